@@ -1,0 +1,272 @@
+"""`trueup.toml`: what a project reads, how it matches, where its lake lies."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from trueup.errors import ConfigError
+
+FILE_NAME = "trueup.toml"
+MICROS = 1_000_000
+_UNITS_US = {"us": 1, "ms": 1_000, "s": MICROS, "m": 60 * MICROS, "h": 3_600 * MICROS, "d": 86_400 * MICROS}
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+
+Match = Literal["session_key", "nearest", "aggregate"]
+BucketBy = Literal["subscriber", "account", "session_key"]
+
+USAGE_COLUMNS = (
+    "record_key", "session_key", "account", "service", "subscriber", "peer", "direction", "node", "cell",
+    "started_at", "quantity", "partial_no",
+)  # fmt: skip
+CHARGE_COLUMNS = (*USAGE_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at")
+STREAM_COLUMNS = {"usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS}
+
+
+def duration_us(text: object) -> int:
+    """Microseconds of a duration such as `2s`, `36h` or `500ms`; raises `ValueError` for anything else."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|m|h|d)\s*", text) if isinstance(text, str) else None
+    if not found:
+        raise ValueError(f"{text!r} is no duration; write a number and a unit, such as '2s', '5m', '36h' or '62d'")
+    exact = Decimal(found[1]) * _UNITS_US[found[2]]
+    if exact != int(exact):
+        raise ValueError(f"{text!r} is finer than a microsecond")
+    return int(exact)
+
+
+def decimal_micros(text: object) -> int:
+    """Millionths of a decimal number written as text or whole number, exactly; raises `ValueError` otherwise."""
+    if isinstance(text, bool) or not isinstance(text, str | int):
+        raise ValueError(f"{text!r} must be a whole number or a decimal number in quotes, so that no float rounds it")
+    try:
+        micros = Decimal(str(text)) * MICROS
+    except InvalidOperation:
+        raise ValueError(f"{text!r} is no decimal number") from None
+    if not micros.is_finite() or micros != int(micros) or abs(micros) >= 2**63:
+        raise ValueError(f"{text!r} has more than six decimals or does not fit 64 bits of millionths")
+    return int(micros)
+
+
+def _quantity_micros(text: object) -> int:
+    try:
+        return duration_us(text)
+    except ValueError:
+        return decimal_micros(text)
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError(f"{name!r} is no time zone; use a name such as 'Europe/Berlin' or 'UTC'") from None
+    return name
+
+
+Duration = Annotated[int, BeforeValidator(duration_us)]
+Micros = Annotated[int, BeforeValidator(decimal_micros)]
+QuantityMicros = Annotated[int, BeforeValidator(_quantity_micros)]
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=False)
+
+
+class LakeConfig(_Table):
+    """`[lake]`: where the event log lies and how it is divided."""
+
+    catalog: str = "sqlite:lake/catalog.sqlite"
+    data: str = "lake/data"
+    buckets: Annotated[int, Field(ge=1, le=32_767)] = 64
+    bucket_by: BucketBy = "subscriber"
+
+
+class ProjectConfig(_Table):
+    """`[project]`: what holds for all sources."""
+
+    timezone: Zone = "UTC"
+    currency: str = "EUR"
+    horizon: Duration = 62 * 86_400 * MICROS
+    max_age: Duration = 3_650 * 86_400 * MICROS
+
+
+class ColumnRule(_Table):
+    """How one event column is made of source columns."""
+
+    column: str | None = None
+    columns: tuple[str, ...] = ()
+    separator: str = "|"
+    scale: Annotated[int, Field(ge=1)] = 1
+    unit: str | None = None
+    map: dict[str, str] | None = None
+    e164: str | None = None
+    timezone: Zone | None = None
+    time_format: str | None = None
+    optional: bool = False
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.column is None) == (not self.columns):
+            raise ValueError("name either `column` or `columns`")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The source columns read."""
+        return self.columns or (str(self.column),)
+
+
+def _rule(value: object) -> object:
+    return {"column": value} if isinstance(value, str) else value
+
+
+class SourceConfig(_Table):
+    """`[[source]]`: one feed, and how its records become events."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    stream: Literal["usage", "charge"]
+    path: Annotated[tuple[str, ...], BeforeValidator(lambda p: (p,) if isinstance(p, str) else p)]
+    format: Literal["csv", "ndjson", "parquet", "asterisk"] = "csv"
+    timezone: Zone | None = None
+    time_format: str = "iso"
+    ambiguous: Literal["earliest", "latest", "quarantine"] = "quarantine"
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
+    header: bool = True
+    encoding: str = "utf-8"
+    quoted_newlines: bool = False
+    identity: Literal["key", "content", "position"] = "key"
+    key_scope: str | None = None
+    frontier: Literal["observed", "declared"] = "observed"
+    lateness: Duration = 0
+    idle_after: Duration | None = None
+    attributes: bool = True
+    columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule)]] = {}
+    constants: dict[str, str] = {}
+    range: dict[Literal["quantity", "amount"], tuple[Micros, Micros]] = {}
+
+    @model_validator(mode="after")
+    def _known_columns(self) -> Self:
+        known = STREAM_COLUMNS[self.stream]
+        for name in (*self.columns, *self.constants):
+            if name not in known:
+                raise ValueError(f"{name!r} is no column of {self.stream}; it has {', '.join(known)}")
+        if self.format != "asterisk" and self.identity == "key" and "record_key" not in self.columns:
+            raise ValueError('map record_key, or say identity = "content" or identity = "position"')
+        return self
+
+    @property
+    def scope(self) -> str:
+        """The name within which record keys are unique."""
+        return self.key_scope or self.name
+
+
+class ServiceConfig(_Table):
+    """`[reconcile.NAME]`: how the usage and charges of one service are matched and priced."""
+
+    match: tuple[Match, ...] = ("session_key",)
+    start_tolerance: Duration = 0
+    quantity_tolerance: QuantityMicros = 0
+    amount_tolerance: Micros = 0
+    grace: Duration = 0
+    price: Micros | None = None
+    price_per: Annotated[int, Field(ge=1, lt=2**63)] = 1
+    currency: str | None = None
+    period: Duration = 86_400 * MICROS
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if not self.match:
+            raise ValueError("`match` names no way to match")
+        if "aggregate" in self.match and len(self.match) > 1:
+            raise ValueError('"aggregate" stands alone in `match`')
+        if self.grace < self.start_tolerance:
+            raise ValueError("`grace` must be at least `start_tolerance`")
+        if self.period <= 0:
+            raise ValueError("`period` must be longer than nothing")
+        return self
+
+
+class Config(_Table):
+    """A whole `trueup.toml`."""
+
+    lake: LakeConfig = LakeConfig()
+    project: ProjectConfig = ProjectConfig()
+    source: tuple[SourceConfig, ...] = ()
+    reconcile: dict[str, ServiceConfig] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = [s.name for s in self.source]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are named {name!r}")
+        if self.lake.bucket_by == "session_key":
+            for service, rules in self.reconcile.items():
+                if rules.match != ("session_key",):
+                    raise ValueError(
+                        f'[reconcile.{service}] matches by {", ".join(rules.match)}, which bucket_by = "session_key" cannot'
+                    )
+        return self
+
+
+class Project:
+    """A project folder: its configuration, and paths resolved against it."""
+
+    def __init__(self, directory: Path, config: Config) -> None:
+        self.directory, self.config = directory, config
+
+    @classmethod
+    def load(cls, directory: Path | str) -> Project:
+        """Reads `trueup.toml` in `directory`; raises `ConfigError` for a missing file or a setting that cannot be meant."""
+        folder = Path(directory)
+        path = folder / FILE_NAME
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ConfigError(
+                "there is no trueup.toml", where=str(folder), todo="run `trueup init DIR` or name the folder with --project"
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"trueup.toml cannot be read: {error}", where=str(path)) from None
+        return cls(folder.resolve(), parse(text, where=str(path)))
+
+    def resolve(self, path: str) -> Path:
+        """An absolute path; relative ones start at the project's folder. `${NAME}` takes the environment's value."""
+        return self.directory / expand(path)
+
+
+def expand(text: str) -> str:
+    """Replaces `${NAME}` by the environment's value; raises `ConfigError` where it is not set."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            raise ConfigError(f"the environment variable {found[1]} is not set", where=text, todo=f"set {found[1]}")
+        return os.environ[found[1]]
+
+    return _VARIABLE.sub(value, text)
+
+
+def parse(text: str, *, where: str = FILE_NAME) -> Config:
+    """A `Config` from TOML text; raises `ConfigError` naming each setting that is wrong."""
+    try:
+        tables: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"this is not TOML: {error}", where=where) from None
+    try:
+        return Config.model_validate(tables)
+    except ValidationError as error:
+        told = "; ".join(f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {_said(e)}" for e in error.errors())
+        raise ConfigError(told, where=where, todo="correct the settings named") from None
+
+
+def _said(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return "this setting is unknown" if error["type"] == "extra_forbidden" else message

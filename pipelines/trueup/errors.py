@@ -1,0 +1,56 @@
+"""The one family of errors: each says what happened, where, and what to do about it."""
+
+
+class TrueupError(Exception):
+    """Something trueup could not do, told in one line.
+
+    Parameters
+    ----------
+    what:
+        What happened, as a sentence without its full stop.
+    where:
+        The file, record, table or setting it happened at; empty where there is no such place.
+    todo:
+        What the reader can do about it; empty where nothing can be done.
+    """
+
+    def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
+        super().__init__(what, where, todo)
+        self.what, self.where, self.todo = what, where, todo
+
+    def __str__(self) -> str:
+        place = f" ({self.where})" if self.where else ""
+        advice = f"; {self.todo}" if self.todo else ""
+        return f"{self.what}{place}{advice}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Workers of a runner hand errors over pickled; keyword-only arguments need saying how.
+        return (_again, (type(self), self.what, self.where, self.todo))
+
+
+def _again(kind: type[TrueupError], what: str, where: str, todo: str) -> TrueupError:
+    return kind(what, where=where, todo=todo)
+
+
+class ConfigError(TrueupError):
+    """The project's configuration says something that cannot be meant."""
+
+
+class SourceError(TrueupError):
+    """A source unit (a file) could not be taken in; the others can."""
+
+
+class LogError(TrueupError):
+    """The event log could not do what was asked of it."""
+
+
+class LogBusyError(LogError):
+    """Another process holds the log; trying again may succeed."""
+
+
+class QueryError(TrueupError):
+    """A query that is not one SELECT, or that DuckDB refuses."""
+
+
+class MoneyError(TrueupError):
+    """A sum of money or quantity that does not fit its type."""

@@ -1,0 +1,87 @@
+"""Who an event is: its id, its bucket, and the canonical form both rest on.
+
+The canonical form (version 1) of an event is the concatenation, in the order of `CORE`, of
+
+* a head: ``1;STREAM;`` and the key scope as a text,
+* each core column: a text as ``LENGTH:TEXT`` (length in UTF-8 bytes), a whole number in decimal and ``;``,
+  a time as whole microseconds since 1970-01-01 UTC and ``;``; a missing value of any type is ``~``.
+
+`event_id` is the first 16 bytes of its SHA-256 (FIPS 180-4). Provenance, bucket and attributes are no part of it, so the
+same record has the same id wherever it comes from within its key scope.
+
+The bucket of a record is MD5 (RFC 1321) of its bucket key's UTF-8 bytes, read as a little-endian number, modulo `buckets`;
+a missing key counts as the empty text.
+"""
+
+from __future__ import annotations
+
+import duckdb
+import polars as pl
+
+from trueup.config import BucketBy
+from trueup.events.schema import CORE, EVENT, own_time
+
+CANONICAL_VERSION = 1
+
+
+def netstring_sql(name: str) -> str:
+    """A DuckDB expression for a text column as `LENGTH:TEXT`, and `~` for NULL: nothing else reads the same."""
+    return f"coalesce(strlen({name}) || ':' || {name}, '~')"
+
+
+def _field(name: str, dtype: pl.DataType) -> str:
+    if dtype == pl.String:
+        return netstring_sql(name)
+    number = f"epoch_us({name})" if isinstance(dtype, pl.Datetime) else name
+    return f"coalesce({number} || ';', '~')"
+
+
+def canonical_sql(stream: str, *, without: frozenset[str] = frozenset()) -> str:
+    """A DuckDB expression for the canonical form of a row of `stream`, over its column names."""
+    fields = (_field(name, dtype) for name, dtype in CORE[stream].items() if name not in without)
+    return " || ".join((f"'{CANONICAL_VERSION};{stream};'", netstring_sql("key_scope"), *fields))
+
+
+def digest16_sql(expression: str) -> str:
+    """A DuckDB expression for the first 16 bytes of the SHA-256 of a text expression."""
+    return f"unhex(left(sha256({expression}), 32))"
+
+
+def bucket_key_sql(bucket_by: BucketBy, *, of: str = "") -> str:
+    """A DuckDB expression for the value that decides bucket and scope of a row of the table `of`: never NULL."""
+    names = ("session_key", "record_key") if bucket_by == "session_key" else (bucket_by,)
+    return f"coalesce({', '.join(f'{of}.{n}' if of else n for n in names)}, '')"
+
+
+def bucket_key(bucket_by: BucketBy) -> pl.Expr:
+    """The same value as `bucket_key_sql`, as a Polars expression: matching never reaches beyond one such value."""
+    columns = ("session_key", "record_key") if bucket_by == "session_key" else (bucket_by,)
+    return pl.coalesce(*columns, pl.lit(""))
+
+
+def bucket_sql(bucket_by: BucketBy, buckets: int) -> str:
+    """A DuckDB expression for the bucket of a row."""
+    return f"(md5_number({bucket_key_sql(bucket_by)}) % {buckets})::SMALLINT"
+
+
+def content_keyed(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str) -> pl.DataFrame:
+    """Gives each row the record key its content makes (`identity = "content"`): 32 hex digits of SHA-256."""
+    form = canonical_sql(stream, without=frozenset({"record_key"}))
+    query = f"SELECT * REPLACE (left(sha256({form}), 32) AS record_key) FROM frame"
+    return connection.execute(query).pl().cast(dict(frame.schema))
+
+
+def identified(
+    connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str, *, bucket_by: BucketBy, buckets: int
+) -> pl.DataFrame:
+    """Adds id, canonical version, bucket and day to collected rows.
+
+    Takes the columns of `COLLECTED[stream]`, returns those of `EVENT[stream]` in their order, one row for each row.
+    """
+    frame.with_columns(day=own_time(stream).dt.date())
+    query = (
+        f"SELECT *, {digest16_sql(canonical_sql(stream))} AS event_id, {CANONICAL_VERSION}::SMALLINT AS canonical_version, "
+        f"{bucket_sql(bucket_by, buckets)} AS bucket FROM rows"
+    )
+    wanted = EVENT[stream]
+    return connection.execute(query).pl().select(pl.col(name).cast(dtype) for name, dtype in wanted.items())

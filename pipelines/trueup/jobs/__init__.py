@@ -1,0 +1,1 @@
+"""The jobs: wiring of the pure steps into engines, and nothing else."""

@@ -1,0 +1,296 @@
+"""The lake: append in numbered positions under one lock, read since and as of a position."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import duckdb
+import polars as pl
+import tenacity
+
+from trueup.clock import Clock, system_clock
+from trueup.config import LakeConfig, Project, expand
+from trueup.errors import LogBusyError, LogError
+from trueup.events.identity import digest16_sql
+from trueup.log.catalog import LOCK_WAIT_S, attach, catalog_of
+from trueup.log.connection import connect
+
+T = TypeVar("T")
+
+_TRANSIENT = ("database is locked", "Conflict", "conflict", "could not serialize", "deadlock detected")
+
+
+@dataclass(frozen=True)
+class Buckets:
+    """A range of buckets, both ends included."""
+
+    first: int
+    last: int
+
+
+class Transaction:
+    """One transaction of the one writer: everything appended through it is there together or not at all."""
+
+    def __init__(self, lake: Lake, clock: Clock) -> None:
+        self.connection, self._lake, self._clock = lake.connection, lake, clock
+
+    def append(self, table: str, frame: pl.DataFrame, *, order_by: str = "") -> None:
+        """Appends rows to `events.TABLE` by column name; columns the frame lacks are NULL."""
+        if frame.is_empty():
+            return
+        order = f" ORDER BY {order_by}" if order_by else ""
+        names = ", ".join(f'"{name}"' for name in frame.columns)
+        self.connection.execute(f"INSERT INTO lake.events.{table} ({names}) SELECT {names} FROM frame{order}")
+
+    def next_position(self, kind: str) -> int:
+        """Gives this commit the next position; call it once per input commit."""
+        position = self._lake.last_position() + 1
+        self.connection.execute("INSERT INTO lake.events.position VALUES (?, ?, ?)", [position, kind, self._clock()])
+        return position
+
+    def declare(self, kind: str, *, source: str | None = None, through: datetime | None = None, content: object = None) -> int:
+        """Appends a declaration as an input commit of its own and returns its position."""
+        position = self.next_position(kind)
+        text = None if content is None else json.dumps(content, sort_keys=True, separators=(",", ":"))
+        self.connection.execute(
+            "INSERT INTO lake.events.declaration SELECT "
+            + digest16_sql("concat_ws(';', '1;declaration', $kind, $source, $through, $content, $position)")
+            + ", $kind, $source, $through, $content",
+            {"kind": kind, "source": source, "through": through, "content": text, "position": position},
+        )
+        return position
+
+    def consumed(self, consumer: str, position: int) -> None:
+        """Says that a consumer's results hold everything up to `position`."""
+        self.connection.execute("INSERT INTO lake.events.consumer VALUES (?, ?)", [consumer, position])
+
+
+class Lake:
+    """An open lake. Use `Lake.create` once, then `Lake.open` as a context."""
+
+    def __init__(self, project: Project, connection: duckdb.DuckDBPyConnection, clock: Clock) -> None:
+        self.project, self.connection, self.clock = project, connection, clock
+        self._catalog = catalog_of(project)
+
+    # --- opening ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, project: Project) -> None:
+        """Makes an empty lake; where there is one already, nothing happens."""
+        catalog = catalog_of(project)
+        data = data_path(project)
+        if "://" not in data:
+            Path(data).mkdir(parents=True, exist_ok=True)
+        if catalog.uri().startswith("/"):
+            Path(catalog.uri()).parent.mkdir(parents=True, exist_ok=True)
+        with catalog.lock("writer", LOCK_WAIT_S):
+            if _is_made(project):
+                return
+            connection = connect()
+            try:
+                attach(connection, catalog, data, read_only=False)
+                connection.execute("BEGIN")
+                for statement in duckdb.extract_statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
+                    connection.execute(statement)
+                _fix_settings(connection, project.config.lake)
+                connection.execute("COMMIT")
+            finally:
+                connection.close()
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, project: Project, *, read_only: bool = False, clock: Clock = system_clock, threads: int | None = None
+    ) -> Iterator[Self]:
+        """Opens a lake that exists; raises `LogError` where there is none or it was made with other settings."""
+        if not catalog_of(project).exists():
+            raise LogError("there is no lake yet", where=str(project.directory), todo="run `trueup init` or `trueup ingest` first")
+        connection = connect(threads=threads)
+        try:
+            attach(connection, catalog_of(project), data_path(project), read_only=read_only)
+            _check_settings(connection, project.config.lake, str(project.directory))
+            yield cls(project, connection, clock)
+        finally:
+            connection.close()
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def commit(self, write: Callable[[Transaction], T], *, wait_s: float = LOCK_WAIT_S) -> T:
+        """Runs `write` in one transaction under the writer lock, and again from its start when the catalog was locked.
+
+        `write` must make its checks (is this unit new? which position is next?) inside: a retry repeats them.
+        Raises `LogBusyError` when the lock or the catalog stays taken, `LogError` when the transaction fails.
+        """
+        with self._catalog.lock("writer", wait_s):
+            for attempt in tenacity.Retrying(
+                retry=tenacity.retry_if_exception_type(LogBusyError),
+                stop=tenacity.stop_after_attempt(12),
+                wait=tenacity.wait_exponential(multiplier=0.02, max=2),
+                reraise=True,
+            ):
+                with attempt:
+                    return self._attempt(write)
+        raise AssertionError("a retry loop either returns or raises")
+
+    def _attempt(self, write: Callable[[Transaction], T]) -> T:
+        self.connection.execute("BEGIN")
+        try:
+            result = write(Transaction(self, self.clock))
+            self.connection.execute("COMMIT")
+        except duckdb.Error as error:
+            self._roll_back()
+            message = str(error).splitlines()[0]
+            kind = LogBusyError if any(word in str(error) for word in _TRANSIENT) else LogError
+            raise kind(f"the lake refused a commit: {message}", where=str(self.project.directory)) from error
+        except BaseException:
+            # Whatever ends the step, an interrupt too, must not leave half of it in an open transaction.
+            self._roll_back()
+            raise
+        return result
+
+    def _roll_back(self) -> None:
+        try:
+            self.connection.execute("ROLLBACK")
+        except duckdb.TransactionException:
+            pass  # The failed statement has already ended the transaction.
+
+    @contextmanager
+    def reconciling(self, wait_s: float = 0.5) -> Iterator[None]:
+        """Holds the lake for the one reconciler; raises `LogBusyError` when another has it."""
+        with self._catalog.lock("reconcile", wait_s):
+            yield
+
+    # --- positions ----------------------------------------------------------------------------------------------------
+
+    def last_position(self) -> int:
+        """The newest position, 0 in an empty log."""
+        return self._number("SELECT coalesce(max(position), 0) FROM lake.events.position")
+
+    def consumer_position(self, consumer: str) -> int:
+        """What a consumer's results hold everything up to, 0 before its first commit."""
+        return self._number("SELECT coalesce(max(position), 0) FROM lake.events.consumer WHERE consumer = ?", [consumer])
+
+    def position_at(self, moment: datetime) -> int:
+        """The newest position that had been committed at `moment`, 0 before the first."""
+        return self._number("SELECT coalesce(max(position), 0) FROM lake.events.position WHERE committed_at <= ?", [moment])
+
+    def snapshot_of(self, position: int) -> int:
+        """The snapshot that brought `position`, 0 for position 0; raises `LogError` for one that is not there."""
+        if position == 0:
+            return 0
+        found = self.connection.execute("SELECT snapshot_id FROM lake.events.position WHERE position = ?", [position]).fetchone()
+        if found is None:
+            raise LogError(
+                f"there is no position {position}; the newest is {self.last_position()}", where=str(self.project.directory)
+            )
+        return int(found[0])
+
+    def _number(self, query: str, values: Sequence[object] = ()) -> int:
+        found = self.connection.execute(query, list(values)).fetchone()
+        assert found is not None
+        return int(found[0])
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def read(
+        self,
+        table: str,
+        *,
+        columns: Sequence[str] = ("*",),
+        after: int = 0,
+        upto: int | None = None,
+        buckets: Buckets | None = None,
+        days: tuple[date | None, date | None] | None = None,
+    ) -> pl.DataFrame:
+        """Rows of `events.TABLE` that came with positions in (after, upto], with their `position`.
+
+        `buckets` and `days` (UTC, both ends included; rows without a day always count) narrow what is read. Exact also when
+        old snapshots have been expired: the commit of each row is a column of it.
+        """
+        query, values = self.selection(table, columns=columns, after=after, upto=upto, buckets=buckets, days=days)
+        return self.connection.execute(query, values).pl()
+
+    def selection(
+        self,
+        table: str,
+        *,
+        columns: Sequence[str] = ("*",),
+        after: int = 0,
+        upto: int | None = None,
+        buckets: Buckets | None = None,
+        days: tuple[date | None, date | None] | None = None,
+    ) -> tuple[str, list[object]]:
+        """The query behind `read`, and its values, for use as a subquery."""
+        newest = self.last_position() if upto is None else upto
+        conditions = ["e.snapshot_id > ?", "e.snapshot_id <= ?"]
+        values: list[object] = [self.snapshot_of(after), self.snapshot_of(newest)]
+        if buckets is not None:
+            conditions.append("e.bucket BETWEEN ? AND ?")
+            values += [buckets.first, buckets.last]
+        if days is not None and days != (None, None):
+            first, last = days[0] or date.min, days[1] or date.max
+            conditions.append("(e.day BETWEEN ? AND ? OR e.day IS NULL)")
+            values += [first, last]
+        wanted = ", ".join(f"e.{name}" for name in columns)
+        return (
+            f"SELECT {wanted}, p.position FROM lake.events.{table} e JOIN lake.events.position p ON p.snapshot_id = e.snapshot_id "
+            f"WHERE {' AND '.join(conditions)}",
+            values,
+        )
+
+
+def data_path(project: Project) -> str:
+    """Where the lake's data lies: an absolute folder or a URL."""
+    told = expand(project.config.lake.data)
+    return told if "://" in told else f"{project.resolve(told)}/"
+
+
+def _is_made(project: Project) -> bool:
+    catalog = catalog_of(project)
+    if not catalog.exists():
+        return False
+    connection = connect()
+    try:
+        attach(connection, catalog, data_path(project), read_only=False)
+        found = connection.execute(
+            "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'position'"
+        ).fetchone()
+        return bool(found and found[0])
+    finally:
+        connection.close()
+
+
+def _settings(lake: LakeConfig) -> dict[str, Any]:
+    return {"buckets": lake.buckets, "bucket_by": lake.bucket_by}
+
+
+def _fix_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig) -> None:
+    connection.execute("INSERT INTO lake.events.setting VALUES (?)", [json.dumps(_settings(lake))])
+
+
+def _check_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig, where: str) -> None:
+    try:
+        found = connection.execute("SELECT content FROM lake.events.setting").fetchone()
+    except duckdb.CatalogException:
+        found = None
+    if found is None:
+        raise LogError("the catalog holds no event log", where=where, todo="run `trueup init` first")
+    made = json.loads(found[0])
+    for name, value in _settings(lake).items():
+        if made[name] != value:
+            raise LogError(
+                f"the lake was made with {name} = {made[name]!r}, trueup.toml says {value!r}", where=where,
+                todo=f"set [lake] {name} back; it is fixed when the lake is made",
+            )  # fmt: skip
+
+
+def utc(moment: datetime) -> datetime:
+    """The same moment, in UTC."""
+    return moment.astimezone(UTC)

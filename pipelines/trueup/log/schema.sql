@@ -1,0 +1,188 @@
+-- The tables of the event log. Grain and owner stand above each; a view of the warehouse is the way to read them.
+-- Append only: nothing here is ever updated or deleted. `snapshot_id` and `rowid` are virtual columns of each table.
+CREATE SCHEMA lake.events;
+
+-- What was fixed when the lake was made; one row. Owner: log.
+CREATE TABLE lake.events.setting (
+    content JSON                -- buckets and bucket_by
+);
+
+-- One row per position: an input commit. Its own snapshot_id says which rows came with it. Owner: log.
+CREATE TABLE lake.events.position (
+    position BIGINT,            -- ordinal, 1 and up, without gaps
+    kind VARCHAR,               -- unit, close, tick or policy
+    committed_at TIMESTAMPTZ    -- the injected clock when it was appended
+);
+
+-- One row per commit of a consumer: what it has read up to. Owner: log.
+CREATE TABLE lake.events.consumer (
+    consumer VARCHAR,           -- reconcile, …
+    position BIGINT             -- everything up to here is in its results
+);
+
+-- One network usage record (CDR/xDR). Owner: collect.
+CREATE TABLE lake.events.usage (
+    event_id BLOB,              -- 16 bytes of sha256 over the canonical form
+    canonical_version SMALLINT, -- which canonical form
+    source_id VARCHAR,          -- the source unit it came in, see control
+    source_row BIGINT,          -- record number in the unit, from 0
+    source_offset BIGINT,       -- first byte (Parquet: row group) of the record in the decompressed unit
+    source_length BIGINT,       -- bytes of the record (Parquet: NULL)
+    bucket SMALLINT,            -- stable hash of the bucket key % buckets
+    day DATE,                   -- UTC day of its own time: the partition
+    key_scope VARCHAR,          -- what record_key is unique within
+    record_key VARCHAR,         -- the record's own identity
+    session_key VARCHAR,        -- what ties partial records and their charge together
+    account VARCHAR,
+    service VARCHAR,
+    subscriber VARCHAR,
+    peer VARCHAR,
+    direction VARCHAR,
+    node VARCHAR,
+    cell VARCHAR,
+    started_at TIMESTAMPTZ,
+    quantity_micros BIGINT,     -- millionths of the source's declared unit
+    partial_no BIGINT,
+    attributes JSON             -- what the mapping does not name
+);
+ALTER TABLE lake.events.usage SET PARTITIONED BY (day);
+ALTER TABLE lake.events.usage SET SORTED BY (bucket);
+
+-- One rated or billed record. Owner: collect.
+CREATE TABLE lake.events.charge (
+    event_id BLOB,
+    canonical_version SMALLINT,
+    source_id VARCHAR,
+    source_row BIGINT,
+    source_offset BIGINT,
+    source_length BIGINT,
+    bucket SMALLINT,
+    day DATE,                   -- UTC day of started_at, else of billed_at, else NULL
+    key_scope VARCHAR,
+    record_key VARCHAR,
+    session_key VARCHAR,
+    account VARCHAR,
+    service VARCHAR,
+    subscriber VARCHAR,
+    peer VARCHAR,
+    direction VARCHAR,
+    node VARCHAR,
+    cell VARCHAR,
+    started_at TIMESTAMPTZ,
+    quantity_micros BIGINT,
+    partial_no BIGINT,
+    amount_micros BIGINT,       -- millionths of the currency
+    currency VARCHAR,
+    tariff_code VARCHAR,
+    invoice_id VARCHAR,
+    billed_at TIMESTAMPTZ,
+    attributes JSON
+);
+ALTER TABLE lake.events.charge SET PARTITIONED BY (day);
+ALTER TABLE lake.events.charge SET SORTED BY (bucket);
+
+-- One statement about the log. Owner: log.
+CREATE TABLE lake.events.declaration (
+    event_id BLOB,
+    kind VARCHAR,               -- close, tick or policy
+    source VARCHAR,             -- close: the source declared complete
+    through TIMESTAMPTZ,        -- close: complete for every time before; tick: the clock
+    content JSON                -- policy: what is in force from this position on
+);
+
+-- One source unit (or part of one) taken in. Owner: collect.
+CREATE TABLE lake.events.control (
+    source_id VARCHAR,
+    source VARCHAR,             -- the feed's name in trueup.toml
+    stream VARCHAR,             -- usage or charge
+    path VARCHAR,               -- where it was read, relative to the project where it lies within
+    sha256 VARCHAR,             -- of the unit's bytes
+    bytes BIGINT,
+    part_no BIGINT,             -- from 0
+    last_part BOOLEAN,
+    declared_records BIGINT,    -- what the unit itself says it holds; NULL where it says nothing
+    records BIGINT,             -- = accepted + duplicate + quarantined
+    accepted BIGINT,
+    duplicate BIGINT,
+    quarantined BIGINT,
+    lost_digits BIGINT,         -- records whose decimals were rounded to millionths
+    first_time TIMESTAMPTZ,     -- least own time of its accepted and duplicate records
+    last_time TIMESTAMPTZ,      -- greatest own time
+    last_started_at TIMESTAMPTZ, -- greatest started_at: what the frontier observes
+    taken_at TIMESTAMPTZ,       -- the injected clock
+    sequence_no BIGINT,         -- the ordinal of this row within its source
+    previous_hash VARCHAR,      -- hash of the row before in the same source; empty for the first
+    hash VARCHAR                -- sha256 over previous_hash and this row
+);
+
+-- One rejected record. Owner: collect.
+CREATE TABLE lake.events.quarantine (
+    event_id BLOB,              -- 16 bytes of sha256 over unit and record number
+    source_id VARCHAR,
+    source VARCHAR,
+    stream VARCHAR,
+    source_row BIGINT,
+    source_offset BIGINT,
+    source_length BIGINT,
+    raw BLOB,                   -- the record's bytes as they came
+    reason VARCHAR,             -- reason code
+    rule VARCHAR                -- the rule and the column that refused it
+);
+
+-- One change of one finding: raised, revised, resolved or retracted. Owner: reconcile.
+CREATE TABLE lake.events.finding (
+    finding_id BLOB,            -- 16 bytes of sha256 over kind and subject
+    position BIGINT,            -- the position it changed at
+    action VARCHAR,             -- raised, revised, resolved or retracted
+    cause VARCHAR,
+    kind VARCHAR,
+    bucket SMALLINT,
+    service VARCHAR,
+    subscriber VARCHAR,
+    peer VARCHAR,
+    node VARCHAR,
+    day DATE,                   -- of the project's time zone
+    started_at TIMESTAMPTZ,
+    expected_micros DECIMAL(38, 0),
+    billed_micros DECIMAL(38, 0),
+    currency VARCHAR,
+    usage_event_ids BLOB[],     -- all usage members, ascending
+    charge_event_ids BLOB[],    -- all charge members, ascending
+    content_event_ids BLOB[]    -- of a conflict: all contents seen
+);
+
+-- Money moved in the conservation sum at one position: the differences, to be added up. Owner: reconcile.
+CREATE TABLE lake.events.ledger (
+    position BIGINT,
+    service VARCHAR,
+    day DATE,
+    currency VARCHAR,
+    expected_micros DECIMAL(38, 0),
+    billed_micros DECIMAL(38, 0),
+    impact_micros DECIMAL(38, 0),
+    tolerated_micros DECIMAL(38, 0),
+    pending_micros DECIMAL(38, 0),
+    unrated_records BIGINT
+);
+
+-- Records the kernel placed, by the position it evaluated up to: the second audit's other side. Owner: reconcile.
+CREATE TABLE lake.events.placement (
+    position BIGINT,
+    stream VARCHAR,
+    source VARCHAR,
+    currency VARCHAR,           -- of charges; empty for usage
+    placed_records BIGINT,      -- counted, in exactly one place
+    outdone_records BIGINT,     -- contents of a conflict that do not count
+    quantity_micros DECIMAL(38, 0),
+    amount_micros DECIMAL(38, 0)
+);
+
+-- One human decision on a finding. Owner: warehouse.
+CREATE TABLE lake.events.decision (
+    event_id BLOB,              -- 16 bytes of sha256 over the decision
+    finding_id BLOB,
+    decision VARCHAR,           -- confirmed, recovered, dismissed or reopened
+    note VARCHAR,
+    decided_by VARCHAR,
+    decided_at TIMESTAMPTZ      -- the injected clock
+);

@@ -1,0 +1,1 @@
+"""Rating: what should have been charged."""

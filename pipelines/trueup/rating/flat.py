@@ -1,0 +1,20 @@
+"""A flat price per unit of a service."""
+
+from __future__ import annotations
+
+import polars as pl
+
+_MICROS = 1_000_000
+
+
+def flat_price(quantity_micros: pl.Expr, price_micros: pl.Expr, price_per: pl.Expr) -> pl.Expr:
+    """The price of a quantity in millionths of the currency, as Int128; NULL where there is no price.
+
+    `price_micros` is for `price_per` whole units. Computed in 128 bits and rounded once, half to even, so that the price is
+    exact and symmetric in sign.
+    """
+    divisor = price_per.cast(pl.Int128) * _MICROS
+    product = quantity_micros.cast(pl.Int128) * price_micros.cast(pl.Int128)
+    whole, twice = product // divisor, (product % divisor) * 2
+    up = (twice > divisor) | ((twice == divisor) & (whole % 2 == 1))
+    return whole + up.cast(pl.Int128)

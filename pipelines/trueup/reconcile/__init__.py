@@ -1,0 +1,1 @@
+"""Reconciliation: sessions → match → rate → assess, as pure functions on Polars frames."""

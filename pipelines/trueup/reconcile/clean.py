@@ -1,0 +1,155 @@
+"""Pairs that cannot raise anything, told apart before the general rounds.
+
+Most traffic is one usage record and one charge of one session key that agree. Such a pair, alone in its component, is pending
+when its first record comes and tolerated when its second does, unless the first had become final by itself before. That is
+what the rounds would find too; a test holds the two to the same result. What is told apart here is decided on hashes that
+are checked against the true keys: a collision sends a pair to the rounds, never past them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from trueup.rating.flat import flat_price
+from trueup.reconcile.assess import TOLERATED, mismatch
+from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.localtime import local_day
+from trueup.reconcile.match import PARTY
+
+_SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros")
+
+
+@dataclass(frozen=True)
+class Separated:
+    """`rest` is what the rounds must look at; `movements` are the clean pairs' rows of the ledger (position, service, day,
+    currency and sums), `placed` their records as `sum_placements` takes them."""
+
+    rest: pl.DataFrame
+    movements: pl.DataFrame
+    placed: pl.DataFrame
+
+
+def separate(events: pl.DataFrame, frontier: Frontier, *, tell_apart: bool = True) -> Separated:
+    """Tells clean pairs apart. `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `told_currency`.
+
+    Only where one policy is in force throughout; a change of policy looks at everything again.
+    """
+    if not tell_apart or len(frontier.policies.all) > 1 or events.is_empty():
+        return Separated(events, _movements(_nothing(events)), _placed(_nothing(events)))
+    rows = events.with_row_index("row")
+    pairs = _tolerated(_pairs(rows, frontier), frontier)
+    taken = np.ones(events.height, dtype=np.bool_)
+    taken[pairs["row"].to_numpy()] = False
+    taken[pairs["row_charge"].to_numpy()] = False
+    return Separated(events.filter(pl.Series(taken)), _movements(pairs), _placed(pairs))
+
+
+def _pairs(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """One usage record and one charge of one key, neither with a further part, content, name or neighbour."""
+    rules = frontier.policies.frame.drop("policy", "timezone", "price_currency")
+    record = pl.struct("charge", "key_scope", "scope", "record_key").hash()
+    hashed = rows.select(
+        "row", "charge", "partial_no", "session_key", "rule",
+        record=record, session=pl.struct("scope", "session_key").hash(),
+    ).with_columns(once=pl.col("record").is_unique())  # fmt: skip
+    keyed = hashed.filter(pl.col("session_key").is_not_null())
+    single = keyed.filter(pl.struct("session", "charge").is_unique())
+    single = single.filter(pl.col("once") & pl.col("partial_no").is_null())
+    usage, charge = single.filter(~pl.col("charge")), single.filter("charge")
+    met = usage.select("session", "row").join(charge.select("session", row_charge="row"), on="session")
+    full = rows.drop("row")
+    mine, theirs = full[met["row"].to_numpy()], full[met["row_charge"].to_numpy()]
+    pairs = pl.concat([met, mine, theirs.rename({n: f"{n}_charge" for n in theirs.columns})], how="horizontal")
+    same = [pl.col(n) == pl.col(f"{n}_charge") for n in ("scope", "session_key", "currency")]
+    summed = rules.select(rule_charge="rule", summed_charge="summed", grace_us_charge="grace_us", closed_charge="closed_wait_us")
+    ruled = pairs.filter(pl.all_horizontal(same)).join(rules, on="rule", maintain_order="left")
+    ruled = ruled.join(summed, on="rule_charge", maintain_order="left").filter(pl.col("exact") & ~pl.col("summed_charge"))
+    return ruled.join(_neighbours(rows, rules, hashed), on="session", how="anti", maintain_order="left")
+
+
+def _neighbours(rows: pl.DataFrame, rules: pl.DataFrame, hashed: pl.DataFrame) -> pl.DataFrame:
+    """The sessions (by hash) that stand within the start tolerance of another of the same party, where nearest matches."""
+    tolerance = rules.filter("near").select("rule", "start_tolerance_us")
+    entries = rows.select("time_us", "rule", *PARTY).with_columns(hashed["session"])
+    told = entries.join(tolerance, on="rule", maintain_order="left").filter(pl.col("time_us").is_not_null())
+    party = told.select(pl.struct(PARTY).hash().alias("party"), "time_us", "session", "start_tolerance_us")
+    # Records without a key share one hash: they only matter as neighbours of those that have one.
+    line = party.sort("party", "time_us")
+    before = pl.col("party").eq(pl.col("party").shift(1)) & (
+        pl.col("time_us") - pl.col("time_us").shift(1) <= pl.col("start_tolerance_us")
+    )
+    touches = before & (pl.col("session") != pl.col("session").shift(1))
+    touched = line.select("session", touches=touches.fill_null(False))
+    either = touched["touches"] | touched["touches"].shift(-1, fill_value=False)
+    return touched.filter(either).select("session").unique()
+
+
+def _tolerated(pairs: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Of the pairs those that agree, and of which the first had not become final before the second came."""
+    a, b = pairs["position"].to_numpy(), pairs["position_charge"].to_numpy()
+    zero = np.zeros(len(a), dtype=np.int64)
+    timed = pairs.with_columns(pl.col("time_us_charge").fill_null(0))
+    grace, closed = pairs["grace_us"].to_numpy(), pairs["closed_wait_us"].to_numpy()
+    side = np.ones(len(a), dtype=np.bool_)
+    usage_final = frontier.passed_at(side, pairs["time_us"].to_numpy(), grace, closed, zero)
+    grace, closed = pairs["grace_us_charge"].to_numpy(), pairs["closed_charge"].to_numpy()
+    charge_final = frontier.passed_at(~side, timed["time_us_charge"].to_numpy(), grace, closed, zero)
+    horizon = zero + frontier.policies.all[0].horizon_us
+    behind = frontier.passed_at(~side, pairs["time_us"].to_numpy(), horizon, horizon, zero) < a
+    behind |= frontier.passed_at(side, timed["time_us_charge"].to_numpy(), horizon, horizon, zero) < b
+    alone = np.where(a < b, usage_final < b, (b < a) & (charge_final < a))
+    untimed = pairs["time_us_charge"].is_null().to_numpy() & (b < a)
+    judged = pairs.with_columns(
+        expected_micros=flat_price(pl.col("quantity_micros"), pl.col("price_micros"), pl.col("price_per")),
+        billed_micros=pl.col("amount_micros_charge").cast(pl.Int128),
+        usage_quantity="quantity_micros", charge_quantity="quantity_micros_charge",
+    ).with_columns(kind=mismatch(), waited=pl.Series(~(alone | behind | untimed)))  # fmt: skip
+    equal = pl.col("expected_micros") == pl.col("billed_micros")
+    zone = frontier.policies.all[0].timezone
+    return judged.filter(pl.col("waited") & ((pl.col("kind") == TOLERATED) | equal)).with_columns(
+        day=local_day(pl.col("time_us"), zone), day_charge=local_day(pl.col("time_us_charge"), zone)
+    )
+
+
+def _nothing(events: pl.DataFrame) -> pl.DataFrame:
+    empty = events.clear()
+    return pl.concat([empty, empty.rename({n: f"{n}_charge" for n in empty.columns})], how="horizontal").with_columns(
+        expected_micros=pl.lit(None, pl.Int128), billed_micros=pl.lit(None, pl.Int128),
+        day=pl.lit(None, pl.Date), day_charge=pl.lit(None, pl.Date),
+    )  # fmt: skip
+
+
+def _movements(pairs: pl.DataFrame) -> pl.DataFrame:
+    """What the sums move by: when the first record of a pair comes, and when the second does."""
+    usage_first, charge_first = pl.col("position") < pl.col("position_charge"), pl.col("position_charge") < pl.col("position")
+    expected, billed, none = pl.col("expected_micros"), pl.col("billed_micros"), pl.lit(0, pl.Int128)
+    both = pl.max_horizontal("position", "position_charge")
+    own = {"service": pl.col("service").fill_null(""), "day": pl.col("day"), "currency": pl.col("currency")}
+    theirs = {**own, "service": pl.col("service_charge").fill_null(""), "day": pl.col("day_charge")}
+
+    def moved(rows: pl.DataFrame, at: pl.Expr, cell: dict[str, pl.Expr], *sums: pl.Expr) -> pl.DataFrame:
+        values = dict(zip(_SUMS, sums, strict=True))
+        named = rows.select(position=at, **cell, **values)
+        return named.group_by("position", "service", "day", "currency").agg(pl.col(_SUMS).sum())
+
+    waiting, early = pairs.filter(usage_first), pairs.filter(charge_first)
+    return pl.concat(
+        [
+            moved(waiting, pl.col("position"), own, expected, none, none, expected),
+            moved(waiting, both, own, expected * -1, none, none, expected * -1),
+            moved(early, pl.col("position_charge"), theirs, none, billed, none, billed * -1),
+            moved(early, both, theirs, none, billed * -1, none, billed),
+            moved(pairs, both, own, expected, billed, expected - billed, none),
+        ]
+    ).with_columns(impact_micros=none, unrated_records=pl.lit(0, pl.Int64))
+
+
+def _placed(pairs: pl.DataFrame) -> pl.DataFrame:
+    columns = ["source", "quantity_micros", "amount_micros", "position"]
+    usage = pairs.select(charge=pl.lit(False), *columns, currency="told_currency")
+    charges = pairs.select(charge=pl.lit(True), *(pl.col(f"{n}_charge").alias(n) for n in columns), currency="told_currency_charge")
+    order = ["charge", "source", "currency", "quantity_micros", "amount_micros", "position"]
+    return pl.concat([usage.select(order), charges.select(order)]).with_columns(placed=pl.lit(True))

@@ -1,0 +1,120 @@
+"""Dividing the work: which records can ever touch one another.
+
+A *group* is a session and the bill of the same key (or one record without a key, alone on its side). Groups that could share
+a record over time, a nearest edge or an aggregate period are in one *component*; nothing that happens in one component shows
+in another, so each is evaluated at its own positions. The division is by what could touch, hence coarser than what does.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from trueup.reconcile.localtime import period_index
+from trueup.reconcile.rules import NEVER, Policies
+
+_PARTY = ["scope", "currency", "service", "subscriber", "peer"]
+CELL = ["scope", "currency", "service", "subscriber", "period_us", "timezone", "index"]
+_CELL_TYPES = dict.fromkeys(CELL[:4], pl.String()) | {"period_us": pl.Int64(), "timezone": pl.String(), "index": pl.Int64()}
+_GROUP_NAME = ["own", "scope", "name", "name_scope", "currency"]
+
+
+def grouped(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Gives each version its group; returns (versions with `gid` and `keyed`, groups by `gid` with their names).
+
+    `gid` ascends as (keyed before unkeyed, scope, key) do. A record behind the horizon is a group of its own.
+    """
+    alone = pl.col("session_key").is_null() | pl.col("beyond")
+    named = versions.with_columns(
+        own=alone,
+        name=pl.when(alone).then("record_key").otherwise("session_key"),
+        # Record keys are unique within their scope of keys, session keys across the sources that share them.
+        name_scope=pl.when(alone).then(pl.concat_str(pl.col("beyond").cast(pl.Int8), "key_scope")).otherwise(pl.lit("")),
+    )
+    groups = named.select(_GROUP_NAME).unique().sort(_GROUP_NAME).with_row_index("gid").with_columns(pl.col("gid").cast(pl.Int64))
+    rows = named.join(groups, on=_GROUP_NAME, how="left", maintain_order="left")
+    return rows.drop("own", "name", "name_scope").with_columns(keyed=~alone), groups
+
+
+def with_components(versions: pl.DataFrame, policies: Policies) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Adds `component`, the least `gid` of the component of each version; also returns the periods (`CELL` and `cell`)."""
+    usable = versions.filter(~pl.col("beyond"))
+    flags = policies.frame.group_by("rule").agg(pl.col("near", "summed").any(), pl.col("start_tolerance_us").max())
+    entries = _entries(usable).join(flags, on="rule", how="left")
+    in_cells = _cells(entries.filter("summed"), policies)
+    cells = in_cells.select(*CELL, "cell").unique()
+    hubs = [_moved_records(versions), _chains(entries.filter("near")), in_cells.select("gid", hub="cell").unique()]
+    links, base = [], 0
+    for hub in hubs:
+        shared = hub.filter(hub.select(pl.col("hub").is_duplicated()).to_series())
+        if not shared.is_empty():
+            links.append(shared.select("gid", pl.col("hub") + base))
+            base += int(shared["hub"].max()) + 1  # type: ignore[arg-type]
+    if not links:
+        return versions.with_columns(component=pl.col("gid")), cells
+    labels = _connected(pl.concat(links))
+    labelled = versions.join(labels, on="gid", how="left", maintain_order="left")
+    return labelled.with_columns(component=pl.coalesce("component", "gid")), cells
+
+
+def _moved_records(versions: pl.DataFrame) -> pl.DataFrame:
+    """Groups that a record belonged to one after the other."""
+    changed = versions.filter((pl.col("until") != NEVER) | (pl.col("since") != pl.col("position").min().over("rid")))
+    rids = changed.select("rid").unique()
+    return versions.join(rids, on="rid", how="semi").select("gid", hub="rid").unique()
+
+
+def _entries(versions: pl.DataFrame) -> pl.DataFrame:
+    """Where each group could stand: every party of one of its records with every time of one of its records.
+
+    A unit takes its party from its first record and its start from its least main time, which may be two records.
+    """
+    side = ["gid", "charge"]
+    rows = versions.select(*side, *_PARTY, "rule", "time_us")
+    party = pl.struct(*_PARTY, "rule")
+    mixed = rows.filter(party.n_unique().over(side) > 1)
+    if mixed.is_empty():
+        return rows
+    crossed = mixed.drop("time_us").unique().join(mixed.select(*side, "time_us").unique(), on=side)
+    return pl.concat([rows, crossed.select(rows.columns)])
+
+
+def _chains(entries: pl.DataFrame) -> pl.DataFrame:
+    """Runs of entries of one party in which each is within the start tolerance of the next, with both streams in them."""
+    if entries.is_empty():
+        return pl.DataFrame(schema={"gid": pl.Int64, "hub": pl.Int64})
+    rows = entries.drop_nulls("time_us").sort(*_PARTY, "time_us")
+    same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in _PARTY)
+    near = pl.col("time_us") - pl.col("time_us").shift(1) <= pl.col("start_tolerance_us")
+    rows = rows.with_columns(hub=(~(same & near).fill_null(False)).cum_sum().cast(pl.Int64))
+    both = rows.group_by("hub").agg(pl.col("charge").n_unique() == 2).filter("charge")
+    return rows.join(both, on="hub", how="semi").select("gid", "hub").unique()
+
+
+def _cells(entries: pl.DataFrame, policies: Policies) -> pl.DataFrame:
+    """The periods of one service and subscriber that groups could be summed in: rows (`gid`, *CELL, `cell`)."""
+    told = entries.drop_nulls("time_us")
+    found: list[pl.DataFrame] = []
+    for (period, zone), _ in policies.frame.filter("summed").group_by("period_us", "timezone", maintain_order=True):
+        assert isinstance(period, int) and isinstance(zone, str)
+        rows = told.select("gid", *CELL[:4], "time_us").with_columns(period_us=pl.lit(period, pl.Int64), timezone=pl.lit(zone))
+        found.append(rows.with_columns(index=period_index(pl.col("time_us"), period, zone)).select("gid", *CELL).unique())
+    if not found:
+        return pl.DataFrame(schema={"gid": pl.Int64, **_CELL_TYPES, "cell": pl.Int64})
+    rows = pl.concat(found)
+    cells = rows.select(CELL).unique().sort(CELL).with_row_index("cell").with_columns(pl.col("cell").cast(pl.Int64))
+    return rows.join(cells, on=CELL, nulls_equal=True, how="left")
+
+
+def _connected(links: pl.DataFrame) -> pl.DataFrame:
+    """The least gid reachable from each gid over links (gid, hub)."""
+    labels = links.select("gid").unique().with_columns(component=pl.col("gid"))
+    while True:
+        of_hub = links.join(labels, on="gid").group_by("hub").agg(pl.col("component").min())
+        least = links.join(of_hub, on="hub").group_by("gid").agg(reached=pl.col("component").min())
+        # Jumping to the label of one's label halves the distance to go, so that long chains take few rounds.
+        ahead = least.join(labels.select(reached="gid", further="component"), on="reached", how="left")
+        new = ahead.select("gid", component=pl.min_horizontal("reached", "further"))
+        merged = labels.join(new, on="gid", suffix="_new", how="left")
+        if merged.select((pl.col("component") == pl.col("component_new")).all()).item():
+            return labels
+        labels = merged.select("gid", component="component_new")

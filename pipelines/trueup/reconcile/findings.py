@@ -1,0 +1,151 @@
+"""Findings as rows of the log: numbers of the kernel turned back into ids, and their canonical order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import duckdb
+import polars as pl
+
+from trueup.events.identity import digest16_sql, netstring_sql
+from trueup.events.schema import UTC_TIME
+from trueup.reconcile.assess import PERIOD, SESSION
+from trueup.reconcile.kernel import Evaluated
+from trueup.reconcile.localtime import local_day
+from trueup.reconcile.rules import NEVER, Policies
+
+MONEY = pl.Decimal(38, 0)
+HISTORY: dict[str, pl.DataType] = {
+    "finding_id": pl.Binary(),
+    "position": pl.Int64(),
+    "action": pl.String(),
+    "cause": pl.String(),
+    "kind": pl.String(),
+    "bucket": pl.Int16(),
+    "service": pl.String(),
+    "subscriber": pl.String(),
+    "peer": pl.String(),
+    "node": pl.String(),
+    "day": pl.Date(),
+    "started_at": UTC_TIME,
+    "expected_micros": MONEY,
+    "billed_micros": MONEY,
+    "currency": pl.String(),
+    "usage_event_ids": pl.List(pl.Binary()),
+    "charge_event_ids": pl.List(pl.Binary()),
+    "content_event_ids": pl.List(pl.Binary()),
+}
+"""The columns of `events.finding`: one row for each change of a finding."""
+ORDER = ["position", "finding_id", "action"]
+
+
+def history(evaluated: Evaluated, policies: Policies, *, after: int) -> pl.DataFrame:
+    """All changes after a position as rows of `HISTORY`, in canonical order."""
+    changes = pl.concat([_of_places(evaluated), _of_conflicts(evaluated, policies, after)])
+    return _identified(changes).select(pl.col(n).cast(t) for n, t in HISTORY.items()).sort(ORDER)
+
+
+def _of_places(evaluated: Evaluated) -> pl.DataFrame:
+    """Changes of findings that stand on places, with the event ids that counted at that position."""
+    rows = evaluated.changes.with_row_index("change").with_columns(sort=pl.col("subject") % 3, number=pl.col("subject") // 3)
+    groups = evaluated.groups.select(
+        number="gid", group_scope="scope", group_currency="currency", name="name",
+        name_scope=pl.when("own").then(pl.concat_str(pl.lit("record:"), "name_scope")).otherwise(pl.lit("key")),
+    )  # fmt: skip
+    cells = evaluated.cells.select(
+        number="cell", cell_scope="scope", cell_currency="currency", cell_service="service", cell_subscriber="subscriber",
+        period=pl.concat_str("period_us", "timezone", "index", separator="/"),
+    )  # fmt: skip
+    of_groups = rows.filter(pl.col("sort") != PERIOD).join(groups, on="number", how="left").with_columns(
+        about=pl.when(pl.col("sort") == SESSION).then(pl.lit("session")).otherwise(pl.lit("bill")),
+        id_scope="group_scope", id_currency="group_currency", id_service=pl.lit(None, pl.String),
+        id_subscriber=pl.lit(None, pl.String), period=pl.lit(None, pl.String),
+    )  # fmt: skip
+    of_cells = rows.filter(pl.col("sort") == PERIOD).join(cells, on="number", how="left").with_columns(
+        about=pl.lit("period"), id_scope="cell_scope", id_currency="cell_currency", id_service="cell_service",
+        id_subscriber="cell_subscriber", name=pl.lit(None, pl.String), name_scope=pl.lit(None, pl.String),
+    )  # fmt: skip
+    named = pl.concat([of_groups, of_cells], how="diagonal")
+    for column, name in (("usage", "usage_event_ids"), ("charges", "charge_event_ids")):
+        named = named.join(_event_ids(named, evaluated.versions, column, name), on="change", how="left")
+    return named.select(
+        "action", "cause", "kind", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
+        "billed_micros", "currency", *_ID_PARTS,
+        pl.col("usage_event_ids", "charge_event_ids").fill_null([]),
+        position="at", started_at=pl.col("started_us").cast(UTC_TIME), content_event_ids=pl.lit([], pl.List(pl.Binary)),
+    )  # fmt: skip
+
+
+_ID_PARTS = ["about", "id_scope", "id_currency", "id_service", "id_subscriber", "name", "name_scope", "period"]
+
+
+def _event_ids(rows: pl.DataFrame, versions: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
+    """The event ids of the records in a list column, as of each row's position (a retracted finding's: before it)."""
+    listed = rows.select("change", "at", "action", rid=column).explode("rid").drop_nulls("rid")
+    gone = pl.col("action").is_in(["retracted", "resolved"])
+    asked = listed.with_columns(moment=pl.col("at") - gone.cast(pl.Int64))
+    held = asked.join(versions.select("rid", "event_id", "since", "until"), on="rid")
+    held = held.filter((pl.col("since") <= pl.col("moment")) & (pl.col("moment") < pl.col("until")))
+    return held.group_by("change").agg(pl.col("event_id").sort().alias(name))
+
+
+def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.DataFrame:
+    conflicts = evaluated.admitted.conflicts.filter(pl.col("position") > after)
+    counted = evaluated.versions.rename({"event_id": "counted"})
+    policy = pl.Series(policies.number_at(conflicts["position"].to_numpy()), dtype=pl.Int64)
+    rows = conflicts.with_columns(policy=policy).join(counted.drop("position"), on=["rid", "counted"])
+    day = local_day(pl.col("time_us"), policies.all[0].timezone)
+    for number, policy in enumerate(policies.all[1:], start=1):
+        day = pl.when(pl.col("policy") >= number).then(local_day(pl.col("time_us"), policy.timezone)).otherwise(day)
+    none, mine = pl.lit([], pl.List(pl.Binary)), pl.concat_list("counted")
+    nothing = pl.lit(0, pl.Int128)
+    return rows.select(
+        "bucket", "subscriber", "peer", "node", "currency", "position",
+        service=pl.col("service").fill_null(""), day=day,
+        action=pl.when("first").then(pl.lit("raised")).otherwise(pl.lit("revised")), cause=pl.lit("conflict"),
+        kind=pl.when("charge").then(pl.lit("conflicting_charge")).otherwise(pl.lit("conflicting_usage")),
+        expected_micros=nothing, billed_micros=nothing, started_at=pl.col("time_us").cast(UTC_TIME),
+        usage_event_ids=pl.when("charge").then(none).otherwise(mine),
+        charge_event_ids=pl.when("charge").then(mine).otherwise(none), content_event_ids="contents",
+        about=pl.lit("record"), id_scope="scope", id_currency=pl.lit(None, pl.String), id_service=pl.lit(None, pl.String),
+        id_subscriber=pl.lit(None, pl.String), name="record_key", name_scope="key_scope", period=pl.lit(None, pl.String),
+    ).select(
+        "action", "cause", "kind", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
+        "billed_micros", "currency", *_ID_PARTS, "usage_event_ids", "charge_event_ids", "position", "started_at",
+        "content_event_ids",
+    )  # fmt: skip
+
+
+def _identified(changes: pl.DataFrame) -> pl.DataFrame:
+    """Adds `finding_id`: 16 bytes of SHA-256 over kind and subject, never over a time, a position or an amount."""
+    changes.select("kind", *_ID_PARTS)
+    form = " || ".join(("'1;finding;'", netstring_sql("kind"), *map(netstring_sql, _ID_PARTS)))
+    ids: pl.DataFrame = duckdb.sql(f"SELECT {digest16_sql(form)} AS finding_id FROM parts").pl()
+    return changes.with_columns(ids["finding_id"])
+
+
+def placements(evaluated: Evaluated, *, after: int, position: int) -> pl.DataFrame:
+    """How many of the records that came after a position were placed or outdone, and their sums: for the second audit."""
+    told = ["charge", "source", "currency", "quantity_micros", "amount_micros", "position"]
+    counted = evaluated.versions.filter(pl.col("until") == NEVER).with_columns(currency="told_currency")
+    placed = counted.join(evaluated.members.select("rid"), on="rid").select(*told, placed=pl.lit(True))
+    outdone = evaluated.admitted.outdone.select(*told, placed=pl.lit(False))
+    return sum_placements([placed, outdone, evaluated.clean.select(placed.columns)], after=after, position=position)
+
+
+def sum_placements(parts: Sequence[pl.DataFrame], *, after: int, position: int) -> pl.DataFrame:
+    """Sums rows (charge, source, currency, quantity_micros, amount_micros, position, placed) to rows of `events.placement`."""
+    rows = pl.concat(parts).filter(pl.col("position") > after)
+    stream = pl.when("charge").then(pl.lit("charge")).otherwise(pl.lit("usage"))
+    currency = pl.when("charge").then(pl.col("currency").fill_null("")).otherwise(pl.lit(""))
+    return (
+        rows.group_by(stream=stream, source=pl.col("source"), currency=currency)
+        .agg(
+            placed_records=pl.col("placed").sum().cast(pl.Int64),
+            outdone_records=(~pl.col("placed")).sum().cast(pl.Int64),
+            quantity_micros=pl.col("quantity_micros").cast(pl.Int128).sum(),
+            amount_micros=pl.col("amount_micros").cast(pl.Int128).sum(),
+        )
+        .select(pl.lit(position, pl.Int64).alias("position"), pl.all())
+        .sort("stream", "source", "currency")
+    )

@@ -1,0 +1,115 @@
+"""How far each stream is complete, told as positions: when did a stream pass an instant?
+
+A source has *observed* the greatest `started_at` it brought less its lateness, and *closed* the greatest `through` declared
+for it. It has passed (x, w) when observed > x + w or closed > x + w', strictly. Both only grow along the log, so "has it
+passed at position p" is "is the position at which it passed ≤ p", and that position is one binary search for any number of
+instants at once. This is what lets the kernel evaluate every component at its own positions without walking the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trueup.reconcile.rules import NEVER, Policies, Policy, SourceRules
+
+Positions = NDArray[np.int64]
+Instants = NDArray[np.int64]
+STREAMS = ("usage", "charge")
+
+
+@dataclass(frozen=True)
+class Marks:
+    """A running maximum along the log: at `positions[i]` it rose to `values[i]` (µs); both ascend strictly."""
+
+    positions: Positions
+    values: Instants
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> Marks:
+        """From rows (position, value) in any order; missing values count for nothing."""
+        rising = (
+            frame.drop_nulls().group_by("position").agg(pl.col("value").max()).sort("position")
+            .with_columns(before=pl.col("value").cum_max().shift(1))
+            .filter(pl.col("before").is_null() | (pl.col("value") > pl.col("before")))
+        )  # fmt: skip
+        return cls(rising["position"].to_numpy(), rising["value"].to_numpy())
+
+    def passed(self, instants: Instants) -> Positions:
+        """The position at which the maximum first exceeded each instant, `NEVER` where it has not."""
+        padded = np.append(self.positions, NEVER)
+        return padded[np.searchsorted(self.values, instants, side="right")]
+
+
+_NOTHING = Marks(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """The frontiers of all sources along the log, under the policies in force.
+
+    `observed` and `closed` are by source name; `ticks` is the injected clock along the log.
+    """
+
+    policies: Policies
+    observed: Mapping[str, Marks] = field(default_factory=dict)
+    closed: Mapping[str, Marks] = field(default_factory=dict)
+    ticks: Marks = _NOTHING
+
+    def passed_at(
+        self, charge: NDArray[np.bool_], instants: Instants, wait_us: Instants, closed_wait_us: Instants, policy: Positions
+    ) -> Positions:
+        """The position at which each row's stream has passed (instant, wait) under its policy, `NEVER` where it has not.
+
+        `charge` says which stream each row asks about. The answer holds for positions under that policy only.
+        """
+        result = np.full(len(instants), NEVER, dtype=np.int64)
+        for number, rules in enumerate(self.policies.all):
+            for stream in STREAMS:
+                wanted = (policy == number) & (charge == (stream == "charge"))
+                if wanted.any():
+                    at, closed_at = instants[wanted] + wait_us[wanted], instants[wanted] + closed_wait_us[wanted]
+                    result[wanted] = self._stream_passed(rules, stream, at, closed_at)
+        return result
+
+    def passed_before(self, position: int, policy: int, *, wait_us: int, closed_wait_us: int) -> int | None:
+        """The instant (µs) before which every instant was passed by every source at `position`; None where one has told nothing."""
+        least: int | None = None
+        for name, source in self.policies.all[policy].sources.items():
+            told = [_latest(self.closed.get(name, _NOTHING), position, closed_wait_us)]
+            if source.lateness_us is not None:
+                told.append(_latest(self.observed.get(name, _NOTHING), position, source.lateness_us + wait_us))
+            if source.idle_after_us is not None:
+                told.append(_latest(self.ticks, position, source.idle_after_us + wait_us))
+            known = [t for t in told if t is not None]
+            if not known:
+                return None
+            least = max(known) if least is None else min(least, max(known))
+        return least
+
+    def _stream_passed(self, policy: Policy, stream: str, at: Instants, closed_at: Instants) -> Positions:
+        positions: Positions | None = None
+        for name, source in policy.sources.items():
+            if source.stream == stream:
+                one = np.minimum(self._observed_passed(name, source, at), self.closed.get(name, _NOTHING).passed(closed_at))
+                positions = one if positions is None else np.maximum(positions, one)
+        return np.full(len(at), NEVER, dtype=np.int64) if positions is None else positions
+
+    def _observed_passed(self, name: str, source: SourceRules, at: Instants) -> Positions:
+        positions = np.full(len(at), NEVER, dtype=np.int64)
+        if source.lateness_us is not None:
+            positions = self.observed.get(name, _NOTHING).passed(at + source.lateness_us)
+        if source.idle_after_us is not None:
+            # A silent source is let go by the clock: it counts as having seen everything up to that long ago.
+            positions = np.minimum(positions, self.ticks.passed(at + source.idle_after_us))
+        return positions
+
+
+def _latest(marks: Marks, position: int, less_us: int) -> int | None:
+    """What a running maximum stood at, at a position, less a wait."""
+    at = int(np.searchsorted(marks.positions, position, side="right"))
+    return int(marks.values[at - 1]) - less_us if at else None

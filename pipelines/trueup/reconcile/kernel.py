@@ -1,0 +1,191 @@
+"""The kernel: records in, history of findings out. A pure function, vectorised over components and their positions.
+
+Every component is evaluated only at positions at which it can change: when a record of it arrives, when a stream passes an
+instant it waits for, when another policy comes into force. All components advance together, each to its own next position;
+a round evaluates them all at once. The number of rounds is that of the busiest component, the work is in proportion to what
+can change, and the result is the same as from evaluating everything at every position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from trueup.reconcile.assess import assess
+from trueup.reconcile.clean import separate
+from trueup.reconcile.components import grouped, with_components
+from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.lifecycle import CHANGE, Standing, changes
+from trueup.reconcile.match import match, units_of
+from trueup.reconcile.records import Admitted, admit
+from trueup.reconcile.rules import NEVER
+
+LEDGER: dict[str, pl.DataType] = {
+    "position": pl.Int64(),
+    "service": pl.String(),
+    "day": pl.Date(),
+    "currency": pl.String(),
+    "expected_micros": pl.Int128(),
+    "billed_micros": pl.Int128(),
+    "impact_micros": pl.Int128(),
+    "tolerated_micros": pl.Int128(),
+    "pending_micros": pl.Int128(),
+    "unrated_records": pl.Int64(),
+}
+_SUMS = [n for n in LEDGER if n not in ("position", "service", "day", "currency")]
+_CELL = ["service", "day", "currency"]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What happened to findings and sums after a position, and what the numbers in it (`rid`, `subject`) stand for.
+
+    `changes` and `ledger` tell of positions after `after`; `members` are the last places of the records that went through the
+    rounds, `clean` the records of pairs that did not need to (see `trueup.reconcile.clean`).
+    """
+
+    changes: pl.DataFrame
+    ledger: pl.DataFrame
+    members: pl.DataFrame
+    clean: pl.DataFrame
+    versions: pl.DataFrame
+    groups: pl.DataFrame
+    cells: pl.DataFrame
+    admitted: Admitted
+
+
+def evaluate(events: pl.DataFrame, frontier: Frontier, *, after: int, upto: int, tell_apart: bool = True) -> Evaluated:
+    """Evaluates `events` (rows of `EVENTS` that came up to position `upto`) at every position in (after, upto].
+
+    What happened up to `after` is evaluated too, to know what stood, but not reported again. `tell_apart = False` sends
+    clean pairs through the rounds as well: slower, with the same result.
+    """
+    separated = separate(ruled(events, frontier), frontier, tell_apart=tell_apart)
+    admitted = admit(separated.rest, frontier)
+    versions, groups = grouped(admitted.versions)
+    versions, cells = with_components(versions, frontier.policies)
+    told, moved, members = _rounds(_with_due(versions, frontier).sort("component"), cells, frontier, after, upto)
+    ledger = _summed(pl.concat([moved, separated.movements.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
+    return Evaluated(told, ledger, members, separated.placed, versions, groups, cells, admitted)
+
+
+def ruled(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Adds each event's rule number, and the currency of its money: a usage record's is that of its price.
+
+    The currency a charge itself told stays as `told_currency`.
+    """
+    policy = pl.Series("policy", frontier.policies.number_at(events["position"].to_numpy()))
+    rows = events.with_columns(policy, rule=frontier.policies.rule_of(pl.col("service")))
+    prices = frontier.policies.frame.select("policy", "rule", "price_currency")
+    projects = pl.Series([p.currency for p in frontier.policies.all], dtype=pl.String)
+    rows = rows.join(prices, on=["policy", "rule"], how="left", maintain_order="left").with_columns(
+        project_currency=projects.gather(rows["policy"])
+    )
+    charge_currency = pl.coalesce("currency", "project_currency")
+    currency = pl.when("charge").then(charge_currency).otherwise("price_currency")
+    return rows.with_columns(currency=currency, told_currency="currency").drop("policy", "price_currency", "project_currency")
+
+
+def _summed(movements: pl.DataFrame, after: int) -> pl.DataFrame:
+    """Movements after a position, added up per cell; what cancels out is left away."""
+    ledger = movements.filter(pl.col("position") > after).group_by("position", *_CELL).agg(pl.col(_SUMS).sum())
+    moved = ledger.filter(pl.any_horizontal(pl.col(n) != 0 for n in _SUMS))
+    return moved.select(*LEDGER).sort("position", *_CELL, nulls_last=True)
+
+
+def _with_due(versions: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Adds `due_us` and `due_position`: what a record without any time waits for.
+
+    It belongs at the latest to the period that the first closing of its source at or after its coming declares complete.
+    """
+    due_position = np.full(versions.height, NEVER, dtype=np.int64)
+    due_us = np.zeros(versions.height, dtype=np.int64)
+    untimed = versions["time_us"].is_null()
+    if untimed.any():
+        since, source = versions["since"].to_numpy(), versions["source"]
+        for name, marks in frontier.closed.items():
+            mine = (untimed & (source == name)).to_numpy()
+            at = np.searchsorted(marks.positions, since[mine], side="left")
+            due_position[mine] = np.append(marks.positions, NEVER)[at]
+            due_us[mine] = np.append(marks.values, 0)[at] - 1
+    return versions.with_columns(due_position=pl.Series(due_position), due_us=pl.Series(due_us))
+
+
+def _rounds(
+    versions: pl.DataFrame, cells: pl.DataFrame, frontier: Frontier, after: int, upto: int
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Advances all components to `upto`; returns (changes, ledger movements, last members)."""
+    agenda = _agenda(versions)
+    settled = pl.DataFrame(schema={"session": pl.Int64, "bill": pl.Int64})
+    before = Standing.nothing()
+    told, moved, done = [pl.DataFrame(schema=CHANGE)], [pl.DataFrame(schema=LEDGER)], [before.members]
+    clock = agenda.group_by("component").agg(at=pl.col("at").min()).filter(pl.col("at") <= upto)
+    while not clock.is_empty():
+        versions = versions.join(clock.select("component"), on="component", how="semi", maintain_order="left")
+        rows = versions.join(_with_policy(clock, frontier), on="component", maintain_order="left")
+        rows = rows.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
+        rows, units = units_of(rows, frontier)
+        matched = match(units, settled)
+        now = Standing.of(assess(rows, units, matched, cells, frontier))
+        declared = clock.with_columns(declared=pl.col("at").is_in(frontier.policies.starts.tolist()))
+        told.append(changes(before, now, rows, declared).filter(pl.col("at") > after))
+        moved.append(_movements(before, now, clock))
+        next_clock = _advance(clock, agenda, now, frontier, upto)
+        ended = now.members.join(next_clock, on="component", how="anti")
+        done.append(ended)
+        before, settled = now.of_components(next_clock), _still(matched.settled, versions, next_clock)
+        agenda, clock = agenda.join(next_clock.select("component"), on="component", how="semi"), next_clock
+    return pl.concat(told), pl.concat(moved), pl.concat(done)
+
+
+def _agenda(versions: pl.DataFrame) -> pl.DataFrame:
+    """The positions, told by the records alone, at which each component changes."""
+    arrivals = versions.select("component", at="since")
+    replaced = versions.filter(pl.col("until") != NEVER).select("component", at="until")
+    due = versions.filter(pl.col("due_position") != NEVER).select("component", at="due_position")
+    return pl.concat([arrivals, replaced, due]).unique()
+
+
+def _with_policy(clock: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    return clock.with_columns(policy=pl.Series(frontier.policies.number_at(clock["at"].to_numpy())))
+
+
+def _advance(clock: pl.DataFrame, agenda: pl.DataFrame, now: Standing, frontier: Frontier, upto: int) -> pl.DataFrame:
+    """Each component's next position, without those that have none up to `upto`."""
+    listed = (
+        agenda.join(clock.rename({"at": "now"}), on="component").filter(pl.col("at") > pl.col("now"))
+        .group_by("component").agg(listed=pl.col("at").min())
+    )  # fmt: skip
+    wakes = now.places.group_by("component").agg(pl.col("wake").min())
+    policy = pl.Series("policy_at", frontier.policies.next_start(clock["at"].to_numpy()))
+    nexts = clock.with_columns(policy).join(listed, on="component", how="left").join(wakes, on="component", how="left")
+    return nexts.select("component", at=pl.min_horizontal("listed", "wake", "policy_at")).filter(pl.col("at") <= upto)
+
+
+def _still(settled: pl.DataFrame, versions: pl.DataFrame, clock: pl.DataFrame) -> pl.DataFrame:
+    """The settled pairs of components that go on."""
+    if settled.is_empty():
+        return settled
+    going = versions.join(clock, on="component", how="semi").select(session="gid").unique()
+    return settled.join(going, on="session", how="semi")
+
+
+def _movements(before: Standing, now: Standing, clock: pl.DataFrame) -> pl.DataFrame:
+    """By how much each sum moved at each component's position: what is booked now less what was."""
+    was = before.places.drop("at").join(clock, on="component").with_columns(pl.col(c) * -1 for c in _MONEY)
+    both = pl.concat([now.places.select(*_BOOKED), was.select(*_BOOKED)])
+    impact = pl.col("expected_micros") - pl.col("billed_micros")
+    kinds = {
+        "pending_micros": pl.col("kind") == "pending",
+        "tolerated_micros": pl.col("kind") == "tolerated",
+        "impact_micros": ~pl.col("kind").is_in(["pending", "tolerated"]),
+    }
+    parts = [pl.when(of).then(impact).otherwise(pl.lit(0, pl.Int128)).alias(name) for name, of in kinds.items()]
+    booked = both.with_columns(parts).rename({"at": "position"})
+    return booked.group_by("position", *_CELL).agg(pl.col(_SUMS).sum()).select(pl.col(n).cast(t) for n, t in LEDGER.items())
+
+
+_MONEY = ["expected_micros", "billed_micros", "unrated_records"]
+_BOOKED = ["at", *_CELL, "kind", *_MONEY]

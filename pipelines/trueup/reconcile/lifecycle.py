@@ -1,0 +1,115 @@
+"""What changed between two evaluations of the same components: raises, revisions, retractions, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from trueup.reconcile.assess import MEMBER, PENDING, PLACE, TOLERATED, Assessed
+
+FINDING: dict[str, pl.DataType] = {
+    "component": pl.Int64(),
+    "subject": pl.Int64(),
+    "kind": pl.String(),
+    "service": pl.String(),
+    "day": pl.Date(),
+    "currency": pl.String(),
+    "expected_micros": pl.Int128(),
+    "billed_micros": pl.Int128(),
+    "bucket": pl.Int16(),
+    "subscriber": pl.String(),
+    "peer": pl.String(),
+    "node": pl.String(),
+    "started_us": pl.Int64(),
+    "usage": pl.List(pl.Int64()),
+    "charges": pl.List(pl.Int64()),
+}
+CHANGE: dict[str, pl.DataType] = {"at": pl.Int64(), "action": pl.String(), "cause": pl.String(), **FINDING}
+_IDENTITY = ["component", "subject", "kind"]
+_CONTENT = ["service", "day", "currency", "expected_micros", "billed_micros", "usage", "charges"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What holds of some components after an evaluation: places, members and the findings among the places."""
+
+    places: pl.DataFrame
+    members: pl.DataFrame
+    findings: pl.DataFrame
+
+    @classmethod
+    def of(cls, assessed: Assessed) -> Standing:
+        """Picks the findings out of the places and lists their records."""
+        told = assessed.places.filter(~pl.col("kind").is_in([PENDING, TOLERATED]))
+        listed = (
+            assessed.members.join(told.select("subject", "extra"), on=["subject", "extra"], how="semi").sort("rid")
+            .group_by("subject", "extra").agg(
+                usage=pl.col("rid").filter(~pl.col("charge")), charges=pl.col("rid").filter(pl.col("charge"))
+            )
+        )  # fmt: skip
+        findings = told.join(listed, on=["subject", "extra"], how="left").select(*FINDING)
+        return cls(assessed.places, assessed.members, findings)
+
+    @classmethod
+    def nothing(cls) -> Standing:
+        """Before the first evaluation."""
+        return cls(pl.DataFrame(schema=PLACE), pl.DataFrame(schema=MEMBER), pl.DataFrame(schema=FINDING))
+
+    def of_components(self, components: pl.DataFrame) -> Standing:
+        """Only what belongs to the components listed in `components`."""
+        kept = (f.join(components, on="component", how="semi") for f in (self.places, self.members, self.findings))
+        return Standing(*kept)
+
+
+def changes(before: Standing, after: Standing, rows: pl.DataFrame, clock: pl.DataFrame) -> pl.DataFrame:
+    """The changes of findings between two evaluations, as rows of `CHANGE`.
+
+    `rows` are the record versions counted now (`rid`, `since`, `late`, `beyond`); `clock` has for each component its position
+    `at` and `declared`, whether a policy came into force there.
+    """
+    both = before.findings.join(after.findings, on=_IDENTITY, how="full", suffix="_new", coalesce=True, nulls_equal=True)
+    was, stands = pl.col("usage").is_not_null(), pl.col("usage_new").is_not_null()
+    differs = pl.any_horizontal(pl.col(n).ne_missing(pl.col(f"{n}_new")) for n in _CONTENT)
+    changed = both.filter(~(was & stands) | differs)
+    if changed.is_empty():
+        return pl.DataFrame(schema=CHANGE)
+    action = pl.when(~was).then(pl.lit("raised")).when(~stands).then(pl.lit("retracted")).otherwise(pl.lit("revised"))
+    changed = changed.with_columns(action=action).with_row_index("change")
+    caused = changed.join(clock, on="component").join(_causes(changed, before, after, rows, clock), on="change", how="left")
+    shown = [pl.when(stands).then(pl.col(f"{n}_new")).otherwise(pl.col(n)).alias(n) for n in FINDING if n not in _IDENTITY]
+    cause = pl.coalesce("cause", pl.when("declared").then(pl.lit("policy_change")).otherwise(pl.lit("frontier")))
+    action = pl.when((pl.col("action") == "retracted") & (cause == "late_charge")).then(pl.lit("resolved")).otherwise("action")
+    return caused.select("at", action.alias("action"), cause.alias("cause"), *_IDENTITY, *shown).select(*CHANGE)
+
+
+def _causes(changed: pl.DataFrame, before: Standing, after: Standing, rows: pl.DataFrame, clock: pl.DataFrame) -> pl.DataFrame:
+    """`cause` of each numbered change that records arriving at its position had part in.
+
+    The records near a change are those of the finding before and after, and all that share a subject with one of them, before
+    or after.
+    """
+    lists = ("usage", "charges", "usage_new", "charges_new")
+    own = pl.concat([changed.select("change", rid=n).explode("rid") for n in lists]).drop_nulls().unique()
+    seats = pl.concat([before.members.select("rid", "subject"), after.members.select("rid", "subject")]).unique()
+    shared = own.join(seats, on="rid").select("change", "subject").unique().join(seats, on="subject").select("change", "rid")
+    near = pl.concat([own, shared]).unique()
+    arrived = (
+        rows.join(clock.select("component", "at"), on="component").filter(pl.col("since") == pl.col("at"))
+        .select("rid", "charge", "late", "beyond", arrived=pl.lit(True))
+    )  # fmt: skip
+    known = before.places.filter(pl.col("kind") != PENDING).select("subject", "extra", decided=pl.lit(True))
+    decided = before.members.join(known, on=["subject", "extra"]).select("rid", "decided")
+    told = near.join(arrived, on="rid", how="left").join(decided, on="rid", how="left")
+    come = pl.col("arrived").fill_null(False)
+    facts = told.group_by("change").agg(
+        arrived=come.any(), charge=(come & pl.col("charge")).any(), late=(come & pl.col("late")).any(),
+        beyond=(come & pl.col("beyond")).any(), decided=pl.col("decided").fill_null(False).any(),
+    )  # fmt: skip
+    overdue = pl.when("charge").then(pl.lit("late_charge")).otherwise(pl.lit("late_usage"))
+    cause = (
+        pl.when("beyond").then(pl.lit("beyond_horizon"))
+        .when(pl.col("late") | pl.col("decided")).then(overdue)
+        .otherwise(pl.lit("arrival"))
+    )  # fmt: skip
+    return facts.filter("arrived").select("change", cause=cause)

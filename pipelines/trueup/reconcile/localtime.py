@@ -1,0 +1,52 @@
+"""Days and periods of the project's time zone, over columns of UTC microseconds."""
+
+from __future__ import annotations
+
+import polars as pl
+
+UTC_NAMES = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT"})
+_HOUR_US = 3_600_000_000
+
+
+def _moment(time_us: pl.Expr) -> pl.Expr:
+    return time_us.cast(pl.Datetime("us", "UTC"))
+
+
+def _wall_us(time_us: pl.Expr, zone: str) -> pl.Expr:
+    """What a clock on the wall shows, in µs since 1970 on that wall."""
+    if zone in UTC_NAMES:
+        return time_us
+    return _moment(time_us).dt.convert_time_zone(zone).dt.replace_time_zone(None).cast(pl.Int64)
+
+
+def local_day(time_us: pl.Expr, zone: str) -> pl.Expr:
+    """The calendar day of `zone` at each instant; NULL where the instant is."""
+    return _wall_us(time_us, zone).cast(pl.Datetime("us")).dt.date()
+
+
+def period_index(time_us: pl.Expr, period_us: int | pl.Expr, zone: str) -> pl.Expr:
+    """The number of the period an instant lies in, counted on the wall clock of `zone` from 1970."""
+    return _wall_us(time_us, zone) // period_us
+
+
+def period_last_us(index: pl.Expr, period_us: int | pl.Expr, zone: str) -> pl.Expr:
+    """The last UTC microsecond of a period: one before the next begins."""
+    return _utc_us((index + 1) * period_us, zone) - 1
+
+
+def period_first_day(index: pl.Expr, period_us: int | pl.Expr) -> pl.Expr:
+    """The calendar day a period begins on."""
+    return (index * period_us).cast(pl.Datetime("us")).dt.date()
+
+
+def _utc_us(wall_us: pl.Expr, zone: str) -> pl.Expr:
+    if zone in UTC_NAMES:
+        return wall_us
+    wall = wall_us.cast(pl.Datetime("us"))
+
+    def at(shown: pl.Expr) -> pl.Expr:
+        # A wall time shown twice begins the period at its later showing: nothing is final too early.
+        return shown.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC").cast(pl.Int64)
+
+    # A wall time that is skipped begins the period an hour of wall clock later, which is the same instant or after it.
+    return pl.coalesce(at(wall), at(wall + pl.duration(microseconds=_HOUR_US)))

@@ -1,0 +1,59 @@
+"""One partition of one reconciliation: a range of buckets, evaluated up to a position. Every engine calls this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from trueup.log.lake import Buckets, Lake
+from trueup.reconcile.findings import HISTORY, history, placements
+from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.kernel import LEDGER, evaluate
+from trueup.reconcile.reach import Days, touched
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a partition tells: rows for `events.finding`, `events.ledger` and `events.placement`, and records evaluated."""
+
+    history: pl.DataFrame
+    ledger: pl.DataFrame
+    placement: pl.DataFrame
+    records: int
+
+
+def reconcile_events(events: pl.DataFrame, frontier: Frontier, *, after: int, upto: int) -> Outcome:
+    """What positions in (after, upto] do to findings and sums, given all records (`EVENTS`) they could touch."""
+    evaluated = evaluate(events, frontier, after=after, upto=upto)
+    return Outcome(
+        history(evaluated, frontier.policies, after=after),
+        evaluated.ledger,
+        placements(evaluated, after=after, position=upto),
+        events.height,
+    )
+
+
+def reconcile_partition(
+    lake: Lake, frontier: Frontier, buckets: Buckets, *, after: int, upto: int, days: Days = (None, None)
+) -> Outcome:
+    """Reads what positions in (after, upto] can touch of a partition from the lake, and reconciles it."""
+    events = touched(lake, frontier, buckets, after=after, upto=upto, days=days)
+    return reconcile_events(events, frontier, after=after, upto=upto)
+
+
+def joined(outcomes: list[Outcome]) -> Outcome:
+    """The outcome of several partitions as one; cells of the ledger are added up, rows are in canonical order."""
+    cell = ["position", "service", "day", "currency"]
+    sums = [n for n in LEDGER if n not in cell]
+    ledger = pl.concat([pl.DataFrame(schema=LEDGER), *(o.ledger for o in outcomes)])
+    key = ["position", "stream", "source", "currency"]
+    placement = (
+        pl.concat([o.placement for o in outcomes]).group_by(key).agg(pl.all().sum()).sort(key) if outcomes else pl.DataFrame()
+    )
+    return Outcome(
+        pl.concat([pl.DataFrame(schema=HISTORY), *(o.history for o in outcomes)]).sort("position", "finding_id", "action"),
+        ledger.group_by(cell).agg(pl.col(sums).sum()).select(*LEDGER).sort(cell, nulls_last=True),
+        placement,
+        sum(o.records for o in outcomes),
+    )

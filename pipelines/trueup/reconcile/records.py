@@ -1,0 +1,146 @@
+"""Which content of a record counts, from which position on, and what conflicts that leaves.
+
+A *record* is (stream, key scope, scope, record key). Of the contents of the commit that first brought it the greatest
+(quantity, amount, content) counts; a greater one takes its place later only while neither of the two is late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.rules import NEVER, UNTOLD_US
+
+EVENTS: dict[str, pl.DataType] = {
+    "charge": pl.Boolean(),  # a charge; else a usage record
+    "event_id": pl.Binary(),
+    "position": pl.Int64(),
+    "source": pl.String(),
+    "bucket": pl.Int16(),
+    "scope": pl.String(),  # the bucket key's value, never NULL
+    "key_scope": pl.String(),
+    "record_key": pl.String(),
+    "session_key": pl.String(),
+    "service": pl.String(),
+    "subscriber": pl.String(),
+    "peer": pl.String(),
+    "node": pl.String(),
+    "time_us": pl.Int64(),  # started_at, else billed_at, in µs since 1970 UTC; NULL where neither is told
+    "started": pl.Boolean(),  # time_us is started_at
+    "quantity_micros": pl.Int64(),
+    "amount_micros": pl.Int64(),
+    "partial_no": pl.Int64(),
+    "currency": pl.String(),  # of a charge; NULL is the project's
+}
+"""What the kernel takes: one row for each accepted usage record and charge."""
+
+RECORD = ["charge", "scope", "key_scope", "record_key"]
+_RANK = ["rank_quantity", "amount_micros", "event_id"]
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """Record versions and conflicts.
+
+    `versions` are the rows of `EVENTS` that count, each in positions [since, until), with `rid` (ascending as the records'
+    names do), `late` (at its coming; False for a content that replaced another) and `beyond` (behind the horizon then).
+    `conflicts` has a row for each record and position at which its set of contents grew beyond one: `rid`, `position`, the
+    `counted` event id after it, `first` (raised rather than revised) and `contents`, all event ids so far, ascending.
+    `outdone` are the rows that count nowhere at the end.
+    """
+
+    versions: pl.DataFrame
+    conflicts: pl.DataFrame
+    outdone: pl.DataFrame
+
+
+def admit(events: pl.DataFrame, frontier: Frontier) -> Admitted:
+    """Decides what counts of `events`, a frame of `EVENTS` (and whatever else); delivering a row again changes nothing."""
+    names = events.select(RECORD).unique().sort(RECORD).with_row_index("rid").with_columns(pl.col("rid").cast(pl.Int64))
+    rows = events.join(names, on=RECORD, how="left", maintain_order="left")
+    rows = _with_passing(rows, frontier)
+    many = rows.filter(rows.select(pl.col("rid").is_duplicated()).to_series())
+    single = rows.filter(rows.select(pl.col("rid").is_unique()).to_series()).with_columns(
+        since=pl.col("position"), until=pl.lit(NEVER, pl.Int64), late=pl.col("came_late")
+    )
+    if many.is_empty():
+        return Admitted(_tidy(single), _no_conflicts(), events.clear())
+    contents = many.sort("position", "source").unique(["rid", "event_id"], keep="first", maintain_order=True)
+    contents = contents.with_columns(
+        rank_quantity=pl.col("quantity_micros").fill_null(0), step=pl.col("position").rank("dense").over("rid")
+    )
+    counted = _timeline(contents)
+    last = counted.filter(pl.col("until") == NEVER).select("rid", "event_id")
+    outdone = contents.join(last, on=["rid", "event_id"], how="anti").select(events.columns)
+    versions = pl.concat([_tidy(single), _tidy(counted)])
+    return Admitted(versions, _conflicts(contents, counted), outdone)
+
+
+def _with_passing(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Adds `passed_us` (when its stream passed its own time), `came_late` and `beyond`."""
+    position = rows["position"].to_numpy()
+    policy = frontier.policies.number_at(position)
+    charge = rows["charge"].to_numpy()
+    time = rows["time_us"].fill_null(UNTOLD_US).to_numpy()
+    none = 0 * time
+    passed = frontier.passed_at(charge, time, none, none, policy)
+    horizon = np.array([p.horizon_us for p in frontier.policies.all], dtype=np.int64)[policy]
+    behind = frontier.passed_at(charge, time, horizon, horizon, policy)
+    return rows.with_columns(passed=pl.Series(passed), came_late=pl.Series(passed < position), beyond=pl.Series(behind < position))
+
+
+def _timeline(contents: pl.DataFrame) -> pl.DataFrame:
+    """The counted contents of records with several, as versions; walks the steps at which contents came."""
+    best = contents.sort(_RANK, descending=True)
+    held = best.filter(pl.col("step") == 1).unique("rid", keep="first", maintain_order=True)
+    held = held.with_columns(since=pl.col("position"), late=pl.col("came_late"))
+    done: list[pl.DataFrame] = []
+    for step in range(2, contents.select(pl.col("step").max()).item() + 1):
+        rivals = best.filter((pl.col("step") == step) & ~pl.col("came_late")).unique("rid", keep="first", maintain_order=True)
+        both = held.join(rivals, on="rid", suffix="_new", how="inner")
+        greater = pl.any_horizontal(
+            pl.all_horizontal(pl.col(n) == pl.col(f"{n}_new") for n in _RANK[:i]) & (pl.col(f"{name}_new") > pl.col(name))
+            if i else pl.col(f"{name}_new") > pl.col(name)
+            for i, name in enumerate(_RANK)
+        )  # fmt: skip
+        open_still = pl.col("passed") >= pl.col("position_new")
+        taken = both.filter(greater & open_still).select("rid", ended="position_new")
+        if taken.is_empty():
+            continue
+        done.append(held.join(taken, on="rid").with_columns(until=pl.col("ended")).drop("ended"))
+        new = rivals.join(taken, on="rid", how="semi").with_columns(since=pl.col("position"), late=pl.lit(False))
+        held = pl.concat([held.join(taken, on="rid", how="anti"), new.select(held.columns)])
+    held = held.with_columns(until=pl.lit(NEVER, pl.Int64))
+    return pl.concat([*(d.select(held.columns) for d in done), held])
+
+
+def _conflicts(contents: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
+    steps = contents.select("rid", "position").unique()
+    seen = (
+        steps.join(contents.select("rid", "event_id", came="position"), on="rid")
+        .filter(pl.col("came") <= pl.col("position"))
+        .group_by("rid", "position").agg(contents=pl.col("event_id").sort())
+        .filter(pl.col("contents").list.len() > 1)
+    )  # fmt: skip
+    holds = counted.select("rid", counted="event_id", since="since", until="until")
+    return (
+        seen.join(holds, on="rid")
+        .filter((pl.col("since") <= pl.col("position")) & (pl.col("position") < pl.col("until")))
+        .sort("rid", "position").with_columns(first=pl.col("rid").is_first_distinct())
+        .select("rid", "position", "counted", "first", "contents")
+    )  # fmt: skip
+
+
+def _no_conflicts() -> pl.DataFrame:
+    return pl.DataFrame(
+        schema={"rid": pl.Int64, "position": pl.Int64, "counted": pl.Binary, "first": pl.Boolean, "contents": pl.List(pl.Binary)}
+    )
+
+
+def _tidy(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.drop("passed", "came_late", "rank_quantity", "step", strict=False).select(
+        pl.exclude("rid", "since", "until", "late", "beyond"), "rid", "since", "until", "late", "beyond"
+    )

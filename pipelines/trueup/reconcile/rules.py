@@ -1,0 +1,141 @@
+"""What decides findings: the policies in force along the log, as plain values and as a frame the kernel joins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trueup.config import Config, ServiceConfig
+
+KERNEL_VERSION = 1
+DEFAULT = "default"
+DEFAULT_RULE = -1
+NEVER = 2**62
+"""A position that never comes."""
+UNTOLD_US = 2**61
+"""An instant nobody told, hence never passed; small enough that waits can be added to it."""
+
+
+@dataclass(frozen=True)
+class SourceRules:
+    """How one source tells how far it is complete. `lateness_us` is None for a source whose frontier is declared."""
+
+    stream: str
+    lateness_us: int | None = 0
+    idle_after_us: int | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is in force from `position` on."""
+
+    position: int = 0
+    services: Mapping[str, ServiceConfig] = field(default_factory=dict)
+    default: ServiceConfig = field(default_factory=ServiceConfig)
+    sources: Mapping[str, SourceRules] = field(default_factory=dict)
+    timezone: str = "UTC"
+    currency: str = "EUR"
+    horizon_us: int = UNTOLD_US
+
+    @classmethod
+    def of(cls, config: Config) -> Policy:
+        """The policy a configuration asks for."""
+        services = dict(config.reconcile)
+        default = services.pop(DEFAULT, ServiceConfig())
+        sources = {
+            s.name: SourceRules(s.stream, s.lateness if s.frontier == "observed" else None, s.idle_after) for s in config.source
+        }
+        project = config.project
+        return cls(0, services, default, sources, project.timezone, project.currency, project.horizon)
+
+    def content(self) -> dict[str, Any]:
+        """The policy as JSON values: what a `policy` declaration holds."""
+        return {
+            "kernel": KERNEL_VERSION,
+            "services": {name: _service_content(s) for name, s in sorted(self.services.items())},
+            "default": _service_content(self.default),
+            "sources": {
+                n: {"stream": s.stream, "lateness_us": s.lateness_us, "idle_after_us": s.idle_after_us}
+                for n, s in sorted(self.sources.items())
+            },
+            "timezone": self.timezone,
+            "currency": self.currency,
+            "horizon_us": self.horizon_us,
+        }
+
+    @classmethod
+    def from_content(cls, position: int, content: Mapping[str, Any]) -> Policy:
+        """The policy a declaration at `position` holds."""
+        return cls(
+            position,
+            {name: _service_of(s) for name, s in content["services"].items()},
+            _service_of(content["default"]),
+            {n: SourceRules(s["stream"], s["lateness_us"], s["idle_after_us"]) for n, s in content["sources"].items()},
+            content["timezone"],
+            content["currency"],
+            content["horizon_us"],
+        )
+
+
+def _service_content(service: ServiceConfig) -> dict[str, Any]:
+    return {**service.model_dump(mode="json"), "match": list(service.match)}
+
+
+def _service_of(content: Mapping[str, Any]) -> ServiceConfig:
+    return ServiceConfig.model_construct(**{**content, "match": tuple(content["match"])})
+
+
+class Policies:
+    """The policies along the log, numbered from 0; position p is under the last one declared at or before it."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        self.all = tuple(sorted(policies, key=lambda p: p.position))
+        assert self.all, "a log is evaluated under at least one policy"
+        self.starts: NDArray[np.int64] = np.array([p.position for p in self.all], dtype=np.int64)
+        self.services = sorted({name for p in self.all for name in p.services})
+        self.frame = self._frame()
+
+    def number_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number of the policy in force at each position; before the first declaration it is the first."""
+        return np.maximum(np.searchsorted(self.starts, positions, side="right") - 1, 0)
+
+    def next_start(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The next position at which another policy comes into force, `NEVER` where none does."""
+        padded = np.append(self.starts, NEVER)
+        return padded[np.searchsorted(self.starts[1:], positions, side="right") + 1]
+
+    def rule_of(self, service: pl.Expr) -> pl.Expr:
+        """The rule number of a service name: `DEFAULT_RULE` for one without a table of its own."""
+        numbers = list(range(len(self.services)))
+        return service.replace_strict(self.services, numbers, default=DEFAULT_RULE, return_dtype=pl.Int32).fill_null(DEFAULT_RULE)
+
+    def _frame(self) -> pl.DataFrame:
+        rows = []
+        for number, policy in enumerate(self.all):
+            for rule, name in [(DEFAULT_RULE, DEFAULT), *enumerate(self.services)]:
+                s = policy.services.get(name, policy.default) if rule != DEFAULT_RULE else policy.default
+                rows.append(
+                    {
+                        "policy": number, "rule": rule,
+                        "exact": "session_key" in s.match, "near": "nearest" in s.match, "summed": "aggregate" in s.match,
+                        "start_tolerance_us": s.start_tolerance, "quantity_tolerance_micros": s.quantity_tolerance,
+                        "amount_tolerance_micros": s.amount_tolerance, "grace_us": s.grace,
+                        "closed_wait_us": s.start_tolerance if "nearest" in s.match else 0,
+                        "price_micros": s.price, "price_per": s.price_per, "period_us": s.period,
+                        "price_currency": s.currency or policy.currency, "timezone": policy.timezone,
+                    }
+                )  # fmt: skip
+        return pl.DataFrame(rows, schema=_RULE_SCHEMA)
+
+
+_RULE_SCHEMA = {
+    "policy": pl.Int64, "rule": pl.Int32, "exact": pl.Boolean, "near": pl.Boolean, "summed": pl.Boolean,
+    "start_tolerance_us": pl.Int64, "quantity_tolerance_micros": pl.Int64, "amount_tolerance_micros": pl.Int64,
+    "grace_us": pl.Int64, "closed_wait_us": pl.Int64, "price_micros": pl.Int64, "price_per": pl.Int64,
+    "period_us": pl.Int64, "price_currency": pl.String, "timezone": pl.String,
+}  # fmt: skip

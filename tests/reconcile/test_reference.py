@@ -1,0 +1,150 @@
+"""The kernel agrees with the brute-force reference of the design, where that is at hand."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import random
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from trueup.config import ServiceConfig
+from trueup.reconcile.frontier import Frontier, Marks
+from trueup.reconcile.kernel import Evaluated, evaluate
+from trueup.reconcile.records import EVENTS
+from trueup.reconcile.rules import Policies, Policy, SourceRules
+
+SECOND = 1_000_000
+REFERENCE = Path(os.environ.get("TRUEUP_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
+pytestmark = pytest.mark.skipif(not (REFERENCE / "laws.py").exists(), reason=f"no reference model in {REFERENCE}")
+
+
+def _load(name: str) -> ModuleType:
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, REFERENCE / f"{name}.py")
+        assert spec and spec.loader
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def laws() -> ModuleType:
+    _load("oracle")
+    return _load("laws")
+
+
+def policy_of(config: Any) -> Policy:
+    def service(s: Any) -> ServiceConfig:
+        return ServiceConfig.model_construct(
+            match=s.match, start_tolerance=s.start_tolerance * SECOND, quantity_tolerance=s.quantity_tolerance_micros,
+            amount_tolerance=s.amount_tolerance_micros, grace=s.grace * SECOND, price=s.price_micros, price_per=1,
+            currency=None, period=s.period * SECOND,
+        )  # fmt: skip
+
+    sources = {n: SourceRules(s.stream, None if s.lateness is None else s.lateness * SECOND) for n, s in config.sources.items()}
+    return Policy(0, {n: service(s) for n, s in config.services.items()}, service(config.default), sources)
+
+
+def frontier_of(log: list[Any], config: Any) -> Frontier:
+    seen: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    for position, commit in enumerate(log, start=1):
+        for e in commit:
+            if e.stream == "close":
+                for name in config.sources:
+                    if e.source in ("", name):
+                        seen.setdefault(("closed", name), []).append((position, e.through * SECOND))
+            elif e.started_at is not None:
+                seen.setdefault(("observed", e.source), []).append((position, e.started_at * SECOND))
+    marks = {
+        kind: {n: Marks.of(pl.DataFrame(rows, schema=["position", "value"], orient="row")) for (k, n), rows in seen.items() if k == kind}
+        for kind in ("observed", "closed")
+    }
+    return Frontier(Policies([policy_of(config)]), marks["observed"], marks["closed"])
+
+
+def events_of(log: list[Any], scope_of: Any, config: Any) -> pl.DataFrame:
+    rows = [
+        {
+            "charge": e.stream == "charge", "event_id": e.content.encode(), "position": position, "source": e.source, "bucket": 0,
+            "scope": scope_of(e, config), "key_scope": "", "record_key": e.record_key, "session_key": e.session_key,
+            "service": e.service, "subscriber": e.subscriber, "peer": e.peer, "node": None,
+            "time_us": None if e.time is None else e.time * SECOND, "started": e.started_at is not None,
+            "quantity_micros": e.quantity_micros, "amount_micros": e.amount_micros, "partial_no": e.partial_no, "currency": None,
+        }
+        for position, commit in enumerate(log, start=1) for e in commit if e.stream != "close"
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=EVENTS)
+
+
+def told(evaluated: Evaluated) -> list[tuple[Any, ...]]:
+    """The kernel's changes in the reference's words."""
+    names = {
+        r["rid"]: ("charge" if r["charge"] else "usage", r["scope"], r["record_key"])
+        for r in evaluated.versions.iter_rows(named=True)
+    }
+    groups = {r["gid"]: r for r in evaluated.groups.iter_rows(named=True)}
+    cells = {r["cell"]: r for r in evaluated.cells.iter_rows(named=True)}
+
+    def subject(number: int) -> tuple[Any, ...]:
+        sort, n = number % 3, number // 3
+        if sort == 2:
+            return ("period", cells[n]["service"], cells[n]["subscriber"], cells[n]["index"])
+        g = groups[n]
+        return ("record" if g["own"] else "key", g["scope"], g["name"], "charge" if sort else "usage")
+
+    out = []
+    for c in evaluated.changes.iter_rows(named=True):
+        action = "retracted" if c["action"] == "resolved" else c["action"]
+        days = (c["day"] - __import__("datetime").date(1970, 1, 1)).days
+        out.append((c["at"], action, c["cause"], c["kind"], subject(c["subject"]), c["service"], days, int(c["expected_micros"]),
+                    int(c["billed_micros"]), tuple(sorted(names[r] for r in c["usage"])), tuple(sorted(names[r] for r in c["charges"])), ()))
+    for c in evaluated.admitted.conflicts.iter_rows(named=True):
+        rid = names[c["rid"]]
+        counted = evaluated.versions.filter((pl.col("rid") == c["rid"]) & (pl.col("event_id") == c["counted"])).row(0, named=True)
+        mine = ((rid,), ()) if rid[0] == "usage" else ((), (rid,))
+        out.append((c["position"], "raised" if c["first"] else "revised", "conflict", f"conflicting_{rid[0]}", rid, counted["service"] or "",
+                    counted["time_us"] // SECOND // 86_400, 0, 0, *mine, tuple(sorted(b.decode() for b in c["contents"]))))
+    return sorted(out, key=repr)
+
+
+def meant(result: Any) -> list[tuple[Any, ...]]:
+    return sorted(
+        ((at, action, cause, f.kind, f.subject, f.service, f.day, f.expected_micros, f.billed_micros, tuple(sorted(f.usage)),
+          tuple(sorted(f.charges)), f.contents) for at, action, cause, f in result.history), key=repr)  # fmt: skip
+
+
+def check(log: list[Any], config: Any, oracle: ModuleType, *, tell_apart: bool = True) -> None:
+    result = oracle.evaluate(log, config)
+    events, frontier = events_of(log, oracle.scope_of, config), frontier_of(log, config)
+    got = evaluate(events, frontier, after=0, upto=len(log), tell_apart=tell_apart)
+    assert told(got) == meant(result)
+    sums = got.ledger.group_by("service", "day").agg(pl.col("expected_micros", "billed_micros", "impact_micros", "tolerated_micros", "pending_micros").sum())
+    rows = {(r[0], (r[1] - __import__("datetime").date(1970, 1, 1)).days): tuple(map(int, r[2:])) for r in sums.iter_rows()}
+    wanted = {k: (v["expected"], v["billed"], v["impact"], v["tolerated"], v["pending"]) for k, v in result.conservation.items()}
+    assert {k: v for k, v in rows.items() if any(v)} == {k: v for k, v in wanted.items() if any(v)}
+    assert got.members["rid"].n_unique() == got.members.height == len(result.places) - got.clean.height
+
+
+def _logs(laws: ModuleType, first: int, count: int, seed: str) -> None:
+    oracle = sys.modules["oracle"]
+    for n in range(first, first + count):
+        rng = random.Random(f"{seed}/{n}")
+        config = (laws.RICH, laws.RICH, laws.NEAR, laws.POOR)[n % 4]
+        size = rng.choice((3, 5, 8, 12, 20)) if n % 50 else rng.choice((60, 120))
+        try:
+            check(laws.wild_log(rng, config, size), config, oracle, tell_apart=n % 5 != 0)
+        except AssertionError:
+            print(f"log {n} of seed {seed}")
+            raise
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_the_kernel_tells_the_same_history_as_the_reference_on_random_logs(laws: ModuleType, part: int) -> None:
+    _logs(laws, part * 60, 60, "kernel")
