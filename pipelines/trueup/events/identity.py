@@ -20,6 +20,7 @@ import polars as pl
 
 from trueup.config import BucketBy
 from trueup.events.schema import CORE, EVENT, own_time
+from trueup.frames import queried
 
 CANONICAL_VERSION = 1
 
@@ -67,8 +68,8 @@ def bucket_sql(bucket_by: BucketBy, buckets: int) -> str:
 def content_keyed(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str) -> pl.DataFrame:
     """Gives each row the record key its content makes (`identity = "content"`): 32 hex digits of SHA-256."""
     form = canonical_sql(stream, without=frozenset({"record_key"}))
-    query = f"SELECT * REPLACE (left(sha256({form}), 32) AS record_key) FROM frame"
-    return connection.execute(query).pl().cast(dict(frame.schema))
+    query = f"SELECT * REPLACE (left(sha256({form}), 32) AS record_key) FROM rows"
+    return queried(connection, query, rows=frame).select(pl.col(name).cast(dtype) for name, dtype in frame.schema.items())
 
 
 def identified(
@@ -78,10 +79,9 @@ def identified(
 
     Takes the columns of `COLLECTED[stream]`, returns those of `EVENT[stream]` in their order, one row for each row.
     """
-    frame.with_columns(day=own_time(stream).dt.date())
     query = (
         f"SELECT *, {digest16_sql(canonical_sql(stream))} AS event_id, {CANONICAL_VERSION}::SMALLINT AS canonical_version, "
         f"{bucket_sql(bucket_by, buckets)} AS bucket FROM rows"
     )
-    wanted = EVENT[stream]
-    return connection.execute(query).pl().select(pl.col(name).cast(dtype) for name, dtype in wanted.items())
+    rows = frame.with_columns(day=own_time(stream).dt.date())
+    return queried(connection, query, rows=rows).select(pl.col(name).cast(dtype) for name, dtype in EVENT[stream].items())

@@ -6,13 +6,17 @@ in `trueup.reconcile`; this file only says what runs where.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import apache_beam as beam
@@ -30,6 +34,7 @@ from trueup.reconcile.partition import Outcome, joined, reconcile_partition
 from trueup.reconcile.policy import ensure_policy
 
 ROWS_PER_PARTITION = 1_500_000
+ROWS_WORTH_A_CORE = 200_000
 Say = Callable[[str], None]
 
 
@@ -79,16 +84,29 @@ class Reconcile(beam.DoFn):  # type: ignore[misc]
 class Commit(beam.DoFn):  # type: ignore[misc]
     """Commits the outcomes of all partitions once, in one transaction."""
 
-    def __init__(self, whole: bool) -> None:
+    def __init__(self, one: Partition, whole: bool) -> None:
         super().__init__()
-        self._whole = whole
+        self._one, self._whole = one, whole
 
-    def process(self, element: tuple[Partition, Iterable[bytes]]) -> Iterator[dict[str, int]]:
-        """(any partition of the run, all packed outcomes) in, counts of what was added out."""
-        one, outcomes = element
-        whole = joined([unpacked(o) for o in outcomes])
-        with Lake.open(Project.load(one.project)) as lake:
-            yield commit_outcome(lake, whole, after=one.after, upto=one.upto, whole=self._whole).actions
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[dict[str, int]]:
+        """All packed outcomes of a run in, counts of what was added out."""
+        outcome = joined([unpacked(o) for o in element[1]])
+        with Lake.open(Project.load(self._one.project)) as lake:
+            yield commit_outcome(lake, outcome, after=self._one.after, upto=self._one.upto, whole=self._whole).actions
+
+
+class Keep(beam.DoFn):  # type: ignore[misc]
+    """Keeps each outcome in a folder instead of committing it, for a recomputation that changes nothing."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def process(self, element: bytes) -> Iterator[str]:
+        """One packed outcome in, the name of its file out."""
+        name = hashlib.sha256(element).hexdigest()
+        Path(self._folder, name).write_bytes(element)
+        yield name
 
 
 def packed(outcome: Outcome) -> bytes:
@@ -114,25 +132,14 @@ def unpacked(data: bytes) -> Outcome:
     return Outcome(history, ledger.with_columns(money), placement.with_columns(money), numbers[0])
 
 
-def pipeline(partitions: Sequence[Partition], *, whole: bool) -> Callable[[beam.Pipeline], Any]:
-    """The whole job, to be put on a pipeline; every step has its label."""
-
-    def build(root: beam.Pipeline) -> Any:
-        outcomes = (
-            root
-            | "partitions" >> beam.Create(list(partitions))
-            | "reshuffle" >> beam.Reshuffle()
-            | "reconcile" >> beam.ParDo(Reconcile())
-        )
-        return (
-            outcomes
-            | "gather" >> beam.Map(lambda outcome: (0, outcome))
-            | "one commit" >> beam.GroupByKey()
-            | "with positions" >> beam.Map(lambda kept: (partitions[0], kept[1]))
-            | "commit" >> beam.ParDo(Commit(whole))
-        )
-
-    return build
+def outcomes(root: Any, partitions: Sequence[Partition]) -> Any:
+    """Partitions → reshuffle → reconcile: packed outcomes, one for each partition."""
+    return (
+        root
+        | "partitions" >> beam.Create(list(partitions))
+        | "reshuffle" >> beam.Reshuffle()
+        | "reconcile" >> beam.ParDo(Reconcile())
+    )
 
 
 def reconcile(
@@ -150,40 +157,35 @@ def reconcile(
     Days (of the project's time zone) limit what is recomputed; then the consumer's position stays where it is.
     Raises `LogBusyError` when another reconciler holds the lake, `TrueupError` for whatever else stops it.
     """
+    whole = from_day is None and to_day is None
     with Lake.open(project, clock=clock) as lake, lake.reconciling():
         ensure_policy(lake)
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
         if after == upto:
             return ReconcileSummary(after, upto, 0, 0, 0, 0, 0)
-        ranges = bucket_ranges(project, _wanted(lake, partitions))
+        parts = [
+            Partition(str(project.directory), r, after, upto, (from_day, to_day))
+            for r in bucket_ranges(project, partitions or _wanted(lake))
+        ]
         if say:
-            say(f"reconciling positions {after + 1} to {upto} in {len(ranges)} partitions")
+            say(f"reconciling positions {after + 1} to {upto} in {len(parts)} partitions")
         before = _changes_known(lake)
-        parts = [Partition(str(project.directory), r, after, upto, (from_day, to_day)) for r in ranges]
-        run(parts, whole=from_day is None and to_day is None, options=runner_options)
-        actions = {name: n - before.get(name, 0) for name, n in _changes_known(lake).items()}
-        gone = actions.get("retracted", 0) + actions.get("resolved", 0)
-        records = lake.connection.execute("SELECT coalesce(sum(accepted), 0) FROM lake.events.control").fetchone()
-        return ReconcileSummary(
-            after, upto, actions.get("raised", 0), actions.get("revised", 0), gone, int(records[0]) if records else 0, len(ranges)
-        )
-
-
-def run(partitions: Sequence[Partition], *, whole: bool, options: Sequence[str]) -> None:
-    """Runs the pipeline to its end; raises `TrueupError` with what a worker said when it failed."""
-    try:
-        with beam.Pipeline(options=PipelineOptions(list(options))) as root:
-            pipeline(partitions, whole=whole)(root)
-    except RuntimeError as error:
-        # Runners wrap what a worker raised into a RuntimeError whose last line is the original.
-        if isinstance(error.__cause__, TrueupError):
-            raise error.__cause__ from None
-        told = str(error).strip().splitlines()
-        raise TrueupError(f"the Beam job failed: {told[-1] if told else error!r}", where="reconcile") from error
+        with _running(runner_options) as root:
+            _ = (
+                outcomes(root, parts)
+                | "for one commit" >> beam.Map(lambda outcome: (0, outcome))
+                | "gather" >> beam.GroupByKey()
+                | "commit" >> beam.ParDo(Commit(parts[0], whole))
+            )
+        added = Counter(_changes_known(lake))
+        added.subtract(before)
+        gone = added["retracted"] + added["resolved"]
+        records = _records(lake, after, upto)
+        return ReconcileSummary(after, upto, added["raised"], added["revised"], gone, records, len(parts))
 
 
 def derive(
-    project: Project, *, how: str = "plain", upto: int | None = None, partitions: int = 1, options: Sequence[str] = ()
+    project: Project, *, how: str = "plain", upto: int | None = None, partitions: int = 1, runner_options: Sequence[str] = ()
 ) -> pl.DataFrame:
     """The whole history up to a position, derived anew from the input streams alone; commits nothing.
 
@@ -191,36 +193,35 @@ def derive(
     """
     with Lake.open(project, read_only=True) as lake:
         end = lake.last_position() if upto is None else upto
-        ranges = bucket_ranges(project, partitions)
+        parts = [Partition(str(project.directory), r, 0, end) for r in bucket_ranges(project, partitions)]
         if how == "plain":
             frontier = frontier_of(lake, end)
-            return joined([reconcile_partition(lake, frontier, r, after=0, upto=end) for r in ranges]).history
-    from tempfile import TemporaryDirectory
-
+            return joined([reconcile_partition(lake, frontier, p.buckets, after=0, upto=end) for p in parts]).history
     with TemporaryDirectory() as folder:
-        with beam.Pipeline(options=PipelineOptions(list(options))) as root:
-            _ = (
-                root
-                | "partitions" >> beam.Create([Partition(str(project.directory), r, 0, end) for r in ranges])
-                | "reshuffle" >> beam.Reshuffle()
-                | "reconcile" >> beam.ParDo(Reconcile())
-                | "keep" >> beam.ParDo(_Keep(folder))
-            )
+        with _running(runner_options) as root:
+            _ = outcomes(root, parts) | "keep" >> beam.ParDo(Keep(folder))
         return joined([unpacked(p.read_bytes()) for p in sorted(Path(folder).iterdir())]).history
 
 
-class _Keep(beam.DoFn):  # type: ignore[misc]
-    """Writes each outcome to a file of its content's name, where the caller picks it up."""
+@contextmanager
+def _running(options: Sequence[str]) -> Iterator[Any]:
+    """A pipeline that runs to its end when the context does; raises `TrueupError` with what a worker said."""
+    try:
+        with beam.Pipeline(options=PipelineOptions(list(options))) as root:
+            yield root
+    except (RuntimeError, TrueupError) as error:
+        raise _told(error) from error
 
-    def __init__(self, folder: str) -> None:
-        super().__init__()
-        self._folder = folder
 
-    def process(self, element: bytes) -> None:
-        """One packed outcome in, nothing out."""
-        import hashlib
-
-        Path(self._folder, hashlib.sha256(element).hexdigest()).write_bytes(element)
+def _told(error: Exception) -> TrueupError:
+    """The error a worker raised: runners wrap it, or tell it only as the last line of a text."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TrueupError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    lines = str(error).strip().splitlines()
+    return TrueupError(f"the Beam job failed: {lines[-1] if lines else repr(error)}", where="reconcile")
 
 
 def bucket_ranges(project: Project, count: int) -> list[Buckets]:
@@ -231,13 +232,15 @@ def bucket_ranges(project: Project, count: int) -> list[Buckets]:
     return [Buckets(low, high - 1) for low, high in itertools.pairwise(edges)]
 
 
-def _wanted(lake: Lake, partitions: int | None) -> int:
-    """As many partitions as keep each within memory, and at least as many as there are cores where there is work for them."""
-    if partitions is not None:
-        return partitions
-    found = lake.connection.execute("SELECT coalesce(sum(accepted), 0) FROM lake.events.control").fetchone()
-    rows = int(found[0]) if found else 0
-    return max(-(-rows // ROWS_PER_PARTITION), min(os.cpu_count() or 1, rows // 10_000 + 1))
+def _wanted(lake: Lake) -> int:
+    """As many partitions as keep each within memory, and one for each core where there is work for them."""
+    rows = _records(lake, 0, lake.last_position())
+    return max(-(-rows // ROWS_PER_PARTITION), min(os.cpu_count() or 1, rows // ROWS_WORTH_A_CORE + 1))
+
+
+def _records(lake: Lake, after: int, upto: int) -> int:
+    """How many records positions in (after, upto] brought."""
+    return int(lake.read("control", columns=["accepted"], after=after, upto=upto)["accepted"].sum())
 
 
 def _changes_known(lake: Lake) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.resources import files
@@ -19,6 +19,7 @@ from trueup.clock import Clock, system_clock
 from trueup.config import LakeConfig, Project, expand
 from trueup.errors import LogBusyError, LogError
 from trueup.events.identity import digest16_sql
+from trueup.frames import queried
 from trueup.log.catalog import LOCK_WAIT_S, attach, catalog_of
 from trueup.log.connection import connect
 
@@ -47,7 +48,7 @@ class Transaction:
             return
         order = f" ORDER BY {order_by}" if order_by else ""
         names = ", ".join(f'"{name}"' for name in frame.columns)
-        self.connection.execute(f"INSERT INTO lake.events.{table} ({names}) SELECT {names} FROM frame{order}")
+        queried(self.connection, f"INSERT INTO lake.events.{table} ({names}) SELECT {names} FROM rows{order}", rows=frame)
 
     def next_position(self, kind: str) -> int:
         """Gives this commit the next position; call it once per input commit."""
@@ -156,10 +157,9 @@ class Lake:
         return result
 
     def _roll_back(self) -> None:
-        try:
+        # A failed statement may have ended the transaction already.
+        with suppress(duckdb.TransactionException):
             self.connection.execute("ROLLBACK")
-        except duckdb.TransactionException:
-            pass  # The failed statement has already ended the transaction.
 
     @contextmanager
     def reconciling(self, wait_s: float = 0.5) -> Iterator[None]:

@@ -149,7 +149,7 @@ def _movements(pairs: pl.DataFrame) -> pl.DataFrame:
 
 def _placed(pairs: pl.DataFrame) -> pl.DataFrame:
     columns = ["source", "quantity_micros", "amount_micros", "position"]
-    usage = pairs.select(charge=pl.lit(False), *columns, currency="told_currency")
-    charges = pairs.select(charge=pl.lit(True), *(pl.col(f"{n}_charge").alias(n) for n in columns), currency="told_currency_charge")
-    order = ["charge", "source", "currency", "quantity_micros", "amount_micros", "position"]
-    return pl.concat([usage.select(order), charges.select(order)]).with_columns(placed=pl.lit(True))
+    usage = pairs.select(*columns, charge=pl.lit(False), currency="told_currency", placed=pl.lit(True))
+    theirs = (pl.col(f"{n}_charge").alias(n) for n in columns)
+    charges = pairs.select(*theirs, charge=pl.lit(True), currency="told_currency_charge", placed=pl.lit(True))
+    return pl.concat([usage, charges])

@@ -9,6 +9,7 @@ import polars as pl
 
 from trueup.events.identity import digest16_sql, netstring_sql
 from trueup.events.schema import UTC_TIME
+from trueup.frames import queried
 from trueup.reconcile.assess import PERIOD, SESSION
 from trueup.reconcile.kernel import Evaluated
 from trueup.reconcile.localtime import local_day
@@ -95,8 +96,8 @@ def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.Da
     policy = pl.Series(policies.number_at(conflicts["position"].to_numpy()), dtype=pl.Int64)
     rows = conflicts.with_columns(policy=policy).join(counted.drop("position"), on=["rid", "counted"])
     day = local_day(pl.col("time_us"), policies.all[0].timezone)
-    for number, policy in enumerate(policies.all[1:], start=1):
-        day = pl.when(pl.col("policy") >= number).then(local_day(pl.col("time_us"), policy.timezone)).otherwise(day)
+    for number, later in enumerate(policies.all[1:], start=1):
+        day = pl.when(pl.col("policy") >= number).then(local_day(pl.col("time_us"), later.timezone)).otherwise(day)
     none, mine = pl.lit([], pl.List(pl.Binary)), pl.concat_list("counted")
     nothing = pl.lit(0, pl.Int128)
     return rows.select(
@@ -118,9 +119,11 @@ def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.Da
 
 def _identified(changes: pl.DataFrame) -> pl.DataFrame:
     """Adds `finding_id`: 16 bytes of SHA-256 over kind and subject, never over a time, a position or an amount."""
-    changes.select("kind", *_ID_PARTS)
     form = " || ".join(("'1;finding;'", netstring_sql("kind"), *map(netstring_sql, _ID_PARTS)))
-    ids: pl.DataFrame = duckdb.sql(f"SELECT {digest16_sql(form)} AS finding_id FROM parts").pl()
+    with duckdb.connect() as connection:
+        ids = queried(
+            connection, f"SELECT {digest16_sql(form)} AS finding_id FROM subjects", subjects=changes.select("kind", *_ID_PARTS)
+        )
     return changes.with_columns(ids["finding_id"])
 
 

@@ -107,7 +107,8 @@ class Policies:
     def next_start(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """The next position at which another policy comes into force, `NEVER` where none does."""
         padded = np.append(self.starts, NEVER)
-        return padded[np.searchsorted(self.starts[1:], positions, side="right") + 1]
+        following: NDArray[np.int64] = padded[np.searchsorted(self.starts[1:], positions, side="right") + 1]
+        return following
 
     def rule_of(self, service: pl.Expr) -> pl.Expr:
         """The rule number of a service name: `DEFAULT_RULE` for one without a table of its own."""

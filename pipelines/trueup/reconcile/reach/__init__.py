@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from trueup.events.identity import bucket_key_sql
+from trueup.frames import queried
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.load import COLUMNS, as_events
@@ -115,17 +116,9 @@ class _Reader:
         return pl.concat(kept)
 
     def _read(self, name: str, values: dict[str, Any], **tables: pl.DataFrame) -> pl.DataFrame:
-        connection = self.lake.connection
-        for table, frame in tables.items():
-            connection.register(table, frame)
-        try:
-            frames = {stream: self._query(name, stream, values) for stream in COLUMNS}
-        finally:
-            for table in tables:
-                connection.unregister(table)
-        return as_events(frames, self.lake)
+        return as_events({stream: self._query(name, stream, values, tables) for stream in COLUMNS}, self.lake)
 
-    def _query(self, name: str, stream: str, values: dict[str, Any]) -> pl.DataFrame:
+    def _query(self, name: str, stream: str, values: dict[str, Any], tables: dict[str, pl.DataFrame]) -> pl.DataFrame:
         text = _sql(name).replace("{records}", _sql("records"))
         scope = bucket_key_sql(self.lake.project.config.lake.bucket_by, of="e")
         for hole, filling in (
@@ -138,7 +131,7 @@ class _Reader:
             "last_bucket": self.buckets.last, "charge": stream == "charge",
         }  # fmt: skip
         given = {k: v for k, v in {**shared, **values}.items() if f"${k}" in text}
-        return self.lake.connection.execute(text, given).pl()
+        return queried(self.lake.connection, text, given, **tables)
 
 
 def _sql(name: str) -> str:
