@@ -8,7 +8,9 @@ are checked against the true keys: a collision sends a pair to the rounds, never
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import polars as pl
@@ -19,6 +21,10 @@ from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.localtime import local_day
 from trueup.reconcile.match import PARTY
 
+_NEEDED = [
+    "scope", "session_key", "currency", "told_currency", "source", "position", "time_us", "service", "rule",
+    "quantity_micros", "amount_micros",
+]  # fmt: skip
 _SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros")
 
 
@@ -47,35 +53,44 @@ def separate(events: pl.DataFrame, frontier: Frontier, *, tell_apart: bool = Tru
     return Separated(events.filter(pl.Series(taken)), _movements(pairs), _placed(pairs))
 
 
+def _hash(*names: str) -> pl.Expr:
+    """A hash over columns: equal rows are equal, unequal ones hardly ever."""
+    return reduce(operator.xor, (pl.col(name).hash(seed) for seed, name in enumerate(names, start=1)))
+
+
 def _pairs(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """One usage record and one charge of one key, neither with a further part, content, name or neighbour."""
     rules = frontier.policies.frame.drop("policy", "timezone", "price_currency")
-    record = pl.struct("charge", "key_scope", "scope", "record_key").hash()
     hashed = rows.select(
-        "row", "charge", "partial_no", "session_key", "rule",
-        record=record, session=pl.struct("scope", "session_key").hash(),
-    ).with_columns(once=pl.col("record").is_unique())  # fmt: skip
-    keyed = hashed.filter(pl.col("session_key").is_not_null())
-    single = keyed.filter(pl.struct("session", "charge").is_unique())
-    single = single.filter(pl.col("once") & pl.col("partial_no").is_null())
-    usage, charge = single.filter(~pl.col("charge")), single.filter("charge")
+        "row", "charge", "partial_no", keyed=pl.col("session_key").is_not_null(), session=_hash("scope", "session_key"),
+        once=_hash("charge", "key_scope", "scope", "record_key").is_unique(),
+    )  # fmt: skip
+    usage, charge = _single(hashed.filter(~pl.col("charge"))), _single(hashed.filter("charge"))
     met = usage.select("session", "row").join(charge.select("session", row_charge="row"), on="session")
-    full = rows.drop("row")
-    mine, theirs = full[met["row"].to_numpy()], full[met["row_charge"].to_numpy()]
-    pairs = pl.concat([met, mine, theirs.rename({n: f"{n}_charge" for n in theirs.columns})], how="horizontal")
+    mine = rows.select(_NEEDED)[met["row"].to_numpy()]
+    theirs = rows.select(_NEEDED)[met["row_charge"].to_numpy()]
+    pairs = pl.concat([met, mine, theirs.rename({n: f"{n}_charge" for n in _NEEDED})], how="horizontal")
     same = [pl.col(n) == pl.col(f"{n}_charge") for n in ("scope", "session_key", "currency")]
     summed = rules.select(rule_charge="rule", summed_charge="summed", grace_us_charge="grace_us", closed_charge="closed_wait_us")
-    ruled = pairs.filter(pl.all_horizontal(same)).join(rules, on="rule", maintain_order="left")
-    ruled = ruled.join(summed, on="rule_charge", maintain_order="left").filter(pl.col("exact") & ~pl.col("summed_charge"))
-    return ruled.join(_neighbours(rows, rules, hashed), on="session", how="anti", maintain_order="left")
+    paired = pairs.filter(pl.all_horizontal(same)).join(rules, on="rule", maintain_order="left")
+    paired = paired.join(summed, on="rule_charge", maintain_order="left").filter(pl.col("exact") & ~pl.col("summed_charge"))
+    return paired.join(_neighbours(rows, rules, hashed), on="session", how="anti", maintain_order="left")
+
+
+def _single(side: pl.DataFrame) -> pl.DataFrame:
+    """Of one stream's keyed records, those that are all there is of their session on that side, and whole by themselves."""
+    keyed = side.filter("keyed")
+    return keyed.filter(pl.col("session").is_unique() & pl.col("once") & pl.col("partial_no").is_null())
 
 
 def _neighbours(rows: pl.DataFrame, rules: pl.DataFrame, hashed: pl.DataFrame) -> pl.DataFrame:
     """The sessions (by hash) that stand within the start tolerance of another of the same party, where nearest matches."""
     tolerance = rules.filter("near").select("rule", "start_tolerance_us")
+    if tolerance.is_empty():
+        return hashed.select("session").clear()
     entries = rows.select("time_us", "rule", *PARTY).with_columns(hashed["session"])
-    told = entries.join(tolerance, on="rule", maintain_order="left").filter(pl.col("time_us").is_not_null())
-    party = told.select(pl.struct(PARTY).hash().alias("party"), "time_us", "session", "start_tolerance_us")
+    told = entries.join(tolerance, on="rule").filter(pl.col("time_us").is_not_null())
+    party = told.select(_hash(*PARTY).alias("party"), "time_us", "session", "start_tolerance_us")
     # Records without a key share one hash: they only matter as neighbours of those that have one.
     line = party.sort("party", "time_us")
     before = pl.col("party").eq(pl.col("party").shift(1)) & (
@@ -115,11 +130,10 @@ def _tolerated(pairs: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
 
 
 def _nothing(events: pl.DataFrame) -> pl.DataFrame:
-    empty = events.clear()
-    return pl.concat([empty, empty.rename({n: f"{n}_charge" for n in empty.columns})], how="horizontal").with_columns(
-        expected_micros=pl.lit(None, pl.Int128), billed_micros=pl.lit(None, pl.Int128),
-        day=pl.lit(None, pl.Date), day_charge=pl.lit(None, pl.Date),
-    )  # fmt: skip
+    empty = events.select(_NEEDED).clear()
+    nothing, no_day = pl.lit(None, pl.Int128), pl.lit(None, pl.Date)
+    both = pl.concat([empty, empty.rename({n: f"{n}_charge" for n in _NEEDED})], how="horizontal")
+    return both.with_columns(expected_micros=nothing, billed_micros=nothing, day=no_day, day_charge=no_day)
 
 
 def _movements(pairs: pl.DataFrame) -> pl.DataFrame:

@@ -1,0 +1,91 @@
+"""Ids and buckets come from content, by published hashes that anyone can repeat."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+import duckdb
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trueup.events.identity import content_keyed, identified
+from trueup.events.schema import COLLECTED, CORE, EVENT
+from trueup.log.connection import connect
+
+START = datetime(2024, 5, 1, 12, 0, 0, 250, tzinfo=UTC)
+
+
+@pytest.fixture
+def connection() -> duckdb.DuckDBPyConnection:
+    return connect()
+
+
+def collected(stream: str = "usage", **values: object) -> pl.DataFrame:
+    row = dict.fromkeys(COLLECTED[stream]) | {"record_key": "r1", "key_scope": "msc", "started_at": START, "quantity_micros": 61_000_000}
+    return pl.DataFrame([row | values], schema=COLLECTED[stream])
+
+
+def event_id(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str = "usage") -> bytes:
+    return bytes(identified(connection, frame, stream, bucket_by="subscriber", buckets=64)["event_id"][0])
+
+
+def canonical(stream: str, row: dict[str, object]) -> bytes:
+    """The canonical form as its description says, without the code."""
+
+    def text(value: object) -> str:
+        return "~" if value is None else f"{len(str(value).encode())}:{value}"
+
+    def number(value: object) -> str:
+        if isinstance(value, datetime):
+            value = round(value.timestamp() * 1_000_000)
+        return "~" if value is None else f"{value};"
+
+    fields = (text(row[n]) if t == pl.String else number(row[n]) for n, t in CORE[stream].items())
+    return (f"1;{stream};" + text(row["key_scope"]) + "".join(fields)).encode()
+
+
+_TEXT = st.one_of(st.none(), st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=6))
+_NUMBER = st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1))
+
+
+@settings(max_examples=60, deadline=None)
+@given(key=_TEXT, session=_TEXT, peer=_TEXT, quantity=_NUMBER, amount=_NUMBER)
+def test_the_event_id_is_the_sha256_of_the_canonical_form(key: str | None, session: str | None, peer: str | None,
+                                                         quantity: int | None, amount: int | None) -> None:  # fmt: skip
+    frame = collected("charge", record_key=key, session_key=session, peer=peer, quantity_micros=quantity, amount_micros=amount)
+    with connect() as connection:
+        found = event_id(connection, frame, "charge")
+    assert found == hashlib.sha256(canonical("charge", frame.row(0, named=True))).digest()[:16]
+
+
+def test_a_missing_value_is_not_an_empty_one(connection: duckdb.DuckDBPyConnection) -> None:
+    assert event_id(connection, collected(peer=None)) != event_id(connection, collected(peer=""))
+
+
+def test_where_a_record_came_from_does_not_change_its_id(connection: duckdb.DuckDBPyConnection) -> None:
+    here, there = collected(source_id="a@1", source_row=1), collected(source_id="b@2", source_row=9, attributes='{"x":1}')
+    assert event_id(connection, here) == event_id(connection, there)
+
+
+def test_a_bucket_is_the_md5_of_its_key_modulo_the_buckets(connection: duckdb.DuckDBPyConnection) -> None:
+    for name in ("0999000001", "", None):
+        row = identified(connection, collected(subscriber=name), "usage", bucket_by="subscriber", buckets=64)
+        assert row["bucket"][0] == int.from_bytes(hashlib.md5((name or "").encode()).digest(), "little") % 64
+    by_key = identified(connection, collected(session_key=None), "usage", bucket_by="session_key", buckets=8)
+    assert by_key["bucket"][0] == int.from_bytes(hashlib.md5(b"r1").digest(), "little") % 8
+
+
+def test_collected_rows_become_rows_of_the_log_in_their_order(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = pl.concat([collected(record_key=k) for k in "cab"])
+    found = identified(connection, rows, "usage", bucket_by="subscriber", buckets=64)
+    assert found.schema == pl.Schema(EVENT["usage"]) and found["record_key"].to_list() == ["c", "a", "b"]
+    assert found["day"][0] == START.date()
+
+
+def test_a_record_without_a_key_of_its_own_is_known_by_its_content(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = pl.concat([collected(record_key=None, peer=p) for p in ("x", "x", "y")])
+    keys = content_keyed(connection, rows, "usage")["record_key"].to_list()
+    assert keys[0] == keys[1] != keys[2] and len(keys[0]) == 32

@@ -1,0 +1,181 @@
+"""The event log: positions, one writer, reading since and as of."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from trueup.config import Project, parse
+from trueup.errors import LogBusyError, LogError
+from trueup.log.lake import Buckets, Lake, Transaction
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def clock() -> datetime:
+    return NOON
+
+
+def usage(*names: str, bucket: int = 0) -> pl.DataFrame:
+    return pl.DataFrame({"record_key": list(names), "bucket": [bucket] * len(names), "day": [NOON.date()] * len(names)})
+
+
+def take(lake: Lake, frame: pl.DataFrame) -> int:
+    def write(transaction: Transaction) -> int:
+        transaction.append("usage", frame, order_by="bucket")
+        return transaction.next_position("unit")
+
+    return lake.commit(write)
+
+
+def keys(lake: Lake, **narrowed: object) -> list[str]:
+    return sorted(lake.read("usage", columns=["record_key"], **narrowed)["record_key"].to_list())  # type: ignore[arg-type]
+
+
+def test_each_input_commit_gets_the_next_position_and_its_rows_are_read_since_and_as_of_it(project: Project) -> None:
+    Lake.create(project)
+    with Lake.open(project, clock=clock) as lake:
+        assert [take(lake, usage("a")), take(lake, usage("b", "c")), take(lake, usage("d"))] == [1, 2, 3]
+        assert keys(lake) == ["a", "b", "c", "d"]
+        assert keys(lake, after=1) == ["b", "c", "d"]
+        assert keys(lake, after=1, upto=2) == ["b", "c"]
+        assert keys(lake, upto=0) == []
+        assert lake.read("usage", columns=["record_key"]).sort("record_key")["position"].to_list() == [1, 2, 2, 3]
+
+
+def test_rows_are_read_by_bucket_and_by_day_and_rows_without_a_day_always_count(project: Project) -> None:
+    Lake.create(project)
+    with Lake.open(project, clock=clock) as lake:
+        take(lake, usage("a", bucket=3))
+        take(lake, usage("b", bucket=7).with_columns(day=pl.lit(None, pl.Date)))
+        assert keys(lake, buckets=Buckets(0, 5)) == ["a"]
+        assert keys(lake, days=(datetime(2024, 5, 2).date(), None)) == ["b"]
+        assert keys(lake, days=(NOON.date(), NOON.date())) == ["a", "b"]
+
+
+def test_what_a_failing_commit_wrote_is_not_there(project: Project) -> None:
+    Lake.create(project)
+
+    def write(transaction: Transaction) -> None:
+        transaction.append("usage", usage("lost"))
+        transaction.next_position("unit")
+        raise KeyboardInterrupt
+
+    with Lake.open(project, clock=clock) as lake:
+        with pytest.raises(KeyboardInterrupt):
+            lake.commit(write)
+        assert keys(lake) == [] and lake.last_position() == 0
+        assert take(lake, usage("kept")) == 1
+
+
+def test_a_commit_that_the_lake_refuses_says_so_in_one_line(project: Project) -> None:
+    Lake.create(project)
+    with Lake.open(project, clock=clock) as lake, pytest.raises(LogError, match="refused a commit") as told:
+        lake.commit(lambda transaction: transaction.append("usage", pl.DataFrame({"no_such_column": [1]})))
+    assert "\n" not in str(told.value)
+
+
+def _take_many(directory: Path, text: str, name: str) -> None:
+    with Lake.open(Project(directory, parse(text)), clock=clock) as lake:
+        for n in range(12):
+            take(lake, usage(f"{name}{n}"))
+
+
+def test_two_writers_at_once_lose_nothing_and_number_every_commit_once(project: Project, tmp_path: Path) -> None:
+    Lake.create(project)
+    text = f'[lake]\ncatalog = "{project.config.lake.catalog}"\n'
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=_take_many, args=(tmp_path, text, name)) for name in "xy"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+        assert writer.exitcode == 0
+    with Lake.open(project, clock=clock) as lake:
+        assert len(keys(lake)) == 24
+        assert sorted(lake.read("usage", columns=["record_key"])["position"].to_list()) == list(range(1, 25))
+
+
+def test_a_commit_is_tried_again_from_its_start_when_the_catalog_is_locked(tmp_path: Path) -> None:
+    project = Project(tmp_path, parse(""))
+    Lake.create(project)
+    tries = []
+
+    def write(transaction: Transaction) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise duckdb.TransactionException("database is locked")
+        transaction.append("usage", usage("once"))
+
+    with Lake.open(project, clock=clock) as lake:
+        lake.commit(write)
+        assert len(tries) == 3 and keys(lake, upto=None) == []
+        take(lake, usage("next"))
+        assert lake.connection.execute("SELECT count(*) FROM lake.events.usage").fetchone() == (2,)
+
+
+def test_a_second_reconciler_is_told_that_another_holds_the_lake(project: Project) -> None:
+    Lake.create(project)
+    with (
+        Lake.open(project) as first, Lake.open(project) as second,
+        first.reconciling(), pytest.raises(LogBusyError, match="another reconciler"), second.reconciling(wait_s=0.1),
+    ):  # fmt: skip
+        pass
+
+
+def test_the_lake_refuses_settings_it_was_not_made_with(project: Project) -> None:
+    Lake.create(project)
+    other = Project(project.directory, project.config.model_copy(update={"lake": project.config.lake.model_copy(update={"buckets": 8})}))
+    with pytest.raises(LogError, match="made with buckets = 64, trueup.toml says 8"), Lake.open(other):
+        pass
+
+
+def test_a_project_without_a_lake_says_what_to_do(project: Project) -> None:
+    with pytest.raises(LogError, match="there is no lake yet"), Lake.open(project):
+        pass
+
+
+def test_the_catalog_is_in_wal_mode_so_that_readers_are_not_locked_out(tmp_path: Path) -> None:
+    project = Project(tmp_path, parse(""))
+    Lake.create(project)
+    with Lake.open(project) as lake:
+        take(lake, usage("a"))
+        with sqlite3.connect(tmp_path / "lake" / "catalog.sqlite") as catalog:
+            assert catalog.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        catalog.close()
+
+
+def test_a_lake_can_be_moved_with_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    project = Project(tmp_path / "old", parse(""))
+    Lake.create(project)
+    with Lake.open(project) as lake:
+        take(lake, usage("a"))
+    (tmp_path / "old").rename(tmp_path / "new")
+    with Lake.open(Project(tmp_path / "new", parse(""))) as lake:
+        assert keys(lake) == ["a"]
+
+
+def test_positions_are_found_by_time_and_declarations_are_commits_of_their_own(project: Project) -> None:
+    Lake.create(project)
+    with Lake.open(project, clock=clock) as lake:
+        assert lake.commit(lambda transaction: transaction.declare("close", source="b", through=NOON)) == 1
+        assert lake.position_at(NOON) == 1 and lake.position_at(datetime(2024, 5, 1, tzinfo=UTC)) == 0
+        row = lake.read("declaration", columns=["kind", "source", "through"]).row(0)
+        assert row == ("close", "b", NOON, 1)
+
+
+def test_merging_files_leaves_every_answer_since_and_as_of_as_it_was(project: Project) -> None:
+    Lake.create(project)
+    with Lake.open(project, clock=clock) as lake:
+        for name in "abcdefgh":
+            take(lake, usage(name))
+        before = [(keys(lake, after=p), keys(lake, upto=p)) for p in range(9)]
+        lake.connection.execute("CALL ducklake_merge_adjacent_files('lake')")
+        assert [(keys(lake, after=p), keys(lake, upto=p)) for p in range(9)] == before
