@@ -32,20 +32,25 @@ def netstring_sql(name: str) -> str:
     return f"coalesce(strlen({name}) || ':' || {name}, '~')"
 
 
-def _field(name: str, dtype: pl.DataType) -> str:
+def _field(name: str, dtype: pl.DataType, *, is_missing: bool, is_complete: bool) -> str:
+    if is_missing:
+        return "'~'"
     if dtype == pl.String:
-        return netstring_sql(name)
+        return f"strlen({name}), ':', {name}" if is_complete else netstring_sql(name)
     number = f"epoch_us({name})" if isinstance(dtype, pl.Datetime) else name
-    return f"coalesce({number} || ';', '~')"
+    return f"{number}, ';'" if is_complete else f"coalesce({number} || ';', '~')"
 
 
-def canonical_sql(stream: str, *, without: frozenset[str] = frozenset(), missing: Collection[str] = ()) -> str:
+def canonical_sql(
+    stream: str, *, without: frozenset[str] = frozenset(), missing: Collection[str] = (), complete: Collection[str] = ()
+) -> str:
     """A DuckDB expression for the canonical form of a row of `stream`, over its column names.
 
-    `missing` names columns known to be NULL in every row, which need not be looked at.
+    `missing` names columns known to be NULL in every row, `complete` those known to be NULL in none: they take less work.
     """
-    fields = ("'~'" if name in missing else _field(name, dtype) for name, dtype in CORE[stream].items() if name not in without)
-    return " || ".join((f"'{CANONICAL_VERSION};{stream};'", netstring_sql("key_scope"), *fields))
+    columns = {"key_scope": pl.String(), **{name: dtype for name, dtype in CORE[stream].items() if name not in without}}
+    fields = (_field(name, dtype, is_missing=name in missing, is_complete=name in complete) for name, dtype in columns.items())
+    return f"concat('{CANONICAL_VERSION};{stream};', {', '.join(fields)})"
 
 
 def digest16_sql(expression: str) -> str:
@@ -68,21 +73,20 @@ def bucket_key(bucket_by: BucketBy) -> pl.Expr:
 def bucket_sql(bucket_by: BucketBy, buckets: int) -> str:
     """A DuckDB expression for the bucket of a row.
 
-    The remainder of the 128-bit number is put together from those of its halves: DuckDB's own takes forty times as long.
-    Its functions call the number's first eight bytes, the low half, `upper`.
+    The remainder of the 128-bit number is put together from those of its halves: DuckDB's own takes twenty times as long.
     """
-    key = bucket_key_sql(bucket_by)
-    low, carried = f"md5_number_upper({key}) % {buckets}", 2**64 % buckets
+    number = f"md5_number({bucket_key_sql(bucket_by)})"
+    low, carried = f"({number} & {2**64 - 1})::UBIGINT % {buckets}", 2**64 % buckets
     if carried:
-        low = f"({low} + md5_number_lower({key}) % {buckets} * {carried}) % {buckets}"
+        low = f"({low} + ({number} >> 64)::UBIGINT % {buckets} * {carried}) % {buckets}"
     return f"({low})::SMALLINT"
 
 
 def content_keyed(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str) -> pl.DataFrame:
     """Gives each row the record key its content makes (`identity = "content"`): 32 hex digits of SHA-256."""
-    form = canonical_sql(stream, without=frozenset({"record_key"}))
-    query = f"SELECT * REPLACE (left(sha256({form}), 32) AS record_key) FROM rows"
-    return queried(connection, query, rows=frame).select(pl.col(name).cast(dtype) for name, dtype in frame.schema.items())
+    form = canonical_sql(stream, without=frozenset({"record_key"}), **_nulls(frame, stream))
+    made = queried(connection, f"SELECT row_no, left(sha256({form}), 32) AS record_key FROM rows", rows=frame.with_row_index("row_no"))
+    return frame.with_columns(made.sort("row_no")["record_key"])
 
 
 def identified(
@@ -92,17 +96,19 @@ def identified(
 
     Takes the columns of `COLLECTED[stream]`, returns those of `EVENT[stream]` in their order, one row for each row.
     """
-    query = identified_sql(stream, bucket_by=bucket_by, buckets=buckets)
-    rows = frame.with_columns(day=own_time(stream).dt.date())
-    return queried(connection, query, rows=rows).select(pl.col(name).cast(dtype) for name, dtype in EVENT[stream].items())
+    form = canonical_sql(stream, **_nulls(frame, stream))
+    query = f"SELECT row_no, {digest16_sql(form)} AS event_id, {bucket_sql(bucket_by, buckets)} AS bucket FROM rows"
+    made = queried(connection, query, rows=frame.with_row_index("row_no")).sort("row_no")
+    added = {"canonical_version": pl.lit(CANONICAL_VERSION), "day": own_time(stream).dt.date()}
+    return frame.with_columns(made["event_id"], made["bucket"], **added).select(
+        pl.col(name).cast(dtype) for name, dtype in EVENT[stream].items()
+    )
 
 
-def identified_sql(stream: str, *, bucket_by: BucketBy, buckets: int, missing: Collection[str] = ()) -> str:
-    """The query behind `identified`: the columns of `EVENT[stream]` from a relation `rows` of collected rows with their day."""
-    made = {
-        "event_id": digest16_sql(canonical_sql(stream, missing=missing)),
-        "canonical_version": f"{CANONICAL_VERSION}::SMALLINT",
-        "bucket": bucket_sql(bucket_by, buckets),
+def _nulls(frame: pl.DataFrame, stream: str) -> dict[str, list[str]]:
+    """Which columns of the canonical form are NULL in every row, and which in none."""
+    counts = frame.select("key_scope", *CORE[stream]).null_count().row(0, named=True)
+    return {
+        "missing": [name for name, nulls in counts.items() if nulls == frame.height],
+        "complete": [name for name, nulls in counts.items() if nulls == 0 < frame.height],
     }
-    columns = (f"{made[name]} AS {name}" if name in made else name for name in EVENT[stream])
-    return f"SELECT {', '.join(columns)} FROM rows"

@@ -80,6 +80,8 @@ CREATE TABLE lake.events.charge (
 );
 ALTER TABLE lake.events.charge SET PARTITIONED BY (day);
 ALTER TABLE lake.events.charge SET SORTED BY (bucket);
+-- What is appended comes in this order already; merging keeps it.
+CALL lake.set_option('sort_on_insert', false);
 
 -- One statement about the log. Owner: log.
 CREATE TABLE lake.events.declaration (

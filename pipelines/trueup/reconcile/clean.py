@@ -41,9 +41,9 @@ class Separated:
 def separate(events: pl.DataFrame, frontier: Frontier, *, tell_apart: bool = True) -> Separated:
     """Tells clean pairs apart. `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `told_currency`.
 
-    Only where one policy is in force throughout; a change of policy looks at everything again.
+    Only pairs of which both records came under the policy in force last: a change of policy looks at everything again.
     """
-    if not tell_apart or len(frontier.policies.all) > 1 or events.is_empty():
+    if not tell_apart or events.is_empty():
         return Separated(events, _movements(_nothing(events)), _placed(_nothing(events)))
     rows = events.with_row_index("row")
     pairs = _tolerated(_pairs(rows, frontier), frontier)
@@ -60,7 +60,8 @@ def _hash(*names: str) -> pl.Expr:
 
 def _pairs(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """One usage record and one charge of one key, neither with a further part, content, name or neighbour."""
-    rules = frontier.policies.frame.drop("policy", "timezone", "price_currency")
+    last = len(frontier.policies.all) - 1
+    rules = frontier.policies.frame.filter(pl.col("policy") == last).drop("policy", "timezone", "price_currency")
     hashed = rows.select(
         "row", "charge", "partial_no", keyed=pl.col("session_key").is_not_null(), session=_hash("scope", "session_key"),
         once=_hash("charge", "key_scope", "scope", "record_key").is_unique(),
@@ -72,7 +73,9 @@ def _pairs(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     pairs = pl.concat([met, mine, theirs.rename({n: f"{n}_charge" for n in _NEEDED})], how="horizontal")
     same = [pl.col(n) == pl.col(f"{n}_charge") for n in ("scope", "session_key", "currency")]
     summed = rules.select(rule_charge="rule", summed_charge="summed", grace_us_charge="grace_us", closed_charge="closed_wait_us")
-    paired = pairs.filter(pl.all_horizontal(same)).join(rules, on="rule", maintain_order="left")
+    first = pairs.select(pl.min_horizontal("position", "position_charge")).to_series()
+    under_last = pl.Series(frontier.policies.number_at(first.to_numpy()) == last)
+    paired = pairs.filter(pl.all_horizontal(same) & under_last).join(rules, on="rule", maintain_order="left")
     paired = paired.join(summed, on="rule_charge", maintain_order="left").filter(pl.col("exact") & ~pl.col("summed_charge"))
     return paired.join(_neighbours(rows, rules, hashed), on="session", how="anti", maintain_order="left")
 
@@ -105,16 +108,16 @@ def _neighbours(rows: pl.DataFrame, rules: pl.DataFrame, hashed: pl.DataFrame) -
 def _tolerated(pairs: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Of the pairs those that agree, and of which the first had not become final before the second came."""
     a, b = pairs["position"].to_numpy(), pairs["position_charge"].to_numpy()
-    zero = np.zeros(len(a), dtype=np.int64)
+    last = np.full(len(a), len(frontier.policies.all) - 1)
     timed = pairs.with_columns(pl.col("time_us_charge").fill_null(0))
     grace, closed = pairs["grace_us"].to_numpy(), pairs["closed_wait_us"].to_numpy()
     side = np.ones(len(a), dtype=np.bool_)
-    usage_final = frontier.passed_at(side, pairs["time_us"].to_numpy(), grace, closed, zero)
+    usage_final = frontier.passed_at(side, pairs["time_us"].to_numpy(), grace, closed, last)
     grace, closed = pairs["grace_us_charge"].to_numpy(), pairs["closed_charge"].to_numpy()
-    charge_final = frontier.passed_at(~side, timed["time_us_charge"].to_numpy(), grace, closed, zero)
-    horizon = zero + frontier.policies.all[0].horizon_us
-    behind = frontier.passed_at(~side, pairs["time_us"].to_numpy(), horizon, horizon, zero) < a
-    behind |= frontier.passed_at(side, timed["time_us_charge"].to_numpy(), horizon, horizon, zero) < b
+    charge_final = frontier.passed_at(~side, timed["time_us_charge"].to_numpy(), grace, closed, last)
+    horizon = np.full(len(a), frontier.policies.all[-1].horizon_us)
+    behind = frontier.passed_at(~side, pairs["time_us"].to_numpy(), horizon, horizon, last) < a
+    behind |= frontier.passed_at(side, timed["time_us_charge"].to_numpy(), horizon, horizon, last) < b
     alone = np.where(a < b, usage_final < b, (b < a) & (charge_final < a))
     untimed = pairs["time_us_charge"].is_null().to_numpy() & (b < a)
     judged = pairs.with_columns(
@@ -123,7 +126,7 @@ def _tolerated(pairs: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
         usage_quantity="quantity_micros", charge_quantity="quantity_micros_charge",
     ).with_columns(kind=mismatch(), waited=pl.Series(~(alone | behind | untimed)))  # fmt: skip
     equal = pl.col("expected_micros") == pl.col("billed_micros")
-    zone = frontier.policies.all[0].timezone
+    zone = frontier.policies.all[-1].timezone
     return judged.filter(pl.col("waited") & ((pl.col("kind") == TOLERATED) | equal)).with_columns(
         day=local_day(pl.col("time_us"), zone), day_charge=local_day(pl.col("time_us_charge"), zone)
     )

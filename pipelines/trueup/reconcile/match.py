@@ -55,8 +55,10 @@ def units_of(rows: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.D
 
 
 def _with_price(units: pl.DataFrame) -> pl.DataFrame:
+    # A policy may have begun to price the service in another currency: in its own, such usage has no price.
+    rated = ~pl.col("charge") & (pl.col("currency") == pl.col("price_currency"))
     price = flat_price(pl.col("quantity_micros"), pl.col("price_micros"), pl.col("price_per"))
-    return units.with_columns(expected_micros=pl.when(~pl.col("charge")).then(price))
+    return units.with_columns(expected_micros=pl.when(rated).then(price))
 
 
 def _with_passing(units: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
@@ -127,7 +129,7 @@ def _exact(sessions: pl.DataFrame, bills: pl.DataFrame, settled: pl.DataFrame) -
 def _edges(sessions: pl.DataFrame, bills: pl.DataFrame) -> pl.DataFrame:
     """Every edge between free units, in the order of their rank."""
     wanted = [*PARTY, "gid", "start_us", "quantity_micros", "keyed", "ripe"]
-    able = bills.filter(pl.col("has_start") & pl.col("quantity_micros").is_not_null()).select(wanted)
+    able = bills.filter(~pl.col("beyond") & pl.col("has_start") & pl.col("quantity_micros").is_not_null()).select(wanted)
     near = sessions.filter("near").select(*wanted, "start_tolerance_us", "quantity_tolerance_micros")
     start, quantity = pl.col("start_us") - pl.col("start_us_bill"), pl.col("quantity_micros") - pl.col("quantity_micros_bill")
     waits = (pl.col("keyed") & ~pl.col("ripe")) | (pl.col("keyed_bill") & ~pl.col("ripe_bill"))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.rules import NEVER, UNTOLD_US
@@ -72,7 +73,7 @@ def admit(events: pl.DataFrame, frontier: Frontier) -> Admitted:
     contents = contents.with_columns(
         rank_quantity=pl.col("quantity_micros").fill_null(0), step=pl.col("position").rank("dense").over("rid")
     )
-    counted = _timeline(contents)
+    counted = _timeline(contents.with_columns(shut=pl.Series(_shut(contents, frontier))))
     last = counted.filter(pl.col("until") == NEVER).select("rid", "event_id")
     outdone = contents.join(last, on=["rid", "event_id"], how="anti").select(events.columns)
     versions = pl.concat([_tidy(single), _tidy(counted)])
@@ -80,7 +81,7 @@ def admit(events: pl.DataFrame, frontier: Frontier) -> Admitted:
 
 
 def _with_passing(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Adds `passed_us` (when its stream passed its own time), `came_late` and `beyond`."""
+    """Adds `came_late` (its stream had passed its own time before) and `beyond`, both as its own policy tells."""
     position = rows["position"].to_numpy()
     policy = frontier.policies.number_at(position)
     charge = rows["charge"].to_numpy()
@@ -89,7 +90,23 @@ def _with_passing(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     passed = frontier.passed_at(charge, time, none, none, policy)
     horizon = np.array([p.horizon_us for p in frontier.policies.all], dtype=np.int64)[policy]
     behind = frontier.passed_at(charge, time, horizon, horizon, policy)
-    return rows.with_columns(passed=pl.Series(passed), came_late=pl.Series(passed < position), beyond=pl.Series(behind < position))
+    return rows.with_columns(came_late=pl.Series(passed < position), beyond=pl.Series(behind < position))
+
+
+def _shut(contents: pl.DataFrame, frontier: Frontier) -> NDArray[np.int64]:
+    """The first position from its coming on at which the stream of each content had passed its time.
+
+    Each position is judged by its own policy: what was complete under one stays so when the next asks for more.
+    """
+    charge, time = contents["charge"].to_numpy(), contents["time_us"].fill_null(UNTOLD_US).to_numpy()
+    came = frontier.policies.number_at(contents["position"].to_numpy())
+    starts, none = frontier.policies.starts, 0 * time
+    shut = np.full(len(time), NEVER, dtype=np.int64)
+    for number, end in enumerate(np.append(starts[1:], NEVER)):
+        passed = frontier.passed_at(charge, time, none, none, none + number)
+        first = np.maximum(passed, starts[number]) if number else passed
+        shut = np.where((came <= number) & (first < end), np.minimum(shut, first), shut)
+    return shut
 
 
 def _timeline(contents: pl.DataFrame) -> pl.DataFrame:
@@ -106,7 +123,7 @@ def _timeline(contents: pl.DataFrame) -> pl.DataFrame:
             if i else pl.col(f"{name}_new") > pl.col(name)
             for i, name in enumerate(_RANK)
         )  # fmt: skip
-        open_still = pl.col("passed") >= pl.col("position_new")
+        open_still = pl.col("shut") >= pl.col("position_new")
         taken = both.filter(greater & open_still).select("rid", ended="position_new")
         if taken.is_empty():
             continue
@@ -141,6 +158,6 @@ def _no_conflicts() -> pl.DataFrame:
 
 
 def _tidy(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.drop("passed", "came_late", "rank_quantity", "step", strict=False).select(
+    return rows.drop("came_late", "rank_quantity", "step", "shut", strict=False).select(
         pl.exclude("rid", "since", "until", "late", "beyond"), "rid", "since", "until", "late", "beyond"
     )

@@ -1,0 +1,99 @@
+"""Taking in against DuckDB's own reader, in one run on the same file.
+
+    python benchmarks/ingest.py [RECORDS] [ROUNDS]
+
+Prints records per second from a CSV file to committed events (ids, provenance, row rules, attributes, counts, in order of
+bucket), the same for `INSERT … SELECT … FROM read_csv` into the same table, the ratio, and how much memory it took. Each round
+does both, in turn; the best of each counts. Times differ between machines; the ratio is what counts.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from trueup.collect.ingest import ingest
+from trueup.config import Project, parse
+from trueup.log.lake import Lake
+
+HERE = Path(__file__).parent
+TOML = """
+[[source]]
+name = "msc"
+stream = "usage"
+path = "{path}"
+[source.columns]
+record_key = "cdr_id"
+session_key = "cdr_id"
+subscriber = "msisdn"
+peer = "peer"
+service = "service"
+started_at = "started_at"
+quantity = "duration_s"
+node = "node"
+cell = "cell"
+"""
+
+
+def seconds(what: Callable[[], None]) -> tuple[float, float]:
+    """Elapsed and processor time."""
+    begun, worked = time.perf_counter(), time.process_time()
+    what()
+    return time.perf_counter() - begun, time.process_time() - worked
+
+
+def by_trueup(folder: Path, path: Path, records: int) -> tuple[float, float]:
+    project = Project(folder, parse(TOML.format(path=path)))
+    Lake.create(project)
+
+    def work() -> None:
+        summary = ingest(project, clock=lambda: datetime(2024, 6, 1, tzinfo=UTC))
+        assert not summary.errors and summary.units[0].accepted == records, summary
+
+    return seconds(work)
+
+
+def by_hand(folder: Path, path: Path, records: int) -> tuple[float, float]:
+    project = Project(folder, parse(""))
+    Lake.create(project)
+    statement = (HERE / "ingest_by_hand.sql").read_text().format(path=path)
+
+    def work() -> None:
+        with Lake.open(project) as lake:
+            (inserted,) = lake.connection.execute(statement).fetchall()[0]
+            assert inserted == records
+
+    return seconds(work)
+
+
+def main(records: int, rounds: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "calls.csv")
+        duckdb.execute((HERE / "call_records.sql").read_text().format(records=records, path=path))
+        ways = {"trueup ingest": by_trueup, "DuckDB by hand": by_hand}
+        best = dict.fromkeys(ways, (float("inf"), float("inf")))
+        print(f"{records:,} records, {path.stat().st_size:,} bytes of CSV")
+        for number in range(rounds):
+            for name, way in ways.items():
+                folder = Path(scratch, f"{name} {number}")
+                folder.mkdir()
+                wall, cpu = way(folder, path, records)
+                best[name] = min(best[name][0], wall), min(best[name][1], cpu)
+                print(f"  {name:15} {records / wall:12,.0f} records/s   {wall:6.2f} s elapsed  {cpu:6.2f} s of processor")
+        ours, theirs = best.values()
+        print(
+            f"ratio {theirs[0] / ours[0]:.2f} elapsed, {theirs[1] / ours[1]:.2f} of processor time (to reach: 0.3; moonshot: 0.8)"
+        )
+        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB, of both")
+
+
+if __name__ == "__main__":
+    arguments = [int(text) for text in sys.argv[1:]]
+    main(*arguments, *(2_000_000, 3)[len(arguments) :])

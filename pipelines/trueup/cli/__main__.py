@@ -1,0 +1,8 @@
+"""`python -m trueup.cli`: the same as the command `trueup`."""
+
+import sys
+
+from trueup.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

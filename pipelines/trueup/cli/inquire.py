@@ -1,0 +1,133 @@
+"""Asking the warehouse: `sql`, `publish`, `findings` and `explain`."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trueup.cli import output
+from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, day, load
+from trueup.cli.told import explained
+from trueup.errors import TrueupError
+
+if TYPE_CHECKING:
+    from trueup.warehouse.query import Answer
+
+FORMATS = ("table", "json", "csv")
+_SHOWN = ("finding", "kind", "status", "service", "day", "subscriber", "expected", "billed", "impact", "currency", "cause")
+_SHORT_ID = 12
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(sql)
+    app.command()(publish)
+    app.command()(findings)
+    app.command()(explain)
+
+
+def sql(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT or EXPLAIN.")],
+    as_of: AsOfOption = None,
+    form: Annotated[str, typer.Option("--format", metavar="table|json|csv", help="How to print the answer.")] = "table",
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Ask the views one question."""
+    if form not in FORMATS:
+        raise TrueupError(f"{form!r} is no format", where="--format", todo=f"write one of {', '.join(FORMATS)}")
+    from trueup.warehouse.query import run
+
+    _print(run(load(project), query, as_of), "json" if json else form)
+
+
+def _print(answer: Answer, form: str) -> None:
+    from trueup.warehouse.text import unique
+
+    if form == "csv":
+        output.csv_rows(answer.columns, answer.rows())
+    elif form == "json":
+        names = unique(answer.columns)
+        output.json_rows(dict(zip(names, row, strict=True)) for row in answer.rows())
+    elif answer.plan:
+        for _, plan in answer.rows():
+            output.lines(plan)
+    else:
+        output.table(answer.columns, answer.rows())
+
+
+def publish(
+    file: Annotated[Path, typer.Argument(metavar="FILE.duckdb", help="The file to write, or to replace.")],
+    as_of: AsOfOption = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Write the views as plain tables of one DuckDB file, replaced atomically."""
+    from trueup.warehouse.publish import publish as published
+
+    done = published(load(project), file, as_of=as_of, say=output.note)
+    if json:
+        output.json_value(done)
+    else:
+        output.line(f"published {output.counted(sum(done.rows.values()), 'row')} as of position {done.position} to {done.path}")
+
+
+def findings(
+    kind: Annotated[str | None, typer.Option(help="Only of this kind, such as unbilled.")] = None,
+    service: Annotated[str | None, typer.Option(help="Only of this service.")] = None,
+    status: Annotated[
+        str | None, typer.Option(metavar="STATUS", help="Only open, confirmed, recovered, dismissed, resolved or retracted.")
+    ] = None,
+    from_day: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Only from this day on.")] = None,
+    to_day: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Only up to this day.")] = None,
+    most: Annotated[int, typer.Option("--limit", min=1, help="At most so many, those with the most money first.")] = 20,
+    as_of: AsOfOption = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """List findings, those with the most money first."""
+    from trueup.warehouse.query import asked
+
+    wanted: dict[str, str | date | None] = {
+        "kind": kind, "service": service, "status": status, "from_day": day(from_day, "--from"), "to_day": day(to_day, "--to"),
+    }  # fmt: skip
+    rows, sums = asked(
+        load(project),
+        lambda warehouse: (warehouse.rows("queries/find", {**wanted, "most": most}), warehouse.rows("queries/found", wanted)),
+        as_of,
+    )
+    if json:
+        output.json_value(rows)
+        return
+    from trueup.warehouse.explain import money
+
+    output.dictionaries([_short(row) for row in rows], _SHOWN)
+    for total in sums:
+        output.line(f"{output.counted(total['findings'], 'finding')} in all, impact {money(total['impact'], total['currency'])}")
+    if not sums:
+        output.line("no findings")
+
+
+def _short(row: dict[str, object]) -> dict[str, object]:
+    return {**row, "finding": str(row["finding_id"])[:_SHORT_ID]}
+
+
+def explain(
+    told: Annotated[str, typer.Argument(metavar="ID", help="A finding or event: its id, or the beginning of it.")],
+    as_of: AsOfOption = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Tell why a finding says what it says, down to the records."""
+    from trueup.warehouse import explain as explaining
+    from trueup.warehouse.query import asked
+
+    result = asked(load(project), lambda warehouse: explaining.explain(warehouse, told), as_of)
+    if json:
+        output.json_value(result)
+    else:
+        for text in explained(result):
+            output.line(text)

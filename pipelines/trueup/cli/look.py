@@ -1,0 +1,126 @@
+"""Health and care: `status`, `verify`, `decide` and `maintain`."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trueup.cli import output
+from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, load
+from trueup.errors import TrueupError
+
+if TYPE_CHECKING:
+    from trueup.warehouse.audit import AuditResult
+    from trueup.warehouse.status import Status
+
+EXCEEDED = 1
+_COUNTS = ("source", "stream", "units", "records", "accepted", "duplicate", "quarantined", "lost_digits")
+_MOMENTS = ("frontier", "last_taken_at")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(status)
+    app.command()(decide)
+    app.command()(maintain)
+
+
+def status(
+    check: Annotated[bool, typer.Option("--check", help="Run the audits; exit status 1 when one fails.")] = False,
+    as_of: AsOfOption = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Show how the project stands."""
+    from trueup.warehouse import audit as auditing
+    from trueup.warehouse import status as state
+    from trueup.warehouse.query import Warehouse, asked
+
+    def both(warehouse: Warehouse) -> tuple[Status, list[AuditResult] | None]:
+        return state.status(warehouse), auditing.audit(warehouse) if check else None
+
+    found, audits = asked(load(project), both, as_of)
+    if json:
+        output.json_value(_as_value(found, audits))
+    else:
+        _show(found)
+        show_audits(audits or [])
+    if audits and not all(result.passed for result in audits):
+        raise typer.Exit(EXCEEDED)
+
+
+def _as_value(found: Status, audits: list[AuditResult] | None) -> dict[str, Any]:
+    value: dict[str, Any] = {
+        "position": found.position, "reconciled_position": found.reconciled_position, "lag": found.lag,
+        "sources": found.sources, "money": found.money, "findings": found.findings,
+    }  # fmt: skip
+    if audits is not None:
+        value["audits"] = [{"name": a.name, "passed": a.passed, "offending": a.offending, "rows": a.rows} for a in audits]
+    return value
+
+
+def _show(found: Status) -> None:
+    from trueup.warehouse.explain import plain
+
+    behind = "" if found.lag == 0 else f", {output.counted(found.lag, 'position')} behind: run `trueup reconcile`"
+    output.line(f"position {found.position}, reconciled up to {found.reconciled_position}{behind}")
+    if found.sources:
+        rows = ([*(s[name] for name in _COUNTS), *(output.moment(s[name]) for name in _MOMENTS)] for s in found.sources)
+        columns = [name.replace("_", " ") for name in (*_COUNTS, *_MOMENTS)]
+        output.table(columns, rows)
+    for sums in found.money:
+        output.line(
+            f"{sums['currency'] or '(no currency)'}: expected {plain(sums['expected'])}, billed {plain(sums['billed'])}, "
+            f"findings explain {plain(sums['impact'])}, tolerated {plain(sums['tolerated'])}, pending {plain(sums['pending'])}"
+        )
+    if found.findings:
+        output.dictionaries(found.findings, ("kind", "status", "findings", "impact", "currency"))
+
+
+def show_audits(audits: list[AuditResult]) -> None:
+    """Each audit with its verdict, and the first rows that break a promise."""
+    for result in audits:
+        if result.passed:
+            output.line(f"ok      {result.name}")
+            continue
+        output.line(f"FAILED  {result.name}: {output.counted(result.offending, 'row')}; {result.promise}")
+        output.table(tuple(result.rows[0]), (tuple(row.values()) for row in result.rows))
+
+
+def decide(
+    told: Annotated[str, typer.Argument(metavar="ID", help="The finding: its id, or the beginning of it.")],
+    decision: Annotated[str, typer.Argument(metavar="DECISION", help="confirmed, recovered, dismissed or reopened.")],
+    note: Annotated[str, typer.Option(help="Why.")] = "",
+    decided_by: Annotated[str | None, typer.Option("--by", help="Who decides; else the name you are logged in with.")] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Record what you decide on a finding."""
+    from trueup.warehouse.decide import decide as decided
+
+    by = _login() if decided_by is None else decided_by
+    finding_id = decided(load(project), told, decision, note=note, decided_by=by)
+    if json:
+        output.json_value({"finding_id": finding_id, "decision": decision, "note": note, "decided_by": by})
+    else:
+        output.line(f"{decision}: {finding_id}")
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        raise TrueupError("it is not known who you are", todo="say so with --by NAME") from None
+
+
+def maintain(project: ProjectDir = HERE, json: Json = False) -> None:
+    """Merge small files of the lake, and remove those merged a day ago or earlier. No answer changes."""
+    from trueup.warehouse.maintain import maintain as maintained
+
+    done = maintained(load(project))
+    if json:
+        output.json_value(done)
+    else:
+        output.line(f"merged {output.counted(done.merged, 'file')} into {done.made}, removed {done.removed} merged before")

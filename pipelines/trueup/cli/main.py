@@ -1,0 +1,88 @@
+"""The application: commands by group, and what an error becomes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from trueup.cli import inquire, intake, look, output, project, recompute, run
+from trueup.errors import TrueupError
+
+DONE, EXCEEDED, FAILED = 0, 1, 2
+"""Exit statuses: done; a `--check` threshold was exceeded; the command could not do its work."""
+
+app = typer.Typer(
+    name="trueup",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from trueup.warehouse.publish import version
+
+        output.line(f"trueup {version()}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def whole(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Reconciles what the network carried with what was billed, and says where money leaks."""
+
+
+for group in (project, intake, recompute, inquire, look, run):
+    group.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status; whatever goes wrong becomes one line on stderr, never a traceback."""
+    told = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    try:
+        return _run(told)
+    except TrueupError as error:
+        return _failed(str(error))
+    except typer.TyperException as error:
+        return _failed(f"{error.format_message().rstrip('.')}; see `trueup {_command(told)}--help`")
+    except (KeyboardInterrupt, typer.Abort):
+        return _failed("interrupted; what was committed stays, run the command again to go on")
+    except BrokenPipeError:
+        # Whoever read the output has had enough, as `head` does. Python would complain when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        return _failed(f"{error.strerror or error}{place}; check the path, its permissions and the free space")
+    except Exception as error:
+        if os.environ.get("TRUEUP_DEBUG"):
+            raise
+        first = (str(error).splitlines() or [""])[0]
+        return _failed(f"unforeseen {type(error).__name__}: {first}; set TRUEUP_DEBUG=1 to see where, and report it")
+
+
+def _run(arguments: list[str]) -> int:
+    command = get_command(app)
+    try:
+        with command.make_context("trueup", arguments) as context:
+            command.invoke(context)
+            sys.stdout.flush()
+    except typer.Exit as ended:
+        return ended.exit_code
+    return DONE
+
+
+def _command(arguments: Sequence[str]) -> str:
+    first = arguments[0] if arguments else ""
+    return f"{first} " if first and not first.startswith("-") and first in get_command(app).commands else ""  # type: ignore[attr-defined]
+
+
+def _failed(told: str) -> int:
+    output.note("trueup: " + " ".join(told.split()))
+    return FAILED

@@ -1,0 +1,39 @@
+"""Options that many commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trueup.errors import TrueupError
+
+if TYPE_CHECKING:
+    from trueup.config import Project
+
+ProjectDir = Annotated[Path, typer.Option("--project", metavar="DIR", help="The folder that holds trueup.toml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="POSITION-OR-TIME", help="As of a position, a time or a day (its end); else the newest."),
+]
+HERE = Path()
+
+
+def load(directory: Path) -> Project:
+    """The project of a folder; raises `ConfigError`."""
+    from trueup.config import Project
+
+    return Project.load(directory)
+
+
+def day(told: str | None, option: str) -> date | None:
+    """A day written like 2024-03-31; raises `TrueupError` naming the option for anything else."""
+    if told is None:
+        return None
+    try:
+        return date.fromisoformat(told)
+    except ValueError:
+        raise TrueupError(f"{told!r} is no day", where=option, todo="write it like 2024-03-31") from None

@@ -1,0 +1,106 @@
+"""Findings anew: `reconcile` and `digest`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trueup.cli import output
+from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, day, load
+from trueup.errors import TrueupError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from trueup.config import Project
+    from trueup.jobs.batch import ReconcileSummary
+
+HOW = ("plain", "batch")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(reconcile)
+    app.command()(digest)
+
+
+def reconcile(
+    runner_options: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- RUNNER OPTIONS]", help="Beam options, such as -- --direct_num_workers=2.")
+    ] = None,
+    from_day: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Recompute from this day on.")] = None,
+    to_day: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Recompute up to this day.")] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Bring the findings up to the newest position."""
+    options = runner_options or []
+    if options and not options[0].startswith("-"):
+        raise TrueupError(
+            f"{options[0]!r} is no runner option", todo="write runner options after --, such as -- --runner=FlinkRunner"
+        )
+    from trueup.jobs.batch import reconcile as reconciled
+
+    summary = reconciled(
+        load(project), from_day=day(from_day, "--from"), to_day=day(to_day, "--to"), runner_options=options, say=output.note
+    )
+    if json:
+        output.json_value(summary)
+    else:
+        output.line(told(summary))
+
+
+def told(summary: ReconcileSummary) -> str:
+    """What a reconciliation did, in one line."""
+    if summary.from_position == summary.to_position:
+        return f"reconciled already up to position {summary.to_position}; nothing changed"
+    return (
+        f"reconciled positions {summary.from_position + 1} to {summary.to_position}: {output.counted(summary.records, 'record')}, "
+        f"{summary.raised} raised, {summary.revised} revised, {summary.retracted} retracted"
+    )
+
+
+def digest(
+    as_of: AsOfOption = None,
+    recompute: Annotated[
+        str | None,
+        typer.Option(metavar="plain|batch", help="Derive the findings anew from the input streams, instead of those stored."),
+    ] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Print the fingerprints of the findings: what stands, and how it came about."""
+    if recompute is not None and recompute not in HOW:
+        raise TrueupError(f"{recompute!r} is no way to recompute", where="--recompute", todo=f"write {' or '.join(HOW)}")
+    from trueup.reconcile.digest import digests
+
+    position, history = _history(load(project), as_of, recompute)
+    found = digests(history)
+    if json:
+        output.json_value({"position": position, "recomputed": recompute, **found})
+    else:
+        for name, value in found.items():
+            output.line(f"{name:<8}{value}")
+
+
+def _history(project: Project, as_of: str | None, recompute: str | None) -> tuple[int, pl.DataFrame]:
+    """The findings' history up to a position: stored, or derived anew."""
+    import polars as pl
+
+    from trueup.warehouse.query import Warehouse, asked
+
+    def stored(warehouse: Warehouse) -> tuple[int, pl.DataFrame | None]:
+        reconciled = warehouse.lake.consumer_position("reconcile")
+        position = min(warehouse.as_of.position, reconciled) if warehouse.as_of else reconciled
+        if recompute is not None:
+            return position, None
+        return position, pl.DataFrame(warehouse.ask("queries/changes", {"position": position}))
+
+    position, history = asked(project, stored, as_of)
+    if recompute is None or history is not None:
+        assert history is not None
+        return position, history
+    from trueup.jobs.batch import derive
+
+    return position, derive(project, how=recompute, upto=position)

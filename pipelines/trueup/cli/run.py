@@ -1,0 +1,100 @@
+"""`run`: everything a scheduler wants, in one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trueup.cli import intake, look, output, recompute
+from trueup.cli.options import HERE, Json, ProjectDir, load
+from trueup.cli.progress import taking_in
+
+if TYPE_CHECKING:
+    from trueup.collect.ingest import IngestSummary
+    from trueup.jobs.batch import ReconcileSummary
+    from trueup.warehouse.audit import AuditResult
+    from trueup.warehouse.publish import Published
+
+PUBLISHED = "leakage.duckdb"
+SKIPPED = {"quality": "comes with trueup[quality]", "score": "no model"}
+EXCEEDED, FAILED = 1, 2
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(run)
+
+
+def run(
+    file: Annotated[
+        Path | None,
+        typer.Option("--publish", metavar="FILE.duckdb", help=f"Where to publish; else {PUBLISHED} in the project's folder."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Exit status 1 when an audit fails.")] = False,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Ingest, reconcile, audit and publish, with one summary."""
+    from trueup.collect.ingest import ingest
+    from trueup.jobs.batch import reconcile
+    from trueup.warehouse.audit import audit
+    from trueup.warehouse.publish import publish
+    from trueup.warehouse.query import asked
+
+    opened = load(project)
+    with taking_in() as progress:
+        taken = ingest(opened, progress=progress)
+    reconciled = reconcile(opened, say=output.note)
+    audits, leakage = asked(opened, lambda warehouse: (audit(warehouse), warehouse.rows("queries/leakage")))
+    published = publish(opened, file or opened.directory / PUBLISHED)
+    if json:
+        output.json_value(_as_value(taken, reconciled, audits, leakage, published))
+    else:
+        _show(taken, reconciled, audits, leakage, published)
+    intake.tell_errors(taken)
+    if taken.errors:
+        raise typer.Exit(FAILED)
+    if check and not all(result.passed for result in audits):
+        raise typer.Exit(EXCEEDED)
+
+
+def _as_value(
+    taken: IngestSummary,
+    reconciled: ReconcileSummary,
+    audits: list[AuditResult],
+    leakage: list[dict[str, Any]],
+    published: Published,
+) -> dict[str, object]:
+    return {
+        "ingest": intake.as_value(taken),
+        "quality": {"skipped": SKIPPED["quality"]},
+        "reconcile": reconciled,
+        "score": {"skipped": SKIPPED["score"]},
+        "audits": [{"name": a.name, "passed": a.passed, "offending": a.offending} for a in audits],
+        "leakage": leakage,
+        "publish": published,
+    }
+
+
+def _show(
+    taken: IngestSummary,
+    reconciled: ReconcileSummary,
+    audits: list[AuditResult],
+    leakage: list[dict[str, Any]],
+    published: Published,
+) -> None:
+    failed = [result for result in audits if not result.passed]
+    if leakage:
+        columns = ("kind", "service", "currency", "findings", "leakage", "overcharge", "impact")
+        output.dictionaries(leakage, columns, title="leakage: findings that are open or confirmed")
+    output.line(f"ingest     {intake.told(taken)}")
+    output.line(f"quality    skipped: {SKIPPED['quality']}")
+    output.line(f"reconcile  {recompute.told(reconciled)}")
+    output.line(f"score      skipped: {SKIPPED['score']}")
+    output.line(f"audits     {len(audits) - len(failed)} of {len(audits)} hold")
+    output.line(
+        f"publish    {output.counted(sum(published.rows.values()), 'row')} as of position {published.position} to {published.path}"
+    )
+    look.show_audits(failed)

@@ -1,0 +1,110 @@
+"""A finding or an event in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from trueup.cli.output import counted, moment
+
+if TYPE_CHECKING:
+    from trueup.warehouse.explain import EventExplained, FindingExplained
+
+_SHOWN_MEMBERS = 50
+_FACTS = (
+    "record_key",
+    "session_key",
+    "account",
+    "service",
+    "subscriber",
+    "peer",
+    "direction",
+    "node",
+    "cell",
+    "partial_no",
+    "tariff_code",
+    "invoice_id",
+)
+
+
+def explained(result: FindingExplained | EventExplained) -> Iterator[str]:
+    """What was found about an id, line by line."""
+    from trueup.warehouse.explain import FindingExplained
+
+    return _finding(result) if isinstance(result, FindingExplained) else _event(result)
+
+
+def _finding(result: FindingExplained) -> Iterator[str]:
+    from trueup.warehouse.explain import CAUSES, plain
+
+    f = result.finding
+    yield f"{f['kind']} {f['finding_id']}: {f['status']}"
+    if result.meaning:
+        yield result.meaning
+    yield f"service {f['service'] or '(none)'}, subscriber {f['subscriber'] or '(none)'}, day {f['day'] or '(none)'}"
+    yield ""
+    for side in ("usage", "charge"):
+        members = [m for m in result.members if m["stream"] == side]
+        yield f"{counted(len(members), 'usage record' if side == 'usage' else 'charge')}"
+        for member in members[:_SHOWN_MEMBERS]:
+            yield f"  {_record(member)}"
+            yield f"      {_origin(member)}"
+        if len(members) > _SHOWN_MEMBERS:
+            yield f"  … and {len(members) - _SHOWN_MEMBERS} more, in finding_records"
+    yield ""
+    yield from result.arithmetic
+    yield ""
+    yield "history"
+    for change in result.history:
+        why = CAUSES.get(change["cause"], change["cause"])
+        yield (
+            f"  position {change['position']} ({moment(change['committed_at'])}): {change['action']}, {change['cause']}"
+            f" ({why}); expected {plain(change['expected'])}, billed {plain(change['billed'])}, impact {plain(change['impact'])}"
+        )
+    for decision in result.decisions:
+        by = f" by {decision['decided_by']}" if decision["decided_by"] else ""
+        note = f": {decision['note']}" if decision["note"] else ""
+        yield f"  {moment(decision['decided_at'])}: {decision['decision']}{by}{note}"
+
+
+def _event(result: EventExplained) -> Iterator[str]:
+    from trueup.warehouse.explain import money
+
+    event = result.event
+    if "reason" in event:
+        yield f"quarantined {event['stream']} record {event['event_id']}: {event['reason']} ({event['rule']})"
+        yield _origin(event)
+        yield f"it reads: {event['record'] if event['record'] is not None else event['raw'].hex()}"
+        return
+    yield f"{event['stream']} {event['event_id']}"
+    yield f"  {_record(event)}"
+    for name in _FACTS:
+        if event[name] is not None:
+            yield f"  {name} = {event[name]}"
+    if event["attributes"]:
+        yield f"  attributes = {event['attributes']}"
+    yield f"{_origin(event)}, taken in at position {event['position']} ({moment(event['taken_at'])})"
+    yield "" if result.findings else "it is in no finding"
+    for finding in result.findings:
+        impact = money(finding["impact"], finding["currency"])
+        yield f"in {finding['kind']} {finding['finding_id']}: {finding['status']}, impact {impact}"
+
+
+def _record(record: dict[str, Any]) -> str:
+    from trueup.warehouse.explain import money, plain
+
+    time = record["started_at"] or record["billed_at"]
+    quantity = "" if record["quantity"] is None else f", quantity {plain(record['quantity'])}"
+    amount = "" if record["amount"] is None else f", amount {money(record['amount'], record['currency'])}"
+    return f"{record['record_key'] or record['event_id']} at {moment(time)}{quantity}{amount}"
+
+
+def _origin(record: dict[str, Any]) -> str:
+    place = record["path"] or record["source_id"]
+    bytes_told = (
+        ""
+        if record["source_length"] is None
+        else f", bytes {record['source_offset']} to {record['source_offset'] + record['source_length']}"
+    )
+    row = "" if record["source_row"] is None else f", record {record['source_row']}"
+    return f"from {place}{row}{bytes_told} (event {record['event_id']})"

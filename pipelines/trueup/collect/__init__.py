@@ -1,0 +1,1 @@
+"""Raw files become events: found, opened, cut into records, mapped, checked, committed with their control row."""

@@ -1,0 +1,39 @@
+"""The hash chain of control rows: each row of a source holds the hash of the one before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import polars as pl
+
+from trueup.events.schema import UTC_TIME
+
+CONTROL: dict[str, pl.DataType] = {
+    "source_id": pl.String(), "source": pl.String(), "stream": pl.String(), "path": pl.String(), "sha256": pl.String(),
+    "bytes": pl.Int64(), "part_no": pl.Int64(), "last_part": pl.Boolean(), "declared_records": pl.Int64(), "records": pl.Int64(),
+    "accepted": pl.Int64(), "duplicate": pl.Int64(), "quarantined": pl.Int64(), "lost_digits": pl.Int64(),
+    "first_time": UTC_TIME, "last_time": UTC_TIME, "last_started_at": UTC_TIME, "taken_at": UTC_TIME,
+    "sequence_no": pl.Int64(), "previous_hash": pl.String(), "hash": pl.String(),
+}  # fmt: skip
+"""The columns of a control row; as Python values, times are whole microseconds."""
+
+
+def hash_of(row: Mapping[str, object]) -> str:
+    """The hash of a control row: SHA-256 over the previous hash and the row's other columns as canonical JSON."""
+    content = {name: row[name] for name in CONTROL if name not in ("hash", "previous_hash")}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(f"{row['previous_hash']}{text}".encode()).hexdigest()
+
+
+def chained(row: Mapping[str, object], last: tuple[int, str] | None) -> dict[str, object]:
+    """A control row put at the end of its source's chain, whose last link is `last` (sequence number and hash)."""
+    sequence_no, previous_hash = (0, "") if last is None else (last[0] + 1, last[1])
+    linked = {**row, "sequence_no": sequence_no, "previous_hash": previous_hash}
+    return {**linked, "hash": hash_of(linked)}
+
+
+def frame_of(row: Mapping[str, object]) -> pl.DataFrame:
+    """A control row as a frame of one row."""
+    return pl.DataFrame({name: pl.Series([row[name]]).cast(dtype) for name, dtype in CONTROL.items()})

@@ -1,0 +1,174 @@
+"""Taking in: every new source unit of a project becomes events, each part in one commit."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from trueup.clock import Clock, system_clock
+from trueup.collect.asterisk import expanded
+from trueup.collect.batch import Piece, Reader
+from trueup.collect.mapping import Mapping
+from trueup.collect.part import PART_RECORDS, Committed, Counts, Events, Part, events_of, taken_parts
+from trueup.collect.readers import reader_of
+from trueup.collect.units import Unit, find, opened
+from trueup.config import Project, SourceConfig
+from trueup.errors import ConfigError, SourceError, TrueupError
+from trueup.log.lake import Lake
+from trueup.reconcile.policy import ensure_policy
+
+_READERS = 2
+_AHEAD = 3
+"""Pieces read while an earlier one is staged or committed: enough to keep two cores busy, few enough to bound memory."""
+
+
+class Progress(Protocol):
+    """Somebody who wants to know how far taking in has come."""
+
+    def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
+        """So many of the unit's bytes have been read."""
+
+
+class _Silent:
+    def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
+        """Nobody wants to know."""
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """What became of one unit in this run; the counts are of what this run committed."""
+
+    source: str
+    path: str
+    outcome: Literal["taken", "known"]
+    records: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+    lost_digits: int = 0
+    positions: list[int] = field(default_factory=list)
+
+
+@dataclass
+class IngestSummary:
+    """What one run of taking in did: units, the errors of those that could not be taken in, and what else is worth saying."""
+
+    units: list[UnitResult] = field(default_factory=list)
+    errors: list[TrueupError] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+def ingest(
+    project: Project, *, sources: Sequence[str] = (), clock: Clock = system_clock, progress: Progress | None = None
+) -> IngestSummary:
+    """Takes in the units of the named sources (of all, if none is named) that the log does not have yet.
+
+    Makes the lake where there is none. A unit that cannot be taken in becomes an error of the summary, the others are taken
+    in all the same. Raises `ConfigError` for a source that is not configured or settings that cannot be meant, and
+    `LogError` when the log refuses (a full disk): what had been committed stays, the next run goes on from there.
+    """
+    wanted = _chosen(project, sources)
+    summary = IngestSummary()
+    Lake.create(project)
+    with Lake.open(project, clock=clock) as lake:
+        ensure_policy(lake)
+        for source in wanted:
+            _take_in_source(lake, expanded(source), summary, progress or _Silent())
+        if any(source.idle_after is not None for source in project.config.source):
+            lake.commit(lambda transaction: transaction.declare("tick", through=clock()))
+    return summary
+
+
+def _chosen(project: Project, names: Sequence[str]) -> list[SourceConfig]:
+    configured = {source.name: source for source in project.config.source}
+    for name in names:
+        if name not in configured:
+            raise ConfigError(f"there is no source {name!r}; there are {', '.join(configured) or 'none'}", where="trueup.toml")
+    return [source for name, source in configured.items() if not names or name in names]
+
+
+def _take_in_source(lake: Lake, source: SourceConfig, summary: IngestSummary, progress: Progress) -> None:
+    found = find(lake.project, source)
+    summary.errors.extend(found.errors)
+    summary.notices.extend(found.notices)
+    mapping = Mapping(source, lake.project.config.project, lake.clock())
+    for path in found.paths:
+        try:
+            summary.units.append(_take_in(lake, source, mapping, path, progress))
+        except SourceError as error:
+            summary.errors.append(error)
+
+
+def _take_in(lake: Lake, source: SourceConfig, mapping: Mapping, path: Path, progress: Progress) -> UnitResult:
+    with opened(lake.project, source, path) as unit:
+        taken, is_whole = taken_parts(lake, unit.source_id)
+        if is_whole:
+            return UnitResult(source.name, unit.shown, "known")
+        unit.check_whole()
+        reader = reader_of(unit)
+        mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
+        counts, positions = Counts(), list[int]()
+        for committed in _parts(lake, unit, reader, mapping, taken, progress):
+            counts, positions = counts + committed.counts, [*positions, committed.position]
+        # Another process may have taken in every part in the meantime.
+        return UnitResult(source.name, unit.shown, "taken" if positions else "known", **asdict(counts), positions=positions)
+
+
+def _parts(lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: set[int], progress: Progress) -> Iterator[Committed]:
+    """Commits the parts that the log lacks, in order; all but the last once the next one has begun."""
+    part: Part | None = None
+    with ThreadPoolExecutor(_READERS) as pool:
+        for number, events in _read(pool, lake, unit, reader, mapping, taken, progress):
+            if part is not None and part.number != number:
+                yield from _committed(part, unit, reader, is_last=False)
+            if part is None or part.number != number:
+                part = Part(lake, unit, number)
+            part.add(events)
+    # A unit without a record is taken in too: its control row says that nothing was in it.
+    yield from _committed(part or Part(lake, unit, 0), unit, reader, is_last=True)
+
+
+def _committed(part: Part, unit: Unit, reader: Reader, *, is_last: bool) -> Iterator[Committed]:
+    unit.check_unchanged()
+    committed = part.commit(is_last=is_last, declared_records=reader.declared_records)
+    if committed is not None:
+        yield committed
+
+
+def _read(
+    pool: ThreadPoolExecutor, lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: set[int], progress: Progress
+) -> Iterator[tuple[int, Events]]:
+    """The records of the parts that the log lacks as events, in order; a few pieces ahead are being read meanwhile."""
+    wanted = mapping.wanted_among(reader.columns()) if unit.source.format != "ndjson" else mapping.wanted
+
+    def made(piece: Piece) -> Events:
+        batch = reader.read(piece, wanted, attributes=unit.source.attributes)
+        mapped = mapping.apply(batch, source_id=unit.source_id, sha256=unit.sha256)
+        return events_of(mapped, unit.source, lake.project.config.lake)
+
+    waiting = deque[tuple[int, Future[Events]]]()
+    for number, piece in parted(reader.pieces()):
+        progress.update(unit.shown, unit.position_bytes(), unit.size_bytes)
+        if number not in taken:
+            waiting.append((number, pool.submit(made, piece)))
+        if len(waiting) >= _AHEAD:
+            ahead, future = waiting.popleft()
+            yield ahead, future.result()
+    for ahead, future in waiting:
+        yield ahead, future.result()
+    progress.update(unit.shown, unit.size_bytes, unit.size_bytes)
+
+
+def parted(pieces: Iterable[Piece], *, part_records: int = PART_RECORDS) -> Iterator[tuple[int, Piece]]:
+    """Cuts pieces at the borders of parts, and says which part each belongs to."""
+    for piece in pieces:
+        at = 0
+        while at < len(piece):
+            number, within = divmod(piece.first_row + at, part_records)
+            until = min(len(piece), at + part_records - within)
+            yield number, piece.only(slice(at, until))
+            at = until

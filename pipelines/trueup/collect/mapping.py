@@ -1,0 +1,246 @@
+"""Source columns to event columns: exact decimals, UTC times, derived keys, and the row rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from trueup.collect.batch import REJECTED, Batch, joined
+from trueup.collect.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
+from trueup.collect.lines import Mask
+from trueup.collect.rules import REQUIRED, Reason
+from trueup.collect.times import in_utc, utc_times
+from trueup.config import STREAM_COLUMNS, ColumnRule, ProjectConfig, SourceConfig
+from trueup.errors import SourceError
+from trueup.events.schema import COLLECTED, UTC_TIME
+
+_TIMES = ("started_at", "billed_at")
+_MICROS = ("quantity", "amount")
+_MICRO_POWER = 6
+_RANGES = {"quantity": (0, INT64_MAX), "amount": (INT64_MIN, INT64_MAX)}
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What a batch becomes: rows of `COLLECTED[stream]`, how many of them lost digits, and all rejected records."""
+
+    rows: pl.DataFrame
+    lost_digits: int
+    rejected: pl.DataFrame
+
+    @property
+    def records(self) -> int:
+        """How many records it accounts for."""
+        return self.rows.height + self.rejected.height
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    bad: Mask
+    reason: Reason
+    rule: str
+
+
+class Mapping:
+    """How the records of a source become events, at one moment of the injected clock."""
+
+    def __init__(self, source: SourceConfig, project: ProjectConfig, now: datetime) -> None:
+        self.source, self.project = source, project
+        self.zone = source.timezone or project.timezone
+        self.earliest, self.latest = _reach(now, project.max_age), now + _DAY
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The source columns it reads, each once."""
+        return tuple(dict.fromkeys(name for rule in self.source.columns.values() for name in rule.names))
+
+    def wanted_among(self, available: Sequence[str]) -> tuple[str, ...]:
+        """The source columns it reads that there are: optional ones may be missing."""
+        return tuple(name for name in self.wanted if name in available)
+
+    def check(self, available: Sequence[str], *, where: str, required_only: bool = False) -> None:
+        """Raises `SourceError` when a mapped column is not among those there are.
+
+        Columns with `optional = true` may be missing; with `required_only`, so may all that a record need not have (a JSON
+        member that no record happens to have).
+        """
+        for event_column, rule in self.source.columns.items():
+            if rule.optional or (required_only and event_column not in REQUIRED[self.source.stream]):
+                continue
+            for name in rule.names:
+                if name not in available:
+                    raise SourceError(
+                        f"{event_column} is mapped to the column {name!r}, which is not there; there are {', '.join(available) or 'none'}",
+                        where=where, todo=f"correct [source.columns] of source {self.source.name}, or set optional = true",
+                    )  # fmt: skip
+
+    def apply(self, batch: Batch, *, source_id: str, sha256: str) -> Mapped:
+        """Makes events of a batch's records, and rejects those that break a row rule."""
+        made = _Making(self, batch)
+        made.refuse_missing()
+        columns = {}
+        for name in STREAM_COLUMNS[self.source.stream]:
+            if name in _MICROS:
+                columns[f"{name}_micros"] = made.micros(name)
+            elif name in _TIMES:
+                columns[name] = made.time(name)
+            else:
+                columns[name] = made.whole(name) if name == "partial_no" else made.text(name)
+        if self.source.identity == "position":
+            columns["record_key"] = batch.places.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
+        if "currency" in columns:
+            columns["currency"] = columns["currency"].fill_null(self.project.currency)
+        return made.finished(columns, source_id)
+
+
+def _reach(now: datetime, max_age_us: int) -> datetime:
+    try:
+        return now - timedelta(microseconds=max_age_us)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=now.tzinfo)
+
+
+class _Making:
+    """One batch on its way to events: converts column by column and gathers what is refused, the weightiest reason first."""
+
+    def __init__(self, mapping: Mapping, batch: Batch) -> None:
+        self._mapping, self._source, self._batch = mapping, mapping.source, batch
+        self._height = batch.places.height
+        self._refusals: list[_Refusal] = []
+        self._rounded = np.zeros(self._height, np.bool_)
+        self._told: dict[str, pl.Series] = {
+            name: _derived(batch.fields, rule, self._height) for name, rule in self._source.columns.items()
+        }
+
+    def finished(self, columns: dict[str, pl.Series], source_id: str) -> Mapped:
+        """The rows that were not refused, and those that were."""
+        source = self._source
+        rows = self._batch.places.with_columns(
+            source_id=pl.lit(source_id), key_scope=pl.lit(source.scope), attributes=self._batch.attributes,
+            **{name: series.alias(name) for name, series in columns.items()},
+        ).select(pl.col(name).cast(dtype) for name, dtype in COLLECTED[source.stream].items())  # fmt: skip
+        if not self._refusals:
+            return Mapped(rows, int(self._rounded.sum()), self._batch.rejected)
+        bad = np.logical_or.reduce([refusal.bad for refusal in self._refusals])
+        rejected = joined([self._batch.rejected, self._refused(np.flatnonzero(bad))])
+        return Mapped(rows.filter(pl.Series(~bad)), int(self._rounded[~bad].sum()), rejected)
+
+    def refuse_missing(self) -> None:
+        """Refuses records without a required value."""
+        for name in REQUIRED[self._source.stream]:
+            is_made_up = name == "record_key" and self._source.identity != "key"
+            if is_made_up or name in self._source.constants:
+                continue
+            absent = self._told[name].is_null().to_numpy() if name in self._told else np.ones(self._height, np.bool_)
+            self._refuse(absent, "missing_required", f"{name}: is there")
+
+    def _refused(self, at: np.ndarray) -> pl.DataFrame:  # type: ignore[type-arg]
+        first = np.argmax(np.stack([refusal.bad[at] for refusal in self._refusals]), axis=0)
+        return self._batch.places[at.tolist()].with_columns(
+            raw=pl.Series(self._batch.raw(at.tolist()), dtype=pl.Binary),
+            reason=pl.Series([self._refusals[index].reason for index in first], dtype=pl.String),
+            rule=pl.Series([self._refusals[index].rule for index in first], dtype=pl.String),
+        ).select(*REJECTED)  # fmt: skip
+
+    def _refuse(self, bad: Mask, reason: Reason, rule: str) -> None:
+        if bad.any():
+            self._refusals.append(_Refusal(bad, reason, rule))
+
+    # --- kinds of columns ---------------------------------------------------------------------------------------------
+
+    def text(self, name: str) -> pl.Series:
+        """A text: as it came, mapped by its table of values, or normalised as a number of E.164."""
+        rule, constant = self._source.columns.get(name), self._source.constants.get(name)
+        if rule is None:
+            return pl.repeat(constant, self._height, dtype=pl.String, eager=True)
+        told = text = self._told[name].cast(pl.String)
+        if rule.map is not None:
+            text = told.replace_strict(rule.map, default=rule.map.get("*"), return_dtype=pl.String)
+            text = text.set(told.is_null(), None)
+            self._refuse((text.is_null() & told.is_not_null()).to_numpy(), "value_out_of_range", f"{name}: is in its map")
+        if rule.e164 is not None:
+            text = _e164(text, rule.e164)
+        return text if constant is None else text.fill_null(constant)
+
+    def time(self, name: str) -> pl.Series:
+        """A UTC time within reach of the clock."""
+        rule, told = self._source.columns.get(name), self._value(name)
+        if told.null_count() == self._height:
+            return pl.repeat(None, self._height, dtype=UTC_TIME, eager=True)
+        zone = (rule and rule.timezone) or self._mapping.zone
+        if told.dtype == pl.String:
+            time_format = (rule and rule.time_format) or self._source.time_format
+            value = utc_times(told, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
+        else:
+            value = _typed_time(told, zone, self._source)
+        self._refuse((value.is_null() & told.is_not_null()).to_numpy(), "bad_time", f"{name}: is a time")
+        outside = ~value.is_between(self._mapping.earliest, self._mapping.latest).fill_null(True)
+        self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies within max_age and a day ahead")
+        return value
+
+    def micros(self, name: str) -> pl.Series:
+        """Millionths of a decimal, within its range."""
+        rule = self._source.columns.get(name)
+        number, given = self._number(name, power=_MICRO_POWER, multiplier=rule.scale if rule else 1)
+        least, greatest = self._source.range.get(name, _RANGES[name])  # type: ignore[call-overload]
+        self._refuse(
+            ((number.value < least) | (number.value > greatest)) & given, "value_out_of_range", f"{name}: lies in its range"
+        )
+        self._rounded |= number.rounded
+        return pl.Series(number.value).set(pl.Series(~given), None)
+
+    def whole(self, name: str) -> pl.Series:
+        """A whole number."""
+        number, given = self._number(name, power=0, multiplier=1)
+        self._refuse(number.rounded, "unparsable", f"{name}: is a whole number")
+        return pl.Series(number.value).set(pl.Series(~given), None)
+
+    def _number(self, name: str, *, power: int, multiplier: int) -> tuple[FixedPoint, Mask]:
+        """Fixed-point numbers, and which records have one."""
+        told = self._value(name).cast(pl.String)
+        number = fixed_point(told, power=power, multiplier=multiplier)
+        self._refuse(number.no_number, "unparsable", f"{name}: is a decimal number")
+        self._refuse(number.too_large, "value_out_of_range", f"{name}: fits 64 bits of millionths")
+        return number, told.is_not_null().to_numpy() & ~number.no_number & ~number.too_large
+
+    def _value(self, name: str) -> pl.Series:
+        """What the source says of an event column, or the constant where it says nothing."""
+        constant = self._source.constants.get(name)
+        if name not in self._told:
+            return pl.repeat(constant, self._height, dtype=pl.String, eager=True)
+        told = self._told[name]
+        return told if constant is None or not told.null_count() else told.cast(pl.String).fill_null(constant)
+
+
+def _derived(fields: pl.DataFrame, rule: ColumnRule, height: int) -> pl.Series:
+    """The one source column, or several joined; NULL where all are missing."""
+    there = [fields[name] for name in rule.names if name in fields.columns]
+    if not there:
+        return pl.repeat(None, height, dtype=pl.String, eager=True)
+    if not rule.columns:
+        return there[0]
+    texts = pl.DataFrame({str(number): series.cast(pl.String) for number, series in enumerate(there)})
+    key = pl.concat_str(pl.all().fill_null(""), separator=rule.separator)
+    return texts.select(pl.when(pl.any_horizontal(pl.all().is_not_null())).then(key)).to_series()
+
+
+def _typed_time(told: pl.Series, zone: str, source: SourceConfig) -> pl.Series:
+    """UTC of a column that is of a time type already."""
+    if isinstance(told.dtype, pl.Datetime) and told.dtype.time_zone is not None:
+        return told.dt.convert_time_zone("UTC").cast(UTC_TIME)
+    return in_utc(told.cast(pl.Datetime("us")), zone, source.ambiguous)
+
+
+def _e164(text: pl.Series, country: str) -> pl.Series:
+    """Digits of an international number without its prefix: a leading + or 00 goes, a leading 0 becomes the country code.
+
+    What holds letters is no number and stays as it is.
+    """
+    digits = text.str.replace_all(r"[ \-./()]", "").str.replace(r"^(?:\+|00)", "").str.replace("^0", country)
+    is_number = text.str.contains(r"^\+?[0-9 \-./()]+$").fill_null(False)
+    return text.zip_with(~is_number, digits)

@@ -1,0 +1,181 @@
+"""One part of a unit: gathered in memory, then committed with its control row, once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from trueup.collect.batch import joined
+from trueup.collect.chain import chained, frame_of
+from trueup.collect.mapping import Mapped
+from trueup.collect.own import own_connection
+from trueup.collect.statements import statement
+from trueup.collect.units import Unit
+from trueup.config import LakeConfig, SourceConfig
+from trueup.errors import LogError
+from trueup.events.identity import content_keyed, digest16_sql, identified
+from trueup.events.schema import EVENT, QUARANTINE, own_time
+from trueup.frames import queried
+from trueup.log.lake import Lake, Transaction
+
+PART_RECORDS = 1_000_000
+"""Records of a unit that are one commit. A constant: the parts of a unit must be the same each time it is read."""
+
+_MANY_DAYS = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of records: records = accepted + duplicate + quarantined."""
+
+    records: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+    lost_digits: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.records + other.records, self.accepted + other.accepted, self.duplicate + other.duplicate,
+            self.quarantined + other.quarantined, self.lost_digits + other.lost_digits,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A part that was committed: at which position, and what became of its records."""
+
+    position: int
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class Events:
+    """Some records of a unit as events (columns of `EVENT[stream]`), with the count of those that lost digits, and rejected ones."""
+
+    rows: pl.DataFrame
+    lost_digits: int
+    rejected: pl.DataFrame
+
+
+def events_of(mapped: Mapped, source: SourceConfig, lake: LakeConfig) -> Events:
+    """Gives mapped records their ids, buckets and days."""
+    rows = mapped.rows
+    if source.identity == "content":
+        rows = content_keyed(own_connection(), rows, source.stream)
+    made = identified(own_connection(), rows, source.stream, bucket_by=lake.bucket_by, buckets=lake.buckets)
+    return Events(made, mapped.lost_digits, mapped.rejected)
+
+
+def taken_parts(lake: Lake, source_id: str) -> tuple[set[int], bool]:
+    """The parts of a unit that the log has, and whether they are all of it."""
+    rows = lake.connection.execute(statement("taken_parts"), {"source_id": source_id}).fetchall()
+    numbers = {int(part_no) for part_no, _ in rows}
+    return numbers, any(is_last and numbers == set(range(part_no + 1)) for part_no, is_last in rows)
+
+
+class Part:
+    """A part on its way into the log: `add` what is read, then `commit`."""
+
+    def __init__(self, lake: Lake, unit: Unit, number: int) -> None:
+        self._lake, self._unit, self.number = lake, unit, number
+        self._stream = unit.source.stream
+        self._rows = [pl.DataFrame(schema=EVENT[self._stream])]
+        self._rejected = list[pl.DataFrame]()
+        self._lost_digits = 0
+
+    def add(self, events: Events) -> None:
+        """Keeps events and rejected records for the commit."""
+        self._rows.append(events.rows)
+        self._rejected.append(events.rejected)
+        self._lost_digits += events.lost_digits
+
+    def commit(self, *, is_last: bool, declared_records: int | None) -> Committed | None:
+        """Appends the part, its quarantine and its control row in one commit; None if the log has the part already.
+
+        Raises `LogError` when the log cannot take it; nothing of the part is there then.
+        """
+        rows = pl.concat(self._rows, rechunk=False)
+        rejected = self._quarantine()
+        control = {
+            "source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream,
+            "path": self._unit.shown, "sha256": self._unit.sha256, "bytes": self._unit.size_bytes,
+            "part_no": self.number, "last_part": is_last, "declared_records": declared_records,
+            "records": rows.height + rejected.height, "quarantined": rejected.height, "lost_digits": self._lost_digits,
+            **_extent(rows, self._stream),
+        }  # fmt: skip
+        once = _first_of_each(rows).sort("bucket")
+        days = _same_days(once)
+        try:
+            return self._lake.commit(lambda transaction: self._write(transaction, control, once, days, rejected))
+        except OSError as error:
+            raise LogError(f"the lake refused a commit: {error.strerror or error}", where=self._unit.shown) from error
+
+    def _write(
+        self, transaction: Transaction, control: dict[str, Any], once: pl.DataFrame, days: str, rejected: pl.DataFrame
+    ) -> Committed | None:
+        if self.number in taken_parts(self._lake, self._unit.source_id)[0]:
+            return None
+        new = _not_known(transaction.connection, once, self._stream, days)
+        transaction.append(self._stream, new)
+        transaction.append("quarantine", rejected)
+        duplicate = control["records"] - rejected.height - new.height
+        last = transaction.connection.execute(statement("last_control"), {"source": self._unit.source.name}).fetchone()
+        taken_at_us = (self._lake.clock() - _EPOCH) // timedelta(microseconds=1)
+        row = {**control, "accepted": new.height, "duplicate": duplicate, "taken_at": taken_at_us}
+        transaction.append("control", frame_of(chained(row, last)))
+        counts = Counts(control["records"], new.height, duplicate, rejected.height, self._lost_digits)
+        return Committed(transaction.next_position("unit"), counts)
+
+    def _quarantine(self) -> pl.DataFrame:
+        """The rejected records as rows of the log's quarantine."""
+        unit = {"source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream}
+        rows = joined(self._rejected).with_columns(pl.lit(text).alias(name) for name, text in unit.items())
+        made = digest16_sql("concat_ws(';', '1;quarantine', source_id, source_row)")
+        return queried(own_connection(), f"SELECT {made} AS event_id, * FROM rows", rows=rows).select(
+            pl.col(name).cast(dtype) for name, dtype in QUARANTINE.items()
+        )
+
+
+def _extent(rows: pl.DataFrame, stream: str) -> dict[str, int | None]:
+    """What the times of events span, in microseconds."""
+    own = own_time(stream).cast(pl.Int64)
+    started = pl.col("started_at").cast(pl.Int64)
+    return rows.select(first_time=own.min(), last_time=own.max(), last_started_at=started.max()).row(0, named=True)
+
+
+def _first_of_each(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of events with one id, the first in the unit."""
+    # Eight of the sixteen bytes tell most parts to be free of repetition, at a third of the cost.
+    halves = rows.select(pl.col("event_id").bin.slice(0, 8).bin.reinterpret(dtype=pl.UInt64).n_unique()).item()
+    if halves == rows.height:
+        return rows
+    return rows.sort("source_row").filter(pl.col("event_id").is_first_distinct())
+
+
+def _same_days(rows: pl.DataFrame) -> str:
+    """The condition that an event of the log is of one of the rows' days, so that no other day is read."""
+    found = rows["day"].unique().sort().to_list()
+    days = [day for day in found if day is not None]
+    conditions = ["e.day IS NULL"] if len(days) < len(found) else []
+    if len(days) > _MANY_DAYS:
+        conditions.append(f"e.day BETWEEN {_literal(days[0])} AND {_literal(days[-1])}")
+    elif days:
+        # The lake skips files by a list of days or by one range, not by several ranges.
+        conditions.append(f"e.day IN ({', '.join(map(_literal, days))})")
+    return " OR ".join(conditions) or "false"
+
+
+def _literal(day: date) -> str:
+    return f"DATE '{day.isoformat()}'"
+
+
+def _not_known(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, stream: str, days: str) -> pl.DataFrame:
+    """The events that the log does not have."""
+    known = queried(connection, statement("known", stream=stream, days=days), part=rows.select("event_id"))
+    return rows.join(known, on="event_id", how="anti", maintain_order="left") if known.height else rows

@@ -1,0 +1,140 @@
+"""The formats: each cuts a unit into pieces of records and reads a piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from trueup.collect import asterisk
+from trueup.collect.batch import Batch, Reader
+from trueup.collect.csv import Dialect, header_of, read_csv, usual_width
+from trueup.collect.lines import Lines, one_line, physical_lines
+from trueup.collect.ndjson import names_in, read_ndjson
+from trueup.collect.parquet import ParquetFile, Rows, read_parquet
+from trueup.collect.quoted import quoted_records
+from trueup.collect.text import check_encoding
+from trueup.collect.units import Unit
+from trueup.config import SourceConfig
+from trueup.errors import ConfigError, SourceError
+
+
+def reader_of(unit: Unit) -> Reader:
+    """The reader of a unit, by the format of its source; raises `SourceError` where the unit is of another kind."""
+    source = unit.source
+    if source.format == "parquet":
+        return ParquetReader(unit)
+    check_encoding(source.encoding, where=f"source {source.name}")
+    unit.check_text()
+    if source.format == "ndjson":
+        return NdjsonReader(unit)
+    return CsvReader(unit, names=asterisk.FIELDS if source.format == "asterisk" else None)
+
+
+def _numbered(source: SourceConfig, name: str) -> str:
+    character: str = getattr(source, name)
+    if ord(character) > 127 or character in "\r\n":
+        raise ConfigError(
+            f"{name} = {character!r} is no ASCII character", where=f"source {source.name}", todo=f"set another {name}"
+        )
+    return character
+
+
+class CsvReader:
+    """CSV with or without a header line, whose fields may come in any order."""
+
+    declared_records: int | None = None
+
+    def __init__(self, unit: Unit, *, names: Sequence[str] | None) -> None:
+        source = unit.source
+        self._dialect = Dialect(_numbered(source, "delimiter"), _numbered(source, "quote"), source.encoding)
+        self._unit = unit
+        self._has_header = source.header and names is None
+        first = next(self._lines(), None)
+        if first is None:
+            raise SourceError("the file holds nothing but empty lines", where=unit.shown, todo="have it delivered again")
+        if names is not None:
+            self._names = tuple(names)
+        elif self._has_header:
+            self._names = header_of(first.only(slice(0, 1)), self._dialect, where=unit.shown)
+        else:
+            self._names = tuple(str(number + 1) for number in range(usual_width(first, self._dialect)))
+
+    def columns(self) -> Sequence[str]:
+        """The header's names, or the numbers of the fields from 1."""
+        return self._names
+
+    def pieces(self) -> Iterator[Lines]:
+        """The lines behind the header."""
+        lines = self._lines()
+        if self._has_header:
+            first = next(lines)
+            lines = (piece.renumbered(-1) for piece in chain([first.only(slice(1, None))], lines))
+        return (piece for piece in lines if len(piece))
+
+    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
+        """Reads lines."""
+        return read_csv(piece, self._dialect, self._names, mapped, attributes=attributes)
+
+    def at(self, row: int, offset: int, length: int | None) -> Lines:
+        """One line."""
+        return one_line(self._unit.bytes_at(offset, length or 0), offset=offset, row=row)
+
+    def _lines(self) -> Iterator[Lines]:
+        chunks, where = self._unit.stream(), self._unit.shown
+        if self._unit.source.quoted_newlines:
+            return quoted_records(chunks, delimiter=self._dialect.delimiter, quote=self._dialect.quote, where=where)
+        return physical_lines(chunks, where=where)
+
+
+class NdjsonReader:
+    """One JSON object a line; the source columns are the members' names."""
+
+    declared_records: int | None = None
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+
+    def columns(self) -> Sequence[str]:
+        """The names met in the first lines."""
+        first = next(self.pieces(), None)
+        return () if first is None else names_in(first, self._unit.source.encoding)
+
+    def pieces(self) -> Iterator[Lines]:
+        """The lines."""
+        return physical_lines(self._unit.stream(), where=self._unit.shown)
+
+    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
+        """Reads lines."""
+        return read_ndjson(piece, mapped, encoding=self._unit.source.encoding, attributes=attributes)
+
+    def at(self, row: int, offset: int, length: int | None) -> Lines:
+        """One line."""
+        return one_line(self._unit.bytes_at(offset, length or 0), offset=offset, row=row)
+
+
+class ParquetReader:
+    """Parquet, row group by row group."""
+
+    def __init__(self, unit: Unit) -> None:
+        if unit.compression:
+            raise SourceError(
+                f"a Parquet file must not be {unit.compression}-compressed as a whole", where=unit.shown, todo="decompress it"
+            )
+        self._file = ParquetFile(unit.handle, unit.shown)
+        self.declared_records: int | None = self._file.records
+
+    def columns(self) -> Sequence[str]:
+        """The file's columns."""
+        return self._file.columns()
+
+    def pieces(self) -> Iterator[Rows]:
+        """The rows."""
+        return self._file.rows()
+
+    def read(self, piece: Rows, mapped: Sequence[str], *, attributes: bool) -> Batch:
+        """Reads rows."""
+        return read_parquet(piece, mapped, attributes=attributes)
+
+    def at(self, row: int, offset: int, length: int | None) -> Rows:
+        """One row of the row group `offset`."""
+        return self._file.row(offset, row)

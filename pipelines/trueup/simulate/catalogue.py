@@ -1,0 +1,121 @@
+"""Every kind of leak, fraud and innocent look-alike the simulator makes: mechanism, source, and who answers for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Category = Literal["leak", "fraud", "lookalike"]
+Decider = Literal["kernel", "rating", "quality", "fraud"]
+
+GB941 = "TM Forum GB941 Addendum D, Revenue Leakage Framework and Examples"
+TS32297 = "3GPP TS 32.297, CDR file format and transfer (file sequence numbers, record counts, retransmission)"
+TS32240 = "3GPP TS 32.240, Charging architecture and principles (partial CDRs, duplicate handling)"
+SOK = "Sahin, Francillon, Gupta, Ahamad: SoK: Fraud in Telephony Networks, IEEE EuroS&P 2017"
+IRSF = "Sahin, Francillon: Understanding and Detecting International Revenue Share Fraud, NDSS 2021"
+SIMBOX = "Murynets, Zabarankin, Piqueras Jover, Panagia: Analysis and Detection of SIMbox Fraud in Mobility Networks, INFOCOM 2014"
+SIMBOX_HARD = "Kouam, Viana, Tchana: SIMBox bypass frauds in cellular networks: strategies, evolution, detection, IEEE COMST 2021"
+SUBSCRIPTION = "Cahill, Lambert, Pinheiro, Sun: Detecting Fraud in the Real World, Handbook of Massive Data Sets, 2002"
+SIM_SWAP = "Lee, Kaiser, Mayer, Narayanan: An Empirical Study of Wireless Carrier Authentication for SIM Swaps, SOUPS 2020"
+AIT = "GSMA and MEF guidance on artificially inflated SMS traffic (SMS pumping of one-time passcodes), 2022-2023"
+ROAMING = "Macia-Fernandez, Garcia-Teodoro, Diaz-Verdejo: Fraud in Roaming Scenarios, IEEE Wireless Communications 2009"
+CYTEL = "Europol EC3 and Trend Micro: Cyber-Telecom Crime Report 2019"
+TOLL_FREE_DATA = "Peng, Li, Tu, Lu, Zhang: Mobile Data Charging: New Attacks and Countermeasures, ACM CCS 2012"
+ORDINARY = "ordinary use that resembles fraud or leakage; SoK: Fraud in Telephony Networks, section on detection"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of truth.
+
+    `expected_kind` is the finding kind that should answer once all of the product is there; `kernel_kind` the one
+    reconciliation states with flat prices and no subscriber states (None: none, or several).
+    """
+
+    name: str
+    category: Category
+    mechanism: str
+    source: str
+    expected_kind: str | None
+    kernel_kind: str | None
+    decided_by: Decider
+
+
+def _leak(name: str, mechanism: str, finding: str, source: str = GB941) -> Kind:
+    return Kind(name, "leak", mechanism, source, finding, finding, "kernel")
+
+
+def _rated(name: str, mechanism: str, finding: str = "misrated", today: str | None = "misrated") -> Kind:
+    return Kind(name, "leak", mechanism, GB941, finding, today, "rating")
+
+
+def _fraud(name: str, mechanism: str, source: str) -> Kind:
+    return Kind(name, "fraud", mechanism, source, None, None, "fraud")
+
+
+def _innocent(name: str, mechanism: str, source: str = ORDINARY, by: Decider = "fraud") -> Kind:
+    return Kind(name, "lookalike", mechanism, source, None, None, by)
+
+
+LEAKS = (
+    _leak("unbilled_random", "the charge of a session is never made", "unbilled"),
+    _leak("unbilled_node", "mediation drops part of one switch's records for a while", "unbilled"),
+    _leak("unbilled_tariff", "the rating engine rejects part of one tariff", "unbilled"),
+    _leak("unbilled_destination", "one destination prefix is missing in billing's routing table", "unbilled"),
+    _leak("under_quantity", "billing takes a smaller quantity than was used", "underbilled"),
+    _leak("over_quantity", "billing takes a greater quantity than was used", "overbilled"),
+    _leak("duplicate_charge", "a session is rated and charged a second time", "duplicate_charge"),
+    _leak("phantom_charge", "a charge for usage that never was", "charge_without_usage"),
+    _leak("late_charge", "a charge held in suspense and delivered beyond grace: raised as unbilled, then resolved", "unbilled"),
+    _leak("conflicting_usage", "the switch sends one record key again with a smaller quantity", "conflicting_usage", TS32240),
+    _leak("conflicting_charge", "billing sends one line again with a smaller amount", "conflicting_charge", TS32240),
+    _rated("wrong_tariff_version", "a record is priced by a version of the tariff that is not in force at its time"),
+    _rated("wrong_rounding", "the amount is rounded up to whole cents"),
+    _rated("wrong_increment", "charged in begun minutes instead of seconds"),
+    _rated("zero_rated_by_mistake", "a priced record is charged nothing"),
+    _rated("currency_mistake", "the amount is in another currency than its label, or than the tariff", "misrated"),
+    _rated("ceased_subscriber", "billing has ended it, the network serves on", "inactive_subscriber", "unbilled"),
+    _rated("suspended_subscriber", "billing has suspended it, the network serves on", "inactive_subscriber", "unbilled"),
+    _rated("unknown_subscriber", "the network serves a subscription billing does not have", "unknown_subscriber", "unbilled"),
+    _rated("plan_mismatch", "a plan change reached the network and not billing", "plan_mismatch", None),
+    Kind("lost_file", "leak", "a usage file never arrives", TS32297, "missing_records", "charge_without_usage", "quality"),
+    Kind("lost_stretch", "leak", "a stretch of records is missing inside a usage file", TS32297, "missing_records",
+         "charge_without_usage", "quality"),
+)  # fmt: skip
+
+FRAUDS = (
+    _fraud("irsf", "a stolen SIM makes long, overlapping calls to a few leased premium numbers abroad at night; hard: few, "
+           "short ones by day over many numbers", IRSF),
+    _fraud("wangiri", "one-ring calls from a number abroad; those called back pay premium rates; hard: few rings, spread over "
+           "days and callers, that resemble missed calls", SOK),
+    _fraud("sim_box", "SIMs in one static place end foreign calls as local ones: many peers, no incoming calls; hard: they move, "
+           "rest, receive calls and share the traffic", f"{SIMBOX}; {SIMBOX_HARD}"),
+    _fraud("pbx_hacking", "calls through a company's broken-into exchange to premium numbers at the weekend and by night; hard: "
+           "in office hours, short, beside its normal calls", SOK),
+    _fraud("subscription_fraud", "a subscription under a false name that uses all it can from its first hour and never pays; "
+           "hard: normal use for days, then the bust-out", SUBSCRIPTION),
+    _fraud("sim_swap", "the number moves to a new SIM and handset; passcodes arrive there, then premium calls", SIM_SWAP),
+    _fraud("inflated_sms", "a robot asks for one-time passcodes to rows of consecutive numbers abroad", AIT),
+    _fraud("call_forwarding", "incoming calls are forwarded to premium numbers, many at a time", SOK),
+    _fraud("roaming_fraud", "heavy calls abroad on a visited network before its records come home", ROAMING),
+    _fraud("iot_sim_misuse", "the SIM of a meter in another device carries bulk data and calls", CYTEL),
+    _fraud("zero_rated_tunnel", "traffic tunnelled through the zero-rated class", TOLL_FREE_DATA),
+)  # fmt: skip
+
+LOOKALIKES = (
+    _innocent("call_centre", "a company's outgoing line: many short calls to many numbers in office hours"),
+    _innocent("traveller", "a customer abroad who calls home much for some days"),
+    _innocent("event_day", "votes by SMS of very many customers to one number within an hour"),
+    _innocent("new_subscriber", "a new customer who uses much in the first days"),
+    _innocent("look_alike_records", "unkeyed records of one pair of numbers within the start tolerance: not decidable", TS32240,
+              "kernel"),
+    _innocent("reversed_duplicate", "charged twice and the second charge taken back: no leak", GB941, "kernel"),
+    _innocent("retransmitted_record", "the same record sent again with the same content: no leak", TS32297, "kernel"),
+    _innocent("retransmitted_file", "the same file sent again under another name: no leak", TS32297, "kernel"),
+)  # fmt: skip
+
+KINDS = {kind.name: kind for kind in (*LEAKS, *FRAUDS, *LOOKALIKES)}
+CODES = {name: number for number, name in enumerate(KINDS, start=1)}
+"""The number a kind has in session frames; 0 is none."""
+KIND_NAMES = ("none", *KINDS)
+HARD_FRAUDS = ("irsf", "wangiri", "sim_box", "pbx_hacking", "subscription_fraud")

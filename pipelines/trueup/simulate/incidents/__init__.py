@@ -1,0 +1,1 @@
+"""Fraud cases and innocent look-alikes, each by its documented mechanism."""

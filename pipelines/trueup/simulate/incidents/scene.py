@@ -1,0 +1,161 @@
+"""The scene incidents play in: who is free to act, where and when, and the sessions they leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from trueup.simulate.load import BUSINESS, CONSUMER
+from trueup.simulate.numbering import Numbers
+from trueup.simulate.period import HOUR_US, SECOND_US, Period
+from trueup.simulate.population import NEVER_US, NO_DAY
+from trueup.simulate.services import DATA, INCOMING, ROAMING, SMS, VOICE, ZERO_RATED
+from trueup.simulate.sessions import FORWARDED, INCOMING_CALL, OUTGOING, Ints, frame
+from trueup.simulate.traffic import World
+
+
+@dataclass
+class Scene:
+    """What the scripts of incidents use. Times are UTC microseconds; hours are elapsed since local midnight."""
+
+    rng: np.random.Generator
+    world: World
+    period: Period
+    joins: dict[int, int] = field(default_factory=dict)
+    trips: dict[int, tuple[int, int]] = field(default_factory=dict)
+    silences: dict[int, tuple[int, int]] = field(default_factory=dict)
+    swaps: list[tuple[int, int, int]] = field(default_factory=list)
+    """(subscriber, device, from) of numbers that moved to another SIM."""
+    handsets: list[tuple[int, int]] = field(default_factory=list)
+    """(device, device whose SIM is in it) of the devices beyond those of the subscribers."""
+
+    def __post_init__(self) -> None:
+        people = self.world.people
+        free = (people.gap_code == 0) & (people.leave_us == NEVER_US) & (people.trip_from_day == NO_DAY)
+        free &= (people.plan_change_us == NEVER_US) & (people.join_us < self.period.start_us)
+        order = self.rng.permutation(len(people))
+        self._free = order[free[order]]
+        self._taken: set[int] = set()
+        self._numbers = self.world.graph.numbers
+
+    # --- who ---
+
+    def actors(self, segments: tuple[int, ...], count: int, *, together: bool = False) -> Ints | None:
+        """`count` subscriptions of these segments nobody else plays; None when too few are there to hide among.
+
+        With `together` they are of one region.
+        """
+        fits = self._free[np.isin(self.world.people.segment[self._free], segments)]
+        left: Ints = fits[~np.isin(fits, sorted(self._taken))]
+        if together and len(left):
+            region = self.world.people.region
+            left = left[region[left] == region[left[0]]]
+        if len(left) < max(4 * count, 4):
+            return None
+        self._taken.update(int(s) for s in left[:count])
+        return left[:count]
+
+    def bystanders(self, count: int) -> Ints:
+        """Up to `count` different persons who live on as before."""
+        persons = np.isin(self.world.people.segment[self._free], (CONSUMER, BUSINESS))
+        pool = self._free[persons]
+        pool = pool[~np.isin(pool, sorted(self._taken))]
+        return np.sort(self.rng.choice(pool, min(count, len(pool)), replace=False)) if len(pool) else pool
+
+    def anybody(self, count: int) -> Ints:
+        """`count` numbers of own subscribers, repeats possible."""
+        return self.rng.integers(0, self.world.people.customers, count)
+
+    def leased(self, kind: str, count: int, *, home: bool = False, consecutive: bool = False) -> Ints:
+        """Up to `count` numbers of one destination of a kind, such as a range somebody rents."""
+        numbers: Numbers = self._numbers
+        where = int(self.rng.choice(np.array(numbers.of_kind(kind, home=home))))
+        first, size = int(numbers.first[where]), int(numbers.size[where])
+        count = min(count, size)
+        if consecutive:
+            begin = int(self.rng.integers(0, size - count + 1))
+            return first + begin + np.arange(count)
+        return first + self.rng.choice(size, count, replace=False)
+
+    def new_handset(self, subscriber: int, *, same_sim: bool) -> int:
+        """Another device for a number; with `same_sim` only the handset changes."""
+        device = len(self.world.people) + len(self.handsets)
+        self.handsets.append((device, subscriber if same_sim else device))
+        return device
+
+    # --- when ---
+
+    def start_day(self, needed: int) -> int:
+        """A first day that leaves `needed` days, as far as there are so many."""
+        return int(self.rng.integers(0, max(1, self.period.days - needed + 1)))
+
+    def days(self, first: int, count: int) -> range:
+        """Up to `count` days from `first`, inside the period."""
+        return range(first, min(self.period.days, first + count))
+
+    def spread(self, day: int, hours: tuple[float, float], count: int) -> Ints:
+        """`count` ordered instants within hours of a day."""
+        low, high = hours
+        at = self.period.day(day).start_us + ((low + self.rng.random(count) * (high - low)) * HOUR_US).astype(np.int64)
+        return np.sort(at)
+
+    def one_by_one(self, day: int, hours: tuple[float, float], count: int, gap_s: int) -> Ints:
+        """`count` instants within hours of a day, at least `gap_s` apart."""
+        return self.spread(day, hours, count) + np.arange(count) * gap_s * SECOND_US
+
+    # --- what ---
+
+    def calls(
+        self, who: Ints | int, start_us: Ints, seconds: Ints | int, peers: Ints, *, abroad: bool = False, forwarded: bool = False,
+        device: Ints | int | None = None, place_of: int | None = None, moving: bool = False,
+    ) -> pl.DataFrame:  # fmt: skip
+        """Outgoing calls, on a visited network if `abroad`; from the home cell of `place_of`, from ever other ones if `moving`."""
+        service = ROAMING if abroad else VOICE
+        direction = FORWARDED if forwarded else OUTGOING
+        return self._sessions(service, who, start_us, seconds, seconds, peers, direction, device, place_of, moving)
+
+    def rings(self, who: Ints | int, start_us: Ints, seconds: Ints | int, callers: Ints) -> pl.DataFrame:
+        """Calls that come in from other networks; 0 seconds are not answered."""
+        return self._sessions(INCOMING, who, start_us, seconds, seconds, callers, INCOMING_CALL)
+
+    def texts(self, who: Ints | int, start_us: Ints, peers: Ints, device: Ints | int | None = None) -> pl.DataFrame:
+        """One message each."""
+        return self._sessions(SMS, who, start_us, 0, 1, peers, OUTGOING, device)
+
+    def volumes(
+        self, who: Ints | int, start_us: Ints, seconds: Ints, kilobytes: Ints, *, zero_rated: bool = False,
+        device: Ints | int | None = None,
+    ) -> pl.DataFrame:  # fmt: skip
+        """Data sessions."""
+        return self._sessions(ZERO_RATED if zero_rated else DATA, who, start_us, seconds, kilobytes, None, OUTGOING, device)
+
+    def _sessions(
+        self, service: int, who: Ints | int, start_us: Ints, seconds: Ints | int, quantity: Ints | int, peers: Ints | None,
+        direction: int, device: Ints | int | None = None, place_of: int | None = None, moving: bool = False,
+    ) -> pl.DataFrame:  # fmt: skip
+        people, network = self.world.people, self.world.network
+        whom = np.broadcast_to(np.asarray(who, dtype=np.int64), len(start_us))
+        region = people.region[whom]
+        feed = {ROAMING: "tap", DATA: "pgw", ZERO_RATED: "pgw"}.get(service, "msc")
+        firsts = np.array([network.elements(r, feed)[0] for r in range(people.regions)])
+        per_region = len(network.elements(0, feed))
+        at_home = whom if place_of is None else np.full(len(whom), place_of)
+        home = people.home_node[at_home]
+        node = home if feed == "msc" else firsts[region] + whom % per_region
+        cell = people.home_cell[at_home]
+        if moving:
+            node = firsts[region] + self.rng.integers(0, per_region, len(whom))
+            cell = network.cell_of(node, self.rng.integers(0, network.cells, len(whom)))
+        columns = {
+            "service": service, "subscriber": whom, "node": node, "start_us": start_us, "duration_s": seconds,
+            "quantity": quantity, "direction": direction,
+        }  # fmt: skip
+        if feed != "tap":
+            columns["cell"] = cell
+        if peers is not None:
+            columns["peer"] = peers
+        if device is not None:
+            columns["device"] = device
+        return frame(columns)

@@ -1,0 +1,51 @@
+"""Writing files: one frame to CSV, NDJSON or Parquet, the same bytes for the same frame."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import polars.selectors as cs
+
+from trueup.simulate.checks import SimulationError
+
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S"
+_LEVEL = 1
+
+
+def write_rows(frame: pl.DataFrame, path: Path, file_format: str) -> None:
+    """Writes a frame; raises `SimulationError` where the disk refuses."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if file_format == "parquet":
+            frame.write_parquet(path, compression="zstd", compression_level=_LEVEL, statistics=True)
+        elif file_format == "csv":
+            frame.write_csv(path, datetime_format=TIME_FORMAT)
+        else:
+            frame.with_columns(cs.datetime().dt.strftime(TIME_FORMAT)).write_ndjson(path)
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def write_text(text: str, path: Path) -> None:
+    """Writes a text file; raises `SimulationError` where the disk refuses."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Writes the bytes of a file under another name; raises `SimulationError` where the disk refuses."""
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise _refused(target, error) from error
+
+
+def _refused(path: Path, error: OSError) -> SimulationError:
+    return SimulationError(
+        f"a file cannot be written: {error.strerror or error}", where=str(path), todo="make room or name another folder"
+    )

@@ -1,0 +1,53 @@
+"""Declares that a source is complete up to the end of a day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+from trueup.clock import Clock, system_clock
+from trueup.config import Project
+from trueup.errors import TrueupError
+from trueup.log.lake import Lake, Transaction
+from trueup.warehouse.asof import end_of_day
+from trueup.warehouse.statements import statement
+
+
+@dataclass(frozen=True)
+class Closed:
+    """`source` is complete for every time before `through`; `position` is None where that was declared already."""
+
+    source: str
+    day: date
+    through: datetime
+    position: int | None
+
+
+def close(project: Project, source: str, day: date, *, clock: Clock = system_clock) -> Closed:
+    """Declares `source` complete up to the end of `day` in the project's time zone; saying so again adds nothing.
+
+    Raises `TrueupError` for a source the project does not have.
+    """
+    names = [configured.name for configured in project.config.source]
+    if source not in names:
+        known = f"the project has {', '.join(names)}" if names else "the project has none"
+        raise TrueupError(f"there is no source {source!r}", where="--source", todo=known)
+    try:
+        through = end_of_day(day, ZoneInfo(project.config.project.timezone))
+    except OverflowError:
+        raise TrueupError(f"{day} is beyond any calendar", where="--through", todo="name an earlier day") from None
+
+    def declare(transaction: Transaction) -> int | None:
+        if _closed_through(transaction, source) >= through:
+            return None
+        return transaction.declare("close", source=source, through=through)
+
+    with Lake.open(project, clock=clock) as lake:
+        return Closed(source, day, through, lake.commit(declare))
+
+
+def _closed_through(transaction: Transaction, source: str) -> datetime:
+    found = transaction.connection.execute(statement("queries/closed_through").text, {"source": source}).fetchone()
+    assert found is not None
+    return datetime.min.replace(tzinfo=UTC) if found[0] is None else datetime.fromisoformat(found[0])

@@ -1,0 +1,186 @@
+"""Why a finding says what it says: its records of both sides, the arithmetic between them, and how it came to be so."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from trueup.errors import TrueupError
+from trueup.warehouse.query import Warehouse
+
+_ID_DIGITS = 32
+
+MEANINGS = {
+    "unbilled": "Usage that was never charged, although billing has had its time.",
+    "underbilled": "Usage and charge belong together, but less quantity was charged than was used.",
+    "overbilled": "Usage and charge belong together, but more quantity was charged than was used.",
+    "misrated": "Usage and charge agree on the quantity, but the amount is not what the price makes of it.",
+    "duplicate_charge": "Usage that was charged already was charged again.",
+    "charge_without_usage": "A charge for which no usage was ever seen.",
+    "conflicting_usage": "One usage record came with two contents; the one that counts is a member, the others are in no sum.",
+    "conflicting_charge": "One charge came with two contents; the one that counts is a member, the others are in no sum.",
+    "unrated": "Usage no tariff can price.",
+}
+
+CAUSES = {
+    "frontier": "the streams had passed, so nothing more was waited for",
+    "arrival": "a record it was waiting for arrived",
+    "late_usage": "usage arrived late",
+    "late_charge": "a charge arrived late",
+    "conflict": "another content of a record arrived",
+    "policy_change": "tolerances, grace or prices were changed",
+    "tariff_change": "a tariff was changed",
+    "subscriber_change": "a subscription was changed",
+    "beyond_horizon": "the record lies behind the horizon, where nothing is matched any more",
+}
+
+
+@dataclass(frozen=True)
+class FindingExplained:
+    """A finding, what its kind means, its members, its arithmetic line by line, its changes and the decisions on it."""
+
+    finding: dict[str, Any]
+    meaning: str
+    members: list[dict[str, Any]]
+    arithmetic: list[str]
+    history: list[dict[str, Any]]
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class EventExplained:
+    """A record of the log (or of quarantine, then without findings), and the findings it is in."""
+
+    event: dict[str, Any]
+    findings: list[dict[str, Any]]
+
+
+def explain(warehouse: Warehouse, told: str) -> FindingExplained | EventExplained:
+    """Explains the finding or event of an id, or of a beginning of one that no other has. Raises `TrueupError` otherwise."""
+    prefix = _hex(told)
+    found = _matching(warehouse, prefix)
+    if found:
+        return _finding(warehouse, _only(found, told, "finding"))
+    events = warehouse.rows("queries/events_by_prefix", _bounds(prefix))
+    if not events:
+        raise TrueupError(f"there is no finding or event {told}", todo="take an id from `trueup findings`")
+    event_id = _only([row["event_id"] for row in events], told, "event")
+    return _event(warehouse, event_id, str(events[0]["stream"]))
+
+
+def finding_id_of(warehouse: Warehouse, told: str) -> str:
+    """The full id of a finding told by its id or a unique beginning of it; raises `TrueupError` where there is no such one."""
+    found = _matching(warehouse, _hex(told))
+    if not found:
+        raise TrueupError(f"there is no finding {told}", todo="take an id from `trueup findings`")
+    return _only(found, told, "finding")
+
+
+def _matching(warehouse: Warehouse, prefix: str) -> list[str]:
+    return [row["finding_id"] for row in warehouse.rows("queries/findings_by_prefix", {"prefix": prefix})]
+
+
+def _hex(told: str) -> str:
+    text = told.strip().lower()
+    if not re.fullmatch(rf"[0-9a-f]{{1,{_ID_DIGITS}}}", text):
+        raise TrueupError(f"{told!r} is no id", todo=f"an id is {_ID_DIGITS} hex digits, or the first few of them")
+    return text
+
+
+def _bounds(prefix: str) -> dict[str, str]:
+    return {"low": prefix.ljust(_ID_DIGITS, "0"), "high": prefix.ljust(_ID_DIGITS, "f")}
+
+
+def _only(found: list[str], told: str, noun: str) -> str:
+    if len(set(found)) > 1:
+        raise TrueupError(f"{told} begins the id of more than one {noun}", todo="write more digits of it")
+    return found[0]
+
+
+def _finding(warehouse: Warehouse, finding_id: str) -> FindingExplained:
+    value = {"finding_id": finding_id}
+    finding = warehouse.rows("queries/finding", value)[0]
+    members = warehouse.rows("queries/members", value)
+    return FindingExplained(
+        finding=finding,
+        meaning=MEANINGS.get(finding["kind"], ""),
+        members=members,
+        arithmetic=arithmetic(finding, members, _price(warehouse, finding)),
+        history=warehouse.rows("queries/history", value),
+        decisions=warehouse.rows("queries/decisions", value),
+    )
+
+
+def _event(warehouse: Warehouse, event_id: str, stream: str) -> EventExplained:
+    value = {"event_id": event_id}
+    if stream == "quarantine":
+        return EventExplained(warehouse.rows("queries/quarantined", value)[0], [])
+    return EventExplained(warehouse.rows("queries/event", value)[0], warehouse.rows("queries/findings_of_event", value))
+
+
+def _price(warehouse: Warehouse, finding: dict[str, Any]) -> tuple[Decimal, int] | None:
+    """The flat price in force when the finding last changed, and per how many units, as the policy then declared it."""
+    rows = warehouse.rows("queries/policy_at", {"position": finding["changed_position"]})
+    if not rows:
+        return None
+    policy = json.loads(rows[0]["content"])
+    rules = policy["services"].get(finding["service"], policy["default"])
+    if rules["price"] is None:
+        return None
+    return Decimal(rules["price"]).scaleb(-6), int(rules["price_per"])
+
+
+def arithmetic(finding: dict[str, Any], members: list[dict[str, Any]], price: tuple[Decimal, int] | None) -> list[str]:
+    """How expected, billed and impact come out of the members, one line each; exact, in the finding's currency."""
+    if finding["kind"].startswith("conflicting_"):
+        return ["a conflict has no money of its own: expected 0 - billed 0 = impact 0"]
+    usage = [m for m in members if m["stream"] == "usage"]
+    charges = [m for m in members if m["stream"] == "charge"]
+    return [
+        _expected(finding, usage, price),
+        _billed(finding, charges),
+        f"impact   = {plain(finding['expected'])} - {plain(finding['billed'])} = {money(finding['impact'], finding['currency'])}",
+    ]
+
+
+def _expected(finding: dict[str, Any], usage: list[dict[str, Any]], price: tuple[Decimal, int] | None) -> str:
+    told = f"expected = {plain(finding['expected'])}"
+    if not usage:
+        return f"{told}: there is no usage to expect money for"
+    quantity = sum((m["quantity"] for m in usage if m["quantity"] is not None), Decimal(0))
+    carried = f"{len(usage)} usage record{'s' if len(usage) > 1 else ''} of {plain(quantity)} units in all"
+    if price is None:
+        return f"{told}: {carried}"
+    rate, per = price
+    exact = rate * quantity / per
+    if abs(exact - finding["expected"]) >= Decimal("0.000001"):
+        # A period is rated session by session, each rounded to a millionth, or the price was another when it was rated.
+        return f"{told}: {carried}, rated at {plain(rate)} per {per}, each session by itself"
+    return f"{told}: {carried} x {plain(rate)} per {per}"
+
+
+def _billed(finding: dict[str, Any], charges: list[dict[str, Any]]) -> str:
+    told = f"billed   = {plain(finding['billed'])}"
+    if not charges:
+        return f"{told}: there is no charge"
+    if len(charges) == 1:
+        return f"{told}: one charge"
+    return (
+        f"{told}: {' + '.join(plain(m['amount']) for m in charges[:8])}{' + …' if len(charges) > 8 else ''}, {len(charges)} charges"
+    )
+
+
+def money(amount: Decimal | None, currency: str | None) -> str:
+    """An amount with its currency, where it has one."""
+    return f"{plain(amount)} {currency or ''}".rstrip()
+
+
+def plain(amount: Decimal | None) -> str:
+    """A decimal without needless zeros: 12.500000 is 12.5."""
+    if amount is None:
+        return "unknown"
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

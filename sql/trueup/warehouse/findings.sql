@@ -1,0 +1,28 @@
+-- The current state of each finding, those that no longer stand included.
+-- Grain: one row per finding ever raised. Owner: warehouse.
+SELECT
+    lower(hex(f.finding_id)) AS finding_id,       -- its id in lower-case hex: a hash of kind and subject, never of time or amount
+    f.kind,                                       -- what is wrong: unbilled, underbilled, misrated, duplicate_charge, …
+    f.status,                                     -- resolved or retracted if it no longer stands; else confirmed, recovered or dismissed if decided; else open
+    f.service,                                    -- of its first record; '' for charges that name none
+    f.subscriber,                                 -- of its first record
+    f.peer,                                       -- of its first record
+    f.node,                                       -- network node of its first record
+    f.day,                                        -- day its money is on, in the project's time zone; NULL for charges without any date
+    f.started_at,                                 -- time of its first record, UTC
+    steps.micros_as_money(f.expected_micros) AS expected, -- what should have been billed; of a finding that no longer stands, as it last stood
+    steps.micros_as_money(f.billed_micros) AS billed, -- what was billed
+    steps.micros_as_money(f.impact_micros) AS impact, -- expected - billed: positive is leakage, negative is overcharge
+    f.impact_micros,                              -- the same in millionths
+    CAST(NULL AS DECIMAL(38, 6)) AS impact_low,   -- least money at stake where it is only bounded; NULL for a proven finding
+    CAST(NULL AS DECIMAL(38, 6)) AS impact_high,  -- most money at stake where it is only bounded; NULL for a proven finding
+    CAST(NULL AS BIGINT) AS records_low,          -- least records concerned where they are only bounded; NULL for a proven finding
+    CAST(NULL AS BIGINT) AS records_high,         -- most records concerned where they are only bounded; NULL for a proven finding
+    f.currency,                                   -- of all its amounts
+    lower(hex(f.usage_event_ids[1])) AS usage_event_id, -- its lowest usage record; all are in finding_records
+    lower(hex(f.charge_event_ids[1])) AS charge_event_id, -- its lowest charge; all are in finding_records
+    f.cause,                                      -- why it last changed: frontier, arrival, late_usage, late_charge, conflict, policy_change, …
+    f.revision,                                   -- 1 as raised, one more with each revision of its current life
+    f.raised_position,                            -- the position its current life began at
+    f.changed_position                            -- the position it last changed at
+FROM steps.finding_now f

@@ -1,0 +1,151 @@
+"""What a person's query may be: one SELECT, or one EXPLAIN of one, over the views and the log, and nothing that reaches out.
+
+Two fences stand one behind the other. The connection is locked: the lake is attached read-only, files and network are shut
+but for the lake's own data, no setting can be changed. And the query is looked at before it runs, as the parser of the very
+DuckDB that will run it understands it: what is not a SELECT, names a function that reads files, settings or other
+databases, or a table outside the warehouse, is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+
+from trueup.errors import QueryError
+
+TABLE_FUNCTIONS = frozenset({
+    "range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree", "regexp_split_to_table",
+    "generate_subscripts", "duckdb_columns", "duckdb_tables", "duckdb_views", "duckdb_schemas", "duckdb_types",
+    "duckdb_functions", "duckdb_keywords", "pg_timezone_names", "icu_calendar_names", "pragma_version", "test_all_types",
+})  # fmt: skip
+"""Functions that may stand where a table stands: they make rows of their arguments, or describe names and types."""
+
+REFUSED_FUNCTIONS = frozenset({
+    "current_setting", "getenv", "write_log", "json_serialize_plan", "json_execute_serialized_sql", "nextval", "currval",
+    "sleep_ms", "pg_sleep", "query", "query_table", "which_secret", "parse_duckdb_log_message",
+})  # fmt: skip
+"""Scalar functions that read the machine or the configuration, write, or run text as SQL."""
+
+SYSTEM_VIEWS = frozenset({"duckdb_columns", "duckdb_tables", "duckdb_views", "duckdb_schemas", "duckdb_types"})
+SCHEMAS = frozenset({
+    ("", ""), ("", "main"), ("", "steps"), ("", "information_schema"), ("memory", "main"), ("memory", "steps"), ("lake", "events"),
+    ("system", "information_schema"), ("memory", "information_schema"),
+})  # fmt: skip
+"""(catalog, schema) pairs a query may read tables of."""
+
+_GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
+_EXPLAIN = re.compile(
+    rf"{_GAP}EXPLAIN\b{_GAP}(?P<options>ANALYZE\b|\((?!\s*(?:SELECT|WITH|FROM|VALUES|TABLE)\b)[A-Za-z_,\s]+\))?(?P<query>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_TODO = "ask one SELECT of the views, or EXPLAIN one"
+
+
+def lock(connection: duckdb.DuckDBPyConnection, data: str, spill: str) -> None:
+    """Shuts a connection to everything but the lake's data (a folder or URL prefix) and a folder to spill to, for good."""
+    folder = data.replace("'", "''")
+    room = spill.replace("'", "''")
+    for setting in (
+        "python_enable_replacements = false",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "allow_community_extensions = false",
+        f"temp_directory = '{room}'",
+        f"allowed_directories = ['{folder}']",
+        "enable_external_access = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"SET {setting}")
+
+
+def permitted(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """The statement to execute for a query text; raises `QueryError` for anything but a permitted SELECT or EXPLAIN."""
+    try:
+        statements = connection.extract_statements(text)
+    except duckdb.Error as error:
+        raise QueryError(f"this is not SQL: {told(error)}", todo=_TODO) from None
+    if len(statements) != 1:
+        raise QueryError(f"these are {len(statements)} statements" if statements else "there is no statement", todo=_TODO)
+    kind = statements[0].type
+    if kind == duckdb.StatementType.EXPLAIN:
+        return _explain(connection, text)
+    if kind != duckdb.StatementType.SELECT:
+        raise QueryError(f"{kind.name} is refused", todo=_TODO)
+    _look_through(_tree(connection, text))
+    return text
+
+
+def told(error: Exception) -> str:
+    """A DuckDB error in one line: up to where it points into the query."""
+    lines = str(error).split("\nLINE ")[0].splitlines()
+    return " ".join(line.strip() for line in lines if line.strip())
+
+
+def _explain(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """Rebuilds an EXPLAIN around the query found in it, so that what was looked at is what runs."""
+    found = _EXPLAIN.fullmatch(text)
+    if found is None:
+        raise QueryError("this EXPLAIN is not understood", todo=_TODO)
+    query = found["query"]
+    _look_through(_tree(connection, query))
+    return f"EXPLAIN {found['options'] or ''} {query}"
+
+
+def _tree(connection: duckdb.DuckDBPyConnection, text: str) -> dict[str, Any]:
+    """The parse tree of one SELECT, as DuckDB serialises it; it serialises nothing else."""
+    row = connection.execute("SELECT CAST(json_serialize_sql(CAST($text AS VARCHAR)) AS VARCHAR)", {"text": text}).fetchone()
+    assert row is not None
+    try:
+        tree: dict[str, Any] = json.loads(row[0])
+    except RecursionError:
+        raise QueryError("the query is nested too deeply", todo="write it flatter") from None
+    if tree["error"] or len(tree["statements"]) != 1:
+        raise QueryError(f"refused: {tree.get('error_message', 'this is not one SELECT')}", todo=_TODO)
+    return tree
+
+
+def _look_through(tree: dict[str, Any]) -> None:
+    ours: set[int] = set()  # Function nodes that stand where a table stands.
+    for node in _nodes(tree):
+        if node.get("type") == "TABLE_FUNCTION" and isinstance(node.get("function"), dict):
+            ours.add(id(node["function"]))
+            _check_table_function(node["function"])
+        elif node.get("type") == "BASE_TABLE":
+            _check_table(node)
+        elif "function_name" in node and id(node) not in ours and _name(node, "function_name") in REFUSED_FUNCTIONS:
+            raise QueryError(f"the function {node['function_name']} is refused", todo="it reaches beyond the warehouse")
+
+
+def _check_table_function(function: dict[str, Any]) -> None:
+    if _name(function, "function_name") not in TABLE_FUNCTIONS:
+        raise QueryError(f"the table function {function.get('function_name')} is refused", todo="read the views instead")
+
+
+def _check_table(table: dict[str, Any]) -> None:
+    catalog, schema, name = _name(table, "catalog_name"), _name(table, "schema_name"), _name(table, "table_name")
+    system = name.startswith(("duckdb_", "pragma_", "sqlite_")) and name not in SYSTEM_VIEWS
+    if (catalog, schema) not in SCHEMAS or system:
+        where = ".".join(part for part in (catalog, schema, name) if part)
+        raise QueryError(f"the table {where} is refused", todo="read the views, or the tables of lake.events")
+    if re.search(r"[/\\*?]|://|\.\w+$", name):
+        raise QueryError(f"{name!r} would be a file, which is refused", todo="read the views instead")
+
+
+def _name(node: dict[str, Any], key: str) -> str:
+    return str(node.get(key) or "").lower()
+
+
+def _nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every object of a parse tree, parents before their children."""
+    waiting: list[Any] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)

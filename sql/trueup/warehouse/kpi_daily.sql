@@ -1,0 +1,78 @@
+-- How a day went: what was carried, what was billed, what leaked.
+-- Grain: one row per service, day and currency. Owner: warehouse.
+-- Records are counted on the service and day they name themselves; their money is where conservation has it, which for a
+-- charge that names no service is the service and day of its usage. Usage is counted in the currency its service is
+-- priced in.
+WITH zone AS (
+    SELECT coalesce((SELECT p.timezone FROM steps.policy_now p), getvariable('project_timezone')) AS name
+),
+-- Offsets of time zones are whole quarters of an hour, so quarters are counted first and only they are put on days.
+usage_quarters AS (
+    SELECT coalesce(u.service, '') AS service, epoch_us(u.started_at) // 900000000 AS quarter, count(*) AS records
+    FROM lake.events.usage u
+    WHERE u.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    GROUP BY ALL
+),
+charge_quarters AS (
+    SELECT
+        coalesce(c.service, '') AS service, epoch_us(coalesce(c.started_at, c.billed_at)) // 900000000 AS quarter, c.currency,
+        count(*) AS records
+    FROM lake.events.charge c
+    WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    GROUP BY ALL
+),
+prices AS (
+    SELECT
+        s.service,
+        coalesce(
+            json_extract_string(p.content, '/services/' || replace(replace(s.service, '~', '~0'), '/', '~1') || '/currency'),
+            if(list_contains(json_keys(p.content, '/services'), s.service), NULL, json_extract_string(p.content, '/default/currency')),
+            p.currency, getvariable('project_currency')
+        ) AS currency
+    FROM (SELECT DISTINCT u.service FROM usage_quarters u) s
+    LEFT JOIN steps.policy_now p ON true
+),
+entries AS (
+    SELECT
+        u.service, CAST(timezone((SELECT z.name FROM zone z), make_timestamptz(u.quarter * 900000000)) AS DATE) AS day, r.currency,
+        u.records AS usage_records, 0 AS charge_records, 0 AS expected_micros, 0 AS billed_micros, 0 AS tolerated_micros,
+        0 AS pending_micros, 0 AS unrated_records, 0 AS findings, 0 AS leakage_micros, 0 AS overcharge_micros, 0 AS recovered_micros
+    FROM usage_quarters u
+    JOIN prices r ON r.service = u.service
+    UNION ALL
+    SELECT
+        c.service, CAST(timezone((SELECT z.name FROM zone z), make_timestamptz(c.quarter * 900000000)) AS DATE),
+        coalesce(c.currency, (SELECT p.currency FROM steps.policy_now p), getvariable('project_currency')),
+        0, c.records, 0, 0, 0, 0, 0, 0, 0, 0, 0
+    FROM charge_quarters c
+    UNION ALL
+    SELECT
+        k.service, k.day, k.currency, 0, 0, k.expected_micros, k.billed_micros, k.tolerated_micros, k.pending_micros,
+        k.unrated_records, 0, 0, 0, 0
+    FROM main.conservation k
+    UNION ALL
+    SELECT
+        f.service, f.day, f.currency, 0, 0, 0, 0, 0, 0, 0, 1, greatest(f.impact_micros, 0), greatest(-f.impact_micros, 0),
+        if(f.status = 'recovered', greatest(f.impact_micros, 0), 0)
+    FROM steps.finding_now f
+    WHERE f.stands AND f.status <> 'dismissed'
+)
+SELECT
+    e.day,                                        -- in the project's time zone; NULL for charges without any date
+    e.service,                                    -- '' for charges that name none
+    e.currency,                                   -- of the amounts
+    CAST(sum(e.usage_records) AS BIGINT) AS usage_records, -- usage records accepted
+    CAST(sum(e.charge_records) AS BIGINT) AS charge_records, -- charges accepted
+    steps.micros_as_money(sum(e.expected_micros)) AS expected, -- what should have been billed
+    steps.micros_as_money(sum(e.billed_micros)) AS billed, -- what was billed
+    steps.micros_as_money(sum(e.tolerated_micros)) AS tolerated, -- expected - billed within tolerance
+    steps.micros_as_money(sum(e.pending_micros)) AS pending, -- expected - billed that is not final yet
+    CAST(sum(e.unrated_records) AS BIGINT) AS unrated_records, -- usage records no price is known for
+    CAST(sum(e.findings) AS BIGINT) AS findings,  -- findings that stand and are not dismissed
+    steps.micros_as_money(sum(e.leakage_micros)) AS leakage, -- their positive impact, recovered or not
+    steps.micros_as_money(sum(e.recovered_micros)) AS recovered, -- the part of leakage that was recovered
+    steps.micros_as_money(sum(e.overcharge_micros)) AS overcharge, -- their negative impact, as a positive amount
+    sum(e.leakage_micros) / nullif(sum(e.expected_micros), 0) AS leakage_rate -- leakage / expected; NULL where nothing was expected
+FROM entries e
+GROUP BY e.day, e.service, e.currency
+ORDER BY e.day, e.service, e.currency

@@ -1,0 +1,17 @@
+-- Money still to be won back or given back, by what is wrong and why it was last told so.
+-- Grain: one row per cause, kind, service and currency. Owner: warehouse.
+-- Counts findings that are open or confirmed: what was recovered or dismissed, or no longer stands, is owed by nobody.
+SELECT
+    f.cause,                                      -- cause of the last change: frontier, arrival, late_usage, late_charge, …
+    f.kind,                                       -- what is wrong
+    f.service,                                    -- '' for charges that name none
+    f.currency,                                   -- of the amounts
+    count(*) AS findings,                         -- how many
+    steps.micros_as_money(coalesce(sum(f.impact_micros) FILTER (WHERE f.impact_micros > 0), 0)) AS leakage, -- earned and not billed
+    steps.micros_as_money(coalesce(-sum(f.impact_micros) FILTER (WHERE f.impact_micros < 0), 0)) AS overcharge, -- billed and not earned, as a positive amount
+    steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS impact, -- leakage - overcharge
+    coalesce(sum(f.impact_micros), 0) AS impact_micros -- the same in millionths
+FROM steps.finding_now f
+WHERE f.status IN ('open', 'confirmed')
+GROUP BY f.cause, f.kind, f.service, f.currency
+ORDER BY f.cause, f.kind, f.service, f.currency

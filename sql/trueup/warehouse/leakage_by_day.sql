@@ -1,0 +1,17 @@
+-- Money still to be won back or given back, by day.
+-- Grain: one row per service, day, currency and kind. Owner: warehouse.
+-- Counts findings that are open or confirmed: what was recovered or dismissed, or no longer stands, is owed by nobody.
+SELECT
+    f.service,                                    -- '' for charges that name none
+    f.day,                                        -- in the project's time zone; NULL for charges without any date
+    f.currency,                                   -- of the amounts
+    f.kind,                                       -- what is wrong
+    count(*) AS findings,                         -- how many
+    steps.micros_as_money(coalesce(sum(f.impact_micros) FILTER (WHERE f.impact_micros > 0), 0)) AS leakage, -- earned and not billed
+    steps.micros_as_money(coalesce(-sum(f.impact_micros) FILTER (WHERE f.impact_micros < 0), 0)) AS overcharge, -- billed and not earned, as a positive amount
+    steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS impact, -- leakage - overcharge
+    coalesce(sum(f.impact_micros), 0) AS impact_micros -- the same in millionths
+FROM steps.finding_now f
+WHERE f.status IN ('open', 'confirmed')
+GROUP BY f.service, f.day, f.currency, f.kind
+ORDER BY f.day, f.service, f.currency, f.kind

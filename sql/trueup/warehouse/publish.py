@@ -1,0 +1,177 @@
+"""Writes the views as plain tables of one DuckDB file that replaces the one before at once, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+
+import duckdb
+
+from trueup.clock import Clock, system_clock
+from trueup.config import Project
+from trueup.errors import LogError, TrueupError
+from trueup.log.catalog import LOCK_WAIT_S, catalog_of
+from trueup.warehouse import guard, views
+from trueup.warehouse.query import Warehouse, asked, is_transient
+from trueup.warehouse.statements import statement
+
+_MAGIC = b"DUCK"
+_MAGIC_AT = 8
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published: where, as of which position, and how many rows each table has."""
+
+    path: str
+    position: int
+    rows: dict[str, int]
+
+
+def publish(
+    project: Project, path: Path, *, as_of: str | None = None, clock: Clock = system_clock, say: Callable[[str], None] | None = None
+) -> Published:
+    """Writes all views to `path`, as tables with the same comments, and a table `published` that says what they are.
+
+    The file is written beside `path` and takes its name when it is complete and on disk: whoever has the old one open
+    keeps reading that, and a publish that fails leaves it as it was. Raises `TrueupError` where `path` cannot be
+    replaced: its folder is missing, it is no DuckDB file, or somebody has written into it.
+    """
+    target = path.absolute()
+    _check_target(target)
+    building = target.with_name(f".{target.name}.publishing")
+    with catalog_of(project).lock("publish", LOCK_WAIT_S):
+        try:
+            published = asked(project, lambda warehouse: _build(warehouse, building, target, clock, say), as_of)
+            _replace(building, target)
+        except OSError as error:
+            raise TrueupError(
+                f"the file cannot be written: {error.strerror or error}",
+                where=str(target),
+                todo="free space, or name another place",
+            ) from None
+        finally:
+            _remove(building)
+    return published
+
+
+def _check_target(target: Path) -> None:
+    where = str(target)
+    if not target.parent.is_dir():
+        raise TrueupError(
+            "there is no such folder to publish into", where=str(target.parent), todo="make it, or name another place"
+        )
+    if target.is_dir():
+        raise TrueupError(
+            "a folder cannot be replaced by a published file", where=where, todo="name a file, such as leakage.duckdb"
+        )
+    if not target.exists():
+        return
+    with target.open("rb") as file:
+        file.seek(_MAGIC_AT)
+        ours = file.read(len(_MAGIC)) == _MAGIC
+    if not ours or not _holds_published(target):
+        raise TrueupError("this file was not written by publish and is left alone", where=where, todo="name another file")
+    wal = target.with_name(f"{target.name}.wal")
+    if wal.exists() and wal.stat().st_size:
+        raise TrueupError(
+            "somebody is writing into the published file", where=where, todo="close that connection, or delete the .wal"
+        )
+
+
+def _holds_published(target: Path) -> bool:
+    """Whether a DuckDB file is one of ours; one that another process holds open for writing is taken to be."""
+    try:
+        with duckdb.connect(str(target), read_only=True) as connection:
+            return bool(connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'published'").fetchone())
+    except duckdb.IOException:
+        return True
+
+
+def _build(warehouse: Warehouse, building: Path, target: Path, clock: Clock, say: Callable[[str], None] | None) -> Published:
+    _remove(building)  # What a publish that was killed has left, or an attempt that met a lock.
+    connection = warehouse.connection
+    quoted = str(building).replace("'", "''")
+    try:
+        connection.execute(f"ATTACH '{quoted}' AS published")
+        try:
+            # One transaction sees one state of the lake in all tables.
+            connection.execute("BEGIN")
+            rows = {name: _table(connection, name, say) for name in views.VIEWS}
+            position = _told(warehouse, clock)
+            connection.execute("COMMIT")
+            connection.execute("CHECKPOINT published")
+        finally:
+            _let_go(connection)
+    except duckdb.Error as error:
+        if is_transient(error):
+            raise
+        raise LogError(f"the tables cannot be written: {guard.told(error)}", where=str(target)) from None
+    return Published(str(target), position, rows)
+
+
+def _table(connection: duckdb.DuckDBPyConnection, name: str, say: Callable[[str], None] | None) -> int:
+    connection.execute(f"CREATE TABLE published.main.{name} AS FROM memory.main.{name}")
+    views.describe(connection, "TABLE", f"published.main.{name}", statement(name))
+    counted = connection.execute(f"SELECT count(*) FROM published.main.{name}").fetchone()
+    assert counted is not None
+    if say:
+        say(f"{name}: {counted[0]} rows")
+    return int(counted[0])
+
+
+def _told(warehouse: Warehouse, clock: Clock) -> int:
+    """Adds the table `published`; returns the position its results are as of."""
+    position = warehouse.as_of.position if warehouse.as_of else warehouse.lake.last_position()
+    warehouse.connection.execute(
+        statement("queries/published").text,
+        {
+            "position": position,
+            "reconciled": min(position, warehouse.lake.consumer_position("reconcile")),
+            "published_at": clock().astimezone(UTC),
+            "version": version(),
+            "timezone": warehouse.lake.project.config.project.timezone,
+        },
+    )
+    views.describe(warehouse.connection, "TABLE", "published.main.published", statement("queries/published"))
+    return position
+
+
+def version() -> str:
+    """The version of trueup that is installed; `source` for a checkout that never was."""
+    try:
+        return importlib.metadata.version("trueup")
+    except importlib.metadata.PackageNotFoundError:
+        return "source"
+
+
+def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
+    # Usually there is nothing to roll back: it was committed.
+    with contextlib.suppress(duckdb.TransactionException):
+        connection.execute("ROLLBACK")
+    connection.execute("DETACH published")
+
+
+def _replace(building: Path, target: Path) -> None:
+    """Gives the complete file its name, and makes both the bytes and the name survive a power cut."""
+    _sync(building)
+    building.replace(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(building: Path) -> None:
+    building.unlink(missing_ok=True)
+    building.with_name(f"{building.name}.wal").unlink(missing_ok=True)

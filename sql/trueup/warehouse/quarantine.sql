@@ -1,0 +1,24 @@
+-- Records that could not be taken in, with their bytes.
+-- Grain: one row per rejected record. Owner: warehouse.
+WITH units AS (
+    SELECT c.source_id, any_value(c.path) AS path FROM lake.events.control c GROUP BY c.source_id
+)
+SELECT
+    lower(hex(q.event_id)) AS event_id,           -- its id in lower-case hex: a hash of unit and record number
+    q.source,                                     -- the feed's name in trueup.toml
+    q.stream,                                     -- usage or charge
+    u.path,                                       -- the file it was read from
+    q.source_id,                                  -- the source unit, as in feed_quality
+    q.source_row,                                 -- record number in the unit, from 0
+    q.source_offset,                              -- its first byte in the decompressed unit
+    q.source_length,                              -- its length in bytes
+    q.reason,                                     -- unparsable, missing_required, bad_time, value_out_of_range, …
+    q.rule,                                       -- the rule and the column that refused it
+    TRY(decode(q.raw)) AS record,                 -- its bytes as text; NULL where they are no UTF-8
+    q.raw,                                        -- its bytes as they came
+    p.position,                                   -- the position it came with
+    p.committed_at AS taken_at                    -- when, UTC
+FROM lake.events.quarantine q
+JOIN lake.events.position p ON p.snapshot_id = q.snapshot_id
+LEFT JOIN units u ON u.source_id = q.source_id
+WHERE q.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)

@@ -1,0 +1,11 @@
+-- Ids of events that begin with a text; at most three. The two bounds are the least and greatest id that do.
+SELECT DISTINCT found.stream, lower(hex(found.event_id)) AS event_id
+FROM (
+    SELECT 'usage' AS stream, u.event_id FROM lake.events.usage u WHERE u.event_id BETWEEN unhex($low) AND unhex($high)
+    UNION ALL
+    SELECT 'charge', c.event_id FROM lake.events.charge c WHERE c.event_id BETWEEN unhex($low) AND unhex($high)
+    UNION ALL
+    SELECT 'quarantine', q.event_id FROM lake.events.quarantine q WHERE q.event_id BETWEEN unhex($low) AND unhex($high)
+) found
+ORDER BY ALL
+LIMIT 3

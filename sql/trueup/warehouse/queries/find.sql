@@ -1,0 +1,10 @@
+-- Findings by kind, service, status and day, those with the most money first. A parameter that is NULL asks for all.
+SELECT f.*
+FROM main.findings f
+WHERE ($kind IS NULL OR f.kind = $kind)
+    AND ($service IS NULL OR f.service = $service)
+    AND ($status IS NULL OR f.status = $status)
+    AND ($from_day IS NULL OR f.day >= CAST($from_day AS DATE))
+    AND ($to_day IS NULL OR f.day <= CAST($to_day AS DATE))
+ORDER BY abs(f.impact_micros) DESC, f.day, f.finding_id
+LIMIT $most

@@ -1,0 +1,6 @@
+-- Ids of findings that begin with a text; at most three, which is enough to know whether it is one.
+SELECT DISTINCT lower(hex(f.finding_id)) AS finding_id
+FROM steps.finding_change f
+WHERE starts_with(lower(hex(f.finding_id)), $prefix)
+ORDER BY finding_id
+LIMIT 3

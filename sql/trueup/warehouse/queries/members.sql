@@ -1,0 +1,28 @@
+-- The records a finding is about, as the log holds them, with the file each came from.
+WITH members AS (
+    SELECT r.stream, unhex(r.event_id) AS event_id FROM main.finding_records r WHERE r.finding_id = $finding_id
+),
+units AS (
+    SELECT c.source_id, any_value(c.source) AS source, any_value(c.path) AS path FROM lake.events.control c GROUP BY c.source_id
+),
+events AS (
+    SELECT
+        'usage' AS stream, u.event_id, u.source_id, u.source_row, u.source_offset, u.source_length, u.record_key, u.session_key, u.account,
+        u.service, u.subscriber, u.peer, u.direction, u.node, u.cell, u.started_at, u.quantity_micros, u.partial_no,
+        NULL AS amount_micros, NULL AS currency, NULL AS tariff_code, NULL AS invoice_id, NULL AS billed_at, u.attributes
+    FROM lake.events.usage u
+    SEMI JOIN members m ON m.event_id = u.event_id
+    UNION ALL
+    SELECT
+        'charge', c.event_id, c.source_id, c.source_row, c.source_offset, c.source_length, c.record_key, c.session_key, c.account,
+        c.service, c.subscriber, c.peer, c.direction, c.node, c.cell, c.started_at, c.quantity_micros, c.partial_no,
+        c.amount_micros, c.currency, c.tariff_code, c.invoice_id, c.billed_at, c.attributes
+    FROM lake.events.charge c
+    SEMI JOIN members m ON m.event_id = c.event_id
+)
+SELECT
+    e.* EXCLUDE (event_id, quantity_micros, amount_micros), lower(hex(e.event_id)) AS event_id,
+    steps.micros_as_money(e.quantity_micros) AS quantity, steps.micros_as_money(e.amount_micros) AS amount, u.source, u.path
+FROM events e
+LEFT JOIN units u ON u.source_id = e.source_id
+ORDER BY e.stream DESC, e.started_at, e.record_key, event_id

@@ -1,0 +1,7 @@
+-- The policy in force at a position: what the last declaration up to it says.
+SELECT CAST(d.content AS VARCHAR) AS content
+FROM lake.events.declaration d
+JOIN lake.events.position p ON p.snapshot_id = d.snapshot_id
+WHERE d.kind = 'policy' AND p.position <= $position
+ORDER BY p.position DESC
+LIMIT 1

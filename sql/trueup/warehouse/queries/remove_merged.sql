@@ -1,0 +1,2 @@
+-- Removes files that were merged into others before a moment; says which.
+CALL ducklake_cleanup_old_files('lake', older_than => CAST($before AS TIMESTAMPTZ))

@@ -1,0 +1,6 @@
+-- How many findings stand, by kind, status and currency, and what they come to.
+SELECT f.kind, f.status, f.currency, count(*) AS findings, sum(f.impact) AS impact
+FROM main.findings f
+WHERE f.status NOT IN ('resolved', 'retracted')
+GROUP BY f.kind, f.status, f.currency
+ORDER BY f.kind, f.status, f.currency

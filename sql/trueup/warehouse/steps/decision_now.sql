@@ -1,0 +1,14 @@
+-- The last decision on each finding that anybody has decided on.
+-- Grain: one row per finding decided on. Owner: warehouse.
+-- A decision has no position. As of a position, those made before the next position came count; as of a time, those
+-- made by then.
+SELECT
+    d.finding_id,                                 -- 16 bytes
+    arg_max(d.decision, d.snapshot_id) AS decision, -- confirmed, recovered, dismissed or reopened
+    arg_max(d.note, d.snapshot_id) AS note,       -- what the person wrote
+    arg_max(d.decided_by, d.snapshot_id) AS decided_by, -- who
+    arg_max(d.decided_at, d.snapshot_id) AS decided_at -- when
+FROM lake.events.decision d
+WHERE d.snapshot_id < coalesce(getvariable('as_of_next_snapshot'), 9223372036854775807)
+    AND (getvariable('as_of_moment') IS NULL OR d.decided_at <= getvariable('as_of_moment'))
+GROUP BY d.finding_id

@@ -1,0 +1,24 @@
+-- Every change of every finding up to the position asked for, as the kernel stored it.
+-- Grain: one row per finding and position. Owner: warehouse.
+SELECT
+    f.finding_id,                                 -- 16 bytes, a hash of kind and subject
+    f.position,                                   -- the position it changed at
+    f.action,                                     -- raised, revised, resolved or retracted
+    f.action IN ('raised', 'revised') AS stands,  -- whether it stands after this change
+    f.cause,                                      -- why it changed
+    f.kind,                                       -- what is wrong
+    coalesce(f.service, '') AS service,           -- '' for charges that name none
+    f.subscriber,                                 -- of the first record
+    f.peer,                                       -- of the first record
+    f.node,                                       -- of the first record
+    f.day,                                        -- day in the project's time zone; NULL where no record has a time
+    f.started_at,                                 -- time of the first record
+    f.expected_micros,                            -- what should have been billed
+    f.billed_micros,                              -- what was billed
+    f.expected_micros - f.billed_micros AS impact_micros, -- positive: leakage, negative: overcharge
+    f.currency,                                   -- of all three amounts
+    f.usage_event_ids,                            -- usage members, ascending
+    f.charge_event_ids,                           -- charge members, ascending
+    f.content_event_ids                           -- of a conflict: all contents seen
+FROM lake.events.finding f
+WHERE f.position <= coalesce(getvariable('as_of_position'), 9223372036854775807)

@@ -1,0 +1,18 @@
+-- Findings that stand, as far as the log is reconciled.
+-- Grain: one row per finding that stands. Owner: warehouse.
+-- A recomputation of some days tells findings ahead of the sums; they wait here until the sums have come as far.
+WITH last_changes AS (
+    SELECT c.finding_id, max(c.position) AS position
+    FROM steps.finding_change c
+    WHERE c.position <= (SELECT r.position FROM steps.reconciled r)
+    GROUP BY c.finding_id
+)
+SELECT
+    c.finding_id,                                 -- 16 bytes
+    c.service,                                    -- '' for charges that name none
+    c.day,                                        -- in the project's time zone
+    c.currency,                                   -- of the impact
+    c.impact_micros                               -- expected - billed
+FROM steps.finding_change c
+JOIN last_changes l ON l.finding_id = c.finding_id AND l.position = c.position
+WHERE c.stands

@@ -1,0 +1,118 @@
+"""What people get wrong, and the one line they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trueup.cli import look, project
+
+Invoke = Callable[..., Any]
+
+# Beam and what it imports use what is deprecated elsewhere.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def one_line(told: Any) -> str:
+    """The one line on stderr of a command that could not do its work."""
+    assert told.status == 2
+    assert told.err.count("\n") == 1, told.err
+    assert "Traceback" not in told.err
+    line: str = told.err.removesuffix("\n")
+    return line
+
+
+def test_a_column_that_the_file_does_not_have_is_named_and_the_other_source_is_in(invoke: Invoke, fresh: Path) -> None:
+    text = (fresh / "trueup.toml").read_text("utf-8")
+    (fresh / "trueup.toml").write_text(text.replace('quantity = "seconds" }', 'quantity = "secs" }', 1), "utf-8")
+    told = invoke("ingest", "--project", fresh)
+    assert "secs" in one_line(told)
+    assert "billing" in told.out
+    assert "2 accepted" in told.out
+
+
+def test_a_file_that_is_missing_is_named_and_run_goes_on_with_what_is_in(invoke: Invoke, fresh: Path) -> None:
+    (fresh / "landing/billing.csv").unlink()
+    told = invoke("run", "--project", fresh)
+    errors = [line for line in told.err.splitlines() if line.startswith("trueup:")]
+    assert told.status == 2
+    assert len(errors) == 1
+    assert "landing/billing.csv" in errors[0]
+    assert "took in 1 file, 4 records: 3 accepted, 0 duplicate, 1 quarantined" in told.out
+    assert (fresh / "leakage.duckdb").exists()
+
+
+@pytest.mark.parametrize("day", ["2024-02-30", "tomorrow", "", "20240230", "9999-12-31"])
+def test_a_day_that_is_none_is_told(invoke: Invoke, done: Path, day: str) -> None:
+    assert "--through" in one_line(invoke("close", "--source", "msc", "--through", day, "--project", done))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["close", "--source", "mcs", "--through", "2024-03-01"], "there is no source 'mcs'.*msc, billing"),
+        (["ingest", "mcs"], "there is no source 'mcs'"),
+        (["findings", "--from", "soon"], "--from"),
+        (["findings", "--limit", "0"], "--limit"),
+        (["sql"], "QUERY"),
+        (["sql", "select 1", "--format", "xml"], "xml"),
+        (["sql", "select 1", "--as-of", "99"], "no position 99"),
+        (["sql", "select 1", "--as-of", "lately"], "no position, time or day"),
+        (["sql", "select nothing"], "nothing"),
+        (["explain", "zz"], "no id"),
+        (["explain", "00ff00ff"], "no finding or event"),
+        (["decide", "00ff00ff", "confirmed"], "no finding"),
+        (["decide", "00ff00ff", "forgotten"], "no decision"),
+        (["digest", "--recompute", "magic"], "magic"),
+        (["reconcile", "now"], "runner option"),
+        (["reconcile", "--from", "2024-3-1"], "--from"),
+        (["publish", "/no/such/folder/x.duckdb"], "no such folder"),
+        (["status", "--frobnicate"], "frobnicate"),
+    ],
+)
+def test_a_wrong_argument_is_told_in_one_line(invoke: Invoke, done: Path, arguments: list[str], told: str) -> None:
+    import re
+
+    assert re.search(told, one_line(invoke(*arguments, "--project", done)))
+
+
+@pytest.mark.parametrize("arguments", [["frobnicate"], ["--frobnicate"], ["simulate", "--days", "0"]])
+def test_a_command_that_is_none_is_told_in_one_line(invoke: Invoke, arguments: list[str]) -> None:
+    one_line(invoke(*arguments))
+
+
+def test_a_folder_without_a_project_is_told(invoke: Invoke, tmp_path: Path) -> None:
+    assert "trueup init" in one_line(invoke("status", "--project", tmp_path))
+    (tmp_path / "trueup.toml").write_text("[lake\n", "utf-8")
+    assert "TOML" in one_line(invoke("status", "--project", tmp_path))
+    (tmp_path / "trueup.toml").write_text("[lake]\nbukets = 3\n", "utf-8")
+    assert "bukets" in one_line(invoke("status", "--project", tmp_path))
+
+
+def test_init_where_nothing_can_be_written_is_told(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    one_line(invoke("init", tmp_path / "file" / "project"))
+
+
+def test_an_interrupt_is_told_in_one_line(invoke: Invoke, done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(look, "load", interrupted)
+    assert "interrupted" in one_line(invoke("status", "--project", done))
+
+
+def test_an_unforeseen_error_is_one_line_too_unless_debugging(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: str) -> None:
+        raise ZeroDivisionError("first line\nsecond line")
+
+    monkeypatch.setattr(project, "files", broken)
+    assert "ZeroDivisionError: first line; set TRUEUP_DEBUG=1" in one_line(invoke("init", tmp_path / "new"))
+    monkeypatch.setenv("TRUEUP_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        invoke("init", tmp_path / "new")

@@ -1,0 +1,181 @@
+"""The commands on a tiny project, end to end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from trueup.config import Project
+from trueup.log.lake import Lake
+
+Invoke = Callable[..., Any]
+
+# Beam and what it imports use what is deprecated elsewhere.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+def parsed(text: str) -> Any:
+    return json.loads(text, parse_float=Decimal)
+
+
+def test_usage_that_was_never_charged_is_found_with_its_money(invoke: Invoke, done: Path) -> None:
+    query = "select kind, impact, usage_event_id is not null as member from findings where status = 'open' order by kind"
+    told = invoke("sql", query, "--format", "json", "--project", done)
+    assert parsed(told.out) == [
+        {"kind": "unbilled", "impact": Decimal("100.000000"), "member": True},
+        {"kind": "underbilled", "impact": Decimal("34.750000"), "member": True},
+    ]
+    assert (told.status, told.err) == (0, "")
+
+
+def test_formats_of_sql_are_exact(invoke: Invoke, done: Path) -> None:
+    query = "select 1.50::decimal(38,6) as x, null as n, date '2024-03-01' as d, [1, 2] as l"
+    assert invoke("sql", query, "--format", "csv", "--project", done).out == 'x,n,d,l\n1.500000,,2024-03-01,"[1, 2]"\n'
+    as_json = invoke("sql", query, "--json", "--project", done).out
+    assert as_json == '[\n{"x": 1.500000, "n": null, "d": "2024-03-01", "l": [1, 2]}\n]\n'
+    assert "1.500000" in invoke("sql", query, "--project", done).out
+    assert invoke("sql", "select 1 where false", "--json", "--project", done).out == "[]\n"
+
+
+def test_a_plan_is_printed_as_it_is(invoke: Invoke, done: Path) -> None:
+    told = invoke("sql", "explain select count(*) from findings", "--project", done)
+    assert told.status == 0
+    assert "DUCKLAKE_SCAN" in told.out
+
+
+def test_sql_refuses_anything_but_one_select_in_one_line(invoke: Invoke, done: Path, tmp_path: Path) -> None:
+    for query in (f"copy (select 1) to '{tmp_path}/x'", "select 1; select 2", "from read_text('/etc/hostname')"):
+        told = invoke("sql", query, "--project", done)
+        assert (told.status, told.out, told.err.count("\n")) == (2, "", 1), query
+    assert not (tmp_path / "x").exists()
+
+
+def test_as_of_before_the_closing_nothing_was_final(invoke: Invoke, done: Path) -> None:
+    told = invoke("sql", "select count(*) as n from findings", "--as-of", "3", "--json", "--project", done)
+    assert told.out == '[\n{"n": 0}\n]\n'
+
+
+def test_findings_are_listed_by_money_and_filtered(invoke: Invoke, done: Path) -> None:
+    told = invoke("findings", "--status", "open", "--from", "2024-03-01", "--to", "2024-03-01", "--project", done)
+    assert told.status == 0
+    assert told.out.index("unbilled") < told.out.index("underbilled")
+    assert "2 findings in all, impact 134.75 IDR" in told.out
+    rows = parsed(invoke("findings", "--kind", "unbilled", "--limit", "1", "--json", "--project", done).out)
+    assert [(row["kind"], row["billed"]) for row in rows] == [("unbilled", Decimal(0))]
+    assert "no findings" in invoke("findings", "--service", "sms", "--project", done).out
+
+
+def test_a_finding_is_explained_down_to_the_bytes_of_its_records(invoke: Invoke, done: Path) -> None:
+    finding = parsed(invoke("findings", "--kind", "underbilled", "--json", "--project", done).out)[0]
+    told = invoke("explain", finding["finding_id"][:12], "--project", done).out
+    assert "expected = 55: 1 usage record of 5.5 units in all x 10 per 1" in told
+    assert "billed   = 20.25: one charge" in told
+    assert "landing/msc/a.csv, record 2, bytes 80 to" in told
+    event = parsed(invoke("explain", finding["charge_event_id"], "--json", "--project", done).out)
+    assert (event["event"]["record_key"], event["findings"][0]["finding_id"]) == ("c3", finding["finding_id"])
+
+
+def test_status_balances_and_every_audit_holds(invoke: Invoke, done: Path) -> None:
+    told = invoke("status", "--check", "--json", "--project", done)
+    found = parsed(told.out)
+    assert told.status == 0
+    assert found["lag"] == 0
+    assert {s["source"]: (s["accepted"], s["quarantined"]) for s in found["sources"]} == {"msc": (3, 1), "billing": (2, 0)}
+    assert [m["difference"] for m in found["money"]] == [Decimal(0)]
+    assert all(audit["passed"] for audit in found["audits"])
+
+
+def test_digests_of_what_is_stored_and_of_what_is_derived_anew_agree(invoke: Invoke, done: Path) -> None:
+    stored = parsed(invoke("digest", "--json", "--project", done).out)
+    derived = parsed(invoke("digest", "--recompute", "plain", "--json", "--project", done).out)
+    assert (stored["state"], stored["history"]) == (derived["state"], derived["history"])
+    assert len(stored["state"]) == 64
+    earlier = parsed(invoke("digest", "--as-of", "3", "--json", "--project", done).out)
+    assert earlier["state"] != stored["state"]
+
+
+def test_doing_everything_again_adds_nothing(invoke: Invoke, copied: Path) -> None:
+    before = invoke("digest", "--project", copied).out
+    assert "nothing new; 2 files known already" in invoke("ingest", "--project", copied).out
+    assert "nothing changed" in invoke("reconcile", "--project", copied).out
+    again = invoke("close", "--source", "msc", "--through", "2024-03-01", "--project", copied)
+    assert (again.status, "nothing changed" in again.out) == (0, True)
+    assert invoke("digest", "--project", copied).out == before
+
+
+def test_the_published_file_holds_the_views(done: Path) -> None:
+    with duckdb.connect(str(done / "leakage.duckdb"), read_only=True) as file:
+        assert file.execute("SELECT sum(impact) FROM leakage_by_day").fetchone() == (Decimal("134.750000"),)
+
+
+def test_a_decision_is_recorded_and_leaves_the_digest(invoke: Invoke, copied: Path) -> None:
+    before = invoke("digest", "--project", copied).out
+    finding = parsed(invoke("findings", "--kind", "unbilled", "--json", "--project", copied).out)[0]
+    decision = ("dismissed", "--note", "a test call", "--by", "ann")
+    told = invoke("decide", finding["finding_id"], *decision, "--json", "--project", copied)
+    assert parsed(told.out)["decision"] == "dismissed"
+    assert "dismissed by ann: a test call" in invoke("explain", finding["finding_id"], "--project", copied).out
+    assert invoke("digest", "--project", copied).out == before
+
+
+def test_maintain_merges_and_changes_no_digest(invoke: Invoke, copied: Path) -> None:
+    before = invoke("digest", "--project", copied).out
+    told = parsed(invoke("maintain", "--json", "--project", copied).out)
+    assert told["merged"] > told["made"] > 0
+    assert invoke("digest", "--project", copied).out == before
+
+
+def test_a_check_that_fails_is_exit_status_1(invoke: Invoke, copied: Path) -> None:
+    row = pl.DataFrame({"position": [1], "service": ["voice"], "currency": ["IDR"], "expected_micros": [1]})
+    with Lake.open(Project.load(copied)) as lake:
+        lake.commit(lambda transaction: transaction.append("ledger", row))
+    told = invoke("status", "--check", "--project", copied)
+    assert told.status == 1
+    assert "FAILED  conservation" in told.out
+
+
+def test_init_makes_a_project_that_runs_and_refuses_to_make_it_twice(invoke: Invoke, tmp_path: Path) -> None:
+    assert invoke("init", tmp_path / "new").status == 0
+    told = invoke("status", "--json", "--project", tmp_path / "new")
+    assert parsed(told.out)["position"] == 0
+    again = invoke("init", tmp_path / "new")
+    assert (again.status, again.err.count("\n")) == (2, 1)
+
+
+def test_simulate_writes_a_project(invoke: Invoke, tmp_path: Path) -> None:
+    told = invoke("simulate", tmp_path / "op", "--subscribers", 3, "--days", 1, "--seed", 7, "--json")
+    assert told.status == 0
+    assert parsed(told.out)["seed"] == 7
+    assert (tmp_path / "op/trueup.toml").exists()
+    assert (tmp_path / "op/truth.parquet").exists()
+
+
+def test_who_stops_reading_the_output_causes_no_complaint(done: Path) -> None:
+    command = [sys.executable, "-m", "trueup.cli", "sql", "select * from range(2000000)", "--format", "csv", "--project", str(done)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"range\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def _environment() -> dict[str, str]:
+    return {"PYTHONPATH": ":".join(path for path in sys.path if path), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
+
+
+@pytest.mark.parametrize("command", ["run", "ingest"])
+def test_commands_are_quick_to_ask_for_help(invoke: Invoke, command: str) -> None:
+    before = set(sys.modules)
+    assert invoke(command, "--help").status == 0
+    assert not any(name.split(".")[0] in ("apache_beam", "polars") for name in set(sys.modules) - before)

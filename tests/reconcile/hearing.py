@@ -1,0 +1,149 @@
+"""A log of plain values as the kernel takes it, and the kernel's answer as plain values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import polars as pl
+from meaning import EPOCH, Close, Log, Record, Story, Sums, Tick
+
+from trueup.reconcile.findings import history
+from trueup.reconcile.frontier import Frontier, Marks
+from trueup.reconcile.kernel import Evaluated, evaluate
+from trueup.reconcile.records import EVENTS
+from trueup.reconcile.rules import Policies, Policy
+
+SUMS = ["expected_micros", "billed_micros", "impact_micros", "tolerated_micros", "pending_micros", "unrated_records"]
+
+
+def events_of(log: Log) -> pl.DataFrame:
+    """All records of a log as rows of `EVENTS`."""
+    rows = [
+        {
+            "charge": r.charge, "event_id": r.event_id, "position": position, "source": r.source, "bucket": 0, "scope": r.scope,
+            "key_scope": r.key_scope, "record_key": r.key, "session_key": r.session, "service": r.service, "subscriber": r.subscriber,
+            "peer": r.peer, "node": r.node, "time_us": r.time_us, "started": r.started_us is not None,
+            "quantity_micros": r.quantity_micros, "amount_micros": r.amount_micros, "partial_no": r.part, "currency": r.currency,
+        }
+        for position, commit in enumerate(log, start=1) for r in commit if isinstance(r, Record)
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=EVENTS)
+
+
+def frontier_of(log: Log, policy: Policy, upto: int | None = None) -> Frontier:
+    """What a log tells of how far its sources are complete, up to a position."""
+    observed: dict[str, list[tuple[int, int]]] = {}
+    closed: dict[str, list[tuple[int, int]]] = {}
+    ticks, policies = [], [policy]
+    for position, commit in enumerate(log[:upto], start=1):
+        for item in commit:
+            if isinstance(item, Close):
+                closed.setdefault(item.source, []).append((position, item.through_us))
+            elif isinstance(item, Tick):
+                ticks.append((position, item.now_us))
+            elif isinstance(item, Record):
+                if item.started_us is not None:
+                    observed.setdefault(item.source, []).append((position, item.started_us))
+            else:
+                policies.append(in_force_from(item, position))
+    marks = ({n: _marks(rows) for n, rows in told.items()} for told in (observed, closed))
+    return Frontier(Policies(policies), *marks, _marks(ticks))
+
+
+def in_force_from(policy: Policy, position: int) -> Policy:
+    return Policy.from_content(position, policy.content())
+
+
+def _marks(rows: list[tuple[int, int]]) -> Marks:
+    return Marks.of(pl.DataFrame(rows, schema={"position": pl.Int64, "value": pl.Int64}, orient="row"))
+
+
+def heard(evaluated: Evaluated, policies: Policies, *, after: int = 0) -> list[dict[str, Any]]:
+    """The changes of findings the kernel tells, in the words of `meaning`; `finding` is the finding's id."""
+    rows = history(evaluated, policies, after=after).rename({"finding_id": "finding"})
+    started = (pl.col("started_at").cast(pl.Int64)).alias("started_us")
+    return [
+        {n: tuple(v) if isinstance(v, list) else int(v) if n in ("expected_micros", "billed_micros") else v for n, v in row.items()}
+        for row in rows.with_columns(started).drop("bucket", "started_at").iter_rows(named=True)
+    ]
+
+
+def lives(changes: Iterable[dict[str, Any]]) -> Counter[frozenset[tuple[Any, ...]]]:
+    """Changes gathered by finding, without its name: two tellings agree when they tell the same lives."""
+    by_finding: dict[Any, list[tuple[Any, ...]]] = {}
+    for row in changes:
+        by_finding.setdefault(row["finding"], []).append(tuple(sorted((n, v) for n, v in row.items() if n != "finding")))
+    assert all(len(set(rows)) == len(rows) for rows in by_finding.values()), "a change is told twice"
+    return Counter(frozenset(rows) for rows in by_finding.values())
+
+
+def sums_of(ledger: pl.DataFrame, positions: int) -> list[Sums]:
+    """The sums after each position, from the movements of the ledger."""
+    told: list[Sums] = []
+    now: dict[Any, tuple[int, ...]] = {}
+    moved: dict[int, list[tuple[Any, tuple[int, ...]]]] = {}
+    for row in ledger.iter_rows(named=True):
+        cell = (row["service"], row["day"], row["currency"])
+        moved.setdefault(row["position"], []).append((cell, tuple(int(row[n]) for n in SUMS)))
+    for position in range(1, positions + 1):
+        for cell, by in moved.get(position, []):
+            now = {**now, cell: tuple(a + b for a, b in zip(now.get(cell, (0,) * len(SUMS)), by, strict=True))}
+        told.append({cell: row for cell, row in now.items() if any(row)})
+    return told
+
+
+def assert_told(story: Story, evaluated: Evaluated, policies: Policies) -> None:
+    """The kernel tells the story: the same lives of findings, the same sums after every position, one place for each record."""
+    wanted, got = lives(story.changes), lives(heard(evaluated, policies))
+    assert got == wanted, _apart(got, wanted)
+    sums = sums_of(evaluated.ledger, len(story.sums))
+    for position, (wanted_sums, got_sums) in enumerate(zip(story.sums, sums, strict=True), start=1):
+        assert got_sums == wanted_sums, f"sums after position {position}"
+    members = evaluated.members
+    assert members["rid"].n_unique() == members.height == len(story.held) - evaluated.clean.height
+
+
+def _apart(got: Counter[Any], wanted: Counter[Any]) -> str:
+    def lines(counted: Counter[Any]) -> list[str]:
+        return [str({n: v for n, v in sorted(dict(row).items())}) for life in counted for row in sorted(life, key=repr)]
+
+    return "\n".join(["", "the kernel alone tells", *lines(got - wanted), "the meaning alone tells", *lines(wanted - got)])
+
+
+def evaluated_in_pieces(log: Log, policy: Policy, cuts: Iterable[int]) -> list[Evaluated]:
+    """The kernel's answers when it is asked after each of the positions `cuts`, each time knowing nothing later."""
+    told, after = [], 0
+    for upto in [*sorted(set(cuts) - {0, len(log)}), len(log)]:
+        told.append(evaluate(events_of(log[:upto]), frontier_of(log, policy, upto), after=after, upto=upto))
+        after = upto
+    return told
+
+
+Check = Callable[[Log], bool]
+
+
+def shrunk(log: Log, fails: Check) -> Log:
+    """A small log for which `fails` still holds: items and commits are left out, and commits joined, while it does."""
+    changed = True
+    while changed:
+        changed = False
+        smaller = [[*log[:i], commit[:j] + commit[j + 1 :], *log[i + 1 :]] for i, commit in enumerate(log) for j in range(len(commit))]
+        smaller += [[*log[:i], *log[i + 1 :]] for i, commit in enumerate(log) if not commit]
+        for candidate in smaller:
+            if fails(candidate):
+                log, changed = candidate, True
+                break
+    return log
+
+
+def shown(log: Log) -> str:
+    """A log, commit by commit, for a failing test to print."""
+    def one(item: Any) -> str:
+        if not isinstance(item, Record):
+            return f"policy {sorted(item.services)}" if isinstance(item, Policy) else str(item)
+        told = {n: v for n, v in vars(item).items() if v != getattr(Record(item.charge, "", ""), n)}
+        return f"{'charge' if item.charge else 'usage'} {told}"
+
+    return "\n".join(f"{position}: " + "\n   ".join(map(one, commit)) for position, commit in enumerate(log, start=1)) + f"\n{EPOCH:%Z}"

@@ -1,0 +1,108 @@
+import csv
+from collections import defaultdict
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import pairwise
+
+import polars as pl
+
+from trueup.config import Project
+from trueup.simulate.project import decimal_text
+
+
+def rows(path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_project_file_is_one_the_product_accepts_with_a_source_per_feed(world) -> None:
+    project = Project.load(world.directory)
+    assert [(s.name, s.stream) for s in project.config.source] == [
+        ("msc", "usage"), ("pgw", "usage"), ("tap", "usage"), ("iot", "usage"), ("billing", "charge"),
+    ]  # fmt: skip
+    assert project.config.reconcile["voice"].match == ("session_key", "nearest")
+    assert project.config.reconcile["iot"].match == ("aggregate",)
+    assert {r.service for r in (*world.usage, *world.charges)} <= set(project.config.reconcile)
+
+
+def test_every_source_finds_files_with_the_columns_it_maps(world) -> None:
+    for source in Project.load(world.directory).config.source:
+        files = sorted(world.directory.glob(source.path[0]))
+        assert files
+        header = files[0].read_text().splitlines()[0].split(",")
+        assert {name for rule in source.columns.values() for name in rule.names} <= set(header)
+
+
+def test_the_project_file_tells_the_last_day_and_how_to_close(world) -> None:
+    text = (world.directory / "trueup.toml").read_text()
+    assert f"trueup close --source NAME --through {world.summary.tail_day}" in text
+    assert f"{world.summary.first_day} to {world.summary.last_day}" in text
+
+
+def test_the_tariff_book_agrees_with_the_flat_prices_at_the_time_of_every_record(world) -> None:
+    book = defaultdict(list)
+    for row in rows(world.directory / "tariffs.csv"):
+        ends = datetime.fromisoformat(row["valid_to"]).replace(tzinfo=UTC).timestamp() if row["valid_to"] else float("inf")
+        begins = datetime.fromisoformat(row["valid_from"]).replace(tzinfo=UTC).timestamp()
+        book[row["tariff_code"]].append((begins, ends, Decimal(row["price"]), int(row["price_per"]), row["service"]))
+    services = Project.load(world.directory).config.reconcile
+    for versions in book.values():
+        ordered = sorted(versions)
+        assert len(ordered) == 3
+        assert all(a[1] == b[0] for a, b in pairwise(ordered)), "versions follow without gap or overlap"
+        begins, ends, price, per, service = ordered[1]
+        assert price * 10**6 == services[service].price
+        assert per == services[service].price_per
+        assert begins <= min(r.start_s for r in world.usage) + 2
+        assert ends > max(r.start_s for r in world.usage)
+    assert {row["tariff"] for path in (world.directory / "landing" / "billing").iterdir() for row in rows(path)} <= book.keys()
+
+
+def test_network_and_billing_disagree_about_the_subscribers_of_the_truth_and_no_others(world) -> None:
+    network, billing = (rows(world.directory / "landing" / "subscribers" / f"{n}.csv") for n in ("network", "billing"))
+    truth = pl.read_parquet(world.directory / "truth.parquet")
+
+    def named(kind: str) -> set[str]:
+        return set(truth.filter(kind=kind)["subscriber"])
+
+    states = defaultdict(lambda: ([], []))
+    for side, system in enumerate((network, billing)):
+        for row in system:
+            states[row["msisdn"]][side].append((row["valid_from"], row["status"], row["plan"], row["imsi"]))
+    unknown = {who for who, (_, theirs) in states.items() if not theirs}
+    differing = {who for who, (ours, theirs) in states.items() if theirs and ours != theirs}
+    wrong = {who: {s for _, s, _, _ in states[who][1]} - {s for _, s, _, _ in states[who][0]} for who in differing}
+    assert named("unknown_subscriber") <= unknown
+    assert named("ceased_subscriber") <= {who for who, status in wrong.items() if status == {"ceased"}}
+    assert named("suspended_subscriber") <= {who for who, status in wrong.items() if status == {"suspended"}}
+    assert named("plan_mismatch") == {who for who, status in wrong.items() if not status}
+
+
+def test_states_of_a_subscription_follow_one_another(world) -> None:
+    for system in ("network", "billing"):
+        by_number = defaultdict(list)
+        for row in rows(world.directory / "landing" / "subscribers" / f"{system}.csv"):
+            by_number[row["msisdn"]].append((row["valid_from"], row["valid_to"]))
+        for states in by_number.values():
+            assert states[-1][1] == ""
+            assert all(a[1] == b[0] for a, b in pairwise(states))
+
+
+def test_manifests_declare_what_the_files_hold_and_count_without_gaps(world) -> None:
+    truth = pl.read_parquet(world.directory / "truth.parquet")
+    short = 0
+    for feed in ("msc", "pgw", "tap", "iot", "billing"):
+        declared = rows(world.directory / "landing" / "manifests" / f"{feed}.csv")
+        by_node = defaultdict(list)
+        for row in declared:
+            by_node[row["node"]].append(int(row["sequence"]))
+            path = world.directory / "landing" / feed / row["file"]
+            held = len(rows(path)) if path.exists() else 0
+            assert held <= int(row["declared_records"])
+            short += held < int(row["declared_records"])
+        assert all(sorted(seen) == list(range(1, len(seen) + 1)) for seen in by_node.values())
+    assert short == len(truth.filter(pl.col("kind").is_in(["lost_file", "lost_stretch"])))
+
+
+def test_money_is_written_without_needless_zeros() -> None:
+    assert [decimal_text(m) for m in (0, 5_000, 79_000, 1_000_000, 20_000_000)] == ["0", "0.005", "0.079", "1", "20"]

@@ -1,0 +1,137 @@
+"""The audits hold on a sound lake, and each of them notices what it is there for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import polars as pl
+import pytest
+
+from trueup.log.lake import Lake, Transaction
+from trueup.warehouse.audit import audit
+from trueup.warehouse.query import Warehouse
+from trueup.warehouse.statements import names, statement
+
+DAY = date(2024, 3, 2)
+Damage = Callable[[Lake, Any], None]
+
+
+def failing(warehouse: Warehouse, *wanted: str) -> set[str]:
+    return {result.name for result in audit(warehouse, wanted) if not result.passed}
+
+
+def test_all_audits_hold_on_a_sound_lake(warehouse: Warehouse) -> None:
+    assert failing(warehouse) == set()
+
+
+def test_every_audit_says_what_it_promises_and_what_a_row_means() -> None:
+    assert len(names("audits")) >= 8
+    assert all("A row:" in statement(f"audits/{name}").comment for name in names("audits"))
+
+
+def _one(lake: Lake, make: Any, *rows: dict[str, Any]) -> None:
+    make.append(lake, "finding", list(rows), make.FINDING_SCHEMA)
+
+
+def _lost_record(lake: Lake, make: Any) -> None:
+    told = make.control("msc", "z", "usage", accepted=0).with_columns(records=pl.lit(1))
+    make.append(lake, "control", told.to_dicts())
+
+
+def _missing_event(lake: Lake, make: Any) -> None:
+    make.append(lake, "control", make.control("msc", "z", "usage", accepted=1).to_dicts())
+
+
+def _event_without_control(lake: Lake, make: Any) -> None:
+    row = {"record_key": "u9", "source_id": "msc@z", "service": "voice", "quantity_micros": 1}
+    lake.commit(lambda transaction: transaction.append("usage", make.events("usage", [row])))
+
+
+def _unplaced(lake: Lake, make: Any) -> None:
+    def write(transaction: Transaction) -> None:
+        transaction.next_position("unit")
+        transaction.append("usage", make.events("usage", [{"record_key": "u9", "source_id": "msc@z", "quantity_micros": 1}]))
+        transaction.append("control", make.control("msc", "z", "usage", accepted=1))
+        transaction.consumed("reconcile", 5)
+
+    lake.commit(write)
+
+
+def _unbalanced(lake: Lake, make: Any) -> None:
+    make.append(lake, "ledger", [make.ledger(4, "voice", DAY, expected=1)])
+
+
+def _impact_without_finding(lake: Lake, make: Any) -> None:
+    make.append(lake, "ledger", [make.ledger(4, "voice", DAY, expected=1, impact=1)])
+
+
+def _revised_unraised(lake: Lake, make: Any) -> None:
+    _one(lake, make, make.finding("f9", 4, "revised", "frontier", "unbilled"))
+
+
+def _raised_twice(lake: Lake, make: Any) -> None:
+    _one(
+        lake,
+        make,
+        make.finding("f2", 5, "raised", "frontier", "underbilled", expected=50, billed=25, usage=["u3"], charges=["c3", "c4"]),
+    )
+
+
+def _retracted_twice(lake: Lake, make: Any) -> None:
+    _one(lake, make, make.finding("f1", 5, "retracted", "frontier", "unbilled", expected=100, usage=["u2"]))
+
+
+def _in_two_places(lake: Lake, make: Any) -> None:
+    _one(
+        lake, make,
+        make.finding("f8", 4, "raised", "frontier", "unbilled", expected=1, usage=["u4"]),
+        make.finding("f9", 4, "raised", "frontier", "misrated", expected=1, usage=["u4"]),
+    )  # fmt: skip
+
+
+def _no_currency(lake: Lake, make: Any) -> None:
+    _one(lake, make, make.finding("f9", 4, "raised", "frontier", "unbilled", expected=1, currency=None))
+
+
+def _unknown_record(lake: Lake, make: Any) -> None:
+    _one(lake, make, make.finding("f9", 4, "raised", "frontier", "unbilled", usage=["u0"]))
+
+
+def _ahead(lake: Lake, make: Any) -> None:
+    lake.commit(lambda transaction: transaction.consumed("reconcile", 9))
+
+
+def _gap(lake: Lake, make: Any) -> None:
+    lake.commit(lambda transaction: transaction.append("position", pl.DataFrame({"position": [6], "kind": ["unit"]})))
+
+
+@pytest.mark.parametrize(
+    ("damage", "noticed"),
+    [
+        (_lost_record, "records_accounted"),
+        (_missing_event, "control_counts"),
+        (_event_without_control, "control_counts"),
+        (_unplaced, "placement"),
+        (_unbalanced, "conservation"),
+        (_impact_without_finding, "ledger_impact"),
+        (_impact_without_finding, "conservation"),
+        (_revised_unraised, "finding_lives"),
+        (_raised_twice, "finding_lives"),
+        (_retracted_twice, "finding_lives"),
+        (_in_two_places, "one_place"),
+        (_no_currency, "finding_arithmetic"),
+        (_unknown_record, "known_records"),
+        (_ahead, "positions"),
+        (_gap, "positions"),
+    ],
+)
+def test_an_audit_returns_the_rows_that_break_its_promise(warehouse: Warehouse, make: Any, damage: Damage, noticed: str) -> None:
+    damage(warehouse.lake, make)
+    assert failing(warehouse, noticed) == {noticed}
+
+
+def test_every_audit_is_shown_to_notice_something() -> None:
+    marks = test_an_audit_returns_the_rows_that_break_its_promise.pytestmark  # type: ignore[attr-defined]
+    assert {noticed for _, noticed in marks[0].args[1]} == set(names("audits"))

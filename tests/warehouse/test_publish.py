@@ -1,0 +1,85 @@
+"""A published file is whole, replaces the one before at once, and touches nothing that is not its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from trueup.config import Project
+from trueup.errors import LogError, TrueupError
+from trueup.warehouse import views
+from trueup.warehouse.publish import publish
+
+
+def test_the_views_are_plain_tables_with_their_comments(project: Project, tmp_path: Path) -> None:
+    target = tmp_path / "it's leakage.duckdb"
+    done = publish(project, target)
+    assert done.position == 4
+    with duckdb.connect(str(target), read_only=True) as file:
+        tables = {name for (name,) in file.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        assert tables == {*views.VIEWS, "published"}
+        assert file.execute("SELECT count(*), sum(impact) FILTER (status = 'open') FROM findings").fetchone() == (4, -50)
+        assert file.execute("SELECT count(*) FROM duckdb_columns() WHERE comment IS NULL AND NOT internal").fetchone() == (0,)
+        told = "SELECT position, reconciled_position, as_of IS NOT NULL, version <> '', timezone FROM published"
+        assert file.execute(told).fetchone() == (4, 4, True, True, "Asia/Jakarta")
+        assert done.rows["findings"] == 4
+    assert [p.name for p in tmp_path.iterdir() if "publish" in p.name] == []
+
+
+def test_an_old_state_can_be_published(project: Project, tmp_path: Path) -> None:
+    publish(project, tmp_path / "old.duckdb", as_of="3")
+    with duckdb.connect(str(tmp_path / "old.duckdb"), read_only=True) as file:
+        assert file.execute("SELECT position, reconciled_position FROM published").fetchone() == (3, 3)
+        assert file.execute("SELECT status FROM findings WHERE kind = 'unbilled'").fetchone() == ("open",)
+
+
+def test_whoever_has_the_old_file_open_keeps_reading_it(project: Project, tmp_path: Path) -> None:
+    target = tmp_path / "leakage.duckdb"
+    publish(project, target, as_of="3")
+    with duckdb.connect(str(target), read_only=True) as reader:
+        publish(project, target)
+        assert reader.execute("SELECT position FROM published").fetchone() == (3,)
+    with duckdb.connect(str(target), read_only=True) as reader:
+        assert reader.execute("SELECT position FROM published").fetchone() == (4,)
+
+
+def test_a_publish_that_fails_leaves_the_old_file(project: Project, tmp_path: Path) -> None:
+    target = tmp_path / "leakage.duckdb"
+    publish(project, target)
+    before = target.read_bytes()
+    for file in (project.directory / "lake/data/events/quarantine").rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(LogError, match="cannot be written"):
+        publish(project, target)
+    assert target.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["leakage.duckdb", "project"]
+
+
+def test_what_a_killed_publish_left_is_no_hindrance(project: Project, tmp_path: Path) -> None:
+    (tmp_path / ".leakage.duckdb.publishing").write_bytes(b"half a file")
+    (tmp_path / ".leakage.duckdb.publishing.wal").write_bytes(b"half a log")
+    publish(project, tmp_path / "leakage.duckdb")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["leakage.duckdb", "project"]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "own.duckdb", "folder", "missing/leakage.duckdb"])
+def test_what_publish_did_not_write_is_left_alone(project: Project, tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    with duckdb.connect(str(tmp_path / "own.duckdb")) as own:
+        own.execute("CREATE TABLE mine AS SELECT 1")
+    with pytest.raises(TrueupError) as told:
+        publish(project, tmp_path / name)
+    assert "\n" not in str(told.value)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert duckdb.connect(str(tmp_path / "own.duckdb")).execute("FROM mine").fetchone() == (1,)
+
+
+def test_a_published_file_somebody_wrote_into_is_not_replaced(project: Project, tmp_path: Path) -> None:
+    target = tmp_path / "leakage.duckdb"
+    publish(project, target)
+    (tmp_path / "leakage.duckdb.wal").write_bytes(b"what somebody wrote")
+    with pytest.raises(TrueupError, match="somebody is writing"):
+        publish(project, target)
