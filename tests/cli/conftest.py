@@ -98,7 +98,7 @@ def _done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = write_project(tmp_path_factory.mktemp("cli") / "done")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRUEUP_NOW", "2024-03-05T00:00:00+00:00")
-        assert main(["run", "--project", str(folder)]) == 0
+        assert main(["ingest", "--project", str(folder)]) == 0
         for source in ("msc", "billing"):
             assert main(["close", "--source", source, "--through", "2024-03-01", "--project", str(folder)]) == 0
         assert main(["run", "--project", str(folder)]) == 0
@@ -107,7 +107,7 @@ def _done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def done(_done: Path) -> Path:
-    """The tiny project after `run`, both sources closed and `run` again. Only to be read."""
+    """The tiny project after `ingest`, both sources closed, and `run`. Only to be read."""
     return _done
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ def test_a_day_that_is_none_is_told(invoke: Invoke, done: Path, day: str) -> Non
         (["ingest", "mcs"], "there is no source 'mcs'"),
         (["findings", "--from", "soon"], "--from"),
         (["findings", "--limit", "0"], "--limit"),
+        (["findings", "--status", "closed"], "'closed' is no status"),
         (["sql"], "QUERY"),
         (["sql", "select 1", "--format", "xml"], "xml"),
         (["sql", "select 1", "--as-of", "99"], "no position 99"),
@@ -74,8 +77,6 @@ def test_a_day_that_is_none_is_told(invoke: Invoke, done: Path, day: str) -> Non
     ],
 )
 def test_a_wrong_argument_is_told_in_one_line(invoke: Invoke, done: Path, arguments: list[str], told: str) -> None:
-    import re
-
     assert re.search(told, one_line(invoke(*arguments, "--project", done)))
 
 
@@ -95,6 +96,17 @@ def test_a_folder_without_a_project_is_told(invoke: Invoke, tmp_path: Path) -> N
 def test_init_where_nothing_can_be_written_is_told(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     one_line(invoke("init", tmp_path / "file" / "project"))
+
+
+def test_a_package_that_is_not_installed_is_told_with_its_extra(
+    invoke: Invoke, fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "trueup.jobs.batch", None)
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    told = one_line(invoke("reconcile", "--project", fresh))
+    assert "trueup.jobs" in told
+    monkeypatch.delitem(sys.modules, "trueup.jobs.batch")
+    assert "install trueup[batch]" in one_line(invoke("reconcile", "--project", fresh))
 
 
 def test_an_interrupt_is_told_in_one_line(invoke: Invoke, done: Path, monkeypatch: pytest.MonkeyPatch) -> None:

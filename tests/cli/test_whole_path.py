@@ -59,8 +59,8 @@ def test_sql_refuses_anything_but_one_select_in_one_line(invoke: Invoke, done: P
     assert not (tmp_path / "x").exists()
 
 
-def test_as_of_before_the_closing_nothing_was_final(invoke: Invoke, done: Path) -> None:
-    told = invoke("sql", "select count(*) as n from findings", "--as-of", "3", "--json", "--project", done)
+def test_as_of_before_the_closing_no_usage_was_unbilled(invoke: Invoke, done: Path) -> None:
+    told = invoke("sql", "select count(*) as n from findings where kind = 'unbilled'", "--as-of", "3", "--json", "--project", done)
     assert told.out == '[\n{"n": 0}\n]\n'
 
 
@@ -79,7 +79,7 @@ def test_a_finding_is_explained_down_to_the_bytes_of_its_records(invoke: Invoke,
     told = invoke("explain", finding["finding_id"][:12], "--project", done).out
     assert "expected = 55: 1 usage record of 5.5 units in all x 10 per 1" in told
     assert "billed   = 20.25: one charge" in told
-    assert "landing/msc/a.csv, record 2, bytes 80 to" in told
+    assert "landing/msc/a.csv, record 2, bytes 81 to" in told
     event = parsed(invoke("explain", finding["charge_event_id"], "--json", "--project", done).out)
     assert (event["event"]["record_key"], event["findings"][0]["finding_id"]) == ("c3", finding["finding_id"])
 
@@ -92,6 +92,24 @@ def test_status_balances_and_every_audit_holds(invoke: Invoke, done: Path) -> No
     assert {s["source"]: (s["accepted"], s["quarantined"]) for s in found["sources"]} == {"msc": (3, 1), "billing": (2, 0)}
     assert [m["difference"] for m in found["money"]] == [Decimal(0)]
     assert all(audit["passed"] for audit in found["audits"])
+
+
+def test_the_records_of_a_finding_are_proven_from_the_raw_files(invoke: Invoke, done: Path) -> None:
+    finding = parsed(invoke("findings", "--kind", "underbilled", "--json", "--project", done).out)[0]
+    told = invoke("verify", finding["finding_id"], "--json", "--project", done)
+    assert told.status == 0
+    results = parsed(told.out)
+    assert {(r["stream"], r["verdict"]) for r in results} == {("usage", "proven"), ("charge", "proven")}
+    assert b"u3,A2,2024-03-01 10:10:00,5.5" in {bytes.fromhex(r["raw"]).rstrip() for r in results}
+
+
+def test_a_changed_byte_in_a_raw_file_is_noticed(invoke: Invoke, copied: Path) -> None:
+    assert "1 of 1 rejected record found" in invoke("verify", "--project", copied).out
+    file = copied / "landing/msc/a.csv"
+    file.write_text(file.read_text("utf-8").replace("yesterday", "yesterdax"), "utf-8")
+    told = invoke("verify", "--project", copied)
+    assert told.status == 1
+    assert "FAILED  rejected record 3 of landing/msc/a.csv" in told.out
 
 
 def test_digests_of_what_is_stored_and_of_what_is_derived_anew_agree(invoke: Invoke, done: Path) -> None:

@@ -42,6 +42,7 @@ class Record:
     node: str | None = None
     scope: str = "s"
     key_scope: str = "k"
+    known_as: bytes | None = None  # the event id, where a lake has given one
 
     @property
     def time_us(self) -> int | None:
@@ -53,7 +54,7 @@ class Record:
 
     @property
     def event_id(self) -> bytes:
-        return repr(replace(self, source="")).encode()
+        return self.known_as or repr(replace(self, source="")).encode()
 
 
 @dataclass(frozen=True)
@@ -425,7 +426,7 @@ def local_day(time_us: int | None, policy: Policy) -> date | None:
 def period_last_us(index: int, period_us: int, policy: Policy) -> int:
     """One before the next period begins: at the later showing of a wall time shown twice, hours on where one is skipped."""
     wall_end, zone = EPOCH + (index + 1) * period_us * US, ZoneInfo(policy.timezone)
-    for hours in range(30):
+    for hours in (0, 1, 2, 24):
         shown = (wall_end + timedelta(hours=hours)).replace(tzinfo=zone)
         moments = [shown.replace(fold=fold).astimezone(UTC) for fold in (0, 1)]
         real = [m for m in moments if m.astimezone(zone).replace(tzinfo=None) == shown.replace(tzinfo=None)]

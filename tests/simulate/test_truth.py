@@ -18,7 +18,7 @@ PRICES = {"voice": Fraction(79_000, 60), "sms": Fraction(50_000), "incoming": Fr
 TOLERANCE_S = {"voice": 2, "sms": 3, "roaming": 5}
 QUANTITY_TOLERANCE = {"voice": 1, "roaming": 1}
 GRACE_S = {"voice": 36 * 3600, "sms": 24 * 3600, "data": 36 * 3600, "roaming": 48 * 3600, "iot": 36 * 3600}
-LATENESS_S = 12 * 3600
+BILLING_LATENESS_S, USAGE_LATENESS_S = 12 * 3600, 24 * 3600
 AMOUNT_TOLERANCE = 5_000
 DAY_S = 86_400
 
@@ -172,7 +172,7 @@ def test_late_charges_come_after_their_session_was_final_and_all_others_before(w
             elif charge.service != "zero_rated":
                 assert charge.key in seen or frontier <= last + GRACE_S[charge.service], "a charge that is late by accident"
             seen.add(charge.key)
-        frontier = max(frontier, max(c.start_s for c in by_file[file]) - LATENESS_S)
+        frontier = max(frontier, max(c.start_s for c in by_file[file]) - BILLING_LATENESS_S)
     assert late
     for row in rows_of(world, "late_charge"):
         assert row["expected_status"] == "resolved"
@@ -191,10 +191,10 @@ def test_the_main_period_is_final_by_the_traffic_of_the_tail(world) -> None:
     limit = max(r.start_s for r in world.usage if r.start_s < day_end(world)) + max(GRACE_S.values())
     feeds = {r.key[:3]: 0.0 for r in world.usage}
     for r in world.usage:
-        feeds[r.key[:3]] = max(feeds[r.key[:3]], r.start_s - LATENESS_S)
+        feeds[r.key[:3]] = max(feeds[r.key[:3]], r.start_s - USAGE_LATENESS_S)
     assert set(feeds) == {"MSC", "PGW", "TAP", "IOT"}
     assert all(frontier > limit for frontier in feeds.values())
-    assert max(c.start_s for c in world.charges) - LATENESS_S > limit
+    assert max(c.start_s for c in world.charges) - BILLING_LATENESS_S > limit
 
 
 def day_end(world) -> float:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trueup.warehouse.query import Answer
 
 FORMATS = ("table", "json", "csv")
+STATUSES = ("open", "confirmed", "recovered", "dismissed", "resolved", "retracted")
 _SHOWN = ("finding", "kind", "status", "service", "day", "subscriber", "expected", "billed", "impact", "currency", "cause")
 _SHORT_ID = 12
 
@@ -91,6 +92,8 @@ def findings(
     """List findings, those with the most money first."""
     from trueup.warehouse.query import asked
 
+    if status is not None and status not in STATUSES:
+        raise TrueupError(f"{status!r} is no status", where="--status", todo=f"write one of {', '.join(STATUSES)}")
     wanted: dict[str, str | date | None] = {
         "kind": kind, "service": service, "status": status, "from_day": day(from_day, "--from"), "to_day": day(to_day, "--to"),
     }  # fmt: skip

@@ -10,11 +10,21 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from trueup.cli import inquire, intake, look, output, project, recompute, run
+from trueup.cli import inquire, intake, look, output, project, proof, recompute, run
 from trueup.errors import TrueupError
 
 DONE, EXCEEDED, FAILED = 0, 1, 2
 """Exit statuses: done; a `--check` threshold was exceeded; the command could not do its work."""
+
+EXTRAS = {
+    "apache_beam": "batch",
+    "pyflink": "stream",
+    "great_expectations": "quality",
+    "xgboost": "fraud",
+    "streamlit": "workbench",
+    "psycopg": "postgres",
+}
+"""Which extra of the distribution brings a package that may be missing."""
 
 app = typer.Typer(
     name="trueup",
@@ -38,7 +48,7 @@ def whole(
     """Reconciles what the network carried with what was billed, and says where money leaks."""
 
 
-for group in (project, intake, recompute, inquire, look, run):
+for group in (project, intake, recompute, inquire, look, proof, run):
     group.register(app)
 
 
@@ -57,6 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read the output has had enough, as `head` does. Python would complain when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").split(".")[0])
+        advice = f"install trueup[{extra}]" if extra else "install trueup again"
+        return _failed(f"the package {error.name} is not installed; {advice}")
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         return _failed(f"{error.strerror or error}{place}; check the path, its permissions and the free space")

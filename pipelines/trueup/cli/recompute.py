@@ -48,7 +48,8 @@ def reconcile(
     if json:
         output.json_value(summary)
     else:
-        output.line(told(summary))
+        limited = from_day is not None or to_day is not None
+        output.line(told(summary) + ("; only the days asked for, the next run does the rest" if limited else ""))
 
 
 def told(summary: ReconcileSummary) -> str:

@@ -41,7 +41,7 @@ def _finding(result: FindingExplained) -> Iterator[str]:
     yield f"{f['kind']} {f['finding_id']}: {f['status']}"
     if result.meaning:
         yield result.meaning
-    yield f"service {f['service'] or '(none)'}, subscriber {f['subscriber'] or '(none)'}, day {f['day'] or '(none)'}"
+    yield _sentence(f)
     yield ""
     for side in ("usage", "charge"):
         members = [m for m in result.members if m["stream"] == side]
@@ -65,6 +65,24 @@ def _finding(result: FindingExplained) -> Iterator[str]:
         by = f" by {decision['decided_by']}" if decision["decided_by"] else ""
         note = f": {decision['note']}" if decision["note"] else ""
         yield f"  {moment(decision['decided_at'])}: {decision['decision']}{by}{note}"
+
+
+def _sentence(finding: dict[str, Any]) -> str:
+    """Who, when and how much, in one sentence."""
+    from trueup.warehouse.explain import money
+
+    impact, currency = finding["impact"], finding["currency"]
+    who = f"subscriber {finding['subscriber']}" if finding["subscriber"] else "nobody named"
+    service = finding["service"] or "a service not named"
+    when = f"on {finding['day']}" if finding["day"] else "on no day told"
+    outcome = {
+        1: f"{money(impact, currency)} leaked",
+        0: "no money is at stake",
+        -1: f"{money(-impact, currency)} charged too much",
+    }
+    sign = (impact > 0) - (impact < 0)
+    expected, billed = money(finding["expected"], currency), money(finding["billed"], currency)
+    return f"{service} of {who} {when}: expected {expected}, billed {billed}; {outcome[sign]}."
 
 
 def _event(result: EventExplained) -> Iterator[str]:

@@ -114,7 +114,8 @@ def _separators(text: Lines, dialect: Dialect) -> tuple[Offsets, Offsets]:
 
 def _ranges(first: Offsets, counts: Offsets) -> Offsets:
     """The numbers first[i] … first[i] + counts[i] - 1 of each i, one after the other."""
-    return np.arange(counts.sum()) + np.repeat(first - (np.cumsum(counts) - counts), counts)
+    moved: Offsets = np.repeat(first - (np.cumsum(counts) - counts), counts)
+    return np.arange(counts.sum()) + moved
 
 
 def _plain_fields(kept: Screened, dialect: Dialect, names: Sequence[str], wanted: Sequence[str]) -> tuple[pl.DataFrame, Screened]:

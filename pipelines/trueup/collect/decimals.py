@@ -50,7 +50,7 @@ def fixed_point(text: pl.Series, *, power: int, multiplier: int = 1) -> FixedPoi
     multiplier, zeros = _without_zeros(multiplier)
     power += zeros
     text = text.str.strip_chars(" \t")
-    out = FixedPoint(*(np.zeros(len(text), dtype) for dtype in (np.int64, np.bool_, np.bool_, np.bool_)))
+    out = _nothing(len(text))
     given = text.is_not_null().to_numpy()
     plain = text.str.contains(_PLAIN).fill_null(False).to_numpy()
     short = plain & (text.str.len_bytes() <= _SHORT).fill_null(False).to_numpy()
@@ -63,6 +63,10 @@ def fixed_point(text: pl.Series, *, power: int, multiplier: int = 1) -> FixedPoi
         for row in np.flatnonzero(left):
             _put_one(out, int(row), str(text[int(row)]), power, multiplier)
     return out
+
+
+def _nothing(size: int) -> FixedPoint:
+    return FixedPoint(np.zeros(size, np.int64), np.zeros(size, np.bool_), np.zeros(size, np.bool_), np.zeros(size, np.bool_))
 
 
 # --- the common case: up to 18 characters, 64-bit arithmetic ----------------------------------------------------------

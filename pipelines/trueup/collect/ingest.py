@@ -151,7 +151,7 @@ def _read(
         return events_of(mapped, unit.source, lake.project.config.lake)
 
     waiting = deque[tuple[int, Future[Events]]]()
-    for number, piece in parted(reader.pieces()):
+    for number, piece in parted(reader.pieces(), part_records=PART_RECORDS):
         progress.update(unit.shown, unit.position_bytes(), unit.size_bytes)
         if number not in taken:
             waiting.append((number, pool.submit(made, piece)))
@@ -163,7 +163,7 @@ def _read(
     progress.update(unit.shown, unit.size_bytes, unit.size_bytes)
 
 
-def parted(pieces: Iterable[Piece], *, part_records: int = PART_RECORDS) -> Iterator[tuple[int, Piece]]:
+def parted(pieces: Iterable[Piece], *, part_records: int) -> Iterator[tuple[int, Piece]]:
     """Cuts pieces at the borders of parts, and says which part each belongs to."""
     for piece in pieces:
         at = 0

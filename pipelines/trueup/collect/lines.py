@@ -62,7 +62,7 @@ class Lines:
         return self.data[int(self.starts[index]) : int(self.ends[index])]
 
 
-def blocks(chunks: Iterable[bytes], *, where: str, size_bytes: int = BLOCK_BYTES) -> Iterator[tuple[int, bytes]]:
+def blocks(chunks: Iterable[bytes], *, where: str, size_bytes: int) -> Iterator[tuple[int, bytes]]:
     """Joins a stream's chunks to blocks that end at a line end (the last one: at the end), with their offsets.
 
     A byte order mark at the very start is left out. Raises `SourceError` for a line longer than `LONGEST_BYTES`.
@@ -72,7 +72,7 @@ def blocks(chunks: Iterable[bytes], *, where: str, size_bytes: int = BLOCK_BYTES
     for chunk in chunks:
         held.append(chunk)
         held_bytes += len(chunk)
-        if held_bytes < size_bytes:
+        if held_bytes < max(size_bytes, len(_BOM)):
             continue
         joined = b"".join(held)
         if is_first and joined.startswith(_BOM):
@@ -112,10 +112,10 @@ def lines_in(data: bytes, *, offset: int, first_row: int) -> Lines:
     return Lines(data, offset, starts, ends, np.arange(first_row, first_row + len(starts)))
 
 
-def physical_lines(chunks: Iterable[bytes], *, where: str, size_bytes: int = BLOCK_BYTES) -> Iterator[Lines]:
+def physical_lines(chunks: Iterable[bytes], *, where: str) -> Iterator[Lines]:
     """The records of a stream of which each physical line is one, block by block."""
     row = 0
-    for offset, data in blocks(chunks, where=where, size_bytes=size_bytes):
+    for offset, data in blocks(chunks, where=where, size_bytes=BLOCK_BYTES):
         found = lines_in(data, offset=offset, first_row=row)
         row += len(found)
         if len(found):

@@ -74,8 +74,9 @@ class Mapping:
                 continue
             for name in rule.names:
                 if name not in available:
+                    there = ", ".join(available) or "none"
                     raise SourceError(
-                        f"{event_column} is mapped to the column {name!r}, which is not there; there are {', '.join(available) or 'none'}",
+                        f"{event_column} is mapped to the column {name!r}, which is not there; there are {there}",
                         where=where, todo=f"correct [source.columns] of source {self.source.name}, or set optional = true",
                     )  # fmt: skip
 
@@ -141,11 +142,12 @@ class _Making:
 
     def _refused(self, at: np.ndarray) -> pl.DataFrame:  # type: ignore[type-arg]
         first = np.argmax(np.stack([refusal.bad[at] for refusal in self._refusals]), axis=0)
-        return self._batch.places[at.tolist()].with_columns(
-            raw=pl.Series(self._batch.raw(at.tolist()), dtype=pl.Binary),
-            reason=pl.Series([self._refusals[index].reason for index in first], dtype=pl.String),
-            rule=pl.Series([self._refusals[index].rule for index in first], dtype=pl.String),
-        ).select(*REJECTED)  # fmt: skip
+        told = {
+            "raw": pl.Series(self._batch.raw(at.tolist()), dtype=pl.Binary),
+            "reason": pl.Series([self._refusals[index].reason for index in first], dtype=pl.String),
+            "rule": pl.Series([self._refusals[index].rule for index in first], dtype=pl.String),
+        }
+        return pl.DataFrame(self._batch.places[at.tolist()]).with_columns(**told).select(*REJECTED)
 
     def _refuse(self, bad: Mask, reason: Reason, rule: str) -> None:
         if bad.any():

@@ -120,7 +120,8 @@ def _escaped(numbers: np.ndarray, quotes: Offsets) -> Mask:  # type: ignore[type
     while len(active):
         run[active] += 1
         active = active[numbers[quotes[active] - 1 - run[active]] == _BACKSLASH]
-    return run % 2 == 1
+    odd: Mask = run % 2 == 1
+    return odd
 
 
 def _depth(text: Lines, opens: Offsets, closes: Offsets) -> Offsets:
@@ -135,8 +136,9 @@ def _depth(text: Lines, opens: Offsets, closes: Offsets) -> Offsets:
     outside = line >= len(text)
     outside[~outside] = text.starts[line[~outside]] > brackets[~outside]
     brackets = brackets[~in_string & ~outside]
-    depth = np.cumsum(np.where(np.isin(numbers[brackets], _OPENING), 1, -1))
-    return depth[np.searchsorted(brackets, opens) - 1]
+    depth: Offsets = np.cumsum(np.where(np.isin(numbers[brackets], _OPENING), 1, -1))
+    of_strings: Offsets = depth[np.searchsorted(brackets, opens) - 1]
+    return of_strings
 
 
 def _object_ends(text: Lines) -> Offsets:

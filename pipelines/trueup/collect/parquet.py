@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -72,7 +71,7 @@ class ParquetFile:
                 frame = pl.DataFrame(pl.from_arrow(_readable(batch)))
                 yield Rows(frame, number, row)
                 row += frame.height
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
             raise self._damaged(error) from None
 
     def row(self, group: int, number: int) -> Rows:
@@ -104,28 +103,22 @@ def read_parquet(rows: Rows, mapped: Sequence[str], *, attributes: bool) -> Batc
     """
     names = rows.frame.columns if attributes else list(mapped)
     texts = rows.frame.select(_as_text(rows.frame[name], keep_time=name in mapped) for name in names)
-    places = pl.DataFrame(
-        {"source_row": np.arange(rows.first_row, rows.first_row + len(rows)), "source_offset": pl.repeat(rows.group, len(rows), eager=True)},
-    ).with_columns(source_length=pl.lit(None)).cast(dict(PLACE))  # fmt: skip
+    places = pl.select(
+        source_row=pl.int_range(rows.first_row, rows.first_row + len(rows)), source_offset=rows.group, source_length=None
+    ).select(pl.col(name).cast(dtype) for name, dtype in PLACE.items())
     rest = json_objects(texts.select(name for name in names if name not in mapped), height=len(rows))
-    fields = texts.select(mapped)
-    bad = (
-        pl.select(pl.any_horizontal(_undecoded(rows.frame[name], texts[name]) for name in names)).to_series()
-        if names
-        else pl.Series([False])
-    )
+    bad = _undecodable(rows.frame.select(names), texts)
 
     def raw(wanted: Sequence[int]) -> list[bytes]:
         return raw_rows(rows, wanted)
 
     if not bad.any():
-        return Batch(fields, rest, places, raw, pl.DataFrame(schema=REJECTED))
-    at = bad.arg_true().to_list()
-    good = (~bad).arg_true().to_list()
+        return Batch(texts.select(mapped), rest, places, raw, pl.DataFrame(schema=REJECTED))
+    at, good = bad.arg_true().to_list(), (~bad).arg_true().to_list()
     rejected = places[at].with_columns(
         raw=pl.Series(raw(at), dtype=pl.Binary), reason=pl.lit("bad_encoding"), rule=pl.lit("row: is utf-8")
     )
-    return Batch(fields[good], rest.gather(good), places[good], lambda wanted: raw([good[i] for i in wanted]), rejected)
+    return Batch(texts.select(mapped)[good], rest.gather(good), places[good], lambda some: raw([good[i] for i in some]), rejected)
 
 
 def raw_rows(rows: Rows, wanted: Sequence[int]) -> list[bytes]:
@@ -148,8 +141,21 @@ def _as_text(series: pl.Series, *, keep_time: bool) -> pl.Series:
             .to_series()
             .alias(name)
         )
+    if series.dtype == pl.Binary:
+        return pl.Series(series.name, [_decoded(value) for value in series], dtype=pl.String)
     return series.cast(pl.String, strict=False)
 
 
-def _undecoded(series: pl.Series, text: pl.Series) -> pl.Series:
-    return text.is_null() & series.is_not_null() if series.dtype == pl.Binary else pl.repeat(False, len(series), eager=True)
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _undecodable(frame: pl.DataFrame, texts: pl.DataFrame) -> pl.Series:
+    """Which rows hold bytes that are no text."""
+    bad = pl.repeat(False, frame.height, eager=True)
+    for series in frame.select(pl.col(pl.Binary)):
+        bad |= texts[series.name].is_null() & series.is_not_null()
+    return bad

@@ -56,7 +56,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Events:
-    """Some records of a unit as events (columns of `EVENT[stream]`), with the count of those that lost digits, and rejected ones."""
+    """Some records of a unit as events (columns of `EVENT[stream]`), how many lost digits, and those rejected."""
 
     rows: pl.DataFrame
     lost_digits: int

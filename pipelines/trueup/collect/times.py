@@ -39,7 +39,8 @@ _SHORTHANDS = {"%T": "%H:%M:%S", "%R": "%H:%M", "%F": "%Y-%m-%d", "%D": "%m/%d/%
 def utc_times(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambiguous) -> pl.Series:
     """Reads texts as UTC times; those without an offset are of `zone`.
 
-    NULL where a text is missing or no time, and where daylight saving skips it or (`quarantine`) has it twice. Times finer than a microsecond are cut off. Raises `ConfigError` for a format with a directive that is not known.
+    NULL where a text is missing or no time, and where daylight saving skips it or (`quarantine`) has it twice. Times
+    finer than a microsecond are cut off. Raises `ConfigError` for a format with a directive that is not known.
     """
     stripped = text.str.strip_chars(" \t")
     if time_format in _EPOCH_POWER:

@@ -45,7 +45,8 @@ def find(project: Project, source: SourceConfig) -> Found:
     found = Found()
     for told in source.path:
         pattern = str(project.resolve(told))
-        matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else [pattern]
+        # `Path.glob` takes no absolute pattern.
+        matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207
         if not matches:
             found.notices.append(f"source {source.name}: no file matches {told}")
         for match in matches:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -167,20 +168,28 @@ def _verified_unit(lake: Lake, told: Mapping[str, Any]) -> list[VerifyResult]:
     try:
         source = _source(lake, str(told["source"]))
         with opened(lake.project, source, _located(lake, source, told)) as unit:
-            for (event_id, *place, kept), raw in zip(rows, _raws(unit, rows), strict=True):
+            for (event_id, row, offset, length, kept), raw in zip(rows, _raws(unit, rows), strict=True):
                 verdict, detail = _judged(event_id, raw, None, bytes(kept))
-                results.append(VerifyResult(event_id, "quarantine", source_id, unit.shown, *place, raw, verdict, detail))
+                results.append(
+                    VerifyResult(event_id, "quarantine", source_id, unit.shown, row, offset, length, raw, verdict, detail)
+                )
     except (SourceError, ConfigError) as error:
-        for event_id, *place, _ in rows[len(results) :]:
-            results.append(VerifyResult(event_id, "quarantine", source_id, path, *place, None, "missing", str(error)))
+        for event_id, row, offset, length, _ in rows[len(results) :]:
+            results.append(
+                VerifyResult(event_id, "quarantine", source_id, path, row, offset, length, None, "missing", str(error))
+            )
     return results
 
 
 def _raws(unit: Unit, rows: Sequence[tuple[Any, ...]]) -> Iterator[bytes]:
     """The bytes of records in the order of their places, in one reading of the unit."""
     if unit.source.format == "parquet":
-        file = ParquetFile(unit.handle, unit.shown)
-        yield from (raw_rows(file.row(group, row), [0])[0] for _, row, group, _, _ in rows)
+        wanted = deque(row for _, row, *_ in rows)
+        for piece in ParquetFile(unit.handle, unit.shown).rows():
+            within = []
+            while wanted and wanted[0] < piece.first_row + len(piece):
+                within.append(wanted.popleft() - piece.first_row)
+            yield from raw_rows(piece, within)
         return
     chunks, held, at = unit.stream(), bytearray(), 0
     for _, _, offset, length, _ in rows:
@@ -233,5 +242,8 @@ def _account(row: Mapping[str, Any]) -> AccountResult:
             wrong.append("a part is missing or there twice")
         if row["is_whole"] and row["declared_records"] not in (None, row["records"]):
             wrong.append(f"{row['declared_records']} declared, but {row['records']} counted")
-    counts = (int(row[name] or 0) for name in ("records", "accepted", "duplicate", "quarantined"))
-    return AccountResult(str(row["source_id"]), *counts, not wrong, "; ".join(wrong) or "the account is sound")
+    records, accepted, duplicate, quarantined = (
+        int(row[name] or 0) for name in ("records", "accepted", "duplicate", "quarantined")
+    )
+    detail = "; ".join(wrong) or "the account is sound"
+    return AccountResult(str(row["source_id"]), records, accepted, duplicate, quarantined, not wrong, detail)

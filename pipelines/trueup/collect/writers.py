@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -23,13 +24,13 @@ def is_being_written(device: int, inode: int) -> bool:
 
 
 def _writes(process: Path, device: int, inode: int) -> bool:
-    try:
-        for descriptor in os.scandir(process / "fd"):
-            held = os.stat(descriptor.path)
-            if (held.st_dev, held.st_ino) == (device, inode) and _is_for_writing(process, descriptor.name):
-                return True
-    except OSError:
-        return False  # The process has ended meanwhile, or belongs to somebody else.
+    # A process may end meanwhile, belong to somebody else, or close a file between two looks.
+    with suppress(OSError), os.scandir(process / "fd") as descriptors:
+        for descriptor in descriptors:
+            with suppress(OSError):
+                held = Path(descriptor.path).stat()
+                if (held.st_dev, held.st_ino) == (device, inode) and _is_for_writing(process, descriptor.name):
+                    return True
     return False
 
 

@@ -77,7 +77,8 @@ def _pairs(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     under_last = pl.Series(frontier.policies.number_at(first.to_numpy()) == last)
     paired = pairs.filter(pl.all_horizontal(same) & under_last).join(rules, on="rule", maintain_order="left")
     paired = paired.join(summed, on="rule_charge", maintain_order="left").filter(pl.col("exact") & ~pl.col("summed_charge"))
-    return paired.join(_neighbours(rows, rules, hashed), on="session", how="anti", maintain_order="left")
+    alone = pl.concat([usage["row"], charge["row"]])
+    return paired.join(_neighbours(rows, rules, hashed, alone), on="session", how="anti", maintain_order="left")
 
 
 def _single(side: pl.DataFrame) -> pl.DataFrame:
@@ -86,12 +87,18 @@ def _single(side: pl.DataFrame) -> pl.DataFrame:
     return keyed.filter(pl.col("session").is_unique() & pl.col("once") & pl.col("partial_no").is_null())
 
 
-def _neighbours(rows: pl.DataFrame, rules: pl.DataFrame, hashed: pl.DataFrame) -> pl.DataFrame:
-    """The sessions (by hash) that stand within the start tolerance of another of the same party, where nearest matches."""
+def _neighbours(rows: pl.DataFrame, rules: pl.DataFrame, hashed: pl.DataFrame, alone: pl.Series) -> pl.DataFrame:
+    """The sessions (by hash) that stand within the start tolerance of another of the same party, where nearest matches.
+
+    `alone` are the rows that are all there is of their session on their side.
+    """
     tolerance = rules.filter("near").select("rule", "start_tolerance_us")
     if tolerance.is_empty():
         return hashed.select("session").clear()
-    entries = rows.select("time_us", "rule", *PARTY).with_columns(hashed["session"])
+    entries = rows.select("charge", "time_us", "rule", *PARTY).with_columns(hashed["session"])
+    several = hashed["keyed"].to_numpy().copy()
+    several[alone.to_numpy()] = False
+    entries = pl.concat([entries, _crossed(entries.filter(pl.Series(several)))])
     told = entries.join(tolerance, on="rule").filter(pl.col("time_us").is_not_null())
     party = told.select(_hash(*PARTY).alias("party"), "time_us", "session", "start_tolerance_us")
     # Records without a key share one hash: they only matter as neighbours of those that have one.
@@ -103,6 +110,14 @@ def _neighbours(rows: pl.DataFrame, rules: pl.DataFrame, hashed: pl.DataFrame) -
     touched = line.select("session", touches=touches.fill_null(False))
     either = touched["touches"] | touched["touches"].shift(-1, fill_value=False)
     return touched.filter(either).select("session").unique()
+
+
+def _crossed(several: pl.DataFrame) -> pl.DataFrame:
+    """Where sessions and bills of several parties could stand: a unit takes its party from one record, its start from another."""
+    side, party = ["session", "charge"], ["rule", *PARTY]
+    mixed = several.filter(pl.struct(party).n_unique().over(side) > 1)
+    times = mixed.select(*side, "time_us").unique()
+    return mixed.drop("time_us").unique().join(times, on=side).select(several.columns)
 
 
 def _tolerated(pairs: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
@@ -123,7 +138,8 @@ def _tolerated(pairs: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     judged = pairs.with_columns(
         expected_micros=flat_price(pl.col("quantity_micros"), pl.col("price_micros"), pl.col("price_per")),
         billed_micros=pl.col("amount_micros_charge").cast(pl.Int128),
-        usage_quantity="quantity_micros", charge_quantity="quantity_micros_charge",
+        # The difference of two 64-bit numbers need not fit one.
+        usage_quantity=pl.col("quantity_micros").cast(pl.Int128), charge_quantity="quantity_micros_charge",
     ).with_columns(kind=mismatch(), waited=pl.Series(~(alone | behind | untimed)))  # fmt: skip
     equal = pl.col("expected_micros") == pl.col("billed_micros")
     zone = frontier.policies.all[-1].timezone

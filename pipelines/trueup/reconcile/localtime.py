@@ -48,5 +48,6 @@ def _utc_us(wall_us: pl.Expr, zone: str) -> pl.Expr:
         # A wall time shown twice begins the period at its later showing: nothing is final too early.
         return shown.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC").cast(pl.Int64)
 
-    # A wall time that is skipped begins the period an hour of wall clock later, which is the same instant or after it.
-    return pl.coalesce(at(wall), at(wall + pl.duration(microseconds=_HOUR_US)))
+    # A wall time that is skipped begins the period some hours of wall clock later, which is the same instant or after it: most
+    # zones skip an hour at most, Antarctica/Troll skips two, Pacific/Apia skipped a day.
+    return pl.coalesce(at(wall + pl.duration(microseconds=hours * _HOUR_US)) for hours in (0, 1, 2, 24))

@@ -144,15 +144,16 @@ class _Run:
         """Plays one day in every region and delivers the charges that are due."""
         day, platform_day = self.period.day(index), PlatformDay.of(self.period, index)
         main = index < self.period.days
+        blocks = self.profile.blocks if main else 1
         for region in range(self.regions):
             chances = {name: stream(self.seed, stage, index, region) for name, stage in _STAGES.items()}
             work = people_day(
                 chances, self.world, self.plan, self.incidents.sessions, region, day, main=main, first_session=self.next_session,
                 first_window=self.next_window,
             )  # fmt: skip
-            self._take(chances, region, work, Stretch(day.start_us, day.end_us, self.profile.blocks), "people", main=main)
+            self._take(chances, region, work, Stretch(day.start_us, day.end_us, blocks), "people", main=main)
             devices = devices_day(chances, self.world, region, platform_day, main=main, first_session=self.next_session)
-            stretch = Stretch(platform_day.start_us, platform_day.end_us, self.profile.blocks)
+            stretch = Stretch(platform_day.start_us, platform_day.end_us, blocks)
             self._take(chances, region, devices, stretch, "devices", main=main)
         self.charges.deliver(day.end_us)
 

@@ -36,7 +36,7 @@ class Profile:
     cells: int
     """Radio cells per switch."""
     blocks: int
-    """Files per element and day, also of billing."""
+    """Files per element and day, also of billing; at least 2, so that a lost file leaves room for what began the day before."""
     buckets: int
     rates: Mapping[str, float]
     incidents_per_25k: float
@@ -94,7 +94,7 @@ def _rates(drawn: float, *, unbilled: float, files: float, subscribers: float, e
 
 
 SMALL = Profile(
-    "small", region_subscribers=50_000, switches=3, gateways=1, partners=2, cells=40, blocks=4, buckets=16,
+    "small", region_subscribers=50_000, switches=2, gateways=1, partners=1, cells=40, blocks=2, buckets=16,
     rates=_rates(0.005, unbilled=0.01, files=0.05, subscribers=0.01, extra=0.004), incidents_per_25k=1.0, activity=1.3,
     redial_share=0.006,
 )  # fmt: skip
@@ -103,7 +103,7 @@ MVNO = Profile(
     rates=_rates(0.0008, unbilled=0.002, files=0.02, subscribers=0.0005, extra=0.0008), incidents_per_25k=1.0,
 )  # fmt: skip
 OPERATOR = Profile(
-    "operator", region_subscribers=100_000, switches=6, gateways=3, partners=6, cells=400, blocks=24, buckets=64,
+    "operator", region_subscribers=100_000, switches=6, gateways=3, partners=3, cells=400, blocks=8, buckets=64,
     rates=_rates(0.0004, unbilled=0.001, files=0.002, subscribers=0.0002, extra=0.0004), incidents_per_25k=0.5, activity=1.6,
 )  # fmt: skip
 

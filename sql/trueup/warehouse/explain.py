@@ -71,6 +71,12 @@ def explain(warehouse: Warehouse, told: str) -> FindingExplained | EventExplaine
     return _event(warehouse, event_id, str(events[0]["stream"]))
 
 
+def event_ids_of(warehouse: Warehouse, told: str) -> list[str]:
+    """The event of an id, or all records of the finding of an id; raises `TrueupError` where there is neither."""
+    result = explain(warehouse, told)
+    return [result.event["event_id"]] if isinstance(result, EventExplained) else [m["event_id"] for m in result.members]
+
+
 def finding_id_of(warehouse: Warehouse, told: str) -> str:
     """The full id of a finding told by its id or a unique beginning of it; raises `TrueupError` where there is no such one."""
     found = _matching(warehouse, _hex(told))

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trueup.collect.batch import Batch
+from trueup.collect.csv import Dialect, header_of, read_csv, usual_width
+from trueup.collect.lines import lines_in
+from trueup.errors import SourceError
+
+PLAIN = Dialect(",", '"', "utf-8")
+
+
+def read(data: bytes, names: str = "abc", mapped: str = "abc", *, attributes: bool = False) -> Batch:
+    return read_csv(lines_in(data, offset=0, first_row=0), PLAIN, list(names), list(mapped), attributes=attributes)
+
+
+def reasons(batch: Batch) -> list[tuple[int, str, bytes]]:
+    return list(batch.rejected.select("source_row", "reason", "raw").iter_rows())
+
+
+CELLS = st.text('ab",é ', max_size=5)
+
+
+@given(st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=15), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+def test_what_a_csv_writer_wrote_is_read_cell_by_cell(rows: list[list[str]], quoting: int) -> None:
+    file = io.StringIO()
+    csv.writer(file, quoting=quoting, lineterminator="\n").writerows(rows)  # type: ignore[arg-type]
+    batch = read(file.getvalue().encode())
+    assert batch.rejected.is_empty()
+    assert [list(row) for row in batch.fields.iter_rows()] == [[cell or None for cell in row] for row in rows]
+
+
+@given(st.lists(st.text('ab,"\x00é', min_size=1, max_size=12), max_size=20))
+def test_every_line_is_a_row_or_rejected_and_says_where_it_lies(texts: list[str]) -> None:
+    data = "\n".join(texts).encode()
+    batch = read(data)
+    places = batch.places.rows() + batch.rejected.select(batch.places.columns).rows()
+    assert sorted(row for row, _, _ in places) == list(range(len(texts)))
+    for row, offset, length in places:
+        assert data[offset : offset + length] == texts[row].encode()
+    for index, (row, _, _) in enumerate(batch.places.rows()):
+        assert batch.raw([index]) == [texts[row].encode()]
+        # Whatever is taken for a row is what Python's own reader makes of that line.
+        cells = next(csv.reader([texts[row]], strict=True))
+        assert list(batch.fields.row(index)) == [cell or None for cell in cells]
+
+
+def test_a_line_is_damaged_alone() -> None:
+    batch = read(b'1,2,3\n4,"5,6\n7,8,9\n1,2\n"a"b,1,2\n\xff,1,2\n1,\x00,2\nx,in"ch,y\n')
+    assert batch.fields.rows() == [("1", "2", "3"), ("7", "8", "9"), ("x", 'in"ch', "y")]
+    assert reasons(batch) == [
+        (1, "unparsable", b'4,"5,6'),
+        (3, "wrong_field_count", b"1,2"),
+        (4, "unparsable", b'"a"b,1,2'),
+        (5, "bad_encoding", b"\xff,1,2"),
+        (6, "unparsable", b"1,\x00,2"),
+    ]
+
+
+def test_what_is_not_mapped_becomes_a_json_object_of_what_is_there() -> None:
+    batch = read(b'1,"say ""hi""",3\n1,,\n', mapped="a", attributes=True)
+    assert [text and json.loads(text) for text in batch.attributes] == [{"b": 'say "hi"', "c": "3"}, None]
+
+
+def test_a_header_names_the_fields_and_a_name_that_comes_again_gets_a_number() -> None:
+    line = lines_in(b' id ,"a,b",id\n', offset=0, first_row=0)
+    assert header_of(line, PLAIN, where="x") == ("id", "a,b", "id.2")
+    with pytest.raises(SourceError, match="header line"):
+        header_of(lines_in(b'"id,a\n', offset=0, first_row=0), PLAIN, where="x")
+
+
+def test_without_a_header_the_width_is_that_of_most_lines() -> None:
+    assert usual_width(lines_in(b"1\n1,2,3\n1,2,3\n\"1,2\n", offset=0, first_row=0), PLAIN) == 3

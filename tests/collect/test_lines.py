@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trueup.collect import lines as lines_module
+from trueup.collect.lines import blocks, lines_in, physical_lines
+from trueup.collect.quoted import quoted_records
+from trueup.collect.text import check_encoding, in_utf8, undecodable, with_nul
+from trueup.errors import ConfigError, SourceError
+
+
+def chunked(data: bytes, size: int) -> list[bytes]:
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def records(data: bytes, size: int) -> list[tuple[int, int, bytes]]:
+    found = []
+    row = offset = 0
+    for begin, block in blocks(chunked(data, size), where="x", size_bytes=size):
+        piece = lines_in(block, offset=begin, first_row=row)
+        row += len(piece)
+        found += [(int(r), begin + int(s), piece.raw(i)) for i, (r, s) in enumerate(zip(piece.rows, piece.starts, strict=True))]
+        offset = begin
+    assert offset <= len(data)
+    return found
+
+
+@given(st.lists(st.sampled_from([b"a", b"bc", b",", b"\n", b"\r", b"\r\n", b'"', b"\xff", b""])).map(b"".join), st.integers(1, 9))
+def test_lines_are_found_wherever_the_blocks_are_cut_and_whatever_ends_them(data: bytes, size: int) -> None:
+    wanted = [(match.start(), match[0]) for match in re.finditer(rb"[^\r\n]+", data)]
+    assert records(data, size) == [(row, at, text) for row, (at, text) in enumerate(wanted)]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
+    for size in (1, 2, 3, 100):
+        assert records(b"\xef\xbb\xbfa,b\n1,2\n", size) == [(0, 3, b"a,b"), (1, 7, b"1,2")]
+
+
+def test_a_file_without_lines_is_refused_rather_than_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines_module, "LONGEST_BYTES", 100)
+    monkeypatch.setattr(lines_module, "BLOCK_BYTES", 10)
+    with pytest.raises(SourceError, match="longer than 100 bytes"):
+        list(physical_lines(chunked(b"x" * 1_000, 10), where="x"))
+
+
+@given(st.lists(st.sampled_from([b"ab", "é€".encode(), b"\xc3", b"\x80", b"\n", b"\x00"])).map(b"".join))
+def test_exactly_the_lines_that_are_no_utf8_or_hold_a_nul_are_found(data: bytes) -> None:
+    found = lines_in(data, offset=0, first_row=0)
+    for index, is_bad in enumerate(undecodable(found, "utf-8").tolist()):
+        assert is_bad != _decodes(found.raw(index))
+    assert with_nul(found).tolist() == [b"\0" in found.raw(index) for index in range(len(found))]
+
+
+def _decodes(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def test_another_encoding_is_read_line_by_line() -> None:
+    found = lines_in("Köln,ü\nx\n".encode("cp1252") + b"\x81\n", offset=0, first_row=0)
+    assert undecodable(found, "cp1252").tolist() == [False, False, True]
+    text = in_utf8(found.only(slice(0, 2)), "cp1252")
+    assert [text.raw(0).decode(), text.raw(1).decode()] == ["Köln,ü", "x"]
+
+
+@pytest.mark.parametrize("name", ["utf-16", "utf-7", "cp037", "no-such-encoding"])
+def test_an_encoding_without_plain_line_ends_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError):
+        check_encoding(name, where="source x")
+
+
+FIELDS = st.text('ab",\n\r', max_size=6)
+
+
+def in_quotes(rows: list[list[str]]) -> bytes:
+    file = io.StringIO(newline="")
+    csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(rows)
+    return file.getvalue().encode()
+
+
+def quoted(data: bytes, size: int) -> list[bytes]:
+    found = []
+    for piece in quoted_records(chunked(data, size), delimiter=",", quote='"', where="x"):
+        for index in range(len(piece)):
+            assert piece.rows[index] == len(found)
+            at = piece.offset + int(piece.starts[index])
+            assert data[at : at + len(piece.raw(index))] == piece.raw(index)
+            found.append(piece.raw(index))
+    return found
+
+
+@given(st.lists(st.lists(FIELDS, min_size=3, max_size=3), min_size=1, max_size=20), st.integers(1, 60))
+def test_records_with_line_ends_in_quotes_are_found_whole(rows: list[list[str]], size: int) -> None:
+    found = quoted(in_quotes(rows), size)
+    assert [next(csv.reader(io.StringIO(record.decode(), newline=""))) for record in found] == rows
+
+
+@given(st.lists(st.lists(FIELDS, min_size=2, max_size=2), min_size=1, max_size=20), st.data())
+def test_a_damaged_quote_loses_no_byte_of_what_follows(rows: list[list[str]], data: st.DataObject) -> None:
+    damaged = bytearray(in_quotes(rows))
+    damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.sampled_from(b'"x,'))
+    found = quoted(bytes(damaged), data.draw(st.integers(1, 60)))
+    assert re.sub(rb"[\r\n]", b"", b"".join(found)) == re.sub(rb"[\r\n]", b"", bytes(damaged))
+
+
+def test_a_quote_that_never_closes_costs_its_own_line_only() -> None:
+    data = b'"a\nb",1\n"open,2\n3,4\n"5\n5",6\n'
+    assert quoted(data, 100) == [b'"a\nb",1', b'"open,2', b"3,4", b'"5\n5",6']

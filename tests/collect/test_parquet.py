@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from trueup.collect.parquet import ParquetFile, read_parquet
+from trueup.errors import SourceError
+
+
+def written(path: Path, table: pa.Table, rows_in_group: int = 2) -> ParquetFile:
+    pq.write_table(table, path, row_group_size=rows_in_group)
+    return ParquetFile(path.open("rb"), "x.parquet")
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_numbers_are_exact_text_and_times_stay_times(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "dec": pa.array([Decimal("0.1000000000000000005"), None], pa.decimal128(38, 19)),
+            "wide": pa.array([Decimal("1.5"), Decimal("-2.0")], pa.decimal256(60, 1)),
+            "whole": pa.array([2**63 - 1, 2**64 - 1], pa.uint64()),
+            "float": pa.array([0.1, 1e-7]),
+            "single": pa.array([0.1, 2.5], pa.float32()),
+            "at": pa.array([datetime(2024, 5, 1), None], pa.timestamp("ns")),
+            "zoned": pa.array([datetime(2024, 5, 1, tzinfo=UTC), None], pa.timestamp("ms", "UTC")),
+            "on": pa.array([date(2024, 5, 1), None]),
+            "kind": pa.array(["x", "y"]).dictionary_encode(),
+            "yes": pa.array([True, False]),
+        }
+    )
+    (rows,) = written(tmp_path / "x.parquet", table).rows()
+    fields = read_parquet(rows, table.column_names, attributes=False).fields
+    assert fields["dec"].to_list() == ["0.1000000000000000005", None]
+    assert fields["wide"].to_list() == ["1.5", "-2.0"]
+    assert fields["whole"].to_list() == ["9223372036854775807", "18446744073709551615"]
+    assert [float(text) for text in fields["float"]] == [0.1, 1e-7]
+    assert fields["single"].to_list() == ["0.1", "2.5"]
+    assert (fields["kind"].to_list(), fields["yes"].to_list()) == (["x", "y"], ["true", "false"])
+    assert [type(fields[name].dtype) for name in ("at", "zoned", "on")] == [pl.Datetime, pl.Datetime, pl.Date]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_row_is_told_by_its_group_and_its_number(tmp_path: Path) -> None:
+    file = written(tmp_path / "x.parquet", pa.table({"a": ["p", "q", "r"], "b": [1, None, 3]}))
+    batches = [read_parquet(rows, ["a"], attributes=True) for rows in file.rows()]
+    assert [batch.places.rows() for batch in batches] == [[(0, 0, None), (1, 0, None)], [(2, 1, None)]]
+    assert batches[0].attributes.to_list() == ['{"b":"1"}', None]
+    assert read_parquet(file.row(1, 2), ["a"], attributes=False).raw([0]) == [b'{"a":"r","b":"3"}']
+    with pytest.raises(SourceError, match="no row 9"):
+        file.row(1, 9)
+    assert (file.records, file.groups, file.columns()) == (3, 2, ("a", "b"))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_bytes_that_are_no_text_are_rejected(tmp_path: Path) -> None:
+    (rows,) = written(tmp_path / "x.parquet", pa.table({"a": pa.array([b"ok", b"\xff"], pa.binary())})).rows()
+    batch = read_parquet(rows, ["a"], attributes=False)
+    assert batch.fields["a"].to_list() == ["ok"]
+    assert batch.rejected.select("source_row", "reason").rows() == [(1, "bad_encoding")]
+
+
+def test_a_file_that_is_cut_short_or_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"a": [1]}), path)
+    for content in (path.read_bytes()[:-20], b"id,at\n1,2\n"):
+        path.write_bytes(content)
+        with path.open("rb") as handle, pytest.raises(SourceError, match="no Parquet"):
+            ParquetFile(handle, "x.parquet")

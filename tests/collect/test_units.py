@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trueup.collect.units import Unit, decompressed, find, opened
+from trueup.config import Config, Project, SourceConfig
+from trueup.errors import SourceError
+
+Write = Callable[..., Project]
+LINES = b"id,caller,at,seconds\n" + b"".join(b"%d,a,2024-05-01,1\n" % i for i in range(2_000))
+
+
+@contextmanager
+def unit_of(project: Project) -> Iterator[Unit]:
+    source = project.config.source[0]
+    (path,) = find(project, source).paths
+    with opened(project, source, path) as unit:
+        yield unit
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("empty.csv", b"", "the file is empty"),
+        ("cut.csv.gz", gzip.compress(LINES)[:-5], "cut short"),
+        ("damaged.gz", gzip.compress(LINES)[:40] + b"\0\0\0" + gzip.compress(LINES)[43:], "damaged|cut short"),
+        ("cut.zst", zstandard.compress(LINES)[:-5], "cut short"),
+        ("damaged.zst", zstandard.compress(LINES)[:20] + b"\xff" * 9, "damaged|cut short"),
+        ("hollow.gz", gzip.compress(b""), "nothing once decompressed"),
+        ("program", bytes(range(256)) * 9, "binary"),
+        ("archive.gz", gzip.compress(bytes(range(256)) * 9), "binary"),
+        ("excel.csv", "id,caller".encode("utf-16"), "UTF-16"),
+    ],
+)
+def test_what_cannot_be_a_unit_says_so_in_one_line(calls: Write, name: str, content: bytes, says: str) -> None:
+    project = calls({name: content})
+    with pytest.raises(SourceError, match=says) as told, unit_of(project) as unit:
+        unit.check_whole()
+        unit.check_text()
+    assert f"landing/{name}" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_directories_missing_files_and_unreadable_ones_are_told_apart(calls: Write) -> None:
+    project = calls({"shut.csv": LINES})
+    (project.directory / "landing" / "folder").mkdir()
+    source = project.config.source[0].model_copy(update={"path": ("landing/*", "landing/none.csv", "landing/*.parquet")})
+    found = find(project, source)
+    assert [path.name for path in found.paths] == ["folder", "shut.csv"]
+    assert [str(error) for error in found.errors] == ["there is no such file (landing/none.csv); check `path` of source msc"]
+    assert found.notices == ["source msc: no file matches landing/*.parquet"]
+    with pytest.raises(SourceError, match="directory"), opened(project, source, found.paths[0]):
+        pass
+    if os.geteuid() != 0:
+        found.paths[1].chmod(0)
+        with pytest.raises(SourceError, match="cannot be read"), opened(project, source, found.paths[1]):
+            pass
+
+
+def test_a_file_two_patterns_match_is_one_unit(calls: Write) -> None:
+    project = calls({"a.csv": LINES})
+    source = project.config.source[0].model_copy(update={"path": ("landing/*", "landing/a.csv")})
+    assert len(find(project, source).paths) == 1
+
+
+def test_a_file_that_changes_after_it_was_fingerprinted_is_still_growing(calls: Write) -> None:
+    project = calls({"a.csv": LINES})
+    with unit_of(project) as unit:
+        unit.check_unchanged()
+        with unit.path.open("ab") as more:
+            more.write(b"9999,a,2024-05-01,1\n")
+        with pytest.raises(SourceError, match="still growing"):
+            unit.check_unchanged()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fdinfo").is_dir(), reason="only Linux tells who has a file open")
+def test_a_file_that_another_process_holds_open_for_writing_is_still_growing(calls: Write) -> None:
+    project = calls({"a.csv": LINES})
+    hold = "import sys; f = open(sys.argv[1], 'ab'); print(flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", hold, str(project.directory / "landing" / "a.csv")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        with unit_of(project) as unit, pytest.raises(SourceError, match="still growing"):
+            unit.check_whole()
+        writer.communicate()
+    with unit_of(project) as unit:
+        unit.check_whole()
+
+
+@given(st.lists(st.binary(max_size=300), min_size=1, max_size=4), st.sampled_from(["", "gzip", "zstd"]), st.data())
+def test_any_bytes_of_the_decompressed_stream_can_be_read_again(
+    tmp_path_factory: pytest.TempPathFactory, members: list[bytes], compression: str, data: st.DataObject
+) -> None:
+    squeeze = {"": bytes, "gzip": gzip.compress, "zstd": zstandard.compress}[compression]
+    path = tmp_path_factory.mktemp("units") / "file"
+    path.write_bytes(b"".join(squeeze(member) for member in members))
+    whole = b"".join(members)
+    with path.open("rb") as handle:
+        assert b"".join(decompressed(handle, compression, "x")) == whole  # type: ignore[arg-type]
+    if path.stat().st_size:
+        start = data.draw(st.integers(0, len(whole)))
+        length = data.draw(st.integers(0, len(whole) - start))
+        source = SourceConfig(name="x", stream="usage", path=("file",), identity="content")
+        with opened(Project(path.parent, Config()), source, path) as unit:
+            assert unit.compression in (compression, "")
+            if unit.compression == compression:
+                assert unit.bytes_at(start, length) == whole[start : start + length]
+                with pytest.raises(SourceError, match="ends before"):
+                    unit.bytes_at(start, len(whole) + 1)
