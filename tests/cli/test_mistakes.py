@@ -109,9 +109,12 @@ def test_a_package_that_is_not_installed_is_told_with_its_extra(
     assert "install trueup[batch]" in one_line(invoke("reconcile", "--project", fresh))
 
 
-def test_an_interrupt_is_told_in_one_line(invoke: Invoke, done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
+def test_an_interrupt_is_told_in_one_line(
+    invoke: Invoke, done: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException
+) -> None:
     def interrupted(_: Path) -> None:
-        raise KeyboardInterrupt
+        raise raised
 
     monkeypatch.setattr(look, "load", interrupted)
     assert "interrupted" in one_line(invoke("status", "--project", done))

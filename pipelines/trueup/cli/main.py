@@ -25,6 +25,7 @@ EXTRAS = {
     "psycopg": "postgres",
 }
 """Which extra of the distribution brings a package that may be missing."""
+_INTERRUPTED = "interrupted; what was committed stays, run the command again to go on"
 
 app = typer.Typer(
     name="trueup",
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         return _failed(f"{error.format_message().rstrip('.')}; see `trueup {_command(told)}--help`")
     except (KeyboardInterrupt, typer.Abort):
-        return _failed("interrupted; what was committed stays, run the command again to go on")
+        return _failed(_INTERRUPTED)
     except BrokenPipeError:
         # Whoever read the output has had enough, as `head` does. Python would complain when it flushes at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         place = f" ({error.filename})" if error.filename else ""
         return _failed(f"{error.strerror or error}{place}; check the path, its permissions and the free space")
     except Exception as error:
+        if str(error) == "Query interrupted":  # What DuckDB makes of an interrupt while it works.
+            return _failed(_INTERRUPTED)
         if os.environ.get("TRUEUP_DEBUG"):
             raise
         first = (str(error).splitlines() or [""])[0]
