@@ -16,7 +16,9 @@ from trueup.log.lake import Lake
 Write = Callable[..., Project]
 TakeIn = Callable[[Project], IngestSummary]
 
-FILES = 8
+FILES = 4
+KEPT = "SELECT source_row, source_offset, source_length, raw, reason FROM lake.events.quarantine WHERE source_id = ?"
+GOOD = "SELECT source_row, source_offset, source_length FROM lake.events.usage WHERE source_id = ?"
 
 
 def line(chance: random.Random, number: int) -> bytes:
@@ -72,36 +74,29 @@ def holds(calls: Write, take_in: TakeIn, lines: int, seed: int) -> None:
     project = calls({f"{number}.csv": content for number, content in enumerate(files)})
     summary = take_in(project)
     assert not summary.errors
-    for unit in summary.units:
-        content = Path(project.directory, unit.path).read_bytes()
-        records = [text for text in content.replace(b"\r", b"\n").split(b"\n") if text][1:]
-        assert unit.records == len(records) == unit.accepted + unit.duplicate + unit.quarantined
-        with Lake.open(project, read_only=True) as lake:
-            values = [f"msc@{hashlib.sha256(content).hexdigest()[:32]}"]
-            kept = lake.connection.execute(
-                "SELECT source_row, source_offset, source_length, raw, reason FROM lake.events.quarantine WHERE source_id = ?", values
-            ).fetchall()
-            good = lake.connection.execute(
-                "SELECT source_row, source_offset, source_length FROM lake.events.usage WHERE source_id = ?", values
-            ).fetchall()
-        assert len(kept) == unit.quarantined
-        assert len(good) == unit.accepted
-        for row, offset, length, raw, reason in kept:
-            assert raw == content[offset : offset + length] == records[row]
-            assert reason in REASONS
-        for row, offset, length in good:
-            assert content[offset : offset + length] == records[row]
-        assert unit.accepted >= lines // FILES // 10
     with Lake.open(project, read_only=True) as lake:
+        for unit in summary.units:
+            content = Path(project.directory, unit.path).read_bytes()
+            records = [text for text in content.replace(b"\r", b"\n").split(b"\n") if text][1:]
+            assert unit.records == len(records) == unit.accepted + unit.duplicate + unit.quarantined
+            assert unit.accepted >= lines // FILES // 10
+            values = [f"msc@{hashlib.sha256(content).hexdigest()[:32]}"]
+            kept = lake.connection.execute(KEPT, values).fetchall()
+            good = lake.connection.execute(GOOD, values).fetchall()
+            assert (len(kept), len(good)) == (unit.quarantined, unit.accepted)
+            for row, offset, length, raw, reason in kept:
+                assert raw == content[offset : offset + length] == records[row]
+                assert reason in REASONS
+            for row, offset, length in good:
+                assert content[offset : offset + length] == records[row]
         assert all(account.ok for account in verify_accounts(lake))
         verdicts = verify_quarantined(lake)
         assert len(verdicts) == sum(unit.quarantined for unit in summary.units)
         assert {verdict.verdict for verdict in verdicts} == {"proven"}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_damaged_lines_are_counted_kept_and_found_again(calls: Write, take_in: TakeIn, seed: int) -> None:
-    holds(calls, take_in, 4_000, seed)
+def test_damaged_lines_are_counted_kept_and_found_again(calls: Write, take_in: TakeIn) -> None:
+    holds(calls, take_in, 6_000, 1)
 
 
 @pytest.mark.slow

@@ -126,6 +126,12 @@ def test_what_is_not_decidable_expects_no_finding_of_the_kernel(world) -> None:
     assert all(row["kernel_kind"] is None for row in rows)
 
 
+def test_phantoms_are_far_from_any_usage_so_that_the_data_decide_them(world) -> None:
+    rows = rows_of(world, "phantom_charge")
+    assert {row["variant"] for row in rows} == {"plain", "hard"}
+    assert sum(row["decidable"] for row in rows) > 0.9 * len(rows)
+
+
 def test_conflicts_have_two_contents_under_one_key_and_the_greater_comes_first(world) -> None:
     for kind, records, column in (("conflicting_usage", world.usage, "usage_record_keys"),
                                   ("conflicting_charge", world.charges, "charge_record_keys")):  # fmt: skip

@@ -84,7 +84,8 @@ def bucket_sql(bucket_by: BucketBy, buckets: int) -> str:
 
 def content_keyed(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str) -> pl.DataFrame:
     """Gives each row the record key its content makes (`identity = "content"`): 32 hex digits of SHA-256."""
-    form = canonical_sql(stream, without=frozenset({"record_key"}), **_nulls(frame, stream))
+    missing, complete = _nulls(frame, stream)
+    form = canonical_sql(stream, without=frozenset({"record_key"}), missing=missing, complete=complete)
     made = queried(connection, f"SELECT row_no, left(sha256({form}), 32) AS record_key FROM rows", rows=frame.with_row_index("row_no"))
     return frame.with_columns(made.sort("row_no")["record_key"])
 
@@ -96,7 +97,8 @@ def identified(
 
     Takes the columns of `COLLECTED[stream]`, returns those of `EVENT[stream]` in their order, one row for each row.
     """
-    form = canonical_sql(stream, **_nulls(frame, stream))
+    missing, complete = _nulls(frame, stream)
+    form = canonical_sql(stream, missing=missing, complete=complete)
     query = f"SELECT row_no, {digest16_sql(form)} AS event_id, {bucket_sql(bucket_by, buckets)} AS bucket FROM rows"
     made = queried(connection, query, rows=frame.with_row_index("row_no")).sort("row_no")
     added = {"canonical_version": pl.lit(CANONICAL_VERSION), "day": own_time(stream).dt.date()}
@@ -105,10 +107,8 @@ def identified(
     )
 
 
-def _nulls(frame: pl.DataFrame, stream: str) -> dict[str, list[str]]:
+def _nulls(frame: pl.DataFrame, stream: str) -> tuple[list[str], list[str]]:
     """Which columns of the canonical form are NULL in every row, and which in none."""
     counts = frame.select("key_scope", *CORE[stream]).null_count().row(0, named=True)
-    return {
-        "missing": [name for name, nulls in counts.items() if nulls == frame.height],
-        "complete": [name for name, nulls in counts.items() if nulls == 0 < frame.height],
-    }
+    missing = [name for name, nulls in counts.items() if nulls == frame.height]
+    return missing, [name for name, nulls in counts.items() if nulls == 0 < frame.height]

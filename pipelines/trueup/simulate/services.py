@@ -63,7 +63,6 @@ AMOUNT_TOLERANCE_MICROS = 5_000
 USAGE_LATENESS_H = 24
 """Longer than the longest stretch of time one usage file covers, so that no order of elements makes a record late."""
 BILLING_LATENESS_H = 12
-LONGEST_GRACE_H = max(s.grace_h for s in SERVICES)
 
 PLANS = ("PAYG", "FLEX", "BIZ", "M2M", "WHS", "TEST")
 PAYG, FLEX, BIZ, M2M, WHS, TEST = range(len(PLANS))

@@ -57,7 +57,6 @@ LABEL_DELAY_US = 7 * 24 * HOUR_US
 _LATE, _DUPLICATE, _PHANTOM = (CODES[k] for k in ("late_charge", "duplicate_charge", "phantom_charge"))
 _CONFLICTS = (CODES["conflicting_usage"], CODES["conflicting_charge"])
 _LOOK_ALIKE = CODES["look_alike_records"]
-_FOREIGN = CODES["currency_mistake"]
 _FINAL_BY_FRONTIER = (*UNBILLED, *GAPS, _LATE, _PHANTOM)
 
 
