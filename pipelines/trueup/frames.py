@@ -13,7 +13,8 @@ def queried(
 ) -> pl.DataFrame:
     """The answer of a query over `frames`, each a table of its own name while it runs; `values` are bound."""
     for name, frame in frames.items():
-        connection.register(name, frame)
+        # Views of strings are handed over as they are, rather than copied.
+        connection.register(name, frame.to_arrow(compat_level=pl.CompatLevel.newest()))
     try:
         return connection.execute(query, dict(values or {})).pl()
     finally:

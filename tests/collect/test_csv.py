@@ -76,4 +76,4 @@ def test_a_header_names_the_fields_and_a_name_that_comes_again_gets_a_number() -
 
 
 def test_without_a_header_the_width_is_that_of_most_lines() -> None:
-    assert usual_width(lines_in(b"1\n1,2,3\n1,2,3\n\"1,2\n", offset=0, first_row=0), PLAIN) == 3
+    assert usual_width(lines_in(b'1\n1,2,3\n1,2,3\n"1,2\n', offset=0, first_row=0), PLAIN) == 3

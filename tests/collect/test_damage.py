@@ -49,7 +49,9 @@ def swapped(chance: random.Random, good: bytes) -> bytes:
 
 def mistyped(chance: random.Random, good: bytes) -> bytes:
     fields = good.split(b",")
-    fields[chance.randrange(len(fields))] = chance.choice([b"", b"x", b"-1", b"1e99", b"2099-01-01", b"NaN", b'"', b"\xff\xfe", b"\x00"])
+    fields[chance.randrange(len(fields))] = chance.choice(
+        [b"", b"x", b"-1", b"1e99", b"2099-01-01", b"NaN", b'"', b"\xff\xfe", b"\x00"]
+    )
     return b",".join(fields)
 
 

@@ -19,7 +19,9 @@ def numbers(draw: st.DrawFn) -> str:
     mantissa = whole if fraction is None else f"{whole}.{fraction}"
     if not any(character.isdigit() for character in mantissa):
         mantissa = f"0{mantissa}"
-    exponent = draw(st.just("") | st.builds("{}{}{}".format, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), st.integers(0, 90)))
+    exponent = draw(
+        st.just("") | st.builds("{}{}{}".format, st.sampled_from("eE"), st.sampled_from(["", "+", "-"]), st.integers(0, 90))
+    )
     return draw(st.sampled_from(["", "-", "+"])) + mantissa + exponent
 
 
@@ -29,7 +31,11 @@ def expected(text: str, power: int, multiplier: int) -> tuple[int, bool] | None:
     return (whole, whole != exact) if -(2**63) <= whole < 2**63 else None
 
 
-@given(st.lists(numbers(), min_size=1, max_size=8), st.sampled_from([0, 3, 6]), st.sampled_from([1, 7, 60, 1_000, 1_048_576, 10**10, 10**30]))
+@given(
+    st.lists(numbers(), min_size=1, max_size=8),
+    st.sampled_from([0, 3, 6]),
+    st.sampled_from([1, 7, 60, 1_000, 1_048_576, 10**10, 10**30]),
+)
 def test_decimals_become_exactly_what_decimal_arithmetic_says(texts: list[str], power: int, multiplier: int) -> None:
     found = fixed_point(pl.Series(texts), power=power, multiplier=multiplier)
     for row, text in enumerate(texts):
@@ -38,7 +44,9 @@ def test_decimals_become_exactly_what_decimal_arithmetic_says(texts: list[str], 
         assert (got, bool(found.no_number[row])) == (wanted, False), text
 
 
-@pytest.mark.parametrize("text", ["", "x", "nan", "Infinity", "1_0", "0x1", "1,5", ".", "-", "e5", "1e", "--1", "1 2", "٣", "1.2.3"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "nan", "Infinity", "1_0", "0x1", "1,5", ".", "-", "e5", "1e", "--1", "1 2", "٣", "1.2.3"]
+)
 def test_what_is_no_decimal_number_is_said_to_be_none(text: str) -> None:
     found = fixed_point(pl.Series([text]), power=6)
     assert found.no_number.tolist() == [True]

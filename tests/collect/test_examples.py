@@ -16,7 +16,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 Query = Callable[..., pl.DataFrame]
 
 
-def taken_in(name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Project, list[tuple[str, int, int, int, int]]]:
+def taken_in(
+    name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Project, list[tuple[str, int, int, int, int]]]:
     monkeypatch.setenv(f"{name.upper()}_DATA", str(data / name))
     shutil.copy(EXAMPLES / name / "trueup.toml", tmp_path)
     project = Project.load(tmp_path)

@@ -66,7 +66,9 @@ def test_good_records_are_in_whatever_lies_beside_them(calls: Write, take_in: Ta
     told = [str(error) for error in summary.errors]
     assert len(told) == 5
     assert all("\n" not in line for line in told)
-    for line, says in zip(told, ["is empty", "binary", "cut short", "'id', which is not there; there are x, y", "directory"], strict=True):
+    for line, says in zip(
+        told, ["is empty", "binary", "cut short", "'id', which is not there; there are x, y", "directory"], strict=True
+    ):
         assert says in line
     assert query(project, "SELECT record_key FROM lake.events.usage ORDER BY 1")["record_key"].to_list() == ["1", "2", "4", "5"]
 
@@ -80,7 +82,9 @@ def test_taking_in_again_takes_in_nothing_also_under_another_name(calls: Write, 
     assert query(project, "SELECT max(position) AS p FROM lake.events.position")["p"][0] == before
 
 
-def test_one_byte_changed_makes_a_new_unit_whose_unchanged_records_are_duplicates(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_one_byte_changed_makes_a_new_unit_whose_unchanged_records_are_duplicates(
+    calls: Write, take_in: TakeIn, query: Query
+) -> None:
     project = calls({"a.csv": file_of(call(1), call(2), call(3))})
     take_in(project)
     calls({"b.csv": file_of(call(1), call(2, seconds=61), call(3))})
@@ -104,7 +108,9 @@ def test_line_ends_blank_lines_and_a_byte_order_mark_change_no_event(calls: Writ
     assert ids(other, query) == wanted
 
 
-def test_a_header_in_another_order_and_other_formats_make_the_same_events(calls: Write, take_in: TakeIn, query: Query, tmp_path: Path) -> None:
+def test_a_header_in_another_order_and_other_formats_make_the_same_events(
+    calls: Write, take_in: TakeIn, query: Query, tmp_path: Path
+) -> None:
     project = calls({"a.csv": file_of(call(1), call(2))})
     take_in(project)
     calls({"b.csv": file_of(*(",".join(reversed(call(n).split(","))) for n in (1, 2)), header="seconds,at,caller,id")})
@@ -126,7 +132,9 @@ def test_large_units_come_in_parts_that_say_which_is_the_last(
 ) -> None:
     monkeypatch.setattr(ingest_module, "PART_RECORDS", 10)
     monkeypatch.setattr(lines_module, "BLOCK_BYTES", 200)
-    project = calls({"a.csv": file_of(*(call(n) for n in range(25)), "torn"), "b.csv": file_of(*(call(n) for n in range(100, 120)))})
+    project = calls(
+        {"a.csv": file_of(*(call(n) for n in range(25)), "torn"), "b.csv": file_of(*(call(n) for n in range(100, 120)))}
+    )
     summary = take_in(project)
     assert counts(summary) == [("a.csv", "taken", 26, 25, 0, 1), ("b.csv", "taken", 20, 20, 0, 0)]
     assert [len(unit.positions) for unit in summary.units] == [3, 2]
@@ -137,7 +145,9 @@ def test_large_units_come_in_parts_that_say_which_is_the_last(
         assert all(account.ok for account in verify_accounts(lake))
 
 
-def test_a_unit_taken_in_half_goes_on_where_it_stopped(calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_unit_taken_in_half_goes_on_where_it_stopped(
+    calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ingest_module, "PART_RECORDS", 10)
     project = calls({"a.csv": file_of(*(call(n) for n in range(35)))})
     whole = ingest_module.Part.commit

@@ -28,7 +28,11 @@ def mapped(toml: str, header: str, *lines: str) -> Mapped:
     return made
 
 
-USAGE = "stream = 'usage'\ncolumns = {{ record_key = 'id', started_at = 'at', quantity = 'q'{more} }}\nconstants = {{ service = 'voice' }}\n"
+USAGE = """
+stream = 'usage'
+columns = {{ record_key = 'id', started_at = 'at', quantity = 'q'{more} }}
+constants = {{ service = 'voice' }}
+"""
 CHARGE = "stream = 'charge'\ncolumns = { record_key = 'id', amount = 'a', billed_at = 'at' }\n"
 GOOD = "1,2024-05-01 10:00:00,60"
 
@@ -73,7 +77,9 @@ def test_an_amount_beyond_64_bits_is_out_of_range_and_a_charge_needs_no_time() -
 
 
 def test_a_range_of_the_source_stands_in_for_the_usual_one() -> None:
-    made = mapped(USAGE.format(more="") + "range = { quantity = ['-5', '60'] }", "id,at,q", GOOD, GOOD[:-2] + "60.000001", GOOD[:-2] + "-5")
+    made = mapped(
+        USAGE.format(more="") + "range = { quantity = ['-5', '60'] }", "id,at,q", GOOD, GOOD[:-2] + "60.000001", GOOD[:-2] + "-5"
+    )
     assert [row for row, _, _ in reasons(made)] == [1]
     assert made.rows["quantity_micros"].to_list() == [60_000_000, -5_000_000]
 
@@ -90,7 +96,9 @@ def test_a_scale_keeps_what_is_finer_than_a_millionth() -> None:
 
 
 def test_values_are_mapped_by_their_table_and_those_without_an_entry_are_rejected() -> None:
-    more = ", direction = { column = 'd', map = { '1' = 'in', '2' = 'out' } }, node = { column = 'd', map = { '1' = 'A', '*' = 'B' } }"
+    more = (
+        ", direction = { column = 'd', map = { '1' = 'in', '2' = 'out' } }, node = { column = 'd', map = { '1' = 'A', '*' = 'B' } }"
+    )
     made = mapped(USAGE.format(more=more), "id,at,q,d", f"{GOOD},1", f"{GOOD},2", f"{GOOD},", f"{GOOD},9")
     assert made.rows.select("direction", "node").rows() == [("in", "A"), ("out", "B"), (None, None)]
     assert reasons(made) == [(3, "value_out_of_range", "direction: is in its map")]
@@ -135,7 +143,10 @@ def test_identity_by_position_names_unit_and_record() -> None:
 
 
 def test_times_are_of_the_columns_zone_else_the_sources_else_the_projects() -> None:
-    toml = "stream = 'charge'\n{zone}columns = {{ record_key = 'id', amount = 'a', started_at = 's', billed_at = {{ column = 'b', timezone = 'Asia/Tokyo' }} }}\n"
+    toml = (
+        "stream = 'charge'\n{zone}columns = {{ record_key = 'id', amount = 'a', started_at = 's', "
+        "billed_at = {{ column = 'b', timezone = 'Asia/Tokyo' }} }}\n"
+    )
     line = "1,1,2024-05-01 12:00:00,2024-05-01 12:00:00"
     hours = {
         zone: [t.hour for t in mapped(toml.format(zone=zone), "id,a,s,b", line).rows.select("started_at", "billed_at").row(0)]
@@ -145,7 +156,9 @@ def test_times_are_of_the_columns_zone_else_the_sources_else_the_projects() -> N
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are() -> None:
-    config: Config = parse("[[source]]\nname = 's'\npath = 'x'\n" + USAGE.format(more=", node = 'n', cell = { column = 'c', optional = true }"))
+    config: Config = parse(
+        "[[source]]\nname = 's'\npath = 'x'\n" + USAGE.format(more=", node = 'n', cell = { column = 'c', optional = true }")
+    )
     mapping = Mapping(config.source[0], config.project, NOW)
     with pytest.raises(SourceError, match="node is mapped to the column 'n', which is not there; there are q, at, id"):
         mapping.check(["q", "at", "id"], where="x.csv")
@@ -154,7 +167,9 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are() -> None:
 
 
 def test_the_asterisk_preset_gives_way_to_what_the_source_says() -> None:
-    told = parse("[[source]]\nname='p'\nstream='usage'\npath='x'\nformat='asterisk'\ncolumns={quantity='duration'}\nconstants={service='pbx'}")
+    told = parse(
+        "[[source]]\nname='p'\nstream='usage'\npath='x'\nformat='asterisk'\ncolumns={quantity='duration'}\nconstants={service='pbx'}"
+    )
     source = expanded(told.source[0])
     assert (source.columns["quantity"].column, source.constants) == ("duration", {"service": "pbx"})
     assert source.columns["subscriber"].column == "src"

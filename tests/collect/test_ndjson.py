@@ -19,9 +19,11 @@ LEAVES = st.text('a"\\{}[]:, é\n', max_size=6).map(json.dumps) | NUMBERS | st.s
 BLANKS = st.sampled_from(["", " ", "\t "])
 VALUES = st.recursive(
     LEAVES,
-    lambda inner: st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
-    | st.dictionaries(st.sampled_from(["a", "q", 'k"']), inner, max_size=3).map(
-        lambda members: "{" + ", ".join(f"{json.dumps(key)} : {value}" for key, value in members.items()) + "}"
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
+        | st.dictionaries(st.sampled_from(["a", "q", 'k"']), inner, max_size=3).map(
+            lambda members: "{" + ", ".join(f"{json.dumps(key)} : {value}" for key, value in members.items()) + "}"
+        )
     ),
     max_leaves=5,
 )

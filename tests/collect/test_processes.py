@@ -40,7 +40,11 @@ except TrueupError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 print(sum(unit.accepted for unit in summary.units), len(summary.errors))
 """
-LIMITED = "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+LIMITED = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+"""
 READ = """
 import sys
 from pathlib import Path
@@ -71,7 +75,9 @@ def ended(process: subprocess.Popen[str]) -> str:
 
 def landing(calls: Write, *, files: int = 3, records: int = 2_500) -> Project:
     """Files that share records, with some damaged ones in each."""
-    lines = [f"{n},c{n % 50},2024-05-{1 + n % 28:02} 10:00:{n % 60:02},{n % 90 if n % 97 else 'x'}\n" for n in range(files * records)]
+    lines = [
+        f"{n},c{n % 50},2024-05-{1 + n % 28:02} 10:00:{n % 60:02},{n % 90 if n % 97 else 'x'}\n" for n in range(files * records)
+    ]
     step = records - records // 10
     parts = {f"{f}.csv": "id,caller,at,seconds\n" + "".join(lines[f * step : f * step + records]) for f in range(files)}
     return calls(parts)

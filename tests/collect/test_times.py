@@ -93,7 +93,9 @@ def test_a_directive_nobody_knows_is_an_error_of_the_configuration() -> None:
         read("7", "%H")
 
 
-@given(st.datetimes(datetime(1990, 1, 1), datetime(2035, 1, 1)), st.sampled_from(["Europe/Berlin", "America/St_Johns", "Asia/Jakarta"]))
+@given(
+    st.datetimes(datetime(1990, 1, 1), datetime(2035, 1, 1)), st.sampled_from(["Europe/Berlin", "America/St_Johns", "Asia/Jakarta"])
+)
 def test_a_local_time_that_is_there_once_is_the_one_python_says(local: datetime, zone: str) -> None:
     places = {local.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1)}
     there = {place for place in places if place.astimezone(ZoneInfo(zone)).replace(tzinfo=None) == local}

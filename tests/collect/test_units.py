@@ -114,7 +114,7 @@ def test_any_bytes_of_the_decompressed_stream_can_be_read_again(
         length = data.draw(st.integers(0, len(whole) - start))
         source = SourceConfig(name="x", stream="usage", path=("file",), identity="content")
         with opened(Project(path.parent, Config()), source, path) as unit:
-            assert unit.compression in (compression, "")
+            # Bytes that happen to begin like a compressed file are read as one.
             if unit.compression == compression:
                 assert unit.bytes_at(start, length) == whole[start : start + length]
                 with pytest.raises(SourceError, match="ends before"):

@@ -19,7 +19,9 @@ from trueup.log.lake import Lake
 Write = Callable[..., Project]
 TakeIn = Callable[[Project], IngestSummary]
 
-ROWS = [{"id": str(n), "caller": "Zoë", "at": f"2024-05-{n + 1:02} 10:00:00", "seconds": "60" if n % 4 else "sixty"} for n in range(12)]
+ROWS = [
+    {"id": str(n), "caller": "Zoë", "at": f"2024-05-{n + 1:02} 10:00:00", "seconds": "60" if n % 4 else "sixty"} for n in range(12)
+]
 CSV = ("id,caller,at,seconds\r\n" + "".join(",".join(row.values()) + "\r\n" for row in ROWS)).encode()
 NDJSON = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
 
@@ -32,7 +34,9 @@ def raw_of(row: dict[str, str], kind: str) -> bytes:
 
 def all_results(project: Project) -> list[VerifyResult]:
     with Lake.open(project, read_only=True) as lake:
-        ids = lake.connection.execute("SELECT event_id FROM lake.events.usage UNION ALL SELECT event_id FROM lake.events.quarantine")
+        ids = lake.connection.execute(
+            "SELECT event_id FROM lake.events.usage UNION ALL SELECT event_id FROM lake.events.quarantine"
+        )
         return [verify_record(lake, event_id) for (event_id,) in ids.fetchall()]
 
 
@@ -106,11 +110,15 @@ def test_a_source_no_longer_configured_is_told(calls: Write, take_in: TakeIn) ->
         ("DELETE FROM lake.events.control WHERE sequence_no = 1", 1),
     ],
 )
-def test_a_control_row_that_was_tampered_with_breaks_the_chain_there(calls: Write, take_in: TakeIn, statement: str, broken_at: int) -> None:
+def test_a_control_row_that_was_tampered_with_breaks_the_chain_there(
+    calls: Write, take_in: TakeIn, statement: str, broken_at: int
+) -> None:
     project = calls({f"{n}.csv": CSV + f"{n}x,a,2024-05-01,1\n".encode() for n in range(3)})
     take_in(project)
     with Lake.open(project) as lake:
-        assert [replace(chain, rows=0) for chain in verify_chains(lake)] == [replace(verify_chains(lake)[0], rows=0, ok=True, broken_at=None)]
+        assert [replace(chain, rows=0) for chain in verify_chains(lake)] == [
+            replace(verify_chains(lake)[0], rows=0, ok=True, broken_at=None)
+        ]
         lake.connection.execute(statement)
         (chain,) = verify_chains(lake)
         assert (chain.source, chain.ok, chain.broken_at) == ("msc", False, broken_at)

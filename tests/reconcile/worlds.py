@@ -62,8 +62,6 @@ class World:
     def rules(self) -> ServiceConfig:
         r, step = self.rng, self.step_us
         match = r.choice(MATCHES) if "poor keys" not in self.facets else ("session_key",)
-        if "untimed" in self.facets and match == ("aggregate",):
-            match = ("session_key",)
         near = r.choice((0, 1, 2, 3)) if "nearest" in match else 0
         return service(
             match, near=near * step, slack=r.choice((0, 0, MICRO, 2 * MICRO)), money=r.choice((0, 0, 10, 2 * MICRO)),

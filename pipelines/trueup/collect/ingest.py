@@ -22,7 +22,7 @@ from trueup.log.lake import Lake
 from trueup.reconcile.policy import ensure_policy
 
 _READERS = 2
-_AHEAD = 3
+_AHEAD = 6
 """Pieces read while an earlier one is staged or committed: enough to keep two cores busy, few enough to bound memory."""
 
 
@@ -74,7 +74,7 @@ def ingest(
     wanted = _chosen(project, sources)
     summary = IngestSummary()
     Lake.create(project)
-    with Lake.open(project, clock=clock) as lake:
+    with Lake.open(project, clock=clock, threads=1) as lake:
         ensure_policy(lake)
         for source in wanted:
             _take_in_source(lake, expanded(source), summary, progress or _Silent())

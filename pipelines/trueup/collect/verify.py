@@ -175,9 +175,7 @@ def _verified_unit(lake: Lake, told: Mapping[str, Any]) -> list[VerifyResult]:
                 )
     except (SourceError, ConfigError) as error:
         for event_id, row, offset, length, _ in rows[len(results) :]:
-            results.append(
-                VerifyResult(event_id, "quarantine", source_id, path, row, offset, length, None, "missing", str(error))
-            )
+            results.append(VerifyResult(event_id, "quarantine", source_id, path, row, offset, length, None, "missing", str(error)))
     return results
 
 

@@ -26,6 +26,9 @@ from trueup.frames import queried
 
 CANONICAL_VERSION = 1
 
+BUCKET_KEYS = ("session_key", "record_key", "subscriber", "account")
+"""The columns a bucket may be made of."""
+
 
 def netstring_sql(name: str) -> str:
     """A DuckDB expression for a text column as `LENGTH:TEXT`, and `~` for NULL: nothing else reads the same."""
@@ -86,7 +89,8 @@ def content_keyed(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, st
     """Gives each row the record key its content makes (`identity = "content"`): 32 hex digits of SHA-256."""
     missing, complete = _nulls(frame, stream)
     form = canonical_sql(stream, without=frozenset({"record_key"}), missing=missing, complete=complete)
-    made = queried(connection, f"SELECT row_no, left(sha256({form}), 32) AS record_key FROM rows", rows=frame.with_row_index("row_no"))
+    query = f"SELECT row_no, left(sha256({form}), 32) AS record_key FROM rows"
+    made = queried(connection, query, rows=frame.with_row_index("row_no"))
     return frame.with_columns(made.sort("row_no")["record_key"])
 
 
@@ -100,7 +104,9 @@ def identified(
     missing, complete = _nulls(frame, stream)
     form = canonical_sql(stream, missing=missing, complete=complete)
     query = f"SELECT row_no, {digest16_sql(form)} AS event_id, {bucket_sql(bucket_by, buckets)} AS bucket FROM rows"
-    made = queried(connection, query, rows=frame.with_row_index("row_no")).sort("row_no")
+    # What is NULL throughout, and what the form does not hold, need not travel.
+    needed = [name for name in ("key_scope", *CORE[stream]) if name not in missing or name in BUCKET_KEYS]
+    made = queried(connection, query, rows=frame.select(needed).with_row_index("row_no")).sort("row_no")
     added = {"canonical_version": pl.lit(CANONICAL_VERSION), "day": own_time(stream).dt.date()}
     return frame.with_columns(made["event_id"], made["bucket"], **added).select(
         pl.col(name).cast(dtype) for name, dtype in EVENT[stream].items()

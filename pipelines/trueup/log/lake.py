@@ -53,7 +53,9 @@ class Transaction:
             return
         order = order_by or ("bucket" if table in CORE and "bucket" in frame.columns else "")
         rows = frame.sort(order) if order else frame
-        names = ", ".join(f'"{name}"' for name in frame.columns)
+        # A column that is NULL throughout is as good as one that is not there.
+        rows = rows.select(series.name for series in rows if series.null_count() < rows.height)
+        names = ", ".join(f'"{name}"' for name in rows.columns)
         queried(self.connection, f"INSERT INTO lake.events.{table} ({names}) SELECT {names} FROM rows", rows=rows)
 
     def next_position(self, kind: str) -> int:

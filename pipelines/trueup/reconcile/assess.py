@@ -18,7 +18,7 @@ from trueup.reconcile.components import CELL
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.localtime import local_day, period_first_day, period_index, period_last_us
 from trueup.reconcile.match import Matched
-from trueup.reconcile.rules import NEVER
+from trueup.reconcile.rules import NEVER, UNTOLD_US
 
 PENDING, TOLERATED, UNRATED = "pending", "tolerated", "unrated"
 SESSION, BILL, PERIOD = 0, 1, 2
@@ -180,7 +180,8 @@ def _periods(
     sessions = _indexed(summed.filter(~pl.col("charge")), "start_us", frontier)
     bills = summed.filter("charge").select("gid", *place)
     charges = rows.filter("charge").drop(place[:5] + CELL[:4]).join(bills, on="gid")
-    charges = _indexed(charges, "time_us", frontier)
+    due = pl.when(pl.col("due_position") <= pl.col("at")).then("due_us")
+    charges = _indexed(charges.with_columns(sum_us=pl.coalesce("time_us", due)), "sum_us", frontier)
     sums = pl.concat(
         [
             sessions.select(
@@ -223,7 +224,7 @@ def _judged(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Gives each period its kind, once both streams have passed its last instant by grace."""
     ruled = totals.join(frontier.policies.frame.drop("period_us", "timezone"), on=["policy", "rule"], how="left")
     end_us = _by_zone(frontier, lambda zone: period_last_us(pl.col("index"), pl.col("period_us"), zone))
-    ruled = ruled.with_columns(end_us=end_us)
+    ruled = ruled.with_columns(end_us=end_us.fill_null(UNTOLD_US))
     end, grace, closed = (ruled[c].to_numpy() for c in ("end_us", "grace_us", "closed_wait_us"))
     policy, side = ruled["policy"].to_numpy(), np.zeros(len(end), dtype=np.bool_)
     passed = np.maximum(*(frontier.passed_at(s, end, grace, closed, policy) for s in (side, ~side)))

@@ -31,7 +31,7 @@ _SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros
 @dataclass(frozen=True)
 class Separated:
     """`rest` is what the rounds must look at; `movements` are the clean pairs' rows of the ledger (position, service, day,
-    currency and sums), `placed` their records as `sum_placements` takes them."""
+    currency and sums), `placed` their records as `placements` counts them."""
 
     rest: pl.DataFrame
     movements: pl.DataFrame
@@ -182,7 +182,7 @@ def _movements(pairs: pl.DataFrame) -> pl.DataFrame:
 
 def _placed(pairs: pl.DataFrame) -> pl.DataFrame:
     columns = ["source", "quantity_micros", "amount_micros", "position"]
-    usage = pairs.select(*columns, charge=pl.lit(False), currency="told_currency", placed=pl.lit(True))
+    usage = pairs.select(*columns, charge=pl.lit(False), currency="told_currency")
     theirs = (pl.col(f"{n}_charge").alias(n) for n in columns)
-    charges = pairs.select(*theirs, charge=pl.lit(True), currency="told_currency_charge", placed=pl.lit(True))
+    charges = pairs.select(*theirs, charge=pl.lit(True), currency="told_currency_charge")
     return pl.concat([usage, charges])

@@ -69,12 +69,13 @@ def _entries(versions: pl.DataFrame) -> pl.DataFrame:
     A unit takes its party from its first record and its start from its least main time, which may be two records.
     """
     side = ["gid", "charge"]
-    rows = versions.select(*side, *_PARTY, "rule", "time_us")
+    due = pl.when(pl.col("due_position") != NEVER).then("due_us")
+    rows = versions.select(*side, *_PARTY, "rule", "time_us", sum_us=pl.coalesce("time_us", due))
     party = pl.struct(*_PARTY, "rule")
     mixed = rows.filter(party.n_unique().over(side) > 1)
     if mixed.is_empty():
         return rows
-    crossed = mixed.drop("time_us").unique().join(mixed.select(*side, "time_us").unique(), on=side)
+    crossed = mixed.drop("time_us", "sum_us").unique().join(mixed.select(*side, "time_us", "sum_us").unique(), on=side)
     return pl.concat([rows, crossed.select(rows.columns)])
 
 
@@ -91,13 +92,17 @@ def _chains(entries: pl.DataFrame) -> pl.DataFrame:
 
 
 def _cells(entries: pl.DataFrame, policies: Policies) -> pl.DataFrame:
-    """The periods of one service and subscriber that groups could be summed in: rows (`gid`, *CELL, `cell`)."""
-    told = entries.drop_nulls("time_us")
+    """The periods of one service and subscriber that groups could be summed in: rows (`gid`, *CELL, `cell`).
+
+    Records without any time wait in a period without a number until a closing tells theirs.
+    """
+    waiting = entries.filter(pl.col("time_us").is_null()).with_columns(sum_us=pl.lit(None, pl.Int64))
+    told = pl.concat([entries, waiting])
     found: list[pl.DataFrame] = []
     for (period, zone), _ in policies.frame.filter("summed").group_by("period_us", "timezone", maintain_order=True):
         assert isinstance(period, int) and isinstance(zone, str)
-        rows = told.select("gid", *CELL[:4], "time_us").with_columns(period_us=pl.lit(period, pl.Int64), timezone=pl.lit(zone))
-        found.append(rows.with_columns(index=period_index(pl.col("time_us"), period, zone)).select("gid", *CELL).unique())
+        rows = told.select("gid", *CELL[:4], "sum_us").with_columns(period_us=pl.lit(period, pl.Int64), timezone=pl.lit(zone))
+        found.append(rows.with_columns(index=period_index(pl.col("sum_us"), period, zone)).select("gid", *CELL).unique())
     if not found:
         return pl.DataFrame(schema={"gid": pl.Int64, **_CELL_TYPES, "cell": pl.Int64})
     rows = pl.concat(found)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import duckdb
 import polars as pl
 
@@ -128,24 +126,33 @@ def _identified(changes: pl.DataFrame) -> pl.DataFrame:
 
 
 def placements(evaluated: Evaluated, *, after: int, position: int) -> pl.DataFrame:
-    """How many of the records that came after a position were placed or outdone, and their sums: for the second audit."""
+    """How many records were placed or outdone after a position, and their sums: for the second audit.
+
+    A record that was placed before and has been outdone since moves from one count to the other.
+    """
     told = ["charge", "source", "currency", "quantity_micros", "amount_micros", "position"]
-    counted = evaluated.versions.filter(pl.col("until") == NEVER).with_columns(currency="told_currency")
-    placed = counted.join(evaluated.members.select("rid"), on="rid").select(*told, placed=pl.lit(True))
-    outdone = evaluated.admitted.outdone.select(*told, placed=pl.lit(False))
-    return sum_placements([placed, outdone, evaluated.clean.select(placed.columns)], after=after, position=position)
+    versions = evaluated.versions.with_columns(currency="told_currency")
+    counted = versions.filter(pl.col("until") == NEVER).join(evaluated.members.select("rid"), on="rid")
+    outdone = evaluated.admitted.outdone.with_columns(currency="told_currency")
+    come = [
+        counted.select(*told, placed=pl.lit(1), outdone=pl.lit(0)), outdone.select(*told, placed=pl.lit(0), outdone=pl.lit(1)),
+        evaluated.clean.select(*told, placed=pl.lit(1), outdone=pl.lit(0)),
+    ]  # fmt: skip
+    fell = versions.filter((pl.col("position") <= after) & (pl.col("until") > after) & (pl.col("until") != NEVER))
+    moved = fell.select(*told, placed=pl.lit(-1), outdone=pl.lit(1)).with_columns(pl.col("quantity_micros", "amount_micros") * 0)
+    rows = pl.concat([pl.concat(come).filter(pl.col("position") > after), moved])
+    return _summed(rows, position)
 
 
-def sum_placements(parts: Sequence[pl.DataFrame], *, after: int, position: int) -> pl.DataFrame:
-    """Sums rows (charge, source, currency, quantity_micros, amount_micros, position, placed) to rows of `events.placement`."""
-    rows = pl.concat(parts).filter(pl.col("position") > after)
+def _summed(rows: pl.DataFrame, position: int) -> pl.DataFrame:
+    """Rows (charge, source, currency, quantity_micros, amount_micros, placed, outdone) as rows of `events.placement`."""
     stream = pl.when("charge").then(pl.lit("charge")).otherwise(pl.lit("usage"))
     currency = pl.when("charge").then(pl.col("currency").fill_null("")).otherwise(pl.lit(""))
     return (
         rows.group_by(stream=stream, source=pl.col("source"), currency=currency)
         .agg(
             placed_records=pl.col("placed").sum().cast(pl.Int64),
-            outdone_records=(~pl.col("placed")).sum().cast(pl.Int64),
+            outdone_records=pl.col("outdone").sum().cast(pl.Int64),
             quantity_micros=pl.col("quantity_micros").cast(pl.Int128).sum(),
             amount_micros=pl.col("amount_micros").cast(pl.Int128).sum(),
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
 from trueup.reconcile.assess import assess
@@ -19,7 +18,7 @@ from trueup.reconcile.components import grouped, with_components
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.lifecycle import CHANGE, Standing, changes
 from trueup.reconcile.match import match, units_of
-from trueup.reconcile.records import Admitted, admit
+from trueup.reconcile.records import Admitted, admit, with_due
 from trueup.reconcile.rules import NEVER
 
 LEDGER: dict[str, pl.DataType] = {
@@ -64,9 +63,9 @@ def evaluate(events: pl.DataFrame, frontier: Frontier, *, after: int, upto: int,
     """
     separated = separate(ruled(events, frontier), frontier, tell_apart=tell_apart)
     admitted = admit(separated.rest, frontier)
-    versions, groups = grouped(admitted.versions)
+    versions, groups = grouped(with_due(admitted.versions, frontier))
     versions, cells = with_components(versions, frontier.policies)
-    told, moved, members = _rounds(_with_due(versions, frontier).sort("component"), cells, frontier, after, upto)
+    told, moved, members = _rounds(versions.sort("component"), cells, frontier, after, upto)
     ledger = _summed(pl.concat([moved, separated.movements.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
     return Evaluated(told, ledger, members, separated.placed, versions, groups, cells, admitted)
 
@@ -93,24 +92,6 @@ def _summed(movements: pl.DataFrame, after: int) -> pl.DataFrame:
     ledger = movements.filter(pl.col("position") > after).group_by("position", *_CELL).agg(pl.col(_SUMS).sum())
     moved = ledger.filter(pl.any_horizontal(pl.col(n) != 0 for n in _SUMS))
     return moved.select(*LEDGER).sort("position", *_CELL, nulls_last=True)
-
-
-def _with_due(versions: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Adds `due_us` and `due_position`: what a record without any time waits for.
-
-    It belongs at the latest to the period that the first closing of its source at or after its coming declares complete.
-    """
-    due_position = np.full(versions.height, NEVER, dtype=np.int64)
-    due_us = np.zeros(versions.height, dtype=np.int64)
-    untimed = versions["time_us"].is_null()
-    if untimed.any():
-        since, source = versions["since"].to_numpy(), versions["source"]
-        for name, marks in frontier.closed.items():
-            mine = (untimed & (source == name)).to_numpy()
-            at = np.searchsorted(marks.positions, since[mine], side="left")
-            due_position[mine] = np.append(marks.positions, NEVER)[at]
-            due_us[mine] = np.append(marks.values, 0)[at] - 1
-    return versions.with_columns(due_position=pl.Series(due_position), due_us=pl.Series(due_us))
 
 
 def _rounds(

@@ -93,6 +93,25 @@ def _with_passing(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     return rows.with_columns(came_late=pl.Series(passed < position), beyond=pl.Series(behind < position))
 
 
+def with_due(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Adds `due_us` and `due_position` to rows of `EVENTS`: what a record without any time waits for.
+
+    It belongs to the period that the first closing of its source at or after its coming declares complete: from then on it
+    counts as of the last instant of that, and in a sum of that day.
+    """
+    due_position = np.full(rows.height, NEVER, dtype=np.int64)
+    due_us = np.zeros(rows.height, dtype=np.int64)
+    untimed = rows["time_us"].is_null()
+    if untimed.any():
+        came, source = rows["position"].to_numpy(), rows["source"]
+        for name, marks in frontier.closed.items():
+            mine = (untimed & (source == name)).to_numpy()
+            at = np.searchsorted(marks.positions, came[mine], side="left")
+            due_position[mine] = np.append(marks.positions, NEVER)[at]
+            due_us[mine] = np.append(marks.values, 0)[at] - 1
+    return rows.with_columns(due_position=pl.Series(due_position), due_us=pl.Series(due_us))
+
+
 def _shut(contents: pl.DataFrame, frontier: Frontier) -> NDArray[np.int64]:
     """The first position from its coming on at which the stream of each content had passed its time.
 

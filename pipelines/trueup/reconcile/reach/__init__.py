@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -21,12 +22,16 @@ from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.load import COLUMNS, as_events
 from trueup.reconcile.localtime import period_index
-from trueup.reconcile.records import EVENTS
+from trueup.reconcile.records import EVENTS, with_due
+from trueup.reconcile.rules import NEVER
 
 _OWN_TIME = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
+_ROW = ["charge", "event_id", "position", "source"]
+_KEY = ["bucket", "scope", "session_key"]
+_NOTHING = pl.DataFrame(schema={**EVENTS, "own": pl.Boolean})
 Days = tuple[date | None, date | None]
 
 
@@ -41,8 +46,8 @@ def touched(lake: Lake, frontier: Frontier, buckets: Buckets, *, after: int, upt
         return known
     step = known
     while not step.is_empty():
-        found = reader.around(step)
-        step = found.join(known, on=["charge", "event_id"], how="anti")
+        found = reader.around(step, known)
+        step = found.join(known, on=_ROW, how="anti")
         known = pl.concat([known, step])
     return known
 
@@ -69,51 +74,93 @@ class _Reader:
         }  # fmt: skip
         return self._read("seeds", values, untimed=untimed)
 
-    def around(self, step: pl.DataFrame) -> pl.DataFrame:
-        reached = step.select("bucket", "scope", "session_key", "key_scope", "record_key", "charge", "time_us")
-        found = [self._read("same_key", {}, reached=reached.drop_nulls("session_key").unique(["bucket", "scope", "session_key"]))]
-        found.append(self._read("same_record", {}, reached=reached))
-        rules = self.frontier.policies.frame
-        near = self._services(rules.filter("near"))
-        if near is not None:
-            apart = rules.filter("near").select(pl.col("start_tolerance_us").max()).item()
-            found.append(self._nearby(reached, near, apart))
-        summed = self._services(rules.filter("summed"))
-        if summed is not None:
-            found.append(self._same_period(step, reached, summed, rules.filter("summed")))
-        return pl.concat(found).unique(["charge", "event_id"], keep="first", maintain_order=True)
+    def around(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+        """Whatever could touch a record of `step` directly; `known` is all that has been reached, `step` included."""
+        reached = step.select(*_KEY, "key_scope", "record_key", "charge")
+        found = [self._of_keys(reached), self._read("same_record", {}, reached=reached)]
+        stands = self._standing(step, known)
+        near, summed = self._nearby(stands), self._same_period(stands)
+        found += [near.filter("own").drop("own"), summed.filter("own").drop("own")]
+        others = pl.concat([near.filter(~pl.col("own")).drop("own"), summed.filter(~pl.col("own")).drop("own")])
+        found.append(self._mixed(others.join(known, on=_ROW, how="anti"), stands))
+        return pl.concat(found).unique(_ROW, keep="first", maintain_order=True)
 
-    def _services(self, rules: pl.DataFrame) -> pl.DataFrame | None:
-        """The names of services that rules are for; all names for those that have no rules of their own."""
-        if rules.is_empty():
-            return None
-        named = self.frontier.policies.services
-        if (rules["rule"] < 0).any():
-            query = "SELECT DISTINCT service FROM lake.events.usage UNION SELECT DISTINCT service FROM lake.events.charge"
-            return self.lake.connection.execute(query).pl()
-        return pl.DataFrame({"service": [named[r] for r in rules["rule"].unique()]})
+    def _of_keys(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """All records of the session keys of `rows`."""
+        return self._read("same_key", {}, reached=rows.select(_KEY).drop_nulls("session_key").unique())
 
-    def _nearby(self, reached: pl.DataFrame, services: pl.DataFrame, apart_us: int) -> pl.DataFrame:
-        timed = reached.drop_nulls("time_us")
-        if timed.is_empty():
-            return pl.DataFrame(schema=EVENTS)
-        moments = timed.select(low=pl.col("time_us").min() - apart_us, high=pl.col("time_us").max() + apart_us)
-        low, high = (_moment(v) for v in moments.row(0))
-        values = {"apart_us": apart_us, "from_day": low.date(), "to_day": high.date()}
-        return self._read("nearby", values, reached=timed.unique(["bucket", "scope", "time_us"]), services=services)
+    def _standing(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+        """Where the units of a step's records could stand: (bucket, scope, service, `time_us`, `sum_us`).
 
-    def _same_period(self, step: pl.DataFrame, reached: pl.DataFrame, services: pl.DataFrame, rules: pl.DataFrame) -> pl.DataFrame:
-        """Records of a period that one reached lies in: read by distance first, then by the period itself."""
-        widest = rules.select(pl.col("period_us").max()).item()
-        mine = step.filter(pl.col("service").is_in(services["service"].implode()))
-        close = self._nearby(mine.select(reached.columns), services, widest + _DAY_US)
-        kept = [close.clear()]
+        A unit takes its service from its first record and its start from another, which matters where they are of two.
+        """
+        side = [*_KEY, "charge"]
+        touched_keys = known.join(step.select(_KEY).drop_nulls("session_key").unique(), on=_KEY, how="semi")
+        mixed = _timed(touched_keys.filter(pl.col("service").n_unique().over(side) > 1), self.frontier)
+        times = mixed.select(*side, "time_us", "sum_us").unique()
+        crossed = mixed.select(*side, "service").unique().join(times, on=side)
+        place = ["bucket", "scope", "service", "time_us", "sum_us"]
+        return pl.concat([_timed(step, self.frontier).select(place), crossed.select(place)]).unique()
+
+    @cached_property
+    def _near(self) -> pl.DataFrame:
+        return self._services("near")
+
+    @cached_property
+    def _summed(self) -> pl.DataFrame:
+        return self._services("summed")
+
+    def _services(self, how: str) -> pl.DataFrame:
+        """The names of services that some policy matches in a way."""
+        rules = self.frontier.policies.frame.filter(how)["rule"].unique()
+        named = pl.Series("service", self.frontier.policies.services, dtype=pl.String)
+        mine = named.gather(rules.filter(rules >= 0).cast(pl.UInt32)).to_frame()
+        if not (rules < 0).any():
+            return mine
+        # Rules for whatever has none of its own: the names that occur, and none at all.
+        query = "SELECT DISTINCT service FROM lake.events.usage UNION SELECT DISTINCT service FROM lake.events.charge"
+        return pl.concat([mine, self.lake.connection.execute(query).pl().filter(~pl.col("service").is_in(named.implode(), nulls_equal=True))])
+
+    def _nearby(self, stands: pl.DataFrame) -> pl.DataFrame:
+        """Records within the start tolerance of where something stands, and `own`: whether their own service matches so."""
+        mine = stands.join(self._near, on="service", how="semi", nulls_equal=True).drop_nulls("time_us")
+        if mine.is_empty():
+            return _NOTHING
+        apart_us = self.frontier.policies.frame.filter("near").select(pl.col("start_tolerance_us").max()).item()
+        return self._within(mine, apart_us, self._near, untimed=False)
+
+    def _same_period(self, stands: pl.DataFrame) -> pl.DataFrame:
+        """Records of a period that something stands in, and `own` as above: read by distance first, then by the period itself."""
+        rules = self.frontier.policies.frame.filter("summed")
+        mine = stands.join(self._summed, on="service", how="semi", nulls_equal=True).drop_nulls("sum_us")
+        if mine.is_empty():
+            return _NOTHING
+        widest = rules.select(pl.col("period_us").max()).item() + _DAY_US
+        close = _timed(self._within(mine.with_columns(time_us="sum_us"), widest, self._summed, untimed=True), self.frontier)
+        kept = []
         for (period, zone), _ in rules.group_by("period_us", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
-            index = period_index(pl.col("time_us"), period, zone).alias("index")
-            cells = mine.select("scope", "service", index).unique()
-            kept.append(close.with_columns(index).join(cells, on=["scope", "service", "index"], how="semi").drop("index"))
-        return pl.concat(kept)
+            index = period_index(pl.col("sum_us"), period, zone).alias("index")
+            cells, rows = mine.select("scope", "service", index).unique(), close.with_columns(index)
+            same = rows.join(cells, on=["scope", "service", "index"], how="semi", nulls_equal=True).with_columns(own=pl.lit(True))
+            keyed = rows.filter(pl.col("session_key").is_not_null()).with_columns(own=pl.lit(False))
+            kept += [same, keyed.join(cells, on=["scope", "index"], how="semi")]
+        return pl.concat(kept).select(_NOTHING.columns)
+
+    def _within(self, stands: pl.DataFrame, apart_us: int, services: pl.DataFrame, *, untimed: bool) -> pl.DataFrame:
+        """Records of `services`, and any with a session key, within a distance of where something stands."""
+        low, high = (_moment(v) for v in stands.select(pl.col("time_us").min() - apart_us, high=pl.col("time_us").max() + apart_us).row(0))
+        values = {"apart_us": apart_us, "from_day": low.date(), "to_day": high.date(), "untimed": untimed}
+        rows = self._read("nearby", values, reached=stands.select("bucket", "scope", "time_us").unique(), services=services)
+        return rows.with_columns(own=pl.col("service").is_in(services["service"].implode(), nulls_equal=True))
+
+    def _mixed(self, others: pl.DataFrame, stands: pl.DataFrame) -> pl.DataFrame:
+        """Of records close in time but of another service, those whose session has a record of a service that stands there."""
+        if others.is_empty():
+            return others
+        wanted = stands.select("bucket", "scope", "service").unique()
+        of_service = self._of_keys(others).join(wanted, on=["bucket", "scope", "service"], how="semi", nulls_equal=True)
+        return others.join(of_service, on=_KEY, how="semi")
 
     def _read(self, name: str, values: dict[str, Any], **tables: pl.DataFrame) -> pl.DataFrame:
         return as_events({stream: self._query(name, stream, values, tables) for stream in COLUMNS}, self.lake)
@@ -132,6 +179,12 @@ class _Reader:
         }  # fmt: skip
         given = {k: v for k, v in {**shared, **values}.items() if f"${k}" in text}
         return queried(self.lake.connection, text, given, **tables)
+
+
+def _timed(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Adds `sum_us`, the instant a record counts as in sums: its own time, else what it is due with."""
+    due = pl.when(pl.col("due_position") != NEVER).then("due_us")
+    return with_due(rows, frontier).with_columns(sum_us=pl.coalesce("time_us", due)).drop("due_us", "due_position")
 
 
 def _sql(name: str) -> str:

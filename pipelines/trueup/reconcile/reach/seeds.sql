@@ -6,5 +6,5 @@ FROM ({records}
   AND (
       e.snapshot_id > $after_snapshot
       OR (e.day >= $open_day AND {time} >= $open_from)
-      OR (e.day IS NULL AND e.snapshot_id > coalesce((SELECT max(u.settled) FROM untimed u WHERE e.source_id LIKE u.source || '@%'), 0))
+      OR (e.day IS NULL AND e.snapshot_id > coalesce((SELECT max(u.settled) FROM untimed u WHERE starts_with(e.source_id, u.source || '@')), 0))
   )) r

@@ -1,0 +1,153 @@
+"""What stands clean in a log: sessions with the one charge that agrees with them, which nothing else could touch.
+
+Leaks are injected into these only, so that the truth of each is decidable: the session and its charge are alone in their component
+(no other record could ever share a session, a time match or a period with them), came under the policy in force, have never been
+part of a finding, are no longer pending, and their record keys name no other record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from trueup.frames import queried
+from trueup.log.lake import Buckets, Lake
+from trueup.reconcile.components import grouped, with_components
+from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.kernel import ruled
+from trueup.reconcile.load import frontier_of
+from trueup.reconcile.reach import touched
+from trueup.reconcile.records import admit, with_due
+from trueup.reconcile.rules import NEVER, UNTOLD_US
+from trueup.simulate.mechanisms import flat_price
+from trueup.simulate.statements import statement
+
+ROWS_AT_ONCE = 1_000_000
+"""Records read at once, about."""
+
+_RULE = (
+    "exact", "near", "summed", "start_tolerance_us", "quantity_tolerance_micros", "amount_tolerance_micros", "grace_us",
+    "closed_wait_us", "price_micros", "price_per",
+)  # fmt: skip
+
+
+_SPENT = ("component", "gid", "charge_gid", "charge_rule", "charge_summed", "charge_due_us", "charge_due_position")
+
+
+@dataclass(frozen=True)
+class CleanPairs:
+    """Clean pairs of a log up to position `end`, ordered by `charge_event_id`, and the frontier they were judged by.
+
+    `frame`: usage_event_ids, usage_record_keys (in time order), parts, service, subscriber, peer, node, quantity_micros (of the
+    session), last_us, usage_position (of its last record), usage_source; charge_event_id, charge_record_key, charge_position,
+    charge_source, charge_us, charge_partial_no, charge_quantity_micros, amount_micros, currency, tariff_code, billed_at; the
+    policy's rule for the usage; `keyed` (one key ties them), `expected_micros`; `unbilled_at`, the position at which the session
+    would be unbilled without its charge, and `phantom_at`, that at which the charge would be without usage (`NEVER`: neither).
+    """
+
+    frame: pl.DataFrame
+    frontier: Frontier
+    end: int
+
+
+def clean_pairs(lake: Lake) -> CleanPairs:
+    """All clean pairs of a reconciled lake, read a range of buckets at a time."""
+    end = lake.last_position()
+    frontier = frontier_of(lake, end)
+    known = queried(lake.connection, statement("known_events"), {"position": end})
+    shared = queried(lake.connection, statement("shared_keys"))
+    parts = [_pairs(touched(lake, frontier, buckets, after=0, upto=end), frontier, end, known, shared) for buckets in _ranges(lake)]
+    pairs = pl.concat(parts)
+    told = queried(lake.connection, statement("tariffs_of"), wanted=pairs.select(event_id="charge_event_id"))
+    frame = pairs.join(told, left_on="charge_event_id", right_on="event_id", how="left")
+    return CleanPairs(frame.sort("charge_event_id"), frontier, end)
+
+
+def _ranges(lake: Lake) -> list[Buckets]:
+    count = int(lake.read("control", columns=["accepted"])["accepted"].sum() or 0)
+    buckets = lake.project.config.lake.buckets
+    ranges = min(buckets, count // ROWS_AT_ONCE + 1)
+    edges = [buckets * i // ranges for i in range(ranges + 1)]
+    return [Buckets(low, high - 1) for low, high in pairwise(edges)]
+
+
+def _pairs(events: pl.DataFrame, frontier: Frontier, end: int, known: pl.DataFrame, shared: pl.DataFrame) -> pl.DataFrame:
+    versions, _ = grouped(with_due(admit(ruled(events, frontier), frontier).versions, frontier))
+    versions, _ = with_components(versions, frontier.policies)
+    last_policy = len(frontier.policies.all) - 1
+    policy = pl.Series(frontier.policies.number_at(versions["position"].to_numpy()))
+    doubtful = pl.concat(
+        [
+            versions.filter((pl.col("until") != NEVER) | pl.col("beyond")).select("component"),
+            versions.filter(policy != last_policy).select("component"),
+            versions.join(known, on="event_id", how="semi").select("component"),
+            versions.join(shared, on=["charge", "record_key"], how="semi").select("component"),
+        ]
+    ).unique()
+    sure = versions.join(doubtful, on="component", how="anti")
+    rules = frontier.policies.frame.filter(pl.col("policy") == last_policy).select("rule", *_RULE)
+    pairs = _sessions(sure.filter(~pl.col("charge"))).join(_single_charges(sure.filter("charge")), on="component")
+    pairs = pairs.join(rules, on="rule").join(
+        rules.select(charge_rule="rule", charge_grace_us="grace_us", charge_closed_us="closed_wait_us", charge_summed="summed"),
+        on="charge_rule",
+    )  # fmt: skip
+    pairs = pairs.with_columns(keyed=pl.col("gid") == pl.col("charge_gid")).filter(
+        ~pl.col("summed") & ~pl.col("charge_summed") & (pl.col("currency") == pl.col("charge_currency"))
+        & pl.col("price_micros").is_not_null() & pl.col("quantity_micros").is_not_null() & (pl.col("quantity_micros") >= 0)
+        & pl.when("keyed").then("exact").otherwise(pl.col("near") & (pl.col("parts") == 1))
+    )  # fmt: skip
+    return _decided(pairs, frontier, end)
+
+
+def _sessions(usage: pl.DataFrame) -> pl.DataFrame:
+    """One row per component whose usage is all of one session."""
+    quantity = pl.col("quantity_micros").cast(pl.Int128)
+    first = ("service", "subscriber", "peer", "node", "currency", "rule", "gid")
+    return (
+        usage.sort("time_us", "rid").group_by("component").agg(
+            pl.col(first).first(), sessions=pl.col("gid").n_unique(), usage_event_ids="event_id", usage_record_keys="record_key",
+            parts=pl.len(), in_parts=pl.col("partial_no").is_not_null().any(),
+            quantity_micros=pl.when(quantity.null_count() == 0).then(quantity.sum()),
+            last_us=pl.col("time_us").max(), usage_position=pl.col("position").max(), usage_source=pl.col("source").first(),
+        ).filter(pl.col("sessions") == 1).drop("sessions")
+    )  # fmt: skip
+
+
+def _single_charges(charges: pl.DataFrame) -> pl.DataFrame:
+    """One row per component with a single charge."""
+    single = charges.filter(pl.col("component").is_unique())
+    # A charge without a time belongs at the latest to what the next closing of its source declares complete.
+    due = pl.when(pl.col("due_position") == NEVER).then(UNTOLD_US).otherwise("due_us")
+    due_position = pl.when(pl.col("time_us").is_null()).then("due_position").otherwise(0)
+    return single.select(
+        "component", "amount_micros", charge_gid="gid", charge_event_id="event_id", charge_record_key="record_key",
+        charge_position="position", charge_source="source", charge_us="time_us", charge_partial_no="partial_no",
+        charge_quantity_micros="quantity_micros", charge_currency="currency", charge_rule="rule",
+        charge_due_us=pl.coalesce("time_us", due), charge_due_position=due_position,
+    )  # fmt: skip
+
+
+def _decided(pairs: pl.DataFrame, frontier: Frontier, end: int) -> pl.DataFrame:
+    """Adds when each side would be final without the other; leaves out pairs that are pending."""
+    due_us, due_position = pairs["charge_due_us"].to_numpy(), pairs["charge_due_position"].to_numpy()
+    policy = np.full(pairs.height, len(frontier.policies.all) - 1)
+    charge, usage = np.ones(pairs.height, dtype=np.bool_), np.zeros(pairs.height, dtype=np.bool_)
+    last, grace, closed = (pairs[c].to_numpy() for c in ("last_us", "grace_us", "closed_wait_us"))
+    unbilled = np.maximum(frontier.passed_at(charge, last, grace, closed, policy), pairs["usage_position"].to_numpy())
+    own = frontier.passed_at(usage, last, grace, closed, policy)
+    grace, closed = (pairs[c].to_numpy() for c in ("charge_grace_us", "charge_closed_us"))
+    alone = frontier.passed_at(usage, due_us, grace, closed, policy)
+    alone = np.maximum(np.maximum(alone, due_position), pairs["charge_position"].to_numpy())
+    charge_own = frontier.passed_at(charge, due_us, grace, closed, policy)
+    in_parts = (pairs["in_parts"] | pairs["charge_partial_no"].is_not_null()).to_numpy()
+    # Parts, and what was matched by time, wait for all four passings; a pair of one key and two whole records waits for none.
+    waits = in_parts | ~pairs["keyed"].to_numpy()
+    latest = np.maximum(np.maximum(unbilled, own), np.maximum(alone, charge_own))
+    expected = flat_price(pl.col("quantity_micros"), pl.col("price_micros"), pl.col("price_per"))
+    told = pairs.with_columns(
+        unbilled_at=pl.Series(np.where(in_parts, latest, unbilled)), phantom_at=pl.Series(alone), expected_micros=expected
+    )
+    return told.filter(pl.Series(~waits | (latest <= end))).drop(_SPENT)

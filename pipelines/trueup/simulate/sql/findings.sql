@@ -1,0 +1,24 @@
+-- Each finding as it last stood up to a position, with where its last life began.
+-- Grain: one row per finding ever raised. Owner: simulate.
+WITH changes AS (
+    SELECT
+        f.*,
+        max(f.position) FILTER (WHERE f.action = 'raised') OVER (PARTITION BY f.finding_id) AS raised_position,
+        row_number() OVER (PARTITION BY f.finding_id ORDER BY f.position DESC) AS age
+    FROM lake.events.finding f
+    WHERE f.position <= $position
+)
+SELECT
+    lower(hex(c.finding_id)) AS finding_id,
+    c.kind,
+    CASE WHEN c.action IN ('raised', 'revised') THEN 'open' ELSE c.action END AS status,
+    coalesce(c.service, '') AS service,
+    c.day,
+    c.currency,
+    c.expected_micros - c.billed_micros AS impact_micros,
+    c.raised_position,
+    c.usage_event_ids,
+    c.charge_event_ids
+FROM changes c
+WHERE c.age = 1
+ORDER BY c.finding_id

@@ -1,0 +1,5 @@
+-- Record keys that more than one event of a stream has, which therefore name no record by themselves.
+-- Grain: one row per stream and key. Owner: simulate.
+SELECT false AS charge, u.record_key FROM lake.events.usage u GROUP BY u.record_key HAVING count(*) > 1
+UNION ALL
+SELECT true, c.record_key FROM lake.events.charge c GROUP BY c.record_key HAVING count(*) > 1

@@ -1,0 +1,287 @@
+"""The comparison of truth and findings, on literal frames; and the command over a lake of two files."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from trueup.cli import main
+from trueup.errors import TrueupError
+from trueup.simulate.evidence import Evidence
+from trueup.simulate.scorecard import Scorecard, check_truth, score
+from trueup.simulate.truth import TRUTH
+
+NOON = datetime(2025, 3, 27, 12, tzinfo=UTC)
+FINDING = {
+    "finding_id": pl.String, "kind": pl.String, "status": pl.String, "service": pl.String, "day": pl.Date, "currency": pl.String,
+    "impact_micros": pl.Int128, "raised_at": pl.Datetime("us", "UTC"),
+}  # fmt: skip
+
+
+def leak(kind: str, kernel_kind: str | None, usage: str = "", charges: str = "", money: int = 0, **more: object) -> dict:
+    row = {
+        "leak_id": f"{kind}-{usage}-{charges}", "kind": kind, "category": "leak", "variant": "plain", "expected_kind": kernel_kind,
+        "kernel_kind": kernel_kind, "expected_status": "open", "decided_by": "kernel", "decidable": True, "service": "voice",
+        "usage_record_keys": usage.split(), "charge_record_keys": charges.split(), "impact_micros": money, "currency": "EUR",
+        "knowable_at": NOON,
+    }  # fmt: skip
+    return {name: {**row, **more}.get(name) for name in TRUTH}
+
+
+def finding(kind: str, usage: str = "", charges: str = "", money: int = 0, status: str = "open", after_h: float = 0) -> dict:
+    return {"kind": kind, "usage": usage, "charges": charges, "money": money, "status": status, "after_h": after_h}
+
+
+def scored(leaks: list[dict], findings: list[dict], *, log_time: datetime = NOON + timedelta(days=9)) -> Scorecard:
+    rows, members = [], []
+    for number, told in enumerate(findings):
+        name = f"{number:032x}"
+        raised = NOON + timedelta(hours=told["after_h"])
+        rows.append((name, told["kind"], told["status"], "voice", date(2025, 3, 27), "EUR", told["money"], raised))
+        members += [(name, "usage", key) for key in told["usage"].split()]
+        members += [(name, "charge", key) for key in told["charges"].split()]
+    evidence = Evidence(
+        pl.DataFrame(rows, schema=FINDING, orient="row"),
+        pl.DataFrame(members, schema={"finding_id": pl.String, "stream": pl.String, "record_key": pl.String}, orient="row"),
+        9, 9, log_time,
+    )  # fmt: skip
+    return score(check_truth(pl.DataFrame(leaks, schema=TRUTH), where="truth"), evidence)
+
+
+def one(frame: pl.DataFrame) -> dict:
+    assert frame.height == 1
+    return frame.row(0, named=True)
+
+
+def test_a_leak_is_found_by_the_finding_of_its_kind_with_its_records_and_its_money() -> None:
+    card = scored([leak("unbilled_random", "unbilled", "u1 u2", money=7)], [finding("unbilled", "u2 u1", money=7, after_h=2)])
+    told = one(card.leaks)
+    assert (told["found"], told["missed"], told["wrong_money"], told["recall"], told["precision"]) == (1, 0, 0, 1.0, 1.0)
+    assert (told["injected_micros"], told["found_micros"], told["median_delay_s"]) == (7, 7, 7200)
+    assert card.passed
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome", "reason"),
+    [
+        (finding("unbilled", "u1 u2", money=8), "wrong_money", "other money"),
+        (finding("unbilled", "u1", money=7), "missed", "more or fewer records"),
+        (finding("unbilled", "u1 u2 u3", money=7), "missed", "more or fewer records"),
+        (finding("misrated", "u1 u2", "c1", money=7), "missed", "misrated (open)"),
+        (finding("unbilled", "u1 u2", money=7, status="resolved"), "missed", "unbilled (resolved)"),
+        (finding("unbilled", "u1 u2", money=7, status="retracted"), "missed", "unbilled (retracted)"),
+        (finding("unbilled", "u9", money=7), "missed", "no finding touches"),
+    ],
+)
+def test_a_leak_answered_otherwise_is_not_found_and_the_report_says_why(told: dict, outcome: str, reason: str) -> None:
+    card = scored([leak("unbilled_random", "unbilled", "u1 u2", money=7)], [told])
+    row = one(card.leaks)
+    assert (row["found"], row[outcome], row["recall"]) == (0, 1, 0.0)
+    assert reason in one(card.misses)["reason"]
+    assert not card.passed
+
+
+def test_a_leak_the_log_has_not_come_to_yet_says_so() -> None:
+    card = scored([leak("unbilled_random", "unbilled", "u1", money=7)], [], log_time=NOON - timedelta(hours=1))
+    assert "not come so far" in one(card.misses)["reason"]
+
+
+def test_a_late_charge_is_found_only_once_its_finding_was_resolved() -> None:
+    late = leak("late_charge", "unbilled", "u1", "c1", 7, expected_status="resolved")
+    assert scored([late], [finding("unbilled", "u1", money=7, status="resolved")]).passed
+    standing = scored([late], [finding("unbilled", "u1", money=7)])
+    assert one(standing.leaks)["missed"] == 1
+    assert standing.unexplained.height == 1
+
+
+def test_each_kind_is_compared_by_the_records_it_is_about() -> None:
+    leaks = [
+        leak("duplicate_charge", "duplicate_charge", "u1", "c2", -5),
+        leak("conflicting_usage", "conflicting_usage", "u3", "c3"),
+        leak("under_quantity", "underbilled", "u4 u5", "c4", 3),
+    ]
+    found = [
+        finding("duplicate_charge", "", "c2", -5), finding("conflicting_usage", "u3"), finding("underbilled", "u4 u5", "c4", 3),
+    ]  # fmt: skip
+    assert scored(leaks, found).passed
+    without_its_charge = scored(leaks[2:], [finding("underbilled", "u4 u5", money=3)])
+    assert one(without_its_charge.leaks)["missed"] == 1
+
+
+def test_several_findings_may_answer_one_leak_if_together_they_hold_its_records_and_money() -> None:
+    twice = leak("conflicting_charge", "conflicting_charge", "u1", "c1 c2")
+    assert scored([twice], [finding("conflicting_charge", "", "c1"), finding("conflicting_charge", "", "c2")]).passed
+    assert not scored([twice], [finding("conflicting_charge", "", "c1")]).passed
+
+
+def test_precision_counts_what_no_leak_explains_and_leaves_out_what_was_retracted() -> None:
+    card = scored(
+        [leak("unbilled_random", "unbilled", "u1", money=7)],
+        [finding("unbilled", "u1", money=7), finding("unbilled", "u2", money=1), finding("unbilled", "u3", status="retracted")],
+    )
+    told = one(card.findings)
+    assert (told["open"], told["retracted"], told["explained"], told["unexplained"], told["precision"]) == (2, 1, 1, 1, 0.5)
+    assert one(card.unexplained)["usage_record_keys"] == ["u2"]
+    assert not card.passed
+
+
+def test_leaks_of_other_deciders_explain_findings_and_are_reported_as_not_yet_covered() -> None:
+    leaks = [
+        leak("zero_rated_by_mistake", "misrated", "u1", "c1", 7, decided_by="rating"),
+        leak("lost_file", "charge_without_usage", "u2 u3", "c2 c3", -9, decided_by="quality", expected_kind="missing_records"),
+        leak("currency_mistake", None, "u5", "c5", 1, decided_by="rating", expected_kind="misrated"),
+    ]
+    found = [
+        finding("misrated", "u1", "c1", 7), finding("charge_without_usage", "", "c2", -4), finding("overbilled", "u3", "c3", -5),
+        finding("unbilled", "u5", money=3), finding("charge_without_usage", "", "c5", -2),
+    ]  # fmt: skip
+    card = scored(leaks, found)
+    assert card.passed
+    assert card.leaks.is_empty()
+    told = {row["kind"]: (row["findings"], row["findings_micros"]) for row in card.not_covered.to_dicts()}
+    assert told == {"zero_rated_by_mistake": (1, 7), "lost_file": (2, -9), "currency_mistake": (2, 1)}
+
+
+def test_what_the_data_do_not_decide_is_counted_apart() -> None:
+    unsure = leak("duplicate_charge", None, "u1", "c1 c2", -5, decidable=False, expected_kind="duplicate_charge")
+    card = scored([unsure], [finding("charge_without_usage", "", "c2", -5)])
+    assert (one(card.leaks)["injected"], one(card.leaks)["decidable"], one(card.leaks)["recall"]) == (1, 0, None)
+    assert (one(card.findings)["undecidable"], one(card.findings)["precision"]) == (1, None)
+    assert (one(card.undecidable)["injected"], one(card.undecidable)["findings"]) == (1, 1)
+    assert card.passed
+
+
+def test_an_undecidable_row_that_names_a_kind_stands_for_findings_of_that_kind_only() -> None:
+    known = leak("found_before", "unbilled", "u1", money=5, decidable=False)
+    assert scored([known], [finding("unbilled", "u1", money=5)]).passed
+    assert scored([known], [finding("misrated", "u1", money=5)]).unexplained.height == 1
+
+
+def test_a_charge_taken_back_explains_the_duplicate_that_was_resolved() -> None:
+    back = leak("reversed_duplicate", None, "u1", "c1 c2 c3", category="lookalike", expected_status=None)
+    assert scored([back], [finding("duplicate_charge", "", "c2", -5, "resolved")]).passed
+    assert not scored([back], [finding("duplicate_charge", "", "c2", -5)]).passed
+
+
+def test_sums_of_currencies_are_kept_apart_and_money_beyond_64_bits_adds_up() -> None:
+    leaks = [leak("unbilled_random", "unbilled", f"u{n}", money=2**62) for n in range(4)]
+    leaks.append(leak("unbilled_random", "unbilled", "u9", money=1, currency="USD"))
+    told = scored(leaks, []).leaks
+    assert dict(told.select("currency", "injected_micros").iter_rows()) == {"EUR": 2**64, "USD": 1}
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    leaks = [leak("unbilled_random", "unbilled", f"u{n}", money=n) for n in range(1, 6)]
+    found = [finding("unbilled", f"u{n}", money=n) for n in range(2, 9)]
+    forth, back = scored(leaks, found), scored(leaks[::-1], found[::-1])
+    assert forth.leaks.equals(back.leaks)
+    assert forth.findings.equals(back.findings)
+
+
+def test_nothing_at_all_is_nothing_missed() -> None:
+    card = scored([], [])
+    assert card.passed
+    assert card.leaks.is_empty()
+    assert card.findings.is_empty()
+
+
+def test_a_truth_without_its_columns_is_refused() -> None:
+    with pytest.raises(TrueupError, match=r"lacks the columns .*kernel_kind"):
+        check_truth(pl.DataFrame(schema=TRUTH).drop("kernel_kind"), where="truth.parquet")
+    twice = pl.DataFrame([leak("a", "unbilled", "u1")] * 2, schema=TRUTH)
+    with pytest.raises(TrueupError, match="leak_id"):
+        check_truth(twice, where="truth.parquet")
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+TOML = """
+[[source]]
+name = "net"
+stream = "usage"
+path = "net.csv"
+columns = { record_key = "id", session_key = "id", subscriber = "who", started_at = "start", quantity = "s" }
+constants = { service = "voice" }
+
+[[source]]
+name = "bill"
+stream = "charge"
+path = "bill.csv"
+columns = { record_key = "line", session_key = "id", subscriber = "who", started_at = "start", quantity = "s", amount = "amount" }
+constants = { service = "voice" }
+
+[reconcile.voice]
+price = "1"
+grace = "1h"
+"""
+USAGE = "id,who,start,s\nu1,A,2025-03-27 10:00:00,3\nu2,A,2025-03-27 11:00:00,4\nu3,A,2025-03-27 15:00:00,1\n"
+CHARGES = "line,id,who,start,s,amount\nc1,u1,A,2025-03-27 10:00:00,3,3\nc3,u3,A,2025-03-27 15:00:00,1,1\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRUEUP_NOW", "2025-03-28T00:00:00+00:00")
+    (tmp_path / "trueup.toml").write_text(TOML)
+    (tmp_path / "net.csv").write_text(USAGE)
+    (tmp_path / "bill.csv").write_text(CHARGES)
+    assert main(["ingest", "--project", str(tmp_path)]) == 0
+    return tmp_path
+
+
+Said = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def said(project: Path, capsys: pytest.CaptureFixture[str]) -> Said:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main([*arguments, "--project", str(project)])
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+def write_truth(folder: Path, *leaks: dict) -> None:
+    pl.DataFrame(list(leaks), schema=TRUTH).write_parquet(folder / "truth.parquet")
+
+
+def test_the_command_prints_and_saves_the_scores_with_exact_money(project: Path, said: Said) -> None:
+    write_truth(project, leak("unbilled_random", "unbilled", "u2", money=4_000_000))
+    assert said("reconcile")[0] == 0
+    status, out, err = said("score-controls", "--check")
+    assert (status, err) == (0, "")
+    assert "unbilled_random" in out
+    assert "4.000000" in out
+    _, out, _ = said("score-controls", "--json")
+    report = json.loads(out)
+    assert report == json.loads((project / "score-controls.json").read_text())
+    (row,) = report["leaks"]
+    assert (row["found"], row["found_micros"], row["found_money"], row["precision"]) == (1, 4_000_000, 4.0, 1.0)
+    # Raised when the log had seen 15:00, knowable at noon.
+    assert row["median_delay_s"] == 3 * 3600
+
+
+def test_the_check_fails_on_money_that_is_off_and_on_findings_nobody_injected(project: Path, said: Said) -> None:
+    assert said("reconcile")[0] == 0
+    write_truth(project, leak("unbilled_random", "unbilled", "u2", money=4_000_001))
+    status, out, _ = said("score-controls", "--check")
+    assert status == 1
+    assert "other money" in out
+    assert said("score-controls")[0] == 0
+    write_truth(project)
+    assert said("score-controls", "--check")[0] == 1
+
+
+def test_what_is_missing_is_said_in_one_line(project: Path, said: Said) -> None:
+    status, out, err = said("score-controls")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "truth" in err
+    write_truth(project)
+    status, _, err = said("score-controls")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "reconcile" in err
+    (project / "truth.parquet").write_text("no parquet")
+    assert said("score-controls")[0] == 2
