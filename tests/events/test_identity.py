@@ -24,7 +24,12 @@ def connection() -> duckdb.DuckDBPyConnection:
 
 
 def collected(stream: str = "usage", **values: object) -> pl.DataFrame:
-    row = dict.fromkeys(COLLECTED[stream]) | {"record_key": "r1", "key_scope": "msc", "started_at": START, "quantity_micros": 61_000_000}
+    row = dict.fromkeys(COLLECTED[stream]) | {
+        "record_key": "r1",
+        "key_scope": "msc",
+        "started_at": START,
+        "quantity_micros": 61_000_000,
+    }
     return pl.DataFrame([row | values], schema=COLLECTED[stream])
 
 

@@ -122,7 +122,9 @@ def test_the_state_does_not_depend_on_how_the_files_are_cut_or_ordered(
     assert digests(derive(other))["state"] == digests(derive(whole))["state"]
 
 
-def test_the_state_does_not_depend_on_which_side_comes_first(whole: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_does_not_depend_on_which_side_comes_first(
+    whole: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = project_in(tmp_path / "other", monkeypatch)
     for name in (CHARGES, USAGE):
         shutil.copy(DATA / name, tmp_path / "other" / "landing" / name)
@@ -153,7 +155,9 @@ def test_the_history_is_the_same_reconciled_after_every_commit_or_once(
     (tmp_path / "other" / "landing" / f"0_{USAGE}").write_text("\n".join([head, *rows]) + "\n", "utf-8")
     billed_head, *billed = lines(CHARGES)
     for part in range(3):
-        (tmp_path / "other" / "landing" / f"{part}_{CHARGES}").write_text("\n".join([billed_head, *billed[part::3]]) + "\n", "utf-8")
+        (tmp_path / "other" / "landing" / f"{part}_{CHARGES}").write_text(
+            "\n".join([billed_head, *billed[part::3]]) + "\n", "utf-8"
+        )
         ingest(other)
         reconcile(other)
         if part == 1:

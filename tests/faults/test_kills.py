@@ -84,7 +84,11 @@ def begun(project: Project, step: str) -> subprocess.Popen[str]:
     )
     path = os.pathsep.join(p for p in sys.path if p)
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
     )
     assert process.stdout is not None
     with process.stdout as told:
@@ -114,7 +118,10 @@ def outcome(project: Project) -> dict[str, object]:
         counts = lake.connection.execute(
             "SELECT source, sum(records), sum(accepted), sum(duplicate), sum(quarantined), count(*) FROM lake.events.control GROUP BY ALL ORDER BY ALL"
         ).fetchall()
-        rows = [lake.connection.execute(f"SELECT count(*), count(DISTINCT event_id) FROM lake.events.{t}").fetchone() for t in ("usage", "charge")]
+        rows = [
+            lake.connection.execute(f"SELECT count(*), count(DISTINCT event_id) FROM lake.events.{t}").fetchone()
+            for t in ("usage", "charge")
+        ]
         ledger = lake.connection.execute(
             "SELECT service, day, currency, sum(COLUMNS('_micros$')) FROM lake.events.ledger GROUP BY ALL ORDER BY ALL"
         ).fetchall()
@@ -144,7 +151,9 @@ def _survives(folder: Path, seed: int, undisturbed: tuple[dict[str, object], dic
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_killed_step_run_again_leaves_no_trace(seed: int, tmp_path: Path, undisturbed: tuple[dict[str, object], dict[str, float]]) -> None:
+def test_a_killed_step_run_again_leaves_no_trace(
+    seed: int, tmp_path: Path, undisturbed: tuple[dict[str, object], dict[str, float]]
+) -> None:
     _survives(tmp_path, seed, undisturbed)
 
 
@@ -156,7 +165,9 @@ def test_thirty_killed_steps_run_again_leave_no_trace(
     _survives(tmp_path, seed, undisturbed)
 
 
-def test_the_traffic_of_these_tests_leaks_in_every_way_it_says(undisturbed: tuple[dict[str, object], dict[str, float]], tmp_path: Path) -> None:
+def test_the_traffic_of_these_tests_leaks_in_every_way_it_says(
+    undisturbed: tuple[dict[str, object], dict[str, float]], tmp_path: Path
+) -> None:
     project = write_project(tmp_path / "project")
     for step in STEPS:
         finished(project, step)

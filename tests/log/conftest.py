@@ -23,7 +23,11 @@ def _programs() -> Path | None:
 
 def _installed() -> Path | None:
     if not _programs() and os.geteuid() == 0 and shutil.which("apt-get"):
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+        quiet = {
+            "stdout": subprocess.DEVNULL,
+            "stderr": subprocess.DEVNULL,
+            "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        }
         subprocess.run(["apt-get", "update", "-q"], check=False, **quiet)  # type: ignore[call-overload]
         subprocess.run(["apt-get", "install", "-qy", "postgresql"], check=False, **quiet)  # type: ignore[call-overload]
     return _programs()

@@ -131,7 +131,9 @@ def test_a_second_reconciler_is_told_that_another_holds_the_lake(project: Projec
 
 def test_the_lake_refuses_settings_it_was_not_made_with(project: Project) -> None:
     Lake.create(project)
-    other = Project(project.directory, project.config.model_copy(update={"lake": project.config.lake.model_copy(update={"buckets": 8})}))
+    other = Project(
+        project.directory, project.config.model_copy(update={"lake": project.config.lake.model_copy(update={"buckets": 8})})
+    )
     with pytest.raises(LogError, match="made with buckets = 64, trueup.toml says 8"), Lake.open(other):
         pass
 

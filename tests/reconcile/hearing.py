@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import polars as pl
-from meaning import EPOCH, Close, Log, Record, Story, Sums, Tick
+from story import Story, Sums
+from told import Close, Log, Record, Tick
 
 from trueup.reconcile.findings import history
 from trueup.reconcile.frontier import Frontier, Marks
@@ -107,7 +108,7 @@ def assert_told(story: Story, evaluated: Evaluated, policies: Policies) -> None:
 
 def _apart(got: Counter[Any], wanted: Counter[Any]) -> str:
     def lines(counted: Counter[Any]) -> list[str]:
-        return [str({n: v for n, v in sorted(dict(row).items())}) for life in counted for row in sorted(life, key=repr)]
+        return [str(dict(row)) for life in counted for row in sorted(life, key=repr)]
 
     return "\n".join(["", "the kernel alone tells", *lines(got - wanted), "the meaning alone tells", *lines(wanted - got)])
 
@@ -129,7 +130,9 @@ def shrunk(log: Log, fails: Check) -> Log:
     changed = True
     while changed:
         changed = False
-        smaller = [[*log[:i], commit[:j] + commit[j + 1 :], *log[i + 1 :]] for i, commit in enumerate(log) for j in range(len(commit))]
+        smaller = [
+            [*log[:i], commit[:j] + commit[j + 1 :], *log[i + 1 :]] for i, commit in enumerate(log) for j in range(len(commit))
+        ]
         smaller += [[*log[:i], *log[i + 1 :]] for i, commit in enumerate(log) if not commit]
         for candidate in smaller:
             if fails(candidate):
@@ -140,10 +143,11 @@ def shrunk(log: Log, fails: Check) -> Log:
 
 def shown(log: Log) -> str:
     """A log, commit by commit, for a failing test to print."""
+
     def one(item: Any) -> str:
         if not isinstance(item, Record):
             return f"policy {sorted(item.services)}" if isinstance(item, Policy) else str(item)
         told = {n: v for n, v in vars(item).items() if v != getattr(Record(item.charge, "", ""), n)}
         return f"{'charge' if item.charge else 'usage'} {told}"
 
-    return "\n".join(f"{position}: " + "\n   ".join(map(one, commit)) for position, commit in enumerate(log, start=1)) + f"\n{EPOCH:%Z}"
+    return "\n".join(f"{position}: " + "\n   ".join(map(one, commit)) for position, commit in enumerate(log, start=1))

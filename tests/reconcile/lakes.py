@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import polars as pl
 from hearing import SUMS
-from meaning import EPOCH, US, Close, Item, Log, Record, Tick
+from told import EPOCH, US, Close, Item, Log, Record, Tick
 
 from trueup.config import Project, ServiceConfig
 from trueup.events.identity import identified
@@ -178,15 +178,25 @@ def quick_lake(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame]
             told = {"position": pl.DataFrame({"position": [position]})}
             (one,) = commit if len(commit) == 1 else [None]
             if isinstance(one, Close | Tick):
-                kind, source, through = ("close", one.source, one.through_us) if isinstance(one, Close) else ("tick", None, one.now_us)
-                told["declaration"] = pl.DataFrame({"kind": kind, "source": source, "through": EPOCH + through * US}, schema_overrides={"source": pl.String})
+                kind, source, through = (
+                    ("close", one.source, one.through_us) if isinstance(one, Close) else ("tick", None, one.now_us)
+                )
+                told["declaration"] = pl.DataFrame(
+                    {"kind": kind, "source": source, "through": EPOCH + through * US}, schema_overrides={"source": pl.String}
+                )
             elif isinstance(one, Policy):
                 told["declaration"] = pl.DataFrame({"kind": ["policy"], "content": [json.dumps(one.content())]})
             else:
-                told |= {s: rows[position, s] for s in ("usage", "charge") if (position, s) in rows} | {"control": _controls(commit, position)}
+                told |= {s: rows[position, s] for s in ("usage", "charge") if (position, s) in rows} | {
+                    "control": _controls(commit, position)
+                }
             for table, frame in told.items():
                 # Other commits take snapshot ids too.
-                queried(connection, f"INSERT INTO lake.events.{table} BY NAME SELECT *, {10 * position} AS snapshot_id FROM rows", rows=frame)
+                queried(
+                    connection,
+                    f"INSERT INTO lake.events.{table} BY NAME SELECT *, {10 * position} AS snapshot_id FROM rows",
+                    rows=frame,
+                )
         yield Lake(project, connection, clock)
 
 

@@ -1,179 +1,22 @@
-"""What reconciliation means, by brute force: at every position everything is worked out anew from the records that count.
+"""Where the money of each record is, at one position: units, matches, places. Everything is worked out anew, by brute force.
 
-Plain Python over plain values, meant to be read and to be slow. `tell(log)` walks a log, a list of commits each of which is a
-list of `Record`, `Close`, `Tick` and `Policy`, and tells its story: every change of a finding, the sums after each position, the
-place of each record and the pairs that have settled. Carried along a log are only the content that counts of each record, the
-settled pairs and what the sources have told of how far they are complete.
+A *unit* is a session (of usage) or a bill (of charges): all records of one session key and currency, or one record alone. A
+*place* holds records whose money is judged together; its kind is `pending`, `tolerated` or that of a finding.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, timedelta
 from zoneinfo import ZoneInfo
+
+from told import EPOCH, US, Held, Known, Rid, closed_wait, rules_of
 
 from trueup.config import ServiceConfig
 from trueup.reconcile.rules import Policy
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-US = timedelta(microseconds=1)
-Rid = tuple[bool, str, str, str]
-"""A record's name: (is a charge, scope, key scope, record key)."""
 Name = tuple[bool, str, str, str, str]
 """A unit's name, shared by a session and its bill: (alone, scope, key, scope of that key, currency)."""
-
-
-@dataclass(frozen=True)
-class Record:
-    charge: bool
-    source: str
-    key: str
-    session: str | None = None
-    service: str | None = "voice"
-    subscriber: str | None = "s"
-    peer: str | None = "p"
-    started_us: int | None = None
-    billed_us: int | None = None
-    quantity_micros: int | None = 0
-    amount_micros: int = 0
-    part: int | None = None
-    currency: str | None = None
-    node: str | None = None
-    scope: str = "s"
-    key_scope: str = "k"
-    known_as: bytes | None = None  # the event id, where a lake has given one
-
-    @property
-    def time_us(self) -> int | None:
-        return self.started_us if self.started_us is not None else self.billed_us
-
-    @property
-    def rid(self) -> Rid:
-        return (self.charge, self.scope, self.key_scope, self.key)
-
-    @property
-    def event_id(self) -> bytes:
-        return self.known_as or repr(replace(self, source="")).encode()
-
-
-@dataclass(frozen=True)
-class Close:
-    source: str
-    through_us: int
-
-
-@dataclass(frozen=True)
-class Tick:
-    now_us: int
-
-
-Item = Record | Close | Tick | Policy
-Log = list[list[Item]]
-
-
-# --- how far the sources are complete ---------------------------------------------------------------------------------
-
-
-@dataclass
-class Known:
-    policy: Policy
-    observed: dict[str, int] = field(default_factory=dict)
-    closed: dict[str, int] = field(default_factory=dict)
-    clock_us: int | None = None
-
-    def learn(self, commit: list[Item]) -> dict[str, int]:
-        """Takes a commit in; returns the closings that told something new."""
-        raised = {}
-        for item in commit:
-            if isinstance(item, Close) and item.through_us > self.closed.get(item.source, item.through_us - 1):
-                raised[item.source] = self.closed[item.source] = item.through_us
-            elif isinstance(item, Tick):
-                self.clock_us = max(item.now_us, item.now_us if self.clock_us is None else self.clock_us)
-            elif isinstance(item, Record) and item.started_us is not None:
-                self.observed[item.source] = max(item.started_us, self.observed.get(item.source, item.started_us))
-        return raised
-
-    def passed(self, charge: bool, instant_us: int | None, wait_us: int, closed_wait_us: int) -> bool:
-        sources = [n for n, s in self.policy.sources.items() if s.stream == ("charge" if charge else "usage")]
-        return instant_us is not None and bool(sources) and all(self._one(n, instant_us, wait_us, closed_wait_us) for n in sources)
-
-    def _one(self, name: str, instant_us: int, wait_us: int, closed_wait_us: int) -> bool:
-        rules = self.policy.sources[name]
-        said = [(self.closed.get(name), closed_wait_us)]
-        if rules.lateness_us is not None:
-            said.append((self.observed.get(name), wait_us + rules.lateness_us))
-        if rules.idle_after_us is not None:
-            said.append((self.clock_us, wait_us + rules.idle_after_us))
-        return any(mark is not None and mark > instant_us + wait for mark, wait in said)
-
-    def waited(self, charge: bool, instant_us: int | None, rules: ServiceConfig) -> bool:
-        """The stream has passed the instant by grace."""
-        return self.passed(charge, instant_us, rules.grace, closed_wait(rules))
-
-
-def closed_wait(rules: ServiceConfig) -> int:
-    return rules.start_tolerance if "nearest" in rules.match else 0
-
-
-# --- which content of a record counts ---------------------------------------------------------------------------------
-
-
-@dataclass
-class Held:
-    record: Record
-    since: int
-    late: bool
-    beyond: bool
-    currency: str
-    contents: set[bytes]
-    shut: bool = False  # its stream has passed its time since it came
-    due_us: int | None = None  # of a record without any time
-
-    @property
-    def last_us(self) -> int | None:
-        return self.record.time_us if self.record.time_us is not None else self.due_us
-
-
-def rank(record: Record) -> tuple[int, int, bytes]:
-    return (record.quantity_micros or 0, record.amount_micros, record.event_id)
-
-
-def admit(held: dict[Rid, Held], commit: list[Item], position: int, before: Known) -> dict[Rid, Held]:
-    """Takes a commit into `held`; returns the records whose counted content is new."""
-    fresh: dict[Rid, dict[bytes, Record]] = {}
-    for record in sorted((i for i in commit if isinstance(i, Record)), key=lambda r: r.source, reverse=True):
-        fresh.setdefault(record.rid, {})[record.event_id] = record
-
-    def late(record: Record) -> bool:
-        return before.passed(record.charge, record.time_us, 0, 0)
-
-    new: dict[Rid, Held] = {}
-    for rid, contents in fresh.items():
-        known = held.get(rid)
-        if known is None:
-            best, rivals = max(contents.values(), key=rank), []
-        else:
-            rivals = [r for i, r in contents.items() if i not in known.contents and not late(r) and not known.shut]
-            best = max([known.record, *rivals], key=rank)
-        seen = (known.contents if known else set()) | set(contents)
-        if known is not None and best is known.record:
-            known.contents = seen
-            continue
-        horizon = before.policy.horizon_us
-        behind = known is None and before.passed(best.charge, best.time_us, horizon, horizon)
-        held[rid] = new[rid] = Held(best, position, known is None and late(best), behind, currency_of(best, before.policy), seen)
-    return new
-
-
-def currency_of(record: Record, policy: Policy) -> str:
-    told = record.currency if record.charge else rules_of(record.service, policy).currency
-    return told or policy.currency
-
-
-def rules_of(service: str | None, policy: Policy) -> ServiceConfig:
-    return policy.services.get(service, policy.default) if service is not None else policy.default
-
 
 # --- sessions and bills -----------------------------------------------------------------------------------------------
 
@@ -189,7 +32,9 @@ class Unit:
         order = sorted(held, key=by_time)
         first = held[order[0]]
         self.name, self.charge, self.held, self.known = name, charge, held, known
-        self.service, self.subscriber, self.peer, self.node = (getattr(first.record, n) for n in ("service", "subscriber", "peer", "node"))
+        self.service, self.subscriber, self.peer, self.node = (
+            getattr(first.record, n) for n in ("service", "subscriber", "peer", "node")
+        )
         self.rules, self.alone = rules_of(self.service, known.policy), name[0]
         self.beyond = first.beyond
         self.match = () if self.beyond else self.rules.match
@@ -343,7 +188,9 @@ def judged(rules: ServiceConfig, expected: int, billed: int, used: int, charged:
     return "tolerated" if min(prices) - slack <= billed <= max(prices) + slack else "misrated"
 
 
-def places_of(sessions: dict[Name, Unit], bills: dict[Name, Unit], matched: Matched, settled: dict[Name, Name], known: Known) -> list[Place]:
+def places_of(
+    sessions: dict[Name, Unit], bills: dict[Name, Unit], matched: Matched, settled: dict[Name, Name], known: Known
+) -> list[Place]:
     booked: list[Place] = []
     for sid, bid in {**settled, **{n: n for n in matched.links}}.items():
         s, b, further = sessions[sid], bills[bid], [bills[sid]] if sid in matched.excess else []
@@ -433,117 +280,3 @@ def period_last_us(index: int, period_us: int, policy: Policy) -> int:
         if real:
             return (max(real) - EPOCH) // US - 1
     raise AssertionError("no zone skips more than a day")
-
-
-# --- the story --------------------------------------------------------------------------------------------------------
-
-
-Sums = dict[tuple[str, date | None, str], tuple[int, ...]]
-"""By (service, day, currency): expected, billed, impact, tolerated, pending, unrated records."""
-
-
-@dataclass
-class Story:
-    changes: list[dict[str, object]] = field(default_factory=list)
-    sums: list[Sums] = field(default_factory=list)  # after position 1, 2, …
-    places: list[dict[Rid, Place]] = field(default_factory=list)
-    settled: list[dict[Name, Name]] = field(default_factory=list)
-    standing: list[dict[tuple[object, ...], Place]] = field(default_factory=list)
-    held: dict[Rid, Held] = field(default_factory=dict)
-
-
-def tell(log: Log, first_policy: Policy) -> Story:
-    """The whole story of a log; `first_policy` is in force until another is declared."""
-    story, known, settled = Story(), Known(first_policy), dict[Name, Name]()
-    before: list[Place] = []
-    for position, commit in enumerate(log, start=1):
-        known.policy = next((i for i in commit if isinstance(i, Policy)), known.policy)
-        ids_before = {rid: one.record.event_id for rid, one in story.held.items()}
-        seen_before = {rid: len(one.contents) for rid, one in story.held.items()}
-        new = admit(story.held, commit, position, known)
-        raised = known.learn(commit)
-        for one in story.held.values():
-            one.shut = one.shut or known.passed(one.record.charge, one.record.time_us, 0, 0)
-            if one.due_us is None and one.record.time_us is None and one.record.source in raised:
-                one.due_us = raised[one.record.source] - 1
-        sessions, bills = (units_of(story.held, side, known) for side in (False, True))
-        booked = places_of(sessions, bills, match(sessions, bills, settled), settled, known)
-        declared = any(isinstance(i, Policy) for i in commit)
-        story.changes += changes(position, before, booked, new, declared, story.held, ids_before)
-        for rid, one in story.held.items():
-            if len(one.contents) > max(seen_before.get(rid, 1), 1):
-                story.changes.append(conflict(position, one, seen_before.get(rid, 1) == 1, known))
-        story.sums.append(added_up(booked))
-        story.places.append({rid: p for p in booked for rid in (*p.usage, *p.charges)})
-        story.standing.append(standing(booked))
-        story.settled.append(dict(settled))
-        assert sum(len(p.usage) + len(p.charges) for p in booked) == len(story.places[-1]) == len(story.held)
-        before = booked
-    return story
-
-
-def standing(places: list[Place]) -> dict[tuple[object, ...], Place]:
-    return {(p.kind, p.subject): p for p in places if p.kind not in ("pending", "tolerated")}
-
-
-def changes(
-    position: int, before: list[Place], now: list[Place], new: dict[Rid, Held], declared: bool, held: dict[Rid, Held], ids_before: dict[Rid, bytes]
-) -> list[dict[str, object]]:
-    """What the findings of two positions differ by, and why."""
-    was, stands, told = standing(before), standing(now), []
-    for fid in {**was, **stands}:
-        old, new_one = was.get(fid), stands.get(fid)
-        if old and new_one and old.content == new_one.content:
-            continue
-        near = {r for p in (old, new_one) if p for r in (*p.usage, *p.charges)}
-        subjects = {p.subject for p in (*before, *now) if near & {*p.usage, *p.charges}}
-        near |= {r for p in (*before, *now) if p.subject in subjects for r in (*p.usage, *p.charges)}
-        arrived = near & new.keys()
-        decided = any(p.kind != "pending" and near & {*p.usage, *p.charges} for p in before)
-        if not arrived:
-            cause = "policy_change" if declared else "frontier"
-        elif any(new[r].beyond for r in arrived):
-            cause = "beyond_horizon"
-        elif decided or any(new[r].late for r in arrived):
-            cause = "late_charge" if any(r[0] for r in arrived) else "late_usage"
-        else:
-            cause = "arrival"
-        shown = new_one or old
-        assert shown
-        gone = "resolved" if cause == "late_charge" else "retracted"
-        ids = {rid: one.record.event_id for rid, one in held.items()} if new_one else ids_before
-        told.append(
-            told_of(position, "raised" if not old else "revised" if new_one else gone, cause, shown, [ids[r] for r in shown.usage],
-                    [ids[r] for r in shown.charges], [])
-        )  # fmt: skip
-    return told
-
-
-def conflict(position: int, one: Held, first: bool, known: Known) -> dict[str, object]:
-    r, ids = one.record, [one.record.event_id]
-    shown = Place(
-        "conflicting_charge" if r.charge else "conflicting_usage", ("record", r.rid), r.service or "", local_day(r.time_us, known.policy),
-        one.currency, 0, 0, (), (), 0, (r.subscriber, r.peer, r.node, r.time_us),
-    )  # fmt: skip
-    mine = ([], ids) if r.charge else (ids, [])
-    return told_of(position, "raised" if first else "revised", "conflict", shown, *mine, sorted(one.contents))
-
-
-def told_of(position: int, action: str, cause: str, p: Place, usage: list[bytes], charges: list[bytes], contents: list[bytes]) -> dict[str, object]:
-    subscriber, peer, node, started_us = p.shown
-    return {
-        "finding": (p.kind, p.subject), "position": position, "action": action, "cause": cause, "kind": p.kind, "service": p.service,
-        "subscriber": subscriber, "peer": peer, "node": node, "day": p.day, "started_us": started_us, "expected_micros": p.expected,
-        "billed_micros": p.billed, "currency": p.currency, "usage_event_ids": tuple(sorted(usage)),
-        "charge_event_ids": tuple(sorted(charges)), "content_event_ids": tuple(contents),
-    }  # fmt: skip
-
-
-def added_up(places: list[Place]) -> Sums:
-    cells: dict[tuple[str, date | None, str], Counter[str]] = {}
-    for p in places:
-        row = cells.setdefault((p.service, p.day, p.currency), Counter())
-        row.update(expected=p.expected, billed=p.billed, unrated=p.unrated)
-        row[p.kind if p.kind in ("pending", "tolerated") else "impact"] += p.expected - p.billed
-    rows = {cell: tuple(row[n] for n in ("expected", "billed", "impact", "tolerated", "pending", "unrated")) for cell, row in cells.items()}
-    return {cell: row for cell, row in rows.items() if any(row)}

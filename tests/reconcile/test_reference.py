@@ -10,7 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
@@ -63,7 +62,11 @@ def frontier_of(log: list[Any], config: Any) -> Frontier:
             elif e.started_at is not None:
                 seen.setdefault(("observed", e.source), []).append((position, e.started_at * SECOND))
     marks = {
-        kind: {n: Marks.of(pl.DataFrame(rows, schema=["position", "value"], orient="row")) for (k, n), rows in seen.items() if k == kind}
+        kind: {
+            n: Marks.of(pl.DataFrame(rows, schema=["position", "value"], orient="row"))
+            for (k, n), rows in seen.items()
+            if k == kind
+        }
         for kind in ("observed", "closed")
     }
     return Frontier(Policies([policy_of(config)]), marks["observed"], marks["closed"])
@@ -103,14 +106,41 @@ def told(evaluated: Evaluated) -> list[tuple[Any, ...]]:
     for c in evaluated.changes.iter_rows(named=True):
         action = "retracted" if c["action"] == "resolved" else c["action"]
         days = (c["day"] - __import__("datetime").date(1970, 1, 1)).days
-        out.append((c["at"], action, c["cause"], c["kind"], subject(c["subject"]), c["service"], days, int(c["expected_micros"]),
-                    int(c["billed_micros"]), tuple(sorted(names[r] for r in c["usage"])), tuple(sorted(names[r] for r in c["charges"])), ()))
+        out.append(
+            (
+                c["at"],
+                action,
+                c["cause"],
+                c["kind"],
+                subject(c["subject"]),
+                c["service"],
+                days,
+                int(c["expected_micros"]),
+                int(c["billed_micros"]),
+                tuple(sorted(names[r] for r in c["usage"])),
+                tuple(sorted(names[r] for r in c["charges"])),
+                (),
+            )
+        )
     for c in evaluated.admitted.conflicts.iter_rows(named=True):
         rid = names[c["rid"]]
         counted = evaluated.versions.filter((pl.col("rid") == c["rid"]) & (pl.col("event_id") == c["counted"])).row(0, named=True)
         mine = ((rid,), ()) if rid[0] == "usage" else ((), (rid,))
-        out.append((c["position"], "raised" if c["first"] else "revised", "conflict", f"conflicting_{rid[0]}", rid, counted["service"] or "",
-                    counted["time_us"] // SECOND // 86_400, 0, 0, *mine, tuple(sorted(b.decode() for b in c["contents"]))))
+        out.append(
+            (
+                c["position"],
+                "raised" if c["first"] else "revised",
+                "conflict",
+                f"conflicting_{rid[0]}",
+                rid,
+                counted["service"] or "",
+                counted["time_us"] // SECOND // 86_400,
+                0,
+                0,
+                *mine,
+                tuple(sorted(b.decode() for b in c["contents"])),
+            )
+        )
     return sorted(out, key=repr)
 
 
@@ -125,7 +155,9 @@ def check(log: list[Any], config: Any, oracle: ModuleType, *, tell_apart: bool =
     events, frontier = events_of(log, oracle.scope_of, config), frontier_of(log, config)
     got = evaluate(events, frontier, after=0, upto=len(log), tell_apart=tell_apart)
     assert told(got) == meant(result)
-    sums = got.ledger.group_by("service", "day").agg(pl.col("expected_micros", "billed_micros", "impact_micros", "tolerated_micros", "pending_micros").sum())
+    sums = got.ledger.group_by("service", "day").agg(
+        pl.col("expected_micros", "billed_micros", "impact_micros", "tolerated_micros", "pending_micros").sum()
+    )
     rows = {(r[0], (r[1] - __import__("datetime").date(1970, 1, 1)).days): tuple(map(int, r[2:])) for r in sums.iter_rows()}
     wanted = {k: (v["expected"], v["billed"], v["impact"], v["tolerated"], v["pending"]) for k, v in result.conservation.items()}
     assert {k: v for k, v in rows.items() if any(v)} == {k: v for k, v in wanted.items() if any(v)}

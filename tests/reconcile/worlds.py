@@ -12,13 +12,28 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from meaning import EPOCH, US, Close, Item, Known, Log, Record, Tick, closed_wait, priced, rules_of
+from meaning import priced
+from told import EPOCH, US, Close, Item, Known, Log, Record, Tick, closed_wait, rules_of
 
 from trueup.config import ServiceConfig
 from trueup.reconcile.rules import UNTOLD_US, Policy, SourceRules
 
 MICRO = 1_000_000
-FACETS = ("policies", "currencies", "unrated", "untimed", "horizon", "idle", "zone", "mixed keys", "key scopes", "nulls", "poor keys", "contents", "huge")
+FACETS = (
+    "policies",
+    "currencies",
+    "unrated",
+    "untimed",
+    "horizon",
+    "idle",
+    "zone",
+    "mixed keys",
+    "key scopes",
+    "nulls",
+    "poor keys",
+    "contents",
+    "huge",
+)
 MATCHES = (("session_key", "nearest"), ("session_key", "nearest"), ("session_key",), ("nearest",), ("aggregate",))
 ZONES = (("Europe/Berlin", "2024-03-31T01:00Z"), ("Europe/Berlin", "2024-10-27T01:00Z"), ("Asia/Jakarta", "2024-06-01T17:00Z"),
          ("Australia/Lord_Howe", "2024-04-06T15:00Z"), ("America/Havana", "2024-11-03T05:00Z"), ("Antarctica/Troll", "2024-03-31T01:00Z"))  # fmt: skip
@@ -75,7 +90,11 @@ class World:
         """Rules all of its own, or some of them changed."""
         r = self.rng
         keep = before is not None and r.random() < 0.5
-        services = {n: before.services.get(n, self.rules()) if before and keep and r.random() < 0.6 else self.rules() for n in self.names if n}
+        services = {
+            n: before.services.get(n, self.rules()) if before and keep and r.random() < 0.6 else self.rules()
+            for n in self.names
+            if n
+        }
         if r.random() < 0.2:
             services.pop(r.choice(sorted(services)))
         sources = {
@@ -117,7 +136,11 @@ class World:
         if "nulls" in self.facets:
             peer, subscriber = r.choice((peer, peer, None)), r.choice((subscriber, subscriber, None))
         # Tame: a key names things of one service only, and a party of its own.
-        key = None if r.random() < 0.4 else f"K{r.randrange(6)}" + (f"{kind}{subscriber}{peer}" if "mixed keys" not in self.facets or self.tame else "")
+        key = (
+            None
+            if r.random() < 0.4
+            else f"K{r.randrange(6)}" + (f"{kind}{subscriber}{peer}" if "mixed keys" not in self.facets or self.tame else "")
+        )
         if "poor keys" in self.facets:
             key = f"K{r.randrange(9)}"
         start, parts = self.some(), r.choice((1, 1, 1, 2, 3)) if key else 1
@@ -126,7 +149,9 @@ class World:
         for part in range(parts):
             quantity = r.choice((2, 4, 4) if dense else (0, 1, 2, 3, 3, 4)) * MICRO + (0 if dense else r.choice((0, 0, 500_000, 1)))
             at = start if part == 0 else start + r.randrange(self.spread + 1)
-            usage.append(self.record(False, key, kind, subscriber, peer, at, quantity, part=part if parts > 1 and r.random() < 0.8 else None))
+            usage.append(
+                self.record(False, key, kind, subscriber, peer, at, quantity, part=part if parts > 1 and r.random() < 0.8 else None)
+            )
         if "mixed keys" in self.facets and not self.tame and key and r.random() < 0.5:
             usage[-1] = replace(usage[-1], service=r.choice(self.names), peer=r.choice("pq"))
         bills = [] if r.random() < 0.1 else [self.charge(n, usage, start, key) for n in range(r.choice((0, 1, 1, 1, 1, 2, 3)))]
@@ -143,11 +168,23 @@ class World:
         at = start + (r.choice((0, 0, 1, -1, 2, 3)) if r.random() < 0.85 else r.randrange(self.spread + 1))
         if key and r.random() < 0.25 and "poor keys" not in self.facets:
             key = r.choice((None, f"{key[:1]}{r.randrange(9)}{key[2:]}"))
-        billed = self.record(True, key, first.service, first.subscriber, first.peer, at, quantity, amount, r.choice((None, None, 1, 2)) if number else None)
+        billed = self.record(
+            True,
+            key,
+            first.service,
+            first.subscriber,
+            first.peer,
+            at,
+            quantity,
+            amount,
+            r.choice((None, None, 1, 2)) if number else None,
+        )
         if "mixed keys" in self.facets and not self.tame and r.random() < 0.3:
             billed = replace(billed, service=r.choice(self.names), peer=r.choice("pq"))
         if "poor keys" in self.facets and r.random() < 0.8:
-            billed = replace(billed, service=None, subscriber=None, peer=None, started_us=None, quantity_micros=None, billed_us=billed.started_us)
+            billed = replace(
+                billed, service=None, subscriber=None, peer=None, started_us=None, quantity_micros=None, billed_us=billed.started_us
+            )
         elif r.random() < 0.1:
             billed = replace(billed, quantity_micros=None)
         if "untimed" in self.facets and r.random() < 0.4:
@@ -175,7 +212,9 @@ class World:
     def resent(self, record: Record) -> Record:
         """The same record with another content."""
         r = self.rng
-        change: dict[str, Any] = {"amount_micros": record.amount_micros + MICRO} if record.charge and record.amount_micros < 2**62 else {}
+        change: dict[str, Any] = (
+            {"amount_micros": record.amount_micros + MICRO} if record.charge and record.amount_micros < 2**62 else {}
+        )
         if record.quantity_micros is not None and record.quantity_micros < 2**62 and (not record.charge or r.random() < 0.5):
             change = {"quantity_micros": max(0, record.quantity_micros + r.choice((-MICRO, MICRO, 2 * MICRO)))}
         if not self.tame and r.random() < 0.4 and record.started_us is not None:
@@ -200,12 +239,28 @@ class World:
         if "idle" in self.facets:
             out.append(Tick(self.time_us(at + self.rng.choice((0, 10)))))
         for source, stream in self.sources.items():
-            far = Record(stream == "charge", source, f"far{source}{at}", f"far{source}{at}", self.names[0], "z", "z", self.time_us(at), scope="z", key_scope=source)
+            far = Record(
+                stream == "charge",
+                source,
+                f"far{source}{at}",
+                f"far{source}{at}",
+                self.names[0],
+                "z",
+                "z",
+                self.time_us(at),
+                scope="z",
+                key_scope=source,
+            )
             out.append(replace(far, scope=far.session or "") if "poor keys" in self.facets else far)
         return out
 
     def closings(self) -> list[Item]:
-        told: list[Item] = [Close(n, self.time_us(self.some())) for n in self.sources for _ in range(self.rng.randrange(3)) if self.rng.random() < 0.4]
+        told: list[Item] = [
+            Close(n, self.time_us(self.some()))
+            for n in self.sources
+            for _ in range(self.rng.randrange(3))
+            if self.rng.random() < 0.4
+        ]
         if "idle" in self.facets:
             told += [Tick(self.time_us(self.some() + 10)) for _ in range(self.rng.randrange(3))]
         return told
@@ -230,7 +285,12 @@ def wild(rng: random.Random, facets: Iterable[str] | None = None, size: int | No
     if order == "shuffled":
         rng.shuffle(items)
     else:
-        items.sort(key=lambda i: (order == "charges first" and isinstance(i, Record) and not i.charge, moment_us(i) + rng.randrange(12) * world.step_us))
+        items.sort(
+            key=lambda i: (
+                order == "charges first" and isinstance(i, Record) and not i.charge,
+                moment_us(i) + rng.randrange(12) * world.step_us,
+            )
+        )
     if rng.random() < 0.6:
         items += world.pushers(world.high + 200)
     log = cut(rng, items)

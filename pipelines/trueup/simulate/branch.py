@@ -19,7 +19,6 @@ from trueup.log.lake import Lake, Transaction
 
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
 _PLACE = re.compile(r"\s*(catalog|data)\s*=")
-_TABLES = ("usage", "charge", "declaration", "quarantine")
 
 
 @dataclass(frozen=True)
@@ -68,13 +67,15 @@ def replay(original: Lake, directory: Path, text: str, changes: Changes, *, on_c
     project = Project(directory.resolve(), parse(text))
     Lake.create(project)
     rows = original.read("position", columns=["position AS number", "kind", "committed_at"]).sort("number")
+    controls = original.read("control")
     chains: dict[str, tuple[int, str]] = {}
     times: list[datetime] = [rows["committed_at"][0]] if rows.height else []
     with Lake.open(project, clock=lambda: times[-1]) as lake:
         for position, kind, committed_at in rows.select("number", "kind", "committed_at").iter_rows():
             times.append(committed_at)
-            tables = _tables(original, position, kind, changes)
-            control = _control(original, position, tables, chains)
+            told = controls.filter(pl.col("position") == position).drop("position")
+            tables = _tables(original, position, told, changes)
+            control = _control(told, tables, chains)
             lake.commit(partial(_write, tables=tables, control=control, position=position, kind=kind))
             on_commit(position, rows.height)
 
@@ -90,35 +91,34 @@ def _write(
         raise LogError(f"the original log has no position before {position}", todo="run `trueup status --check` on the original")
 
 
-def _tables(original: Lake, position: int, kind: str, changes: Changes) -> dict[str, pl.DataFrame]:
-    """The rows of a position as they shall be in the branch."""
-    wanted = ("usage", "charge", "quarantine") if kind == "unit" else _TABLES
+def _tables(original: Lake, position: int, told: pl.DataFrame, changes: Changes) -> dict[str, pl.DataFrame]:
+    """The rows of a position as they shall be in the branch; `told` are its control rows, which say what it may have brought."""
+    brought = [*told["stream"].unique(), *(["quarantine"] if told["quarantined"].sum() else [])]
+    wanted = brought if told.height else ["declaration"]
     tables = {name: original.read(name, after=position - 1, upto=position).drop("position") for name in wanted}
-    tables["charge"] = tables["charge"].join(changes.removed, on="event_id", how="anti", maintain_order="left")
-    for stream, added in changes.added.items():
-        new = added.filter(pl.col("position") == position).drop("position")
-        tables[stream] = pl.concat([tables[stream], new.select(tables[stream].columns)], how="vertical_relaxed")
+    for stream in told["stream"].unique():
+        new = changes.added[stream].filter(pl.col("position") == position).drop("position")
+        kept = tables[stream].join(changes.removed, on="event_id", how="anti", maintain_order="left")
+        tables[stream] = pl.concat([kept, new.select(kept.columns)], how="vertical_relaxed")
     return tables
 
 
-def _control(
-    original: Lake, position: int, tables: dict[str, pl.DataFrame], chains: dict[str, tuple[int, str]]
-) -> list[dict[str, Any]]:
+def _control(told: pl.DataFrame, tables: dict[str, pl.DataFrame], chains: dict[str, tuple[int, str]]) -> list[dict[str, Any]]:
     """The control rows of a position with what is accepted there now, chained anew.
 
     What they tell of times stays as it was: the branch's streams are complete exactly when the original's are.
     """
-    rows = original.read("control", after=position - 1, upto=position).drop("position").sort("source", "sequence_no")
-    told = []
-    for row in rows.with_columns(pl.col(pl.Datetime).dt.epoch("us")).select(list(CONTROL)).iter_rows(named=True):
+    made = []
+    rows = told.sort("source", "sequence_no").with_columns(pl.col(pl.Datetime).dt.epoch("us"))
+    for row in rows.select(list(CONTROL)).iter_rows(named=True):
         accepted = int((tables[row["stream"]]["source_id"] == row["source_id"]).sum())
         more = accepted - row["accepted"]
         declared = None if row["declared_records"] is None else row["declared_records"] + more
         changed = {**row, "accepted": accepted, "records": row["records"] + more, "declared_records": declared}
         linked = chained(changed, chains.get(row["source"]))
         chains[row["source"]] = (row["sequence_no"], str(linked["hash"]))
-        told.append(linked)
-    return told
+        made.append(linked)
+    return made
 
 
 def write_config(directory: Path, text: str) -> None:

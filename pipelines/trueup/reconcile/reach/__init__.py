@@ -119,7 +119,8 @@ class _Reader:
             return mine
         # Rules for whatever has none of its own: the names that occur, and none at all.
         query = "SELECT DISTINCT service FROM lake.events.usage UNION SELECT DISTINCT service FROM lake.events.charge"
-        return pl.concat([mine, self.lake.connection.execute(query).pl().filter(~pl.col("service").is_in(named.implode(), nulls_equal=True))])
+        told = self.lake.connection.execute(query).pl()
+        return pl.concat([mine, told.filter(~pl.col("service").is_in(named.implode(), nulls_equal=True))])
 
     def _nearby(self, stands: pl.DataFrame) -> pl.DataFrame:
         """Records within the start tolerance of where something stands, and `own`: whether their own service matches so."""
@@ -149,7 +150,8 @@ class _Reader:
 
     def _within(self, stands: pl.DataFrame, apart_us: int, services: pl.DataFrame, *, untimed: bool) -> pl.DataFrame:
         """Records of `services`, and any with a session key, within a distance of where something stands."""
-        low, high = (_moment(v) for v in stands.select(pl.col("time_us").min() - apart_us, high=pl.col("time_us").max() + apart_us).row(0))
+        moments = stands.select(low=pl.col("time_us").min() - apart_us, high=pl.col("time_us").max() + apart_us)
+        low, high = (_moment(v) for v in moments.row(0))
         values = {"apart_us": apart_us, "from_day": low.date(), "to_day": high.date(), "untimed": untimed}
         rows = self._read("nearby", values, reached=stands.select("bucket", "scope", "time_us").unique(), services=services)
         return rows.with_columns(own=pl.col("service").is_in(services["service"].implode(), nulls_equal=True))
