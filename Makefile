@@ -24,9 +24,11 @@ $(BIN)/uv:
 	$(UV) sync --frozen --active --inexact --quiet --extra batch
 	@touch $@ .venv/.runs
 
-run: .venv/.runs ## set up, reconcile a small simulated operator and show what leaked
+run: .venv/.runs ## set up, reconcile a small simulated operator, show what leaked and how much of the truth was found
 	@test -d $(DEMO) || $(BIN)/trueup simulate $(DEMO) --subscribers 400 --days 7 --seed 7
 	@$(BIN)/trueup run --project $(DEMO)
+	@echo
+	@$(BIN)/trueup score-controls --project $(DEMO)
 	@echo
 	@$(BIN)/trueup sql --project $(DEMO) "select kind, status, count(*) findings, sum(impact) impact, currency from findings group by all order by abs(sum(impact)) desc"
 	@echo "ask further: $(BIN)/trueup sql --project $(DEMO) 'select * from leakage_by_day', or open $(DEMO)/leakage.duckdb with any DuckDB client"

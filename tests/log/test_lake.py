@@ -134,7 +134,7 @@ def test_the_lake_refuses_settings_it_was_not_made_with(project: Project) -> Non
     other = Project(
         project.directory, project.config.model_copy(update={"lake": project.config.lake.model_copy(update={"buckets": 8})})
     )
-    with pytest.raises(LogError, match="made with buckets = 64, trueup.toml says 8"), Lake.open(other):
+    with pytest.raises(LogError, match=r"made with buckets = 64, trueup\.toml says 8"), Lake.open(other):
         pass
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from meaning import Name, Place, local_day, match, places_of, units_of
 from told import Held, Known, Log, Rid, admit
@@ -21,7 +22,7 @@ Sums = dict[tuple[str, date | None, str], tuple[int, ...]]
 
 @dataclass
 class Story:
-    changes: list[dict[str, object]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
     sums: list[Sums] = field(default_factory=list)  # after position 1, 2, …
     places: list[dict[Rid, Place]] = field(default_factory=list)
     settled: list[dict[Name, Name]] = field(default_factory=list)
@@ -71,7 +72,7 @@ def changes(
     declared: bool,
     held: dict[Rid, Held],
     ids_before: dict[Rid, bytes],
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """What the findings of two positions differ by, and why."""
     was, stands, told = standing(before), standing(now), []
     for fid in {**was, **stands}:
@@ -102,7 +103,7 @@ def changes(
     return told
 
 
-def conflict(position: int, one: Held, first: bool, known: Known) -> dict[str, object]:
+def conflict(position: int, one: Held, first: bool, known: Known) -> dict[str, Any]:
     r, ids = one.record, [one.record.event_id]
     shown = Place(
         "conflicting_charge" if r.charge else "conflicting_usage", ("record", r.rid), r.service or "", local_day(r.time_us, known.policy),
@@ -114,7 +115,7 @@ def conflict(position: int, one: Held, first: bool, known: Known) -> dict[str, o
 
 def told_of(
     position: int, action: str, cause: str, p: Place, usage: list[bytes], charges: list[bytes], contents: list[bytes]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     subscriber, peer, node, started_us = p.shown
     return {
         "finding": (p.kind, p.subject), "position": position, "action": action, "cause": cause, "kind": p.kind, "service": p.service,
