@@ -91,7 +91,7 @@ def known_by_id(log: Log, bucket_by: str) -> tuple[Log, dict[tuple[int, str], pl
             for stream in ("usage", "charge"):
                 mine = [i for i in commit if isinstance(i, Record) and i.charge == (stream == "charge")]
                 if mine:
-                    frame = pl.DataFrame([_row(r, position, n) for n, r in enumerate(mine)], schema=COLLECTED[stream])
+                    frame = pl.DataFrame([_row(r, position, n, bucket_by) for n, r in enumerate(mine)], schema=COLLECTED[stream])
                     rows[position, stream] = identified(connection, frame, stream, bucket_by=bucket_by, buckets=BUCKETS)  # type: ignore[arg-type]
                     ids = rows[position, stream]["event_id"].to_list()
                     new += [replace(r, known_as=i) for r, i in zip(mine, ids, strict=True)]
@@ -99,14 +99,14 @@ def known_by_id(log: Log, bucket_by: str) -> tuple[Log, dict[tuple[int, str], pl
     return out, rows
 
 
-def _row(r: Record, position: int, number: int) -> dict[str, Any]:
+def _row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any]:
     def moment(us: int | None) -> datetime | None:
         return None if us is None else EPOCH + us * US
 
     row = {
         "source_id": f"{r.source}@{position}", "source_row": number, "source_offset": 0, "source_length": 0, "key_scope": r.key_scope,
         "record_key": r.key, "session_key": r.session, "service": r.service, "subscriber": r.subscriber, "peer": r.peer, "node": r.node,
-        "started_at": moment(r.started_us), "quantity_micros": r.quantity_micros, "partial_no": r.part,
+        "account": r.scope or None if bucket_by == "account" else None, "started_at": moment(r.started_us), "quantity_micros": r.quantity_micros, "partial_no": r.part,
     }  # fmt: skip
     charged = {"amount_micros": r.amount_micros, "currency": r.currency, "billed_at": moment(r.billed_us)}
     return {n: (row | charged).get(n) for n in COLLECTED["charge" if r.charge else "usage"]}

@@ -33,6 +33,7 @@ FACETS = (
     "poor keys",
     "contents",
     "huge",
+    "accounts",
 )
 MATCHES = (("session_key", "nearest"), ("session_key", "nearest"), ("session_key",), ("nearest",), ("aggregate",))
 ZONES = (("Europe/Berlin", "2024-03-31T01:00Z"), ("Europe/Berlin", "2024-10-27T01:00Z"), ("Asia/Jakarta", "2024-06-01T17:00Z"),
@@ -71,6 +72,10 @@ class World:
         # A key's records lie within a grace of one another in a tame world; else they may lie wide apart.
         self.spread = min(s.grace for s in (*self.first.services.values(), self.first.default)) // self.step_us
         self.spread = self.spread if self.tame else 3 * self.spread + 3
+
+    @property
+    def bucket_by(self) -> str:
+        return "session_key" if "poor keys" in self.facets else "account" if "accounts" in self.facets else "subscriber"
 
     # --- rules --------------------------------------------------------------------------------------------------------
 
@@ -207,7 +212,10 @@ class World:
         if "key scopes" in self.facets:
             # The same record key twice, in two scopes of keys: two records.
             record = replace(record, key_scope=record.source, key=f"r{r.randrange(8)}" if r.random() < 0.5 else record.key)
-        return replace(record, scope=(record.session or record.key) if "poor keys" in self.facets else record.subscriber or "")
+        if "poor keys" in self.facets:
+            return replace(record, scope=record.session or record.key)
+        # A subscriber's records may be on several accounts, an account may hold several subscribers.
+        return replace(record, scope=r.choice(("A", "A", "B", "")) if "accounts" in self.facets else record.subscriber or "")
 
     def resent(self, record: Record) -> Record:
         """The same record with another content."""

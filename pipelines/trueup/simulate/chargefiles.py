@@ -75,7 +75,7 @@ class ChargeFiles:
             self._sent[region] += 1
             node = f"BILL{region + 1:02d}"
             name = f"{begin:%Y%m%dT%H%MZ}-{node}-{self._sent[region]:06d}.{self.file_format}"
-            write_rows(billing_rows(charges, self.names, begin.date()), self.root / "billing" / name, self.file_format)
+            write_rows(billing_rows(charges, self.names), self.root / "billing" / name, self.file_format)
             self.manifest.append(
                 {"feed": "billing", "node": node, "file": name, "sequence": self._sent[region], "declared_records": len(charges)}
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import polars as pl
@@ -168,8 +167,8 @@ def platform_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
 ROWS = {"msc": switch_rows, "pgw": gateway_rows, "tap": partner_rows, "iot": platform_rows}
 
 
-def billing_rows(charges: pl.DataFrame, names: Names, month: date) -> pl.DataFrame:
-    """Rows of a billing extract: naive UTC times, decimal amounts; invoices are of the account and `month`."""
+def billing_rows(charges: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Rows of a billing extract: naive UTC times, decimal amounts; invoices are of the account and the month of billing."""
     accounts = pl.Series(names.people.account[numbers(charges, "subscriber")])
     account = _taken(names.accounts, accounts)
     return charges.select(
@@ -185,7 +184,7 @@ def billing_rows(charges: pl.DataFrame, names: Names, month: date) -> pl.DataFra
         amount=exact_decimal("amount_micros"),
         currency=pl.col("currency"),
         tariff=_taken(pl.Series(TARIFF_CODES), charges["tariff"]),
-        invoice=pl.select(pl.lit(f"I{month:%y%m}-") + account).to_series(),
+        invoice=pl.col("billed_at").dt.strftime("I%y%m-") + account,
         billed_utc=pl.col("billed_at").dt.replace_time_zone(None).dt.truncate("1s"),
     )
 
