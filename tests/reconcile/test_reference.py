@@ -6,6 +6,7 @@ import importlib.util
 import os
 import random
 import sys
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from trueup.reconcile.records import EVENTS
 from trueup.reconcile.rules import Policies, Policy, SourceRules
 
 SECOND = 1_000_000
+EPOCH = date(1970, 1, 1)
 REFERENCE = Path(os.environ.get("TRUEUP_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
 pytestmark = pytest.mark.skipif(not (REFERENCE / "laws.py").exists(), reason=f"no reference model in {REFERENCE}")
 
@@ -105,7 +107,7 @@ def told(evaluated: Evaluated) -> list[tuple[Any, ...]]:
     out = []
     for c in evaluated.changes.iter_rows(named=True):
         action = "retracted" if c["action"] == "resolved" else c["action"]
-        days = (c["day"] - __import__("datetime").date(1970, 1, 1)).days
+        days = (c["day"] - EPOCH).days
         out.append(
             (
                 c["at"],
@@ -158,7 +160,7 @@ def check(log: list[Any], config: Any, oracle: ModuleType, *, tell_apart: bool =
     sums = got.ledger.group_by("service", "day").agg(
         pl.col("expected_micros", "billed_micros", "impact_micros", "tolerated_micros", "pending_micros").sum()
     )
-    rows = {(r[0], (r[1] - __import__("datetime").date(1970, 1, 1)).days): tuple(map(int, r[2:])) for r in sums.iter_rows()}
+    rows = {(r[0], (r[1] - EPOCH).days): tuple(map(int, r[2:])) for r in sums.iter_rows()}
     wanted = {k: (v["expected"], v["billed"], v["impact"], v["tolerated"], v["pending"]) for k, v in result.conservation.items()}
     assert {k: v for k, v in rows.items() if any(v)} == {k: v for k, v in wanted.items() if any(v)}
     assert got.members["rid"].n_unique() == got.members.height == len(result.places) - got.clean.height
@@ -180,3 +182,23 @@ def _logs(laws: ModuleType, first: int, count: int, seed: str) -> None:
 @pytest.mark.parametrize("part", range(4))
 def test_the_kernel_tells_the_same_history_as_the_reference_on_random_logs(laws: ModuleType, part: int) -> None:
     _logs(laws, part * 60, 60, "kernel")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_the_kernel_tells_the_same_history_as_the_reference_on_two_thousand_logs(laws: ModuleType, part: int) -> None:
+    _logs(laws, part * 250, 250, "many")
+
+
+def test_the_kernel_agrees_with_the_reference_on_each_of_its_named_cases(laws: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    meant_by, seen = laws.evaluate, []
+
+    def both(log: list[Any], config: Any, on_step: Any = None) -> Any:
+        if config.undecided_edges_block:  # else the case shows what a literal reading would say
+            check(log, config, sys.modules["oracle"], tell_apart=len(seen) % 2 == 0)
+            seen.append(log)
+        return meant_by(log, config, on_step)
+
+    monkeypatch.setattr(laws, "evaluate", both)
+    laws.cases()
+    assert len(seen) >= 25
