@@ -1,77 +1,149 @@
-"""However a log is divided, read or repeated, a real lake ends with the same findings and sums."""
+"""However a log is divided, read or repeated, a lake ends with the same findings, sums and placements."""
 
 from __future__ import annotations
 
 import random
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import lakes
 import pytest
-import story
-import worlds
-from hearing import assert_told
+from told import Close, Log, Record
+from worlds import MICRO, service, wild
 
-from trueup.jobs import batch
-from trueup.log.lake import Lake
-from trueup.reconcile.kernel import evaluate
-from trueup.reconcile.load import frontier_of
-from trueup.reconcile.reach import touched
+from trueup.errors import LogError
+from trueup.reconcile.commit import CONSUMER, commit_outcome
+from trueup.reconcile.digest import digests
+from trueup.reconcile.rules import Policy, SourceRules
 
 
-def prepared(seed: str, facets: tuple[str, ...] | None = None) -> tuple[list[list[object]], dict[object, object], str]:
-    world, log = worlds.wild(random.Random(seed), facets)
-    by = "session_key" if "poor keys" in world.facets else "subscriber"
-    return (*lakes.known_by_id([[world.first], *lakes.told_apart(log)], by), by)
+def prepared(seed: str, facets: tuple[str, ...] | None = None, size: int | None = None) -> tuple[Log, Any, str]:
+    """A log as a lake holds it, its rows, and what it is divided by."""
+    world, log = wild(random.Random(seed), facets, size)
+    return (*lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by), world.bucket_by)
 
 
-@pytest.mark.parametrize("n", range(10))
-def test_reading_only_what_positions_touch_tells_the_same_as_reading_everything(n: int, tmp_path: Path) -> None:
-    log, rows, by = prepared(f"touched/{n}")
-    with lakes.quick_lake(tmp_path, log, rows, by) as lake:
-        frontier = frontier_of(lake, len(log))
-        everything = touched(lake, frontier, lakes.ranges(1)[0], after=0, upto=len(log))
-        assert_told(story.tell(log, log[0][0]), evaluate(everything, frontier, after=0, upto=len(log)), frontier.policies)
-        rng = random.Random(n)
-        ends = sorted({*rng.sample(range(1, len(log) + 1), min(len(log), 4)), len(log)})
-        assert lakes.totals(lakes.in_steps(lake, ends, 1)) == lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+def days_of(totals: lakes.Totals) -> list[date]:
+    """The days of a story's sums, in order."""
+    return sorted({cell[2] for cell in totals["ledger"] if cell[2] is not None})
 
 
-@pytest.mark.parametrize(("seed", "most"), [("ways/0", 2), pytest.param("ways/1", 64, marks=pytest.mark.slow)])
-def test_a_lake_reconciled_after_every_commit_or_once_in_any_partitions_holds_the_same(
-    seed: str, most: int, tmp_path: Path
-) -> None:
-    log, rows, by = prepared(seed, facets=())
-    held = []
-    for way, (partitions, ends) in enumerate([(1, [len(log)]), (8, [len(log)]), (most, range(1, len(log) + 1))]):
+@pytest.mark.parametrize(("n", "partitions", "steps"), [(0, 8, 3), (1, 2, 5), (2, 64, 0)])
+def test_any_number_of_partitions_and_steps_tells_the_same(n: int, partitions: int, steps: int, tmp_path: Path) -> None:
+    tells_the_same_in_any_division("divided", n, (partitions,), steps, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", range(24))
+def test_sixty_four_partitions_at_every_position_tell_the_same(n: int, tmp_path: Path) -> None:
+    tells_the_same_in_any_division("finely divided", n, (1, 8, 64), 1_000 if n % 8 == 0 else 6, tmp_path)
+
+
+def tells_the_same_in_any_division(seed: str, n: int, counts: tuple[int, ...], most_steps: int, folder: Path) -> None:
+    log, rows, by = prepared(f"{seed}/{n}")
+    with lakes.quick_lake(folder, log, rows, by) as lake:
+        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+        ends = random.Random(n).sample(range(1, len(log)), min(most_steps, len(log) - 1))
+        for partitions in counts:
+            assert lakes.totals(lakes.outcome_of(lake, 0, len(log), partitions)) == whole, f"{partitions} partitions"
+            assert lakes.totals(lakes.in_steps(lake, [*sorted(ends), len(log)], partitions)) == whole, (
+                f"{partitions} partitions, {ends}"
+            )
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_what_some_days_tell_is_part_of_what_all_tell(n: int, tmp_path: Path) -> None:
+    some_days_tell_a_part("some days", n, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", range(40))
+def test_what_some_days_tell_is_part_of_what_all_tell_of_many_logs(n: int, tmp_path: Path) -> None:
+    some_days_tell_a_part("many days", n, tmp_path)
+
+
+def some_days_tell_a_part(seed: str, n: int, folder: Path) -> None:
+    rng = random.Random(n)
+    log, rows, by = prepared(
+        f"{seed}/{n}", facets=("long ago", "untimed", *rng.sample(("mixed keys", "zone", "policies", "horizon"), 2))
+    )
+    with lakes.quick_lake(folder, log, rows, by) as lake:
+        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+        everything = set(map(repr, whole["history"]))
+        for day in days_of(whole):
+            for days in ((day, day), (None, day), (day, None)):
+                told = set(map(repr, lakes.totals(lakes.outcome_of(lake, 0, len(log), 1, days))["history"]))
+                assert told <= everything, days
+                # What stands on a day of its own records is there.
+                here = {repr(r) for r in whole["history"] if r[10] == day and r[15]}
+                assert here <= told, days
+
+
+# --- committed to a real lake -----------------------------------------------------------------------------------------
+
+
+def test_a_lake_reconciled_after_every_commit_holds_what_one_reconciled_once_holds(tmp_path: Path) -> None:
+    log, rows, by = prepared("ways/0", facets=("contents", "untimed"), size=4)
+    held, prints = [], []
+    for way, (partitions, ends) in enumerate([(8, [len(log)]), (1, range(1, len(log) + 1))]):
         with lakes.lake_of(tmp_path / str(way), log, rows, by) as lake:
             for upto in ends:
                 lakes.reconcile(lake, upto, partitions)
+            assert lakes.reconcile(lake, len(log), 3).moved is False
+            held.append(lakes.committed(lake))
+            prints.append(digests(lake.connection.execute("SELECT * FROM lake.events.finding").pl()))
+            whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+    assert held[0] == held[1] == whole
+    assert prints[0] == prints[1]
+    with lakes.quick_lake(tmp_path / "quick", log, rows, by) as lake:
+        assert lakes.totals(lakes.outcome_of(lake, 0, len(log), 1)) == whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", range(6))
+def test_lakes_of_every_division_hold_the_same(n: int, tmp_path: Path) -> None:
+    log, rows, by = prepared(f"every way/{n}")
+    held = []
+    for way, (partitions, ends) in enumerate([(1, [len(log)]), (8, range(1, len(log) + 1)), (64, [len(log) // 2, len(log)])]):
+        with lakes.lake_of(tmp_path / str(way), log, rows, by) as lake:
+            for upto in ends:
+                if upto:
+                    lakes.reconcile(lake, upto, partitions)
             held.append(lakes.committed(lake))
     assert held[0] == held[1] == held[2]
 
 
 def test_reconciling_some_days_first_leaves_the_same_in_the_end(tmp_path: Path) -> None:
-    log, rows, by = prepared("days", facets=())
-    with lakes.lake_of(tmp_path, log, rows, by) as lake:
+    day_us = 86_400_000_000
+    policy = Policy(
+        0, {"voice": service(("session_key",), grace=day_us)}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")}
+    )
+    log: Log = [
+        [policy], [Record(False, "n", f"u{d}", f"K{d}", started_us=d * day_us, quantity_micros=MICRO) for d in (1, 10)],
+        [Close("n", 20 * day_us)], [Close("b", 20 * day_us)], [Record(True, "b", "c1", "K1", started_us=day_us, amount_micros=MICRO)],
+    ]  # fmt: skip
+    log, rows = lakes.known_by_id(log, "subscriber")
+    with lakes.lake_of(tmp_path, log, rows, "subscriber") as lake:
         whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
-        day = date(1970, 1, 2)
-        lakes.reconcile(lake, len(log), 2, (day, day))
-        some = lakes.committed(lake)["history"]
-        assert lake.consumer_position("reconcile") == 0
-        assert set(map(repr, some)) <= set(map(repr, whole["history"]))
+        first, last = date(1970, 1, 2), date(1970, 1, 11)
+        for upto, day, changes in ((4, last, 1), (5, last, 1), (5, last, 1), (5, first, 3)):
+            lakes.reconcile(lake, upto, 2, (day, day))
+            some = lakes.committed(lake)
+            assert (len(some["history"]), some["ledger"], some["placement"]) == (changes, {}, {})
+            assert lake.consumer_position(CONSUMER) == 0
         lakes.reconcile(lake, len(log), 2)
         assert lakes.committed(lake) == whole
+        assert lake.consumer_position(CONSUMER) == len(log)
 
 
-@pytest.mark.parametrize("options", [(), ("--direct_running_mode=multi_processing", "--direct_num_workers=2")])
-def test_the_beam_job_commits_what_the_plain_call_tells(options: tuple[str, ...], tmp_path: Path) -> None:
-    log, rows, by = prepared("beam", facets=())
+def test_a_second_reconciler_that_began_earlier_commits_nothing(tmp_path: Path) -> None:
+    log, rows, by = prepared("twice/0", facets=(), size=3)
     with lakes.lake_of(tmp_path, log, rows, by) as lake:
-        wanted = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
-        project = lake.project
-    summary = batch.reconcile(project, partitions=4, runner_options=options)
-    assert summary.to_position == len(log) and summary.partitions == 4
-    with Lake.open(project) as lake:
-        assert lakes.committed(lake) == wanted
-    assert batch.reconcile(project).raised == 0
+        middle = len(log) // 2
+        slow = lakes.outcome_of(lake, 0, len(log), 1)
+        lakes.reconcile(lake, middle, 1)
+        before = lakes.committed(lake)
+        with pytest.raises(LogError, match="meanwhile"):
+            commit_outcome(lake, slow, after=0, upto=len(log))
+        assert lakes.committed(lake) == before and lake.consumer_position(CONSUMER) == middle

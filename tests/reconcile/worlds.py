@@ -34,6 +34,7 @@ FACETS = (
     "contents",
     "huge",
     "accounts",
+    "long ago",
 )
 MATCHES = (("session_key", "nearest"), ("session_key", "nearest"), ("session_key",), ("nearest",), ("aggregate",))
 ZONES = (("Europe/Berlin", "2024-03-31T01:00Z"), ("Europe/Berlin", "2024-10-27T01:00Z"), ("Asia/Jakarta", "2024-06-01T17:00Z"),
@@ -301,6 +302,10 @@ def wild(rng: random.Random, facets: Iterable[str] | None = None, size: int | No
         )
     if rng.random() < 0.6:
         items += world.pushers(world.high + 200)
+    if "long ago" in world.facets:
+        # Much of it comes when everything has long been final: days later, and bit by bit.
+        at = rng.randrange(1, len(items) + 1)
+        items = [*items[:at], *world.pushers(world.high + 3 * 86_400 * MICRO // world.step_us), *items[at:], *world.session()]
     log = cut(rng, items)
     if "policies" in world.facets:
         policy = world.first

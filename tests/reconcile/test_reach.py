@@ -1,0 +1,135 @@
+"""Reading only what positions touch never misses what they change: case by case, and on random logs."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lakes
+import pytest
+import worlds
+from hearing import assert_told
+from story import tell
+from told import Close, Item, Log, Record
+from worlds import MICRO, service
+
+from trueup.reconcile.kernel import evaluate
+from trueup.reconcile.load import frontier_of
+from trueup.reconcile.reach import touched
+from trueup.reconcile.rules import Policy, SourceRules
+
+S = 1_000_000
+HOUR = 3_600
+VOICE = service(("session_key", "nearest"), near=2 * S, slack=MICRO, grace=12 * S)
+WEB = service(("session_key",), grace=8 * S)
+IOT = service(("aggregate",), grace=5 * S, period=20 * S)
+SOURCES = {"n": SourceRules("usage"), "b": SourceRules("charge")}
+PLAIN = Policy(0, {"voice": VOICE, "web": WEB, "iot": IOT}, sources=SOURCES)
+
+
+def u(key: str, t: int, quantity: int, session: str | None = None, **more: Any) -> Record:
+    return Record(False, "n", key, session, started_us=t * S, quantity_micros=quantity * MICRO, **more)
+
+
+def c(key: str, t: int, quantity: int, amount: int, session: str | None = None, **more: Any) -> Record:
+    return Record(True, "b", key, session, started_us=t * S, quantity_micros=quantity * MICRO, amount_micros=amount * MICRO, **more)
+
+
+def far(t: int) -> list[Item]:
+    return [
+        Record(s.stream == "charge", n, f"{n}{t}", f"{n}{t}", "web", "z", "z", started_us=t * S, scope="z")
+        for n, s in SOURCES.items()
+    ]
+
+
+def last_step_tells_the_same(log: Log, policy: Policy, folder: Path) -> int:
+    """Whether the last position told by itself is the last of the whole story; returns how many findings it changed."""
+    log, rows = lakes.known_by_id([[policy], *lakes.told_apart(log)], "subscriber")
+    with lakes.quick_lake(folder, log, rows, "subscriber") as lake:
+        whole, step = lakes.outcome_of(lake, 0, len(log), 1), lakes.outcome_of(lake, len(log) - 1, len(log), 1)
+        assert lakes.totals(lakes.joined([lakes.outcome_of(lake, 0, len(log) - 1, 1), step])) == lakes.totals(whole)
+    return step.history.height
+
+
+OLD = 100 * HOUR  # Everything before is long final when this has been passed, also a period that ends a day later.
+CASES: dict[str, tuple[Log, Policy]] = {
+    "a late charge for usage that is long final": ([[u("u", 0, 5, "K")], far(OLD), [c("c", 1, 5, 5, "K")]], PLAIN),
+    "a late neighbour without a key": ([[u("u", 0, 5)], far(OLD), [c("c", 1, 5, 5)]], PLAIN),
+    "a late record of a period long final": (
+        [[u("u", 0, 5, service="iot"), c("c", 3, 5, 5, service="iot")], far(OLD), [u("v", 19, 5, service="iot")]], PLAIN,
+    ),
+    "a neighbour of no service, under the rules for all others": (
+        [[u("u", 0, 5, service=None)], far(OLD), [c("c", 1, 5, 5, service=None)]], replace(PLAIN, default=VOICE),
+    ),
+    "a period of no service, under the rules for all others": (
+        [[u("u", 0, 5, service=None), c("c", 1, 5, 5, service=None)], far(OLD), [u("v", 3, 5, service=None)]],
+        replace(PLAIN, default=IOT),
+    ),
+    "a bill that has its service of one record and its start of another": (
+        [[c("r1", 0, 0, -5, "K"), c("r2", 100, 5, 50, "K", service="web")], far(OLD), [u("u", 100, 5)]], PLAIN,
+    ),
+    "a bill summed as the service of its first record": (
+        [[c("r1", 0, 1, 1, "K", service="iot"), c("r2", 105, 5, 50, "K", service="web")], far(OLD), [u("v", 110, 5, service="iot")]], PLAIN,
+    ),
+    "a bill summed as one of two services that are both summed": (
+        [[c("r1", 0, 1, 1, "K", service="iot"), c("r2", 105, 5, 50, "K", service="iot2")], far(OLD), [u("v", 110, 5, service="iot")]],
+        replace(PLAIN, services={**PLAIN.services, "iot2": IOT}),
+    ),
+    "the other way round: a record that moves a bill into a period": (
+        [[u("v", 110, 5, service="iot"), c("r2", 105, 5, 50, "K", service="web")], far(OLD), [c("r1", 0, 1, 1, "K", service="iot")]], PLAIN,
+    ),
+    "the second delivery of a record that is known": ([[u("u", 0, 5, "K")], far(OLD), [u("u", 0, 5, "K")]], PLAIN),
+    "another content of a record that is known": ([[u("u", 0, 5, "K")], far(OLD), [u("u", 0, 7, "K")]], PLAIN),
+    "a charge without any time, whose source has a namesake that has closed": (
+        # In a pattern, `_` would stand for any letter.
+        [
+            [Close("n", (OLD + 9) * S)], [Close("bxd", OLD * S)],
+            [replace(c("c", 0, 5, 5, "K", service="web"), started_us=None, source="bxd")],
+            [Close("b_d", 50 * S)], [Close("b_d", OLD * S)], [Close("bxd", (OLD + 5) * S)],
+        ],
+        replace(PLAIN, sources={"n": SourceRules("usage"), "b_d": SourceRules("charge"), "bxd": SourceRules("charge", None)}),
+    ),
+    "a charge without any time and the period it came to": (
+        [[replace(c("c", 0, 5, 5, service="iot"), started_us=None)], [Close("b", 30 * S)], far(OLD), [u("v", 25, 5, service="iot")]], PLAIN,
+    ),
+    "a policy": ([[u("u", 0, 5, "K"), c("c", 1, 5, 5, "K")], far(OLD), [replace(PLAIN, services={"voice": WEB})]], PLAIN),
+}  # fmt: skip
+SILENT = {"the second delivery of a record that is known", "a policy"}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_last_position_alone_tells_what_it_changes(name: str, tmp_path: Path) -> None:
+    log, policy = CASES[name]
+    assert (last_step_tells_the_same(log, policy, tmp_path) > 0) == (name not in SILENT)
+
+
+def touches_all_that_changes(seed: str, n: int, folder: Path, pairs: int) -> None:
+    """Any (after, upto] evaluated on what `touched` reads tells the same as on everything."""
+    rng = random.Random(f"{seed}/{n}")
+    world, log = worlds.wild(rng)
+    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by)
+    with lakes.quick_lake(folder, log, rows, world.bucket_by) as lake:
+        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+        frontier = frontier_of(lake, len(log))
+        everything = touched(lake, frontier, lakes.ranges(1)[0], after=0, upto=len(log))
+        assert_told(tell(log, world.first), evaluate(everything, frontier, after=0, upto=len(log)), frontier.policies)
+        for _ in range(pairs):
+            after, upto = sorted(rng.sample(range(len(log) + 1), 2))
+            some = lakes.totals(lakes.outcome_of(lake, after, upto, 1))
+            where = f"log {n} of seed {seed}, positions {after + 1} to {upto}, {sorted(world.facets)}"
+            assert some["history"] == [r for r in whole["history"] if after < r[1] <= upto], where
+            assert some["ledger"] == {k: v for k, v in whole["ledger"].items() if after < k[0] <= upto}, where
+
+
+@pytest.mark.parametrize("n", range(8))
+def test_any_positions_by_themselves_tell_what_they_tell_in_the_whole(n: int, tmp_path: Path) -> None:
+    touches_all_that_changes("reach", n, tmp_path, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_any_positions_of_four_hundred_logs_tell_what_they_tell_in_the_whole(part: int, tmp_path: Path) -> None:
+    for n in range(50):
+        touches_all_that_changes("far reach", 50 * part + n, tmp_path / str(n), 5)
