@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import apache_beam as beam
+import duckdb
 import polars as pl
 from apache_beam.metrics import Metrics
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -209,7 +210,7 @@ def _running(options: Sequence[str]) -> Iterator[Any]:
     try:
         with beam.Pipeline(options=PipelineOptions(list(options))) as root:
             yield root
-    except (RuntimeError, TrueupError) as error:
+    except (RuntimeError, TrueupError, duckdb.Error) as error:
         raise _told(error) from error
 
 

@@ -28,9 +28,13 @@ def ensure_policy(lake: Lake) -> int | None:
 
 
 def policies_of(lake: Lake, upto: int) -> Policies:
-    """The policies in force up to a position; a log without any is under that of its configuration."""
-    found = [Policy.from_content(position, content) for position, content in _contents(lake, upto)]
-    return Policies(found or [Policy.of(lake.project.config)])
+    """The policies in force up to a position.
+
+    What came before the first is under the first, however early one asks; a log without any is under that of its configuration.
+    """
+    declared = [Policy.from_content(position, content) for position, content in _contents(lake, None)]
+    known = [p for p in declared if p.position <= upto] or declared[:1]
+    return Policies(known or [Policy.of(lake.project.config)])
 
 
 def _contents(lake: Lake, upto: int | None) -> list[tuple[int, dict[str, object]]]:
