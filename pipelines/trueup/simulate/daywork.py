@@ -63,9 +63,11 @@ def people_day(
     owner = numbers(records, "session") - first_session
     taken = np.full(len(sessions), NOBODY, dtype=np.int64)
     taken[owner[lost != NOBODY]] = lost[lost != NOBODY]
+    arrived = np.zeros(len(sessions), dtype=np.bool_)
+    arrived[owner[lost == NOBODY]] = True
     kinds = np.zeros(first_window + len(windows), dtype=np.int64)
     kinds[first_window:] = [CODES[w.kind] for w in windows]
-    sessions = leaks.assign(chances["leaks"], sessions, taken, kinds, people, world.graph.numbers, plan, profile)
+    sessions = leaks.assign(chances["leaks"], sessions, taken, arrived, kinds, people, world.graph.numbers, plan, profile)
 
     charges = leaking(chances["billing"], clean_charges(chances["billing"], sessions, people, profile))
     ghost_id = first_session + len(sessions)
@@ -73,8 +75,6 @@ def people_day(
     ghosts = phantoms(chances["billing"], charges, profile.rates["phantom_charge"] * main, ghost_id, bounds, people)
     charges = pl.concat([charges, ghosts])
 
-    arrived = np.zeros(len(sessions), dtype=np.bool_)
-    arrived[owner[lost == NOBODY]] = True
     doubtful = _doubtful(sessions, arrived, charges, world)
     noted = _noted(sessions, doubtful)
     records = records.with_columns(

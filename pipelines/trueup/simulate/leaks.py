@@ -94,12 +94,13 @@ def facts_of(sessions: pl.DataFrame, people: Population, numbers_: Numbers) -> F
 
 
 def assign(
-    rng: np.random.Generator, sessions: pl.DataFrame, window: Ints, windows_kind: Ints, people: Population, numbers_: Numbers,
-    plan: LeakPlan, profile: Profile,
+    rng: np.random.Generator, sessions: pl.DataFrame, window: Ints, arrived: Bools, windows_kind: Ints, people: Population,
+    numbers_: Numbers, plan: LeakPlan, profile: Profile,
 ) -> pl.DataFrame:  # fmt: skip
     """Adds `leak` (a catalogue number), `hard`, `window` and `expected` to finished sessions.
 
     `window` says which lost stretch took records of a session (NOBODY: none), `windows_kind` the catalogue number of each.
+    `arrived` says which sessions have a record left: one of a subscription billing does not have then still leaks as that.
     Sessions billing cannot charge (it does not have the subscription) are no longer `billable`.
     """
     facts = facts_of(sessions, people, numbers_)
@@ -108,7 +109,7 @@ def assign(
     gap = np.where((facts.start_us >= people.gap_us[who]) & np.isin(people.gap_code[who], GAPS), people.gap_code[who], 0)
     priced = PRICE_MICROS[facts.service] > 0
     leak = np.where(billable & priced, gap, 0)
-    taken = window != NOBODY
+    taken = (window != NOBODY) & ~(arrived & (leak > 0))
     leak[taken] = windows_kind[window[taken]]
     free = billable & priced & (leak == 0) & (gap == 0)
     free &= (numbers(sessions, "incident") == NOBODY) & (people.segment[who] != PROBE)

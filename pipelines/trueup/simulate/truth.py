@@ -81,7 +81,7 @@ def truth_of(ledger: Ledger, incidents: pl.DataFrame, names: Names) -> pl.DataFr
     ordinary = sessions.filter(pl.col("incident") == NOBODY)
     parts = [
         _leaks(ordinary.filter((pl.col("leak") > 0) & ~pl.col("leak").is_in(LOST)), names),
-        _losses(sessions.filter(pl.col("leak").is_in(LOST)), names),
+        _losses(sessions.filter(pl.col("window") != NOBODY), names),
         _look_alikes(sessions.filter((pl.col("leak") == 0) & pl.col("undecidable"))),
         _cases(sessions.filter(pl.col("incident") != NOBODY), incidents),
         *ledger.plain,
@@ -201,7 +201,8 @@ def _leaks(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
         kind=_kind_texts("name"), variant=pl.when("hard").then(pl.lit("hard")).otherwise(pl.lit("plain")),
         expected_kind=expected, kernel_kind=kernel, decidable=~(pl.col("undecidable") | torn | silent),
         expected_status=pl.when(leak == _LATE).then(pl.lit("resolved")).when(expected.is_not_null()).then(pl.lit("open")),
-        service=pl.col("service_name"), subscriber=pl.col("subscriber_name"),
+        service=pl.col("service_name"), subscriber=pl.col("subscriber_name"), usage_record_keys=pl.when(pl.col("lost_records") > 0)
+        .then("arrived_keys").otherwise("usage_record_keys"),
         charge_record_keys=pl.when((leak == _DUPLICATE) & pl.col("keyed")).then("extra_keys").otherwise("charge_record_keys"),
         impact_micros=impact, exposure_micros=pl.lit(0, pl.Int64),
         knowable_at=pl.when(by_frontier).then(waited).otherwise(pl.max_horizontal("delivered_at", pl.col("last_us").cast(UTC))),
@@ -228,16 +229,18 @@ def _story(names: Names) -> pl.Expr:
 
 def _losses(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     """One row per lost file or stretch: the records that never came and the charges that stand alone for it."""
+    # A session that leaks for another reason as well has its findings, and their money, told there.
+    mine = pl.col("leak").is_in(LOST)
     grouped = sessions.group_by("window").agg(
-        leak=pl.col("leak").first(), node=pl.col("node").first(),
+        leak=pl.col("leak").filter(mine).first(), node=pl.col("node").first(),
         service=pl.col("service_name").first(), services=pl.col("service_name").n_unique(),
-        usage_record_keys=pl.col("usage_record_keys").list.explode(keep_nulls=False, empty_as_null=False).sort(),
-        charge_record_keys=pl.col("charge_record_keys").list.explode(keep_nulls=False, empty_as_null=False).sort(),
-        impact_micros=(pl.col("expected_micros") - pl.col("charged_micros")).sum(),
+        usage_record_keys=pl.col("usage_record_keys").filter(mine).list.explode(keep_nulls=False, empty_as_null=False).sort(),
+        charge_record_keys=pl.col("charge_record_keys").filter(mine).list.explode(keep_nulls=False, empty_as_null=False).sort(),
+        impact_micros=(pl.col("expected_micros") - pl.col("charged_micros")).filter(mine).sum(),
         lost_records=pl.col("lost_records").sum(), lost_micros=pl.col("lost_micros").sum(),
         touched_sessions=pl.len(), from_us=pl.col("start_us").min(), to_us=pl.col("last_us").max(),
         known=(pl.col("last_us") + pl.col("grace_us")).max().cast(UTC),
-    ).sort("window")  # fmt: skip
+    ).drop_nulls("leak").sort("window")  # fmt: skip
     nodes = names.network.names.to_list()
     node = pl.col("node").replace_strict(list(range(len(nodes))), nodes, return_dtype=pl.String)
     return grouped.with_columns(
