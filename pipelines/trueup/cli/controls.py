@@ -56,7 +56,7 @@ def inject(
         f"wrote {output.counted(done.positions, 'commit')} to {into}; of {output.counted(done.clean_pairs, 'clean pair')} "
         f"{sum(k.injected for k in done.kinds)} leak; {output.counted(done.found_before, 'finding')} of the original count apart"
     )
-    output.line(f"next: trueup reconcile --project {into} && trueup score-controls --project {into}")
+    output.line(f"next: trueup score-controls --project {into}")
 
 
 def score_controls(
@@ -70,7 +70,8 @@ def score_controls(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Compare the findings with the truth: recall, precision and money per kind of leak."""
+    """Reconcile what is not yet, and compare the findings with the truth: recall, precision and money per kind of leak."""
+    from trueup.jobs.batch import reconcile
     from trueup.log.lake import Lake
     from trueup.simulate.evidence import evidence_of
     from trueup.simulate.scorecard import check_truth, score
@@ -79,13 +80,14 @@ def score_controls(
     path = truth or opened.directory / TRUTH_FILE
     told = check_truth(_read(path), where=str(path))
     with Lake.open(opened, read_only=True) as lake:
+        behind = lake.consumer_position("reconcile") < lake.last_position()
+    if behind:
+        reconcile(opened, say=output.note)
+    with Lake.open(opened, read_only=True) as lake:
         evidence = evidence_of(lake)
     scored = score(told, evidence)
     value = _as_value(scored, evidence, path)
     _save(value, opened.directory / REPORT)
-    if evidence.position < evidence.last_position:
-        behind = output.counted(evidence.last_position - evidence.position, "position")
-        output.note(f"the findings are {behind} behind the log: run `trueup reconcile`")
     if json:
         output.json_value(value)
     else:
