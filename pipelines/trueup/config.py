@@ -21,13 +21,30 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 Match = Literal["session_key", "nearest", "aggregate"]
 BucketBy = Literal["subscriber", "account", "session_key"]
+Stream = Literal["usage", "charge", "subscriber", "tariff"]
 
 USAGE_COLUMNS = (
     "record_key", "session_key", "account", "service", "subscriber", "peer", "direction", "node", "cell",
     "started_at", "quantity", "partial_no",
 )  # fmt: skip
 CHARGE_COLUMNS = (*USAGE_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at")
-STREAM_COLUMNS = {"usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS}
+SUBSCRIBER_COLUMNS = (
+    "record_key", "system", "subscriber", "account", "imsi", "plan", "segment", "status", "valid_from", "valid_to",
+)  # fmt: skip
+TARIFF_COLUMNS = (
+    "record_key", "item", "tariff_code", "plan", "service", "direction", "zone", "trunk", "destination", "band",
+    "valid_from", "valid_to", "currency", "setup", "price", "price_per", "first_increment", "next_increment", "minimum",
+    "tier_from", "rounding", "decimals", "rounding_stage", "tax", "tax_included", "unit", "weekdays", "from_time", "to_time",
+    "timezone", "calendar", "name", "services", "shared", "period", "to_currency", "units",
+)  # fmt: skip
+STREAM_COLUMNS = {
+    "usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS, "subscriber": SUBSCRIBER_COLUMNS, "tariff": TARIFF_COLUMNS,
+}  # fmt: skip
+"""What `[source.columns]` may name, by stream."""
+DECIMAL_COLUMNS = frozenset({
+    "quantity", "amount", "setup", "price", "first_increment", "next_increment", "minimum", "tier_from", "tax", "units",
+})  # fmt: skip
+"""Those that are decimals, and millionths in the log."""
 
 
 def duration_us(text: object) -> int:
@@ -131,7 +148,7 @@ class SourceConfig(_Table):
     """`[[source]]`: one feed, and how its records become events."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
-    stream: Literal["usage", "charge"]
+    stream: Stream
     path: Annotated[tuple[str, ...], BeforeValidator(lambda p: (p,) if isinstance(p, str) else p)]
     format: Literal["csv", "ndjson", "parquet", "asterisk"] = "csv"
     timezone: Zone | None = None
@@ -150,7 +167,7 @@ class SourceConfig(_Table):
     attributes: bool = True
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule)]] = {}
     constants: dict[str, str] = {}
-    range: dict[Literal["quantity", "amount"], tuple[Micros, Micros]] = {}
+    range: dict[str, tuple[Micros, Micros]] = {}
 
     @model_validator(mode="after")
     def _known_columns(self) -> Self:
@@ -158,6 +175,11 @@ class SourceConfig(_Table):
         for name in (*self.columns, *self.constants):
             if name not in known:
                 raise ValueError(f"{name!r} is no column of {self.stream}; it has {', '.join(known)}")
+        decimals = [name for name in known if name in DECIMAL_COLUMNS]
+        for name in self.range:
+            if name not in decimals:
+                there = ", ".join(decimals) or "none"
+                raise ValueError(f"{name!r} is no decimal of {self.stream}, which `range` is of; it has {there}")
         if self.format != "asterisk" and self.identity == "key" and "record_key" not in self.columns:
             raise ValueError('map record_key, or say identity = "content" or identity = "position"')
         return self
@@ -194,6 +216,14 @@ class ServiceConfig(_Table):
         return self
 
 
+class RatingConfig(_Table):
+    """`[rating]`: which attributes of a record prices may ask for, and how long the systems may disagree on a subscription."""
+
+    zone: Annotated[str, Field(pattern=r"^[^\"'$]+$")] | None = None
+    trunk: Annotated[str, Field(pattern=r"^[^\"'$]+$")] | None = None
+    provisioning_grace: Duration = 86_400 * MICROS
+
+
 class Config(_Table):
     """A whole `trueup.toml`."""
 
@@ -201,6 +231,7 @@ class Config(_Table):
     project: ProjectConfig = ProjectConfig()
     source: tuple[SourceConfig, ...] = ()
     reconcile: dict[str, ServiceConfig] = {}
+    rating: RatingConfig = RatingConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

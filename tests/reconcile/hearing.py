@@ -67,7 +67,7 @@ def heard(evaluated: Evaluated, policies: Policies, *, after: int = 0) -> list[d
     started = (pl.col("started_at").cast(pl.Int64)).alias("started_us")
     return [
         {n: tuple(v) if isinstance(v, list) else int(v) if n in ("expected_micros", "billed_micros") else v for n, v in row.items()}
-        for row in rows.with_columns(started).drop("bucket", "started_at").iter_rows(named=True)
+        for row in rows.with_columns(started).drop("bucket", "started_at", "reason", "ended_at").iter_rows(named=True)
     ]
 
 

@@ -18,6 +18,7 @@ def rows(path) -> list[dict[str, str]]:
 def test_the_project_file_is_one_the_product_accepts_with_a_source_per_feed(world) -> None:
     project = Project.load(world.directory)
     assert [(s.name, s.stream) for s in project.config.source] == [
+        ("network_states", "subscriber"), ("billing_states", "subscriber"), ("tariff_book", "tariff"),
         ("msc", "usage"), ("pgw", "usage"), ("tap", "usage"), ("iot", "usage"), ("billing", "charge"),
     ]  # fmt: skip
     assert project.config.reconcile["voice"].match == ("session_key", "nearest")

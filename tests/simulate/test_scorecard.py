@@ -17,7 +17,7 @@ from trueup.simulate.truth import TRUTH
 NOON = datetime(2025, 3, 27, 12, tzinfo=UTC)
 FINDING = {
     "finding_id": pl.String, "kind": pl.String, "status": pl.String, "service": pl.String, "day": pl.Date, "currency": pl.String,
-    "impact_micros": pl.Int128, "raised_at": pl.Datetime("us", "UTC"),
+    "impact_micros": pl.Int128, "raised_at": pl.Datetime("us", "UTC"), "reason": pl.String, "subscriber": pl.String,
 }  # fmt: skip
 
 
@@ -31,8 +31,12 @@ def leak(kind: str, kernel_kind: str | None, usage: str = "", charges: str = "",
     return {name: {**row, **more}.get(name) for name in TRUTH}
 
 
-def finding(kind: str, usage: str = "", charges: str = "", money: int = 0, status: str = "open", after_h: float = 0) -> dict:
-    return {"kind": kind, "usage": usage, "charges": charges, "money": money, "status": status, "after_h": after_h}
+def finding(
+    kind: str, usage: str = "", charges: str = "", money: int = 0, status: str = "open", after_h: float = 0,
+    reason: str | None = None, subscriber: str | None = None,
+) -> dict:  # fmt: skip
+    told = {"kind": kind, "usage": usage, "charges": charges, "money": money, "status": status, "after_h": after_h}
+    return told | {"reason": reason, "subscriber": subscriber}
 
 
 def scored(leaks: list[dict], findings: list[dict], *, log_time: datetime = NOON + timedelta(days=9)) -> Scorecard:
@@ -40,7 +44,20 @@ def scored(leaks: list[dict], findings: list[dict], *, log_time: datetime = NOON
     for number, told in enumerate(findings):
         name = f"{number:032x}"
         raised = NOON + timedelta(hours=told["after_h"])
-        rows.append((name, told["kind"], told["status"], "voice", date(2025, 3, 27), "EUR", told["money"], raised))
+        rows.append(
+            (
+                name,
+                told["kind"],
+                told["status"],
+                "voice",
+                date(2025, 3, 27),
+                "EUR",
+                told["money"],
+                raised,
+                told["reason"],
+                told["subscriber"],
+            )
+        )
         members += [(name, "usage", key) for key in told["usage"].split()]
         members += [(name, "charge", key) for key in told["charges"].split()]
     evidence = Evidence(
@@ -130,9 +147,9 @@ def test_precision_counts_what_no_leak_explains_and_leaves_out_what_was_retracte
 
 def test_leaks_of_other_deciders_explain_findings_and_are_reported_as_not_yet_covered() -> None:
     leaks = [
-        leak("zero_rated_by_mistake", "misrated", "u1", "c1", 7, decided_by="rating"),
+        leak("zero_rated_by_mistake", "misrated", "u1", "c1", 7, decided_by="fraud"),
         leak("lost_file", "charge_without_usage", "u2 u3", "c2 c3", -9, decided_by="quality", expected_kind="missing_records"),
-        leak("currency_mistake", None, "u5", "c5", 1, decided_by="rating", expected_kind="misrated"),
+        leak("currency_mistake", None, "u5", "c5", 1, decided_by="fraud", expected_kind="misrated"),
     ]
     found = [
         finding("misrated", "u1", "c1", 7), finding("charge_without_usage", "", "c2", -4), finding("overbilled", "u3", "c3", -5),

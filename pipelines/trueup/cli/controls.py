@@ -138,7 +138,7 @@ def _show(scored: Scorecard, report: Path) -> None:
         columns = ("kind", "open", "resolved", "retracted", "explained", "undecidable", "unexplained")
         shown = ([*(row[c] for c in columns), _share(row["precision"])] for row in scored.findings.iter_rows(named=True))
         output.table((*columns, "precision"), shown, title="findings")
-    _show_others(scored.not_covered, "not yet covered: decided by rating, quality or fraud scores", "explained today")
+    _show_others(scored.not_covered, "not yet covered: decided by quality or fraud scores", "explained today")
     _show_others(scored.undecidable, "not decidable from the data: counted apart", "touched")
     _show_odd(plain_rows(scored.misses), "missed", ("leak_id", "finding_kind", "impact_money", "found_money", "reason"))
     _show_odd(
@@ -153,7 +153,7 @@ def _show(scored: Scorecard, report: Path) -> None:
 
 _LEAK_COLUMNS = (
     "kind", "finding", "injected", "decidable", "found", "missed", "wrong money", "recall", "precision", "money injected",
-    "money decidable", "money found", "currency", "median delay",
+    "money decidable", "money found", "currency", "cause named", "median delay",
 )  # fmt: skip
 
 
@@ -161,7 +161,7 @@ def _leak_row(row: dict[str, Any]) -> list[Any]:
     counts = [row[name] for name in ("kind", "finding_kind", "injected", "decidable", "found", "missed", "wrong_money")]
     return [
         *counts, _share(row["recall"]), _share(row["precision"]), row["injected_money"], row["decidable_money"], row["found_money"],
-        row["currency"], _delay(row["median_delay_s"]),
+        row["currency"], f"{row['named']} of {row['to_name']}" if row["to_name"] else "", _delay(row["median_delay_s"]),
     ]  # fmt: skip
 
 

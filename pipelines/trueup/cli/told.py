@@ -25,6 +25,11 @@ _FACTS = (
     "tariff_code",
     "invoice_id",
 )
+_TOLD_APART = frozenset({
+    "event_id", "stream", "record_key", "valid_from", "valid_to", "attributes", "key_scope", "snapshot_id", "source_id",
+    "source_row", "source_offset", "source_length", "source", "path", "position", "taken_at",
+})  # fmt: skip
+"""Of a state: what is told in a sentence of its own, or to nobody."""
 
 
 def explained(result: FindingExplained | EventExplained) -> Iterator[str]:
@@ -94,14 +99,17 @@ def _event(result: EventExplained) -> Iterator[str]:
         yield _origin(event)
         yield f"it reads: {event['record'] if event['record'] is not None else event['raw'].hex()}"
         return
+    is_state = "valid_from" in event
     yield f"{event['stream']} {event['event_id']}"
-    yield f"  {_record(event)}"
-    for name in _FACTS:
+    yield f"  {_valid(event) if is_state else _record(event)}"
+    for name in (name for name in event if name not in _TOLD_APART) if is_state else _FACTS:
         if event[name] is not None:
             yield f"  {name} = {event[name]}"
     if event["attributes"]:
         yield f"  attributes = {event['attributes']}"
     yield f"{_origin(event)}, taken in at position {event['position']} ({moment(event['taken_at'])})"
+    if is_state:
+        return
     yield "" if result.findings else "it is in no finding"
     for finding in result.findings:
         impact = money(finding["impact"], finding["currency"])
@@ -115,6 +123,11 @@ def _record(record: dict[str, Any]) -> str:
     quantity = "" if record["quantity"] is None else f", quantity {plain(record['quantity'])}"
     amount = "" if record["amount"] is None else f", amount {money(record['amount'], record['currency'])}"
     return f"{record['record_key'] or record['event_id']} at {moment(time)}{quantity}{amount}"
+
+
+def _valid(state: dict[str, Any]) -> str:
+    until = "until further notice" if state["valid_to"] is None else f"until {moment(state['valid_to'])}"
+    return f"{state['record_key']} valid from {moment(state['valid_from'])} {until}"
 
 
 def _origin(record: dict[str, Any]) -> str:

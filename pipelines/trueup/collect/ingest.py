@@ -20,6 +20,7 @@ from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.log.lake import Lake
 from trueup.reconcile.policy import ensure_policy
+from trueup.reconcile.rules import Policy
 
 _READERS = 2
 _AHEAD = 6
@@ -78,7 +79,7 @@ def ingest(
         ensure_policy(lake)
         for source in wanted:
             _take_in_source(lake, expanded(source), summary, progress or _Silent())
-        if any(source.idle_after is not None for source in project.config.source):
+        if any(rules.idle_after_us is not None for rules in Policy.of(project.config).sources.values()):
             lake.commit(lambda transaction: transaction.declare("tick", through=clock()))
     return summary
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -12,17 +12,21 @@ import polars as pl
 from trueup.collect.batch import REJECTED, Batch, joined
 from trueup.collect.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
 from trueup.collect.lines import Mask
-from trueup.collect.rules import REQUIRED, Reason
+from trueup.collect.rules import REQUIRED, VALUES, Reason
 from trueup.collect.times import in_utc, utc_times
-from trueup.config import STREAM_COLUMNS, ColumnRule, ProjectConfig, SourceConfig
+from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, ProjectConfig, SourceConfig
 from trueup.errors import SourceError
-from trueup.events.schema import COLLECTED, UTC_TIME
+from trueup.events.schema import COLLECTED, CORE, STATES, UTC_TIME
 
-_TIMES = ("started_at", "billed_at")
-_MICROS = ("quantity", "amount")
 _MICRO_POWER = 6
-_RANGES = {"quantity": (0, INT64_MAX), "amount": (INT64_MIN, INT64_MAX)}
+_SIGNED = ("amount", "setup", "price")
+"""Decimals that may be negative: credits and discounts."""
+_LEAST = {"price_per": 1, "decimals": 0}
+"""What a whole number may not be less than."""
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _DAY = timedelta(days=1)
+# States may be announced years ahead and go back further than any record; a mistyped century must not pass all the same.
+_STATE_REACH = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,10 @@ class Mapping:
     def __init__(self, source: SourceConfig, project: ProjectConfig, now: datetime) -> None:
         self.source, self.project = source, project
         self.zone = source.timezone or project.timezone
-        self.earliest, self.latest = _reach(now, project.max_age), now + _DAY
+        if source.stream in STATES:
+            (self.earliest, self.latest), self.reach_told = _STATE_REACH, "within the years 1900 to 2200"
+        else:
+            self.earliest, self.latest, self.reach_told = _reach(now, project.max_age), now + _DAY, "within max_age and a day ahead"
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -86,15 +93,13 @@ class Mapping:
         made.refuse_missing()
         columns = {}
         for name in STREAM_COLUMNS[self.source.stream]:
-            if name in _MICROS:
+            if name in DECIMAL_COLUMNS:
                 columns[f"{name}_micros"] = made.micros(name)
-            elif name in _TIMES:
-                columns[name] = made.time(name)
             else:
-                columns[name] = made.whole(name) if name == "partial_no" else made.text(name)
+                columns[name] = made.of_type(name, CORE[self.source.stream][name])
         if self.source.identity == "position":
             columns["record_key"] = batch.places.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
-        if "currency" in columns:
+        if self.source.stream == "charge":
             columns["currency"] = columns["currency"].fill_null(self.project.currency)
         return made.finished(columns, source_id)
 
@@ -155,8 +160,23 @@ class _Making:
 
     # --- kinds of columns ---------------------------------------------------------------------------------------------
 
+    def of_type(self, name: str, dtype: pl.DataType) -> pl.Series:
+        """A column as its type in the log wants it."""
+        if dtype == UTC_TIME:
+            return self.time(name)
+        if dtype == pl.Int64:
+            return self.whole(name)
+        return self.truth(name) if dtype == pl.Boolean else self.text(name)
+
     def text(self, name: str) -> pl.Series:
-        """A text: as it came, mapped by its table of values, or normalised as a number of E.164."""
+        """A text: as it came, mapped by its table of values, or normalised as a number of E.164; one of a few for some."""
+        text = self._text(name)
+        allowed = VALUES.get(self._source.stream, {}).get(name)
+        if allowed is not None:
+            self._refuse((~text.is_in(allowed)).fill_null(False).to_numpy(), "value_out_of_range", f"{name}: is {_any_of(allowed)}")
+        return text
+
+    def _text(self, name: str) -> pl.Series:
         rule, constant = self._source.columns.get(name), self._source.constants.get(name)
         if rule is None:
             return pl.repeat(constant, self._height, dtype=pl.String, eager=True)
@@ -182,14 +202,14 @@ class _Making:
             value = _typed_time(told, zone, self._source)
         self._refuse((value.is_null() & told.is_not_null()).to_numpy(), "bad_time", f"{name}: is a time")
         outside = ~value.is_between(self._mapping.earliest, self._mapping.latest).fill_null(True)
-        self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies within max_age and a day ahead")
+        self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {self._mapping.reach_told}")
         return value
 
     def micros(self, name: str) -> pl.Series:
         """Millionths of a decimal, within its range."""
         rule = self._source.columns.get(name)
         number, given = self._number(name, power=_MICRO_POWER, multiplier=rule.scale if rule else 1)
-        least, greatest = self._source.range.get(name, _RANGES[name])  # type: ignore[call-overload]
+        least, greatest = self._source.range.get(name, (INT64_MIN if name in _SIGNED else 0, INT64_MAX))
         self._refuse(
             ((number.value < least) | (number.value > greatest)) & given, "value_out_of_range", f"{name}: lies in its range"
         )
@@ -200,7 +220,16 @@ class _Making:
         """A whole number."""
         number, given = self._number(name, power=0, multiplier=1)
         self._refuse(number.rounded, "unparsable", f"{name}: is a whole number")
+        if name in _LEAST:
+            self._refuse((number.value < _LEAST[name]) & given, "value_out_of_range", f"{name}: is at least {_LEAST[name]}")
         return pl.Series(number.value).set(pl.Series(~given), None)
+
+    def truth(self, name: str) -> pl.Series:
+        """A truth value: true or false in any case, 1 or 0."""
+        text = self._text(name)
+        value = text.str.to_lowercase().replace_strict(_TRUTHS, default=None, return_dtype=pl.Boolean)
+        self._refuse((value.is_null() & text.is_not_null()).to_numpy(), "unparsable", f"{name}: is true or false")
+        return value
 
     def _number(self, name: str, *, power: int, multiplier: int) -> tuple[FixedPoint, Mask]:
         """Fixed-point numbers, and which records have one."""
@@ -229,6 +258,10 @@ def _derived(fields: pl.DataFrame, rule: ColumnRule, height: int) -> pl.Series:
     texts = pl.DataFrame({str(number): series.cast(pl.String) for number, series in enumerate(there)})
     key = pl.concat_str(pl.all().fill_null(""), separator=rule.separator)
     return texts.select(pl.when(pl.any_horizontal(pl.all().is_not_null())).then(key)).to_series()
+
+
+def _any_of(allowed: Sequence[str]) -> str:
+    return f"{', '.join(allowed[:-1])} or {allowed[-1]}"
 
 
 def _typed_time(told: pl.Series, zone: str, source: SourceConfig) -> pl.Series:

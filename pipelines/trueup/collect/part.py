@@ -9,16 +9,18 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from trueup.collect.batch import joined
+from trueup.collect.batch import PLACE, REJECTED, joined
 from trueup.collect.chain import chained, frame_of
 from trueup.collect.mapping import Mapped
 from trueup.collect.own import own_connection
+from trueup.collect.raws import raws
+from trueup.collect.refusals import refused
 from trueup.collect.statements import statement
-from trueup.collect.units import Unit
+from trueup.collect.units import Unit, opened
 from trueup.config import LakeConfig, SourceConfig
-from trueup.errors import LogError
+from trueup.errors import LogError, SourceError
 from trueup.events.identity import content_keyed, digest16_sql, identified
-from trueup.events.schema import EVENT, QUARANTINE, own_time
+from trueup.events.schema import EVENT, QUARANTINE, STATES, own_time
 from trueup.frames import queried
 from trueup.log.lake import Lake, Transaction
 
@@ -101,41 +103,61 @@ class Part:
         Raises `LogError` when the log cannot take it; nothing of the part is there then.
         """
         rows = pl.concat(self._rows, rechunk=False)
-        rejected = self._quarantine()
+        rejected = self._quarantine(self._rejected)
         control = {
             "source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream,
             "path": self._unit.shown, "sha256": self._unit.sha256, "bytes": self._unit.size_bytes,
             "part_no": self.number, "last_part": is_last, "declared_records": declared_records,
-            "records": rows.height + rejected.height, "quarantined": rejected.height, "lost_digits": self._lost_digits,
-            **_extent(rows, self._stream),
+            "lost_digits": self._lost_digits,
         }  # fmt: skip
         once = _first_of_each(rows).sort("bucket")
         days = _same_days(once)
         try:
-            return self._lake.commit(lambda transaction: self._write(transaction, control, once, days, rejected))
+            return self._lake.commit(lambda transaction: self._write(transaction, control, rows, once, days, rejected))
         except OSError as error:
             raise LogError(f"the lake refused a commit: {error.strerror or error}", where=self._unit.shown) from error
 
     def _write(
-        self, transaction: Transaction, control: dict[str, Any], once: pl.DataFrame, days: str, rejected: pl.DataFrame
-    ) -> Committed | None:
+        self, transaction: Transaction, control: dict[str, Any], rows: pl.DataFrame, once: pl.DataFrame, days: str,
+        rejected: pl.DataFrame,
+    ) -> Committed | None:  # fmt: skip
         if self.number in taken_parts(self._lake, self._unit.source_id)[0]:
             return None
         new = _not_known(transaction.connection, once, self._stream, days)
+        refused = self._refused(rows, new)
+        if refused.height:
+            rows, new = (frame.join(refused, on="event_id", how="anti", maintain_order="left") for frame in (rows, new))
+            rejected = pl.concat([rejected, self._quarantine([self._with_bytes(refused)])])
         transaction.append(self._stream, new)
         transaction.append("quarantine", rejected)
-        duplicate = control["records"] - rejected.height - new.height
+        told = {"records": rows.height + rejected.height, "quarantined": rejected.height, "duplicate": rows.height - new.height}
         last = transaction.connection.execute(statement("last_control"), {"source": self._unit.source.name}).fetchone()
         taken_at_us = (self._lake.clock() - _EPOCH) // timedelta(microseconds=1)
-        row = {**control, "accepted": new.height, "duplicate": duplicate, "taken_at": taken_at_us}
+        row = {**control, **told, "accepted": new.height, "taken_at": taken_at_us, **_extent(rows, self._stream)}
         transaction.append("control", frame_of(chained(row, last)))
-        counts = Counts(control["records"], new.height, duplicate, rejected.height, self._lost_digits)
+        counts = Counts(accepted=new.height, lost_digits=self._lost_digits, **told)
         return Committed(transaction.next_position("unit"), counts)
 
-    def _quarantine(self) -> pl.DataFrame:
-        """The rejected records as rows of the log's quarantine."""
+    def _refused(self, rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+        """The rows that the stream's check refuses, with reason and rule; whatever repeats one of them goes with it."""
+        found = refused(self._stream, lambda: self._lake.read(self._stream).sort("position", "source_row"), new.sort("source_row"))
+        told = new.join(found, on="source_row").select("event_id", "reason", "rule")
+        return rows.join(told, on="event_id").select("event_id", *PLACE, "reason", "rule") if told.height else told
+
+    def _with_bytes(self, refused: pl.DataFrame) -> pl.DataFrame:
+        """Refused rows with the bytes of their records: read again, since nobody keeps the bytes of what is sound."""
+        ordered = refused.sort("source_offset", "source_row")
+        # A reading of its own: the unit's may be in the middle of its next part.
+        with opened(self._lake.project, self._unit.source, self._unit.path) as again:
+            if again.sha256 != self._unit.sha256:
+                raise SourceError("the file has changed", where=self._unit.shown, todo="take it in again")
+            raw = pl.Series("raw", list(raws(again, ordered.select(*PLACE).rows())), dtype=pl.Binary)
+        return ordered.with_columns(raw).select(*REJECTED)
+
+    def _quarantine(self, rejected: list[pl.DataFrame]) -> pl.DataFrame:
+        """Rejected records as rows of the log's quarantine."""
         unit = {"source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream}
-        rows = joined(self._rejected).with_columns(pl.lit(text).alias(name) for name, text in unit.items())
+        rows = joined(rejected).with_columns(pl.lit(text).alias(name) for name, text in unit.items())
         made = digest16_sql("concat_ws(';', '1;quarantine', source_id, source_row)")
         return queried(own_connection(), f"SELECT {made} AS event_id, * FROM rows", rows=rows).select(
             pl.col(name).cast(dtype) for name, dtype in QUARANTINE.items()
@@ -145,7 +167,8 @@ class Part:
 def _extent(rows: pl.DataFrame, stream: str) -> dict[str, int | None]:
     """What the times of events span, in microseconds."""
     own = own_time(stream).cast(pl.Int64)
-    started = pl.col("started_at").cast(pl.Int64)
+    # A state waits for nothing and lets nothing wait: it has no frontier.
+    started = pl.lit(None, pl.Int64) if stream in STATES else pl.col("started_at").cast(pl.Int64)
     return rows.select(first_time=own.min(), last_time=own.max(), last_started_at=started.max()).row(0, named=True)
 
 
@@ -159,7 +182,12 @@ def _first_of_each(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _same_days(rows: pl.DataFrame) -> str:
-    """The condition that an event of the log is of one of the rows' days, so that no other day is read."""
+    """The condition that an event of the log is of one of the rows' days, so that no other day is read.
+
+    The tables of states are small and have no days.
+    """
+    if "day" not in rows.columns:
+        return "true"
     found = rows["day"].unique().sort().to_list()
     days = [day for day in found if day is not None]
     conditions = ["e.day IS NULL"] if len(days) < len(found) else []

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -13,13 +12,14 @@ from typing import Any, Literal
 from trueup.collect.asterisk import expanded
 from trueup.collect.chain import CONTROL, hash_of
 from trueup.collect.mapping import Mapping as Columns
-from trueup.collect.parquet import ParquetFile, raw_rows
 from trueup.collect.part import events_of
+from trueup.collect.raws import raws
 from trueup.collect.readers import reader_of
 from trueup.collect.statements import statement
 from trueup.collect.units import Unit, find, opened
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError, SourceError
+from trueup.events.schema import CORE
 from trueup.log.lake import Lake
 
 Verdict = Literal["proven", "found", "differs", "missing", "unknown"]
@@ -75,7 +75,7 @@ class AccountResult:
 
 def verify_record(lake: Lake, event_id: bytes) -> VerifyResult:
     """Reads one record's bytes again, and makes its event again. Raises nothing: what is wrong is the verdict."""
-    for table in ("usage", "charge", "quarantine"):
+    for table in (*CORE, "quarantine"):
         found = lake.connection.execute(statement("record", table=table), {"event_id": event_id})
         row = found.fetchone()
         if row is not None:
@@ -168,7 +168,7 @@ def _verified_unit(lake: Lake, told: Mapping[str, Any]) -> list[VerifyResult]:
     try:
         source = _source(lake, str(told["source"]))
         with opened(lake.project, source, _located(lake, source, told)) as unit:
-            for (event_id, row, offset, length, kept), raw in zip(rows, _raws(unit, rows), strict=True):
+            for (event_id, row, offset, length, kept), raw in zip(rows, raws(unit, [row[1:4] for row in rows]), strict=True):
                 verdict, detail = _judged(event_id, raw, None, bytes(kept))
                 results.append(
                     VerifyResult(event_id, "quarantine", source_id, unit.shown, row, offset, length, raw, verdict, detail)
@@ -177,26 +177,6 @@ def _verified_unit(lake: Lake, told: Mapping[str, Any]) -> list[VerifyResult]:
         for event_id, row, offset, length, _ in rows[len(results) :]:
             results.append(VerifyResult(event_id, "quarantine", source_id, path, row, offset, length, None, "missing", str(error)))
     return results
-
-
-def _raws(unit: Unit, rows: Sequence[tuple[Any, ...]]) -> Iterator[bytes]:
-    """The bytes of records in the order of their places, in one reading of the unit."""
-    if unit.source.format == "parquet":
-        wanted = deque(row for _, row, *_ in rows)
-        for piece in ParquetFile(unit.handle, unit.shown).rows():
-            within = []
-            while wanted and wanted[0] < piece.first_row + len(piece):
-                within.append(wanted.popleft() - piece.first_row)
-            yield from raw_rows(piece, within)
-        return
-    chunks, held, at = unit.stream(), bytearray(), 0
-    for _, _, offset, length, _ in rows:
-        while at + len(held) < offset + length and (chunk := next(chunks, None)) is not None:
-            held += chunk
-            passed = min(max(0, offset - at), len(held))
-            del held[:passed]
-            at += passed
-        yield bytes(held[offset - at : offset - at + length])
 
 
 # --- accounts and chains ----------------------------------------------------------------------------------------------

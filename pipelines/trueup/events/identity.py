@@ -4,13 +4,15 @@ The canonical form (version 1) of an event is the concatenation, in the order of
 
 * a head: ``1;STREAM;`` and the key scope as a text,
 * each core column: a text as ``LENGTH:TEXT`` (length in UTF-8 bytes), a whole number in decimal and ``;``,
-  a time as whole microseconds since 1970-01-01 UTC and ``;``; a missing value of any type is ``~``.
+  a time as whole microseconds since 1970-01-01 UTC and ``;``, a truth value as ``true;`` or ``false;``;
+  a missing value of any type is ``~``.
 
 `event_id` is the first 16 bytes of its SHA-256 (FIPS 180-4). Provenance, bucket and attributes are no part of it, so the
 same record has the same id wherever it comes from within its key scope.
 
 The bucket of a record is MD5 (RFC 1321) of its bucket key's UTF-8 bytes, read as a little-endian number, modulo `buckets`;
-a missing key counts as the empty text.
+a missing key counts as the empty text. A stream that lacks the columns of the bucket key is all in bucket 0: tariffs are
+everybody's, and subscriptions are where sessions cannot be told from them.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import duckdb
 import polars as pl
 
 from trueup.config import BucketBy
-from trueup.events.schema import CORE, EVENT, own_time
+from trueup.events.schema import CORE, EVENT, MOVEMENTS, own_time
 from trueup.frames import queried
 
 CANONICAL_VERSION = 1
@@ -61,6 +63,11 @@ def digest16_sql(expression: str) -> str:
     return f"unhex(left(sha256({expression}), 32))"
 
 
+def is_bucketed(stream: str, bucket_by: BucketBy) -> bool:
+    """Whether the rows of a stream are divided into buckets; else all are in bucket 0."""
+    return bucket_by in CORE[stream]
+
+
 def bucket_key_sql(bucket_by: BucketBy, *, of: str = "") -> str:
     """A DuckDB expression for the value that decides bucket and scope of a row of the table `of`: never NULL."""
     names = ("session_key", "record_key") if bucket_by == "session_key" else (bucket_by,)
@@ -97,17 +104,20 @@ def content_keyed(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, st
 def identified(
     connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str, *, bucket_by: BucketBy, buckets: int
 ) -> pl.DataFrame:
-    """Adds id, canonical version, bucket and day to collected rows.
+    """Adds id, canonical version, bucket and (to what happened at a time) day to collected rows.
 
     Takes the columns of `COLLECTED[stream]`, returns those of `EVENT[stream]` in their order, one row for each row.
     """
     missing, complete = _nulls(frame, stream)
     form = canonical_sql(stream, missing=missing, complete=complete)
-    query = f"SELECT row_no, {digest16_sql(form)} AS event_id, {bucket_sql(bucket_by, buckets)} AS bucket FROM rows"
+    bucket = bucket_sql(bucket_by, buckets) if is_bucketed(stream, bucket_by) else "0::SMALLINT"
+    query = f"SELECT row_no, {digest16_sql(form)} AS event_id, {bucket} AS bucket FROM rows"
     # What is NULL throughout, and what the form does not hold, need not travel.
     needed = [name for name in ("key_scope", *CORE[stream]) if name not in missing or name in BUCKET_KEYS]
     made = queried(connection, query, rows=frame.select(needed).with_row_index("row_no")).sort("row_no")
-    added = {"canonical_version": pl.lit(CANONICAL_VERSION), "day": own_time(stream).dt.date()}
+    added = {"canonical_version": pl.lit(CANONICAL_VERSION)}
+    if stream in MOVEMENTS:
+        added["day"] = own_time(stream).dt.date()
     return frame.with_columns(made["event_id"], made["bucket"], **added).select(
         pl.col(name).cast(dtype) for name, dtype in EVENT[stream].items()
     )

@@ -34,8 +34,71 @@ _CHARGE_ONLY: dict[str, pl.DataType] = {
     "billed_at": UTC_TIME,
 }
 
-CORE: dict[str, dict[str, pl.DataType]] = {"usage": _SHARED, "charge": {**_SHARED, **_CHARGE_ONLY}}
+_SUBSCRIBER: dict[str, pl.DataType] = {
+    "record_key": pl.String(),
+    "system": pl.String(),
+    "subscriber": pl.String(),
+    "account": pl.String(),
+    "imsi": pl.String(),
+    "plan": pl.String(),
+    "segment": pl.String(),
+    "status": pl.String(),
+    "valid_from": UTC_TIME,
+    "valid_to": UTC_TIME,
+}
+_TARIFF: dict[str, pl.DataType] = {
+    "record_key": pl.String(),
+    "item": pl.String(),
+    "tariff_code": pl.String(),
+    "plan": pl.String(),
+    "service": pl.String(),
+    "direction": pl.String(),
+    "zone": pl.String(),
+    "trunk": pl.String(),
+    "destination": pl.String(),
+    "band": pl.String(),
+    "valid_from": UTC_TIME,
+    "valid_to": UTC_TIME,
+    "currency": pl.String(),
+    "setup_micros": pl.Int64(),
+    "price_micros": pl.Int64(),
+    "price_per": pl.Int64(),
+    "first_increment_micros": pl.Int64(),
+    "next_increment_micros": pl.Int64(),
+    "minimum_micros": pl.Int64(),
+    "tier_from_micros": pl.Int64(),
+    "rounding": pl.String(),
+    "decimals": pl.Int64(),
+    "rounding_stage": pl.String(),
+    "tax_micros": pl.Int64(),
+    "tax_included": pl.Boolean(),
+    "unit": pl.String(),
+    "weekdays": pl.String(),
+    "from_time": pl.String(),
+    "to_time": pl.String(),
+    "timezone": pl.String(),
+    "calendar": pl.String(),
+    "name": pl.String(),
+    "services": pl.String(),
+    "shared": pl.String(),
+    "period": pl.String(),
+    "to_currency": pl.String(),
+    "units_micros": pl.Int64(),
+}
+
+CORE: dict[str, dict[str, pl.DataType]] = {
+    "usage": _SHARED,
+    "charge": {**_SHARED, **_CHARGE_ONLY},
+    "subscriber": _SUBSCRIBER,
+    "tariff": _TARIFF,
+}
 """The core columns of each stream, in the fixed order of the canonical form."""
+
+MOVEMENTS = ("usage", "charge")
+"""The streams of what happened at a time: reconciled with each other, partitioned by day, each source with a frontier."""
+
+STATES = ("subscriber", "tariff")
+"""The streams of what is valid from one time to another: few rows, no day, no frontier."""
 
 COLLECTED: dict[str, dict[str, pl.DataType]] = {
     stream: {**_PROVENANCE, "key_scope": pl.String(), **core, "attributes": pl.String()} for stream, core in CORE.items()
@@ -48,7 +111,7 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
         "canonical_version": pl.Int16(),
         **_PROVENANCE,
         "bucket": pl.Int16(),
-        "day": pl.Date(),
+        **({"day": pl.Date()} if stream in MOVEMENTS else {}),
         "key_scope": pl.String(),
         **core,
         "attributes": pl.String(),
@@ -72,5 +135,7 @@ QUARANTINE: dict[str, pl.DataType] = {
 
 
 def own_time(stream: str) -> pl.Expr:
-    """The time a record is partitioned and ordered by: `started_at`, for a charge without one `billed_at`."""
+    """The time a record is ordered by: `started_at`, for a charge without one `billed_at`; of a state, when it begins."""
+    if stream in STATES:
+        return pl.col("valid_from")
     return pl.col("started_at") if stream == "usage" else pl.coalesce("started_at", "billed_at")

@@ -28,6 +28,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
+from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.commit import CONSUMER, commit_outcome
 from trueup.reconcile.load import frontier_of
@@ -240,8 +241,9 @@ def _wanted(lake: Lake) -> int:
 
 
 def _records(lake: Lake, after: int, upto: int) -> int:
-    """How many records positions in (after, upto] brought."""
-    return int(lake.read("control", columns=["accepted"], after=after, upto=upto)["accepted"].sum())
+    """How many records positions in (after, upto] brought; states are none."""
+    brought = lake.read("control", columns=["stream", "accepted"], after=after, upto=upto)
+    return int(brought.filter(pl.col("stream").is_in(MOVEMENTS))["accepted"].sum())
 
 
 def _changes_known(lake: Lake) -> dict[str, int]:

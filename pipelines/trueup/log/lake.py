@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -23,6 +22,7 @@ from trueup.events.schema import CORE
 from trueup.frames import queried
 from trueup.log.catalog import LOCK_WAIT_S, attach, catalog_of
 from trueup.log.connection import connect
+from trueup.log.migrate import missing, schema
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ class Lake:
             try:
                 attach(connection, catalog, data, read_only=False)
                 connection.execute("BEGIN")
-                for statement in duckdb.extract_statements(files(__package__).joinpath("schema.sql").read_text("utf-8")):
+                for statement in schema():
                     connection.execute(statement)
                 _fix_settings(connection, project.config.lake)
                 connection.execute("COMMIT")
@@ -118,16 +118,38 @@ class Lake:
     def open(
         cls, project: Project, *, read_only: bool = False, clock: Clock = system_clock, threads: int | None = None
     ) -> Iterator[Self]:
-        """Opens a lake that exists; raises `LogError` where there is none or it was made with other settings."""
+        """Opens a lake that exists; raises `LogError` where there is none or it was made with other settings.
+
+        A lake made by an earlier version gets the tables and columns it lacks when it is opened for writing; until then,
+        reading it raises `LogError`.
+        """
         if not catalog_of(project).exists():
             raise LogError("there is no lake yet", where=str(project.directory), todo="run `trueup init` or `trueup ingest` first")
         connection = connect(threads=threads)
         try:
             attach(connection, catalog_of(project), data_path(project), read_only=read_only)
             _check_settings(connection, project.config.lake, str(project.directory))
-            yield cls(project, connection, clock)
+            lake = cls(project, connection, clock)
+            lake._bring_up_to_date(read_only=read_only)
+            yield lake
         finally:
             connection.close()
+
+    def _bring_up_to_date(self, *, read_only: bool) -> None:
+        if not missing(self.connection):
+            return
+        if read_only:
+            raise LogError(
+                "the lake was made by an earlier version and lacks tables of this one", where=str(self.project.directory),
+                todo="run `trueup ingest` once: it adds them and changes nothing that is there",
+            )  # fmt: skip
+
+        def add(transaction: Transaction) -> None:
+            # Looked at again under the lock: another process may have been quicker.
+            for statement in missing(transaction.connection):
+                transaction.connection.execute(statement)
+
+        self.commit(add)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

@@ -83,6 +83,79 @@ ALTER TABLE lake.events.charge SET SORTED BY (bucket);
 -- What is appended comes in this order already; merging keeps it.
 CALL lake.set_option('sort_on_insert', false);
 
+-- One state of one subscription, as network or billing has it, from a time on. Owner: collect.
+CREATE TABLE lake.events.subscriber (
+    event_id BLOB,
+    canonical_version SMALLINT,
+    source_id VARCHAR,
+    source_row BIGINT,
+    source_offset BIGINT,
+    source_length BIGINT,
+    bucket SMALLINT,            -- of the bucket key; 0 where sessions are it
+    key_scope VARCHAR,
+    record_key VARCHAR,         -- the row's own identity, or made of its content
+    system VARCHAR,             -- network or billing
+    subscriber VARCHAR,
+    account VARCHAR,
+    imsi VARCHAR,
+    plan VARCHAR,
+    segment VARCHAR,
+    status VARCHAR,             -- active, suspended or ceased
+    valid_from TIMESTAMPTZ,
+    valid_to TIMESTAMPTZ,       -- exclusive; NULL: until further notice
+    attributes JSON
+);
+
+-- One row of the tariff book. Owner: collect.
+CREATE TABLE lake.events.tariff (
+    event_id BLOB,
+    canonical_version SMALLINT,
+    source_id VARCHAR,
+    source_row BIGINT,
+    source_offset BIGINT,
+    source_length BIGINT,
+    bucket SMALLINT,            -- 0: the book is everybody's
+    key_scope VARCHAR,
+    record_key VARCHAR,         -- the row's own identity, or made of its content
+    item VARCHAR,               -- rate, band, holiday, allowance or exchange: what the row says
+    tariff_code VARCHAR,
+    plan VARCHAR,
+    service VARCHAR,
+    direction VARCHAR,
+    zone VARCHAR,
+    trunk VARCHAR,
+    destination VARCHAR,        -- the prefix of the peers it is for
+    band VARCHAR,               -- a time band by name
+    valid_from TIMESTAMPTZ,
+    valid_to TIMESTAMPTZ,       -- exclusive; NULL: until further notice
+    currency VARCHAR,
+    setup_micros BIGINT,        -- millionths of the currency, like all money here
+    price_micros BIGINT,
+    price_per BIGINT,           -- so many units cost the price
+    first_increment_micros BIGINT, -- millionths of a unit
+    next_increment_micros BIGINT,
+    minimum_micros BIGINT,
+    tier_from_micros BIGINT,    -- the quantity from which on the price holds, in millionths of a unit
+    rounding VARCHAR,
+    decimals BIGINT,
+    rounding_stage VARCHAR,
+    tax_micros BIGINT,          -- the rate in millionths: 0.19 is 190000
+    tax_included BOOLEAN,
+    unit VARCHAR,               -- s: time passes; anything else is a volume
+    weekdays VARCHAR,
+    from_time VARCHAR,
+    to_time VARCHAR,
+    timezone VARCHAR,
+    calendar VARCHAR,
+    name VARCHAR,
+    services VARCHAR,
+    shared VARCHAR,
+    period VARCHAR,
+    to_currency VARCHAR,
+    units_micros BIGINT,        -- of an allowance, in millionths of a unit
+    attributes JSON
+);
+
 -- One statement about the log. Owner: log.
 CREATE TABLE lake.events.declaration (
     event_id BLOB,
@@ -96,7 +169,7 @@ CREATE TABLE lake.events.declaration (
 CREATE TABLE lake.events.control (
     source_id VARCHAR,
     source VARCHAR,             -- the feed's name in trueup.toml
-    stream VARCHAR,             -- usage or charge
+    stream VARCHAR,             -- usage, charge, subscriber or tariff
     path VARCHAR,               -- where it was read, relative to the project where it lies within
     sha256 VARCHAR,             -- of the unit's bytes
     bytes BIGINT,
@@ -108,9 +181,9 @@ CREATE TABLE lake.events.control (
     duplicate BIGINT,
     quarantined BIGINT,
     lost_digits BIGINT,         -- records whose decimals were rounded to millionths
-    first_time TIMESTAMPTZ,     -- least own time of its accepted and duplicate records
+    first_time TIMESTAMPTZ,     -- least own time of its accepted and duplicate records; of states, valid_from
     last_time TIMESTAMPTZ,      -- greatest own time
-    last_started_at TIMESTAMPTZ, -- greatest started_at: what the frontier observes
+    last_started_at TIMESTAMPTZ, -- greatest started_at: what the frontier observes; NULL for states
     taken_at TIMESTAMPTZ,       -- the injected clock
     sequence_no BIGINT,         -- the ordinal of this row within its source
     previous_hash VARCHAR,      -- hash of the row before in the same source; empty for the first
@@ -150,7 +223,9 @@ CREATE TABLE lake.events.finding (
     currency VARCHAR,
     usage_event_ids BLOB[],     -- all usage members, ascending
     charge_event_ids BLOB[],    -- all charge members, ascending
-    content_event_ids BLOB[]    -- of a conflict: all contents seen
+    content_event_ids BLOB[],   -- of a conflict: all contents seen
+    reason VARCHAR,             -- of what is misrated or unrated: why; of a plan mismatch: the two plans
+    ended_at TIMESTAMPTZ        -- of a subscription the systems tell differently: when they agreed again
 );
 
 -- Money moved in the conservation sum at one position: the differences, to be added up. Owner: reconcile.

@@ -15,15 +15,17 @@ from functools import reduce
 import numpy as np
 import polars as pl
 
-from trueup.rating.flat import flat_price
-from trueup.reconcile.assess import TOLERATED, mismatch
 from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.judge import parted, with_charged
 from trueup.reconcile.localtime import local_day
-from trueup.reconcile.match import PARTY
+from trueup.reconcile.match import PARTY, RATED_BY
+from trueup.reconcile.places import TOLERATED
+from trueup.reconcile.price import priced
+from trueup.reconcile.terms import Terms
 
 _NEEDED = [
     "scope", "session_key", "currency", "told_currency", "source", "position", "time_us", "service", "rule",
-    "quantity_micros", "amount_micros",
+    "quantity_micros", "amount_micros", "subscriber", "peer", *RATED_BY, "event_id",
 ]  # fmt: skip
 _SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros")
 
@@ -38,15 +40,16 @@ class Separated:
     placed: pl.DataFrame
 
 
-def separate(events: pl.DataFrame, frontier: Frontier, *, tell_apart: bool = True) -> Separated:
+def separate(events: pl.DataFrame, frontier: Frontier, terms: Terms, *, tell_apart: bool = True) -> Separated:
     """Tells clean pairs apart. `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `told_currency`.
 
-    Only pairs of which both records came under the policy in force last: a change of policy looks at everything again.
+    Only pairs of which both records came under the policy in force last, and after whatever changed their terms last: a change
+    looks at everything again.
     """
     if not tell_apart or events.is_empty():
         return Separated(events, _movements(_nothing(events)), _placed(_nothing(events)))
     rows = events.with_row_index("row")
-    pairs = _tolerated(_pairs(rows, frontier), frontier)
+    pairs = _tolerated(_pairs(rows, frontier), frontier, terms)
     taken = np.ones(events.height, dtype=np.bool_)
     taken[pairs["row"].to_numpy()] = False
     taken[pairs["row_charge"].to_numpy()] = False
@@ -61,7 +64,7 @@ def _hash(*names: str) -> pl.Expr:
 def _pairs(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """One usage record and one charge of one key, neither with a further part, content, name or neighbour."""
     last = len(frontier.policies.all) - 1
-    rules = frontier.policies.frame.filter(pl.col("policy") == last).drop("policy", "timezone", "price_currency")
+    rules = frontier.policies.frame.filter(pl.col("policy") == last).drop("policy", "timezone")
     hashed = rows.select(
         "row", "charge", "partial_no", keyed=pl.col("session_key").is_not_null(), session=_hash("scope", "session_key"),
         once=_hash("charge", "key_scope", "scope", "record_key").is_unique(),
@@ -120,7 +123,7 @@ def _crossed(several: pl.DataFrame) -> pl.DataFrame:
     return mixed.drop("time_us").unique().join(times, on=side).select(several.columns)
 
 
-def _tolerated(pairs: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+def _tolerated(pairs: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.DataFrame:
     """Of the pairs those that agree, and of which the first had not become final before the second came."""
     a, b = pairs["position"].to_numpy(), pairs["position_charge"].to_numpy()
     last = np.full(len(a), len(frontier.policies.all) - 1)
@@ -135,17 +138,27 @@ def _tolerated(pairs: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     behind |= frontier.passed_at(side, timed["time_us_charge"].to_numpy(), horizon, horizon, last) < b
     alone = np.where(a < b, usage_final < b, (b < a) & (charge_final < a))
     untimed = pairs["time_us_charge"].is_null().to_numpy() & (b < a)
-    judged = pairs.with_columns(
-        expected_micros=flat_price(pl.col("quantity_micros"), pl.col("price_micros"), pl.col("price_per")),
+    changed = terms.changed_since(pairs).to_numpy() > np.minimum(a, b)
+    waited = pairs.filter(pl.Series(~(alone | behind | untimed | changed)))
+    equal = pl.col("expected_micros") == pl.col("billed_micros")
+    # A difference told in two parts is none that is tolerated.
+    judged = _judged(waited, terms).filter(pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | equal))
+    zone = frontier.policies.all[-1].timezone
+    return judged.with_columns(day=local_day(pl.col("time_us"), zone), day_charge=local_day(pl.col("time_us_charge"), zone))
+
+
+def _judged(pairs: pl.DataFrame, terms: Terms) -> pl.DataFrame:
+    """Pairs with their price, what was billed and the kind of the difference."""
+    asked = pairs.with_columns(
+        at=pl.max_horizontal("position", "position_charge"), start_us="time_us", order="event_id",
         billed_micros=pl.col("amount_micros_charge").cast(pl.Int128),
         # The difference of two 64-bit numbers need not fit one.
         usage_quantity=pl.col("quantity_micros").cast(pl.Int128), charge_quantity="quantity_micros_charge",
-    ).with_columns(kind=mismatch(), waited=pl.Series(~(alone | behind | untimed)))  # fmt: skip
-    equal = pl.col("expected_micros") == pl.col("billed_micros")
-    zone = frontier.policies.all[-1].timezone
-    return judged.filter(pl.col("waited") & ((pl.col("kind") == TOLERATED) | equal)).with_columns(
-        day=local_day(pl.col("time_us"), zone), day_charge=local_day(pl.col("time_us_charge"), zone)
-    )
+        open=pl.lit(False),
+    )  # fmt: skip
+    asked = asked.hstack(terms.states_at(asked.select("subscriber", "at", "time_us")))
+    rated = pl.concat([asked, priced(asked, terms)], how="horizontal").filter(pl.col("expected_micros").is_not_null())
+    return parted(with_charged(rated.with_columns(unrated=pl.lit(False), part=pl.lit(0), unrated_records=pl.lit(0)), terms))
 
 
 def _nothing(events: pl.DataFrame) -> pl.DataFrame:

@@ -8,9 +8,9 @@ import polars as pl
 from trueup.events.identity import digest16_sql, netstring_sql
 from trueup.events.schema import UTC_TIME
 from trueup.frames import queried
-from trueup.reconcile.assess import PERIOD, SESSION
 from trueup.reconcile.kernel import Evaluated
 from trueup.reconcile.localtime import local_day
+from trueup.reconcile.places import PERIOD, SESSION
 from trueup.reconcile.rules import NEVER, Policies
 
 MONEY = pl.Decimal(38, 0)
@@ -33,6 +33,8 @@ HISTORY: dict[str, pl.DataType] = {
     "usage_event_ids": pl.List(pl.Binary()),
     "charge_event_ids": pl.List(pl.Binary()),
     "content_event_ids": pl.List(pl.Binary()),
+    "reason": pl.String(),
+    "ended_at": UTC_TIME,
 }
 """The columns of `events.finding`: one row for each change of a finding."""
 ORDER = ["position", "finding_id", "action"]
@@ -41,7 +43,8 @@ ORDER = ["position", "finding_id", "action"]
 def history(evaluated: Evaluated, policies: Policies, *, after: int) -> pl.DataFrame:
     """All changes after a position as rows of `HISTORY`, in canonical order."""
     changes = pl.concat([_of_places(evaluated), _of_conflicts(evaluated, policies, after)])
-    return _identified(changes).select(pl.col(n).cast(t) for n, t in HISTORY.items()).sort(ORDER)
+    named = identified(changes).with_columns(ended_at=pl.lit(None, UTC_TIME))
+    return named.select(pl.col(n).cast(t) for n, t in HISTORY.items()).sort(ORDER)
 
 
 def _of_places(evaluated: Evaluated) -> pl.DataFrame:
@@ -68,7 +71,7 @@ def _of_places(evaluated: Evaluated) -> pl.DataFrame:
     for column, name in (("usage", "usage_event_ids"), ("charges", "charge_event_ids")):
         named = named.join(_event_ids(named, evaluated.versions, column, name), on="change", how="left")
     return named.select(
-        "action", "cause", "kind", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
+        "action", "cause", "kind", "reason", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
         "billed_micros", "currency", *_ID_PARTS,
         pl.col("usage_event_ids", "charge_event_ids").fill_null([]),
         position="at", started_at=pl.col("started_us").cast(UTC_TIME), content_event_ids=pl.lit([], pl.List(pl.Binary)),
@@ -99,7 +102,7 @@ def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.Da
     none, mine = pl.lit([], pl.List(pl.Binary)), pl.concat_list("counted")
     nothing = pl.lit(0, pl.Int128)
     return rows.select(
-        "bucket", "subscriber", "peer", "node", "currency", "position",
+        "bucket", "subscriber", "peer", "node", "currency", "position", reason=pl.lit(None, pl.String),
         service=pl.col("service").fill_null(""), day=day,
         action=pl.when("first").then(pl.lit("raised")).otherwise(pl.lit("revised")), cause=pl.lit("conflict"),
         kind=pl.when("charge").then(pl.lit("conflicting_charge")).otherwise(pl.lit("conflicting_usage")),
@@ -109,13 +112,13 @@ def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.Da
         about=pl.lit("record"), id_scope="scope", id_currency=pl.lit(None, pl.String), id_service=pl.lit(None, pl.String),
         id_subscriber=pl.lit(None, pl.String), name="record_key", name_scope="key_scope", period=pl.lit(None, pl.String),
     ).select(
-        "action", "cause", "kind", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
+        "action", "cause", "kind", "reason", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
         "billed_micros", "currency", *_ID_PARTS, "usage_event_ids", "charge_event_ids", "position", "started_at",
         "content_event_ids",
     )  # fmt: skip
 
 
-def _identified(changes: pl.DataFrame) -> pl.DataFrame:
+def identified(changes: pl.DataFrame) -> pl.DataFrame:
     """Adds `finding_id`: 16 bytes of SHA-256 over kind and subject, never over a time, a position or an amount."""
     form = " || ".join(("'1;finding;'", netstring_sql("kind"), *map(netstring_sql, _ID_PARTS)))
     with duckdb.connect() as connection:

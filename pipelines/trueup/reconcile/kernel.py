@@ -20,6 +20,7 @@ from trueup.reconcile.lifecycle import CHANGE, Standing, changes
 from trueup.reconcile.match import match, units_of
 from trueup.reconcile.records import Admitted, admit, with_due
 from trueup.reconcile.rules import NEVER
+from trueup.reconcile.terms import FLAT, Terms
 
 LEDGER: dict[str, pl.DataType] = {
     "position": pl.Int64(),
@@ -55,17 +56,19 @@ class Evaluated:
     admitted: Admitted
 
 
-def evaluate(events: pl.DataFrame, frontier: Frontier, *, after: int, upto: int, tell_apart: bool = True) -> Evaluated:
+def evaluate(
+    events: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT, *, after: int, upto: int, tell_apart: bool = True
+) -> Evaluated:
     """Evaluates `events` (rows of `EVENTS` that came up to position `upto`) at every position in (after, upto].
 
     What happened up to `after` is evaluated too, to know what stood, but not reported again. `tell_apart = False` sends
     clean pairs through the rounds as well: slower, with the same result.
     """
-    separated = separate(ruled(events, frontier), frontier, tell_apart=tell_apart)
+    separated = separate(ruled(events, frontier), frontier, terms, tell_apart=tell_apart)
     admitted = admit(separated.rest, frontier)
     versions, groups = grouped(with_due(admitted.versions, frontier))
     versions, cells = with_components(versions, frontier.policies)
-    told, moved, members = _rounds(versions.sort("component"), cells, frontier, after, upto)
+    told, moved, members = _rounds(versions.sort("component"), cells, frontier, terms, after, upto)
     ledger = _summed(pl.concat([moved, separated.movements.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
     return Evaluated(told, ledger, members, separated.placed, versions, groups, cells, admitted)
 
@@ -95,22 +98,23 @@ def _summed(movements: pl.DataFrame, after: int) -> pl.DataFrame:
 
 
 def _rounds(
-    versions: pl.DataFrame, cells: pl.DataFrame, frontier: Frontier, after: int, upto: int
+    versions: pl.DataFrame, cells: pl.DataFrame, frontier: Frontier, terms: Terms, after: int, upto: int
 ) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Advances all components to `upto`; returns (changes, ledger movements, last members)."""
-    agenda = _agenda(versions)
+    agenda = pl.concat([_agenda(versions), terms.agenda(versions)])
     settled = pl.DataFrame(schema={"session": pl.Int64, "bill": pl.Int64})
     before = Standing.nothing()
     told, moved, done = [pl.DataFrame(schema=CHANGE)], [pl.DataFrame(schema=LEDGER)], [before.members]
+    causes = {**terms.causes, **dict.fromkeys(frontier.policies.starts.tolist(), "policy_change")}
     clock = agenda.group_by("component").agg(at=pl.col("at").min()).filter(pl.col("at") <= upto)
     while not clock.is_empty():
         versions = versions.join(clock.select("component"), on="component", how="semi", maintain_order="left")
         rows = versions.join(_with_policy(clock, frontier), on="component", maintain_order="left")
         rows = rows.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
-        rows, units = units_of(rows, frontier)
+        rows, units = units_of(rows, frontier, terms)
         matched = match(units, settled)
-        now = Standing.of(assess(rows, units, matched, cells, frontier))
-        declared = clock.with_columns(declared=pl.col("at").is_in(frontier.policies.starts.tolist()))
+        now = Standing.of(assess(rows, units, matched, cells, frontier, terms))
+        declared = clock.with_columns(declared=pl.col("at").replace_strict(causes, default=None, return_dtype=pl.String))
         told.append(changes(before, now, rows, declared).filter(pl.col("at") > after))
         moved.append(_movements(before, now, clock))
         next_clock = _advance(clock, agenda, now, frontier, upto)

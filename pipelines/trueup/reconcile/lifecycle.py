@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from trueup.reconcile.assess import MEMBER, PENDING, PLACE, TOLERATED, Assessed
+from trueup.reconcile.assess import Assessed
+from trueup.reconcile.places import MAIN, MEMBER, PENDING, PLACE, QUANTITY, TOLERATED
 
 FINDING: dict[str, pl.DataType] = {
     "component": pl.Int64(),
     "subject": pl.Int64(),
     "kind": pl.String(),
+    "reason": pl.String(),
     "service": pl.String(),
     "day": pl.Date(),
     "currency": pl.String(),
@@ -43,12 +45,14 @@ class Standing:
         """Picks the findings out of the places and lists their records."""
         told = assessed.places.filter(~pl.col("kind").is_in([PENDING, TOLERATED]))
         listed = (
-            assessed.members.join(told.select("subject", "extra"), on=["subject", "extra"], how="semi").sort("rid")
-            .group_by("subject", "extra").agg(
+            assessed.members.join(told.select("subject"), on="subject", how="semi").sort("rid")
+            .group_by("subject", "part").agg(
                 usage=pl.col("rid").filter(~pl.col("charge")), charges=pl.col("rid").filter(pl.col("charge"))
             )
         )  # fmt: skip
-        findings = told.join(listed, on=["subject", "extra"], how="left").select(*FINDING)
+        # What a quantity lost has the records of the whole.
+        seat = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
+        findings = told.with_columns(part=seat).join(listed, on=["subject", "part"], how="left").select(*FINDING)
         return cls(assessed.places, assessed.members, findings)
 
     @classmethod
@@ -66,7 +70,7 @@ def changes(before: Standing, after: Standing, rows: pl.DataFrame, clock: pl.Dat
     """The changes of findings between two evaluations, as rows of `CHANGE`.
 
     `rows` are the record versions counted now (`rid`, `since`, `late`, `beyond`); `clock` has for each component its position
-    `at` and `declared`, whether a policy came into force there.
+    `at` and `declared`, the cause that came into force there, if any: a policy, a tariff or a subscriber's state.
     """
     both = before.findings.join(after.findings, on=_IDENTITY, how="full", suffix="_new", coalesce=True, nulls_equal=True)
     was, stands = pl.col("usage").is_not_null(), pl.col("usage_new").is_not_null()
@@ -78,7 +82,7 @@ def changes(before: Standing, after: Standing, rows: pl.DataFrame, clock: pl.Dat
     changed = changed.with_columns(action=action).with_row_index("change")
     caused = changed.join(clock, on="component").join(_causes(changed, before, after, rows, clock), on="change", how="left")
     shown = [pl.when(stands).then(pl.col(f"{n}_new")).otherwise(pl.col(n)).alias(n) for n in FINDING if n not in _IDENTITY]
-    cause = pl.coalesce("cause", pl.when("declared").then(pl.lit("policy_change")).otherwise(pl.lit("frontier")))
+    cause = pl.coalesce("cause", "declared", pl.lit("frontier"))
     action = pl.when((pl.col("action") == "retracted") & (cause == "late_charge")).then(pl.lit("resolved")).otherwise("action")
     return caused.select("at", action.alias("action"), cause.alias("cause"), *_IDENTITY, *shown).select(*CHANGE)
 
@@ -98,8 +102,8 @@ def _causes(changed: pl.DataFrame, before: Standing, after: Standing, rows: pl.D
         rows.join(clock.select("component", "at"), on="component").filter(pl.col("since") == pl.col("at"))
         .select("rid", "charge", "late", "beyond", arrived=pl.lit(True))
     )  # fmt: skip
-    known = before.places.filter(pl.col("kind") != PENDING).select("subject", "extra", decided=pl.lit(True))
-    decided = before.members.join(known, on=["subject", "extra"]).select("rid", "decided")
+    known = before.places.filter(pl.col("kind") != PENDING).select("subject", "part", decided=pl.lit(True))
+    decided = before.members.join(known, on=["subject", "part"]).select("rid", "decided")
     told = near.join(arrived, on="rid", how="left").join(decided, on="rid", how="left")
     come = pl.col("arrived").fill_null(False)
     facts = told.group_by("change").agg(

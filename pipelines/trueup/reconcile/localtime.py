@@ -12,7 +12,7 @@ def _moment(time_us: pl.Expr) -> pl.Expr:
     return time_us.cast(pl.Datetime("us", "UTC"))
 
 
-def _wall_us(time_us: pl.Expr, zone: str) -> pl.Expr:
+def wall_us(time_us: pl.Expr, zone: str) -> pl.Expr:
     """What a clock on the wall shows, in µs since 1970 on that wall."""
     if zone in UTC_NAMES:
         return time_us
@@ -21,12 +21,12 @@ def _wall_us(time_us: pl.Expr, zone: str) -> pl.Expr:
 
 def local_day(time_us: pl.Expr, zone: str) -> pl.Expr:
     """The calendar day of `zone` at each instant; NULL where the instant is."""
-    return _wall_us(time_us, zone).cast(pl.Datetime("us")).dt.date()
+    return wall_us(time_us, zone).cast(pl.Datetime("us")).dt.date()
 
 
 def period_index(time_us: pl.Expr, period_us: int | pl.Expr, zone: str) -> pl.Expr:
     """The number of the period an instant lies in, counted on the wall clock of `zone` from 1970."""
-    return _wall_us(time_us, zone) // period_us
+    return wall_us(time_us, zone) // period_us
 
 
 def period_last_us(index: pl.Expr, period_us: int | pl.Expr, zone: str) -> pl.Expr:

@@ -11,14 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from trueup.rating.flat import flat_price
 from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.price import PRICED, priced
 from trueup.reconcile.rules import UNTOLD_US
+from trueup.reconcile.terms import Terms
 
 PARTY = ["scope", "currency", "service", "subscriber", "peer"]
+RATED_BY = ["direction", "zone", "trunk"]
+"""What else of its first record a unit's price depends on."""
 
 
-def units_of(rows: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.DataFrame]:
+def units_of(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Gathers versions into units: (`rows` with `main`, one row for each session and bill).
 
     Of the charges of one bill and `partial_no` the least (negative, time, record) is main, the rest excess; all usage is
@@ -39,8 +42,9 @@ def units_of(rows: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.D
         in_part=pl.col("partial_no").is_not_null(),
     )
     units = prepared.group_by("gid", "charge", maintain_order=True).agg(
-        pl.col("component", "at", "policy", "bucket", *PARTY, "node", "keyed", "beyond", "rule").first(),
+        pl.col("component", "at", "policy", "bucket", *PARTY, *RATED_BY, "node", "keyed", "beyond", "rule").first(),
         pl.col("start_us").min(),
+        order=pl.col("event_id").first(),
         last_us=pl.col("wait_us").max(),
         has_start=pl.col("start_told").all(),
         in_parts=pl.col("in_part").any(),
@@ -51,14 +55,17 @@ def units_of(rows: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.D
     )
     ruled = units.join(frontier.policies.frame, on=["policy", "rule"], how="left", maintain_order="left")
     ruled = ruled.with_columns(pl.col("exact", "near", "summed") & ~pl.col("beyond"))
-    return ordered, _with_passing(_with_price(ruled), frontier)
+    return ordered, _with_passing(_with_price(ruled, terms), frontier)
 
 
-def _with_price(units: pl.DataFrame) -> pl.DataFrame:
-    # A policy may have begun to price the service in another currency: in its own, such usage has no price.
-    rated = ~pl.col("charge") & (pl.col("currency") == pl.col("price_currency"))
-    price = flat_price(pl.col("quantity_micros"), pl.col("price_micros"), pl.col("price_per"))
-    return units.with_columns(expected_micros=pl.when(rated).then(price))
+def _with_price(units: pl.DataFrame, terms: Terms) -> pl.DataFrame:
+    """Adds the `plan` and `standing` of each unit's subscription, and of sessions `expected_micros` and its `reason`."""
+    states = terms.states_at(units.select("subscriber", "at", time_us="start_us"))
+    known = units.hstack(states)
+    sessions = known.filter(~pl.col("charge"))
+    rated = pl.concat([sessions, priced(sessions, terms)], how="horizontal")
+    none = (pl.lit(None, t).alias(n) for n, t in PRICED.items())
+    return pl.concat([rated, known.filter("charge").with_columns(none)])
 
 
 def _with_passing(units: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:

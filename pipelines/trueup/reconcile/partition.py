@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from trueup.log.lake import Buckets, Lake
-from trueup.reconcile.findings import HISTORY, history, placements
+from trueup.reconcile.findings import HISTORY, ORDER, history, placements
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.kernel import LEDGER, evaluate
+from trueup.reconcile.load import terms_of
+from trueup.reconcile.provisioning import provisioning
 from trueup.reconcile.reach import Days, touched
+from trueup.reconcile.terms import FLAT, Terms
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,12 @@ class Outcome:
     records: int
 
 
-def reconcile_events(events: pl.DataFrame, frontier: Frontier, *, after: int, upto: int) -> Outcome:
+def reconcile_events(events: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT, *, after: int, upto: int) -> Outcome:
     """What positions in (after, upto] do to findings and sums, given all records (`EVENTS`) they could touch."""
-    evaluated = evaluate(events, frontier, after=after, upto=upto)
+    evaluated = evaluate(events, frontier, terms, after=after, upto=upto)
+    told = [history(evaluated, frontier.policies, after=after), provisioning(terms, frontier, after=after, upto=upto)]
     return Outcome(
-        history(evaluated, frontier.policies, after=after),
+        pl.concat(told).sort(ORDER),
         evaluated.ledger,
         placements(evaluated, after=after, position=upto),
         events.height,
@@ -38,8 +42,9 @@ def reconcile_partition(
     lake: Lake, frontier: Frontier, buckets: Buckets, *, after: int, upto: int, days: Days = (None, None)
 ) -> Outcome:
     """Reads what positions in (after, upto] can touch of a partition from the lake, and reconciles it."""
-    events = touched(lake, frontier, buckets, after=after, upto=upto, days=days)
-    return reconcile_events(events, frontier, after=after, upto=upto)
+    terms = terms_of(lake, buckets, upto)
+    events = touched(lake, frontier, buckets, terms, after=after, upto=upto, days=days)
+    return reconcile_events(events, frontier, terms, after=after, upto=upto)
 
 
 def joined(outcomes: list[Outcome]) -> Outcome:

@@ -35,6 +35,9 @@ EVENTS: dict[str, pl.DataType] = {
     "amount_micros": pl.Int64(),
     "partial_no": pl.Int64(),
     "currency": pl.String(),  # of a charge; NULL is the project's
+    "direction": pl.String(),
+    "zone": pl.String(),  # where it roams, and the group of lines it came by: attributes that prices may ask for
+    "trunk": pl.String(),
 }
 """What the kernel takes: one row for each accepted usage record and charge."""
 

@@ -11,8 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trueup.config import Config, ServiceConfig
+from trueup.events.schema import MOVEMENTS
 
-KERNEL_VERSION = 1
+KERNEL_VERSION = 2
 DEFAULT = "default"
 DEFAULT_RULE = -1
 NEVER = 2**62
@@ -41,17 +42,22 @@ class Policy:
     timezone: str = "UTC"
     currency: str = "EUR"
     horizon_us: int = UNTOLD_US
+    provisioning_grace_us: int = 86_400_000_000
 
     @classmethod
     def of(cls, config: Config) -> Policy:
         """The policy a configuration asks for."""
         services = dict(config.reconcile)
         default = services.pop(DEFAULT, ServiceConfig())
+        # A source of states waits for nothing and holds nothing back: it is no part of a policy.
         sources = {
-            s.name: SourceRules(s.stream, s.lateness if s.frontier == "observed" else None, s.idle_after) for s in config.source
+            s.name: SourceRules(s.stream, s.lateness if s.frontier == "observed" else None, s.idle_after)
+            for s in config.source
+            if s.stream in MOVEMENTS
         }
         project = config.project
-        return cls(0, services, default, sources, project.timezone, project.currency, project.horizon)
+        grace = config.rating.provisioning_grace
+        return cls(0, services, default, sources, project.timezone, project.currency, project.horizon, grace)
 
     def content(self) -> dict[str, Any]:
         """The policy as JSON values: what a `policy` declaration holds."""
@@ -66,6 +72,7 @@ class Policy:
             "timezone": self.timezone,
             "currency": self.currency,
             "horizon_us": self.horizon_us,
+            "provisioning_grace_us": self.provisioning_grace_us,
         }
 
     @classmethod
@@ -79,6 +86,7 @@ class Policy:
             content["timezone"],
             content["currency"],
             content["horizon_us"],
+            content.get("provisioning_grace_us", cls.provisioning_grace_us),
         )
 
 

@@ -96,7 +96,7 @@ def _tables(original: Lake, position: int, told: pl.DataFrame, changes: Changes)
     brought = [*told["stream"].unique(), *(["quarantine"] if told["quarantined"].sum() else [])]
     wanted = brought if told.height else ["declaration"]
     tables = {name: original.read(name, after=position - 1, upto=position).drop("position") for name in wanted}
-    for stream in told["stream"].unique():
+    for stream in set(told["stream"]) & changes.added.keys():
         new = changes.added[stream].filter(pl.col("position") == position).drop("position")
         kept = tables[stream].join(changes.removed, on="event_id", how="anti", maintain_order="left")
         tables[stream] = pl.concat([kept, new.select(kept.columns)], how="vertical_relaxed")

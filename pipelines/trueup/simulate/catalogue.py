@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Category = Literal["leak", "fraud", "lookalike"]
-Decider = Literal["kernel", "rating", "quality", "fraud"]
+Decider = Literal["kernel", "quality", "fraud"]
 
 GB941 = "TM Forum GB941 Addendum D, Revenue Leakage Framework and Examples"
 TS32297 = "3GPP TS 32.297, CDR file format and transfer (file sequence numbers, record counts, retransmission)"
@@ -29,7 +29,7 @@ class Kind:
     """One kind of truth.
 
     `expected_kind` is the finding kind that should answer once all of the product is there; `kernel_kind` the one
-    reconciliation states with flat prices and no subscriber states (None: none, or several).
+    reconciliation states (None: none, or several); `reason` what it says of why, where it can tell.
     """
 
     name: str
@@ -39,14 +39,15 @@ class Kind:
     expected_kind: str | None
     kernel_kind: str | None
     decided_by: Decider
+    reason: str | None = None
 
 
 def _leak(name: str, mechanism: str, finding: str, source: str = GB941) -> Kind:
     return Kind(name, "leak", mechanism, source, finding, finding, "kernel")
 
 
-def _rated(name: str, mechanism: str, finding: str = "misrated", today: str | None = "misrated") -> Kind:
-    return Kind(name, "leak", mechanism, GB941, finding, today, "rating")
+def _misrated(name: str, mechanism: str, reason: str) -> Kind:
+    return Kind(name, "leak", mechanism, GB941, "misrated", "misrated", "kernel", reason)
 
 
 def _fraud(name: str, mechanism: str, source: str) -> Kind:
@@ -69,15 +70,17 @@ LEAKS = (
     _leak("late_charge", "a charge held in suspense and delivered beyond grace: raised as unbilled, then resolved", "unbilled"),
     _leak("conflicting_usage", "the switch sends one record key again with a smaller quantity", "conflicting_usage", TS32240),
     _leak("conflicting_charge", "billing sends one line again with a smaller amount", "conflicting_charge", TS32240),
-    _rated("wrong_tariff_version", "a record is priced by a version of the tariff that is not in force at its time"),
-    _rated("wrong_rounding", "the amount is rounded up to whole cents"),
-    _rated("wrong_increment", "charged in begun minutes instead of seconds"),
-    _rated("zero_rated_by_mistake", "a priced record is charged nothing"),
-    _rated("currency_mistake", "the amount is in another currency than its label, or than the tariff", "misrated"),
-    _rated("ceased_subscriber", "billing has ended it, the network serves on", "inactive_subscriber", "unbilled"),
-    _rated("suspended_subscriber", "billing has suspended it, the network serves on", "inactive_subscriber", "unbilled"),
-    _rated("unknown_subscriber", "the network serves a subscription billing does not have", "unknown_subscriber", "unbilled"),
-    _rated("plan_mismatch", "a plan change reached the network and not billing", "plan_mismatch", None),
+    _misrated("wrong_tariff_version", "a record is priced by a version of the tariff that is not in force at its time",
+              "former_version"),
+    _misrated("wrong_rounding", "the amount is rounded up to whole cents", "wrong_rounding"),
+    _misrated("wrong_increment", "charged in begun minutes instead of seconds", "wrong_increment"),
+    _misrated("zero_rated_by_mistake", "a priced record is charged nothing", "zero_rated"),
+    _misrated("currency_mistake", "the amount is in another currency than its label, or than the tariff", "other_currency"),
+    _leak("ceased_subscriber", "billing has ended it, the network serves on", "inactive_subscriber"),
+    _leak("suspended_subscriber", "billing has suspended it, the network serves on", "inactive_subscriber"),
+    _leak("unknown_subscriber", "the network serves a subscription billing does not have", "unknown_subscriber"),
+    _leak("missing_state", "billing does not have, or not active, a subscription the network serves", "active_not_billed"),
+    _leak("plan_mismatch", "a plan change reached the network and not billing", "plan_mismatch"),
     Kind("lost_file", "leak", "a usage file never arrives", TS32297, "missing_records", "charge_without_usage", "quality"),
     Kind("lost_stretch", "leak", "a stretch of records is missing inside a usage file", TS32297, "missing_records",
          "charge_without_usage", "quality"),

@@ -18,11 +18,13 @@ from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.components import grouped, with_components
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.kernel import ruled
-from trueup.reconcile.load import frontier_of
+from trueup.reconcile.load import frontier_of, terms_of
+from trueup.reconcile.match import RATED_BY
+from trueup.reconcile.price import priced
 from trueup.reconcile.reach import touched
 from trueup.reconcile.records import admit, with_due
 from trueup.reconcile.rules import NEVER, UNTOLD_US
-from trueup.simulate.mechanisms import flat_price
+from trueup.reconcile.terms import Terms
 from trueup.simulate.statements import statement
 
 ROWS_AT_ONCE = 1_000_000
@@ -30,7 +32,7 @@ ROWS_AT_ONCE = 1_000_000
 
 _RULE = (
     "exact", "near", "summed", "start_tolerance_us", "quantity_tolerance_micros", "amount_tolerance_micros", "grace_us",
-    "closed_wait_us", "price_micros", "price_per",
+    "closed_wait_us", "price_micros", "price_per", "price_currency",
 )  # fmt: skip
 
 
@@ -44,26 +46,34 @@ class CleanPairs:
     `frame`: usage_event_ids, usage_record_keys (in time order), parts, service, subscriber, peer, node, quantity_micros (of the
     session), last_us, usage_position (of its last record), usage_source; charge_event_id, charge_record_key, charge_position,
     charge_source, charge_us, charge_partial_no, charge_quantity_micros, amount_micros, currency, tariff_code, billed_at; the
-    policy's rule for the usage; `keyed` (one key ties them), `expected_micros`; `unbilled_at`, the position at which the session
+    policy's rule for the usage; `keyed` (one key ties them), `expected_micros`, and `charged_micros`, the price of the charge's
+    own quantity; `unbilled_at`, the position at which the session
     would be unbilled without its charge, and `phantom_at`, that at which the charge would be without usage (`NEVER`: neither).
     """
 
     frame: pl.DataFrame
     frontier: Frontier
     end: int
+    terms: Terms
+
+    def price(self, pairs: pl.DataFrame, quantity: str) -> pl.Series:
+        """What a quantity of each session would cost, NULL where it has no price."""
+        return _price(pairs, self.terms, quantity)
 
 
 def clean_pairs(lake: Lake) -> CleanPairs:
     """All clean pairs of a reconciled lake, read a range of buckets at a time."""
     end = lake.last_position()
     frontier = frontier_of(lake, end)
+    terms = terms_of(lake, Buckets(0, lake.project.config.lake.buckets - 1), end)
     known = queried(lake.connection, statement("known_events"), {"position": end})
     shared = queried(lake.connection, statement("shared_keys"))
-    parts = [_pairs(touched(lake, frontier, buckets, after=0, upto=end), frontier, end, known, shared) for buckets in _ranges(lake)]
+    ranges = (touched(lake, frontier, buckets, terms, after=0, upto=end) for buckets in _ranges(lake))
+    parts = [_pairs(events, frontier, terms, end, known, shared) for events in ranges]
     pairs = pl.concat(parts)
     told = queried(lake.connection, statement("tariffs_of"), wanted=pairs.select(event_id="charge_event_id"))
     frame = pairs.join(told, left_on="charge_event_id", right_on="event_id", how="left")
-    return CleanPairs(frame.sort("charge_event_id"), frontier, end)
+    return CleanPairs(frame.sort("charge_event_id"), frontier, end, terms)
 
 
 def _ranges(lake: Lake) -> list[Buckets]:
@@ -74,7 +84,13 @@ def _ranges(lake: Lake) -> list[Buckets]:
     return [Buckets(low, high - 1) for low, high in pairwise(edges)]
 
 
-def _pairs(events: pl.DataFrame, frontier: Frontier, end: int, known: pl.DataFrame, shared: pl.DataFrame) -> pl.DataFrame:
+def _price(pairs: pl.DataFrame, terms: Terms, quantity: str) -> pl.Series:
+    return priced(pairs, terms, quantity=quantity)["expected_micros"]
+
+
+def _pairs(
+    events: pl.DataFrame, frontier: Frontier, terms: Terms, end: int, known: pl.DataFrame, shared: pl.DataFrame
+) -> pl.DataFrame:
     versions, _ = grouped(with_due(admit(ruled(events, frontier), frontier).versions, frontier))
     versions, _ = with_components(versions, frontier.policies)
     last_policy = len(frontier.policies.all) - 1
@@ -83,6 +99,7 @@ def _pairs(events: pl.DataFrame, frontier: Frontier, end: int, known: pl.DataFra
         [
             versions.filter((pl.col("until") != NEVER) | pl.col("beyond")).select("component"),
             versions.filter(policy != last_policy).select("component"),
+            versions.filter(terms.changed_since(versions) > versions["position"]).select("component"),
             versions.join(known, on="event_id", how="semi").select("component"),
             versions.join(shared, on=["charge", "record_key"], how="semi").select("component"),
         ]
@@ -96,20 +113,25 @@ def _pairs(events: pl.DataFrame, frontier: Frontier, end: int, known: pl.DataFra
     )  # fmt: skip
     pairs = pairs.with_columns(keyed=pl.col("gid") == pl.col("charge_gid")).filter(
         ~pl.col("summed") & ~pl.col("charge_summed") & (pl.col("currency") == pl.col("charge_currency"))
-        & pl.col("price_micros").is_not_null() & pl.col("quantity_micros").is_not_null() & (pl.col("quantity_micros") >= 0)
+        & pl.col("quantity_micros").is_not_null() & (pl.col("quantity_micros") >= 0)
         & pl.when("keyed").then("exact").otherwise(pl.col("near") & (pl.col("parts") == 1))
     )  # fmt: skip
-    return _decided(pairs, frontier, end)
+    pairs = pairs.with_columns(at=pl.lit(end, pl.Int64))
+    pairs = pairs.hstack(terms.states_at(pairs.select("subscriber", "at", time_us="start_us")))
+    expected, charged = (_price(pairs, terms, n) for n in ("quantity_micros", "charge_quantity_micros"))
+    pairs = pairs.with_columns(expected_micros=expected, charged_micros=charged)
+    return _decided(pairs.filter(pl.col("expected_micros").is_not_null() & pl.col("standing").is_null()), frontier, end)
 
 
 def _sessions(usage: pl.DataFrame) -> pl.DataFrame:
     """One row per component whose usage is all of one session."""
     quantity = pl.col("quantity_micros").cast(pl.Int128)
-    first = ("service", "subscriber", "peer", "node", "currency", "rule", "gid")
+    first = ("service", "subscriber", "peer", "node", "currency", "rule", "gid", "scope", *RATED_BY)
     return (
         usage.sort("time_us", "rid").group_by("component").agg(
             pl.col(first).first(), sessions=pl.col("gid").n_unique(), usage_event_ids="event_id", usage_record_keys="record_key",
-            parts=pl.len(), in_parts=pl.col("partial_no").is_not_null().any(),
+            start_us=pl.col("time_us").min(), order=pl.col("event_id").first(), parts=pl.len(),
+            in_parts=pl.col("partial_no").is_not_null().any(),
             quantity_micros=pl.when(quantity.null_count() == 0).then(quantity.sum()),
             last_us=pl.col("time_us").max(), usage_position=pl.col("position").max(), usage_source=pl.col("source").first(),
         ).filter(pl.col("sessions") == 1).drop("sessions")
@@ -146,8 +168,5 @@ def _decided(pairs: pl.DataFrame, frontier: Frontier, end: int) -> pl.DataFrame:
     # Parts, and what was matched by time, wait for all four passings; a pair of one key and two whole records waits for none.
     waits = in_parts | ~pairs["keyed"].to_numpy()
     latest = np.maximum(np.maximum(unbilled, own), np.maximum(alone, charge_own))
-    expected = flat_price(pl.col("quantity_micros"), pl.col("price_micros"), pl.col("price_per"))
-    told = pairs.with_columns(
-        unbilled_at=pl.Series(np.where(in_parts, latest, unbilled)), phantom_at=pl.Series(alone), expected_micros=expected
-    )
+    told = pairs.with_columns(unbilled_at=pl.Series(np.where(in_parts, latest, unbilled)), phantom_at=pl.Series(alone))
     return told.filter(pl.Series(~waits | (latest <= end))).drop(_SPENT)

@@ -28,7 +28,7 @@ from trueup.simulate.branch import Changes, branch_text, replay, write_config
 from trueup.simulate.checks import SimulationError, check_target
 from trueup.simulate.cleanpairs import CleanPairs, clean_pairs
 from trueup.simulate.evidence import evidence_of, seen_times
-from trueup.simulate.mechanisms import MICROS, flat_price
+from trueup.simulate.mechanisms import MICROS
 from trueup.simulate.rates import CONDITIONED, DRAWN, INJECTED
 from trueup.simulate.statements import statement
 from trueup.simulate.truth import TRUTH
@@ -307,24 +307,33 @@ class _Maker:
         if kind == "wrong_amount":
             low, high = self._rng.integers(500, 901, pairs.height), self._rng.integers(1_100, 1_501, pairs.height)
             permille = pl.Series(np.where(self._rng.random(pairs.height) < 0.5, low, high))
-            changed = _at_another_price(charges, pairs, permille)
+            other = pl.coalesce("charged_micros", "expected_micros")
+            changed = charges.with_columns(amount_micros=mechanisms.at_another_price(pairs.select(other).to_series(), permille))
             new = changed["amount_micros"]
-            other = _priced("charge_quantity_micros")
-            least = pl.min_horizontal("expected_micros", pl.coalesce(other, "expected_micros")) - pl.col("amount_tolerance_micros")
-            most = pl.max_horizontal("expected_micros", pl.coalesce(other, "expected_micros")) + pl.col("amount_tolerance_micros")
+            # A flat price is judged by the interval between both prices, a tariff by that of the charged quantity alone.
+            own = pl.when(_is_flat()).then("expected_micros").otherwise(other)
+            least = pl.min_horizontal(own, other) - pl.col("amount_tolerance_micros")
+            most = pl.max_horizontal(own, other) + pl.col("amount_tolerance_micros")
             shows = (pl.lit(new) < least) | (pl.lit(new) > most)
+            due = own
         else:
             bounds = (300, 851) if kind == "under_quantity" else (1_200, 2_501)
             permille = pl.Series(self._rng.integers(*bounds, pairs.height), dtype=pl.Int64)
             changed = _rescaled(charges, permille)
+            due = pl.col("expected_micros")
+            asked = pairs.with_columns(new_quantity=changed["quantity_micros"])
+            price = self._pairs.price(asked, "new_quantity").cast(pl.Int64)
+            flat = pairs.select(flat=_is_flat()).to_series()
+            # By a tariff the charge is right for its quantity: nothing but the quantity is wrong.
+            changed = changed.with_columns(amount_micros=changed["amount_micros"].zip_with(flat | price.is_null(), price))
             new = changed["amount_micros"]
             apart = (pl.col("quantity_micros") - pl.lit(changed["quantity_micros"]).cast(pl.Int128)).abs()
             short = pl.col("expected_micros") > pl.lit(new) if kind == "under_quantity" else pl.col("expected_micros") < pl.lit(new)
             shows = (apart > pl.col("quantity_tolerance_micros")) & short
         mask = pairs.select(shows.fill_null(value=False)).to_series()
-        told = pairs.with_columns(new_micros=new).filter(mask)
+        told = pairs.with_columns(new_micros=new, due_micros=due).filter(mask)
         made = changed.with_columns(fresh=pl.lit(False)).filter(mask)
-        return self._made(told, made, impact=pl.col("expected_micros") - pl.col("new_micros"), removed=True)
+        return self._made(told, made, impact=pl.col("due_micros") - pl.col("new_micros"), removed=True)
 
     def _phantoms(self, pairs: pl.DataFrame, charges: pl.DataFrame) -> Made:
         """Charges modelled on clean ones, one to three hours before them, under keys that no record has."""
@@ -380,22 +389,9 @@ class _Maker:
         return asked.join(units, on=["source", "position"], how="left", maintain_order="left")["source_id"]
 
 
-def _priced(quantity: str) -> pl.Expr:
-    return flat_price(pl.col(quantity), pl.col("price_micros"), pl.col("price_per"))
-
-
-def _at_another_price(charges: pl.DataFrame, pairs: pl.DataFrame, permille: pl.Series) -> pl.DataFrame:
-    """Charges as if the price had been so many thousandths; a charge without a quantity is for that of its session."""
-    known = charges.with_columns(
-        told_micros=pl.col("quantity_micros"), per=pairs["price_per"],
-        price=pairs["price_micros"].cast(pl.Int128) * permille // 1_000,
-        quantity_micros=pl.coalesce("quantity_micros", pairs["quantity_micros"]),
-    )  # fmt: skip
-    return (
-        mechanisms.repriced(known, pl.col("price"), pl.col("per"))
-        .with_columns(quantity_micros="told_micros")
-        .select(charges.columns)
-    )
+def _is_flat() -> pl.Expr:
+    """Whether a pair's service has a flat price; else a tariff prices it."""
+    return pl.col("price_micros").is_not_null()
 
 
 def _rescaled(charges: pl.DataFrame, permille: pl.Series) -> pl.DataFrame:
@@ -449,7 +445,7 @@ def _truth_of(kind: str, made: pl.DataFrame, lake: Lake, pairs: CleanPairs) -> p
         leak_id=pl.lit(None, pl.String), kind=pl.lit(kind), category=pl.lit("leak"), mechanism=pl.lit(what.mechanism),
         mechanism_source=pl.lit(what.source), variant=pl.lit("plain"), expected_kind=pl.lit(what.expected_kind),
         expected_status=pl.lit("resolved" if late else "open"), kernel_kind=pl.lit(what.kernel_kind), decided_by=pl.lit("kernel"),
-        decidable=pl.lit(True), usage_record_keys="usage_keys", charge_record_keys="charge_keys",
+        reason=pl.lit(None, pl.String), decidable=pl.lit(True), usage_record_keys="usage_keys", charge_record_keys="charge_keys",
         exposure_micros=pl.lit(0, pl.Int64), knowable_at=known.cast(UTC_TIME),
         resolved_at=pl.col("seen") if late else pl.lit(None, UTC_TIME),
         details=pl.struct(

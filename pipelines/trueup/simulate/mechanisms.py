@@ -40,6 +40,12 @@ def repriced(charges: pl.DataFrame, price_micros: pl.Expr, price_per: pl.Expr) -
     return charges.with_columns(amount_micros=flat_price(pl.col("quantity_micros"), price_micros, price_per))
 
 
+def at_another_price(amount_micros: pl.Series, permille: pl.Series) -> pl.Series:
+    """A wrong price: what amounts would be if the price had been so many thousandths."""
+    both = pl.DataFrame({"amount_micros": amount_micros, "permille": permille})
+    return both.select(half_even(pl.col("amount_micros").cast(_WIDE) * pl.col("permille"), pl.lit(1_000))).to_series()
+
+
 def rounded_up(charges: pl.DataFrame, step_micros: int) -> pl.DataFrame:
     """Wrong rounding: amounts up to the next multiple of `step_micros`."""
     return charges.with_columns(amount_micros=-(-pl.col("amount_micros") // step_micros) * step_micros)

@@ -31,7 +31,15 @@ from trueup.simulate.project import project_text, subscriber_states, tariff_book
 from trueup.simulate.services import NAMES, flat_price
 from trueup.simulate.sessions import numbers
 from trueup.simulate.traffic import World
-from trueup.simulate.truth import Ledger, missed_plan_changes, repeated_charges, repeated_file, repeated_usage, truth_of
+from trueup.simulate.truth import (
+    Ledger,
+    missed_plan_changes,
+    missing_states,
+    repeated_charges,
+    repeated_file,
+    repeated_usage,
+    truth_of,
+)
 from trueup.simulate.write import write_rows, write_text
 
 FIRST_DAY = date(2025, 3, 27)
@@ -212,7 +220,7 @@ class _Run:
         """Delivers what is left, writes everything beside the feeds, and last `trueup.toml`."""
         self.charges.deliver(None)
         people, directory = self.world.people, self.directory
-        self.ledger.plain.append(missed_plan_changes(people, self.names))
+        self.ledger.plain += [missing_states(people, self.names), missed_plan_changes(people, self.names)]
         found = truth_of(self.ledger, self.incidents.frame, self.names)
         for billing in (False, True):
             states = subscriber_states(people, self.names, self.incidents.swaps, billing=billing)

@@ -8,13 +8,15 @@ import polars as pl
 from trueup.simulate.catalogue import CODES
 from trueup.simulate.feeds import HOME_ZONE, PARTNER_ZONE, Names
 from trueup.simulate.load import SEGMENTS
-from trueup.simulate.period import DAY_US, Period, moment
+from trueup.simulate.period import DAY_US, HOUR_US, SECOND_US, Period, moment
 from trueup.simulate.population import NEVER_US, Population
 from trueup.simulate.profile import Profile
 from trueup.simulate.services import (
     AMOUNT_TOLERANCE_MICROS,
     BILLING_LATENESS_H,
     CURRENCY,
+    EXCHANGE_MICROS,
+    FOREIGN_CURRENCY,
     MICROS,
     PLANS,
     SERVICES,
@@ -36,7 +38,7 @@ def decimal_text(micros: int) -> str:
 def tariff_book(period: Period) -> pl.DataFrame:
     """Every plan's price of every service in three versions: before the period, in it, and some time after it.
 
-    The price changes at the start of the period, so that what the files hold has the flat price of `trueup.toml`.
+    The price changes at the start of the period, so that what the files hold has one price.
     """
     change = _time(period.start_us)
     next_change = _time(period.end_us + _UNTIL_NEXT_DAYS * DAY_US)
@@ -51,14 +53,19 @@ def tariff_book(period: Period) -> pl.DataFrame:
             for number, (price, valid_from, valid_to) in enumerate(versions, start=1):
                 rows.append(
                     {
-                        "tariff_code": f"{plan}-{service.name.upper()}", "version": number, "plan": plan, "service": service.name,
+                        "item": "rate", "tariff_code": f"{plan}-{service.name.upper()}", "version": number, "plan": plan,
+                        "service": service.name,
                         "destination_prefix": "", "valid_from": valid_from, "valid_to": valid_to, "currency": CURRENCY,
                         "price": decimal_text(price), "price_per": service.price_per, "unit": service.unit, "setup_fee": "0",
                         "first_increment": 1, "next_increment": 1, "minimum_charge": "0", "rounding": "half_even", "decimals": 6,
-                        "tax_rate": "0",
+                        "tax_rate": "0", "to_currency": None,
                     }
                 )  # fmt: skip
-    return pl.DataFrame(rows, schema_overrides={"valid_to": pl.String})
+    exchange = {
+        "item": "exchange", "tariff_code": f"{CURRENCY}-{FOREIGN_CURRENCY}", "version": 1, "valid_from": _SINCE,
+        "currency": CURRENCY, "price": decimal_text(EXCHANGE_MICROS), "price_per": 1, "to_currency": FOREIGN_CURRENCY,
+    }  # fmt: skip
+    return pl.DataFrame([*rows, exchange], schema_overrides={"valid_to": pl.String, "to_currency": pl.String})
 
 
 def _time(us: int) -> str:
@@ -98,6 +105,7 @@ def _named(states: pl.DataFrame, people: Population, names: Names, system: str) 
     ordered = states.sort("subscriber", "from_us")
     who = ordered["subscriber"].to_numpy()
     until = pl.col("from_us").shift(-1).over("subscriber")
+    begun = pl.col("from_us") // SECOND_US * SECOND_US
     return ordered.select(
         msisdn=names.subscriber(ordered),
         imsi=names.imsi.gather(ordered["device"].cast(pl.UInt32)),
@@ -106,9 +114,10 @@ def _named(states: pl.DataFrame, people: Population, names: Names, system: str) 
         segment=pl.Series(SEGMENTS).gather(pl.Series(people.segment[who].astype(np.uint32))),
         plan=pl.Series(PLANS).gather(ordered["plan"].cast(pl.UInt32)),
         status="status",
-        valid_from=pl.col("from_us").cast(pl.Datetime("us")).dt.truncate("1s"),
+        # A switch whose clock is behind begins before the subscription does by seconds; both systems know of it an hour earlier.
+        valid_from=pl.when(pl.col("subscriber").is_first_distinct()).then(begun - HOUR_US).otherwise(begun).cast(pl.Datetime("us")),
         valid_to=until.cast(pl.Datetime("us")).dt.truncate("1s"),
-    )
+    ).filter(pl.col("valid_to").is_null() | (pl.col("valid_from") < pl.col("valid_to")))
 
 
 def project_text(profile: Profile, period: Period, file_format: str, last_tail_day: str, call: str) -> str:
@@ -117,11 +126,12 @@ def project_text(profile: Profile, period: Period, file_format: str, last_tail_d
         call=call, first=period.first_day, last=period.last_day, tail=last_tail_day, buckets=profile.buckets,
         currency=CURRENCY, horizon="62d",
     )  # fmt: skip
+    states = _STATES.format(ext=file_format, states=_STATES_READ.format(ext=file_format))
     sources = _SOURCES.format(
         ext=file_format, home=HOME_ZONE, partner=PARTNER_ZONE, usage_lateness=USAGE_LATENESS_H, billing_lateness=BILLING_LATENESS_H
     )
     services = "".join(_service_text(n) for n in range(len(SERVICES)))
-    return head + sources + services + _LATER.format(ext=file_format)
+    return head + states + sources + services + _LATER
 
 
 def _service_text(number: int) -> str:
@@ -135,8 +145,6 @@ def _service_text(number: int) -> str:
         f'quantity_tolerance = "{s.quantity_tolerance}{"s" if s.unit == "s" else ""}"',
         f'amount_tolerance = "{decimal_text(AMOUNT_TOLERANCE_MICROS)}"',
         f'grace = "{s.grace_h}h"',
-        f'price = "{decimal_text(s.price_micros)}"',
-        f"price_per = {s.price_per}  # {s.unit}",
         f'currency = "{CURRENCY}"',
     ]
     return "\n".join(lines) + "\n"
@@ -147,7 +155,8 @@ _HEAD = """\
 #
 # The main period is {first} to {last}; truth.parquet says what leaks in it, and from when that can be known. After it
 # every feed carries only test calls until {tail}, so that all of the main period becomes final by the traffic itself.
-# What those last days hold stays pending; `trueup close --source NAME --through {tail}`, for each source, ends them too.
+# What those last days hold stays pending; `trueup close --source NAME --through {tail}`, for each source of records, ends
+# them too.
 
 [lake]
 catalog = "sqlite:lake/catalog.sqlite"
@@ -159,6 +168,62 @@ bucket_by = "subscriber"
 timezone = "UTC"
 currency = "{currency}"
 horizon = "{horizon}"
+"""
+
+_STATES = """
+# What is known of subscriptions and prices, taken in before the records they are about.
+[[source]]
+name = "network_states"
+stream = "subscriber"
+path = "landing/subscribers/network.{ext}"
+{states}
+[[source]]
+name = "billing_states"
+stream = "subscriber"
+path = "landing/subscribers/billing.{ext}"
+{states}
+[[source]]
+name = "tariff_book"
+stream = "tariff"
+path = "tariffs.csv"
+timezone = "UTC"
+[source.columns]
+record_key = {{ columns = ["tariff_code", "version"] }}
+tariff_code = "tariff_code"
+plan = "plan"
+service = "service"
+destination = "destination_prefix"
+valid_from = "valid_from"
+valid_to = "valid_to"
+currency = "currency"
+setup = "setup_fee"
+price = "price"
+price_per = "price_per"
+first_increment = "first_increment"
+next_increment = "next_increment"
+minimum = "minimum_charge"
+rounding = "rounding"
+decimals = "decimals"
+tax = "tax_rate"
+unit = "unit"
+item = "item"
+to_currency = "to_currency"
+"""
+
+_STATES_READ = """\
+format = "{ext}"
+timezone = "UTC"
+identity = "content"
+[source.columns]
+system = "system"
+subscriber = "msisdn"
+account = "account"
+imsi = "imsi"
+plan = "plan"
+segment = "segment"
+status = "status"
+valid_from = "valid_from"
+valid_to = "valid_to"
 """
 
 _SOURCES = """
@@ -262,16 +327,12 @@ tariff_code = "tariff"
 invoice_id = "invoice"
 billed_at = "billed_utc"
 
-# Prices are flat for now; tariffs.csv holds the same ones, with the versions before and after.
+# No service has a flat price here: the tariff book prices them all.
 """
 
 _LATER = """
-# Written beside the feeds, for streams that are not configured here:
+# Written beside the feeds:
 #
-#   landing/subscribers/network.{ext}, landing/subscribers/billing.{ext}    (stream "subscriber")
-#       msisdn, imsi, account, system, segment, plan, status (active, suspended, ceased), valid_from, valid_to (UTC)
-#   tariffs.csv                                                             (stream "tariff")
-#       one row per tariff code and version; valid_from and valid_to are UTC
 #   landing/manifests/FEED.csv
 #       what each element declares to have sent: file, its number in sequence, its records
 """

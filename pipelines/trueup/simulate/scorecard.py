@@ -35,17 +35,24 @@ from trueup.simulate.truth import TRUTH
 
 COMPARED = {
     "unbilled": ("usage",), "unrated": ("usage",), "conflicting_usage": ("usage",), "charge_without_usage": ("charge",),
-    "duplicate_charge": ("charge",), "conflicting_charge": ("charge",),
+    "duplicate_charge": ("charge",), "conflicting_charge": ("charge",), "unknown_subscriber": ("usage",),
+    "inactive_subscriber": ("usage",), "active_not_billed": ("subscription",), "billed_not_active": ("subscription",),
+    "plan_mismatch": ("subscription",),
 }  # fmt: skip
-"""The streams whose records a kind of finding is compared by; both for a kind that is not named."""
+"""The streams whose records a kind of finding is compared by; usage and charges for a kind that is not named."""
 _BOTH = ("usage", "charge")
+_SUBSCRIPTION = "subscription"
+"""Findings about a subscription have no records; its number stands for one."""
 
 CAUSED = {
     "lost_file": ("charge_without_usage", "overbilled"), "lost_stretch": ("charge_without_usage", "overbilled"),
     "currency_mistake": ("misrated", "unbilled", "charge_without_usage"), "reversed_duplicate": ("duplicate_charge",),
+    "ceased_subscriber": ("inactive_subscriber", "active_not_billed"),
+    "suspended_subscriber": ("inactive_subscriber", "active_not_billed"),
+    "unknown_subscriber": ("unknown_subscriber", "active_not_billed"),
 }  # fmt: skip
 """The findings some leaks cause beside or instead of their `kernel_kind`: sessions that lost some of their records only,
-charges in another currency than their usage, a second charge until it is taken back."""
+charges in another currency than their usage, a second charge until it is taken back, a subscription's own state."""
 _TRANSIENT = ("reversed_duplicate",)
 """Kinds whose findings are resolved by themselves, though the truth expects none to stay."""
 
@@ -53,8 +60,10 @@ LEAKS: dict[str, pl.DataType] = {
     "kind": pl.String(), "finding_kind": pl.String(), "currency": pl.String(), "injected": pl.Int64(), "decidable": pl.Int64(),
     "found": pl.Int64(), "missed": pl.Int64(), "wrong_money": pl.Int64(), "recall": pl.Float64(), "precision": pl.Float64(),
     "injected_micros": pl.Int128(), "decidable_micros": pl.Int128(), "found_micros": pl.Int128(), "median_delay_s": pl.Int64(),
+    "to_name": pl.Int64(), "named": pl.Int64(),
 }  # fmt: skip
-"""One row per kind of leak the kernel decides, and currency. `found_micros` is what the findings of those found and of those
+"""One row per kind of leak the kernel decides, and currency. Of those found, `to_name` have a reason in the truth, and `named` a
+finding that tells it. `found_micros` is what the findings of those found and of those
 with wrong money say; `median_delay_s` is in log time: what the log had seen when the finding was raised, less `knowable_at`."""
 
 FINDINGS: dict[str, pl.DataType] = {
@@ -111,6 +120,9 @@ def score(truth: pl.DataFrame, evidence: Evidence) -> Scorecard:
     """Compares a checked truth with the findings; see the head of this module for what counts as what."""
     findings = evidence.findings.with_row_index("finding").with_columns(pl.col("finding").cast(pl.Int64))
     members = evidence.members.join(findings.select("finding", "finding_id"), on="finding_id").drop("finding_id").unique()
+    about = [kind for kind, streams in COMPARED.items() if streams == (_SUBSCRIPTION,)]
+    states = findings.filter(pl.col("kind").is_in(about)).select("finding", stream=pl.lit(_SUBSCRIPTION), record_key="subscriber")
+    members = pl.concat([members, states.select(members.columns)])
     rows = truth.with_row_index("leak").with_columns(pl.col("leak").cast(pl.Int64))
     held = _with_compared(findings, members)
     judged = _judged_findings(rows, findings, members, held)
@@ -139,13 +151,15 @@ def _records(rows: pl.DataFrame, *names: str) -> pl.DataFrame:
         .with_columns(stream=pl.lit(stream))
         for stream in _BOTH
     ]  # fmt: skip
-    return pl.concat(sides).unique()
+    states = rows.select(*names, record_key="subscriber", stream=pl.lit(_SUBSCRIPTION)).drop_nulls("record_key")
+    return pl.concat([*sides, states.select(sides[0].columns)]).unique()
 
 
 def _is_compared(kind: str) -> pl.Expr:
     """Whether records of a row's stream count for the finding kind in the column `kind`."""
     told = [(pl.col(kind) == name) & ~pl.col("stream").is_in(list(streams)) for name, streams in COMPARED.items()]
-    return ~pl.any_horizontal(told)
+    subscription = (pl.col("stream") == _SUBSCRIPTION) & ~pl.col(kind).is_in(list(COMPARED))
+    return ~pl.any_horizontal(*told, subscription)
 
 
 def _with_compared(findings: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
@@ -169,12 +183,13 @@ def _answers(scored: pl.DataFrame, findings: pl.DataFrame, held: pl.DataFrame) -
         held, left_on=["kernel_kind", "status", "stream", "record_key"], right_on=["kind", "status", "stream", "record_key"]
     )
     pairs = shared.group_by("leak", "finding").agg(shared=pl.len(), size=pl.col("size").first())
-    told = pairs.join(findings.select("finding", "impact_micros", "raised_at", answer_currency="currency"), on="finding")
+    facts = findings.select("finding", "impact_micros", "raised_at", answer_currency="currency", answer_reason="reason")
+    told = pairs.join(facts, on="finding")
     summed = told.group_by("leak").agg(
         covered=pl.col("shared").sum(), reaches_beyond=(pl.col("size") > pl.col("shared")).any(),
         answer_micros=pl.col("impact_micros").sum(), raised_at=pl.col("raised_at").max(),
         answer_currency=pl.col("answer_currency").first(), one_currency=pl.col("answer_currency").n_unique() == 1,
-        answering=pl.len(),
+        answering=pl.len(), answer_reason=pl.col("answer_reason").first(),
     )  # fmt: skip
     both = leaks.join(sizes, on="leak", how="left").join(summed, on="leak", how="left", maintain_order="left")
     same_records = ((pl.col("covered") == pl.col("wanted")) & ~pl.col("reaches_beyond")).fill_null(value=False)
@@ -234,10 +249,12 @@ def _of_leaks(rows: pl.DataFrame, answers: pl.DataFrame, of_kind: pl.DataFrame) 
         decidable=pl.len(), found=(outcome == "found").sum(), missed=(outcome == "missed").sum(),
         wrong_money=(outcome == "wrong_money").sum(), decidable_micros=pl.col("impact_micros").cast(wide).sum(),
         found_micros=pl.col("answer_micros").filter(outcome != "missed").sum(),
+        to_name=((outcome == "found") & pl.col("reason").is_not_null()).sum(),
+        named=((outcome == "found") & (pl.col("reason") == pl.col("answer_reason"))).sum(),
         median_delay_s=delay.filter(outcome == "found").dt.total_microseconds().median().floordiv(1_000_000),
     )  # fmt: skip
     both = all_.join(told, on=by, how="left", nulls_equal=True).with_columns(
-        pl.col("decidable", "found", "missed", "wrong_money", "decidable_micros", "found_micros").fill_null(0)
+        pl.col("decidable", "found", "missed", "wrong_money", "decidable_micros", "found_micros", "to_name", "named").fill_null(0)
     )
     precise = of_kind.select(finding_kind="kind", precision="precision")
     both = both.join(precise, on="finding_kind", how="left").with_columns(recall=_share(pl.col("found"), pl.col("decidable")))

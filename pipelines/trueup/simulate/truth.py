@@ -48,14 +48,19 @@ TRUTH: dict[str, pl.DataType] = {
     "knowable_at": UTC,
     "resolved_at": UTC,
     "details": pl.String(),
+    "reason": pl.String(),  # what the finding should say of why
 }
 """The columns of `truth.parquet`; a row is one leak, one fraud case or one innocent look-alike."""
 
 LABEL_DELAY_US = 7 * 24 * HOUR_US
 """How long after its end a fraud becomes known."""
 
+_PROVISIONING_GRACE_US = 24 * HOUR_US
+"""How long two systems may disagree on a subscription: what a project takes where it says nothing."""
+
 _LATE, _DUPLICATE, _PHANTOM = (CODES[k] for k in ("late_charge", "duplicate_charge", "phantom_charge"))
 _CONFLICTS = (CODES["conflicting_usage"], CODES["conflicting_charge"])
+_QUANTITIES = (CODES["under_quantity"], CODES["over_quantity"])
 _LOOK_ALIKE = CODES["look_alike_records"]
 _FINAL_BY_FRONTIER = (*UNBILLED, *GAPS, _LATE, _PHANTOM)
 
@@ -120,7 +125,22 @@ def missed_plan_changes(people: Population, names: Names) -> pl.DataFrame:
     missed = pl.DataFrame({"subscriber": who}, schema={"subscriber": pl.Int64})
     return missed.select(
         kind=pl.lit("plan_mismatch"), expected_kind=pl.lit("plan_mismatch"), expected_status=pl.lit("open"),
+        kernel_kind=pl.lit("plan_mismatch"),
         subscriber=names.subscriber(missed), knowable_at=pl.Series(people.gap_us[who]).cast(UTC),
+    )  # fmt: skip
+
+
+def missing_states(people: Population, names: Names) -> pl.DataFrame:
+    """One row per subscription that the network serves for longer than a day while billing does not have it active."""
+    begins_us = np.maximum(people.gap_us, people.join_us)
+    lasting = people.leave_us - begins_us > _PROVISIONING_GRACE_US
+    who = np.flatnonzero(np.isin(people.gap_code, GAPS) & lasting)
+    missing = pl.DataFrame({"subscriber": who}, schema={"subscriber": pl.Int64})
+    begins = pl.Series(begins_us[who])
+    return missing.select(
+        kind=pl.lit("missing_state"), expected_kind=pl.lit("active_not_billed"), expected_status=pl.lit("open"),
+        kernel_kind=pl.lit("active_not_billed"), subscriber=names.subscriber(missing),
+        knowable_at=(begins + _PROVISIONING_GRACE_US).cast(UTC),
     )  # fmt: skip
 
 
@@ -150,6 +170,7 @@ def _with_records(ledger: Ledger, names: Names) -> pl.DataFrame:
         charge_record_keys=pl.col("record_key").sort(),
         extra_keys=pl.col("record_key").filter(role == EXTRA).sort(),
         main_micros=pl.col("amount_micros").filter(role.is_in([MAIN, PHANTOM])).sum(),
+        main_quantity=pl.col("quantity_micros").filter(role == MAIN).sum() // MICROS,
         extra_micros=pl.col("amount_micros").filter(role == EXTRA).sum(),
         charged_micros=pl.col("amount_micros").sum(),
         foreign=(pl.col("currency") != CURRENCY).any(),
@@ -168,7 +189,10 @@ def _with_records(ledger: Ledger, names: Names) -> pl.DataFrame:
     service = numbers(whole, "service")
     aggregate = np.array([name == "iot" for name in NAMES])[service]
     priced = flat_price(service, numbers(whole, "quantity"))
+    told = numbers(whole.with_columns(pl.col("main_quantity").fill_null(0)), "main_quantity")
     return whole.with_columns(
+        # What the quantity alone costs: the rest of a difference is rounding, part by part.
+        by_quantity_micros=pl.Series(np.where(aggregate, numbers(whole, "device_micros"), priced) - flat_price(service, told)),
         expected_micros=pl.Series(np.where(aggregate, numbers(whole, "device_micros"), priced)),
         lost_micros=pl.Series(flat_price(service, numbers(whole, "lost_quantity"))),
         grace_us=pl.Series(column("grace_h")[service] * HOUR_US),
@@ -185,6 +209,7 @@ def _leaks(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     impact = (
         pl.when(leak.is_in(_CONFLICTS) | (leak == CODES["reversed_duplicate"])).then(0)
         .when(leak == _DUPLICATE).then(-pl.col("extra_micros"))
+        .when(leak.is_in(_QUANTITIES) & (pl.col("service_name") != "iot")).then("by_quantity_micros")
         .when(leak == _LATE).then(pl.col("expected_micros"))
         .when(pl.col("foreign")).then(pl.col("expected_micros") - in_euro)
         .otherwise(difference)
@@ -192,7 +217,7 @@ def _leaks(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     by_frontier = leak.is_in(_FINAL_BY_FRONTIER) | (pl.col("parts") > 1) | (pl.col("service_name") == "iot")
     waited = (pl.col("last_us") + pl.col("grace_us")).cast(UTC)
     # A quantity no shared key ties together differs too much for matching by time: two findings answer, not one.
-    torn = ~pl.col("keyed") & (pl.col("service_name") != "iot") & leak.is_in([CODES["under_quantity"], CODES["over_quantity"]])
+    torn = ~pl.col("keyed") & (pl.col("service_name") != "iot") & leak.is_in(_QUANTITIES)
     silent = (leak == CODES["wrong_rounding"]) & (difference.abs() <= AMOUNT_TOLERANCE_MICROS)
     expected = pl.when(silent).then(None).otherwise(_kind_texts("expected_kind"))
     # Charges in another currency never meet their usage there: again two findings.
@@ -200,6 +225,8 @@ def _leaks(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
     return sessions.with_columns(
         kind=_kind_texts("name"), variant=pl.when("hard").then(pl.lit("hard")).otherwise(pl.lit("plain")),
         expected_kind=expected, kernel_kind=kernel, decidable=~(pl.col("undecidable") | torn | silent),
+        reason=pl.when((leak == CODES["wrong_tariff_version"]) & pl.col("hard")).then(pl.lit("coming_version"))
+        .otherwise(_kind_texts("reason")),
         expected_status=pl.when(leak == _LATE).then(pl.lit("resolved")).when(expected.is_not_null()).then(pl.lit("open")),
         service=pl.col("service_name"), subscriber=pl.col("subscriber_name"), usage_record_keys=pl.when(pl.col("lost_records") > 0)
         .then("arrived_keys").otherwise("usage_record_keys"),

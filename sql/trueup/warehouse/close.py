@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
+from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import Lake, Transaction
 from trueup.warehouse.asof import end_of_day
 from trueup.warehouse.statements import statement
@@ -27,12 +28,18 @@ class Closed:
 def close(project: Project, source: str, day: date, *, clock: Clock = system_clock) -> Closed:
     """Declares `source` complete up to the end of `day` in the project's time zone; saying so again adds nothing.
 
-    Raises `TrueupError` for a source the project does not have.
+    Raises `TrueupError` for a source the project does not have, and for one of states, which nothing waits for.
     """
-    names = [configured.name for configured in project.config.source]
-    if source not in names:
-        known = f"the project has {', '.join(names)}" if names else "the project has none"
+    streams = {configured.name: configured.stream for configured in project.config.source}
+    closable = [name for name, stream in streams.items() if stream in MOVEMENTS]
+    known = f"the project has {', '.join(closable)}" if closable else "the project has none"
+    if source not in streams:
         raise TrueupError(f"there is no source {source!r}", where="--source", todo=known)
+    if source not in closable:
+        raise TrueupError(
+            f"the source {source!r} brings {streams[source]} rows, which nothing waits for: it cannot be closed",
+            where="--source", todo=f"close a source of usage or charges: {known}",
+        )  # fmt: skip
     try:
         through = end_of_day(day, ZoneInfo(project.config.project.timezone))
     except OverflowError:

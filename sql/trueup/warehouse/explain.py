@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from trueup.errors import TrueupError
+from trueup.events.schema import STATES
 from trueup.warehouse.query import Warehouse
 
 _ID_DIGITS = 32
@@ -52,7 +53,7 @@ class FindingExplained:
 
 @dataclass(frozen=True)
 class EventExplained:
-    """A record of the log (or of quarantine, then without findings), and the findings it is in."""
+    """A record of the log, and the findings it is in: none for one of quarantine, and for a state."""
 
     event: dict[str, Any]
     findings: list[dict[str, Any]]
@@ -124,6 +125,8 @@ def _event(warehouse: Warehouse, event_id: str, stream: str) -> EventExplained:
     value = {"event_id": event_id}
     if stream == "quarantine":
         return EventExplained(warehouse.rows("queries/quarantined", value)[0], [])
+    if stream in STATES:
+        return EventExplained(warehouse.rows(f"queries/{stream}", value)[0] | {"stream": stream}, [])
     return EventExplained(warehouse.rows("queries/event", value)[0], warehouse.rows("queries/findings_of_event", value))
 
 

@@ -2,7 +2,7 @@
 -- Grain: one row per source unit (a file). Owner: warehouse.
 SELECT
     c.source,                                     -- the feed's name in trueup.toml
-    c.stream,                                     -- usage or charge
+    c.stream,                                     -- usage, charge, subscriber or tariff
     c.source_id,                                  -- the source unit
     any_value(c.path) AS path,                    -- where it was read, relative to the project where it lies within
     any_value(c.sha256) AS sha256,                -- of its bytes
@@ -16,8 +16,8 @@ SELECT
     CAST(sum(c.quarantined) AS BIGINT) AS quarantined, -- rejected
     sum(c.quarantined) / nullif(sum(c.records), 0) AS quarantined_share, -- of records, 0 to 1
     CAST(sum(c.lost_digits) AS BIGINT) AS lost_digits, -- records whose decimals were rounded to millionths
-    min(c.first_time) AS first_time,              -- least time of a record, UTC
-    max(c.last_time) AS last_time,                -- greatest time of a record, UTC
+    min(c.first_time) AS first_time,              -- least time of a record, UTC; of a state, when it begins
+    max(c.last_time) AS last_time,                -- greatest time of a record, UTC; of a state, when it begins
     max(c.taken_at) AS taken_at,                  -- when its last part was taken in, UTC
     min(p.position) AS first_position,            -- position of its first part
     max(p.position) AS last_position              -- position of its last part

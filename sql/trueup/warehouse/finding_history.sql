@@ -21,6 +21,8 @@ SELECT
     lower(hex(c.usage_event_ids[1])) AS usage_event_id, -- its lowest usage record
     lower(hex(c.charge_event_ids[1])) AS charge_event_id, -- its lowest charge
     coalesce(len(c.usage_event_ids), 0) AS usage_records, -- how many usage records it is about
-    coalesce(len(c.charge_event_ids), 0) AS charge_records -- how many charges it is about
+    coalesce(len(c.charge_event_ids), 0) AS charge_records, -- how many charges it is about
+    c.reason,                                     -- as in findings
+    c.ended_at                                    -- as in findings
 FROM steps.finding_change c
 LEFT JOIN lake.events.position p ON p.position = c.position

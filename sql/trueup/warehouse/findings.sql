@@ -24,5 +24,7 @@ SELECT
     f.cause,                                      -- why it last changed: frontier, arrival, late_usage, late_charge, conflict, policy_change, …
     f.revision,                                   -- 1 as raised, one more with each revision of its current life
     f.raised_position,                            -- the position its current life began at
-    f.changed_position                            -- the position it last changed at
+    f.changed_position,                           -- the position it last changed at
+    f.reason,                                     -- what made the billed amount (former_version, wrong_increment, …), why usage is unrated, or which plans differ; NULL where nothing tells
+    f.ended_at                                    -- of a subscription two systems told differently from started_at on: when they agreed again, UTC
 FROM steps.finding_now f

@@ -6,7 +6,7 @@ WITH units AS (
 SELECT
     lower(hex(q.event_id)) AS event_id,           -- its id in lower-case hex: a hash of unit and record number
     q.source,                                     -- the feed's name in trueup.toml
-    q.stream,                                     -- usage or charge
+    q.stream,                                     -- usage, charge, subscriber or tariff
     u.path,                                       -- the file it was read from
     q.source_id,                                  -- the source unit, as in feed_quality
     q.source_row,                                 -- record number in the unit, from 0

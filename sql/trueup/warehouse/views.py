@@ -17,7 +17,7 @@ MACROS = ("steps/micros_as_money",)
 STEPS = ("policy_now", "reconciled", "finding_change", "decision_now", "finding_now", "finding_standing")
 VIEWS = (
     "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation", "quarantine",
-    "feed_quality", "kpi_daily",
+    "feed_quality", "kpi_daily", "subscriptions", "tariffs",
 )  # fmt: skip
 
 

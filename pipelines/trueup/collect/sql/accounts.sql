@@ -20,6 +20,10 @@ events AS (
     SELECT source_id, count(*) AS n FROM lake.events.usage GROUP BY source_id
     UNION ALL
     SELECT source_id, count(*) AS n FROM lake.events.charge GROUP BY source_id
+    UNION ALL
+    SELECT source_id, count(*) AS n FROM lake.events.subscriber GROUP BY source_id
+    UNION ALL
+    SELECT source_id, count(*) AS n FROM lake.events.tariff GROUP BY source_id
 ),
 rejected AS (
     SELECT source_id, count(*) AS n FROM lake.events.quarantine GROUP BY source_id

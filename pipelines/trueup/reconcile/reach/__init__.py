@@ -20,13 +20,15 @@ from trueup.events.identity import bucket_key_sql
 from trueup.frames import queried
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.load import COLUMNS, as_events
+from trueup.reconcile.load import COLUMNS, as_events, noted_sql
 from trueup.reconcile.localtime import period_index
 from trueup.reconcile.records import EVENTS, with_due
 from trueup.reconcile.rules import NEVER
+from trueup.reconcile.terms import FLAT, Terms
 
 _OWN_TIME = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+_NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
 _ROW = ["charge", "event_id", "position", "source"]
@@ -35,12 +37,14 @@ _NOTHING = pl.DataFrame(schema={**EVENTS, "own": pl.Boolean})
 Days = tuple[date | None, date | None]
 
 
-def touched(lake: Lake, frontier: Frontier, buckets: Buckets, *, after: int, upto: int, days: Days = (None, None)) -> pl.DataFrame:
+def touched(
+    lake: Lake, frontier: Frontier, buckets: Buckets, terms: Terms = FLAT, *, after: int, upto: int, days: Days = (None, None)
+) -> pl.DataFrame:
     """Every record (rows of `EVENTS`) that positions in (after, upto] could touch, and all those its component could hold.
 
     `days` (of the project's time zone, both included) narrow the run to components with a record on one of them.
     """
-    reader = _Reader(lake, frontier, buckets, upto)
+    reader = _Reader(lake, frontier, buckets, terms, upto)
     known = reader.seeds(after, days)
     if after == 0 and days == (None, None):
         return known
@@ -57,6 +61,7 @@ class _Reader:
     lake: Lake
     frontier: Frontier
     buckets: Buckets
+    terms: Terms
     upto: int
 
     def seeds(self, after: int, days: Days) -> pl.DataFrame:
@@ -68,11 +73,12 @@ class _Reader:
         first, last = days
         values = {
             "after_snapshot": self.lake.snapshot_of(after), "open_from": open_from, "open_day": open_from.date(),
+            "prices_from": _prices_from(self.terms, after),
             # A day of another time zone lies within a day of the UTC days beside it.
             "from_day": None if days == (None, None) else (first - _DAY if first else date.min),
             "to_day": None if days == (None, None) else (last + _DAY if last else date.max),
         }  # fmt: skip
-        return self._read("seeds", values, untimed=untimed)
+        return self._read("seeds", values, untimed=untimed, changed_subscribers=_changed_subscribers(self.terms, after))
 
     def around(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """Whatever could touch a record of `step` directly; `known` is all that has been reached, `step` included."""
@@ -172,7 +178,7 @@ class _Reader:
         scope = bucket_key_sql(self.lake.project.config.lake.bucket_by, of="e")
         for hole, filling in (
             ("stream", stream), ("time", _OWN_TIME[stream]), ("scope", scope),
-            ("columns", ", ".join(f"e.{c}" for c in COLUMNS[stream])),
+            ("columns", ", ".join([*(f"e.{c}" for c in COLUMNS[stream]), *noted_sql(self.lake)])),
         ):  # fmt: skip
             text = text.replace("{" + hole + "}", filling)
         shared = {
@@ -181,6 +187,18 @@ class _Reader:
         }  # fmt: skip
         given = {k: v for k, v in {**shared, **values}.items() if f"${k}" in text}
         return queried(self.lake.connection, text, given, **tables)
+
+
+def _prices_from(terms: Terms, after: int) -> datetime:
+    """The least instant whose prices changed after a position."""
+    new = terms.changes.filter(pl.col("subscriber").is_null() & (pl.col("position") > after))["from_us"]
+    return _moment(int(new.min())) if len(new) else _NEVER  # type: ignore[arg-type]
+
+
+def _changed_subscribers(terms: Terms, after: int) -> pl.DataFrame:
+    """(`subscriber`, `from_us`) of subscriptions of which something new became known after a position."""
+    new = terms.changes.filter(pl.col("subscriber").is_not_null() & (pl.col("position") > after))
+    return new.group_by("subscriber").agg(pl.col("from_us").min())
 
 
 def _timed(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:

@@ -1,10 +1,15 @@
 -- Records that positions after $after_snapshot could touch by themselves: those that came then, those that a stream may still
--- pass, those without any time whose closing is not yet settled ($untimed: source and the snapshot it is settled up to).
+-- pass, those without any time whose closing is not yet settled ($untimed: source and the snapshot it is settled up to), and those
+-- of which new prices ($prices_from) or a new state of their subscription (`changed`) may tell something else.
+-- It is materialized: what DuckDB knows of a join it would else ask of the frame, which cannot filter its kind of strings.
+WITH changed AS MATERIALIZED (SELECT * FROM changed_subscribers)
 SELECT r.* EXCLUDE (own_time, scope)
 FROM ({records}
   AND ($from_day IS NULL OR e.day IS NULL OR e.day BETWEEN $from_day AND $to_day)
   AND (
       e.snapshot_id > $after_snapshot
       OR (e.day >= $open_day AND {time} >= $open_from)
+      OR {time} >= $prices_from
+      OR EXISTS (SELECT 1 FROM changed c WHERE c.subscriber = e.subscriber AND epoch_us({time}) >= c.from_us)
       OR (e.day IS NULL AND e.snapshot_id > coalesce((SELECT max(u.settled) FROM untimed u WHERE starts_with(e.source_id, u.source || '@')), 0))
   )) r

@@ -117,8 +117,11 @@ class Scene:
         return self._sessions(service, who, start_us, seconds, seconds, peers, direction, device, place_of, moving)
 
     def rings(self, who: Ints | int, start_us: Ints, seconds: Ints | int, callers: Ints) -> pl.DataFrame:
-        """Calls that come in from other networks; 0 seconds are not answered."""
-        return self._sessions(INCOMING, who, start_us, seconds, seconds, callers, INCOMING_CALL)
+        """Calls that come in from other networks, to numbers in use; 0 seconds are not answered."""
+        people = self.world.people
+        rung = self._sessions(INCOMING, who, start_us, seconds, seconds, callers, INCOMING_CALL)
+        whom = np.broadcast_to(np.asarray(who, dtype=np.int64), len(start_us))
+        return rung.filter(pl.Series((start_us >= people.join_us[whom]) & (start_us < people.leave_us[whom])))
 
     def texts(self, who: Ints | int, start_us: Ints, peers: Ints, device: Ints | int | None = None) -> pl.DataFrame:
         """One message each."""

@@ -17,6 +17,8 @@ SELECT
     c.currency,
     c.expected_micros - c.billed_micros AS impact_micros,
     c.raised_position,
+    c.reason,
+    c.subscriber,
     c.usage_event_ids,
     c.charge_event_ids
 FROM changes c

@@ -10,6 +10,10 @@ held AS (
     UNION ALL
     SELECT c.source_id, 1, 0 FROM lake.events.charge c
     UNION ALL
+    SELECT s.source_id, 1, 0 FROM lake.events.subscriber s
+    UNION ALL
+    SELECT t.source_id, 1, 0 FROM lake.events.tariff t
+    UNION ALL
     SELECT q.source_id, 0, 1 FROM lake.events.quarantine q
 ),
 counted AS (

@@ -19,6 +19,8 @@ SELECT
     f.currency,                                   -- of all three amounts
     f.usage_event_ids,                            -- usage members, ascending
     f.charge_event_ids,                           -- charge members, ascending
-    f.content_event_ids                           -- of a conflict: all contents seen
+    f.content_event_ids,                          -- of a conflict: all contents seen
+    f.reason,                                     -- why it is misrated or unrated; the two plans of a plan mismatch
+    f.ended_at                                    -- when two systems agreed again on a subscription
 FROM lake.events.finding f
 WHERE f.position <= coalesce(getvariable('as_of_position'), 9223372036854775807)

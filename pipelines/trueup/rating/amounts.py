@@ -1,0 +1,176 @@
+"""From pieces to one amount: exact fractions in 128 bits, rounded at their stage."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from trueup.rating.book import Book
+
+_MICROS = 1_000_000
+_ONE = float(_MICROS)
+"""The largest unit of a last decimal: one of the currency."""
+_WIDE = pl.Int128()
+_MOST = 1.6e38
+"""Less than 128 bits hold; what may come near it is not computed."""
+TOO_LARGE, NO_EXCHANGE_RATE = "amount_too_large", "no_exchange_rate"
+_TERMS = [
+    "currency", "setup_micros", "minimum_micros", "rounding", "decimals", "rounding_stage", "tax_micros", "tax_included",
+    "tariff_code",
+]  # fmt: skip
+
+
+def amounts_of(parts: pl.DataFrame, calls: pl.DataFrame, book: Book) -> pl.DataFrame:
+    """(`call`, `amount_micros`, `currency`, `reason`, `tariff_code`) of the calls that `parts` are the shares of.
+
+    Set-up fee, minimum, tax and rounding are those of a record's first piece. A record of nothing, and one that allowances
+    cover whole, costs nothing.
+    """
+    net = _net(parts, book)
+    told = net.join(book.rates.select("rate", *_TERMS), on="rate", how="left")
+    wanted = calls.select("call", "start_us", wanted="currency")
+    told = told.join(wanted, on="call").with_columns(wanted=pl.coalesce("wanted", "currency"))
+    taxed = _taxed(_with_fees(told, book.common_per))
+    rounded = _rounded_at(taxed, "total")
+    exchanged = _exchanged(rounded, book)
+    amount = rounded_div(pl.col("net"), pl.col("per"), pl.col("rounding"))
+    return exchanged.select(
+        "call", "tariff_code", currency="wanted", reason=pl.when("too_large").then(pl.lit(TOO_LARGE)).otherwise("reason"),
+        amount_micros=pl.when(~pl.col("too_large") & pl.col("reason").is_null()).then(amount),
+    )  # fmt: skip
+
+
+def _net(parts: pl.DataFrame, book: Book) -> pl.DataFrame:
+    """Sums of the shares of each call: `net` / `per` is its price in millionths, `rate` that of its first piece, tiers apart."""
+    prices = book.rates.select("rate", "price_micros", "price_per")
+    terms = book.rates.select("rounding", "decimals", "rounding_stage", base="rate")
+    rows = parts.join(prices, on="rate", how="left").join(terms, on="base", how="left")
+    per = book.common_per * _MICROS
+    paid = (pl.col("charged_micros") - pl.col("free_micros")).cast(_WIDE)
+    size = paid.cast(pl.Float64).abs() * pl.col("price_micros").cast(pl.Float64).abs() * (book.common_per / pl.col("price_per"))
+    rows = rows.with_columns(paid=paid, size=size)
+    exact = (
+        pl.col("paid") * pl.col("price_micros").cast(_WIDE) * (pl.lit(book.common_per, _WIDE) // pl.col("price_per").cast(_WIDE))
+    )
+    rows = rows.with_columns(net=pl.when(pl.col("size") < _MOST).then(exact).otherwise(0))
+    by_increment = ((pl.col("rounding_stage") == "increment") & pl.col("decimals").is_not_null()).fill_null(False)
+    if rows.select(by_increment.any()).item():
+        rows = _by_increment(rows, by_increment, per)
+    if rows["call"].is_unique().all():
+        return rows.select("call", "net", "size", "paid", pl.lit(per, _WIDE).alias("per"), rate="base")
+    return rows.sort("call", "piece", "share").group_by("call", maintain_order=True).agg(
+        pl.col("base").first().alias("rate"), pl.col("net", "size", "paid").sum(), per=pl.lit(per, _WIDE).first()
+    )  # fmt: skip
+
+
+def _by_increment(rows: pl.DataFrame, here: pl.Expr, per: int) -> pl.DataFrame:
+    """Prices shares of which each increment is rounded by itself; what is paid of a share is divided from its beginning."""
+    step = pl.coalesce("increment_micros", "paid").cast(_WIDE)
+    step = pl.when(step == 0).then(pl.lit(1, _WIDE)).otherwise(step)
+
+    def price(quantity: pl.Expr) -> pl.Expr:
+        over = pl.col("price_per").cast(_WIDE) * _MICROS
+        return to_decimals(quantity * pl.col("price_micros").cast(_WIDE), over)
+
+    # Rounding up may make much of many increments of little.
+    many = pl.col("paid").cast(pl.Float64) / pl.col("step").cast(pl.Float64) + 1
+    rounded = pl.max_horizontal("size", pl.col("size") + many * _ONE * float(per))
+    rows = rows.with_columns(step=step).with_columns(size=pl.when(here).then(rounded).otherwise("size"))
+    whole, rest = pl.col("paid") // pl.col("step"), pl.col("paid") % pl.col("step")
+    net = (whole * price(pl.col("step")) + price(rest)) * pl.lit(per, _WIDE)
+    fits = pl.col("size") < _MOST
+    return rows.with_columns(net=pl.when(here & fits).then(net).when(here).then(0).otherwise("net")).drop("step")
+
+
+def _with_fees(rows: pl.DataFrame, common_per: int) -> pl.DataFrame:
+    """Adds the set-up fee, raises to the minimum, and rounds what is rounded before tax."""
+    something = pl.col("paid") > 0
+    setup = pl.when(something).then(pl.col("setup_micros").fill_null(0)).otherwise(0).cast(_WIDE) * pl.col("per")
+    least = pl.when(something).then(pl.col("minimum_micros")).cast(_WIDE) * pl.col("per")
+    limit = _MOST / (common_per * _MICROS)
+    fees = pl.max_horizontal(pl.col("setup_micros", "minimum_micros").cast(pl.Float64).abs()).fill_null(0)
+    too_large = (pl.col("size") >= _MOST) | (fees >= limit) | (pl.col("size") + fees * common_per * _MICROS >= _MOST)
+    whole = pl.col("net") + setup
+    return _rounded_at(rows.with_columns(net=pl.max_horizontal(whole, pl.coalesce(least, whole)), too_large=too_large), "record")
+
+
+def _taxed(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds tax where prices are without it."""
+    taxable = (pl.col("tax_micros").fill_null(0) != 0) & ~pl.col("tax_included").fill_null(False)
+    if not rows.select(taxable.any()).item():
+        return rows
+    factor = pl.when(taxable).then(pl.col("tax_micros").cast(_WIDE) + _MICROS).otherwise(1).cast(_WIDE)
+    over = pl.when(taxable).then(_MICROS).otherwise(1).cast(_WIDE)
+    return _times(rows, factor, over)
+
+
+def _exchanged(rows: pl.DataFrame, book: Book) -> pl.DataFrame:
+    """Brings amounts into the currency wanted, at the rate in force when the record began."""
+    foreign = pl.col("currency") != pl.col("wanted")
+    if not rows.select(foreign.any()).item():
+        return rows.with_columns(reason=pl.lit(None, pl.String))
+    table = book.exchange.select(
+        "currency", "from_us", "to_us", "price_micros", "price_per", wanted="to_currency"
+    )  # fmt: skip
+    asked = rows.filter(foreign).join(table, on=["currency", "wanted"])
+    fits = asked.filter(pl.col("start_us").is_between("from_us", "to_us", closed="left")).unique("call", keep="first")
+    found = rows.join(fits.select("call", factor="price_micros", over="price_per"), on="call", how="left")
+    missing = foreign & pl.col("factor").is_null()
+    found = found.with_columns(reason=pl.when(missing).then(pl.lit(NO_EXCHANGE_RATE)))
+    factor = pl.when(foreign).then(pl.col("factor")).otherwise(1).fill_null(1).cast(_WIDE)
+    over = pl.when(foreign).then(pl.col("over").cast(_WIDE) * _MICROS).otherwise(1).fill_null(1).cast(_WIDE)
+    return _times(found, factor, over)
+
+
+def _times(rows: pl.DataFrame, factor: pl.Expr, over: pl.Expr) -> pl.DataFrame:
+    """Multiplies amounts by a fraction, and marks those that 128 bits may not hold."""
+    rows = _reduced(rows.with_columns(by=factor, over_by=over))
+    size = pl.col("net").cast(pl.Float64).abs() * pl.col("by").cast(pl.Float64).abs()
+    below = pl.col("per").cast(pl.Float64) * pl.col("over_by").cast(pl.Float64)
+    # Rounding doubles a remainder, which is less than what is below the line.
+    fits = (size < _MOST) & (below < _MOST / 2)
+    return rows.with_columns(
+        net=pl.when(fits).then(pl.col("net") * pl.col("by")).otherwise(0),
+        per=pl.when(fits).then(pl.col("per") * pl.col("over_by")).otherwise(1), too_large=pl.col("too_large") | ~fits,
+    ).drop("by", "over_by", "factor", "over", strict=False)  # fmt: skip
+
+
+def _reduced(rows: pl.DataFrame) -> pl.DataFrame:
+    """Cancels what the fraction `by` / `over_by` has in common: 1.19 is 119 / 100, which leaves amounts more room."""
+    pair = rows.select(pl.col("by", "over_by").cast(pl.Int64, strict=False).fill_null(1))
+    common = pl.Series(np.gcd(pair["by"].to_numpy(), pair["over_by"].to_numpy())).cast(_WIDE)
+    return rows.with_columns(by=pl.col("by") // common, over_by=pl.col("over_by") // common)
+
+
+def _rounded_at(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
+    """Rounds, to the decimals told, the amounts that are rounded at a stage; `total` is the usual one."""
+    here = (pl.col("rounding_stage").fill_null("total") == stage) & pl.col("decimals").is_not_null()
+    if not rows.select(here.any()).item():
+        return rows
+    value = to_decimals(pl.col("net"), pl.col("per"))
+    return rows.with_columns(
+        net=pl.when(here).then(value).otherwise("net"), per=pl.when(here).then(pl.lit(1, _WIDE)).otherwise("per")
+    )
+
+
+def to_decimals(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
+    """A fraction of millionths rounded to a tariff's `decimals` by its `rounding`, as whole millionths."""
+    # Millionths for one unit of the last decimal.
+    unit = pl.lit(10, pl.Int64).pow(6 - pl.col("decimals").fill_null(6)).cast(_WIDE)
+    return rounded_div(numerator, denominator * unit, pl.col("rounding")) * unit
+
+
+def rounded_div(numerator: pl.Expr, denominator: pl.Expr, rounding: pl.Expr) -> pl.Expr:
+    """`numerator` / `denominator` (> 0) as a whole number: up is away from zero, half_up too; half_even where nothing is told."""
+    negative = numerator < 0
+    size = pl.when(negative).then(numerator * -1).otherwise(numerator)
+    whole, rest = size // denominator, size % denominator
+    # Twice the rest against the whole, without doubling what may be near the limit.
+    other = denominator - rest
+    up = (
+        pl.when(rounding == "up").then(rest > 0).when(rounding == "down").then(pl.lit(False))
+        .when(rounding == "half_up").then((rest >= other) & (rest > 0))
+        .otherwise((rest > other) | ((rest == other) & (whole % 2 == 1)))
+    )  # fmt: skip
+    rounded = whole + up.cast(_WIDE)
+    return pl.when(negative).then(rounded * -1).otherwise(rounded)

@@ -1,0 +1,170 @@
+"""The tariff book: effective-dated rates, bands, holidays, allowances and exchange rates, as they are known at one moment.
+
+A row is an *item*. Its *key* is everything that says what it prices; its validity says when. Of rows with one key the one known
+later replaces an earlier one of the same beginning, and a later beginning ends what was open before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from math import lcm
+from typing import Self
+
+import polars as pl
+
+from trueup.errors import TrueupError
+from trueup.events.schema import UTC_TIME
+
+RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE = "rate", "band", "holiday", "allowance", "exchange"
+ITEMS = (RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE)
+ROUNDINGS = ("half_even", "half_up", "up", "down")
+STAGES = ("increment", "record", "total")
+MOST_PER = 10**18
+EVER_US, NEVER_US = -(2**62), 2**62
+"""Before and after every instant there is."""
+
+TARIFF: dict[str, pl.DataType] = {
+    "item": pl.String(),
+    "tariff_code": pl.String(),
+    "plan": pl.String(),
+    "service": pl.String(),
+    "direction": pl.String(),
+    "zone": pl.String(),
+    "trunk": pl.String(),
+    "destination": pl.String(),  # an E.164 prefix
+    "band": pl.String(),
+    "valid_from": UTC_TIME,
+    "valid_to": UTC_TIME,
+    "currency": pl.String(),
+    "setup_micros": pl.Int64(),
+    "price_micros": pl.Int64(),
+    "price_per": pl.Int64(),
+    "unit": pl.String(),  # "s": time that passes; anything else: a volume at one instant
+    "first_increment_micros": pl.Int64(),
+    "next_increment_micros": pl.Int64(),
+    "minimum_micros": pl.Int64(),
+    "tier_from_micros": pl.Int64(),
+    "rounding": pl.String(),
+    "decimals": pl.Int64(),
+    "rounding_stage": pl.String(),
+    "tax_micros": pl.Int64(),
+    "tax_included": pl.Boolean(),
+    "weekdays": pl.String(),
+    "from_time": pl.String(),
+    "to_time": pl.String(),
+    "timezone": pl.String(),
+    "calendar": pl.String(),
+    "name": pl.String(),
+    "services": pl.String(),
+    "units_micros": pl.Int64(),
+    "shared": pl.String(),
+    "period": pl.String(),
+    "to_currency": pl.String(),
+}
+"""A row of a tariff book; NULL is "any", "none" or the usual. Amounts are millionths of `currency`, quantities of `unit`."""
+
+LARGEST = {"first_increment_micros": 2**61, "next_increment_micros": 2**61, "price_per": 10**18}
+"""What must be at least 1 is at most this, for sums and multiples of it to fit."""
+DECK = ["plan", "service", "direction", "zone", "trunk"]
+KEYS: dict[str, list[str]] = {
+    RATE: [*DECK, "destination", "band", "tier_from_micros"],
+    BAND: ["band", "weekdays", "from_time", "to_time", "timezone", "calendar"],
+    HOLIDAY: ["calendar", "valid_from"],
+    ALLOWANCE: ["plan", "name", "destination", "zone"],
+    EXCHANGE: ["currency", "to_currency"],
+}
+"""What an item prices or says; two rows of one key are versions of one another."""
+
+
+@dataclass(frozen=True)
+class Book:
+    """What is known of all prices; each frame has `from_us` and `to_us` (exclusive), versions of one key do not overlap.
+
+    `rates` has `rate`, the number of the row; a rate with `tier_from_micros` > 0 only says another price for the volume beyond
+    it of the one without. `shift_us` moves every band in time: an error to try, never a truth.
+    """
+
+    rates: pl.DataFrame
+    bands: pl.DataFrame
+    holidays: pl.DataFrame
+    allowances: pl.DataFrame
+    exchange: pl.DataFrame
+    shift_us: int = 0
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> Self:
+        """The book that rows of `TARIFF` make, in the order they became known."""
+        told = told_of(rows)
+        if told.select(pl.any_horizontal(~pl.col(n).is_between(1, most) for n, most in LARGEST.items()).any()).item():
+            names = ", ".join(LARGEST)
+            raise TrueupError(f"a row of the tariff book has no usable {names}", todo="let each be at least 1 and fit 64 bits")
+        parts = {item: _versions(told.filter(pl.col("item") == item), KEYS[item]) for item in ITEMS}
+        rates = parts[RATE].with_row_index("rate").with_columns(
+            pl.col("rate").cast(pl.Int64), pl.col("price_micros", "setup_micros", "tax_micros").fill_null(0),
+            pl.col("price_per").fill_null(1), pl.col("tax_included").fill_null(False),
+        )  # fmt: skip
+        exchange = parts[EXCHANGE].with_columns(pl.col("price_per").fill_null(1))
+        return cls(rates, parts[BAND], parts[HOLIDAY], parts[ALLOWANCE].sort("name", maintain_order=True), exchange)
+
+    @cached_property
+    def decks(self) -> pl.DataFrame:
+        """Every combination of `DECK` that has a price, with its `deck` number and `rank`: the least is the most specific."""
+        weight = {"plan": 8, "trunk": 4, "zone": 2, "direction": 1}
+        rank = pl.sum_horizontal(pl.col(n).is_null().cast(pl.Int64) * w for n, w in weight.items())
+        decks = self.rates.select(DECK).unique().sort(DECK, nulls_last=True).with_columns(rank=rank)
+        return decks.with_row_index("deck").with_columns(pl.col("deck").cast(pl.Int64))
+
+    @cached_property
+    def priced(self) -> pl.DataFrame:
+        """The rates a record may fall under by itself (`rate`, `deck`, `prefix`, `banded`, `band`, `from_us`, `to_us`)."""
+        base = self.rates.filter(pl.col("tier_from_micros") == 0).join(self.decks, on=DECK, nulls_equal=True)
+        return base.select(
+            "rate",
+            "deck",
+            "band",
+            "from_us",
+            "to_us",
+            prefix=pl.col("destination").fill_null(""),
+            banded=pl.col("band").is_not_null(),
+        )
+
+    @cached_property
+    def common_per(self) -> int:
+        """A number of units that every `price_per` divides: the denominator sums of prices share."""
+        per = reduce(lcm, self.rates["price_per"].unique().to_list(), 1)
+        if per > MOST_PER:
+            raise TrueupError(
+                "the prices of the tariff book are per too many different numbers of units to be added exactly",
+                todo="use fewer values of price_per",
+            )
+        return per
+
+    @cached_property
+    def tiered(self) -> bool:
+        """Whether some price depends on the volume of the period."""
+        return bool((self.rates["tier_from_micros"] > 0).any())
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the price of a record can depend on others of its period."""
+        return self.tiered or not self.allowances.is_empty()
+
+
+def told_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with all columns of `TARIFF`, in the one way there is to write a prefix and the first tier."""
+    told = rows.select(pl.col(n).cast(t) if n in rows.columns else pl.lit(None, t).alias(n) for n, t in TARIFF.items())
+    return told.with_columns(
+        destination=pl.col("destination").str.strip_prefix("+").replace("", None),
+        tier_from_micros=pl.col("tier_from_micros").fill_null(0),
+    )
+
+
+def _versions(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """The rows of one item with `from_us` and `to_us`: what is superseded is gone, what is open ends where the next begins."""
+    begins = pl.col("valid_from").cast(pl.Int64)
+    names = [*dict.fromkeys([*key, "valid_from"])]
+    last = rows.with_row_index("known").unique(names, keep="last", maintain_order=True).sort(*names, nulls_last=True)
+    following = begins.shift(-1).over(key) if key != names else pl.lit(None, pl.Int64)
+    told = pl.col("valid_to").cast(pl.Int64)
+    return last.with_columns(from_us=begins, to_us=pl.min_horizontal(told, following).fill_null(NEVER_US)).drop("known")

@@ -1,0 +1,97 @@
+"""The price of records by a tariff book: exact, rounded where the tariff says, and told with all its parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from trueup.rating.amounts import TOO_LARGE, amounts_of
+from trueup.rating.book import Book
+from trueup.rating.choice import candidates
+from trueup.rating.gather import SHARE, gathered
+from trueup.rating.pieces import PIECE, pieces
+
+CALL: dict[str, pl.DataType] = {
+    "call": pl.Int64(),  # the caller's own number, each once
+    "service": pl.String(),
+    "plan": pl.String(),
+    "direction": pl.String(),
+    "zone": pl.String(),
+    "trunk": pl.String(),
+    "peer": pl.String(),
+    "account": pl.String(),
+    "subscriber": pl.String(),
+    "currency": pl.String(),  # the currency wanted; NULL is the tariff's own
+    "start_us": pl.Int64(),
+    "quantity_micros": pl.Int64(),
+    "order": pl.Binary(),  # an event id: what is first of two that begin at once
+}
+"""A record to be priced."""
+AMOUNT: dict[str, pl.DataType] = {
+    "call": pl.Int64(),
+    "amount_micros": pl.Int128(),  # NULL where it cannot be priced
+    "currency": pl.String(),
+    "reason": pl.String(),  # why not
+    "tariff_code": pl.String(),  # of its first piece
+}
+NO_PLAN, NO_RATE, BEFORE_ANY_TARIFF, NO_QUANTITY = "no_plan", "no_rate", "before_any_tariff", "no_quantity"
+_MOST_MICROS = 2**61
+"""A quantity beyond this could leave 64 bits when it is rounded up to whole increments."""
+
+
+@dataclass(frozen=True)
+class Rated:
+    """`amounts` as in `AMOUNT`, one row for each of `calls` in their order; `parts` as in `SHARE`, what each amount is made of."""
+
+    amounts: pl.DataFrame
+    parts: pl.DataFrame
+    calls: pl.DataFrame
+
+
+def rate(calls: pl.DataFrame, book: Book) -> Rated:
+    """Prices records (`CALL`) by a book; where allowances or tiers apply, all records of their period must be among them.
+
+    An amount is a sum of exact fractions, rounded at the stage and to the decimals its tariff tells, and at last to millionths.
+    """
+    able = calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= _MOST_MICROS)
+    if able.is_empty() or book.rates.is_empty():
+        nothing = _told(calls, pl.DataFrame(schema=AMOUNT), _why(calls, calls.select("call").clear(), book))
+        return Rated(nothing, pl.DataFrame(schema=SHARE), calls)
+    found = candidates(able, book)
+    cut, unpriced = pieces(able.join(found, on="call", how="semi"), found, book) if found.height else (
+        pl.DataFrame(schema=PIECE), pl.DataFrame(schema={"call": pl.Int64, "begun": pl.Boolean})
+    )  # fmt: skip
+    parts = gathered(cut, able, book) if book.gathers else _whole(cut)
+    priced = amounts_of(parts, able, book)
+    return Rated(_told(calls, priced, _why(calls, unpriced, book)), parts, calls)
+
+
+def _whole(cut: pl.DataFrame) -> pl.DataFrame:
+    """Pieces as shares of which nothing is free."""
+    nothing = {"share": pl.lit(0, pl.Int64), "free_micros": pl.lit(0, pl.Int64), "allowance": pl.lit(None, pl.String)}
+    return cut.with_columns(base="rate", **nothing).select(*SHARE)
+
+
+def _told(calls: pl.DataFrame, priced: pl.DataFrame, why: pl.DataFrame) -> pl.DataFrame:
+    """One row of `AMOUNT` for each call, in their order."""
+    both = calls.select("call").join(priced, on="call", how="left", maintain_order="left")
+    both = both.join(why, on="call", how="left", maintain_order="left")
+    reason = pl.when(pl.col("amount_micros").is_null()).then(pl.coalesce("reason", "why"))
+    return both.with_columns(reason=reason).select(pl.col(n).cast(t) for n, t in AMOUNT.items())
+
+
+def _why(calls: pl.DataFrame, unpriced: pl.DataFrame, book: Book) -> pl.DataFrame:
+    """`why` calls that no rate holds for have no price."""
+    early = unpriced.filter(~pl.col("begun")).select("call", early=pl.lit(True)) if "begun" in unpriced.columns else None
+    told = calls.select("call", "plan", "service", "start_us", "quantity_micros")
+    told = told.join(early, on="call", how="left") if early is not None else told.with_columns(early=pl.lit(None, pl.Boolean))
+    planned = book.rates.filter(pl.col("plan").is_not_null())["service"].unique().implode()
+    why = (
+        pl.when(pl.col("quantity_micros").is_null() | pl.col("start_us").is_null()).then(pl.lit(NO_QUANTITY))
+        .when(pl.col("quantity_micros") > _MOST_MICROS).then(pl.lit(TOO_LARGE))
+        .when("early").then(pl.lit(BEFORE_ANY_TARIFF))
+        .when(pl.col("plan").is_null() & pl.col("service").is_in(planned)).then(pl.lit(NO_PLAN))
+        .otherwise(pl.lit(NO_RATE))
+    )  # fmt: skip
+    return told.select("call", why=why)

@@ -1,0 +1,198 @@
+"""Which rows of a tariff book must not be taken in, and by which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import lcm
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import polars as pl
+
+from trueup.rating.bands import minute_of, weekdays_of
+from trueup.rating.book import (
+    ALLOWANCE,
+    BAND,
+    EXCHANGE,
+    HOLIDAY,
+    ITEMS,
+    KEYS,
+    LARGEST,
+    MOST_PER,
+    RATE,
+    ROUNDINGS,
+    STAGES,
+    told_of,
+)
+
+REFUSAL: dict[str, pl.DataType] = {"source_row": pl.Int64(), "reason": pl.String(), "rule": pl.String()}
+"""A row that is not taken in: the first rule it breaks, as what should have been so."""
+MISSING, OUT_OF_RANGE, REPEATED = "missing_required", "value_out_of_range", "repeated_key"
+UNKNOWN, OVERLAPPING, GAPPED = "unknown_reference", "overlapping_validity", "gapped_validity"
+_REQUIRED: dict[str, tuple[str, ...]] = {
+    RATE: ("service", "price_micros", "currency"),
+    BAND: ("band",),
+    HOLIDAY: (),
+    ALLOWANCE: ("name", "services", "units_micros"),
+    EXCHANGE: ("currency", "to_currency", "price_micros"),
+}
+_CHOICES = {
+    "item": ITEMS, "rounding": ROUNDINGS, "rounding_stage": STAGES, "period": ("day", "week", "month"),
+    "shared": ("account", "subscriber"),
+}  # fmt: skip
+_MINUTE_US = 60_000_000
+_PREFIX = "^[0-9]{1,15}$"
+_Rule = tuple[str, str, pl.Expr]
+"""A reason, what should be so, and where it is not."""
+
+
+def refusals(known: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
+    """`REFUSAL` of the rows of `new` that must not be taken in beside what is known; both have the columns of `TARIFF`.
+
+    A row that is refused counts for nothing else: it defines no band, and no version of a price.
+    """
+    rows = told_of(new).with_columns(new["source_row"].cast(pl.Int64), reason=pl.lit(None, pl.String), rule=pl.lit(None, pl.String))
+    past = told_of(known).with_columns(
+        source_row=pl.lit(None, pl.Int64), reason=pl.lit(None, pl.String), rule=pl.lit(None, pl.String)
+    )  # fmt: skip
+    rows = _marked(rows, [*_missing(), *_out_of_range(rows, past)])
+    rows = _marked(rows, [_repeated(item) for item in ITEMS])
+    book = pl.concat([past, rows]).with_row_index("known")
+    for rules in (_calendars, _bands, _tiers, _plans):
+        book = _marked(book, [rules(book)])
+    book = _gaps_marked(book)
+    return book.drop_nulls(["source_row", "reason"]).sort("source_row").select(*REFUSAL)
+
+
+def _marked(rows: pl.DataFrame, rules: list[_Rule]) -> pl.DataFrame:
+    """Tells of each row not refused so far the first rule that it breaks."""
+    reason, rule = pl.col("reason"), pl.col("rule")
+    for why, what, broken in rules:
+        here = rule.is_null() & broken.fill_null(False)
+        reason, rule = pl.when(here).then(pl.lit(why)).otherwise(reason), pl.when(here).then(pl.lit(what)).otherwise(rule)
+        rows = rows.with_columns(reason.alias("reason"), rule.alias("rule"))
+        reason, rule = pl.col("reason"), pl.col("rule")
+    return rows
+
+
+def _missing() -> Iterator[_Rule]:
+    for name in ("item", "valid_from"):
+        yield MISSING, f"{name}: is there", pl.col(name).is_null()
+    for item, names in _REQUIRED.items():
+        yield from ((MISSING, f"{name}: is there", (pl.col("item") == item) & pl.col(name).is_null()) for name in names)
+
+
+def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
+    for name, choices in _CHOICES.items():
+        yield OUT_OF_RANGE, f"{name}: is one of {', '.join(choices)}", ~pl.col(name).is_in(choices)
+    for name, most in LARGEST.items():
+        yield OUT_OF_RANGE, f"{name}: is at least 1 and fits 64 bits", ~pl.col(name).is_between(1, most)
+    for name in ("tax_micros", "tier_from_micros", "units_micros"):
+        yield OUT_OF_RANGE, f"{name}: is not negative", pl.col(name) < 0
+    yield OUT_OF_RANGE, "price_micros: is more than 0 for an exchange", (pl.col("item") == EXCHANGE) & (pl.col("price_micros") <= 0)
+    yield OUT_OF_RANGE, "decimals: is 0 to 6", ~pl.col("decimals").is_between(0, 6)
+    yield OUT_OF_RANGE, "valid_to: is after valid_from", pl.col("valid_to") <= pl.col("valid_from")
+    whole = pl.col("valid_from", "valid_to").cast(pl.Int64) % _MINUTE_US == 0
+    yield (
+        OUT_OF_RANGE,
+        "valid_from: a band begins and ends on whole minutes",
+        (pl.col("item") == BAND) & ~pl.all_horizontal(whole.fill_null(True)),
+    )
+    yield OUT_OF_RANGE, "destination: is a prefix of up to 15 digits", ~pl.col("destination").str.contains(_PREFIX)
+    for name, read in (("weekdays", weekdays_of), ("from_time", minute_of), ("to_time", minute_of), ("timezone", ZoneInfo)):
+        yield OUT_OF_RANGE, f"{name}: can be read", pl.col(name).is_in(_unreadable(rows[name], read))
+    yield OUT_OF_RANGE, "price_per: has a common multiple with the others", pl.col("price_per").is_in(_uncommon(rows, past))
+
+
+def _unreadable(texts: pl.Series, read: Callable[[str], object]) -> list[str]:
+    """The distinct texts that `read` cannot."""
+
+    def fails(text: str) -> bool:
+        try:
+            read(text)
+        except (ValueError, OSError, ZoneInfoNotFoundError):
+            return True
+        return False
+
+    return [text for text in texts.drop_nulls().unique().to_list() if fails(text)]
+
+
+def _uncommon(rows: pl.DataFrame, past: pl.DataFrame) -> list[int]:
+    """The values of `price_per` that leave those before them without a common multiple prices can be added over."""
+    per, bad = 1, []
+    for value in pl.concat([past["price_per"], rows["price_per"]]).drop_nulls().unique(maintain_order=True).to_list():
+        both = lcm(per, value) if value > 0 else per
+        if both > MOST_PER:
+            bad.append(value)
+        else:
+            per = both
+    return bad
+
+
+def _repeated(item: str) -> _Rule:
+    """The same key and beginning twice in one unit: the later row."""
+    names = [*dict.fromkeys([*KEYS[item], "valid_from"])]
+    stands = (pl.col("item") == item) & pl.col("rule").is_null()
+    earlier = stands.cast(pl.Int64).cum_sum().over(["item", *names]) > 1
+    return REPEATED, f"{', '.join(names)}: are told once", stands & earlier
+
+
+def _stands(book: pl.DataFrame, item: str) -> pl.DataFrame:
+    return book.filter((pl.col("item") == item) & pl.col("rule").is_null())
+
+
+def _calendars(book: pl.DataFrame) -> _Rule:
+    told = _stands(book, HOLIDAY)["calendar"].unique()
+    meant = pl.col("calendar").is_not_null() | pl.col("weekdays").str.contains("hol", literal=True)
+    there = pl.col("calendar").is_in(told.implode(), nulls_equal=True)
+    return UNKNOWN, "calendar: has holidays", (pl.col("item") == BAND) & meant & ~there
+
+
+def _bands(book: pl.DataFrame) -> _Rule:
+    told = _stands(book, BAND)["band"].unique()
+    return UNKNOWN, "band: is a band of the book", (pl.col("item") == RATE) & ~pl.col("band").is_in(told.implode())
+
+
+def _tiers(book: pl.DataFrame) -> _Rule:
+    key = [n for n in KEYS[RATE] if n != "tier_from_micros"]
+    base = (pl.col("item") == RATE) & pl.col("rule").is_null() & (pl.col("tier_from_micros") == 0)
+    beyond = (pl.col("item") == RATE) & (pl.col("tier_from_micros") > 0)
+    return UNKNOWN, "tier_from_micros: there is a rate below the tier", beyond & ~base.any().over(key)
+
+
+def _plans(book: pl.DataFrame) -> _Rule:
+    told = _stands(book, RATE)["plan"].unique()
+    return UNKNOWN, "plan: is a plan of a rate", (pl.col("item") == ALLOWANCE) & ~pl.col("plan").is_in(told.implode())
+
+
+def _gaps_marked(book: pl.DataFrame) -> pl.DataFrame:
+    """Marks the rows that make a version end after the next begins, or before.
+
+    It is the row with the `valid_to`; where that one was known before, the one that begins.
+    """
+    return pl.concat(
+        _item_gaps(book.filter(pl.col("item").eq_missing(pl.lit(item, pl.String))), item)
+        for item in book["item"].unique().to_list()
+    )
+
+
+def _item_gaps(rows: pl.DataFrame, item: str | None) -> pl.DataFrame:
+    if item not in ITEMS or item == HOLIDAY:
+        return rows
+    key = KEYS[item]
+    names = [*key, "valid_from"]
+    last = rows.filter(pl.col("rule").is_null()).unique(names, keep="last", maintain_order=True).sort(*names, nulls_last=True)
+    ends, next_begins, isnew = pl.col("valid_to"), pl.col("valid_from").shift(-1).over(key), pl.col("source_row").is_not_null()
+    edges = last.select(
+        "known", isnew, overlaps=ends > next_begins, gapped=ends < next_begins, next=pl.col("known").shift(-1).over(key)
+    )
+    edges = edges.filter(pl.col("overlaps") | pl.col("gapped"))
+    marks = edges.select(
+        known=pl.when("source_row").then("known").otherwise("next"),
+        why=pl.when("overlaps").then(pl.lit(OVERLAPPING)).otherwise(pl.lit(GAPPED)),
+        what=pl.when("overlaps").then(pl.lit("valid_to: is not after the next version's valid_from"))
+        .otherwise(pl.lit("valid_to: is not before the next version's valid_from")),
+    ).unique("known", keep="first", maintain_order=True)  # fmt: skip
+    marked = rows.join(marks, on="known", how="left", maintain_order="left")
+    return marked.with_columns(pl.coalesce("reason", "why").alias("reason"), pl.coalesce("rule", "what").alias("rule")).drop(
+        "why", "what"
+    )

@@ -1,0 +1,180 @@
+"""A project whose prices and subscriptions come late and change back in time: findings follow, and can be derived anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+TOML = """
+[lake]
+buckets = 4
+[project]
+timezone = "UTC"
+currency = "EUR"
+[[source]]
+name = "book"
+stream = "tariff"
+path = "landing/book*.csv"
+identity = "content"
+[source.columns]
+item = "item"
+plan = "plan"
+service = "service"
+destination = "prefix"
+valid_from = "from"
+currency = "currency"
+price = "price"
+price_per = "per"
+unit = "unit"
+to_currency = "to"
+[[source]]
+name = "states"
+stream = "subscriber"
+path = "landing/states*.csv"
+identity = "content"
+columns = { system = "system", subscriber = "who", plan = "plan", status = "status", valid_from = "from" }
+[[source]]
+name = "msc"
+stream = "usage"
+path = "landing/usage*.csv"
+constants = { service = "voice" }
+columns = { record_key = "id", session_key = "id", subscriber = "who", peer = "to", started_at = "start", quantity = "seconds" }
+[[source]]
+name = "billing"
+stream = "charge"
+path = "landing/charges*.csv"
+constants = { service = "voice" }
+[source.columns]
+record_key = "line"
+session_key = "id"
+subscriber = "who"
+started_at = "start"
+quantity = "seconds"
+amount = "amount"
+[reconcile.voice]
+match = ["session_key"]
+quantity_tolerance = "1s"
+amount_tolerance = "0.005"
+grace = "1h"
+"""
+BOOK = "item,plan,service,prefix,from,currency,price,per,unit,to\n"
+STATES = "system,who,plan,status,from\n"
+USAGE = "id,who,to,start,seconds\n"
+CHARGES = "line,id,who,start,seconds,amount\n"
+FIRST = {
+    "book1": BOOK + "rate,A,voice,,2024-01-01,EUR,0.60,60,s,\nrate,A,voice,44,2024-01-01,EUR,6.00,60,s,\n",
+    "states1": STATES + "billing,s1,A,active,2024-01-01\nnetwork,s1,A,active,2024-01-01\n"
+    + "network,s2,A,active,2024-01-01\n",
+    "usage1": USAGE
+    + "u1,s1,4930,2024-03-01T10:00:00,60\nu2,s1,4420,2024-03-01T11:00:00,30\nu3,s2,4930,2024-03-01T12:00:00,100\n"
+    + "u4,s1,4930,2024-03-01T13:00:00,90\nu5,s1,4930,2024-03-01T14:00:00,600\nlast,s1,4930,2024-03-03T00:00:00,0\n",
+    # u1 right; u2 at the price of any other destination; u3 not charged, its subscriber unknown to billing; u4 for 60 of its 90 s and
+    # a cent too much for those; u5 right.
+    "charges1": CHARGES
+    + "c1,u1,s1,2024-03-01T10:00:00,60,0.60\nc2,u2,s1,2024-03-01T11:00:00,30,0.30\nc4,u4,s1,2024-03-01T13:00:00,60,0.61\n"
+    + "c5,u5,s1,2024-03-01T14:00:00,600,6.00\nlast,last,s1,2024-03-03T00:00:00,0,0\n",
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TRUEUP_NOW", "2024-03-05T00:00:00+00:00")
+    (tmp_path / "landing").mkdir()
+    (tmp_path / "trueup.toml").write_text(TOML, "utf-8")
+    return tmp_path
+
+
+def lands(project: Path, **files: str) -> None:
+    for name, text in files.items():
+        (project / "landing" / f"{name}.csv").write_text(text, "utf-8")
+
+
+def findings(invoke, project: Path) -> set[tuple[str, ...]]:
+    query = (
+        "SELECT coalesce(r.record_key, f.subscriber) AS about, f.kind, f.status, f.impact, f.cause, f.reason FROM findings f "
+        "LEFT JOIN lake.events.usage r ON lower(hex(r.event_id)) = f.usage_event_id"
+    )
+    told = invoke("sql", query, "--json", "--project", project)
+    assert told.status == 0, told.err
+    return {
+        (row["about"], row["kind"], row["status"], f"{float(row['impact']):.2f}", row["cause"], row["reason"])
+        for row in json.loads(told.out)
+    }
+
+
+def derived_anew(invoke, project: Path) -> None:
+    """What is stored is what both ways of recomputation tell, of the state and of the history."""
+    stored, plain, batch = (
+        invoke("digest", *how, "--json", "--project", project).out
+        for how in ((), ("--recompute", "plain"), ("--recompute", "batch"))
+    )
+    told = [{k: json.loads(text)[k] for k in ("state", "history")} for text in (stored, plain, batch)]
+    assert told[0] == told[1] == told[2]
+
+
+FOUND = {
+    ("u2", "misrated", "open", "2.70", "arrival", None),
+    ("u3", "unknown_subscriber", "open", "1.00", "frontier", None),
+    ("u4", "underbilled", "open", "0.30", "arrival", None),
+    ("u4", "misrated", "open", "-0.01", "arrival", None),
+    ("s2", "active_not_billed", "open", "0.00", "frontier", None),
+}
+
+
+def run(invoke, project: Path) -> None:
+    told = invoke("run", "--project", project)
+    assert told.status == 0, told.err
+
+
+def test_usage_is_priced_by_the_book_and_what_differs_is_told_by_quantity_and_by_amount(invoke, project: Path) -> None:
+    lands(project, **FIRST)
+    run(invoke, project)
+    assert findings(invoke, project) == FOUND
+    derived_anew(invoke, project)
+
+
+def test_prices_and_states_that_come_to_be_known_later_change_what_they_are_about_and_nothing_else(invoke, project: Path) -> None:
+    lands(project, **FIRST)
+    run(invoke, project)
+    # From 13:30 on a minute costs a euro, known only now: u5 was charged at the price of before.
+    lands(project, book2=BOOK + "rate,A,voice,,2024-03-01T13:30:00,EUR,1.00,60,s,\n")
+    run(invoke, project)
+    dearer = ("u5", "misrated", "open", "4.00", "tariff_change", "former_version")
+    assert findings(invoke, project) == FOUND | {dearer}
+    derived_anew(invoke, project)
+    # Billing has had the second subscriber all along.
+    lands(project, states2=STATES + "billing,s2,A,active,2024-01-01\n")
+    run(invoke, project)
+    known = {
+        ("u3", "unknown_subscriber", "retracted", "1.00", "subscriber_change", None),
+        ("u3", "unbilled", "open", "1.00", "subscriber_change", None),
+        ("s2", "active_not_billed", "retracted", "0.00", "subscriber_change", None),
+    }
+    assert findings(invoke, project) == {f for f in FOUND if f[0] not in ("u3", "s2")} | {dearer} | known
+    derived_anew(invoke, project)
+
+
+def test_usage_without_a_price_is_told_as_such_until_the_book_has_one(invoke, project: Path) -> None:
+    lands(project, **{name: text for name, text in FIRST.items() if name != "book1"})
+    run(invoke, project)
+    unrated = {f for f in findings(invoke, project) if f[1] == "unrated"}
+    assert {(f[0], f[5]) for f in unrated} == {(u, "no_tariff") for u in ("u1", "u2", "u3", "u4", "u5", "last")}
+    lands(project, book1=FIRST["book1"])
+    run(invoke, project)
+    standing = {f[:4] for f in findings(invoke, project) if f[2] == "open"}
+    assert standing == {f[:4] for f in FOUND}
+    derived_anew(invoke, project)
+
+
+def test_a_book_whose_prices_depend_on_other_records_is_refused_by_reconciliation_in_one_line(invoke, project: Path) -> None:
+    toml = TOML.replace('to_currency = "to"', 'to_currency = "to"\nname = "name"\nservices = "services"\nunits = "units"')
+    (project / "trueup.toml").write_text(toml, "utf-8")
+    head, first, second = FIRST["book1"].splitlines()
+    rows = [f"{head},name,services,units", f"{first},,,", f"{second},,,", "allowance,A,,,2024-01-01,,,,,,free,voice,600"]
+    lands(project, **{**FIRST, "book1": "\n".join(rows) + "\n"})
+    told = invoke("run", "--project", project)
+    assert told.status == 2
+    assert "free units or tiers" in told.err
+    assert told.err.strip().count("\n") <= 12

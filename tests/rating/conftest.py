@@ -1,0 +1,20 @@
+"""Shared parts of the rating tests: tariff rows and records as literals, the slow rater, and random books."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+
+def _load(name: str) -> None:
+    """Makes a module of this folder importable by its own name: pytest's importlib mode puts no folder on the path."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec and spec.loader
+    sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+for _name in ("pricing", "fractions_rater", "books"):
+    if _name not in sys.modules:
+        _load(_name)

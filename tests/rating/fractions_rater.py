@@ -1,0 +1,287 @@
+"""The rules of rating as a slow program: one call at a time, one increment at a time, in fractions.
+
+It says what a price is; the rater must agree with it to the last millionth. It looks at instants one after another and never
+at columns, and knows nothing of how the rater goes about it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+from zoneinfo import ZoneInfo
+
+Row = Mapping[str, Any]
+MINUTE = timedelta(minutes=1)
+DIMENSIONS = ("plan", "trunk", "zone", "direction")
+KEYS = {
+    "rate": ("plan", "service", "direction", "zone", "trunk", "destination", "band", "tier_from_micros"),
+    "band": ("band", "weekdays", "from_time", "to_time", "timezone", "calendar"),
+    "holiday": ("calendar", "valid_from"),
+    "allowance": ("plan", "name", "destination", "zone"),
+    "exchange": ("currency", "to_currency"),
+}
+
+
+@dataclass
+class Paid:
+    """A part of a record under one rate and one length of increment (NULL: exactly what was used)."""
+
+    rate: Row
+    step: int | None
+    charged: int
+    shares: list[tuple[Row, int]] = field(default_factory=list)
+    free: int = 0
+
+
+def price(rows: Sequence[Row], calls: Sequence[Row]) -> dict[int, tuple[int | None, str | None]]:
+    """Of each call its amount in millionths, or why it has none."""
+    book = {item: _versions([r for r in rows if r["item"] == item], key) for item, key in KEYS.items()}
+    pieces, answer = {}, {}
+    for call in calls:
+        cut = _pieces(call, book)
+        if isinstance(cut, str):
+            answer[call["call"]] = (None, cut)
+        else:
+            pieces[call["call"]] = cut
+    inorder = sorted((c for c in calls if c["call"] in pieces), key=lambda c: (c["start_us"], c["order"], c["call"]))
+    _take_free_units(inorder, pieces, book)
+    _divide_by_tiers(inorder, pieces, book)
+    return answer | {call["call"]: _amount(call, pieces[call["call"]], book) for call in inorder}
+
+
+def _instant(us: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)
+
+
+def _versions(rows: Sequence[Row], key: tuple[str, ...]) -> list[dict[str, Any]]:
+    """What is known later of one key and beginning replaces what was known before; a later beginning ends what was open."""
+
+    def name(row: Row) -> tuple[Any, ...]:
+        return tuple(
+            (row.get(n) or 0) if n == "tier_from_micros" else _number(row) if n == "destination" else row.get(n) for n in key
+        )
+
+    known: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        known[(name(row), row["valid_from"])] = dict(row)
+    for row in known.values():
+        later = [o["valid_from"] for o in known.values() if name(o) == name(row) and o["valid_from"] > row["valid_from"]]
+        row["ends"] = min([*later, *([row["valid_to"]] if row.get("valid_to") else [])], default=None)
+    return list(known.values())
+
+
+def _number(row: Row, column: str = "destination") -> str:
+    return (row.get(column) or "").removeprefix("+")
+
+
+def _in_force(row: Row, moment: datetime) -> bool:
+    return row["valid_from"] <= moment and (row["ends"] is None or moment < row["ends"])
+
+
+def _active(name: str, moment: datetime, book: Mapping[str, Sequence[Row]]) -> bool:
+    return any(_shines(b, moment, book["holiday"]) for b in book["band"] if b["band"] == name and _in_force(b, moment))
+
+
+def _shines(band: Row, moment: datetime, holidays: Sequence[Row]) -> bool:
+    """Whether a clock on the wall shows a time of the band."""
+    wall = moment.astimezone(ZoneInfo(band.get("timezone") or "UTC"))
+    now = f"{wall:%H:%M}"
+    begins, ends = ((band.get(n) or "00:00").replace("24:", "00:") for n in ("from_time", "to_time"))
+    day = wall.date()
+    if begins < ends and not begins <= now < ends:
+        return False
+    if begins > ends:
+        if ends <= now < begins:
+            return False
+        # After midnight it is still the band of the day before.
+        day -= timedelta(days=1 if now < ends else 0)
+    told = (band.get("weekdays") or "1-7").split(",")
+    usual = any(int(p.split("-")[0]) <= day.isoweekday() <= int(p.split("-")[-1]) for p in told if p != "hol")
+    off = any(h["valid_from"].date() == day and h.get("calendar") == band.get("calendar") for h in holidays)
+    if "hol" in told:
+        return usual or off
+    return usual and not (off and band.get("calendar"))
+
+
+def _candidates(call: Row, book: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """The rates a call may fall under, the first choice first."""
+
+    def may(rate: Row) -> bool:
+        fits = all(rate.get(n) is None or rate[n] == call.get(n) for n in DIMENSIONS)
+        return (
+            rate["service"] == call["service"] and fits and not rate.get("tier_from_micros")
+            and _number(call, "peer").startswith(_number(rate))
+        )  # fmt: skip
+
+    def choice(rate: Row) -> tuple[Any, ...]:
+        band = rate.get("band")
+        return (*(rate.get(n) is None for n in DIMENSIONS), -len(_number(rate)), band is None, band or "")
+
+    return sorted((r for r in book["rate"] if may(r)), key=choice)
+
+
+def _pieces(call: Row, book: Mapping[str, Sequence[Row]]) -> list[Paid] | str:
+    """What is charged, increment by increment; or why there is no price."""
+    if call["quantity_micros"] is None or call["start_us"] is None:
+        return "no_quantity"
+    may = _candidates(call, book)
+    moment, done, made = _instant(call["start_us"]), 0, list[Paid]()
+    while not made or done < call["quantity_micros"]:
+        rate = next((r for r in may if _in_force(r, moment) and (r.get("band") is None or _active(r["band"], moment, book))), None)
+        if rate is None:
+            return _why(call, may, moment, book)
+        first = rate.get("first_increment_micros") if not done else None
+        step = first or rate.get("next_increment_micros")
+        left = max(call["quantity_micros"] - done, 0)
+        timed = rate.get("unit") == "s"
+        charged = min(left, step or (_until_something_may_change(moment, may) if timed else left)) if left else 0
+        charged = step if step and left else charged
+        if made and made[-1].rate is rate and made[-1].step == step:
+            made[-1].charged += charged
+        else:
+            made.append(Paid(rate, step, charged))
+        done, moment = done + charged, moment + timedelta(microseconds=charged if timed else 0)
+    return made
+
+
+def _until_something_may_change(moment: datetime, may: Sequence[Row]) -> int:
+    """Microseconds to the next full minute or change of a rate."""
+    edges = [moment.replace(second=0, microsecond=0) + MINUTE]
+    edges += [e for r in may for e in (r["valid_from"], r["ends"]) if e is not None and e > moment]
+    return (min(edges) - moment) // timedelta(microseconds=1)
+
+
+def _why(call: Row, may: Sequence[Row], moment: datetime, book: Mapping[str, Sequence[Row]]) -> str:
+    if may and all(r["valid_from"] > moment for r in may):
+        return "before_any_tariff"
+    planned = any(r.get("plan") and r["service"] == call["service"] for r in book["rate"])
+    return "no_plan" if call.get("plan") is None and planned else "no_rate"
+
+
+def _period(row: Row, call: Row) -> date:
+    day = _instant(call["start_us"]).astimezone(ZoneInfo(row.get("timezone") or "UTC")).date()
+    if row.get("period") == "day":
+        return day
+    return day - timedelta(days=day.weekday()) if row.get("period") == "week" else day.replace(day=1)
+
+
+def _whose(row: Row, call: Row) -> tuple[Any, ...]:
+    """Whose volume a record adds to, and in which period."""
+    shared = row.get("shared") == "account"
+    who = call["account"] if shared else call["subscriber"]
+    # A record of nobody knows stands for itself.
+    return (shared, who if who is not None else (call["call"],), call.get("plan"), row.get("period") or "month", _period(row, call))
+
+
+def _take_free_units(inorder: Sequence[Row], pieces: Mapping[int, list[Paid]], book: Mapping[str, Sequence[Row]]) -> None:
+    for name in sorted({a["name"] for a in book["allowance"]}):
+        used: dict[Any, int] = defaultdict(int)
+        for call in inorder:
+            mine = next((a for a in _by_plan(book["allowance"]) if a["name"] == name and _covers(a, call)), None)
+            if mine is None or call["account" if mine.get("shared") == "account" else "subscriber"] is None:
+                continue
+            pool = _whose(mine, call)
+            for piece in pieces[call["call"]]:
+                wanted = piece.charged - piece.free
+                piece.free += min(wanted, max(mine["units_micros"] - used[pool], 0))
+                used[pool] += wanted
+
+
+def _by_plan(allowances: Sequence[Row]) -> list[Row]:
+    """An allowance of the plan comes before one of any plan, and so for destination and zone."""
+    return sorted(allowances, key=lambda a: [(a.get(n) is None, a.get(n) or "") for n in ("plan", "destination", "zone")])
+
+
+def _covers(allowance: Row, call: Row) -> bool:
+    return (
+        _in_force(allowance, _instant(call["start_us"]))
+        and call["service"] in [s.strip() for s in allowance["services"].split(",")]
+        and all(allowance.get(n) is None or allowance[n] == call.get(n) for n in ("plan", "zone"))
+        and _number(call, "peer").startswith(_number(allowance))
+    )
+
+
+def _divide_by_tiers(inorder: Sequence[Row], pieces: Mapping[int, list[Paid]], book: Mapping[str, Sequence[Row]]) -> None:
+    paid: dict[Any, int] = defaultdict(int)
+    for call in inorder:
+        for piece in pieces[call["call"]]:
+            tiers = _tiers_of(piece.rate, _instant(call["start_us"]), book["rate"])
+            wanted = piece.charged - piece.free
+            if len(tiers) == 1:
+                piece.shares = [(piece.rate, wanted)]
+                continue
+            pool = (*_whose(piece.rate, call), call["service"])
+            low, high = paid[pool], paid[pool] + wanted
+            paid[pool] = high
+            for i, tier in enumerate(tiers):
+                begins = tier.get("tier_from_micros") or 0
+                ends = tiers[i + 1]["tier_from_micros"] if i + 1 < len(tiers) else high
+                piece.shares.append((tier, max(min(high, ends) - max(low, begins), 0)))
+
+
+def _tiers_of(rate: Row, moment: datetime, rates: Sequence[Row]) -> list[Row]:
+    """The tiers of a rate that are in force when the record begins, the rate itself first."""
+
+    def name(row: Row) -> list[Any]:
+        return [_number(row) if n == "destination" else row.get(n) for n in KEYS["rate"][:-1]]
+
+    beyond = [r for r in rates if r.get("tier_from_micros") and name(r) == name(rate)]
+    inforce = sorted((r for r in beyond if _in_force(r, moment)), key=lambda r: r["tier_from_micros"])
+    return [rate, *inforce]
+
+
+def _amount(call: Row, pieces: Sequence[Paid], book: Mapping[str, Sequence[Row]]) -> tuple[int | None, str | None]:
+    terms = pieces[0].rate
+    net = sum((_price(p, tier, paid) for p in pieces for tier, paid in p.shares), Fraction(0))
+    if any(paid for p in pieces for _, paid in p.shares):
+        net += terms.get("setup_micros") or 0
+        net = max(net, terms["minimum_micros"]) if terms.get("minimum_micros") is not None else net
+    net = _rounded_at("record", net, terms)
+    if not terms.get("tax_included"):
+        net *= 1 + Fraction(terms.get("tax_micros") or 0, 1_000_000)
+    net = _rounded_at("total", net, terms)
+    if call.get("currency") not in (None, terms["currency"]):
+        rate = next((e for e in book["exchange"] if _changes(e, terms["currency"], call)), None)
+        if rate is None:
+            return None, "no_exchange_rate"
+        net *= Fraction(rate["price_micros"], (rate.get("price_per") or 1) * 1_000_000)
+    return _rounded(net, terms.get("rounding")), None
+
+
+def _changes(exchange: Row, currency: str, call: Row) -> bool:
+    ours = (exchange["currency"], exchange["to_currency"]) == (currency, call["currency"])
+    return ours and _in_force(exchange, _instant(call["start_us"]))
+
+
+def _price(piece: Paid, tier: Row, paid: int) -> Fraction:
+    """What is paid for a share; where increments are rounded, each of them, and what is left of one."""
+    one = Fraction(tier.get("price_micros") or 0, (tier.get("price_per") or 1) * 1_000_000)
+    if piece.rate.get("rounding_stage") != "increment" or piece.rate.get("decimals") is None:
+        return one * paid
+    return sum((_rounded_at("increment", one * part, piece.rate) for part in _increments(paid, piece.step)), Fraction(0))
+
+
+def _increments(paid: int, step: int | None) -> Iterator[int]:
+    while paid > 0:
+        yield min(paid, step or paid)
+        paid -= step or paid
+
+
+def _rounded_at(stage: str, amount: Fraction, terms: Row) -> Fraction:
+    if terms.get("decimals") is None or (terms.get("rounding_stage") or "total") != stage:
+        return amount
+    unit = 10 ** (6 - terms["decimals"])
+    return Fraction(_rounded(amount / unit, terms.get("rounding")) * unit)
+
+
+def _rounded(number: Fraction, how: str | None) -> int:
+    """Up is away from zero, and so is the half of half up; half to even where nothing is told."""
+    size, sign = abs(number), -1 if number < 0 else 1
+    whole, rest = divmod(size, 1)
+    half = Fraction(1, 2)
+    up = {"up": rest > 0, "down": False, "half_up": rest >= half}.get(how or "", rest > half or (rest == half and whole % 2 == 1))
+    return sign * (int(whole) + up)

@@ -1,0 +1,110 @@
+"""What holds of every tariff book and every record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import fractions_rater
+from books import BOOKS, CALLS, RECORDS
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from pricing import MICRO, Row, answers, band, call, exchange, rated, rated_at, stepped
+
+LARGE = st.integers(0, 62).map(lambda n: 2**n) | st.integers(0, 2**63 - 1)
+ROUNDINGS = ["half_even", "half_up", "up", "down"]
+
+
+@settings(max_examples=200)
+@given(BOOKS, RECORDS)
+def test_the_rater_agrees_with_the_slow_one_to_the_last_millionth(rows: list[Row], calls: list[Row]):
+    assert answers(rated(rows, calls)) == fractions_rater.price(rows, calls)
+
+
+@given(BOOKS, RECORDS, st.randoms(use_true_random=False))
+def test_the_order_in_which_records_come_changes_nothing(rows, calls, chance):
+    before = answers(rated(rows, calls))
+    shuffled = chance.sample(calls, len(calls))
+    assert answers(rated(rows, shuffled)) == before
+
+
+def _plain(rows: Sequence[Row]) -> list[Row]:
+    """The rows with prices alone: exact to the microsecond, each µs at a whole number of millionths, no fees, nothing rounded."""
+    off = {
+        "first_increment_micros": None,
+        "next_increment_micros": None,
+        "setup_micros": None,
+        "minimum_micros": None,
+        "decimals": None,
+    }
+    plain = [r | off | {"price_per": 1, "tax_micros": None, "tier_from_micros": None} if r["item"] == "rate" else r for r in rows]
+    # A price for each µs, so that no part of a record ends in a fraction of a millionth.
+    return [
+        r | {"price_micros": r["price_micros"] * MICRO} if r["item"] == "rate" else r for r in plain if r["item"] != "allowance"
+    ]
+
+
+@given(BOOKS, CALLS, st.integers(1, 4_000 * MICRO))
+def test_a_record_cut_in_two_costs_the_same_where_nothing_is_stepped_or_rounded(rows, record, cut):
+    """Wherever it is cut, at the edge of a band or not: a price that is exact adds up."""
+    record |= {"service": "voice", "currency": "EUR"}
+    assume(record["quantity_micros"] and cut < record["quantity_micros"])
+    before = record | {"quantity_micros": cut}
+    after = record | {"quantity_micros": record["quantity_micros"] - cut, "start_us": record["start_us"] + cut}
+    (whole, why), *parts = answers(rated(_plain(rows), [record, before, after])).values()
+    if why is None:
+        assert whole == sum(amount for amount, _ in parts)
+    else:
+        assert any(amount is None for amount, _ in parts)
+
+
+@given(BOOKS, CALLS, st.integers(0, 4_000 * MICRO), st.integers(0, 4_000 * MICRO))
+def test_who_talks_longer_never_pays_less(rows, record, one, other):
+    """For one record at a time, of prices that are not negative, rounded not at all or at the end.
+
+    Tiers are left out, for a cheaper one may end a dearer increment early; and a record rounded increment by increment may pay
+    less for a rest rounded down. Where the longer record has a price, so has the shorter.
+    """
+    plain = [r | {"price_micros": abs(r["price_micros"])} if r["item"] == "rate" else r for r in rows]
+    whole = [r | {"rounding_stage": "total", "tier_from_micros": None} if r["item"] == "rate" else r for r in plain]
+    short, long = (answers(rated(whole, [record | {"quantity_micros": q}]))[0] for q in sorted((one, other)))
+    assert long[0] is None or (short[0] is not None and short[0] <= long[0])
+
+
+@given(
+    LARGE, st.integers(-(2**63), 2**63 - 1), st.sampled_from([1, 7, 10**9 + 7]), st.none() | LARGE, LARGE, LARGE,
+    st.sampled_from(ROUNDINGS), st.none() | st.integers(0, 6), st.sampled_from(["increment", "record", "total"]), LARGE,
+)  # fmt: skip
+def test_what_is_too_large_is_told_and_never_wrong(quantity, price, per, step, setup, tax, rounding, decimals, stage, fx):
+    steps = {"first_increment_micros": step or None, "next_increment_micros": step or None}
+    fees = {"setup_micros": setup, "tax_micros": tax, "rounding": rounding, "decimals": decimals, "rounding_stage": stage}
+    # The slow rater goes from increment to increment: no more than some hundred of them.
+    assume(step is None or step > quantity // 100)
+    row = rated_at("1", per=per, service="data", unit="B", **steps, **fees) | {"price_micros": price}
+    rows = [row, exchange("1") | {"price_micros": fx}]
+    record = call(1, service="data", currency="USD") | {"quantity_micros": quantity, "call": 0}
+    (amount, why), (exact, _) = answers(rated(rows, [record]))[0], fractions_rater.price(rows, [record])[0]
+    assert (amount, why) in [(exact, None), (None, "amount_too_large")]
+    # Only what no tariff has is refused although the amount itself would fit: such prices, or a price per such a number.
+    odd = max(abs(price), quantity, step or 0, setup, tax, fx) > 10**12 or per > 10**6
+    assert why is None or abs(exact) > 10**18 or odd
+
+
+def test_the_usual_amounts_are_not_too_large():
+    """A petabyte in bytes at a millionth each, tax, exchange and all."""
+    row = rated_at("0.000001", per=1, service="data", unit="B", tax_micros=190_000, decimals=2, **stepped(1024, 1024))
+    record = call(10**12, service="data", currency="USD")
+    assert answers(rated([row, exchange("1.25")], [record])) == {0: (1_487_500_000_000, None)}
+
+
+def test_a_large_amount_with_tax_in_a_currency_of_many_units_is_not_too_large():
+    """A million of EUR per 61,440,000 units, 19 % tax, 16,000.5 IDR each: 19,040,595,000 IDR."""
+    row = rated_at("1000000", per=61_440_000, service="data", unit="B", tax_micros=190_000)
+    found = rated([row, exchange("16000.5", to="IDR")], [call(61_440_000, service="data", currency="IDR")])
+    assert answers(found) == {0: (19_040_595_000_000_000, None)}
+
+
+def test_a_book_without_bands_prices_as_one_with_a_band_that_is_always():
+    rows = [rated_at("0.60", **stepped(60, 1))]
+    banded = [rated_at("0.60", band="always", **stepped(60, 1)), band("always")]
+    calls = [call(s) for s in (0, 1, 59, 61, 86_400)]
+    assert answers(rated(rows, calls)) == answers(rated(banded, calls))

@@ -1,0 +1,116 @@
+"""Which rows of a tariff book are not taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+import pytest
+from pricing import LONG_AGO, Row, at, band, exchange, free, holiday, rated_at
+
+from trueup.rating.book import TARIFF
+from trueup.rating.refusals import refusals
+
+MARCH, JUNE, JULY = at("2025-03-01 00:00"), at("2025-06-01 00:00"), at("2025-07-01 00:00")
+
+
+def refused(new: Sequence[Row], known: Sequence[Row] = ()) -> list[tuple[int, str, str]]:
+    """(`source_row`, reason, the column of the rule) of the rows that are refused; the rows are numbered from 1."""
+    before, now = (pl.DataFrame([{n: row.get(n) for n in TARIFF} for row in rows], schema=TARIFF) for rows in (known, new))
+    found = refusals(before, now.with_columns(source_row=pl.int_range(1, pl.len() + 1)))
+    return [(row, reason, rule.split(":")[0]) for row, reason, rule in found.iter_rows()]
+
+
+def test_a_book_that_is_in_order_is_taken_in_whole():
+    rows = [
+        rated_at("0.10", plan="P", band="night", tier_from_micros=0), rated_at("0.05", plan="P", band="night", tier_from_micros=5),
+        band("night", from_time="20:00", to_time="06:00", weekdays="1-5,hol", calendar="DE", timezone="Europe/Berlin"),
+        holiday("2025-10-03", "DE"), holiday("2025-12-25", "DE"), free("A", 100, plan="P"), exchange("1.25"),
+        rated_at("0.10", valid_to=JUNE), rated_at("0.20", valid_from=JUNE), rated_at("0.10", destination="+49", price_per=1024),
+    ]  # fmt: skip
+    assert refused(rows) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        (rated_at("1") | {"service": None}, "service"), (rated_at("1") | {"price_micros": None}, "price_micros"),
+        (rated_at("1") | {"currency": None}, "currency"), (rated_at("1") | {"valid_from": None}, "valid_from"),
+        (rated_at("1") | {"item": None}, "item"), (band("x") | {"band": None}, "band"), (free("A", 1) | {"name": None}, "name"),
+        (free("A", 1) | {"services": None}, "services"), (free("A", 1) | {"units_micros": None}, "units_micros"),
+        (exchange("1") | {"currency": None}, "currency"), (exchange("1") | {"to_currency": None}, "to_currency"),
+        (exchange("1") | {"price_micros": None}, "price_micros"),
+    ],
+)  # fmt: skip
+def test_what_an_item_cannot_be_without_is_missed(row: Row, column: str):
+    assert refused([rated_at("1", destination="+1"), row]) == [(2, "missing_required", column)]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("item", "price"), ("rounding", "nearest"), ("rounding_stage", "invoice"), ("period", "year"), ("shared", "family"),
+        ("first_increment_micros", 0), ("next_increment_micros", -1), ("next_increment_micros", 2**62), ("price_per", 0),
+        ("tax_micros", -1), ("tier_from_micros", -1), ("decimals", 7), ("decimals", -1), ("valid_to", LONG_AGO),
+        ("destination", "0x1"), ("destination", "1234567890123456"), ("weekdays", "0-5"), ("weekdays", "Mon"), ("from_time", "8:00 am"),
+        ("to_time", "25:00"), ("timezone", "Mars/Phobos"),
+    ],
+)  # fmt: skip
+def test_a_value_out_of_range_is_refused(column: str, value: object):
+    assert refused([rated_at("1") | {column: value}]) == [(1, "value_out_of_range", column)]
+
+
+def test_a_band_begins_on_a_whole_minute_and_an_exchange_costs_something():
+    odd, nothing = band("x", valid_to=at("2025-06-01 00:00:30")), exchange("0")
+    assert refused([odd, nothing]) == [(1, "value_out_of_range", "valid_from"), (2, "value_out_of_range", "price_micros")]
+
+
+def test_prices_per_numbers_without_a_common_multiple_are_refused_from_the_first_that_is_too_much():
+    primes = (10**9 + 7, 10**9 + 9, 60)
+    rows = [rated_at("1", per=per, destination=str(i)) for i, per in enumerate(primes)]
+    assert refused(rows) == [(2, "value_out_of_range", "price_per")]
+
+
+def test_a_key_told_twice_in_one_unit_is_refused_the_second_time_but_may_correct_what_was_known():
+    rows = [rated_at("1", destination="+49"), rated_at("2", destination="49")]
+    assert refused(rows) == [
+        (2, "repeated_key", "plan, service, direction, zone, trunk, destination, band, tier_from_micros, valid_from")
+    ]
+    assert refused(rows[:1], rows[1:]) == []
+    assert refused([rated_at("1"), rated_at("1", plan="P"), rated_at("1", valid_from=JUNE)]) == []
+
+
+def test_a_row_that_is_refused_is_no_first_telling():
+    assert refused([rated_at("1") | {"decimals": 9}, rated_at("1")]) == [(1, "value_out_of_range", "decimals")]
+
+
+def test_a_version_that_ends_after_the_next_begins_overlaps():
+    assert refused([rated_at("1", valid_to=JULY), rated_at("2", valid_from=JUNE)]) == [(1, "overlapping_validity", "valid_to")]
+    assert refused([rated_at("2", valid_from=JUNE)], [rated_at("1", valid_to=JULY)]) == [(1, "overlapping_validity", "valid_to")]
+    corrected = [rated_at("1", valid_to=JUNE), rated_at("2", valid_from=JUNE)]
+    assert refused(corrected, [rated_at("1", valid_to=JULY)]) == []
+
+
+def test_a_version_that_ends_before_the_next_begins_leaves_a_gap():
+    assert refused([rated_at("1", valid_to=JUNE), rated_at("2", valid_from=JULY)]) == [(1, "gapped_validity", "valid_to")]
+    assert refused([rated_at("2", valid_from=JULY)], [rated_at("1", valid_to=JUNE)]) == [(1, "gapped_validity", "valid_to")]
+    assert refused([rated_at("3", valid_from=MARCH, valid_to=JUNE)], [rated_at("2", valid_from=JULY)]) == [
+        (1, "gapped_validity", "valid_to")
+    ]
+
+
+def test_what_a_row_refers_to_must_be_there_before_or_beside_it():
+    assert refused([rated_at("1", band="night")]) == [(1, "unknown_reference", "band")]
+    assert refused([rated_at("1", band="night"), band("night")]) == []
+    assert refused([rated_at("1", band="night")], [band("night")]) == []
+    assert refused([free("A", 1, plan="P")]) == [(1, "unknown_reference", "plan")]
+    assert refused([free("A", 1, plan="P"), rated_at("1", plan="P")]) == []
+    assert refused([band("n", calendar="DE")]) == [(1, "unknown_reference", "calendar")]
+    assert refused([band("n", weekdays="hol")]) == [(1, "unknown_reference", "calendar")]
+    assert refused([band("n", weekdays="hol"), holiday("2025-10-03")]) == []
+    assert refused([rated_at("1", tier_from_micros=5)]) == [(1, "unknown_reference", "tier_from_micros")]
+
+
+def test_what_is_refused_can_be_referred_to_by_nothing():
+    rows = [rated_at("1", plan="P", band="night"), band("night", calendar="DE"), free("A", 1, plan="P")]
+    assert [(row, column) for row, _, column in refused(rows)] == [(1, "band"), (2, "calendar"), (3, "plan")]

@@ -1,0 +1,98 @@
+"""The arithmetic of one record, as it is told."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from books import BOOKS, RECORDS
+from hypothesis import given
+from pricing import Row, at, band, book_of, call, calls_of, exchange, free, rated_at, stepped
+
+from trueup.rating.rate import rate
+from trueup.rating.steps import steps
+
+
+def told(rows: list[Row], *calls: Row) -> list[str]:
+    """The steps of the last of some calls."""
+    book = book_of(rows)
+    return steps(rate(calls_of(calls), book), len(calls) - 1, book)
+
+
+def test_a_plain_record():
+    assert told([rated_at("0.10", tariff_code="T1", plan="P", destination="+49", **stepped(60, 60))], call(61, plan="P")) == [
+        "tariff T1 as of 2020-01-01T00:00:00Z: service voice, plan P, prefix 49",
+        "from 10:00:00Z: 120 s in increments of 60/60; 120 × 0.1 per 60 s = 0.2",
+        "= 0.2 EUR",
+    ]
+
+
+def test_free_units_fees_tax_rounding_and_exchange():
+    rows = [
+        rated_at("0.10", setup_micros=50_000, tax_micros=190_000, decimals=2, rounding="half_up", **stepped(60, 1)),
+        free("A", 20), free("B", 10), exchange("1.25"),
+    ]  # fmt: skip
+    assert told(rows, call("61.5", currency="USD")) == [
+        "tariff without a code as of 2020-01-01T00:00:00Z: service voice, any destination",
+        "from 10:00:00Z: 62 s in increments of 60/1, 30 free by A, B; 32 × 0.1 per 60 s = 0.053333333333…",
+        "+ set-up fee 0.05 = 0.103333333333…",
+        "+ 19 % tax = 0.122966666666…",
+        "rounded at the end, half up, to 2 decimals = 0.12",
+        "× 1.25 USD per 1 EUR = 0.15",
+        "= 0.15 USD",
+    ]
+
+
+def test_a_record_over_the_edge_of_a_band_and_a_change_of_price():
+    rows = [
+        rated_at("0.60"), rated_at("0.06", band="night", valid_from=at("2025-01-01 00:00")),
+        band("night", from_time="20:00", to_time="06:00", timezone="Europe/Berlin"),
+    ]  # fmt: skip
+    assert told(rows, call(60, "2025-06-04 17:59:30")) == [
+        "tariff without a code as of 2020-01-01T00:00:00Z: service voice, any destination",
+        "from 17:59:30Z: 30 s; 30 × 0.6 per 60 s = 0.3",
+        "tariff without a code as of 2025-01-01T00:00:00Z: service voice, any destination, band night",
+        "from 18:00:00Z: 30 s; 30 × 0.06 per 60 s = 0.03",
+        "= 0.33 EUR",
+    ]
+
+
+def test_a_record_beyond_a_tier_raised_to_a_minimum():
+    rows = [rated_at("0.60", minimum_micros=1_000_000), rated_at("0.30", tier_from_micros=100_000_000)]
+    assert told(rows, call(90), call(20, "2025-06-04 11:00")) == [
+        "tariff without a code as of 2020-01-01T00:00:00Z: service voice, any destination",
+        "from 11:00:00Z: 10 s; 10 × 0.6 per 60 s = 0.1",
+        "from 11:00:00Z: 10 s; 10 × 0.3 per 60 s (beyond 100 s of the period) = 0.05",
+        "raised to the minimum = 1",
+        "= 1 EUR",
+    ]
+
+
+def test_a_record_without_a_price_says_why():
+    assert told([rated_at("0.60", destination="+33")], call(60)) == ["no price: no_rate"]
+    assert told([rated_at("0.60")], call(60, currency="CHF"))[-2:] == [
+        "EUR cannot be exchanged into CHF then", "no price: no_exchange_rate",
+    ]  # fmt: skip
+
+
+def test_a_sum_between_two_millionths_says_how_it_was_rounded():
+    assert told([rated_at("0.10")], call(1))[1:] == [
+        "from 10:00:00Z: 1 s; 1 × 0.1 per 60 s = 0.001666666666…", "to the millionth, half to even", "= 0.001667 EUR",
+    ]  # fmt: skip
+
+
+@given(BOOKS, RECORDS)
+def test_the_steps_of_every_record_end_in_what_they_add_up_to(rows, calls):
+    """The last number before the amount is the amount, but for what is less than a millionth."""
+    book = book_of(rows)
+    found = rate(calls_of(calls), book)
+    for record, amount in found.amounts.select("call", "amount_micros").iter_rows():
+        lines = steps(found, record, book)
+        if amount is None:
+            assert lines[-1].startswith("no price: ")
+            continue
+        assert Fraction(lines[-1].split()[1]) * 1_000_000 == amount
+        exact = not any("…" in line for line in lines)
+        sums = [Fraction(line.split(" = ")[-1].removesuffix("…")) * 1_000_000 for line in lines[:-1] if " = " in line]
+        after_parts = [line for line in lines if line.startswith(("+", "×", "r"))]
+        total = sums[-1] if after_parts else sum(sums)
+        assert abs(total - amount) <= (Fraction(1) if not exact or "to the millionth" in lines[-2] else 0)
