@@ -53,10 +53,12 @@ def test_states_hold_no_frontier_back_and_bring_no_finding(invoke, fresh: Path, 
     assert told_of["book"] == ("tariff", 2, 1, None)
     assert told_of["crm"] == ("subscriber", 2, 0, None)
     assert all(audit["passed"] for audit in found["audits"])
-    rows = json.loads(invoke("sql", "SELECT event_id, price FROM tariffs", "--json", "--project", folder).out)
-    assert [float(row["price"]) for row in rows] == [12.0]
-    assert "proven" in invoke("verify", rows[0]["event_id"], "--project", folder).out
-    assert "valid from 2023-12-31 17:00:00Z until further notice" in invoke("explain", rows[0]["event_id"], "--project", folder).out
+    rows = json.loads(invoke("sql", "SELECT event_id, price FROM tariffs ORDER BY position", "--json", "--project", folder).out)
+    assert [float(row["price"]) for row in rows] == [10.0, 12.0], "what is superseded stays in the book, and in its place"
+    assert "proven" in invoke("verify", rows[-1]["event_id"], "--project", folder).out
+    assert (
+        "valid from 2023-12-31 17:00:00Z until further notice" in invoke("explain", rows[-1]["event_id"], "--project", folder).out
+    )
 
 
 def test_a_source_of_states_cannot_be_closed(invoke, fresh: Path) -> None:

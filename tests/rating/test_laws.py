@@ -10,6 +10,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pricing import MICRO, Row, answers, band, call, exchange, rated, rated_at, stepped
 
+from trueup.rating.book import LARGEST
+
 LARGE = st.integers(0, 62).map(lambda n: 2**n) | st.integers(0, 2**63 - 1)
 ROUNDINGS = ["half_even", "half_up", "up", "down"]
 
@@ -78,7 +80,7 @@ def test_what_is_too_large_is_told_and_never_wrong(quantity, price, per, step, s
     steps = {"first_increment_micros": step or None, "next_increment_micros": step or None}
     fees = {"setup_micros": setup, "tax_micros": tax, "rounding": rounding, "decimals": decimals, "rounding_stage": stage}
     # The slow rater goes from increment to increment: no more than some hundred of them.
-    assume(step is None or step > quantity // 100)
+    assume(step is None or quantity // 100 < step <= LARGEST["first_increment_micros"])
     row = rated_at("1", per=per, service="data", unit="B", **steps, **fees) | {"price_micros": price}
     rows = [row, exchange("1") | {"price_micros": fx}]
     record = call(1, service="data", currency="USD") | {"quantity_micros": quantity, "call": 0}

@@ -8,6 +8,7 @@ import polars as pl
 
 from trueup.config import Project
 from trueup.simulate.project import decimal_text
+from trueup.simulate.services import SERVICES
 
 
 def rows(path) -> list[dict[str, str]]:
@@ -40,19 +41,20 @@ def test_the_project_file_tells_the_last_day_and_how_to_close(world) -> None:
     assert f"{world.summary.first_day} to {world.summary.last_day}" in text
 
 
-def test_the_tariff_book_agrees_with_the_flat_prices_at_the_time_of_every_record(world) -> None:
+def test_the_tariff_book_has_one_price_of_every_service_at_the_time_of_every_record(world) -> None:
     book = defaultdict(list)
-    for row in rows(world.directory / "tariffs.csv"):
+    told = rows(world.directory / "tariffs.csv")
+    for row in (row for row in told if row["item"] == "rate"):
         ends = datetime.fromisoformat(row["valid_to"]).replace(tzinfo=UTC).timestamp() if row["valid_to"] else float("inf")
         begins = datetime.fromisoformat(row["valid_from"]).replace(tzinfo=UTC).timestamp()
         book[row["tariff_code"]].append((begins, ends, Decimal(row["price"]), int(row["price_per"]), row["service"]))
-    services = Project.load(world.directory).config.reconcile
+    services = {s.name: s for s in SERVICES}
     for versions in book.values():
         ordered = sorted(versions)
         assert len(ordered) == 3
         assert all(a[1] == b[0] for a, b in pairwise(ordered)), "versions follow without gap or overlap"
         begins, ends, price, per, service = ordered[1]
-        assert price * 10**6 == services[service].price
+        assert price * 10**6 == services[service].price_micros
         assert per == services[service].price_per
         assert begins <= min(r.start_s for r in world.usage) + 2
         assert ends > max(r.start_s for r in world.usage)
