@@ -89,6 +89,10 @@ CASES: dict[str, tuple[Log, list[Line]]] = {
         [(3, "raised", "late_charge", "misrated", "K", 50)],
     ),
     "nothing used and nothing billed is no finding": ([[u("u", 0, 0, "K"), c("c", 5, 3, 0, "L")], far(100)], []),
+    "a charge that comes when its usage is known as unbilled": (
+        [[u("u", 0, 5, "K")], far(100), [c("c", 0, 5, 50, "K")]],
+        [(2, "raised", "frontier", "unbilled", "K", 50), (3, "resolved", "late_charge", "unbilled", "K", 50)],
+    ),
     "a late part of an unbilled session, then its charge": (
         [[u("u1", 0, 5, "K")], far(100), [u("u2", 9, 4, "K")], [c("c", 0, 9, 90, "K")]],
         [
@@ -100,6 +104,9 @@ CASES: dict[str, tuple[Log, list[Line]]] = {
     "parts wait for grace, single records only for the tolerance": (
         [[u("u1", 0, 5, "K", part=0), c("c", 0, 9, 80, "K")], far(4), [u("u2", 9, 4, "K", part=1)], far(21), far(22)],
         [(5, "raised", "frontier", "misrated", "K", 10)],
+    ),
+    "a pair without keys settles when both streams have passed the tolerance, long before grace": (
+        [[u("u", 0, 5), c("c", 1, 5, 40)], far(3), far(4), far(100)], [(3, "raised", "frontier", "misrated", "u", 10)],
     ),
     "an exact charge for usage that has settled with a look-alike": (
         [[u("u", 0, 5, "K"), c("c1", 1, 5, 50)], far(13), far(14), [c("c2", 0, 5, 50, "K")]],
@@ -230,6 +237,14 @@ def test_a_charge_behind_the_horizon_is_told_at_once_and_finds_neither_key_nor_n
     ]
 
 
+def test_a_period_that_begins_in_the_hour_shown_twice_lasts_until_its_end_is_shown_again() -> None:
+    first_showing = 1_729_987_200 + 600  # 02:10 in Berlin on 27 October 2024, the first time; 02:30 comes again 80 minutes later.
+    iot = replace_rules(IOT, period=1_800 * S)
+    half_hours = replace(NEAR, services={**NEAR.services, "iot": iot}, timezone="Europe/Berlin")
+    log: Log = [[u("u", first_showing, 5, service="iot")], far(first_showing + 1_500), far(first_showing + 4_810)]
+    assert [line[:4] for line in lines_of(log, half_hours)] == [(3, "raised", "frontier", "unbilled")]
+
+
 def test_a_policy_looks_at_everything_again() -> None:
     dearer = replace(NEAR, services={"voice": replace_rules(VOICE, price=11 * MICRO)})
     log: Log = [[u("u", 0, 5, "K"), c("c", 0, 5, 50, "K")], far(100), [dearer], [NEAR]]
@@ -275,6 +290,18 @@ def test_a_clean_pair_holds_up_a_bill_whose_party_and_start_come_of_two_records(
     ahead = [r for r in far(200) if isinstance(r, Record) and not r.charge]
     log: Log = [bill, [u("u", 100, 5, "K1")], list(ahead), [c("c", 100, 5, 50, "K1")]]
     assert lines_of(log) == [(4, "raised", "frontier", "charge_without_usage", "K2", -45)]
+
+
+def test_a_charge_that_waits_for_its_usage_holds_up_a_look_alike_of_it() -> None:
+    ahead = [r for r in far(13) if isinstance(r, Record) and r.charge]
+    log: Log = [[u("w", 0, 5), c("c", 2, 5, 50, "K")], list(ahead), [u("u", 2, 5, "K")]]
+    assert lines_of(log) == [(3, "raised", "frontier", "unbilled", "w", 50)]
+
+
+@pytest.mark.parametrize(("amount", "told"), [(47, ["misrated"]), (48, []), (52, []), (53, ["misrated"])])
+def test_an_amount_within_the_tolerance_on_either_side_is_no_finding(amount: int, told: list[str]) -> None:
+    policy = replace(NEAR, services={"voice": replace_rules(VOICE, amount_tolerance=2 * MICRO)})
+    assert [line[3] for line in lines_of([[u("u", 0, 5, "K"), c("c", 0, 5, amount, "K")]], policy)] == told
 
 
 def test_quantities_at_the_ends_of_64_bits_are_compared_exactly() -> None:

@@ -82,6 +82,7 @@ CASES: dict[str, tuple[Log, Policy]] = {
     ),
     "the second delivery of a record that is known": ([[u("u", 0, 5, "K")], far(OLD), [u("u", 0, 5, "K")]], PLAIN),
     "another content of a record that is known": ([[u("u", 0, 5, "K")], far(OLD), [u("u", 0, 7, "K")]], PLAIN),
+    "another content of a record without a key": ([[u("u", 0, 5, service="web")], far(OLD), [u("u", 0, 7, service="web")]], PLAIN),
     "a charge without any time, whose source has a namesake that has closed": (
         # In a pattern, `_` would stand for any letter.
         [

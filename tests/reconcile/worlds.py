@@ -7,6 +7,7 @@ a second in one world and ten minutes round a change of daylight saving time in 
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -70,6 +71,7 @@ class World:
         if "nulls" in self.facets:
             self.names.append(None)
         self.made = 0
+        self.of_source: Counter[str] = Counter()
         # A key's records lie within a grace of one another in a tame world; else they may lie wide apart.
         self.spread = min(s.grace for s in (*self.first.services.values(), self.first.default)) // self.step_us
         self.spread = self.spread if self.tame else 3 * self.spread + 3
@@ -195,7 +197,7 @@ class World:
             billed = replace(billed, quantity_micros=None)
         if "untimed" in self.facets and r.random() < 0.4:
             billed = replace(billed, started_us=None, billed_us=None)
-        elif r.random() < 0.1:
+        elif r.random() < 0.1 and billed.started_us is not None:
             billed = replace(billed, started_us=None, billed_us=billed.started_us)
         return billed
 
@@ -211,8 +213,12 @@ class World:
         if charge and "currencies" in self.facets:
             record = replace(record, currency=r.choice((None, None, "EUR", "USD")))
         if "key scopes" in self.facets:
-            # The same record key twice, in two scopes of keys: two records.
-            record = replace(record, key_scope=record.source, key=f"r{r.randrange(8)}" if r.random() < 0.5 else record.key)
+            # The same record key twice, in two scopes of keys: two records. Tame: never twice in one.
+            twice = r.random() < 0.5
+            number = r.randrange(8) if twice else 0
+            self.of_source[record.source] += 1
+            shared = f"r{self.of_source[record.source] if self.tame else number}"
+            record = replace(record, key_scope=record.source, key=shared if twice else record.key)
         if "poor keys" in self.facets:
             return replace(record, scope=record.session or record.key)
         # A subscriber's records may be on several accounts, an account may hold several subscribers.

@@ -161,11 +161,13 @@ def _fits(kind: str, f: Facts, wants_hard: Bools) -> tuple[Bools, Bools]:
     if kind == "wrong_tariff_version":
         former, coming = (abs(flat_price(f.service, f.quantity, p) - f.expected) for p in (FORMER_MICROS, COMING_MICROS))
         return np.where(wants_hard, coming, former) > AMOUNT_TOLERANCE_MICROS, wants_hard
+    begun = flat_price(f.service, -(-f.quantity // MINUTE) * MINUTE)
     if kind == "wrong_rounding":
         added = -f.expected % CENT_MICROS
-        return added > 0, added <= AMOUNT_TOLERANCE_MICROS
+        # Ten begun minutes are a whole number of cents: which of the two mistakes it was, nobody could tell.
+        other = timed & (begun == f.expected + added)
+        return (added > 0) & ~other, added <= AMOUNT_TOLERANCE_MICROS
     if kind == "wrong_increment":
-        begun = flat_price(f.service, -(-f.quantity // MINUTE) * MINUTE)
         return timed & (begun - f.expected > AMOUNT_TOLERANCE_MICROS), nowhere
     if kind == "zero_rated_by_mistake":
         return f.expected > AMOUNT_TOLERANCE_MICROS, nowhere
