@@ -224,6 +224,62 @@ class RatingConfig(_Table):
     provisioning_grace: Duration = 86_400 * MICROS
 
 
+class HotRule(_Table):
+    """`[[fraud.rule]]`: what needs no learning. It alerts, or with `shadow = true` only counts.
+
+    `kind`: `hot_list` (peer or subscriber is one of `numbers`), `range` (the peer begins with one of `prefixes`), `velocity`
+    (`feature` is above `above`), `overlap` (more calls at once than `above`), `travel` (two cells of different `areas` sooner
+    after each other than `within`).
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    kind: Literal["hot_list", "range", "velocity", "overlap", "travel"]
+    numbers: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    feature: str | None = None
+    above: int = 0
+    within: Duration = 0
+    area: str = r"^([^-]+)"
+    shadow: bool = False
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        needs = {"hot_list": "numbers", "range": "prefixes", "velocity": "feature", "travel": "within"}.get(self.kind)
+        if needs and not getattr(self, needs):
+            raise ValueError(f"a rule of kind {self.kind} needs `{needs}`")
+        return self
+
+
+class FraudConfig(_Table):
+    """`[fraud]`: which services are what, how many alerts a day can be looked at, where models lie, and rules beside them."""
+
+    calls: tuple[str, ...] = ("voice", "roaming")
+    received: tuple[str, ...] = ("incoming",)
+    messages: tuple[str, ...] = ("sms",)
+    volumes: tuple[str, ...] = ("data", "zero_rated", "iot")
+    free_volumes: tuple[str, ...] = ("zero_rated",)
+    roaming: tuple[str, ...] = ("roaming",)
+    home_prefixes: tuple[str, ...] = ()
+    premium_prefixes: tuple[str, ...] = ()
+    imei: Annotated[str, Field(pattern=r"^\w+$")] = "imei"
+    imsi: Annotated[str, Field(pattern=r"^\w+$")] = "imsi"
+    timezone: Zone = "UTC"
+    label_delay: Duration = 7 * 86_400 * MICROS
+    alerts_per_day: Annotated[int, Field(ge=1)] = 100
+    models: str = "models"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    trials: Annotated[int, Field(ge=1, le=200)] = 6
+    rule: tuple[HotRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        names = [rule.name for rule in self.rule]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two rules are named {name!r}")
+        return self
+
+
 class Config(_Table):
     """A whole `trueup.toml`."""
 
@@ -232,6 +288,7 @@ class Config(_Table):
     source: tuple[SourceConfig, ...] = ()
     reconcile: dict[str, ServiceConfig] = {}
     rating: RatingConfig = RatingConfig()
+    fraud: FraudConfig = FraudConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

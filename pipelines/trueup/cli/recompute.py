@@ -71,18 +71,32 @@ def digest(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Print the fingerprints of the findings: what stands, and how it came about."""
+    """Print the fingerprints of the findings, what stands and how it came about, and of the scores."""
     if recompute is not None and recompute not in HOW:
         raise TrueupError(f"{recompute!r} is no way to recompute", where="--recompute", todo=f"write {' or '.join(HOW)}")
     from trueup.reconcile.digest import digests
 
-    position, history = _history(load(project), as_of, recompute)
+    opened = load(project)
+    position, history = _history(opened, as_of, recompute)
     found = digests(history)
+    if recompute is None and (scores := _scores(opened, as_of)) is not None:
+        found["scores"] = scores
     if json:
         output.json_value({"position": position, "recomputed": recompute, **found})
     else:
         for name, value in found.items():
             output.line(f"{name:<8}{value}")
+
+
+def _scores(project: Project, as_of: str | None) -> str | None:
+    """The fingerprint of what was scored up to a position; None where nothing was."""
+    import polars as pl
+
+    from trueup.fraud.digest import score_digest
+    from trueup.warehouse.query import asked
+
+    found = asked(project, lambda warehouse: pl.DataFrame(warehouse.ask("queries/scores")), as_of)
+    return score_digest(found) if found.height else None
 
 
 def _history(project: Project, as_of: str | None, recompute: str | None) -> tuple[int, pl.DataFrame]:

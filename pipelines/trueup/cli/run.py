@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueup.cli import intake, look, output, recompute
+from trueup.cli import fraud, intake, look, output, recompute
 from trueup.cli.options import HERE, Json, ProjectDir, load
 from trueup.cli.progress import taking_in
 
 if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
+    from trueup.config import Project
+    from trueup.fraud.scoring import ScoreSummary
     from trueup.jobs.batch import ReconcileSummary
     from trueup.warehouse.audit import AuditResult
     from trueup.warehouse.publish import Published
 
 PUBLISHED = "leakage.duckdb"
-SKIPPED = {"quality": "comes with trueup[quality]", "score": "no model"}
+SKIPPED = {"quality": "comes with trueup[quality]"}
 EXCEEDED, FAILED = 1, 2
 
 
@@ -36,7 +39,7 @@ def run(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Ingest, reconcile, audit and publish, with one summary."""
+    """Ingest, reconcile, score, audit and publish, with one summary."""
     from trueup.collect.ingest import ingest
     from trueup.jobs.batch import reconcile
     from trueup.warehouse.audit import audit
@@ -47,12 +50,13 @@ def run(
     with taking_in() as progress:
         taken = ingest(opened, progress=progress)
     reconciled = reconcile(opened, say=output.note)
+    suspected = _scored(opened)
     audits, leakage = asked(opened, lambda warehouse: (audit(warehouse), warehouse.rows("queries/leakage")))
     published = publish(opened, file or opened.directory / PUBLISHED)
     if json:
-        output.json_value(_as_value(taken, reconciled, audits, leakage, published))
+        output.json_value(_as_value(taken, reconciled, suspected, audits, leakage, published))
     else:
-        _show(taken, reconciled, audits, leakage, published)
+        _show(taken, reconciled, suspected, audits, leakage, published)
     intake.tell_errors(taken)
     if taken.errors:
         raise typer.Exit(FAILED)
@@ -60,9 +64,20 @@ def run(
         raise typer.Exit(EXCEEDED)
 
 
+def _scored(project: Project) -> ScoreSummary | str:
+    """What scoring did, or why it was skipped: no model is in force and no rule is set, or the extra is not installed."""
+    if importlib.util.find_spec("xgboost") is None:
+        return "comes with trueup[fraud]"
+    from trueup.fraud.scoring import score
+
+    summary = score(project, say=output.note)
+    return summary.skipped or summary
+
+
 def _as_value(
     taken: IngestSummary,
     reconciled: ReconcileSummary,
+    suspected: ScoreSummary | str,
     audits: list[AuditResult],
     leakage: list[dict[str, Any]],
     published: Published,
@@ -71,7 +86,7 @@ def _as_value(
         "ingest": intake.as_value(taken),
         "quality": {"skipped": SKIPPED["quality"]},
         "reconcile": reconciled,
-        "score": {"skipped": SKIPPED["score"]},
+        "score": {"skipped": suspected} if isinstance(suspected, str) else suspected,
         "audits": [{"name": a.name, "passed": a.passed, "offending": a.offending} for a in audits],
         "leakage": leakage,
         "publish": published,
@@ -81,6 +96,7 @@ def _as_value(
 def _show(
     taken: IngestSummary,
     reconciled: ReconcileSummary,
+    suspected: ScoreSummary | str,
     audits: list[AuditResult],
     leakage: list[dict[str, Any]],
     published: Published,
@@ -92,7 +108,7 @@ def _show(
     output.line(f"ingest     {intake.told(taken)}")
     output.line(f"quality    skipped: {SKIPPED['quality']}")
     output.line(f"reconcile  {recompute.told(reconciled)}")
-    output.line(f"score      skipped: {SKIPPED['score']}")
+    output.line(f"score      {f'skipped: {suspected}' if isinstance(suspected, str) else fraud.told(suspected)}")
     output.line(f"audits     {len(audits) - len(failed)} of {len(audits)} hold")
     output.line(
         f"publish    {output.counted(sum(published.rows.values()), 'row')} as of position {published.position} to {published.path}"

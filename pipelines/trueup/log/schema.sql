@@ -10,7 +10,7 @@ CREATE TABLE lake.events.setting (
 -- One row per position: an input commit. Its own snapshot_id says which rows came with it. Owner: log.
 CREATE TABLE lake.events.position (
     position BIGINT,            -- ordinal, 1 and up, without gaps
-    kind VARCHAR,               -- unit, close, tick or policy
+    kind VARCHAR,               -- unit, close, tick, policy or model
     committed_at TIMESTAMPTZ    -- the injected clock when it was appended
 );
 
@@ -159,10 +159,10 @@ CREATE TABLE lake.events.tariff (
 -- One statement about the log. Owner: log.
 CREATE TABLE lake.events.declaration (
     event_id BLOB,
-    kind VARCHAR,               -- close, tick or policy
+    kind VARCHAR,               -- close, tick, policy or model
     source VARCHAR,             -- close: the source declared complete
     through TIMESTAMPTZ,        -- close: complete for every time before; tick: the clock
-    content JSON                -- policy: what is in force from this position on
+    content JSON                -- policy or model: what is in force from this position on
 );
 
 -- One source unit (or part of one) taken in. Owner: collect.
@@ -254,10 +254,51 @@ CREATE TABLE lake.events.placement (
     amount_micros DECIMAL(38, 0)
 );
 
--- One human decision on a finding. Owner: warehouse.
+-- One suspicious transaction, as one model or rule saw it. Owner: fraud.
+CREATE TABLE lake.events.score (
+    event_id BLOB,              -- of the usage record
+    position BIGINT,            -- the position it came with
+    source VARCHAR,             -- model or rule
+    name VARCHAR,               -- model id, or the rule's name
+    role VARCHAR,               -- champion or challenger; of a rule: alert
+    bucket SMALLINT,
+    day DATE,                   -- UTC day of its own time
+    started_at TIMESTAMPTZ,
+    service VARCHAR,
+    subscriber VARCHAR,
+    peer VARCHAR,
+    party VARCHAR,              -- who is suspected: the caller of what is received, else the subscriber
+    margin DOUBLE,              -- of a model: what the trees add up to
+    probability DOUBLE,         -- of a model: calibrated
+    reasons JSON                -- sentences; of a model also what each feature adds to the margin
+);
+
+-- Transactions looked at in one run by one model or rule, by day: all are counted, only the suspicious are kept. Owner: fraud.
+CREATE TABLE lake.events.scoring (
+    position BIGINT,            -- the run went up to here
+    source VARCHAR,             -- model, rule, or none: no model was in force
+    name VARCHAR,
+    role VARCHAR,               -- champion, challenger, alert or shadow
+    day DATE,
+    transactions BIGINT,
+    suspicious BIGINT
+);
+
+-- How what a model looked at in one run is spread, by day, feature and bin. Owner: fraud.
+CREATE TABLE lake.events.drift (
+    position BIGINT,
+    name VARCHAR,               -- model id
+    day DATE,
+    feature VARCHAR,            -- or (margin): what the model said
+    bin BIGINT,                 -- from 0; the last is of missing values
+    transactions BIGINT,
+    expected DOUBLE             -- the bin's share when the model was trained
+);
+
+-- One human decision on a finding, a fraud case or a suspicious transaction. Owner: warehouse.
 CREATE TABLE lake.events.decision (
     event_id BLOB,              -- 16 bytes of sha256 over the decision
-    finding_id BLOB,
+    finding_id BLOB,            -- or the case's or the transaction's
     decision VARCHAR,           -- confirmed, recovered, dismissed or reopened
     note VARCHAR,
     decided_by VARCHAR,

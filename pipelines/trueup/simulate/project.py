@@ -331,6 +331,13 @@ billed_at = "billed_utc"
 """
 
 _LATER = """
+# What fraud scoring cannot know by itself: which numbers are at home, and which of them cost extra.
+[fraud]
+home_prefixes = ["+999"]
+premium_prefixes = ["+999900", "+999180"]
+timezone = "Europe/Berlin"
+alerts_per_day = 10
+
 # Written beside the feeds:
 #
 #   landing/manifests/FEED.csv

@@ -9,7 +9,7 @@ from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.log.lake import Lake, Transaction
 from trueup.warehouse import views
-from trueup.warehouse.explain import finding_id_of
+from trueup.warehouse.explain import subject_id_of
 from trueup.warehouse.query import Warehouse
 from trueup.warehouse.statements import statement
 
@@ -17,16 +17,16 @@ Decision = Literal["confirmed", "recovered", "dismissed", "reopened"]
 
 
 def decide(project: Project, told: str, decision: str, *, note: str = "", decided_by: str = "", clock: Clock = system_clock) -> str:
-    """Appends a decision on the finding `told` (its id or a unique beginning of it) and returns the finding's id.
+    """Appends a decision on what `told` is the id of, or a unique beginning of it, and returns the whole id.
 
-    The finding need not stand: a decision stays attached to it and counts again when it is raised again. Raises
-    `TrueupError` for a decision or finding that is not known.
+    That may be a finding, a fraud case or a suspicious transaction. The finding need not stand: a decision stays attached to
+    it and counts again when it is raised again. Raises `TrueupError` for a decision or an id that is not known.
     """
     if decision not in get_args(Decision):
         raise TrueupError(f"{decision!r} is no decision", todo=f"write one of {', '.join(get_args(Decision))}")
 
     def write(transaction: Transaction) -> str:
-        finding_id = finding_id_of(Warehouse(lake, None), told)
+        finding_id = subject_id_of(Warehouse(lake, None), told)
         _append(transaction, finding_id, decision, note, decided_by, clock)
         return finding_id
 

@@ -86,6 +86,16 @@ def finding_id_of(warehouse: Warehouse, told: str) -> str:
     return _only(found, told, "finding")
 
 
+def subject_id_of(warehouse: Warehouse, told: str) -> str:
+    """The full id of what can be decided on: a finding, a fraud case or a suspicious transaction. Raises `TrueupError`."""
+    prefix = _hex(told)
+    suspicions = (row["id"] for row in warehouse.rows("queries/suspicions_by_prefix", {"prefix": prefix}))
+    found = _matching(warehouse, prefix) or list(suspicions)
+    if not found:
+        raise TrueupError(f"there is no finding {told}", todo="take an id from `trueup findings`, or from the view `cases`")
+    return _only(found, told, "finding or case")
+
+
 def _matching(warehouse: Warehouse, prefix: str) -> list[str]:
     return [row["finding_id"] for row in warehouse.rows("queries/findings_by_prefix", {"prefix": prefix})]
 

@@ -1,0 +1,183 @@
+"""The scoring of a log: features → margin → probability → what is suspicious, with reasons, committed once; all are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from trueup.clock import Clock, system_clock
+from trueup.config import FraudConfig, Project
+from trueup.errors import LogError
+from trueup.fraud.drift import MARGIN, counts
+from trueup.fraud.engine import history
+from trueup.fraud.force import Stretch, models_of, stretches, within
+from trueup.fraud.load import events_of, first_day_needed, labels_of, party, usage_of
+from trueup.fraud.model import Model, matrix
+from trueup.fraud.rules import hits
+from trueup.fraud.score import scored, with_reasons
+from trueup.fraud.telecom import telecom_features
+from trueup.log.lake import Lake, Transaction
+
+CONSUMER = "score"
+Say = Callable[[str], None]
+_WHAT = ("event_id", "position", "bucket", "day", "started_at", "service", "subscriber", "peer", "party")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Rows for `events.score`, `events.scoring` and `events.drift`."""
+
+    score: pl.DataFrame
+    scoring: pl.DataFrame
+    drift: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """What a run did. `skipped` says why nothing was done, where nothing was."""
+
+    from_position: int
+    to_position: int
+    transactions: int = 0
+    suspicious: int = 0
+    models: dict[str, str] = field(default_factory=dict)
+    skipped: str = ""
+
+
+def score(project: Project, *, clock: Clock = system_clock, say: Say | None = None) -> ScoreSummary:
+    """Scores the usage records the log holds beyond what was scored before, and commits what is suspicious once.
+
+    Running it again adds nothing. Raises `ModelError` for a model that is damaged or made for other features, and `LogError` when
+    another run has moved the position meanwhile.
+    """
+    declared, config = telecom_features(), project.config.fraud
+    with Lake.open(project, clock=clock) as lake:
+        after, upto = lake.consumer_position(CONSUMER), lake.last_position()
+        parts = stretches(lake, after=after, upto=upto)
+        if not parts and not config.rule:
+            return ScoreSummary(
+                after, after, skipped="no model is in force; `trueup train` makes one, `trueup promote` declares it"
+            )
+        models = models_of(project, declared, parts)
+        begin = first_day_needed(lake, declared, after=after, upto=upto)
+        if begin is None:
+            judged = Judged(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
+        else:
+            usage = usage_of(lake, upto=upto, first_day=begin)
+            if say:
+                say(f"scoring positions {after + 1} to {upto}, looking back over {usage.height} records")
+            events = events_of(usage, labels_of(lake, project, usage, None), project)
+            features = history(declared, events, wanted=events["position"] > after)
+            judged = judge(events, features, parts, models, config, upto=upto)
+        lake.commit(lambda transaction: _written(lake, transaction, judged, after, upto))
+    looked = judged.scoring.filter(pl.col("role").is_in(["champion", "none"])) if judged.scoring.height else judged.scoring
+    return ScoreSummary(
+        after, upto, int(looked["transactions"].sum()) if looked.height else 0,
+        judged.score.filter(pl.col("role") != "challenger")["event_id"].n_unique() if judged.score.height else 0,
+        {s.model_id: s.role for s in parts},
+    )  # fmt: skip
+
+
+def judge(
+    events: pl.DataFrame, features: pl.DataFrame, parts: list[Stretch], models: dict[str, Model], config: FraudConfig, *, upto: int
+) -> Judged:
+    """What models and rules say of the transactions whose features are told. Batch and stream call this."""
+    seen = events.filter(~pl.col("is_label")).with_columns(party=party()).select(_WHAT)
+    seen = features.select("event_id").join(seen.unique("event_id", keep="first"), on="event_id", how="left", maintain_order="left")
+    scores, tallies, spreads = [], [], []
+    told_by_champion = pl.repeat(False, seen.height, eager=True)
+    for part in parts:
+        inside = seen.select(within("position", part)).to_series()
+        if not inside.any():
+            continue
+        model, booster = models[part.model_id], models[part.model_id].booster()
+        rows, of_part = seen.filter(inside), features.filter(inside)
+        said = scored(model, of_part, booster=booster)
+        found = of_part.filter(said["suspicious"])
+        reasons = with_reasons(model, found, booster=booster)
+        told = rows.join(said.filter("suspicious").drop("suspicious"), on="event_id", how="inner", maintain_order="left")
+        told = told.join(reasons, on="event_id", how="left", maintain_order="left")
+        scores.append(_named(told, "model", part.model_id, part.role))
+        tallies.append(_tally(rows, said["suspicious"], "model", part.model_id, part.role))
+        spreads.append(_spread(model, rows, of_part, said["margin"]))
+        if part.role == "champion":
+            told_by_champion = told_by_champion | inside
+    if not told_by_champion.all():
+        left = seen.filter(~told_by_champion)
+        tallies.append(_tally(left, pl.repeat(False, left.height, eager=True), "none", "", "none"))
+    for part_scores, part_tally in _by_rules(events, features, seen, config):
+        scores.append(part_scores)
+        tallies.append(part_tally)
+    at = pl.lit(upto, pl.Int64).alias("position")
+    return Judged(_all(scores), _all(tallies).with_columns(at), _all(spreads).with_columns(at) if spreads else pl.DataFrame())
+
+
+def _by_rules(
+    events: pl.DataFrame, features: pl.DataFrame, seen: pl.DataFrame, config: FraudConfig
+) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+    found = hits(config.rule, events, features, telecom_features())
+    parts = []
+    for rule in config.rule:
+        role = "shadow" if rule.shadow else "alert"
+        held = found.filter(pl.col("rule") == rule.name)
+        told = seen.join(held.select("event_id", "reason"), on="event_id", how="inner", maintain_order="left")
+        sentences = pl.struct(sentences=pl.concat_list("reason")).struct.json_encode()
+        told = told.with_columns(margin=pl.lit(None, pl.Float64), probability=pl.lit(None, pl.Float64), reasons=sentences).drop(
+            "reason"
+        )
+        parts.append((
+            _named(told.clear() if rule.shadow else told, "rule", rule.name, role),
+            _tally(seen, seen["event_id"].is_in(held["event_id"].implode()), "rule", rule.name, role),
+        ))  # fmt: skip
+    return parts
+
+
+def _named(rows: pl.DataFrame, source: str, name: str, role: str) -> pl.DataFrame:
+    return rows.with_columns(source=pl.lit(source), name=pl.lit(name), role=pl.lit(role))
+
+
+def _tally(rows: pl.DataFrame, suspicious: pl.Series, source: str, name: str, role: str) -> pl.DataFrame:
+    counted = rows.select("day", suspicious=suspicious).group_by("day").agg(
+        transactions=pl.len().cast(pl.Int64), suspicious=pl.col("suspicious").sum().cast(pl.Int64)
+    )  # fmt: skip
+    return _named(counted.sort("day"), source, name, role)
+
+
+def _spread(model: Model, rows: pl.DataFrame, features: pl.DataFrame, margin: pl.Series) -> pl.DataFrame:
+    """Counts by bin of each feature and of the margin, day by day, beside the shares the model was trained on."""
+    reference = model.card.get("reference", {})
+    parts = []
+    values = matrix(features, model.feature_names)
+    for day in rows["day"].unique().sort():
+        mine = (rows["day"] == day).to_numpy()
+        columns = {n: values[mine, i] for i, n in enumerate(model.feature_names)}
+        columns[MARGIN] = margin.cast(pl.Float32).to_numpy()[mine]
+        for name, told in columns.items():
+            if name not in reference:
+                continue
+            found = counts(told, reference[name]["edges"])
+            parts.append(pl.DataFrame({
+                "bin": range(len(found)), "transactions": found, "expected": reference[name]["shares"],
+            }).with_columns(day=pl.lit(day), feature=pl.lit(name), name=pl.lit(model.model_id)))  # fmt: skip
+    return _all(parts)
+
+
+def _all(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
+
+
+def _written(lake: Lake, transaction: Transaction, judged: Judged, after: int, upto: int) -> None:
+    standing = lake.consumer_position(CONSUMER)
+    if standing != after:
+        raise LogError(
+            f"the lake has been scored up to {standing} meanwhile, this run began at {after}",
+            where=str(lake.project.directory), todo="run it again",
+        )  # fmt: skip
+    if upto == after:
+        return
+    for table, rows in (("score", judged.score), ("scoring", judged.scoring), ("drift", judged.drift)):
+        if rows.height:
+            transaction.append(table, rows)
+    transaction.consumed(CONSUMER, upto)

@@ -1,0 +1,110 @@
+"""Fraud: `train`, `promote` and `score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trueup.cli import output
+from trueup.cli.options import HERE, Json, ProjectDir, load
+
+if TYPE_CHECKING:
+    from trueup.fraud.learn import Compared
+    from trueup.fraud.scoring import ScoreSummary
+
+_COMPARED = ("model_id", "role", "average_precision", "auc", "precision_at_budget", "alerts", "had_seen")
+_Truth = Annotated[
+    Path | None, typer.Option("--truth", metavar="FILE", help="Labels from a simulated truth.parquet; else from decisions.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(train)
+    app.command()(promote)
+    app.command()(score)
+
+
+def train(
+    truth: _Truth = None,
+    against: Annotated[
+        bool, typer.Option("--compare", help="Compare a new model with the one in force, on the same later days; write nothing.")
+    ] = False,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Train a fraud model on the log, with the labels known, and write its folder and card."""
+    from trueup.fraud import learn
+
+    opened = load(project)
+    if against:
+        _show_compared(learn.compare(opened, truth=truth), json=json)
+        return
+    done = learn.train(opened, truth=truth)
+    metrics = done.model.card["metrics"]
+    if json:
+        output.json_value({"model_id": done.model.model_id, "folder": str(done.folder), "position": done.position, **metrics})
+        return
+    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items())
+    output.line(f"trained {done.model.model_id} at position {done.position}: on later days {told}")
+    output.line(f"its card is {done.folder / 'card.md'}; next: trueup promote {done.model.model_id} --project {project}")
+
+
+def _show_compared(found: list[Compared], *, json: bool) -> None:
+    if json:
+        output.json_value(found)
+        return
+    output.table([name.replace("_", " ") for name in _COMPARED], ([getattr(c, name) for name in _COMPARED] for c in found))
+    if len(found) == 1:
+        output.line("no model is in force to compare it with")
+
+
+def promote(
+    model_id: Annotated[str, typer.Argument(metavar="MODEL", help="The model's id: the name of its folder.")],
+    role: Annotated[
+        str, typer.Option("--as", metavar="ROLE", help="champion; challenger: counted, never alerted; or retired.")
+    ] = "champion",
+    since: Annotated[
+        int | None,
+        typer.Option(metavar="POSITION", min=0, help="In force for all that came after this position; else from now on."),
+    ] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Declare which model is in force."""
+    from trueup.fraud.force import promote as promoted
+    from trueup.fraud.telecom import telecom_features
+    from trueup.log.lake import Lake
+
+    with Lake.open(load(project)) as lake:
+        position = promoted(lake, telecom_features(), model_id, role=role, since=since)
+    if json:
+        output.json_value({"model_id": model_id, "role": role, "since": since, "position": position})
+    else:
+        output.line(f"{model_id} is {role}, declared at position {position}")
+
+
+def score(project: ProjectDir = HERE, json: Json = False) -> None:
+    """Score the usage records that came since the last run; what is suspicious is kept, all is counted."""
+    from trueup.fraud.scoring import score as scored
+
+    summary = scored(load(project), say=output.note)
+    if json:
+        output.json_value(summary)
+    else:
+        output.line(told(summary))
+
+
+def told(summary: ScoreSummary) -> str:
+    """What a scoring did, in one line."""
+    if summary.skipped:
+        return f"skipped: {summary.skipped}"
+    if summary.from_position == summary.to_position:
+        return f"scored already up to position {summary.to_position}; nothing changed"
+    by = ", ".join(f"{role} {model_id}" for model_id, role in summary.models.items()) or "rules alone"
+    return (
+        f"scored positions {summary.from_position + 1} to {summary.to_position} by {by}: "
+        f"{output.counted(summary.transactions, 'transaction')}, {summary.suspicious} suspicious"
+    )

@@ -1,0 +1,6 @@
+-- Which models were declared to be in force, in order: what each declaration says.
+SELECT p.position, d.content
+FROM lake.events.declaration d
+JOIN lake.events.position p ON p.snapshot_id = d.snapshot_id
+WHERE d.kind = 'model'
+ORDER BY p.position

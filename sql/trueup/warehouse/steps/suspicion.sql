@@ -1,0 +1,20 @@
+-- What models in force and rules that alert say of a transaction.
+-- Grain: one row per suspicious transaction. Owner: fraud.
+SELECT
+    s.event_id,                                   -- 16 bytes, of the usage record
+    any_value(s.position) AS position,            -- the position it came with
+    any_value(s.day) AS day,                      -- UTC day
+    any_value(s.started_at) AS started_at,        -- UTC
+    any_value(s.service) AS service,              -- of the record
+    any_value(s.subscriber) AS subscriber,        -- of the record
+    any_value(s.peer) AS peer,                    -- of the record
+    any_value(s.party) AS party,                  -- who is suspected
+    max(s.probability) AS probability,            -- of the model; NULL where only rules alert
+    arg_max(s.margin, s.probability) AS margin,   -- of the same model
+    arg_max(s.name, s.probability) AS model_id,   -- of the same model
+    string_agg(s.name, ', ' ORDER BY s.name) FILTER (s.source = 'rule') AS rules, -- those that alert
+    coalesce(arg_max(s.reasons, s.probability), min(CAST(s.reasons AS VARCHAR))) AS reasons, -- JSON: sentences, base, adds
+    left(sha256('case;' || coalesce(any_value(s.party), '') || ';' || any_value(s.day)), 32) AS case_id -- party and day, hashed
+FROM lake.events.score s
+WHERE s.role IN ('champion', 'alert') AND s.position <= coalesce(getvariable('as_of_position'), 9223372036854775807)
+GROUP BY s.event_id

@@ -1,0 +1,25 @@
+-- Transactions a model in force or a rule holds for suspicious, with why. All others are only counted, in fraud_daily.
+-- Grain: one row per suspicious transaction. Owner: fraud.
+SELECT
+    lower(hex(s.event_id)) AS event_id,           -- the usage record, in lower-case hex
+    s.case_id,                                    -- the case it belongs to
+    s.day,                                        -- UTC day of its own time
+    s.started_at,                                 -- UTC
+    s.service,                                    -- of the record
+    s.subscriber,                                 -- of the record
+    s.peer,                                       -- of the record
+    s.party,                                      -- who is suspected: the caller of what was received, else the subscriber
+    s.probability,                                -- calibrated, 0 to 1; NULL where only rules alert
+    s.margin,                                     -- what the model's trees add up to; the reasons add up to it
+    s.model_id,                                   -- the model that says so; NULL where only rules alert
+    s.rules,                                      -- the rules that alert, by name; NULL where none does
+    CAST(s.reasons -> '$.sentences' AS VARCHAR) AS sentences, -- why, in plain sentences: a JSON array
+    CAST(s.reasons AS VARCHAR) AS reasons,        -- JSON: the sentences, and of a model what each feature adds to the margin
+    CASE coalesce(own.decision, whole.decision, 'open')
+        WHEN 'reopened' THEN 'open' ELSE coalesce(own.decision, whole.decision, 'open')
+    END AS status,                                -- open, confirmed, recovered or dismissed: decided on itself, else on its case
+    s.position                                    -- the position it came with
+FROM steps.suspicion s
+LEFT JOIN steps.decision_now own ON own.finding_id = s.event_id
+LEFT JOIN steps.decision_now whole ON whole.finding_id = unhex(s.case_id)
+ORDER BY s.started_at, s.event_id

@@ -1,0 +1,23 @@
+"""Tiny worlds of transactions, and the features' meaning as a brute-force program."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def fdh() -> Path:
+    """The Fraud Detection Handbook's simulated card transactions, with its own window features."""
+    told = os.environ.get("FDH_DATA")
+    shared = os.environ.get("TRUEUP_SHARED_DATA")
+    beside = Path(__file__).parents[2].parent / "shared" / "data"
+    folder = Path(told) if told else (Path(shared) if shared else beside) / "fdh"
+    if not (folder / "transactions.parquet").is_file():
+        pytest.skip("there are no Fraud Detection Handbook transactions; set FDH_DATA to their folder")
+    return folder

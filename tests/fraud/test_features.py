@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from one_by_one import features_of
+from polars.testing import assert_frame_equal
+
+from trueup.fraud.declare import AGGREGATES, Feature, FeatureError, FeatureSet, ratio
+from trueup.fraud.engine import history, in_partitions
+from trueup.fraud.state import State, StateError, advance
+
+SCHEMA = {
+    "event_id": pl.Int64, "at_us": pl.Int64, "position": pl.Int64, "is_label": pl.Boolean, "caller": pl.String,
+    "peer": pl.String, "seconds": pl.Int64, "until_us": pl.Int64, "premium": pl.Boolean, "fraud": pl.Int64,
+}  # fmt: skip
+OF = {"sum": "seconds", "distinct": "peer", "min": "seconds", "max": "seconds", "open": "until_us"}
+EVERY = tuple(
+    Feature(f"{name}_{'_'.join(entity)}_{window}{'_premium' if where else ''}", entity, window, name, OF.get(name), where)
+    for name in AGGREGATES
+    for entity, window, where in (
+        (("caller",), 3, None),
+        (("caller",), 10, "premium"),
+        (("peer",), 4, None),
+        (("caller", "peer"), 6, None),
+    )
+)
+KNOWN = (
+    Feature("known_frauds", ("peer",), 8, "sum", "fraud", track="label"),
+    Feature("known_labels", ("peer",), 8, "count", track="label"),
+)
+ALL = FeatureSet(
+    ("seconds",), (*EVERY, *KNOWN), (ratio("risk", "known_frauds", "known_labels"), ratio("mean", "sum_caller_3", "count_caller_3"))
+)
+
+
+def world(*rows: tuple) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=SCHEMA, orient="row")
+
+
+def call(number: int, at: int, caller: str | None = "A", peer: str | None = "X", *, position: int = 1, seconds: int | None = 1,
+         lasts: int = 1, premium: bool | None = False) -> tuple:  # fmt: skip
+    return (number, at, position, False, caller, peer, seconds, at + lasts, premium, None)
+
+
+def label(number: int, known: int, peer: str = "X", *, fraud: int = 1) -> tuple:
+    return (number, known, 0, True, "A", peer, None, None, None, fraud)
+
+
+def one(feature: Feature, events: pl.DataFrame) -> list[object]:
+    return history(FeatureSet((), (feature,)), events)[feature.name].to_list()
+
+
+def test_a_window_holds_its_own_end_and_not_its_beginning() -> None:
+    calls = Feature("calls", ("caller",), 10, "count")
+    assert one(calls, world(call(1, 0), call(2, 10), call(3, 11), call(4, 20))) == [1, 1, 2, 2]
+
+
+def test_at_one_instant_the_event_id_decides_who_sees_whom() -> None:
+    calls = Feature("calls", ("caller",), 10, "count")
+    assert one(calls, world(call(9, 5), call(3, 5), call(7, 5))) == [3, 1, 2]
+
+
+def test_a_late_event_sees_what_was_before_it_and_changes_nothing_said_earlier() -> None:
+    calls = Feature("calls", ("caller",), 100, "count")
+    events = world(call(1, 10), call(2, 30), call(3, 20, position=2), call(4, 40, position=3))
+    assert one(calls, events) == [1, 2, 2, 4]
+
+
+def test_a_peer_that_is_missing_has_no_features_rather_than_everybodys() -> None:
+    calls = Feature("calls", ("peer",), 100, "count")
+    assert one(calls, world(call(1, 1, peer=None), call(2, 2, peer=None), call(3, 3))) == [None, None, 1]
+
+
+def test_calls_that_go_on_are_counted_until_they_end() -> None:
+    open_calls = Feature("open", ("caller",), 1_000, "open", "until_us")
+    events = world(call(1, 0, lasts=10), call(2, 5, lasts=10), call(3, 10, lasts=1), call(4, 14, lasts=1), call(5, 15, lasts=1))
+    assert one(open_calls, events) == [0, 1, 1, 1, 0]
+
+
+def test_a_label_counts_from_the_instant_it_became_known() -> None:
+    frauds = Feature("frauds", ("peer",), 100, "sum", "fraud", track="label")
+    assert one(frauds, world(call(1, 1), call(2, 9), call(3, 10), label(1, 10))) == [0, 0, 1]
+
+
+def test_hiding_a_label_changes_no_feature_before_it_became_known() -> None:
+    events = world(call(1, 1), call(2, 9), call(3, 10), label(1, 10), label(2, 15))
+    hidden = events.filter(~pl.col("is_label") | (pl.col("at_us") < 10))
+    seen, unseen = history(ALL, events), history(ALL, hidden)
+    assert_frame_equal(seen.head(2), unseen.head(2))
+    assert seen["known_frauds"].to_list() == [0, 0, 1]
+    assert unseen["known_frauds"].to_list() == [0, 0, 0]
+
+
+def test_fractions_are_refused_since_their_sums_depend_on_their_order() -> None:
+    events = world(call(1, 1)).with_columns(seconds=pl.lit(0.5))
+    with pytest.raises(FeatureError, match="seconds"):
+        one(Feature("s", ("caller",), 10, "sum", "seconds"), events)
+
+
+def test_a_sum_that_does_not_fit_is_an_error_and_not_a_wrong_number() -> None:
+    events = world(call(1, 1, seconds=2**62), call(2, 2, seconds=2**62))
+    with pytest.raises(FeatureError, match="64 bits"):
+        one(Feature("s", ("caller",), 10, "sum", "seconds"), events)
+
+
+def test_a_window_longer_than_the_history_sees_all_of_it() -> None:
+    calls = Feature("calls", ("caller",), 10**15, "count")
+    assert one(calls, world(call(1, 1), call(2, 10**9))) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda: Feature("f", ("a",), 0, "count"), "longer than nothing"),
+        (lambda: Feature("f", ("a",), 1, "sum"), "needs a column"),
+        (lambda: Feature("f", ("a",), 1, "count", "b"), "needs no column"),
+        (lambda: Feature("f", (), 1, "count"), "needs an entity"),
+        (lambda: Feature("f", ("a",), 1, "median"), "no aggregate"),  # type: ignore[arg-type]
+        (lambda: FeatureSet(("f",), (Feature("f", ("a",), 1, "count"),)), "two features"),
+        (lambda: FeatureSet((), (), (ratio("r", "nothing"),)), "which is no feature"),
+        (lambda: history(ALL, world(call(1, 1)).drop("premium")), "no column 'premium'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(wrong, told) -> None:
+    with pytest.raises(FeatureError, match=told):
+        wrong()
+
+
+def test_the_hash_changes_with_anything_that_changes_a_value() -> None:
+    base = FeatureSet(("seconds",), (Feature("f", ("caller",), 10, "count"),))
+    others = [
+        FeatureSet(("seconds",), (Feature("f", ("caller",), 11, "count"),)),
+        FeatureSet(("seconds",), (Feature("f", ("caller",), 10, "count", where="premium"),)),
+        FeatureSet(("seconds",), base.features, facts_version="2"),
+        FeatureSet((), base.features),
+    ]
+    assert len({base.hash, *(o.hash for o in others)}) == 5
+
+
+# --- laws -------------------------------------------------------------------------------------------------------------
+
+_TRANSACTION = st.tuples(
+    st.integers(0, 40), st.sampled_from(["A", "B", None]), st.sampled_from(["X", "Y", "Z", None]), st.integers(1, 4),
+    st.one_of(st.none(), st.integers(-5, 5)), st.integers(0, 6), st.sampled_from([True, False, None]),
+)  # fmt: skip
+_LABELS = st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["X", "Y", "Z"]), st.integers(0, 1)), max_size=5)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> pl.DataFrame:
+    rows = draw(st.lists(_TRANSACTION, min_size=1, max_size=25))
+    ids = draw(st.permutations(range(len(rows))))
+    events = [
+        call(n, at, caller, peer, position=p, seconds=s, lasts=lasts, premium=premium)
+        for n, (at, caller, peer, p, s, lasts, premium) in zip(ids, rows, strict=True)
+    ]
+    # Some are delivered again, later or at the same position.
+    again = draw(st.lists(st.tuples(st.sampled_from(events), st.integers(0, 3)), max_size=4))
+    events += [(*e[:2], e[2] + later, *e[3:]) for e, later in again]
+    known = [label(i, at, peer, fraud=fraud) for i, (at, peer, fraud) in enumerate(draw(_LABELS))]
+    return world(*draw(st.permutations(events + known)))
+
+
+def ordered(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.sort("event_id")
+
+
+def told(frame: pl.DataFrame) -> pl.DataFrame:
+    whole = {n: pl.Float64 if n in ("risk", "mean") else pl.Int64 for n in frame.columns}
+    return ordered(frame.cast(whole))
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(worlds())
+def test_whole_columns_say_what_row_by_row_says(events: pl.DataFrame) -> None:
+    assert_frame_equal(told(history(ALL, events)), told(features_of(ALL, events)))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(worlds(), st.integers(1, 4))
+def test_partitions_say_what_history_says(events: pl.DataFrame, count: int) -> None:
+    assert_frame_equal(in_partitions(ALL, events, count), history(ALL, events))
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(worlds(), st.integers(0, 3))
+def test_step_by_step_says_what_history_says_through_bytes_and_with_events_delivered_again(events: pl.DataFrame, cut: int) -> None:
+    state = State.of(ALL, events.clear())
+    found = []
+    for low, high in ((0, cut), (cut, cut + 1), (cut + 1, 9)):
+        # What a label says is known when it is: it is there from the start here.
+        part = events.filter(pl.col("is_label") if low == high == 0 else (pl.col("position") > low) & (pl.col("position") <= high))
+        part = pl.concat([part, events.filter("is_label")])
+        features, state = advance(ALL, State.unpacked(state.packed(), ALL), part, lateness_us=50)
+        found.append(features)
+    whole = history(ALL, events)
+    assert_frame_equal(told(pl.concat(found)), told(whole))
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(worlds(), st.integers(0, 40), st.randoms())
+def test_shuffling_everything_after_an_instant_leaves_every_feature_up_to_it_unchanged(events, instant, random) -> None:
+    past, future = events.filter(pl.col("at_us") <= instant), events.filter(pl.col("at_us") > instant)
+    columns = {name: random.sample(future[name].to_list(), future.height) for name in ("caller", "peer", "seconds", "premium")}
+    shuffled = future.with_columns(pl.Series(n, v, dtype=SCHEMA[n]) for n, v in columns.items())
+    ids = past.filter(~pl.col("is_label"))["event_id"].unique()
+    then = [ordered(history(ALL, pl.concat([past, f]))).filter(pl.col("event_id").is_in(ids)) for f in (future, shuffled)]
+    assert_frame_equal(*then)
+
+
+def test_a_state_forgets_what_nothing_can_look_back_at() -> None:
+    declared = FeatureSet((), (Feature("calls", ("caller",), 10, "count"),))
+    state = State.of(declared, world())
+    for at in range(0, 100, 5):
+        features, state = advance(declared, state, world(call(at, at)), lateness_us=5)
+        assert features["calls"].to_list() == [min(2, at // 5 + 1)]
+    assert state.rows["at_us"].to_list() == [85, 90, 95]
+
+
+def test_a_transaction_later_than_the_state_reaches_back_is_an_error_and_not_a_guess() -> None:
+    declared = FeatureSet((), (Feature("calls", ("caller",), 10, "count"),))
+    _, state = advance(declared, State.of(declared, world()), world(call(1, 1_000)), lateness_us=5)
+    with pytest.raises(StateError, match="later than the state"):
+        advance(declared, state, world(call(2, 900)), lateness_us=5)
+
+
+def test_a_state_of_other_features_another_version_or_damaged_bytes_is_refused() -> None:
+    declared = FeatureSet((), (Feature("calls", ("caller",), 10, "count"),))
+    other = FeatureSet((), (Feature("calls", ("caller",), 11, "count"),))
+    packed = State.of(declared, world(call(1, 1))).packed()
+    with pytest.raises(StateError, match="other features"):
+        State.unpacked(packed, other)
+    with pytest.raises(StateError, match="damaged"):
+        State.unpacked(packed[: len(packed) // 2], declared)
+    with pytest.raises(StateError, match="version"):
+        State.unpacked(packed.replace(b"trueup.state", b"trueup.stale"), declared)

@@ -1,0 +1,322 @@
+"""A tiny operator of twelve subscribers, one of whom is broken into every few days, from its files to the cases."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from trueup.cli import main
+from trueup.collect.ingest import ingest
+from trueup.config import Project, parse
+from trueup.errors import ConfigError, TrueupError
+from trueup.fraud.digest import score_digest
+from trueup.fraud.engine import history
+from trueup.fraud.force import promote, stretches
+from trueup.fraud.learn import compare, train
+from trueup.fraud.load import events_of, labels_of, usage_of
+from trueup.fraud.model import ModelError
+from trueup.fraud.scoring import judge, score
+from trueup.fraud.state import State, advance
+from trueup.fraud.telecom import telecom_features
+from trueup.log.lake import Lake
+from trueup.warehouse.decide import decide
+from trueup.warehouse.query import asked, run
+
+DAYS = 24
+BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
+TOML = """
+[lake]
+buckets = 4
+[[source]]
+name = "msc"
+stream = "usage"
+path = "landing/*.csv"
+time_format = "iso"
+timezone = "UTC"
+[source.columns]
+record_key = "id"
+service = "service"
+subscriber = "caller"
+peer = "called"
+cell = "cell"
+started_at = "start"
+quantity = "seconds"
+[fraud]
+alerts_per_day = 1
+label_delay = "2d"
+trials = 1
+home_prefixes = ["+999"]
+premium_prefixes = ["+999900"]
+[[fraud.rule]]
+name = "watched"
+kind = "hot_list"
+numbers = ["+99970000003"]
+[[fraud.rule]]
+name = "premium-range"
+kind = "range"
+prefixes = ["+9999001"]
+shadow = true
+"""
+
+
+def records() -> list[tuple[int, str, str, str, str, datetime, int, bool]]:
+    """(day, id, service, caller, called, start, seconds, fraud): four calls a day each, and on every other day thirty by night."""
+    rows = []
+    for day in range(DAYS):
+        for who in range(12):
+            for n in range(4):
+                start = BEGIN + timedelta(days=day, hours=8 + 3 * n, minutes=who * 4, seconds=(day * 13 + n) % 50)
+                called = f"+9997000{(who * 7 + n * 3 + day % 2) % 12:04d}"
+                rows.append(
+                    (day, f"c{day}-{who}-{n}", "voice", f"+9997000{who:04d}", called, start, 30 + (who * 11 + n * 17) % 200, False)
+                )
+        if day % 2:
+            for n in range(30):
+                start = BEGIN + timedelta(days=day, hours=2, minutes=2 * n)
+                rows.append(
+                    (day, f"f{day}-{n}", "voice", f"+9997000{day // 2 % 12:04d}", f"+99990010{n % 6:02d}", start, 900, True)
+                )
+    return rows
+
+
+@pytest.fixture(scope="session")
+def _operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("operator")
+    (folder / "landing").mkdir()
+    (folder / "trueup.toml").write_text(TOML, "utf-8")
+    rows = records()
+    for day in range(DAYS):
+        lines = [f"{i},{s},{a},{b},C{day % 3}-1,{t:%Y-%m-%d %H:%M:%S},{q}" for d, i, s, a, b, t, q, _ in rows if d == day]
+        (folder / f"landing/{day:02d}.csv").write_text(
+            "id,service,caller,called,cell,start,seconds\n" + "\n".join(lines) + "\n", "utf-8"
+        )
+    by_day = [[r for r in rows if r[7] and r[0] == day] for day in range(DAYS)]
+    truth = pl.DataFrame({
+        "kind": ["pbx_hacking" for part in by_day if part], "category": ["fraud" for part in by_day if part],
+        "knowable_at": [part[-1][5] + timedelta(days=2) for part in by_day if part],
+        "usage_record_keys": [[r[1] for r in part] for part in by_day if part],
+    })  # fmt: skip
+    truth.write_parquet(folder / "truth.parquet")
+    assert not ingest(Project.load(folder)).errors
+    train(Project.load(folder), truth=folder / "truth.parquet")
+    return folder
+
+
+@pytest.fixture
+def operator(_operator: Path, tmp_path: Path) -> Project:
+    return Project.load(shutil.copytree(_operator, tmp_path / "operator"))
+
+
+def model_of(project: Project) -> str:
+    return next((project.directory / "models").iterdir()).name
+
+
+def in_force(project: Project, role: str = "champion", since: int | None = 0) -> str:
+    with Lake.open(project) as lake:
+        promote(lake, telecom_features(), model_of(project), role=role, since=since)
+    return model_of(project)
+
+
+def told(project: Project, query: str) -> list[tuple]:
+    return list(run(project, query).rows())
+
+
+def without_rules(project: Project) -> Project:
+    path = project.directory / "trueup.toml"
+    path.write_text(path.read_text("utf-8").split("[[fraud.rule]]")[0], "utf-8")
+    return Project.load(project.directory)
+
+
+def test_without_a_model_or_a_rule_scoring_says_that_it_skips(operator: Project) -> None:
+    assert "no model is in force" in score(without_rules(operator)).skipped
+    assert told(operator, "SELECT count(*) FROM suspicious_transactions") == [(0,)]
+
+
+def test_all_is_counted_only_the_suspicious_are_kept_and_a_second_run_adds_nothing(operator: Project) -> None:
+    model_id = in_force(operator)
+    first = score(operator)
+    assert first.transactions == len(records())
+    counted = told(operator, f"SELECT sum(transactions)::INT, sum(suspicious)::INT FROM fraud_daily WHERE name = '{model_id}'")
+    kept = told(operator, f"SELECT count(*) FROM suspicious_transactions WHERE model_id = '{model_id}'")
+    assert counted == [(len(records()), kept[0][0])]
+    before = told(operator, "SELECT count(*) FROM lake.events.score")
+    again = score(operator)
+    assert (again.transactions, again.from_position) == (0, again.to_position)
+    assert told(operator, "SELECT count(*) FROM lake.events.score") == before
+
+
+def test_the_robbed_subscribers_are_the_cases_to_be_looked_at_first(operator: Project) -> None:
+    in_force(operator)
+    score(operator)
+    top = told(operator, "SELECT day, party FROM cases WHERE rank_of_day = 1 AND probability > 0.5 ORDER BY day")
+    robbed = {((BEGIN + timedelta(days=d)).date(), f"+9997000{d // 2 % 12:04d}") for d in range(1, DAYS, 2)}
+    assert len(top) >= 8
+    assert set(top) <= robbed
+
+
+def test_reasons_of_every_kept_score_sum_to_its_margin_and_are_sentences(operator: Project) -> None:
+    in_force(operator)
+    score(operator)
+    rows = told(operator, "SELECT margin, reasons FROM suspicious_transactions WHERE model_id IS NOT NULL")
+    for margin, text in rows:
+        reasons = json.loads(text)
+        assert abs(reasons["base"] + sum(reasons["adds"].values()) - margin) < 1e-4
+        assert reasons["sentences"]
+    assert len(rows) > 100
+
+
+def test_a_challenger_is_counted_and_never_alerted(operator: Project) -> None:
+    in_force(without_rules(operator), "challenger")
+    operator = Project.load(operator.directory)
+    score(operator)
+    assert told(operator, "SELECT count(*) FROM suspicious_transactions") == [(0,)]
+    assert told(operator, "SELECT DISTINCT role FROM fraud_daily ORDER BY 1") == [("challenger",), ("none",)]
+
+
+def test_a_rule_alerts_with_its_reason_and_one_in_shadow_only_counts(operator: Project) -> None:
+    score(operator)
+    assert told(operator, "SELECT DISTINCT rules FROM suspicious_transactions") == [("watched",)]
+    assert told(operator, "SELECT DISTINCT sentences FROM suspicious_transactions") == [('["watched: a number on the hot list"]',)]
+    shadow = told(operator, "SELECT sum(suspicious)::INT FROM fraud_daily WHERE name = 'premium-range'")
+    assert shadow == [(sum(r[7] for r in records()),)]
+
+
+def test_a_decision_on_a_case_is_a_label_of_its_transactions_from_then_on(operator: Project) -> None:
+    in_force(operator)
+    score(operator)
+    case = told(operator, "SELECT case_id FROM cases WHERE rank_of_day = 1 AND probability > 0.5 ORDER BY day LIMIT 1")[0][0]
+    at = datetime(2024, 3, 20, tzinfo=UTC)
+    decide(operator, case[:12], "confirmed", decided_by="a", clock=lambda: at)
+    assert told(operator, f"SELECT status FROM cases WHERE case_id = '{case}'") == [("confirmed",)]
+    with Lake.open(operator, read_only=True) as lake:
+        usage = usage_of(lake, upto=lake.last_position())
+        labels = labels_of(lake, operator, usage, None)
+    assert labels["fraud"].unique().to_list() == [1]
+    assert labels["known_us"].unique().to_list() == [int(at.timestamp() * 1_000_000)]
+    features = history(telecom_features(), events_of(usage, labels, operator)).join(usage, on="event_id")
+    knew = features.filter(pl.col("sub_known_frauds_30d") > 0)
+    assert knew["started_at"].min() > at
+    assert set(knew["subscriber"]) == set(told(operator, f"SELECT party FROM cases WHERE case_id = '{case}'")[0])
+
+
+def test_a_single_transaction_can_be_decided_on_and_outranks_its_case(operator: Project) -> None:
+    in_force(operator)
+    score(operator)
+    event, case = told(
+        operator, "SELECT event_id, case_id FROM suspicious_transactions ORDER BY probability DESC NULLS LAST LIMIT 1"
+    )[0]
+    decide(operator, case, "confirmed", decided_by="a")
+    decide(operator, event, "dismissed", decided_by="a")
+    assert told(operator, f"SELECT status FROM suspicious_transactions WHERE event_id = '{event}'") == [("dismissed",)]
+    with pytest.raises(TrueupError, match="there is no finding"):
+        decide(operator, "0" * 32, "confirmed", decided_by="a")
+
+
+def test_training_on_decisions_without_any_says_that_there_is_nothing_to_learn(operator: Project) -> None:
+    with pytest.raises(ModelError, match="all labels say honest"):
+        train(operator)
+
+
+def test_a_model_that_is_not_there_or_a_role_that_is_none_cannot_be_promoted(operator: Project) -> None:
+    with Lake.open(operator) as lake:
+        with pytest.raises(ModelError, match=r"has no card\.json"):
+            promote(lake, telecom_features(), "nothing")
+        with pytest.raises(TrueupError, match="no role"):
+            promote(lake, telecom_features(), model_of(operator), role="king")
+
+
+def test_a_model_damaged_after_it_was_promoted_scores_nothing_in_silence(operator: Project) -> None:
+    model_id = in_force(operator)
+    path = operator.directory / "models" / model_id / "model.ubj"
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ModelError, match="damaged"):
+        score(operator)
+    assert told(operator, "SELECT count(*) FROM lake.events.score") == [(0,)]
+
+
+def test_the_model_in_force_is_the_one_declared_last_for_what_comes_after(operator: Project) -> None:
+    model_id = in_force(operator, since=5)
+    with Lake.open(operator) as lake:
+        assert [(s.after, s.upto, s.role) for s in stretches(lake, after=0, upto=20)] == [(5, 20, "champion")]
+        promote(lake, telecom_features(), model_id, role="retired", since=12)
+        assert [(s.after, s.upto) for s in stretches(lake, after=0, upto=20)] == [(5, 12)]
+    score(operator)
+    roles = dict(told(operator, "SELECT role, sum(transactions)::INT FROM fraud_daily WHERE source <> 'rule' GROUP BY role"))
+    assert roles["champion"] + roles["none"] == len(records())
+
+
+def test_champion_and_challenger_are_compared_on_the_same_later_days(operator: Project) -> None:
+    in_force(operator)
+    found = compare(operator, truth=operator.directory / "truth.parquet")
+    assert [(c.role, c.had_seen) for c in found] == [("challenger", False), ("champion", True)]
+    assert found[0].average_precision > 0.5
+
+
+def test_drift_is_told_for_every_feature_and_for_what_the_model_says(operator: Project) -> None:
+    in_force(operator)
+    score(operator)
+    rows = told(operator, "SELECT feature, transactions, psi, verdict FROM fraud_drift WHERE day = '2024-03-20'")
+    assert {r[0] for r in rows} == {*telecom_features().names, "(margin)"}
+    assert all(r[1] == 48 + 30 * (19 % 2) and r[2] >= 0 for r in rows)
+
+
+def test_batch_by_batch_with_carried_state_says_what_one_run_over_the_log_says(operator: Project) -> None:
+    model_id = in_force(operator)
+    declared, config = telecom_features(), operator.config.fraud
+    with Lake.open(operator, read_only=True) as lake:
+        upto = lake.last_position()
+        parts = stretches(lake, after=0, upto=upto)
+        usage = usage_of(lake, upto=upto)
+        events = events_of(usage, labels_of(lake, operator, usage, None), operator)
+    from trueup.fraud.force import models_of
+
+    models = models_of(operator, declared, parts)
+    whole = judge(events, history(declared, events), parts, models, config, upto=upto)
+    state, found = State.of(declared, events.clear()), []
+    # Two commits come twice, as after a restart.
+    for position in [*range(1, 9), 7, 8, *range(9, upto + 1)]:
+        came = events.filter(pl.col("position") == position)
+        features, state = advance(declared, State.unpacked(state.packed(), declared), came, lateness_us=86_400_000_000)
+        if features.height:
+            found.append(judge(came, features, parts, models, config, upto=position).score)
+    stepwise = pl.concat(found)
+    assert model_id in set(stepwise["name"])
+    assert score_digest(stepwise) == score_digest(whole.score)
+    score(operator)
+    stored = asked(operator, lambda w: w.connection.execute("SELECT event_id, source, name, margin FROM lake.events.score").pl())
+    assert score_digest(stored) == score_digest(whole.score)
+
+
+def test_every_command_of_fraud_works_and_says_what_it_did(operator: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--project", str(operator.directory)]
+    assert main(["train", "--truth", str(operator.directory / "truth.parquet"), *where]) == 0
+    assert main(["promote", model_of(operator), "--since", "0", *where]) == 0
+    assert main(["score", *where]) == 0
+    assert f"{len(records())} transactions" in capsys.readouterr().out
+    assert main(["train", "--compare", "--truth", str(operator.directory / "truth.parquet"), "--json", *where]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    assert main(["digest", *where]) == 0
+    assert "scores" in capsys.readouterr().out
+    assert main(["train", "--truth", "nowhere.parquet", *where]) == 2
+    assert "cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[fraud.rule]]\nname = "r"\nkind = "hot_list"', "needs `numbers`"),
+        ('[[fraud.rule]]\nname = "r"\nkind = "range"', "needs `prefixes`"),
+        ('[[fraud.rule]]\nname = "r"\nkind = "velocity"', "needs `feature`"),
+        ('[[fraud.rule]]\nname = "r"\nkind = "travel"', "needs `within`"),
+        ('[[fraud.rule]]\nname = "r"\nkind = "overlap"\n[[fraud.rule]]\nname = "r"\nkind = "overlap"', "two rules"),
+        ("[fraud]\nalerts_per_day = 0", "alerts_per_day"),
+    ],
+)
+def test_settings_of_fraud_that_cannot_be_meant_are_refused(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse(text)
