@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import polars as pl
@@ -67,3 +68,10 @@ def joined(outcomes: list[Outcome]) -> Outcome:
         placement,
         sum(o.records for o in outcomes),
     )
+
+
+def bucket_ranges(buckets: int, count: int) -> list[Buckets]:
+    """All buckets divided into `count` ranges of nearly equal width."""
+    n = max(1, min(count, buckets))
+    edges = [buckets * i // n for i in range(n + 1)]
+    return [Buckets(low, high - 1) for low, high in itertools.pairwise(edges)]
