@@ -19,10 +19,12 @@ import polars as pl
 
 from trueup.config import Project
 from trueup.errors import LogError, TrueupError
+from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
 from trueup.reconcile.commit import CONSUMER
 from trueup.reconcile.parcel import unpacked
 from trueup.reconcile.partition import joined
+from trueup.reconcile.policy import ensure_policy
 
 Say = Callable[[str], None]
 _LOOK_EVERY_S = 0.2
@@ -59,7 +61,7 @@ def last_state(folder: Path) -> Path | None:
 
 def run(
     project: Project,
-    options: Any,
+    options: StreamOptions,
     *,
     state: Path | None = None,
     fresh: bool = False,
@@ -87,9 +89,11 @@ def run(
     }
     with Lake.open(project) as lake:
         with lake.reconciling():
-            # Only looked at: the poller takes it, wherever it runs.
-            pass
+            # Held here only to tell at once that it is taken: then the poller holds it, wherever it runs.
+            ensure_policy(lake)
         first, known = lake.consumer_position(CONSUMER), _changes(lake)
+        if until_idle and first == lake.last_position():
+            return StreamSummary(first, first, 0)
         tell(f"going on from position {first}" + (f" with the state in {before}" if before else " without a state"))
         job = _submitted(options, told)
         try:
@@ -102,15 +106,18 @@ def run(
         return StreamSummary(first, lake.consumer_position(CONSUMER), _changes(lake) - known)
 
 
-def derive(project: Project, *, upto: int | None = None, options: Any, settings: Mapping[str, str] | None = None) -> pl.DataFrame:
+def derive(
+    project: Project, *, upto: int | None = None, options: StreamOptions | None = None, settings: Mapping[str, str] | None = None
+) -> pl.DataFrame:
     """The whole history up to a position, derived anew by the job from the input streams alone; commits nothing."""
     prepare_java()
+    asked = options or StreamOptions(str(project.directory))
     with Lake.open(project, read_only=True) as lake, TemporaryDirectory() as folder:
         end = lake.last_position() if upto is None else upto
         if end == 0:
             return joined([]).history
         Path(folder, "kept").mkdir()
-        mine = replace(options, until=end, keep=str(Path(folder, "kept")))
+        mine = replace(asked, until=end, keep=str(Path(folder, "kept")))
         told = {"execution.checkpointing.dir": Path(folder, "checkpoints").as_uri(), **_local(Path(folder)), **(settings or {})}
         job = _submitted(mine, told)
         try:
@@ -126,7 +133,7 @@ def _watch(job: Job, lake: Lake, *, until_idle: bool, stop: threading.Event) -> 
     """Waits for the end: the job failed, was told to stop, or has nothing left to do."""
     while not stop.wait(_LOOK_EVERY_S):
         job.check()
-        if until_idle and lake.consumer_position(CONSUMER) == lake.last_position() > 0 and job.has_begun(lake):
+        if until_idle and lake.consumer_position(CONSUMER) == lake.last_position():
             return
 
 
@@ -165,7 +172,6 @@ class Job:
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        self._begun = False
 
     def check(self) -> None:
         """Raises `TrueupError` when the job has ended by itself, or its Java has."""
@@ -174,23 +180,19 @@ class Job:
         if status.rpartition(".")[2] in ("FAILED", "FINISHED", "CANCELED", "FAILING"):
             raise self._failure()
 
-    def has_begun(self, lake: Lake) -> bool:
-        """Whether the poller holds the lake, hence has declared what it has to."""
-        if not self._begun:
-            try:
-                with lake.reconciling(0.01):
-                    return False
-            except LogError:
-                self._begun = True
-        return self._begun
-
     def stop(self, folder: Path) -> None:
-        """Ends the job with a savepoint."""
+        """Ends the job with a savepoint; a job that has not begun to work ends without one, and its last state stays."""
+        from py4j.protocol import Py4JJavaError
         from pyflink.java_gateway import get_gateway
 
         kind = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType.CANONICAL
-        with _gone():
-            self._client._j_job_client.stopWithSavepoint(False, folder.as_uri(), kind).get()
+        try:
+            with _gone():
+                self._client._j_job_client.stopWithSavepoint(False, folder.as_uri(), kind).get()
+        except TrueupError as error:
+            if not isinstance(error.__cause__, Py4JJavaError):
+                raise
+            self.abandon()
 
     def abandon(self) -> None:
         """Ends the job as it is, if it has not ended."""
@@ -207,7 +209,7 @@ class Job:
         return LogError("the Flink job has ended by itself", todo="run `trueup stream` again")
 
 
-def _submitted(options: Any, told: Mapping[str, str]) -> Job:
+def _submitted(options: StreamOptions, told: Mapping[str, str]) -> Job:
     from trueup.jobs.stream import build
 
     with _gone():

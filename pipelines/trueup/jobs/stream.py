@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,41 +19,21 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from trueup.clock import Clock, system_clock
 from trueup.config import Project
+from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.commit import CONSUMER, commit_outcome
 from trueup.reconcile.epoch import tell
-from trueup.reconcile.follow import Bounds, Follower, Poller, first_position
+from trueup.reconcile.follow import Follower, Poller, first_position
 from trueup.reconcile.memory import as_bytes, from_bytes, packed, unpacked
 from trueup.reconcile.parcel import packed as outcome_packed
 from trueup.reconcile.parcel import unpacked as outcome_unpacked
-from trueup.reconcile.partition import Outcome, bucket_ranges, joined
+from trueup.reconcile.partition import Outcome, joined
 from trueup.reconcile.policy import ensure_policy
 
 BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 LOCK_WAIT_S = 60.0
 """How long a restarted poller waits for the lake: the worker it replaces may still be ending."""
-
-
-@dataclass(frozen=True)
-class StreamOptions:
-    """How the job runs. `until` and `keep` are for a recomputation: epochs up to a position, kept in a folder, not committed."""
-
-    project: str
-    parallelism: int = 1
-    groups: int = 8
-    bounds: Bounds = field(default_factory=Bounds)
-    polls_per_second: int = 10
-    tick_every: timedelta | None = None
-    checkpoint_every: timedelta = timedelta(seconds=10)
-    clock: Clock = system_clock
-    until: int | None = None
-    keep: str | None = None
-
-    def ranges(self) -> list[Buckets]:
-        """The groups of buckets, by number."""
-        return bucket_ranges(Project.load(self.project).config.lake.buckets, self.groups)
 
 
 class Poll(KeyedProcessFunction):  # type: ignore[misc]
@@ -260,4 +238,3 @@ def _one(_: Any) -> int:
 
 def _group(batch: tuple[int, int, int, bytes]) -> int:
     return batch[0]
-

@@ -42,14 +42,13 @@ def epoch_end(brought: pl.DataFrame, after: int, newest: int, bounds: Bounds) ->
 
 
 class Poller:
-    """Says which positions come next, and declares the time when nothing else comes."""
+    """Says which positions come next, and declares the time."""
 
     def __init__(
         self, lake: Lake, bounds: Bounds, *, tick_every: timedelta | None = None, until: int | None = None, committed: int = 0
     ) -> None:
         self._lake, self._bounds, self._tick_every, self._until, self._committed = lake, bounds, tick_every, until, committed
-        self._seen_newest = -1
-        self._quiet_since: datetime | None = None
+        self._ticked_at: datetime | None = None
 
     def next_epoch(self, position: int) -> Span | None:
         """The epoch after a position, None while there is none.
@@ -63,7 +62,6 @@ class Poller:
         if newest <= position:
             self._tick()
             return None
-        self._quiet_since = None
         if position < self._committed < newest:
             newest = self._committed
         end = min(newest, position + self._bounds.commits)
@@ -71,15 +69,15 @@ class Poller:
         return position, epoch_end(brought, position, end, self._bounds)
 
     def _tick(self) -> None:
-        """Declares the time where nothing has come for long enough."""
+        """Declares the time once all that came has been taken on, however much comes: a feed may be silent among others."""
         if self._tick_every is None or self._until is not None:
             return
         now = self._lake.clock()
-        if self._quiet_since is None:
-            self._quiet_since = now
-        elif now - self._quiet_since >= self._tick_every:
+        if self._ticked_at is None:
+            self._ticked_at = now
+        elif now - self._ticked_at >= self._tick_every:
             self._lake.commit(lambda transaction: transaction.declare("tick", through=now))
-            self._quiet_since = None
+            self._ticked_at = now
 
 
 def first_position(lake: Lake, kept: int | None) -> int:

@@ -66,7 +66,9 @@ def keys_of(rows: pl.DataFrame) -> Hashes:
 def known_again(rows: pl.DataFrame, gone: Gone) -> NDArray[np.bool_]:
     """Which rows are of a record or a session that is gone."""
     keyed = rows["session_key"].is_not_null().to_numpy()
-    return (gone.holds(session_hashes(rows)) & keyed) | gone.holds(record_hashes(rows))
+    of_sessions, of_records = gone.holds(session_hashes(rows)), gone.holds(record_hashes(rows))
+    again: NDArray[np.bool_] = (of_sessions & keyed) | of_records
+    return again
 
 
 def _hashed(rows: pl.DataFrame, names: tuple[str, ...], *, seed: int) -> Hashes:
