@@ -23,6 +23,7 @@ from worlds import wild
 
 from trueup.config import Project
 from trueup.log.lake import Lake
+from trueup.warehouse.maintain import maintain
 
 FACETS = ("contents", "untimed", "long ago", "mixed keys")
 
@@ -82,7 +83,9 @@ def test_the_findings_are_those_of_the_plain_call_with_appends_and_after_a_stop_
     third = len(log) // 3
     project = project_with(tmp_path, log, rows, third)
     with streaming.running(project, "--epoch-commits", "3", "--parallelism", "2", "--groups", "4") as process:
-        append(project, log, rows, third + 1, 2 * third, wait_s=0.05)
+        append(project, log, rows, third + 1, 2 * third - 2, wait_s=0.05)
+        maintain(project)
+        append(project, log, rows, 2 * third - 1, 2 * third)
         streaming.waited_for(lambda: streaming.position(project) == (2 * third, 2 * third), process)
         assert_as_told(project)
         process.send_signal(signal.SIGTERM)

@@ -45,6 +45,9 @@ def stream(
         Path | None, typer.Option(metavar="DIR", help="Where the state lies; else in the project, under stream.")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the state and make it of the log again.")] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, metavar="PORT", help="Serve metrics for Prometheus on this port.")
+    ] = None,
     flink: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of Flink; may be repeated.")] = None,
     project: ProjectDir = HERE,
     json: Json = False,
@@ -70,6 +73,7 @@ def stream(
             until_idle=until_idle,
             settings=_settings(flink or []),
             stop=stop,
+            metrics_port=metrics_port,
             say=output.note,
         )
     if json:

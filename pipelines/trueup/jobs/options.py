@@ -14,7 +14,8 @@ from trueup.reconcile.partition import bucket_ranges
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How the job runs. `until` and `keep` are for a recomputation: epochs up to a position, kept in a folder, not committed."""
+    """How the job runs. `until` and `keep` are for a recomputation: epochs up to a position, kept in a folder, not
+    committed. `progress` is a file that whoever commits writes after each epoch, for those who watch."""
 
     project: str
     parallelism: int = 1
@@ -26,6 +27,7 @@ class StreamOptions:
     clock: Clock = system_clock
     until: int | None = None
     keep: str | None = None
+    progress: str | None = None
 
     def ranges(self) -> list[Buckets]:
         """The groups of buckets, by number."""

@@ -7,6 +7,7 @@ each group of buckets remembers. Both can be lost without loss: the lake knows w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -115,8 +116,8 @@ class Reconcile(KeyedProcessFunction):  # type: ignore[misc]
         """Closes the lake."""
         self._open.close()
 
-    def process_element(self, value: tuple[int, int, int, bytes], ctx: Any) -> Iterator[tuple[int, int, bytes]]:
-        """One batch in, one outcome out."""
+    def process_element(self, value: tuple[int, int, int, bytes], ctx: Any) -> Iterator[tuple[int, int, bytes, int, int]]:
+        """One batch in, one outcome out, with how many records are kept and how many were read again."""
         group, after, upto, data = value
         buckets = self._ranges[group]
         before = self._memories[group] if group in self._memories else self._restored(buckets)
@@ -124,7 +125,8 @@ class Reconcile(KeyedProcessFunction):  # type: ignore[misc]
         self._remember(group, buckets, before, told.memory)
         self._records.inc(told.outcome.records)
         self._again.inc(told.read_again)
-        yield after, upto, outcome_packed(told.outcome)
+        kept = told.memory.rows.height if told.memory is not None else 0
+        yield after, upto, outcome_packed(told.outcome), kept, told.read_again
 
     def _restored(self, buckets: Buckets) -> Any:
         head = self._head.value()
@@ -160,15 +162,19 @@ class Commit(KeyedProcessFunction):  # type: ignore[misc]
         self._lake = self._open.enter_context(Lake.open(Project.load(options.project), read_only=read_only, clock=options.clock))
         # A checkpoint comes after all groups of an epoch or before any: what waits here need not be in it.
         self._waiting: dict[int, list[Outcome]] = {}
+        self._kept: dict[int, int] = {}
+        self._again = 0
         self._groups = len(options.ranges())
 
     def close(self) -> None:
         """Closes the lake."""
         self._open.close()
 
-    def process_element(self, value: tuple[int, int, bytes], ctx: Any) -> Iterator[int]:
+    def process_element(self, value: tuple[int, int, bytes, int, int], ctx: Any) -> Iterator[int]:
         """The position an epoch ended at, once it is committed."""
-        after, upto, data = value
+        after, upto, data, kept, again = value
+        self._kept[upto] = self._kept.get(upto, 0) + kept
+        self._again += again
         waiting = self._waiting.setdefault(upto, [])
         waiting.append(outcome_unpacked(data))
         if len(waiting) == self._groups:
@@ -176,11 +182,17 @@ class Commit(KeyedProcessFunction):  # type: ignore[misc]
             if self._options.keep is None:
                 commit_outcome(self._lake, outcome, after=after, upto=upto)
             else:
-                kept = Path(self._options.keep, f"{upto:020d}")
-                # Renamed when it is whole: who waits for it must not find half of it.
-                kept.with_suffix(".part").write_bytes(outcome_packed(outcome))
-                kept.with_suffix(".part").rename(kept)
+                _written(Path(self._options.keep, f"{upto:020d}"), outcome_packed(outcome))
+            told = {"position": upto, "kept": self._kept.pop(upto), "read_again": self._again}
+            if self._options.progress is not None:
+                _written(Path(self._options.progress), json.dumps(told).encode())
             yield upto
+
+
+def _written(path: Path, data: bytes) -> None:
+    """Writes a file that is whole as soon as it is there: somebody waits for it."""
+    path.with_suffix(".part").write_bytes(data)
+    path.with_suffix(".part").rename(path)
 
 
 def configuration(options: StreamOptions, told: dict[str, str]) -> Configuration:
@@ -224,7 +236,7 @@ def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnviro
     spans = ticks.key_by(_one, number).process(Poll(options), Types.TUPLE([position, position])).name("poll").uid("poll")
     batch = Types.TUPLE([number, position, position, BYTES])
     read = spans.process(Read(options), batch).name("read").uid("read")
-    outcome = Types.TUPLE([position, position, BYTES])
+    outcome = Types.TUPLE([position, position, BYTES, number, number])
     told_of = read.key_by(_group, number).process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
     told_of.set_parallelism(options.parallelism)
     committed = told_of.key_by(_one, number).process(Commit(options), position).name("commit").uid("commit")
