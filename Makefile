@@ -21,7 +21,7 @@ $(BIN)/uv:
 	@touch $@
 
 .venv/.tests: $(BIN)/uv uv.lock pyproject.toml
-	$(UV) sync --frozen --active --inexact --quiet --extra batch --extra fraud
+	$(UV) sync --frozen --active --inexact --quiet --extra batch --extra stream --extra fraud
 	@touch $@ .venv/.runs
 
 run: .venv/.runs ## set up, reconcile a small simulated operator, show what leaked and how much of the truth was found

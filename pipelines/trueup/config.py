@@ -164,6 +164,9 @@ class SourceConfig(_Table):
     frontier: Literal["observed", "declared"] = "observed"
     lateness: Duration = 0
     idle_after: Duration | None = None
+    complete: Literal["rename", "marker", "quiet"] = "rename"
+    marker: Annotated[str, Field(min_length=1)] = ".done"
+    quiet: Duration = 30 * MICROS
     attributes: bool = True
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule)]] = {}
     constants: dict[str, str] = {}

@@ -18,15 +18,16 @@ from hypothesis import strategies as st
 from told import Close, Log, Record
 from worlds import MICRO, service, wild
 
-from trueup.config import Project, parse
+from trueup.config import Project
 from trueup.errors import LogBusyError, TrueupError
-from trueup.jobs.batch import bucket_ranges, derive, packed, reconcile, unpacked
+from trueup.jobs.batch import derive, reconcile
 from trueup.log.lake import Lake
 from trueup.reconcile.commit import CONSUMER
 from trueup.reconcile.digest import digests
 from trueup.reconcile.findings import HISTORY
 from trueup.reconcile.kernel import LEDGER
-from trueup.reconcile.partition import Outcome
+from trueup.reconcile.parcel import packed, unpacked
+from trueup.reconcile.partition import Outcome, bucket_ranges
 from trueup.reconcile.rules import Policy, SourceRules
 
 DAY_US = 86_400_000_000
@@ -184,8 +185,7 @@ def test_a_job_that_cannot_read_says_so_in_one_line_and_commits_nothing(options:
 
 @given(count=st.integers(-3, 300), buckets=st.integers(1, 300))
 def test_ranges_hold_every_bucket_once(count: int, buckets: int) -> None:
-    project = Project(Path(), parse(f"[lake]\nbuckets = {buckets}"))
-    ranges = bucket_ranges(project, count)
+    ranges = bucket_ranges(buckets, count)
     assert [b for r in ranges for b in range(r.first, r.last + 1)] == list(range(buckets))
     assert len(ranges) == max(1, min(count, buckets))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from trueup.cli.progress import taking_in
 
 if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
+    from trueup.config import Project
 
 FAILED = 2
 _COLUMNS = ("source", "file", "outcome", "records", "accepted", "duplicate", "quarantined", "lost digits")
@@ -25,10 +27,15 @@ def register(app: typer.Typer) -> None:
 
 def ingest(
     sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE…]", help="Only these sources; else all.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on taking in files as they land, until interrupted.")] = False,
+    every: Annotated[str, typer.Option(metavar="DURATION", help="How long to pause between two looks.")] = "2s",
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Take in what is new."""
+    if watch:
+        _watch(sources or [], every, load(project), json=json)
+        return
     from trueup.collect.ingest import ingest as taken
 
     with taking_in() as progress:
@@ -40,6 +47,24 @@ def ingest(
     tell_errors(summary)
     if summary.errors:
         raise typer.Exit(FAILED)
+
+
+def _watch(sources: list[str], every: str, project: Project, *, json: bool) -> None:
+    """Takes in what lands until interrupted, and tells of each time something did."""
+    from trueup.cli.continuous import duration, interrupted
+    from trueup.collect.watch import watch
+
+    def tell(summary: IngestSummary) -> None:
+        if json:
+            output.json_value(as_value(summary))
+        elif summary.units:
+            output.line(told(summary))
+        # Whoever reads this through a pipe is told now, not when the buffer is full.
+        sys.stdout.flush()
+        tell_errors(summary)
+
+    with interrupted() as stop:
+        watch(project, sources=sources, every=duration(every, "--every"), stop=stop, tell=tell)
 
 
 def as_value(summary: IngestSummary) -> dict[str, object]:

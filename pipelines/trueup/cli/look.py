@@ -12,6 +12,7 @@ from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, load
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
+    from trueup.config import Project
     from trueup.warehouse.audit import AuditResult
     from trueup.warehouse.status import Status
 
@@ -54,6 +55,7 @@ def status(
 def _as_value(found: Status, audits: list[AuditResult] | None) -> dict[str, Any]:
     value: dict[str, Any] = {
         "position": found.position, "reconciled_position": found.reconciled_position, "lag": found.lag,
+        "waiting_since": found.waiting_since, "changes": found.changes,
         "sources": found.sources, "money": found.money, "findings": found.findings,
     }  # fmt: skip
     if audits is not None:
@@ -64,7 +66,8 @@ def _as_value(found: Status, audits: list[AuditResult] | None) -> dict[str, Any]
 def _show(found: Status) -> None:
     from trueup.warehouse.explain import plain
 
-    behind = "" if found.lag == 0 else f", {output.counted(found.lag, 'position')} behind: run `trueup reconcile`"
+    since = "" if found.waiting_since is None else f" since {output.moment(found.waiting_since)}"
+    behind = "" if found.lag == 0 else f", {output.counted(found.lag, 'position')} behind{since}: run `trueup reconcile`"
     output.line(f"position {found.position}, reconciled up to {found.reconciled_position}{behind}")
     if found.sources:
         rows = ([*(s[name] for name in _COUNTS), *(output.moment(s[name]) for name in _MOMENTS)] for s in found.sources)
@@ -115,11 +118,31 @@ def _login() -> str:
         raise TrueupError("it is not known who you are", todo="say so with --by NAME") from None
 
 
-def maintain(project: ProjectDir = HERE, json: Json = False) -> None:
+def maintain(
+    every: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Do it again after each such pause, until interrupted.")
+    ] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
     """Merge small files of the lake, and remove those merged a day ago or earlier. No answer changes."""
+    from trueup.cli.continuous import duration, interrupted
+
+    opened = load(project)
+    if every is None:
+        _maintained(opened, json=json)
+        return
+    pause = duration(every, "--every").total_seconds()
+    with interrupted() as stop:
+        while not stop.is_set():
+            _maintained(opened, json=json)
+            stop.wait(pause)
+
+
+def _maintained(project: Project, *, json: bool) -> None:
     from trueup.warehouse.maintain import maintain as maintained
 
-    done = maintained(load(project))
+    done = maintained(project)
     if json:
         output.json_value(done)
     else:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trueup.config import Project
     from trueup.jobs.batch import ReconcileSummary
 
-HOW = ("plain", "batch")
+HOW = ("plain", "batch", "stream")
 
 
 def register(app: typer.Typer) -> None:
@@ -66,14 +66,18 @@ def digest(
     as_of: AsOfOption = None,
     recompute: Annotated[
         str | None,
-        typer.Option(metavar="plain|batch", help="Derive the findings anew from the input streams, instead of those stored."),
+        typer.Option(
+            metavar="plain|batch|stream", help="Derive the findings anew from the input streams, instead of those stored."
+        ),
     ] = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Print the fingerprints of the findings, what stands and how it came about, and of the scores."""
     if recompute is not None and recompute not in HOW:
-        raise TrueupError(f"{recompute!r} is no way to recompute", where="--recompute", todo=f"write {' or '.join(HOW)}")
+        raise TrueupError(
+            f"{recompute!r} is no way to recompute", where="--recompute", todo=f"write {', '.join(HOW[:-1])} or {HOW[-1]}"
+        )
     from trueup.reconcile.digest import digests
 
     opened = load(project)
@@ -116,6 +120,10 @@ def _history(project: Project, as_of: str | None, recompute: str | None) -> tupl
     if recompute is None or history is not None:
         assert history is not None
         return position, history
+    if recompute == "stream":
+        from trueup.jobs.flink import derive as streamed
+
+        return position, streamed(project, upto=position)
     from trueup.jobs.batch import derive
 
     return position, derive(project, how=recompute, upto=position)

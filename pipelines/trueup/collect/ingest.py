@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
 from trueup.clock import Clock, system_clock
 from trueup.collect.asterisk import expanded
 from trueup.collect.batch import Piece, Reader
+from trueup.collect.complete import is_complete
 from trueup.collect.mapping import Mapping
 from trueup.collect.part import PART_RECORDS, Committed, Counts, Events, Part, events_of, taken_parts
 from trueup.collect.readers import reader_of
@@ -63,28 +65,40 @@ class IngestSummary:
     notices: list[str] = field(default_factory=list)
 
 
+Choose = Callable[[SourceConfig, Path], bool]
+"""Says of a file that a source names whether it is to be taken in now."""
+
+
 def ingest(
-    project: Project, *, sources: Sequence[str] = (), clock: Clock = system_clock, progress: Progress | None = None
+    project: Project,
+    *,
+    sources: Sequence[str] = (),
+    clock: Clock = system_clock,
+    progress: Progress | None = None,
+    choose: Choose | None = None,
 ) -> IngestSummary:
     """Takes in the units of the named sources (of all, if none is named) that the log does not have yet.
 
     Makes the lake where there is none. A unit that cannot be taken in becomes an error of the summary, the others are taken
-    in all the same. Raises `ConfigError` for a source that is not configured or settings that cannot be meant, and
-    `LogError` when the log refuses (a full disk): what had been committed stays, the next run goes on from there.
+    in all the same. What `choose` does not want now is left for another time; without it, whatever is not complete is (see
+    `trueup.collect.complete`), and a notice says so. Raises `ConfigError` for a source that is not configured or settings
+    that cannot be meant, and `LogError` when the log refuses (a full disk): what had been committed stays, the next run goes
+    on from there.
     """
-    wanted = _chosen(project, sources)
+    wanted = chosen(project, sources)
     summary = IngestSummary()
     Lake.create(project)
     with Lake.open(project, clock=clock, threads=1) as lake:
         ensure_policy(lake)
         for source in wanted:
-            _take_in_source(lake, expanded(source), summary, progress or _Silent())
+            _take_in_source(lake, expanded(source), summary, progress or _Silent(), choose)
         if any(rules.idle_after_us is not None for rules in Policy.of(project.config).sources.values()):
             lake.commit(lambda transaction: transaction.declare("tick", through=clock()))
     return summary
 
 
-def _chosen(project: Project, names: Sequence[str]) -> list[SourceConfig]:
+def chosen(project: Project, names: Sequence[str]) -> list[SourceConfig]:
+    """The sources of these names, all where none is named; raises `ConfigError` for one that is not configured."""
     configured = {source.name: source for source in project.config.source}
     for name in names:
         if name not in configured:
@@ -92,16 +106,23 @@ def _chosen(project: Project, names: Sequence[str]) -> list[SourceConfig]:
     return [source for name, source in configured.items() if not names or name in names]
 
 
-def _take_in_source(lake: Lake, source: SourceConfig, summary: IngestSummary, progress: Progress) -> None:
+def _take_in_source(lake: Lake, source: SourceConfig, summary: IngestSummary, progress: Progress, choose: Choose | None) -> None:
     found = find(lake.project, source)
     summary.errors.extend(found.errors)
     summary.notices.extend(found.notices)
     mapping = Mapping(source, lake.project.config.project, lake.clock())
-    for path in found.paths:
+    wanted = [path for path in found.paths if (choose or _complete_at(lake.clock()))(source, path)]
+    if choose is None and len(wanted) < len(found.paths):
+        summary.notices.append(f"source {source.name}: {len(found.paths) - len(wanted)} not complete yet, left for the next time")
+    for path in wanted:
         try:
             summary.units.append(_take_in(lake, source, mapping, path, progress))
         except SourceError as error:
             summary.errors.append(error)
+
+
+def _complete_at(now: datetime) -> Choose:
+    return lambda source, path: is_complete(source, path, now)
 
 
 def _take_in(lake: Lake, source: SourceConfig, mapping: Mapping, path: Path, progress: Progress) -> UnitResult:

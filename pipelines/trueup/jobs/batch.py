@@ -7,8 +7,6 @@ in `trueup.reconcile`; this file only says what runs where.
 from __future__ import annotations
 
 import hashlib
-import io
-import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +30,8 @@ from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.commit import CONSUMER, commit_outcome
 from trueup.reconcile.load import frontier_of
-from trueup.reconcile.partition import Outcome, joined, reconcile_partition
+from trueup.reconcile.parcel import packed, unpacked
+from trueup.reconcile.partition import bucket_ranges, joined, reconcile_partition
 from trueup.reconcile.policy import ensure_policy
 
 ROWS_PER_PARTITION = 1_500_000
@@ -111,29 +110,6 @@ class Keep(beam.DoFn):  # type: ignore[misc]
         yield name
 
 
-def packed(outcome: Outcome) -> bytes:
-    """An outcome as bytes: what runners pass between workers."""
-    parts = []
-    for frame in (outcome.history, outcome.ledger, outcome.placement):
-        buffer = io.BytesIO()
-        frame.with_columns(pl.col(pl.Int128).cast(pl.Decimal(38, 0))).write_ipc(buffer, compression="zstd")
-        parts.append(buffer.getvalue())
-    head = b"".join(len(p).to_bytes(8, "little") for p in parts)
-    return outcome.records.to_bytes(8, "little") + head + b"".join(parts)
-
-
-def unpacked(data: bytes) -> Outcome:
-    """The outcome that `packed` made bytes of."""
-    numbers = [int.from_bytes(data[i : i + 8], "little") for i in range(0, 32, 8)]
-    frames, at = [], 32
-    for size in numbers[1:]:
-        frames.append(pl.read_ipc(io.BytesIO(data[at : at + size])))
-        at += size
-    history, ledger, placement = frames
-    money = pl.col("^.*_micros$").cast(pl.Int128)
-    return Outcome(history, ledger.with_columns(money), placement.with_columns(money), numbers[0])
-
-
 def outcomes(root: Any, partitions: Sequence[Partition]) -> Any:
     """Partitions → reshuffle → reconcile: packed outcomes, one for each partition."""
     return (
@@ -167,7 +143,7 @@ def reconcile(
             return ReconcileSummary(after, upto, 0, 0, 0, 0, 0)
         parts = [
             Partition(str(project.directory), r, after, upto, (from_day, to_day))
-            for r in bucket_ranges(project, partitions or _wanted(lake))
+            for r in bucket_ranges(project.config.lake.buckets, partitions or _wanted(lake))
         ]
         if say:
             say(f"reconciling positions {after + 1} to {upto} in {len(parts)} partitions")
@@ -195,7 +171,7 @@ def derive(
     """
     with Lake.open(project, read_only=True) as lake:
         end = lake.last_position() if upto is None else upto
-        parts = [Partition(str(project.directory), r, 0, end) for r in bucket_ranges(project, partitions)]
+        parts = [Partition(str(project.directory), r, 0, end) for r in bucket_ranges(project.config.lake.buckets, partitions)]
         if how == "plain":
             frontier = frontier_of(lake, end)
             return joined([reconcile_partition(lake, frontier, p.buckets, after=0, upto=end) for p in parts]).history
@@ -224,14 +200,6 @@ def _told(error: Exception) -> TrueupError:
         cause = cause.__cause__ or cause.__context__
     lines = str(error).strip().splitlines()
     return TrueupError(f"the Beam job failed: {lines[-1] if lines else repr(error)}", where="reconcile")
-
-
-def bucket_ranges(project: Project, count: int) -> list[Buckets]:
-    """The project's buckets divided into `count` ranges of nearly equal width."""
-    buckets = project.config.lake.buckets
-    n = max(1, min(count, buckets))
-    edges = [buckets * i // n for i in range(n + 1)]
-    return [Buckets(low, high - 1) for low, high in itertools.pairwise(edges)]
 
 
 def _wanted(lake: Lake) -> int:

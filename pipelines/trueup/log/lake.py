@@ -203,6 +203,11 @@ class Lake:
         """The newest position, 0 in an empty log."""
         return self._number("SELECT coalesce(max(position), 0) FROM lake.events.position")
 
+    def newest_after(self, position: int) -> int:
+        """The newest position, known to be at least `position`: reads only what has come since."""
+        query = "SELECT coalesce(max(position), ?) FROM lake.events.position WHERE position > ?"
+        return self._number(query, [position, position])
+
     def consumer_position(self, consumer: str) -> int:
         """What a consumer's results hold everything up to, 0 before its first commit."""
         return self._number("SELECT coalesce(max(position), 0) FROM lake.events.consumer WHERE consumer = ?", [consumer])

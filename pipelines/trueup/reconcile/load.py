@@ -14,7 +14,7 @@ from trueup.rating.book import Book
 from trueup.reconcile.frontier import Frontier, Marks
 from trueup.reconcile.policy import policies_of
 from trueup.reconcile.records import EVENTS
-from trueup.reconcile.rules import NEVER
+from trueup.reconcile.rules import NEVER, Policies
 from trueup.reconcile.terms import SUBSCRIBER_CHANGE, TARIFF_CHANGE, Edition, Terms, changes_of, states_of
 
 _SHARED = (
@@ -78,12 +78,21 @@ def _touched_from(tariffs: pl.DataFrame, editions: list[Edition]) -> list[tuple[
 
 def frontier_of(lake: Lake, upto: int) -> Frontier:
     """How far each source was complete at every position up to `upto`: from control rows and declarations alone."""
-    control = lake.read("control", columns=["source", "last_started_at"], upto=upto)
-    declared = lake.read("declaration", columns=["kind", "source", "through"], upto=upto)
+    control = lake.read("control", columns=OBSERVED, upto=upto)
+    declared = lake.read("declaration", columns=DECLARED, upto=upto)
+    return frontier_from(control, declared, policies_of(lake, upto))
+
+
+OBSERVED, DECLARED = ("source", "last_started_at"), ("kind", "source", "through")
+"""What frontiers are made of: columns of `events.control` and of `events.declaration`."""
+
+
+def frontier_from(control: pl.DataFrame, declared: pl.DataFrame, policies: Policies) -> Frontier:
+    """The frontiers that control rows and declarations (with `position`) tell, under policies."""
     observed = control.select("position", "source", value=pl.col("last_started_at").cast(pl.Int64))
     timed = declared.select("position", "kind", "source", value=pl.col("through").cast(pl.Int64))
     ticks = Marks.of(timed.filter(pl.col("kind") == "tick").select("position", "value"))
-    return Frontier(policies_of(lake, upto), _marks(observed), _marks(timed.filter(pl.col("kind") == "close")), ticks)
+    return Frontier(policies, _marks(observed), _marks(timed.filter(pl.col("kind") == "close")), ticks)
 
 
 def _marks(rows: pl.DataFrame) -> dict[str, Marks]:
@@ -109,3 +118,17 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
             amount_micros=amount,
             currency=currency,
         ).select(pl.col(n).cast(t) for n, t in EVENTS.items())
+
+
+def arrivals(lake: Lake, buckets: Buckets, *, after: int, upto: int) -> pl.DataFrame:
+    """The records (rows of `EVENTS`) that positions in (after, upto] brought to a range of buckets."""
+    frames = {stream: _arrived(lake, stream, buckets, after, upto) for stream in COLUMNS}
+    return as_events(frames, lake)
+
+
+def _arrived(lake: Lake, stream: str, buckets: Buckets, after: int, upto: int) -> pl.DataFrame:
+    selected, values = lake.selection(
+        stream, columns=[*COLUMNS[stream], "attributes"], after=after, upto=upto, buckets=buckets
+    )  # fmt: skip
+    noted = ", ".join(noted_sql(lake))
+    return lake.connection.execute(f"SELECT e.* EXCLUDE (attributes), {noted} FROM ({selected}) e", values).pl()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import polars as pl
@@ -9,7 +10,7 @@ import polars as pl
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.findings import HISTORY, ORDER, history, placements
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.kernel import LEDGER, evaluate
+from trueup.reconcile.kernel import LEDGER, Evaluated, evaluate
 from trueup.reconcile.load import terms_of
 from trueup.reconcile.provisioning import provisioning
 from trueup.reconcile.reach import Days, touched
@@ -29,12 +30,17 @@ class Outcome:
 def reconcile_events(events: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT, *, after: int, upto: int) -> Outcome:
     """What positions in (after, upto] do to findings and sums, given all records (`EVENTS`) they could touch."""
     evaluated = evaluate(events, frontier, terms, after=after, upto=upto)
+    return outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
+
+
+def outcome_of(evaluated: Evaluated, frontier: Frontier, terms: Terms, *, after: int, upto: int, records: int) -> Outcome:
+    """What an evaluation of positions in (after, upto] tells, beside what subscriptions do by themselves."""
     told = [history(evaluated, frontier.policies, after=after), provisioning(terms, frontier, after=after, upto=upto)]
     return Outcome(
         pl.concat(told).sort(ORDER),
         evaluated.ledger,
         placements(evaluated, after=after, position=upto),
-        events.height,
+        records,
     )
 
 
@@ -62,3 +68,10 @@ def joined(outcomes: list[Outcome]) -> Outcome:
         placement,
         sum(o.records for o in outcomes),
     )
+
+
+def bucket_ranges(buckets: int, count: int) -> list[Buckets]:
+    """All buckets divided into `count` ranges of nearly equal width."""
+    n = max(1, min(count, buckets))
+    edges = [buckets * i // n for i in range(n + 1)]
+    return [Buckets(low, high - 1) for low, high in itertools.pairwise(edges)]

@@ -14,12 +14,15 @@ from trueup.warehouse.query import Warehouse
 class Status:
     """Positions, sources, money and findings at one point.
 
-    `lag` is how many positions the log is ahead of the findings. Each source has what `queries/sources` says of it and its
+    `lag` is how many positions the log is ahead of the findings, and `waiting_since` when the first of them was committed; None
+    where there is none. `changes` counts what ever happened to a finding. Each source has what `queries/sources` says of it and its
     `frontier`: the time up to which it is complete, None where it has not told.
     """
 
     position: int
     reconciled_position: int
+    waiting_since: datetime | None
+    changes: int
     sources: list[dict[str, Any]]
     money: list[dict[str, Any]]
     findings: list[dict[str, Any]]
@@ -33,9 +36,13 @@ class Status:
 def status(warehouse: Warehouse) -> Status:
     """The state of the project, configured sources that have brought nothing yet included."""
     position = warehouse.as_of.position if warehouse.as_of else warehouse.lake.last_position()
+    reconciled = min(position, warehouse.lake.consumer_position("reconcile"))
+    (told,) = warehouse.rows("queries/progress", {"reconciled": reconciled, "position": position})
     return Status(
         position=position,
-        reconciled_position=min(position, warehouse.lake.consumer_position("reconcile")),
+        reconciled_position=reconciled,
+        waiting_since=told["waiting_since"],
+        changes=told["changes"],
         sources=_sources(warehouse),
         money=warehouse.rows("queries/money"),
         findings=warehouse.rows("queries/standing"),

@@ -48,12 +48,32 @@ def touched(
     known = reader.seeds(after, days)
     if after == 0 and days == (None, None):
         return known
-    step = known
-    while not step.is_empty():
-        found = reader.around(step, known)
-        step = found.join(known, on=_ROW, how="anti")
-        known = pl.concat([known, step])
-    return known
+    return reader.closure(known, known)
+
+
+def reached(
+    lake: Lake, frontier: Frontier, buckets: Buckets, terms: Terms, step: pl.DataFrame, known: pl.DataFrame, *, upto: int
+) -> pl.DataFrame:
+    """`known`, rows of `EVENTS`, with whatever could be in one component with one of its rows `step`, as of a position."""
+    return _Reader(lake, frontier, buckets, terms, upto).closure(step, known)
+
+
+def retold(lake: Lake, frontier: Frontier, buckets: Buckets, terms: Terms, *, after: int, upto: int) -> pl.DataFrame:
+    """The records of which new prices or a new state of their subscription, in (after, upto], may tell something else."""
+    return _Reader(lake, frontier, buckets, terms, upto).retold(after)
+
+
+def open_from_us(frontier: Frontier, position: int) -> int:
+    """The least time (µs) of a record that can still change by itself after a position."""
+    return (_open_from(frontier, position, position) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def widest_us(frontier: Frontier) -> int:
+    """How far apart in time two records can be that have no key in common and still touch one another."""
+    rules = frontier.policies.frame
+    near = rules.filter("near")["start_tolerance_us"].max()
+    summed = rules.filter("summed")["period_us"].max()
+    return max(int(near) if near is not None else 0, int(summed) + _DAY_US if summed is not None else 0)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,25 @@ class _Reader:
     buckets: Buckets
     terms: Terms
     upto: int
+
+    def closure(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+        """`known`, and all that `step`, some of it, leads to."""
+        while not step.is_empty():
+            found = self.around(step, known)
+            step = found.join(known, on=_ROW, how="anti")
+            known = pl.concat([known, step])
+        return known
+
+    def retold(self, after: int) -> pl.DataFrame:
+        """Only what new terms touch: no record is new, and none waits for anything."""
+        nothing = pl.DataFrame(schema={"source": pl.String, "settled": pl.Int64})
+        values = {
+            "after_snapshot": NEVER, "open_from": _NEVER, "open_day": _NEVER.date(), "from_day": date.min, "to_day": date.max,
+            "prices_from": _prices_from(self.terms, after),
+        }  # fmt: skip
+        rows = self._read("seeds", values, untimed=nothing, changed_subscribers=_changed_subscribers(self.terms, after))
+        # Without any time nothing was looked at again before it was due either: those are kept.
+        return rows.filter(pl.col("time_us").is_not_null())
 
     def seeds(self, after: int, days: Days) -> pl.DataFrame:
         open_from = _open_from(self.frontier, after, self.upto)

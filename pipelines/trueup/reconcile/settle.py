@@ -1,0 +1,77 @@
+"""Which records need not be kept: those whose component can change neither by itself nor by anything that comes in time.
+
+Two kinds of component are settled. A *closed* one is a session and its bill of one key, both whole as they came: nothing but a
+record of the same key or name can touch it, whenever that comes. A *passed* one is of records that every source had passed
+by the longest wait: nothing can touch it but a record of the same key or name, or one that stands near it, hence is late.
+Prices, states and policies that change later are looked for in the log, for these as for any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.kernel import Evaluated
+from trueup.reconcile.records import EVENTS, RECORD
+from trueup.reconcile.rules import NEVER, UNTOLD_US
+
+NUMBER = "number"
+"""A column of the events evaluated: which row of the frame each is."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of some records, and what not: `closed` as above, `passed` likewise; all rows of `EVENTS` and `stand_us`."""
+
+    rows: pl.DataFrame
+    closed: pl.DataFrame
+    passed: pl.DataFrame
+
+
+def numbered(events: pl.DataFrame) -> pl.DataFrame:
+    """Events with the number of their row, to be recognised after an evaluation."""
+    return events.with_row_index(NUMBER)
+
+
+def kept(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontier, *, upto: int, open_from_us: int) -> Kept:
+    """Divides events (`numbered`), as evaluated up to a position; `open_from_us` is the first instant still open then."""
+    versions = evaluated.versions
+    stand = pl.when(pl.col("time_us").is_not_null()).then("time_us").when(pl.col("due_position") <= upto).then("due_us")
+    placed = versions.select(
+        NUMBER, "component", *RECORD, "gid", stand_us=stand.otherwise(UNTOLD_US),
+        simple=pl.col("keyed") & pl.col("partial_no").is_null() & pl.col("time_us").is_not_null(),
+        counts=pl.col("until") == NEVER, rule="rule",
+    )  # fmt: skip
+    number = int(frontier.policies.number_at(np.array([upto]))[0])
+    rules = frontier.policies.frame.filter(pl.col("policy") == number).select("rule", "exact", "summed")
+    placed = placed.join(rules, on="rule", how="left", maintain_order="left")
+    usage, charge = ~pl.col("charge") & pl.col("counts"), pl.col("charge") & pl.col("counts")
+    one_pair = (pl.col("gid").n_unique() == 1) & usage.any() & charge.any()
+    fits = pl.col("simple") & (pl.col("charge") | pl.col("exact")) & ~pl.col("summed")
+    of_outdone = evaluated.admitted.outdone.select(
+        NUMBER, *RECORD, late_us=pl.col("time_us").fill_null(UNTOLD_US)
+    ).join(placed.select(*RECORD, "component").unique(), on=RECORD, how="left", nulls_equal=True)  # fmt: skip
+    last = of_outdone.group_by("component").agg(pl.col("late_us").max())
+    components = (
+        placed.group_by("component").agg(closed=one_pair & fits.all(), stand_us=pl.col("stand_us").max())
+        .join(last, on="component", how="left")
+        .with_columns(passed=pl.max_horizontal("stand_us", "late_us") < open_from_us)
+    )  # fmt: skip
+    where = pl.concat([placed.select(NUMBER, "component"), of_outdone.select(NUMBER, "component")]).unique(NUMBER)
+    told = where.join(components.select("component", "closed", "passed"), on="component")
+    # Pairs told apart before the rounds are closed: they are in no component.
+    rows = events.join(told, on=NUMBER, how="left", maintain_order="left").with_columns(
+        pl.col("closed").fill_null(True), pl.col("passed").fill_null(False)
+    )
+    stood = rows.join(
+        placed.select(NUMBER, "stand_us").unique(NUMBER), on=NUMBER, how="left", maintain_order="left"
+    ).with_columns(stand_us=pl.coalesce("stand_us", "time_us"))  # fmt: skip
+    shown = [*EVENTS, "stand_us"]
+    return Kept(
+        stood.filter(~pl.col("closed") & ~pl.col("passed")).select(*EVENTS),
+        stood.filter("closed").select(shown),
+        stood.filter(pl.col("passed") & ~pl.col("closed")).select(shown),
+    )

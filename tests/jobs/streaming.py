@@ -1,0 +1,94 @@
+"""The continuous job as its user runs it: a process of its own, with a Java and workers of its own, which tests may kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from trueup.config import Project
+from trueup.log.lake import Lake
+from trueup.reconcile.commit import CONSUMER
+
+LIMIT_S = 420
+ENV = {**os.environ, "TRUEUP_NOW": "2024-06-01T00:00:00+00:00", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+
+
+def begun(project: Project, *options: str) -> subprocess.Popen[str]:
+    """`trueup stream`, in a group of processes of its own."""
+    with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "trueup.cli", "stream", "--project", str(project.directory), "--checkpoint-every", "500ms", *options],
+            stdout=log, stderr=log, text=True, env=ENV, start_new_session=True,
+        )  # fmt: skip
+
+
+def ended(process: subprocess.Popen[str]) -> int:
+    """How a job ended."""
+    return process.wait(timeout=LIMIT_S)
+
+
+def caught_up(project: Project, *options: str) -> None:
+    """Runs the job until it has nothing left to do."""
+    process = begun(project, "--until-idle", *options)
+    assert ended(process) == 0, said(project)
+
+
+def said(project: Project) -> str:
+    return Path(project.directory, "stream.log").read_text("utf-8")
+
+
+@contextmanager
+def running(project: Project, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A job that runs meanwhile; whatever is left of it is killed."""
+    process = begun(project, *options)
+    try:
+        yield process
+    finally:
+        kill_group(process)
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """Kills the client, its Java and all workers."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=LIMIT_S)
+
+
+def descendants(process: subprocess.Popen[str], word: str) -> list[int]:
+    """The processes a job began whose command line holds a word."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            group = os.getpgid(int(folder.name))
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except (OSError, ProcessLookupError):
+            continue
+        if group == process.pid and word in line:
+            found.append(int(folder.name))
+    return found
+
+
+JAVA, WORKER = "PythonGatewayServer", "pyflink.fn_execution"
+
+
+def position(project: Project) -> tuple[int, int]:
+    """How far the findings are, and how far the log."""
+    with Lake.open(project, read_only=True) as lake:
+        return lake.consumer_position(CONSUMER), lake.last_position()
+
+
+def waited_for(what: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Waits until something holds, while the job runs."""
+    deadline = time.monotonic() + LIMIT_S
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        assert process is None or process.poll() is None, f"the job ended with {process and process.returncode}"
+        time.sleep(0.1)

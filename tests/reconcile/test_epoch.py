@@ -1,0 +1,56 @@
+"""Going on epoch by epoch tells what one call tells, whatever is kept, lost or read again in between."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import lakes
+import pytest
+from worlds import wild
+
+from trueup.log.lake import Buckets, Lake
+from trueup.reconcile.epoch import Epoch, Memory, Told, tell
+from trueup.reconcile.load import arrivals, frontier_of, terms_of
+from trueup.reconcile.partition import joined
+
+
+def told_in(lake: Lake, ends: Sequence[int], buckets: Buckets, lost: frozenset[int] = frozenset()) -> list[Told]:
+    """What epochs up to each of some ends tell of a range of buckets; before `lost` ones the memory is lost."""
+    memory: Memory | None = None
+    after, told = 0, []
+    for upto in ends:
+        epoch = Epoch(after, upto, frontier_of(lake, upto), terms_of(lake, buckets, upto))
+        came = arrivals(lake, buckets, after=after, upto=upto)
+        told.append(tell(lake, buckets, epoch, None if upto in lost else memory, came))
+        memory, after = told[-1].memory, upto
+    return told
+
+
+def tells_the_same_in_epochs(seed: str, n: int, folder: Path, divisions: int = 3) -> None:
+    world, log = wild(random.Random(f"{seed}/{n}"))
+    by = world.bucket_by
+    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], by)
+    rng = random.Random(f"{seed}/{n}")
+    with lakes.quick_lake(folder, log, rows, by) as lake:
+        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+        for division in range(divisions):
+            cuts = len(log) - 1 if division == 0 else rng.randrange(len(log))
+            ends = [*sorted(rng.sample(range(1, len(log)), cuts)), len(log)]
+            lost = frozenset(end for end in ends if division == 2 and rng.random() < 0.2)
+            ranges = lakes.ranges(rng.choice((1, 1, 2)))
+            told = [t.outcome for r in ranges for t in told_in(lake, ends, r, lost)]
+            assert lakes.totals(joined(told)) == whole, f"{seed}/{n}: {ends}, lost before {sorted(lost)}"
+
+
+@pytest.mark.parametrize("n", range(6))
+def test_any_chopping_into_epochs_tells_the_same(n: int, tmp_path: Path) -> None:
+    tells_the_same_in_epochs("epochs", n, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_any_chopping_of_eighty_logs_into_epochs_tells_the_same(part: int, tmp_path: Path) -> None:
+    for n in range(10 * part, 10 * part + 10):
+        tells_the_same_in_epochs("many epochs", n, tmp_path / str(n))

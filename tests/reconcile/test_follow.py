@@ -1,0 +1,134 @@
+"""Which epoch comes next, what is kept of it as bytes, and what a later or an earlier version makes of that."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import lakes
+import numpy as np
+import polars as pl
+import pytest
+from told import Log, Record
+from worlds import MICRO, service
+
+from trueup.errors import LogError
+from trueup.log.lake import Buckets, Lake
+from trueup.reconcile.epoch import Memory
+from trueup.reconcile.follow import Bounds, Poller, epoch_end, first_position
+from trueup.reconcile.gone import Gone
+from trueup.reconcile.load import arrivals
+from trueup.reconcile.memory import packed, unpacked
+from trueup.reconcile.rules import Policy, SourceRules
+
+RULES = Policy(0, {"voice": service(("session_key",))}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
+ALL = Buckets(0, lakes.BUCKETS - 1)
+
+
+def used(n: int) -> Record:
+    return Record(False, "n", f"u{n}", f"K{n}", started_us=n, quantity_micros=MICRO)
+
+
+LOG: Log = [[RULES], [used(1), used(2)], [used(3)], [used(4)], [used(5), used(6), used(7)]]
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Lake]:
+    log, rows = lakes.known_by_id(LOG, "subscriber")
+    with lakes.lake_of(tmp_path, log, rows, "subscriber") as opened:
+        yield opened
+
+
+def spans(poller: Poller) -> list[tuple[int, int]]:
+    """All epochs a poller has to tell."""
+    found, position = [], 0
+    while span := poller.next_epoch(position):
+        found.append(span)
+        position = span[1]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        (Bounds(), [(0, 5)]),
+        (Bounds(commits=2), [(0, 2), (2, 4), (4, 5)]),
+        (Bounds(rows=2), [(0, 2), (2, 4), (4, 5)]),
+        (Bounds(rows=1), [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]),
+        (Bounds(rows=4), [(0, 4), (4, 5)]),
+    ],
+)
+def test_an_epoch_holds_no_more_than_it_may_but_always_one_commit(
+    bounds: Bounds, expected: list[tuple[int, int]], lake: Lake
+) -> None:
+    assert spans(Poller(lake, bounds)) == expected
+
+
+def test_an_epoch_never_holds_what_was_committed_together_with_what_was_not(lake: Lake) -> None:
+    assert spans(Poller(lake, Bounds(), committed=3)) == [(0, 3), (3, 5)]
+    assert spans(Poller(lake, Bounds(), until=4)) == [(0, 4)]
+    assert epoch_end(pl.DataFrame(schema={"position": pl.Int64, "accepted": pl.Int64}), 7, 9, Bounds()) == 9
+
+
+def test_time_is_declared_when_all_is_taken_on_and_no_more_often_than_asked(lake: Lake) -> None:
+    now = [lakes.clock()]
+    lake.clock = lambda: now[0]
+    poller = Poller(lake, Bounds(), tick_every=timedelta(minutes=1))
+    told: list[datetime] = []
+    for seconds in range(0, 150, 10):
+        now[0] = lakes.clock() + timedelta(seconds=seconds)
+        assert poller.next_epoch(lake.last_position()) is None or seconds in (60, 120)
+        told = lake.read("declaration").filter(pl.col("kind") == "tick")["through"].to_list()
+    assert told == [lakes.clock() + timedelta(seconds=s) for s in (60, 120)]
+    assert poller.next_epoch(5) == (5, 7)
+
+
+def test_a_state_that_is_ahead_of_the_findings_belongs_to_another_lake(lake: Lake) -> None:
+    lakes.reconcile(lake, 3, 1)
+    assert first_position(lake, None) == 3
+    assert first_position(lake, 2) == 2
+    with pytest.raises(LogError, match="--fresh"):
+        first_position(lake, 4)
+
+
+def test_a_memory_comes_back_as_it_was(lake: Lake) -> None:
+    gone = Gone().plus(np.array([1, 2, 2**64 - 1], dtype=np.uint64)).plus(np.array([7], dtype=np.uint64))
+    memory = Memory(5, arrivals(lake, ALL, after=0, upto=5), gone, -7, 2**62)
+    told = packed(memory, ALL)
+    back = unpacked(told.head, dict(enumerate(told.runs)), ALL)
+    assert back is not None and back.rows.equals(memory.rows) and back.rows.height == 7
+    assert (back.position, back.passed_us, back.latest_us) == (5, -7, 2**62)
+    assert [run.tolist() for run in back.gone.runs] == [run.tolist() for run in gone.runs]
+
+
+def changed(head: bytes, **values: object) -> bytes:
+    """A state that says something else of itself."""
+    length = int.from_bytes(head[:4], "little")
+    text = json.dumps(json.loads(head[4 : 4 + length]) | values).encode()
+    return len(text).to_bytes(4, "little") + text + head[4 + length :]
+
+
+@pytest.mark.parametrize("values", [{"schema": 0}, {"kernel": 1}, {"hashing": "polars 0.1"}, {"buckets": [0, 3]}])
+def test_a_state_of_an_older_version_is_made_of_the_log_again(values: dict[str, object]) -> None:
+    told = packed(Memory(), ALL)
+    assert unpacked(told.head, {}, ALL) is not None
+    assert unpacked(changed(told.head, **values), {}, ALL) is None
+
+
+@pytest.mark.parametrize("values", [{"schema": 99}, {"kernel": 99}])
+def test_a_state_of_a_later_version_is_refused(values: dict[str, object]) -> None:
+    with pytest.raises(LogError, match="later version"):
+        unpacked(changed(packed(Memory(), ALL).head, **values), {}, ALL)
+
+
+def test_a_set_of_hashes_holds_what_was_added_and_nothing_else() -> None:
+    rng = np.random.default_rng(1)
+    gone, added = Gone(), np.empty(0, dtype=np.uint64)
+    for _ in range(40):
+        new = rng.integers(0, 500, size=rng.integers(0, 30), dtype=np.uint64)
+        gone, added = gone.plus(new), np.union1d(added, new)
+        assert all(len(a) > 2 * len(b) for a, b in zip(gone.runs, gone.runs[1:], strict=False))
+    everything = np.arange(600, dtype=np.uint64)
+    assert gone.holds(everything).tolist() == np.isin(everything, added).tolist()
