@@ -19,6 +19,7 @@ from trueup.collect.units import Unit, find, opened
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.log.lake import Lake
+from trueup.quality.rules import row_rules
 from trueup.reconcile.policy import ensure_policy
 from trueup.reconcile.rules import Policy
 
@@ -73,6 +74,9 @@ def ingest(
     `LogError` when the log refuses (a full disk): what had been committed stays, the next run goes on from there.
     """
     wanted = _chosen(project, sources)
+    for source in wanted:
+        # A rule that cannot be meant stops everything before anything is taken in without it.
+        row_rules(project, source)
     summary = IngestSummary()
     Lake.create(project)
     with Lake.open(project, clock=clock, threads=1) as lake:
@@ -96,7 +100,7 @@ def _take_in_source(lake: Lake, source: SourceConfig, summary: IngestSummary, pr
     found = find(lake.project, source)
     summary.errors.extend(found.errors)
     summary.notices.extend(found.notices)
-    mapping = Mapping(source, lake.project.config.project, lake.clock())
+    mapping = Mapping(source, lake.project.config.project, lake.clock(), row_rules(lake.project, source))
     for path in found.paths:
         try:
             summary.units.append(_take_in(lake, source, mapping, path, progress))
