@@ -55,7 +55,7 @@ class DuckdbMatchesPattern(ColumnMapMetricProvider):  # type: ignore[misc]
     condition_metric_name = "column_values.match_regex"
     condition_value_keys = ("regex",)
 
-    @column_condition_partial(engine=DuckdbExecutionEngine)
+    @column_condition_partial(engine=DuckdbExecutionEngine)  # type: ignore[untyped-decorator]
     def _sqlalchemy(cls, column: Any, regex: str, **_: Any) -> Any:
         return sa.func.regexp_matches(column, regex)
 
@@ -66,7 +66,7 @@ class DuckdbMatchesNoPattern(ColumnMapMetricProvider):  # type: ignore[misc]
     condition_metric_name = "column_values.not_match_regex"
     condition_value_keys = ("regex",)
 
-    @column_condition_partial(engine=DuckdbExecutionEngine)
+    @column_condition_partial(engine=DuckdbExecutionEngine)  # type: ignore[untyped-decorator]
     def _sqlalchemy(cls, column: Any, regex: str, **_: Any) -> Any:
         return sa.not_(sa.func.regexp_matches(column, regex))
 
