@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -14,41 +13,15 @@ import duckdb
 from trueup.config import Project
 from trueup.events.schema import STATES
 from trueup.quality.engine import gx, impl, lake_connection
-from trueup.quality.expectation import Expectation, Fact, Severity
+from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.facts import facts_of
 from trueup.quality.rules import expectations
 from trueup.quality.statements import statement
+from trueup.quality.validate_result import Check, Validated
 
 FOLDER = "quality"
 SHOWN_ROWS = 20
 _LAKE = "lake"
-
-
-@dataclass(frozen=True)
-class Check:
-    """What became of one expectation: `passed` is None where the log cannot tell yet, or the library could not compute it."""
-
-    name: str
-    severity: Severity
-    passed: bool | None
-    looked_at: int
-    unexpected: int
-    event_ids: tuple[str, ...]
-    detail: str
-
-
-@dataclass(frozen=True)
-class Validated:
-    """What the library found in a day of a stream (`day` is None for a stream of states)."""
-
-    stream: str
-    day: date | None
-    checks: tuple[Check, ...]
-
-    @property
-    def failed(self) -> tuple[Check, ...]:
-        """What does not hold."""
-        return tuple(check for check in self.checks if check.passed is False)
 
 
 class Validation:

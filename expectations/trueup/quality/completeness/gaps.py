@@ -16,11 +16,15 @@ def missing_files(seen: Seen) -> pl.DataFrame:
         .sort(*_NODE, "number")
     )  # fmt: skip
     before = files.with_columns(
-        previous=pl.col("number").shift(1).over(_NODE), from_us=pl.col("last_us").cum_max().shift(1).over(_NODE)
-    )
+        previous=pl.col("number").shift(1).over(_NODE), reached=pl.col("last_us").cum_max().shift(1).over(_NODE),
+        began=pl.col("first_us").shift(1).over(_NODE),
+    )  # fmt: skip
+    # Files that overlap in time, as those of billing do, say no more than that the missing one lies around both.
+    overlap = pl.col("first_us") <= pl.col("reached")
     holes = before.filter(pl.col("number") - pl.col("previous") > 1).with_columns(
-        low=pl.col("previous") + 1, high=pl.col("number") - 1, to_us=pl.max_horizontal("from_us", "first_us")
-    )
+        low=pl.col("previous") + 1, high=pl.col("number") - 1,
+        from_us=pl.when(overlap).then("began").otherwise("reached"), to_us=pl.when(overlap).then("last_us").otherwise("first_us"),
+    )  # fmt: skip
     one = pl.col("low") == pl.col("high")
     told = pl.when(one).then(pl.format("file {} did not come", "low")).otherwise(
         pl.format("{} files, {} to {}, did not come", pl.col("high") - pl.col("low") + 1, "low", "high")

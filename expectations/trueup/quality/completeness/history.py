@@ -9,12 +9,10 @@ from __future__ import annotations
 import polars as pl
 
 from trueup.quality.completeness.frames import Rules, Seen
-from trueup.quality.completeness.judge import BOUNDS, KEY, STANDING, Tick, judged, nothing
+from trueup.quality.completeness.judge import KEY, STANDING, Tick, judged, nothing
 from trueup.reconcile.findings import HISTORY, MONEY, identified
 from trueup.reconcile.localtime import local_day
 
-COMPLETENESS = ("missing_records", "stale_feed", "volume_drop", "total_mismatch")
-"""The kinds of finding that are a range and stand in no sum of what is proven."""
 TOLD: dict[str, pl.DataType] = {
     **HISTORY, "stream": pl.String(), "source": pl.String(), "control": pl.String(), "subject": pl.String(),
     "records_low": pl.Int64(), "records_high": pl.Int64(), "impact_low_micros": MONEY, "impact_high_micros": MONEY,
@@ -82,6 +80,3 @@ def standing(told: pl.DataFrame) -> pl.DataFrame:
         from_us=pl.col("started_at").cast(pl.Int64), to_us=pl.col("ended_at").cast(pl.Int64),
         money_low="impact_low_micros", money_high="impact_high_micros",
     ).select(pl.col(n).cast(t) for n, t in STANDING.items()).sort(KEY)  # fmt: skip
-
-
-__all__ = ["BOUNDS", "COMPLETENESS", "TOLD", "history", "standing"]

@@ -21,7 +21,7 @@ STANDING: dict[str, pl.DataType] = {
 }  # fmt: skip
 """What stands after a tick. Money is in whole millionths."""
 _NODE = ["stream", "source", "node"]
-_PROFILE_US = profile.WEEKS * profile.WEEK_HOURS * HOUR_US
+PROFILE_US = profile.WEEKS * profile.WEEK_HOURS * HOUR_US
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def judged(seen: Seen, rules: Rules, tick: Tick, before: Tick | None, told: pl.D
 def _floor(known: Seen, rules: Rules) -> int:
     """The instant before which nothing is judged again: what was told of earlier times stays told."""
     latest = known.hours["hour_us"].max()
-    return (int(latest) if isinstance(latest, int) else 0) - rules.lookback_us - _PROFILE_US
+    return (int(latest) if isinstance(latest, int) else 0) - rules.lookback_us - PROFILE_US
 
 
 def _arrivals(known: Seen, before: Tick | None) -> pl.DataFrame:

@@ -8,6 +8,7 @@ to whole millionths once; no sum of what is owed ever holds one.
 
 from __future__ import annotations
 
+from datetime import date
 from statistics import NormalDist
 
 import polars as pl
@@ -26,20 +27,26 @@ _DRIFT = 0.03
 def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
     """What one record is worth by service and day it is missing from: `service`, `day`, `worth`, `square`, `known`.
 
-    `worth` and `square` are mean and mean square of the days before; of a charge they are those of its amount.
+    `worth` and `square` are mean and mean square on the days before; of a charge they are those of its amount.
     """
     of_day = (
         money.group_by("service", "day").agg(pl.col("used", "charged", "amount", "amount_squared").sum()).sort("service", "day")
     )
     counted = "used" if stream == "usage" else "charged"
-    # The last days before are still being billed: they count once both sides are there.
     sums = of_day.with_columns(
         pl.col(n).cast(pl.Float64).cum_sum().shift(1).over("service") for n in (counted, "amount", "amount_squared")
     )
-    return sums.filter(pl.col(counted) >= _LEAST_RECORDS).select(
+    told = ["service", "day", "known", "worth", "square"]
+    before = sums.filter(pl.col(counted) >= _LEAST_RECORDS).select(
         "service", "day", known=pl.col(counted), worth=pl.col("amount") / pl.col(counted),
         square=pl.col("amount_squared") / pl.col(counted),
     )  # fmt: skip
+    # Where too little was known before, the median of all days stands for it: the day that lacks records does not move it.
+    whole = of_day.filter(pl.col(counted) > 0).group_by("service").agg(
+        day=pl.lit(date.min), known=pl.col(counted).cast(pl.Float64).sum(),
+        worth=(pl.col("amount") / pl.col(counted)).median(), square=(pl.col("amount_squared") / pl.col(counted)).median(),
+    )  # fmt: skip
+    return pl.concat([whole.filter(pl.col("known") >= _LEAST_RECORDS).select(told), before.select(told)])
 
 
 def mixes(hours: pl.DataFrame) -> pl.DataFrame:
