@@ -97,6 +97,7 @@ def delivered_twice(seen: Seen) -> pl.DataFrame:
             kind=pl.lit("total_mismatch"), control=pl.lit("duplicates"), service=pl.lit(""), subject=pl.col("unit"),
             from_us=pl.col("first_us"), to_us=pl.col("last_us"),
             reason=pl.format("{} of the {} records of {} had come before", "duplicate", "records", "path"),
+            records=pl.lit(None, pl.Float64),
         )
     )  # fmt: skip
 

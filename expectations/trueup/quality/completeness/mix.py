@@ -15,6 +15,7 @@ DAY_HOURS = 24
 HISTORY_DAYS = 28
 LEAST_DAYS = 7
 _LEAST_RECORDS = 20
+_NIGHT_HOURS = 24
 _LEAST_SHIFT = 0.1
 """A share that moves by less, however surely, is nobody's emergency."""
 _JUMP_RATIO = 2.5
@@ -69,9 +70,9 @@ def shifted(hours: pl.DataFrame, passed: pl.DataFrame, rules: Rules) -> pl.DataF
 
 
 def stretches(cells: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `FOUND` for stretches of shifted hours; hours apart by at most two are one stretch."""
+    """Rows of `FOUND` for stretches of shifted hours; nights, in which too little comes to be judged, do not part one."""
     line = [*NODE, "measure"]
-    new = (pl.col("hour_us").diff().over(line) > 3 * HOUR_US).fill_null(True)
+    new = (pl.col("hour_us").diff().over(line) > _NIGHT_HOURS * HOUR_US).fill_null(True)
     runs = cells.sort(*line, "hour_us").with_columns(run=new.cum_sum().over(line)).group_by(*line, "run", maintain_order=True).agg(
         from_us=pl.col("hour_us").min(), to_us=pl.col("hour_us").max() + HOUR_US, part=pl.col("part").sum(),
         whole=pl.col("records").sum(), usual=(pl.col("usual") * pl.col("records")).sum(),
