@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,6 +23,8 @@ _VARIABLE = re.compile(r"\$\{(\w+)\}")
 Match = Literal["session_key", "nearest", "aggregate"]
 BucketBy = Literal["subscriber", "account", "session_key"]
 Stream = Literal["usage", "charge", "subscriber", "tariff"]
+GateSeverity = Literal["block", "mark", "note"]
+Severity = Literal["quarantine", "block", "mark", "note"]
 
 USAGE_COLUMNS = (
     "record_key", "session_key", "account", "service", "subscriber", "peer", "direction", "node", "cell",
@@ -144,6 +147,32 @@ def _rule(value: object) -> object:
     return {"column": value} if isinstance(value, str) else value
 
 
+def _naming(pattern: str) -> str:
+    try:
+        names = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is no pattern: {error}") from None
+    if "sequence" not in names:
+        raise ValueError(f"{pattern!r} must name its number in sequence: (?P<sequence>[0-9]+), and may name (?P<node>...)")
+    return pattern
+
+
+Naming = Annotated[str, AfterValidator(_naming)]
+
+
+class FeedConfig(_Table):
+    """`[source.feed]`: how a feed comes in when it is whole.
+
+    `file` and `record` say how file names and record keys are numbered: patterns with a group `sequence`, and `node` where each
+    node counts on its own. `every` is how often records are delivered, `late_after` how much later than that is still in time.
+    """
+
+    file: Naming | None = None
+    record: Naming | None = None
+    every: Duration | None = None
+    late_after: Duration = 0
+
+
 class SourceConfig(_Table):
     """`[[source]]`: one feed, and how its records become events."""
 
@@ -171,6 +200,7 @@ class SourceConfig(_Table):
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule)]] = {}
     constants: dict[str, str] = {}
     range: dict[str, tuple[Micros, Micros]] = {}
+    feed: FeedConfig = FeedConfig()
 
     @model_validator(mode="after")
     def _known_columns(self) -> Self:
@@ -283,6 +313,41 @@ class FraudConfig(_Table):
         return self
 
 
+class ExpectationConfig(_Table):
+    """`[[expectation]]`: one more thing that must hold of a stream, in the words of Great Expectations."""
+
+    name: Annotated[str, Field(min_length=1)]
+    stream: Stream
+    source: str | None = None
+    type: Annotated[str, Field(pattern=r"^expect_\w+$")]
+    arguments: dict[str, Any] = {}
+    severity: Severity = "mark"
+    notes: Annotated[str, Field(min_length=1)]
+
+
+class GateConfig(_Table):
+    """`[quality.gate]`: what becomes of a day that a completeness finding is about."""
+
+    missing_records: GateSeverity = "mark"
+    stale_feed: GateSeverity = "block"
+    volume_drop: GateSeverity = "mark"
+    total_mismatch: GateSeverity = "mark"
+
+
+class QualityConfig(_Table):
+    """`[quality]`: where more expectations are, which days are unlike others, and what a failure does.
+
+    `false_alarms_per_year` is how many findings of volume and mix a node and service may raise in a year in which nothing was
+    wrong; `lookback` is how far back hours are judged again when records arrive for them.
+    """
+
+    file: str | None = None
+    holidays: tuple[date, ...] = ()
+    false_alarms_per_year: Annotated[int, Field(ge=1, le=365)] = 2
+    lookback: Duration = 62 * 86_400 * MICROS
+    gate: GateConfig = GateConfig()
+
+
 class Config(_Table):
     """A whole `trueup.toml`."""
 
@@ -292,6 +357,8 @@ class Config(_Table):
     reconcile: dict[str, ServiceConfig] = {}
     rating: RatingConfig = RatingConfig()
     fraud: FraudConfig = FraudConfig()
+    expectation: tuple[ExpectationConfig, ...] = ()
+    quality: QualityConfig = QualityConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -19,7 +19,7 @@ CONTRACT = {
     "findings": (
         "finding_id kind status service subscriber peer node day started_at expected billed impact impact_micros impact_low "
         "impact_high records_low records_high currency usage_event_id charge_event_id cause revision "
-        "raised_position changed_position reason ended_at"
+        "raised_position changed_position reason ended_at source control provisional"
     ),
     "finding_records": "finding_id stream event_id",
     "conservation": (
@@ -146,8 +146,8 @@ def test_leakage_counts_what_is_open_or_confirmed(ask: Ask) -> None:
     ]
 
 
-def test_feed_quality_has_a_row_for_each_unit_with_its_counts(ask: Ask) -> None:
-    rows = ask("SELECT source, path, records, accepted, duplicate, quarantined, complete, first_position FROM feed_quality")
+def test_source_units_has_a_row_for_each_unit_with_its_counts(ask: Ask) -> None:
+    rows = ask("SELECT source, path, records, accepted, duplicate, quarantined, complete, first_position FROM source_units")
     assert [tuple(row.values()) for row in rows] == [
         ("billing", "landing/billing/b.csv", 4, 4, 0, 0, True, 3),
         ("billing", "landing/billing/d.csv", 2, 2, 0, 0, True, 4),
@@ -163,7 +163,7 @@ def test_parts_of_a_unit_are_one_row(ask: Ask, lake: Lake, make: Any) -> None:
         transaction.append("control", part)
 
     lake.commit(write)
-    assert ask("SELECT parts, records, duplicate, last_position FROM feed_quality WHERE source = 'msc'") == [
+    assert ask("SELECT parts, records, duplicate, last_position FROM source_units WHERE source = 'msc'") == [
         {"parts": 2, "records": 9, "duplicate": 4, "last_position": 5}
     ]
 
@@ -203,7 +203,7 @@ def test_as_of_an_earlier_position_everything_is_as_it_was(ask: Ask) -> None:
         {"status": "open", "billed": Decimal(20), "revision": 1}
     ]
     assert ask("SELECT status FROM findings WHERE kind = 'unbilled'", "3") == [{"status": "open"}]
-    assert ask("SELECT count(*) AS n FROM feed_quality", "3") == [{"n": 2}]
+    assert ask("SELECT count(*) AS n FROM source_units", "3") == [{"n": 2}]
     assert ask("SELECT sum(difference_micros) AS d, sum(impact_micros) AS i FROM conservation", "3") == [
         {"d": Decimal(0), "i": Decimal(55_000_000)}
     ]
@@ -217,10 +217,10 @@ def test_as_of_position_zero_there_is_nothing(ask: Ask) -> None:
 
 def test_as_of_a_time_is_the_newest_position_taken_in_by_then(ask: Ask) -> None:
     # Positions 1 to 4 came at 01:00, 02:00, 03:00 and 04:00 UTC on 3 March, which is 08:00 to 11:00 in Jakarta.
-    assert ask("SELECT max(last_position) AS p FROM feed_quality", "2024-03-03T03:30:00+00:00") == [{"p": 3}]
-    assert ask("SELECT max(last_position) AS p FROM feed_quality", "2024-03-03T10:30:00") == [{"p": 3}]
-    assert ask("SELECT max(last_position) AS p FROM feed_quality", "2024-03-03") == [{"p": 4}]
-    assert ask("SELECT max(last_position) AS p FROM feed_quality", "2024-03-02") == [{"p": None}]
+    assert ask("SELECT max(last_position) AS p FROM source_units", "2024-03-03T03:30:00+00:00") == [{"p": 3}]
+    assert ask("SELECT max(last_position) AS p FROM source_units", "2024-03-03T10:30:00") == [{"p": 3}]
+    assert ask("SELECT max(last_position) AS p FROM source_units", "2024-03-03") == [{"p": 4}]
+    assert ask("SELECT max(last_position) AS p FROM source_units", "2024-03-02") == [{"p": None}]
 
 
 def test_an_open_connection_sees_what_is_committed_after_it_was_opened(warehouse: Warehouse, lake: Lake, make: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trueup.cli import fraud, intake, look, output, recompute
+from trueup.cli import quality as gate
 from trueup.cli.options import HERE, Json, ProjectDir, load
 from trueup.cli.progress import taking_in
 
@@ -17,11 +19,11 @@ if TYPE_CHECKING:
     from trueup.config import Project
     from trueup.fraud.scoring import ScoreSummary
     from trueup.jobs.batch import ReconcileSummary
+    from trueup.quality.run import QualitySummary
     from trueup.warehouse.audit import AuditResult
     from trueup.warehouse.publish import Published
 
 PUBLISHED = "leakage.duckdb"
-SKIPPED = {"quality": "comes with trueup[quality]"}
 EXCEEDED, FAILED = 1, 2
 
 
@@ -35,13 +37,15 @@ def run(
         Path | None,
         typer.Option("--publish", metavar="FILE.duckdb", help=f"Where to publish; else {PUBLISHED} in the project's folder."),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit status 1 when an audit fails.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit status 1 when an audit fails or a day is blocked.")] = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Ingest, reconcile, score, audit and publish, with one summary."""
+    """Ingest, judge the feeds, reconcile, score, audit and publish, with one summary."""
     from trueup.collect.ingest import ingest
     from trueup.jobs.batch import reconcile
+    from trueup.quality.gate import blocked_from
+    from trueup.quality.run import quality
     from trueup.warehouse.audit import audit
     from trueup.warehouse.publish import publish
     from trueup.warehouse.query import asked
@@ -49,18 +53,21 @@ def run(
     opened = load(project)
     with taking_in() as progress:
         taken = ingest(opened, progress=progress)
-    reconciled = reconcile(opened, say=output.note)
+    judged = quality(opened, say=output.note)
+    blocked = blocked_from(judged.days)
+    # Days before the first one blocked are reconciled all the same; the rest waits until its feeds are whole.
+    reconciled = reconcile(opened, say=output.note, to_day=None if blocked is None else blocked - timedelta(days=1))
     suspected = _scored(opened)
     audits, leakage = asked(opened, lambda warehouse: (audit(warehouse), warehouse.rows("queries/leakage")))
     published = publish(opened, file or opened.directory / PUBLISHED)
     if json:
-        output.json_value(_as_value(taken, reconciled, suspected, audits, leakage, published))
+        output.json_value(_as_value(taken, judged, reconciled, suspected, audits, leakage, published))
     else:
-        _show(taken, reconciled, suspected, audits, leakage, published)
+        _show(taken, judged, reconciled, suspected, audits, leakage, published)
     intake.tell_errors(taken)
     if taken.errors:
         raise typer.Exit(FAILED)
-    if check and not all(result.passed for result in audits):
+    if check and (blocked is not None or not all(result.passed for result in audits)):
         raise typer.Exit(EXCEEDED)
 
 
@@ -76,6 +83,7 @@ def _scored(project: Project) -> ScoreSummary | str:
 
 def _as_value(
     taken: IngestSummary,
+    judged: QualitySummary,
     reconciled: ReconcileSummary,
     suspected: ScoreSummary | str,
     audits: list[AuditResult],
@@ -84,7 +92,7 @@ def _as_value(
 ) -> dict[str, object]:
     return {
         "ingest": intake.as_value(taken),
-        "quality": {"skipped": SKIPPED["quality"]},
+        "quality": gate.as_value(judged),
         "reconcile": reconciled,
         "score": {"skipped": suspected} if isinstance(suspected, str) else suspected,
         "audits": [{"name": a.name, "passed": a.passed, "offending": a.offending} for a in audits],
@@ -95,6 +103,7 @@ def _as_value(
 
 def _show(
     taken: IngestSummary,
+    judged: QualitySummary,
     reconciled: ReconcileSummary,
     suspected: ScoreSummary | str,
     audits: list[AuditResult],
@@ -106,8 +115,9 @@ def _show(
         columns = ("kind", "service", "currency", "findings", "leakage", "overcharge", "impact")
         output.dictionaries(leakage, columns, title="leakage: findings that are open or confirmed")
     output.line(f"ingest     {intake.told(taken)}")
-    output.line(f"quality    skipped: {SKIPPED['quality']}")
-    output.line(f"reconcile  {recompute.told(reconciled)}")
+    output.line(f"quality    {gate.told(judged)}")
+    held = any(day.verdict == "block" for day in judged.days)
+    output.line(f"reconcile  {recompute.told(reconciled)}" + ("; only the days before the first that is blocked" if held else ""))
     output.line(f"score      {f'skipped: {suspected}' if isinstance(suspected, str) else fraud.told(suspected)}")
     output.line(f"audits     {len(audits) - len(failed)} of {len(audits)} hold")
     output.line(

@@ -21,6 +21,7 @@ from trueup.collect.units import Unit, find, opened
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.log.lake import Lake
+from trueup.quality.rules import row_rules
 from trueup.reconcile.policy import ensure_policy
 from trueup.reconcile.rules import Policy
 
@@ -86,6 +87,9 @@ def ingest(
     on from there.
     """
     wanted = chosen(project, sources)
+    for source in wanted:
+        # A rule that cannot be meant stops everything before anything is taken in without it.
+        row_rules(project, source)
     summary = IngestSummary()
     Lake.create(project)
     with Lake.open(project, clock=clock, threads=1) as lake:
@@ -110,7 +114,7 @@ def _take_in_source(lake: Lake, source: SourceConfig, summary: IngestSummary, pr
     found = find(lake.project, source)
     summary.errors.extend(found.errors)
     summary.notices.extend(found.notices)
-    mapping = Mapping(source, lake.project.config.project, lake.clock())
+    mapping = Mapping(source, lake.project.config.project, lake.clock(), row_rules(lake.project, source))
     wanted = [path for path in found.paths if (choose or _complete_at(lake.clock()))(source, path)]
     if choose is None and len(wanted) < len(found.paths):
         summary.notices.append(f"source {source.name}: {len(found.paths) - len(wanted)} not complete yet, left for the next time")

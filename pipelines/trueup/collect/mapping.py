@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,9 @@ from trueup.collect.times import in_utc, utc_times
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, ProjectConfig, SourceConfig
 from trueup.errors import SourceError
 from trueup.events.schema import COLLECTED, CORE, STATES, UTC_TIME
+
+if TYPE_CHECKING:
+    from trueup.quality.compiled import RowRule
 
 _MICRO_POWER = 6
 _SIGNED = ("amount", "setup", "price")
@@ -51,10 +55,10 @@ class _Refusal:
 
 
 class Mapping:
-    """How the records of a source become events, at one moment of the injected clock."""
+    """How the records of a source become events, at one moment of the injected clock; `rules` refuse what they find broken."""
 
-    def __init__(self, source: SourceConfig, project: ProjectConfig, now: datetime) -> None:
-        self.source, self.project = source, project
+    def __init__(self, source: SourceConfig, project: ProjectConfig, now: datetime, rules: Sequence[RowRule] = ()) -> None:
+        self.source, self.project, self.rules = source, project, rules
         self.zone = source.timezone or project.timezone
         if source.stream in STATES:
             (self.earliest, self.latest), self.reach_told = _STATE_REACH, "within the years 1900 to 2200"
@@ -130,6 +134,7 @@ class _Making:
             source_id=pl.lit(source_id), key_scope=pl.lit(source.scope), attributes=self._batch.attributes,
             **{name: series.alias(name) for name, series in columns.items()},
         ).select(pl.col(name).cast(dtype) for name, dtype in COLLECTED[source.stream].items())  # fmt: skip
+        self._refuse_broken(rows)
         if not self._refusals:
             return Mapped(rows, int(self._rounded.sum()), self._batch.rejected)
         bad = np.logical_or.reduce([refusal.bad for refusal in self._refusals])
@@ -144,6 +149,14 @@ class _Making:
                 continue
             absent = self._told[name].is_null().to_numpy() if name in self._told else np.ones(self._height, np.bool_)
             self._refuse(absent, "missing_required", f"{name}: is there")
+
+    def _refuse_broken(self, rows: pl.DataFrame) -> None:
+        """Refuses what breaks a row rule of the suites; what was refused before keeps its weightier reason."""
+        rules = self._mapping.rules
+        # In one query, so that the rules are computed side by side.
+        found = rows.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
+        for rule, bad in zip(rules, found, strict=True):
+            self._refuse(bad.to_numpy(), rule.reason, rule.rule)
 
     def _refused(self, at: np.ndarray) -> pl.DataFrame:  # type: ignore[type-arg]
         first = np.argmax(np.stack([refusal.bad[at] for refusal in self._refusals]), axis=0)

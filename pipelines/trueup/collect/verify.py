@@ -21,6 +21,7 @@ from trueup.config import SourceConfig
 from trueup.errors import ConfigError, SourceError
 from trueup.events.schema import CORE
 from trueup.log.lake import Lake
+from trueup.quality.rules import row_rules
 
 Verdict = Literal["proven", "found", "differs", "missing", "unknown"]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -120,7 +121,7 @@ def _again(lake: Lake, unit: Unit, told: Mapping[str, Any]) -> tuple[bytes, byte
     reader = reader_of(unit)
     # The clock of then: a record must not fall out of reach by growing old.
     then = _EPOCH + timedelta(microseconds=told["taken_at_us"])
-    columns = Columns(unit.source, lake.project.config.project, then)
+    columns = Columns(unit.source, lake.project.config.project, then, row_rules(lake.project, unit.source))
     wanted = columns.wanted if unit.source.format == "ndjson" else columns.wanted_among(reader.columns())
     batch = reader.read(reader.at(told["source_row"], told["source_offset"], told["source_length"]), wanted, attributes=False)
     if batch.rejected.height:

@@ -204,7 +204,7 @@ CREATE TABLE lake.events.quarantine (
     rule VARCHAR                -- the rule and the column that refused it
 );
 
--- One change of one finding: raised, revised, resolved or retracted. Owner: reconcile.
+-- One change of one finding: raised, revised, resolved or retracted. Owner: reconcile; of feeds: quality.
 CREATE TABLE lake.events.finding (
     finding_id BLOB,            -- 16 bytes of sha256 over kind and subject
     position BIGINT,            -- the position it changed at
@@ -225,7 +225,15 @@ CREATE TABLE lake.events.finding (
     charge_event_ids BLOB[],    -- all charge members, ascending
     content_event_ids BLOB[],   -- of a conflict: all contents seen
     reason VARCHAR,             -- of what is misrated or unrated: why; of a plan mismatch: the two plans
-    ended_at TIMESTAMPTZ        -- of a subscription the systems tell differently: when they agreed again
+    ended_at TIMESTAMPTZ,       -- of a subscription the systems tell differently: when they agreed again; of a feed: the end
+    stream VARCHAR,             -- of what a feed lacks (missing_records, …): usage or charge; NULL for other findings, as below
+    source VARCHAR,             -- the feed
+    control VARCHAR,            -- what noticed it: files, records, volume, mix, schedule, …
+    subject VARCHAR,            -- what of the feed it is about: the first missing number, the first hour
+    records_low BIGINT,         -- bounds of the records concerned
+    records_high BIGINT,
+    impact_low_micros DECIMAL(38, 0), -- bounds of the money at stake; NULL where nothing tells what the records are worth
+    impact_high_micros DECIMAL(38, 0)
 );
 
 -- Money moved in the conservation sum at one position: the differences, to be added up. Owner: reconcile.

@@ -1,28 +1,56 @@
--- What came in, and how much of it was usable.
--- Grain: one row per source unit (a file). Owner: warehouse.
+-- How each feed came in, hour by hour of its records, with what is known to be wrong with the hour.
+-- Grain: one row per source, node and UTC hour that brought records, or that a standing finding of the feed is about.
+-- Owner: warehouse.
+WITH records AS (
+    SELECT u.source_id, 'usage' AS stream, coalesce(u.node, '') AS node, u.started_at AS began, u.quantity_micros
+    FROM lake.events.usage u
+    WHERE u.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    UNION ALL
+    SELECT c.source_id, 'charge', coalesce(c.node, ''), coalesce(c.started_at, c.billed_at), c.quantity_micros
+    FROM lake.events.charge c
+    WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+),
+by_unit AS (
+    SELECT
+        r.source_id, any_value(r.stream) AS stream, r.node, epoch_us(r.began) // 3600000000 AS hour, count(*) AS records,
+        count(*) FILTER (WHERE r.quantity_micros = 0) AS zero_records
+    FROM records r
+    WHERE r.began IS NOT NULL
+    GROUP BY r.source_id, r.node, epoch_us(r.began) // 3600000000
+),
+came AS (
+    SELECT
+        regexp_replace(b.source_id, '@[^@]*$', '') AS source, any_value(b.stream) AS stream, b.node, b.hour,
+        sum(b.records) AS records, sum(b.zero_records) AS zero_records
+    FROM by_unit b
+    GROUP BY ALL
+),
+lacking AS (
+    SELECT
+        f.source, f.stream, coalesce(f.node, '') AS node, f.finding_id, f.kind, f.reason,
+        unnest(generate_series(
+            epoch_us(f.started_at) // 3600000000, greatest(epoch_us(f.started_at), epoch_us(coalesce(f.ended_at, f.started_at)) - 1) // 3600000000
+        )) AS hour
+    FROM steps.finding_now f
+    WHERE f.control IS NOT NULL AND f.stands
+),
+wrong AS (
+    SELECT
+        l.source, any_value(l.stream) AS stream, l.node, l.hour, count(DISTINCT l.finding_id) AS findings,
+        arg_min(l.kind, l.kind) AS kind, arg_min(l.reason, l.kind) AS reason
+    FROM lacking l
+    GROUP BY l.source, l.node, l.hour
+)
 SELECT
-    c.source,                                     -- the feed's name in trueup.toml
-    c.stream,                                     -- usage, charge, subscriber or tariff
-    c.source_id,                                  -- the source unit
-    any_value(c.path) AS path,                    -- where it was read, relative to the project where it lies within
-    any_value(c.sha256) AS sha256,                -- of its bytes
-    max(c.bytes) AS bytes,                        -- its size
-    CAST(count(*) AS BIGINT) AS parts,            -- commits it was taken in by
-    bool_or(c.last_part) AND count(*) = max(c.part_no) + 1 AS complete, -- whether all its parts are in
-    max(c.declared_records) AS declared_records,  -- what the unit itself says it holds; NULL where it says nothing
-    CAST(sum(c.records) AS BIGINT) AS records,    -- = accepted + duplicate + quarantined
-    CAST(sum(c.accepted) AS BIGINT) AS accepted,  -- new events
-    CAST(sum(c.duplicate) AS BIGINT) AS duplicate, -- known already, same content
-    CAST(sum(c.quarantined) AS BIGINT) AS quarantined, -- rejected
-    sum(c.quarantined) / nullif(sum(c.records), 0) AS quarantined_share, -- of records, 0 to 1
-    CAST(sum(c.lost_digits) AS BIGINT) AS lost_digits, -- records whose decimals were rounded to millionths
-    min(c.first_time) AS first_time,              -- least time of a record, UTC; of a state, when it begins
-    max(c.last_time) AS last_time,                -- greatest time of a record, UTC; of a state, when it begins
-    max(c.taken_at) AS taken_at,                  -- when its last part was taken in, UTC
-    min(p.position) AS first_position,            -- position of its first part
-    max(p.position) AS last_position              -- position of its last part
-FROM lake.events.control c
-JOIN lake.events.position p ON p.snapshot_id = c.snapshot_id
-WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
-GROUP BY c.source, c.stream, c.source_id
-ORDER BY c.source, last_position
+    coalesce(c.source, w.source) AS source,       -- the feed's name in trueup.toml
+    coalesce(c.stream, w.stream) AS stream,       -- usage or charge
+    coalesce(c.node, w.node) AS node,             -- '' where records name none, or the finding is about the whole feed
+    make_timestamptz(coalesce(c.hour, w.hour) * 3600000000) AS hour, -- its beginning, UTC
+    CAST(coalesce(c.records, 0) AS BIGINT) AS records, -- accepted records that began in it
+    CAST(coalesce(c.zero_records, 0) AS BIGINT) AS zero_records, -- of them, those of no quantity
+    CAST(coalesce(w.findings, 0) AS BIGINT) AS findings, -- standing findings of the feed that are about it
+    w.kind,                                       -- of one of them
+    w.reason                                      -- what it saw
+FROM came c
+FULL JOIN wrong w ON w.source = c.source AND w.node = c.node AND w.hour = c.hour
+ORDER BY source, node, hour

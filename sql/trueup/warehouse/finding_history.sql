@@ -23,6 +23,12 @@ SELECT
     coalesce(len(c.usage_event_ids), 0) AS usage_records, -- how many usage records it is about
     coalesce(len(c.charge_event_ids), 0) AS charge_records, -- how many charges it is about
     c.reason,                                     -- as in findings
-    c.ended_at                                    -- as in findings
+    c.ended_at,                                   -- as in findings
+    c.source,                                     -- as in findings
+    c.control,                                    -- as in findings
+    c.records_low,                                -- as in findings
+    c.records_high,                               -- as in findings
+    steps.micros_as_money(c.impact_low_micros) AS impact_low, -- as in findings
+    steps.micros_as_money(c.impact_high_micros) AS impact_high -- as in findings
 FROM steps.finding_change c
 LEFT JOIN lake.events.position p ON p.position = c.position

@@ -14,10 +14,10 @@ SELECT
     steps.micros_as_money(f.billed_micros) AS billed, -- what was billed
     steps.micros_as_money(f.impact_micros) AS impact, -- expected - billed: positive is leakage, negative is overcharge
     f.impact_micros,                              -- the same in millionths
-    CAST(NULL AS DECIMAL(38, 6)) AS impact_low,   -- least money at stake where it is only bounded; NULL for a proven finding
-    CAST(NULL AS DECIMAL(38, 6)) AS impact_high,  -- most money at stake where it is only bounded; NULL for a proven finding
-    CAST(NULL AS BIGINT) AS records_low,          -- least records concerned where they are only bounded; NULL for a proven finding
-    CAST(NULL AS BIGINT) AS records_high,         -- most records concerned where they are only bounded; NULL for a proven finding
+    steps.micros_as_money(f.impact_low_micros) AS impact_low, -- least money at stake where it is only bounded; NULL for a proven finding
+    steps.micros_as_money(f.impact_high_micros) AS impact_high, -- most money at stake where it is only bounded; NULL for a proven finding
+    f.records_low,                                -- least records concerned where they are only bounded; NULL for a proven finding
+    f.records_high,                               -- most records concerned where they are only bounded; NULL for a proven finding
     f.currency,                                   -- of all its amounts
     lower(hex(f.usage_event_ids[1])) AS usage_event_id, -- its lowest usage record; all are in finding_records
     lower(hex(f.charge_event_ids[1])) AS charge_event_id, -- its lowest charge; all are in finding_records
@@ -25,6 +25,10 @@ SELECT
     f.revision,                                   -- 1 as raised, one more with each revision of its current life
     f.raised_position,                            -- the position its current life began at
     f.changed_position,                           -- the position it last changed at
-    f.reason,                                     -- what made the billed amount (former_version, wrong_increment, …), why usage is unrated, or which plans differ; NULL where nothing tells
-    f.ended_at                                    -- of a subscription two systems told differently from started_at on: when they agreed again, UTC
+    f.reason,                                     -- what made the billed amount (former_version, wrong_increment, …), why usage is unrated, or which plans differ; of a feed, what was seen; NULL where nothing tells
+    f.ended_at,                                   -- of a subscription two systems told differently from started_at on: when they agreed again, UTC; of a feed, the end of what it is about
+    f.source,                                     -- of what a feed lacks: the feed; NULL for other findings
+    f.control,                                    -- of what a feed lacks: what noticed it (files, records, volume, mix, schedule, …)
+    p.finding_id IS NOT NULL AS provisional       -- whether charges of its day are known to be missing: it may be no leakage at all
 FROM steps.finding_now f
+LEFT JOIN steps.finding_provisional p ON p.finding_id = f.finding_id

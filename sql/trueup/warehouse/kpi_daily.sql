@@ -55,7 +55,8 @@ entries AS (
         f.service, f.day, f.currency, 0, 0, 0, 0, 0, 0, 0, 1, greatest(f.impact_micros, 0), greatest(-f.impact_micros, 0),
         if(f.status = 'recovered', greatest(f.impact_micros, 0), 0)
     FROM steps.finding_now f
-    WHERE f.stands AND f.status <> 'dismissed'
+    WHERE f.stands AND f.status <> 'dismissed' AND f.control IS NULL
+        AND NOT EXISTS (FROM steps.finding_provisional p WHERE p.finding_id = f.finding_id)
 )
 SELECT
     e.day,                                        -- in the project's time zone; NULL for charges without any date

@@ -1,6 +1,7 @@
 -- Money still to be won back or given back, by day.
 -- Grain: one row per service, day, currency and kind. Owner: warehouse.
 -- Counts findings that are open or confirmed: what was recovered or dismissed, or no longer stands, is owed by nobody.
+-- Neither does what is provisional count (see findings), nor what a feed lacks: exposure_by_day has its bounds.
 SELECT
     f.service,                                    -- '' for charges that name none
     f.day,                                        -- in the project's time zone; NULL for charges without any date
@@ -12,6 +13,7 @@ SELECT
     steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS impact, -- leakage - overcharge
     coalesce(sum(f.impact_micros), 0) AS impact_micros -- the same in millionths
 FROM steps.finding_now f
-WHERE f.status IN ('open', 'confirmed')
+WHERE f.status IN ('open', 'confirmed') AND f.control IS NULL
+    AND NOT EXISTS (FROM steps.finding_provisional p WHERE p.finding_id = f.finding_id)
 GROUP BY f.service, f.day, f.currency, f.kind
 ORDER BY f.day, f.service, f.currency, f.kind

@@ -8,7 +8,7 @@ SELECT
     q.source,                                     -- the feed's name in trueup.toml
     q.stream,                                     -- usage, charge, subscriber or tariff
     u.path,                                       -- the file it was read from
-    q.source_id,                                  -- the source unit, as in feed_quality
+    q.source_id,                                  -- the source unit, as in source_units
     q.source_row,                                 -- record number in the unit, from 0
     q.source_offset,                              -- its first byte in the decompressed unit
     q.source_length,                              -- its length in bytes

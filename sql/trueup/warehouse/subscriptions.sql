@@ -12,7 +12,7 @@ SELECT
     s.valid_from,                                 -- from when it is so, UTC
     s.valid_to,                                   -- until when, exclusive, UTC; NULL: until further notice
     lower(hex(s.event_id)) AS event_id,           -- its id in lower-case hex, for explain and verify
-    s.source_id,                                  -- the source unit it came in, as in feed_quality
+    s.source_id,                                  -- the source unit it came in, as in source_units
     p.position,                                   -- the position it came with
     p.committed_at AS known_at                    -- when that was, UTC
 FROM lake.events.subscriber s

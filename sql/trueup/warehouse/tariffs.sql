@@ -41,7 +41,7 @@ SELECT
     t.to_currency,                                -- the currency an exchange leads to
     steps.micros_as_money(t.units_micros) AS units, -- units an allowance gives
     lower(hex(t.event_id)) AS event_id,           -- its id in lower-case hex, for explain and verify
-    t.source_id,                                  -- the source unit it came in, as in feed_quality
+    t.source_id,                                  -- the source unit it came in, as in source_units
     p.position,                                   -- the position it came with
     p.committed_at AS known_at                    -- when that was, UTC
 FROM lake.events.tariff t

@@ -14,10 +14,14 @@ from trueup.warehouse.asof import AsOf
 from trueup.warehouse.statements import Statement, statement
 
 MACROS = ("steps/micros_as_money",)
-STEPS = ("policy_now", "reconciled", "finding_change", "decision_now", "finding_now", "finding_standing", "suspicion")
+STEPS = (
+    "policy_now", "reconciled", "finding_change", "decision_now", "finding_now", "finding_standing",
+    "finding_provisional", "suspicion",
+)  # fmt: skip
 VIEWS = (
     "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation", "quarantine",
-    "feed_quality", "kpi_daily", "subscriptions", "tariffs", "suspicious_transactions", "cases", "fraud_daily", "fraud_drift",
+    "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs", "suspicious_transactions", "cases",
+    "fraud_daily", "fraud_drift",
 )  # fmt: skip
 
 

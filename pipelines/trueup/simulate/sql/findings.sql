@@ -1,12 +1,13 @@
 -- Each finding as it last stood up to a position, with where its last life began.
--- Grain: one row per finding ever raised. Owner: simulate.
+-- Grain: one row per finding ever raised by reconciliation. Owner: simulate.
+-- What quality tells of feeds is a range, which no leak can be compared with to the millionth.
 WITH changes AS (
     SELECT
         f.*,
         max(f.position) FILTER (WHERE f.action = 'raised') OVER (PARTITION BY f.finding_id) AS raised_position,
         row_number() OVER (PARTITION BY f.finding_id ORDER BY f.position DESC) AS age
     FROM lake.events.finding f
-    WHERE f.position <= $position
+    WHERE f.position <= $position AND f.control IS NULL
 )
 SELECT
     lower(hex(c.finding_id)) AS finding_id,

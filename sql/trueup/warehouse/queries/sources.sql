@@ -5,7 +5,7 @@ WITH brought AS (
         f.source, any_value(f.stream) AS stream, count(*) AS units, sum(f.records) AS records, sum(f.accepted) AS accepted,
         sum(f.duplicate) AS duplicate, sum(f.quarantined) AS quarantined, sum(f.lost_digits) AS lost_digits,
         min(f.first_time) AS first_time, max(f.last_time) AS last_time, max(f.taken_at) AS last_taken_at
-    FROM main.feed_quality f
+    FROM main.source_units f
     GROUP BY f.source
 ),
 seen AS (

@@ -21,6 +21,13 @@ SELECT
     f.charge_event_ids,                           -- charge members, ascending
     f.content_event_ids,                          -- of a conflict: all contents seen
     f.reason,                                     -- why it is misrated or unrated; the two plans of a plan mismatch
-    f.ended_at                                    -- when two systems agreed again on a subscription
+    f.ended_at,                                   -- when two systems agreed again on a subscription; of a feed, the end
+    f.stream,                                     -- of what a feed lacks; NULL for what reconciliation finds, as all below
+    f.source,                                     -- the feed
+    f.control,                                    -- what noticed it
+    f.records_low,                                -- least records concerned
+    f.records_high,                               -- most records concerned
+    f.impact_low_micros,                          -- least money at stake
+    f.impact_high_micros                          -- most money at stake
 FROM lake.events.finding f
 WHERE f.position <= coalesce(getvariable('as_of_position'), 9223372036854775807)

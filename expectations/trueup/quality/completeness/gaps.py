@@ -1,0 +1,119 @@
+"""Holes in what is numbered: files that did not come, records that are in none, numbers delivered twice."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from trueup.quality.completeness.frames import Seen, found
+
+_NODE = ["stream", "source", "node"]
+
+
+def missing_files(seen: Seen) -> pl.DataFrame:
+    """Rows of `FOUND` for each hole in the numbers of a node's files; how many records it means is not known yet."""
+    files = (
+        seen.units.drop_nulls("number").group_by(*_NODE, "number").agg(pl.col("first_us").min(), pl.col("last_us").max())
+        .sort(*_NODE, "number")
+    )  # fmt: skip
+    before = files.with_columns(
+        previous=pl.col("number").shift(1).over(_NODE), reached=pl.col("last_us").cum_max().shift(1).over(_NODE),
+        began=pl.col("first_us").shift(1).over(_NODE),
+    )  # fmt: skip
+    # Files that overlap in time, as those of billing do, say no more than that the missing one lies around both.
+    overlap = pl.col("first_us") <= pl.col("reached")
+    holes = before.filter(pl.col("number") - pl.col("previous") > 1).with_columns(
+        low=pl.col("previous") + 1, high=pl.col("number") - 1,
+        from_us=pl.when(overlap).then("began").otherwise("reached"), to_us=pl.when(overlap).then("last_us").otherwise("first_us"),
+    )  # fmt: skip
+    one = pl.col("low") == pl.col("high")
+    told = pl.when(one).then(pl.format("file {} did not come", "low")).otherwise(
+        pl.format("{} files, {} to {}, did not come", pl.col("high") - pl.col("low") + 1, "low", "high")
+    )  # fmt: skip
+    return found(
+        holes.with_columns(
+            kind=pl.lit("missing_records"), control=pl.lit("files"), service=pl.lit(""), subject=pl.col("low").cast(pl.String),
+            reason=told,
+        )
+    )  # fmt: skip
+
+
+def missing_numbers(seen: Seen) -> pl.DataFrame:
+    """Rows of `FOUND` for each hole in the numbers of a node's records: how many are missing is exact."""
+    runs = seen.runs.sort(*_NODE, "first", "last")
+    before = runs.with_columns(
+        reached=pl.col("last").cum_max().shift(1).over(_NODE), from_us=pl.col("last_us").cum_max().shift(1).over(_NODE)
+    )
+    holes = before.filter(pl.col("first") > pl.col("reached") + 1).with_columns(
+        missing=pl.col("first") - pl.col("reached") - 1, low=pl.col("reached") + 1, high=pl.col("first") - 1,
+        to_us=pl.max_horizontal("from_us", "first_us"),
+    )  # fmt: skip
+    return found(
+        holes.with_columns(
+            kind=pl.lit("missing_records"), control=pl.lit("records"), service=pl.lit(""),
+            subject=pl.col("low").cast(pl.String), records=pl.col("missing").cast(pl.Float64), records_variance=pl.lit(0.0),
+            reason=pl.format("{} records, {} to {}, are in no file", "missing", "low", "high"),
+        )
+    )  # fmt: skip
+
+
+def joined(files: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
+    """One finding for a loss that both counts tell: the file's, with the exact number of records that are missing with it."""
+    both = files.drop("records", "records_variance").join(
+        numbers.select(*_NODE, "records", hole=pl.col("subject"), low_us="from_us", high_us="to_us"), on=_NODE
+    ).filter((pl.col("low_us") >= pl.col("from_us")) & (pl.col("high_us") <= pl.col("to_us")))  # fmt: skip
+    exact = both.group_by(*_NODE, "subject").agg(pl.col("records").sum())
+    told = files.drop("records").join(exact, on=[*_NODE, "subject"], how="left").with_columns(
+        records_variance=pl.when(pl.col("records").is_not_null()).then(0.0)
+    )  # fmt: skip
+    rest = numbers.join(both.select(*_NODE, subject="hole"), on=[*_NODE, "subject"], how="anti")
+    return pl.concat([found(told), rest])
+
+
+def numbers_twice(seen: Seen) -> pl.DataFrame:
+    """Rows of `FOUND` for file numbers under which two different files came: which of them counts, nobody can say."""
+    twice = (
+        seen.units.drop_nulls("number").group_by(*_NODE, "number")
+        .agg(pl.col("unit").n_unique().alias("units"), pl.col("first_us").min(), pl.col("last_us").max())
+        .filter(pl.col("units") > 1)
+    )  # fmt: skip
+    return found(
+        twice.with_columns(
+            kind=pl.lit("total_mismatch"), control=pl.lit("repeats"), service=pl.lit(""),
+            subject=pl.col("number").cast(pl.String), from_us=pl.col("first_us"), to_us=pl.col("last_us"),
+            reason=pl.format("{} different files came as number {}", "units", "number"),
+        )
+    )  # fmt: skip
+
+
+def delivered_twice(seen: Seen) -> pl.DataFrame:
+    """Rows of `FOUND` for units of which most records were known before: they cost nothing here, but somebody sends them twice."""
+    whole = seen.units.group_by("stream", "source", "unit").agg(
+        pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records", "duplicate").sum(),
+        pl.col("first_us").min(), pl.col("last_us").max(),
+    )  # fmt: skip
+    again = whole.filter((pl.col("duplicate") * 2 > pl.col("records")) & (pl.col("records") > 0))
+    return found(
+        again.with_columns(
+            kind=pl.lit("total_mismatch"), control=pl.lit("duplicates"), service=pl.lit(""), subject=pl.col("unit"),
+            from_us=pl.col("first_us"), to_us=pl.col("last_us"),
+            reason=pl.format("{} of the {} records of {} had come before", "duplicate", "records", "path"),
+            records=pl.lit(None, pl.Float64),
+        )
+    )  # fmt: skip
+
+
+def declared(seen: Seen) -> pl.DataFrame:
+    """Rows of `FOUND` for units that hold fewer or more records than they themselves declare."""
+    whole = seen.units.group_by("stream", "source", "unit").agg(
+        pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records").sum(), pl.col("declared").max(),
+        pl.col("first_us").min(), pl.col("last_us").max(),
+    )  # fmt: skip
+    differs = whole.filter(pl.col("declared") != pl.col("records"))
+    fewer = (pl.col("declared") - pl.col("records")).clip(lower_bound=0).cast(pl.Float64)
+    return found(
+        differs.with_columns(
+            kind=pl.lit("total_mismatch"), control=pl.lit("declared"), service=pl.lit(""), subject=pl.col("unit"),
+            from_us=pl.col("first_us"), to_us=pl.col("last_us"), records=fewer, records_variance=pl.lit(0.0),
+            reason=pl.format("{} declares {} records and holds {}", "path", "declared", "records"),
+        )
+    )  # fmt: skip

@@ -1,0 +1,82 @@
+"""The life of completeness findings along the log: raised, revised and resolved from tick to tick.
+
+The controls look at each tick, at what was known at its position. So what they say depends on the log alone: however the
+positions are divided among runs, each tick is judged once, after the one before.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from trueup.quality.completeness.frames import Rules, Seen
+from trueup.quality.completeness.judge import KEY, STANDING, Tick, judged, nothing
+from trueup.reconcile.findings import HISTORY, MONEY, identified
+from trueup.reconcile.localtime import local_day
+
+TOLD: dict[str, pl.DataType] = {
+    **HISTORY, "stream": pl.String(), "source": pl.String(), "control": pl.String(), "subject": pl.String(),
+    "records_low": pl.Int64(), "records_high": pl.Int64(), "impact_low_micros": MONEY, "impact_high_micros": MONEY,
+}  # fmt: skip
+"""Rows of `events.finding` that tell of completeness."""
+ORDER = ["position", "finding_id"]
+_BY_TIME = ("volume", "mix", "schedule")
+"""Controls that speak because time has passed; the others speak because something came."""
+_NONE = pl.lit(None, pl.String)
+
+
+def history(seen: Seen, rules: Rules, *, after: int, upto: int, told: pl.DataFrame | None = None) -> pl.DataFrame:
+    """What the ticks in (after, upto] change, as rows of `TOLD`; `told` is what stands at `after` (rows of `STANDING`)."""
+    ticks = [Tick(*row) for row in seen.ticks.sort("position").select("position", "at_us").iter_rows()]
+    before = next((t for t in reversed(ticks) if t.position <= after), None)
+    standing = nothing() if told is None else told
+    changes = [pl.DataFrame(schema=TOLD)]
+    for tick in (t for t in ticks if after < t.position <= upto):
+        now = judged(seen, rules, tick, before, standing)
+        changes.append(_changes(standing, now, rules, tick))
+        before, standing = tick, now
+    return pl.concat(changes)
+
+
+def _changes(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
+    content = [n for n in STANDING if n not in KEY]
+    both = before.with_columns(was=pl.lit(True)).join(
+        now.with_columns(stands=pl.lit(True)), on=KEY, how="full", suffix="_new", coalesce=True, nulls_equal=True
+    )
+    was, stands = pl.col("was").fill_null(False), pl.col("stands").fill_null(False)
+    differs = pl.any_horizontal(pl.col(n).ne_missing(pl.col(f"{n}_new")) for n in content)
+    action = pl.when(~was).then(pl.lit("raised")).when(~stands).then(pl.lit("resolved")).otherwise(pl.lit("revised"))
+    timed = pl.col("control").is_in(_BY_TIME)
+    longer = stands & (pl.col("to_us") != pl.col("to_us_new"))
+    late = pl.format("late_{}", "stream")
+    cause = (
+        pl.when(~was).then(pl.when(timed).then(pl.lit("frontier")).otherwise(pl.lit("arrival")))
+        .when(timed & longer).then(pl.lit("frontier")).otherwise(late)
+    )  # fmt: skip
+    changed = both.filter(~(was & stands) | differs).with_columns(action=action, cause=cause)
+    shown = changed.select(*KEY, "action", "cause", *(pl.when(stands).then(f"{n}_new").otherwise(n).alias(n) for n in content))
+    return _rows(shown, rules, tick)
+
+
+def _rows(rows: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
+    nothing_of = pl.lit([], pl.List(pl.Binary))
+    named = rows.with_columns(
+        about=pl.lit("feed"), id_scope="source", id_currency=_NONE, id_service="service", id_subscriber=_NONE, name="node",
+        name_scope="control", period="subject",
+    )  # fmt: skip
+    zero = pl.lit(0, pl.Int128)
+    return identified(named).with_columns(
+        position=pl.lit(tick.position, pl.Int64), bucket=pl.lit(0), subscriber=_NONE, peer=_NONE,
+        day=local_day(pl.col("from_us"), rules.timezone), started_at="from_us", ended_at="to_us", expected_micros=zero,
+        billed_micros=zero, currency=pl.lit(rules.currency), usage_event_ids=nothing_of, charge_event_ids=nothing_of,
+        content_event_ids=nothing_of, impact_low_micros="money_low", impact_high_micros="money_high",
+    ).select(pl.col(n).cast(t) for n, t in TOLD.items()).sort(ORDER)  # fmt: skip
+
+
+def standing(told: pl.DataFrame) -> pl.DataFrame:
+    """What stands after a history (rows of `TOLD`), as rows of `STANDING`."""
+    last = told.sort("position").unique("finding_id", keep="last", maintain_order=True)
+    stands = last.filter(pl.col("action").is_in(["raised", "revised"]))
+    return stands.with_columns(
+        from_us=pl.col("started_at").cast(pl.Int64), to_us=pl.col("ended_at").cast(pl.Int64),
+        money_low="impact_low_micros", money_high="impact_high_micros",
+    ).select(pl.col(n).cast(t) for n, t in STANDING.items()).sort(KEY)  # fmt: skip

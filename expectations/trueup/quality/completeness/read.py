@@ -1,0 +1,88 @@
+"""From the log to what the controls look at: aggregates made inside DuckDB, each with its position."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from trueup.config import Config, FeedConfig
+from trueup.events.schema import MOVEMENTS
+from trueup.log.lake import Lake
+from trueup.quality.completeness.frames import HOUR, MONEY, RUN, Feed, Rules, Seen
+from trueup.quality.completeness.judge import PROFILE_US
+from trueup.quality.statements import statement
+
+_OWN_TIME = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
+_NO_NUMBER = "^$"
+_SPARE_DAYS = 8
+"""Read beyond what is judged, so that the first hours judged have their history whole."""
+
+
+def rules_of(config: Config) -> Rules:
+    """What decides the controls, from a configuration."""
+    feeds = {s.name: Feed(s.name, s.stream, s.lateness, s.feed) for s in config.source if s.stream in MOVEMENTS}
+    quality, project = config.quality, config.project
+    return Rules(
+        feeds, project.timezone, project.currency, frozenset(quality.holidays), quality.false_alarms_per_year, quality.lookback,
+        quality.gate,
+    )  # fmt: skip
+
+
+def seen(lake: Lake, rules: Rules, *, after: int, upto: int) -> Seen:
+    """All that the ticks in (after, upto] look at."""
+    units = lake.connection.execute(statement("units"), {"upto": upto}).pl()
+    declared = lake.connection.execute(statement("ticks"), {"upto": upto}).pl()
+    first_day = _first_day(units, rules, after)
+    bounds = {"upto": upto, "first_day": first_day}
+    hours, runs = [pl.DataFrame(schema=HOUR)], [pl.DataFrame(schema=RUN)]
+    for feed in rules.feeds.values():
+        told = {**bounds, "source": feed.name, **_numbering(feed.feed)}
+        names = {"stream": feed.stream, "own_time": _OWN_TIME[feed.stream]}
+        hours.append(lake.connection.execute(statement("hours", **names), told).pl())
+        if feed.feed.record is not None:
+            runs.append(lake.connection.execute(statement("runs", **names), told).pl())
+    money = lake.connection.execute(statement("money"), {**bounds, "currency": rules.currency}).pl()
+    return Seen.of(
+        units=_named(units, rules), hours=_all(hours), runs=_all(runs), money=_all([pl.DataFrame(schema=MONEY), money]),
+        ticks=declared.filter(pl.col("kind") == "tick").rename({"through_us": "at_us"}),
+        closed=declared.filter(pl.col("kind") == "close"),
+    )  # fmt: skip
+
+
+def _all(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    schema = frames[0].schema
+    return pl.concat([f.select(pl.col(n).cast(t) for n, t in schema.items()) for f in frames])
+
+
+def _first_day(units: pl.DataFrame, rules: Rules, after: int) -> date:
+    """The first UTC day that any tick after a position may look at: what the first of them would, and some days more."""
+    known = units.filter(pl.col("position") <= max(after, 1))["last_us"].max()
+    latest = known if isinstance(known, int) else units["first_us"].min()
+    if not isinstance(latest, int):
+        return date.min
+    reach = timedelta(microseconds=rules.lookback_us + PROFILE_US, days=_SPARE_DAYS)
+    return (datetime.fromtimestamp(latest // 1_000_000, UTC) - reach).date()
+
+
+def _numbering(feed: FeedConfig) -> dict[str, object]:
+    if feed.record is None:
+        return {"pattern": _NO_NUMBER, "group": 0}
+    return {"pattern": feed.record, "group": re.compile(feed.record).groupindex["sequence"]}
+
+
+def _named(units: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """Adds `node` and `number`: what the name of a unit says by the pattern of its feed."""
+    found = [_told(source, path, rules) for source, path in units.select("source", "path").iter_rows()]
+    return units.with_columns(
+        node=pl.Series([node for node, _ in found], dtype=pl.String), number=pl.Series([n for _, n in found], dtype=pl.Int64)
+    )
+
+
+def _told(source: str, path: str, rules: Rules) -> tuple[str | None, int | None]:
+    pattern = rules.feeds[source].feed.file if source in rules.feeds else None
+    match = re.search(pattern, path) if pattern else None
+    if match is None:
+        return None, None
+    return match.groupdict().get("node") or "", int(match["sequence"])

@@ -1,0 +1,68 @@
+"""Hours that brought too little: a drop against the profile, or a silence that lasts too long to be chance."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import polars as pl
+
+from trueup.quality.completeness.frames import HOUR_US, WHOLE, Rules, found
+from trueup.quality.completeness.profile import SERIES
+
+CELL = [*SERIES, "hour_us"]
+_HOURS_PER_YEAR = 8_766
+_SILENCE_MARGIN = 1.5
+"""What is expected of a silence is itself an estimate: it must be so many times what chance would need."""
+
+
+def chance_of_an_alarm(rules: Rules) -> float:
+    """The share of an hour's sound verdicts that may be alarms: half of the stated rate for each of the two tests."""
+    return rules.false_alarms_per_year / _HOURS_PER_YEAR / 2
+
+
+def low_hours(grid: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """The cells (`CELL`) that brought less than chance explains."""
+    chance = chance_of_an_alarm(rules)
+    limit = NormalDist().inv_cdf(1 - chance)
+    judged = grid.filter(pl.col("mean") > 0)
+    drop = judged.filter((pl.col("mean") - pl.col("records")) > limit * pl.col("variance").sqrt())
+    ordered = judged.sort(CELL).with_columns(
+        run=((pl.col("records") > 0) | (pl.col("hour_us").diff().over(SERIES) != HOUR_US).fill_null(True)).cum_sum().over(SERIES)
+    )
+    silent = ordered.filter(pl.col("records") == 0).with_columns(
+        expected=(pl.col("mean") / pl.col("spread")).sum().over(*SERIES, "run")
+    ).filter(pl.col("expected") > -math.log(chance) * _SILENCE_MARGIN)  # fmt: skip
+    return pl.concat([drop.select(CELL), silent.select(CELL)]).unique()
+
+
+def settled(low: pl.DataFrame, grid: pl.DataFrame, told: pl.DataFrame, judged_again: pl.DataFrame) -> pl.DataFrame:
+    """The cells that stand as low: verdicts of hours that are new or got records, and earlier verdicts of all others.
+
+    An hour is judged by what was known when it was complete: a profile that moves on does not open or close findings by itself.
+    """
+    again = judged_again.join(grid.select(CELL), on=CELL, how="semi")
+    kept = told.select(CELL).join(again, on=CELL, how="anti")
+    return pl.concat([kept, low.join(again, on=CELL, how="semi").select(CELL)]).unique()
+
+
+def stretches(cells: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `FOUND` for stretches of low hours: of a node's whole traffic, and of services where that is not low."""
+    node = ["stream", "source", "node", "hour_us"]
+    whole = cells.filter(pl.col("service") == WHOLE)
+    rest = cells.filter(pl.col("service") != WHOLE).join(whole.select(node), on=node, how="anti")
+    known = pl.concat([whole, rest]).join(grid, on=CELL, how="left").sort(CELL)
+    new = (pl.col("hour_us").diff().over(SERIES) != HOUR_US).fill_null(True)
+    runs = known.with_columns(run=new.cum_sum().over(SERIES)).group_by(*SERIES, "run", maintain_order=True).agg(
+        from_us=pl.col("hour_us").min(), to_us=pl.col("hour_us").max() + HOUR_US, counted=pl.col("records").sum(),
+        records=(pl.col("mean") - pl.col("records")).sum(), records_variance=pl.col("variance").sum(),
+    )  # fmt: skip
+    hours = (pl.col("to_us") - pl.col("from_us")) // HOUR_US
+    return found(
+        runs.with_columns(
+            kind=pl.lit("volume_drop"), control=pl.lit("volume"), subject=pl.col("from_us").cast(pl.String),
+            reason=pl.when(pl.col("counted") == 0).then(pl.format("silent for {} h", hours)).otherwise(
+                pl.format("only {} records in {} h", "counted", hours)
+            ),
+        )
+    )  # fmt: skip

@@ -1,0 +1,112 @@
+"""What missing records are worth: bounds of records and of money, a nominal 99 % interval.
+
+A record of a service is worth what charges came to per record on the days before: their sum over the number of records, and
+their squares for how far single ones differ. Many unequal records added up are skewed to the right, so that a gamma
+distribution of the same mean and variance gives the ends. These are estimates, computed in floating point and rounded outwards
+to whole millionths once; no sum of what is owed ever holds one.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from statistics import NormalDist
+
+import polars as pl
+
+from trueup.quality.completeness.frames import WHOLE
+
+CONFIDENCE = 0.99
+_Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+_DAY_US = 86_400_000_000
+_LEAST_RECORDS = 50
+_MICROS = 1_000_000
+_DRIFT = 0.03
+"""The standard error granted to the mean worth for days not being alike, as a share of it."""
+
+
+def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
+    """What one record is worth by service and day it is missing from: `service`, `day`, `worth`, `square`, `known`.
+
+    `worth` and `square` are mean and mean square on the days before; of a charge they are those of its amount.
+    """
+    of_day = (
+        money.group_by("service", "day").agg(pl.col("used", "charged", "amount", "amount_squared").sum()).sort("service", "day")
+    )
+    counted = "used" if stream == "usage" else "charged"
+    sums = of_day.with_columns(
+        pl.col(n).cast(pl.Float64).cum_sum().shift(1).over("service") for n in (counted, "amount", "amount_squared")
+    )
+    told = ["service", "day", "known", "worth", "square"]
+    before = sums.filter(pl.col(counted) >= _LEAST_RECORDS).select(
+        "service", "day", known=pl.col(counted), worth=pl.col("amount") / pl.col(counted),
+        square=pl.col("amount_squared") / pl.col(counted),
+    )  # fmt: skip
+    # Where too little was known before, the median of all days stands for it: the day that lacks records does not move it.
+    whole = of_day.filter(pl.col(counted) > 0).group_by("service").agg(
+        day=pl.lit(date.min), known=pl.col(counted).cast(pl.Float64).sum(),
+        worth=(pl.col("amount") / pl.col(counted)).median(), square=(pl.col("amount_squared") / pl.col(counted)).median(),
+    )  # fmt: skip
+    return pl.concat([whole.filter(pl.col("known") >= _LEAST_RECORDS).select(told), before.select(told)])
+
+
+def mixes(hours: pl.DataFrame) -> pl.DataFrame:
+    """The share of each service in a node's records: `stream`, `source`, `node`, `service`, `share`."""
+    node = ["stream", "source", "node"]
+    counts = hours.group_by(*node, "service").agg(pl.col("records").sum())
+    return counts.with_columns(share=pl.col("records") / pl.col("records").sum().over(node)).drop("records")
+
+
+def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
+    """Adds to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (whole millionths).
+
+    Money is NULL where nothing tells what the records are worth. What is not missing has no bounds.
+    """
+    numbered = found.with_row_index("row")
+    parts = _parts(numbered, mixes(hours))
+    worth = pl.concat([per_record(money, s).with_columns(stream=pl.lit(s)) for s in ("usage", "charge")])
+    parts = parts.with_columns(day=pl.from_epoch(pl.col("from_us") // 1_000_000).dt.date()).sort("day").join_asof(
+        worth.sort("day"), on="day", by=["stream", "service"], strategy="backward", check_sortedness=False
+    )  # fmt: skip
+    # Services nobody charges for are worth nothing, where any service is worth something.
+    told = parts.group_by("row").agg(
+        any_worth=pl.col("worth").is_not_null().any(), mean=(pl.col("share") * pl.col("worth")).sum(),
+        square=(pl.col("share") * pl.col("square")).sum(), known=pl.col("known").sum(),
+    )  # fmt: skip
+    both = numbered.join(told, on="row", how="left", maintain_order="left")
+    n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
+    low, high = _ends(n, var)
+    low, high = pl.when(var == 0).then(n).otherwise(low), pl.when(var == 0).then(n).otherwise(high)
+    of_one = (pl.col("square") - pl.col("mean").pow(2)).clip(lower_bound=0.0)
+    error = pl.col("mean").pow(2) * _DRIFT**2 + of_one / pl.col("known")
+    money_mean = n * pl.col("mean")
+    money_variance = n * of_one + pl.col("mean").pow(2) * var + n.pow(2) * error
+    money_low, money_high = _ends(money_mean, money_variance)
+    priced = pl.col("records").is_not_null() & pl.col("any_worth").fill_null(False)
+    return both.with_columns(
+        records_low=pl.when(n.is_not_null()).then(low.floor().cast(pl.Int64)),
+        records_high=pl.when(n.is_not_null()).then(high.ceil().cast(pl.Int64)),
+        money_low=pl.when(priced).then((money_low * _MICROS).floor().cast(pl.Int64)),
+        money_high=pl.when(priced).then((money_high * _MICROS).ceil().cast(pl.Int64)),
+    ).drop("row", "any_worth", "mean", "square", "known")  # fmt: skip
+
+
+def _parts(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFrame:
+    """Each finding by the services it is of: those of its node, or of its whole source where the node is not known."""
+    node = ["stream", "source", "node"]
+    one = numbered.filter(pl.col("service") != WHOLE).select("row", "stream", "from_us", "service", share=pl.lit(1.0))
+    whole = numbered.filter(pl.col("service") == WHOLE).drop("service")
+    by_node = whole.join(mix, on=node).select("row", "stream", "from_us", "service", "share")
+    # A source's mix, by its nodes' weight, for what names no node that is known.
+    rest = whole.join(by_node.select("row").unique(), on="row", how="anti")
+    of_source = mix.group_by("stream", "source", "service").agg(pl.col("share").mean())
+    by_source = rest.drop("node").join(of_source, on=["stream", "source"]).select("row", "stream", "from_us", "service", "share")
+    return pl.concat([one, by_node, by_source])
+
+
+def _ends(mean: pl.Expr, variance: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """The ends of the interval of a gamma distribution, by Wilson and Hilferty's cube; of nothing it is nothing."""
+    safe = pl.when(mean > 0).then(mean)
+    inverse = variance / (9 * safe.pow(2))
+    cube = [safe * (1 - inverse + sign * _Z * inverse.sqrt()).clip(lower_bound=0.0).pow(3) for sign in (-1, 1)]
+    none = _Z * variance.sqrt()
+    return cube[0].fill_null(0.0), cube[1].fill_null(none.fill_null(0.0))

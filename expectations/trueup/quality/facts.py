@@ -1,0 +1,51 @@
+"""What only the log can tell an expectation: what is known, and what earlier days were like."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from trueup.quality.statements import statement
+
+HISTORY_DAYS = 28
+LEAST_DAYS = 5
+"""With fewer days before it, a day is like no other: what needs their history is not judged."""
+_DEVIATIONS = 6.0
+"""How many deviations from the median are still usual, by the median absolute deviation scaled to a normal one."""
+_SCALE = 1.4826
+_LEAST_SHARE_SLACK, _LEAST_MEAN_SLACK = 0.02, 0.25
+"""Slack on top: a share may always fall by this much, a mean always differ by this share of it."""
+
+
+def facts_of(connection: duckdb.DuckDBPyConnection, stream: str, day: date) -> dict[str, Any]:
+    """The facts about a stream before a day, by name; a fact that nothing tells is not there."""
+    if stream not in ("usage", "charge"):
+        return {}
+    bounds = {"first": day - timedelta(days=HISTORY_DAYS), "before": day}
+    found = _of_days(connection.execute(statement(f"days_of_{stream}"), bounds).pl())
+    if stream == "usage":
+        found["known_nodes"] = [row[0] for row in connection.execute(statement("known_nodes"), bounds).fetchall()]
+    else:
+        found["tariff_codes"] = [row[0] for row in connection.execute(statement("tariff_codes")).fetchall()]
+    return {name: value for name, value in found.items() if value not in (None, [])}
+
+
+def _of_days(days: pl.DataFrame) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if days.height < LEAST_DAYS:
+        return found
+    for name in days.columns:
+        median = days[name].median() if name.startswith(("share", "mean")) else None
+        if not isinstance(median, float):
+            continue
+        spread = (days[name] - median).abs().median()
+        usual = _DEVIATIONS * _SCALE * float(spread if isinstance(spread, float) else 0.0)
+        if name.startswith("share"):
+            found[f"least_{name}"] = max(0.0, median - usual - _LEAST_SHARE_SLACK)
+        else:
+            slack = usual + abs(median) * _LEAST_MEAN_SLACK
+            found |= {f"least_{name}": median - slack, f"greatest_{name}": median + slack}
+    return found

@@ -1,0 +1,9 @@
+-- What days before one were like. Grain: one UTC day. Owner: quality.
+SELECT
+    u.day, count(*) AS records,
+    count(u.subscriber) / count(*) AS share_of_subscriber, count(u.peer) / count(*) AS share_of_peer,
+    avg(u.quantity_micros) AS mean_quantity
+FROM lake.events.usage AS u
+WHERE u.day >= $first AND u.day < $before
+GROUP BY u.day
+ORDER BY u.day

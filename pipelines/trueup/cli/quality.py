@@ -1,0 +1,117 @@
+"""`quality`: whether the feeds are whole, and which days may be reconciled."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trueup.cli import output
+from trueup.cli.options import HERE, Json, ProjectDir, load
+
+if TYPE_CHECKING:
+    from trueup.quality.run import FeedState, QualitySummary
+
+EXCEEDED = 1
+COLUMNS = ("feed", "expected", "arrived", "missing", "late", "worst rule", "money at stake")
+_SHOWN_DAYS = 14
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(quality)
+
+
+def quality(
+    check: Annotated[bool, typer.Option("--check", help="Exit status 1 when a day is blocked.")] = False,
+    validate: Annotated[bool, typer.Option(help="Validate days that changed with Great Expectations.")] = True,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Judge whether the feeds are whole, and say which days may be reconciled."""
+    from trueup.quality.run import quality as judged
+
+    summary = judged(load(project), validate=validate, say=output.note)
+    if json:
+        output.json_value(as_value(summary))
+    else:
+        show(summary)
+    if check and any(day.verdict == "block" for day in summary.days):
+        raise typer.Exit(EXCEEDED)
+
+
+def as_value(summary: QualitySummary) -> dict[str, Any]:
+    """What was found and decided, for JSON; money as exact decimals."""
+    return {
+        "position": summary.controlled.to_position,
+        "raised": summary.controlled.raised, "revised": summary.controlled.revised, "resolved": summary.controlled.resolved,
+        "feeds": [_feed(state) for state in summary.feeds],
+        "days": [{"day": d.day, "verdict": d.verdict, "reasons": list(d.reasons)} for d in summary.days],
+        "failed": [
+            {
+                "stream": v.stream, "day": v.day, "name": c.name, "severity": c.severity, "looked_at": c.looked_at,
+                "unexpected": c.unexpected, "event_ids": list(c.event_ids), "detail": c.detail,
+            }
+            for v in summary.validated for c in v.failed
+        ],
+        "docs": summary.docs, "notice": summary.notice,
+    }  # fmt: skip
+
+
+def _feed(state: FeedState) -> dict[str, Any]:
+    low, high = state.expected
+    return {
+        "feed": state.feed, "stream": state.stream, "expected_low": low, "expected_high": high, "arrived": state.arrived,
+        "missing_low": state.missing_low, "missing_high": state.missing_high, "late": state.late or None,
+        "worst_rule": state.worst_rule or None, "at_stake_low": _money(state.at_stake_low_micros),
+        "at_stake_high": _money(state.at_stake_high_micros), "currency": state.currency,
+    }  # fmt: skip
+
+
+def _money(micros: int | None) -> Decimal | None:
+    return None if micros is None else Decimal(micros).scaleb(-6)
+
+
+def _range(low: object, high: object) -> str:
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def show(summary: QualitySummary) -> None:
+    """The table of feeds, the days that are not sound, and where the Data Docs are."""
+    rows = []
+    for state in summary.feeds:
+        money = "-"
+        if state.at_stake_high_micros is not None:
+            low, high = (Decimal(m or 0).scaleb(-6).quantize(Decimal("0.01")) for m in (
+                state.at_stake_low_micros, state.at_stake_high_micros
+            ))  # fmt: skip
+            money = f"{_range(low, high)} {state.currency}"
+        rows.append(
+            [state.feed, _range(*state.expected), state.arrived, _range(state.missing_low, state.missing_high), state.late or "-",
+             state.worst_rule or "-", money]
+        )  # fmt: skip
+    output.table(COLUMNS, rows)
+    for day in summary.days[:_SHOWN_DAYS]:
+        more = f" (and {len(day.reasons) - 1} more)" if len(day.reasons) > 1 else ""
+        output.line(f"{_WORDS[day.verdict]} {day.day}: {day.reasons[0]}{more}")
+    if len(summary.days) > _SHOWN_DAYS:
+        output.line(f"and {output.counted(len(summary.days) - _SHOWN_DAYS, 'more day')}")
+    output.line(told(summary))
+
+
+_WORDS = {"block": "blocked    ", "mark": "provisional", "note": "noted      "}
+
+
+def told(summary: QualitySummary) -> str:
+    """What quality found and decided, in one line."""
+    counts = {v: sum(day.verdict == v for day in summary.days) for v in ("block", "mark", "note")}
+    found, failed = summary.controlled, sum(len(v.failed) for v in summary.validated)
+    validated = (
+        f"{len(summary.validated)} validations, {output.counted(failed, 'failure')}" if summary.validated else summary.notice
+    )
+    docs = f", see {summary.docs}" if summary.docs else ""
+    return (
+        f"{found.raised} raised, {found.revised} revised, {found.resolved} resolved; days blocked {counts['block']}, "
+        f"provisional {counts['mark']}, noted {counts['note']}; {validated}{docs}"
+    )

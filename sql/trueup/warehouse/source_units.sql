@@ -1,0 +1,28 @@
+-- What came in, and how much of it was usable.
+-- Grain: one row per source unit (a file). Owner: warehouse.
+SELECT
+    c.source,                                     -- the feed's name in trueup.toml
+    c.stream,                                     -- usage, charge, subscriber or tariff
+    c.source_id,                                  -- the source unit
+    any_value(c.path) AS path,                    -- where it was read, relative to the project where it lies within
+    any_value(c.sha256) AS sha256,                -- of its bytes
+    max(c.bytes) AS bytes,                        -- its size
+    CAST(count(*) AS BIGINT) AS parts,            -- commits it was taken in by
+    bool_or(c.last_part) AND count(*) = max(c.part_no) + 1 AS complete, -- whether all its parts are in
+    max(c.declared_records) AS declared_records,  -- what the unit itself says it holds; NULL where it says nothing
+    CAST(sum(c.records) AS BIGINT) AS records,    -- = accepted + duplicate + quarantined
+    CAST(sum(c.accepted) AS BIGINT) AS accepted,  -- new events
+    CAST(sum(c.duplicate) AS BIGINT) AS duplicate, -- known already, same content
+    CAST(sum(c.quarantined) AS BIGINT) AS quarantined, -- rejected
+    sum(c.quarantined) / nullif(sum(c.records), 0) AS quarantined_share, -- of records, 0 to 1
+    CAST(sum(c.lost_digits) AS BIGINT) AS lost_digits, -- records whose decimals were rounded to millionths
+    min(c.first_time) AS first_time,              -- least time of a record, UTC; of a state, when it begins
+    max(c.last_time) AS last_time,                -- greatest time of a record, UTC; of a state, when it begins
+    max(c.taken_at) AS taken_at,                  -- when its last part was taken in, UTC
+    min(p.position) AS first_position,            -- position of its first part
+    max(p.position) AS last_position              -- position of its last part
+FROM lake.events.control c
+JOIN lake.events.position p ON p.snapshot_id = c.snapshot_id
+WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+GROUP BY c.source, c.stream, c.source_id
+ORDER BY c.source, last_position

@@ -1,0 +1,115 @@
+"""What goes wrong with feeds, one case each: found, on the right node, in the right period."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from trueup.quality.completeness.frames import HOUR_US
+from trueup.quality.completeness.history import history, standing
+
+sys.path.insert(0, str(Path(__file__).parent))
+import operators as op
+
+sys.path.pop(0)
+
+HOUR = 5 * 168 + 34
+"""Ten in the morning of a Tuesday in the sixth week."""
+
+
+@pytest.fixture(scope="module")
+def made() -> pl.DataFrame:
+    return op.made(7)
+
+
+def found(stands: pl.DataFrame) -> list[tuple[str, str, str]]:
+    return stands.select("kind", "control", "node").rows()
+
+
+def test_lost_files_are_one_finding_with_every_record_of_them(made: pl.DataFrame) -> None:
+    gone = made.select((pl.col("node") == "MSC02") & pl.col("file").is_in([140, 141])).to_series()
+    stands = op.stands(made.filter(~gone), made, numbered=True)
+    assert found(stands) == [("missing_records", "files", "MSC02")]
+    (row,) = stands.to_dicts()
+    assert row["reason"] == "2 files, 140 to 141, did not come"
+    assert row["records_low"] == row["records_high"] == gone.sum()
+    assert row["from_us"] < op.moment(141 * op.FILE_HOURS) < row["to_us"]
+
+
+def test_a_lost_stretch_within_a_file_is_counted_to_the_record(made: pl.DataFrame) -> None:
+    gone = made.select(op.between(HOUR, 1, "MSC01")).to_series()
+    stands = op.stands(made.filter(~gone), made, numbered=True)
+    assert found(stands) == [("missing_records", "records", "MSC01")]
+    (row,) = stands.to_dicts()
+    assert row["records_low"] == row["records_high"] == gone.sum()
+    assert abs(row["from_us"] - op.moment(HOUR)) < HOUR_US // 2
+    assert abs(row["to_us"] - op.moment(HOUR + 1)) < HOUR_US // 2
+
+
+def test_a_node_silent_for_three_hours_is_found_without_any_numbers(made: pl.DataFrame) -> None:
+    gone = made.select(op.between(HOUR, 3, "MSC02")).to_series()
+    stands = op.stands(made.filter(~gone), made, numbered=False)
+    assert found(stands) == [("volume_drop", "volume", "MSC02")]
+    (row,) = stands.to_dicts()
+    assert (row["from_us"], row["to_us"], row["reason"]) == (op.moment(HOUR), op.moment(HOUR + 3), "silent for 3 h")
+    assert row["records_low"] <= gone.sum() <= row["records_high"]
+
+
+def test_a_field_that_is_null_after_an_upgrade_is_found_from_its_hour_on(made: pl.DataFrame) -> None:
+    upgraded = made.with_columns(
+        anonymous=pl.col("anonymous") | ((pl.col("node") == "MSC01") & (pl.col("at_us") >= op.moment(HOUR)))
+    )
+    stands = op.stands(upgraded, made, numbered=False)
+    assert found(stands) == [("total_mismatch", "mix", "MSC01")]
+    (row,) = stands.to_dicts()
+    assert row["from_us"] == op.moment(HOUR)
+    assert row["to_us"] > op.END_US - 8 * HOUR_US
+    assert "without a subscriber" in row["reason"]
+    concerned = made.filter((pl.col("node") == "MSC01") & (pl.col("at_us") >= op.moment(HOUR))).height
+    assert 0.9 * concerned < row["records_high"] < 1.2 * concerned
+
+
+def test_a_file_delivered_twice_under_other_bytes_is_told_and_costs_nothing(made: pl.DataFrame) -> None:
+    seen = op.seen_of(made, made, numbered=False)
+    first = seen["units"].filter(pl.col("node") == "MSC01").sort("first_us").head(1)
+    again = first.with_columns(unit=pl.lit("msc@again"), duplicate="records", accepted=pl.lit(0), path=pl.lit("again"))
+    seen["units"] = pl.concat([seen["units"], again], how="vertical_relaxed")
+    stands = standing(history(op.ticked(seen, (2, op.END_US)), op.rules(), after=0, upto=2))
+    assert found(stands) == [("total_mismatch", "duplicates", "MSC01")]
+    assert stands["money_high"].to_list() == [None]
+    assert stands.select("from_us", "to_us").rows() == first.select("first_us", "last_us").rows()
+
+
+def test_a_clock_that_jumps_ahead_and_is_set_right_is_found_as_that(made: pl.DataFrame) -> None:
+    wrong = op.between(HOUR, 4, "MSC02")
+    jumped = made.with_columns(at_us=pl.when(wrong).then(pl.col("at_us") + 3 * HOUR_US).otherwise("at_us"))
+    stands = op.stands(jumped, made, numbered=True).filter(pl.col("node") == "MSC02")
+    clock = stands.filter(pl.col("control") == "clock")
+    assert clock.height == 1
+    # Records of ten to two bear one to five: from one on, two times share an hour.
+    assert op.moment(HOUR + 3) <= clock["from_us"][0] <= op.moment(HOUR + 5)
+    assert op.moment(HOUR + 5) <= clock["to_us"][0] <= op.moment(HOUR + 7)
+    silent = stands.filter(pl.col("control") == "volume")
+    assert silent.select("from_us", "to_us").rows() == [(op.moment(HOUR), op.moment(HOUR + 3))]
+    assert stands.filter(pl.col("kind") == "missing_records").is_empty(), "no number is missing"
+
+
+def test_what_comes_late_closes_the_silence_and_a_further_tick_says_nothing_new(made: pl.DataFrame) -> None:
+    gone = made.select(op.between(HOUR, 3, "MSC01")).to_series()
+    first, late = (
+        op.seen_of(made.filter(~gone), made, numbered=False),
+        op.seen_of(made.filter(gone), made, numbered=False, position=3),
+    )
+    both = {n: pl.concat([first[n], late[n]], how="diagonal_relaxed") if n != "money" else first[n] for n in first}
+    seen = op.ticked(both, (2, op.END_US), (4, op.END_US), (5, op.END_US + HOUR_US))
+    told = history(seen, op.rules(), after=0, upto=5)
+    assert told.select("position", "action", "cause", "kind").rows() == [
+        (2, "raised", "frontier", "volume_drop"), (4, "resolved", "late_usage", "volume_drop"),
+    ]  # fmt: skip
+    # Divided at any tick, the history is the same.
+    head = history(seen, op.rules(), after=0, upto=2)
+    tail = history(seen, op.rules(), after=2, upto=5, told=standing(head))
+    assert pl.concat([head, tail]).equals(told)

@@ -1,0 +1,125 @@
+"""The gate: what blocks a day, what marks it, what is only noted; and the commands that go by it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from trueup.cli import main
+from trueup.config import GateConfig
+from trueup.quality.completeness.judge import STANDING
+from trueup.quality.gate import Day, blocked_from, gate
+from trueup.quality.validate_result import Check, Validated
+
+sys.path.insert(0, str(Path(__file__).parent))
+import test_controls as story
+
+sys.path.pop(0)
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+DAY = date(2024, 3, 2)
+HOUR_US = 3_600_000_000
+START_US = 1_709_337_600_000_000
+"""Midnight UTC of that day."""
+
+
+def standing(kind: str, *, hours: int = 1) -> pl.DataFrame:
+    row = {
+        "kind": kind, "control": "c", "stream": "usage", "source": "msc", "node": "M1", "service": "", "subject": "1",
+        "from_us": START_US, "to_us": START_US + hours * HOUR_US, "reason": "seen",
+    }  # fmt: skip
+    return pl.DataFrame([row], schema=STANDING)
+
+
+@pytest.mark.parametrize("verdict", ["block", "mark", "note"])
+@pytest.mark.parametrize("kind", ["missing_records", "stale_feed", "volume_drop", "total_mismatch"])
+def test_a_finding_does_to_its_day_what_the_configuration_says(kind: str, verdict: str) -> None:
+    config = GateConfig.model_validate({kind: verdict})
+    assert gate(standing(kind), [], config, "UTC") == [Day(DAY, verdict, (f"{kind}: msc M1: seen",))]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("severity", "verdict"), [("block", "block"), ("mark", "mark"), ("note", "note"), ("quarantine", "mark")])
+def test_a_failing_suite_does_to_its_day_what_its_severity_says(severity: Any, verdict: str) -> None:
+    failed = Check("a rule", severity, False, 10, 1, (), "")
+    held, unknown = Check("held", "block", True, 10, 0, (), ""), Check("unknown", "block", None, 0, 0, (), "")
+    days = gate(pl.DataFrame(schema=STANDING), [Validated("usage", DAY, (failed, held, unknown))], GateConfig(), "UTC")
+    assert days == [Day(DAY, verdict, ("usage: a rule",))]  # type: ignore[arg-type]
+
+
+def test_the_heaviest_reason_decides_and_days_are_of_the_projects_zone() -> None:
+    both = pl.concat([standing("total_mismatch", hours=24), standing("stale_feed", hours=1)])
+    days = gate(both, [], GateConfig(), "Asia/Jakarta")
+    assert [(d.day, d.verdict) for d in days] == [(DAY, "block"), (DAY + timedelta(days=1), "mark")]
+    assert blocked_from(days) == DAY
+    assert blocked_from(days[1:]) is None
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The story's operator, billing file 2 lost and the gate told to block for that, after `run`."""
+    folder = tmp_path_factory.mktemp("gate") / "project"
+    story.project(folder)
+    (folder / "landing/msc/M1-002.csv").write_text(story.usage_file(2))
+    (folder / "landing/billing/002.csv").unlink()
+    with (folder / "trueup.toml").open("a") as file:
+        file.write('[quality.gate]\nmissing_records = "block"\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRUEUP_NOW", story.NOW.isoformat())
+        assert main(["run", "--project", str(folder)]) == 0
+        yield folder
+
+
+def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    capsys.readouterr()
+    status = main(list(arguments))
+    return status, capsys.readouterr().out
+
+
+def test_run_reconciles_the_days_before_the_first_that_is_blocked(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    query = "select kind, status, count(*) n from findings group by all order by all"
+    status, out = asked(capsys, "sql", query, "--json", "--project", str(ran))
+    assert (status, json.loads(out)) == (0, [{"kind": "missing_records", "status": "open", "n": 1}])
+
+
+def test_quality_prints_a_row_for_each_feed_and_exits_by_the_gate(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out = asked(capsys, "quality", "--project", str(ran), "--no-validate")
+    assert status == 0
+    for word in ("feed", "expected", "arrived", "missing", "late", "worst rule", "money at stake", "blocked"):
+        assert word in out
+    status, out = asked(capsys, "quality", "--project", str(ran), "--no-validate", "--check", "--json")
+    told = json.loads(out)
+    assert status == 1
+    assert {d["verdict"] for d in told["days"]} == {"block"}
+    billing = next(f for f in told["feeds"] if f["feed"] == "billing")
+    assert (billing["arrived"], billing["worst_rule"]) == (160, "file 2 did not come")
+
+
+def test_feed_quality_tells_of_each_node_and_hour(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    query = "select source, node, count(*) n, sum(records) records, sum(findings) > 0 as wrong from feed_quality group by all order by all"
+    _, out = asked(capsys, "sql", query, "--json", "--project", str(ran))
+    rows = json.loads(out)
+    assert [(r["source"], r["node"], r["records"], r["wrong"]) for r in rows] == [
+        ("billing", "", 160, True),
+        ("msc", "M1", 200, False),
+    ]
+
+
+def test_when_the_file_comes_the_day_is_reconciled(ran: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path(shutil.copytree(ran, tmp_path / "copied"))
+    (folder / "landing/billing/002.csv").write_text(story.charge_file(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRUEUP_NOW", (story.NOW + timedelta(hours=1)).isoformat())
+        status, out = asked(capsys, "run", "--project", str(folder), "--check", "--json")
+    told = json.loads(out)
+    assert status == 0
+    assert told["quality"]["days"] == []
+    assert told["leakage"] == []
+    assert all(a["passed"] for a in told["audits"])

@@ -1,0 +1,99 @@
+"""What the controls promise: how often they err, and how often their bounds hold the truth."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import operators as op
+
+sys.path.pop(0)
+
+FEW, MANY = 8, 200
+HOURS_PER_YEAR = 8_766
+JUDGED_WEEKS = op.WEEKS - 3
+SERIES = 2 * 3
+"""Two switches, each as a whole and by its two services."""
+
+
+def alarms(seeds: range) -> tuple[int, int]:
+    """How many findings of volume and of mix operators raise of whom nothing is lost."""
+    volume = mix = 0
+    for seed in seeds:
+        made = op.made(seed)
+        stands = op.stands(made, made, numbered=bool(seed % 2))
+        volume += stands.filter(pl.col("control") == "volume").height
+        mix += stands.filter(pl.col("control") == "mix").height
+        assert stands.filter(~pl.col("control").is_in(["volume", "mix"])).is_empty()
+    return volume, mix
+
+
+def within_the_stated_rate(seeds: range) -> None:
+    volume, mix = alarms(seeds)
+    stated = op.rules().false_alarms_per_year
+    years = len(seeds) * JUDGED_WEEKS * 168 / HOURS_PER_YEAR
+    print(
+        f"{len(seeds)} clean seeds: {volume} volume findings in {SERIES * years:.1f} series-years, {mix} of mix in {2 * years:.1f} node-years"
+    )
+    assert volume <= stated * SERIES * years
+    assert mix <= stated * 2 * years
+
+
+def lost(seed: int, made: pl.DataFrame) -> pl.Series:
+    """One of four losses: two files, a stretch of a busy hour or two, three silent hours, half a day."""
+    hour = 4 * 168 + 24 * (seed % 11) + 9 + seed % 5
+    node = op.NODES[seed % 2]
+    if seed % 4 == 0:
+        file = hour // op.FILE_HOURS
+        return made.select((pl.col("node") == node) & pl.col("file").is_in([file, file + 1])).to_series()
+    hours = {1: 2, 2: 3, 3: 12}[seed % 4]
+    return made.select(op.between(hour, hours, node)).to_series()
+
+
+def bound(seed: int, *, numbered: bool) -> tuple[bool, bool]:
+    """Whether the finding of a loss holds the true number of records, and the true money."""
+    made = op.made(1_000 + seed)
+    gone = lost(seed, made)
+    what = op.Operator(made, gone)
+    records, worth = what.worth()
+    stands = op.stands(made.filter(~gone), made, numbered=numbered)
+    mine = stands.filter(
+        pl.col("kind").is_in(["missing_records", "volume_drop"]) & (pl.col("node") == op.NODES[seed % 2])
+        & (pl.col("from_us") < made.filter(gone)["at_us"].max()) & (pl.col("to_us") > made.filter(gone)["at_us"].min())
+    )  # fmt: skip
+    assert mine.height == 1, (seed, numbered, stands)
+    (found,) = mine.to_dicts()
+    return found["records_low"] <= records <= found["records_high"], found["money_low"] <= worth <= found["money_high"]
+
+
+def holds_the_truth(seeds: range) -> None:
+    for numbered in (True, False):
+        both = [bound(seed, numbered=numbered) for seed in seeds]
+        of_records, of_money = sum(b[0] for b in both), sum(b[1] for b in both)
+        print(
+            f"{len(seeds)} losses, {'numbered' if numbered else 'profiled'}: {of_records} bounds hold the records, {of_money} the money"
+        )
+        assert of_money >= 0.95 * len(seeds)
+        assert of_records >= (1.0 if numbered else 0.95) * len(seeds)
+
+
+def test_clean_feeds_raise_no_more_alarms_than_stated() -> None:
+    within_the_stated_rate(range(FEW))
+
+
+def test_the_bounds_of_a_loss_hold_the_truth() -> None:
+    holds_the_truth(range(FEW))
+
+
+@pytest.mark.slow
+def test_two_hundred_clean_feeds_raise_no_more_alarms_than_stated() -> None:
+    within_the_stated_rate(range(MANY))
+
+
+@pytest.mark.slow
+def test_the_bounds_of_two_hundred_losses_hold_the_truth() -> None:
+    holds_the_truth(range(MANY))

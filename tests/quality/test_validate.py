@@ -1,0 +1,123 @@
+"""Great Expectations over the lake: its own listing, its own results, its Data Docs in a browser."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from trueup.collect.ingest import ingest
+from trueup.collect.verify import verify_record
+from trueup.config import Project
+from trueup.log.lake import Lake
+
+pytest.importorskip("great_expectations", reason="trueup[quality] is not installed")
+
+from trueup.quality.validate import Validated, Validation
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+TOML = """
+[lake]
+buckets = 2
+[[source]]
+name = "msc"
+stream = "usage"
+path = "landing/*.csv"
+range = { quantity = ["-100", "100"] }
+[source.columns]
+record_key = "id"
+subscriber = "caller"
+started_at = "at"
+quantity = "seconds"
+node = "node"
+[source.constants]
+service = "voice"
+[[expectation]]
+name = "no test number"
+stream = "usage"
+type = "expect_column_values_to_not_be_in_set"
+severity = "quarantine"
+notes = "Test calls are billed to nobody."
+arguments = { column = "subscriber", value_set = ["000"] }
+[[expectation]]
+name = "an MSC"
+stream = "usage"
+source = "msc"
+type = "expect_column_values_to_match_regex"
+notes = "Only our own switches."
+arguments = { column = "node", regex = "^MSC" }
+"""
+ROWS = """id,caller,at,seconds,node
+1,491,2024-03-01T00:00:00,5,MSC01
+2,492,2024-03-01T00:00:01,-5,XYZ
+3,000,2024-03-01T00:00:02,5,MSC02
+4,,2024-03-01T00:00:03,5,MSC02
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    folder = tmp_path_factory.mktemp("validated")
+    (folder / "landing").mkdir()
+    (folder / "landing/a.csv").write_text(ROWS)
+    (folder / "trueup.toml").write_text(TOML)
+    made = Project.load(folder)
+    ingest(made, clock=lambda: datetime(2024, 3, 2, tzinfo=UTC))
+    return made
+
+
+@pytest.fixture(scope="module")
+def validation(project: Project) -> Iterator[Validation]:
+    opened = Validation(project)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def results(validation: Validation) -> list[Validated]:
+    return validation.validate("usage", date(2024, 3, 1))
+
+
+def test_suites_are_listed_by_the_library_itself(validation: Validation, results: list[Validated]) -> None:
+    assert validation.suites == ["usage", "usage.msc"]
+    notes = [e.notes for suite in validation.context.suites.all() for e in suite.expectations]
+    assert all(notes)
+
+
+def test_a_day_is_validated_and_its_unexpected_rows_lead_to_events(project: Project, results: list[Validated]) -> None:
+    whole, of_msc = results
+    assert {c.name for c in whole.failed} == {"usage is not negative", "somebody used it"}
+    assert {c.name for c in of_msc.failed} == {"an MSC"}
+    negative = next(c for c in whole.failed if c.name == "usage is not negative")
+    assert (negative.unexpected, negative.looked_at, len(negative.event_ids)) == (1, 3, 1)
+    with Lake.open(project, read_only=True) as lake:
+        shown = verify_record(lake, bytes.fromhex(negative.event_ids[0]))
+    assert (shown.verdict, shown.row) == ("proven", 1)
+    # What a quarantine rule refuses is not in the day any more: the library finds nothing that breaks it.
+    assert next(c for c in whole.checks if c.name == "no test number").passed is True
+
+
+def test_what_needs_earlier_days_is_not_judged_on_the_first(results: list[Validated]) -> None:
+    unjudged = {c.name for c in results[0].checks if c.passed is None}
+    assert unjudged == {
+        "the node is known", "subscribers are filled in as before", "other parties are filled in as before",
+        "quantities are as large as before",
+    }  # fmt: skip
+
+
+def test_data_docs_open_in_a_browser(validation: Validation, results: list[Validated], tmp_path: Path) -> None:
+    page = validation.docs()
+    assert page.is_relative_to(validation.project.directory)
+    browser = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip("there is no browser here: apt-get install chromium")
+    common = [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}"]
+    subprocess.run([*common, f"--screenshot={tmp_path / 'docs.png'}", page.as_uri()], check=True, capture_output=True, timeout=180)
+    assert (tmp_path / "docs.png").stat().st_size > 10_000
+    shown = subprocess.run([*common, "--dump-dom", page.as_uri()], check=True, capture_output=True, text=True, timeout=180)
+    assert "usage.msc" in shown.stdout
+    assert "Failed" in shown.stdout or "failed" in shown.stdout
