@@ -60,10 +60,14 @@ def _told(played: list[tuple[str, bool, Case]], scene: Scene, skipped: tuple[str
     rows, sessions = [], [empty()]
     texts = scene.world.graph.numbers.text
     inside = pl.col("start_us").is_between(period.start_us, period.end_us - 1)
+    # Who only joins in a later script was no one's to ring in an earlier one.
+    joins = pl.DataFrame(list(scene.joins.items()), schema={"subscriber": pl.Int32, "joined_us": pl.Int64}, orient="row")
+    there = pl.col("joined_us").is_null() | (pl.col("start_us") >= pl.col("joined_us"))
     for number, (kind, hard, case) in enumerate(played):
         single = texts[int(case.actors[0])] if len(case.actors) == 1 else None
         rows.append((number, kind, "hard" if hard else "plain", single, [texts[int(a)] for a in case.actors], case.note))
-        sessions.append(case.sessions.filter(inside).with_columns(incident=pl.lit(number, pl.Int32)))
+        seen = case.sessions.filter(inside).join(joins, on="subscriber", how="left", maintain_order="left").filter(there)
+        sessions.append(seen.drop("joined_us").with_columns(incident=pl.lit(number, pl.Int32)))
     schema: dict[str, pl.DataType] = {
         "incident": pl.Int32(), "kind": pl.String(), "variant": pl.String(), "subscriber": pl.String(),
         "subscribers": pl.List(pl.String()), "note": pl.String(),
