@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from trueup.cli import controls, inquire, intake, look, output, project, proof, recompute, run
+from trueup.cli import controls, inquire, intake, look, output, price, project, proof, recompute, run
 from trueup.errors import TrueupError
 
 DONE, EXCEEDED, FAILED = 0, 1, 2
@@ -49,7 +49,7 @@ def whole(
     """Reconciles what the network carried with what was billed, and says where money leaks."""
 
 
-for group in (project, intake, recompute, inquire, look, proof, run, controls):
+for group in (project, intake, recompute, inquire, look, proof, price, run, controls):
     group.register(app)
 
 

@@ -54,6 +54,26 @@ def terms_of(lake: Lake, buckets: Buckets, upto: int) -> Terms:
     return Terms(tuple(editions), states, changes, causes, since.get("billing", NEVER), since.get("network", NEVER))
 
 
+def book_at(lake: Lake, upto: int) -> Book:
+    """The tariff book as known at a position; raises `LogError` where there is none yet."""
+    rows = lake.read("tariff", upto=upto)
+    if rows.is_empty():
+        raise LogError(
+            f"no tariff book is known at position {upto}", where=str(lake.project.directory),
+            todo="take one in by a source of the stream tariff, or name one by --book or --cgrates",
+        )  # fmt: skip
+    return Book.of(rows.sort("position", "source_row"))
+
+
+def with_plans(lake: Lake, calls: pl.DataFrame, upto: int) -> pl.DataFrame:
+    """Records to be priced (`CALL`), those without a plan with that of their subscription as known at a position."""
+    if (calls["plan"].is_not_null() | calls["subscriber"].is_null()).all():
+        return calls
+    states = Terms(states=states_of(lake.read("subscriber", upto=upto)))
+    plans = states.states_at(calls.select("subscriber", time_us="start_us", at=pl.lit(upto, pl.Int64)))
+    return calls.with_columns(pl.coalesce("plan", plans["plan"]))
+
+
 def _weighed(book: Book, lake: Lake) -> Book:
     """A book whose prices depend on one record each; raises `LogError` for any other.
 
