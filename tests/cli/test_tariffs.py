@@ -156,6 +156,50 @@ def test_prices_and_states_that_come_to_be_known_later_change_what_they_are_abou
     derived_anew(invoke, project)
 
 
+def explained(invoke, project: Path, kind: str, usage: str) -> list[str]:
+    query = (
+        f"SELECT finding_id FROM findings f JOIN lake.events.usage u ON lower(hex(u.event_id)) = f.usage_event_id "
+        f"WHERE f.kind = '{kind}' AND u.record_key = '{usage}'"
+    )
+    found = json.loads(invoke("sql", query, "--json", "--project", project).out)
+    told = invoke("explain", found[0]["finding_id"], "--project", project)
+    assert told.status == 0, told.err
+    lines = told.out.splitlines()
+    return lines[next(i for i, line in enumerate(lines) if line.startswith("impact ")) + 1 : lines.index("history") - 1]
+
+
+def test_a_finding_is_explained_by_the_raters_steps_of_both_sides_and_the_mistake_in_words(invoke, project: Path) -> None:
+    lands(project, **FIRST)
+    run(invoke, project)
+    assert explained(invoke, project, "misrated", "u4") == [
+        "usage, by the tariff book:",
+        "  tariff without a code as of 2024-01-01T00:00:00Z: service voice, plan A, any destination",
+        "  from 13:00:00Z: 90 s; 90 × 0.6 per 60 s = 0.9",
+        "  = 0.9 EUR",
+        "charged quantity, by the tariff book:",
+        "  tariff without a code as of 2024-01-01T00:00:00Z: service voice, plan A, any destination",
+        "  from 13:00:00Z: 60 s; 60 × 0.6 per 60 s = 0.6",
+        "  = 0.6 EUR",
+    ]
+    assert explained(invoke, project, "unknown_subscriber", "u3")[-1] == "  = 1 EUR"
+    lands(project, book2=BOOK + "rate,A,voice,,2024-03-01T13:30:00,EUR,1.00,60,s,\n")
+    run(invoke, project)
+    assert explained(invoke, project, "misrated", "u5") == [
+        "usage, by the tariff book:",
+        "  tariff without a code as of 2024-03-01T13:30:00Z: service voice, plan A, any destination",
+        "  from 14:00:00Z: 600 s; 600 × 1 per 60 s = 10",
+        "  = 10 EUR",
+        "reason: former_version, billed at the price of before 2024-03-01 13:30Z",
+    ]
+    # Whatever became known later, a finding is told as of the position it last changed at.
+    lands(project, book3=BOOK + "rate,A,voice,,2024-03-01T15:00:00,EUR,2.00,60,s,\n")
+    run(invoke, project)
+    assert (
+        explained(invoke, project, "misrated", "u5")[-1]
+        == "reason: former_version, billed at the price of before 2024-03-01 13:30Z"
+    )
+
+
 def test_usage_without_a_price_is_told_as_such_until_the_book_has_one(invoke, project: Path) -> None:
     lands(project, **{name: text for name, text in FIRST.items() if name != "book1"})
     run(invoke, project)

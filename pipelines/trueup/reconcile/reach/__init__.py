@@ -56,6 +56,12 @@ def touched(
     return known
 
 
+def records_of(lake: Lake, frontier: Frontier, event_ids: list[bytes], *, upto: int) -> pl.DataFrame:
+    """Some records (rows of `EVENTS`) by their ids."""
+    reader = _Reader(lake, frontier, Buckets(0, lake.project.config.lake.buckets - 1), FLAT, upto)
+    return reader._read("same_event", {}, reached=pl.DataFrame({"event_id": event_ids}, schema={"event_id": pl.Binary}))
+
+
 @dataclass(frozen=True)
 class _Reader:
     lake: Lake
