@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import lakes
 import polars as pl
+import pytest
 from hearing import assert_told, events_of, frontier_of, terms_of
 from sharing_worlds import free, moment, rate
 from story import tell
 from told import Log, Record, Tariff
 from worlds import MICRO, service
 
+from trueup.errors import LogError
 from trueup.reconcile.findings import history
 from trueup.reconcile.kernel import Evaluated, evaluate
-from trueup.reconcile.rules import Policy, SourceRules
+from trueup.reconcile.rules import NEVER, Policy, SourceRules
+from trueup.reconcile.terms import STATE, SUBSCRIBER_CHANGE, Terms, changes_of
 
 VOICE = service(("session_key",), grace=3_600 * MICRO, price=None)
 POLICY = Policy(0, {"voice": VOICE, "sms": VOICE}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
@@ -166,3 +171,36 @@ def test_sums_of_a_period_are_of_what_each_session_costs_in_its_pool() -> None:
     wrong = [c("1", "2024-05-01 10:00", 6, 1), c("2", "2024-05-02 10:00", 6, 2)]
     log: Log = [[BOOK], [FIRST, SECOND], [*wrong], passed("2024-06-02 00:00")]
     assert [t[3:5] for t in told(log, policy)] == [("misrated", -1)]
+
+
+def test_a_plan_known_later_has_free_units_of_its_own() -> None:
+    """Without a plan 6 + 6 seconds cost 6 + 6; of plan A ten of them are free: 0 and 2."""
+    book = Tariff((rate("voice", MICRO), rate("voice", MICRO, plan="A"), free("ten", 10 * MICRO, "voice", plan="A")))
+    log: Log = [[book], [FIRST, SECOND], passed("2024-05-10 00:00"), []]
+    state = {
+        "bucket": 0, "system": "billing", "subscriber": "s", "plan": "A", "status": "active",
+        "from_us": moment("2024-01-01 00:00"), "to_us": None, "since": 4, "until": NEVER,
+    }  # fmt: skip
+    states = pl.DataFrame([state], schema=STATE)
+    edition = terms_of(log).editions[0]
+    terms = Terms((edition,), states, changes_of([(1, 0)], states), {4: SUBSCRIBER_CHANGE})
+    frontier = frontier_of(log, POLICY)
+    rows = history(evaluate(events_of(log), frontier, terms, after=0, upto=4), frontier.policies, after=0)
+    told_of = rows.filter(pl.col("service") == "voice").select(
+        "position", "action", "cause", pl.col("expected_micros").cast(pl.Int64)
+    )
+    assert sorted(told_of.rows()) == [
+        (3, "raised", "frontier", 6 * MICRO), (3, "raised", "frontier", 6 * MICRO),
+        (4, "retracted", "subscriber_change", 6 * MICRO), (4, "revised", "subscriber_change", 2 * MICRO),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("bucket_by", "shared", "says"),
+    [("session_key", None, 'bucket_by = "session_key" keeps apart'), ("subscriber", "account", "shared by the account")],
+)
+def test_a_book_whose_records_do_not_meet_is_refused(bucket_by: str, shared: str | None, says: str, tmp_path: Path) -> None:
+    book = Tariff((rate("voice", MICRO), free("ten", 10 * MICRO, "voice", shared=shared)))
+    log, rows = lakes.known_by_id([[POLICY], [book]], bucket_by)
+    with lakes.quick_lake(tmp_path, log, rows, bucket_by) as lake, pytest.raises(LogError, match=says):
+        lakes.outcome_of(lake, 0, 2, 1)
