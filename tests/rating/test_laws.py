@@ -95,6 +95,8 @@ def test_who_talks_longer_never_pays_less(rows, record, one, other):
 def test_what_is_too_large_is_told_and_never_wrong(quantity, price, per, step, setup, tax, rounding, decimals, stage, fx):
     steps = {"first_increment_micros": step or None, "next_increment_micros": step or None}
     fees = {"setup_micros": setup, "tax_micros": tax, "rounding": rounding, "decimals": decimals, "rounding_stage": stage}
+    # A longer increment is refused with its book.
+    assume((step or 1) <= 2**61)
     # The slow rater goes from increment to increment: no more than some hundred of them.
     assume(step is None or step > quantity // 100)
     row = rated_at("1", per=per, service="data", unit="B", **steps, **fees) | {"price_micros": price}
