@@ -55,7 +55,7 @@ def _taken_before(rows: pl.DataFrame, volume: str, pool: list[str | pl.Expr]) ->
     if rows["counts"].all():
         return of.cum_sum().over(pool) - of
     counted = pl.when("counts").then(of).otherwise(0)
-    own = pl.when("counts").then(0).otherwise(of.cum_sum().over("call") - of)
+    own = pl.when("counts").then(0).otherwise(of.cum_sum().over([*pool, "call"]) - of)
     return counted.cum_sum().over(pool) - counted + own
 
 
