@@ -1,9 +1,10 @@
-"""Rating against a flat price, and the judging of a book's rows.
+"""Rating against a flat price, by itself and within reconciliation, and the judging of a book's rows.
 
     python benchmarks/rating.py [CALLS] [PREFIXES]
 
 Prints records per second by a book of many prefixes, with and without allowances, the ratio to a flat price per unit in one
-expression, and the time refusals take. Times differ between machines; the ratios are what counts.
+expression, and the time refusals take. Then each call is reconciled with its charge, one in fifty of them wrong: by a flat price,
+by the prefixes, and by the prefixes with allowances. Times differ between machines; the ratios are what counts.
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ from datetime import UTC, datetime
 
 import polars as pl
 
+from trueup.config import ServiceConfig
 from trueup.rating.book import TARIFF, Book
 from trueup.rating.flat import flat_price
 from trueup.rating.rate import CALL, rate
 from trueup.rating.refusals import refusals
+from trueup.reconcile.frontier import Frontier, Marks
+from trueup.reconcile.partition import Outcome, reconcile_events
+from trueup.reconcile.records import EVENTS
+from trueup.reconcile.rules import Policies, Policy, SourceRules
+from trueup.reconcile.terms import FLAT, Edition, Terms, changes_of
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 MICRO = 1_000_000
+PARTS = 5
 MARCH_US = int(datetime(2025, 3, 1, tzinfo=UTC).timestamp()) * MICRO
 MONTH_US = 31 * 86_400 * MICRO
 
@@ -64,6 +72,40 @@ def timed(what: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
+def events(calls: pl.DataFrame, amounts: pl.Series) -> pl.DataFrame:
+    """Each call as usage and as a charge, both in five commits in the order of time; one charge in fifty is a cent off."""
+    part = pl.col("start_us").rank("ordinal").sub(1) * PARTS // calls.height
+    names = {n: pl.col("call").cast(pl.String) for n in ("record_key", "session_key")}
+    usage = calls.with_columns(
+        charge=pl.lit(False), event_id="order", position=part + 1, source=pl.lit("n"), bucket=pl.lit(0), scope="subscriber",
+        key_scope=pl.lit("n"), time_us="start_us", started=pl.lit(True), amount_micros=pl.lit(0),
+        currency=pl.lit(None, pl.String), **names,
+    )  # fmt: skip
+    wrong = pl.when(pl.col("call") % 50 == 7).then(10_000).otherwise(0)
+    charges = usage.with_columns(
+        charge=pl.lit(True), event_id=pl.concat_str(pl.lit("c"), names["record_key"]).cast(pl.Binary), source=pl.lit("b"),
+        position=pl.col("position") + PARTS, key_scope=pl.lit("b"), amount_micros=amounts + wrong, currency=pl.lit("EUR"),
+    )  # fmt: skip
+    return pl.concat([_columns(usage), _columns(charges)])
+
+
+def _columns(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.select(pl.col(n).cast(t) if n in rows.columns else pl.lit(None, t).alias(n) for n, t in EVENTS.items())
+
+
+def reconciled(rows: pl.DataFrame, book: Book | None) -> Outcome:
+    """The usage and charges of the month, judged after its end: by a book, or by a flat price."""
+    rules = ServiceConfig.model_construct(
+        match=("session_key",), start_tolerance=0, quantity_tolerance=0, amount_tolerance=1_000, grace=0,
+        price=None if book else 10_000, price_per=60, currency=None, period=86_400 * MICRO,
+    )  # fmt: skip
+    policy = Policy(0, {"voice": rules}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
+    end = pl.DataFrame({"position": [2 * PARTS + 1], "value": [MARCH_US + 2 * MONTH_US]})
+    frontier = Frontier(Policies([policy]), closed={name: Marks.of(end) for name in ("n", "b")})
+    terms = Terms((Edition(0, book),), changes=changes_of([], FLAT.states)) if book else FLAT
+    return reconcile_events(rows, frontier, terms, after=0, upto=2 * PARTS + 1)
+
+
 def main() -> None:
     records, prefixes = (int(a) for a in (*sys.argv[1:], *("1000000", "500000")[len(sys.argv) - 1 :]))
     rows, calls = tariff(prefixes), traffic(records, prefixes)
@@ -73,6 +115,17 @@ def main() -> None:
         book = Book.of(told)
         taken_s = timed(lambda book=book: rate(calls, book))
         print(f"{name}: {taken_s:.1f} s, {records / taken_s:,.0f} records/s, {taken_s / flat_s:.0f} times a flat price")
+    flat = calls.select(flat_price(pl.col("quantity_micros"), pl.lit(10_000), pl.lit(60)))["quantity_micros"].cast(pl.Int64)
+    told = events(calls, flat)
+    alone_s = timed(lambda: reconciled(told, None))
+    print(f"reconciled by a flat price: {alone_s:.1f} s, {told.height / alone_s:,.0f} records/s")
+    for name, told in (("prefixes", rows), ("prefixes and allowances", pl.concat([rows, allowance()]))):
+        book = Book.of(told)
+        both = events(calls, rate(calls, book).amounts["amount_micros"].cast(pl.Int64))
+        taken_s = timed(lambda book=book, both=both: reconciled(both, book))
+        print(
+            f"reconciled by {name}: {taken_s:.1f} s, {both.height / taken_s:,.0f} records/s, {taken_s / alone_s:.1f} times as long"
+        )
     new = rows.with_row_index("source_row")
     print(f"refusals of {new.height:,} rows: {timed(lambda: refusals(rows.clear(), new)):.1f} s")
 

@@ -412,6 +412,14 @@ def expand(text: str) -> str:
     return _VARIABLE.sub(value, text)
 
 
+def zone_of(name: str, where: str) -> str:
+    """The name of a time zone that a person types; raises `ConfigError` for any other text."""
+    try:
+        return _zone(name)
+    except ValueError as error:
+        raise ConfigError(str(error), where=where) from None
+
+
 def parse(text: str, *, where: str = FILE_NAME) -> Config:
     """A `Config` from TOML text; raises `ConfigError` naming each setting that is wrong."""
     try:

@@ -156,6 +156,50 @@ def test_prices_and_states_that_come_to_be_known_later_change_what_they_are_abou
     derived_anew(invoke, project)
 
 
+def explained(invoke, project: Path, kind: str, usage: str) -> list[str]:
+    query = (
+        f"SELECT finding_id FROM findings f JOIN lake.events.usage u ON lower(hex(u.event_id)) = f.usage_event_id "
+        f"WHERE f.kind = '{kind}' AND u.record_key = '{usage}'"
+    )
+    found = json.loads(invoke("sql", query, "--json", "--project", project).out)
+    told = invoke("explain", found[0]["finding_id"], "--project", project)
+    assert told.status == 0, told.err
+    lines = told.out.splitlines()
+    return lines[next(i for i, line in enumerate(lines) if line.startswith("impact ")) + 1 : lines.index("history") - 1]
+
+
+def test_a_finding_is_explained_by_the_raters_steps_of_both_sides_and_the_mistake_in_words(invoke, project: Path) -> None:
+    lands(project, **FIRST)
+    run(invoke, project)
+    assert explained(invoke, project, "misrated", "u4") == [
+        "usage, by the tariff book:",
+        "  tariff without a code as of 2024-01-01T00:00:00Z: service voice, plan A, any destination",
+        "  from 13:00:00Z: 90 s; 90 × 0.6 per 60 s = 0.9",
+        "  = 0.9 EUR",
+        "charged quantity, by the tariff book:",
+        "  tariff without a code as of 2024-01-01T00:00:00Z: service voice, plan A, any destination",
+        "  from 13:00:00Z: 60 s; 60 × 0.6 per 60 s = 0.6",
+        "  = 0.6 EUR",
+    ]
+    assert explained(invoke, project, "unknown_subscriber", "u3")[-1] == "  = 1 EUR"
+    lands(project, book2=BOOK + "rate,A,voice,,2024-03-01T13:30:00,EUR,1.00,60,s,\n")
+    run(invoke, project)
+    assert explained(invoke, project, "misrated", "u5") == [
+        "usage, by the tariff book:",
+        "  tariff without a code as of 2024-03-01T13:30:00Z: service voice, plan A, any destination",
+        "  from 14:00:00Z: 600 s; 600 × 1 per 60 s = 10",
+        "  = 10 EUR",
+        "reason: former_version, billed at the price of before 2024-03-01 13:30Z",
+    ]
+    # Whatever became known later, a finding is told as of the position it last changed at.
+    lands(project, book3=BOOK + "rate,A,voice,,2024-03-01T15:00:00,EUR,2.00,60,s,\n")
+    run(invoke, project)
+    assert (
+        explained(invoke, project, "misrated", "u5")[-1]
+        == "reason: former_version, billed at the price of before 2024-03-01 13:30Z"
+    )
+
+
 def test_usage_without_a_price_is_told_as_such_until_the_book_has_one(invoke, project: Path) -> None:
     lands(project, **{name: text for name, text in FIRST.items() if name != "book1"})
     run(invoke, project)
@@ -168,13 +212,46 @@ def test_usage_without_a_price_is_told_as_such_until_the_book_has_one(invoke, pr
     derived_anew(invoke, project)
 
 
-def test_a_book_whose_prices_depend_on_other_records_is_refused_by_reconciliation_in_one_line(invoke, project: Path) -> None:
-    toml = TOML.replace('to_currency = "to"', 'to_currency = "to"\nname = "name"\nservices = "services"\nunits = "units"')
+def with_free_units(project: Path, shared: str, charges: str) -> None:
+    """600 free seconds of plan A in a month, of which u1, u2 and u4 take 180 and u5 420: its other 180 cost 1.80."""
+    toml = TOML.replace(
+        'to_currency = "to"', 'to_currency = "to"\nname = "name"\nservices = "services"\nunits = "units"\nshared = "shared"'
+    )
     (project / "trueup.toml").write_text(toml, "utf-8")
     head, first, second = FIRST["book1"].splitlines()
-    rows = [f"{head},name,services,units", f"{first},,,", f"{second},,,", "allowance,A,,,2024-01-01,,,,,,free,voice,600"]
-    lands(project, **{**FIRST, "book1": "\n".join(rows) + "\n"})
+    rows = [f"{head},name,services,units,shared", f"{first},,,,", f"{second},,,,"]
+    rows += [f"allowance,A,,,2024-01-01,,,,,,free,voice,600,{shared}"]
+    lands(project, **{**FIRST, "book1": "\n".join(rows) + "\n", "charges1": charges})
+
+
+def test_free_units_are_consumed_in_the_order_of_calls_and_explained_so(
+    invoke, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUEUP_NOW", "2024-04-05T00:00:00+00:00")
+    over = "last2,s1,4930,2024-04-02T00:00:00,0\n"
+    charges = CHARGES + "c5,u5,s1,2024-03-01T14:00:00,600,6.00\nlast,last,s1,2024-03-03T00:00:00,0,0\n"
+    with_free_units(project, "", charges + "last2,last2,s1,2024-04-02T00:00:00,0,0\n")
+    lands(project, usage1=FIRST["usage1"] + over)
+    run(invoke, project)
+    money = {f[:2]: (f[3], f[5]) for f in findings(invoke, project)}
+    # What the first three calls leave is 420 seconds; billing gave nothing free.
+    assert money["u5", "misrated"] == ("-4.20", "allowance_ignored")
+    assert ("u1", "unbilled") not in money
+    # The other subscription has 600 seconds of its own: 100 of them cost nothing.
+    assert ("u3", "unknown_subscriber") not in money
+    assert explained(invoke, project, "misrated", "u5") == [
+        "usage, by the tariff book:",
+        "  tariff without a code as of 2024-01-01T00:00:00Z: service voice, plan A, any destination",
+        "  from 14:00:00Z: 600 s, 420 free by free; 180 × 0.6 per 60 s = 1.8",
+        "  = 1.8 EUR",
+        "reason: allowance_ignored, billed without free units",
+    ]
+    derived_anew(invoke, project)
+
+
+def test_a_book_shared_by_accounts_is_refused_where_accounts_are_kept_apart(invoke, project: Path) -> None:
+    with_free_units(project, "account", FIRST["charges1"])
     told = invoke("run", "--project", project)
     assert told.status == 2
-    assert "free units or tiers" in told.err
+    assert "bucket_by = 'subscriber' keeps apart" in told.err
     assert told.err.strip().count("\n") <= 12

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import fractions_rater
+import polars as pl
 from books import BOOKS, CALLS, RECORDS
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from pricing import MICRO, Row, answers, band, call, exchange, rated, rated_at, stepped
+from pricing import MICRO, Row, answers, band, book_of, call, calls_of, exchange, rated, rated_at, stepped
 
 from trueup.rating.book import LARGEST
+from trueup.rating.rate import rate
 
 LARGE = st.integers(0, 62).map(lambda n: 2**n) | st.integers(0, 2**63 - 1)
 ROUNDINGS = ["half_even", "half_up", "up", "down"]
@@ -27,6 +29,21 @@ def test_the_order_in_which_records_come_changes_nothing(rows, calls, chance):
     before = answers(rated(rows, calls))
     shuffled = chance.sample(calls, len(calls))
     assert answers(rated(rows, shuffled)) == before
+
+
+@settings(max_examples=60)
+@given(BOOKS, RECORDS, st.integers(0, 7), st.integers(0, 400 * MICRO))
+def test_a_record_aside_costs_what_it_would_in_the_place_of_its_own_and_changes_no_other(rows, calls, which, quantity):
+    which %= len(calls)
+    # Of several that begin at once with one id, none has a place of its own.
+    assume(len({(c["start_us"], c["order"]) for c in calls}) == len(calls))
+    book, before = book_of(rows), answers(rated(rows, calls))
+    other = calls[which] | {"call": 1, "quantity_micros": quantity}
+    both = pl.concat([calls_of(calls).with_columns(aside=pl.lit(False)), calls_of([other]).with_columns(aside=pl.lit(True))])
+    told = answers(rate(both, book))
+    in_place = [calls[which] | {"quantity_micros": quantity} if i == which else c for i, c in enumerate(calls)]
+    assert told.pop(1) == answers(rated(rows, in_place))[calls[which]["call"]]
+    assert told == before
 
 
 def _plain(rows: Sequence[Row]) -> list[Row]:
@@ -79,6 +96,8 @@ def test_who_talks_longer_never_pays_less(rows, record, one, other):
 def test_what_is_too_large_is_told_and_never_wrong(quantity, price, per, step, setup, tax, rounding, decimals, stage, fx):
     steps = {"first_increment_micros": step or None, "next_increment_micros": step or None}
     fees = {"setup_micros": setup, "tax_micros": tax, "rounding": rounding, "decimals": decimals, "rounding_stage": stage}
+    # A longer increment is refused with its book.
+    assume((step or 1) <= 2**61)
     # The slow rater goes from increment to increment: no more than some hundred of them.
     assume(step is None or quantity // 100 < step <= LARGEST["first_increment_micros"])
     row = rated_at("1", per=per, service="data", unit="B", **steps, **fees) | {"price_micros": price}

@@ -8,13 +8,16 @@ from typing import Any
 
 import polars as pl
 from story import Story, Sums
-from told import Close, Log, Record, Tick
+from told import Close, Log, Record, Tariff, Tick
 
+from trueup.rating.book import TARIFF, Book
 from trueup.reconcile.findings import history
 from trueup.reconcile.frontier import Frontier, Marks
 from trueup.reconcile.kernel import Evaluated, evaluate
+from trueup.reconcile.load import touched_from
 from trueup.reconcile.records import EVENTS
 from trueup.reconcile.rules import Policies, Policy
+from trueup.reconcile.terms import FLAT, TARIFF_CHANGE, Edition, Terms, changes_of
 
 SUMS = ["expected_micros", "billed_micros", "impact_micros", "tolerated_micros", "pending_micros", "unrated_records"]
 
@@ -47,10 +50,26 @@ def frontier_of(log: Log, policy: Policy, upto: int | None = None) -> Frontier:
             elif isinstance(item, Record):
                 if item.started_us is not None:
                     observed.setdefault(item.source, []).append((position, item.started_us))
-            else:
+            elif isinstance(item, Policy):
                 policies.append(in_force_from(item, position))
     marks = ({n: _marks(rows) for n, rows in told.items()} for told in (observed, closed))
     return Frontier(Policies(policies), *marks, _marks(ticks))
+
+
+def terms_of(log: Log, upto: int | None = None) -> Terms:
+    """The tariff book of a log, as known at every position up to one."""
+    rows: list[dict[str, Any]] = []
+    editions, first = [], []
+    for position, commit in enumerate(log[:upto], start=1):
+        new = [row for item in commit if isinstance(item, Tariff) for row in item.rows]
+        if new:
+            rows = [*rows, *new]
+            editions.append(Edition(position, Book.of(pl.DataFrame([{n: r.get(n) for n in TARIFF} for r in rows], schema=TARIFF))))
+            first.append((position, touched_from(pl.DataFrame([{n: r.get(n) for n in TARIFF} for r in new], schema=TARIFF))))
+    if not editions:
+        return FLAT
+    causes = {e.position: TARIFF_CHANGE for e in editions}
+    return Terms(tuple(editions), changes=changes_of(first, FLAT.states), causes=causes)
 
 
 def in_force_from(policy: Policy, position: int) -> Policy:
@@ -117,7 +136,7 @@ def evaluated_in_pieces(log: Log, policy: Policy, cuts: Iterable[int]) -> list[E
     """The kernel's answers when it is asked after each of the positions `cuts`, each time knowing nothing later."""
     told, after = [], 0
     for upto in [*sorted(set(cuts) - {0, len(log)}), len(log)]:
-        told.append(evaluate(events_of(log[:upto]), frontier_of(log, policy, upto), after=after, upto=upto))
+        told.append(evaluate(events_of(log[:upto]), frontier_of(log, policy, upto), terms_of(log, upto), after=after, upto=upto))
         after = upto
     return told
 

@@ -14,11 +14,11 @@ from typing import Any
 import duckdb
 import polars as pl
 from hearing import SUMS
-from told import EPOCH, US, Close, Item, Log, Record, Tick
+from told import EPOCH, US, Close, Item, Log, Record, Tariff, Tick
 
 from trueup.config import Project, ServiceConfig
 from trueup.events.identity import identified
-from trueup.events.schema import COLLECTED
+from trueup.events.schema import COLLECTED, CORE, EVENT
 from trueup.frames import queried
 from trueup.log.lake import Buckets, Lake, Transaction
 from trueup.reconcile.commit import CONSUMER, Committed, commit_outcome
@@ -126,6 +126,9 @@ def append(lake: Lake, log: Log, rows: dict[tuple[int, str], pl.DataFrame], firs
                 return transaction.declare("tick", through=EPOCH + one.now_us * US)
             if isinstance(one, Policy):
                 return transaction.declare("policy", content=one.content())
+            if isinstance(one, Tariff):
+                transaction.append("tariff", _tariffs(one, position))
+                return transaction.next_position("unit")
             for stream in ("usage", "charge"):
                 if (position, stream) in rows:
                     transaction.append(stream, rows[position, stream])
@@ -133,6 +136,14 @@ def append(lake: Lake, log: Log, rows: dict[tuple[int, str], pl.DataFrame], firs
             return transaction.next_position("unit")
 
         assert lake.commit(write) == position
+
+
+def _tariffs(tariff: Tariff, position: int) -> pl.DataFrame:
+    rows = [
+        {n: row.get(n) for n in CORE["tariff"]} | {"source_id": f"book@{position}", "source_row": i, "bucket": 0, "key_scope": "book",
+         "event_id": f"{position} {i}".encode(), "record_key": f"{position} {i}"} for i, row in enumerate(tariff.rows)
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema={n: t for n, t in EVENT["tariff"].items() if n not in ("attributes",)})
 
 
 def _controls(commit: list[Item], position: int) -> pl.DataFrame:
@@ -186,6 +197,8 @@ def quick_lake(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame]
                 )
             elif isinstance(one, Policy):
                 told["declaration"] = pl.DataFrame({"kind": ["policy"], "content": [json.dumps(one.content())]})
+            elif isinstance(one, Tariff):
+                told["tariff"] = _tariffs(one, position)
             else:
                 told |= {s: rows[position, s] for s in ("usage", "charge") if (position, s) in rows} | {
                     "control": _controls(commit, position)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from meaning import Name, Place, local_day, match, places_of, units_of
-from told import Held, Known, Log, Rid, admit
+from meaning import Name, Place, local_day, match, places_of, rate_all, units_of
+from told import Held, Known, Log, Rid, Tariff, admit
 
 from trueup.reconcile.rules import Policy
 
@@ -45,17 +45,22 @@ def tell(log: Log, first_policy: Policy) -> Story:
             if one.due_us is None and one.record.time_us is None and one.record.source in raised:
                 one.due_us = raised[one.record.source] - 1
         sessions, bills = (units_of(story.held, side, known) for side in (False, True))
+        rate_all(sessions, known)
         booked = places_of(sessions, bills, match(sessions, bills, settled), settled, known)
-        declared = any(isinstance(i, Policy) for i in commit)
+        declared = next(
+            (n for n, kind in (("policy_change", Policy), ("tariff_change", Tariff)) if any(isinstance(i, kind) for i in commit)),
+            None,
+        )
         story.changes += changes(position, before, booked, new, declared, story.held, ids_before)
         for rid, one in story.held.items():
             if len(one.contents) > max(seen_before.get(rid, 1), 1):
                 story.changes.append(conflict(position, one, seen_before.get(rid, 1) == 1, known))
         story.sums.append(added_up(booked))
-        story.places.append({rid: p for p in booked for rid in (*p.usage, *p.charges)})
+        story.places.append({rid: p for p in booked if p.part == "main" for rid in (*p.usage, *p.charges)})
         story.standing.append(standing(booked))
         story.settled.append(dict(settled))
-        assert sum(len(p.usage) + len(p.charges) for p in booked) == len(story.places[-1]) == len(story.held)
+        whole = [p for p in booked if p.part == "main"]
+        assert sum(len(p.usage) + len(p.charges) for p in whole) == len(story.places[-1]) == len(story.held)
         before = booked
     return story
 
@@ -69,7 +74,7 @@ def changes(
     before: list[Place],
     now: list[Place],
     new: dict[Rid, Held],
-    declared: bool,
+    declared: str | None,
     held: dict[Rid, Held],
     ids_before: dict[Rid, bytes],
 ) -> list[dict[str, Any]]:
@@ -82,10 +87,15 @@ def changes(
         near = {r for p in (old, new_one) if p for r in (*p.usage, *p.charges)}
         subjects = {p.subject for p in (*before, *now) if near & {*p.usage, *p.charges}}
         near |= {r for p in (*before, *now) if p.subject in subjects for r in (*p.usage, *p.charges)}
+        # Amounts that are judged together are near each other.
+        for some in (before, now):
+            own = {r for p in (old, new_one) if p for r in (*p.usage, *p.charges)}
+            pools = {p.pool for p in some if p.pool and own & {*p.usage, *p.charges}}
+            near |= {r for p in some if p.pool in pools for r in (*p.usage, *p.charges)}
         arrived = near & new.keys()
         decided = any(p.kind != "pending" and near & {*p.usage, *p.charges} for p in before)
         if not arrived:
-            cause = "policy_change" if declared else "frontier"
+            cause = declared or ("late_usage" if decided and repriced(shown_of(old, new_one), before, now) else "frontier")
         elif any(new[r].beyond for r in arrived):
             cause = "beyond_horizon"
         elif decided or any(new[r].late for r in arrived):
@@ -101,6 +111,22 @@ def changes(
                     [ids[r] for r in shown.charges], [])
         )  # fmt: skip
     return told
+
+
+def shown_of(old: Place | None, new: Place | None) -> tuple[Rid, ...]:
+    return tuple(r for p in (old, new) if p for r in (*p.usage, *p.charges))
+
+
+def repriced(rids: tuple[Rid, ...], before: list[Place], now: list[Place]) -> bool:
+    """Whether the usage of a place that holds one of the records is the same as before and costs something else."""
+
+    def cost(places: list[Place], subject: tuple[object, ...]) -> tuple[tuple[Rid, ...], int]:
+        mine = [p for p in places if p.subject == subject]
+        return tuple(sorted({r for p in mine for r in p.usage})), sum(p.expected for p in mine)
+
+    subjects = {p.subject for p in (*before, *now) if {*rids} & {*p.usage, *p.charges}}
+    told = [(cost(before, s), cost(now, s)) for s in subjects]
+    return any(was[0] == is_now[0] and was[0] and was[1] != is_now[1] for was, is_now in told)
 
 
 def conflict(position: int, one: Held, first: bool, known: Known) -> dict[str, Any]:

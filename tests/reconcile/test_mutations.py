@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES, LAWS, REACH, WAYS = ((f"tests/reconcile/test_{name}.py",) for name in ("cases", "laws", "reach", "ways"))
+SHARES = ("tests/reconcile/test_shared_cases.py", "tests/reconcile/test_shares.py")
 Mistake = tuple[str, str, str, tuple[str, ...]]
 """A file of `trueup.reconcile`, what it says, what it is made to say, and the tests that must notice."""
 MATCHING: dict[str, Mistake] = {
@@ -27,7 +28,7 @@ MATCHING: dict[str, Mistake] = {
     "a bill behind the horizon has neighbours": ("match.py", '~pl.col("beyond") & pl.col("has_start")', 'pl.col("has_start")', CASES),
     "a charge without a start can be near": ("match.py", 'pl.col("has_start") & ', "", LAWS),
     "parties without a peer never meet": ("match.py", 'suffix="_bill", nulls_equal=True', 'suffix="_bill"', CASES),
-    "units of all currencies are one": ("components.py", '_GROUP_NAME = ["own", "scope", "name", "name_scope", "currency"]', '_GROUP_NAME = ["own", "scope", "name", "name_scope"]', LAWS),
+    "units of all currencies are one": ("components.py", 'GROUP_NAME = ["own", "scope", "name", "name_scope", "currency"]', 'GROUP_NAME = ["own", "scope", "name", "name_scope"]', LAWS),
     "record keys are unique across key scopes": ("records.py", 'RECORD = ["charge", "scope", "key_scope", "record_key"]', 'RECORD = ["charge", "scope", "record_key"]', CASES),
     "only what is near by its own record is together": ("components.py", "return pl.concat([rows, crossed.select(rows.columns)])", "return rows", LAWS),
 }  # fmt: skip
@@ -42,7 +43,7 @@ RECORDS: dict[str, Mistake] = {
     "a charge without time never comes due": ("records.py", "np.append(marks.positions, NEVER)[at]", "np.append(marks.positions * 0 + NEVER, NEVER)[at]", CASES),
 }  # fmt: skip
 JUDGEMENT: dict[str, Mistake] = {
-    "a credit can be the main charge": ("match.py", 'rows.sort(pl.col("amount_micros") < 0, "time_us"', 'rows.sort("time_us"', LAWS),
+    "a credit can be the main charge": ("units.py", 'rows.sort(pl.col("amount_micros") < 0, "time_us"', 'rows.sort("time_us"', LAWS),
     "a credit counts as a duplicate": ("assess.py", 'pl.col("extra_micros") > 0', 'pl.col("extra_micros") != 0', CASES),
     "parts are not waited for": ("assess.py", 'open=~pl.col("settled") & ~(pl.col("whole") & pl.col("bill_whole"))', "open=pl.lit(False)", CASES),
     "an edge keeps nobody pending": ("assess.py", '(pl.col("other_passed") <= pl.col("at")) & ~pl.col("held")', '(pl.col("other_passed") <= pl.col("at"))', CASES),
@@ -53,7 +54,7 @@ JUDGEMENT: dict[str, Mistake] = {
     "days are those of Greenwich": ("localtime.py", "    if zone in UTC_NAMES:\n        return time_us", "    if True:\n        return time_us", LAWS),
     "a doubtful hour is over at its first showing": ("localtime.py", 'ambiguous="latest"', 'ambiguous="earliest"', CASES),
     "whoever comes after a finding has caused it": ("lifecycle.py", 'pl.col("since") == pl.col("at")', 'pl.col("since") <= pl.col("at")', CASES),
-    "nobody else's record is near a change": ("lifecycle.py", "near = pl.concat([own, shared]).unique()", "near = own", LAWS),
+    "nobody else's record is near a change": ("lifecycle.py", "near = pl.concat([own, shared, *tied]).unique()", "near = own", LAWS),
     "a revision needs other money": ("lifecycle.py", '"billed_micros", "usage", "charges"]', '"billed_micros"]', LAWS),
 }  # fmt: skip
 ROUNDS: dict[str, Mistake] = {
@@ -81,7 +82,22 @@ READING: dict[str, Mistake] = {
     "some days move the position": ("commit.py", "        if whole:", "        if True:", WAYS),
     "what some days told is told again": ("commit.py", "fresh = _unknown(lake, outcome.history, after)", "fresh = outcome.history", WAYS),
 }  # fmt: skip
-MISTAKES = MATCHING | RECORDS | JUDGEMENT | ROUNDS | READING
+SHARING: dict[str, Mistake] = {
+    "late usage takes nothing from what came after it": ("worlds.py", 'shaken = live.filter(pl.col("changed") > pl.col("since"))', "shaken = live.filter(pl.lit(False))", SHARES),
+    "every position has the price of the end": ("worlds.py", 'pl.when(last).then(NEVER).otherwise("at").alias("world")', 'pl.lit(NEVER).alias("world")', SHARES),
+    "another quantity is priced by itself": ("price.py", "shared = pools.priced(numbered, quantity)", 'shared = pools.priced(numbered, quantity) if quantity == "quantity_micros" else pools.priced(numbered.clear(), quantity)', SHARES),
+    "a pair is always judged by itself": ("verdict.py", "if differing.is_empty():", "if True:", SHARES),
+    "a pool never waits for its period": ("verdict.py", '(pl.col("due") > pl.col("at")) | pl.lit(not together)', "pl.lit(not together)", SHARES),
+    "a pool never wakes": ("verdict.py", 'due=pl.when(waits & pl.lit(together)).then("due").otherwise(NEVER)', "due=pl.lit(NEVER)", SHARES),
+    "pools are not tied together": ("kernel.py", "run.pools.hubs(first.differing)", "run.pools.hubs(first.differing).clear()", SHARES),
+    "pairs of a pool are not near each other": ("lifecycle.py", "near = pl.concat([own, shared, *tied]).unique()", "near = pl.concat([own, shared]).unique()", SHARES),
+    "new prices of old usage come from nowhere": ("lifecycle.py", '"cause", "declared", "repriced", pl.lit("frontier")', '"cause", "declared", pl.lit("frontier")', SHARES),
+    "what is overtaken is clean": ("pools.py", 'once.filter(pl.col("changed") <= pl.col("since"))', "once", SHARES),
+    "days of a month are those of Greenwich": ("pools.py", 'period_number(pl.col("period"), zone, pl.col("start_us"))', 'period_number(pl.col("period"), "UTC", pl.col("start_us"))', SHARES),
+    "pools are not read": ("reach/__init__.py", "found.append(self._same_pool(step))", "found[:0].append(self._same_pool(step))", SHARES),
+    "a billing period is not waited for in reading": ("reach/__init__.py", "pooled = 0 if shared_of(terms).is_empty() else _MONTH_US", "pooled = 0", SHARES),
+}  # fmt: skip
+MISTAKES = SHARING | MATCHING | RECORDS | JUDGEMENT | ROUNDS | READING
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

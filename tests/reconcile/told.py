@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from trueup.config import ServiceConfig
 from trueup.reconcile.rules import Policy
@@ -61,7 +62,14 @@ class Tick:
     now_us: int
 
 
-Item = Record | Close | Tick | Policy
+@dataclass(frozen=True)
+class Tariff:
+    """Rows of a tariff book, as plain values."""
+
+    rows: tuple[dict[str, Any], ...]
+
+
+Item = Record | Close | Tick | Policy | Tariff
 Log = list[list[Item]]
 
 
@@ -74,12 +82,15 @@ class Known:
     observed: dict[str, int] = field(default_factory=dict)
     closed: dict[str, int] = field(default_factory=dict)
     clock_us: int | None = None
+    book: list[dict[str, Any]] = field(default_factory=list)
 
     def learn(self, commit: list[Item]) -> dict[str, int]:
         """Takes a commit in; returns the closings that told something new."""
         raised = {}
         for item in commit:
-            if isinstance(item, Close) and item.through_us > self.closed.get(item.source, item.through_us - 1):
+            if isinstance(item, Tariff):
+                self.book = [*self.book, *item.rows]
+            elif isinstance(item, Close) and item.through_us > self.closed.get(item.source, item.through_us - 1):
                 raised[item.source] = self.closed[item.source] = item.through_us
             elif isinstance(item, Tick):
                 self.clock_us = max(item.now_us, item.now_us if self.clock_us is None else self.clock_us)

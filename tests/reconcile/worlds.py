@@ -290,9 +290,11 @@ def some_facets(rng: random.Random) -> frozenset[str]:
     return frozenset(f for f in FACETS if rng.random() < 0.22)
 
 
-def wild(rng: random.Random, facets: Iterable[str] | None = None, size: int | None = None) -> tuple[World, Log]:
+def wild(
+    rng: random.Random, facets: Iterable[str] | None = None, size: int | None = None, of: type[World] = World
+) -> tuple[World, Log]:
     """A world and a log of it in which anything may come at any time."""
-    world = World(rng, some_facets(rng) if facets is None else frozenset(facets))
+    world = of(rng, some_facets(rng) if facets is None else frozenset(facets))
     items: list[Item] = [*world.records(size or rng.choice((3, 5, 8, 12, 20))), *world.closings()]
     for at in sorted(rng.sample(range(world.low, world.high + 60), rng.randrange(3))):
         items += world.pushers(at)

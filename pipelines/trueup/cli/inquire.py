@@ -18,7 +18,20 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "json", "csv")
 STATUSES = ("open", "confirmed", "recovered", "dismissed", "resolved", "retracted")
-_SHOWN = ("finding", "kind", "status", "service", "day", "subscriber", "expected", "billed", "impact", "currency", "cause")
+_SHOWN = (
+    "finding",
+    "kind",
+    "status",
+    "service",
+    "day",
+    "subscriber",
+    "expected",
+    "billed",
+    "impact",
+    "currency",
+    "cause",
+    "reason",
+)
 _SHORT_ID = 12
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from trueup.cli import continuous, controls, fraud, inquire, intake, look, output, project, proof, quality, recompute, run
+from trueup.cli import continuous, controls, fraud, inquire, intake, look, output, price, project, proof, quality, recompute, run
 from trueup.errors import TrueupError
 
 DONE, EXCEEDED, FAILED = 0, 1, 2
@@ -51,7 +51,7 @@ def whole(
     """Reconciles what the network carried with what was billed, and says where money leaks."""
 
 
-for group in (project, intake, recompute, continuous, quality, inquire, look, proof, run, controls, fraud):
+for group in (project, intake, recompute, continuous, quality, inquire, look, proof, price, run, controls, fraud):
     group.register(app)
 
 

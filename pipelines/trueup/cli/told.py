@@ -58,6 +58,11 @@ def _finding(result: FindingExplained) -> Iterator[str]:
             yield f"  … and {len(members) - _SHOWN_MEMBERS} more, in finding_records"
     yield ""
     yield from result.arithmetic
+    for title, lines in result.steps.items():
+        yield f"{title}:"
+        yield from (f"  {line}" for line in lines)
+    if f["reason"]:
+        yield f"reason: {f['reason']}" + (f", {result.sentence}" if result.sentence else "")
     yield ""
     yield "history"
     for change in result.history:

@@ -28,10 +28,8 @@ _COLUMNS = {
 _CONSTANTS = {"service": "voice"}
 
 
-def expanded(source: SourceConfig) -> SourceConfig:
-    """The source with the preset's columns and constants wherever it names none of its own; other formats as they are."""
-    if source.format != "asterisk":
-        return source
+def filled(source: SourceConfig) -> SourceConfig:
+    """The source with the preset's columns and constants wherever it names none of its own."""
     told = {**source.columns, **source.constants}
     columns = {name: rule for name, rule in _COLUMNS.items() if name not in told} | source.columns
     constants = {name: text for name, text in _CONSTANTS.items() if name not in told} | source.constants

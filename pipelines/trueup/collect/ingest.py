@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from trueup.clock import Clock, system_clock
-from trueup.collect.asterisk import expanded
 from trueup.collect.batch import Piece, Reader
 from trueup.collect.complete import is_complete
 from trueup.collect.mapping import Mapping
 from trueup.collect.part import PART_RECORDS, Committed, Counts, Events, Part, events_of, taken_parts
+from trueup.collect.presets import expanded
 from trueup.collect.readers import reader_of
 from trueup.collect.units import Unit, find, opened
 from trueup.config import Project, SourceConfig

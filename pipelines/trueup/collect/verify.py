@@ -9,10 +9,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
-from trueup.collect.asterisk import expanded
 from trueup.collect.chain import CONTROL, hash_of
 from trueup.collect.mapping import Mapping as Columns
 from trueup.collect.part import events_of
+from trueup.collect.presets import expanded
 from trueup.collect.raws import raws
 from trueup.collect.readers import reader_of
 from trueup.collect.statements import statement

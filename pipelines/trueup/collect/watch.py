@@ -8,9 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from trueup.clock import Clock, system_clock
-from trueup.collect.asterisk import expanded
 from trueup.collect.complete import is_complete
 from trueup.collect.ingest import IngestSummary, chosen, ingest
+from trueup.collect.presets import expanded
 from trueup.collect.units import find
 from trueup.config import Project, SourceConfig
 

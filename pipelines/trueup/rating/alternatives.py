@@ -22,19 +22,20 @@ _MOST_PLANS = 64
 """More plans than this are not tried one by one."""
 
 
-def alternatives(calls: pl.DataFrame, billed: pl.DataFrame, book: Book) -> pl.DataFrame:
+def alternatives(calls: pl.DataFrame, billed: pl.DataFrame, book: Book, others: pl.DataFrame | None = None) -> pl.DataFrame:
     """Of each call (`CALL`) with its `billed_micros` (`call`, `billed_micros`), the first mistake that explains it.
 
     Tried in this order: zero rated, another version of the tariff, another increment, another rounding, tax twice or not at
     all, allowances ignored, bands shifted by hours, another plan, an amount in another currency. `cause` and `sentence` are
-    NULL where none makes the amount. What depends on other records of a period is tried record by record.
+    NULL where none makes the amount. `others` are records they share free units or tiers with: each call is then tried aside,
+    in its place among those.
     """
     left = calls.join(billed, on="call")
     free = left.filter(pl.col("billed_micros") == 0).select("call")
     found = [free.select("call", cause=pl.lit("zero_rated"), sentence=pl.lit("billed as if it were free"))]
     left = left.join(free, on="call", how="anti")
     for mistake in _mistakes(book) if left.height else ():
-        made = _made(left, mistake)
+        made = _made(left, mistake, others)
         found.append(made)
         left = left.join(made, on="call", how="anti")
         if left.is_empty():
@@ -52,12 +53,13 @@ class _Mistake:
     columns: dict[str, str] = field(default_factory=dict)
 
 
-def _made(left: pl.DataFrame, mistake: _Mistake) -> pl.DataFrame:
+def _made(left: pl.DataFrame, mistake: _Mistake, others: pl.DataFrame | None) -> pl.DataFrame:
     """The calls whose billed amount a mistake makes: as `ALTERNATIVE`."""
     # A mistake that changes nothing of a record is none.
     rows = left.filter(pl.all_horizontal(pl.lit(True), *(pl.col(n).ne_missing(pl.lit(v)) for n, v in mistake.columns.items())))
     rows = rows.with_columns(pl.lit(v).alias(n) for n, v in mistake.columns.items())
-    rated = rate(rows.drop("billed_micros"), mistake.book).amounts
+    tried = rows.drop("billed_micros")
+    rated = rate(tried if others is None else pl.concat([tried, others]), mistake.book).amounts
     hits = rows.join(rated.select("call", "amount_micros"), on="call").filter(pl.col("amount_micros") == pl.col("billed_micros"))
     return hits.select("call", cause=pl.lit(mistake.cause), sentence=pl.lit(mistake.sentence))
 

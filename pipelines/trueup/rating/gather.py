@@ -1,16 +1,21 @@
-"""What depends on the other records of a period: free units, consumed in event order, and prices by volume."""
+"""What depends on the other records of a period: free units, consumed in event order, and prices by volume.
+
+A call that is `aside` is priced as if it were in the place of the one of its own start and order: it takes from what is shared
+as that one finds it, and leaves nothing taken.
+"""
 
 from __future__ import annotations
 
 import polars as pl
 
+from trueup.rating.bands import DAY_US
 from trueup.rating.book import DECK, NEVER_US, Book
-from trueup.reconcile.localtime import wall_us
+from trueup.reconcile.localtime import utc_us, wall_us
 
-_POOL = ["by_account", "who", "plan", "period", "index"]
+_POOL: list[str | pl.Expr] = ["by_account", "who", "plan", "period", "index"]
 """Whose volume adds up, and within which period."""
-_EVENTS = ["start_us", "order", "call", "piece"]
-"""The order in which records take from what is shared."""
+_EVENTS = ["start_us", "order", "counts", "call", "piece"]
+"""The order in which records take from what is shared; one aside comes before the one whose place it takes."""
 SHARE: dict[str, pl.DataType] = {
     "call": pl.Int64(),
     "piece": pl.Int64(),
@@ -32,7 +37,8 @@ def gathered(pieces: pl.DataFrame, calls: pl.DataFrame, book: Book) -> pl.DataFr
     Allowances cover the charged quantity of a record from its beginning, several in the order of their names. A tier's
     price holds for what a subscription or account is charged, beyond its allowances, above the tier's volume in the period.
     """
-    facts = calls.select("call", "plan", "service", "zone", "peer", "account", "subscriber", "start_us", "order")
+    counts = ~pl.col("aside") if "aside" in calls.columns else pl.lit(True)
+    facts = calls.select("call", "plan", "service", "zone", "peer", "account", "subscriber", "start_us", "order", counts=counts)
     rows = pieces.with_columns(
         base="rate", free_micros=pl.lit(0, pl.Int64), allowance=pl.lit(None, pl.String), share=pl.lit(0, pl.Int64)
     )
@@ -43,7 +49,17 @@ def gathered(pieces: pl.DataFrame, calls: pl.DataFrame, book: Book) -> pl.DataFr
     return rows.select(*SHARE)
 
 
-def _period(period: pl.Expr, timezone: str, time: pl.Expr) -> pl.Expr:
+def _taken_before(rows: pl.DataFrame, volume: str, pool: list[str | pl.Expr]) -> pl.Expr:
+    """What has been taken when the turn of each of `rows` comes: by calls that count, and by its own call's earlier pieces."""
+    of = pl.col(volume)
+    if rows["counts"].all():
+        return of.cum_sum().over(pool) - of
+    counted = pl.when("counts").then(of).otherwise(0)
+    own = pl.when("counts").then(0).otherwise(of.cum_sum().over([*pool, "call"]) - of)
+    return counted.cum_sum().over(pool) - counted + own
+
+
+def period_number(period: pl.Expr, timezone: str, time: pl.Expr) -> pl.Expr:
     """A number of the billing period an instant lies in, on the wall clock of a zone."""
     wall = wall_us(time, timezone).cast(pl.Datetime("us"))
     month = wall.dt.year().cast(pl.Int64) * 12 + wall.dt.month()
@@ -52,12 +68,19 @@ def _period(period: pl.Expr, timezone: str, time: pl.Expr) -> pl.Expr:
     return pl.when(period == "day").then(days).when(period == "week").then((days + 3) // 7).otherwise(month)
 
 
+def period_end_us(period: pl.Expr, timezone: str, number: pl.Expr) -> pl.Expr:
+    """The last microsecond of a numbered billing period."""
+    month = pl.date(number // 12, number % 12 + 1, 1).cast(pl.Datetime("us")).cast(pl.Int64)
+    days = pl.when(period == "day").then(number + 1).otherwise((number + 1) * 7 - 3)
+    return utc_us(pl.when(period == "month").then(month).otherwise(days * DAY_US), timezone) - 1
+
+
 def _indexed(rows: pl.DataFrame, zones: pl.Series) -> pl.DataFrame:
     """Adds the `_POOL` of each row: `index` is the period its `start_us` lies in, by its `period` and `timezone`."""
     index = pl.lit(None, pl.Int64)
     for zone in zones.fill_null("UTC").unique().sort().to_list():
         here = pl.col("timezone").fill_null("UTC") == zone
-        index = pl.when(here).then(_period(pl.col("period"), zone, pl.col("start_us"))).otherwise(index)
+        index = pl.when(here).then(period_number(pl.col("period"), zone, pl.col("start_us"))).otherwise(index)
     by_account = (pl.col("shared") == "account").fill_null(False)
     who = pl.when(by_account).then("account").otherwise("subscriber")
     return rows.with_columns(index=index, who=who, by_account=by_account, period=pl.col("period").fill_null("month"))
@@ -74,7 +97,7 @@ def _covered(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl.DataFram
         # A record of nobody known has no part in what others share.
         owned = _indexed(used, mine["timezone"]).drop_nulls("who")
         ordered = owned.sort(_EVENTS).with_columns(wanted=wanted.cast(pl.Int128))
-        before = pl.col("wanted").cum_sum().over(_POOL) - pl.col("wanted")
+        before = _taken_before(ordered, "wanted", _POOL)
         free = (pl.col("units_micros").cast(pl.Int128) - before).clip(0, None)
         taken = ordered.with_columns(covers=pl.min_horizontal(free, "wanted").cast(pl.Int64)).filter(pl.col("covers") > 0)
         rows = rows.join(taken.select("call", "piece", "covers"), on=["call", "piece"], how="left").with_columns(
@@ -118,8 +141,7 @@ def _tiered(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl.DataFrame
     terms = several.filter(pl.col("rate") == pl.col("base")).select("rate", "period", "timezone", "shared")
     ordered = _indexed(mine.join(facts, on="call").join(terms, on="rate"), terms["timezone"]).sort(_EVENTS)
     nobody = pl.when(pl.col("who").is_null()).then("call")
-    so_far = pl.col("paid").cum_sum().over(*_POOL, "service", nobody)
-    ordered = ordered.with_columns(paid=paid).with_columns(before=so_far - pl.col("paid"))
+    ordered = ordered.with_columns(paid=paid).with_columns(before=_taken_before(ordered, "paid", [*_POOL, "service", nobody]))
     cut = ordered.drop("rate").join(several.select("base", "rate", "from_us", "to_us", "tier_from_micros"), on="base")
     # A tier that is not in force when the record begins is none.
     cut = cut.filter(pl.col("start_us").is_between("from_us", "to_us", closed="left") | (pl.col("rate") == pl.col("base")))

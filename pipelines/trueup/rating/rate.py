@@ -36,7 +36,7 @@ AMOUNT: dict[str, pl.DataType] = {
     "tariff_code": pl.String(),  # of its first piece
 }
 NO_PLAN, NO_RATE, BEFORE_ANY_TARIFF, NO_QUANTITY = "no_plan", "no_rate", "before_any_tariff", "no_quantity"
-_MOST_MICROS = 2**61
+MOST_MICROS = 2**61
 """A quantity beyond this could leave 64 bits when it is rounded up to whole increments."""
 
 
@@ -52,9 +52,11 @@ class Rated:
 def rate(calls: pl.DataFrame, book: Book) -> Rated:
     """Prices records (`CALL`) by a book; where allowances or tiers apply, all records of their period must be among them.
 
-    An amount is a sum of exact fractions, rounded at the stage and to the decimals its tariff tells, and at last to millionths.
+    A call with a true `aside`, where there is such a column, is priced in the place of the one of its start and order, and
+    takes nothing from the others. An amount is a sum of exact fractions, rounded at the stage and to the decimals its tariff
+    tells, and at last to millionths.
     """
-    able = calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= _MOST_MICROS)
+    able = calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= MOST_MICROS)
     if able.is_empty() or book.rates.is_empty():
         nothing = _told(calls, pl.DataFrame(schema=AMOUNT), _why(calls, calls.select("call").clear(), book))
         return Rated(nothing, pl.DataFrame(schema=SHARE), calls)
@@ -89,7 +91,7 @@ def _why(calls: pl.DataFrame, unpriced: pl.DataFrame, book: Book) -> pl.DataFram
     planned = book.rates.filter(pl.col("plan").is_not_null())["service"].unique().implode()
     why = (
         pl.when(pl.col("quantity_micros").is_null() | pl.col("start_us").is_null()).then(pl.lit(NO_QUANTITY))
-        .when(pl.col("quantity_micros") > _MOST_MICROS).then(pl.lit(TOO_LARGE))
+        .when(pl.col("quantity_micros") > MOST_MICROS).then(pl.lit(TOO_LARGE))
         .when("early").then(pl.lit(BEFORE_ANY_TARIFF))
         .when(pl.col("plan").is_null() & pl.col("service").is_in(planned)).then(pl.lit(NO_PLAN))
         .otherwise(pl.lit(NO_RATE))

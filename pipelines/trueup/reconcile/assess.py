@@ -11,23 +11,35 @@ from trueup.reconcile.judge import parted, with_charged, with_misratings
 from trueup.reconcile.match import Matched
 from trueup.reconcile.periods import periods
 from trueup.reconcile.places import MAIN, PENDING, SESSION, SURPLUS, TOLERATED, UNRATED, as_places, with_days
+from trueup.reconcile.pools import Pools
 from trueup.reconcile.rules import NEVER
 from trueup.reconcile.terms import Terms
+from trueup.reconcile.verdict import ties_of, with_verdicts
 
 
 @dataclass(frozen=True)
 class Assessed:
-    """`places` as in `PLACE`, and `members`: `component`, `rid`, `charge`, `subject`, `part` of each counted record."""
+    """`places` as in `PLACE`, and `members`: `component`, `rid`, `charge`, `subject`, `part` of each counted record.
+
+    `ties` (`component`, `subject`, `tie`) are the pairs whose amounts are judged with those of the same number; `differing` the
+    sessions (`gid`) of pairs that ask for such a judgement.
+    """
 
     places: pl.DataFrame
     members: pl.DataFrame
+    ties: pl.DataFrame
+    differing: pl.Series
 
 
 def assess(
-    rows: pl.DataFrame, units: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, terms: Terms
-) -> Assessed:
-    """Books every unit of `units`, and every record of `rows` with it."""
-    pair_places, pair_seats = _pairs(units, matched, terms)
+    rows: pl.DataFrame, units: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, terms: Terms,
+    pools: Pools, *, together: bool,
+) -> Assessed:  # fmt: skip
+    """Books every unit of `units`, and every record of `rows` with it.
+
+    `together` says that components hold all pairs that are to be judged with their pool; else those wait.
+    """
+    pair_places, pair_seats, judged = _pairs(units, matched, frontier, terms, pools, together=together)
     free_places, free_seats = _free(matched.free)
     cell_places, cell_members = periods(rows, units, matched, cells, frontier, terms)
     places = pl.concat([pair_places, free_places, cell_places]).with_columns(kind=_worth_a_finding())
@@ -39,7 +51,7 @@ def assess(
         .with_columns(extra=pl.col("split").fill_null(False) & pl.col("charge") & (~pl.col("main") | pl.col("extra_unit")))
         .select("component", "rid", "charge", "subject", part=pl.when("extra").then(SURPLUS).otherwise(MAIN).cast(pl.Int8))
     )
-    return Assessed(with_days(places, frontier), pl.concat([members, cell_members]))
+    return Assessed(with_days(places, frontier), pl.concat([members, cell_members]), ties_of(judged), judged["session"])
 
 
 def _worth_a_finding() -> pl.Expr:
@@ -48,8 +60,13 @@ def _worth_a_finding() -> pl.Expr:
     return pl.when(silent).then(pl.lit(TOLERATED)).otherwise("kind")
 
 
-def _pairs(units: pl.DataFrame, matched: Matched, terms: Terms) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Sessions with their bills: one place, one more for charges beyond those needed, one more for a quantity of its own."""
+def _pairs(
+    units: pl.DataFrame, matched: Matched, frontier: Frontier, terms: Terms, pools: Pools, *, together: bool
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Sessions with their bills: one place, one more for charges beyond those needed, one more for a quantity of its own.
+
+    Returns places, seats, and the pairs that are judged with their pool.
+    """
     bills = units.filter("charge").select(
         bill="gid", charge_quantity="quantity_micros", main_micros="main_micros", bill_micros="all_micros",
         bill_whole="whole", bill_whole_at="own_passed",
@@ -69,12 +86,13 @@ def _pairs(units: pl.DataFrame, matched: Matched, terms: Terms) -> tuple[pl.Data
         )
     )  # fmt: skip
     wakes = [pl.when(pl.col(c) > pl.col("at")).then(c).otherwise(NEVER) for c in ("own_passed", "bill_whole_at")]
-    both = with_charged(both, terms).with_columns(
+    both = with_charged(both, terms, pools).with_columns(
         subject=pl.col("session") * 3 + SESSION, part=pl.lit(MAIN), started_us="start_us",
         unrated_records=pl.when("unrated").then(pl.col("records")).otherwise(0),
         wake=pl.when("open").then(pl.min_horizontal(wakes)).otherwise(NEVER),
     )  # fmt: skip
-    judged = with_misratings(parted(both), terms)
+    both = with_verdicts(both, frontier, terms, together=together)
+    judged = with_misratings(parted(both), terms, pools)
     surplus = both.filter("split").with_columns(
         part=pl.lit(SURPLUS), kind=pl.lit("duplicate_charge"), reason=pl.lit(None, pl.String),
         expected_micros=pl.lit(0, pl.Int128), billed_micros=pl.col("extra_micros"), unrated_records=pl.lit(0, pl.UInt32),
@@ -88,7 +106,7 @@ def _pairs(units: pl.DataFrame, matched: Matched, terms: Terms) -> tuple[pl.Data
             ),
         ]
     )
-    return pl.concat([as_places(judged), as_places(surplus)]), seats
+    return pl.concat([as_places(judged), as_places(surplus)]), seats, both.drop_nulls("verdict")
 
 
 def _free(free: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -18,10 +18,11 @@ import polars as pl
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.judge import parted, with_charged
 from trueup.reconcile.localtime import local_day
-from trueup.reconcile.match import PARTY, RATED_BY
 from trueup.reconcile.places import TOLERATED
+from trueup.reconcile.pools import Pools
 from trueup.reconcile.price import priced
 from trueup.reconcile.terms import Terms
+from trueup.reconcile.units import PARTY, RATED_BY
 
 _NEEDED = [
     "scope", "session_key", "currency", "told_currency", "source", "position", "time_us", "service", "rule",
@@ -40,16 +41,16 @@ class Separated:
     placed: pl.DataFrame
 
 
-def separate(events: pl.DataFrame, frontier: Frontier, terms: Terms, *, tell_apart: bool = True) -> Separated:
+def separate(events: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools, *, tell_apart: bool = True) -> Separated:
     """Tells clean pairs apart. `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `told_currency`.
 
     Only pairs of which both records came under the policy in force last, and after whatever changed their terms last: a change
-    looks at everything again.
+    looks at everything again. Of sessions that share free units or tiers, only those whose price never changes.
     """
     if not tell_apart or events.is_empty():
         return Separated(events, _movements(_nothing(events)), _placed(_nothing(events)))
     rows = events.with_row_index("row")
-    pairs = _tolerated(_pairs(rows, frontier), frontier, terms)
+    pairs = _tolerated(_shared(_pairs(rows, frontier), pools), frontier, terms, pools)
     taken = np.ones(events.height, dtype=np.bool_)
     taken[pairs["row"].to_numpy()] = False
     taken[pairs["row_charge"].to_numpy()] = False
@@ -82,6 +83,12 @@ def _pairs(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     paired = paired.join(summed, on="rule_charge", maintain_order="left").filter(pl.col("exact") & ~pl.col("summed_charge"))
     alone = pl.concat([usage["row"], charge["row"]])
     return paired.join(_neighbours(rows, rules, hashed, alone), on="session", how="anti", maintain_order="left")
+
+
+def _shared(pairs: pl.DataFrame, pools: Pools) -> pl.DataFrame:
+    """Pairs with the `sharer` that their session is in the pools, but those of which something before it ever changes."""
+    told = pairs.join(pools.records, on="row", how="left", maintain_order="left")
+    return told.filter(pools.steady(told))
 
 
 def _single(side: pl.DataFrame) -> pl.DataFrame:
@@ -123,7 +130,7 @@ def _crossed(several: pl.DataFrame) -> pl.DataFrame:
     return mixed.drop("time_us").unique().join(times, on=side).select(several.columns)
 
 
-def _tolerated(pairs: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.DataFrame:
+def _tolerated(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools) -> pl.DataFrame:
     """Of the pairs those that agree, and of which the first had not become final before the second came."""
     a, b = pairs["position"].to_numpy(), pairs["position_charge"].to_numpy()
     last = np.full(len(a), len(frontier.policies.all) - 1)
@@ -142,12 +149,12 @@ def _tolerated(pairs: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Data
     waited = pairs.filter(pl.Series(~(alone | behind | untimed | changed)))
     equal = pl.col("expected_micros") == pl.col("billed_micros")
     # A difference told in two parts is none that is tolerated.
-    judged = _judged(waited, terms).filter(pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | equal))
+    judged = _judged(waited, terms, pools).filter(pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | equal))
     zone = frontier.policies.all[-1].timezone
     return judged.with_columns(day=local_day(pl.col("time_us"), zone), day_charge=local_day(pl.col("time_us_charge"), zone))
 
 
-def _judged(pairs: pl.DataFrame, terms: Terms) -> pl.DataFrame:
+def _judged(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
     """Pairs with their price, what was billed and the kind of the difference."""
     asked = pairs.with_columns(
         at=pl.max_horizontal("position", "position_charge"), start_us="time_us", order="event_id",
@@ -157,8 +164,9 @@ def _judged(pairs: pl.DataFrame, terms: Terms) -> pl.DataFrame:
         open=pl.lit(False),
     )  # fmt: skip
     asked = asked.hstack(terms.states_at(asked.select("subscriber", "at", "time_us")))
-    rated = pl.concat([asked, priced(asked, terms)], how="horizontal").filter(pl.col("expected_micros").is_not_null())
-    return parted(with_charged(rated.with_columns(unrated=pl.lit(False), part=pl.lit(0), unrated_records=pl.lit(0)), terms))
+    rated = pl.concat([asked, priced(asked, terms, pools)], how="horizontal").filter(pl.col("expected_micros").is_not_null())
+    told = rated.with_columns(unrated=pl.lit(False), part=pl.lit(0), unrated_records=pl.lit(0), verdict=pl.lit(None, pl.String))
+    return parted(with_charged(told, terms, pools))
 
 
 def _nothing(events: pl.DataFrame) -> pl.DataFrame:

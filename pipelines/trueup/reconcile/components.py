@@ -15,7 +15,7 @@ from trueup.reconcile.rules import NEVER, Policies
 _PARTY = ["scope", "currency", "service", "subscriber", "peer"]
 CELL = ["scope", "currency", "service", "subscriber", "period_us", "timezone", "index"]
 _CELL_TYPES = dict.fromkeys(CELL[:4], pl.String()) | {"period_us": pl.Int64(), "timezone": pl.String(), "index": pl.Int64()}
-_GROUP_NAME = ["own", "scope", "name", "name_scope", "currency"]
+GROUP_NAME = ["own", "scope", "name", "name_scope", "currency"]
 
 
 def grouped(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -30,19 +30,25 @@ def grouped(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         # Record keys are unique within their scope of keys, session keys across the sources that share them.
         name_scope=pl.when(alone).then(pl.concat_str(pl.col("beyond").cast(pl.Int8), "key_scope")).otherwise(pl.lit("")),
     )
-    groups = named.select(_GROUP_NAME).unique().sort(_GROUP_NAME).with_row_index("gid").with_columns(pl.col("gid").cast(pl.Int64))
-    rows = named.join(groups, on=_GROUP_NAME, how="left", maintain_order="left")
+    groups = named.select(GROUP_NAME).unique().sort(GROUP_NAME).with_row_index("gid").with_columns(pl.col("gid").cast(pl.Int64))
+    rows = named.join(groups, on=GROUP_NAME, how="left", maintain_order="left")
     return rows.drop("own", "name", "name_scope").with_columns(keyed=~alone), groups
 
 
-def with_components(versions: pl.DataFrame, policies: Policies) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Adds `component`, the least `gid` of the component of each version; also returns the periods (`CELL` and `cell`)."""
+def with_components(
+    versions: pl.DataFrame, policies: Policies, pooled: pl.DataFrame | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Adds `component`, the least `gid` of the component of each version; also returns the periods (`CELL` and `cell`).
+
+    `pooled` (`gid`, `hub`) are sessions that are judged together with others of their pool.
+    """
     usable = versions.filter(~pl.col("beyond"))
     flags = policies.frame.group_by("rule").agg(pl.col("near", "summed").any(), pl.col("start_tolerance_us").max())
     entries = _entries(usable).join(flags, on="rule", how="left")
     in_cells = _cells(entries.filter("summed"), policies)
     cells = in_cells.select(*CELL, "cell").unique()
     hubs = [_moved_records(versions), _chains(entries.filter("near")), in_cells.select("gid", hub="cell").unique()]
+    hubs += [] if pooled is None else [pooled.unique()]
     links, base = [], 0
     for hub in hubs:
         shared = hub.filter(hub.select(pl.col("hub").is_duplicated()).to_series())
@@ -54,6 +60,14 @@ def with_components(versions: pl.DataFrame, policies: Policies) -> tuple[pl.Data
     labels = _connected(pl.concat(links))
     labelled = versions.join(labels, on="gid", how="left", maintain_order="left")
     return labelled.with_columns(component=pl.coalesce("component", "gid")), cells
+
+
+def agenda_of(versions: pl.DataFrame) -> pl.DataFrame:
+    """The positions (`component`, `at`), told by the records alone, at which each component changes."""
+    arrivals = versions.select("component", at="since")
+    replaced = versions.filter(pl.col("until") != NEVER).select("component", at="until")
+    due = versions.filter(pl.col("due_position") != NEVER).select("component", at="due_position")
+    return pl.concat([arrivals, replaced, due]).unique()
 
 
 def _moved_records(versions: pl.DataFrame) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from trueup.reconcile.reach import open_from_us, reached, retold, touched, wides
 from trueup.reconcile.records import EVENTS, with_due
 from trueup.reconcile.rules import UNTOLD_US
 from trueup.reconcile.settle import kept, numbered
-from trueup.reconcile.terms import Terms
+from trueup.reconcile.terms import LONGEST_US, Terms
 
 NO_TIME_US = -(2**62)
 
@@ -84,7 +84,7 @@ def tell(lake: Lake, buckets: Buckets, epoch: Epoch, memory: Memory | None, came
         events = _with_what_is_doubtful(lake, buckets, epoch, before, known)
     rows = numbered(events)
     evaluated = evaluate(rows, frontier, terms, after=after, upto=upto)
-    divided = kept(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, upto))
+    divided = kept(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, terms, upto))
     if lost:
         before = _remembered(lake, buckets, before, events, after)
     gone = before.gone.plus(np.concatenate([keys_of(divided.closed), keys_of(divided.passed)]))
@@ -101,7 +101,9 @@ def _policy_changes(frontier: Frontier, after: int, upto: int) -> bool:
 
 def _with_what_is_doubtful(lake: Lake, buckets: Buckets, epoch: Epoch, before: Memory, known: pl.DataFrame) -> pl.DataFrame:
     """What is known, with whatever of the log it may touch beside."""
-    changes = epoch.terms.changes.filter((pl.col("position") > epoch.after) & (pl.col("from_us") <= before.latest_us))
+    # What began before prices change may last until they do.
+    reaches_us = before.latest_us + pl.when(pl.col("subscriber").is_null()).then(LONGEST_US).otherwise(0)
+    changes = epoch.terms.changes.filter((pl.col("position") > epoch.after) & (pl.col("from_us") <= reaches_us))
     doubtful = known.filter(pl.Series(_doubtful(epoch, before, known), dtype=pl.Boolean))
     if not changes.is_empty():
         told = retold(lake, epoch.frontier, buckets, epoch.terms, after=epoch.after, upto=epoch.upto)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from trueup.reconcile.places import PENDING, QUANTITY, TOLERATED, UNRATED
+from trueup.reconcile.pools import Pools
 from trueup.reconcile.price import priced
 from trueup.reconcile.terms import Terms
 from trueup.reconcile.why import misrating
@@ -35,18 +36,21 @@ def _apart() -> pl.Expr:
 def split_kinds() -> tuple[pl.Expr, pl.Expr]:
     """The kinds of the two parts of a difference from a tariff's price: by the quantity, and by the amount for that quantity.
 
-    expected − billed = (expected − price of the charged quantity) + (price of the charged quantity − billed).
+    expected − billed = (expected − price of the charged quantity) + (price of the charged quantity − billed). What the pool of
+    a pair says of its amount is its `verdict`.
     """
     charged = pl.coalesce("charged_micros", "expected_micros")
     lost, wrong = pl.col("expected_micros") - charged, charged - pl.col("billed_micros")
     by_quantity = pl.when(lost > 0).then(pl.lit("underbilled")).otherwise(pl.lit("overbilled"))
     return (
         pl.when((lost != 0) & _apart()).then(by_quantity).otherwise(pl.lit(TOLERATED)),
-        pl.when(wrong.abs() > pl.col("amount_tolerance_micros")).then(pl.lit("misrated")).otherwise(pl.lit(TOLERATED)),
+        pl.when(wrong.abs() > pl.col("amount_tolerance_micros"))
+        .then(pl.coalesce("verdict", pl.lit("misrated")))
+        .otherwise(pl.lit(TOLERATED)),
     )
 
 
-def with_charged(pairs: pl.DataFrame, terms: Terms) -> pl.DataFrame:
+def with_charged(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
     """Adds `charged_micros`, the price of the charged quantity, to pairs; NULL where there is none.
 
     `pairs` are as `priced` takes them, with `usage_quantity`, `charge_quantity` and the price of the usage.
@@ -56,12 +60,12 @@ def with_charged(pairs: pl.DataFrame, terms: Terms) -> pl.DataFrame:
     if pairs["same"].all():
         return pairs.with_columns(charged_micros="expected_micros").drop("same")
     other = pairs.filter(~pl.col("same"))
-    other = other.with_columns(charged_micros=priced(other, terms, quantity="charge_quantity")["expected_micros"])
+    other = other.with_columns(charged_micros=priced(other, terms, pools, quantity="charge_quantity")["expected_micros"])
     return pl.concat([pairs.filter("same").with_columns(charged_micros="expected_micros"), other]).drop("same")
 
 
 def parted(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Gives pairs their kind. What a tariff prices is told in two parts where both its quantity and its amount differ."""
+    """Gives pairs (with a `verdict`) their kind; what a tariff prices is told in two parts where quantity and amount differ."""
     flat = pl.col("price_micros").is_not_null()
     by_quantity, by_amount = split_kinds()
     charged = pl.coalesce("charged_micros", "expected_micros")
@@ -84,11 +88,11 @@ def parted(pairs: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([told.with_columns(expected_micros=amount), quantity], how="vertical_relaxed")
 
 
-def with_misratings(pairs: pl.DataFrame, terms: Terms) -> pl.DataFrame:
+def with_misratings(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
     """Tells of misrated pairs what would have made the amount they were billed; `reason` of others is their own, if unrated."""
     kept = pairs.with_columns(reason=pl.when(pl.col("kind") == UNRATED).then("reason"))
     wrong = kept.filter(pl.col("kind") == "misrated")
     if wrong.is_empty():
         return kept
-    told = wrong.with_columns(misrating(wrong, terms))
+    told = wrong.with_columns(misrating(wrong, terms, pools))
     return pl.concat([kept.filter(pl.col("kind") != "misrated"), told])

@@ -14,12 +14,12 @@ import polars as pl
 
 from trueup.reconcile.assess import assess
 from trueup.reconcile.clean import separate
-from trueup.reconcile.components import grouped, with_components
+from trueup.reconcile.components import agenda_of, grouped, with_components
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.lifecycle import CHANGE, Standing, changes
 from trueup.reconcile.match import match, units_of
+from trueup.reconcile.pools import Pools, pools_of
 from trueup.reconcile.records import Admitted, admit, with_due
-from trueup.reconcile.rules import NEVER
 from trueup.reconcile.terms import FLAT, Terms
 
 LEDGER: dict[str, pl.DataType] = {
@@ -64,13 +64,50 @@ def evaluate(
     What happened up to `after` is evaluated too, to know what stood, but not reported again. `tell_apart = False` sends
     clean pairs through the rounds as well: slower, with the same result.
     """
-    separated = separate(ruled(events, frontier), frontier, terms, tell_apart=tell_apart)
+    all_events = ruled(events, frontier)
+    pools = pools_of(all_events, frontier, terms, upto)
+    separated = separate(all_events, frontier, terms, pools, tell_apart=tell_apart)
     admitted = admit(separated.rest, frontier)
     versions, groups = grouped(with_due(admitted.versions, frontier))
-    versions, cells = with_components(versions, frontier.policies)
-    told, moved, members = _rounds(versions.sort("component"), cells, frontier, terms, after, upto)
+    run = _Run(frontier, terms, pools.of(groups), after, upto)
+    apart, cells = with_components(versions, frontier.policies)
+    told, moved, members = _judged(apart, cells, run)
     ledger = _summed(pl.concat([moved, separated.movements.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
-    return Evaluated(told, ledger, members, separated.placed, versions, groups, cells, admitted)
+    return Evaluated(told, ledger, members, separated.placed, apart, groups, cells, admitted)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all rounds of an evaluation share."""
+
+    frontier: Frontier
+    terms: Terms
+    pools: Pools
+    after: int
+    upto: int
+
+
+def _judged(apart: pl.DataFrame, cells: pl.DataFrame, run: _Run) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """(changes, ledger movements, last members) of all components.
+
+    Pools do not tie components together: few have a pair whose amount differs. The components of those are evaluated once
+    more, tied together, for such a pair is judged with all others of its pool.
+    """
+    first = _rounds(apart.sort("component"), cells, run, together=False)
+    if first.differing.is_empty():
+        return first.told, _of_ledger(first.moved), first.members
+    tied, _ = with_components(apart.drop("component"), run.frontier.policies, run.pools.hubs(first.differing))
+    differing = first.differing.to_frame("gid").unique()
+    once_more = apart.join(differing, on="gid", how="semi").select("component").unique()
+    second = _rounds(
+        tied.join(apart.join(once_more, on="component", how="semi").select("gid").unique(), on="gid", how="semi").sort("component"),
+        cells, run, together=True,
+    )  # fmt: skip
+    kept = [frame.join(once_more, on="component", how="anti") for frame in (first.told, first.moved, first.members)]
+    told, moved, members = (
+        pl.concat([a, b]) for a, b in zip(kept, (second.told, second.moved, second.members), strict=True)
+    )  # fmt: skip
+    return told, _of_ledger(moved), members
 
 
 def ruled(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
@@ -97,40 +134,46 @@ def _summed(movements: pl.DataFrame, after: int) -> pl.DataFrame:
     return moved.select(*LEDGER).sort("position", *_CELL, nulls_last=True)
 
 
-def _rounds(
-    versions: pl.DataFrame, cells: pl.DataFrame, frontier: Frontier, terms: Terms, after: int, upto: int
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Advances all components to `upto`; returns (changes, ledger movements, last members)."""
-    agenda = pl.concat([_agenda(versions), terms.agenda(versions)])
+@dataclass(frozen=True)
+class _Rounds:
+    """What rounds came to: changes, ledger movements (of pooled sessions by component), last members, and sessions that ask
+    to be judged with their pool."""
+
+    told: pl.DataFrame
+    moved: pl.DataFrame
+    members: pl.DataFrame
+    differing: pl.Series
+
+
+def _rounds(versions: pl.DataFrame, cells: pl.DataFrame, run: _Run, *, together: bool) -> _Rounds:
+    """Advances all components to the last position."""
+    frontier, terms, pools, upto = run.frontier, run.terms, run.pools, run.upto
+    agenda = pl.concat([agenda_of(versions), terms.agenda(versions), pools.agenda(versions)])
     settled = pl.DataFrame(schema={"session": pl.Int64, "bill": pl.Int64})
     before = Standing.nothing()
-    told, moved, done = [pl.DataFrame(schema=CHANGE)], [pl.DataFrame(schema=LEDGER)], [before.members]
+    told, moved, done = [pl.DataFrame(schema=CHANGE)], [pl.DataFrame(schema=_MOVED)], [before.members]
+    differing = [pl.Series(dtype=pl.Int64)]
+    pooled = versions.join(pools.numbers, on="gid", how="semi").select("component", of="component").unique()
     causes = {**terms.causes, **dict.fromkeys(frontier.policies.starts.tolist(), "policy_change")}
     clock = agenda.group_by("component").agg(at=pl.col("at").min()).filter(pl.col("at") <= upto)
     while not clock.is_empty():
         versions = versions.join(clock.select("component"), on="component", how="semi", maintain_order="left")
         rows = versions.join(_with_policy(clock, frontier), on="component", maintain_order="left")
         rows = rows.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
-        rows, units = units_of(rows, frontier, terms)
+        rows, units = units_of(rows, frontier, terms, pools)
         matched = match(units, settled)
-        now = Standing.of(assess(rows, units, matched, cells, frontier, terms))
+        assessed = assess(rows, units, matched, cells, frontier, terms, pools, together=together)
+        now = Standing.of(assessed)
+        differing.append(assessed.differing)
         declared = clock.with_columns(declared=pl.col("at").replace_strict(causes, default=None, return_dtype=pl.String))
-        told.append(changes(before, now, rows, declared).filter(pl.col("at") > after))
-        moved.append(_movements(before, now, clock))
+        told.append(changes(before, now, rows, declared).filter(pl.col("at") > run.after))
+        moved.append(_movements(before, now, clock, pooled))
         next_clock = _advance(clock, agenda, now, frontier, upto)
         ended = now.members.join(next_clock, on="component", how="anti")
         done.append(ended)
         before, settled = now.of_components(next_clock), _still(matched.settled, versions, next_clock)
         agenda, clock = agenda.join(next_clock.select("component"), on="component", how="semi"), next_clock
-    return pl.concat(told), pl.concat(moved), pl.concat(done)
-
-
-def _agenda(versions: pl.DataFrame) -> pl.DataFrame:
-    """The positions, told by the records alone, at which each component changes."""
-    arrivals = versions.select("component", at="since")
-    replaced = versions.filter(pl.col("until") != NEVER).select("component", at="until")
-    due = versions.filter(pl.col("due_position") != NEVER).select("component", at="due_position")
-    return pl.concat([arrivals, replaced, due]).unique()
+    return _Rounds(pl.concat(told), pl.concat(moved), pl.concat(done), pl.concat(differing).unique())
 
 
 def _with_policy(clock: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
@@ -157,8 +200,11 @@ def _still(settled: pl.DataFrame, versions: pl.DataFrame, clock: pl.DataFrame) -
     return settled.join(going, on="session", how="semi")
 
 
-def _movements(before: Standing, now: Standing, clock: pl.DataFrame) -> pl.DataFrame:
-    """By how much each sum moved at each component's position: what is booked now less what was."""
+def _movements(before: Standing, now: Standing, clock: pl.DataFrame, pooled: pl.DataFrame) -> pl.DataFrame:
+    """By how much each sum moved at each component's position: what is booked now less what was.
+
+    Those of `pooled` components are told one by one.
+    """
     was = before.places.drop("at").join(clock, on="component").with_columns(pl.col(c) * -1 for c in _MONEY)
     both = pl.concat([now.places.select(*_BOOKED), was.select(*_BOOKED)])
     impact = pl.col("expected_micros") - pl.col("billed_micros")
@@ -169,8 +215,18 @@ def _movements(before: Standing, now: Standing, clock: pl.DataFrame) -> pl.DataF
     }
     parts = [pl.when(of).then(impact).otherwise(pl.lit(0, pl.Int128)).alias(name) for name, of in kinds.items()]
     booked = both.with_columns(parts).rename({"at": "position"})
-    return booked.group_by("position", *_CELL).agg(pl.col(_SUMS).sum()).select(pl.col(n).cast(t) for n, t in LEDGER.items())
+    if pooled.is_empty():
+        booked = booked.with_columns(component=pl.lit(None, pl.Int64))
+    else:
+        booked = booked.join(pooled, on="component", how="left").with_columns(component="of")
+    summed = booked.group_by("component", "position", *_CELL).agg(pl.col(_SUMS).sum())
+    return summed.select(pl.col(n).cast(t) for n, t in _MOVED.items())
+
+
+def _of_ledger(moved: pl.DataFrame) -> pl.DataFrame:
+    return moved.drop("component")
 
 
 _MONEY = ["expected_micros", "billed_micros", "unrated_records"]
-_BOOKED = ["at", *_CELL, "kind", *_MONEY]
+_BOOKED = ["component", "at", *_CELL, "kind", *_MONEY]
+_MOVED = {"component": pl.Int64(), **LEDGER}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from trueup.reconcile.assess import Assessed
-from trueup.reconcile.places import MAIN, MEMBER, PENDING, PLACE, QUANTITY, TOLERATED
+from trueup.reconcile.places import MAIN, MEMBER, PENDING, PLACE, QUANTITY, TIE, TOLERATED
 
 FINDING: dict[str, pl.DataType] = {
     "component": pl.Int64(),
@@ -34,11 +34,13 @@ _CONTENT = ["service", "day", "currency", "expected_micros", "billed_micros", "u
 
 @dataclass(frozen=True)
 class Standing:
-    """What holds of some components after an evaluation: places, members and the findings among the places."""
+    """What holds of some components after an evaluation: places, members, the findings among the places, and which subjects
+    are judged together."""
 
     places: pl.DataFrame
     members: pl.DataFrame
     findings: pl.DataFrame
+    ties: pl.DataFrame
 
     @classmethod
     def of(cls, assessed: Assessed) -> Standing:
@@ -53,16 +55,16 @@ class Standing:
         # What a quantity lost has the records of the whole.
         seat = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
         findings = told.with_columns(part=seat).join(listed, on=["subject", "part"], how="left").select(*FINDING)
-        return cls(assessed.places, assessed.members, findings)
+        return cls(assessed.places, assessed.members, findings, assessed.ties)
 
     @classmethod
     def nothing(cls) -> Standing:
         """Before the first evaluation."""
-        return cls(pl.DataFrame(schema=PLACE), pl.DataFrame(schema=MEMBER), pl.DataFrame(schema=FINDING))
+        return cls(*(pl.DataFrame(schema=schema) for schema in (PLACE, MEMBER, FINDING, TIE)))
 
     def of_components(self, components: pl.DataFrame) -> Standing:
         """Only what belongs to the components listed in `components`."""
-        kept = (f.join(components, on="component", how="semi") for f in (self.places, self.members, self.findings))
+        kept = (f.join(components, on="component", how="semi") for f in (self.places, self.members, self.findings, self.ties))
         return Standing(*kept)
 
 
@@ -82,27 +84,34 @@ def changes(before: Standing, after: Standing, rows: pl.DataFrame, clock: pl.Dat
     changed = changed.with_columns(action=action).with_row_index("change")
     caused = changed.join(clock, on="component").join(_causes(changed, before, after, rows, clock), on="change", how="left")
     shown = [pl.when(stands).then(pl.col(f"{n}_new")).otherwise(pl.col(n)).alias(n) for n in FINDING if n not in _IDENTITY]
-    cause = pl.coalesce("cause", "declared", pl.lit("frontier"))
+    cause = pl.coalesce("cause", "declared", "repriced", pl.lit("frontier"))
     action = pl.when((pl.col("action") == "retracted") & (cause == "late_charge")).then(pl.lit("resolved")).otherwise("action")
     return caused.select("at", action.alias("action"), cause.alias("cause"), *_IDENTITY, *shown).select(*CHANGE)
 
 
 def _causes(changed: pl.DataFrame, before: Standing, after: Standing, rows: pl.DataFrame, clock: pl.DataFrame) -> pl.DataFrame:
-    """`cause` of each numbered change that records arriving at its position had part in.
+    """`cause` of each numbered change that records arriving at its position had part in, and `repriced` of others.
 
-    The records near a change are those of the finding before and after, and all that share a subject with one of them, before
-    or after.
+    The records near a change are those of the finding before and after, and all that share a subject with one of them, or are
+    judged together with one, before or after. Where none arrived and what was decided costs something else now, usage that
+    takes from the same free units or tiers came late.
     """
     lists = ("usage", "charges", "usage_new", "charges_new")
     own = pl.concat([changed.select("change", rid=n).explode("rid") for n in lists]).drop_nulls().unique()
     seats = pl.concat([before.members.select("rid", "subject"), after.members.select("rid", "subject")]).unique()
     shared = own.join(seats, on="rid").select("change", "subject").unique().join(seats, on="subject").select("change", "rid")
-    near = pl.concat([own, shared]).unique()
+    tied = [
+        own.join(s.members.select("rid", "subject"), on="rid").join(s.ties.select("subject", "tie"), on="subject")
+        .select("change", "tie").unique().join(s.ties.select("subject", "tie"), on="tie")
+        .join(s.members.select("rid", "subject"), on="subject").select("change", "rid") for s in (before, after)
+    ]  # fmt: skip
+    near = pl.concat([own, shared, *tied]).unique()
     arrived = (
         rows.join(clock.select("component", "at"), on="component").filter(pl.col("since") == pl.col("at"))
         .select("rid", "charge", "late", "beyond", arrived=pl.lit(True))
     )  # fmt: skip
-    known = before.places.filter(pl.col("kind") != PENDING).select("subject", "part", decided=pl.lit(True))
+    seat = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
+    known = before.places.filter(pl.col("kind") != PENDING).select("subject", part=seat, decided=pl.lit(True)).unique()
     decided = before.members.join(known, on=["subject", "part"]).select("rid", "decided")
     told = near.join(arrived, on="rid", how="left").join(decided, on="rid", how="left")
     come = pl.col("arrived").fill_null(False)
@@ -116,4 +125,21 @@ def _causes(changed: pl.DataFrame, before: Standing, after: Standing, rows: pl.D
         .when(pl.col("late") | pl.col("decided")).then(overdue)
         .otherwise(pl.lit("arrival"))
     )  # fmt: skip
-    return facts.filter("arrived").select("change", cause=cause)
+    told_cause = facts.select("change", "decided", cause=pl.when("arrived").then(cause))
+    repriced = own.join(seats, on="rid").join(_repriced(before, after), on="subject").select("change").unique()
+    late = repriced.with_columns(late=pl.lit(True))
+    both = told_cause.join(late, on="change", how="left")
+    return both.select("change", "cause", repriced=pl.when(pl.col("late") & pl.col("decided")).then(pl.lit("late_usage")))
+
+
+def _repriced(before: Standing, after: Standing) -> pl.DataFrame:
+    """The subjects whose usage is the same as before and costs something else."""
+    was, now = (s.places.group_by("subject").agg(pl.col("expected_micros").sum()) for s in (before, after))
+    both = was.join(now, on="subject", suffix="_now")
+    other = both.filter(pl.col("expected_micros") != pl.col("expected_micros_now")).select("subject")
+    lists = (
+        s.members.filter(~pl.col("charge")).join(other, on="subject", how="semi").group_by("subject").agg(pl.col("rid").sort())
+        for s in (before, after)
+    )  # fmt: skip
+    first, second = lists
+    return first.join(second, on=["subject", "rid"]).select("subject")

@@ -10,7 +10,9 @@ from trueup.errors import LogError
 from trueup.events.identity import bucket_key
 from trueup.events.schema import own_time
 from trueup.log.lake import Buckets, Lake
-from trueup.rating.book import Book
+from trueup.rating.bands import DAY_US
+from trueup.rating.book import HOLIDAY, Book
+from trueup.rating.sharing import sharing
 from trueup.reconcile.frontier import Frontier, Marks
 from trueup.reconcile.policy import policies_of
 from trueup.reconcile.records import EVENTS
@@ -42,7 +44,7 @@ def terms_of(lake: Lake, buckets: Buckets, upto: int) -> Terms:
     editions = []
     for position in tariffs["position"].unique().sort().to_list():
         so_far = tariffs.filter(pl.col("position") <= position).sort("position", "source_row")
-        editions.append(Edition(position, _weighed(Book.of(so_far), lake)))
+        editions.append(Edition(position, _shareable(Book.of(so_far), lake)))
     since = dict(lake.connection.execute(
         "SELECT s.system, min(p.position) FROM lake.events.subscriber s "
         "JOIN lake.events.position p ON p.snapshot_id = s.snapshot_id WHERE p.position <= ? GROUP BY s.system", [upto],
@@ -54,26 +56,55 @@ def terms_of(lake: Lake, buckets: Buckets, upto: int) -> Terms:
     return Terms(tuple(editions), states, changes, causes, since.get("billing", NEVER), since.get("network", NEVER))
 
 
-def _weighed(book: Book, lake: Lake) -> Book:
-    """A book whose prices depend on one record each; raises `LogError` for any other.
-
-    Where free units or tiers are consumed, a record's price depends on all others of its period, which a session's place in
-    the conservation sum does not know yet. Pricing them one by one would be wrong in silence.
-    """
-    if book.gathers:
+def book_at(lake: Lake, upto: int) -> Book:
+    """The tariff book as known at a position; raises `LogError` where there is none yet."""
+    rows = lake.read("tariff", upto=upto)
+    if rows.is_empty():
         raise LogError(
-            "the tariff book has free units or tiers, by which records can be rated but not yet reconciled",
-            where=str(lake.project.directory),
-            todo="give the services concerned a flat `price`, and leave those rows out of the book",
+            f"no tariff book is known at position {upto}", where=str(lake.project.directory),
+            todo="take one in by a source of the stream tariff, or name one by --book or --cgrates",
+        )  # fmt: skip
+    return Book.of(rows.sort("position", "source_row"))
+
+
+def with_plans(lake: Lake, calls: pl.DataFrame, upto: int) -> pl.DataFrame:
+    """Records to be priced (`CALL`), those without a plan with that of their subscription as known at a position."""
+    if (calls["plan"].is_not_null() | calls["subscriber"].is_null()).all():
+        return calls
+    states = Terms(states=states_of(lake.read("subscriber", upto=upto)))
+    plans = states.states_at(calls.select("subscriber", time_us="start_us", at=pl.lit(upto, pl.Int64)))
+    return calls.with_columns(pl.coalesce("plan", plans["plan"]))
+
+
+def _shareable(book: Book, lake: Lake) -> Book:
+    """A book whose shares meet within one bucket key; raises `LogError` for any other.
+
+    Records of one account lie in several buckets unless the account decides them, and none of them would know the others.
+    """
+    by = lake.project.config.lake.bucket_by
+    table = sharing([book])
+    if by == "session_key" and not table.is_empty():
+        raise LogError(
+            'the tariff book has free units or tiers, whose records bucket_by = "session_key" keeps apart',
+            where=str(lake.project.directory), todo='make the lake with bucket_by = "subscriber" or "account"',
+        )  # fmt: skip
+    if by != "account" and table["by_account"].any():
+        raise LogError(
+            f"the tariff book has free units or tiers shared by the account, whose records bucket_by = {by!r} keeps apart",
+            where=str(lake.project.directory), todo='make the lake with bucket_by = "account"',
         )  # fmt: skip
     return book
 
 
 def _touched_from(tariffs: pl.DataFrame, editions: list[Edition]) -> list[tuple[int, int]]:
     """The first instant whose prices each edition may change."""
-    first = tariffs.group_by("position").agg(pl.col("valid_from").min().cast(pl.Int64))
-    instants = dict(first.iter_rows())
-    return [(e.position, instants[e.position]) for e in editions]
+    return [(e.position, touched_from(tariffs.filter(pl.col("position") == e.position))) for e in editions]
+
+
+def touched_from(rows: pl.DataFrame) -> int:
+    """The first instant whose prices rows of a tariff book may change: a holiday begins, somewhere, a day before its date."""
+    begins = pl.col("valid_from").cast(pl.Int64) - pl.when(pl.col("item") == HOLIDAY).then(DAY_US).otherwise(0)
+    return int(rows.select(begins.min()).item())
 
 
 def frontier_of(lake: Lake, upto: int) -> Frontier:

@@ -31,7 +31,7 @@ def period_index(time_us: pl.Expr, period_us: int | pl.Expr, zone: str) -> pl.Ex
 
 def period_last_us(index: pl.Expr, period_us: int | pl.Expr, zone: str) -> pl.Expr:
     """The last UTC microsecond of a period: one before the next begins."""
-    return _utc_us((index + 1) * period_us, zone) - 1
+    return utc_us((index + 1) * period_us, zone) - 1
 
 
 def period_first_day(index: pl.Expr, period_us: int | pl.Expr) -> pl.Expr:
@@ -39,7 +39,8 @@ def period_first_day(index: pl.Expr, period_us: int | pl.Expr) -> pl.Expr:
     return (index * period_us).cast(pl.Datetime("us")).dt.date()
 
 
-def _utc_us(wall_us: pl.Expr, zone: str) -> pl.Expr:
+def utc_us(wall_us: pl.Expr, zone: str) -> pl.Expr:
+    """The instant a clock on the wall shows a time: of two the later, of a time that is skipped the end of the gap."""
     if zone in UTC_NAMES:
         return wall_us
     wall = wall_us.cast(pl.Datetime("us"))

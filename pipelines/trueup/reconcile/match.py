@@ -11,59 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from trueup.reconcile.calls import PRICED
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.price import PRICED, priced
-from trueup.reconcile.rules import UNTOLD_US
+from trueup.reconcile.pools import ALONE, Pools
+from trueup.reconcile.price import priced
 from trueup.reconcile.terms import Terms
-
-PARTY = ["scope", "currency", "service", "subscriber", "peer"]
-RATED_BY = ["direction", "zone", "trunk"]
-"""What else of its first record a unit's price depends on."""
+from trueup.reconcile.units import PARTY, gathered
 
 
-def units_of(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Gathers versions into units: (`rows` with `main`, one row for each session and bill).
-
-    Of the charges of one bill and `partial_no` the least (negative, time, record) is main, the rest excess; all usage is
-    main. A unit's party is that of its first record; its start, quantity and `main_micros` are of its main records.
-    """
-    slot = pl.struct("gid", "charge", "partial_no")
-    ordered = rows.sort(pl.col("amount_micros") < 0, "time_us", "rid", nulls_last=True)
-    ordered = ordered.with_columns(main=~pl.col("charge") | slot.is_first_distinct()).sort("time_us", "rid", nulls_last=True)
-    main, wide = pl.col("main"), pl.Int128
-    due = pl.when(pl.col("due_position") <= pl.col("at")).then("due_us").otherwise(UNTOLD_US)
-    prepared = ordered.with_columns(
-        wait_us=pl.coalesce("time_us", due),
-        start_us=pl.when(main).then("time_us"),
-        start_told=pl.col("started") | ~main,
-        core_micros=pl.when(main).then(pl.col("quantity_micros").cast(wide)).otherwise(pl.lit(0, wide)),
-        main_micros=pl.when(main).then(pl.col("amount_micros")).otherwise(0).cast(wide),
-        all_micros=pl.col("amount_micros").cast(wide),
-        in_part=pl.col("partial_no").is_not_null(),
-    )
-    units = prepared.group_by("gid", "charge", maintain_order=True).agg(
-        pl.col("component", "at", "policy", "bucket", *PARTY, *RATED_BY, "node", "keyed", "beyond", "rule").first(),
-        pl.col("start_us").min(),
-        order=pl.col("event_id").first(),
-        last_us=pl.col("wait_us").max(),
-        has_start=pl.col("start_told").all(),
-        in_parts=pl.col("in_part").any(),
-        quantity_micros=pl.when(pl.col("core_micros").null_count() == 0).then(pl.col("core_micros").sum()),
-        main_micros=pl.col("main_micros").sum(),
-        all_micros=pl.col("all_micros").sum(),
-        records=pl.len(),
-    )
-    ruled = units.join(frontier.policies.frame, on=["policy", "rule"], how="left", maintain_order="left")
-    ruled = ruled.with_columns(pl.col("exact", "near", "summed") & ~pl.col("beyond"))
-    return ordered, _with_passing(_with_price(ruled, terms), frontier)
+def units_of(rows: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools = ALONE) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Gathers versions into units: (`rows` with `main`, one row for each session and bill), priced as the `pools` tell."""
+    ordered, units = gathered(rows, frontier, terms)
+    return ordered, _with_passing(_with_price(units, terms, pools), frontier)
 
 
-def _with_price(units: pl.DataFrame, terms: Terms) -> pl.DataFrame:
-    """Adds the `plan` and `standing` of each unit's subscription, and of sessions `expected_micros` and its `reason`."""
-    states = terms.states_at(units.select("subscriber", "at", time_us="start_us"))
-    known = units.hstack(states)
+def _with_price(units: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
+    """Adds `sharer` to each unit, its number in the pools, and to sessions `expected_micros` and its `reason`."""
+    known = units.with_columns(pools.sharer_of(units))
     sessions = known.filter(~pl.col("charge"))
-    rated = pl.concat([sessions, priced(sessions, terms)], how="horizontal")
+    rated = pl.concat([sessions, priced(sessions, terms, pools)], how="horizontal")
     none = (pl.lit(None, t).alias(n) for n, t in PRICED.items())
     return pl.concat([rated, known.filter("charge").with_columns(none)])
 

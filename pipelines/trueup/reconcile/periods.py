@@ -10,11 +10,13 @@ from trueup.reconcile.components import CELL
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.judge import mismatch
 from trueup.reconcile.localtime import period_first_day, period_index, period_last_us
-from trueup.reconcile.match import RATED_BY, Matched
+from trueup.reconcile.match import Matched
 from trueup.reconcile.places import MAIN, MEMBER, PENDING, PERIOD, UNRATED, ZONED, as_places, by_zone
+from trueup.reconcile.pools import shared_of
 from trueup.reconcile.price import priced
 from trueup.reconcile.rules import NEVER, UNTOLD_US
 from trueup.reconcile.terms import Terms
+from trueup.reconcile.units import RATED_BY
 
 
 def periods(
@@ -72,7 +74,10 @@ def periods(
 
 
 def _worth(charges: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Series:
-    """The price of what each charge says was used, where a tariff prices its service; NULL otherwise."""
+    """The price of what each charge says was used, where a tariff prices its service by itself; NULL otherwise.
+
+    What a charge costs in a pool depends on what others were charged for before it: sums are judged by what was used alone.
+    """
     rules = frontier.policies.frame.select("policy", "rule", "price_micros", "price_per", "price_currency")
     asked = charges.select(
         "policy", "rule", "at", "scope", "subscriber", "service", "peer", *RATED_BY, "currency", "quantity_micros",
@@ -81,7 +86,9 @@ def _worth(charges: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Series
     if asked["price_micros"].null_count() == 0:
         return pl.repeat(None, charges.height, dtype=pl.Int128, eager=True)
     states = terms.states_at(asked.select("subscriber", "at", time_us="start_us"))
-    return priced(asked.hstack(states), terms)["expected_micros"]
+    worth = priced(asked.hstack(states), terms)["expected_micros"]
+    shares = asked["service"].is_in(shared_of(terms)["service"].implode()).fill_null(False)
+    return worth.set(shares, None)
 
 
 def _indexed(frame: pl.DataFrame, time: str, frontier: Frontier) -> pl.DataFrame:

@@ -48,6 +48,8 @@ MEMBER: dict[str, pl.DataType] = {
     "subject": pl.Int64(),
     "part": pl.Int8(),
 }
+TIE: dict[str, pl.DataType] = {"component": pl.Int64(), "subject": pl.Int64(), "tie": pl.UInt32()}
+"""Subjects whose amounts are judged together have one `tie`."""
 
 
 def by_zone(frontier: Frontier, of: Callable[[str], pl.Expr]) -> pl.Expr:

@@ -6,20 +6,21 @@ import polars as pl
 
 from trueup.rating.book import Book
 from trueup.rating.flat import flat_price
-from trueup.rating.rate import CALL, rate
+from trueup.rating.rate import rate
+from trueup.reconcile.calls import PRICED, calls_of
+from trueup.reconcile.pools import ALONE, Pools
 from trueup.reconcile.terms import Terms
 
-PRICED: dict[str, pl.DataType] = {"expected_micros": pl.Int128(), "reason": pl.String()}
 NO_TARIFF = "no_tariff"
 """Neither a flat price nor a tariff book is there."""
 
 
-def priced(rows: pl.DataFrame, terms: Terms, *, quantity: str = "quantity_micros") -> pl.DataFrame:
+def priced(rows: pl.DataFrame, terms: Terms, pools: Pools = ALONE, *, quantity: str = "quantity_micros") -> pl.DataFrame:
     """`PRICED` of each row, in its order: the price of its quantity, or why there is none.
 
     A row has `at`, `scope`, `subscriber`, `service`, `direction`, `zone`, `trunk`, `peer`, `plan`, `start_us`, `order` (an
     event id), the quantity, the `currency` of its place and its policy's `price_micros`, `price_per` and `price_currency`. A
-    quantity that is NULL has no price and no reason.
+    quantity that is NULL has no price and no reason. One with a `sharer` has the price its pool leaves for that quantity.
     """
     # A policy may have begun to price the service in another currency: in its own, such usage has no price.
     flat = pl.col("price_micros").is_not_null() & (pl.col("currency") == pl.col("price_currency"))
@@ -29,7 +30,10 @@ def priced(rows: pl.DataFrame, terms: Terms, *, quantity: str = "quantity_micros
     booked = rows["price_micros"].is_null() & rows[quantity].is_not_null()
     if not booked.any():
         return answer.cast(PRICED)  # type: ignore[arg-type]
-    from_book = _by_book(rows.with_row_index("call").filter(booked), terms, quantity)
+    numbered = rows.with_row_index("call").filter(booked)
+    shared = pools.priced(numbered, quantity)
+    alone = numbered.join(shared, on="call", how="anti") if shared.height else numbered
+    from_book = pl.concat([shared, _by_book(alone, terms, quantity)])
     both = answer.with_row_index("call").join(from_book, on="call", how="left", suffix="_book").sort("call")
     return both.select(pl.coalesce(n, f"{n}_book").cast(t).alias(n) for n, t in PRICED.items())
 
@@ -45,18 +49,10 @@ def _by_book(rows: pl.DataFrame, terms: Terms, quantity: str) -> pl.DataFrame:
             found.append(mine.select(pl.col("call").cast(pl.Int64), **nothing))
         else:
             found.append(_rated(mine, terms.editions[number].book, quantity))
-    return pl.concat(found).with_columns(pl.col("call").cast(pl.UInt32))
+    none = pl.DataFrame(schema={"call": pl.Int64, **PRICED})
+    return pl.concat([none, *found]).with_columns(pl.col("call").cast(pl.UInt32))
 
 
 def _rated(rows: pl.DataFrame, book: Book, quantity: str) -> pl.DataFrame:
     amounts = rate(calls_of(rows, quantity), book).amounts
     return amounts.select("call", expected_micros="amount_micros", reason="reason")
-
-
-def calls_of(rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
-    """Rows as the rater takes them; `call` is theirs, allowances are shared within their bucket key."""
-    fits = pl.col(quantity).cast(pl.Int64, strict=False)
-    return rows.select(
-        "service", "plan", "direction", "zone", "trunk", "peer", "currency", "subscriber", "start_us", "order",
-        call=pl.col("call").cast(pl.Int64), account="scope", quantity_micros=fits,
-    ).select(pl.col(n).cast(t) for n, t in CALL.items())  # fmt: skip

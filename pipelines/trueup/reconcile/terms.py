@@ -33,6 +33,8 @@ CHANGE: dict[str, pl.DataType] = {
     "from_us": pl.Int64(),
 }
 TARIFF_CHANGE, SUBSCRIBER_CHANGE = "tariff_change", "subscriber_change"
+LONGEST_US = 366 * 86_400_000_000
+"""No record lasts for longer; the quantity of one that lasts is its duration."""
 _MOMENT = ["row", "subscriber", "at", "time_us"]
 
 
@@ -66,9 +68,11 @@ class Terms:
         return numbers
 
     def changed_since(self, rows: pl.DataFrame) -> pl.Series:
-        """The last position that may have changed what each row (`subscriber`, `time_us`) is worth; 0 where none did."""
+        """The last position that may have changed what each row (`subscriber`, `time_us`, its quantity) is worth; 0 if none."""
         asked = rows.select("subscriber", "time_us").with_row_index("row")
-        everybody = _latest(asked, self.changes.filter(pl.col("subscriber").is_null()).drop("subscriber"), None)
+        lasts = rows["quantity_micros"].fill_null(0).clip(0, LONGEST_US)
+        general = self.changes.filter(pl.col("subscriber").is_null()).drop("subscriber")
+        everybody = _latest(asked.with_columns(pl.col("time_us") + lasts), general, None)
         own = _latest(asked, self.changes.drop_nulls("subscriber"), "subscriber")
         return pl.DataFrame({"everybody": everybody, "own": own}).select(pl.max_horizontal(pl.all())).to_series()
 
@@ -77,7 +81,9 @@ class Terms:
         if self.changes.is_empty():
             return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
         told = versions.with_columns(moment=pl.coalesce("time_us", "due_us"))
-        whole = told.group_by("component").agg(pl.col("moment").max(), first=pl.col("since").min())
+        # A price that begins in the middle of a record is one of the record's.
+        lasts = pl.col("quantity_micros").fill_null(0).clip(0, LONGEST_US).cast(pl.Int128).sum().clip(0, LONGEST_US).cast(pl.Int64)
+        whole = told.group_by("component").agg(pl.col("moment").max() + lasts, first=pl.col("since").min())
         mine = told.group_by("component", "subscriber").agg(pl.col("moment").max(), first=pl.col("since").min())
         general = self.changes.filter(pl.col("subscriber").is_null()).group_by("position").agg(pl.col("from_us").min())
         shared = whole.join(general, how="cross")

@@ -19,12 +19,12 @@ from trueup.reconcile.components import grouped, with_components
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.kernel import ruled
 from trueup.reconcile.load import frontier_of, terms_of
-from trueup.reconcile.match import RATED_BY
 from trueup.reconcile.price import priced
 from trueup.reconcile.reach import touched
 from trueup.reconcile.records import admit, with_due
 from trueup.reconcile.rules import NEVER, UNTOLD_US
 from trueup.reconcile.terms import Terms
+from trueup.reconcile.units import RATED_BY
 from trueup.simulate.statements import statement
 
 ROWS_AT_ONCE = 1_000_000

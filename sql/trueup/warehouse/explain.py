@@ -10,9 +10,12 @@ from typing import Any
 
 from trueup.errors import TrueupError
 from trueup.events.schema import STATES
+from trueup.reconcile.retold import Retold, retold
 from trueup.warehouse.query import Warehouse
 
 _ID_DIGITS = 32
+_MOST_RETOLD = 1_000
+"""A session of more records is told by its sums alone."""
 
 MEANINGS = {
     "unbilled": "Usage that was never charged, although billing has had its time.",
@@ -41,7 +44,11 @@ CAUSES = {
 
 @dataclass(frozen=True)
 class FindingExplained:
-    """A finding, what its kind means, its members, its arithmetic line by line, its changes and the decisions on it."""
+    """A finding, what its kind means, its members, its arithmetic line by line, its changes and the decisions on it.
+
+    Where a tariff book prices it, `steps` are the rater's for the usage and for the charged quantity, by a title, and `sentence`
+    says what made the amount that was billed.
+    """
 
     finding: dict[str, Any]
     meaning: str
@@ -49,6 +56,8 @@ class FindingExplained:
     arithmetic: list[str]
     history: list[dict[str, Any]]
     decisions: list[dict[str, Any]] = field(default_factory=list)
+    steps: dict[str, list[str]] = field(default_factory=dict)
+    sentence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,14 +130,31 @@ def _finding(warehouse: Warehouse, finding_id: str) -> FindingExplained:
     value = {"finding_id": finding_id}
     finding = warehouse.rows("queries/finding", value)[0]
     members = warehouse.rows("queries/members", value)
+    price = _price(warehouse, finding)
+    told = None if price else _retold(warehouse, finding, members)
     return FindingExplained(
         finding=finding,
         meaning=MEANINGS.get(finding["kind"], ""),
         members=members,
-        arithmetic=arithmetic(finding, members, _price(warehouse, finding)),
+        arithmetic=arithmetic(finding, members, price),
         history=warehouse.rows("queries/history", value),
         decisions=warehouse.rows("queries/decisions", value),
+        steps=told.steps if told else {},
+        sentence=told.sentence if told else None,
     )
+
+
+def _retold(warehouse: Warehouse, finding: dict[str, Any], members: list[dict[str, Any]]) -> Retold | None:
+    """What the rater says of a finding that is about usage, as of the position it last changed at."""
+    usage = [bytes.fromhex(m["event_id"]) for m in members if m["stream"] == "usage"]
+    if not usage or len(members) > _MOST_RETOLD or finding["kind"].startswith("conflicting_"):
+        return None
+    charges = [bytes.fromhex(m["event_id"]) for m in members if m["stream"] == "charge"]
+    # What no longer stands is told as it last stood.
+    gone = finding["status"] in ("resolved", "retracted")
+    position = finding["changed_position"] - gone
+    billed_micros = int(finding["billed"].scaleb(6)) if finding["kind"] == "misrated" else None
+    return retold(warehouse.lake, usage, charges, billed_micros, position=position)
 
 
 def _event(warehouse: Warehouse, event_id: str, stream: str) -> EventExplained:

@@ -19,18 +19,22 @@ import polars as pl
 from trueup.events.identity import bucket_key_sql
 from trueup.frames import queried
 from trueup.log.lake import Buckets, Lake
+from trueup.rating.gather import period_number
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.load import COLUMNS, as_events, noted_sql
 from trueup.reconcile.localtime import period_index
+from trueup.reconcile.pools import shared_of
 from trueup.reconcile.records import EVENTS, with_due
-from trueup.reconcile.rules import NEVER
-from trueup.reconcile.terms import FLAT, Terms
+from trueup.reconcile.rules import NEVER, UNTOLD_US
+from trueup.reconcile.terms import FLAT, LONGEST_US, Terms
 
 _OWN_TIME = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
+_MONTH_US = 32 * _DAY_US
+"""More than any billing period lasts."""
 _ROW = ["charge", "event_id", "position", "source"]
 _KEY = ["bucket", "scope", "session_key"]
 _NOTHING = pl.DataFrame(schema={**EVENTS, "own": pl.Boolean})
@@ -63,9 +67,9 @@ def retold(lake: Lake, frontier: Frontier, buckets: Buckets, terms: Terms, *, af
     return _Reader(lake, frontier, buckets, terms, upto).retold(after)
 
 
-def open_from_us(frontier: Frontier, position: int) -> int:
+def open_from_us(frontier: Frontier, terms: Terms, position: int) -> int:
     """The least time (µs) of a record that can still change by itself after a position."""
-    return (_open_from(frontier, position, position) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (_open_from(frontier, terms, position, position) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def widest_us(frontier: Frontier) -> int:
@@ -74,6 +78,13 @@ def widest_us(frontier: Frontier) -> int:
     near = rules.filter("near")["start_tolerance_us"].max()
     summed = rules.filter("summed")["period_us"].max()
     return max(int(near) if near is not None else 0, int(summed) + _DAY_US if summed is not None else 0)  # type: ignore[arg-type]
+
+
+def records_of(lake: Lake, frontier: Frontier, terms: Terms, event_ids: list[bytes], *, upto: int) -> pl.DataFrame:
+    """Some records (rows of `EVENTS`) by their ids, and all those their component could hold."""
+    reader = _Reader(lake, frontier, Buckets(0, lake.project.config.lake.buckets - 1), terms, upto)
+    known = reader.by_id(event_ids)
+    return reader.closure(known, known)
 
 
 @dataclass(frozen=True)
@@ -97,14 +108,15 @@ class _Reader:
         nothing = pl.DataFrame(schema={"source": pl.String, "settled": pl.Int64})
         values = {
             "after_snapshot": NEVER, "open_from": _NEVER, "open_day": _NEVER.date(), "from_day": date.min, "to_day": date.max,
-            "prices_from": _prices_from(self.terms, after),
+            "prices_from": _prices_from(self.terms, after), "longest_us": LONGEST_US,
+            "lasting_from": _lasting_from(self.terms, after),
         }  # fmt: skip
         rows = self._read("seeds", values, untimed=nothing, changed_subscribers=_changed_subscribers(self.terms, after))
         # Without any time nothing was looked at again before it was due either: those are kept.
         return rows.filter(pl.col("time_us").is_not_null())
 
     def seeds(self, after: int, days: Days) -> pl.DataFrame:
-        open_from = _open_from(self.frontier, after, self.upto)
+        open_from = _open_from(self.frontier, self.terms, after, self.upto)
         untimed = pl.DataFrame(
             [(name, self.lake.snapshot_of(at)) for name, at in _untimed_settled(self.frontier, after, open_from).items()],
             schema={"source": pl.String, "settled": pl.Int64}, orient="row",
@@ -112,18 +124,24 @@ class _Reader:
         first, last = days
         values = {
             "after_snapshot": self.lake.snapshot_of(after), "open_from": open_from, "open_day": open_from.date(),
-            "prices_from": _prices_from(self.terms, after),
+            "prices_from": _prices_from(self.terms, after), "longest_us": LONGEST_US,
+            "lasting_from": _lasting_from(self.terms, after),
             # A day of another time zone lies within a day of the UTC days beside it.
             "from_day": None if days == (None, None) else (first - _DAY if first else date.min),
             "to_day": None if days == (None, None) else (last + _DAY if last else date.max),
         }  # fmt: skip
         return self._read("seeds", values, untimed=untimed, changed_subscribers=_changed_subscribers(self.terms, after))
 
+    def by_id(self, event_ids: list[bytes]) -> pl.DataFrame:
+        """Records by their ids."""
+        return self._read("same_event", {}, reached=pl.DataFrame({"event_id": event_ids}, schema={"event_id": pl.Binary}))
+
     def around(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """Whatever could touch a record of `step` directly; `known` is all that has been reached, `step` included."""
         reached = step.select(*_KEY, "key_scope", "record_key", "charge")
         found = [self._of_keys(reached), self._read("same_record", {}, reached=reached)]
         stands = self._standing(step, known)
+        found.append(self._same_pool(step))
         near, summed = self._nearby(stands), self._same_period(stands)
         found += [near.filter("own").drop("own"), summed.filter("own").drop("own")]
         others = pl.concat([near.filter(~pl.col("own")).drop("own"), summed.filter(~pl.col("own")).drop("own")])
@@ -193,6 +211,38 @@ class _Reader:
             kept += [same, keyed.join(cells, on=["scope", "index"], how="semi")]
         return pl.concat(kept).select(_NOTHING.columns)
 
+    @cached_property
+    def _shared(self) -> pl.DataFrame:
+        """`SHARING` of the whole tariff book, a row for each service."""
+        return shared_of(self.terms).unique("service", keep="first", maintain_order=True)
+
+    def _same_pool(self, step: pl.DataFrame) -> pl.DataFrame:
+        """Usage that shares free units or tiers with usage of a step, within a billing period where all have the same."""
+        columns = ["bucket", "scope", "service", "time_us"]
+        mine = step.filter(~pl.col("charge")).select(columns).drop_nulls("time_us").join(self._shared, on="service")
+        if mine.is_empty():
+            return _NOTHING.drop("own")
+        apart_us = pl.when(pl.col("spans") == 1).then(_MONTH_US).otherwise(UNTOLD_US)
+        block = pl.when(pl.col("spans") == 1).then(pl.col("time_us") // _MONTH_US)
+        reached = mine.group_by("bucket", "scope", block=block).agg(
+            low_us=(pl.col("time_us") - apart_us).min(), high_us=(pl.col("time_us") + apart_us).max()
+        )  # fmt: skip
+        low, high = reached.select(pl.col("low_us").min(), pl.col("high_us").max()).row(0)
+        days = (_EARLIEST, _NEVER) if (mine["spans"] > 1).any() else (_moment(low), _moment(high))
+        values = {"from_day": days[0].date(), "to_day": days[1].date()}
+        tables = {"reached": reached, "services": self._shared.select("service")}
+        rows = as_events({"usage": self._query("same_pool", "usage", values, tables)}, self.lake)
+        kept = []
+        place = ["bucket", "scope", "group", "index"]
+        for (zone, period, spans), group in self._shared.group_by("timezone", "period", "spans", maintain_order=True):
+            # Services of one group have one period.
+            index = pl.lit(None, pl.Int64) if spans != 1 else period_number(pl.lit(period), str(zone), pl.col("time_us"))
+            of_group = group.select("service", "group")
+            own = mine.drop("group").join(of_group, on="service").select("bucket", "scope", "group", index=index).unique()
+            theirs = rows.join(of_group, on="service").with_columns(index=index)
+            kept.append(theirs.join(own, on=place, how="semi", nulls_equal=True).select(rows.columns))
+        return pl.concat(kept)
+
     def _within(self, stands: pl.DataFrame, apart_us: int, services: pl.DataFrame, *, untimed: bool) -> pl.DataFrame:
         """Records of `services`, and any with a session key, within a distance of where something stands."""
         moments = stands.select(low=pl.col("time_us").min() - apart_us, high=pl.col("time_us").max() + apart_us)
@@ -234,6 +284,12 @@ def _prices_from(terms: Terms, after: int) -> datetime:
     return _moment(int(new.min())) if len(new) else _NEVER  # type: ignore[arg-type]
 
 
+def _lasting_from(terms: Terms, after: int) -> date:
+    """The first day a session that lasts into changed prices can have begun on."""
+    prices_from = _prices_from(terms, after)
+    return _NEVER.date() if prices_from == _NEVER else max(date(1900, 1, 1), (prices_from - 367 * _DAY).date())
+
+
 def _changed_subscribers(terms: Terms, after: int) -> pl.DataFrame:
     """(`subscriber`, `from_us`) of subscriptions of which something new became known after a position."""
     new = terms.changes.filter(pl.col("subscriber").is_not_null() & (pl.col("position") > after))
@@ -254,17 +310,18 @@ def _moment(time_us: int) -> datetime:
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
 
 
-def _open_from(frontier: Frontier, after: int, upto: int) -> datetime:
+def _open_from(frontier: Frontier, terms: Terms, after: int, upto: int) -> datetime:
     """The least time of a record that streams had not passed by every wait at `after`: older ones change no more by themselves."""
     starts = frontier.policies.starts
     if after == 0 or ((starts > after) & (starts <= upto)).any():
         return _EARLIEST
     number = int(frontier.policies.number_at(np.array([after]))[0])
     rules = frontier.policies.frame.filter(pl.col("policy") == number)
-    wait = rules.select((pl.col("grace_us") + pl.when("summed").then(pl.col("period_us") + _DAY_US).otherwise(0)).max()).item()
-    short = rules.select(
-        (pl.col("closed_wait_us") + pl.when("summed").then(pl.col("period_us") + _DAY_US).otherwise(0)).max()
-    ).item()
+    # An amount may be judged with others when their billing period is over.
+    pooled = 0 if shared_of(terms).is_empty() else _MONTH_US
+    period = pl.max_horizontal(pl.when("summed").then(pl.col("period_us") + _DAY_US).otherwise(0), pl.lit(pooled, pl.Int64))
+    wait = rules.select((pl.col("grace_us") + period).max()).item()
+    short = rules.select((pl.col("closed_wait_us") + period).max()).item()
     instant = frontier.passed_before(after, number, wait_us=int(wait), closed_wait_us=int(short))
     return _EARLIEST if instant is None else _moment(instant)
 

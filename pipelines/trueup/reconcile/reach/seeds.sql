@@ -2,14 +2,26 @@
 -- pass, those without any time whose closing is not yet settled ($untimed: source and the snapshot it is settled up to), and those
 -- of which new prices ($prices_from) or a new state of their subscription (`changed`) may tell something else.
 -- It is materialized: what DuckDB knows of a join it would else ask of the frame, which cannot filter its kind of strings.
-WITH changed AS MATERIALIZED (SELECT * FROM changed_subscribers)
+WITH changed AS MATERIALIZED (SELECT * FROM changed_subscribers),
+-- Sessions of several records that together last until prices change, though none of them does by itself.
+lasting AS MATERIALIZED (
+    SELECT u.bucket, u.session_key
+    FROM lake.events.usage u
+    WHERE u.session_key IS NOT NULL AND u.day >= $lasting_from AND u.snapshot_id <= $upto_snapshot
+    GROUP BY u.bucket, u.session_key
+    HAVING count(*) > 1
+        AND max(u.started_at) + to_microseconds(CAST(least(
+            sum(greatest(0, least(coalesce(u.quantity_micros, 0), $longest_us))), $longest_us
+        ) AS BIGINT)) >= $prices_from
+)
 SELECT r.* EXCLUDE (own_time, scope)
 FROM ({records}
   AND ($from_day IS NULL OR e.day IS NULL OR e.day BETWEEN $from_day AND $to_day)
   AND (
       e.snapshot_id > $after_snapshot
       OR (e.day >= $open_day AND {time} >= $open_from)
-      OR {time} >= $prices_from
+      OR {time} + to_microseconds(greatest(0, least(coalesce(e.quantity_micros, 0), $longest_us))) >= $prices_from
+      OR EXISTS (SELECT 1 FROM lasting l WHERE l.bucket = e.bucket AND l.session_key = e.session_key)
       OR EXISTS (SELECT 1 FROM changed c WHERE c.subscriber = e.subscriber AND epoch_us({time}) >= c.from_us)
       OR (e.day IS NULL AND e.snapshot_id > coalesce((SELECT max(u.settled) FROM untimed u WHERE starts_with(e.source_id, u.source || '@')), 0))
   )) r

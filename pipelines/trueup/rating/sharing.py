@@ -1,0 +1,63 @@
+"""Whose records depend on one another by a tariff book: services that share free units or have tiers, by whom, how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from trueup.rating.book import DECK, Book
+
+SHARING: dict[str, pl.DataType] = {
+    "service": pl.String(),
+    "plan": pl.String(),  # NULL: of any plan
+    "group": pl.String(),  # the least name of the services that hang together
+    "by_account": pl.Boolean(),  # some term of the group is shared by the account
+    "period": pl.String(),  # the longest of the group's
+    "timezone": pl.String(),
+    "spans": pl.UInt32(),  # how many different periods the group has, time zones told apart
+}
+"""A service and plan whose prices depend on other records."""
+_LONGEST = ["month", "week", "day"]
+_TIERED = [*DECK, "destination", "band"]
+
+
+def sharing(books: Iterable[Book]) -> pl.DataFrame:
+    """The `SHARING` of one book, or of several as if each of their terms were in force."""
+    told = [_terms(book) for book in books if book.gathers]
+    if not told:
+        return pl.DataFrame(schema=SHARING)
+    terms = pl.concat(told).unique(maintain_order=True)
+    terms = terms.with_columns(group=pl.col("service").replace_strict(_groups(terms)))
+    longest = pl.col("period").sort_by(pl.col("period").replace_strict(_LONGEST, range(3)), "timezone")
+    of_group = terms.group_by("group").agg(
+        pl.col("by_account").any(), longest.first(), pl.col("timezone").sort_by(
+            pl.col("period").replace_strict(_LONGEST, range(3)), "timezone"
+        ).first(), spans=pl.struct("period", "timezone").n_unique(),
+    )  # fmt: skip
+    services = terms.select("service", "plan", "group").unique().join(of_group, on="group")
+    return services.sort("service", "plan", nulls_last=True).select(pl.col(n).cast(t) for n, t in SHARING.items())
+
+
+def _terms(book: Book) -> pl.DataFrame:
+    """(`service`, `plan`, `by_account`, `period`, `timezone`, `name`) of everything shared; `name` ties services together."""
+    tiers = book.rates.filter(pl.col("tier_from_micros") > 0).select(_TIERED).unique()
+    base = book.rates.filter(pl.col("tier_from_micros") == 0).join(tiers, on=_TIERED, how="semi", nulls_equal=True)
+    free = book.allowances.with_columns(service=pl.col("services").str.split(",").list.eval(pl.element().str.strip_chars()))
+    terms = ["shared", "period", "timezone", "plan", "service"]
+    both = [base.select(*terms, name=pl.lit(None, pl.String)), free.explode("service").select(*terms, "name")]
+    return pl.concat(both).select(
+        "service", "plan", "name", by_account=(pl.col("shared") == "account").fill_null(False),
+        period=pl.col("period").fill_null("month"), timezone=pl.col("timezone").fill_null("UTC"),
+    )  # fmt: skip
+
+
+def _groups(terms: pl.DataFrame) -> dict[str, str]:
+    """Of each service the least name of those it hangs together with, by the names of what they share."""
+    group = {service: service for service in terms["service"].to_list()}
+    named = terms.drop_nulls("name").group_by("name").agg(pl.col("service").unique())["service"].to_list()
+    for services in named * len(named):
+        least = min(group[service] for service in services)
+        merged = {group[service] for service in services}
+        group = {service: least if label in merged else label for service, label in group.items()}
+    return group

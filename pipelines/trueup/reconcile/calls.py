@@ -1,0 +1,22 @@
+"""Units of the kernel as records the rater prices, and its answer as the kernel holds it."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from trueup.rating.rate import CALL
+
+PRICED: dict[str, pl.DataType] = {"expected_micros": pl.Int128(), "reason": pl.String()}
+
+
+def calls_of(rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
+    """Rows as the rater takes them, each by itself: what nobody is named for is shared with nobody.
+
+    `call` is the rows' own. A quantity that does not fit 64 bits is none.
+    """
+    fits = pl.col(quantity).cast(pl.Int64, strict=False)
+    return rows.select(
+        "service", "plan", "direction", "zone", "trunk", "peer", "currency", "start_us", "order",
+        call=pl.col("call").cast(pl.Int64), account=pl.lit(None, pl.String), subscriber=pl.lit(None, pl.String),
+        quantity_micros=fits,
+    ).select(pl.col(n).cast(t) for n, t in CALL.items())  # fmt: skip
