@@ -95,7 +95,7 @@ NOW = START + timedelta(days=DAYS)
 
 def controlled(made: Project, now: datetime = NOW) -> pl.DataFrame:
     ingest(made, clock=lambda: now)
-    with Lake.open(made, clock=lambda: now) as lake, lake.reconciling():
+    with Lake.open(made, clock=lambda: now) as lake:
         control(lake)
         return lake.connection.execute("SELECT * FROM lake.events.finding WHERE control IS NOT NULL ORDER BY position, kind").pl()
 

@@ -123,3 +123,12 @@ def test_when_the_file_comes_the_day_is_reconciled(ran: Path, tmp_path: Path, ca
     assert told["quality"]["days"] == []
     assert told["leakage"] == []
     assert all(a["passed"] for a in told["audits"])
+
+
+def test_a_finding_of_a_feed_is_explained_with_its_bounds(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, out = asked(capsys, "findings", "--kind", "missing_records", "--json", "--project", str(ran))
+    (found,) = json.loads(out)
+    status, out = asked(capsys, "explain", found["finding_id"], "--project", str(ran))
+    assert status == 0
+    assert "billing" in out.splitlines()[1]
+    assert "file 2 did not come" in out

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from trueup.collect.ingest import ingest
@@ -17,7 +18,11 @@ from trueup.log.lake import Lake
 
 pytest.importorskip("great_expectations", reason="trueup[quality] is not installed")
 
-from trueup.quality.validate import Validated, Validation
+import sqlalchemy as sa
+
+from trueup.quality.expectation import Expectation
+from trueup.quality.validate import Validation
+from trueup.quality.validate_result import Validated
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TOML = """
@@ -121,3 +126,25 @@ def test_data_docs_open_in_a_browser(validation: Validation, results: list[Valid
     shown = subprocess.run([*common, "--dump-dom", page.as_uri()], check=True, capture_output=True, text=True, timeout=180)
     assert "usage.msc" in shown.stdout
     assert "Failed" in shown.stdout or "failed" in shown.stdout
+
+
+def test_the_librarys_own_engine_still_needs_ours() -> None:
+    """When this fails after an upgrade, the library keeps its connection open by itself, and our engine can go."""
+    from great_expectations.core.batch import Batch
+    from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+    from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
+    from great_expectations.validator.validator import Validator
+
+    from trueup.quality import engine
+
+    told = engine.impl(Expectation("e", "usage", "expect_column_values_to_not_be_null", {"column": "node"}, "mark", "why"))
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t AS SELECT 1 AS node")
+        (ours,) = engine.validated(connection, "t", [told])
+        assert ours.success
+        own = SqlAlchemyExecutionEngine(engine=sa.create_engine("duckdb://"))
+        own.engine.connect().exec_driver_sql("CREATE TABLE t AS SELECT 1 AS node")
+        batch = Batch(data=SqlAlchemyBatchData(execution_engine=own, table_name="t", create_temp_table=False))
+        (theirs,) = Validator(execution_engine=own, batches=[batch]).graph_validate(configurations=[told.configuration])
+        assert not theirs.success
+        assert "IndexError" in str(theirs.exception_info) or "list index out of range" in str(theirs.exception_info)

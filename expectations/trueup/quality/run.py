@@ -64,13 +64,13 @@ class QualitySummary:
 def quality(project: Project, *, clock: Clock = system_clock, validate: bool = True, say: Say | None = None) -> QualitySummary:
     """Judges completeness up to now, validates the days that changed, and decides which days may be reconciled.
 
-    Raises `ConfigError` for expectations that cannot be meant, `LogBusyError` while somebody else works on findings.
+    It has a consumer position of its own and may run beside any reconciler. Raises `ConfigError` for expectations that cannot be
+    meant.
     """
     for stream in (*MOVEMENTS, *STATES):
         expectations(project, stream)
     with Lake.open(project, clock=clock) as lake:
-        with lake.reconciling():
-            controlled = control(lake)
+        controlled = control(lake)
         validated, docs, notice = _validated(lake, say) if validate else ([], None, "not asked for")
         arrived = lake.connection.execute(statement("arrived")).pl()
     config = project.config

@@ -77,10 +77,27 @@ def _finding(result: FindingExplained) -> Iterator[str]:
         yield f"  {moment(decision['decided_at'])}: {decision['decision']}{by}{note}"
 
 
+def _of_feed(finding: dict[str, Any]) -> str:
+    """What a feed lacks, with its bounds, in one sentence."""
+    from trueup.warehouse.explain import money
+
+    low, high = finding["records_low"], finding["records_high"]
+    records = "" if low is None else f"; {low} records" if low == high else f"; {low} to {high} records"
+    worth = ""
+    if finding["impact_high"] is not None:
+        currency = finding["currency"]
+        worth = f", worth {money(finding['impact_low'], currency)} to {money(finding['impact_high'], currency)} (a 99 % interval)"
+    until = f" until {moment(finding['ended_at'])}" if finding["ended_at"] else ""
+    where = " ".join(name for name in (finding["source"], finding["node"], finding["service"]) if name)
+    return f"{where} from {moment(finding['started_at'])}{until}: {finding['reason']}{records}{worth}."
+
+
 def _sentence(finding: dict[str, Any]) -> str:
     """Who, when and how much, in one sentence."""
     from trueup.warehouse.explain import money
 
+    if finding["control"] is not None:
+        return _of_feed(finding)
     impact, currency = finding["impact"], finding["currency"]
     who = f"subscriber {finding['subscriber']}" if finding["subscriber"] else "nobody named"
     service = finding["service"] or "a service not named"

@@ -248,6 +248,9 @@ cell = "cell"
 started_at = "start_time"
 quantity = "units"  # seconds; messages for SMO
 partial_no = "partial"
+[source.feed]  # each element numbers its files and its records
+file = '-(?P<node>[A-Z0-9]+)-(?P<sequence>[0-9]+)[.]'
+record = '-(?P<sequence>[0-9]+)$'
 
 [[source]]
 name = "pgw"
@@ -266,6 +269,9 @@ cell = "cell"
 started_at = "opened_ms"
 quantity = "volume_kb"
 partial_no = "partial"
+[source.feed]  # each element numbers its files and its records
+file = '-(?P<node>[A-Z0-9]+)-(?P<sequence>[0-9]+)[.]'
+record = '-(?P<sequence>[0-9]+)$'
 
 # Roaming partners write the wall clock of their own country.
 [[source]]
@@ -286,6 +292,9 @@ quantity = "seconds"
 partial_no = "partial"
 [source.constants]
 service = "roaming"
+[source.feed]  # each element numbers its files and its records
+file = '-(?P<node>[A-Z0-9]+)-(?P<sequence>[0-9]+)[.]'
+record = '-(?P<sequence>[0-9]+)$'
 
 [[source]]
 name = "iot"
@@ -303,6 +312,9 @@ started_at = "reported_s"
 quantity = "kb"
 [source.constants]
 service = "iot"
+[source.feed]  # each element numbers its files and its records
+file = '-(?P<node>[A-Z0-9]+)-(?P<sequence>[0-9]+)[.]'
+record = '-(?P<sequence>[0-9]+)$'
 
 [[source]]
 name = "billing"
@@ -326,6 +338,8 @@ currency = "currency"
 tariff_code = "tariff"
 invoice_id = "invoice"
 billed_at = "billed_utc"
+[source.feed]
+file = '-(?P<node>[A-Z0-9]+)-(?P<sequence>[0-9]+)[.]'
 
 # No service has a flat price here: the tariff book prices them all.
 """

@@ -14,10 +14,11 @@ from trueup.reconcile.findings import HISTORY, MONEY, identified
 from trueup.reconcile.localtime import local_day
 
 TOLD: dict[str, pl.DataType] = {
-    **HISTORY, "stream": pl.String(), "source": pl.String(), "control": pl.String(), "subject": pl.String(),
+    **{name: dtype for name, dtype in HISTORY.items() if not isinstance(dtype, pl.List)},
+    "stream": pl.String(), "source": pl.String(), "control": pl.String(), "subject": pl.String(),
     "records_low": pl.Int64(), "records_high": pl.Int64(), "impact_low_micros": MONEY, "impact_high_micros": MONEY,
 }  # fmt: skip
-"""Rows of `events.finding` that tell of completeness."""
+"""Rows of `events.finding` that tell of completeness; they name no single record."""
 ORDER = ["position", "finding_id"]
 _BY_TIME = ("volume", "mix", "schedule")
 """Controls that speak because time has passed; the others speak because something came."""
@@ -58,7 +59,6 @@ def _changes(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick) 
 
 
 def _rows(rows: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
-    nothing_of = pl.lit([], pl.List(pl.Binary))
     named = rows.with_columns(
         about=pl.lit("feed"), id_scope="source", id_currency=_NONE, id_service="service", id_subscriber=_NONE, name="node",
         name_scope="control", period="subject",
@@ -67,8 +67,7 @@ def _rows(rows: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
     return identified(named).with_columns(
         position=pl.lit(tick.position, pl.Int64), bucket=pl.lit(0), subscriber=_NONE, peer=_NONE,
         day=local_day(pl.col("from_us"), rules.timezone), started_at="from_us", ended_at="to_us", expected_micros=zero,
-        billed_micros=zero, currency=pl.lit(rules.currency), usage_event_ids=nothing_of, charge_event_ids=nothing_of,
-        content_event_ids=nothing_of, impact_low_micros="money_low", impact_high_micros="money_high",
+        billed_micros=zero, currency=pl.lit(rules.currency), impact_low_micros="money_low", impact_high_micros="money_high",
     ).select(pl.col(n).cast(t) for n, t in TOLD.items()).sort(ORDER)  # fmt: skip
 
 

@@ -109,8 +109,7 @@ def _mix(
     kept = stood.join(again, on=[*_NODE, "hour_us"], how="anti")
     # A told hour may lie between two that shifted: it stays in their stretch.
     fresh = far.join(again, on=[*_NODE, "hour_us"], how="semi")
-    counts = mix.counted(known.hours, pl.concat([kept, fresh.select(cell)]).unique())
-    return mix.stretches(counts)
+    return mix.stretches(pl.concat([kept, fresh.select(cell)]).unique(), known.hours)
 
 
 def _sized(rows: pl.DataFrame, grid: pl.DataFrame, *, whole_source: bool = False) -> pl.DataFrame:

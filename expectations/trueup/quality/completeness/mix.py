@@ -69,14 +69,22 @@ def shifted(hours: pl.DataFrame, passed: pl.DataFrame, rules: Rules) -> pl.DataF
     return whole.filter(far & (pl.col("records") >= _LEAST_RECORDS)).select(*line, "hour_us", "part", "records")
 
 
-def stretches(cells: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `FOUND` for stretches of shifted hours; nights, in which too little comes to be judged, do not part one."""
+def stretches(cells: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
+    """Rows of `FOUND` for stretches of shifted hours, as they are counted now.
+
+    Nights, in which too little comes to be judged, do not part a stretch and are counted with it.
+    """
     line = [*NODE, "measure"]
     new = (pl.col("hour_us").diff().over(line) > _NIGHT_HOURS * HOUR_US).fill_null(True)
-    runs = cells.sort(*line, "hour_us").with_columns(run=new.cum_sum().over(line)).group_by(*line, "run", maintain_order=True).agg(
-        from_us=pl.col("hour_us").min(), to_us=pl.col("hour_us").max() + HOUR_US, part=pl.col("part").sum(),
-        whole=pl.col("records").sum(), usual=(pl.col("usual") * pl.col("records")).sum(),
+    bounds = cells.sort(*line, "hour_us").with_columns(run=new.cum_sum().over(line)).group_by(*line, "run").agg(
+        from_us=pl.col("hour_us").min(), to_us=pl.col("hour_us").max() + HOUR_US
     )  # fmt: skip
+    shares = _shares(hours)
+    usual = shares.group_by(line).agg(usual=(pl.col("part") / pl.col("records")).median())
+    within = bounds.join(shares, on=line).filter(pl.col("hour_us").is_between("from_us", "to_us", closed="left"))
+    runs = within.join(usual, on=line).group_by(*line, "from_us", "to_us").agg(
+        pl.col("part").sum(), whole=pl.col("records").sum(), usual=(pl.col("usual") * pl.col("records")).sum()
+    ).sort(*line, "from_us")  # fmt: skip
     return found(
         runs.with_columns(
             kind=pl.lit("total_mismatch"), control=pl.lit("mix"), service=pl.lit(""),
@@ -123,11 +131,3 @@ def jumped(hours: pl.DataFrame, holes: pl.DataFrame) -> pl.DataFrame:
             reason=pl.lit("the clock jumped: records written at different times bear the same hour, and none is missing"),
         )
     )
-
-
-def counted(hours: pl.DataFrame, cells: pl.DataFrame) -> pl.DataFrame:
-    """Adds to cells (`NODE`, `measure`, `hour_us`) `part` and `records` as they are counted now, and the `usual` share."""
-    shares = _shares(hours)
-    usual = shares.group_by(*NODE, "measure").agg(usual=(pl.col("part") / pl.col("records")).median())
-    known = cells.join(shares, on=[*NODE, "measure", "hour_us"], how="left").join(usual, on=[*NODE, "measure"], how="left")
-    return known.with_columns(pl.col("part", "records", "usual").fill_null(0))
