@@ -47,6 +47,7 @@ lint: .venv/.tests ## ruff and strict mypy
 bench: .venv/.tests ## ratios against peers, measured in the same run
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/reconcile.py
+	$(BIN)/python benchmarks/fraud_speed.py
 
 clean: ## remove what was made here
 	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis

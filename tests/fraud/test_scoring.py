@@ -20,6 +20,7 @@ from trueup.fraud.force import promote, stretches
 from trueup.fraud.learn import compare, train
 from trueup.fraud.load import events_of, labels_of, usage_of
 from trueup.fraud.model import ModelError
+from trueup.fraud.rules import placed, watched
 from trueup.fraud.scoring import judge, score
 from trueup.fraud.state import State, advance
 from trueup.fraud.telecom import telecom_features
@@ -61,6 +62,11 @@ name = "premium-range"
 kind = "range"
 prefixes = ["+9999001"]
 shadow = true
+[[fraud.rule]]
+name = "hurry"
+kind = "travel"
+within = "10m"
+area = "^([^-]+)"
 """
 
 
@@ -276,6 +282,8 @@ def test_batch_by_batch_with_carried_state_says_what_one_run_over_the_log_says(o
     from trueup.fraud.force import models_of
 
     models = models_of(operator, declared, parts)
+    events = placed(events, config.rule)
+    declared = watched(declared, config.rule)
     whole = judge(events, history(declared, events), parts, models, config, upto=upto)
     state, found = State.of(declared, events.clear()), []
     # Two commits come twice, as after a restart.
@@ -300,6 +308,9 @@ def test_every_command_of_fraud_works_and_says_what_it_did(operator: Project, ca
     assert f"{len(records())} transactions" in capsys.readouterr().out
     assert main(["train", "--compare", "--truth", str(operator.directory / "truth.parquet"), "--json", *where]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
+    assert main(["try-rules", "--truth", str(operator.directory / "truth.parquet"), "--json", *where]) == 0
+    tried = {r["rule"]: r for r in json.loads(capsys.readouterr().out)}
+    assert (tried["premium-range"]["precision"], tried["watched"]["frauds"]) == (1, 30)
     assert main(["digest", *where]) == 0
     assert "scores" in capsys.readouterr().out
     assert main(["train", "--truth", "nowhere.parquet", *where]) == 2
