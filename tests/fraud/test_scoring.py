@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -14,11 +14,12 @@ from trueup.cli import main
 from trueup.collect.ingest import ingest
 from trueup.config import Project, parse
 from trueup.errors import ConfigError, TrueupError
+from trueup.fraud.declare import Feature, FeatureSet
 from trueup.fraud.digest import score_digest
 from trueup.fraud.engine import history
 from trueup.fraud.force import promote, stretches
 from trueup.fraud.learn import compare, train
-from trueup.fraud.load import events_of, labels_of, usage_of
+from trueup.fraud.load import decisions_of, events_of, first_day_needed, labels_of, usage_of
 from trueup.fraud.model import ModelError
 from trueup.fraud.rules import placed, watched
 from trueup.fraud.scoring import judge, score
@@ -208,6 +209,31 @@ def test_a_decision_on_a_case_is_a_label_of_its_transactions_from_then_on(operat
     knew = features.filter(pl.col("sub_known_frauds_30d") > 0)
     assert knew["started_at"].min() > at
     assert set(knew["subscriber"]) == set(told(operator, f"SELECT party FROM cases WHERE case_id = '{case}'")[0])
+
+
+def test_scoring_reads_as_far_back_as_the_labels_that_became_known_lately(operator: Project) -> None:
+    in_force(operator)
+    score(operator)
+    case = told(operator, "SELECT case_id FROM cases WHERE day = '2024-03-02' AND probability > 0.5")[0][0]
+    decide(operator, case, "confirmed", decided_by="a", clock=lambda: datetime(2024, 4, 20, tzinfo=UTC))
+    with Lake.open(operator, read_only=True) as lake:
+        decisions, upto = decisions_of(lake, operator), lake.last_position()
+        window = FeatureSet((), (Feature("f", ("subscriber",), 2 * 86_400_000_000, "count"),))
+        wanted = {"after": upto - 2, "upto": upto}
+        assert first_day_needed(lake, window, decisions.clear(), **wanted) == date(2024, 3, 22)
+        assert first_day_needed(lake, window, decisions, **wanted) == date(2024, 3, 2)
+
+
+def test_what_happens_after_a_case_was_decided_on_is_open_again(operator: Project) -> None:
+    in_force(operator)
+    score(operator)
+    case = told(operator, "SELECT case_id FROM cases WHERE day = '2024-03-02' AND probability > 0.5")[0][0]
+    decide(operator, case, "dismissed", decided_by="a", clock=lambda: datetime(2024, 3, 2, 2, 30, tzinfo=UTC))
+    by = told(
+        operator, f"SELECT status, max(started_at) FROM suspicious_transactions WHERE case_id = '{case}' GROUP BY status ORDER BY 1"
+    )
+    assert [status for status, _ in by] == ["dismissed", "open"]
+    assert by[0][1] <= datetime(2024, 3, 2, 2, 30, tzinfo=UTC)
 
 
 def test_a_single_transaction_can_be_decided_on_and_outranks_its_case(operator: Project) -> None:
