@@ -34,6 +34,8 @@ from trueup.simulate.services import NAMES, flat_price
 TRAIN_SEEDS, TEST_SEEDS = (11, 12, 13, 14), (21, 22)
 REACTION_US = 3_600_000_000
 FAR_US = 2**61
+ONE_IN = 4
+"""Of honest transactions one in so many is learnt from: alerts are chosen by rank, which that leaves alone."""
 
 
 def world(folder: Path, seed: int, subscribers: int, days: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -81,17 +83,21 @@ def main() -> None:
     subscribers, days, budget = (int(sys.argv[n]) if len(sys.argv) > n else usual for n, usual in ((2, 400), (3, 21), (4, 5)))
     declared, begun = telecom_features(), time.perf_counter()
     tables = []
+    for seed in (*TRAIN_SEEDS, *TEST_SEEDS):
+        world(folder, seed, subscribers, days)
     for seed in TRAIN_SEEDS:
         usage, events, truth = world(folder, seed, subscribers, days)
         rows = rows_of(usage, events, truth, known_us=FAR_US)
         tables.append(table_of(declared, history(declared, events), rows))
     table = Table(np.concatenate([t.values for t in tables]), pl.concat([t.rows for t in tables]))
-    order = table.rows.with_row_index("row").sort("at_us", "event_id")["row"].to_numpy()
-    model = trained(
-        declared, Table(table.values[order], table.rows[order]), Settings(alerts_per_day=budget * len(TRAIN_SEEDS), trials=4)
+    kept = np.flatnonzero(table.fraud | (np.arange(len(table.fraud)) % ONE_IN == 0))
+    order = kept[np.argsort(table.rows["at_us"].to_numpy()[kept], kind="stable")]
+    settings = Settings(alerts_per_day=budget * len(TRAIN_SEEDS), trials=1, folds=2)
+    model = trained(declared, Table(table.values[order], table.rows[order]), settings)
+    frauds, took_s = int(table.fraud.sum()), time.perf_counter() - begun
+    print(
+        f"trained on {len(kept)} of {table.rows.height} transactions of {len(TRAIN_SEEDS)} operators, {frauds} frauds ({took_s:.0f} s)"
     )
-    print(f"trained on {table.rows.height} transactions of {len(TRAIN_SEEDS)} operators, {int(table.fraud.sum())} of them fraud "
-          f"({time.perf_counter() - begun:.0f} s)")  # fmt: skip
     booster, parts, alerts = model.booster(), [], []
     for seed in TEST_SEEDS:
         usage, events, truth = world(folder, seed, subscribers, days)
