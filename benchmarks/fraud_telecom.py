@@ -94,10 +94,8 @@ def main() -> None:
     order = kept[np.argsort(table.rows["at_us"].to_numpy()[kept], kind="stable")]
     settings = Settings(alerts_per_day=budget * len(TRAIN_SEEDS), trials=1, folds=2)
     model = trained(declared, Table(table.values[order], table.rows[order]), settings)
-    frauds, took_s = int(table.fraud.sum()), time.perf_counter() - begun
-    print(
-        f"trained on {len(kept)} of {table.rows.height} transactions of {len(TRAIN_SEEDS)} operators, {frauds} frauds ({took_s:.0f} s)"
-    )
+    frauds, rows, took_s = int(table.fraud.sum()), table.rows.height, time.perf_counter() - begun
+    print(f"trained on {len(kept)} of {rows} transactions of {len(TRAIN_SEEDS)} operators, {frauds} frauds, {took_s:.0f} s")
     booster, parts, alerts = model.booster(), [], []
     for seed in TEST_SEEDS:
         usage, events, truth = world(folder, seed, subscribers, days)
