@@ -48,6 +48,7 @@ bench: .venv/.tests ## ratios against peers, measured in the same run
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/reconcile.py
 	$(BIN)/python benchmarks/quality.py
+	$(BIN)/python benchmarks/fraud_speed.py
 
 clean: ## remove what was made here
 	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis

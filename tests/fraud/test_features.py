@@ -8,7 +8,7 @@ from one_by_one import features_of
 from polars.testing import assert_frame_equal
 
 from trueup.fraud.declare import AGGREGATES, Feature, FeatureError, FeatureSet, ratio
-from trueup.fraud.engine import history, in_partitions
+from trueup.fraud.engine import history, in_partitions, joined
 from trueup.fraud.state import State, StateError, advance
 
 SCHEMA = {
@@ -197,6 +197,24 @@ def test_step_by_step_says_what_history_says_through_bytes_and_with_events_deliv
         found.append(features)
     whole = history(ALL, events)
     assert_frame_equal(told(pl.concat(found)), told(whole))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(worlds())
+def test_each_entity_at_its_own_host_step_by_step_and_joined_says_what_history_says(events: pl.DataFrame) -> None:
+    parts = []
+    for alone in ALL.apart:
+        # One host for each value of the entity's first column, as a stream keyed by it has.
+        key, found = pl.col(alone.entities[0][0]), []
+        for value in events.select(key).to_series().unique().to_list():
+            mine, state = events.filter(key.eq_missing(pl.lit(value))), State.of(alone, events.clear())
+            for low, high in ((0, 2), (2, 9)):
+                came = mine.filter(pl.col("is_label") | ((pl.col("position") > low) & (pl.col("position") <= high)))
+                features, state = advance(alone, state, came, lateness_us=50)
+                found.append(features)
+        parts.append(pl.concat(found))
+    seen = events.filter(~pl.col("is_label")).sort("position", maintain_order=True).unique("event_id", keep="first")
+    assert_frame_equal(told(joined(ALL, seen, parts)), told(history(ALL, events)))
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -14,12 +14,14 @@ from trueup.cli import main
 from trueup.collect.ingest import ingest
 from trueup.config import Project, parse
 from trueup.errors import ConfigError, TrueupError
+from trueup.fraud.declare import Feature, FeatureSet
 from trueup.fraud.digest import score_digest
 from trueup.fraud.engine import history
 from trueup.fraud.force import promote, stretches
 from trueup.fraud.learn import compare, train
-from trueup.fraud.load import events_of, labels_of, usage_of
+from trueup.fraud.load import decisions_of, events_of, first_day_needed, labels_of, usage_of
 from trueup.fraud.model import ModelError
+from trueup.fraud.rules import placed, watched
 from trueup.fraud.scoring import judge, score
 from trueup.fraud.state import State, advance
 from trueup.fraud.telecom import telecom_features
@@ -61,6 +63,11 @@ name = "premium-range"
 kind = "range"
 prefixes = ["+9999001"]
 shadow = true
+[[fraud.rule]]
+name = "hurry"
+kind = "travel"
+within = "10m"
+area = "^([^-]+)"
 """
 
 
@@ -112,6 +119,20 @@ def operator(_operator: Path, tmp_path: Path) -> Project:
     return Project.load(shutil.copytree(_operator, tmp_path / "operator"))
 
 
+@pytest.fixture(scope="session")
+def _seen(_operator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = Project.load(shutil.copytree(_operator, tmp_path_factory.mktemp("seen") / "operator"))
+    in_force(project)
+    score(project)
+    return project.directory
+
+
+@pytest.fixture
+def seen(_seen: Path, tmp_path: Path) -> Project:
+    """The operator with its model in force, after everything was scored."""
+    return Project.load(shutil.copytree(_seen, tmp_path / "operator"))
+
+
 def model_of(project: Project) -> str:
     return next((project.directory / "models").iterdir()).name
 
@@ -150,19 +171,15 @@ def test_all_is_counted_only_the_suspicious_are_kept_and_a_second_run_adds_nothi
     assert told(operator, "SELECT count(*) FROM lake.events.score") == before
 
 
-def test_the_robbed_subscribers_are_the_cases_to_be_looked_at_first(operator: Project) -> None:
-    in_force(operator)
-    score(operator)
-    top = told(operator, "SELECT day, party FROM cases WHERE rank_of_day = 1 AND probability > 0.5 ORDER BY day")
+def test_the_robbed_subscribers_are_the_cases_to_be_looked_at_first(seen: Project) -> None:
+    top = told(seen, "SELECT day, party FROM cases WHERE rank_of_day = 1 AND probability > 0.5 ORDER BY day")
     robbed = {((BEGIN + timedelta(days=d)).date(), f"+9997000{d // 2 % 12:04d}") for d in range(1, DAYS, 2)}
     assert len(top) >= 8
     assert set(top) <= robbed
 
 
-def test_reasons_of_every_kept_score_sum_to_its_margin_and_are_sentences(operator: Project) -> None:
-    in_force(operator)
-    score(operator)
-    rows = told(operator, "SELECT margin, reasons FROM suspicious_transactions WHERE model_id IS NOT NULL")
+def test_reasons_of_every_kept_score_sum_to_its_margin_and_are_sentences(seen: Project) -> None:
+    rows = told(seen, "SELECT margin, reasons FROM suspicious_transactions WHERE model_id IS NOT NULL")
     for margin, text in rows:
         reasons = json.loads(text)
         assert abs(reasons["base"] + sum(reasons["adds"].values()) - margin) < 1e-4
@@ -186,35 +203,52 @@ def test_a_rule_alerts_with_its_reason_and_one_in_shadow_only_counts(operator: P
     assert shadow == [(sum(r[7] for r in records()),)]
 
 
-def test_a_decision_on_a_case_is_a_label_of_its_transactions_from_then_on(operator: Project) -> None:
-    in_force(operator)
-    score(operator)
-    case = told(operator, "SELECT case_id FROM cases WHERE rank_of_day = 1 AND probability > 0.5 ORDER BY day LIMIT 1")[0][0]
+def test_a_decision_on_a_case_is_a_label_of_its_transactions_from_then_on(seen: Project) -> None:
+    case = told(seen, "SELECT case_id FROM cases WHERE rank_of_day = 1 AND probability > 0.5 ORDER BY day LIMIT 1")[0][0]
     at = datetime(2024, 3, 20, tzinfo=UTC)
-    decide(operator, case[:12], "confirmed", decided_by="a", clock=lambda: at)
-    assert told(operator, f"SELECT status FROM cases WHERE case_id = '{case}'") == [("confirmed",)]
-    with Lake.open(operator, read_only=True) as lake:
+    decide(seen, case[:12], "confirmed", decided_by="a", clock=lambda: at)
+    assert told(seen, f"SELECT status FROM cases WHERE case_id = '{case}'") == [("confirmed",)]
+    with Lake.open(seen, read_only=True) as lake:
         usage = usage_of(lake, upto=lake.last_position())
-        labels = labels_of(lake, operator, usage, None)
+        labels = labels_of(lake, seen, usage, None)
     assert labels["fraud"].unique().to_list() == [1]
     assert labels["known_us"].unique().to_list() == [int(at.timestamp() * 1_000_000)]
-    features = history(telecom_features(), events_of(usage, labels, operator)).join(usage, on="event_id")
+    features = history(telecom_features(), events_of(usage, labels, seen)).join(usage, on="event_id")
     knew = features.filter(pl.col("sub_known_frauds_30d") > 0)
     assert knew["started_at"].min() > at
-    assert set(knew["subscriber"]) == set(told(operator, f"SELECT party FROM cases WHERE case_id = '{case}'")[0])
+    assert set(knew["subscriber"]) == set(told(seen, f"SELECT party FROM cases WHERE case_id = '{case}'")[0])
 
 
-def test_a_single_transaction_can_be_decided_on_and_outranks_its_case(operator: Project) -> None:
-    in_force(operator)
-    score(operator)
-    event, case = told(
-        operator, "SELECT event_id, case_id FROM suspicious_transactions ORDER BY probability DESC NULLS LAST LIMIT 1"
-    )[0]
-    decide(operator, case, "confirmed", decided_by="a")
-    decide(operator, event, "dismissed", decided_by="a")
-    assert told(operator, f"SELECT status FROM suspicious_transactions WHERE event_id = '{event}'") == [("dismissed",)]
+def test_scoring_reads_as_far_back_as_the_labels_that_became_known_lately(seen: Project) -> None:
+    case = told(seen, "SELECT case_id FROM cases WHERE day = '2024-03-02' AND probability > 0.5")[0][0]
+    decide(seen, case, "confirmed", decided_by="a", clock=lambda: datetime(2024, 4, 20, tzinfo=UTC))
+    with Lake.open(seen, read_only=True) as lake:
+        decisions, upto = decisions_of(lake, seen), lake.last_position()
+        window = FeatureSet((), (Feature("f", ("subscriber",), 2 * 86_400_000_000, "count"),))
+        wanted = {"after": upto - 2, "upto": upto}
+        assert first_day_needed(lake, window, decisions.clear(), **wanted) == date(2024, 3, 22)
+        assert first_day_needed(lake, window, decisions, **wanted) == date(2024, 3, 2)
+
+
+def test_what_happens_after_a_case_was_decided_on_is_open_again(seen: Project) -> None:
+    case = told(seen, "SELECT case_id FROM cases WHERE day = '2024-03-02' AND probability > 0.5")[0][0]
+    decide(seen, case, "dismissed", decided_by="a", clock=lambda: datetime(2024, 3, 2, 2, 30, tzinfo=UTC))
+    by = told(
+        seen, f"SELECT status, max(started_at) FROM suspicious_transactions WHERE case_id = '{case}' GROUP BY status ORDER BY 1"
+    )
+    assert [status for status, _ in by] == ["dismissed", "open"]
+    assert by[0][1] <= datetime(2024, 3, 2, 2, 30, tzinfo=UTC)
+
+
+def test_a_single_transaction_can_be_decided_on_and_outranks_its_case(seen: Project) -> None:
+    event, case = told(seen, "SELECT event_id, case_id FROM suspicious_transactions ORDER BY probability DESC NULLS LAST LIMIT 1")[
+        0
+    ]
+    decide(seen, case, "confirmed", decided_by="a")
+    decide(seen, event, "dismissed", decided_by="a")
+    assert told(seen, f"SELECT status FROM suspicious_transactions WHERE event_id = '{event}'") == [("dismissed",)]
     with pytest.raises(TrueupError, match="there is no finding"):
-        decide(operator, "0" * 32, "confirmed", decided_by="a")
+        decide(seen, "0" * 32, "confirmed", decided_by="a")
 
 
 def test_training_on_decisions_without_any_says_that_there_is_nothing_to_learn(operator: Project) -> None:
@@ -257,10 +291,8 @@ def test_champion_and_challenger_are_compared_on_the_same_later_days(operator: P
     assert found[0].average_precision > 0.5
 
 
-def test_drift_is_told_for_every_feature_and_for_what_the_model_says(operator: Project) -> None:
-    in_force(operator)
-    score(operator)
-    rows = told(operator, "SELECT feature, transactions, psi, verdict FROM fraud_drift WHERE day = '2024-03-20'")
+def test_drift_is_told_for_every_feature_and_for_what_the_model_says(seen: Project) -> None:
+    rows = told(seen, "SELECT feature, transactions, psi, verdict FROM fraud_drift WHERE day = '2024-03-20'")
     assert {r[0] for r in rows} == {*telecom_features().names, "(margin)"}
     assert all(r[1] == 48 + 30 * (19 % 2) and r[2] >= 0 for r in rows)
 
@@ -276,6 +308,8 @@ def test_batch_by_batch_with_carried_state_says_what_one_run_over_the_log_says(o
     from trueup.fraud.force import models_of
 
     models = models_of(operator, declared, parts)
+    events = placed(events, config.rule)
+    declared = watched(declared, config.rule)
     whole = judge(events, history(declared, events), parts, models, config, upto=upto)
     state, found = State.of(declared, events.clear()), []
     # Two commits come twice, as after a restart.
@@ -300,6 +334,9 @@ def test_every_command_of_fraud_works_and_says_what_it_did(operator: Project, ca
     assert f"{len(records())} transactions" in capsys.readouterr().out
     assert main(["train", "--compare", "--truth", str(operator.directory / "truth.parquet"), "--json", *where]) == 0
     assert len(json.loads(capsys.readouterr().out)) == 2
+    assert main(["try-rules", "--truth", str(operator.directory / "truth.parquet"), "--json", *where]) == 0
+    tried = {r["rule"]: r for r in json.loads(capsys.readouterr().out)}
+    assert (tried["premium-range"]["precision"], tried["watched"]["frauds"]) == (1, 30)
     assert main(["digest", *where]) == 0
     assert "scores" in capsys.readouterr().out
     assert main(["train", "--truth", "nowhere.parquet", *where]) == 2

@@ -113,6 +113,11 @@ class FeatureSet:
         return tuple(dict.fromkeys(f.entity for f in self.features))
 
     @property
+    def apart(self) -> tuple[FeatureSet, ...]:
+        """For each entity, its features alone: what a host computes where that entity's events meet, to be joined afterwards."""
+        return tuple(FeatureSet((), self.of(entity), facts_version=self.facts_version) for entity in self.entities)
+
+    @property
     def longest_window_us(self) -> int:
         """How far back any feature looks; 0 where there is none."""
         return max((f.window_us for f in self.features), default=0)

@@ -35,16 +35,22 @@ def history(declared: FeatureSet, events: pl.DataFrame, *, wanted: pl.Series | N
 def in_partitions(declared: FeatureSet, events: pl.DataFrame, count: int) -> pl.DataFrame:
     """The same as `history`, each entity's values divided among `count` partitions of their own, and joined by event id."""
     rows = _prepared(declared, events, None)
-    told = rows.filter(pl.col("told_row") >= 0)
-    found = told.select("event_id")
-    for entity in declared.entities:
-        features = declared.of(entity)
-        alone = FeatureSet((), features)
-        code = _codes(rows, entity)
+    parts = []
+    for alone in declared.apart:
+        code = _codes(rows, alone.entities[0])
         share = pl.select(pl.when(code < 0).then(-1).otherwise(code % count)).to_series()
-        parts = [history(alone, rows.filter(share == n)) for n in share.unique().to_list()]
-        found = found.join(pl.concat(parts), on="event_id", how="left", maintain_order="left")
-    whole = told.join(found, on="event_id", how="left", maintain_order="left")
+        parts.append(pl.concat([history(alone, rows.filter(share == n)) for n in share.unique().to_list()]))
+    return joined(declared, rows.filter(pl.col("told_row") >= 0), parts)
+
+
+def joined(declared: FeatureSet, told: pl.DataFrame, parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Features of `declared` from those of its entities (`declared.apart`), each computed where that entity is at home.
+
+    `told` are the transactions, with their own columns; a part holds each of them once, with its `event_id`.
+    """
+    whole = told.select("event_id", *declared.own)
+    for part in parts:
+        whole = whole.join(part, on="event_id", how="left", maintain_order="left")
     return whole.select("event_id", *_shown(declared))
 
 

@@ -17,6 +17,7 @@ from trueup.fraud.labels import last_said, targets
 from trueup.fraud.load import decisions_of, events_of, labels_of, party, usage_of
 from trueup.fraud.metrics import auc_roc, average_precision, party_precision
 from trueup.fraud.model import Model, ModelError, loaded
+from trueup.fraud.rules import back_test, hits, placed, watched
 from trueup.fraud.score import margins
 from trueup.fraud.telecom import telecom_features
 from trueup.fraud.train import Settings, Table, folds, table_of, trained
@@ -61,27 +62,57 @@ class Learnable:
 
 def learnable(project: Project, truth: Path | None) -> Learnable:
     """Everything of a project's log with its features, apart by whether its label is known yet."""
-    said_by_truth = None if truth is None else _truth(truth)
-    with Lake.open(project, read_only=True) as lake:
-        upto = lake.last_position()
-        usage = usage_of(lake, upto=upto)
-        labels = labels_of(lake, project, usage, said_by_truth)
-        events = events_of(usage, labels, project)
-        seen = events.filter(~pl.col("is_label"))
-        if seen.is_empty():
-            raise ModelError("there is nothing to learn: the log has no usage records with a time", todo="take some in")
-        newest = int(seen["at_us"].max())  # type: ignore[arg-type]
-        said = labels.filter(pl.col("known_us") <= newest) if truth else last_said(decisions_of(lake, project), upto_us=newest)
+    heard = _heard(project, truth)
     declared = telecom_features()
-    rows = targets(events, said, label_delay_us=project.config.fraud.label_delay, upto_us=newest)
-    parties = seen.select("event_id", "at_us", "day", party=party())
+    rows = _known(project, heard)
+    parties = heard.events.filter(~pl.col("is_label")).select("event_id", "at_us", "day", party=party())
     later = parties.join(rows, on="event_id", how="anti", maintain_order="left")
     later = later.with_columns(known_us=pl.lit(None, pl.Int64), fraud=pl.lit(value=False))
     rows = rows.join(parties.drop("at_us"), on="event_id", how="left", maintain_order="left")
-    if said_by_truth is not None:
-        rows = rows.join(_types(said_by_truth, usage), on="event_id", how="left", maintain_order="left")
-    features = history(declared, events)
-    return Learnable(table_of(declared, features, rows), table_of(declared, features, later), upto)
+    if heard.types is not None:
+        rows = rows.join(heard.types, on="event_id", how="left", maintain_order="left")
+    features = history(declared, heard.events)
+    return Learnable(table_of(declared, features, rows), table_of(declared, features, later), heard.position)
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """Events of a log, what was said of them by its newest time, and of which type frauds were, where a truth tells."""
+
+    events: pl.DataFrame
+    said: pl.DataFrame
+    newest_us: int
+    types: pl.DataFrame | None
+    position: int
+
+
+def _heard(project: Project, path: Path | None) -> _Heard:
+    truth = None if path is None else _truth(path)
+    with Lake.open(project, read_only=True) as lake:
+        upto = lake.last_position()
+        usage = usage_of(lake, upto=upto)
+        labels = labels_of(lake, project, usage, truth)
+        events = events_of(usage, labels, project)
+        newest = events.filter(~pl.col("is_label"))["at_us"].max()
+        if not isinstance(newest, int):
+            raise ModelError("there is nothing to learn: the log has no usage records with a time", todo="take some in")
+        decided = None if truth is not None else last_said(decisions_of(lake, project), upto_us=newest)
+    said = labels.filter(pl.col("known_us") <= newest) if decided is None else decided
+    return _Heard(events, said, newest, None if truth is None else _types(truth, usage), upto)
+
+
+def _known(project: Project, heard: _Heard) -> pl.DataFrame:
+    return targets(heard.events, heard.said, label_delay_us=project.config.fraud.label_delay, upto_us=heard.newest_us)
+
+
+def tried(project: Project, *, truth: Path | None = None) -> pl.DataFrame:
+    """What the rules would have caught in all of a log's history, those in shadow too. Nothing is written."""
+    heard, rules = _heard(project, truth), project.config.fraud.rule
+    if not rules:
+        raise TrueupError("there are no rules to try", where=str(project.directory), todo="add [[fraud.rule]] to trueup.toml")
+    events = placed(heard.events, rules)
+    found = hits(rules, events, history(watched(telecom_features(), rules), events))
+    return back_test(found, _known(project, heard))
 
 
 def train(project: Project, *, truth: Path | None = None) -> Trained:

@@ -21,21 +21,26 @@ def usage_of(lake: Lake, *, upto: int, first_day: date | None = None) -> pl.Data
     return lake.read("usage", columns=(*USAGE, "day", "record_key"), upto=upto, days=(first_day, None))
 
 
-def first_day_needed(lake: Lake, declared: FeatureSet, *, after: int, upto: int) -> date | None:
-    """The earliest day that records of positions in (after, upto] look back at; None where there is none."""
+def first_day_needed(lake: Lake, declared: FeatureSet, decisions: pl.DataFrame, *, after: int, upto: int) -> date | None:
+    """The earliest day that records of positions in (after, upto] look back at; None where there is none.
+
+    They look back at the transactions in their windows, and at those whose labels became known in them, which are older.
+    """
     query, values = lake.selection("usage", columns=["day"], after=after, upto=upto)
     found = lake.connection.execute(f"SELECT min(day) FROM ({query})", values).fetchone()
     if not found or found[0] is None:
         return None
     back = timedelta(microseconds=declared.longest_window_us)
-    return (datetime.combine(found[0], datetime.min.time(), UTC) - back).date()
+    begin = datetime.combine(found[0], datetime.min.time(), UTC) - back
+    of_labels = decisions.filter(pl.col("decided_at") > begin)["day"].min()
+    return min(begin.date(), of_labels) if isinstance(of_labels, date) else begin.date()
 
 
 def decisions_of(lake: Lake, project: Project) -> pl.DataFrame:
-    """Every decision on a suspicious transaction: `event_id`, `decision`, `decided_at`."""
+    """Every decision on a suspicious transaction: `event_id`, its `day`, `decision`, `decided_at`."""
     views.install(lake.connection, project)
     found = pl.DataFrame(Warehouse(lake, None).ask("queries/fraud_decisions"))
-    return found.cast({"event_id": pl.Binary, "decision": pl.String})
+    return found.cast({"event_id": pl.Binary, "day": pl.Date, "decision": pl.String, "decided_at": pl.Datetime("us", "UTC")})
 
 
 def labels_of(lake: Lake, project: Project, usage: pl.DataFrame, truth: pl.DataFrame | None) -> pl.DataFrame:

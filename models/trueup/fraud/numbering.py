@@ -10,38 +10,50 @@ import polars as pl
 from phonenumbers import PhoneNumberType
 
 RANGE_DIGITS = 4
-"""A range of numbers is all that differ in no more than their last digits."""
+"""A range of numbers is all that differ in no more than their last digits; a number is what its range is."""
 _COSTLY = frozenset({PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST})
 _LONGER = 2
 """A number may be so many digits short of one in service, and still be dialled and billed."""
 
 
-@lru_cache(maxsize=1_000_000)
-def _plan(number: str) -> tuple[str | None, bool]:
-    """The country code, and whether the number is of a range that costs extra."""
+@lru_cache(maxsize=200_000)
+def _plan(numbers: str) -> tuple[str | None, bool]:
+    """The country code of a range, and whether it costs extra; no country where no plan knows its code."""
+    country = None
     for short in range(_LONGER + 1):
         try:
-            parsed = phonenumbers.parse(number + "1" * short)
+            parsed = phonenumbers.parse(numbers + "1" * (RANGE_DIGITS + short))
         except phonenumbers.NumberParseException:
-            return None, False
-        kind = phonenumbers.number_type(parsed)
+            return country, False
+        country, kind = str(parsed.country_code), phonenumbers.number_type(parsed)
         if kind != PhoneNumberType.UNKNOWN:
-            return str(parsed.country_code), kind in _COSTLY
-    return str(phonenumbers.parse(number).country_code), False
+            return country, kind in _COSTLY
+    return country, False
 
 
 def number_facts(numbers: pl.Series, *, home: Sequence[str], costly: Sequence[str]) -> pl.DataFrame:
     """For each number: `country`, `is_abroad`, `is_premium` and `range`, missing where the number is.
 
-    `home` are prefixes of the own country, `costly` further ones that cost extra; both decide before any numbering plan.
+    `home` are prefixes of the own country, `costly` further ones that cost extra; both decide before any numbering plan. A number
+    of no known country is at home.
     """
-    different = numbers.unique().drop_nulls().sort()
-    rows = []
-    for number in different.to_list():
-        country, premium = _plan(number) if number.startswith("+") else (None, False)
-        at_home = country is None or number.startswith(tuple(home))
-        rows.append((number, country, not at_home, premium or number.startswith(tuple(costly))))
-    schema = {"number": pl.String, "country": pl.String, "is_abroad": pl.Boolean, "is_premium": pl.Boolean}
-    known = pl.DataFrame(rows, schema=schema, orient="row")
-    facts = numbers.to_frame("number").join(known, on="number", how="left", maintain_order="left")
-    return facts.select("country", "is_abroad", "is_premium", range=pl.col("number").str.head(-RANGE_DIGITS))
+    ranges = pl.select(pl.lit(numbers.cast(pl.String)).str.head(-RANGE_DIGITS)).to_series().rename("range")
+    different = ranges.unique().drop_nulls().sort().to_list()
+    plans = [_plan(r) if r.startswith("+") else (None, False) for r in different]
+    known = pl.DataFrame(
+        {"range": different, "country": [c for c, _ in plans], "is_costly": [costs for _, costs in plans]},
+        schema={"range": pl.String, "country": pl.String, "is_costly": pl.Boolean},
+    )
+    facts = pl.DataFrame({"number": numbers, "range": ranges}, schema_overrides={"number": pl.String})
+    facts = facts.join(known, on="range", how="left", maintain_order="left")
+    at_home = pl.col("country").is_null() | _begins(home)
+    return facts.select(
+        "country",
+        "range",
+        is_abroad=pl.when(pl.col("number").is_not_null()).then(~at_home),
+        is_premium=pl.when(pl.col("number").is_not_null()).then(pl.col("is_costly") | _begins(costly)),
+    )
+
+
+def _begins(prefixes: Sequence[str]) -> pl.Expr:
+    return pl.any_horizontal(pl.lit(value=False), *(pl.col("number").str.starts_with(p) for p in prefixes))

@@ -13,9 +13,10 @@ from trueup.errors import LogError
 from trueup.fraud.drift import MARGIN, counts
 from trueup.fraud.engine import history
 from trueup.fraud.force import Stretch, models_of, stretches, within
-from trueup.fraud.load import events_of, first_day_needed, labels_of, party, usage_of
+from trueup.fraud.labels import labels_of_decisions
+from trueup.fraud.load import decisions_of, events_of, first_day_needed, party, usage_of
 from trueup.fraud.model import Model, matrix
-from trueup.fraud.rules import hits
+from trueup.fraud.rules import hits, placed, watched
 from trueup.fraud.score import scored, with_reasons
 from trueup.fraud.telecom import telecom_features
 from trueup.log.lake import Lake, Transaction
@@ -61,15 +62,16 @@ def score(project: Project, *, clock: Clock = system_clock, say: Say | None = No
                 after, after, skipped="no model is in force; `trueup train` makes one, `trueup promote` declares it"
             )
         models = models_of(project, declared, parts)
-        begin = first_day_needed(lake, declared, after=after, upto=upto)
+        decisions = decisions_of(lake, project)
+        begin = first_day_needed(lake, declared, decisions, after=after, upto=upto)
         if begin is None:
             judged = Judged(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
         else:
             usage = usage_of(lake, upto=upto, first_day=begin)
             if say:
                 say(f"scoring positions {after + 1} to {upto}, looking back over {usage.height} records")
-            events = events_of(usage, labels_of(lake, project, usage, None), project)
-            features = history(declared, events, wanted=events["position"] > after)
+            events = placed(events_of(usage, labels_of_decisions(decisions), project), config.rule)
+            features = history(watched(declared, config.rule), events, wanted=events["position"] > after)
             judged = judge(events, features, parts, models, config, upto=upto)
         lake.commit(lambda transaction: _written(lake, transaction, judged, after, upto))
     looked = judged.scoring.filter(pl.col("role").is_in(["champion", "none"])) if judged.scoring.height else judged.scoring
@@ -117,7 +119,7 @@ def judge(
 def _by_rules(
     events: pl.DataFrame, features: pl.DataFrame, seen: pl.DataFrame, config: FraudConfig
 ) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
-    found = hits(config.rule, events, features, telecom_features())
+    found = hits(config.rule, events, features)
     parts = []
     for rule in config.rule:
         role = "shadow" if rule.shadow else "alert"

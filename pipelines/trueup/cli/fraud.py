@@ -1,4 +1,4 @@
-"""Fraud: `train`, `promote` and `score`."""
+"""Fraud: `train`, `promote`, `try-rules` and `score`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands of this module."""
     app.command()(train)
     app.command()(promote)
+    app.command("try-rules")(try_rules)
     app.command()(score)
 
 
@@ -84,6 +85,17 @@ def promote(
         output.json_value({"model_id": model_id, "role": role, "since": since, "position": position})
     else:
         output.line(f"{model_id} is {role}, declared at position {position}")
+
+
+def try_rules(truth: _Truth = None, project: ProjectDir = HERE, json: Json = False) -> None:
+    """Show what the rules would have caught in all of the log, those in shadow too; write nothing."""
+    from trueup.fraud.learn import tried
+
+    found = tried(load(project), truth=truth)
+    if json:
+        output.json_value(found.to_dicts())
+    else:
+        output.table([name.replace("_", " ") for name in found.columns], found.iter_rows())
 
 
 def score(project: ProjectDir = HERE, json: Json = False) -> None:

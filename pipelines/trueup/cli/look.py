@@ -93,7 +93,9 @@ def show_audits(audits: list[AuditResult]) -> None:
 
 
 def decide(
-    told: Annotated[str, typer.Argument(metavar="ID", help="The finding: its id, or the beginning of it.")],
+    told: Annotated[
+        str, typer.Argument(metavar="ID", help="The finding, fraud case or suspicious transaction: its id, or the beginning of it.")
+    ],
     decision: Annotated[str, typer.Argument(metavar="DECISION", help="confirmed, recovered, dismissed or reopened.")],
     note: Annotated[str, typer.Option(help="Why.")] = "",
     decided_by: Annotated[str | None, typer.Option("--by", help="Who decides; else the name you are logged in with.")] = None,

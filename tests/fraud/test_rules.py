@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from trueup.config import FraudConfig, HotRule
+from trueup.fraud.declare import FeatureError
+from trueup.fraud.engine import history
+from trueup.fraud.rules import back_test, hits, placed, watched
+from trueup.fraud.telecom import telecom_features, transactions
+
+NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
+CONFIG = FraudConfig(home_prefixes=("+999",), premium_prefixes=("+999900",))
+
+
+def call(
+    number: int, minute: float, caller: str, called: str | None, *, seconds: int = 60, cell: str = "A-1", service: str = "voice"
+) -> dict:
+    return {
+        "event_id": number, "bucket": 0, "subscriber": caller, "peer": called, "service": service, "direction": None, "node": "N",
+        "cell": cell, "started_at": NOON + timedelta(minutes=minute), "quantity_micros": seconds * 1_000_000, "attributes": None,
+        "position": 1, "day": NOON.date(),
+    }  # fmt: skip
+
+
+SCHEMA = {"peer": pl.String, "direction": pl.String, "attributes": pl.String}
+
+
+def held(rule: HotRule, *calls: dict) -> list[int]:
+    events = placed(transactions(pl.DataFrame(list(calls), schema_overrides=SCHEMA), CONFIG), [rule])
+    return hits([rule], events, history(watched(telecom_features(), [rule]), events))["event_id"].to_list()
+
+
+def rule(kind: str, **settings: object) -> HotRule:
+    return HotRule(name="r", kind=kind, **settings)  # type: ignore[arg-type]
+
+
+def test_a_hot_list_holds_for_whoever_calls_or_is_called() -> None:
+    hot = rule("hot_list", numbers=["+1", "+2"])
+    assert held(hot, call(1, 0, "+1", "+9"), call(2, 1, "+8", "+2"), call(3, 2, "+8", "+9"), call(4, 3, "+8", None)) == [1, 2]
+
+
+def test_a_range_holds_for_what_is_called_and_not_for_who_calls() -> None:
+    watch = rule("range", prefixes=["+22", "+33"])
+    calls = (call(1, 0, "+1", "+2211"), call(2, 1, "+1", "+4411"), call(3, 2, "+1", "+3311", service="incoming"))
+    assert held(watch, *calls) == [1]
+
+
+def test_velocity_holds_from_the_first_transaction_over_the_limit() -> None:
+    fast = rule("velocity", feature="sub_outgoing_1h", above=2)
+    assert held(fast, *(call(n, n, "+1", f"+9{n}") for n in range(5)), call(9, 70, "+1", "+2")) == [2, 3, 4]
+
+
+def test_overlap_counts_calls_that_still_go_on() -> None:
+    assert held(rule("overlap"), call(1, 0, "+1", "+2", seconds=600), call(2, 5, "+1", "+3"), call(3, 20, "+1", "+4")) == [2]
+
+
+def test_nobody_is_in_two_places_within_minutes() -> None:
+    travel = rule("travel", within="30m")
+    calls = (call(1, 0, "+1", "+2", cell="A-1"), call(2, 10, "+1", "+2", cell="A-7"), call(3, 20, "+1", "+2", cell="B-1"))
+    assert held(travel, *calls, call(4, 90, "+1", "+2", cell="A-1")) == [3]
+
+
+def test_a_rule_about_a_feature_that_is_none_is_an_error() -> None:
+    with pytest.raises(FeatureError, match="'speed', which is no feature"):
+        held(rule("velocity", feature="speed"), call(1, 0, "+1", "+2"))
+
+
+def test_a_back_test_counts_only_what_is_known() -> None:
+    found = pl.DataFrame({"event_id": [1, 2, 9], "rule": ["r"] * 3, "shadow": [False] * 3, "reason": [""] * 3})
+    known = pl.DataFrame({"event_id": [1, 2, 3, 4], "fraud": [True, False, True, True]})
+    (row,) = back_test(found, known).to_dicts()
+    assert (row["transactions"], row["frauds"], row["precision"], row["recall"]) == (2, 1, 0.5, 1 / 3)
+
+
+def test_a_number_is_known_by_its_beginning_and_home_by_what_the_project_says() -> None:
+    called = ("+99970000002", "+999900123456", "+442079460123", "+449098790000")
+    calls = pl.DataFrame([call(1, 0, "+99970000001", number) for number in called], schema_overrides=SCHEMA)
+    events = transactions(calls, CONFIG)
+    assert events["to_abroad"].to_list() == [False, False, True, True]
+    assert events["to_premium"].to_list() == [False, True, False, True]
