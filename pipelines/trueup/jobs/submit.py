@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from trueup.jobs.options import StreamOptions
 from trueup.jobs.stream import build
-from trueup.reconcile.follow import Bounds
+from trueup.reconcile.spans import Bounds
 
 
 def options_of(arguments: Sequence[str] | None = None) -> StreamOptions:
