@@ -49,7 +49,7 @@ def _part(transaction, holes: dict[str, str]) -> int:
         "(source_id, source, stream, accepted, duplicate, quarantined, records, last_started_at, last_part, part_no) "
         f"SELECT '{holes['stream']}@{holes['low']}', '{holes['stream']}', '{holes['stream']}', {count}, 0, 0, {count}, "
         "TIMESTAMPTZ '2024-05-01 00:00:00+00' "
-        f"+ to_microseconds(({holes['high']} * 259200000000.0 / {holes['n']})::BIGINT), true, 0"
+        f"+ to_microseconds(({holes['high']}::DOUBLE * 259200000000.0 / {holes['n']})::BIGINT), true, 0"
     )
     return position
 

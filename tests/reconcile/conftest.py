@@ -15,6 +15,6 @@ def _load(name: str) -> None:
     spec.loader.exec_module(sys.modules[name])
 
 
-for _name in ("told", "meaning", "story", "hearing", "worlds", "lakes"):
+for _name in ("told", "meaning", "story", "hearing", "worlds", "lakes", "epochs"):
     if _name not in sys.modules:
         _load(_name)
