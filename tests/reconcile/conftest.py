@@ -18,6 +18,6 @@ def _load(name: str, folder: Path = Path(__file__).parent) -> None:
 # The slow rater is the tariff book's part of the model.
 if "fractions_rater" not in sys.modules:
     _load("fractions_rater", Path(__file__).parents[1] / "rating")
-for _name in ("told", "meaning", "story", "hearing", "worlds", "sharing_worlds", "lakes"):
+for _name in ("told", "meaning", "story", "hearing", "worlds", "sharing_worlds", "lakes", "epochs"):
     if _name not in sys.modules:
         _load(_name)

@@ -17,11 +17,12 @@ from worlds import MICRO, service
 from trueup.errors import LogError
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.epoch import Memory
-from trueup.reconcile.follow import Bounds, Poller, epoch_end, first_position
+from trueup.reconcile.follow import Poller, first_position
 from trueup.reconcile.gone import Gone
 from trueup.reconcile.load import arrivals
 from trueup.reconcile.memory import packed, unpacked
 from trueup.reconcile.rules import Policy, SourceRules
+from trueup.reconcile.spans import Bounds, epoch_end, spans
 
 RULES = Policy(0, {"voice": service(("session_key",))}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
 ALL = Buckets(0, lakes.BUCKETS - 1)
@@ -41,7 +42,7 @@ def lake(tmp_path: Path) -> Iterator[Lake]:
         yield opened
 
 
-def spans(poller: Poller) -> list[tuple[int, int]]:
+def polled(poller: Poller) -> list[tuple[int, int]]:
     """All epochs a poller has to tell."""
     found, position = [], 0
     while span := poller.next_epoch(position):
@@ -63,12 +64,13 @@ def spans(poller: Poller) -> list[tuple[int, int]]:
 def test_an_epoch_holds_no_more_than_it_may_but_always_one_commit(
     bounds: Bounds, expected: list[tuple[int, int]], lake: Lake
 ) -> None:
-    assert spans(Poller(lake, bounds)) == expected
+    assert polled(Poller(lake, bounds)) == expected
+    assert list(spans(lake, 0, 5, bounds)) == expected
 
 
 def test_an_epoch_never_holds_what_was_committed_together_with_what_was_not(lake: Lake) -> None:
-    assert spans(Poller(lake, Bounds(), committed=3)) == [(0, 3), (3, 5)]
-    assert spans(Poller(lake, Bounds(), until=4)) == [(0, 4)]
+    assert polled(Poller(lake, Bounds(), committed=3)) == [(0, 3), (3, 5)]
+    assert polled(Poller(lake, Bounds(), until=4)) == [(0, 4)]
     assert epoch_end(pl.DataFrame(schema={"position": pl.Int64, "accepted": pl.Int64}), 7, 9, Bounds()) == 9
 
 

@@ -56,7 +56,7 @@ def stream(
     opened = load(project)
     from trueup.jobs.flink import prepare_java, run
     from trueup.jobs.options import StreamOptions
-    from trueup.reconcile.follow import Bounds
+    from trueup.reconcile.spans import Bounds
 
     prepare_java()
     options = StreamOptions(

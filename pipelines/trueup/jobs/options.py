@@ -8,8 +8,8 @@ from datetime import timedelta
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.log.lake import Buckets
-from trueup.reconcile.follow import Bounds
 from trueup.reconcile.partition import bucket_ranges
+from trueup.reconcile.spans import Bounds
 
 
 @dataclass(frozen=True)

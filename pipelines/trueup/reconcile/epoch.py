@@ -23,6 +23,7 @@ from trueup.reconcile.reach import open_from_us, reached, retold, touched, wides
 from trueup.reconcile.records import EVENTS, with_due
 from trueup.reconcile.rules import UNTOLD_US
 from trueup.reconcile.settle import kept, numbered
+from trueup.reconcile.spans import Bounds, spans
 from trueup.reconcile.terms import LONGEST_US, Terms
 
 NO_TIME_US = -(2**62)
@@ -86,7 +87,7 @@ def tell(lake: Lake, buckets: Buckets, epoch: Epoch, memory: Memory | None, came
     evaluated = evaluate(rows, frontier, terms, after=after, upto=upto)
     divided = kept(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, terms, upto))
     if lost:
-        before = _remembered(lake, buckets, before, events, after)
+        before = _remembered(lake, epoch, buckets, events)
     gone = before.gone.plus(np.concatenate([keys_of(divided.closed), keys_of(divided.passed)]))
     passed_us = max(before.passed_us, _latest(divided.passed))
     later = Memory(upto, divided.rows, gone, passed_us, max(before.latest_us, passed_us, _latest(divided.closed)))
@@ -147,12 +148,18 @@ def _stands_near(
     return near
 
 
-def _remembered(lake: Lake, buckets: Buckets, before: Memory, events: pl.DataFrame, after: int) -> Memory:
-    """What there is in the log up to a position beside `events`, remembered as gone."""
-    held = arrivals(lake, buckets, after=0, upto=after).join(events, on=["charge", "event_id", "position", "source"], how="anti")
-    latest = held["time_us"].max()
-    passed_us = max(before.passed_us, int(latest) if latest is not None else NO_TIME_US)  # type: ignore[arg-type]
-    return Memory(after, before.rows.clear(), Gone().plus(keys_of(held)), passed_us, passed_us)
+def _remembered(lake: Lake, epoch: Epoch, buckets: Buckets, events: pl.DataFrame) -> Memory:
+    """What there is in the log up to a position beside `events`, remembered as gone; little of it is in memory at a time."""
+    gone, passed_us, after = Gone(), NO_TIME_US, epoch.after
+    opens_us = open_from_us(epoch.frontier, epoch.terms, after)
+    for low, high in spans(lake, 0, after, Bounds()):
+        came = arrivals(lake, buckets, after=low, upto=high)
+        held = came.join(events, on=["charge", "event_id", "position", "source"], how="anti")
+        gone = gone.plus(keys_of(held))
+        # Without any time they stand with a closing: before what is open, else they would be among `events`.
+        latest = held["time_us"].fill_null(opens_us).max()
+        passed_us = max(passed_us, NO_TIME_US if latest is None else int(latest))  # type: ignore[arg-type]
+    return Memory(after, gone=gone, passed_us=passed_us, latest_us=passed_us)
 
 
 def _latest(rows: pl.DataFrame) -> int:

@@ -6,7 +6,6 @@ What stays the same from epoch to epoch is kept, so that each reads only what ca
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -18,27 +17,10 @@ from trueup.reconcile.epoch import Epoch
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.load import DECLARED, OBSERVED, arrivals, frontier_from, terms_of
 from trueup.reconcile.policy import policies_of
+from trueup.reconcile.spans import Bounds, Span, epoch_end
 from trueup.reconcile.terms import Terms
 
 _STATES = ("subscriber", "tariff")
-Span = tuple[int, int]
-"""Positions (after, upto]."""
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """How much an epoch may hold: so many records, in so many commits. One commit is always taken whole."""
-
-    rows: int = 1_000_000
-    commits: int = 1_000
-
-
-def epoch_end(brought: pl.DataFrame, after: int, newest: int, bounds: Bounds) -> int:
-    """The last position of the epoch that begins after a position; `brought` has (`position`, `accepted`) of those that follow."""
-    last = min(newest, after + bounds.commits)
-    sums = brought.group_by("position").agg(pl.col("accepted").sum()).sort("position").with_columns(pl.col("accepted").cum_sum())
-    over = sums.filter((pl.col("accepted") > bounds.rows) & (pl.col("position") > after + 1))["position"].min()
-    return last if over is None else min(last, int(over) - 1)  # type: ignore[arg-type]
 
 
 class Poller:

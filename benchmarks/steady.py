@@ -1,0 +1,169 @@
+"""A steady feed, and what the continuous job takes of memory and disk meanwhile.
+
+    python benchmarks/steady.py [EVENTS_PER_SECOND] [MINUTES] [TABLE.csv]
+
+Appends usage and charges at a steady rate while `trueup stream` runs; prints, ten times in all, the memory of its Java and Python
+processes, the size of its newest checkpoint and how many positions it is behind. With a file, every sample goes there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+HERE = Path(__file__).parent
+APPENDS_PER_SECOND = 2
+SPAN = 1_000_000_000
+
+
+def written(lake, low: int, high: int, records: int) -> tuple[int, int]:
+    """One commit of usage and one of the charges for it; returns their positions."""
+    positions = []
+    for stream, names, values in (
+        ("usage", "", ""),
+        ("charge", ", amount_micros, billed_at", ", (i % 600) * 100000 + CASE WHEN i % 50 = 7 THEN 1000000 ELSE 0 END, started_at"),
+    ):
+        holes = {"stream": stream, "extra_names": names, "extra_values": values}
+        holes |= {"n": str(records), "low": str(low), "high": str(high)}
+        positions.append(lake.commit(lambda transaction, holes=holes: _part(transaction, holes)))
+    return positions[0], positions[1]
+
+
+def _part(transaction, holes: dict[str, str]) -> int:
+    text = (HERE / "traffic.sql").read_text("utf-8")
+    for name, value in holes.items():
+        text = text.replace("{" + name + "}", value)
+    transaction.connection.execute(text)
+    position, count = transaction.next_position("unit"), int(holes["high"]) - int(holes["low"])
+    transaction.connection.execute(
+        "INSERT INTO lake.events.control "
+        "(source_id, source, stream, accepted, duplicate, quarantined, records, last_started_at, last_part, part_no) "
+        f"SELECT '{holes['stream']}@{holes['low']}', '{holes['stream']}', '{holes['stream']}', {count}, 0, 0, {count}, "
+        "TIMESTAMPTZ '2024-05-01 00:00:00+00' "
+        f"+ to_microseconds(({holes['high']}::DOUBLE * 259200000000.0 / {holes['n']})::BIGINT), true, 0"
+    )
+    return position
+
+
+class Feed:
+    """Appends at a steady rate, as a context; event time goes by so that three days pass in `SPAN` records."""
+
+    def __init__(self, project, per_second: int) -> None:
+        self._project, self._rows = project, max(1, per_second // APPENDS_PER_SECOND // 2)
+        self._stop, self._lock = threading.Event(), threading.Lock()
+        self.appended: dict[int, float] = {}
+        self.behind_s = 0.0
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        from trueup.log.lake import Lake
+
+        low, due = 10_000_000, time.monotonic()
+        with Lake.open(self._project, threads=1) as lake:
+            while not self._stop.is_set():
+                for position in written(lake, low, low + self._rows, SPAN):
+                    with self._lock:
+                        self.appended[position] = time.monotonic()
+                low += self._rows
+                due += 1 / APPENDS_PER_SECOND
+                self.behind_s = max(0.0, time.monotonic() - due)
+                self._stop.wait(max(0.0, due - time.monotonic()))
+
+    def seen_within(self, seconds: int) -> list[float]:
+        """For each append of so many seconds, how long it took until the findings held it."""
+        from trueup.log.lake import Lake
+        from trueup.reconcile.commit import CONSUMER
+
+        told, begun = list[float](), time.monotonic()
+        with Lake.open(self._project, read_only=True, threads=1) as lake:
+            while time.monotonic() - begun < seconds or not told:
+                reached, now = lake.consumer_position(CONSUMER), time.monotonic()
+                with self._lock:
+                    for position in [p for p in self.appended if p <= reached]:
+                        told.append(now - self.appended.pop(position))
+                time.sleep(0.05)
+        with self._lock:
+            # What has not been seen by the end counts as seen now, lest the slow ones be left out.
+            told += [time.monotonic() - at for at in self.appended.values()]
+        if self.behind_s > 1:
+            print(f"(the feed itself is {self.behind_s:.0f} s behind its rate)")
+        return told
+
+
+def memory_mib(process: subprocess.Popen) -> dict[str, int]:
+    """Resident memory of a job's processes."""
+    told = {"java": 0, "python": 0}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            if os.getpgid(int(folder.name)) != process.pid:
+                continue
+            line = (folder / "cmdline").read_bytes()
+            rss = next(one for one in (folder / "status").read_text().splitlines() if one.startswith("VmRSS"))
+        except (OSError, StopIteration):
+            continue
+        told["java" if b"PythonGatewayServer" in line else "python"] += int(rss.split()[1]) // 1024
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("per_second", type=int, nargs="?", default=20_000)
+    parser.add_argument("minutes", type=float, nargs="?", default=30)
+    parser.add_argument("table", type=Path, nargs="?")
+    told = parser.parse_args()
+    from stream import FEW, project_with
+
+    from trueup.log.lake import Lake
+    from trueup.reconcile.commit import CONSUMER
+    from trueup.warehouse.maintain import maintain
+
+    with tempfile.TemporaryDirectory() as name:
+        project = project_with(Path(name), FEW)
+        asked = [sys.executable, "-m", "trueup.cli", "stream", "--project", name, "--groups", "2"]
+        job = subprocess.Popen(asked, start_new_session=True, stdout=subprocess.DEVNULL)
+        lines = ["seconds,java_mib,python_mib,state_kib,positions_behind"]
+        samples = max(10, int(told.minutes * 6))
+        try:
+            with Feed(project, told.per_second):
+                for number in range(samples):
+                    time.sleep(told.minutes * 60 / samples)
+                    if number % 30 == 29:
+                        maintain(project)
+                    state = max(Path(name, "stream").glob("**/_metadata"), key=lambda p: p.stat().st_mtime, default=None)
+                    size = sum(p.stat().st_size for p in state.parent.iterdir()) // 1024 if state else 0
+                    with Lake.open(project, read_only=True) as lake:
+                        behind = lake.last_position() - lake.consumer_position(CONSUMER)
+                    used = memory_mib(job)
+                    at = int((number + 1) * told.minutes * 60 / samples)
+                    lines.append(f"{at},{used['java']},{used['python']},{size},{behind}")
+                    if number % max(1, samples // 10) == 0:
+                        print(lines[-1], flush=True)
+        finally:
+            job.send_signal(signal.SIGTERM)
+            job.wait(120)
+    if told.table:
+        told.table.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE))
+    main()

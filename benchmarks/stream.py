@@ -1,0 +1,226 @@
+"""The continuous job against its peers, in one run on the same events, and how long an append takes to be seen in the findings.
+
+    python benchmarks/stream.py [USAGE_RECORDS] [PEER_RECORDS] [EVENTS_PER_SECOND] [SECONDS]
+
+Catch-up: events per second of `trueup stream`; of Flink SQL's full outer interval join over the same events as JSON; of a
+record-at-a-time PyFlink keyed process. All three are jobs of a mini-cluster with one slot, checkpoints on; what a job of a few
+records takes is the start, which is told and not counted. Times differ between machines; the ratios are what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+from reconcile import TOML
+from steady import Feed, written
+
+from trueup.config import Project
+from trueup.jobs.flink import prepare_java, run
+from trueup.jobs.options import StreamOptions
+from trueup.log.lake import Lake
+from trueup.reconcile.commit import CONSUMER
+from trueup.reconcile.policy import ensure_policy
+from trueup.reconcile.spans import Bounds
+
+FEW = 1_000
+PART = 250_000
+CHECKPOINTS = {"execution.checkpointing.interval": "10 s", "parallelism.default": "1"}
+
+
+@dataclass(frozen=True)
+class Timed:
+    """How long a job took, and one of a few records."""
+
+    events: int
+    took_s: float
+    start_s: float
+
+    @property
+    def per_second(self) -> float:
+        return self.events / max(self.took_s - self.start_s, 1e-9)
+
+    def told(self) -> str:
+        return f"{self.per_second:>12,.0f} events/s on {self.events:,} (started in {self.start_s:.0f} s)"
+
+
+def project_with(folder: Path, records: int) -> Project:
+    """A project whose lake holds usage and charges, a part of each in turn, as collectors would bring them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "trueup.toml").write_text(TOML, "utf-8")
+    project = Project.load(folder)
+    Lake.create(project)
+    with Lake.open(project) as lake:
+        ensure_policy(lake)
+        for low in range(0, records, PART):
+            written(lake, low, min(low + PART, records), records)
+    return project
+
+
+def ours(folder: Path, records: int) -> tuple[float, Project]:
+    project = project_with(folder, records)
+    begun = time.perf_counter()
+    run(project, StreamOptions(str(project.directory), groups=4, bounds=Bounds(500_000)), until_idle=True)
+    return time.perf_counter() - begun, project
+
+
+# --- peers ---------------------------------------------------------------------------------------------------------------
+
+
+def as_json(project: Project, folder: Path, records: int) -> int:
+    """The first usage records and their charges as files of JSON lines; returns how many there are."""
+    count = 0
+    with Lake.open(project, read_only=True) as lake:
+        for stream, amount in (("usage", ""), ("charge", ", amount_micros")):
+            (folder / stream).mkdir(parents=True)
+            query = (
+                f"COPY (SELECT session_key, strftime(started_at, '%Y-%m-%d %H:%M:%S.%g') AS ts, quantity_micros{amount} "
+                f"FROM lake.events.{stream} WHERE source_row < {records} ORDER BY started_at) TO '{folder / stream / 'part.json'}'"
+            )
+            count += lake.connection.execute(query).fetchall()[0][0]
+    return count
+
+
+def tables(folder: Path) -> Any:
+    from pyflink.common import Configuration
+    from pyflink.datastream import StreamExecutionEnvironment
+    from pyflink.table import StreamTableEnvironment
+
+    settings = Configuration()
+    told = {**CHECKPOINTS, "execution.checkpointing.dir": (folder / "checkpoints").as_uri(), "rest.port": "0",
+            "python.executable": sys.executable, "python.client.executable": sys.executable}  # fmt: skip
+    for name, value in told.items():
+        settings.set_string(name, value)
+    environment = StreamExecutionEnvironment.get_execution_environment(settings)
+    made = StreamTableEnvironment.create(environment)
+    for stream, amount in (("usage", ""), ("charge", ", amount_micros BIGINT")):
+        made.execute_sql(
+            f"CREATE TEMPORARY TABLE {stream[0]} (session_key STRING, ts TIMESTAMP(3), quantity_micros BIGINT{amount}, "
+            "WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) "
+            f"WITH ('connector' = 'filesystem', 'path' = '{folder / stream}', 'format' = 'json')"
+        )
+    return environment, made
+
+
+def interval_join(folder: Path) -> None:
+    """Flink SQL's full outer interval join: what a pair says and what has no partner."""
+    _, made = tables(folder)
+    made.execute_sql("CREATE TEMPORARY TABLE found (k STRING, q BIGINT, a BIGINT) WITH ('connector' = 'blackhole')")
+    made.execute_sql(
+        "INSERT INTO found SELECT COALESCE(u.session_key, c.session_key), u.quantity_micros, c.amount_micros "
+        "FROM u FULL OUTER JOIN c ON u.session_key = c.session_key "
+        "AND c.ts BETWEEN u.ts - INTERVAL '2' SECOND AND u.ts + INTERVAL '2' SECOND"
+    ).wait()
+
+
+def by_record(folder: Path) -> None:
+    """A keyed process that is called for each record and keeps the first of a pair in its state."""
+    from pyflink.common import Types
+    from pyflink.datastream import KeyedProcessFunction
+    from pyflink.datastream.connectors.base import Sink
+    from pyflink.datastream.state import ValueStateDescriptor
+    from pyflink.java_gateway import get_gateway
+
+    environment, made = tables(folder)
+    rows = made.sql_query(
+        "SELECT session_key, quantity_micros, CAST(-1 AS BIGINT) AS amount FROM u "
+        "UNION ALL SELECT session_key, quantity_micros, amount_micros FROM c"
+    )
+
+    class Match(KeyedProcessFunction):  # type: ignore[misc]
+        def open(self, context: Any) -> None:
+            self.first = context.get_state(ValueStateDescriptor("first", Types.LONG()))
+
+        def process_element(self, value: Any, context: Any) -> Iterator[int]:
+            first, own = self.first.value(), value[2] if value[2] >= 0 else value[1] // 10
+            if first is None:
+                self.first.update(own)
+            elif abs(first - own) > 5_000:
+                yield first - own
+
+    told = made.to_data_stream(rows).key_by(lambda row: row[0], Types.STRING()).process(Match(), Types.LONG())
+    told.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()))
+    environment.execute("by record")
+
+
+def timed(what: Any, folder: Path) -> float:
+    begun = time.perf_counter()
+    what(folder)
+    return time.perf_counter() - begun
+
+
+# --- latency -------------------------------------------------------------------------------------------------------------
+
+
+def latencies(folder: Path, per_second: int, seconds: int) -> list[float]:
+    """Seconds from an append's commit to the commit of its findings, for each append at a steady rate."""
+    project, stop, told = project_with(folder, FEW), threading.Event(), list[float]()
+    options = StreamOptions(str(project.directory), groups=2)
+    ended: list[Exception] = []
+
+    def job() -> None:
+        try:
+            run(project, options, stop=stop)
+        except Exception as error:  # noqa: BLE001 - told by the thread that waits
+            ended.append(error)
+
+    thread = threading.Thread(target=job)
+    thread.start()
+    with Lake.open(project, read_only=True) as lake:
+        while lake.consumer_position(CONSUMER) < lake.last_position() and not ended:
+            time.sleep(0.1)
+    with Feed(project, per_second) as feed:
+        told = feed.seen_within(seconds)
+    stop.set()
+    thread.join()
+    if ended:
+        raise ended[0]
+    return sorted(told)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("records", type=int, nargs="?", default=2_000_000)
+    parser.add_argument("peer_records", type=int, nargs="?", default=200_000)
+    parser.add_argument("per_second", type=int, nargs="?", default=50_000)
+    parser.add_argument("seconds", type=int, nargs="?", default=60)
+    told = parser.parse_args()
+    prepare_java()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        few_s, few = ours(folder / "few", FEW)
+        many_s, many = ours(folder / "many", told.records)
+        with Lake.open(many, read_only=True) as lake:
+            events = sum(counted(lake, table) for table in ("usage", "charge"))
+            found = counted(lake, "finding")
+        own = Timed(events, many_s, few_s)
+        print(f"{'trueup stream':<30}{own.told()}, {found:,} changes of findings", flush=True)
+        as_json(few, folder / "json few", FEW)
+        peer_events = as_json(many, folder / "json", told.peer_records)
+        for label, what in (("Flink SQL interval join, JSON", interval_join), ("PyFlink, record at a time", by_record)):
+            start_s = timed(what, folder / "json few")
+            one = Timed(peer_events, timed(what, folder / "json"), start_s)
+            print(f"{label:<30}{one.told()}: {own.per_second / one.per_second:.1f} x", flush=True)
+        seen = latencies(folder / "steady", told.per_second, told.seconds)
+        at = {p: seen[min(len(seen) - 1, int(len(seen) * p / 100))] for p in (50, 90, 99)}
+        print(
+            f"append to finding at {told.per_second:,} events/s: "
+            + ", ".join(f"p{p} {s:.2f} s" for p, s in at.items())
+            + f", most {seen[-1]:.2f} s, of {len(seen)} appends"
+        )
+
+
+def counted(lake: Lake, table: str) -> int:
+    return int(lake.connection.execute(f"SELECT count(*) FROM lake.events.{table}").fetchall()[0][0])
+
+
+if __name__ == "__main__":
+    main()

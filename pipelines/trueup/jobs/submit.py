@@ -1,0 +1,38 @@
+"""The continuous job for a Flink cluster of one's own: what `flink run -py` runs. Flink keeps its state and restarts it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from datetime import timedelta
+
+from trueup.jobs.options import StreamOptions
+from trueup.jobs.stream import build
+from trueup.reconcile.spans import Bounds
+
+
+def options_of(arguments: Sequence[str] | None = None) -> StreamOptions:
+    """The options of a command line."""
+    parser = argparse.ArgumentParser(description="Keep the findings of a project up to date, on a Flink cluster.")
+    parser.add_argument("--project", required=True, help="the project's folder, at the same place on every machine")
+    parser.add_argument("--parallelism", type=int, default=1)
+    parser.add_argument("--groups", type=int, default=8)
+    parser.add_argument("--epoch-rows", type=int, default=1_000_000)
+    parser.add_argument("--epoch-commits", type=int, default=1_000)
+    parser.add_argument("--polls", type=int, default=10)
+    parser.add_argument("--tick-every-s", type=float, default=300.0)
+    parser.add_argument("--checkpoint-every-s", type=float, default=10.0)
+    told = parser.parse_args(arguments)
+    return StreamOptions(
+        told.project,
+        parallelism=told.parallelism,
+        groups=told.groups,
+        bounds=Bounds(told.epoch_rows, told.epoch_commits),
+        polls_per_second=told.polls,
+        tick_every=timedelta(seconds=told.tick_every_s),
+        checkpoint_every=timedelta(seconds=told.checkpoint_every_s),
+    )
+
+
+if __name__ == "__main__":
+    build(options_of(), {}).execute("trueup stream")

@@ -1,0 +1,112 @@
+"""Prices and subscriptions that come late and change back in time: epoch by epoch it is told what one call tells."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import lakes
+import pytest
+from epochs import told_in
+
+from trueup.collect.ingest import ingest
+from trueup.config import Project
+from trueup.log.lake import Lake
+from trueup.reconcile.partition import joined
+
+NOW = datetime(2024, 4, 1, tzinfo=UTC)
+DAY = datetime(2024, 3, 1, tzinfo=UTC)
+TOML = """
+[[source]]
+name = "book"
+stream = "tariff"
+path = "landing/book*.csv"
+identity = "content"
+columns = { item = "item", plan = "plan", service = "service", valid_from = "from", currency = "currency", price = "price" }
+[[source]]
+name = "states"
+stream = "subscriber"
+path = "landing/states*.csv"
+identity = "content"
+columns = { system = "system", subscriber = "who", plan = "plan", status = "status", valid_from = "from" }
+[[source]]
+name = "msc"
+stream = "usage"
+path = "landing/usage*.csv"
+lateness = "2h"
+constants = { service = "voice" }
+columns = { record_key = "id", session_key = "id", subscriber = "who", started_at = "at", quantity = "seconds" }
+[[source]]
+name = "billing"
+stream = "charge"
+path = "landing/charges*.csv"
+lateness = "2h"
+constants = { service = "voice" }
+[source.columns]
+record_key = "line"
+session_key = "id"
+subscriber = "who"
+started_at = "at"
+quantity = "seconds"
+amount = "amount"
+[reconcile.voice]
+match = ["session_key", "nearest"]
+start_tolerance = "2m"
+grace = "6h"
+"""
+
+
+def landed(rng: random.Random, folder: Path, number: int) -> None:
+    """One file of any kind, of about the hour it comes in or of long before."""
+    hour = number * 3 if rng.random() < 0.8 else rng.randrange(0, number * 3 + 1)
+    at = (DAY + timedelta(hours=hour)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    kind = "book" if number == 0 else rng.choice(("usage", "usage", "charges", "charges", "book", "states"))
+    who, key = rng.choice("abc"), rng.randrange(3 * number + 2)
+    if kind == "usage":
+        text = "id,who,at,seconds\n" + "".join(f"k{number}{n},{who},{at},{rng.randrange(3)}\n" for n in range(3))
+    elif kind == "charges":
+        keys = [f"k{rng.randrange(max(1, number))}{rng.randrange(3)}" for _ in range(3)]
+        rows = (f"c{number}{n},{k},{who},{at},{rng.randrange(3)},{rng.randrange(3)}\n" for n, k in enumerate(keys))
+        text = "line,id,who,at,seconds,amount\n" + "".join(rows)
+    elif kind == "book":
+        text = "item,plan,service,from,currency,price\n" + f"rate,{rng.choice('PQ')},voice,{at},EUR,{1 + key}\n"
+        text += "rate,,voice,2024-01-01T00:00:00Z,EUR,1\n" if number == 0 else ""
+    else:
+        system, status = rng.choice(("network", "billing")), rng.choice(("active", "active", "ceased"))
+        text = f"system,who,plan,status,from\n{system},{who},{rng.choice('PQ')},{status},{at}\n"
+    (folder / "landing" / f"{kind}{number:03d}.csv").write_text(text, "utf-8")
+
+
+def tells_the_same(n: int, folder: Path, files: int) -> None:
+    rng = random.Random(f"terms/{n}")
+    (folder / "landing").mkdir(parents=True)
+    (folder / "trueup.toml").write_text(TOML, "utf-8")
+    project = Project.load(folder)
+    for number in range(files):
+        landed(rng, folder, number)
+        if number == files - 1:
+            # Whatever came before, everything is worth something else in the end.
+            text = "item,plan,service,from,currency,price\nrate,,voice,2024-02-01T00:00:00Z,EUR,9\n"
+            (folder / "landing" / "book999.csv").write_text(text, "utf-8")
+        assert not ingest(project, clock=lambda: NOW).errors
+    with Lake.open(project, read_only=True, threads=1) as lake:
+        end = lake.last_position()
+        whole = lakes.totals(lakes.outcome_of(lake, 0, end, 1))
+        causes = {row[3] for row in whole["history"]}
+        for ends in (range(1, end + 1), [*sorted(rng.sample(range(1, end), 2)), end]):
+            lost = frozenset({end} if n % 2 else ())
+            told = [t.outcome for r in lakes.ranges(2) for t in told_in(lake, list(ends), r, lost)]
+            assert lakes.totals(joined(told)) == whole, f"{n}: {list(ends)}"
+    assert "tariff_change" in causes, causes
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_back_dated_prices_and_states_tell_the_same_in_epochs(n: int, tmp_path: Path) -> None:
+    tells_the_same(n, tmp_path, files=10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", range(2, 30))
+def test_many_back_dated_prices_and_states_tell_the_same_in_epochs(n: int, tmp_path: Path) -> None:
+    tells_the_same(n, tmp_path, files=24)
