@@ -105,6 +105,14 @@ def test_usage_that_comes_late_takes_what_was_free_from_what_came_after_it() -> 
     ]
 
 
+def test_pairs_that_agreed_are_wrong_when_late_usage_takes_their_free_units() -> None:
+    """0 and 2 were right; after ten seconds before them each costs 6: off by 6 and 4, told when the month is over."""
+    late = [u("0", "2024-05-01 09:00", 10)]
+    log: Log = [[BOOK], [FIRST, SECOND], [*CHARGED], passed("2024-05-10 00:00"), [*late], passed("2024-06-02 00:00")]
+    assert [t[:5] for t in told(log)] == [(6, "raised", "frontier", "misrated", 4), (6, "raised", "frontier", "misrated", 6)]
+    assert evaluated(log).clean.is_empty()
+
+
 def test_a_late_charge_changes_what_the_others_of_its_pool_are() -> None:
     """The second was billed 0 instead of 2: misrated, until the first comes, billed 2 instead of 0."""
     log: Log = [
