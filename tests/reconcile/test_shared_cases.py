@@ -154,8 +154,9 @@ def test_a_month_begins_at_midnight_on_the_tariffs_wall_clock() -> None:
     """22:30Z is half past midnight on 1 June in Berlin: that call has ten seconds of its own, the one an hour before has 4 left."""
     book = Tariff((rate("voice", MICRO), free("ten", 10 * MICRO, "voice", timezone="Europe/Berlin")))
     last, next_one = u("2", "2024-05-31 21:30", 9), u("3", "2024-05-31 22:30", 12)
-    log: Log = [[book], [FIRST, last, next_one], passed("2024-06-02 00:00")]
-    assert [t[3:5] for t in told(log)] == [("unbilled", 2), ("unbilled", 5)]
+    # It leaves nothing for the rest of June.
+    log: Log = [[book], [FIRST, last, next_one, u("4", "2024-06-01 10:00", 6)], passed("2024-06-02 00:00")]
+    assert [t[3:5] for t in told(log)] == [("unbilled", 2), ("unbilled", 5), ("unbilled", 6)]
 
 
 def test_a_month_is_over_at_midnight_on_the_tariffs_wall_clock() -> None:
