@@ -213,3 +213,23 @@ def test_a_book_whose_records_do_not_meet_is_refused(bucket_by: str, shared: str
     log, rows = lakes.known_by_id([[POLICY], [book]], bucket_by)
     with lakes.quick_lake(tmp_path, log, rows, bucket_by) as lake, pytest.raises(LogError, match=says):
         lakes.outcome_of(lake, 0, 2, 1)
+
+
+LATE = [u("0", "2024-05-01 09:00", 10)]
+OFF = [c("1", "2024-05-01 10:00", 6, 6), c("2", "2024-05-02 10:00", 6, 6)]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param([[BOOK], [FIRST, SECOND], passed("2024-09-01 00:00"), LATE], id="usage of a month long over"),
+        pytest.param([[BOOK], [FIRST, SECOND], OFF, passed("2024-05-20 00:00"), passed("2024-06-02 00:00")], id="a month's end"),
+    ],
+)
+def test_the_last_position_by_itself_reads_the_pools_it_changes(log: Log, tmp_path: Path) -> None:
+    log, rows = lakes.known_by_id([[POLICY], *lakes.told_apart(log)], "subscriber")
+    with lakes.quick_lake(tmp_path, log, rows, "subscriber") as lake:
+        step = lakes.outcome_of(lake, len(log) - 1, len(log), 1)
+        both = lakes.joined([lakes.outcome_of(lake, 0, len(log) - 1, 1), step])
+        assert lakes.totals(both) == lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+    assert step.history.height > 1
