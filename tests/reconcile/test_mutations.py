@@ -47,7 +47,7 @@ JUDGEMENT: dict[str, Mistake] = {
     "a credit counts as a duplicate": ("assess.py", 'pl.col("extra_micros") > 0', 'pl.col("extra_micros") != 0', CASES),
     "parts are not waited for": ("assess.py", 'open=~pl.col("settled") & ~(pl.col("whole") & pl.col("bill_whole"))', "open=pl.lit(False)", CASES),
     "an edge keeps nobody pending": ("assess.py", '(pl.col("other_passed") <= pl.col("at")) & ~pl.col("held")', '(pl.col("other_passed") <= pl.col("at"))', CASES),
-    "tolerance is not looked at": ("judge.py", "pl.min_horizontal(expected, other) - tolerance", "pl.min_horizontal(expected, other)", LAWS),
+    "tolerance is not looked at": ("judge.py", 'pl.col("billed_micros"), pl.col("amount_tolerance_micros")', 'pl.col("billed_micros"), pl.lit(0)', LAWS),
     "no money is a finding": ("assess.py", '& ~pl.col("kind").is_in([PENDING, UNRATED])', "& False", CASES),
     "unrated usage without money is silent": ("assess.py", '& ~pl.col("kind").is_in([PENDING, UNRATED])', '& (pl.col("kind") != PENDING)', CASES),
     "usage is priced in any currency": ("price.py", ' & (pl.col("currency") == pl.col("price_currency"))', "", CASES),
