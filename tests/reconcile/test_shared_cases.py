@@ -105,6 +105,14 @@ def test_usage_that_comes_late_takes_what_was_free_from_what_came_after_it() -> 
     ]
 
 
+def test_pairs_that_agreed_are_wrong_when_late_usage_takes_their_free_units() -> None:
+    """0 and 2 were right; after ten seconds before them each costs 6: off by 6 and 4, told when the month is over."""
+    late = [u("0", "2024-05-01 09:00", 10)]
+    log: Log = [[BOOK], [FIRST, SECOND], [*CHARGED], passed("2024-05-10 00:00"), [*late], passed("2024-06-02 00:00")]
+    assert [t[:5] for t in told(log)] == [(6, "raised", "frontier", "misrated", 4), (6, "raised", "frontier", "misrated", 6)]
+    assert evaluated(log).clean.is_empty()
+
+
 def test_a_late_charge_changes_what_the_others_of_its_pool_are() -> None:
     """The second was billed 0 instead of 2: misrated, until the first comes, billed 2 instead of 0."""
     log: Log = [
@@ -146,8 +154,9 @@ def test_a_month_begins_at_midnight_on_the_tariffs_wall_clock() -> None:
     """22:30Z is half past midnight on 1 June in Berlin: that call has ten seconds of its own, the one an hour before has 4 left."""
     book = Tariff((rate("voice", MICRO), free("ten", 10 * MICRO, "voice", timezone="Europe/Berlin")))
     last, next_one = u("2", "2024-05-31 21:30", 9), u("3", "2024-05-31 22:30", 12)
-    log: Log = [[book], [FIRST, last, next_one], passed("2024-06-02 00:00")]
-    assert [t[3:5] for t in told(log)] == [("unbilled", 2), ("unbilled", 5)]
+    # It leaves nothing for the rest of June.
+    log: Log = [[book], [FIRST, last, next_one, u("4", "2024-06-01 10:00", 6)], passed("2024-06-02 00:00")]
+    assert [t[3:5] for t in told(log)] == [("unbilled", 2), ("unbilled", 5), ("unbilled", 6)]
 
 
 def test_a_month_is_over_at_midnight_on_the_tariffs_wall_clock() -> None:
@@ -204,3 +213,23 @@ def test_a_book_whose_records_do_not_meet_is_refused(bucket_by: str, shared: str
     log, rows = lakes.known_by_id([[POLICY], [book]], bucket_by)
     with lakes.quick_lake(tmp_path, log, rows, bucket_by) as lake, pytest.raises(LogError, match=says):
         lakes.outcome_of(lake, 0, 2, 1)
+
+
+LATE = [u("0", "2024-05-01 09:00", 10)]
+OFF = [c("1", "2024-05-01 10:00", 6, 6), c("2", "2024-05-02 10:00", 6, 6)]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param([[BOOK], [FIRST, SECOND], passed("2024-09-01 00:00"), LATE], id="usage of a month long over"),
+        pytest.param([[BOOK], [FIRST, SECOND], OFF, passed("2024-05-20 00:00"), passed("2024-06-02 00:00")], id="a month's end"),
+    ],
+)
+def test_the_last_position_by_itself_reads_the_pools_it_changes(log: Log, tmp_path: Path) -> None:
+    log, rows = lakes.known_by_id([[POLICY], *lakes.told_apart(log)], "subscriber")
+    with lakes.quick_lake(tmp_path, log, rows, "subscriber") as lake:
+        step = lakes.outcome_of(lake, len(log) - 1, len(log), 1)
+        both = lakes.joined([lakes.outcome_of(lake, 0, len(log) - 1, 1), step])
+        assert lakes.totals(both) == lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+    assert step.history.height > 1

@@ -55,10 +55,23 @@ def _beginnings(live: pl.DataFrame) -> pl.DataFrame:
     came = met.select("pool", "first", at="since", before="place")
     went = met.filter(pl.col("until") != NEVER).select("pool", "first", at="until", before="place")
     changes = pl.concat([came, went]).filter(pl.col("at") > pl.col("first")).group_by("pool", "at").agg(pl.col("before").min())
-    later = shaken.join(changes, on="pool").filter(
+    later = [_after(some, changes).select(own.columns) for some in _in_parts(shaken, changes)]
+    return pl.concat([own, *later])
+
+
+def _after(shaken: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
+    """Rows with each position `at` at which something before them changes while they are so."""
+    return shaken.join(changes, on="pool").filter(
         (pl.col("before") < pl.col("place")) & (pl.col("since") < pl.col("at")) & (pl.col("at") < pl.col("until"))
     )
-    return pl.concat([own, later.select(own.columns)])
+
+
+def _in_parts(shaken: pl.DataFrame, changes: pl.DataFrame) -> list[pl.DataFrame]:
+    """Rows by pools that meet no more changes at once than memory holds."""
+    meetings = shaken.group_by("pool").agg(rows=pl.len()).join(changes.group_by("pool").agg(times=pl.len()), on="pool")
+    product = pl.col("rows").cast(pl.Int64) * pl.col("times").cast(pl.Int64)
+    parts = meetings.sort("pool").select("pool", part=product.cum_sum() // _MOST_ROWS)
+    return shaken.join(parts, on="pool").partition_by("part", include_key=False)
 
 
 def world_of(rows: pl.DataFrame, terms: Terms) -> pl.Series:
