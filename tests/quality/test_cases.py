@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+import operators as op
 import polars as pl
 import pytest
 
 from trueup.quality.completeness.frames import HOUR_US
 from trueup.quality.completeness.history import history, standing
-
-sys.path.insert(0, str(Path(__file__).parent))
-import operators as op
-
-sys.path.pop(0)
 
 HOUR = 5 * 168 + 34
 """Ten in the morning of a Tuesday in the sixth week."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -14,10 +12,7 @@ from trueup.quality.compiled import FORMS, RowRule, row_rule
 from trueup.quality.expectation import Expectation
 
 pytest.importorskip("great_expectations", reason="trueup[quality] is not installed")
-sys.path.insert(0, str(Path(__file__).parent))
 import frames
-
-sys.path.pop(0)
 
 BATCH = 110
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,17 +11,13 @@ from typing import Any
 
 import polars as pl
 import pytest
+import test_controls as story
 
 from trueup.cli import main
 from trueup.config import GateConfig
 from trueup.quality.completeness.judge import STANDING
 from trueup.quality.gate import Day, blocked_from, gate
 from trueup.quality.validate_result import Check, Validated
-
-sys.path.insert(0, str(Path(__file__).parent))
-import test_controls as story
-
-sys.path.pop(0)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 DAY = date(2024, 3, 2)

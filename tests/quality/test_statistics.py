@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+import operators as op
 import polars as pl
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-import operators as op
-
-sys.path.pop(0)
 
 FEW, MANY = 8, 200
 HOURS_PER_YEAR = 8_766

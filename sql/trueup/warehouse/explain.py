@@ -27,6 +27,10 @@ MEANINGS = {
     "conflicting_usage": "One usage record came with two contents; the one that counts is a member, the others are in no sum.",
     "conflicting_charge": "One charge came with two contents; the one that counts is a member, the others are in no sum.",
     "unrated": "Usage no tariff can price.",
+    "missing_records": "Files or records that were numbered and never came; how many, and what they are worth, is bounded.",
+    "stale_feed": "A feed that has brought nothing for longer than its schedule allows.",
+    "volume_drop": "A node that brought far less than such hours usually do.",
+    "total_mismatch": "A feed whose own counts, shares or clock do not agree with what they were or with what it says.",
 }
 
 CAUSES = {

@@ -20,8 +20,9 @@ _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 _DAY_US = 86_400_000_000
 _LEAST_RECORDS = 50
 _MICROS = 1_000_000
-_DRIFT = 0.03
-"""The standard error granted to the mean worth for days not being alike, as a share of it."""
+_DAY_DEVIATION, _DAYS_OF_BELIEF = 0.15, 5
+"""How far the mean worth of one day lies from that of others, as a share of it, before days have shown it; and how many days of
+showing that belief is worth. Records of a day are not independent: a few subscribers make much of it."""
 
 
 def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
@@ -36,17 +37,32 @@ def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
     sums = of_day.with_columns(
         pl.col(n).cast(pl.Float64).cum_sum().shift(1).over("service") for n in (counted, "amount", "amount_squared")
     )
-    told = ["service", "day", "known", "worth", "square"]
+    each = pl.when(pl.col(counted) >= _LEAST_RECORDS).then(pl.col("amount") / pl.col(counted))
+    days, one, two = (e.cum_sum().shift(1).over("service").alias(n) for n, e in (
+        ("days", each.is_not_null().cast(pl.Float64)), ("one", each.fill_null(0.0)), ("two", each.pow(2).fill_null(0.0)),
+    ))  # fmt: skip
+    shown = of_day.with_columns(days, one, two).select("service", "day", drift=_drift())
+    told = ["service", "day", "known", "worth", "square", "drift"]
     before = sums.filter(pl.col(counted) >= _LEAST_RECORDS).select(
         "service", "day", known=pl.col(counted), worth=pl.col("amount") / pl.col(counted),
         square=pl.col("amount_squared") / pl.col(counted),
-    )  # fmt: skip
+    ).join(shown, on=["service", "day"])  # fmt: skip
     # Where too little was known before, the median of all days stands for it: the day that lacks records does not move it.
     whole = of_day.filter(pl.col(counted) > 0).group_by("service").agg(
         day=pl.lit(date.min), known=pl.col(counted).cast(pl.Float64).sum(),
         worth=(pl.col("amount") / pl.col(counted)).median(), square=(pl.col("amount_squared") / pl.col(counted)).median(),
+        drift=pl.lit(2 * _DAY_DEVIATION**2),
     )  # fmt: skip
     return pl.concat([whole.filter(pl.col("known") >= _LEAST_RECORDS).select(told), before.select(told)])
+
+
+def _drift() -> pl.Expr:
+    """The variance of a day's mean worth about what is expected of it, as a share of its square, from `days`, `one` and `two`."""
+    days = pl.col("days").fill_null(0.0)
+    mean = pl.col("one") / days
+    seen = pl.when((days > 0) & (mean != 0)).then(((pl.col("two") / days) / mean.pow(2) - 1).clip(lower_bound=0.0)).otherwise(0.0)
+    own = (_DAYS_OF_BELIEF * _DAY_DEVIATION**2 + days * seen) / (_DAYS_OF_BELIEF + days)
+    return own * (1 + 1 / days.clip(lower_bound=1.0))
 
 
 def mixes(hours: pl.DataFrame) -> pl.DataFrame:
@@ -71,13 +87,14 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl
     told = parts.group_by("row").agg(
         any_worth=pl.col("worth").is_not_null().any(), mean=(pl.col("share") * pl.col("worth")).sum(),
         square=(pl.col("share") * pl.col("square")).sum(), known=pl.col("known").sum(),
+        drift=pl.col("drift").max(),
     )  # fmt: skip
     both = numbered.join(told, on="row", how="left", maintain_order="left")
     n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
     low, high = _ends(n, var)
     low, high = pl.when(var == 0).then(n).otherwise(low), pl.when(var == 0).then(n).otherwise(high)
     of_one = (pl.col("square") - pl.col("mean").pow(2)).clip(lower_bound=0.0)
-    error = pl.col("mean").pow(2) * _DRIFT**2 + of_one / pl.col("known")
+    error = pl.col("mean").pow(2) * pl.col("drift") + of_one / pl.col("known")
     money_mean = n * pl.col("mean")
     money_variance = n * of_one + pl.col("mean").pow(2) * var + n.pow(2) * error
     money_low, money_high = _ends(money_mean, money_variance)
@@ -87,7 +104,7 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl
         records_high=pl.when(n.is_not_null()).then(high.ceil().cast(pl.Int64)),
         money_low=pl.when(priced).then((money_low * _MICROS).floor().cast(pl.Int64)),
         money_high=pl.when(priced).then((money_high * _MICROS).ceil().cast(pl.Int64)),
-    ).drop("row", "any_worth", "mean", "square", "known")  # fmt: skip
+    ).drop("row", "any_worth", "mean", "square", "known", "drift")  # fmt: skip
 
 
 def _parts(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFrame:
