@@ -105,6 +105,12 @@ def test_a_sum_that_does_not_fit_is_an_error_and_not_a_wrong_number() -> None:
         one(Feature("s", ("caller",), 10, "sum", "seconds"), events)
 
 
+def test_values_too_far_apart_to_be_sorted_as_one_number_are_told_apart_all_the_same() -> None:
+    values = Feature("values", ("caller",), 100, "distinct", "seconds")
+    wide = [call(n, n, seconds=s) for n, s in enumerate((-(2**62), 2**62, -(2**62), 0, 2**62 + 1))]
+    assert one(values, world(*wide)) == [1, 2, 2, 3, 4]
+
+
 def test_a_window_longer_than_the_history_sees_all_of_it() -> None:
     calls = Feature("calls", ("caller",), 10**15, "count")
     assert one(calls, world(call(1, 1), call(2, 10**9))) == [1, 2]

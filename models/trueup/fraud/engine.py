@@ -8,16 +8,19 @@ change what was said of earlier ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from trueup.fraud.declare import Feature, FeatureError, FeatureSet, Ratio
-from trueup.fraud.window import Bools, Column, Ints, Rows, Times, aggregate, extremes
+from trueup.fraud.window import Bools, Column, Ints, Rows, Times, aggregate, extremes, in_order
 
 HEAD = ("event_id", "at_us", "position", "is_label")
 _ROWS_AT_ONCE = 4_000_000
+THREADS = 2
 _WHOLE = (pl.Int8, pl.Int16, pl.Int32, pl.Int64, pl.UInt8, pl.UInt16, pl.UInt32)
 
 
@@ -28,7 +31,10 @@ def history(declared: FeatureSet, events: pl.DataFrame, *, wanted: pl.Series | N
     """
     rows = _prepared(declared, events, wanted)
     times = Times(rows["at_us"].to_numpy())
-    parts = [_of_entity(rows, times, declared.of(e), e) for e in declared.entities]
+    numbers = Numbers(rows)
+    # Entities do not meet before their answers do, and sorting lets other threads run.
+    with ThreadPoolExecutor(THREADS) as pool:
+        parts = list(pool.map(lambda e: _of_entity(numbers, times, declared.of(e), e), declared.entities))
     return _assembled(declared, rows.filter(pl.col("told_row") >= 0), parts)
 
 
@@ -37,7 +43,7 @@ def in_partitions(declared: FeatureSet, events: pl.DataFrame, count: int) -> pl.
     rows = _prepared(declared, events, None)
     parts = []
     for alone in declared.apart:
-        code = _codes(rows, alone.entities[0])
+        code = pl.Series(Numbers(rows).of_entity(alone.entities[0]))
         share = pl.select(pl.when(code < 0).then(-1).otherwise(code % count)).to_series()
         parts.append(pl.concat([history(alone, rows.filter(share == n)) for n in share.unique().to_list()]))
     return joined(declared, rows.filter(pl.col("told_row") >= 0), parts)
@@ -85,14 +91,41 @@ def _prepared(declared: FeatureSet, events: pl.DataFrame, wanted: pl.Series | No
     return rows.with_columns(told_row=pl.when("asked").then(pl.col("asked").cum_sum().cast(pl.Int64) - 1).otherwise(-1))
 
 
-def _codes(rows: pl.DataFrame, entity: Sequence[str]) -> pl.Series:
-    """A whole number for each entity value, −1 where a part of it is missing."""
-    code = _numbered(rows[entity[0]])
-    for column in entity[1:]:
-        part = _numbered(rows[column])
-        both = pl.when((code >= 0) & (part >= 0)).then(code * (_most(part) + 1) + part)
-        code = _numbered(pl.select(both).to_series())
-    return code
+class Numbers:
+    """Columns as whole numbers, each made once."""
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        self.rows = rows
+        self._made: dict[str, pl.Series] = {}
+        self._lock = Lock()
+
+    def _of(self, name: str) -> pl.Series:
+        with self._lock:
+            if name not in self._made:
+                self._made[name] = _numbered(self.rows[name])
+            return self._made[name]
+
+    def of_entity(self, entity: Sequence[str]) -> Ints:
+        """A number for each entity value, −1 where a part of it is missing."""
+        code = self._of(entity[0])
+        for column in entity[1:]:
+            part = self._of(column)
+            both = pl.when((code >= 0) & (part >= 0)).then(code * (_most(part) + 1) + part)
+            code = _numbered(pl.select(both).to_series())
+        numbers: Ints = code.to_numpy()
+        return numbers
+
+    def of_column(self, name: str) -> Column:
+        """The values of a column of whole numbers or truth values; of any other, a number for each different value."""
+        series = self.rows[name]
+        there = series.is_not_null().to_numpy()
+        if series.dtype == pl.Boolean or series.dtype in _WHOLE:
+            return Column(series.cast(pl.Int64).fill_null(0).to_numpy(), there)
+        if series.dtype.is_float():
+            raise FeatureError(
+                f"the column {name!r} holds fractions, whose sums depend on their order", todo="give it as whole millionths"
+            )
+        return Column(self._of(name).to_numpy(), there)
 
 
 def _numbered(values: pl.Series) -> pl.Series:
@@ -112,26 +145,16 @@ def _most(numbers: pl.Series) -> int:
     return most if isinstance(most, int) else 0
 
 
-def _numbers(series: pl.Series) -> Column:
-    there = series.is_not_null().to_numpy()
-    if series.dtype == pl.Boolean or series.dtype in _WHOLE:
-        return Column(series.cast(pl.Int64).fill_null(0).to_numpy(), there)
-    if series.dtype.is_float():
-        raise FeatureError(
-            f"the column {series.name!r} holds fractions, whose sums depend on their order", todo="give it as whole millionths"
-        )
-    return Column(_numbered(series).to_numpy(), there)
-
-
 Found = dict[str, Column]
 
 
-def _of_entity(prepared: pl.DataFrame, times: Times, features: Sequence[Feature], entity: Sequence[str]) -> tuple[Found, Ints]:
+def _of_entity(numbers: Numbers, times: Times, features: Sequence[Feature], entity: Sequence[str]) -> tuple[Found, Ints]:
     """Values of one entity's features, and the row of the answer each belongs to."""
-    code, told_row = _codes(prepared, entity).to_numpy(), prepared["told_row"].to_numpy()
+    prepared = numbers.rows
+    code, told_row = numbers.of_entity(entity), prepared["told_row"].to_numpy()
     order = _in_order(prepared, times, code, told_row)
     names = dict.fromkeys(c for f in features for c in (f.of, f.where) if c is not None)
-    taken = {n: _numbers(prepared[n]) for n in names}
+    taken = {n: numbers.of_column(n) for n in names}
     columns = {n: Column(c.values[order], c.there[order]) for n, c in taken.items()}
     rows = Rows(times, code[order], times.rank[order], prepared["is_label"].to_numpy()[order], columns)
     # A label is known from its time on, whenever it came.
@@ -154,9 +177,8 @@ def _in_order(prepared: pl.DataFrame, times: Times, code: Ints, told_row: Ints) 
     touched[code[told_row >= 0]] = True
     touched[-1] = False
     order = np.flatnonzero(touched[code])
+    order = order[in_order(code[order], times.rank[order])]
     place = code[order] * times.width + times.rank[order]
-    sorting = np.argsort(place)
-    order, place = order[sorting], place[sorting]
     alike = place[1:] == place[:-1]
     if alike.any():
         # Ids decide only among the few rows of one entity at one time, so only those are looked at.

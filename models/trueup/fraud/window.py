@@ -121,15 +121,29 @@ def _key(feature: Feature) -> tuple[str | None, str, str | None]:
 
 def _neighbours(code: Ints, values: Ints, mask: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     rows = np.flatnonzero(mask)
-    # A stable sort by value, then by entity, keeps rows of one entity and value in their order.
-    by_value = rows[np.argsort(values[rows], kind="stable")]
-    ordered = by_value[np.argsort(code[by_value], kind="stable")]
+    ordered = rows[in_order(code[rows], values[rows])]
     same = (code[ordered[1:]] == code[ordered[:-1]]) & (values[ordered[1:]] == values[ordered[:-1]])
     before = np.full(len(code), -1, dtype=np.intp)
     after = np.full(len(code), len(code), dtype=np.intp)
     before[ordered[1:][same]] = ordered[:-1][same]
     after[ordered[:-1][same]] = ordered[1:][same]
     return before, after
+
+
+def in_order(major: Ints, minor: Ints) -> NDArray[np.intp]:
+    """The order of two columns of whole numbers, equal ones as they come."""
+    if not len(major):
+        return np.zeros(0, dtype=np.intp)
+    low, high = int(minor.min()), int(minor.max())
+    least, width, size = int(major.min()), high - low + 1, len(major)
+    if (int(major.max()) - least + 1) * width * size >= 2**62:
+        apart: NDArray[np.intp] = np.lexsort((minor, major))
+        return apart
+    # Both and the row as one number: sorting numbers takes a fraction of sorting by them.
+    whole = ((major - least) * width + (minor - low)) * size + np.arange(size)
+    whole.sort()
+    order: NDArray[np.intp] = whole % size
+    return order
 
 
 def aggregate(rows: Rows, feature: Feature) -> Column:
