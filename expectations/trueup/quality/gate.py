@@ -10,8 +10,8 @@ from typing import Literal
 import polars as pl
 
 from trueup.config import GateConfig
+from trueup.localtime import local_day
 from trueup.quality.validate_result import Validated
-from trueup.reconcile.localtime import local_day
 
 Verdict = Literal["block", "mark", "note"]
 WEIGHT: dict[str, int] = {"note": 0, "mark": 1, "block": 2}

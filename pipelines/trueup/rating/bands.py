@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from trueup.localtime import wall_us
 from trueup.rating.book import EVER_US, NEVER_US, Book
-from trueup.reconcile.localtime import wall_us
 
 _MINUTE_US, DAY_US = 60_000_000, 86_400_000_000
 _MINUTES = DAY_US // _MINUTE_US

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.localtime import utc_us, wall_us
 from trueup.rating.bands import DAY_US
 from trueup.rating.book import DECK, NEVER_US, Book
-from trueup.reconcile.localtime import utc_us, wall_us
 
 _POOL: list[str | pl.Expr] = ["by_account", "who", "plan", "period", "index"]
 """Whose volume adds up, and within which period."""

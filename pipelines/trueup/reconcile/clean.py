@@ -15,9 +15,9 @@ from functools import reduce
 import numpy as np
 import polars as pl
 
+from trueup.localtime import local_day
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.judge import parted, with_charged
-from trueup.reconcile.localtime import local_day
 from trueup.reconcile.places import TOLERATED
 from trueup.reconcile.pools import Pools
 from trueup.reconcile.price import priced

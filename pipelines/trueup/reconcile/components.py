@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.reconcile.localtime import period_index
+from trueup.localtime import period_index
 from trueup.reconcile.rules import NEVER, Policies
 
 _PARTY = ["scope", "currency", "service", "subscriber", "peer"]

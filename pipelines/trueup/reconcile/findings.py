@@ -8,8 +8,8 @@ import polars as pl
 from trueup.events.identity import digest16_sql, netstring_sql
 from trueup.events.schema import UTC_TIME
 from trueup.frames import queried
+from trueup.localtime import local_day
 from trueup.reconcile.kernel import Evaluated
-from trueup.reconcile.localtime import local_day
 from trueup.reconcile.places import PERIOD, SESSION
 from trueup.reconcile.rules import NEVER, Policies
 

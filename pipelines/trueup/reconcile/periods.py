@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from trueup.localtime import period_first_day, period_index, period_last_us
 from trueup.rating.flat import flat_price
 from trueup.reconcile.components import CELL
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.judge import mismatch
-from trueup.reconcile.localtime import period_first_day, period_index, period_last_us
 from trueup.reconcile.match import Matched
 from trueup.reconcile.places import MAIN, MEMBER, PENDING, PERIOD, UNRATED, ZONED, as_places, by_zone
 from trueup.reconcile.pools import shared_of

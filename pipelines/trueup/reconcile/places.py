@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import polars as pl
 
+from trueup.localtime import local_day
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.localtime import local_day
 
 PENDING, TOLERATED, UNRATED = "pending", "tolerated", "unrated"
 MAIN, SURPLUS, QUANTITY = 0, 1, 2

@@ -11,9 +11,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from trueup.localtime import local_day
 from trueup.reconcile.findings import HISTORY, ORDER, identified
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.localtime import local_day
 from trueup.reconcile.rules import NEVER
 from trueup.reconcile.terms import SUBSCRIBER_CHANGE, Terms
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.localtime import local_day
 from trueup.quality.completeness.frames import Rules, Seen
 from trueup.quality.completeness.judge import KEY, STANDING, Tick, judged, nothing
 from trueup.reconcile.findings import HISTORY, MONEY, identified
-from trueup.reconcile.localtime import local_day
 
 TOLD: dict[str, pl.DataType] = {
     **{name: dtype for name, dtype in HISTORY.items() if not isinstance(dtype, pl.List)},

@@ -13,8 +13,8 @@ from datetime import date
 
 import polars as pl
 
+from trueup.localtime import wall_us
 from trueup.quality.completeness.frames import HOUR_US, WHOLE, Rules
-from trueup.reconcile.localtime import wall_us
 
 WEEK_HOURS = 168
 WEEKS = 8

@@ -18,11 +18,11 @@ import polars as pl
 
 from trueup.events.identity import bucket_key_sql
 from trueup.frames import queried
+from trueup.localtime import period_index
 from trueup.log.lake import Buckets, Lake
 from trueup.rating.gather import period_number
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.load import COLUMNS, as_events, noted_sql
-from trueup.reconcile.localtime import period_index
 from trueup.reconcile.pools import shared_of
 from trueup.reconcile.records import EVENTS, with_due
 from trueup.reconcile.rules import NEVER, UNTOLD_US
