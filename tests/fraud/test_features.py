@@ -234,6 +234,14 @@ def test_shuffling_everything_after_an_instant_leaves_every_feature_up_to_it_unc
     assert_frame_equal(*then)
 
 
+def test_an_event_delivered_twice_in_one_batch_is_where_it_came_first() -> None:
+    declared = FeatureSet((), (Feature("calls", ("caller",), 10, "count"),))
+    twice = world(call(1, 5, position=4), call(2, 6, position=4), call(2, 6, position=3))
+    features, _ = advance(declared, State.of(declared, world()), twice, lateness_us=5)
+    assert dict(features.iter_rows()) == {1: 1, 2: 1}
+    assert dict(history(declared, twice).iter_rows()) == {1: 1, 2: 1}
+
+
 def test_a_state_forgets_what_nothing_can_look_back_at() -> None:
     declared = FeatureSet((), (Feature("calls", ("caller",), 10, "count"),))
     state = State.of(declared, world())

@@ -155,7 +155,7 @@ def _of_entity(numbers: Numbers, times: Times, features: Sequence[Feature], enti
     order = _in_order(prepared, times, code, told_row)
     names = dict.fromkeys(c for f in features for c in (f.of, f.where) if c is not None)
     taken = {n: numbers.of_column(n) for n in names}
-    columns = {n: Column(c.values[order], c.there[order]) for n, c in taken.items()}
+    columns = {n: c.taken(order) for n, c in taken.items()}
     rows = Rows(times, code[order], times.rank[order], prepared["is_label"].to_numpy()[order], columns)
     # A label is known from its time on, whenever it came.
     position = np.where(rows.is_label, -1, prepared["position"].to_numpy()[order])
@@ -168,7 +168,9 @@ def _of_entity(numbers: Numbers, times: Times, features: Sequence[Feature], enti
             found[f.name].values[at] = column.values[members]
             found[f.name].there[at] = column.there[members]
     mine = np.flatnonzero(asked)
-    return {name: Column(c.values[mine], c.there[mine]) for name, c in found.items()}, told_row[order][mine]
+    if len(mine) == len(order):
+        return found, told_row[order]
+    return {name: c.taken(mine) for name, c in found.items()}, told_row[order][mine]
 
 
 def _in_order(prepared: pl.DataFrame, times: Times, code: Ints, told_row: Ints) -> NDArray[np.intp]:

@@ -103,11 +103,13 @@ def matrix(features: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32
     for name in names:
         if name not in features.columns:
             raise ModelError(f"the feature {name!r} is missing", todo="compute the features the model was trained on")
-    values = features.select(pl.col(n).cast(pl.Float64).cast(pl.Float32) for n in names).to_numpy()
-    endless = np.isinf(values).any(axis=0)
-    if endless.any():
-        raise ModelError(f"the feature {names[int(endless.argmax())]!r} has infinite values", todo="correct the records it is of")
-    return np.ascontiguousarray(values, dtype=np.float32)
+    values = np.empty((features.height, len(names)), dtype=np.float32)
+    for i, name in enumerate(names):
+        column = features[name].cast(pl.Float64).cast(pl.Float32).to_numpy()
+        if np.isinf(column).any():
+            raise ModelError(f"the feature {name!r} has infinite values", todo="correct the records it is of")
+        values[:, i] = column
+    return values
 
 
 def told(model: Model) -> str:

@@ -74,7 +74,7 @@ class State:
 def advance(declared: FeatureSet, state: State, events: pl.DataFrame, *, lateness_us: int) -> tuple[pl.DataFrame, State]:
     """Features of the transactions among new events, and the state for what comes next.
 
-    New events come in the order of positions; those known already, delivered again, give nothing. What a transaction up to
+    They come batch by batch in the order of positions; those known already, delivered again, give nothing. What a transaction up to
     `lateness_us` behind the newest could look back at is kept. Raises `StateError` for one that is later than that.
     """
     if state.feature_hash != declared.hash:
@@ -83,7 +83,8 @@ def advance(declared: FeatureSet, state: State, events: pl.DataFrame, *, latenes
     # A label has the id of the transaction it is of.
     seen = state.rows.select("event_id", "is_label")
     fresh = events.select(columns).join(seen, on=["event_id", "is_label"], how="anti", maintain_order="left")
-    fresh = fresh.unique(["event_id", "is_label"], keep="first", maintain_order=True)
+    # Where an event came first is what counts, also among those that come together.
+    fresh = fresh.sort("position", maintain_order=True).unique(["event_id", "is_label"], keep="first", maintain_order=True)
     transactions = fresh.filter(~pl.col("is_label"))
     if transactions.height:
         needed = _number(transactions["at_us"].min()) - declared.longest_window_us

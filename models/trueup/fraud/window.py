@@ -25,6 +25,12 @@ class Column:
     values: Ints
     there: Bools
 
+    def taken(self, rows: NDArray[np.intp]) -> Column:
+        """The values of some rows."""
+        # Most columns are complete, and looking is quicker than gathering.
+        there = np.ones(len(rows), dtype=np.bool_) if self.there.all() else self.there.take(rows)
+        return Column(self.values.take(rows), there)
+
 
 class Times:
     """The different times there are, in order: their ranks stand for them, so that entity and time fit one number together."""
