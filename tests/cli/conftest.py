@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 
 from trueup.cli import main
 
+NOW = "2024-03-05T00:00:00+00:00"
 TOML = """
 [project]
 timezone = "Asia/Jakarta"
@@ -94,24 +95,26 @@ def fresh(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def _done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_project(tmp_path_factory.mktemp("cli") / "done")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRUEUP_NOW", "2024-03-05T00:00:00+00:00")
+        patch.setenv("TRUEUP_NOW", NOW)
         assert main(["ingest", "--project", str(folder)]) == 0
         for source in ("msc", "billing"):
             assert main(["close", "--source", source, "--through", "2024-03-01", "--project", str(folder)]) == 0
         assert main(["run", "--project", str(folder)]) == 0
-        yield folder
+    return folder
 
 
 @pytest.fixture
-def done(_done: Path) -> Path:
-    """The tiny project after `ingest`, both sources closed, and `run`. Only to be read."""
+def done(_done: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny project after `ingest`, both sources closed, and `run`. Only to be read; its clock stands still."""
+    monkeypatch.setenv("TRUEUP_NOW", NOW)
     return _done
 
 
 @pytest.fixture
-def copied(_done: Path, tmp_path: Path) -> Path:
+def copied(_done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, for tests that change it."""
+    monkeypatch.setenv("TRUEUP_NOW", NOW)
     return Path(shutil.copytree(_done, tmp_path / "copied"))

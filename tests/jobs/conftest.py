@@ -8,7 +8,8 @@ from pathlib import Path
 
 _SHARED = Path(__file__).parents[1] / "reconcile"
 
-_PARTS = dict.fromkeys(("told", "meaning", "story", "hearing", "worlds", "lakes"), _SHARED) | {"streaming": Path(__file__).parent}
+_PARTS = {"fractions_rater": _SHARED.parent / "rating"}
+_PARTS |= dict.fromkeys(("told", "meaning", "story", "hearing", "worlds", "lakes"), _SHARED) | {"streaming": Path(__file__).parent}
 for _name, _folder in _PARTS.items():
     if _name not in sys.modules:
         _spec = importlib.util.spec_from_file_location(_name, _folder / f"{_name}.py")

@@ -22,6 +22,7 @@ from trueup.events.schema import COLLECTED, CORE, EVENT
 from trueup.frames import queried
 from trueup.log.lake import Buckets, Lake, Transaction
 from trueup.reconcile.commit import CONSUMER, Committed, commit_outcome
+from trueup.reconcile.findings import HISTORY
 from trueup.reconcile.load import frontier_of
 from trueup.reconcile.partition import Outcome, joined, reconcile_partition
 from trueup.reconcile.reach import Days
@@ -249,8 +250,9 @@ def totals(outcome: Outcome) -> Totals:
 
 def committed(lake: Lake) -> Totals:
     """The same of what a lake holds."""
-    frames = (lake.connection.execute(f"SELECT * FROM lake.events.{t}").pl() for t in ("finding", "ledger", "placement"))
-    return _totals(*frames)
+    history, *others = (lake.connection.execute(f"SELECT * FROM lake.events.{t}").pl() for t in ("finding", "ledger", "placement"))
+    # What findings about feeds have beside is theirs alone.
+    return _totals(history.select(list(HISTORY)), *others)
 
 
 def _totals(history: pl.DataFrame, ledger: pl.DataFrame, placement: pl.DataFrame) -> Totals:
