@@ -65,3 +65,20 @@ def test_a_price_that_still_rates_is_seen_though_its_record_key_came_again(lake:
     appended(lake, "tariff", {**row, "valid_from": MARCH, "price_micros": 2})
     rated_by = Book.of(lake.read("tariff").sort("position", "source_row")).rates["valid_from"].to_list()
     assert [shown["valid_from"] for shown in ask("SELECT valid_from FROM tariffs ORDER BY 1")] == rated_by == [JANUARY, MARCH]
+
+
+def test_what_systems_tell_differently_has_its_days_and_the_money_that_leaked_meanwhile(lake: Lake, ask, make) -> None:
+    apart = {"subscriber": "s9", "service": "", "peer": None, "node": None}
+    told = [
+        make.finding("N", 4, "raised", "frontier", "active_not_billed", started_at=JANUARY, ended_at=MARCH, **apart),
+        make.finding("P", 4, "raised", "frontier", "plan_mismatch", started_at=MARCH, ended_at=None, **apart),
+        make.finding("U", 4, "raised", "frontier", "inactive_subscriber", subscriber="s9", expected=7, started_at=JANUARY),
+        make.finding("V", 4, "raised", "frontier", "inactive_subscriber", subscriber="s9", expected=5, started_at=MARCH),
+        make.finding("W", 4, "raised", "frontier", "unbilled", subscriber="s8", expected=3, started_at=JANUARY),
+    ]
+    make.append(lake, "finding", told, make.FINDING_SCHEMA | {"ended_at": pl.Datetime("us", "UTC")})
+    rows = ask("SELECT kind, days, findings, at_stake, currency FROM provisioning ORDER BY kind")
+    assert [tuple(row.values()) for row in rows] == [
+        ("active_not_billed", Decimal("60.00"), 1, Decimal(7), "IDR"),
+        ("plan_mismatch", Decimal("0.75"), 1, Decimal(5), "IDR"),
+    ]

@@ -20,8 +20,8 @@ STEPS = (
 )  # fmt: skip
 VIEWS = (
     "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation", "quarantine",
-    "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs", "suspicious_transactions", "cases",
-    "fraud_daily", "fraud_drift",
+    "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs", "provisioning",
+    "suspicious_transactions", "cases", "fraud_daily", "fraud_drift",
 )  # fmt: skip
 
 
