@@ -105,6 +105,10 @@ CASES: dict[str, tuple[Log, list[Line]]] = {
         [[u("u1", 0, 5, "K", part=0), c("c", 0, 9, 80, "K")], far(4), [u("u2", 9, 4, "K", part=1)], far(21), far(22)],
         [(5, "raised", "frontier", "misrated", "K", 10)],
     ),
+    "a greater content that comes late counts for nothing, though the record it is of may still change": (
+        [[u("u", 200, 5, "K")], [u("u", 0, 9, "K")], far(400)],
+        [(2, "raised", "conflict", "conflicting_usage", "u", 0), (3, "raised", "frontier", "unbilled", "K", 50)],
+    ),
     "a pair without keys settles when both streams have passed the tolerance, long before grace": (
         [[u("u", 0, 5), c("c", 1, 5, 40)], far(3), far(4), far(100)], [(3, "raised", "frontier", "misrated", "u", 10)],
     ),
@@ -296,6 +300,11 @@ def test_a_charge_that_waits_for_its_usage_holds_up_a_look_alike_of_it() -> None
     ahead = [r for r in far(13) if isinstance(r, Record) and r.charge]
     log: Log = [[u("w", 0, 5), c("c", 2, 5, 50, "K")], list(ahead), [u("u", 2, 5, "K")]]
     assert lines_of(log) == [(3, "raised", "frontier", "unbilled", "w", 50)]
+
+
+def test_a_charge_that_tells_only_when_it_was_billed_is_near_to_nothing() -> None:
+    billed_then = replace(c("c", 1, 5, 50), started_us=None, billed_us=1 * S)
+    assert sorted(line[3] for line in lines_of([[u("u", 0, 5), billed_then], far(100)])) == ["charge_without_usage", "unbilled"]
 
 
 @pytest.mark.parametrize(("amount", "told"), [(47, ["misrated"]), (48, []), (52, []), (53, ["misrated"])])

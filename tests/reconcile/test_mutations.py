@@ -26,7 +26,7 @@ MATCHING: dict[str, Mistake] = {
     "settled pairs are forgotten": ("kernel.py", "_still(matched.settled, versions, next_clock)", "settled", CASES),
     "settled sessions are linked to their key again": ("match.py", '~pl.col("elsewhere")', 'pl.lit(True)', CASES),
     "a bill behind the horizon has neighbours": ("match.py", '~pl.col("beyond") & pl.col("has_start")', 'pl.col("has_start")', CASES),
-    "a charge without a start can be near": ("match.py", 'pl.col("has_start") & ', "", LAWS),
+    "a charge without a start can be near": ("match.py", 'pl.col("has_start") & ', "", CASES),
     "parties without a peer never meet": ("match.py", 'suffix="_bill", nulls_equal=True', 'suffix="_bill"', CASES),
     "units of all currencies are one": ("components.py", 'GROUP_NAME = ["own", "scope", "name", "name_scope", "currency"]', 'GROUP_NAME = ["own", "scope", "name", "name_scope"]', LAWS),
     "record keys are unique across key scopes": ("records.py", 'RECORD = ["charge", "scope", "key_scope", "record_key"]', 'RECORD = ["charge", "scope", "record_key"]', CASES),
