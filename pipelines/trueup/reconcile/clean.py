@@ -14,6 +14,7 @@ from functools import reduce
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from trueup.localtime import local_day
 from trueup.reconcile.frontier import Frontier
@@ -24,10 +25,10 @@ from trueup.reconcile.price import priced
 from trueup.reconcile.terms import Terms
 from trueup.reconcile.units import PARTY, RATED_BY
 
-_NEEDED = [
-    "scope", "session_key", "currency", "told_currency", "source", "position", "time_us", "service", "rule",
-    "quantity_micros", "amount_micros", "subscriber", "peer", *RATED_BY, "event_id",
-]  # fmt: skip
+_TOLD = ["currency", "told_currency", "source", "position", "time_us", "service", "rule", "quantity_micros", "amount_micros"]
+_NEEDED = [*_TOLD, "scope", "subscriber", "peer", *RATED_BY, "event_id"]
+"""What is needed of a pair's usage record; of its charge it is `_TOLD`, under names that end in `_charge`."""
+_KEY = ["scope", "session_key", "currency"]
 _SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros")
 
 
@@ -50,7 +51,8 @@ def separate(events: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pool
     if not tell_apart or events.is_empty():
         return Separated(events, _movements(_nothing(events)), _placed(_nothing(events)))
     rows = events.with_row_index("row")
-    pairs = _tolerated(_shared(_pairs(rows, frontier), pools), frontier, terms, pools)
+    pairs = _told(_timely(_shared(_pairs(rows, frontier), pools), rows, frontier, terms), rows, frontier)
+    pairs = _tolerated(pairs, frontier, terms, pools)
     taken = np.ones(events.height, dtype=np.bool_)
     taken[pairs["row"].to_numpy()] = False
     taken[pairs["row_charge"].to_numpy()] = False
@@ -63,30 +65,29 @@ def _hash(*names: str) -> pl.Expr:
 
 
 def _pairs(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """One usage record and one charge of one key, neither with a further part, content, name or neighbour."""
+    """One usage record and one charge of one key (`row`, `row_charge`), neither with a further part, content, name or neighbour."""
     last = len(frontier.policies.all) - 1
-    rules = frontier.policies.frame.filter(pl.col("policy") == last).drop("policy", "timezone")
     hashed = rows.select(
         "row", "charge", "partial_no", keyed=pl.col("session_key").is_not_null(), session=_hash("scope", "session_key"),
         once=_hash("charge", "key_scope", "scope", "record_key").is_unique(),
     )  # fmt: skip
     usage, charge = _single(hashed.filter(~pl.col("charge"))), _single(hashed.filter("charge"))
-    met = usage.select("session", "row").join(charge.select("session", row_charge="row"), on="session")
-    mine = rows.select(_NEEDED)[met["row"].to_numpy()]
-    theirs = rows.select(_NEEDED)[met["row_charge"].to_numpy()]
-    pairs = pl.concat([met, mine, theirs.rename({n: f"{n}_charge" for n in _NEEDED})], how="horizontal")
-    same = [pl.col(n) == pl.col(f"{n}_charge") for n in ("scope", "session_key", "currency")]
-    summed = rules.select(rule_charge="rule", summed_charge="summed", grace_us_charge="grace_us", closed_charge="closed_wait_us")
-    first = pairs.select(pl.min_horizontal("position", "position_charge")).to_series()
-    under_last = pl.Series(frontier.policies.number_at(first.to_numpy()) == last)
-    paired = pairs.filter(pl.all_horizontal(same) & under_last).join(rules, on="rule", maintain_order="left")
-    paired = paired.join(summed, on="rule_charge", maintain_order="left").filter(pl.col("exact") & ~pl.col("summed_charge"))
-    alone = pl.concat([usage["row"], charge["row"]])
-    return paired.join(_neighbours(rows, rules, hashed, alone), on="session", how="anti", maintain_order="left")
+    met = usage.select("session", "row").join(charge.select("session", row_charge="row"), on="session").drop("session")
+    a, b = met["row"].to_numpy(), met["row_charge"].to_numpy()
+    position, place = rows["position"].to_numpy(), frontier.policies.places(last, rows["rule"].to_numpy())
+    exact, summed = (frontier.policies.frame[n].to_numpy()[place] for n in ("exact", "summed"))
+    near = _near(rows, frontier, place, hashed, pl.concat([usage["row"], charge["row"]]))
+    under_last = frontier.policies.number_at(np.minimum(position[a], position[b])) == last
+    told = met.filter(pl.Series(under_last & exact[a] & ~summed[b] & ~near[a] & ~near[b]))
+    mine, theirs = rows.select(_KEY)[told["row"].to_numpy()], rows.select(_KEY)[told["row_charge"].to_numpy()]
+    same = [(mine[n] == theirs[n]).fill_null(False) for n in _KEY]
+    return told.filter(reduce(operator.and_, same))
 
 
 def _shared(pairs: pl.DataFrame, pools: Pools) -> pl.DataFrame:
     """Pairs with the `sharer` that their session is in the pools, but those of which something before it ever changes."""
+    if pools.nobody:
+        return pairs.with_columns(sharer=pl.lit(None, pl.Int64))
     told = pairs.join(pools.records, on="row", how="left", maintain_order="left")
     return told.filter(pools.steady(told))
 
@@ -97,29 +98,35 @@ def _single(side: pl.DataFrame) -> pl.DataFrame:
     return keyed.filter(pl.col("session").is_unique() & pl.col("once") & pl.col("partial_no").is_null())
 
 
-def _neighbours(rows: pl.DataFrame, rules: pl.DataFrame, hashed: pl.DataFrame, alone: pl.Series) -> pl.DataFrame:
-    """The sessions (by hash) that stand within the start tolerance of another of the same party, where nearest matches.
+def _near(
+    rows: pl.DataFrame, frontier: Frontier, place: NDArray[np.int64], hashed: pl.DataFrame, alone: pl.Series
+) -> NDArray[np.bool_]:
+    """Which rows stand within the start tolerance of another session's of the same party, where nearest matches.
 
-    `alone` are the rows that are all there is of their session on their side.
+    `place` is each row's place in the frame of policies, `alone` are the rows that are all there is of their session on their
+    side.
     """
-    tolerance = rules.filter("near").select("rule", "start_tolerance_us")
-    if tolerance.is_empty():
-        return hashed.select("session").clear()
-    entries = rows.select("charge", "time_us", "rule", *PARTY).with_columns(hashed["session"])
+    found = np.zeros(rows.height, dtype=np.bool_)
+    near, tolerance_us = (frontier.policies.frame[n].to_numpy() for n in ("near", "start_tolerance_us"))
+    if not near[place].any():
+        return found
+    entries = rows.select("row", "charge", "time_us", *PARTY, "rule").with_columns(
+        hashed["session"], near=pl.Series(near[place]), tolerance_us=pl.Series(tolerance_us[place])
+    )  # fmt: skip
     several = hashed["keyed"].to_numpy().copy()
     several[alone.to_numpy()] = False
-    entries = pl.concat([entries, _crossed(entries.filter(pl.Series(several)))])
-    told = entries.join(tolerance, on="rule").filter(pl.col("time_us").is_not_null())
-    party = told.select(_hash(*PARTY).alias("party"), "time_us", "session", "start_tolerance_us")
+    crossed = _crossed(entries.filter(pl.Series(several)))
     # Records without a key share one hash: they only matter as neighbours of those that have one.
-    line = party.sort("party", "time_us")
+    stands = pl.concat([frame.filter(pl.col("near") & pl.col("time_us").is_not_null()).select(
+        "row", "time_us", "session", "tolerance_us", party=_hash(*PARTY)
+    ) for frame in (entries, crossed)])  # fmt: skip
+    line = stands.sort("party", "time_us")
     before = pl.col("party").eq(pl.col("party").shift(1)) & (
-        pl.col("time_us") - pl.col("time_us").shift(1) <= pl.col("start_tolerance_us")
+        pl.col("time_us") - pl.col("time_us").shift(1) <= pl.col("tolerance_us")
     )
-    touches = before & (pl.col("session") != pl.col("session").shift(1))
-    touched = line.select("session", touches=touches.fill_null(False))
-    either = touched["touches"] | touched["touches"].shift(-1, fill_value=False)
-    return touched.filter(either).select("session").unique()
+    touches = line.select((before & (pl.col("session") != pl.col("session").shift(1))).fill_null(False)).to_series()
+    found[line["row"].filter(touches | touches.shift(-1, fill_value=False)).drop_nulls().to_numpy()] = True
+    return found
 
 
 def _crossed(several: pl.DataFrame) -> pl.DataFrame:
@@ -127,29 +134,46 @@ def _crossed(several: pl.DataFrame) -> pl.DataFrame:
     side, party = ["session", "charge"], ["rule", *PARTY]
     mixed = several.filter(pl.struct(party).n_unique().over(side) > 1)
     times = mixed.select(*side, "time_us").unique()
-    return mixed.drop("time_us").unique().join(times, on=side).select(several.columns)
+    nobody = pl.lit(None, several.schema["row"])
+    return mixed.drop("row", "time_us").unique().join(times, on=side).with_columns(row=nobody).select(several.columns)
+
+
+def _timely(pairs: pl.DataFrame, rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.DataFrame:
+    """Of the pairs those of which the first had not become final before the second came, nor either was behind the horizon."""
+    mine, theirs = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
+    position, time_us = rows["position"].to_numpy(), rows["time_us"].fill_null(0).to_numpy()
+    last = np.full(len(mine), len(frontier.policies.all) - 1)
+    place = frontier.policies.places(last[0] if len(last) else 0, rows["rule"].to_numpy())
+    grace, closed = (frontier.policies.frame[n].to_numpy()[place] for n in ("grace_us", "closed_wait_us"))
+    a, b, side = position[mine], position[theirs], np.ones(len(mine), dtype=np.bool_)
+    usage_final = frontier.passed_at(side, time_us[mine], grace[mine], closed[mine], last)
+    charge_final = frontier.passed_at(~side, time_us[theirs], grace[theirs], closed[theirs], last)
+    horizon = np.full(len(a), frontier.policies.all[-1].horizon_us)
+    behind = frontier.passed_at(~side, time_us[mine], horizon, horizon, last) < a
+    behind |= frontier.passed_at(side, time_us[theirs], horizon, horizon, last) < b
+    alone = np.where(a < b, usage_final < b, (b < a) & (charge_final < a))
+    untold = rows["time_us"].is_null().to_numpy()
+    untimed = untold[mine] | (untold[theirs] & (b < a))
+    fine = ~(alone | behind | untimed)
+    if not terms.changes.is_empty():
+        asked = rows.select("subscriber", "time_us", "quantity_micros")[mine]
+        fine &= terms.changed_since(asked).to_numpy() <= np.minimum(a, b)
+    return pairs.filter(pl.Series(fine))
+
+
+def _told(pairs: pl.DataFrame, rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Pairs with what is needed of both records and of their rules."""
+    mine = rows.select(_NEEDED)[pairs["row"].to_numpy()]
+    theirs = rows.select(_TOLD)[pairs["row_charge"].to_numpy()].rename({n: f"{n}_charge" for n in _TOLD})
+    rules = frontier.policies.rules(len(frontier.policies.all) - 1, mine["rule"].to_numpy())
+    return pl.concat([pairs, mine, theirs, rules], how="horizontal")
 
 
 def _tolerated(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Of the pairs those that agree, and of which the first had not become final before the second came."""
-    a, b = pairs["position"].to_numpy(), pairs["position_charge"].to_numpy()
-    last = np.full(len(a), len(frontier.policies.all) - 1)
-    timed = pairs.with_columns(pl.col("time_us_charge").fill_null(0))
-    grace, closed = pairs["grace_us"].to_numpy(), pairs["closed_wait_us"].to_numpy()
-    side = np.ones(len(a), dtype=np.bool_)
-    usage_final = frontier.passed_at(side, pairs["time_us"].to_numpy(), grace, closed, last)
-    grace, closed = pairs["grace_us_charge"].to_numpy(), pairs["closed_charge"].to_numpy()
-    charge_final = frontier.passed_at(~side, timed["time_us_charge"].to_numpy(), grace, closed, last)
-    horizon = np.full(len(a), frontier.policies.all[-1].horizon_us)
-    behind = frontier.passed_at(~side, pairs["time_us"].to_numpy(), horizon, horizon, last) < a
-    behind |= frontier.passed_at(side, timed["time_us_charge"].to_numpy(), horizon, horizon, last) < b
-    alone = np.where(a < b, usage_final < b, (b < a) & (charge_final < a))
-    untimed = pairs["time_us_charge"].is_null().to_numpy() & (b < a)
-    changed = terms.changed_since(pairs).to_numpy() > np.minimum(a, b)
-    waited = pairs.filter(pl.Series(~(alone | behind | untimed | changed)))
+    """Of the pairs those that agree."""
     equal = pl.col("expected_micros") == pl.col("billed_micros")
     # A difference told in two parts is none that is tolerated.
-    judged = _judged(waited, terms, pools).filter(pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | equal))
+    judged = _judged(pairs, terms, pools).filter(pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | equal))
     zone = frontier.policies.all[-1].timezone
     return judged.with_columns(day=local_day(pl.col("time_us"), zone), day_charge=local_day(pl.col("time_us_charge"), zone))
 
@@ -170,9 +194,9 @@ def _judged(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
 
 
 def _nothing(events: pl.DataFrame) -> pl.DataFrame:
-    empty = events.select(_NEEDED).clear()
+    empty, theirs = events.select(_NEEDED).clear(), events.select(_TOLD).clear()
     nothing, no_day = pl.lit(None, pl.Int128), pl.lit(None, pl.Date)
-    both = pl.concat([empty, empty.rename({n: f"{n}_charge" for n in _NEEDED})], how="horizontal")
+    both = pl.concat([empty, theirs.rename({n: f"{n}_charge" for n in _TOLD})], how="horizontal")
     return both.with_columns(expected_micros=nothing, billed_micros=nothing, day=no_day, day_charge=no_day)
 
 

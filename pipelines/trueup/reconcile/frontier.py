@@ -76,10 +76,17 @@ class Frontier:
                     result[wanted] = self._stream_passed(rules, stream, at, closed_at)
         return result
 
-    def passed_before(self, position: int, policy: int, *, wait_us: int, closed_wait_us: int) -> int | None:
-        """The instant (µs) before which every instant was passed by every source at `position`; None where one has told nothing."""
+    def passed_before(
+        self, position: int, policy: int, *, wait_us: int, closed_wait_us: int, stream: str | None = None
+    ) -> int | None:
+        """The instant (µs) before which every instant was passed at `position` by every source, or by those of one stream.
+
+        None where one of them has told nothing.
+        """
         least: int | None = None
         for name, source in self.policies.all[policy].sources.items():
+            if stream is not None and source.stream != stream:
+                continue
             told = [_latest(self.closed.get(name, _NOTHING), position, closed_wait_us)]
             if source.lateness_us is not None:
                 told.append(_latest(self.observed.get(name, _NOTHING), position, source.lateness_us + wait_us))

@@ -115,16 +115,15 @@ def ruled(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
 
     The currency a charge itself told stays as `told_currency`.
     """
-    policy = pl.Series("policy", frontier.policies.number_at(events["position"].to_numpy()))
-    rows = events.with_columns(policy, rule=frontier.policies.rule_of(pl.col("service")))
-    prices = frontier.policies.frame.select("policy", "rule", "price_currency")
-    projects = pl.Series([p.currency for p in frontier.policies.all], dtype=pl.String)
-    rows = rows.join(prices, on=["policy", "rule"], how="left", maintain_order="left").with_columns(
-        project_currency=projects.gather(rows["policy"])
-    )
+    policies = frontier.policies
+    rows = events.with_columns(rule=policies.rule_of(pl.col("service")))
+    policy = policies.number_at(rows["position"].to_numpy())
+    prices = policies.frame["price_currency"][policies.places(policy, rows["rule"].to_numpy())]
+    projects = pl.Series([p.currency for p in policies.all], dtype=pl.String)[policy]
+    rows = rows.with_columns(price_currency=prices, project_currency=projects)
     charge_currency = pl.coalesce("currency", "project_currency")
     currency = pl.when("charge").then(charge_currency).otherwise("price_currency")
-    return rows.with_columns(currency=currency, told_currency="currency").drop("policy", "price_currency", "project_currency")
+    return rows.with_columns(currency=currency, told_currency="currency").drop("price_currency", "project_currency")
 
 
 def _summed(movements: pl.DataFrame, after: int) -> pl.DataFrame:

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.frontier import STREAMS, Frontier
 from trueup.reconcile.kernel import Evaluated
+from trueup.reconcile.reach import open_from_us
 from trueup.reconcile.records import EVENTS, RECORD
 from trueup.reconcile.rules import NEVER, UNTOLD_US
+from trueup.reconcile.terms import Terms
 
 NUMBER = "number"
 """A column of the events evaluated: which row of the frame each is."""
@@ -24,7 +26,8 @@ NUMBER = "number"
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of some records, and what not: `closed` as above, `passed` likewise; all rows of `EVENTS` and `stand_us`."""
+    """What is kept of some records, and what not: `closed` as above, `passed` likewise; all rows of `EVENTS`, with the
+    `component` of those kept, and when those of the others stand, `stand_us`."""
 
     rows: pl.DataFrame
     closed: pl.DataFrame
@@ -66,12 +69,31 @@ def kept(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontier, *, upto
     rows = events.join(told, on=NUMBER, how="left", maintain_order="left").with_columns(
         pl.col("closed").fill_null(True), pl.col("passed").fill_null(False)
     )
-    stood = rows.join(
+    stood = rows.filter(pl.col("closed") | pl.col("passed")).join(
         placed.select(NUMBER, "stand_us").unique(NUMBER), on=NUMBER, how="left", maintain_order="left"
     ).with_columns(stand_us=pl.coalesce("stand_us", "time_us"))  # fmt: skip
     shown = [*EVENTS, "stand_us"]
     return Kept(
-        stood.filter(~pl.col("closed") & ~pl.col("passed")).select(*EVENTS),
+        rows.filter(~pl.col("closed") & ~pl.col("passed")).select(*EVENTS, "component"),
         stood.filter("closed").select(shown),
         stood.filter(pl.col("passed") & ~pl.col("closed")).select(shown),
     )
+
+
+def passings(frontier: Frontier, terms: Terms, after: int, upto: int) -> list[tuple[int, int]]:
+    """The instants [from, to) that streams passed in (after, upto], by each wait there is; what stands there may change by itself.
+
+    Both positions are under one policy.
+    """
+    number = int(frontier.policies.number_at(np.array([upto]))[0])
+    rules = frontier.policies.frame.filter(pl.col("policy") == number)
+    grace = rules.select(wait="grace_us", closed="closed_wait_us")
+    short = rules.select(wait="start_tolerance_us", closed=pl.min_horizontal("start_tolerance_us", "closed_wait_us"))
+    ends = [
+        tuple(frontier.passed_before(p, number, wait_us=wait, closed_wait_us=closed, stream=stream) for p in (after, upto))
+        for wait, closed in pl.concat([grace, short]).unique().iter_rows()
+        for stream in STREAMS
+    ]
+    ends.append((open_from_us(frontier, terms, after), open_from_us(frontier, terms, upto)))
+    told = [(-NEVER if low is None else low, high) for low, high in ends if high is not None]
+    return [(low, high) for low, high in told if low < high]

@@ -1,0 +1,187 @@
+"""Records that can still change, kept so that an epoch looks at no more of them than it touches.
+
+They are kept by *label*: those of one component have one. Which labels an epoch touches is found by ties (`trueup.reconcile.ties`)
+and by the instants a stream passed; all else is neither read nor written. They lie in segments that never change but for the
+labels taken out of them; a new one joins the last while that is not more than twice as large, so that adding rewrites little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.gone import NO_HASHES, Hashes, record_hashes
+from trueup.reconcile.records import EVENTS
+from trueup.reconcile.ties import groups_of, instants_of, names_of, standings, ties_of
+
+LABEL = "label"
+KEPT: dict[str, pl.DataType] = {**EVENTS, LABEL: pl.UInt64()}
+_SIEVE_BITS = 22
+Range = tuple[int, int]
+"""Instants [from, to), in µs."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Rows (`KEPT`, ascending by label), their `ties` and `instants` with the label of each (both ascending), and the labels of
+    rows that are taken out."""
+
+    rows: pl.DataFrame
+    ties: Hashes
+    tied: Hashes
+    instants: NDArray[np.int64]
+    timed: Hashes
+    taken: Hashes = field(default_factory=lambda: NO_HASHES)
+    height: int = 0
+    """How many rows are not taken out."""
+    sieve: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(1, dtype=np.bool_))
+
+    @classmethod
+    def of(
+        cls, rows: pl.DataFrame, ties: Hashes, tied: Hashes, instants: NDArray[np.int64], timed: Hashes, taken: Hashes = NO_HASHES
+    ) -> Segment:
+        """A segment of rows in any order, with `ties` and `instants` and the labels they are of."""
+        rows = rows.sort(LABEL)
+        by_tie, by_time = np.argsort(ties, kind="stable"), np.argsort(instants, kind="stable")
+        height = rows.height - int(np.isin(rows[LABEL].to_numpy(), taken).sum()) if len(taken) else rows.height
+        bits = min(_SIEVE_BITS, max(6, (8 * len(ties)).bit_length()))
+        sieve = np.zeros(1 << bits, dtype=np.bool_)
+        sieve[ties & np.uint64(len(sieve) - 1)] = True
+        return cls(rows, ties[by_tie], tied[by_tie], instants[by_time], timed[by_time], taken, height, sieve)
+
+    @property
+    def labels(self) -> Hashes:
+        """The label of each row, ascending."""
+        return self.rows[LABEL].to_numpy()
+
+    def standing(self, labels: Hashes) -> Hashes:
+        """Of some labels those of rows that are here, each once."""
+        some = np.unique(labels)
+        low, high = (np.searchsorted(self.labels, some, side=s) for s in ("left", "right"))
+        here = some[high > low]
+        return here[~np.isin(here, self.taken)]
+
+    def tied_to(self, ties: Hashes) -> Hashes:
+        """The labels that have one of some ties."""
+        able = ties[self.sieve[ties & np.uint64(len(self.sieve) - 1)]]
+        return self.standing(self.tied[_places(self.ties, np.unique(able))])
+
+    def passing(self, ranges: Iterable[Range]) -> Hashes:
+        """The labels that have an instant in one of some ranges."""
+        found = [self.timed[slice(*np.searchsorted(self.instants, ends))] for ends in ranges]
+        return self.standing(np.concatenate([NO_HASHES, *found]))
+
+    def only(self, labels: Hashes) -> pl.DataFrame:
+        """The rows of some labels."""
+        return self.rows[_places(self.labels, self.standing(labels))]
+
+    def without(self, labels: Hashes) -> Segment:
+        """The segment with the rows of some labels taken out."""
+        mine = self.standing(labels)
+        if not len(mine):
+            return self
+        gone = len(_places(self.labels, mine))
+        return replace(self, taken=np.union1d(self.taken, mine), height=self.height - gone)
+
+    def tidied(self) -> Segment:
+        """The segment without what is taken out of it."""
+        rows, parts = self._standing_parts()
+        return Segment.of(rows, *parts)
+
+    def __add__(self, other: Segment) -> Segment:
+        """Both as one, without what is taken out of either."""
+        mine, theirs = self._standing_parts(), other._standing_parts()
+        rows = pl.concat([mine[0], theirs[0]])
+        return Segment.of(rows, *(np.concatenate([a, b]) for a, b in zip(mine[1], theirs[1], strict=True)))
+
+    def _standing_parts(self) -> tuple[pl.DataFrame, tuple[Hashes, Hashes, NDArray[np.int64], Hashes]]:
+        if not len(self.taken):
+            return self.rows, (self.ties, self.tied, self.instants, self.timed)
+        rows, ties, times = (~np.isin(labels, self.taken) for labels in (self.labels, self.tied, self.timed))
+        return self.rows.filter(pl.Series(rows)), (self.ties[ties], self.tied[ties], self.instants[times], self.timed[times])
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """Rows that can still change, in segments each of which is more than twice as large as the next."""
+
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def height(self) -> int:
+        """How many rows are kept."""
+        return sum(segment.height for segment in self.segments)
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """All of them, as `KEPT`."""
+        return pl.concat([pl.DataFrame(schema=KEPT), *(s._standing_parts()[0] for s in self.segments)])
+
+    def tied_to(self, ties: Hashes) -> Hashes:
+        """The labels that have one of some ties."""
+        return _union(segment.tied_to(ties) for segment in self.segments)
+
+    def passing(self, ranges: Sequence[Range]) -> Hashes:
+        """The labels that have an instant in one of some ranges."""
+        return _union(segment.passing(ranges) for segment in self.segments)
+
+    def where(self, condition: pl.Expr) -> Hashes:
+        """The labels that have a row of which something holds; looks at all of them."""
+        return _union(s.standing(s.rows.filter(condition)[LABEL].to_numpy()) for s in self.segments)
+
+    def only(self, labels: Hashes) -> pl.DataFrame:
+        """The rows (`EVENTS`) of some labels."""
+        found = pl.concat([pl.DataFrame(schema=KEPT), *(segment.only(labels) for segment in self.segments)])
+        return found.drop(LABEL)
+
+    def without(self, labels: Hashes) -> Unsettled:
+        """What is left without the rows of some labels."""
+        left = (segment.without(labels) for segment in self.segments)
+        return Unsettled(tuple(segment for segment in left if segment.height))
+
+    def plus(self, rows: pl.DataFrame, frontier: Frontier) -> Unsettled:
+        """What is kept with more rows (`EVENTS` and `component`, a number), as known along a frontier."""
+        if rows.is_empty():
+            return self
+        # What is taken out of a segment is let go when it is more than what is left.
+        segments = [s if s.rows.height <= 2 * s.height else s.tidied() for s in self.segments]
+        last = _segment(rows, frontier)
+        while segments and segments[-1].height <= 2 * last.height:
+            last = segments.pop() + last
+        return Unsettled((*segments, last))
+
+
+def _segment(rows: pl.DataFrame, frontier: Frontier) -> Segment:
+    """Rows (`EVENTS` and `component`) as a segment; a component's label is the least hash of its records' names."""
+    labelled = rows.with_columns(label=pl.Series(record_hashes(rows)), group=pl.Series(groups_of(rows)))
+    labelled = labelled.with_columns(pl.col(LABEL).min().over("component"))
+    of_group = labelled.select("group", LABEL).unique()
+    stood = standings(rows, frontier)
+    by_time = ties_of(stood, frontier, around=True).join(of_group, on="group")
+    instants = instants_of(stood, rows, frontier).join(of_group, on="group")
+    names = names_of(rows)
+    keyed = rows["session_key"].is_not_null()
+    named = pl.concat([labelled[LABEL].filter(keyed), labelled[LABEL]]).to_numpy()
+    return Segment.of(
+        labelled.select(*KEPT), np.concatenate([names, by_time["tie"].to_numpy()]),
+        np.concatenate([named, by_time[LABEL].to_numpy()]), instants["at_us"].to_numpy(), instants[LABEL].to_numpy(),
+    )  # fmt: skip
+
+
+def _union(labels: Iterable[Hashes]) -> Hashes:
+    every: Hashes = np.unique(np.concatenate([NO_HASHES, *labels]))
+    return every
+
+
+def _places(ascending: Hashes, asked: Hashes) -> NDArray[np.int64]:
+    """Where in an ascending array each of some values is, all places of each."""
+    low = np.searchsorted(ascending, asked, side="left")
+    counts = np.searchsorted(ascending, asked, side="right") - low
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    places: NDArray[np.int64] = np.repeat(low, counts) + offsets
+    return places
