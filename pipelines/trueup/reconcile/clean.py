@@ -1,9 +1,10 @@
-"""Pairs that cannot raise anything, told apart before the general rounds.
+"""Pairs that cannot raise anything, and records that wait for their other half, told apart before the general rounds.
 
 Most traffic is one usage record and one charge of one session key that agree. Such a pair, alone in its component, is pending
-when its first record comes and tolerated when its second does, unless the first had become final by itself before. That is
-what the rounds would find too; a test holds the two to the same result. What is told apart here is decided on hashes that
-are checked against the true keys: a collision sends a pair to the rounds, never past them.
+when its first record comes and tolerated when its second does, unless the first had become final by itself before. A record
+alone in its component is pending from its coming on until it is final. That is what the rounds would find too; tests hold the two
+to the same result. What is told apart here is decided on hashes that are checked against the true keys: a collision sends records
+to the rounds, never past them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,6 +24,7 @@ from trueup.reconcile.judge import parted, with_charged
 from trueup.reconcile.places import TOLERATED
 from trueup.reconcile.pools import Pools
 from trueup.reconcile.price import priced
+from trueup.reconcile.rules import UNTOLD_US
 from trueup.reconcile.terms import Terms
 from trueup.reconcile.units import PARTY, RATED_BY
 
@@ -29,34 +32,107 @@ _TOLD = ["currency", "told_currency", "source", "position", "time_us", "service"
 _NEEDED = [*_TOLD, "scope", "subscriber", "peer", *RATED_BY, "event_id"]
 """What is needed of a pair's usage record; of its charge it is `_TOLD`, under names that end in `_charge`."""
 _KEY = ["scope", "session_key", "currency"]
+_PLACED = [pl.col("source", "quantity_micros", "amount_micros", "position", "charge"), pl.col("told_currency").alias("currency")]
 _SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros")
 
 
 @dataclass(frozen=True)
 class Separated:
-    """`rest` is what the rounds must look at; `movements` are the clean pairs' rows of the ledger (position, service, day,
-    currency and sums), `placed` their records as `placements` counts them."""
+    """`rest` is what the rounds must look at; `movements` are the rows of the ledger (position, service, day, currency and sums)
+    of all others, `placed` their records as `placements` counts them, `waiting` which of the rows wait alone."""
 
     rest: pl.DataFrame
     movements: pl.DataFrame
     placed: pl.DataFrame
+    waiting: pl.Series
 
 
-def separate(events: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools, *, tell_apart: bool = True) -> Separated:
-    """Tells clean pairs apart. `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `told_currency`.
+@dataclass(frozen=True)
+class _Seen:
+    """Rows with what is known of each at once: its `place` in the frame of policies, hashes, and whether it has a neighbour."""
 
-    Only pairs of which both records came under the policy in force last, and after whatever changed their terms last: a change
-    looks at everything again. Of sessions that share free units or tiers, only those whose price never changes.
+    rows: pl.DataFrame
+    frontier: Frontier
+    place: NDArray[np.int64]
+    hashed: pl.DataFrame
+    near: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, events: pl.DataFrame, frontier: Frontier) -> _Seen:
+        rows = events.with_row_index("row")
+        keyed = pl.col("session_key").is_not_null()
+        record = _hash("charge", "key_scope", "scope", "record_key")
+        hashed = rows.select("row", "charge", "partial_no", keyed=keyed, session=_hash("scope", "session_key"), record=record)
+        # Without a key a record is a session of its own.
+        hashed = hashed.with_columns(
+            session=pl.when("keyed").then("session").otherwise("record"), once=pl.col("record").is_unique()
+        )  # fmt: skip
+        place = frontier.policies.places(len(frontier.policies.all) - 1, rows["rule"].to_numpy())
+        return cls(rows, frontier, place, hashed, _near(rows, frontier, place, hashed))
+
+    def rule(self, name: str) -> NDArray[Any]:
+        """What the rule of each row says under the policy in force last."""
+        return self.frontier.policies.frame[name].to_numpy()[self.place]
+
+    @property
+    def under_last(self) -> NDArray[np.bool_]:
+        """Which rows came under the policy in force last."""
+        policies = self.frontier.policies
+        under: NDArray[np.bool_] = policies.number_at(self.rows["position"].to_numpy()) == len(policies.all) - 1
+        return under
+
+    @property
+    def last(self) -> NDArray[np.int64]:
+        """The number of that policy, for each row."""
+        return np.full(self.rows.height, len(self.frontier.policies.all) - 1)
+
+    @property
+    def behind(self) -> NDArray[np.bool_]:
+        """Which rows were behind the horizon when they came."""
+        horizon = np.full(self.rows.height, self.frontier.policies.all[-1].horizon_us)
+        passed = self.frontier.passed_at(self.rows["charge"].to_numpy(), self.time_us, horizon, horizon, self.last)
+        return passed < self.rows["position"].to_numpy()
+
+    @property
+    def time_us(self) -> NDArray[np.int64]:
+        """When each row stands; of one that does not say, no time that ever passes."""
+        return self.rows["time_us"].fill_null(UNTOLD_US).to_numpy()
+
+    @property
+    def waited_for(self) -> NDArray[np.int64]:
+        """The position at which the other stream has passed each row by grace."""
+        charge, grace, closed = self.rows["charge"].to_numpy(), self.rule("grace_us"), self.rule("closed_wait_us")
+        return self.frontier.passed_at(~charge, self.time_us, grace, closed, self.last)
+
+    def told(self, rows: pl.Series, names: list[str]) -> pl.DataFrame:
+        """Columns of some rows."""
+        return self.rows.select(names)[rows.to_numpy()]
+
+
+def separate(
+    events: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools, *, upto: int, tell_apart: bool = True
+) -> Separated:
+    """Tells clean pairs and what waits alone apart. `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and
+    `told_currency`.
+
+    Only records that came under the policy in force last, and after whatever changed their terms last: a change looks at
+    everything again. Of sessions that share free units or tiers, only those whose price never changes.
     """
     if not tell_apart or events.is_empty():
-        return Separated(events, _movements(_nothing(events)), _placed(_nothing(events)))
-    rows = events.with_row_index("row")
-    pairs = _told(_timely(_shared(_pairs(rows, frontier), pools), rows, frontier, terms), rows, frontier)
-    pairs = _tolerated(pairs, frontier, terms, pools)
+        nothing = _nothing(events)
+        return Separated(events, _movements(nothing), _placed(nothing), pl.Series(dtype=pl.UInt32))
+    seen = _Seen.of(events, frontier)
+    pairs = _tolerated(_told(_timely(_shared(_pairs(seen), pools), seen, terms), seen), frontier, terms, pools)
+    waiting = _priced(_shared(_waiting(seen, terms, upto), pools), seen, terms, pools)
     taken = np.ones(events.height, dtype=np.bool_)
-    taken[pairs["row"].to_numpy()] = False
-    taken[pairs["row_charge"].to_numpy()] = False
-    return Separated(events.filter(pl.Series(taken)), _movements(pairs), _placed(pairs))
+    for rows in (pairs["row"], pairs["row_charge"], waiting["row"]):
+        taken[rows.to_numpy()] = False
+    return Separated(
+        events.filter(pl.Series(taken)),
+        pl.concat([_movements(pairs), _pending(waiting)]),
+        pl.concat([_placed(pairs), waiting.select(_PLACED)]),
+        waiting["row"],
+    )
 
 
 def _hash(*names: str) -> pl.Expr:
@@ -64,48 +140,53 @@ def _hash(*names: str) -> pl.Expr:
     return reduce(operator.xor, (pl.col(name).hash(seed) for seed, name in enumerate(names, start=1)))
 
 
-def _pairs(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+def _pairs(seen: _Seen) -> pl.DataFrame:
     """One usage record and one charge of one key (`row`, `row_charge`), neither with a further part, content, name or neighbour."""
-    last = len(frontier.policies.all) - 1
-    hashed = rows.select(
-        "row", "charge", "partial_no", keyed=pl.col("session_key").is_not_null(), session=_hash("scope", "session_key"),
-        once=_hash("charge", "key_scope", "scope", "record_key").is_unique(),
-    )  # fmt: skip
-    usage, charge = _single(hashed.filter(~pl.col("charge"))), _single(hashed.filter("charge"))
+    keyed = seen.hashed.filter("keyed")
+    usage, charge = _single(keyed.filter(~pl.col("charge"))), _single(keyed.filter("charge"))
     met = usage.select("session", "row").join(charge.select("session", row_charge="row"), on="session").drop("session")
     a, b = met["row"].to_numpy(), met["row_charge"].to_numpy()
-    position, place = rows["position"].to_numpy(), frontier.policies.places(last, rows["rule"].to_numpy())
-    exact, summed = (frontier.policies.frame[n].to_numpy()[place] for n in ("exact", "summed"))
-    near = _near(rows, frontier, place, hashed, pl.concat([usage["row"], charge["row"]]))
-    under_last = frontier.policies.number_at(np.minimum(position[a], position[b])) == last
-    told = met.filter(pl.Series(under_last & exact[a] & ~summed[b] & ~near[a] & ~near[b]))
-    mine, theirs = rows.select(_KEY)[told["row"].to_numpy()], rows.select(_KEY)[told["row_charge"].to_numpy()]
+    exact, summed, under_last = seen.rule("exact"), seen.rule("summed"), seen.under_last
+    told = met.filter(pl.Series(under_last[a] & under_last[b] & exact[a] & ~summed[b] & ~seen.near[a] & ~seen.near[b]))
+    mine, theirs = seen.told(told["row"], _KEY), seen.told(told["row_charge"], _KEY)
     same = [(mine[n] == theirs[n]).fill_null(False) for n in _KEY]
     return told.filter(reduce(operator.and_, same))
 
 
+def _waiting(seen: _Seen, terms: Terms, upto: int) -> pl.DataFrame:
+    """Records (`row`) that are all there is of their session, and that the other stream has not passed yet."""
+    alone = np.zeros(seen.rows.height, dtype=np.bool_)
+    alone[_single(seen.hashed)["row"].to_numpy()] = True
+    alone &= seen.under_last & ~seen.near & ~seen.rule("summed") & ~seen.behind
+    alone &= (seen.waited_for > upto) & seen.rows["time_us"].is_not_null().to_numpy()
+    rows = seen.rows.select("row").filter(pl.Series(alone))
+    return rows.filter(pl.Series(_unchanged(rows["row"], rows["row"], seen, terms)))
+
+
+def _unchanged(rows: pl.Series, since: pl.Series, seen: _Seen, terms: Terms) -> NDArray[np.bool_]:
+    """Whether what each row is worth has not changed since another came."""
+    if terms.changes.is_empty():
+        return np.ones(len(rows), dtype=np.bool_)
+    changed = terms.changed_since(seen.told(rows, ["subscriber", "time_us", "quantity_micros"])).to_numpy()
+    unchanged: NDArray[np.bool_] = changed <= seen.rows["position"].to_numpy()[since.to_numpy()]
+    return unchanged
+
+
 def _shared(pairs: pl.DataFrame, pools: Pools) -> pl.DataFrame:
-    """Pairs with the `sharer` that their session is in the pools, but those of which something before it ever changes."""
+    """Rows with the `sharer` that their session is in the pools, but those of which something before it ever changes."""
     if pools.nobody:
         return pairs.with_columns(sharer=pl.lit(None, pl.Int64))
     told = pairs.join(pools.records, on="row", how="left", maintain_order="left")
     return told.filter(pools.steady(told))
 
 
-def _single(side: pl.DataFrame) -> pl.DataFrame:
-    """Of one stream's keyed records, those that are all there is of their session on that side, and whole by themselves."""
-    keyed = side.filter("keyed")
-    return keyed.filter(pl.col("session").is_unique() & pl.col("once") & pl.col("partial_no").is_null())
+def _single(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of some records, those that are all there is of their session among them, and whole by themselves."""
+    return rows.filter(pl.col("session").is_unique() & pl.col("once") & pl.col("partial_no").is_null())
 
 
-def _near(
-    rows: pl.DataFrame, frontier: Frontier, place: NDArray[np.int64], hashed: pl.DataFrame, alone: pl.Series
-) -> NDArray[np.bool_]:
-    """Which rows stand within the start tolerance of another session's of the same party, where nearest matches.
-
-    `place` is each row's place in the frame of policies, `alone` are the rows that are all there is of their session on their
-    side.
-    """
+def _near(rows: pl.DataFrame, frontier: Frontier, place: NDArray[np.int64], hashed: pl.DataFrame) -> NDArray[np.bool_]:
+    """Which rows stand within the start tolerance of another session's of the same party, where nearest matches."""
     found = np.zeros(rows.height, dtype=np.bool_)
     near, tolerance_us = (frontier.policies.frame[n].to_numpy() for n in ("near", "start_tolerance_us"))
     if not near[place].any():
@@ -113,10 +194,8 @@ def _near(
     entries = rows.select("row", "charge", "time_us", *PARTY, "rule").with_columns(
         hashed["session"], near=pl.Series(near[place]), tolerance_us=pl.Series(tolerance_us[place])
     )  # fmt: skip
-    several = hashed["keyed"].to_numpy().copy()
-    several[alone.to_numpy()] = False
-    crossed = _crossed(entries.filter(pl.Series(several)))
-    # Records without a key share one hash: they only matter as neighbours of those that have one.
+    several = hashed.select((pl.col("session") ^ pl.col("charge").hash()).is_duplicated()).to_series()
+    crossed = _crossed(entries.filter(several))
     stands = pl.concat([frame.filter(pl.col("near") & pl.col("time_us").is_not_null()).select(
         "row", "time_us", "session", "tolerance_us", party=_hash(*PARTY)
     ) for frame in (entries, crossed)])  # fmt: skip
@@ -138,35 +217,45 @@ def _crossed(several: pl.DataFrame) -> pl.DataFrame:
     return mixed.drop("row", "time_us").unique().join(times, on=side).with_columns(row=nobody).select(several.columns)
 
 
-def _timely(pairs: pl.DataFrame, rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.DataFrame:
+def _timely(pairs: pl.DataFrame, seen: _Seen, terms: Terms) -> pl.DataFrame:
     """Of the pairs those of which the first had not become final before the second came, nor either was behind the horizon."""
     mine, theirs = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
-    position, time_us = rows["position"].to_numpy(), rows["time_us"].fill_null(0).to_numpy()
-    last = np.full(len(mine), len(frontier.policies.all) - 1)
-    place = frontier.policies.places(last[0] if len(last) else 0, rows["rule"].to_numpy())
-    grace, closed = (frontier.policies.frame[n].to_numpy()[place] for n in ("grace_us", "closed_wait_us"))
-    a, b, side = position[mine], position[theirs], np.ones(len(mine), dtype=np.bool_)
-    usage_final = frontier.passed_at(side, time_us[mine], grace[mine], closed[mine], last)
-    charge_final = frontier.passed_at(~side, time_us[theirs], grace[theirs], closed[theirs], last)
-    horizon = np.full(len(a), frontier.policies.all[-1].horizon_us)
-    behind = frontier.passed_at(~side, time_us[mine], horizon, horizon, last) < a
-    behind |= frontier.passed_at(side, time_us[theirs], horizon, horizon, last) < b
-    alone = np.where(a < b, usage_final < b, (b < a) & (charge_final < a))
-    untold = rows["time_us"].is_null().to_numpy()
+    position, waited_for, behind = seen.rows["position"].to_numpy(), seen.waited_for, seen.behind
+    a, b = position[mine], position[theirs]
+    alone = np.where(a < b, waited_for[mine] < b, (b < a) & (waited_for[theirs] < a))
+    untold = seen.rows["time_us"].is_null().to_numpy()
     untimed = untold[mine] | (untold[theirs] & (b < a))
-    fine = ~(alone | behind | untimed)
-    if not terms.changes.is_empty():
-        asked = rows.select("subscriber", "time_us", "quantity_micros")[mine]
-        fine &= terms.changed_since(asked).to_numpy() <= np.minimum(a, b)
-    return pairs.filter(pl.Series(fine))
+    first = pairs.select(pl.when(pl.Series(a <= b)).then("row").otherwise("row_charge")).to_series()
+    unchanged = _unchanged(pairs["row"], first, seen, terms)
+    return pairs.filter(pl.Series(~(alone | behind[mine] | behind[theirs] | untimed) & unchanged))
 
 
-def _told(pairs: pl.DataFrame, rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+def _told(pairs: pl.DataFrame, seen: _Seen) -> pl.DataFrame:
     """Pairs with what is needed of both records and of their rules."""
-    mine = rows.select(_NEEDED)[pairs["row"].to_numpy()]
-    theirs = rows.select(_TOLD)[pairs["row_charge"].to_numpy()].rename({n: f"{n}_charge" for n in _TOLD})
-    rules = frontier.policies.rules(len(frontier.policies.all) - 1, mine["rule"].to_numpy())
-    return pl.concat([pairs, mine, theirs, rules], how="horizontal")
+    mine, theirs = seen.told(pairs["row"], _NEEDED), seen.told(pairs["row_charge"], _TOLD)
+    rules = seen.frontier.policies.rules(len(seen.frontier.policies.all) - 1, mine["rule"].to_numpy())
+    return pl.concat([pairs, mine, theirs.rename({n: f"{n}_charge" for n in _TOLD}), rules], how="horizontal")
+
+
+def _priced(waiting: pl.DataFrame, seen: _Seen, terms: Terms, pools: Pools) -> pl.DataFrame:
+    """Records that wait, with what is expected and billed of them meanwhile; without those that have no price."""
+    told = pl.concat([waiting, seen.told(waiting["row"], ["charge", *_NEEDED])], how="horizontal")
+    usage, charges = told.filter(~pl.col("charge")), told.filter("charge")
+    rules = seen.frontier.policies.rules(len(seen.frontier.policies.all) - 1, usage["rule"].to_numpy())
+    asked = _asked(pl.concat([usage, rules], how="horizontal"), terms, pl.col("position"))
+    expected = priced(asked, terms, pools)["expected_micros"]
+    none = pl.lit(0, pl.Int128)
+    both = [
+        usage.with_columns(expected_micros=expected, billed_micros=none).drop_nulls("expected_micros"),
+        charges.with_columns(expected_micros=none, billed_micros=pl.col("amount_micros").cast(pl.Int128)),
+    ]
+    return pl.concat(both).with_columns(day=local_day(pl.col("time_us"), seen.frontier.policies.all[-1].timezone))
+
+
+def _asked(rows: pl.DataFrame, terms: Terms, at: pl.Expr) -> pl.DataFrame:
+    """Usage records as they ask for their price at a position."""
+    asked = rows.with_columns(at=at, start_us="time_us", order="event_id")
+    return asked.hstack(terms.states_at(asked.select("subscriber", "at", "time_us")))
 
 
 def _tolerated(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools) -> pl.DataFrame:
@@ -180,14 +269,12 @@ def _tolerated(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Poo
 
 def _judged(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
     """Pairs with their price, what was billed and the kind of the difference."""
-    asked = pairs.with_columns(
-        at=pl.max_horizontal("position", "position_charge"), start_us="time_us", order="event_id",
+    asked = _asked(pairs, terms, pl.max_horizontal("position", "position_charge")).with_columns(
         billed_micros=pl.col("amount_micros_charge").cast(pl.Int128),
         # The difference of two 64-bit numbers need not fit one.
         usage_quantity=pl.col("quantity_micros").cast(pl.Int128), charge_quantity="quantity_micros_charge",
         open=pl.lit(False),
     )  # fmt: skip
-    asked = asked.hstack(terms.states_at(asked.select("subscriber", "at", "time_us")))
     rated = pl.concat([asked, priced(asked, terms, pools)], how="horizontal").filter(pl.col("expected_micros").is_not_null())
     told = rated.with_columns(unrated=pl.lit(False), part=pl.lit(0), unrated_records=pl.lit(0), verdict=pl.lit(None, pl.String))
     return parted(with_charged(told, terms, pools))
@@ -200,6 +287,21 @@ def _nothing(events: pl.DataFrame) -> pl.DataFrame:
     return both.with_columns(expected_micros=nothing, billed_micros=nothing, day=no_day, day_charge=no_day)
 
 
+def _moved(rows: pl.DataFrame, at: pl.Expr, cell: dict[str, pl.Expr], *sums: pl.Expr) -> pl.DataFrame:
+    """What rows move sums by, in the order of `_SUMS`."""
+    named = rows.select(position=at, **cell, **dict(zip(_SUMS, sums, strict=True)))
+    return named.group_by("position", "service", "day", "currency").agg(pl.col(_SUMS).sum())
+
+
+def _pending(waiting: pl.DataFrame) -> pl.DataFrame:
+    """What the sums move by when records come that wait."""
+    expected, billed = pl.col("expected_micros"), pl.col("billed_micros")
+    cell = {"service": pl.col("service").fill_null(""), "day": pl.col("day"), "currency": pl.col("currency")}
+    none = pl.lit(0, pl.Int128)
+    moved = _moved(waiting, pl.col("position"), cell, expected, billed, none, expected - billed)
+    return moved.with_columns(impact_micros=none, unrated_records=pl.lit(0, pl.Int64))
+
+
 def _movements(pairs: pl.DataFrame) -> pl.DataFrame:
     """What the sums move by: when the first record of a pair comes, and when the second does."""
     usage_first, charge_first = pl.col("position") < pl.col("position_charge"), pl.col("position_charge") < pl.col("position")
@@ -208,26 +310,18 @@ def _movements(pairs: pl.DataFrame) -> pl.DataFrame:
     own = {"service": pl.col("service").fill_null(""), "day": pl.col("day"), "currency": pl.col("currency")}
     theirs = {**own, "service": pl.col("service_charge").fill_null(""), "day": pl.col("day_charge")}
 
-    def moved(rows: pl.DataFrame, at: pl.Expr, cell: dict[str, pl.Expr], *sums: pl.Expr) -> pl.DataFrame:
-        values = dict(zip(_SUMS, sums, strict=True))
-        named = rows.select(position=at, **cell, **values)
-        return named.group_by("position", "service", "day", "currency").agg(pl.col(_SUMS).sum())
-
     waiting, early = pairs.filter(usage_first), pairs.filter(charge_first)
     return pl.concat(
         [
-            moved(waiting, pl.col("position"), own, expected, none, none, expected),
-            moved(waiting, both, own, expected * -1, none, none, expected * -1),
-            moved(early, pl.col("position_charge"), theirs, none, billed, none, billed * -1),
-            moved(early, both, theirs, none, billed * -1, none, billed),
-            moved(pairs, both, own, expected, billed, expected - billed, none),
+            _moved(waiting, pl.col("position"), own, expected, none, none, expected),
+            _moved(waiting, both, own, expected * -1, none, none, expected * -1),
+            _moved(early, pl.col("position_charge"), theirs, none, billed, none, billed * -1),
+            _moved(early, both, theirs, none, billed * -1, none, billed),
+            _moved(pairs, both, own, expected, billed, expected - billed, none),
         ]
     ).with_columns(impact_micros=none, unrated_records=pl.lit(0, pl.Int64))
 
 
 def _placed(pairs: pl.DataFrame) -> pl.DataFrame:
-    columns = ["source", "quantity_micros", "amount_micros", "position"]
-    usage = pairs.select(*columns, charge=pl.lit(False), currency="told_currency")
-    theirs = (pl.col(f"{n}_charge").alias(n) for n in columns)
-    charges = pairs.select(*theirs, charge=pl.lit(True), currency="told_currency_charge")
-    return pl.concat([usage, charges])
+    charges = pairs.select(pl.col(f"{n}_charge").alias(n) for n in _TOLD).with_columns(charge=pl.lit(True))
+    return pl.concat([frame.select(_PLACED) for frame in (pairs.with_columns(charge=pl.lit(False)), charges)])

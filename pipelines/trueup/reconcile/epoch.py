@@ -122,7 +122,8 @@ def _labels(unsettled: Unsettled, epoch: Epoch, came: pl.DataFrame) -> Hashes:
     if any(((marks.positions > after) & (marks.positions <= upto)).any() for marks in frontier.closed.values()):
         moved.append(unsettled.where(pl.col("time_us").is_null()))
     # A unit may stand with the party of one record at the time of another: new ones with those that are kept of their session.
-    stood = standings(pl.concat([came, unsettled.only(np.concatenate(moved))]), frontier)
+    moving = pl.concat([came, unsettled.only(np.concatenate(moved))])
+    stood = standings(moving, np.zeros(moving.height, dtype=np.uint64), frontier)
     near = unsettled.tied_to(ties_of(stood, frontier, around=False)["tie"].to_numpy())
     every: Hashes = np.unique(np.concatenate([*found, *moved, near]))
     return every
@@ -158,6 +159,8 @@ def _doubtful(epoch: Epoch, before: Memory, known: pl.DataFrame) -> np.ndarray[t
     # A unit takes its service from one of its records and its time from another.
     sessions = session_hashes(known)
     keyed = known["session_key"].is_not_null().to_numpy()
+    if known["service"].n_unique() == 1:
+        return again | _stands_near(epoch, before, known, came)
     sides = known.select("charge", service=pl.col("service").hash(), session=pl.Series(sessions)).filter(pl.Series(keyed))
     told = sides.group_by("session", "charge").agg(least=pl.col("service").min(), most=pl.col("service").max())
     mixed = told.filter(pl.col("least") != pl.col("most"))["session"].to_numpy()

@@ -43,13 +43,15 @@ class Evaluated:
     """What happened to findings and sums after a position, and what the numbers in it (`rid`, `subject`) stand for.
 
     `changes` and `ledger` tell of positions after `after`; `members` are the last places of the records that went through the
-    rounds, `clean` the records of pairs that did not need to (see `trueup.reconcile.clean`).
+    rounds, `clean` the records that did not need to (see `trueup.reconcile.clean`), `waiting` which of the events are alone among
+    those.
     """
 
     changes: pl.DataFrame
     ledger: pl.DataFrame
     members: pl.DataFrame
     clean: pl.DataFrame
+    waiting: pl.Series
     versions: pl.DataFrame
     groups: pl.DataFrame
     cells: pl.DataFrame
@@ -62,18 +64,18 @@ def evaluate(
     """Evaluates `events` (rows of `EVENTS` that came up to position `upto`) at every position in (after, upto].
 
     What happened up to `after` is evaluated too, to know what stood, but not reported again. `tell_apart = False` sends
-    clean pairs through the rounds as well: slower, with the same result.
+    everything through the rounds: slower, with the same result.
     """
     all_events = ruled(events, frontier)
     pools = pools_of(all_events, frontier, terms, upto)
-    separated = separate(all_events, frontier, terms, pools, tell_apart=tell_apart)
+    separated = separate(all_events, frontier, terms, pools, upto=upto, tell_apart=tell_apart)
     admitted = admit(separated.rest, frontier)
     versions, groups = grouped(with_due(admitted.versions, frontier))
     run = _Run(frontier, terms, pools.of(groups), after, upto)
     apart, cells = with_components(versions, frontier.policies)
     told, moved, members = _judged(apart, cells, run)
     ledger = _summed(pl.concat([moved, separated.movements.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
-    return Evaluated(told, ledger, members, separated.placed, apart, groups, cells, admitted)
+    return Evaluated(told, ledger, members, separated.placed, separated.waiting, apart, groups, cells, admitted)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,13 @@ def kept(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontier, *, upto
     )  # fmt: skip
     where = pl.concat([placed.select(NUMBER, "component"), of_outdone.select(NUMBER, "component")]).unique(NUMBER)
     told = where.join(components.select("component", "closed", "passed"), on="component")
-    # Pairs told apart before the rounds are closed: they are in no component.
+    # What is told apart before the rounds is in no component: pairs are closed, what waits alone is one by itself.
+    alone = (
+        evaluated.waiting.alias(NUMBER)
+        .to_frame()
+        .with_columns(component=-1 - pl.col(NUMBER).cast(pl.Int64), closed=pl.lit(False), passed=pl.lit(False))
+    )
+    told = pl.concat([told.select(alone.columns), alone])
     rows = events.join(told, on=NUMBER, how="left", maintain_order="left").with_columns(
         pl.col("closed").fill_null(True), pl.col("passed").fill_null(False)
     )

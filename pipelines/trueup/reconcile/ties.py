@@ -18,7 +18,9 @@ from trueup.reconcile.rules import NEVER
 
 _PARTY = ["scope", "service", "subscriber", "peer"]
 _OWNER = ["scope", "service", "subscriber"]
-_TIE = {"group": pl.UInt64(), "tie": pl.UInt64()}
+LABEL = "label"
+"""Whose a tie or an instant is: a number that whoever asks gives each row."""
+_TIE = {LABEL: pl.UInt64(), "tie": pl.UInt64()}
 
 
 def groups_of(rows: pl.DataFrame) -> Hashes:
@@ -33,35 +35,36 @@ def names_of(rows: pl.DataFrame) -> Hashes:
     return np.concatenate([session_hashes(rows)[keyed], record_hashes(rows)])
 
 
-def standings(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+def standings(rows: pl.DataFrame, labels: Hashes, frontier: Frontier) -> pl.DataFrame:
     """Where the sessions and bills of rows of `EVENTS` could stand, as known along a frontier.
 
-    Rows (`group`, `party`, `owner`, `near`, `summed`, `time_us`, `sum_us`): a unit takes its party from one of its records and
+    Rows (`label`, `party`, `owner`, `near`, `summed`, `time_us`, `sum_us`): a unit takes its party from one of its records and
     its time from another, hence stands with each party of its records at each of their times.
     """
     policies = frontier.policies
     rules = policies.frame.group_by("rule").agg(pl.col("near", "summed").any()).sort("rule")
-    place = rows.select(policies.rule_of(pl.col("service"))).to_series().to_numpy() - rules["rule"].min()
+    place = policies.places(0, rows.select(policies.rule_of(pl.col("service"))).to_series().to_numpy())
     near, summed = (rules[n].to_numpy()[place] for n in ("near", "summed"))
-    wanted = pl.Series(near | summed)
-    timed = with_due(rows.filter(wanted), frontier)
+    wanted = near | summed
+    timed = with_due(rows.filter(pl.Series(wanted)), frontier)
     due = pl.when(pl.col("due_position") != NEVER).then("due_us")
+    side = pl.Series(groups_of(timed)) ^ timed.select(pl.col("charge").hash()).to_series()
     stood = timed.select(
-        "charge", "time_us", group=pl.Series(groups_of(timed)), party=_hash(_PARTY, 41), owner=_hash(_OWNER, 61),
-        near=pl.Series(near).filter(wanted), summed=pl.Series(summed).filter(wanted), sum_us=pl.coalesce("time_us", due),
+        "time_us", label=pl.Series(labels[wanted], dtype=pl.UInt64), side=side, party=_hash(_PARTY, 41),
+        owner=_hash(_OWNER, 61) if summed.any() else pl.lit(0, pl.UInt64), near=pl.Series(near[wanted]),
+        summed=pl.Series(summed[wanted]), sum_us=pl.coalesce("time_us", due),
     )  # fmt: skip
-    several = stood.filter(stood.select(pl.struct("group", "charge").is_duplicated()).to_series())
-    side, who = ["group", "charge"], ["party", "owner", "near", "summed"]
-    sides = several.group_by(side).agg(first=pl.col("party").min(), last=pl.col("party").max())
-    mixed = several.join(sides.filter(pl.col("first") != pl.col("last")).select(side), on=side, how="semi")
+    several = stood.filter(stood["side"].is_duplicated())
+    sides = several.group_by("side").agg(first=pl.col("party").min(), last=pl.col("party").max())
+    mixed = several.join(sides.filter(pl.col("first") != pl.col("last")).select("side"), on="side", how="semi")
     if not mixed.is_empty():
-        crossed = mixed.select(*side, *who).unique().join(mixed.select(*side, "time_us", "sum_us").unique(), on=side)
+        crossed = mixed.drop("time_us", "sum_us").unique().join(mixed.select("side", "time_us", "sum_us").unique(), on="side")
         stood = pl.concat([stood, crossed.select(stood.columns)])
-    return stood.drop("charge")
+    return stood.drop("side")
 
 
 def ties_of(stood: pl.DataFrame, frontier: Frontier, *, around: bool) -> pl.DataFrame:
-    """The ties (`group`, `tie`) of `standings` by time: of a party about a time, and of an owner in a period.
+    """The ties (`label`, `tie`) of `standings` by time: of a party about a time, and of an owner in a period.
 
     Time is told in steps of the widest start tolerance. `around` gives what stands its own step and those beside it, so that
     whatever is near enough has a tie with it by its own step alone.
@@ -73,7 +76,7 @@ def ties_of(stood: pl.DataFrame, frontier: Frontier, *, around: bool) -> pl.Data
         step = rules.filter("near").select(pl.col("start_tolerance_us").max() + 1).item()
         for beside in (-1, 0, 1) if around else (0,):
             tie = pl.col("party") ^ (pl.col("time_us") // step + beside).hash(71)
-            found.append(placed.select("group", tie=tie))
+            found.append(placed.select(LABEL, tie=tie))
     summed = stood.filter("summed")
     if not summed.is_empty():
         # Without any time a record waits in a period without a number, and has one beside when a closing tells it.
@@ -82,22 +85,21 @@ def ties_of(stood: pl.DataFrame, frontier: Frontier, *, around: bool) -> pl.Data
             assert isinstance(period, int) and isinstance(zone, str)
             index = period_index(pl.col("sum_us"), period, zone)
             tie = pl.col("owner") ^ index.hash(81) ^ pl.lit(period).hash(83)
-            found.append(pl.concat([summed, waiting]).select("group", tie=tie))
-    return pl.concat(found).unique()
+            found.append(pl.concat([summed, waiting]).select(LABEL, tie=tie))
+    return pl.concat(found)
 
 
-def instants_of(stood: pl.DataFrame, rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """The instants (`group`, `at_us`) that streams pass of rows of `EVENTS`, standing so: their own, and the ends of periods."""
-    timed = with_due(rows, frontier)
+def instants_of(rows: pl.DataFrame, stood: pl.DataFrame, labels: Hashes, frontier: Frontier) -> pl.DataFrame:
+    """The instants (`label`, `at_us`) that streams pass of rows of `EVENTS`, standing so: their own, and the ends of periods."""
     due = pl.when(pl.col("due_position") != NEVER).then("due_us")
-    own = timed.select(group=pl.Series(groups_of(rows)), at_us=pl.coalesce("time_us", due))
+    own = with_due(rows, frontier).select(label=pl.Series(labels, dtype=pl.UInt64), at_us=pl.coalesce("time_us", due))
     found, summed = [own], stood.filter("summed")
     if not summed.is_empty():
         for (period, zone), _ in frontier.policies.frame.filter("summed").group_by("period_us", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
             end = period_last_us(period_index(pl.col("sum_us"), period, zone), period, zone)
-            found.append(summed.select("group", at_us=end))
-    return pl.concat(found).drop_nulls().unique()
+            found.append(summed.select(LABEL, at_us=end))
+    return pl.concat(found).drop_nulls()
 
 
 def _hash(names: list[str], seed: int) -> pl.Expr:

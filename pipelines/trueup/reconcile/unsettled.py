@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.gone import NO_HASHES, Hashes, record_hashes
 from trueup.reconcile.records import EVENTS
-from trueup.reconcile.ties import groups_of, instants_of, names_of, standings, ties_of
+from trueup.reconcile.ties import LABEL, instants_of, names_of, standings, ties_of
 
-LABEL = "label"
 KEPT: dict[str, pl.DataType] = {**EVENTS, LABEL: pl.UInt64()}
 _SIEVE_BITS = 22
 Range = tuple[int, int]
@@ -47,7 +46,7 @@ class Segment:
     ) -> Segment:
         """A segment of rows in any order, with `ties` and `instants` and the labels they are of."""
         rows = rows.sort(LABEL)
-        by_tie, by_time = np.argsort(ties, kind="stable"), np.argsort(instants, kind="stable")
+        by_tie, by_time = np.argsort(ties), np.argsort(instants)
         height = rows.height - int(np.isin(rows[LABEL].to_numpy(), taken).sum()) if len(taken) else rows.height
         bits = min(_SIEVE_BITS, max(6, (8 * len(ties)).bit_length()))
         sieve = np.zeros(1 << bits, dtype=np.bool_)
@@ -158,19 +157,18 @@ class Unsettled:
 
 def _segment(rows: pl.DataFrame, frontier: Frontier) -> Segment:
     """Rows (`EVENTS` and `component`) as a segment; a component's label is the least hash of its records' names."""
-    labelled = rows.with_columns(label=pl.Series(record_hashes(rows)), group=pl.Series(groups_of(rows)))
-    labelled = labelled.with_columns(pl.col(LABEL).min().over("component"))
-    of_group = labelled.select("group", LABEL).unique()
-    stood = standings(rows, frontier)
-    by_time = ties_of(stood, frontier, around=True).join(of_group, on="group")
-    instants = instants_of(stood, rows, frontier).join(of_group, on="group")
-    names = names_of(rows)
-    keyed = rows["session_key"].is_not_null()
-    named = pl.concat([labelled[LABEL].filter(keyed), labelled[LABEL]]).to_numpy()
+    labelled = rows.with_columns(label=pl.Series(record_hashes(rows))).with_columns(pl.col(LABEL).min().over("component"))
+    labels = labelled[LABEL].to_numpy()
+    stood = standings(rows, labels, frontier)
+    by_time, instants = ties_of(stood, frontier, around=True), instants_of(rows, stood, labels, frontier)
+    keyed = rows["session_key"].is_not_null().to_numpy()
     return Segment.of(
-        labelled.select(*KEPT), np.concatenate([names, by_time["tie"].to_numpy()]),
-        np.concatenate([named, by_time[LABEL].to_numpy()]), instants["at_us"].to_numpy(), instants[LABEL].to_numpy(),
-    )  # fmt: skip
+        labelled.select(*KEPT),
+        np.concatenate([names_of(rows), by_time["tie"].to_numpy()]),
+        np.concatenate([labels[keyed], labels, by_time[LABEL].to_numpy()]),
+        instants["at_us"].to_numpy(),
+        instants[LABEL].to_numpy(),
+    )
 
 
 def _union(labels: Iterable[Hashes]) -> Hashes:
