@@ -82,16 +82,15 @@ def unpacked(head: bytes, runs: Mapping[int, bytes], segments: Mapping[int, byte
 
 def _segment_bytes(segment: Segment) -> bytes:
     ties = pl.DataFrame({"tie": segment.ties, "label": segment.tied})
-    instants = pl.DataFrame({"at_us": segment.instants, "label": segment.timed})
+    told = {"at_us": segment.instants, "label": segment.timed, "rule": segment.rules, "loose": segment.loose}
+    instants = pl.DataFrame(told)
     return _joined([_ipc(frame) for frame in (segment.rows, ties, instants)])
 
 
 def _segment_of(data: bytes, taken: Hashes) -> Segment:
     rows, ties, instants = (pl.read_ipc_stream(io.BytesIO(part)) for part in _parted(data))
-    return Segment.of(
-        rows.select(pl.col(n).cast(t) for n, t in KEPT.items()), ties["tie"].to_numpy(), ties["label"].to_numpy(),
-        instants["at_us"].to_numpy(), instants["label"].to_numpy(), taken,
-    )  # fmt: skip
+    parts = [frame[name].to_numpy() for frame in (ties, instants) for name in frame.columns]
+    return Segment.of(rows.select(pl.col(n).cast(t) for n, t in KEPT.items()), *parts, taken=taken)
 
 
 def _numbers(data: bytes) -> Hashes:

@@ -19,6 +19,8 @@ from trueup.reconcile.reach import open_from_us
 from trueup.reconcile.records import EVENTS, RECORD
 from trueup.reconcile.rules import NEVER, UNTOLD_US
 from trueup.reconcile.terms import Terms
+from trueup.reconcile.ties import ANY_RULE
+from trueup.reconcile.unsettled import Passing
 
 NUMBER = "number"
 """A column of the events evaluated: which row of the frame each is."""
@@ -86,20 +88,26 @@ def kept(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontier, *, upto
     )
 
 
-def passings(frontier: Frontier, terms: Terms, after: int, upto: int) -> list[tuple[int, int]]:
-    """The instants [from, to) that streams passed in (after, upto], by each wait there is; what stands there may change by itself.
+def passings(frontier: Frontier, terms: Terms, after: int, upto: int) -> list[Passing]:
+    """The instants that streams passed in (after, upto], by each wait there is; what stands there may change by itself.
 
     Both positions are under one policy.
     """
     number = int(frontier.policies.number_at(np.array([upto]))[0])
     rules = frontier.policies.frame.filter(pl.col("policy") == number)
-    grace = rules.select(wait="grace_us", closed="closed_wait_us")
-    short = rules.select(wait="start_tolerance_us", closed=pl.min_horizontal("start_tolerance_us", "closed_wait_us"))
-    ends = [
-        tuple(frontier.passed_before(p, number, wait_us=wait, closed_wait_us=closed, stream=stream) for p in (after, upto))
-        for wait, closed in pl.concat([grace, short]).unique().iter_rows()
-        for stream in STREAMS
+    grace = rules.select("rule", wait="grace_us", closed="closed_wait_us", loose=pl.lit(False))
+    # Only what has no session key is ripe before its grace is over, and only where the nearest are matched.
+    tolerance = pl.col("start_tolerance_us")
+    closed = pl.min_horizontal(tolerance, "closed_wait_us")
+    short = rules.filter("near").select("rule", wait=tolerance, closed=closed, loose=pl.lit(True))
+    told: list[tuple[int | None, int | None, int, bool]] = [
+        (open_from_us(frontier, terms, after), open_from_us(frontier, terms, upto), ANY_RULE, False)
     ]
-    ends.append((open_from_us(frontier, terms, after), open_from_us(frontier, terms, upto)))
-    told = [(-NEVER if low is None else low, high) for low, high in ends if high is not None]
-    return [(low, high) for low, high in told if low < high]
+    for rule, wait, closed_wait, loose in pl.concat([grace, short]).iter_rows():
+        for stream in STREAMS:
+            low, high = (
+                frontier.passed_before(p, number, wait_us=wait, closed_wait_us=closed_wait, stream=stream) for p in (after, upto)
+            )
+            told.append((low, high, rule, loose))
+    ranges = [(-NEVER if low is None else low, high, rule, loose) for low, high, rule, loose in told if high is not None]
+    return [passing for passing in ranges if passing[0] < passing[1]]

@@ -20,6 +20,8 @@ _PARTY = ["scope", "service", "subscriber", "peer"]
 _OWNER = ["scope", "service", "subscriber"]
 LABEL = "label"
 """Whose a tie or an instant is: a number that whoever asks gives each row."""
+ANY_RULE = -2
+"""Whatever rule it is: that of records which others of their component have not."""
 _TIE = {LABEL: pl.UInt64(), "tie": pl.UInt64()}
 
 
@@ -90,15 +92,27 @@ def ties_of(stood: pl.DataFrame, frontier: Frontier, *, around: bool) -> pl.Data
 
 
 def instants_of(rows: pl.DataFrame, stood: pl.DataFrame, labels: Hashes, frontier: Frontier) -> pl.DataFrame:
-    """The instants (`label`, `at_us`) that streams pass of rows of `EVENTS`, standing so: their own, and the ends of periods."""
+    """The instants (`label`, `at_us`) that streams pass of rows of `EVENTS`, standing so: their own, and the ends of periods.
+
+    They have the `rule` of their label's records; those of records without a session key are `loose`.
+    """
     due = pl.when(pl.col("due_position") != NEVER).then("due_us")
-    own = with_due(rows, frontier).select(label=pl.Series(labels, dtype=pl.UInt64), at_us=pl.coalesce("time_us", due))
+    policies = frontier.policies
+    own = with_due(rows, frontier).select(
+        label=pl.Series(labels, dtype=pl.UInt64), at_us=pl.coalesce("time_us", due), loose=pl.col("session_key").is_null(),
+        rule=policies.rule_of(pl.col("service")),
+    )  # fmt: skip
+    # A unit takes its rule from one of its records and its time from another.
+    one = pl.col("rule").min().over(LABEL) == pl.col("rule").max().over(LABEL)
+    own = own.with_columns(rule=pl.when(one).then("rule").otherwise(ANY_RULE).cast(pl.Int32))
     found, summed = [own], stood.filter("summed")
     if not summed.is_empty():
-        for (period, zone), _ in frontier.policies.frame.filter("summed").group_by("period_us", "timezone", maintain_order=True):
+        of_label = own.select(LABEL, "rule").unique()
+        for (period, zone), _ in policies.frame.filter("summed").group_by("period_us", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
             end = period_last_us(period_index(pl.col("sum_us"), period, zone), period, zone)
-            found.append(summed.select(LABEL, at_us=end))
+            ends = summed.select(LABEL, at_us=end, loose=pl.lit(False))
+            found.append(ends.join(of_label, on=LABEL).select(own.columns))
     return pl.concat(found).drop_nulls()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,24 +18,27 @@ from numpy.typing import NDArray
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.gone import NO_HASHES, Hashes, record_hashes
 from trueup.reconcile.records import EVENTS
-from trueup.reconcile.ties import LABEL, instants_of, names_of, standings, ties_of
+from trueup.reconcile.ties import ANY_RULE, LABEL, instants_of, names_of, standings, ties_of
 
 KEPT: dict[str, pl.DataType] = {**EVENTS, LABEL: pl.UInt64()}
 _SIEVE_BITS = 22
-Range = tuple[int, int]
-"""Instants [from, to), in µs."""
+Passing = tuple[int, int, int, bool]
+"""Instants [from, to), in µs, that a stream passed by a wait of one rule, or of `ANY_RULE`; and whether that wait is only of
+records without a session key."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows (`KEPT`, ascending by label), their `ties` and `instants` with the label of each (both ascending), and the labels of
-    rows that are taken out."""
+    """Rows (`KEPT`, ascending by label), their `ties` and `instants` with the label of each (both ascending), the rule of
+    each instant and whether it is `loose`, of a record without a session key, and the labels of rows that are taken out."""
 
     rows: pl.DataFrame
     ties: Hashes
     tied: Hashes
     instants: NDArray[np.int64]
     timed: Hashes
+    rules: NDArray[np.int32]
+    loose: NDArray[np.bool_]
     taken: Hashes = field(default_factory=lambda: NO_HASHES)
     height: int = 0
     """How many rows are not taken out."""
@@ -42,8 +46,9 @@ class Segment:
 
     @classmethod
     def of(
-        cls, rows: pl.DataFrame, ties: Hashes, tied: Hashes, instants: NDArray[np.int64], timed: Hashes, taken: Hashes = NO_HASHES
-    ) -> Segment:
+        cls, rows: pl.DataFrame, ties: Hashes, tied: Hashes, instants: NDArray[np.int64], timed: Hashes, rules: NDArray[np.int32],
+        loose: NDArray[np.bool_], taken: Hashes = NO_HASHES,
+    ) -> Segment:  # fmt: skip
         """A segment of rows in any order, with `ties` and `instants` and the labels they are of."""
         rows = rows.sort(LABEL)
         by_tie, by_time = np.argsort(ties), np.argsort(instants)
@@ -51,7 +56,8 @@ class Segment:
         bits = min(_SIEVE_BITS, max(6, (8 * len(ties)).bit_length()))
         sieve = np.zeros(1 << bits, dtype=np.bool_)
         sieve[ties & np.uint64(len(sieve) - 1)] = True
-        return cls(rows, ties[by_tie], tied[by_tie], instants[by_time], timed[by_time], taken, height, sieve)
+        of_times = (part[by_time] for part in (instants, timed, rules, loose))
+        return cls(rows, ties[by_tie], tied[by_tie], *of_times, taken=taken, height=height, sieve=sieve)
 
     @property
     def labels(self) -> Hashes:
@@ -70,10 +76,14 @@ class Segment:
         able = ties[self.sieve[ties & np.uint64(len(self.sieve) - 1)]]
         return self.standing(self.tied[_places(self.ties, np.unique(able))])
 
-    def passing(self, ranges: Iterable[Range]) -> Hashes:
-        """The labels that have an instant in one of some ranges."""
-        found = [self.timed[slice(*np.searchsorted(self.instants, ends))] for ends in ranges]
-        return self.standing(np.concatenate([NO_HASHES, *found]))
+    def passing(self, passed: Iterable[Passing]) -> Hashes:
+        """The labels that have an instant a stream passed."""
+        found = [NO_HASHES]
+        for low, high, rule, loose in passed:
+            here = slice(*np.searchsorted(self.instants, (low, high)))
+            waits = (self.rules[here] == rule) | (self.rules[here] == ANY_RULE) | (rule == ANY_RULE)
+            found.append(self.timed[here][waits & self.loose[here] if loose else waits])
+        return self.standing(np.concatenate(found))
 
     def only(self, labels: Hashes) -> pl.DataFrame:
         """The rows of some labels."""
@@ -98,11 +108,12 @@ class Segment:
         rows = pl.concat([mine[0], theirs[0]])
         return Segment.of(rows, *(np.concatenate([a, b]) for a, b in zip(mine[1], theirs[1], strict=True)))
 
-    def _standing_parts(self) -> tuple[pl.DataFrame, tuple[Hashes, Hashes, NDArray[np.int64], Hashes]]:
+    def _standing_parts(self) -> tuple[pl.DataFrame, tuple[NDArray[Any], ...]]:
         if not len(self.taken):
-            return self.rows, (self.ties, self.tied, self.instants, self.timed)
+            return self.rows, (self.ties, self.tied, self.instants, self.timed, self.rules, self.loose)
         rows, ties, times = (~np.isin(labels, self.taken) for labels in (self.labels, self.tied, self.timed))
-        return self.rows.filter(pl.Series(rows)), (self.ties[ties], self.tied[ties], self.instants[times], self.timed[times])
+        of_ties, of_times = (self.ties, self.tied), (self.instants, self.timed, self.rules, self.loose)
+        return self.rows.filter(pl.Series(rows)), (*(part[ties] for part in of_ties), *(part[times] for part in of_times))
 
 
 @dataclass(frozen=True)
@@ -125,9 +136,9 @@ class Unsettled:
         """The labels that have one of some ties."""
         return _union(segment.tied_to(ties) for segment in self.segments)
 
-    def passing(self, ranges: Sequence[Range]) -> Hashes:
-        """The labels that have an instant in one of some ranges."""
-        return _union(segment.passing(ranges) for segment in self.segments)
+    def passing(self, passed: Sequence[Passing]) -> Hashes:
+        """The labels that have an instant a stream passed."""
+        return _union(segment.passing(passed) for segment in self.segments)
 
     def where(self, condition: pl.Expr) -> Hashes:
         """The labels that have a row of which something holds; looks at all of them."""
@@ -166,8 +177,7 @@ def _segment(rows: pl.DataFrame, frontier: Frontier) -> Segment:
         labelled.select(*KEPT),
         np.concatenate([names_of(rows), by_time["tie"].to_numpy()]),
         np.concatenate([labels[keyed], labels, by_time[LABEL].to_numpy()]),
-        instants["at_us"].to_numpy(),
-        instants[LABEL].to_numpy(),
+        *(instants[name].to_numpy() for name in ("at_us", LABEL, "rule", "loose")),
     )
 
 
