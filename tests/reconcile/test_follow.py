@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,12 +13,12 @@ import numpy as np
 import polars as pl
 import pytest
 from told import Log, Record
-from worlds import MICRO, service
+from worlds import MICRO, service, wild
 
 from trueup.errors import LogError
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.epoch import Memory
-from trueup.reconcile.follow import Poller, first_position
+from trueup.reconcile.follow import Follower, Poller, first_position
 from trueup.reconcile.gone import Gone
 from trueup.reconcile.load import arrivals, frontier_of
 from trueup.reconcile.memory import packed, unpacked
@@ -147,3 +148,19 @@ def test_a_set_of_hashes_holds_what_was_added_and_nothing_else() -> None:
         assert all(len(a) > 2 * len(b) for a, b in zip(gone.runs, gone.runs[1:], strict=False))
     everything = np.arange(600, dtype=np.uint64)
     assert gone.holds(everything).tolist() == np.isin(everything, added).tolist()
+
+
+def test_following_step_by_step_knows_the_frontiers_of_one_look(tmp_path: Path) -> None:
+    rng = random.Random("frontiers")
+    world, log = wild(rng)
+    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by)
+    with lakes.quick_lake(tmp_path, log, rows, world.bucket_by) as lake:
+        follower, after = Follower(lake), 0
+        for upto in [*sorted(rng.sample(range(1, len(log)), min(9, len(log) - 1))), len(log), 1]:
+            stepwise, whole = follower.epoch((after, upto), ALL).frontier, frontier_of(lake, upto)
+            for mine, all_of in ((stepwise.observed, whole.observed), (stepwise.closed, whole.closed)):
+                told = {n: (m.positions.tolist(), m.values.tolist()) for n, m in mine.items() if len(m.values)}
+                assert told == {n: (m.positions.tolist(), m.values.tolist()) for n, m in all_of.items() if len(m.values)}
+            assert stepwise.ticks.values.tolist() == whole.ticks.values.tolist()
+            assert stepwise.policies.starts.tolist() == whole.policies.starts.tolist()
+            after = 0 if upto == len(log) else upto

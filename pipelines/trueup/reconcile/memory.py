@@ -81,16 +81,12 @@ def unpacked(head: bytes, runs: Mapping[int, bytes], segments: Mapping[int, byte
 
 
 def _segment_bytes(segment: Segment) -> bytes:
-    ties = pl.DataFrame({"tie": segment.ties, "label": segment.tied})
-    told = {"at_us": segment.instants, "label": segment.timed, "rule": segment.rules, "loose": segment.loose}
-    instants = pl.DataFrame(told)
-    return _joined([_ipc(frame) for frame in (segment.rows, ties, instants)])
+    return _joined([_ipc(frame) for frame in (segment.rows, segment.ties, segment.instants)])
 
 
 def _segment_of(data: bytes, taken: Hashes) -> Segment:
     rows, ties, instants = (pl.read_ipc_stream(io.BytesIO(part)) for part in _parted(data))
-    parts = [frame[name].to_numpy() for frame in (ties, instants) for name in frame.columns]
-    return Segment.of(rows.select(pl.col(n).cast(t) for n, t in KEPT.items()), *parts, taken=taken)
+    return Segment.of(rows.select(pl.col(n).cast(t) for n, t in KEPT.items()), ties, instants, taken)
 
 
 def _numbers(data: bytes) -> Hashes:

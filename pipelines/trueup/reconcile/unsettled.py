@@ -8,8 +8,7 @@ labels taken out of them; a new one joins the last while that is not more than t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -29,35 +28,25 @@ records without a session key."""
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows (`KEPT`, ascending by label), their `ties` and `instants` with the label of each (both ascending), the rule of
-    each instant and whether it is `loose`, of a record without a session key, and the labels of rows that are taken out."""
+    """Rows (`KEPT`), their `ties` and `instants` (see `trueup.reconcile.ties`), each ascending, and labels of rows taken out."""
 
     rows: pl.DataFrame
-    ties: Hashes
-    tied: Hashes
-    instants: NDArray[np.int64]
-    timed: Hashes
-    rules: NDArray[np.int32]
-    loose: NDArray[np.bool_]
-    taken: Hashes = field(default_factory=lambda: NO_HASHES)
-    height: int = 0
+    ties: pl.DataFrame
+    instants: pl.DataFrame
+    taken: Hashes
+    height: int
     """How many rows are not taken out."""
-    sieve: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(1, dtype=np.bool_))
+    sieve: NDArray[np.bool_]
+    """Which last bits of a tie there are at all: most that are asked for are not here."""
 
     @classmethod
-    def of(
-        cls, rows: pl.DataFrame, ties: Hashes, tied: Hashes, instants: NDArray[np.int64], timed: Hashes, rules: NDArray[np.int32],
-        loose: NDArray[np.bool_], taken: Hashes = NO_HASHES,
-    ) -> Segment:  # fmt: skip
-        """A segment of rows in any order, with `ties` and `instants` and the labels they are of."""
-        rows = rows.sort(LABEL)
-        by_tie, by_time = np.argsort(ties), np.argsort(instants)
+    def of(cls, rows: pl.DataFrame, ties: pl.DataFrame, instants: pl.DataFrame, taken: Hashes = NO_HASHES) -> Segment:
+        """A segment of parts in any order."""
+        rows, ties, instants = rows.sort(LABEL), ties.sort("tie"), instants.sort("at_us")
         height = rows.height - int(np.isin(rows[LABEL].to_numpy(), taken).sum()) if len(taken) else rows.height
-        bits = min(_SIEVE_BITS, max(6, (8 * len(ties)).bit_length()))
-        sieve = np.zeros(1 << bits, dtype=np.bool_)
-        sieve[ties & np.uint64(len(sieve) - 1)] = True
-        of_times = (part[by_time] for part in (instants, timed, rules, loose))
-        return cls(rows, ties[by_tie], tied[by_tie], *of_times, taken=taken, height=height, sieve=sieve)
+        sieve = np.zeros(1 << min(_SIEVE_BITS, max(6, (8 * ties.height).bit_length())), dtype=np.bool_)
+        sieve[ties["tie"].to_numpy() & np.uint64(len(sieve) - 1)] = True
+        return cls(rows, ties, instants, taken, height, sieve)
 
     @property
     def labels(self) -> Hashes:
@@ -74,15 +63,16 @@ class Segment:
     def tied_to(self, ties: Hashes) -> Hashes:
         """The labels that have one of some ties."""
         able = ties[self.sieve[ties & np.uint64(len(self.sieve) - 1)]]
-        return self.standing(self.tied[_places(self.ties, np.unique(able))])
+        return self.standing(self.ties[LABEL].to_numpy()[_places(self.ties["tie"].to_numpy(), np.unique(able))])
 
     def passing(self, passed: Iterable[Passing]) -> Hashes:
         """The labels that have an instant a stream passed."""
         found = [NO_HASHES]
         for low, high, rule, loose in passed:
-            here = slice(*np.searchsorted(self.instants, (low, high)))
-            waits = (self.rules[here] == rule) | (self.rules[here] == ANY_RULE) | (rule == ANY_RULE)
-            found.append(self.timed[here][waits & self.loose[here] if loose else waits])
+            first, end = np.searchsorted(self.instants["at_us"].to_numpy(), (low, high))
+            mine = pl.col("rule").is_in([rule, ANY_RULE]) if rule != ANY_RULE else pl.lit(True)
+            here = self.instants[int(first) : int(end)].filter(mine & (pl.col("loose") if loose else True))
+            found.append(here[LABEL].to_numpy())
         return self.standing(np.concatenate(found))
 
     def only(self, labels: Hashes) -> pl.DataFrame:
@@ -99,21 +89,21 @@ class Segment:
 
     def tidied(self) -> Segment:
         """The segment without what is taken out of it."""
-        rows, parts = self._standing_parts()
-        return Segment.of(rows, *parts)
+        return Segment.of(*self.parts)
 
     def __add__(self, other: Segment) -> Segment:
         """Both as one, without what is taken out of either."""
-        mine, theirs = self._standing_parts(), other._standing_parts()
-        rows = pl.concat([mine[0], theirs[0]])
-        return Segment.of(rows, *(np.concatenate([a, b]) for a, b in zip(mine[1], theirs[1], strict=True)))
+        rows, ties, instants = (pl.concat([mine, theirs]) for mine, theirs in zip(self.parts, other.parts, strict=True))
+        return Segment.of(rows, ties, instants)
 
-    def _standing_parts(self) -> tuple[pl.DataFrame, tuple[NDArray[Any], ...]]:
-        if not len(self.taken):
-            return self.rows, (self.ties, self.tied, self.instants, self.timed, self.rules, self.loose)
-        rows, ties, times = (~np.isin(labels, self.taken) for labels in (self.labels, self.tied, self.timed))
-        of_ties, of_times = (self.ties, self.tied), (self.instants, self.timed, self.rules, self.loose)
-        return self.rows.filter(pl.Series(rows)), (*(part[ties] for part in of_ties), *(part[times] for part in of_times))
+    @property
+    def parts(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+        """Rows, ties and instants of what is not taken out."""
+
+        def left(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.filter(pl.Series(~np.isin(frame[LABEL].to_numpy(), self.taken))) if len(self.taken) else frame
+
+        return left(self.rows), left(self.ties), left(self.instants)
 
 
 @dataclass(frozen=True)
@@ -130,7 +120,7 @@ class Unsettled:
     @property
     def rows(self) -> pl.DataFrame:
         """All of them, as `KEPT`."""
-        return pl.concat([pl.DataFrame(schema=KEPT), *(s._standing_parts()[0] for s in self.segments)])
+        return pl.concat([pl.DataFrame(schema=KEPT), *(s.parts[0] for s in self.segments)])
 
     def tied_to(self, ties: Hashes) -> Hashes:
         """The labels that have one of some ties."""
@@ -173,12 +163,8 @@ def _segment(rows: pl.DataFrame, frontier: Frontier) -> Segment:
     stood = standings(rows, labels, frontier)
     by_time, instants = ties_of(stood, frontier, around=True), instants_of(rows, stood, labels, frontier)
     keyed = rows["session_key"].is_not_null().to_numpy()
-    return Segment.of(
-        labelled.select(*KEPT),
-        np.concatenate([names_of(rows), by_time["tie"].to_numpy()]),
-        np.concatenate([labels[keyed], labels, by_time[LABEL].to_numpy()]),
-        *(instants[name].to_numpy() for name in ("at_us", LABEL, "rule", "loose")),
-    )
+    by_name = pl.DataFrame({LABEL: np.concatenate([labels[keyed], labels]), "tie": names_of(rows)})
+    return Segment.of(labelled.select(*KEPT), pl.concat([by_name, by_time]), instants)
 
 
 def _union(labels: Iterable[Hashes]) -> Hashes:
