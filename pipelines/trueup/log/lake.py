@@ -86,6 +86,7 @@ class Lake:
 
     def __init__(self, project: Project, connection: duckdb.DuckDBPyConnection, clock: Clock) -> None:
         self.project, self.connection, self.clock = project, connection, clock
+        self._snapshots: dict[int, int] = {}
         self._catalog = catalog_of(project)
 
     # --- opening ------------------------------------------------------------------------------------------------------
@@ -220,12 +221,16 @@ class Lake:
         """The snapshot that brought `position`, 0 for position 0; raises `LogError` for one that is not there."""
         if position == 0:
             return 0
+        if position in self._snapshots:
+            return self._snapshots[position]
         found = self.connection.execute("SELECT snapshot_id FROM lake.events.position WHERE position = ?", [position]).fetchone()
         if found is None:
             raise LogError(
                 f"there is no position {position}; the newest is {self.last_position()}", where=str(self.project.directory)
             )
-        return int(found[0])
+        # A position never comes by another snapshot.
+        self._snapshots[position] = int(found[0])
+        return self._snapshots[position]
 
     def _number(self, query: str, values: Sequence[object] = ()) -> int:
         found = self.connection.execute(query, list(values)).fetchone()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -32,6 +33,7 @@ CHANGE: dict[str, pl.DataType] = {
     "subscriber": pl.String(),  # NULL is everybody
     "from_us": pl.Int64(),
 }
+SYSTEMS = ("network", "billing")
 TARIFF_CHANGE, SUBSCRIBER_CHANGE = "tariff_change", "subscriber_change"
 LONGEST_US = 366 * 86_400_000_000
 """No record lasts for longer; the quantity of one that lasts is its duration."""
@@ -71,10 +73,27 @@ class Terms:
         """The last position that may have changed what each row (`subscriber`, `time_us`, its quantity) is worth; 0 if none."""
         asked = rows.select("subscriber", "time_us").with_row_index("row")
         lasts = rows["quantity_micros"].fill_null(0).clip(0, LONGEST_US)
-        general = self.changes.filter(pl.col("subscriber").is_null()).drop("subscriber")
-        everybody = _latest(asked.with_columns(pl.col("time_us") + lasts), general, None)
-        own = _latest(asked, self.changes.drop_nulls("subscriber"), "subscriber")
+        everybody = _latest(asked.with_columns(pl.col("time_us") + lasts), self._rising[0], None)
+        own = _latest(asked, self._rising[1], "subscriber")
         return pl.DataFrame({"everybody": everybody, "own": own}).select(pl.max_horizontal(pl.all())).to_series()
+
+    @cached_property
+    def _rising(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Changes for everybody and for one subscriber each, along their instants, with the greatest position so far."""
+        line, so_far = self.changes.sort("from_us", "position"), pl.col("position").cum_max()
+        general = line.filter(pl.col("subscriber").is_null()).drop("subscriber").with_columns(position=so_far)
+        return general, line.drop_nulls("subscriber").with_columns(position=so_far.over("subscriber"))
+
+    @cached_property
+    def disputed(self) -> pl.DataFrame:
+        """The states of subscriptions that the systems did not tell alike from the position on at which both were known."""
+        since = max(self.billing_since, self.network_since)
+        told = pl.struct("plan", "status", "from_us", "to_us")
+        sides = [told.filter(pl.col("system") == s) for s in SYSTEMS]
+        alike = self.states.sort("from_us").group_by("subscriber", maintain_order=True).agg(
+            a=sides[0], b=sides[1], steady=((pl.col("until") == NEVER) & (pl.col("since") <= since)).all()
+        ).filter((pl.col("a") == pl.col("b")) & pl.col("steady"))  # fmt: skip
+        return self.states.join(alike, on="subscriber", how="anti")
 
     def agenda(self, versions: pl.DataFrame) -> pl.DataFrame:
         """The positions (`component`, `at`) at which changes may touch components of these record versions."""
@@ -118,14 +137,11 @@ FLAT = Terms()
 """Nothing but the flat prices of a policy."""
 
 
-def _latest(asked: pl.DataFrame, changes: pl.DataFrame, by: str | None) -> pl.Series:
-    """The greatest position of a change from an instant up to each row's own."""
-    if changes.is_empty():
+def _latest(asked: pl.DataFrame, rising: pl.DataFrame, by: str | None) -> pl.Series:
+    """The greatest position of a change from an instant up to each row's own; changes as `_rising` has them."""
+    if rising.is_empty():
         return pl.repeat(0, asked.height, dtype=pl.Int64, eager=True)
     keys = [by] if by else []
-    rising = changes.sort("from_us", "position")
-    so_far = pl.col("position").cum_max()
-    rising = rising.with_columns(position=so_far.over(by) if by else so_far)
     found = (
         asked.drop_nulls(["time_us", *keys]).sort("time_us")
         .join_asof(rising, left_on="time_us", right_on="from_us", by=by, check_sortedness=False)
