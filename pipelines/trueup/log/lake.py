@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -269,8 +270,10 @@ class Lake:
     ) -> tuple[str, list[object]]:
         """The query behind `read`, and its values, for use as a subquery."""
         newest = self.last_position() if upto is None else upto
+        low, high = self.snapshot_of(after), self.snapshot_of(newest)
+        relations, values = self._relations((table, "position"), low, high)
         conditions = ["e.snapshot_id > ?", "e.snapshot_id <= ?"]
-        values: list[object] = [self.snapshot_of(after), self.snapshot_of(newest)]
+        values += [low, high]
         if buckets is not None:
             conditions.append("e.bucket BETWEEN ? AND ?")
             values += [buckets.first, buckets.last]
@@ -280,10 +283,25 @@ class Lake:
             values += [first, last]
         wanted = ", ".join(f"e.{name}" for name in columns)
         return (
-            f"SELECT {wanted}, p.position FROM lake.events.{table} e JOIN lake.events.position p ON p.snapshot_id = e.snapshot_id "
+            f"SELECT {wanted}, p.position FROM {relations[0]} e JOIN {relations[1]} p ON p.snapshot_id = e.snapshot_id "
             f"WHERE {' AND '.join(conditions)}",
             values,
         )
+
+    def _relations(self, tables: Sequence[str], low: int, high: int) -> tuple[list[str], list[object]]:
+        """Tables as relations that hold at least what came in snapshots (low, high], and the values they ask for.
+
+        Where the log of snapshots goes back that far, only the files of those are looked at, however many there are.
+        """
+        if not 0 < low < high or low < self.oldest_snapshot:
+            return [f"lake.events.{table}" for table in tables], []
+        values: list[object] = [value for table in tables for value in (table, low, high)]
+        return ["ducklake_table_insertions('lake', 'events', ?, ?, ?)"] * len(tables), values
+
+    @cached_property
+    def oldest_snapshot(self) -> int:
+        """The oldest snapshot that has not been expired."""
+        return self._number("SELECT min(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
 
 
 def data_path(project: Project) -> str:
