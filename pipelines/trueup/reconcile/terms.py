@@ -37,6 +37,8 @@ SYSTEMS = ("network", "billing")
 TARIFF_CHANGE, SUBSCRIBER_CHANGE = "tariff_change", "subscriber_change"
 LONGEST_US = 366 * 86_400_000_000
 """No record lasts for longer; the quantity of one that lasts is its duration."""
+EVER_US = -2_208_988_800_000_000
+"""The beginning of 1900: no record is as old."""
 _MOMENT = ["row", "subscriber", "at", "time_us"]
 
 
@@ -99,19 +101,17 @@ class Terms:
         """The positions (`component`, `at`) at which changes may touch components of these record versions."""
         if self.changes.is_empty():
             return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
-        told = versions.with_columns(moment=pl.coalesce("time_us", "due_us"))
-        # A price that begins in the middle of a record is one of the record's.
-        lasts = pl.col("quantity_micros").fill_null(0).clip(0, LONGEST_US).cast(pl.Int128).sum().clip(0, LONGEST_US).cast(pl.Int64)
-        whole = told.group_by("component").agg(pl.col("moment").max() + lasts, first=pl.col("since").min())
-        mine = told.group_by("component", "subscriber").agg(pl.col("moment").max(), first=pl.col("since").min())
+        # Only what was known before a change is touched by it: what comes later is judged when it comes. A record without any
+        # time is known when a closing tells it.
+        told = versions.select(
+            "component", "subscriber", moment=pl.coalesce("time_us", "due_us"),
+            known=pl.when(pl.col("time_us").is_null()).then(pl.max_horizontal("since", "due_position")).otherwise("since"),
+            lasts=pl.col("quantity_micros").fill_null(0).clip(0, LONGEST_US).cast(pl.Int128),
+        )  # fmt: skip
         general = self.changes.filter(pl.col("subscriber").is_null()).group_by("position").agg(pl.col("from_us").min())
-        shared = whole.join(general, how="cross")
-        own = mine.join(self.changes.drop_nulls("subscriber"), on="subscriber")
-        touched = [
-            frame.filter((pl.col("moment") >= pl.col("from_us")) & (pl.col("first") < pl.col("position")))
-            .select("component", at="position") for frame in (shared, own)
-        ]  # fmt: skip
-        return pl.concat(touched).unique()
+        own = self.changes.drop_nulls("subscriber")
+        for_all = _touched(told, ["component"], general)
+        return pl.concat([for_all, _touched(told, ["component", "subscriber"], own)]).unique()
 
     def states_at(self, rows: pl.DataFrame) -> pl.DataFrame:
         """For each row (`subscriber`, `at`, `time_us`), in its order: `plan` and billing's `standing`.
@@ -131,6 +131,28 @@ class Terms:
             .when(pl.col("status") != "active").then(pl.lit("inactive_subscriber"))
         )  # fmt: skip
         return both.select(plan=pl.coalesce("plan", "plan_network"), standing=standing)
+
+
+def _touched(told: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
+    """The (`component`, `at`) of changes that touch records known before them; a component's records last as one.
+
+    A price that begins in the middle of a record is one of the record's; a state is in force as it begins.
+    """
+    if changes.is_empty():
+        return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
+    lasts = pl.col("lasts").sum().clip(0, LONGEST_US).cast(pl.Int64) if by == ["component"] else pl.lit(0, pl.Int64)
+    reaches = pl.col("moment").max() + lasts
+    whole = told.group_by(by).agg(reaches=reaches, first=pl.col("known").min(), last=pl.col("known").max())
+    met = whole.join(changes, how="cross") if by == ["component"] else whole.join(changes, on="subscriber")
+    able = met.filter((pl.col("reaches") >= pl.col("from_us")) & (pl.col("first") < pl.col("position")))
+    # Where some of its records came later, what was there before is looked at by itself.
+    several = able.filter(pl.col("last") >= pl.col("position"))
+    before = (
+        several.select(*by, "position", "from_us").join(told, on=by).filter(pl.col("known") < pl.col("position"))
+        .group_by(*by, "position", "from_us").agg(reaches=reaches).filter(pl.col("reaches") >= pl.col("from_us"))
+    )  # fmt: skip
+    all_known = able.filter(pl.col("last") < pl.col("position"))
+    return pl.concat([frame.select("component", at="position") for frame in (all_known, before)]).unique()
 
 
 FLAT = Terms()
@@ -188,10 +210,14 @@ def states_of(rows: pl.DataFrame) -> pl.DataFrame:
     return last.with_columns(since="position", until=until).select(pl.col(n).cast(t) for n, t in STATE.items())
 
 
-def changes_of(editions: Sequence[tuple[int, int]], states: pl.DataFrame) -> pl.DataFrame:
-    """`CHANGE` rows of editions (position, the first instant they may touch) and of states."""
-    general = pl.DataFrame(
-        [(position, None, from_us) for position, from_us in editions], schema=CHANGE, orient="row"
-    )  # fmt: skip
+def changes_of(editions: Sequence[tuple[int, int]], states: pl.DataFrame, billing_since: int = NEVER) -> pl.DataFrame:
+    """`CHANGE` rows of editions (position, the first instant they may touch) and of states.
+
+    From the position on at which billing's subscriptions are known at all, whoever it does not know is unknown: that touches
+    everybody, whenever it was.
+    """
+    told = [(position, None, from_us) for position, from_us in editions]
+    told += [(billing_since, None, EVER_US)] if billing_since != NEVER else []
+    general = pl.DataFrame(told, schema=CHANGE, orient="row")
     own = states.select("since", "subscriber", "from_us").rename({"since": "position"})
     return pl.concat([general, own.select(*CHANGE)]).unique()
