@@ -181,3 +181,22 @@ def test_merging_files_leaves_every_answer_since_and_as_of_as_it_was(project: Pr
         before = [(keys(lake, after=p), keys(lake, upto=p)) for p in range(9)]
         lake.connection.execute("CALL ducklake_merge_adjacent_files('lake')")
         assert [(keys(lake, after=p), keys(lake, upto=p)) for p in range(9)] == before
+
+
+def test_ranges_are_read_alike_through_the_log_of_snapshots_and_where_that_has_expired(project: Project) -> None:
+    Lake.create(project)
+    ranges = [(after, upto) for after in range(9) for upto in range(after, 9)]
+    with Lake.open(project, clock=clock) as lake:
+        for name in "abcdefgh":
+            take(lake, usage(name))
+            lake.commit(lambda transaction: transaction.consumed("somebody", 1))
+        expected = {(after, upto): list("abcdefgh"[after:upto]) for after, upto in ranges}
+        assert lake.oldest_snapshot <= lake.snapshot_of(1)
+        assert {r: keys(lake, after=r[0], upto=r[1]) for r in ranges} == expected
+        lake.connection.execute("CALL ducklake_merge_adjacent_files('lake')")
+        assert {r: keys(lake, after=r[0], upto=r[1]) for r in ranges} == expected
+        versions = list(range(lake.snapshot_of(5)))
+        lake.connection.execute("CALL ducklake_expire_snapshots('lake', versions => ?)", [versions])
+    with Lake.open(project, clock=clock) as lake:
+        assert lake.oldest_snapshot == lake.snapshot_of(5)
+        assert {r: keys(lake, after=r[0], upto=r[1]) for r in ranges} == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,17 +13,19 @@ import numpy as np
 import polars as pl
 import pytest
 from told import Log, Record
-from worlds import MICRO, service
+from worlds import MICRO, service, wild
 
 from trueup.errors import LogError
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.epoch import Memory
-from trueup.reconcile.follow import Poller, first_position
+from trueup.reconcile.follow import Follower, Poller, first_position
 from trueup.reconcile.gone import Gone
-from trueup.reconcile.load import arrivals
+from trueup.reconcile.load import arrivals, frontier_of
 from trueup.reconcile.memory import packed, unpacked
 from trueup.reconcile.rules import Policy, SourceRules
 from trueup.reconcile.spans import Bounds, epoch_end, spans
+from trueup.reconcile.ties import names_of
+from trueup.reconcile.unsettled import Unsettled
 
 RULES = Policy(0, {"voice": service(("session_key",))}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
 ALL = Buckets(0, lakes.BUCKETS - 1)
@@ -97,32 +100,43 @@ def test_a_state_that_is_ahead_of_the_findings_belongs_to_another_lake(lake: Lak
 
 def test_a_memory_comes_back_as_it_was(lake: Lake) -> None:
     gone = Gone().plus(np.array([1, 2, 2**64 - 1], dtype=np.uint64)).plus(np.array([7], dtype=np.uint64))
-    memory = Memory(5, arrivals(lake, ALL, after=0, upto=5), gone, -7, 2**62)
+    frontier, came = frontier_of(lake, 5), arrivals(lake, ALL, after=0, upto=5).with_row_index("component")
+    first = Unsettled().plus(came[:5], frontier)
+    memory = Memory(5, first.without(first.tied_to(names_of(came[:1]))).plus(came[5:], frontier), gone, -7, 2**62)
     told = packed(memory, ALL)
-    back = unpacked(told.head, dict(enumerate(told.runs)), ALL)
-    assert back is not None and back.rows.equals(memory.rows) and back.rows.height == 7
+    back = unpacked(told.head, dict(enumerate(told.runs)), dict(enumerate(told.segments)), ALL)
+    assert back is not None and back.unsettled.rows.equals(memory.unsettled.rows) and back.unsettled.height == 6
+    assert len(back.unsettled.tied_to(names_of(came))) == 6
     assert (back.position, back.passed_us, back.latest_us) == (5, -7, 2**62)
     assert [run.tolist() for run in back.gone.runs] == [run.tolist() for run in gone.runs]
 
 
 def changed(head: bytes, **values: object) -> bytes:
     """A state that says something else of itself."""
-    length = int.from_bytes(head[:4], "little")
-    text = json.dumps(json.loads(head[4 : 4 + length]) | values).encode()
-    return len(text).to_bytes(4, "little") + text + head[4 + length :]
+    length = int.from_bytes(head[:8], "little")
+    text = json.dumps(json.loads(head[8 : 8 + length]) | values).encode()
+    return len(text).to_bytes(8, "little") + text + head[8 + length :]
 
 
-@pytest.mark.parametrize("values", [{"schema": 0}, {"kernel": 1}, {"hashing": "polars 0.1"}, {"buckets": [0, 3]}])
+@pytest.mark.parametrize("values", [{"schema": 1}, {"kernel": 1}, {"hashing": "polars 0.1"}, {"buckets": [0, 3]}])
 def test_a_state_of_an_older_version_is_made_of_the_log_again(values: dict[str, object]) -> None:
     told = packed(Memory(), ALL)
-    assert unpacked(told.head, {}, ALL) is not None
-    assert unpacked(changed(told.head, **values), {}, ALL) is None
+    assert unpacked(told.head, {}, {}, ALL) is not None
+    assert unpacked(changed(told.head, **values), {}, {}, ALL) is None
+
+
+def test_of_a_memory_only_what_is_new_is_told_again(lake: Lake) -> None:
+    frontier, came = frontier_of(lake, 5), arrivals(lake, ALL, after=0, upto=5).with_row_index("component")
+    before = Memory(4, Unsettled().plus(came[:6], frontier), Gone().plus(np.arange(9, dtype=np.uint64)))
+    after = Memory(5, before.unsettled.plus(came[6:], frontier), before.gone.plus(np.array([99], dtype=np.uint64)))
+    told = packed(after, ALL, before)
+    assert [bool(part) for part in (*told.runs, *told.segments)] == [False, True, False, True]
 
 
 @pytest.mark.parametrize("values", [{"schema": 99}, {"kernel": 99}])
 def test_a_state_of_a_later_version_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(LogError, match="later version"):
-        unpacked(changed(packed(Memory(), ALL).head, **values), {}, ALL)
+        unpacked(changed(packed(Memory(), ALL).head, **values), {}, {}, ALL)
 
 
 def test_a_set_of_hashes_holds_what_was_added_and_nothing_else() -> None:
@@ -134,3 +148,19 @@ def test_a_set_of_hashes_holds_what_was_added_and_nothing_else() -> None:
         assert all(len(a) > 2 * len(b) for a, b in zip(gone.runs, gone.runs[1:], strict=False))
     everything = np.arange(600, dtype=np.uint64)
     assert gone.holds(everything).tolist() == np.isin(everything, added).tolist()
+
+
+def test_following_step_by_step_knows_the_frontiers_of_one_look(tmp_path: Path) -> None:
+    rng = random.Random("frontiers")
+    world, log = wild(rng)
+    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by)
+    with lakes.quick_lake(tmp_path, log, rows, world.bucket_by) as lake:
+        follower, after = Follower(lake), 0
+        for upto in [*sorted(rng.sample(range(1, len(log)), min(9, len(log) - 1))), len(log), 1]:
+            stepwise, whole = follower.epoch((after, upto), ALL).frontier, frontier_of(lake, upto)
+            for mine, all_of in ((stepwise.observed, whole.observed), (stepwise.closed, whole.closed)):
+                told = {n: (m.positions.tolist(), m.values.tolist()) for n, m in mine.items() if len(m.values)}
+                assert told == {n: (m.positions.tolist(), m.values.tolist()) for n, m in all_of.items() if len(m.values)}
+            assert stepwise.ticks.values.tolist() == whole.ticks.values.tolist()
+            assert stepwise.policies.starts.tolist() == whole.policies.starts.tolist()
+            after = 0 if upto == len(log) else upto

@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES, LAWS, REACH, WAYS = ((f"tests/reconcile/test_{name}.py",) for name in ("cases", "laws", "reach", "ways"))
+EPOCHS = ("tests/reconcile/test_unsettled.py", "tests/reconcile/test_epoch.py")
 SHARES = ("tests/reconcile/test_shared_cases.py", "tests/reconcile/test_shares.py")
 Mistake = tuple[str, str, str, tuple[str, ...]]
 """A file of `trueup.reconcile`, what it says, what it is made to say, and the tests that must notice."""
@@ -63,9 +64,12 @@ ROUNDS: dict[str, Mistake] = {
     "an open pair never wakes": ("assess.py", 'wake=pl.when("open").then(pl.min_horizontal(wakes)).otherwise(NEVER)', "wake=pl.lit(NEVER)", CASES),
     "a period never wakes": ("periods.py", 'wake=pl.when("final").then(NEVER).otherwise("passed")', "wake=pl.lit(NEVER)", LAWS),
     "a policy looks at nothing again": ("kernel.py", 'pl.min_horizontal("listed", "wake", "policy_at")', 'pl.min_horizontal("listed", "wake")', CASES),
-    "a clean pair may have been final before": ("clean.py", "~(alone | behind | untimed | changed)", "~(behind | untimed | changed)", CASES),
-    "a clean pair may have neighbours": ("clean.py", 'paired.join(_neighbours(rows, rules, hashed, alone), on="session", how="anti", maintain_order="left")', "paired", CASES),
-    "a clean pair's neighbours stand where each of their records does": ("clean.py", "pl.concat([entries, _crossed(entries.filter(pl.Series(several)))])", "entries", CASES),
+    "a clean pair may have been final before": ("clean.py", "~(alone | behind[mine] | behind[theirs] | untimed)", "~(behind[mine] | behind[theirs] | untimed)", CASES),
+    "a clean pair may have neighbours": ("clean.py", "~summed[b] & ~seen.near[a] & ~seen.near[b]", "~summed[b]", CASES),
+    "a clean pair's neighbours stand where each of their records does": ("clean.py", "for frame in (entries, crossed)", "for frame in (entries,)", CASES),
+    "what waits may have been passed": ("clean.py", "alone &= (seen.waited_for > upto)", "alone &= (seen.waited_for > 0)", CASES),
+    "what waits may have neighbours": ("clean.py", "alone &= seen.under_last & ~seen.near", "alone &= seen.under_last", CASES),
+    "what waits may be behind the horizon": ("clean.py", '~seen.rule("summed") & ~seen.behind', '~seen.rule("summed")', LAWS),
     "quantities are compared in 64 bits": ("clean.py", 'pl.col("quantity_micros").cast(pl.Int128)', 'pl.col("quantity_micros")', CASES),
 }  # fmt: skip
 READING: dict[str, Mistake] = {
@@ -75,7 +79,7 @@ READING: dict[str, Mistake] = {
     "neighbours are not read": ("reach/__init__.py", 'near.filter("own").drop("own"), ', "", REACH),
     "periods are not read": ("reach/__init__.py", ', summed.filter("own").drop("own")]', "]", REACH),
     "keys of two services are not read": ("reach/__init__.py", "found.append(self._mixed(", "found[:0].append(self._mixed(", REACH),
-    "a second delivery hides the first": ("reach/__init__.py", '_ROW = ["charge", "event_id", "position", "source"]', '_ROW = ["charge", "event_id"]', REACH),
+    "a second delivery hides the first": ("reach/__init__.py", 'ROW = ["charge", "event_id", "position", "source"]', 'ROW = ["charge", "event_id"]', REACH),
     "a namesake's closing counts": ("reach/seeds.sql", "starts_with(e.source_id, u.source || '@')", "e.source_id LIKE u.source || '@%'", REACH),
     "the outdone stay placed": ("findings.py", "rows = pl.concat([pl.concat(come).filter(pl.col(\"position\") > after), moved])", 'rows = pl.concat(come).filter(pl.col("position") > after)', WAYS),
     "sums of the second partition are dropped": ("partition.py", "*(o.ledger for o in outcomes)", "*(o.ledger for o in outcomes[:1])", WAYS),
@@ -97,7 +101,16 @@ SHARING: dict[str, Mistake] = {
     "pools are not read": ("reach/__init__.py", "found.append(self._same_pool(step))", "found[:0].append(self._same_pool(step))", SHARES),
     "a billing period is not waited for in reading": ("reach/__init__.py", "pooled = 0 if shared_of(terms).is_empty() else _MONTH_US", "pooled = 0", SHARES),
 }  # fmt: skip
-MISTAKES = SHARING | MATCHING | RECORDS | JUDGEMENT | ROUNDS | READING
+GOING_ON: dict[str, Mistake] = {
+    "what is kept never wakes": ("epoch.py", "unsettled.passing(passings(frontier, terms, after, upto))", "unsettled.passing([])", EPOCHS),
+    "what stands near is not looked for": ("epoch.py", "[*found, *moved, near]", "[*found, *moved]", EPOCHS),
+    "a closing moves nobody": ("epoch.py", "moved.append(unsettled.where(", "[].append(unsettled.where(", EPOCHS),
+    "what was read again is kept as it was": ("epoch.py", "np.union1d(labels, more)", "labels", EPOCHS),
+    "what is kept is told by its own time alone": ("ties.py", "for beside in (-1, 0, 1) if around else (0,)", "for beside in (0,)", EPOCHS),
+    "a component is kept record by record": ("unsettled.py", '.with_columns(pl.col(LABEL).min().over("component"))', "", EPOCHS),
+    "names are forgotten": ("epoch.py", "again[came] = known_again(", "again[came] &= known_again(", EPOCHS),
+}  # fmt: skip
+MISTAKES = GOING_ON | SHARING | MATCHING | RECORDS | JUDGEMENT | ROUNDS | READING
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

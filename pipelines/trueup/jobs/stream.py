@@ -105,6 +105,7 @@ class Reconcile(KeyedProcessFunction):  # type: ignore[misc]
         """Opens the lake for what has to be read again."""
         self._head = runtime_context.get_state(ValueStateDescriptor("memory", BYTES))
         self._runs = runtime_context.get_map_state(MapStateDescriptor("gone", Types.INT(), BYTES))
+        self._segments = runtime_context.get_map_state(MapStateDescriptor("unsettled", Types.INT(), BYTES))
         self._open, self._ranges = ExitStack(), self._options.ranges()
         self._lake = self._open.enter_context(Lake.open(Project.load(self._options.project), read_only=True))
         self._follower = Follower(self._lake)
@@ -125,28 +126,33 @@ class Reconcile(KeyedProcessFunction):  # type: ignore[misc]
         self._remember(group, buckets, before, told.memory)
         self._records.inc(told.outcome.records)
         self._again.inc(told.read_again)
-        kept = told.memory.rows.height if told.memory is not None else 0
+        kept = told.memory.unsettled.height if told.memory is not None else 0
         yield after, upto, outcome_packed(told.outcome), kept, told.read_again
 
     def _restored(self, buckets: Buckets) -> Any:
         head = self._head.value()
-        return None if head is None else unpacked(head, dict(self._runs.items()), buckets)
+        return None if head is None else unpacked(head, dict(self._runs.items()), dict(self._segments.items()), buckets)
 
     def _remember(self, group: int, buckets: Buckets, before: Any, after: Any) -> None:
-        """Keeps a memory, of its runs of hashes only those that are new."""
+        """Keeps a memory, of its runs of hashes and segments of rows only those that are new."""
         self._memories[group] = after
         if after is None:
-            self._head.clear()
-            self._runs.clear()
+            for state in (self._head, self._runs, self._segments):
+                state.clear()
             return
-        told = packed(after, buckets)
-        known = before.gone.runs if before is not None else ()
-        for number, run in enumerate(after.gone.runs):
-            if number >= len(known) or known[number] is not run:
-                self._runs.put(number, told.runs[number])
-        for number in range(len(after.gone.runs), len(known)):
-            self._runs.remove(number)
+        told = packed(after, buckets, before)
+        _put(self._runs, told.runs, len(before.gone.runs) if before is not None else 0)
+        _put(self._segments, told.segments, len(before.unsettled.segments) if before is not None else 0)
         self._head.update(told.head)
+
+
+def _put(state: Any, parts: tuple[bytes, ...], known: int) -> None:
+    """Puts the parts that are told into a state of numbered ones, and removes those that are no more."""
+    for number, part in enumerate(parts):
+        if part:
+            state.put(number, part)
+    for number in range(len(parts), known):
+        state.remove(number)
 
 
 class Commit(KeyedProcessFunction):  # type: ignore[misc]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -86,6 +87,7 @@ class Lake:
 
     def __init__(self, project: Project, connection: duckdb.DuckDBPyConnection, clock: Clock) -> None:
         self.project, self.connection, self.clock = project, connection, clock
+        self._snapshots: dict[int, int] = {}
         self._catalog = catalog_of(project)
 
     # --- opening ------------------------------------------------------------------------------------------------------
@@ -220,12 +222,16 @@ class Lake:
         """The snapshot that brought `position`, 0 for position 0; raises `LogError` for one that is not there."""
         if position == 0:
             return 0
+        if position in self._snapshots:
+            return self._snapshots[position]
         found = self.connection.execute("SELECT snapshot_id FROM lake.events.position WHERE position = ?", [position]).fetchone()
         if found is None:
             raise LogError(
                 f"there is no position {position}; the newest is {self.last_position()}", where=str(self.project.directory)
             )
-        return int(found[0])
+        # A position never comes by another snapshot.
+        self._snapshots[position] = int(found[0])
+        return self._snapshots[position]
 
     def _number(self, query: str, values: Sequence[object] = ()) -> int:
         found = self.connection.execute(query, list(values)).fetchone()
@@ -264,8 +270,10 @@ class Lake:
     ) -> tuple[str, list[object]]:
         """The query behind `read`, and its values, for use as a subquery."""
         newest = self.last_position() if upto is None else upto
+        low, high = self.snapshot_of(after), self.snapshot_of(newest)
+        relations, values = self._relations((table, "position"), low, high)
         conditions = ["e.snapshot_id > ?", "e.snapshot_id <= ?"]
-        values: list[object] = [self.snapshot_of(after), self.snapshot_of(newest)]
+        values += [low, high]
         if buckets is not None:
             conditions.append("e.bucket BETWEEN ? AND ?")
             values += [buckets.first, buckets.last]
@@ -275,10 +283,25 @@ class Lake:
             values += [first, last]
         wanted = ", ".join(f"e.{name}" for name in columns)
         return (
-            f"SELECT {wanted}, p.position FROM lake.events.{table} e JOIN lake.events.position p ON p.snapshot_id = e.snapshot_id "
+            f"SELECT {wanted}, p.position FROM {relations[0]} e JOIN {relations[1]} p ON p.snapshot_id = e.snapshot_id "
             f"WHERE {' AND '.join(conditions)}",
             values,
         )
+
+    def _relations(self, tables: Sequence[str], low: int, high: int) -> tuple[list[str], list[object]]:
+        """Tables as relations that hold at least what came in snapshots (low, high], and the values they ask for.
+
+        Where the log of snapshots goes back that far, only the files of those are looked at, however many there are.
+        """
+        if not 0 < low < high or low < self.oldest_snapshot:
+            return [f"lake.events.{table}" for table in tables], []
+        values: list[object] = [value for table in tables for value in (table, low, high)]
+        return ["ducklake_table_insertions('lake', 'events', ?, ?, ?)"] * len(tables), values
+
+    @cached_property
+    def oldest_snapshot(self) -> int:
+        """The oldest snapshot that has not been expired."""
+        return self._number("SELECT min(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
 
 
 def data_path(project: Project) -> str:

@@ -1,9 +1,10 @@
-"""Pairs that cannot raise anything, told apart before the general rounds.
+"""Pairs that cannot raise anything, and records that wait for their other half, told apart before the general rounds.
 
 Most traffic is one usage record and one charge of one session key that agree. Such a pair, alone in its component, is pending
-when its first record comes and tolerated when its second does, unless the first had become final by itself before. That is
-what the rounds would find too; a test holds the two to the same result. What is told apart here is decided on hashes that
-are checked against the true keys: a collision sends a pair to the rounds, never past them.
+when its first record comes and tolerated when its second does, unless the first had become final by itself before. A record
+alone in its component is pending from its coming on until it is final. That is what the rounds would find too; tests hold the two
+to the same result. What is told apart here is decided on hashes that are checked against the true keys: a collision sends records
+to the rounds, never past them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from __future__ import annotations
 import operator
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from trueup.localtime import local_day
 from trueup.reconcile.frontier import Frontier
@@ -21,40 +24,115 @@ from trueup.reconcile.judge import parted, with_charged
 from trueup.reconcile.places import TOLERATED
 from trueup.reconcile.pools import Pools
 from trueup.reconcile.price import priced
+from trueup.reconcile.rules import UNTOLD_US
 from trueup.reconcile.terms import Terms
 from trueup.reconcile.units import PARTY, RATED_BY
 
-_NEEDED = [
-    "scope", "session_key", "currency", "told_currency", "source", "position", "time_us", "service", "rule",
-    "quantity_micros", "amount_micros", "subscriber", "peer", *RATED_BY, "event_id",
-]  # fmt: skip
+_TOLD = ["currency", "told_currency", "source", "position", "time_us", "service", "rule", "quantity_micros", "amount_micros"]
+_NEEDED = [*_TOLD, "scope", "subscriber", "peer", *RATED_BY, "event_id"]
+"""What is needed of a pair's usage record; of its charge it is `_TOLD`, under names that end in `_charge`."""
+_KEY = ["scope", "session_key", "currency"]
+_PLACED = [pl.col("source", "quantity_micros", "amount_micros", "position", "charge"), pl.col("told_currency").alias("currency")]
 _SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros")
 
 
 @dataclass(frozen=True)
 class Separated:
-    """`rest` is what the rounds must look at; `movements` are the clean pairs' rows of the ledger (position, service, day,
-    currency and sums), `placed` their records as `placements` counts them."""
+    """`rest` is what the rounds must look at; `movements` are the rows of the ledger (position, service, day, currency and sums)
+    of all others, `placed` their records as `placements` counts them, `waiting` which of the rows wait alone."""
 
     rest: pl.DataFrame
     movements: pl.DataFrame
     placed: pl.DataFrame
+    waiting: pl.Series
 
 
-def separate(events: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools, *, tell_apart: bool = True) -> Separated:
-    """Tells clean pairs apart. `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `told_currency`.
+@dataclass(frozen=True)
+class _Seen:
+    """Rows with what is known of each at once: its `place` in the frame of policies, hashes, and whether it has a neighbour."""
 
-    Only pairs of which both records came under the policy in force last, and after whatever changed their terms last: a change
-    looks at everything again. Of sessions that share free units or tiers, only those whose price never changes.
+    rows: pl.DataFrame
+    frontier: Frontier
+    place: NDArray[np.int64]
+    hashed: pl.DataFrame
+    near: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, events: pl.DataFrame, frontier: Frontier) -> _Seen:
+        rows = events.with_row_index("row")
+        keyed = pl.col("session_key").is_not_null()
+        record = _hash("charge", "key_scope", "scope", "record_key")
+        hashed = rows.select("row", "charge", "partial_no", keyed=keyed, session=_hash("scope", "session_key"), record=record)
+        # Without a key a record is a session of its own.
+        hashed = hashed.with_columns(
+            session=pl.when("keyed").then("session").otherwise("record"), once=pl.col("record").is_unique()
+        )  # fmt: skip
+        place = frontier.policies.places(len(frontier.policies.all) - 1, rows["rule"].to_numpy())
+        return cls(rows, frontier, place, hashed, _near(rows, frontier, place, hashed))
+
+    def rule(self, name: str) -> NDArray[Any]:
+        """What the rule of each row says under the policy in force last."""
+        return self.frontier.policies.frame[name].to_numpy()[self.place]
+
+    @property
+    def under_last(self) -> NDArray[np.bool_]:
+        """Which rows came under the policy in force last."""
+        policies = self.frontier.policies
+        under: NDArray[np.bool_] = policies.number_at(self.rows["position"].to_numpy()) == len(policies.all) - 1
+        return under
+
+    @property
+    def last(self) -> NDArray[np.int64]:
+        """The number of that policy, for each row."""
+        return np.full(self.rows.height, len(self.frontier.policies.all) - 1)
+
+    @property
+    def behind(self) -> NDArray[np.bool_]:
+        """Which rows were behind the horizon when they came."""
+        horizon = np.full(self.rows.height, self.frontier.policies.all[-1].horizon_us)
+        passed = self.frontier.passed_at(self.rows["charge"].to_numpy(), self.time_us, horizon, horizon, self.last)
+        return passed < self.rows["position"].to_numpy()
+
+    @property
+    def time_us(self) -> NDArray[np.int64]:
+        """When each row stands; of one that does not say, no time that ever passes."""
+        return self.rows["time_us"].fill_null(UNTOLD_US).to_numpy()
+
+    @property
+    def waited_for(self) -> NDArray[np.int64]:
+        """The position at which the other stream has passed each row by grace."""
+        charge, grace, closed = self.rows["charge"].to_numpy(), self.rule("grace_us"), self.rule("closed_wait_us")
+        return self.frontier.passed_at(~charge, self.time_us, grace, closed, self.last)
+
+    def told(self, rows: pl.Series, names: list[str]) -> pl.DataFrame:
+        """Columns of some rows."""
+        return self.rows.select(names)[rows.to_numpy()]
+
+
+def separate(
+    events: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools, *, upto: int, tell_apart: bool = True
+) -> Separated:
+    """Tells clean pairs and what waits alone apart. `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and
+    `told_currency`.
+
+    Only records that came under the policy in force last, and after whatever changed their terms last: a change looks at
+    everything again. Of sessions that share free units or tiers, only those whose price never changes.
     """
     if not tell_apart or events.is_empty():
-        return Separated(events, _movements(_nothing(events)), _placed(_nothing(events)))
-    rows = events.with_row_index("row")
-    pairs = _tolerated(_shared(_pairs(rows, frontier), pools), frontier, terms, pools)
+        nothing = _nothing(events)
+        return Separated(events, _movements(nothing), _placed(nothing), pl.Series(dtype=pl.UInt32))
+    seen = _Seen.of(events, frontier)
+    pairs = _tolerated(_told(_timely(_shared(_pairs(seen), pools), seen, terms), seen), frontier, terms, pools)
+    waiting = _priced(_shared(_waiting(seen, terms, upto), pools), seen, terms, pools)
     taken = np.ones(events.height, dtype=np.bool_)
-    taken[pairs["row"].to_numpy()] = False
-    taken[pairs["row_charge"].to_numpy()] = False
-    return Separated(events.filter(pl.Series(taken)), _movements(pairs), _placed(pairs))
+    for rows in (pairs["row"], pairs["row_charge"], waiting["row"]):
+        taken[rows.to_numpy()] = False
+    return Separated(
+        events.filter(pl.Series(taken)),
+        pl.concat([_movements(pairs), _pending(waiting)]),
+        pl.concat([_placed(pairs), waiting.select(_PLACED)]),
+        waiting["row"],
+    )
 
 
 def _hash(*names: str) -> pl.Expr:
@@ -62,64 +140,72 @@ def _hash(*names: str) -> pl.Expr:
     return reduce(operator.xor, (pl.col(name).hash(seed) for seed, name in enumerate(names, start=1)))
 
 
-def _pairs(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """One usage record and one charge of one key, neither with a further part, content, name or neighbour."""
-    last = len(frontier.policies.all) - 1
-    rules = frontier.policies.frame.filter(pl.col("policy") == last).drop("policy", "timezone")
-    hashed = rows.select(
-        "row", "charge", "partial_no", keyed=pl.col("session_key").is_not_null(), session=_hash("scope", "session_key"),
-        once=_hash("charge", "key_scope", "scope", "record_key").is_unique(),
-    )  # fmt: skip
-    usage, charge = _single(hashed.filter(~pl.col("charge"))), _single(hashed.filter("charge"))
-    met = usage.select("session", "row").join(charge.select("session", row_charge="row"), on="session")
-    mine = rows.select(_NEEDED)[met["row"].to_numpy()]
-    theirs = rows.select(_NEEDED)[met["row_charge"].to_numpy()]
-    pairs = pl.concat([met, mine, theirs.rename({n: f"{n}_charge" for n in _NEEDED})], how="horizontal")
-    same = [pl.col(n) == pl.col(f"{n}_charge") for n in ("scope", "session_key", "currency")]
-    summed = rules.select(rule_charge="rule", summed_charge="summed", grace_us_charge="grace_us", closed_charge="closed_wait_us")
-    first = pairs.select(pl.min_horizontal("position", "position_charge")).to_series()
-    under_last = pl.Series(frontier.policies.number_at(first.to_numpy()) == last)
-    paired = pairs.filter(pl.all_horizontal(same) & under_last).join(rules, on="rule", maintain_order="left")
-    paired = paired.join(summed, on="rule_charge", maintain_order="left").filter(pl.col("exact") & ~pl.col("summed_charge"))
-    alone = pl.concat([usage["row"], charge["row"]])
-    return paired.join(_neighbours(rows, rules, hashed, alone), on="session", how="anti", maintain_order="left")
+def _pairs(seen: _Seen) -> pl.DataFrame:
+    """One usage record and one charge of one key (`row`, `row_charge`), neither with a further part, content, name or neighbour."""
+    keyed = seen.hashed.filter("keyed")
+    usage, charge = _single(keyed.filter(~pl.col("charge"))), _single(keyed.filter("charge"))
+    met = usage.select("session", "row").join(charge.select("session", row_charge="row"), on="session").drop("session")
+    a, b = met["row"].to_numpy(), met["row_charge"].to_numpy()
+    exact, summed, under_last = seen.rule("exact"), seen.rule("summed"), seen.under_last
+    told = met.filter(pl.Series(under_last[a] & under_last[b] & exact[a] & ~summed[b] & ~seen.near[a] & ~seen.near[b]))
+    mine, theirs = seen.told(told["row"], _KEY), seen.told(told["row_charge"], _KEY)
+    same = [(mine[n] == theirs[n]).fill_null(False) for n in _KEY]
+    return told.filter(reduce(operator.and_, same))
+
+
+def _waiting(seen: _Seen, terms: Terms, upto: int) -> pl.DataFrame:
+    """Records (`row`) that are all there is of their session, and that the other stream has not passed yet."""
+    alone = np.zeros(seen.rows.height, dtype=np.bool_)
+    alone[_single(seen.hashed)["row"].to_numpy()] = True
+    alone &= seen.under_last & ~seen.near & ~seen.rule("summed") & ~seen.behind
+    alone &= (seen.waited_for > upto) & seen.rows["time_us"].is_not_null().to_numpy()
+    rows = seen.rows.select("row").filter(pl.Series(alone))
+    return rows.filter(pl.Series(_unchanged(rows["row"], rows["row"], seen, terms)))
+
+
+def _unchanged(rows: pl.Series, since: pl.Series, seen: _Seen, terms: Terms) -> NDArray[np.bool_]:
+    """Whether what each row is worth has not changed since another came."""
+    if terms.changes.is_empty():
+        return np.ones(len(rows), dtype=np.bool_)
+    changed = terms.changed_since(seen.told(rows, ["subscriber", "time_us", "quantity_micros"])).to_numpy()
+    unchanged: NDArray[np.bool_] = changed <= seen.rows["position"].to_numpy()[since.to_numpy()]
+    return unchanged
 
 
 def _shared(pairs: pl.DataFrame, pools: Pools) -> pl.DataFrame:
-    """Pairs with the `sharer` that their session is in the pools, but those of which something before it ever changes."""
+    """Rows with the `sharer` that their session is in the pools, but those of which something before it ever changes."""
+    if pools.nobody:
+        return pairs.with_columns(sharer=pl.lit(None, pl.Int64))
     told = pairs.join(pools.records, on="row", how="left", maintain_order="left")
     return told.filter(pools.steady(told))
 
 
-def _single(side: pl.DataFrame) -> pl.DataFrame:
-    """Of one stream's keyed records, those that are all there is of their session on that side, and whole by themselves."""
-    keyed = side.filter("keyed")
-    return keyed.filter(pl.col("session").is_unique() & pl.col("once") & pl.col("partial_no").is_null())
+def _single(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of some records, those that are all there is of their session among them, and whole by themselves."""
+    return rows.filter(pl.col("session").is_unique() & pl.col("once") & pl.col("partial_no").is_null())
 
 
-def _neighbours(rows: pl.DataFrame, rules: pl.DataFrame, hashed: pl.DataFrame, alone: pl.Series) -> pl.DataFrame:
-    """The sessions (by hash) that stand within the start tolerance of another of the same party, where nearest matches.
-
-    `alone` are the rows that are all there is of their session on their side.
-    """
-    tolerance = rules.filter("near").select("rule", "start_tolerance_us")
-    if tolerance.is_empty():
-        return hashed.select("session").clear()
-    entries = rows.select("charge", "time_us", "rule", *PARTY).with_columns(hashed["session"])
-    several = hashed["keyed"].to_numpy().copy()
-    several[alone.to_numpy()] = False
-    entries = pl.concat([entries, _crossed(entries.filter(pl.Series(several)))])
-    told = entries.join(tolerance, on="rule").filter(pl.col("time_us").is_not_null())
-    party = told.select(_hash(*PARTY).alias("party"), "time_us", "session", "start_tolerance_us")
-    # Records without a key share one hash: they only matter as neighbours of those that have one.
-    line = party.sort("party", "time_us")
+def _near(rows: pl.DataFrame, frontier: Frontier, place: NDArray[np.int64], hashed: pl.DataFrame) -> NDArray[np.bool_]:
+    """Which rows stand within the start tolerance of another session's of the same party, where nearest matches."""
+    found = np.zeros(rows.height, dtype=np.bool_)
+    near, tolerance_us = (frontier.policies.frame[n].to_numpy() for n in ("near", "start_tolerance_us"))
+    if not near[place].any():
+        return found
+    entries = rows.select("row", "charge", "time_us", *PARTY, "rule").with_columns(
+        hashed["session"], near=pl.Series(near[place]), tolerance_us=pl.Series(tolerance_us[place])
+    )  # fmt: skip
+    several = hashed.select((pl.col("session") ^ pl.col("charge").hash()).is_duplicated()).to_series()
+    crossed = _crossed(entries.filter(several))
+    stands = pl.concat([frame.filter(pl.col("near") & pl.col("time_us").is_not_null()).select(
+        "row", "time_us", "session", "tolerance_us", party=_hash(*PARTY)
+    ) for frame in (entries, crossed)])  # fmt: skip
+    line = stands.sort("party", "time_us")
     before = pl.col("party").eq(pl.col("party").shift(1)) & (
-        pl.col("time_us") - pl.col("time_us").shift(1) <= pl.col("start_tolerance_us")
+        pl.col("time_us") - pl.col("time_us").shift(1) <= pl.col("tolerance_us")
     )
-    touches = before & (pl.col("session") != pl.col("session").shift(1))
-    touched = line.select("session", touches=touches.fill_null(False))
-    either = touched["touches"] | touched["touches"].shift(-1, fill_value=False)
-    return touched.filter(either).select("session").unique()
+    touches = line.select((before & (pl.col("session") != pl.col("session").shift(1))).fill_null(False)).to_series()
+    found[line["row"].filter(touches | touches.shift(-1, fill_value=False)).drop_nulls().to_numpy()] = True
+    return found
 
 
 def _crossed(several: pl.DataFrame) -> pl.DataFrame:
@@ -127,53 +213,93 @@ def _crossed(several: pl.DataFrame) -> pl.DataFrame:
     side, party = ["session", "charge"], ["rule", *PARTY]
     mixed = several.filter(pl.struct(party).n_unique().over(side) > 1)
     times = mixed.select(*side, "time_us").unique()
-    return mixed.drop("time_us").unique().join(times, on=side).select(several.columns)
+    nobody = pl.lit(None, several.schema["row"])
+    return mixed.drop("row", "time_us").unique().join(times, on=side).with_columns(row=nobody).select(several.columns)
+
+
+def _timely(pairs: pl.DataFrame, seen: _Seen, terms: Terms) -> pl.DataFrame:
+    """Of the pairs those of which the first had not become final before the second came, nor either was behind the horizon."""
+    mine, theirs = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
+    position, waited_for, behind = seen.rows["position"].to_numpy(), seen.waited_for, seen.behind
+    a, b = position[mine], position[theirs]
+    alone = np.where(a < b, waited_for[mine] < b, (b < a) & (waited_for[theirs] < a))
+    untold = seen.rows["time_us"].is_null().to_numpy()
+    untimed = untold[mine] | (untold[theirs] & (b < a))
+    first = pairs.select(pl.when(pl.Series(a <= b)).then("row").otherwise("row_charge")).to_series()
+    unchanged = _unchanged(pairs["row"], first, seen, terms)
+    return pairs.filter(pl.Series(~(alone | behind[mine] | behind[theirs] | untimed) & unchanged))
+
+
+def _told(pairs: pl.DataFrame, seen: _Seen) -> pl.DataFrame:
+    """Pairs with what is needed of both records and of their rules."""
+    mine, theirs = seen.told(pairs["row"], _NEEDED), seen.told(pairs["row_charge"], _TOLD)
+    rules = seen.frontier.policies.rules(len(seen.frontier.policies.all) - 1, mine["rule"].to_numpy())
+    return pl.concat([pairs, mine, theirs.rename({n: f"{n}_charge" for n in _TOLD}), rules], how="horizontal")
+
+
+def _priced(waiting: pl.DataFrame, seen: _Seen, terms: Terms, pools: Pools) -> pl.DataFrame:
+    """Records that wait, with what is expected and billed of them meanwhile; without those that have no price."""
+    told = pl.concat([waiting, seen.told(waiting["row"], ["charge", *_NEEDED])], how="horizontal")
+    usage, charges = told.filter(~pl.col("charge")), told.filter("charge")
+    rules = seen.frontier.policies.rules(len(seen.frontier.policies.all) - 1, usage["rule"].to_numpy())
+    asked = _asked(pl.concat([usage, rules], how="horizontal"), terms, pl.col("position"))
+    expected = priced(asked, terms, pools)["expected_micros"]
+    none = pl.lit(0, pl.Int128)
+    both = [
+        usage.with_columns(expected_micros=expected, billed_micros=none).drop_nulls("expected_micros"),
+        charges.with_columns(expected_micros=none, billed_micros=pl.col("amount_micros").cast(pl.Int128)),
+    ]
+    return pl.concat(both).with_columns(day=local_day(pl.col("time_us"), seen.frontier.policies.all[-1].timezone))
+
+
+def _asked(rows: pl.DataFrame, terms: Terms, at: pl.Expr) -> pl.DataFrame:
+    """Usage records as they ask for their price at a position."""
+    asked = rows.with_columns(at=at, start_us="time_us", order="event_id")
+    return asked.hstack(terms.states_at(asked.select("subscriber", "at", "time_us")))
 
 
 def _tolerated(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Of the pairs those that agree, and of which the first had not become final before the second came."""
-    a, b = pairs["position"].to_numpy(), pairs["position_charge"].to_numpy()
-    last = np.full(len(a), len(frontier.policies.all) - 1)
-    timed = pairs.with_columns(pl.col("time_us_charge").fill_null(0))
-    grace, closed = pairs["grace_us"].to_numpy(), pairs["closed_wait_us"].to_numpy()
-    side = np.ones(len(a), dtype=np.bool_)
-    usage_final = frontier.passed_at(side, pairs["time_us"].to_numpy(), grace, closed, last)
-    grace, closed = pairs["grace_us_charge"].to_numpy(), pairs["closed_charge"].to_numpy()
-    charge_final = frontier.passed_at(~side, timed["time_us_charge"].to_numpy(), grace, closed, last)
-    horizon = np.full(len(a), frontier.policies.all[-1].horizon_us)
-    behind = frontier.passed_at(~side, pairs["time_us"].to_numpy(), horizon, horizon, last) < a
-    behind |= frontier.passed_at(side, timed["time_us_charge"].to_numpy(), horizon, horizon, last) < b
-    alone = np.where(a < b, usage_final < b, (b < a) & (charge_final < a))
-    untimed = pairs["time_us_charge"].is_null().to_numpy() & (b < a)
-    changed = terms.changed_since(pairs).to_numpy() > np.minimum(a, b)
-    waited = pairs.filter(pl.Series(~(alone | behind | untimed | changed)))
+    """Of the pairs those that agree."""
     equal = pl.col("expected_micros") == pl.col("billed_micros")
     # A difference told in two parts is none that is tolerated.
-    judged = _judged(waited, terms, pools).filter(pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | equal))
+    judged = _judged(pairs, terms, pools).filter(pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | equal))
     zone = frontier.policies.all[-1].timezone
     return judged.with_columns(day=local_day(pl.col("time_us"), zone), day_charge=local_day(pl.col("time_us_charge"), zone))
 
 
 def _judged(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
     """Pairs with their price, what was billed and the kind of the difference."""
-    asked = pairs.with_columns(
-        at=pl.max_horizontal("position", "position_charge"), start_us="time_us", order="event_id",
+    asked = _asked(pairs, terms, pl.max_horizontal("position", "position_charge")).with_columns(
         billed_micros=pl.col("amount_micros_charge").cast(pl.Int128),
         # The difference of two 64-bit numbers need not fit one.
         usage_quantity=pl.col("quantity_micros").cast(pl.Int128), charge_quantity="quantity_micros_charge",
         open=pl.lit(False),
     )  # fmt: skip
-    asked = asked.hstack(terms.states_at(asked.select("subscriber", "at", "time_us")))
     rated = pl.concat([asked, priced(asked, terms, pools)], how="horizontal").filter(pl.col("expected_micros").is_not_null())
     told = rated.with_columns(unrated=pl.lit(False), part=pl.lit(0), unrated_records=pl.lit(0), verdict=pl.lit(None, pl.String))
     return parted(with_charged(told, terms, pools))
 
 
 def _nothing(events: pl.DataFrame) -> pl.DataFrame:
-    empty = events.select(_NEEDED).clear()
+    empty, theirs = events.select(_NEEDED).clear(), events.select(_TOLD).clear()
     nothing, no_day = pl.lit(None, pl.Int128), pl.lit(None, pl.Date)
-    both = pl.concat([empty, empty.rename({n: f"{n}_charge" for n in _NEEDED})], how="horizontal")
+    both = pl.concat([empty, theirs.rename({n: f"{n}_charge" for n in _TOLD})], how="horizontal")
     return both.with_columns(expected_micros=nothing, billed_micros=nothing, day=no_day, day_charge=no_day)
+
+
+def _moved(rows: pl.DataFrame, at: pl.Expr, cell: dict[str, pl.Expr], *sums: pl.Expr) -> pl.DataFrame:
+    """What rows move sums by, in the order of `_SUMS`."""
+    named = rows.select(position=at, **cell, **dict(zip(_SUMS, sums, strict=True)))
+    return named.group_by("position", "service", "day", "currency").agg(pl.col(_SUMS).sum())
+
+
+def _pending(waiting: pl.DataFrame) -> pl.DataFrame:
+    """What the sums move by when records come that wait."""
+    expected, billed = pl.col("expected_micros"), pl.col("billed_micros")
+    cell = {"service": pl.col("service").fill_null(""), "day": pl.col("day"), "currency": pl.col("currency")}
+    none = pl.lit(0, pl.Int128)
+    moved = _moved(waiting, pl.col("position"), cell, expected, billed, none, expected - billed)
+    return moved.with_columns(impact_micros=none, unrated_records=pl.lit(0, pl.Int64))
 
 
 def _movements(pairs: pl.DataFrame) -> pl.DataFrame:
@@ -184,26 +310,18 @@ def _movements(pairs: pl.DataFrame) -> pl.DataFrame:
     own = {"service": pl.col("service").fill_null(""), "day": pl.col("day"), "currency": pl.col("currency")}
     theirs = {**own, "service": pl.col("service_charge").fill_null(""), "day": pl.col("day_charge")}
 
-    def moved(rows: pl.DataFrame, at: pl.Expr, cell: dict[str, pl.Expr], *sums: pl.Expr) -> pl.DataFrame:
-        values = dict(zip(_SUMS, sums, strict=True))
-        named = rows.select(position=at, **cell, **values)
-        return named.group_by("position", "service", "day", "currency").agg(pl.col(_SUMS).sum())
-
     waiting, early = pairs.filter(usage_first), pairs.filter(charge_first)
     return pl.concat(
         [
-            moved(waiting, pl.col("position"), own, expected, none, none, expected),
-            moved(waiting, both, own, expected * -1, none, none, expected * -1),
-            moved(early, pl.col("position_charge"), theirs, none, billed, none, billed * -1),
-            moved(early, both, theirs, none, billed * -1, none, billed),
-            moved(pairs, both, own, expected, billed, expected - billed, none),
+            _moved(waiting, pl.col("position"), own, expected, none, none, expected),
+            _moved(waiting, both, own, expected * -1, none, none, expected * -1),
+            _moved(early, pl.col("position_charge"), theirs, none, billed, none, billed * -1),
+            _moved(early, both, theirs, none, billed * -1, none, billed),
+            _moved(pairs, both, own, expected, billed, expected - billed, none),
         ]
     ).with_columns(impact_micros=none, unrated_records=pl.lit(0, pl.Int64))
 
 
 def _placed(pairs: pl.DataFrame) -> pl.DataFrame:
-    columns = ["source", "quantity_micros", "amount_micros", "position"]
-    usage = pairs.select(*columns, charge=pl.lit(False), currency="told_currency")
-    theirs = (pl.col(f"{n}_charge").alias(n) for n in columns)
-    charges = pairs.select(*theirs, charge=pl.lit(True), currency="told_currency_charge")
-    return pl.concat([usage, charges])
+    charges = pairs.select(pl.col(f"{n}_charge").alias(n) for n in _TOLD).with_columns(charge=pl.lit(True))
+    return pl.concat([frame.select(_PLACED) for frame in (pairs.with_columns(charge=pl.lit(False)), charges)])

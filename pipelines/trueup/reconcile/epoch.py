@@ -15,16 +15,18 @@ import polars as pl
 
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.gone import Gone, keys_of, known_again, session_hashes
+from trueup.reconcile.gone import NO_HASHES, Gone, Hashes, known_again, record_hashes, session_hashes
 from trueup.reconcile.kernel import evaluate
 from trueup.reconcile.load import arrivals
 from trueup.reconcile.partition import Outcome, outcome_of
-from trueup.reconcile.reach import open_from_us, reached, retold, touched, widest_us
-from trueup.reconcile.records import EVENTS, with_due
+from trueup.reconcile.reach import ROW, open_from_us, reached, retold, touched, widest_us
+from trueup.reconcile.records import with_due
 from trueup.reconcile.rules import UNTOLD_US
-from trueup.reconcile.settle import kept, numbered
+from trueup.reconcile.settle import kept, numbered, passings
 from trueup.reconcile.spans import Bounds, spans
 from trueup.reconcile.terms import LONGEST_US, Terms
+from trueup.reconcile.ties import names_of, standings, ties_of
+from trueup.reconcile.unsettled import Unsettled
 
 NO_TIME_US = -(2**62)
 
@@ -33,12 +35,12 @@ NO_TIME_US = -(2**62)
 class Memory:
     """What is kept of a range of buckets after a position.
 
-    `rows` (of `EVENTS`) can still change or be reached by what comes in time; the keys of all others are in `gone`. Of those
-    that only time keeps apart from what comes, the latest stood at `passed_us`; of all of them, at `latest_us`.
+    What is `unsettled` can still change or be reached by what comes in time; the keys of all other records are in `gone`. Of
+    those that only time keeps apart from what comes, the latest stood at `passed_us`; of all of them, at `latest_us`.
     """
 
     position: int = 0
-    rows: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=EVENTS))
+    unsettled: Unsettled = field(default_factory=Unsettled)
     gone: Gone = field(default_factory=Gone)
     passed_us: int = NO_TIME_US
     latest_us: int = NO_TIME_US
@@ -78,21 +80,53 @@ def tell(lake: Lake, buckets: Buckets, epoch: Epoch, memory: Memory | None, came
         memory = Memory()
     lost = memory is None or memory.position != after
     before = Memory(after) if memory is None or lost else memory
-    known = pl.concat([before.rows, came])
     if lost or _policy_changes(frontier, after, upto):
-        events = touched(lake, frontier, buckets, terms, after=after, upto=upto) if after else came
+        known = events = touched(lake, frontier, buckets, terms, after=after, upto=upto) if after else came
+        left = Unsettled()
     else:
+        labels = _labels(before.unsettled, epoch, came)
+        known = pl.concat([before.unsettled.only(labels), came])
         events = _with_what_is_doubtful(lake, buckets, epoch, before, known)
+        if events.height > known.height:
+            # What was read may be kept as well; it is kept no longer as it was, nor what belongs to it.
+            more = before.unsettled.tied_to(record_hashes(events))
+            beside = before.unsettled.only(more).join(events, on=ROW, how="anti")
+            events, labels = pl.concat([events, beside]), np.union1d(labels, more)
+        left = before.unsettled.without(labels)
     rows = numbered(events)
     evaluated = evaluate(rows, frontier, terms, after=after, upto=upto)
     divided = kept(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, terms, upto))
     if lost:
         before = _remembered(lake, epoch, buckets, events)
-    gone = before.gone.plus(np.concatenate([keys_of(divided.closed), keys_of(divided.passed)]))
+    gone = before.gone.plus(np.concatenate([names_of(divided.closed), names_of(divided.passed)]))
     passed_us = max(before.passed_us, _latest(divided.passed))
-    later = Memory(upto, divided.rows, gone, passed_us, max(before.latest_us, passed_us, _latest(divided.closed)))
+    latest_us = max(before.latest_us, passed_us, _latest(divided.closed))
+    later = Memory(upto, left.plus(divided.rows, frontier), gone, passed_us, latest_us)
     outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
     return Told(outcome, later, events.height - known.height)
+
+
+def _labels(unsettled: Unsettled, epoch: Epoch, came: pl.DataFrame) -> Hashes:
+    """The labels of what is kept that an epoch can touch: by what came, by what streams passed, by what was declared or priced."""
+    frontier, terms, after, upto = epoch.frontier, epoch.terms, epoch.after, epoch.upto
+    if not unsettled.height:
+        return NO_HASHES
+    found = [unsettled.passing(passings(frontier, terms, after, upto))]
+    new = terms.changes.filter((pl.col("position") > after) & (pl.col("position") <= upto))
+    if new["subscriber"].null_count():
+        found.append(unsettled.where(pl.lit(True)))
+    elif not new.is_empty():
+        found.append(unsettled.where(pl.col("subscriber").is_in(new["subscriber"].implode())))
+    # A closing tells those without any time theirs, hence where they stand.
+    moved = [unsettled.tied_to(names_of(came))]
+    if any(((marks.positions > after) & (marks.positions <= upto)).any() for marks in frontier.closed.values()):
+        moved.append(unsettled.where(pl.col("time_us").is_null()))
+    # A unit may stand with the party of one record at the time of another: new ones with those that are kept of their session.
+    moving = pl.concat([came, unsettled.only(np.concatenate(moved))])
+    stood = standings(moving, np.zeros(moving.height, dtype=np.uint64), frontier)
+    near = unsettled.tied_to(ties_of(stood, frontier, around=False)["tie"].to_numpy())
+    every: Hashes = np.unique(np.concatenate([*found, *moved, near]))
+    return every
 
 
 def _policy_changes(frontier: Frontier, after: int, upto: int) -> bool:
@@ -108,7 +142,7 @@ def _with_what_is_doubtful(lake: Lake, buckets: Buckets, epoch: Epoch, before: M
     doubtful = known.filter(pl.Series(_doubtful(epoch, before, known), dtype=pl.Boolean))
     if not changes.is_empty():
         told = retold(lake, epoch.frontier, buckets, epoch.terms, after=epoch.after, upto=epoch.upto)
-        fresh = told.join(known, on=["charge", "event_id", "position", "source"], how="anti")
+        fresh = told.join(known, on=ROW, how="anti")
         known, doubtful = pl.concat([known, fresh]), pl.concat([doubtful, fresh])
     if doubtful.is_empty():
         return known
@@ -125,9 +159,14 @@ def _doubtful(epoch: Epoch, before: Memory, known: pl.DataFrame) -> np.ndarray[t
     # A unit takes its service from one of its records and its time from another.
     sessions = session_hashes(known)
     keyed = known["session_key"].is_not_null().to_numpy()
-    sides = known.select("charge", "service").with_columns(session=pl.Series(sessions)).filter(pl.Series(keyed))
-    mixed = sides.group_by("session", "charge").agg(pl.col("service").n_unique()).filter(pl.col("service") > 1)["session"]
-    crossed = keyed & np.isin(sessions, mixed.to_numpy()) & np.isin(sessions, sessions[came & keyed])
+    if known["service"].n_unique() == 1:
+        return again | _stands_near(epoch, before, known, came)
+    sides = known.select("charge", service=pl.col("service").hash(), session=pl.Series(sessions)).filter(pl.Series(keyed))
+    told = sides.group_by("session", "charge").agg(least=pl.col("service").min(), most=pl.col("service").max())
+    mixed = told.filter(pl.col("least") != pl.col("most"))["session"].to_numpy()
+    crossed = np.zeros(len(came), dtype=np.bool_)
+    if len(mixed):
+        crossed = keyed & np.isin(sessions, mixed) & np.isin(sessions, sessions[came & keyed])
     return again | _stands_near(epoch, before, known, came | crossed)
 
 
@@ -154,8 +193,8 @@ def _remembered(lake: Lake, epoch: Epoch, buckets: Buckets, events: pl.DataFrame
     opens_us = open_from_us(epoch.frontier, epoch.terms, after)
     for low, high in spans(lake, 0, after, Bounds()):
         came = arrivals(lake, buckets, after=low, upto=high)
-        held = came.join(events, on=["charge", "event_id", "position", "source"], how="anti")
-        gone = gone.plus(keys_of(held))
+        held = came.join(events, on=ROW, how="anti")
+        gone = gone.plus(names_of(held))
         # Without any time they stand with a closing: before what is open, else they would be among `events`.
         latest = held["time_us"].fill_null(opens_us).max()
         passed_us = max(passed_us, NO_TIME_US if latest is None else int(latest))  # type: ignore[arg-type]

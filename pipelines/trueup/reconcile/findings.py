@@ -120,6 +120,8 @@ def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.Da
 
 def identified(changes: pl.DataFrame) -> pl.DataFrame:
     """Adds `finding_id`: 16 bytes of SHA-256 over kind and subject, never over a time, a position or an amount."""
+    if changes.is_empty():
+        return changes.with_columns(finding_id=pl.lit(None, pl.Binary))
     form = " || ".join(("'1;finding;'", netstring_sql("kind"), *map(netstring_sql, _ID_PARTS)))
     with duckdb.connect() as connection:
         ids = queried(

@@ -84,8 +84,6 @@ class Follower:
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._upto = 0
-        self._control: pl.DataFrame | None = None
-        self._declared: pl.DataFrame | None = None
         self._frontier: Frontier | None = None
         self._terms: dict[Buckets, tuple[int, Terms]] = {}
         self._states_at: list[int] = []
@@ -107,19 +105,17 @@ class Follower:
     def _go_on(self, upto: int) -> None:
         if self._frontier is not None and upto == self._upto:
             return
-        if self._control is None or self._declared is None or upto < self._upto:
-            self._upto, self._terms, self._states_at = 0, {}, []
-            self._control = self._declared = None
+        if upto < self._upto:
+            self._upto, self._frontier, self._terms, self._states_at = 0, None, {}, []
         control = self._lake.read("control", columns=[*OBSERVED, "stream"], after=self._upto, upto=upto)
         declared = self._lake.read("declaration", columns=DECLARED, after=self._upto, upto=upto)
         self._states_at += control.filter(pl.col("stream").is_in(_STATES))["position"].to_list()
-        self._control = control if self._control is None else pl.concat([self._control, control])
-        self._declared = declared if self._declared is None else pl.concat([self._declared, declared])
-        if self._frontier is None or self._upto == 0 or (declared["kind"] == "policy").any():
+        if self._frontier is None or (declared["kind"] == "policy").any():
             policies = policies_of(self._lake, upto)
         else:
             policies = self._frontier.policies
-        self._frontier = frontier_from(self._control, self._declared, policies)
+        later = frontier_from(control, declared, policies)
+        self._frontier = later if self._frontier is None else self._frontier.plus(later)
         self._upto = upto
 
     def _terms_of(self, buckets: Buckets, upto: int) -> Terms:

@@ -39,13 +39,18 @@ class Marks:
         )  # fmt: skip
         return cls(rising["position"].to_numpy(), rising["value"].to_numpy())
 
+    def plus(self, later: Marks) -> Marks:
+        """The maximum with what later positions brought."""
+        higher = later.values > (self.values[-1] if len(self.values) else np.iinfo(np.int64).min)
+        return Marks(np.append(self.positions, later.positions[higher]), np.append(self.values, later.values[higher]))
+
     def passed(self, instants: Instants) -> Positions:
         """The position at which the maximum first exceeded each instant, `NEVER` where it has not."""
         padded = np.append(self.positions, NEVER)
         return padded[np.searchsorted(self.values, instants, side="right")]
 
 
-_NOTHING = Marks(np.empty(0, np.int64), np.empty(0, np.int64))
+NO_MARKS = Marks(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,16 @@ class Frontier:
     policies: Policies
     observed: Mapping[str, Marks] = field(default_factory=dict)
     closed: Mapping[str, Marks] = field(default_factory=dict)
-    ticks: Marks = _NOTHING
+    ticks: Marks = NO_MARKS
+
+    def plus(self, later: Frontier) -> Frontier:
+        """These frontiers with what later positions told, under the policies known then."""
+
+        def joined(mine: Mapping[str, Marks], theirs: Mapping[str, Marks]) -> dict[str, Marks]:
+            return {name: mine.get(name, NO_MARKS).plus(theirs.get(name, NO_MARKS)) for name in {*mine, *theirs}}
+
+        observed, closed = joined(self.observed, later.observed), joined(self.closed, later.closed)
+        return Frontier(later.policies, observed, closed, self.ticks.plus(later.ticks))
 
     def passed_at(
         self, charge: NDArray[np.bool_], instants: Instants, wait_us: Instants, closed_wait_us: Instants, policy: Positions
@@ -76,13 +90,20 @@ class Frontier:
                     result[wanted] = self._stream_passed(rules, stream, at, closed_at)
         return result
 
-    def passed_before(self, position: int, policy: int, *, wait_us: int, closed_wait_us: int) -> int | None:
-        """The instant (µs) before which every instant was passed by every source at `position`; None where one has told nothing."""
+    def passed_before(
+        self, position: int, policy: int, *, wait_us: int, closed_wait_us: int, stream: str | None = None
+    ) -> int | None:
+        """The instant (µs) before which every instant was passed at `position` by every source, or by those of one stream.
+
+        None where one of them has told nothing.
+        """
         least: int | None = None
         for name, source in self.policies.all[policy].sources.items():
-            told = [_latest(self.closed.get(name, _NOTHING), position, closed_wait_us)]
+            if stream is not None and source.stream != stream:
+                continue
+            told = [_latest(self.closed.get(name, NO_MARKS), position, closed_wait_us)]
             if source.lateness_us is not None:
-                told.append(_latest(self.observed.get(name, _NOTHING), position, source.lateness_us + wait_us))
+                told.append(_latest(self.observed.get(name, NO_MARKS), position, source.lateness_us + wait_us))
             if source.idle_after_us is not None:
                 told.append(_latest(self.ticks, position, source.idle_after_us + wait_us))
             known = [t for t in told if t is not None]
@@ -95,14 +116,14 @@ class Frontier:
         positions: Positions | None = None
         for name, source in policy.sources.items():
             if source.stream == stream:
-                one = np.minimum(self._observed_passed(name, source, at), self.closed.get(name, _NOTHING).passed(closed_at))
+                one = np.minimum(self._observed_passed(name, source, at), self.closed.get(name, NO_MARKS).passed(closed_at))
                 positions = one if positions is None else np.maximum(positions, one)
         return np.full(len(at), NEVER, dtype=np.int64) if positions is None else positions
 
     def _observed_passed(self, name: str, source: SourceRules, at: Instants) -> Positions:
         positions = np.full(len(at), NEVER, dtype=np.int64)
         if source.lateness_us is not None:
-            positions = self.observed.get(name, _NOTHING).passed(at + source.lateness_us)
+            positions = self.observed.get(name, NO_MARKS).passed(at + source.lateness_us)
         if source.idle_after_us is not None:
             # A silent source is let go by the clock: it counts as having seen everything up to that long ago.
             positions = np.minimum(positions, self.ticks.passed(at + source.idle_after_us))

@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
+NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 HASHING = f"polars {pl.__version__}"
 """Who makes the hashes: another version may make others of the same keys."""
 _SESSION, _RECORD = ("scope", "session_key"), ("charge", "key_scope", "scope", "record_key")
@@ -30,10 +31,15 @@ class Gone:
 
     def holds(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which of some hashes are in the set."""
-        held = np.zeros(len(hashes), dtype=np.bool_)
+        # Looked for in their order they are found many times as fast: neighbours lie in one line of the cache.
+        order = np.argsort(hashes)
+        asked = hashes[order]
+        found = np.zeros(len(hashes), dtype=np.bool_)
         for run in self.runs:
-            at = np.searchsorted(run, hashes)
-            held |= run[np.minimum(at, len(run) - 1)] == hashes
+            at = np.searchsorted(run, asked)
+            found |= run[np.minimum(at, len(run) - 1)] == asked
+        held = np.empty_like(found)
+        held[order] = found
         return held
 
     def plus(self, hashes: Hashes) -> Gone:
@@ -55,12 +61,6 @@ def session_hashes(rows: pl.DataFrame) -> Hashes:
 def record_hashes(rows: pl.DataFrame) -> Hashes:
     """A hash of each row's record: its stream, scopes and key."""
     return _hashed(rows, _RECORD, seed=23)
-
-
-def keys_of(rows: pl.DataFrame) -> Hashes:
-    """The hashes under which rows of `EVENTS` are noticed again: of their records, and of their sessions where they have one."""
-    keyed = rows["session_key"].is_not_null().to_numpy()
-    return np.concatenate([session_hashes(rows)[keyed], record_hashes(rows)])
 
 
 def known_again(rows: pl.DataFrame, gone: Gone) -> NDArray[np.bool_]:

@@ -43,13 +43,15 @@ class Evaluated:
     """What happened to findings and sums after a position, and what the numbers in it (`rid`, `subject`) stand for.
 
     `changes` and `ledger` tell of positions after `after`; `members` are the last places of the records that went through the
-    rounds, `clean` the records of pairs that did not need to (see `trueup.reconcile.clean`).
+    rounds, `clean` the records that did not need to (see `trueup.reconcile.clean`), `waiting` which of the events are alone among
+    those.
     """
 
     changes: pl.DataFrame
     ledger: pl.DataFrame
     members: pl.DataFrame
     clean: pl.DataFrame
+    waiting: pl.Series
     versions: pl.DataFrame
     groups: pl.DataFrame
     cells: pl.DataFrame
@@ -62,18 +64,18 @@ def evaluate(
     """Evaluates `events` (rows of `EVENTS` that came up to position `upto`) at every position in (after, upto].
 
     What happened up to `after` is evaluated too, to know what stood, but not reported again. `tell_apart = False` sends
-    clean pairs through the rounds as well: slower, with the same result.
+    everything through the rounds: slower, with the same result.
     """
     all_events = ruled(events, frontier)
     pools = pools_of(all_events, frontier, terms, upto)
-    separated = separate(all_events, frontier, terms, pools, tell_apart=tell_apart)
+    separated = separate(all_events, frontier, terms, pools, upto=upto, tell_apart=tell_apart)
     admitted = admit(separated.rest, frontier)
     versions, groups = grouped(with_due(admitted.versions, frontier))
     run = _Run(frontier, terms, pools.of(groups), after, upto)
     apart, cells = with_components(versions, frontier.policies)
     told, moved, members = _judged(apart, cells, run)
     ledger = _summed(pl.concat([moved, separated.movements.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
-    return Evaluated(told, ledger, members, separated.placed, apart, groups, cells, admitted)
+    return Evaluated(told, ledger, members, separated.placed, separated.waiting, apart, groups, cells, admitted)
 
 
 @dataclass(frozen=True)
@@ -115,16 +117,15 @@ def ruled(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
 
     The currency a charge itself told stays as `told_currency`.
     """
-    policy = pl.Series("policy", frontier.policies.number_at(events["position"].to_numpy()))
-    rows = events.with_columns(policy, rule=frontier.policies.rule_of(pl.col("service")))
-    prices = frontier.policies.frame.select("policy", "rule", "price_currency")
-    projects = pl.Series([p.currency for p in frontier.policies.all], dtype=pl.String)
-    rows = rows.join(prices, on=["policy", "rule"], how="left", maintain_order="left").with_columns(
-        project_currency=projects.gather(rows["policy"])
-    )
+    policies = frontier.policies
+    rows = events.with_columns(rule=policies.rule_of(pl.col("service")))
+    policy = policies.number_at(rows["position"].to_numpy())
+    prices = policies.frame["price_currency"][policies.places(policy, rows["rule"].to_numpy())]
+    projects = pl.Series([p.currency for p in policies.all], dtype=pl.String)[policy]
+    rows = rows.with_columns(price_currency=prices, project_currency=projects)
     charge_currency = pl.coalesce("currency", "project_currency")
     currency = pl.when("charge").then(charge_currency).otherwise("price_currency")
-    return rows.with_columns(currency=currency, told_currency="currency").drop("policy", "price_currency", "project_currency")
+    return rows.with_columns(currency=currency, told_currency="currency").drop("price_currency", "project_currency")
 
 
 def _summed(movements: pl.DataFrame, after: int) -> pl.DataFrame:

@@ -50,10 +50,12 @@ def terms_of(lake: Lake, buckets: Buckets, upto: int) -> Terms:
         "JOIN lake.events.position p ON p.snapshot_id = s.snapshot_id WHERE p.position <= ? GROUP BY s.system", [upto],
     ).fetchall())  # fmt: skip
     states = states_of(known)
-    changes = changes_of(_touched_from(tariffs, editions), states)
+    billing, network = (since.get(system, NEVER) for system in ("billing", "network"))
+    changes = changes_of(_touched_from(tariffs, editions), states, billing)
     causes = dict.fromkeys(known["position"].to_list(), SUBSCRIBER_CHANGE)
+    causes |= {billing: SUBSCRIBER_CHANGE} if billing != NEVER else {}
     causes |= {e.position: TARIFF_CHANGE for e in editions}
-    return Terms(tuple(editions), states, changes, causes, since.get("billing", NEVER), since.get("network", NEVER))
+    return Terms(tuple(editions), states, changes, causes, billing, network)
 
 
 def book_at(lake: Lake, upto: int) -> Book:

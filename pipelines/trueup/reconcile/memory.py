@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,44 +13,57 @@ import polars as pl
 from trueup.errors import LogError
 from trueup.log.lake import Buckets
 from trueup.reconcile.epoch import Memory
-from trueup.reconcile.gone import HASHING, Gone
+from trueup.reconcile.gone import HASHING, NO_HASHES, Gone, Hashes
 from trueup.reconcile.records import EVENTS
 from trueup.reconcile.rules import KERNEL_VERSION
+from trueup.reconcile.unsettled import KEPT, Segment, Unsettled
 
-SCHEMA_VERSION = 1
-_HEAD_BYTES = 4
+SCHEMA_VERSION = 2
+_HEAD_BYTES = 8
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A memory as bytes: `head` with all but the runs of hashes, each of which is bytes of its own since it seldom changes."""
+    """A memory as bytes: `head` with all that is small, then the runs of hashes and the segments of rows, each of which is bytes
+    of its own since it seldom changes."""
 
     head: bytes
     runs: tuple[bytes, ...]
+    segments: tuple[bytes, ...]
 
 
-def packed(memory: Memory, buckets: Buckets) -> Packed:
-    """A memory of a range of buckets as bytes."""
+def packed(memory: Memory, buckets: Buckets, before: Memory | None = None) -> Packed:
+    """A memory of a range of buckets as bytes; what the memory `before` it held already is left empty."""
+    taken = [segment.taken for segment in memory.unsettled.segments]
     told = {
         "schema": SCHEMA_VERSION, "kernel": KERNEL_VERSION, "hashing": HASHING, "buckets": [buckets.first, buckets.last],
         "position": memory.position, "passed_us": memory.passed_us, "latest_us": memory.latest_us,
-        "runs": [len(run) for run in memory.gone.runs],
+        "runs": [len(run) for run in memory.gone.runs], "taken": [len(labels) for labels in taken],
     }  # fmt: skip
-    text = json.dumps(told).encode()
+    runs = _renewed(memory.gone.runs, before.gone.runs if before is not None else ())
+    segments = _renewed(
+        [s.rows for s in memory.unsettled.segments], [s.rows for s in before.unsettled.segments] if before is not None else ()
+    )
     return Packed(
-        len(text).to_bytes(_HEAD_BYTES, "little") + text + as_bytes(memory.rows),
-        tuple(run.astype("<u8").tobytes() for run in memory.gone.runs),
+        _joined([json.dumps(told).encode(), np.concatenate([NO_HASHES, *taken]).astype("<u8").tobytes()]),
+        tuple(run.astype("<u8").tobytes() if new else b"" for run, new in zip(memory.gone.runs, runs, strict=True)),
+        tuple(_segment_bytes(s) if new else b"" for s, new in zip(memory.unsettled.segments, segments, strict=True)),
     )
 
 
-def unpacked(head: bytes, runs: Mapping[int, bytes], buckets: Buckets) -> Memory | None:
+def _renewed(parts: Sequence[object], before: Sequence[object]) -> list[bool]:
+    """Which parts are not those that were at their places before."""
+    return [number >= len(before) or before[number] is not part for number, part in enumerate(parts)]
+
+
+def unpacked(head: bytes, runs: Mapping[int, bytes], segments: Mapping[int, bytes], buckets: Buckets) -> Memory | None:
     """The memory that `packed` made bytes of; None for one that has to be made of the log again.
 
     That is one of an older schema or kernel, of hashes of another make or of other buckets. Raises `LogError` for one of a
     newer version, which this one must not go on from.
     """
-    length = int.from_bytes(head[:_HEAD_BYTES], "little")
-    told = json.loads(head[_HEAD_BYTES : _HEAD_BYTES + length])
+    text, *parts = _parted(head)
+    told = json.loads(text)
     if told["schema"] > SCHEMA_VERSION or told["kernel"] > KERNEL_VERSION:
         raise LogError(
             f"the job's state was written by a later version (schema {told['schema']}, kernel {told['kernel']}; this one has "
@@ -60,17 +73,48 @@ def unpacked(head: bytes, runs: Mapping[int, bytes], buckets: Buckets) -> Memory
     mine = (SCHEMA_VERSION, KERNEL_VERSION, HASHING, [buckets.first, buckets.last])
     if (told["schema"], told["kernel"], told["hashing"], told["buckets"]) != mine:
         return None
-    gone = Gone(tuple(np.frombuffer(runs[n], dtype="<u8").astype(np.uint64) for n in range(len(told["runs"]))))
+    gone = Gone(tuple(_numbers(runs[n]) for n in range(len(told["runs"]))))
     assert [len(run) for run in gone.runs] == told["runs"], "a state whose runs are not those it names"
-    rows = from_bytes(head[_HEAD_BYTES + length :])
-    return Memory(told["position"], rows, gone, told["passed_us"], told["latest_us"])
+    taken = np.split(_numbers(parts[0]), np.cumsum(told["taken"])[:-1]) if told["taken"] else []
+    kept = Unsettled(tuple(_segment_of(segments[n], labels) for n, labels in enumerate(taken)))
+    return Memory(told["position"], kept, gone, told["passed_us"], told["latest_us"])
+
+
+def _segment_bytes(segment: Segment) -> bytes:
+    return _joined([_ipc(frame) for frame in (segment.rows, segment.ties, segment.instants)])
+
+
+def _segment_of(data: bytes, taken: Hashes) -> Segment:
+    rows, ties, instants = (pl.read_ipc_stream(io.BytesIO(part)) for part in _parted(data))
+    return Segment.of(rows.select(pl.col(n).cast(t) for n, t in KEPT.items()), ties, instants, taken)
+
+
+def _numbers(data: bytes) -> Hashes:
+    return np.frombuffer(data, dtype="<u8").astype(np.uint64)
+
+
+def _joined(parts: list[bytes]) -> bytes:
+    return b"".join(len(part).to_bytes(_HEAD_BYTES, "little") + part for part in parts)
+
+
+def _parted(data: bytes) -> list[bytes]:
+    parts, at = [], 0
+    while at < len(data):
+        size, at = int.from_bytes(data[at : at + _HEAD_BYTES], "little"), at + _HEAD_BYTES
+        parts.append(data[at : at + size])
+        at += size
+    return parts
+
+
+def _ipc(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_ipc_stream(buffer, compression="lz4")
+    return buffer.getvalue()
 
 
 def as_bytes(events: pl.DataFrame) -> bytes:
     """Rows of `EVENTS` as an Arrow IPC stream."""
-    buffer = io.BytesIO()
-    events.select(*EVENTS).write_ipc_stream(buffer, compression="lz4")
-    return buffer.getvalue()
+    return _ipc(events.select(*EVENTS))
 
 
 def from_bytes(data: bytes) -> pl.DataFrame:

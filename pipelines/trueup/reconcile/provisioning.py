@@ -14,11 +14,9 @@ import polars as pl
 from trueup.localtime import local_day
 from trueup.reconcile.findings import HISTORY, ORDER, identified
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.rules import NEVER
-from trueup.reconcile.terms import SUBSCRIBER_CHANGE, Terms
+from trueup.reconcile.terms import SUBSCRIBER_CHANGE, SYSTEMS, Terms
 
 ACTIVE_NOT_BILLED, BILLED_NOT_ACTIVE, PLAN_MISMATCH = "active_not_billed", "billed_not_active", "plan_mismatch"
-_SYSTEMS = ("network", "billing")
 _WHO = ["subscriber", "at"]
 _STRETCH = ["subscriber", "kind", "from_us"]
 
@@ -26,21 +24,14 @@ _STRETCH = ["subscriber", "kind", "from_us"]
 def provisioning(terms: Terms, frontier: Frontier, *, after: int, upto: int) -> pl.DataFrame:
     """What positions in (after, upto] tell of subscriptions, as rows of `HISTORY`."""
     both_since = max(terms.billing_since, terms.network_since)
-    states = _doubtful(terms.states, both_since)
-    if states.is_empty() or both_since > upto:
+    if terms.disputed.is_empty() or both_since > upto:
         return pl.DataFrame(schema=HISTORY)
-    moments = _moments(states, frontier, both_since, upto)
-    return _history(_stretches(states, moments, frontier), moments, terms, frontier, after)
-
-
-def _doubtful(states: pl.DataFrame, both_since: int) -> pl.DataFrame:
-    """The states of subscriptions that the systems did not tell alike from the position on at which both were known."""
-    told = pl.struct("plan", "status", "from_us", "to_us")
-    sides = [told.filter(pl.col("system") == s) for s in _SYSTEMS]
-    alike = states.sort("from_us").group_by("subscriber", maintain_order=True).agg(
-        a=sides[0], b=sides[1], steady=((pl.col("until") == NEVER) & (pl.col("since") <= both_since)).all()
-    ).filter((pl.col("a") == pl.col("b")) & pl.col("steady"))  # fmt: skip
-    return states.join(alike, on="subscriber", how="anti")
+    moments = _moments(terms.disputed, frontier, both_since, upto)
+    # Only of subscriptions whose answer can change now is it told what they were before.
+    moments = moments.join(moments.filter(pl.col("at") > after).select("subscriber").unique(), on="subscriber", how="semi")
+    if moments.is_empty():
+        return pl.DataFrame(schema=HISTORY)
+    return _history(_stretches(terms.disputed, moments, frontier), moments, terms, frontier, after)
 
 
 def _moments(states: pl.DataFrame, frontier: Frontier, both_since: int, upto: int) -> pl.DataFrame:
@@ -71,7 +62,7 @@ def _stretches(states: pl.DataFrame, moments: pl.DataFrame, frontier: Frontier) 
     known = moments.join(states, on="subscriber").filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
     edges = pl.concat([known.select(*_WHO, "from_us"), known.select(*_WHO, from_us="to_us")]).drop_nulls().unique()
     line = edges.sort(*_WHO, "from_us")
-    for system in _SYSTEMS:
+    for system in SYSTEMS:
         line = line.join(_held(line, known.filter(pl.col("system") == system)), on=[*_WHO, "from_us"], how="left").rename(
             {"plan": f"{system}_plan", "active": f"{system}_active"}
         )

@@ -123,6 +123,14 @@ class Policies:
         numbers = list(range(len(self.services)))
         return service.replace_strict(self.services, numbers, default=DEFAULT_RULE, return_dtype=pl.Int32).fill_null(DEFAULT_RULE)
 
+    def places(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The places in `frame` of rules under policies; looking there is quicker than joining."""
+        return np.asarray(policy, dtype=np.int64) * (len(self.services) + 1) + (rule.astype(np.int64) - DEFAULT_RULE)
+
+    def rules(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> pl.DataFrame:
+        """What each of some rules says under its policy: `frame` without numbers and time zones, a row for each asked for."""
+        return self.frame.drop("policy", "rule", "timezone")[self.places(policy, rule)]
+
     def _frame(self) -> pl.DataFrame:
         rows = []
         for number, policy in enumerate(self.all):

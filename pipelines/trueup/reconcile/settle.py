@@ -13,10 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.frontier import STREAMS, Frontier
 from trueup.reconcile.kernel import Evaluated
+from trueup.reconcile.reach import open_from_us
 from trueup.reconcile.records import EVENTS, RECORD
 from trueup.reconcile.rules import NEVER, UNTOLD_US
+from trueup.reconcile.terms import Terms
+from trueup.reconcile.ties import ANY_RULE
+from trueup.reconcile.unsettled import Passing
 
 NUMBER = "number"
 """A column of the events evaluated: which row of the frame each is."""
@@ -24,7 +28,8 @@ NUMBER = "number"
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of some records, and what not: `closed` as above, `passed` likewise; all rows of `EVENTS` and `stand_us`."""
+    """What is kept of some records, and what not: `closed` as above, `passed` likewise; all rows of `EVENTS`, with the
+    `component` of those kept, and when those of the others stand, `stand_us`."""
 
     rows: pl.DataFrame
     closed: pl.DataFrame
@@ -62,16 +67,47 @@ def kept(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontier, *, upto
     )  # fmt: skip
     where = pl.concat([placed.select(NUMBER, "component"), of_outdone.select(NUMBER, "component")]).unique(NUMBER)
     told = where.join(components.select("component", "closed", "passed"), on="component")
-    # Pairs told apart before the rounds are closed: they are in no component.
+    # What is told apart before the rounds is in no component: pairs are closed, what waits alone is one by itself.
+    alone = (
+        evaluated.waiting.alias(NUMBER)
+        .to_frame()
+        .with_columns(component=-1 - pl.col(NUMBER).cast(pl.Int64), closed=pl.lit(False), passed=pl.lit(False))
+    )
+    told = pl.concat([told.select(alone.columns), alone])
     rows = events.join(told, on=NUMBER, how="left", maintain_order="left").with_columns(
         pl.col("closed").fill_null(True), pl.col("passed").fill_null(False)
     )
-    stood = rows.join(
+    stood = rows.filter(pl.col("closed") | pl.col("passed")).join(
         placed.select(NUMBER, "stand_us").unique(NUMBER), on=NUMBER, how="left", maintain_order="left"
     ).with_columns(stand_us=pl.coalesce("stand_us", "time_us"))  # fmt: skip
     shown = [*EVENTS, "stand_us"]
     return Kept(
-        stood.filter(~pl.col("closed") & ~pl.col("passed")).select(*EVENTS),
+        rows.filter(~pl.col("closed") & ~pl.col("passed")).select(*EVENTS, "component"),
         stood.filter("closed").select(shown),
         stood.filter(pl.col("passed") & ~pl.col("closed")).select(shown),
     )
+
+
+def passings(frontier: Frontier, terms: Terms, after: int, upto: int) -> list[Passing]:
+    """The instants that streams passed in (after, upto], by each wait there is; what stands there may change by itself.
+
+    Both positions are under one policy.
+    """
+    number = int(frontier.policies.number_at(np.array([upto]))[0])
+    rules = frontier.policies.frame.filter(pl.col("policy") == number)
+    grace = rules.select("rule", wait="grace_us", closed="closed_wait_us", loose=pl.lit(False))
+    # Only what has no session key is ripe before its grace is over, and only where the nearest are matched.
+    tolerance = pl.col("start_tolerance_us")
+    closed = pl.min_horizontal(tolerance, "closed_wait_us")
+    short = rules.filter("near").select("rule", wait=tolerance, closed=closed, loose=pl.lit(True))
+    told: list[tuple[int | None, int | None, int, bool]] = [
+        (open_from_us(frontier, terms, after), open_from_us(frontier, terms, upto), ANY_RULE, False)
+    ]
+    for rule, wait, closed_wait, loose in pl.concat([grace, short]).iter_rows():
+        for stream in STREAMS:
+            low, high = (
+                frontier.passed_before(p, number, wait_us=wait, closed_wait_us=closed_wait, stream=stream) for p in (after, upto)
+            )
+            told.append((low, high, rule, loose))
+    ranges = [(-NEVER if low is None else low, high, rule, loose) for low, high, rule, loose in told if high is not None]
+    return [passing for passing in ranges if passing[0] < passing[1]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -32,9 +33,12 @@ CHANGE: dict[str, pl.DataType] = {
     "subscriber": pl.String(),  # NULL is everybody
     "from_us": pl.Int64(),
 }
+SYSTEMS = ("network", "billing")
 TARIFF_CHANGE, SUBSCRIBER_CHANGE = "tariff_change", "subscriber_change"
 LONGEST_US = 366 * 86_400_000_000
 """No record lasts for longer; the quantity of one that lasts is its duration."""
+EVER_US = -2_208_988_800_000_000
+"""The beginning of 1900: no record is as old."""
 _MOMENT = ["row", "subscriber", "at", "time_us"]
 
 
@@ -71,28 +75,43 @@ class Terms:
         """The last position that may have changed what each row (`subscriber`, `time_us`, its quantity) is worth; 0 if none."""
         asked = rows.select("subscriber", "time_us").with_row_index("row")
         lasts = rows["quantity_micros"].fill_null(0).clip(0, LONGEST_US)
-        general = self.changes.filter(pl.col("subscriber").is_null()).drop("subscriber")
-        everybody = _latest(asked.with_columns(pl.col("time_us") + lasts), general, None)
-        own = _latest(asked, self.changes.drop_nulls("subscriber"), "subscriber")
+        everybody = _latest(asked.with_columns(pl.col("time_us") + lasts), self._rising[0], None)
+        own = _latest(asked, self._rising[1], "subscriber")
         return pl.DataFrame({"everybody": everybody, "own": own}).select(pl.max_horizontal(pl.all())).to_series()
+
+    @cached_property
+    def _rising(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Changes for everybody and for one subscriber each, along their instants, with the greatest position so far."""
+        line, so_far = self.changes.sort("from_us", "position"), pl.col("position").cum_max()
+        general = line.filter(pl.col("subscriber").is_null()).drop("subscriber").with_columns(position=so_far)
+        return general, line.drop_nulls("subscriber").with_columns(position=so_far.over("subscriber"))
+
+    @cached_property
+    def disputed(self) -> pl.DataFrame:
+        """The states of subscriptions that the systems did not tell alike from the position on at which both were known."""
+        since = max(self.billing_since, self.network_since)
+        told = pl.struct("plan", "status", "from_us", "to_us")
+        sides = [told.filter(pl.col("system") == s) for s in SYSTEMS]
+        alike = self.states.sort("from_us").group_by("subscriber", maintain_order=True).agg(
+            a=sides[0], b=sides[1], steady=((pl.col("until") == NEVER) & (pl.col("since") <= since)).all()
+        ).filter((pl.col("a") == pl.col("b")) & pl.col("steady"))  # fmt: skip
+        return self.states.join(alike, on="subscriber", how="anti")
 
     def agenda(self, versions: pl.DataFrame) -> pl.DataFrame:
         """The positions (`component`, `at`) at which changes may touch components of these record versions."""
         if self.changes.is_empty():
             return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
-        told = versions.with_columns(moment=pl.coalesce("time_us", "due_us"))
-        # A price that begins in the middle of a record is one of the record's.
-        lasts = pl.col("quantity_micros").fill_null(0).clip(0, LONGEST_US).cast(pl.Int128).sum().clip(0, LONGEST_US).cast(pl.Int64)
-        whole = told.group_by("component").agg(pl.col("moment").max() + lasts, first=pl.col("since").min())
-        mine = told.group_by("component", "subscriber").agg(pl.col("moment").max(), first=pl.col("since").min())
+        # Only what was known before a change is touched by it: what comes later is judged when it comes. A record without any
+        # time is known when a closing tells it.
+        told = versions.select(
+            "component", "subscriber", moment=pl.coalesce("time_us", "due_us"),
+            known=pl.when(pl.col("time_us").is_null()).then(pl.max_horizontal("since", "due_position")).otherwise("since"),
+            lasts=pl.col("quantity_micros").fill_null(0).clip(0, LONGEST_US).cast(pl.Int128),
+        )  # fmt: skip
         general = self.changes.filter(pl.col("subscriber").is_null()).group_by("position").agg(pl.col("from_us").min())
-        shared = whole.join(general, how="cross")
-        own = mine.join(self.changes.drop_nulls("subscriber"), on="subscriber")
-        touched = [
-            frame.filter((pl.col("moment") >= pl.col("from_us")) & (pl.col("first") < pl.col("position")))
-            .select("component", at="position") for frame in (shared, own)
-        ]  # fmt: skip
-        return pl.concat(touched).unique()
+        own = self.changes.drop_nulls("subscriber")
+        for_all = _touched(told, ["component"], general)
+        return pl.concat([for_all, _touched(told, ["component", "subscriber"], own)]).unique()
 
     def states_at(self, rows: pl.DataFrame) -> pl.DataFrame:
         """For each row (`subscriber`, `at`, `time_us`), in its order: `plan` and billing's `standing`.
@@ -114,18 +133,37 @@ class Terms:
         return both.select(plan=pl.coalesce("plan", "plan_network"), standing=standing)
 
 
+def _touched(told: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
+    """The (`component`, `at`) of changes that touch records known before them; a component's records last as one.
+
+    A price that begins in the middle of a record is one of the record's; a state is in force as it begins.
+    """
+    if changes.is_empty():
+        return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
+    lasts = pl.col("lasts").sum().clip(0, LONGEST_US).cast(pl.Int64) if by == ["component"] else pl.lit(0, pl.Int64)
+    reaches = pl.col("moment").max() + lasts
+    whole = told.group_by(by).agg(reaches=reaches, first=pl.col("known").min(), last=pl.col("known").max())
+    met = whole.join(changes, how="cross") if by == ["component"] else whole.join(changes, on="subscriber")
+    able = met.filter((pl.col("reaches") >= pl.col("from_us")) & (pl.col("first") < pl.col("position")))
+    # Where some of its records came later, what was there before is looked at by itself.
+    several = able.filter(pl.col("last") >= pl.col("position"))
+    before = (
+        several.select(*by, "position", "from_us").join(told, on=by).filter(pl.col("known") < pl.col("position"))
+        .group_by(*by, "position", "from_us").agg(reaches=reaches).filter(pl.col("reaches") >= pl.col("from_us"))
+    )  # fmt: skip
+    all_known = able.filter(pl.col("last") < pl.col("position"))
+    return pl.concat([frame.select("component", at="position") for frame in (all_known, before)]).unique()
+
+
 FLAT = Terms()
 """Nothing but the flat prices of a policy."""
 
 
-def _latest(asked: pl.DataFrame, changes: pl.DataFrame, by: str | None) -> pl.Series:
-    """The greatest position of a change from an instant up to each row's own."""
-    if changes.is_empty():
+def _latest(asked: pl.DataFrame, rising: pl.DataFrame, by: str | None) -> pl.Series:
+    """The greatest position of a change from an instant up to each row's own; changes as `_rising` has them."""
+    if rising.is_empty():
         return pl.repeat(0, asked.height, dtype=pl.Int64, eager=True)
     keys = [by] if by else []
-    rising = changes.sort("from_us", "position")
-    so_far = pl.col("position").cum_max()
-    rising = rising.with_columns(position=so_far.over(by) if by else so_far)
     found = (
         asked.drop_nulls(["time_us", *keys]).sort("time_us")
         .join_asof(rising, left_on="time_us", right_on="from_us", by=by, check_sortedness=False)
@@ -172,10 +210,14 @@ def states_of(rows: pl.DataFrame) -> pl.DataFrame:
     return last.with_columns(since="position", until=until).select(pl.col(n).cast(t) for n, t in STATE.items())
 
 
-def changes_of(editions: Sequence[tuple[int, int]], states: pl.DataFrame) -> pl.DataFrame:
-    """`CHANGE` rows of editions (position, the first instant they may touch) and of states."""
-    general = pl.DataFrame(
-        [(position, None, from_us) for position, from_us in editions], schema=CHANGE, orient="row"
-    )  # fmt: skip
+def changes_of(editions: Sequence[tuple[int, int]], states: pl.DataFrame, billing_since: int = NEVER) -> pl.DataFrame:
+    """`CHANGE` rows of editions (position, the first instant they may touch) and of states.
+
+    From the position on at which billing's subscriptions are known at all, whoever it does not know is unknown: that touches
+    everybody, whenever it was.
+    """
+    told = [(position, None, from_us) for position, from_us in editions]
+    told += [(billing_since, None, EVER_US)] if billing_since != NEVER else []
+    general = pl.DataFrame(told, schema=CHANGE, orient="row")
     own = states.select("since", "subscriber", "from_us").rename({"since": "position"})
     return pl.concat([general, own.select(*CHANGE)]).unique()

@@ -35,7 +35,8 @@ _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
 _MONTH_US = 32 * _DAY_US
 """More than any billing period lasts."""
-_ROW = ["charge", "event_id", "position", "source"]
+ROW = ["charge", "event_id", "position", "source"]
+"""What tells one row of the log from another."""
 _KEY = ["bucket", "scope", "session_key"]
 _NOTHING = pl.DataFrame(schema={**EVENTS, "own": pl.Boolean})
 Days = tuple[date | None, date | None]
@@ -99,7 +100,7 @@ class _Reader:
         """`known`, and all that `step`, some of it, leads to."""
         while not step.is_empty():
             found = self.around(step, known)
-            step = found.join(known, on=_ROW, how="anti")
+            step = found.join(known, on=ROW, how="anti")
             known = pl.concat([known, step])
         return known
 
@@ -145,8 +146,8 @@ class _Reader:
         near, summed = self._nearby(stands), self._same_period(stands)
         found += [near.filter("own").drop("own"), summed.filter("own").drop("own")]
         others = pl.concat([near.filter(~pl.col("own")).drop("own"), summed.filter(~pl.col("own")).drop("own")])
-        found.append(self._mixed(others.join(known, on=_ROW, how="anti"), stands))
-        return pl.concat(found).unique(_ROW, keep="first", maintain_order=True)
+        found.append(self._mixed(others.join(known, on=ROW, how="anti"), stands))
+        return pl.concat(found).unique(ROW, keep="first", maintain_order=True)
 
     def _of_keys(self, rows: pl.DataFrame) -> pl.DataFrame:
         """All records of the session keys of `rows`."""

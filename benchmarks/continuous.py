@@ -1,0 +1,156 @@
+"""The continuous job on a simulated operator whose files land while it runs: does it find what the batch job finds?
+
+    python benchmarks/continuous.py [SUBSCRIBERS] [DAYS] [FOLDER]
+
+Files land a few at a time; some a few days late, behind the frontier. On the way a tariff and some subscriptions change back in
+time. When the job has nothing left to do, the fingerprints of what it stored are held against those derived anew from the input
+streams: by the plain call, by the batch job, and by the job itself with epochs of 1, 3 and 50 commits at parallelism 1, 2 and 4.
+Exits with 1 where any differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+
+from trueup.config import Project
+from trueup.jobs.flink import derive
+from trueup.jobs.options import StreamOptions
+from trueup.log.lake import Lake
+from trueup.reconcile.commit import CONSUMER
+from trueup.reconcile.digest import digests
+from trueup.reconcile.spans import Bounds
+
+ROUNDS = 30
+LATE = 0.02
+
+
+def trueup(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "trueup.cli", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"trueup {' '.join(arguments)}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def operator(folder: Path, subscribers: int, days: int) -> list[list[Path]]:
+    """A simulated operator; its files of records are put aside, in the rounds in which they land."""
+    trueup("simulate", str(folder), "--subscribers", str(subscribers), "--days", str(days), "--seed", "5", "--profile", "mvno",
+           "--format", "parquet")  # fmt: skip
+    toml = (folder / "trueup.toml").read_text("utf-8")
+    for name in ("tariffs.csv", "landing/subscribers/billing.parquet"):
+        toml = toml.replace(name, "*.".join(name.rsplit(".", 1)))
+    (folder / "trueup.toml").write_text(toml, "utf-8")
+    records = [p for p in (folder / "landing").rglob("*.parquet") if p.parent.name not in ("subscribers", "manifests")]
+    rng = random.Random("late")
+    line = sorted(records, key=lambda p: p.name)
+    rounds: list[list[Path]] = [[] for _ in range(ROUNDS)]
+    for number, path in enumerate(line):
+        at = number * ROUNDS // len(line)
+        rounds[min(ROUNDS - 1, at + ROUNDS // 2) if rng.random() < LATE else at].append(path)
+    for path in line:
+        path.rename(path.with_suffix(".waits"))
+    return rounds
+
+
+def change_back_in_time(folder: Path, number: int) -> None:
+    """A tariff of the past is another, and a few subscriptions have ended long before anybody heard of it."""
+    if number == ROUNDS // 3:
+        book = pl.read_csv(folder / "tariffs.csv", infer_schema=False)
+        some = book.filter((pl.col("item") == "rate") & (pl.col("service") == "voice"))[:1]
+        some = some.with_columns(version=pl.lit("77"), price=pl.lit("0.088"), valid_from=pl.col("valid_to"), valid_to=pl.lit(""))
+        first = book.filter(pl.col("tariff_code") == some["tariff_code"][0])["valid_from"].max()
+        some.with_columns(valid_from=pl.lit(first)).write_csv(folder / "tariffs-later.csv")
+    if number == ROUNDS // 2:
+        states = pl.read_parquet(folder / "landing/subscribers/billing.parquet")[-20:]
+        began = pl.col("valid_from") + timedelta(days=1)
+        ended = states.with_columns(status=pl.lit("ceased"), valid_from=pl.max_horizontal(began, pl.lit(_middle(folder))))
+        ended.write_parquet(folder / "landing/subscribers/billing-later.parquet")
+
+
+def _middle(folder: Path) -> object:
+    """An instant of the second day there are records of."""
+    first = min(p.name[:13] for p in (folder / "landing" / "billing").iterdir())
+    return pl.Series([first]).str.to_datetime("%Y%m%dT%H%M", time_unit="us")[0] + timedelta(days=1)
+
+
+def waited(project: Project, job: subprocess.Popen[bytes]) -> int:
+    """Waits until the findings hold the whole log; its last position."""
+    with Lake.open(project, read_only=True, threads=1) as lake:
+        while lake.consumer_position(CONSUMER) < lake.last_position():
+            if job.poll() is not None:
+                raise SystemExit(f"the job ended with {job.returncode}")
+            time.sleep(0.5)
+        return lake.last_position()
+
+
+def printed(label: str, found: dict[str, str], stored: dict[str, str] | None = None) -> bool:
+    same = stored is None or all(stored[name] == found[name] for name in ("state", "history"))
+    verdict = "" if stored is None else "same" if same else "DIFFERENT"
+    print(f"{label:<44} state {found['state'][:16]} history {found['history'][:16]} {verdict}", flush=True)
+    return same
+
+
+def told(text: str) -> dict[str, str]:
+    return dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("subscribers", type=int, nargs="?", default=26_000)
+    parser.add_argument("days", type=int, nargs="?", default=7)
+    parser.add_argument("folder", type=Path, nargs="?")
+    asked = parser.parse_args()
+    folder = asked.folder or Path(tempfile.mkdtemp())
+    rounds = operator(folder, asked.subscribers, asked.days)
+    here = ["--project", str(folder)]
+    trueup("ingest", *here)
+    log = (folder / "stream.log").open("ab")
+    job = subprocess.Popen(
+        [sys.executable, "-m", "trueup.cli", "stream", *here, "--groups", "4", "--parallelism", "2"], stdout=log, stderr=log
+    )
+    project = Project.load(folder)
+    try:
+        for number, paths in enumerate(rounds):
+            for path in paths:
+                path.with_suffix(".waits").rename(path)
+            change_back_in_time(folder, number)
+            trueup("ingest", *here)
+        position = waited(project, job)
+    finally:
+        job.terminate()
+        job.wait(300)
+    with Lake.open(project, read_only=True) as lake:
+        usage, charges, changes = (
+            lake.connection.execute(f"SELECT count(*) FROM lake.events.{table}").fetchall()[0][0]
+            for table in ("usage", "charge", "finding")
+        )
+        query = "SELECT cause, count(*) FROM lake.events.finding GROUP BY cause ORDER BY cause"
+        causes = dict(lake.connection.execute(query).fetchall())
+    print(f"{usage:,} usage records, {charges:,} charges, {position} positions, {changes:,} changes of findings: {causes}")
+    stored = told(trueup("digest", *here))
+    printed("stored, as files landed", stored)
+    same = [
+        printed(f"derived by the {how} call", told(trueup("digest", *here, "--recompute", how)), stored)
+        for how in ("plain", "batch")
+    ]
+    for commits in (50, 3, 1):
+        for parallelism in (1, 2, 4):
+            options = StreamOptions(str(folder), parallelism=parallelism, groups=4, bounds=Bounds(commits=commits))
+            label = f"derived in epochs of {commits}, parallelism {parallelism}"
+            same.append(printed(label, digests(derive(project, upto=position, options=options)), stored))
+    if asked.folder is None:
+        shutil.rmtree(folder)
+    return 0 if all(same) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
