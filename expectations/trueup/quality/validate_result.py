@@ -10,7 +10,11 @@ from trueup.quality.expectation import Severity
 
 @dataclass(frozen=True)
 class Check:
-    """What became of one expectation: `passed` is None where the log cannot tell yet, or the library could not compute it."""
+    """What became of one expectation: `passed` is None where the log cannot tell yet, or the library could not compute it.
+
+    `records` are the records concerned by a failure, at least and at most: None where it is only noted. `share_of`
+    is the column whose share of values a feed-level rule is about.
+    """
 
     name: str
     severity: Severity
@@ -19,14 +23,18 @@ class Check:
     unexpected: int
     event_ids: tuple[str, ...]
     detail: str
+    records: tuple[int, int] | None = None
+    share_of: str | None = None
 
 
 @dataclass(frozen=True)
 class Validated:
-    """What the library found in a day of a stream (`day` is None for a stream of states)."""
+    """What the library found in a day of a feed (`day` is None for a feed of states), as it was known at a position."""
 
     stream: str
+    source: str
     day: date | None
+    position: int
     checks: tuple[Check, ...]
 
     @property

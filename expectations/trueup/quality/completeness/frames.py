@@ -40,6 +40,8 @@ These are statistics for an estimate, hence floats: nothing here is added to any
 """
 TICK: dict[str, pl.DataType] = {"position": pl.Int64(), "at_us": pl.Int64()}
 CLOSED: dict[str, pl.DataType] = {"source": pl.String(), "through_us": pl.Int64(), "position": pl.Int64()}
+STATE: dict[str, pl.DataType] = {"stream": pl.String(), "source": pl.String(), "position": pl.Int64()}
+"""Commits that brought subscriptions or tariffs, by feed."""
 
 FOUND: dict[str, pl.DataType] = {
     "kind": pl.String(), "control": pl.String(), "stream": pl.String(), "source": pl.String(), "node": pl.String(),
@@ -82,17 +84,19 @@ class Seen:
     money: pl.DataFrame
     ticks: pl.DataFrame
     closed: pl.DataFrame
+    states: pl.DataFrame
 
     @classmethod
     def of(cls, **told: pl.DataFrame) -> Seen:
         """From the frames there are; the others are empty."""
-        schemas = {"units": UNIT, "hours": HOUR, "runs": RUN, "money": MONEY, "ticks": TICK, "closed": CLOSED}
-        return cls(**{name: _typed(told.get(name), schema) for name, schema in schemas.items()})
+        return cls(**{name: _typed(told.get(name), schema) for name, schema in _SEEN.items()})
 
     def upto(self, position: int) -> Seen:
         """What was known at a position."""
-        names = ("units", "hours", "runs", "money", "ticks", "closed")
-        return replace(self, **{n: getattr(self, n).filter(pl.col("position") <= position) for n in names})
+        return replace(self, **{n: getattr(self, n).filter(pl.col("position") <= position) for n in _SEEN})
+
+
+_SEEN = {"units": UNIT, "hours": HOUR, "runs": RUN, "money": MONEY, "ticks": TICK, "closed": CLOSED, "states": STATE}
 
 
 def _typed(frame: pl.DataFrame | None, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.events.schema import STATES
 from trueup.localtime import local_day
 from trueup.quality.completeness.frames import Rules, Seen
 from trueup.quality.completeness.judge import KEY, STANDING, Tick, judged, nothing
@@ -20,25 +21,31 @@ TOLD: dict[str, pl.DataType] = {
 }  # fmt: skip
 """Rows of `events.finding` that tell of completeness; they name no single record."""
 ORDER = ["position", "finding_id"]
-_BY_TIME = ("volume", "mix", "schedule")
+_BY_TIME = ("volume", "mix", "schedule", "expectations")
 """Controls that speak because time has passed; the others speak because something came."""
 _NONE = pl.lit(None, pl.String)
 
 
 def history(seen: Seen, rules: Rules, *, after: int, upto: int, told: pl.DataFrame | None = None) -> pl.DataFrame:
     """What the ticks in (after, upto] change, as rows of `TOLD`; `told` is what stands at `after` (rows of `STANDING`)."""
-    ticks = [Tick(*row) for row in seen.ticks.sort("position").select("position", "at_us").iter_rows()]
-    before = next((t for t in reversed(ticks) if t.position <= after), None)
+    ticks, before = ticks_of(seen, after=after, upto=upto)
     standing = nothing() if told is None else told
     changes = [pl.DataFrame(schema=TOLD)]
-    for tick in (t for t in ticks if after < t.position <= upto):
+    for tick in ticks:
         now = judged(seen, rules, tick, before, standing)
-        changes.append(_changes(standing, now, rules, tick))
+        changes.append(changed(standing, now, rules, tick))
         before, standing = tick, now
     return pl.concat(changes)
 
 
-def _changes(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
+def ticks_of(seen: Seen, *, after: int, upto: int) -> tuple[list[Tick], Tick | None]:
+    """The ticks in (after, upto], and the last one before them."""
+    ticks = [Tick(*row) for row in seen.ticks.sort("position").select("position", "at_us").iter_rows()]
+    return [t for t in ticks if after < t.position <= upto], next((t for t in reversed(ticks) if t.position <= after), None)
+
+
+def changed(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
+    """What became of what stood before, at a tick, as rows of `TOLD`; both frames are rows of `STANDING`."""
     content = [n for n in STANDING if n not in KEY]
     both = before.with_columns(was=pl.lit(True)).join(
         now.with_columns(stands=pl.lit(True)), on=KEY, how="full", suffix="_new", coalesce=True, nulls_equal=True
@@ -48,13 +55,14 @@ def _changes(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick) 
     action = pl.when(~was).then(pl.lit("raised")).when(~stands).then(pl.lit("resolved")).otherwise(pl.lit("revised"))
     timed = pl.col("control").is_in(_BY_TIME)
     longer = stands & (pl.col("to_us") != pl.col("to_us_new"))
-    late = pl.format("late_{}", "stream")
+    state = pl.col("stream").is_in(list(STATES))
+    late = pl.when(state).then(pl.format("{}_change", "stream")).otherwise(pl.format("late_{}", "stream"))
     cause = (
         pl.when(~was).then(pl.when(timed).then(pl.lit("frontier")).otherwise(pl.lit("arrival")))
         .when(timed & longer).then(pl.lit("frontier")).otherwise(late)
     )  # fmt: skip
-    changed = both.filter(~(was & stands) | differs).with_columns(action=action, cause=cause)
-    shown = changed.select(*KEY, "action", "cause", *(pl.when(stands).then(f"{n}_new").otherwise(n).alias(n) for n in content))
+    moved = both.filter(~(was & stands) | differs).with_columns(action=action, cause=cause)
+    shown = moved.select(*KEY, "action", "cause", *(pl.when(stands).then(f"{n}_new").otherwise(n).alias(n) for n in content))
     return _rows(shown, rules, tick)
 
 

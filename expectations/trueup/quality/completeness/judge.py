@@ -56,7 +56,7 @@ def judged(seen: Seen, rules: Rules, tick: Tick, before: Tick | None, told: pl.D
         _mix(known, complete, rules, told, new, then), mix.jumped(known.hours, holes),
         _sized(stale(known, rules, tick.at_us), grid, whole_source=True),
     ]  # fmt: skip
-    standing = bounded(pl.concat(rows), _settled_money(known, complete, rules), known.hours)
+    standing = bounded(pl.concat(rows), settled_money(known, complete, rules), known.hours)
     return _carried(standing.select(pl.col(n).cast(t) for n, t in STANDING.items()), told, floor_us)
 
 
@@ -130,7 +130,7 @@ def _sized(rows: pl.DataFrame, grid: pl.DataFrame, *, whole_source: bool = False
     return pl.concat([exact, found(told)])
 
 
-def _settled_money(known: Seen, complete: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def settled_money(known: Seen, complete: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """What was charged on days that every source of charges has passed: later ones are still being billed."""
     charging = [f.name for f in rules.feeds.values() if f.stream == "charge"]
     reached = complete.filter(pl.col("source").is_in(charging))["passed_us"].min()
@@ -139,10 +139,15 @@ def _settled_money(known: Seen, complete: pl.DataFrame, rules: Rules) -> pl.Data
     return known.money.filter(pl.col("day") < pl.lit(reached).cast(pl.Datetime("us")).dt.date())
 
 
-def _carried(standing: pl.DataFrame, told: pl.DataFrame, floor_us: int) -> pl.DataFrame:
-    """Keeps what was told of the same facts, so that a profile that moves on revises nothing by itself; and what is too old."""
+def kept_bounds(standing: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """Keeps the bounds that were told of the same facts, so that a profile that moves on revises nothing by itself."""
     fact = [*KEY, "from_us", "to_us", "reason"]
     both = standing.join(told.select(*fact, **{f"told_{n}": pl.col(n) for n in BOUNDS}), on=fact, how="left", nulls_equal=True)
-    same = both.with_columns(pl.coalesce(f"told_{n}", n).alias(n) for n in BOUNDS).select(*STANDING)
+    return both.with_columns(pl.coalesce(f"told_{n}", n).alias(n) for n in BOUNDS).select(*STANDING)
+
+
+def _carried(standing: pl.DataFrame, told: pl.DataFrame, floor_us: int) -> pl.DataFrame:
+    """What stands, with the bounds that were told of it, and what was told and is too old to be judged again."""
+    same = kept_bounds(standing, told)
     old = told.filter(pl.col("from_us") < floor_us + profile.WEEK_HOURS * HOUR_US)
     return pl.concat([same, old.join(same.select(KEY), on=KEY, how="anti", nulls_equal=True)]).unique(KEY, maintain_order=True)

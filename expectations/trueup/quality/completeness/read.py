@@ -12,9 +12,8 @@ from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import Lake
 from trueup.quality.completeness.frames import HOUR, MONEY, RUN, Feed, Rules, Seen
 from trueup.quality.completeness.judge import PROFILE_US
-from trueup.quality.statements import statement
+from trueup.quality.statements import OWN_TIME, statement
 
-_OWN_TIME = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
 _NO_NUMBER = "^$"
 _SPARE_DAYS = 8
 """Read beyond what is judged, so that the first hours judged have their history whole."""
@@ -39,7 +38,7 @@ def seen(lake: Lake, rules: Rules, *, after: int, upto: int) -> Seen:
     hours, runs = [pl.DataFrame(schema=HOUR)], [pl.DataFrame(schema=RUN)]
     for feed in rules.feeds.values():
         told = {**bounds, "source": feed.name, **_numbering(feed.feed)}
-        names = {"stream": feed.stream, "own_time": _OWN_TIME[feed.stream]}
+        names = {"stream": feed.stream, "own_time": OWN_TIME[feed.stream]}
         hours.append(lake.connection.execute(statement("hours", **names), told).pl())
         if feed.feed.record is not None:
             runs.append(lake.connection.execute(statement("runs", **names), told).pl())
@@ -48,6 +47,7 @@ def seen(lake: Lake, rules: Rules, *, after: int, upto: int) -> Seen:
         units=_named(units, rules), hours=_all(hours), runs=_all(runs), money=_all([pl.DataFrame(schema=MONEY), money]),
         ticks=declared.filter(pl.col("kind") == "tick").rename({"through_us": "at_us"}),
         closed=declared.filter(pl.col("kind") == "close"),
+        states=lake.connection.execute(statement("states"), {"upto": upto}).pl(),
     )  # fmt: skip
 
 

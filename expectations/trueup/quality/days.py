@@ -1,0 +1,128 @@
+"""Validation along the log: the days that are due at each tick, as they were known at it; failures as findings."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from trueup.log.lake import Lake, Transaction
+from trueup.quality.completeness import read
+from trueup.quality.completeness.frames import Rules, Seen, passed
+from trueup.quality.completeness.history import TOLD, changed, standing, ticks_of
+from trueup.quality.completeness.judge import settled_money
+from trueup.quality.due import DayOf, due
+from trueup.quality.failures import CONTROL, failing
+from trueup.quality.statements import statement
+from trueup.quality.validate_result import Validated
+
+if TYPE_CHECKING:
+    from trueup.quality.validate import Validation
+
+VALIDATOR = "validation"
+"""The consumer that says up to which position the ticks have been gone through."""
+Say = Callable[[str], None]
+Judge = Callable[[DayOf, int], Validated]
+"""Validates a day of a feed as of a position."""
+
+
+@dataclass(frozen=True)
+class ValidatedDays:
+    """What validation found; `docs` is the first page of the Data Docs, None where nothing was validated."""
+
+    results: list[Validated] = field(default_factory=list)
+    docs: str | None = None
+    notice: str = ""
+
+
+def validate_days(lake: Lake, seen: Seen | None = None, say: Say | None = None) -> ValidatedDays:
+    """Validates what was due at the ticks since the last validation; its failures and how far it came are committed once.
+
+    `seen` is what the controls looked at, where that reaches back as far as the last validation. Without the library nothing is
+    done, and what is due stays due.
+    """
+    if importlib.util.find_spec("great_expectations") is None:
+        return ValidatedDays(notice="days are not validated: trueup[quality] is not installed")
+    after, upto = lake.consumer_position(VALIDATOR), lake.last_position()
+    if after == upto:
+        return ValidatedDays(notice="nothing new to validate")
+    rules = read.rules_of(lake.project.config)
+    looked_at = read.seen(lake, rules, after=after, upto=upto) if seen is None else seen
+    told = told_of_feeds(lake, upto)
+    with _library(lake, say) as library:
+        changes, results = failures(looked_at, rules, library.judge, after=after, upto=upto, told=told)
+        docs = library.docs()
+
+    def write(transaction: Transaction) -> None:
+        if lake.consumer_position(VALIDATOR) == after:
+            transaction.append("finding", changes)
+            transaction.consumed(VALIDATOR, upto)
+
+    lake.commit(write)
+    return ValidatedDays(results, docs, "" if results else "nothing new to validate")
+
+
+def failures(
+    seen: Seen, rules: Rules, judge: Judge, *, after: int, upto: int, told: pl.DataFrame
+) -> tuple[pl.DataFrame, list[Validated]]:
+    """What the ticks in (after, upto] change in failed expectations (rows of `TOLD`), and all that was validated for it.
+
+    `told` is what was told of feeds so far (rows of `TOLD`): failures up to `after`, and the completeness of every tick.
+    """
+    ticks, before = ticks_of(seen, after=after, upto=upto)
+    mine = pl.col("control") == CONTROL
+    stands = standing(told.filter(mine & (pl.col("position") <= after)))
+    changes, results = [pl.DataFrame(schema=TOLD)], list[Validated]()
+    for tick in ticks:
+        days = due(seen, rules, tick, before)
+        validated = [(day, judge(day, tick.position)) for day in days]
+        if validated:
+            known = seen.upto(tick.position)
+            others = standing(told.filter(~mine & (pl.col("position") <= tick.position)))
+            now = failing(validated, stands, others, known, settled_money(known, passed(known, rules), rules))
+            changes.append(changed(stands, now, rules, tick))
+            stands, results = now, [*results, *(v for _, v in validated)]
+        before = tick
+    return pl.concat(changes), results
+
+
+def told_of_feeds(lake: Lake, upto: int) -> pl.DataFrame:
+    """All that was told of feeds up to a position, as rows of `events.finding`."""
+    return lake.connection.execute(statement("told"), {"upto": upto}).pl()
+
+
+class _Library:
+    """Great Expectations, opened when the first day needs it: most runs have none that is due."""
+
+    def __init__(self, lake: Lake, say: Say | None) -> None:
+        self._lake, self._say = lake, say
+        self._opened: Validation | None = None
+
+    def judge(self, day: DayOf, position: int) -> Validated:
+        if self._opened is None:
+            from trueup.quality.validate import Validation
+
+            self._opened = Validation(self._lake.project)
+        if self._say:
+            self._say(f"validating {day.source}" + (f" of {day.day}" if day.day else ""))
+        return self._opened.validate(day, position, self._lake.snapshot_of(position))
+
+    def docs(self) -> str | None:
+        return None if self._opened is None else str(self._opened.docs())
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+
+@contextmanager
+def _library(lake: Lake, say: Say | None) -> Iterator[_Library]:
+    library = _Library(lake, say)
+    try:
+        yield library
+    finally:
+        library.close()
