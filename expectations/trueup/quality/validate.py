@@ -119,17 +119,23 @@ def _check(expectation: Expectation, result: Any, records: int, facts: dict[str,
     count = int(found.get("unexpected_count") or 0)
     concerned = None if result.success else _concerned(expectation, found, records, facts)
     return Check(
-        expectation.name, expectation.severity, bool(result.success), records, count, ids, _detail(found, records), concerned,
+        expectation.name, expectation.severity, bool(result.success), records, count, ids, _detail(found, result.expectation_config.kwargs, records), concerned,
         expectation.column if expectation.type == _SHARE else None,
     )  # fmt: skip
 
 
-def _detail(found: dict[str, Any], records: int) -> str:
+def _detail(found: dict[str, Any], expected: dict[str, Any], records: int) -> str:
     """What was seen, so that the same facts are told in the same words."""
     observed = found.get("observed_value")
     if "unexpected_count" in found:
         return f"not so for {found['unexpected_count']} of {records} records"
-    return f"observed {observed:.6g}" if isinstance(observed, float) else f"observed {observed}"
+    ends = [_short(expected.get(name)) for name in ("min_value", "max_value")]
+    wanted = f", expected {ends[0] or 'anything'} to {ends[1] or 'anything'}" if any(ends) else ""
+    return f"observed {_short(observed)}{wanted}"
+
+
+def _short(value: object) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _concerned(expectation: Expectation, found: dict[str, Any], records: int, facts: dict[str, Any]) -> tuple[int, int] | None:
