@@ -101,9 +101,9 @@ def seen_of(records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, 
 
 def money(everything: pl.DataFrame) -> pl.DataFrame:
     amount = pl.col("worth") / MICROS
-    return everything.group_by("service", day=pl.from_epoch(pl.col("at_us"), time_unit="us").dt.date()).agg(
-        used=pl.len(), charged=pl.len(), amount=amount.sum(), amount_squared=amount.pow(2).sum()
-    )
+    return everything.group_by(
+        "service", source=pl.lit("billing"), currency=pl.lit("EUR"), day=pl.from_epoch(pl.col("at_us"), time_unit="us").dt.date()
+    ).agg(used=pl.len(), charged=pl.len(), amount=amount.sum(), amount_squared=amount.pow(2).sum())
 
 
 END_US = START_US + HOURS * HOUR_US

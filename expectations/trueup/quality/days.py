@@ -83,7 +83,7 @@ def failures(
         if validated:
             known = seen.upto(tick.position)
             others = standing(told.filter(~mine & (pl.col("position") <= tick.position)))
-            now = failing(validated, stands, others, known, settled_money(known, passed(known, rules), rules))
+            now = failing(validated, stands, others, known, settled_money(known, passed(known, rules), rules), rules.currency)
             changes.append(changed(stands, now, rules, tick))
             stands, results = now, [*results, *(v for _, v in validated)]
         before = tick

@@ -34,19 +34,24 @@ def name_of(subject: str) -> str:
 
 
 def failing(
-    validated: Sequence[tuple[DayOf, Validated]], told: pl.DataFrame, others: pl.DataFrame, seen: Seen, money: pl.DataFrame
+    validated: Sequence[tuple[DayOf, Validated]],
+    told: pl.DataFrame,
+    others: pl.DataFrame,
+    seen: Seen,
+    money: pl.DataFrame,
+    currency: str,
 ) -> pl.DataFrame:
     """What stands after validations at one tick (rows of `STANDING`), of what stood before (`told`).
 
     `others` are the findings of completeness that stand at the tick: records that one of them counts already have no bounds
-    here, so that nothing is at stake twice.
+    here, so that nothing is at stake twice. `currency` is that of what has no charges of its own.
     """
     days = pl.DataFrame([(d.stream, d.source, d.from_us) for d, _ in validated], _schema(_DAY_OF), orient="row")
     unknown = [(d.stream, d.source, subject_of(c.name, d)) for d, v in validated for c in v.checks if c.passed is None]
     unjudged = pl.DataFrame(unknown, _schema(_SUBJECT), orient="row")
     again = told.join(days, on=_DAY_OF, how="semi", nulls_equal=True).join(unjudged, on=_SUBJECT, how="anti")
     kept = told.join(again.select(KEY), on=KEY, how="anti")
-    new = _bounded(_once(_rows(validated), others), seen, money)
+    new = _bounded(_once(_rows(validated), others), seen, money, currency)
     return pl.concat([kept, kept_bounds(new, told)]).sort(KEY)
 
 
@@ -70,14 +75,14 @@ def _rows(validated: Sequence[tuple[DayOf, Validated]]) -> pl.DataFrame:
     return pl.DataFrame([_row(d, c) for d, v in validated for c in v.failed], schema)
 
 
-def _bounded(rows: pl.DataFrame, seen: Seen, money: pl.DataFrame) -> pl.DataFrame:
+def _bounded(rows: pl.DataFrame, seen: Seen, money: pl.DataFrame, currency: str) -> pl.DataFrame:
     """Failures with bounds: the least that the fewest records concerned may be worth, the most that the most may."""
     found = rows.with_row_index("failure")
     ends = {}
     for end in ("low", "high"):
         told = found.with_columns(records=pl.col(end)).select("failure", *FOUND)
-        ends[end] = bounded(told, money, seen.hours).select("failure", f"records_{end}", f"money_{end}")
-    both = found.join(ends["low"], on="failure").join(ends["high"], on="failure")
+        ends[end] = bounded(told, money, seen.hours, currency).select("failure", "currency", f"records_{end}", f"money_{end}")
+    both = found.join(ends["low"], on="failure").join(ends["high"].drop("currency"), on="failure")
     return both.select(pl.col(n).cast(t) for n, t in STANDING.items())
 
 

@@ -22,6 +22,15 @@ from trueup.quality.validate_result import Validated
 
 
 @dataclass(frozen=True)
+class AtStake:
+    """Bounds of money in one currency."""
+
+    currency: str
+    low_micros: int
+    high_micros: int
+
+
+@dataclass(frozen=True)
 class FeedState:
     """How a feed stands: what arrived, what is missing of it within which bounds, and the worst that is known."""
 
@@ -32,9 +41,7 @@ class FeedState:
     missing_high: int
     late: str
     worst_rule: str
-    at_stake_low_micros: int | None
-    at_stake_high_micros: int | None
-    currency: str
+    at_stake: tuple[AtStake, ...]
 
     @property
     def expected(self) -> tuple[int, int]:
@@ -93,17 +100,20 @@ def _feeds(project: Project, stands: pl.DataFrame, arrived: pl.DataFrame, severi
         mine = stands.filter(pl.col("source") == source.name)
         stale = mine.filter(pl.col("kind") == "stale_feed")["reason"].to_list()
         # Records that are there and wrong are not missing, whatever money they put at stake.
-        missing, priced = mine.filter(pl.col("kind") != KIND), mine.drop_nulls("money_low")
+        missing = mine.filter(pl.col("kind") != KIND)
         worst = _worst(mine, project.config.quality.gate, severities)
         states.append(
             FeedState(
                 source.name, source.stream, counts.get(source.name, 0), int(missing["records_low"].sum()),
-                int(missing["records_high"].sum()), stale[0] if stale else "", worst,
-                int(priced["money_low"].sum()) if priced.height else None,
-                int(priced["money_high"].sum()) if priced.height else None, project.config.project.currency,
+                int(missing["records_high"].sum()), stale[0] if stale else "", worst, _at_stake(mine),
             )
         )  # fmt: skip
     return states
+
+
+def _at_stake(mine: pl.DataFrame) -> tuple[AtStake, ...]:
+    priced = mine.drop_nulls("money_low").group_by("currency").agg(pl.col("money_low", "money_high").sum()).sort("currency")
+    return tuple(AtStake(*row) for row in priced.select("currency", "money_low", "money_high").iter_rows())
 
 
 def _worst(mine: pl.DataFrame, config: GateConfig, severities: Severities) -> str:

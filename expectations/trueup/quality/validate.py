@@ -118,10 +118,9 @@ def _check(expectation: Expectation, result: Any, records: int, facts: dict[str,
         return Check(expectation.name, expectation.severity, None, 0, 0, (), f"not computed: {raised}")
     count = int(found.get("unexpected_count") or 0)
     concerned = None if result.success else _concerned(expectation, found, records, facts)
-    return Check(
-        expectation.name, expectation.severity, bool(result.success), records, count, ids, _detail(found, result.expectation_config.kwargs, records), concerned,
-        expectation.column if expectation.type == _SHARE else None,
-    )  # fmt: skip
+    detail = _detail(found, result.expectation_config.kwargs, records)
+    share_of = expectation.column if expectation.type == _SHARE else None
+    return Check(expectation.name, expectation.severity, bool(result.success), records, count, ids, detail, concerned, share_of)
 
 
 def _detail(found: dict[str, Any], expected: dict[str, Any], records: int) -> str:

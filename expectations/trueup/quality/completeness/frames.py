@@ -31,10 +31,11 @@ RUN: dict[str, pl.DataType] = {
 }  # fmt: skip
 """Record numbers of a node that one commit brought without a hole between them, and when the first and last began."""
 MONEY: dict[str, pl.DataType] = {
-    "service": pl.String(), "day": pl.Date(), "used": pl.Int64(), "charged": pl.Int64(), "amount": pl.Float64(),
-    "amount_squared": pl.Float64(), "position": pl.Int64(),
+    "source": pl.String(), "service": pl.String(), "day": pl.Date(), "currency": pl.String(), "used": pl.Int64(),
+    "charged": pl.Int64(), "amount": pl.Float64(), "amount_squared": pl.Float64(), "position": pl.Int64(),
 }  # fmt: skip
-"""Usage records and charges of a service and UTC day, and the sums of amounts and their squares, in whole units of currency.
+"""Usage records and charges of a feed, service and UTC day, and the sums of amounts and their squares, in whole units of
+currency; `currency` is NULL where records are counted that have none.
 
 These are statistics for an estimate, hence floats: nothing here is added to anything that is owed.
 """

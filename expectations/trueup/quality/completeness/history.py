@@ -75,7 +75,7 @@ def _rows(rows: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
     return identified(named).with_columns(
         position=pl.lit(tick.position, pl.Int64), bucket=pl.lit(0), subscriber=_NONE, peer=_NONE,
         day=local_day(pl.col("from_us"), rules.timezone), started_at="from_us", ended_at="to_us", expected_micros=zero,
-        billed_micros=zero, currency=pl.lit(rules.currency), impact_low_micros="money_low", impact_high_micros="money_high",
+        billed_micros=zero, impact_low_micros="money_low", impact_high_micros="money_high",
     ).select(pl.col(n).cast(t) for n, t in TOLD.items()).sort(ORDER)  # fmt: skip
 
 

@@ -15,11 +15,12 @@ from trueup.quality.completeness.worth import bounded
 KEY = ["kind", "control", "stream", "source", "node", "service", "subject"]
 BOUNDS: dict[str, pl.DataType] = {
     "records_low": pl.Int64(), "records_high": pl.Int64(), "money_low": pl.Int64(), "money_high": pl.Int64(),
+    "currency": pl.String(),
 }  # fmt: skip
 STANDING: dict[str, pl.DataType] = {
     **{n: FOUND[n] for n in KEY}, "from_us": pl.Int64(), "to_us": pl.Int64(), "reason": pl.String(), **BOUNDS,
 }  # fmt: skip
-"""What stands after a tick. Money is in whole millionths."""
+"""What stands after a tick. Money is in whole millionths of the currency."""
 _NODE = ["stream", "source", "node"]
 PROFILE_US = profile.WEEKS * profile.WEEK_HOURS * HOUR_US
 
@@ -56,7 +57,7 @@ def judged(seen: Seen, rules: Rules, tick: Tick, before: Tick | None, told: pl.D
         _mix(known, complete, rules, told, new, then), mix.jumped(known.hours, holes),
         _sized(stale(known, rules, tick.at_us), grid, whole_source=True),
     ]  # fmt: skip
-    standing = bounded(pl.concat(rows), settled_money(known, complete, rules), known.hours)
+    standing = bounded(pl.concat(rows), settled_money(known, complete, rules), known.hours, rules.currency)
     return _carried(standing.select(pl.col(n).cast(t) for n, t in STANDING.items()), told, floor_us)
 
 

@@ -42,7 +42,7 @@ def seen(lake: Lake, rules: Rules, *, after: int, upto: int) -> Seen:
         hours.append(lake.connection.execute(statement("hours", **names), told).pl())
         if feed.feed.record is not None:
             runs.append(lake.connection.execute(statement("runs", **names), told).pl())
-    money = lake.connection.execute(statement("money"), {**bounds, "currency": rules.currency}).pl()
+    money = lake.connection.execute(statement("money"), bounds).pl()
     return Seen.of(
         units=_named(units, rules), hours=_all(hours), runs=_all(runs), money=_all([pl.DataFrame(schema=MONEY), money]),
         ticks=declared.filter(pl.col("kind") == "tick").rename({"through_us": "at_us"}),
