@@ -21,6 +21,7 @@ FILE_HOURS = 6
 MICROS = 1_000_000
 NODES = ("MSC01", "MSC02")
 PLAIN = FeedConfig()
+SCHEDULED = FeedConfig.model_validate({"every": "6h", "late_after": "2h"})
 NUMBERED = FeedConfig.model_validate({"file": r"(?P<node>M\d+)-(?P<sequence>\d+)", "record": r"(?P<sequence>\d+)"})
 
 
@@ -109,10 +110,12 @@ def money(everything: pl.DataFrame) -> pl.DataFrame:
 END_US = START_US + HOURS * HOUR_US
 
 
-def stands(records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, alarms: int = 2) -> pl.DataFrame:
+def stands(
+    records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, alarms: int = 2, feed: FeedConfig | None = None
+) -> pl.DataFrame:
     """What the controls say of records that came, at one tick when all is over."""
     seen = ticked(seen_of(records, everything, numbered=numbered), (2, END_US))
-    return standing(history(seen, rules(NUMBERED if numbered else PLAIN, alarms=alarms), after=0, upto=2))
+    return standing(history(seen, rules(feed or (NUMBERED if numbered else PLAIN), alarms=alarms), after=0, upto=2))
 
 
 def between(first_hour: int, hours: int, *nodes: str) -> pl.Expr:
