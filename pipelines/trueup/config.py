@@ -147,28 +147,41 @@ def _rule(value: object) -> object:
     return {"column": value} if isinstance(value, str) else value
 
 
-def _naming(pattern: str) -> str:
+def _groups(pattern: str) -> set[str]:
     try:
-        names = re.compile(pattern).groupindex
+        return set(re.compile(pattern).groupindex)
     except re.error as error:
         raise ValueError(f"{pattern!r} is no pattern: {error}") from None
-    if "sequence" not in names:
+
+
+def _naming(pattern: str) -> str:
+    if "sequence" not in _groups(pattern):
         raise ValueError(f"{pattern!r} must name its number in sequence: (?P<sequence>[0-9]+), and may name (?P<node>...)")
     return pattern
 
 
+def _placing(pattern: str) -> str:
+    if "destination" not in _groups(pattern):
+        raise ValueError(f"{pattern!r} must name where the other party is: (?P<destination>[0-9]{{2}})")
+    return pattern
+
+
 Naming = Annotated[str, AfterValidator(_naming)]
+Placing = Annotated[str, AfterValidator(_placing)]
 
 
 class FeedConfig(_Table):
     """`[source.feed]`: how a feed comes in when it is whole.
 
     `file` and `record` say how file names and record keys are numbered: patterns with a group `sequence`, and `node` where each
-    node counts on its own. `every` is how often records are delivered, `late_after` how much later than that is still in time.
+    node counts on its own. `destination` says what of the other party is where it is: a pattern with a group of that name, whose
+    shares of the traffic are watched. `every` is how often records are delivered, `late_after` how much later than that is still
+    in time.
     """
 
     file: Naming | None = None
     record: Naming | None = None
+    destination: Placing | None = None
     every: Duration | None = None
     late_after: Duration = 0
 

@@ -25,6 +25,11 @@ HOUR: dict[str, pl.DataType] = {
     "number_mean": pl.Float64(), "number_deviation": pl.Float64(), "position": pl.Int64(),
 }  # fmt: skip
 """Records of one UTC hour that one commit brought; how many were of no quantity or named nobody; where their numbers lie."""
+DESTINATION: dict[str, pl.DataType] = {
+    "stream": pl.String(), "source": pl.String(), "node": pl.String(), "destination": pl.String(), "hour_us": pl.Int64(),
+    "records": pl.Int64(), "position": pl.Int64(),
+}  # fmt: skip
+"""Records of one UTC hour to one destination that one commit brought."""
 RUN: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "node": pl.String(), "first": pl.Int64(), "last": pl.Int64(),
     "first_us": pl.Int64(), "last_us": pl.Int64(), "position": pl.Int64(),
@@ -81,6 +86,7 @@ class Seen:
 
     units: pl.DataFrame
     hours: pl.DataFrame
+    destinations: pl.DataFrame
     runs: pl.DataFrame
     money: pl.DataFrame
     ticks: pl.DataFrame
@@ -97,7 +103,10 @@ class Seen:
         return replace(self, **{n: getattr(self, n).filter(pl.col("position") <= position) for n in _SEEN})
 
 
-_SEEN = {"units": UNIT, "hours": HOUR, "runs": RUN, "money": MONEY, "ticks": TICK, "closed": CLOSED, "states": STATE}
+_SEEN = {
+    "units": UNIT, "hours": HOUR, "destinations": DESTINATION, "runs": RUN, "money": MONEY, "ticks": TICK, "closed": CLOSED,
+    "states": STATE,
+}  # fmt: skip
 
 
 def _typed(frame: pl.DataFrame | None, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:

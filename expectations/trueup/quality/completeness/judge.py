@@ -43,7 +43,10 @@ def judged(seen: Seen, rules: Rules, tick: Tick, before: Tick | None, told: pl.D
     known = seen.upto(tick.position)
     floor_us = _floor(known, rules)
     known = replace(
-        known, hours=known.hours.filter(pl.col("hour_us") >= floor_us), runs=known.runs.filter(pl.col("first_us") >= floor_us)
+        known,
+        hours=known.hours.filter(pl.col("hour_us") >= floor_us),
+        destinations=known.destinations.filter(pl.col("hour_us") >= floor_us),
+        runs=known.runs.filter(pl.col("first_us") >= floor_us),
     )
     then = passed(seen.upto(before.position), rules) if before else passed(Seen.of(), rules)
     complete = passed(known, rules)
@@ -104,13 +107,13 @@ def _mix(
     cell = [*mix.NODE, "measure", "hour_us"]
     measure = {"measure": pl.col("subject").str.replace(r" \d+$", "")}
     stood = _told_cells(told.filter(pl.col("control") == "mix"), measure).select(cell)
-    far = mix.shifted(known.hours, complete, rules)
+    far = mix.shifted(known, complete, rules)
     hours = known.hours.select(*_NODE, "hour_us").unique()
     again = _again(hours, new, then)
     kept = stood.join(again, on=[*_NODE, "hour_us"], how="anti")
     # A told hour may lie between two that shifted: it stays in their stretch.
     fresh = far.join(again, on=[*_NODE, "hour_us"], how="semi")
-    return mix.stretches(pl.concat([kept, fresh.select(cell)]).unique(), known.hours)
+    return mix.stretches(pl.concat([kept, fresh.select(cell)]).unique(), known)
 
 
 def _sized(rows: pl.DataFrame, grid: pl.DataFrame, *, whole_source: bool = False) -> pl.DataFrame:
