@@ -186,6 +186,26 @@ class FeedConfig(_Table):
     late_after: Duration = 0
 
 
+class ManifestConfig(_Table):
+    """`[source.manifest]`: the file beside each file in which its sender declares what it holds.
+
+    `path` names it, seen from the file's folder: `{name}` is the file's name, `{stem}` that without its last ending. `pattern`
+    finds the groups `records`, `sha256` or both in its text; `{name}` in it stands for the file's name, where one manifest tells
+    of many files.
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    pattern: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if not {"records", "sha256"} & _groups(self.pattern.replace("{name}", "name")):
+            raise ValueError(f"{self.pattern!r} must find what is declared: (?P<records>[0-9]+) or (?P<sha256>[0-9a-f]{{64}})")
+        if "{name}" not in self.path + self.pattern and "{stem}" not in self.path:
+            raise ValueError("neither `path` nor `pattern` says which file is told of: write {name} where its name stands")
+        return self
+
+
 class SourceConfig(_Table):
     """`[[source]]`: one feed, and how its records become events."""
 
@@ -214,6 +234,7 @@ class SourceConfig(_Table):
     constants: dict[str, str] = {}
     range: dict[str, tuple[Micros, Micros]] = {}
     feed: FeedConfig = FeedConfig()
+    manifest: ManifestConfig | None = None
 
     @model_validator(mode="after")
     def _known_columns(self) -> Self:

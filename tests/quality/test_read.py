@@ -25,6 +25,7 @@ started_at = "at"
 node = "node"
 [source.constants]
 service = "voice"
+quantity = "1"
 [source.feed]
 destination = '^[+](?P<destination>[0-9]{2})'
 """
