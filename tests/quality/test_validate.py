@@ -26,6 +26,7 @@ from great_expectations.validator.validator import Validator
 from trueup.quality import engine
 from trueup.quality.due import DayOf
 from trueup.quality.expectation import Expectation
+from trueup.quality.policy import policy_of
 from trueup.quality.validate import Validation
 from trueup.quality.validate_result import Validated
 
@@ -94,7 +95,8 @@ def results(project: Project, validation: Validation) -> Validated:
     with Lake.open(project, read_only=True) as lake:
         position = lake.last_position()
         snapshot_id = lake.snapshot_of(position)
-    return validation.validate(DayOf("usage", "msc", first.date(), from_us, from_us + 86_400_000_000), position, snapshot_id)
+    told = policy_of(project).expected_of("usage", "msc")
+    return validation.validate(DayOf("usage", "msc", first.date(), from_us, from_us + 86_400_000_000), position, snapshot_id, told)
 
 
 def test_suites_are_listed_by_the_library_itself(validation: Validation, results: Validated) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -13,10 +14,11 @@ import polars as pl
 from trueup.log.lake import Lake, Transaction
 from trueup.quality.completeness import read
 from trueup.quality.completeness.frames import Rules, Seen, passed
-from trueup.quality.completeness.history import TOLD, changed, standing, ticks_of
+from trueup.quality.completeness.history import TOLD, changed, renewed, standing, ticks_of
 from trueup.quality.completeness.judge import settled_money
 from trueup.quality.due import DayOf, due
 from trueup.quality.failures import CONTROL, failing
+from trueup.quality.policy import QualityPolicy, stretches_of
 from trueup.quality.statements import statement
 from trueup.quality.validate_result import Validated
 
@@ -39,27 +41,30 @@ class ValidatedDays:
     notice: str = ""
 
 
-def validate_days(lake: Lake, seen: Seen | None = None, say: Say | None = None) -> ValidatedDays:
+def validate_days(lake: Lake, *, upto: int, seen: Seen | None = None, say: Say | None = None) -> ValidatedDays:
     """Validates what was due at the ticks since the last validation; its failures and how far it came are committed once.
 
-    `seen` is what the controls looked at, where that reaches back as far as the last validation. Without the library nothing is
-    done, and what is due stays due.
+    The controls have been judged up to `upto`; `seen` is what they looked at, where that is all under one policy and reaches back
+    as far as the last validation. Without the library nothing is done, and what is due stays due.
     """
     if importlib.util.find_spec("great_expectations") is None:
         return ValidatedDays(notice="days are not validated: trueup[quality] is not installed")
-    after, upto = lake.consumer_position(VALIDATOR), lake.last_position()
-    if after == upto:
+    after = lake.consumer_position(VALIDATOR)
+    if after >= upto:
         return ValidatedDays(notice="nothing new to validate")
-    rules = read.rules_of(lake.project.config)
-    looked_at = read.seen(lake, rules, after=after, upto=upto) if seen is None else seen
-    told = told_of_feeds(lake, upto)
+    told, results = told_of_feeds(lake, upto), list[Validated]()
+    before = told.height
     with _library(lake, say) as library:
-        changes, results = failures(looked_at, rules, library.judge, after=after, upto=upto, told=told)
+        for part in stretches_of(lake, after=after, upto=upto):
+            looked_at = read.seen(lake, part.policy.rules, after=part.after, upto=part.upto) if seen is None else seen
+            judge = partial(library.judge, part.policy)
+            changes, validated = failures(looked_at, part.policy.rules, judge, after=part.after, upto=part.upto, told=told)
+            told, results = pl.concat([told, changes], how="diagonal_relaxed"), [*results, *validated]
         docs = library.docs()
 
     def write(transaction: Transaction) -> None:
         if lake.consumer_position(VALIDATOR) == after:
-            transaction.append("finding", changes)
+            transaction.append("finding", told[before:].select(*TOLD))
             transaction.consumed(VALIDATOR, upto)
 
     lake.commit(write)
@@ -84,7 +89,7 @@ def failures(
             known = seen.upto(tick.position)
             others = standing(told.filter(~mine & (pl.col("position") <= tick.position)))
             now = failing(validated, stands, others, known, settled_money(known, passed(known, rules), rules), rules.currency)
-            changes.append(changed(stands, now, rules, tick))
+            changes.append(changed(stands, now, rules, tick, renewed(seen, rules, tick, before)))
             stands, results = now, [*results, *(v for _, v in validated)]
         before = tick
     return pl.concat(changes), results
@@ -102,14 +107,14 @@ class _Library:
         self._lake, self._say = lake, say
         self._opened: Validation | None = None
 
-    def judge(self, day: DayOf, position: int) -> Validated:
+    def judge(self, policy: QualityPolicy, day: DayOf, position: int) -> Validated:
         if self._opened is None:
             from trueup.quality.validate import Validation
 
             self._opened = Validation(self._lake.project)
         if self._say:
             self._say(f"validating {day.source}" + (f" of {day.day}" if day.day else ""))
-        return self._opened.validate(day, position, self._lake.snapshot_of(position))
+        return self._opened.validate(day, position, self._lake.snapshot_of(position), policy.expected_of(day.stream, day.source))
 
     def docs(self) -> str | None:
         return None if self._opened is None else str(self._opened.docs())

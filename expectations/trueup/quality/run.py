@@ -76,9 +76,11 @@ def quality(project: Project, *, clock: Clock = system_clock, validate: bool = T
     with Lake.open(project, clock=clock) as lake:
         controlled = control(lake)
         reaches = controlled.from_position <= lake.consumer_position(VALIDATOR)
+        seen = controlled.seen if reaches else None
         validated = (
-            validate_days(lake, controlled.seen if reaches else None, say) if validate else ValidatedDays(notice="not asked for")
-        )
+            validate_days(lake, upto=controlled.to_position, seen=seen, say=say)
+            if validate else ValidatedDays(notice="not asked for")
+        )  # fmt: skip
         arrived = lake.connection.execute(statement("arrived")).pl()
         stands = _believed(lake)
     config = project.config

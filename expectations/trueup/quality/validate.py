@@ -14,7 +14,6 @@ from trueup.quality.due import DayOf
 from trueup.quality.engine import gx, impl, lake_connection
 from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.facts import facts_of
-from trueup.quality.rules import expectations
 from trueup.quality.statements import OWN_TIME, statement
 from trueup.quality.validate_result import Check, Validated
 
@@ -45,9 +44,8 @@ class Validation:
         """The names of the suites, as the library lists them."""
         return sorted(suite.name for suite in self.context.suites.all())
 
-    def validate(self, of: DayOf, position: int, snapshot_id: int) -> Validated:
-        """Validates a day of a feed as it was known at a position: what is expected of its stream, and of it alone."""
-        told = [e for e in expectations(self.project, of.stream) if e.source in (None, of.source)]
+    def validate(self, of: DayOf, position: int, snapshot_id: int, told: Sequence[Expectation]) -> Validated:
+        """Validates what is expected of a day of a feed, as the day was known at a position."""
         condition = _condition(of, snapshot_id)
         (records,) = self._lake.execute(statement("batch_size", stream=of.stream, condition=condition)).fetchall()[0]
         if records == 0:

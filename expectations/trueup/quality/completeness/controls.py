@@ -11,10 +11,11 @@ import polars as pl
 from trueup.log.lake import Lake, Transaction
 from trueup.quality.completeness import read
 from trueup.quality.completeness.frames import TICK, Rules, Seen
-from trueup.quality.completeness.history import history, standing, ticks_of
+from trueup.quality.completeness.history import TOLD, history, standing, ticks_of
 from trueup.quality.completeness.judge import Tick
 from trueup.quality.due import due
 from trueup.quality.failures import CONTROL
+from trueup.quality.policy import ensure_quality_policy, stretches_of
 from trueup.quality.statements import statement
 
 CONSUMER = "quality"
@@ -23,52 +24,68 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Controlled:
-    """What a run of the controls did, and what it looked at."""
+    """What a run of the controls did, and what it looked at: None where that was under more than one policy."""
 
     from_position: int
     to_position: int
     raised: int
     revised: int
     resolved: int
-    seen: Seen
+    seen: Seen | None
 
 
 def control(lake: Lake) -> Controlled:
-    """Judges all ticks since the last run, the one of now included.
+    """Judges all ticks since the last run, the one of now included, each under the policy that was in force.
 
     A tick of now is declared where something came since the last one, or where the clock alone changes what the controls or
     validation say: otherwise there is nothing to be known at it, and the log stays as it is.
     """
-    rules = read.rules_of(lake.project.config)
+    ensure_quality_policy(lake)
     after, newest = lake.consumer_position(CONSUMER), lake.last_position()
-    at_us = (lake.clock() - _EPOCH) // timedelta(microseconds=1)
-    seen = read.seen(lake, rules, after=after, upto=newest)
-    told = _told(lake, newest)
-    now = Tick(newest + 1, at_us)
-    if _speaks(seen, rules, now, told, after=after):
-        position = _declared(lake)
-        known = replace(seen, ticks=_with(seen.ticks, Tick(position, at_us)))
-        # Where others were quicker, the tick stands behind what they brought.
-        seen = known if position == now.position else read.seen(lake, rules, after=after, upto=position)
-    upto = max(newest, int(seen.ticks["position"].max() or 0))  # type: ignore[arg-type]
-    changes = history(seen, rules, after=after, upto=upto, told=told)
+    now = Tick(newest + 1, (lake.clock() - _EPOCH) // timedelta(microseconds=1))
+    changes, parts = [pl.DataFrame(schema=TOLD)], stretches_of(lake, after=after, upto=now.position)
+    told, seen = _told(lake, newest), Seen.of()
+    for part in parts:
+        rules, upto = part.policy.rules, part.upto
+        seen = read.seen(lake, rules, after=part.after, upto=upto)
+        if part is parts[-1]:
+            seen, upto = _with_now(lake, seen, rules, now, told, after=part.after)
+        changes.append(history(seen, rules, after=part.after, upto=upto, told=standing(told)))
+        told = pl.concat([told, changes[-1]], how="diagonal_relaxed")
+    every = pl.concat(changes)
 
     def write(transaction: Transaction) -> bool:
         if lake.consumer_position(CONSUMER) != after or after == upto:
             return False
-        transaction.append("finding", changes)
+        transaction.append("finding", every)
         transaction.consumed(CONSUMER, upto)
         return True
 
-    actions = Counter(changes["action"].to_list() if lake.commit(write) else [])
-    return Controlled(after, upto, actions["raised"], actions["revised"], actions["resolved"], seen)
+    actions = Counter(every["action"].to_list() if lake.commit(write) else [])
+    one = seen if len(parts) == 1 else None
+    return Controlled(after, upto, actions["raised"], actions["revised"], actions["resolved"], one)
 
 
 def derived(lake: Lake, *, after: int = 0, upto: int) -> pl.DataFrame:
     """What the ticks in (after, upto] change, as rows of `history.TOLD`; commits nothing."""
-    rules = read.rules_of(lake.project.config)
-    seen = read.seen(lake, rules, after=after, upto=upto)
-    return history(seen, rules, after=after, upto=upto, told=_told(lake, after))
+    changes, told = [pl.DataFrame(schema=TOLD)], _told(lake, after)
+    for part in stretches_of(lake, after=after, upto=upto):
+        rules = part.policy.rules
+        seen = read.seen(lake, rules, after=part.after, upto=part.upto)
+        changes.append(history(seen, rules, after=part.after, upto=part.upto, told=standing(told)))
+        told = pl.concat([told, changes[-1]], how="diagonal_relaxed")
+    return pl.concat(changes)
+
+
+def _with_now(lake: Lake, seen: Seen, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int) -> tuple[Seen, int]:
+    """What is looked at, with a tick of now where that says something; and up to which position."""
+    if not _speaks(seen, rules, now, standing(told), after=after):
+        return seen, now.position - 1
+    position = _declared(lake)
+    if position == now.position:
+        return replace(seen, ticks=_with(seen.ticks, now)), position
+    # Others were quicker: the tick stands behind what they brought.
+    return read.seen(lake, rules, after=after, upto=position), position
 
 
 def _speaks(seen: Seen, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int) -> bool:
@@ -86,9 +103,8 @@ def _with(ticks: pl.DataFrame, tick: Tick) -> pl.DataFrame:
 
 
 def _told(lake: Lake, upto: int) -> pl.DataFrame:
-    """What stands of completeness at a position, as rows of `judge.STANDING`."""
-    told = lake.connection.execute(statement("told"), {"upto": upto}).pl()
-    return standing(told.filter(pl.col("control") != CONTROL))
+    """What was told of completeness up to a position, as rows of `events.finding`."""
+    return lake.connection.execute(statement("told"), {"upto": upto}).pl().filter(pl.col("control") != CONTROL)
 
 
 def _declared(lake: Lake) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from trueup.config import FeedConfig, GateConfig
+from trueup.config import FeedConfig
 
 HOUR_US = 3_600_000_000
 WHOLE = ""
@@ -69,7 +69,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides the controls."""
+    """What decides the controls; `since` is the position it is in force from, 0 for the first."""
 
     feeds: Mapping[str, Feed]
     timezone: str = "UTC"
@@ -77,7 +77,7 @@ class Rules:
     holidays: frozenset[object] = frozenset()
     false_alarms_per_year: int = 2
     lookback_us: int = 62 * 24 * HOUR_US
-    gate: GateConfig = field(default_factory=GateConfig)
+    since: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ positions are divided among runs, each tick is judged once, after the one before
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from trueup.events.schema import STATES
@@ -33,7 +35,7 @@ def history(seen: Seen, rules: Rules, *, after: int, upto: int, told: pl.DataFra
     changes = [pl.DataFrame(schema=TOLD)]
     for tick in ticks:
         now = judged(seen, rules, tick, before, standing)
-        changes.append(changed(standing, now, rules, tick))
+        changes.append(changed(standing, now, rules, tick, renewed(seen, rules, tick, before)))
         before, standing = tick, now
     return pl.concat(changes)
 
@@ -44,8 +46,20 @@ def ticks_of(seen: Seen, *, after: int, upto: int) -> tuple[list[Tick], Tick | N
     return [t for t in ticks if after < t.position <= upto], next((t for t in reversed(ticks) if t.position <= after), None)
 
 
-def changed(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
-    """What became of what stood before, at a tick, as rows of `TOLD`; both frames are rows of `STANDING`."""
+def renewed(seen: Seen, rules: Rules, tick: Tick, before: Tick | None) -> list[str]:
+    """The sources of which only the rules can have changed what is told at a tick: those that brought nothing since."""
+    if before is None or rules.since <= before.position:
+        return []
+    new = pl.col("position").is_between(before.position + 1, tick.position)
+    came = {*seen.units.filter(new)["source"], *seen.states.filter(new)["source"]}
+    return [name for name in {*seen.units["source"], *seen.states["source"]} if name not in came]
+
+
+def changed(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick, by_rules: Sequence[str] = ()) -> pl.DataFrame:
+    """What became of what stood before, at a tick, as rows of `TOLD`; both frames are rows of `STANDING`.
+
+    Of the sources `by_rules` it is new rules that changed it.
+    """
     content = [n for n in STANDING if n not in KEY]
     both = before.with_columns(was=pl.lit(True)).join(
         now.with_columns(stands=pl.lit(True)), on=KEY, how="full", suffix="_new", coalesce=True, nulls_equal=True
@@ -58,7 +72,8 @@ def changed(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick) -
     state = pl.col("stream").is_in(list(STATES))
     late = pl.when(state).then(pl.format("{}_change", "stream")).otherwise(pl.format("late_{}", "stream"))
     cause = (
-        pl.when(~was).then(pl.when(timed).then(pl.lit("frontier")).otherwise(pl.lit("arrival")))
+        pl.when(pl.col("source").is_in(list(by_rules))).then(pl.lit("policy_change"))
+        .when(~was).then(pl.when(timed).then(pl.lit("frontier")).otherwise(pl.lit("arrival")))
         .when(timed & longer).then(pl.lit("frontier")).otherwise(late)
     )  # fmt: skip
     moved = both.filter(~(was & stands) | differs).with_columns(action=action, cause=cause)

@@ -7,26 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
-from trueup.config import Config
-from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import Lake
-from trueup.quality.completeness.frames import DESTINATION, HOUR, MONEY, RUN, Feed, Rules, Seen
+from trueup.quality.completeness.frames import DESTINATION, HOUR, MONEY, RUN, Rules, Seen
 from trueup.quality.completeness.judge import PROFILE_US
 from trueup.quality.statements import OWN_TIME, statement
 
 _NOTHING = "^$"
 _SPARE_DAYS = 8
 """Read beyond what is judged, so that the first hours judged have their history whole."""
-
-
-def rules_of(config: Config) -> Rules:
-    """What decides the controls, from a configuration."""
-    feeds = {s.name: Feed(s.name, s.stream, s.lateness, s.feed) for s in config.source if s.stream in MOVEMENTS}
-    quality, project = config.quality, config.project
-    return Rules(
-        feeds, project.timezone, project.currency, frozenset(quality.holidays), quality.false_alarms_per_year, quality.lookback,
-        quality.gate,
-    )  # fmt: skip
 
 
 def seen(lake: Lake, rules: Rules, *, after: int, upto: int) -> Seen:
