@@ -159,10 +159,10 @@ CREATE TABLE lake.events.tariff (
 -- One statement about the log. Owner: log.
 CREATE TABLE lake.events.declaration (
     event_id BLOB,
-    kind VARCHAR,               -- close, tick, policy or model
+    kind VARCHAR,               -- close, tick, policy, quality_policy or model
     source VARCHAR,             -- close: the source declared complete
     through TIMESTAMPTZ,        -- close: complete for every time before; tick: the clock
-    content JSON                -- policy or model: what is in force from this position on
+    content JSON                -- policy, quality_policy or model: what is in force from this position on
 );
 
 -- One source unit (or part of one) taken in. Owner: collect.
