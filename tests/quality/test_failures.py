@@ -12,6 +12,7 @@ import pytest
 
 from trueup.collect.ingest import ingest
 from trueup.config import Project
+from trueup.errors import ConfigError
 from trueup.log.lake import Lake
 from trueup.quality.run import QualitySummary, quality
 from trueup.warehouse.audit import audit
@@ -213,3 +214,49 @@ def test_the_history_does_not_depend_on_when_days_are_validated(tmp_path: Path) 
         histories.append(told(made))
     assert histories[0].filter(pl.col("source") == "msc").height >= 2
     assert histories[0].equals(histories[1])
+
+
+MISTAKE = """
+[[expectation]]
+name = "mine"
+stream = "usage"
+type = "expect_column_{kind}"
+arguments = {arguments}
+severity = "mark"
+notes = "It says something."
+"""
+
+
+def _added(folder: Path, kind: str, arguments: str) -> Project:
+    path = folder / "trueup.toml"
+    path.write_text(path.read_text() + MISTAKE.format(kind=kind, arguments=arguments))
+    return Project.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "said"),
+    [
+        ("values_to_bee_null", '{ column = "node" }', "Great Expectations has no expect_column_values_to_bee_null"),
+        ("values_to_not_be_null", '{ column = "noode" }', "usage has no column 'noode'"),
+        ("values_to_not_be_null", '{ colum = "node" }', "cannot be meant so: column: field required"),
+    ],
+)
+def test_an_expectation_that_cannot_be_meant_is_refused_before_it_is_in_force(
+    tmp_path: Path, kind: str, arguments: str, said: str
+) -> None:
+    judged(project(tmp_path / "p"), NOW - timedelta(days=DAYS))
+    made = _added(tmp_path / "p", kind, arguments)
+    with pytest.raises(ConfigError, match=said):
+        quality(made, clock=lambda: NOW)
+    with Lake.open(made, read_only=True) as lake:
+        assert lake.read("declaration").filter(pl.col("kind") == "quality_policy").height == 1
+
+
+def test_what_the_library_cannot_compute_is_said_and_no_finding(tmp_path: Path) -> None:
+    project(tmp_path / "p")
+    made = _added(tmp_path / "p", "mean_to_be_between", '{ column = "subscriber", max_value = 3 }')
+    ingest(made, clock=lambda: NOW)
+    said = list[str]()
+    quality(made, clock=lambda: NOW, say=said.append)
+    assert any(line.startswith("msc: mine: not computed: ") for line in said)
+    assert told(made).filter(pl.col("subject").str.starts_with("mine")).is_empty()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,7 +20,7 @@ from trueup.quality.due import DayOf, due
 from trueup.quality.failures import CONTROL, failing
 from trueup.quality.policy import QualityPolicy, stretches_of
 from trueup.quality.statements import statement
-from trueup.quality.validate_result import Validated
+from trueup.quality.validate_result import NOT_COMPUTED, Validated
 
 if TYPE_CHECKING:
     from trueup.quality.validate import Validation
@@ -59,6 +59,7 @@ def validate_days(lake: Lake, *, upto: int, seen: Seen | None = None, say: Say |
             looked_at = read.seen(lake, part.policy.rules, after=part.after, upto=part.upto) if seen is None else seen
             judge = partial(library.judge, part.policy)
             changes, validated = failures(looked_at, part.policy.rules, judge, after=part.after, upto=part.upto, told=told)
+            _tell_not_computed(validated, say)
             told, results = pl.concat([told, changes], how="diagonal_relaxed"), [*results, *validated]
         docs = library.docs()
 
@@ -69,6 +70,13 @@ def validate_days(lake: Lake, *, upto: int, seen: Seen | None = None, say: Say |
 
     lake.commit(write)
     return ValidatedDays(results, docs, "" if results else "nothing new to validate")
+
+
+def _tell_not_computed(validated: Sequence[Validated], say: Say | None) -> None:
+    told = {f"{v.source}: {c.name}: {c.detail}" for v in validated for c in v.checks if c.detail.startswith(NOT_COMPUTED)}
+    for line in sorted(told):
+        if say is not None:
+            say(line)
 
 
 def failures(

@@ -5,6 +5,7 @@ The gate is no part of it: what becomes of a day is decided anew each time someb
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -57,15 +58,32 @@ def policy_of(project: Project) -> QualityPolicy:
 
 
 def ensure_quality_policy(lake: Lake) -> int | None:
-    """Declares the project's policy when it differs from the one in force; returns its position, None when nothing changed."""
-    wanted = content_of(policy_of(lake.project))
+    """Declares the project's policy when it differs from the one in force; returns its position, None when nothing changed.
+
+    Raises `ConfigError` for expectations that cannot be meant.
+    """
+    policy = policy_of(lake.project)
+    wanted = content_of(policy)
 
     def declare(transaction: Transaction) -> int | None:
         standing = _contents(lake)
         return None if standing and standing[-1][1] == wanted else transaction.declare(KIND, content=wanted)
 
     standing = _contents(lake)
-    return None if standing and standing[-1][1] == wanted else lake.commit(declare)
+    if standing and standing[-1][1] == wanted:
+        return None
+    _check_meant(policy)
+    return lake.commit(declare)
+
+
+def _check_meant(policy: QualityPolicy) -> None:
+    """Raises `ConfigError` for what the library could not make, before it is in force for good."""
+    if importlib.util.find_spec("great_expectations") is None:
+        return
+    from trueup.quality.engine import check_meant
+
+    for expectation in policy.expectations:
+        check_meant(expectation)
 
 
 def stretches_of(lake: Lake, *, after: int, upto: int) -> list[Stretch]:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from trueup.config import Project
+from trueup.errors import ConfigError
 from trueup.quality.due import DayOf
-from trueup.quality.engine import gx, impl, lake_connection
+from trueup.quality.engine import check_meant, gx, impl, lake_connection
 from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.facts import facts_of
 from trueup.quality.statements import OWN_TIME, statement
-from trueup.quality.validate_result import Check, Validated
+from trueup.quality.validate_result import NOT_COMPUTED, Check, Validated
 
 FOLDER = "quality"
 SHOWN_ROWS = 20
@@ -53,6 +54,10 @@ class Validation:
         facts = facts_of(self._lake, of, snapshot_id)
         known = [e for e in told if all(v.name in facts for v in e.arguments.values() if isinstance(v, Fact))]
         unknown = [Check(e.name, e.severity, None, 0, 0, (), "nothing to compare with yet") for e in told if e not in known]
+        # An earlier version of the library may have had what this one has not.
+        unmeant = {e.name: said for e in known if (said := _not_meant(e)) is not None}
+        known = [e for e in known if e.name not in unmeant]
+        unknown += [Check(e.name, e.severity, None, 0, 0, (), unmeant[e.name]) for e in told if e.name in unmeant]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             result = self._run(f"{of.stream}.{of.source}", _query(of.stream, condition), known, facts)
@@ -87,6 +92,14 @@ class Validation:
         self._source.get_execution_engine().close()
 
 
+def _not_meant(expectation: Expectation) -> str | None:
+    try:
+        check_meant(expectation)
+    except ConfigError as error:
+        return f"{NOT_COMPUTED}: {error.what}"
+    return None
+
+
 def _condition(of: DayOf, snapshot_id: int) -> str:
     """Which events are of a day of a feed, as an SQL condition: the library binds no values."""
     # Names of sources hold letters, digits, dots, dashes and underscores only.
@@ -113,7 +126,7 @@ def _check(expectation: Expectation, result: Any, records: int, facts: dict[str,
     rows = found.get("partial_unexpected_index_list") or []
     ids = tuple(dict.fromkeys(str(row["event_id"]) for row in rows))[:SHOWN_ROWS]
     if raised:
-        return Check(expectation.name, expectation.severity, None, 0, 0, (), f"not computed: {raised}")
+        return Check(expectation.name, expectation.severity, None, 0, 0, (), f"{NOT_COMPUTED}: {raised}")
     count = int(found.get("unexpected_count") or 0)
     concerned = None if result.success else _concerned(expectation, found, records, facts)
     detail = _detail(found, result.expectation_config.kwargs, records)

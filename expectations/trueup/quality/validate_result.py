@@ -7,6 +7,9 @@ from datetime import date
 
 from trueup.quality.expectation import Severity
 
+NOT_COMPUTED = "not computed"
+"""How the detail of a check begins that the library could not make or finish."""
+
 
 @dataclass(frozen=True)
 class Check:
