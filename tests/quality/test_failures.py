@@ -13,6 +13,7 @@ import pytest
 from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.errors import ConfigError
+from trueup.jobs.batch import reconcile
 from trueup.log.lake import Lake
 from trueup.quality.run import QualitySummary, quality
 from trueup.warehouse.audit import audit
@@ -24,6 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 TOML = """
 [lake]
 buckets = 2
+bucket_by = "session_key"
 [[source]]
 name = "msc"
 stream = "usage"
@@ -200,6 +202,24 @@ def test_a_blocked_day_stays_blocked_in_every_later_run_until_somebody_dismisses
     assert [d.verdict for d in judged(made).days] == ["note"]
     decide(made, str(found["finding_id"]), "reopened", clock=lambda: NOW)
     assert [d.verdict for d in judged(made).days] == ["block"]
+
+
+def test_on_a_day_of_doubtful_usage_a_charge_without_any_is_provisional(tmp_path: Path) -> None:
+    made = project(tmp_path / "p")
+    (made.directory / "landing/book/book.csv").unlink()
+    for day in (1, 2):
+        with (made.directory / f"landing/billing/{day}.csv").open("a") as file:
+            file.write(f"X{day},{START + timedelta(days=day, minutes=10):%Y-%m-%dT%H:%M:%S},5\n")
+    with (made.directory / "trueup.toml").open("a") as file:
+        file.write('[reconcile.voice]\nmatch = ["session_key"]\nprice = "1"\n')
+    made = Project.load(made.directory)
+    judged(made)
+    reconcile(made, clock=lambda: NOW)
+    query = "SELECT CAST(day AS VARCHAR) AS day, provisional FROM findings WHERE kind = 'charge_without_usage' ORDER BY day"
+    assert rows(made, query) == [{"day": "2024-03-02", "provisional": False}, {"day": "2024-03-03", "provisional": True}]
+    (total,) = rows(made, "SELECT sum(impact) AS impact FROM leakage_by_day")
+    assert total["impact"] == -5
+    assert all(result.passed for result in asked(made, audit))
 
 
 def test_the_history_does_not_depend_on_when_days_are_validated(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,9 +35,13 @@ Judge = Callable[[DayOf, int], Validated]
 
 @dataclass(frozen=True)
 class ValidatedDays:
-    """What validation found; `docs` is the first page of the Data Docs, None where nothing was validated."""
+    """What validation found, and how many findings it raised, revised and resolved.
+
+    `docs` is the first page of the Data Docs, None where nothing was validated.
+    """
 
     results: list[Validated] = field(default_factory=list)
+    actions: Counter[str] = field(default_factory=Counter)
     docs: str | None = None
     notice: str = ""
 
@@ -63,13 +68,17 @@ def validate_days(lake: Lake, *, upto: int, seen: Seen | None = None, say: Say |
             told, results = pl.concat([told, changes], how="diagonal_relaxed"), [*results, *validated]
         docs = library.docs()
 
-    def write(transaction: Transaction) -> None:
-        if lake.consumer_position(VALIDATOR) == after:
-            transaction.append("finding", told[before:].select(*TOLD))
-            transaction.consumed(VALIDATOR, upto)
+    new = told[before:].select(*TOLD)
 
-    lake.commit(write)
-    return ValidatedDays(results, docs, "" if results else "nothing new to validate")
+    def write(transaction: Transaction) -> bool:
+        if lake.consumer_position(VALIDATOR) != after:
+            return False
+        transaction.append("finding", new)
+        transaction.consumed(VALIDATOR, upto)
+        return True
+
+    actions = Counter[str](new["action"].to_list() if lake.commit(write) else [])
+    return ValidatedDays(results, actions, docs, "" if results else "nothing new to validate")
 
 
 def _tell_not_computed(validated: Sequence[Validated], say: Say | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from trueup.clock import Clock, system_clock
 from trueup.config import GateConfig, Project
 from trueup.events.schema import MOVEMENTS, STATES
 from trueup.log.lake import Lake
-from trueup.quality.completeness.controls import Controlled, control
+from trueup.quality.completeness.controls import control
 from trueup.quality.completeness.history import standing
 from trueup.quality.days import VALIDATOR, Say, ValidatedDays, told_of_feeds, validate_days
 from trueup.quality.failures import KIND
@@ -54,16 +55,17 @@ class QualitySummary:
     """What a run of quality found and decided.
 
     `standing` are the findings of feeds that stand and that nobody has dismissed (rows of `judge.STANDING`); `docs` is the first
-    page of the Data Docs, None where nothing was validated.
+    page of the Data Docs, None where nothing was validated; `actions` counts the findings raised, revised and resolved.
     """
 
-    controlled: Controlled
+    position: int
     standing: pl.DataFrame
     feeds: list[FeedState]
     days: list[Day]
     validated: list[Validated]
     docs: str | None
-    notice: str = ""
+    notice: str
+    actions: Counter[str]
 
 
 def quality(project: Project, *, clock: Clock = system_clock, validate: bool = True, say: Say | None = None) -> QualitySummary:
@@ -86,7 +88,10 @@ def quality(project: Project, *, clock: Clock = system_clock, validate: bool = T
     config = project.config
     days = gate(stands, config.quality.gate, config.project.timezone, severities)
     feeds = _feeds(project, stands, arrived, severities)
-    return QualitySummary(controlled, stands, feeds, days, validated.results, validated.docs, validated.notice)
+    return QualitySummary(
+        controlled.to_position, stands, feeds, days, validated.results, validated.docs, validated.notice,
+        controlled.actions + validated.actions,
+    )  # fmt: skip
 
 
 def _believed(lake: Lake) -> pl.DataFrame:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trueup.quality.run import FeedState, QualitySummary
 
 EXCEEDED = 1
+_ACTIONS = ("raised", "revised", "resolved")
 COLUMNS = ("feed", "expected", "arrived", "missing", "late", "worst rule", "money at stake")
 _SHOWN_DAYS = 14
 
@@ -44,8 +45,8 @@ def quality(
 def as_value(summary: QualitySummary) -> dict[str, Any]:
     """What was found and decided, for JSON; money as exact decimals."""
     return {
-        "position": summary.controlled.to_position,
-        "raised": summary.controlled.raised, "revised": summary.controlled.revised, "resolved": summary.controlled.resolved,
+        "position": summary.position,
+        **{action: summary.actions[action] for action in _ACTIONS},
         "feeds": [_feed(state) for state in summary.feeds],
         "days": [{"day": d.day, "verdict": d.verdict, "reasons": list(d.reasons)} for d in summary.days],
         "failed": [
@@ -108,12 +109,12 @@ _WORDS = {"block": "blocked    ", "mark": "provisional", "note": "noted      "}
 def told(summary: QualitySummary) -> str:
     """What quality found and decided, in one line."""
     counts = {v: sum(day.verdict == v for day in summary.days) for v in ("block", "mark", "note")}
-    found, failed = summary.controlled, sum(len(v.failed) for v in summary.validated)
+    failed = sum(len(v.failed) for v in summary.validated)
     validated = (
         f"{len(summary.validated)} validations, {output.counted(failed, 'failure')}" if summary.validated else summary.notice
     )
     docs = f", see {summary.docs}" if summary.docs else ""
     return (
-        f"{found.raised} raised, {found.revised} revised, {found.resolved} resolved; days blocked {counts['block']}, "
+        f"{', '.join(f'{summary.actions[action]} {action}' for action in _ACTIONS)}; days blocked {counts['block']}, "
         f"provisional {counts['mark']}, noted {counts['note']}; {validated}{docs}"
     )

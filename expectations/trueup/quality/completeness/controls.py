@@ -24,13 +24,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Controlled:
-    """What a run of the controls did, and what it looked at: None where that was under more than one policy."""
+    """What a run of the controls did: how many findings it raised, revised and resolved.
+
+    `seen` is what it looked at, None where that was under more than one policy.
+    """
 
     from_position: int
     to_position: int
-    raised: int
-    revised: int
-    resolved: int
+    actions: Counter[str]
     seen: Seen | None
 
 
@@ -61,9 +62,9 @@ def control(lake: Lake) -> Controlled:
         transaction.consumed(CONSUMER, upto)
         return True
 
-    actions = Counter(every["action"].to_list() if lake.commit(write) else [])
+    actions = Counter[str](every["action"].to_list() if lake.commit(write) else [])
     one = seen if len(parts) == 1 else None
-    return Controlled(after, upto, actions["raised"], actions["revised"], actions["resolved"], one)
+    return Controlled(after, upto, actions, one)
 
 
 def derived(lake: Lake, *, after: int = 0, upto: int) -> pl.DataFrame:
