@@ -147,30 +147,63 @@ def _rule(value: object) -> object:
     return {"column": value} if isinstance(value, str) else value
 
 
-def _naming(pattern: str) -> str:
+def _groups(pattern: str) -> set[str]:
     try:
-        names = re.compile(pattern).groupindex
+        return set(re.compile(pattern).groupindex)
     except re.error as error:
         raise ValueError(f"{pattern!r} is no pattern: {error}") from None
-    if "sequence" not in names:
+
+
+def _naming(pattern: str) -> str:
+    if "sequence" not in _groups(pattern):
         raise ValueError(f"{pattern!r} must name its number in sequence: (?P<sequence>[0-9]+), and may name (?P<node>...)")
     return pattern
 
 
+def _placing(pattern: str) -> str:
+    if "destination" not in _groups(pattern):
+        raise ValueError(f"{pattern!r} must name where the other party is: (?P<destination>[0-9]{{2}})")
+    return pattern
+
+
 Naming = Annotated[str, AfterValidator(_naming)]
+Placing = Annotated[str, AfterValidator(_placing)]
 
 
 class FeedConfig(_Table):
     """`[source.feed]`: how a feed comes in when it is whole.
 
     `file` and `record` say how file names and record keys are numbered: patterns with a group `sequence`, and `node` where each
-    node counts on its own. `every` is how often records are delivered, `late_after` how much later than that is still in time.
+    node counts on its own. `destination` says what of the other party is where it is: a pattern with a group of that name, whose
+    shares of the traffic are watched. `every` is how often records are delivered, `late_after` how much later than that is still
+    in time.
     """
 
     file: Naming | None = None
     record: Naming | None = None
+    destination: Placing | None = None
     every: Duration | None = None
     late_after: Duration = 0
+
+
+class ManifestConfig(_Table):
+    """`[source.manifest]`: the file beside each file in which its sender declares what it holds.
+
+    `path` names it, seen from the file's folder: `{name}` is the file's name, `{stem}` that without its last ending. `pattern`
+    finds the groups `records`, `sha256` or both in its text; `{name}` in it stands for the file's name, where one manifest tells
+    of many files.
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    pattern: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if not {"records", "sha256"} & _groups(self.pattern.replace("{name}", "name")):
+            raise ValueError(f"{self.pattern!r} must find what is declared: (?P<records>[0-9]+) or (?P<sha256>[0-9a-f]{{64}})")
+        if "{name}" not in self.path + self.pattern and "{stem}" not in self.path:
+            raise ValueError("neither `path` nor `pattern` says which file is told of: write {name} where its name stands")
+        return self
 
 
 class SourceConfig(_Table):
@@ -201,6 +234,7 @@ class SourceConfig(_Table):
     constants: dict[str, str] = {}
     range: dict[str, tuple[Micros, Micros]] = {}
     feed: FeedConfig = FeedConfig()
+    manifest: ManifestConfig | None = None
 
     @model_validator(mode="after")
     def _known_columns(self) -> Self:

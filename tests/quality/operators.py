@@ -19,8 +19,10 @@ WEEKS = 6
 HOURS = WEEKS * 168
 FILE_HOURS = 6
 MICROS = 1_000_000
+DESTINATIONS = 30
 NODES = ("MSC01", "MSC02")
 PLAIN = FeedConfig()
+SCHEDULED = FeedConfig.model_validate({"every": "6h", "late_after": "2h"})
 NUMBERED = FeedConfig.model_validate({"file": r"(?P<node>M\d+)-(?P<sequence>\d+)", "record": r"(?P<sequence>\d+)"})
 
 
@@ -55,10 +57,20 @@ def made(seed: int, *, per_hour: float = 60.0) -> pl.DataFrame:
         named = pl.Series(rng.random(len(hour)) < 0.02)
         frames.append(
             one.with_columns(
-                number=pl.int_range(pl.len(), dtype=pl.Int64), anonymous=named, zero=pl.Series(rng.random(len(hour)) < 0.08)
+                number=pl.int_range(pl.len(), dtype=pl.Int64), anonymous=named, zero=pl.Series(rng.random(len(hour)) < 0.08),
+                destination=_destinations(seed, number, hour),
             )
-        )
+        )  # fmt: skip
     return pl.concat(frames).with_columns(file=(pl.col("at_us") - START_US) // (FILE_HOURS * HOUR_US))
+
+
+def _destinations(seed: int, node: int, hour: np.ndarray) -> pl.Series:
+    """Where records go: a few large destinations, many small ones, and more abroad in the evening."""
+    rng = np.random.default_rng([seed, node])
+    weight = 1 / np.arange(1, DESTINATIONS + 1) ** 1.5
+    drawn = rng.choice(DESTINATIONS, len(hour), p=weight / weight.sum())
+    abroad = (hour % 24 >= 18) & (rng.random(len(hour)) < 0.2)
+    return pl.Series(np.where(abroad, rng.integers(1, DESTINATIONS, len(hour)), drawn)).cast(pl.String)
 
 
 def rules(feed: FeedConfig = PLAIN, *, alarms: int = 2) -> Rules:
@@ -78,6 +90,7 @@ def seen_of(records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, 
         numbered=pl.len() if numbered else pl.lit(0), number_mean=pl.col("number").mean(),
         number_deviation=pl.col("number").std(ddof=0),
     )  # fmt: skip
+    destinations = base.group_by(*key, "destination", "hour_us").agg(records=pl.len())
     units = base.group_by(*key, "file").agg(
         records=pl.len(), first_us=pl.col("at_us").min(), last_us=pl.col("at_us").max()
     ).with_columns(
@@ -88,7 +101,12 @@ def seen_of(records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, 
         "stream": "charge", "source": "billing", "unit": "billing@1", "path": "b", "node": None, "records": 1, "accepted": 1,
         "duplicate": 0, "observed_us": START_US + HOURS * HOUR_US,
     })  # fmt: skip
-    found = {"hours": hours, "units": pl.concat([units.drop("file"), billing], how="diagonal_relaxed"), "money": money(everything)}
+    found = {
+        "hours": hours,
+        "destinations": destinations,
+        "units": pl.concat([units.drop("file"), billing], how="diagonal_relaxed"),
+        "money": money(everything),
+    }
     if numbered:
         line = base.sort(*key, "number")
         new = (pl.col("number").diff().over(key) != 1).fill_null(True).cum_sum().over(key)
@@ -101,18 +119,20 @@ def seen_of(records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, 
 
 def money(everything: pl.DataFrame) -> pl.DataFrame:
     amount = pl.col("worth") / MICROS
-    return everything.group_by("service", day=pl.from_epoch(pl.col("at_us"), time_unit="us").dt.date()).agg(
-        used=pl.len(), charged=pl.len(), amount=amount.sum(), amount_squared=amount.pow(2).sum()
-    )
+    return everything.group_by(
+        "service", source=pl.lit("billing"), currency=pl.lit("EUR"), day=pl.from_epoch(pl.col("at_us"), time_unit="us").dt.date()
+    ).agg(used=pl.len(), charged=pl.len(), amount=amount.sum(), amount_squared=amount.pow(2).sum())
 
 
 END_US = START_US + HOURS * HOUR_US
 
 
-def stands(records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, alarms: int = 2) -> pl.DataFrame:
+def stands(
+    records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, alarms: int = 2, feed: FeedConfig | None = None
+) -> pl.DataFrame:
     """What the controls say of records that came, at one tick when all is over."""
     seen = ticked(seen_of(records, everything, numbered=numbered), (2, END_US))
-    return standing(history(seen, rules(NUMBERED if numbered else PLAIN, alarms=alarms), after=0, upto=2))
+    return standing(history(seen, rules(feed or (NUMBERED if numbered else PLAIN), alarms=alarms), after=0, upto=2))
 
 
 def between(first_hour: int, hours: int, *nodes: str) -> pl.Expr:

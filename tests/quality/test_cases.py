@@ -65,6 +65,17 @@ def test_a_field_that_is_null_after_an_upgrade_is_found_from_its_hour_on(made: p
     assert 0.9 * concerned < row["records_high"] < 1.2 * concerned
 
 
+def test_a_destination_that_takes_over_is_found_from_its_hour_on(made: pl.DataFrame) -> None:
+    pumped = op.between(HOUR, 6, "MSC02") & (pl.col("number") % 3 == 0)
+    shifted = made.with_columns(destination=pl.when(pumped).then(pl.lit("17")).otherwise("destination"))
+    stands = op.stands(shifted, made, numbered=False)
+    assert found(stands) == [("total_mismatch", "mix", "MSC02")]
+    (row,) = stands.to_dicts()
+    assert (row["from_us"], row["to_us"]) == (op.moment(HOUR), op.moment(HOUR + 6))
+    assert "are to 17, unlike before" in row["reason"]
+    assert row["records_high"] is None, "what goes elsewhere is not missing"
+
+
 def test_a_file_delivered_twice_under_other_bytes_is_told_and_costs_nothing(made: pl.DataFrame) -> None:
     seen = op.seen_of(made, made, numbered=False)
     first = seen["units"].filter(pl.col("node") == "MSC01").sort("first_us").head(1)

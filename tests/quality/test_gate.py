@@ -16,7 +16,6 @@ from trueup.cli import main
 from trueup.config import GateConfig
 from trueup.quality.completeness.judge import STANDING
 from trueup.quality.gate import Day, blocked_from, gate
-from trueup.quality.validate_result import Check, Validated
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 DAY = date(2024, 3, 2)
@@ -37,20 +36,20 @@ def standing(kind: str, *, hours: int = 1) -> pl.DataFrame:
 @pytest.mark.parametrize("kind", ["missing_records", "stale_feed", "volume_drop", "total_mismatch"])
 def test_a_finding_does_to_its_day_what_the_configuration_says(kind: str, verdict: str) -> None:
     config = GateConfig.model_validate({kind: verdict})
-    assert gate(standing(kind), [], config, "UTC") == [Day(DAY, verdict, (f"{kind}: msc M1: seen",))]  # type: ignore[arg-type]
+    assert gate(standing(kind), config, "UTC", {}) == [Day(DAY, verdict, (f"{kind}: msc M1: seen",))]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("severity", "verdict"), [("block", "block"), ("mark", "mark"), ("note", "note"), ("quarantine", "mark")])
 def test_a_failing_suite_does_to_its_day_what_its_severity_says(severity: Any, verdict: str) -> None:
-    failed = Check("a rule", severity, False, 10, 1, (), "")
-    held, unknown = Check("held", "block", True, 10, 0, (), ""), Check("unknown", "block", None, 0, 0, (), "")
-    days = gate(pl.DataFrame(schema=STANDING), [Validated("usage", DAY, (failed, held, unknown))], GateConfig(), "UTC")
-    assert days == [Day(DAY, verdict, ("usage: a rule",))]  # type: ignore[arg-type]
+    failed = standing("failed_expectation", hours=24).with_columns(subject=pl.lit(f"a rule {DAY}"))
+    days = gate(failed, GateConfig(), "UTC", {("usage", "a rule"): severity, ("charge", "a rule"): "block"})
+    assert days == [Day(DAY, verdict, ("failed_expectation: msc M1: seen",))]  # type: ignore[arg-type]
+    assert [d.verdict for d in gate(failed, GateConfig(), "UTC", {})] == ["note"], "nobody expects it any more"
 
 
 def test_the_heaviest_reason_decides_and_days_are_of_the_projects_zone() -> None:
     both = pl.concat([standing("total_mismatch", hours=24), standing("stale_feed", hours=1)])
-    days = gate(both, [], GateConfig(), "Asia/Jakarta")
+    days = gate(both, GateConfig(), "Asia/Jakarta", {})
     assert [(d.day, d.verdict) for d in days] == [(DAY, "block"), (DAY + timedelta(days=1), "mark")]
     assert blocked_from(days) == DAY
     assert blocked_from(days[1:]) is None

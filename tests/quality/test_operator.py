@@ -14,6 +14,8 @@ from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.quality.completeness.controls import control
+from trueup.quality.completeness.history import standing
+from trueup.quality.days import told_of_feeds
 from trueup.simulate import PROFILES, simulate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,7 +28,8 @@ def test_lost_files_and_stretches_of_an_operator_are_found_to_the_record(tmp_pat
     project = Project.load(tmp_path / "op")
     ingest(project, clock=lambda: NOW)
     with Lake.open(project, clock=lambda: NOW) as lake:
-        stands = control(lake).standing
+        control(lake)
+        stands = standing(told_of_feeds(lake, lake.last_position()))
     truth = pl.read_parquet(tmp_path / "op/truth.parquet").filter(pl.col("kind").is_in(["lost_file", "lost_stretch"]))
     lost = Counter[str]()
     for details in truth["details"].to_list():

@@ -74,12 +74,40 @@ def holds_the_truth(seeds: range) -> None:
         assert of_records >= (1.0 if numbered else 0.95) * len(seeds)
 
 
+def bound_of_stale(seed: int) -> tuple[bool, bool]:
+    """The same of a feed that stopped some hours before the clock's tick: half a day to five days."""
+    made = op.made(3_000 + seed)
+    gone = made.select(pl.col("at_us") >= op.END_US - (12 + (seed * 7) % 108) * op.HOUR_US).to_series()
+    records, worth = op.Operator(made, gone).worth()
+    (found,) = (
+        op.stands(made.filter(~gone), made, numbered=False, feed=op.SCHEDULED).filter(pl.col("kind") == "stale_feed").to_dicts()
+    )
+    return found["records_low"] <= records <= found["records_high"], found["money_low"] <= worth <= found["money_high"]
+
+
+def stale_holds_the_truth(seeds: range) -> None:
+    both = [bound_of_stale(seed) for seed in seeds]
+    of_records, of_money = sum(b[0] for b in both), sum(b[1] for b in both)
+    print(f"{len(seeds)} stale feeds: {of_records} bounds hold the records, {of_money} the money")
+    assert of_money >= 0.95 * len(seeds)
+    assert of_records >= 0.95 * len(seeds)
+
+
 def test_clean_feeds_raise_no_more_alarms_than_stated() -> None:
     within_the_stated_rate(range(FEW))
 
 
 def test_the_bounds_of_a_loss_hold_the_truth() -> None:
     holds_the_truth(range(FEW))
+
+
+def test_the_bounds_of_a_stale_feed_hold_the_truth() -> None:
+    stale_holds_the_truth(range(FEW))
+
+
+@pytest.mark.slow
+def test_the_bounds_of_two_hundred_stale_feeds_hold_the_truth() -> None:
+    stale_holds_the_truth(range(MANY))
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -24,7 +24,9 @@ from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemy
 from great_expectations.validator.validator import Validator
 
 from trueup.quality import engine
+from trueup.quality.due import DayOf
 from trueup.quality.expectation import Expectation
+from trueup.quality.policy import policy_of
 from trueup.quality.validate import Validation
 from trueup.quality.validate_result import Validated
 
@@ -87,38 +89,44 @@ def validation(project: Project) -> Iterator[Validation]:
 
 
 @pytest.fixture(scope="module")
-def results(validation: Validation) -> list[Validated]:
-    return validation.validate("usage", date(2024, 3, 1))
+def results(project: Project, validation: Validation) -> Validated:
+    first = datetime(2024, 3, 1, tzinfo=UTC)
+    from_us = int(first.timestamp()) * 1_000_000
+    with Lake.open(project, read_only=True) as lake:
+        position = lake.last_position()
+        snapshot_id = lake.snapshot_of(position)
+    told = policy_of(project).expected_of("usage", "msc")
+    return validation.validate(DayOf("usage", "msc", first.date(), from_us, from_us + 86_400_000_000), position, snapshot_id, told)
 
 
-def test_suites_are_listed_by_the_library_itself(validation: Validation, results: list[Validated]) -> None:
-    assert validation.suites == ["usage", "usage.msc"]
+def test_suites_are_listed_by_the_library_itself(validation: Validation, results: Validated) -> None:
+    assert validation.suites == ["usage.msc"]
     notes = [e.notes for suite in validation.context.suites.all() for e in suite.expectations]
     assert all(notes)
 
 
-def test_a_day_is_validated_and_its_unexpected_rows_lead_to_events(project: Project, results: list[Validated]) -> None:
-    whole, of_msc = results
-    assert {c.name for c in whole.failed} == {"usage is not negative", "somebody used it"}
-    assert {c.name for c in of_msc.failed} == {"an MSC"}
-    negative = next(c for c in whole.failed if c.name == "usage is not negative")
-    assert (negative.unexpected, negative.looked_at, len(negative.event_ids)) == (1, 3, 1)
+def test_a_day_is_validated_and_its_unexpected_rows_lead_to_events(project: Project, results: Validated) -> None:
+    assert {c.name for c in results.failed} == {"usage is not negative", "somebody used it", "an MSC"}
+    negative = next(c for c in results.failed if c.name == "usage is not negative")
+    assert (negative.unexpected, negative.looked_at, len(negative.event_ids), negative.records) == (1, 3, 1, (1, 1))
+    noted = next(c for c in results.failed if c.name == "somebody used it")
+    assert noted.records is None, "nothing is at stake of what is only noted"
     with Lake.open(project, read_only=True) as lake:
         shown = verify_record(lake, bytes.fromhex(negative.event_ids[0]))
     assert (shown.verdict, shown.row) == ("proven", 1)
     # What a quarantine rule refuses is not in the day any more: the library finds nothing that breaks it.
-    assert next(c for c in whole.checks if c.name == "no test number").passed is True
+    assert next(c for c in results.checks if c.name == "no test number").passed is True
 
 
-def test_what_needs_earlier_days_is_not_judged_on_the_first(results: list[Validated]) -> None:
-    unjudged = {c.name for c in results[0].checks if c.passed is None}
+def test_what_needs_earlier_days_is_not_judged_on_the_first(results: Validated) -> None:
+    unjudged = {c.name for c in results.checks if c.passed is None}
     assert unjudged == {
         "the node is known", "subscribers are filled in as before", "other parties are filled in as before",
         "quantities are as large as before",
     }  # fmt: skip
 
 
-def test_data_docs_open_in_a_browser(validation: Validation, results: list[Validated], tmp_path: Path) -> None:
+def test_data_docs_open_in_a_browser(validation: Validation, results: Validated, tmp_path: Path) -> None:
     page = validation.docs()
     assert page.is_relative_to(validation.project.directory)
     browser = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)

@@ -18,9 +18,10 @@ import duckdb
 import great_expectations as gx
 import sqlalchemy as sa
 from duckdb_engine import ConnectionWrapper
-from great_expectations.compatibility.pydantic import PrivateAttr
+from great_expectations.compatibility.pydantic import PrivateAttr, ValidationError
 from great_expectations.core.batch import Batch
 from great_expectations.datasource.fluent import SQLDatasource
+from great_expectations.exceptions import ExpectationNotFoundError
 from great_expectations.execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
 from great_expectations.expectations.metrics.map_metric_provider import ColumnMapMetricProvider, column_condition_partial
@@ -28,11 +29,12 @@ from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.validator.validator import Validator
 
 from trueup.config import Project
+from trueup.errors import ConfigError
 from trueup.log.catalog import attach, catalog_of
 from trueup.log.connection import connect
 from trueup.log.lake import data_path
 from trueup.quality.compiled import FORMS, checked
-from trueup.quality.expectation import Expectation
+from trueup.quality.expectation import Expectation, Fact
 
 _SEVERITY = {"quarantine": "critical", "block": "critical", "mark": "warning", "note": "info"}
 """What the library calls our severities; the gate goes by ours, which the suite keeps beside it."""
@@ -118,12 +120,34 @@ def impl(expectation: Expectation, facts: Mapping[str, Any] | None = None, **ren
     form = FORMS.get(expectation.type)
     if form is not None and expectation.severity == "quarantine":
         arguments = dict(checked(expectation, form, f"expectation {expectation.name!r}"))
-    arguments = {name: (facts or {}).get(value.name) if hasattr(value, "name") else value for name, value in arguments.items()}
+    arguments = {name: (facts or {}).get(value.name) if isinstance(value, Fact) else value for name, value in arguments.items()}
     arguments |= renamed
     meta = {"name": expectation.name, "severity": expectation.severity, "stream": expectation.stream}
     return get_expectation_impl(expectation.type)(
         **arguments, notes=expectation.notes, severity=_SEVERITY[expectation.severity], meta=meta
     )
+
+
+def check_meant(expectation: Expectation) -> None:
+    """Raises `ConfigError` for an expectation that the library does not have, or has with other arguments.
+
+    One of which only the log can tell an argument (a `Fact`) is not looked at.
+    """
+    if any(isinstance(value, Fact) for value in expectation.arguments.values()):
+        return
+    where = f"expectation {expectation.name!r} of {expectation.stream}"
+    try:
+        impl(expectation)
+    except ExpectationNotFoundError:
+        raise ConfigError(
+            f"Great Expectations has no {expectation.type}", where=where, todo="correct `type`, or register it in your Python file"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        named = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"{expectation.type} cannot be meant so: {named}: {first['msg']}", where=where, todo="correct `arguments`"
+        ) from None
 
 
 def validated(connection: duckdb.DuckDBPyConnection, table: str, told: Sequence[Any], *, index: Sequence[str] = ()) -> list[Any]:
@@ -140,4 +164,6 @@ def validated(connection: duckdb.DuckDBPyConnection, table: str, told: Sequence[
     return sorted(results, key=lambda result: int(result.expectation_config.meta["number"]))
 
 
-__all__ = ["DuckdbExecutionEngine", "LakeDatasource", "gx", "impl", "lake_connection", "sqlalchemy_engine", "validated"]
+__all__ = [
+    "DuckdbExecutionEngine", "LakeDatasource", "check_meant", "gx", "impl", "lake_connection", "sqlalchemy_engine", "validated",
+]  # fmt: skip

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
 import polars as pl
 
+from trueup.quality.due import DayOf
 from trueup.quality.statements import statement
 
 HISTORY_DAYS = 28
@@ -20,16 +21,18 @@ _LEAST_SHARE_SLACK, _LEAST_MEAN_SLACK = 0.02, 0.25
 """Slack on top: a share may always fall by this much, a mean always differ by this share of it."""
 
 
-def facts_of(connection: duckdb.DuckDBPyConnection, stream: str, day: date) -> dict[str, Any]:
-    """The facts about a stream before a day, by name; a fact that nothing tells is not there."""
-    if stream not in ("usage", "charge"):
+def facts_of(connection: duckdb.DuckDBPyConnection, of: DayOf, snapshot_id: int) -> dict[str, Any]:
+    """The facts about a feed before a day, as known at a snapshot, by name; a fact that nothing tells is not there."""
+    if of.from_us is None:
         return {}
-    bounds = {"first": day - timedelta(days=HISTORY_DAYS), "before": day}
-    found = _of_days(connection.execute(statement(f"days_of_{stream}"), bounds).pl())
-    if stream == "usage":
+    before = datetime.fromtimestamp(of.from_us // 1_000_000, UTC).date()
+    bounds = {"first": before - timedelta(days=HISTORY_DAYS), "before": before, "source": of.source, "snapshot_id": snapshot_id}
+    found = _of_days(connection.execute(statement(f"days_of_{of.stream}"), bounds).pl())
+    if of.stream == "usage":
         found["known_nodes"] = [row[0] for row in connection.execute(statement("known_nodes"), bounds).fetchall()]
     else:
-        found["tariff_codes"] = [row[0] for row in connection.execute(statement("tariff_codes")).fetchall()]
+        codes = connection.execute(statement("tariff_codes"), {"snapshot_id": snapshot_id}).fetchall()
+        found["tariff_codes"] = [row[0] for row in codes]
     return {name: value for name, value in found.items() if value not in (None, [])}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
@@ -11,11 +11,14 @@ import polars as pl
 
 from trueup.config import GateConfig
 from trueup.localtime import local_day
-from trueup.quality.validate_result import Validated
+from trueup.quality.expectation import Severity
+from trueup.quality.failures import KIND, name_of
 
 Verdict = Literal["block", "mark", "note"]
 WEIGHT: dict[str, int] = {"note": 0, "mark": 1, "block": 2}
 _LONGEST_DAYS = 400
+Severities = Mapping[tuple[str, str], Severity]
+"""The severity of each expectation, by stream and name."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,12 @@ class Day:
     reasons: tuple[str, ...]
 
 
-def gate(standing: pl.DataFrame, validated: Sequence[Validated], config: GateConfig, timezone: str) -> list[Day]:
-    """The days something speaks against, the heaviest reason deciding; a day that is not listed is sound."""
-    told = sorted({*_of_findings(standing, config, timezone), *_of_checks(validated)}, key=lambda t: (t[0], -WEIGHT[t[1]], t[2]))
+def gate(standing: pl.DataFrame, config: GateConfig, timezone: str, severities: Severities) -> list[Day]:
+    """The days something speaks against, the heaviest reason deciding; a day that is not listed is sound.
+
+    `standing` are the findings of feeds that stand and that nobody has dismissed.
+    """
+    told = sorted(set(_told(standing, config, timezone, severities)), key=lambda t: (t[0], -WEIGHT[t[1]], t[2]))
     days = []
     for day in sorted({day for day, _, _ in told}):
         mine = [(verdict, reason) for d, verdict, reason in told if d == day]
@@ -42,21 +48,26 @@ def blocked_from(days: Iterable[Day]) -> date | None:
     return min((d.day for d in days if d.verdict == "block"), default=None)
 
 
-def _of_findings(standing: pl.DataFrame, config: GateConfig, timezone: str) -> Iterable[tuple[date, Verdict, str]]:
-    days = standing.with_columns(
+def verdict_of(kind: str, stream: str, subject: str, config: GateConfig, severities: Severities) -> Verdict:
+    """What a finding does to its days: what the gate is told of its kind, or the expectation of itself.
+
+    A record that a quarantine rule would refuse today came before the rule: its day is not as good as others. An expectation
+    that nobody has any more is only told of.
+    """
+    if kind != KIND:
+        verdict: Verdict = getattr(config, kind)
+        return verdict
+    severity = severities.get((stream, name_of(subject)), "note")
+    return "mark" if severity == "quarantine" else severity
+
+
+def _told(standing: pl.DataFrame, config: GateConfig, timezone: str, severities: Severities) -> Iterable[tuple[date, Verdict, str]]:
+    # States are of no day.
+    days = standing.drop_nulls("from_us").with_columns(
         first=local_day(pl.col("from_us"), timezone), last=local_day(pl.max_horizontal("from_us", pl.col("to_us") - 1), timezone)
     )
     for row in days.iter_rows(named=True):
-        verdict: Verdict = getattr(config, row["kind"])
+        verdict = verdict_of(row["kind"], row["stream"], row["subject"], config, severities)
         where = f"{row['source']} {row['node']}".strip()
         for offset in range(min((row["last"] - row["first"]).days, _LONGEST_DAYS) + 1):
             yield row["first"] + timedelta(days=offset), verdict, f"{row['kind']}: {where}: {row['reason']}"
-
-
-def _of_checks(validated: Sequence[Validated]) -> Iterable[tuple[date, Verdict, str]]:
-    for result in validated:
-        for check in result.failed if result.day is not None else ():
-            # A record that a quarantine rule would refuse today came before the rule: the day is not as good as others.
-            verdict: Verdict = "mark" if check.severity == "quarantine" else check.severity
-            assert result.day is not None
-            yield result.day, verdict, f"{result.stream}: {check.name}"

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError
+from trueup.events.schema import EVENT
 from trueup.quality.compiled import RowRule, row_rule
 from trueup.quality.expectation import Expectation
 from trueup.quality.suites import SUITES
 
+_LISTS = ("column_list", "column_set")
+"""Arguments that name several columns."""
 EXPECTATIONS = "EXPECTATIONS"
 """What the Python file named by `[quality] file` must define: a sequence of `Expectation`."""
 
@@ -25,7 +28,19 @@ def expectations(project: Project, stream: str) -> tuple[Expectation, ...]:
     for e in found:
         if e.severity == "quarantine":
             row_rule(e)
+        _check_columns(e)
     return found
+
+
+def _check_columns(e: Expectation) -> None:
+    """Raises `ConfigError` for a rule about a column that its stream does not have: nothing else would say so."""
+    there = EVENT[e.stream]
+    told = [e.arguments[name] for name in ("column", "column_A", "column_B") if name in e.arguments]
+    for name in (*told, *(n for part in _LISTS for n in e.arguments.get(part) or ())):
+        if name not in there:
+            raise ConfigError(
+                f"{e.stream} has no column {name!r}", where=f"expectation {e.name!r}", todo=f"it has {', '.join(there)}"
+            )
 
 
 def own(project: Project) -> tuple[Expectation, ...]:

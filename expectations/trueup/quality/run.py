@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass
-from datetime import date
-from typing import TYPE_CHECKING
+from typing import Any
 
 import polars as pl
 
 from trueup.clock import Clock, system_clock
-from trueup.config import Project
+from trueup.config import GateConfig, Project
 from trueup.events.schema import MOVEMENTS, STATES
 from trueup.log.lake import Lake
-from trueup.quality.completeness.controls import Controlled, control
-from trueup.quality.gate import WEIGHT, Day, gate
+from trueup.quality.completeness.controls import control
+from trueup.quality.completeness.history import standing
+from trueup.quality.days import VALIDATOR, Say, ValidatedDays, told_of_feeds, validate_days
+from trueup.quality.failures import KIND
+from trueup.quality.gate import WEIGHT, Day, Severities, gate, verdict_of
 from trueup.quality.rules import expectations
 from trueup.quality.statements import statement
 from trueup.quality.validate_result import Validated
 
-if TYPE_CHECKING:
-    from trueup.quality.validate import Validation
 
-VALIDATOR = "validation"
-"""The consumer that says up to which position days have been validated."""
-Say = Callable[[str], None]
+@dataclass(frozen=True)
+class AtStake:
+    """Bounds of money in one currency."""
+
+    currency: str
+    low_micros: int
+    high_micros: int
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,7 @@ class FeedState:
     missing_high: int
     late: str
     worst_rule: str
-    at_stake_low_micros: int | None
-    at_stake_high_micros: int | None
-    currency: str
+    at_stake: tuple[AtStake, ...]
 
     @property
     def expected(self) -> tuple[int, int]:
@@ -51,14 +52,20 @@ class FeedState:
 
 @dataclass(frozen=True)
 class QualitySummary:
-    """What a run of quality found and decided; `docs` is the first page of the Data Docs, None where nothing was validated."""
+    """What a run of quality found and decided.
 
-    controlled: Controlled
+    `standing` are the findings of feeds that stand and that nobody has dismissed (rows of `judge.STANDING`); `docs` is the first
+    page of the Data Docs, None where nothing was validated; `actions` counts the findings raised, revised and resolved.
+    """
+
+    position: int
+    standing: pl.DataFrame
     feeds: list[FeedState]
     days: list[Day]
     validated: list[Validated]
     docs: str | None
-    notice: str = ""
+    notice: str
+    actions: Counter[str]
 
 
 def quality(project: Project, *, clock: Clock = system_clock, validate: bool = True, say: Say | None = None) -> QualitySummary:
@@ -67,78 +74,61 @@ def quality(project: Project, *, clock: Clock = system_clock, validate: bool = T
     It has a consumer position of its own and may run beside any reconciler. Raises `ConfigError` for expectations that cannot be
     meant.
     """
-    for stream in (*MOVEMENTS, *STATES):
-        expectations(project, stream)
+    severities = {(s, e.name): e.severity for s in (*MOVEMENTS, *STATES) for e in expectations(project, s)}
     with Lake.open(project, clock=clock) as lake:
         controlled = control(lake)
-        validated, docs, notice = _validated(lake, say) if validate else ([], None, "not asked for")
+        reaches = controlled.from_position <= lake.consumer_position(VALIDATOR)
+        seen = controlled.seen if reaches else None
+        validated = (
+            validate_days(lake, upto=controlled.to_position, seen=seen, say=say)
+            if validate else ValidatedDays(notice="not asked for")
+        )  # fmt: skip
         arrived = lake.connection.execute(statement("arrived")).pl()
+        stands = _believed(lake)
     config = project.config
-    days = gate(controlled.standing, validated, config.quality.gate, config.project.timezone)
-    return QualitySummary(controlled, _feeds(project, controlled, validated, arrived), days, validated, docs, notice)
+    days = gate(stands, config.quality.gate, config.project.timezone, severities)
+    feeds = _feeds(project, stands, arrived, severities)
+    return QualitySummary(
+        controlled.to_position, stands, feeds, days, validated.results, validated.docs, validated.notice,
+        controlled.actions + validated.actions,
+    )  # fmt: skip
 
 
-def _validated(lake: Lake, say: Say | None) -> tuple[list[Validated], str | None, str]:
-    """Validates what changed since the last validation, and says so in the log once it is done."""
-    if importlib.util.find_spec("great_expectations") is None:
-        return [], None, "days are not validated: trueup[quality] is not installed"
-    after, upto = lake.consumer_position(VALIDATOR), lake.last_position()
-    work = _work(lake, after)
-    if not work:
-        return [], None, "nothing new to validate"
-    from trueup.quality.validate import Validation
-
-    validation: Validation = Validation(lake.project)
-    try:
-        found = list[Validated]()
-        for stream, day in work:
-            if say:
-                say(f"validating {stream}" + (f" of {day}" if day else ""))
-            found += validation.validate(stream, day)
-        docs = str(validation.docs())
-    finally:
-        validation.close()
-    lake.commit(lambda transaction: transaction.consumed(VALIDATOR, upto))
-    return found, docs, ""
+def _believed(lake: Lake) -> pl.DataFrame:
+    """The findings of feeds that stand and that nobody has dismissed, as rows of `judge.STANDING`."""
+    dismissed = lake.connection.execute(statement("dismissed")).pl()
+    return standing(told_of_feeds(lake, lake.last_position()).join(dismissed, on="finding_id", how="anti"))
 
 
-def _work(lake: Lake, after: int) -> list[tuple[str, date | None]]:
-    work = list[tuple[str, date | None]]()
-    for stream in MOVEMENTS:
-        days = lake.connection.execute(statement("touched_days", stream=stream), {"after": after}).fetchall()
-        work += [(stream, day) for (day,) in days]
-    for stream in STATES:
-        (count,) = lake.connection.execute(statement("touched_states", stream=stream), {"after": after}).fetchall()[0]
-        work += [(stream, None)] if count else []
-    return work
-
-
-def _feeds(project: Project, controlled: Controlled, validated: list[Validated], arrived: pl.DataFrame) -> list[FeedState]:
+def _feeds(project: Project, stands: pl.DataFrame, arrived: pl.DataFrame, severities: Severities) -> list[FeedState]:
     counts = {str(source): int(records) for source, records in arrived.iter_rows()}
     states = []
     for source in project.config.source:
-        mine = controlled.standing.filter(pl.col("source") == source.name)
+        mine = stands.filter(pl.col("source") == source.name)
         stale = mine.filter(pl.col("kind") == "stale_feed")["reason"].to_list()
-        priced = mine.drop_nulls("money_low")
+        # Records that are there and wrong are not missing, whatever money they put at stake.
+        missing = mine.filter(pl.col("kind") != KIND)
+        worst = _worst(mine, project.config.quality.gate, severities)
         states.append(
             FeedState(
-                source.name, source.stream, counts.get(source.name, 0), int(mine["records_low"].sum()),
-                int(mine["records_high"].sum()), stale[0] if stale else "", _worst(source.stream, mine, validated),
-                int(priced["money_low"].sum()) if priced.height else None,
-                int(priced["money_high"].sum()) if priced.height else None, project.config.project.currency,
+                source.name, source.stream, counts.get(source.name, 0), int(missing["records_low"].sum()),
+                int(missing["records_high"].sum()), stale[0] if stale else "", worst, _at_stake(mine),
             )
         )  # fmt: skip
     return states
 
 
-def _worst(stream: str, mine: pl.DataFrame, validated: list[Validated]) -> str:
-    """The heaviest rule that does not hold: of the days validated now, else the finding that costs most."""
-    weight = {**WEIGHT, "quarantine": WEIGHT["block"]}
-    failed = [check for result in validated if result.stream == stream for check in result.failed]
-    heaviest = min(failed, key=lambda check: (-weight[check.severity], check.name), default=None)
-    if heaviest is not None and (mine.is_empty() or weight[heaviest.severity] >= WEIGHT["mark"]):
-        return heaviest.name
-    if mine.is_empty():
-        return ""
-    row = mine.sort(pl.col("money_high").fill_null(0), "subject", descending=[True, False]).row(0, named=True)
-    return f"{row['node']}: {row['reason']}".removeprefix(": ")
+def _at_stake(mine: pl.DataFrame) -> tuple[AtStake, ...]:
+    priced = mine.drop_nulls("money_low").group_by("currency").agg(pl.col("money_low", "money_high").sum()).sort("currency")
+    return tuple(AtStake(*row) for row in priced.select("currency", "money_low", "money_high").iter_rows())
+
+
+def _worst(mine: pl.DataFrame, config: GateConfig, severities: Severities) -> str:
+    """What speaks most against a feed: by what it does to its days, then by what it may cost."""
+
+    def weight(row: dict[str, Any]) -> tuple[int, int, str]:
+        verdict = verdict_of(row["kind"], row["stream"], row["subject"], config, severities)
+        return -WEIGHT[verdict], -(row["money_high"] or 0), row["subject"]
+
+    row = min(mine.iter_rows(named=True), key=weight, default=None)
+    return "" if row is None else f"{row['node']}: {row['reason']}".removeprefix(": ")

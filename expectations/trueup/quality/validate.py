@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from trueup.config import Project
-from trueup.events.schema import STATES
-from trueup.quality.engine import gx, impl, lake_connection
+from trueup.errors import ConfigError
+from trueup.quality.due import DayOf
+from trueup.quality.engine import check_meant, gx, impl, lake_connection
 from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.facts import facts_of
-from trueup.quality.rules import expectations
-from trueup.quality.statements import statement
-from trueup.quality.validate_result import Check, Validated
+from trueup.quality.statements import OWN_TIME, statement
+from trueup.quality.validate_result import NOT_COMPUTED, Check, Validated
 
 FOLDER = "quality"
 SHOWN_ROWS = 20
 _LAKE = "lake"
+_SHARE = "expect_column_proportion_of_non_null_values_to_be_between"
+_MICROS = 1_000_000
 
 
 class Validation:
@@ -44,23 +45,25 @@ class Validation:
         """The names of the suites, as the library lists them."""
         return sorted(suite.name for suite in self.context.suites.all())
 
-    def validate(self, stream: str, day: date | None) -> list[Validated]:
-        """Validates a day of a stream: what is expected of all of it, then what is expected of single sources."""
-        told = expectations(self.project, stream)
-        facts = {} if day is None else facts_of(self._lake, stream, day)
-        sources = [None, *sorted({e.source for e in told if e.source is not None})]
-        return [self._validated(stream, day, [e for e in told if e.source == source], facts, source) for source in sources]
-
-    def _validated(
-        self, stream: str, day: date | None, told: Sequence[Expectation], facts: dict[str, Any], source: str | None
-    ) -> Validated:
+    def validate(self, of: DayOf, position: int, snapshot_id: int, told: Sequence[Expectation]) -> Validated:
+        """Validates what is expected of a day of a feed, as the day was known at a position."""
+        condition = _condition(of, snapshot_id)
+        (records,) = self._lake.execute(statement("batch_size", stream=of.stream, condition=condition)).fetchall()[0]
+        if records == 0:
+            return Validated(of.stream, of.source, of.day, position, ())
+        facts = facts_of(self._lake, of, snapshot_id)
         known = [e for e in told if all(v.name in facts for v in e.arguments.values() if isinstance(v, Fact))]
         unknown = [Check(e.name, e.severity, None, 0, 0, (), "nothing to compare with yet") for e in told if e not in known]
+        # An earlier version of the library may have had what this one has not.
+        unmeant = {e.name: said for e in known if (said := _not_meant(e)) is not None}
+        known = [e for e in known if e.name not in unmeant]
+        unknown += [Check(e.name, e.severity, None, 0, 0, (), unmeant[e.name]) for e in told if e.name in unmeant]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = self._run(f"{stream}.{source}" if source else stream, self._query(stream, day, source), known, facts)
+            result = self._run(f"{of.stream}.{of.source}", _query(of.stream, condition), known, facts)
         by_name = {r.expectation_config.meta["name"]: r for r in result.results}
-        return Validated(stream, day, (*(_check(e, by_name[e.name]) for e in known), *unknown))
+        checks = (_check(e, by_name[e.name], records, facts) for e in known)
+        return Validated(of.stream, of.source, of.day, position, (*checks, *unknown))
 
     def _run(self, name: str, query: str, told: Sequence[Expectation], facts: dict[str, Any]) -> Any:
         suite = gx.ExpectationSuite(name=name, expectations=[impl(e, facts) for e in told])
@@ -76,15 +79,6 @@ class Validation:
             }
         )  # fmt: skip
 
-    def _query(self, stream: str, day: date | None, source: str | None) -> str:
-        conditions = ["true"] if day is None or stream in STATES else [f"e.day = DATE '{day.isoformat()}'"]
-        if source is not None:
-            # Names of sources hold letters, digits, dots, dashes and underscores only.
-            conditions.append(f"starts_with(e.source_id, '{source}@')")
-        text = statement("batch", stream=stream, condition=" AND ".join(conditions))
-        # The library wants a query to begin with SELECT.
-        return text[text.index("SELECT") :]
-
     def docs(self) -> Path:
         """Builds the Data Docs, a static site, and returns its first page."""
         with warnings.catch_warnings():
@@ -98,19 +92,74 @@ class Validation:
         self._source.get_execution_engine().close()
 
 
-def _check(expectation: Expectation, result: Any) -> Check:
+def _not_meant(expectation: Expectation) -> str | None:
+    try:
+        check_meant(expectation)
+    except ConfigError as error:
+        return f"{NOT_COMPUTED}: {error.what}"
+    return None
+
+
+def _condition(of: DayOf, snapshot_id: int) -> str:
+    """Which events are of a day of a feed, as an SQL condition: the library binds no values."""
+    # Names of sources hold letters, digits, dots, dashes and underscores only.
+    conditions = [f"starts_with(e.source_id, '{of.source}@')", f"e.snapshot_id <= {snapshot_id}"]
+    if of.from_us is not None and of.to_us is not None:
+        first, last = (datetime.fromtimestamp(us // _MICROS, UTC).date() for us in (of.from_us, of.to_us - 1))
+        own_time = OWN_TIME[of.stream]
+        conditions += [
+            f"e.day BETWEEN DATE '{first}' AND DATE '{last}'",
+            f"{own_time} >= make_timestamptz({of.from_us})", f"{own_time} < make_timestamptz({of.to_us})",
+        ]  # fmt: skip
+    return " AND ".join(conditions)
+
+
+def _query(stream: str, condition: str) -> str:
+    text = statement("batch", stream=stream, condition=condition)
+    # The library wants a query to begin with SELECT.
+    return text[text.index("SELECT") :]
+
+
+def _check(expectation: Expectation, result: Any, records: int, facts: dict[str, Any]) -> Check:
     found = result.result or {}
     raised = _raised(result.exception_info)
     rows = found.get("partial_unexpected_index_list") or []
     ids = tuple(dict.fromkeys(str(row["event_id"]) for row in rows))[:SHOWN_ROWS]
     if raised:
-        return Check(expectation.name, expectation.severity, None, 0, 0, (), f"not computed: {raised}")
-    observed = found.get("observed_value")
-    detail = "" if observed is None else f"observed {observed}"
+        return Check(expectation.name, expectation.severity, None, 0, 0, (), f"{NOT_COMPUTED}: {raised}")
     count = int(found.get("unexpected_count") or 0)
-    return Check(
-        expectation.name, expectation.severity, bool(result.success), int(found.get("element_count") or 0), count, ids, detail
-    )
+    concerned = None if result.success else _concerned(expectation, found, records, facts)
+    detail = _detail(found, result.expectation_config.kwargs, records)
+    share_of = expectation.column if expectation.type == _SHARE else None
+    return Check(expectation.name, expectation.severity, bool(result.success), records, count, ids, detail, concerned, share_of)
+
+
+def _detail(found: dict[str, Any], expected: dict[str, Any], records: int) -> str:
+    """What was seen, so that the same facts are told in the same words."""
+    observed = found.get("observed_value")
+    if "unexpected_count" in found:
+        return f"not so for {found['unexpected_count']} of {records} records"
+    ends = [_short(expected.get(name)) for name in ("min_value", "max_value")]
+    wanted = f", expected {ends[0] or 'anything'} to {ends[1] or 'anything'}" if any(ends) else ""
+    return f"observed {_short(observed)}{wanted}"
+
+
+def _short(value: object) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _concerned(expectation: Expectation, found: dict[str, Any], records: int, facts: dict[str, Any]) -> tuple[int, int] | None:
+    """How many records a failure is about, at least and at most; of what is only noted nothing is at stake."""
+    if expectation.severity == "note":
+        return None
+    if "unexpected_count" in found:
+        return int(found["unexpected_count"]), int(found["unexpected_count"])
+    least, observed = expectation.arguments.get("min_value"), found.get("observed_value")
+    least = facts[least.name] if isinstance(least, Fact) else least
+    if expectation.type == _SHARE and least is not None and observed is not None and observed < least:
+        # Between those that lack to the least share, and all that are empty.
+        return math.floor((least - observed) * records), math.ceil((1 - observed) * records)
+    return 0, records
 
 
 def _raised(told: Any) -> str:
@@ -119,9 +168,3 @@ def _raised(told: Any) -> str:
         return ""
     each = [told] if "raised_exception" in told else list(told.values())
     return next((str(e.get("exception_message", "")).splitlines()[0] for e in each if e.get("raised_exception")), "")
-
-
-def days_of(connection: duckdb.DuckDBPyConnection, stream: str, after: int) -> list[date]:
-    """The days that positions after one brought records of a stream to."""
-    rows = connection.execute(statement("touched_days", stream=stream), {"after": after}).fetchall()
-    return [row[0] for row in rows]

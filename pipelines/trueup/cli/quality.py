@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from trueup.quality.run import FeedState, QualitySummary
 
 EXCEEDED = 1
+_ACTIONS = ("raised", "revised", "resolved")
 COLUMNS = ("feed", "expected", "arrived", "missing", "late", "worst rule", "money at stake")
 _SHOWN_DAYS = 14
 
@@ -44,8 +45,8 @@ def quality(
 def as_value(summary: QualitySummary) -> dict[str, Any]:
     """What was found and decided, for JSON; money as exact decimals."""
     return {
-        "position": summary.controlled.to_position,
-        "raised": summary.controlled.raised, "revised": summary.controlled.revised, "resolved": summary.controlled.resolved,
+        "position": summary.position,
+        **{action: summary.actions[action] for action in _ACTIONS},
         "feeds": [_feed(state) for state in summary.feeds],
         "days": [{"day": d.day, "verdict": d.verdict, "reasons": list(d.reasons)} for d in summary.days],
         "failed": [
@@ -64,13 +65,21 @@ def _feed(state: FeedState) -> dict[str, Any]:
     return {
         "feed": state.feed, "stream": state.stream, "expected_low": low, "expected_high": high, "arrived": state.arrived,
         "missing_low": state.missing_low, "missing_high": state.missing_high, "late": state.late or None,
-        "worst_rule": state.worst_rule or None, "at_stake_low": _money(state.at_stake_low_micros),
-        "at_stake_high": _money(state.at_stake_high_micros), "currency": state.currency,
+        "worst_rule": state.worst_rule or None,
+        "at_stake": [
+            {"currency": s.currency, "low": _money(s.low_micros), "high": _money(s.high_micros)} for s in state.at_stake
+        ],
     }  # fmt: skip
 
 
-def _money(micros: int | None) -> Decimal | None:
-    return None if micros is None else Decimal(micros).scaleb(-6)
+def _money(micros: int) -> Decimal:
+    return Decimal(micros).scaleb(-6)
+
+
+def _told_money(state: FeedState) -> str:
+    """What is at stake, to the cent, currency by currency."""
+    ranges = ((s.currency, *(_money(m).quantize(Decimal("0.01")) for m in (s.low_micros, s.high_micros))) for s in state.at_stake)
+    return ", ".join(f"{_range(low, high)} {currency}" for currency, low, high in ranges) or "-"
 
 
 def _range(low: object, high: object) -> str:
@@ -81,15 +90,9 @@ def show(summary: QualitySummary) -> None:
     """The table of feeds, the days that are not sound, and where the Data Docs are."""
     rows = []
     for state in summary.feeds:
-        money = "-"
-        if state.at_stake_high_micros is not None:
-            low, high = (Decimal(m or 0).scaleb(-6).quantize(Decimal("0.01")) for m in (
-                state.at_stake_low_micros, state.at_stake_high_micros
-            ))  # fmt: skip
-            money = f"{_range(low, high)} {state.currency}"
         rows.append(
             [state.feed, _range(*state.expected), state.arrived, _range(state.missing_low, state.missing_high), state.late or "-",
-             state.worst_rule or "-", money]
+             state.worst_rule or "-", _told_money(state)]
         )  # fmt: skip
     output.table(COLUMNS, rows)
     for day in summary.days[:_SHOWN_DAYS]:
@@ -106,12 +109,12 @@ _WORDS = {"block": "blocked    ", "mark": "provisional", "note": "noted      "}
 def told(summary: QualitySummary) -> str:
     """What quality found and decided, in one line."""
     counts = {v: sum(day.verdict == v for day in summary.days) for v in ("block", "mark", "note")}
-    found, failed = summary.controlled, sum(len(v.failed) for v in summary.validated)
+    failed = sum(len(v.failed) for v in summary.validated)
     validated = (
         f"{len(summary.validated)} validations, {output.counted(failed, 'failure')}" if summary.validated else summary.notice
     )
     docs = f", see {summary.docs}" if summary.docs else ""
     return (
-        f"{found.raised} raised, {found.revised} revised, {found.resolved} resolved; days blocked {counts['block']}, "
+        f"{', '.join(f'{summary.actions[action]} {action}' for action in _ACTIONS)}; days blocked {counts['block']}, "
         f"provisional {counts['mark']}, noted {counts['note']}; {validated}{docs}"
     )

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from trueup.clock import Clock, system_clock
 from trueup.collect.batch import Piece, Reader
 from trueup.collect.complete import is_complete
+from trueup.collect.manifest import Declared, declared_of
 from trueup.collect.mapping import Mapping
 from trueup.collect.part import PART_RECORDS, Committed, Counts, Events, Part, events_of, taken_parts
 from trueup.collect.presets import expanded
@@ -135,32 +136,36 @@ def _take_in(lake: Lake, source: SourceConfig, mapping: Mapping, path: Path, pro
         if is_whole:
             return UnitResult(source.name, unit.shown, "known")
         unit.check_whole()
+        declared = declared_of(unit)
         reader = reader_of(unit)
         mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
         counts, positions = Counts(), list[int]()
-        for committed in _parts(lake, unit, reader, mapping, taken, progress):
+        for committed in _parts(lake, unit, reader, mapping, taken, declared, progress):
             counts, positions = counts + committed.counts, [*positions, committed.position]
         # Another process may have taken in every part in the meantime.
         return UnitResult(source.name, unit.shown, "taken" if positions else "known", **asdict(counts), positions=positions)
 
 
-def _parts(lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: set[int], progress: Progress) -> Iterator[Committed]:
+def _parts(
+    lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: set[int], declared: Declared, progress: Progress
+) -> Iterator[Committed]:
     """Commits the parts that the log lacks, in order; all but the last once the next one has begun."""
     part: Part | None = None
     with ThreadPoolExecutor(_READERS) as pool:
         for number, events in _read(pool, lake, unit, reader, mapping, taken, progress):
             if part is not None and part.number != number:
-                yield from _committed(part, unit, reader, is_last=False)
+                yield from _committed(part, unit, reader, declared, is_last=False)
             if part is None or part.number != number:
                 part = Part(lake, unit, number)
             part.add(events)
     # A unit without a record is taken in too: its control row says that nothing was in it.
-    yield from _committed(part or Part(lake, unit, 0), unit, reader, is_last=True)
+    yield from _committed(part or Part(lake, unit, 0), unit, reader, declared, is_last=True)
 
 
-def _committed(part: Part, unit: Unit, reader: Reader, *, is_last: bool) -> Iterator[Committed]:
+def _committed(part: Part, unit: Unit, reader: Reader, declared: Declared, *, is_last: bool) -> Iterator[Committed]:
     unit.check_unchanged()
-    committed = part.commit(is_last=is_last, declared_records=reader.declared_records)
+    records = reader.declared_records if declared.records is None else declared.records
+    committed = part.commit(is_last=is_last, declared_records=records)
     if committed is not None:
         yield committed
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from trueup.clock import Clock, system_clock
 from trueup.collect.complete import is_complete
 from trueup.collect.ingest import IngestSummary, chosen, ingest
+from trueup.collect.manifest import manifest_of
 from trueup.collect.presets import expanded
 from trueup.collect.units import find
 from trueup.config import Project, SourceConfig
 
-_Stamp = tuple[int, int, int]
+_Stamp = tuple[int, ...]
 
 
 class Watch:
@@ -52,11 +53,13 @@ class Watch:
         """What tells a file's content apart, None for one that is known or not complete."""
         if not is_complete(source, path, self._clock()):
             return None
+        # A file whose manifest was wrong is looked at again once the manifest is another.
+        files = [path] if source.manifest is None else [path, manifest_of(source.manifest, path)]
         try:
-            told = path.stat()
+            told = [file.stat() for file in files]
         except FileNotFoundError:
             return None
-        stamp = (told.st_ino, told.st_size, told.st_mtime_ns)
+        stamp = tuple(number for t in told for number in (t.st_ino, t.st_size, t.st_mtime_ns))
         return None if self._seen.get((source.name, path)) == stamp else stamp
 
 

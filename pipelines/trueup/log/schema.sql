@@ -159,10 +159,10 @@ CREATE TABLE lake.events.tariff (
 -- One statement about the log. Owner: log.
 CREATE TABLE lake.events.declaration (
     event_id BLOB,
-    kind VARCHAR,               -- close, tick, policy or model
+    kind VARCHAR,               -- close, tick, policy, quality_policy or model
     source VARCHAR,             -- close: the source declared complete
     through TIMESTAMPTZ,        -- close: complete for every time before; tick: the clock
-    content JSON                -- policy or model: what is in force from this position on
+    content JSON                -- policy, quality_policy or model: what is in force from this position on
 );
 
 -- One source unit (or part of one) taken in. Owner: collect.
@@ -226,10 +226,10 @@ CREATE TABLE lake.events.finding (
     content_event_ids BLOB[],   -- of a conflict: all contents seen
     reason VARCHAR,             -- of what is misrated or unrated: why; of a plan mismatch: the two plans
     ended_at TIMESTAMPTZ,       -- of a subscription the systems tell differently: when they agreed again; of a feed: the end
-    stream VARCHAR,             -- of what a feed lacks (missing_records, …): usage or charge; NULL for other findings, as below
+    stream VARCHAR,             -- of what is wrong with a feed (missing_records, …): its own; NULL for other findings, as below
     source VARCHAR,             -- the feed
-    control VARCHAR,            -- what noticed it: files, records, volume, mix, schedule, …
-    subject VARCHAR,            -- what of the feed it is about: the first missing number, the first hour
+    control VARCHAR,            -- what noticed it: files, records, volume, mix, schedule, expectations, …
+    subject VARCHAR,            -- what of the feed it is about: the first missing number, the first hour, the expectation and day
     records_low BIGINT,         -- bounds of the records concerned
     records_high BIGINT,
     impact_low_micros DECIMAL(38, 0), -- bounds of the money at stake; NULL where nothing tells what the records are worth

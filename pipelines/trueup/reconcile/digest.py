@@ -6,7 +6,7 @@ import hashlib
 
 import polars as pl
 
-BOUNDED = ("missing_records", "stale_feed", "volume_drop", "total_mismatch")
+BOUNDED = ("missing_records", "stale_feed", "volume_drop", "total_mismatch", "failed_expectation")
 """The kinds of finding that are about feeds: a range of records and money, in no sum of what is proven, told by quality."""
 
 _GONE = ["retracted", "resolved"]

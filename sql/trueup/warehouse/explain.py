@@ -31,6 +31,7 @@ MEANINGS = {
     "stale_feed": "A feed that has brought nothing for longer than its schedule allows.",
     "volume_drop": "A node that brought far less than such hours usually do.",
     "total_mismatch": "A feed whose own counts, shares or clock do not agree with what they were or with what it says.",
+    "failed_expectation": "A day of a feed that is not what is expected of it; the records concerned are there.",
 }
 
 CAUSES = {

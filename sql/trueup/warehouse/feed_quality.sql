@@ -28,6 +28,7 @@ came AS (
 lacking AS (
     SELECT
         f.source, f.stream, coalesce(f.node, '') AS node, f.finding_id, f.kind, f.reason,
+        (coalesce(f.impact_high_micros, -1), coalesce(f.records_high, -1), f.kind, f.reason) AS weight,
         unnest(generate_series(
             epoch_us(f.started_at) // 3600000000, greatest(epoch_us(f.started_at), epoch_us(coalesce(f.ended_at, f.started_at)) - 1) // 3600000000
         )) AS hour
@@ -37,7 +38,7 @@ lacking AS (
 wrong AS (
     SELECT
         l.source, any_value(l.stream) AS stream, l.node, l.hour, count(DISTINCT l.finding_id) AS findings,
-        arg_min(l.kind, l.kind) AS kind, arg_min(l.reason, l.kind) AS reason
+        arg_max(l.kind, l.weight) AS kind, arg_max(l.reason, l.weight) AS reason
     FROM lacking l
     GROUP BY l.source, l.node, l.hour
 )
@@ -49,7 +50,7 @@ SELECT
     CAST(coalesce(c.records, 0) AS BIGINT) AS records, -- accepted records that began in it
     CAST(coalesce(c.zero_records, 0) AS BIGINT) AS zero_records, -- of them, those of no quantity
     CAST(coalesce(w.findings, 0) AS BIGINT) AS findings, -- standing findings of the feed that are about it
-    w.kind,                                       -- of one of them
+    w.kind,                                       -- of the one with most at stake
     w.reason                                      -- what it saw
 FROM came c
 FULL JOIN wrong w ON w.source = c.source AND w.node = c.node AND w.hour = c.hour

@@ -27,8 +27,8 @@ SELECT
     f.changed_position,                           -- the position it last changed at
     f.reason,                                     -- what made the billed amount (former_version, wrong_increment, …), why usage is unrated, or which plans differ; of a feed, what was seen; NULL where nothing tells
     f.ended_at,                                   -- of a subscription two systems told differently from started_at on: when they agreed again, UTC; of a feed, the end of what it is about
-    f.source,                                     -- of what a feed lacks: the feed; NULL for other findings
-    f.control,                                    -- of what a feed lacks: what noticed it (files, records, volume, mix, schedule, …)
-    p.finding_id IS NOT NULL AS provisional       -- whether charges of its day are known to be missing: it may be no leakage at all
+    f.source,                                     -- of what is wrong with a feed: the feed; NULL for other findings
+    f.control,                                    -- of what is wrong with a feed: what noticed it (files, records, volume, mix, schedule, expectations, …)
+    p.finding_id IS NOT NULL AS provisional       -- whether the charges it lacks, or the usage, are known not to be whole on its day: it may be nothing at all
 FROM steps.finding_now f
 LEFT JOIN steps.finding_provisional p ON p.finding_id = f.finding_id

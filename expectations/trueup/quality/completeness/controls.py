@@ -1,16 +1,21 @@
-"""The controls over the log: a tick is declared, every tick not judged yet is judged, what changed is committed once."""
+"""The controls over the log: the clock is declared where it says something, every tick not judged yet is judged, once."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
 from trueup.log.lake import Lake, Transaction
 from trueup.quality.completeness import read
-from trueup.quality.completeness.history import history, standing
+from trueup.quality.completeness.frames import TICK, Rules, Seen
+from trueup.quality.completeness.history import TOLD, history, standing, ticks_of
+from trueup.quality.completeness.judge import Tick
+from trueup.quality.due import due
+from trueup.quality.failures import CONTROL
+from trueup.quality.policy import ensure_quality_policy, stretches_of
 from trueup.quality.statements import statement
 
 CONSUMER = "quality"
@@ -19,55 +24,90 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Controlled:
-    """What a run of the controls did, and what stands after it (rows of `judge.STANDING`)."""
+    """What a run of the controls did: how many findings it raised, revised and resolved.
+
+    `seen` is what it looked at, None where that was under more than one policy.
+    """
 
     from_position: int
     to_position: int
-    raised: int
-    revised: int
-    resolved: int
-    standing: pl.DataFrame
+    actions: Counter[str]
+    seen: Seen | None
 
 
 def control(lake: Lake) -> Controlled:
-    """Judges all ticks since the last run, the one of now included; nothing new at the same time adds nothing."""
-    _tick(lake)
-    after, upto = lake.consumer_position(CONSUMER), lake.last_position()
-    told = _told(lake, after)
-    changes = derived(lake, after=after, upto=upto, told=told)
+    """Judges all ticks since the last run, the one of now included, each under the policy that was in force.
+
+    A tick of now is declared where something came since the last one, or where the clock alone changes what the controls or
+    validation say: otherwise there is nothing to be known at it, and the log stays as it is.
+    """
+    ensure_quality_policy(lake)
+    after, newest = lake.consumer_position(CONSUMER), lake.last_position()
+    now = Tick(newest + 1, (lake.clock() - _EPOCH) // timedelta(microseconds=1))
+    changes, parts = [pl.DataFrame(schema=TOLD)], stretches_of(lake, after=after, upto=now.position)
+    told, seen = _told(lake, newest), Seen.of()
+    for part in parts:
+        rules, upto = part.policy.rules, part.upto
+        seen = read.seen(lake, rules, after=part.after, upto=upto)
+        if part is parts[-1]:
+            seen, upto = _with_now(lake, seen, rules, now, told, after=part.after)
+        changes.append(history(seen, rules, after=part.after, upto=upto, told=standing(told)))
+        told = pl.concat([told, changes[-1]], how="diagonal_relaxed")
+    every = pl.concat(changes)
 
     def write(transaction: Transaction) -> bool:
         if lake.consumer_position(CONSUMER) != after or after == upto:
             return False
-        transaction.append("finding", changes)
+        transaction.append("finding", every)
         transaction.consumed(CONSUMER, upto)
         return True
 
-    wrote = lake.commit(write)
-    actions = Counter(changes["action"].to_list() if wrote else [])
-    return Controlled(after, upto, actions["raised"], actions["revised"], actions["resolved"], standing(_told(lake, upto)))
+    actions = Counter[str](every["action"].to_list() if lake.commit(write) else [])
+    one = seen if len(parts) == 1 else None
+    return Controlled(after, upto, actions, one)
 
 
-def derived(lake: Lake, *, after: int = 0, upto: int, told: pl.DataFrame | None = None) -> pl.DataFrame:
+def derived(lake: Lake, *, after: int = 0, upto: int) -> pl.DataFrame:
     """What the ticks in (after, upto] change, as rows of `history.TOLD`; commits nothing."""
-    rules = read.rules_of(lake.project.config)
-    seen = read.seen(lake, rules, after=after, upto=upto)
-    return history(seen, rules, after=after, upto=upto, told=None if told is None else standing(told))
+    changes, told = [pl.DataFrame(schema=TOLD)], _told(lake, after)
+    for part in stretches_of(lake, after=after, upto=upto):
+        rules = part.policy.rules
+        seen = read.seen(lake, rules, after=part.after, upto=part.upto)
+        changes.append(history(seen, rules, after=part.after, upto=part.upto, told=standing(told)))
+        told = pl.concat([told, changes[-1]], how="diagonal_relaxed")
+    return pl.concat(changes)
+
+
+def _with_now(lake: Lake, seen: Seen, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int) -> tuple[Seen, int]:
+    """What is looked at, with a tick of now where that says something; and up to which position."""
+    if not _speaks(seen, rules, now, standing(told), after=after):
+        return seen, now.position - 1
+    position = _declared(lake)
+    if position == now.position:
+        return replace(seen, ticks=_with(seen.ticks, now)), position
+    # Others were quicker: the tick stands behind what they brought.
+    return read.seen(lake, rules, after=after, upto=position), position
+
+
+def _speaks(seen: Seen, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int) -> bool:
+    """Whether a tick of now would say anything that the last one did not."""
+    _, last = ticks_of(seen, after=now.position, upto=now.position)
+    if last is None or last.position < now.position - 1:
+        return True
+    ticked = replace(seen, ticks=_with(seen.ticks, now))
+    changes = history(ticked, rules, after=after, upto=now.position, told=told)
+    return not changes.filter(pl.col("position") == now.position).is_empty() or bool(due(ticked, rules, now, last))
+
+
+def _with(ticks: pl.DataFrame, tick: Tick) -> pl.DataFrame:
+    return pl.concat([ticks, pl.DataFrame([(tick.position, tick.at_us)], TICK, orient="row")])
 
 
 def _told(lake: Lake, upto: int) -> pl.DataFrame:
-    return lake.connection.execute(statement("told"), {"upto": upto}).pl()
+    """What was told of completeness up to a position, as rows of `events.finding`."""
+    return lake.connection.execute(statement("told"), {"upto": upto}).pl().filter(pl.col("control") != CONTROL)
 
 
-def _tick(lake: Lake) -> None:
-    """Declares the clock, unless the newest position is a tick of this very moment."""
+def _declared(lake: Lake) -> int:
     now = lake.clock()
-    at_us = (now - _EPOCH) // timedelta(microseconds=1)
-
-    def declare(transaction: Transaction) -> None:
-        newest = lake.last_position()
-        ticks = transaction.connection.execute(statement("ticks"), {"upto": newest}).pl()
-        if ticks.filter((pl.col("kind") == "tick") & (pl.col("position") == newest) & (pl.col("through_us") == at_us)).is_empty():
-            transaction.declare("tick", through=now)
-
-    lake.commit(declare)
+    return lake.commit(lambda transaction: transaction.declare("tick", through=now))

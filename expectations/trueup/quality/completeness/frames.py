@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from trueup.config import FeedConfig, GateConfig
+from trueup.config import FeedConfig
 
 HOUR_US = 3_600_000_000
 WHOLE = ""
@@ -25,21 +25,29 @@ HOUR: dict[str, pl.DataType] = {
     "number_mean": pl.Float64(), "number_deviation": pl.Float64(), "position": pl.Int64(),
 }  # fmt: skip
 """Records of one UTC hour that one commit brought; how many were of no quantity or named nobody; where their numbers lie."""
+DESTINATION: dict[str, pl.DataType] = {
+    "stream": pl.String(), "source": pl.String(), "node": pl.String(), "destination": pl.String(), "hour_us": pl.Int64(),
+    "records": pl.Int64(), "position": pl.Int64(),
+}  # fmt: skip
+"""Records of one UTC hour to one destination that one commit brought."""
 RUN: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "node": pl.String(), "first": pl.Int64(), "last": pl.Int64(),
     "first_us": pl.Int64(), "last_us": pl.Int64(), "position": pl.Int64(),
 }  # fmt: skip
 """Record numbers of a node that one commit brought without a hole between them, and when the first and last began."""
 MONEY: dict[str, pl.DataType] = {
-    "service": pl.String(), "day": pl.Date(), "used": pl.Int64(), "charged": pl.Int64(), "amount": pl.Float64(),
-    "amount_squared": pl.Float64(), "position": pl.Int64(),
+    "source": pl.String(), "service": pl.String(), "day": pl.Date(), "currency": pl.String(), "used": pl.Int64(),
+    "charged": pl.Int64(), "amount": pl.Float64(), "amount_squared": pl.Float64(), "position": pl.Int64(),
 }  # fmt: skip
-"""Usage records and charges of a service and UTC day, and the sums of amounts and their squares, in whole units of currency.
+"""Usage records and charges of a feed, service and UTC day, and the sums of amounts and their squares, in whole units of
+currency; `currency` is NULL where records are counted that have none.
 
 These are statistics for an estimate, hence floats: nothing here is added to anything that is owed.
 """
 TICK: dict[str, pl.DataType] = {"position": pl.Int64(), "at_us": pl.Int64()}
 CLOSED: dict[str, pl.DataType] = {"source": pl.String(), "through_us": pl.Int64(), "position": pl.Int64()}
+STATE: dict[str, pl.DataType] = {"stream": pl.String(), "source": pl.String(), "position": pl.Int64()}
+"""Commits that brought subscriptions or tariffs, by feed."""
 
 FOUND: dict[str, pl.DataType] = {
     "kind": pl.String(), "control": pl.String(), "stream": pl.String(), "source": pl.String(), "node": pl.String(),
@@ -61,7 +69,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides the controls."""
+    """What decides the controls; `since` is the position it is in force from, 0 for the first."""
 
     feeds: Mapping[str, Feed]
     timezone: str = "UTC"
@@ -69,7 +77,7 @@ class Rules:
     holidays: frozenset[object] = frozenset()
     false_alarms_per_year: int = 2
     lookback_us: int = 62 * 24 * HOUR_US
-    gate: GateConfig = field(default_factory=GateConfig)
+    since: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,21 +86,27 @@ class Seen:
 
     units: pl.DataFrame
     hours: pl.DataFrame
+    destinations: pl.DataFrame
     runs: pl.DataFrame
     money: pl.DataFrame
     ticks: pl.DataFrame
     closed: pl.DataFrame
+    states: pl.DataFrame
 
     @classmethod
     def of(cls, **told: pl.DataFrame) -> Seen:
         """From the frames there are; the others are empty."""
-        schemas = {"units": UNIT, "hours": HOUR, "runs": RUN, "money": MONEY, "ticks": TICK, "closed": CLOSED}
-        return cls(**{name: _typed(told.get(name), schema) for name, schema in schemas.items()})
+        return cls(**{name: _typed(told.get(name), schema) for name, schema in _SEEN.items()})
 
     def upto(self, position: int) -> Seen:
         """What was known at a position."""
-        names = ("units", "hours", "runs", "money", "ticks", "closed")
-        return replace(self, **{n: getattr(self, n).filter(pl.col("position") <= position) for n in names})
+        return replace(self, **{n: getattr(self, n).filter(pl.col("position") <= position) for n in _SEEN})
+
+
+_SEEN = {
+    "units": UNIT, "hours": HOUR, "destinations": DESTINATION, "runs": RUN, "money": MONEY, "ticks": TICK, "closed": CLOSED,
+    "states": STATE,
+}  # fmt: skip
 
 
 def _typed(frame: pl.DataFrame | None, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:

@@ -6,8 +6,11 @@ positions are divided among runs, each tick is judged once, after the one before
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
+from trueup.events.schema import STATES
 from trueup.localtime import local_day
 from trueup.quality.completeness.frames import Rules, Seen
 from trueup.quality.completeness.judge import KEY, STANDING, Tick, judged, nothing
@@ -20,25 +23,43 @@ TOLD: dict[str, pl.DataType] = {
 }  # fmt: skip
 """Rows of `events.finding` that tell of completeness; they name no single record."""
 ORDER = ["position", "finding_id"]
-_BY_TIME = ("volume", "mix", "schedule")
+_BY_TIME = ("volume", "mix", "schedule", "expectations")
 """Controls that speak because time has passed; the others speak because something came."""
 _NONE = pl.lit(None, pl.String)
 
 
 def history(seen: Seen, rules: Rules, *, after: int, upto: int, told: pl.DataFrame | None = None) -> pl.DataFrame:
     """What the ticks in (after, upto] change, as rows of `TOLD`; `told` is what stands at `after` (rows of `STANDING`)."""
-    ticks = [Tick(*row) for row in seen.ticks.sort("position").select("position", "at_us").iter_rows()]
-    before = next((t for t in reversed(ticks) if t.position <= after), None)
+    ticks, before = ticks_of(seen, after=after, upto=upto)
     standing = nothing() if told is None else told
     changes = [pl.DataFrame(schema=TOLD)]
-    for tick in (t for t in ticks if after < t.position <= upto):
+    for tick in ticks:
         now = judged(seen, rules, tick, before, standing)
-        changes.append(_changes(standing, now, rules, tick))
+        changes.append(changed(standing, now, rules, tick, renewed(seen, rules, tick, before)))
         before, standing = tick, now
     return pl.concat(changes)
 
 
-def _changes(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
+def ticks_of(seen: Seen, *, after: int, upto: int) -> tuple[list[Tick], Tick | None]:
+    """The ticks in (after, upto], and the last one before them."""
+    ticks = [Tick(*row) for row in seen.ticks.sort("position").select("position", "at_us").iter_rows()]
+    return [t for t in ticks if after < t.position <= upto], next((t for t in reversed(ticks) if t.position <= after), None)
+
+
+def renewed(seen: Seen, rules: Rules, tick: Tick, before: Tick | None) -> list[str]:
+    """The sources of which only the rules can have changed what is told at a tick: those that brought nothing since."""
+    if before is None or rules.since <= before.position:
+        return []
+    new = pl.col("position").is_between(before.position + 1, tick.position)
+    came = {*seen.units.filter(new)["source"], *seen.states.filter(new)["source"]}
+    return [name for name in {*seen.units["source"], *seen.states["source"]} if name not in came]
+
+
+def changed(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick, by_rules: Sequence[str] = ()) -> pl.DataFrame:
+    """What became of what stood before, at a tick, as rows of `TOLD`; both frames are rows of `STANDING`.
+
+    Of the sources `by_rules` it is new rules that changed it.
+    """
     content = [n for n in STANDING if n not in KEY]
     both = before.with_columns(was=pl.lit(True)).join(
         now.with_columns(stands=pl.lit(True)), on=KEY, how="full", suffix="_new", coalesce=True, nulls_equal=True
@@ -48,13 +69,15 @@ def _changes(before: pl.DataFrame, now: pl.DataFrame, rules: Rules, tick: Tick) 
     action = pl.when(~was).then(pl.lit("raised")).when(~stands).then(pl.lit("resolved")).otherwise(pl.lit("revised"))
     timed = pl.col("control").is_in(_BY_TIME)
     longer = stands & (pl.col("to_us") != pl.col("to_us_new"))
-    late = pl.format("late_{}", "stream")
+    state = pl.col("stream").is_in(list(STATES))
+    late = pl.when(state).then(pl.format("{}_change", "stream")).otherwise(pl.format("late_{}", "stream"))
     cause = (
-        pl.when(~was).then(pl.when(timed).then(pl.lit("frontier")).otherwise(pl.lit("arrival")))
+        pl.when(pl.col("source").is_in(list(by_rules))).then(pl.lit("policy_change"))
+        .when(~was).then(pl.when(timed).then(pl.lit("frontier")).otherwise(pl.lit("arrival")))
         .when(timed & longer).then(pl.lit("frontier")).otherwise(late)
     )  # fmt: skip
-    changed = both.filter(~(was & stands) | differs).with_columns(action=action, cause=cause)
-    shown = changed.select(*KEY, "action", "cause", *(pl.when(stands).then(f"{n}_new").otherwise(n).alias(n) for n in content))
+    moved = both.filter(~(was & stands) | differs).with_columns(action=action, cause=cause)
+    shown = moved.select(*KEY, "action", "cause", *(pl.when(stands).then(f"{n}_new").otherwise(n).alias(n) for n in content))
     return _rows(shown, rules, tick)
 
 
@@ -67,7 +90,7 @@ def _rows(rows: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
     return identified(named).with_columns(
         position=pl.lit(tick.position, pl.Int64), bucket=pl.lit(0), subscriber=_NONE, peer=_NONE,
         day=local_day(pl.col("from_us"), rules.timezone), started_at="from_us", ended_at="to_us", expected_micros=zero,
-        billed_micros=zero, currency=pl.lit(rules.currency), impact_low_micros="money_low", impact_high_micros="money_high",
+        billed_micros=zero, impact_low_micros="money_low", impact_high_micros="money_high",
     ).select(pl.col(n).cast(t) for n, t in TOLD.items()).sort(ORDER)  # fmt: skip
 
 

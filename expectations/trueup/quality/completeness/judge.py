@@ -15,11 +15,12 @@ from trueup.quality.completeness.worth import bounded
 KEY = ["kind", "control", "stream", "source", "node", "service", "subject"]
 BOUNDS: dict[str, pl.DataType] = {
     "records_low": pl.Int64(), "records_high": pl.Int64(), "money_low": pl.Int64(), "money_high": pl.Int64(),
+    "currency": pl.String(),
 }  # fmt: skip
 STANDING: dict[str, pl.DataType] = {
     **{n: FOUND[n] for n in KEY}, "from_us": pl.Int64(), "to_us": pl.Int64(), "reason": pl.String(), **BOUNDS,
 }  # fmt: skip
-"""What stands after a tick. Money is in whole millionths."""
+"""What stands after a tick. Money is in whole millionths of the currency."""
 _NODE = ["stream", "source", "node"]
 PROFILE_US = profile.WEEKS * profile.WEEK_HOURS * HOUR_US
 
@@ -42,7 +43,10 @@ def judged(seen: Seen, rules: Rules, tick: Tick, before: Tick | None, told: pl.D
     known = seen.upto(tick.position)
     floor_us = _floor(known, rules)
     known = replace(
-        known, hours=known.hours.filter(pl.col("hour_us") >= floor_us), runs=known.runs.filter(pl.col("first_us") >= floor_us)
+        known,
+        hours=known.hours.filter(pl.col("hour_us") >= floor_us),
+        destinations=known.destinations.filter(pl.col("hour_us") >= floor_us),
+        runs=known.runs.filter(pl.col("first_us") >= floor_us),
     )
     then = passed(seen.upto(before.position), rules) if before else passed(Seen.of(), rules)
     complete = passed(known, rules)
@@ -56,7 +60,7 @@ def judged(seen: Seen, rules: Rules, tick: Tick, before: Tick | None, told: pl.D
         _mix(known, complete, rules, told, new, then), mix.jumped(known.hours, holes),
         _sized(stale(known, rules, tick.at_us), grid, whole_source=True),
     ]  # fmt: skip
-    standing = bounded(pl.concat(rows), _settled_money(known, complete, rules), known.hours)
+    standing = bounded(pl.concat(rows), settled_money(known, complete, rules), known.hours, rules.currency)
     return _carried(standing.select(pl.col(n).cast(t) for n, t in STANDING.items()), told, floor_us)
 
 
@@ -103,13 +107,13 @@ def _mix(
     cell = [*mix.NODE, "measure", "hour_us"]
     measure = {"measure": pl.col("subject").str.replace(r" \d+$", "")}
     stood = _told_cells(told.filter(pl.col("control") == "mix"), measure).select(cell)
-    far = mix.shifted(known.hours, complete, rules)
+    far = mix.shifted(known, complete, rules)
     hours = known.hours.select(*_NODE, "hour_us").unique()
     again = _again(hours, new, then)
     kept = stood.join(again, on=[*_NODE, "hour_us"], how="anti")
     # A told hour may lie between two that shifted: it stays in their stretch.
     fresh = far.join(again, on=[*_NODE, "hour_us"], how="semi")
-    return mix.stretches(pl.concat([kept, fresh.select(cell)]).unique(), known.hours)
+    return mix.stretches(pl.concat([kept, fresh.select(cell)]).unique(), known)
 
 
 def _sized(rows: pl.DataFrame, grid: pl.DataFrame, *, whole_source: bool = False) -> pl.DataFrame:
@@ -130,7 +134,7 @@ def _sized(rows: pl.DataFrame, grid: pl.DataFrame, *, whole_source: bool = False
     return pl.concat([exact, found(told)])
 
 
-def _settled_money(known: Seen, complete: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def settled_money(known: Seen, complete: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """What was charged on days that every source of charges has passed: later ones are still being billed."""
     charging = [f.name for f in rules.feeds.values() if f.stream == "charge"]
     reached = complete.filter(pl.col("source").is_in(charging))["passed_us"].min()
@@ -139,10 +143,15 @@ def _settled_money(known: Seen, complete: pl.DataFrame, rules: Rules) -> pl.Data
     return known.money.filter(pl.col("day") < pl.lit(reached).cast(pl.Datetime("us")).dt.date())
 
 
-def _carried(standing: pl.DataFrame, told: pl.DataFrame, floor_us: int) -> pl.DataFrame:
-    """Keeps what was told of the same facts, so that a profile that moves on revises nothing by itself; and what is too old."""
+def kept_bounds(standing: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """Keeps the bounds that were told of the same facts, so that a profile that moves on revises nothing by itself."""
     fact = [*KEY, "from_us", "to_us", "reason"]
     both = standing.join(told.select(*fact, **{f"told_{n}": pl.col(n) for n in BOUNDS}), on=fact, how="left", nulls_equal=True)
-    same = both.with_columns(pl.coalesce(f"told_{n}", n).alias(n) for n in BOUNDS).select(*STANDING)
+    return both.with_columns(pl.coalesce(f"told_{n}", n).alias(n) for n in BOUNDS).select(*STANDING)
+
+
+def _carried(standing: pl.DataFrame, told: pl.DataFrame, floor_us: int) -> pl.DataFrame:
+    """What stands, with the bounds that were told of it, and what was told and is too old to be judged again."""
+    same = kept_bounds(standing, told)
     old = told.filter(pl.col("from_us") < floor_us + profile.WEEK_HOURS * HOUR_US)
     return pl.concat([same, old.join(same.select(KEY), on=KEY, how="anti", nulls_equal=True)]).unique(KEY, maintain_order=True)

@@ -1,4 +1,4 @@
-"""Shares that shifted: records of no quantity, records that name nobody, one service among all; and clocks that jumped."""
+"""Shares that shifted: of records of no quantity, of those that name nobody, of a service, a destination; clocks that jumped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from statistics import NormalDist
 
 import polars as pl
 
-from trueup.quality.completeness.frames import HOUR_US, Rules, found
+from trueup.quality.completeness.frames import HOUR_US, Rules, Seen, found
 from trueup.quality.completeness.volume import chance_of_an_alarm
 
 NODE = ["stream", "source", "node"]
@@ -22,31 +22,54 @@ _JUMP_RATIO = 2.5
 """How many times as widely as their number warrants the numbers of an hour must lie for two stretches of time to be in it."""
 
 
-def _shares(hours: pl.DataFrame) -> pl.DataFrame:
-    """Counts of each measure by node and hour: `NODE`, `measure`, `hour_us`, `part`, `records`."""
-    sums = hours.group_by(*NODE, "hour_us").agg(pl.col("records", *MEASURES).sum())
+def _shares(seen: Seen) -> pl.DataFrame:
+    """Counts of each measure by node and hour: `NODE`, `measure`, `hour_us`, `part`, `records`.
+
+    A destination that never had so large a share of an hour that it could shift by what counts is left out.
+    """
+    sums = seen.hours.group_by(*NODE, "hour_us").agg(pl.col("records", *MEASURES).sum())
     of_measures = [
         sums.select(*NODE, "hour_us", "records", measure=pl.lit(told), part=pl.col(name)) for name, told in MEASURES.items()
     ]
     whole = sums.select(*NODE, "hour_us", "records")
-    services = hours.group_by(*NODE, "service", "hour_us").agg(part=pl.col("records").sum())
-    known = services.select(*NODE, "service").unique()
-    named = known.group_by(NODE).agg(pl.len().alias("services"), pl.col("service")).filter(pl.col("services") > 1)
-    every = named.explode("service").drop("services").join(whole, on=NODE)
-    of_services = every.join(services, on=[*NODE, "service", "hour_us"], how="left").select(
-        *NODE, "hour_us", "records", measure=pl.format("of service {}", "service"), part=pl.col("part").fill_null(0)
+    services = seen.hours.group_by(*NODE, "service", "hour_us").agg(part=pl.col("records").sum())
+    several = services.filter(pl.col("service").n_unique().over(NODE) > 1)
+    destinations = seen.destinations.group_by(*NODE, "destination", "hour_us").agg(part=pl.col("records").sum())
+    large = destinations.join(whole, on=[*NODE, "hour_us"]).filter(
+        (pl.col("records") >= _LEAST_RECORDS) & (pl.col("part") > _LEAST_SHIFT * pl.col("records"))
+    )  # fmt: skip
+    near = destinations.join(large, on=[*NODE, "destination"], how="semi")
+    return pl.concat([
+        *of_measures, _every_hour(several, "service", "of service {}", whole), _every_hour(near, "destination", "to {}", whole),
+    ])  # fmt: skip
+
+
+def _every_hour(parts: pl.DataFrame, name: str, told: str, whole: pl.DataFrame) -> pl.DataFrame:
+    """The parts of a node's traffic in every hour it brought something, none where one brought nothing."""
+    every = parts.select(*NODE, name).unique().join(whole, on=NODE)
+    return every.join(parts, on=[*NODE, name, "hour_us"], how="left").select(
+        *NODE, "hour_us", "records", measure=pl.format(told, name), part=pl.col("part").fill_null(0)
     )
-    return pl.concat([*of_measures, of_services])
 
 
-def shifted(hours: pl.DataFrame, passed: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def _tests(seen: Seen) -> pl.DataFrame:
+    """How many shares of each node are tested, those included that are too small to shift: `NODE`, `tests`."""
+    services = seen.hours.group_by(NODE).agg(services=pl.col("service").n_unique())
+    destinations = seen.destinations.group_by(NODE).agg(destinations=pl.col("destination").n_unique())
+    of_services = pl.when(pl.col("services") > 1).then("services").otherwise(0)
+    return services.join(destinations, on=NODE, how="left").select(
+        *NODE, tests=len(MEASURES) + of_services + pl.col("destinations").fill_null(0)
+    )
+
+
+def shifted(seen: Seen, passed: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     """The cells (`NODE`, `measure`, `hour_us`) whose share is far from that of the weeks before, with `part` and `records`.
 
     The usual share of an hour is that of the days before at the same hour, so that what differs by night differs from nights.
     What is tested is a count among counts, with the spread that such counts had before and the skew that small ones have.
     """
     line = [*NODE, "measure"]
-    complete = _shares(hours).join(passed, on="source").filter(pl.col("hour_us") + HOUR_US <= pl.col("passed_us"))
+    complete = _shares(seen).join(passed, on="source").filter(pl.col("hour_us") + HOUR_US <= pl.col("passed_us"))
     place = [*line, "of_day"]
     ordered = complete.with_columns(of_day=pl.col("hour_us") // HOUR_US % DAY_HOURS).sort(*place, "hour_us")
     before = {n: pl.col(n).rolling_sum(HISTORY_DAYS, min_samples=LEAST_DAYS).shift(1).over(place) for n in ("part", "records")}
@@ -55,7 +78,7 @@ def shifted(hours: pl.DataFrame, passed: pl.DataFrame, rules: Rules) -> pl.DataF
     whole = ordered.with_columns(usual).drop_nulls("usual")
     mean = pl.col("records") * pl.col("usual")
     deviation = (mean * (1 - pl.col("usual")) * (1 + pl.col("records") / (_LEAST_RECORDS + before["records"]))).sqrt()
-    whole = whole.with_columns(mean=mean, deviation=deviation, tests=pl.col("measure").n_unique().over(NODE))
+    whole = whole.with_columns(mean=mean, deviation=deviation).join(_tests(seen), on=NODE)
     residual = (pl.col("part") - pl.col("mean")) / pl.col("deviation")
     spread = (residual.abs().median() * 1.4826).over(line).fill_null(1.0).clip(lower_bound=1.0)
     chance = chance_of_an_alarm(rules)
@@ -69,7 +92,7 @@ def shifted(hours: pl.DataFrame, passed: pl.DataFrame, rules: Rules) -> pl.DataF
     return whole.filter(far & (pl.col("records") >= _LEAST_RECORDS)).select(*line, "hour_us", "part", "records")
 
 
-def stretches(cells: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
+def stretches(cells: pl.DataFrame, seen: Seen) -> pl.DataFrame:
     """Rows of `FOUND` for stretches of shifted hours, as they are counted now.
 
     Nights, in which too little comes to be judged, do not part a stretch and are counted with it.
@@ -79,7 +102,7 @@ def stretches(cells: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
     bounds = cells.sort(*line, "hour_us").with_columns(run=new.cum_sum().over(line)).group_by(*line, "run").agg(
         from_us=pl.col("hour_us").min(), to_us=pl.col("hour_us").max() + HOUR_US
     )  # fmt: skip
-    shares = _shares(hours)
+    shares = _shares(seen)
     usual = shares.group_by(line).agg(usual=(pl.col("part") / pl.col("records")).median())
     within = bounds.join(shares, on=line).filter(pl.col("hour_us").is_between("from_us", "to_us", closed="left"))
     runs = within.join(usual, on=line).group_by(*line, "from_us", "to_us").agg(
@@ -89,7 +112,7 @@ def stretches(cells: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
         runs.with_columns(
             kind=pl.lit("total_mismatch"), control=pl.lit("mix"), service=pl.lit(""),
             subject=pl.format("{} {}", "measure", "from_us"),
-            # Records that name nobody or carry nothing are as good as lost; one service less is another's more.
+            # Records that name nobody or carry nothing are as good as lost; one service or destination less is another's more.
             records=pl.when(pl.col("measure").is_in(list(MEASURES.values()))).then(
                 (pl.col("part") - pl.col("usual")).clip(lower_bound=0.0)
             ),

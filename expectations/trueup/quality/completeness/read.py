@@ -7,27 +7,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
-from trueup.config import Config, FeedConfig
-from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import Lake
-from trueup.quality.completeness.frames import HOUR, MONEY, RUN, Feed, Rules, Seen
+from trueup.quality.completeness.frames import DESTINATION, HOUR, MONEY, RUN, Rules, Seen
 from trueup.quality.completeness.judge import PROFILE_US
-from trueup.quality.statements import statement
+from trueup.quality.statements import OWN_TIME, statement
 
-_OWN_TIME = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
-_NO_NUMBER = "^$"
+_NOTHING = "^$"
 _SPARE_DAYS = 8
 """Read beyond what is judged, so that the first hours judged have their history whole."""
-
-
-def rules_of(config: Config) -> Rules:
-    """What decides the controls, from a configuration."""
-    feeds = {s.name: Feed(s.name, s.stream, s.lateness, s.feed) for s in config.source if s.stream in MOVEMENTS}
-    quality, project = config.quality, config.project
-    return Rules(
-        feeds, project.timezone, project.currency, frozenset(quality.holidays), quality.false_alarms_per_year, quality.lookback,
-        quality.gate,
-    )  # fmt: skip
 
 
 def seen(lake: Lake, rules: Rules, *, after: int, upto: int) -> Seen:
@@ -36,18 +23,23 @@ def seen(lake: Lake, rules: Rules, *, after: int, upto: int) -> Seen:
     declared = lake.connection.execute(statement("ticks"), {"upto": upto}).pl()
     first_day = _first_day(units, rules, after)
     bounds = {"upto": upto, "first_day": first_day}
-    hours, runs = [pl.DataFrame(schema=HOUR)], [pl.DataFrame(schema=RUN)]
+    hours, runs, destinations = ([pl.DataFrame(schema=schema)] for schema in (HOUR, RUN, DESTINATION))
     for feed in rules.feeds.values():
-        told = {**bounds, "source": feed.name, **_numbering(feed.feed)}
-        names = {"stream": feed.stream, "own_time": _OWN_TIME[feed.stream]}
+        told = {**bounds, "source": feed.name, **_group(feed.feed.record, "sequence")}
+        names = {"stream": feed.stream, "own_time": OWN_TIME[feed.stream]}
         hours.append(lake.connection.execute(statement("hours", **names), told).pl())
         if feed.feed.record is not None:
             runs.append(lake.connection.execute(statement("runs", **names), told).pl())
-    money = lake.connection.execute(statement("money"), {**bounds, "currency": rules.currency}).pl()
+        if feed.feed.destination is not None:
+            told |= _group(feed.feed.destination, "destination")
+            destinations.append(lake.connection.execute(statement("destinations", **names), told).pl())
+    money = lake.connection.execute(statement("money"), bounds).pl()
     return Seen.of(
-        units=_named(units, rules), hours=_all(hours), runs=_all(runs), money=_all([pl.DataFrame(schema=MONEY), money]),
+        units=_named(units, rules), hours=_all(hours), destinations=_all(destinations), runs=_all(runs),
+        money=_all([pl.DataFrame(schema=MONEY), money]),
         ticks=declared.filter(pl.col("kind") == "tick").rename({"through_us": "at_us"}),
         closed=declared.filter(pl.col("kind") == "close"),
+        states=lake.connection.execute(statement("states"), {"upto": upto}).pl(),
     )  # fmt: skip
 
 
@@ -66,10 +58,11 @@ def _first_day(units: pl.DataFrame, rules: Rules, after: int) -> date:
     return (datetime.fromtimestamp(latest // 1_000_000, UTC) - reach).date()
 
 
-def _numbering(feed: FeedConfig) -> dict[str, object]:
-    if feed.record is None:
-        return {"pattern": _NO_NUMBER, "group": 0}
-    return {"pattern": feed.record, "group": re.compile(feed.record).groupindex["sequence"]}
+def _group(pattern: str | None, name: str) -> dict[str, object]:
+    """A pattern and which of its groups is wanted, by number; without a pattern nothing is found."""
+    if pattern is None:
+        return {"pattern": _NOTHING, "group": 0}
+    return {"pattern": pattern, "group": re.compile(pattern).groupindex[name]}
 
 
 def _named(units: pl.DataFrame, rules: Rules) -> pl.DataFrame:

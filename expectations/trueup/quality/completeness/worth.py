@@ -25,11 +25,39 @@ _DAY_DEVIATION, _DAYS_OF_BELIEF = 0.15, 5
 showing that belief is worth. Records of a day are not independent: a few subscribers make much of it."""
 
 
+def in_one_currency(money: pl.DataFrame) -> pl.DataFrame:
+    """Keeps of each service the charges in the currency that most of its charges are in, and says it of all its rows.
+
+    Where two are as frequent, the first by name counts. What is in another is worth nothing here: no rate is known.
+    """
+    by_currency = money.drop_nulls("currency").group_by("service", "currency").agg(pl.col("charged").sum())
+    most = by_currency.sort("service", pl.col("charged"), "currency", descending=[False, True, False]).unique(
+        "service", keep="first", maintain_order=True
+    )  # fmt: skip
+    told = money.join(most.select("service", own="currency"), on="service", how="left")
+    return (
+        told.filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("own"))).with_columns(currency="own").drop("own")
+    )
+
+
+def worths(money: pl.DataFrame) -> pl.DataFrame:
+    """What one record is worth (`per_record`), by `stream` and the feed it is `of`.
+
+    Usage is worth what any feed charges for its service, a charge what its own feed charges.
+    """
+    told = in_one_currency(money)
+    found = [per_record(told, "usage").with_columns(stream=pl.lit("usage"), of=pl.lit(""))]
+    for (source,), own in sorted(money.filter(pl.col("charged") > 0).group_by("source"), key=lambda part: str(part[0])):
+        found.append(per_record(in_one_currency(own), "charge").with_columns(stream=pl.lit("charge"), of=pl.lit(source, pl.String)))
+    return pl.concat(found)
+
+
 def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
-    """What one record is worth by service and day it is missing from: `service`, `day`, `worth`, `square`, `known`.
+    """What one record is worth by service and day it is missing from: `service`, `day`, `currency`, `worth`, `square`, `known`.
 
     `worth` and `square` are mean and mean square on the days before; of a charge they are those of its amount.
     """
+    currencies = money.select("service", "currency").unique()
     of_day = (
         money.group_by("service", "day").agg(pl.col("used", "charged", "amount", "amount_squared").sum()).sort("service", "day")
     )
@@ -53,7 +81,8 @@ def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
         worth=(pl.col("amount") / pl.col(counted)).median(), square=(pl.col("amount_squared") / pl.col(counted)).median(),
         drift=pl.lit(2 * _DAY_DEVIATION**2),
     )  # fmt: skip
-    return pl.concat([whole.filter(pl.col("known") >= _LEAST_RECORDS).select(told), before.select(told)])
+    both = pl.concat([whole.filter(pl.col("known") >= _LEAST_RECORDS).select(told), before.select(told)])
+    return both.join(currencies, on="service", how="left")
 
 
 def _drift() -> pl.Expr:
@@ -72,22 +101,27 @@ def mixes(hours: pl.DataFrame) -> pl.DataFrame:
     return counts.with_columns(share=pl.col("records") / pl.col("records").sum().over(node)).drop("records")
 
 
-def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
-    """Adds to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (whole millionths).
+def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, currency: str) -> pl.DataFrame:
+    """Adds to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (whole millionths), `currency`.
 
-    Money is NULL where nothing tells what the records are worth. What is not missing has no bounds.
+    The currency is that of most of what is missing. Money is NULL, and the currency `currency`, where nothing tells what the
+    records are worth. What is not missing has no bounds.
     """
     numbered = found.with_row_index("row")
     parts = _parts(numbered, mixes(hours))
-    worth = pl.concat([per_record(money, s).with_columns(stream=pl.lit(s)) for s in ("usage", "charge")])
-    parts = parts.with_columns(day=pl.from_epoch(pl.col("from_us") // 1_000_000).dt.date()).sort("day").join_asof(
-        worth.sort("day"), on="day", by=["stream", "service"], strategy="backward", check_sortedness=False
+    of = pl.when(pl.col("stream") == "charge").then(pl.col("source")).otherwise(pl.lit(""))
+    parts = parts.with_columns(of=of, day=pl.from_epoch(pl.col("from_us") // 1_000_000).dt.date()).sort("day").join_asof(
+        worths(money).sort("day"), on="day", by=["stream", "of", "service"], strategy="backward", check_sortedness=False
     )  # fmt: skip
+    main = parts.drop_nulls("currency").group_by("row", "currency").agg(pl.col("share").sum()).sort(
+        "row", "share", "currency", descending=[False, True, False]
+    ).unique("row", keep="first", maintain_order=True).select("row", main="currency")  # fmt: skip
+    parts = parts.join(main, on="row", how="left").filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("main")))
     # Services nobody charges for are worth nothing, where any service is worth something.
     told = parts.group_by("row").agg(
         any_worth=pl.col("worth").is_not_null().any(), mean=(pl.col("share") * pl.col("worth")).sum(),
         square=(pl.col("share") * pl.col("square")).sum(), known=pl.col("known").sum(),
-        drift=pl.col("drift").max(),
+        drift=pl.col("drift").max(), currency=pl.col("main").first(),
     )  # fmt: skip
     both = numbered.join(told, on="row", how="left", maintain_order="left")
     n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
@@ -104,20 +138,21 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl
         records_high=pl.when(n.is_not_null()).then(high.ceil().cast(pl.Int64)),
         money_low=pl.when(priced).then((money_low * _MICROS).floor().cast(pl.Int64)),
         money_high=pl.when(priced).then((money_high * _MICROS).ceil().cast(pl.Int64)),
+        currency=pl.coalesce("currency", pl.lit(currency)),
     ).drop("row", "any_worth", "mean", "square", "known", "drift")  # fmt: skip
 
 
 def _parts(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFrame:
     """Each finding by the services it is of: those of its node, or of its whole source where the node is not known."""
     node = ["stream", "source", "node"]
-    one = numbered.filter(pl.col("service") != WHOLE).select("row", "stream", "from_us", "service", share=pl.lit(1.0))
+    one = numbered.filter(pl.col("service") != WHOLE).select("row", "stream", "source", "from_us", "service", share=pl.lit(1.0))
     whole = numbered.filter(pl.col("service") == WHOLE).drop("service")
-    by_node = whole.join(mix, on=node).select("row", "stream", "from_us", "service", "share")
+    by_node = whole.join(mix, on=node).select("row", "stream", "source", "from_us", "service", "share")
     # A source's mix, by its nodes' weight, for what names no node that is known.
     rest = whole.join(by_node.select("row").unique(), on="row", how="anti")
     of_source = mix.group_by("stream", "source", "service").agg(pl.col("share").mean())
-    by_source = rest.drop("node").join(of_source, on=["stream", "source"]).select("row", "stream", "from_us", "service", "share")
-    return pl.concat([one, by_node, by_source])
+    by_source = rest.drop("node").join(of_source, on=["stream", "source"])
+    return pl.concat([one, by_node, by_source.select(one.columns)])
 
 
 def _ends(mean: pl.Expr, variance: pl.Expr) -> tuple[pl.Expr, pl.Expr]:

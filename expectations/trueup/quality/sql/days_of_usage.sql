@@ -1,9 +1,9 @@
--- What days before one were like. Grain: one UTC day. Owner: quality.
+-- What days of a feed before one were like, as of a position. Grain: one UTC day. Owner: quality.
 SELECT
     u.day, count(*) AS records,
     count(u.subscriber) / count(*) AS share_of_subscriber, count(u.peer) / count(*) AS share_of_peer,
     avg(u.quantity_micros) AS mean_quantity
 FROM lake.events.usage AS u
-WHERE u.day >= $first AND u.day < $before
+WHERE u.day >= $first AND u.day < $before AND starts_with(u.source_id, $source || '@') AND u.snapshot_id <= $snapshot_id
 GROUP BY u.day
 ORDER BY u.day

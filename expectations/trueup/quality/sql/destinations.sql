@@ -1,0 +1,15 @@
+-- Records of one source by node, destination, hour and commit; those whose other party has none are not here.
+-- Grain: one of each. Owner: quality.
+WITH records AS (
+    SELECT
+        coalesce(e.node, '') AS node, regexp_extract(e.peer, $pattern, $group) AS destination,
+        epoch_us({own_time}) // 3600000000 * 3600000000 AS hour_us, e.snapshot_id
+    FROM lake.events.{stream} AS e
+    WHERE starts_with(e.source_id, $source || '@') AND e.day >= $first_day
+        AND e.snapshot_id <= (SELECT max(p.snapshot_id) FROM lake.events.position AS p WHERE p.position <= $upto)
+)
+SELECT '{stream}' AS stream, $source AS source, r.node, r.destination, r.hour_us, p.position, count(*) AS records
+FROM records AS r
+JOIN lake.events.position AS p ON p.snapshot_id = r.snapshot_id
+WHERE r.hour_us IS NOT NULL AND r.destination <> ''
+GROUP BY r.node, r.destination, r.hour_us, p.position

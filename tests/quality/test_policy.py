@@ -1,0 +1,92 @@
+"""What decides the findings of feeds is declared: in force from a position on, earlier findings stay as they were told."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+import test_controls as story
+
+from trueup.config import Project
+from trueup.errors import ConfigError
+from trueup.log.lake import Lake
+from trueup.quality.completeness.controls import derived
+from trueup.quality.expectation import Expectation, Fact
+from trueup.quality.policy import QualityPolicy, content_of, from_content, policy_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+SHARED = ["position", "finding_id", "action", "cause", "reason", "records_low", "records_high", "impact_low_micros", "currency"]
+
+
+def renamed(made: Project, old: str, new: str) -> Project:
+    path = made.directory / "trueup.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+    return Project.load(made.directory)
+
+
+def declared(made: Project) -> int:
+    with Lake.open(made, read_only=True) as lake:
+        return lake.read("declaration").filter(pl.col("kind") == "quality_policy").height
+
+
+def test_a_changed_setting_is_declared_and_what_it_changes_has_that_cause(tmp_path: Path) -> None:
+    made = story.project(tmp_path)
+    (first,) = story.controlled(made).to_dicts()
+    assert (first["action"], first["cause"]) == ("raised", "arrival")
+    # Files count no more; only records do: the same loss is another finding.
+    made = renamed(made, "file = '(?P<node>M\\d+)-(?P<sequence>\\d+)\\.csv'\n", "")
+    told = story.controlled(made)
+    assert declared(made) == 2
+    assert told.select("control", "action", "cause").sort("control", "action").rows() == [
+        ("files", "raised", "arrival"), ("files", "resolved", "policy_change"), ("records", "raised", "policy_change"),
+    ]  # fmt: skip
+    assert told["position"].n_unique() == 2
+
+
+def test_the_history_is_derived_anew_whatever_the_settings_are_today(tmp_path: Path) -> None:
+    made = story.project(tmp_path)
+    story.controlled(made)
+    made = renamed(made, 'every = "1d"', 'every = "1h"')
+    told = story.controlled(made, story.NOW + timedelta(hours=20))
+    assert told.select("kind", "cause").rows()[-1] == ("stale_feed", "policy_change")
+    made = renamed(made, 'every = "1h"', 'every = "9d"')
+    with Lake.open(made, read_only=True) as lake:
+        anew = derived(lake, upto=lake.last_position())
+    assert anew.select(SHARED).sort(SHARED[:2]).rows() == told.select(SHARED).sort(SHARED[:2]).rows()
+
+
+def test_settings_that_stay_declare_nothing(tmp_path: Path) -> None:
+    made = story.project(tmp_path)
+    story.controlled(made)
+    made = renamed(made, 'grace = "1h"', 'grace = "2h"')
+    story.controlled(made, story.NOW + timedelta(hours=1))
+    assert declared(made) == 1, "how records are matched is no part of it"
+
+
+def test_a_policy_is_read_back_as_it_was_declared(tmp_path: Path) -> None:
+    policy = policy_of(story.project(tmp_path))
+    moment = datetime(2024, 3, 1, tzinfo=UTC)
+    own = Expectation(
+        "own",
+        "usage",
+        "expect_x",
+        {"a": Fact("f"), "b": [1, 2.5, None], "c": moment, "d": {"e": moment.date()}},
+        "mark",
+        "why",
+        "msc",
+    )
+    policy = QualityPolicy(policy.rules, (*policy.expectations, own))
+    read = from_content(content_of(policy), since=7)
+    assert read.expectations == policy.expectations
+    assert read.rules.since == 7
+    assert content_of(read) == content_of(policy)
+
+
+def test_an_argument_that_cannot_be_written_down_is_refused(tmp_path: Path) -> None:
+    policy = policy_of(story.project(tmp_path))
+    odd = Expectation("odd", "usage", "expect_x", {"a": object()}, "mark", "why")
+    with pytest.raises(ConfigError, match="is no argument"):
+        content_of(QualityPolicy(policy.rules, (odd,)))

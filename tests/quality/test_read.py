@@ -1,0 +1,55 @@
+"""What the controls look at, read from a real lake."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from trueup.collect.ingest import ingest
+from trueup.config import Project, parse
+from trueup.errors import ConfigError
+from trueup.log.lake import Lake
+from trueup.quality.completeness import read
+from trueup.quality.policy import policy_of
+
+TOML = """
+[[source]]
+name = "msc"
+stream = "usage"
+path = "*.csv"
+[source.columns]
+record_key = "id"
+peer = "called"
+started_at = "at"
+node = "node"
+[source.constants]
+service = "voice"
+quantity = "1"
+[source.feed]
+destination = '^[+](?P<destination>[0-9]{2})'
+"""
+CALLS = """id,called,at,node
+1,+4930,2024-03-01T00:10:00,M1
+2,+4940,2024-03-01T00:20:00,M1
+3,+3310,2024-03-01T01:00:00,M1
+4,112,2024-03-01T01:00:00,M1
+5,,2024-03-01T01:00:00,M1
+"""
+
+
+def test_records_are_counted_by_where_they_go(tmp_path: Path) -> None:
+    (tmp_path / "trueup.toml").write_text(TOML)
+    (tmp_path / "a.csv").write_text(CALLS)
+    made = Project.load(tmp_path)
+    ingest(made, clock=lambda: datetime(2024, 3, 2, tzinfo=UTC))
+    with Lake.open(made, read_only=True) as lake:
+        seen = read.seen(lake, policy_of(made).rules, after=0, upto=lake.last_position())
+    rows = seen.destinations.select("node", "destination", "records").sort("destination").rows()
+    assert rows == [("M1", "33", 1), ("M1", "49", 2)]
+
+
+def test_a_pattern_that_names_no_destination_is_refused() -> None:
+    with pytest.raises(ConfigError, match="must name where the other party is"):
+        parse(TOML.replace("?P<destination>", "?:"), where="trueup.toml")
