@@ -1,0 +1,141 @@
+"""Many small commits, and what merging them changes: files and the time of questions, but no answer.
+
+    python benchmarks/commits.py [COMMITS] [ROWS]
+
+Writes COMMITS commits of ROWS records, reconciles them, and asks in another process all the while. Then `trueup maintain` merges.
+Prints files, the time of three questions before and after, the longest any question took meanwhile, and whether fingerprints and
+answers as of old positions stayed the same. Exits with 1 where they did not, or where a question went unanswered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+sys.path.insert(0, str(Path(__file__).parent))
+from steady import SPAN, written
+from stream import project_with
+
+from trueup.config import Project
+from trueup.log.lake import Lake
+
+TABLES = ("usage", "charge", "control", "position", "finding")
+QUESTIONS = {
+    "findings by kind": "SELECT kind, count(*), sum(impact) FROM findings GROUP BY ALL ORDER BY ALL",
+    "conservation": "SELECT sum(difference_micros), sum(pending_micros) FROM conservation",
+}
+
+
+def trueup(*arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-m", "trueup.cli", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"trueup {' '.join(arguments)}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+class Asking:
+    """Asks `trueup sql` again and again, in processes of its own, as a context."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._stop = folder, threading.Event()
+        self.took_s: list[float] = []
+        self.failed: list[str] = []
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        command = [sys.executable, "-m", "trueup.cli", "sql", "--project", str(self._folder), QUESTIONS["findings by kind"]]
+        while not self._stop.wait(0.5):
+            begun = time.perf_counter()
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            self.took_s.append(time.perf_counter() - begun)
+            if done.returncode:
+                self.failed.append(done.stderr)
+
+
+def files(project: Project) -> int:
+    with Lake.open(project, read_only=True) as lake:
+        return sum(
+            lake.connection.execute(f"SELECT count(*) FROM ducklake_list_files('lake', '{t}', schema => 'events')").fetchall()[0][0]
+            for t in TABLES
+        )
+
+
+def timed(project: Project) -> dict[str, float]:
+    """Seconds of each question, the least of three."""
+    took: dict[str, float] = {}
+    with Lake.open(project, read_only=True) as lake:
+        newest = lake.last_position()
+        questions = {
+            "all usage": lambda: lake.connection.execute("SELECT sum(quantity_micros) FROM lake.events.usage").fetchall(),
+            "what four positions brought": lambda: lake.read("usage", after=newest // 2, upto=newest // 2 + 4),
+            "the newest position": lake.last_position,
+        }
+        for name, ask in questions.items():
+            runs = []
+            for _ in range(3):
+                begun = time.perf_counter()
+                ask()
+                runs.append(time.perf_counter() - begun)
+            took[name] = min(runs)
+    return took
+
+
+def answers(folder: Path, positions: list[int]) -> list[str]:
+    here = ["--project", str(folder)]
+    return [
+        trueup("digest", *here),
+        *(trueup("sql", *here, q, "--as-of", str(p), "--format", "csv") for p in positions for q in QUESTIONS.values()),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("commits", type=int, nargs="?", default=10_000)
+    parser.add_argument("rows", type=int, nargs="?", default=20)
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        project = project_with(folder, told.rows)
+        with Asking(folder) as asking, Lake.open(project, threads=1) as lake:
+            for number in range(told.commits // 2):
+                written(lake, number * told.rows, (number + 1) * told.rows, SPAN)
+        print(f"while {told.commits:,} commits were made, {len(asking.took_s)} questions took {max(asking.took_s):.2f} s at most")
+        trueup("reconcile", "--project", name)
+        with Lake.open(project, read_only=True) as lake:
+            newest = lake.last_position()
+        positions = [newest // 4, newest // 2, newest]
+        before, slow, many = answers(folder, positions), timed(project), files(project)
+        with Asking(folder) as meanwhile:
+            begun = time.perf_counter()
+            trueup("maintain", "--project", name)
+            took_s = time.perf_counter() - begun
+        after, quick, few = answers(folder, positions), timed(project), files(project)
+        print(
+            f"maintain took {took_s:.1f} s; meanwhile {len(meanwhile.took_s)} questions took {max(meanwhile.took_s):.2f} s at most"
+        )
+        print(f"files {many:,} -> {few:,}")
+        for question, seconds in slow.items():
+            print(f"{question:<30} {seconds * 1000:8.1f} ms -> {quick[question] * 1000:8.1f} ms: {seconds / quick[question]:.1f} x")
+        failed = [*asking.failed, *meanwhile.failed]
+        print("fingerprints and answers as of old positions: " + ("the same" if before == after else "DIFFERENT"))
+        print(f"questions unanswered: {len(failed)}" + (f": {failed[0]}" if failed else ""))
+    return int(before != after or bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
