@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from trueup.config import Project
+
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "jobs"))
+
+
+@pytest.fixture(scope="session")
+def _operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from robbed import trained_in
+
+    return trained_in(tmp_path_factory.mktemp("robbed") / "operator")
+
+
+@pytest.fixture
+def operator(_operator: Path, tmp_path: Path) -> Project:
+    """The robbed operator, with a model that nobody has promoted yet."""
+    return Project.load(shutil.copytree(_operator, tmp_path / "operator"))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 SELECT
     s.event_id,                                   -- 16 bytes, of the usage record
     any_value(s.position) AS position,            -- the position it came with
+    min(s.snapshot_id) AS scored_snapshot,        -- the commit that first brought it
     any_value(s.day) AS day,                      -- UTC day
     any_value(s.started_at) AS started_at,        -- UTC
     any_value(s.service) AS service,              -- of the record
