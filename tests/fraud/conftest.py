@@ -29,6 +29,19 @@ def operator(_operator: Path, tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
+def _disorderly(_operator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from robbed import disordered_in
+
+    return disordered_in(tmp_path_factory.mktemp("disorderly") / "operator", _operator / "models")
+
+
+@pytest.fixture
+def disorderly(_disorderly: Path, tmp_path: Path) -> Project:
+    """The robbed operator with its records in disorder, and a model in force."""
+    return Project.load(shutil.copytree(_disorderly, tmp_path / "disorderly"))
+
+
+@pytest.fixture(scope="session")
 def fdh() -> Path:
     """The Fraud Detection Handbook's simulated card transactions, with its own window features."""
     told = os.environ.get("FDH_DATA")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -106,6 +107,22 @@ def trained_in(folder: Path) -> Path:
 
 def told(project: Project, query: str) -> list[tuple]:
     return list(run(project, query).rows())
+
+
+def late(day: int, number: int) -> int:
+    """Every fifth record is a day late, some of them six days."""
+    return day + (0 if number % 5 else 6 if number % 35 == 0 else 1)
+
+
+def disordered_in(folder: Path, models: Path) -> Path:
+    """The operator with records that come late, and files that repeat what has come; a model of before in force."""
+    arrivals = [(late(r[0], n), r) for n, r in enumerate(records())]
+    again = [(at + 2, r) for n, (at, r) in enumerate(arrivals) if n % 11 == 0]
+    project = written(folder, arrivals + again)
+    shutil.copytree(models, folder / "models")
+    assert not ingest(project).errors
+    in_force(project)
+    return folder
 
 
 def model_of(project: Project) -> str:

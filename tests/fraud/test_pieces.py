@@ -5,14 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from robbed import in_force, records, told, written
+from robbed import in_force, told
 
-from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.errors import LogError, TrueupError
 from trueup.fraud.declare import Feature, FeatureError, FeatureSet
@@ -39,29 +37,6 @@ from trueup.fraud.telecom import telecom_features
 from trueup.log.lake import Lake
 from trueup.reconcile.partition import bucket_ranges
 from trueup.warehouse.decide import decide
-
-
-def late(day: int, number: int) -> int:
-    """Every fifth record is a day late, some of them six days."""
-    return day + (0 if number % 5 else 6 if number % 35 == 0 else 1)
-
-
-@pytest.fixture(scope="session")
-def _disorderly(_operator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The robbed operator with records that come late, and files that repeat what has come, its model in force."""
-    folder = tmp_path_factory.mktemp("disorderly") / "operator"
-    arrivals = [(late(r[0], n), r) for n, r in enumerate(records())]
-    again = [(at + 2, r) for n, (at, r) in enumerate(arrivals) if n % 11 == 0]
-    project = written(folder, arrivals + again)
-    shutil.copytree(_operator / "models", folder / "models")
-    assert not ingest(project).errors
-    in_force(project)
-    return folder
-
-
-@pytest.fixture
-def disorderly(_disorderly: Path, tmp_path: Path) -> Project:
-    return Project.load(shutil.copytree(_disorderly, tmp_path / "disorderly"))
 
 
 def in_pieces(project: Project, ends: list[int], *, groups: int, homes: int, forgetful: int = 0) -> None:

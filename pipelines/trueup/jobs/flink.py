@@ -29,7 +29,7 @@ from trueup.reconcile.policy import ensure_policy
 
 Say = Callable[[str], None]
 _LOOK_EVERY_S = 0.2
-_TOLD = re.compile(r"trueup\.errors\.(\w+): (.+)")
+_TOLD = re.compile(r"trueup(?:\.\w+)*\.(\w+Error): (.+)")
 
 
 @dataclass(frozen=True)
@@ -245,9 +245,13 @@ class Job:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        # Asked for at once: a cluster that has ended with its job no longer answers why.
+        self._end = client.get_job_execution_result()
 
     def check(self) -> None:
         """Raises `TrueupError` when the job has ended by itself, or its Java has."""
+        if self._end.done():
+            raise self._failure()
         with _gone():
             status = str(self._client.get_job_status().result())
         if status.rpartition(".")[2] in ("FAILED", "FINISHED", "CANCELED", "FAILING"):
@@ -276,7 +280,7 @@ class Job:
 
     def _failure(self) -> TrueupError:
         try:
-            self._client.get_job_execution_result().result()
+            self._end.result()
         except Exception as error:  # noqa: BLE001 - Flink raises whatever Java raised
             return told_of(str(error))
         return LogError("the Flink job has ended by itself", todo="run `trueup stream` again")
@@ -313,6 +317,6 @@ def told_of(text: str) -> TrueupError:
     found = _TOLD.findall(text)
     if found:
         return TrueupError(found[-1][1].strip())
-    causes = [line for line in text.splitlines() if line.startswith("Caused by: ")]
-    last = (causes or text.strip().splitlines() or ["nothing told"])[-1]
+    lines = [line for line in text.strip().splitlines() if not line.strip().startswith("at ")]
+    last = ([line for line in lines if line.startswith("Caused by: ")] or lines or ["nothing told"])[-1]
     return TrueupError(f"the Flink job failed: {last.removeprefix('Caused by: ')}", where="stream")

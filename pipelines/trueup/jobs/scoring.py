@@ -245,7 +245,9 @@ def scored(ticks: DataStream, options: StreamOptions) -> DataStream:
     read = spans.process(Read(options), batch).name("score-read").uid("score-read")
     told = read.key_by(lambda b: b[0] * options.groups + b[1], NUMBER).process(Told(options), _HOMEWARD)
     told = told.name("score-windows").uid("score-windows").set_parallelism(options.parallelism)
-    at_home = told.union(read.get_side_output(FACTS)).key_by(_home, NUMBER)
+    # PyFlink puts the making of keys behind each stream of a union: both must be as wide as what follows.
+    facts = read.get_side_output(FACTS).set_parallelism(options.parallelism)
+    at_home = told.union(facts).key_by(_home, NUMBER)
     judged = at_home.process(Judge(options), Types.TUPLE([POSITION, POSITION, NUMBER, BYTES]))
     judged = judged.name("score-judge").uid("score-judge").set_parallelism(options.parallelism)
     return judged.key_by(_one, NUMBER).process(Commit(options), POSITION).name("score-commit").uid("score-commit")
