@@ -125,6 +125,14 @@ def disordered_in(folder: Path, models: Path) -> Path:
     return folder
 
 
+def blaming(project: Project) -> Project:
+    """The project with one more rule: what goes where frauds are known to have gone."""
+    path = project.directory / "trueup.toml"
+    rule = '[[fraud.rule]]\nname = "blamed"\nkind = "velocity"\nfeature = "range_known_frauds_30d"\nabove = 0\n'
+    path.write_text(path.read_text("utf-8") + rule, "utf-8")
+    return Project.load(project.directory)
+
+
 def model_of(project: Project) -> str:
     return next((project.directory / "models").iterdir()).name
 

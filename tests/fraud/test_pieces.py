@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from robbed import in_force, told
+from robbed import blaming, in_force, told
 
 from trueup.config import Project
 from trueup.errors import LogError, TrueupError
@@ -107,6 +107,7 @@ def test_pieces_tell_what_one_run_tells(disorderly: Project, groups: int, homes:
 
 
 def test_labels_reach_the_windows_of_what_comes_after_them(disorderly: Project) -> None:
+    disorderly = blaming(disorderly)
     with Lake.open(disorderly) as lake:
         last = lake.last_position()
     in_pieces(disorderly, [12], groups=3, homes=2)
@@ -118,6 +119,7 @@ def test_labels_reach_the_windows_of_what_comes_after_them(disorderly: Project) 
     score(disorderly)
     in_pieces(other, [*range(14, last, 2), last], groups=3, homes=2, forgetful=5)
     assert_scored_alike(disorderly, other)
+    assert told(other, "SELECT count(*) FROM lake.events.score WHERE name = 'blamed'")[0][0] > 30
 
 
 def test_what_nobody_has_seen_is_not_decided_by_a_decision_on_its_case(disorderly: Project) -> None:

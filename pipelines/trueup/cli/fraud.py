@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, Json, ProjectDir, load
+from trueup.cli.options import HERE, Json, ProjectDir, load, only_options
 
 if TYPE_CHECKING:
     from trueup.fraud.learn import Compared
@@ -98,11 +98,17 @@ def try_rules(truth: _Truth = None, project: ProjectDir = HERE, json: Json = Fal
         output.table([name.replace("_", " ") for name in found.columns], found.iter_rows())
 
 
-def score(project: ProjectDir = HERE, json: Json = False) -> None:
+def score(
+    runner_options: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- RUNNER OPTIONS]", help="Beam options, such as -- --direct_num_workers=2.")
+    ] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
     """Score the usage records that came since the last run; what is suspicious is kept, all is counted."""
-    from trueup.fraud.scoring import score as scored
+    from trueup.jobs.batch_scoring import score as scored
 
-    summary = scored(load(project), say=output.note)
+    summary = scored(load(project), runner_options=only_options(runner_options), say=output.note)
     if json:
         output.json_value(summary)
     else:
