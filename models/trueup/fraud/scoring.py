@@ -14,7 +14,7 @@ from trueup.fraud.drift import MARGIN, counts
 from trueup.fraud.engine import history
 from trueup.fraud.force import NO_MODEL, Stretch, in_force, models_of, within
 from trueup.fraud.load import decisions_of, first_day_needed, label_events, party, usage_of
-from trueup.fraud.model import Model, matrix
+from trueup.fraud.model import Model
 from trueup.fraud.rules import hits, placed, watched
 from trueup.fraud.score import scored, with_reasons
 from trueup.fraud.telecom import telecom_features, transactions
@@ -155,15 +155,13 @@ def _spread(model: Model, rows: pl.DataFrame, features: pl.DataFrame, margin: pl
     """Counts by bin of each feature and of the margin, day by day, beside the shares the model was trained on."""
     reference = model.card.get("reference", {})
     parts = []
-    values = matrix(features, model.feature_names)
     for day in rows["day"].unique().sort():
-        mine = (rows["day"] == day).to_numpy()
-        columns = {n: values[mine, i] for i, n in enumerate(model.feature_names)}
-        columns[MARGIN] = margin.cast(pl.Float32).to_numpy()[mine]
-        for name, told in columns.items():
+        mine = rows["day"] == day
+        columns = features.filter(mine).with_columns(margin.filter(mine).alias(MARGIN))
+        for name in (*model.feature_names, MARGIN):
             if name not in reference:
                 continue
-            found = counts(told, reference[name]["edges"])
+            found = counts(columns[name].cast(pl.Float32).to_numpy(), reference[name]["edges"])
             parts.append(pl.DataFrame({
                 "bin": range(len(found)), "transactions": found, "expected": reference[name]["shares"],
             }).with_columns(day=pl.lit(day), feature=pl.lit(name), name=pl.lit(model.model_id)))  # fmt: skip

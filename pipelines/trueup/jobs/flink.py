@@ -250,9 +250,9 @@ class Job:
 
     def check(self) -> None:
         """Raises `TrueupError` when the job has ended by itself, or its Java has."""
-        if self._end.done():
-            raise self._failure()
         with _gone():
+            if self._end.done():
+                raise self._failure()
             status = str(self._client.get_job_status().result())
         if status.rpartition(".")[2] in ("FAILED", "FINISHED", "CANCELED", "FAILING"):
             raise self._failure()
