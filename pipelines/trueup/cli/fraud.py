@@ -11,6 +11,7 @@ from trueup.cli import output
 from trueup.cli.options import HERE, Json, ProjectDir, load, only_options
 
 if TYPE_CHECKING:
+    from trueup.config import Project
     from trueup.fraud.learn import Compared
     from trueup.fraud.scoring import ScoreSummary
 
@@ -108,11 +109,24 @@ def score(
     """Score the usage records that came since the last run; what is suspicious is kept, all is counted."""
     from trueup.jobs.batch_scoring import score as scored
 
-    summary = scored(load(project), runner_options=only_options(runner_options), say=output.note)
+    opened = load(project)
+    summary = scored(opened, runner_options=only_options(runner_options), say=output.note)
+    watched(opened)
     if json:
         output.json_value(summary)
     else:
         output.line(told(summary))
+
+
+def watched(project: Project) -> None:
+    """Judges the days that have been scored, and says how many findings about them changed."""
+    from trueup.fraud.watch import watch
+    from trueup.log.lake import Lake
+
+    with Lake.open(project) as lake:
+        changed = watch(lake)
+    if changed:
+        output.note(f"{output.counted(changed, 'change')} of findings about drift and rates; see the view findings")
 
 
 def told(summary: ScoreSummary) -> str:

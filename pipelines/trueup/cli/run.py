@@ -78,6 +78,7 @@ def _scored(project: Project) -> ScoreSummary | str:
     from trueup.jobs.batch_scoring import score
 
     summary = score(project, say=output.note)
+    fraud.watched(project)
     return summary.skipped or summary
 
 
