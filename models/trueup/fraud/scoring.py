@@ -117,7 +117,8 @@ def judge(
         scores.append(part_scores)
         tallies.append(part_tally)
     at = pl.lit(upto, pl.Int64).alias("position")
-    return Judged(_all(scores), _all(tallies).with_columns(at), _all(spreads).with_columns(at) if spreads else pl.DataFrame())
+    counted, spread = (_all(p).with_columns(at) if p else pl.DataFrame() for p in (tallies, spreads))
+    return Judged(_all(scores), counted, spread)
 
 
 def _by_rules(
