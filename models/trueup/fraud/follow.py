@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import polars as pl
 
@@ -116,7 +117,9 @@ class Windows:
         try:
             return advance(alone, state, rows, lateness_us=LATENESS_US)
         except StateError:
-            return advance(alone, self._remade(part, after, least_us), rows, lateness_us=LATENESS_US)
+            # None of its runs is one that was kept before, however alike their lengths.
+            again = replace(self._remade(part, after, least_us), edition=state.edition + 1)
+            return advance(alone, again, rows, lateness_us=LATENESS_US)
 
     def _remade(self, part: Part, after: int, least_us: int) -> State:
         """The state of a part at a position, made of the log."""

@@ -84,7 +84,8 @@ def _judged(lake: Lake, part: Stretch, first_us: int, last_us: int | None, upto:
     declared, config = telecom_features(), lake.project.config.fraud.model_copy(update={"rule": ()})
     models = models_of(lake.project, declared, [part])
     labels = label_events(lake, lake.project, decisions_of(lake, lake.project), upto=upto)
-    end_us = _end_us(lake, part.upto) if last_us is None else last_us
+    begins_us, ends_us = _extent_us(lake, part.upto)
+    first_us, end_us = max(first_us, begins_us), min(ends_us, ends_us if last_us is None else last_us)
     found = []
     for begin_us in range(first_us, end_us, DAYS_AT_ONCE * DAY_US):
         stop_us = min(begin_us + DAYS_AT_ONCE * DAY_US, end_us)
@@ -100,9 +101,13 @@ def _judged(lake: Lake, part: Stretch, first_us: int, last_us: int | None, upto:
     return found
 
 
-def _end_us(lake: Lake, upto: int) -> int:
-    last = lake.read("usage", columns=["day"], upto=upto)["day"].max()
-    return ((last - date(1970, 1, 1)).days + 1) * DAY_US if isinstance(last, date) else 0
+def _extent_us(lake: Lake, upto: int) -> tuple[int, int]:
+    """The beginning of the first day that has records, and the end of the last."""
+    days = lake.read("usage", columns=["day"], upto=upto)["day"].drop_nulls()
+    first, last = days.min(), days.max()
+    if not isinstance(first, date) or not isinstance(last, date):
+        return 0, 0
+    return (first - date(1970, 1, 1)).days * DAY_US, ((last - date(1970, 1, 1)).days + 1) * DAY_US
 
 
 def _day(at_us: int) -> date:
