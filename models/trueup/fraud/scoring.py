@@ -57,6 +57,8 @@ def score(project: Project, *, clock: Clock = system_clock, say: Say | None = No
     declared = watched(telecom_features(), config.rule)
     with Lake.open(project, clock=clock) as lake:
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
+        if after == upto:
+            return ScoreSummary(after, after)
         parts = in_force(lake, after=after, upto=upto)
         if parts is None:
             return ScoreSummary(after, after, skipped=NO_MODEL)
