@@ -22,6 +22,7 @@ from trueup.config import FraudConfig
 from trueup.fraud.digest import features_digest
 from trueup.fraud.engine import history, in_partitions
 from trueup.fraud.model import THREADS, matrix
+from trueup.fraud.score import margins_of
 from trueup.fraud.state import State, advance
 from trueup.fraud.telecom import telecom_features, transactions
 
@@ -70,16 +71,18 @@ def main() -> None:
     declared, records = telecom_features(), usage(count)
     events, facts_s = timed(lambda: transactions(records, CONFIG))
     features, features_s = timed(lambda: history(declared, events))
-    values, matrix_s = timed(lambda: matrix(features, declared.names))
+    values = matrix(features, declared.names)
     few = values[: count // 10]
     label = np.nan_to_num(few[:, declared.names.index("sub_called_24h")]) > 6
     settings = {"objective": "binary:logistic", "tree_method": "hist", "max_depth": 5, "nthread": THREADS, "seed": 0}
     booster = xgb.train(settings, xgb.DMatrix(few, label), 100)
-    _, alone_s = timed(lambda: booster.inplace_predict(values, predict_type="margin"))
-    whole_s = facts_s + features_s + matrix_s + alone_s
+    alone, alone_s = timed(lambda: booster.inplace_predict(values, predict_type="margin"))
+    told, scored_s = timed(lambda: margins_of(booster, features, declared.names))
+    assert np.array_equal(told, alone.astype(np.float64)), "rows sway each other"
+    whole_s = facts_s + features_s + scored_s
     print(f"{count} transactions, {len(declared.names)} features, 100 trees of depth 5, {THREADS} threads")
     parts_s = {
-        "facts": facts_s, "windows": features_s, "matrix": matrix_s, "XGBoost inplace_predict alone": alone_s,
+        "facts": facts_s, "windows": features_s, "matrix and score": scored_s, "XGBoost inplace_predict alone": alone_s,
         "features + score": whole_s,
     }  # fmt: skip
     for what, (wall, cpu) in parts_s.items():

@@ -3,12 +3,42 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from trueup.config import Project
+
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parents[1] / "jobs"))
+
+
+@pytest.fixture(scope="session")
+def _operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from robbed import trained_in
+
+    return trained_in(tmp_path_factory.mktemp("robbed") / "operator")
+
+
+@pytest.fixture
+def operator(_operator: Path, tmp_path: Path) -> Project:
+    """The robbed operator, with a model that nobody has promoted yet."""
+    return Project.load(shutil.copytree(_operator, tmp_path / "operator"))
+
+
+@pytest.fixture(scope="session")
+def _disorderly(_operator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from robbed import disordered_in
+
+    return disordered_in(tmp_path_factory.mktemp("disorderly") / "operator", _operator / "models")
+
+
+@pytest.fixture
+def disorderly(_disorderly: Path, tmp_path: Path) -> Project:
+    """The robbed operator with its records in disorder, and a model in force."""
+    return Project.load(shutil.copytree(_disorderly, tmp_path / "disorderly"))
 
 
 @pytest.fixture(scope="session")

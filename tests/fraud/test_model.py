@@ -193,6 +193,8 @@ def test_nothing_to_score_gives_nothing(model: Model, features: pl.DataFrame) ->
         ("to_premium", False, 0.0, "not: it goes to a premium number"),
         ("seconds", 1_700, 40.5, "1,700 seconds; usual: 40.50"),
         ("peer_rung_1h", None, 0.0, "none different numbers rung with this other party in 1 hour; usual: 0"),
+        ("pair_rung_ago_24h", 120_000_000, None, "rung by this other party 2 minutes ago; usual: never"),
+        ("range_ringing_24h", 4, 0.0, "4 different numbers calling from this range of numbers in 24 hours; usual: 0"),
         ("anything_else", 2, 1.5, "anything else is 2; usual: 1.50"),
     ],
 )

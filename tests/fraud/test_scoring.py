@@ -9,9 +9,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from robbed import BEGIN, DAYS, in_force, model_of, records, told
 
 from trueup.cli import main
-from trueup.collect.ingest import ingest
 from trueup.config import Project, parse
 from trueup.errors import ConfigError, TrueupError
 from trueup.fraud.declare import Feature, FeatureSet
@@ -19,7 +19,7 @@ from trueup.fraud.digest import score_digest
 from trueup.fraud.engine import history
 from trueup.fraud.force import promote, stretches
 from trueup.fraud.learn import compare, train
-from trueup.fraud.load import decisions_of, events_of, first_day_needed, labels_of, usage_of
+from trueup.fraud.load import decisions_of, events_of, first_day_needed, label_events, labels_of, usage_of
 from trueup.fraud.model import ModelError
 from trueup.fraud.rules import placed, watched
 from trueup.fraud.scoring import judge, score
@@ -27,96 +27,7 @@ from trueup.fraud.state import State, advance
 from trueup.fraud.telecom import telecom_features
 from trueup.log.lake import Lake
 from trueup.warehouse.decide import decide
-from trueup.warehouse.query import asked, run
-
-DAYS = 24
-BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
-TOML = """
-[lake]
-buckets = 4
-[[source]]
-name = "msc"
-stream = "usage"
-path = "landing/*.csv"
-time_format = "iso"
-timezone = "UTC"
-[source.columns]
-record_key = "id"
-service = "service"
-subscriber = "caller"
-peer = "called"
-cell = "cell"
-started_at = "start"
-quantity = "seconds"
-[fraud]
-alerts_per_day = 1
-label_delay = "2d"
-trials = 1
-home_prefixes = ["+999"]
-premium_prefixes = ["+999900"]
-[[fraud.rule]]
-name = "watched"
-kind = "hot_list"
-numbers = ["+99970000003"]
-[[fraud.rule]]
-name = "premium-range"
-kind = "range"
-prefixes = ["+9999001"]
-shadow = true
-[[fraud.rule]]
-name = "hurry"
-kind = "travel"
-within = "10m"
-area = "^([^-]+)"
-"""
-
-
-def records() -> list[tuple[int, str, str, str, str, datetime, int, bool]]:
-    """(day, id, service, caller, called, start, seconds, fraud): four calls a day each, and on every other day thirty by night."""
-    rows = []
-    for day in range(DAYS):
-        for who in range(12):
-            for n in range(4):
-                start = BEGIN + timedelta(days=day, hours=8 + 3 * n, minutes=who * 4, seconds=(day * 13 + n) % 50)
-                called = f"+9997000{(who * 7 + n * 3 + day % 2) % 12:04d}"
-                rows.append(
-                    (day, f"c{day}-{who}-{n}", "voice", f"+9997000{who:04d}", called, start, 30 + (who * 11 + n * 17) % 200, False)
-                )
-        if day % 2:
-            for n in range(30):
-                start = BEGIN + timedelta(days=day, hours=2, minutes=2 * n)
-                rows.append(
-                    (day, f"f{day}-{n}", "voice", f"+9997000{day // 2 % 12:04d}", f"+99990010{n % 6:02d}", start, 900, True)
-                )
-    return rows
-
-
-@pytest.fixture(scope="session")
-def _operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("operator")
-    (folder / "landing").mkdir()
-    (folder / "trueup.toml").write_text(TOML, "utf-8")
-    rows = records()
-    for day in range(DAYS):
-        lines = [f"{i},{s},{a},{b},C{day % 3}-1,{t:%Y-%m-%d %H:%M:%S},{q}" for d, i, s, a, b, t, q, _ in rows if d == day]
-        (folder / f"landing/{day:02d}.csv").write_text(
-            "id,service,caller,called,cell,start,seconds\n" + "\n".join(lines) + "\n", "utf-8"
-        )
-    by_day = [[r for r in rows if r[7] and r[0] == day] for day in range(DAYS)]
-    truth = pl.DataFrame({
-        "kind": ["pbx_hacking" for part in by_day if part], "category": ["fraud" for part in by_day if part],
-        "knowable_at": [part[-1][5] + timedelta(days=2) for part in by_day if part],
-        "usage_record_keys": [[r[1] for r in part] for part in by_day if part],
-    })  # fmt: skip
-    truth.write_parquet(folder / "truth.parquet")
-    assert not ingest(Project.load(folder)).errors
-    train(Project.load(folder), truth=folder / "truth.parquet")
-    return folder
-
-
-@pytest.fixture
-def operator(_operator: Path, tmp_path: Path) -> Project:
-    return Project.load(shutil.copytree(_operator, tmp_path / "operator"))
+from trueup.warehouse.query import asked
 
 
 @pytest.fixture(scope="session")
@@ -131,20 +42,6 @@ def _seen(_operator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def seen(_seen: Path, tmp_path: Path) -> Project:
     """The operator with its model in force, after everything was scored."""
     return Project.load(shutil.copytree(_seen, tmp_path / "operator"))
-
-
-def model_of(project: Project) -> str:
-    return next((project.directory / "models").iterdir()).name
-
-
-def in_force(project: Project, role: str = "champion", since: int | None = 0) -> str:
-    with Lake.open(project) as lake:
-        promote(lake, telecom_features(), model_of(project), role=role, since=since)
-    return model_of(project)
-
-
-def told(project: Project, query: str) -> list[tuple]:
-    return list(run(project, query).rows())
 
 
 def without_rules(project: Project) -> Project:
@@ -219,15 +116,17 @@ def test_a_decision_on_a_case_is_a_label_of_its_transactions_from_then_on(seen: 
     assert set(knew["subscriber"]) == set(told(seen, f"SELECT party FROM cases WHERE case_id = '{case}'")[0])
 
 
-def test_scoring_reads_as_far_back_as_the_labels_that_became_known_lately(seen: Project) -> None:
+def test_labels_of_transactions_older_than_any_window_are_read_by_their_day(seen: Project) -> None:
     case = told(seen, "SELECT case_id FROM cases WHERE day = '2024-03-02' AND probability > 0.5")[0][0]
     decide(seen, case, "confirmed", decided_by="a", clock=lambda: datetime(2024, 4, 20, tzinfo=UTC))
     with Lake.open(seen, read_only=True) as lake:
-        decisions, upto = decisions_of(lake, seen), lake.last_position()
+        upto = lake.last_position()
         window = FeatureSet((), (Feature("f", ("subscriber",), 2 * 86_400_000_000, "count"),))
-        wanted = {"after": upto - 2, "upto": upto}
-        assert first_day_needed(lake, window, decisions.clear(), **wanted) == date(2024, 3, 22)
-        assert first_day_needed(lake, window, decisions, **wanted) == date(2024, 3, 2)
+        assert first_day_needed(lake, window, after=upto - 2, upto=upto) == date(2024, 3, 22)
+        labels = label_events(lake, seen, decisions_of(lake, seen), upto=upto)
+        assert labels["day"].unique().to_list() == [date(2024, 3, 2)]
+        assert set(labels["subscriber"]) == {"+99970000000"}
+        assert label_events(lake, seen, decisions_of(lake, seen), upto=upto, since_us=labels["at_us"][0]).is_empty()
 
 
 def test_what_happens_after_a_case_was_decided_on_is_open_again(seen: Project) -> None:

@@ -25,9 +25,11 @@ def reference(values: NDArray[np.float32]) -> dict[str, Any]:
 
 def counts(values: NDArray[np.float32], edges: list[float]) -> NDArray[np.int64]:
     """How many values are in each bin, a bin holding its upper edge; those missing come last."""
-    missing = np.isnan(values)
-    which = np.searchsorted(np.array(edges, dtype=np.float64), values[~missing].astype(np.float64), side="left")
-    return np.append(np.bincount(which, minlength=len(edges) + 1), missing.sum()).astype(np.int64)
+    missing = int(np.isnan(values).sum())
+    # Edges are of this precision themselves. What exceeds the last of them is in no bin below; nothing exceeds a missing value.
+    above = [int((values > edge).sum()) for edge in np.array(edges, dtype=np.float32)]
+    beyond = np.array([len(values) - missing, *above, 0])
+    return np.append(beyond[:-1] - beyond[1:], missing).astype(np.int64)
 
 
 def _shares(found: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -135,6 +135,9 @@ def _numbered(values: pl.Series) -> pl.Series:
         least = numbers.min()
         if isinstance(least, int) and _most(numbers) - least < 4 * values.len():
             return (numbers - least).fill_null(-1)
+    if values.dtype == pl.String:
+        # Categories of their own, which go with them: whichever number a text gets is told nobody.
+        return values.cast(pl.Categorical(pl.Categories.random())).to_physical().cast(pl.Int64).fill_null(-1)
     different = values.unique().drop_nulls().to_frame("value").with_row_index("number")
     found = values.to_frame("value").join(different, on="value", how="left", maintain_order="left")
     return found["number"].cast(pl.Int64).fill_null(-1)

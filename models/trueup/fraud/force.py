@@ -67,6 +67,15 @@ def stretches(lake: Lake, *, after: int, upto: int) -> list[Stretch]:
     return sorted((s for s in cut if s.after < s.upto), key=lambda s: (s.after, s.role, s.model_id))
 
 
+NO_MODEL = "no model is in force; `trueup train` makes one, `trueup promote` declares it"
+
+
+def in_force(lake: Lake, *, after: int, upto: int) -> list[Stretch] | None:
+    """The models in force in (after, upto]; None where nothing is to be scored: there is no model, and no rule either."""
+    found = stretches(lake, after=after, upto=upto)
+    return found if found or lake.project.config.fraud.rule else None
+
+
 def folder_of(project: Project, model_id: str) -> Path:
     """Where a model of that id lies."""
     return project.resolve(project.config.fraud.models) / model_id

@@ -11,29 +11,48 @@ from trueup.errors import TrueupError
 from trueup.fraud.declare import FeatureSet
 from trueup.fraud.labels import labels_of_decisions, labels_of_truth
 from trueup.fraud.telecom import USAGE, labelled, transactions
-from trueup.log.lake import Lake
+from trueup.log.lake import Buckets, Lake
 from trueup.warehouse import views
 from trueup.warehouse.query import Warehouse
 
 
-def usage_of(lake: Lake, *, upto: int, first_day: date | None = None) -> pl.DataFrame:
-    """Usage records as known at a position, from a UTC day on, with the position each came with."""
-    return lake.read("usage", columns=(*USAGE, "day", "record_key"), upto=upto, days=(first_day, None))
+def usage_of(
+    lake: Lake,
+    *,
+    upto: int,
+    after: int = 0,
+    first_day: date | None = None,
+    last_day: date | None = None,
+    buckets: Buckets | None = None,
+) -> pl.DataFrame:
+    """Usage records of positions in (after, upto] and of UTC days, with the position each came with."""
+    columns = (*USAGE, "day", "record_key")
+    return lake.read("usage", columns=columns, after=after, upto=upto, days=(first_day, last_day), buckets=buckets)
 
 
-def first_day_needed(lake: Lake, declared: FeatureSet, decisions: pl.DataFrame, *, after: int, upto: int) -> date | None:
-    """The earliest day that records of positions in (after, upto] look back at; None where there is none.
-
-    They look back at the transactions in their windows, and at those whose labels became known in them, which are older.
-    """
-    query, values = lake.selection("usage", columns=["day"], after=after, upto=upto)
-    found = lake.connection.execute(f"SELECT min(day) FROM ({query})", values).fetchone()
-    if not found or found[0] is None:
+def first_day_needed(lake: Lake, declared: FeatureSet, *, after: int, upto: int) -> date | None:
+    """The earliest day that windows of records of positions in (after, upto] reach back to; None where there are none."""
+    first = lake.read("usage", columns=["day"], after=after, upto=upto)["day"].min()
+    if not isinstance(first, date):
         return None
-    back = timedelta(microseconds=declared.longest_window_us)
-    begin = datetime.combine(found[0], datetime.min.time(), UTC) - back
-    of_labels = decisions.filter(pl.col("decided_at") > begin)["day"].min()
-    return min(begin.date(), of_labels) if isinstance(of_labels, date) else begin.date()
+    return (datetime.combine(first, datetime.min.time(), UTC) - timedelta(microseconds=declared.longest_window_us)).date()
+
+
+def label_events(
+    lake: Lake, project: Project, decisions: pl.DataFrame, *, upto: int, since_us: int | None = None, buckets: Buckets | None = None
+) -> pl.DataFrame:
+    """Labels of decisions, those that became known after an instant, as events with the facts of the transactions they are of.
+
+    Those are older than the windows that their labels count in, and are read by the day each is of.
+    """
+    labels = labels_of_decisions(decisions)
+    labels = labels if since_us is None else labels.filter(pl.col("known_us") > since_us)
+    days = decisions.join(labels, on="event_id", how="semi")["day"].drop_nulls().unique().sort().to_list()
+    found = [usage_of(lake, upto=0)]
+    for day in days:
+        of_day = usage_of(lake, upto=upto, first_day=day, last_day=day, buckets=buckets)
+        found.append(of_day.join(labels, on="event_id", how="semi"))
+    return labelled(transactions(pl.concat(found), project.config.fraud), labels).filter("is_label")
 
 
 def decisions_of(lake: Lake, project: Project) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from trueup.fraud.words import sentence
 
 _REASONS = 5
 _SUMS_TO = 1e-4
+_ROWS_AT_ONCE = 32_768
 _NOTHING = "nothing speaks for fraud by itself; it only ranks before others"
 Floats = NDArray[np.float64]
 
@@ -26,9 +27,16 @@ def margins(booster: xgb.Booster, values: NDArray[np.float32]) -> Floats:
     return told
 
 
+def margins_of(booster: xgb.Booster, features: pl.DataFrame, names: tuple[str, ...]) -> Floats:
+    """The margin of each row of features, a matrix of some rows at a time: none is ever whole in memory."""
+    starts = range(0, features.height, _ROWS_AT_ONCE)
+    parts = [margins(booster, matrix(features.slice(start, _ROWS_AT_ONCE), names)) for start in starts]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
 def scored(model: Model, features: pl.DataFrame, *, booster: xgb.Booster | None = None) -> pl.DataFrame:
     """`event_id`, `margin` and `probability` of each row of features, and whether it is `suspicious`."""
-    margin = margins(booster or model.booster(), matrix(features, model.feature_names))
+    margin = margins_of(booster or model.booster(), features, model.feature_names)
     probability = model.calibration.probability(margin)
     return features.select("event_id").with_columns(
         margin=pl.Series(margin, dtype=pl.Float64),

@@ -12,18 +12,18 @@ from trueup.config import FraudConfig, Project
 from trueup.errors import LogError
 from trueup.fraud.drift import MARGIN, counts
 from trueup.fraud.engine import history
-from trueup.fraud.force import Stretch, models_of, stretches, within
-from trueup.fraud.labels import labels_of_decisions
-from trueup.fraud.load import decisions_of, events_of, first_day_needed, party, usage_of
-from trueup.fraud.model import Model, matrix
+from trueup.fraud.force import NO_MODEL, Stretch, in_force, models_of, within
+from trueup.fraud.load import decisions_of, first_day_needed, label_events, party, usage_of
+from trueup.fraud.model import Model
 from trueup.fraud.rules import hits, placed, watched
 from trueup.fraud.score import scored, with_reasons
-from trueup.fraud.telecom import telecom_features
+from trueup.fraud.telecom import telecom_features, transactions
 from trueup.log.lake import Lake, Transaction
 
 CONSUMER = "score"
 Say = Callable[[str], None]
-_WHAT = ("event_id", "position", "bucket", "day", "started_at", "service", "subscriber", "peer", "party")
+WHAT = ("event_id", "position", "bucket", "day", "started_at", "service", "subscriber", "peer", "party")
+"""What is kept of a suspicious transaction beside what was said of it."""
 
 
 @dataclass(frozen=True)
@@ -53,27 +53,33 @@ def score(project: Project, *, clock: Clock = system_clock, say: Say | None = No
     Running it again adds nothing. Raises `ModelError` for a model that is damaged or made for other features, and `LogError` when
     another run has moved the position meanwhile.
     """
-    declared, config = telecom_features(), project.config.fraud
+    config = project.config.fraud
+    declared = watched(telecom_features(), config.rule)
     with Lake.open(project, clock=clock) as lake:
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
-        parts = stretches(lake, after=after, upto=upto)
-        if not parts and not config.rule:
-            return ScoreSummary(
-                after, after, skipped="no model is in force; `trueup train` makes one, `trueup promote` declares it"
-            )
-        models = models_of(project, declared, parts)
-        decisions = decisions_of(lake, project)
-        begin = first_day_needed(lake, declared, decisions, after=after, upto=upto)
+        if after == upto:
+            return ScoreSummary(after, after)
+        parts = in_force(lake, after=after, upto=upto)
+        if parts is None:
+            return ScoreSummary(after, after, skipped=NO_MODEL)
+        models = models_of(project, telecom_features(), parts)
+        begin = first_day_needed(lake, declared, after=after, upto=upto)
         if begin is None:
             judged = Judged(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
         else:
             usage = usage_of(lake, upto=upto, first_day=begin)
             if say:
                 say(f"scoring positions {after + 1} to {upto}, looking back over {usage.height} records")
-            events = placed(events_of(usage, labels_of_decisions(decisions), project), config.rule)
-            features = history(watched(declared, config.rule), events, wanted=events["position"] > after)
+            labels = label_events(lake, project, decisions_of(lake, project), upto=upto)
+            events = placed(pl.concat([transactions(usage, config), labels]), config.rule)
+            features = history(declared, events, wanted=events["position"] > after)
             judged = judge(events, features, parts, models, config, upto=upto)
-        lake.commit(lambda transaction: _written(lake, transaction, judged, after, upto))
+        commit_judged(lake, judged, after=after, upto=upto)
+    return summary_of(judged, parts, after=after, upto=upto)
+
+
+def summary_of(judged: Judged, parts: list[Stretch], *, after: int, upto: int) -> ScoreSummary:
+    """What a run that judged (after, upto] did."""
     looked = judged.scoring.filter(pl.col("role").is_in(["champion", "none"])) if judged.scoring.height else judged.scoring
     return ScoreSummary(
         after, upto, int(looked["transactions"].sum()) if looked.height else 0,
@@ -86,7 +92,7 @@ def judge(
     events: pl.DataFrame, features: pl.DataFrame, parts: list[Stretch], models: dict[str, Model], config: FraudConfig, *, upto: int
 ) -> Judged:
     """What models and rules say of the transactions whose features are told. Batch and stream call this."""
-    seen = events.filter(~pl.col("is_label")).with_columns(party=party()).select(_WHAT)
+    seen = events.filter(~pl.col("is_label")).with_columns(party=party()).select(WHAT)
     seen = features.select("event_id").join(seen.unique("event_id", keep="first"), on="event_id", how="left", maintain_order="left")
     scores, tallies, spreads = [], [], []
     told_by_champion = pl.repeat(False, seen.height, eager=True)
@@ -113,7 +119,8 @@ def judge(
         scores.append(part_scores)
         tallies.append(part_tally)
     at = pl.lit(upto, pl.Int64).alias("position")
-    return Judged(_all(scores), _all(tallies).with_columns(at), _all(spreads).with_columns(at) if spreads else pl.DataFrame())
+    counted, spread = (_all(p).with_columns(at) if p else pl.DataFrame() for p in (tallies, spreads))
+    return Judged(_all(scores), counted, spread)
 
 
 def _by_rules(
@@ -151,15 +158,13 @@ def _spread(model: Model, rows: pl.DataFrame, features: pl.DataFrame, margin: pl
     """Counts by bin of each feature and of the margin, day by day, beside the shares the model was trained on."""
     reference = model.card.get("reference", {})
     parts = []
-    values = matrix(features, model.feature_names)
     for day in rows["day"].unique().sort():
-        mine = (rows["day"] == day).to_numpy()
-        columns = {n: values[mine, i] for i, n in enumerate(model.feature_names)}
-        columns[MARGIN] = margin.cast(pl.Float32).to_numpy()[mine]
-        for name, told in columns.items():
+        mine = rows["day"] == day
+        columns = features.filter(mine).with_columns(margin.filter(mine).alias(MARGIN))
+        for name in (*model.feature_names, MARGIN):
             if name not in reference:
                 continue
-            found = counts(told, reference[name]["edges"])
+            found = counts(columns[name].cast(pl.Float32).to_numpy(), reference[name]["edges"])
             parts.append(pl.DataFrame({
                 "bin": range(len(found)), "transactions": found, "expected": reference[name]["shares"],
             }).with_columns(day=pl.lit(day), feature=pl.lit(name), name=pl.lit(model.model_id)))  # fmt: skip
@@ -170,16 +175,24 @@ def _all(parts: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(parts, how="diagonal") if parts else pl.DataFrame()
 
 
-def _written(lake: Lake, transaction: Transaction, judged: Judged, after: int, upto: int) -> None:
-    standing = lake.consumer_position(CONSUMER)
-    if standing != after:
-        raise LogError(
-            f"the lake has been scored up to {standing} meanwhile, this run began at {after}",
-            where=str(lake.project.directory), todo="run it again",
-        )  # fmt: skip
-    if upto == after:
-        return
-    for table, rows in (("score", judged.score), ("scoring", judged.scoring), ("drift", judged.drift)):
-        if rows.height:
+def commit_judged(lake: Lake, judged: Judged, *, after: int, upto: int) -> bool:
+    """Commits what was said of (after, upto] and the consumer's position; False where it is there already.
+
+    Raises `LogError` when another run has moved the position meanwhile.
+    """
+
+    def write(transaction: Transaction) -> bool:
+        standing = lake.consumer_position(CONSUMER)
+        if standing >= upto:
+            return False
+        if standing != after:
+            raise LogError(
+                f"the lake has been scored up to {standing} meanwhile, this run began at {after}",
+                where=str(lake.project.directory), todo="run it again",
+            )  # fmt: skip
+        for table, rows in (("score", judged.score), ("scoring", judged.scoring), ("drift", judged.drift)):
             transaction.append(table, rows)
-    transaction.consumed(CONSUMER, upto)
+        transaction.consumed(CONSUMER, upto)
+        return True
+
+    return lake.commit(write)

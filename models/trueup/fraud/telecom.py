@@ -11,7 +11,7 @@ from trueup.fraud.numbering import number_facts
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
 MICROS = 1_000_000
-FACTS_VERSION = "1"
+FACTS_VERSION = "2"
 SUBSCRIBER, PEER, PAIR, RANGE = ("subscriber",), ("peer",), ("subscriber", "peer"), ("range",)
 _SHORT_S = 10
 _NIGHT_HOURS = 6
@@ -52,6 +52,7 @@ def transactions(usage: pl.DataFrame, config: FraudConfig) -> pl.DataFrame:
         from_abroad=pl.col("is_received") & pl.col("is_abroad").fill_null(value=False),
         by_night=outgoing & (pl.col("hour") < _NIGHT_HOURS),
         is_short=(call | pl.col("is_received")) & (pl.col("units") <= _SHORT_S),
+        is_short_ring=pl.col("is_received") & (pl.col("units") <= _SHORT_S),
         is_free=pl.col("service").is_in(config.free_volumes).fill_null(value=False),
         is_roaming=pl.col("service").is_in(config.roaming).fill_null(value=False),
         called=pl.when(outgoing).then("peer"),
@@ -102,7 +103,12 @@ def telecom_features() -> FeatureSet:
         )),
         *_over("peer", PEER, "24h", (("seconds", "sum", "seconds", None),)),
         *_over("pair", PAIR, "24h 30d", (("count", "count", None, None),)),
+        *_over("pair", PAIR, "24h", (("rung_ago", "since_last", None, "is_received"),)),
         *_over("range", RANGE, "1h 24h 7d", (("from", "count", None, "is_outgoing"), ("numbers", "distinct", "called", None))),
+        *_over("range", RANGE, "24h 7d", (
+            ("rung", "distinct", "subscriber", "is_received"), ("short_rings", "count", None, "is_short_ring"),
+            ("ringing", "distinct", "peer", "is_received"),
+        )),
         *_over("range", RANGE, "24h", (("callers", "distinct", "subscriber", "is_outgoing"), ("seconds", "sum", "seconds", None))),
         *(Feature(f"{p}_known_frauds_30d", e, 30 * DAY_US, "sum", "fraud", track="label")
           for p, e in (("sub", SUBSCRIBER), ("peer", PEER), ("range", RANGE))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 _WHO = {
     "sub": "by this subscriber", "peer": "with this other party", "pair": "between these two", "range": "to this range of numbers",
 }  # fmt: skip
+_RINGING, _RINGING_RANGE = ("ringing", "rung", "short_rings"), "from this range of numbers"
 _WINDOWS = {"1h": "in 1 hour", "4h": "in 4 hours", "24h": "in 24 hours", "7d": "in 7 days", "30d": "in 30 days"}
 _WHAT = {
     "outgoing": "calls and messages", "seconds": "seconds of calls", "called": "different numbers called",
@@ -15,7 +16,8 @@ _WHAT = {
     "roaming": "calls on visited networks", "handsets": "different handsets", "sims": "different SIMs", "open": "calls at once",
     "age": "since the first record", "from": "calls and messages", "callers": "different callers", "rung": "different numbers rung",
     "short_rings": "calls of ten seconds or less", "count": "records", "numbers": "different numbers called",
-    "known_frauds": "frauds known",
+    "known_frauds": "frauds known", "ringing": "different numbers calling",
+    "rung_ago": "since a call received",
 }  # fmt: skip
 _OWN = {
     "is_call": "it is a call", "is_message": "it is a message", "is_received": "it is a call received",
@@ -31,7 +33,7 @@ _ONE = {
     "ranges": "range of numbers called", "cells": "cell", "night": "call or message by night", "messages": "message",
     "roaming": "call on a visited network", "handsets": "handset", "sims": "SIM", "open": "other call at the same time",
     "from": "call or message", "callers": "caller", "rung": "number rung", "short_rings": "call of ten seconds or less",
-    "count": "record", "numbers": "number called", "known_frauds": "fraud known",
+    "count": "record", "numbers": "number called", "known_frauds": "fraud known", "ringing": "number calling",
 }  # fmt: skip
 _SHARES = {
     "sub_premium_share_24h": "of this subscriber's calls and messages in 24 hours go to premium numbers",
@@ -42,7 +44,7 @@ _SHARES = {
     "sub_mean_seconds_24h": "seconds for each call or message of this subscriber in 24 hours",
     "sub_cells_per_call_7d": "cells for each call or message of this subscriber in 7 days",
 }  # fmt: skip
-_DAY_US, _HOUR_US = 86_400_000_000, 3_600_000_000
+_DAY_US, _HOUR_US, _MINUTE_US = 86_400_000_000, 3_600_000_000, 60_000_000
 
 
 def sentence(name: str, value: object, usual: float | None) -> str:
@@ -59,8 +61,12 @@ def sentence(name: str, value: object, usual: float | None) -> str:
         return f"{name.replace('_', ' ')} is {_number(value)}; usual: {_number(usual)}"
     if what == "age":
         return f"first record {_WHO[who]} {_time(value)} ago; usual: {_time(usual)}"
+    if what == "rung_ago":
+        ago = "not rung by this other party" if value is None else f"rung by this other party {_time(value)} ago"
+        return f"{ago}; usual: {_time(usual)}"
     counted = _ONE.get(what, _WHAT[what]) if value == 1 else _WHAT[what]
-    return f"{_number(value)} {counted} {_WHO[who]} {_WINDOWS[window]}; usual: {_number(usual)}"
+    where = _RINGING_RANGE if who == "range" and what in _RINGING else _WHO[who]
+    return f"{_number(value)} {counted} {where} {_WINDOWS[window]}; usual: {_number(usual)}"
 
 
 def _number(value: object) -> str:
@@ -76,4 +82,6 @@ def _time(value: object) -> str:
     if value is None:
         return "never"
     us = float(str(value))
+    if us < _HOUR_US:
+        return f"{us / _MINUTE_US:.0f} minutes"
     return f"{us / _DAY_US:.1f} days" if us >= _DAY_US else f"{us / _HOUR_US:.1f} hours"

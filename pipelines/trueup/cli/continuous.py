@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import threading
@@ -48,6 +49,9 @@ def stream(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65_535, metavar="PORT", help="Serve metrics for Prometheus on this port.")
     ] = None,
+    scoring: Annotated[
+        bool, typer.Option("--score/--no-score", help="Score usage records beside, by the model and the rules in force.")
+    ] = True,
     flink: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of Flink; may be repeated.")] = None,
     project: ProjectDir = HERE,
     json: Json = False,
@@ -63,6 +67,7 @@ def stream(
         str(opened.directory), parallelism=parallelism, groups=groups, bounds=Bounds(epoch_rows, epoch_commits),
         polls_per_second=polls, tick_every=None if until_idle else duration(tick_every, "--tick-every"),
         checkpoint_every=duration(checkpoint_every, "--checkpoint-every"),
+        score=scoring and importlib.util.find_spec("xgboost") is not None,
     )  # fmt: skip
     with interrupted() as stop:
         summary = run(
@@ -85,11 +90,14 @@ def stream(
 def told(summary: StreamSummary) -> str:
     """What a run of the job did, in one line."""
     if summary.from_position == summary.to_position:
-        return f"reconciled already up to position {summary.to_position}; nothing changed"
-    return (
-        f"reconciled positions {summary.from_position + 1} to {summary.to_position}: "
-        f"{output.counted(summary.changes, 'change')} of findings"
-    )
+        found = f"reconciled already up to position {summary.to_position}; nothing changed"
+    else:
+        changes = output.counted(summary.changes, "change")
+        found = f"reconciled positions {summary.from_position + 1} to {summary.to_position}: {changes} of findings"
+    scored = summary.scored
+    if scored is None or scored.from_position == scored.to_position:
+        return found
+    return f"{found}; scored positions {scored.from_position + 1} to {scored.to_position}: {scored.suspicious} suspicious"
 
 
 def duration(text: str, where: str) -> timedelta:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, Json, ProjectDir, load
+from trueup.cli.options import HERE, Json, ProjectDir, day, load, only_options
 
 if TYPE_CHECKING:
+    from trueup.config import Project
     from trueup.fraud.learn import Compared
+    from trueup.fraud.rescore import RescoreSummary
     from trueup.fraud.scoring import ScoreSummary
 
 _COMPARED = ("model_id", "role", "average_precision", "auc", "precision_at_budget", "alerts", "had_seen")
@@ -98,15 +101,48 @@ def try_rules(truth: _Truth = None, project: ProjectDir = HERE, json: Json = Fal
         output.table([name.replace("_", " ") for name in found.columns], found.iter_rows())
 
 
-def score(project: ProjectDir = HERE, json: Json = False) -> None:
+def score(
+    runner_options: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- RUNNER OPTIONS]", help="Beam options, such as -- --direct_num_workers=2.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="Have the champion also judge what came before it was in force, from this day on."),
+    ] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
     """Score the usage records that came since the last run; what is suspicious is kept, all is counted."""
-    from trueup.fraud.scoring import score as scored
+    from trueup.jobs.batch_scoring import score as scored
 
-    summary = scored(load(project), say=output.note)
+    opened, first = load(project), day(since, "--since")
+    summary = scored(opened, runner_options=only_options(runner_options), say=output.note)
+    again = _rescored(opened, first) if first is not None else None
+    watched(opened)
     if json:
-        output.json_value(summary)
-    else:
-        output.line(told(summary))
+        output.json_value(summary if again is None else {"score": summary, "again": again})
+        return
+    output.line(told(summary))
+    if again is not None:
+        counted = output.counted(again.transactions, "transaction")
+        output.line(f"judged again by {again.model_id} from {first} on: {counted}, {again.suspicious} suspicious")
+
+
+def _rescored(project: Project, since: date) -> RescoreSummary:
+    from trueup.fraud.rescore import rescore
+
+    return rescore(project, since, say=output.note)
+
+
+def watched(project: Project) -> None:
+    """Judges the days that have been scored, and says how many findings about them changed."""
+    from trueup.fraud.watch import watch
+    from trueup.log.lake import Lake
+
+    with Lake.open(project) as lake:
+        changed = watch(lake)
+    if changed:
+        output.note(f"{output.counted(changed, 'change')} of findings about drift and rates; see the view findings")
 
 
 def told(summary: ScoreSummary) -> str:

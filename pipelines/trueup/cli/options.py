@@ -37,3 +37,13 @@ def day(told: str | None, option: str) -> date | None:
         return date.fromisoformat(told)
     except ValueError:
         raise TrueupError(f"{told!r} is no day", where=option, todo="write it like 2024-03-31") from None
+
+
+def only_options(told: list[str] | None) -> list[str]:
+    """What is written after `--`, for a runner; raises `TrueupError` for anything else."""
+    options = told or []
+    if options and not options[0].startswith("-"):
+        raise TrueupError(
+            f"{options[0]!r} is no runner option", todo="write runner options after --, such as -- --runner=FlinkRunner"
+        )
+    return options

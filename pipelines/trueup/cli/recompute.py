@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, day, load
+from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, day, load, only_options
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
@@ -35,11 +35,7 @@ def reconcile(
     json: Json = False,
 ) -> None:
     """Bring the findings up to the newest position."""
-    options = runner_options or []
-    if options and not options[0].startswith("-"):
-        raise TrueupError(
-            f"{options[0]!r} is no runner option", todo="write runner options after --, such as -- --runner=FlinkRunner"
-        )
+    options = only_options(runner_options)
     from trueup.jobs.batch import reconcile as reconciled
 
     summary = reconciled(

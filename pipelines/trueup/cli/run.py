@@ -75,9 +75,10 @@ def _scored(project: Project) -> ScoreSummary | str:
     """What scoring did, or why it was skipped: no model is in force and no rule is set, or the extra is not installed."""
     if importlib.util.find_spec("xgboost") is None:
         return "comes with trueup[fraud]"
-    from trueup.fraud.scoring import score
+    from trueup.jobs.batch_scoring import score
 
     summary = score(project, say=output.note)
+    fraud.watched(project)
     return summary.skipped or summary
 
 

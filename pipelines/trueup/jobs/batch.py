@@ -148,7 +148,7 @@ def reconcile(
         if say:
             say(f"reconciling positions {after + 1} to {upto} in {len(parts)} partitions")
         before = _changes_known(lake)
-        with _running(runner_options) as root:
+        with running(runner_options, "reconcile") as root:
             _ = (
                 outcomes(root, parts)
                 | "for one commit" >> beam.Map(lambda outcome: (0, outcome))
@@ -176,22 +176,22 @@ def derive(
             frontier = frontier_of(lake, end)
             return joined([reconcile_partition(lake, frontier, p.buckets, after=0, upto=end) for p in parts]).history
     with TemporaryDirectory() as folder:
-        with _running(runner_options) as root:
+        with running(runner_options, "reconcile") as root:
             _ = outcomes(root, parts) | "keep" >> beam.ParDo(Keep(folder))
         return joined([unpacked(p.read_bytes()) for p in sorted(Path(folder).iterdir())]).history
 
 
 @contextmanager
-def _running(options: Sequence[str]) -> Iterator[Any]:
+def running(options: Sequence[str], where: str) -> Iterator[Any]:
     """A pipeline that runs to its end when the context does; raises `TrueupError` with what a worker said."""
     try:
         with beam.Pipeline(options=PipelineOptions(list(options))) as root:
             yield root
     except (RuntimeError, TrueupError, duckdb.Error) as error:
-        raise _told(error) from error
+        raise _told(error, where) from error
 
 
-def _told(error: Exception) -> TrueupError:
+def _told(error: Exception, where: str) -> TrueupError:
     """The error a worker raised: runners wrap it, or tell it only as the last line of a text."""
     cause: BaseException | None = error
     while cause is not None:
@@ -199,7 +199,7 @@ def _told(error: Exception) -> TrueupError:
             return cause
         cause = cause.__cause__ or cause.__context__
     lines = str(error).strip().splitlines()
-    return TrueupError(f"the Beam job failed: {lines[-1] if lines else repr(error)}", where="reconcile")
+    return TrueupError(f"the Beam job failed: {lines[-1] if lines else repr(error)}", where=where)
 
 
 def _wanted(lake: Lake) -> int:

@@ -29,7 +29,16 @@ from trueup.reconcile.policy import ensure_policy
 
 Say = Callable[[str], None]
 _LOOK_EVERY_S = 0.2
-_TOLD = re.compile(r"trueup\.errors\.(\w+): (.+)")
+_TOLD = re.compile(r"trueup(?:\.\w+)*\.(\w+Error): (.+)")
+
+
+@dataclass(frozen=True)
+class ScoredSummary:
+    """What the scoring beside it did: the positions it went through, and what is suspicious in them."""
+
+    from_position: int
+    to_position: int
+    suspicious: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class StreamSummary:
     from_position: int
     to_position: int
     changes: int
+    scored: ScoredSummary | None = None
 
 
 def prepare_java() -> None:
@@ -118,21 +128,26 @@ def run(
             # Held here only to tell at once that it is taken: then the poller holds it, wherever it runs.
             ensure_policy(lake)
         first, known = lake.consumer_position(CONSUMER), _changes(lake)
-        if until_idle and first == lake.last_position():
-            return StreamSummary(first, first, 0)
+        scoring = _Scoring(lake) if options.score else None
+        if until_idle and first == lake.last_position() and not (scoring and scoring.is_behind()):
+            return StreamSummary(first, first, 0, scoring.summary() if scoring else None)
+        if scoring and scoring.waits_for:
+            tell(f"scoring waits: {scoring.waits_for}")
         tell(f"going on from position {first}" + (f" with the state in {before}" if before else " without a state"))
         mine = replace(options, progress=str(folder / PROGRESS))
         if metrics_port is not None:
             tell(f"metrics on port {end.enter_context(served(project, folder, metrics_port))}")
         job = _submitted(mine, told, folder / "flink.log")
         try:
-            _watch(job, lake, until_idle=until_idle, stop=stop or threading.Event())
+            _watch(job, lake, scoring, until_idle=until_idle, stop=stop or threading.Event())
         except BaseException:
             job.abandon()
             raise
         job.stop(folder / "savepoints")
         _clean(folder)
-        return StreamSummary(first, lake.consumer_position(CONSUMER), _changes(lake) - known)
+        return StreamSummary(
+            first, lake.consumer_position(CONSUMER), _changes(lake) - known, scoring.summary() if scoring else None
+        )
 
 
 def derive(
@@ -158,11 +173,36 @@ def derive(
         return joined([unpacked(p.read_bytes()) for p in sorted(Path(folder, "kept").glob("*[0-9]"))]).history
 
 
-def _watch(job: Job, lake: Lake, *, until_idle: bool, stop: threading.Event) -> None:
+class _Scoring:
+    """How far scores are, as the client sees it; with what only `trueup[fraud]` has."""
+
+    def __init__(self, lake: Lake) -> None:
+        from trueup.fraud.follow import is_behind
+        from trueup.fraud.force import NO_MODEL, in_force
+        from trueup.fraud.scoring import CONSUMER as SCORER
+
+        self._lake, self._consumer, self._is_behind = lake, SCORER, is_behind
+        self._first, self._known = lake.consumer_position(SCORER), self._suspicious()
+        nothing = in_force(lake, after=self._first, upto=max(lake.last_position(), self._first + 1)) is None
+        self.waits_for = NO_MODEL if nothing else ""
+
+    def is_behind(self) -> bool:
+        """Whether something is left to score."""
+        return self._is_behind(self._lake)
+
+    def summary(self) -> ScoredSummary:
+        """What was done since this was made."""
+        return ScoredSummary(self._first, self._lake.consumer_position(self._consumer), self._suspicious() - self._known)
+
+    def _suspicious(self) -> int:
+        return _rows(self._lake, "score")
+
+
+def _watch(job: Job, lake: Lake, scoring: _Scoring | None, *, until_idle: bool, stop: threading.Event) -> None:
     """Waits for the end: the job failed, was told to stop, or has nothing left to do."""
     while not stop.wait(_LOOK_EVERY_S):
         job.check()
-        if until_idle and lake.consumer_position(CONSUMER) == lake.last_position():
+        if until_idle and lake.consumer_position(CONSUMER) == lake.last_position() and not (scoring and scoring.is_behind()):
             return
 
 
@@ -182,7 +222,11 @@ def _made(folder: Path) -> Path:
 
 
 def _changes(lake: Lake) -> int:
-    found = lake.connection.execute("SELECT count(*) FROM lake.events.finding").fetchone()
+    return _rows(lake, "finding")
+
+
+def _rows(lake: Lake, table: str) -> int:
+    found = lake.connection.execute(f"SELECT count(*) FROM lake.events.{table}").fetchone()
     assert found is not None
     return int(found[0])
 
@@ -201,10 +245,14 @@ class Job:
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        # Asked for at once: a cluster that has ended with its job no longer answers why.
+        self._end = client.get_job_execution_result()
 
     def check(self) -> None:
         """Raises `TrueupError` when the job has ended by itself, or its Java has."""
         with _gone():
+            if self._end.done():
+                raise self._failure()
             status = str(self._client.get_job_status().result())
         if status.rpartition(".")[2] in ("FAILED", "FINISHED", "CANCELED", "FAILING"):
             raise self._failure()
@@ -232,7 +280,7 @@ class Job:
 
     def _failure(self) -> TrueupError:
         try:
-            self._client.get_job_execution_result().result()
+            self._end.result()
         except Exception as error:  # noqa: BLE001 - Flink raises whatever Java raised
             return told_of(str(error))
         return LogError("the Flink job has ended by itself", todo="run `trueup stream` again")
@@ -269,6 +317,6 @@ def told_of(text: str) -> TrueupError:
     found = _TOLD.findall(text)
     if found:
         return TrueupError(found[-1][1].strip())
-    causes = [line for line in text.splitlines() if line.startswith("Caused by: ")]
-    last = (causes or text.strip().splitlines() or ["nothing told"])[-1]
+    lines = [line for line in text.strip().splitlines() if not line.strip().startswith("at ")]
+    last = ([line for line in lines if line.startswith("Caused by: ")] or lines or ["nothing told"])[-1]
     return TrueupError(f"the Flink job failed: {last.removeprefix('Caused by: ')}", where="stream")

@@ -15,7 +15,8 @@ from trueup.reconcile.spans import Bounds
 @dataclass(frozen=True)
 class StreamOptions:
     """How the job runs. `until` and `keep` are for a recomputation: epochs up to a position, kept in a folder, not
-    committed. `progress` is a file that whoever commits writes after each epoch, for those who watch."""
+    committed. `progress` is a file that whoever commits writes after each epoch, for those who watch. `score`: usage is
+    scored beside."""
 
     project: str
     parallelism: int = 1
@@ -28,6 +29,7 @@ class StreamOptions:
     until: int | None = None
     keep: str | None = None
     progress: str | None = None
+    score: bool = False
 
     def ranges(self) -> list[Buckets]:
         """The groups of buckets, by number."""

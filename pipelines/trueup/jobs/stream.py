@@ -246,7 +246,12 @@ def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnviro
     told_of = read.key_by(_group, number).process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
     told_of.set_parallelism(options.parallelism)
     committed = told_of.key_by(_one, number).process(Commit(options), position).name("commit").uid("commit")
-    committed.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink())).uid("end")
+    nowhere = get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink
+    committed.sink_to(Sink(nowhere())).uid("end")
+    if options.score:
+        from trueup.jobs.scoring import scored
+
+        scored(ticks, options).sink_to(Sink(nowhere())).uid("score-end")
     return environment
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -22,6 +23,7 @@ def options_of(arguments: Sequence[str] | None = None) -> StreamOptions:
     parser.add_argument("--polls", type=int, default=10)
     parser.add_argument("--tick-every-s", type=float, default=300.0)
     parser.add_argument("--checkpoint-every-s", type=float, default=10.0)
+    parser.add_argument("--no-score", action="store_true", help="leave scoring usage records to somebody else")
     told = parser.parse_args(arguments)
     return StreamOptions(
         told.project,
@@ -31,6 +33,7 @@ def options_of(arguments: Sequence[str] | None = None) -> StreamOptions:
         polls_per_second=told.polls,
         tick_every=timedelta(seconds=told.tick_every_s),
         checkpoint_every=timedelta(seconds=told.checkpoint_every_s),
+        score=not told.no_score and importlib.util.find_spec("xgboost") is not None,
     )
 
 

@@ -265,7 +265,7 @@ CREATE TABLE lake.events.placement (
 -- One suspicious transaction, as one model or rule saw it. Owner: fraud.
 CREATE TABLE lake.events.score (
     event_id BLOB,              -- of the usage record
-    position BIGINT,            -- the position it came with
+    position BIGINT,            -- the position it came with; of what a later model judged again: the one it was judged at
     source VARCHAR,             -- model or rule
     name VARCHAR,               -- model id, or the rule's name
     role VARCHAR,               -- champion or challenger; of a rule: alert

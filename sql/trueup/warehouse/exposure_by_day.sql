@@ -13,6 +13,6 @@ SELECT
     steps.micros_as_money(sum(f.impact_low_micros)) AS impact_low, -- least money at stake; NULL where nothing tells
     steps.micros_as_money(sum(f.impact_high_micros)) AS impact_high -- most money at stake; NULL where nothing tells
 FROM steps.finding_now f
-WHERE f.control IS NOT NULL AND f.status IN ('open', 'confirmed')
+WHERE f.control IS NOT NULL AND f.source IS NOT NULL AND f.status IN ('open', 'confirmed')
 GROUP BY f.source, f.node, f.day, f.currency, f.kind
 ORDER BY f.day, f.source, f.node, f.kind

@@ -33,7 +33,7 @@ lacking AS (
             epoch_us(f.started_at) // 3600000000, greatest(epoch_us(f.started_at), epoch_us(coalesce(f.ended_at, f.started_at)) - 1) // 3600000000
         )) AS hour
     FROM steps.finding_now f
-    WHERE f.control IS NOT NULL AND f.stands
+    WHERE f.control IS NOT NULL AND f.stream IS NOT NULL AND f.stands
 ),
 wrong AS (
     SELECT

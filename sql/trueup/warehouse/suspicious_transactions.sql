@@ -17,9 +17,9 @@ SELECT
     CAST(s.reasons AS VARCHAR) AS reasons,        -- JSON: the sentences, and of a model what each feature adds to the margin
     CASE coalesce(own.decision, whole.decision, 'open')
         WHEN 'reopened' THEN 'open' ELSE coalesce(own.decision, whole.decision, 'open')
-    END AS status,                                -- open, confirmed, recovered or dismissed: decided on itself, else on its case after it happened
-    s.position                                    -- the position it came with
+    END AS status,                                -- open, confirmed, recovered or dismissed: decided on itself, else on its case after it was seen
+    s.position                                    -- the position it came with; if only a later model told, that of the telling
 FROM steps.suspicion s
 LEFT JOIN steps.decision_now own ON own.finding_id = s.event_id
-LEFT JOIN steps.decision_now whole ON whole.finding_id = unhex(s.case_id) AND s.started_at <= whole.decided_at
+LEFT JOIN steps.decision_now whole ON whole.finding_id = unhex(s.case_id) AND s.started_at <= whole.decided_at AND s.scored_snapshot < whole.snapshot
 ORDER BY s.started_at, s.event_id

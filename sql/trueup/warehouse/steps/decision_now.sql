@@ -7,7 +7,8 @@ SELECT
     arg_max(d.decision, d.snapshot_id) AS decision, -- confirmed, recovered, dismissed or reopened
     arg_max(d.note, d.snapshot_id) AS note,       -- what the person wrote
     arg_max(d.decided_by, d.snapshot_id) AS decided_by, -- who
-    arg_max(d.decided_at, d.snapshot_id) AS decided_at -- when
+    arg_max(d.decided_at, d.snapshot_id) AS decided_at, -- when
+    max(d.snapshot_id) AS snapshot                -- the commit of it
 FROM lake.events.decision d
 WHERE d.snapshot_id < coalesce(getvariable('as_of_next_snapshot'), 9223372036854775807)
     AND (getvariable('as_of_moment') IS NULL OR d.decided_at <= getvariable('as_of_moment'))

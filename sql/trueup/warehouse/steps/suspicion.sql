@@ -2,7 +2,8 @@
 -- Grain: one row per suspicious transaction. Owner: fraud.
 SELECT
     s.event_id,                                   -- 16 bytes, of the usage record
-    any_value(s.position) AS position,            -- the position it came with
+    min(s.position) AS position,                  -- the position it came with; if only a later model told, that of the telling
+    min(s.snapshot_id) AS scored_snapshot,        -- the commit that first brought it
     any_value(s.day) AS day,                      -- UTC day
     any_value(s.started_at) AS started_at,        -- UTC
     any_value(s.service) AS service,              -- of the record

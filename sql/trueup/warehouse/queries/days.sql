@@ -1,0 +1,2 @@
+-- How each day of scoring went, by model.
+SELECT d.day, d.name, d.role, d.transactions, d.suspicious, d.confirmed, d.dismissed FROM main.fraud_daily d WHERE d.source = 'model'

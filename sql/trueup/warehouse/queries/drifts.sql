@@ -1,0 +1,2 @@
+-- How far each day differs from training, by model and feature.
+SELECT d.model_id, d.day, d.feature, d.transactions, d.psi FROM main.fraud_drift d

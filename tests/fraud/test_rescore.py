@@ -1,0 +1,89 @@
+"""A model promoted today judges what came before it: as it would have then, beside what was said, and once."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from polars.testing import assert_frame_equal
+from robbed import in_force, model_of, told
+from test_pieces import copied, stored
+
+from trueup.cli import main
+from trueup.config import Project
+from trueup.errors import TrueupError
+from trueup.fraud.rescore import rescore
+from trueup.fraud.scoring import score
+from trueup.log.lake import Lake
+
+ROWS = "SELECT count(*) FROM lake.events.score WHERE source = 'model'"
+
+
+def scored_by_rules(project: Project) -> Project:
+    """The project after everything was scored without a model."""
+    score(project)
+    assert told(project, ROWS) == [(0,)]
+    return project
+
+
+def test_history_is_judged_as_the_model_would_have_then_and_only_once(operator: Project) -> None:
+    other = copied(operator, "other")
+    in_force(other)
+    score(other)
+    scored_by_rules(operator)
+    in_force(operator, since=None)
+    score(operator)
+    later = rescore(operator, date(2024, 3, 11))
+    assert 0 < later.transactions < 1_500
+    earlier = rescore(operator, date(1900, 1, 1))
+    again = rescore(operator, date(2024, 3, 5))
+    assert (again.transactions, again.suspicious) == (0, 0)
+    kept = ["event_id", "source", "name", "role", "margin", "probability", "reasons"]
+    mine, theirs = (next(stored(p)).select(kept) for p in (operator, other))
+    assert_frame_equal(mine, theirs)
+    counted = told(operator, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")
+    assert counted == told(other, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")
+    assert counted == [(later.transactions + earlier.transactions,)]
+
+
+def test_what_was_said_before_stays_and_an_earlier_position_does_not_show_what_was_said_later(operator: Project) -> None:
+    scored_by_rules(operator)
+    with Lake.open(operator, read_only=True) as lake:
+        before = lake.last_position()
+    rules = told(operator, "SELECT event_id, rules FROM suspicious_transactions ORDER BY 1")
+    in_force(operator, since=None)
+    score(operator)
+    assert rescore(operator, date(2024, 3, 1)).suspicious > 100
+    from trueup.warehouse.query import run
+
+    then = list(run(operator, "SELECT event_id, rules FROM suspicious_transactions ORDER BY 1", as_of=str(before)).rows())
+    assert then == rules
+    now = dict(told(operator, "SELECT event_id, rules FROM suspicious_transactions"))
+    assert {event for event, _ in rules} < set(now)
+
+
+def test_a_model_that_was_in_force_for_a_part_judges_only_the_rest(operator: Project) -> None:
+    in_force(operator, since=10)
+    first = score(operator)
+    before = told(operator, ROWS)[0][0]
+    summary = rescore(operator, date(2024, 3, 1))
+    assert summary.transactions + told(operator, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")[0][0] > 0
+    by_model = told(operator, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")[0][0]
+    assert by_model == first.transactions
+    assert told(operator, ROWS)[0][0] == before + summary.suspicious
+
+
+def test_without_a_champion_or_with_records_that_wait_nothing_is_judged_again(
+    operator: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scored_by_rules(operator)
+    with pytest.raises(TrueupError, match="no model is in force"):
+        rescore(operator, date(2024, 3, 1))
+    in_force(operator, since=None)
+    with pytest.raises(TrueupError, match="not all records have been scored"):
+        rescore(operator, date(2024, 3, 1))
+    where = ["--project", str(operator.directory)]
+    assert main(["score", "--since", "2024-03-01", *where]) == 0
+    assert f"judged again by {model_of(operator)} from 2024-03-01 on" in capsys.readouterr().out
+    assert main(["score", "--since", "March", *where]) == 2
+    assert "no day" in capsys.readouterr().err

@@ -1,0 +1,98 @@
+"""The scoring of the Flink job: the scores of `trueup score`, whatever is killed meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import streaming
+from robbed import in_force, model_of
+from test_pieces import assert_scored_alike, copied
+
+from trueup.config import Project
+from trueup.fraud.scoring import CONSUMER, score
+from trueup.log.lake import Lake
+
+
+def position(project: Project) -> int:
+    """How far scores are."""
+    with Lake.open(project, read_only=True) as lake:
+        return lake.consumer_position(CONSUMER)
+
+
+def test_the_job_scores_as_one_run_does_and_goes_on_with_its_windows(disorderly: Project) -> None:
+    other = copied(disorderly, "other")
+    streaming.caught_up(other, "--score", "--epoch-commits", "4", "--parallelism", "2", "--groups", "3")
+    assert "scored positions 1 to" in streaming.said(other), streaming.said(other)
+    for project in (disorderly, other):
+        in_force(project, "challenger", since=None)
+    streaming.caught_up(other, "--score", "--parallelism", "1", "--groups", "3")
+    score(disorderly)
+    assert_scored_alike(disorderly, other)
+
+
+def test_without_a_model_or_a_rule_the_job_says_that_scoring_waits_and_takes_on_a_model_promoted_while_it_runs(
+    operator: Project,
+) -> None:
+    path = operator.directory / "trueup.toml"
+    path.write_text(path.read_text("utf-8").split("[[fraud.rule]]")[0], "utf-8")
+    project = Project.load(operator.directory)
+    with streaming.running(project, "--score") as process:
+        streaming.waited_for(lambda: len(set(streaming.position(project))) == 1, process)
+        assert "scoring waits: no model is in force" in streaming.said(project)
+        assert position(project) == 0
+        in_force(project)
+        streaming.waited_for(lambda: position(project) == streaming.position(project)[1], process)
+        process.send_signal(signal.SIGTERM)
+        assert streaming.ended(process) == 0, streaming.said(project)
+    other = copied(project, "other")
+    with Lake.open(other) as lake:
+        lake.commit(
+            lambda transaction: [
+                transaction.connection.execute(f"DELETE FROM lake.events.{t}") for t in ("score", "scoring", "drift", "consumer")
+            ]
+        )
+    score(other)
+    assert_scored_alike(project, other)
+
+
+def test_a_damaged_model_ends_the_job_in_one_line(disorderly: Project) -> None:
+    trees = disorderly.directory / "models" / model_of(disorderly) / "model.ubj"
+    trees.write_bytes(trees.read_bytes()[:-10])
+    assert streaming.ended(streaming.begun(disorderly, "--score", "--until-idle", "--flink", "restart-strategy.type=none")) == 2
+    assert "the model is damaged" in streaming.said(disorderly).splitlines()[-1]
+    assert position(disorderly) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", range(6))
+def test_a_kill_in_between_loses_repeats_and_changes_no_score(n: int, disorderly: Project) -> None:
+    other = copied(disorderly, "other")
+    options = ("--score", "--epoch-commits", str(1 + n % 3), "--groups", "3", "--parallelism", str(1 + n % 2))
+    with streaming.running(other, *options) as process:
+        streaming.waited_for(lambda: position(other) > 3 + n, process)
+        if n % 3 == 0:
+            streaming.kill_group(process)
+        elif n % 3 == 1:
+            for pid in streaming.descendants(process, streaming.WORKER):
+                os.kill(pid, signal.SIGKILL)
+            streaming.waited_for(lambda: position(other) > 12, process)
+        else:
+            for pid in streaming.descendants(process, streaming.JAVA):
+                os.kill(pid, signal.SIGKILL)
+            assert streaming.ended(process) == 2, streaming.said(other)
+    streaming.caught_up(other, "--score", "--groups", "3", "--parallelism", str(2 - n % 2))
+    score(disorderly)
+    assert_scored_alike(disorderly, other)
+
+
+def test_scoring_by_command_while_the_job_runs_is_taken_for_what_it_is(disorderly: Project, tmp_path: Path) -> None:
+    other = copied(disorderly, "other")
+    streaming.caught_up(other, "--epoch-commits", "5", "--groups", "2")
+    assert position(other) == 0
+    score(other)
+    streaming.caught_up(other, "--score", "--groups", "2")
+    score(disorderly)
+    assert_scored_alike(disorderly, other)
