@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -65,10 +65,11 @@ def change_back_in_time(folder: Path, number: int) -> None:
     """A tariff of the past is another, and a few subscriptions have ended long before anybody heard of it."""
     if number == ROUNDS // 3:
         book = pl.read_csv(folder / "tariffs.csv", infer_schema=False)
-        some = book.filter((pl.col("item") == "rate") & (pl.col("service") == "voice"))[:1]
-        some = some.with_columns(version=pl.lit("77"), price=pl.lit("0.088"), valid_from=pl.col("valid_to"), valid_to=pl.lit(""))
-        first = book.filter(pl.col("tariff_code") == some["tariff_code"][0])["valid_from"].max()
-        some.with_columns(valid_from=pl.lit(first)).write_csv(folder / "tariffs-later.csv")
+        rates = book.filter((pl.col("item") == "rate") & (pl.col("service") == "voice") & (pl.col("destination_prefix") == ""))
+        last = rates.sort("valid_from").unique("tariff_code", keep="last", maintain_order=True)
+        since = _middle(folder).strftime("%Y-%m-%dT%H:%M:%S")
+        changed = last.with_columns(version=pl.lit("77"), price=pl.lit("0.088"), valid_from=pl.lit(since))
+        changed.write_csv(folder / "tariffs-later.csv")
     if number == ROUNDS // 2:
         states = pl.read_parquet(folder / "landing/subscribers/billing.parquet")[-20:]
         began = pl.col("valid_from") + timedelta(days=1)
@@ -76,10 +77,10 @@ def change_back_in_time(folder: Path, number: int) -> None:
         ended.write_parquet(folder / "landing/subscribers/billing-later.parquet")
 
 
-def _middle(folder: Path) -> object:
+def _middle(folder: Path) -> datetime:
     """An instant of the second day there are records of."""
     first = min(p.name[:13] for p in (folder / "landing" / "billing").iterdir())
-    return pl.Series([first]).str.to_datetime("%Y%m%dT%H%M", time_unit="us")[0] + timedelta(days=1)
+    return datetime.fromisoformat(f"{first}00Z").replace(tzinfo=None) + timedelta(days=1)
 
 
 def waited(project: Project, job: subprocess.Popen[bytes]) -> int:

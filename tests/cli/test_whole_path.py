@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -149,6 +151,23 @@ def test_maintain_merges_and_changes_no_digest(invoke: Invoke, copied: Path) -> 
     before = invoke("digest", "--project", copied).out
     told = parsed(invoke("maintain", "--json", "--project", copied).out)
     assert told["merged"] > told["made"] > 0
+    assert invoke("digest", "--project", copied).out == before
+
+
+def test_maintain_goes_on_until_it_is_told_to_stop(invoke: Invoke, copied: Path) -> None:
+    before = invoke("digest", "--project", copied).out
+    command = [sys.executable, "-m", "trueup.cli", "maintain", "--every", "100ms", "--json", "--project", str(copied)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        told: list[str] = []
+        # What there is to merge is merged once, and then looked for again.
+        while sum('"made": 0' in line for line in told) < 2:
+            told.append(process.stdout.readline())
+            assert told[-1], "it ended by itself"
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        assert process.wait(timeout=60) == 0
     assert invoke("digest", "--project", copied).out == before
 
 

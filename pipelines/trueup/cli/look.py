@@ -9,7 +9,7 @@ import typer
 
 from trueup.cli import output
 from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, load
-from trueup.errors import TrueupError
+from trueup.errors import LogBusyError, TrueupError
 
 if TYPE_CHECKING:
     from trueup.config import Project
@@ -137,7 +137,11 @@ def maintain(
     pause = duration(every, "--every").total_seconds()
     with interrupted() as stop:
         while not stop.is_set():
-            _maintained(opened, json=json)
+            try:
+                _maintained(opened, json=json)
+            except LogBusyError as busy:
+                # Somebody writes at length; there is no hurry.
+                output.note(str(busy))
             stop.wait(pause)
 
 
