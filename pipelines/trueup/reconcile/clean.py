@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -74,31 +74,31 @@ class _Seen:
         """What the rule of each row says under the policy in force last."""
         return self.frontier.policies.frame[name].to_numpy()[self.place]
 
-    @property
+    @cached_property
     def under_last(self) -> NDArray[np.bool_]:
         """Which rows came under the policy in force last."""
         policies = self.frontier.policies
         under: NDArray[np.bool_] = policies.number_at(self.rows["position"].to_numpy()) == len(policies.all) - 1
         return under
 
-    @property
+    @cached_property
     def last(self) -> NDArray[np.int64]:
         """The number of that policy, for each row."""
         return np.full(self.rows.height, len(self.frontier.policies.all) - 1)
 
-    @property
+    @cached_property
     def behind(self) -> NDArray[np.bool_]:
         """Which rows were behind the horizon when they came."""
         horizon = np.full(self.rows.height, self.frontier.policies.all[-1].horizon_us)
         passed = self.frontier.passed_at(self.rows["charge"].to_numpy(), self.time_us, horizon, horizon, self.last)
         return passed < self.rows["position"].to_numpy()
 
-    @property
+    @cached_property
     def time_us(self) -> NDArray[np.int64]:
         """When each row stands; of one that does not say, no time that ever passes."""
         return self.rows["time_us"].fill_null(UNTOLD_US).to_numpy()
 
-    @property
+    @cached_property
     def waited_for(self) -> NDArray[np.int64]:
         """The position at which the other stream has passed each row by grace."""
         charge, grace, closed = self.rows["charge"].to_numpy(), self.rule("grace_us"), self.rule("closed_wait_us")
