@@ -21,7 +21,7 @@ from trueup.reconcile.epoch import Memory
 from trueup.reconcile.follow import Follower, Poller, first_position
 from trueup.reconcile.gone import Gone
 from trueup.reconcile.load import arrivals, frontier_of
-from trueup.reconcile.memory import packed, unpacked
+from trueup.reconcile.memory import as_bytes, packed, unpacked
 from trueup.reconcile.rules import Policy, SourceRules
 from trueup.reconcile.spans import Bounds, epoch_end, spans
 from trueup.reconcile.ties import names_of
@@ -113,9 +113,19 @@ def test_a_memory_comes_back_as_it_was(lake: Lake) -> None:
 
 def changed(head: bytes, **values: object) -> bytes:
     """A state that says something else of itself."""
-    length = int.from_bytes(head[:8], "little")
-    text = json.dumps(json.loads(head[8 : 8 + length]) | values).encode()
-    return len(text).to_bytes(8, "little") + text + head[8 + length :]
+    length = int.from_bytes(head[:4], "little")
+    text = json.dumps(json.loads(head[4 : 4 + length]) | values).encode()
+    return len(text).to_bytes(4, "little") + text + head[4 + length :]
+
+
+def test_a_state_as_the_first_version_wrote_it_is_made_of_the_log_again(lake: Lake) -> None:
+    rows = arrivals(lake, ALL, after=0, upto=5)
+    text = (
+        f'{{"schema": 1, "kernel": 2, "hashing": "polars {pl.__version__}", "buckets": [{ALL.first}, {ALL.last}], '
+        '"position": 5, "passed_us": 0, "latest_us": 0, "runs": [2]}'
+    ).encode()
+    head = len(text).to_bytes(4, "little") + text + as_bytes(rows)
+    assert unpacked(head, {0: np.array([1, 2], dtype="<u8").tobytes()}, {}, ALL) is None
 
 
 @pytest.mark.parametrize("values", [{"schema": 1}, {"kernel": 1}, {"hashing": "polars 0.1"}, {"buckets": [0, 3]}])

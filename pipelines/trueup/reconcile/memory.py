@@ -19,7 +19,9 @@ from trueup.reconcile.rules import KERNEL_VERSION
 from trueup.reconcile.unsettled import KEPT, Segment, Unsettled
 
 SCHEMA_VERSION = 2
-_HEAD_BYTES = 8
+_LENGTH_BYTES = 8
+_TEXT_LENGTH_BYTES = 4
+"""Of what a state says of itself: this comes first and stays as it is, so that any version can tell whose it is."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,13 @@ def packed(memory: Memory, buckets: Buckets, before: Memory | None = None) -> Pa
         "position": memory.position, "passed_us": memory.passed_us, "latest_us": memory.latest_us,
         "runs": [len(run) for run in memory.gone.runs], "taken": [len(labels) for labels in taken],
     }  # fmt: skip
+    text = json.dumps(told).encode()
     runs = _renewed(memory.gone.runs, before.gone.runs if before is not None else ())
     segments = _renewed(
         [s.rows for s in memory.unsettled.segments], [s.rows for s in before.unsettled.segments] if before is not None else ()
     )
     return Packed(
-        _joined([json.dumps(told).encode(), np.concatenate([NO_HASHES, *taken]).astype("<u8").tobytes()]),
+        len(text).to_bytes(_TEXT_LENGTH_BYTES, "little") + text + np.concatenate([NO_HASHES, *taken]).astype("<u8").tobytes(),
         tuple(run.astype("<u8").tobytes() if new else b"" for run, new in zip(memory.gone.runs, runs, strict=True)),
         tuple(_segment_bytes(s) if new else b"" for s, new in zip(memory.unsettled.segments, segments, strict=True)),
     )
@@ -62,7 +65,8 @@ def unpacked(head: bytes, runs: Mapping[int, bytes], segments: Mapping[int, byte
     That is one of an older schema or kernel, of hashes of another make or of other buckets. Raises `LogError` for one of a
     newer version, which this one must not go on from.
     """
-    text, *parts = _parted(head)
+    length = int.from_bytes(head[:_TEXT_LENGTH_BYTES], "little")
+    text, rest = head[_TEXT_LENGTH_BYTES : _TEXT_LENGTH_BYTES + length], head[_TEXT_LENGTH_BYTES + length :]
     told = json.loads(text)
     if told["schema"] > SCHEMA_VERSION or told["kernel"] > KERNEL_VERSION:
         raise LogError(
@@ -75,7 +79,7 @@ def unpacked(head: bytes, runs: Mapping[int, bytes], segments: Mapping[int, byte
         return None
     gone = Gone(tuple(_numbers(runs[n]) for n in range(len(told["runs"]))))
     assert [len(run) for run in gone.runs] == told["runs"], "a state whose runs are not those it names"
-    taken = np.split(_numbers(parts[0]), np.cumsum(told["taken"])[:-1]) if told["taken"] else []
+    taken = np.split(_numbers(rest), np.cumsum(told["taken"])[:-1]) if told["taken"] else []
     kept = Unsettled(tuple(_segment_of(segments[n], labels) for n, labels in enumerate(taken)))
     return Memory(told["position"], kept, gone, told["passed_us"], told["latest_us"])
 
@@ -94,13 +98,13 @@ def _numbers(data: bytes) -> Hashes:
 
 
 def _joined(parts: list[bytes]) -> bytes:
-    return b"".join(len(part).to_bytes(_HEAD_BYTES, "little") + part for part in parts)
+    return b"".join(len(part).to_bytes(_LENGTH_BYTES, "little") + part for part in parts)
 
 
 def _parted(data: bytes) -> list[bytes]:
     parts, at = [], 0
     while at < len(data):
-        size, at = int.from_bytes(data[at : at + _HEAD_BYTES], "little"), at + _HEAD_BYTES
+        size, at = int.from_bytes(data[at : at + _LENGTH_BYTES], "little"), at + _LENGTH_BYTES
         parts.append(data[at : at + size])
         at += size
     return parts
