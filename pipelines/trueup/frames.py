@@ -1,11 +1,15 @@
-"""DuckDB over Polars frames, with the frames named rather than found."""
+"""Polars frames asked by DuckDB, named rather than found, and as bytes, as workers pass them on and states keep them."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from typing import Literal
 
 import duckdb
 import polars as pl
+
+_LENGTH_BYTES = 8
 
 
 def queried(
@@ -20,3 +24,23 @@ def queried(
     finally:
         for name in frames:
             connection.unregister(name)
+
+
+def bytes_of(*frames: pl.DataFrame, compression: Literal["lz4", "zstd"] = "lz4") -> bytes:
+    """Frames as Arrow IPC streams, each behind its length."""
+    parts = []
+    for frame in frames:
+        buffer = io.BytesIO()
+        frame.write_ipc_stream(buffer, compression=compression)
+        parts.append(buffer.getvalue())
+    return b"".join(len(part).to_bytes(_LENGTH_BYTES, "little") + part for part in parts)
+
+
+def frames_of(data: bytes) -> list[pl.DataFrame]:
+    """The frames that `bytes_of` made bytes of."""
+    frames, at = [], 0
+    while at < len(data):
+        begin = at + _LENGTH_BYTES
+        at = begin + int.from_bytes(data[at:begin], "little")
+        frames.append(pl.read_ipc_stream(io.BytesIO(data[begin:at])))
+    return frames

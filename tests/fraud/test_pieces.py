@@ -13,19 +13,18 @@ from robbed import blaming, in_force, told
 
 from trueup.config import Project
 from trueup.errors import LogError, TrueupError
+from trueup.frames import bytes_of, frames_of
 from trueup.fraud.declare import Feature, FeatureError, FeatureSet
 from trueup.fraud.engine import history
-from trueup.fraud.follow import Arrivals, Windows, first_position, is_behind
+from trueup.fraud.follow import Arrivals, Windows, is_behind
 from trueup.fraud.force import in_force as models_in_force
 from trueup.fraud.force import models_of
 from trueup.fraud.pieces import (
     HOME,
     Part,
-    as_bytes,
     declared_for,
     divided,
     facts_at_home,
-    from_bytes,
     homeward,
     judged_at_home,
     merged,
@@ -35,6 +34,7 @@ from trueup.fraud.scoring import CONSUMER, Judged, commit_judged, score
 from trueup.fraud.state import State, advance
 from trueup.fraud.telecom import telecom_features
 from trueup.log.lake import Lake
+from trueup.reconcile.follow import first_position
 from trueup.reconcile.partition import bucket_ranges
 from trueup.warehouse.decide import decide
 
@@ -56,7 +56,7 @@ def in_pieces(project: Project, ends: list[int], *, groups: int, homes: int, for
             for part, rows in divided(declared, events, ranges, groups):
                 head, runs = kept.get(part, (None, {}))
                 before = None if head is None else windows.restored(part, head, runs)
-                (carried,) = from_bytes(as_bytes(rows))
+                (carried,) = frames_of(bytes_of(rows))
                 features, state = windows.told(part, before, carried, after=after, least_us=least_us)
                 if state is not None:
                     parted = windows.kept(state, before)
@@ -70,7 +70,7 @@ def in_pieces(project: Project, ends: list[int], *, groups: int, homes: int, for
                 judged_at_home(config, facts, found.get(home, {}), parts, models, upto=upto)
                 for home, facts in facts_at_home(declared, events, ranges)
             ]
-            judged = [Judged(*from_bytes(as_bytes(j.score, j.scoring, j.drift))) for j in judged]
+            judged = [Judged(*frames_of(bytes_of(j.score, j.scoring, j.drift))) for j in judged]
             assert commit_judged(lake, merged(judged), after=after, upto=upto)
             after = upto
 
@@ -144,9 +144,9 @@ def test_an_epoch_committed_already_is_skipped_and_one_that_overlaps_another_run
 
 def test_a_state_ahead_of_the_scores_is_of_another_lake(disorderly: Project) -> None:
     with Lake.open(disorderly) as lake:
-        assert (first_position(lake, None), first_position(lake, 0)) == (0, 0)
+        assert (first_position(lake, None, CONSUMER), first_position(lake, 0, CONSUMER)) == (0, 0)
         with pytest.raises(LogError, match="state is of position 3"):
-            first_position(lake, 3)
+            first_position(lake, 3, CONSUMER)
 
 
 def test_there_is_nothing_to_score_without_a_model_or_a_rule(operator: Project) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import polars as pl
 
-from trueup.errors import LogError
 from trueup.fraud.engine import history
 from trueup.fraud.force import Stretch, in_force
 from trueup.fraud.load import decisions_of, label_events, usage_of
@@ -21,20 +20,6 @@ from trueup.warehouse.statements import statement
 
 LATENESS_US = DAY_US
 """A record so much later than the newest is still told out of the windows kept; for a later one they are made of the log again."""
-
-
-def first_position(lake: Lake, kept: int | None) -> int:
-    """Where scoring goes on: where the kept state ends, else where the committed scores end.
-
-    Raises `LogError` where the state is of positions that the scores do not hold: it belongs to another lake.
-    """
-    committed = lake.consumer_position(CONSUMER)
-    if kept is not None and kept > committed:
-        raise LogError(
-            f"the job's state is of position {kept}, the scores of {committed}", where=str(lake.project.directory),
-            todo="the lake was put back to an earlier time: run `trueup stream --fresh`, which makes the state of the log again",
-        )  # fmt: skip
-    return committed if kept is None else kept
 
 
 def is_behind(lake: Lake) -> bool:

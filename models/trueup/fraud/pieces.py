@@ -7,7 +7,6 @@ is a group of an entity's values. Which engine carries the pieces makes no diffe
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -129,23 +128,3 @@ def merged(found: Sequence[Judged]) -> Judged:
         summed([f.scoring for f in found], "transactions", "suspicious"),
         summed([f.drift for f in found], "transactions"),
     )
-
-
-def as_bytes(*frames: pl.DataFrame) -> bytes:
-    """Frames as bytes, to be passed on."""
-    parts = []
-    for frame in frames:
-        buffer = io.BytesIO()
-        frame.write_ipc(buffer, compression="lz4")
-        parts.append(buffer.getvalue())
-    return b"".join(len(p).to_bytes(8, "little") + p for p in parts)
-
-
-def from_bytes(data: bytes) -> list[pl.DataFrame]:
-    """The frames that `as_bytes` made bytes of."""
-    frames, at = [], 0
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 8], "little")
-        frames.append(pl.read_ipc(io.BytesIO(data[at + 8 : at + 8 + size])))
-        at += 8 + size
-    return frames

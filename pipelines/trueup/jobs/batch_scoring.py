@@ -17,10 +17,11 @@ import polars as pl
 
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
+from trueup.frames import bytes_of, frames_of
 from trueup.fraud.engine import history
 from trueup.fraud.force import NO_MODEL, Stretch, in_force, models_of
 from trueup.fraud.load import decisions_of, first_day_needed, label_events, usage_of
-from trueup.fraud.pieces import HOME, as_bytes, declared_for, divided, facts_at_home, from_bytes, homeward, judged_at_home, merged
+from trueup.fraud.pieces import HOME, declared_for, divided, facts_at_home, homeward, judged_at_home, merged
 from trueup.fraud.rules import placed
 from trueup.fraud.scoring import CONSUMER, Judged, ScoreSummary, commit_judged, summary_of
 from trueup.fraud.telecom import telecom_features, transactions
@@ -61,9 +62,9 @@ class Read(beam.DoFn):  # type: ignore[misc]
             labels = label_events(lake, project, decisions_of(lake, project), upto=run.upto, buckets=element)
         events = placed(pl.concat([transactions(usage, config), labels]), config.rule)
         for part, rows in divided(declared, events, run.ranges, len(run.ranges)):
-            yield (part.entity, part.group), as_bytes(rows)
+            yield (part.entity, part.group), bytes_of(rows)
         for home, rows in facts_at_home(declared, events.filter(pl.col("position") > run.after), run.ranges):
-            yield beam.pvalue.TaggedOutput("facts", (home, (_FACTS, as_bytes(rows))))
+            yield beam.pvalue.TaggedOutput("facts", (home, (_FACTS, bytes_of(rows))))
 
 
 class Windows(beam.DoFn):  # type: ignore[misc]
@@ -77,10 +78,10 @@ class Windows(beam.DoFn):  # type: ignore[misc]
         """All events of a part in."""
         (entity, _), pieces = element
         alone = declared_for(Project.load(self._run.project).config.fraud).apart[entity]
-        rows = pl.concat([frame for piece in pieces for frame in from_bytes(piece)])
+        rows = pl.concat([frame for piece in pieces for frame in frames_of(piece)])
         features = history(alone, rows, wanted=rows["position"] > self._run.after)
         for home, mine in homeward(features, rows.filter(~pl.col("is_label")).select("event_id", HOME)):
-            yield home, (entity, as_bytes(mine))
+            yield home, (entity, bytes_of(mine))
 
 
 class Judge(beam.DoFn):  # type: ignore[misc]
@@ -95,11 +96,11 @@ class Judge(beam.DoFn):  # type: ignore[misc]
         run, project = self._run, Project.load(self._run.project)
         told: dict[int, list[pl.DataFrame]] = {}
         for entity, data in element[1]:
-            told.setdefault(entity, []).extend(from_bytes(data))
+            told.setdefault(entity, []).extend(frames_of(data))
         facts, parts = pl.concat(told.pop(_FACTS)), list(run.parts)
         models = models_of(project, telecom_features(), parts)
         judged = judged_at_home(project.config.fraud, facts, told, parts, models, upto=run.upto)
-        yield as_bytes(judged.score, judged.scoring, judged.drift)
+        yield bytes_of(judged.score, judged.scoring, judged.drift)
 
 
 class Commit(beam.DoFn):  # type: ignore[misc]
@@ -111,7 +112,7 @@ class Commit(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[bool]:
         """All judgements of a run in; whether they were not there yet out."""
-        judged = merged([Judged(*from_bytes(data)) for data in element[1]])
+        judged = merged([Judged(*frames_of(data)) for data in element[1]])
         with Lake.open(Project.load(self._run.project)) as lake:
             yield commit_judged(lake, judged, after=self._run.after, upto=self._run.upto)
 

@@ -127,7 +127,7 @@ def run(
         with lake.reconciling():
             # Held here only to tell at once that it is taken: then the poller holds it, wherever it runs.
             ensure_policy(lake)
-        first, known = lake.consumer_position(CONSUMER), _changes(lake)
+        first, known = lake.consumer_position(CONSUMER), lake.count("finding")
         scoring = _Scoring(lake) if options.score else None
         if until_idle and first == lake.last_position() and not (scoring and scoring.is_behind()):
             return StreamSummary(first, first, 0, scoring.summary() if scoring else None)
@@ -141,12 +141,13 @@ def run(
         try:
             _watch(job, lake, scoring, until_idle=until_idle, stop=stop or threading.Event())
         except BaseException:
+            # Whatever ends the watching, an interrupt too, must not leave the job running without anybody.
             job.abandon()
             raise
         job.stop(folder / "savepoints")
         _clean(folder)
         return StreamSummary(
-            first, lake.consumer_position(CONSUMER), _changes(lake) - known, scoring.summary() if scoring else None
+            first, lake.consumer_position(CONSUMER), lake.count("finding") - known, scoring.summary() if scoring else None
         )
 
 
@@ -195,7 +196,7 @@ class _Scoring:
         return ScoredSummary(self._first, self._lake.consumer_position(self._consumer), self._suspicious() - self._known)
 
     def _suspicious(self) -> int:
-        return _rows(self._lake, "score")
+        return self._lake.count("score")
 
 
 def _watch(job: Job, lake: Lake, scoring: _Scoring | None, *, until_idle: bool, stop: threading.Event) -> None:
@@ -219,16 +220,6 @@ def _local(folder: Path) -> dict[str, str]:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _changes(lake: Lake) -> int:
-    return _rows(lake, "finding")
-
-
-def _rows(lake: Lake, table: str) -> int:
-    found = lake.connection.execute(f"SELECT count(*) FROM lake.events.{table}").fetchone()
-    assert found is not None
-    return int(found[0])
 
 
 def _clean(folder: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,56 +19,46 @@ from pyflink.datastream import DataStream, KeyedProcessFunction, OutputTag, Proc
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from trueup.config import Project
-from trueup.fraud.follow import Arrivals, Windows, first_position, notes_of, stretches_of
+from trueup.frames import bytes_of, frames_of
+from trueup.fraud.follow import Arrivals, Windows, notes_of, stretches_of
 from trueup.fraud.force import in_force, models_of
 from trueup.fraud.pieces import (
     HOME,
     Part,
-    as_bytes,
     declared_for,
     divided,
     facts_at_home,
-    from_bytes,
     homeward,
     judged_at_home,
     merged,
 )
 from trueup.fraud.scoring import CONSUMER, Judged, commit_judged
 from trueup.fraud.telecom import telecom_features
+from trueup.jobs.operators import BYTES, NUMBER, POSITION, TEXT, OnLake, one
 from trueup.jobs.options import StreamOptions
-from trueup.log.lake import Lake
-from trueup.reconcile.follow import Poller
+from trueup.reconcile.follow import Poller, first_position
 
-BYTES, TEXT, NUMBER, POSITION = Types.PRIMITIVE_ARRAY(Types.BYTE()), Types.STRING(), Types.INT(), Types.LONG()
 _FACTS = -1
 _HOMEWARD = Types.TUPLE([NUMBER, NUMBER, POSITION, POSITION, TEXT, BYTES])
 FACTS = OutputTag("facts", _HOMEWARD)
 """What goes home straight away: transactions, with what all who judge an epoch have to know of it."""
 
 
-class Poll(KeyedProcessFunction):  # type: ignore[misc]
+class Poll(OnLake, KeyedProcessFunction):  # type: ignore[misc]
     """A tick in; the next epoch to score out, where there is one and a model or a rule to score it by."""
-
-    def __init__(self, options: StreamOptions) -> None:
-        self._options = options
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Opens the lake for reading."""
         self._position = runtime_context.get_state(ValueStateDescriptor("position", POSITION))
-        self._open = ExitStack()
-        self._lake = self._open.enter_context(Lake.open(Project.load(self._options.project), read_only=True))
+        self._lake = self.opened()
         self._poller = Poller(self._lake, self._options.bounds, committed=self._lake.consumer_position(CONSUMER))
         self._went_on, self._looked = False, -1
-
-    def close(self) -> None:
-        """Closes the lake."""
-        self._open.close()
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int]]:
         """One epoch at most, so that a checkpoint can come between two."""
         position = self._position.value()
         if not self._went_on:
-            position = first_position(self._lake, position)
+            position = first_position(self._lake, position, CONSUMER)
             self._position.update(position)
             self._went_on = True
         newest = self._lake.newest_after(position)
@@ -85,22 +74,14 @@ class Poll(KeyedProcessFunction):  # type: ignore[misc]
             yield span
 
 
-class Read(ProcessFunction):  # type: ignore[misc]
+class Read(OnLake, ProcessFunction):  # type: ignore[misc]
     """An epoch in; a batch for each part of the windows it touches out, and on the side its transactions for each home."""
-
-    def __init__(self, options: StreamOptions) -> None:
-        self._options = options
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Opens the lake for reading."""
-        self._open, self._ranges = ExitStack(), self._options.ranges()
-        self._lake = self._open.enter_context(Lake.open(Project.load(self._options.project), read_only=True))
+        self._ranges, self._lake = self._options.ranges(), self.opened()
         self._declared = declared_for(self._lake.project.config.fraud)
         self._arrivals = Arrivals(self._lake)
-
-    def close(self) -> None:
-        """Closes the lake."""
-        self._open.close()
 
     def process_element(self, value: tuple[int, int], ctx: Any) -> Iterator[Any]:
         """Homes are told how many batches of features to wait for; an epoch without transactions is one home's."""
@@ -111,43 +92,34 @@ class Read(ProcessFunction):  # type: ignore[misc]
         for part, rows in divided(self._declared, events, self._ranges, self._options.groups):
             for home in rows.filter(~pl.col("is_label"))[HOME].unique().to_list():
                 awaited[home] = awaited.get(home, 0) + 1
-            yield part.entity, part.group, after, upto, least_us, as_bytes(rows)
+            yield part.entity, part.group, after, upto, least_us, bytes_of(rows)
         parts = notes_of(in_force(self._lake, after=after, upto=upto) or [])
         facts = dict(facts_at_home(self._declared, events, self._ranges)) or {0: events.clear()}
         for home, rows in facts.items():
             notes = {"awaited": awaited.get(home, 0), "homes": len(facts), "parts": parts}
-            yield FACTS, (home, _FACTS, after, upto, json.dumps(notes), as_bytes(rows))
+            yield FACTS, (home, _FACTS, after, upto, json.dumps(notes), bytes_of(rows))
 
 
-class Told(KeyedProcessFunction):  # type: ignore[misc]
+class Told(OnLake, KeyedProcessFunction):  # type: ignore[misc]
     """What an epoch brought to a part in; the features of its transactions out, for each home. Keeps the part's windows."""
-
-    def __init__(self, options: StreamOptions) -> None:
-        self._options = options
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Opens the lake for what has to be read again."""
         self._head = runtime_context.get_state(ValueStateDescriptor("windows", BYTES))
         self._runs = runtime_context.get_map_state(MapStateDescriptor("runs", NUMBER, BYTES))
-        self._open = ExitStack()
-        lake = self._open.enter_context(Lake.open(Project.load(self._options.project), read_only=True))
-        self._windows = Windows(lake, self._options.groups)
+        self._windows = Windows(self.opened(), self._options.groups)
         self._states: dict[Part, Any] = {}
-
-    def close(self) -> None:
-        """Closes the lake."""
-        self._open.close()
 
     def process_element(self, value: tuple[int, int, int, int, int, bytes], ctx: Any) -> Iterator[tuple[Any, ...]]:
         """One batch in, a batch for each home of its transactions out."""
         entity, group, after, upto, least_us, data = value
-        part, (rows,) = Part(entity, group), from_bytes(data)
+        part, (rows,) = Part(entity, group), frames_of(data)
         self._windows.forget(after)
         before = self._states[part] if part in self._states else self._restored(part)
         features, state = self._windows.told(part, before, rows, after=after, least_us=least_us)
         self._keep(part, before, state)
         for home, mine in homeward(features, rows.filter(~pl.col("is_label")).select("event_id", HOME)):
-            yield home, entity, after, upto, "", as_bytes(mine)
+            yield home, entity, after, upto, "", bytes_of(mine)
 
     def _restored(self, part: Part) -> Any:
         head = self._head.value()
@@ -192,7 +164,7 @@ class Judge(KeyedProcessFunction):  # type: ignore[misc]
         """One home's judgement of an epoch."""
         home, entity, after, upto, notes, data = value
         here = self._waiting.setdefault((home, upto), _AtHome())
-        (frame,) = from_bytes(data)
+        (frame,) = frames_of(data)
         if entity == _FACTS:
             here.notes, here.facts = json.loads(notes), frame
         else:
@@ -207,30 +179,22 @@ class Judge(KeyedProcessFunction):  # type: ignore[misc]
         judged = Judged(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
         if here.facts.height:
             judged = judged_at_home(self._project.config.fraud, here.facts, here.features, parts, self._models, upto=upto)
-        yield after, upto, here.notes["homes"], as_bytes(judged.score, judged.scoring, judged.drift)
+        yield after, upto, here.notes["homes"], bytes_of(judged.score, judged.scoring, judged.drift)
 
 
-class Commit(KeyedProcessFunction):  # type: ignore[misc]
+class Commit(OnLake, KeyedProcessFunction):  # type: ignore[misc]
     """Judgements of all homes in; one commit for each epoch, which is skipped where it is there already."""
-
-    def __init__(self, options: StreamOptions) -> None:
-        self._options = options
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Opens the lake for writing."""
-        self._open = ExitStack()
-        self._lake = self._open.enter_context(Lake.open(Project.load(self._options.project), clock=self._options.clock))
+        self._lake = self.opened(read_only=False)
         self._waiting: dict[int, list[Judged]] = {}
-
-    def close(self) -> None:
-        """Closes the lake."""
-        self._open.close()
 
     def process_element(self, value: tuple[int, int, int, bytes], ctx: Any) -> Iterator[int]:
         """The position an epoch ended at, once it is committed."""
         after, upto, homes, data = value
         waiting = self._waiting.setdefault(upto, [])
-        waiting.append(Judged(*from_bytes(data)))
+        waiting.append(Judged(*frames_of(data)))
         if len(waiting) == homes:
             commit_judged(self._lake, merged(self._waiting.pop(upto)), after=after, upto=upto)
             yield upto
@@ -238,9 +202,7 @@ class Commit(KeyedProcessFunction):  # type: ignore[misc]
 
 def scored(ticks: DataStream, options: StreamOptions) -> DataStream:
     """The positions up to which scores are committed, out of ticks."""
-    spans = (
-        ticks.key_by(_one, NUMBER).process(Poll(options), Types.TUPLE([POSITION, POSITION])).name("score-poll").uid("score-poll")
-    )
+    spans = ticks.key_by(one, NUMBER).process(Poll(options), Types.TUPLE([POSITION, POSITION])).name("score-poll").uid("score-poll")
     batch = Types.TUPLE([NUMBER, NUMBER, POSITION, POSITION, POSITION, BYTES])
     read = spans.process(Read(options), batch).name("score-read").uid("score-read")
     told = read.key_by(lambda b: b[0] * options.groups + b[1], NUMBER).process(Told(options), _HOMEWARD)
@@ -250,11 +212,7 @@ def scored(ticks: DataStream, options: StreamOptions) -> DataStream:
     at_home = told.union(facts).key_by(_home, NUMBER)
     judged = at_home.process(Judge(options), Types.TUPLE([POSITION, POSITION, NUMBER, BYTES]))
     judged = judged.name("score-judge").uid("score-judge").set_parallelism(options.parallelism)
-    return judged.key_by(_one, NUMBER).process(Commit(options), POSITION).name("score-commit").uid("score-commit")
-
-
-def _one(_: Any) -> int:
-    return 0
+    return judged.key_by(one, NUMBER).process(Commit(options), POSITION).name("score-commit").uid("score-commit")
 
 
 def _home(batch: tuple[int, int, int, int, str, bytes]) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from trueup.config import Project
+from trueup.jobs.operators import BYTES, NUMBER, POSITION, OnLake, one
 from trueup.jobs.options import StreamOptions
-from trueup.log.lake import Buckets, Lake
+from trueup.log.lake import Buckets
 from trueup.reconcile.commit import CONSUMER, commit_outcome
 from trueup.reconcile.epoch import tell
 from trueup.reconcile.follow import Follower, Poller, first_position
@@ -32,33 +31,24 @@ from trueup.reconcile.parcel import unpacked as outcome_unpacked
 from trueup.reconcile.partition import Outcome, joined
 from trueup.reconcile.policy import ensure_policy
 
-BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
 LOCK_WAIT_S = 60.0
 """How long a restarted poller waits for the lake: the worker it replaces may still be ending."""
 
 
-class Poll(KeyedProcessFunction):  # type: ignore[misc]
+class Poll(OnLake, KeyedProcessFunction):  # type: ignore[misc]
     """A tick in; the next epoch out, where there is one. Holds the lake as the one reconciler."""
-
-    def __init__(self, options: StreamOptions) -> None:
-        self._options = options
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Takes the lake."""
         self._position = runtime_context.get_state(ValueStateDescriptor("position", Types.LONG()))
-        options, self._open = self._options, ExitStack()
-        only_read = options.until is not None
-        lake = self._open.enter_context(Lake.open(Project.load(options.project), read_only=only_read, clock=options.clock))
+        options, only_read = self._options, self._options.until is not None
+        lake = self.opened(read_only=only_read)
         if not only_read:
             self._open.enter_context(lake.reconciling(LOCK_WAIT_S))
             ensure_policy(lake)
         self._lake, self._went_on = lake, False
         committed = 0 if only_read else lake.consumer_position(CONSUMER)
         self._poller = Poller(lake, options.bounds, tick_every=options.tick_every, until=options.until, committed=committed)
-
-    def close(self) -> None:
-        """Gives the lake back."""
-        self._open.close()
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int]]:
         """One epoch at most, so that a checkpoint can come between two."""
@@ -72,21 +62,12 @@ class Poll(KeyedProcessFunction):  # type: ignore[misc]
             yield span
 
 
-class Read(ProcessFunction):  # type: ignore[misc]
+class Read(OnLake, ProcessFunction):  # type: ignore[misc]
     """An epoch in; what it brought out, read once, a batch for each group of buckets."""
-
-    def __init__(self, options: StreamOptions) -> None:
-        self._options = options
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Opens the lake for reading."""
-        self._open, self._ranges = ExitStack(), self._options.ranges()
-        project = Project.load(self._options.project)
-        self._follower = Follower(self._open.enter_context(Lake.open(project, read_only=True)))
-
-    def close(self) -> None:
-        """Closes the lake."""
-        self._open.close()
+        self._ranges, self._follower = self._options.ranges(), Follower(self.opened())
 
     def process_element(self, value: tuple[int, int], ctx: Any) -> Iterator[tuple[int, int, int, bytes]]:
         """A batch for each group, an empty one too: time passes for all."""
@@ -95,27 +76,19 @@ class Read(ProcessFunction):  # type: ignore[misc]
             yield group, after, upto, as_bytes(rows)
 
 
-class Reconcile(KeyedProcessFunction):  # type: ignore[misc]
+class Reconcile(OnLake, KeyedProcessFunction):  # type: ignore[misc]
     """What an epoch brought to a group of buckets in; what it tells of them out. Keeps what the group remembers."""
-
-    def __init__(self, options: StreamOptions) -> None:
-        self._options = options
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Opens the lake for what has to be read again."""
         self._head = runtime_context.get_state(ValueStateDescriptor("memory", BYTES))
         self._runs = runtime_context.get_map_state(MapStateDescriptor("gone", Types.INT(), BYTES))
         self._segments = runtime_context.get_map_state(MapStateDescriptor("unsettled", Types.INT(), BYTES))
-        self._open, self._ranges = ExitStack(), self._options.ranges()
-        self._lake = self._open.enter_context(Lake.open(Project.load(self._options.project), read_only=True))
+        self._ranges, self._lake = self._options.ranges(), self.opened()
         self._follower = Follower(self._lake)
         self._memories: dict[int, Any] = {}
         group = runtime_context.get_metrics_group()
         self._records, self._again = group.counter("records"), group.counter("read_again")
-
-    def close(self) -> None:
-        """Closes the lake."""
-        self._open.close()
 
     def process_element(self, value: tuple[int, int, int, bytes], ctx: Any) -> Iterator[tuple[int, int, bytes, int, int]]:
         """One batch in, one outcome out, with how many records are kept and how many were read again."""
@@ -155,26 +128,18 @@ def _put(state: Any, parts: tuple[bytes, ...], known: int) -> None:
         state.remove(number)
 
 
-class Commit(KeyedProcessFunction):  # type: ignore[misc]
+class Commit(OnLake, KeyedProcessFunction):  # type: ignore[misc]
     """Outcomes of all groups in; one commit for each epoch, or a file of it where it is only to be kept."""
-
-    def __init__(self, options: StreamOptions) -> None:
-        self._options = options
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Opens the lake for writing."""
-        options, self._open = self._options, ExitStack()
-        read_only = options.keep is not None
-        self._lake = self._open.enter_context(Lake.open(Project.load(options.project), read_only=read_only, clock=options.clock))
+        options = self._options
+        self._lake = self.opened(read_only=options.keep is not None)
         # A checkpoint comes after all groups of an epoch or before any: what waits here need not be in it.
         self._waiting: dict[int, list[Outcome]] = {}
         self._kept: dict[int, int] = {}
         self._again = 0
         self._groups = len(options.ranges())
-
-    def close(self) -> None:
-        """Closes the lake."""
-        self._open.close()
 
     def process_element(self, value: tuple[int, int, bytes, int, int], ctx: Any) -> Iterator[int]:
         """The position an epoch ended at, once it is committed."""
@@ -238,14 +203,13 @@ def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnviro
         f"WITH ('connector' = 'datagen', 'rows-per-second' = '{int(options.polls_per_second)}')"
     )
     ticks = tables.to_data_stream(tables.from_path("ticker"))
-    number, position = Types.INT(), Types.LONG()
-    spans = ticks.key_by(_one, number).process(Poll(options), Types.TUPLE([position, position])).name("poll").uid("poll")
-    batch = Types.TUPLE([number, position, position, BYTES])
+    spans = ticks.key_by(one, NUMBER).process(Poll(options), Types.TUPLE([POSITION, POSITION])).name("poll").uid("poll")
+    batch = Types.TUPLE([NUMBER, POSITION, POSITION, BYTES])
     read = spans.process(Read(options), batch).name("read").uid("read")
-    outcome = Types.TUPLE([position, position, BYTES, number, number])
-    told_of = read.key_by(_group, number).process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
+    outcome = Types.TUPLE([POSITION, POSITION, BYTES, NUMBER, NUMBER])
+    told_of = read.key_by(_group, NUMBER).process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
     told_of.set_parallelism(options.parallelism)
-    committed = told_of.key_by(_one, number).process(Commit(options), position).name("commit").uid("commit")
+    committed = told_of.key_by(one, NUMBER).process(Commit(options), POSITION).name("commit").uid("commit")
     nowhere = get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink
     committed.sink_to(Sink(nowhere())).uid("end")
     if options.score:
@@ -253,10 +217,6 @@ def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnviro
 
         scored(ticks, options).sink_to(Sink(nowhere())).uid("score-end")
     return environment
-
-
-def _one(_: Any) -> int:
-    return 0
 
 
 def _group(batch: tuple[int, int, int, bytes]) -> int:

@@ -233,6 +233,10 @@ class Lake:
         self._snapshots[position] = int(found[0])
         return self._snapshots[position]
 
+    def count(self, table: str) -> int:
+        """How many rows `events.TABLE` has."""
+        return self._number(f"SELECT count(*) FROM lake.events.{table}")
+
     def _number(self, query: str, values: Sequence[object] = ()) -> int:
         found = self.connection.execute(query, list(values)).fetchone()
         assert found is not None
@@ -245,6 +249,7 @@ class Lake:
         table: str,
         *,
         columns: Sequence[str] = ("*",),
+        noted: Sequence[str] = (),
         after: int = 0,
         upto: int | None = None,
         buckets: Buckets | None = None,
@@ -252,23 +257,24 @@ class Lake:
     ) -> pl.DataFrame:
         """Rows of `events.TABLE` that came with positions in (after, upto], with their `position`.
 
-        `buckets` and `days` (UTC, both ends included; rows without a day always count) narrow what is read. Exact also when
-        old snapshots have been expired: the commit of each row is a column of it.
+        `noted` are further expressions over a row `e`. `buckets` and `days` (UTC, both ends included; rows without a day always
+        count) narrow what is read. Exact also when old snapshots have been expired: the commit of each row is a column of it.
         """
-        query, values = self.selection(table, columns=columns, after=after, upto=upto, buckets=buckets, days=days)
+        query, values = self._selection(table, columns=columns, noted=noted, after=after, upto=upto, buckets=buckets, days=days)
         return self.connection.execute(query, values).pl()
 
-    def selection(
+    def _selection(
         self,
         table: str,
         *,
         columns: Sequence[str] = ("*",),
+        noted: Sequence[str] = (),
         after: int = 0,
         upto: int | None = None,
         buckets: Buckets | None = None,
         days: tuple[date | None, date | None] | None = None,
     ) -> tuple[str, list[object]]:
-        """The query behind `read`, and its values, for use as a subquery."""
+        """The query behind `read`, and its values."""
         newest = self.last_position() if upto is None else upto
         low, high = self.snapshot_of(after), self.snapshot_of(newest)
         relations, values = self._relations((table, "position"), low, high)
@@ -281,7 +287,7 @@ class Lake:
             first, last = days[0] or date.min, days[1] or date.max
             conditions.append("(e.day BETWEEN ? AND ? OR e.day IS NULL)")
             values += [first, last]
-        wanted = ", ".join(f"e.{name}" for name in columns)
+        wanted = ", ".join([*(f"e.{name}" for name in columns), *noted])
         return (
             f"SELECT {wanted}, p.position FROM {relations[0]} e JOIN {relations[1]} p ON p.snapshot_id = e.snapshot_id "
             f"WHERE {' AND '.join(conditions)}",

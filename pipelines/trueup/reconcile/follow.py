@@ -62,17 +62,18 @@ class Poller:
             self._ticked_at = now
 
 
-def first_position(lake: Lake, kept: int | None) -> int:
-    """Where to go on: where the kept state ends, else where the committed results end.
+def first_position(lake: Lake, kept: int | None, consumer: str = CONSUMER) -> int:
+    """Where a consumer goes on: where its kept state ends, else where its committed results end.
 
     Raises `LogError` where the state is of positions that the results do not hold: it belongs to another lake.
     """
-    committed = lake.consumer_position(CONSUMER)
+    committed = lake.consumer_position(consumer)
     if kept is None:
         return committed
     if kept > committed:
         raise LogError(
-            f"the job's state is of position {kept}, the findings of {committed}", where=str(lake.project.directory),
+            f"the job's state is of position {kept}, what {consumer} has committed of {committed}",
+            where=str(lake.project.directory),
             todo="the lake was put back to an earlier time: run `trueup stream --fresh`, which makes the state of the log again",
         )  # fmt: skip
     return kept

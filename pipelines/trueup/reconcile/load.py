@@ -155,13 +155,9 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
 
 def arrivals(lake: Lake, buckets: Buckets, *, after: int, upto: int) -> pl.DataFrame:
     """The records (rows of `EVENTS`) that positions in (after, upto] brought to a range of buckets."""
-    frames = {stream: _arrived(lake, stream, buckets, after, upto) for stream in COLUMNS}
+    noted = noted_sql(lake)
+    frames = {
+        stream: lake.read(stream, columns=COLUMNS[stream], noted=noted, after=after, upto=upto, buckets=buckets)
+        for stream in COLUMNS
+    }
     return as_events(frames, lake)
-
-
-def _arrived(lake: Lake, stream: str, buckets: Buckets, after: int, upto: int) -> pl.DataFrame:
-    selected, values = lake.selection(
-        stream, columns=[*COLUMNS[stream], "attributes"], after=after, upto=upto, buckets=buckets
-    )  # fmt: skip
-    noted = ", ".join(noted_sql(lake))
-    return lake.connection.execute(f"SELECT e.* EXCLUDE (attributes), {noted} FROM ({selected}) e", values).pl()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from trueup.errors import LogError
+from trueup.frames import bytes_of, frames_of
 from trueup.log.lake import Buckets
 from trueup.reconcile.epoch import Memory
 from trueup.reconcile.gone import HASHING, NO_HASHES, Gone, Hashes
@@ -19,8 +19,7 @@ from trueup.reconcile.rules import KERNEL_VERSION
 from trueup.reconcile.unsettled import KEPT, Segment, Unsettled
 
 SCHEMA_VERSION = 2
-_LENGTH_BYTES = 8
-_TEXT_LENGTH_BYTES = 4
+_LENGTH_BYTES = 4
 """Of what a state says of itself: this comes first and stays as it is, so that any version can tell whose it is."""
 
 
@@ -44,13 +43,12 @@ def packed(memory: Memory, buckets: Buckets, before: Memory | None = None) -> Pa
     }  # fmt: skip
     text = json.dumps(told).encode()
     runs = _renewed(memory.gone.runs, before.gone.runs if before is not None else ())
-    segments = _renewed(
-        [s.rows for s in memory.unsettled.segments], [s.rows for s in before.unsettled.segments] if before is not None else ()
-    )
+    kept = memory.unsettled.segments
+    segments = _renewed([s.rows for s in kept], [s.rows for s in before.unsettled.segments] if before is not None else ())
     return Packed(
-        len(text).to_bytes(_TEXT_LENGTH_BYTES, "little") + text + np.concatenate([NO_HASHES, *taken]).astype("<u8").tobytes(),
+        len(text).to_bytes(_LENGTH_BYTES, "little") + text + np.concatenate([NO_HASHES, *taken]).astype("<u8").tobytes(),
         tuple(run.astype("<u8").tobytes() if new else b"" for run, new in zip(memory.gone.runs, runs, strict=True)),
-        tuple(_segment_bytes(s) if new else b"" for s, new in zip(memory.unsettled.segments, segments, strict=True)),
+        tuple(bytes_of(s.rows, s.ties, s.instants) if new else b"" for s, new in zip(kept, segments, strict=True)),
     )
 
 
@@ -65,8 +63,8 @@ def unpacked(head: bytes, runs: Mapping[int, bytes], segments: Mapping[int, byte
     That is one of an older schema or kernel, of hashes of another make or of other buckets. Raises `LogError` for one of a
     newer version, which this one must not go on from.
     """
-    length = int.from_bytes(head[:_TEXT_LENGTH_BYTES], "little")
-    text, rest = head[_TEXT_LENGTH_BYTES : _TEXT_LENGTH_BYTES + length], head[_TEXT_LENGTH_BYTES + length :]
+    length = int.from_bytes(head[:_LENGTH_BYTES], "little")
+    text, rest = head[_LENGTH_BYTES : _LENGTH_BYTES + length], head[_LENGTH_BYTES + length :]
     told = json.loads(text)
     if told["schema"] > SCHEMA_VERSION or told["kernel"] > KERNEL_VERSION:
         raise LogError(
@@ -84,12 +82,8 @@ def unpacked(head: bytes, runs: Mapping[int, bytes], segments: Mapping[int, byte
     return Memory(told["position"], kept, gone, told["passed_us"], told["latest_us"])
 
 
-def _segment_bytes(segment: Segment) -> bytes:
-    return _joined([_ipc(frame) for frame in (segment.rows, segment.ties, segment.instants)])
-
-
 def _segment_of(data: bytes, taken: Hashes) -> Segment:
-    rows, ties, instants = (pl.read_ipc_stream(io.BytesIO(part)) for part in _parted(data))
+    rows, ties, instants = frames_of(data)
     return Segment.of(rows.select(pl.col(n).cast(t) for n, t in KEPT.items()), ties, instants, taken)
 
 
@@ -97,30 +91,12 @@ def _numbers(data: bytes) -> Hashes:
     return np.frombuffer(data, dtype="<u8").astype(np.uint64)
 
 
-def _joined(parts: list[bytes]) -> bytes:
-    return b"".join(len(part).to_bytes(_LENGTH_BYTES, "little") + part for part in parts)
-
-
-def _parted(data: bytes) -> list[bytes]:
-    parts, at = [], 0
-    while at < len(data):
-        size, at = int.from_bytes(data[at : at + _LENGTH_BYTES], "little"), at + _LENGTH_BYTES
-        parts.append(data[at : at + size])
-        at += size
-    return parts
-
-
-def _ipc(frame: pl.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.write_ipc_stream(buffer, compression="lz4")
-    return buffer.getvalue()
-
-
 def as_bytes(events: pl.DataFrame) -> bytes:
-    """Rows of `EVENTS` as an Arrow IPC stream."""
-    return _ipc(events.select(*EVENTS))
+    """Rows of `EVENTS` as bytes."""
+    return bytes_of(events.select(*EVENTS))
 
 
 def from_bytes(data: bytes) -> pl.DataFrame:
     """The rows that `as_bytes` made bytes of."""
-    return pl.read_ipc_stream(io.BytesIO(data)).select(pl.col(n).cast(t) for n, t in EVENTS.items())
+    (rows,) = frames_of(data)
+    return rows.select(pl.col(n).cast(t) for n, t in EVENTS.items())
