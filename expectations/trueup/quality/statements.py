@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-OWN_TIME = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
-"""When a record began, by stream, as an expression over the event `e`."""
-
 
 def statement(name: str, **identifiers: str) -> str:
     """The statement in `sql/NAME.sql`, with identifiers put in; values are bound, save where Great Expectations binds none."""

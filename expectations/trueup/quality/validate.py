@@ -11,11 +11,12 @@ from typing import Any
 
 from trueup.config import Project
 from trueup.errors import ConfigError
+from trueup.events.schema import OWN_TIME_SQL
 from trueup.quality.due import DayOf
 from trueup.quality.engine import check_meant, gx, impl, lake_connection
 from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.facts import facts_of
-from trueup.quality.statements import OWN_TIME, statement
+from trueup.quality.statements import statement
 from trueup.quality.validate_result import NOT_COMPUTED, Check, Validated
 
 FOLDER = "quality"
@@ -106,7 +107,7 @@ def _condition(of: DayOf, snapshot_id: int) -> str:
     conditions = [f"starts_with(e.source_id, '{of.source}@')", f"e.snapshot_id <= {snapshot_id}"]
     if of.from_us is not None and of.to_us is not None:
         first, last = (datetime.fromtimestamp(us // _MICROS, UTC).date() for us in (of.from_us, of.to_us - 1))
-        own_time = OWN_TIME[of.stream]
+        own_time = OWN_TIME_SQL[of.stream]
         conditions += [
             f"e.day BETWEEN DATE '{first}' AND DATE '{last}'",
             f"{own_time} >= make_timestamptz({of.from_us})", f"{own_time} < make_timestamptz({of.to_us})",

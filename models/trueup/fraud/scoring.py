@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 
 import polars as pl
 
@@ -35,6 +36,10 @@ class Judged:
     drift: pl.DataFrame
 
 
+NOTHING = Judged(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
+"""No transaction came."""
+
+
 @dataclass(frozen=True)
 class ScoreSummary:
     """What a run did. `skipped` says why nothing was done, where nothing was."""
@@ -54,28 +59,46 @@ def score(project: Project, *, clock: Clock = system_clock, say: Say | None = No
     another run has moved the position meanwhile.
     """
     config = project.config.fraud
-    declared = watched(telecom_features(), config.rule)
     with Lake.open(project, clock=clock) as lake:
-        after, upto = lake.consumer_position(CONSUMER), lake.last_position()
-        if after == upto:
-            return ScoreSummary(after, after)
-        parts = in_force(lake, after=after, upto=upto)
-        if parts is None:
-            return ScoreSummary(after, after, skipped=NO_MODEL)
-        models = models_of(project, telecom_features(), parts)
-        begin = first_day_needed(lake, declared, after=after, upto=upto)
-        if begin is None:
-            judged = Judged(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
-        else:
-            usage = usage_of(lake, upto=upto, first_day=begin)
+        wanted = due(lake)
+        if isinstance(wanted, ScoreSummary):
+            return wanted
+        after, upto, judged = wanted.after, wanted.upto, NOTHING
+        if wanted.first_day is not None:
+            usage = usage_of(lake, upto=upto, first_day=wanted.first_day)
             if say:
                 say(f"scoring positions {after + 1} to {upto}, looking back over {usage.height} records")
             labels = label_events(lake, project, decisions_of(lake, project), upto=upto)
             events = placed(pl.concat([transactions(usage, config), labels]), config.rule)
-            features = history(declared, events, wanted=events["position"] > after)
-            judged = judge(events, features, parts, models, config, upto=upto)
+            features = history(watched(telecom_features(), config.rule), events, wanted=events["position"] > after)
+            judged = judge(events, features, wanted.parts, wanted.models, config, upto=upto)
         commit_judged(lake, judged, after=after, upto=upto)
-    return summary_of(judged, parts, after=after, upto=upto)
+    return summary_of(judged, wanted.parts, after=after, upto=upto)
+
+
+@dataclass(frozen=True)
+class Due:
+    """What a run has to score: positions (after, upto], the models in force there, and the earliest day that windows reach back to,
+    None where no record came."""
+
+    after: int
+    upto: int
+    parts: list[Stretch]
+    models: dict[str, Model]
+    first_day: date | None
+
+
+def due(lake: Lake) -> Due | ScoreSummary:
+    """What there is to score; what a run says of itself where there is nothing. Raises `ModelError` for models of no use."""
+    after, upto = lake.consumer_position(CONSUMER), lake.last_position()
+    if after == upto:
+        return ScoreSummary(after, after)
+    parts = in_force(lake, after=after, upto=upto)
+    if parts is None:
+        return ScoreSummary(after, after, skipped=NO_MODEL)
+    models = models_of(lake.project, telecom_features(), parts)
+    declared = watched(telecom_features(), lake.project.config.fraud.rule)
+    return Due(after, upto, parts, models, first_day_needed(lake, declared, after=after, upto=upto))
 
 
 def summary_of(judged: Judged, parts: list[Stretch], *, after: int, upto: int) -> ScoreSummary:

@@ -134,6 +134,10 @@ QUARANTINE: dict[str, pl.DataType] = {
 }
 
 
+OWN_TIME_SQL = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
+"""`own_time` of a movement's row `e`, as DuckDB says it."""
+
+
 def own_time(stream: str) -> pl.Expr:
     """The time a record is ordered by: `started_at`, for a charge without one `billed_at`; of a state, when it begins."""
     if stream in STATES:

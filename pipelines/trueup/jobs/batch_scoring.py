@@ -19,11 +19,11 @@ from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.frames import bytes_of, frames_of
 from trueup.fraud.engine import history
-from trueup.fraud.force import NO_MODEL, Stretch, in_force, models_of
-from trueup.fraud.load import decisions_of, first_day_needed, label_events, usage_of
+from trueup.fraud.force import Stretch, models_of
+from trueup.fraud.load import decisions_of, label_events, usage_of
 from trueup.fraud.pieces import HOME, declared_for, divided, facts_at_home, homeward, judged_at_home, merged
 from trueup.fraud.rules import placed
-from trueup.fraud.scoring import CONSUMER, Judged, ScoreSummary, commit_judged, summary_of
+from trueup.fraud.scoring import NOTHING, Judged, ScoreSummary, commit_judged, due, summary_of
 from trueup.fraud.telecom import telecom_features, transactions
 from trueup.jobs.batch import ROWS_PER_PARTITION, ROWS_WORTH_A_CORE, running
 from trueup.log.lake import Buckets, Lake
@@ -140,24 +140,18 @@ def score(
     Raises `ModelError` for a model that cannot be used, `LogError` when another run has moved the position meanwhile, and
     `TrueupError` for whatever else stops it.
     """
-    declared = declared_for(project.config.fraud)
     with Lake.open(project, clock=clock) as lake:
-        after, upto = lake.consumer_position(CONSUMER), lake.last_position()
-        if after == upto:
-            return ScoreSummary(after, after)
-        parts = in_force(lake, after=after, upto=upto)
-        if parts is None:
-            return ScoreSummary(after, after, skipped=NO_MODEL)
-        models_of(project, telecom_features(), parts)
-        first_day = first_day_needed(lake, declared, after=after, upto=upto)
+        wanted = due(lake)
+        if isinstance(wanted, ScoreSummary):
+            return wanted
+        after, upto, first_day = wanted.after, wanted.upto, wanted.first_day
         if first_day is None:
-            nothing = Judged(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
-            commit_judged(lake, nothing, after=after, upto=upto)
-            return summary_of(nothing, parts, after=after, upto=upto)
+            commit_judged(lake, NOTHING, after=after, upto=upto)
+            return summary_of(NOTHING, wanted.parts, after=after, upto=upto)
         rows = usage_rows(lake, upto, first_day)
-        wanted = partitions or max(-(-rows // ROWS_PER_PARTITION), min(os.cpu_count() or 1, rows // ROWS_WORTH_A_CORE + 1))
-        ranges = tuple(bucket_ranges(project.config.lake.buckets, wanted))
-        run = Scoring(str(project.directory), ranges, after, upto, first_day, tuple(parts))
+        count = partitions or max(-(-rows // ROWS_PER_PARTITION), min(os.cpu_count() or 1, rows // ROWS_WORTH_A_CORE + 1))
+        ranges = tuple(bucket_ranges(project.config.lake.buckets, count))
+        run = Scoring(str(project.directory), ranges, after, upto, first_day, tuple(wanted.parts))
         if say:
             say(f"scoring positions {after + 1} to {upto} in {len(ranges)} partitions, looking back over {rows} records")
         with running(runner_options, "score") as root:

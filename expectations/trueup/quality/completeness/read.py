@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
+from trueup.events.schema import OWN_TIME_SQL
 from trueup.log.lake import Lake
 from trueup.quality.completeness.frames import DESTINATION, HOUR, MONEY, RUN, Rules, Seen
 from trueup.quality.completeness.judge import PROFILE_US
-from trueup.quality.statements import OWN_TIME, statement
+from trueup.quality.statements import statement
 
 _NOTHING = "^$"
 _SPARE_DAYS = 8
@@ -26,7 +27,7 @@ def seen(lake: Lake, rules: Rules, *, after: int, upto: int) -> Seen:
     hours, runs, destinations = ([pl.DataFrame(schema=schema)] for schema in (HOUR, RUN, DESTINATION))
     for feed in rules.feeds.values():
         told = {**bounds, "source": feed.name, **_group(feed.feed.record, "sequence")}
-        names = {"stream": feed.stream, "own_time": OWN_TIME[feed.stream]}
+        names = {"stream": feed.stream, "own_time": OWN_TIME_SQL[feed.stream]}
         hours.append(lake.connection.execute(statement("hours", **names), told).pl())
         if feed.feed.record is not None:
             runs.append(lake.connection.execute(statement("runs", **names), told).pl())

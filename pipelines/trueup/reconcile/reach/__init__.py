@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 
 from trueup.events.identity import bucket_key_sql
+from trueup.events.schema import OWN_TIME_SQL
 from trueup.frames import queried
 from trueup.localtime import period_index
 from trueup.log.lake import Buckets, Lake
@@ -28,7 +29,6 @@ from trueup.reconcile.records import EVENTS, with_due
 from trueup.reconcile.rules import NEVER, UNTOLD_US
 from trueup.reconcile.terms import FLAT, LONGEST_US, Terms
 
-_OWN_TIME = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
@@ -267,7 +267,7 @@ class _Reader:
         text = _sql(name).replace("{records}", _sql("records"))
         scope = bucket_key_sql(self.lake.project.config.lake.bucket_by, of="e")
         for hole, filling in (
-            ("stream", stream), ("time", _OWN_TIME[stream]), ("scope", scope),
+            ("stream", stream), ("time", OWN_TIME_SQL[stream]), ("scope", scope),
             ("columns", ", ".join([*(f"e.{c}" for c in COLUMNS[stream]), *noted_sql(self.lake)])),
         ):  # fmt: skip
             text = text.replace("{" + hole + "}", filling)
