@@ -241,6 +241,13 @@ def test_a_charge_behind_the_horizon_is_told_at_once_and_finds_neither_key_nor_n
     ]
 
 
+def test_usage_behind_the_horizon_waits_for_no_charge_however_silent_billing_is() -> None:
+    policy = replace(NEAR, horizon_us=20 * S)
+    ahead = [r for r in far(100) if isinstance(r, Record) and not r.charge]
+    log: Log = [list(ahead), [u("u", 0, 5, "K")]]
+    assert lines_of(log, policy) == [(2, "raised", "beyond_horizon", "unbilled", "u", 50)]
+
+
 def test_a_period_that_begins_in_the_hour_shown_twice_lasts_until_its_end_is_shown_again() -> None:
     first_showing = 1_729_987_200 + 600  # 02:10 in Berlin on 27 October 2024, the first time; 02:30 comes again 80 minutes later.
     iot = replace_rules(IOT, period=1_800 * S)

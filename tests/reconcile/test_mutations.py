@@ -31,7 +31,7 @@ MATCHING: dict[str, Mistake] = {
     "parties without a peer never meet": ("match.py", 'suffix="_bill", nulls_equal=True', 'suffix="_bill"', CASES),
     "units of all currencies are one": ("components.py", 'GROUP_NAME = ["own", "scope", "name", "name_scope", "currency"]', 'GROUP_NAME = ["own", "scope", "name", "name_scope"]', LAWS),
     "record keys are unique across key scopes": ("records.py", 'RECORD = ["charge", "scope", "key_scope", "record_key"]', 'RECORD = ["charge", "scope", "record_key"]', CASES),
-    "only what is near by its own record is together": ("components.py", "return pl.concat([rows, crossed.select(rows.columns)])", "return rows", LAWS),
+    "only what is near by its own record is together": ("components.py", "return pl.concat([rows, crossed.select(rows.columns)])", "return rows", CASES),
 }  # fmt: skip
 RECORDS: dict[str, Mistake] = {
     "the least content counts": ("records.py", "contents.sort(_RANK, descending=True)", "contents.sort(_RANK, descending=False)", LAWS),
@@ -69,7 +69,7 @@ ROUNDS: dict[str, Mistake] = {
     "a clean pair's neighbours stand where each of their records does": ("clean.py", "for frame in (entries, crossed)", "for frame in (entries,)", CASES),
     "what waits may have been passed": ("clean.py", "alone &= (seen.waited_for > upto)", "alone &= (seen.waited_for > 0)", CASES),
     "what waits may have neighbours": ("clean.py", "alone &= seen.under_last & ~seen.near", "alone &= seen.under_last", CASES),
-    "what waits may be behind the horizon": ("clean.py", '~seen.rule("summed") & ~seen.behind', '~seen.rule("summed")', LAWS),
+    "what waits may be behind the horizon": ("clean.py", '~seen.rule("summed") & ~seen.behind', '~seen.rule("summed")', CASES),
     "quantities are compared in 64 bits": ("clean.py", 'pl.col("quantity_micros").cast(pl.Int128)', 'pl.col("quantity_micros")', CASES),
 }  # fmt: skip
 READING: dict[str, Mistake] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import lakes
@@ -12,10 +13,11 @@ from epochs import told_in
 from hearing import events_of, frontier_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from told import Log, Record
-from worlds import MICRO, service
+from told import Close, Log, Record
+from worlds import MICRO, service, wild
 
 from trueup.reconcile.partition import joined
+from trueup.reconcile.reach import ROW
 from trueup.reconcile.rules import Policy, SourceRules
 from trueup.reconcile.ties import names_of, standings, ties_of
 from trueup.reconcile.unsettled import Unsettled
@@ -64,6 +66,25 @@ def test_an_epoch_wakes_what_a_stream_has_passed(tmp_path: Path) -> None:
     # The first charge tells that charges have passed the first record by grace, the second that they have passed the other
     # one, and both streams then have passed the first charge, which had stood alone since.
     assert evaluated(tmp_path, came) == [0, 2, 2, 3]
+
+
+def test_an_epoch_wakes_what_a_closing_gives_a_time(tmp_path: Path) -> None:
+    untimed = replace(billed("K1", 0), started_us=None)
+    came: Log = [[RULES], [untimed], [used("far", 100 * HOUR_S, "b")], [Close("b", 10 * HOUR_S * MICRO)]]
+    # From the closing on the charge stands with its end, which usage has long passed.
+    assert evaluated(tmp_path, came) == [0, 1, 1, 1]
+
+
+def test_what_is_read_of_the_log_again_is_not_kept_twice(tmp_path: Path) -> None:
+    world, log = wild(random.Random("twice"), ("contents", "untimed", "long ago", "mixed keys"), 30)
+    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by)
+    again = 0
+    with lakes.quick_lake(tmp_path, log, rows, world.bucket_by) as lake:
+        for told in told_in(lake, range(1, len(log) + 1), lakes.ranges(1)[0]):
+            kept = told.memory.unsettled.rows if told.memory else pl.DataFrame(schema=dict.fromkeys(ROW, pl.Binary))
+            assert not kept.select(pl.struct(ROW).is_duplicated().any()).item()
+            again += told.read_again
+    assert again > 0
 
 
 def frame(rng: random.Random, count: int) -> pl.DataFrame:
