@@ -84,7 +84,7 @@ class Watched:
 
     def _run(self) -> None:
         with Lake.open(self._project, read_only=True, threads=1) as lake:
-            while not self._stop.wait(0.05):
+            while not self._stop.wait(0.25):
                 position = lake.consumer_position(CONSUMER)
                 if position and (not self.reached or position > self.reached[-1][1]):
                     self.reached.append((time.perf_counter(), position))

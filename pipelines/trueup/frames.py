@@ -31,7 +31,8 @@ def bytes_of(*frames: pl.DataFrame, compression: Literal["lz4", "zstd"] = "lz4")
     parts = []
     for frame in frames:
         buffer = io.BytesIO()
-        frame.write_ipc_stream(buffer, compression=compression)
+        # Views of strings would carry all the text of the larger frame that these rows were taken from.
+        frame.write_ipc_stream(buffer, compression=compression, compat_level=pl.CompatLevel.oldest())
         parts.append(buffer.getvalue())
     return b"".join(len(part).to_bytes(_LENGTH_BYTES, "little") + part for part in parts)
 

@@ -16,12 +16,13 @@ from told import Log, Record
 from worlds import MICRO, service, wild
 
 from trueup.errors import LogError
+from trueup.frames import bytes_of
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.epoch import Memory
 from trueup.reconcile.follow import Follower, Poller, first_position
 from trueup.reconcile.gone import Gone
 from trueup.reconcile.load import arrivals, frontier_of
-from trueup.reconcile.memory import as_bytes, packed, unpacked
+from trueup.reconcile.memory import packed, unpacked
 from trueup.reconcile.rules import Policy, SourceRules
 from trueup.reconcile.spans import Bounds, epoch_end, spans
 from trueup.reconcile.ties import names_of
@@ -124,7 +125,7 @@ def test_a_state_as_the_first_version_wrote_it_is_made_of_the_log_again(lake: La
         f'{{"schema": 1, "kernel": 2, "hashing": "polars {pl.__version__}", "buckets": [{ALL.first}, {ALL.last}], '
         '"position": 5, "passed_us": 0, "latest_us": 0, "runs": [2]}'
     ).encode()
-    head = len(text).to_bytes(4, "little") + text + as_bytes(rows)
+    head = len(text).to_bytes(4, "little") + text + bytes_of(rows)
     assert unpacked(head, {0: np.array([1, 2], dtype="<u8").tobytes()}, {}, ALL) is None
 
 

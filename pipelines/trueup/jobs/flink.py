@@ -203,7 +203,10 @@ def _watch(job: Job, lake: Lake, scoring: _Scoring | None, *, until_idle: bool, 
     """Waits for the end: the job failed, was told to stop, or has nothing left to do."""
     while not stop.wait(_LOOK_EVERY_S):
         job.check()
-        if until_idle and lake.consumer_position(CONSUMER) == lake.last_position() and not (scoring and scoring.is_behind()):
+        if not until_idle:
+            continue
+        reached = lake.consumer_position(CONSUMER)
+        if lake.newest_after(reached) == reached and not (scoring and scoring.is_behind()):
             return
 
 

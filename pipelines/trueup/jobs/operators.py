@@ -1,16 +1,21 @@
-"""What the operators of the continuous job have in common: a lake of their own, for as long as they run."""
+"""What the operators of the continuous job have in common: a lake of their own, for as long as they run, and who works on what."""
 
 from __future__ import annotations
 
+import itertools
 from contextlib import ExitStack
 from typing import Any
 
 from pyflink.common import Types
+from pyflink.datastream import RuntimeContext
+from pyflink.java_gateway import get_gateway
 
 from trueup.config import Project
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
 
+MOST_WORKERS = 128
+"""The most workers an operator can ever have: Flink divides keys among so many parts, and those among the workers there are."""
 BYTES, TEXT, NUMBER, POSITION = Types.PRIMITIVE_ARRAY(Types.BYTE()), Types.STRING(), Types.INT(), Types.LONG()
 
 
@@ -34,3 +39,32 @@ class OnLake:
 def one(_: Any) -> int:
     """The key of whatever one worker does for all."""
     return 0
+
+
+def part_of(group: int, groups: int) -> int:
+    """Which part of Flink's a group belongs to, so that neighbours are together however many workers there are."""
+    return group * MOST_WORKERS // groups
+
+
+def groups_of(context: RuntimeContext, groups: int) -> list[int]:
+    """The groups that one worker of an operator has: neighbours, and as many as the others have."""
+    worker, workers = context.get_index_of_this_subtask(), context.get_number_of_parallel_subtasks()
+    return [group for group in range(groups) if part_of(group, groups) * workers // MOST_WORKERS == worker]
+
+
+def keys_of(groups: int) -> tuple[int, ...]:
+    """A key for each group, by which Flink gives it to the worker of `groups_of`: it spreads keys by hash, hence unevenly."""
+    jvm = get_gateway().jvm
+    wanted: dict[int, list[int]] = {}
+    for group in range(groups):
+        wanted.setdefault(part_of(group, groups), []).append(group)
+    keys: dict[int, int] = {}
+    for key in itertools.count():
+        if len(keys) == groups:
+            return tuple(keys[group] for group in range(groups))
+        row = jvm.org.apache.flink.types.Row(1)
+        row.setField(0, key)
+        part = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment.assignToKeyGroup(row, MOST_WORKERS)
+        if wanted.get(part):
+            keys[wanted[part].pop()] = key
+    raise AssertionError("numbers never end")

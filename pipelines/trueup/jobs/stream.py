@@ -1,42 +1,50 @@
-"""The continuous reconciliation as a Flink job: ticker → poll → read → reconcile → commit.
+"""The continuous reconciliation as a Flink job: ticker → poll → read and reconcile → commit.
 
-An element is a batch of Arrow, never a record; the keys are groups of buckets. Everything that decides a finding is in
-`trueup.reconcile`; this file only says what runs where, and what Flink keeps: the position the poller has come to, and what
-each group of buckets remembers. Both can be lost without loss: the lake knows what is committed, the rest is made of the log.
+An element is a range of positions or a batch of Arrow, never a record; the keys are groups of buckets. Whoever reconciles a
+group reads what came for it: the lake is columns sorted by bucket, so that each part of a file is read by one worker, and no
+record goes from worker to worker. Everything that decides a finding is in `trueup.reconcile`; this file only says what runs
+where, and what Flink keeps: the position the poller has come to, and what each group of buckets remembers. Both can be lost
+without loss: the lake knows what is committed, the rest is made of the log.
 """
 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pyflink.common import Configuration, Types
-from pyflink.datastream import KeyedProcessFunction, ProcessFunction, RuntimeContext, StreamExecutionEnvironment
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext, StreamExecutionEnvironment
 from pyflink.datastream.connectors.base import Sink
 from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
 
-from trueup.jobs.operators import BYTES, NUMBER, POSITION, OnLake, one
+from trueup.jobs.operators import BYTES, MOST_WORKERS, NUMBER, POSITION, OnLake, groups_of, keys_of, one
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Buckets
 from trueup.reconcile.commit import CONSUMER, commit_outcome
 from trueup.reconcile.epoch import tell
 from trueup.reconcile.follow import Follower, Poller, first_position
-from trueup.reconcile.memory import as_bytes, from_bytes, packed, unpacked
+from trueup.reconcile.memory import packed, unpacked
 from trueup.reconcile.parcel import packed as outcome_packed
 from trueup.reconcile.parcel import unpacked as outcome_unpacked
 from trueup.reconcile.partition import Outcome, joined
 from trueup.reconcile.policy import ensure_policy
+from trueup.reconcile.spans import Span
 
+AT_ONCE = 3
+"""How many epochs are worked on at once: the next is there when a worker has done with one, and few stand before a checkpoint."""
 LOCK_WAIT_S = 60.0
 """How long a restarted poller waits for the lake: the worker it replaces may still be ending."""
 
 
 class Poll(OnLake, KeyedProcessFunction):  # type: ignore[misc]
-    """A tick in; the next epoch out, where there is one. Holds the lake as the one reconciler."""
+    """A tick in; the next epoch out for each group, where there is one. Holds the lake as the one reconciler."""
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Takes the lake."""
@@ -49,58 +57,66 @@ class Poll(OnLake, KeyedProcessFunction):  # type: ignore[misc]
         self._lake, self._went_on = lake, False
         committed = 0 if only_read else lake.consumer_position(CONSUMER)
         self._poller = Poller(lake, options.bounds, tick_every=options.tick_every, until=options.until, committed=committed)
+        self._going_on: deque[int] = deque()
 
-    def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int]]:
-        """One epoch at most, so that a checkpoint can come between two."""
+    def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, int]]:
+        """One epoch at most, so that a checkpoint can come between two; none while enough are being worked on."""
         position = self._position.value()
         if not self._went_on and self._options.until is None:
             position = first_position(self._lake, position)
             self._went_on = True
+        if len(self._going_on) >= AT_ONCE and not self._ended():
+            return
         span = self._poller.next_epoch(position or 0)
         if span is not None:
             self._position.update(span[1])
-            yield span
+            self._going_on.append(span[1])
+            for group in range(self._options.groups):
+                yield group, *span
 
-
-class Read(OnLake, ProcessFunction):  # type: ignore[misc]
-    """An epoch in; what it brought out, read once, a batch for each group of buckets."""
-
-    def open(self, runtime_context: RuntimeContext) -> None:
-        """Opens the lake for reading."""
-        self._ranges, self._follower = self._options.ranges(), Follower(self.opened())
-
-    def process_element(self, value: tuple[int, int], ctx: Any) -> Iterator[tuple[int, int, int, bytes]]:
-        """A batch for each group, an empty one too: time passes for all."""
-        after, upto = value
-        for group, (_, rows) in enumerate(self._follower.arrivals((after, upto), self._ranges)):
-            yield group, after, upto, as_bytes(rows)
+    def _ended(self) -> bool:
+        """Whether an epoch that was going on has come to its end: what waits in between would hold up a checkpoint."""
+        keep = self._options.keep
+        done = self._lake.consumer_position(CONSUMER) if keep is None else max(_whole(keep), default=0)
+        while self._going_on and self._going_on[0] <= done:
+            self._going_on.popleft()
+        return len(self._going_on) < AT_ONCE
 
 
 class Reconcile(OnLake, KeyedProcessFunction):  # type: ignore[misc]
-    """What an epoch brought to a group of buckets in; what it tells of them out. Keeps what the group remembers."""
+    """An epoch of a group of buckets in; what it tells of them out. Keeps what the group remembers."""
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Opens the lake for what has to be read again."""
+        """Opens the lake for reading."""
         self._head = runtime_context.get_state(ValueStateDescriptor("memory", BYTES))
         self._runs = runtime_context.get_map_state(MapStateDescriptor("gone", Types.INT(), BYTES))
         self._segments = runtime_context.get_map_state(MapStateDescriptor("unsettled", Types.INT(), BYTES))
         self._ranges, self._lake = self._options.ranges(), self.opened()
         self._follower = Follower(self._lake)
         self._memories: dict[int, Any] = {}
+        self._mine, self._came = groups_of(runtime_context, self._options.groups), _Came((0, 0), {})
         group = runtime_context.get_metrics_group()
         self._records, self._again = group.counter("records"), group.counter("read_again")
 
-    def process_element(self, value: tuple[int, int, int, bytes], ctx: Any) -> Iterator[tuple[int, int, bytes, int, int]]:
-        """One batch in, one outcome out, with how many records are kept and how many were read again."""
-        group, after, upto, data = value
+    def process_element(self, value: tuple[int, int, int], ctx: Any) -> Iterator[tuple[int, int, bytes, int, int]]:
+        """One epoch in, one outcome out, with how many records are kept and how many were read again."""
+        group, after, upto = value
         buckets = self._ranges[group]
         before = self._memories[group] if group in self._memories else self._restored(buckets)
-        told = tell(self._lake, buckets, self._follower.epoch((after, upto), buckets), before, from_bytes(data))
+        told = tell(self._lake, buckets, self._follower.epoch((after, upto), buckets), before, self._arrivals((after, upto), group))
         self._remember(group, buckets, before, told.memory)
         self._records.inc(told.outcome.records)
         self._again.inc(told.read_again)
         kept = told.memory.unsettled.height if told.memory is not None else 0
         yield after, upto, outcome_packed(told.outcome), kept, told.read_again
+
+    def _arrivals(self, span: Span, group: int) -> pl.DataFrame:
+        """What an epoch brought to a group; read for all groups of this worker at once, as soon as the first of them asks."""
+        if self._came.span != span:
+            ranges = [self._ranges[mine] for mine in self._mine]
+            parts = (rows for _, rows in self._follower.arrivals(span, ranges))
+            self._came = _Came(span, dict(zip(self._mine, parts, strict=True)))
+        return self._came.parts.pop(group)
 
     def _restored(self, buckets: Buckets) -> Any:
         head = self._head.value()
@@ -117,6 +133,14 @@ class Reconcile(OnLake, KeyedProcessFunction):  # type: ignore[misc]
         _put(self._runs, told.runs, len(before.gone.runs) if before is not None else 0)
         _put(self._segments, told.segments, len(before.unsettled.segments) if before is not None else 0)
         self._head.update(told.head)
+
+
+@dataclass(frozen=True)
+class _Came:
+    """What an epoch brought to groups, those of which have not asked for it yet."""
+
+    span: Span
+    parts: dict[int, pl.DataFrame]
 
 
 def _put(state: Any, parts: tuple[bytes, ...], known: int) -> None:
@@ -166,11 +190,16 @@ def _written(path: Path, data: bytes) -> None:
     path.with_suffix(".part").rename(path)
 
 
+def _whole(folder: str) -> Iterator[int]:
+    """The positions up to which there are files."""
+    return (int(path.name) for path in Path(folder).glob("*[0-9]"))
+
+
 def configuration(options: StreamOptions, told: dict[str, str]) -> Configuration:
     """Flink's settings: those of the job, and those told beside, which go before."""
     settings = {
         "parallelism.default": "1",
-        "pipeline.max-parallelism": "128",
+        "pipeline.max-parallelism": str(MOST_WORKERS),
         # Elements are batches: each is a bundle of its own, so that none waits for others.
         "python.fn-execution.bundle.size": "1",
         "python.fn-execution.bundle.time": "20",
@@ -203,11 +232,10 @@ def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnviro
         f"WITH ('connector' = 'datagen', 'rows-per-second' = '{int(options.polls_per_second)}')"
     )
     ticks = tables.to_data_stream(tables.from_path("ticker"))
-    spans = ticks.key_by(one, NUMBER).process(Poll(options), Types.TUPLE([POSITION, POSITION])).name("poll").uid("poll")
-    batch = Types.TUPLE([NUMBER, POSITION, POSITION, BYTES])
-    read = spans.process(Read(options), batch).name("read").uid("read")
+    epoch, keys = Types.TUPLE([NUMBER, POSITION, POSITION]), keys_of(options.groups)
+    epochs = ticks.key_by(one, NUMBER).process(Poll(options), epoch).name("poll").uid("poll")
     outcome = Types.TUPLE([POSITION, POSITION, BYTES, NUMBER, NUMBER])
-    told_of = read.key_by(_group, NUMBER).process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
+    told_of = epochs.key_by(lambda epoch: keys[epoch[0]], NUMBER).process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
     told_of.set_parallelism(options.parallelism)
     committed = told_of.key_by(one, NUMBER).process(Commit(options), POSITION).name("commit").uid("commit")
     nowhere = get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink
@@ -218,6 +246,3 @@ def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnviro
         scored(ticks, options).sink_to(Sink(nowhere())).uid("score-end")
     return environment
 
-
-def _group(batch: tuple[int, int, int, bytes]) -> int:
-    return batch[0]

@@ -88,6 +88,7 @@ class Lake:
     def __init__(self, project: Project, connection: duckdb.DuckDBPyConnection, clock: Clock) -> None:
         self.project, self.connection, self.clock = project, connection, clock
         self._snapshots: dict[int, int] = {}
+        self._told: dict[str, tuple[int, tuple[object, ...], int]] = {}
         self._catalog = catalog_of(project)
 
     # --- opening ------------------------------------------------------------------------------------------------------
@@ -208,11 +209,11 @@ class Lake:
     def newest_after(self, position: int) -> int:
         """The newest position, known to be at least `position`: reads only what has come since."""
         query = "SELECT coalesce(max(position), ?) FROM lake.events.position WHERE position > ?"
-        return self._number(query, [position, position])
+        return self._standing(query, position, position)
 
     def consumer_position(self, consumer: str) -> int:
         """What a consumer's results hold everything up to, 0 before its first commit."""
-        return self._number("SELECT coalesce(max(position), 0) FROM lake.events.consumer WHERE consumer = ?", [consumer])
+        return self._standing("SELECT coalesce(max(position), 0) FROM lake.events.consumer WHERE consumer = ?", consumer)
 
     def position_at(self, moment: datetime) -> int:
         """The newest position that had been committed at `moment`, 0 before the first."""
@@ -236,6 +237,14 @@ class Lake:
     def count(self, table: str) -> int:
         """How many rows `events.TABLE` has."""
         return self._number(f"SELECT count(*) FROM lake.events.{table}")
+
+    def _standing(self, query: str, *values: object) -> int:
+        """A number that whoever waits asks for again and again: looked up anew only when something has been committed since."""
+        # The snapshot comes first: what is committed in between is looked up once too often, never missed.
+        now = self._number("SELECT max(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
+        if query not in self._told or self._told[query][:2] != (now, values):
+            self._told[query] = (now, values, self._number(query, values))
+        return self._told[query][2]
 
     def _number(self, query: str, values: Sequence[object] = ()) -> int:
         found = self.connection.execute(query, list(values)).fetchone()

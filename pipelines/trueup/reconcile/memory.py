@@ -14,7 +14,6 @@ from trueup.frames import bytes_of, frames_of
 from trueup.log.lake import Buckets
 from trueup.reconcile.epoch import Memory
 from trueup.reconcile.gone import HASHING, NO_HASHES, Gone, Hashes
-from trueup.reconcile.records import EVENTS
 from trueup.reconcile.rules import KERNEL_VERSION
 from trueup.reconcile.unsettled import KEPT, Segment, Unsettled
 
@@ -90,13 +89,3 @@ def _segment_of(data: bytes, taken: Hashes) -> Segment:
 def _numbers(data: bytes) -> Hashes:
     return np.frombuffer(data, dtype="<u8").astype(np.uint64)
 
-
-def as_bytes(events: pl.DataFrame) -> bytes:
-    """Rows of `EVENTS` as bytes."""
-    return bytes_of(events.select(*EVENTS))
-
-
-def from_bytes(data: bytes) -> pl.DataFrame:
-    """The rows that `as_bytes` made bytes of."""
-    (rows,) = frames_of(data)
-    return rows.select(pl.col(n).cast(t) for n, t in EVENTS.items())
