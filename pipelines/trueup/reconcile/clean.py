@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from trueup.localtime import local_day
 from trueup.reconcile.frontier import Frontier
+from trueup.reconcile.gone import Hashes, repeated
 from trueup.reconcile.judge import parted, with_charged
 from trueup.reconcile.places import TOLERATED
 from trueup.reconcile.pools import Pools
@@ -33,6 +34,8 @@ _NEEDED = [*_TOLD, "scope", "subscriber", "peer", *RATED_BY, "event_id"]
 """What is needed of a pair's usage record; of its charge it is `_TOLD`, under names that end in `_charge`."""
 _KEY = ["scope", "session_key", "currency"]
 _PLACED = [pl.col("source", "quantity_micros", "amount_micros", "position", "charge"), pl.col("told_currency").alias("currency")]
+_AGREED = ["row", "row_charge", *_TOLD, *(f"{n}_charge" for n in _TOLD), "expected_micros", "billed_micros"]
+_HALF = 32
 _SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros")
 
 
@@ -49,26 +52,38 @@ class Separated:
 
 @dataclass(frozen=True)
 class _Seen:
-    """Rows with what is known of each at once: its `place` in the frame of policies, hashes, and whether it has a neighbour."""
+    """Rows with what is known of each at once: its `place` in the frame of policies, and whether it has a neighbour; and
+    which of them, by number, are `alone` in their session or one usage record (`mine`) and one charge (`theirs`) of it."""
 
     rows: pl.DataFrame
     frontier: Frontier
     place: NDArray[np.int64]
-    hashed: pl.DataFrame
     near: NDArray[np.bool_]
+    alone: NDArray[np.int64]
+    mine: NDArray[np.int64]
+    theirs: NDArray[np.int64]
 
     @classmethod
     def of(cls, events: pl.DataFrame, frontier: Frontier) -> _Seen:
         rows = events.with_row_index("row")
-        keyed = pl.col("session_key").is_not_null()
-        record = _hash("charge", "key_scope", "scope", "record_key")
-        hashed = rows.select("row", "charge", "partial_no", keyed=keyed, session=_hash("scope", "session_key"), record=record)
+        hashed = rows.select(session=_hash("scope", "session_key"), record=_hash("charge", "key_scope", "scope", "record_key"))
+        keyed, charge = rows["session_key"].is_not_null().to_numpy(), rows["charge"].to_numpy()
+        record = hashed["record"].to_numpy()
         # Without a key a record is a session of its own.
-        hashed = hashed.with_columns(
-            session=pl.when("keyed").then("session").otherwise("record"), once=pl.col("record").is_unique()
-        )  # fmt: skip
+        session = np.where(keyed, hashed["session"].to_numpy(), record)
+        whole = rows["partial_no"].is_null().to_numpy() & ~repeated(record)
+        order = np.argsort(session)
+        begin, count, charges = _runs(session[order], charge[order])
+        alone = order[begin[count == 1]]
+        two = begin[(count == 2) & (charges == 1)]
+        first, second = order[two], order[two + 1]
+        mine, theirs = np.where(charge[first], second, first), np.where(charge[first], first, second)
+        together = whole[mine] & whole[theirs] & keyed[mine] & keyed[theirs]
+        several = np.zeros(len(order), dtype=np.bool_)
+        several[order] = np.repeat((charges > 1) | (count - charges > 1), count)
         place = frontier.policies.places(len(frontier.policies.all) - 1, rows["rule"].to_numpy())
-        return cls(rows, frontier, place, hashed, _near(rows, frontier, place, hashed))
+        near = _near(rows, frontier, place, session, several)
+        return cls(rows, frontier, place, near, alone[whole[alone]], mine[together], theirs[together])
 
     def rule(self, name: str) -> NDArray[Any]:
         """What the rule of each row says under the policy in force last."""
@@ -140,23 +155,27 @@ def _hash(*names: str) -> pl.Expr:
     return reduce(operator.xor, (pl.col(name).hash(seed) for seed, name in enumerate(names, start=1)))
 
 
+def _runs(ascending: Hashes, charge: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Where rows of one hash begin, how many they are, and how many of them are charges."""
+    begin = np.flatnonzero(np.append(True, ascending[1:] != ascending[:-1]))
+    return begin, np.diff(begin, append=len(ascending)), np.add.reduceat(charge, begin, dtype=np.int64)
+
+
 def _pairs(seen: _Seen) -> pl.DataFrame:
     """One usage record and one charge of one key (`row`, `row_charge`), neither with a further part, content, name or neighbour."""
-    keyed = seen.hashed.filter("keyed")
-    usage, charge = _single(keyed.filter(~pl.col("charge"))), _single(keyed.filter("charge"))
-    met = usage.select("session", "row").join(charge.select("session", row_charge="row"), on="session").drop("session")
-    a, b = met["row"].to_numpy(), met["row_charge"].to_numpy()
+    a, b = seen.mine, seen.theirs
     exact, summed, under_last = seen.rule("exact"), seen.rule("summed"), seen.under_last
-    told = met.filter(pl.Series(under_last[a] & under_last[b] & exact[a] & ~summed[b] & ~seen.near[a] & ~seen.near[b]))
-    mine, theirs = seen.told(told["row"], _KEY), seen.told(told["row_charge"], _KEY)
+    told = under_last[a] & under_last[b] & exact[a] & ~summed[b] & ~seen.near[a] & ~seen.near[b]
+    pairs = pl.DataFrame({"row": a[told], "row_charge": b[told]}, schema={"row": pl.UInt32, "row_charge": pl.UInt32})
+    mine, theirs = seen.told(pairs["row"], _KEY), seen.told(pairs["row_charge"], _KEY)
     same = [(mine[n] == theirs[n]).fill_null(False) for n in _KEY]
-    return told.filter(reduce(operator.and_, same))
+    return pairs.filter(reduce(operator.and_, same))
 
 
 def _waiting(seen: _Seen, terms: Terms, upto: int) -> pl.DataFrame:
     """Records (`row`) that are all there is of their session, and that the other stream has not passed yet."""
     alone = np.zeros(seen.rows.height, dtype=np.bool_)
-    alone[_single(seen.hashed)["row"].to_numpy()] = True
+    alone[seen.alone] = True
     alone &= seen.under_last & ~seen.near & ~seen.rule("summed") & ~seen.behind
     alone &= (seen.waited_for > upto) & seen.rows["time_us"].is_not_null().to_numpy()
     rows = seen.rows.select("row").filter(pl.Series(alone))
@@ -180,32 +199,46 @@ def _shared(pairs: pl.DataFrame, pools: Pools) -> pl.DataFrame:
     return told.filter(pools.steady(told))
 
 
-def _single(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of some records, those that are all there is of their session among them, and whole by themselves."""
-    return rows.filter(pl.col("session").is_unique() & pl.col("once") & pl.col("partial_no").is_null())
-
-
-def _near(rows: pl.DataFrame, frontier: Frontier, place: NDArray[np.int64], hashed: pl.DataFrame) -> NDArray[np.bool_]:
+def _near(
+    rows: pl.DataFrame, frontier: Frontier, place: NDArray[np.int64], session: Hashes, several: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Which rows stand within the start tolerance of another session's of the same party, where nearest matches."""
     found = np.zeros(rows.height, dtype=np.bool_)
     near, tolerance_us = (frontier.policies.frame[n].to_numpy() for n in ("near", "start_tolerance_us"))
     if not near[place].any():
         return found
     entries = rows.select("row", "charge", "time_us", *PARTY, "rule").with_columns(
-        hashed["session"], near=pl.Series(near[place]), tolerance_us=pl.Series(tolerance_us[place])
+        session=pl.Series(session), near=pl.Series(near[place]), tolerance_us=pl.Series(tolerance_us[place])
     )  # fmt: skip
-    several = hashed.select((pl.col("session") ^ pl.col("charge").hash()).is_duplicated()).to_series()
-    crossed = _crossed(entries.filter(several))
+    crossed = _crossed(entries.filter(pl.Series(several)))
     stands = pl.concat([frame.filter(pl.col("near") & pl.col("time_us").is_not_null()).select(
         "row", "time_us", "session", "tolerance_us", party=_hash(*PARTY)
     ) for frame in (entries, crossed)])  # fmt: skip
-    line = stands.sort("party", "time_us")
-    before = pl.col("party").eq(pl.col("party").shift(1)) & (
-        pl.col("time_us") - pl.col("time_us").shift(1) <= pl.col("tolerance_us")
-    )
-    touches = line.select((before & (pl.col("session") != pl.col("session").shift(1))).fill_null(False)).to_series()
-    found[line["row"].filter(touches | touches.shift(-1, fill_value=False)).drop_nulls().to_numpy()] = True
+    near_rows = stands["row"].filter(pl.Series(_touching(stands))).drop_nulls()
+    found[near_rows.to_numpy()] = True
     return found
+
+
+def _touching(stands: pl.DataFrame) -> NDArray[np.bool_]:
+    """Which rows (`party`, `time_us`, `session`, `tolerance_us`) stand within the tolerance of another session's of their party.
+
+    Rows are put in the order of one number, half of it the party's hash and half the time, which is many times as quick as
+    sorting by both. Where two parties share a half they count as near: that costs them the rounds, and nothing else.
+    """
+    party, time_us, session, tolerance_us = (stands[n].to_numpy() for n in ("party", "time_us", "session", "tolerance_us"))
+    if not len(party):
+        return np.zeros(0, dtype=np.bool_)
+    since_us = (time_us - time_us.min()).astype(np.uint64)
+    unit_us = int(since_us.max() >> np.uint64(_HALF)) + 1
+    order = np.argsort((party >> np.uint64(_HALF) << np.uint64(_HALF)) | (since_us // np.uint64(unit_us)))
+    party, time_us, session, tolerance_us = (column[order] for column in (party, time_us, session, tolerance_us))
+    # Within a unit they stand in no order.
+    close = np.abs(np.diff(time_us)) <= tolerance_us[1:] + unit_us
+    together = (close & (session[1:] != session[:-1])) | (party[1:] != party[:-1])
+    together &= party[1:] >> np.uint64(_HALF) == party[:-1] >> np.uint64(_HALF)
+    touching = np.zeros(len(party), dtype=np.bool_)
+    touching[order] = np.append(together, False) | np.append(False, together)
+    return touching
 
 
 def _crossed(several: pl.DataFrame) -> pl.DataFrame:
@@ -259,25 +292,31 @@ def _asked(rows: pl.DataFrame, terms: Terms, at: pl.Expr) -> pl.DataFrame:
 
 
 def _tolerated(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Of the pairs those that agree."""
-    equal = pl.col("expected_micros") == pl.col("billed_micros")
-    # A difference told in two parts is none that is tolerated.
-    judged = _judged(pairs, terms, pools).filter(pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | equal))
-    zone = frontier.policies.all[-1].timezone
-    return judged.with_columns(day=local_day(pl.col("time_us"), zone), day_charge=local_day(pl.col("time_us_charge"), zone))
-
-
-def _judged(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Pairs with their price, what was billed and the kind of the difference."""
+    """Of the pairs those that agree, with their price and what was billed."""
     asked = _asked(pairs, terms, pl.max_horizontal("position", "position_charge")).with_columns(
         billed_micros=pl.col("amount_micros_charge").cast(pl.Int128),
         # The difference of two 64-bit numbers need not fit one.
         usage_quantity=pl.col("quantity_micros").cast(pl.Int128), charge_quantity="quantity_micros_charge",
         open=pl.lit(False),
     )  # fmt: skip
-    rated = pl.concat([asked, priced(asked, terms, pools)], how="horizontal").filter(pl.col("expected_micros").is_not_null())
-    told = rated.with_columns(unrated=pl.lit(False), part=pl.lit(0), unrated_records=pl.lit(0), verdict=pl.lit(None, pl.String))
-    return parted(with_charged(told, terms, pools))
+    prices = priced(asked, terms, pools)
+    equal = prices["expected_micros"] == asked["billed_micros"]
+    quantity = pl.coalesce("charge_quantity", "usage_quantity") == pl.col("usage_quantity")
+    # Where both are equal nothing is left to be judged.
+    same = (equal & asked.select(quantity).to_series()).fill_null(False)
+    rated = asked.hstack(prices)
+    told = rated.filter(~same & prices["expected_micros"].is_not_null())
+    agreeing = pl.concat([rated.filter(same).select(_AGREED), _judged(told, terms, pools).select(_AGREED)])
+    zone = frontier.policies.all[-1].timezone
+    return agreeing.with_columns(day=local_day(pl.col("time_us"), zone), day_charge=local_day(pl.col("time_us_charge"), zone))
+
+
+def _judged(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
+    """Of pairs that differ those whose difference is none, or is tolerated."""
+    told = pairs.with_columns(unrated=pl.lit(False), part=pl.lit(0), unrated_records=pl.lit(0), verdict=pl.lit(None, pl.String))
+    equal = pl.col("expected_micros") == pl.col("billed_micros")
+    # A difference told in two parts is none that is tolerated.
+    return parted(with_charged(told, terms, pools)).filter(pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | equal))
 
 
 def _nothing(events: pl.DataFrame) -> pl.DataFrame:

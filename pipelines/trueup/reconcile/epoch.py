@@ -12,24 +12,22 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.gone import NO_HASHES, Gone, Hashes, known_again, record_hashes, session_hashes
+from trueup.reconcile.gone import NO_HASHES, Gone, Hashes, record_hashes, session_hashes
 from trueup.reconcile.kernel import evaluate
 from trueup.reconcile.load import arrivals
 from trueup.reconcile.partition import Outcome, outcome_of
 from trueup.reconcile.reach import ROW, open_from_us, reached, retold, touched, widest_us
 from trueup.reconcile.records import with_due
 from trueup.reconcile.rules import UNTOLD_US
-from trueup.reconcile.settle import kept, numbered, passings
+from trueup.reconcile.settle import NO_TIME_US, kept, numbered, passings
 from trueup.reconcile.spans import Bounds, spans
 from trueup.reconcile.terms import LONGEST_US, Terms
 from trueup.reconcile.ties import names_of, standings, ties_of
 from trueup.reconcile.unsettled import Unsettled
-
-NO_TIME_US = -(2**62)
-
 
 @dataclass(frozen=True)
 class Memory:
@@ -98,9 +96,9 @@ def tell(lake: Lake, buckets: Buckets, epoch: Epoch, memory: Memory | None, came
     divided = kept(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, terms, upto))
     if lost:
         before = _remembered(lake, epoch, buckets, events)
-    gone = before.gone.plus(np.concatenate([names_of(divided.closed), names_of(divided.passed)]))
-    passed_us = max(before.passed_us, _latest(divided.passed))
-    latest_us = max(before.latest_us, passed_us, _latest(divided.closed))
+    gone = before.gone.plus(names_of(rows, divided.closed | divided.passed))
+    passed_us = max(before.passed_us, _latest(divided.stand_us[divided.passed]))
+    latest_us = max(before.latest_us, passed_us, _latest(divided.stand_us[divided.closed]))
     later = Memory(upto, left.plus(divided.rows, frontier), gone, passed_us, latest_us)
     outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
     return Told(outcome, later, events.height - known.height)
@@ -155,10 +153,10 @@ def _doubtful(epoch: Epoch, before: Memory, known: pl.DataFrame) -> np.ndarray[t
     again = np.zeros(len(came), dtype=np.bool_)
     if not came.any():
         return again | _stands_near(epoch, before, known, again)
-    again[came] = known_again(known.filter(pl.Series(came)), before.gone)
-    # A unit takes its service from one of its records and its time from another.
-    sessions = session_hashes(known)
+    sessions, records = session_hashes(known), record_hashes(known)
     keyed = known["session_key"].is_not_null().to_numpy()
+    again[came] = (before.gone.holds(sessions[came]) & keyed[came]) | before.gone.holds(records[came])
+    # A unit takes its service from one of its records and its time from another.
     if known["service"].n_unique() == 1:
         return again | _stands_near(epoch, before, known, came)
     sides = known.select("charge", service=pl.col("service").hash(), session=pl.Series(sessions)).filter(pl.Series(keyed))
@@ -201,6 +199,5 @@ def _remembered(lake: Lake, epoch: Epoch, buckets: Buckets, events: pl.DataFrame
     return Memory(after, gone=gone, passed_us=passed_us, latest_us=passed_us)
 
 
-def _latest(rows: pl.DataFrame) -> int:
-    latest = rows["stand_us"].max()
-    return NO_TIME_US if latest is None else int(latest)  # type: ignore[arg-type]
+def _latest(stand_us: NDArray[np.int64]) -> int:
+    return int(stand_us.max(initial=NO_TIME_US))

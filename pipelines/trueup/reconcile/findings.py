@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import duckdb
 import polars as pl
 
@@ -123,11 +125,17 @@ def identified(changes: pl.DataFrame) -> pl.DataFrame:
     if changes.is_empty():
         return changes.with_columns(finding_id=pl.lit(None, pl.Binary))
     form = " || ".join(("'1;finding;'", netstring_sql("kind"), *map(netstring_sql, _ID_PARTS)))
-    with duckdb.connect() as connection:
+    with _hashing().cursor() as connection:
         ids = queried(
             connection, f"SELECT {digest16_sql(form)} AS finding_id FROM subjects", subjects=changes.select("kind", *_ID_PARTS)
         )
     return changes.with_columns(ids["finding_id"])
+
+
+@cache
+def _hashing() -> duckdb.DuckDBPyConnection:
+    """A database that holds nothing, for what only DuckDB hashes; each caller takes a cursor of its own."""
+    return duckdb.connect()
 
 
 def placements(evaluated: Evaluated, *, after: int, position: int) -> pl.DataFrame:
@@ -151,16 +159,14 @@ def placements(evaluated: Evaluated, *, after: int, position: int) -> pl.DataFra
 
 def _summed(rows: pl.DataFrame, position: int) -> pl.DataFrame:
     """Rows (charge, source, currency, quantity_micros, amount_micros, placed, outdone) as rows of `events.placement`."""
-    stream = pl.when("charge").then(pl.lit("charge")).otherwise(pl.lit("usage"))
-    currency = pl.when("charge").then(pl.col("currency").fill_null("")).otherwise(pl.lit(""))
-    return (
-        rows.group_by(stream=stream, source=pl.col("source"), currency=currency)
-        .agg(
-            placed_records=pl.col("placed").sum().cast(pl.Int64),
-            outdone_records=pl.col("outdone").sum().cast(pl.Int64),
-            quantity_micros=pl.col("quantity_micros").cast(pl.Int128).sum(),
-            amount_micros=pl.col("amount_micros").cast(pl.Int128).sum(),
-        )
-        .select(pl.lit(position, pl.Int64).alias("position"), pl.all())
-        .sort("stream", "source", "currency")
+    summed = rows.group_by("charge", "source", pl.when("charge").then(pl.col("currency").fill_null(""))).agg(
+        placed_records=pl.col("placed").sum().cast(pl.Int64),
+        outdone_records=pl.col("outdone").sum().cast(pl.Int64),
+        quantity_micros=pl.col("quantity_micros").cast(pl.Int128).sum(),
+        amount_micros=pl.col("amount_micros").cast(pl.Int128).sum(),
     )
+    return summed.select(
+        pl.lit(position, pl.Int64).alias("position"),
+        pl.when("charge").then(pl.lit("charge")).otherwise(pl.lit("usage")).alias("stream"),
+        "source", pl.col("currency").fill_null(""), pl.exclude("charge", "source", "currency"),
+    ).sort("stream", "source", "currency")  # fmt: skip

@@ -101,7 +101,7 @@ class Follower:
         after, upto = span
         whole = arrivals(self._lake, Buckets(ranges[0].first, ranges[-1].last), after=after, upto=upto)
         for one in ranges:
-            yield one, whole.filter(pl.col("bucket").is_between(one.first, one.last))
+            yield one, whole.filter(pl.col("bucket").is_between(one.first, one.last)) if len(ranges) > 1 else whole
 
     def _go_on(self, upto: int) -> None:
         if self._frontier is not None and upto == self._upto:

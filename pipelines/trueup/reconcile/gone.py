@@ -63,12 +63,11 @@ def record_hashes(rows: pl.DataFrame) -> Hashes:
     return _hashed(rows, _RECORD, seed=23)
 
 
-def known_again(rows: pl.DataFrame, gone: Gone) -> NDArray[np.bool_]:
-    """Which rows are of a record or a session that is gone."""
-    keyed = rows["session_key"].is_not_null().to_numpy()
-    of_sessions, of_records = gone.holds(session_hashes(rows)), gone.holds(record_hashes(rows))
-    again: NDArray[np.bool_] = (of_sessions & keyed) | of_records
-    return again
+def repeated(hashes: Hashes) -> NDArray[np.bool_]:
+    """Which of some hashes are there more than once."""
+    ascending = np.sort(hashes)
+    twice = ascending[1:][ascending[1:] == ascending[:-1]]
+    return np.isin(hashes, twice) if len(twice) else np.zeros(len(hashes), dtype=np.bool_)
 
 
 def _hashed(rows: pl.DataFrame, names: tuple[str, ...], *, seed: int) -> Hashes:

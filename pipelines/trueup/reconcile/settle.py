@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from trueup.reconcile.frontier import STREAMS, Frontier
 from trueup.reconcile.kernel import Evaluated
@@ -22,18 +23,21 @@ from trueup.reconcile.terms import Terms
 from trueup.reconcile.ties import ANY_RULE
 from trueup.reconcile.unsettled import Passing
 
+NO_TIME_US = -(2**62)
+"""When what tells no time stands, where the latest is looked for."""
 NUMBER = "number"
 """A column of the events evaluated: which row of the frame each is."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of some records, and what not: `closed` as above, `passed` likewise; all rows of `EVENTS`, with the
-    `component` of those kept, and when those of the others stand, `stand_us`."""
+    """What is kept of some records, rows of `EVENTS` with their `component`; which of them are not since they are `closed` as
+    above, and which `passed`; and when each stands, `stand_us`."""
 
     rows: pl.DataFrame
-    closed: pl.DataFrame
-    passed: pl.DataFrame
+    closed: NDArray[np.bool_]
+    passed: NDArray[np.bool_]
+    stand_us: NDArray[np.int64]
 
 
 def numbered(events: pl.DataFrame) -> pl.DataFrame:
@@ -67,25 +71,18 @@ def kept(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontier, *, upto
     )  # fmt: skip
     where = pl.concat([placed.select(NUMBER, "component"), of_outdone.select(NUMBER, "component")]).unique(NUMBER)
     told = where.join(components.select("component", "closed", "passed"), on="component")
+    number, waiting = told[NUMBER].to_numpy(), evaluated.waiting.to_numpy()
     # What is told apart before the rounds is in no component: pairs are closed, what waits alone is one by itself.
-    alone = (
-        evaluated.waiting.alias(NUMBER)
-        .to_frame()
-        .with_columns(component=-1 - pl.col(NUMBER).cast(pl.Int64), closed=pl.lit(False), passed=pl.lit(False))
-    )
-    told = pl.concat([told.select(alone.columns), alone])
-    rows = events.join(told, on=NUMBER, how="left", maintain_order="left").with_columns(
-        pl.col("closed").fill_null(True), pl.col("passed").fill_null(False)
-    )
-    stood = rows.filter(pl.col("closed") | pl.col("passed")).join(
-        placed.select(NUMBER, "stand_us").unique(NUMBER), on=NUMBER, how="left", maintain_order="left"
-    ).with_columns(stand_us=pl.coalesce("stand_us", "time_us"))  # fmt: skip
-    shown = [*EVENTS, "stand_us"]
-    return Kept(
-        rows.filter(~pl.col("closed") & ~pl.col("passed")).select(*EVENTS, "component"),
-        stood.filter("closed").select(shown),
-        stood.filter(pl.col("passed") & ~pl.col("closed")).select(shown),
-    )
+    closed, passed = np.ones(events.height, dtype=np.bool_), np.zeros(events.height, dtype=np.bool_)
+    closed[number], passed[number], closed[waiting] = told["closed"].to_numpy(), told["passed"].to_numpy(), False
+    component = np.zeros(events.height, dtype=np.int64)
+    component[number], component[waiting] = told["component"].to_numpy(), -1 - waiting.astype(np.int64)
+    stood = placed.unique(NUMBER)
+    stand_us = events["time_us"].fill_null(NO_TIME_US).to_numpy().copy()
+    stand_us[stood[NUMBER].to_numpy()] = stood["stand_us"].to_numpy()
+    left = ~closed & ~passed
+    rows = events.select(*EVENTS).filter(pl.Series(left)).with_columns(component=pl.Series(component[left]))
+    return Kept(rows, closed, passed & ~closed, stand_us)
 
 
 def passings(frontier: Frontier, terms: Terms, after: int, upto: int) -> list[Passing]:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from trueup.localtime import period_index, period_last_us
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.gone import Hashes, record_hashes, session_hashes
+from trueup.reconcile.gone import Hashes, record_hashes, repeated, session_hashes
 from trueup.reconcile.records import with_due
 from trueup.reconcile.rules import NEVER
 
 _PARTY = ["scope", "service", "subscriber", "peer"]
 _OWNER = ["scope", "service", "subscriber"]
+_STANDING = [*_PARTY, "charge", "key_scope", "record_key", "session_key", "source", "position", "time_us"]
 LABEL = "label"
 """Whose a tie or an instant is: a number that whoever asks gives each row."""
 ANY_RULE = -2
@@ -31,10 +33,11 @@ def groups_of(rows: pl.DataFrame) -> Hashes:
     return np.where(keyed, session_hashes(rows), record_hashes(rows))
 
 
-def names_of(rows: pl.DataFrame) -> Hashes:
-    """The ties of records and sessions that rows of `EVENTS` have by their names."""
+def names_of(rows: pl.DataFrame, asked: NDArray[np.bool_] | bool = True) -> Hashes:
+    """The ties of records and sessions that rows of `EVENTS` have by their names; of those asked for."""
     keyed = rows["session_key"].is_not_null().to_numpy()
-    return np.concatenate([session_hashes(rows)[keyed], record_hashes(rows)])
+    every = np.ones(rows.height, dtype=np.bool_) & asked
+    return np.concatenate([session_hashes(rows)[keyed & every], record_hashes(rows)[every]])
 
 
 def standings(rows: pl.DataFrame, labels: Hashes, frontier: Frontier) -> pl.DataFrame:
@@ -48,15 +51,16 @@ def standings(rows: pl.DataFrame, labels: Hashes, frontier: Frontier) -> pl.Data
     place = policies.places(0, rows.select(policies.rule_of(pl.col("service"))).to_series().to_numpy())
     near, summed = (rules[n].to_numpy()[place] for n in ("near", "summed"))
     wanted = near | summed
-    timed = with_due(rows.filter(pl.Series(wanted)), frontier)
+    timed = with_due(rows.select(_STANDING).filter(pl.Series(wanted)), frontier)
     due = pl.when(pl.col("due_position") != NEVER).then("due_us")
-    side = pl.Series(groups_of(timed)) ^ timed.select(pl.col("charge").hash()).to_series()
+    groups = groups_of(timed)
+    side = np.where(timed["charge"].to_numpy(), ~groups, groups)
     stood = timed.select(
-        "time_us", label=pl.Series(labels[wanted], dtype=pl.UInt64), side=side, party=_hash(_PARTY, 41),
+        "time_us", label=pl.Series(labels[wanted], dtype=pl.UInt64), side=pl.Series(side), party=_hash(_PARTY, 41),
         owner=_hash(_OWNER, 61) if summed.any() else pl.lit(0, pl.UInt64), near=pl.Series(near[wanted]),
         summed=pl.Series(summed[wanted]), sum_us=pl.coalesce("time_us", due),
     )  # fmt: skip
-    several = stood.filter(stood["side"].is_duplicated())
+    several = stood.filter(pl.Series(repeated(side)))
     sides = several.group_by("side").agg(first=pl.col("party").min(), last=pl.col("party").max())
     mixed = several.join(sides.filter(pl.col("first") != pl.col("last")).select("side"), on="side", how="semi")
     if not mixed.is_empty():
