@@ -110,7 +110,7 @@ def main() -> int:
     told = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        project = project_with(folder, told.rows)
+        project = project_with(folder, told.rows, SPAN)
         with Asking(folder) as asking, Lake.open(project, threads=1) as lake:
             for number in range(told.commits // 2):
                 written(lake, number * told.rows, (number + 1) * told.rows, SPAN)

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 HERE = Path(__file__).parent
-APPENDS_PER_SECOND = 2
+APPENDS_PER_SECOND = 1
 SPAN = 1_000_000_000
 
 
@@ -137,7 +137,7 @@ def main() -> None:
     from trueup.warehouse.maintain import maintain
 
     with tempfile.TemporaryDirectory() as name:
-        project = project_with(Path(name), FEW)
+        project = project_with(Path(name), FEW, SPAN)
         asked = [sys.executable, "-m", "trueup.cli", "stream", "--project", name, "--groups", "2"]
         job = subprocess.Popen(asked, start_new_session=True, stdout=subprocess.DEVNULL)
         lines = ["seconds,java_mib,python_mib,state_kib,positions_behind"]

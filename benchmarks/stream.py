@@ -1,28 +1,31 @@
 """The continuous job against its peers, in one run on the same events, and how long an append takes to be seen in the findings.
 
-    python benchmarks/stream.py [USAGE_RECORDS] [PEER_RECORDS] [EVENTS_PER_SECOND] [SECONDS]
+    python benchmarks/stream.py [USAGE_RECORDS] [PEER_RECORDS] [EVENTS_PER_SECOND] [SECONDS] [PARALLELISM]
 
 Catch-up: events per second of `trueup stream`; of Flink SQL's full outer interval join over the same events as JSON; of a
-record-at-a-time PyFlink keyed process. All three are jobs of a mini-cluster with one slot, checkpoints on. The start is told
-apart and not counted: of ours up to the first commit, of the others what a few records take. Times differ between machines; the
-ratios are what counts.
+record-at-a-time PyFlink keyed process. All three are jobs of a mini-cluster of their own, of one parallelism (as many as there
+are processors), checkpoints on. The start is told apart and not counted: of ours up to the first commit, of the others what a
+few records take. Times differ between machines; the ratios are what counts.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parent))
 from reconcile import TOML
-from steady import Feed, written
+from steady import SPAN, Feed, written
 
 from trueup.config import Project
 from trueup.jobs.flink import prepare_java, run
@@ -30,11 +33,11 @@ from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
 from trueup.reconcile.commit import CONSUMER
 from trueup.reconcile.policy import ensure_policy
-from trueup.reconcile.spans import Bounds
 
+T = TypeVar("T")
 FEW = 1_000
 PART = 250_000
-CHECKPOINTS = {"execution.checkpointing.interval": "10 s", "parallelism.default": "1"}
+CHECKPOINTS = {"execution.checkpointing.interval": "10 s"}
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ class Timed:
         return f"{self.per_second:>12,.0f} events/s on {self.events:,} (started in {self.start_s:.0f} s)"
 
 
-def project_with(folder: Path, records: int) -> Project:
-    """A project whose lake holds usage and charges, a part of each in turn, as collectors would bring them."""
+def project_with(folder: Path, records: int, of: int | None = None) -> Project:
+    """A project whose lake holds usage and charges, a part of each in turn, as collectors would bring them: so many records of
+    those `of` three days, or all of them."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "trueup.toml").write_text(TOML, "utf-8")
     project = Project.load(folder)
@@ -62,7 +66,7 @@ def project_with(folder: Path, records: int) -> Project:
     with Lake.open(project) as lake:
         ensure_policy(lake)
         for low in range(0, records, PART):
-            written(lake, low, min(low + PART, records), records)
+            written(lake, low, min(low + PART, records), of or records)
     return project
 
 
@@ -90,15 +94,22 @@ class Watched:
                     self.reached.append((time.perf_counter(), position))
 
 
-def ours(folder: Path, records: int) -> tuple[Timed, Project]:
+def apart(what: Callable[..., T], *values: object) -> T:
+    """What a function tells in a process of its own: whoever runs in one with another would share its Java."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(what, *values).result()
+
+
+def ours(folder: Path, parallelism: int) -> Timed:
     """The job from its first commit to its last: what came before is its start."""
-    project, begun = project_with(folder, records), time.perf_counter()
+    project, begun = Project.load(folder), time.perf_counter()
     with Watched(project) as watched:
-        run(project, StreamOptions(str(project.directory), groups=4, bounds=Bounds(PART)), until_idle=True)
+        options = StreamOptions(str(project.directory), parallelism=parallelism, groups=parallelism)
+        run(project, options, until_idle=True)
     first, last = watched.reached[0], watched.reached[-1]
     with Lake.open(project, read_only=True) as lake:
         brought = lake.read("control", columns=["accepted"], after=first[1], upto=last[1])
-    return Timed(int(brought["accepted"].sum()), last[0] - first[0], first[0] - begun), project
+    return Timed(int(brought["accepted"].sum()), last[0] - first[0], first[0] - begun)
 
 
 # --- peers ---------------------------------------------------------------------------------------------------------------
@@ -118,13 +129,15 @@ def as_json(project: Project, folder: Path, records: int) -> int:
     return count
 
 
-def tables(folder: Path) -> Any:
+def tables(folder: Path, parallelism: int) -> Any:
     from pyflink.common import Configuration
     from pyflink.datastream import StreamExecutionEnvironment
     from pyflink.table import StreamTableEnvironment
 
+    prepare_java()
     settings = Configuration()
-    told = {**CHECKPOINTS, "execution.checkpointing.dir": (folder / "checkpoints").as_uri(), "rest.port": "0",
+    told = {**CHECKPOINTS, "parallelism.default": str(parallelism), "rest.port": "0",
+            "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
             "python.executable": sys.executable, "python.client.executable": sys.executable}  # fmt: skip
     for name, value in told.items():
         settings.set_string(name, value)
@@ -139,9 +152,9 @@ def tables(folder: Path) -> Any:
     return environment, made
 
 
-def interval_join(folder: Path) -> float:
+def interval_join(folder: Path, parallelism: int) -> float:
     """Flink SQL's full outer interval join: what a pair says and what has no partner."""
-    _, made = tables(folder)
+    _, made = tables(folder, parallelism)
     made.execute_sql("CREATE TEMPORARY TABLE found (k STRING, q BIGINT, a BIGINT) WITH ('connector' = 'blackhole')")
     job = made.execute_sql(
         "INSERT INTO found SELECT COALESCE(u.session_key, c.session_key), u.quantity_micros, c.amount_micros "
@@ -151,7 +164,7 @@ def interval_join(folder: Path) -> float:
     return job.get_job_client().get_job_execution_result().result().get_net_runtime() / 1000
 
 
-def by_record(folder: Path) -> float:
+def by_record(folder: Path, parallelism: int) -> float:
     """A keyed process that is called for each record and keeps the first of a pair in its state."""
     from pyflink.common import Types
     from pyflink.datastream import KeyedProcessFunction
@@ -159,7 +172,7 @@ def by_record(folder: Path) -> float:
     from pyflink.datastream.state import ValueStateDescriptor
     from pyflink.java_gateway import get_gateway
 
-    environment, made = tables(folder)
+    environment, made = tables(folder, parallelism)
     rows = made.sql_query(
         "SELECT session_key, quantity_micros, CAST(-1 AS BIGINT) AS amount FROM u "
         "UNION ALL SELECT session_key, quantity_micros, amount_micros FROM c"
@@ -184,10 +197,10 @@ def by_record(folder: Path) -> float:
 # --- latency -------------------------------------------------------------------------------------------------------------
 
 
-def latencies(folder: Path, per_second: int, seconds: int) -> list[float]:
+def latencies(folder: Path, per_second: int, seconds: int, parallelism: int) -> list[float]:
     """Seconds from an append's commit to the commit of its findings, for each append at a steady rate."""
-    project, stop, told = project_with(folder, FEW), threading.Event(), list[float]()
-    options = StreamOptions(str(project.directory), groups=2)
+    project, stop, told = project_with(folder, FEW, SPAN), threading.Event(), list[float]()
+    options = StreamOptions(str(project.directory), parallelism=parallelism, groups=parallelism)
     ended: list[Exception] = []
 
     def job() -> None:
@@ -216,23 +229,26 @@ def main() -> None:
     parser.add_argument("peer_records", type=int, nargs="?", default=200_000)
     parser.add_argument("per_second", type=int, nargs="?", default=50_000)
     parser.add_argument("seconds", type=int, nargs="?", default=60)
+    parser.add_argument("parallelism", type=int, nargs="?", default=os.cpu_count() or 1)
     told = parser.parse_args()
-    prepare_java()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         few = project_with(folder / "few", FEW)
-        own, many = ours(folder / "many", told.records)
+        many = project_with(folder / "many", told.records)
+        own = apart(ours, many.directory, told.parallelism)
         with Lake.open(many, read_only=True) as lake:
             found = counted(lake, "finding")
         print(f"{'trueup stream':<30}{own.told()}, {found:,} changes of findings", flush=True)
         as_json(few, folder / "json few", FEW)
-        peer_events = as_json(many, folder / "json", told.peer_records)
-        for label, what in (("Flink SQL interval join, JSON", interval_join), ("PyFlink, record at a time", by_record)):
+        # A job that is called for each record takes many times as long for each.
+        peers = (("Flink SQL interval join, JSON", interval_join, 1), ("PyFlink, record at a time", by_record, 20))
+        for label, what, part in peers:
+            events = as_json(many, folder / label, told.peer_records // part)
             # What a few records take is the start of workers.
-            start_s = what(folder / "json few")
-            one = Timed(peer_events, what(folder / "json") - start_s, start_s)
+            start_s = apart(what, folder / "json few", told.parallelism)
+            one = Timed(events, apart(what, folder / label, told.parallelism) - start_s, start_s)
             print(f"{label:<30}{one.told()}: {own.per_second / one.per_second:.1f} x", flush=True)
-        seen = latencies(folder / "steady", told.per_second, told.seconds)
+        seen = apart(latencies, folder / "steady", told.per_second, told.seconds, told.parallelism)
         at = {p: seen[min(len(seen) - 1, int(len(seen) * p / 100))] for p in (50, 90, 99)}
         print(
             f"append to finding at {told.per_second:,} events/s: "

@@ -285,6 +285,8 @@ def _submitted(options: StreamOptions, told: Mapping[str, str], log: Path) -> Jo
 
     from trueup.jobs.stream import build
 
+    # Java only passes things on here: it is not worth the time to compile that twice, nor a collector with threads of its own.
+    os.environ.setdefault("JVM_ARGS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     with _output_to(log):
         get_gateway()
     with _gone():

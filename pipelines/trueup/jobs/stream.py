@@ -37,7 +37,7 @@ from trueup.reconcile.partition import Outcome, joined
 from trueup.reconcile.policy import ensure_policy
 from trueup.reconcile.spans import Span
 
-AT_ONCE = 3
+AT_ONCE = 2
 """How many epochs are worked on at once: the next is there when a worker has done with one, and few stand before a checkpoint."""
 LOCK_WAIT_S = 60.0
 """How long a restarted poller waits for the lake: the worker it replaces may still be ending."""
@@ -125,9 +125,11 @@ class Reconcile(OnLake, KeyedProcessFunction):  # type: ignore[misc]
     def _remember(self, group: int, buckets: Buckets, before: Any, after: Any) -> None:
         """Keeps a memory, of its runs of hashes and segments of rows only those that are new."""
         self._memories[group] = after
-        if after is None:
+        if before is None or after is None:
+            # Whatever is there is of no use any more, as what an older version left.
             for state in (self._head, self._runs, self._segments):
                 state.clear()
+        if after is None:
             return
         told = packed(after, buckets, before)
         _put(self._runs, told.runs, len(before.gone.runs) if before is not None else 0)
@@ -235,7 +237,8 @@ def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnviro
     epoch, keys = Types.TUPLE([NUMBER, POSITION, POSITION]), keys_of(options.groups)
     epochs = ticks.key_by(one, NUMBER).process(Poll(options), epoch).name("poll").uid("poll")
     outcome = Types.TUPLE([POSITION, POSITION, BYTES, NUMBER, NUMBER])
-    told_of = epochs.key_by(lambda epoch: keys[epoch[0]], NUMBER).process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
+    by_group = epochs.key_by(lambda epoch: keys[epoch[0]], NUMBER)
+    told_of = by_group.process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
     told_of.set_parallelism(options.parallelism)
     committed = told_of.key_by(one, NUMBER).process(Commit(options), POSITION).name("commit").uid("commit")
     nowhere = get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink
@@ -245,4 +248,3 @@ def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnviro
 
         scored(ticks, options).sink_to(Sink(nowhere())).uid("score-end")
     return environment
-

@@ -16,6 +16,7 @@ from trueup.errors import ConfigError, LogBusyError, LogError
 from trueup.log.connection import load_extension
 
 LOCK_WAIT_S = 600.0
+_LOOK_EVERY_S = 0.01
 
 
 class Catalog(Protocol):
@@ -58,10 +59,18 @@ class SqliteCatalog:
 
     @contextmanager
     def lock(self, name: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-        """Holds a lock file beside the catalog; the system frees it when the process dies."""
-        held = filelock.FileLock(str(self.path.with_name(f"{self.path.name}.{name}.lock")))
+        """Holds a lock file beside the catalog; the system frees it when the process dies.
+
+        Whoever waits is first in a queue of its own, at a second lock file: who lets go and comes again at once waits there, and
+        does not keep others out.
+        """
+        held, first = (
+            filelock.FileLock(str(self.path.with_name(f"{self.path.name}.{name}.{what}")), poll_interval=_LOOK_EVERY_S)
+            for what in ("lock", "queue.lock")
+        )
         try:
-            held.acquire(timeout=wait_s)
+            with first.acquire(timeout=wait_s):
+                held.acquire(timeout=wait_s)
         except filelock.Timeout:
             raise _busy(name, str(self.path)) from None
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import duckdb
+import numpy as np
 import polars as pl
 import tenacity
 
@@ -269,26 +270,10 @@ class Lake:
         `noted` are further expressions over a row `e`. `buckets` and `days` (UTC, both ends included; rows without a day always
         count) narrow what is read. Exact also when old snapshots have been expired: the commit of each row is a column of it.
         """
-        query, values = self._selection(table, columns=columns, noted=noted, after=after, upto=upto, buckets=buckets, days=days)
-        return self.connection.execute(query, values).pl()
-
-    def _selection(
-        self,
-        table: str,
-        *,
-        columns: Sequence[str] = ("*",),
-        noted: Sequence[str] = (),
-        after: int = 0,
-        upto: int | None = None,
-        buckets: Buckets | None = None,
-        days: tuple[date | None, date | None] | None = None,
-    ) -> tuple[str, list[object]]:
-        """The query behind `read`, and its values."""
         newest = self.last_position() if upto is None else upto
         low, high = self.snapshot_of(after), self.snapshot_of(newest)
-        relations, values = self._relations((table, "position"), low, high)
         conditions = ["e.snapshot_id > ?", "e.snapshot_id <= ?"]
-        values += [low, high]
+        values: list[object] = [low, high]
         if buckets is not None:
             conditions.append("e.bucket BETWEEN ? AND ?")
             values += [buckets.first, buckets.last]
@@ -297,11 +282,15 @@ class Lake:
             conditions.append("(e.day BETWEEN ? AND ? OR e.day IS NULL)")
             values += [first, last]
         wanted = ", ".join([*(f"e.{name}" for name in columns), *noted])
-        return (
-            f"SELECT {wanted}, p.position FROM {relations[0]} e JOIN {relations[1]} p ON p.snapshot_id = e.snapshot_id "
-            f"WHERE {' AND '.join(conditions)}",
-            values,
-        )
+        (rows, positions), asked = self._relations((table, "position"), low, high)
+        found = self.connection.execute(
+            f"SELECT {wanted}, e.snapshot_id AS at_snapshot FROM {rows} e WHERE {' AND '.join(conditions)}", [*asked[:3], *values]
+        ).pl()
+        # Joined here rather than by DuckDB, which would take all columns through its join.
+        given = self.connection.execute(
+            f"SELECT snapshot_id, position FROM {positions} e WHERE snapshot_id > ? AND snapshot_id <= ?", [*asked[3:], low, high]
+        ).pl()
+        return _positioned(found, given)
 
     def _relations(self, tables: Sequence[str], low: int, high: int) -> tuple[list[str], list[object]]:
         """Tables as relations that hold at least what came in snapshots (low, high], and the values they ask for.
@@ -317,6 +306,16 @@ class Lake:
     def oldest_snapshot(self) -> int:
         """The oldest snapshot that has not been expired."""
         return self._number("SELECT min(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
+
+
+def _positioned(rows: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
+    """Rows with the `position` that was `given` to their `at_snapshot`, in place of it; those of other snapshots are left away."""
+    given = given.sort("snapshot_id")
+    snapshot, known = rows["at_snapshot"].to_numpy(), given["snapshot_id"].to_numpy()
+    at = np.searchsorted(known, snapshot)
+    has = np.append(known, -1)[at] == snapshot
+    told = rows.drop("at_snapshot").with_columns(position=given["position"].extend_constant(None, 1).gather(at))
+    return told if has.all() else told.filter(pl.Series(has))
 
 
 def data_path(project: Project) -> str:

@@ -31,7 +31,8 @@ from trueup.reconcile.units import PARTY, RATED_BY
 
 _TOLD = ["currency", "told_currency", "source", "position", "time_us", "service", "rule", "quantity_micros", "amount_micros"]
 _NEEDED = [*_TOLD, "scope", "subscriber", "peer", *RATED_BY, "event_id"]
-"""What is needed of a pair's usage record; of its charge it is `_TOLD`, under names that end in `_charge`."""
+"""What is needed of a pair's usage record that a tariff book prices; of any other it is `_TOLD`; of its charge too, under names
+that end in `_charge`."""
 _KEY = ["scope", "session_key", "currency"]
 _PLACED = [pl.col("source", "quantity_micros", "amount_micros", "position", "charge"), pl.col("told_currency").alias("currency")]
 _AGREED = ["row", "row_charge", *_TOLD, *(f"{n}_charge" for n in _TOLD), "expected_micros", "billed_micros"]
@@ -265,8 +266,11 @@ def _timely(pairs: pl.DataFrame, seen: _Seen, terms: Terms) -> pl.DataFrame:
 
 def _told(pairs: pl.DataFrame, seen: _Seen) -> pl.DataFrame:
     """Pairs with what is needed of both records and of their rules."""
-    mine, theirs = seen.told(pairs["row"], _NEEDED), seen.told(pairs["row_charge"], _TOLD)
-    rules = seen.frontier.policies.rules(len(seen.frontier.policies.all) - 1, mine["rule"].to_numpy())
+    rule = seen.rows["rule"].to_numpy()[pairs["row"].to_numpy()]
+    rules = seen.frontier.policies.rules(len(seen.frontier.policies.all) - 1, rule)
+    # Only a tariff book asks for more than the quantity.
+    needed = _NEEDED if rules["price_micros"].null_count() else _TOLD
+    mine, theirs = seen.told(pairs["row"], needed), seen.told(pairs["row_charge"], _TOLD)
     return pl.concat([pairs, mine, theirs.rename({n: f"{n}_charge" for n in _TOLD}), rules], how="horizontal")
 
 
@@ -287,7 +291,10 @@ def _priced(waiting: pl.DataFrame, seen: _Seen, terms: Terms, pools: Pools) -> p
 
 def _asked(rows: pl.DataFrame, terms: Terms, at: pl.Expr) -> pl.DataFrame:
     """Usage records as they ask for their price at a position."""
-    asked = rows.with_columns(at=at, start_us="time_us", order="event_id")
+    asked = rows.with_columns(at=at)
+    if not rows["price_micros"].null_count():
+        return asked
+    asked = asked.with_columns(start_us="time_us", order="event_id")
     return asked.hstack(terms.states_at(asked.select("subscriber", "at", "time_us")))
 
 
@@ -320,7 +327,7 @@ def _judged(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
 
 
 def _nothing(events: pl.DataFrame) -> pl.DataFrame:
-    empty, theirs = events.select(_NEEDED).clear(), events.select(_TOLD).clear()
+    empty = theirs = events.select(_TOLD).clear()
     nothing, no_day = pl.lit(None, pl.Int128), pl.lit(None, pl.Date)
     both = pl.concat([empty, theirs.rename({n: f"{n}_charge" for n in _TOLD})], how="horizontal")
     return both.with_columns(expected_micros=nothing, billed_micros=nothing, day=no_day, day_charge=no_day)

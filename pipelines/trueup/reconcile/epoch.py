@@ -29,6 +29,7 @@ from trueup.reconcile.terms import LONGEST_US, Terms
 from trueup.reconcile.ties import names_of, standings, ties_of
 from trueup.reconcile.unsettled import Unsettled
 
+
 @dataclass(frozen=True)
 class Memory:
     """What is kept of a range of buckets after a position.

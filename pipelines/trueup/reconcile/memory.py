@@ -88,4 +88,3 @@ def _segment_of(data: bytes, taken: Hashes) -> Segment:
 
 def _numbers(data: bytes) -> Hashes:
     return np.frombuffer(data, dtype="<u8").astype(np.uint64)
-

@@ -71,12 +71,12 @@ def kept(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontier, *, upto
     )  # fmt: skip
     where = pl.concat([placed.select(NUMBER, "component"), of_outdone.select(NUMBER, "component")]).unique(NUMBER)
     told = where.join(components.select("component", "closed", "passed"), on="component")
-    number, waiting = told[NUMBER].to_numpy(), evaluated.waiting.to_numpy()
+    decided, waiting = told[NUMBER].to_numpy(), evaluated.waiting.to_numpy()
     # What is told apart before the rounds is in no component: pairs are closed, what waits alone is one by itself.
     closed, passed = np.ones(events.height, dtype=np.bool_), np.zeros(events.height, dtype=np.bool_)
-    closed[number], passed[number], closed[waiting] = told["closed"].to_numpy(), told["passed"].to_numpy(), False
+    closed[decided], passed[decided], closed[waiting] = told["closed"].to_numpy(), told["passed"].to_numpy(), False
     component = np.zeros(events.height, dtype=np.int64)
-    component[number], component[waiting] = told["component"].to_numpy(), -1 - waiting.astype(np.int64)
+    component[decided], component[waiting] = told["component"].to_numpy(), -1 - waiting.astype(np.int64)
     stood = placed.unique(NUMBER)
     stand_us = events["time_us"].fill_null(NO_TIME_US).to_numpy().copy()
     stand_us[stood[NUMBER].to_numpy()] = stood["stand_us"].to_numpy()
