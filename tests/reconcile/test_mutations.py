@@ -67,6 +67,9 @@ ROUNDS: dict[str, Mistake] = {
     "a clean pair may have been final before": ("clean.py", "~(alone | behind[mine] | behind[theirs] | untimed)", "~(behind[mine] | behind[theirs] | untimed)", CASES),
     "a clean pair may have neighbours": ("clean.py", "~summed[b] & ~seen.near[a] & ~seen.near[b]", "~summed[b]", CASES),
     "a clean pair's neighbours stand where each of their records does": ("clean.py", "for frame in (entries, crossed)", "for frame in (entries,)", CASES),
+    "two parties of one half are one": ("clean.py", "(close & (session[1:] != session[:-1])) | (party[1:] != party[:-1])", "close & (party[1:] == party[:-1])", CASES),
+    "what is there twice is there once": ("gone.py", "return np.isin(hashes, twice) if len(twice) else", "return", CASES),
+    "equal amounts are never of two parts": ("clean.py", "same = (equal & asked.select(quantity).to_series())", "same = equal", SHARES),
     "what waits may have been passed": ("clean.py", "alone &= (seen.waited_for > upto)", "alone &= (seen.waited_for > 0)", CASES),
     "what waits may have neighbours": ("clean.py", "alone &= seen.under_last & ~seen.near", "alone &= seen.under_last", CASES),
     "what waits may be behind the horizon": ("clean.py", '~seen.rule("summed") & ~seen.behind', '~seen.rule("summed")', CASES),
@@ -108,7 +111,7 @@ GOING_ON: dict[str, Mistake] = {
     "what was read again is kept as it was": ("epoch.py", "np.union1d(labels, more)", "labels", EPOCHS),
     "what is kept is told by its own time alone": ("ties.py", "for beside in (-1, 0, 1) if around else (0,)", "for beside in (0,)", EPOCHS),
     "a component is kept record by record": ("unsettled.py", '.with_columns(pl.col(LABEL).min().over("component"))', "", EPOCHS),
-    "names are forgotten": ("epoch.py", "again[came] = known_again(", "again[came] &= known_again(", EPOCHS),
+    "names are forgotten": ("epoch.py", "again[came] = (before.gone.holds", "again[came] &= (before.gone.holds", EPOCHS),
 }  # fmt: skip
 MISTAKES = GOING_ON | SHARING | MATCHING | RECORDS | JUDGEMENT | ROUNDS | READING
 

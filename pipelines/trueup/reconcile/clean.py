@@ -234,7 +234,7 @@ def _touching(stands: pl.DataFrame) -> NDArray[np.bool_]:
     order = np.argsort((party >> np.uint64(_HALF) << np.uint64(_HALF)) | (since_us // np.uint64(unit_us)))
     party, time_us, session, tolerance_us = (column[order] for column in (party, time_us, session, tolerance_us))
     # Within a unit they stand in no order.
-    close = np.abs(np.diff(time_us)) <= tolerance_us[1:] + unit_us
+    close = np.abs(np.diff(time_us)) <= tolerance_us[1:] + unit_us - 1
     together = (close & (session[1:] != session[:-1])) | (party[1:] != party[:-1])
     together &= party[1:] >> np.uint64(_HALF) == party[:-1] >> np.uint64(_HALF)
     touching = np.zeros(len(party), dtype=np.bool_)

@@ -1,0 +1,44 @@
+"""What is told apart before the rounds is told by sorting hashes: nothing that is near, or there twice, is overlooked."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trueup.reconcile.clean import _touching
+from trueup.reconcile.gone import repeated
+
+# Parties whose hashes share a half, and some that do not; times so far apart that a unit of the order is more than a microsecond.
+PARTIES = st.sampled_from([1, 2, 3 << 32, (3 << 32) + 1, 5 << 32])
+TIMES = st.integers(0, 20) | st.integers(2**40, 2**40 + 20)
+ROW = st.tuples(PARTIES, TIMES, st.integers(0, 4))
+TOLERANCE_US = 3
+
+
+def touching(rows: list[tuple[int, int, int]]) -> list[bool]:
+    schema = {"party": pl.UInt64, "time_us": pl.Int64, "session": pl.UInt64}
+    frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(tolerance_us=pl.lit(TOLERANCE_US, pl.Int64))
+    return _touching(frame).tolist()
+
+
+@given(st.lists(ROW, max_size=12))
+def test_of_two_sessions_of_a_party_within_the_tolerance_one_is_always_noticed(rows: list[tuple[int, int, int]]) -> None:
+    found = touching(rows)
+    for party, time_us, session in rows:
+        others = [(t, s) for p, t, s in rows if p == party and s != session and abs(t - time_us) <= TOLERANCE_US]
+        near = [n for n, (p, t, _) in enumerate(rows) if p == party and abs(t - time_us) <= TOLERANCE_US]
+        assert not others or any(found[n] for n in near)
+
+
+def test_what_stands_alone_touches_nothing() -> None:
+    assert touching([(1, 0, 1), (1, 100, 2), (1, 100, 2), (5 << 32, 100, 3)]) == [False] * 4
+    assert touching([(1, 0, 1), (1, 3, 2), (1, 7, 3)]) == [True, True, False]
+    assert touching([(1, 5, 1), (2, 2**35, 2)]) == [True, True], "two parties of one half cost the rounds"
+    assert touching([]) == []
+
+
+@given(st.lists(st.integers(0, 6)))
+def test_what_is_there_twice_is_repeated(numbers: list[int]) -> None:
+    assert repeated(np.array(numbers, dtype=np.uint64)).tolist() == [numbers.count(n) > 1 for n in numbers]
