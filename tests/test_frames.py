@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.frames import bytes_of, frames_of
+from trueup.frames import bytes_of, frames_of, owned
 
 
 def test_rows_taken_from_a_larger_frame_carry_only_their_own_text() -> None:
@@ -14,3 +14,16 @@ def test_rows_taken_from_a_larger_frame_carry_only_their_own_text() -> None:
     assert len(data) < 5_000 < len(bytes_of(whole))
     back, empty = frames_of(data)
     assert back.equals(few) and back.schema == whole.schema and empty.equals(whole.clear())
+
+
+def text_bytes(frame: pl.DataFrame) -> int:
+    """How much text a frame keeps in memory, its own or not."""
+    table = frame.select("text").to_arrow(compat_level=pl.CompatLevel.newest())
+    return sum(b.size for column in table.columns for chunk in column.chunks for b in chunk.buffers()[2:] if b is not None)
+
+
+def test_rows_kept_for_long_keep_no_text_but_their_own() -> None:
+    whole = pl.DataFrame({"text": [f"a long enough text, number {n}" for n in range(20_000)], "n": range(20_000)})
+    few = whole.filter(pl.col("n") % 20 == 0)
+    assert text_bytes(owned(few)) < 50_000 < text_bytes(few)
+    assert owned(few).equals(few)

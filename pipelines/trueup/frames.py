@@ -26,12 +26,12 @@ def queried(
             connection.unregister(name)
 
 
-def bytes_of(*frames: pl.DataFrame, compression: Literal["lz4", "zstd"] = "lz4") -> bytes:
+def bytes_of(*frames: pl.DataFrame, compression: Literal["lz4", "zstd", "uncompressed"] = "lz4") -> bytes:
     """Frames as Arrow IPC streams, each behind its length."""
     parts = []
     for frame in frames:
         buffer = io.BytesIO()
-        # Views of strings would carry all the text of the larger frame that these rows were taken from.
+        # Views of strings would carry all the text of the larger frame that these rows were taken from; see `owned`.
         frame.write_ipc_stream(buffer, compression=compression, compat_level=pl.CompatLevel.oldest())
         parts.append(buffer.getvalue())
     return b"".join(len(part).to_bytes(_LENGTH_BYTES, "little") + part for part in parts)
@@ -45,3 +45,10 @@ def frames_of(data: bytes) -> list[pl.DataFrame]:
         at = begin + int.from_bytes(data[at:begin], "little")
         frames.append(pl.read_ipc_stream(io.BytesIO(data[begin:at])))
     return frames
+
+
+def owned(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with text of its own: rows taken from a larger frame else keep all the text of that in memory, as long as they are
+    kept themselves."""
+    (mine,) = frames_of(bytes_of(frame, compression="uncompressed"))
+    return mine

@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trueup.frames import owned
 from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.gone import NO_HASHES, Hashes, record_hashes
 from trueup.reconcile.records import EVENTS
@@ -88,13 +89,14 @@ class Segment:
         return replace(self, taken=np.union1d(self.taken, mine), height=self.height - gone)
 
     def tidied(self) -> Segment:
-        """The segment without what is taken out of it."""
-        return Segment.of(*self.parts)
+        """The segment without what is taken out of it, nor its text."""
+        rows, ties, instants = self.parts
+        return Segment.of(owned(rows), ties, instants)
 
     def __add__(self, other: Segment) -> Segment:
-        """Both as one, without what is taken out of either."""
+        """Both as one, without what is taken out of either, nor its text."""
         rows, ties, instants = (pl.concat([mine, theirs]) for mine, theirs in zip(self.parts, other.parts, strict=True))
-        return Segment.of(rows, ties, instants)
+        return Segment.of(owned(rows), ties, instants)
 
     @property
     def parts(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
