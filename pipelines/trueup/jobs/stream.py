@@ -58,6 +58,7 @@ class Poll(OnLake, KeyedProcessFunction):  # type: ignore[misc]
         committed = 0 if only_read else lake.consumer_position(CONSUMER)
         self._poller = Poller(lake, options.bounds, tick_every=options.tick_every, until=options.until, committed=committed)
         self._going_on: deque[int] = deque()
+        self._groups = len(options.ranges())
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, int]]:
         """One epoch at most, so that a checkpoint can come between two; none while enough are being worked on."""
@@ -71,7 +72,7 @@ class Poll(OnLake, KeyedProcessFunction):  # type: ignore[misc]
         if span is not None:
             self._position.update(span[1])
             self._going_on.append(span[1])
-            for group in range(self._options.groups):
+            for group in range(self._groups):
                 yield group, *span
 
     def _ended(self) -> bool:
@@ -94,7 +95,7 @@ class Reconcile(OnLake, KeyedProcessFunction):  # type: ignore[misc]
         self._ranges, self._lake = self._options.ranges(), self.opened()
         self._follower = Follower(self._lake)
         self._memories: dict[int, Any] = {}
-        self._mine, self._came = groups_of(runtime_context, self._options.groups), _Came((0, 0), {})
+        self._mine, self._came = groups_of(runtime_context, len(self._ranges)), _Came((0, 0), {})
         group = runtime_context.get_metrics_group()
         self._records, self._again = group.counter("records"), group.counter("read_again")
 
@@ -234,7 +235,7 @@ def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnviro
         f"WITH ('connector' = 'datagen', 'rows-per-second' = '{int(options.polls_per_second)}')"
     )
     ticks = tables.to_data_stream(tables.from_path("ticker"))
-    epoch, keys = Types.TUPLE([NUMBER, POSITION, POSITION]), keys_of(options.groups)
+    epoch, keys = Types.TUPLE([NUMBER, POSITION, POSITION]), keys_of(len(options.ranges()))
     epochs = ticks.key_by(one, NUMBER).process(Poll(options), epoch).name("poll").uid("poll")
     outcome = Types.TUPLE([POSITION, POSITION, BYTES, NUMBER, NUMBER])
     by_group = epochs.key_by(lambda epoch: keys[epoch[0]], NUMBER)
