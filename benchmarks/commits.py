@@ -112,7 +112,7 @@ def main() -> int:
         folder = Path(name)
         project = project_with(folder, told.rows, SPAN)
         with Asking(folder) as asking, Lake.open(project, threads=1) as lake:
-            for number in range(told.commits // 2):
+            for number in range(1, told.commits // 2 + 1):
                 written(lake, number * told.rows, (number + 1) * told.rows, SPAN)
         print(f"while {told.commits:,} commits were made, {len(asking.took_s)} questions took {max(asking.took_s):.2f} s at most")
         trueup("reconcile", "--project", name)

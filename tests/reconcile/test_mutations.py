@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES, LAWS, REACH, WAYS = ((f"tests/reconcile/test_{name}.py",) for name in ("cases", "laws", "reach", "ways"))
+CASES, CLEAN, LAWS, REACH, WAYS = ((f"tests/reconcile/test_{name}.py",) for name in ("cases", "clean", "laws", "reach", "ways"))
 EPOCHS = ("tests/reconcile/test_unsettled.py", "tests/reconcile/test_epoch.py")
 SHARES = ("tests/reconcile/test_shared_cases.py", "tests/reconcile/test_shares.py")
 Mistake = tuple[str, str, str, tuple[str, ...]]
@@ -67,8 +67,8 @@ ROUNDS: dict[str, Mistake] = {
     "a clean pair may have been final before": ("clean.py", "~(alone | behind[mine] | behind[theirs] | untimed)", "~(behind[mine] | behind[theirs] | untimed)", CASES),
     "a clean pair may have neighbours": ("clean.py", "~summed[b] & ~seen.near[a] & ~seen.near[b]", "~summed[b]", CASES),
     "a clean pair's neighbours stand where each of their records does": ("clean.py", "for frame in (entries, crossed)", "for frame in (entries,)", CASES),
-    "two parties of one half are one": ("clean.py", "(close & (session[1:] != session[:-1])) | (party[1:] != party[:-1])", "close & (party[1:] == party[:-1])", CASES),
-    "what is there twice is there once": ("gone.py", "return np.isin(hashes, twice) if len(twice) else", "return", CASES),
+    "two parties of one half are one": ("clean.py", "(close & (session[1:] != session[:-1])) | (party[1:] != party[:-1])", "close & (party[1:] == party[:-1])", CLEAN),
+    "what is there twice is there once": ("gone.py", "return np.isin(hashes, twice) if len(twice) else", "return", CLEAN),
     "equal amounts are never of two parts": ("clean.py", "same = (equal & asked.select(quantity).to_series())", "same = equal", SHARES),
     "what waits may have been passed": ("clean.py", "alone &= (seen.waited_for > upto)", "alone &= (seen.waited_for > 0)", CASES),
     "what waits may have neighbours": ("clean.py", "alone &= seen.under_last & ~seen.near", "alone &= seen.under_last", CASES),
@@ -111,6 +111,7 @@ GOING_ON: dict[str, Mistake] = {
     "what was read again is kept as it was": ("epoch.py", "np.union1d(labels, more)", "labels", EPOCHS),
     "what is kept is told by its own time alone": ("ties.py", "for beside in (-1, 0, 1) if around else (0,)", "for beside in (0,)", EPOCHS),
     "a component is kept record by record": ("unsettled.py", '.with_columns(pl.col(LABEL).min().over("component"))', "", EPOCHS),
+    "what is kept keeps all text": ("settle.py", "rows = owned(rows) if 2 * rows.height < events.height else rows", "rows = rows", EPOCHS),
     "names are forgotten": ("epoch.py", "again[came] = (before.gone.holds", "again[came] &= (before.gone.holds", EPOCHS),
 }  # fmt: skip
 MISTAKES = GOING_ON | SHARING | MATCHING | RECORDS | JUDGEMENT | ROUNDS | READING

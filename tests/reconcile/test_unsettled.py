@@ -134,3 +134,21 @@ def test_two_records_of_a_party_within_the_tolerance_have_a_tie_in_common(seed: 
         for b, other in enumerate(who):
             if other[:2] == (scope, subscriber) and abs(other[2] - at_us) <= 2 * MICRO:
                 assert (a, b) in met
+
+
+def text_bytes(rows: pl.DataFrame) -> int:
+    """How much text a frame keeps in memory, its own or not."""
+    table = rows.select(pl.col(pl.String)).to_arrow(compat_level=pl.CompatLevel.newest())
+    return sum(b.size for column in table.columns for chunk in column.chunks for b in chunk.buffers()[2:] if b is not None)
+
+
+def test_what_is_kept_keeps_no_text_of_what_is_not(tmp_path: Path) -> None:
+    # Of what comes most are pairs, of which nothing is kept; a few wait.
+    names = [f"a session with a long name, {n}" for n in range(3_000)]
+    pairs = [one for n, name in enumerate(names) for one in (used(name, n, f"s{n}"), billed(name, n, f"s{n}"))]
+    waiting = [used(f"a session that waits, {n}", n, f"w{n}") for n in range(300)]
+    known, rows = lakes.known_by_id([[RULES], [*pairs, *waiting]], "subscriber")
+    with lakes.lake_of(tmp_path, known, rows, "subscriber") as lake:
+        memory = told_in(lake, range(1, 3), lakes.ranges(1)[0])[-1].memory
+    assert memory is not None and memory.unsettled.height == 300
+    assert sum(text_bytes(segment.rows) for segment in memory.unsettled.segments) < 300 * 150

@@ -17,6 +17,7 @@ from trueup.log.connection import load_extension
 
 LOCK_WAIT_S = 600.0
 _LOOK_EVERY_S = 0.01
+"""How often whoever waits for a lock file looks whether it is free."""
 
 
 class Catalog(Protocol):

@@ -89,7 +89,7 @@ class Lake:
     def __init__(self, project: Project, connection: duckdb.DuckDBPyConnection, clock: Clock) -> None:
         self.project, self.connection, self.clock = project, connection, clock
         self._snapshots: dict[int, int] = {}
-        self._told: dict[str, tuple[int, tuple[object, ...], int]] = {}
+        self._answers: dict[str, tuple[int, tuple[object, ...], int]] = {}
         self._catalog = catalog_of(project)
 
     # --- opening ------------------------------------------------------------------------------------------------------
@@ -210,11 +210,11 @@ class Lake:
     def newest_after(self, position: int) -> int:
         """The newest position, known to be at least `position`: reads only what has come since."""
         query = "SELECT coalesce(max(position), ?) FROM lake.events.position WHERE position > ?"
-        return self._standing(query, position, position)
+        return self._looked_up(query, position, position)
 
     def consumer_position(self, consumer: str) -> int:
         """What a consumer's results hold everything up to, 0 before its first commit."""
-        return self._standing("SELECT coalesce(max(position), 0) FROM lake.events.consumer WHERE consumer = ?", consumer)
+        return self._looked_up("SELECT coalesce(max(position), 0) FROM lake.events.consumer WHERE consumer = ?", consumer)
 
     def position_at(self, moment: datetime) -> int:
         """The newest position that had been committed at `moment`, 0 before the first."""
@@ -239,13 +239,13 @@ class Lake:
         """How many rows `events.TABLE` has."""
         return self._number(f"SELECT count(*) FROM lake.events.{table}")
 
-    def _standing(self, query: str, *values: object) -> int:
+    def _looked_up(self, query: str, *values: object) -> int:
         """A number that whoever waits asks for again and again: looked up anew only when something has been committed since."""
         # The snapshot comes first: what is committed in between is looked up once too often, never missed.
         now = self._number("SELECT max(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
-        if query not in self._told or self._told[query][:2] != (now, values):
-            self._told[query] = (now, values, self._number(query, values))
-        return self._told[query][2]
+        if query not in self._answers or self._answers[query][:2] != (now, values):
+            self._answers[query] = (now, values, self._number(query, values))
+        return self._answers[query][2]
 
     def _number(self, query: str, values: Sequence[object] = ()) -> int:
         found = self.connection.execute(query, list(values)).fetchone()
@@ -282,25 +282,25 @@ class Lake:
             conditions.append("(e.day BETWEEN ? AND ? OR e.day IS NULL)")
             values += [first, last]
         wanted = ", ".join([*(f"e.{name}" for name in columns), *noted])
-        (rows, positions), asked = self._relations((table, "position"), low, high)
+        rows, asked = self._relation(table, low, high)
         found = self.connection.execute(
-            f"SELECT {wanted}, e.snapshot_id AS at_snapshot FROM {rows} e WHERE {' AND '.join(conditions)}", [*asked[:3], *values]
+            f"SELECT {wanted}, e.snapshot_id AS at_snapshot FROM {rows} e WHERE {' AND '.join(conditions)}", [*asked, *values]
         ).pl()
         # Joined here rather than by DuckDB, which would take all columns through its join.
+        positions, asked = self._relation("position", low, high)
         given = self.connection.execute(
-            f"SELECT snapshot_id, position FROM {positions} e WHERE snapshot_id > ? AND snapshot_id <= ?", [*asked[3:], low, high]
+            f"SELECT snapshot_id, position FROM {positions} WHERE snapshot_id > ? AND snapshot_id <= ?", [*asked, low, high]
         ).pl()
         return _positioned(found, given)
 
-    def _relations(self, tables: Sequence[str], low: int, high: int) -> tuple[list[str], list[object]]:
-        """Tables as relations that hold at least what came in snapshots (low, high], and the values they ask for.
+    def _relation(self, table: str, low: int, high: int) -> tuple[str, list[object]]:
+        """A table as a relation that holds at least what came in snapshots (low, high], and the values it asks for.
 
         Where the log of snapshots goes back that far, only the files of those are looked at, however many there are.
         """
         if not 0 < low < high or low < self.oldest_snapshot:
-            return [f"lake.events.{table}" for table in tables], []
-        values: list[object] = [value for table in tables for value in (table, low, high)]
-        return ["ducklake_table_insertions('lake', 'events', ?, ?, ?)"] * len(tables), values
+            return f"lake.events.{table}", []
+        return "ducklake_table_insertions('lake', 'events', ?, ?, ?)", [table, low, high]
 
     @cached_property
     def oldest_snapshot(self) -> int:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from trueup.localtime import local_day
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.gone import Hashes, repeated
+from trueup.reconcile.gone import Hashes, record_hashes, repeated, session_hashes
 from trueup.reconcile.judge import parted, with_charged
 from trueup.reconcile.places import TOLERATED
 from trueup.reconcile.pools import Pools
@@ -37,6 +37,7 @@ _KEY = ["scope", "session_key", "currency"]
 _PLACED = [pl.col("source", "quantity_micros", "amount_micros", "position", "charge"), pl.col("told_currency").alias("currency")]
 _AGREED = ["row", "row_charge", *_TOLD, *(f"{n}_charge" for n in _TOLD), "expected_micros", "billed_micros"]
 _HALF = 32
+"""Bits of half a hash."""
 _SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros")
 
 
@@ -67,11 +68,10 @@ class _Seen:
     @classmethod
     def of(cls, events: pl.DataFrame, frontier: Frontier) -> _Seen:
         rows = events.with_row_index("row")
-        hashed = rows.select(session=_hash("scope", "session_key"), record=_hash("charge", "key_scope", "scope", "record_key"))
         keyed, charge = rows["session_key"].is_not_null().to_numpy(), rows["charge"].to_numpy()
-        record = hashed["record"].to_numpy()
+        record = record_hashes(rows)
         # Without a key a record is a session of its own.
-        session = np.where(keyed, hashed["session"].to_numpy(), record)
+        session = np.where(keyed, session_hashes(rows), record)
         whole = rows["partial_no"].is_null().to_numpy() & ~repeated(record)
         order = np.argsort(session)
         begin, count, charges = _runs(session[order], charge[order])

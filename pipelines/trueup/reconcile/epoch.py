@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.gone import NO_HASHES, Gone, Hashes, record_hashes, session_hashes
+from trueup.reconcile.gone import NAMES, NO_HASHES, Gone, Hashes, record_hashes, session_hashes
 from trueup.reconcile.kernel import evaluate
 from trueup.reconcile.load import arrivals
 from trueup.reconcile.partition import Outcome, outcome_of
@@ -97,7 +97,7 @@ def tell(lake: Lake, buckets: Buckets, epoch: Epoch, memory: Memory | None, came
     divided = kept(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, terms, upto))
     if lost:
         before = _remembered(lake, epoch, buckets, events)
-    gone = before.gone.plus(names_of(rows, divided.closed | divided.passed))
+    gone = before.gone.plus(names_of(rows.select(NAMES).filter(pl.Series(divided.closed | divided.passed))))
     passed_us = max(before.passed_us, _latest(divided.stand_us[divided.passed]))
     latest_us = max(before.latest_us, passed_us, _latest(divided.stand_us[divided.closed]))
     later = Memory(upto, left.plus(divided.rows, frontier), gone, passed_us, latest_us)

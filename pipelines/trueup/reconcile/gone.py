@@ -18,6 +18,8 @@ NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 HASHING = f"polars {pl.__version__}"
 """Who makes the hashes: another version may make others of the same keys."""
 _SESSION, _RECORD = ("scope", "session_key"), ("charge", "key_scope", "scope", "record_key")
+NAMES = ("session_key", *_RECORD)
+"""The columns that name a record and its session."""
 
 
 @dataclass(frozen=True)

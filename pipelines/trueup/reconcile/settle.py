@@ -83,7 +83,7 @@ def kept(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontier, *, upto
     stand_us[stood[NUMBER].to_numpy()] = stood["stand_us"].to_numpy()
     left = ~closed & ~passed
     rows = events.select(*EVENTS).filter(pl.Series(left)).with_columns(component=pl.Series(component[left]))
-    # Where most of what came is kept the text of the rest may stay with it: a copy costs as much as hashing all of it.
+    # Where most of what came is kept the text of the rest may stay with it: that is at most as much again.
     rows = owned(rows) if 2 * rows.height < events.height else rows
     return Kept(rows, closed, passed & ~closed, stand_us)
 

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from trueup.localtime import period_index, period_last_us
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.gone import Hashes, record_hashes, repeated, session_hashes
+from trueup.reconcile.gone import NAMES, Hashes, record_hashes, repeated, session_hashes
 from trueup.reconcile.records import with_due
 from trueup.reconcile.rules import NEVER
 
 _PARTY = ["scope", "service", "subscriber", "peer"]
 _OWNER = ["scope", "service", "subscriber"]
-_STANDING = [*_PARTY, "charge", "key_scope", "record_key", "session_key", "source", "position", "time_us"]
+_STANDING = list(dict.fromkeys((*_PARTY, *NAMES, "source", "position", "time_us")))
 LABEL = "label"
 """Whose a tie or an instant is: a number that whoever asks gives each row."""
 ANY_RULE = -2
@@ -33,11 +32,10 @@ def groups_of(rows: pl.DataFrame) -> Hashes:
     return np.where(keyed, session_hashes(rows), record_hashes(rows))
 
 
-def names_of(rows: pl.DataFrame, asked: NDArray[np.bool_] | bool = True) -> Hashes:
-    """The ties of records and sessions that rows of `EVENTS` have by their names; of those asked for."""
+def names_of(rows: pl.DataFrame) -> Hashes:
+    """The ties of records and sessions that rows with the columns `NAMES` have by them."""
     keyed = rows["session_key"].is_not_null().to_numpy()
-    every = np.ones(rows.height, dtype=np.bool_) & asked
-    return np.concatenate([session_hashes(rows)[keyed & every], record_hashes(rows)[every]])
+    return np.concatenate([session_hashes(rows)[keyed], record_hashes(rows)])
 
 
 def standings(rows: pl.DataFrame, labels: Hashes, frontier: Frontier) -> pl.DataFrame:
