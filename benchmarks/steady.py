@@ -3,7 +3,8 @@
     python benchmarks/steady.py [EVENTS_PER_SECOND] [MINUTES] [TABLE.csv]
 
 Appends usage and charges at a steady rate while `trueup stream` runs; prints, ten times in all, the memory of its Java and Python
-processes, the size of its newest checkpoint and how many positions it is behind. With a file, every sample goes there.
+processes, the size of its newest checkpoint and how many positions it is behind. With a file, every sample goes there. Event time
+passes 864 times as fast as the clock: grace is over in minutes, so that as many records leave what is kept as come to it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ from typing import Self
 HERE = Path(__file__).parent
 APPENDS_PER_SECOND = 1
 SPAN = 1_000_000_000
+"""Records in three days, where event time is to pass no faster than the clock."""
+THREE_DAYS_S = 300
+"""Seconds in which three days of event time pass, where grace is to be over within the run."""
 
 
 def written(lake, low: int, high: int, records: int) -> tuple[int, int]:
@@ -55,10 +59,10 @@ def _part(transaction, holes: dict[str, str]) -> int:
 
 
 class Feed:
-    """Appends at a steady rate, as a context; event time goes by so that three days pass in `SPAN` records."""
+    """Appends at a steady rate, as a context; event time goes by so that three days pass in `span` records."""
 
-    def __init__(self, project, per_second: int) -> None:
-        self._project, self._rows = project, max(1, per_second // APPENDS_PER_SECOND // 2)
+    def __init__(self, project, per_second: int, span: int = SPAN) -> None:
+        self._project, self._rows, self._span = project, max(1, per_second // APPENDS_PER_SECOND // 2), span
         self._stop, self._lock = threading.Event(), threading.Lock()
         self.appended: dict[int, float] = {}
         self.behind_s = 0.0
@@ -78,7 +82,7 @@ class Feed:
         low, due = 10_000_000, time.monotonic()
         with Lake.open(self._project, threads=1) as lake:
             while not self._stop.is_set():
-                for position in written(lake, low, low + self._rows, SPAN):
+                for position in written(lake, low, low + self._rows, self._span):
                     with self._lock:
                         self.appended[position] = time.monotonic()
                 low += self._rows
@@ -137,13 +141,14 @@ def main() -> None:
     from trueup.warehouse.maintain import maintain
 
     with tempfile.TemporaryDirectory() as name:
-        project = project_with(Path(name), FEW, SPAN)
+        span = max(1, told.per_second * THREE_DAYS_S // 2)
+        project = project_with(Path(name), FEW, span)
         asked = [sys.executable, "-m", "trueup.cli", "stream", "--project", name, "--groups", "2"]
         job = subprocess.Popen(asked, start_new_session=True, stdout=subprocess.DEVNULL)
         lines = ["seconds,java_mib,python_mib,state_kib,positions_behind"]
         samples = max(10, int(told.minutes * 6))
         try:
-            with Feed(project, told.per_second):
+            with Feed(project, told.per_second, span):
                 for number in range(samples):
                     time.sleep(told.minutes * 60 / samples)
                     if number % 30 == 29:

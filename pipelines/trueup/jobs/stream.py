@@ -206,6 +206,8 @@ def configuration(options: StreamOptions, told: dict[str, str]) -> Configuration
         # Elements are batches: each is a bundle of its own, so that none waits for others.
         "python.fn-execution.bundle.size": "1",
         "python.fn-execution.bundle.time": "20",
+        # Operators keep what they remember and write all of it: a copy of the bytes written would serve nobody.
+        "python.state.cache-size": "0",
         "execution.checkpointing.interval": f"{int(options.checkpoint_every.total_seconds() * 1000)} ms",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
         "execution.checkpointing.timeout": "30 min",
