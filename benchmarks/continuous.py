@@ -66,10 +66,11 @@ def change_back_in_time(folder: Path, number: int) -> None:
     if number == ROUNDS // 3:
         book = pl.read_csv(folder / "tariffs.csv", infer_schema=False)
         rates = book.filter((pl.col("item") == "rate") & (pl.col("service") == "voice") & (pl.col("destination_prefix") == ""))
-        last = rates.sort("valid_from").unique("tariff_code", keep="last", maintain_order=True)
         since = _middle(folder).strftime("%Y-%m-%dT%H:%M:%S")
-        changed = last.with_columns(version=pl.lit("77"), price=pl.lit("0.088"), valid_from=pl.lit(since))
-        changed.write_csv(folder / "tariffs-later.csv")
+        in_force = rates.filter((pl.col("valid_from") <= since) & (pl.col("valid_to").fill_null("9999") > since))
+        ends, begins = in_force.with_columns(valid_to=pl.lit(since)), in_force.with_columns(valid_from=pl.lit(since))
+        dearer = begins.with_columns(version=pl.lit("77"), price=pl.lit("0.088"))
+        pl.concat([ends, dearer]).write_csv(folder / "tariffs-later.csv")
     if number == ROUNDS // 2:
         states = pl.read_parquet(folder / "landing/subscribers/billing.parquet")[-20:]
         began = pl.col("valid_from") + timedelta(days=1)
@@ -137,6 +138,11 @@ def main() -> int:
         query = "SELECT cause, count(*) FROM lake.events.finding GROUP BY cause ORDER BY cause"
         causes = dict(lake.connection.execute(query).fetchall())
     print(f"{usage:,} usage records, {charges:,} charges, {position} positions, {changes:,} changes of findings: {causes}")
+    missing = {"tariff_change", "subscriber_change", "late_usage", "late_charge", "conflict"} - causes.keys()
+    if missing:
+        raise SystemExit(
+            f"nothing of the input made a change by {', '.join(sorted(missing))}: what is shown would not be what is told"
+        )
     stored = told(trueup("digest", *here))
     printed("stored, as files landed", stored)
     same = [

@@ -128,6 +128,17 @@ def memory_mib(process: subprocess.Popen) -> dict[str, int]:
     return told
 
 
+def state_kib(folder: Path) -> int:
+    """The size of the newest checkpoint, 0 before the first."""
+    while True:
+        try:
+            state = max(folder.glob("**/_metadata"), key=lambda p: p.stat().st_mtime, default=None)
+            return sum(p.stat().st_size for p in state.parent.iterdir()) // 1024 if state else 0
+        except FileNotFoundError:
+            # The job has removed a checkpoint that was being looked at: there is a newer one.
+            continue
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("per_second", type=int, nargs="?", default=20_000)
@@ -153,8 +164,7 @@ def main() -> None:
                     time.sleep(told.minutes * 60 / samples)
                     if number % 30 == 29:
                         maintain(project)
-                    state = max(Path(name, "stream").glob("**/_metadata"), key=lambda p: p.stat().st_mtime, default=None)
-                    size = sum(p.stat().st_size for p in state.parent.iterdir()) // 1024 if state else 0
+                    size = state_kib(Path(name, "stream"))
                     with Lake.open(project, read_only=True) as lake:
                         behind = lake.last_position() - lake.consumer_position(CONSUMER)
                     used = memory_mib(job)

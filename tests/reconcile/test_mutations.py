@@ -80,6 +80,8 @@ READING: dict[str, Mistake] = {
     "charges without time are not read": ("reach/seeds.sql", "(e.day IS NULL AND e.snapshot_id >", "(false AND e.snapshot_id >", REACH),
     "other contents are not read": ("reach/__init__.py", ', self._read("same_record", {}, reached=reached)]', "]", REACH),
     "neighbours are not read": ("reach/__init__.py", 'near.filter("own").drop("own"), ', "", REACH),
+    "intervals reach one way only": ("reach/__init__.py", 'pl.col("time_us").min() - apart_us', 'pl.col("time_us").min()', REACH),
+    "instants far apart are of one interval": ("reach/__init__.py", "> 2 * apart_us).over(place)", "> NEVER).over(place)", REACH),
     "periods are not read": ("reach/__init__.py", ', summed.filter("own").drop("own")]', "]", REACH),
     "keys of two services are not read": ("reach/__init__.py", "found.append(self._mixed(", "found[:0].append(self._mixed(", REACH),
     "a second delivery hides the first": ("reach/__init__.py", 'ROW = ["charge", "event_id", "position", "source"]', 'ROW = ["charge", "event_id"]', REACH),

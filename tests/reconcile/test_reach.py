@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import lakes
+import polars as pl
 import pytest
 import worlds
 from hearing import assert_told
+from hypothesis import given
+from hypothesis import strategies as st
 from story import tell
 from told import Close, Item, Log, Record
 from worlds import MICRO, service
 
 from trueup.reconcile.kernel import evaluate
 from trueup.reconcile.load import frontier_of
-from trueup.reconcile.reach import touched
+from trueup.reconcile.reach import _intervals, touched
 from trueup.reconcile.rules import Policy, SourceRules
 
 S = 1_000_000
@@ -134,3 +137,18 @@ def test_any_positions_by_themselves_tell_what_they_tell_in_the_whole(n: int, tm
 def test_any_positions_of_four_hundred_logs_tell_what_they_tell_in_the_whole(part: int, tmp_path: Path) -> None:
     for n in range(50):
         touches_all_that_changes("far reach", 50 * part + n, tmp_path / str(n), 5)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.sampled_from("ab"), st.integers(0, 60)), min_size=1, max_size=12),
+    st.integers(0, 5),
+    st.tuples(st.integers(0, 1), st.sampled_from("ab"), st.integers(-6, 66)),
+)
+def test_an_instant_is_in_one_interval_of_its_key_if_it_is_near_and_in_none_if_not(
+    stands: list[tuple[int, str, int]], apart: int, asked: tuple[int, str, int]
+) -> None:
+    frame = pl.DataFrame(stands, schema={"bucket": pl.Int64, "scope": pl.String, "time_us": pl.Int64}, orient="row")
+    found = [
+        (bucket, scope) for bucket, scope, low, high in _intervals(frame, apart).rows() if low <= asked[2] <= high
+    ].count(asked[:2])  # fmt: skip
+    assert found == any((b, s) == asked[:2] and abs(t - asked[2]) <= apart for b, s, t in stands)

@@ -248,8 +248,8 @@ class _Reader:
         """Records of `services`, and any with a session key, within a distance of where something stands."""
         moments = stands.select(low=pl.col("time_us").min() - apart_us, high=pl.col("time_us").max() + apart_us)
         low, high = (_moment(v) for v in moments.row(0))
-        values = {"apart_us": apart_us, "from_day": low.date(), "to_day": high.date(), "untimed": untimed}
-        rows = self._read("nearby", values, reached=stands.select("bucket", "scope", "time_us").unique(), services=services)
+        values = {"from_day": low.date(), "to_day": high.date(), "untimed": untimed}
+        rows = self._read("nearby", values, reached=_intervals(stands, apart_us), services=services)
         return rows.with_columns(own=pl.col("service").is_in(services["service"].implode(), nulls_equal=True))
 
     def _mixed(self, others: pl.DataFrame, stands: pl.DataFrame) -> pl.DataFrame:
@@ -295,6 +295,15 @@ def _changed_subscribers(terms: Terms, after: int) -> pl.DataFrame:
     """(`subscriber`, `from_us`) of subscriptions of which something new became known after a position."""
     new = terms.changes.filter(pl.col("subscriber").is_not_null() & (pl.col("position") > after))
     return new.group_by("subscriber").agg(pl.col("from_us").min())
+
+
+def _intervals(stands: pl.DataFrame, apart_us: int) -> pl.DataFrame:
+    """Of each bucket key all instants within a distance of where something stands: intervals [low_us, high_us] that are apart."""
+    place = ["bucket", "scope"]
+    ordered = stands.select(*place, "time_us").sort(*place, "time_us", nulls_last=True)
+    first = (pl.col("time_us").diff() > 2 * apart_us).over(place).fill_null(True)
+    whole = ordered.with_columns(interval=first.cum_sum()).group_by(*place, "interval")
+    return whole.agg(low_us=pl.col("time_us").min() - apart_us, high_us=pl.col("time_us").max() + apart_us).drop("interval")
 
 
 def _timed(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
