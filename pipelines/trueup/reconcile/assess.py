@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.judge import parted, with_charged, with_misratings
+from trueup.reconcile.judge import parted, with_charged
 from trueup.reconcile.match import Matched
 from trueup.reconcile.periods import periods
 from trueup.reconcile.places import MAIN, PENDING, SESSION, SURPLUS, TOLERATED, UNRATED, as_places, with_days
@@ -15,6 +15,7 @@ from trueup.reconcile.pools import Pools
 from trueup.reconcile.rules import NEVER
 from trueup.reconcile.terms import Terms
 from trueup.reconcile.verdict import ties_of, with_verdicts
+from trueup.reconcile.why import JUDGED
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,14 @@ class Assessed:
     """`places` as in `PLACE`, and `members`: `component`, `rid`, `charge`, `subject`, `part` of each counted record.
 
     `ties` (`component`, `subject`, `tie`) are the pairs whose amounts are judged with those of the same number; `differing` the
-    sessions (`gid`) of pairs that ask for such a judgement.
+    sessions (`gid`) of pairs that ask for such a judgement. `misrated` are the pairs (`JUDGED`) of which it may be asked why.
     """
 
     places: pl.DataFrame
     members: pl.DataFrame
     ties: pl.DataFrame
     differing: pl.Series
+    misrated: pl.DataFrame
 
 
 def assess(
@@ -39,7 +41,7 @@ def assess(
 
     `together` says that components hold all pairs that are to be judged with their pool; else those wait.
     """
-    pair_places, pair_seats, judged = _pairs(units, matched, frontier, terms, pools, together=together)
+    pair_places, pair_seats, judged, misrated = _pairs(units, matched, frontier, terms, pools, together=together)
     free_places, free_seats = _free(matched.free)
     cell_places, cell_members = periods(rows, units, matched, cells, frontier, terms)
     places = pl.concat([pair_places, free_places, cell_places]).with_columns(kind=_worth_a_finding())
@@ -51,7 +53,8 @@ def assess(
         .with_columns(extra=pl.col("split").fill_null(False) & pl.col("charge") & (~pl.col("main") | pl.col("extra_unit")))
         .select("component", "rid", "charge", "subject", part=pl.when("extra").then(SURPLUS).otherwise(MAIN).cast(pl.Int8))
     )
-    return Assessed(with_days(places, frontier), pl.concat([members, cell_members]), ties_of(judged), judged["session"])
+    every = pl.concat([members, cell_members])
+    return Assessed(with_days(places, frontier), every, ties_of(judged), judged["session"], misrated)
 
 
 def _worth_a_finding() -> pl.Expr:
@@ -62,10 +65,10 @@ def _worth_a_finding() -> pl.Expr:
 
 def _pairs(
     units: pl.DataFrame, matched: Matched, frontier: Frontier, terms: Terms, pools: Pools, *, together: bool
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Sessions with their bills: one place, one more for charges beyond those needed, one more for a quantity of its own.
 
-    Returns places, seats, and the pairs that are judged with their pool.
+    Returns places, seats, the pairs that are judged with their pool, and those that are misrated.
     """
     bills = units.filter("charge").select(
         bill="gid", charge_quantity="quantity_micros", main_micros="main_micros", bill_micros="all_micros",
@@ -92,7 +95,8 @@ def _pairs(
         wake=pl.when("open").then(pl.min_horizontal(wakes)).otherwise(NEVER),
     )  # fmt: skip
     both = with_verdicts(both, frontier, terms, together=together)
-    judged = with_misratings(parted(both), terms, pools)
+    # Why a pair is misrated is asked of what is told only, see `explained`.
+    judged = parted(both).with_columns(reason=pl.when(pl.col("kind") == UNRATED).then("reason"))
     surplus = both.filter("split").with_columns(
         part=pl.lit(SURPLUS), kind=pl.lit("duplicate_charge"), reason=pl.lit(None, pl.String),
         expected_micros=pl.lit(0, pl.Int128), billed_micros=pl.col("extra_micros"), unrated_records=pl.lit(0, pl.UInt32),
@@ -106,7 +110,8 @@ def _pairs(
             ),
         ]
     )
-    return pl.concat([as_places(judged), as_places(surplus)]), seats, both.drop_nulls("verdict")
+    misrated = judged.filter(pl.col("kind") == "misrated").select(JUDGED)
+    return pl.concat([as_places(judged), as_places(surplus)]), seats, both.drop_nulls("verdict"), misrated
 
 
 def _free(free: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -8,7 +8,6 @@ from trueup.reconcile.places import PENDING, QUANTITY, TOLERATED, UNRATED
 from trueup.reconcile.pools import Pools
 from trueup.reconcile.price import priced
 from trueup.reconcile.terms import Terms
-from trueup.reconcile.why import misrating
 
 
 def mismatch() -> pl.Expr:
@@ -86,13 +85,3 @@ def parted(pairs: pl.DataFrame) -> pl.DataFrame:
     )
     amount = pl.when("apart").then(charged).otherwise("expected_micros")
     return pl.concat([told.with_columns(expected_micros=amount), quantity], how="vertical_relaxed")
-
-
-def with_misratings(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Tells of misrated pairs what would have made the amount they were billed; `reason` of others is their own, if unrated."""
-    kept = pairs.with_columns(reason=pl.when(pl.col("kind") == UNRATED).then("reason"))
-    wrong = kept.filter(pl.col("kind") == "misrated")
-    if wrong.is_empty():
-        return kept
-    told = wrong.with_columns(misrating(wrong, terms, pools))
-    return pl.concat([kept.filter(pl.col("kind") != "misrated"), told])

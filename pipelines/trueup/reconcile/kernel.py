@@ -21,6 +21,7 @@ from trueup.reconcile.match import match, units_of
 from trueup.reconcile.pools import Pools, pools_of
 from trueup.reconcile.records import Admitted, admit, with_due
 from trueup.reconcile.terms import FLAT, Terms
+from trueup.reconcile.why import explained
 
 LEDGER: dict[str, pl.DataType] = {
     "position": pl.Int64(),
@@ -153,7 +154,7 @@ def _rounds(versions: pl.DataFrame, cells: pl.DataFrame, run: _Run, *, together:
     settled = pl.DataFrame(schema={"session": pl.Int64, "bill": pl.Int64})
     before = Standing.nothing()
     told, moved, done = [pl.DataFrame(schema=CHANGE)], [pl.DataFrame(schema=_MOVED)], [before.members]
-    differing = [pl.Series(dtype=pl.Int64)]
+    differing, misrated = [pl.Series(dtype=pl.Int64)], list[pl.DataFrame]()
     pooled = versions.join(pools.numbers, on="gid", how="semi").select("component", of="component").unique()
     causes = {**terms.causes, **dict.fromkeys(frontier.policies.starts.tolist(), "policy_change")}
     clock = agenda.group_by("component").agg(at=pl.col("at").min()).filter(pl.col("at") <= upto)
@@ -166,6 +167,7 @@ def _rounds(versions: pl.DataFrame, cells: pl.DataFrame, run: _Run, *, together:
         assessed = assess(rows, units, matched, cells, frontier, terms, pools, together=together)
         now = Standing.of(assessed)
         differing.append(assessed.differing)
+        misrated.append(assessed.misrated)
         declared = clock.with_columns(declared=pl.col("at").replace_strict(causes, default=None, return_dtype=pl.String))
         told.append(changes(before, now, rows, declared).filter(pl.col("at") > run.after))
         moved.append(_movements(before, now, clock, pooled))
@@ -174,7 +176,9 @@ def _rounds(versions: pl.DataFrame, cells: pl.DataFrame, run: _Run, *, together:
         done.append(ended)
         before, settled = now.of_components(next_clock), _still(matched.settled, versions, next_clock)
         agenda, clock = agenda.join(next_clock.select("component"), on="component", how="semi"), next_clock
-    return _Rounds(pl.concat(told), pl.concat(moved), pl.concat(done), pl.concat(differing).unique())
+    return _Rounds(
+        explained(pl.concat(told), misrated, terms, pools), pl.concat(moved), pl.concat(done), pl.concat(differing).unique()
+    )
 
 
 def _with_policy(clock: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:

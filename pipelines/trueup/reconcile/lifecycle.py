@@ -26,6 +26,7 @@ FINDING: dict[str, pl.DataType] = {
     "started_us": pl.Int64(),
     "usage": pl.List(pl.Int64()),
     "charges": pl.List(pl.Int64()),
+    "judged_at": pl.Int64(),  # the position of the evaluation that tells so
 }
 CHANGE: dict[str, pl.DataType] = {"at": pl.Int64(), "action": pl.String(), "cause": pl.String(), **FINDING}
 _IDENTITY = ["component", "subject", "kind"]
@@ -54,7 +55,7 @@ class Standing:
         )  # fmt: skip
         # What a quantity lost has the records of the whole.
         seat = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
-        findings = told.with_columns(part=seat).join(listed, on=["subject", "part"], how="left").select(*FINDING)
+        findings = told.with_columns(part=seat, judged_at="at").join(listed, on=["subject", "part"], how="left").select(*FINDING)
         return cls(assessed.places, assessed.members, findings, assessed.ties)
 
     @classmethod

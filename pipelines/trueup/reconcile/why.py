@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from trueup.rating.alternatives import alternatives
@@ -9,6 +11,28 @@ from trueup.rating.book import Book
 from trueup.reconcile.calls import calls_of
 from trueup.reconcile.pools import Pools
 from trueup.reconcile.terms import Terms
+
+JUDGED = (
+    "subject", "at", "sharer", "price_micros", "charge_quantity", "usage_quantity", "billed_micros", "service", "plan", "direction",
+    "zone", "trunk", "peer", "currency", "start_us", "order",
+)  # fmt: skip
+"""What is kept of a misrated pair, lest it be found: who it is, and all that its price is made of."""
+
+
+def explained(told: pl.DataFrame, misrated: Sequence[pl.DataFrame], terms: Terms, pools: Pools) -> pl.DataFrame:
+    """Changes of findings with the `reason` of those that are misrated; `misrated` are their pairs (`JUDGED`) as once judged.
+
+    All are asked of at once, and none that is not told: trying what billing may have done costs hardly more for many. When the
+    finding was judged is of no use any more.
+    """
+    asked = told.filter(pl.col("kind") == "misrated").select("subject", at="judged_at").unique()
+    if asked.is_empty():
+        return told.drop("judged_at")
+    pairs = pl.concat(misrated, how="vertical_relaxed").join(asked, on=["subject", "at"], how="semi")
+    why = pairs.select("subject", judged_at="at").with_columns(why=misrating(pairs, terms, pools))
+    both = told.join(why, on=["subject", "judged_at"], how="left", maintain_order="left")
+    mine = pl.when(pl.col("kind") == "misrated").then("why")
+    return both.with_columns(reason=pl.coalesce("reason", mine)).drop("why", "judged_at")
 
 
 def misrating(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.Series:
