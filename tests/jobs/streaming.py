@@ -20,11 +20,11 @@ ENV = {**os.environ, "TRUEUP_NOW": "2024-06-01T00:00:00+00:00", "PYTHONPATH": os
 
 
 def begun(project: Project, *options: str) -> subprocess.Popen[str]:
-    """`trueup stream`, in a group of processes of its own; it scores only where told to."""
+    """`trueup stream`, in a group of processes of its own; it scores only where told to, and puts keys into files soon."""
     with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "trueup.cli", "stream", "--project", str(project.directory), "--checkpoint-every", "500ms", "--no-score",
-             *options],
+             "--keys-in-memory", "4", *options],
             stdout=log, stderr=log, text=True, env=ENV, start_new_session=True,
         )  # fmt: skip
 

@@ -7,15 +7,20 @@ from collections.abc import Sequence
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.epoch import Epoch, Memory, Told, tell
 from trueup.reconcile.load import arrivals, frontier_of, terms_of
+from trueup.reconcile.shelf import Shelf
 
 
 def told_in(lake: Lake, ends: Sequence[int], buckets: Buckets, lost: frozenset[int] = frozenset()) -> list[Told]:
-    """What epochs up to each of some ends tell of a range of buckets; before `lost` ones the memory is lost."""
+    """What epochs up to each of some ends tell of a range of buckets; before `lost` ones the memory is lost.
+
+    More than a few keys of what is kept no longer go to files.
+    """
     memory: Memory | None = None
+    shelf = Shelf(lake.project.directory / "shelves" / f"{buckets.first}-{buckets.last}", least=8)
     after, told = 0, []
     for upto in ends:
         epoch = Epoch(after, upto, frontier_of(lake, upto), terms_of(lake, buckets, upto))
         came = arrivals(lake, buckets, after=after, upto=upto)
-        told.append(tell(lake, buckets, epoch, None if upto in lost else memory, came))
+        told.append(tell(lake, buckets, epoch, None if upto in lost else memory, came, shelf))
         memory, after = told[-1].memory, upto
     return told

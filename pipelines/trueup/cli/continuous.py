@@ -42,6 +42,9 @@ def stream(
         str, typer.Option(metavar="DURATION", help="How often to declare the time, so that silence is seen.")
     ] = "5m",
     checkpoint_every: Annotated[str, typer.Option(metavar="DURATION", help="How often to keep the state.")] = "10s",
+    keys_in_memory: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Keys of settled records a group keeps in its state, not in files.")
+    ] = 65_536,
     state: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the state lies; else in the project, under stream.")
     ] = None,
@@ -66,7 +69,7 @@ def stream(
     options = StreamOptions(
         str(opened.directory), parallelism=parallelism, groups=groups, bounds=Bounds(epoch_rows, epoch_commits),
         polls_per_second=polls, tick_every=None if until_idle else duration(tick_every, "--tick-every"),
-        checkpoint_every=duration(checkpoint_every, "--checkpoint-every"),
+        checkpoint_every=duration(checkpoint_every, "--checkpoint-every"), keys_in_memory=keys_in_memory,
         score=scoring and importlib.util.find_spec("xgboost") is not None,
     )  # fmt: skip
     with interrupted() as stop:

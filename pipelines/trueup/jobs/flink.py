@@ -28,6 +28,8 @@ from trueup.reconcile.partition import joined
 from trueup.reconcile.policy import ensure_policy
 
 Say = Callable[[str], None]
+SHELVES = "shelves"
+"""The folder beside the state in which keys lie that are kept no longer."""
 _LOOK_EVERY_S = 0.2
 _TOLD = re.compile(r"trueup(?:\.\w+)*\.(\w+Error): (.+)")
 
@@ -134,7 +136,8 @@ def run(
         if scoring and scoring.waits_for:
             tell(f"scoring waits: {scoring.waits_for}")
         tell(f"going on from position {first}" + (f" with the state in {before}" if before else " without a state"))
-        mine = replace(options, progress=str(folder / PROGRESS))
+        mine = replace(options, progress=str(folder / PROGRESS), shelves=str(folder / SHELVES))
+        _without_other_groups(folder / SHELVES, options)
         if metrics_port is not None:
             tell(f"metrics on port {end.enter_context(served(project, folder, metrics_port))}")
         job = _submitted(mine, told, folder / "flink.log")
@@ -162,7 +165,7 @@ def derive(
         if end == 0:
             return joined([]).history
         Path(folder, "kept").mkdir()
-        mine = replace(asked, until=end, keep=str(Path(folder, "kept")))
+        mine = replace(asked, until=end, keep=str(Path(folder, "kept")), shelves=str(Path(folder, SHELVES)))
         told = {"execution.checkpointing.dir": Path(folder, "checkpoints").as_uri(), **_local(Path(folder)), **(settings or {})}
         job = _submitted(mine, told, Path(folder, "flink.log"))
         try:
@@ -232,6 +235,14 @@ def _clean(folder: Path) -> None:
         for one in kept.iterdir() if kept.exists() else ():
             if last is None or not last.is_relative_to(one):
                 shutil.rmtree(one, ignore_errors=True)
+
+
+def _without_other_groups(shelves: Path, options: StreamOptions) -> None:
+    """Removes the shelves of groups the buckets are divided into no longer."""
+    mine = {f"{buckets.first}-{buckets.last}" for buckets in options.ranges()}
+    for one in shelves.iterdir() if shelves.exists() else ():
+        if one.name not in mine:
+            shutil.rmtree(one, ignore_errors=True)
 
 
 class Job:

@@ -3,8 +3,9 @@
 An element is a range of positions or a batch of Arrow, never a record; the keys are groups of buckets. Whoever reconciles a
 group reads what came for it: the lake is columns sorted by bucket, so that each part of a file is read by one worker, and no
 record goes from worker to worker. Everything that decides a finding is in `trueup.reconcile`; this file only says what runs
-where, and what Flink keeps: the position the poller has come to, and what each group of buckets remembers. Both can be lost
-without loss: the lake knows what is committed, the rest is made of the log.
+where, and what Flink keeps: the position the poller has come to, and what each group of buckets remembers (of keys that are kept
+no longer, the names of files that hold them as hashes). All of it can be lost without loss: the lake knows what is committed,
+the rest is made of the log.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class Reconcile(OnLake, KeyedProcessFunction):  # type: ignore[misc]
         group, after, upto = value
         buckets = self._ranges[group]
         before = self._memories[group] if group in self._memories else self._restored(buckets)
-        told = tell(self._lake, buckets, self._follower.epoch((after, upto), buckets), before, self._arrivals((after, upto), group))
+        epoch, shelf = self._follower.epoch((after, upto), buckets), self._options.shelf(buckets)
+        told = tell(self._lake, buckets, epoch, before, self._arrivals((after, upto), group), shelf)
         self._remember(group, buckets, before, told.memory)
         self._records.inc(told.outcome.records)
         self._again.inc(told.read_again)
@@ -121,7 +123,9 @@ class Reconcile(OnLake, KeyedProcessFunction):  # type: ignore[misc]
 
     def _restored(self, buckets: Buckets) -> Any:
         head = self._head.value()
-        return None if head is None else unpacked(head, dict(self._runs.items()), dict(self._segments.items()), buckets)
+        if head is None:
+            return None
+        return unpacked(head, dict(self._runs.items()), dict(self._segments.items()), buckets, self._options.shelf(buckets))
 
     def _remember(self, group: int, buckets: Buckets, before: Any, after: Any) -> None:
         """Keeps a memory, of its runs of hashes and segments of rows only those that are new."""

@@ -7,8 +7,11 @@ import importlib.util
 from collections.abc import Sequence
 from datetime import timedelta
 
+from trueup.config import Project
+from trueup.jobs.flink import SHELVES, state_folder
 from trueup.jobs.options import StreamOptions
 from trueup.jobs.stream import build
+from trueup.reconcile.shelf import LEAST
 from trueup.reconcile.spans import Bounds
 
 
@@ -23,6 +26,8 @@ def options_of(arguments: Sequence[str] | None = None) -> StreamOptions:
     parser.add_argument("--polls", type=int, default=10)
     parser.add_argument("--tick-every-s", type=float, default=300.0)
     parser.add_argument("--checkpoint-every-s", type=float, default=10.0)
+    parser.add_argument("--keys-in-memory", type=int, default=LEAST)
+    parser.add_argument("--shelves", help="a folder for keys that are kept no longer, which all workers share; else in the project")
     parser.add_argument("--no-score", action="store_true", help="leave scoring usage records to somebody else")
     told = parser.parse_args(arguments)
     return StreamOptions(
@@ -33,6 +38,8 @@ def options_of(arguments: Sequence[str] | None = None) -> StreamOptions:
         polls_per_second=told.polls,
         tick_every=timedelta(seconds=told.tick_every_s),
         checkpoint_every=timedelta(seconds=told.checkpoint_every_s),
+        shelves=told.shelves or str(state_folder(Project.load(told.project)) / SHELVES),
+        keys_in_memory=told.keys_in_memory,
         score=not told.no_score and importlib.util.find_spec("xgboost") is not None,
     )
 

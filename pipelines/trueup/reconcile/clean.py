@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from trueup.localtime import local_day
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.gone import Hashes, record_hashes, repeated, session_hashes
+from trueup.reconcile.gone import record_hashes, repeated, session_hashes
 from trueup.reconcile.judge import parted, with_charged
 from trueup.reconcile.places import TOLERATED
 from trueup.reconcile.pools import Pools
 from trueup.reconcile.price import priced
 from trueup.reconcile.rules import UNTOLD_US
+from trueup.reconcile.shelf import Hashes
 from trueup.reconcile.terms import Terms
 from trueup.reconcile.units import PARTY, RATED_BY
 

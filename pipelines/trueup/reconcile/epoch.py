@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.gone import NAMES, NO_HASHES, Gone, Hashes, record_hashes, session_hashes
+from trueup.reconcile.gone import NAMES, NO_HASHES, Gone, record_hashes, session_hashes
 from trueup.reconcile.kernel import evaluate
 from trueup.reconcile.load import arrivals
 from trueup.reconcile.partition import Outcome, outcome_of
@@ -24,6 +24,7 @@ from trueup.reconcile.reach import ROW, open_from_us, reached, retold, touched, 
 from trueup.reconcile.records import with_due
 from trueup.reconcile.rules import UNTOLD_US
 from trueup.reconcile.settle import NO_TIME_US, kept, numbered, passings
+from trueup.reconcile.shelf import Hashes, Shelf
 from trueup.reconcile.spans import Bounds, spans
 from trueup.reconcile.terms import LONGEST_US, Terms
 from trueup.reconcile.ties import names_of, standings, ties_of
@@ -64,10 +65,11 @@ class Epoch:
     terms: Terms
 
 
-def tell(lake: Lake, buckets: Buckets, epoch: Epoch, memory: Memory | None, came: pl.DataFrame) -> Told:
+def tell(lake: Lake, buckets: Buckets, epoch: Epoch, memory: Memory | None, came: pl.DataFrame, shelf: Shelf | None = None) -> Told:
     """What an epoch does to a range of buckets; `came` are the rows (`EVENTS`) that its positions brought.
 
-    Without a memory, or with one of another position, everything the epoch can touch is read from the log.
+    Without a memory, or with one of another position, everything the epoch can touch is read from the log, and a memory is made
+    of it that has a shelf or has none.
     """
     frontier, terms, after, upto = epoch.frontier, epoch.terms, epoch.after, epoch.upto
     if any(edition.book.gathers for edition in terms.editions):
@@ -76,7 +78,7 @@ def tell(lake: Lake, buckets: Buckets, epoch: Epoch, memory: Memory | None, came
         evaluated = evaluate(events, frontier, terms, after=after, upto=upto)
         return Told(outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height), None, events.height)
     if memory is None and after == 0:
-        memory = Memory()
+        memory = Memory(gone=Gone(shelf=shelf))
     lost = memory is None or memory.position != after
     before = Memory(after) if memory is None or lost else memory
     if lost or _policy_changes(frontier, after, upto):
@@ -96,7 +98,7 @@ def tell(lake: Lake, buckets: Buckets, epoch: Epoch, memory: Memory | None, came
     evaluated = evaluate(rows, frontier, terms, after=after, upto=upto)
     divided = kept(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, terms, upto))
     if lost:
-        before = _remembered(lake, epoch, buckets, events)
+        before = _remembered(lake, epoch, buckets, events, Gone(shelf=shelf))
     gone = before.gone.plus(names_of(rows.select(NAMES).filter(pl.Series(divided.closed | divided.passed))))
     passed_us = max(before.passed_us, _latest(divided.stand_us[divided.passed]))
     latest_us = max(before.latest_us, passed_us, _latest(divided.stand_us[divided.closed]))
@@ -186,9 +188,9 @@ def _stands_near(
     return near
 
 
-def _remembered(lake: Lake, epoch: Epoch, buckets: Buckets, events: pl.DataFrame) -> Memory:
+def _remembered(lake: Lake, epoch: Epoch, buckets: Buckets, events: pl.DataFrame, gone: Gone) -> Memory:
     """What there is in the log up to a position beside `events`, remembered as gone; little of it is in memory at a time."""
-    gone, passed_us, after = Gone(), NO_TIME_US, epoch.after
+    passed_us, after = NO_TIME_US, epoch.after
     opens_us = open_from_us(epoch.frontier, epoch.terms, after)
     for low, high in spans(lake, 0, after, Bounds()):
         came = arrivals(lake, buckets, after=low, upto=high)

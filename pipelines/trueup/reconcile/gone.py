@@ -1,19 +1,21 @@
 """Keys of records that are kept no longer, as hashes: enough to notice that something of theirs has come again.
 
-Eight bytes for a key instead of a row. Two keys of one hash cost a reading of the log that was not needed, and nothing else.
+Eight bytes for a key instead of a row, on disk where there are many. Two keys of one hash cost a reading of the log that was not
+needed, and nothing else.
 """
 
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-Hashes = NDArray[np.uint64]
+from trueup.reconcile.shelf import Hashes, Shelf, Shelved
+
 NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 HASHING = f"polars {pl.__version__}"
 """Who makes the hashes: another version may make others of the same keys."""
@@ -24,12 +26,17 @@ NAMES = ("session_key", *_RECORD)
 
 @dataclass(frozen=True)
 class Gone:
-    """A growing set of hashes, as sorted runs each more than twice as long as the next: adding rewrites little of it."""
+    """A growing set of hashes, as sorted runs each more than twice as long as the next: adding rewrites little of it.
+
+    With a shelf the long ones, which come first, lie there.
+    """
 
     runs: tuple[Hashes, ...] = ()
+    shelved: tuple[Shelved, ...] = ()
+    shelf: Shelf | None = None
 
     def __len__(self) -> int:
-        return sum(len(run) for run in self.runs)
+        return sum(map(len, self.runs)) + sum(map(len, self.shelved))
 
     def holds(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which of some hashes are in the set."""
@@ -38,8 +45,10 @@ class Gone:
         asked = hashes[order]
         found = np.zeros(len(hashes), dtype=np.bool_)
         for run in self.runs:
-            at = np.searchsorted(run, asked)
-            found |= run[np.minimum(at, len(run) - 1)] == asked
+            found |= _among(run, asked)
+        for file in self.shelved:
+            found |= _among(file.hashes, asked)
+            file.let_go()
         held = np.empty_like(found)
         held[order] = found
         return held
@@ -52,7 +61,22 @@ class Gone:
         runs = list(self.runs)
         while runs and len(runs[-1]) <= 2 * len(new):
             new = np.unique(np.concatenate([runs.pop(), new]))
-        return Gone((*runs, new))
+        if self.shelf is None or len(new) < self.shelf.least:
+            return replace(self, runs=(*runs, new))
+        files, joined, length = list(self.shelved), list[Shelved](), len(new)
+        while files and len(files[-1]) <= 2 * length:
+            joined.append(files.pop())
+            length += len(joined[-1])
+        files.append(self.shelf.put([*runs, new], joined))
+        self.shelf.tidy(files)
+        return Gone((), tuple(files), self.shelf)
+
+
+def _among(run: Hashes, asked: Hashes) -> NDArray[np.bool_]:
+    """Which of some hashes are in a run."""
+    at = np.searchsorted(run, asked)
+    found: NDArray[np.bool_] = run[np.minimum(at, len(run) - 1)] == asked
+    return found
 
 
 def session_hashes(rows: pl.DataFrame) -> Hashes:

@@ -13,19 +13,20 @@ from trueup.errors import LogError
 from trueup.frames import bytes_of, frames_of
 from trueup.log.lake import Buckets
 from trueup.reconcile.epoch import Memory
-from trueup.reconcile.gone import HASHING, NO_HASHES, Gone, Hashes
+from trueup.reconcile.gone import HASHING, NO_HASHES, Gone
 from trueup.reconcile.rules import KERNEL_VERSION
+from trueup.reconcile.shelf import Hashes, Shelf
 from trueup.reconcile.unsettled import KEPT, Segment, Unsettled
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _LENGTH_BYTES = 4
 """Of what a state says of itself: this comes first and stays as it is, so that any version can tell whose it is."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """A memory as bytes: `head` with all that is small, then the runs of hashes and the segments of rows, each of which is bytes
-    of its own since it seldom changes."""
+    """A memory as bytes: `head` with all that is small and the names of files of hashes, then the runs of hashes that are in none
+    and the segments of rows, each of which is bytes of its own since it seldom changes."""
 
     head: bytes
     runs: tuple[bytes, ...]
@@ -38,7 +39,8 @@ def packed(memory: Memory, buckets: Buckets, before: Memory | None = None) -> Pa
     told = {
         "schema": SCHEMA_VERSION, "kernel": KERNEL_VERSION, "hashing": HASHING, "buckets": [buckets.first, buckets.last],
         "position": memory.position, "passed_us": memory.passed_us, "latest_us": memory.latest_us,
-        "runs": [len(run) for run in memory.gone.runs], "taken": [len(labels) for labels in taken],
+        "runs": [len(run) for run in memory.gone.runs], "shelved": [file.name for file in memory.gone.shelved],
+        "taken": [len(labels) for labels in taken],
     }  # fmt: skip
     text = json.dumps(told).encode()
     runs = _renewed(memory.gone.runs, before.gone.runs if before is not None else ())
@@ -56,11 +58,13 @@ def _renewed(parts: Sequence[object], before: Sequence[object]) -> list[bool]:
     return [number >= len(before) or before[number] is not part for number, part in enumerate(parts)]
 
 
-def unpacked(head: bytes, runs: Mapping[int, bytes], segments: Mapping[int, bytes], buckets: Buckets) -> Memory | None:
+def unpacked(
+    head: bytes, runs: Mapping[int, bytes], segments: Mapping[int, bytes], buckets: Buckets, shelf: Shelf | None = None
+) -> Memory | None:
     """The memory that `packed` made bytes of; None for one that has to be made of the log again.
 
-    That is one of an older schema or kernel, of hashes of another make or of other buckets. Raises `LogError` for one of a
-    newer version, which this one must not go on from.
+    That is one of an older schema or kernel, of hashes of another make, of other buckets, or of files that are not in the
+    shelf. Raises `LogError` for one of a newer version, which this one must not go on from.
     """
     length = int.from_bytes(head[:_LENGTH_BYTES], "little")
     text, rest = head[_LENGTH_BYTES : _LENGTH_BYTES + length], head[_LENGTH_BYTES + length :]
@@ -74,7 +78,11 @@ def unpacked(head: bytes, runs: Mapping[int, bytes], segments: Mapping[int, byte
     mine = (SCHEMA_VERSION, KERNEL_VERSION, HASHING, [buckets.first, buckets.last])
     if (told["schema"], told["kernel"], told["hashing"], told["buckets"]) != mine:
         return None
-    gone = Gone(tuple(_numbers(runs[n]) for n in range(len(told["runs"]))))
+    shelved = [shelf.get(name) if shelf is not None else None for name in told["shelved"]]
+    there = tuple(file for file in shelved if file is not None)
+    if len(there) < len(shelved):
+        return None
+    gone = Gone(tuple(_numbers(runs[n]) for n in range(len(told["runs"]))), there, shelf)
     assert [len(run) for run in gone.runs] == told["runs"], "a state whose runs are not those it names"
     taken = np.split(_numbers(rest), np.cumsum(told["taken"])[:-1]) if told["taken"] else []
     kept = Unsettled(tuple(_segment_of(segments[n], labels) for n, labels in enumerate(taken)))

@@ -12,9 +12,10 @@ import polars as pl
 
 from trueup.localtime import period_index, period_last_us
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.gone import NAMES, Hashes, record_hashes, repeated, session_hashes
+from trueup.reconcile.gone import NAMES, record_hashes, repeated, session_hashes
 from trueup.reconcile.records import with_due
 from trueup.reconcile.rules import NEVER
+from trueup.reconcile.shelf import Hashes
 
 _PARTY = ["scope", "service", "subscriber", "peer"]
 _OWNER = ["scope", "service", "subscriber"]

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from trueup.frames import owned
 from trueup.reconcile.frontier import Frontier
-from trueup.reconcile.gone import NO_HASHES, Hashes, record_hashes
+from trueup.reconcile.gone import NO_HASHES, record_hashes
 from trueup.reconcile.records import EVENTS
+from trueup.reconcile.shelf import Hashes
 from trueup.reconcile.ties import ANY_RULE, LABEL, instants_of, names_of, standings, ties_of
 
 KEPT: dict[str, pl.DataType] = {**EVENTS, LABEL: pl.UInt64()}

@@ -1,0 +1,112 @@
+"""Hashes in files: what grows with the log lies on disk, neither in memory nor in the state of a job.
+
+A shelf is a folder of files that never change, each of ascending hashes and named by what it holds, so that writing one again
+writes the same. A state says which files are its own. One that is gone or damaged is no loss: the state is made of the log again.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+LEAST = 1 << 16
+"""How many hashes are worth a file."""
+UNNAMED_KEPT_S = 3_600
+"""How long a file stays that no memory names any more: the last checkpoint, from which a job would go on, may still name it."""
+_STORED = np.dtype("<u8")
+_AT_ONCE = 1 << 20
+_SUFFIX = ".hashes"
+
+
+class Shelved:
+    """Ascending hashes in a file, each once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    @property
+    def name(self) -> str:
+        """What a state calls the file."""
+        return self.path.name
+
+    def __len__(self) -> int:
+        return len(self._map) // _STORED.itemsize
+
+    @property
+    def hashes(self) -> Hashes:
+        """All of them; what is looked at stays in this process's memory until it is `let_go`."""
+        return np.frombuffer(self._map, dtype=_STORED)
+
+    def let_go(self) -> None:
+        """Keeps nothing in memory of what was read."""
+        self._map.madvise(mmap.MADV_DONTNEED)
+
+    def is_whole(self) -> bool:
+        """Whether the file holds what its name says."""
+        digest = blake2b(digest_size=16)
+        for at in range(0, len(self._map), _AT_ONCE):
+            digest.update(self._map[at : at + _AT_ONCE])
+        self.let_go()
+        return self.name == digest.hexdigest() + _SUFFIX
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A folder of hashes of one range of buckets; fewer than `least` are not worth a file."""
+
+    folder: Path
+    least: int = LEAST
+
+    def put(self, runs: Sequence[Hashes], replaced: Sequence[Shelved]) -> Shelved:
+        """All hashes of some runs, and of files that are no longer needed then, as one file; little is in memory at a time."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        digest, part = blake2b(digest_size=16), self.folder / f"{os.getpid()}.part"
+        with part.open("wb") as file:
+            for hashes in _united([*runs, *(old.hashes for old in replaced)]):
+                data = hashes.astype(_STORED).tobytes()
+                digest.update(data)
+                file.write(data)
+                for old in replaced:
+                    old.let_go()
+        path = part.rename(self.folder / (digest.hexdigest() + _SUFFIX))
+        for old in replaced:
+            # From now on it is counted how long it is not needed.
+            if old.path.exists():
+                os.utime(old.path)
+        return Shelved(path)
+
+    def get(self, name: str) -> Shelved | None:
+        """A file by its name; None where there is none that holds what it should."""
+        path = self.folder / name
+        if not path.is_file() or not path.stat().st_size:
+            return None
+        found = Shelved(path)
+        return found if found.is_whole() else None
+
+    def tidy(self, named: Sequence[Shelved]) -> None:
+        """Removes the files that have not been needed for long: those older than the newest by more than `UNNAMED_KEPT_S`."""
+        changed_s = {path: path.stat().st_mtime for path in self.folder.iterdir() if path.exists()}
+        newest_s, names = max(changed_s.values(), default=0.0), {one.name for one in named}
+        for path, at_s in changed_s.items():
+            if path.name not in names and at_s < newest_s - UNNAMED_KEPT_S:
+                path.unlink(missing_ok=True)
+
+
+def _united(runs: Sequence[Hashes]) -> Iterator[Hashes]:
+    """The union of ascending hashes, ascending, in parts of a length that may be in memory."""
+    edges = max(runs, key=len)[_AT_ONCE::_AT_ONCE].copy()
+    low = [0] * len(runs)
+    for edge in (*edges, None):
+        high = [len(run) if edge is None else int(np.searchsorted(run, edge)) for run in runs]
+        yield np.unique(np.concatenate([run[a:b] for run, a, b in zip(runs, low, high, strict=True)]))
+        low = high

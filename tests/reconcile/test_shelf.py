@@ -1,0 +1,101 @@
+"""Keys that are kept no longer, as hashes in files: they hold what was added, and losing them costs time only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trueup.log.lake import Buckets
+from trueup.reconcile import shelf as shelves
+from trueup.reconcile.epoch import Memory
+from trueup.reconcile.gone import Gone
+from trueup.reconcile.memory import packed, unpacked
+from trueup.reconcile.shelf import UNNAMED_KEPT_S, Hashes, Shelf
+
+ALL = Buckets(0, 3)
+
+
+def hashes(*values: int) -> Hashes:
+    return np.array(values, dtype=np.uint64)
+
+
+def back_from(memory: Memory, shelf: Shelf | None) -> Memory | None:
+    """A memory that has been bytes."""
+    told = packed(memory, ALL)
+    return unpacked(told.head, dict(enumerate(told.runs)), dict(enumerate(told.segments)), ALL, shelf)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    additions=st.lists(st.lists(st.integers(0, 40) | st.integers(2**64 - 9, 2**64 - 1), max_size=12), max_size=12),
+    least=st.integers(1, 9),
+    at_once=st.integers(1, 5),
+)
+def test_a_set_with_a_shelf_holds_what_was_added_and_nothing_else(
+    additions: list[list[int]], least: int, at_once: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shelf = Shelf(tmp_path_factory.mktemp("shelf"), least)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shelves, "_AT_ONCE", at_once)
+        gone = Gone(shelf=shelf)
+        for some in additions:
+            gone = gone.plus(hashes(*some))
+    added = {value for some in additions for value in some}
+    asked = hashes(*range(42), *range(2**64 - 12, 2**64))
+    assert gone.holds(asked).tolist() == [int(value) in added for value in asked]
+    runs = [*(file.hashes for file in gone.shelved), *gone.runs]
+    assert all(np.all(run[1:] > run[:-1]) for run in runs)
+    assert all(len(run) < least for run in gone.runs)
+    assert all(len(a) > len(b) for a, b in zip(runs, runs[1:], strict=False))
+
+
+def test_a_memory_names_its_files_and_comes_back_with_them(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, least=3)
+    gone = Gone(shelf=shelf).plus(hashes(*range(9))).plus(hashes(50, 51, 52)).plus(hashes(99))
+    assert ([len(file) for file in gone.shelved], [len(run) for run in gone.runs]) == ([9, 3], [1])
+    told = packed(Memory(1, gone=gone), ALL)
+    assert len(told.runs) == 1 and len(told.head) < 400
+    back = back_from(Memory(1, gone=gone), shelf)
+    assert back is not None
+    assert back.gone.holds(hashes(3, 51, 99, 100)).tolist() == [True, True, True, False]
+    assert len(back.gone.plus(hashes(*range(200, 260)))) == 73
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", "changed", "no shelf"])
+def test_a_memory_whose_files_are_not_whole_is_made_of_the_log_again(damage: str, tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, least=1)
+    gone = Gone(shelf=shelf).plus(hashes(*range(9)))
+    path, data = gone.shelved[0].path, gone.shelved[0].path.read_bytes()
+    path.unlink()
+    damaged = {"empty": b"", "cut": data[:-8], "changed": data[:-1] + b"\1", "no shelf": data}
+    if damage in damaged:
+        path.write_bytes(damaged[damage])
+    assert back_from(Memory(1, gone=gone), None if damage == "no shelf" else shelf) is None
+
+
+def test_the_same_hashes_are_the_same_file(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, least=1)
+    first = Gone(shelf=shelf).plus(hashes(1, 2)).plus(hashes(3))
+    assert Gone(shelf=shelf).plus(hashes(3, 1, 2)).shelved[0].path == first.shelved[0].path
+
+
+def test_a_file_that_no_memory_names_stays_while_a_checkpoint_may_name_it(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, least=1)
+    before = Gone(shelf=shelf).plus(hashes(1, 2))
+    old, left = before.shelved[0].path, tmp_path / "1.part"
+    left.write_bytes(b"of a writer that was killed")
+    for path in (old, left):
+        os.utime(path, (0, 0))
+    after = before.plus(hashes(3))
+    assert old.exists() and not left.exists()
+    # Long after it was joined with another.
+    at_s = old.stat().st_mtime - UNNAMED_KEPT_S - 60
+    os.utime(old, (at_s, at_s))
+    later = after.plus(hashes(*range(10, 20)))
+    assert not old.exists()
+    assert later.holds(hashes(1, 2, 3, 10)).all()
