@@ -211,7 +211,7 @@ def quick_lake(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame]
                     f"INSERT INTO lake.events.{table} BY NAME SELECT *, {10 * position} AS snapshot_id FROM rows",
                     rows=frame,
                 )
-        lake = Lake(project, connection, clock)
+        lake = Lake(project, lambda: connection, clock)
         # Plain tables have no log of snapshots to look ranges up in: they are read by their columns.
         lake.oldest_snapshot = 2**62
         yield lake

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_a_set_with_a_shelf_holds_what_was_added_and_nothing_else(
     runs = [*(file.hashes for file in gone.shelved), *gone.runs]
     assert all(np.all(run[1:] > run[:-1]) for run in runs)
     assert all(len(run) < least for run in gone.runs)
-    assert all(len(a) > len(b) for a, b in zip(runs, runs[1:], strict=False))
+    assert all(len(a) > len(b) for a, b in itertools.pairwise(runs))
 
 
 def test_a_memory_names_its_files_and_comes_back_with_them(tmp_path: Path) -> None:

@@ -271,7 +271,7 @@ def lake(project: Project, engine: duckdb.DuckDBPyConnection) -> Iterator[Lake]:
     """The project's lake, open for writing, with the views installed."""
     attach(engine, SqliteCatalog(project.directory / "lake/catalog.sqlite"), data_path(project), read_only=False)
     views.install(engine, project)
-    yield Lake(project, engine, TickingClock())
+    yield Lake(project, lambda: engine, TickingClock())
     engine.execute("DETACH lake")
 
 

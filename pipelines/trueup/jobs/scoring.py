@@ -56,6 +56,7 @@ class Poll(OnLake, KeyedProcessFunction):  # type: ignore[misc]
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int]]:
         """One epoch at most, so that a checkpoint can come between two."""
+        self._lake.renew()
         position = self._position.value()
         if not self._went_on:
             position = first_position(self._lake, position, CONSUMER)
@@ -86,6 +87,7 @@ class Read(OnLake, ProcessFunction):  # type: ignore[misc]
     def process_element(self, value: tuple[int, int], ctx: Any) -> Iterator[Any]:
         """Homes are told how many batches of features to wait for; an epoch without transactions is one home's."""
         after, upto = value
+        self._lake.renew()
         events = self._arrivals.of(after, upto)
         least_us = events.filter(~pl.col("is_label"))["at_us"].min() or 0
         awaited: dict[int, int] = {}
@@ -107,12 +109,14 @@ class Told(OnLake, KeyedProcessFunction):  # type: ignore[misc]
         """Opens the lake for what has to be read again."""
         self._head = runtime_context.get_state(ValueStateDescriptor("windows", BYTES))
         self._runs = runtime_context.get_map_state(MapStateDescriptor("runs", NUMBER, BYTES))
-        self._windows = Windows(self.opened(), self._options.groups)
+        self._lake = self.opened()
+        self._windows = Windows(self._lake, self._options.groups)
         self._states: dict[Part, Any] = {}
 
     def process_element(self, value: tuple[int, int, int, int, int, bytes], ctx: Any) -> Iterator[tuple[Any, ...]]:
         """One batch in, a batch for each home of its transactions out."""
         entity, group, after, upto, least_us, data = value
+        self._lake.renew()
         part, (rows,) = Part(entity, group), frames_of(data)
         self._windows.forget(after)
         before = self._states[part] if part in self._states else self._restored(part)
@@ -193,6 +197,7 @@ class Commit(OnLake, KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: tuple[int, int, int, bytes], ctx: Any) -> Iterator[int]:
         """The position an epoch ended at, once it is committed."""
         after, upto, homes, data = value
+        self._lake.renew()
         waiting = self._waiting.setdefault(upto, [])
         waiting.append(Judged(*frames_of(data)))
         if len(waiting) == homes:

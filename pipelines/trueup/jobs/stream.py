@@ -63,6 +63,7 @@ class Poll(OnLake, KeyedProcessFunction):  # type: ignore[misc]
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, int]]:
         """One epoch at most, so that a checkpoint can come between two; none while enough are being worked on."""
+        self._lake.renew()
         position = self._position.value()
         if not self._went_on and self._options.until is None:
             position = first_position(self._lake, position)
@@ -103,6 +104,7 @@ class Reconcile(OnLake, KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: tuple[int, int, int], ctx: Any) -> Iterator[tuple[int, int, bytes, int, int]]:
         """One epoch in, one outcome out, with how many records are kept and how many were read again."""
         group, after, upto = value
+        self._lake.renew()
         buckets = self._ranges[group]
         before = self._memories[group] if group in self._memories else self._restored(buckets)
         epoch, shelf = self._follower.epoch((after, upto), buckets), self._options.shelf(buckets)
@@ -175,6 +177,7 @@ class Commit(OnLake, KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: tuple[int, int, bytes, int, int], ctx: Any) -> Iterator[int]:
         """The position an epoch ended at, once it is committed."""
         after, upto, data, kept, again = value
+        self._lake.renew()
         self._kept[upto] = self._kept.get(upto, 0) + kept
         self._again += again
         waiting = self._waiting.setdefault(upto, [])

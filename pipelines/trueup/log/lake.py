@@ -28,6 +28,8 @@ from trueup.log.migrate import missing, schema
 
 T = TypeVar("T")
 
+RENEWED_AFTER = 500
+"""After how many snapshots whoever follows the log connects anew; it takes as long as reading a few small commits."""
 _TRANSIENT = ("database is locked", "Conflict", "conflict", "could not serialize", "deadlock detected")
 
 
@@ -86,11 +88,17 @@ class Transaction:
 class Lake:
     """An open lake. Use `Lake.create` once, then `Lake.open` as a context."""
 
-    def __init__(self, project: Project, connection: duckdb.DuckDBPyConnection, clock: Clock) -> None:
-        self.project, self.connection, self.clock = project, connection, clock
+    def __init__(self, project: Project, connected: Callable[[], duckdb.DuckDBPyConnection], clock: Clock) -> None:
+        self.project, self.clock = project, clock
+        self._connected, self._catalog = connected, catalog_of(project)
+        self._begin()
+
+    def _begin(self) -> None:
+        self.connection = self._connected()
         self._snapshots: dict[int, int] = {}
         self._answers: dict[str, tuple[int, tuple[object, ...], int]] = {}
-        self._catalog = catalog_of(project)
+        self._begun_at: int | None = None
+        self.__dict__.pop("oldest_snapshot", None)
 
     # --- opening ------------------------------------------------------------------------------------------------------
 
@@ -129,15 +137,35 @@ class Lake:
         """
         if not catalog_of(project).exists():
             raise LogError("there is no lake yet", where=str(project.directory), todo="run `trueup init` or `trueup ingest` first")
-        connection = connect(threads=threads)
+
+        def connected() -> duckdb.DuckDBPyConnection:
+            connection = connect(threads=threads)
+            try:
+                attach(connection, catalog_of(project), data_path(project), read_only=read_only)
+                _check_settings(connection, project.config.lake, str(project.directory))
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        lake = cls(project, connected, clock)
         try:
-            attach(connection, catalog_of(project), data_path(project), read_only=read_only)
-            _check_settings(connection, project.config.lake, str(project.directory))
-            lake = cls(project, connection, clock)
             lake._bring_up_to_date(read_only=read_only)
             yield lake
         finally:
-            connection.close()
+            lake.connection.close()
+
+    def renew(self) -> None:
+        """Connects anew once many snapshots have come: a connection keeps something of each it sees, and never lets it go.
+
+        For whoever follows a log for months. To be called between steps, with no transaction open and no result half read.
+        """
+        now = self._newest_snapshot()
+        if self._begun_at is None:
+            self._begun_at = now
+        if now - self._begun_at >= RENEWED_AFTER:
+            self.connection.close()
+            self._begin()
 
     def _bring_up_to_date(self, *, read_only: bool) -> None:
         if not missing(self.connection):
@@ -242,10 +270,13 @@ class Lake:
     def _looked_up(self, query: str, *values: object) -> int:
         """A number that whoever waits asks for again and again: looked up anew only when something has been committed since."""
         # The snapshot comes first: what is committed in between is looked up once too often, never missed.
-        now = self._number("SELECT max(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
+        now = self._newest_snapshot()
         if query not in self._answers or self._answers[query][:2] != (now, values):
             self._answers[query] = (now, values, self._number(query, values))
         return self._answers[query][2]
+
+    def _newest_snapshot(self) -> int:
+        return self._number("SELECT max(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
 
     def _number(self, query: str, values: Sequence[object] = ()) -> int:
         found = self.connection.execute(query, list(values)).fetchone()
