@@ -13,10 +13,10 @@ from trueup.reconcile.shelf import Shelf
 def told_in(lake: Lake, ends: Sequence[int], buckets: Buckets, lost: frozenset[int] = frozenset()) -> list[Told]:
     """What epochs up to each of some ends tell of a range of buckets; before `lost` ones the memory is lost.
 
-    More than a few keys of what is kept no longer go to files.
+    Of keys that are kept no longer, two are enough for a file.
     """
     memory: Memory | None = None
-    shelf = Shelf(lake.project.directory / "shelves" / f"{buckets.first}-{buckets.last}", least=8)
+    shelf = Shelf(lake.project.directory / "shelves" / f"{buckets.first}-{buckets.last}", least=2)
     after, told = 0, []
     for upto in ends:
         epoch = Epoch(after, upto, frontier_of(lake, upto), terms_of(lake, buckets, upto))

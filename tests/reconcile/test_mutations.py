@@ -116,6 +116,7 @@ GOING_ON: dict[str, Mistake] = {
     "what is kept is told by its own time alone": ("ties.py", "for beside in (-1, 0, 1) if around else (0,)", "for beside in (0,)", EPOCHS),
     "a component is kept record by record": ("unsettled.py", '.with_columns(pl.col(LABEL).min().over("component"))', "", EPOCHS),
     "what is kept keeps all text": ("settle.py", "rows = owned(rows) if 2 * rows.height < events.height else rows", "rows = rows", EPOCHS),
+    "names in files are forgotten": ("gone.py", "for file in self.shelved:", "for file in ():", EPOCHS),
     "names are forgotten": ("epoch.py", "again[came] = (before.gone.holds", "again[came] &= (before.gone.holds", EPOCHS),
 }  # fmt: skip
 MISTAKES = GOING_ON | SHARING | MATCHING | RECORDS | JUDGEMENT | ROUNDS | READING

@@ -89,6 +89,17 @@ def test_free_units_that_billing_ignored_are_told_when_the_month_is_over() -> No
     ]
 
 
+def test_what_is_resolved_is_told_with_the_reason_it_had() -> None:
+    """6 instead of 2, until 4 are given back."""
+    full = [CHARGED[0], c("2", "2024-05-02 10:00", 6, 6)]
+    back = Record(True, "b", "c2 back", "2", started_us=moment("2024-05-02 10:00"), quantity_micros=0, amount_micros=-4 * MICRO)
+    log: Log = [[BOOK], [FIRST, SECOND], [*full], passed("2024-06-02 00:00"), [back]]
+    assert told(log) == [
+        (4, "raised", "frontier", "misrated", -4, "allowance_ignored"),
+        (5, "resolved", "late_charge", "misrated", -4, "allowance_ignored"),
+    ]
+
+
 def test_pairs_that_agree_have_no_part_in_what_others_are_off_by() -> None:
     """The first is right; the second is off by 1, and alone with that."""
     log: Log = [[BOOK], [FIRST, SECOND], [CHARGED[0], c("2", "2024-05-02 10:00", 6, 1)], passed("2024-06-02 00:00")]
