@@ -97,7 +97,8 @@ class Lake:
         self.connection = self._connected()
         self._snapshots: dict[int, int] = {}
         self._answers: dict[str, tuple[int, tuple[object, ...], int]] = {}
-        self._begun_at: int | None = None
+        self._first_seen: int | None = None
+        self._last_seen = 0
         self.__dict__.pop("oldest_snapshot", None)
 
     # --- opening ------------------------------------------------------------------------------------------------------
@@ -160,12 +161,13 @@ class Lake:
 
         For whoever follows a log for months. To be called between steps, with no transaction open and no result half read.
         """
-        now = self._newest_snapshot()
-        if self._begun_at is None:
-            self._begun_at = now
-        if now - self._begun_at >= RENEWED_AFTER:
+        if self._first_seen is not None and self._last_seen - self._first_seen >= RENEWED_AFTER:
             self.connection.close()
             self._begin()
+
+    def _saw(self, snapshot: int) -> None:
+        self._first_seen = snapshot if self._first_seen is None else self._first_seen
+        self._last_seen = max(self._last_seen, snapshot)
 
     def _bring_up_to_date(self, *, read_only: bool) -> None:
         if not missing(self.connection):
@@ -270,13 +272,11 @@ class Lake:
     def _looked_up(self, query: str, *values: object) -> int:
         """A number that whoever waits asks for again and again: looked up anew only when something has been committed since."""
         # The snapshot comes first: what is committed in between is looked up once too often, never missed.
-        now = self._newest_snapshot()
+        now = self._number("SELECT max(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
+        self._saw(now)
         if query not in self._answers or self._answers[query][:2] != (now, values):
             self._answers[query] = (now, values, self._number(query, values))
         return self._answers[query][2]
-
-    def _newest_snapshot(self) -> int:
-        return self._number("SELECT max(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
 
     def _number(self, query: str, values: Sequence[object] = ()) -> int:
         found = self.connection.execute(query, list(values)).fetchone()
@@ -303,6 +303,7 @@ class Lake:
         """
         newest = self.last_position() if upto is None else upto
         low, high = self.snapshot_of(after), self.snapshot_of(newest)
+        self._saw(high)
         conditions = ["e.snapshot_id > ?", "e.snapshot_id <= ?"]
         values: list[object] = [low, high]
         if buckets is not None:
