@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trueup.errors import LogError
 from trueup.log.lake import Buckets
 from trueup.reconcile import shelf as shelves
 from trueup.reconcile.epoch import Memory
@@ -77,6 +78,12 @@ def test_a_memory_whose_files_are_not_whole_is_made_of_the_log_again(damage: str
     if damage in damaged:
         path.write_bytes(damaged[damage])
     assert back_from(Memory(1, gone=gone), None if damage == "no shelf" else shelf) is None
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(LogError, match=r"cannot be written: Not a directory.*make room"):
+        Gone(shelf=Shelf(tmp_path / "file" / "shelf", least=1)).plus(hashes(1))
 
 
 def test_the_same_hashes_are_the_same_file(tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trueup.errors import LogError
 
 Hashes = NDArray[np.uint64]
 LEAST = 1 << 16
@@ -68,22 +71,37 @@ class Shelf:
     least: int = LEAST
 
     def put(self, runs: Sequence[Hashes], replaced: Sequence[Shelved]) -> Shelved:
-        """All hashes of some runs, and of files that are no longer needed then, as one file; little is in memory at a time."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        digest, part = blake2b(digest_size=16), self.folder / f"{os.getpid()}.part"
-        with part.open("wb") as file:
-            for hashes in _united([*runs, *(old.hashes for old in replaced)]):
+        """All hashes of some runs, and of files that are no longer needed then, as one file; little is in memory at a time.
+
+        Raises `LogError` where it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            name = self._written(_united([*runs, *(old.hashes for old in replaced)]), replaced)
+        except OSError as error:
+            raise LogError(
+                f"keys of settled records cannot be written: {error.strerror}", where=str(self.folder),
+                todo="make room there, then start the job again: it goes on where it was",
+            ) from None  # fmt: skip
+        for old in replaced:
+            # From now on it is counted how long it is not needed.
+            if old.path.exists():
+                os.utime(old.path)
+        return Shelved(self.folder / name)
+
+    def _written(self, parts: Iterator[Hashes], replaced: Sequence[Shelved]) -> str:
+        digest = blake2b(digest_size=16)
+        with NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
+            for hashes in parts:
                 data = hashes.astype(_STORED).tobytes()
                 digest.update(data)
                 file.write(data)
                 for old in replaced:
                     old.let_go()
-        path = part.rename(self.folder / (digest.hexdigest() + _SUFFIX))
-        for old in replaced:
-            # From now on it is counted how long it is not needed.
-            if old.path.exists():
-                os.utime(old.path)
-        return Shelved(path)
+        name = digest.hexdigest() + _SUFFIX
+        # Whole as soon as it has its name.
+        Path(file.name).rename(self.folder / name)
+        return name
 
     def get(self, name: str) -> Shelved | None:
         """A file by its name; None where there is none that holds what it should."""
