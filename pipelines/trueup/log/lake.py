@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -141,12 +141,11 @@ class Lake:
 
         def connected() -> duckdb.DuckDBPyConnection:
             connection = connect(threads=threads)
-            try:
+            with ExitStack() as refused:
+                refused.callback(connection.close)
                 attach(connection, catalog_of(project), data_path(project), read_only=read_only)
                 _check_settings(connection, project.config.lake, str(project.directory))
-            except BaseException:
-                connection.close()
-                raise
+                refused.pop_all()
             return connection
 
         lake = cls(project, connected, clock)
@@ -162,8 +161,9 @@ class Lake:
         For whoever follows a log for months. To be called between steps, with no transaction open and no result half read.
         """
         if self._first_seen is not None and self._last_seen - self._first_seen >= RENEWED_AFTER:
-            self.connection.close()
+            before = self.connection
             self._begin()
+            before.close()
 
     def _saw(self, snapshot: int) -> None:
         self._first_seen = snapshot if self._first_seen is None else self._first_seen

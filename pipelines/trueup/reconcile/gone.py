@@ -28,7 +28,7 @@ NAMES = ("session_key", *_RECORD)
 class Gone:
     """A growing set of hashes, as sorted runs each more than twice as long as the next: adding rewrites little of it.
 
-    With a shelf the long ones, which come first, lie there.
+    With a shelf fewer than are worth a file are in memory; the others lie there, in runs of the same kind.
     """
 
     runs: tuple[Hashes, ...] = ()
@@ -61,9 +61,10 @@ class Gone:
         runs = list(self.runs)
         while runs and len(runs[-1]) <= 2 * len(new):
             new = np.unique(np.concatenate([runs.pop(), new]))
-        if self.shelf is None or len(new) < self.shelf.least:
+        length = sum(map(len, runs)) + len(new)
+        if self.shelf is None or length < self.shelf.least:
             return replace(self, runs=(*runs, new))
-        files, joined, length = list(self.shelved), list[Shelved](), len(new)
+        files, joined = list(self.shelved), list[Shelved]()
         while files and len(files[-1]) <= 2 * length:
             joined.append(files.pop())
             length += len(joined[-1])

@@ -21,7 +21,7 @@ from trueup.errors import LogError
 
 Hashes = NDArray[np.uint64]
 LEAST = 1 << 16
-"""How many hashes are worth a file."""
+"""How many hashes are worth a file; fewer are in memory."""
 UNNAMED_KEPT_S = 3_600
 """How long a file stays that no memory names any more: the last checkpoint, from which a job would go on, may still name it."""
 _STORED = np.dtype("<u8")
