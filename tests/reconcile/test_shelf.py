@@ -108,3 +108,11 @@ def test_a_file_that_no_memory_names_stays_while_a_checkpoint_may_name_it(tmp_pa
     later = after.plus(hashes(*range(10, 20)))
     assert not old.exists()
     assert later.holds(hashes(1, 2, 3, 10)).all()
+
+
+def test_a_file_that_is_needed_stays_however_old_it_is(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, least=1)
+    gone = Gone(shelf=shelf).plus(hashes(*range(20)))
+    os.utime(gone.shelved[0].path, (0, 0))
+    later = gone.plus(hashes(99))
+    assert back_from(Memory(1, gone=later), shelf) is not None
