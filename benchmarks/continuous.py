@@ -31,7 +31,10 @@ from trueup.reconcile.digest import digests
 from trueup.reconcile.spans import Bounds
 
 ROUNDS = 30
-LATE = 0.02
+LATE = 0.04
+"""The share of the files of the first half that land half of all rounds later."""
+CEASED = 500
+"""How many subscriptions have ended long before anybody heard of it."""
 
 
 def trueup(*arguments: str) -> str:
@@ -50,19 +53,26 @@ def operator(folder: Path, subscribers: int, days: int) -> list[list[Path]]:
         toml = toml.replace(name, "*.".join(name.rsplit(".", 1)))
     (folder / "trueup.toml").write_text(toml, "utf-8")
     records = [p for p in (folder / "landing").rglob("*.parquet") if p.parent.name not in ("subscribers", "manifests")]
-    rng = random.Random("late")
     line = sorted(records, key=lambda p: p.name)
+    late = _late(line[: len(line) // 2])
     rounds: list[list[Path]] = [[] for _ in range(ROUNDS)]
     for number, path in enumerate(line):
         at = number * ROUNDS // len(line)
-        rounds[min(ROUNDS - 1, at + ROUNDS // 2) if rng.random() < LATE else at].append(path)
+        rounds[at + ROUNDS // 2 if path in late else at].append(path)
     for path in line:
         path.rename(path.with_suffix(".waits"))
     return rounds
 
 
+def _late(line: list[Path]) -> set[Path]:
+    """Some files of each feed."""
+    rng, feeds = random.Random("late"), sorted({path.parent for path in line})
+    of_feed = ([path for path in line if path.parent == feed] for feed in feeds)
+    return {path for paths in of_feed for path in rng.sample(paths, max(1, round(LATE * len(paths))))}
+
+
 def change_back_in_time(folder: Path, number: int) -> None:
-    """A tariff of the past is another, and a few subscriptions have ended long before anybody heard of it."""
+    """A tariff of the past is another, and some subscriptions have ended long before anybody heard of it."""
     if number == ROUNDS // 3:
         book = pl.read_csv(folder / "tariffs.csv", infer_schema=False)
         rates = book.filter((pl.col("item") == "rate") & (pl.col("service") == "voice") & (pl.col("destination_prefix") == ""))
@@ -71,8 +81,8 @@ def change_back_in_time(folder: Path, number: int) -> None:
         ends, begins = in_force.with_columns(valid_to=pl.lit(since)), in_force.with_columns(valid_from=pl.lit(since))
         dearer = begins.with_columns(version=pl.lit("77"), price=pl.lit("0.088"))
         pl.concat([ends, dearer]).write_csv(folder / "tariffs-later.csv")
-    if number == ROUNDS // 2:
-        states = pl.read_parquet(folder / "landing/subscribers/billing.parquet")[-20:]
+    if number == ROUNDS * 2 // 3:
+        states = pl.read_parquet(folder / "landing/subscribers/billing.parquet")[-CEASED:]
         began = pl.col("valid_from") + timedelta(days=1)
         ended = states.with_columns(status=pl.lit("ceased"), valid_from=pl.max_horizontal(began, pl.lit(_middle(folder))))
         ended.write_parquet(folder / "landing/subscribers/billing-later.parquet")
@@ -107,8 +117,8 @@ def told(text: str) -> dict[str, str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("subscribers", type=int, nargs="?", default=26_000)
-    parser.add_argument("days", type=int, nargs="?", default=7)
+    parser.add_argument("subscribers", type=int, nargs="?", default=62_000)
+    parser.add_argument("days", type=int, nargs="?", default=3)
     parser.add_argument("folder", type=Path, nargs="?")
     asked = parser.parse_args()
     folder = asked.folder or Path(tempfile.mkdtemp())

@@ -122,9 +122,13 @@ def test_a_killed_job_goes_on_and_without_its_state_makes_it_of_the_log_again(tm
     assert_as_told(project)
     shutil.rmtree(tmp_path / "stream")
     append(project, log, rows, 3 * quarter + 1, len(log))
+    former = tmp_path / "stream" / "shelves" / "0-31"
+    former.mkdir(parents=True)
+    (former / "of-two-groups.hashes").write_bytes(b"keys")
     # There are no more groups than buckets, however many are asked for.
     streaming.caught_up(project, "--groups", "100")
     assert_as_told(project)
+    assert not former.exists()
 
 
 def test_one_reconciler_at_a_time_holds_a_lake(tmp_path: Path) -> None:

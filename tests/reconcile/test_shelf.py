@@ -17,7 +17,7 @@ from trueup.reconcile import shelf as shelves
 from trueup.reconcile.epoch import Memory
 from trueup.reconcile.gone import Gone
 from trueup.reconcile.memory import packed, unpacked
-from trueup.reconcile.shelf import UNNAMED_KEPT_S, Hashes, Shelf
+from trueup.reconcile.shelf import UNNAMED_KEPT_S, Hashes, Shelf, without_others
 
 ALL = Buckets(0, 3)
 
@@ -116,3 +116,16 @@ def test_a_file_that_is_needed_stays_however_old_it_is(tmp_path: Path) -> None:
     os.utime(gone.shelved[0].path, (0, 0))
     later = gone.plus(hashes(99))
     assert back_from(Memory(1, gone=later), shelf) is not None
+
+
+def test_shelves_with_other_names_go_and_nothing_else_beside_them(tmp_path: Path) -> None:
+    mine, *_ = (Gone(shelf=Shelf(tmp_path / name, least=1)).plus(hashes(1)) for name in ("0-3", "0-7", "8-15"))
+    (tmp_path / "0-7" / "killed.part").write_bytes(b"")
+    (tmp_path / "8-15" / "notes.txt").write_text("of somebody else")
+    (tmp_path / "2024").mkdir()
+    (tmp_path / "1-2").write_text("a file")
+    without_others(tmp_path, {"0-3"})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0-3", "1-2", "2024", "8-15"]
+    assert [p.name for p in (tmp_path / "8-15").iterdir()] == ["notes.txt"]
+    assert mine.shelved[0].is_whole() and mine.shelved[0].path.exists()
+    without_others(tmp_path / "none", {"0-3"})

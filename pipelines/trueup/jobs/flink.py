@@ -137,7 +137,6 @@ def run(
             tell(f"scoring waits: {scoring.waits_for}")
         tell(f"going on from position {first}" + (f" with the state in {before}" if before else " without a state"))
         mine = replace(options, progress=str(folder / PROGRESS), shelves=str(folder / SHELVES))
-        _without_other_groups(folder / SHELVES, options)
         if metrics_port is not None:
             tell(f"metrics on port {end.enter_context(served(project, folder, metrics_port))}")
         job = _submitted(mine, told, folder / "flink.log")
@@ -235,14 +234,6 @@ def _clean(folder: Path) -> None:
         for one in kept.iterdir() if kept.exists() else ():
             if last is None or not last.is_relative_to(one):
                 shutil.rmtree(one, ignore_errors=True)
-
-
-def _without_other_groups(shelves: Path, options: StreamOptions) -> None:
-    """Removes the shelves of groups the buckets are divided into no longer."""
-    mine = {f"{buckets.first}-{buckets.last}" for buckets in options.ranges()}
-    for one in shelves.iterdir() if shelves.exists() else ():
-        if one.name not in mine:
-            shutil.rmtree(one, ignore_errors=True)
 
 
 class Job:

@@ -55,6 +55,7 @@ class Poll(OnLake, KeyedProcessFunction):  # type: ignore[misc]
         if not only_read:
             self._open.enter_context(lake.reconciling(LOCK_WAIT_S))
             ensure_policy(lake)
+            options.without_other_shelves()
         self._lake, self._went_on = lake, False
         committed = 0 if only_read else lake.consumer_position(CONSUMER)
         self._poller = Poller(lake, options.bounds, tick_every=options.tick_every, until=options.until, committed=committed)

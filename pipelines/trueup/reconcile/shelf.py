@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -26,7 +27,8 @@ UNNAMED_KEPT_S = 3_600
 """How long a file stays that no memory names any more: the last checkpoint, from which a job would go on, may still name it."""
 _STORED = np.dtype("<u8")
 _AT_ONCE = 1 << 20
-_SUFFIX = ".hashes"
+_SUFFIX, _UNFINISHED = ".hashes", ".part"
+_NAME = re.compile(r"\d+-\d+")
 
 
 class Shelved:
@@ -91,7 +93,7 @@ class Shelf:
 
     def _written(self, parts: Iterator[Hashes], replaced: Sequence[Shelved]) -> str:
         digest = blake2b(digest_size=16)
-        with NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
+        with NamedTemporaryFile(dir=self.folder, suffix=_UNFINISHED, delete=False) as file:
             for hashes in parts:
                 data = hashes.astype(_STORED).tobytes()
                 digest.update(data)
@@ -118,6 +120,17 @@ class Shelf:
         for path, at_s in changed_s.items():
             if path.name not in names and at_s < newest_s - UNNAMED_KEPT_S:
                 path.unlink(missing_ok=True)
+
+
+def without_others(shelves: Path, named: Collection[str]) -> None:
+    """Removes the shelves of a folder that have other names, which nobody fills any more; nothing else that lies there."""
+    for folder in shelves.iterdir() if shelves.exists() else ():
+        if folder.name in named or not _NAME.fullmatch(folder.name) or not folder.is_dir():
+            continue
+        for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*{_UNFINISHED}")):
+            path.unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def _united(runs: Sequence[Hashes]) -> Iterator[Hashes]:
