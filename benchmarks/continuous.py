@@ -2,10 +2,10 @@
 
     python benchmarks/continuous.py [SUBSCRIBERS] [DAYS] [FOLDER]
 
-Files land a few at a time; some a few days late, behind the frontier. On the way a tariff and some subscriptions change back in
-time. When the job has nothing left to do, the fingerprints of what it stored are held against those derived anew from the input
-streams: by the plain call, by the batch job, and by the job itself with epochs of 1, 3 and 50 commits at parallelism 1, 2 and 4.
-Exits with 1 where any differs.
+Files land a few at a time; some late, behind the frontier. On the way a tariff and some subscriptions change back in time. When
+the job has nothing left to do, the fingerprints of what it stored are held against those derived anew from the input streams: by
+the plain call, by the batch job, and by the job itself with epochs of 1, 3 and 50 commits at parallelism 1, 2 and 4, with as many
+groups of buckets. Exits with 1 where any differs.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def main() -> int:
     ]
     for commits in (50, 3, 1):
         for parallelism in (1, 2, 4):
-            options = StreamOptions(str(folder), parallelism=parallelism, groups=4, bounds=Bounds(commits=commits))
+            options = StreamOptions(str(folder), parallelism=parallelism, groups=parallelism, bounds=Bounds(commits=commits))
             label = f"derived in epochs of {commits}, parallelism {parallelism}"
             same.append(printed(label, digests(derive(project, upto=position, options=options)), stored))
     if asked.folder is None:
