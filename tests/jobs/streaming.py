@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -10,12 +11,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+import lakes
+from told import Log
+from worlds import wild
 
 from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.reconcile.commit import CONSUMER
 
 LIMIT_S = 420
+FACETS = ("contents", "untimed", "long ago", "mixed keys")
 ENV = {**os.environ, "TRUEUP_NOW": "2024-06-01T00:00:00+00:00", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
@@ -93,3 +100,37 @@ def waited_for(what: Callable[[], bool], process: subprocess.Popen[str] | None =
         assert time.monotonic() < deadline, "waited in vain"
         assert process is None or process.poll() is None, f"the job ended with {process and process.returncode}"
         time.sleep(0.1)
+
+
+def prepared(seed: str, facets: tuple[str, ...] = FACETS, size: int = 20) -> tuple[Log, dict[tuple[int, str], Any]]:
+    world, log = wild(random.Random(seed), facets, size)
+    return lakes.known_by_id([[world.first], *lakes.told_apart(log)], "subscriber")
+
+
+def project_with(folder: Path, log: Log, rows: dict[tuple[int, str], Any], upto: int) -> Project:
+    """A project whose lake holds the first positions of a log."""
+    with lakes.lake_of(folder, log[:upto], rows, "subscriber") as lake:
+        return lake.project
+
+
+def append(project: Project, log: Log, rows: dict[tuple[int, str], Any], first: int, last: int, wait_s: float = 0.0) -> None:
+    """Appends positions `first` to `last`, as somebody else would."""
+    for position in range(first, last + 1):
+        with Lake.open(project, clock=lakes.clock, threads=1) as lake:
+            lakes.append(lake, log, rows, position, position)
+        time.sleep(wait_s)
+
+
+def assert_as_told(project: Project) -> None:
+    """Whether what is stored is what the plain call tells of the whole log."""
+    with Lake.open(project, read_only=True) as lake:
+        assert lakes.committed(lake) == lakes.totals(lakes.outcome_of(lake, 0, lake.last_position(), 1)), said(project)
+
+
+def recomputed(project: Project, how: str | None) -> list[str]:
+    """The fingerprints that `trueup digest` prints."""
+    options = ["--recompute", how] if how else []
+    asked = [sys.executable, "-m", "trueup.cli", "digest", "--project", str(project.directory), *options]
+    done = subprocess.run(asked, capture_output=True, text=True, env=ENV, timeout=LIMIT_S, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
