@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.epoch import Epoch, Memory, Told, tell
 from trueup.reconcile.load import arrivals, frontier_of, terms_of
-from trueup.reconcile.shelf import Shelf
+from trueup.reconcile.shelf import shelf_of
 
 
 def told_in(lake: Lake, ends: Sequence[int], buckets: Buckets, lost: frozenset[int] = frozenset()) -> list[Told]:
@@ -16,7 +16,7 @@ def told_in(lake: Lake, ends: Sequence[int], buckets: Buckets, lost: frozenset[i
     Of keys that are kept no longer, two are enough for a file.
     """
     memory: Memory | None = None
-    shelf = Shelf(lake.project.directory / "shelves" / f"{buckets.first}-{buckets.last}", least=2)
+    shelf = shelf_of(lake.project.directory / "shelves", buckets, least=2)
     after, told = 0, []
     for upto in ends:
         epoch = Epoch(after, upto, frontier_of(lake, upto), terms_of(lake, buckets, upto))

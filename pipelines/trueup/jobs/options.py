@@ -10,7 +10,7 @@ from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.log.lake import Buckets
 from trueup.reconcile.partition import bucket_ranges
-from trueup.reconcile.shelf import LEAST, Shelf, without_others
+from trueup.reconcile.shelf import LEAST, Shelf, shelf_of, without_others
 from trueup.reconcile.spans import Bounds
 
 
@@ -44,13 +44,9 @@ class StreamOptions:
         """The shelf of a group of buckets."""
         if self.shelves is None:
             return None
-        return Shelf(Path(self.shelves, _name(buckets)), self.keys_in_memory)
+        return shelf_of(Path(self.shelves), buckets, self.keys_in_memory)
 
     def without_other_shelves(self) -> None:
         """Removes the shelves of groups the buckets are divided into no longer."""
         if self.shelves is not None:
-            without_others(Path(self.shelves), {_name(buckets) for buckets in self.ranges()})
-
-
-def _name(buckets: Buckets) -> str:
-    return f"{buckets.first}-{buckets.last}"
+            without_others(Path(self.shelves), self.ranges())

@@ -9,7 +9,8 @@ from __future__ import annotations
 import mmap
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trueup.errors import LogError
+from trueup.log.lake import Buckets
 
 Hashes = NDArray[np.uint64]
 LEAST = 1 << 16
@@ -122,15 +124,23 @@ class Shelf:
                 path.unlink(missing_ok=True)
 
 
-def without_others(shelves: Path, named: Collection[str]) -> None:
-    """Removes the shelves of a folder that have other names, which nobody fills any more; nothing else that lies there."""
-    for folder in shelves.iterdir() if shelves.exists() else ():
-        if folder.name in named or not _NAME.fullmatch(folder.name) or not folder.is_dir():
+def shelf_of(shelves: Path, buckets: Buckets, least: int = LEAST) -> Shelf:
+    """The shelf of a range of buckets, in a folder of shelves."""
+    return Shelf(shelves / f"{buckets.first}-{buckets.last}", least)
+
+
+def without_others(shelves: Path, ranges: Sequence[Buckets]) -> None:
+    """Removes the shelves of other ranges of buckets, which nobody fills any more; nothing else that lies there."""
+    named = {shelf_of(shelves, buckets).folder for buckets in ranges}
+    for folder in shelves.iterdir() if shelves.is_dir() else ():
+        if folder in named or not _NAME.fullmatch(folder.name) or not folder.is_dir():
             continue
-        for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*{_UNFINISHED}")):
-            path.unlink(missing_ok=True)
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        # What cannot be removed is in nobody's way.
+        with suppress(OSError):
+            for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*{_UNFINISHED}")):
+                path.unlink(missing_ok=True)
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def _united(runs: Sequence[Hashes]) -> Iterator[Hashes]:
