@@ -78,12 +78,12 @@ ROUNDS: dict[str, Mistake] = {
 READING: dict[str, Mistake] = {
     "what waits is not read": ("reach/seeds.sql", "(e.day >= $open_day AND {time} >= $open_from)", "false", REACH),
     "charges without time are not read": ("reach/seeds.sql", "(e.day IS NULL AND e.snapshot_id >", "(false AND e.snapshot_id >", REACH),
-    "other contents are not read": ("reach/__init__.py", ', self._read("same_record", {}, reached=reached)]', "]", REACH),
-    "neighbours are not read": ("reach/__init__.py", 'near.filter("own").drop("own"), ', "", REACH),
+    "other contents are not read": ("reach/around.sql", "k.record_key = r.record_key", "false", REACH),
+    "neighbours are not read": ("reach/__init__.py", "near.filter(own), ", "", REACH),
     "intervals reach one way only": ("reach/__init__.py", 'pl.col("time_us").min() - apart_us', 'pl.col("time_us").min()', REACH),
     "instants far apart are of one interval": ("reach/__init__.py", "> 2 * apart_us).over(place)", "> NEVER).over(place)", REACH),
-    "an interval ends where it begins": ("reach/nearby.sql", "epoch_us(r.own_time) <= k.high_us", "epoch_us(r.own_time) <= k.low_us", REACH),
-    "periods are not read": ("reach/__init__.py", ', summed.filter("own").drop("own")]', "]", REACH),
+    "an interval ends where it begins": ("reach/around.sql", "epoch_us(r.own_time) <= n.high_us", "epoch_us(r.own_time) <= n.low_us", REACH),
+    "periods are not read": ("reach/__init__.py", ' period.filter(of_sum).drop("own"),', "", REACH),
     "keys of two services are not read": ("reach/__init__.py", "found.append(self._mixed(", "found[:0].append(self._mixed(", REACH),
     "a second delivery hides the first": ("reach/__init__.py", 'ROW = ["charge", "event_id", "position", "source"]', 'ROW = ["charge", "event_id"]', REACH),
     "a namesake's closing counts": ("reach/seeds.sql", "starts_with(e.source_id, u.source || '@')", "e.source_id LIKE u.source || '@%'", REACH),
@@ -105,7 +105,7 @@ SHARING: dict[str, Mistake] = {
     "what is overtaken is clean": ("pools.py", 'once.filter(pl.col("changed") <= pl.col("since"))', "once", SHARES),
     "days of a month are those of Greenwich": ("pools.py", 'period_number(pl.col("period"), zone, pl.col("start_us"))', 'period_number(pl.col("period"), "UTC", pl.col("start_us"))', SHARES),
     "nobody is told why": ("why.py", 'pl.coalesce("reason", mine)', 'pl.col("reason")', SHARES),
-    "pools are not read": ("reach/__init__.py", "found.append(self._same_pool(step))", "found[:0].append(self._same_pool(step))", SHARES),
+    "pools are not read": ("reach/__init__.py", ', self._same_pool(step)]', "]", SHARES),
     "a billing period is not waited for in reading": ("reach/__init__.py", "pooled = 0 if shared_of(terms).is_empty() else _MONTH_US", "pooled = 0", SHARES),
 }  # fmt: skip
 GOING_ON: dict[str, Mistake] = {

@@ -25,6 +25,7 @@ from trueup.frames import queried
 from trueup.log.catalog import LOCK_WAIT_S, attach, catalog_of
 from trueup.log.connection import connect
 from trueup.log.migrate import missing, schema
+from trueup.log.told import Told
 
 T = TypeVar("T")
 
@@ -95,7 +96,7 @@ class Lake:
 
     def _begin(self) -> None:
         self.connection = self._connected()
-        self._snapshots: dict[int, int] = {}
+        self._told = Told()
         self._answers: dict[str, tuple[int, tuple[object, ...], int]] = {}
         self._first_seen: int | None = None
         self._last_seen = 0
@@ -254,16 +255,34 @@ class Lake:
         """The snapshot that brought `position`, 0 for position 0; raises `LogError` for one that is not there."""
         if position == 0:
             return 0
-        if position in self._snapshots:
-            return self._snapshots[position]
-        found = self.connection.execute("SELECT snapshot_id FROM lake.events.position WHERE position = ?", [position]).fetchone()
-        if found is None:
+        snapshots = self._told_of(position - 1, position)["snapshot_id"]
+        if snapshots.is_empty():
             raise LogError(
                 f"there is no position {position}; the newest is {self.last_position()}", where=str(self.project.directory)
             )
-        # A position never comes by another snapshot.
-        self._snapshots[position] = int(found[0])
-        return self._snapshots[position]
+        return int(snapshots[0])
+
+    def positioned(self, rows: pl.DataFrame, *, after: int = 0, upto: int) -> pl.DataFrame:
+        """Rows with the `position` in (after, upto] that their `at_snapshot` brought, in place of it; all others are left away."""
+        told = self._told_of(after, upto)
+        snapshot, known = rows["at_snapshot"].to_numpy(), told["snapshot_id"].to_numpy()
+        at = np.searchsorted(known, snapshot)
+        has = np.append(known, -1)[at] == snapshot
+        found = rows.drop("at_snapshot").with_columns(position=told["position"].extend_constant(None, 1).gather(at))
+        return found if has.all() else found.filter(pl.Series(has))
+
+    def _told_of(self, after: int, upto: int) -> pl.DataFrame:
+        """The `snapshot_id` of each `position` in (after, upto]; none is asked for twice, for it never comes by another."""
+        self._told = self._told.going_on(after, upto, self._positions)
+        return self._told.of(after, upto)
+
+    def _positions(self, after: int, upto: int) -> pl.DataFrame:
+        # Before it is committed none has a snapshot, nor is it certain to come.
+        query = (
+            "SELECT position, snapshot_id FROM lake.events.position "
+            "WHERE position > ? AND position <= ? AND snapshot_id IS NOT NULL ORDER BY position"
+        )
+        return self.connection.execute(query, [after, upto]).pl()
 
     def count(self, table: str) -> int:
         """How many rows `events.TABLE` has."""
@@ -302,6 +321,8 @@ class Lake:
         count) narrow what is read. Exact also when old snapshots have been expired: the commit of each row is a column of it.
         """
         newest = self.last_position() if upto is None else upto
+        # Asked for in one: both ends are among them.
+        self._told_of(max(0, after - 1), newest)
         low, high = self.snapshot_of(after), self.snapshot_of(newest)
         self._saw(high)
         conditions = ["e.snapshot_id > ?", "e.snapshot_id <= ?"]
@@ -319,11 +340,7 @@ class Lake:
             f"SELECT {wanted}, e.snapshot_id AS at_snapshot FROM {rows} e WHERE {' AND '.join(conditions)}", [*asked, *values]
         ).pl()
         # Joined here rather than by DuckDB, which would take all columns through its join.
-        positions, asked = self._relation("position", low, high)
-        given = self.connection.execute(
-            f"SELECT snapshot_id, position FROM {positions} WHERE snapshot_id > ? AND snapshot_id <= ?", [*asked, low, high]
-        ).pl()
-        return _positioned(found, given)
+        return self.positioned(found, after=after, upto=newest)
 
     def _relation(self, table: str, low: int, high: int) -> tuple[str, list[object]]:
         """A table as a relation that holds at least what came in snapshots (low, high], and the values it asks for.
@@ -338,16 +355,6 @@ class Lake:
     def oldest_snapshot(self) -> int:
         """The oldest snapshot that has not been expired."""
         return self._number("SELECT min(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
-
-
-def _positioned(rows: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
-    """Rows with the `position` that was `given` to their `at_snapshot`, in place of it; those of other snapshots are left away."""
-    given = given.sort("snapshot_id")
-    snapshot, known = rows["at_snapshot"].to_numpy(), given["snapshot_id"].to_numpy()
-    at = np.searchsorted(known, snapshot)
-    has = np.append(known, -1)[at] == snapshot
-    told = rows.drop("at_snapshot").with_columns(position=given["position"].extend_constant(None, 1).gather(at))
-    return told if has.all() else told.filter(pl.Series(has))
 
 
 def data_path(project: Project) -> str:

@@ -26,7 +26,7 @@ from trueup.reconcile.frontier import Frontier
 from trueup.reconcile.load import COLUMNS, as_events, noted_sql
 from trueup.reconcile.pools import shared_of
 from trueup.reconcile.records import EVENTS, with_due
-from trueup.reconcile.rules import NEVER, UNTOLD_US
+from trueup.reconcile.rules import DEFAULT_RULE, NEVER, UNTOLD_US
 from trueup.reconcile.terms import FLAT, LONGEST_US, Terms
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
@@ -75,10 +75,19 @@ def open_from_us(frontier: Frontier, terms: Terms, position: int) -> int:
 
 def widest_us(frontier: Frontier) -> int:
     """How far apart in time two records can be that have no key in common and still touch one another."""
-    rules = frontier.policies.frame
-    near = rules.filter("near")["start_tolerance_us"].max()
-    summed = rules.filter("summed")["period_us"].max()
-    return max(int(near) if near is not None else 0, int(summed) + _DAY_US if summed is not None else 0)  # type: ignore[arg-type]
+    return max(_near_us(frontier), _summed_us(frontier))
+
+
+def _near_us(frontier: Frontier) -> int:
+    """How far apart two records that are near can be; 0 where none is."""
+    found = frontier.policies.frame.filter("near")["start_tolerance_us"].max()
+    return 0 if found is None else int(found)  # type: ignore[arg-type]
+
+
+def _summed_us(frontier: Frontier) -> int:
+    """How far apart two records of one period can be, as time zones go; 0 where nothing is summed."""
+    found = frontier.policies.frame.filter("summed")["period_us"].max()
+    return 0 if found is None else int(found) + _DAY_US  # type: ignore[arg-type]
 
 
 def records_of(lake: Lake, frontier: Frontier, terms: Terms, event_ids: list[bytes], *, upto: int) -> pl.DataFrame:
@@ -86,6 +95,18 @@ def records_of(lake: Lake, frontier: Frontier, terms: Terms, event_ids: list[byt
     reader = _Reader(lake, frontier, Buckets(0, lake.project.config.lake.buckets - 1), terms, upto)
     known = reader.by_id(event_ids)
     return reader.closure(known, known)
+
+
+@dataclass(frozen=True)
+class _Services:
+    """Services by their names; with `others`, all but those, and none at all."""
+
+    names: list[str]
+    others: bool
+
+    def has(self, service: pl.Expr) -> pl.Expr:
+        """Whether a service is one of these."""
+        return service.is_in(self.names).fill_null(False) != self.others
 
 
 @dataclass(frozen=True)
@@ -139,19 +160,32 @@ class _Reader:
 
     def around(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """Whatever could touch a record of `step` directly; `known` is all that has been reached, `step` included."""
-        reached = step.select(*_KEY, "key_scope", "record_key", "charge")
-        found = [self._of_keys(reached), self._read("same_record", {}, reached=reached)]
-        stands = self._standing(step, known)
-        found.append(self._same_pool(step))
-        near, summed = self._nearby(stands), self._same_period(stands)
-        found += [near.filter("own").drop("own"), summed.filter("own").drop("own")]
-        others = pl.concat([near.filter(~pl.col("own")).drop("own"), summed.filter(~pl.col("own")).drop("own")])
+        stands, service = self._standing(step, known), pl.col("service")
+        near_stands = stands.filter(self._near.has(service)).drop_nulls("time_us")
+        sum_stands = stands.filter(self._summed.has(service)).drop_nulls("sum_us")
+        keyed, near, summed = self._around(step, near_stands, sum_stands)
+        own = self._near.has(service)
+        period = self._same_period(summed, sum_stands)
+        of_sum = pl.col("own")
+        found = [keyed, near.filter(own), period.filter(of_sum).drop("own"), self._same_pool(step)]
+        others = pl.concat([near.filter(~own), period.filter(~of_sum).drop("own")])
         found.append(self._mixed(others.join(known, on=ROW, how="anti"), stands))
         return pl.concat(found).unique(ROW, keep="first", maintain_order=True)
 
-    def _of_keys(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """All records of the session keys of `rows`."""
-        return self._read("same_key", {}, reached=rows.select(_KEY).drop_nulls("session_key").unique())
+    def _around(self, step: pl.DataFrame, near_stands: pl.DataFrame, sum_stands: pl.DataFrame) -> list[pl.DataFrame]:
+        """What may touch a step's records: by a key, by being near where one stands, by being near enough to one of a sum."""
+        values = {
+            "near_names": self._near.names, "near_others": self._near.others,
+            "summed_names": self._summed.names, "summed_others": self._summed.others,
+        }  # fmt: skip
+        tables = {
+            "reached": step.select(*_KEY, "key_scope", "record_key", "charge"),
+            "near": _intervals(near_stands, _near_us(self.frontier)),
+            "summed": _intervals(sum_stands.with_columns(time_us="sum_us"), _summed_us(self.frontier)),
+        }
+        frames = {stream: self._query("around", stream, values, tables) for stream in COLUMNS}
+        rows = as_events(frames, self.lake)
+        return [rows.filter(pl.concat([frame[way] for frame in frames.values()])) for way in ("keyed", "near", "summed")]
 
     def _standing(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """Where the units of a step's records could stand: (bucket, scope, service, `time_us`, `sum_us`).
@@ -167,50 +201,31 @@ class _Reader:
         return pl.concat([_timed(step, self.frontier).select(place), crossed.select(place)]).unique()
 
     @cached_property
-    def _near(self) -> pl.DataFrame:
+    def _near(self) -> _Services:
         return self._services("near")
 
     @cached_property
-    def _summed(self) -> pl.DataFrame:
+    def _summed(self) -> _Services:
         return self._services("summed")
 
-    def _services(self, how: str) -> pl.DataFrame:
-        """The names of services that some policy matches in a way."""
-        rules = self.frontier.policies.frame.filter(how)["rule"].unique()
-        named = pl.Series("service", self.frontier.policies.services, dtype=pl.String)
-        mine = named.gather(rules.filter(rules >= 0).cast(pl.UInt32)).to_frame()
-        if not (rules < 0).any():
-            return mine
-        # Rules for whatever has none of its own: the names that occur, and none at all.
-        query = "SELECT DISTINCT service FROM lake.events.usage UNION SELECT DISTINCT service FROM lake.events.charge"
-        told = self.lake.connection.execute(query).pl()
-        return pl.concat([mine, told.filter(~pl.col("service").is_in(named.implode(), nulls_equal=True))])
+    def _services(self, how: str) -> _Services:
+        """The services that some policy matches in a way."""
+        rules = set(self.frontier.policies.frame.filter(how)["rule"].to_list())
+        others = DEFAULT_RULE in rules
+        return _Services([n for rule, n in enumerate(self.frontier.policies.services) if (rule in rules) != others], others)
 
-    def _nearby(self, stands: pl.DataFrame) -> pl.DataFrame:
-        """Records within the start tolerance of where something stands, and `own`: whether their own service matches so."""
-        mine = stands.join(self._near, on="service", how="semi", nulls_equal=True).drop_nulls("time_us")
-        if mine.is_empty():
-            return _NOTHING
-        apart_us = self.frontier.policies.frame.filter("near").select(pl.col("start_tolerance_us").max()).item()
-        return self._within(mine, apart_us, self._near, untimed=False)
-
-    def _same_period(self, stands: pl.DataFrame) -> pl.DataFrame:
-        """Records of a period that something stands in, and `own` as above: read by distance first, then by the period itself."""
+    def _same_period(self, close: pl.DataFrame, mine: pl.DataFrame) -> pl.DataFrame:
+        """Of records close in time those of a period that something stands in (`mine`), and `own`: whether by its own service."""
         rules = self.frontier.policies.frame.filter("summed")
-        mine = stands.join(self._summed, on="service", how="semi", nulls_equal=True).drop_nulls("sum_us")
-        if mine.is_empty():
-            return _NOTHING
-        widest = rules.select(pl.col("period_us").max()).item() + _DAY_US
-        close = _timed(self._within(mine.with_columns(time_us="sum_us"), widest, self._summed, untimed=True), self.frontier)
-        kept = []
+        timed, kept = _timed(close, self.frontier), [_NOTHING]
         for (period, zone), _ in rules.group_by("period_us", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
             index = period_index(pl.col("sum_us"), period, zone).alias("index")
-            cells, rows = mine.select("scope", "service", index).unique(), close.with_columns(index)
+            cells, rows = mine.select("scope", "service", index).unique(), timed.with_columns(index)
             same = rows.join(cells, on=["scope", "service", "index"], how="semi", nulls_equal=True).with_columns(own=pl.lit(True))
             keyed = rows.filter(pl.col("session_key").is_not_null()).with_columns(own=pl.lit(False))
-            kept += [same, keyed.join(cells, on=["scope", "index"], how="semi")]
-        return pl.concat(kept).select(_NOTHING.columns)
+            kept += [told.select(_NOTHING.columns) for told in (same, keyed.join(cells, on=["scope", "index"], how="semi"))]
+        return pl.concat(kept)
 
     @cached_property
     def _shared(self) -> pl.DataFrame:
@@ -244,20 +259,13 @@ class _Reader:
             kept.append(theirs.join(own, on=place, how="semi", nulls_equal=True).select(rows.columns))
         return pl.concat(kept)
 
-    def _within(self, stands: pl.DataFrame, apart_us: int, services: pl.DataFrame, *, untimed: bool) -> pl.DataFrame:
-        """Records of `services`, and any with a session key, within a distance of where something stands."""
-        moments = stands.select(low=pl.col("time_us").min() - apart_us, high=pl.col("time_us").max() + apart_us)
-        low, high = (_moment(v) for v in moments.row(0))
-        values = {"from_day": low.date(), "to_day": high.date(), "untimed": untimed}
-        rows = self._read("nearby", values, reached=_intervals(stands, apart_us), services=services)
-        return rows.with_columns(own=pl.col("service").is_in(services["service"].implode(), nulls_equal=True))
-
     def _mixed(self, others: pl.DataFrame, stands: pl.DataFrame) -> pl.DataFrame:
         """Of records close in time but of another service, those whose session has a record of a service that stands there."""
         if others.is_empty():
             return others
         wanted = stands.select("bucket", "scope", "service").unique()
-        of_service = self._of_keys(others).join(wanted, on=["bucket", "scope", "service"], how="semi", nulls_equal=True)
+        sessions = self._read("same_key", {}, reached=others.select(_KEY).unique())
+        of_service = sessions.join(wanted, on=["bucket", "scope", "service"], how="semi", nulls_equal=True)
         return others.join(of_service, on=_KEY, how="semi")
 
     def _read(self, name: str, values: dict[str, Any], **tables: pl.DataFrame) -> pl.DataFrame:
@@ -276,7 +284,7 @@ class _Reader:
             "last_bucket": self.buckets.last, "charge": stream == "charge",
         }  # fmt: skip
         given = {k: v for k, v in {**shared, **values}.items() if f"${k}" in text}
-        return queried(self.lake.connection, text, given, **tables)
+        return self.lake.positioned(queried(self.lake.connection, text, given, **tables), upto=self.upto)
 
 
 def _prices_from(terms: Terms, after: int) -> datetime:

@@ -1,0 +1,58 @@
+"""Positions that have been looked up are remembered, and asked for once."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trueup.config import Project
+from trueup.errors import LogError
+from trueup.log.lake import Lake, Transaction
+from trueup.log.told import Told
+
+SHAPE = {"position": pl.Int64, "snapshot_id": pl.Int64}
+
+
+def log_of(newest: int) -> pl.DataFrame:
+    return pl.DataFrame([(p, 3 * p) for p in range(1, newest + 1)], schema=SHAPE, orient="row")
+
+
+@given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=12))
+def test_however_ranges_follow_each_other_in_a_log_that_grows_each_holds_what_is_there(asked: list[tuple[int, int, int]]) -> None:
+    told, newest = Told(), 0
+    for one, other, more in asked:
+        newest += more
+        after, upto = sorted((one, other))
+        rows = log_of(newest)
+        told = told.going_on(after, upto, lambda a, b, rows=rows: rows.filter(pl.col("position").is_between(a + 1, b)))
+        wanted = rows.filter(pl.col("position").is_between(after + 1, upto))
+        assert told.of(after, upto).rows() == wanted.rows()
+
+
+def test_what_is_known_is_not_asked_for_again() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def ask(after: int, upto: int) -> pl.DataFrame:
+        asked.append((after, upto))
+        return log_of(9).filter(pl.col("position").is_between(after + 1, upto))
+
+    told = Told()
+    for after, upto in ((3, 5), (4, 5), (4, 7), (1, 6), (0, 9), (2, 8)):
+        told = told.going_on(after, upto, ask)
+    assert asked == [(3, 5), (5, 7), (1, 3), (0, 1), (7, 9)]
+
+
+def test_a_position_is_known_only_when_it_is_committed(project: Project) -> None:
+    Lake.create(project)
+    with Lake.open(project) as lake:
+
+        def fails(transaction: Transaction) -> None:
+            lake.snapshot_of(transaction.declare("tick"))
+
+        with pytest.raises(LogError, match="there is no position 1"):
+            lake.commit(fails)
+        lake.commit(lambda transaction: transaction.consumed("somebody", 0))
+        assert lake.commit(lambda transaction: transaction.declare("tick")) == 1
+        assert lake.read("declaration", columns=["kind"]).rows() == [("tick", 1)]
