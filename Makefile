@@ -17,11 +17,11 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .venv/.runs: $(BIN)/uv uv.lock pyproject.toml
-	$(UV) sync --frozen --active --inexact --quiet --no-dev --extra batch --extra quality
+	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --no-dev --extra batch --extra quality
 	@touch $@
 
 .venv/.tests: $(BIN)/uv uv.lock pyproject.toml
-	$(UV) sync --frozen --active --inexact --quiet --extra batch --extra stream --extra quality --extra fraud
+	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --extra batch --extra stream --extra quality --extra fraud
 	@touch $@ .venv/.runs
 
 run: .venv/.runs ## set up, reconcile a small simulated operator, show what leaked and how much of the truth was found
