@@ -130,14 +130,17 @@ def test_a_mistake_is_made_in_what_the_code_says(mistake: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_tests_notice(mistake: str, tmp_path: Path) -> None:
+def test_the_tests_notice(mistake: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     name, right, wrong, tests = MISTAKES[mistake]
+    places = [
+        str(place).replace(str(ROOT / "pipelines"), str(tmp_path / "pipelines")) for place in pytestconfig.getini("pythonpath")
+    ]
     shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
     broken = tmp_path / "pipelines" / "trueup" / "reconcile" / name
     broken.write_text(broken.read_text("utf-8").replace(right, wrong), "utf-8")
     command = [
         sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", "--tb=no",
-        "-o", f"pythonpath={tmp_path}/pipelines models expectations sql", *tests,
+        "-o", f"pythonpath={' '.join(places)}", *tests,
     ]  # fmt: skip
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "CI": "1"})
     assert run.returncode == 1 and " failed" in run.stdout, run.stdout[-2000:]
