@@ -82,7 +82,7 @@ READING: dict[str, Mistake] = {
     "neighbours are not read": ("reach/__init__.py", "near.filter(own), ", "", REACH),
     "intervals reach one way only": ("reach/__init__.py", 'pl.col("time_us").min() - apart_us', 'pl.col("time_us").min()', REACH),
     "instants far apart are of one interval": ("reach/__init__.py", "> 2 * apart_us).over(place)", "> NEVER).over(place)", REACH),
-    "an interval ends where it begins": ("reach/around.sql", "epoch_us(r.own_time) <= n.high_us", "epoch_us(r.own_time) <= n.low_us", REACH),
+    "a block has no instants up to the end of an interval": ("reach/around.sql", "since_us <= n.upto_us OR ", "", REACH),
     "periods are not read": ("reach/__init__.py", ' period.filter(of_sum).drop("own"),', "", REACH),
     "keys of two services are not read": ("reach/__init__.py", "found.append(self._mixed(", "found[:0].append(self._mixed(", REACH),
     "a second delivery hides the first": ("reach/__init__.py", 'ROW = ["charge", "event_id", "position", "source"]', 'ROW = ["charge", "event_id"]', REACH),

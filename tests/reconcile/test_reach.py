@@ -20,7 +20,7 @@ from worlds import MICRO, service
 
 from trueup.reconcile.kernel import evaluate
 from trueup.reconcile.load import frontier_of
-from trueup.reconcile.reach import _intervals, touched
+from trueup.reconcile.reach import _OFFSET_US, _blocks, _width_us, touched
 from trueup.reconcile.rules import Policy, SourceRules
 
 S = 1_000_000
@@ -144,11 +144,12 @@ def test_any_positions_of_four_hundred_logs_tell_what_they_tell_in_the_whole(par
     st.integers(0, 5),
     st.tuples(st.integers(0, 1), st.sampled_from("ab"), st.integers(-6, 66)),
 )
-def test_an_instant_is_in_one_interval_of_its_key_if_it_is_near_and_in_none_if_not(
+def test_an_instant_is_told_by_one_block_of_its_key_if_it_is_near_and_by_none_if_not(
     stands: list[tuple[int, str, int]], apart: int, asked: tuple[int, str, int]
 ) -> None:
     frame = pl.DataFrame(stands, schema={"bucket": pl.Int64, "scope": pl.String, "time_us": pl.Int64}, orient="row")
-    found = [
-        (bucket, scope) for bucket, scope, low, high in _intervals(frame, apart).rows() if low <= asked[2] <= high
-    ].count(asked[:2])  # fmt: skip
-    assert found == any((b, s) == asked[:2] and abs(t - asked[2]) <= apart for b, s, t in stands)
+    instant = asked[2] + _OFFSET_US
+    blocks = _blocks(frame, apart).filter(bucket=asked[0], scope=asked[1], block=instant // _width_us(apart))
+    assert blocks.height <= 1
+    told = any(instant <= upto or instant >= since for upto, since in blocks.select("upto_us", "from_us").rows())
+    assert told == any((b, s) == asked[:2] and abs(t - asked[2]) <= apart for b, s, t in stands)

@@ -31,6 +31,9 @@ from trueup.reconcile.terms import FLAT, LONGEST_US, Terms
 
 _EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 _NEVER = datetime(9999, 1, 1, tzinfo=UTC)
+_OFFSET_US = (datetime(1970, 1, 1, tzinfo=UTC) - _EARLIEST) // timedelta(microseconds=1)
+_UNTIMED = NEVER
+"""The block of `_blocks` of what has no time."""
 _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
 _MONTH_US = 32 * _DAY_US
@@ -174,14 +177,19 @@ class _Reader:
 
     def _around(self, step: pl.DataFrame, near_stands: pl.DataFrame, sum_stands: pl.DataFrame) -> list[pl.DataFrame]:
         """What may touch a step's records: by a key, by being near where one stands, by being near enough to one of a sum."""
+        near_us, summed_us = _near_us(self.frontier), _summed_us(self.frontier)
         values = {
-            "near_names": self._near.names, "near_others": self._near.others,
-            "summed_names": self._summed.names, "summed_others": self._summed.others,
+            "near_names": self._near.names, "near_others": self._near.others, "near_us": _width_us(near_us),
+            "summed_names": self._summed.names, "summed_others": self._summed.others, "summed_us": _width_us(summed_us),
+            "offset_us": _OFFSET_US, "untimed": _UNTIMED,
         }  # fmt: skip
+        # Whatever has no time may come to have one of a sum.
+        untimed = sum_stands.select("bucket", "scope", pl.lit(_UNTIMED).alias("block"), upto_us=None, from_us=None).unique()
+        sums = _blocks(sum_stands.with_columns(time_us="sum_us"), summed_us)
         tables = {
             "reached": step.select(*_KEY, "key_scope", "record_key", "charge"),
-            "near": _intervals(near_stands, _near_us(self.frontier)),
-            "summed": _intervals(sum_stands.with_columns(time_us="sum_us"), _summed_us(self.frontier)),
+            "near": _blocks(near_stands, near_us),
+            "summed": pl.concat([sums, untimed], how="vertical_relaxed"),
         }
         frames = {stream: self._query("around", stream, values, tables) for stream in COLUMNS}
         rows = as_events(frames, self.lake)
@@ -305,13 +313,26 @@ def _changed_subscribers(terms: Terms, after: int) -> pl.DataFrame:
     return new.group_by("subscriber").agg(pl.col("from_us").min())
 
 
-def _intervals(stands: pl.DataFrame, apart_us: int) -> pl.DataFrame:
-    """Of each bucket key all instants within a distance of where something stands: intervals [low_us, high_us] that are apart."""
-    place = ["bucket", "scope"]
-    ordered = stands.select(*place, "time_us").sort(*place, "time_us", nulls_last=True)
+def _blocks(stands: pl.DataFrame, apart_us: int) -> pl.DataFrame:
+    """Of each bucket key all instants within a distance of where something stands, by blocks of time: those of a `block` up to
+    `upto_us` and from `from_us` on, all as distances from the earliest instant there is."""
+    place, width_us = ["bucket", "scope"], _width_us(apart_us)
+    ordered = stands.select(*place, pl.col("time_us") + _OFFSET_US).sort(*place, "time_us")
     first = (pl.col("time_us").diff() > 2 * apart_us).over(place).fill_null(True)
     whole = ordered.with_columns(interval=first.cum_sum()).group_by(*place, "interval")
-    return whole.agg(low_us=pl.col("time_us").min() - apart_us, high_us=pl.col("time_us").max() + apart_us).drop("interval")
+    intervals = whole.agg(low_us=pl.col("time_us").min() - apart_us, high_us=pl.col("time_us").max() + apart_us)
+    blocks = pl.int_ranges(pl.col("low_us") // width_us, pl.col("high_us") // width_us + 1)
+    within = intervals.with_columns(block=blocks).explode("block")
+    # None is so short that it begins and ends within one block.
+    begins = pl.col("low_us") > pl.col("block") * width_us
+    return within.group_by(*place, "block").agg(
+        upto_us=pl.when(~begins).then("high_us").max().fill_null(-1), from_us=pl.when(begins).then("low_us").min().fill_null(NEVER)
+    )
+
+
+def _width_us(apart_us: int) -> int:
+    """How long the blocks of `_blocks` are: no longer than what is within a distance of an instant."""
+    return max(1, 2 * apart_us)
 
 
 def _timed(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
