@@ -78,7 +78,7 @@ ROUNDS: dict[str, Mistake] = {
 READING: dict[str, Mistake] = {
     "what waits is not read": ("reach/seeds.sql", "(e.day >= $open_day AND {time} >= $open_from)", "false", REACH),
     "charges without time are not read": ("reach/seeds.sql", "(e.day IS NULL AND e.snapshot_id >", "(false AND e.snapshot_id >", REACH),
-    "other contents are not read": ("reach/around.sql", "k.record_key = r.record_key", "false", REACH),
+    "other contents are not read": ("reach/around.sql", "r.record_key = d.record_key", "false", REACH),
     "neighbours are not read": ("reach/__init__.py", "near.filter(own), ", "", REACH),
     "intervals reach one way only": ("reach/__init__.py", 'pl.col("time_us").min() - apart_us', 'pl.col("time_us").min()', REACH),
     "instants far apart are of one interval": ("reach/__init__.py", "> 2 * apart_us).over(place)", "> NEVER).over(place)", REACH),
