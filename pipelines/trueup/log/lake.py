@@ -25,7 +25,7 @@ from trueup.frames import queried
 from trueup.log.catalog import LOCK_WAIT_S, attach, catalog_of
 from trueup.log.connection import connect
 from trueup.log.migrate import missing, schema
-from trueup.log.told import Told
+from trueup.log.positions import Positions
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class Lake:
 
     def _begin(self) -> None:
         self.connection = self._connected()
-        self._told = Told()
+        self._known = Positions()
         self._answers: dict[str, tuple[int, tuple[object, ...], int]] = {}
         self._first_seen: int | None = None
         self._last_seen = 0
@@ -255,7 +255,7 @@ class Lake:
         """The snapshot that brought `position`, 0 for position 0; raises `LogError` for one that is not there."""
         if position == 0:
             return 0
-        snapshots = self._told_of(position - 1, position)["snapshot_id"]
+        snapshots = self._known_positions(position - 1, position)["snapshot_id"]
         if snapshots.is_empty():
             raise LogError(
                 f"there is no position {position}; the newest is {self.last_position()}", where=str(self.project.directory)
@@ -264,19 +264,19 @@ class Lake:
 
     def positioned(self, rows: pl.DataFrame, *, after: int = 0, upto: int) -> pl.DataFrame:
         """Rows with the `position` in (after, upto] that their `at_snapshot` brought, in place of it; all others are left away."""
-        told = self._told_of(after, upto)
+        told = self._known_positions(after, upto)
         snapshot, known = rows["at_snapshot"].to_numpy(), told["snapshot_id"].to_numpy()
         at = np.searchsorted(known, snapshot)
         has = np.append(known, -1)[at] == snapshot
         found = rows.drop("at_snapshot").with_columns(position=told["position"].extend_constant(None, 1).gather(at))
         return found if has.all() else found.filter(pl.Series(has))
 
-    def _told_of(self, after: int, upto: int) -> pl.DataFrame:
+    def _known_positions(self, after: int, upto: int) -> pl.DataFrame:
         """The `snapshot_id` of each `position` in (after, upto]; none is asked for twice, for it never comes by another."""
-        self._told = self._told.going_on(after, upto, self._positions)
-        return self._told.of(after, upto)
+        self._known = self._known.going_on(after, upto, self._asked_positions)
+        return self._known.of(after, upto)
 
-    def _positions(self, after: int, upto: int) -> pl.DataFrame:
+    def _asked_positions(self, after: int, upto: int) -> pl.DataFrame:
         # Before it is committed none has a snapshot, nor is it certain to come.
         query = (
             "SELECT position, snapshot_id FROM lake.events.position "
@@ -322,7 +322,7 @@ class Lake:
         """
         newest = self.last_position() if upto is None else upto
         # Asked for in one: both ends are among them.
-        self._told_of(max(0, after - 1), newest)
+        self._known_positions(max(0, after - 1), newest)
         low, high = self.snapshot_of(after), self.snapshot_of(newest)
         self._saw(high)
         conditions = ["e.snapshot_id > ?", "e.snapshot_id <= ?"]
