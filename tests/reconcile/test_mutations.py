@@ -83,6 +83,8 @@ READING: dict[str, Mistake] = {
     "intervals reach one way only": ("reach/__init__.py", 'pl.col("time_us").min() - apart_us', 'pl.col("time_us").min()', REACH),
     "instants far apart are of one interval": ("reach/__init__.py", "> 2 * apart_us).over(place)", "> NEVER).over(place)", REACH),
     "a block has no instants up to the end of an interval": ("reach/around.sql", "since_us <= n.upto_us OR ", "", REACH),
+    "a block has no instants from the beginning of an interval on": ("reach/around.sql", " OR since_us >= n.from_us", "", REACH),
+    "what has no time is of no period": ("reach/around.sql", "w.from_us, true)", "w.from_us, false)", REACH),
     "periods are not read": ("reach/__init__.py", ' period.filter(of_sum).drop("own"),', "", REACH),
     "keys of two services are not read": ("reach/__init__.py", "found.append(self._mixed(", "found[:0].append(self._mixed(", REACH),
     "a second delivery hides the first": ("reach/__init__.py", 'ROW = ["charge", "event_id", "position", "source"]', 'ROW = ["charge", "event_id"]', REACH),

@@ -60,6 +60,7 @@ OLD = 100 * HOUR  # Everything before is long final when this has been passed, a
 CASES: dict[str, tuple[Log, Policy]] = {
     "a late charge for usage that is long final": ([[u("u", 0, 5, "K")], far(OLD), [c("c", 1, 5, 5, "K")]], PLAIN),
     "a late neighbour without a key": ([[u("u", 0, 5)], far(OLD), [c("c", 1, 5, 5)]], PLAIN),
+    "a late neighbour that is of the next block of time": ([[u("u", 3, 5)], far(OLD), [c("c", 4, 5, 5)]], PLAIN),
     "a late record of a period long final": (
         [[u("u", 0, 5, service="iot"), c("c", 3, 5, 5, service="iot")], far(OLD), [u("v", 19, 5, service="iot")]], PLAIN,
     ),
