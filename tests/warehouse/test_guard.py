@@ -19,7 +19,7 @@ from trueup.warehouse.query import Warehouse, answer, opened
 def locked(_written: Path) -> Iterator[Warehouse]:
     """A warehouse opened as `trueup sql` opens it, and locked."""
     project = Project.load(_written)
-    with opened(project) as warehouse:
+    with opened(project, private=True) as warehouse:
         guard.lock(warehouse.connection, f"{project.directory}/lake/data/", str(_written / "spill"))
         yield warehouse
 

@@ -30,8 +30,8 @@ from great_expectations.validator.validator import Validator
 
 from trueup.config import Project
 from trueup.errors import ConfigError
-from trueup.log.catalog import attach, catalog_of
-from trueup.log.connection import connect
+from trueup.log.catalog import catalog_of
+from trueup.log.instances import acquire, release
 from trueup.log.lake import data_path
 from trueup.quality.compiled import FORMS, checked
 from trueup.quality.expectation import Expectation, Fact
@@ -49,6 +49,13 @@ class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
         if getattr(self, "held", None) is None:
             self.held = self.engine.connect()
         yield self.held
+
+    def close(self) -> None:
+        """Closes the engine and, where it is over a lake, gives back the connection to it."""
+        super().close()
+        if (lake := getattr(self, "lake", None)) is not None:
+            self.lake = None
+            release(lake)
 
 
 class DuckdbMatchesPattern(ColumnMapMetricProvider):  # type: ignore[misc]
@@ -95,14 +102,13 @@ class LakeDatasource(SQLDatasource):  # type: ignore[misc]
         if self._opened is None:
             lake = lake_connection(Project.load(self.project_directory))
             self._opened = DuckdbExecutionEngine(engine=sqlalchemy_engine(lake), create_temp_table=False)
+            self._opened.lake = lake
         return self._opened
 
 
 def lake_connection(project: Project) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with the lake attached read-only."""
-    connection = connect()
-    attach(connection, catalog_of(project), data_path(project), read_only=True)
-    return connection
+    """A DuckDB connection with the lake attached read-only; `release` closes it."""
+    return acquire(catalog_of(project), data_path(project), read_only=True)
 
 
 def sqlalchemy_engine(connection: duckdb.DuckDBPyConnection) -> sa.Engine:

@@ -12,6 +12,7 @@ from typing import Any
 from trueup.config import Project
 from trueup.errors import ConfigError
 from trueup.events.schema import OWN_TIME_SQL
+from trueup.log.instances import release
 from trueup.quality.due import DayOf
 from trueup.quality.engine import check_meant, gx, impl, lake_connection
 from trueup.quality.expectation import Expectation, Fact
@@ -88,8 +89,8 @@ class Validation:
         return Path(next(iter(built.values())).removeprefix("file://"))
 
     def close(self) -> None:
-        """Lets go of the lake."""
-        self._lake.close()
+        """Closes the connections to the lake."""
+        release(self._lake)
         self._source.get_execution_engine().close()
 
 

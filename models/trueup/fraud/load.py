@@ -57,7 +57,7 @@ def label_events(
 
 def decisions_of(lake: Lake, project: Project) -> pl.DataFrame:
     """Every decision on a suspicious transaction: `event_id`, its `day`, `decision`, `decided_at`."""
-    views.install(lake.connection, project)
+    views.look(lake.connection, project)
     found = pl.DataFrame(Warehouse(lake, None).ask("queries/fraud_decisions"))
     return found.cast({"event_id": pl.Binary, "day": pl.Date, "decision": pl.String, "decided_at": pl.Datetime("us", "UTC")})
 

@@ -107,7 +107,7 @@ def watch(lake: Lake) -> int:
     upto = lake.consumer_position(SCORER)
     if lake.consumer_position(CONSUMER) >= upto:
         return 0
-    views.install(lake.connection, lake.project)
+    views.look(lake.connection, lake.project)
     warehouse = Warehouse(lake, None)
     names = ("drifts", "days", "watched")
     drift, daily, told = (pl.DataFrame(warehouse.ask(f"queries/{n}"), infer_schema_length=None) for n in names)

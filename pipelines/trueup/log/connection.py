@@ -13,14 +13,19 @@ from trueup.errors import LogError
 def connect(path: str = ":memory:", *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
     """A DuckDB connection whose sessions speak UTC, print no progress bar of their own and keep no copies of files they read."""
     connection = duckdb.connect(path)
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")
+    localise(connection)
     connection.execute("SET autoinstall_known_extensions = false")
     # Who reads every new file of a log once would keep them all, up to most of the machine's memory.
     connection.execute("SET enable_external_file_cache = false")
     if threads is not None:
         connection.execute(f"SET threads = {int(threads)}")
     return connection
+
+
+def localise(connection: duckdb.DuckDBPyConnection) -> None:
+    """Sets what holds for one connection only: a further connection to the same instance needs it as well."""
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:

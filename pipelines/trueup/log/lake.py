@@ -22,8 +22,8 @@ from trueup.errors import LogBusyError, LogError
 from trueup.events.identity import digest16_sql
 from trueup.events.schema import CORE
 from trueup.frames import queried
-from trueup.log.catalog import LOCK_WAIT_S, attach, catalog_of
-from trueup.log.connection import connect
+from trueup.log.catalog import LOCK_WAIT_S, catalog_of
+from trueup.log.instances import acquire, release, retire
 from trueup.log.migrate import missing, schema
 from trueup.log.positions import Positions
 
@@ -114,25 +114,32 @@ class Lake:
         if catalog.uri().startswith("/"):
             Path(catalog.uri()).parent.mkdir(parents=True, exist_ok=True)
         with catalog.lock("writer", LOCK_WAIT_S):
-            if _is_made(project):
-                return
-            connection = connect()
+            connection = acquire(catalog, data, read_only=False)
             try:
-                attach(connection, catalog, data, read_only=False)
+                if _is_made(connection):
+                    return
                 connection.execute("BEGIN")
                 for statement in schema():
                     connection.execute(statement)
                 _fix_settings(connection, project.config.lake)
                 connection.execute("COMMIT")
             finally:
-                connection.close()
+                release(connection)
 
     @classmethod
     @contextmanager
     def open(
-        cls, project: Project, *, read_only: bool = False, clock: Clock = system_clock, threads: int | None = None
+        cls,
+        project: Project,
+        *,
+        read_only: bool = False,
+        clock: Clock = system_clock,
+        threads: int | None = None,
+        private: bool = False,
     ) -> Iterator[Self]:
         """Opens a lake that exists; raises `LogError` where there is none or it was made with other settings.
+
+        Lakes open in one process share a DuckDB instance where they are the same and in the same mode, unless `private`.
 
         A lake made by an earlier version gets the tables and columns it lacks when it is opened for writing; until then,
         reading it raises `LogError`.
@@ -141,10 +148,9 @@ class Lake:
             raise LogError("there is no lake yet", where=str(project.directory), todo="run `trueup init` or `trueup ingest` first")
 
         def connected() -> duckdb.DuckDBPyConnection:
-            connection = connect(threads=threads)
+            connection = acquire(catalog_of(project), data_path(project), read_only=read_only, threads=threads, private=private)
             with ExitStack() as refused:
-                refused.callback(connection.close)
-                attach(connection, catalog_of(project), data_path(project), read_only=read_only)
+                refused.callback(release, connection)
                 _check_settings(connection, project.config.lake, str(project.directory))
                 refused.pop_all()
             return connection
@@ -154,17 +160,18 @@ class Lake:
             lake._bring_up_to_date(read_only=read_only)
             yield lake
         finally:
-            lake.connection.close()
+            release(lake.connection)
 
     def renew(self) -> None:
-        """Connects anew once many snapshots have come: a connection keeps something of each it sees, and never lets it go.
+        """Connects anew once many snapshots have come: an instance keeps something of each it sees, and never lets it go.
 
         For whoever follows a log for months. To be called between steps, with no transaction open and no result half read.
         """
         if self._first_seen is not None and self._last_seen - self._first_seen >= RENEWED_AFTER:
             before = self.connection
+            retire(before)
             self._begin()
-            before.close()
+            release(before)
 
     def _saw(self, snapshot: int) -> None:
         self._first_seen = snapshot if self._first_seen is None else self._first_seen
@@ -363,19 +370,11 @@ def data_path(project: Project) -> str:
     return told if "://" in told else f"{project.resolve(told)}/"
 
 
-def _is_made(project: Project) -> bool:
-    catalog = catalog_of(project)
-    if not catalog.exists():
-        return False
-    connection = connect()
-    try:
-        attach(connection, catalog, data_path(project), read_only=False)
-        found = connection.execute(
-            "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'position'"
-        ).fetchone()
-        return bool(found and found[0])
-    finally:
-        connection.close()
+def _is_made(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'position'"
+    ).fetchone()
+    return bool(found and found[0])
 
 
 def _settings(lake: LakeConfig) -> dict[str, Any]:

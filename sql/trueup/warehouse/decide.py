@@ -31,7 +31,9 @@ def decide(project: Project, told: str, decision: str, *, note: str = "", decide
         return finding_id
 
     with Lake.open(project, clock=clock) as lake:
-        views.install(lake.connection, project)
+        views.look(lake.connection, project)
+        # Before the transaction begins, which may write to the lake alone.
+        views.create(lake.connection, comments=False)
         return lake.commit(write)
 
 

@@ -95,7 +95,8 @@ def _holds_published(target: Path) -> bool:
 
 def _build(warehouse: Warehouse, building: Path, target: Path, clock: Clock, say: Callable[[str], None] | None) -> Published:
     _remove(building)  # What a publish that was killed has left, or an attempt that met a lock.
-    connection = warehouse.connection
+    connection = warehouse.lake.connection
+    views.create(connection, comments=False)
     quoted = str(building).replace("'", "''")
     try:
         connection.execute(f"ATTACH '{quoted}' AS published")
@@ -128,7 +129,7 @@ def _table(connection: duckdb.DuckDBPyConnection, name: str, say: Callable[[str]
 def _told(warehouse: Warehouse, clock: Clock) -> int:
     """Adds the table `published`; returns the position its results are as of."""
     position = warehouse.as_of.position if warehouse.as_of else warehouse.lake.last_position()
-    warehouse.connection.execute(
+    warehouse.lake.connection.execute(
         statement("queries/published").text,
         {
             "position": position,
@@ -138,7 +139,7 @@ def _told(warehouse: Warehouse, clock: Clock) -> int:
             "timezone": warehouse.lake.project.config.project.timezone,
         },
     )
-    views.describe(warehouse.connection, "TABLE", "published.main.published", statement("queries/published"))
+    views.describe(warehouse.lake.connection, "TABLE", "published.main.published", statement("queries/published"))
     return position
 
 

@@ -27,24 +27,32 @@ _UNTOLD_TYPES = ("UHUGEINT", "VARIANT", "BIT", "TIME WITH TIME ZONE", "GEOMETRY"
 
 @dataclass(frozen=True)
 class Warehouse:
-    """An open connection with the lake attached read-only and the views installed, as of one point."""
+    """An open connection with the lake attached read-only, whose views look as of one point."""
 
     lake: Lake
     as_of: AsOf | None
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The DuckDB connection itself."""
+        """The DuckDB connection itself, with all views installed."""
+        views.create(self.lake.connection)
         return self.lake.connection
 
     def ask(self, path: str, values: Mapping[str, object] | Sequence[object] = ()) -> pa.Table:
         """The answer to a query file of this package, such as `queries/members`, with its values bound."""
-        return self.connection.execute(statement(path).text, values).to_arrow_table()
+        return self._executed(path, values).to_arrow_table()
 
     def rows(self, path: str, values: Mapping[str, object] | Sequence[object] = ()) -> list[dict[str, Any]]:
         """The same as one dictionary for each row."""
-        found: list[dict[str, Any]] = self.ask(path, values).to_pylist()
-        return found
+        result = self._executed(path, values)
+        columns = [column[0] for column in result.description or ()]
+        return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+
+    def _executed(self, path: str, values: Mapping[str, object] | Sequence[object]) -> duckdb.DuckDBPyConnection:
+        text = statement(path).text
+        # Of some thirty views a query reads a few.
+        views.create(self.lake.connection, text)
+        return self.lake.connection.execute(text, values)
 
 
 @dataclass(frozen=True)
@@ -66,15 +74,18 @@ class Answer:
 
 
 @contextmanager
-def opened(project: Project, as_of: str | None = None) -> Iterator[Warehouse]:
-    """A warehouse to read from; `as_of` is a position, time or day. Raises `LogError` or `QueryError`."""
-    with Lake.open(project, read_only=True) as lake:
+def opened(project: Project, as_of: str | None = None, *, private: bool = False) -> Iterator[Warehouse]:
+    """A warehouse to read from; `as_of` is a position, time or day. Raises `LogError` or `QueryError`.
+
+    One that is to be locked must be `private`: the settings of `guard.lock` hold for all connections of an instance.
+    """
+    with Lake.open(project, read_only=True, private=private) as lake:
         point = resolve(lake, as_of) if as_of is not None else None
-        views.install(lake.connection, project, point)
+        views.look(lake.connection, project, point)
         yield Warehouse(lake, point)
 
 
-def asked(project: Project, question: Callable[[Warehouse], T], as_of: str | None = None) -> T:
+def asked(project: Project, question: Callable[[Warehouse], T], as_of: str | None = None, *, private: bool = False) -> T:
     """What `question` finds in a warehouse opened for it; asked again from the start when the catalog was locked.
 
     The catalog's readers are not locked out by its writer, but at the turn of its journal they can be for a moment.
@@ -86,7 +97,7 @@ def asked(project: Project, question: Callable[[Warehouse], T], as_of: str | Non
         wait=tenacity.wait_random_exponential(multiplier=0.02, max=2),
         reraise=True,
     ):
-        with attempt, _transient_told(), opened(project, as_of) as warehouse:
+        with attempt, _transient_told(), opened(project, as_of, private=private) as warehouse:
             return question(warehouse)
     raise AssertionError("a retry loop either returns or raises")
 
@@ -94,12 +105,14 @@ def asked(project: Project, question: Callable[[Warehouse], T], as_of: str | Non
 def run(project: Project, sql: str, as_of: str | None = None) -> Answer:
     """The answer to a person's query: exactly one SELECT or EXPLAIN. Raises `QueryError` for anything else."""
     with tempfile.TemporaryDirectory(prefix="trueup-sql-") as spill:
-        return asked(project, lambda warehouse: _answer(warehouse, sql, spill), as_of)
+        return asked(project, lambda warehouse: _answer(warehouse, sql, spill), as_of, private=True)
 
 
 def _answer(warehouse: Warehouse, sql: str, spill: str) -> Answer:
-    guard.lock(warehouse.connection, data_path(warehouse.lake.project), spill)
-    return answer(warehouse.connection, sql)
+    connection = warehouse.lake.connection
+    views.create(connection, sql)
+    guard.lock(connection, data_path(warehouse.lake.project), spill)
+    return answer(connection, sql)
 
 
 def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> Answer:

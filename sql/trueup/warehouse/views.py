@@ -1,4 +1,4 @@
-"""Installs the views on a connection that has the lake attached as `lake`.
+"""Installs the views on an instance that has the lake attached as `lake`.
 
 The views of schema `main` are the contract with analysts; those of schema `steps` are the named steps between the log and
 them, to be looked at when a number surprises. All look at the log as of the session variables set here; without them at
@@ -6,6 +6,10 @@ the newest position, whenever they are asked.
 """
 
 from __future__ import annotations
+
+import re
+import threading
+from functools import cache
 
 import duckdb
 
@@ -25,18 +29,60 @@ VIEWS = (
 )  # fmt: skip
 
 
+_CATALOGS = re.compile(r"\b(?:duckdb_|information_schema|pragma|describe|desc|show|summarize)", re.IGNORECASE)
+"""What a query names that asks for the names, columns and comments of views rather than for their rows."""
+_creating = threading.Lock()
+
+
 def install(connection: duckdb.DuckDBPyConnection, project: Project, as_of: AsOf | None = None) -> None:
     """Creates all views, with their comments, and says as of when they look."""
-    connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
-    _look(connection, project, as_of)
-    for path in MACROS:
-        connection.execute(statement(path).text)
-    for name in STEPS:
-        _create(connection, f"steps.{name}", statement(f"steps/{name}"))
-    for name in VIEWS:
-        view = statement(name)
-        _create(connection, f"main.{name}", view)
-        describe(connection, "VIEW", f"main.{name}", view)
+    look(connection, project, as_of)
+    create(connection)
+
+
+def create(connection: duckdb.DuckDBPyConnection, query: str | None = None, *, comments: bool = True) -> None:
+    """Creates the views that a query reads and the instance lacks: all of them, with their comments, where no query is given.
+
+    Views belong to the instance, hence to all connections that share it; as of when they look belongs to each connection.
+    """
+    wanted = None if query is None or _CATALOGS.search(query) else _read_by(query)
+    if wanted is not None and not wanted:
+        return
+    with _creating:
+        there = _there(connection)
+        if not there:
+            connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
+            for path in MACROS:
+                connection.execute(statement(path).text)
+        for name in STEPS:
+            if name not in there and (wanted is None or name in wanted):
+                _create(connection, f"steps.{name}", statement(f"steps/{name}"))
+        for name in VIEWS:
+            if name not in there and (wanted is None or name in wanted):
+                _create(connection, f"main.{name}", statement(name))
+            if wanted is None and comments and there.get(name) is None:
+                describe(connection, "VIEW", f"main.{name}", statement(name))
+
+
+@cache
+def _names_in(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text.lower())) & {*STEPS, *VIEWS}
+
+
+def _read_by(query: str) -> set[str]:
+    """The views that a query names, and those that these read in turn. It may name one in a text or comment: that costs little."""
+    found, unread = set[str](), set(_names_in(query))
+    while unread:
+        found |= unread
+        texts = (statement(f"steps/{name}" if name in STEPS else name).text for name in unread)
+        unread = {name for text in texts for name in _names_in(text)} - found
+    return found
+
+
+def _there(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
+    """The views that the instance has, with their comments."""
+    query = "SELECT view_name, comment FROM duckdb_views() WHERE database_name = 'memory' AND NOT internal AND NOT temporary"
+    return dict(connection.execute(query).fetchall())
 
 
 def describe(connection: duckdb.DuckDBPyConnection, kind: str, target: str, view: Statement) -> None:
@@ -49,10 +95,10 @@ def describe(connection: duckdb.DuckDBPyConnection, kind: str, target: str, view
 
 
 def _create(connection: duckdb.DuckDBPyConnection, target: str, view: Statement) -> None:
-    connection.execute(f"CREATE OR REPLACE VIEW {target} AS {view.text}")
+    connection.execute(f"CREATE VIEW {target} AS {view.text}")
 
 
-def _look(connection: duckdb.DuckDBPyConnection, project: Project, as_of: AsOf | None) -> None:
+def look(connection: duckdb.DuckDBPyConnection, project: Project, as_of: AsOf | None = None) -> None:
     """Sets the session variables the views read; NULL means no limit."""
     values: dict[str, tuple[str, object]] = {
         "as_of_position": ("BIGINT", as_of.position if as_of else None),
