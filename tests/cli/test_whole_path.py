@@ -20,6 +20,7 @@ from trueup.config import Project
 from trueup.log.lake import Lake
 
 Invoke = Callable[..., Any]
+NOW = "2024-03-05T00:00:00+00:00"
 
 # Beam and what it imports use what is deprecated elsewhere.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -216,3 +217,61 @@ def test_commands_are_quick_to_ask_for_help(invoke: Invoke, command: str) -> Non
     before = set(sys.modules)
     assert invoke(command, "--help").status == 0
     assert not any(name.split(".")[0] in ("apache_beam", "polars") for name in set(sys.modules) - before)
+
+
+def test_a_run_with_nothing_to_do_says_so_and_writes_nothing(invoke: Invoke, copied: Path) -> None:
+    told, file = invoke("run", "--json", "--project", copied), copied / "leakage.duckdb"
+    first, before = parsed(told.out), (file.stat().st_ino, file.read_bytes())
+    assert first["published_anew"]
+    with Lake.open(Project.load(copied), read_only=True) as lake:
+        commit = lake.newest_commit()
+    told = invoke("run", "--project", copied)
+    assert "publish    nothing changed: " in told.out and "as the last run found of this state" in told.out
+    again = parsed(invoke("run", "--json", "--check", "--project", copied).out)
+    with Lake.open(Project.load(copied), read_only=True) as lake:
+        assert lake.newest_commit() == commit
+    assert (file.stat().st_ino, file.read_bytes()) == before
+    assert not again.pop("published_anew")
+    assert again == {name: value for name, value in first.items() if name != "published_anew"}
+
+
+def _runs_anew(invoke: Invoke, folder: Path) -> bool:
+    told = invoke("run", "--json", "--project", folder)
+    assert told.status == 0
+    return bool(parsed(told.out)["published_anew"])
+
+
+def test_a_run_works_again_when_anything_changed(invoke: Invoke, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    invoke("run", "--project", copied)
+    assert not _runs_anew(invoke, copied)
+    finding = parsed(invoke("findings", "--kind", "unbilled", "--json", "--project", copied).out)[0]
+    invoke("decide", finding["finding_id"], "dismissed", "--by", "ann", "--project", copied)
+    assert _runs_anew(invoke, copied)
+    (copied / "leakage.duckdb").unlink()
+    assert _runs_anew(invoke, copied)
+    toml = copied / "trueup.toml"
+    toml.write_text(toml.read_text("utf-8").replace('price = "10"', 'price = "11"'), "utf-8")
+    assert _runs_anew(invoke, copied)
+    (copied / "landing/msc/b.csv").write_text("id,caller,start,seconds\nu9,A1,2024-03-01 11:00:00,3\n", "utf-8")
+    assert _runs_anew(invoke, copied)
+    assert not _runs_anew(invoke, copied)
+
+
+def _imported(*arguments: object) -> set[str]:
+    """The packages that a command has imported by its end, in a process of its own."""
+    code = "import sys; from trueup.cli import main; s = main(sys.argv[1:]); sys.stderr.write(' '.join(sys.modules)); sys.exit(s)"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=_environment() | {"TRUEUP_NOW": NOW})
+    return {name.split(".")[0] for name in done.stderr.split()}
+
+
+def test_commands_that_only_look_import_no_frames_and_no_engine(done: Path) -> None:
+    heavy = {"polars", "pyarrow", "pandas", "numpy", "apache_beam", "great_expectations", "xgboost"}
+    for command in ("status", "findings"):
+        assert not heavy & _imported(command, "--project", done)
+    assert not heavy - {"pyarrow", "numpy"} & _imported("sql", "select 1", "--project", done)
+
+
+def test_a_run_with_nothing_to_do_imports_no_engine(invoke: Invoke, copied: Path) -> None:
+    invoke("run", "--project", copied)
+    assert not {"pandas", "apache_beam", "great_expectations", "xgboost"} & _imported("run", "--project", copied)

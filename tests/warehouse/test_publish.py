@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 
-from trueup.config import Project
+from trueup.config import Project, parse
 from trueup.errors import LogError, TrueupError
+from trueup.log.lake import Lake
 from trueup.warehouse import views
-from trueup.warehouse.publish import publish
+from trueup.warehouse.publish import publish, published_already
+from trueup.warehouse.query import asked
+from trueup.warehouse.statements import names
 
 
 def test_the_views_are_plain_tables_with_their_comments(project: Project, tmp_path: Path) -> None:
@@ -83,3 +88,52 @@ def test_a_published_file_somebody_wrote_into_is_not_replaced(project: Project, 
     (tmp_path / "leakage.duckdb.wal").write_bytes(b"what somebody wrote")
     with pytest.raises(TrueupError, match="somebody is writing"):
         publish(project, target)
+
+
+def _held(project: Project, target: Path) -> int | None:
+    """The position of the file that need not be written again, None where it must be."""
+    there = asked(project, lambda warehouse: published_already(warehouse, target))
+    return None if there is None else there.position
+
+
+def test_a_file_is_of_the_newest_state_until_anything_is_committed(project: Project, tmp_path: Path, make: Any) -> None:
+    target, audits = tmp_path / "leakage.duckdb", len(names("audits"))
+    assert _held(project, target) is None
+    done = publish(project, target, audits_held=audits)
+    assert asked(project, lambda warehouse: published_already(warehouse, target)) == done
+    decided = {"finding_id": make.event_id("f3"), "decision": "dismissed", "decided_at": datetime(2024, 3, 3, 6, tzinfo=UTC)}
+    with Lake.open(project) as lake:
+        # A decision has no position: the commit counts.
+        make.append(lake, "decision", [decided])
+    assert _held(project, target) is None
+
+
+def test_a_file_is_not_of_the_newest_state_when_settings_views_or_audits_differ(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, audits = tmp_path / "leakage.duckdb", len(names("audits"))
+    publish(project, target, audits_held=audits)
+    toml = (project.directory / "trueup.toml").read_text("utf-8")
+    for old, new in (('"Asia/Jakarta"', '"Asia/Tokyo"'), ('"IDR"', '"USD"')):
+        assert _held(Project(project.directory, parse(toml.replace(old, new, 1))), target) is None
+    with monkeypatch.context() as patch:
+        patch.setattr("trueup.warehouse.publish.version", lambda: "another")
+        assert _held(project, target) is None
+    with monkeypatch.context() as patch:
+        patch.setattr("trueup.warehouse.publish.views.VIEWS", views.VIEWS[:-1])
+        assert _held(project, target) is None
+    assert _held(project, target) == 4
+    publish(project, target, audits_held=audits - 1)
+    assert _held(project, target) is None
+    publish(project, target)
+    assert _held(project, target) is None
+
+
+def test_a_file_of_an_earlier_state_or_version_is_not_of_the_newest_state(project: Project, tmp_path: Path) -> None:
+    target, audits = tmp_path / "leakage.duckdb", len(names("audits"))
+    publish(project, target, as_of="4", audits_held=audits)
+    assert _held(project, target) is None
+    publish(project, target, audits_held=audits)
+    with duckdb.connect(str(target)) as file:
+        file.execute("ALTER TABLE published DROP COLUMN state")
+    assert _held(project, target) is None

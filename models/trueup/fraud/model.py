@@ -6,16 +6,18 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
-import xgboost as xgb
 from numpy.typing import NDArray
 
 from trueup.errors import TrueupError
 from trueup.fraud.calibrate import Calibration
 from trueup.fraud.declare import FeatureSet
+
+if TYPE_CHECKING:
+    import xgboost as xgb
 
 TREES, CARD, TOLD = "model.ubj", "card.json", "card.md"
 CARD_VERSION = 1
@@ -52,6 +54,8 @@ class Model:
 
     def booster(self) -> xgb.Booster:
         """The trees, ready to be asked."""
+        import xgboost as xgb
+
         booster = xgb.Booster({"nthread": THREADS})
         booster.load_model(bytearray(self.trees))
         return booster

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
-import xgboost as xgb
 from numpy.typing import NDArray
 
 from trueup.fraud.model import THREADS, Model, ModelError, matrix
 from trueup.fraud.words import sentence
+
+if TYPE_CHECKING:
+    import xgboost as xgb
 
 _REASONS = 5
 _SUMS_TO = 1e-4
@@ -53,6 +56,8 @@ def contributions(model: Model, features: pl.DataFrame, *, booster: xgb.Booster 
     asked, values = booster or model.booster(), matrix(features, model.feature_names)
     if not len(values):
         return np.zeros((0, len(model.feature_names) + 1))
+    import xgboost as xgb
+
     told = asked.predict(xgb.DMatrix(values, nthread=THREADS), pred_contribs=True).astype(np.float64)
     off = np.abs(told.sum(axis=1) - margins(asked, values)).max()
     if off > _SUMS_TO:

@@ -25,7 +25,9 @@ HERE = Path()
 def load(directory: Path) -> Project:
     """The project of a folder; raises `ConfigError`."""
     from trueup.config import Project
+    from trueup.log.connection import spare_pandas
 
+    spare_pandas()
     return Project.load(directory)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from trueup.config import Project
-    from trueup.jobs.batch import ReconcileSummary
+    from trueup.reconcile.summary import ReconcileSummary
 
 HOW = ("plain", "batch", "stream")
 
@@ -36,16 +38,25 @@ def reconcile(
 ) -> None:
     """Bring the findings up to the newest position."""
     options = only_options(runner_options)
-    from trueup.jobs.batch import reconcile as reconciled
-
-    summary = reconciled(
-        load(project), from_day=day(from_day, "--from"), to_day=day(to_day, "--to"), runner_options=options, say=output.note
-    )
+    summary = reconciled(load(project), from_day=day(from_day, "--from"), to_day=day(to_day, "--to"), runner_options=options)
     if json:
         output.json_value(summary)
     else:
         limited = from_day is not None or to_day is not None
         output.line(told(summary) + ("; only the days asked for, the next run does the rest" if limited else ""))
+
+
+def reconciled(
+    project: Project, *, from_day: date | None = None, to_day: date | None = None, runner_options: Sequence[str] = ()
+) -> ReconcileSummary:
+    """Reconciles what the log holds beyond what was reconciled before; Beam is imported only where there is something."""
+    from trueup.reconcile.summary import nothing_to_reconcile
+
+    if (nothing := nothing_to_reconcile(project)) is not None:
+        return nothing
+    from trueup.jobs.batch import reconcile
+
+    return reconcile(project, from_day=from_day, to_day=to_day, runner_options=runner_options, say=output.note)
 
 
 def told(summary: ReconcileSummary) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
     from trueup.config import Project
     from trueup.fraud.scoring import ScoreSummary
-    from trueup.jobs.batch import ReconcileSummary
     from trueup.quality.run import QualitySummary
+    from trueup.reconcile.summary import ReconcileSummary
     from trueup.warehouse.audit import AuditResult
     from trueup.warehouse.publish import Published
 
@@ -43,31 +44,29 @@ def run(
 ) -> None:
     """Ingest, judge the feeds, reconcile, score, audit and publish, with one summary."""
     from trueup.collect.ingest import ingest
-    from trueup.jobs.batch import reconcile
+    from trueup.log.lake import Lake
     from trueup.quality.gate import blocked_from
     from trueup.quality.run import quality
-    from trueup.warehouse.audit import audit
-    from trueup.warehouse.publish import publish
-    from trueup.warehouse.query import asked
 
     opened = load(project)
     with taking_in() as progress:
         taken = ingest(opened, progress=progress)
-    judged = quality(opened, say=output.note)
-    blocked = blocked_from(judged.days)
-    # Days before the first one blocked are reconciled all the same; the rest waits until its feeds are whole.
-    reconciled = reconcile(opened, say=output.note, to_day=None if blocked is None else blocked - timedelta(days=1))
-    suspected = _scored(opened)
-    audits, leakage = asked(opened, lambda warehouse: (audit(warehouse), warehouse.rows("queries/leakage")))
-    published = publish(opened, file or opened.directory / PUBLISHED)
+    # Open all the while, so that the lake is attached once for all steps.
+    with Lake.open(opened):
+        judged = quality(opened, say=output.note)
+        blocked = blocked_from(judged.days)
+        # Days before the first one blocked are reconciled all the same; the rest waits until its feeds are whole.
+        reconciled = recompute.reconciled(opened, to_day=None if blocked is None else blocked - timedelta(days=1))
+        suspected = _scored(opened)
+        published = _published(opened, file or opened.directory / PUBLISHED)
     if json:
-        output.json_value(_as_value(taken, judged, reconciled, suspected, audits, leakage, published))
+        output.json_value(_as_value(taken, judged, reconciled, suspected, published))
     else:
-        _show(taken, judged, reconciled, suspected, audits, leakage, published)
+        _show(taken, judged, reconciled, suspected, published)
     intake.tell_errors(taken)
     if taken.errors:
         raise typer.Exit(FAILED)
-    if check and (blocked is not None or not all(result.passed for result in audits)):
+    if check and (blocked is not None or not all(result.passed for result in published.audits)):
         raise typer.Exit(EXCEEDED)
 
 
@@ -75,11 +74,42 @@ def _scored(project: Project) -> ScoreSummary | str:
     """What scoring did, or why it was skipped: no model is in force and no rule is set, or the extra is not installed."""
     if importlib.util.find_spec("xgboost") is None:
         return "comes with trueup[fraud]"
-    from trueup.jobs.batch_scoring import score
+    from trueup.fraud.scoring import ScoreSummary, due
+    from trueup.log.lake import Lake
 
-    summary = score(project, say=output.note)
+    with Lake.open(project) as lake:
+        summary = due(lake)
+    if not isinstance(summary, ScoreSummary):
+        from trueup.jobs.batch_scoring import score
+
+        summary = score(project, say=output.note)
     fraud.watched(project)
     return summary.skipped or summary
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What people see of the lake: the audits, the leakage, and the published file; `anew` where that was written."""
+
+    audits: list[AuditResult]
+    leakage: list[dict[str, Any]]
+    file: Published
+    anew: bool
+
+
+def _published(project: Project, path: Path) -> _Shown:
+    """Audits and publishes, unless the file is there, of the newest state, and every audit held of that."""
+    from trueup.warehouse.audit import all_held, audit
+    from trueup.warehouse.publish import publish, published_already
+    from trueup.warehouse.query import Warehouse, asked
+
+    def looked(warehouse: Warehouse) -> tuple[Published | None, list[AuditResult], list[dict[str, Any]]]:
+        there = published_already(warehouse, path)
+        return there, all_held() if there else audit(warehouse), warehouse.rows("queries/leakage")
+
+    there, audits, leakage = asked(project, looked)
+    held = sum(result.passed for result in audits)
+    return _Shown(audits, leakage, there or publish(project, path, audits_held=held), there is None)
 
 
 def _as_value(
@@ -87,18 +117,17 @@ def _as_value(
     judged: QualitySummary,
     reconciled: ReconcileSummary,
     suspected: ScoreSummary | str,
-    audits: list[AuditResult],
-    leakage: list[dict[str, Any]],
-    published: Published,
+    published: _Shown,
 ) -> dict[str, object]:
     return {
         "ingest": intake.as_value(taken),
         "quality": gate.as_value(judged),
         "reconcile": reconciled,
         "score": {"skipped": suspected} if isinstance(suspected, str) else suspected,
-        "audits": [{"name": a.name, "passed": a.passed, "offending": a.offending} for a in audits],
-        "leakage": leakage,
-        "publish": published,
+        "audits": [{"name": a.name, "passed": a.passed, "offending": a.offending} for a in published.audits],
+        "leakage": published.leakage,
+        "publish": published.file,
+        "published_anew": published.anew,
     }
 
 
@@ -107,21 +136,21 @@ def _show(
     judged: QualitySummary,
     reconciled: ReconcileSummary,
     suspected: ScoreSummary | str,
-    audits: list[AuditResult],
-    leakage: list[dict[str, Any]],
-    published: Published,
+    published: _Shown,
 ) -> None:
-    failed = [result for result in audits if not result.passed]
-    if leakage:
+    failed = [result for result in published.audits if not result.passed]
+    if published.leakage:
         columns = ("kind", "service", "currency", "findings", "leakage", "overcharge", "impact")
-        output.dictionaries(leakage, columns, title="leakage: findings that are open or confirmed")
+        output.dictionaries(published.leakage, columns, title="leakage: findings that are open or confirmed")
     output.line(f"ingest     {intake.told(taken)}")
     output.line(f"quality    {gate.told(judged)}")
     held = any(day.verdict == "block" for day in judged.days)
     output.line(f"reconcile  {recompute.told(reconciled)}" + ("; only the days before the first that is blocked" if held else ""))
     output.line(f"score      {f'skipped: {suspected}' if isinstance(suspected, str) else fraud.told(suspected)}")
-    output.line(f"audits     {len(audits) - len(failed)} of {len(audits)} hold")
-    output.line(
-        f"publish    {output.counted(sum(published.rows.values()), 'row')} as of position {published.position} to {published.path}"
-    )
+    total = len(published.audits)
+    since = "" if published.anew else ", as the last run found of this state"
+    output.line(f"audits     {total - len(failed)} of {total} hold{since}")
+    file = published.file
+    rows = f"{output.counted(sum(file.rows.values()), 'row')} as of position {file.position}"
+    output.line(f"publish    {rows} to {file.path}" if published.anew else f"publish    nothing changed: {file.path} holds {rows}")
     look.show_audits(failed)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.events.streams import MOVEMENTS as MOVEMENTS
+from trueup.events.streams import STATES as STATES
+
 UTC_TIME = pl.Datetime("us", "UTC")
 
 _PROVENANCE: dict[str, pl.DataType] = {
@@ -93,12 +96,6 @@ CORE: dict[str, dict[str, pl.DataType]] = {
     "tariff": _TARIFF,
 }
 """The core columns of each stream, in the fixed order of the canonical form."""
-
-MOVEMENTS = ("usage", "charge")
-"""The streams of what happened at a time: reconciled with each other, partitioned by day, each source with a frontier."""
-
-STATES = ("subscriber", "tariff")
-"""The streams of what is valid from one time to another: few rows, no day, no frontier."""
 
 COLLECTED: dict[str, dict[str, pl.DataType]] = {
     stream: {**_PROVENANCE, "key_scope": pl.String(), **core, "attributes": pl.String()} for stream, core in CORE.items()

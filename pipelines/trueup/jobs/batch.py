@@ -33,23 +33,11 @@ from trueup.reconcile.load import frontier_of
 from trueup.reconcile.parcel import packed, unpacked
 from trueup.reconcile.partition import bucket_ranges, joined, reconcile_partition
 from trueup.reconcile.policy import ensure_policy
+from trueup.reconcile.summary import ReconcileSummary
 
 ROWS_PER_PARTITION = 1_500_000
 ROWS_WORTH_A_CORE = 200_000
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class ReconcileSummary:
-    """What a run did: the positions it went through, changes of findings, records evaluated and partitions."""
-
-    from_position: int
-    to_position: int
-    raised: int
-    revised: int
-    retracted: int
-    records: int
-    partitions: int
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
@@ -102,7 +102,9 @@ def retire(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _shared(wanted: Attachment) -> _Instance | None:
-    fitting = (one for one in _pool.instances if one.attached == wanted and one.users and not one.retired)
+    """An instance in use that has the lake attached: in the same mode, else one that writes for a connection that only reads."""
+    accepted = (wanted, replace(wanted, read_only=False)) if wanted.read_only else (wanted,)
+    fitting = (one for mode in accepted for one in _pool.instances if one.attached == mode and one.users and not one.retired)
     return next((one for one in fitting if _works(one)), None)
 
 

@@ -9,23 +9,24 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import duckdb
-import numpy as np
-import polars as pl
 import tenacity
 
 from trueup.clock import Clock, system_clock
 from trueup.config import LakeConfig, Project, expand
 from trueup.errors import LogBusyError, LogError
-from trueup.events.identity import digest16_sql
-from trueup.events.schema import CORE
-from trueup.frames import queried
+from trueup.events.streams import MOVEMENTS, STATES
 from trueup.log.catalog import LOCK_WAIT_S, catalog_of
 from trueup.log.instances import acquire, release, retire
 from trueup.log.migrate import missing, schema
-from trueup.log.positions import Positions
+
+if TYPE_CHECKING:
+    # What only looks at a lake, such as `trueup status`, needs no frames: importing them takes longer than looking.
+    import polars as pl
+
+    from trueup.log.positions import Positions
 
 T = TypeVar("T")
 
@@ -54,9 +55,11 @@ class Transaction:
         Rows of usage and charge are put in the order of their bucket unless told otherwise: the lake is told not to sort
         what is inserted, since Polars does it in a quarter of the time.
         """
+        from trueup.frames import queried
+
         if frame.is_empty():
             return
-        order = order_by or ("bucket" if table in CORE and "bucket" in frame.columns else "")
+        order = order_by or ("bucket" if table in (*MOVEMENTS, *STATES) and "bucket" in frame.columns else "")
         rows = frame.sort(order) if order else frame
         # A column that is NULL throughout is as good as one that is not there.
         rows = rows.select(series.name for series in rows if series.null_count() < rows.height)
@@ -71,6 +74,8 @@ class Transaction:
 
     def declare(self, kind: str, *, source: str | None = None, through: datetime | None = None, content: object = None) -> int:
         """Appends a declaration as an input commit of its own and returns its position."""
+        from trueup.events.identity import digest16_sql
+
         position = self.next_position(kind)
         text = None if content is None else json.dumps(content, sort_keys=True, separators=(",", ":"))
         self.connection.execute(
@@ -96,7 +101,7 @@ class Lake:
 
     def _begin(self) -> None:
         self.connection = self._connected()
-        self._known = Positions()
+        self._known: Positions | None = None
         self._answers: dict[str, tuple[int, tuple[object, ...], int]] = {}
         self._first_seen: int | None = None
         self._last_seen = 0
@@ -271,6 +276,9 @@ class Lake:
 
     def positioned(self, rows: pl.DataFrame, *, after: int = 0, upto: int) -> pl.DataFrame:
         """Rows with the `position` in (after, upto] that their `at_snapshot` brought, in place of it; all others are left away."""
+        import numpy as np
+        import polars as pl
+
         told = self._known_positions(after, upto)
         snapshot, known = rows["at_snapshot"].to_numpy(), told["snapshot_id"].to_numpy()
         at = np.searchsorted(known, snapshot)
@@ -280,7 +288,9 @@ class Lake:
 
     def _known_positions(self, after: int, upto: int) -> pl.DataFrame:
         """The `snapshot_id` of each `position` in (after, upto]; none is asked for twice, for it never comes by another."""
-        self._known = self._known.going_on(after, upto, self._asked_positions)
+        from trueup.log.positions import Positions
+
+        self._known = (self._known or Positions()).going_on(after, upto, self._asked_positions)
         return self._known.of(after, upto)
 
     def _asked_positions(self, after: int, upto: int) -> pl.DataFrame:
@@ -290,6 +300,15 @@ class Lake:
             "WHERE position > ? AND position <= ? AND snapshot_id IS NOT NULL ORDER BY position"
         )
         return self.connection.execute(query, [after, upto]).pl()
+
+    def newest_commit(self) -> tuple[int, datetime, int]:
+        """The newest snapshot, of whatever was committed: its id, when it was made, and the number of files made up to it."""
+        found = self.connection.execute(
+            "SELECT snapshot_id, snapshot_time, next_file_id FROM __ducklake_metadata_lake.ducklake_snapshot "
+            "ORDER BY snapshot_id DESC LIMIT 1"
+        ).fetchone()
+        assert found is not None
+        return int(found[0]), found[1], int(found[2])
 
     def count(self, table: str) -> int:
         """How many rows `events.TABLE` has."""

@@ -32,6 +32,11 @@ def audit(warehouse: Warehouse, wanted: Sequence[str] = ()) -> list[AuditResult]
     return [_one(warehouse, name) for name in names("audits") if not wanted or name in wanted]
 
 
+def all_held() -> list[AuditResult]:
+    """The results of a lake known to pass every audit."""
+    return [AuditResult(name, statement(f"audits/{name}").comment, 0, ()) for name in names("audits")]
+
+
 def _one(warehouse: Warehouse, name: str) -> AuditResult:
     path = f"audits/{name}"
     found = warehouse.ask(path)

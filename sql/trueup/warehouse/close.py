@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
-from trueup.events.schema import MOVEMENTS
+from trueup.events.streams import MOVEMENTS
 from trueup.log.lake import Lake, Transaction
 from trueup.warehouse.asof import end_of_day
 from trueup.warehouse.statements import statement

@@ -6,12 +6,14 @@ import json
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trueup.errors import TrueupError
-from trueup.events.schema import STATES
-from trueup.reconcile.retold import Retold, retold
+from trueup.events.streams import STATES
 from trueup.warehouse.query import Warehouse
+
+if TYPE_CHECKING:
+    from trueup.reconcile.retold import Retold
 
 _ID_DIGITS = 32
 _MOST_RETOLD = 1_000
@@ -162,6 +164,8 @@ def _retold(warehouse: Warehouse, finding: dict[str, Any], members: list[dict[st
     gone = finding["status"] in ("resolved", "retracted")
     position = finding["changed_position"] - gone
     billed_micros = int(finding["billed"].scaleb(6)) if finding["kind"] == "misrated" else None
+    from trueup.reconcile.retold import retold  # The kernel: only where there is something to price.
+
     return retold(warehouse.lake, usage, charges, billed_micros, position=position)
 
 

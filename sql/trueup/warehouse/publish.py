@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.metadata
+import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +20,9 @@ from trueup.errors import LogError, TrueupError
 from trueup.log.catalog import LOCK_WAIT_S, catalog_of
 from trueup.warehouse import guard, views
 from trueup.warehouse.query import Warehouse, asked, is_transient
-from trueup.warehouse.statements import statement
+from trueup.warehouse.statements import names, statement
 
+Say = Callable[[str], None] | None
 _MAGIC = b"DUCK"
 _MAGIC_AT = 8
 
@@ -34,20 +37,27 @@ class Published:
 
 
 def publish(
-    project: Project, path: Path, *, as_of: str | None = None, clock: Clock = system_clock, say: Callable[[str], None] | None = None
+    project: Project,
+    path: Path,
+    *,
+    as_of: str | None = None,
+    clock: Clock = system_clock,
+    say: Say = None,
+    audits_held: int | None = None,
 ) -> Published:
     """Writes all views to `path`, as tables with the same comments, and a table `published` that says what they are.
 
     The file is written beside `path` and takes its name when it is complete and on disk: whoever has the old one open
     keeps reading that, and a publish that fails leaves it as it was. Raises `TrueupError` where `path` cannot be
-    replaced: its folder is missing, it is no DuckDB file, or somebody has written into it.
+    replaced: its folder is missing, it is no DuckDB file, or somebody has written into it. `audits_held` is published with
+    it, for `published_already`.
     """
     target = path.absolute()
     _check_target(target)
     building = target.with_name(f".{target.name}.publishing")
     with catalog_of(project).lock("publish", LOCK_WAIT_S):
         try:
-            published = asked(project, lambda warehouse: _build(warehouse, building, target, clock, say), as_of)
+            published = asked(project, lambda warehouse: _build(warehouse, building, target, clock, say, audits_held), as_of)
             _replace(building, target)
         except OSError as error:
             raise TrueupError(
@@ -93,7 +103,7 @@ def _holds_published(target: Path) -> bool:
         return True
 
 
-def _build(warehouse: Warehouse, building: Path, target: Path, clock: Clock, say: Callable[[str], None] | None) -> Published:
+def _build(warehouse: Warehouse, building: Path, target: Path, clock: Clock, say: Say, audits_held: int | None) -> Published:
     _remove(building)  # What a publish that was killed has left, or an attempt that met a lock.
     connection = warehouse.lake.connection
     views.create(connection, comments=False)
@@ -101,10 +111,12 @@ def _build(warehouse: Warehouse, building: Path, target: Path, clock: Clock, say
     try:
         connection.execute(f"ATTACH '{quoted}' AS published")
         try:
+            # Before the tables are read: what is committed meanwhile makes the file look older than it is, never newer.
+            state = None if warehouse.as_of else _state(warehouse)
             # One transaction sees one state of the lake in all tables.
             connection.execute("BEGIN")
             rows = {name: _table(connection, name, say) for name in views.VIEWS}
-            position = _told(warehouse, clock)
+            position = _told(warehouse, clock, state, audits_held)
             connection.execute("COMMIT")
             connection.execute("CHECKPOINT published")
         finally:
@@ -126,7 +138,7 @@ def _table(connection: duckdb.DuckDBPyConnection, name: str, say: Callable[[str]
     return int(counted[0])
 
 
-def _told(warehouse: Warehouse, clock: Clock) -> int:
+def _told(warehouse: Warehouse, clock: Clock, state: str | None, audits_held: int | None) -> int:
     """Adds the table `published`; returns the position its results are as of."""
     position = warehouse.as_of.position if warehouse.as_of else warehouse.lake.last_position()
     warehouse.lake.connection.execute(
@@ -137,10 +149,46 @@ def _told(warehouse: Warehouse, clock: Clock) -> int:
             "published_at": clock().astimezone(UTC),
             "version": version(),
             "timezone": warehouse.lake.project.config.project.timezone,
+            "state": state,
+            "audits_held": audits_held,
         },
     )
     views.describe(warehouse.lake.connection, "TABLE", "published.main.published", statement("queries/published"))
     return position
+
+
+def published_already(warehouse: Warehouse, path: Path) -> Published | None:
+    """What a file holds that `publish` need not write again: it is of the newest state of the lake, and all audits held of that.
+
+    The state is the lake's newest commit (of findings, decisions and scores too), the settings that views read, and the SQL of
+    views and audits. None where anything differs. Raises `TrueupError` as `publish` does where the file cannot be replaced.
+    """
+    target = path.absolute()
+    _check_target(target)
+    if not target.exists():
+        return None
+    try:
+        with duckdb.connect(str(target), read_only=True) as file:
+            told = file.execute("SELECT position, state, audits_held FROM published").fetchone()
+            if told is None or told[1] != _state(warehouse) or told[2] != len(names("audits")):
+                return None
+            counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in views.VIEWS)
+            rows = dict(file.execute(counts).fetchall())
+    except duckdb.Error:
+        # Of an earlier version, or held open by somebody who writes: it is written anew.
+        return None
+    return Published(str(target), int(told[0]), {name: int(rows[name]) for name in views.VIEWS})
+
+
+def _state(warehouse: Warehouse) -> str:
+    """A hash of all that the tables and the audits depend on, the lake's newest commit among it."""
+    newest = warehouse.lake.newest_commit()
+    settings = warehouse.lake.project.config.project
+    sql = [statement(path).text for path in views.MACROS]
+    sql += [statement(f"steps/{name}").text for name in views.STEPS] + [statement(name).text for name in views.VIEWS]
+    sql += [statement(f"audits/{name}").text for name in names("audits")]
+    told = json.dumps([version(), *map(str, newest), settings.timezone, settings.currency, *sql])
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def version() -> str:

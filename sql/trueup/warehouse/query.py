@@ -6,10 +6,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
-import pyarrow as pa
 import tenacity
 
 from trueup.config import Project
@@ -18,6 +17,9 @@ from trueup.log.lake import Lake, data_path
 from trueup.warehouse import guard, views
 from trueup.warehouse.asof import AsOf, resolve
 from trueup.warehouse.statements import statement
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 T = TypeVar("T")
 

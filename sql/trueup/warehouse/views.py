@@ -29,7 +29,10 @@ VIEWS = (
 )  # fmt: skip
 
 
-_CATALOGS = re.compile(r"\b(?:duckdb_|information_schema|pragma|describe|desc|show|summarize)", re.IGNORECASE)
+_CATALOGS = re.compile(
+    r"\b(?:duckdb_\w+|sqlite_\w+|information_schema|pragma\w*|describe|show|summarize)\b|(?:\A|\()(?:\s|--[^\n]*\n|/\*.*?\*/)*desc\b",
+    re.IGNORECASE | re.DOTALL,
+)
 """What a query names that asks for the names, columns and comments of views rather than for their rows."""
 _creating = threading.Lock()
 

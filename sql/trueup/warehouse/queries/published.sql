@@ -6,6 +6,8 @@ SELECT
     p.committed_at AS as_of,                      -- when that position was taken in, UTC
     CAST($published_at AS TIMESTAMPTZ) AS published_at, -- when it was written, UTC
     CAST($version AS VARCHAR) AS version,         -- of trueup
-    CAST($timezone AS VARCHAR) AS timezone        -- of its days
+    CAST($timezone AS VARCHAR) AS timezone,       -- of its days
+    CAST($state AS VARCHAR) AS state,             -- a hash of all it is made of: the same hash, the same tables; NULL of an earlier state
+    CAST($audits_held AS BIGINT) AS audits_held   -- how many audits held of that state; NULL where none was asked for
 FROM (SELECT CAST($position AS BIGINT) AS position) asked
 LEFT JOIN lake.events.position p ON p.position = asked.position

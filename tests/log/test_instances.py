@@ -1,0 +1,142 @@
+"""Connections to one lake share a DuckDB instance; those to different lakes, or with settings of their own, never do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from trueup.config import Project, parse
+from trueup.log import instances
+from trueup.log.lake import Lake, Transaction
+
+
+def made(folder: Path) -> Project:
+    project = Project(folder, parse(""))
+    Lake.create(project)
+    return project
+
+
+def consumed(lake: Lake, consumer: str, position: int = 1) -> None:
+    def write(transaction: Transaction) -> None:
+        transaction.consumed(consumer, position)
+
+    lake.commit(write)
+
+
+def setting(lake: Lake, name: str) -> object:
+    found = lake.connection.execute("SELECT current_setting(?)", [name]).fetchone()
+    assert found is not None
+    return found[0]
+
+
+def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    query = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'memory' AND NOT temporary"
+    return {name for (name,) in connection.execute(query).fetchall()}
+
+
+def test_connections_to_one_lake_share_an_instance_and_have_transactions_of_their_own(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    with Lake.open(project) as writer, Lake.open(project) as other:
+        writer.connection.execute("CREATE TABLE memory.main.shared (n INTEGER)")
+        assert tables(other.connection) == {"shared"}
+        writer.connection.execute("BEGIN")
+        writer.connection.execute("INSERT INTO lake.events.consumer VALUES ('x', 7)")
+        assert (writer.consumer_position("x"), other.consumer_position("x")) == (7, 0)
+        writer.connection.execute("COMMIT")
+        assert other.consumer_position("x") == 7
+        assert setting(other, "TimeZone") == "UTC"
+        writer.connection.execute("DROP TABLE memory.main.shared")
+
+
+def test_a_lake_open_beside_another_sees_nothing_of_it(tmp_path: Path) -> None:
+    one, two = made(tmp_path / "one"), made(tmp_path / "two")
+    with Lake.open(one) as first, Lake.open(two) as second:
+        consumed(first, "only in one")
+        first.connection.execute("CREATE TABLE memory.main.of_one (n INTEGER)")
+        assert second.consumer_position("only in one") == 0
+        assert tables(second.connection) == set()
+        first.connection.execute("DROP TABLE memory.main.of_one")
+    with Lake.open(two, read_only=True) as second:
+        assert second.consumer_position("only in one") == 0
+
+
+def test_a_lake_replaced_on_disk_is_read_anew(tmp_path: Path) -> None:
+    project, other = made(tmp_path / "one"), made(tmp_path / "two")
+    with Lake.open(project) as lake:
+        consumed(lake, "before")
+    with Lake.open(other) as lake:
+        consumed(lake, "after")
+    shutil.rmtree(tmp_path / "one/lake")
+    shutil.copytree(tmp_path / "two/lake", tmp_path / "one/lake")
+    with Lake.open(project, read_only=True) as lake:
+        assert (lake.consumer_position("before"), lake.consumer_position("after")) == (0, 1)
+
+
+def test_a_connection_that_only_reads_cannot_write(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    with Lake.open(project, read_only=True) as lake, pytest.raises(duckdb.Error, match="read-only"):
+        lake.connection.execute("INSERT INTO lake.events.consumer VALUES ('x', 1)")
+
+
+def test_settings_of_a_private_instance_hold_for_no_other_connection(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    with Lake.open(project, read_only=True, private=True) as locked:
+        locked.connection.execute("SET enable_external_access = false")
+        locked.connection.execute("SET lock_configuration = true")
+        with Lake.open(project, read_only=True) as free:
+            assert setting(free, "enable_external_access") is True
+            free.connection.execute("SET threads = 2")
+    with Lake.open(project, read_only=True) as free:
+        assert setting(free, "lock_configuration") is False
+
+
+def test_an_instance_uses_the_fewest_threads_that_a_connection_asks_for(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    with Lake.open(project) as lake:
+        every = setting(lake, "threads")
+        with Lake.open(project, threads=1) as one:
+            assert (setting(lake, "threads"), setting(one, "threads")) == (1, 1)
+        assert setting(lake, "threads") == every
+
+
+def test_an_instance_that_failed_for_good_serves_no_further_connection(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    with Lake.open(project) as lake:
+        consumed(lake, "x")
+        instance, _ = instances._pool.open[id(lake.connection)]
+        instance.root.close()
+        with Lake.open(project) as other:
+            assert other.consumer_position("x") == 1
+
+
+def test_few_instances_wait_for_another_lake(tmp_path: Path) -> None:
+    projects = [made(tmp_path / str(number)) for number in range(4)]
+    opened = [Lake.open(project) for project in projects]
+    for lake in opened:
+        lake.__enter__()
+    for lake in opened:
+        lake.__exit__(None, None, None)
+    idle = [one for one in instances._pool.instances if not one.users]
+    assert len(idle) <= instances.MOST_IDLE
+    assert all(one.attached is None for one in idle)
+
+
+def test_a_forked_process_uses_none_of_its_parents_instances(tmp_path: Path) -> None:
+    project = made(tmp_path)
+    with Lake.open(project) as lake:
+        consumed(lake, "parent")
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                with Lake.open(project) as own:
+                    consumed(own, "child")
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert (lake.consumer_position("parent"), lake.consumer_position("child")) == (1, 1)
