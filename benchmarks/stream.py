@@ -28,7 +28,8 @@ from reconcile import TOML
 from steady import SPAN, Feed, written
 
 from trueup.config import Project
-from trueup.jobs.flink import prepare_java, run
+from trueup.jobs.flink import prepare_java, run, start_java
+from trueup.jobs.loopback import FLINK_SETTINGS
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
 from trueup.reconcile.commit import CONSUMER
@@ -135,8 +136,9 @@ def tables(folder: Path, parallelism: int) -> Any:
     from pyflink.table import StreamTableEnvironment
 
     prepare_java()
+    start_java(folder / "flink.log")
     settings = Configuration()
-    told = {**CHECKPOINTS, "parallelism.default": str(parallelism), "rest.port": "0",
+    told = {**CHECKPOINTS, **FLINK_SETTINGS, "parallelism.default": str(parallelism),
             "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
             "python.executable": sys.executable, "python.client.executable": sys.executable}  # fmt: skip
     for name, value in told.items():

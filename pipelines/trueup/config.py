@@ -11,13 +11,25 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ByteSize,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from trueup.errors import ConfigError
 
 FILE_NAME = "trueup.toml"
 MICROS = 1_000_000
 _UNITS_US = {"us": 1, "ms": 1_000, "s": MICROS, "m": 60 * MICROS, "h": 3_600 * MICROS, "d": 86_400 * MICROS}
+_BYTES = TypeAdapter(ByteSize)
+_LEAST_BYTES, _MOST_BYTES = 1 << 26, 1 << 50
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 Match = Literal["session_key", "nearest", "aggregate"]
@@ -61,6 +73,25 @@ def duration_us(text: object) -> int:
     return int(exact)
 
 
+def time_limit_us(text: object) -> int:
+    """Microseconds of a duration that something may take; raises `ValueError` for none, and for anything else."""
+    limit_us = duration_us(text)
+    if not limit_us:
+        raise ValueError(f"{text!r} would leave no time at all; write one such as '30s' or '5m'")
+    return limit_us
+
+
+def size_bytes(text: object) -> int:
+    """Bytes of a size such as `512MiB` or `2GB`, from 64 MiB up; raises `ValueError` for anything else."""
+    try:
+        size = _BYTES.validate_python(text)
+    except ValidationError:
+        raise ValueError(f"{text!r} is not a size; write a number and a unit, such as '512MiB' or '2GiB'") from None
+    if not _LEAST_BYTES <= size <= _MOST_BYTES:
+        raise ValueError(f"{text!r} is not between 64MiB and 1PiB; write a number and a unit, such as '512MiB' or '2GiB'")
+    return int(size)
+
+
 def decimal_micros(text: object) -> int:
     """Millionths of a decimal number written as text or whole number, exactly; raises `ValueError` otherwise."""
     if isinstance(text, bool) or not isinstance(text, str | int):
@@ -89,6 +120,8 @@ def _zone(name: str) -> str:
     return name
 
 
+TimeLimit = Annotated[int, BeforeValidator(time_limit_us)]
+Size = Annotated[int, BeforeValidator(size_bytes)]
 Duration = Annotated[int, BeforeValidator(duration_us)]
 Micros = Annotated[int, BeforeValidator(decimal_micros)]
 QuantityMicros = Annotated[int, BeforeValidator(_quantity_micros)]
@@ -382,6 +415,19 @@ class QualityConfig(_Table):
     gate: GateConfig = GateConfig()
 
 
+class SqlConfig(_Table):
+    """`[sql]`: what one question of `trueup sql` may take.
+
+    `timeout` is for the query and the writing of its answer. `memory` is what DuckDB may hold before it spills to temporary files,
+    `temp` how much it may spill. `threads` counts no more than the machine has processors.
+    """
+
+    timeout: TimeLimit = 5 * 60 * MICROS
+    memory: Size = 2 << 30
+    temp: Size = 10 << 30
+    threads: Annotated[int, Field(ge=1, le=1024)] = 4
+
+
 class Config(_Table):
     """A whole `trueup.toml`."""
 
@@ -393,6 +439,7 @@ class Config(_Table):
     fraud: FraudConfig = FraudConfig()
     expectation: tuple[ExpectationConfig, ...] = ()
     quality: QualityConfig = QualityConfig()
+    sql: SqlConfig = SqlConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

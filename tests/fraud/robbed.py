@@ -106,7 +106,8 @@ def trained_in(folder: Path) -> Path:
 
 
 def told(project: Project, query: str) -> list[tuple]:
-    return list(run(project, query).rows())
+    with run(project, query) as answer:
+        return list(answer.rows())
 
 
 def late(day: int, number: int) -> int:

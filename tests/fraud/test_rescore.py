@@ -56,7 +56,8 @@ def test_what_was_said_before_stays_and_an_earlier_position_does_not_show_what_w
     assert rescore(operator, date(2024, 3, 1)).suspicious > 100
     from trueup.warehouse.query import run
 
-    then = list(run(operator, "SELECT event_id, rules FROM suspicious_transactions ORDER BY 1", as_of=str(before)).rows())
+    with run(operator, "SELECT event_id, rules FROM suspicious_transactions ORDER BY 1", as_of=str(before)) as answer:
+        then = list(answer.rows())
     assert then == rules
     now = dict(told(operator, "SELECT event_id, rules FROM suspicious_transactions"))
     assert {event for event, _ in rules} < set(now)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import lakes
+import listeners
 from told import Log
 from worlds import wild
 
@@ -128,9 +129,15 @@ def assert_as_told(project: Project) -> None:
 
 
 def recomputed(project: Project, how: str | None) -> list[str]:
-    """The fingerprints that `trueup digest` prints."""
+    """The fingerprints that `trueup digest` prints, while it listens on loopback only."""
     options = ["--recompute", how] if how else []
     asked = [sys.executable, "-m", "trueup.cli", "digest", "--project", str(project.directory), *options]
-    done = subprocess.run(asked, capture_output=True, text=True, env=ENV, timeout=LIMIT_S, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    with (
+        subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV) as process,
+        listeners.watched(process.pid) as seen,
+    ):
+        out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, err
+    # Java, its REST endpoint and blobs, the client, and six ports for its worker; the other ways open none.
+    seen.assert_only_loopback(10 if how == "stream" else 0)
+    return out.splitlines()

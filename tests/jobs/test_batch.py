@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lakes
+import listeners
 import polars as pl
 import pytest
 from hypothesis import given
@@ -73,7 +74,10 @@ def told(project: Project) -> lakes.Totals:
 def test_the_job_commits_what_the_plain_call_tells_and_once(options: tuple[str, ...], tmp_path: Path) -> None:
     project = made(tmp_path, LITTLE)
     said: list[str] = []
-    summary = reconcile(project, partitions=3, runner_options=options, say=said.append)
+    with listeners.watched() as seen:
+        summary = reconcile(project, partitions=3, runner_options=options, say=said.append)
+    # Beam talks to its processes over four ports (control, data, state, logging).
+    seen.assert_only_loopback(4 if options else 0)
     whole = told(project)
     assert held(project) == whole
     actions = Counter(row[2] for row in whole["history"])

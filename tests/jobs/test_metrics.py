@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import lakes
+import listeners
 import pytest
 from told import Close, Log, Record
 from worlds import MICRO, service
@@ -63,13 +64,35 @@ def test_the_job_s_folder_tells_how_old_its_state_is_and_how_much_it_keeps(tmp_p
     assert "trueup_checkpoint_age_seconds" in told
 
 
-def test_they_are_served_on_a_port_and_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+def test_they_are_served_on_loopback_and_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
     project = project_in(tmp_path)
-    with served(project, tmp_path, 0, lambda: NOW) as port:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+    with served(project, tmp_path, 0, clock=lambda: NOW) as url:
+        assert url.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(url, timeout=60) as answer:
             assert "trueup_reconciled_position 4.0" in answer.read().decode()
-        with pytest.raises(TrueupError, match=f"port {port}"), served(project, tmp_path, port):
+        port = url.removesuffix("/metrics").rpartition(":")[2]
+        ours = {one.address for one in listeners.listeners_of(listeners.this_process()) if one.port == int(port)}
+        assert ours == {"127.0.0.1"}
+        with pytest.raises(TrueupError, match=f"port {port}"), served(project, tmp_path, int(port)):
             pass
+
+
+@pytest.mark.parametrize(("host", "bound"), [("0.0.0.0", "0.0.0.0"), ("127.0.0.2", "127.0.0.2"), ("localhost", None)])
+def test_another_host_is_listened_on_when_it_is_named(host: str, bound: str | None, tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    with served(project, tmp_path, 0, host, clock=lambda: NOW) as url:
+        port = int(url.removesuffix("/metrics").rpartition(":")[2])
+        (one,) = [one for one in listeners.listeners_of(listeners.this_process()) if one.port == port]
+        assert one.address == bound or (bound is None and one.is_loopback)
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("host", ["", "no.such.host.invalid"])
+def test_a_name_that_is_not_a_host_is_refused_and_opens_nothing(host: str, tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    with pytest.raises(TrueupError, match=r"is not a host of this machine \(--metrics-host\)"), served(project, tmp_path, 0, host):
+        pass
 
 
 def test_a_lake_that_cannot_be_read_is_told_as_that(tmp_path: Path) -> None:

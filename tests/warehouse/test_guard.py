@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -61,6 +62,15 @@ REFUSED = [
     ("load httpfs", "LOAD"),
     ("set threads = 1", "SET"),
     ("set enable_external_access = true", "SET"),
+    ("set memory_limit = '64GB'", "SET"),
+    ("set global max_memory = '64GB'", "SET"),
+    ("reset memory_limit", "SET"),
+    ("set max_temp_directory_size = '1TB'", "SET"),
+    ("set temp_directory = '/tmp'", "SET"),
+    ("set session threads = 64", "SET"),
+    ("pragma memory_limit = '64GB'", "SET|refused"),
+    ("pragma threads = 64", "SET|refused"),
+    ("explain analyze set memory_limit = '64GB'", "refused|not one SELECT|not SQL"),
     ("reset lock_configuration", "SET"),
     ("set variable as_of_position = 0", "SET"),
     ("pragma database_list", "refused"),
@@ -196,6 +206,13 @@ def test_anything_else_is_refused_by_name_and_leaves_no_trace(locked: Warehouse,
         "load httpfs",
         "set enable_external_access = true",
         "set lock_configuration = false",
+        "set memory_limit = '64GB'",
+        "reset memory_limit",
+        "pragma memory_limit = '64GB'",
+        "set threads = 64",
+        "pragma threads = 64",
+        "set max_temp_directory_size = '1TB'",
+        "set temp_directory = '/tmp'",
         "reset enable_external_access",
         "select * from read_text('{file}')",
         "select * from '{file}'",
@@ -213,6 +230,12 @@ def test_the_lock_alone_refuses_it_too(locked: Warehouse, tmp_path: Path, statem
     with pytest.raises(duckdb.Error):
         locked.connection.execute(statement.format(out=tmp_path / "out", file=file)).fetchall()
     assert not (tmp_path / "out").exists()
+
+
+def test_no_query_runs_without_bounds_of_memory_threads_and_temporary_files(locked: Warehouse) -> None:
+    names = ("memory_limit", "max_temp_directory_size", "threads")
+    values = [locked.connection.execute(f"select current_setting('{name}')").fetchall()[0][0] for name in names]
+    assert values == ["2.0 GiB", "10.0 GiB", min(4, os.cpu_count() or 1)]
 
 
 def test_a_variable_of_the_calling_program_is_no_table(locked: Warehouse) -> None:

@@ -89,15 +89,13 @@ def test_column_names_are_made_different_without_losing_one(names: list[str]) ->
 
 
 def test_run_answers_from_a_project_alone(project: Project) -> None:
-    answer = run(
-        project,
-        "select kind, sum(impact) as loss, sum(impact) as loss from findings where status = 'open' group by kind order by kind",
-    )
-    assert answer.columns == ("kind", "loss", "loss")
-    assert list(answer.rows()) == [
-        ("charge_without_usage", Decimal("-75.000000"), Decimal("-75.000000")),
-        ("underbilled", Decimal("25.000000"), Decimal("25.000000")),
-    ]
+    query = "select kind, sum(impact) as loss, sum(impact) as loss from findings where status = 'open' group by kind order by kind"
+    with run(project, query) as answer:
+        assert answer.columns == ("kind", "loss", "loss")
+        assert list(answer.rows()) == [
+            ("charge_without_usage", Decimal("-75.000000"), Decimal("-75.000000")),
+            ("underbilled", Decimal("25.000000"), Decimal("25.000000")),
+        ]
 
 
 def test_a_lock_of_a_moment_is_waited_out_and_one_that_stays_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,8 +113,8 @@ def test_a_lock_of_a_moment_is_waited_out_and_one_that_stays_is_told(project: Pr
 
 def test_where_there_is_no_lake_the_error_says_what_to_do(tmp_path: Any) -> None:
     (tmp_path / "trueup.toml").write_text("", "utf-8")
-    with pytest.raises(LogError, match="trueup init") as told:
-        run(Project.load(tmp_path), "select 1")
+    with pytest.raises(LogError, match="trueup init") as told, run(Project.load(tmp_path), "select 1"):
+        pass
     assert not isinstance(told.value, LogBusyError)
 
 
@@ -134,10 +132,16 @@ def test_a_reader_is_answered_all_the_time_while_another_writes(project: Project
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        counts = [next(iter(run(project, "select count(*) from findings").rows()))[0] for _ in range(2)]
+        counts = [count_of(project) for _ in range(2)]
     finally:
         stop.set()
         writer.join()
     assert counts == sorted(counts)
     assert counts[-1] <= 4 + len(written)
     assert len(written) > 3
+
+
+def count_of(project: Project) -> int:
+    with run(project, "select count(*) from findings") as answer:
+        ((count,),) = answer.rows()
+    return int(count)

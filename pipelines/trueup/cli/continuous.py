@@ -52,6 +52,9 @@ def stream(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65_535, metavar="PORT", help="Serve metrics for Prometheus on this port.")
     ] = None,
+    metrics_host: Annotated[
+        str | None, typer.Option(metavar="HOST", help="Listen for Prometheus on this address; else on loopback only.")
+    ] = None,
     scoring: Annotated[
         bool, typer.Option("--score/--no-score", help="Score usage records beside, by the model and the rules in force.")
     ] = True,
@@ -60,8 +63,11 @@ def stream(
     json: Json = False,
 ) -> None:
     """Keep the findings up to the newest position, until interrupted."""
+    if metrics_host is not None and metrics_port is None:
+        raise TrueupError("no metrics are served without a port", where="--metrics-host", todo="add --metrics-port")
     opened = load(project)
     from trueup.jobs.flink import prepare_java, run
+    from trueup.jobs.loopback import LOOPBACK
     from trueup.jobs.options import StreamOptions
     from trueup.reconcile.spans import Bounds
 
@@ -82,6 +88,7 @@ def stream(
             settings=_settings(flink or []),
             stop=stop,
             metrics_port=metrics_port,
+            metrics_host=LOOPBACK if metrics_host is None else metrics_host,
             say=output.note,
         )
     if json:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,8 +16,12 @@ from trueup.cli.told import explained
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
+    from trueup.errors import QueryError
     from trueup.warehouse.query import Answer
 
+MOST_ROWS_SHOWN, MOST_CHARACTERS_SHOWN = 1_000, 2_000_000
+"""What a table shows at most; the other formats write all rows."""
+FAILED = 2
 FORMATS = ("table", "json", "csv")
 STATUSES = ("open", "confirmed", "recovered", "dismissed", "resolved", "retracted")
 _SHOWN = (
@@ -47,15 +53,31 @@ def sql(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT or EXPLAIN.")],
     as_of: AsOfOption = None,
     form: Annotated[str, typer.Option("--format", metavar="table|json|csv", help="How to print the answer.")] = "table",
+    timeout: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Longest time for the answer, such as 30s; else that of [sql], or 5m.")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Most memory for the query, such as 4GiB; else that of [sql], or 2GiB.")
+    ] = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Ask the views one question."""
     if form not in FORMATS:
         raise TrueupError(f"{form!r} is no format", where="--format", todo=f"write one of {', '.join(FORMATS)}")
+    from trueup.warehouse.bounds import bounds_of, process_within
     from trueup.warehouse.query import run
 
-    _print(run(load(project), query, as_of), "json" if json else form)
+    opened = load(project)
+    bounds = bounds_of(opened.config.sql, timeout=timeout, memory=memory)
+    with process_within(bounds), run(opened, query, as_of, bounds=bounds, overdue=_end_overdue) as answer:
+        _print(answer, "json" if json else form)
+
+
+def _end_overdue(error: QueryError) -> None:
+    """Ends the process at once: the query is within a call that no interrupt reaches."""
+    output.note(f"trueup: {error}")
+    os._exit(FAILED)
 
 
 def _print(answer: Answer, form: str) -> None:
@@ -70,7 +92,24 @@ def _print(answer: Answer, form: str) -> None:
         for _, plan in answer.rows():
             output.lines(plan)
     else:
-        output.table(answer.columns, answer.rows())
+        rows, is_cut = _first(answer.rows())
+        output.table(answer.columns, rows)
+        if is_cut:
+            output.line(f"only the first {output.counted(len(rows), 'row')} of more are shown; --format csv or json writes all")
+
+
+def _first(rows: Iterator[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], bool]:
+    """As many rows as a table shows, and whether there are more."""
+    from trueup.warehouse.text import as_text
+
+    shown: list[tuple[Any, ...]] = []
+    characters = 0
+    for row in rows:
+        characters += sum(len(as_text(value)) for value in row)
+        if len(shown) == MOST_ROWS_SHOWN or (shown and characters > MOST_CHARACTERS_SHOWN):
+            return shown, True
+        shown.append(row)
+    return shown, False
 
 
 def publish(

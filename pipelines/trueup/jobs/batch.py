@@ -27,6 +27,7 @@ from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.events.schema import MOVEMENTS
+from trueup.jobs.loopback import grpc_servers_on_loopback
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.commit import CONSUMER, commit_outcome
 from trueup.reconcile.load import frontier_of
@@ -173,7 +174,7 @@ def derive(
 def running(options: Sequence[str], where: str) -> Iterator[Any]:
     """A pipeline that runs to its end when the context does; raises `TrueupError` with what a worker said."""
     try:
-        with beam.Pipeline(options=PipelineOptions(list(options))) as root:
+        with grpc_servers_on_loopback(), beam.Pipeline(options=PipelineOptions(list(options))) as root:
             yield root
     except (RuntimeError, TrueupError, duckdb.Error) as error:
         raise _told(error, where) from error

@@ -19,6 +19,7 @@ import polars as pl
 
 from trueup.config import Project
 from trueup.errors import LogError, TrueupError
+from trueup.jobs.loopback import FLINK_SETTINGS, JAVA_OPTION, LOOPBACK, bind_java_to_loopback, grpc_servers_on_loopback
 from trueup.jobs.metrics import PROGRESS, served
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
@@ -105,6 +106,7 @@ def run(
     settings: Mapping[str, str] | None = None,
     stop: threading.Event | None = None,
     metrics_port: int | None = None,
+    metrics_host: str = LOOPBACK,
     say: Say | None = None,
 ) -> StreamSummary:
     """Runs the job of `StreamOptions` until it is told to stop, or until it has caught up; its state stays for the next run.
@@ -138,7 +140,7 @@ def run(
         tell(f"going on from position {first}" + (f" with the state in {before}" if before else " without a state"))
         mine = replace(options, progress=str(folder / PROGRESS), shelves=str(folder / SHELVES))
         if metrics_port is not None:
-            tell(f"metrics on port {end.enter_context(served(project, folder, metrics_port))}")
+            tell(f"metrics at {end.enter_context(served(project, folder, metrics_port, metrics_host))}")
         job = _submitted(mine, told, folder / "flink.log")
         try:
             _watch(job, lake, scoring, until_idle=until_idle, stop=stop or threading.Event())
@@ -215,10 +217,10 @@ def _watch(job: Job, lake: Lake, scoring: _Scoring | None, *, until_idle: bool, 
 def _local(folder: Path) -> dict[str, str]:
     """Settings of the mini-cluster."""
     return {
+        **FLINK_SETTINGS,
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "io.tmp.dirs": str(_made(folder / "tmp")),
-        "rest.port": "0",
     }
 
 
@@ -283,16 +285,25 @@ class Job:
 
 
 def _submitted(options: StreamOptions, told: Mapping[str, str], log: Path) -> Job:
-    from pyflink.java_gateway import get_gateway
-
     from trueup.jobs.stream import build
 
-    # Java only passes things on here: it is not worth the time to compile that twice, nor a collector with threads of its own.
-    os.environ.setdefault("JVM_ARGS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-    with _output_to(log):
-        get_gateway()
-    with _gone():
+    start_java(log)
+    with _gone(), grpc_servers_on_loopback():
         return Job(build(options, dict(told)).execute_async("trueup stream"))
+
+
+def start_java(log: Path) -> None:
+    """Starts the Java process of this one, unless it runs, with its listeners on loopback; what it prints goes to a file."""
+    from pyflink.java_gateway import get_gateway
+
+    # Java only passes things on here: it is not worth the time to compile that twice, nor a collector with threads of its own.
+    arguments = os.environ.setdefault("JVM_ARGS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+    if JAVA_OPTION not in arguments:
+        os.environ["JVM_ARGS"] = f"{JAVA_OPTION} {arguments}"
+    with _output_to(log):
+        gateway = get_gateway()
+    with _gone():
+        bind_java_to_loopback(gateway)
 
 
 @contextmanager

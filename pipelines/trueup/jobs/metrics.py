@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from prometheus_client.registry import Collector
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
+from trueup.jobs.loopback import LOOPBACK
 from trueup.warehouse.query import asked
 from trueup.warehouse.status import Status, status
 
@@ -109,18 +111,30 @@ def of_folder(folder: Path, now: datetime) -> Iterator[Metric]:
 
 
 @contextmanager
-def served(project: Project, folder: Path, port: int, clock: Clock = system_clock) -> Iterator[int]:
-    """Serves the metrics on a port of this machine while the context lasts; gives the port, which 0 leaves to the system."""
+def served(project: Project, folder: Path, port: int, host: str = LOOPBACK, clock: Clock = system_clock) -> Iterator[str]:
+    """Serves the metrics while the context lasts, on loopback unless `host` names another; gives their URL.
+
+    Port 0 leaves the choice to the system. Raises `TrueupError` for a host or port that cannot be listened on.
+    """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Told(project, folder, clock))
     try:
-        server, thread = start_http_server(port, registry=registry)
+        if not host:
+            # Sockets take no name for every interface, which a variable that is not set must not mean.
+            raise socket.gaierror
+        server, thread = start_http_server(port, addr=host, registry=registry)
+    except socket.gaierror:
+        raise TrueupError(
+            f"{host!r} is not a host of this machine", where="--metrics-host", todo=f"write an address such as {LOOPBACK} or ::1"
+        ) from None
     except OSError as error:
         raise TrueupError(
-            f"metrics cannot be served on port {port}: {error.strerror}", where="--metrics-port", todo="name another port"
+            f"metrics cannot be served on host {host} and port {port}: {error.strerror}",
+            where="--metrics-port", todo="name another port, or another --metrics-host",
         ) from None  # fmt: skip
     try:
-        yield server.server_port
+        place = f"[{host}]" if ":" in host else host
+        yield f"http://{place}:{server.server_port}/metrics"
     finally:
         server.shutdown()
         server.server_close()

@@ -9,12 +9,14 @@ databases, or a table outside the warehouse, is refused by name.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import duckdb
 
+from trueup.config import SqlConfig
 from trueup.errors import QueryError
 
 TABLE_FUNCTIONS = frozenset({
@@ -42,11 +44,15 @@ _EXPLAIN = re.compile(
     rf"{_GAP}EXPLAIN\b{_GAP}(?P<options>ANALYZE\b|\((?!\s*(?:SELECT|WITH|FROM|VALUES|TABLE)\b)[A-Za-z_,\s]+\))?(?P<query>.*)",
     re.IGNORECASE | re.DOTALL,
 )
+_DEFAULT_BOUNDS = SqlConfig()
 _TODO = "ask one SELECT of the views, or EXPLAIN one"
 
 
-def lock(connection: duckdb.DuckDBPyConnection, data: str, spill: str) -> None:
-    """Shuts a connection to everything but the lake's data (a folder or URL prefix) and a folder to spill to, for good."""
+def lock(connection: duckdb.DuckDBPyConnection, data: str, spill: str, bounds: SqlConfig = _DEFAULT_BOUNDS) -> None:
+    """Shuts a connection to everything but the lake's data (a folder or URL prefix) and a folder to spill to, for good.
+
+    Memory, threads and spilled bytes are bounded from then on; no query can raise the bounds.
+    """
     folder = data.replace("'", "''")
     room = spill.replace("'", "''")
     for setting in (
@@ -55,6 +61,9 @@ def lock(connection: duckdb.DuckDBPyConnection, data: str, spill: str) -> None:
         "autoload_known_extensions = false",
         "allow_community_extensions = false",
         f"temp_directory = '{room}'",
+        f"max_temp_directory_size = '{bounds.temp}B'",
+        f"memory_limit = '{bounds.memory}B'",
+        f"threads = {min(bounds.threads, os.cpu_count() or 1)}",
         f"allowed_directories = ['{folder}']",
         "enable_external_access = false",
         "lock_configuration = true",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 import tenacity
 
-from trueup.config import Project
+from trueup.config import Project, SqlConfig
 from trueup.errors import LogBusyError, LogError, QueryError
 from trueup.log.lake import Lake, data_path
 from trueup.warehouse import guard, views
 from trueup.warehouse.asof import AsOf, resolve
+from trueup.warehouse.bounds import TimeLimit, naming_limits, parts
 from trueup.warehouse.statements import statement
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TRANSIENT = ("database is locked", "database table is locked", "SQLITE_BUSY")
+ROWS_AT_ONCE = 2048
+"""How many rows DuckDB hands over at a time: one of its vectors."""
 _UNTOLD_TYPES = ("UHUGEINT", "VARIANT", "BIT", "TIME WITH TIME ZONE", "GEOMETRY", "BIGNUM")
 
 
@@ -59,20 +63,48 @@ class Warehouse:
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows of a query; `columns` may repeat a name, as SQL allows. `plan` says that it is an EXPLAIN."""
+    """The rows of a query, read as they are asked for; `columns` may repeat a name, as SQL allows. `plan`: it is an EXPLAIN."""
 
     columns: tuple[str, ...]
-    table: pa.Table
+    reader: pa.RecordBatchReader
+    bounds: SqlConfig
     plan: bool = False
+    time_limit: TimeLimit | None = None
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Rows as Python values: exact decimals, times in UTC. Raises `QueryError` for a time Python cannot hold."""
-        for batch in self.table.to_batches(max_chunksize=4096):
+        """Rows as Python values, once: exact decimals, times in UTC. Memory holds a few of them at a time.
+
+        Raises `QueryError` for a time Python cannot hold, and for a limit that is exceeded.
+        """
+        for batch in self._batches():
+            for part in parts(batch, self.bounds):
+                try:
+                    columns = [column.to_pylist() for column in part.columns]
+                except (OverflowError, ValueError) as error:
+                    raise QueryError(f"a value cannot be written: {error}", todo="cast its column to VARCHAR") from None
+                for row in zip(*columns, strict=True):
+                    self._check_time()
+                    yield row
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        from pyarrow import ArrowException  # A command without a query starts sooner without it.
+
+        while True:
+            self._check_time()
             try:
-                columns = [column.to_pylist() for column in batch.columns]
-            except (OverflowError, ValueError) as error:
-                raise QueryError(f"a value cannot be written: {error}", todo="cast its column to VARCHAR") from None
-            yield from zip(*columns, strict=True)
+                batch = self.reader.read_next_batch()
+            except StopIteration:
+                return
+            except MemoryError:
+                raise
+            except (OSError, ArrowException) as error:
+                # What DuckDB says while it streams comes through Arrow, as its text alone.
+                raise duckdb.Error(str(error)) from None
+            yield batch
+
+    def _check_time(self) -> None:
+        if self.time_limit is not None:
+            self.time_limit.check()
 
 
 @contextmanager
@@ -87,37 +119,66 @@ def opened(project: Project, as_of: str | None = None, *, private: bool = False)
         yield Warehouse(lake, point)
 
 
-def asked(project: Project, question: Callable[[Warehouse], T], as_of: str | None = None, *, private: bool = False) -> T:
+def asked(project: Project, question: Callable[[Warehouse], T], as_of: str | None = None) -> T:
     """What `question` finds in a warehouse opened for it; asked again from the start when the catalog was locked.
 
     The catalog's readers are not locked out by its writer, but at the turn of its journal they can be for a moment.
     Raises `LogBusyError` when it stays locked, `QueryError` for what DuckDB refuses.
     """
-    for attempt in tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(LogBusyError),
-        stop=tenacity.stop_after_attempt(10),
-        wait=tenacity.wait_random_exponential(multiplier=0.02, max=2),
-        reraise=True,
-    ):
-        with attempt, _transient_told(), opened(project, as_of, private=private) as warehouse:
+    for attempt in _attempts():
+        with attempt, _transient_told(), opened(project, as_of) as warehouse:
             return question(warehouse)
     raise AssertionError("a retry loop either returns or raises")
 
 
-def run(project: Project, sql: str, as_of: str | None = None) -> Answer:
-    """The answer to a person's query: exactly one SELECT or EXPLAIN. Raises `QueryError` for anything else."""
-    with tempfile.TemporaryDirectory(prefix="trueup-sql-") as spill:
-        return asked(project, lambda warehouse: _answer(warehouse, sql, spill), as_of, private=True)
+def _attempts() -> tenacity.Retrying:
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(LogBusyError),
+        stop=tenacity.stop_after_attempt(10),
+        wait=tenacity.wait_random_exponential(multiplier=0.02, max=2),
+        reraise=True,
+    )
 
 
-def _answer(warehouse: Warehouse, sql: str, spill: str) -> Answer:
-    connection = warehouse.lake.connection
-    views.create(connection, sql)
-    guard.lock(connection, data_path(warehouse.lake.project), spill)
-    return answer(connection, sql)
+@contextmanager
+def run(
+    project: Project,
+    sql: str,
+    as_of: str | None = None,
+    *,
+    bounds: SqlConfig | None = None,
+    overdue: Callable[[QueryError], None] | None = None,
+) -> Iterator[Answer]:
+    """The answer to a person's query, exactly one SELECT or EXPLAIN, to be read within the context.
+
+    `bounds` are those of the project unless given. `overdue` is called with the error of a query that goes on although it is
+    interrupted. Raises `QueryError` for any other text, for what DuckDB refuses and for a limit that is exceeded.
+    """
+    limits = bounds or project.config.sql
+    with tempfile.TemporaryDirectory(prefix="trueup-sql-") as spill, ExitStack() as until_read:
+
+        def give_up(error: QueryError) -> None:
+            shutil.rmtree(spill, ignore_errors=True)
+            if overdue is not None:
+                overdue(error)
+
+        for attempt in _attempts():
+            with attempt, _transient_told(), ExitStack() as opening:
+                warehouse = opening.enter_context(opened(project, as_of, private=True))
+                connection = warehouse.lake.connection
+                time_limit = opening.enter_context(TimeLimit(connection, limits, give_up if overdue else None))
+                with naming_limits(limits, time_limit):
+                    views.create(connection, sql)
+                    guard.lock(connection, data_path(project), spill, limits)
+                    found = answer(connection, sql, limits, time_limit)
+                until_read.push(opening.pop_all())
+        with _transient_told(), naming_limits(limits, time_limit):
+            yield found
 
 
-def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> Answer:
+def answer(
+    connection: duckdb.DuckDBPyConnection, sql: str, bounds: SqlConfig | None = None, time_limit: TimeLimit | None = None
+) -> Answer:
     """The answer to one SELECT or EXPLAIN on a connection that `guard.lock` has shut; raises `QueryError` for another text."""
     result = connection.execute(guard.permitted(connection, sql))
     described = result.description or []
@@ -125,7 +186,8 @@ def answer(connection: duckdb.DuckDBPyConnection, sql: str) -> Answer:
         if any(untold in str(dtype) for untold in _UNTOLD_TYPES):
             raise QueryError(f"the column {name!r} is of type {dtype}, which cannot be written exactly", todo="cast it to VARCHAR")
     columns = tuple(str(column[0]) for column in described)
-    return Answer(columns, result.to_arrow_table(), plan=columns == ("explain_key", "explain_value"))
+    plan = columns == ("explain_key", "explain_value")
+    return Answer(columns, result.to_arrow_reader(ROWS_AT_ONCE), bounds or SqlConfig(), plan, time_limit)
 
 
 @contextmanager

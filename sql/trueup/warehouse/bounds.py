@@ -1,0 +1,209 @@
+"""What one question of a person may take: time, memory, threads, space to spill to; and the error of a question that takes more.
+
+DuckDB keeps memory, threads and spilled bytes itself, once `guard.lock` has set them. Time it does not know: a thread beside it
+interrupts the query. Memory that DuckDB does not count (long values, rows on their way to the output) is bounded by the size of
+what is turned into Python values at once, and on Linux by what the system gives the process (`process_within`).
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+from pydantic import ByteSize
+
+from trueup.config import SqlConfig, size_bytes, time_limit_us
+from trueup.errors import QueryError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+INTERRUPT_EVERY_S = 0.05
+OVERDUE_AFTER_S = 5.0
+"""How long an interrupted query may go on: within one call of a function DuckDB does not look for interrupts."""
+PART_WEIGHT = 16 << 20
+"""About how many bytes of Python values rows are turned into at once, unless one row has more."""
+PER_VALUE, PER_BYTE = 120, 6
+"""What a value, and a byte of it, takes at most as Python value and as text on its way to the output."""
+_LONGEST_WAIT_S = 3600.0
+_UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1))
+_GIB = 1 << 30
+
+
+def bounds_of(config: SqlConfig, *, timeout: str | None = None, memory: str | None = None) -> SqlConfig:
+    """The bounds of `[sql]`, or of the options `--timeout` and `--memory`; raises `QueryError` that names a wrong option."""
+    bounds = config
+    for field, text, read in (("timeout", timeout, time_limit_us), ("memory", memory, size_bytes)):
+        if text is None:
+            continue
+        try:
+            bounds = bounds.model_copy(update={field: read(text)})
+        except ValueError as error:
+            raise QueryError(str(error), where=f"--{field}") from None
+    return bounds
+
+
+class TimeLimit:
+    """How long a question may take, from when this is made; a context in which the connection is interrupted once that is over.
+
+    `overdue` is called when interrupting has not helped for `OVERDUE_AFTER_S`; a program of its own can only end then.
+    """
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, bounds: SqlConfig, overdue: Callable[[QueryError], None] | None
+    ) -> None:
+        self._connection, self._bounds, self._overdue = connection, bounds, overdue
+        self._end = time.monotonic() + bounds.timeout / 1e6
+        self._over, self._done = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._interrupt, name="time limit", daemon=True)
+
+    def __enter__(self) -> TimeLimit:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the query is being interrupted."""
+        return self._over.is_set()
+
+    def check(self) -> None:
+        """Raises `QueryError` once the time is over: between two batches there is no query to interrupt."""
+        if self.is_over:
+            raise too_long(self._bounds)
+
+    def _interrupt(self) -> None:
+        while (remaining := self._end - time.monotonic()) > 0:
+            if self._done.wait(min(remaining, _LONGEST_WAIT_S)):
+                return
+        self._over.set()
+        overdue = self._end + OVERDUE_AFTER_S
+        while not self._done.is_set():
+            # Again and again: an interrupt between two calls of DuckDB is forgotten by the next one.
+            self._connection.interrupt()
+            if self._overdue is not None and time.monotonic() > overdue:
+                self._overdue(too_long(self._bounds))
+                return
+            self._done.wait(INTERRUPT_EVERY_S)
+
+
+@contextmanager
+def process_within(bounds: SqlConfig) -> Iterator[None]:
+    """Keeps the data of the whole process within twice `memory` and 1 GiB beyond what it has now, where the system is Linux.
+
+    For a process that does nothing but answer one question. DuckDB does not count what functions allocate for long values:
+    `repeat('x', 1_000_000_000)` takes gigabytes whatever its memory limit is.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    known = [limit for limit in before if limit != resource.RLIM_INFINITY]
+    resource.setrlimit(resource.RLIMIT_DATA, (min([_data_bytes() + 2 * bounds.memory + _GIB, *known]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _data_bytes() -> int:
+    """How much data this process has, as Linux counts it for its limit."""
+    lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:"))
+
+
+def parts(batch: pa.RecordBatch, bounds: SqlConfig) -> Iterator[pa.RecordBatch]:
+    """A batch in parts that are small as Python values; raises `QueryError` for one row that is larger than `memory`."""
+    weight = sum(_weight(column) for column in batch.columns)
+    if weight <= PART_WEIGHT or (batch.num_rows == 1 and weight <= bounds.memory):
+        yield batch
+    elif batch.num_rows == 1:
+        raise QueryError(
+            f"one row takes some {ByteSize(weight).human_readable()}, more than the memory limit of {size_text(bounds.memory)}",
+            todo="select less of it, or raise --memory, or `memory` of [sql] in trueup.toml",
+        )
+    else:
+        half = batch.num_rows // 2
+        yield from parts(batch.slice(0, half), bounds)
+        yield from parts(batch.slice(half), bounds)
+
+
+def _weight(values: pa.Array) -> int:
+    """At most about so many bytes these values take as Python values and text."""
+    from pyarrow import types  # A command without a query starts sooner without it.
+
+    kind, own = values.type, PER_VALUE * len(values)
+    if types.is_dictionary(kind):
+        return _weight(values.dictionary_decode())
+    if types.is_struct(kind) or types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        inner = values.flatten()
+        return own + sum(_weight(one) for one in (inner if isinstance(inner, list) else [inner]))
+    if types.is_map(kind):
+        return own + _weight(values.keys) + _weight(values.items)
+    return own + PER_BYTE * int(values.nbytes)
+
+
+@contextmanager
+def naming_limits(bounds: SqlConfig, time_limit: TimeLimit) -> Iterator[None]:
+    """Turns an error of DuckDB or Python about a limit into a `QueryError` that names it and says how to raise it."""
+    try:
+        yield
+    except (duckdb.Error, MemoryError) as error:
+        exceeded = _exceeded(error, bounds, time_limit)
+        if exceeded is None:
+            raise
+        raise exceeded from None
+
+
+def _exceeded(error: Exception, bounds: SqlConfig, time_limit: TimeLimit) -> QueryError | None:
+    text = str(error)
+    if time_limit.is_over and text.startswith("INTERRUPT Error"):
+        return too_long(bounds)
+    if text.startswith("IO Error") and "No space left on device" in text:
+        return QueryError(
+            "there is no space left on the disk for the query's temporary files", todo="set TMPDIR to a folder on a larger disk"
+        )
+    if not text.startswith("Out of Memory Error") and not isinstance(error, MemoryError):
+        return None
+    if "max_temp_directory_size" in text:
+        return QueryError(
+            f"the query needs more than its limit of {size_text(bounds.temp)} for temporary files",
+            todo="ask for less, raise --memory so that less is spilled, or raise `temp` of [sql] in trueup.toml",
+        )
+    return QueryError(
+        f"the query needs more than its memory limit of {size_text(bounds.memory)}",
+        todo="ask for less, or raise --memory, or `memory` of [sql] in trueup.toml",
+    )
+
+
+def too_long(bounds: SqlConfig) -> QueryError:
+    """The error of a question that takes longer than it may."""
+    return QueryError(
+        f"the query takes longer than its time limit of {time_text(bounds.timeout)}",
+        todo="ask for less, or raise --timeout, or `timeout` of [sql] in trueup.toml",
+    )
+
+
+def time_text(limit_us: int) -> str:
+    """A duration as a person writes it, such as `5m`."""
+    unit, size = next((unit, size) for unit, size in _UNITS if limit_us % size == 0)
+    return f"{limit_us // size}{unit}"
+
+
+def size_text(size: int) -> str:
+    """A size as a person writes it, such as `2GiB`."""
+    for unit, factor in (("GiB", _GIB), ("MiB", 1 << 20), ("GB", 10**9), ("MB", 10**6)):
+        if size >= factor and size % factor == 0:
+            return f"{size // factor}{unit}"
+    return f"{size}B"
