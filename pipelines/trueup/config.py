@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from trueup.errors import ConfigError
+from trueup.secret import Place, remember_variable, without_credentials
 
 FILE_NAME = "trueup.toml"
 MICROS = 1_000_000
@@ -135,8 +136,8 @@ class _Table(BaseModel):
 class LakeConfig(_Table):
     """`[lake]`: where the event log lies and how it is divided."""
 
-    catalog: str = "sqlite:lake/catalog.sqlite"
-    data: str = "lake/data"
+    catalog: Place = Place("sqlite:lake/catalog.sqlite")
+    data: Place = Place("lake/data")
     buckets: Annotated[int, Field(ge=1, le=32_767)] = 64
     bucket_by: BucketBy = "subscriber"
 
@@ -460,6 +461,9 @@ class Project:
     """A project folder: its configuration, and paths resolved against it."""
 
     def __init__(self, directory: Path, config: Config) -> None:
+        if not is_utf8(str(directory)):
+            where = as_utf8(str(directory))
+            raise ConfigError("the name of the project's folder is not UTF-8", where=where, todo="rename the folder")
         self.directory, self.config = directory, config
 
     @classmethod
@@ -479,18 +483,41 @@ class Project:
 
     def resolve(self, path: str) -> Path:
         """An absolute path; relative ones start at the project's folder. `${NAME}` takes the environment's value."""
+        for name, value in variables(path).items():
+            remember_variable(name, value)
         return self.directory / expand(path)
 
 
+def variables(text: str) -> dict[str, str]:
+    """The value of each `${NAME}` in a setting, by name; raises `ConfigError` for one that is not set or is not UTF-8."""
+    values = {}
+    for name in _VARIABLE.findall(text):
+        if name not in os.environ:
+            raise ConfigError(f"the environment variable {name} is not set", where=without_credentials(text), todo=f"set {name}")
+        values[name] = os.environ[name]
+        if not is_utf8(values[name]):
+            raise ConfigError(f"the environment variable {name} is not UTF-8", todo=f"set {name} to text in UTF-8")
+    return values
+
+
 def expand(text: str) -> str:
-    """Replaces `${NAME}` by the environment's value; raises `ConfigError` where it is not set."""
+    """Replaces `${NAME}` by the environment's value; raises `ConfigError` where it is not set or is not UTF-8."""
+    values = variables(text)
+    return _VARIABLE.sub(lambda found: values[found[1]], text)
 
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            raise ConfigError(f"the environment variable {found[1]} is not set", where=text, todo=f"set {found[1]}")
-        return os.environ[found[1]]
 
-    return _VARIABLE.sub(value, text)
+def as_utf8(text: str) -> str:
+    """Text of the system that can be printed: bytes that are not UTF-8 are shown as escapes."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
+
+
+def is_utf8(text: str) -> bool:
+    """Whether text is whole: the system's bytes that are not UTF-8 come as surrogates, which nothing else can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def zone_of(name: str, where: str) -> str:

@@ -1,5 +1,7 @@
 """The one family of errors: each says what happened, where, and what to do about it."""
 
+from trueup.secret import masked
+
 
 class TrueupError(Exception):
     """Something trueup could not do, told in one line.
@@ -12,16 +14,20 @@ class TrueupError(Exception):
         The file, record, table or setting it happened at; empty where there is no such place.
     todo:
         What the reader can do about it; empty where nothing can be done.
+
+    All three are kept without the secrets that are known: the error may be pickled, logged or shown by a library.
     """
 
     def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
+        what, where, todo = masked(what), masked(where), masked(todo)
         super().__init__(what, where, todo)
         self.what, self.where, self.todo = what, where, todo
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
         advice = f"; {self.todo}" if self.todo else ""
-        return f"{self.what}{place}{advice}"
+        # Masked again: a secret may have become known since.
+        return masked(f"{self.what}{place}{advice}")
 
     def __reduce__(self) -> tuple[object, ...]:
         # Workers of a runner hand errors over pickled; keyword-only arguments need saying how.
@@ -46,6 +52,10 @@ class LogError(TrueupError):
 
 class LogBusyError(LogError):
     """Another process holds the log; trying again may succeed."""
+
+
+class DamagedError(LogError):
+    """A file of the lake, or its catalog, is not as it was written."""
 
 
 class QueryError(TrueupError):

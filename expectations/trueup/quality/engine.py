@@ -32,7 +32,7 @@ from trueup.config import Project
 from trueup.errors import ConfigError
 from trueup.log.catalog import catalog_of
 from trueup.log.instances import acquire, release
-from trueup.log.lake import data_path
+from trueup.log.place import data_path
 from trueup.quality.compiled import FORMS, checked
 from trueup.quality.expectation import Expectation, Fact
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 from typer.main import get_command
 
 from trueup.cli import continuous, controls, fraud, inquire, intake, look, output, price, project, proof, quality, recompute, run
+from trueup.config import as_utf8, is_utf8
 from trueup.errors import TrueupError
+from trueup.secret import masked
 
 DONE, EXCEEDED, FAILED = 0, 1, 2
 """Exit statuses: done; a `--check` threshold was exceeded; the command could not do its work."""
@@ -58,7 +63,13 @@ for group in (project, intake, recompute, continuous, quality, inquire, look, pr
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status; whatever goes wrong becomes one line on stderr, never a traceback."""
     told = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with _printable():
+        return _status(told)
+
+
+def _status(told: list[str]) -> int:
     try:
+        _check_text(told)
         return _run(told)
     except TrueupError as error:
         return _failed(str(error))
@@ -77,13 +88,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
         return _failed(f"{error.strerror or error}{place}; check the path, its permissions and the free space")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - nothing is outside of this but the interpreter, which would print unmasked
         if str(error) == "Query interrupted":  # What DuckDB makes of an interrupt while it works.
             return _failed(_INTERRUPTED)
         if os.environ.get("TRUEUP_DEBUG"):
-            raise
+            sys.stderr.write(traceback.format_exc())
+        if isinstance(error, UnicodeError):
+            return _failed(f"text is not UTF-8: {error}; write the file or the name in UTF-8")
         first = (str(error).splitlines() or [""])[0]
         return _failed(f"unforeseen {type(error).__name__}: {first}; set TRUEUP_DEBUG=1 to see where, and report it")
+
+
+class _Masked:
+    """A stream for messages: what is written to it is written without the secrets that are known."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(masked(text))
+        return len(text)
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _printable() -> Iterator[None]:
+    """Masks what libraries print on stderr, and writes as escapes what a stream's encoding does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+    before = sys.stderr
+    sys.stderr = cast(TextIO, _Masked(before))
+    try:
+        yield
+    finally:
+        sys.stderr = before
+
+
+def _check_text(arguments: Sequence[str]) -> None:
+    """Raises `TrueupError` for an argument that is not UTF-8: nothing could store or print it."""
+    for argument in arguments:
+        if not is_utf8(argument):
+            raise TrueupError(f"the argument {as_utf8(argument)} is not UTF-8", todo="write it in UTF-8, or rename the file")
 
 
 def _run(arguments: list[str]) -> int:

@@ -1,4 +1,8 @@
-"""How results are shown: tables for people, JSON and CSV for programs, progress on stderr."""
+"""How results are shown: tables for people, JSON and CSV for programs, progress on stderr.
+
+Everything a command prints comes through here, and secrets of the configuration are masked here: in messages whatever was expanded
+from the environment, in results the credentials.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from trueup.secret import masked, masked_data
 from trueup.warehouse.text import as_json, as_text
 
 _NUMBERS = (int, float, Decimal)
@@ -22,17 +27,17 @@ _ANY_WIDTH = 100_000
 
 def line(text: str = "") -> None:
     """One line of a result."""
-    sys.stdout.write(_harmless(text) + "\n")
+    sys.stdout.write(_harmless(masked(text)) + "\n")
 
 
 def lines(text: str) -> None:
     """Several lines of a result as they are, such as a query plan."""
-    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.write(masked(text).rstrip("\n") + "\n")
 
 
 def note(text: str) -> None:
     """One line about what is going on; never part of a result."""
-    sys.stderr.write(_harmless(text) + "\n")
+    sys.stderr.write(_harmless(masked(text)) + "\n")
     sys.stderr.flush()
 
 
@@ -41,14 +46,14 @@ def json_value(value: object) -> None:
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         json_rows(value)
     else:
-        sys.stdout.write(as_json(value) + "\n")
+        sys.stdout.write(as_json(masked_data(value)) + "\n")
 
 
 def json_rows(rows: Iterable[object]) -> None:
     """Rows as a JSON array, written as they come."""
     written = 0
     for written, row in enumerate(rows, start=1):
-        sys.stdout.write(("[\n" if written == 1 else ",\n") + as_json(row))
+        sys.stdout.write(("[\n" if written == 1 else ",\n") + as_json(masked_data(row)))
     sys.stdout.write("\n]\n" if written else "[]\n")
 
 
@@ -56,7 +61,7 @@ def csv_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Rows as CSV with a header; a missing value is an empty field."""
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows([as_text(value) for value in row] for row in rows)
+    writer.writerows([as_text(masked_data(value)) for value in row] for row in rows)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
@@ -67,7 +72,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
         numeric = any(isinstance(row[index], _NUMBERS) for row in shown)
         drawn.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for row in shown:
-        drawn.add_row(*(Text(_harmless(as_text(value))) for value in row))
+        drawn.add_row(*(Text(_harmless(as_text(masked_data(value)))) for value in row))
     terminal = sys.stdout.isatty()
     Console(file=sys.stdout, width=None if terminal else _ANY_WIDTH, highlight=False, soft_wrap=not terminal).print(drawn)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import itertools
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -12,6 +15,7 @@ from pyflink.java_gateway import get_gateway
 
 from trueup.config import Project
 from trueup.jobs.options import StreamOptions
+from trueup.log.damage import damage_behind, failures
 from trueup.log.lake import Lake
 
 MOST_WORKERS = 128
@@ -20,10 +24,18 @@ BYTES, TEXT, NUMBER, POSITION = Types.PRIMITIVE_ARRAY(Types.BYTE()), Types.STRIN
 
 
 class OnLake:
-    """An operator with the options of the job; what it opens is closed with it."""
+    """An operator with the options of the job; what it opens is closed with it.
+
+    Where a damaged file of the lake makes it fail, the error names that file.
+    """
 
     def __init__(self, options: StreamOptions) -> None:
         self._options = options
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in {"open", "process_element"} & cls.__dict__.keys():
+            setattr(cls, name, _naming_damage(cls.__dict__[name]))
 
     def opened(self, *, read_only: bool = True) -> Lake:
         """The lake, open until the operator ends."""
@@ -34,6 +46,29 @@ class OnLake:
     def close(self) -> None:
         """Closes the lake."""
         self._open.close()
+
+
+def _naming_damage(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method of an operator that turns what a damaged file causes into the error that names it."""
+
+    def translated(operator: Any, error: Any) -> BaseException:
+        return damage_behind(Project.load(operator._options.project), error) or error
+
+    @functools.wraps(method)
+    def of_all(self: Any, *values: Any) -> Iterator[Any]:
+        try:
+            yield from method(self, *values)
+        except failures() as error:
+            raise translated(self, error) from None
+
+    @functools.wraps(method)
+    def of_one(self: Any, *values: Any) -> Any:
+        try:
+            return method(self, *values)
+        except failures() as error:
+            raise translated(self, error) from None
+
+    return of_all if inspect.isgeneratorfunction(method) else of_one
 
 
 def one(_: Any) -> int:

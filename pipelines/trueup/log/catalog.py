@@ -6,14 +6,17 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import duckdb
 import filelock
 
-from trueup.config import Project, expand
+from trueup.config import Project, expand, variables
 from trueup.errors import ConfigError, LogBusyError, LogError
+from trueup.log.catalog_file import damage_of, readable
 from trueup.log.connection import load_extension
+from trueup.log.dsn import WHERE, Dsn, dsn_of
+from trueup.secret import remember, remember_variable
 
 LOCK_WAIT_S = 600.0
 _LOOK_EVERY_S = 0.01
@@ -85,8 +88,8 @@ class PostgresCatalog:
 
     extension = "postgres_scanner"
 
-    def __init__(self, conninfo: str) -> None:
-        self.conninfo = conninfo
+    def __init__(self, dsn: Dsn) -> None:
+        self.dsn = dsn
 
     def exists(self) -> bool:
         """Whether the database holds a DuckLake catalog; raises `LogError` when it cannot be reached."""
@@ -95,12 +98,20 @@ class PostgresCatalog:
         return bool(found and found[0])
 
     def uri(self) -> str:
-        """The connection string, as ATTACH wants it."""
-        return f"postgres:{self.conninfo}"
+        """The connection string as ATTACH wants it: without the password, which DuckDB is given apart."""
+        return f"postgres:{self.dsn.without_password}"
 
     def options(self) -> str:
-        """None beyond the common ones."""
-        return ""
+        """The name of the DuckDB secret that holds the password, where there is one."""
+        return f", META_SECRET '{self.dsn.name}'" if self.dsn.password else ""
+
+    def hand_over(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Gives DuckDB the password as a secret of its own: what is in the text of ATTACH, its errors repeat."""
+        if self.dsn.password:
+            connection.execute(
+                f"CREATE OR REPLACE TEMPORARY SECRET {self.dsn.name} (TYPE postgres, PASSWORD $password)",
+                {"password": self.dsn.password.get_secret_value()},
+            )
 
     @contextmanager
     def lock(self, name: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
@@ -118,16 +129,15 @@ class PostgresCatalog:
 
     @contextmanager
     def _session(self) -> Iterator["psycopg.Connection[tuple[object, ...]]"]:  # type: ignore[name-defined] # noqa: F821,UP037
+        import psycopg
+
+        credentials: dict[str, Any] = {keyword: value.get_secret_value() for keyword, value in self.dsn.credentials.items()}
         try:
-            import psycopg
-        except ModuleNotFoundError:
-            raise LogError("a PostgreSQL catalog needs the package psycopg", todo="install trueup[postgres]") from None
-        try:
-            session = psycopg.connect(self.conninfo, autocommit=True)
-        except psycopg.OperationalError as error:
-            raise LogError(f"PostgreSQL cannot be reached: {str(error).splitlines()[0]}", todo="check [lake] catalog") from None
-        with session:
-            yield session
+            with psycopg.connect(self.dsn.public, autocommit=True, **credentials) as session:
+                yield session
+        except psycopg.Error as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise LogError(f"PostgreSQL cannot be used: {first}", where=WHERE, todo="check the connection and the server") from None
 
 
 def _busy(name: str, where: str) -> LogBusyError:
@@ -136,29 +146,48 @@ def _busy(name: str, where: str) -> LogBusyError:
 
 
 def catalog_of(project: Project) -> SqliteCatalog | PostgresCatalog:
-    """The catalog a project names; raises `ConfigError` for a kind that is not known."""
-    kind, _, rest = expand(project.config.lake.catalog).partition(":")
+    """The catalog a project names; raises `ConfigError` for a kind that is not known, or a malformed connection string."""
+    told = project.config.lake.catalog.get_secret_value()
+    text = expand(told)
+    kind, _, rest = text.partition(":")
     if kind == "sqlite" and rest:
-        return SqliteCatalog(project.resolve(rest))
-    if kind == "postgres" and rest:
-        return PostgresCatalog(rest)
+        for name, value in variables(told).items():
+            remember_variable(name, value)
+        return SqliteCatalog(project.directory / rest)
+    if kind in ("postgres", "postgresql") and rest:
+        # `postgres:` goes before either form of connection string; a URI may also stand for itself.
+        dsn = dsn_of(text if rest.startswith("//") else rest)
+        for name, value in variables(told).items():
+            if value not in dsn.places:
+                remember(value, f"${{{name}}}")
+        return PostgresCatalog(dsn)
     raise ConfigError(
-        f"the catalog {project.config.lake.catalog!r} is of no known kind", where="[lake] catalog",
+        "the catalog is of no known kind", where=WHERE,
         todo="write sqlite:PATH or postgres:CONNECTION",
     )  # fmt: skip
 
 
 def attach(connection: duckdb.DuckDBPyConnection, catalog: SqliteCatalog | PostgresCatalog, data: str, *, read_only: bool) -> None:
-    """Attaches the lake as `lake`, without inlining, its data found at `data` wherever the folder has moved to."""
+    """Attaches the lake as `lake`, without inlining, its data found at `data` wherever the folder has moved to.
+
+    Whoever may not write beside a SQLite catalog reads a copy of it, which is as of now. Raises `LogError`.
+    """
     load_extension(connection, catalog.extension)
     load_extension(connection, "ducklake")
     mode = ", READ_ONLY" if read_only else ""
-    quoted = catalog.uri().replace("'", "''")
+    if isinstance(catalog, PostgresCatalog):
+        catalog.hand_over(connection)
+        uri, where = catalog.uri(), WHERE
+    else:
+        where = str(catalog.path)
+        uri = str(readable(catalog.path, connection) if read_only else catalog.path)
+    quoted = uri.replace("'", "''")
     folder = data.replace("'", "''")
     try:
         connection.execute(
             f"ATTACH 'ducklake:{quoted}' AS lake (DATA_PATH '{folder}', OVERRIDE_DATA_PATH true, "
             f"DATA_INLINING_ROW_LIMIT 0{catalog.options()}{mode})"
         )
-    except duckdb.Error as error:
-        raise LogError(f"the lake cannot be opened: {str(error).splitlines()[0]}", where=catalog.uri()) from None
+    except (duckdb.Error, UnicodeDecodeError) as error:
+        damaged = damage_of(catalog.path) if isinstance(catalog, SqliteCatalog) else None
+        raise damaged or LogError(f"the lake cannot be opened: {str(error).splitlines()[0]}", where=where) from None

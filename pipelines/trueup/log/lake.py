@@ -15,12 +15,15 @@ import duckdb
 import tenacity
 
 from trueup.clock import Clock, system_clock
-from trueup.config import LakeConfig, Project, expand
+from trueup.config import LakeConfig, Project
 from trueup.errors import LogBusyError, LogError
 from trueup.events.streams import MOVEMENTS, STATES
-from trueup.log.catalog import LOCK_WAIT_S, catalog_of
+from trueup.log.catalog import LOCK_WAIT_S, SqliteCatalog, catalog_of
+from trueup.log.catalog_file import lost
+from trueup.log.damage import damage_behind, damage_named
 from trueup.log.instances import acquire, release, retire
 from trueup.log.migrate import missing, schema
+from trueup.log.place import data_path as data_path
 
 if TYPE_CHECKING:
     # What only looks at a lake, such as `trueup status`, needs no frames: importing them takes longer than looking.
@@ -119,6 +122,7 @@ class Lake:
         if catalog.uri().startswith("/"):
             Path(catalog.uri()).parent.mkdir(parents=True, exist_ok=True)
         with catalog.lock("writer", LOCK_WAIT_S):
+            _check_not_lost(project)
             connection = acquire(catalog, data, read_only=False)
             try:
                 if _is_made(connection):
@@ -149,6 +153,7 @@ class Lake:
         A lake made by an earlier version gets the tables and columns it lacks when it is opened for writing; until then,
         reading it raises `LogError`.
         """
+        _check_not_lost(project)
         if not catalog_of(project).exists():
             raise LogError("there is no lake yet", where=str(project.directory), todo="run `trueup init` or `trueup ingest` first")
 
@@ -160,12 +165,13 @@ class Lake:
                 refused.pop_all()
             return connection
 
-        lake = cls(project, connected, clock)
-        try:
-            lake._bring_up_to_date(read_only=read_only)
-            yield lake
-        finally:
-            release(lake.connection)
+        with damage_named(project):
+            lake = cls(project, connected, clock)
+            try:
+                lake._bring_up_to_date(read_only=read_only)
+                yield lake
+            finally:
+                release(lake.connection)
 
     def renew(self) -> None:
         """Connects anew once many snapshots have come: an instance keeps something of each it sees, and never lets it go.
@@ -224,6 +230,8 @@ class Lake:
             self.connection.execute("COMMIT")
         except duckdb.Error as error:
             self._roll_back()
+            if (damage := damage_behind(self.project, error)) is not None:
+                raise damage from None
             message = str(error).splitlines()[0]
             kind = LogBusyError if any(word in str(error) for word in _TRANSIENT) else LogError
             raise kind(f"the lake refused a commit: {message}", where=str(self.project.directory)) from error
@@ -383,10 +391,11 @@ class Lake:
         return self._number("SELECT min(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")
 
 
-def data_path(project: Project) -> str:
-    """Where the lake's data lies: an absolute folder or a URL."""
-    told = expand(project.config.lake.data)
-    return told if "://" in told else f"{project.resolve(told)}/"
+def _check_not_lost(project: Project) -> None:
+    """Raises `DamagedError` where data files of commits are there and the catalog is not: a new lake would hide them."""
+    catalog = catalog_of(project)
+    if isinstance(catalog, SqliteCatalog) and (damage := lost(catalog.path, data_path(project))) is not None:
+        raise damage
 
 
 def _is_made(connection: duckdb.DuckDBPyConnection) -> bool:

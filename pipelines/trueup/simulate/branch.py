@@ -16,6 +16,7 @@ from trueup.collect.chain import CONTROL, chained, frame_of
 from trueup.config import FILE_NAME, LakeConfig, Project, parse
 from trueup.errors import ConfigError, LogError
 from trueup.log.lake import Lake, Transaction
+from trueup.secret import Place
 
 _HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
 _PLACE = re.compile(r"\s*(catalog|data)\s*=")
@@ -55,8 +56,9 @@ def branch_text(text: str, *, where: str) -> str:
     )
 
 
-def _own_place(name: str) -> str:
-    return str(LakeConfig.model_fields[name].default)
+def _own_place(name: str) -> Place:
+    place: Place = LakeConfig.model_fields[name].default
+    return place
 
 
 def replay(original: Lake, directory: Path, text: str, changes: Changes, *, on_commit: Callable[[int, int], None]) -> None:

@@ -14,7 +14,8 @@ import tenacity
 
 from trueup.config import Project, SqlConfig
 from trueup.errors import LogBusyError, LogError, QueryError
-from trueup.log.lake import Lake, data_path
+from trueup.log.lake import Lake
+from trueup.log.place import data_path
 from trueup.warehouse import guard, views
 from trueup.warehouse.asof import AsOf, resolve
 from trueup.warehouse.bounds import TimeLimit, naming_limits, parts
@@ -28,6 +29,7 @@ T = TypeVar("T")
 _TRANSIENT = ("database is locked", "database table is locked", "SQLITE_BUSY")
 ROWS_AT_ONCE = 2048
 """How many rows DuckDB hands over at a time: one of its vectors."""
+CORRECT = "correct the query"
 _UNTOLD_TYPES = ("UHUGEINT", "VARIANT", "BIT", "TIME WITH TIME ZONE", "GEOMETRY", "BIGNUM")
 
 
@@ -119,14 +121,17 @@ def opened(project: Project, as_of: str | None = None, *, private: bool = False)
         yield Warehouse(lake, point)
 
 
-def asked(project: Project, question: Callable[[Warehouse], T], as_of: str | None = None) -> T:
+def asked(
+    project: Project, question: Callable[[Warehouse], T], as_of: str | None = None, *, todo: str = "report it: it is trueup's query"
+) -> T:
     """What `question` finds in a warehouse opened for it; asked again from the start when the catalog was locked.
 
     The catalog's readers are not locked out by its writer, but at the turn of its journal they can be for a moment.
-    Raises `LogBusyError` when it stays locked, `QueryError` for what DuckDB refuses.
+    Raises `LogBusyError` when it stays locked, `DamagedError` for a damaged file, `QueryError` with `todo` for what DuckDB refuses
+    otherwise.
     """
     for attempt in _attempts():
-        with attempt, _transient_told(), opened(project, as_of) as warehouse:
+        with attempt, _errors_translated(todo), opened(project, as_of) as warehouse:
             return question(warehouse)
     raise AssertionError("a retry loop either returns or raises")
 
@@ -163,7 +168,7 @@ def run(
                 overdue(error)
 
         for attempt in _attempts():
-            with attempt, _transient_told(), ExitStack() as opening:
+            with attempt, _errors_translated(CORRECT), ExitStack() as opening:
                 warehouse = opening.enter_context(opened(project, as_of, private=True))
                 connection = warehouse.lake.connection
                 time_limit = opening.enter_context(TimeLimit(connection, limits, give_up if overdue else None))
@@ -172,7 +177,7 @@ def run(
                     guard.lock(connection, data_path(project), spill, limits)
                     found = answer(connection, sql, limits, time_limit)
                 until_read.push(opening.pop_all())
-        with _transient_told(), naming_limits(limits, time_limit):
+        with _errors_translated(CORRECT), naming_limits(limits, time_limit):
             yield found
 
 
@@ -191,14 +196,17 @@ def answer(
 
 
 @contextmanager
-def _transient_told() -> Iterator[None]:
-    """Turns what DuckDB says into errors of ours: a lock into `LogBusyError`, anything else into `QueryError`."""
+def _errors_translated(todo: str) -> Iterator[None]:
+    """Turns what DuckDB says into errors of ours: a lock into `LogBusyError`, anything else into `QueryError` with `todo`.
+
+    What a damaged file causes is an error of ours already when it comes here.
+    """
     try:
         yield
     except duckdb.Error as error:
         if is_transient(error):
             raise LogBusyError("the catalog is locked by a writer", todo="ask again") from error
-        raise QueryError(guard.told(error), todo="correct the query") from None
+        raise QueryError(guard.told(error), todo=todo) from None
     except LogError as error:
         if is_transient(error):
             raise LogBusyError("the catalog is locked by a writer", todo="ask again") from error

@@ -1,0 +1,130 @@
+"""Secrets of the configuration: a type whose text is masked, and a mask for everything that is printed.
+
+A setting that may hold credentials is a `Place`: its `str`, `repr` and JSON show where it is, never the credentials. What the
+program does with the value, it does with `get_secret_value`. Behind that stands a second fence. Each value that a process loads
+(a password of a connection string, the value of a `${NAME}`) is remembered here, and `masked` replaces it in any text. It looks for
+the values themselves, not for patterns.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit, urlunsplit
+
+from pydantic import SecretStr
+
+MASK = "***"
+SHORTEST = 6
+"""Shorter values are not looked for in texts: they are parts of words, and what is masked would tell what they are."""
+
+
+class Place(SecretStr):
+    """Where something is, with the credentials that open it; shown without them."""
+
+    def _display(self) -> str:
+        return without_credentials(self.get_secret_value())
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The values to look for, with what is shown for each; `credentials` in all texts, `variables` in messages only."""
+
+    credentials: Mapping[str, str]
+    variables: Mapping[str, str]
+    data: re.Pattern[str] | None = None
+    messages: re.Pattern[str] | None = None
+
+
+_known = _Known({}, {})
+
+
+def remember(value: str, shown: str = MASK) -> None:
+    """Masks a credential from now on, in every text and however it is quoted there."""
+    global _known
+    if len(value) >= SHORTEST:
+        forms = {form: shown for form in _forms(value) if len(form) >= SHORTEST}
+        _known = _compiled(replace(_known, credentials={**_known.credentials, **forms}))
+
+
+def remember_variable(name: str, value: str) -> None:
+    """Shows the value of an environment variable as `${NAME}` in messages, where it stands alone or begins a path."""
+    global _known
+    if len(value) >= SHORTEST:
+        _known = _compiled(replace(_known, variables={**_known.variables, value: f"${{{name}}}"}))
+
+
+def masked(text: str) -> str:
+    """A message without any value that was remembered."""
+    return _replaced(text, _known.messages)
+
+
+def masked_data(value: Any) -> Any:
+    """A result (text, rows, mappings, dataclasses) without credentials; what is no text stays as it is."""
+    if _known.data is None:
+        return value
+    if isinstance(value, str):
+        return _replaced(value, _known.data)
+    if isinstance(value, Mapping):
+        return {key: masked_data(item) for key, item in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: masked_data(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Sequence) and not isinstance(value, bytes) and not hasattr(value, "_fields"):
+        return [masked_data(item) for item in value]
+    return value
+
+
+def without_credentials(text: str) -> str:
+    """A place as people may see it: of PostgreSQL only the kind, of a URL neither user, password nor parameters."""
+    kind, colon, _ = text.partition(":")
+    if kind in ("postgres", "postgresql"):
+        return f"{kind}{colon}{MASK}"
+    if "://" not in text:
+        return text
+    url = urlsplit(text)
+    secret = bool(url.query or "@" in url.netloc)
+    shown = urlunsplit(url._replace(netloc=url.netloc.rpartition("@")[2], query="", fragment=""))
+    return f"{shown} ({MASK})" if secret else shown
+
+
+def remember_url(text: str) -> None:
+    """Masks the credentials of a URL from now on: its user and password, and the values of its parameters."""
+    url = urlsplit(text)
+    user, _, password = url.netloc.rpartition("@")[0].partition(":")
+    for value in (user, password, *(value for _, value in parse_qsl(url.query))):
+        remember(unquote(value))
+
+
+def _forms(value: str) -> set[str]:
+    """A value as it stands in texts: as it is, and as SQL, JSON, Python, HTML, URLs and connection strings quote it."""
+    in_json = json.dumps(value)[1:-1]
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return {
+        value, value.replace("'", "''"), value.replace('"', '""'), escaped, in_json, json.dumps(value, ensure_ascii=False)[1:-1],
+        repr(value)[1:-1], html.escape(value), quote(value, safe=""), quote(value), quote_plus(value),
+    }  # fmt: skip
+
+
+def _compiled(known: _Known) -> _Known:
+    credentials = [re.escape(value) for value in _longest_first(known.credentials)]
+    variables = [rf"(?<![\w.-]){re.escape(value)}(?![\w.-])" for value in _longest_first(known.variables)]
+    return replace(
+        known,
+        data=re.compile("|".join(credentials)) if credentials else None,
+        messages=re.compile("|".join(credentials + variables)) if credentials or variables else None,
+    )
+
+
+def _longest_first(values: Mapping[str, str]) -> list[str]:
+    return sorted(values, key=lambda value: (-len(value), value))
+
+
+def _replaced(text: str, pattern: re.Pattern[str] | None) -> str:
+    if pattern is None:
+        return text
+    known = _known
+    return pattern.sub(lambda found: known.credentials.get(found[0]) or known.variables[found[0]], text)
