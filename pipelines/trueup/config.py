@@ -149,6 +149,7 @@ class ProjectConfig(_Table):
     currency: str = "EUR"
     horizon: Duration = 62 * 86_400 * MICROS
     max_age: Duration = 3_650 * 86_400 * MICROS
+    max_clock_jump: Annotated[Duration, Field(ge=3_600 * MICROS)] = 86_400 * MICROS
 
 
 class ColumnRule(_Table):

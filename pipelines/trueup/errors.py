@@ -58,6 +58,10 @@ class DamagedError(LogError):
     """A file of the lake, or its catalog, is not as it was written."""
 
 
+class ClockError(LogError):
+    """The machine's clock and the times of the log's commits differ by more than may be: nothing was committed."""
+
+
 class QueryError(TrueupError):
     """A query that is not one SELECT, or that DuckDB refuses."""
 

@@ -224,12 +224,12 @@ def test_a_run_with_nothing_to_do_says_so_and_writes_nothing(invoke: Invoke, cop
     first, before = parsed(told.out), (file.stat().st_ino, file.read_bytes())
     assert first["published_anew"]
     with Lake.open(Project.load(copied), read_only=True) as lake:
-        commit = lake.newest_commit()
+        commit = lake.newest_snapshot()
     told = invoke("run", "--project", copied)
     assert "publish    nothing changed: " in told.out and "as the last run found of this state" in told.out
     again = parsed(invoke("run", "--json", "--check", "--project", copied).out)
     with Lake.open(Project.load(copied), read_only=True) as lake:
-        assert lake.newest_commit() == commit
+        assert lake.newest_snapshot() == commit
     assert (file.stat().st_ino, file.read_bytes()) == before
     assert not again.pop("published_anew")
     assert again == {name: value for name, value in first.items() if name != "published_anew"}

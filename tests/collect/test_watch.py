@@ -15,6 +15,7 @@ import pytest
 from trueup.collect.ingest import IngestSummary, ingest
 from trueup.collect.watch import Watch, watch
 from trueup.config import Project
+from trueup.errors import ClockError
 
 NOW = datetime(2024, 5, 1, tzinfo=UTC)
 TOML = """
@@ -111,3 +112,43 @@ def test_the_command_takes_in_what_lands_until_it_is_asked_to_end(tmp_path: Path
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert told == "took in 1 file, 1 record: 1 accepted, 0 duplicate, 0 quarantined; 0 files known already\n"
+
+
+def test_a_clock_that_becomes_wrong_is_told_once_and_what_landed_is_taken_in_when_it_is_right(tmp_path: Path) -> None:
+    project, stop, told = project_in(tmp_path), threading.Event(), list[IngestSummary]()
+    land(project, "a.csv")
+    ingest(project, clock=lambda: NOW)
+    land(project, "b.csv")
+    # The first is that of the start; then the clock runs ahead for some looks.
+    times = iter([NOW] * 4 + [NOW + timedelta(days=9)] * 40)
+
+    def tell(summary: IngestSummary) -> None:
+        told.append(summary)
+        if not summary.errors:
+            stop.set()
+
+    watch(project, every=timedelta(milliseconds=1), clock=lambda: next(times, NOW), stop=stop, tell=tell)
+    refused, done = told
+    assert [type(error) for error in refused.errors] == [ClockError] and refused.units == []
+    assert taken(done) == ["b.csv"]
+
+
+def test_watching_does_not_begin_with_a_wrong_clock(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    land(project, "a.csv")
+    ingest(project, clock=lambda: NOW)
+    with pytest.raises(ClockError):
+        watch(project, clock=lambda: NOW - timedelta(hours=1), stop=threading.Event(), tell=lambda _: None)
+
+
+def test_a_file_that_lands_after_days_of_silence_is_no_jump_of_the_clock(tmp_path: Path) -> None:
+    project = project_in(tmp_path)
+    land(project, "a.csv")
+    moments = [NOW + timedelta(hours=hours) for hours in range(0, 24 * 5, 6)]
+    looking = Watch(project, clock=lambda: moments[0])
+    assert taken(looking.look()) == ["a.csv"]
+    while len(moments) > 1:
+        moments.pop(0)
+        assert looking.look() is None
+    land(project, "b.csv")
+    assert taken(looking.look()) == ["b.csv"]

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 TOML = """
 [lake]
 buckets = 2
+[project]
+max_clock_jump = "3d"
 [[source]]
 name = "msc"
 stream = "usage"

@@ -8,13 +8,14 @@ from typing import Any
 
 import polars as pl
 from story import Story, Sums
-from told import Close, Log, Record, Tariff, Tick
+from told import Close, Log, Record, Supersede, Tariff, Tick
 
 from trueup.rating.book import TARIFF, Book
 from trueup.reconcile.findings import history
-from trueup.reconcile.frontier import Frontier, Marks
+from trueup.reconcile.frontier import Frontier, Marks, Ticks
 from trueup.reconcile.kernel import Evaluated, evaluate
 from trueup.reconcile.load import touched_from
+from trueup.reconcile.policy import without_void_ticks
 from trueup.reconcile.records import EVENTS
 from trueup.reconcile.rules import Policies, Policy
 from trueup.reconcile.terms import FLAT, TARIFF_CHANGE, Edition, Terms, changes_of
@@ -40,20 +41,24 @@ def frontier_of(log: Log, policy: Policy, upto: int | None = None) -> Frontier:
     """What a log tells of how far its sources are complete, up to a position."""
     observed: dict[str, list[tuple[int, int]]] = {}
     closed: dict[str, list[tuple[int, int]]] = {}
-    ticks, policies = [], [policy]
+    ticks, policies, superseded = list[tuple[int, Tick]](), [policy], dict[int, frozenset[int]]()
     for position, commit in enumerate(log[:upto], start=1):
         for item in commit:
             if isinstance(item, Close):
                 closed.setdefault(item.source, []).append((position, item.through_us))
             elif isinstance(item, Tick):
-                ticks.append((position, item.now_us))
+                ticks.append((position, item))
+            elif isinstance(item, Supersede):
+                void = {at for at, tick in ticks if tick == item.tick and at < position}
+                superseded[position] = superseded.get(position, frozenset()) | void
             elif isinstance(item, Record):
                 if item.started_us is not None:
                     observed.setdefault(item.source, []).append((position, item.started_us))
             elif isinstance(item, Policy):
                 policies.append(in_force_from(item, position))
     marks = ({n: _marks(rows) for n, rows in told.items()} for told in (observed, closed))
-    return Frontier(Policies(policies), *marks, _marks(ticks))
+    clock = Ticks.of(pl.DataFrame([(at, tick.now_us) for at, tick in ticks], schema=_MARK, orient="row"))
+    return Frontier(Policies(without_void_ticks(policies, superseded)), *marks, clock)
 
 
 def terms_of(log: Log, upto: int | None = None) -> Terms:
@@ -77,7 +82,10 @@ def in_force_from(policy: Policy, position: int) -> Policy:
 
 
 def _marks(rows: list[tuple[int, int]]) -> Marks:
-    return Marks.of(pl.DataFrame(rows, schema={"position": pl.Int64, "value": pl.Int64}, orient="row"))
+    return Marks.of(pl.DataFrame(rows, schema=_MARK, orient="row"))
+
+
+_MARK = {"position": pl.Int64, "value": pl.Int64}
 
 
 def heard(evaluated: Evaluated, policies: Policies, *, after: int = 0) -> list[dict[str, Any]]:

@@ -14,13 +14,14 @@ from typing import Any
 import duckdb
 import polars as pl
 from hearing import SUMS
-from told import EPOCH, US, Close, Item, Log, Record, Tariff, Tick
+from told import EPOCH, US, Close, Item, Log, Record, Supersede, Tariff, Tick
 
 from trueup.config import Project, ServiceConfig
 from trueup.events.identity import identified
 from trueup.events.schema import COLLECTED, CORE, EVENT
 from trueup.frames import queried
-from trueup.log.lake import Buckets, Lake, Transaction
+from trueup.log.lake import CLOCK, Buckets, Lake, Transaction
+from trueup.log.ticks import SUPERSEDES
 from trueup.reconcile.commit import CONSUMER, Committed, commit_outcome
 from trueup.reconcile.findings import HISTORY
 from trueup.reconcile.load import frontier_of
@@ -125,6 +126,8 @@ def append(lake: Lake, log: Log, rows: dict[tuple[int, str], pl.DataFrame], firs
                 return transaction.declare("close", source=one.source, through=EPOCH + one.through_us * US)
             if isinstance(one, Tick):
                 return transaction.declare("tick", through=EPOCH + one.now_us * US)
+            if isinstance(one, Supersede):
+                return transaction.declare(CLOCK, through=clock(), content={SUPERSEDES: position_of(one.tick, log)})
             if isinstance(one, Policy):
                 return transaction.declare("policy", content=one.content())
             if isinstance(one, Tariff):
@@ -137,6 +140,11 @@ def append(lake: Lake, log: Log, rows: dict[tuple[int, str], pl.DataFrame], firs
             return transaction.next_position("unit")
 
         assert lake.commit(write) == position
+
+
+def position_of(tick: Tick, log: Log) -> int:
+    """The position a log has a tick at."""
+    return next(at for at, commit in enumerate(log, start=1) if tick in commit)
 
 
 def _tariffs(tariff: Tariff, position: int) -> pl.DataFrame:
@@ -196,6 +204,9 @@ def quick_lake(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame]
                 told["declaration"] = pl.DataFrame(
                     {"kind": kind, "source": source, "through": EPOCH + through * US}, schema_overrides={"source": pl.String}
                 )
+            elif isinstance(one, Supersede):
+                content = json.dumps({SUPERSEDES: position_of(one.tick, log)})
+                told["declaration"] = pl.DataFrame({"kind": [CLOCK], "content": [content]})
             elif isinstance(one, Policy):
                 told["declaration"] = pl.DataFrame({"kind": ["policy"], "content": [json.dumps(one.content())]})
             elif isinstance(one, Tariff):

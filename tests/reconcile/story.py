@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from meaning import Name, Place, local_day, match, places_of, rate_all, units_of
-from told import Held, Known, Log, Rid, Tariff, admit
+from told import Held, Known, Log, Rid, Supersede, Tariff, admit
 
 from trueup.reconcile.rules import Policy
 
@@ -36,6 +36,7 @@ def tell(log: Log, first_policy: Policy) -> Story:
     before: list[Place] = []
     for position, commit in enumerate(log, start=1):
         known.policy = next((i for i in commit if isinstance(i, Policy)), known.policy)
+        known.forget(commit)
         ids_before = {rid: one.record.event_id for rid, one in story.held.items()}
         seen_before = {rid: len(one.contents) for rid, one in story.held.items()}
         new = admit(story.held, commit, position, known)
@@ -48,7 +49,11 @@ def tell(log: Log, first_policy: Policy) -> Story:
         rate_all(sessions, known)
         booked = places_of(sessions, bills, match(sessions, bills, settled), settled, known)
         declared = next(
-            (n for n, kind in (("policy_change", Policy), ("tariff_change", Tariff)) if any(isinstance(i, kind) for i in commit)),
+            (
+                n
+                for n, kind in (("policy_change", Policy | Supersede), ("tariff_change", Tariff))
+                if any(isinstance(i, kind) for i in commit)
+            ),
             None,
         )
         story.changes += changes(position, before, booked, new, declared, story.held, ids_before)

@@ -175,3 +175,16 @@ def test_following_step_by_step_knows_the_frontiers_of_one_look(tmp_path: Path) 
             assert stepwise.ticks.values.tolist() == whole.ticks.values.tolist()
             assert stepwise.policies.starts.tolist() == whole.policies.starts.tolist()
             after = 0 if upto == len(log) else upto
+
+
+def test_the_job_goes_on_with_a_wrong_clock_and_declares_the_time_again_when_it_is_right(lake: Lake) -> None:
+    start = lake.last_position()
+    moments = [lakes.clock() + timedelta(hours=hours) for hours in (0, 1, 90, 90, 2, 3)]
+    lake.clock = lambda: moments[0]
+    poller = Poller(lake, Bounds(), tick_every=timedelta(hours=1))
+    committed = []
+    while moments:
+        assert poller.next_epoch(lake.last_position()) is None
+        committed.append(lake.last_position() - start)
+        moments.pop(0)
+    assert committed == [0, 1, 1, 1, 2, 3]

@@ -1,6 +1,7 @@
 """What a log tells, and which of it counts: the first third of the model (then `meaning`, then `story`).
 
-A log is a list of commits, each a list of `Record`, `Close`, `Tick` and `Policy`. Plain values, times in µs since 1970 UTC.
+A log is a list of commits, each a list of `Record`, `Close`, `Tick`, `Supersede`, `Policy` and `Tariff`. Plain values, times in µs
+since 1970 UTC.
 """
 
 from __future__ import annotations
@@ -60,6 +61,14 @@ class Close:
 @dataclass(frozen=True)
 class Tick:
     now_us: int
+    number: int = 0  # which of the log's ticks it is
+
+
+@dataclass(frozen=True)
+class Supersede:
+    """A tick of an earlier commit is void from here on."""
+
+    tick: Tick
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Tariff:
     rows: tuple[dict[str, Any], ...]
 
 
-Item = Record | Close | Tick | Policy | Tariff
+Item = Record | Close | Tick | Supersede | Policy | Tariff
 Log = list[list[Item]]
 
 
@@ -81,8 +90,18 @@ class Known:
     policy: Policy
     observed: dict[str, int] = field(default_factory=dict)
     closed: dict[str, int] = field(default_factory=dict)
-    clock_us: int | None = None
+    ticks: tuple[Tick, ...] = ()
     book: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def clock_us(self) -> int | None:
+        return max((tick.now_us for tick in self.ticks), default=None)
+
+    def forget(self, commit: list[Item]) -> None:
+        """The ticks that a commit supersedes say nothing from it on."""
+        for item in commit:
+            if isinstance(item, Supersede):
+                self.ticks = tuple(tick for tick in self.ticks if tick != item.tick)
 
     def learn(self, commit: list[Item]) -> dict[str, int]:
         """Takes a commit in; returns the closings that told something new."""
@@ -93,7 +112,7 @@ class Known:
             elif isinstance(item, Close) and item.through_us > self.closed.get(item.source, item.through_us - 1):
                 raised[item.source] = self.closed[item.source] = item.through_us
             elif isinstance(item, Tick):
-                self.clock_us = max(item.now_us, item.now_us if self.clock_us is None else self.clock_us)
+                self.ticks = (*self.ticks, item)
             elif isinstance(item, Record) and item.started_us is not None:
                 self.observed[item.source] = max(item.started_us, self.observed.get(item.source, item.started_us))
         return raised

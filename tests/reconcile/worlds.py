@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from meaning import priced
-from told import EPOCH, US, Close, Item, Known, Log, Record, Tick, closed_wait, rules_of
+from told import EPOCH, US, Close, Item, Known, Log, Record, Supersede, Tick, closed_wait, rules_of
 
 from trueup.config import ServiceConfig
 from trueup.reconcile.rules import UNTOLD_US, Policy, SourceRules
@@ -70,7 +70,7 @@ class World:
         self.first = self.policy()
         if "nulls" in self.facets:
             self.names.append(None)
-        self.made = 0
+        self.made = self.ticks = 0
         self.of_source: Counter[str] = Counter()
         # A key's records lie within a grace of one another in a tame world; else they may lie wide apart.
         self.spread = min(s.grace for s in (*self.first.services.values(), self.first.default)) // self.step_us
@@ -79,6 +79,10 @@ class World:
     @property
     def bucket_by(self) -> str:
         return "session_key" if "poor keys" in self.facets else "account" if "accounts" in self.facets else "subscriber"
+
+    @property
+    def has_ticks(self) -> bool:
+        return bool(self.facets & {"idle", "wrong clock"})
 
     # --- rules --------------------------------------------------------------------------------------------------------
 
@@ -109,11 +113,11 @@ class World:
             n: SourceRules(
                 stream,
                 None if r.random() < (0.4 if n == "b_2" else 0.1) else r.choice((0, 0, 4, 6)) * self.step_us,
-                r.choice((None, 5, 20)) if "idle" in self.facets else None,
+                r.choice((None, 5, 20)) if self.has_ticks else None,
             )
             for n, stream in self.sources.items()
         }  # fmt: skip
-        if "idle" in self.facets:
+        if self.has_ticks:
             sources = {n: replace(s, idle_after_us=s.idle_after_us and s.idle_after_us * self.step_us) for n, s in sources.items()}
         if "policies" in self.facets and r.random() < 0.3:
             sources.pop(r.choice(sorted(sources)))  # A source that another policy adds or drops.
@@ -251,8 +255,8 @@ class World:
     def pushers(self, at: int) -> list[Item]:
         """What lets every source pass everything before."""
         out: list[Item] = [Close(n, self.time_us(at)) for n in self.sources if self.rng.random() < 0.3]
-        if "idle" in self.facets:
-            out.append(Tick(self.time_us(at + self.rng.choice((0, 10)))))
+        if self.has_ticks:
+            out.append(self.tick(at + self.rng.choice((0, 10))))
         for source, stream in self.sources.items():
             far = Record(
                 stream == "charge",
@@ -276,9 +280,13 @@ class World:
             for _ in range(self.rng.randrange(3))
             if self.rng.random() < 0.4
         ]
-        if "idle" in self.facets:
-            told += [Tick(self.time_us(self.some() + 10)) for _ in range(self.rng.randrange(3))]
+        if self.has_ticks:
+            told += [self.tick(self.some() + 10) for _ in range(self.rng.randrange(3))]
         return told
+
+    def tick(self, step: int) -> Tick:
+        self.ticks += 1
+        return Tick(self.time_us(step), self.ticks)
 
 
 def fitting(micros: int) -> int:
@@ -322,7 +330,25 @@ def wild(
             log.insert(at, [policy])
     if rng.random() < 0.2:
         log.insert(rng.randrange(len(log)), [])
-    return world, log
+    return world, with_superseded_ticks(rng, log) if "wrong clock" in world.facets else log
+
+
+def wrong_clock(rng: random.Random) -> frozenset[str]:
+    """Facets of a log whose ticks may be superseded; none of those of other logs, whose random numbers stay as they are."""
+    return some_facets(rng) | {"wrong clock"}
+
+
+def with_superseded_ticks(rng: random.Random, log: Log) -> Log:
+    """The log with some of its ticks superseded later, in commits of their own or among what others bring."""
+    for tick in [i for commit in log for i in commit if isinstance(i, Tick)]:
+        if rng.random() < 0.6:
+            came = next(at for at, commit in enumerate(log) if tick in commit)
+            at = rng.randrange(came + 1, len(log) + 1)
+            if at < len(log) and rng.random() < 0.3:
+                log[at] = [*log[at], Supersede(tick)]
+            else:
+                log.insert(at, [Supersede(tick)])
+    return log
 
 
 def moment_us(item: Item) -> int:
@@ -365,7 +391,7 @@ def in_time(rng: random.Random, items: list[Item], policy: Policy) -> Log:
     while left:
         for n in (*rng.choices((1, 2, 3), k=10), 1, 1, len(left)):
             commit = rng.sample(left, min(n, len(left)))
-            ahead = Known(policy, dict(known.observed), dict(known.closed), known.clock_us)
+            ahead = Known(policy, dict(known.observed), dict(known.closed), known.ticks)
             ahead.learn(commit)
             came = there | {r.event_id for r in commit if isinstance(r, Record)}
             if not any(isinstance(r, Record) and r.event_id not in came and too_late(r, ahead, firsts) for r in left):

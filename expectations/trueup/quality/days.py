@@ -15,10 +15,10 @@ import polars as pl
 from trueup.log.lake import Lake, Transaction
 from trueup.quality.completeness import read
 from trueup.quality.completeness.frames import Rules, Seen, passed
-from trueup.quality.completeness.history import TOLD, changed, renewed, standing, ticks_of
+from trueup.quality.completeness.history import TOLD, changed, renewed, standing, turns_of
 from trueup.quality.completeness.judge import settled_money
 from trueup.quality.due import DayOf, due
-from trueup.quality.failures import CONTROL, failing
+from trueup.quality.failures import CONTROL, failing, of_days_over
 from trueup.quality.policy import QualityPolicy, stretches_of
 from trueup.quality.statements import statement
 from trueup.quality.validate_result import NOT_COMPUTED, Validated
@@ -95,20 +95,19 @@ def failures(
 
     `told` is what was told of feeds so far (rows of `TOLD`): failures up to `after`, and the completeness of every tick.
     """
-    ticks, before = ticks_of(seen, after=after, upto=upto)
     mine = pl.col("control") == CONTROL
     stands = standing(told.filter(mine & (pl.col("position") <= after)))
     changes, results = [pl.DataFrame(schema=TOLD)], list[Validated]()
-    for tick in ticks:
-        days = due(seen, rules, tick, before)
-        validated = [(day, judge(day, tick.position)) for day in days]
-        if validated:
+    for turn in turns_of(seen, after=after, upto=upto):
+        tick = turn.tick
+        validated = [(day, judge(day, tick.position)) for day in due(seen, rules, tick, turn.before)]
+        if validated or turn.superseded:
             known = seen.upto(tick.position)
             others = standing(told.filter(~mine & (pl.col("position") <= tick.position)))
-            now = failing(validated, stands, others, known, settled_money(known, passed(known, rules), rules), rules.currency)
-            changes.append(changed(stands, now, rules, tick, renewed(seen, rules, tick, before)))
+            kept = of_days_over(stands, rules, tick) if turn.superseded else stands
+            now = failing(validated, kept, others, known, settled_money(known, passed(known, rules), rules), rules.currency)
+            changes.append(changed(stands, now, rules, tick, renewed(seen, rules, turn)))
             stands, results = now, [*results, *(v for _, v in validated)]
-        before = tick
     return pl.concat(changes), results
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from trueup.quality.completeness.frames import FOUND, Seen
-from trueup.quality.completeness.judge import KEY, STANDING, kept_bounds
+from trueup.quality.completeness.frames import FOUND, Rules, Seen
+from trueup.quality.completeness.judge import KEY, STANDING, Tick, kept_bounds
 from trueup.quality.completeness.mix import MEASURES
 from trueup.quality.completeness.worth import bounded
 from trueup.quality.due import DayOf
@@ -53,6 +53,16 @@ def failing(
     kept = told.join(again.select(KEY), on=KEY, how="anti")
     new = _bounded(_once(_rows(validated), others), seen, money, currency)
     return pl.concat([kept, kept_bounds(new, told)]).sort(KEY)
+
+
+def of_days_over(told: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
+    """The failures (rows of `STANDING`) of days that are over by the clock of a tick, and those of states, which have no day.
+
+    A wrong clock had the others validated before they were over.
+    """
+    lateness = {name: feed.lateness_us for name, feed in rules.feeds.items()}
+    over_us = pl.col("to_us") + pl.col("source").replace_strict(lateness, default=0, return_dtype=pl.Int64)
+    return told.filter(pl.col("to_us").is_null() | (over_us <= tick.at_us))
 
 
 def _schema(names: Sequence[str]) -> dict[str, pl.DataType]:

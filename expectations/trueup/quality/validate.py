@@ -13,6 +13,7 @@ from trueup.config import Project
 from trueup.errors import ConfigError
 from trueup.events.schema import OWN_TIME_SQL
 from trueup.log.instances import release
+from trueup.quality.docs import with_safe_pages
 from trueup.quality.due import DayOf
 from trueup.quality.engine import check_meant, gx, impl, lake_connection
 from trueup.quality.expectation import Expectation, Fact
@@ -39,6 +40,8 @@ class Validation:
             warnings.simplefilter("ignore")
             self.context = gx.get_context(mode="file", project_root_dir=str(folder))
             self.context.variables.progress_bars = {"globally": False}
+            for name, site in with_safe_pages(self.context.list_data_docs_sites()).items():
+                self.context.update_data_docs_site(name, site)
             self._source = self.context.data_sources.add_or_update_trueup_lake(name=_LAKE, project_directory=str(project.directory))
         self._lake = lake_connection(project)
 

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, Json, ProjectDir, load
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, load
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
+    from trueup.config import Project
     from trueup.jobs.flink import StreamSummary
 
 
@@ -59,13 +60,14 @@ def stream(
         bool, typer.Option("--score/--no-score", help="Score usage records beside, by the model and the rules in force.")
     ] = True,
     flink: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of Flink; may be repeated.")] = None,
+    accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Keep the findings up to the newest position, until interrupted."""
     if metrics_host is not None and metrics_port is None:
         raise TrueupError("no metrics are served without a port", where="--metrics-host", todo="add --metrics-port")
-    opened = load(project)
+    opened = load(project, accept_clock=accept_clock)
     from trueup.jobs.flink import prepare_java, run
     from trueup.jobs.loopback import LOOPBACK
     from trueup.jobs.options import StreamOptions
@@ -74,7 +76,7 @@ def stream(
     prepare_java()
     options = StreamOptions(
         str(opened.directory), parallelism=parallelism, groups=groups, bounds=Bounds(epoch_rows, epoch_commits),
-        polls_per_second=polls, tick_every=None if until_idle else duration(tick_every, "--tick-every"),
+        polls_per_second=polls, tick_every=None if until_idle else tick_interval(tick_every, opened),
         checkpoint_every=duration(checkpoint_every, "--checkpoint-every"), keys_in_memory=keys_in_memory,
         score=scoring and importlib.util.find_spec("xgboost") is not None,
     )  # fmt: skip
@@ -121,6 +123,17 @@ def duration(text: str, where: str) -> timedelta:
     if not found:
         raise TrueupError("a duration of nothing is none", where=where, todo="write one such as '5m'")
     return found
+
+
+def tick_interval(text: str, project: Project) -> timedelta:
+    """How often to declare the time; raises `TrueupError` for longer than a clock may jump, for then each tick would be refused."""
+    interval = duration(text, "--tick-every")
+    if interval > timedelta(microseconds=project.config.project.max_clock_jump):
+        raise TrueupError(
+            f"{text} is longer than [project] max_clock_jump, beyond which a clock is refused", where="--tick-every",
+            todo="write a shorter one, or raise max_clock_jump",
+        )  # fmt: skip
+    return interval
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, Json, ProjectDir, day, load, only_options
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, day, load, only_options
 
 if TYPE_CHECKING:
     from trueup.config import Project
@@ -74,6 +74,7 @@ def promote(
         int | None,
         typer.Option(metavar="POSITION", min=0, help="In force for all that came after this position; else from now on."),
     ] = None,
+    accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
@@ -82,7 +83,7 @@ def promote(
     from trueup.fraud.telecom import telecom_features
     from trueup.log.lake import Lake
 
-    with Lake.open(load(project)) as lake:
+    with Lake.open(load(project, accept_clock=accept_clock)) as lake:
         position = promoted(lake, telecom_features(), model_id, role=role, since=since)
     if json:
         output.json_value({"model_id": model_id, "role": role, "since": since, "position": position})

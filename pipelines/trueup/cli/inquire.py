@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, day, load
+from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, Spreadsheet, day, load
 from trueup.cli.told import explained
 from trueup.errors import TrueupError
 
@@ -59,19 +59,22 @@ def sql(
     memory: Annotated[
         str | None, typer.Option(metavar="SIZE", help="Most memory for the query, such as 4GiB; else that of [sql], or 2GiB.")
     ] = None,
+    spreadsheet: Spreadsheet = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Ask the views one question."""
     if form not in FORMATS:
         raise TrueupError(f"{form!r} is no format", where="--format", todo=f"write one of {', '.join(FORMATS)}")
+    if spreadsheet is not None and (json or form != "csv"):
+        raise TrueupError("only CSV is opened by spreadsheets", where="--spreadsheet", todo="write --format csv, or leave it out")
     from trueup.warehouse.bounds import bounds_of, process_within
     from trueup.warehouse.query import run
 
     opened = load(project)
     bounds = bounds_of(opened.config.sql, timeout=timeout, memory=memory)
     with process_within(bounds), run(opened, query, as_of, bounds=bounds, overdue=_end_overdue) as answer:
-        _print(answer, "json" if json else form)
+        _print(answer, "json" if json else form, spreadsheet)
 
 
 def _end_overdue(error: QueryError) -> None:
@@ -80,11 +83,11 @@ def _end_overdue(error: QueryError) -> None:
     os._exit(FAILED)
 
 
-def _print(answer: Answer, form: str) -> None:
+def _print(answer: Answer, form: str, spreadsheet: bool | None) -> None:
     from trueup.warehouse.text import unique
 
     if form == "csv":
-        output.csv_rows(answer.columns, answer.rows())
+        output.csv_rows(answer.columns, answer.rows(), spreadsheet=spreadsheet)
     elif form == "json":
         names = unique(answer.columns)
         output.json_rows(dict(zip(names, row, strict=True)) for row in answer.rows())

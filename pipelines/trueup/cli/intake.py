@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, Json, ProjectDir, day, load
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, day, load
 from trueup.cli.progress import taking_in
 
 if TYPE_CHECKING:
@@ -29,17 +29,19 @@ def ingest(
     sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE…]", help="Only these sources; else all.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on taking in files as they land, until interrupted.")] = False,
     every: Annotated[str, typer.Option(metavar="DURATION", help="How long to pause between two looks.")] = "2s",
+    accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Take in what is new."""
+    opened = load(project, accept_clock=accept_clock)
     if watch:
-        _watch(sources or [], every, load(project), json=json)
+        _watch(sources or [], every, opened, json=json)
         return
     from trueup.collect.ingest import ingest as taken
 
     with taking_in() as progress:
-        summary = taken(load(project), sources=sources or (), progress=progress)
+        summary = taken(opened, sources=sources or (), progress=progress)
     if json:
         output.json_value(as_value(summary))
     else:
@@ -108,6 +110,7 @@ def tell_errors(summary: IngestSummary) -> None:
 def close(
     source: Annotated[str, typer.Option(metavar="S", help="The source that is complete.")],
     through: Annotated[str, typer.Option(metavar="DAY", help="Up to the end of this day of the project's time zone.")],
+    accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
@@ -116,7 +119,7 @@ def close(
 
     wanted = day(through, "--through")
     assert wanted is not None
-    done = closed(load(project), source, wanted)
+    done = closed(load(project, accept_clock=accept_clock), source, wanted)
     if json:
         output.json_value(done)
     elif done.position is None:

@@ -56,7 +56,7 @@ def _as_value(found: Status, audits: list[AuditResult] | None) -> dict[str, Any]
     value: dict[str, Any] = {
         "position": found.position, "reconciled_position": found.reconciled_position, "lag": found.lag,
         "waiting_since": found.waiting_since, "changes": found.changes,
-        "sources": found.sources, "money": found.money, "findings": found.findings,
+        "sources": found.sources, "money": found.money, "findings": found.findings, "superseded_ticks": found.superseded_ticks,
     }  # fmt: skip
     if audits is not None:
         value["audits"] = [{"name": a.name, "passed": a.passed, "offending": a.offending, "rows": a.rows} for a in audits]
@@ -78,6 +78,10 @@ def _show(found: Status) -> None:
             f"{sums['currency'] or '(no currency)'}: expected {plain(sums['expected'])}, billed {plain(sums['billed'])}, "
             f"findings explain {plain(sums['impact'])}, tolerated {plain(sums['tolerated'])}, pending {plain(sums['pending'])}"
         )
+    if found.superseded_ticks:
+        refused = output.counted(sum(tick["refused_records"] for tick in found.superseded_ticks), "record")
+        ticks = output.counted(len(found.superseded_ticks), "tick")
+        output.line(f"{ticks} of a wrong clock superseded; {refused} refused for their time meanwhile, see `trueup clock`")
     if found.findings:
         output.dictionaries(found.findings, ("kind", "status", "findings", "impact", "currency"))
 

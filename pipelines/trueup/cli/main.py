@@ -13,7 +13,22 @@ from typing import Annotated, Any, TextIO, cast
 import typer
 from typer.main import get_command
 
-from trueup.cli import continuous, controls, fraud, inquire, intake, look, output, price, project, proof, quality, recompute, run
+from trueup.cli import (
+    clock,
+    continuous,
+    controls,
+    fraud,
+    inquire,
+    intake,
+    look,
+    output,
+    price,
+    project,
+    proof,
+    quality,
+    recompute,
+    run,
+)
 from trueup.config import as_utf8, is_utf8
 from trueup.errors import TrueupError
 from trueup.secret import masked
@@ -56,13 +71,15 @@ def whole(
     """Reconciles what the network carried with what was billed, and says where money leaks."""
 
 
-for group in (project, intake, recompute, continuous, quality, inquire, look, proof, price, run, controls, fraud):
+_GROUPS = (project, intake, recompute, continuous, quality, inquire, look, clock, proof, price, run, controls, fraud)
+for group in _GROUPS:
     group.register(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status; whatever goes wrong becomes one line on stderr, never a traceback."""
     told = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    output.guard_stderr()
     with _printable():
         return _status(told)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trueup.cli import output
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
@@ -19,16 +20,41 @@ AsOfOption = Annotated[
     str | None,
     typer.Option("--as-of", metavar="POSITION-OR-TIME", help="As of a position, a time or a day (its end); else the newest."),
 ]
+AcceptClock = Annotated[
+    bool, typer.Option("--accept-clock", help="The clock is right, however far it is ahead of the newest commit.")
+]
+Spreadsheet = Annotated[
+    bool | None,
+    typer.Option(
+        "--spreadsheet/--no-spreadsheet",
+        help="Put an apostrophe before text in CSV that a spreadsheet would run (= + - @); as it comes: where a person exports.",
+    ),
+]
 HERE = Path()
 
 
-def load(directory: Path) -> Project:
-    """The project of a folder; raises `ConfigError`."""
+def load(directory: Path, *, accept_clock: bool = False) -> Project:
+    """The project of a folder; raises `ConfigError`.
+
+    With `accept_clock`, a clock too far ahead of the newest commit is declared right in the log; `ClockError` is raised for one
+    that is behind.
+    """
     from trueup.config import Project
     from trueup.log.connection import spare_pandas
 
     spare_pandas()
-    return Project.load(directory)
+    project = Project.load(directory)
+    if accept_clock:
+        _accept(project)
+    return project
+
+
+def _accept(project: Project) -> None:
+    from trueup.log.ticks import accept_clock
+
+    declared = accept_clock(project)
+    if declared is not None:
+        output.note(f"the clock is accepted: {output.moment(declared.through)} (position {declared.position})")
 
 
 def day(told: str | None, option: str) -> date | None:

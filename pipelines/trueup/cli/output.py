@@ -2,16 +2,23 @@
 
 Everything a command prints comes through here, and secrets of the configuration are masked here: in messages whatever was expanded
 from the environment, in results the credentials.
+
+Records hold any text that the network wrote, and files have any name. All text therefore passes `visible` on its way to a person:
+characters that a terminal would obey are shown as escapes. JSON and CSV in a file or a pipe are exactly the data; on a terminal
+they pass it as well.
 """
 
 from __future__ import annotations
 
 import csv
+import logging
+import re
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -19,25 +26,66 @@ from rich.table import Table
 from rich.text import Text
 
 from trueup.secret import masked, masked_data
-from trueup.warehouse.text import as_json, as_text
+from trueup.warehouse.text import as_json, as_text, for_spreadsheet
 
 _NUMBERS = (int, float, Decimal)
 _ANY_WIDTH = 100_000
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_AMBIGUOUS = re.compile(r"\\(?=[nrtxuU\\])")
+"""A backslash that would read as the beginning of an escape."""
+
+
+def visible(text: str) -> str:
+    """Text in which each character that a terminal obeys or hides is an escape: `\\n`, `\\x1b`, `\\u202e`, `\\U000e0001`.
+
+    That are control characters (C0, C1), line and paragraph separators, bidirectional and other format controls, surrogates and
+    whatever else Unicode does not call printable. A backslash before what would read as an escape is doubled, so that nothing is
+    lost.
+    """
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(map(_shown, _AMBIGUOUS.sub(r"\\\\", text)))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}")
+
+
+def guard_stderr() -> None:
+    """Lets log messages and warnings of libraries, which may quote data, pass `visible` as well."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Visible())
+    warnings.showwarning = _show_warning
+
+
+class _Visible(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+) -> None:
+    note(f"{category.__name__}: {message} ({filename}:{lineno})")
 
 
 def line(text: str = "") -> None:
     """One line of a result."""
-    sys.stdout.write(_harmless(masked(text)) + "\n")
+    sys.stdout.write(visible(masked(text)) + "\n")
 
 
 def lines(text: str) -> None:
-    """Several lines of a result as they are, such as a query plan."""
-    sys.stdout.write(masked(text).rstrip("\n") + "\n")
+    """Several lines of a result, such as a query plan."""
+    for one in text.rstrip("\n").split("\n"):
+        line(one)
 
 
 def note(text: str) -> None:
     """One line about what is going on; never part of a result."""
-    sys.stderr.write(_harmless(masked(text)) + "\n")
+    sys.stderr.write(visible(masked(text)) + "\n")
     sys.stderr.flush()
 
 
@@ -46,33 +94,60 @@ def json_value(value: object) -> None:
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         json_rows(value)
     else:
-        sys.stdout.write(as_json(masked_data(value)) + "\n")
+        sys.stdout.write(_json(value) + "\n")
 
 
 def json_rows(rows: Iterable[object]) -> None:
     """Rows as a JSON array, written as they come."""
     written = 0
     for written, row in enumerate(rows, start=1):
-        sys.stdout.write(("[\n" if written == 1 else ",\n") + as_json(masked_data(row)))
+        sys.stdout.write(("[\n" if written == 1 else ",\n") + _json(row))
     sys.stdout.write("\n]\n" if written else "[]\n")
 
 
-def csv_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Rows as CSV with a header; a missing value is an empty field."""
+def _json(value: object) -> str:
+    """A value as JSON; on a terminal, what it would obey is written by JSON's own escapes, so that it is the same value."""
+    text = as_json(masked_data(value))
+    if not sys.stdout.isatty() or text.isprintable():
+        return text
+    # All that is not printable stands within strings: `as_json` puts nothing but spaces between the parts.
+    return "".join(c if c.isprintable() else _json_escape(c) for c in text)
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
+def csv_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, spreadsheet: bool | None = None) -> None:
+    """Rows as CSV with a header; a missing value is an empty field.
+
+    With `spreadsheet`, text that a spreadsheet would run is kept from it (see `for_spreadsheet`); None is with it on a terminal
+    only. On a terminal each cell passes `visible`; elsewhere cells are exactly the data.
+    """
+    terminal = sys.stdout.isatty()
+    for_person = terminal if spreadsheet is None else spreadsheet
+
+    def cell(value: object) -> str:
+        text = as_text(value)
+        text = for_spreadsheet(text) if for_person and not isinstance(value, _NUMBERS) else text
+        return visible(text) if terminal else text
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([as_text(masked_data(value)) for value in row] for row in rows)
+    writer.writerow([cell(column) for column in columns])
+    writer.writerows([cell(masked_data(value)) for value in row] for row in rows)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
     """Rows as a table: fitted to a terminal, in full width anywhere else so that nothing is cut."""
     shown = [list(row) for row in rows]
-    drawn = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False, show_edge=False)
+    head = Text(visible(title), style="table.title") if title else None
+    drawn = Table(box=SIMPLE_HEAD, title=head, title_justify="left", pad_edge=False, show_edge=False)
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], _NUMBERS) for row in shown)
-        drawn.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(Text(visible(column)), justify="right" if numeric else "left", overflow="fold")
     for row in shown:
-        drawn.add_row(*(Text(_harmless(as_text(masked_data(value)))) for value in row))
+        drawn.add_row(*(Text(visible(as_text(masked_data(value)))) for value in row))
     terminal = sys.stdout.isatty()
     Console(file=sys.stdout, width=None if terminal else _ANY_WIDTH, highlight=False, soft_wrap=not terminal).print(drawn)
 
@@ -90,8 +165,3 @@ def moment(value: datetime | None) -> str:
 def counted(number: int, noun: str) -> str:
     """`1 finding`, `2 findings`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _harmless(text: str) -> str:
-    """Text without what a terminal would obey: records hold whatever the network wrote into them."""
-    return "".join(c if c.isprintable() or c == "\t" else "\\n" if c == "\n" else f"\\x{ord(c):02x}" for c in text)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, load
+from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, Spreadsheet, load
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def rate(
     timezone: Annotated[str | None, typer.Option(help="Of times without an offset, and of --cgrates.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Tell the arithmetic of each record.")] = False,
     write: Annotated[Path | None, typer.Option("--to", metavar="FILE", help="Write the prices to .csv or .parquet.")] = None,
+    spreadsheet: Spreadsheet = None,
     as_of: AsOfOption = None,
     project: ProjectDir = HERE,
     json: Json = False,
@@ -64,12 +65,17 @@ def rate(
     }  # fmt: skip
     if write is not None and write.suffix not in (".csv", ".parquet"):
         raise TrueupError(f"{write} is neither .csv nor .parquet", where="--to", todo="name a file that ends so")
+    if spreadsheet is not None and (write is None or write.suffix != ".csv"):
+        raise TrueupError("only CSV is opened by spreadsheets", where="--spreadsheet", todo="write --to FILE.csv, or leave it out")
     asked = _Asked(file, usual, start, quantity, timezone)
     prices = _by_file(asked, book, folder, project) if book or folder else _by_lake(asked, project, as_of)
     if plan is not None and plan not in prices.book.rates["plan"]:
         plans = ", ".join(sorted(prices.book.rates["plan"].drop_nulls().unique())[:20]) or "none"
         raise TrueupError(f"there is no plan {plan!r}", where="--plan", todo=f"the book has {plans}")
-    _show(prices, write, explain=explain, json=json)
+    if write is not None:
+        _write(prices, write, spreadsheet=spreadsheet is not False, json=json)
+    else:
+        _show(prices, explain=explain, json=json)
 
 
 @dataclass(frozen=True)
@@ -140,21 +146,32 @@ def _by_lake(asked: _Asked, directory: Path, as_of: str | None) -> _Prices:
     return answered(project, prices, as_of)
 
 
-def _show(prices: _Prices, write: Path | None, *, explain: bool, json: bool) -> None:
-    """The prices as a table, JSON or a file; with the arithmetic of each record if wanted."""
+def _write(prices: _Prices, path: Path, *, spreadsheet: bool, json: bool) -> None:
+    """Writes the prices to a file; in CSV, text that a spreadsheet would run is kept from it where `spreadsheet` says so."""
+    import polars as pl
+
+    from trueup.warehouse.text import RUN_BY_SPREADSHEETS
+
+    rows = _told(prices.rated)
+    if path.suffix == ".csv":
+        text = pl.col(pl.String)
+        shown = pl.when(text.str.contains(RUN_BY_SPREADSHEETS)).then(pl.lit("'") + text).otherwise(text)
+        (rows.with_columns(shown.name.keep()) if spreadsheet else rows).write_csv(path)
+    else:
+        rows.write_parquet(path)
+    unpriced = rows["amount"].null_count()
+    said = f", {unpriced} of them without a price" if unpriced else ""
+    if json:
+        output.json_value({"records": rows.height, "unpriced": unpriced, "path": str(path)})
+    else:
+        output.line(f"priced {output.counted(rows.height, 'record')}{said}, written to {path}")
+
+
+def _show(prices: _Prices, *, explain: bool, json: bool) -> None:
+    """The prices as a table or JSON; with the arithmetic of each record if wanted."""
     from trueup.rating.steps import steps
 
-    told = _told(prices.rated)
-    if write is not None:
-        (told.write_csv if write.suffix == ".csv" else told.write_parquet)(write)
-        unpriced = told["amount"].null_count()
-        said = f", {unpriced} of them without a price" if unpriced else ""
-        if not json:
-            output.line(f"priced {output.counted(told.height, 'record')}{said}, written to {write}")
-        else:
-            output.json_value({"records": told.height, "unpriced": unpriced, "path": str(write)})
-        return
-    rows = told.to_dicts()
+    rows = _told(prices.rated).to_dicts()
     if json:
         more = {r["call"]: {"steps": steps(prices.rated, r["call"], prices.book)} for r in rows} if explain else {}
         output.json_value([row | more.get(row["call"], {}) for row in rows])

@@ -50,7 +50,7 @@ class Bars:
     def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
         """Moves the unit's bar."""
         if unit not in self._tasks:
-            self._tasks[unit] = self._bar.add_task(unit, total=total_bytes)
+            self._tasks[unit] = self._bar.add_task(output.visible(unit), total=total_bytes)
         self._bar.update(self._tasks[unit], completed=done_bytes)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, Json, ProjectDir, load
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, load
 
 if TYPE_CHECKING:
     from trueup.quality.run import FeedState, QualitySummary
@@ -27,13 +27,14 @@ def register(app: typer.Typer) -> None:
 def quality(
     check: Annotated[bool, typer.Option("--check", help="Exit status 1 when a day is blocked.")] = False,
     validate: Annotated[bool, typer.Option(help="Validate days that changed with Great Expectations.")] = True,
+    accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Judge whether the feeds are whole, and say which days may be reconciled."""
     from trueup.quality.run import quality as judged
 
-    summary = judged(load(project), validate=validate, say=output.note)
+    summary = judged(load(project, accept_clock=accept_clock), validate=validate, say=output.note)
     if json:
         output.json_value(as_value(summary))
     else:

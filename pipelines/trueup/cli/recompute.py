@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, day, load, only_options
+from trueup.cli.options import HERE, AcceptClock, AsOfOption, Json, ProjectDir, day, load, only_options
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ def reconcile(
     ] = None,
     from_day: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Recompute from this day on.")] = None,
     to_day: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Recompute up to this day.")] = None,
+    accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Bring the findings up to the newest position."""
     options = only_options(runner_options)
-    summary = reconciled(load(project), from_day=day(from_day, "--from"), to_day=day(to_day, "--to"), runner_options=options)
+    opened = load(project, accept_clock=accept_clock)
+    summary = reconciled(opened, from_day=day(from_day, "--from"), to_day=day(to_day, "--to"), runner_options=options)
     if json:
         output.json_value(summary)
     else:

@@ -12,7 +12,7 @@ import typer
 
 from trueup.cli import fraud, intake, look, output, recompute
 from trueup.cli import quality as gate
-from trueup.cli.options import HERE, Json, ProjectDir, load
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, load
 from trueup.cli.progress import taking_in
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def run(
         typer.Option("--publish", metavar="FILE.duckdb", help=f"Where to publish; else {PUBLISHED} in the project's folder."),
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit status 1 when an audit fails or a day is blocked.")] = False,
+    accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
@@ -48,7 +49,7 @@ def run(
     from trueup.quality.gate import blocked_from
     from trueup.quality.run import quality
 
-    opened = load(project)
+    opened = load(project, accept_clock=accept_clock)
     with taking_in() as progress:
         taken = ingest(opened, progress=progress)
     # Open all the while, so that the lake is attached once for all steps.

@@ -22,6 +22,7 @@ from trueup.collect.units import Unit, find, opened
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.log.lake import Lake
+from trueup.log.ticks import TICK, declare_idle
 from trueup.quality.rules import row_rules
 from trueup.reconcile.policy import ensure_policy
 from trueup.reconcile.rules import Policy
@@ -84,8 +85,8 @@ def ingest(
     Makes the lake where there is none. A unit that cannot be taken in becomes an error of the summary, the others are taken
     in all the same. What `choose` does not want now is left for another time; without it, whatever is not complete is (see
     `trueup.collect.complete`), and a notice says so. Raises `ConfigError` for a source that is not configured or settings
-    that cannot be meant, and `LogError` when the log refuses (a full disk): what had been committed stays, the next run goes
-    on from there.
+    that cannot be meant, `ClockError` for a wrong clock, and `LogError` when the log refuses (a full disk): what had been
+    committed stays, the next run goes on from there.
     """
     wanted = chosen(project, sources)
     for source in wanted:
@@ -94,11 +95,13 @@ def ingest(
     summary = IngestSummary()
     Lake.create(project)
     with Lake.open(project, clock=clock, threads=1) as lake:
+        lake.check_clock(clock())
         ensure_policy(lake)
         for source in wanted:
             _take_in_source(lake, expanded(source), summary, progress or _Silent(), choose)
         if any(rules.idle_after_us is not None for rules in Policy.of(project.config).sources.values()):
-            lake.commit(lambda transaction: transaction.declare("tick", through=clock()))
+            lake.commit(lambda transaction: transaction.declare(TICK, through=clock()))
+        declare_idle(lake)
     return summary
 
 

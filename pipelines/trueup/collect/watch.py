@@ -14,6 +14,9 @@ from trueup.collect.manifest import manifest_of
 from trueup.collect.presets import expanded
 from trueup.collect.units import find
 from trueup.config import Project, SourceConfig
+from trueup.errors import ClockError
+from trueup.log.lake import Lake
+from trueup.log.ticks import check_clock, declare_idle
 
 _Stamp = tuple[int, ...]
 
@@ -29,9 +32,10 @@ class Watch:
         self._project, self._names, self._clock = project, sources, clock
         self._sources = [expanded(source) for source in chosen(project, sources)]
         self._seen: dict[tuple[str, Path], _Stamp] = {}
+        self._looked_at = clock()
 
     def look(self) -> IngestSummary | None:
-        """Takes in what has landed; None where nothing has."""
+        """Takes in what has landed; None where nothing has. Raises what `ingest` raises; then the files are still new."""
         landed = {
             (source.name, path): stamp
             for source in self._sources
@@ -39,6 +43,7 @@ class Watch:
             if (stamp := self._stamp_of_new(source, path)) is not None
         }
         if not landed:
+            self._declare_idle()
             return None
         summary = ingest(
             self._project, sources=self._names, clock=self._clock, choose=lambda source, path: (source.name, path) in landed
@@ -48,6 +53,16 @@ class Watch:
         summary.notices.clear()
         self._seen |= landed
         return summary
+
+    def _declare_idle(self) -> None:
+        """Leaves a trace of the time in the log now and then, so that the first file after days of silence is no jump."""
+        now = self._clock()
+        longest = timedelta(microseconds=self._project.config.project.max_clock_jump)
+        if abs(now - self._looked_at) < longest / 4 or not Lake.is_made(self._project):
+            return
+        self._looked_at = now
+        with Lake.open(self._project, clock=self._clock, threads=1) as lake:
+            declare_idle(lake)
 
     def _stamp_of_new(self, source: SourceConfig, path: Path) -> _Stamp | None:
         """What tells a file's content apart, None for one that is known or not complete."""
@@ -72,10 +87,19 @@ def watch(
     stop: threading.Event,
     tell: Callable[[IngestSummary], None],
 ) -> None:
-    """Takes in files as they land, looking again after each pause, until `stop` is set; raises what `ingest` raises."""
-    looking = Watch(project, sources=sources, clock=clock)
+    """Takes in files as they land, looking again after each pause, until `stop` is set; raises what `ingest` raises.
+
+    A clock that is wrong at the start is refused. One that becomes wrong later is told once: nothing is taken in until it is
+    right again, and what landed meanwhile is taken in then.
+    """
+    check_clock(project, clock=clock)
+    looking, refused = Watch(project, sources=sources, clock=clock), ""
     while not stop.is_set():
-        summary = looking.look()
+        try:
+            summary, refused = looking.look(), ""
+        except ClockError as error:
+            summary = None if refused else IngestSummary(errors=[error])
+            refused = str(error)
         if summary is not None:
             tell(summary)
         stop.wait(every.total_seconds())

@@ -8,9 +8,11 @@ import re
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from trueup.config import Project
-from trueup.errors import LogError, TrueupError
+from trueup.errors import ClockError, LogError, TrueupError
 from trueup.jobs.loopback import FLINK_SETTINGS, JAVA_OPTION, LOOPBACK, bind_java_to_loopback, grpc_servers_on_loopback
 from trueup.jobs.metrics import PROGRESS, served
 from trueup.jobs.options import StreamOptions
@@ -128,6 +130,8 @@ def run(
     }
     with ExitStack() as end:
         lake = end.enter_context(Lake.open(project))
+        if options.tick_every is not None:
+            lake.check_clock(lake.clock())
         with lake.reconciling():
             # Held here only to tell at once that it is taken: then the poller holds it, wherever it runs.
             ensure_policy(lake)
@@ -143,7 +147,8 @@ def run(
             tell(f"metrics at {end.enter_context(served(project, folder, metrics_port, metrics_host))}")
         job = _submitted(mine, told, folder / "flink.log")
         try:
-            _watch(job, lake, scoring, until_idle=until_idle, stop=stop or threading.Event())
+            complain = _ClockComplaint(lake, options.tick_every, tell)
+            _watch(job, lake, scoring, until_idle=until_idle, stop=stop or threading.Event(), on_look=complain.look)
         except BaseException:
             # Whatever ends the watching, an interrupt too, must not leave the job running without anybody.
             job.abandon()
@@ -203,10 +208,46 @@ class _Scoring:
         return self._lake.count("score")
 
 
-def _watch(job: Job, lake: Lake, scoring: _Scoring | None, *, until_idle: bool, stop: threading.Event) -> None:
+class _ClockComplaint:
+    """Tells of a clock that became wrong while the job runs: the job goes on, but declares no time until the clock is right."""
+
+    def __init__(self, lake: Lake, tick_every: timedelta | None, say: Say) -> None:
+        self._lake, self._say = lake, say
+        self._pause_s = None if tick_every is None else min(60.0, tick_every.total_seconds())
+        self._looked_at, self._refused = time.monotonic(), False
+
+    def look(self) -> None:
+        """Looks at the clock, no more often than once a minute or a tick, and tells of each change once."""
+        if self._pause_s is None or time.monotonic() - self._looked_at < self._pause_s:
+            return
+        self._looked_at = time.monotonic()
+        try:
+            self._lake.check_clock(self._lake.clock())
+        except ClockError as error:
+            if not self._refused:
+                self._say(
+                    f"trueup: the job goes on and declares no time until `trueup clock --accept-clock`, or a right clock: {error}"
+                )
+            self._refused = True
+        else:
+            if self._refused:
+                self._say("the clock is right again: the time is declared as before")
+            self._refused = False
+
+
+def _watch(
+    job: Job,
+    lake: Lake,
+    scoring: _Scoring | None,
+    *,
+    until_idle: bool,
+    stop: threading.Event,
+    on_look: Callable[[], None] = lambda: None,
+) -> None:
     """Waits for the end: the job failed, was told to stop, or has nothing left to do."""
     while not stop.wait(_LOOK_EVERY_S):
         job.check()
+        on_look()
         if not until_idle:
             continue
         reached = lake.consumer_position(CONSUMER)

@@ -35,7 +35,6 @@ _MOMENTARY = ("is locked", "SQLITE_BUSY", "interrupted", "Conflict", "conflict")
 """What passes by itself, or was asked for."""
 
 
-
 def failures() -> tuple[type[Exception], ...]:
     """The errors that a damaged file may cause; a library that is not imported cannot have raised one of its own."""
     kinds: list[type[Exception]] = [duckdb.Error, UnicodeDecodeError]

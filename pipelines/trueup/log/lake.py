@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import duckdb
 import tenacity
 
-from trueup.clock import Clock, system_clock
+from trueup.clock import Clock, check_clock, system_clock
 from trueup.config import LakeConfig, Project
 from trueup.errors import LogBusyError, LogError
 from trueup.events.streams import MOVEMENTS, STATES
@@ -35,7 +35,18 @@ T = TypeVar("T")
 
 RENEWED_AFTER = 500
 """After how many snapshots whoever follows the log connects anew; it takes as long as reading a few small commits."""
+CLOCK = "clock"
+"""The kind of a declaration that the clock is right as it is: from there on, what earlier commits say of the time is void."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRANSIENT = ("database is locked", "Conflict", "conflict", "could not serialize", "deadlock detected")
+
+
+@dataclass(frozen=True)
+class NewestCommit:
+    """The newest position, 0 in an empty log, and the latest time of a commit since the clock was last declared right."""
+
+    position: int
+    committed_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -70,10 +81,15 @@ class Transaction:
         queried(self.connection, f"INSERT INTO lake.events.{table} ({names}) SELECT {names} FROM rows", rows=rows)
 
     def next_position(self, kind: str) -> int:
-        """Gives this commit the next position; call it once per input commit."""
-        position = self._lake.last_position() + 1
-        self.connection.execute("INSERT INTO lake.events.position VALUES (?, ?, ?)", [position, kind, self._clock()])
-        return position
+        """Gives this commit the next position; call it once per input commit.
+
+        Raises `ClockError` where the clock is too far from the time of the newest commit (see `trueup.clock`).
+        """
+        newest, now = self._lake.newest_commit(), self._clock()
+        if kind != CLOCK:
+            self._lake.check_clock(now, newest)
+        self.connection.execute("INSERT INTO lake.events.position VALUES (?, ?, ?)", [newest.position + 1, kind, now])
+        return newest.position + 1
 
     def declare(self, kind: str, *, source: str | None = None, through: datetime | None = None, content: object = None) -> int:
         """Appends a declaration as an input commit of its own and returns its position."""
@@ -97,8 +113,10 @@ class Transaction:
 class Lake:
     """An open lake. Use `Lake.create` once, then `Lake.open` as a context."""
 
-    def __init__(self, project: Project, connected: Callable[[], duckdb.DuckDBPyConnection], clock: Clock) -> None:
-        self.project, self.clock = project, clock
+    def __init__(
+        self, project: Project, connected: Callable[[], duckdb.DuckDBPyConnection], clock: Clock, *, checks_clock: bool = True
+    ) -> None:
+        self.project, self.clock, self.checks_clock = project, clock, checks_clock
         self._connected, self._catalog = connected, catalog_of(project)
         self._begin()
 
@@ -136,6 +154,18 @@ class Lake:
                 release(connection)
 
     @classmethod
+    def is_made(cls, project: Project) -> bool:
+        """Whether there is a lake that holds a log."""
+        catalog = catalog_of(project)
+        if not catalog.exists():
+            return False
+        connection = acquire(catalog, data_path(project), read_only=True)
+        try:
+            return _is_made(connection)
+        finally:
+            release(connection)
+
+    @classmethod
     @contextmanager
     def open(
         cls,
@@ -145,10 +175,13 @@ class Lake:
         clock: Clock = system_clock,
         threads: int | None = None,
         private: bool = False,
+        checks_clock: bool = True,
     ) -> Iterator[Self]:
         """Opens a lake that exists; raises `LogError` where there is none or it was made with other settings.
 
         Lakes open in one process share a DuckDB instance where they are the same and in the same mode, unless `private`.
+        A commit at a position is refused where the clock is wrong (`ClockError`), unless `checks_clock` is False: for copying the
+        commits of another log at their own times.
 
         A lake made by an earlier version gets the tables and columns it lacks when it is opened for writing; until then,
         reading it raises `LogError`.
@@ -166,7 +199,7 @@ class Lake:
             return connection
 
         with damage_named(project):
-            lake = cls(project, connected, clock)
+            lake = cls(project, connected, clock, checks_clock=checks_clock)
             try:
                 lake._bring_up_to_date(read_only=read_only)
                 yield lake
@@ -258,6 +291,25 @@ class Lake:
         """The newest position, 0 in an empty log."""
         return self._number("SELECT coalesce(max(position), 0) FROM lake.events.position")
 
+    def newest_commit(self) -> NewestCommit:
+        """The newest position and what its time is compared with."""
+        query = (
+            "SELECT coalesce(max(position), 0), coalesce(max(position) FILTER (kind = ?), 0), epoch_us(max(committed_at)) "
+            "FROM lake.events.position"
+        )
+        position, declared_at, latest_us = self._row(query, [CLOCK])
+        if declared_at:
+            since = "SELECT epoch_us(max(committed_at)) FROM lake.events.position WHERE position >= ?"
+            (latest_us,) = self._row(since, [declared_at])
+        return NewestCommit(position, None if latest_us is None else _EPOCH + timedelta(microseconds=latest_us))
+
+    def check_clock(self, now: datetime, newest: NewestCommit | None = None) -> None:
+        """Raises `ClockError` where a commit at `now` would be refused."""
+        if self.checks_clock:
+            jump = timedelta(microseconds=self.project.config.project.max_clock_jump)
+            committed_at = (newest or self.newest_commit()).committed_at
+            check_clock(now, committed_at, longest_jump=jump, where=str(self.project.directory))
+
     def newest_after(self, position: int) -> int:
         """The newest position, known to be at least `position`: reads only what has come since."""
         query = "SELECT coalesce(max(position), ?) FROM lake.events.position WHERE position > ?"
@@ -309,7 +361,7 @@ class Lake:
         )
         return self.connection.execute(query, [after, upto]).pl()
 
-    def newest_commit(self) -> tuple[int, datetime, int]:
+    def newest_snapshot(self) -> tuple[int, datetime, int]:
         """The newest snapshot, of whatever was committed: its id, when it was made, and the number of files made up to it."""
         found = self.connection.execute(
             "SELECT snapshot_id, snapshot_time, next_file_id FROM __ducklake_metadata_lake.ducklake_snapshot "
@@ -332,9 +384,12 @@ class Lake:
         return self._answers[query][2]
 
     def _number(self, query: str, values: Sequence[object] = ()) -> int:
-        found = self.connection.execute(query, list(values)).fetchone()
-        assert found is not None
-        return int(found[0])
+        return int(self._row(query, values)[0])
+
+    def _row(self, query: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
+        row = self.connection.execute(query, list(values)).fetchone()
+        assert row is not None
+        return row
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ CREATE TABLE lake.events.setting (
 -- One row per position: an input commit. Its own snapshot_id says which rows came with it. Owner: log.
 CREATE TABLE lake.events.position (
     position BIGINT,            -- ordinal, 1 and up, without gaps
-    kind VARCHAR,               -- unit, close, tick, policy or model
+    kind VARCHAR,               -- unit, close, tick, policy, quality_policy, model or clock
     committed_at TIMESTAMPTZ    -- the injected clock when it was appended
 );
 
@@ -159,10 +159,10 @@ CREATE TABLE lake.events.tariff (
 -- One statement about the log. Owner: log.
 CREATE TABLE lake.events.declaration (
     event_id BLOB,
-    kind VARCHAR,               -- close, tick, policy, quality_policy or model
+    kind VARCHAR,               -- close, tick, policy, quality_policy, model or clock
     source VARCHAR,             -- close: the source declared complete
-    through TIMESTAMPTZ,        -- close: complete for every time before; tick: the clock
-    content JSON                -- policy, quality_policy or model: what is in force from this position on
+    through TIMESTAMPTZ,        -- close: complete for every time before; tick, clock: the clock
+    content JSON                -- policy, quality_policy or model: what is in force from here on; clock: the tick it supersedes, if any
 );
 
 -- One source unit (or part of one) taken in. Owner: collect.

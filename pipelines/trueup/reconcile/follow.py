@@ -6,12 +6,13 @@ What stays the same from epoch to epoch is kept, so that each reads only what ca
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import polars as pl
 
-from trueup.errors import LogError
-from trueup.log.lake import Buckets, Lake
+from trueup.errors import ClockError, LogError
+from trueup.log.lake import CLOCK, Buckets, Lake
 from trueup.reconcile.commit import CONSUMER
 from trueup.reconcile.epoch import Epoch
 from trueup.reconcile.frontier import Frontier
@@ -21,6 +22,8 @@ from trueup.reconcile.spans import Bounds, Span, epoch_end
 from trueup.reconcile.terms import Terms
 
 _STATES = ("subscriber", "tariff")
+_OF_POLICIES = ("policy", CLOCK)
+"""Kinds of declarations that another policy comes into force by."""
 
 
 class Poller:
@@ -57,9 +60,11 @@ class Poller:
         now = self._lake.clock()
         if self._ticked_at is None:
             self._ticked_at = now
-        elif now - self._ticked_at >= self._tick_every:
-            self._lake.commit(lambda transaction: transaction.declare("tick", through=now))
+        elif abs(now - self._ticked_at) >= self._tick_every:
             self._ticked_at = now
+            # With a wrong clock the job goes on and declares no time: who started it is told, and the next tick comes by itself.
+            with suppress(ClockError):
+                self._lake.commit(lambda transaction: transaction.declare("tick", through=now))
 
 
 def first_position(lake: Lake, kept: int | None, consumer: str = CONSUMER) -> int:
@@ -111,7 +116,7 @@ class Follower:
         control = self._lake.read("control", columns=[*OBSERVED, "stream"], after=self._upto, upto=upto)
         declared = self._lake.read("declaration", columns=DECLARED, after=self._upto, upto=upto)
         self._states_at += control.filter(pl.col("stream").is_in(_STATES))["position"].to_list()
-        if self._frontier is None or (declared["kind"] == "policy").any():
+        if self._frontier is None or declared["kind"].is_in(_OF_POLICIES).any():
             policies = policies_of(self._lake, upto)
         else:
             policies = self._frontier.policies

@@ -8,8 +8,9 @@ instants at once. This is what lets the kernel evaluate every component at its o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -54,16 +55,42 @@ NO_MARKS = Marks(np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
+class Ticks:
+    """The ticks of the injected clock: each declared a time (`values`, µs) at a position; positions ascend."""
+
+    positions: Positions
+    values: Instants
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> Ticks:
+        """From rows (position, value) in any order."""
+        ordered = frame.drop_nulls().sort("position")
+        return cls(ordered["position"].to_numpy(), ordered["value"].to_numpy())
+
+    def plus(self, later: Ticks) -> Ticks:
+        """These and those of later positions."""
+        return Ticks(np.append(self.positions, later.positions), np.append(self.values, later.values))
+
+    def marks(self, void: Collection[int]) -> Marks:
+        """The running maximum of the ticks that are not void."""
+        in_force = ~np.isin(self.positions, list(void))
+        return Marks.of(pl.DataFrame({"position": self.positions[in_force], "value": self.values[in_force]}))
+
+
+NO_TICKS = Ticks(np.empty(0, np.int64), np.empty(0, np.int64))
+
+
+@dataclass(frozen=True)
 class Frontier:
     """The frontiers of all sources along the log, under the policies in force.
 
-    `observed` and `closed` are by source name; `ticks` is the injected clock along the log.
+    `observed` and `closed` are by source name; `ticks` is the injected clock along the log, less what each policy holds void.
     """
 
     policies: Policies
     observed: Mapping[str, Marks] = field(default_factory=dict)
     closed: Mapping[str, Marks] = field(default_factory=dict)
-    ticks: Marks = NO_MARKS
+    ticks: Ticks = NO_TICKS
 
     def plus(self, later: Frontier) -> Frontier:
         """These frontiers with what later positions told, under the policies known then."""
@@ -73,6 +100,12 @@ class Frontier:
 
         observed, closed = joined(self.observed, later.observed), joined(self.closed, later.closed)
         return Frontier(later.policies, observed, closed, self.ticks.plus(later.ticks))
+
+    @cached_property
+    def _clocks(self) -> tuple[Marks, ...]:
+        """The clock under each policy."""
+        found = {void: self.ticks.marks(void) for void in {policy.void_ticks for policy in self.policies.all}}
+        return tuple(found[policy.void_ticks] for policy in self.policies.all)
 
     def passed_at(
         self, charge: NDArray[np.bool_], instants: Instants, wait_us: Instants, closed_wait_us: Instants, policy: Positions
@@ -87,7 +120,7 @@ class Frontier:
                 wanted = (policy == number) & (charge == (stream == "charge"))
                 if wanted.any():
                     at, closed_at = instants[wanted] + wait_us[wanted], instants[wanted] + closed_wait_us[wanted]
-                    result[wanted] = self._stream_passed(rules, stream, at, closed_at)
+                    result[wanted] = self._stream_passed(rules, self._clocks[number], stream, at, closed_at)
         return result
 
     def passed_before(
@@ -105,28 +138,28 @@ class Frontier:
             if source.lateness_us is not None:
                 told.append(_latest(self.observed.get(name, NO_MARKS), position, source.lateness_us + wait_us))
             if source.idle_after_us is not None:
-                told.append(_latest(self.ticks, position, source.idle_after_us + wait_us))
+                told.append(_latest(self._clocks[policy], position, source.idle_after_us + wait_us))
             known = [t for t in told if t is not None]
             if not known:
                 return None
             least = max(known) if least is None else min(least, max(known))
         return least
 
-    def _stream_passed(self, policy: Policy, stream: str, at: Instants, closed_at: Instants) -> Positions:
+    def _stream_passed(self, policy: Policy, clock: Marks, stream: str, at: Instants, closed_at: Instants) -> Positions:
         positions: Positions | None = None
         for name, source in policy.sources.items():
             if source.stream == stream:
-                one = np.minimum(self._observed_passed(name, source, at), self.closed.get(name, NO_MARKS).passed(closed_at))
+                one = np.minimum(self._observed_passed(name, source, clock, at), self.closed.get(name, NO_MARKS).passed(closed_at))
                 positions = one if positions is None else np.maximum(positions, one)
         return np.full(len(at), NEVER, dtype=np.int64) if positions is None else positions
 
-    def _observed_passed(self, name: str, source: SourceRules, at: Instants) -> Positions:
+    def _observed_passed(self, name: str, source: SourceRules, clock: Marks, at: Instants) -> Positions:
         positions = np.full(len(at), NEVER, dtype=np.int64)
         if source.lateness_us is not None:
             positions = self.observed.get(name, NO_MARKS).passed(at + source.lateness_us)
         if source.idle_after_us is not None:
             # A silent source is let go by the clock: it counts as having seen everything up to that long ago.
-            positions = np.minimum(positions, self.ticks.passed(at + source.idle_after_us))
+            positions = np.minimum(positions, clock.passed(at + source.idle_after_us))
         return positions
 
 

@@ -13,7 +13,7 @@ from trueup.log.lake import Buckets, Lake
 from trueup.rating.bands import DAY_US
 from trueup.rating.book import HOLIDAY, Book
 from trueup.rating.sharing import sharing
-from trueup.reconcile.frontier import Frontier, Marks
+from trueup.reconcile.frontier import Frontier, Marks, Ticks
 from trueup.reconcile.policy import policies_of
 from trueup.reconcile.records import EVENTS
 from trueup.reconcile.rules import NEVER, Policies
@@ -124,7 +124,7 @@ def frontier_from(control: pl.DataFrame, declared: pl.DataFrame, policies: Polic
     """The frontiers that control rows and declarations (with `position`) tell, under policies."""
     observed = control.select("position", "source", value=pl.col("last_started_at").cast(pl.Int64))
     timed = declared.select("position", "kind", "source", value=pl.col("through").cast(pl.Int64))
-    ticks = Marks.of(timed.filter(pl.col("kind") == "tick").select("position", "value"))
+    ticks = Ticks.of(timed.filter(pl.col("kind") == "tick").select("position", "value"))
     return Frontier(policies, _marks(observed), _marks(timed.filter(pl.col("kind") == "close")), ticks)
 
 

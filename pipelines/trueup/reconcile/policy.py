@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 
 from trueup.log.lake import Lake, Transaction
+from trueup.log.ticks import superseded_ticks
 from trueup.reconcile.rules import Policies, Policy
 
 
@@ -31,13 +34,38 @@ def policies_of(lake: Lake, upto: int) -> Policies:
     """The policies in force up to a position.
 
     What came before the first is under the first, however early one asks; a log without any is under that of its configuration.
+    Where a tick is superseded, the same policy comes into force without it: what the tick decided is judged again, and changes
+    with the cause `policy_change`.
     """
-    declared = [Policy.from_content(position, content) for position, content in _contents(lake, None)]
+    rows = lake.read("declaration", columns=["kind", "content"])
+    declared = [Policy.from_content(position, content) for position, content in _declared(rows)]
     known = [p for p in declared if p.position <= upto] or declared[:1]
-    return Policies(known or [Policy.of(lake.project.config)])
+    superseded = superseded_ticks(rows.filter(pl.col("position") <= upto))
+    return Policies(without_void_ticks(known or [Policy.of(lake.project.config)], superseded))
+
+
+def without_void_ticks(policies: Sequence[Policy], superseded: Mapping[int, frozenset[int]]) -> list[Policy]:
+    """The policies, each with the ticks that are void under it, and one more for each position at which ticks are superseded.
+
+    `superseded` has the positions of the ticks by the position that supersedes them.
+    """
+    if not superseded:
+        return list(policies)
+    ordered = sorted(policies, key=lambda policy: policy.position)
+    # What came before the first policy is under it, but with all ticks.
+    ordered = [replace(ordered[0], position=0), *ordered] if ordered[0].position > min(superseded) else ordered
+    in_force: dict[int, Policy] = {policy.position: policy for policy in ordered}
+    for position in sorted(superseded.keys() - in_force.keys()):
+        before = max(start for start in in_force if start < position)
+        in_force[position] = replace(in_force[before], position=position)
+    void = {position: frozenset[int]().union(*(t for at, t in superseded.items() if at <= position)) for position in in_force}
+    return [replace(policy, void_ticks=void[position]) for position, policy in sorted(in_force.items())]
 
 
 def _contents(lake: Lake, upto: int | None) -> list[tuple[int, dict[str, object]]]:
-    rows = lake.read("declaration", columns=["kind", "content"], upto=upto)
+    return _declared(lake.read("declaration", columns=["kind", "content"], upto=upto))
+
+
+def _declared(rows: pl.DataFrame) -> list[tuple[int, dict[str, object]]]:
     declared = rows.filter(pl.col("kind") == "policy").sort("position")
     return [(position, json.loads(content)) for position, content in declared.select("position", "content").iter_rows()]

@@ -33,7 +33,11 @@ class SourceRules:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is in force from `position` on."""
+    """What is in force from `position` on.
+
+    `void_ticks` are the positions of the ticks that are superseded there. They come from declarations of their own, hence are
+    no part of `content`.
+    """
 
     position: int = 0
     services: Mapping[str, ServiceConfig] = field(default_factory=dict)
@@ -43,6 +47,7 @@ class Policy:
     currency: str = "EUR"
     horizon_us: int = UNTOLD_US
     provisioning_grace_us: int = 86_400_000_000
+    void_ticks: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, config: Config) -> Policy:

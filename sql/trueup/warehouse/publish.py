@@ -182,7 +182,7 @@ def published_already(warehouse: Warehouse, path: Path) -> Published | None:
 
 def _state(warehouse: Warehouse) -> str:
     """A hash of all that the tables and the audits depend on, the lake's newest commit among it."""
-    newest = warehouse.lake.newest_commit()
+    newest = warehouse.lake.newest_snapshot()
     settings = warehouse.lake.project.config.project
     sql = [statement(path).text for path in views.MACROS]
     sql += [statement(f"steps/{name}").text for name in views.STEPS] + [statement(name).text for name in views.VIEWS]

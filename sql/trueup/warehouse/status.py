@@ -16,7 +16,8 @@ class Status:
 
     `lag` is how many positions the log is ahead of the findings, and `waiting_since` when the first of them was committed; None
     where there is none. `changes` counts what ever happened to a finding. Each source has what `queries/sources` says of it and its
-    `frontier`: the time up to which it is complete, None where it has not told.
+    `frontier`: the time up to which it is complete, None where it has not told. `superseded_ticks` are those of a wrong clock, each
+    with the records refused for their time meanwhile (`queries/superseded_ticks`).
     """
 
     position: int
@@ -26,6 +27,7 @@ class Status:
     sources: list[dict[str, Any]]
     money: list[dict[str, Any]]
     findings: list[dict[str, Any]]
+    superseded_ticks: list[dict[str, Any]]
 
     @property
     def lag(self) -> int:
@@ -46,6 +48,7 @@ def status(warehouse: Warehouse) -> Status:
         sources=_sources(warehouse),
         money=warehouse.rows("queries/money"),
         findings=warehouse.rows("queries/standing"),
+        superseded_ticks=warehouse.rows("queries/superseded_ticks"),
     )
 
 

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+
+RUN_BY_SPREADSHEETS = r"^[=+\-@\t\r\n＝＋－＠]"
+"""How text begins that a spreadsheet takes for a formula, or for what one may follow."""
+_RUN = re.compile(RUN_BY_SPREADSHEETS)
+
+
+def for_spreadsheet(text: str) -> str:
+    """The text of a cell, with an apostrophe before what a spreadsheet would run; numbers are no text and need none."""
+    return f"'{text}" if _RUN.match(text) else text
 
 
 def as_json(value: object) -> str:

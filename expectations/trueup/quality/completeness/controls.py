@@ -11,7 +11,7 @@ import polars as pl
 from trueup.log.lake import Lake, Transaction
 from trueup.quality.completeness import read
 from trueup.quality.completeness.frames import TICK, Rules, Seen
-from trueup.quality.completeness.history import TOLD, history, standing, ticks_of
+from trueup.quality.completeness.history import TOLD, history, standing, turns_of
 from trueup.quality.completeness.judge import Tick
 from trueup.quality.due import due
 from trueup.quality.failures import CONTROL
@@ -91,16 +91,17 @@ def _with_now(lake: Lake, seen: Seen, rules: Rules, now: Tick, told: pl.DataFram
 
 def _speaks(seen: Seen, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int) -> bool:
     """Whether a tick of now would say anything that the last one did not."""
-    _, last = ticks_of(seen, after=now.position, upto=now.position)
+    ticked = replace(seen, ticks=_with(seen.ticks, now))
+    (turn,) = turns_of(ticked, after=now.position - 1, upto=now.position)
+    last = turn.last
     if last is None or last.position < now.position - 1:
         return True
-    ticked = replace(seen, ticks=_with(seen.ticks, now))
     changes = history(ticked, rules, after=after, upto=now.position, told=told)
     return not changes.filter(pl.col("position") == now.position).is_empty() or bool(due(ticked, rules, now, last))
 
 
 def _with(ticks: pl.DataFrame, tick: Tick) -> pl.DataFrame:
-    return pl.concat([ticks, pl.DataFrame([(tick.position, tick.at_us)], TICK, orient="row")])
+    return pl.concat([ticks, pl.DataFrame([(tick.position, tick.at_us, None)], TICK, orient="row")])
 
 
 def _told(lake: Lake, upto: int) -> pl.DataFrame:

@@ -44,7 +44,8 @@ currency; `currency` is NULL where records are counted that have none.
 
 These are statistics for an estimate, hence floats: nothing here is added to anything that is owed.
 """
-TICK: dict[str, pl.DataType] = {"position": pl.Int64(), "at_us": pl.Int64()}
+TICK: dict[str, pl.DataType] = {"position": pl.Int64(), "at_us": pl.Int64(), "superseded_at": pl.Int64()}
+"""A tick of the injected clock; from `superseded_at` on it is void, NULL while it is in force."""
 CLOSED: dict[str, pl.DataType] = {"source": pl.String(), "through_us": pl.Int64(), "position": pl.Int64()}
 STATE: dict[str, pl.DataType] = {"stream": pl.String(), "source": pl.String(), "position": pl.Int64()}
 """Commits that brought subscriptions or tariffs, by feed."""

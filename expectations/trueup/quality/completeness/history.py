@@ -13,7 +13,7 @@ import polars as pl
 from trueup.events.schema import STATES
 from trueup.localtime import local_day
 from trueup.quality.completeness.frames import Rules, Seen
-from trueup.quality.completeness.judge import KEY, STANDING, Tick, judged, nothing
+from trueup.quality.completeness.judge import KEY, STANDING, Tick, Turn, judged, nothing
 from trueup.reconcile.findings import HISTORY, MONEY, identified
 
 TOLD: dict[str, pl.DataType] = {
@@ -26,31 +26,52 @@ ORDER = ["position", "finding_id"]
 _BY_TIME = ("volume", "mix", "schedule", "expectations")
 """Controls that speak because time has passed; the others speak because something came."""
 _NONE = pl.lit(None, pl.String)
+NO_TIME_US = -(2**61)
+"""The clock where no tick is in force: no day is over and no feed is late."""
+_TickRow = tuple[int, int, int | None]
+"""A row of `frames.TICK`: position, time, the position it is void from."""
 
 
 def history(seen: Seen, rules: Rules, *, after: int, upto: int, told: pl.DataFrame | None = None) -> pl.DataFrame:
     """What the ticks in (after, upto] change, as rows of `TOLD`; `told` is what stands at `after` (rows of `STANDING`)."""
-    ticks, before = ticks_of(seen, after=after, upto=upto)
     standing = nothing() if told is None else told
     changes = [pl.DataFrame(schema=TOLD)]
-    for tick in ticks:
-        now = judged(seen, rules, tick, before, standing)
-        changes.append(changed(standing, now, rules, tick, renewed(seen, rules, tick, before)))
-        before, standing = tick, now
+    for turn in turns_of(seen, after=after, upto=upto):
+        now = judged(seen, rules, turn.tick, turn.before, standing)
+        changes.append(changed(standing, now, rules, turn.tick, renewed(seen, rules, turn)))
+        standing = now
     return pl.concat(changes)
 
 
-def ticks_of(seen: Seen, *, after: int, upto: int) -> tuple[list[Tick], Tick | None]:
-    """The ticks in (after, upto], and the last one before them."""
-    ticks = [Tick(*row) for row in seen.ticks.sort("position").select("position", "at_us").iter_rows()]
-    return [t for t in ticks if after < t.position <= upto], next((t for t in reversed(ticks) if t.position <= after), None)
+def turns_of(seen: Seen, *, after: int, upto: int) -> list[Turn]:
+    """The judgements in (after, upto], in order: one at each tick, and one where ticks are superseded."""
+    rows = seen.ticks.sort("position").select("position", "at_us", "superseded_at").rows()
+    moments = {position: Tick(position, at_us) for position, at_us, _ in rows}
+    superseding = {at for _, _, at in rows if at is not None}
+    turns, last = list[Turn](), None
+    for position in sorted(moments.keys() | superseding):
+        turn = _superseding(rows, position, last) if position in superseding else Turn(moments[position], last, last)
+        turns.append(turn)
+        last = turn.tick
+    return [turn for turn in turns if after < turn.tick.position <= upto]
 
 
-def renewed(seen: Seen, rules: Rules, tick: Tick, before: Tick | None) -> list[str]:
-    """The sources of which only the rules can have changed what is told at a tick: those that brought nothing since."""
-    if before is None or rules.since <= before.position:
+def _superseding(rows: list[_TickRow], position: int, last: Tick | None) -> Turn:
+    """The turn at which ticks are void for the first time: the clock is again what the last tick in force says."""
+    in_force = [Tick(p, at) for p, at, void_from in rows if p < position and not (void_from is not None and void_from <= position)]
+    first_void = min(p for p, _, void_from in rows if void_from == position)
+    before = next((tick for tick in reversed(in_force) if tick.position < first_void), None)
+    at_us = in_force[-1].at_us if in_force else NO_TIME_US
+    return Turn(Tick(position, at_us), before, last, superseded=True)
+
+
+def renewed(seen: Seen, rules: Rules, turn: Turn) -> list[str]:
+    """The sources of which only the rules, or a superseded tick, can have changed what is told at a turn: those that brought
+    nothing since the last one."""
+    tick, last = turn.tick, turn.last
+    if last is None or (rules.since <= last.position and not turn.superseded):
         return []
-    new = pl.col("position").is_between(before.position + 1, tick.position)
+    new = pl.col("position").is_between(last.position + 1, tick.position)
     came = {*seen.units.filter(new)["source"], *seen.states.filter(new)["source"]}
     return [name for name in {*seen.units["source"], *seen.states["source"]} if name not in came]
 

@@ -27,10 +27,24 @@ PROFILE_US = profile.WEEKS * profile.WEEK_HOURS * HOUR_US
 
 @dataclass(frozen=True)
 class Tick:
-    """A tick of the injected clock, at its position."""
+    """The injected clock at a position: a tick, or a superseding, where the clock is what the last tick in force says."""
 
     position: int
     at_us: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One judgement of the controls.
+
+    `before` is the tick whose judgement it goes on from: what came since, and what was not complete then, is judged anew. `last`
+    is the judgement before it, whose findings stand. They differ where a tick is `superseded`: what it decided is judged again.
+    """
+
+    tick: Tick
+    before: Tick | None
+    last: Tick | None
+    superseded: bool = False
 
 
 def nothing() -> pl.DataFrame:

@@ -1,0 +1,131 @@
+"""Data Docs in which data is text: what a browser would obey is replaced before Great Expectations renders it.
+
+The library puts values of records into HTML, attributes, scripts and string templates, and escapes some of them in some of these
+places. So no value reaches its renderers as it came: a character that means something in one of these places is shown as one that
+looks like it and means nothing in any. Each page says which characters were replaced. The stored results stay as they are.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from great_expectations.core import ExpectationSuite
+from great_expectations.core.expectation_validation_result import expectationSuiteValidationResultSchema
+from great_expectations.render import RenderedDocumentContent, RenderedStringTemplateContent
+from great_expectations.render.renderer import ExpectationSuitePageRenderer, SiteIndexPageRenderer, ValidationResultsPageRenderer
+
+LOOK_ALIKES = {"<": "‹", ">": "›", "&": "＆", '"': "″", "'": "′", "`": "ˋ", "\\": "＼", "$": "＄", "{": "｛", "}": "｝"}
+"""What means something in HTML, an attribute, a script or a string template, and what is shown instead."""
+MARKDOWN = {"[": "［", "]": "］", "*": "＊", "_": "＿", "#": "＃", "~": "～", "|": "｜"}
+"""What besides means something in Markdown, which the library takes notes for."""
+
+
+class Shown:
+    """Shows data as text, and remembers which characters it replaced."""
+
+    def __init__(self) -> None:
+        self.replaced: set[str] = set()
+
+    def text(self, text: str) -> str:
+        """A text without a character that anything obeys; what cannot be seen is shown by its number."""
+        return "".join(self._character(c, LOOK_ALIKES) for c in text)
+
+    def notes(self, text: str) -> str:
+        """A text that is no Markdown either: one line that begins with a letter, without emphasis, links or bare addresses."""
+        line = " ".join(text.split()).replace("://", "：//")
+        line = line if line[:1].isalpha() else f"Note: {line}"
+        return "".join(self._character(c, LOOK_ALIKES | MARKDOWN) for c in line)
+
+    def value(self, value: Any, *, is_note: bool = False) -> Any:
+        """A value as JSON has them, all texts in it shown; keys are shown as well. What stands below `notes` is Markdown."""
+        if isinstance(value, str):
+            return self.notes(value) if is_note else self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.value(one, is_note=is_note or key == "notes") for key, one in value.items()}
+        if isinstance(value, Sequence):
+            return [self.value(one, is_note=is_note) for one in value]
+        return value
+
+    @property
+    def note(self) -> str:
+        """Which characters were replaced, in a sentence that names them; empty where none were."""
+        if not self.replaced:
+            return ""
+        shown = LOOK_ALIKES | MARKDOWN
+        seen = sorted(self.replaced & shown.keys())
+        named = [f"{shown[c]} is U+{ord(c):04X} {unicodedata.name(c).lower()}" for c in seen]
+        named += ["⟨U+XXXX⟩ is a character that cannot be seen"] if self.replaced - shown.keys() else []
+        return f"Characters of the data that a browser might obey are shown by others: {', '.join(named)}."
+
+    def _character(self, character: str, shown: Mapping[str, str]) -> str:
+        if character not in shown and character.isprintable():
+            return character
+        self.replaced.add(character)
+        return shown.get(character) or f"⟨U+{ord(character):04X}⟩"
+
+
+class SafeValidationResultsPageRenderer(ValidationResultsPageRenderer):  # type: ignore[misc]
+    """The page of a validation, whose values are shown as text."""
+
+    def render(self, validation_results: Any, suite_parameters: Any = None) -> RenderedDocumentContent:
+        """The page, with a note of what was replaced."""
+        shown = Shown()
+        results: Any = expectationSuiteValidationResultSchema.load(shown.value(validation_results.to_json_dict()))
+        return _with_note(super().render(results, suite_parameters), shown)
+
+
+class SafeExpectationSuitePageRenderer(ExpectationSuitePageRenderer):  # type: ignore[misc]
+    """The page of a suite, whose arguments, notes and names are shown as text."""
+
+    def render(self, expectations: Any) -> RenderedDocumentContent:
+        """The page, with a note of what was replaced."""
+        shown = Shown()
+        suite = expectations if isinstance(expectations, dict) else expectations.to_json_dict()
+        return _with_note(super().render(ExpectationSuite(**shown.value(suite))), shown)
+
+
+class SafeSiteIndexPageRenderer(SiteIndexPageRenderer):  # type: ignore[misc]
+    """The first page, whose names are shown as text. Paths to pages are made of names of sources, which hold nothing to replace."""
+
+    @classmethod
+    def render(cls, index_links_dict: Any) -> RenderedDocumentContent:
+        """The page, with a note of what was replaced."""
+        shown = Shown()
+        links = {key: value if key == "cta_object" else _shown_links(value, shown) for key, value in index_links_dict.items()}
+        return _with_note(super().render(links), shown)
+
+
+def _shown_links(value: Any, shown: Shown) -> Any:
+    """The rows of a section, whose times the library wants as times."""
+    if not isinstance(value, list):
+        return shown.value(value)
+    return [{key: one if key == "run_time" else shown.value(one) for key, one in row.items()} for row in value]
+
+
+def _with_note(page: Any, shown: Shown) -> RenderedDocumentContent:
+    if shown.note:
+        styling = {"classes": ["col-12", "p-1", "text-muted"]}
+        note = {"template": shown.note, "tag": "p", "styling": styling}
+        page.sections[0].content_blocks.append(
+            RenderedStringTemplateContent(content_block_type="string_template", string_template=note)
+        )
+    return page
+
+
+SITE_SECTIONS: dict[str, Any] = {
+    "expectations": {"renderer": {"module_name": __name__, "class_name": SafeExpectationSuitePageRenderer.__name__}},
+    "validations": {"renderer": {"module_name": __name__, "class_name": SafeValidationResultsPageRenderer.__name__}},
+    "profiling": "None",
+}
+SITE_INDEX: dict[str, Any] = {
+    "class_name": "DefaultSiteIndexBuilder",
+    "renderer": {"module_name": __name__, "class_name": SafeSiteIndexPageRenderer.__name__},
+}
+
+
+def with_safe_pages(sites: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of all sites of a project, each rendered by the classes above."""
+    safe = {"site_section_builders": SITE_SECTIONS, "site_index_builder": SITE_INDEX}
+    return {name: {**site, **safe} for name, site in sites.items()}

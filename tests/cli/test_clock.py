@@ -1,0 +1,124 @@
+"""`trueup clock`, and what a wrong clock does to the commands that commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trueup.config import Project
+from trueup.log.lake import Lake
+
+Invoke = Callable[..., Any]
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+RIGHT, BEHIND, AHEAD, FAR = (
+    f"20{year}-03-{day}T00:00:00+00:00" for year, day in (("24", "05"), ("24", "04"), ("24", "07"), ("50", "05"))
+)
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the clock."""
+    return lambda moment: monkeypatch.setenv("TRUEUP_NOW", moment)
+
+
+@pytest.fixture
+def idle(fresh: Path) -> Path:
+    """The tiny project, whose feeds are let go when they are silent for two days."""
+    toml = fresh / "trueup.toml"
+    toml.write_text(toml.read_text("utf-8").replace('stream = "charge"', 'stream = "charge"\nidle_after = "2d"'), "utf-8")
+    return fresh
+
+
+def positions(folder: Path) -> int:
+    with Lake.open(Project.load(folder), read_only=True) as lake:
+        return lake.last_position()
+
+
+@pytest.mark.parametrize(("moment", "advice"), [(BEHIND, "`trueup clock`"), (AHEAD, "--accept-clock")])
+@pytest.mark.parametrize(
+    "command", [("ingest",), ("run",), ("ingest", "--watch"), ("close", "--source", "msc", "--through", "2024-03-02"), ("quality",)]
+)  # fmt: skip
+def test_a_wrong_clock_is_refused_in_one_line_and_nothing_is_committed(
+    invoke: Invoke, fresh: Path, at: Callable[[str], None], command: tuple[str, ...], moment: str, advice: str
+) -> None:
+    at(RIGHT)
+    assert invoke("ingest", "--project", fresh).status == 0
+    before = positions(fresh)
+    at(moment)
+    (fresh / "landing/msc/b.csv").write_text("id,caller,start,seconds\nu9,A1,2024-03-01 10:00:00,3\n", "utf-8")
+    told = invoke(*command, "--project", fresh)
+    assert (told.status, told.out, told.err.count("\n")) == (2, "", 1)
+    assert told.err.startswith("trueup: the clock says 2024-03-0") and advice in told.err
+    assert positions(fresh) == before
+
+
+def test_a_jump_ahead_goes_on_once_it_is_accepted_and_stays_in_the_log(
+    invoke: Invoke, fresh: Path, at: Callable[[str], None]
+) -> None:
+    at(RIGHT)
+    invoke("ingest", "--project", fresh)
+    at(AHEAD)
+    told = invoke("ingest", "--accept-clock", "--project", fresh)
+    assert (told.status, told.err) == (0, "the clock is accepted: 2024-03-07 00:00:00Z (position 4)\n")
+    assert invoke("ingest", "--project", fresh).status == 0
+
+
+def test_a_longest_jump_of_nothing_is_refused(invoke: Invoke, fresh: Path) -> None:
+    toml = fresh / "trueup.toml"
+    toml.write_text(toml.read_text("utf-8").replace("[project]", '[project]\nmax_clock_jump = "5m"'), "utf-8")
+    told = invoke("ingest", "--project", fresh)
+    assert told.status == 2 and "max_clock_jump" in told.err
+
+
+def test_a_wrong_tick_is_shown_superseded_and_counted_with_what_was_refused_meanwhile(
+    invoke: Invoke, idle: Path, at: Callable[[str], None]
+) -> None:
+    at(RIGHT)
+    assert invoke("ingest", "--project", idle).status == 0
+    at(FAR)
+    (idle / "landing/msc/b.csv").write_text("id,caller,start,seconds\nu9,A1,2024-03-02 10:00:00,3\n", "utf-8")
+    assert invoke("ingest", "--accept-clock", "--project", idle).status == 0
+    assert invoke("reconcile", "--project", idle).status == 0
+    at(RIGHT)
+    assert invoke("ingest", "--project", idle).status == 2
+    newest, oldest = json.loads(invoke("clock", "--json", "--project", idle).out)["ticks"]
+    assert (newest["position"], newest["state"], oldest["state"]) == (7, "in force", "in force")
+    assert newest["says"].endswith("later than the clock: supersede it if the clock is right")
+    told = invoke("clock", "--supersede", 7, "--project", idle)
+    assert told.status == 0 and "void from position 8 on" in told.out and "1 record refused for the time" in told.out
+    assert invoke("ingest", "--project", idle).status == 0
+    assert invoke("reconcile", "--project", idle).status == 0
+    assert "1 tick of a wrong clock superseded; 1 record refused" in invoke("status", "--project", idle).out
+    (row,) = json.loads(invoke("status", "--json", "--project", idle).out)["superseded_ticks"]
+    assert (row["position"], row["superseded_at"], row["refused_records"]) == (7, 8, 1)
+    assert json.loads(invoke("status", "--json", "--as-of", "7", "--project", idle).out)["superseded_ticks"] == []
+    changes = invoke("sql", "select position, action, cause from finding_history where position > 6 order by all", "--format", "csv",
+                     "--project", idle).out.splitlines()[1:]  # fmt: skip
+    assert {c for c in changes if c.startswith("7,")} == {"7,raised,frontier"}
+    assert {c for c in changes if c.startswith("8,")} == {"8,retracted,policy_change"}
+    stored, anew = (invoke("digest", *how, "--project", idle).out for how in ((), ("--recompute", "batch")))
+    assert stored == anew
+    again = invoke("clock", "--supersede", 7, "--project", idle)
+    assert (again.status, again.err.count("\n")) == (2, 1) and "superseded already, by position 8" in again.err
+
+
+def test_the_table_of_ticks_is_newest_first_and_a_log_without_any_says_so(
+    invoke: Invoke, fresh: Path, at: Callable[[str], None]
+) -> None:
+    at(RIGHT)
+    assert invoke("ingest", "--project", fresh).status == 0
+    told = invoke("clock", "--project", fresh)
+    assert told.out.splitlines() == [
+        "the log has no ticks: no command has declared the time yet",
+        "the clock says 2024-03-05 00:00:00Z",
+    ]
+    assert invoke("clock", "--accept-clock", "--project", fresh).out == "the clock is accepted as it is; nothing changed\n"
+
+
+def test_ticks_further_apart_than_a_clock_may_jump_are_refused(invoke: Invoke, fresh: Path) -> None:
+    told = invoke("stream", "--tick-every", "2d", "--project", fresh)
+    assert told.status == 2 and "--tick-every" in told.err and "max_clock_jump" in told.err
