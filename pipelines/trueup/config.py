@@ -143,10 +143,11 @@ class LakeConfig(_Table):
 
 
 class ProjectConfig(_Table):
-    """`[project]`: what holds for all sources."""
+    """`[project]`: what holds for all sources. `further_currencies` are units of money that ISO 4217 does not have."""
 
     timezone: Zone = "UTC"
     currency: str = "EUR"
+    further_currencies: tuple[Annotated[str, Field(pattern=r"^\S+$", max_length=32)], ...] = ()
     horizon: Duration = 62 * 86_400 * MICROS
     max_age: Duration = 3_650 * 86_400 * MICROS
     max_clock_jump: Annotated[Duration, Field(ge=3_600 * MICROS)] = 86_400 * MICROS
@@ -265,6 +266,7 @@ class SourceConfig(_Table):
     marker: Annotated[str, Field(min_length=1)] = ".done"
     quiet: Duration = 30 * MICROS
     attributes: bool = True
+    shared_files: bool = False
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule)]] = {}
     constants: dict[str, str] = {}
     range: dict[str, tuple[Micros, Micros]] = {}

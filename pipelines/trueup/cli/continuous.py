@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueup.cli import output
+from trueup.cli import checked, output
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, load
 from trueup.errors import TrueupError
 
@@ -68,6 +68,7 @@ def stream(
     if metrics_host is not None and metrics_port is None:
         raise TrueupError("no metrics are served without a port", where="--metrics-host", todo="add --metrics-port")
     opened = load(project, accept_clock=accept_clock)
+    checked.checked(opened)
     from trueup.jobs.flink import prepare_java, run
     from trueup.jobs.loopback import LOOPBACK
     from trueup.jobs.options import StreamOptions

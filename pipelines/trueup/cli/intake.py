@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueup.cli import output
+from trueup.cli import checked, output
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, day, load
 from trueup.cli.progress import taking_in
 
@@ -36,14 +36,20 @@ def ingest(
     """Take in what is new."""
     opened = load(project, accept_clock=accept_clock)
     if watch:
+        checked.checked(opened, collects=True)
         _watch(sources or [], every, opened, json=json)
         return
+    from trueup.collect.ingest import chosen
     from trueup.collect.ingest import ingest as taken
 
+    chosen(opened, sources or ())
+    # With only some sources the paths of the others need not be there.
+    problems = checked.checked(opened, collects=not sources)
     with taking_in() as progress:
         summary = taken(opened, sources=sources or (), progress=progress)
+    problems += checked.collection_checked(opened)
     if json:
-        output.json_value(as_value(summary))
+        output.json_value(as_value(summary) | {"problems": checked.as_value(problems)})
     else:
         show(summary)
     tell_errors(summary)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueup.cli import output
+from trueup.cli import checked, output
 from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, load
 from trueup.errors import LogBusyError, TrueupError
 
@@ -29,26 +29,38 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    check: Annotated[bool, typer.Option("--check", help="Run the audits; exit status 1 when one fails.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Run the audits; exit status 1 when one fails or the project has a problem.")
+    ] = False,
     as_of: AsOfOption = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Show how the project stands."""
+    from trueup.project_checks.check import project_problems
+    from trueup.project_checks.log_summary import LogSummary, summarise_log
     from trueup.warehouse import audit as auditing
     from trueup.warehouse import status as state
     from trueup.warehouse.query import Warehouse, asked
 
-    def both(warehouse: Warehouse) -> tuple[Status, list[AuditResult] | None]:
-        return state.status(warehouse), auditing.audit(warehouse) if check else None
+    opened = load(project)
 
-    found, audits = asked(load(project), both, as_of)
+    def look(warehouse: Warehouse) -> tuple[Status, list[AuditResult] | None, LogSummary | None]:
+        audits = auditing.audit(warehouse) if check else None
+        # What is wrong with the settings now says nothing about the log as of an earlier position.
+        log = None if as_of else summarise_log(warehouse.lake, opened, most_records=checked.STATUS_SCANS)
+        return state.status(warehouse), audits, log
+
+    found, audits, log = asked(opened, look, as_of)
+    problems = project_problems(opened, log=log)
     if json:
-        output.json_value(_as_value(found, audits))
+        output.json_value(_as_value(found, audits) | {"problems": checked.as_value(problems)})
     else:
         _show(found)
         show_audits(audits or [])
-    if audits and not all(result.passed for result in audits):
+    checked.show(problems)
+    checked.refuse(problems)
+    if check and (problems or not all(result.passed for result in audits or [])):
         raise typer.Exit(EXCEEDED)
 
 

@@ -92,8 +92,11 @@ class _Asked:
         """The records as the rater takes them."""
         from trueup.collect.whole import one_call, read_calls
         from trueup.config import zone_of
+        from trueup.currencies import check_currency
 
         zone = zone_of(self.timezone, "--timezone") if self.timezone else project.config.project.timezone
+        if self.usual["currency"] is not None:
+            check_currency(self.usual["currency"], project.config.project.further_currencies, where="--currency")
         if self.file is not None:
             for option, value in (("--start", self.start), ("--quantity", self.quantity)):
                 if value is not None:
@@ -117,13 +120,14 @@ class _Prices:
 def _by_file(asked: _Asked, book: Path | None, folder: Path | None, directory: Path) -> _Prices:
     """Prices by a book outside the lake, which need not be there."""
     from trueup.collect.whole import read_book
-    from trueup.config import Config, Project
+    from trueup.config import FILE_NAME, Config, Project, ProjectConfig
     from trueup.rating.book import Book
     from trueup.rating.rate import rate as rated
 
     if book and folder:
         raise TrueupError("there are two tariff books", where="--book and --cgrates", todo="name one of them")
-    project = Project(directory.resolve(), Config())
+    further = load(directory).config.project.further_currencies if (directory / FILE_NAME).exists() else ()
+    project = Project(directory.resolve(), Config(project=ProjectConfig(further_currencies=further)))
     made = read_book(project, book) if book else Book.of(_read_cgrates(folder, asked.usual["currency"], asked.timezone))
     return _Prices(rated(asked.calls(project), made), made)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueup.cli import output
+from trueup.cli import checked, output
 from trueup.cli.options import HERE, AcceptClock, AsOfOption, Json, ProjectDir, day, load, only_options
 from trueup.errors import TrueupError
 
@@ -39,10 +40,11 @@ def reconcile(
 ) -> None:
     """Bring the findings up to the newest position."""
     options = only_options(runner_options)
-    opened = load(project, accept_clock=accept_clock)
-    summary = reconciled(opened, from_day=day(from_day, "--from"), to_day=day(to_day, "--to"), runner_options=options)
+    opened, first, last = load(project, accept_clock=accept_clock), day(from_day, "--from"), day(to_day, "--to")
+    problems = checked.checked(opened) + checked.log_checked(opened)
+    summary = reconciled(opened, from_day=first, to_day=last, runner_options=options)
     if json:
-        output.json_value(summary)
+        output.json_value(asdict(summary) | {"problems": checked.as_value(problems)})
     else:
         limited = from_day is not None or to_day is not None
         output.line(told(summary) + ("; only the days asked for, the next run does the rest" if limited else ""))

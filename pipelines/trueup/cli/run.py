@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueup.cli import fraud, intake, look, output, recompute
+from trueup.cli import checked, fraud, intake, look, output, recompute
 from trueup.cli import quality as gate
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, load
 from trueup.cli.progress import taking_in
@@ -38,7 +38,9 @@ def run(
         Path | None,
         typer.Option("--publish", metavar="FILE.duckdb", help=f"Where to publish; else {PUBLISHED} in the project's folder."),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit status 1 when an audit fails or a day is blocked.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit status 1 when an audit fails, a day is blocked or the project has a problem.")
+    ] = False,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
@@ -50,24 +52,28 @@ def run(
     from trueup.quality.run import quality
 
     opened = load(project, accept_clock=accept_clock)
+    target = file or opened.directory / PUBLISHED
+    problems = checked.checked(opened, published=target, collects=True)
     with taking_in() as progress:
         taken = ingest(opened, progress=progress)
     # Open all the while, so that the lake is attached once for all steps.
     with Lake.open(opened):
+        problems += checked.log_checked(opened)
         judged = quality(opened, say=output.note)
         blocked = blocked_from(judged.days)
         # Days before the first one blocked are reconciled all the same; the rest waits until its feeds are whole.
         reconciled = recompute.reconciled(opened, to_day=None if blocked is None else blocked - timedelta(days=1))
         suspected = _scored(opened)
-        published = _published(opened, file or opened.directory / PUBLISHED)
+        published = _published(opened, target)
     if json:
-        output.json_value(_as_value(taken, judged, reconciled, suspected, published))
+        value = _as_value(taken, judged, reconciled, suspected, published)
+        output.json_value(value | {"problems": checked.as_value(problems)})
     else:
         _show(taken, judged, reconciled, suspected, published)
     intake.tell_errors(taken)
     if taken.errors:
         raise typer.Exit(FAILED)
-    if check and (blocked is not None or not all(result.passed for result in published.audits)):
+    if check and (problems or blocked is not None or not all(result.passed for result in published.audits)):
         raise typer.Exit(EXCEEDED)
 
 

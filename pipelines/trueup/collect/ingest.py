@@ -18,6 +18,7 @@ from trueup.collect.mapping import Mapping
 from trueup.collect.part import PART_RECORDS, Committed, Counts, Events, Part, events_of, taken_parts
 from trueup.collect.presets import expanded
 from trueup.collect.readers import reader_of
+from trueup.collect.shared_files import refuse_shared_files
 from trueup.collect.units import Unit, find, opened
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
@@ -84,14 +85,16 @@ def ingest(
 
     Makes the lake where there is none. A unit that cannot be taken in becomes an error of the summary, the others are taken
     in all the same. What `choose` does not want now is left for another time; without it, whatever is not complete is (see
-    `trueup.collect.complete`), and a notice says so. Raises `ConfigError` for a source that is not configured or settings
-    that cannot be meant, `ClockError` for a wrong clock, and `LogError` when the log refuses (a full disk): what had been
+    `trueup.collect.complete`), and a notice says so. Raises `ConfigError` for a source that is not configured, settings that
+    cannot be meant and a file that two sources read, `ClockError` for a wrong clock, and `LogError` when the log refuses (a full
+    disk): what had been
     committed stays, the next run goes on from there.
     """
     wanted = chosen(project, sources)
     for source in wanted:
         # A rule that cannot be meant stops everything before anything is taken in without it.
         row_rules(project, source)
+    refuse_shared_files(project, wanted)
     summary = IngestSummary()
     Lake.create(project)
     with Lake.open(project, clock=clock, threads=1) as lake:
@@ -117,7 +120,6 @@ def chosen(project: Project, names: Sequence[str]) -> list[SourceConfig]:
 def _take_in_source(lake: Lake, source: SourceConfig, summary: IngestSummary, progress: Progress, choose: Choose | None) -> None:
     found = find(lake.project, source)
     summary.errors.extend(found.errors)
-    summary.notices.extend(found.notices)
     mapping = Mapping(source, lake.project.config.project, lake.clock(), row_rules(lake.project, source))
     wanted = [path for path in found.paths if (choose or _complete_at(lake.clock()))(source, path)]
     if choose is None and len(wanted) < len(found.paths):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,10 @@ import polars as pl
 from trueup.collect.batch import REJECTED, Batch, joined
 from trueup.collect.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
 from trueup.collect.lines import Mask
-from trueup.collect.rules import REQUIRED, VALUES, Reason
+from trueup.collect.rules import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.collect.times import in_utc, utc_times
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, ProjectConfig, SourceConfig
+from trueup.currencies import known_codes
 from trueup.errors import SourceError
 from trueup.events.schema import COLLECTED, CORE, STATES, UTC_TIME
 
@@ -64,6 +66,11 @@ class Mapping:
             (self.earliest, self.latest), self.reach_told = _STATE_REACH, "within the years 1900 to 2200"
         else:
             self.earliest, self.latest, self.reach_told = _reach(now, project.max_age), now + _DAY, "within max_age and a day ahead"
+
+    @cached_property
+    def currencies(self) -> list[str]:
+        """What a currency may be: a code of ISO 4217, or one that the project adds."""
+        return sorted(known_codes(self.project.further_currencies))
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -187,6 +194,9 @@ class _Making:
         allowed = VALUES.get(self._source.stream, {}).get(name)
         if allowed is not None:
             self._refuse((~text.is_in(allowed)).fill_null(False).to_numpy(), "value_out_of_range", f"{name}: is {_any_of(allowed)}")
+        if name in CURRENCY_COLUMNS and text.null_count() < self._height:
+            unknown = ~text.is_in(self._mapping.currencies)
+            self._refuse(unknown.fill_null(False).to_numpy(), "unknown_currency", f"{name}: is a currency of ISO 4217")
         return text
 
     def _text(self, name: str) -> pl.Series:

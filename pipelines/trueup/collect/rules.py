@@ -7,7 +7,7 @@ from typing import Literal, get_args
 Reason = Literal[
     "unparsable", "missing_required", "bad_time", "time_out_of_range", "value_out_of_range", "wrong_field_count", "bad_encoding",
     "overlapping_validity", "gapped_validity", "repeated_key", "unknown_reference",
-    "inconsistent",
+    "inconsistent", "unknown_currency",
 ]  # fmt: skip
 REASONS: tuple[str, ...] = get_args(Reason)
 
@@ -24,3 +24,6 @@ VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "tariff": {"item": ("rate", "band", "holiday", "allowance", "exchange")},
 }
 """Texts that are one of a few, by stream and event column."""
+
+CURRENCY_COLUMNS = ("currency", "to_currency")
+"""Texts that are a currency: a code of ISO 4217, or one of `[project] further_currencies`."""

@@ -1,0 +1,88 @@
+"""What rules look at: a project's settings, the files its sources lead to, and what its log holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from trueup.collect.presets import expanded
+from trueup.collect.units import find
+from trueup.config import Config, Project, SourceConfig
+from trueup.errors import ConfigError
+from trueup.events.schema import MOVEMENTS
+from trueup.project_checks.log_summary import LogSummary
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A project; the summary of its log, where it was read; and the file that is about to be published, where there is one."""
+
+    project: Project
+    log: LogSummary = field(default_factory=LogSummary)
+    published: Path | None = None
+
+    @property
+    def config(self) -> Config:
+        """The project's settings."""
+        return self.project.config
+
+    @cached_property
+    def sources(self) -> Sequence[SourceConfig]:
+        """The sources, with the columns that their format or stream names for them."""
+        return [expanded(source) for source in self.config.source]
+
+    def sources_of(self, stream: str) -> list[SourceConfig]:
+        """The sources of a stream."""
+        return [source for source in self.sources if source.stream == stream]
+
+    @property
+    def movements(self) -> Iterator[SourceConfig]:
+        """The sources of usage and charges."""
+        return (source for source in self.sources if source.stream in MOVEMENTS)
+
+    @property
+    def reconciles(self) -> bool:
+        """Whether there is something to reconcile: usage and charges."""
+        return bool(self.sources_of("usage") and self.sources_of("charge"))
+
+    @cached_property
+    def patterns(self) -> Mapping[str, Mapping[str, Sequence[Path]]]:
+        """By source and path as it is written: the files it leads to. A path that cannot be resolved is in `unresolved`."""
+        return self._files[0]
+
+    @property
+    def unresolved(self) -> Mapping[str, ConfigError]:
+        """By source: why its path cannot be resolved."""
+        return self._files[1]
+
+    @cached_property
+    def _files(self) -> tuple[dict[str, dict[str, Sequence[Path]]], dict[str, ConfigError]]:
+        found: dict[str, dict[str, Sequence[Path]]] = {}
+        unresolved: dict[str, ConfigError] = {}
+        for source in self.config.source:
+            try:
+                found[source.name] = {
+                    path: find(self.project, source.model_copy(update={"path": (path,)})).paths for path in source.path
+                }
+            except ConfigError as error:
+                unresolved[source.name] = error
+        return found, unresolved
+
+
+def possible_values(source: SourceConfig, column: str) -> frozenset[str] | None:
+    """The texts that an event column of a source can have, where the settings alone tell; None where the data decide.
+
+    Empty where the source has no such column.
+    """
+    rule, constant = source.columns.get(column), source.constants.get(column)
+    constants = frozenset() if constant is None else frozenset({constant})
+    if rule is None:
+        return constants
+    return None if rule.map is None or rule.e164 is not None else constants.union(rule.map.values())
+
+
+def is_mapped(source: SourceConfig, column: str) -> bool:
+    """Whether an event column of a source has a source column or a constant."""
+    return column in source.columns or column in source.constants

@@ -1,0 +1,94 @@
+"""Rules about sources: which there are, what they map, and how they are completed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trueup.collect.rules import REQUIRED
+from trueup.config import SourceConfig
+from trueup.project_checks.facts import Facts, is_mapped
+from trueup.project_checks.problem import Instance, Rule
+from trueup.project_checks.services import rule_tables
+
+_OTHER = {"usage": "charge", "charge": "usage"}
+
+
+def _without_source(facts: Facts) -> Iterator[Instance]:
+    if not facts.sources:
+        yield {"where": "trueup.toml"}
+
+
+def _one_sided(facts: Facts) -> Iterator[Instance]:
+    missing = [stream for stream in ("usage", "charge") if not facts.sources_of(stream)]
+    if facts.sources and missing:
+        yield {"where": "trueup.toml", "missing": " or ".join(missing)}
+
+
+def _unmapped_columns(facts: Facts) -> Iterator[Instance]:
+    for source in facts.sources:
+        missing = [name for name in REQUIRED[source.stream] if _is_required(source, name) and not is_mapped(source, name)]
+        if missing:
+            yield {"where": f"[[source]] {source.name}", "source": source.name, "columns": ", ".join(missing)}
+
+
+def _is_required(source: SourceConfig, column: str) -> bool:
+    # A record key may be made of the record's content or position.
+    return column != "record_key" or source.identity == "key"
+
+
+def _unmapped_owner(facts: Facts) -> Iterator[Instance]:
+    owner = facts.config.lake.bucket_by
+    if owner == "session_key":
+        return
+    for source in facts.movements:
+        others = facts.sources_of(_OTHER[source.stream])
+        if not is_mapped(source, owner) and any(is_mapped(other, owner) for other in others):
+            yield {"where": f"[[source]] {source.name}", "source": source.name, "owner": owner, "others": _OTHER[source.stream]}
+
+
+def _unmapped_session_key(facts: Facts) -> Iterator[Instance]:
+    tables = [name for name, rules in rule_tables(facts).items() if rules.match == ("session_key",)]
+    if not tables or not facts.reconciles:
+        return
+    for stream in ("usage", "charge"):
+        if not any(is_mapped(source, "session_key") for source in facts.sources_of(stream)):
+            yield {"where": ", ".join(f"[reconcile.{name}]" for name in tables), "stream": stream}
+
+
+def _never_closed(facts: Facts) -> Iterator[Instance]:
+    for source in facts.movements:
+        brought = facts.log.sources.get(source.name)
+        tells_time = source.frontier == "observed" and is_mapped(source, "started_at")
+        if brought is not None and brought.accepted and not brought.closed and not tells_time and source.idle_after is None:
+            yield {"where": f"[[source]] {source.name}", "source": source.name}
+
+
+SETTING_RULES = (
+    Rule(
+        "no-source", "warning", "the project has no source", "describe each feed in a [[source]] table", _without_source,
+    ),
+    Rule(
+        "one-sided", "warning", "no source has the stream {missing}, so nothing can be reconciled",
+        'add a [[source]] with that `stream`', _one_sided,
+    ),
+    Rule(
+        "unmapped-column", "error", "source {source} maps no {columns}: all its records would go to quarantine",
+        "map {columns} in [source.columns] or set it in [source.constants]", _unmapped_columns,
+    ),
+    Rule(
+        "unmapped-owner", "warning",
+        "source {source} maps no {owner}, by which records are grouped: none of its records matches {others} records that have one",
+        "map {owner}, or create the lake with another [lake] bucket_by", _unmapped_owner,
+    ),
+    Rule(
+        "unmapped-session-key", "warning", "no source of {stream} records maps session_key, by which alone services are matched",
+        'map session_key, or write match = ["nearest"] or match = ["aggregate"]', _unmapped_session_key,
+    ),
+)  # fmt: skip
+LOG_RULES = (
+    Rule(
+        "never-closed", "notice",
+        "source {source} has delivered records, but how far it is complete is not known: findings wait for it",
+        "run `trueup close --source {source} --through DAY` for the days that are complete", _never_closed,
+    ),
+)  # fmt: skip

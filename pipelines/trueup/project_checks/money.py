@@ -1,0 +1,112 @@
+"""Rules about money: currencies that are none, that nothing sets, and that prices and charges do not share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trueup.collect.rules import CURRENCY_COLUMNS
+from trueup.config import SourceConfig
+from trueup.currencies import advice, known_codes
+from trueup.project_checks.facts import Facts, is_mapped, possible_values
+from trueup.project_checks.problem import Instance, Rule
+from trueup.project_checks.services import rules_of, table_of
+
+
+def _unknown(facts: Facts) -> Iterator[Instance]:
+    known = known_codes(facts.config.project.further_currencies)
+    for where, code in _currencies(facts):
+        if code not in known:
+            yield {"where": where, "code": repr(code), "advice": advice(code, known)}
+
+
+def _currencies(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Every currency that the settings name, and where."""
+    yield "[project] currency", facts.config.project.currency
+    for service, rules in facts.config.reconcile.items():
+        if rules.currency is not None:
+            yield f"[reconcile.{service}] currency", rules.currency
+    for source in facts.sources:
+        for column in CURRENCY_COLUMNS:
+            for code in sorted(possible_values(source, column) or ()):
+                yield f"[[source]] {source.name}, {column}", code
+
+
+def _implied(facts: Facts) -> Iterator[Instance]:
+    if "currency" in facts.config.project.model_fields_set:
+        return
+    sources = [source.name for source in facts.sources_of("charge") if not is_mapped(source, "currency")]
+    if sources:
+        yield {"where": "[project] currency", "sources": ", ".join(sources), "code": facts.config.project.currency}
+
+
+def _charged_otherwise(facts: Facts) -> Iterator[Instance]:
+    for service in facts.config.reconcile:
+        codes = _charge_currencies(facts, service)
+        if codes and _price_currency(facts, service) not in codes:
+            yield _mismatch(facts, service, codes)
+
+
+def _billed_otherwise(facts: Facts) -> Iterator[Instance]:
+    reported = {instance["service"] for instance in _charged_otherwise(facts)}
+    for service, codes in sorted(facts.log.billed.items()):
+        is_priced = service in facts.log.used
+        if is_priced and service not in reported and _price_currency(facts, service) not in codes:
+            yield _mismatch(facts, service, codes)
+
+
+def _mismatch(facts: Facts, service: str, codes: frozenset[str]) -> Instance:
+    return {
+        "where": table_of(facts, service), "service": service, "price_currency": _price_currency(facts, service),
+        "codes": ", ".join(sorted(codes)),
+    }  # fmt: skip
+
+
+def _price_currency(facts: Facts, service: str) -> str:
+    return rules_of(facts, service).currency or facts.config.project.currency
+
+
+def _charge_currencies(facts: Facts, service: str) -> frozenset[str]:
+    """The currencies that charges of a service can be in; empty where only the data tell."""
+    codes, is_certain = frozenset[str](), False
+    for source in facts.sources_of("charge"):
+        services = possible_values(source, "service")
+        if services and service not in services:
+            continue
+        found = _codes_of(facts, source)
+        if found is None:
+            return frozenset()
+        codes, is_certain = codes | found, is_certain or bool(services)
+    return codes if is_certain else frozenset()
+
+
+def _codes_of(facts: Facts, source: SourceConfig) -> frozenset[str] | None:
+    codes = possible_values(source, "currency")
+    if codes is None:
+        return None
+    # A charge that names no currency is in the project's.
+    named = "currency" in source.constants
+    return codes if named else codes | {facts.config.project.currency}
+
+
+SETTING_RULES = (
+    Rule(
+        "unknown-currency", "error", "{code} is no currency of ISO 4217", "{advice}",
+        _unknown,
+    ),
+    Rule(
+        "implied-currency", "notice", "charges of source {sources} are taken as {code}, since nothing sets their currency",
+        "set [project] currency, or map the column", _implied,
+    ),
+    Rule(
+        "currency-mismatch", "warning",
+        "service {service} is priced in {price_currency}, but all its charges are in {codes}: none can match",
+        "set `currency` in its table, or correct that of the charges", _charged_otherwise,
+    ),
+)  # fmt: skip
+LOG_RULES = (
+    Rule(
+        "currency-mismatch", "warning",
+        "service {service} is priced in {price_currency}, but all its charges that came are in {codes}: none can match",
+        "set `currency` in its table, or correct that of the charges", _billed_otherwise,
+    ),
+)  # fmt: skip

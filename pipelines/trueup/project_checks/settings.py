@@ -1,0 +1,118 @@
+"""Rules about waits, the time zone, and settings that have no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from trueup.config import DECIMAL_COLUMNS, ServiceConfig, SourceConfig
+from trueup.events.schema import CORE, MOVEMENTS, UTC_TIME
+from trueup.project_checks.facts import Facts
+from trueup.project_checks.problem import Instance, Rule
+
+_CSV_ONLY = ("delimiter", "quote", "header", "quoted_newlines")
+_MOVEMENTS_ONLY = ("frontier", "lateness", "idle_after")
+_KINDS: dict[pl.DataType, str] = {pl.String(): "text", pl.Boolean(): "truth value", UTC_TIME: "time"}
+_COLUMN_SETTINGS = {
+    "scale": {"decimal"}, "map": {"text", "truth value"}, "e164": {"text", "truth value"}, "timezone": {"time"},
+    "time_format": {"time"},
+}  # fmt: skip
+"""The kinds of column that each setting of a column is for."""
+_RULE_SETTINGS = {
+    "hot_list": {"numbers"}, "range": {"prefixes"}, "velocity": {"feature", "above"}, "overlap": {"above"},
+    "travel": {"within", "area"},
+}  # fmt: skip
+_ANY_RULE = {"name", "kind", "shadow"}
+
+
+def _implied_zone(facts: Facts) -> Iterator[Instance]:
+    if facts.sources and "timezone" not in facts.config.project.model_fields_set:
+        yield {"where": "[project] timezone"}
+
+
+def _grace_beyond_horizon(facts: Facts) -> Iterator[Instance]:
+    for service, rules in facts.config.reconcile.items():
+        if rules.grace > facts.config.project.horizon:
+            yield {"where": f"[reconcile.{service}] grace", "service": service}
+
+
+def _lateness_beyond_horizon(facts: Facts) -> Iterator[Instance]:
+    for source in facts.movements:
+        if source.frontier == "observed" and source.lateness > facts.config.project.horizon:
+            yield {"where": f"[[source]] {source.name}, lateness", "source": source.name}
+
+
+def _idle_between_deliveries(facts: Facts) -> Iterator[Instance]:
+    for source in facts.movements:
+        if source.idle_after is not None and source.feed.every is not None and source.idle_after < source.feed.every:
+            yield {"where": f"[[source]] {source.name}, idle_after", "source": source.name}
+
+
+def _unused(facts: Facts) -> Iterator[Instance]:
+    for source in facts.config.source:
+        for name, why in _unused_of_source(source):
+            yield {"where": f"[[source]] {source.name}", "name": name, "why": why}
+    for service, rules in facts.config.reconcile.items():
+        for name, why in _unused_of_service(rules):
+            yield {"where": f"[reconcile.{service}]", "name": name, "why": why}
+    for rule in facts.config.fraud.rule:
+        for name in sorted(rule.model_fields_set - _ANY_RULE - _RULE_SETTINGS[rule.kind]):
+            yield {"where": f"[[fraud.rule]] {rule.name}", "name": name, "why": f"in a rule of kind {rule.kind}"}
+
+
+def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
+    written = source.model_fields_set
+    if source.format in ("ndjson", "parquet"):
+        yield from ((name, f'with format = "{source.format}"') for name in _CSV_ONLY if name in written)
+    if source.format == "parquet" and "encoding" in written:
+        yield "encoding", 'with format = "parquet"'
+    if source.format == "asterisk" and "header" in written:
+        yield "header", 'with format = "asterisk"'
+    for name, complete in (("marker", "marker"), ("quiet", "quiet")):
+        if name in written and source.complete != complete:
+            yield name, f'without complete = "{complete}"'
+    if source.stream not in MOVEMENTS:
+        yield from ((name, f'with stream = "{source.stream}"') for name in _MOVEMENTS_ONLY if name in written)
+    elif "lateness" in written and source.frontier == "declared":
+        yield "lateness", 'with frontier = "declared"'
+    for column, rule in source.columns.items():
+        yield from ((f"{name} of {column}", why) for name, why in _unused_of_column(source, column, rule.model_fields_set))
+
+
+def _unused_of_column(source: SourceConfig, column: str, written: set[str]) -> Iterator[tuple[str, str]]:
+    kind = "decimal" if column in DECIMAL_COLUMNS else _KINDS.get(CORE[source.stream][column], "whole number")
+    for name, kinds in _COLUMN_SETTINGS.items():
+        if name in written and kind not in kinds:
+            yield name, f"for a column of kind {kind}"
+    if "separator" in written and "columns" not in written:
+        yield "separator", "without `columns`"
+
+
+def _unused_of_service(rules: ServiceConfig) -> Iterator[tuple[str, str]]:
+    written = rules.model_fields_set
+    if "period" in written and "aggregate" not in rules.match:
+        yield "period", 'without match = ["aggregate"]'
+    if "price_per" in written and rules.price is None:
+        yield "price_per", "without `price`"
+
+
+SETTING_RULES = (
+    Rule("implied-timezone", "notice", "no time zone is set, so days are those of UTC", "set [project] timezone", _implied_zone),
+    Rule(
+        "grace-beyond-horizon", "warning",
+        "usage of {service} waits longer for its charge (grace) than the two may be apart (horizon)",
+        "raise [project] horizon, or lower `grace`", _grace_beyond_horizon,
+    ),
+    Rule(
+        "lateness-beyond-horizon", "warning",
+        "records of source {source} may be later (lateness) than records are matched at all (horizon)",
+        "raise [project] horizon, or lower `lateness`", _lateness_beyond_horizon,
+    ),
+    Rule(
+        "idle-between-deliveries", "warning",
+        "source {source} counts as idle (idle_after) before its next delivery is due (every of [source.feed])",
+        "raise `idle_after` above `every`", _idle_between_deliveries,
+    ),
+    Rule("unused-setting", "notice", "{name} has no effect {why}", "remove it, or correct the setting it belongs to", _unused),
+)  # fmt: skip

@@ -1,0 +1,12 @@
+-- What each source has brought so far. Grain: one source that brought a unit. Owner: project checks.
+SELECT
+    c.source,
+    any_value(c.stream) AS stream,
+    CAST(sum(c.accepted) AS BIGINT) AS accepted,              -- records the log took
+    max_by(c.path, c.sequence_no, 50) AS newest_paths,        -- of its units, as they were read
+    bool_or(c.source IN (
+        SELECT d.source FROM lake.events.declaration AS d WHERE d.kind = 'close'
+    )) AS closed                                              -- declared complete up to some time
+FROM lake.events.control AS c
+GROUP BY c.source
+ORDER BY c.source
