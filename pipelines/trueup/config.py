@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -24,9 +25,11 @@ from pydantic import (
 )
 
 from trueup.errors import ConfigError
+from trueup.regular import read_regular
 from trueup.secret import Place, remember_variable, without_credentials
 
 FILE_NAME = "trueup.toml"
+_MOST_TOML_BYTES = 16 << 20
 MICROS = 1_000_000
 _UNITS_US = {"us": 1, "ms": 1_000, "s": MICROS, "m": 60 * MICROS, "h": 3_600 * MICROS, "d": 86_400 * MICROS}
 _BYTES = TypeAdapter(ByteSize)
@@ -140,6 +143,29 @@ class LakeConfig(_Table):
     data: Place = Place("lake/data")
     buckets: Annotated[int, Field(ge=1, le=32_767)] = 64
     bucket_by: BucketBy = "subscriber"
+
+
+Size = Annotated[ByteSize, Field(ge=1, le=1 << 40)]
+
+
+class LimitsConfig(_Table):
+    """`[limits]`, and below a source `[source.limits]`: what one delivered file may cost. Sizes: a number of bytes, or `64MiB`.
+
+    A record beyond `record_bytes`, `columns` members or `depth` goes to quarantine. A file whose header, schema, pages, footer or
+    manifest is beyond its limit is refused, as is one that unpacks to more than `expansion` times its size. `kept_bytes` of each
+    rejected record lie in quarantine, and no more than `quarantine_bytes` of a file. A pattern may match `files` files.
+    """
+
+    record_bytes: Annotated[Size, Field(le=256 << 20)] = ByteSize(1 << 20)
+    kept_bytes: Annotated[Size, Field(le=16 << 20)] = ByteSize(1 << 16)
+    quarantine_bytes: Size = ByteSize(256 << 20)
+    columns: Annotated[int, Field(ge=1, le=100_000)] = 4_096
+    depth: Annotated[int, Field(ge=1, le=1_000)] = 100
+    expansion: Annotated[int, Field(ge=1)] = 200
+    page_bytes: Annotated[Size, Field(le=1 << 31)] = ByteSize(128 << 20)
+    footer_bytes: Annotated[Size, Field(le=1 << 31)] = ByteSize(16 << 20)
+    manifest_bytes: Annotated[Size, Field(le=1 << 31)] = ByteSize(16 << 20)
+    files: Annotated[int, Field(ge=1)] = 1_000_000
 
 
 class ProjectConfig(_Table):
@@ -272,6 +298,8 @@ class SourceConfig(_Table):
     range: dict[str, tuple[Micros, Micros]] = {}
     feed: FeedConfig = FeedConfig()
     manifest: ManifestConfig | None = None
+    follow_links: bool = False
+    limits: LimitsConfig = LimitsConfig()
 
     @model_validator(mode="after")
     def _known_columns(self) -> Self:
@@ -437,6 +465,7 @@ class Config(_Table):
 
     lake: LakeConfig = LakeConfig()
     project: ProjectConfig = ProjectConfig()
+    limits: LimitsConfig = LimitsConfig()
     source: tuple[SourceConfig, ...] = ()
     reconcile: dict[str, ServiceConfig] = {}
     rating: RatingConfig = RatingConfig()
@@ -444,6 +473,16 @@ class Config(_Table):
     expectation: tuple[ExpectationConfig, ...] = ()
     quality: QualityConfig = QualityConfig()
     sql: SqlConfig = SqlConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _limits_of_sources(cls, tables: Any) -> Any:
+        """A source has the limits of `[limits]` where `[source.limits]` sets no other."""
+        general = tables.get("limits") if isinstance(tables, dict) else None
+        sources = tables.get("source") if isinstance(tables, dict) else None
+        if not isinstance(general, dict) or not isinstance(sources, list | tuple):
+            return tables
+        return tables | {"source": [_with_limits(source, general) for source in sources]}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -458,6 +497,12 @@ class Config(_Table):
                         f'[reconcile.{service}] matches by {", ".join(rules.match)}, which bucket_by = "session_key" cannot'
                     )
         return self
+
+
+def _with_limits(source: object, general: dict[str, Any]) -> object:
+    if not isinstance(source, dict) or not isinstance(source.get("limits", {}), dict):
+        return source
+    return source | {"limits": general | source.get("limits", {})}
 
 
 class Project:
@@ -475,13 +520,14 @@ class Project:
         folder = Path(directory)
         path = folder / FILE_NAME
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_regular(path, most_bytes=_MOST_TOML_BYTES).decode("utf-8")
         except FileNotFoundError:
             raise ConfigError(
                 "there is no trueup.toml", where=str(folder), todo="run `trueup init DIR` or name the folder with --project"
             ) from None
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"trueup.toml cannot be read: {error}", where=str(path)) from None
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise ConfigError(f"trueup.toml cannot be read: {reason}", where=str(path)) from None
         return cls(folder.resolve(), parse(text, where=str(path)))
 
     def resolve(self, path: str) -> Path:
@@ -503,10 +549,13 @@ def variables(text: str) -> dict[str, str]:
     return values
 
 
-def expand(text: str) -> str:
-    """Replaces `${NAME}` by the environment's value; raises `ConfigError` where it is not set or is not UTF-8."""
+def expand(text: str, quote: Callable[[str], str] = str) -> str:
+    """Replaces `${NAME}` by the environment's value, as `quote` writes it.
+
+    Raises `ConfigError` where a variable is not set or is not UTF-8.
+    """
     values = variables(text)
-    return _VARIABLE.sub(lambda found: values[found[1]], text)
+    return _VARIABLE.sub(lambda found: quote(values[found[1]]), text)
 
 
 def as_utf8(text: str) -> str:

@@ -4,15 +4,18 @@ import csv
 import io
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trueup.collect import lines as lines_module
-from trueup.collect.lines import blocks, lines_in, physical_lines
-from trueup.collect.quoted import quoted_records
+from trueup.collect.lines import Bounds, blocks, lines_in, lines_of, physical_lines
+from trueup.collect.quoted import Quoting, quoted_records
 from trueup.collect.text import check_encoding, in_utf8, undecodable, with_nul
-from trueup.errors import ConfigError, SourceError
+from trueup.errors import ConfigError
+
+WIDE = Bounds(record_bytes=1 << 20, kept_bytes=1 << 16)
 
 
 def chunked(data: bytes, size: int) -> list[bytes]:
@@ -22,11 +25,13 @@ def chunked(data: bytes, size: int) -> list[bytes]:
 def records(data: bytes, size: int) -> list[tuple[int, int, bytes]]:
     found = []
     row = offset = 0
-    for begin, block in blocks(chunked(data, size), where="x", size_bytes=size):
-        piece = lines_in(block, offset=begin, first_row=row)
+    for block in blocks(chunked(data, size), size_bytes=size, bounds=WIDE):
+        piece = lines_of(block, first_row=row)
         row += len(piece)
-        found += [(int(r), begin + int(s), piece.raw(i)) for i, (r, s) in enumerate(zip(piece.rows, piece.starts, strict=True))]
-        offset = begin
+        found += [
+            (int(r), block.offset + int(s), piece.raw(i)) for i, (r, s) in enumerate(zip(piece.rows, piece.starts, strict=True))
+        ]
+        offset = block.offset
     assert offset <= len(data)
     return found
 
@@ -42,11 +47,38 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
         assert records(b"\xef\xbb\xbfa,b\n1,2\n", size) == [(0, 3, b"a,b"), (1, 7, b"1,2")]
 
 
-def test_a_file_without_lines_is_refused_rather_than_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines_module, "LONGEST_BYTES", 100)
-    monkeypatch.setattr(lines_module, "BLOCK_BYTES", 10)
-    with pytest.raises(SourceError, match="longer than 100 bytes"):
-        list(physical_lines(chunked(b"x" * 1_000, 10), where="x"))
+LENGTHS = st.lists(st.integers(0, 40), max_size=12)
+
+
+@given(LENGTHS, st.integers(1, 30), st.integers(1, 20), st.integers(0, 5), st.sampled_from([b"", b"\n", b"\r\n"]))
+def test_of_a_long_line_only_the_beginning_is_held_wherever_the_blocks_are_cut(
+    lengths: list[int], record_bytes: int, size: int, kept_bytes: int, end: bytes
+) -> None:
+    data = b"\n".join(b"x" * length for length in lengths) + end
+    found, most_held = [], 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines_module, "BLOCK_BYTES", size)
+        pieces = list(physical_lines(chunked(data, size), bounds=Bounds(record_bytes, kept_bytes)))
+    for piece in pieces:
+        found += zip(piece.rows.tolist(), (piece.starts + piece.offset).tolist(), piece.lengths.tolist(), strict=True)
+        most_held = max(most_held, len(piece.data))
+        assert (piece.held_bytes >= np.minimum(piece.lengths, kept_bytes)).all()
+    wanted = [(m.start(), len(m[0])) for m in re.finditer(rb"[^\r\n]+", data)]
+    assert found == [(row, at, length) for row, (at, length) in enumerate(wanted)]
+    # A block, a chunk, and what a line may be long before it counts as too long.
+    assert most_held <= 2 * max(size, record_bytes + 1, kept_bytes + 1, 3) + size
+
+
+@given(st.lists(st.sampled_from([b"a,b", b",", b"\n", b"\r\n", b"x"])).map(b"".join), st.integers(1, 6))
+def test_pieces_hold_few_marks_and_all_records(data: bytes, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines_module, "MOST_MARKS", most)
+        pieces = list(physical_lines([data], bounds=WIDE, mark=","))
+    assert [piece.raw(i) for piece in pieces for i in range(len(piece))] == re.findall(rb"[^\r\n]+", data)
+    for piece in pieces:
+        marks = len(re.findall(rb"[,\r\n]", piece.data))
+        # A single line is never cut.
+        assert marks <= most or len(re.findall(rb"[\r\n]", piece.data)) <= 1 or len(piece) == 1
 
 
 @given(st.lists(st.sampled_from([b"ab", "é€".encode(), b"\xc3", b"\x80", b"\n", b"\x00"])).map(b"".join))
@@ -89,7 +121,7 @@ def in_quotes(rows: list[list[str]]) -> bytes:
 
 def quoted(data: bytes, size: int) -> list[bytes]:
     found = []
-    for piece in quoted_records(chunked(data, size), delimiter=",", quote='"', where="x"):
+    for piece in quoted_records(chunked(data, size), Quoting(",", '"'), bounds=WIDE):
         for index in range(len(piece)):
             assert piece.rows[index] == len(found)
             at = piece.offset + int(piece.starts[index])

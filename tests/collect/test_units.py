@@ -13,7 +13,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.collect.units import Unit, decompressed, find, opened
+from trueup.collect.files.unpack import unpacked
+from trueup.collect.units import Unit, find, opened
 from trueup.config import Config, Project, SourceConfig
 from trueup.errors import SourceError
 
@@ -108,8 +109,10 @@ def test_any_bytes_of_the_decompressed_stream_can_be_read_again(
     path = tmp_path_factory.mktemp("units") / "file"
     path.write_bytes(b"".join(squeeze(member) for member in members))
     whole = b"".join(members)
-    with path.open("rb") as handle:
-        assert b"".join(decompressed(handle, compression, "x")) == whole  # type: ignore[arg-type]
+    written = path.read_bytes()
+    for size in (1, 7, 1 << 20):
+        chunks = [written[at : at + size] for at in range(0, len(written), size)]
+        assert b"".join(unpacked(chunks, compression, "x")) == whole  # type: ignore[arg-type]
     if path.stat().st_size:
         start = data.draw(st.integers(0, len(whole)))
         length = data.draw(st.integers(0, len(whole) - start))

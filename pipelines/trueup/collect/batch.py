@@ -48,6 +48,10 @@ class Batch:
     raw: Raw
     rejected: pl.DataFrame
 
+    def with_rejected(self, more: Sequence[pl.DataFrame]) -> Batch:
+        """The same records, with more that were rejected before they were read."""
+        return replace(self, rejected=joined([*more, self.rejected])) if more else self
+
 
 class Piece(Protocol):
     """A run of consecutive records of a unit, not yet read."""
@@ -55,6 +59,10 @@ class Piece(Protocol):
     @property
     def first_row(self) -> int:
         """The number of its first record in the unit."""
+
+    @property
+    def held_bytes(self) -> Offsets:
+        """How many bytes of each record are held in memory."""
 
     def __len__(self) -> int:
         """How many records it has."""
@@ -84,7 +92,7 @@ class Reader(Protocol):
 
 def places_of(lines: Lines) -> pl.DataFrame:
     """Where lines lie in the decompressed stream."""
-    columns = {"source_row": lines.rows, "source_offset": lines.starts + lines.offset, "source_length": lines.ends - lines.starts}
+    columns = {"source_row": lines.rows, "source_offset": lines.starts + lines.offset, "source_length": lines.lengths}
     return pl.DataFrame(columns, schema=PLACE)
 
 
@@ -99,6 +107,15 @@ def reject(lines: Lines, bad: Mask, reason: Reason, rule: str) -> pl.DataFrame:
     return places_of(refused).with_columns(
         raw=pl.Series(raw_of(refused)(range(len(refused))), dtype=pl.Binary), reason=pl.lit(reason), rule=pl.lit(rule)
     )
+
+
+def within_limit(lines: Lines, record_bytes: int) -> tuple[Lines, list[pl.DataFrame]]:
+    """The lines that are not too long, and the others as rows of `REJECTED`."""
+    too_long = lines.lengths > record_bytes
+    if not too_long.any():
+        return lines, []
+    rule = f"line: has at most {record_bytes} bytes (record_bytes in [limits])"
+    return lines.only(~too_long), [reject(lines, too_long, "over_limit", rule)]
 
 
 def joined(rejected: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -14,6 +14,9 @@ from trueup.collect.batch import Batch, Raw, Screened, joined, json_objects, pla
 from trueup.collect.lines import Lines, Mask, Offsets
 from trueup.errors import SourceError
 
+# A line has a limit of its own (`record_bytes`): the one of the csv module would call a long field badly quoted.
+csv.field_size_limit(2**31 - 1)
+
 
 @dataclass(frozen=True)
 class Dialect:
@@ -30,11 +33,14 @@ def header_of(line: Lines, dialect: Dialect, *, where: str) -> tuple[str, ...]:
     cells = _strictly(text.raw(0), dialect) if len(text) else None
     if cells is None:
         raise SourceError("the header line cannot be read", where=where, todo="check delimiter, quote and encoding of its source")
-    seen = Counter[str]()
-    names = []
+    seen, names = Counter[str](), dict[str, None]()
     for name in (cell.strip() for cell in cells):
         seen[name] += 1
-        names.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
+        unique = name if seen[name] == 1 else f"{name}.{seen[name]}"
+        while unique in names:
+            seen[name] += 1
+            unique = f"{name}.{seen[name]}"
+        names[unique] = None
     return tuple(names)
 
 
@@ -60,7 +66,8 @@ def read_csv(lines: Lines, dialect: Dialect, names: Sequence[str], mapped: Seque
         more, careful = _careful_fields(kept.only(odd), dialect, names, wanted)
         fields, places = pl.concat([fields, more]), pl.concat([places, places_of(careful.lines)])
         raw, rejected = _one_after_the_other(plain.lines, careful.lines), [*rejected, *careful.rejected]
-    rest = json_objects(fields.select(name for name in names if name not in mapped and attributes), height=fields.height)
+    others = [name for name in names if name not in set(mapped)] if attributes else []
+    rest = json_objects(fields.select(others), height=fields.height)
     return Batch(fields.select(mapped), rest, places, raw, joined(rejected))
 
 
@@ -128,9 +135,9 @@ def _plain_fields(kept: Screened, dialect: Dialect, names: Sequence[str], wanted
     text = kept.text
     grid = at.reshape(len(text), inner)
     numbers, quote, is_quoted = text.codes, ord(dialect.quote), dialect.quote.encode() in text.data
-    cells = {}
+    cells, chosen = {}, set(wanted)
     for index, name in enumerate(names):
-        if name in wanted:
+        if name in chosen:
             start = text.starts if index == 0 else grid[:, index - 1] + 1
             end = text.ends if index == inner else np.ascontiguousarray(grid[:, index])
             if is_quoted:
@@ -152,8 +159,9 @@ def _careful_fields(kept: Screened, dialect: Dialect, names: Sequence[str], want
     unpaired = np.array([row is None for row in rows])
     wrong = np.array([row is not None and len(row) != len(names) for row in rows])
     good = [row for row in rows if row is not None and len(row) == len(names)]
+    chosen = set(wanted)
     fields = {
-        name: pl.Series([row[index] or None for row in good], dtype=pl.String) for index, name in enumerate(names) if name in wanted
+        name: pl.Series([row[index] or None for row in good], dtype=pl.String) for index, name in enumerate(names) if name in chosen
     }
     kept = kept.without(unpaired, "unparsable", "line: quotes pair")
     kept = kept.without(wrong[~unpaired], "wrong_field_count", f"line: has {len(names)} fields")

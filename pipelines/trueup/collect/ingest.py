@@ -10,12 +10,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+import numpy as np
+
 from trueup.clock import Clock, system_clock
 from trueup.collect.batch import Piece, Reader
-from trueup.collect.complete import is_complete
+from trueup.collect.complete import check_marker, is_complete
 from trueup.collect.manifest import Declared, declared_of
 from trueup.collect.mapping import Mapping
-from trueup.collect.part import PART_RECORDS, Committed, Counts, Events, Part, events_of, taken_parts
+from trueup.collect.part import PART_BYTES, PART_RECORDS, Committed, Counts, Events, Part, Room, events_of, kept_bytes, taken_parts
 from trueup.collect.presets import expanded
 from trueup.collect.readers import reader_of
 from trueup.collect.shared_files import refuse_shared_files
@@ -29,8 +31,11 @@ from trueup.reconcile.policy import ensure_policy
 from trueup.reconcile.rules import Policy
 
 _READERS = 2
-_AHEAD = 6
+_AHEAD = 4
 """Pieces read while an earlier one is staged or committed: enough to keep two cores busy, few enough to bound memory."""
+
+_PIECE_RECORDS = 1 << 16
+"""Records read in one go at most, however short they are."""
 
 
 class Progress(Protocol):
@@ -137,34 +142,36 @@ def _complete_at(now: datetime) -> Choose:
 
 def _take_in(lake: Lake, source: SourceConfig, mapping: Mapping, path: Path, progress: Progress) -> UnitResult:
     with opened(lake.project, source, path) as unit:
-        taken, is_whole = taken_parts(lake, unit.source_id)
-        if is_whole:
+        taken = taken_parts(lake, unit.source_id)
+        if taken.is_whole:
             return UnitResult(source.name, unit.shown, "known")
         unit.check_whole()
-        declared = declared_of(unit)
+        check_marker(source, path, shown=unit.shown)
+        declared = declared_of(lake.project, unit)
         reader = reader_of(unit)
         mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
         counts, positions = Counts(), list[int]()
-        for committed in _parts(lake, unit, reader, mapping, taken, declared, progress):
+        for committed in _parts(lake, unit, reader, mapping, taken.parts, declared, progress):
             counts, positions = counts + committed.counts, [*positions, committed.position]
         # Another process may have taken in every part in the meantime.
         return UnitResult(source.name, unit.shown, "taken" if positions else "known", **asdict(counts), positions=positions)
 
 
 def _parts(
-    lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: set[int], declared: Declared, progress: Progress
+    lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: dict[int, int], declared: Declared, progress: Progress
 ) -> Iterator[Committed]:
     """Commits the parts that the log lacks, in order; all but the last once the next one has begun."""
     part: Part | None = None
+    room = Room(unit.limits, kept_bytes(lake, unit.source_id) if taken else 0)
     with ThreadPoolExecutor(_READERS) as pool:
         for number, events in _read(pool, lake, unit, reader, mapping, taken, progress):
             if part is not None and part.number != number:
                 yield from _committed(part, unit, reader, declared, is_last=False)
             if part is None or part.number != number:
-                part = Part(lake, unit, number)
+                part = Part(lake, unit, number, room)
             part.add(events)
     # A unit without a record is taken in too: its control row says that nothing was in it.
-    yield from _committed(part or Part(lake, unit, 0), unit, reader, declared, is_last=True)
+    yield from _committed(part or Part(lake, unit, 0, room), unit, reader, declared, is_last=True)
 
 
 def _committed(part: Part, unit: Unit, reader: Reader, declared: Declared, *, is_last: bool) -> Iterator[Committed]:
@@ -176,7 +183,7 @@ def _committed(part: Part, unit: Unit, reader: Reader, declared: Declared, *, is
 
 
 def _read(
-    pool: ThreadPoolExecutor, lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: set[int], progress: Progress
+    pool: ThreadPoolExecutor, lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: dict[int, int], progress: Progress
 ) -> Iterator[tuple[int, Events]]:
     """The records of the parts that the log lacks as events, in order; a few pieces ahead are being read meanwhile."""
     wanted = mapping.wanted_among(reader.columns()) if unit.source.format != "ndjson" else mapping.wanted
@@ -187,7 +194,7 @@ def _read(
         return events_of(mapped, unit.source, lake.project.config.lake)
 
     waiting = deque[tuple[int, Future[Events]]]()
-    for number, piece in parted(reader.pieces(), part_records=PART_RECORDS):
+    for number, piece in parted(reader.pieces(), taken):
         progress.update(unit.shown, unit.position_bytes(), unit.size_bytes)
         if number not in taken:
             waiting.append((number, pool.submit(made, piece)))
@@ -199,12 +206,22 @@ def _read(
     progress.update(unit.shown, unit.size_bytes, unit.size_bytes)
 
 
-def parted(pieces: Iterable[Piece], *, part_records: int) -> Iterator[tuple[int, Piece]]:
-    """Cuts pieces at the borders of parts, and says which part each belongs to."""
+def parted(pieces: Iterable[Piece], taken: dict[int, int]) -> Iterator[tuple[int, Piece]]:
+    """Cuts pieces at the borders of parts, and says which part each belongs to; `taken` has how many records parts have already."""
+    number, records, size = 0, 0, 0
     for piece in pieces:
-        at = 0
+        ends, at, base = np.cumsum(piece.held_bytes), 0, 0
         while at < len(piece):
-            number, within = divmod(piece.first_row + at, part_records)
-            until = min(len(piece), at + part_records - within)
-            yield number, piece.only(slice(at, until))
-            at = until
+            if number in taken:
+                until = at + taken[number] - records
+            else:
+                by_size = int(np.searchsorted(ends, base + PART_BYTES - size)) + 1
+                until = min(at + PART_RECORDS - records, by_size)
+            is_end = until <= len(piece)
+            until = min(until, len(piece))
+            for begin in range(at, until, _PIECE_RECORDS):
+                yield number, piece.only(slice(begin, min(until, begin + _PIECE_RECORDS)))
+            records, size = records + until - at, size + int(ends[until - 1]) - base
+            at, base = until, int(ends[until - 1])
+            if is_end:
+                number, records, size = number + 1, 0, 0

@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from trueup.errors import SourceError
-
 Offsets = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 4 << 20
 """How much is read before lines are sought in it: large enough to be worth vectorising, small enough for the cache."""
 
-LONGEST_BYTES = 256 << 20
-"""A line beyond this is taken for a file that has no lines."""
+MOST_MARKS = 1 << 18
+"""Line ends, and separators of fields, that are looked at in one go: what is worked out of a block grows with them."""
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -28,6 +26,7 @@ class Lines:
 
     Record `i` is `data[starts[i]:ends[i]]`, without its line end; the block begins at byte `offset` of the stream, and its
     first record is the unit's `first_row`-th. Records that were taken out leave their numbers unused: `rows` has them.
+    A record too long to be held is alone in its block, which has its beginning and lacks `unread_bytes` of it.
     """
 
     data: bytes
@@ -35,6 +34,7 @@ class Lines:
     starts: Offsets
     ends: Offsets
     rows: Offsets
+    unread_bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -57,19 +57,53 @@ class Lines:
         """The block as numbers."""
         return np.frombuffer(self.data, np.uint8)
 
+    @property
+    def lengths(self) -> Offsets:
+        """How long each record is in the unit."""
+        return self.ends - self.starts + self.unread_bytes
+
+    @property
+    def held_bytes(self) -> Offsets:
+        """How many bytes of each record are held."""
+        return self.ends - self.starts
+
     def raw(self, index: int) -> bytes:
-        """One record's bytes."""
+        """One record's bytes, or as many as are held."""
         return self.data[int(self.starts[index]) : int(self.ends[index])]
 
 
-def blocks(chunks: Iterable[bytes], *, where: str, size_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Joins a stream's chunks to blocks that end at a line end (the last one: at the end), with their offsets.
+@dataclass(frozen=True)
+class Bounds:
+    """How long a record may be, and how many bytes are held of one that is longer."""
 
-    A byte order mark at the very start is left out. Raises `SourceError` for a line longer than `LONGEST_BYTES`.
+    record_bytes: int
+    kept_bytes: int
+
+    @property
+    def longest_bytes(self) -> int:
+        """How much of a line is read before it is found to be too long."""
+        return max(self.record_bytes, self.kept_bytes)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Bytes of a stream from `offset` on: whole lines, or the beginning of one line of which `unread_bytes` more follow."""
+
+    offset: int
+    data: bytes
+    unread_bytes: int = 0
+
+
+def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Iterator[Block]:
+    """Joins a stream's chunks to blocks that end at a line end (the last one: at the end).
+
+    A byte order mark at the very start is left out. Of a line that is longer than both a block and `record_bytes` only the
+    beginning is held, whatever follows.
     """
     offset, held, held_bytes = 0, list[bytes](), 0
     is_first = True
-    for chunk in chunks:
+    rest = iter(chunks)
+    while (chunk := next(rest, None)) is not None:
         held.append(chunk)
         held_bytes += len(chunk)
         if held_bytes < max(size_bytes, len(_BOM)):
@@ -80,18 +114,33 @@ def blocks(chunks: Iterable[bytes], *, where: str, size_bytes: int) -> Iterator[
         is_first = False
         cut = max(joined.rfind(b"\n"), joined.rfind(b"\r")) + 1
         if cut:
-            yield offset, joined[:cut]
+            yield Block(offset, joined[:cut])
             offset += cut
-        elif len(joined) > LONGEST_BYTES:
-            raise SourceError(f"there is a line longer than {LONGEST_BYTES} bytes", where=where, todo="check the source's format")
+        elif len(joined) > bounds.longest_bytes:
+            long, cut, joined = _long_line(joined, rest, bounds.kept_bytes, offset)
+            yield long
+            offset += cut
+            cut = 0
         held, held_bytes = [joined[cut:]], len(joined) - cut
         # A line that fills a block must not be joined anew with every chunk.
-        size_bytes = max(size_bytes, 2 * held_bytes)
-    rest = b"".join(held)
-    if is_first and rest.startswith(_BOM):
-        rest, offset = rest[3:], 3
-    if rest:
-        yield offset, rest
+        size_bytes = max(size_bytes, min(2 * held_bytes, bounds.longest_bytes + 1))
+    last = b"".join(held)
+    if is_first and last.startswith(_BOM):
+        last, offset = last[3:], 3
+    if last:
+        yield Block(offset, last)
+
+
+def _long_line(begun: bytes, rest: Iterator[bytes], kept_bytes: int, offset: int) -> tuple[Block, int, bytes]:
+    """A line that goes on beyond what was read, how long it is, and what was read behind it, from its line end on."""
+    head, length = begun[:kept_bytes], len(begun)
+    for chunk in rest:
+        ends = [at for at in (chunk.find(b"\n"), chunk.find(b"\r")) if at >= 0]
+        if ends:
+            length += min(ends)
+            return Block(offset, head, length - len(head)), length, chunk[min(ends) :]
+        length += len(chunk)
+    return Block(offset, head, length - len(head)), length, b""
 
 
 def lines_in(data: bytes, *, offset: int, first_row: int) -> Lines:
@@ -112,14 +161,43 @@ def lines_in(data: bytes, *, offset: int, first_row: int) -> Lines:
     return Lines(data, offset, starts, ends, np.arange(first_row, first_row + len(starts)))
 
 
-def physical_lines(chunks: Iterable[bytes], *, where: str) -> Iterator[Lines]:
-    """The records of a stream of which each physical line is one, block by block."""
+def physical_lines(chunks: Iterable[bytes], *, bounds: Bounds, mark: str = "") -> Iterator[Lines]:
+    """The records of a stream of which each physical line is one, in pieces.
+
+    A piece has some `MOST_MARKS` line ends and characters `mark` at most, so that what is worked out of it has a bound as well.
+    """
     row = 0
-    for offset, data in blocks(chunks, where=where, size_bytes=BLOCK_BYTES):
-        found = lines_in(data, offset=offset, first_row=row)
-        row += len(found)
-        if len(found):
-            yield found
+    for block in blocks(chunks, size_bytes=BLOCK_BYTES, bounds=bounds):
+        for part in divided(block, mark.encode()):
+            found = lines_of(part, first_row=row)
+            row += len(found)
+            if len(found):
+                yield found
+
+
+def lines_of(block: Block, *, first_row: int) -> Lines:
+    """The physical lines of a block; of a line whose beginning alone is held, the one record that it is."""
+    if not block.unread_bytes:
+        return lines_in(block.data, offset=block.offset, first_row=first_row)
+    return replace(one_line(block.data, offset=block.offset, row=first_row), unread_bytes=block.unread_bytes)
+
+
+def divided(block: Block, mark: bytes) -> Iterator[Block]:
+    """A block in pieces that end at a line end, none with many more than `MOST_MARKS` line ends and marks."""
+    data = block.data
+    marks = sum(data.count(sign) for sign in (b"\n", b"\r", mark) if sign)
+    middle = len(data) // 2
+    cut = max(data.rfind(b"\n", 0, middle), data.rfind(b"\r", 0, middle)) + 1 or _next_end(data, middle)
+    if block.unread_bytes or marks <= MOST_MARKS or not 0 < cut < len(data):
+        yield block
+        return
+    yield from divided(Block(block.offset, data[:cut]), mark)
+    yield from divided(Block(block.offset + cut, data[cut:]), mark)
+
+
+def _next_end(data: bytes, begin: int) -> int:
+    ends = [at + 1 for at in (data.find(b"\n", begin), data.find(b"\r", begin)) if at >= 0]
+    return min(ends, default=0)
 
 
 def one_line(data: bytes, *, offset: int, row: int) -> Lines:

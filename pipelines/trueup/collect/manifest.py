@@ -6,11 +6,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from trueup.collect.units import Unit
-from trueup.config import ManifestConfig
+from trueup.collect.units import Unit, read_beside
+from trueup.config import ManifestConfig, Project
 from trueup.errors import SourceError
+from trueup.regular import NotRegularError
 
 _ENDING = re.compile(r"[{](name|stem)[}]")
+_MOST_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -32,18 +34,20 @@ def is_manifest(manifest: ManifestConfig, path: Path) -> bool:
     return re.fullmatch(".+".join(map(re.escape, literal)), path.name) is not None
 
 
-def declared_of(unit: Unit) -> Declared:
+def declared_of(project: Project, unit: Unit) -> Declared:
     """What the manifest of a unit declares; raises `SourceError` where it cannot be read, tells nothing, or tells other bytes."""
     manifest = unit.source.manifest
     if manifest is None:
         return Declared()
     path = manifest_of(manifest, unit.path)
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_beside(project, unit.source, path).decode("utf-8", "replace")
     except OSError as error:
-        raise SourceError(
-            f"its manifest {path.name} cannot be read: {error.strerror or error}", where=unit.shown, todo="have it delivered"
-        ) from None
+        todo = "have it delivered"
+        if isinstance(error, NotRegularError) and error.fault == "too_long":
+            todo = "check the manifest, or raise `manifest_bytes` in [limits] or [source.limits]"
+        reason = f"its manifest {path.name} cannot be read: {error.strerror or error}"
+        raise SourceError(reason, where=unit.shown, todo=todo) from None
     found = re.search(manifest.pattern.replace("{name}", re.escape(unit.path.name)), text)
     if found is None:
         raise SourceError(
@@ -52,8 +56,8 @@ def declared_of(unit: Unit) -> Declared:
         )  # fmt: skip
     told = found.groupdict()
     records, sha256 = told.get("records"), told.get("sha256")
-    if records is not None and not records.isdecimal():
-        raise SourceError(f"its manifest {path.name} declares {records!r} records, which is no number", where=unit.shown)
+    if records is not None and not (records.isascii() and records.isdecimal() and len(records) <= _MOST_DIGITS):
+        raise SourceError(f"its manifest {path.name} declares {records[:80]!r} records, which is no number", where=unit.shown)
     if sha256 is not None and sha256.lower() != unit.sha256:
         raise SourceError(
             f"the file is not the one that its manifest {path.name} declares: its SHA-256 is {unit.sha256}", where=unit.shown,

@@ -22,6 +22,19 @@ _QUOTE, _BACKSLASH, _COLON, _COMMA = b'"\\:,'
 _BLANKS = np.zeros(256, np.bool_)
 _BLANKS[list(b" \t")] = True
 _OPENING, _CLOSING = list(b"{["), list(b"}]")
+_FEW = 16
+"""Blanks or backslashes in a row that are stepped over one by one, in all lines at once; more are jumped over."""
+
+
+@dataclass(frozen=True)
+class Nesting:
+    """How many members an object may have, and how deep it may be nested."""
+
+    members: int
+    depth: int
+
+
+_FREE = Nesting(2**31, 2**31)
 
 
 @dataclass(frozen=True)
@@ -40,14 +53,20 @@ class Members:
         return Members(*(array[wanted] for array in arrays))
 
 
-def read_ndjson(lines: Lines, mapped: Sequence[str], *, encoding: str, attributes: bool) -> Batch:
-    """Reads lines of JSON objects; takes out what is no valid object, or has a mapped member twice.
+def read_ndjson(lines: Lines, mapped: Sequence[str], *, encoding: str, attributes: bool, limits: Nesting = _FREE) -> Batch:
+    """Reads lines of JSON objects; takes out what is no valid object, is beyond `limits`, or has a mapped member twice.
 
     Strings are taken without quotes and escapes, numbers and nested values as they are written; `null` is NULL.
     """
     kept = screened(lines, encoding)
     kept = kept.without(~_objects(kept.text), "unparsable", "line: is a JSON object")
+    deep = _depths(kept.text) > limits.depth
+    kept = kept.without(deep, "over_limit", f"line: is nested {limits.depth} deep at most (depth in [limits])")
     members = members_of(kept.text)
+    many = np.bincount(members.line, minlength=len(kept.text)) > limits.members
+    if many.any():
+        kept = kept.without(many, "over_limit", f"line: has at most {limits.members} members (columns in [limits])")
+        members = members_of(kept.text)
     found = {name: _named(kept.text, members, name) for name in mapped}
     twice = np.zeros(len(kept.text), np.bool_)
     for rows in found.values():
@@ -115,19 +134,27 @@ def _strings(text: Lines) -> tuple[Offsets, Offsets]:
 
 def _escaped(numbers: np.ndarray, quotes: Offsets) -> Mask:  # type: ignore[type-arg]
     """Quotes behind an odd number of backslashes."""
-    run = np.zeros(len(quotes), np.int64)
-    active = np.flatnonzero(numbers[quotes - 1] == _BACKSLASH)
-    while len(active):
-        run[active] += 1
-        active = active[numbers[quotes[active] - 1 - run[active]] == _BACKSLASH]
-    odd: Mask = run % 2 == 1
+    backslashes = np.zeros(256, np.bool_)
+    backslashes[_BACKSLASH] = True
+    odd: Mask = (quotes - _back_over(numbers, quotes, backslashes)) % 2 == 1
     return odd
 
 
 def _depth(text: Lines, opens: Offsets, closes: Offsets) -> Offsets:
     """How deep in objects and arrays each string lies."""
-    if text.data.count(b"{") == len(text) and b"[" not in text.data:
+    if _is_flat(text):
         return np.ones(len(opens), np.int64)
+    brackets, depth = _brackets(text, opens, closes)
+    of_strings: Offsets = depth[np.searchsorted(brackets, opens) - 1]
+    return of_strings
+
+
+def _is_flat(text: Lines) -> bool:
+    return text.data.count(b"{") == len(text) and b"[" not in text.data
+
+
+def _brackets(text: Lines, opens: Offsets, closes: Offsets) -> tuple[Offsets, Offsets]:
+    """The brackets that lie in lines and in no string, and how deep it is behind each."""
     numbers = text.codes
     brackets = np.flatnonzero(np.isin(numbers, _OPENING + _CLOSING))
     string = np.searchsorted(opens, brackets, side="right") - 1
@@ -136,39 +163,52 @@ def _depth(text: Lines, opens: Offsets, closes: Offsets) -> Offsets:
     outside = line >= len(text)
     outside[~outside] = text.starts[line[~outside]] > brackets[~outside]
     brackets = brackets[~in_string & ~outside]
-    depth: Offsets = np.cumsum(np.where(np.isin(numbers[brackets], _OPENING), 1, -1))
-    of_strings: Offsets = depth[np.searchsorted(brackets, opens) - 1]
-    return of_strings
+    return brackets, np.cumsum(np.where(np.isin(numbers[brackets], _OPENING), 1, -1))
+
+
+def _depths(text: Lines) -> Offsets:
+    """How deep the outermost object of each line nests others; the lines are valid JSON objects."""
+    deepest = np.ones(len(text), np.int64)
+    if not _is_flat(text):
+        brackets, depth = _brackets(text, *_strings(text))
+        np.maximum.at(deepest, np.searchsorted(text.ends, brackets, side="right"), depth)
+    return deepest
 
 
 def _object_ends(text: Lines) -> Offsets:
     """Where the closing brace of each line's object stands."""
-    last = text.ends - 1
-    blank = np.flatnonzero(_BLANKS[text.codes[last]])
-    while len(blank):
-        last[blank] -= 1
-        blank = blank[_BLANKS[text.codes[last[blank]]]]
-    return last
+    return _back_over(text.codes, text.ends, _BLANKS) - 1
 
 
 def _after_blanks(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[type-arg]
     at = at.copy()
     blank = np.flatnonzero(_BLANKS[numbers[at]])
-    while len(blank):
+    for _ in range(_FEW if len(blank) else 0):
         at[blank] += 1
         blank = blank[_BLANKS[numbers[at[blank]]]]
+    if len(blank):
+        others = np.flatnonzero(~_BLANKS[numbers])
+        at[blank] = others[np.searchsorted(others, at[blank])]
     return at
 
 
 def _before_blanks(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[type-arg]
     """The end of what stands before a place, without blanks and the comma between."""
-    at = at.copy()
     gap = _BLANKS.copy()
     gap[_COMMA] = True
+    return _back_over(numbers, at, gap)
+
+
+def _back_over(numbers: np.ndarray, at: Offsets, gap: Mask) -> Offsets:  # type: ignore[type-arg]
+    """Each place moved back to the end of what is no gap; there is such before each."""
+    at = at.copy()
     left = np.flatnonzero(gap[numbers[at - 1]])
-    while len(left):
+    for _ in range(_FEW if len(left) else 0):
         at[left] -= 1
         left = left[gap[numbers[at[left] - 1]]]
+    if len(left):
+        others = np.flatnonzero(~gap[numbers])
+        at[left] = others[np.searchsorted(others, at[left]) - 1] + 1
     return at
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -17,15 +18,22 @@ from trueup.collect.raws import raws
 from trueup.collect.refusals import refused
 from trueup.collect.statements import statement
 from trueup.collect.units import Unit, opened
-from trueup.config import LakeConfig, SourceConfig
+from trueup.config import LakeConfig, LimitsConfig, SourceConfig
 from trueup.errors import LogError, SourceError
 from trueup.events.identity import content_keyed, digest16_sql, identified
 from trueup.events.schema import EVENT, QUARANTINE, STATES, own_time
-from trueup.frames import queried
+from trueup.frames import owned, queried
 from trueup.log.lake import Lake, Transaction
 
-PART_RECORDS = 1_000_000
-"""Records of a unit that are one commit. A constant: the parts of a unit must be the same each time it is read."""
+PART_RECORDS = 250_000
+"""Records of a unit that are one commit."""
+
+PART_BYTES = 64 << 20
+"""Bytes of records after which a part ends, be its records fewer.
+
+Both are what a part may take of memory. They are constants, since the parts of a unit must be the same each time it is read; those
+that the log has already are as long as their control rows say.
+"""
 
 _MANY_DAYS = 1_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -74,18 +82,52 @@ def events_of(mapped: Mapped, source: SourceConfig, lake: LakeConfig) -> Events:
     return Events(made, mapped.lost_digits, mapped.rejected)
 
 
-def taken_parts(lake: Lake, source_id: str) -> tuple[set[int], bool]:
-    """The parts of a unit that the log has, and whether they are all of it."""
+@dataclass(frozen=True)
+class Taken:
+    """What the log has of a unit: the records of each of its parts, by number, and whether that is all."""
+
+    parts: dict[int, int]
+    is_whole: bool
+
+
+def taken_parts(lake: Lake, source_id: str) -> Taken:
+    """The parts of a unit that the log has."""
     rows = lake.connection.execute(statement("taken_parts"), {"source_id": source_id}).fetchall()
-    numbers = {int(part_no) for part_no, _ in rows}
-    return numbers, any(is_last and numbers == set(range(part_no + 1)) for part_no, is_last in rows)
+    parts = {int(part_no): int(records) for part_no, _, records in rows}
+    return Taken(parts, any(is_last and set(parts) == set(range(part_no + 1)) for part_no, is_last, _ in rows))
+
+
+def kept_bytes(lake: Lake, source_id: str) -> int:
+    """How many bytes of a unit's rejected records the log keeps."""
+    return int(lake.connection.execute(statement("kept_bytes"), {"source_id": source_id}).fetchall()[0][0])
+
+
+class Room:
+    """How many more bytes of rejected records the log keeps of a unit."""
+
+    def __init__(self, limits: LimitsConfig, used_bytes: int) -> None:
+        self._most_bytes, self._left_bytes = limits.kept_bytes, limits.quarantine_bytes - used_bytes
+
+    def fitted(self, rejected: pl.DataFrame) -> pl.DataFrame:
+        """Rejected records with the beginning of their bytes, with none once there is no room; where they lie stays."""
+        if rejected.is_empty():
+            return rejected
+        kept = rejected["raw"].bin.head(self._most_bytes)
+        size = kept.bin.size().cast(pl.Int64)
+        fits = size.cum_sum() <= self._left_bytes
+        self._left_bytes -= int((size * fits).sum())
+        # Those that come later must not get what was too little for one before them.
+        self._left_bytes = self._left_bytes if fits.all() else 0
+        raw = pl.select(raw=pl.when(fits).then(kept).otherwise(b""))
+        # Copied, lest the beginning hold on to all of a long record.
+        return rejected.with_columns(owned(raw)["raw"])
 
 
 class Part:
     """A part on its way into the log: `add` what is read, then `commit`."""
 
-    def __init__(self, lake: Lake, unit: Unit, number: int) -> None:
-        self._lake, self._unit, self.number = lake, unit, number
+    def __init__(self, lake: Lake, unit: Unit, number: int, room: Room) -> None:
+        self._lake, self._unit, self.number, self._room = lake, unit, number, room
         self._stream = unit.source.stream
         self._rows = [pl.DataFrame(schema=EVENT[self._stream])]
         self._rejected = list[pl.DataFrame]()
@@ -94,7 +136,7 @@ class Part:
     def add(self, events: Events) -> None:
         """Keeps events and rejected records for the commit."""
         self._rows.append(events.rows)
-        self._rejected.append(events.rejected)
+        self._rejected.append(self._room.fitted(events.rejected))
         self._lost_digits += events.lost_digits
 
     def commit(self, *, is_last: bool, declared_records: int | None) -> Committed | None:
@@ -121,13 +163,14 @@ class Part:
         self, transaction: Transaction, control: dict[str, Any], rows: pl.DataFrame, once: pl.DataFrame, days: str,
         rejected: pl.DataFrame,
     ) -> Committed | None:  # fmt: skip
-        if self.number in taken_parts(self._lake, self._unit.source_id)[0]:
+        if self.number in taken_parts(self._lake, self._unit.source_id).parts:
             return None
         new = _not_known(transaction.connection, once, self._stream, days)
         refused = self._refused(rows, new)
         if refused.height:
             rows, new = (frame.join(refused, on="event_id", how="anti", maintain_order="left") for frame in (rows, new))
-            rejected = pl.concat([rejected, self._quarantine([self._with_bytes(refused)])])
+            # A copy of the room, since a commit that is tried again comes here again.
+            rejected = pl.concat([rejected, self._quarantine([copy(self._room).fitted(self._with_bytes(refused))])])
         transaction.append(self._stream, new)
         transaction.append("quarantine", rejected)
         told = {"records": rows.height + rejected.height, "quarantined": rejected.height, "duplicate": rows.height - new.height}

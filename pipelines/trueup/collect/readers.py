@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from trueup.collect import asterisk
-from trueup.collect.batch import Batch, Reader
+from trueup.collect.batch import Batch, Reader, within_limit
 from trueup.collect.csv import Dialect, header_of, read_csv, usual_width
-from trueup.collect.lines import Lines, one_line, physical_lines
-from trueup.collect.ndjson import names_in, read_ndjson
+from trueup.collect.lines import Bounds, Lines, one_line, physical_lines
+from trueup.collect.ndjson import Nesting, names_in, read_ndjson
 from trueup.collect.parquet import ParquetFile, Rows, read_parquet
-from trueup.collect.quoted import quoted_records
+from trueup.collect.quoted import Quoting, quoted_records
 from trueup.collect.text import check_encoding
 from trueup.collect.units import Unit
 from trueup.config import SourceConfig
@@ -28,6 +29,24 @@ def reader_of(unit: Unit) -> Reader:
     if source.format == "ndjson":
         return NdjsonReader(unit)
     return CsvReader(unit, names=asterisk.FIELDS if source.format == "asterisk" else None)
+
+
+def _bounds(unit: Unit) -> Bounds:
+    return Bounds(unit.limits.record_bytes, unit.limits.kept_bytes)
+
+
+def _line_at(unit: Unit, row: int, offset: int, length: int) -> Lines:
+    """One line; of one that is too long, as much as the log keeps."""
+    held = length if length <= unit.limits.record_bytes else min(length, unit.limits.kept_bytes)
+    return replace(one_line(unit.bytes_at(offset, held), offset=offset, row=row), unread_bytes=length - held)
+
+
+def _check_columns(names: Sequence[str], unit: Unit) -> None:
+    if len(names) > unit.limits.columns:
+        raise SourceError(
+            f"the file has {len(names)} columns, more than {unit.limits.columns}", where=unit.shown,
+            todo="check `delimiter` and `format`, or raise `columns` in [limits] or [source.limits]",
+        )  # fmt: skip
 
 
 def _numbered(source: SourceConfig, name: str) -> str:
@@ -55,9 +74,12 @@ class CsvReader:
         if names is not None:
             self._names = tuple(names)
         elif self._has_header:
+            self._check_header(first)
             self._names = header_of(first.only(slice(0, 1)), self._dialect, where=unit.shown)
         else:
-            self._names = tuple(str(number + 1) for number in range(usual_width(first, self._dialect)))
+            fitting, _ = within_limit(first, unit.limits.record_bytes)
+            self._names = tuple(str(number + 1) for number in range(usual_width(fitting, self._dialect)))
+        _check_columns(self._names, unit)
 
     def columns(self) -> Sequence[str]:
         """The header's names, or the numbers of the fields from 1."""
@@ -73,17 +95,26 @@ class CsvReader:
 
     def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
         """Reads lines."""
-        return read_csv(piece, self._dialect, self._names, mapped, attributes=attributes)
+        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
+        return read_csv(lines, self._dialect, self._names, mapped, attributes=attributes).with_rejected(too_long)
 
     def at(self, row: int, offset: int, length: int | None) -> Lines:
         """One line."""
-        return one_line(self._unit.bytes_at(offset, length or 0), offset=offset, row=row)
+        return _line_at(self._unit, row, offset, length or 0)
+
+    def _check_header(self, first: Lines) -> None:
+        most = self._unit.limits.record_bytes
+        if first.lengths[0] > most:
+            raise SourceError(
+                f"the header line has {first.lengths[0]} bytes, more than {most}", where=self._unit.shown,
+                todo="check `format` and `header`, or raise `record_bytes` in [limits] or [source.limits]",
+            )  # fmt: skip
 
     def _lines(self) -> Iterator[Lines]:
-        chunks, where = self._unit.stream(), self._unit.shown
+        chunks, bounds, dialect = self._unit.stream(), _bounds(self._unit), self._dialect
         if self._unit.source.quoted_newlines:
-            return quoted_records(chunks, delimiter=self._dialect.delimiter, quote=self._dialect.quote, where=where)
-        return physical_lines(chunks, where=where)
+            return quoted_records(chunks, Quoting(dialect.delimiter, dialect.quote), bounds=bounds)
+        return physical_lines(chunks, bounds=bounds, mark=dialect.delimiter)
 
 
 class NdjsonReader:
@@ -97,19 +128,25 @@ class NdjsonReader:
     def columns(self) -> Sequence[str]:
         """The names met in the first lines."""
         first = next(self.pieces(), None)
-        return () if first is None else names_in(first, self._unit.source.encoding)
+        if first is None:
+            return ()
+        lines, _ = within_limit(first, self._unit.limits.record_bytes)
+        return names_in(lines, self._unit.source.encoding)
 
     def pieces(self) -> Iterator[Lines]:
         """The lines."""
-        return physical_lines(self._unit.stream(), where=self._unit.shown)
+        return physical_lines(self._unit.stream(), bounds=_bounds(self._unit), mark='"')
 
     def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
         """Reads lines."""
-        return read_ndjson(piece, mapped, encoding=self._unit.source.encoding, attributes=attributes)
+        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
+        limits = Nesting(self._unit.limits.columns, self._unit.limits.depth)
+        batch = read_ndjson(lines, mapped, encoding=self._unit.source.encoding, attributes=attributes, limits=limits)
+        return batch.with_rejected(too_long)
 
     def at(self, row: int, offset: int, length: int | None) -> Lines:
         """One line."""
-        return one_line(self._unit.bytes_at(offset, length or 0), offset=offset, row=row)
+        return _line_at(self._unit, row, offset, length or 0)
 
 
 class ParquetReader:
@@ -120,7 +157,8 @@ class ParquetReader:
             raise SourceError(
                 f"a Parquet file must not be {unit.compression}-compressed as a whole", where=unit.shown, todo="decompress it"
             )
-        self._file = ParquetFile(unit.handle, unit.shown)
+        self._limits = unit.limits
+        self._file = ParquetFile(unit.handle, unit.shown, unit.limits)
         self.declared_records: int | None = self._file.records
 
     def columns(self) -> Sequence[str]:
@@ -133,7 +171,7 @@ class ParquetReader:
 
     def read(self, piece: Rows, mapped: Sequence[str], *, attributes: bool) -> Batch:
         """Reads rows."""
-        return read_parquet(piece, mapped, attributes=attributes)
+        return read_parquet(piece, mapped, attributes=attributes, limits=self._limits)
 
     def at(self, row: int, offset: int, length: int | None) -> Rows:
         """One row of the row group `offset`."""

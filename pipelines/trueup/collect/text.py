@@ -33,20 +33,23 @@ def undecodable(lines: Lines, encoding: str) -> Mask:
     bad = np.zeros(len(lines), np.bool_)
     if lines.data.isascii():
         return bad
-    view = memoryview(lines.data)
     decode = codecs.getdecoder(encoding)
-    first = 0
-    while first < len(lines):
-        start = int(lines.starts[first])
-        try:
-            decode(view[start:], "strict")
-            return bad
-        except UnicodeDecodeError as error:
-            # The line ends are ASCII, so that the first undecodable byte lies in the line that is damaged.
-            first = int(np.searchsorted(lines.ends, start + error.start, side="right"))
-            bad[first : first + 1] = True
-            first += 1
+    try:
+        decode(lines.data, "strict")
+    except UnicodeDecodeError:
+        # Line by line from here on: to go on behind each damage would read the rest of the block once for each.
+        suspects = np.unique(np.searchsorted(lines.ends, np.flatnonzero(lines.codes > 127), side="right"))
+        for index in suspects[suspects < len(lines)].tolist():
+            bad[index] = not _is_text(lines.raw(index), encoding)
     return bad
+
+
+def _is_text(data: bytes, encoding: str) -> bool:
+    try:
+        codecs.decode(data, encoding, "strict")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def with_nul(lines: Lines) -> Mask:

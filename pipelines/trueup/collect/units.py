@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
-import stat
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Literal, Protocol
+from typing import BinaryIO
 
-import zstandard
-
+from trueup.collect.files.patterns import Pattern
+from trueup.collect.files.unpack import LEAST_BYTES, Compression, compression_of, unpacked
 from trueup.collect.writers import is_being_written
-from trueup.config import Project, SourceConfig
+from trueup.config import LimitsConfig, Project, SourceConfig
 from trueup.errors import SourceError
-
-Compression = Literal["", "gzip", "zstd"]
+from trueup.regular import NotRegularError, open_regular, read_regular
 
 _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 1 << 16
-_GZIP_MAGIC = b"\x1f\x8b"
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _TEXT_CONTROLS = frozenset(b"\t\n\v\f\r\x1b")
 
 
@@ -42,27 +36,45 @@ def find(project: Project, source: SourceConfig) -> Found:
 
     A pattern that matches nothing is a notice (nothing has been delivered); a plain path that is not there is an error.
     """
-    found = Found()
-    for told in source.path:
-        pattern = str(project.resolve(told))
-        # `Path.glob` takes no absolute pattern.
-        matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else [pattern]  # noqa: PTH207
+    found, paths, most = Found(), dict[Path, None](), source.limits.files
+    for written in source.path:
+        pattern = Pattern.of(project, written)
+        matches = pattern.matches(most=most)
         if not matches:
-            found.notices.append(f"source {source.name}: no file matches {told}")
-        for match in matches:
-            path = Path(match)
-            if not os.path.lexists(path):
-                found.errors.append(
-                    SourceError("there is no such file", where=shown(project, path), todo=f"check `path` of source {source.name}")
+            found.notices.append(f"source {source.name}: no file matches {written}")
+        elif len(matches) > most:
+            found.errors.append(
+                SourceError(
+                    f"the pattern matches more than {most} files", where=f"source {source.name}: {written}",
+                    todo="move files that are taken in elsewhere, or raise `files` in [limits] or [source.limits]",
                 )
-            elif path not in found.paths:
-                found.paths.append(path)
+            )  # fmt: skip
+        elif pattern.is_literal and not os.path.lexists(matches[0]):
+            todo = f"check `path` of source {source.name}"
+            found.errors.append(SourceError("there is no such file", where=shown(project, matches[0]), todo=todo))
+        else:
+            paths |= dict.fromkeys(matches)
+    found.paths = list(paths)
     return found
 
 
 def shown(project: Project, path: Path) -> str:
-    """A path as people and the log name it: relative to the project where it lies within."""
-    return str(path.relative_to(project.directory)) if path.is_relative_to(project.directory) else str(path)
+    """A path as people and the log name it: relative to the project where it lies within, bytes that are no text escaped."""
+    name = path.relative_to(project.directory) if path.is_relative_to(project.directory) else path
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def within(project: Project, source: SourceConfig, path: Path) -> Path | None:
+    """The folder that a file must not leave by a symbolic link: that of the pattern which matches it.
+
+    None for a path that the configuration names itself, for one that lies elsewhere, and with `follow_links = true`.
+    """
+    if source.follow_links:
+        return None
+    patterns = [Pattern.of(project, written) for written in source.path]
+    if any(pattern.is_literal and pattern.folder == path for pattern in patterns):
+        return None
+    return next((folder for pattern in patterns if (folder := pattern.within(path)) is not None), None)
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,11 @@ class Unit:
     stamp: _Stamp
 
     @property
+    def limits(self) -> LimitsConfig:
+        """What it may cost."""
+        return self.source.limits
+
+    @property
     def source_id(self) -> str:
         """How events name the unit they came in."""
         return f"{self.source.name}@{self.sha256[:32]}"
@@ -96,7 +113,8 @@ class Unit:
     def stream(self) -> Iterator[bytes]:
         """The decompressed bytes from the start, in chunks; raises `SourceError` where they cannot be read or end early."""
         self.handle.seek(0)
-        return decompressed(self.handle, self.compression, self.shown)
+        most_bytes = max(LEAST_BYTES, self.limits.expansion * self.size_bytes)
+        return unpacked(_chunks(self.handle, _CHUNK_BYTES, self.shown), self.compression, self.shown, most_bytes=most_bytes)
 
     def bytes_at(self, offset: int, length: int) -> bytes:
         """Some bytes of the decompressed stream; raises `SourceError` where it ends before them."""
@@ -147,23 +165,33 @@ def opened(project: Project, source: SourceConfig, path: Path) -> Iterator[Unit]
     """Opens a file as a source unit; raises `SourceError` for anything that cannot be one."""
     name = shown(project, path)
     try:
-        handle = path.open("rb")
-    except IsADirectoryError:
-        raise SourceError(
-            "this is a directory, not a file", where=name, todo=f"write {name}/* in `path` of source {source.name}"
-        ) from None
+        handle = open_regular(path, within=within(project, source, path))
     except OSError as error:
-        raise _unreadable(name, error) from None
+        raise _unopened(error, name, source) from None
     with handle:
         stamp = _stamp(handle)
-        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
-            raise SourceError("this is no regular file", where=name)
         if stamp.size_bytes == 0:
             raise SourceError("the file is empty", where=name, todo="have it delivered again")
         sha256, size, head = _fingerprint(handle, name)
         if size != stamp.size_bytes or _stamp(handle) != stamp:
             raise _growing(name)
-        yield Unit(source, path, name, sha256, size, _compression(head), handle, stamp)
+        yield Unit(source, path, name, sha256, size, compression_of(head), handle, stamp)
+
+
+def read_beside(project: Project, source: SourceConfig, path: Path) -> bytes:
+    """The bytes of a small file that its sender puts beside a unit, such as a manifest; raises `OSError`."""
+    return read_regular(path, most_bytes=source.limits.manifest_bytes, within=within(project, source, path))
+
+
+def _unopened(error: OSError, name: str, source: SourceConfig) -> SourceError:
+    if not isinstance(error, NotRegularError):
+        return _unreadable(name, error)
+    todo = "move it elsewhere"
+    if error.fault == "directory":
+        todo = f"write {name}/* in `path` of source {source.name}"
+    elif error.fault == "outside":
+        todo = f"name its target in `path` of source {source.name}, or set follow_links = true there"
+    return SourceError(str(error.strerror), where=name, todo=todo)
 
 
 def _unreadable(name: str, error: OSError) -> SourceError:
@@ -208,60 +236,3 @@ def _chunks(handle: BinaryIO, size_bytes: int, name: str) -> Iterator[bytes]:
             yield chunk
     except OSError as error:
         raise _unreadable(name, error) from None
-
-
-def _compression(head: bytes) -> Compression:
-    if head.startswith(_GZIP_MAGIC):
-        return "gzip"
-    return "zstd" if head.startswith(_ZSTD_MAGIC) else ""
-
-
-# --- decompression ----------------------------------------------------------------------------------------------------
-
-
-class _Inflater(Protocol):
-    """What zlib's and zstandard's decompression objects have in common."""
-
-    @property
-    def eof(self) -> bool:
-        """Whether the member has ended."""
-
-    @property
-    def unused_data(self) -> bytes:
-        """What came behind the member's end."""
-
-    def decompress(self, data: bytes, /) -> bytes:
-        """The bytes that `data` adds."""
-
-
-_INFLATERS: dict[str, Callable[[], _Inflater]] = {
-    "gzip": lambda: zlib.decompressobj(wbits=31),
-    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(),
-}
-
-
-def decompressed(handle: BinaryIO, compression: Compression, where: str) -> Iterator[bytes]:
-    """The bytes of a file from where it stands, decompressed, in chunks; several members or frames are one stream.
-
-    Raises `SourceError` for a damaged stream and for one that ends in the middle of a member.
-    """
-    if not compression:
-        yield from _chunks(handle, _CHUNK_BYTES, where)
-        return
-    inflater: _Inflater | None = None
-    for data in _chunks(handle, _CHUNK_BYTES // 4, where):
-        while data:
-            inflater = inflater or _INFLATERS[compression]()
-            try:
-                found = inflater.decompress(data)
-            except (zlib.error, zstandard.ZstdError) as error:
-                told = f"the {compression} stream is damaged: {error}"
-                raise SourceError(told, where=where, todo="have it delivered again") from None
-            if found:
-                yield found
-            data = inflater.unused_data if inflater.eof else b""
-            # Tapes and block devices pad with zeros behind the last member.
-            data = data.lstrip(b"\0") if inflater.eof else data
-            inflater = None if inflater.eof else inflater
-    if inflater is not None:
-        raise SourceError(f"the {compression} stream is cut short", where=where, todo="have it delivered again")

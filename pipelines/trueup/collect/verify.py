@@ -13,7 +13,7 @@ from trueup.collect.chain import CONTROL, hash_of
 from trueup.collect.mapping import Mapping as Columns
 from trueup.collect.part import events_of
 from trueup.collect.presets import expanded
-from trueup.collect.raws import raws
+from trueup.collect.raws import agrees, raws
 from trueup.collect.readers import reader_of
 from trueup.collect.statements import statement
 from trueup.collect.units import Unit, find, opened
@@ -103,9 +103,9 @@ def _verified(lake: Lake, event_id: bytes, table: str, told: Mapping[str, Any]) 
 
 def _judged(event_id: bytes, raw: bytes, made: bytes | None, kept: bytes | None) -> tuple[Verdict, str]:
     if kept is not None:
-        return (
-            ("proven", "the file holds the bytes that were rejected") if kept == raw else ("differs", "the file holds other bytes")
-        )
+        if not agrees(kept, raw):
+            return "differs", "the file holds other bytes"
+        return "proven", "the file holds the bytes that were rejected"
     if made == event_id:
         return "proven", "the file's bytes make this event"
     return "found", "the bytes are there; the source's configuration makes another event of them today"

@@ -71,8 +71,9 @@ class Watch:
         # A file whose manifest was wrong is looked at again once the manifest is another.
         files = [path] if source.manifest is None else [path, manifest_of(source.manifest, path)]
         try:
-            told = [file.stat() for file in files]
-        except FileNotFoundError:
+            # Of a link itself where it leads nowhere: the error is told once, and again when the link is another.
+            told = [file.stat() if file.exists() else file.lstat() for file in files]
+        except OSError:
             return None
         stamp = tuple(number for t in told for number in (t.st_ino, t.st_size, t.st_mtime_ns))
         return None if self._seen.get((source.name, path)) == stamp else stamp

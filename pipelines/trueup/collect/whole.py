@@ -90,7 +90,8 @@ def one_call(texts: dict[str, str | None], start: str, quantity: str, *, timezon
 
 def _source(path: Path, stream: str) -> SourceConfig:
     told = {"name": "file", "stream": stream, "path": str(path), "format": format_of(path), "identity": "content"}
-    return SourceConfig.model_validate(told | {"attributes": False})
+    # A person names this very file, links and all.
+    return SourceConfig.model_validate(told | {"attributes": False, "follow_links": True})
 
 
 @contextmanager

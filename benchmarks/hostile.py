@@ -1,0 +1,645 @@
+"""Hostile files at real size: what each costs to take in, and what trueup says of it.
+
+    python benchmarks/hostile.py [PATTERN]
+
+Makes each file (those whose name PATTERN matches) in a temporary folder beside a sound one, takes both in by `trueup ingest` in a
+process of its own, and prints a table: peak memory above that of taking in the sound file alone, processor time, that time as a
+ratio to reading and hashing the same bytes, the exit code, whether the sound file was taken in, what became of the records, and the
+message. The last line says which rows took more than 600 MB.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zstandard
+
+MB = 1_000_000
+MOST_MB = 600
+SOUND = b"id,caller,at,seconds\n" + b"".join(b"s%d,99890%06d,2026-05-01 10:00:00,1\n" % (i, i) for i in range(100))
+COLUMNS = ("id", "caller", "at", "seconds")
+TOML = """
+[[source]]
+name = "sound"
+stream = "usage"
+path = "sound.csv"
+{columns}
+[[source]]
+name = "hostile"
+stream = "usage"
+path = "landing/*"
+{settings}
+{columns}
+{more}
+"""
+MAPPED = """
+[source.columns]
+record_key = "id"
+subscriber = "caller"
+started_at = "at"
+quantity = "seconds"
+[source.constants]
+service = "voice"
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A hostile file: `make` writes it into a folder; `settings` and `more` are of its source."""
+
+    name: str
+    make: Callable[[Path], None]
+    settings: str = ""
+    more: str = ""
+    columns: str = MAPPED
+    meanwhile: Callable[[Path], None] | None = None
+
+
+CASES: list[Case] = []
+
+
+def case(name: str, **how: object) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
+    def added(make: Callable[[Path], None]) -> Callable[[Path], None]:
+        CASES.append(Case(name, make, **how))  # type: ignore[arg-type]
+        return make
+
+    return added
+
+
+def written(path: Path, parts: Iterator[bytes] | list[bytes]) -> None:
+    with path.open("wb") as file:
+        for part in parts:
+            file.write(part)
+
+
+def repeated(data: bytes, size: int) -> Iterator[bytes]:
+    many = data * max(1, MB // len(data))
+    for _ in range(max(1, size // len(many))):
+        yield many
+
+
+HEADER = b"id,caller,at,seconds\n"
+LINE = b"1,998901234567,2026-05-01 10:00:00,1"
+NDJSON, PARQUET, QUOTED = 'format = "ndjson"', 'format = "parquet"', "quoted_newlines = true"
+
+# --- no files ---------------------------------------------------------------------------------------------------------
+
+
+@case("named pipe")
+def _(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.csv")
+
+
+@case("socket")
+def _(folder: Path) -> None:
+    here = Path.cwd()
+    os.chdir(folder)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket.csv")
+    os.chdir(here)
+
+
+@case("link to an endless device")
+def _(folder: Path) -> None:
+    (folder / "zero.csv").symlink_to("/dev/zero")
+
+
+@case("directory")
+def _(folder: Path) -> None:
+    (folder / "folder.csv").mkdir()
+
+
+@case("link to itself")
+def _(folder: Path) -> None:
+    (folder / "loop.csv").symlink_to("loop.csv")
+
+
+@case("link out of the folder")
+def _(folder: Path) -> None:
+    (folder / "passwd.csv").symlink_to("/etc/passwd")
+
+
+@case("folders in a circle, under **", settings='path = "landing/**/*.csv"')
+def _(folder: Path) -> None:
+    for name in "abcdefgh":
+        (folder / name).mkdir()
+        (folder / name / "up").symlink_to("..")
+    (folder / "a" / "x.csv").write_bytes(HEADER + LINE)
+
+
+@case("manifest that is a named pipe", more="[source.manifest]\npath = '{name}.ctl'\npattern = '(?P<records>[0-9]+)'")
+def _(folder: Path) -> None:
+    (folder / "a.csv").write_bytes(HEADER + LINE)
+    os.mkfifo(folder / "a.csv.ctl")
+
+
+@case("manifest of 200 MB", more="[source.manifest]\npath = '{name}.ctl'\npattern = '(?P<records>[0-9]+)'")
+def _(folder: Path) -> None:
+    (folder / "a.csv").write_bytes(HEADER + LINE)
+    written(folder / "a.csv.ctl", repeated(b"x", 200 * MB))
+
+
+@case("marker that is a named pipe", settings='complete = "marker"')
+def _(folder: Path) -> None:
+    (folder / "a.csv").write_bytes(HEADER + LINE)
+    os.mkfifo(folder / "a.csv.done")
+
+
+@case("empty file")
+def _(folder: Path) -> None:
+    (folder / "a.csv").touch()
+
+
+@case("100,000 files of one content")
+def _(folder: Path) -> None:
+    (folder / "0.csv").write_bytes(HEADER + LINE)
+    for number in range(1, 100_000):
+        os.link(folder / f"{number // 30_000 * 30_000}.csv", folder / f"{number}.csv") if number % 30_000 else (
+            folder / f"{number}.csv"
+        ).write_bytes(HEADER + LINE)
+
+
+# --- lines ------------------------------------------------------------------------------------------------------------
+
+
+@case("100 MB of line ends")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *repeated(b"\n", 100 * MB)])
+
+
+@case("one line of 300 MB")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *repeated(b"x", 300 * MB)])
+
+
+@case("one line of 300 MB among good ones")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, LINE, b"\n", *repeated(b"x", 300 * MB), b"\n", LINE.replace(b"1,", b"2,", 1), b"\n"])
+
+
+@case("nothing but one line of 300 MB")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", repeated(b"x", 300 * MB))
+
+
+@case("200 lines of 0.9 MB")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *((b"%d," % n + b"x" * 900_000 + b",2026-05-01,1\n") for n in range(200))])
+
+
+@case("a field of 50 MB")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, b"1,", *repeated(b"x", 50 * MB), b",2026-05-01,1\n", LINE, b"\n"])
+
+
+@case("a header of 10 MB")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER.rstrip(), b",", *repeated(b"x", 10 * MB), b"\n", LINE, b"\n"])
+
+
+def wide(columns: int, records: int) -> Iterator[bytes]:
+    yield b",".join([*HEADER.rstrip().split(b","), *(b"c%d" % n for n in range(columns - 4))]) + b"\n"
+    for number in range(records):
+        yield b"%d,998901234567,2026-05-01 10:00:00,1" % number + b",7" * (columns - 4) + b"\n"
+
+
+@case("8,000 columns")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", wide(8_000, 3_000))
+
+
+@case("8,000 columns, allowed", more="[source.limits]\ncolumns = 10_000")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", wide(8_000, 3_000))
+
+
+@case("a million columns", more='[source.limits]\nrecord_bytes = "16MiB"')
+def _(folder: Path) -> None:
+    written(folder / "a.csv", wide(1_000_000, 20))
+
+
+@case("100 MB of separators")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *repeated(b",,,\n", 100 * MB)])
+
+
+@case("10 million records, all rejected")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *repeated(b"no record\n", 100 * MB)])
+
+
+@case("300 MB in a quote that never closes", settings=QUOTED)
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, b'1,"', *repeated(LINE + b"\n", 300 * MB)])
+
+
+@case("50 MB of damaged quotes", settings=QUOTED)
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *repeated(b'1,"9989,2026-05-01,1\n', 50 * MB)])
+
+
+@case("50 MB of quotes where none belong")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *repeated(b'1,99"89"0,2026-05-01,x\n', 50 * MB)])
+
+
+@case("every line in another encoding, 50 MB")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *repeated(b"1,K\xf6ln,2026-05-01,1\n", 50 * MB)])
+
+
+@case("100 MB of NUL bytes")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *repeated(b"\0", 100 * MB)])
+
+
+@case("a NUL byte in each line, 50 MB")
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *repeated(LINE + b"\0\n", 50 * MB)])
+
+
+@case("UTF-16")
+def _(folder: Path) -> None:
+    (folder / "a.csv").write_bytes((HEADER + LINE).decode().encode("utf-16"))
+
+
+@case("Asterisk: one line of 100 MB", settings='format = "asterisk"', columns="")
+def _(folder: Path) -> None:
+    written(folder / "Master.csv", [b'"x","', *repeated(b"1", 100 * MB), b'"\n'])
+
+
+# --- compressed -------------------------------------------------------------------------------------------------------
+
+
+@case("gzip bomb: 10 GB in 10 MB")
+def _(folder: Path) -> None:
+    member = gzip.compress(b"0" * (100 * MB), mtime=0)
+    written(folder / "a.csv.gz", [gzip.compress(HEADER, mtime=0), *[member] * 100])
+
+
+@case("zstd bomb: 100 GB in 5 MB")
+def _(folder: Path) -> None:
+    frame = zstandard.compress(b"0" * (500 * MB))
+    written(folder / "a.csv.zst", [zstandard.compress(HEADER), *[frame] * 200])
+
+
+@case("zstd frame that asks for a window of 2 GB")
+def _(folder: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=31, enable_ldm=False, compression_level=1)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    (folder / "a.csv.zst").write_bytes(compressor.compress(HEADER + LINE) + compressor.flush())
+
+
+@case("gzip of a million members")
+def _(folder: Path) -> None:
+    written(folder / "a.csv.gz", [gzip.compress(HEADER, mtime=0), *repeated(gzip.compress(LINE + b"\n", mtime=0), 50 * MB)])
+
+
+@case("gzip cut short")
+def _(folder: Path) -> None:
+    (folder / "a.csv.gz").write_bytes(gzip.compress(HEADER + (LINE + b"\n") * MB, mtime=0)[:-9])
+
+
+@case("gzip with other bytes behind it")
+def _(folder: Path) -> None:
+    (folder / "a.csv.gz").write_bytes(gzip.compress(HEADER + LINE + b"\n", mtime=0) + os.urandom(MB))
+
+
+# --- NDJSON -----------------------------------------------------------------------------------------------------------
+
+OBJECT = {"id": "1", "caller": "998901234567", "at": "2026-05-01 10:00:00", "seconds": 1}
+PLAIN = json.dumps(OBJECT).encode()
+
+
+def objects(inner: bytes, records: int) -> Iterator[bytes]:
+    yield PLAIN + b"\n"
+    for number in range(records):
+        yield PLAIN[:-1].replace(b'"1"', b'"n%d"' % number) + b"," + inner + b"}\n"
+
+
+@case("NDJSON nested 100,000 deep", settings=NDJSON)
+def _(folder: Path) -> None:
+    written(folder / "a.ndjson", objects(b'"x":' + b"[" * 100_000 + b"]" * 100_000, 250))
+
+
+@case("NDJSON with a string of 300 MB", settings=NDJSON)
+def _(folder: Path) -> None:
+    written(folder / "a.ndjson", [PLAIN, b'\n{"id":"', *repeated(b"x", 300 * MB), b'"}\n'])
+
+
+@case("NDJSON of repeated members, 50 MB", settings=NDJSON)
+def _(folder: Path) -> None:
+    written(folder / "a.ndjson", objects(b",".join([b'"id":"2"'] * 1_000), 5_000))
+
+
+@case("NDJSON of 100,000 members", settings=NDJSON)
+def _(folder: Path) -> None:
+    written(folder / "a.ndjson", objects(b",".join(b'"%d":1' % n for n in range(70_000)), 60))
+
+
+@case("NDJSON, each record with other members, 50 MB", settings=NDJSON)
+def _(folder: Path) -> None:
+    written(folder / "a.ndjson", (next(iter(list(objects(b'"member %d":1' % n, 1))[1:])) for n in range(430_000)))
+
+
+@case("NDJSON numbers of 100,000 digits", settings=NDJSON)
+def _(folder: Path) -> None:
+    written(folder / "a.ndjson", (PLAIN.replace(b'": 1}', b'": ' + b"9" * 100_000 + b"}") + b"\n" for _ in range(500)))
+
+
+@case("NDJSON numbers of 1e400 and NaN", settings=NDJSON)
+def _(folder: Path) -> None:
+    numbers = (b"1e400", b"NaN", b"-Infinity", b"1e-999999999", b"1e99999999999999999999")
+    written(folder / "a.ndjson", (PLAIN.replace(b'": 1}', b'": ' + n + b"}") + b"\n" for n in numbers * 1_000))
+
+
+@case("NDJSON with a million blanks in each line", settings=NDJSON)
+def _(folder: Path) -> None:
+    written(folder / "a.ndjson", (PLAIN.replace(b'"at":', b'"at":' + b" " * 1_000_000) + b"\n" for _ in range(50)))
+
+
+@case("NDJSON with a million backslashes in each line", settings=NDJSON)
+def _(folder: Path) -> None:
+    written(folder / "a.ndjson", objects(b'"x":"' + b"\\\\" * 500_000 + b'"', 50))
+
+
+# --- Parquet ----------------------------------------------------------------------------------------------------------
+
+
+def rows_of(count: int, **more: pa.Array) -> pa.Table:
+    ids = pa.array([f"p{n}" for n in range(count)])
+    same = {name: pa.array([OBJECT[name]] * count) for name in ("caller", "at", "seconds")}
+    return pa.table({"id": ids, **same, **more})
+
+
+def with_footer(path: Path, change: Callable[[bytes], bytes]) -> None:
+    """Replaces the footer of a Parquet file."""
+    data = path.read_bytes()
+    (length,) = struct.unpack("<I", data[-8:-4])
+    footer = change(data[-8 - length : -8])
+    path.write_bytes(data[: -8 - length] + footer + struct.pack("<I", len(footer)) + b"PAR1")
+
+
+def varint(number: int) -> bytes:
+    """A whole number as Thrift's compact protocol writes it."""
+    number = number << 1 ^ number >> 63
+    out = b""
+    while number > 127:
+        out, number = out + bytes([number & 127 | 128]), number >> 7
+    return out + bytes([number])
+
+
+@case("Parquet footer that declares a trillion rows", settings=PARQUET)
+def _(folder: Path) -> None:
+    pq.write_table(rows_of(123_457), folder / "a.parquet")
+    with_footer(folder / "a.parquet", lambda footer: footer.replace(varint(123_457), varint(10**12), 1))
+
+
+@case("Parquet that declares a trillion rows everywhere", settings=PARQUET)
+def _(folder: Path) -> None:
+    pq.write_table(rows_of(123_457), folder / "a.parquet")
+    with_footer(folder / "a.parquet", lambda footer: footer.replace(varint(123_457), varint(10**12)))
+
+
+@case("Parquet that declares twice its rows", settings=PARQUET)
+def _(folder: Path) -> None:
+    pq.write_table(rows_of(123_457), folder / "a.parquet")
+    with_footer(folder / "a.parquet", lambda footer: footer.replace(varint(123_457), varint(246_914)))
+
+
+@case("Parquet of fewer rows than none", settings=PARQUET)
+def _(folder: Path) -> None:
+    pq.write_table(rows_of(123_457), folder / "a.parquet")
+    with_footer(folder / "a.parquet", lambda footer: footer.replace(varint(123_457), varint(-123_457)))
+
+
+@case("Parquet with a dictionary bomb: 90 GB in 1 MB", settings=PARQUET)
+def _(folder: Path) -> None:
+    indices = pa.array(np.zeros(100_000, np.int32))
+    big = pa.DictionaryArray.from_arrays(indices, pa.array(["x" * 900_000]))
+    pq.write_table(rows_of(100_000, big=big), folder / "a.parquet", compression="zstd", store_schema=False)
+
+
+@case("Parquet with a dictionary bomb of bytes", settings=PARQUET)
+def _(folder: Path) -> None:
+    indices = pa.array(np.zeros(20_000, np.int32))
+    big = pa.DictionaryArray.from_arrays(indices, pa.array([b"x" * 900_000]))
+    pq.write_table(rows_of(20_000, big=big), folder / "a.parquet", compression="zstd", store_schema=False)
+
+
+@case("Parquet of 300 million equal rows", settings=PARQUET)
+def _(folder: Path) -> None:
+    chunk = pa.table(
+        {name: pa.DictionaryArray.from_arrays(pa.array(np.zeros(MB, np.int32)), pa.array([str(OBJECT[name])])) for name in COLUMNS}
+    )
+    with pq.ParquetWriter(folder / "a.parquet", chunk.schema, store_schema=False) as writer:
+        for _ in range(300):
+            writer.write_table(chunk)
+
+
+@case("Parquet with a page of 400 MB in 40 kB", settings=PARQUET)
+def _(folder: Path) -> None:
+    pq.write_table(
+        rows_of(1, big=pa.array([b"x" * (400 * MB)])), folder / "a.parquet", compression="zstd", use_dictionary=False,
+        write_statistics=False,
+    )  # fmt: skip
+
+
+@case("Parquet with one row group of 300 MB", settings=PARQUET)
+def _(folder: Path) -> None:
+    rng = np.random.default_rng(7)
+    texts = pa.array([rng.bytes(400).hex() for _ in range(375_000)])
+    pq.write_table(rows_of(375_000, x=texts), folder / "a.parquet", row_group_size=10**9, use_dictionary=False, compression="none")
+
+
+@case("Parquet whose values each repeat the one before", settings=PARQUET)
+def _(folder: Path) -> None:
+    texts = pa.array(["x" * 900_000 + str(n) for n in range(300)])
+    pq.write_table(
+        rows_of(300, x=texts), folder / "a.parquet", use_dictionary=False, column_encoding={"x": "DELTA_BYTE_ARRAY"},
+        write_statistics=False,
+    )  # fmt: skip
+
+
+@case("Parquet with a list of 100 million values", settings=PARQUET)
+def _(folder: Path) -> None:
+    big = pa.ListArray.from_arrays(pa.array([0, 100 * MB], pa.int32()), pa.array(np.zeros(100 * MB, np.int8)))
+    pq.write_table(rows_of(1, big=big), folder / "a.parquet", compression="zstd")
+
+
+@case("Parquet of 100,000 columns", settings=PARQUET)
+def _(folder: Path) -> None:
+    pq.write_table(pa.table({f"c{n}": pa.array([1]) for n in range(100_000)}), folder / "a.parquet")
+
+
+@case("Parquet of 4,000 columns, 16 row groups", settings=PARQUET)
+def _(folder: Path) -> None:
+    table = rows_of(1_600, **{f"c{n}": pa.array(np.arange(1_600) % 7) for n in range(4_000)})
+    pq.write_table(table, folder / "a.parquet", row_group_size=100)
+
+
+@case("Parquet nested 2,000 deep", settings=PARQUET)
+def _(folder: Path) -> None:
+    # A library would not write this: the schema is written by hand, element by element.
+    pq.write_table(pa.table({"id": pa.array(["1"])}), folder / "a.parquet")
+    group = b"\x35\x04\x18\x01g\x15\x02\x00"
+    with_footer(folder / "a.parquet", lambda footer: b"\x15\x04\x19\xfc" + b"\xd1\x0f" + group * 2_001 + footer[-40:])
+
+
+@case("Parquet cut short", settings=PARQUET)
+def _(folder: Path) -> None:
+    pq.write_table(rows_of(100_000), folder / "a.parquet")
+    (folder / "a.parquet").write_bytes((folder / "a.parquet").read_bytes()[:-100])
+
+
+@case("Parquet with a footer of 1 GB, by its own account", settings=PARQUET)
+def _(folder: Path) -> None:
+    written(folder / "a.parquet", [b"PAR1", *repeated(b"\0", 1_100 * MB), struct.pack("<I", 1_000 * MB), b"PAR1"])
+
+
+@case("Parquet with an encrypted footer", settings=PARQUET)
+def _(folder: Path) -> None:
+    pq.write_table(rows_of(1_000), folder / "a.parquet")
+    (folder / "a.parquet").write_bytes((folder / "a.parquet").read_bytes()[:-4] + b"PARE")
+
+
+# --- files that change ------------------------------------------------------------------------------------------------
+
+
+def grow(folder: Path) -> None:
+    with (folder / "a.csv").open("ab") as file:
+        file.write(LINE + b"\n")
+
+
+def shrink(folder: Path) -> None:
+    os.truncate(folder / "a.csv", 10 * MB)
+
+
+@case("a file that grows while it is read", meanwhile=grow)
+@case("a file that is cut while it is read", meanwhile=shrink)
+def _(folder: Path) -> None:
+    written(folder / "a.csv", [HEADER, *repeated(LINE + b"\n", 60 * MB)])
+
+
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What taking in a project has cost, and what was said."""
+
+    peak_mb: float
+    cpu_s: float
+    code: int
+    output: str
+    errors: str
+
+
+def taken_in(project: Path, meanwhile: Callable[[], None] | None = None) -> Cost:
+    command = [sys.executable, "-m", "trueup.cli", "ingest", "--json", "--project", str(project)]
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err)
+        if meanwhile is not None:
+            threading.Timer(4.0, meanwhile).start()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        texts = out.read().decode(), err.read().decode()
+    return Cost(usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime, process.returncode, *texts)
+
+
+def reading_s(folder: Path) -> tuple[int, float]:
+    """How many bytes the regular files of a folder have, and the processor time to read and hash them."""
+    begun, size = time.process_time(), 0
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                size += path.stat().st_size
+                hashlib.file_digest(file, "sha256")
+    return size, time.process_time() - begun
+
+
+def project_of(one: Case | None, scratch: Path) -> Path:
+    project = scratch / "project"
+    shutil.rmtree(project, ignore_errors=True)
+    (project / "landing").mkdir(parents=True)
+    (project / "sound.csv").write_bytes(SOUND)
+    toml = TOML.format(columns=MAPPED, settings="", more="") if one is None else _toml(one)
+    (project / "trueup.toml").write_text(toml)
+    if one is not None:
+        one.make(project / "landing")
+    return project
+
+
+def _toml(one: Case) -> str:
+    text = TOML.replace("{columns}", MAPPED, 1).format(columns=one.columns, settings=one.settings, more=one.more)
+    return text.replace('path = "landing/*"\n', "") if "path = " in one.settings else text
+
+
+def main(pattern: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        usual = taken_in(project_of(None, scratch))
+        print(f"sound file alone: {usual.peak_mb:.0f} MB, {usual.cpu_s:.1f} s of processor time\n")
+        print("| file | size | MB above | s | × reading | exit | sound file | hostile file | message |")
+        print("|---|--:|--:|--:|--:|--:|---|---|---|")
+        beyond = []
+        for one in CASES:
+            if not re.search(pattern, one.name):
+                continue
+            project = project_of(one, scratch)
+            size, plain_s = reading_s(project / "landing")
+            cost = taken_in(project, (lambda: one.meanwhile(project / "landing")) if one.meanwhile else None)  # noqa: B023
+            above = cost.peak_mb - usual.peak_mb
+            more_s = max(0.0, cost.cpu_s - usual.cpu_s)
+            ratio = f"{more_s / plain_s:.0f}" if size >= MB else "–"
+            if above > MOST_MB:
+                beyond.append(one.name)
+            print(
+                f"| {one.name} | {size / MB:.1f} MB | {above:.0f} | {more_s:.1f} | {ratio} | {cost.code} | {_became(cost)} | {_message(cost, scratch)} |",
+                flush=True,
+            )
+            shutil.rmtree(project, ignore_errors=True)
+        print(f"\nmore than {MOST_MB} MB: {', '.join(beyond) or 'none'}")
+
+
+def _became(cost: Cost) -> str:
+    """What became of the sound file and of the hostile one."""
+    try:
+        units = json.loads(cost.output)["units"]
+    except (ValueError, KeyError):
+        return "**lost** | –"
+    sound = sum(unit["accepted"] for unit in units if unit["source"] == "sound")
+    others = [unit for unit in units if unit["source"] == "hostile"]
+    counts = {name: sum(unit[name] for unit in others) for name in ("accepted", "duplicate", "quarantined")}
+    became = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+    return f"{'taken' if sound == 100 else '**lost**'} | {became or ('taken' if others else 'refused')}"
+
+
+def _message(cost: Cost, scratch: Path) -> str:
+    lines = [line for line in cost.errors.splitlines() if " % of " not in line]
+    text = (lines or ["–"])[-1].replace(str(scratch), "…").replace("|", "/").removeprefix("trueup: ")
+    return text if len(text) <= 220 else f"{text[:220]} …"
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2] or [""])

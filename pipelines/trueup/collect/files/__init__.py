@@ -1,0 +1,1 @@
+"""Delivered files: which ones a pattern matches, and their bytes unpacked."""

@@ -1,0 +1,134 @@
+"""Decompression in bounded memory: a small file may unpack to any size."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, Protocol
+
+import zstandard
+
+from trueup.errors import SourceError
+
+Compression = Literal["", "gzip", "zstd"]
+
+LEAST_BYTES = 256 << 20
+"""What any file may unpack to, however small it is."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_MOST_OUT_BYTES = 1 << 20
+_FIRST_STEP_BYTES, _LAST_STEP_BYTES = 1 << 12, 1 << 18
+_ZSTD_STEP_BYTES = 1 << 10
+"""Four bytes of zstd can stand for 128 KiB: so many at a time are 32 MiB at most."""
+
+
+def compression_of(head: bytes) -> Compression:
+    """How a file is compressed, by its first bytes."""
+    if head.startswith(_GZIP_MAGIC):
+        return "gzip"
+    return "zstd" if head.startswith(_ZSTD_MAGIC) else ""
+
+
+class _Member(Protocol):
+    """One gzip member or zstd frame that is being decompressed."""
+
+    def feed(self, data: memoryview) -> Iterator[bytes]:
+        """What `data` adds."""
+
+    @property
+    def unused_bytes(self) -> int | None:
+        """How many of the bytes of the last feed lie behind the end; None before the end."""
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._inflater = zlib.decompressobj(wbits=31)
+
+    def feed(self, data: memoryview) -> Iterator[bytes]:
+        found = self._inflater.decompress(data, _MOST_OUT_BYTES)
+        while found:
+            yield found
+            tail = self._inflater.unconsumed_tail
+            # The inflater may hold more output than it was let give, with no input left.
+            found = b"" if self._inflater.eof else self._inflater.decompress(tail, _MOST_OUT_BYTES)
+
+    @property
+    def unused_bytes(self) -> int | None:
+        return len(self._inflater.unused_data) if self._inflater.eof else None
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        self._inflater = zstandard.ZstdDecompressor().decompressobj()
+        self._unused: int | None = None
+
+    def feed(self, data: memoryview) -> Iterator[bytes]:
+        for at in range(0, len(data), _ZSTD_STEP_BYTES):
+            step = data[at : at + _ZSTD_STEP_BYTES]
+            if found := self._inflater.decompress(step):
+                yield found
+            if self._inflater.eof:
+                self._unused = len(self._inflater.unused_data) + len(data) - at - len(step)
+                return
+
+    @property
+    def unused_bytes(self) -> int | None:
+        return self._unused
+
+
+_MEMBERS: dict[str, Callable[[], _Member]] = {"gzip": _Gzip, "zstd": _Zstd}
+
+
+def unpacked(chunks: Iterable[bytes], compression: Compression, where: str, *, most_bytes: int | None = None) -> Iterator[bytes]:
+    """The bytes of a file, decompressed, in chunks of bounded size; several members or frames are one stream.
+
+    Raises `SourceError` for a damaged stream, for one that ends in the middle of a member, and beyond `most_bytes`.
+    """
+    if not compression:
+        yield from chunks
+        return
+    size = 0
+    for found in _decompressed(chunks, compression, where):
+        size += len(found)
+        if most_bytes is not None and size > most_bytes:
+            raise SourceError(
+                f"the file unpacks to more than {most_bytes} bytes", where=where,
+                todo="deliver it uncompressed, or raise `expansion` in [limits] or [source.limits]",
+            )  # fmt: skip
+        yield found
+
+
+def _decompressed(chunks: Iterable[bytes], compression: Compression, where: str) -> Iterator[bytes]:
+    member: _Member | None = None
+    # A file of many small members must not have the rest of a large chunk copied for each of them.
+    step_bytes = _FIRST_STEP_BYTES
+    for chunk in chunks:
+        data = memoryview(chunk)
+        while data:
+            if member is None:
+                # Tapes and block devices pad with zeros behind the last member.
+                if data[0] == 0:
+                    data = data[_leading_zeros(data) :]
+                    continue
+                member, step_bytes = _MEMBERS[compression](), _FIRST_STEP_BYTES
+            step, data = data[:step_bytes], data[step_bytes:]
+            try:
+                yield from member.feed(step)
+            except (zlib.error, zstandard.ZstdError) as error:
+                reason = f"the {compression} stream is damaged: {error}"
+                raise SourceError(reason, where=where, todo="have it delivered again") from None
+            step_bytes = min(2 * step_bytes, _LAST_STEP_BYTES)
+            if member.unused_bytes is not None:
+                data = memoryview(chunk)[len(chunk) - len(data) - member.unused_bytes :]
+                member = None
+    if member is not None:
+        raise SourceError(f"the {compression} stream is cut short", where=where, todo="have it delivered again")
+
+
+def _leading_zeros(data: memoryview) -> int:
+    at = 0
+    while at < len(data) and not any(data[at : at + _FIRST_STEP_BYTES]):
+        at += _FIRST_STEP_BYTES
+    rest = bytes(data[at : at + _FIRST_STEP_BYTES])
+    return min(at, len(data)) + len(rest) - len(rest.lstrip(b"\0"))
