@@ -107,12 +107,23 @@ def test_the_records_of_a_finding_are_proven_from_the_raw_files(invoke: Invoke, 
 
 
 def test_a_changed_byte_in_a_raw_file_is_noticed(invoke: Invoke, copied: Path) -> None:
-    assert "1 of 1 rejected record found" in invoke("verify", "--project", copied).out
+    told = invoke("verify", "--project", copied)
+    assert (told.status, told.out.splitlines()[-1]) == (0, "verified: nothing differs from what was computed again")
     file = copied / "landing/msc/a.csv"
     file.write_text(file.read_text("utf-8").replace("yesterday", "yesterdax"), "utf-8")
     told = invoke("verify", "--project", copied)
     assert told.status == 1
-    assert "FAILED  rejected record 3 of landing/msc/a.csv" in told.out
+    assert "(landing/msc/a.csv): the file's bytes are not those that were ingested" in told.out
+    assert told.out.splitlines()[-1] == "1 fault: 1 tampered, 0 unavailable"
+
+
+def test_the_archive_named_by_raw_holds_what_left_the_landing_folder(invoke: Invoke, copied: Path, tmp_path: Path) -> None:
+    (tmp_path / "archive").mkdir()
+    (copied / "landing/msc/a.csv").rename(tmp_path / "archive/0001")
+    told = invoke("verify", "--json", "--project", copied)
+    assert (told.status, parsed(told.out)["unavailable"], parsed(told.out)["tampered"]) == (1, 1, 0)
+    assert invoke("verify", "--raw", tmp_path / "archive", "--project", copied).status == 0
+    assert invoke("verify", "--raw", tmp_path / "nowhere", "--project", copied).status == 2
 
 
 def test_digests_of_what_is_stored_and_of_what_is_derived_anew_agree(invoke: Invoke, done: Path) -> None:

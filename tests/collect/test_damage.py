@@ -9,9 +9,9 @@ import pytest
 
 from trueup.collect.ingest import IngestSummary
 from trueup.collect.rules import REASONS
-from trueup.collect.verify import verify_accounts, verify_quarantined
 from trueup.config import Project
 from trueup.log.lake import Lake
+from trueup.proof.verify import verify
 
 Write = Callable[..., Project]
 TakeIn = Callable[[Project], IngestSummary]
@@ -91,10 +91,9 @@ def holds(calls: Write, take_in: TakeIn, lines: int, seed: int) -> None:
                 assert reason in REASONS
             for row, offset, length in good:
                 assert content[offset : offset + length] == records[row]
-        assert all(account.ok for account in verify_accounts(lake))
-        verdicts = verify_quarantined(lake)
-        assert len(verdicts) == sum(unit.quarantined for unit in summary.units)
-        assert {verdict.verdict for verdict in verdicts} == {"proven"}
+        verified = verify(lake, only=("counts", "event_ids", "units"))
+        assert verified.sound
+        assert verified.checks[-1].compared == sum(unit.records for unit in summary.units)
 
 
 def test_damaged_lines_are_counted_kept_and_found_again(calls: Write, take_in: TakeIn) -> None:

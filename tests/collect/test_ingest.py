@@ -16,10 +16,10 @@ import zstandard
 from trueup.collect import ingest as ingest_module
 from trueup.collect import lines as lines_module
 from trueup.collect.ingest import IngestSummary, ingest
-from trueup.collect.verify import verify_accounts, verify_chains
 from trueup.config import Project
 from trueup.errors import ConfigError, SourceError
 from trueup.log.lake import Lake
+from trueup.proof.verify import verify
 
 Write = Callable[..., Project]
 TakeIn = Callable[[Project], IngestSummary]
@@ -141,8 +141,9 @@ def test_large_units_come_in_parts_that_say_which_is_the_last(
     parts = query(project, "SELECT part_no, last_part, records FROM lake.events.control ORDER BY sequence_no")
     assert parts.rows() == [(0, False, 10), (1, False, 10), (2, True, 6), (0, False, 10), (1, True, 10)]
     with Lake.open(project) as lake:
-        assert all(chain.ok and chain.rows == 5 for chain in verify_chains(lake))
-        assert all(account.ok for account in verify_accounts(lake))
+        verified = verify(lake, only=("counts", "chains", "units"))
+        assert verified.sound
+        assert [(check.name, check.compared) for check in verified.checks] == [("chains", 5), ("counts", 2), ("units", 46)]
 
 
 def test_a_unit_taken_in_half_goes_on_where_it_stopped(

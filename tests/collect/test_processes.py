@@ -16,10 +16,10 @@ import pytest
 
 from trueup.collect import part
 from trueup.collect.ingest import IngestSummary
-from trueup.collect.verify import verify_accounts, verify_chains
 from trueup.config import Project
 from trueup.errors import LogError
 from trueup.log.lake import Lake
+from trueup.proof.verify import verify
 
 Write = Callable[..., Project]
 TakeIn = Callable[[Project], IngestSummary]
@@ -92,8 +92,7 @@ def content(project: Project) -> dict[str, pl.DataFrame]:
         "positions": "SELECT position, kind FROM lake.events.position ORDER BY 1",
     }
     with Lake.open(project, read_only=True) as lake:
-        assert all(account.ok for account in verify_accounts(lake))
-        assert all(chain.ok for chain in verify_chains(lake))
+        assert verify(lake, only=("counts", "chains", "units")).sound
         return {name: lake.connection.execute(query).pl() for name, query in queries.items()}
 
 

@@ -4,7 +4,7 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,9 +12,10 @@ import pytest
 import zstandard
 
 from trueup.collect.ingest import IngestSummary
-from trueup.collect.verify import VerifyResult, verify_accounts, verify_chains, verify_quarantined, verify_record
 from trueup.config import Project
 from trueup.log.lake import Lake
+from trueup.proof.records import Difference, VerifyResult, verify_record
+from trueup.proof.verify import Verified, verify
 
 Write = Callable[..., Project]
 TakeIn = Callable[[Project], IngestSummary]
@@ -40,6 +41,11 @@ def all_results(project: Project) -> list[VerifyResult]:
         return [verify_record(lake, event_id) for (event_id,) in ids.fetchall()]
 
 
+def verified(project: Project, *only: str) -> Verified:
+    with Lake.open(project, read_only=True) as lake:
+        return verify(lake, only=only)
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.csv.zst", "a.ndjson", "a.ndjson.gz", "a.parquet"])
 def test_every_record_is_proven_by_its_own_bytes(calls: Write, take_in: TakeIn, name: str) -> None:
     kind = name.split(".")[1]
@@ -53,9 +59,7 @@ def test_every_record_is_proven_by_its_own_bytes(calls: Write, take_in: TakeIn, 
     results = all_results(project)
     assert {result.verdict for result in results} == {"proven"}
     assert {result.row: result.raw for result in results} == {n: raw_of(row, kind) for n, row in enumerate(ROWS)}
-    with Lake.open(project, read_only=True) as lake:
-        again = verify_quarantined(lake)
-        assert [(result.row, result.verdict) for result in again] == [(0, "proven"), (4, "proven"), (8, "proven")]
+    assert verified(project).sound
 
 
 def test_a_file_that_was_renamed_still_proves_its_records(calls: Write, take_in: TakeIn) -> None:
@@ -66,24 +70,64 @@ def test_a_file_that_was_renamed_still_proves_its_records(calls: Write, take_in:
     assert {(result.verdict, result.path) for result in all_results(project)} == {("proven", "landing/z.csv")}
 
 
-def test_a_file_that_is_gone_or_changed_proves_nothing(calls: Write, take_in: TakeIn) -> None:
+def test_a_changed_file_is_tampered_with_and_a_missing_one_is_unavailable(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": CSV})
     take_in(project)
     (project.directory / "landing" / "a.csv").write_bytes(CSV.replace(b"Zo", b"Jo"))
-    assert {result.verdict for result in all_results(project)} == {"missing"}
+    assert {result.verdict for result in all_results(project)} == {"differs"}
+    (fault,) = verified(project, "units").faults
+    assert (fault.kind, "landing/a.csv" in fault.where) == ("tampered", True)
     (project.directory / "landing" / "a.csv").unlink()
+    assert {result.verdict for result in all_results(project)} == {"missing"}
+    (fault,) = verified(project, "units").faults
+    assert (fault.kind, "is nowhere" in fault.detail) == ("unavailable", True)
+
+
+def test_a_file_that_a_later_unit_replaced_is_missing_not_changed(calls: Write, take_in: TakeIn) -> None:
+    project = calls({"a.csv": CSV})
+    take_in(project)
+    calls({"a.csv": CSV.replace(b"\r\n1,", b"\r\n21,")})
+    take_in(project)
+    assert [fault.kind for fault in verified(project, "units").faults] == ["unavailable"]
+
+
+def test_archived_units_are_found_by_their_sha256_under_any_name(calls: Write, take_in: TakeIn, tmp_path: Path) -> None:
+    project = calls({"a.csv": CSV, "b.csv": CSV.replace(b"\r\n1,", b"\r\n21,")})
+    take_in(project)
+    archive, packed = tmp_path / "archive", tmp_path / "packed/deep"
+    archive.mkdir()
+    packed.mkdir(parents=True)
+    shutil.move(project.directory / "landing/a.csv", archive / "0001")
+    (packed / "0002.zst").write_bytes(zstandard.compress((project.directory / "landing/b.csv").read_bytes()))
+    (project.directory / "landing/b.csv").unlink()
     with Lake.open(project, read_only=True) as lake:
-        results = verify_quarantined(lake)
-    assert {result.verdict for result in results} == {"missing"}
-    assert "not there any more" in results[0].detail
+        assert verify(lake, only=("units",)).unavailable == 2
+        assert verify(lake, only=("units",), archives=(archive,)).unavailable == 1
+        assert verify(lake, only=("units",), archives=(archive, packed.parent)).sound
 
 
-def test_a_mapping_that_has_changed_finds_the_bytes_but_another_event(calls: Write, take_in: TakeIn) -> None:
+def test_the_mapping_that_made_a_record_proves_it_after_the_configuration_changed(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": CSV})
     take_in(project)
     changed = calls(columns='session_key = "id"')
-    found = {result.stream: result.verdict for result in all_results(changed)}
-    assert found == {"usage": "found", "quarantine": "proven"}
+    results = all_results(changed)
+    assert {(result.stream, result.verdict) for result in results} == {("usage", "found"), ("quarantine", "proven")}
+    usage = next(result for result in results if result.stream == "usage" and result.row == 1)
+    assert "not the one of today" in usage.mapping
+    assert Difference("session_key", None, "1") in usage.differences
+    assert verified(changed, "units").sound
+
+
+def test_a_unit_whose_mapping_was_not_recorded_is_proven_only_while_the_configuration_makes_it(
+    calls: Write, take_in: TakeIn
+) -> None:
+    project = calls({"a.csv": CSV})
+    take_in(project)
+    with Lake.open(project) as lake:
+        lake.connection.execute("UPDATE lake.events.control SET mapping = NULL")
+    assert verified(project, "units").sound
+    (fault,) = verified(calls(columns='session_key = "id"'), "units").faults
+    assert (fault.kind, "recorded no mapping" in fault.detail) == ("unavailable", True)
 
 
 def test_an_id_nobody_knows_is_unknown(calls: Write, take_in: TakeIn) -> None:
@@ -93,35 +137,41 @@ def test_an_id_nobody_knows_is_unknown(calls: Write, take_in: TakeIn) -> None:
         assert verify_record(lake, b"\0" * 16).verdict == "unknown"
 
 
-def test_a_source_no_longer_configured_is_told(calls: Write, take_in: TakeIn) -> None:
+def test_a_source_no_longer_configured_is_proven_by_its_recorded_mapping(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": CSV})
     take_in(project)
     other = project.config.model_copy(update={"source": (project.config.source[0].model_copy(update={"name": "other"}),)})
-    results = all_results(Project(project.directory, other))
-    assert {result.verdict for result in results} == {"missing"}
-    assert "no longer configured" in results[0].detail
+    assert {result.verdict for result in all_results(Project(project.directory, other))} == {"proven"}
 
 
 @pytest.mark.parametrize(
-    ("statement", "broken_at"),
+    ("statement", "where"),
     [
-        ("UPDATE lake.events.control SET accepted = accepted + 1 WHERE sequence_no = 1", 1),
-        ("UPDATE lake.events.control SET taken_at = taken_at + INTERVAL 1 SECOND WHERE sequence_no = 0", 0),
-        ("DELETE FROM lake.events.control WHERE sequence_no = 1", 1),
+        ("UPDATE lake.events.control SET accepted = accepted + 1 WHERE sequence_no = 1", "control row 1"),
+        ("UPDATE lake.events.control SET taken_at = taken_at + INTERVAL 1 SECOND WHERE sequence_no = 0", "control row 0"),
+        ("DELETE FROM lake.events.control WHERE sequence_no = 1", "control row 1"),
     ],
 )
-def test_a_control_row_that_was_tampered_with_breaks_the_chain_there(
-    calls: Write, take_in: TakeIn, statement: str, broken_at: int
-) -> None:
+def test_the_chain_names_the_control_row_that_was_changed(calls: Write, take_in: TakeIn, statement: str, where: str) -> None:
     project = calls({f"{n}.csv": CSV + f"{n}x,a,2024-05-01,1\n".encode() for n in range(3)})
     take_in(project)
+    assert verified(project, "chains").sound
     with Lake.open(project) as lake:
-        assert [replace(chain, rows=0) for chain in verify_chains(lake)] == [
-            replace(verify_chains(lake)[0], rows=0, ok=True, broken_at=None)
-        ]
         lake.connection.execute(statement)
-        (chain,) = verify_chains(lake)
-        assert (chain.source, chain.ok, chain.broken_at) == ("msc", False, broken_at)
+    (fault,) = verified(project, "chains").faults
+    assert fault.where.startswith(f"source msc, {where} ")
+
+
+def test_rows_deleted_or_changed_through_the_lake_are_marked_and_have_no_position(calls: Write, take_in: TakeIn) -> None:
+    project = calls({"a.csv": CSV})
+    take_in(project)
+    with Lake.open(project) as lake:
+        lake.connection.execute("UPDATE lake.events.usage SET node = 'x' WHERE record_key = '1'")
+    result = verified(project, "files", "positions")
+    assert [(fault.check, fault.where.split(",")[0]) for fault in result.faults] == [
+        ("files", "table usage"),
+        ("positions", "usage"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -134,12 +184,11 @@ def test_a_control_row_that_was_tampered_with_breaks_the_chain_there(
         ("INSERT INTO lake.events.control SELECT * FROM lake.events.control", "a part is missing or there twice"),
     ],
 )
-def test_an_account_that_does_not_add_up_is_told(calls: Write, take_in: TakeIn, statement: str, says: str) -> None:
+def test_counts_that_do_not_add_up_are_named(calls: Write, take_in: TakeIn, statement: str, says: str) -> None:
     project = calls({"a.csv": CSV})
     take_in(project)
+    assert verified(project, "counts").sound
     with Lake.open(project) as lake:
-        assert [account.ok for account in verify_accounts(lake)] == [True]
         lake.connection.execute(statement)
-        (account,) = verify_accounts(lake)
-        assert not account.ok
-        assert says in account.detail
+    (fault,) = verified(project, "counts").faults
+    assert says in fault.detail

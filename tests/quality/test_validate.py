@@ -12,9 +12,9 @@ import duckdb
 import pytest
 
 from trueup.collect.ingest import ingest
-from trueup.collect.verify import verify_record
 from trueup.config import Project
 from trueup.log.lake import Lake
+from trueup.proof.records import verify_record
 
 pytest.importorskip("great_expectations", reason="trueup[quality] is not installed")
 

@@ -115,9 +115,7 @@ def content_of(policy: QualityPolicy) -> Content:
         },
         "timezone": rules.timezone, "currency": rules.currency, "holidays": sorted(map(str, rules.holidays)),
         "false_alarms_per_year": rules.false_alarms_per_year, "lookback_us": rules.lookback_us,
-        "expectations": [
-            {**asdict(e), "arguments": {n: _told(v, e.name) for n, v in e.arguments.items()}} for e in policy.expectations
-        ],
+        "expectations": [expectation_content(e) for e in policy.expectations],
     }  # fmt: skip
     read: Content = json.loads(json.dumps(told))
     return read
@@ -129,7 +127,7 @@ def from_content(content: Content, *, since: int) -> QualityPolicy:
         {name: _feed(name, told) for name, told in content["feeds"].items()}, content["timezone"], content["currency"],
         frozenset(map(date.fromisoformat, content["holidays"])), content["false_alarms_per_year"], content["lookback_us"], since,
     )  # fmt: skip
-    return QualityPolicy(rules, tuple(_expectation(told) for told in content["expectations"]))
+    return QualityPolicy(rules, tuple(expectation_from(told) for told in content["expectations"]))
 
 
 def _feed(name: str, told: Mapping[str, Any]) -> Feed:
@@ -138,7 +136,13 @@ def _feed(name: str, told: Mapping[str, Any]) -> Feed:
     return Feed(name, told["stream"], told["lateness_us"], FeedConfig.model_construct(**rest))
 
 
-def _expectation(told: Mapping[str, Any]) -> Expectation:
+def expectation_content(e: Expectation) -> Content:
+    """An expectation as JSON values; raises `ConfigError` for an argument that JSON cannot hold."""
+    return {**asdict(e), "arguments": {n: _told(v, e.name) for n, v in e.arguments.items()}}
+
+
+def expectation_from(told: Mapping[str, Any]) -> Expectation:
+    """The expectation that `expectation_content` wrote."""
     return Expectation(**{**told, "arguments": {name: _meant(value) for name, value in told["arguments"].items()}})
 
 

@@ -42,13 +42,18 @@ def promote(lake: Lake, declared: FeatureSet, model_id: str, *, role: str = "cha
     return lake.commit(lambda transaction: transaction.declare("model", content=content))
 
 
-def stretches(lake: Lake, *, after: int, upto: int) -> list[Stretch]:
-    """Which models are in force in (after, upto]: one champion at a time, and any challengers."""
+def stretches(lake: Lake, *, after: int, upto: int, before: int | None = None) -> list[Stretch]:
+    """Which models are in force in (after, upto]: one champion at a time, and any challengers.
+
+    With `before`, by the declarations that had been committed before that snapshot.
+    """
     rows = lake.connection.execute(statement("queries/models_declared").text).fetchall()
     champion: list[tuple[int, str | None]] = []
     found: list[Stretch] = []
     challengers: dict[str, int] = {}
-    for position, content in rows:
+    for position, content, snapshot in rows:
+        if before is not None and snapshot >= before:
+            continue
         told = json.loads(content)
         begin = int(position if told["since"] is None else told["since"])
         model_id, role = told["model_id"], told["role"]

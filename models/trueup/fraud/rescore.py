@@ -19,6 +19,7 @@ from trueup.fraud.engine import history
 from trueup.fraud.force import NO_MODEL, Stretch, models_of, stretches
 from trueup.fraud.load import decisions_of, label_events, usage_of
 from trueup.fraud.pieces import merged
+from trueup.fraud.record import scoring_record
 from trueup.fraud.scoring import CONSUMER, Judged, judge
 from trueup.fraud.telecom import DAY_US, telecom_features, transactions
 from trueup.localtime import utc_us
@@ -54,8 +55,10 @@ def rescore(project: Project, since: date, *, clock: Clock = system_clock, say: 
             raise TrueupError(NO_MODEL, where=str(project.directory))
         model_id = champions[-1].model_id
         first_us, last_us = day_start_us(since, project), _judged_from(lake, model_id)
-        part = Stretch(model_id, "champion", 0, _unjudged_upto(lake, model_id))
-        found = [] if last_us is not None and first_us >= last_us else _judged(lake, part, first_us, last_us, upto, say)
+        part = Stretch(model_id, "champion", 0, unjudged_upto(lake, model_id))
+        found = []
+        if last_us is None or first_us < last_us:
+            found = judged_again(lake, project, part, (first_us, last_us), decisions_of(lake, project), upto=upto, say=say)
         judged = merged(found)
         _commit(lake, judged, model_id, first_us, upto)
     looked = judged.scoring["transactions"].sum() if judged.scoring.width else 0
@@ -68,7 +71,7 @@ def day_start_us(day: date, project: Project) -> int:
     return int(pl.select(utc_us(wall_us, project.config.project.timezone)).item())
 
 
-def _unjudged_upto(lake: Lake, model_id: str) -> int:
+def unjudged_upto(lake: Lake, model_id: str) -> int:
     """The position up to which records came before a model judged any as champion."""
     rows = lake.connection.execute(statement("queries/championed").text, {"model_id": model_id}).fetchall()
     return min(max(int(position if since is None else since), int(scored)) for position, since, scored in rows)
@@ -79,11 +82,15 @@ def _judged_from(lake: Lake, model_id: str) -> int | None:
     return None if found is None or found[0] is None else int(found[0])
 
 
-def _judged(lake: Lake, part: Stretch, first_us: int, last_us: int | None, upto: int, say: Say | None) -> list[Judged]:
-    """Judgements of some days at a time, each looking back as far as its windows do."""
-    declared, config = telecom_features(), lake.project.config.fraud.model_copy(update={"rule": ()})
-    models = models_of(lake.project, declared, [part])
-    labels = label_events(lake, lake.project, decisions_of(lake, lake.project), upto=upto)
+def judged_again(
+    lake: Lake, project: Project, part: Stretch, times_us: tuple[int, int | None], decisions: pl.DataFrame, *, upto: int,
+    say: Say | None = None,
+) -> list[Judged]:  # fmt: skip
+    """Judgements of records in [first, last) of `times_us`, some days at a time, each looking back as far as its windows do."""
+    first_us, last_us = times_us
+    declared, config = telecom_features(), project.config.fraud.model_copy(update={"rule": ()})
+    models = models_of(project, declared, [part])
+    labels = label_events(lake, project, decisions, upto=upto)
     begins_us, ends_us = _extent_us(lake, part.upto)
     first_us, end_us = max(first_us, begins_us), min(ends_us, ends_us if last_us is None else last_us)
     found = []
@@ -125,6 +132,7 @@ def _commit(lake: Lake, judged: Judged, model_id: str, first_us: int, upto: int)
             return
         for table, rows in (("score", judged.score), ("scoring", judged.scoring), ("drift", judged.drift)):
             transaction.append(table, rows)
-        transaction.consumed(f"rescore {model_id} {first_us}", upto)
+        recorded = transaction.record(scoring_record(lake.project.config.fraud))
+        transaction.consumed(f"rescore {model_id} {first_us}", upto, configuration=recorded)
 
     lake.commit(write)

@@ -16,6 +16,7 @@ from trueup.fraud.engine import history
 from trueup.fraud.force import NO_MODEL, Stretch, in_force, models_of, within
 from trueup.fraud.load import decisions_of, first_day_needed, label_events, party, usage_of
 from trueup.fraud.model import Model
+from trueup.fraud.record import scoring_record
 from trueup.fraud.rules import hits, placed, watched
 from trueup.fraud.score import scored, with_reasons
 from trueup.fraud.telecom import telecom_features, transactions
@@ -215,7 +216,7 @@ def commit_judged(lake: Lake, judged: Judged, *, after: int, upto: int) -> bool:
             )  # fmt: skip
         for table, rows in (("score", judged.score), ("scoring", judged.scoring), ("drift", judged.drift)):
             transaction.append(table, rows)
-        transaction.consumed(CONSUMER, upto)
+        transaction.consumed(CONSUMER, upto, configuration=transaction.record(scoring_record(lake.project.config.fraud)))
         return True
 
     return lake.commit(write)

@@ -1,4 +1,4 @@
-"""Health and care: `status`, `verify`, `decide` and `maintain`."""
+"""Health and care: `status`, `decide` and `maintain`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from trueup.errors import LogBusyError, TrueupError
 
 if TYPE_CHECKING:
     from trueup.config import Project
+    from trueup.proof.verify import Verified
     from trueup.warehouse.audit import AuditResult
     from trueup.warehouse.status import Status
 
@@ -30,37 +31,48 @@ def register(app: typer.Typer) -> None:
 
 def status(
     check: Annotated[
-        bool, typer.Option("--check", help="Run the audits; exit status 1 when one fails or the project has a problem.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Run the audits and the quick half of `verify`; exit status 1 when one fails or the project has a problem.",
+        ),
     ] = False,
     as_of: AsOfOption = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Show how the project stands."""
+    from trueup.cli import proof as proved
     from trueup.project_checks.check import project_problems
     from trueup.project_checks.log_summary import LogSummary, summarise_log
+    from trueup.proof.verify import verify as verified
     from trueup.warehouse import audit as auditing
     from trueup.warehouse import status as state
     from trueup.warehouse.query import Warehouse, asked
 
     opened = load(project)
 
-    def look(warehouse: Warehouse) -> tuple[Status, list[AuditResult] | None, LogSummary | None]:
+    def look(warehouse: Warehouse) -> tuple[Status, list[AuditResult] | None, Verified | None, LogSummary | None]:
         audits = auditing.audit(warehouse) if check else None
+        proof = verified(warehouse.lake, quick=True) if check else None
         # What is wrong with the settings now says nothing about the log as of an earlier position.
         log = None if as_of else summarise_log(warehouse.lake, opened, most_records=checked.STATUS_SCANS)
-        return state.status(warehouse), audits, log
+        return state.status(warehouse), audits, proof, log
 
-    found, audits, log = asked(opened, look, as_of)
+    found, audits, proof, log = asked(opened, look, as_of)
     problems = project_problems(opened, log=log)
     if json:
-        output.json_value(_as_value(found, audits) | {"problems": checked.as_value(problems)})
+        value = _as_value(found, audits) | ({} if proof is None else {"proof": proved.as_value(proof)})
+        output.json_value(value | {"problems": checked.as_value(problems)})
     else:
         _show(found)
         show_audits(audits or [])
+        if proof is not None:
+            proved.show_checks(proof)
     checked.show(problems)
     checked.refuse(problems)
-    if check and (problems or not all(result.passed for result in audits or [])):
+    passed = proof is None or (proof.sound and all(result.passed for result in audits or []))
+    if check and (problems or not passed):
         raise typer.Exit(EXCEEDED)
 
 

@@ -1,21 +1,31 @@
-"""`verify`: the raw bytes, the accounts and the hash chains, looked at again."""
+"""`verify`: what the log holds against its raw bytes and against what is derived from it anew."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trueup.cli import output
 from trueup.cli.options import HERE, Json, ProjectDir, load
+from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
-    from trueup.collect.verify import AccountResult, ChainResult, VerifyResult
+    from trueup.proof.evidence import Check
+    from trueup.proof.records import VerifyResult
+    from trueup.proof.verify import Verified
     from trueup.warehouse.query import Warehouse
 
 EXCEEDED = 1
-SOUND = ("proven", "found")
-_SHOWN_FAULTS = 20
+_SHOWN_FAULTS = 50
+
+RawFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--raw", metavar="DIR", help="A folder of archived raw files: units are found in it by their sha256, under any name."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,67 +36,117 @@ def register(app: typer.Typer) -> None:
 def verify(
     told: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="An event, or a finding: its records; else everything that can be proven at once."),
+        typer.Argument(metavar="[ID]", help="An event, or a finding: its records; else the whole log."),
     ] = None,
+    raw: RawFolders = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Read raw bytes again, add the accounts up again, walk the hash chains; exit status 1 when something is not as it was."""
+    """Compute again what the log holds, and compare: ids, counts, hash chains, raw bytes, findings, scores and decisions.
+
+    Exit status 1 when content was changed (tampered) or evidence is missing (unavailable).
+    """
+    from trueup.proof.records import SOUND
     from trueup.warehouse.query import asked
 
-    opened = load(project)
+    opened, archives = load(project), _archives(raw or [])
     if told is None:
-        sound = _everything(*asked(opened, _all_results), json=json)
+        result = asked(opened, lambda warehouse: _everything(warehouse, archives))
+        _show(result, json=json)
+        sound = result.sound
     else:
-        sound = _records(asked(opened, lambda warehouse: _results(warehouse, told)), json=json)
+        records = asked(opened, lambda warehouse: _records(warehouse, told, archives))
+        _show_records(records, json=json)
+        sound = all(record.verdict in SOUND for record in records)
     if not sound:
         raise typer.Exit(EXCEEDED)
 
 
-def _results(warehouse: Warehouse, told: str) -> list[VerifyResult]:
-    from trueup.collect.verify import verify_record
+def _archives(folders: list[Path]) -> tuple[Path, ...]:
+    for folder in folders:
+        if not folder.is_dir():
+            raise TrueupError("there is no such folder", where=f"--raw {folder}", todo="name a folder of raw files")
+    return tuple(folder.resolve() for folder in folders)
+
+
+def _everything(warehouse: Warehouse, archives: tuple[Path, ...]) -> Verified:
+    from trueup.proof.verify import verify as verified
+
+    return verified(warehouse.lake, archives=archives, say=output.note)
+
+
+def _records(warehouse: Warehouse, told: str, archives: tuple[Path, ...]) -> list[VerifyResult]:
+    from trueup.proof.records import verify_record
     from trueup.warehouse.explain import event_ids_of
 
-    return [verify_record(warehouse.lake, bytes.fromhex(event_id)) for event_id in event_ids_of(warehouse, told)]
+    ids = event_ids_of(warehouse, told)
+    return [verify_record(warehouse.lake, bytes.fromhex(event_id), archives=archives) for event_id in ids]
 
 
-def _all_results(warehouse: Warehouse) -> tuple[list[ChainResult], list[AccountResult], list[VerifyResult]]:
-    from trueup.collect.verify import verify_accounts, verify_chains, verify_quarantined
+def as_value(result: Verified) -> dict[str, Any]:
+    """A result as values of JSON."""
+    return {
+        "checks": [
+            {
+                "name": check.name, "compared": check.compared, "unit": check.unit, "faults": len(check.faults),
+                "notes": check.notes, "not_made": check.not_made,
+            }
+            for check in result.checks
+        ],
+        "faults": result.faults, "tampered": result.tampered, "unavailable": result.unavailable, "sound": result.sound,
+    }  # fmt: skip
 
-    return verify_chains(warehouse.lake), verify_accounts(warehouse.lake), verify_quarantined(warehouse.lake)
+
+def _show(result: Verified, *, json: bool) -> None:
+    if json:
+        output.json_value(as_value(result))
+        return
+    show_checks(result)
+    if result.sound:
+        output.line("verified: nothing differs from what was computed again")
+    else:
+        output.line(f"{output.counted(len(result.faults), 'fault')}: {result.tampered} tampered, {result.unavailable} unavailable")
 
 
-def _records(results: list[VerifyResult], *, json: bool) -> bool:
+def show_checks(result: Verified) -> None:
+    """Each check with what it compared, then the faults."""
+    for check in result.checks:
+        output.line(f"{_verdict(check):<8}{check.name.replace('_', ' ')}: {_compared(check)}")
+        for note in check.notes:
+            output.line(f"        note: {note}")
+    for fault in result.faults[:_SHOWN_FAULTS]:
+        since = "" if fault.since is None else f" (since {fault.since})"
+        output.line(f"{fault.kind.upper():<12}{fault.where}: {fault.detail}{since}")
+    if len(result.faults) > _SHOWN_FAULTS:
+        output.line(f"… and {len(result.faults) - _SHOWN_FAULTS} more; --json lists all")
+
+
+def _verdict(check: Check) -> str:
+    return "SKIPPED" if check.not_made else "FAILED" if check.faults else "ok"
+
+
+def _compared(check: Check) -> str:
+    if check.not_made:
+        return f"not made, {check.not_made}"
+    plural = f"changes of {check.unit.removeprefix('change of a ')}s" if check.unit.startswith("change of a ") else f"{check.unit}s"
+    what = check.unit if check.compared == 1 else plural
+    return f"{check.compared} {what}" + (f", {output.counted(len(check.faults), 'fault')}" if check.faults else "")
+
+
+def _show_records(results: list[VerifyResult], *, json: bool) -> None:
     if json:
         output.json_value(results)
-    else:
-        for result in results:
-            output.line(f"{result.verdict:<8} {result.stream} {result.event_id.hex()}: {result.detail}")
-            extent = "" if result.length is None else f", bytes {result.offset} to {result.offset + result.length}"
-            output.line(f"         {result.path}, record {result.row}{extent}")
-            if result.raw is not None:
-                output.line(f"         {result.raw.decode('utf-8', 'backslashreplace')}")
-    return all(result.verdict in SOUND for result in results)
+        return
+    for result in results:
+        output.line(f"{result.verdict:<8} {result.stream} {result.event_id.hex()}: {result.detail}")
+        extent = "" if result.length is None else f", bytes {result.offset} to {result.offset + result.length}"
+        output.line(f"         {result.path}, record {result.row}{extent}")
+        if result.mapping:
+            output.line(f"         {result.mapping}")
+        if result.raw is not None:
+            output.line(f"         {result.raw.decode('utf-8', 'backslashreplace')}")
+        if result.differences:
+            from trueup.proof.units import shown
 
-
-def _everything(chains: list[ChainResult], accounts: list[AccountResult], rejected: list[VerifyResult], *, json: bool) -> bool:
-    faults = [
-        *(f"chain of {c.source}: broken at control row {c.broken_at} of {c.rows}" for c in chains if not c.ok),
-        *(f"account of {a.source_id}: {a.detail}" for a in accounts if not a.ok),
-        *(f"rejected record {r.row} of {r.path}: {r.verdict}; {r.detail}" for r in rejected if r.verdict not in SOUND),
-    ]
-    if json:
-        output.json_value(
-            {"chains": chains, "accounts": accounts, "quarantined": len(rejected), "faults": faults, "sound": not faults}
-        )
-        return not faults
-    links = output.counted(sum(c.rows for c in chains), "control row")
-    output.line(f"{sum(c.ok for c in chains)} of {output.counted(len(chains), 'hash chain')} whole, {links}")
-    output.line(f"{sum(a.ok for a in accounts)} of {output.counted(len(accounts), 'account')} sound")
-    proven = sum(r.verdict in SOUND for r in rejected)
-    output.line(f"{proven} of {output.counted(len(rejected), 'rejected record')} found in their files")
-    for fault in faults[:_SHOWN_FAULTS]:
-        output.line(f"FAILED  {fault}")
-    if len(faults) > _SHOWN_FAULTS:
-        output.line(f"… and {len(faults) - _SHOWN_FAULTS} more")
-    return not faults
+            rows = [(d.column, shown(d.stored), shown(d.raw)) for d in result.differences]
+            output.table(("column", "stored", "from the raw bytes"), rows)

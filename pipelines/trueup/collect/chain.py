@@ -14,15 +14,19 @@ CONTROL: dict[str, pl.DataType] = {
     "source_id": pl.String(), "source": pl.String(), "stream": pl.String(), "path": pl.String(), "sha256": pl.String(),
     "bytes": pl.Int64(), "part_no": pl.Int64(), "last_part": pl.Boolean(), "declared_records": pl.Int64(), "records": pl.Int64(),
     "accepted": pl.Int64(), "duplicate": pl.Int64(), "quarantined": pl.Int64(), "lost_digits": pl.Int64(),
-    "first_time": UTC_TIME, "last_time": UTC_TIME, "last_started_at": UTC_TIME, "taken_at": UTC_TIME,
+    "first_time": UTC_TIME, "last_time": UTC_TIME, "last_started_at": UTC_TIME, "taken_at": UTC_TIME, "mapping": pl.String(),
     "sequence_no": pl.Int64(), "previous_hash": pl.String(), "hash": pl.String(),
 }  # fmt: skip
 """The columns of a control row; as Python values, times are whole microseconds."""
 
 
 def hash_of(row: Mapping[str, object]) -> str:
-    """The hash of a control row: SHA-256 over the previous hash and the row's other columns as canonical JSON."""
-    content = {name: row[name] for name in CONTROL if name not in ("hash", "previous_hash")}
+    """The hash of a control row: SHA-256 over the previous hash and the row's other columns as canonical JSON.
+
+    Rows written before mappings were recorded have none, and their hash is over the other columns alone.
+    """
+    left_out = ("hash", "previous_hash", "mapping") if row.get("mapping") is None else ("hash", "previous_hash")
+    content = {name: row[name] for name in CONTROL if name not in left_out}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(f"{row['previous_hash']}{text}".encode()).hexdigest()
 

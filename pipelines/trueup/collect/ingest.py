@@ -17,6 +17,7 @@ from trueup.collect.batch import Piece, Reader
 from trueup.collect.complete import check_marker, is_complete
 from trueup.collect.manifest import Declared, declared_of
 from trueup.collect.mapping import Mapping
+from trueup.collect.mapping_record import mapping_record
 from trueup.collect.part import PART_BYTES, PART_RECORDS, Committed, Counts, Events, Part, Room, events_of, kept_bytes, taken_parts
 from trueup.collect.presets import expanded
 from trueup.collect.readers import reader_of
@@ -24,7 +25,7 @@ from trueup.collect.shared_files import refuse_shared_files
 from trueup.collect.units import Unit, find, opened
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
-from trueup.log.lake import Lake
+from trueup.log.lake import Configuration, Lake
 from trueup.log.ticks import TICK, declare_idle
 from trueup.quality.rules import row_rules
 from trueup.reconcile.policy import ensure_policy
@@ -129,9 +130,10 @@ def _take_in_source(lake: Lake, source: SourceConfig, summary: IngestSummary, pr
     wanted = [path for path in found.paths if (choose or _complete_at(lake.clock()))(source, path)]
     if choose is None and len(wanted) < len(found.paths):
         summary.notices.append(f"source {source.name}: {len(found.paths) - len(wanted)} not complete yet, left for the next time")
+    recorded = mapping_record(lake.project, source)
     for path in wanted:
         try:
-            summary.units.append(_take_in(lake, source, mapping, path, progress))
+            summary.units.append(_take_in(lake, source, mapping, recorded, path, progress))
         except SourceError as error:
             summary.errors.append(error)
 
@@ -140,7 +142,9 @@ def _complete_at(now: datetime) -> Choose:
     return lambda source, path: is_complete(source, path, now)
 
 
-def _take_in(lake: Lake, source: SourceConfig, mapping: Mapping, path: Path, progress: Progress) -> UnitResult:
+def _take_in(
+    lake: Lake, source: SourceConfig, mapping: Mapping, recorded: Configuration, path: Path, progress: Progress
+) -> UnitResult:
     with opened(lake.project, source, path) as unit:
         taken = taken_parts(lake, unit.source_id)
         if taken.is_whole:
@@ -151,15 +155,16 @@ def _take_in(lake: Lake, source: SourceConfig, mapping: Mapping, path: Path, pro
         reader = reader_of(unit)
         mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
         counts, positions = Counts(), list[int]()
-        for committed in _parts(lake, unit, reader, mapping, taken.parts, declared, progress):
+        for committed in _parts(lake, unit, reader, mapping, recorded, taken.parts, declared, progress):
             counts, positions = counts + committed.counts, [*positions, committed.position]
         # Another process may have taken in every part in the meantime.
         return UnitResult(source.name, unit.shown, "taken" if positions else "known", **asdict(counts), positions=positions)
 
 
 def _parts(
-    lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: dict[int, int], declared: Declared, progress: Progress
-) -> Iterator[Committed]:
+    lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, recorded: Configuration, taken: dict[int, int], declared: Declared,
+    progress: Progress,
+) -> Iterator[Committed]:  # fmt: skip
     """Commits the parts that the log lacks, in order; all but the last once the next one has begun."""
     part: Part | None = None
     room = Room(unit.limits, kept_bytes(lake, unit.source_id) if taken else 0)
@@ -168,10 +173,10 @@ def _parts(
             if part is not None and part.number != number:
                 yield from _committed(part, unit, reader, declared, is_last=False)
             if part is None or part.number != number:
-                part = Part(lake, unit, number, room)
+                part = Part(lake, unit, number, room, recorded)
             part.add(events)
     # A unit without a record is taken in too: its control row says that nothing was in it.
-    yield from _committed(part or Part(lake, unit, 0, room), unit, reader, declared, is_last=True)
+    yield from _committed(part or Part(lake, unit, 0, room, recorded), unit, reader, declared, is_last=True)
 
 
 def _committed(part: Part, unit: Unit, reader: Reader, declared: Declared, *, is_last: bool) -> Iterator[Committed]:

@@ -24,6 +24,9 @@ from trueup.events.schema import COLLECTED, CORE, STATES, UTC_TIME
 if TYPE_CHECKING:
     from trueup.quality.compiled import RowRule
 
+MAPPING_VERSION = 1
+"""Part of every recorded mapping: raised when the same settings make other events of the same bytes."""
+
 _MICRO_POWER = 6
 _SIGNED = ("amount", "setup", "price")
 """Decimals that may be negative: credits and discounts."""

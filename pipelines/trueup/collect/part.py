@@ -23,7 +23,7 @@ from trueup.errors import LogError, SourceError
 from trueup.events.identity import content_keyed, digest16_sql, identified
 from trueup.events.schema import EVENT, QUARANTINE, STATES, own_time
 from trueup.frames import owned, queried
-from trueup.log.lake import Lake, Transaction
+from trueup.log.lake import Configuration, Lake, Transaction
 
 PART_RECORDS = 250_000
 """Records of a unit that are one commit."""
@@ -126,8 +126,8 @@ class Room:
 class Part:
     """A part on its way into the log: `add` what is read, then `commit`."""
 
-    def __init__(self, lake: Lake, unit: Unit, number: int, room: Room) -> None:
-        self._lake, self._unit, self.number, self._room = lake, unit, number, room
+    def __init__(self, lake: Lake, unit: Unit, number: int, room: Room, mapping: Configuration) -> None:
+        self._lake, self._unit, self.number, self._room, self._mapping = lake, unit, number, room, mapping
         self._stream = unit.source.stream
         self._rows = [pl.DataFrame(schema=EVENT[self._stream])]
         self._rejected = list[pl.DataFrame]()
@@ -153,7 +153,7 @@ class Part:
             "lost_digits": self._lost_digits,
         }  # fmt: skip
         once = _first_of_each(rows).sort("bucket")
-        days = _same_days(once)
+        days = same_days(once)
         try:
             return self._lake.commit(lambda transaction: self._write(transaction, control, rows, once, days, rejected))
         except OSError as error:
@@ -165,7 +165,7 @@ class Part:
     ) -> Committed | None:  # fmt: skip
         if self.number in taken_parts(self._lake, self._unit.source_id).parts:
             return None
-        new = _not_known(transaction.connection, once, self._stream, days)
+        new = not_known(transaction.connection, once, self._stream, days)
         refused = self._refused(rows, new)
         if refused.height:
             rows, new = (frame.join(refused, on="event_id", how="anti", maintain_order="left") for frame in (rows, new))
@@ -176,7 +176,9 @@ class Part:
         told = {"records": rows.height + rejected.height, "quarantined": rejected.height, "duplicate": rows.height - new.height}
         last = transaction.connection.execute(statement("last_control"), {"source": self._unit.source.name}).fetchone()
         taken_at_us = (self._lake.clock() - _EPOCH) // timedelta(microseconds=1)
-        row = {**control, **told, "accepted": new.height, "taken_at": taken_at_us, **_extent(rows, self._stream)}
+        mapping = transaction.record(self._mapping)
+        extent = extent_of(rows, self._stream)
+        row = {**control, **told, "accepted": new.height, "taken_at": taken_at_us, "mapping": mapping, **extent}
         transaction.append("control", frame_of(chained(row, last)))
         counts = Counts(accepted=new.height, lost_digits=self._lost_digits, **told)
         return Committed(transaction.next_position("unit"), counts)
@@ -207,7 +209,7 @@ class Part:
         )
 
 
-def _extent(rows: pl.DataFrame, stream: str) -> dict[str, int | None]:
+def extent_of(rows: pl.DataFrame, stream: str) -> dict[str, int | None]:
     """What the times of events span, in microseconds."""
     own = own_time(stream).cast(pl.Int64)
     # A state waits for nothing and lets nothing wait: it has no frontier.
@@ -224,7 +226,7 @@ def _first_of_each(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.sort("source_row").filter(pl.col("event_id").is_first_distinct())
 
 
-def _same_days(rows: pl.DataFrame) -> str:
+def same_days(rows: pl.DataFrame) -> str:
     """The condition that an event of the log is of one of the rows' days, so that no other day is read.
 
     The tables of states are small and have no days.
@@ -246,7 +248,7 @@ def _literal(day: date) -> str:
     return f"DATE '{day.isoformat()}'"
 
 
-def _not_known(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, stream: str, days: str) -> pl.DataFrame:
+def not_known(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, stream: str, days: str) -> pl.DataFrame:
     """The events that the log does not have."""
     known = queried(connection, statement("known", stream=stream, days=days), part=rows.select("event_id"))
     return rows.join(known, on="event_id", how="anti", maintain_order="left") if known.height else rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -57,6 +58,24 @@ class Buckets:
     last: int
 
 
+@dataclass(frozen=True)
+class Configuration:
+    """Settings that decide what rows of the log say, as canonical JSON; its id is a hash of its content."""
+
+    kind: str
+    text: str
+
+    @classmethod
+    def of(cls, kind: str, content: object) -> Configuration:
+        """The configuration of a content of JSON values."""
+        return cls(kind, json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False))
+
+    @cached_property
+    def id(self) -> str:
+        """The first 32 hex digits of SHA-256 over kind and content."""
+        return hashlib.sha256(f"1;configuration;{self.kind};{self.text}".encode()).hexdigest()[:32]
+
+
 class Transaction:
     """One transaction of the one writer: everything appended through it is there together or not at all."""
 
@@ -105,9 +124,21 @@ class Transaction:
         )
         return position
 
-    def consumed(self, consumer: str, position: int) -> None:
-        """Says that a consumer's results hold everything up to `position`."""
-        self.connection.execute("INSERT INTO lake.events.consumer VALUES (?, ?)", [consumer, position])
+    def consumed(self, consumer: str, position: int, *, configuration: str | None = None) -> None:
+        """Records that a consumer's results hold everything up to `position`, and the configuration that made them."""
+        names = "consumer, position, configuration"
+        self.connection.execute(f"INSERT INTO lake.events.consumer ({names}) VALUES (?, ?, ?)", [consumer, position, configuration])
+
+    def record(self, configuration: Configuration) -> str:
+        """Appends a configuration unless the log has it, and returns the id by which rows refer to it."""
+        if configuration.id not in self._lake.recorded:
+            known = "SELECT 1 FROM lake.events.configuration WHERE configuration = ?"
+            if self.connection.execute(known, [configuration.id]).fetchone() is None:
+                values = [configuration.id, configuration.kind, configuration.text]
+                self.connection.execute("INSERT INTO lake.events.configuration VALUES (?, ?, ?)", values)
+            else:
+                self._lake.recorded.add(configuration.id)
+        return configuration.id
 
 
 class Lake:
@@ -126,6 +157,7 @@ class Lake:
         self._answers: dict[str, tuple[int, tuple[object, ...], int]] = {}
         self._first_seen: int | None = None
         self._last_seen = 0
+        self.recorded = set[str]()
         self.__dict__.pop("oldest_snapshot", None)
 
     # --- opening ------------------------------------------------------------------------------------------------------
@@ -217,6 +249,13 @@ class Lake:
             self._begin()
             release(before)
 
+    def reconnect(self) -> None:
+        """Connects anew: after a failure of DuckDB that leaves a connection unusable."""
+        before = self.connection
+        self._begin()
+        with suppress(duckdb.Error):
+            before.close()
+
     def _saw(self, snapshot: int) -> None:
         self._first_seen = snapshot if self._first_seen is None else self._first_seen
         self._last_seen = max(self._last_seen, snapshot)
@@ -275,6 +314,7 @@ class Lake:
         return result
 
     def _roll_back(self) -> None:
+        self.recorded.clear()
         # A failed statement may have ended the transaction already.
         with suppress(duckdb.TransactionException):
             self.connection.execute("ROLLBACK")

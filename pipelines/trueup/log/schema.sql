@@ -17,7 +17,15 @@ CREATE TABLE lake.events.position (
 -- One row per commit of a consumer: what it has read up to. Owner: log.
 CREATE TABLE lake.events.consumer (
     consumer VARCHAR,           -- reconcile, …
-    position BIGINT             -- everything up to here is in its results
+    position BIGINT,            -- everything up to here is in its results
+    configuration VARCHAR       -- of scores: the configuration that made them; NULL for other consumers and older lakes
+);
+
+-- One configuration that made rows of the log, once, however many commits refer to it. Owner: log.
+CREATE TABLE lake.events.configuration (
+    configuration VARCHAR,      -- the first 32 hex digits of sha256 over kind and content
+    kind VARCHAR,               -- mapping: of control rows; scoring: of consumers
+    content JSON
 );
 
 -- One network usage record (CDR/xDR). Owner: collect.
@@ -185,6 +193,7 @@ CREATE TABLE lake.events.control (
     last_time TIMESTAMPTZ,      -- greatest own time
     last_started_at TIMESTAMPTZ, -- greatest started_at: what the frontier observes; NULL for states
     taken_at TIMESTAMPTZ,       -- the injected clock
+    mapping VARCHAR,            -- the configuration that mapped its records; NULL in rows of older versions
     sequence_no BIGINT,         -- the ordinal of this row within its source
     previous_hash VARCHAR,      -- hash of the row before in the same source; empty for the first
     hash VARCHAR                -- sha256 over previous_hash and this row

@@ -74,6 +74,8 @@ def replay(original: Lake, directory: Path, text: str, changes: Changes, *, on_c
     times: list[datetime] = [rows["committed_at"][0]] if rows.height else []
     # The times are the original's, and so is what it accepted of them.
     with Lake.open(project, clock=lambda: times[-1], checks_clock=False) as lake:
+        configurations = original.connection.execute("SELECT * FROM lake.events.configuration").pl()
+        lake.commit(lambda transaction: transaction.append("configuration", configurations))
         for position, kind, committed_at in rows.select("number", "kind", "committed_at").iter_rows():
             times.append(committed_at)
             told = controls.filter(pl.col("position") == position).drop("position")

@@ -1,5 +1,5 @@
 -- Every decision on a suspicious transaction, made on itself or on its case once it had happened and was seen, oldest first.
-SELECT s.event_id, s.day, d.decision, d.decided_at
+SELECT s.event_id, s.day, d.decision, d.decided_at, d.snapshot_id AS decided_snapshot
 FROM lake.events.decision d
 JOIN steps.suspicion s
     ON d.finding_id = s.event_id OR (d.finding_id = unhex(s.case_id) AND s.started_at <= d.decided_at AND s.scored_snapshot < d.snapshot_id)

@@ -1,5 +1,5 @@
 -- Which models were declared to be in force, in order: what each declaration says.
-SELECT p.position, d.content
+SELECT p.position, d.content, d.snapshot_id
 FROM lake.events.declaration d
 JOIN lake.events.position p ON p.snapshot_id = d.snapshot_id
 WHERE d.kind = 'model'

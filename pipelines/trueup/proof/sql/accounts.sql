@@ -1,5 +1,5 @@
 -- Every unit's account against the rows that are there: what its control rows say, and what the tables hold.
--- Grain: one source unit. Owner: collect.
+-- Grain: one source unit. Owner: proof.
 WITH said AS (
     SELECT
         source_id,

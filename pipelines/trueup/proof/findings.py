@@ -1,0 +1,128 @@
+"""Findings, ledger and placements against what the kernel derives anew from the input streams."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from trueup.events.schema import MOVEMENTS
+from trueup.log.lake import Buckets
+from trueup.proof.evidence import Check, Evidence, Found
+from trueup.proof.units import shown
+from trueup.reconcile.commit import CONSUMER
+from trueup.reconcile.digest import BOUNDED
+from trueup.reconcile.findings import HISTORY
+from trueup.reconcile.load import frontier_of
+from trueup.reconcile.partition import Outcome, bucket_ranges, reconcile_partition
+from trueup.reconcile.rules import KERNEL_VERSION
+
+CHECK = "findings"
+_ROWS_PER_PARTITION = 1_000_000
+_KEY = ["finding_id", "position", "action"]
+_CELL = ["service", "day", "currency"]
+_PLACE = ["stream", "source", "currency"]
+
+
+def check_findings(evidence: Evidence) -> Check:
+    """Derives all findings anew, one range of buckets at a time, and compares every change of every finding, column by column.
+
+    Compares the sums of ledger and placements too. Findings about feeds are not the kernel's: their ids and money are not
+    derived here. Findings committed beyond the consumer's position are of runs over some days: each must be among those derived.
+    """
+    lake = evidence.lake
+    reconciled = lake.consumer_position(CONSUMER)
+    other = _other_kernels(evidence)
+    if other:
+        return Check(CHECK, 0, "change of a finding", not_made=other)
+    found, compared = Found(CHECK), 0
+    outcomes = list[Outcome]()
+    for buckets in _ranges(evidence):
+        outcome = _derived(evidence, buckets, reconciled)
+        stored = _stored(evidence, buckets)
+        compared += stored.height
+        early = pl.col("position") <= reconciled
+        _compare(outcome.history, stored.filter(early), found)
+        late = stored.filter(~early)
+        if late.height:
+            newest = lake.last_position()
+            derived = _derived(evidence, buckets, newest).history.join(late, on=_KEY, how="semi")
+            _compare(derived, late, found)
+        outcomes.append(Outcome(outcome.history.clear(), outcome.ledger, outcome.placement, 0))
+    _sums(evidence, "ledger", _CELL, [o.ledger for o in outcomes], found)
+    _sums(evidence, "placement", _PLACE, [o.placement for o in outcomes], found)
+    return Check(CHECK, compared, "change of a finding", found.all())
+
+
+def _other_kernels(evidence: Evidence) -> str:
+    """Why findings cannot be derived: an earlier version of the kernel made some. Empty where this one made all."""
+    contents = evidence.lake.read("declaration", columns=["kind", "content"]).filter(pl.col("kind") == "policy")["content"]
+    versions = sorted(set(contents.str.json_path_match("$.kernel").drop_nulls()) - {str(KERNEL_VERSION)})
+    if not versions:
+        return ""
+    return f"version {versions[0]} of the kernel made some findings, this one is {KERNEL_VERSION}: verify them with that version"
+
+
+def _ranges(evidence: Evidence) -> list[Buckets]:
+    rows = sum(evidence.lake.count(stream) for stream in MOVEMENTS)
+    return bucket_ranges(evidence.lake.project.config.lake.buckets, -(-rows // _ROWS_PER_PARTITION))
+
+
+def _derived(evidence: Evidence, buckets: Buckets, upto: int) -> Outcome:
+    return reconcile_partition(evidence.lake, frontier_of(evidence.lake, upto), buckets, after=0, upto=upto)
+
+
+def _stored(evidence: Evidence, buckets: Buckets) -> pl.DataFrame:
+    rows = evidence.lake.connection.execute(
+        f"SELECT {', '.join(f'f.{name}' for name in HISTORY)} FROM lake.events.finding AS f "
+        "WHERE coalesce(f.bucket, 0) BETWEEN ? AND ? AND f.kind NOT IN (SELECT unnest(?))",
+        [buckets.first, buckets.last, list(BOUNDED)],
+    ).pl()
+    return rows.select(pl.col(name).cast(dtype) for name, dtype in HISTORY.items())
+
+
+def _compare(derived: pl.DataFrame, stored: pl.DataFrame, found: Found) -> None:
+    if derived.height == stored.height and derived.sort(_KEY).equals(stored.sort(_KEY)):
+        return
+    for row in stored.join(derived, on=_KEY, how="anti").sort(_KEY).iter_rows(named=True):
+        found.tampered(_where(row), f"the log holds this {row['kind']} ({row['action']}), but the input streams do not make it")
+    for row in derived.join(stored, on=_KEY, how="anti").sort(_KEY).iter_rows(named=True):
+        found.tampered(_where(row), f"the input streams make this {row['kind']} ({row['action']}), but it is missing from the log")
+    for row in stored.filter(stored.select(_KEY).is_duplicated()).unique(_KEY).sort(_KEY).iter_rows(named=True):
+        found.tampered(_where(row), f"the log holds this change of the {row['kind']} more than once")
+    both = derived.join(stored.unique(_KEY), on=_KEY, suffix="_stored")
+    for row in both.sort(_KEY).iter_rows(named=True):
+        names = [name for name in HISTORY if name not in _KEY and row[name] != row[f"{name}_stored"]]
+        if names:
+            told = "; ".join(f"{name} is {_shown(row[f'{name}_stored'])}, derived {_shown(row[name])}" for name in names)
+            found.tampered(_where(row), f"{row['kind']} ({row['action']}): {told}")
+
+
+def _where(row: dict[str, Any]) -> str:
+    return f"finding {row['finding_id'].hex()} at position {row['position']}"
+
+
+def _shown(value: object) -> str:
+    return f"[{', '.join(shown(part) for part in value)}]" if isinstance(value, list) else shown(value)
+
+
+def _sums(evidence: Evidence, table: str, key: list[str], derived: Sequence[pl.DataFrame], found: Found) -> None:
+    """The sums of a table's numbers by `key`, derived and stored; their positions depend on how runs divided the log."""
+    stored = evidence.lake.connection.execute(f"SELECT * FROM lake.events.{table}").pl()
+    numbers = [name for name in stored.columns if name not in (*key, "position")]
+    sums = [_summed(frame, key, numbers) for frame in (pl.concat(derived) if derived else stored.clear(), stored)]
+    both = sums[0].join(sums[1], on=key, how="full", coalesce=True, nulls_equal=True, suffix="_stored").sort(key, nulls_last=True)
+    for row in both.iter_rows(named=True):
+        for name in numbers:
+            made, told = row[name] or 0, row[f"{name}_stored"] or 0
+            if made != told:
+                where = f"{table} of {', '.join(str(row[part]) for part in key)}"
+                found.tampered(where, f"{name} adds up to {told}, derived {made}")
+
+
+def _summed(frame: pl.DataFrame, key: list[str], numbers: list[str]) -> pl.DataFrame:
+    if frame.is_empty():
+        schema = {name: pl.Int128 if name in numbers else pl.Date if name == "day" else pl.String for name in (*key, *numbers)}
+        return pl.DataFrame(schema=schema)
+    return frame.group_by(key).agg(pl.col(name).cast(pl.Int128).sum() for name in numbers)
