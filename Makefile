@@ -26,7 +26,7 @@ $(BIN)/uv:
 
 run: .venv/.runs ## set up, reconcile a small simulated operator, show what leaked and how much of the truth was found
 	@test -d $(DEMO) || $(BIN)/trueup simulate $(DEMO) --subscribers 400 --days 7 --seed 7
-	@$(BIN)/trueup run --project $(DEMO)
+	@$(BIN)/trueup run --accept-clock --project $(DEMO)
 	@echo
 	@$(BIN)/trueup score-controls --project $(DEMO)
 	@echo

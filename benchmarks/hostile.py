@@ -615,7 +615,8 @@ def main(pattern: str) -> None:
             if above > MOST_MB:
                 beyond.append(one.name)
             print(
-                f"| {one.name} | {size / MB:.1f} MB | {above:.0f} | {more_s:.1f} | {ratio} | {cost.code} | {_became(cost)} | {_message(cost, scratch)} |",
+                f"| {one.name} | {size / MB:.1f} MB | {above:.0f} | {more_s:.1f} | {ratio} | {cost.code} | {_became(cost)} "
+                f"| {_message(cost, scratch)} |",
                 flush=True,
             )
             shutil.rmtree(project, ignore_errors=True)

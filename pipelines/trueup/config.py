@@ -34,6 +34,7 @@ MICROS = 1_000_000
 _UNITS_US = {"us": 1, "ms": 1_000, "s": MICROS, "m": 60 * MICROS, "h": 3_600 * MICROS, "d": 86_400 * MICROS}
 _BYTES = TypeAdapter(ByteSize)
 _LEAST_BYTES, _MOST_BYTES = 1 << 26, 1 << 50
+_MOST_DAYS = 365_250
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 Match = Literal["session_key", "nearest", "aggregate"]
@@ -74,6 +75,8 @@ def duration_us(text: object) -> int:
     exact = Decimal(found[1]) * _UNITS_US[found[2]]
     if exact != int(exact):
         raise ValueError(f"{text!r} is finer than a microsecond")
+    if exact > _MOST_DAYS * _UNITS_US["d"]:
+        raise ValueError(f"{text!r} is longer than a thousand years")
     return int(exact)
 
 
@@ -94,6 +97,18 @@ def size_bytes(text: object) -> int:
     if not _LEAST_BYTES <= size <= _MOST_BYTES:
         raise ValueError(f"{text!r} is not between 64MiB and 1PiB; write a number and a unit, such as '512MiB' or '2GiB'")
     return int(size)
+
+
+def _positive(duration_us: int) -> int:
+    if not duration_us:
+        raise ValueError("a duration of 0 has no meaning here; write one such as '5m'")
+    return duration_us
+
+
+def _not_negative(micros: int) -> int:
+    if micros < 0:
+        raise ValueError("must not be negative")
+    return micros
 
 
 def decimal_micros(text: object) -> int:
@@ -119,17 +134,51 @@ def _quantity_micros(text: object) -> int:
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        # OSError: a folder of the time zone database, such as Europe, or a name that no file can have.
         raise ValueError(f"{name!r} is no time zone; use a name such as 'Europe/Berlin' or 'UTC'") from None
     return name
+
+
+def _character(text: str) -> str:
+    if len(text) != 1 or not text.isascii() or text in "\r\n\0":
+        raise ValueError(f"{text!r} must be one ASCII character that ends no line")
+    return text
+
+
+def _marker(suffix: str) -> str:
+    if not suffix or "/" in suffix or "\0" in suffix:
+        raise ValueError(f"{suffix!r} must be the ending of a file's name, such as '.done'")
+    return suffix
+
+
+def _country(code: str) -> str:
+    if not re.fullmatch("[1-9][0-9]{0,3}", code):
+        raise ValueError(f"{code!r} must be a country code in digits, such as '49'")
+    return code
+
+
+def _unit_of_money(code: str) -> str:
+    if not re.fullmatch(r"\S{1,32}", code):
+        raise ValueError(f"{code!r} must be a code without blanks, such as 'SDR'")
+    return code
 
 
 TimeLimit = Annotated[int, BeforeValidator(time_limit_us)]
 Size = Annotated[int, BeforeValidator(size_bytes)]
 Duration = Annotated[int, BeforeValidator(duration_us)]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Micros = Annotated[int, BeforeValidator(decimal_micros)]
-QuantityMicros = Annotated[int, BeforeValidator(_quantity_micros)]
+Tolerance = Annotated[Micros, AfterValidator(_not_negative)]
+QuantityTolerance = Annotated[int, BeforeValidator(_quantity_micros), AfterValidator(_not_negative)]
 Zone = Annotated[str, AfterValidator(_zone)]
+Text = Annotated[str, Field(min_length=1)]
+Whole = Annotated[int, Field(strict=True)]
+"""A whole number as TOML writes it: neither `true` nor a text."""
+Flag = Annotated[bool, Field(strict=True)]
+AsciiCharacter = Annotated[str, AfterValidator(_character)]
+Marker = Annotated[str, AfterValidator(_marker)]
+CountryCode = Annotated[str, AfterValidator(_country)]
 
 
 class _Table(BaseModel):
@@ -141,11 +190,11 @@ class LakeConfig(_Table):
 
     catalog: Place = Place("sqlite:lake/catalog.sqlite")
     data: Place = Place("lake/data")
-    buckets: Annotated[int, Field(ge=1, le=32_767)] = 64
+    buckets: Annotated[Whole, Field(ge=1, le=32_767)] = 64
     bucket_by: BucketBy = "subscriber"
 
 
-Size = Annotated[ByteSize, Field(ge=1, le=1 << 40)]
+FileSize = Annotated[ByteSize, Field(ge=1, le=1 << 40)]
 
 
 class LimitsConfig(_Table):
@@ -156,15 +205,15 @@ class LimitsConfig(_Table):
     rejected record lie in quarantine, and no more than `quarantine_bytes` of a file. A pattern may match `files` files.
     """
 
-    record_bytes: Annotated[Size, Field(le=256 << 20)] = ByteSize(1 << 20)
-    kept_bytes: Annotated[Size, Field(le=16 << 20)] = ByteSize(1 << 16)
-    quarantine_bytes: Size = ByteSize(256 << 20)
+    record_bytes: Annotated[FileSize, Field(le=256 << 20)] = ByteSize(1 << 20)
+    kept_bytes: Annotated[FileSize, Field(le=16 << 20)] = ByteSize(1 << 16)
+    quarantine_bytes: FileSize = ByteSize(256 << 20)
     columns: Annotated[int, Field(ge=1, le=100_000)] = 4_096
     depth: Annotated[int, Field(ge=1, le=1_000)] = 100
     expansion: Annotated[int, Field(ge=1)] = 200
-    page_bytes: Annotated[Size, Field(le=1 << 31)] = ByteSize(128 << 20)
-    footer_bytes: Annotated[Size, Field(le=1 << 31)] = ByteSize(16 << 20)
-    manifest_bytes: Annotated[Size, Field(le=1 << 31)] = ByteSize(16 << 20)
+    page_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(128 << 20)
+    footer_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(16 << 20)
+    manifest_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(16 << 20)
     files: Annotated[int, Field(ge=1)] = 1_000_000
 
 
@@ -173,25 +222,25 @@ class ProjectConfig(_Table):
 
     timezone: Zone = "UTC"
     currency: str = "EUR"
-    further_currencies: tuple[Annotated[str, Field(pattern=r"^\S+$", max_length=32)], ...] = ()
-    horizon: Duration = 62 * 86_400 * MICROS
-    max_age: Duration = 3_650 * 86_400 * MICROS
+    further_currencies: tuple[Annotated[str, AfterValidator(_unit_of_money)], ...] = ()
+    horizon: PositiveDuration = 62 * 86_400 * MICROS
+    max_age: PositiveDuration = 3_650 * 86_400 * MICROS
     max_clock_jump: Annotated[Duration, Field(ge=3_600 * MICROS)] = 86_400 * MICROS
 
 
 class ColumnRule(_Table):
     """How one event column is made of source columns."""
 
-    column: str | None = None
-    columns: tuple[str, ...] = ()
+    column: Text | None = None
+    columns: tuple[Text, ...] = ()
     separator: str = "|"
-    scale: Annotated[int, Field(ge=1)] = 1
+    scale: Annotated[Whole, Field(ge=1, lt=2**63)] = 1
     unit: str | None = None
     map: dict[str, str] | None = None
-    e164: str | None = None
+    e164: CountryCode | None = None
     timezone: Zone | None = None
     time_format: str | None = None
-    optional: bool = False
+    optional: Flag = False
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -214,6 +263,11 @@ def _groups(pattern: str) -> set[str]:
         return set(re.compile(pattern).groupindex)
     except re.error as error:
         raise ValueError(f"{pattern!r} is no pattern: {error}") from None
+
+
+def _pattern(text: str) -> str:
+    _groups(text)
+    return text
 
 
 def _naming(pattern: str) -> str:
@@ -244,7 +298,7 @@ class FeedConfig(_Table):
     file: Naming | None = None
     record: Naming | None = None
     destination: Placing | None = None
-    every: Duration | None = None
+    every: PositiveDuration | None = None
     late_after: Duration = 0
 
 
@@ -273,28 +327,28 @@ class SourceConfig(_Table):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     stream: Stream
-    path: Annotated[tuple[str, ...], BeforeValidator(lambda p: (p,) if isinstance(p, str) else p)]
+    path: Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(lambda p: (p,) if isinstance(p, str) else p)]
     format: Literal["csv", "ndjson", "parquet", "asterisk"] = "csv"
     timezone: Zone | None = None
-    time_format: str = "iso"
+    time_format: Text = "iso"
     ambiguous: Literal["earliest", "latest", "quarantine"] = "quarantine"
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    quote: Annotated[str, Field(min_length=1, max_length=1)] = '"'
-    header: bool = True
-    encoding: str = "utf-8"
-    quoted_newlines: bool = False
+    delimiter: AsciiCharacter = ","
+    quote: AsciiCharacter = '"'
+    header: Flag = True
+    encoding: Text = "utf-8"
+    quoted_newlines: Flag = False
     identity: Literal["key", "content", "position"] = "key"
     key_scope: str | None = None
     frontier: Literal["observed", "declared"] = "observed"
     lateness: Duration = 0
-    idle_after: Duration | None = None
+    idle_after: PositiveDuration | None = None
     complete: Literal["rename", "marker", "quiet"] = "rename"
-    marker: Annotated[str, Field(min_length=1)] = ".done"
+    marker: Marker = ".done"
     quiet: Duration = 30 * MICROS
-    attributes: bool = True
-    shared_files: bool = False
+    attributes: Flag = True
+    shared_files: Flag = False
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_rule)]] = {}
-    constants: dict[str, str] = {}
+    constants: dict[str, Text] = {}
     range: dict[str, tuple[Micros, Micros]] = {}
     feed: FeedConfig = FeedConfig()
     manifest: ManifestConfig | None = None
@@ -312,6 +366,11 @@ class SourceConfig(_Table):
             if name not in decimals:
                 there = ", ".join(decimals) or "none"
                 raise ValueError(f"{name!r} is no decimal of {self.stream}, which `range` is of; it has {there}")
+        for name, (least, greatest) in self.range.items():
+            if least > greatest:
+                raise ValueError(f"the range of {name} ends before it begins")
+        if self.delimiter == self.quote:
+            raise ValueError(f"`delimiter` and `quote` are both {self.quote!r}")
         if self.format != "asterisk" and self.identity == "key" and "record_key" not in self.columns:
             raise ValueError('map record_key, or say identity = "content" or identity = "position"')
         return self
@@ -327,24 +386,24 @@ class ServiceConfig(_Table):
 
     match: tuple[Match, ...] = ("session_key",)
     start_tolerance: Duration = 0
-    quantity_tolerance: QuantityMicros = 0
-    amount_tolerance: Micros = 0
+    quantity_tolerance: QuantityTolerance = 0
+    amount_tolerance: Tolerance = 0
     grace: Duration = 0
     price: Micros | None = None
-    price_per: Annotated[int, Field(ge=1, lt=2**63)] = 1
+    price_per: Annotated[Whole, Field(ge=1, lt=2**63)] = 1
     currency: str | None = None
-    period: Duration = 86_400 * MICROS
+    period: PositiveDuration = 86_400 * MICROS
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if not self.match:
             raise ValueError("`match` names no way to match")
+        if len(set(self.match)) < len(self.match):
+            raise ValueError("`match` names one way to match twice")
         if "aggregate" in self.match and len(self.match) > 1:
             raise ValueError('"aggregate" stands alone in `match`')
         if self.grace < self.start_tolerance:
             raise ValueError("`grace` must be at least `start_tolerance`")
-        if self.period <= 0:
-            raise ValueError("`period` must be longer than nothing")
         return self
 
 
@@ -369,10 +428,10 @@ class HotRule(_Table):
     numbers: tuple[str, ...] = ()
     prefixes: tuple[str, ...] = ()
     feature: str | None = None
-    above: int = 0
+    above: Whole = 0
     within: Duration = 0
-    area: str = r"^([^-]+)"
-    shadow: bool = False
+    area: Annotated[str, AfterValidator(_pattern)] = r"^([^-]+)"
+    shadow: Flag = False
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -397,10 +456,10 @@ class FraudConfig(_Table):
     imsi: Annotated[str, Field(pattern=r"^\w+$")] = "imsi"
     timezone: Zone = "UTC"
     label_delay: Duration = 7 * 86_400 * MICROS
-    alerts_per_day: Annotated[int, Field(ge=1)] = 100
-    models: str = "models"
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    trials: Annotated[int, Field(ge=1, le=200)] = 6
+    alerts_per_day: Annotated[Whole, Field(ge=1)] = 100
+    models: Text = "models"
+    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
+    trials: Annotated[Whole, Field(ge=1, le=200)] = 6
     rule: tuple[HotRule, ...] = ()
 
     @model_validator(mode="after")
@@ -442,8 +501,8 @@ class QualityConfig(_Table):
 
     file: str | None = None
     holidays: tuple[date, ...] = ()
-    false_alarms_per_year: Annotated[int, Field(ge=1, le=365)] = 2
-    lookback: Duration = 62 * 86_400 * MICROS
+    false_alarms_per_year: Annotated[Whole, Field(ge=1, le=365)] = 2
+    lookback: PositiveDuration = 62 * 86_400 * MICROS
     gate: GateConfig = GateConfig()
 
 
@@ -460,6 +519,28 @@ class SqlConfig(_Table):
     threads: Annotated[int, Field(ge=1, le=1024)] = 4
 
 
+class AnchorConfig(_Table):
+    """`[anchor]`: which key signs statements of the log's head, and where they go.
+
+    `to` is a folder, or a file that ends in `.json`; `to_command` a program and its arguments that gets each anchor as its standard
+    input, for at most `timeout`. `public_keys` are further keys whose anchors are trusted, such as the one before. `run` says
+    whether `trueup run` writes an anchor at its end.
+    """
+
+    key: Annotated[str, Field(min_length=1)] | None = None
+    public_keys: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    to: Annotated[str, Field(min_length=1)] = "anchors"
+    to_command: Annotated[str, Field(min_length=1)] | None = None
+    timeout: Annotated[Duration, Field(gt=0)] = 60 * MICROS
+    run: bool = False
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.run and self.key is None:
+            raise ValueError("`run` needs `key`, which signs the anchors")
+        return self
+
+
 class Config(_Table):
     """A whole `trueup.toml`."""
 
@@ -467,12 +548,13 @@ class Config(_Table):
     project: ProjectConfig = ProjectConfig()
     limits: LimitsConfig = LimitsConfig()
     source: tuple[SourceConfig, ...] = ()
-    reconcile: dict[str, ServiceConfig] = {}
+    reconcile: dict[Text, ServiceConfig] = {}
     rating: RatingConfig = RatingConfig()
     fraud: FraudConfig = FraudConfig()
     expectation: tuple[ExpectationConfig, ...] = ()
     quality: QualityConfig = QualityConfig()
     sql: SqlConfig = SqlConfig()
+    anchor: AnchorConfig = AnchorConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -583,16 +665,45 @@ def zone_of(name: str, where: str) -> str:
 def parse(text: str, *, where: str = FILE_NAME) -> Config:
     """A `Config` from TOML text; raises `ConfigError` naming each setting that is wrong."""
     try:
-        tables: dict[str, Any] = tomllib.loads(text)
+        # Some editors begin a file with a byte order mark, which is no TOML.
+        tables: dict[str, Any] = tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"this is not TOML: {error}", where=where) from None
     try:
         return Config.model_validate(tables)
     except ValidationError as error:
-        told = "; ".join(f"{'.'.join(str(p) for p in e['loc']) or 'file'}: {_said(e)}" for e in error.errors())
-        raise ConfigError(told, where=where, todo="correct the settings named") from None
+        message = "; ".join(f"{_place(tables, e['loc'])}: {_message(e)}" for e in error.errors())
+        raise ConfigError(message, where=where, todo="correct the settings named") from None
 
 
-def _said(error: Any) -> str:
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return "this setting is unknown" if error["type"] == "extra_forbidden" else message
+_NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]"}
+
+
+def _place(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:
+    """The table and key of a setting: tables of a list by their name, or by their number from 1 where they have none."""
+    head, rest = "", location
+    if len(location) > 1 and location[0] in _NAMED_LISTS:
+        name, rest = _name_in(tables[str(location[0])], location[1]), location[2:]
+        head = f"{_NAMED_LISTS[str(location[0])]} {name}"
+    elif location[:2] == ("fraud", "rule") and len(location) > 2:
+        head, rest = f"[[fraud.rule]] {_name_in(tables['fraud']['rule'], location[2])}", location[3:]
+    return ", ".join(filter(None, (head, ".".join(str(part) for part in rest)))) or "file"
+
+
+def _name_in(items: Any, index: int | str) -> str:
+    item = items[index] if isinstance(index, int) and isinstance(items, list) else None
+    name = item.get("name") if isinstance(item, dict) else None
+    return name if isinstance(name, str) else str(index + 1 if isinstance(index, int) else index)
+
+
+_TYPES = {
+    "extra_forbidden": "this setting is unknown", "missing": "this setting is missing", "tuple_type": "must be a list",
+    "dict_type": "must be a table", "model_type": "must be a table", "string_type": "must be a text in quotes",
+    "int_type": "must be a whole number", "bool_type": "must be true or false", "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+}  # fmt: skip
+
+
+def _message(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must").replace("String should", "must")
+    return _TYPES.get(error["type"], message)

@@ -27,9 +27,9 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture
 def idle(fresh: Path) -> Path:
-    """The tiny project, whose feeds are let go when they are silent for two days."""
+    """The tiny project, whose feeds are let go when they are silent for a month."""
     toml = fresh / "trueup.toml"
-    toml.write_text(toml.read_text("utf-8").replace('stream = "charge"', 'stream = "charge"\nidle_after = "2d"'), "utf-8")
+    toml.write_text(toml.read_text("utf-8").replace('stream = "charge"', 'stream = "charge"\nidle_after = "30d"'), "utf-8")
     return fresh
 
 

@@ -44,7 +44,7 @@ def test_connections_to_one_lake_share_an_instance_and_have_transactions_of_thei
         writer.connection.execute("CREATE TABLE memory.main.shared (n INTEGER)")
         assert tables(other.connection) == {"shared"}
         writer.connection.execute("BEGIN")
-        writer.connection.execute("INSERT INTO lake.events.consumer VALUES ('x', 7)")
+        writer.connection.execute("INSERT INTO lake.events.consumer (consumer, position) VALUES ('x', 7)")
         assert (writer.consumer_position("x"), other.consumer_position("x")) == (7, 0)
         writer.connection.execute("COMMIT")
         assert other.consumer_position("x") == 7
@@ -79,7 +79,7 @@ def test_a_lake_replaced_on_disk_is_read_anew(tmp_path: Path) -> None:
 def test_a_connection_that_only_reads_cannot_write(tmp_path: Path) -> None:
     project = made(tmp_path)
     with Lake.open(project, read_only=True) as lake, pytest.raises(duckdb.Error, match="read-only"):
-        lake.connection.execute("INSERT INTO lake.events.consumer VALUES ('x', 1)")
+        lake.connection.execute("INSERT INTO lake.events.consumer (consumer, position) VALUES ('x', 1)")
 
 
 def test_settings_of_a_private_instance_hold_for_no_other_connection(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import typer
 from typer.main import get_command
 
 from trueup.cli import (
+    anchor,
     clock,
     continuous,
     controls,
@@ -71,7 +72,7 @@ def whole(
     """Reconciles what the network carried with what was billed, and says where money leaks."""
 
 
-_GROUPS = (project, intake, recompute, continuous, quality, inquire, look, clock, proof, price, run, controls, fraud)
+_GROUPS = (project, intake, recompute, continuous, quality, inquire, look, clock, proof, anchor, price, run, controls, fraud)
 for group in _GROUPS:
     group.register(app)
 

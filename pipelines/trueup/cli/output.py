@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import csv
 import logging
-import re
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TextIO
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -31,23 +30,25 @@ from trueup.warehouse.text import as_json, as_text, for_spreadsheet
 _NUMBERS = (int, float, Decimal)
 _ANY_WIDTH = 100_000
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_AMBIGUOUS = re.compile(r"\\(?=[nrtxuU\\])")
-"""A backslash that would read as the beginning of an escape."""
+_ESCAPES = "nrtxuU\\"
+"""What follows the backslash of an escape."""
 
 
 def visible(text: str) -> str:
     """Text in which each character that a terminal obeys or hides is an escape: `\\n`, `\\x1b`, `\\u202e`, `\\U000e0001`.
 
-    That are control characters (C0, C1), line and paragraph separators, bidirectional and other format controls, surrogates and
+    Those are control characters (C0, C1), line and paragraph separators, bidirectional and other format controls, surrogates and
     whatever else Unicode does not call printable. A backslash before what would read as an escape is doubled, so that nothing is
     lost.
     """
     if text.isprintable() and "\\" not in text:
         return text
-    return "".join(map(_shown, _AMBIGUOUS.sub(r"\\\\", text)))
+    return "".join(map(_shown, text, f"{text[1:]} "))
 
 
-def _shown(character: str) -> str:
+def _shown(character: str, following: str) -> str:
+    if character == "\\":
+        return "\\\\" if following in _ESCAPES or not following.isprintable() else character
     if character.isprintable():
         return character
     code = ord(character)
@@ -58,7 +59,7 @@ def guard_stderr() -> None:
     """Lets log messages and warnings of libraries, which may quote data, pass `visible` as well."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Visible())
-    warnings.showwarning = _show_warning
+    warnings.formatwarning = _format_warning
 
 
 class _Visible(logging.Formatter):
@@ -66,10 +67,8 @@ class _Visible(logging.Formatter):
         return visible(super().format(record))
 
 
-def _show_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
-) -> None:
-    note(f"{category.__name__}: {message} ({filename}:{lineno})")
+def _format_warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    return visible(f"{category.__name__}: {message} ({filename}:{lineno})") + "\n"
 
 
 def line(text: str = "") -> None:

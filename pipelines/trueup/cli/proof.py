@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trueup.cli import output
+from trueup.cli.anchor import AnchorPaths, PublicKeyPaths, check_all
 from trueup.cli.options import HERE, Json, ProjectDir, load
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
+    from trueup.proof.anchors.check import Checked
     from trueup.proof.evidence import Check
     from trueup.proof.records import VerifyResult
     from trueup.proof.verify import Verified
@@ -39,6 +42,8 @@ def verify(
         typer.Argument(metavar="[ID]", help="An event, or a finding: its records; else the whole log."),
     ] = None,
     raw: RawFolders = None,
+    anchors: AnchorPaths = None,
+    public_keys: PublicKeyPaths = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
@@ -51,9 +56,13 @@ def verify(
 
     opened, archives = load(project), _archives(raw or [])
     if told is None:
+        checked = check_all(opened, anchors, public_keys)
         result = asked(opened, lambda warehouse: _everything(warehouse, archives))
-        _show(result, json=json)
+        result = result if checked is None else with_anchors(result, checked)
+        _show(result, checked, json=json)
         sound = result.sound
+    elif anchors or public_keys:
+        raise TrueupError("anchors are checked for the whole log, not for one record", where="--anchor", todo="leave the ID away")
     else:
         records = asked(opened, lambda warehouse: _records(warehouse, told, archives))
         _show_records(records, json=json)
@@ -97,9 +106,26 @@ def as_value(result: Verified) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _show(result: Verified, *, json: bool) -> None:
+def with_anchors(result: Verified, checked: Checked) -> Verified:
+    """The result with the comparison with anchors as a further check; each fault names the newest anchor that agrees."""
+    from trueup.proof.evidence import Check
+    from trueup.proof.verify import Verified
+
+    since = checked.newest_agreeing
+
+    def dated(check: Check) -> Check:
+        return replace(check, faults=tuple(replace(fault, since=fault.since or since) for fault in check.faults))
+
+    newest = "" if since is None else f", the newest {since}"
+    note = f"{len(checked.agreeing)} of {output.counted(checked.anchors, 'anchor')} agree{newest}"
+    anchors = Check("anchors", checked.anchors, "anchor", checked.faults, (note,))
+    return Verified.of([*map(dated, result.checks), anchors])
+
+
+def _show(result: Verified, checked: Checked | None, *, json: bool) -> None:
     if json:
-        output.json_value(as_value(result))
+        anchors = None if checked is None else {"given": checked.anchors, "agreeing": checked.agreeing}
+        output.json_value(as_value(result) | {"anchors": anchors})
         return
     show_checks(result)
     if result.sound:

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trueup.cli import checked, fraud, intake, look, output, recompute
+from trueup.cli import anchor, checked, fraud, intake, look, output, recompute
 from trueup.cli import quality as gate
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, load
 from trueup.cli.progress import taking_in
+from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
     from trueup.config import Project
     from trueup.fraud.scoring import ScoreSummary
+    from trueup.proof.anchors.make import Anchored
     from trueup.quality.run import QualitySummary
     from trueup.reconcile.summary import ReconcileSummary
     from trueup.warehouse.audit import AuditResult
@@ -41,6 +43,9 @@ def run(
     check: Annotated[
         bool, typer.Option("--check", help="Exit status 1 when an audit fails, a day is blocked or the project has a problem.")
     ] = False,
+    anchors: Annotated[
+        bool | None, typer.Option("--anchor/--no-anchor", help="Write an anchor at the end; else as [anchor] run says.")
+    ] = None,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
@@ -65,12 +70,18 @@ def run(
         reconciled = recompute.reconciled(opened, to_day=None if blocked is None else blocked - timedelta(days=1))
         suspected = _scored(opened)
         published = _published(opened, target)
+    anchored = _anchored(opened) if (opened.config.anchor.run if anchors is None else anchors) else None
     if json:
-        value = _as_value(taken, judged, reconciled, suspected, published)
-        output.json_value(value | {"problems": checked.as_value(problems)})
+        value = _as_value(taken, judged, reconciled, suspected, published) | {"problems": checked.as_value(problems)}
+        output.json_value(value | {"anchor": {"error": str(anchored)} if isinstance(anchored, TrueupError) else anchored})
     else:
         _show(taken, judged, reconciled, suspected, published)
+        if anchored is not None and not isinstance(anchored, TrueupError):
+            output.line(f"anchor     {anchor.summary_line(anchored)}")
     intake.tell_errors(taken)
+    if isinstance(anchored, TrueupError):
+        # All else is done and shown by now.
+        raise anchored
     if taken.errors:
         raise typer.Exit(FAILED)
     if check and (problems or blocked is not None or not all(result.passed for result in published.audits)):
@@ -117,6 +128,17 @@ def _published(project: Project, path: Path) -> _Shown:
     there, audits, leakage = asked(project, looked)
     held = sum(result.passed for result in audits)
     return _Shown(audits, leakage, there or publish(project, path, audits_held=held), there is None)
+
+
+def _anchored(project: Project) -> Anchored | TrueupError:
+    """The anchor that was written, or why it could not be."""
+    from trueup.proof.anchors.make import Request
+    from trueup.proof.anchors.make import anchor as write_anchor
+
+    try:
+        return write_anchor(project, Request())
+    except TrueupError as error:
+        return error
 
 
 def _as_value(

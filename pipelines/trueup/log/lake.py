@@ -252,9 +252,10 @@ class Lake:
     def reconnect(self) -> None:
         """Connects anew: after a failure of DuckDB that leaves a connection unusable."""
         before = self.connection
+        retire(before)
         self._begin()
         with suppress(duckdb.Error):
-            before.close()
+            release(before)
 
     def _saw(self, snapshot: int) -> None:
         self._first_seen = snapshot if self._first_seen is None else self._first_seen
@@ -464,14 +465,14 @@ class Lake:
             conditions.append("(e.day BETWEEN ? AND ? OR e.day IS NULL)")
             values += [first, last]
         wanted = ", ".join([*(f"e.{name}" for name in columns), *noted])
-        rows, asked = self._relation(table, low, high)
+        rows, asked = self.relation(table, low, high)
         found = self.connection.execute(
             f"SELECT {wanted}, e.snapshot_id AS at_snapshot FROM {rows} e WHERE {' AND '.join(conditions)}", [*asked, *values]
         ).pl()
         # Joined here rather than by DuckDB, which would take all columns through its join.
         return self.positioned(found, after=after, upto=newest)
 
-    def _relation(self, table: str, low: int, high: int) -> tuple[str, list[object]]:
+    def relation(self, table: str, low: int, high: int) -> tuple[str, list[object]]:
         """A table as a relation that holds at least what came in snapshots (low, high], and the values it asks for.
 
         Where the log of snapshots goes back that far, only the files of those are looked at, however many there are.

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import polars as pl
+
 from trueup.collect.rules import REQUIRED
+from trueup.collect.text import check_encoding
+from trueup.collect.times import utc_times
 from trueup.config import SourceConfig
+from trueup.errors import ConfigError
 from trueup.project_checks.facts import Facts, is_mapped
 from trueup.project_checks.problem import Instance, Rule
 from trueup.project_checks.services import rule_tables
 
+_ONE_TIME = pl.Series(["2024-03-01T10:00:00Z"])
 _OTHER = {"usage": "charge", "charge": "usage"}
 
 
@@ -34,6 +40,18 @@ def _unmapped_columns(facts: Facts) -> Iterator[Instance]:
 def _is_required(source: SourceConfig, column: str) -> bool:
     # A record key may be made of the record's content or position.
     return column != "record_key" or source.identity == "key"
+
+
+def _unreadable(facts: Facts) -> Iterator[Instance]:
+    for source in facts.sources:
+        where = f"[[source]] {source.name}"
+        formats = {source.time_format, *(rule.time_format or source.time_format for rule in source.columns.values())}
+        try:
+            check_encoding(source.encoding, where=where)
+            for time_format in sorted(formats):
+                utc_times(_ONE_TIME, time_format=time_format, zone="UTC", ambiguous="earliest")
+        except ConfigError as error:
+            yield {"where": where, "what": error.what, "advice": error.todo or "correct it"}
 
 
 def _unmapped_owner(facts: Facts) -> Iterator[Instance]:
@@ -75,6 +93,7 @@ SETTING_RULES = (
         "unmapped-column", "error", "source {source} maps no {columns}: all its records would go to quarantine",
         "map {columns} in [source.columns] or set it in [source.constants]", _unmapped_columns,
     ),
+    Rule("unreadable-setting", "error", "{what}", "{advice}", _unreadable),
     Rule(
         "unmapped-owner", "warning",
         "source {source} maps no {owner}, by which records are grouped: none of its records matches {others} records that have one",

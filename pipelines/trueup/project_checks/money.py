@@ -42,16 +42,21 @@ def _implied(facts: Facts) -> Iterator[Instance]:
 def _charged_otherwise(facts: Facts) -> Iterator[Instance]:
     for service in facts.config.reconcile:
         codes = _charge_currencies(facts, service)
-        if codes and _price_currency(facts, service) not in codes:
+        if codes and _is_priced_otherwise(facts, service, codes):
             yield _mismatch(facts, service, codes)
 
 
 def _billed_otherwise(facts: Facts) -> Iterator[Instance]:
     reported = {instance["service"] for instance in _charged_otherwise(facts)}
     for service, codes in sorted(facts.log.billed.items()):
-        is_priced = service in facts.log.used
-        if is_priced and service not in reported and _price_currency(facts, service) not in codes:
+        if service in facts.log.used and service not in reported and _is_priced_otherwise(facts, service, codes):
             yield _mismatch(facts, service, codes)
+
+
+def _is_priced_otherwise(facts: Facts, service: str, codes: frozenset[str]) -> bool:
+    price_currency = _price_currency(facts, service)
+    # A price in no currency is reported as that.
+    return price_currency not in codes and price_currency in known_codes(facts.config.project.further_currencies)
 
 
 def _mismatch(facts: Facts, service: str, codes: frozenset[str]) -> Instance:

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import polars as pl
 
 from trueup.collect.batch import REJECTED
-from trueup.collect.part import PART_RECORDS
 from trueup.collect.refusals import CHECKS
 from trueup.collect.units import Unit
 from trueup.errors import ConfigError, SourceError
@@ -65,7 +64,7 @@ def verify_record(lake: Lake, event_id: bytes, *, archives: tuple[Path, ...] = (
     for table in (*CORE, "quarantine"):
         columns = EVENT[table] if table in CORE else QUARANTINE
         names = ", ".join(f"e.{name}" for name in columns if name not in ("source", "stream"))
-        found = evidence.rows("record", {"event_id": event_id}, table=table, columns=names, part_records=str(PART_RECORDS))
+        found = evidence.rows("record", {"event_id": event_id}, table=table, columns=names)
         if found:
             return _verified(evidence, table, found[0])
     return VerifyResult(event_id, "", "", "", 0, 0, None, None, "unknown", "the log has no record of this id")

@@ -12,7 +12,7 @@ from trueup.collect.batch import REJECTED, Batch
 from trueup.collect.ingest import parted
 from trueup.collect.mapping import Mapped
 from trueup.collect.mapping_record import RecordedMapping
-from trueup.collect.part import PART_RECORDS, events_of
+from trueup.collect.part import events_of
 from trueup.collect.readers import reader_of
 from trueup.collect.units import Unit
 from trueup.events.schema import CORE, EVENT, UTC_TIME
@@ -38,14 +38,15 @@ class Remapped:
     lost_digits: int
 
 
-def remapped(unit: Unit, mapping: RecordedMapping, taken_at_us: dict[int, int]) -> Iterator[Remapped]:
-    """Maps all records of a unit again, piece by piece in order; `taken_at_us` is the clock of each part's commit.
+def remapped(unit: Unit, mapping: RecordedMapping, taken_at_us: dict[int, int], part_records: dict[int, int]) -> Iterator[Remapped]:
+    """Maps all records of a unit again, piece by piece in order; `taken_at_us` is the clock of each part's commit,
+    `part_records` the number of records of each part.
 
     Raises `SourceError` where the unit cannot be read.
     """
     reader, source = reader_of(unit), mapping.source
     newest = max(taken_at_us.values())
-    for number, piece in parted(reader.pieces(), part_records=PART_RECORDS):
+    for number, piece in parted(reader.pieces(), part_records):
         moment = _EPOCH + timedelta(microseconds=taken_at_us.get(number, newest))
         columns = mapping.at(moment)
         wanted = columns.wanted if source.format == "ndjson" else columns.wanted_among(reader.columns())

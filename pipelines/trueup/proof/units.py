@@ -46,6 +46,11 @@ class UnitParts:
         """The clock of each part's commit."""
         return {int(part["part_no"]): int(part["taken_at_us"]) for part in self.parts}
 
+    @property
+    def part_records(self) -> dict[int, int]:
+        """How many records each part counts."""
+        return {int(part["part_no"]): int(part["records"] or 0) for part in self.parts}
+
 
 def units_of(evidence: Evidence) -> list[UnitParts]:
     """All units that control rows describe well enough to look for them, in the order of the log."""
@@ -117,7 +122,7 @@ class _Reading:
 
     def _compare(self, unit: UnitParts, raw: Unit, made_by: MadeBy, stored: tuple[pl.DataFrame, pl.DataFrame] | None) -> None:
         faults, sums = Found(CHECK), _Sums(unit)
-        pieces = remapped(raw, made_by.mapping, unit.taken_at_us)
+        pieces = remapped(raw, made_by.mapping, unit.taken_at_us, unit.part_records)
         last = -1
         for piece in gathered(pieces, rows=ROWS_AT_ONCE):
             events, rejects = stored or self._stored([unit], piece.first_row, piece.last_row)
@@ -231,8 +236,11 @@ class _Comparison:
                 self._faults.tampered(_record(self._unit, row), detail)
             return
         places = ordered.select("source_row", "source_offset", "source_length").rows()
+        room_bytes = int(self._raw.limits.quarantine_bytes)
         for (row, _, _), kept, raw in zip(places, ordered["raw"], raws(self._raw, places), strict=True):
-            if kept != raw:
+            room_bytes -= len(raw)
+            # Beyond `quarantine_bytes` of a unit, quarantine keeps the place of a rejected record and none of its bytes.
+            if kept != (raw if room_bytes >= 0 else b""):
                 self._faults.tampered(_record(self._unit, row), f"quarantine: raw is {shown(kept)}, the file holds {shown(raw)}")
 
 

@@ -45,7 +45,7 @@ CAUSES = {
     "late_usage": "usage arrived late",
     "late_charge": "a charge arrived late",
     "conflict": "another content of a record arrived",
-    "policy_change": "tolerances, grace or prices were changed",
+    "policy_change": "tolerances, grace or prices were changed, or a wrong tick was superseded",
     "tariff_change": "a tariff was changed",
     "subscriber_change": "a subscription was changed",
     "beyond_horizon": "the record lies behind the horizon, where nothing is matched any more",

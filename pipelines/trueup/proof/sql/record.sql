@@ -1,8 +1,17 @@
 -- One record of a stream, or one that was rejected, with the part of the unit it came in. Grain: one record. Owner: proof.
+WITH parts AS (
+    SELECT
+        c.*,
+        coalesce(
+            sum(c.records) OVER (PARTITION BY c.source_id ORDER BY c.part_no ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0
+        ) AS first_row
+    FROM lake.events.control AS c
+)
 SELECT {columns}, c.source, c.stream, c.path, c.sha256, c.bytes, c.mapping, epoch_us(c.taken_at) AS taken_at_us
 FROM lake.events.{table} AS e
-JOIN lake.events.control AS c ON c.source_id = e.source_id
+JOIN parts AS c ON c.source_id = e.source_id
 WHERE e.event_id = $event_id
 QUALIFY row_number() OVER (
-    PARTITION BY e.event_id ORDER BY abs(c.part_no - e.source_row // {part_records}), c.sequence_no, e.source_row
+    PARTITION BY e.event_id
+    ORDER BY e.source_row >= c.first_row AND e.source_row < c.first_row + c.records DESC NULLS LAST, c.sequence_no, e.source_row
 ) = 1

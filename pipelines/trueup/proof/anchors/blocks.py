@@ -1,0 +1,59 @@
+"""Blocks of commits: the digests of a table's commits, folded so that a few of them cover any number of commits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+FAN_OUT = 16
+"""So many blocks of one size become one block of the next size."""
+
+_HEAD = b"trueup block 1\n"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some consecutive commits of one table.
+
+    Parameters
+    ----------
+    commits:
+        How many commits it covers, a power of `FAN_OUT`; commits that brought no row of the table do not count.
+    rows:
+        How many rows they brought.
+    upto_snapshot:
+        The snapshot of its last commit. Its first commit is the first one after the block before.
+    sha256:
+        Of one commit: the digest of its rows, in hexadecimal. Of more: SHA-256 over the digests of its `FAN_OUT` parts.
+    """
+
+    commits: int
+    rows: int
+    upto_snapshot: int
+    sha256: str
+
+
+def extend(blocks: Sequence[Block], commits: Iterable[Block]) -> list[Block]:
+    """Adds blocks of one commit each to the blocks before them; folds `FAN_OUT` of one size into one.
+
+    The result depends on the commits alone, not on how often it was extended: of n commits at most
+    `(FAN_OUT - 1) * (1 + log n / log FAN_OUT)` blocks remain.
+    """
+    extended = list(blocks)
+    for commit in commits:
+        extended.append(commit)
+        while len(extended) >= FAN_OUT and extended[-FAN_OUT].commits == extended[-1].commits:
+            extended[-FAN_OUT:] = [_fold(extended[-FAN_OUT:])]
+    return extended
+
+
+def block_of(commits: Sequence[Block]) -> Block | None:
+    """The one block that covers exactly these commits; None where their number is no power of `FAN_OUT`."""
+    folded = extend([], commits)
+    return folded[0] if len(folded) == 1 else None
+
+
+def _fold(parts: Sequence[Block]) -> Block:
+    digest = hashlib.sha256(_HEAD + b"".join(bytes.fromhex(part.sha256) for part in parts)).hexdigest()
+    return Block(sum(p.commits for p in parts), sum(p.rows for p in parts), parts[-1].upto_snapshot, digest)

@@ -1,0 +1,173 @@
+"""Where anchors are written: a folder, one file, or the standard input of a command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from trueup.errors import ConfigError, LogBusyError, TrueupError
+from trueup.proof.anchors.statement import Anchor, read
+
+NAME_PLACE = "{name}"
+"""In the arguments of a command, the name of the anchor's file."""
+
+_LOCK = ".anchor.lock"
+_LOCK_WAIT_S = 600.0
+_NAME = re.compile(r"^anchor-(\d{12,})-(\d{12,})\.json$")
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A folder that holds all anchors of one lake, and the one file of it that is to be written (None: named by position)."""
+
+    folder: Path
+    file: Path | None = None
+
+    @classmethod
+    def of(cls, path: Path) -> Destination:
+        """A path that ends in `.json` is a file, any other a folder."""
+        return cls(path.parent, path) if path.suffix == ".json" and not path.is_dir() else cls(path)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Makes the folder and holds it among all processes: anchors written at once would have one anchor before them.
+
+        Raises `LogBusyError` where another process holds it for long, `TrueupError` where the folder cannot be written to.
+        """
+        try:
+            if self.file is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            held = filelock.FileLock(str(self.folder / _LOCK))
+            held.acquire(timeout=_LOCK_WAIT_S)
+        except filelock.Timeout:
+            raise LogBusyError(
+                "another process writes an anchor here", where=str(self.folder), todo="wait for it to end, or stop it"
+            ) from None
+        except OSError as error:
+            raise _not_written(self.folder, error) from None
+        try:
+            yield
+        finally:
+            held.release()
+
+    def newest(self) -> Path | None:
+        """The newest anchor in the folder by its name, None where there is none."""
+        if not self.folder.is_dir():
+            return None
+        named = ((_NAME.match(path.name), path) for path in self.folder.iterdir())
+        found = [((int(name[1]), int(name[2])), path) for name, path in named if name]
+        return max(found)[1] if found else None
+
+    def write(self, anchor: Anchor) -> Path:
+        """Writes the anchor; raises `TrueupError` where a file of its name exists or cannot be written: none is overwritten."""
+        target = self.file or self.folder / anchor.name
+        try:
+            _write_new(target, anchor.to_bytes())
+        except FileExistsError:
+            raise TrueupError("an anchor is never overwritten", where=str(target), todo="name another file or a folder") from None
+        except OSError as error:
+            raise _not_written(target, error) from None
+        return target
+
+
+def _not_written(path: Path, error: OSError) -> TrueupError:
+    return TrueupError(f"the anchor cannot be written: {error.strerror or error}", where=str(path), todo="name another place")
+
+
+def anchors_in(path: Path) -> list[Path]:
+    """The anchors that a path names: the file, or all files of a folder that are named like anchors.
+
+    Raises `TrueupError` where there is none.
+    """
+    if path.is_dir():
+        found = sorted(entry for entry in path.iterdir() if _NAME.match(entry.name))
+        if not found:
+            raise TrueupError("no anchor is in this folder", where=str(path), todo="name another, or a file")
+        return found
+    if not path.exists():
+        raise TrueupError("there is no such anchor", where=str(path), todo="name a file that `trueup anchor` wrote, or a folder")
+    return [path]
+
+
+def read_newest(destination: Destination) -> Anchor | None:
+    """The newest anchor of a destination's folder; raises `AnchorError` where it holds none any more."""
+    path = destination.newest()
+    return None if path is None else read(path)
+
+
+def send(anchor: Anchor, command: str, *, timeout_s: float) -> None:
+    """Runs a command, without a shell, with the anchor as its standard input; `{name}` in it is the name of the anchor's file.
+
+    Raises `ConfigError` for a text that is no command, `TrueupError` where it cannot be started, takes longer than `timeout_s` or
+    ends with another status than 0.
+    """
+    arguments = [argument.replace(NAME_PLACE, anchor.name) for argument in arguments_of(command)]
+    where = arguments[0]
+    try:
+        process = subprocess.Popen(
+            arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        )
+    except OSError as error:
+        raise TrueupError(
+            f"the command for anchors cannot be started: {error.strerror or error}", where=where, todo="check --to-command"
+        ) from None
+    with process:
+        try:
+            _, message = process.communicate(anchor.to_bytes(), timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise TrueupError(
+                f"the command for anchors took longer than {timeout_s:g} s",
+                where=where,
+                todo="raise [anchor] timeout",
+            ) from None
+        finally:
+            if process.poll() is None:
+                # It leads a group of its own: what it started ends with it.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode != 0:
+        lines = message.decode("utf-8", "replace").strip().splitlines()
+        said = f": {lines[-1][:200]}" if lines else ""
+        raise TrueupError(
+            f"the command for anchors ended with status {process.returncode}{said}", where=where, todo="correct it and anchor again"
+        )
+
+
+def arguments_of(command: str) -> list[str]:
+    """The words of a command, as a POSIX shell would split them; raises `ConfigError` where there are none."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(f"the command for anchors cannot be split into words: {error}", where=command) from None
+    if not words:
+        raise ConfigError("the command for anchors is empty", todo="write a program and its arguments")
+    return words
+
+
+def _write_new(target: Path, content: bytes) -> None:
+    """Writes a file under another name first, so that a file of this name is whole; raises `FileExistsError`."""
+    if os.path.lexists(target):
+        raise FileExistsError(target)
+    building = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with building.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        building.rename(target)
+    finally:
+        building.unlink(missing_ok=True)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,5 @@
+-- The snapshots that brought some positions. Grain: one position. Owner: proof.
+SELECT p.position, p.snapshot_id
+FROM lake.events.position p
+SEMI JOIN (SELECT unnest(?::BIGINT[]) AS position) wanted ON wanted.position = p.position
+ORDER BY 1, 2

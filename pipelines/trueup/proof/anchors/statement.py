@@ -1,0 +1,171 @@
+"""What an anchor states, as it is written and signed: canonical JSON, and a signature over it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trueup.errors import TrueupError
+from trueup.proof.anchors.blocks import Block
+
+SIZE_LIMIT_BYTES = 64 << 20
+"""A larger file is no anchor; it is not read."""
+
+_SIGNED = b"trueup anchor 1\n"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class AnchorError(TrueupError):
+    """A file that is no anchor, or whose signature does not hold."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ChainHead(_Part):
+    """The last link of a source's hash chain of control rows."""
+
+    sequence_no: Count
+    hash: str
+
+
+class BlockState(_Part):
+    """A block of commits, see `Block`."""
+
+    commits: Count
+    rows: Count
+    upto_snapshot: Count
+    sha256: Sha256
+
+    def block(self) -> Block:
+        """The same as a `Block`."""
+        return Block(self.commits, self.rows, self.upto_snapshot, self.sha256)
+
+
+class Digests(_Part):
+    """What `trueup digest` prints as of the position; `scores` is None where nothing was scored."""
+
+    state: Sha256
+    history: Sha256
+    scores: Sha256 | None
+
+
+class DataFile(_Part):
+    """A data file of the lake: its path below `[lake] data`, its size and its SHA-256."""
+
+    path: str
+    size_bytes: Count
+    sha256: Sha256
+
+
+class Statement(_Part):
+    """The head of a lake's log.
+
+    Parameters
+    ----------
+    lake:
+        The identity the lake got when it was made.
+    key:
+        The fingerprint of the public key that checks the signature.
+    sequence_no, previous:
+        The ordinal among the lake's anchors from 1 on, and `Anchor.sha256` of the anchor before (None for the first).
+    made_at:
+        The injected clock, ISO 8601 in UTC.
+    position, position_snapshot:
+        The newest position, and the snapshot that brought it (0 and 0 in an empty log).
+    snapshot:
+        The newest snapshot of the lake: all that follows is about rows of this or earlier snapshots.
+    reconciled_position:
+        The position up to which findings hold everything; digests of findings are as of it.
+    chains:
+        By source, the head of its hash chain.
+    tables:
+        By table, the digests of all its commits.
+    files:
+        The data files that were made since the anchor before, or all (`has_all_files`).
+    next_file_id:
+        The ordinal of DuckLake's from which on files are newer than the anchor.
+    """
+
+    format: Literal["trueup anchor 1"]
+    lake: str
+    key: Sha256
+    sequence_no: Annotated[int, Field(ge=1)]
+    previous: Sha256 | None
+    made_at: str
+    position: Count
+    position_snapshot: Count
+    snapshot: Count
+    reconciled_position: Count
+    chains: dict[str, ChainHead]
+    digests: Digests
+    tables: dict[str, list[BlockState]]
+    files: list[DataFile]
+    has_all_files: bool
+    next_file_id: Count
+
+    def signed_bytes(self) -> bytes:
+        """The bytes that are signed."""
+        return _SIGNED + _canonical(self.model_dump(mode="json"))
+
+    def blocks(self, table: str) -> list[Block]:
+        """The blocks of a table, none for one the statement does not know."""
+        return [state.block() for state in self.tables.get(table, [])]
+
+    def rows(self, table: str) -> int:
+        """How many rows a table had."""
+        return sum(block.rows for block in self.blocks(table))
+
+
+class Anchor(_Part):
+    """A statement and its signature (Ed25519, hexadecimal)."""
+
+    statement: Statement
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+
+    @classmethod
+    def parse(cls, data: bytes, *, where: str) -> Self:
+        """The anchor in a file's bytes; raises `AnchorError` for anything else. The signature is not checked."""
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            reason = f"{place}: {first['msg']}" if place else first["msg"]
+            raise AnchorError(f"this is no anchor of this version of trueup: {reason}", where=where) from None
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the canonical JSON of the whole anchor: how the next one names it."""
+        return hashlib.sha256(_canonical(self.model_dump(mode="json"))).hexdigest()
+
+    @property
+    def name(self) -> str:
+        """The name of its file in a folder: files in order of name are in order of the log."""
+        return f"anchor-{self.statement.position:012}-{self.statement.snapshot:012}.json"
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        return (json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read(path: Path) -> Anchor:
+    """The anchor in a file; raises `AnchorError` for a file that holds none, `OSError` for one that cannot be read."""
+    if path.exists() and not path.is_file():
+        raise AnchorError("this is no regular file", where=str(path))
+    with path.open("rb") as file:
+        data = file.read(SIZE_LIMIT_BYTES + 1)
+    if len(data) > SIZE_LIMIT_BYTES:
+        raise AnchorError(f"this is no anchor: it has more than {SIZE_LIMIT_BYTES >> 20} MiB", where=str(path))
+    return Anchor.parse(data, where=str(path))
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,364 @@
+"""What each rule finds, and what it leaves alone."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trueup.project_checks.check import COLLECTION_RULES, FILE_RULES, LOG_RULES, SETTING_RULES
+from trueup.project_checks.log_summary import LogSummary, SameContent, SourceBrought
+from trueup.project_checks.problem import Problem
+
+Find = Callable[..., list[Problem]]
+
+USAGE = 'columns = { record_key = "id", session_key = "id", subscriber = "caller", started_at = "start", quantity = "seconds" }'
+CHARGES = 'columns = { record_key = "line", session_key = "id", subscriber = "caller", started_at = "start", amount = "amount" }'
+BOOK = """
+[[source]]
+name = "book"
+stream = "tariff"
+path = "book.csv"
+identity = "content"
+"""
+STATES = """
+[project]
+timezone = "UTC"
+[[source]]
+name = "states"
+stream = "subscriber"
+path = "states.csv"
+identity = "content"
+columns = { system = "system", subscriber = "msisdn", status = "status", valid_from = "from" }
+"""
+BROUGHT = {
+    "msc": SourceBrought("usage", 2, ("landing/msc/a.csv",)),
+    "billing": SourceBrought("charge", 1, ("landing/billing/b.csv",)),
+}
+VOICE = LogSummary(BROUGHT, used=frozenset({"voice"}), billed={"voice": frozenset({"EUR"})})
+
+
+def told(problems: list[Problem]) -> list[tuple[str, str, str]]:
+    return [(p.rule, p.severity, p.where) for p in problems]
+
+
+def test_a_sound_project_has_no_problem(find: Find) -> None:
+    assert find(log=VOICE, collects=True) == []
+
+
+SETTINGS = {
+    "a source of charges is missing": (
+        [('stream = "charge"', 'stream = "usage"'), ('amount = "amount"', 'quantity = "amount"')], "",
+        ("one-sided", "warning", "trueup.toml"), "stream charge",
+    ),
+    "a source of usage is missing": (
+        [('stream = "usage"', 'stream = "charge"'), ('quantity = "seconds"', 'amount = "seconds"')], "",
+        ("one-sided", "warning", "trueup.toml"), "stream usage",
+    ),
+    "charges without an amount": (
+        [(', amount = "amount"', "")], "", ("unmapped-column", "error", "[[source]] billing"), "amount",
+    ),
+    "usage without a time": (
+        [(', started_at = "start", quantity', ", quantity")], "", ("unmapped-column", "error", "[[source]] msc"), "started_at",
+    ),
+    "an encoding that is none": (
+        [('lateness = "1h"', 'encoding = "utf-9"')], "", ("unreadable-setting", "error", "[[source]] msc"), "utf-9",
+    ),
+    "a time format that is none": (
+        [('lateness = "1h"', 'time_format = "%Q"')], "", ("unreadable-setting", "error", "[[source]] msc"), "%Q",
+    ),
+    "charges that name no subscriber": (
+        [(CHARGES, CHARGES.replace('subscriber = "caller", ', ""))], "",
+        ("unmapped-owner", "warning", "[[source]] billing"), "subscriber",
+    ),
+    "usage that names no session": (
+        [(USAGE, USAGE.replace('session_key = "id", ', ""))], "",
+        ("unmapped-session-key", "warning", "[reconcile.voice]"), "usage",
+    ),
+    "a currency of the project in small letters": (
+        [('currency = "EUR"', 'currency = "eur"')], "", ("unknown-currency", "error", "[project] currency"), "write EUR",
+    ),
+    "a currency of a price that is none": (
+        [('price = "0.01"', 'price = "0.01"\ncurrency = "XXX"')], "",
+        ("unknown-currency", "error", "[reconcile.voice] currency"), "'XXX' is no currency",
+    ),
+    "a currency of charges that is none": (
+        [(CHARGES, CHARGES + '\nconstants.currency = "EURO"'), ('constants = { service = "voice" }\n\n[rec', "[rec")], "",
+        ("unknown-currency", "error", "[[source]] billing, currency"), "'EURO'",
+    ),
+    "a currency in a map of values that is none": (
+        [(CHARGES, CHARGES[:-2] + ', currency = { column = "c", map = { "1" = "EUR", "2" = "US" } } }')], "",
+        ("unknown-currency", "error", "[[source]] billing, currency"), "'US'",
+    ),
+    "a currency that nothing sets": (
+        [('currency = "EUR"\n', "")], "", ("implied-currency", "notice", "[project] currency"), "billing are taken as EUR",
+    ),
+    "a price in another currency than all charges": (
+        [('price = "0.01"', 'price = "0.01"\ncurrency = "USD"')], "",
+        ("currency-mismatch", "warning", "[reconcile.voice]"), "priced in USD, but all its charges are in EUR",
+    ),
+    "a service without a price": (
+        [('price = "0.01"\n', "")], "", ("service-without-price", "warning", "[reconcile.voice]"), "voice",
+    ),
+    "a source of a service without a table": (
+        [('seconds" }\nconstants = { service = "voice" }', 'seconds" }\nconstants = { service = "Voice" }')],
+        "[reconcile.sms]\nprice = '1'\n", ("service-without-rule", "warning", "[[source]] msc"), "is 'Voice' the table 'voice'?",
+    ),
+    "a grace longer than the horizon": (
+        [('grace = "1h"', 'grace = "63d"')], "", ("grace-beyond-horizon", "warning", "[reconcile.voice] grace"), "horizon",
+    ),
+    "a lateness longer than the horizon": (
+        [('lateness = "1h"', 'lateness = "63d"')], "", ("lateness-beyond-horizon", "warning", "[[source]] msc, lateness"), "horizon",
+    ),
+    "a source that is idle between its deliveries": (
+        [('lateness = "1h"', 'idle_after = "1h"\nfeed.every = "1d"')], "",
+        ("idle-between-deliveries", "warning", "[[source]] msc, idle_after"), "every",
+    ),
+    "a project without a time zone": (
+        [('timezone = "UTC"\n', "")], "", ("implied-timezone", "notice", "[project] timezone"), "UTC",
+    ),
+    "a delimiter of NDJSON": (
+        [('lateness = "1h"', 'format = "ndjson"\ndelimiter = ";"')], "",
+        ("unused-setting", "notice", "[[source]] msc"), 'delimiter has no effect with format = "ndjson"',
+    ),
+    "an encoding of Parquet": (
+        [('lateness = "1h"', 'format = "parquet"\nencoding = "cp1252"')], "",
+        ("unused-setting", "notice", "[[source]] msc"), "encoding has no effect",
+    ),
+    "a marker that nothing waits for": (
+        [('lateness = "1h"', 'marker = ".ok"')], "", ("unused-setting", "notice", "[[source]] msc"), 'complete = "marker"',
+    ),
+    "a lateness of a declared frontier": (
+        [('lateness = "1h"', 'lateness = "1h"\nfrontier = "declared"')], "",
+        ("unused-setting", "notice", "[[source]] msc"), "lateness has no effect",
+    ),
+    "a scale of a text": (
+        [('subscriber = "caller", started_at = "start", quantity', 'subscriber = { column = "c", scale = 2 }, started_at = "start", quantity')], "",
+        ("unused-setting", "notice", "[[source]] msc"), "scale of subscriber",
+    ),
+    "a map of a decimal": (
+        [('quantity = "seconds"', 'quantity = { column = "s", map = { a = "1" } }')], "",
+        ("unused-setting", "notice", "[[source]] msc"), "map of quantity",
+    ),
+    "a period of what is matched one by one": (
+        [('grace = "1h"', 'grace = "1h"\nperiod = "7d"')], "", ("unused-setting", "notice", "[reconcile.voice]"), "period",
+    ),
+    "a setting of another kind of fraud rule": (
+        [], '[[fraud.rule]]\nname = "r"\nkind = "hot_list"\nnumbers = ["1"]\nabove = 3\n',
+        ("unused-setting", "notice", "[[fraud.rule]] r"), "above has no effect",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_settings_that_cannot_be_right_are_named(find: Find, case: str) -> None:
+    changes, added, expected, words = SETTINGS[case]
+    found = [p for p in find(*changes, added=added) if (p.rule, p.severity, p.where) == expected]
+    assert len(found) == 1, [str(p) for p in find(*changes, added=added)]
+    assert words in str(found[0])
+    assert found[0].todo
+
+
+def test_every_rule_about_settings_has_a_case(find: Find) -> None:
+    assert {rule.id for rule in SETTING_RULES} - {case[2][0] for case in SETTINGS.values()} == {"no-source"}
+
+
+def test_a_project_without_a_source_says_so(find: Find, tmp_path: Path) -> None:
+    from trueup.config import Project, parse
+    from trueup.project_checks.check import project_problems
+
+    assert told(project_problems(Project(tmp_path, parse("")))) == [("no-source", "warning", "trueup.toml")]
+    assert [p.what for p in project_problems(Project(tmp_path, parse(STATES)))] == [
+        "no source has the stream usage or charge, so nothing can be reconciled"
+    ]
+
+
+@pytest.mark.parametrize("code", ["HRK", "DEM", "BGN", "XDR", "XAU"])
+def test_withdrawn_currencies_and_units_of_account_are_currencies(find: Find, code: str) -> None:
+    assert find(('currency = "EUR"', f'currency = "{code}"')) == []
+
+
+def test_a_project_may_add_units_of_money(find: Find) -> None:
+    assert find(('currency = "EUR"', 'currency = "points"\nfurther_currencies = ["points"]')) == []
+
+
+def test_the_tariff_book_prices_what_has_no_price(find: Find, tmp_path: Path) -> None:
+    (tmp_path / "book.csv").write_text("item\n", "utf-8")
+    assert find(('price = "0.01"\n', ""), added=BOOK) == []
+
+
+def test_charges_that_leave_the_service_open_may_be_in_any_currency(find: Find) -> None:
+    open_service = ('constants = { service = "voice" }\n\n[rec', "[rec")
+    assert find(open_service, ('price = "0.01"', 'price = "0.01"\ncurrency = "USD"')) == []
+
+
+def test_reconcile_default_covers_every_service(find: Find) -> None:
+    assert find(('"voice" }', '"sms" }'), ("[reconcile.voice]", "[reconcile.default]")) == []
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def shared(find: Find, *changes: tuple[str, str]) -> list[str]:
+    return [p.what for p in find(*changes) if p.rule == "shared-file"]
+
+
+def test_two_sources_must_not_read_one_file(find: Find) -> None:
+    found = find(('"landing/billing/*.csv"', '"landing/**/*.csv"'))
+    assert told(found) == [("shared-file", "error", "landing/msc/a.csv")]
+    assert found[0].what == "sources msc and billing read the same file"
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_link_is_the_same_file(find: Find, tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+    link(tmp_path / "landing/msc/a.csv", tmp_path / "landing/billing/other.csv")
+    assert shared(find) == ["sources msc and billing read the same file"]
+
+
+def test_files_are_counted_and_one_is_named(find: Find, tmp_path: Path) -> None:
+    (tmp_path / "landing/msc/b.csv").write_text("y\n", "utf-8")
+    assert shared(find, ('"landing/billing/*.csv"', '["landing/billing/*.csv", "landing/m*/*"]')) == [
+        "sources msc and billing read the same file and 1 more"
+    ]
+
+
+def test_sources_of_one_key_scope_must_not_read_one_file_either(find: Find) -> None:
+    scoped = ('lateness = "1h"', 'lateness = "1h"\nkey_scope = "all"')
+    assert shared(find, scoped, ('stream = "charge"', 'stream = "charge"\nkey_scope = "all"')) == []
+    assert (
+        shared(find, scoped, ('stream = "charge"', 'stream = "charge"\nkey_scope = "all"'), ("landing/billing", "landing/*")) != []
+    )
+
+
+def test_a_file_of_both_streams_may_be_shared_on_purpose(find: Find) -> None:
+    path, msc = ("landing/billing", "landing/*"), ('lateness = "1h"', 'lateness = "1h"\nshared_files = true')
+    billing = ('stream = "charge"', 'stream = "charge"\nshared_files = true')
+    assert len(shared(find, path, msc)) == 1
+    assert shared(find, path, msc, billing) == []
+
+
+def test_markers_and_manifests_are_no_shared_files(find: Find, tmp_path: Path) -> None:
+    for name in ("landing/msc/a.csv.done", "landing/msc/a.csv.ctl"):
+        (tmp_path / name).write_text("1\n", "utf-8")
+    marked = ('"landing/msc/*.csv"', '"landing/msc/*"\ncomplete = "marker"')
+    assert len(shared(find, marked, ('"landing/billing/*.csv"', '"landing/msc/*.done"'))) == 0
+    declared = ('"landing/msc/*.csv"', '"landing/msc/a*"\nmanifest = { path = "{name}.ctl", pattern = "(?P<records>[0-9]+)" }')
+    assert len(shared(find, declared, ('"landing/billing/*.csv"', '"landing/msc/*.ctl"'))) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("**/*.parquet", "lake/data/events/control/ducklake-0.parquet"),
+        ("lake/data/landing/*.csv", "lake/data"),
+        ("lake/*", "lake/catalog.sqlite"),
+        ("*", "trueup.toml"),
+        ("*.duckdb", "leakage.duckdb"),
+        ("./*.toml", "trueup.toml"),
+    ],
+)
+def test_a_source_must_not_read_what_trueup_writes(find: Find, path: str, own: str) -> None:
+    found = find(("landing/billing/*.csv", path))
+    assert ("own-file", "error", "[[source]] billing") in told(found)
+    assert own in next(p.what for p in found if p.rule == "own-file")
+
+
+@pytest.mark.parametrize("path", ["landing/**/b.csv", "lake/landing/*.csv", "*.csv", "**/*.csv.gz", "landing/[ab].csv"])
+def test_a_pattern_that_leads_elsewhere_is_left_alone(find: Find, path: str) -> None:
+    assert [p for p in find(("landing/billing/*.csv", path)) if p.rule == "own-file"] == []
+
+
+def test_the_published_file_must_not_lie_where_a_source_reads(find: Find, tmp_path: Path) -> None:
+    (found,) = find(("landing/billing/*.csv", "landing/billing/*"), published=tmp_path / "landing/billing/leakage.duckdb")
+    assert (found.rule, found.severity) == ("own-file", "error")
+    assert "landing/billing/leakage.duckdb" in found.what
+
+
+def test_a_path_with_a_variable_that_is_not_set_matters_to_who_collects(find: Find) -> None:
+    change = ("landing/billing/*.csv", "${TRUEUP_NOT_SET}/*.csv")
+    assert find(change) == []
+    assert told(find(change, collects=True)) == [("unresolved-path", "error", "[[source]] billing")]
+
+
+# --- the log ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_pattern_without_a_file_is_named(find: Find) -> None:
+    found = find(("landing/billing/*.csv", "landing/bills/*.csv"), log=VOICE)
+    assert told(found) == [("empty-pattern", "notice", "[[source]] billing")]
+    assert "landing/bills/*.csv" in found[0].what
+
+
+def test_a_pattern_whose_files_were_moved_away_is_left_alone(find: Find, tmp_path: Path) -> None:
+    (tmp_path / "landing/billing/b.csv").unlink()
+    assert find(log=VOICE) == []
+    assert told(find(log=LogSummary())) == [("empty-pattern", "notice", "[[source]] billing")]
+
+
+LOGS = {
+    "same content": (
+        LogSummary(BROUGHT, (SameContent("billing", "msc", 2, "landing/msc/a.csv"),)), [], "",
+        ("same-content", "warning", "landing/msc/a.csv"), "2 files",
+    ),
+    "never closed": (
+        VOICE, [('lateness = "1h"', 'frontier = "declared"')], "",
+        ("never-closed", "notice", "[[source]] msc"), "trueup close --source msc",
+    ),
+    "charges without a time": (
+        VOICE, [(CHARGES, CHARGES.replace('started_at = "start", ', ""))], "",
+        ("never-closed", "notice", "[[source]] billing"), "billing",
+    ),
+    "a service in the data without a table": (
+        LogSummary(BROUGHT, used=frozenset({"voice", "Sms"})), [('constants = { service = "voice" }\n\n[rec', "[rec")],
+        "[reconcile.sms]\nprice = '1'\n", ("service-without-rule", "warning", "[reconcile]"), "is 'Sms' the table 'sms'?",
+    ),
+    "usage that the tariff book does not rate": (
+        LogSummary(BROUGHT, used=frozenset({"voice"}), rated=frozenset({"sms"})), [('price = "0.01"\n', "")], BOOK,
+        ("service-without-price", "warning", "[reconcile.voice]"), "usage of voice came",
+    ),
+    "a table of which no record came": (
+        LogSummary(BROUGHT, used=frozenset({"voice"}), unseen=("voise",)), [], "[reconcile.voise]\nprice = '1'\n",
+        ("service-without-records", "notice", "[reconcile.voise]"), "voise",
+    ),
+    "charges of the log in another currency": (
+        LogSummary(BROUGHT, used=frozenset({"voice"}), billed={"voice": frozenset({"USD", "CHF"})}), [], "",
+        ("currency-mismatch", "warning", "[reconcile.voice]"), "all its charges that came are in CHF, USD",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LOGS)
+def test_what_the_log_shows_is_named(find: Find, case: str) -> None:
+    log, changes, added, expected, words = LOGS[case]
+    found = [p for p in find(*changes, added=added, log=log) if (p.rule, p.severity, p.where) == expected]
+    assert len(found) == 1, [str(p) for p in find(*changes, added=added, log=log)]
+    assert words in str(found[0])
+
+
+def test_every_rule_about_the_log_has_a_case() -> None:
+    assert {rule.id for rule in LOG_RULES} - {case[3][0] for case in LOGS.values()} == {"empty-pattern"}
+
+
+def test_rules_differ_in_their_names_by_what_they_look_at() -> None:
+    for rules in (SETTING_RULES, FILE_RULES, COLLECTION_RULES, LOG_RULES):
+        names = [rule.id for rule in rules]
+        assert len(set(names)) == len(names)
+        assert all(re.fullmatch("[a-z-]+", name) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("log", "changes"),
+    [
+        (VOICE, [('lateness = "1h"', 'frontier = "declared"\nidle_after = "2d"')]),
+        (LogSummary(BROUGHT | {"msc": SourceBrought("usage", 2, closed=True)}), [('lateness = "1h"', 'frontier = "declared"')]),
+        (LogSummary(BROUGHT | {"msc": SourceBrought("usage", 0)}), [('lateness = "1h"', 'frontier = "declared"')]),
+        (LogSummary(BROUGHT, used=frozenset({"voice"}), billed={"voice": frozenset({"USD", "EUR"})}), []),
+        (LogSummary(BROUGHT, billed={"fee": frozenset({"USD"})}), [("[reconcile.voice]", "[reconcile.default]")]),
+        (LogSummary(BROUGHT, (SameContent("gone", "msc", 2, "x"),)), []),
+    ],
+)  # fmt: skip
+def test_a_log_without_the_fault_is_left_alone(find: Find, log: LogSummary, changes: list[tuple[str, str]]) -> None:
+    assert find(*changes, log=log) == []

@@ -1,0 +1,65 @@
+"""Settings that cannot be meant: each is one line that names the table and the key."""
+
+from __future__ import annotations
+
+import pytest
+
+from trueup.config import parse
+from trueup.errors import ConfigError
+
+SOURCE = '[[source]]\nname = "msc"\nstream = "usage"\npath = "x.csv"\nidentity = "content"\n'
+RULE = '[[fraud.rule]]\nname = "r"\nkind = "travel"\nwithin = "1h"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[lak]\na = 1", "lak: this setting is unknown"),
+        ("[lake]\n[lake]", "Cannot declare"),
+        ("[lake]\nbuckets = 0", "lake.buckets: must be greater"),
+        ("[lake]\nbuckets = true", "lake.buckets: must be a whole number"),
+        ('[lake]\nbuckets = "64"', "lake.buckets: must be a whole number"),
+        ('[lake]\ndata = ""', "lake.data: must not be empty"),
+        ('[project]\nhorizon = "-1d"', "project.horizon: '-1d' is no duration"),
+        ('[project]\nhorizon = "0d"', "project.horizon: a duration of 0"),
+        ('[project]\nmax_age = "0s"', "project.max_age: a duration of 0"),
+        ('[project]\nhorizon = "999999999999d"', "project.horizon: '999999999999d' is longer than a thousand years"),
+        ('[project]\ntimezone = "Europe"', "project.timezone: 'Europe' is no time zone"),
+        ('[project]\nfurther_currencies = ["a b"]', "further_currencies.0: 'a b' must be a code without blanks"),
+        (SOURCE + 'delim = ";"', "[[source]] msc, delim: this setting is unknown"),
+        (SOURCE.replace('"x.csv"', "[]"), "[[source]] msc, path: must not be empty"),
+        (SOURCE.replace('"x.csv"', '""'), "[[source]] msc, path.0: must not be empty"),
+        (SOURCE.replace('name = "msc"\n', ""), "[[source]] 1, name: this setting is missing"),
+        (SOURCE + 'delimiter = "\\n"', "[[source]] msc, delimiter: '\\n' must be one ASCII character"),
+        (SOURCE + "delimiter = '\"'", "[[source]] msc: `delimiter` and `quote` are both"),
+        (SOURCE + 'header = "no"', "[[source]] msc, header: must be true or false"),
+        (SOURCE + 'marker = "/x"', "[[source]] msc, marker: '/x' must be the ending"),
+        (SOURCE + 'idle_after = "0s"', "[[source]] msc, idle_after: a duration of 0"),
+        (SOURCE + 'feed.every = "0s"', "[[source]] msc, feed.every: a duration of 0"),
+        (SOURCE + 'range = { quantity = ["5", "1"] }', "[[source]] msc: the range of quantity ends before it begins"),
+        (SOURCE + 'constants = { service = "" }', "[[source]] msc, constants.service: must not be empty"),
+        (SOURCE + 'columns = { service = "" }', "[[source]] msc, columns.service.column: must not be empty"),
+        (SOURCE + 'columns = { peer = { column = "p", e164 = "+49" } }', "e164: '+49' must be a country code in digits"),
+        (SOURCE + 'columns = { quantity = { column = "q", scale = 0 } }', "columns.quantity.scale: must be greater"),
+        ('[reconcile.v]\namount_tolerance = "-1"', "reconcile.v.amount_tolerance: must not be negative"),
+        ('[reconcile.v]\nquantity_tolerance = "-1"', "reconcile.v.quantity_tolerance: must not be negative"),
+        ("[reconcile.v]\nprice = 0.2", "reconcile.v.price: 0.2 must be a whole number or a decimal number in quotes"),
+        ('[reconcile.v]\nprice = "1"\nprice_per = true', "reconcile.v.price_per: must be a whole number"),
+        ('[reconcile.v]\nmatch = ["nearest", "nearest"]', "`match` names one way to match twice"),
+        ('[reconcile.v]\nmatch = "nearest"', "reconcile.v.match: must be a list"),
+        ('[reconcile.v]\nperiod = "0d"', "reconcile.v.period: a duration of 0"),
+        ("[reconcile]\nprice = '1'", "reconcile.price: must be a table"),
+        ('[reconcile.""]\nprice = "1"', "must not be empty"),
+        (RULE + 'area = "("', "[[fraud.rule]] r, area: '(' is no pattern"),
+        ('[quality]\nlookback = "0s"', "quality.lookback: a duration of 0"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_one_line(text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(text)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_byte_order_mark_is_no_setting() -> None:
+    assert parse('\ufeff[project]\ncurrency = "CHF"').project.currency == "CHF"
