@@ -71,7 +71,7 @@ def test_findings_are_listed_by_money_and_filtered(invoke: Invoke, done: Path) -
     told = invoke("findings", "--status", "open", "--from", "2024-03-01", "--to", "2024-03-01", "--project", done)
     assert told.status == 0
     assert told.out.index("unbilled") < told.out.index("underbilled")
-    assert "2 findings in all, impact 134.75 IDR" in told.out
+    assert "2 findings open or confirmed, impact 134.75 IDR" in told.out
     rows = parsed(invoke("findings", "--kind", "unbilled", "--limit", "1", "--json", "--project", done).out)
     assert [(row["kind"], row["billed"]) for row in rows] == [("unbilled", Decimal(0))]
     assert "no findings" in invoke("findings", "--service", "sms", "--project", done).out

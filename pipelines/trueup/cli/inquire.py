@@ -164,7 +164,9 @@ def findings(
 
     output.dictionaries([_short(row) for row in rows], _SHOWN)
     for total in sums:
-        output.line(f"{output.counted(total['findings'], 'finding')} in all, impact {money(total['impact'], total['currency'])}")
+        closed = f"; {output.counted(total['closed_findings'], 'closed finding')}" if total["closed_findings"] else ""
+        standing = f"{output.counted(total['findings'], 'finding')} open or confirmed"
+        output.line(f"{standing}, impact {money(total['impact'], total['currency'])}{closed}")
     if not sums:
         output.line("no findings")
 

@@ -40,12 +40,13 @@ def explained(result: FindingExplained | EventExplained) -> Iterator[str]:
 
 
 def _finding(result: FindingExplained) -> Iterator[str]:
-    from trueup.warehouse.explain import CAUSES, plain
+    from trueup.reconcile.kinds import CAUSES
+    from trueup.warehouse.explain import plain
 
     f = result.finding
     yield f"{f['kind']} {f['finding_id']}: {f['status']}"
-    if result.meaning:
-        yield result.meaning
+    yield result.meaning
+    yield f"next: {result.next_step}"
     yield _sentence(f)
     yield ""
     for side in ("usage", "charge"):
@@ -66,7 +67,7 @@ def _finding(result: FindingExplained) -> Iterator[str]:
     yield ""
     yield "history"
     for change in result.history:
-        why = CAUSES.get(change["cause"], change["cause"])
+        why = CAUSES[change["cause"]]
         yield (
             f"  position {change['position']} ({moment(change['committed_at'])}): {change['action']}, {change['cause']}"
             f" ({why}); expected {plain(change['expected'])}, billed {plain(change['billed'])}, impact {plain(change['impact'])}"

@@ -12,8 +12,8 @@ from trueup.log.lake import Buckets
 from trueup.proof.evidence import Check, Evidence, Found
 from trueup.proof.units import shown
 from trueup.reconcile.commit import CONSUMER
-from trueup.reconcile.digest import BOUNDED
 from trueup.reconcile.findings import HISTORY
+from trueup.reconcile.kinds import FEED_KINDS
 from trueup.reconcile.load import frontier_of
 from trueup.reconcile.partition import Outcome, bucket_ranges, reconcile_partition
 from trueup.reconcile.rules import KERNEL_VERSION
@@ -77,7 +77,7 @@ def _stored(evidence: Evidence, buckets: Buckets) -> pl.DataFrame:
     rows = evidence.lake.connection.execute(
         f"SELECT {', '.join(f'f.{name}' for name in HISTORY)} FROM lake.events.finding AS f "
         "WHERE coalesce(f.bucket, 0) BETWEEN ? AND ? AND f.kind NOT IN (SELECT unnest(?))",
-        [buckets.first, buckets.last, list(BOUNDED)],
+        [buckets.first, buckets.last, list(FEED_KINDS)],
     ).pl()
     return rows.select(pl.col(name).cast(dtype) for name, dtype in HISTORY.items())
 

@@ -6,8 +6,7 @@ import hashlib
 
 import polars as pl
 
-BOUNDED = ("missing_records", "stale_feed", "volume_drop", "total_mismatch", "failed_expectation")
-"""The kinds of finding that are about feeds: a range of records and money, in no sum of what is proven, told by quality."""
+from trueup.reconcile.kinds import FEED_KINDS
 
 _GONE = ["retracted", "resolved"]
 _FINDING = ["finding_id", "kind", "service", "day", "currency", "expected_micros", "billed_micros"]
@@ -27,7 +26,7 @@ def digests(history: pl.DataFrame) -> dict[str, str]:
     `state` is over what stands: finding id, kind, service, day, currency, expected, billed, impact; neither positions, causes
     nor decisions. `history` is over every raise, revision and retraction, with its position and cause.
     """
-    history = history.filter(~pl.col("kind").is_in(BOUNDED))
+    history = history.filter(~pl.col("kind").is_in(FEED_KINDS))
     impact = pl.col("expected_micros").cast(pl.Int128) - pl.col("billed_micros").cast(pl.Int128)
     moments = ["position", "action", "cause"]
     told = history.with_columns(finding_id=pl.col("finding_id").bin.encode("hex"), impact_micros=impact)

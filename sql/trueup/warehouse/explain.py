@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trueup.errors import TrueupError
 from trueup.events.streams import STATES
+from trueup.reconcile.kinds import KINDS
 from trueup.warehouse.query import Warehouse
 
 if TYPE_CHECKING:
@@ -19,42 +20,10 @@ _ID_DIGITS = 32
 _MOST_RETOLD = 1_000
 """A session of more records is told by its sums alone."""
 
-MEANINGS = {
-    "unbilled": "Usage that was never charged, although billing has had its time.",
-    "underbilled": "Usage and charge belong together, but less quantity was charged than was used.",
-    "overbilled": "Usage and charge belong together, but more quantity was charged than was used.",
-    "misrated": "Usage and charge agree on the quantity, but the amount is not what the price makes of it.",
-    "duplicate_charge": "Usage that was charged already was charged again.",
-    "charge_without_usage": "A charge for which no usage was ever seen.",
-    "conflicting_usage": "One usage record came with two contents; the one that counts is a member, the others are in no sum.",
-    "conflicting_charge": "One charge came with two contents; the one that counts is a member, the others are in no sum.",
-    "unrated": "Usage no tariff can price.",
-    "model_drift": "A day of transactions that differ from those the fraud model was trained on; train it again.",
-    "alert_rate": "A day with far more or fewer suspicious transactions than the days before it.",
-    "label_rate": "A day of whose suspicious transactions far fewer have been decided on than of the days before it.",
-    "missing_records": "Files or records that were numbered and never came; how many, and what they are worth, is bounded.",
-    "stale_feed": "A feed that has brought nothing for longer than its schedule allows.",
-    "volume_drop": "A node that brought far less than such hours usually do.",
-    "total_mismatch": "A feed whose own counts, shares or clock do not agree with what they were or with what it says.",
-    "failed_expectation": "A day of a feed that is not what is expected of it; the records concerned are there.",
-}
-
-CAUSES = {
-    "frontier": "the streams had passed, so nothing more was waited for",
-    "arrival": "a record it was waiting for arrived",
-    "late_usage": "usage arrived late",
-    "late_charge": "a charge arrived late",
-    "conflict": "another content of a record arrived",
-    "policy_change": "tolerances, grace or prices were changed, or a wrong tick was superseded",
-    "tariff_change": "a tariff was changed",
-    "subscriber_change": "a subscription was changed",
-    "beyond_horizon": "the record lies behind the horizon, where nothing is matched any more",
-}
-
 
 @dataclass(frozen=True)
 class FindingExplained:
-    """A finding, what its kind means, its members, its arithmetic line by line, its changes and the decisions on it.
+    """A finding, what its kind means and what to do next, its members, its arithmetic, its changes and the decisions on it.
 
     Where a tariff book prices it, `steps` are the rater's for the usage and for the charged quantity, by a title, and `sentence`
     says what made the amount that was billed.
@@ -62,6 +31,7 @@ class FindingExplained:
 
     finding: dict[str, Any]
     meaning: str
+    next_step: str
     members: list[dict[str, Any]]
     arithmetic: list[str]
     history: list[dict[str, Any]]
@@ -144,7 +114,8 @@ def _finding(warehouse: Warehouse, finding_id: str) -> FindingExplained:
     told = None if price else _retold(warehouse, finding, members)
     return FindingExplained(
         finding=finding,
-        meaning=MEANINGS.get(finding["kind"], ""),
+        meaning=KINDS[finding["kind"]].meaning,
+        next_step=KINDS[finding["kind"]].next_step,
         members=members,
         arithmetic=arithmetic(finding, members, price),
         history=warehouse.rows("queries/history", value),
@@ -191,9 +162,15 @@ def _price(warehouse: Warehouse, finding: dict[str, Any]) -> tuple[Decimal, int]
 
 
 def arithmetic(finding: dict[str, Any], members: list[dict[str, Any]], price: tuple[Decimal, int] | None) -> list[str]:
-    """How expected, billed and impact come out of the members, one line each; exact, in the finding's currency."""
-    if finding["kind"].startswith("conflicting_"):
-        return ["a conflict has no money of its own: expected 0 - billed 0 = impact 0"]
+    """Expected, billed and impact of the members, one line each, exact, in the finding's currency.
+
+    A finding without money of its own has one line that says so; one whose money is bounded has its range.
+    """
+    kind = KINDS[finding["kind"]]
+    if kind.evidence == "none":
+        return [f"{kind.name} has no money of its own: expected 0 - billed 0 = impact 0"]
+    if kind.evidence == "bounded":
+        return [_bounds_of(finding)]
     usage = [m for m in members if m["stream"] == "usage"]
     charges = [m for m in members if m["stream"] == "charge"]
     return [
@@ -201,6 +178,16 @@ def arithmetic(finding: dict[str, Any], members: list[dict[str, Any]], price: tu
         _billed(finding, charges),
         f"impact   = {plain(finding['expected'])} - {plain(finding['billed'])} = {money(finding['impact'], finding['currency'])}",
     ]
+
+
+def _bounds_of(finding: dict[str, Any]) -> str:
+    records = f"between {finding['records_low']} and {finding['records_high']} records"
+    if finding["records_high"] is None:
+        records = "an unknown number of records"
+    if finding["impact_high"] is None:
+        return f"{records}; their money is unknown"
+    currency = finding["currency"]
+    return f"{records}, worth between {plain(finding['impact_low'])} and {money(finding['impact_high'], currency)}"
 
 
 def _expected(finding: dict[str, Any], usage: list[dict[str, Any]], price: tuple[Decimal, int] | None) -> str:

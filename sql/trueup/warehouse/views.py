@@ -7,13 +7,16 @@ the newest position, whenever they are asked.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
+from dataclasses import asdict
 from functools import cache
 
 import duckdb
 
 from trueup.config import Project
+from trueup.reconcile.kinds import CAUSES, KINDS
 from trueup.warehouse.asof import AsOf
 from trueup.warehouse.statements import Statement, statement
 
@@ -22,9 +25,11 @@ STEPS = (
     "policy_now", "reconciled", "finding_change", "decision_now", "finding_now", "finding_standing",
     "finding_provisional", "suspicion",
 )  # fmt: skip
+REGISTRIES = ("finding_kinds", "finding_causes")
+"""Views of the registries; steps look kinds up in them, so they are created first."""
 VIEWS = (
-    "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation", "quarantine",
-    "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs", "provisioning",
+    *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
+    "quarantine", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs", "provisioning",
     "suspicious_transactions", "cases", "fraud_daily", "fraud_drift",
 )  # fmt: skip
 
@@ -57,14 +62,20 @@ def create(connection: duckdb.DuckDBPyConnection, query: str | None = None, *, c
             connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
             for path in MACROS:
                 connection.execute(statement(path).text)
-        for name in STEPS:
+        for name in (*REGISTRIES, *STEPS, *(view for view in VIEWS if view not in REGISTRIES)):
             if name not in there and (wanted is None or name in wanted):
-                _create(connection, f"steps.{name}", statement(f"steps/{name}"))
+                _create(connection, _target(name), _statement(name))
         for name in VIEWS:
-            if name not in there and (wanted is None or name in wanted):
-                _create(connection, f"main.{name}", statement(name))
             if wanted is None and comments and there.get(name) is None:
                 describe(connection, "VIEW", f"main.{name}", statement(name))
+
+
+def _target(name: str) -> str:
+    return f"steps.{name}" if name in STEPS else f"main.{name}"
+
+
+def _statement(name: str) -> Statement:
+    return statement(f"steps/{name}" if name in STEPS else name)
 
 
 @cache
@@ -77,7 +88,7 @@ def _read_by(query: str) -> set[str]:
     found, unread = set[str](), set(_names_in(query))
     while unread:
         found |= unread
-        texts = (statement(f"steps/{name}" if name in STEPS else name).text for name in unread)
+        texts = (_statement(name).text for name in unread)
         unread = {name for text in texts for name in _names_in(text)} - found
     return found
 
@@ -110,6 +121,8 @@ def look(connection: duckdb.DuckDBPyConnection, project: Project, as_of: AsOf | 
         "as_of_moment": ("TIMESTAMPTZ", as_of.moment if as_of else None),
         "project_timezone": ("VARCHAR", project.config.project.timezone),
         "project_currency": ("VARCHAR", project.config.project.currency),
+        "finding_kinds": ("JSON", json.dumps([asdict(kind) for kind in KINDS.values()])),
+        "finding_causes": ("JSON", json.dumps(CAUSES)),
     }
     for name, (dtype, value) in values.items():
         connection.execute(f"SET VARIABLE {name} = CAST($value AS {dtype})", {"value": value})

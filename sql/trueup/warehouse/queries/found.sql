@@ -1,5 +1,10 @@
--- How many findings there are by kind, service, status and day, and what they come to, per currency.
-SELECT f.currency, count(*) AS findings, sum(f.impact) AS impact
+-- Findings by kind, service and day that are open or confirmed: their number and money, per currency. As leakage views count them.
+-- A parameter that is NULL asks for all; a status asked for that is neither open nor confirmed is counted in closed_findings only.
+SELECT
+    f.currency,
+    count(*) FILTER (WHERE f.status IN ('open', 'confirmed')) AS findings,
+    count(*) FILTER (WHERE f.status NOT IN ('open', 'confirmed')) AS closed_findings,
+    coalesce(sum(f.impact) FILTER (WHERE f.status IN ('open', 'confirmed')), 0) AS impact
 FROM main.findings f
 WHERE ($kind IS NULL OR f.kind = $kind)
     AND ($service IS NULL OR f.service = $service)

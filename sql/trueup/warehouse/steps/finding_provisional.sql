@@ -16,9 +16,8 @@ lacking AS (
 SELECT
     f.finding_id                                  -- 16 bytes
 FROM steps.finding_now f
-WHERE f.stands AND f.kind IN ('unbilled', 'underbilled', 'charge_without_usage', 'overbilled')
-    AND EXISTS (
-        FROM lacking l
-        WHERE f.day BETWEEN l.first_day AND l.last_day AND l.service IN ('', f.service)
-            AND l.stream = if(f.kind IN ('unbilled', 'underbilled'), 'charge', 'usage')
-    )
+JOIN main.finding_kinds k ON k.kind = f.kind
+WHERE f.stands AND EXISTS (
+    FROM lacking l
+    WHERE f.day BETWEEN l.first_day AND l.last_day AND l.service IN ('', f.service) AND l.stream = k.missing_side
+)
