@@ -4,10 +4,11 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 UV := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv
 DEMO := demo
+BASE ?= main
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test slow lint bench clean
+.PHONY: help run test one check fmt slow lint bench clean
 
 help: ## what each target does
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,24 +18,57 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 .venv/.runs: $(BIN)/uv uv.lock pyproject.toml
-	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --no-dev --extra batch --extra quality
+	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --no-dev --extra batch --extra quality --extra fraud
 	@touch $@
 
 .venv/.tests: $(BIN)/uv uv.lock pyproject.toml
 	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --extra batch --extra stream --extra quality --extra fraud
 	@touch $@ .venv/.runs
 
-run: .venv/.runs ## set up, reconcile a small simulated operator, show what leaked and how much of the truth was found
-	@test -d $(DEMO) || $(BIN)/trueup simulate $(DEMO) --subscribers 400 --days 7 --seed 7
+run: .venv/.runs ## set up, reconcile and score a small simulated operator, show what leaked and what is suspicious
+	@$(MAKE) --no-print-directory -j 2 $(DEMO)/.validated $(DEMO)-training/.trained
+	@$(MAKE) --no-print-directory $(DEMO)/.promoted
 	@$(BIN)/trueup run --accept-clock --project $(DEMO)
+	@echo
+	@echo "most suspicious transactions, one of each party"
+	@$(BIN)/trueup sql --project $(DEMO) "select strftime(started_at, '%d %b %H:%M') started_at, party, service, round(probability, 3) probability, array_to_string(from_json(sentences, '[\"VARCHAR\"]')[:3], '; ') why from suspicious_transactions qualify row_number() over (partition by party order by probability desc, event_id) = 1 order by probability desc, party limit 8"
 	@echo
 	@$(BIN)/trueup score-controls --project $(DEMO)
 	@echo
 	@$(BIN)/trueup sql --project $(DEMO) "select kind, status, count(*) findings, sum(impact) impact, currency from findings group by all order by abs(sum(impact)) desc"
 	@echo "ask further: $(BIN)/trueup sql --project $(DEMO) 'select * from leakage_by_day', or open $(DEMO)/leakage.duckdb with any DuckDB client"
 
+$(DEMO)/.validated: .venv/.runs
+	@test -d $(DEMO) || $(BIN)/trueup simulate $(DEMO) --subscribers 400 --days 7 --seed 7
+	@$(BIN)/trueup ingest --project $(DEMO) >/dev/null
+	@$(BIN)/trueup quality --project $(DEMO) >/dev/null
+	@touch $@
+
+# The model learns from an operator of another seed: its voice and messages are enough.
+$(DEMO)-training/.trained: .venv/.runs
+	@test -d $(DEMO)-training || $(BIN)/trueup simulate $(DEMO)-training --subscribers 200 --days 21 --seed 8 >/dev/null
+	@$(BIN)/trueup ingest msc --project $(DEMO)-training >/dev/null
+	@$(BIN)/trueup train --truth $(DEMO)-training/truth.parquet --project $(DEMO)-training | head -n 1
+	@touch $@
+
+$(DEMO)/.promoted: $(DEMO)/.validated $(DEMO)-training/.trained
+	@mkdir -p $(DEMO)/models && cp -r $(DEMO)-training/models/. $(DEMO)/models
+	@$(BIN)/trueup promote "$$(ls -t $(DEMO)/models | head -n 1)" --since 0 --project $(DEMO) >/dev/null
+	@touch $@
+
 test: .venv/.tests lint ## set up, check style and types, run the tests
-	$(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --durations 25
+
+one: .venv/.tests ## one test file or test: make one T=tests/log/test_lake.py
+	$(BIN)/python -m pytest -q -x $(T)
+
+check: .venv/.tests lint ## style, types, and the tests of what changed since the branch left BASE (main)
+	@tests="$$($(BIN)/python tests/changed.py $(BASE))"; \
+	if [ -n "$$tests" ]; then $(BIN)/python -m pytest -q -m "not slow" $$tests; else echo "no test is of what changed"; fi
+
+fmt: .venv/.tests ## put the code into the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 slow: .venv/.tests ## the tests that take long: thousands of random logs, many kills, mutations
 	$(BIN)/python -m pytest -q -n 2 -m slow
@@ -51,4 +85,4 @@ bench: .venv/.tests ## ratios against peers, measured in the same run
 	$(BIN)/python benchmarks/fraud_speed.py
 
 clean: ## remove what was made here
-	rm -rf .venv $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(DEMO) $(DEMO)-training .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from changed import tests_of
+
 ROOT = Path(__file__).parents[1]
 PORTIONS = [ROOT / folder / "trueup" for folder in ("pipelines", "models", "expectations", "sql")]
 
@@ -21,6 +23,20 @@ def test_the_core_imports_without_any_engine() -> None:
     )
     path = ":".join(str(p.parent) for p in PORTIONS)
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": path})
+
+
+def test_a_changed_module_means_the_tests_that_name_it_else_those_of_its_folder(tmp_path: Path) -> None:
+    for name, text in {
+        "log/test_lake.py": "from trueup.log.lake import Lake", "log/test_other.py": "import pytest",
+        "cli/test_path.py": "from trueup.log import (\n)\nfrom trueup.log import lake, positions", "log/helper.py": "",
+    }.items():  # fmt: skip
+        (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tests" / name).write_text(text, "utf-8")
+    assert tests_of(["pipelines/trueup/log/lake.py"], tmp_path) == ["tests/cli/test_path.py", "tests/log/test_lake.py"]
+    assert tests_of(["pipelines/trueup/log/migrate.py"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
+    assert tests_of(["pipelines/trueup/log/schema.sql"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
+    assert tests_of(["tests/log/helper.py"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
+    assert tests_of(["tests/cli/test_path.py", "docs/x.md", "Makefile"], tmp_path) == ["tests/cli/test_path.py"]
 
 
 def test_every_file_of_the_package_says_what_it_is_for() -> None:

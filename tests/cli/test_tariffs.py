@@ -123,14 +123,16 @@ FOUND = {
 }
 
 
-def run(invoke, project: Path) -> None:
-    told = invoke("run", "--project", project)
-    assert told.status == 0, told.err
+def run(invoke, project: Path, *commands: str) -> None:
+    """The steps of `run` that prices decide: what it does beside them is the subject of other tests, and takes longer."""
+    for command in commands or ("ingest", "reconcile"):
+        told = invoke(command, "--project", project)
+        assert told.status == 0, told.err
 
 
 def test_usage_is_priced_by_the_book_and_what_differs_is_told_by_quantity_and_by_amount(invoke, project: Path) -> None:
     lands(project, **FIRST)
-    run(invoke, project)
+    run(invoke, project, "run")
     assert findings(invoke, project) == FOUND
     derived_anew(invoke, project)
 
@@ -251,7 +253,7 @@ def test_free_units_are_consumed_in_the_order_of_calls_and_explained_so(
 
 def test_a_book_shared_by_accounts_is_refused_where_accounts_are_kept_apart(invoke, project: Path) -> None:
     with_free_units(project, "account", FIRST["charges1"])
-    told = invoke("run", "--project", project)
+    told = invoke("ingest", "--project", project)
     assert told.status == 2
     assert "bucket_by = 'subscriber' keeps apart" in told.err
     assert told.err.strip().count("\n") <= 12

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 import lakes
 import listeners
+import pytest
 from told import Log
 from worlds import wild
 
+from trueup.cli import main
 from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.reconcile.commit import CONSUMER
@@ -27,12 +31,14 @@ FACETS = ("contents", "untimed", "long ago", "mixed keys")
 ENV = {**os.environ, "TRUEUP_NOW": "2024-06-01T00:00:00+00:00", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
+_OF_TESTS = ("--checkpoint-every", "500ms", "--no-score", "--keys-in-memory", "4")
+
+
 def begun(project: Project, *options: str) -> subprocess.Popen[str]:
     """`trueup stream`, in a group of processes of its own; it scores only where told to, and puts keys into files soon."""
     with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "trueup.cli", "stream", "--project", str(project.directory), "--checkpoint-every", "500ms", "--no-score",
-             "--keys-in-memory", "4", *options],
+            [sys.executable, "-m", "trueup.cli", "stream", "--project", str(project.directory), *_OF_TESTS, *options],
             stdout=log, stderr=log, text=True, env=ENV, start_new_session=True,
         )  # fmt: skip
 
@@ -43,9 +49,25 @@ def ended(process: subprocess.Popen[str]) -> int:
 
 
 def caught_up(project: Project, *options: str) -> None:
-    """Runs the job until it has nothing left to do."""
-    process = begun(project, "--until-idle", *options)
-    assert ended(process) == 0, said(project)
+    """Runs the job until it has nothing left to do: in this process, whose Java serves all jobs that no test kills."""
+    status, _ = ran(project, "stream", "--until-idle", *_OF_TESTS, *options)
+    assert status == 0, said(project)
+
+
+def ran(project: Project, *arguments: str) -> tuple[int, str]:
+    """The status and the output of a command run in this process; its notes go to the log of `begun`."""
+    out = io.StringIO()
+    with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log, warnings.catch_warnings():
+        # Flink's Python imports what is deprecated elsewhere.
+        warnings.simplefilter("ignore")
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(log):
+            for name in ("TRUEUP_NOW", "PYTHONPATH"):
+                # Java is begun with them, and begins the workers with what it was begun with.
+                patch.setenv(name, ENV[name])
+            status = main([*arguments, "--project", str(project.directory)])
+    with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log:
+        log.write(out.getvalue())
+    return status, out.getvalue()
 
 
 def said(project: Project) -> str:
@@ -130,14 +152,9 @@ def assert_as_told(project: Project) -> None:
 
 def recomputed(project: Project, how: str | None) -> list[str]:
     """The fingerprints that `trueup digest` prints, while it listens on loopback only."""
-    options = ["--recompute", how] if how else []
-    asked = [sys.executable, "-m", "trueup.cli", "digest", "--project", str(project.directory), *options]
-    with (
-        subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV) as process,
-        listeners.watched(process.pid) as seen,
-    ):
-        out, err = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 0, err
-    # Java, its REST endpoint and blobs, the client, and six ports for its worker; the other ways open none.
-    seen.assert_only_loopback(10 if how == "stream" else 0)
+    with listeners.watched() as seen:
+        status, out = ran(project, "digest", *(["--recompute", how] if how else []))
+    assert status == 0, said(project)
+    # Java with its REST endpoint and blobs, the client, and the ports of its worker; the other ways open none.
+    seen.assert_only_loopback(8 if how == "stream" else 0)
     return out.splitlines()

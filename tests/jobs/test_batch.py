@@ -30,6 +30,7 @@ from trueup.reconcile.kernel import LEDGER
 from trueup.reconcile.parcel import packed, unpacked
 from trueup.reconcile.partition import Outcome, bucket_ranges
 from trueup.reconcile.rules import Policy, SourceRules
+from trueup.reconcile.run import reconcile_little
 
 DAY_US = 86_400_000_000
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
@@ -213,3 +214,21 @@ def test_an_outcome_passes_between_workers_unchanged() -> None:
         assert (
             back.history.equals(outcome.history) and back.ledger.equals(outcome.ledger) and back.placement.equals(outcome.placement)
         )
+
+
+def test_little_work_is_done_without_the_job_and_commits_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = made(tmp_path / "little", LITTLE)
+    of_job = reconcile(made(tmp_path / "job", LITTLE), partitions=1)
+    limited = reconcile_little(project, to_day=date(1970, 1, 2))
+    assert limited is not None and (limited.from_position, limited.raised) == (0, 1)
+    monkeypatch.setattr("trueup.reconcile.run.ROWS_WORTH_A_CORE", 1)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert reconcile_little(project) is None
+    monkeypatch.undo()
+    assert reconcile_little(made(tmp_path / "whole", LITTLE)) == of_job
+    done = reconcile_little(project)
+    assert done is not None and (done.from_position, done.to_position) == (0, len(LITTLE))
+    assert held(project) == told(project)
+    before, again = held(project), reconcile_little(project)
+    assert again is not None and (again.from_position, again.records) == (again.to_position, 0)
+    assert held(project) == before

@@ -51,6 +51,8 @@ POLICY = {
 LATE_EVENING = datetime(2024, 3, 1, 18, 0, tzinfo=UTC)
 """01:00 on 2 March in Jakarta."""
 DAY = date(2024, 3, 2)
+AFTER_THE_LOG = datetime(2024, 3, 3, 4, 0, tzinfo=UTC)
+"""When the tiny log is written: a clock behind its last commit would be refused."""
 MICROS = 1_000_000
 
 Rows = Callable[..., None]
@@ -59,8 +61,8 @@ Rows = Callable[..., None]
 class TickingClock:
     """A clock that shows one hour more each time it is read."""
 
-    def __init__(self) -> None:
-        self.now = datetime(2024, 3, 3, 0, 0, tzinfo=UTC)
+    def __init__(self, now: datetime = datetime(2024, 3, 3, 0, 0, tzinfo=UTC)) -> None:
+        self.now = now
 
     def __call__(self) -> datetime:
         self.now += timedelta(hours=1)
@@ -271,7 +273,7 @@ def lake(project: Project, engine: duckdb.DuckDBPyConnection) -> Iterator[Lake]:
     """The project's lake, open for writing, with the views installed."""
     attach(engine, SqliteCatalog(project.directory / "lake/catalog.sqlite"), data_path(project), read_only=False)
     views.install(engine, project)
-    yield Lake(project, lambda: engine, TickingClock())
+    yield Lake(project, lambda: engine, TickingClock(AFTER_THE_LOG))
     engine.execute("DETACH lake")
 
 

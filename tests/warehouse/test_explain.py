@@ -113,9 +113,9 @@ def test_status_tells_positions_sources_and_money(warehouse: Warehouse) -> None:
 
 
 def test_a_source_is_closed_to_the_end_of_a_local_day_and_only_once(project: Project, ask: Callable[..., Any]) -> None:
-    through = datetime(2024, 3, 2, 17, tzinfo=UTC)
-    assert close(project, "billing", date(2024, 3, 2)).position == 5
-    again = close(project, "billing", date(2024, 3, 2))
+    through, now = datetime(2024, 3, 2, 17, tzinfo=UTC), datetime(2024, 3, 3, 5, tzinfo=UTC)
+    assert close(project, "billing", date(2024, 3, 2), clock=lambda: now).position == 5
+    again = close(project, "billing", date(2024, 3, 2), clock=lambda: now)
     assert (again.position, again.through) == (None, through)
     assert ask("SELECT source, through FROM lake.events.declaration WHERE kind = 'close'") == [
         {"source": "billing", "through": through}

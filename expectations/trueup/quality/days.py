@@ -46,7 +46,9 @@ class ValidatedDays:
     notice: str = ""
 
 
-def validate_days(lake: Lake, *, upto: int, seen: Seen | None = None, say: Say | None = None) -> ValidatedDays:
+def validate_days(
+    lake: Lake, *, upto: int, seen: Seen | None = None, say: Say | None = None, say_day: Say | None = None
+) -> ValidatedDays:
     """Validates what was due at the ticks since the last validation; its failures and how far it came are committed once.
 
     The controls have been judged up to `upto`; `seen` is what they looked at, where that is all under one policy and reaches back
@@ -59,7 +61,7 @@ def validate_days(lake: Lake, *, upto: int, seen: Seen | None = None, say: Say |
         return ValidatedDays(notice="nothing new to validate")
     told, results = told_of_feeds(lake, upto), list[Validated]()
     before = told.height
-    with _library(lake, say) as library:
+    with _library(lake, say_day) as library:
         for part in stretches_of(lake, after=after, upto=upto):
             looked_at = read.seen(lake, part.policy.rules, after=part.after, upto=part.upto) if seen is None else seen
             judge = partial(library.judge, part.policy)
@@ -119,8 +121,8 @@ def told_of_feeds(lake: Lake, upto: int) -> pl.DataFrame:
 class _Library:
     """Great Expectations, opened when the first day needs it: most runs have none that is due."""
 
-    def __init__(self, lake: Lake, say: Say | None) -> None:
-        self._lake, self._say = lake, say
+    def __init__(self, lake: Lake, say_day: Say | None) -> None:
+        self._lake, self._say_day = lake, say_day
         self._opened: Validation | None = None
 
     def judge(self, policy: QualityPolicy, day: DayOf, position: int) -> Validated:
@@ -128,8 +130,8 @@ class _Library:
             from trueup.quality.validate import Validation
 
             self._opened = Validation(self._lake.project)
-        if self._say:
-            self._say(f"validating {day.source}" + (f" of {day.day}" if day.day else ""))
+        if self._say_day:
+            self._say_day(f"validating {day.source}" + (f" of {day.day}" if day.day else ""))
         return self._opened.validate(day, position, self._lake.snapshot_of(position), policy.expected_of(day.stream, day.source))
 
     def docs(self) -> str | None:
@@ -141,8 +143,8 @@ class _Library:
 
 
 @contextmanager
-def _library(lake: Lake, say: Say | None) -> Iterator[_Library]:
-    library = _Library(lake, say)
+def _library(lake: Lake, say_day: Say | None) -> Iterator[_Library]:
+    library = _Library(lake, say_day)
     try:
         yield library
     finally:

@@ -68,9 +68,12 @@ class QualitySummary:
     actions: Counter[str]
 
 
-def quality(project: Project, *, clock: Clock = system_clock, validate: bool = True, say: Say | None = None) -> QualitySummary:
+def quality(
+    project: Project, *, clock: Clock = system_clock, validate: bool = True, say: Say | None = None, say_day: Say | None = None
+) -> QualitySummary:
     """Judges completeness up to now, validates the days that changed, and decides which days may be reconciled.
 
+    `say_day` gets a line for each day that is validated, `say` what else is worth a line.
     It has a consumer position of its own and may run beside any reconciler. Raises `ConfigError` for expectations that cannot be
     meant.
     """
@@ -80,7 +83,7 @@ def quality(project: Project, *, clock: Clock = system_clock, validate: bool = T
         reaches = controlled.from_position <= lake.consumer_position(VALIDATOR)
         seen = controlled.seen if reaches else None
         validated = (
-            validate_days(lake, upto=controlled.to_position, seen=seen, say=say)
+            validate_days(lake, upto=controlled.to_position, seen=seen, say=say, say_day=say_day)
             if validate else ValidatedDays(notice="not asked for")
         )  # fmt: skip
         arrived = lake.connection.execute(statement("arrived")).pl()

@@ -71,7 +71,7 @@ def score_controls(
     json: Json = False,
 ) -> None:
     """Reconcile what is not yet, and compare the findings with the truth: recall, precision and money per kind of leak."""
-    from trueup.jobs.batch import reconcile
+    from trueup.cli.recompute import reconciled
     from trueup.log.lake import Lake
     from trueup.simulate.evidence import evidence_of
     from trueup.simulate.scorecard import check_truth, score
@@ -82,7 +82,7 @@ def score_controls(
     with Lake.open(opened, read_only=True) as lake:
         behind = lake.consumer_position("reconcile") < lake.last_position()
     if behind:
-        reconcile(opened, say=output.note)
+        reconciled(opened)
     with Lake.open(opened, read_only=True) as lake:
         evidence = evidence_of(lake)
     scored = score(told, evidence)

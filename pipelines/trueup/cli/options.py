@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ProjectDir = Annotated[Path, typer.Option("--project", metavar="DIR", help="The folder that holds trueup.toml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each step, also where no terminal shows it.")]
 AsOfOption = Annotated[
     str | None,
     typer.Option("--as-of", metavar="POSITION-OR-TIME", help="As of a position, a time or a day (its end); else the newest."),

@@ -14,7 +14,7 @@ import csv
 import logging
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -86,6 +86,11 @@ def note(text: str) -> None:
     """One line about what is going on; never part of a result."""
     sys.stderr.write(visible(masked(text)) + "\n")
     sys.stderr.flush()
+
+
+def note_each(verbose: bool) -> Callable[[str], None] | None:
+    """How lines are printed of which there may be very many: to a terminal, or where they are asked for; else not at all."""
+    return note if verbose or sys.stderr.isatty() else None
 
 
 def json_value(value: object) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, load
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Verbose, load
 
 if TYPE_CHECKING:
     from trueup.quality.run import FeedState, QualitySummary
@@ -29,12 +29,14 @@ def quality(
     validate: Annotated[bool, typer.Option(help="Validate days that changed with Great Expectations.")] = True,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Judge whether the feeds are whole, and say which days may be reconciled."""
     from trueup.quality.run import quality as judged
 
-    summary = judged(load(project, accept_clock=accept_clock), validate=validate, say=output.note)
+    opened = load(project, accept_clock=accept_clock)
+    summary = judged(opened, validate=validate, say=output.note, say_day=output.note_each(verbose))
     if json:
         output.json_value(as_value(summary))
     else:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from trueup.config import Project
-    from trueup.reconcile.summary import ReconcileSummary
+    from trueup.reconcile.run import ReconcileSummary
 
 HOW = ("plain", "batch", "stream")
 
@@ -53,11 +53,13 @@ def reconcile(
 def reconciled(
     project: Project, *, from_day: date | None = None, to_day: date | None = None, runner_options: Sequence[str] = ()
 ) -> ReconcileSummary:
-    """Reconciles what the log holds beyond what was reconciled before; Beam is imported only where there is something."""
-    from trueup.reconcile.summary import nothing_to_reconcile
+    """Reconciles what the log holds beyond what was reconciled before; imports Beam only where there is work for it."""
+    from trueup.reconcile.run import reconcile_little
 
-    if (nothing := nothing_to_reconcile(project)) is not None:
-        return nothing
+    if not runner_options:
+        done = reconcile_little(project, from_day=from_day, to_day=to_day, say=output.note)
+        if done is not None:
+            return done
     from trueup.jobs.batch import reconcile
 
     return reconcile(project, from_day=from_day, to_day=to_day, runner_options=runner_options, say=output.note)

@@ -12,7 +12,7 @@ import typer
 
 from trueup.cli import anchor, checked, fraud, intake, look, output, recompute
 from trueup.cli import quality as gate
-from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, load
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Verbose, load
 from trueup.cli.progress import taking_in
 from trueup.errors import TrueupError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trueup.fraud.scoring import ScoreSummary
     from trueup.proof.anchors.make import Anchored
     from trueup.quality.run import QualitySummary
-    from trueup.reconcile.summary import ReconcileSummary
+    from trueup.reconcile.run import ReconcileSummary
     from trueup.warehouse.audit import AuditResult
     from trueup.warehouse.publish import Published
 
@@ -48,6 +48,7 @@ def run(
     ] = None,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
+    verbose: Verbose = False,
     json: Json = False,
 ) -> None:
     """Ingest, judge the feeds, reconcile, score, audit and publish, with one summary."""
@@ -64,7 +65,7 @@ def run(
     # Open all the while, so that the lake is attached once for all steps.
     with Lake.open(opened):
         problems += checked.log_checked(opened)
-        judged = quality(opened, say=output.note)
+        judged = quality(opened, say=output.note, say_day=output.note_each(verbose))
         blocked = blocked_from(judged.days)
         # Days before the first one blocked are reconciled all the same; the rest waits until its feeds are whole.
         reconciled = recompute.reconciled(opened, to_day=None if blocked is None else blocked - timedelta(days=1))
@@ -94,12 +95,15 @@ def _scored(project: Project) -> ScoreSummary | str:
         return "comes with trueup[fraud]"
     from trueup.fraud.scoring import ScoreSummary, due
     from trueup.log.lake import Lake
+    from trueup.reconcile.run import partitions_wanted
 
     with Lake.open(project) as lake:
-        summary = due(lake)
+        summary, is_little = due(lake), partitions_wanted(lake) == 1
     if not isinstance(summary, ScoreSummary):
-        from trueup.jobs.batch_scoring import score
-
+        if is_little:
+            from trueup.fraud.scoring import score
+        else:
+            from trueup.jobs.batch_scoring import score
         summary = score(project, say=output.note)
     fraud.watched(project)
     return summary.skipped or summary

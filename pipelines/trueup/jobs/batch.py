@@ -7,9 +7,7 @@ in `trueup.reconcile`; this file only says what runs where.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -26,7 +24,6 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
-from trueup.events.schema import MOVEMENTS
 from trueup.jobs.loopback import grpc_servers_on_loopback
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.commit import CONSUMER, commit_outcome
@@ -34,11 +31,7 @@ from trueup.reconcile.load import frontier_of
 from trueup.reconcile.parcel import packed, unpacked
 from trueup.reconcile.partition import bucket_ranges, joined, reconcile_partition
 from trueup.reconcile.policy import ensure_policy
-from trueup.reconcile.summary import ReconcileSummary
-
-ROWS_PER_PARTITION = 1_500_000
-ROWS_WORTH_A_CORE = 200_000
-Say = Callable[[str], None]
+from trueup.reconcile.run import ReconcileSummary, Say, changes_known, partitions_wanted, summary_of
 
 
 @dataclass(frozen=True)
@@ -132,11 +125,11 @@ def reconcile(
             return ReconcileSummary(after, upto, 0, 0, 0, 0, 0)
         parts = [
             Partition(str(project.directory), r, after, upto, (from_day, to_day))
-            for r in bucket_ranges(project.config.lake.buckets, partitions or _wanted(lake))
+            for r in bucket_ranges(project.config.lake.buckets, partitions or partitions_wanted(lake))
         ]
         if say:
             say(f"reconciling positions {after + 1} to {upto} in {len(parts)} partitions")
-        before = _changes_known(lake)
+        before = changes_known(lake)
         with running(runner_options, "reconcile") as root:
             _ = (
                 outcomes(root, parts)
@@ -144,11 +137,7 @@ def reconcile(
                 | "gather" >> beam.GroupByKey()
                 | "commit" >> beam.ParDo(Commit(parts[0], whole))
             )
-        added = Counter(_changes_known(lake))
-        added.subtract(before)
-        gone = added["retracted"] + added["resolved"]
-        records = _records(lake, after, upto)
-        return ReconcileSummary(after, upto, added["raised"], added["revised"], gone, records, len(parts))
+        return summary_of(lake, before, after=after, upto=upto, partitions=len(parts))
 
 
 def derive(
@@ -189,20 +178,3 @@ def _told(error: Exception, where: str) -> TrueupError:
         cause = cause.__cause__ or cause.__context__
     lines = str(error).strip().splitlines()
     return TrueupError(f"the Beam job failed: {lines[-1] if lines else repr(error)}", where=where)
-
-
-def _wanted(lake: Lake) -> int:
-    """As many partitions as keep each within memory, and one for each core where there is work for them."""
-    rows = _records(lake, 0, lake.last_position())
-    return max(-(-rows // ROWS_PER_PARTITION), min(os.cpu_count() or 1, rows // ROWS_WORTH_A_CORE + 1))
-
-
-def _records(lake: Lake, after: int, upto: int) -> int:
-    """How many records positions in (after, upto] brought; states are none."""
-    brought = lake.read("control", columns=["stream", "accepted"], after=after, upto=upto)
-    return int(brought.filter(pl.col("stream").is_in(MOVEMENTS))["accepted"].sum())
-
-
-def _changes_known(lake: Lake) -> dict[str, int]:
-    rows = lake.connection.execute("SELECT action, count(*) FROM lake.events.finding GROUP BY action").fetchall()
-    return {str(action): int(count) for action, count in rows}

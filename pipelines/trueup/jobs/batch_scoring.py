@@ -25,9 +25,10 @@ from trueup.fraud.pieces import HOME, declared_for, divided, facts_at_home, home
 from trueup.fraud.rules import placed
 from trueup.fraud.scoring import NOTHING, Judged, ScoreSummary, commit_judged, due, summary_of
 from trueup.fraud.telecom import telecom_features, transactions
-from trueup.jobs.batch import ROWS_PER_PARTITION, ROWS_WORTH_A_CORE, running
+from trueup.jobs.batch import running
 from trueup.log.lake import Buckets, Lake
 from trueup.reconcile.partition import bucket_ranges
+from trueup.reconcile.run import ROWS_PER_PARTITION, ROWS_WORTH_A_CORE
 from trueup.warehouse.statements import statement
 
 _FACTS = -1

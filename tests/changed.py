@@ -1,0 +1,51 @@
+"""Prints the test files of what changed since the branch left BASE, for `make check`: `python tests/changed.py BASE`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PORTIONS = ("pipelines/trueup/", "models/trueup/", "expectations/trueup/", "sql/trueup/")
+
+
+def changed_since(base: str) -> list[str]:
+    """The files that differ from where the branch left `base`, those not committed yet included."""
+    left = _git("merge-base", base, "HEAD")[0]
+    return sorted({*_git("diff", "--name-only", left), *_git("ls-files", "--others", "--exclude-standard")})
+
+
+def tests_of(changed: Iterable[str], root: Path = ROOT) -> list[str]:
+    """The test files of changed files: themselves, and those that name a changed module.
+
+    Where no test names the module, and for a file that is no module, all tests of its folder. A helper of tests means its folder.
+    """
+    tests = {path: path.read_text("utf-8") for path in sorted((root / "tests").rglob("test_*.py"))}
+    found = set[Path]()
+    for name in changed:
+        path = root / name
+        if name.startswith("tests/"):
+            found |= {path} & tests.keys() if path.name.startswith("test_") else {t for t in tests if t.is_relative_to(path.parent)}
+        elif portion := next((p for p in PORTIONS if name.startswith(p)), None):
+            module = "trueup." + name.removeprefix(portion).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+            named = {t for t, text in tests.items() if name.endswith(".py") and _names(text, module)}
+            folder = root / "tests" / name.removeprefix(portion).split("/")[0]
+            found |= named or {t for t in tests if t.is_relative_to(folder)}
+    return sorted(str(path.relative_to(root)) for path in found)
+
+
+def _names(text: str, module: str) -> bool:
+    package, _, last = module.rpartition(".")
+    imported = rf"from {re.escape(package)} import [^\n(]*\b{re.escape(last)}\b"
+    return re.search(rf"\b{re.escape(module)}\b(?!\.)", text) is not None or re.search(imported, text) is not None
+
+
+def _git(*arguments: str) -> list[str]:
+    return subprocess.run(["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+if __name__ == "__main__":
+    print("\n".join(tests_of(changed_since(sys.argv[1]))))
