@@ -586,7 +586,8 @@ def project_of(one: Case | None, scratch: Path) -> Path:
     toml = TOML.format(columns=MAPPED, settings="", more="") if one is None else _toml(one)
     (project / "trueup.toml").write_text(toml)
     if one is not None:
-        one.make(project / "landing")
+        # In a process of its own: a process that is started inherits the peak of the one that starts it.
+        subprocess.run([sys.executable, __file__, "--make", one.name, str(project / "landing")], check=True)
     return project
 
 
@@ -614,11 +615,8 @@ def main(pattern: str) -> None:
             ratio = f"{more_s / plain_s:.0f}" if size >= MB else "–"
             if above > MOST_MB:
                 beyond.append(one.name)
-            print(
-                f"| {one.name} | {size / MB:.1f} MB | {above:.0f} | {more_s:.1f} | {ratio} | {cost.code} | {_became(cost)} "
-                f"| {_message(cost, scratch)} |",
-                flush=True,
-            )
+            cells = (one.name, f"{size / MB:.1f} MB", f"{above:.0f}", f"{more_s:.1f}", ratio, str(cost.code), _became(cost))
+            print(f"| {' | '.join(cells)} | {_message(cost, scratch)} |", flush=True)
             shutil.rmtree(project, ignore_errors=True)
         print(f"\nmore than {MOST_MB} MB: {', '.join(beyond) or 'none'}")
 
@@ -643,4 +641,7 @@ def _message(cost: Cost, scratch: Path) -> str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2] or [""])
+    if sys.argv[1:2] == ["--make"]:
+        next(one for one in CASES if one.name == sys.argv[2]).make(Path(sys.argv[3]))
+    else:
+        main(*sys.argv[1:2] or [""])

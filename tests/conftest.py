@@ -1,11 +1,14 @@
-"""What all tests share: how Hypothesis draws, and a template of the empty lake."""
+"""What all tests share: how Hypothesis draws, a template of the empty lake, and a secret that no output may hold."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -32,7 +35,8 @@ def template_lakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     def copied(project: Project) -> None:
         lake, folder = project.config.lake, project.directory / "lake"
         in_full = "tests/log/" in os.environ.get("PYTEST_CURRENT_TEST", "")
-        if in_full or (lake.catalog, lake.data) != _AS_CONFIGURED or folder.exists():
+        places = (lake.catalog.get_secret_value(), lake.data.get_secret_value())
+        if in_full or places != _AS_CONFIGURED or folder.exists():
             create(project)
             return
         key = lake.buckets, lake.bucket_by
@@ -46,3 +50,73 @@ def template_lakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Lake, "create", staticmethod(copied))
         yield
+
+
+pytest_plugins = ["pytester"]
+
+# Processes that tests start have it too, as have the workers of pytest.
+PLANTED = os.environ.setdefault("TRUEUP_PLANTED_SECRET", f"Pl4nted-{secrets.token_hex(8)}")
+LEAKED = "the planted secret is in an output of this test"
+TEXTS = (".log", ".out", ".err", ".html", ".json", ".txt", ".yml")
+
+
+def check_output(*texts: str | bytes | None) -> None:
+    """Fails where a text holds the planted secret."""
+    for text in texts:
+        if text and (PLANTED.encode() in text if isinstance(text, bytes) else PLANTED in text):
+            pytest.fail(LEAKED, pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
+    """Fails a test whose captured output, log or traceback holds the planted secret."""
+    report = yield
+    if any(PLANTED in text for _, text in report.sections) or PLANTED in str(report.longrepr or ""):
+        report.sections[:] = []
+        report.outcome, report.longrepr = "failed", f"{item.nodeid}: {LEAKED}"
+    return report
+
+
+@pytest.fixture
+def capsys(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    """Captured output, looked through when a test reads it."""
+    return _checked(capsys)
+
+
+@pytest.fixture
+def capfd(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    """The same for the descriptors."""
+    return _checked(capfd)
+
+
+def _checked(capture: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
+    read = capture.readouterr
+
+    def readouterr() -> Any:
+        found = read()
+        check_output(found.out, found.err)
+        return found
+
+    capture.readouterr = readouterr  # type: ignore[method-assign]
+    return capture
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _outputs_of_processes_and_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Looks through what processes print that tests start, and at the end through the texts among the files they leave."""
+    communicate = subprocess.Popen.communicate
+
+    def checked(self: Any, *arguments: Any, **named: Any) -> Any:
+        found = communicate(self, *arguments, **named)
+        check_output(*found)
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "communicate", checked)
+        yield
+    leaking = [
+        str(path)
+        for path in tmp_path_factory.getbasetemp().rglob("*")
+        if path.suffix in TEXTS and path.is_file() and not path.is_symlink() and PLANTED.encode() in path.read_bytes()
+    ]
+    assert not leaking, f"the planted secret is in {', '.join(leaking)}"

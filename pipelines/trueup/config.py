@@ -29,7 +29,7 @@ from trueup.regular import read_regular
 from trueup.secret import Place, remember_variable, without_credentials
 
 FILE_NAME = "trueup.toml"
-_MOST_TOML_BYTES = 16 << 20
+MOST_TOML_BYTES = 16 << 20
 MICROS = 1_000_000
 _UNITS_US = {"us": 1, "ms": 1_000, "s": MICROS, "m": 60 * MICROS, "h": 3_600 * MICROS, "d": 86_400 * MICROS}
 _BYTES = TypeAdapter(ByteSize)
@@ -602,7 +602,7 @@ class Project:
         folder = Path(directory)
         path = folder / FILE_NAME
         try:
-            text = read_regular(path, most_bytes=_MOST_TOML_BYTES).decode("utf-8")
+            text = read_regular(path, most_bytes=MOST_TOML_BYTES).decode("utf-8")
         except FileNotFoundError:
             raise ConfigError(
                 "there is no trueup.toml", where=str(folder), todo="run `trueup init DIR` or name the folder with --project"
@@ -614,9 +614,7 @@ class Project:
 
     def resolve(self, path: str) -> Path:
         """An absolute path; relative ones start at the project's folder. `${NAME}` takes the environment's value."""
-        for name, value in variables(path).items():
-            remember_variable(name, value)
-        return self.directory / expand(path)
+        return self.directory / expand_path(path)
 
 
 def variables(text: str) -> dict[str, str]:
@@ -638,6 +636,13 @@ def expand(text: str, quote: Callable[[str], str] = str) -> str:
     """
     values = variables(text)
     return _VARIABLE.sub(lambda found: quote(values[found[1]]), text)
+
+
+def expand_path(text: str, quote: Callable[[str], str] = str) -> str:
+    """The same for a path; messages show the values as `${NAME}` from now on."""
+    for name, value in variables(text).items():
+        remember_variable(name, value)
+    return expand(text, quote)
 
 
 def as_utf8(text: str) -> str:

@@ -56,7 +56,7 @@ def test_a_decision_that_was_removed_is_found_by_an_anchor_alone(keyed: Path, in
 
 
 def test_run_writes_an_anchor_when_asked_to(keyed: Path, invoke: Invoke) -> None:
-    assert "anchor" not in invoke("run", "--project", keyed).out
+    assert "anchor     " not in invoke("run", "--project", keyed).out
     asked = invoke("run", "--anchor", "--project", keyed)
     assert (asked.status, "anchor     anchored position " in asked.out) == (0, True)
     path = keyed / "trueup.toml"

@@ -70,5 +70,6 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     name = f"t{abs(hash(str(tmp_path))) % 10**9}"
     with psycopg.connect(conninfo, autocommit=True) as session:
         session.execute(f"CREATE DATABASE {name}")
-    catalog = conninfo.replace("dbname=postgres", f"dbname={name}")
+    # The server asks for no password; the one that is planted goes wherever a password goes.
+    catalog = conninfo.replace("dbname=postgres", f"dbname={name}") + " password=${TRUEUP_PLANTED_SECRET}"
     return Project(tmp_path, parse(f'[lake]\ncatalog = "postgres:{catalog}"\n'))

@@ -91,7 +91,7 @@ def _take_many(directory: Path, text: str, name: str) -> None:
 
 def test_two_writers_at_once_lose_nothing_and_number_every_commit_once(project: Project, tmp_path: Path) -> None:
     Lake.create(project)
-    text = f'[lake]\ncatalog = "{project.config.lake.catalog}"\n'
+    text = f'[lake]\ncatalog = "{project.config.lake.catalog.get_secret_value()}"\n'
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_take_many, args=(tmp_path, text, name)) for name in "xy"]
     for writer in writers:

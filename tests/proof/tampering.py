@@ -156,7 +156,7 @@ TAMPERINGS: dict[str, Tampering] = {
     "control_file_removed": Tampering(remove_file("control"), "files", ("control", ".parquet"), quick=True),
     # Events that come, go or move.
     "event_deleted": Tampering(delete("usage", U3), "counts", ("msc@", "3 events"), quick=True),
-    "event_duplicated": Tampering(add("usage", U3), "duplicates", ("usage", "u3"), quick=True),
+    "event_duplicated": Tampering(add("usage", U3), "duplicates", ("usage", "u3")),
     "event_moved_to_another_unit": Tampering(
         edit("usage", U3, source_id="msc@08a07268832665f0f2f53e560b86a17c"), "counts", ("msc@08a0",), quick=True
     ),
@@ -233,6 +233,16 @@ TAMPERINGS: dict[str, Tampering] = {
     ),
     "close_altered": Tampering(edit("declaration", by("source", "msc"), source="billing"), "declarations", ("close",), quick=True),
     "close_removed": Tampering(delete("declaration", by("source", "msc")), "positions", ("position 7",), quick=True),
+    "mapping_altered": Tampering(
+        edit(
+            "configuration",
+            lambda row: '"name":"msc"' in row["content"],
+            content=lambda row: row["content"].replace("voice", "sms"),
+        ),
+        "declarations",
+        ("configuration", "mapping"),
+        quick=True,
+    ),
     # What is rejected.
     "quarantine_bytes_altered": Tampering(
         edit("quarantine", by("source_row", 3), raw=b"u4,A2,B2,2024-03-01,5,12"), "units", ("msc-1.csv", "record 3", "raw")

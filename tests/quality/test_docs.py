@@ -16,7 +16,7 @@ from trueup.log.lake import Lake
 from trueup.quality.docs import LOOK_ALIKES, Shown
 from trueup.quality.due import DayOf
 from trueup.quality.policy import policy_of
-from trueup.quality.validate import Validation
+from trueup.quality.validate import Validation, suite_name
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 MARK = "zqx"
@@ -187,3 +187,10 @@ def test_what_is_shown_is_free_of_what_is_obeyed_whatever_it_is_put_into() -> No
 )  # fmt: skip
 def test_a_note_is_one_line_of_text_and_no_markdown(note: str, shown: str) -> None:
     assert Shown().value({"notes": [{"content": note}]}) == {"notes": [{"content": shown}]}
+
+
+def test_a_feed_has_a_page_of_its_own_in_the_folder_of_its_stream_whatever_its_name() -> None:
+    names = ["msc", "..", "...", "a.b", "a..b", ".hidden", "-"]
+    parts = [suite_name("usage", name).split(".") for name in names]
+    assert all(len(part) == 2 and part[0] == "usage" and part[1] for part in parts)
+    assert len({part for _, part in parts}) == len(names)

@@ -65,7 +65,8 @@ class Validation:
         unknown += [Check(e.name, e.severity, None, 0, 0, (), unmeant[e.name]) for e in told if e.name in unmeant]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            result = self._run(f"{of.stream}.{of.source}", _query(of.stream, condition), known, facts)
+            name = suite_name(of.stream, of.source)
+            result = self._run(name, _query(of.stream, condition), known, facts)
         by_name = {r.expectation_config.meta["name"]: r for r in result.results}
         checks = (_check(e, by_name[e.name], records, facts) for e in known)
         return Validated(of.stream, of.source, of.day, position, (*checks, *unknown))
@@ -95,6 +96,11 @@ class Validation:
         """Closes the connections to the lake."""
         release(self._lake)
         self._source.get_execution_engine().close()
+
+
+def suite_name(stream: str, source: str) -> str:
+    """The name of a feed's suite. The library makes folders of what dots divide: those of a source become `~`."""
+    return f"{stream}.{source.replace('.', '~')}"
 
 
 def _not_meant(expectation: Expectation) -> str | None:

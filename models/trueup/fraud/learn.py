@@ -22,6 +22,7 @@ from trueup.fraud.score import margins
 from trueup.fraud.telecom import telecom_features
 from trueup.fraud.train import Settings, Table, folds, table_of, trained
 from trueup.log.lake import Lake
+from trueup.regular import open_regular
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,9 @@ def _compared(model: Model, role: str, table: Table, at: Any, *, had_seen: bool,
 
 def _truth(path: Path) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        # Opened here: Polars would take the characters [, * and ? of a path for wildcards.
+        with open_regular(path) as file:
+            return pl.read_parquet(file)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise TrueupError(f"the truth cannot be read: {str(error).splitlines()[0]}", where=str(path)) from None
 

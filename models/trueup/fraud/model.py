@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from trueup.errors import TrueupError
 from trueup.fraud.calibrate import Calibration
 from trueup.fraud.declare import FeatureSet
+from trueup.regular import read_regular
+
+_MOST_BYTES = 1 << 30
 
 if TYPE_CHECKING:
     import xgboost as xgb
@@ -82,8 +85,8 @@ def loaded(folder: Path, declared: FeatureSet) -> Model:
     """The model of a folder; raises `ModelError` where it is missing, damaged, or was made for other features."""
     where = str(folder)
     try:
-        card = json.loads((folder / CARD).read_text("utf-8"))
-        trees = (folder / TREES).read_bytes()
+        card = json.loads(read_regular(folder / CARD, most_bytes=_MOST_BYTES))
+        trees = read_regular(folder / TREES, most_bytes=_MOST_BYTES)
     except FileNotFoundError as error:
         raise ModelError(f"the model has no {Path(str(error.filename)).name}", where=where, todo="train it again") from None
     except (OSError, ValueError) as error:

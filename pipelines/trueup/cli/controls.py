@@ -99,8 +99,12 @@ def score_controls(
 def _read(path: Path) -> pl.DataFrame:
     import polars as pl
 
+    from trueup.regular import open_regular
+
     try:
-        return pl.read_parquet(path)
+        # Opened here: Polars would take the characters [, * and ? of a path for wildcards.
+        with open_regular(path) as file:
+            return pl.read_parquet(file)
     except FileNotFoundError:
         raise TrueupError(
             "there is no ledger of truth",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -107,19 +106,16 @@ def as_value(result: Verified) -> dict[str, Any]:
 
 
 def with_anchors(result: Verified, checked: Checked) -> Verified:
-    """The result with the comparison with anchors as a further check; each fault names the newest anchor that agrees."""
+    """The result with the comparison with anchors as a further check.
+
+    `since` of other checks' faults stays empty: what they found may be older than an anchor that agrees, or lie in raw files.
+    """
     from trueup.proof.evidence import Check
     from trueup.proof.verify import Verified
 
-    since = checked.newest_agreeing
-
-    def dated(check: Check) -> Check:
-        return replace(check, faults=tuple(replace(fault, since=fault.since or since) for fault in check.faults))
-
-    newest = "" if since is None else f", the newest {since}"
+    newest = "" if checked.newest_agreeing is None else f", the newest {checked.newest_agreeing}"
     note = f"{len(checked.agreeing)} of {output.counted(checked.anchors, 'anchor')} agree{newest}"
-    anchors = Check("anchors", checked.anchors, "anchor", checked.faults, (note,))
-    return Verified.of([*map(dated, result.checks), anchors])
+    return Verified.of([*result.checks, Check("anchors", checked.anchors, "anchor", checked.faults, (note,))])
 
 
 def _show(result: Verified, checked: Checked | None, *, json: bool) -> None:

@@ -22,6 +22,7 @@ from trueup.config import LimitsConfig
 from trueup.errors import SourceError
 
 _REASON_CHARACTERS = 300
+_AS_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 _USUAL = LimitsConfig()
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 _PIECE_BYTES = 8 << 20
@@ -143,8 +144,11 @@ class ParquetFile:
 
 def _flat_texts(metadata: Any) -> list[str]:
     """The columns of text that are in no list or structure: read as dictionaries, they are not multiplied out at once."""
-    columns = [metadata.schema.column(index) for index in range(metadata.num_columns)]
-    return [c.path for c in columns if c.physical_type == "BYTE_ARRAY" and c.path == c.name and not c.max_repetition_level]
+    columns = [(index, metadata.schema.column(index)) for index in range(metadata.num_columns)]
+    flat = [(i, c) for i, c in columns if c.physical_type == "BYTE_ARRAY" and c.path == c.name and not c.max_repetition_level]
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    # Arrow makes dictionaries of these encodings only.
+    return [c.path for i, c in flat if all(_AS_DICTIONARY.issuperset(group.column(i).encodings) for group in groups)]
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -14,7 +14,7 @@ from trueup.collect.manifest import manifest_of
 from trueup.collect.presets import expanded
 from trueup.collect.units import find
 from trueup.config import Project, SourceConfig
-from trueup.errors import ClockError
+from trueup.errors import ClockError, TrueupError
 from trueup.log.lake import Lake
 from trueup.log.ticks import check_clock, declare_idle
 
@@ -33,23 +33,24 @@ class Watch:
         self._sources = [expanded(source) for source in chosen(project, sources)]
         self._seen: dict[tuple[str, Path], _Stamp] = {}
         self._looked_at = clock()
+        self._reported = set[str]()
 
     def look(self) -> IngestSummary | None:
         """Takes in what has landed; None where nothing has. Raises what `ingest` raises; then the files are still new."""
-        landed = {
-            (source.name, path): stamp
-            for source in self._sources
-            for path in find(self._project, source).paths
-            if (stamp := self._stamp_of_new(source, path)) is not None
-        }
+        landed, news = dict[tuple[str, Path], _Stamp](), list[TrueupError]()
+        for source in self._sources:
+            found = find(self._project, source)
+            news += [error for error in found.errors if self._is_news(error)]
+            stamps = {(source.name, path): self._stamp_of_new(source, path) for path in found.paths}
+            landed |= {place: stamp for place, stamp in stamps.items() if stamp is not None}
         if not landed:
             self._declare_idle()
-            return None
+            return IngestSummary(errors=news) if news else None
         summary = ingest(
             self._project, sources=self._names, clock=self._clock, choose=lambda source, path: (source.name, path) in landed
         )
-        # Errors of paths that lead nowhere and empty patterns are what waiting is made of: they are no news.
-        summary.errors = [e for e in summary.errors if e.what != "there is no such file"]
+        patterns = {str(error) for error in news} | self._reported
+        summary.errors = [*news, *(e for e in summary.errors if str(e) not in patterns and not _is_waiting(e))]
         summary.notices.clear()
         self._seen |= landed
         return summary
@@ -64,6 +65,12 @@ class Watch:
         with Lake.open(self._project, clock=self._clock, threads=1) as lake:
             declare_idle(lake)
 
+    def _is_news(self, error: TrueupError) -> bool:
+        """Whether the error of a pattern is to be told: each once."""
+        known = str(error) in self._reported or _is_waiting(error)
+        self._reported.add(str(error))
+        return not known
+
     def _stamp_of_new(self, source: SourceConfig, path: Path) -> _Stamp | None:
         """What tells a file's content apart, None for one that is known or not complete."""
         if not is_complete(source, path, self._clock()):
@@ -77,6 +84,11 @@ class Watch:
             return None
         stamp = tuple(number for t in told for number in (t.st_ino, t.st_size, t.st_mtime_ns))
         return None if self._seen.get((source.name, path)) == stamp else stamp
+
+
+def _is_waiting(error: TrueupError) -> bool:
+    """Paths that lead nowhere are what waiting is made of."""
+    return error.what == "there is no such file"
 
 
 def watch(

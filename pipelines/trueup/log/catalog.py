@@ -189,5 +189,8 @@ def attach(connection: duckdb.DuckDBPyConnection, catalog: SqliteCatalog | Postg
             f"DATA_INLINING_ROW_LIMIT 0{catalog.options()}{mode})"
         )
     except (duckdb.Error, UnicodeDecodeError) as error:
+        if "readonly database" in str(error):
+            todo = "ask its owner for the right to write into its folder"
+            raise LogError("you have no right to write into the lake", where=where, todo=todo) from None
         damaged = damage_of(catalog.path) if isinstance(catalog, SqliteCatalog) else None
         raise damaged or LogError(f"the lake cannot be opened: {str(error).splitlines()[0]}", where=where) from None

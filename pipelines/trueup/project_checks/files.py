@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trueup.collect.shared_files import SENTENCE, TODO, shared_files
 from trueup.collect.units import shown
-from trueup.config import FILE_NAME, Project, SourceConfig, expand
+from trueup.config import FILE_NAME, Project, SourceConfig, expand_path
 from trueup.errors import ConfigError
 from trueup.events.schema import MOVEMENTS
 from trueup.log.catalog import SqliteCatalog, catalog_of
@@ -111,7 +111,7 @@ def _written_files(facts: Facts) -> list[Path]:
 
 def _pattern_parts(project: Project, pattern: str) -> Sequence[str]:
     """The parts of a path as written in `path` of a source; those of the project's folder are no pattern."""
-    relative = Path(expand(pattern))
+    relative = Path(expand_path(pattern))
     return relative.parts if relative.is_absolute() else (*map(glob.escape, project.directory.parts), *relative.parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,10 +35,9 @@ QUICK: tuple[Step, ...] = (
     ("positions", check_positions),
     ("declarations", check_declarations),
     ("event_ids", partial(check_event_ids, newest_only=True)),
-    ("duplicates", check_duplicates),
     ("decisions", check_decisions),
 )
-"""What `status --check` runs: everything but raw bytes and what is derived, and ids of the newest events only."""
+"""What `status --check` runs: no raw bytes, nothing that is derived, and ids of the newest events only."""
 
 ALL: tuple[Step, ...] = (
     ("files", check_files),
@@ -90,7 +89,8 @@ def verify(
 ) -> Verified:  # fmt: skip
     """Runs all checks, the quick half of them, or those of the names in `only`, and returns what they found.
 
-    A data file that cannot be read is a fault; the checks go on with what the other files hold, where the catalog is SQLite.
+    All checks read the lake as of one snapshot, so that it may be written meanwhile. A data file that cannot be read is a fault;
+    the checks go on with what the other files hold, where the catalog is SQLite.
     Raises `TrueupError` when a check could not do its work and no check found why.
     """
     steps = [step for step in (QUICK if quick else ALL) if not only or step[0] in only]
@@ -112,6 +112,8 @@ class _Run:
     def __init__(self, evidence: Evidence, stack: ExitStack) -> None:
         self._evidence, self._stack = evidence, stack
         self.checks, self.stopped = list[Check](), None
+        stack.callback(self._end)
+        self._begin()
 
     checks: list[Check]
     stopped: TrueupError | None
@@ -125,6 +127,7 @@ class _Run:
             if isinstance(error, LogBusyError) or "locked" in str(error):
                 raise
             self._evidence.lake.reconnect()
+            self._begin()
             if self._leave_out_damaged():
                 self.make(name, check)
             else:
@@ -145,8 +148,18 @@ class _Run:
         readable = without_files(self._evidence.lake, damaged) if damaged else None
         if readable is None:
             return False
+        self._end()
         self._evidence = Evidence(self._stack.enter_context(readable), self._evidence.archives)
+        self._begin()
         return True
+
+    def _begin(self) -> None:
+        self._evidence.lake.connection.execute("BEGIN")
+
+    def _end(self) -> None:
+        # A lake that was closed before has no transaction left to end.
+        with suppress(duckdb.Error):
+            self._evidence.lake.connection.execute("ROLLBACK")
 
     def _stop(self, name: str, error: Exception) -> None:
         reason = str(error) if isinstance(error, TrueupError) else first_line(error)

@@ -7,6 +7,7 @@ next timing of the same prefix begins that day.
 from __future__ import annotations
 
 import csv
+import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +21,11 @@ import polars as pl
 from trueup.errors import TrueupError
 from trueup.rating.book import BAND, RATE, TARIFF
 from trueup.rating.gosyntax import clock_of, decimal_of, quantity_of
+from trueup.regular import read_regular
 
 ANY = "*any"
 _MICROS = 1_000_000
+_MOST_BYTES = 256 << 20
 _ROUNDINGS = {"*up": "up", "*down": "down", "*middle": "half_up"}
 _WEEK = range(1, 8)
 
@@ -72,9 +75,15 @@ def _lines(folder: Path, file: str, least: int, *, needed: bool = True) -> list[
         return []
     if not path.exists():
         raise TrueupError(f"there is no {file}", where=str(folder), todo="name the folder of the tariff plan's CSV files")
-    with path.open(newline="", encoding="utf-8") as text:
-        reader = csv.reader(text)
+    try:
+        text = read_regular(path, most_bytes=_MOST_BYTES).decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""))
         told = [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise TrueupError(
+            f"the file cannot be read: {reason}", where=str(path), todo="have the tariff plan exported again"
+        ) from None
     lines = [Line(file, n, tuple(f.strip() for f in row)) for n, row in told if row and not row[0].startswith("#")]
     for line in lines:
         if len(line.fields) < least:

@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from trueup.config import FILE_NAME, Project
+from trueup.config import FILE_NAME, MOST_TOML_BYTES, Project
 from trueup.errors import LogError
 from trueup.events.identity import identified
 from trueup.events.schema import COLLECTED, EVENT, UTC_TIME
 from trueup.frames import queried
 from trueup.log.lake import Lake
 from trueup.reconcile.rules import Policy
+from trueup.regular import read_regular
 from trueup.simulate import mechanisms
 from trueup.simulate.branch import Changes, branch_text, replay, write_config
 from trueup.simulate.checks import SimulationError, check_target
@@ -95,7 +96,10 @@ def inject(
     check_target(directory)
     if not 0 <= seed < 2**63:
         raise SimulationError(f"{seed} is no seed", where="--seed", todo="choose a whole number from 0 on")
-    text = branch_text((project.directory / FILE_NAME).read_text("utf-8"), where=str(project.directory / FILE_NAME))
+    text = branch_text(
+        read_regular(project.directory / FILE_NAME, most_bytes=MOST_TOML_BYTES).decode("utf-8"),
+        where=str(project.directory / FILE_NAME),
+    )
     with Lake.open(project, read_only=True) as lake:
         _check_reconciled(lake)
         pairs = clean_pairs(lake)

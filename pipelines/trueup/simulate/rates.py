@@ -7,8 +7,11 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from trueup.regular import read_regular
 from trueup.simulate.catalogue import KINDS, Kind
 from trueup.simulate.checks import SimulationError
+
+_MOST_BYTES = 1 << 20
 
 CONDITIONED = {"unbilled_node": "node", "unbilled_tariff": "tariff_code", "unbilled_destination": "destination"}
 """Kinds that strike one drawn value of a column only; their rates are shares of the clean pairs that have it."""
@@ -57,12 +60,13 @@ def _of_text(told: str) -> dict[str, float]:
 
 def _of_file(path: Path) -> dict[str, float]:
     try:
-        table: Mapping[str, object] = tomllib.loads(path.read_text("utf-8"))
+        table: Mapping[str, object] = tomllib.loads(read_regular(path, most_bytes=_MOST_BYTES).decode("utf-8"))
     except FileNotFoundError:
         raise SimulationError("there is no such file", where=str(path), todo="name a TOML file, or write KIND=SHARE,…") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise SimulationError(
-            f"the rates cannot be read: {error}", where=str(path), todo="write lines like late_charge = 0.01"
+            f"the rates cannot be read: {reason}", where=str(path), todo="write lines like late_charge = 0.01"
         ) from None
     return {kind: _share(kind, value) for kind, value in table.items()}
 

@@ -18,6 +18,8 @@ from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import LogError, TrueupError
 from trueup.log.catalog import LOCK_WAIT_S, catalog_of
+from trueup.log.damage import damage_behind
+from trueup.regular import NotRegularError, open_regular
 from trueup.warehouse import guard, views
 from trueup.warehouse.query import Warehouse, asked, is_transient
 from trueup.warehouse.statements import names, statement
@@ -82,9 +84,12 @@ def _check_target(target: Path) -> None:
         )
     if not target.exists():
         return
-    with target.open("rb") as file:
-        file.seek(_MAGIC_AT)
-        ours = file.read(len(_MAGIC)) == _MAGIC
+    try:
+        with open_regular(target) as file:
+            file.seek(_MAGIC_AT)
+            ours = file.read(len(_MAGIC)) == _MAGIC
+    except NotRegularError as error:
+        raise TrueupError(f"what lies there is left alone: {error.strerror}", where=where, todo="name another file") from None
     if not ours or not _holds_published(target):
         raise TrueupError("this file was not written by publish and is left alone", where=where, todo="name another file")
     wal = target.with_name(f"{target.name}.wal")
@@ -122,7 +127,8 @@ def _build(warehouse: Warehouse, building: Path, target: Path, clock: Clock, say
         finally:
             _let_go(connection)
     except duckdb.Error as error:
-        if is_transient(error):
+        # Of a lock the whole question is asked again; what a damaged file of the lake causes is named outside.
+        if is_transient(error) or damage_behind(warehouse.lake.project, error) is not None:
             raise
         raise LogError(f"the tables cannot be written: {guard.told(error)}", where=str(target)) from None
     return Published(str(target), position, rows)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from trueup.config import Project, expand
+from trueup.config import Project, expand_path
 
 _ANY_DEPTH = "**"
 
@@ -33,7 +33,7 @@ class Pattern:
         if not glob.has_magic(written):
             return cls(project.resolve(written), ())
         # What is escaped has no wildcard, and is unescaped again.
-        parts = expand(written, glob.escape).split("/")
+        parts = expand_path(written, glob.escape).split("/")
         literal = next((number for number, part in enumerate(parts) if _has_wildcard(part)), len(parts))
         named = "/".join(_unescape(part) for part in parts[:literal])
         folder = Path("/") if literal == 1 and not parts[0] else project.directory / named

@@ -147,7 +147,7 @@ def arguments_of(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise ConfigError(f"the command for anchors cannot be split into words: {error}", where=command) from None
+        raise ConfigError(f"the command for anchors cannot be split into words: {error}", where="to_command") from None
     if not words:
         raise ConfigError("the command for anchors is empty", todo="write a program and its arguments")
     return words

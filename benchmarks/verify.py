@@ -1,0 +1,85 @@
+"""Verification against a plain scan of the same rows, in one run.
+
+    python benchmarks/verify.py [RECORDS]
+
+Ingests a CSV file of call records, then prints the time of each check of `trueup verify`, and its ratio to a scan that decodes
+every value of every row once and hashes it (one pass of DuckDB over the table). Each check runs in a process of its own, whose
+peak memory is printed. Times differ between machines; the ratios are what counts.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import duckdb
+from ingest import HERE, TOML
+
+from trueup.collect.ingest import ingest
+from trueup.config import FILE_NAME, Project
+from trueup.log.lake import Lake
+from trueup.proof.verify import ALL, verify
+
+SCAN = "SELECT bit_xor(hash(COLUMNS(*))) FROM lake.events.usage"
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+CHECKS = [name for name, _ in ALL if name not in ("findings", "scores", "decisions")]
+"""Those of the input streams; findings cost what reconciling costs (`benchmarks/reconcile.py`)."""
+
+
+def work(folder: str, what: str, told: Connection) -> None:
+    """Runs one check, or the scan, and tells its elapsed time, processor time and peak memory."""
+    with Lake.open(Project.load(folder), read_only=True) as lake:
+        lake.count("usage")
+        begun, worked = time.perf_counter(), time.process_time()
+        if what == "scan":
+            lake.connection.execute(SCAN).fetchall()
+        else:
+            result = verify(lake, only=() if what == "all" else (what,))
+            assert result.sound, result.faults[:3]
+        elapsed, processor = time.perf_counter() - begun, time.process_time() - worked
+    told.send((elapsed, processor, peak_gib()))
+
+
+def peak_gib() -> float:
+    """The most memory this process has had; `getrusage` counts that of its parent before it began, too."""
+    line = next(line for line in Path("/proc/self/status").read_text("ascii").splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 2**20
+
+
+def apart(folder: str, what: str) -> tuple[float, float, float]:
+    """The same in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    receive, send = context.Pipe(duplex=False)
+    process = context.Process(target=work, args=(folder, what, send))
+    process.start()
+    told: tuple[float, float, float] = receive.recv()
+    process.join()
+    return told
+
+
+def main(records: int) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        path, folder = Path(scratch, "calls.csv"), Path(scratch, "project")
+        duckdb.execute((HERE / "call_records.sql").read_text("utf-8").format(records=records, path=path))
+        folder.mkdir()
+        (folder / FILE_NAME).write_text(TOML.format(path=path), "utf-8")
+        worked = time.process_time()
+        assert not ingest(Project.load(folder), clock=lambda: NOW).errors
+        took_in = time.process_time() - worked
+        elapsed, processor, memory = apart(str(folder), "scan")
+        print(f"{records:,} events; ingest took {took_in:.1f} s of processor")
+        print(f"{'plain scan':14} {elapsed:8.1f} s {processor:8.1f} s of processor          peak {memory:.2f} GiB")
+        base = processor
+        for name in CHECKS:
+            elapsed, processor, memory = apart(str(folder), name)
+            ratio = f"{processor / base:6.1f} x scan"
+            print(f"{name:14} {elapsed:8.1f} s {processor:8.1f} s of processor {ratio}  peak {memory:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main(*([int(text.replace("_", "")) for text in sys.argv[1:]] or [10_000_000]))

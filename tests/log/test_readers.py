@@ -1,0 +1,138 @@
+"""Who may read a lake and not write beside it reads what is committed, and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from trueup.config import Project, parse
+from trueup.log.lake import Lake
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+# Root writes wherever it likes, unless it gives up the capability.
+DROPPED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"] if os.geteuid() == 0 else []
+pytestmark = pytest.mark.skipif(
+    bool(DROPPED) and shutil.which("setpriv") is None, reason="root has to give up its capabilities, which takes setpriv"
+)
+READS = """
+import sys
+from trueup.config import Project, parse
+from trueup.log.lake import Lake
+with Lake.open(Project.load(sys.argv[1]), read_only=True) as lake:
+    print(sorted(lake.read("usage", columns=["record_key"])["record_key"].to_list()))
+"""
+COMMANDS = """
+import sys
+from trueup.cli import main
+commands = (["sql", "select count(*) from lake.events.usage", "--format", "csv"], ["status"], ["findings"], ["digest"],
+            ["digest", "--recompute", "plain"], ["status", "--check"], ["explain", "00ff00ff"], ["ingest"])
+print([main([*command, "--project", sys.argv[1]]) for command in commands])
+"""
+
+
+def take(lake: Lake, name: str) -> None:
+    rows = pl.DataFrame({"record_key": [name], "bucket": [0], "day": [NOON.date()]})
+    lake.commit(lambda transaction: (transaction.append("usage", rows), transaction.next_position("unit")))
+
+
+def catalog_of(project: Project) -> Path:
+    return project.directory / "lake/catalog.sqlite"
+
+
+def read_only(folder: Path, mode: int) -> None:
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(path.stat().st_mode & ~0o222 if mode == 0 else path.stat().st_mode | 0o200)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A lake with one record."""
+    made = Project(tmp_path / "p", parse(""))
+    made.directory.mkdir()
+    (made.directory / "trueup.toml").write_text("")
+    Lake.create(made)
+    with Lake.open(made, clock=lambda: NOON) as lake:
+        take(lake, "first")
+    yield made
+    read_only(made.directory, 1)
+
+
+def as_reader(script: str, project: Project) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*DROPPED, sys.executable, "-c", script, str(project.directory)], capture_output=True, text=True, check=False
+    )
+
+
+def nothing(_: Path) -> None:
+    pass
+
+
+def killed(catalog: Path) -> None:
+    """Leaves the log of a writer that was killed: what it committed is in the log alone."""
+    folder = catalog.with_name("while-open")
+    with sqlite3.connect(catalog) as writer:
+        writer.execute("PRAGMA wal_autocheckpoint = 0")
+        writer.execute("CREATE TABLE of_the_writer (x)")
+        writer.commit()
+        shutil.copytree(catalog.parent, folder, ignore=shutil.ignore_patterns("data", "while-open"))
+    writer.close()
+    for path in catalog.parent.glob("catalog.sqlite*"):
+        path.unlink()
+    for path in folder.glob("catalog.sqlite*"):
+        shutil.copy2(path, catalog.parent)
+    shutil.rmtree(folder)
+
+
+def without_index(catalog: Path) -> None:
+    """The same as a backup brings it back: the log is there, the index is not."""
+    killed(catalog)
+    catalog.with_name(f"{catalog.name}-shm").unlink()
+
+
+@pytest.mark.parametrize("left", [nothing, killed, without_index])
+def test_a_reader_without_the_right_to_write_reads_what_is_committed_and_changes_nothing(
+    project: Project, left: Callable[[Path], None]
+) -> None:
+    left(catalog_of(project))
+    read_only(project.directory, 0)
+    before = {path: path.stat().st_mtime_ns for path in project.directory.rglob("*")}
+    told = as_reader(READS, project)
+    assert (told.stdout, told.stderr) == ("['first']\n", "")
+    assert {path: path.stat().st_mtime_ns for path in project.directory.rglob("*")} == before
+
+
+def test_a_reader_reads_while_a_writer_writes(project: Project) -> None:
+    with Lake.open(project, clock=lambda: NOON) as lake:
+        take(lake, "second")
+        read_only(project.directory, 0)
+        told = as_reader(READS, project)
+    assert (told.stdout, told.stderr) == ("['first', 'second']\n", "")
+
+
+def test_every_command_that_only_reads_works_and_one_that_writes_says_that_it_may_not(project: Project) -> None:
+    read_only(project.directory, 0)
+    told = as_reader(COMMANDS, project)
+    # The record of this lake came without an account: `status --check` has that to say.
+    assert told.stdout.splitlines()[-1] == "[0, 0, 0, 0, 0, 0, 2, 2]", told.stdout + told.stderr
+    unknown, denied = told.stderr.splitlines()
+    assert "no finding or event" in unknown
+    assert "right to write" in denied or "Permission denied" in denied
+
+
+def test_a_catalog_that_may_not_be_read_says_so_in_one_line(project: Project) -> None:
+    catalog_of(project).chmod(0)
+    catalog_of(project).parent.chmod(0o555)
+    told = as_reader("import sys\nfrom trueup.cli import main\nsys.exit(main(['status', '--project', sys.argv[1]]))", project)
+    catalog_of(project).parent.chmod(0o755)
+    catalog_of(project).chmod(0o644)
+    assert told.returncode == 2
+    assert told.stderr.count("\n") == 1 and "cannot be read" in told.stderr
