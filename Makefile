@@ -44,9 +44,10 @@ $(DEMO)/.validated: .venv/.runs
 	@$(BIN)/trueup quality --project $(DEMO) >/dev/null
 	@touch $@
 
-# The model learns from an operator of another seed: its voice and messages are enough.
+# The model learns from an operator of another seed: its voice and messages are enough, and one trial of parameters.
 $(DEMO)-training/.trained: .venv/.runs
-	@test -d $(DEMO)-training || $(BIN)/trueup simulate $(DEMO)-training --subscribers 200 --days 21 --seed 8 >/dev/null
+	@test -d $(DEMO)-training || $(BIN)/trueup simulate $(DEMO)-training --subscribers 150 --days 14 --seed 8 >/dev/null
+	@grep -q '^trials' $(DEMO)-training/trueup.toml || sed -i 's/^alerts_per_day.*/&\ntrials = 1/' $(DEMO)-training/trueup.toml
 	@$(BIN)/trueup ingest msc --project $(DEMO)-training >/dev/null
 	@$(BIN)/trueup train --truth $(DEMO)-training/truth.parquet --project $(DEMO)-training | head -n 1
 	@touch $@

@@ -66,8 +66,8 @@ class Row:
 
 def test_a_result_is_masked_text_by_text_and_keeps_its_numbers() -> None:
     remember("12345678")
-    assert masked_data([{"a": "x12345678", "b": 12345678}, Row("12345678", 1)]) == [
-        {"a": "x***", "b": 12345678},
+    assert masked_data([{"a 12345678": "x12345678", "b": 12345678}, Row("12345678", 1)]) == [
+        {"a ***": "x***", "b": 12345678},
         {"text": "***", "number": 1},
     ]
 

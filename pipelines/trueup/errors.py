@@ -1,5 +1,9 @@
 """The one family of errors: each says what happened, where, and what to do about it."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from trueup.secret import masked
 
 
@@ -32,6 +36,16 @@ class TrueupError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Workers of a runner hand errors over pickled; keyword-only arguments need saying how.
         return (_again, (type(self), self.what, self.where, self.todo))
+
+
+_MOST_NAMES, _MOST_CHARACTERS = 20, 60
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message: the first of many, the beginning of long ones, `none` where there is none."""
+    some = [name if len(name) <= _MOST_CHARACTERS else f"{name[:_MOST_CHARACTERS]}…" for name in names[:_MOST_NAMES]]
+    more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
+    return ", ".join([*some, *more]) or "none"
 
 
 def _again(kind: type[TrueupError], what: str, where: str, todo: str) -> TrueupError:

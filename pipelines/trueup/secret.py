@@ -70,7 +70,7 @@ def masked_data(value: Any) -> Any:
     if isinstance(value, str):
         return _replaced(value, _known.data)
     if isinstance(value, Mapping):
-        return {key: masked_data(item) for key, item in value.items()}
+        return {masked_data(key): masked_data(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: masked_data(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Sequence) and not isinstance(value, bytes) and not hasattr(value, "_fields"):

@@ -164,6 +164,7 @@ def test_maintain_merges_and_changes_no_digest(invoke: Invoke, copied: Path) -> 
     told = parsed(invoke("maintain", "--json", "--project", copied).out)
     assert told["merged"] > told["made"] > 0
     assert invoke("digest", "--project", copied).out == before
+    assert invoke("verify", "--project", copied).status == 0
 
 
 def test_maintain_goes_on_until_it_is_told_to_stop(invoke: Invoke, copied: Path) -> None:
@@ -190,6 +191,15 @@ def test_a_check_that_fails_is_exit_status_1(invoke: Invoke, copied: Path) -> No
     told = invoke("status", "--check", "--project", copied)
     assert told.status == 1
     assert "FAILED  conservation" in told.out
+
+
+def test_status_check_runs_the_quick_half_of_verify(invoke: Invoke, copied: Path) -> None:
+    assert parsed(invoke("status", "--check", "--json", "--project", copied).out)["proof"]["sound"] is True
+    with Lake.open(Project.load(copied)) as lake:
+        lake.connection.execute("UPDATE lake.events.declaration SET through = through + INTERVAL 1 DAY WHERE source = 'msc'")
+    told = invoke("status", "--check", "--project", copied)
+    assert told.status == 1
+    assert "TAMPERED    table declaration: 1 rows are marked as deleted" in told.out
 
 
 def test_init_makes_a_project_that_runs_and_refuses_to_make_it_twice(invoke: Invoke, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from trueup.errors import TrueupError
 from trueup.fraud.rescore import rescore
 from trueup.fraud.scoring import score
 from trueup.log.lake import Lake
+from trueup.proof.verify import verify
 
 ROWS = "SELECT count(*) FROM lake.events.score WHERE source = 'model'"
 
@@ -44,6 +45,8 @@ def test_history_is_judged_as_the_model_would_have_then_and_only_once(operator: 
     counted = told(operator, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")
     assert counted == told(other, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")
     assert counted == [(later.transactions + earlier.transactions,)]
+    with Lake.open(operator, read_only=True) as lake:
+        assert verify(lake, only=("positions", "scores")).faults == ()
 
 
 def test_what_was_said_before_stays_and_an_earlier_position_does_not_show_what_was_said_later(operator: Project) -> None:

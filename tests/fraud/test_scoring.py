@@ -12,6 +12,7 @@ import pytest
 from robbed import BEGIN, DAYS, in_force, model_of, records, told
 
 from trueup.cli import main
+from trueup.collect.ingest import ingest
 from trueup.config import Project, parse
 from trueup.errors import ConfigError, TrueupError
 from trueup.fraud.declare import Feature, FeatureSet
@@ -26,6 +27,7 @@ from trueup.fraud.scoring import judge, score
 from trueup.fraud.state import State, advance
 from trueup.fraud.telecom import telecom_features
 from trueup.log.lake import Lake
+from trueup.proof.verify import verify
 from trueup.warehouse.decide import decide
 from trueup.warehouse.query import asked
 
@@ -256,3 +258,20 @@ def test_every_command_of_fraud_works_and_says_what_it_did(operator: Project, ca
 def test_settings_of_fraud_that_cannot_be_meant_are_refused(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse(text)
+
+
+def test_scores_are_verified_by_the_decisions_and_settings_of_their_time(seen: Project) -> None:
+    case = told(seen, "SELECT case_id FROM cases WHERE day = '2024-03-02' AND probability > 0.5")[0][0]
+    decide(seen, case, "confirmed", decided_by="a", clock=lambda: datetime(2024, 3, 3, tzinfo=UTC))
+    line = "c99,voice,+99970000000,+99990010000,C1-1,2024-03-25 10:00:00,60\n"
+    (seen.directory / "landing/99.csv").write_text(f"id,service,caller,called,cell,start,seconds\n{line}", "utf-8")
+    ingest(seen)
+    assert score(seen).transactions == 1
+    with Lake.open(without_rules(seen), read_only=True) as lake:
+        result = verify(lake, only=("scores", "decisions"))
+        assert (result.faults, result.checks[0].notes) == ((), ())
+    with Lake.open(seen) as lake:
+        lake.connection.execute("UPDATE lake.events.consumer SET configuration = NULL WHERE consumer = 'score'")
+    with Lake.open(without_rules(seen), read_only=True) as lake:
+        result = verify(lake, only=("scores",))
+        assert "did not record their settings" in result.checks[0].notes[0]

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-EVERY_S = 0.1
+EVERY_S = 0.2
 
 
 @dataclass(frozen=True)

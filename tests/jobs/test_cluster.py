@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import listeners
+import psutil
 import pyflink
 import pytest
 import streaming
@@ -21,6 +23,8 @@ from trueup.config import Project
 from trueup.jobs.flink import prepare_java
 
 HOME = Path(pyflink.__file__).parent
+ON_ONE_MACHINE = {"rest.bind-address": "localhost", "web.submit.enable": "false", "web.cancel.enable": "false"}
+"""What the operations page adds to Flink's own `config.yaml`, which binds the rest to localhost."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ class Cluster:
 
     address: str
     env: dict[str, str]
+
+    def listeners(self, of: str) -> set[listeners.Listener]:
+        """What one of the two listens on."""
+        (path,) = Path(self.env["FLINK_PID_DIR"]).glob(f"*-{of}.pid")
+        return listeners.listeners_of(psutil.Process(int(path.read_text())))
 
     def flink(self, command: str, *arguments: str) -> str:
         """What Flink's own command line says."""
@@ -59,6 +68,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         assert before in settings
         settings = settings.replace(before, after)
     settings += f"\nrest.port: {rest}\nrest.bind-port: {rest}\nexecution.checkpointing.dir: {(folder / 'checkpoints').as_uri()}\n"
+    settings += "".join(f"{name}: {value}\n" for name, value in ON_ONE_MACHINE.items())
     for name in ("conf", "log"):
         (folder / name).mkdir(parents=True)
     for path in (HOME / "conf").iterdir():
@@ -91,6 +101,9 @@ def test_a_cluster_runs_the_job_stops_it_with_a_savepoint_and_goes_on_with_anoth
         job = flink.submitted(project, parallelism=2)
         streaming.waited_for(lambda: reached(half))
         assert_as_told(project)
+        listeners.Seen(flink.listeners("standalonesession"), 1).assert_only_loopback(3)
+        # Of the task manager only the six ports that Beam opens for each worker are open, which no setting of Flink binds.
+        assert len([one for one in flink.listeners("taskexecutor") if not one.is_loopback]) <= 6 * 2
         flink.flink("stop", "--savepointPath", (tmp_path / "savepoints").as_uri(), job)
         append(project, log, rows, half + 1, len(log))
         (savepoint,) = (tmp_path / "savepoints").iterdir()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from trueup.cli import main
@@ -11,12 +13,13 @@ from trueup.config import Project, parse
 from trueup.errors import ConfigError
 from trueup.log.catalog import PostgresCatalog, catalog_of
 from trueup.log.dsn import dsn_of
+from trueup.log.lake import Lake
 
 COMMANDS = (
     ("status",), ("status", "--json"), ("ingest",), ("run",), ("run", "--json"), ("sql", "select 1"), ("findings",),
     ("explain", "00ff00ff"), ("digest",), ("digest", "--recompute", "plain"), ("verify",), ("verify", "00ff00ff"), ("reconcile",),
     ("close", "--source", "msc", "--through", "2024-03-01"), ("decide", "00ff00ff", "confirmed"), ("maintain",), ("publish", "x.duckdb"),
-    ("quality",), ("score",), ("stream", "--until-idle"),
+    ("quality",), ("score",), ("clock",), ("stream", "--until-idle"),
 )  # fmt: skip
 UNREACHABLE = (
     "postgres:host=127.0.0.1 port=1 user=nobody dbname=d password=${TRUEUP_PLANTED_SECRET}",
@@ -30,9 +33,31 @@ MALFORMED = (
 )  # fmt: skip
 
 
+TOML = """
+[lake]
+catalog = "CATALOG"
+[[source]]
+name = "msc"
+stream = "usage"
+path = "usage.csv"
+columns = { record_key = "id", subscriber = "caller", started_at = "start", quantity = "seconds" }
+constants = { service = "voice" }
+[[source]]
+name = "billing"
+stream = "charge"
+path = "charges.csv"
+columns = { record_key = "id", subscriber = "caller", started_at = "start", quantity = "seconds", amount = "amount" }
+constants = { service = "voice" }
+[reconcile.voice]
+match = ["session_key"]
+price = "10"
+"""
+
+
 def project_with(folder: Path, catalog: str) -> Path:
-    source = '[[source]]\nname = "msc"\nstream = "usage"\npath = "x.csv"\ncolumns = { record_key = "id" }\n'
-    (folder / "trueup.toml").write_text(f'[lake]\ncatalog = "{catalog}"\n{source}', "utf-8")
+    (folder / "trueup.toml").write_text(TOML.replace("CATALOG", catalog), "utf-8")
+    (folder / "usage.csv").write_text("id,caller,start,seconds\nu1,A1,2024-03-01 10:00:00,3\n", "utf-8")
+    (folder / "charges.csv").write_text("id,caller,start,seconds,amount\nc1,A1,2024-03-01 10:00:00,3,30\n", "utf-8")
     return folder
 
 
@@ -66,9 +91,8 @@ def test_no_command_that_fails_prints_the_password(catalog: str, tmp_path: Path,
     for command in COMMANDS if catalog == UNREACHABLE[0] else (("status",), ("sql", "select 1", "--json")):
         assert main([*command, "--project", str(folder)]) == 2, command
         told = capsys.readouterr()
-        assert (told.err.startswith("trueup: ") and "catalog" in told.err.splitlines()[0]) or "NO_SUCH_VARIABLE" in told.err, (
-            command
-        )
+        (error,) = [line for line in told.err.splitlines() if line.startswith("trueup: ")]
+        assert "[lake] catalog" in error or "NO_SUCH_VARIABLE" in error, command
 
 
 def test_a_traceback_for_those_who_look_for_a_mistake_is_without_it_too(
@@ -86,6 +110,33 @@ def test_a_traceback_for_those_who_look_for_a_mistake_is_without_it_too(
     assert "Traceback" in told.err and "connecting with {'autocommit': True, 'password': '***'}" in told.err.replace(
         "${TRUEUP_PLANTED_SECRET}", "***"
     )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_commands_that_succeed_leave_the_password_in_nothing_they_write(
+    postgres: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = project_with(tmp_path, f"postgres:{postgres} password=${{TRUEUP_PLANTED_SECRET}}")
+    planted = os.environ["TRUEUP_PLANTED_SECRET"]
+    for command in (
+        ("ingest",), ("run",), ("status", "--json"), ("sql", f"select '{planted}' as x", "--json"), ("sql", f"select '{planted}'"),
+        ("sql", f"select '{planted}' as x", "--format", "csv"), ("findings", "--json"), ("digest", "--json"), ("verify", "--json"),
+        ("publish", str(folder / "leakage.duckdb")), ("maintain",),
+    ):  # fmt: skip
+        assert main([*command, "--project", str(folder)]) == 0, command
+        capsys.readouterr()
+    with Lake.open(Project.load(folder), read_only=True) as lake:
+        tables = lake.connection.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'events'").fetchall()
+        texts = [str(lake.connection.execute(f"SELECT * FROM lake.events.{name}").fetchall()) for (name,) in tables]
+        assert any("policy" in text for text in texts)
+        assert planted not in "".join(texts)
+    with duckdb.connect(str(folder / "leakage.duckdb"), read_only=True) as published:
+        for name in published.execute("SELECT table_name FROM duckdb_tables()").fetchall():
+            assert planted not in str(published.execute(f"SELECT * FROM {name[0]}").fetchall())
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".html" for path in files)
+    assert [path for path in files if planted.encode() in path.read_bytes()] == []
 
 
 def test_the_kind_of_catalog_decides_how_it_is_read(tmp_path: Path) -> None:

@@ -362,3 +362,9 @@ def test_rules_differ_in_their_names_by_what_they_look_at() -> None:
 )  # fmt: skip
 def test_a_log_without_the_fault_is_left_alone(find: Find, log: LogSummary, changes: list[tuple[str, str]]) -> None:
     assert find(*changes, log=log) == []
+
+
+def test_a_default_that_nothing_sets_is_a_notice_that_fails_no_check(find: Find) -> None:
+    defaults = find(('currency = "EUR"\n', ""), ('timezone = "UTC"\n', ""))
+    assert {p.rule: p.fails_check for p in defaults} == {"implied-currency": False, "implied-timezone": False}
+    assert all(p.fails_check for p in find(('grace = "1h"', 'grace = "63d"')))

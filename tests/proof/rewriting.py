@@ -197,6 +197,17 @@ def flip_byte(table: str, *, at: float = 0.3) -> Callable[[Path], None]:
     return apply
 
 
+def move_file(table: str, snapshot: int) -> Callable[[Path], None]:
+    """Has the catalog say that the newest data file of a table came in another snapshot."""
+
+    def apply(folder: Path) -> None:
+        number, _ = data_files(folder, table)[-1]
+        with closing(sqlite3.connect(folder / "lake/catalog.sqlite")) as catalog, catalog:
+            catalog.execute("UPDATE ducklake_data_file SET begin_snapshot = ? WHERE data_file_id = ?", [snapshot, number])
+
+    return apply
+
+
 def remove_file(table: str) -> Callable[[Path], None]:
     """Removes the newest data file of a table; the catalog still names it."""
     return lambda folder: data_files(folder, table)[-1][1].unlink()

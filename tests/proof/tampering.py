@@ -24,6 +24,7 @@ from rewriting import (
     delete,
     edit,
     flip_byte,
+    move_file,
     raw,
     rehashed,
     remove_file,
@@ -212,6 +213,7 @@ TAMPERINGS: dict[str, Tampering] = {
         edit("position", by("position", 4), committed_at=later("committed_at", days=-3)), "positions", ("position 4",), quick=True
     ),
     "position_number_altered": Tampering(edit("position", by("position", 4), position=44), "positions", ("44",), quick=True),
+    "catalog_says_another_commit": Tampering(move_file("charge", 9), "positions", ("billing@cd18", "snapshot 9"), quick=True),
     "consumer_advanced": Tampering(
         edit("consumer", lambda row: row["consumer"] == "reconcile" and row["position"] == 10, position=11),
         "positions",

@@ -64,6 +64,11 @@ def refuse(problems: Iterable[Problem]) -> None:
         raise typer.Exit(FAILED)
 
 
+def fails(problems: Iterable[Problem]) -> bool:
+    """Whether `--check` fails for a problem."""
+    return any(problem.fails_check for problem in problems)
+
+
 def as_value(problems: Iterable[Problem]) -> list[dict[str, str]]:
     """Problems for JSON."""
     return [problem.as_value() for problem in problems]

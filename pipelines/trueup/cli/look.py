@@ -72,7 +72,7 @@ def status(
     checked.show(problems)
     checked.refuse(problems)
     passed = proof is None or (proof.sound and all(result.passed for result in audits or []))
-    if check and (problems or not passed):
+    if check and (checked.fails(problems) or not passed):
         raise typer.Exit(EXCEEDED)
 
 

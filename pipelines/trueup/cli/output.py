@@ -138,7 +138,7 @@ def csv_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, spreadshe
         return visible(text) if terminal else text
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([cell(column) for column in columns])
+    writer.writerow([cell(masked_data(column)) for column in columns])
     writer.writerows([cell(masked_data(value)) for value in row] for row in rows)
 
 
@@ -149,7 +149,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
     drawn = Table(box=SIMPLE_HEAD, title=head, title_justify="left", pad_edge=False, show_edge=False)
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], _NUMBERS) for row in shown)
-        drawn.add_column(Text(visible(column)), justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(Text(visible(masked(column))), justify="right" if numeric else "left", overflow="fold")
     for row in shown:
         drawn.add_row(*(Text(visible(as_text(masked_data(value)))) for value in row))
     terminal = sys.stdout.isatty()

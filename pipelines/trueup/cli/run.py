@@ -85,7 +85,7 @@ def run(
         raise anchored
     if taken.errors:
         raise typer.Exit(FAILED)
-    if check and (problems or blocked is not None or not all(result.passed for result in published.audits)):
+    if check and (checked.fails(problems) or blocked is not None or not all(result.passed for result in published.audits)):
         raise typer.Exit(EXCEEDED)
 
 

@@ -18,7 +18,7 @@ from trueup.collect.rules import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.collect.times import in_utc, utc_times
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, ProjectConfig, SourceConfig
 from trueup.currencies import known_codes
-from trueup.errors import SourceError
+from trueup.errors import SourceError, listed
 from trueup.events.schema import COLLECTED, CORE, STATES, UTC_TIME
 
 if TYPE_CHECKING:
@@ -95,9 +95,8 @@ class Mapping:
                 continue
             for name in rule.names:
                 if name not in available:
-                    there = ", ".join(available) or "none"
                     raise SourceError(
-                        f"{event_column} is mapped to the column {name!r}, which is not there; there are {there}",
+                        f"{event_column} is mapped to the column {name!r}, which is not there; there are {listed(available)}",
                         where=where, todo=f"correct [source.columns] of source {self.source.name}, or set optional = true",
                     )  # fmt: skip
 
@@ -198,6 +197,8 @@ class _Making:
         if allowed is not None:
             self._refuse((~text.is_in(allowed)).fill_null(False).to_numpy(), "value_out_of_range", f"{name}: is {_any_of(allowed)}")
         if name in CURRENCY_COLUMNS and text.null_count() < self._height:
+            # An empty text names no currency, in Parquet as in CSV.
+            text = text.set((text == "").fill_null(False), None)
             unknown = ~text.is_in(self._mapping.currencies)
             self._refuse(unknown.fill_null(False).to_numpy(), "unknown_currency", f"{name}: is a currency of ISO 4217")
         return text

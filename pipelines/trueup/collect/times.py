@@ -15,6 +15,8 @@ Ambiguous = Literal["earliest", "latest", "quarantine"]
 
 _NAIVE = pl.Datetime("us")
 _EPOCH_POWER = {"epoch_s": 6, "epoch_ms": 3, "epoch_us": 0}
+NAMED_FORMATS = frozenset({"iso", *_EPOCH_POWER})
+"""Time formats that have a name; any other is a strptime format."""
 _YEAR_1_US, _YEAR_10000_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 _ISO_PLAIN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-5][0-9]$"
 _ISO = (

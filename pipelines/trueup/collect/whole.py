@@ -17,7 +17,7 @@ from trueup.collect.readers import reader_of
 from trueup.collect.times import in_utc, utc_times
 from trueup.collect.units import Unit, opened
 from trueup.config import Project, SourceConfig
-from trueup.errors import ConfigError, SourceError
+from trueup.errors import ConfigError, SourceError, listed
 from trueup.events.schema import COLLECTED
 from trueup.rating.book import Book
 from trueup.rating.rate import CALL
@@ -111,10 +111,12 @@ def _check(there: Sequence[str], known: Iterable[str], needed: Sequence[str], wh
     """Raises `SourceError` for a column that is missing, and for one that means nothing: a mistyped name must not be a NULL."""
     for name in needed:
         if name not in there:
-            raise SourceError(f"there is no column {name}; there are {', '.join(there) or 'none'}", where=where, todo="add it")
+            raise SourceError(f"there is no column {name}; there are {listed(there)}", where=where, todo="add it")
     for name in there:
         if name not in known:
-            raise SourceError(f"the column {name} means nothing here", where=where, todo=f"name it one of {', '.join(known)}")
+            raise SourceError(
+                f"the column {listed([name])} means nothing here", where=where, todo=f"name it one of {', '.join(known)}"
+            )
 
 
 def _first_fault(rejected: pl.DataFrame, where: str) -> None:

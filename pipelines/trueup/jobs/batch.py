@@ -7,8 +7,11 @@ in `trueup.reconcile`; this file only says what runs where.
 from __future__ import annotations
 
 import hashlib
+import io
+import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -163,10 +166,27 @@ def derive(
 def running(options: Sequence[str], where: str) -> Iterator[Any]:
     """A pipeline that runs to its end when the context does; raises `TrueupError` with what a worker said."""
     try:
-        with grpc_servers_on_loopback(), beam.Pipeline(options=PipelineOptions(list(options))) as root:
+        with _tracebacks_held_back(), grpc_servers_on_loopback(), beam.Pipeline(options=PipelineOptions(list(options))) as root:
             yield root
     except (RuntimeError, TrueupError, duckdb.Error) as error:
         raise _told(error, where) from error
+
+
+@contextmanager
+def _tracebacks_held_back() -> Iterator[None]:
+    """Holds stderr back while a pipeline runs: Beam prints the traceback of a worker's error, which is raised besides.
+
+    Whatever else was printed follows at the end; after an error only for those who look for a mistake.
+    """
+    with io.StringIO() as held:
+        try:
+            with redirect_stderr(held):
+                yield
+        except BaseException:
+            if os.environ.get("TRUEUP_DEBUG"):
+                sys.stderr.write(held.getvalue())
+            raise
+        sys.stderr.write(held.getvalue())
 
 
 def _told(error: Exception, where: str) -> TrueupError:

@@ -62,7 +62,7 @@ def readable(path: Path, connection: duckdb.DuckDBPyConnection) -> Path:
         return path
     folder = TemporaryDirectory(prefix="trueup-catalog-", ignore_cleanup_errors=True)
     copy = Path(folder.name, path.name)
-    _copy(path, copy)
+    copy_catalog(path, copy)
     _copies[connection] = folder
     return copy
 
@@ -73,7 +73,8 @@ def readable(path: Path, connection: duckdb.DuckDBPyConnection) -> Path:
     wait=tenacity.wait_random_exponential(multiplier=0.02, max=0.5),
     reraise=True,
 )
-def _copy(path: Path, copy: Path) -> None:
+def copy_catalog(path: Path, copy: Path) -> None:
+    """Copies a catalog as of now, without writing beside it; raises `LogError` and `LogBusyError` as `readable` does."""
     try:
         if _shm(path).exists():
             # A writer is at work, or one was killed: SQLite reads what is committed, under the locks of its index.

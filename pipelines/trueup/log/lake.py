@@ -37,14 +37,14 @@ T = TypeVar("T")
 RENEWED_AFTER = 500
 """After how many snapshots whoever follows the log connects anew; it takes as long as reading a few small commits."""
 CLOCK = "clock"
-"""The kind of a declaration that the clock is right as it is: from there on, what earlier commits say of the time is void."""
+"""The kind of a declaration that the clock is right, however far it is from the commit before."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TRANSIENT = ("database is locked", "Conflict", "conflict", "could not serialize", "deadlock detected")
 
 
 @dataclass(frozen=True)
 class NewestCommit:
-    """The newest position, 0 in an empty log, and the latest time of a commit since the clock was last declared right."""
+    """The newest position and the time of its commit; 0 and None in an empty log."""
 
     position: int
     committed_at: datetime | None
@@ -81,6 +81,7 @@ class Transaction:
 
     def __init__(self, lake: Lake, clock: Clock) -> None:
         self.connection, self._lake, self._clock = lake.connection, lake, clock
+        self.positioned: NewestCommit | None = None
 
     def append(self, table: str, frame: pl.DataFrame, *, order_by: str = "") -> None:
         """Appends rows to `events.TABLE` by column name; columns the frame lacks are NULL.
@@ -108,6 +109,7 @@ class Transaction:
         if kind != CLOCK:
             self._lake.check_clock(now, newest)
         self.connection.execute("INSERT INTO lake.events.position VALUES (?, ?, ?)", [newest.position + 1, kind, now])
+        self.positioned = NewestCommit(newest.position + 1, now)
         return newest.position + 1
 
     def declare(self, kind: str, *, source: str | None = None, through: datetime | None = None, content: object = None) -> int:
@@ -155,6 +157,7 @@ class Lake:
         self.connection = self._connected()
         self._known: Positions | None = None
         self._answers: dict[str, tuple[int, tuple[object, ...], int]] = {}
+        self._newest = NewestCommit(0, None)
         self._first_seen: int | None = None
         self._last_seen = 0
         self.recorded = set[str]()
@@ -298,8 +301,9 @@ class Lake:
 
     def _attempt(self, write: Callable[[Transaction], T]) -> T:
         self.connection.execute("BEGIN")
+        transaction = Transaction(self, self.clock)
         try:
-            result = write(Transaction(self, self.clock))
+            result = write(transaction)
             self.connection.execute("COMMIT")
         except duckdb.Error as error:
             self._roll_back()
@@ -312,6 +316,7 @@ class Lake:
             # Whatever ends the step, an interrupt too, must not leave half of it in an open transaction.
             self._roll_back()
             raise
+        self._newest = transaction.positioned or self._newest
         return result
 
     def _roll_back(self) -> None:
@@ -333,16 +338,13 @@ class Lake:
         return self._number("SELECT coalesce(max(position), 0) FROM lake.events.position")
 
     def newest_commit(self) -> NewestCommit:
-        """The newest position and what its time is compared with."""
-        query = (
-            "SELECT coalesce(max(position), 0), coalesce(max(position) FILTER (kind = ?), 0), epoch_us(max(committed_at)) "
-            "FROM lake.events.position"
-        )
-        position, declared_at, latest_us = self._row(query, [CLOCK])
-        if declared_at:
-            since = "SELECT epoch_us(max(committed_at)) FROM lake.events.position WHERE position >= ?"
-            (latest_us,) = self._row(since, [declared_at])
-        return NewestCommit(position, None if latest_us is None else _EPOCH + timedelta(microseconds=latest_us))
+        """The newest position and when it was committed."""
+        position = self.last_position()
+        if position == self._newest.position:
+            return self._newest
+        # By its number only the newest file is read, however many there are.
+        microseconds = self._number("SELECT epoch_us(committed_at) FROM lake.events.position WHERE position = ?", [position])
+        return NewestCommit(position, _EPOCH + timedelta(microseconds=microseconds))
 
     def check_clock(self, now: datetime, newest: NewestCommit | None = None) -> None:
         """Raises `ClockError` where a commit at `now` would be refused."""
@@ -425,12 +427,9 @@ class Lake:
         return self._answers[query][2]
 
     def _number(self, query: str, values: Sequence[object] = ()) -> int:
-        return int(self._row(query, values)[0])
-
-    def _row(self, query: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
-        row = self.connection.execute(query, list(values)).fetchone()
-        assert row is not None
-        return row
+        found = self.connection.execute(query, list(values)).fetchone()
+        assert found is not None
+        return int(found[0])
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

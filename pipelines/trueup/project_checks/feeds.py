@@ -8,7 +8,7 @@ import polars as pl
 
 from trueup.collect.rules import REQUIRED
 from trueup.collect.text import check_encoding
-from trueup.collect.times import utc_times
+from trueup.collect.times import NAMED_FORMATS, utc_times
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError
 from trueup.project_checks.facts import Facts, is_mapped
@@ -48,7 +48,7 @@ def _unreadable(facts: Facts) -> Iterator[Instance]:
         formats = {source.time_format, *(rule.time_format or source.time_format for rule in source.columns.values())}
         try:
             check_encoding(source.encoding, where=where)
-            for time_format in sorted(formats):
+            for time_format in sorted(formats - NAMED_FORMATS):
                 utc_times(_ONE_TIME, time_format=time_format, zone="UTC", ambiguous="earliest")
         except ConfigError as error:
             yield {"where": where, "what": error.what, "advice": error.todo or "correct it"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 from trueup.config import Project
@@ -61,11 +62,7 @@ class LogSummary:
 
 def summarise_sources(lake: Lake) -> LogSummary:
     """What the sources of an open lake have brought; nothing is read of the records themselves."""
-    sources = {
-        row["source"]: SourceBrought(row["stream"], row["accepted"], tuple(row["newest_paths"]), row["closed"])
-        for row in _rows(lake, "sources")
-    }
-    return LogSummary(sources, tuple(SameContent(**row) for row in _rows(lake, "same_content")))
+    return _of_sources(lake, _rows(lake, "sources", {"after": 0}))
 
 
 def summarise_log(lake: Lake, project: Project, *, most_records: int | None = None) -> LogSummary:
@@ -74,33 +71,48 @@ def summarise_log(lake: Lake, project: Project, *, most_records: int | None = No
     With more than `most_records` of them the summary holds the services of reconciled records alone: for a command that is run
     often, and does not read the records itself.
     """
+    after = lake.snapshot_of(lake.consumer_position(CONSUMER))
+    sources = _rows(lake, "sources", {"after": after})
+    waiting = sum(row["waiting"] for row in sources if row["stream"] in MOVEMENTS)
     used, billed = set[str](), dict[str, set[str]]()
-    for row in _services(lake, most_records):
+    for row in _services(lake, after, scans=0 < waiting <= (waiting if most_records is None else most_records)):
         if row["service"] is not None:
             if row["is_used"]:
                 used.add(row["service"])
             if row["is_billed"]:
                 billed.setdefault(row["service"], set()).add(row["currency"])
-    summary = summarise_sources(lake)
+    summary = _of_sources(lake, sources)
     has_records = summary.has_records("usage") or summary.has_records("charge")
+    has_book = summary.has_records("tariff")
     return replace(
         summary,
         used=frozenset(used),
         billed={service: frozenset(currencies) for service, currencies in billed.items()},
-        rated=frozenset(row["service"] for row in _rows(lake, "rated_services")),
+        rated=frozenset(row["service"] for row in _rows(lake, "rated_services")) if has_book else frozenset(),
         unseen=tuple(_unseen(lake, project.config.reconcile, used.union(billed))) if has_records else (),
     )
 
 
-def _services(lake: Lake, most_records: int | None) -> list[dict[str, Any]]:
-    """Services and currencies; the ledger speaks for what is reconciled, the records of later commits for themselves."""
-    after, last = (lake.snapshot_of(position) for position in (lake.consumer_position(CONSUMER), lake.last_position()))
-    (waiting,) = _rows(lake, "waiting_records", {"after": after})
+def _of_sources(lake: Lake, rows: list[dict[str, Any]]) -> LogSummary:
+    sources = {
+        row["source"]: SourceBrought(row["stream"], row["accepted"], tuple(row["newest_paths"]), row["closed"]) for row in rows
+    }
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for row in _rows(lake, "same_content"):
+        for first, second in combinations(row["sources"], 2):
+            pairs.setdefault((first, second), []).append(row["path"])
+    same = (SameContent(first, second, len(paths), paths[0]) for (first, second), paths in pairs.items())
+    return LogSummary(sources, tuple(same))
+
+
+def _services(lake: Lake, after: int, *, scans: bool) -> list[dict[str, Any]]:
+    """Services and currencies; the ledger speaks for what is reconciled, the records after that snapshot for themselves."""
     tables = {name: f"lake.events.{name}" for name in MOVEMENTS}
-    if not waiting["records"] or (most_records is not None and waiting["records"] > most_records):
+    if not scans:
         tables = {name: f"(SELECT *, snapshot_id FROM {table} WHERE false)" for name, table in tables.items()}
     elif lake.oldest_snapshot <= after:
         # Of the files of the lake, these are only the ones that later commits brought.
+        last = lake.snapshot_of(lake.last_position())
         tables = {name: f"ducklake_table_insertions('lake', 'events', '{name}', {after}, {last})" for name in tables}
     return _rows(lake, "services", {"after": after}, **tables)
 

@@ -100,7 +100,7 @@ SETTING_RULES = (
     ),
     Rule(
         "implied-currency", "notice", "charges of source {sources} are taken as {code}, since nothing sets their currency",
-        "set [project] currency, or map the column", _implied,
+        "set [project] currency, or map the column", _implied, fails_check=False,
     ),
     Rule(
         "currency-mismatch", "warning",

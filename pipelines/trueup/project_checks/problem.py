@@ -18,13 +18,17 @@ Instance = Mapping[str, object]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a project: the rule that found it, a sentence, the table or file, and what to do about it."""
+    """What is wrong with a project: the rule that found it, a sentence, the table or file, and what to do about it.
+
+    `fails_check` says whether `--check` fails for it: a default that holds since nothing is set is worth a line, but no failure.
+    """
 
     rule: str
     severity: Severity
     what: str
     where: str
     todo: str
+    fails_check: bool = True
 
     def __str__(self) -> str:
         return f"{self.what} ({self.where}); {self.todo}"
@@ -43,9 +47,11 @@ class Rule:
     sentence: str
     todo: str
     find: Callable[[Facts], Iterable[Instance]]
+    fails_check: bool = True
 
     def problems(self, facts: Facts) -> Iterable[Problem]:
         """A problem for each place that the rule finds."""
         for instance in self.find(facts):
             values = {name: str(value) for name, value in instance.items()}
-            yield Problem(self.id, self.severity, self.sentence.format_map(values), values["where"], self.todo.format_map(values))
+            what, todo = self.sentence.format_map(values), self.todo.format_map(values)
+            yield Problem(self.id, self.severity, what, values["where"], todo, self.fails_check)

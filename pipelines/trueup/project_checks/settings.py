@@ -98,7 +98,10 @@ def _unused_of_service(rules: ServiceConfig) -> Iterator[tuple[str, str]]:
 
 
 SETTING_RULES = (
-    Rule("implied-timezone", "notice", "no time zone is set, so days are those of UTC", "set [project] timezone", _implied_zone),
+    Rule(
+        "implied-timezone", "notice", "no time zone is set, so days are those of UTC", "set [project] timezone", _implied_zone,
+        fails_check=False,
+    ),
     Rule(
         "grace-beyond-horizon", "warning",
         "usage of {service} waits longer for its charge (grace) than the two may be apart (horizon)",

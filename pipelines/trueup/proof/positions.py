@@ -18,7 +18,10 @@ _DERIVED = {"placement": "reconcile", "scoring": "score"}
 
 
 def check_positions(evidence: Evidence) -> Check:
-    """Walks the position table, and compares it with the commits that brought rows and with the consumers' positions."""
+    """Walks the position table, and compares it with the commits that brought rows and with the consumers' positions.
+
+    A unit's rows came in the commit of its control row: the catalog says so of each data file.
+    """
     found, rows = Found(CHECK), evidence.rows("positions")
     _walk(rows, found)
     for row in rows:
@@ -27,6 +30,10 @@ def check_positions(evidence: Evidence) -> Check:
         for stray in evidence.rows("without_position", table=table):
             detail = f"{stray['rows']} rows of {table} came in a commit without a position: added, or changed in place"
             found.tampered(f"{table}, snapshot {stray['snapshot_id']}", detail)
+    for table in (*CORE, "quarantine"):
+        for stray in evidence.rows("other_commit", table=table):
+            detail = f"{stray['rows']} rows of {table} came in snapshot {stray['snapshot_id']}, none of its control rows did"
+            found.tampered(f"unit {stray['source_id']}", detail)
     _consumers(evidence, max((row["position"] for row in rows), default=0), found)
     return Check(CHECK, len(rows), "position", found.all())
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from trueup.config import Project
 from trueup.log.catalog import SqliteCatalog, catalog_of
+from trueup.log.catalog_file import copy_catalog
 from trueup.log.lake import Lake
+from trueup.secret import Place
 
 
 def without_files(lake: Lake, numbers: Collection[int]) -> AbstractContextManager[Lake] | None:
@@ -23,13 +25,12 @@ def without_files(lake: Lake, numbers: Collection[int]) -> AbstractContextManage
 def _opened(lake: Lake, original: Path, numbers: Collection[int]) -> Iterator[Lake]:
     with tempfile.TemporaryDirectory(prefix="trueup-verify-") as folder:
         copy = Path(folder, "catalog.sqlite")
-        with closing(sqlite3.connect(f"{original.as_uri()}?mode=ro", uri=True)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
-            with target:
-                for table in ("ducklake_data_file", "ducklake_file_column_stats"):
-                    target.executemany(f"DELETE FROM {table} WHERE data_file_id = ?", [(number,) for number in numbers])
+        copy_catalog(original, copy)
+        with closing(sqlite3.connect(copy)) as target, target:
+            for table in ("ducklake_data_file", "ducklake_file_column_stats"):
+                target.executemany(f"DELETE FROM {table} WHERE data_file_id = ?", [(number,) for number in numbers])
         config = lake.project.config
-        place = config.lake.model_copy(update={"catalog": f"sqlite:{copy}"})
+        place = config.lake.model_copy(update={"catalog": Place(f"sqlite:{copy}")})
         project = Project(lake.project.directory, config.model_copy(update={"lake": place}))
         with Lake.open(project, read_only=True, clock=lake.clock) as readable:
             yield readable

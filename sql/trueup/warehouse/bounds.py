@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 from pydantic import ByteSize
@@ -24,7 +25,9 @@ from trueup.errors import QueryError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-INTERRUPT_EVERY_S = 0.05
+T = TypeVar("T")
+
+INTERRUPT_EVERY_S, LOOK_EVERY_S = 0.05, 0.2
 OVERDUE_AFTER_S = 5.0
 """How long an interrupted query may go on: within one call of a function DuckDB does not look for interrupts."""
 PART_WEIGHT = 16 << 20
@@ -56,7 +59,7 @@ class TimeLimit:
     """
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, bounds: SqlConfig, overdue: Callable[[QueryError], None] | None
+        self, connection: duckdb.DuckDBPyConnection, bounds: SqlConfig, overdue: Callable[[QueryError], None] | None = None
     ) -> None:
         self._connection, self._bounds, self._overdue = connection, bounds, overdue
         self._end = time.monotonic() + bounds.timeout / 1e6
@@ -86,14 +89,28 @@ class TimeLimit:
             if self._done.wait(min(remaining, _LONGEST_WAIT_S)):
                 return
         self._over.set()
-        overdue = self._end + OVERDUE_AFTER_S
+        give_up = self._overdue
         while not self._done.is_set():
             # Again and again: an interrupt between two calls of DuckDB is forgotten by the next one.
             self._connection.interrupt()
-            if self._overdue is not None and time.monotonic() > overdue:
-                self._overdue(too_long(self._bounds))
-                return
+            if give_up is not None and time.monotonic() > self._end + OVERDUE_AFTER_S:
+                give_up(too_long(self._bounds))
+                give_up = None
             self._done.wait(INTERRUPT_EVERY_S)
+
+
+def interruptible(connection: duckdb.DuckDBPyConnection, call: Callable[[], T]) -> T:
+    """The result of a call of DuckDB, made by another thread, so that Ctrl-C reaches this one and interrupts the query."""
+    with ThreadPoolExecutor(1, "query") as pool:
+        result = pool.submit(call)
+        try:
+            # The signal handler that Polars installs restarts a wait without an end: Python would see the signal only after it.
+            while not wait([result], LOOK_EVERY_S).done:
+                pass
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
+    return result.result()
 
 
 @contextmanager

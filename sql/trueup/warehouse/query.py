@@ -18,7 +18,7 @@ from trueup.log.lake import Lake
 from trueup.log.place import data_path
 from trueup.warehouse import guard, views
 from trueup.warehouse.asof import AsOf, resolve
-from trueup.warehouse.bounds import TimeLimit, naming_limits, parts
+from trueup.warehouse.bounds import TimeLimit, interruptible, naming_limits, parts
 from trueup.warehouse.statements import statement
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Answer:
     """The rows of a query, read as they are asked for; `columns` may repeat a name, as SQL allows. `plan`: it is an EXPLAIN."""
 
     columns: tuple[str, ...]
+    connection: duckdb.DuckDBPyConnection
     reader: pa.RecordBatchReader
     bounds: SqlConfig
     plan: bool = False
@@ -94,7 +95,7 @@ class Answer:
         while True:
             self._check_time()
             try:
-                batch = self.reader.read_next_batch()
+                batch = interruptible(self.connection, self.reader.read_next_batch)
             except StopIteration:
                 return
             except MemoryError:
@@ -185,14 +186,15 @@ def answer(
     connection: duckdb.DuckDBPyConnection, sql: str, bounds: SqlConfig | None = None, time_limit: TimeLimit | None = None
 ) -> Answer:
     """The answer to one SELECT or EXPLAIN on a connection that `guard.lock` has shut; raises `QueryError` for another text."""
-    result = connection.execute(guard.permitted(connection, sql))
+    text = guard.permitted(connection, sql)
+    result = interruptible(connection, lambda: connection.execute(text))
     described = result.description or []
     for name, dtype, *_ in described:
         if any(untold in str(dtype) for untold in _UNTOLD_TYPES):
             raise QueryError(f"the column {name!r} is of type {dtype}, which cannot be written exactly", todo="cast it to VARCHAR")
     columns = tuple(str(column[0]) for column in described)
     plan = columns == ("explain_key", "explain_value")
-    return Answer(columns, result.to_arrow_reader(ROWS_AT_ONCE), bounds or SqlConfig(), plan, time_limit)
+    return Answer(columns, connection, result.to_arrow_reader(ROWS_AT_ONCE), bounds or SqlConfig(), plan, time_limit)
 
 
 @contextmanager

@@ -3,6 +3,7 @@ SELECT
     c.source,
     any_value(c.stream) AS stream,
     CAST(sum(c.accepted) AS BIGINT) AS accepted,              -- records the log took
+    CAST(coalesce(sum(c.accepted) FILTER (c.snapshot_id > $after), 0) AS BIGINT) AS waiting, -- of these, not reconciled yet
     max_by(c.path, c.sequence_no, 50) AS newest_paths,        -- of its units, as they were read
     bool_or(c.source IN (
         SELECT d.source FROM lake.events.declaration AS d WHERE d.kind = 'close'
