@@ -23,12 +23,12 @@ from pathlib import Path
 import polars as pl
 
 from trueup.config import Project
-from trueup.jobs.flink import derive
+from trueup.jobs.flink_client import derive
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
-from trueup.reconcile.commit import CONSUMER
-from trueup.reconcile.digest import digests
-from trueup.reconcile.spans import Bounds
+from trueup.reconcile.incremental.epoch_ranges import Bounds
+from trueup.reconcile.log_io.commit import CONSUMER
+from trueup.reconcile.results.digest import digests
 
 ROUNDS = 30
 LATE = 0.04

@@ -25,9 +25,9 @@ import numpy as np
 import polars as pl
 import xgboost as xgb
 
-from trueup.fraud.cards import HANDBOOK_DAYS, card_events, card_facts, handbook_features, own_features
-from trueup.fraud.engine import history
-from trueup.fraud.metrics import auc_roc, average_precision, party_precision
+from trueup.fraud.features.card_dataset import HANDBOOK_DAYS, card_events, card_facts, handbook_features, own_features
+from trueup.fraud.features.feature_engine import history
+from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision
 
 TEST, TUNING, WEEK = date(2018, 8, 8), date(2018, 7, 25), timedelta(days=7)
 LONG_AGO = date(2018, 5, 10)

@@ -19,12 +19,12 @@ import polars as pl
 import xgboost as xgb
 
 from trueup.config import FraudConfig
-from trueup.fraud.digest import features_digest
-from trueup.fraud.engine import history, in_partitions
-from trueup.fraud.model import THREADS, matrix
-from trueup.fraud.score import margins_of
-from trueup.fraud.state import State, advance
-from trueup.fraud.telecom import telecom_features, transactions
+from trueup.fraud.features.feature_engine import history, in_partitions
+from trueup.fraud.features.telecom import telecom_features, transactions
+from trueup.fraud.features.window_state import State, advance
+from trueup.fraud.scoring.digest import features_digest
+from trueup.fraud.scoring.model import THREADS, matrix
+from trueup.fraud.scoring.model_score import margins_of
 
 T = TypeVar("T")
 BATCHES = 10

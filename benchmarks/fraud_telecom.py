@@ -20,16 +20,16 @@ import polars as pl
 
 from trueup.collect.ingest import ingest
 from trueup.config import Project
-from trueup.fraud.engine import history
-from trueup.fraud.labels import labels_of_truth, targets
+from trueup.fraud.features.feature_engine import history
+from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.load import events_of, party, usage_of
-from trueup.fraud.model import matrix
-from trueup.fraud.score import margins
-from trueup.fraud.telecom import telecom_features
-from trueup.fraud.train import Settings, Table, table_of, trained
+from trueup.fraud.scoring.model import matrix
+from trueup.fraud.scoring.model_score import margins
+from trueup.fraud.training.labels import labels_of_truth, training_targets
+from trueup.fraud.training.train import Settings, Table, table_of, trained
 from trueup.log.lake import Lake
 from trueup.simulate import simulate
-from trueup.simulate.services import NAMES, flat_price
+from trueup.simulate.market.services import NAMES, flat_price
 
 TRAIN_SEEDS, TEST_SEEDS = (11, 12, 13, 14), (21, 22)
 REACTION_US = 3_600_000_000
@@ -58,7 +58,7 @@ def world(folder: Path, seed: int, subscribers: int, days: int) -> tuple[pl.Data
 
 def rows_of(usage: pl.DataFrame, events: pl.DataFrame, truth: pl.DataFrame, *, known_us: int) -> pl.DataFrame:
     said = labels_of_truth(truth, usage.select("record_key", "event_id"))
-    rows = targets(events, said, label_delay_us=7 * 86_400_000_000, upto_us=known_us)
+    rows = training_targets(events, said, label_delay_us=7 * 86_400_000_000, upto_us=known_us)
     about = events.filter(~pl.col("is_label")).select("event_id", "day", party=party())
     return rows.join(about, on="event_id", how="left", maintain_order="left")
 

@@ -34,7 +34,7 @@ def peak_gib() -> float:
 
 
 def validate(records: int, folder: Path, memory_gib: float) -> None:
-    from trueup.quality import engine
+    from trueup.quality.validation import engine
 
     path = folder / "day.duckdb"
     with duckdb.connect(str(path)) as connection:

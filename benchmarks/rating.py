@@ -18,14 +18,14 @@ import polars as pl
 
 from trueup.config import ServiceConfig
 from trueup.rating.book import TARIFF, Book
+from trueup.rating.book_validation import refusals
 from trueup.rating.flat import flat_price
 from trueup.rating.rate import CALL, rate
-from trueup.rating.refusals import refusals
-from trueup.reconcile.frontier import Frontier, Marks
-from trueup.reconcile.partition import Outcome, reconcile_events
-from trueup.reconcile.records import EVENTS
-from trueup.reconcile.rules import Policies, Policy, SourceRules
-from trueup.reconcile.terms import FLAT, Edition, Terms, changes_of
+from trueup.reconcile.domain.frontier import Frontier, RunningMax
+from trueup.reconcile.domain.policies import Policies, Policy, SourceRules
+from trueup.reconcile.domain.tariff_terms import FLAT, Edition, Terms, changes_of
+from trueup.reconcile.run_partition import Outcome, reconcile_events
+from trueup.reconcile.sessions.admission import EVENTS
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
 MICRO = 1_000_000
@@ -101,7 +101,7 @@ def reconciled(rows: pl.DataFrame, book: Book | None) -> Outcome:
     )  # fmt: skip
     policy = Policy(0, {"voice": rules}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
     end = pl.DataFrame({"position": [2 * PARTS + 1], "value": [MARCH_US + 2 * MONTH_US]})
-    frontier = Frontier(Policies([policy]), closed={name: Marks.of(end) for name in ("n", "b")})
+    frontier = Frontier(Policies([policy]), closed={name: RunningMax.of(end) for name in ("n", "b")})
     terms = Terms((Edition(0, book),), changes=changes_of([], FLAT.states)) if book else FLAT
     return reconcile_events(rows, frontier, terms, after=0, upto=2 * PARTS + 1)
 

@@ -20,9 +20,9 @@ from pathlib import Path
 import apache_beam as beam
 
 from trueup.config import Project
-from trueup.jobs.batch import reconcile
+from trueup.jobs.reconcile_batch import reconcile
 from trueup.log.lake import Lake, Transaction
-from trueup.reconcile.policy import ensure_policy
+from trueup.reconcile.log_io.declared_policies import ensure_policy
 
 HERE = Path(__file__).parent
 PARTS = 5

@@ -93,7 +93,7 @@ class Feed:
     def seen_within(self, seconds: int) -> list[float]:
         """For each append of so many seconds, how long it took until the findings held it."""
         from trueup.log.lake import Lake
-        from trueup.reconcile.commit import CONSUMER
+        from trueup.reconcile.log_io.commit import CONSUMER
 
         told, begun = list[float](), time.monotonic()
         with Lake.open(self._project, read_only=True, threads=1) as lake:
@@ -148,7 +148,7 @@ def main() -> None:
     from stream import FEW, project_with
 
     from trueup.log.lake import Lake
-    from trueup.reconcile.commit import CONSUMER
+    from trueup.reconcile.log_io.commit import CONSUMER
     from trueup.warehouse.maintain import maintain
 
     with tempfile.TemporaryDirectory() as name:

@@ -28,12 +28,12 @@ from reconcile import TOML
 from steady import SPAN, Feed, written
 
 from trueup.config import Project
-from trueup.jobs.flink import prepare_java, run, start_java
+from trueup.jobs.flink_client import prepare_java, run, start_java
 from trueup.jobs.loopback import FLINK_SETTINGS
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
-from trueup.reconcile.commit import CONSUMER
-from trueup.reconcile.policy import ensure_policy
+from trueup.reconcile.log_io.commit import CONSUMER
+from trueup.reconcile.log_io.declared_policies import ensure_policy
 
 T = TypeVar("T")
 FEW = 1_000

@@ -18,7 +18,7 @@ def changed_since(base: str) -> list[str]:
     return sorted({*_git("diff", "--name-only", left), *_git("ls-files", "--others", "--exclude-standard")})
 
 
-def tests_of(changed: Iterable[str], root: Path = ROOT) -> list[str]:
+def related_tests(changed: Iterable[str], root: Path = ROOT) -> list[str]:
     """The test files of changed files: themselves, and those that name a changed module.
 
     Where no test names the module, and for a file that is no module, all tests of its folder. A helper of tests means its folder.
@@ -48,4 +48,4 @@ def _git(*arguments: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    print("\n".join(tests_of(changed_since(sys.argv[1]))))
+    print("\n".join(related_tests(changed_since(sys.argv[1]))))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.frames import bytes_of, frames_of, owned
+from trueup.frames import compact_strings, from_ipc, to_ipc
 
 
 def test_rows_taken_from_a_larger_frame_carry_only_their_own_text() -> None:
     whole = pl.DataFrame({"text": [f"a long enough text, number {n}" for n in range(20_000)], "n": range(20_000)})
     few = whole.filter(pl.col("n") % 5_000 == 0)
-    data = bytes_of(few, whole.clear())
-    assert len(data) < 5_000 < len(bytes_of(whole))
-    back, empty = frames_of(data)
+    data = to_ipc(few, whole.clear())
+    assert len(data) < 5_000 < len(to_ipc(whole))
+    back, empty = from_ipc(data)
     assert back.equals(few) and back.schema == whole.schema and empty.equals(whole.clear())
 
 
@@ -25,5 +25,5 @@ def text_bytes(frame: pl.DataFrame) -> int:
 def test_rows_kept_for_long_keep_no_text_but_their_own() -> None:
     whole = pl.DataFrame({"text": [f"a long enough text, number {n}" for n in range(20_000)], "n": range(20_000)})
     few = whole.filter(pl.col("n") % 20 == 0)
-    assert text_bytes(owned(few)) < 50_000 < text_bytes(few)
-    assert owned(few).equals(few)
+    assert text_bytes(compact_strings(few)) < 50_000 < text_bytes(few)
+    assert compact_strings(few).equals(few)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from changed import tests_of
+from changed import related_tests
 
 ROOT = Path(__file__).parents[1]
 PORTIONS = [ROOT / folder / "trueup" for folder in ("pipelines", "models", "expectations", "sql")]
@@ -18,7 +18,7 @@ def test_no_portion_of_the_namespace_hides_the_others() -> None:
 
 def test_the_core_imports_without_any_engine() -> None:
     code = (
-        "import sys; import trueup.events.identity, trueup.log.lake, trueup.reconcile.partition, trueup.warehouse.views;"
+        "import sys; import trueup.events.identity, trueup.log.lake, trueup.reconcile.run_partition, trueup.warehouse.views;"
         "heavy = {'apache_beam', 'pyflink', 'great_expectations', 'xgboost', 'streamlit'} & set(sys.modules); assert not heavy, heavy"
     )
     path = ":".join(str(p.parent) for p in PORTIONS)
@@ -32,11 +32,11 @@ def test_a_changed_module_means_the_tests_that_name_it_else_those_of_its_folder(
     }.items():  # fmt: skip
         (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "tests" / name).write_text(text, "utf-8")
-    assert tests_of(["pipelines/trueup/log/lake.py"], tmp_path) == ["tests/cli/test_path.py", "tests/log/test_lake.py"]
-    assert tests_of(["pipelines/trueup/log/migrate.py"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
-    assert tests_of(["pipelines/trueup/log/schema.sql"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
-    assert tests_of(["tests/log/helper.py"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
-    assert tests_of(["tests/cli/test_path.py", "docs/x.md", "Makefile"], tmp_path) == ["tests/cli/test_path.py"]
+    assert related_tests(["pipelines/trueup/log/lake.py"], tmp_path) == ["tests/cli/test_path.py", "tests/log/test_lake.py"]
+    assert related_tests(["pipelines/trueup/log/migrate.py"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
+    assert related_tests(["pipelines/trueup/log/schema.sql"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
+    assert related_tests(["tests/log/helper.py"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
+    assert related_tests(["tests/cli/test_path.py", "docs/x.md", "Makefile"], tmp_path) == ["tests/cli/test_path.py"]
 
 
 def test_every_file_of_the_package_says_what_it_is_for() -> None:

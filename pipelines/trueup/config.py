@@ -164,6 +164,13 @@ def _unit_of_money(code: str) -> str:
     return code
 
 
+def _named(place: Place) -> Place:
+    if not place.get_secret_value():
+        raise ValueError("must not be empty")
+    return place
+
+
+NamedPlace = Annotated[Place, AfterValidator(_named)]
 TimeLimit = Annotated[int, BeforeValidator(time_limit_us)]
 Size = Annotated[int, BeforeValidator(size_bytes)]
 Duration = Annotated[int, BeforeValidator(duration_us)]
@@ -188,8 +195,8 @@ class _Table(BaseModel):
 class LakeConfig(_Table):
     """`[lake]`: where the event log lies and how it is divided."""
 
-    catalog: Place = Place("sqlite:lake/catalog.sqlite")
-    data: Place = Place("lake/data")
+    catalog: NamedPlace = Place("sqlite:lake/catalog.sqlite")
+    data: NamedPlace = Place("lake/data")
     buckets: Annotated[Whole, Field(ge=1, le=32_767)] = 64
     bucket_by: BucketBy = "subscriber"
 

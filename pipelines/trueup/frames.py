@@ -12,7 +12,7 @@ import polars as pl
 _LENGTH_BYTES = 8
 
 
-def queried(
+def query_frames(
     connection: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object] | None = None, **frames: pl.DataFrame
 ) -> pl.DataFrame:
     """The answer of a query over `frames`, each a table of its own name while it runs; `values` are bound."""
@@ -26,7 +26,7 @@ def queried(
             connection.unregister(name)
 
 
-def bytes_of(*frames: pl.DataFrame, compression: Literal["lz4", "zstd", "uncompressed"] = "lz4") -> bytes:
+def to_ipc(*frames: pl.DataFrame, compression: Literal["lz4", "zstd", "uncompressed"] = "lz4") -> bytes:
     """Frames as Arrow IPC streams, each behind its length."""
     parts = []
     for frame in frames:
@@ -37,7 +37,7 @@ def bytes_of(*frames: pl.DataFrame, compression: Literal["lz4", "zstd", "uncompr
     return b"".join(len(part).to_bytes(_LENGTH_BYTES, "little") + part for part in parts)
 
 
-def frames_of(data: bytes) -> list[pl.DataFrame]:
+def from_ipc(data: bytes) -> list[pl.DataFrame]:
     """The frames that `bytes_of` made bytes of."""
     frames, at = [], 0
     while at < len(data):
@@ -47,8 +47,8 @@ def frames_of(data: bytes) -> list[pl.DataFrame]:
     return frames
 
 
-def owned(frame: pl.DataFrame) -> pl.DataFrame:
+def compact_strings(frame: pl.DataFrame) -> pl.DataFrame:
     """The frame with text of its own: rows taken from a larger frame else keep all the text of that in memory, as long as they are
     kept themselves."""
-    (mine,) = frames_of(bytes_of(frame, compression="uncompressed"))
+    (mine,) = from_ipc(to_ipc(frame, compression="uncompressed"))
     return mine

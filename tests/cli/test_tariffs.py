@@ -253,7 +253,7 @@ def test_free_units_are_consumed_in_the_order_of_calls_and_explained_so(
 
 def test_a_book_shared_by_accounts_is_refused_where_accounts_are_kept_apart(invoke, project: Path) -> None:
     with_free_units(project, "account", FIRST["charges1"])
-    told = invoke("ingest", "--project", project)
+    told = invoke("run", "--project", project)
     assert told.status == 2
     assert "bucket_by = 'subscriber' keeps apart" in told.err
     assert told.err.strip().count("\n") <= 12

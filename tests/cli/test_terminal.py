@@ -23,7 +23,7 @@ import polars as pl
 import pytest
 
 from trueup.cli import main, output
-from trueup.cli.progress import taking_in
+from trueup.cli.progress import ingest_progress
 from trueup.warehouse.text import for_spreadsheet
 
 Invoke = Callable[..., Any]
@@ -165,7 +165,7 @@ def test_titles_and_counts_of_tables_are_no_markup(monkeypatch: pytest.MonkeyPat
 def test_the_bar_of_a_file_shows_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "200")
-    with terminal(monkeypatch, "stderr") as screen, taking_in() as progress:
+    with terminal(monkeypatch, "stderr") as screen, ingest_progress() as progress:
         progress.update(f"msc{ESC}]0;owned\x07{RLO}.csv", 1, 2)
     assert f"{ESC}]0" not in screen.text() and RLO not in screen.text() and "\x07" not in screen.text()
     assert r"msc\x1b]0;owned\x07\u202e.csv" in screen.text()

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.collect.batch import Batch
-from trueup.collect.csv import Dialect, header_of, read_csv, usual_width
-from trueup.collect.lines import lines_in
+from trueup.collect.decode.csv import Dialect, header_of, read_csv, usual_width
+from trueup.collect.decode.decoded import Batch
+from trueup.collect.decode.lines import lines_in
 from trueup.errors import SourceError
 
 PLAIN = Dialect(",", '"', "utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trueup.collect.ingest import IngestSummary
-from trueup.collect.rules import REASONS
+from trueup.collect.reasons import REASONS
 from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.proof.verify import verify

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.collect.decimals import fixed_point
+from trueup.collect.map.decimals import fixed_point
 
 EXACT = Context(prec=2_000)
 DIGITS = st.text("0123456789", max_size=45) | st.text("05", max_size=30)

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from trueup.collect import ingest as ingest_module
-from trueup.collect import lines as lines_module
+from trueup.collect.decode import lines as lines_module
 from trueup.collect.ingest import IngestSummary, ingest
 from trueup.config import Project
 from trueup.errors import ConfigError, SourceError

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.collect import lines as lines_module
-from trueup.collect.lines import Bounds, blocks, lines_in, lines_of, physical_lines
-from trueup.collect.quoted import Quoting, quoted_records
-from trueup.collect.text import check_encoding, in_utf8, undecodable, with_nul
+from trueup.collect.decode import lines as lines_module
+from trueup.collect.decode.encoding import check_encoding, in_utf8, undecodable, with_nul
+from trueup.collect.decode.lines import Bounds, blocks, lines_in, lines_of, physical_lines
+from trueup.collect.decode.multiline_csv import Quoting, quoted_records
 from trueup.errors import ConfigError
 
 WIDE = Bounds(record_bytes=1 << 20, kept_bytes=1 << 16)

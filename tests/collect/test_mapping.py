@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from trueup.collect.batch import Batch
-from trueup.collect.csv import Dialect, read_csv
-from trueup.collect.lines import lines_in
-from trueup.collect.mapping import Mapped, Mapping
-from trueup.collect.presets import expanded
+from trueup.collect.decode.csv import Dialect, read_csv
+from trueup.collect.decode.decoded import Batch
+from trueup.collect.decode.lines import lines_in
+from trueup.collect.map.mapping import Mapped, Mapping
+from trueup.collect.map.presets import expanded
 from trueup.config import Config, parse
 from trueup.errors import SourceError
 

@@ -5,9 +5,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.collect.batch import Batch
-from trueup.collect.lines import lines_in
-from trueup.collect.ndjson import names_in, read_ndjson
+from trueup.collect.decode.decoded import Batch
+from trueup.collect.decode.lines import lines_in
+from trueup.collect.decode.ndjson import names_in, read_ndjson
 
 
 def read(data: bytes, *mapped: str) -> Batch:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trueup.collect.parquet import ParquetFile, read_parquet
+from trueup.collect.decode.parquet import ParquetFile, read_parquet
 from trueup.errors import SourceError
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from trueup.collect import part
+from trueup.collect.commit import commit_part
 from trueup.collect.ingest import IngestSummary
 from trueup.config import Project
 from trueup.errors import LogError
@@ -185,7 +185,7 @@ def test_a_commit_that_fails_in_the_middle_leaves_nothing(calls: Write, take_in:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(LogError, match="No space left on device"):
-        patch.setattr(part, "frame_of", full)
+        patch.setattr(commit_part, "frame_of", full)
         take_in(project)
     found = content(project)
     assert (found["events"].height, found["quarantine"].height, found["control"].height) == (0, 0, 0)

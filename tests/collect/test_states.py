@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 import pytest
 
+from trueup.collect.commit.cross_row_checks import CHECKS, ending_before_they_begin
 from trueup.collect.ingest import IngestSummary
-from trueup.collect.refusals import CHECKS, ending_before_they_begin
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, Project, parse
 from trueup.errors import ConfigError
 from trueup.events.schema import CORE

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.collect.times import Ambiguous, utc_times
+from trueup.collect.map.times import Ambiguous, utc_times
 from trueup.errors import ConfigError
 
 

@@ -13,8 +13,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.collect.files.unpack import unpacked
-from trueup.collect.units import Unit, find, opened
+from trueup.collect.discover.units import Unit, find, open_unit
+from trueup.collect.discover.unpack import unpacked
 from trueup.config import Config, Project, SourceConfig
 from trueup.errors import SourceError
 
@@ -26,7 +26,7 @@ LINES = b"id,caller,at,seconds\n" + b"".join(b"%d,a,2024-05-01,1\n" % i for i in
 def unit_of(project: Project) -> Iterator[Unit]:
     source = project.config.source[0]
     (path,) = find(project, source).paths
-    with opened(project, source, path) as unit:
+    with open_unit(project, source, path) as unit:
         yield unit
 
 
@@ -62,11 +62,11 @@ def test_directories_missing_files_and_unreadable_ones_are_told_apart(calls: Wri
     assert [path.name for path in found.paths] == ["folder", "shut.csv"]
     assert [str(error) for error in found.errors] == ["there is no such file (landing/none.csv); check `path` of source msc"]
     assert found.notices == ["source msc: no file matches landing/*.parquet"]
-    with pytest.raises(SourceError, match="directory"), opened(project, source, found.paths[0]):
+    with pytest.raises(SourceError, match="directory"), open_unit(project, source, found.paths[0]):
         pass
     if os.geteuid() != 0:
         found.paths[1].chmod(0)
-        with pytest.raises(SourceError, match="cannot be read"), opened(project, source, found.paths[1]):
+        with pytest.raises(SourceError, match="cannot be read"), open_unit(project, source, found.paths[1]):
             pass
 
 
@@ -117,7 +117,7 @@ def test_any_bytes_of_the_decompressed_stream_can_be_read_again(
         start = data.draw(st.integers(0, len(whole)))
         length = data.draw(st.integers(0, len(whole) - start))
         source = SourceConfig(name="x", stream="usage", path=("file",), identity="content")
-        with opened(Project(path.parent, Config()), source, path) as unit:
+        with open_unit(Project(path.parent, Config()), source, path) as unit:
             # Bytes that happen to begin like a compressed file are read as one.
             if unit.compression == compression:
                 assert unit.bytes_at(start, length) == whole[start : start + length]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trueup.events.identity import content_keyed, identified
+from trueup.events.identity import with_content_keys, with_event_ids
 from trueup.events.schema import COLLECTED, CORE, EVENT
 from trueup.log.connection import connect
 
@@ -34,7 +34,7 @@ def collected(stream: str = "usage", **values: object) -> pl.DataFrame:
 
 
 def event_id(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str = "usage") -> bytes:
-    return bytes(identified(connection, frame, stream, bucket_by="subscriber", buckets=64)["event_id"][0])
+    return bytes(with_event_ids(connection, frame, stream, bucket_by="subscriber", buckets=64)["event_id"][0])
 
 
 def canonical(stream: str, row: dict[str, object]) -> bytes:
@@ -77,20 +77,20 @@ def test_where_a_record_came_from_does_not_change_its_id(connection: duckdb.Duck
 
 def test_a_bucket_is_the_md5_of_its_key_modulo_the_buckets(connection: duckdb.DuckDBPyConnection) -> None:
     for name in ("0999000001", "", None):
-        row = identified(connection, collected(subscriber=name), "usage", bucket_by="subscriber", buckets=64)
+        row = with_event_ids(connection, collected(subscriber=name), "usage", bucket_by="subscriber", buckets=64)
         assert row["bucket"][0] == int.from_bytes(hashlib.md5((name or "").encode()).digest(), "little") % 64
-    by_key = identified(connection, collected(session_key=None), "usage", bucket_by="session_key", buckets=8)
+    by_key = with_event_ids(connection, collected(session_key=None), "usage", bucket_by="session_key", buckets=8)
     assert by_key["bucket"][0] == int.from_bytes(hashlib.md5(b"r1").digest(), "little") % 8
 
 
 def test_collected_rows_become_rows_of_the_log_in_their_order(connection: duckdb.DuckDBPyConnection) -> None:
     rows = pl.concat([collected(record_key=k) for k in "cab"])
-    found = identified(connection, rows, "usage", bucket_by="subscriber", buckets=64)
+    found = with_event_ids(connection, rows, "usage", bucket_by="subscriber", buckets=64)
     assert found.schema == pl.Schema(EVENT["usage"]) and found["record_key"].to_list() == ["c", "a", "b"]
     assert found["day"][0] == START.date()
 
 
 def test_a_record_without_a_key_of_its_own_is_known_by_its_content(connection: duckdb.DuckDBPyConnection) -> None:
     rows = pl.concat([collected(record_key=None, peer=p) for p in ("x", "x", "y")])
-    keys = content_keyed(connection, rows, "usage")["record_key"].to_list()
+    keys = with_content_keys(connection, rows, "usage")["record_key"].to_list()
     assert keys[0] == keys[1] != keys[2] and len(keys[0]) == 32

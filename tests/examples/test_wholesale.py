@@ -14,9 +14,9 @@ import pytest
 
 from trueup.collect.ingest import ingest
 from trueup.config import Project
-from trueup.jobs.batch import derive, reconcile
+from trueup.jobs.reconcile_batch import derive, reconcile
 from trueup.log.lake import Lake
-from trueup.reconcile.digest import digests
+from trueup.reconcile.results.digest import digests
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("TRUEUP_SHARED_DATA", ROOT.parent / "shared" / "data"))

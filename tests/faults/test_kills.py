@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from trueup.config import Project
-from trueup.jobs.batch import derive
+from trueup.jobs.reconcile_batch import derive
 from trueup.log.lake import Lake
-from trueup.reconcile.digest import digests
+from trueup.reconcile.results.digest import digests
 
 FILES, ROWS = 4, 400
 TOML = """
@@ -72,7 +72,7 @@ def write_project(folder: Path) -> Project:
 
 STEPS = {
     "ingest": "from trueup.collect.ingest import ingest as step",
-    "reconcile": "from trueup.jobs.batch import reconcile as step",
+    "reconcile": "from trueup.jobs.reconcile_batch import reconcile as step",
 }
 
 

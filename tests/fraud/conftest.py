@@ -13,7 +13,7 @@ from trueup.config import Project
 
 @pytest.fixture(scope="session")
 def _operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from robbed import trained_in
+    from small_operator import trained_in
 
     return trained_in(tmp_path_factory.mktemp("robbed") / "operator")
 
@@ -26,7 +26,7 @@ def operator(_operator: Path, tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def _disorderly(_operator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from robbed import disordered_in
+    from small_operator import disordered_in
 
     return disordered_in(tmp_path_factory.mktemp("disorderly") / "operator", _operator / "models")
 

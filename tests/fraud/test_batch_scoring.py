@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from robbed import blaming, in_force, model_of, told
+from small_operator import blaming, in_force, model_of, told
 from test_pieces import assert_scored_alike, copied
 
 from trueup.config import Project
 from trueup.errors import TrueupError
-from trueup.fraud.scoring import score as plain
-from trueup.jobs.batch_scoring import score
+from trueup.fraud.scoring.score_run import score as plain
+from trueup.jobs.score_batch import score
 from trueup.log.lake import Lake
 from trueup.warehouse.decide import decide
 

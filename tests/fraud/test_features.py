@@ -4,12 +4,12 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from one_by_one import features_of
 from polars.testing import assert_frame_equal
+from row_by_row_features import features_of
 
-from trueup.fraud.declare import AGGREGATES, Feature, FeatureError, FeatureSet, ratio
-from trueup.fraud.engine import history, in_partitions, joined
-from trueup.fraud.state import State, StateError, advance
+from trueup.fraud.features.feature_engine import history, in_partitions, joined
+from trueup.fraud.features.feature_spec import AGGREGATES, Feature, FeatureError, FeatureSet, ratio
+from trueup.fraud.features.window_state import State, StateError, advance
 
 SCHEMA = {
     "event_id": pl.Int64, "at_us": pl.Int64, "position": pl.Int64, "is_label": pl.Boolean, "caller": pl.String,

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from trueup.fraud.cards import HANDBOOK_DAYS, card_events, handbook_features
-from trueup.fraud.engine import history
+from trueup.fraud.features.card_dataset import HANDBOOK_DAYS, card_events, handbook_features
+from trueup.fraud.features.feature_engine import history
 
 THEIRS = {"customer_count": "CUSTOMER_ID_NB_TX", "customer_mean": "CUSTOMER_ID_AVG_AMOUNT", "terminal_count": "TERMINAL_ID_NB_TX",
           "terminal_risk": "TERMINAL_ID_RISK"}  # fmt: skip

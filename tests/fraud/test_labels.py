@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from trueup.fraud.drift import counts, psi, reference
-from trueup.fraud.labels import labels_of_decisions, labels_of_truth, last_said, targets
+from trueup.fraud.monitoring.drift import counts, psi, reference
+from trueup.fraud.training.labels import labels_of_decisions, labels_of_truth, latest_decision, training_targets
 
 
 def at(day: int) -> datetime:
@@ -29,8 +29,8 @@ def test_a_feature_knows_the_first_decision_from_when_it_was_taken() -> None:
 
 
 def test_training_learns_the_last_decision_known_by_its_instant() -> None:
-    assert list(last_said(DECISIONS, upto_us=us(8)).iter_rows()) == [(b"a", us(5), 1), (b"b", us(6), 0), (b"d", us(7), 1)]
-    assert next(last_said(DECISIONS, upto_us=us(9)).iter_rows()) == (b"a", us(9), 0)
+    assert list(latest_decision(DECISIONS, upto_us=us(8)).iter_rows()) == [(b"a", us(5), 1), (b"b", us(6), 0), (b"d", us(7), 1)]
+    assert next(latest_decision(DECISIONS, upto_us=us(9)).iter_rows()) == (b"a", us(9), 0)
 
 
 def test_a_truth_labels_every_record_of_its_fraud_cases_from_when_they_can_be_known() -> None:
@@ -45,14 +45,14 @@ def test_a_truth_labels_every_record_of_its_fraud_cases_from_when_they_can_be_kn
 def test_what_nobody_has_said_is_honest_once_the_delay_has_passed_and_unknown_before() -> None:
     events = pl.DataFrame({"event_id": [b"a", b"x", b"y"], "at_us": [us(1), us(2), us(5)], "is_label": [False] * 3})
     said = pl.DataFrame({"event_id": [b"a"], "known_us": [us(6)], "fraud": [1]})
-    known = targets(events, said, label_delay_us=3 * 86_400_000_000, upto_us=us(6))
+    known = training_targets(events, said, label_delay_us=3 * 86_400_000_000, upto_us=us(6))
     assert list(known.iter_rows()) == [(b"a", us(1), True, us(6)), (b"x", us(2), False, us(5))]
 
 
 def test_a_fraud_that_is_not_known_yet_is_not_learnt_as_honest() -> None:
     events = pl.DataFrame({"event_id": [b"a"], "at_us": [us(1)], "is_label": [False]})
     said = pl.DataFrame({"event_id": [b"a"], "known_us": [us(20)], "fraud": [1]})
-    assert targets(events, said, label_delay_us=86_400_000_000, upto_us=us(10)).is_empty()
+    assert training_targets(events, said, label_delay_us=86_400_000_000, upto_us=us(10)).is_empty()
 
 
 def test_the_same_distribution_has_no_drift_and_another_one_has() -> None:

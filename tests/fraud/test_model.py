@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from cards_world import DECLARED, SETTINGS, payments, table
+from card_dataset_fixture import DECLARED, SETTINGS, payments, table
 
-from trueup.fraud.calibrate import Calibration
-from trueup.fraud.declare import Feature, FeatureSet
-from trueup.fraud.engine import history
-from trueup.fraud.metrics import auc_roc, average_precision, party_precision
-from trueup.fraud.model import Model, ModelError, loaded
-from trueup.fraud.score import contributions, scored, with_reasons
-from trueup.fraud.train import Table, folds, threshold_for, trained
-from trueup.fraud.words import sentence
+from trueup.fraud.features.feature_engine import history
+from trueup.fraud.features.feature_spec import Feature, FeatureSet
+from trueup.fraud.scoring.model import Model, ModelError, loaded
+from trueup.fraud.scoring.model_score import contributions, scored, with_reasons
+from trueup.fraud.scoring.reason_text import sentence
+from trueup.fraud.training.calibrate import Calibration
+from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision
+from trueup.fraud.training.train import Table, folds, threshold_for, trained
 
 
 @pytest.fixture(scope="module")

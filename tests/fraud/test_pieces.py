@@ -9,33 +9,33 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from robbed import blaming, in_force, told
+from small_operator import blaming, in_force, told
 
 from trueup.config import Project
 from trueup.errors import LogError, TrueupError
-from trueup.frames import bytes_of, frames_of
-from trueup.fraud.declare import Feature, FeatureError, FeatureSet
-from trueup.fraud.engine import history
-from trueup.fraud.follow import Arrivals, Windows, is_behind
-from trueup.fraud.force import in_force as models_in_force
-from trueup.fraud.force import models_of
-from trueup.fraud.pieces import (
+from trueup.frames import from_ipc, to_ipc
+from trueup.fraud.features.feature_engine import history
+from trueup.fraud.features.feature_spec import Feature, FeatureError, FeatureSet
+from trueup.fraud.features.incremental import Arrivals, FeatureWindows, is_behind
+from trueup.fraud.features.partitioned import (
     HOME,
     Part,
     declared_for,
-    divided,
-    facts_at_home,
-    homeward,
-    judged_at_home,
-    merged,
-    whole,
+    join_features,
+    merge_scores,
+    partition_by_entity,
+    route_features,
+    score_owner_range,
+    transactions_by_owner,
 )
-from trueup.fraud.scoring import CONSUMER, Judged, commit_judged, score
-from trueup.fraud.state import State, advance
-from trueup.fraud.telecom import telecom_features
+from trueup.fraud.features.telecom import telecom_features
+from trueup.fraud.features.window_state import State, advance
+from trueup.fraud.scoring.model_registry import active_models as models_in_force
+from trueup.fraud.scoring.model_registry import models_of
+from trueup.fraud.scoring.score_run import CONSUMER, ScoreBatch, commit_judged, score
 from trueup.log.lake import Lake
-from trueup.reconcile.follow import first_position
-from trueup.reconcile.partition import bucket_ranges
+from trueup.reconcile.incremental.poller import resume_position
+from trueup.reconcile.run_partition import bucket_ranges
 from trueup.warehouse.decide import decide
 
 
@@ -45,7 +45,7 @@ def in_pieces(project: Project, ends: list[int], *, groups: int, homes: int, for
     declared, kept = declared_for(config), {}
     with Lake.open(project) as lake:
         ranges = bucket_ranges(project.config.lake.buckets, homes)
-        arrivals, windows, after = Arrivals(lake), Windows(lake, groups), lake.consumer_position(CONSUMER)
+        arrivals, windows, after = Arrivals(lake), FeatureWindows(lake, groups), lake.consumer_position(CONSUMER)
         for number, upto in enumerate(ends):
             if forgetful and number % forgetful == 0:
                 kept, arrivals = {}, Arrivals(lake)
@@ -53,25 +53,25 @@ def in_pieces(project: Project, ends: list[int], *, groups: int, homes: int, for
             least_us = events.filter(~pl.col("is_label"))["at_us"].min()
             found: dict[int, dict[int, list[pl.DataFrame]]] = {}
             windows.forget(after)
-            for part, rows in divided(declared, events, ranges, groups):
+            for part, rows in partition_by_entity(declared, events, ranges, groups):
                 head, runs = kept.get(part, (None, {}))
                 before = None if head is None else windows.restored(part, head, runs)
-                (carried,) = frames_of(bytes_of(rows))
+                (carried,) = from_ipc(to_ipc(rows))
                 features, state = windows.told(part, before, carried, after=after, least_us=least_us)
                 if state is not None:
                     parted = windows.kept(state, before)
                     runs = {n: r for n, r in (runs | parted.runs).items() if n < parted.count}
                     kept[part] = (parted.head, runs)
-                for home, mine in homeward(features, rows.filter(~pl.col("is_label")).select("event_id", HOME)):
+                for home, mine in route_features(features, rows.filter(~pl.col("is_label")).select("event_id", HOME)):
                     found.setdefault(home, {}).setdefault(part.entity, []).append(mine)
             parts = models_in_force(lake, after=after, upto=upto) or []
             models = models_of(project, telecom_features(), parts)
             judged = [
-                judged_at_home(config, facts, found.get(home, {}), parts, models, upto=upto)
-                for home, facts in facts_at_home(declared, events, ranges)
+                score_owner_range(config, facts, found.get(home, {}), parts, models, upto=upto)
+                for home, facts in transactions_by_owner(declared, events, ranges)
             ]
-            judged = [Judged(*frames_of(bytes_of(j.score, j.scoring, j.drift))) for j in judged]
-            assert commit_judged(lake, merged(judged), after=after, upto=upto)
+            judged = [ScoreBatch(*from_ipc(to_ipc(j.score, j.scoring, j.drift))) for j in judged]
+            assert commit_judged(lake, merge_scores(judged), after=after, upto=upto)
             after = upto
 
 
@@ -133,7 +133,7 @@ def test_what_nobody_has_seen_is_not_decided_by_a_decision_on_its_case(disorderl
 
 
 def test_an_epoch_committed_already_is_skipped_and_one_that_overlaps_another_run_is_refused(disorderly: Project) -> None:
-    nothing = Judged(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
+    nothing = ScoreBatch(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
     with Lake.open(disorderly) as lake:
         assert commit_judged(lake, nothing, after=0, upto=5)
         assert not commit_judged(lake, nothing, after=0, upto=5)
@@ -144,9 +144,9 @@ def test_an_epoch_committed_already_is_skipped_and_one_that_overlaps_another_run
 
 def test_a_state_ahead_of_the_scores_is_of_another_lake(disorderly: Project) -> None:
     with Lake.open(disorderly) as lake:
-        assert (first_position(lake, None, CONSUMER), first_position(lake, 0, CONSUMER)) == (0, 0)
+        assert (resume_position(lake, None, CONSUMER), resume_position(lake, 0, CONSUMER)) == (0, 0)
         with pytest.raises(LogError, match="state is of position 3"):
-            first_position(lake, 3, CONSUMER)
+            resume_position(lake, 3, CONSUMER)
 
 
 def test_there_is_nothing_to_score_without_a_model_or_a_rule(operator: Project) -> None:
@@ -168,7 +168,7 @@ def test_a_state_of_other_windows_or_another_grouping_is_made_again_and_one_of_a
 ) -> None:
     with Lake.open(operator, read_only=True) as lake:
         events, part = Arrivals(lake).of(0, 3), Part(0, 0)
-        two, three = Windows(lake, 2), Windows(lake, 3)
+        two, three = FeatureWindows(lake, 2), FeatureWindows(lake, 3)
         alone = declared_for(operator.config.fraud).apart[0]
         kept = two.kept(State.of(alone, events), None)
         assert two.restored(part, kept.head, kept.runs).rows.equals(State.of(alone, events).rows)
@@ -190,9 +190,9 @@ def test_a_transaction_told_of_twice_or_not_at_all_is_an_error_and_not_a_score(o
     features = history(declared.apart[0], events)
     assert events.height == 126
     with pytest.raises(FeatureError, match="told of 252 transactions, not of 126"):
-        whole(declared, events, {0: [features, features]})
+        join_features(declared, events, {0: [features, features]})
     with pytest.raises(FeatureError, match="peer told of 0 transactions, not of 126"):
-        whole(declared, events, {0: [features]})
+        join_features(declared, events, {0: [features]})
 
 
 def test_runs_of_a_state_that_grows_by_little_are_seldom_written_again() -> None:

@@ -6,14 +6,14 @@ from datetime import date
 
 import pytest
 from polars.testing import assert_frame_equal
-from robbed import in_force, model_of, told
+from small_operator import in_force, model_of, told
 from test_pieces import copied, stored
 
 from trueup.cli import main
 from trueup.config import Project
 from trueup.errors import TrueupError
-from trueup.fraud.rescore import rescore
-from trueup.fraud.scoring import score
+from trueup.fraud.scoring.rescore import rescore
+from trueup.fraud.scoring.score_run import score
 from trueup.log.lake import Lake
 from trueup.proof.verify import verify
 

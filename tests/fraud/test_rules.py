@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from trueup.config import FraudConfig, HotRule
-from trueup.fraud.declare import FeatureError
-from trueup.fraud.engine import history
-from trueup.fraud.rules import back_test, hits, placed, watched
-from trueup.fraud.telecom import telecom_features, transactions
+from trueup.fraud.features.feature_engine import history
+from trueup.fraud.features.feature_spec import FeatureError
+from trueup.fraud.features.telecom import telecom_features, transactions
+from trueup.fraud.scoring.rules import back_test, rule_matches, with_cell_areas, with_rule_features
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 CONFIG = FraudConfig(home_prefixes=("+999",), premium_prefixes=("+999900",))
@@ -29,8 +29,8 @@ SCHEMA = {"peer": pl.String, "direction": pl.String, "attributes": pl.String}
 
 
 def held(rule: HotRule, *calls: dict) -> list[int]:
-    events = placed(transactions(pl.DataFrame(list(calls), schema_overrides=SCHEMA), CONFIG), [rule])
-    return hits([rule], events, history(watched(telecom_features(), [rule]), events))["event_id"].to_list()
+    events = with_cell_areas(transactions(pl.DataFrame(list(calls), schema_overrides=SCHEMA), CONFIG), [rule])
+    return rule_matches([rule], events, history(with_rule_features(telecom_features(), [rule]), events))["event_id"].to_list()
 
 
 def rule(kind: str, **settings: object) -> HotRule:

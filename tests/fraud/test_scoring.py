@@ -9,27 +9,27 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from robbed import BEGIN, DAYS, in_force, model_of, records, told
+from small_operator import BEGIN, DAYS, in_force, model_of, records, told
 
 from trueup.cli import main
 from trueup.collect.ingest import ingest
 from trueup.config import Project, parse
 from trueup.errors import ConfigError, TrueupError
-from trueup.fraud.declare import Feature, FeatureSet
-from trueup.fraud.digest import score_digest
-from trueup.fraud.engine import history
-from trueup.fraud.force import promote, stretches
-from trueup.fraud.learn import compare, train
+from trueup.fraud.features.feature_engine import history
+from trueup.fraud.features.feature_spec import Feature, FeatureSet
+from trueup.fraud.features.telecom import telecom_features
+from trueup.fraud.features.window_state import State, advance
 from trueup.fraud.load import decisions_of, events_of, first_day_needed, label_events, labels_of, usage_of
-from trueup.fraud.model import ModelError
-from trueup.fraud.rules import placed, watched
-from trueup.fraud.scoring import judge, score
-from trueup.fraud.state import State, advance
-from trueup.fraud.telecom import telecom_features
+from trueup.fraud.scoring.digest import score_digest
+from trueup.fraud.scoring.model import ModelError
+from trueup.fraud.scoring.model_registry import model_intervals, promote
+from trueup.fraud.scoring.rules import with_cell_areas, with_rule_features
+from trueup.fraud.scoring.score_run import score, score_transactions
+from trueup.fraud.training.train_run import compare, train
 from trueup.log.lake import Lake
 from trueup.proof.verify import verify
 from trueup.warehouse.decide import decide
-from trueup.warehouse.query import asked
+from trueup.warehouse.query import with_retries
 
 
 @pytest.fixture(scope="session")
@@ -177,9 +177,9 @@ def test_a_model_damaged_after_it_was_promoted_scores_nothing_in_silence(operato
 def test_the_model_in_force_is_the_one_declared_last_for_what_comes_after(operator: Project) -> None:
     model_id = in_force(operator, since=5)
     with Lake.open(operator) as lake:
-        assert [(s.after, s.upto, s.role) for s in stretches(lake, after=0, upto=20)] == [(5, 20, "champion")]
+        assert [(s.after, s.upto, s.role) for s in model_intervals(lake, after=0, upto=20)] == [(5, 20, "champion")]
         promote(lake, telecom_features(), model_id, role="retired", since=12)
-        assert [(s.after, s.upto) for s in stretches(lake, after=0, upto=20)] == [(5, 12)]
+        assert [(s.after, s.upto) for s in model_intervals(lake, after=0, upto=20)] == [(5, 12)]
     score(operator)
     roles = dict(told(operator, "SELECT role, sum(transactions)::INT FROM fraud_daily WHERE source <> 'rule' GROUP BY role"))
     assert roles["champion"] + roles["none"] == len(records())
@@ -203,27 +203,29 @@ def test_batch_by_batch_with_carried_state_says_what_one_run_over_the_log_says(o
     declared, config = telecom_features(), operator.config.fraud
     with Lake.open(operator, read_only=True) as lake:
         upto = lake.last_position()
-        parts = stretches(lake, after=0, upto=upto)
+        parts = model_intervals(lake, after=0, upto=upto)
         usage = usage_of(lake, upto=upto)
         events = events_of(usage, labels_of(lake, operator, usage, None), operator)
-    from trueup.fraud.force import models_of
+    from trueup.fraud.scoring.model_registry import models_of
 
     models = models_of(operator, declared, parts)
-    events = placed(events, config.rule)
-    declared = watched(declared, config.rule)
-    whole = judge(events, history(declared, events), parts, models, config, upto=upto)
+    events = with_cell_areas(events, config.rule)
+    declared = with_rule_features(declared, config.rule)
+    whole = score_transactions(events, history(declared, events), parts, models, config, upto=upto)
     state, found = State.of(declared, events.clear()), []
     # Two commits come twice, as after a restart.
     for position in [*range(1, 9), 7, 8, *range(9, upto + 1)]:
         came = events.filter(pl.col("position") == position)
         features, state = advance(declared, State.unpacked(state.packed(), declared), came, lateness_us=86_400_000_000)
         if features.height:
-            found.append(judge(came, features, parts, models, config, upto=position).score)
+            found.append(score_transactions(came, features, parts, models, config, upto=position).score)
     stepwise = pl.concat(found)
     assert model_id in set(stepwise["name"])
     assert score_digest(stepwise) == score_digest(whole.score)
     score(operator)
-    stored = asked(operator, lambda w: w.connection.execute("SELECT event_id, source, name, margin FROM lake.events.score").pl())
+    stored = with_retries(
+        operator, lambda w: w.connection.execute("SELECT event_id, source, name, margin FROM lake.events.score").pl()
+    )
     assert score_digest(stored) == score_digest(whole.score)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import streaming
-from robbed import in_force, model_of
+from small_operator import in_force, model_of
 from test_pieces import assert_scored_alike, copied
 
 from trueup.config import Project
-from trueup.fraud.scoring import CONSUMER, score
+from trueup.fraud.scoring.score_run import CONSUMER, score
 from trueup.log.lake import Lake
 
 
@@ -34,8 +34,10 @@ def test_the_job_scores_as_one_run_does_and_goes_on_with_its_windows(disorderly:
 
 
 def test_without_a_model_or_a_rule_the_job_says_that_scoring_waits_and_takes_on_a_model_promoted_while_it_runs(
-    operator: Project,
+    operator: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The operator's commits are of today, and so is the job's clock.
+    monkeypatch.delitem(streaming.ENV, "TRUEUP_NOW")
     path = operator.directory / "trueup.toml"
     path.write_text(path.read_text("utf-8").split("[[fraud.rule]]")[0], "utf-8")
     project = Project.load(operator.directory)

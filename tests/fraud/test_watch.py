@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 import polars as pl
-from robbed import in_force, told
+from small_operator import in_force, told
 
 from trueup.config import Project
-from trueup.fraud import watch as watching
-from trueup.fraud.scoring import score
-from trueup.fraud.watch import FOUND, changes, drifted, odd, unusual, watch
+from trueup.fraud.monitoring import watch as watching
+from trueup.fraud.monitoring.watch import FOUND, changes, drifted, odd, unusual, watch
+from trueup.fraud.scoring.score_run import score
 from trueup.log.lake import Lake
 from trueup.quality.run import quality
 

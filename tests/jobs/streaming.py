@@ -15,16 +15,16 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppres
 from pathlib import Path
 from typing import Any
 
-import lakes
+import lake_fixture
 import listeners
 import pytest
-from told import Log
-from worlds import wild
+from random_logs import any_log
+from reference_model.log import Log
 
 from trueup.cli import main
 from trueup.config import Project
 from trueup.log.lake import Lake
-from trueup.reconcile.commit import CONSUMER
+from trueup.reconcile.log_io.commit import CONSUMER
 
 LIMIT_S = 420
 FACETS = ("contents", "untimed", "long ago", "mixed keys")
@@ -126,28 +126,30 @@ def waited_for(what: Callable[[], bool], process: subprocess.Popen[str] | None =
 
 
 def prepared(seed: str, facets: tuple[str, ...] = FACETS, size: int = 20) -> tuple[Log, dict[tuple[int, str], Any]]:
-    world, log = wild(random.Random(seed), facets, size)
-    return lakes.known_by_id([[world.first], *lakes.told_apart(log)], "subscriber")
+    world, log = any_log(random.Random(seed), facets, size)
+    return lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
 
 
 def project_with(folder: Path, log: Log, rows: dict[tuple[int, str], Any], upto: int) -> Project:
     """A project whose lake holds the first positions of a log."""
-    with lakes.lake_of(folder, log[:upto], rows, "subscriber") as lake:
+    with lake_fixture.lake_of(folder, log[:upto], rows, "subscriber") as lake:
         return lake.project
 
 
 def append(project: Project, log: Log, rows: dict[tuple[int, str], Any], first: int, last: int, wait_s: float = 0.0) -> None:
     """Appends positions `first` to `last`, as somebody else would."""
     for position in range(first, last + 1):
-        with Lake.open(project, clock=lakes.clock, threads=1) as lake:
-            lakes.append(lake, log, rows, position, position)
+        with Lake.open(project, clock=lake_fixture.clock, threads=1) as lake:
+            lake_fixture.append(lake, log, rows, position, position)
         time.sleep(wait_s)
 
 
 def assert_as_told(project: Project) -> None:
     """Whether what is stored is what the plain call tells of the whole log."""
     with Lake.open(project, read_only=True) as lake:
-        assert lakes.committed(lake) == lakes.totals(lakes.outcome_of(lake, 0, lake.last_position(), 1)), said(project)
+        assert lake_fixture.committed(lake) == lake_fixture.totals(lake_fixture.outcome_of(lake, 0, lake.last_position(), 1)), said(
+            project
+        )
 
 
 def recomputed(project: Project, how: str | None) -> list[str]:

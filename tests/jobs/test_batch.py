@@ -10,27 +10,27 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import lakes
+import lake_fixture
 import listeners
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from told import Close, Log, Record
-from worlds import MICRO, service, wild
+from random_logs import MICRO, any_log, service
+from reference_model.log import Close, Log, Record
 
 from trueup.config import Project
 from trueup.errors import LogBusyError, TrueupError
-from trueup.jobs.batch import derive, reconcile
+from trueup.jobs.reconcile_batch import derive, reconcile
 from trueup.log.lake import Lake
-from trueup.reconcile.commit import CONSUMER
-from trueup.reconcile.digest import digests
-from trueup.reconcile.findings import HISTORY
-from trueup.reconcile.kernel import LEDGER
-from trueup.reconcile.parcel import packed, unpacked
-from trueup.reconcile.partition import Outcome, bucket_ranges
-from trueup.reconcile.rules import Policy, SourceRules
+from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.reconcile.kernel.evaluate import LEDGER
+from trueup.reconcile.log_io.commit import CONSUMER
+from trueup.reconcile.results.digest import digests
+from trueup.reconcile.results.finding_rows import HISTORY
+from trueup.reconcile.results.outcome_codec import decode, encode
 from trueup.reconcile.run import reconcile_little
+from trueup.reconcile.run_partition import Outcome, bucket_ranges
 
 DAY_US = 86_400_000_000
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
@@ -56,19 +56,19 @@ LITTLE: Log = [[PLAIN], [used(1), used(2), billed(2, 3)], [used(10)], *closed(20
 
 def made(folder: Path, log: Log, by: str = "subscriber") -> Project:
     """A project whose lake holds a log."""
-    with lakes.lake_of(folder, *lakes.known_by_id(log, by), by) as lake:
+    with lake_fixture.lake_of(folder, *lake_fixture.with_ids_of_content(log, by), by) as lake:
         return lake.project
 
 
-def held(project: Project) -> lakes.Totals:
+def held(project: Project) -> lake_fixture.Totals:
     with Lake.open(project, read_only=True) as lake:
-        return lakes.committed(lake)
+        return lake_fixture.committed(lake)
 
 
-def told(project: Project) -> lakes.Totals:
+def told(project: Project) -> lake_fixture.Totals:
     """What the plain call tells of the whole log."""
     with Lake.open(project, read_only=True) as lake:
-        return lakes.totals(lakes.outcome_of(lake, 0, lake.last_position(), 1))
+        return lake_fixture.totals(lake_fixture.outcome_of(lake, 0, lake.last_position(), 1))
 
 
 @pytest.mark.parametrize("options", [(), PROCESSES], ids=["in this process", "in two processes"])
@@ -100,14 +100,14 @@ def test_the_job_commits_what_the_plain_call_tells_and_once(options: tuple[str, 
 def test_the_job_commits_what_the_plain_call_tells_of_random_logs_in_two_goes(
     n: int, options: tuple[str, ...], tmp_path: Path
 ) -> None:
-    world, log = wild(random.Random(f"beam/{n}"), ("contents", "untimed", "long ago"))
-    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], "subscriber")
+    world, log = any_log(random.Random(f"beam/{n}"), ("contents", "untimed", "long ago"))
+    log, rows = lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
     middle = len(log) // 2
-    with lakes.lake_of(tmp_path, log[:middle], rows, "subscriber") as lake:
+    with lake_fixture.lake_of(tmp_path, log[:middle], rows, "subscriber") as lake:
         project = lake.project
     reconcile(project, partitions=2, runner_options=options)
     with Lake.open(project) as lake:
-        lakes.append(lake, log, rows, middle + 1)
+        lake_fixture.append(lake, log, rows, middle + 1)
     reconcile(project, partitions=5, runner_options=options)
     assert held(project) == told(project)
 
@@ -145,7 +145,7 @@ def test_a_changed_configuration_is_in_force_from_its_own_position_on(tmp_path: 
     reconcile(project)
     before = held(project)["history"]
     dearer = replace(PLAIN, services={"voice": service(("session_key",), grace=DAY_US, price=2 * MICRO)})
-    project = lakes.project_of(tmp_path, dearer, "subscriber")
+    project = lake_fixture.project_of(tmp_path, dearer, "subscriber")
     summary = reconcile(project)
     assert summary.to_position == len(LITTLE) + 1
     new = [row for row in held(project)["history"] if row not in before]
@@ -156,15 +156,15 @@ def test_a_changed_configuration_is_in_force_from_its_own_position_on(tmp_path: 
 
 def test_what_came_before_the_first_policy_is_judged_by_it_also_when_asked_as_of_then(tmp_path: Path) -> None:
     log: Log = [[used(1)], *closed(20), [PLAIN]]
-    log, rows = lakes.known_by_id(log, "subscriber")
-    project = lakes.project_of(tmp_path, PLAIN, "subscriber")
+    log, rows = lake_fixture.with_ids_of_content(log, "subscriber")
+    project = lake_fixture.project_of(tmp_path, PLAIN, "subscriber")
     Lake.create(project)
-    with Lake.open(project, clock=lakes.clock) as lake:
-        lakes.append(lake, log, rows)
+    with Lake.open(project, clock=lake_fixture.clock) as lake:
+        lake_fixture.append(lake, log, rows)
     assert reconcile(project).raised == 1
     stored = held(project)["history"]
     dearer = replace(PLAIN, services={"voice": service(("session_key",), grace=DAY_US, price=2 * MICRO)})
-    project = lakes.project_of(tmp_path, dearer, "subscriber")
+    project = lake_fixture.project_of(tmp_path, dearer, "subscriber")
     assert derive(project, upto=3).rows() == stored
 
 
@@ -209,7 +209,7 @@ def test_an_outcome_passes_between_workers_unchanged() -> None:
         schema_overrides={"quantity_micros": pl.Int128, "amount_micros": pl.Int128},
     )
     for outcome in (Outcome(history, ledger, placement, 7), Outcome(history.clear(), ledger.clear(), placement.clear(), 0)):
-        back = unpacked(packed(outcome))
+        back = decode(encode(outcome))
         assert back.records == outcome.records
         assert (
             back.history.equals(outcome.history) and back.ledger.equals(outcome.ledger) and back.placement.equals(outcome.placement)

@@ -20,7 +20,7 @@ import streaming
 from streaming import LIMIT_S, append, assert_as_told, prepared, project_with, recomputed
 
 from trueup.config import Project
-from trueup.jobs.flink import prepare_java
+from trueup.jobs.flink_client import prepare_java
 
 HOME = Path(pyflink.__file__).parent
 ON_ONE_MACHINE = {"rest.bind-address": "localhost", "web.submit.enable": "false", "web.cancel.enable": "false"}

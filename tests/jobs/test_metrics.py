@@ -7,16 +7,16 @@ import urllib.request
 from datetime import UTC, datetime
 from pathlib import Path
 
-import lakes
+import lake_fixture
 import listeners
 import pytest
-from told import Close, Log, Record
-from worlds import MICRO, service
+from random_logs import MICRO, service
+from reference_model.log import Close, Log, Record
 
 from trueup.config import Project
 from trueup.errors import TrueupError
-from trueup.jobs.metrics import Told, served
-from trueup.reconcile.rules import Policy, SourceRules
+from trueup.jobs.metrics import StatusCollector, served
+from trueup.reconcile.domain.policies import Policy, SourceRules
 
 NOW = datetime(2024, 6, 1, 0, 1, tzinfo=UTC)
 RULES = Policy(0, {"voice": service(("session_key",))}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
@@ -27,16 +27,16 @@ LOG: Log = [
 
 
 def project_in(folder: Path) -> Project:
-    log, rows = lakes.known_by_id(LOG, "subscriber")
-    with lakes.lake_of(folder, log, rows, "subscriber") as lake:
-        lakes.reconcile(lake, 4, 1)
+    log, rows = lake_fixture.with_ids_of_content(LOG, "subscriber")
+    with lake_fixture.lake_of(folder, log, rows, "subscriber") as lake:
+        lake_fixture.reconcile(lake, 4, 1)
         return lake.project
 
 
 def shown(project: Project, folder: Path) -> dict[str, float]:
     return {
         f"{s.name}{s.labels or ''}": s.value
-        for metric in Told(project, folder, lambda: NOW).collect()
+        for metric in StatusCollector(project, folder, lambda: NOW).collect()
         for s in metric.samples
         if not s.name.endswith("_created")
     }
@@ -96,5 +96,5 @@ def test_a_name_that_is_not_a_host_is_refused_and_opens_nothing(host: str, tmp_p
 
 
 def test_a_lake_that_cannot_be_read_is_told_as_that(tmp_path: Path) -> None:
-    project = lakes.project_of(tmp_path, RULES, "subscriber")
+    project = lake_fixture.project_of(tmp_path, RULES, "subscriber")
     assert shown(project, tmp_path) == {"trueup_lake_readable": 0}

@@ -99,10 +99,10 @@ def test_a_mistake_in_a_query_stays_one(project: Project, query: str) -> None:
 
 
 def test_a_query_of_our_own_that_fails_does_not_blame_the_reader(project: Project) -> None:
-    from trueup.warehouse.query import asked
+    from trueup.warehouse.query import with_retries
 
     with pytest.raises(QueryError) as told:
-        asked(project, lambda warehouse: warehouse.connection.execute("SELECT nothing"))
+        with_retries(project, lambda warehouse: warehouse.connection.execute("SELECT nothing"))
     assert "correct the query" not in str(told.value)
 
 

@@ -15,7 +15,7 @@ import pytest
 from trueup.config import Project, parse
 from trueup.errors import LogBusyError, LogError
 from trueup.log.catalog import SqliteCatalog
-from trueup.log.lake import Buckets, Lake, Transaction
+from trueup.log.lake import BucketRange, Lake, Transaction
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -56,7 +56,7 @@ def test_rows_are_read_by_bucket_and_by_day_and_rows_without_a_day_always_count(
     with Lake.open(project, clock=clock) as lake:
         take(lake, usage("a", bucket=3))
         take(lake, usage("b", bucket=7).with_columns(day=pl.lit(None, pl.Date)))
-        assert keys(lake, buckets=Buckets(0, 5)) == ["a"]
+        assert keys(lake, buckets=BucketRange(0, 5)) == ["a"]
         assert keys(lake, days=(datetime(2024, 5, 2).date(), None)) == ["b"]
         assert keys(lake, days=(NOON.date(), NOON.date())) == ["a", "b"]
 
@@ -115,7 +115,7 @@ def test_who_waits_sees_what_another_has_committed_meanwhile(project: Project) -
 
 
 def test_who_follows_for_long_connects_anew_and_misses_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trueup.log.lake.RENEWED_AFTER", 3)
+    monkeypatch.setattr("trueup.log.lake.RECONNECT_AFTER_SNAPSHOTS", 3)
     Lake.create(project)
     connections = []
     with Lake.open(project, clock=clock) as writer, Lake.open(project, read_only=True) as follower, writer.reconciling():

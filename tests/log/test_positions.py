@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trueup.config import Project
 from trueup.errors import LogError
 from trueup.log.lake import Lake, Transaction
-from trueup.log.positions import Positions
+from trueup.log.positions import PositionCache
 
 SHAPE = {"position": pl.Int64, "snapshot_id": pl.Int64}
 
@@ -21,7 +21,7 @@ def log_of(newest: int) -> pl.DataFrame:
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=12))
 def test_however_ranges_follow_each_other_in_a_log_that_grows_each_holds_what_is_there(asked: list[tuple[int, int, int]]) -> None:
-    known, newest = Positions(), 0
+    known, newest = PositionCache(), 0
     for one, other, more in asked:
         newest += more
         after, upto = sorted((one, other))
@@ -38,7 +38,7 @@ def test_what_is_known_is_not_asked_for_again() -> None:
         asked.append((after, upto))
         return log_of(9).filter(pl.col("position").is_between(after + 1, upto))
 
-    known = Positions()
+    known = PositionCache()
     for after, upto in ((3, 5), (4, 5), (4, 7), (1, 6), (0, 9), (2, 8)):
         known = known.going_on(after, upto, ask)
     assert asked == [(3, 5), (5, 7), (1, 3), (0, 1), (7, 9)]

@@ -165,9 +165,9 @@ def summary(folder: Path, most_records: int | None = None) -> LogSummary:
 
 
 def reconciled(folder: Path) -> None:
-    from trueup.reconcile.commit import commit_outcome
-    from trueup.reconcile.load import frontier_of
-    from trueup.reconcile.partition import bucket_ranges, reconcile_partition
+    from trueup.reconcile.log_io.commit import commit_outcome
+    from trueup.reconcile.log_io.load import frontier_of
+    from trueup.reconcile.run_partition import bucket_ranges, reconcile_partition
 
     project = Project.load(folder)
     with Lake.open(project) as lake:

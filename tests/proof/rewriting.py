@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from trueup.collect.chain import CONTROL, hash_of
+from trueup.collect.commit.chain import CONTROL, hash_of
 from trueup.events.identity import canonical_sql, digest16_sql
 
 Row = dict[str, Any]

@@ -8,11 +8,11 @@ from pathlib import Path
 from trueup.clock import Clock
 from trueup.collect.ingest import ingest
 from trueup.config import FILE_NAME, Project
-from trueup.fraud.scoring import score
-from trueup.log.lake import Buckets, Lake
-from trueup.reconcile.commit import CONSUMER, commit_outcome
-from trueup.reconcile.load import frontier_of
-from trueup.reconcile.partition import reconcile_partition
+from trueup.fraud.scoring.score_run import score
+from trueup.log.lake import BucketRange, Lake
+from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
+from trueup.reconcile.log_io.load import frontier_of
+from trueup.reconcile.run_partition import reconcile_partition
 from trueup.warehouse.close import close
 from trueup.warehouse.decide import decide
 from trueup.warehouse.query import run
@@ -115,7 +115,7 @@ def reconcile(project: Project, clock: Clock = clock) -> None:
     """Reconciles the whole log in this process, without an engine."""
     with Lake.open(project, clock=clock) as lake:
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
-        outcome = reconcile_partition(lake, frontier_of(lake, upto), Buckets(0, BUCKETS - 1), after=after, upto=upto)
+        outcome = reconcile_partition(lake, frontier_of(lake, upto), BucketRange(0, BUCKETS - 1), after=after, upto=upto)
         commit_outcome(lake, outcome, after=after, upto=upto)
 
 
@@ -131,6 +131,8 @@ def take_through(project: Project, clock: Clock = clock) -> Project:
     reconcile(project, clock)
     score(project, clock=clock)
     query = "SELECT finding_id FROM findings WHERE status = 'open' AND kind IN ('unbilled', 'underbilled') ORDER BY kind"
-    for finding_id, decision in zip((row[0] for row in run(project, query).rows()), ("confirmed", "dismissed"), strict=True):
+    with run(project, query) as answer:
+        found = [row[0] for row in answer.rows()]
+    for finding_id, decision in zip(found, ("confirmed", "dismissed"), strict=True):
         decide(project, finding_id, decision, note="looked at", decided_by="ann", clock=clock)
     return project

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import operators as op
 import polars as pl
 import pytest
+import simulated_operator as op
 
-from trueup.quality.completeness.frames import HOUR_US
 from trueup.quality.completeness.history import history, standing
+from trueup.quality.completeness.inputs import HOUR_US
 
 HOUR = 5 * 168 + 34
 """Ten in the morning of a Tuesday in the sixth week."""

@@ -8,22 +8,22 @@ import polars as pl
 import pytest
 
 from trueup.errors import ConfigError
-from trueup.quality.compiled import FORMS, RowRule, row_rule
 from trueup.quality.expectation import Expectation
+from trueup.quality.row_rules import FORMS, RowRule, row_rule
 
 pytest.importorskip("great_expectations", reason="trueup[quality] is not installed")
-import frames
+import random_frames
 
 BATCH = 110
 
 
 def differences(cases: list[tuple[pl.DataFrame, Expectation]], compiled: object = row_rule) -> list[Expectation]:
-    both = zip(cases, frames.by_library(cases), frames.by_compiled(cases, compiled), strict=True)
+    both = zip(cases, random_frames.by_library(cases), random_frames.by_compiled(cases, compiled), strict=True)
     return [expectation for (_, expectation), library, ours in both if library != ours]
 
 
 def test_random_frames_get_the_same_rows_and_verdict_from_both() -> None:
-    cases = frames.drawn(BATCH, seed=1)
+    cases = random_frames.drawn(BATCH, seed=1)
     assert {e.type for _, e in cases} == set(FORMS)
     assert differences(cases) == []
 
@@ -31,11 +31,11 @@ def test_random_frames_get_the_same_rows_and_verdict_from_both() -> None:
 @pytest.mark.slow
 def test_eleven_hundred_random_frames_get_the_same_rows_and_verdict_from_both() -> None:
     for seed in range(2, 12):
-        assert differences(frames.drawn(BATCH, seed)) == []
+        assert differences(random_frames.drawn(BATCH, seed)) == []
 
 
 def test_each_rule_broken_on_purpose_is_noticed() -> None:
-    cases = frames.drawn(BATCH, seed=20)
+    cases = random_frames.drawn(BATCH, seed=20)
 
     def inverted(expectation: Expectation) -> RowRule:
         rule = row_rule(expectation)

@@ -10,11 +10,11 @@ import pytest
 
 from trueup.collect.ingest import ingest
 from trueup.config import Project
-from trueup.jobs.batch import reconcile
+from trueup.jobs.reconcile_batch import reconcile
 from trueup.log.lake import Lake
 from trueup.quality.completeness.controls import control, derived
 from trueup.warehouse.audit import audit
-from trueup.warehouse.query import asked
+from trueup.warehouse.query import with_retries
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 TOML = """
@@ -103,7 +103,7 @@ def controlled(made: Project, now: datetime = NOW) -> pl.DataFrame:
 
 
 def rows(made: Project, query: str) -> list[dict[str, object]]:
-    return asked(made, lambda warehouse: warehouse.connection.execute(query).to_arrow_table().to_pylist())
+    return with_retries(made, lambda warehouse: warehouse.connection.execute(query).to_arrow_table().to_pylist())
 
 
 def test_a_lost_file_is_bounded_and_closes_when_it_comes_with_its_money_proven(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_a_lost_file_is_bounded_and_closes_when_it_comes_with_its_money_proven(t
     reconcile(made, clock=lambda: later)
     assert rows(made, "SELECT kind FROM findings WHERE status = 'open'") == []
     assert rows(made, "SELECT * FROM exposure_by_day") == []
-    assert all(result.passed for result in asked(made, audit))
+    assert all(result.passed for result in with_retries(made, audit))
 
 
 def test_a_missing_charge_file_makes_no_leakage_of_what_it_would_have_billed(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_missing_charge_file_makes_no_leakage_of_what_it_would_have_billed(tmp
     unbilled = "SELECT count(*) AS n, bool_and(provisional) AS provisional FROM findings WHERE kind = 'unbilled'"
     assert rows(made, unbilled) == [{"n": 40, "provisional": True}]
     assert rows(made, "SELECT * FROM leakage_by_day") == []
-    assert all(result.passed for result in asked(made, audit))
+    assert all(result.passed for result in with_retries(made, audit))
     (tmp_path / "landing/billing/002.csv").write_text(charge_file(2))
     later = NOW + timedelta(hours=1)
     controlled(made, later)

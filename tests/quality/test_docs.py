@@ -14,9 +14,9 @@ from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.quality.docs import LOOK_ALIKES, Shown
-from trueup.quality.due import DayOf
 from trueup.quality.policy import policy_of
-from trueup.quality.validate import Validation, suite_name
+from trueup.quality.validation.validate import Validation, suite_name
+from trueup.quality.validation.validation_schedule import DayOf
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 MARK = "zqx"

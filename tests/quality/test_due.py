@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime
 import polars as pl
 import pytest
 
-from trueup.quality.completeness.frames import HOUR, STATE, Feed, Rules, Seen
-from trueup.quality.completeness.judge import Tick
-from trueup.quality.due import DayOf, due
+from trueup.quality.completeness.evaluate_tick import Tick
+from trueup.quality.completeness.inputs import HOUR, STATE, CompletenessInputs, Feed, Rules
+from trueup.quality.validation.validation_schedule import DayOf, due
 
 HOUR_US = 3_600_000_000
 
@@ -18,10 +18,10 @@ def us(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
-def seen(*hours: tuple[str, int], states: int | None = None) -> Seen:
+def seen(*hours: tuple[str, int], states: int | None = None) -> CompletenessInputs:
     rows = [{"stream": "usage", "source": "msc", "hour_us": us(text), "position": position} for text, position in hours]
     state = [] if states is None else [{"stream": "tariff", "source": "book", "position": states}]
-    return Seen.of(hours=pl.DataFrame(rows, HOUR), states=pl.DataFrame(state, STATE))
+    return CompletenessInputs.of(hours=pl.DataFrame(rows, HOUR), states=pl.DataFrame(state, STATE))
 
 
 def rules(timezone: str = "UTC", *, lateness_h: int = 0) -> Rules:

@@ -14,7 +14,7 @@ import test_controls as story
 
 from trueup.cli import main
 from trueup.config import GateConfig
-from trueup.quality.completeness.judge import STANDING
+from trueup.quality.completeness.evaluate_tick import STANDING
 from trueup.quality.gate import Day, blocked_from, gate
 
 pytestmark = pytest.mark.filterwarnings("ignore")

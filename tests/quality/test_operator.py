@@ -15,7 +15,7 @@ from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.quality.completeness.controls import control
 from trueup.quality.completeness.history import standing
-from trueup.quality.days import told_of_feeds
+from trueup.quality.validation.validate_days import told_of_feeds
 from trueup.simulate import PROFILES, simulate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

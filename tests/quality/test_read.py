@@ -11,7 +11,7 @@ from trueup.collect.ingest import ingest
 from trueup.config import Project, parse
 from trueup.errors import ConfigError
 from trueup.log.lake import Lake
-from trueup.quality.completeness import read
+from trueup.quality.completeness import load
 from trueup.quality.policy import policy_of
 
 TOML = """
@@ -45,7 +45,7 @@ def test_records_are_counted_by_where_they_go(tmp_path: Path) -> None:
     made = Project.load(tmp_path)
     ingest(made, clock=lambda: datetime(2024, 3, 2, tzinfo=UTC))
     with Lake.open(made, read_only=True) as lake:
-        seen = read.seen(lake, policy_of(made).rules, after=0, upto=lake.last_position())
+        seen = load.seen(lake, policy_of(made).rules, after=0, upto=lake.last_position())
     rows = seen.destinations.select("node", "destination", "records").sort("destination").rows()
     assert rows == [("M1", "33", 1), ("M1", "49", 2)]
 

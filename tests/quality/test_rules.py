@@ -12,8 +12,8 @@ from trueup.config import Project
 from trueup.errors import ConfigError
 from trueup.log.lake import Lake
 from trueup.proof.verify import verify
-from trueup.quality.compiled import row_rule
-from trueup.quality.rules import expectations, row_rules
+from trueup.quality.project_expectations import expectations, row_rules
+from trueup.quality.row_rules import row_rule
 from trueup.quality.suites import SUITES
 
 TOML = """

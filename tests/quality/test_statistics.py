@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import operators as op
 import polars as pl
 import pytest
+import simulated_operator as op
 
 FEW, MANY = 8, 200
 HOURS_PER_YEAR = 8_766

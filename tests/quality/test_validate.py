@@ -23,12 +23,12 @@ from great_expectations.execution_engine import SqlAlchemyExecutionEngine
 from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
 from great_expectations.validator.validator import Validator
 
-from trueup.quality import engine
-from trueup.quality.due import DayOf
 from trueup.quality.expectation import Expectation
 from trueup.quality.policy import policy_of
-from trueup.quality.validate import Validation
-from trueup.quality.validate_result import Validated
+from trueup.quality.validation import engine
+from trueup.quality.validation.validate import Validation
+from trueup.quality.validation.validate_result import Validated
+from trueup.quality.validation.validation_schedule import DayOf
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 TOML = """

@@ -6,8 +6,8 @@ from datetime import date
 
 import polars as pl
 
-from trueup.quality.completeness.frames import FOUND, HOUR, MONEY
-from trueup.quality.completeness.worth import bounded
+from trueup.quality.completeness.exposure import bounded
+from trueup.quality.completeness.inputs import FOUND, HOUR, MONEY
 
 DAY_US = 86_400_000_000
 TENTH_US = 19_792 * DAY_US

@@ -14,9 +14,9 @@ from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.log.ticks import supersede
 from trueup.quality.completeness.controls import derived
-from trueup.quality.completeness.frames import Feed, Rules, Seen
+from trueup.quality.completeness.evaluate_tick import Tick
 from trueup.quality.completeness.history import turns_of
-from trueup.quality.completeness.judge import Tick
+from trueup.quality.completeness.inputs import CompletenessInputs, Feed, Rules
 from trueup.quality.run import quality
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -96,7 +96,7 @@ def test_days_that_a_wrong_clock_had_validated_early_are_validated_when_they_are
 
 def test_a_superseding_is_judged_from_the_last_tick_before_the_wrong_one_by_the_clock_in_force() -> None:
     rows = [(2, 20, None), (4, 900, 9), (6, 25, None), (8, 950, 11)]
-    seen = Seen.of(ticks=pl.DataFrame(rows, schema=["position", "at_us", "superseded_at"], orient="row"))
+    seen = CompletenessInputs.of(ticks=pl.DataFrame(rows, schema=["position", "at_us", "superseded_at"], orient="row"))
     turns = turns_of(seen, after=4, upto=20)
     assert [(t.tick, t.before, t.last, t.superseded) for t in turns] == [
         (Tick(6, 25), Tick(4, 900), Tick(4, 900), False),

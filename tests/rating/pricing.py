@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from trueup.rating.book import TARIFF, Book
-from trueup.rating.rate import CALL, Rated, rate
+from trueup.rating.rate import CALL, RatingResult, rate
 
 Row = dict[str, Any]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -78,10 +78,10 @@ def calls_of(calls: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame([{n: c.get(n) for n in CALL} | {"call": c.get("call", i)} for i, c in enumerate(calls)], schema=CALL)
 
 
-def rated(rows: Sequence[Mapping[str, Any]], calls: Sequence[Mapping[str, Any]]) -> Rated:
+def rated(rows: Sequence[Mapping[str, Any]], calls: Sequence[Mapping[str, Any]]) -> RatingResult:
     return rate(calls_of(calls), book_of(rows))
 
 
-def answers(rated: Rated) -> dict[int, tuple[int | None, str | None]]:
+def answers(rated: RatingResult) -> dict[int, tuple[int | None, str | None]]:
     """Of each call its amount in millionths, or why it has none."""
     return {call: (amount, reason) for call, amount, reason in rated.amounts.select("call", "amount_micros", "reason").iter_rows()}

@@ -10,9 +10,9 @@ from pricing import Row, answers, call, calls_of
 
 from trueup.errors import TrueupError
 from trueup.rating.book import Book
+from trueup.rating.book_validation import refusals
 from trueup.rating.cgrates import read_cgrates
 from trueup.rating.rate import rate
-from trueup.rating.refusals import refusals
 
 FILES = {
     "Destinations.csv": "#Id,Prefix\nDST_DE,49\nDST_DE_MOBILE,+4915\nDST_FREE,49800\n",

@@ -9,7 +9,7 @@ import pytest
 from pricing import LONG_AGO, Row, at, band, exchange, free, holiday, rated_at
 
 from trueup.rating.book import TARIFF
-from trueup.rating.refusals import refusals
+from trueup.rating.book_validation import refusals
 
 MARCH, JUNE, JULY = at("2025-03-01 00:00"), at("2025-06-01 00:00"), at("2025-07-01 00:00")
 

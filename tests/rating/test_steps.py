@@ -9,7 +9,7 @@ from hypothesis import given
 from pricing import Row, at, band, book_of, call, calls_of, exchange, free, rated_at, stepped
 
 from trueup.rating.rate import rate
-from trueup.rating.steps import steps
+from trueup.rating.trace import steps
 
 
 def told(rows: list[Row], *calls: Row) -> list[str]:

@@ -7,13 +7,13 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hearing import assert_told, events_of, frontier_of
-from story import Story, tell
-from told import Close, Item, Log, Record, Tick
-from worlds import MICRO, service
+from kernel_adapter import assert_same_history, events_of, frontier_of
+from random_logs import MICRO, service
+from reference_model.history import ReferenceRun, run_reference
+from reference_model.log import Close, Item, Log, Record, Tick
 
-from trueup.reconcile.kernel import evaluate
-from trueup.reconcile.rules import Policy, SourceRules
+from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.reconcile.kernel.evaluate import evaluate
 
 S = 1_000_000
 DAY = 86_400
@@ -44,12 +44,14 @@ def far(t: int, policy: Policy = NEAR) -> list[Item]:
     ]
 
 
-def story_of(log: Log, policy: Policy = NEAR) -> Story:
+def story_of(log: Log, policy: Policy = NEAR) -> ReferenceRun:
     """The story of a log, after the kernel has told the same."""
-    story = tell(log, policy)
+    story = run_reference(log, policy)
     frontier = frontier_of(log, policy)
     for tell_apart in (True, False):
-        assert_told(story, evaluate(events_of(log), frontier, after=0, upto=len(log), tell_apart=tell_apart), frontier.policies)
+        assert_same_history(
+            story, evaluate(events_of(log), frontier, after=0, upto=len(log), tell_apart=tell_apart), frontier.policies
+        )
     return story
 
 

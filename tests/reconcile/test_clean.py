@@ -7,8 +7,8 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.reconcile.clean import _touching
-from trueup.reconcile.gone import repeated
+from trueup.reconcile.incremental.settled_keys import is_duplicated
+from trueup.reconcile.kernel.fast_path import _neighbour_mask
 
 # Parties whose hashes share a half, and some that do not; times so far apart that a unit of the order is more than a microsecond.
 PARTIES = st.sampled_from([1, 2, 3 << 32, (3 << 32) + 1, 5 << 32])
@@ -20,7 +20,7 @@ TOLERANCE_US = 3
 def touching(rows: list[tuple[int, int, int]]) -> list[bool]:
     schema = {"party": pl.UInt64, "time_us": pl.Int64, "session": pl.UInt64}
     frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(tolerance_us=pl.lit(TOLERANCE_US, pl.Int64))
-    return _touching(frame).tolist()
+    return _neighbour_mask(frame).tolist()
 
 
 @given(st.lists(ROW, max_size=12))
@@ -41,4 +41,4 @@ def test_what_stands_alone_touches_nothing() -> None:
 
 @given(st.lists(st.integers(0, 6)))
 def test_what_is_there_twice_is_repeated(numbers: list[int]) -> None:
-    assert repeated(np.array(numbers, dtype=np.uint64)).tolist() == [numbers.count(n) > 1 for n in numbers]
+    assert is_duplicated(np.array(numbers, dtype=np.uint64)).tolist() == [numbers.count(n) > 1 for n in numbers]

@@ -6,14 +6,14 @@ import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import lakes
+import lake_fixture
 import pytest
-from epochs import told_in
+from run_epochs import process_epochs
 
 from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.log.lake import Lake
-from trueup.reconcile.partition import joined
+from trueup.reconcile.run_partition import merge_outcomes
 
 NOW = datetime(2024, 4, 1, tzinfo=UTC)
 DAY = datetime(2024, 3, 1, tzinfo=UTC)
@@ -93,12 +93,12 @@ def tells_the_same(n: int, folder: Path, files: int) -> set[str]:
         assert not ingest(project, clock=lambda: NOW).errors
     with Lake.open(project, read_only=True, threads=1) as lake:
         end = lake.last_position()
-        whole = lakes.totals(lakes.outcome_of(lake, 0, end, 1))
+        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, end, 1))
         causes = {row[3] for row in whole["history"]}
         for ends in (range(1, end + 1), [*sorted(rng.sample(range(1, end), 2)), end]):
             lost = frozenset({end} if n % 2 else ())
-            told = [t.outcome for r in lakes.ranges(2) for t in told_in(lake, list(ends), r, lost)]
-            assert lakes.totals(joined(told)) == whole, f"{n}: {list(ends)}"
+            told = [t.outcome for r in lake_fixture.ranges(2) for t in process_epochs(lake, list(ends), r, lost)]
+            assert lake_fixture.totals(merge_outcomes(told)) == whole, f"{n}: {list(ends)}"
     return causes
 
 
@@ -129,12 +129,12 @@ def test_from_where_billing_tells_its_subscribers_whoever_it_does_not_know_is_un
         assert not ingest(project, clock=lambda: NOW).errors
     with Lake.open(project, read_only=True, threads=1) as lake:
         end = lake.last_position()
-        whole = lakes.totals(lakes.outcome_of(lake, 0, end, 1))
+        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, end, 1))
         told = [(row[1] - end, *row[2:5]) for row in sorted(whole["history"], key=lambda row: row[1])]
         # The charge that comes last ties nobody to what was known before it.
         assert told == [
             (-2, "raised", "frontier", "unbilled"), (-1, "raised", "subscriber_change", "unknown_subscriber"),
             (-1, "retracted", "subscriber_change", "unbilled"), (0, "resolved", "late_charge", "unknown_subscriber"),
         ]  # fmt: skip
-        in_epochs = [t.outcome for r in lakes.ranges(2) for t in told_in(lake, range(1, end + 1), r)]
-        assert lakes.totals(joined(in_epochs)) == whole
+        in_epochs = [t.outcome for r in lake_fixture.ranges(2) for t in process_epochs(lake, range(1, end + 1), r)]
+        assert lake_fixture.totals(merge_outcomes(in_epochs)) == whole

@@ -8,28 +8,28 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import lakes
+import lake_fixture
 import numpy as np
 import polars as pl
 import pytest
-from told import Log, Record
-from worlds import MICRO, service, wild
+from random_logs import MICRO, any_log, service
+from reference_model.log import Log, Record
 
 from trueup.errors import LogError
-from trueup.frames import bytes_of
-from trueup.log.lake import Buckets, Lake
-from trueup.reconcile.epoch import Memory
-from trueup.reconcile.follow import Follower, Poller, first_position
-from trueup.reconcile.gone import Gone
-from trueup.reconcile.load import arrivals, frontier_of
-from trueup.reconcile.memory import packed, unpacked
-from trueup.reconcile.rules import Policy, SourceRules
-from trueup.reconcile.spans import Bounds, epoch_end, spans
-from trueup.reconcile.ties import names_of
-from trueup.reconcile.unsettled import Unsettled
+from trueup.frames import to_ipc
+from trueup.log.lake import BucketRange, Lake
+from trueup.reconcile.blocking.keys import identity_keys
+from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.reconcile.incremental.epoch import ReconcilerState
+from trueup.reconcile.incremental.epoch_ranges import Bounds, epoch_end, split_ranges
+from trueup.reconcile.incremental.pending_records import PendingRecords
+from trueup.reconcile.incremental.poller import EpochLoader, Poller, resume_position
+from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
+from trueup.reconcile.incremental.state_codec import decode_state, encode_state
+from trueup.reconcile.log_io.load import arrivals, frontier_of
 
 RULES = Policy(0, {"voice": service(("session_key",))}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
-ALL = Buckets(0, lakes.BUCKETS - 1)
+ALL = BucketRange(0, lake_fixture.BUCKETS - 1)
 
 
 def used(n: int) -> Record:
@@ -41,8 +41,8 @@ LOG: Log = [[RULES], [used(1), used(2)], [used(3)], [used(4)], [used(5), used(6)
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Iterator[Lake]:
-    log, rows = lakes.known_by_id(LOG, "subscriber")
-    with lakes.lake_of(tmp_path, log, rows, "subscriber") as opened:
+    log, rows = lake_fixture.with_ids_of_content(LOG, "subscriber")
+    with lake_fixture.lake_of(tmp_path, log, rows, "subscriber") as opened:
         yield opened
 
 
@@ -69,7 +69,7 @@ def test_an_epoch_holds_no_more_than_it_may_but_always_one_commit(
     bounds: Bounds, expected: list[tuple[int, int]], lake: Lake
 ) -> None:
     assert polled(Poller(lake, bounds)) == expected
-    assert list(spans(lake, 0, 5, bounds)) == expected
+    assert list(split_ranges(lake, 0, 5, bounds)) == expected
 
 
 def test_an_epoch_never_holds_what_was_committed_together_with_what_was_not(lake: Lake) -> None:
@@ -79,35 +79,35 @@ def test_an_epoch_never_holds_what_was_committed_together_with_what_was_not(lake
 
 
 def test_time_is_declared_when_all_is_taken_on_and_no_more_often_than_asked(lake: Lake) -> None:
-    now = [lakes.clock()]
+    now = [lake_fixture.clock()]
     lake.clock = lambda: now[0]
     poller = Poller(lake, Bounds(), tick_every=timedelta(minutes=1))
     told: list[datetime] = []
     for seconds in range(0, 150, 10):
-        now[0] = lakes.clock() + timedelta(seconds=seconds)
+        now[0] = lake_fixture.clock() + timedelta(seconds=seconds)
         assert poller.next_epoch(lake.last_position()) is None or seconds in (60, 120)
         told = lake.read("declaration").filter(pl.col("kind") == "tick")["through"].to_list()
-    assert told == [lakes.clock() + timedelta(seconds=s) for s in (60, 120)]
+    assert told == [lake_fixture.clock() + timedelta(seconds=s) for s in (60, 120)]
     assert poller.next_epoch(5) == (5, 7)
 
 
 def test_a_state_that_is_ahead_of_the_findings_belongs_to_another_lake(lake: Lake) -> None:
-    lakes.reconcile(lake, 3, 1)
-    assert first_position(lake, None) == 3
-    assert first_position(lake, 2) == 2
+    lake_fixture.reconcile(lake, 3, 1)
+    assert resume_position(lake, None) == 3
+    assert resume_position(lake, 2) == 2
     with pytest.raises(LogError, match="--fresh"):
-        first_position(lake, 4)
+        resume_position(lake, 4)
 
 
 def test_a_memory_comes_back_as_it_was(lake: Lake) -> None:
-    gone = Gone().plus(np.array([1, 2, 2**64 - 1], dtype=np.uint64)).plus(np.array([7], dtype=np.uint64))
+    gone = SettledKeyIndex().plus(np.array([1, 2, 2**64 - 1], dtype=np.uint64)).plus(np.array([7], dtype=np.uint64))
     frontier, came = frontier_of(lake, 5), arrivals(lake, ALL, after=0, upto=5).with_row_index("component")
-    first = Unsettled().plus(came[:5], frontier)
-    memory = Memory(5, first.without(first.tied_to(names_of(came[:1]))).plus(came[5:], frontier), gone, -7, 2**62)
-    told = packed(memory, ALL)
-    back = unpacked(told.head, dict(enumerate(told.runs)), dict(enumerate(told.segments)), ALL)
+    first = PendingRecords().plus(came[:5], frontier)
+    memory = ReconcilerState(5, first.without(first.tied_to(identity_keys(came[:1]))).plus(came[5:], frontier), gone, -7, 2**62)
+    told = encode_state(memory, ALL)
+    back = decode_state(told.head, dict(enumerate(told.runs)), dict(enumerate(told.segments)), ALL)
     assert back is not None and back.unsettled.rows.equals(memory.unsettled.rows) and back.unsettled.height == 6
-    assert len(back.unsettled.tied_to(names_of(came))) == 6
+    assert len(back.unsettled.tied_to(identity_keys(came))) == 6
     assert (back.position, back.passed_us, back.latest_us) == (5, -7, 2**62)
     assert [run.tolist() for run in back.gone.runs] == [run.tolist() for run in gone.runs]
 
@@ -125,34 +125,34 @@ def test_a_state_as_the_first_version_wrote_it_is_made_of_the_log_again(lake: La
         f'{{"schema": 1, "kernel": 2, "hashing": "polars {pl.__version__}", "buckets": [{ALL.first}, {ALL.last}], '
         '"position": 5, "passed_us": 0, "latest_us": 0, "runs": [2]}'
     ).encode()
-    head = len(text).to_bytes(4, "little") + text + bytes_of(rows)
-    assert unpacked(head, {0: np.array([1, 2], dtype="<u8").tobytes()}, {}, ALL) is None
+    head = len(text).to_bytes(4, "little") + text + to_ipc(rows)
+    assert decode_state(head, {0: np.array([1, 2], dtype="<u8").tobytes()}, {}, ALL) is None
 
 
 @pytest.mark.parametrize("values", [{"schema": 1}, {"kernel": 1}, {"hashing": "polars 0.1"}, {"buckets": [0, 3]}])
 def test_a_state_of_an_older_version_is_made_of_the_log_again(values: dict[str, object]) -> None:
-    told = packed(Memory(), ALL)
-    assert unpacked(told.head, {}, {}, ALL) is not None
-    assert unpacked(changed(told.head, **values), {}, {}, ALL) is None
+    told = encode_state(ReconcilerState(), ALL)
+    assert decode_state(told.head, {}, {}, ALL) is not None
+    assert decode_state(changed(told.head, **values), {}, {}, ALL) is None
 
 
 def test_of_a_memory_only_what_is_new_is_told_again(lake: Lake) -> None:
     frontier, came = frontier_of(lake, 5), arrivals(lake, ALL, after=0, upto=5).with_row_index("component")
-    before = Memory(4, Unsettled().plus(came[:6], frontier), Gone().plus(np.arange(9, dtype=np.uint64)))
-    after = Memory(5, before.unsettled.plus(came[6:], frontier), before.gone.plus(np.array([99], dtype=np.uint64)))
-    told = packed(after, ALL, before)
+    before = ReconcilerState(4, PendingRecords().plus(came[:6], frontier), SettledKeyIndex().plus(np.arange(9, dtype=np.uint64)))
+    after = ReconcilerState(5, before.unsettled.plus(came[6:], frontier), before.gone.plus(np.array([99], dtype=np.uint64)))
+    told = encode_state(after, ALL, before)
     assert [bool(part) for part in (*told.runs, *told.segments)] == [False, True, False, True]
 
 
 @pytest.mark.parametrize("values", [{"schema": 99}, {"kernel": 99}])
 def test_a_state_of_a_later_version_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(LogError, match="later version"):
-        unpacked(changed(packed(Memory(), ALL).head, **values), {}, {}, ALL)
+        decode_state(changed(encode_state(ReconcilerState(), ALL).head, **values), {}, {}, ALL)
 
 
 def test_a_set_of_hashes_holds_what_was_added_and_nothing_else() -> None:
     rng = np.random.default_rng(1)
-    gone, added = Gone(), np.empty(0, dtype=np.uint64)
+    gone, added = SettledKeyIndex(), np.empty(0, dtype=np.uint64)
     for _ in range(40):
         new = rng.integers(0, 500, size=rng.integers(0, 30), dtype=np.uint64)
         gone, added = gone.plus(new), np.union1d(added, new)
@@ -163,10 +163,10 @@ def test_a_set_of_hashes_holds_what_was_added_and_nothing_else() -> None:
 
 def test_following_step_by_step_knows_the_frontiers_of_one_look(tmp_path: Path) -> None:
     rng = random.Random("frontiers")
-    world, log = wild(rng)
-    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by)
-    with lakes.quick_lake(tmp_path, log, rows, world.bucket_by) as lake:
-        follower, after = Follower(lake), 0
+    world, log = any_log(rng)
+    log, rows = lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], world.bucket_by)
+    with lake_fixture.quick_lake(tmp_path, log, rows, world.bucket_by) as lake:
+        follower, after = EpochLoader(lake), 0
         for upto in [*sorted(rng.sample(range(1, len(log)), min(9, len(log) - 1))), len(log), 1]:
             stepwise, whole = follower.epoch((after, upto), ALL).frontier, frontier_of(lake, upto)
             for mine, all_of in ((stepwise.observed, whole.observed), (stepwise.closed, whole.closed)):
@@ -179,7 +179,7 @@ def test_following_step_by_step_knows_the_frontiers_of_one_look(tmp_path: Path) 
 
 def test_the_job_goes_on_with_a_wrong_clock_and_declares_the_time_again_when_it_is_right(lake: Lake) -> None:
     start = lake.last_position()
-    moments = [lakes.clock() + timedelta(hours=hours) for hours in (0, 1, 90, 90, 2, 3)]
+    moments = [lake_fixture.clock() + timedelta(hours=hours) for hours in (0, 1, 90, 90, 2, 3)]
     lake.clock = lambda: moments[0]
     poller = Poller(lake, Bounds(), tick_every=timedelta(hours=1))
     committed = []

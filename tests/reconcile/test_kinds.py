@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trueup.reconcile.kinds import CAUSES, FEED_KINDS, KINDS
+from trueup.reconcile.domain.kinds import CAUSES, FEED_KINDS, KINDS
 
 ROOT = Path(__file__).parents[2]
 PRODUCERS = [ROOT / folder for folder in ("pipelines/trueup/reconcile", "expectations/trueup/quality", "models/trueup/fraud")]

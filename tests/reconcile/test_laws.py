@@ -13,13 +13,13 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hearing import assert_told, events_of, frontier_of, heard, lives, shown, sums_of
-from story import Story, tell
-from told import Item, Log, Record
-from worlds import in_time, tame, wild
+from kernel_adapter import assert_same_history, changes_by_finding, events_of, frontier_of, kernel_changes, shown, sums_of
+from random_logs import any_log, in_time, in_time_log
+from reference_model.history import ReferenceRun, run_reference
+from reference_model.log import Item, Log, Record
 
-from trueup.reconcile.kernel import Evaluated, evaluate
-from trueup.reconcile.rules import Policy
+from trueup.reconcile.domain.policies import Policy
+from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 
 
 def evaluated(log: Log, policy: Policy, *, tell_apart: bool = True) -> Evaluated:
@@ -27,21 +27,21 @@ def evaluated(log: Log, policy: Policy, *, tell_apart: bool = True) -> Evaluated
 
 
 def told(log: Log, policy: Policy) -> Counter[Any]:
-    return lives(heard(evaluated(log, policy), frontier_of(log, policy).policies))
+    return changes_by_finding(kernel_changes(evaluated(log, policy), frontier_of(log, policy).policies))
 
 
 def held_to_the_model(seed: str, numbers: range) -> None:
     for n in numbers:
-        world, log = wild(random.Random(f"{seed}/{n}"))
-        story = tell(log, world.first)
+        world, log = any_log(random.Random(f"{seed}/{n}"))
+        story = run_reference(log, world.first)
         try:
-            assert_told(story, evaluated(log, world.first, tell_apart=n % 3 != 0), frontier_of(log, world.first).policies)
+            assert_same_history(story, evaluated(log, world.first, tell_apart=n % 3 != 0), frontier_of(log, world.first).policies)
             keeps_the_laws(story, log)
         except AssertionError as error:
             raise AssertionError(f"log {n} of seed {seed}, {sorted(world.facets)}\n{shown(log)}") from error
 
 
-def keeps_the_laws(story: Story, log: Log) -> None:
+def keeps_the_laws(story: ReferenceRun, log: Log) -> None:
     """Laws a, d and e at every position; the sums also straight from the records that count."""
     for sums, places, standing in zip(story.sums, story.places, story.standing, strict=True):
         for expected, billed, impact, tolerated, pending, _ in sums.values():
@@ -73,18 +73,18 @@ def test_the_kernel_tells_what_the_model_tells_of_two_thousand_logs(part: int) -
 def comes_in_time(seed: str, n: int, orders: int) -> None:
     """Laws b and g."""
     rng = random.Random(f"{seed}/{n}")
-    world, items = tame(rng)
-    wanted = told([items], world.first), tell([items], world.first).standing[-1]
+    world, items = in_time_log(rng)
+    wanted = told([items], world.first), run_reference([items], world.first).standing[-1]
     for _ in range(orders):
         log = in_time(rng, items, world.first)
-        story = tell(log, world.first)
+        story = run_reference(log, world.first)
         assert story.standing[-1] == wanted[1], shown(log)
         got = evaluated(log, world.first)
-        assert_told(story, got, frontier_of(log, world.first).policies)
+        assert_same_history(story, got, frontier_of(log, world.first).policies)
         some = rng.randrange(1, len(log) + 1)
         at_once = evaluated([[i for commit in log[:some] for i in commit]], world.first)
         assert sums_of(got.ledger, len(log))[some - 1] == sums_of(at_once.ledger, 1)[0], shown(log[:some])
-        assert tell([[i for commit in log[:some] for i in commit]], world.first).standing[-1] == story.standing[some - 1]
+        assert run_reference([[i for commit in log[:some] for i in commit]], world.first).standing[-1] == story.standing[some - 1]
         gone = {(c["kind"], c["cause"]) for c in story.changes if c["action"] in ("retracted", "resolved")}
         assert not gone & {("unbilled", "late_charge"), ("charge_without_usage", "late_usage")}, shown(log)
 
@@ -107,13 +107,13 @@ def test_what_comes_in_time_leaves_the_same_state_in_three_orders_of_each_of_fou
 def whole_and_divided(seed: str, n: int) -> None:
     """Laws c and f on one log."""
     rng = random.Random(f"{seed}/{n}")
-    world, log = wild(rng)
+    world, log = any_log(rng)
     whole, policies = evaluated(log, world.first), frontier_of(log, world.first).policies
-    wanted, sums = lives(heard(whole, policies)), sums_of(whole.ledger, len(log))
+    wanted, sums = changes_by_finding(kernel_changes(whole, policies)), sums_of(whole.ledger, len(log))
 
     def same(parts: list[Evaluated], what: str, after: list[int] | None = None) -> None:
-        changes = [c for e, a in zip(parts, after or [0] * len(parts), strict=True) for c in heard(e, policies, after=a)]
-        assert lives(changes) == wanted, f"{what}\n{shown(log)}"
+        changes = [c for e, a in zip(parts, after or [0] * len(parts), strict=True) for c in kernel_changes(e, policies, after=a)]
+        assert changes_by_finding(changes) == wanted, f"{what}\n{shown(log)}"
         assert sums_of(pl.concat([e.ledger for e in parts]), len(log)) == sums, f"{what}\n{shown(log)}"
 
     cuts = sorted({*rng.sample(range(1, len(log) + 1), min(len(log), rng.choice((1, 2, 3)))), len(log)})
@@ -134,7 +134,7 @@ def whole_and_divided(seed: str, n: int) -> None:
     # Delivered again, all of it, and once more under the frontier as it then stands.
     again: list[Item] = [i for commit in log for i in commit if isinstance(i, Record)]
     twice: Log = [*log, again, []]
-    assert lives(heard(evaluated(twice, world.first), policies)) == wanted, shown(log)
+    assert changes_by_finding(kernel_changes(evaluated(twice, world.first), policies)) == wanted, shown(log)
 
 
 @pytest.mark.parametrize("n", range(8))
@@ -152,8 +152,8 @@ def test_however_four_hundred_logs_are_divided_their_histories_are_the_same(part
 def test_the_random_logs_hold_every_kind_every_cause_and_every_action() -> None:
     seen: Counter[Any] = Counter()
     for n in range(400):
-        world, log = wild(random.Random(f"seen/{n}"), size=12)
-        story = tell(log, world.first)
+        world, log = any_log(random.Random(f"seen/{n}"), size=12)
+        story = run_reference(log, world.first)
         for change in story.changes:
             seen.update([change["kind"], change["cause"], change["action"]])
         seen["settled"] += len(story.settled[-1])

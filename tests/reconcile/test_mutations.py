@@ -1,7 +1,8 @@
-"""The tests notice when reconciliation is broken: each of these mistakes makes some of them fail."""
+"""Each mutant of the reconciliation code makes some of the tests fail."""
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
@@ -9,140 +10,166 @@ import sys
 from pathlib import Path
 
 import pytest
+from mutants import Mutant, Select, apply, augmented, compared_by, part, previous, source, with_source, without
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path("pipelines/trueup/reconcile")
 CASES, CLEAN, LAWS, REACH, WAYS = ((f"tests/reconcile/test_{name}.py",) for name in ("cases", "clean", "laws", "reach", "ways"))
 EPOCHS = ("tests/reconcile/test_unsettled.py", "tests/reconcile/test_epoch.py")
 SHARES = ("tests/reconcile/test_shared_cases.py", "tests/reconcile/test_shares.py")
-Mistake = tuple[str, str, str, tuple[str, ...]]
-"""A file of `trueup.reconcile`, what it says, what it is made to say, and the tests that must notice."""
-MATCHING: dict[str, Mistake] = {
-    "equal times count as passed": ("frontier.py", 'np.searchsorted(self.values, instants, side="right")', 'np.searchsorted(self.values, instants, side="left")', CASES),
-    "one source of a stream is enough": ("frontier.py", "np.maximum(positions, one)", "np.minimum(positions, one)", CASES),
-    "a closing waits for grace": ("frontier.py", "instants[wanted] + closed_wait_us[wanted]", "instants[wanted] + wait_us[wanted]", CASES),
-    "the clock lets nobody go": ("frontier.py", "if source.idle_after_us is not None:\n            # A silent", "if False:\n            # A silent", CASES),
-    "keyed records wait for the tolerance only": ("match.py", 'np.where(units["keyed"].to_numpy(), np.maximum(own, other), np.maximum(*short))', "np.maximum(*short)", CASES),
-    "undecided edges hold nobody back": ("match.py", "undecided=waits", "undecided=pl.lit(False)", CASES),
-    "an edge need not be first at both ends": ("match.py", 'pl.col("session").is_first_distinct() & pl.col("bill").is_first_distinct()', 'pl.col("session").is_first_distinct()', LAWS),
-    "settled pairs are forgotten": ("kernel.py", "_still(matched.settled, versions, next_clock)", "settled", CASES),
-    "settled sessions are linked to their key again": ("match.py", '~pl.col("elsewhere")', 'pl.lit(True)', CASES),
-    "a bill behind the horizon has neighbours": ("match.py", '~pl.col("beyond") & pl.col("has_start")', 'pl.col("has_start")', CASES),
-    "a charge without a start can be near": ("match.py", 'pl.col("has_start") & ', "", CASES),
-    "parties without a peer never meet": ("match.py", 'suffix="_bill", nulls_equal=True', 'suffix="_bill"', CASES),
-    "units of all currencies are one": ("components.py", 'GROUP_NAME = ["own", "scope", "name", "name_scope", "currency"]', 'GROUP_NAME = ["own", "scope", "name", "name_scope"]', LAWS),
-    "record keys are unique across key scopes": ("records.py", 'RECORD = ["charge", "scope", "key_scope", "record_key"]', 'RECORD = ["charge", "scope", "record_key"]', CASES),
-    "only what is near by its own record is together": ("components.py", "return pl.concat([rows, crossed.select(rows.columns)])", "return rows", CASES),
+
+INCREMENTAL: dict[str, Mutant] = {
+    "pending records are not evaluated when a watermark passes": Mutant("incremental/epoch.py", "_components_affected", Select("Call", 1), source("[]"), EPOCHS),
+    "neighbours of new records are not evaluated": Mutant("incremental/epoch.py", "_components_affected", Select("List", 3), without("elts", 2), EPOCHS),
+    "a closing affects no component": Mutant("incremental/epoch.py", "_components_affected", Select("Name", 41), source("[]"), EPOCHS),
+    "components that were read again stay in the state": Mutant("incremental/epoch.py", "process_epoch", Select("Call", 20), part("args", 0), EPOCHS),
+    "a blocking key covers its own time block only": Mutant("blocking/keys.py", "blocking_keys", Select("IfExp", 0), part("orelse"), EPOCHS),
+    "each record of a component has a component key of its own": Mutant("incremental/pending_records.py", "_segment", Select("Call", 0), part("func", "value"), EPOCHS),
+    "retained rows keep the text of all rows in memory": Mutant("incremental/retention.py", "split_retained", Select("IfExp", 0), part("test", "left", "right", "value"), EPOCHS),
+    "settled keys in files are not looked up": Mutant("incremental/settled_keys.py", "SettledKeyIndex.holds", Select("Attribute", 4), source("()"), EPOCHS),
+    "settled keys are not looked up": Mutant("incremental/epoch.py", "_needs_reread", Select("Assign", 4), augmented(ast.BitAnd()), EPOCHS),
 }  # fmt: skip
-RECORDS: dict[str, Mistake] = {
-    "the least content counts": ("records.py", "contents.sort(_RANK, descending=True)", "contents.sort(_RANK, descending=False)", LAWS),
-    "the first content counts": ("records.py", "both.filter(greater & open_still)", "both.filter(greater & open_still & False)", CASES),
-    "a late content counts": ("records.py", '(pl.col("step") == step) & ~pl.col("came_late")', 'pl.col("step") == step', CASES),
-    "what was complete may still change": ("records.py", "greater & open_still", "greater", LAWS),
-    "each record is judged by the policy it came under": ("records.py", "enumerate(np.append(starts[1:], NEVER))", "enumerate([NEVER] * len(starts))", LAWS),
-    "lateness is judged after the commit": ("records.py", "came_late=pl.Series(passed < position)", "came_late=pl.Series(passed <= position)", CASES),
-    "nothing is behind the horizon": ("records.py", "beyond=pl.Series(behind < position)", "beyond=pl.Series(behind < 0)", CASES),
-    "a charge without time never comes due": ("records.py", "np.append(marks.positions, NEVER)[at]", "np.append(marks.positions * 0 + NEVER, NEVER)[at]", CASES),
+POOLS: dict[str, Mutant] = {
+    "late usage takes no allowance from later usage": Mutant("pricing/pool_snapshots.py", "_price_change_positions", Select("Gt", 0), source("pl.lit(False)"), SHARES),
+    "every position has the final price": Mutant("pricing/pool_snapshots.py", "pool_prices", Select("Call", 11), with_source("pl.lit(never)", never=("func", "value", "args", 0)), SHARES),
+    "another quantity is priced outside its pool": Mutant("pricing/session_price.py", "price_sessions", Select("Call", 22), with_source("same if q == 'quantity_micros' else f(rows.clear(), q)", same=(), f=("func",), rows=("args", 0), q=("args", 1)), SHARES),
+    "each pair is judged without its pool": Mutant("kernel/pool_netting.py", "net_by_pool", Select("Call", 17), source("True"), SHARES),
+    "a pool does not wait for the end of its period": Mutant("kernel/pool_netting.py", "net_by_pool", Select("BitOr", 0), part("right"), SHARES),
+    "a pool has no next check position": Mutant("kernel/pool_netting.py", "net_by_pool", Select("Attribute", 52), part("value", "func", "value", "args", 0, "right", "func"), SHARES),
+    "components of one pool are evaluated apart": Mutant("kernel/evaluate.py", "_evaluate_components", Select("Call", 6), with_source("frame.clear()", frame=()), SHARES),
+    "pairs of one pool do not cause each other's changes": Mutant("kernel/lifecycle.py", "_causes_of", Select("List", 1), without("elts", 2), SHARES),
+    "a changed price has no cause of its own": Mutant("kernel/lifecycle.py", "diff_findings", Select("Call", 31), without("args", 2), SHARES),
+    "repriced sessions take the fast path": Mutant("pricing/allowance_pools.py", "Pools.steady", Select("Call", 5), part("func", "value"), SHARES),
+    "billing periods follow UTC days": Mutant("pricing/allowance_pools.py", "_period", Select("Name", 12), source("'UTC'"), SHARES),
+    "a misrated finding has no reason": Mutant("pricing/billing_error.py", "add_misrating_reason", Select("Call", 17), with_source("pl.col(name)", name=("args", 0)), SHARES),
+    "records of the same pool are not read": Mutant("log_io/affected.py", "_Reader.around", Select("List", 0), without("elts", 3), SHARES),
+    "reading does not look back over a billing period": Mutant("log_io/affected.py", "_open_from", Select("IfExp", 0), part("body"), SHARES),
 }  # fmt: skip
-JUDGEMENT: dict[str, Mistake] = {
-    "a credit can be the main charge": ("units.py", 'rows.sort(pl.col("amount_micros") < 0, "time_us"', 'rows.sort("time_us"', LAWS),
-    "a credit counts as a duplicate": ("assess.py", 'pl.col("extra_micros") > 0', 'pl.col("extra_micros") != 0', CASES),
-    "parts are not waited for": ("assess.py", 'open=~pl.col("settled") & ~(pl.col("whole") & pl.col("bill_whole"))', "open=pl.lit(False)", CASES),
-    "an edge keeps nobody pending": ("assess.py", '(pl.col("other_passed") <= pl.col("at")) & ~pl.col("held")', '(pl.col("other_passed") <= pl.col("at"))', CASES),
-    "tolerance is not looked at": ("judge.py", "pl.min_horizontal(expected, other) - tolerance", "pl.min_horizontal(expected, other)", CASES),
-    "no money is a finding": ("assess.py", '& ~pl.col("kind").is_in([PENDING, UNRATED])', "& False", CASES),
-    "unrated usage without money is silent": ("assess.py", '& ~pl.col("kind").is_in([PENDING, UNRATED])', '& (pl.col("kind") != PENDING)', CASES),
-    "usage is priced in any currency": ("price.py", ' & (pl.col("currency") == pl.col("price_currency"))', "", CASES),
-    "days are those of Greenwich": ("../localtime.py", "    if zone in UTC_NAMES:\n        return time_us", "    if True:\n        return time_us", LAWS),
-    "a doubtful hour is over at its first showing": ("../localtime.py", 'ambiguous="latest"', 'ambiguous="earliest"', CASES),
-    "whoever comes after a finding has caused it": ("lifecycle.py", 'pl.col("since") == pl.col("at")', 'pl.col("since") <= pl.col("at")', CASES),
-    "nobody else's record is near a change": ("lifecycle.py", "near = pl.concat([own, shared, *tied]).unique()", "near = own", LAWS),
-    "a revision needs other money": ("lifecycle.py", '"billed_micros", "usage", "charges"]', '"billed_micros"]', LAWS),
+MATCHING: dict[str, Mutant] = {
+    "a watermark passes an instant equal to it": Mutant("domain/frontier.py", "RunningMax.passed", Select("Constant", 1), source("'left'"), CASES),
+    "one source of a stream is enough": Mutant("domain/frontier.py", "Frontier._stream_passed", Select("Attribute", 6), source("np.minimum"), CASES),
+    "a closing waits for grace": Mutant("domain/frontier.py", "Frontier.passed_at", Select("Tuple", 2), with_source("(waited, waited)", waited=("elts", 0)), CASES),
+    "a silent source holds its stream back despite idle_after": Mutant("domain/frontier.py", "Frontier._observed_passed", Select("IsNot", 1), source("False"), CASES),
+    "keyed records wait for the start tolerance only": Mutant("kernel/matching.py", "_with_watermark_positions", Select("Call", 10), part("args", 2), CASES),
+    "undecided edges do not block": Mutant("kernel/matching.py", "_candidate_edges", Select("Name", 27), source("pl.lit(False)"), CASES),
+    "an edge settles when it is first at one end": Mutant("kernel/matching.py", "_settle_stable_edges", Select("BitAnd", 1), part("left"), LAWS),
+    "settled pairs are not carried over": Mutant("kernel/evaluate.py", "_run_iterations", Select("Assign", 19), previous(1), CASES),
+    "settled sessions are matched by key again": Mutant("kernel/matching.py", "_match_by_key", Select("Invert", 2), source("pl.lit(True)"), CASES),
+    "a charge group behind the horizon has neighbours": Mutant("kernel/matching.py", "_candidate_edges", Select("BitAnd", 1), part("right"), CASES),
+    "a charge without a start has neighbours": Mutant("kernel/matching.py", "_candidate_edges", Select("BitAnd", 1), part("left"), CASES),
+    "records without a peer never match": Mutant("kernel/matching.py", "_candidate_edges", Select("Call", 26), without("keywords", 2), CASES),
+    "charges of two currencies form one charge group": Mutant("blocking/components.py", "", Select("List", 2), without("elts", 4), LAWS),
+    "a record key is unique across key scopes": Mutant("sessions/admission.py", "", Select("List", 0), without("elts", 2), CASES),
+    "neighbours are found by one record of a session only": Mutant("blocking/components.py", "_entries", Select("Call", 15), part("args", 0, "elts", 0), CASES),
 }  # fmt: skip
-ROUNDS: dict[str, Mistake] = {
-    "nobody wakes when it gets ripe": ("assess.py", '("ripe_at", pl.col("near"))', '("ripe_at", pl.lit(False))', CASES),
-    "nobody wakes when the other stream has passed": ("assess.py", '("other_passed", True)', '("other_passed", pl.lit(False))', CASES),
-    "an open pair never wakes": ("assess.py", 'wake=pl.when("open").then(pl.min_horizontal(wakes)).otherwise(NEVER)', "wake=pl.lit(NEVER)", CASES),
-    "a period never wakes": ("periods.py", 'wake=pl.when("final").then(NEVER).otherwise("passed")', "wake=pl.lit(NEVER)", LAWS),
-    "a policy looks at nothing again": ("kernel.py", 'pl.min_horizontal("listed", "wake", "policy_at")', 'pl.min_horizontal("listed", "wake")', CASES),
-    "a clean pair may have been final before": ("clean.py", "~(alone | behind[mine] | behind[theirs] | untimed)", "~(behind[mine] | behind[theirs] | untimed)", CASES),
-    "a clean pair may have neighbours": ("clean.py", "~summed[b] & ~seen.near[a] & ~seen.near[b]", "~summed[b]", CASES),
-    "a clean pair's neighbours stand where each of their records does": ("clean.py", "for frame in (entries, crossed)", "for frame in (entries,)", CASES),
-    "two parties of one half are one": ("clean.py", "(close & (session[1:] != session[:-1])) | (party[1:] != party[:-1])", "close & (party[1:] == party[:-1])", CLEAN),
-    "what is there twice is there once": ("gone.py", "return np.isin(hashes, twice) if len(twice) else", "return", CLEAN),
-    "equal amounts are never of two parts": ("clean.py", "same = (equal & asked.select(quantity).to_series())", "same = equal", SHARES),
-    "what waits may have been passed": ("clean.py", "alone &= (seen.waited_for > upto)", "alone &= (seen.waited_for > 0)", CASES),
-    "what waits may have neighbours": ("clean.py", "alone &= seen.under_last & ~seen.near", "alone &= seen.under_last", CASES),
-    "what waits may be behind the horizon": ("clean.py", '~seen.rule("summed") & ~seen.behind', '~seen.rule("summed")', CASES),
-    "quantities are compared in 64 bits": ("clean.py", 'pl.col("quantity_micros").cast(pl.Int128)', 'pl.col("quantity_micros")', CASES),
+RECORDS: dict[str, Mutant] = {
+    "the least content of a record counts": Mutant("sessions/admission.py", "_content_versions", Select("Constant", 1), source("False"), LAWS),
+    "the first content of a record counts": Mutant("sessions/admission.py", "_content_versions", Select("BitAnd", 2), with_source("both & False", both=()), CASES),
+    "a late content replaces the first": Mutant("sessions/admission.py", "_content_versions", Select("BitAnd", 0), part("left"), CASES),
+    "a complete content may still change": Mutant("sessions/admission.py", "_content_versions", Select("BitAnd", 2), part("left"), LAWS),
+    "a record is judged by the policy at its arrival only": Mutant("sessions/admission.py", "_frozen_positions", Select("Call", 8), with_source("[never] * len(starts)", never=("args", 1), starts=("args", 0, "value")), LAWS),
+    "lateness counts the record's own commit": Mutant("sessions/admission.py", "_with_passing", Select("Lt", 0), compared_by(ast.LtE()), CASES),
+    "no record is behind the horizon": Mutant("sessions/admission.py", "_with_passing", Select("Name", 41), source("0"), CASES),
+    "an undated charge is never assigned a time": Mutant("sessions/admission.py", "with_due_date", Select("Call", 8), with_source("np.append(positions * 0 + never, never)", positions=("args", 0), never=("args", 1)), CASES),
 }  # fmt: skip
-READING: dict[str, Mistake] = {
-    "what waits is not read": ("reach/seeds.sql", "(e.day >= $open_day AND {time} >= $open_from)", "false", REACH),
-    "charges without time are not read": ("reach/seeds.sql", "(e.day IS NULL AND e.snapshot_id >", "(false AND e.snapshot_id >", REACH),
-    "other contents are not read": ("reach/around.sql", "r.record_key = d.record_key", "false", REACH),
-    "neighbours are not read": ("reach/__init__.py", "near.filter(own), ", "", REACH),
-    "intervals reach one way only": ("reach/__init__.py", 'pl.col("time_us").min() - apart_us', 'pl.col("time_us").min()', REACH),
-    "instants far apart are of one interval": ("reach/__init__.py", "> 2 * apart_us).over(place)", "> NEVER).over(place)", REACH),
-    "a block has no instants up to the end of an interval": ("reach/around.sql", "since_us <= n.upto_us OR ", "", REACH),
-    "a block has no instants from the beginning of an interval on": ("reach/around.sql", " OR since_us >= n.from_us", "", REACH),
-    "what has no time is of no period": ("reach/around.sql", "w.from_us, true)", "w.from_us, false)", REACH),
-    "periods are not read": ("reach/__init__.py", ' period.filter(of_sum).drop("own"),', "", REACH),
-    "keys of two services are not read": ("reach/__init__.py", "found.append(self._mixed(", "found[:0].append(self._mixed(", REACH),
-    "a second delivery hides the first": ("reach/__init__.py", 'ROW = ["charge", "event_id", "position", "source"]', 'ROW = ["charge", "event_id"]', REACH),
-    "a namesake's closing counts": ("reach/seeds.sql", "starts_with(e.source_id, u.source || '@')", "e.source_id LIKE u.source || '@%'", REACH),
-    "the outdone stay placed": ("findings.py", "rows = pl.concat([pl.concat(come).filter(pl.col(\"position\") > after), moved])", 'rows = pl.concat(come).filter(pl.col("position") > after)', WAYS),
-    "sums of the second partition are dropped": ("partition.py", "*(o.ledger for o in outcomes)", "*(o.ledger for o in outcomes[:1])", WAYS),
-    "some days move the position": ("commit.py", "        if whole:", "        if True:", WAYS),
-    "what some days told is told again": ("commit.py", "fresh = _unknown(lake, outcome.history, after)", "fresh = outcome.history", WAYS),
+JUDGEMENT: dict[str, Mutant] = {
+    "a credit is the main charge": Mutant("sessions/grouping.py", "group_records", Select("Call", 1), without("args", 0), LAWS),
+    "a credit is a duplicate charge": Mutant("kernel/booking.py", "_pairs", Select("Gt", 0), compared_by(ast.NotEq()), CASES),
+    "partial records are not waited for": Mutant("kernel/booking.py", "_pairs", Select("BitAnd", 1), source("pl.lit(False)"), CASES),
+    "an undecided edge leaves nothing pending": Mutant("kernel/booking.py", "_book_unmatched", Select("BitAnd", 0), part("left"), CASES),
+    "the amount tolerance is ignored": Mutant("kernel/classification.py", "classify_flat", Select("Sub", 0), part("left"), CASES),
+    "an impact of zero raises no unrated finding": Mutant("kernel/booking.py", "_drop_zero_impact", Select("Invert", 0), source("False"), CASES),
+    "an unrated session without money raises no finding": Mutant("kernel/booking.py", "_drop_zero_impact", Select("Invert", 0), with_source("kind != pending", kind=("operand", "func", "value"), pending=("operand", "args", 0, "elts", 0)), CASES),
+    "usage is priced in any currency": Mutant("pricing/session_price.py", "price_sessions", Select("BitAnd", 0), part("left"), CASES),
+    "days follow UTC": Mutant("../localtime.py", "wall_us", Select("In", 0), source("True"), LAWS),
+    "a repeated hour ends at its first occurrence": Mutant("../localtime.py", "utc_us.at", Select("Constant", 1), source("'earliest'"), CASES),
+    "any later record is the cause of a change": Mutant("kernel/lifecycle.py", "_causes_of", Select("Eq", 0), compared_by(ast.LtE()), CASES),
+    "records of other owners cause no change": Mutant("kernel/lifecycle.py", "_causes_of", Select("Call", 25), part("func", "value", "args", 0, "elts", 0), LAWS),
+    "a revision needs another amount": Mutant("kernel/lifecycle.py", "", Select("List", 1), without("elts", 5, 6), LAWS),
 }  # fmt: skip
-SHARING: dict[str, Mistake] = {
-    "late usage takes nothing from what came after it": ("worlds.py", 'shaken = live.filter(pl.col("changed") > pl.col("since"))', "shaken = live.filter(pl.lit(False))", SHARES),
-    "every position has the price of the end": ("worlds.py", 'pl.when(last).then(NEVER).otherwise("at").alias("world")', 'pl.lit(NEVER).alias("world")', SHARES),
-    "another quantity is priced by itself": ("price.py", "shared = pools.priced(numbered, quantity)", 'shared = pools.priced(numbered, quantity) if quantity == "quantity_micros" else pools.priced(numbered.clear(), quantity)', SHARES),
-    "a pair is always judged by itself": ("verdict.py", "if differing.is_empty():", "if True:", SHARES),
-    "a pool never waits for its period": ("verdict.py", '(pl.col("due") > pl.col("at")) | pl.lit(not together)', "pl.lit(not together)", SHARES),
-    "a pool never wakes": ("verdict.py", 'due=pl.when(waits & pl.lit(together)).then("due").otherwise(NEVER)', "due=pl.lit(NEVER)", SHARES),
-    "pools are not tied together": ("kernel.py", "run.pools.hubs(first.differing)", "run.pools.hubs(first.differing).clear()", SHARES),
-    "pairs of a pool are not near each other": ("lifecycle.py", "near = pl.concat([own, shared, *tied]).unique()", "near = pl.concat([own, shared]).unique()", SHARES),
-    "new prices of old usage come from nowhere": ("lifecycle.py", '"cause", "declared", "repriced", pl.lit("frontier")', '"cause", "declared", pl.lit("frontier")', SHARES),
-    "what is overtaken is clean": ("pools.py", 'once.filter(pl.col("changed") <= pl.col("since"))', "once", SHARES),
-    "days of a month are those of Greenwich": ("pools.py", 'period_number(pl.col("period"), zone, pl.col("start_us"))', 'period_number(pl.col("period"), "UTC", pl.col("start_us"))', SHARES),
-    "nobody is told why": ("why.py", 'pl.coalesce("reason", mine)', 'pl.col("reason")', SHARES),
-    "pools are not read": ("reach/__init__.py", ', self._same_pool(step)]', "]", SHARES),
-    "a billing period is not waited for in reading": ("reach/__init__.py", "pooled = 0 if shared_of(terms).is_empty() else _MONTH_US", "pooled = 0", SHARES),
+ITERATIONS: dict[str, Mutant] = {
+    "match readiness schedules no check": Mutant("kernel/booking.py", "_book_unmatched", Select("Call", 19), source("pl.lit(False)"), CASES),
+    "the other watermark schedules no check": Mutant("kernel/booking.py", "_book_unmatched", Select("Constant", 12), source("pl.lit(False)"), CASES),
+    "an open pair schedules no check": Mutant("kernel/booking.py", "_pairs", Select("Attribute", 46), source("pl.lit"), CASES),
+    "a period schedules no check": Mutant("kernel/aggregation.py", "_judged", Select("Call", 51), with_source("pl.lit(never)", never=("func", "value", "args", 0)), LAWS),
+    "a policy change schedules no check": Mutant("kernel/evaluate.py", "_next_positions", Select("Call", 22), without("args", 2), CASES),
+    "the fast path takes pairs that may have been final before": Mutant("kernel/fast_path.py", "_in_time", Select("BitOr", 3), part("right"), CASES),
+    "the fast path takes pairs with neighbours": Mutant("kernel/fast_path.py", "_pairs", Select("BitAnd", 0), part("left", "left"), CASES),
+    "the fast path looks for neighbours at one record of a session": Mutant("kernel/fast_path.py", "_has_neighbour", Select("Tuple", 2), without("elts", 1), CASES),
+    "two parties with one half of the hash are one": Mutant("kernel/fast_path.py", "_neighbour_mask", Select("BitOr", 1), with_source("near & (a == b)", near=("left", "left"), a=("right", "left"), b=("right", "comparators", 0)), CLEAN),
+    "a repeated key counts as unique": Mutant("incremental/settled_keys.py", "is_duplicated", Select("IfExp", 0), part("orelse"), CLEAN),
+    "equal amounts never hide two differences": Mutant("kernel/fast_path.py", "_agreeing_pairs", Select("BitAnd", 0), part("left"), SHARES),
+    "the fast path takes unmatched records past grace": Mutant("kernel/fast_path.py", "_unmatched_in_grace", Select("Name", 15), source("0"), CASES),
+    "the fast path takes unmatched records with neighbours": Mutant("kernel/fast_path.py", "_unmatched_in_grace", Select("BitAnd", 2), part("left"), CASES),
+    "the fast path takes unmatched records behind the horizon": Mutant("kernel/fast_path.py", "_unmatched_in_grace", Select("BitAnd", 0), part("left"), CASES),
+    "quantities are compared in 64 bits": Mutant("kernel/fast_path.py", "_agreeing_pairs", Select("Call", 3), part("func", "value"), CASES),
 }  # fmt: skip
-GOING_ON: dict[str, Mistake] = {
-    "what is kept never wakes": ("epoch.py", "unsettled.passing(passings(frontier, terms, after, upto))", "unsettled.passing([])", EPOCHS),
-    "what stands near is not looked for": ("epoch.py", "[*found, *moved, near]", "[*found, *moved]", EPOCHS),
-    "a closing moves nobody": ("epoch.py", "moved.append(unsettled.where(", "[].append(unsettled.where(", EPOCHS),
-    "what was read again is kept as it was": ("epoch.py", "np.union1d(labels, more)", "labels", EPOCHS),
-    "what is kept is told by its own time alone": ("ties.py", "for beside in (-1, 0, 1) if around else (0,)", "for beside in (0,)", EPOCHS),
-    "a component is kept record by record": ("unsettled.py", '.with_columns(pl.col(LABEL).min().over("component"))', "", EPOCHS),
-    "what is kept keeps all text": ("settle.py", "rows = owned(rows) if 2 * rows.height < events.height else rows", "rows = rows", EPOCHS),
-    "names in files are forgotten": ("gone.py", "for file in self.shelved:", "for file in ():", EPOCHS),
-    "names are forgotten": ("epoch.py", "again[came] = (before.gone.holds", "again[came] &= (before.gone.holds", EPOCHS),
+READING: dict[str, Mutant] = {
+    "neighbours are not read": Mutant("log_io/affected.py", "_Reader.around", Select("List", 0), without("elts", 1), REACH),
+    "intervals reach one way only": Mutant("log_io/affected.py", "_time_blocks", Select("Sub", 0), part("left"), REACH),
+    "distant instants share one interval": Mutant("log_io/affected.py", "_time_blocks", Select("Mult", 0), source("2**62"), REACH),
+    "records of the same period are not read": Mutant("log_io/affected.py", "_Reader.around", Select("List", 0), without("elts", 2), REACH),
+    "keys used by two services are not read": Mutant("log_io/affected.py", "_Reader.around", Select("Name", 46), with_source("rows[:0]", rows=()), REACH),
+    "a second delivery hides the first": Mutant("log_io/affected.py", "", Select("List", 0), without("elts", 2, 3), REACH),
+    "superseded contents stay booked": Mutant("results/finding_rows.py", "booking_counts", Select("Call", 24), part("args", 0, "elts", 0), WAYS),
+    "sums of the second partition are dropped": Mutant("run_partition.py", "merge_outcomes", Select("Name", 15), with_source("outcomes[:1]", outcomes=()), WAYS),
+    "a run limited to days moves the consumer position": Mutant("log_io/commit.py", "commit_outcome.write", Select("Name", 21), source("True"), WAYS),
+    "findings of a run limited to days are appended again": Mutant("log_io/commit.py", "commit_outcome.write", Select("Call", 4), part("args", 1), WAYS),
 }  # fmt: skip
-MISTAKES = GOING_ON | SHARING | MATCHING | RECORDS | JUDGEMENT | ROUNDS | READING
+MUTANTS = INCREMENTAL | POOLS | MATCHING | RECORDS | JUDGEMENT | ITERATIONS | READING
+
+SQL_MUTANTS: dict[str, tuple[str, str, str]] = {
+    "pending records are not read": ("seeds", "(e.day >= $open_day AND {time} >= $open_from)", "false"),
+    "undated charges are not read": ("seeds", "(e.day IS NULL AND e.snapshot_id >", "(false AND e.snapshot_id >"),
+    "other contents of a record are not read": ("neighbours", "r.record_key = d.record_key", "false"),
+    "a block ends before the interval does": ("neighbours", "since_us <= n.upto_us OR ", ""),
+    "a block begins after the interval does": ("neighbours", " OR since_us >= n.from_us", ""),
+    "an undated record is in no period": ("neighbours", "w.from_us, true)", "w.from_us, false)"),
+    "a closing counts for every source with the same prefix": ("seeds", "starts_with(e.source_id, u.source || '@')", "e.source_id LIKE u.source || '@%'"),
+}  # fmt: skip
+"""Mutants of the queries that read affected records: the query, the text replaced, its replacement."""
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_made_in_what_the_code_says(mistake: str) -> None:
-    name, right, _, _ = MISTAKES[mistake]
-    assert right in (ROOT / "pipelines/trueup/reconcile" / name).read_text("utf-8")
+@pytest.mark.parametrize("name", MUTANTS)
+def test_each_mutant_changes_one_function(name: str) -> None:
+    mutant = MUTANTS[name]
+    text = (ROOT / FOLDER / mutant.file).read_text("utf-8")
+    assert apply(mutant, text) != ast.unparse(ast.parse(text))
+
+
+@pytest.mark.parametrize("name", SQL_MUTANTS)
+def test_each_mutant_of_a_query_changes_it(name: str) -> None:
+    query, right, _ = SQL_MUTANTS[name]
+    assert right in (ROOT / FOLDER / "log_io" / f"affected_{query}.sql").read_text("utf-8")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_tests_notice(mistake: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    name, right, wrong, tests = MISTAKES[mistake]
-    places = [
-        str(place).replace(str(ROOT / "pipelines"), str(tmp_path / "pipelines")) for place in pytestconfig.getini("pythonpath")
-    ]
-    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
-    broken = tmp_path / "pipelines" / "trueup" / "reconcile" / name
-    broken.write_text(broken.read_text("utf-8").replace(right, wrong), "utf-8")
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_tests_detect_each_mutant(name: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    mutant = MUTANTS[name]
+    text = (ROOT / FOLDER / mutant.file).read_text("utf-8")
+    assert _tests_fail_with(FOLDER / mutant.file, apply(mutant, text), mutant.tests, tmp_path, pytestconfig)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SQL_MUTANTS)
+def test_the_tests_detect_each_mutant_of_a_query(name: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    query, right, wrong = SQL_MUTANTS[name]
+    file = FOLDER / "log_io" / f"affected_{query}.sql"
+    assert _tests_fail_with(file, (ROOT / file).read_text("utf-8").replace(right, wrong), REACH, tmp_path, pytestconfig)
+
+
+def _tests_fail_with(file: Path, text: str, tests: tuple[str, ...], folder: Path, config: pytest.Config) -> bool:
+    """Runs tests on a copy of the package in which one file has another text; shows the end of their output where none fails."""
+    python_path = [str(path).replace(str(ROOT / "pipelines"), str(folder / "pipelines")) for path in config.getini("pythonpath")]
+    shutil.copytree(ROOT / "pipelines", folder / "pipelines")
+    (folder / file).write_text(text, "utf-8")
     command = [
         sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", "-m", "not slow", "--tb=no",
-        "-o", f"pythonpath={' '.join(places)}", *tests,
+        "-o", f"pythonpath={' '.join(python_path)}", *tests,
     ]  # fmt: skip
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "CI": "1"})
-    assert run.returncode == 1 and " failed" in run.stdout, run.stdout[-2000:]
+    detected = run.returncode == 1 and " failed" in run.stdout
+    if not detected:
+        print(run.stdout[-2000:])
+    return detected

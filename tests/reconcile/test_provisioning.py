@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import polars as pl
-from hearing import frontier_of
 from hypothesis import given
 from hypothesis import strategies as st
-from told import Log, Record
+from kernel_adapter import frontier_of
+from reference_model.log import Log, Record
 
 from trueup.events.schema import UTC_TIME
-from trueup.reconcile.provisioning import provisioning
-from trueup.reconcile.rules import NEVER, Policy, SourceRules
-from trueup.reconcile.terms import SUBSCRIBER_CHANGE, Terms, changes_of, states_of
+from trueup.reconcile.domain.policies import NEVER_POSITION, Policy, SourceRules
+from trueup.reconcile.domain.tariff_terms import SUBSCRIBER_CHANGE, Terms, changes_of, states_of
+from trueup.reconcile.results.provisioning import provisioning
 
 DAY_US = 86_400_000_000
 POLICY = Policy(0, sources={"n": SourceRules("usage")})
@@ -31,7 +31,7 @@ def terms_of(states: Sequence[Told], subscriber: str = "s") -> Terms:
         schema_overrides={"valid_from": pl.Int64, "valid_to": pl.Int64, "bucket": pl.Int16},
     ).with_columns(pl.col("valid_from", "valid_to").cast(UTC_TIME))  # fmt: skip
     known = states_of(rows)
-    since = [min((t[0] for t in states if t[1] == system), default=NEVER) for system in ("billing", "network")]
+    since = [min((t[0] for t in states if t[1] == system), default=NEVER_POSITION) for system in ("billing", "network")]
     return Terms((), known, changes_of([], known), dict.fromkeys((t[0] for t in states), SUBSCRIBER_CHANGE), *since)
 
 

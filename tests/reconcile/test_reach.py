@@ -7,21 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import lakes
+import lake_fixture
 import polars as pl
 import pytest
-import worlds
-from hearing import assert_told
+import random_logs
 from hypothesis import given
 from hypothesis import strategies as st
-from story import tell
-from told import Close, Item, Log, Record
-from worlds import MICRO, service
+from kernel_adapter import assert_same_history
+from random_logs import MICRO, service
+from reference_model.history import run_reference
+from reference_model.log import Close, Item, Log, Record
 
-from trueup.reconcile.kernel import evaluate
-from trueup.reconcile.load import frontier_of
-from trueup.reconcile.reach import _OFFSET_US, _blocks, _width_us, touched
-from trueup.reconcile.rules import Policy, SourceRules
+from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.reconcile.kernel.evaluate import evaluate
+from trueup.reconcile.log_io.affected import _OFFSET_US, _time_blocks, _width_us, affected_records
+from trueup.reconcile.log_io.load import frontier_of
 
 S = 1_000_000
 HOUR = 3_600
@@ -49,10 +49,12 @@ def far(t: int) -> list[Item]:
 
 def last_step_tells_the_same(log: Log, policy: Policy, folder: Path) -> int:
     """Whether the last position told by itself is the last of the whole story; returns how many findings it changed."""
-    log, rows = lakes.known_by_id([[policy], *lakes.told_apart(log)], "subscriber")
-    with lakes.quick_lake(folder, log, rows, "subscriber") as lake:
-        whole, step = lakes.outcome_of(lake, 0, len(log), 1), lakes.outcome_of(lake, len(log) - 1, len(log), 1)
-        assert lakes.totals(lakes.joined([lakes.outcome_of(lake, 0, len(log) - 1, 1), step])) == lakes.totals(whole)
+    log, rows = lake_fixture.with_ids_of_content([[policy], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
+    with lake_fixture.quick_lake(folder, log, rows, "subscriber") as lake:
+        whole, step = lake_fixture.outcome_of(lake, 0, len(log), 1), lake_fixture.outcome_of(lake, len(log) - 1, len(log), 1)
+        assert lake_fixture.totals(
+            lake_fixture.merge_outcomes([lake_fixture.outcome_of(lake, 0, len(log) - 1, 1), step])
+        ) == lake_fixture.totals(whole)
     return step.history.height
 
 
@@ -113,16 +115,18 @@ def test_the_last_position_alone_tells_what_it_changes(name: str, tmp_path: Path
 def touches_all_that_changes(seed: str, n: int, folder: Path, pairs: int) -> None:
     """Any (after, upto] evaluated on what `touched` reads tells the same as on everything."""
     rng = random.Random(f"{seed}/{n}")
-    world, log = worlds.wild(rng)
-    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by)
-    with lakes.quick_lake(folder, log, rows, world.bucket_by) as lake:
-        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+    world, log = random_logs.any_log(rng)
+    log, rows = lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], world.bucket_by)
+    with lake_fixture.quick_lake(folder, log, rows, world.bucket_by) as lake:
+        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
         frontier = frontier_of(lake, len(log))
-        everything = touched(lake, frontier, lakes.ranges(1)[0], after=0, upto=len(log))
-        assert_told(tell(log, world.first), evaluate(everything, frontier, after=0, upto=len(log)), frontier.policies)
+        everything = affected_records(lake, frontier, lake_fixture.ranges(1)[0], after=0, upto=len(log))
+        assert_same_history(
+            run_reference(log, world.first), evaluate(everything, frontier, after=0, upto=len(log)), frontier.policies
+        )
         for _ in range(pairs):
             after, upto = sorted(rng.sample(range(len(log) + 1), 2))
-            some = lakes.totals(lakes.outcome_of(lake, after, upto, 1))
+            some = lake_fixture.totals(lake_fixture.outcome_of(lake, after, upto, 1))
             where = f"log {n} of seed {seed}, positions {after + 1} to {upto}, {sorted(world.facets)}"
             assert some["history"] == [r for r in whole["history"] if after < r[1] <= upto], where
             assert some["ledger"] == {k: v for k, v in whole["ledger"].items() if after < k[0] <= upto}, where
@@ -150,7 +154,7 @@ def test_an_instant_is_told_by_one_block_of_its_key_if_it_is_near_and_by_none_if
 ) -> None:
     frame = pl.DataFrame(stands, schema={"bucket": pl.Int64, "scope": pl.String, "time_us": pl.Int64}, orient="row")
     instant = asked[2] + _OFFSET_US
-    blocks = _blocks(frame, apart).filter(bucket=asked[0], scope=asked[1], block=instant // _width_us(apart))
+    blocks = _time_blocks(frame, apart).filter(bucket=asked[0], scope=asked[1], block=instant // _width_us(apart))
     assert blocks.height <= 1
     told = any(instant <= upto or instant >= since for upto, since in blocks.select("upto_us", "from_us").rows())
     assert told == any((b, s) == asked[:2] and abs(t - asked[2]) <= apart for b, s, t in stands)

@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 
 from trueup.config import ServiceConfig
-from trueup.reconcile.frontier import Frontier, Marks
-from trueup.reconcile.kernel import Evaluated, evaluate
-from trueup.reconcile.records import EVENTS
-from trueup.reconcile.rules import Policies, Policy, SourceRules
+from trueup.reconcile.domain.frontier import Frontier, RunningMax
+from trueup.reconcile.domain.policies import Policies, Policy, SourceRules
+from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
+from trueup.reconcile.sessions.admission import EVENTS
 
 SECOND = 1_000_000
 EPOCH = date(1970, 1, 1)
@@ -65,7 +65,7 @@ def frontier_of(log: list[Any], config: Any) -> Frontier:
                 seen.setdefault(("observed", e.source), []).append((position, e.started_at * SECOND))
     marks = {
         kind: {
-            n: Marks.of(pl.DataFrame(rows, schema=["position", "value"], orient="row"))
+            n: RunningMax.of(pl.DataFrame(rows, schema=["position", "value"], orient="row"))
             for (k, n), rows in seen.items()
             if k == kind
         }
@@ -91,10 +91,10 @@ def events_of(log: list[Any], scope_of: Any, config: Any) -> pl.DataFrame:
 def told(evaluated: Evaluated) -> list[tuple[Any, ...]]:
     """The kernel's changes in the reference's words."""
     names = {
-        r["rid"]: ("charge" if r["charge"] else "usage", r["scope"], r["record_key"])
+        r["record_no"]: ("charge" if r["charge"] else "usage", r["scope"], r["record_key"])
         for r in evaluated.versions.iter_rows(named=True)
     }
-    groups = {r["gid"]: r for r in evaluated.groups.iter_rows(named=True)}
+    groups = {r["group_no"]: r for r in evaluated.groups.iter_rows(named=True)}
     cells = {r["cell"]: r for r in evaluated.cells.iter_rows(named=True)}
 
     def subject(number: int) -> tuple[Any, ...]:
@@ -125,8 +125,10 @@ def told(evaluated: Evaluated) -> list[tuple[Any, ...]]:
             )
         )
     for c in evaluated.admitted.conflicts.iter_rows(named=True):
-        rid = names[c["rid"]]
-        counted = evaluated.versions.filter((pl.col("rid") == c["rid"]) & (pl.col("event_id") == c["counted"])).row(0, named=True)
+        rid = names[c["record_no"]]
+        counted = evaluated.versions.filter((pl.col("record_no") == c["record_no"]) & (pl.col("event_id") == c["counted"])).row(
+            0, named=True
+        )
         mine = ((rid,), ()) if rid[0] == "usage" else ((), (rid,))
         out.append(
             (
@@ -163,7 +165,7 @@ def check(log: list[Any], config: Any, oracle: ModuleType, *, tell_apart: bool =
     rows = {(r[0], (r[1] - EPOCH).days): tuple(map(int, r[2:])) for r in sums.iter_rows()}
     wanted = {k: (v["expected"], v["billed"], v["impact"], v["tolerated"], v["pending"]) for k, v in result.conservation.items()}
     assert {k: v for k, v in rows.items() if any(v)} == {k: v for k, v in wanted.items() if any(v)}
-    assert got.members["rid"].n_unique() == got.members.height == len(result.places) - got.clean.height
+    assert got.members["record_no"].n_unique() == got.members.height == len(result.places) - got.clean.height
 
 
 def _logs(laws: ModuleType, first: int, count: int, seed: str) -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import lakes
+import lake_fixture
 import polars as pl
 import pytest
-from hearing import assert_told, events_of, frontier_of, terms_of
-from sharing_worlds import free, moment, rate
-from story import tell
-from told import Log, Record, Tariff
-from worlds import MICRO, service
+from kernel_adapter import assert_same_history, events_of, frontier_of, terms_of
+from random_allowance_logs import free, moment, rate
+from random_logs import MICRO, service
+from reference_model.history import run_reference
+from reference_model.log import Log, Record, Tariff
 
 from trueup.errors import LogError
-from trueup.reconcile.findings import history
-from trueup.reconcile.kernel import Evaluated, evaluate
-from trueup.reconcile.rules import NEVER, Policy, SourceRules
-from trueup.reconcile.terms import STATE, SUBSCRIBER_CHANGE, Terms, changes_of
+from trueup.reconcile.domain.policies import NEVER_POSITION, Policy, SourceRules
+from trueup.reconcile.domain.tariff_terms import STATE, SUBSCRIBER_CHANGE, Terms, changes_of
+from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
+from trueup.reconcile.results.finding_rows import finding_changes
 
 VOICE = service(("session_key",), grace=3_600 * MICRO, price=None)
 POLICY = Policy(0, {"voice": VOICE, "sms": VOICE}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
@@ -43,16 +43,16 @@ def passed(time: str) -> list[Any]:
 
 def evaluated(log: Log, policy: Policy = POLICY) -> Evaluated:
     """The kernel's answer, which is the model's, whether clean pairs are told apart or not."""
-    story, frontier = tell(log, policy), frontier_of(log, policy)
+    story, frontier = run_reference(log, policy), frontier_of(log, policy)
     for tell_apart in (False, True):
         told = evaluate(events_of(log), frontier, terms_of(log), after=0, upto=len(log), tell_apart=tell_apart)
-        assert_told(story, told, frontier.policies)
+        assert_same_history(story, told, frontier.policies)
     return told
 
 
 def told(log: Log, policy: Policy = POLICY) -> list[Told]:
     """(position, action, cause, kind, impact in EUR, reason) of every change but those of `far`."""
-    rows = history(evaluated(log, policy), frontier_of(log, policy).policies, after=0).filter(pl.col("service") != "far")
+    rows = finding_changes(evaluated(log, policy), frontier_of(log, policy).policies, after=0).filter(pl.col("service") != "far")
     impact = (pl.col("expected_micros") - pl.col("billed_micros")).cast(pl.Int64) // MICRO
     return sorted(rows.select("position", "action", "cause", "kind", impact, "reason").rows(), key=repr)
 
@@ -199,13 +199,13 @@ def test_a_plan_known_later_has_free_units_of_its_own() -> None:
     log: Log = [[book], [FIRST, SECOND], passed("2024-05-10 00:00"), []]
     state = {
         "bucket": 0, "system": "billing", "subscriber": "s", "plan": "A", "status": "active",
-        "from_us": moment("2024-01-01 00:00"), "to_us": None, "since": 4, "until": NEVER,
+        "from_us": moment("2024-01-01 00:00"), "to_us": None, "since": 4, "until": NEVER_POSITION,
     }  # fmt: skip
     states = pl.DataFrame([state], schema=STATE)
     edition = terms_of(log).editions[0]
     terms = Terms((edition,), states, changes_of([(1, 0)], states), {4: SUBSCRIBER_CHANGE})
     frontier = frontier_of(log, POLICY)
-    rows = history(evaluate(events_of(log), frontier, terms, after=0, upto=4), frontier.policies, after=0)
+    rows = finding_changes(evaluate(events_of(log), frontier, terms, after=0, upto=4), frontier.policies, after=0)
     told_of = rows.filter(pl.col("service") == "voice").select(
         "position", "action", "cause", pl.col("expected_micros").cast(pl.Int64)
     )
@@ -221,9 +221,9 @@ def test_a_plan_known_later_has_free_units_of_its_own() -> None:
 )
 def test_a_book_whose_records_do_not_meet_is_refused(bucket_by: str, shared: str | None, says: str, tmp_path: Path) -> None:
     book = Tariff((rate("voice", MICRO), free("ten", 10 * MICRO, "voice", shared=shared)))
-    log, rows = lakes.known_by_id([[POLICY], [book]], bucket_by)
-    with lakes.quick_lake(tmp_path, log, rows, bucket_by) as lake, pytest.raises(LogError, match=says):
-        lakes.outcome_of(lake, 0, 2, 1)
+    log, rows = lake_fixture.with_ids_of_content([[POLICY], [book]], bucket_by)
+    with lake_fixture.quick_lake(tmp_path, log, rows, bucket_by) as lake, pytest.raises(LogError, match=says):
+        lake_fixture.outcome_of(lake, 0, 2, 1)
 
 
 LATE = [u("0", "2024-05-01 09:00", 10)]
@@ -238,9 +238,9 @@ OFF = [c("1", "2024-05-01 10:00", 6, 6), c("2", "2024-05-02 10:00", 6, 6)]
     ],
 )
 def test_the_last_position_by_itself_reads_the_pools_it_changes(log: Log, tmp_path: Path) -> None:
-    log, rows = lakes.known_by_id([[POLICY], *lakes.told_apart(log)], "subscriber")
-    with lakes.quick_lake(tmp_path, log, rows, "subscriber") as lake:
-        step = lakes.outcome_of(lake, len(log) - 1, len(log), 1)
-        both = lakes.joined([lakes.outcome_of(lake, 0, len(log) - 1, 1), step])
-        assert lakes.totals(both) == lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+    log, rows = lake_fixture.with_ids_of_content([[POLICY], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
+    with lake_fixture.quick_lake(tmp_path, log, rows, "subscriber") as lake:
+        step = lake_fixture.outcome_of(lake, len(log) - 1, len(log), 1)
+        both = lake_fixture.merge_outcomes([lake_fixture.outcome_of(lake, 0, len(log) - 1, 1), step])
+        assert lake_fixture.totals(both) == lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
     assert step.history.height > 1

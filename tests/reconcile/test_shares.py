@@ -5,23 +5,23 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import lakes
+import lake_fixture
 import polars as pl
 import pytest
-from hearing import assert_told, events_of, frontier_of, heard, lives, shown, sums_of, terms_of
-from sharing_worlds import shared
-from story import tell
+from kernel_adapter import assert_same_history, changes_by_finding, events_of, frontier_of, kernel_changes, shown, sums_of, terms_of
+from random_allowance_logs import shared
+from reference_model.history import run_reference
 
-from trueup.reconcile.kernel import Evaluated, evaluate
+from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 
 
 def held_to_the_model(seed: str, numbers: range) -> None:
     for n in numbers:
         world, log = shared(random.Random(f"{seed}/{n}"))
-        story, frontier = tell(log, world.first), frontier_of(log, world.first)
+        story, frontier = run_reference(log, world.first), frontier_of(log, world.first)
         try:
             told = evaluate(events_of(log), frontier, terms_of(log), after=0, upto=len(log), tell_apart=n % 3 != 0)
-            assert_told(story, told, frontier.policies)
+            assert_same_history(story, told, frontier.policies)
         except Exception as error:
             raise AssertionError(f"log {n} of seed {seed}, {sorted(world.facets)}\n{shown(log)}\n{error}") from error
 
@@ -43,11 +43,11 @@ def divided(seed: str, n: int) -> None:
     world, log = shared(rng)
     events, frontier, terms = events_of(log), frontier_of(log, world.first), terms_of(log)
     whole = evaluate(events, frontier, terms, after=0, upto=len(log))
-    wanted, sums = lives(heard(whole, frontier.policies)), sums_of(whole.ledger, len(log))
+    wanted, sums = changes_by_finding(kernel_changes(whole, frontier.policies)), sums_of(whole.ledger, len(log))
 
     def same(parts: list[Evaluated], after: list[int], what: str) -> None:
-        told = [c for e, a in zip(parts, after, strict=True) for c in heard(e, frontier.policies, after=a)]
-        assert lives(told) == wanted, f"{what} of log {n}\n{shown(log)}"
+        told = [c for e, a in zip(parts, after, strict=True) for c in kernel_changes(e, frontier.policies, after=a)]
+        assert changes_by_finding(told) == wanted, f"{what} of log {n}\n{shown(log)}"
         assert sums_of(pl.concat([e.ledger for e in parts]), len(log)) == sums, f"{what} of log {n}\n{shown(log)}"
 
     cuts = sorted({*rng.sample(range(1, len(log) + 1), min(len(log), 3)), len(log)})
@@ -79,12 +79,12 @@ def reached(seed: str, n: int, folder: Path, pairs: int) -> None:
     """Any positions evaluated on what they touch of a lake tell what they tell in the whole."""
     rng = random.Random(f"{seed}/{n}")
     world, log = shared(rng)
-    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by)
-    with lakes.quick_lake(folder, log, rows, world.bucket_by) as lake:
-        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+    log, rows = lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], world.bucket_by)
+    with lake_fixture.quick_lake(folder, log, rows, world.bucket_by) as lake:
+        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
         for _ in range(pairs):
             after, upto = sorted(rng.sample(range(len(log) + 1), 2))
-            some = lakes.totals(lakes.outcome_of(lake, after, upto, 1))
+            some = lake_fixture.totals(lake_fixture.outcome_of(lake, after, upto, 1))
             where = f"log {n} of seed {seed}, positions {after + 1} to {upto}, {sorted(world.facets)}"
             assert some["history"] == [r for r in whole["history"] if after < r[1] <= upto], where
             assert some["ledger"] == {k: v for k, v in whole["ledger"].items() if after < k[0] <= upto}, where

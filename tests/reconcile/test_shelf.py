@@ -12,24 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trueup.errors import LogError
-from trueup.log.lake import Buckets
-from trueup.reconcile import shelf as shelves
-from trueup.reconcile.epoch import Memory
-from trueup.reconcile.gone import Gone
-from trueup.reconcile.memory import packed, unpacked
-from trueup.reconcile.shelf import UNNAMED_KEPT_S, Hashes, Shelf, without_others
+from trueup.log.lake import BucketRange
+from trueup.reconcile.incremental import hash_runs as shelves
+from trueup.reconcile.incremental.epoch import ReconcilerState
+from trueup.reconcile.incremental.hash_runs import ORPHAN_RUN_TTL_S, Hashes, HashRunStore, remove_stale_stores
+from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
+from trueup.reconcile.incremental.state_codec import decode_state, encode_state
 
-ALL = Buckets(0, 3)
+ALL = BucketRange(0, 3)
 
 
 def hashes(*values: int) -> Hashes:
     return np.array(values, dtype=np.uint64)
 
 
-def back_from(memory: Memory, shelf: Shelf | None) -> Memory | None:
+def back_from(memory: ReconcilerState, shelf: HashRunStore | None) -> ReconcilerState | None:
     """A memory that has been bytes."""
-    told = packed(memory, ALL)
-    return unpacked(told.head, dict(enumerate(told.runs)), dict(enumerate(told.segments)), ALL, shelf)
+    told = encode_state(memory, ALL)
+    return decode_state(told.head, dict(enumerate(told.runs)), dict(enumerate(told.segments)), ALL, shelf)
 
 
 @settings(deadline=None, max_examples=60)
@@ -41,10 +41,10 @@ def back_from(memory: Memory, shelf: Shelf | None) -> Memory | None:
 def test_a_set_with_a_shelf_holds_what_was_added_and_nothing_else(
     additions: list[list[int]], least: int, at_once: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    shelf = Shelf(tmp_path_factory.mktemp("shelf"), least)
+    shelf = HashRunStore(tmp_path_factory.mktemp("shelf"), least)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shelves, "_AT_ONCE", at_once)
-        gone = Gone(shelf=shelf)
+        patch.setattr(shelves, "_CHUNK", at_once)
+        gone = SettledKeyIndex(shelf=shelf)
         for some in additions:
             gone = gone.plus(hashes(*some))
     added = {value for some in additions for value in some}
@@ -58,12 +58,12 @@ def test_a_set_with_a_shelf_holds_what_was_added_and_nothing_else(
 
 
 def test_a_memory_names_its_files_and_comes_back_with_them(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, least=3)
-    gone = Gone(shelf=shelf).plus(hashes(*range(9))).plus(hashes(50, 51, 52)).plus(hashes(99))
+    shelf = HashRunStore(tmp_path, least=3)
+    gone = SettledKeyIndex(shelf=shelf).plus(hashes(*range(9))).plus(hashes(50, 51, 52)).plus(hashes(99))
     assert ([len(file) for file in gone.shelved], [len(run) for run in gone.runs]) == ([9, 3], [1])
-    told = packed(Memory(1, gone=gone), ALL)
+    told = encode_state(ReconcilerState(1, gone=gone), ALL)
     assert len(told.runs) == 1 and len(told.head) < 400
-    back = back_from(Memory(1, gone=gone), shelf)
+    back = back_from(ReconcilerState(1, gone=gone), shelf)
     assert back is not None
     assert back.gone.holds(hashes(3, 51, 99, 100)).tolist() == [True, True, True, False]
     assert len(back.gone.plus(hashes(*range(200, 260)))) == 73
@@ -71,31 +71,31 @@ def test_a_memory_names_its_files_and_comes_back_with_them(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "changed", "no shelf"])
 def test_a_memory_whose_files_are_not_whole_is_made_of_the_log_again(damage: str, tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, least=1)
-    gone = Gone(shelf=shelf).plus(hashes(*range(9)))
+    shelf = HashRunStore(tmp_path, least=1)
+    gone = SettledKeyIndex(shelf=shelf).plus(hashes(*range(9)))
     path, data = gone.shelved[0].path, gone.shelved[0].path.read_bytes()
     path.unlink()
     damaged = {"empty": b"", "cut": data[:-8], "changed": data[:-1] + b"\1", "no shelf": data}
     if damage in damaged:
         path.write_bytes(damaged[damage])
-    assert back_from(Memory(1, gone=gone), None if damage == "no shelf" else shelf) is None
+    assert back_from(ReconcilerState(1, gone=gone), None if damage == "no shelf" else shelf) is None
 
 
 def test_a_folder_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(LogError, match=r"cannot be written: Not a directory.*make room"):
-        Gone(shelf=Shelf(tmp_path / "file" / "shelf", least=1)).plus(hashes(1))
+        SettledKeyIndex(shelf=HashRunStore(tmp_path / "file" / "shelf", least=1)).plus(hashes(1))
 
 
 def test_the_same_hashes_are_the_same_file(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, least=1)
-    first = Gone(shelf=shelf).plus(hashes(1, 2)).plus(hashes(3))
-    assert Gone(shelf=shelf).plus(hashes(3, 1, 2)).shelved[0].path == first.shelved[0].path
+    shelf = HashRunStore(tmp_path, least=1)
+    first = SettledKeyIndex(shelf=shelf).plus(hashes(1, 2)).plus(hashes(3))
+    assert SettledKeyIndex(shelf=shelf).plus(hashes(3, 1, 2)).shelved[0].path == first.shelved[0].path
 
 
 def test_a_file_that_no_memory_names_stays_while_a_checkpoint_may_name_it(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, least=1)
-    before = Gone(shelf=shelf).plus(hashes(1, 2))
+    shelf = HashRunStore(tmp_path, least=1)
+    before = SettledKeyIndex(shelf=shelf).plus(hashes(1, 2))
     old, left = before.shelved[0].path, tmp_path / "1.part"
     left.write_bytes(b"of a writer that was killed")
     for path in (old, left):
@@ -103,7 +103,7 @@ def test_a_file_that_no_memory_names_stays_while_a_checkpoint_may_name_it(tmp_pa
     after = before.plus(hashes(3))
     assert old.exists() and not left.exists()
     # Long after it was joined with another.
-    at_s = old.stat().st_mtime - UNNAMED_KEPT_S - 60
+    at_s = old.stat().st_mtime - ORPHAN_RUN_TTL_S - 60
     os.utime(old, (at_s, at_s))
     later = after.plus(hashes(*range(10, 20)))
     assert not old.exists()
@@ -111,22 +111,22 @@ def test_a_file_that_no_memory_names_stays_while_a_checkpoint_may_name_it(tmp_pa
 
 
 def test_a_file_that_is_needed_stays_however_old_it_is(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, least=1)
-    gone = Gone(shelf=shelf).plus(hashes(*range(20)))
+    shelf = HashRunStore(tmp_path, least=1)
+    gone = SettledKeyIndex(shelf=shelf).plus(hashes(*range(20)))
     os.utime(gone.shelved[0].path, (0, 0))
     later = gone.plus(hashes(99))
-    assert back_from(Memory(1, gone=later), shelf) is not None
+    assert back_from(ReconcilerState(1, gone=later), shelf) is not None
 
 
 def test_shelves_with_other_names_go_and_nothing_else_beside_them(tmp_path: Path) -> None:
-    mine, *_ = (Gone(shelf=Shelf(tmp_path / name, least=1)).plus(hashes(1)) for name in ("0-3", "0-7", "8-15"))
+    mine, *_ = (SettledKeyIndex(shelf=HashRunStore(tmp_path / name, least=1)).plus(hashes(1)) for name in ("0-3", "0-7", "8-15"))
     (tmp_path / "0-7" / "killed.part").write_bytes(b"")
     (tmp_path / "8-15" / "notes.txt").write_text("of somebody else")
     (tmp_path / "2024").mkdir()
     (tmp_path / "1-2").write_text("a file")
-    without_others(tmp_path, [ALL])
+    remove_stale_stores(tmp_path, [ALL])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0-3", "1-2", "2024", "8-15"]
     assert [p.name for p in (tmp_path / "8-15").iterdir()] == ["notes.txt"]
     assert mine.shelved[0].is_whole() and mine.shelved[0].path.exists()
     for nothing in ("none", "1-2"):
-        without_others(tmp_path / nothing, [ALL])
+        remove_stale_stores(tmp_path / nothing, [ALL])

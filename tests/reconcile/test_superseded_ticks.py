@@ -6,20 +6,29 @@ import random
 from pathlib import Path
 from typing import Any
 
-import lakes
+import lake_fixture
 import polars as pl
 import pytest
-from epochs import told_in
-from hearing import assert_told, evaluated_in_pieces, events_of, frontier_of, heard, lives, shown, sums_of
-from story import tell
-from told import Log, Record, Supersede, Tick
-from worlds import MICRO, service, wild, wrong_clock
+from kernel_adapter import (
+    assert_same_history,
+    changes_by_finding,
+    evaluated_in_pieces,
+    events_of,
+    frontier_of,
+    kernel_changes,
+    shown,
+    sums_of,
+)
+from random_logs import MICRO, any_log, service, wrong_clock
+from reference_model.history import run_reference
+from reference_model.log import Log, Record, Supersede, Tick
+from run_epochs import process_epochs
 
-from trueup.log.lake import Buckets
-from trueup.reconcile.kernel import evaluate
-from trueup.reconcile.partition import joined
-from trueup.reconcile.policy import without_void_ticks
-from trueup.reconcile.rules import Policy, SourceRules
+from trueup.log.lake import BucketRange
+from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.reconcile.kernel.evaluate import evaluate
+from trueup.reconcile.log_io.declared_policies import without_void_ticks
+from trueup.reconcile.run_partition import merge_outcomes
 
 HOUR = 3_600 * MICRO
 DAY = 24 * HOUR
@@ -41,7 +50,7 @@ def charge(key: str, started_us: int) -> Record:
 
 def changes(log: Log) -> list[tuple[Any, ...]]:
     frontier = frontier_of(log, SILENT)
-    told = heard(evaluate(events_of(log), frontier, after=0, upto=len(log)), frontier.policies)
+    told = kernel_changes(evaluate(events_of(log), frontier, after=0, upto=len(log)), frontier.policies)
     return sorted((c["position"], c["kind"], c["action"], c["cause"]) for c in told)
 
 
@@ -85,7 +94,7 @@ def test_a_superseded_tick_is_in_force_before_its_superseding_and_void_under_eve
 
 def log_of(seed: str) -> tuple[Any, Log]:
     rng = random.Random(seed)
-    return wild(rng, wrong_clock(rng))
+    return any_log(rng, wrong_clock(rng))
 
 
 def held_to_the_model(seed: str) -> None:
@@ -93,12 +102,12 @@ def held_to_the_model(seed: str) -> None:
     frontier = frontier_of(log, world.first)
     try:
         whole = evaluate(events_of(log), frontier, after=0, upto=len(log))
-        assert_told(tell(log, world.first), whole, frontier.policies)
+        assert_same_history(run_reference(log, world.first), whole, frontier.policies)
         cuts = random.Random(seed).sample(range(1, len(log) + 1), min(len(log), 3))
         parts = evaluated_in_pieces(log, world.first, cuts)
         ends = [0, *sorted(set(cuts) - {0, len(log)})]
-        told = [c for part, after in zip(parts, ends, strict=True) for c in heard(part, frontier.policies, after=after)]
-        assert lives(told) == lives(heard(whole, frontier.policies))
+        told = [c for part, after in zip(parts, ends, strict=True) for c in kernel_changes(part, frontier.policies, after=after)]
+        assert changes_by_finding(told) == changes_by_finding(kernel_changes(whole, frontier.policies))
         assert sums_of(pl.concat([p.ledger for p in parts]), len(log)) == sums_of(whole.ledger, len(log))
     except AssertionError as error:
         raise AssertionError(f"{seed}, {sorted(world.facets)}\n{shown(log)}") from error
@@ -122,7 +131,7 @@ def test_the_random_logs_with_superseded_ticks_change_findings_by_them() -> None
     for n in range(60):
         world, log = log_of(f"wrong clock/{n}")
         superseding = {at for at, commit in enumerate(log, start=1) if any(isinstance(i, Supersede) for i in commit)}
-        story = tell(log, world.first)
+        story = run_reference(log, world.first)
         retracted += sum(
             c["position"] in superseding and c["action"] == "retracted" and c["cause"] == "policy_change" for c in story.changes
         )
@@ -132,16 +141,16 @@ def test_the_random_logs_with_superseded_ticks_change_findings_by_them() -> None
 def same_in_every_way(seed: str, folder: Path) -> None:
     """One call, partitions in steps, and epochs with memories that are lost at random: the same history, sums and placements."""
     world, log = log_of(seed)
-    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by)
+    log, rows = lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], world.bucket_by)
     rng = random.Random(seed)
     ends = [*sorted(rng.sample(range(1, len(log)), min(6, len(log) - 1))), len(log)]
-    everywhere = Buckets(0, lakes.BUCKETS - 1)
-    with lakes.quick_lake(folder, log, rows, world.bucket_by) as lake:
-        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
-        assert lakes.totals(lakes.in_steps(lake, ends, 3)) == whole, (seed, ends, shown(log))
+    everywhere = BucketRange(0, lake_fixture.BUCKETS - 1)
+    with lake_fixture.quick_lake(folder, log, rows, world.bucket_by) as lake:
+        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
+        assert lake_fixture.totals(lake_fixture.in_steps(lake, ends, 3)) == whole, (seed, ends, shown(log))
         lost = frozenset(end for end in ends if rng.random() < 0.3)
-        epochs = told_in(lake, ends, everywhere, lost)
-        assert lakes.totals(joined([epoch.outcome for epoch in epochs])) == whole, (seed, ends, lost, shown(log))
+        epochs = process_epochs(lake, ends, everywhere, lost)
+        assert lake_fixture.totals(merge_outcomes([epoch.outcome for epoch in epochs])) == whole, (seed, ends, lost, shown(log))
 
 
 @pytest.mark.parametrize("n", range(3))

@@ -6,21 +6,21 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-import lakes
+import lake_fixture
 import numpy as np
 import polars as pl
-from epochs import told_in
-from hearing import events_of, frontier_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from told import Close, Log, Record
-from worlds import MICRO, service, wild
+from kernel_adapter import events_of, frontier_of
+from random_logs import MICRO, any_log, service
+from reference_model.log import Close, Log, Record
+from run_epochs import process_epochs
 
-from trueup.reconcile.partition import joined
-from trueup.reconcile.reach import ROW
-from trueup.reconcile.rules import Policy, SourceRules
-from trueup.reconcile.ties import names_of, standings, ties_of
-from trueup.reconcile.unsettled import Unsettled
+from trueup.reconcile.blocking.keys import blocking_keys, candidate_keys, identity_keys
+from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.reconcile.incremental.pending_records import PendingRecords
+from trueup.reconcile.log_io.affected import ROW
+from trueup.reconcile.run_partition import merge_outcomes
 
 HOUR_S = 3600
 RULES = Policy(
@@ -41,11 +41,11 @@ def billed(key: str, at_s: int, who: str = "a") -> Record:
 
 def evaluated(folder: Path, log: Log) -> list[int]:
     """How many records each position of a log makes the kernel look at, when every epoch is one position."""
-    known, rows = lakes.known_by_id(log, "subscriber")
-    with lakes.lake_of(folder, known, rows, "subscriber") as lake:
-        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
-        told = told_in(lake, range(1, len(log) + 1), lakes.ranges(1)[0])
-        assert lakes.totals(joined([t.outcome for t in told])) == whole
+    known, rows = lake_fixture.with_ids_of_content(log, "subscriber")
+    with lake_fixture.lake_of(folder, known, rows, "subscriber") as lake:
+        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
+        told = process_epochs(lake, range(1, len(log) + 1), lake_fixture.ranges(1)[0])
+        assert lake_fixture.totals(merge_outcomes([t.outcome for t in told])) == whole
         return [t.outcome.records for t in told]
 
 
@@ -76,11 +76,11 @@ def test_an_epoch_wakes_what_a_closing_gives_a_time(tmp_path: Path) -> None:
 
 
 def test_what_is_read_of_the_log_again_is_not_kept_twice(tmp_path: Path) -> None:
-    world, log = wild(random.Random("twice"), ("contents", "untimed", "long ago", "mixed keys"), 30)
-    log, rows = lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by)
+    world, log = any_log(random.Random("twice"), ("contents", "untimed", "long ago", "mixed keys"), 30)
+    log, rows = lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], world.bucket_by)
     again = 0
-    with lakes.quick_lake(tmp_path, log, rows, world.bucket_by) as lake:
-        for told in told_in(lake, range(1, len(log) + 1), lakes.ranges(1)[0]):
+    with lake_fixture.quick_lake(tmp_path, log, rows, world.bucket_by) as lake:
+        for told in process_epochs(lake, range(1, len(log) + 1), lake_fixture.ranges(1)[0]):
             kept = told.memory.unsettled.rows if told.memory else pl.DataFrame(schema=dict.fromkeys(ROW, pl.Binary))
             assert not kept.select(pl.struct(ROW).is_duplicated().any()).item()
             again += told.read_again
@@ -104,13 +104,13 @@ def test_segments_give_back_what_was_put_in_and_not_taken_out(seed: int) -> None
     rng = random.Random(seed)
     rows = frame(rng, 60).with_columns(component=pl.Series([rng.randrange(20) for _ in range(60)], dtype=pl.Int64))
     frontier = frontier_of([[RULES]], RULES)
-    kept, held = Unsettled(), {}
+    kept, held = PendingRecords(), {}
     for low in range(0, 60, 12):
         part = rows[low : low + 12]
         kept = kept.plus(part, frontier)
         held |= {r["event_id"]: (low, r["component"]) for r in part.iter_rows(named=True)}
         asked = part.sample(2, seed=seed % 1000)
-        labels = kept.tied_to(names_of(asked))
+        labels = kept.tied_to(identity_keys(asked))
         # Whoever belongs to what is asked for comes with it.
         given_back = set(kept.only(labels)["event_id"])
         wanted = {(low, c) for c in asked["component"]}
@@ -126,8 +126,8 @@ def test_segments_give_back_what_was_put_in_and_not_taken_out(seed: int) -> None
 def test_two_records_of_a_party_within_the_tolerance_have_a_tie_in_common(seed: int) -> None:
     rows = frame(random.Random(seed), 12)
     frontier, numbers = frontier_of([[RULES]], RULES), np.arange(12, dtype=np.uint64)
-    stood = standings(rows, numbers, frontier)
-    kept, asked = (ties_of(stood, frontier, around=around) for around in (True, False))
+    stood = candidate_keys(rows, numbers, frontier)
+    kept, asked = (blocking_keys(stood, frontier, around=around) for around in (True, False))
     met = set(kept.join(asked, on="tie").select("label", "label_right").iter_rows())
     who = list(rows.select("scope", "subscriber", "time_us").iter_rows())
     for a, (scope, subscriber, at_us) in enumerate(who):
@@ -147,8 +147,8 @@ def test_what_is_kept_keeps_no_text_of_what_is_not(tmp_path: Path) -> None:
     names = [f"a session with a long name, {n}" for n in range(3_000)]
     pairs = [one for n, name in enumerate(names) for one in (used(name, n, f"s{n}"), billed(name, n, f"s{n}"))]
     waiting = [used(f"a session that waits, {n}", n, f"w{n}") for n in range(300)]
-    known, rows = lakes.known_by_id([[RULES], [*pairs, *waiting]], "subscriber")
-    with lakes.lake_of(tmp_path, known, rows, "subscriber") as lake:
-        memory = told_in(lake, range(1, 3), lakes.ranges(1)[0])[-1].memory
+    known, rows = lake_fixture.with_ids_of_content([[RULES], [*pairs, *waiting]], "subscriber")
+    with lake_fixture.lake_of(tmp_path, known, rows, "subscriber") as lake:
+        memory = process_epochs(lake, range(1, 3), lake_fixture.ranges(1)[0])[-1].memory
     assert memory is not None and memory.unsettled.height == 300
     assert sum(text_bytes(segment.rows) for segment in memory.unsettled.segments) < 300 * 150

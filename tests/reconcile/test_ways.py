@@ -7,24 +7,27 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import lakes
+import lake_fixture
 import pytest
-from told import Close, Log, Record
-from worlds import MICRO, service, wild
+from random_logs import MICRO, any_log, service
+from reference_model.log import Close, Log, Record
 
 from trueup.errors import LogError
-from trueup.reconcile.commit import CONSUMER, commit_outcome
-from trueup.reconcile.digest import digests
-from trueup.reconcile.rules import Policy, SourceRules
+from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
+from trueup.reconcile.results.digest import digests
 
 
 def prepared(seed: str, facets: tuple[str, ...] | None = None, size: int | None = None) -> tuple[Log, Any, str]:
     """A log as a lake holds it, its rows, and what it is divided by."""
-    world, log = wild(random.Random(seed), facets, size)
-    return (*lakes.known_by_id([[world.first], *lakes.told_apart(log)], world.bucket_by), world.bucket_by)
+    world, log = any_log(random.Random(seed), facets, size)
+    return (
+        *lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], world.bucket_by),
+        world.bucket_by,
+    )
 
 
-def days_of(totals: lakes.Totals) -> list[date]:
+def days_of(totals: lake_fixture.Totals) -> list[date]:
     """The days of a story's sums, in order."""
     return sorted({cell[2] for cell in totals["ledger"] if cell[2] is not None})
 
@@ -42,12 +45,12 @@ def test_sixty_four_partitions_at_every_position_tell_the_same(n: int, tmp_path:
 
 def tells_the_same_in_any_division(seed: str, n: int, counts: tuple[int, ...], most_steps: int, folder: Path) -> None:
     log, rows, by = prepared(f"{seed}/{n}")
-    with lakes.quick_lake(folder, log, rows, by) as lake:
-        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+    with lake_fixture.quick_lake(folder, log, rows, by) as lake:
+        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
         ends = random.Random(n).sample(range(1, len(log)), min(most_steps, len(log) - 1))
         for partitions in counts:
-            assert lakes.totals(lakes.outcome_of(lake, 0, len(log), partitions)) == whole, f"{partitions} partitions"
-            assert lakes.totals(lakes.in_steps(lake, [*sorted(ends), len(log)], partitions)) == whole, (
+            assert lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), partitions)) == whole, f"{partitions} partitions"
+            assert lake_fixture.totals(lake_fixture.in_steps(lake, [*sorted(ends), len(log)], partitions)) == whole, (
                 f"{partitions} partitions, {ends}"
             )
 
@@ -68,12 +71,12 @@ def some_days_tell_a_part(seed: str, n: int, folder: Path) -> None:
     log, rows, by = prepared(
         f"{seed}/{n}", facets=("long ago", "untimed", *rng.sample(("mixed keys", "zone", "policies", "horizon"), 2))
     )
-    with lakes.quick_lake(folder, log, rows, by) as lake:
-        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+    with lake_fixture.quick_lake(folder, log, rows, by) as lake:
+        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
         everything = set(map(repr, whole["history"]))
         for day in days_of(whole):
             for days in ((day, day), (None, day), (day, None)):
-                told = set(map(repr, lakes.totals(lakes.outcome_of(lake, 0, len(log), 1, days))["history"]))
+                told = set(map(repr, lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1, days))["history"]))
                 assert told <= everything, days
                 # What stands on a day of its own records is there.
                 here = {repr(r) for r in whole["history"] if r[10] == day and r[15]}
@@ -87,17 +90,17 @@ def test_a_lake_reconciled_after_every_commit_holds_what_one_reconciled_once_hol
     log, rows, by = prepared("ways/0", facets=("contents", "untimed"), size=4)
     held, prints = [], []
     for way, (partitions, ends) in enumerate([(8, [len(log)]), (1, range(1, len(log) + 1))]):
-        with lakes.lake_of(tmp_path / str(way), log, rows, by) as lake:
+        with lake_fixture.lake_of(tmp_path / str(way), log, rows, by) as lake:
             for upto in ends:
-                lakes.reconcile(lake, upto, partitions)
-            assert lakes.reconcile(lake, len(log), 3).moved is False
-            held.append(lakes.committed(lake))
+                lake_fixture.reconcile(lake, upto, partitions)
+            assert lake_fixture.reconcile(lake, len(log), 3).moved is False
+            held.append(lake_fixture.committed(lake))
             prints.append(digests(lake.connection.execute("SELECT * FROM lake.events.finding").pl()))
-            whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+            whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
     assert held[0] == held[1] == whole
     assert prints[0] == prints[1]
-    with lakes.quick_lake(tmp_path / "quick", log, rows, by) as lake:
-        assert lakes.totals(lakes.outcome_of(lake, 0, len(log), 1)) == whole
+    with lake_fixture.quick_lake(tmp_path / "quick", log, rows, by) as lake:
+        assert lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1)) == whole
 
 
 @pytest.mark.slow
@@ -106,11 +109,11 @@ def test_lakes_of_every_division_hold_the_same(n: int, tmp_path: Path) -> None:
     log, rows, by = prepared(f"every way/{n}")
     held = []
     for way, (partitions, ends) in enumerate([(1, [len(log)]), (8, range(1, len(log) + 1)), (64, [len(log) // 2, len(log)])]):
-        with lakes.lake_of(tmp_path / str(way), log, rows, by) as lake:
+        with lake_fixture.lake_of(tmp_path / str(way), log, rows, by) as lake:
             for upto in ends:
                 if upto:
-                    lakes.reconcile(lake, upto, partitions)
-            held.append(lakes.committed(lake))
+                    lake_fixture.reconcile(lake, upto, partitions)
+            held.append(lake_fixture.committed(lake))
     assert held[0] == held[1] == held[2]
 
 
@@ -123,27 +126,27 @@ def test_reconciling_some_days_first_leaves_the_same_in_the_end(tmp_path: Path) 
         [policy], [Record(False, "n", f"u{d}", f"K{d}", started_us=d * day_us, quantity_micros=MICRO) for d in (1, 10)],
         [Close("n", 20 * day_us)], [Close("b", 20 * day_us)], [Record(True, "b", "c1", "K1", started_us=day_us, amount_micros=MICRO)],
     ]  # fmt: skip
-    log, rows = lakes.known_by_id(log, "subscriber")
-    with lakes.lake_of(tmp_path, log, rows, "subscriber") as lake:
-        whole = lakes.totals(lakes.outcome_of(lake, 0, len(log), 1))
+    log, rows = lake_fixture.with_ids_of_content(log, "subscriber")
+    with lake_fixture.lake_of(tmp_path, log, rows, "subscriber") as lake:
+        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
         first, last = date(1970, 1, 2), date(1970, 1, 11)
         for upto, day, changes in ((4, last, 1), (5, last, 1), (5, last, 1), (5, first, 3)):
-            lakes.reconcile(lake, upto, 2, (day, day))
-            some = lakes.committed(lake)
+            lake_fixture.reconcile(lake, upto, 2, (day, day))
+            some = lake_fixture.committed(lake)
             assert (len(some["history"]), some["ledger"], some["placement"]) == (changes, {}, {})
             assert lake.consumer_position(CONSUMER) == 0
-        lakes.reconcile(lake, len(log), 2)
-        assert lakes.committed(lake) == whole
+        lake_fixture.reconcile(lake, len(log), 2)
+        assert lake_fixture.committed(lake) == whole
         assert lake.consumer_position(CONSUMER) == len(log)
 
 
 def test_a_second_reconciler_that_began_earlier_commits_nothing(tmp_path: Path) -> None:
     log, rows, by = prepared("twice/0", facets=(), size=3)
-    with lakes.lake_of(tmp_path, log, rows, by) as lake:
+    with lake_fixture.lake_of(tmp_path, log, rows, by) as lake:
         middle = len(log) // 2
-        slow = lakes.outcome_of(lake, 0, len(log), 1)
-        lakes.reconcile(lake, middle, 1)
-        before = lakes.committed(lake)
+        slow = lake_fixture.outcome_of(lake, 0, len(log), 1)
+        lake_fixture.reconcile(lake, middle, 1)
+        before = lake_fixture.committed(lake)
         with pytest.raises(LogError, match="meanwhile"):
             commit_outcome(lake, slow, after=0, upto=len(log))
-        assert lakes.committed(lake) == before and lake.consumer_position(CONSUMER) == middle
+        assert lake_fixture.committed(lake) == before and lake.consumer_position(CONSUMER) == middle

@@ -1,7 +1,7 @@
 import polars as pl
 
-from trueup.simulate.ambiguity import undecidable
-from trueup.simulate.services import DATA, VOICE
+from trueup.simulate.leaks.ambiguity import undecidable
+from trueup.simulate.market.services import DATA, VOICE
 
 
 def units(*rows: tuple[int, int, int], service: int = VOICE, peer: int = 9) -> pl.DataFrame:

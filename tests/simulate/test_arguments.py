@@ -5,7 +5,7 @@ import pytest
 
 from trueup.errors import TrueupError
 from trueup.simulate import SimulationError, simulate
-from trueup.simulate.write import write_text
+from trueup.simulate.files.write import write_text
 
 GOOD = {"subscribers": 10, "days": 1, "seed": 1}
 

@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from trueup.simulate.billing import charge_lag_us
-from trueup.simulate.chance import Stage, stream
-from trueup.simulate.load import CONSUMER, hour_of_week
-from trueup.simulate.period import HOUR_US
-from trueup.simulate.profile import MVNO
-from trueup.simulate.services import DATA, SMS, VOICE
-from trueup.simulate.traffic import call_seconds
+from trueup.simulate.files.billing import charge_lag_us
+from trueup.simulate.market.period import HOUR_US
+from trueup.simulate.market.profile import MVNO
+from trueup.simulate.market.random_streams import Stage, stream
+from trueup.simulate.market.services import DATA, SMS, VOICE
+from trueup.simulate.traffic.load import CONSUMER, hour_of_week
+from trueup.simulate.traffic.ordinary import call_seconds
 
 
 def feed(week: Path, name: str) -> pl.DataFrame:

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from trueup.simulate.catalogue import FRAUDS, HARD_FRAUDS, KINDS, LOOKALIKES
-from trueup.simulate.numbering import destinations
+from trueup.simulate.market.numbering import destinations
 
 PREMIUM = tuple(f"+{d.prefix}" for d in destinations() if d.kind == "premium" and d.region != "home")
 

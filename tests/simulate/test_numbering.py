@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import phonenumbers
 
-from trueup.simulate.numbering import HOME_CODE, destinations, dialable, imsi_texts, numbers_of
+from trueup.simulate.market.numbering import HOME_CODE, destinations, dialable, imsi_texts, numbers_of
 
 
 def test_the_check_of_dialable_numbers_would_notice_one() -> None:

@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from trueup.simulate.chance import Stage, stream
-from trueup.simulate.load import BUSINESS, CONSUMER, SEGMENTS, day_factor, hour_of_week, starts_us
-from trueup.simulate.period import HOUR_US, Period
+from trueup.simulate.market.period import HOUR_US, Period
+from trueup.simulate.market.random_streams import Stage, stream
+from trueup.simulate.traffic.load import BUSINESS, CONSUMER, SEGMENTS, day_factor, hour_of_week, starts_us
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 import polars as pl
 
 from trueup.config import Project
-from trueup.simulate.project import decimal_text
-from trueup.simulate.services import SERVICES
+from trueup.simulate.files.project import decimal_text
+from trueup.simulate.market.services import SERVICES
 
 
 def rows(path) -> list[dict[str, str]]:

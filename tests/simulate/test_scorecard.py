@@ -10,9 +10,9 @@ import pytest
 
 from trueup.cli import main
 from trueup.errors import TrueupError
-from trueup.simulate.evidence import Evidence
-from trueup.simulate.scorecard import Scorecard, check_truth, score
-from trueup.simulate.truth import TRUTH
+from trueup.simulate.truth.evidence import Evidence
+from trueup.simulate.truth.ledger import TRUTH
+from trueup.simulate.truth.scorecard import Scorecard, check_truth, score
 
 NOON = datetime(2025, 3, 27, 12, tzinfo=UTC)
 FINDING = {

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from trueup.simulate import PROFILES, simulate
-from trueup.simulate.truth import TRUTH
+from trueup.simulate.truth.ledger import TRUTH
 
 PRICES = {"voice": Fraction(79_000, 60), "sms": Fraction(50_000), "incoming": Fraction(0), "data": Fraction(3_500, 1_000),
           "zero_rated": Fraction(0), "roaming": Fraction(490_000, 60), "iot": Fraction(20_000, 1_000)}  # fmt: skip

@@ -13,14 +13,14 @@ import pytest
 from trueup.config import Project
 from trueup.errors import QueryError
 from trueup.warehouse import guard
-from trueup.warehouse.query import Warehouse, answer, opened
+from trueup.warehouse.query import Warehouse, answer, open_warehouse
 
 
 @pytest.fixture(scope="module")
 def locked(_written: Path) -> Iterator[Warehouse]:
     """A warehouse opened as `trueup sql` opens it, and locked."""
     project = Project.load(_written)
-    with opened(project, private=True) as warehouse:
+    with open_warehouse(project, private=True) as warehouse:
         guard.lock(warehouse.connection, f"{project.directory}/lake/data/", str(_written / "spill"))
         yield warehouse
 
@@ -246,9 +246,9 @@ def test_a_variable_of_the_calling_program_is_no_table(locked: Warehouse) -> Non
 
 def answer_of(warehouse: Warehouse, query: str) -> list[tuple[object, ...]]:
     """As the command asks: with what DuckDB says made into errors of ours."""
-    from trueup.warehouse.query import _transient_told
+    from trueup.warehouse.query import CORRECT, _errors_translated
 
-    with _transient_told():
+    with _errors_translated(CORRECT):
         return list(answer(warehouse.connection, query).rows())
 
 

@@ -19,7 +19,7 @@ from trueup.config import Project
 from trueup.errors import LogBusyError, LogError, QueryError
 from trueup.log.lake import Lake
 from trueup.warehouse.asof import end_of_day, moment_of, resolve
-from trueup.warehouse.query import Warehouse, asked, run
+from trueup.warehouse.query import Warehouse, run, with_retries
 from trueup.warehouse.text import as_json, as_text, unique
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
@@ -107,7 +107,7 @@ def test_a_lock_of_a_moment_is_waited_out_and_one_that_stays_is_told(project: Pr
             raise duckdb.TransactionException("TransactionContext Error: Failed to execute query: database is locked")
         return 7
 
-    assert asked(project, question) == 7
+    assert with_retries(project, question) == 7
     assert len(calls) == 2
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from trueup.events.schema import EVENT
 from trueup.log.lake import Lake
 from trueup.rating.book import Book
-from trueup.reconcile.terms import states_of
+from trueup.reconcile.domain.tariff_terms import states_of
 
 JANUARY, MARCH = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC)
 

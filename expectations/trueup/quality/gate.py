@@ -12,7 +12,7 @@ import polars as pl
 from trueup.config import GateConfig
 from trueup.localtime import local_day
 from trueup.quality.expectation import Severity
-from trueup.quality.failures import KIND, name_of
+from trueup.quality.validation.expectation_findings import KIND, name_of
 
 Verdict = Literal["block", "mark", "note"]
 WEIGHT: dict[str, int] = {"note": 0, "mark": 1, "block": 2}

@@ -16,9 +16,9 @@ from trueup.config import FeedConfig, Project
 from trueup.errors import ConfigError
 from trueup.events.schema import MOVEMENTS, STATES
 from trueup.log.lake import Lake, Transaction
-from trueup.quality.completeness.frames import Feed, Rules
+from trueup.quality.completeness.inputs import Feed, Rules
 from trueup.quality.expectation import Expectation, Fact
-from trueup.quality.rules import expectations
+from trueup.quality.project_expectations import expectations
 from trueup.quality.statements import statement
 
 KIND = "quality_policy"
@@ -80,7 +80,7 @@ def _check_meant(policy: QualityPolicy) -> None:
     """Raises `ConfigError` for what the library could not make, before it is in force for good."""
     if importlib.util.find_spec("great_expectations") is None:
         return
-    from trueup.quality.engine import check_meant
+    from trueup.quality.validation.engine import check_meant
 
     for expectation in policy.expectations:
         check_meant(expectation)

@@ -14,12 +14,12 @@ from trueup.events.schema import MOVEMENTS, STATES
 from trueup.log.lake import Lake
 from trueup.quality.completeness.controls import control
 from trueup.quality.completeness.history import standing
-from trueup.quality.days import VALIDATOR, Say, ValidatedDays, told_of_feeds, validate_days
-from trueup.quality.failures import KIND
 from trueup.quality.gate import WEIGHT, Day, Severities, gate, verdict_of
-from trueup.quality.rules import expectations
+from trueup.quality.project_expectations import expectations
 from trueup.quality.statements import statement
-from trueup.quality.validate_result import Validated
+from trueup.quality.validation.expectation_findings import KIND
+from trueup.quality.validation.validate_days import VALIDATOR, Say, ValidatedDays, told_of_feeds, validate_days
+from trueup.quality.validation.validate_result import Validated
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def quality(
             if validate else ValidatedDays(notice="not asked for")
         )  # fmt: skip
         arrived = lake.connection.execute(statement("arrived")).pl()
-        stands = _believed(lake)
+        stands = _undismissed_findings(lake)
     config = project.config
     days = gate(stands, config.quality.gate, config.project.timezone, severities)
     feeds = _feeds(project, stands, arrived, severities)
@@ -97,7 +97,7 @@ def quality(
     )  # fmt: skip
 
 
-def _believed(lake: Lake) -> pl.DataFrame:
+def _undismissed_findings(lake: Lake) -> pl.DataFrame:
     """The findings of feeds that stand and that nobody has dismissed, as rows of `judge.STANDING`."""
     dismissed = lake.connection.execute(statement("dismissed")).pl()
     return standing(told_of_feeds(lake, lake.last_position()).join(dismissed, on="finding_id", how="anti"))

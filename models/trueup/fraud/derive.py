@@ -10,14 +10,14 @@ from itertools import groupby
 import polars as pl
 
 from trueup.config import Project
-from trueup.fraud.engine import history
-from trueup.fraud.force import Stretch, models_of, stretches
+from trueup.fraud.features.feature_engine import history
+from trueup.fraud.features.partitioned import merge_scores
+from trueup.fraud.features.telecom import telecom_features, transactions
 from trueup.fraud.load import decisions_of, first_day_needed, label_events, usage_of
-from trueup.fraud.pieces import merged
-from trueup.fraud.rescore import judged_again, unjudged_upto
-from trueup.fraud.rules import placed, watched
-from trueup.fraud.scoring import CONSUMER, NOTHING, Judged, judge
-from trueup.fraud.telecom import telecom_features, transactions
+from trueup.fraud.scoring.model_registry import ModelInterval, model_intervals, models_of
+from trueup.fraud.scoring.rescore import judged_again, unjudged_upto
+from trueup.fraud.scoring.rules import with_cell_areas, with_rule_features
+from trueup.fraud.scoring.score_run import CONSUMER, EMPTY, ScoreBatch, score_transactions
 from trueup.log.lake import Lake
 from trueup.warehouse.statements import statement
 
@@ -94,24 +94,24 @@ def _known(lake: Lake, runs: list[Run]) -> dict[int, tuple[int, int]]:
     }  # fmt: skip
 
 
-def derive(lake: Lake, project: Project, runs: Runs) -> Judged:
+def derive(lake: Lake, project: Project, runs: Runs) -> ScoreBatch:
     """What some runs found, derived anew under the settings of `project`. Raises `ModelError` for a model that cannot be used."""
     last = runs.runs[-1]
     decisions = decisions_of(lake, project).filter(pl.col("decided_snapshot") < last.snapshot)
     if last.rescore:
         return _again(lake, project, last, decisions)
-    parts = stretches(lake, after=runs.after, upto=runs.upto, before=last.snapshot)
+    parts = model_intervals(lake, after=runs.after, upto=runs.upto, before=last.snapshot)
     models = models_of(project, telecom_features(), parts)
     found = [
         _judged(lake, project, parts, decisions, after=after, upto=upto, first_day=first_day, models=models)
         for after, upto, first_day in _spans(lake, project, runs)
     ]
-    return merged(found) if found else NOTHING
+    return merge_scores(found) if found else EMPTY
 
 
 def _spans(lake: Lake, project: Project, runs: Runs) -> Iterator[tuple[int, int, date]]:
     """Positions in spans of about a million records, with the first day that their windows reach back to."""
-    declared = watched(telecom_features(), project.config.fraud.rule)
+    declared = with_rule_features(telecom_features(), project.config.fraud.rule)
     brought = lake.read("control", columns=["stream", "accepted"], after=runs.after, upto=runs.upto)
     usage = brought.filter(pl.col("stream") == "usage").sort("position")
     after, rows = runs.after, 0
@@ -128,18 +128,18 @@ def _spans(lake: Lake, project: Project, runs: Runs) -> Iterator[tuple[int, int,
 
 
 def _judged(
-    lake: Lake, project: Project, parts: list[Stretch], decisions: pl.DataFrame, *, after: int, upto: int, first_day: date,
+    lake: Lake, project: Project, parts: list[ModelInterval], decisions: pl.DataFrame, *, after: int, upto: int, first_day: date,
     models: dict,  # type: ignore[type-arg]
-) -> Judged:  # fmt: skip
+) -> ScoreBatch:  # fmt: skip
     config = project.config.fraud
     usage = usage_of(lake, upto=upto, first_day=first_day)
     labels = label_events(lake, project, decisions, upto=upto)
-    events = placed(pl.concat([transactions(usage, config), labels]), config.rule)
-    features = history(watched(telecom_features(), config.rule), events, wanted=events["position"] > after)
-    return judge(events, features, parts, models, config, upto=0)
+    events = with_cell_areas(pl.concat([transactions(usage, config), labels]), config.rule)
+    features = history(with_rule_features(telecom_features(), config.rule), events, wanted=events["position"] > after)
+    return score_transactions(events, features, parts, models, config, upto=0)
 
 
-def _again(lake: Lake, project: Project, run: Run, decisions: pl.DataFrame) -> Judged:
+def _again(lake: Lake, project: Project, run: Run, decisions: pl.DataFrame) -> ScoreBatch:
     """What a model found that judged earlier records again."""
     model_id, first = run.rescore.rsplit(" ", 1)
     query = (
@@ -148,5 +148,5 @@ def _again(lake: Lake, project: Project, run: Run, decisions: pl.DataFrame) -> J
     )
     before = lake.connection.execute(query, [f"{RESCORE}{model_id} ", run.snapshot]).fetchone()
     last = None if before is None or before[0] is None else int(before[0])
-    part = Stretch(model_id, "champion", 0, unjudged_upto(lake, model_id))
-    return merged(judged_again(lake, project, part, (int(first), last), decisions, upto=run.upto))
+    part = ModelInterval(model_id, "champion", 0, unjudged_upto(lake, model_id))
+    return merge_scores(judged_again(lake, project, part, (int(first), last), decisions, upto=run.upto))

@@ -8,10 +8,10 @@ import polars as pl
 
 from trueup.config import Project
 from trueup.errors import TrueupError
-from trueup.fraud.declare import FeatureSet
-from trueup.fraud.labels import labels_of_decisions, labels_of_truth
-from trueup.fraud.telecom import USAGE, labelled, transactions
-from trueup.log.lake import Buckets, Lake
+from trueup.fraud.features.feature_spec import FeatureSet
+from trueup.fraud.features.telecom import USAGE, labelled, transactions
+from trueup.fraud.training.labels import labels_of_decisions, labels_of_truth
+from trueup.log.lake import BucketRange, Lake
 from trueup.warehouse import views
 from trueup.warehouse.query import Warehouse
 
@@ -23,7 +23,7 @@ def usage_of(
     after: int = 0,
     first_day: date | None = None,
     last_day: date | None = None,
-    buckets: Buckets | None = None,
+    buckets: BucketRange | None = None,
 ) -> pl.DataFrame:
     """Usage records of positions in (after, upto] and of UTC days, with the position each came with."""
     columns = (*USAGE, "day", "record_key")
@@ -39,7 +39,13 @@ def first_day_needed(lake: Lake, declared: FeatureSet, *, after: int, upto: int)
 
 
 def label_events(
-    lake: Lake, project: Project, decisions: pl.DataFrame, *, upto: int, since_us: int | None = None, buckets: Buckets | None = None
+    lake: Lake,
+    project: Project,
+    decisions: pl.DataFrame,
+    *,
+    upto: int,
+    since_us: int | None = None,
+    buckets: BucketRange | None = None,
 ) -> pl.DataFrame:
     """Labels of decisions, those that became known after an instant, as events with the facts of the transactions they are of.
 

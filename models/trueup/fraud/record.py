@@ -7,7 +7,7 @@ from typing import Any
 
 from trueup.config import FraudConfig, HotRule
 from trueup.errors import ConfigError
-from trueup.fraud.telecom import telecom_features
+from trueup.fraud.features.telecom import telecom_features
 from trueup.log.lake import Configuration
 
 KIND = "scoring"

@@ -33,9 +33,9 @@ def log_checked(project: Project) -> list[Problem]:
     """Shows what the log of a project adds to its problems."""
     from trueup.project_checks.check import log_problems
     from trueup.project_checks.log_summary import summarise_log
-    from trueup.warehouse.query import asked
+    from trueup.warehouse.query import with_retries
 
-    found = log_problems(project, asked(project, lambda warehouse: summarise_log(warehouse.lake, project)))
+    found = log_problems(project, with_retries(project, lambda warehouse: summarise_log(warehouse.lake, project)))
     show(found)
     return found
 
@@ -44,9 +44,9 @@ def collection_checked(project: Project) -> list[Problem]:
     """Shows what the log adds about files, once they have been collected."""
     from trueup.project_checks.check import collection_problems
     from trueup.project_checks.log_summary import summarise_sources
-    from trueup.warehouse.query import asked
+    from trueup.warehouse.query import with_retries
 
-    found = collection_problems(project, asked(project, lambda warehouse: summarise_sources(warehouse.lake)))
+    found = collection_problems(project, with_retries(project, lambda warehouse: summarise_sources(warehouse.lake)))
     show(found)
     return found
 

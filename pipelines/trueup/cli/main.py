@@ -13,22 +13,22 @@ from typing import Annotated, Any, TextIO, cast
 import typer
 from typer.main import get_command
 
-from trueup.cli import (
+from trueup.cli import output
+from trueup.cli.commands import (
     anchor,
     clock,
-    continuous,
     controls,
     fraud,
-    inquire,
-    intake,
-    look,
-    output,
-    price,
+    ingest,
     project,
-    proof,
     quality,
-    recompute,
+    query,
+    rate,
+    reconcile,
     run,
+    status,
+    stream,
+    verify,
 )
 from trueup.config import as_utf8, is_utf8
 from trueup.errors import TrueupError
@@ -72,7 +72,7 @@ def whole(
     """Reconciles what the network carried with what was billed, and says where money leaks."""
 
 
-_GROUPS = (project, intake, recompute, continuous, quality, inquire, look, clock, proof, anchor, price, run, controls, fraud)
+_GROUPS = (project, ingest, reconcile, stream, quality, query, status, clock, verify, anchor, rate, run, controls, fraud)
 for group in _GROUPS:
     group.register(app)
 
@@ -138,9 +138,9 @@ class _Masked:
 @contextmanager
 def _printable() -> Iterator[None]:
     """Masks what libraries print on stderr, and writes as escapes what a stream's encoding does not have."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
-            stream.reconfigure(errors="backslashreplace")
+    for output_stream in (sys.stdout, sys.stderr):
+        if isinstance(output_stream, io.TextIOWrapper) and output_stream.errors == "strict":
+            output_stream.reconfigure(errors="backslashreplace")
     before = sys.stderr
     sys.stderr = cast(TextIO, _Masked(before))
     try:

@@ -31,7 +31,7 @@ def steps(noun: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def taking_in() -> Iterator[Progress]:
+def ingest_progress() -> Iterator[Progress]:
     """Shows how much of each source unit has been read."""
     if not sys.stderr.isatty():
         yield Lines()

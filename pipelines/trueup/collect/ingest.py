@@ -13,23 +13,34 @@ from typing import Literal, Protocol
 import numpy as np
 
 from trueup.clock import Clock, system_clock
-from trueup.collect.batch import Piece, Reader
-from trueup.collect.complete import check_marker, is_complete
-from trueup.collect.manifest import Declared, declared_of
-from trueup.collect.mapping import Mapping
-from trueup.collect.mapping_record import mapping_record
-from trueup.collect.part import PART_BYTES, PART_RECORDS, Committed, Counts, Events, Part, Room, events_of, kept_bytes, taken_parts
-from trueup.collect.presets import expanded
-from trueup.collect.readers import reader_of
-from trueup.collect.shared_files import refuse_shared_files
-from trueup.collect.units import Unit, find, opened
+from trueup.collect.commit.commit_part import (
+    PART_BYTES,
+    PART_RECORDS,
+    Committed,
+    Counts,
+    Events,
+    Part,
+    Room,
+    events_of,
+    ingested_parts,
+    kept_bytes,
+)
+from trueup.collect.decode.decoded import Piece, Reader
+from trueup.collect.decode.readers import reader_of
+from trueup.collect.discover.arrival import check_marker, is_complete
+from trueup.collect.discover.manifest import Declared, declared_of
+from trueup.collect.discover.shared_files import refuse_shared_files
+from trueup.collect.discover.units import Unit, find, open_unit
+from trueup.collect.map.mapping import Mapping
+from trueup.collect.map.mapping_record import mapping_record
+from trueup.collect.map.presets import expanded
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.log.lake import Configuration, Lake
 from trueup.log.ticks import TICK, declare_idle
-from trueup.quality.rules import row_rules
-from trueup.reconcile.policy import ensure_policy
-from trueup.reconcile.rules import Policy
+from trueup.quality.project_expectations import row_rules
+from trueup.reconcile.domain.policies import Policy
+from trueup.reconcile.log_io.declared_policies import ensure_policy
 
 _READERS = 2
 _AHEAD = 4
@@ -91,12 +102,11 @@ def ingest(
 
     Makes the lake where there is none. A unit that cannot be taken in becomes an error of the summary, the others are taken
     in all the same. What `choose` does not want now is left for another time; without it, whatever is not complete is (see
-    `trueup.collect.complete`), and a notice says so. Raises `ConfigError` for a source that is not configured, settings that
-    cannot be meant and a file that two sources read, `ClockError` for a wrong clock, and `LogError` when the log refuses (a full
-    disk): what had been
-    committed stays, the next run goes on from there.
+    `trueup.collect.discover.arrival`), and a notice says so. Raises `ConfigError` for a source that is not configured, settings
+    that cannot be meant and a file that two sources read, `ClockError` for a wrong clock, and `LogError` when the log refuses
+    (a full disk): what had been committed stays, the next run goes on from there.
     """
-    wanted = chosen(project, sources)
+    wanted = select_sources(project, sources)
     for source in wanted:
         # A rule that cannot be meant stops everything before anything is taken in without it.
         row_rules(project, source)
@@ -114,7 +124,7 @@ def ingest(
     return summary
 
 
-def chosen(project: Project, names: Sequence[str]) -> list[SourceConfig]:
+def select_sources(project: Project, names: Sequence[str]) -> list[SourceConfig]:
     """The sources of these names, all where none is named; raises `ConfigError` for one that is not configured."""
     configured = {source.name: source for source in project.config.source}
     for name in names:
@@ -133,7 +143,7 @@ def _take_in_source(lake: Lake, source: SourceConfig, summary: IngestSummary, pr
     recorded = mapping_record(lake.project, source)
     for path in wanted:
         try:
-            summary.units.append(_take_in(lake, source, mapping, recorded, path, progress))
+            summary.units.append(_ingest_unit(lake, source, mapping, recorded, path, progress))
         except SourceError as error:
             summary.errors.append(error)
 
@@ -142,11 +152,11 @@ def _complete_at(now: datetime) -> Choose:
     return lambda source, path: is_complete(source, path, now)
 
 
-def _take_in(
+def _ingest_unit(
     lake: Lake, source: SourceConfig, mapping: Mapping, recorded: Configuration, path: Path, progress: Progress
 ) -> UnitResult:
-    with opened(lake.project, source, path) as unit:
-        taken = taken_parts(lake, unit.source_id)
+    with open_unit(lake.project, source, path) as unit:
+        taken = ingested_parts(lake, unit.source_id)
         if taken.is_whole:
             return UnitResult(source.name, unit.shown, "known")
         unit.check_whole()
@@ -199,7 +209,7 @@ def _read(
         return events_of(mapped, unit.source, lake.project.config.lake)
 
     waiting = deque[tuple[int, Future[Events]]]()
-    for number, piece in parted(reader.pieces(), taken):
+    for number, piece in split_at_parts(reader.pieces(), taken):
         progress.update(unit.shown, unit.position_bytes(), unit.size_bytes)
         if number not in taken:
             waiting.append((number, pool.submit(made, piece)))
@@ -211,7 +221,7 @@ def _read(
     progress.update(unit.shown, unit.size_bytes, unit.size_bytes)
 
 
-def parted(pieces: Iterable[Piece], taken: dict[int, int]) -> Iterator[tuple[int, Piece]]:
+def split_at_parts(pieces: Iterable[Piece], taken: dict[int, int]) -> Iterator[tuple[int, Piece]]:
     """Cuts pieces at the borders of parts, and says which part each belongs to; `taken` has how many records parts have already."""
     number, records, size = 0, 0, 0
     for piece in pieces:

@@ -8,11 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from trueup.clock import Clock, system_clock
-from trueup.collect.complete import is_complete
-from trueup.collect.ingest import IngestSummary, chosen, ingest
-from trueup.collect.manifest import manifest_of
-from trueup.collect.presets import expanded
-from trueup.collect.units import find
+from trueup.collect.discover.arrival import is_complete
+from trueup.collect.discover.manifest import manifest_of
+from trueup.collect.discover.units import find
+from trueup.collect.ingest import IngestSummary, ingest, select_sources
+from trueup.collect.map.presets import expanded
 from trueup.config import Project, SourceConfig
 from trueup.errors import ClockError, TrueupError
 from trueup.log.lake import Lake
@@ -30,7 +30,7 @@ class Watch:
 
     def __init__(self, project: Project, *, sources: Sequence[str] = (), clock: Clock = system_clock) -> None:
         self._project, self._names, self._clock = project, sources, clock
-        self._sources = [expanded(source) for source in chosen(project, sources)]
+        self._sources = [expanded(source) for source in select_sources(project, sources)]
         self._seen: dict[tuple[str, Path], _Stamp] = {}
         self._looked_at = clock()
         self._reported = set[str]()

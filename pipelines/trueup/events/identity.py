@@ -24,7 +24,7 @@ import polars as pl
 
 from trueup.config import BucketBy
 from trueup.events.schema import CORE, EVENT, MOVEMENTS, own_time
-from trueup.frames import queried
+from trueup.frames import query_frames
 
 CANONICAL_VERSION = 1
 
@@ -92,16 +92,16 @@ def bucket_sql(bucket_by: BucketBy, buckets: int) -> str:
     return f"({low})::SMALLINT"
 
 
-def content_keyed(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str) -> pl.DataFrame:
+def with_content_keys(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str) -> pl.DataFrame:
     """Gives each row the record key its content makes (`identity = "content"`): 32 hex digits of SHA-256."""
     missing, complete = _nulls(frame, stream)
     form = canonical_sql(stream, without=frozenset({"record_key"}), missing=missing, complete=complete)
     query = f"SELECT row_no, left(sha256({form}), 32) AS record_key FROM rows"
-    made = queried(connection, query, rows=frame.with_row_index("row_no"))
+    made = query_frames(connection, query, rows=frame.with_row_index("row_no"))
     return frame.with_columns(made.sort("row_no")["record_key"])
 
 
-def identified(
+def with_event_ids(
     connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str, *, bucket_by: BucketBy, buckets: int
 ) -> pl.DataFrame:
     """Adds id, canonical version, bucket and (to what happened at a time) day to collected rows.
@@ -114,7 +114,7 @@ def identified(
     query = f"SELECT row_no, {digest16_sql(form)} AS event_id, {bucket} AS bucket FROM rows"
     # What is NULL throughout, and what the form does not hold, need not travel.
     needed = [name for name in ("key_scope", *CORE[stream]) if name not in missing or name in BUCKET_KEYS]
-    made = queried(connection, query, rows=frame.select(needed).with_row_index("row_no")).sort("row_no")
+    made = query_frames(connection, query, rows=frame.select(needed).with_row_index("row_no")).sort("row_no")
     added = {"canonical_version": pl.lit(CANONICAL_VERSION)}
     if stream in MOVEMENTS:
         added["day"] = own_time(stream).dt.date()

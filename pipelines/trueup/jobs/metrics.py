@@ -18,7 +18,7 @@ from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.jobs.loopback import LOOPBACK
-from trueup.warehouse.query import asked
+from trueup.warehouse.query import with_retries
 from trueup.warehouse.status import Status, status
 
 REFRESH = timedelta(seconds=5)
@@ -35,7 +35,7 @@ _COUNTED = {
 }
 
 
-class Told(Collector):
+class StatusCollector(Collector):
     """What `trueup status` tells, and how the job's state fares."""
 
     def __init__(self, project: Project, folder: Path, clock: Clock = system_clock) -> None:
@@ -54,7 +54,7 @@ class Told(Collector):
     def _told(self, now: datetime) -> Iterator[Metric]:
         up = GaugeMetricFamily("trueup_lake_readable", "Whether the lake could be read.")
         try:
-            found = asked(self._project, status)
+            found = with_retries(self._project, status)
         except TrueupError:
             up.add_metric([], 0)
             yield up
@@ -117,7 +117,7 @@ def served(project: Project, folder: Path, port: int, host: str = LOOPBACK, cloc
     Port 0 leaves the choice to the system. Raises `TrueupError` for a host or port that cannot be listened on.
     """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Told(project, folder, clock))
+    registry.register(StatusCollector(project, folder, clock))
     try:
         if not host:
             # Sockets take no name for every interface, which a variable that is not set must not mean.

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
-from trueup.log.lake import Buckets
-from trueup.reconcile.partition import bucket_ranges
-from trueup.reconcile.shelf import LEAST, Shelf, shelf_of, without_others
-from trueup.reconcile.spans import Bounds
+from trueup.log.lake import BucketRange
+from trueup.reconcile.incremental.epoch_ranges import Bounds
+from trueup.reconcile.incremental.hash_runs import MIN_HASHES_PER_RUN, HashRunStore, remove_stale_stores, store_for
+from trueup.reconcile.run_partition import bucket_ranges
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class StreamOptions:
     keep: str | None = None
     progress: str | None = None
     shelves: str | None = None
-    keys_in_memory: int = LEAST
+    keys_in_memory: int = MIN_HASHES_PER_RUN
     score: bool = False
 
-    def ranges(self) -> list[Buckets]:
+    def ranges(self) -> list[BucketRange]:
         """The groups of buckets, by number."""
         return bucket_ranges(Project.load(self.project).config.lake.buckets, self.groups)
 
-    def shelf(self, buckets: Buckets) -> Shelf | None:
+    def shelf(self, buckets: BucketRange) -> HashRunStore | None:
         """The shelf of a group of buckets."""
         if self.shelves is None:
             return None
-        return shelf_of(Path(self.shelves), buckets, self.keys_in_memory)
+        return store_for(Path(self.shelves), buckets, self.keys_in_memory)
 
     def without_other_shelves(self) -> None:
         """Removes the shelves of groups the buckets are divided into no longer."""
         if self.shelves is not None:
-            without_others(Path(self.shelves), self.ranges())
+            remove_stale_stores(Path(self.shelves), self.ranges())

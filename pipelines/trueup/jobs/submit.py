@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from trueup.config import Project
-from trueup.jobs.flink import SHELVES, state_folder
+from trueup.jobs.flink_client import SHELVES, state_folder
 from trueup.jobs.options import StreamOptions
-from trueup.jobs.stream import build
-from trueup.reconcile.shelf import LEAST
-from trueup.reconcile.spans import Bounds
+from trueup.jobs.reconcile_stream import build
+from trueup.reconcile.incremental.epoch_ranges import Bounds
+from trueup.reconcile.incremental.hash_runs import MIN_HASHES_PER_RUN
 
 
 def options_of(arguments: Sequence[str] | None = None) -> StreamOptions:
@@ -26,7 +26,7 @@ def options_of(arguments: Sequence[str] | None = None) -> StreamOptions:
     parser.add_argument("--polls", type=int, default=10)
     parser.add_argument("--tick-every-s", type=float, default=300.0)
     parser.add_argument("--checkpoint-every-s", type=float, default=10.0)
-    parser.add_argument("--keys-in-memory", type=int, default=LEAST)
+    parser.add_argument("--keys-in-memory", type=int, default=MIN_HASHES_PER_RUN)
     parser.add_argument("--shelves", help="a folder for keys that are kept no longer, which all workers share; else in the project")
     parser.add_argument("--no-score", action="store_true", help="leave scoring usage records to somebody else")
     told = parser.parse_args(arguments)

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     # What only looks at a lake, such as `trueup status`, needs no frames: importing them takes longer than looking.
     import polars as pl
 
-    from trueup.log.positions import Positions
+    from trueup.log.positions import PositionCache
 
 T = TypeVar("T")
 
-RENEWED_AFTER = 500
+RECONNECT_AFTER_SNAPSHOTS = 500
 """After how many snapshots whoever follows the log connects anew; it takes as long as reading a few small commits."""
 CLOCK = "clock"
 """The kind of a declaration that the clock is right, however far it is from the commit before."""
@@ -51,7 +51,7 @@ class NewestCommit:
 
 
 @dataclass(frozen=True)
-class Buckets:
+class BucketRange:
     """A range of buckets, both ends included."""
 
     first: int
@@ -89,7 +89,7 @@ class Transaction:
         Rows of usage and charge are put in the order of their bucket unless told otherwise: the lake is told not to sort
         what is inserted, since Polars does it in a quarter of the time.
         """
-        from trueup.frames import queried
+        from trueup.frames import query_frames
 
         if frame.is_empty():
             return
@@ -98,7 +98,7 @@ class Transaction:
         # A column that is NULL throughout is as good as one that is not there.
         rows = rows.select(series.name for series in rows if series.null_count() < rows.height)
         names = ", ".join(f'"{name}"' for name in rows.columns)
-        queried(self.connection, f"INSERT INTO lake.events.{table} ({names}) SELECT {names} FROM rows", rows=rows)
+        query_frames(self.connection, f"INSERT INTO lake.events.{table} ({names}) SELECT {names} FROM rows", rows=rows)
 
     def next_position(self, kind: str) -> int:
         """Gives this commit the next position; call it once per input commit.
@@ -155,7 +155,7 @@ class Lake:
 
     def _begin(self) -> None:
         self.connection = self._connected()
-        self._known: Positions | None = None
+        self._known: PositionCache | None = None
         self._answers: dict[str, tuple[int, tuple[object, ...], int]] = {}
         self._newest = NewestCommit(0, None)
         self._first_seen: int | None = None
@@ -246,7 +246,7 @@ class Lake:
 
         For whoever follows a log for months. To be called between steps, with no transaction open and no result half read.
         """
-        if self._first_seen is not None and self._last_seen - self._first_seen >= RENEWED_AFTER:
+        if self._first_seen is not None and self._last_seen - self._first_seen >= RECONNECT_AFTER_SNAPSHOTS:
             before = self.connection
             retire(before)
             self._begin()
@@ -391,9 +391,9 @@ class Lake:
 
     def _known_positions(self, after: int, upto: int) -> pl.DataFrame:
         """The `snapshot_id` of each `position` in (after, upto]; none is asked for twice, for it never comes by another."""
-        from trueup.log.positions import Positions
+        from trueup.log.positions import PositionCache
 
-        self._known = (self._known or Positions()).going_on(after, upto, self._asked_positions)
+        self._known = (self._known or PositionCache()).going_on(after, upto, self._asked_positions)
         return self._known.of(after, upto)
 
     def _asked_positions(self, after: int, upto: int) -> pl.DataFrame:
@@ -441,7 +441,7 @@ class Lake:
         noted: Sequence[str] = (),
         after: int = 0,
         upto: int | None = None,
-        buckets: Buckets | None = None,
+        buckets: BucketRange | None = None,
         days: tuple[date | None, date | None] | None = None,
     ) -> pl.DataFrame:
         """Rows of `events.TABLE` that came with positions in (after, upto], with their `position`.

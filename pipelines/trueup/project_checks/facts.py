@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from trueup.collect.presets import expanded
-from trueup.collect.units import find
+from trueup.collect.discover.units import find
+from trueup.collect.map.presets import expanded
 from trueup.config import Config, Project, SourceConfig
 from trueup.errors import ConfigError
 from trueup.events.schema import MOVEMENTS

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from trueup.collect.rules import REQUIRED
-from trueup.collect.text import check_encoding
-from trueup.collect.times import NAMED_FORMATS, utc_times
+from trueup.collect.decode.encoding import check_encoding
+from trueup.collect.map.times import NAMED_FORMATS, utc_times
+from trueup.collect.reasons import REQUIRED
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError
 from trueup.project_checks.facts import Facts, is_mapped

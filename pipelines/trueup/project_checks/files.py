@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from trueup.collect.shared_files import SENTENCE, TODO, shared_files
-from trueup.collect.units import shown
+from trueup.collect.discover.shared_files import SENTENCE, TODO, shared_files
+from trueup.collect.discover.units import shown
 from trueup.config import FILE_NAME, Project, SourceConfig, expand_path
 from trueup.errors import ConfigError
 from trueup.events.schema import MOVEMENTS

@@ -11,8 +11,8 @@ from trueup.config import Project
 from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import Lake
 from trueup.project_checks.statements import statement
-from trueup.reconcile.commit import CONSUMER
-from trueup.reconcile.rules import DEFAULT
+from trueup.reconcile.domain.policies import DEFAULT
+from trueup.reconcile.log_io.commit import CONSUMER
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trueup.collect.rules import CURRENCY_COLUMNS
+from trueup.collect.reasons import CURRENCY_COLUMNS
 from trueup.config import SourceConfig
 from trueup.currencies import advice, known_codes
 from trueup.project_checks.facts import Facts, is_mapped, possible_values

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from trueup.config import ServiceConfig, SourceConfig
 from trueup.project_checks.facts import Facts, possible_values
 from trueup.project_checks.problem import Instance, Rule
-from trueup.reconcile.rules import DEFAULT
+from trueup.reconcile.domain.policies import DEFAULT
 
 
 def rule_tables(facts: Facts) -> Mapping[str, ServiceConfig]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from trueup.collect.files.unpack import Compression, compression_of, unpacked
-from trueup.collect.units import Unit, find, opened, shown
+from trueup.collect.discover.units import Unit, find, open_unit, shown
+from trueup.collect.discover.unpack import Compression, compression_of, unpacked
 from trueup.config import Project, SourceConfig
 from trueup.errors import SourceError
 
@@ -48,14 +48,14 @@ class Archive:
     def unit(self, wanted: Wanted, source: SourceConfig) -> Iterator[Unit]:
         """The unit, open, with the bytes that the log recorded; raises `Missing` where they are nowhere."""
         for path in self._candidates(wanted):
-            with opened(self._project, source, path) as unit:
+            with open_unit(self._project, source, path) as unit:
                 if unit.sha256 == wanted.sha256:
                     yield unit
                     return
         inflated = self._contents().get((wanted.size_bytes, wanted.sha256))
         if inflated is None:
             raise self._missing(wanted, source)
-        with self._inflated(*inflated) as handle, opened(self._project, source, inflated[0]) as outer:
+        with self._inflated(*inflated) as handle, open_unit(self._project, source, inflated[0]) as outer:
             compression = compression_of(handle.read(_HEAD_BYTES))
             yield replace(
                 outer, sha256=wanted.sha256, size_bytes=wanted.size_bytes, compression=compression, handle=handle
@@ -116,7 +116,7 @@ class Archive:
     def _missing(self, wanted: Wanted, source: SourceConfig) -> Missing:
         path = self._project.directory / wanted.path
         if path.is_file():
-            with opened(self._project, source, path) as unit:
+            with open_unit(self._project, source, path) as unit:
                 if unit.sha256 not in self._known:
                     what = (
                         f"the file's bytes are not those that were ingested: its sha256 is {unit.sha256}, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from trueup.collect.chain import CONTROL, hash_of
+from trueup.collect.commit.chain import CONTROL, hash_of
 from trueup.proof.evidence import Check, Evidence, Found
 
 CHECK = "chains"

@@ -8,15 +8,15 @@ from typing import Any
 import polars as pl
 
 from trueup.events.schema import MOVEMENTS
-from trueup.log.lake import Buckets
+from trueup.log.lake import BucketRange
 from trueup.proof.evidence import Check, Evidence, Found
 from trueup.proof.units import shown
-from trueup.reconcile.commit import CONSUMER
-from trueup.reconcile.findings import HISTORY
-from trueup.reconcile.kinds import FEED_KINDS
-from trueup.reconcile.load import frontier_of
-from trueup.reconcile.partition import Outcome, bucket_ranges, reconcile_partition
-from trueup.reconcile.rules import KERNEL_VERSION
+from trueup.reconcile.domain.kinds import FEED_KINDS
+from trueup.reconcile.domain.policies import KERNEL_VERSION
+from trueup.reconcile.log_io.commit import CONSUMER
+from trueup.reconcile.log_io.load import frontier_of
+from trueup.reconcile.results.finding_rows import HISTORY
+from trueup.reconcile.run_partition import Outcome, bucket_ranges, reconcile_partition
 
 CHECK = "findings"
 _ROWS_PER_PARTITION = 1_000_000
@@ -64,16 +64,16 @@ def _other_kernels(evidence: Evidence) -> str:
     return f"version {versions[0]} of the kernel made some findings, this one is {KERNEL_VERSION}: verify them with that version"
 
 
-def _ranges(evidence: Evidence) -> list[Buckets]:
+def _ranges(evidence: Evidence) -> list[BucketRange]:
     rows = sum(evidence.lake.count(stream) for stream in MOVEMENTS)
     return bucket_ranges(evidence.lake.project.config.lake.buckets, -(-rows // _ROWS_PER_PARTITION))
 
 
-def _derived(evidence: Evidence, buckets: Buckets, upto: int) -> Outcome:
+def _derived(evidence: Evidence, buckets: BucketRange, upto: int) -> Outcome:
     return reconcile_partition(evidence.lake, frontier_of(evidence.lake, upto), buckets, after=0, upto=upto)
 
 
-def _stored(evidence: Evidence, buckets: Buckets) -> pl.DataFrame:
+def _stored(evidence: Evidence, buckets: BucketRange) -> pl.DataFrame:
     rows = evidence.lake.connection.execute(
         f"SELECT {', '.join(f'f.{name}' for name in HISTORY)} FROM lake.events.finding AS f "
         "WHERE coalesce(f.bucket, 0) BETWEEN ? AND ? AND f.kind NOT IN (SELECT unnest(?))",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from trueup.collect.mapping_record import RecordedMapping, mapping_of, mapping_record, read_mapping
-from trueup.collect.presets import expanded
+from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, read_mapping
+from trueup.collect.map.presets import expanded
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError
 from trueup.proof.evidence import Evidence

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import polars as pl
 
-from trueup.collect.batch import REJECTED
-from trueup.collect.refusals import CHECKS
-from trueup.collect.units import Unit
+from trueup.collect.commit.commit_part import kept_bytes
+from trueup.collect.commit.cross_row_checks import CHECKS
+from trueup.collect.decode.decoded import REJECTED
+from trueup.collect.discover.units import Unit
 from trueup.errors import ConfigError, SourceError
 from trueup.events.schema import CORE, EVENT, QUARANTINE
 from trueup.log.lake import Lake
@@ -81,7 +82,10 @@ def _verified(evidence: Evidence, table: str, stored: Mapping[str, Any]) -> Veri
         known = frozenset(unit.wanted.sha256 for unit in units_of(evidence))
         with Archive(evidence.lake.project, evidence.archives, known).unit(wanted, made_by.mapping.source) as unit:
             path = unit.shown
-            raw, made = remapped_record(unit, made_by.mapping, place, stored["taken_at_us"])
+            # A reject without bytes is as it was kept where the others of its unit take the room that the quarantine has.
+            emptied = table == "quarantine" and not stored["raw"]
+            used = kept_bytes(evidence.lake, wanted.source_id) if emptied else 0
+            raw, made = remapped_record(unit, made_by.mapping, place, stored["taken_at_us"], kept_bytes=used)
             verdict, detail, differences = _judged(table, stored, raw, made, made_by)
             if verdict == "proven" and not made_by.is_todays:
                 verdict, detail, differences = _by_today(mappings.of_today(stored["source"]), table, stored, unit, detail)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from trueup.collect.batch import REJECTED, Batch
-from trueup.collect.ingest import parted
-from trueup.collect.mapping import Mapped
-from trueup.collect.mapping_record import RecordedMapping
-from trueup.collect.part import events_of
-from trueup.collect.readers import reader_of
-from trueup.collect.units import Unit
+from trueup.collect.commit.commit_part import Room, events_of
+from trueup.collect.decode.decoded import REJECTED, Batch
+from trueup.collect.decode.readers import reader_of
+from trueup.collect.discover.units import Unit
+from trueup.collect.ingest import split_at_parts
+from trueup.collect.map.mapping import Mapped
+from trueup.collect.map.mapping_record import RecordedMapping
 from trueup.events.schema import CORE, EVENT, UTC_TIME
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,20 +44,26 @@ def remapped(unit: Unit, mapping: RecordedMapping, taken_at_us: dict[int, int], 
 
     Raises `SourceError` where the unit cannot be read.
     """
-    reader, source = reader_of(unit), mapping.source
+    reader, source, room = reader_of(unit), mapping.source, Room(unit.limits, 0)
     newest = max(taken_at_us.values())
-    for number, piece in parted(reader.pieces(), part_records):
+    for number, piece in split_at_parts(reader.pieces(), part_records):
         moment = _EPOCH + timedelta(microseconds=taken_at_us.get(number, newest))
         columns = mapping.at(moment)
         wanted = columns.wanted if source.format == "ndjson" else columns.wanted_among(reader.columns())
         batch = reader.read(piece, wanted, attributes=source.attributes)
-        yield _made(unit, mapping, batch, moment, piece.first_row, piece.first_row + len(piece) - 1)
+        made = _made(unit, mapping, batch, moment, piece.first_row, piece.first_row + len(piece) - 1)
+        # Quarantine keeps the beginning of a long record, and nothing of a unit's rejects once there is no room for more.
+        yield replace(made, rejected=room.fitted(made.rejected))
 
 
 def remapped_record(
-    unit: Unit, mapping: RecordedMapping, place: tuple[int, int, int | None], taken_at_us: int
+    unit: Unit, mapping: RecordedMapping, place: tuple[int, int, int | None], taken_at_us: int, *, kept_bytes: int = 0
 ) -> tuple[bytes, Remapped]:
-    """The bytes of one record, and what they make. Raises `SourceError` where the unit does not reach that far."""
+    """The bytes of one record as far as quarantine keeps them, and what the record makes.
+
+    `kept_bytes` is how many bytes of the unit's other rejects the quarantine keeps. Raises `SourceError` where the unit does not
+    reach that far.
+    """
     reader, source = reader_of(unit), mapping.source
     moment = _EPOCH + timedelta(microseconds=taken_at_us)
     columns = mapping.at(moment)
@@ -65,7 +71,9 @@ def remapped_record(
     batch = reader.read(reader.at(*place), wanted, attributes=source.attributes)
     made = _made(unit, mapping, batch, moment, place[0], place[0])
     raw = bytes(batch.rejected["raw"][0]) if batch.rejected.height else batch.raw([0])[0]
-    return raw, made
+    rejected = Room(unit.limits, kept_bytes).fitted(made.rejected)
+    kept = Room(unit.limits, kept_bytes).fitted(pl.DataFrame({"raw": [raw]}))["raw"][0]
+    return kept, replace(made, rejected=rejected)
 
 
 def _made(unit: Unit, mapping: RecordedMapping, batch: Batch, moment: datetime, first: int, last: int) -> Remapped:

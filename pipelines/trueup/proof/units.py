@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from trueup.collect.batch import REJECTED
-from trueup.collect.part import extent_of, not_known, same_days
-from trueup.collect.raws import raws
-from trueup.collect.refusals import CHECKS
-from trueup.collect.units import Unit
+from trueup.collect.commit.commit_part import extent_of, not_known, same_days
+from trueup.collect.commit.cross_row_checks import CHECKS
+from trueup.collect.decode.decoded import REJECTED
+from trueup.collect.decode.reread import raws
+from trueup.collect.discover.units import Unit
 from trueup.errors import ConfigError, SourceError
 from trueup.events.schema import EVENT
 from trueup.proof.archive import Archive, Missing, Wanted

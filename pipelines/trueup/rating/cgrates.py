@@ -20,7 +20,7 @@ import polars as pl
 
 from trueup.errors import TrueupError
 from trueup.rating.book import BAND, RATE, TARIFF
-from trueup.rating.gosyntax import clock_of, decimal_of, quantity_of
+from trueup.rating.go_literals import clock_of, decimal_of, quantity_of
 from trueup.regular import read_regular
 
 ANY = "*any"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from trueup.rating.allowances import SHARE, apply_allowances_and_tiers
 from trueup.rating.amounts import TOO_LARGE, amounts_of
 from trueup.rating.book import Book
-from trueup.rating.choice import candidates
-from trueup.rating.gather import SHARE, gathered
-from trueup.rating.pieces import PIECE, pieces
+from trueup.rating.rate_selection import candidates
+from trueup.rating.segments import SEGMENT, segment_calls
 
 CALL: dict[str, pl.DataType] = {
     "call": pl.Int64(),  # the caller's own number, each once
@@ -41,7 +41,7 @@ MOST_MICROS = 2**61
 
 
 @dataclass(frozen=True)
-class Rated:
+class RatingResult:
     """`amounts` as in `AMOUNT`, one row for each of `calls` in their order; `parts` as in `SHARE`, what each amount is made of."""
 
     amounts: pl.DataFrame
@@ -49,7 +49,7 @@ class Rated:
     calls: pl.DataFrame
 
 
-def rate(calls: pl.DataFrame, book: Book) -> Rated:
+def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     """Prices records (`CALL`) by a book; where allowances or tiers apply, all records of their period must be among them.
 
     A call with a true `aside`, where there is such a column, is priced in the place of the one of its start and order, and
@@ -58,15 +58,15 @@ def rate(calls: pl.DataFrame, book: Book) -> Rated:
     """
     able = calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= MOST_MICROS)
     if able.is_empty() or book.rates.is_empty():
-        nothing = _told(calls, pl.DataFrame(schema=AMOUNT), _why(calls, calls.select("call").clear(), book))
-        return Rated(nothing, pl.DataFrame(schema=SHARE), calls)
+        nothing = _to_amount_rows(calls, pl.DataFrame(schema=AMOUNT), _unpriced_reason(calls, calls.select("call").clear(), book))
+        return RatingResult(nothing, pl.DataFrame(schema=SHARE), calls)
     found = candidates(able, book)
-    cut, unpriced = pieces(able.join(found, on="call", how="semi"), found, book) if found.height else (
-        pl.DataFrame(schema=PIECE), pl.DataFrame(schema={"call": pl.Int64, "begun": pl.Boolean})
+    cut, unpriced = segment_calls(able.join(found, on="call", how="semi"), found, book) if found.height else (
+        pl.DataFrame(schema=SEGMENT), pl.DataFrame(schema={"call": pl.Int64, "begun": pl.Boolean})
     )  # fmt: skip
-    parts = gathered(cut, able, book) if book.gathers else _whole(cut)
+    parts = apply_allowances_and_tiers(cut, able, book) if book.gathers else _whole(cut)
     priced = amounts_of(parts, able, book)
-    return Rated(_told(calls, priced, _why(calls, unpriced, book)), parts, calls)
+    return RatingResult(_to_amount_rows(calls, priced, _unpriced_reason(calls, unpriced, book)), parts, calls)
 
 
 def _whole(cut: pl.DataFrame) -> pl.DataFrame:
@@ -75,7 +75,7 @@ def _whole(cut: pl.DataFrame) -> pl.DataFrame:
     return cut.with_columns(base="rate", **nothing).select(*SHARE)
 
 
-def _told(calls: pl.DataFrame, priced: pl.DataFrame, why: pl.DataFrame) -> pl.DataFrame:
+def _to_amount_rows(calls: pl.DataFrame, priced: pl.DataFrame, why: pl.DataFrame) -> pl.DataFrame:
     """One row of `AMOUNT` for each call, in their order."""
     both = calls.select("call").join(priced, on="call", how="left", maintain_order="left")
     both = both.join(why, on="call", how="left", maintain_order="left")
@@ -83,7 +83,7 @@ def _told(calls: pl.DataFrame, priced: pl.DataFrame, why: pl.DataFrame) -> pl.Da
     return both.with_columns(reason=reason).select(pl.col(n).cast(t) for n, t in AMOUNT.items())
 
 
-def _why(calls: pl.DataFrame, unpriced: pl.DataFrame, book: Book) -> pl.DataFrame:
+def _unpriced_reason(calls: pl.DataFrame, unpriced: pl.DataFrame, book: Book) -> pl.DataFrame:
     """`why` calls that no rate holds for have no price."""
     early = unpriced.filter(~pl.col("begun")).select("call", early=pl.lit(True)) if "begun" in unpriced.columns else None
     told = calls.select("call", "plan", "service", "start_us", "quantity_micros")

@@ -16,10 +16,10 @@ from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.events.streams import MOVEMENTS
 from trueup.log.lake import Lake
-from trueup.reconcile.commit import CONSUMER, commit_outcome
-from trueup.reconcile.load import frontier_of
-from trueup.reconcile.partition import bucket_ranges, reconcile_partition
-from trueup.reconcile.policy import ensure_policy
+from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
+from trueup.reconcile.log_io.declared_policies import ensure_policy
+from trueup.reconcile.log_io.load import frontier_of
+from trueup.reconcile.run_partition import bucket_ranges, reconcile_partition
 
 ROWS_PER_PARTITION = 1_500_000
 ROWS_WORTH_A_CORE = 200_000
@@ -49,8 +49,9 @@ def reconcile_little(
 ) -> ReconcileSummary | None:
     """Reconciles what the log holds beyond what was reconciled before, where that is work for one partition; else returns None.
 
-    The same steps as `trueup.jobs.batch.reconcile`, without an engine to start. Days (of the project's time zone) limit what is
-    recomputed; then the consumer's position stays where it is. Raises `LogBusyError` when another reconciler holds the lake.
+    The same steps as `trueup.jobs.reconcile_batch.reconcile`, without an engine to start. Days (of the project's time zone)
+    limit what is recomputed; then the consumer's position stays where it is. Raises `LogBusyError` when another reconciler
+    holds the lake.
     """
     with Lake.open(project, clock=clock) as lake, lake.reconciling():
         ensure_policy(lake)

@@ -12,26 +12,27 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
-from trueup.simulate.chance import Stage, stream
-from trueup.simulate.chargefiles import ChargeFiles
 from trueup.simulate.checks import check_counts, check_format, check_target
-from trueup.simulate.daywork import Chances, DayWork, devices_day, people_day
-from trueup.simulate.elements import Counters, Stretch, UsageFiles, copies_of, numbered
-from trueup.simulate.feeds import FEED_OF_SERVICE, HOME_ZONE, Names, account_texts, line_key, record_key
-from trueup.simulate.graph import befriend
+from trueup.simulate.files.charge_files import ChargeFiles
+from trueup.simulate.files.elements import Counters, Stretch, UsageFiles, copies_of, numbered
+from trueup.simulate.files.feeds import FEED_OF_SERVICE, HOME_ZONE, Names, account_texts, line_key, record_key
+from trueup.simulate.files.project import project_text, subscriber_states, tariff_book
+from trueup.simulate.files.write import write_rows, write_text
 from trueup.simulate.incidents.plan import Incidents, plan_incidents
-from trueup.simulate.iot import PlatformDay
-from trueup.simulate.leaks import LeakPlan, plan_leaks
-from trueup.simulate.network import FEEDS, network_of
-from trueup.simulate.numbering import numbers_of
-from trueup.simulate.period import Period
-from trueup.simulate.population import populate, regions_of
-from trueup.simulate.profile import Profile, profile_of
-from trueup.simulate.project import project_text, subscriber_states, tariff_book
-from trueup.simulate.services import NAMES, flat_price
-from trueup.simulate.sessions import numbers
-from trueup.simulate.traffic import World
-from trueup.simulate.truth import (
+from trueup.simulate.leaks.leak_assignment import LeakPlan, plan_leaks
+from trueup.simulate.market.contact_graph import befriend
+from trueup.simulate.market.network import FEEDS, network_of
+from trueup.simulate.market.numbering import numbers_of
+from trueup.simulate.market.period import Period
+from trueup.simulate.market.population import populate, regions_of
+from trueup.simulate.market.profile import Profile, profile_of
+from trueup.simulate.market.random_streams import Stage, stream
+from trueup.simulate.market.services import NAMES, flat_price
+from trueup.simulate.region_day import Chances, DayWork, devices_day, people_day
+from trueup.simulate.traffic.iot import PlatformDay
+from trueup.simulate.traffic.ordinary import World
+from trueup.simulate.traffic.sessions import numbers
+from trueup.simulate.truth.ledger import (
     Ledger,
     missed_plan_changes,
     missing_states,
@@ -40,7 +41,6 @@ from trueup.simulate.truth import (
     repeated_usage,
     truth_of,
 )
-from trueup.simulate.write import write_rows, write_text
 
 FIRST_DAY = date(2025, 3, 27)
 """A Thursday; clocks in the home country go forward on the Sunday after."""

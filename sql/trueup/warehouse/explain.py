@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from trueup.errors import TrueupError
 from trueup.events.streams import STATES
-from trueup.reconcile.kinds import KINDS
+from trueup.reconcile.domain.kinds import KINDS
 from trueup.warehouse.query import Warehouse
 
 if TYPE_CHECKING:
-    from trueup.reconcile.retold import Retold
+    from trueup.reconcile.reprice import PriceTrace
 
 _ID_DIGITS = 32
 _MOST_RETOLD = 1_000
@@ -125,7 +125,7 @@ def _finding(warehouse: Warehouse, finding_id: str) -> FindingExplained:
     )
 
 
-def _retold(warehouse: Warehouse, finding: dict[str, Any], members: list[dict[str, Any]]) -> Retold | None:
+def _retold(warehouse: Warehouse, finding: dict[str, Any], members: list[dict[str, Any]]) -> PriceTrace | None:
     """What the rater says of a finding that is about usage, as of the position it last changed at."""
     usage = [bytes.fromhex(m["event_id"]) for m in members if m["stream"] == "usage"]
     if not usage or len(members) > _MOST_RETOLD or finding["kind"].startswith("conflicting_"):
@@ -135,9 +135,9 @@ def _retold(warehouse: Warehouse, finding: dict[str, Any], members: list[dict[st
     gone = finding["status"] in ("resolved", "retracted")
     position = finding["changed_position"] - gone
     billed_micros = int(finding["billed"].scaleb(6)) if finding["kind"] == "misrated" else None
-    from trueup.reconcile.retold import retold  # The kernel: only where there is something to price.
+    from trueup.reconcile.reprice import trace_price  # The kernel: only where there is something to price.
 
-    return retold(warehouse.lake, usage, charges, billed_micros, position=position)
+    return trace_price(warehouse.lake, usage, charges, billed_micros, position=position)
 
 
 def _event(warehouse: Warehouse, event_id: str, stream: str) -> EventExplained:

@@ -76,7 +76,7 @@ def permitted(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     try:
         statements = connection.extract_statements(text)
     except duckdb.Error as error:
-        raise QueryError(f"this is not SQL: {told(error)}", todo=_TODO) from None
+        raise QueryError(f"this is not SQL: {duckdb_error_line(error)}", todo=_TODO) from None
     if len(statements) != 1:
         raise QueryError(f"these are {len(statements)} statements" if statements else "there is no statement", todo=_TODO)
     kind = statements[0].type
@@ -88,7 +88,7 @@ def permitted(connection: duckdb.DuckDBPyConnection, text: str) -> str:
     return text
 
 
-def told(error: Exception) -> str:
+def duckdb_error_line(error: Exception) -> str:
     """A DuckDB error in one line: up to where it points into the query."""
     lines = str(error).split("\nLINE ")[0].splitlines()
     return " ".join(line.strip() for line in lines if line.strip())

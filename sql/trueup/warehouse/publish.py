@@ -21,7 +21,7 @@ from trueup.log.catalog import LOCK_WAIT_S, catalog_of
 from trueup.log.damage import damage_behind
 from trueup.regular import NotRegularError, open_regular
 from trueup.warehouse import guard, views
-from trueup.warehouse.query import Warehouse, asked, is_transient
+from trueup.warehouse.query import Warehouse, is_transient, with_retries
 from trueup.warehouse.statements import names, statement
 
 Say = Callable[[str], None] | None
@@ -59,7 +59,7 @@ def publish(
     building = target.with_name(f".{target.name}.publishing")
     with catalog_of(project).lock("publish", LOCK_WAIT_S):
         try:
-            published = asked(project, lambda warehouse: _build(warehouse, building, target, clock, say, audits_held), as_of)
+            published = with_retries(project, lambda warehouse: _build(warehouse, building, target, clock, say, audits_held), as_of)
             _replace(building, target)
         except OSError as error:
             raise TrueupError(
@@ -74,6 +74,9 @@ def publish(
 
 def _check_target(target: Path) -> None:
     where = str(target)
+    if "?" in where:
+        # DuckDB takes what follows for parameters, and writes its log under another name.
+        raise TrueupError("DuckDB cannot write a file with ? in its path", where=where, todo="name another place")
     if not target.parent.is_dir():
         raise TrueupError(
             "there is no such folder to publish into", where=str(target.parent), todo="make it, or name another place"
@@ -121,16 +124,16 @@ def _build(warehouse: Warehouse, building: Path, target: Path, clock: Clock, say
             # One transaction sees one state of the lake in all tables.
             connection.execute("BEGIN")
             rows = {name: _table(connection, name, say) for name in views.VIEWS}
-            position = _told(warehouse, clock, state, audits_held)
+            position = _write_published_table(warehouse, clock, state, audits_held)
             connection.execute("COMMIT")
             connection.execute("CHECKPOINT published")
         finally:
-            _let_go(connection)
+            _detach(connection)
     except duckdb.Error as error:
         # Of a lock the whole question is asked again; what a damaged file of the lake causes is named outside.
         if is_transient(error) or damage_behind(warehouse.lake.project, error) is not None:
             raise
-        raise LogError(f"the tables cannot be written: {guard.told(error)}", where=str(target)) from None
+        raise LogError(f"the tables cannot be written: {guard.duckdb_error_line(error)}", where=str(target)) from None
     return Published(str(target), position, rows)
 
 
@@ -144,7 +147,7 @@ def _table(connection: duckdb.DuckDBPyConnection, name: str, say: Callable[[str]
     return int(counted[0])
 
 
-def _told(warehouse: Warehouse, clock: Clock, state: str | None, audits_held: int | None) -> int:
+def _write_published_table(warehouse: Warehouse, clock: Clock, state: str | None, audits_held: int | None) -> int:
     """Adds the table `published`; returns the position its results are as of."""
     position = warehouse.as_of.position if warehouse.as_of else warehouse.lake.last_position()
     warehouse.lake.connection.execute(
@@ -205,7 +208,7 @@ def version() -> str:
         return "source"
 
 
-def _let_go(connection: duckdb.DuckDBPyConnection) -> None:
+def _detach(connection: duckdb.DuckDBPyConnection) -> None:
     # Usually there is nothing to roll back: it was committed.
     with contextlib.suppress(duckdb.TransactionException):
         connection.execute("ROLLBACK")

@@ -111,7 +111,7 @@ class Answer:
 
 
 @contextmanager
-def opened(project: Project, as_of: str | None = None, *, private: bool = False) -> Iterator[Warehouse]:
+def open_warehouse(project: Project, as_of: str | None = None, *, private: bool = False) -> Iterator[Warehouse]:
     """A warehouse to read from; `as_of` is a position, time or day. Raises `LogError` or `QueryError`.
 
     One that is to be locked must be `private`: the settings of `guard.lock` hold for all connections of an instance.
@@ -122,7 +122,7 @@ def opened(project: Project, as_of: str | None = None, *, private: bool = False)
         yield Warehouse(lake, point)
 
 
-def asked(
+def with_retries(
     project: Project, question: Callable[[Warehouse], T], as_of: str | None = None, *, todo: str = "report it: it is trueup's query"
 ) -> T:
     """What `question` finds in a warehouse opened for it; asked again from the start when the catalog was locked.
@@ -132,7 +132,7 @@ def asked(
     otherwise.
     """
     for attempt in _attempts():
-        with attempt, _errors_translated(todo), opened(project, as_of) as warehouse:
+        with attempt, _errors_translated(todo), open_warehouse(project, as_of) as warehouse:
             return question(warehouse)
     raise AssertionError("a retry loop either returns or raises")
 
@@ -170,7 +170,7 @@ def run(
 
         for attempt in _attempts():
             with attempt, _errors_translated(CORRECT), ExitStack() as opening:
-                warehouse = opening.enter_context(opened(project, as_of, private=True))
+                warehouse = opening.enter_context(open_warehouse(project, as_of, private=True))
                 connection = warehouse.lake.connection
                 time_limit = opening.enter_context(TimeLimit(connection, limits, give_up if overdue else None))
                 with naming_limits(limits, time_limit):
@@ -208,7 +208,7 @@ def _errors_translated(todo: str) -> Iterator[None]:
     except duckdb.Error as error:
         if is_transient(error):
             raise LogBusyError("the catalog is locked by a writer", todo="ask again") from error
-        raise QueryError(guard.told(error), todo=todo) from None
+        raise QueryError(guard.duckdb_error_line(error), todo=todo) from None
     except LogError as error:
         if is_transient(error):
             raise LogBusyError("the catalog is locked by a writer", todo="ask again") from error

@@ -16,7 +16,7 @@ from functools import cache
 import duckdb
 
 from trueup.config import Project
-from trueup.reconcile.kinds import CAUSES, KINDS
+from trueup.reconcile.domain.kinds import CAUSES, KINDS
 from trueup.warehouse.asof import AsOf
 from trueup.warehouse.statements import Statement, statement
 

@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from trueup.log.lake import Lake, Transaction
-from trueup.quality.completeness import read
-from trueup.quality.completeness.frames import TICK, Rules, Seen
+from trueup.quality.completeness import load
+from trueup.quality.completeness.evaluate_tick import Tick
 from trueup.quality.completeness.history import TOLD, history, standing, turns_of
-from trueup.quality.completeness.judge import Tick
-from trueup.quality.due import due
-from trueup.quality.failures import CONTROL
+from trueup.quality.completeness.inputs import TICK, CompletenessInputs, Rules
 from trueup.quality.policy import ensure_quality_policy, stretches_of
 from trueup.quality.statements import statement
+from trueup.quality.validation.expectation_findings import CONTROL
+from trueup.quality.validation.validation_schedule import due
 
 CONSUMER = "quality"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,7 +32,7 @@ class Controlled:
     from_position: int
     to_position: int
     actions: Counter[str]
-    seen: Seen | None
+    seen: CompletenessInputs | None
 
 
 def control(lake: Lake) -> Controlled:
@@ -45,10 +45,10 @@ def control(lake: Lake) -> Controlled:
     after, newest = lake.consumer_position(CONSUMER), lake.last_position()
     now = Tick(newest + 1, (lake.clock() - _EPOCH) // timedelta(microseconds=1))
     changes, parts = [pl.DataFrame(schema=TOLD)], stretches_of(lake, after=after, upto=now.position)
-    told, seen = _told(lake, newest), Seen.of()
+    told, seen = _told(lake, newest), CompletenessInputs.of()
     for part in parts:
         rules, upto = part.policy.rules, part.upto
-        seen = read.seen(lake, rules, after=part.after, upto=upto)
+        seen = load.seen(lake, rules, after=part.after, upto=upto)
         if part is parts[-1]:
             seen, upto = _with_now(lake, seen, rules, now, told, after=part.after)
         changes.append(history(seen, rules, after=part.after, upto=upto, told=standing(told)))
@@ -72,13 +72,15 @@ def derived(lake: Lake, *, after: int = 0, upto: int) -> pl.DataFrame:
     changes, told = [pl.DataFrame(schema=TOLD)], _told(lake, after)
     for part in stretches_of(lake, after=after, upto=upto):
         rules = part.policy.rules
-        seen = read.seen(lake, rules, after=part.after, upto=part.upto)
+        seen = load.seen(lake, rules, after=part.after, upto=part.upto)
         changes.append(history(seen, rules, after=part.after, upto=part.upto, told=standing(told)))
         told = pl.concat([told, changes[-1]], how="diagonal_relaxed")
     return pl.concat(changes)
 
 
-def _with_now(lake: Lake, seen: Seen, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int) -> tuple[Seen, int]:
+def _with_now(
+    lake: Lake, seen: CompletenessInputs, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int
+) -> tuple[CompletenessInputs, int]:
     """What is looked at, with a tick of now where that says something; and up to which position."""
     if not _speaks(seen, rules, now, standing(told), after=after):
         return seen, now.position - 1
@@ -86,10 +88,10 @@ def _with_now(lake: Lake, seen: Seen, rules: Rules, now: Tick, told: pl.DataFram
     if position == now.position:
         return replace(seen, ticks=_with(seen.ticks, now)), position
     # Others were quicker: the tick stands behind what they brought.
-    return read.seen(lake, rules, after=after, upto=position), position
+    return load.seen(lake, rules, after=after, upto=position), position
 
 
-def _speaks(seen: Seen, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int) -> bool:
+def _speaks(seen: CompletenessInputs, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int) -> bool:
     """Whether a tick of now would say anything that the last one did not."""
     ticked = replace(seen, ticks=_with(seen.ticks, now))
     (turn,) = turns_of(ticked, after=now.position - 1, upto=now.position)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.quality.completeness.frames import HOUR_US, Rules, Seen, found
+from trueup.quality.completeness.inputs import HOUR_US, CompletenessInputs, Rules, as_findings
 
 
-def stale(seen: Seen, rules: Rules, now_us: int) -> pl.DataFrame:
+def stale(seen: CompletenessInputs, rules: Rules, now_us: int) -> pl.DataFrame:
     """Rows of `FOUND` for sources with a schedule that have brought nothing new for longer than it allows.
 
     A source that has brought nothing yet has no last record to be late against.
@@ -26,7 +26,7 @@ def stale(seen: Seen, rules: Rules, now_us: int) -> pl.DataFrame:
         allowed=pl.col("source").replace_strict(due, default=None, return_dtype=pl.Int64) if due else pl.lit(None, pl.Int64),
     ).filter(now_us - pl.col("since") > pl.col("allowed"))  # fmt: skip
     until = now_us // HOUR_US * HOUR_US
-    return found(
+    return as_findings(
         waiting.with_columns(
             kind=pl.lit("stale_feed"), control=pl.lit("schedule"), node=pl.lit(""), service=pl.lit(""), from_us=pl.col("since"),
             to_us=pl.lit(until, pl.Int64), subject=pl.col("since").cast(pl.String),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.quality.completeness.frames import Seen, found
+from trueup.quality.completeness.inputs import CompletenessInputs, as_findings
 
 _NODE = ["stream", "source", "node"]
 
 
-def missing_files(seen: Seen) -> pl.DataFrame:
+def missing_files(seen: CompletenessInputs) -> pl.DataFrame:
     """Rows of `FOUND` for each hole in the numbers of a node's files; how many records it means is not known yet."""
     files = (
         seen.units.drop_nulls("number").group_by(*_NODE, "number").agg(pl.col("first_us").min(), pl.col("last_us").max())
@@ -29,7 +29,7 @@ def missing_files(seen: Seen) -> pl.DataFrame:
     told = pl.when(one).then(pl.format("file {} did not come", "low")).otherwise(
         pl.format("{} files, {} to {}, did not come", pl.col("high") - pl.col("low") + 1, "low", "high")
     )  # fmt: skip
-    return found(
+    return as_findings(
         holes.with_columns(
             kind=pl.lit("missing_records"), control=pl.lit("files"), service=pl.lit(""), subject=pl.col("low").cast(pl.String),
             reason=told,
@@ -37,7 +37,7 @@ def missing_files(seen: Seen) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def missing_numbers(seen: Seen) -> pl.DataFrame:
+def missing_numbers(seen: CompletenessInputs) -> pl.DataFrame:
     """Rows of `FOUND` for each hole in the numbers of a node's records: how many are missing is exact."""
     runs = seen.runs.sort(*_NODE, "first", "last")
     before = runs.with_columns(
@@ -47,7 +47,7 @@ def missing_numbers(seen: Seen) -> pl.DataFrame:
         missing=pl.col("first") - pl.col("reached") - 1, low=pl.col("reached") + 1, high=pl.col("first") - 1,
         to_us=pl.max_horizontal("from_us", "first_us"),
     )  # fmt: skip
-    return found(
+    return as_findings(
         holes.with_columns(
             kind=pl.lit("missing_records"), control=pl.lit("records"), service=pl.lit(""),
             subject=pl.col("low").cast(pl.String), records=pl.col("missing").cast(pl.Float64), records_variance=pl.lit(0.0),
@@ -66,17 +66,17 @@ def joined(files: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
         records_variance=pl.when(pl.col("records").is_not_null()).then(0.0)
     )  # fmt: skip
     rest = numbers.join(both.select(*_NODE, subject="hole"), on=[*_NODE, "subject"], how="anti")
-    return pl.concat([found(told), rest])
+    return pl.concat([as_findings(told), rest])
 
 
-def numbers_twice(seen: Seen) -> pl.DataFrame:
+def numbers_twice(seen: CompletenessInputs) -> pl.DataFrame:
     """Rows of `FOUND` for file numbers under which two different files came: which of them counts, nobody can say."""
     twice = (
         seen.units.drop_nulls("number").group_by(*_NODE, "number")
         .agg(pl.col("unit").n_unique().alias("units"), pl.col("first_us").min(), pl.col("last_us").max())
         .filter(pl.col("units") > 1)
     )  # fmt: skip
-    return found(
+    return as_findings(
         twice.with_columns(
             kind=pl.lit("total_mismatch"), control=pl.lit("repeats"), service=pl.lit(""),
             subject=pl.col("number").cast(pl.String), from_us=pl.col("first_us"), to_us=pl.col("last_us"),
@@ -85,14 +85,14 @@ def numbers_twice(seen: Seen) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def delivered_twice(seen: Seen) -> pl.DataFrame:
+def delivered_twice(seen: CompletenessInputs) -> pl.DataFrame:
     """Rows of `FOUND` for units of which most records were known before: they cost nothing here, but somebody sends them twice."""
     whole = seen.units.group_by("stream", "source", "unit").agg(
         pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records", "duplicate").sum(),
         pl.col("first_us").min(), pl.col("last_us").max(),
     )  # fmt: skip
     again = whole.filter((pl.col("duplicate") * 2 > pl.col("records")) & (pl.col("records") > 0))
-    return found(
+    return as_findings(
         again.with_columns(
             kind=pl.lit("total_mismatch"), control=pl.lit("duplicates"), service=pl.lit(""), subject=pl.col("unit"),
             from_us=pl.col("first_us"), to_us=pl.col("last_us"),
@@ -102,7 +102,7 @@ def delivered_twice(seen: Seen) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def declared(seen: Seen) -> pl.DataFrame:
+def declared(seen: CompletenessInputs) -> pl.DataFrame:
     """Rows of `FOUND` for units that hold fewer or more records than they themselves declare."""
     whole = seen.units.group_by("stream", "source", "unit").agg(
         pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records").sum(), pl.col("declared").max(),
@@ -110,7 +110,7 @@ def declared(seen: Seen) -> pl.DataFrame:
     )  # fmt: skip
     differs = whole.filter(pl.col("declared") != pl.col("records"))
     fewer = (pl.col("declared") - pl.col("records")).clip(lower_bound=0).cast(pl.Float64)
-    return found(
+    return as_findings(
         differs.with_columns(
             kind=pl.lit("total_mismatch"), control=pl.lit("declared"), service=pl.lit(""), subject=pl.col("unit"),
             from_us=pl.col("first_us"), to_us=pl.col("last_us"), records=fewer, records_variance=pl.lit(0.0),

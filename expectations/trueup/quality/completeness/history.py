@@ -12,9 +12,9 @@ import polars as pl
 
 from trueup.events.schema import STATES
 from trueup.localtime import local_day
-from trueup.quality.completeness.frames import Rules, Seen
-from trueup.quality.completeness.judge import KEY, STANDING, Tick, Turn, judged, nothing
-from trueup.reconcile.findings import HISTORY, MONEY, identified
+from trueup.quality.completeness.evaluate_tick import KEY, STANDING, Tick, Turn, evaluate_tick, nothing
+from trueup.quality.completeness.inputs import CompletenessInputs, Rules
+from trueup.reconcile.results.finding_rows import HISTORY, MONEY, with_finding_ids
 
 TOLD: dict[str, pl.DataType] = {
     **{name: dtype for name, dtype in HISTORY.items() if not isinstance(dtype, pl.List)},
@@ -32,18 +32,18 @@ _TickRow = tuple[int, int, int | None]
 """A row of `frames.TICK`: position, time, the position it is void from."""
 
 
-def history(seen: Seen, rules: Rules, *, after: int, upto: int, told: pl.DataFrame | None = None) -> pl.DataFrame:
+def history(seen: CompletenessInputs, rules: Rules, *, after: int, upto: int, told: pl.DataFrame | None = None) -> pl.DataFrame:
     """What the ticks in (after, upto] change, as rows of `TOLD`; `told` is what stands at `after` (rows of `STANDING`)."""
     standing = nothing() if told is None else told
     changes = [pl.DataFrame(schema=TOLD)]
     for turn in turns_of(seen, after=after, upto=upto):
-        now = judged(seen, rules, turn.tick, turn.before, standing)
+        now = evaluate_tick(seen, rules, turn.tick, turn.before, standing)
         changes.append(changed(standing, now, rules, turn.tick, renewed(seen, rules, turn)))
         standing = now
     return pl.concat(changes)
 
 
-def turns_of(seen: Seen, *, after: int, upto: int) -> list[Turn]:
+def turns_of(seen: CompletenessInputs, *, after: int, upto: int) -> list[Turn]:
     """The judgements in (after, upto], in order: one at each tick, and one where ticks are superseded."""
     rows = seen.ticks.sort("position").select("position", "at_us", "superseded_at").rows()
     moments = {position: Tick(position, at_us) for position, at_us, _ in rows}
@@ -65,7 +65,7 @@ def _superseding(rows: list[_TickRow], position: int, last: Tick | None) -> Turn
     return Turn(Tick(position, at_us), before, last, superseded=True)
 
 
-def renewed(seen: Seen, rules: Rules, turn: Turn) -> list[str]:
+def renewed(seen: CompletenessInputs, rules: Rules, turn: Turn) -> list[str]:
     """The sources of which only the rules, or a superseded tick, can have changed what is told at a turn: those that brought
     nothing since the last one."""
     tick, last = turn.tick, turn.last
@@ -108,7 +108,7 @@ def _rows(rows: pl.DataFrame, rules: Rules, tick: Tick) -> pl.DataFrame:
         name_scope="control", period="subject",
     )  # fmt: skip
     zero = pl.lit(0, pl.Int128)
-    return identified(named).with_columns(
+    return with_finding_ids(named).with_columns(
         position=pl.lit(tick.position, pl.Int64), bucket=pl.lit(0), subscriber=_NONE, peer=_NONE,
         day=local_day(pl.col("from_us"), rules.timezone), started_at="from_us", ended_at="to_us", expected_micros=zero,
         billed_micros=zero, impact_low_micros="money_low", impact_high_micros="money_high",

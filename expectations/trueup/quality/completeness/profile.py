@@ -14,7 +14,7 @@ from datetime import date
 import polars as pl
 
 from trueup.localtime import wall_us
-from trueup.quality.completeness.frames import HOUR_US, WHOLE, Rules
+from trueup.quality.completeness.inputs import HOUR_US, WHOLE, Rules
 
 WEEK_HOURS = 168
 WEEKS = 8

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import polars as pl
 
-from trueup.quality.completeness.frames import HOUR_US, WHOLE, Rules, found
+from trueup.quality.completeness.inputs import HOUR_US, WHOLE, Rules, as_findings
 from trueup.quality.completeness.profile import SERIES
 
 CELL = [*SERIES, "hour_us"]
@@ -58,7 +58,7 @@ def stretches(cells: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
         records=(pl.col("mean") - pl.col("records")).sum(), records_variance=pl.col("variance").sum(),
     )  # fmt: skip
     hours = (pl.col("to_us") - pl.col("from_us")) // HOUR_US
-    return found(
+    return as_findings(
         runs.with_columns(
             kind=pl.lit("volume_drop"), control=pl.lit("volume"), subject=pl.col("from_us").cast(pl.String),
             reason=pl.when(pl.col("counted") == 0).then(pl.format("silent for {} h", hours)).otherwise(

@@ -10,12 +10,12 @@ from pathlib import Path
 import duckdb
 
 from trueup.errors import LogError
-from trueup.fraud.digest import score_digest
+from trueup.fraud.scoring.digest import score_digest
 from trueup.log.lake import Lake, data_path
 from trueup.proof.anchors.blocks import extend
 from trueup.proof.anchors.rows import Table, commits_of, statement, tables_of
 from trueup.proof.anchors.statement import Anchor, BlockState, ChainHead, DataFile, Digests, Statement
-from trueup.reconcile.digest import digests as findings_digests
+from trueup.reconcile.results.digest import digests as findings_digests
 
 _CHUNK_BYTES = 1 << 20
 

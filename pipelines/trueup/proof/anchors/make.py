@@ -18,7 +18,7 @@ from trueup.proof.anchors.head import identity, row_counts, state_head, unreadab
 from trueup.proof.anchors.keys import PublicKeys, SigningKey, read_private_key, read_public_keys
 from trueup.proof.anchors.rows import bounded_memory
 from trueup.proof.anchors.statement import Anchor, AnchorError
-from trueup.warehouse.query import Warehouse, asked, is_transient
+from trueup.warehouse.query import Warehouse, is_transient, with_retries
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def anchor(project: Project, request: Request, *, clock: Clock = system_clock) -
                     raise
                 raise unreadable(str(project.directory), error) from None
 
-        made = asked(project, state)
+        made = with_retries(project, state)
         if previous is not None and _states_the_same(made, previous) and destination.file is None:
             return _anchored(previous, destination.newest() or destination.folder, None, is_new=False)
         if command is not None:

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from trueup.simulate.incidents.scene import Scene
-from trueup.simulate.load import BUSINESS, CONSUMER, IOT_DEVICE, WHOLESALE
-from trueup.simulate.period import HOUR_US, SECOND_US
-from trueup.simulate.sessions import Ints
+from trueup.simulate.market.period import HOUR_US, SECOND_US
+from trueup.simulate.traffic.load import BUSINESS, CONSUMER, IOT_DEVICE, WHOLESALE
+from trueup.simulate.traffic.sessions import Ints
 
 MINUTE_US = 60 * SECOND_US
 

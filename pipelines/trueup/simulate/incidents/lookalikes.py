@@ -7,8 +7,8 @@ import polars as pl
 
 from trueup.simulate.incidents.frauds import Case, Script
 from trueup.simulate.incidents.scene import Scene
-from trueup.simulate.load import BUSINESS, CONSUMER
-from trueup.simulate.period import HOUR_US, SECOND_US
+from trueup.simulate.market.period import HOUR_US, SECOND_US
+from trueup.simulate.traffic.load import BUSINESS, CONSUMER
 
 
 def call_centre(scene: Scene, hard: bool) -> Case | None:

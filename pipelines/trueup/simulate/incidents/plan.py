@@ -8,15 +8,15 @@ import numpy as np
 import polars as pl
 
 from trueup.simulate.catalogue import HARD_FRAUDS
-from trueup.simulate.chance import Stage, stream
 from trueup.simulate.incidents.frauds import FRAUD_SCRIPTS, Case, Script
 from trueup.simulate.incidents.lookalikes import INNOCENT_SCRIPTS
 from trueup.simulate.incidents.scene import Scene
-from trueup.simulate.numbering import imei_texts, imsi_texts
-from trueup.simulate.period import Period
-from trueup.simulate.population import Population
-from trueup.simulate.sessions import empty
-from trueup.simulate.traffic import World
+from trueup.simulate.market.numbering import imei_texts, imsi_texts
+from trueup.simulate.market.period import Period
+from trueup.simulate.market.population import Population
+from trueup.simulate.market.random_streams import Stage, stream
+from trueup.simulate.traffic.ordinary import World
+from trueup.simulate.traffic.sessions import empty
 
 _PER = 25_000
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
-from trueup.simulate.load import BUSINESS, CONSUMER
-from trueup.simulate.numbering import Numbers
-from trueup.simulate.period import HOUR_US, SECOND_US, Period
-from trueup.simulate.population import NEVER_US, NO_DAY
-from trueup.simulate.services import DATA, INCOMING, ROAMING, SMS, VOICE, ZERO_RATED
-from trueup.simulate.sessions import FORWARDED, INCOMING_CALL, OUTGOING, Ints, frame
-from trueup.simulate.traffic import World
+from trueup.simulate.market.numbering import Numbers
+from trueup.simulate.market.period import HOUR_US, SECOND_US, Period
+from trueup.simulate.market.population import NEVER_US, NO_DAY
+from trueup.simulate.market.services import DATA, INCOMING, ROAMING, SMS, VOICE, ZERO_RATED
+from trueup.simulate.traffic.load import BUSINESS, CONSUMER
+from trueup.simulate.traffic.ordinary import World
+from trueup.simulate.traffic.sessions import FORWARDED, INCOMING_CALL, OUTGOING, Ints, frame
 
 
 @dataclass

@@ -1,0 +1,164 @@
+"""What missing records are worth: bounds of records and of money, a nominal 99 % interval.
+
+A record of a service is worth what charges came to per record on the days before: their sum over the number of records, and
+their squares for how far single ones differ. Many unequal records added up are skewed to the right, so that a gamma
+distribution of the same mean and variance gives the ends. These are estimates, computed in floating point and rounded outwards
+to whole millionths once; no sum of what is owed ever holds one.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from statistics import NormalDist
+
+import polars as pl
+
+from trueup.quality.completeness.inputs import WHOLE
+
+CONFIDENCE = 0.99
+_Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
+_DAY_US = 86_400_000_000
+_LEAST_RECORDS = 50
+_MICROS = 1_000_000
+_DAY_DEVIATION, _DAYS_OF_BELIEF = 0.15, 5
+"""How far the mean worth of one day lies from that of others, as a share of it, before days have shown it; and how many days of
+showing that belief is worth. Records of a day are not independent: a few subscribers make much of it."""
+
+
+def in_one_currency(money: pl.DataFrame) -> pl.DataFrame:
+    """Keeps of each service the charges in the currency that most of its charges are in, and says it of all its rows.
+
+    Where two are as frequent, the first by name counts. What is in another is worth nothing here: no rate is known.
+    """
+    by_currency = money.drop_nulls("currency").group_by("service", "currency").agg(pl.col("charged").sum())
+    most = by_currency.sort("service", pl.col("charged"), "currency", descending=[False, True, False]).unique(
+        "service", keep="first", maintain_order=True
+    )  # fmt: skip
+    told = money.join(most.select("service", own="currency"), on="service", how="left")
+    return (
+        told.filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("own"))).with_columns(currency="own").drop("own")
+    )
+
+
+def worths(money: pl.DataFrame) -> pl.DataFrame:
+    """What one record is worth (`per_record`), by `stream` and the feed it is `of`.
+
+    Usage is worth what any feed charges for its service, a charge what its own feed charges.
+    """
+    told = in_one_currency(money)
+    found = [per_record(told, "usage").with_columns(stream=pl.lit("usage"), of=pl.lit(""))]
+    for (source,), own in sorted(money.filter(pl.col("charged") > 0).group_by("source"), key=lambda part: str(part[0])):
+        found.append(per_record(in_one_currency(own), "charge").with_columns(stream=pl.lit("charge"), of=pl.lit(source, pl.String)))
+    return pl.concat(found)
+
+
+def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
+    """What one record is worth by service and day it is missing from: `service`, `day`, `currency`, `worth`, `square`, `known`.
+
+    `worth` and `square` are mean and mean square on the days before; of a charge they are those of its amount.
+    """
+    currencies = money.select("service", "currency").unique()
+    of_day = (
+        money.group_by("service", "day").agg(pl.col("used", "charged", "amount", "amount_squared").sum()).sort("service", "day")
+    )
+    counted = "used" if stream == "usage" else "charged"
+    sums = of_day.with_columns(
+        pl.col(n).cast(pl.Float64).cum_sum().shift(1).over("service") for n in (counted, "amount", "amount_squared")
+    )
+    each = pl.when(pl.col(counted) >= _LEAST_RECORDS).then(pl.col("amount") / pl.col(counted))
+    days, one, two = (e.cum_sum().shift(1).over("service").alias(n) for n, e in (
+        ("days", each.is_not_null().cast(pl.Float64)), ("one", each.fill_null(0.0)), ("two", each.pow(2).fill_null(0.0)),
+    ))  # fmt: skip
+    shown = of_day.with_columns(days, one, two).select("service", "day", drift=_drift())
+    told = ["service", "day", "known", "worth", "square", "drift"]
+    before = sums.filter(pl.col(counted) >= _LEAST_RECORDS).select(
+        "service", "day", known=pl.col(counted), worth=pl.col("amount") / pl.col(counted),
+        square=pl.col("amount_squared") / pl.col(counted),
+    ).join(shown, on=["service", "day"])  # fmt: skip
+    # Where too little was known before, the median of all days stands for it: the day that lacks records does not move it.
+    whole = of_day.filter(pl.col(counted) > 0).group_by("service").agg(
+        day=pl.lit(date.min), known=pl.col(counted).cast(pl.Float64).sum(),
+        worth=(pl.col("amount") / pl.col(counted)).median(), square=(pl.col("amount_squared") / pl.col(counted)).median(),
+        drift=pl.lit(2 * _DAY_DEVIATION**2),
+    )  # fmt: skip
+    both = pl.concat([whole.filter(pl.col("known") >= _LEAST_RECORDS).select(told), before.select(told)])
+    return both.join(currencies, on="service", how="left")
+
+
+def _drift() -> pl.Expr:
+    """The variance of a day's mean worth about what is expected of it, as a share of its square, from `days`, `one` and `two`."""
+    days = pl.col("days").fill_null(0.0)
+    mean = pl.col("one") / days
+    seen = pl.when((days > 0) & (mean != 0)).then(((pl.col("two") / days) / mean.pow(2) - 1).clip(lower_bound=0.0)).otherwise(0.0)
+    own = (_DAYS_OF_BELIEF * _DAY_DEVIATION**2 + days * seen) / (_DAYS_OF_BELIEF + days)
+    return own * (1 + 1 / days.clip(lower_bound=1.0))
+
+
+def mixes(hours: pl.DataFrame) -> pl.DataFrame:
+    """The share of each service in a node's records: `stream`, `source`, `node`, `service`, `share`."""
+    node = ["stream", "source", "node"]
+    counts = hours.group_by(*node, "service").agg(pl.col("records").sum())
+    return counts.with_columns(share=pl.col("records") / pl.col("records").sum().over(node)).drop("records")
+
+
+def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, currency: str) -> pl.DataFrame:
+    """Adds to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (whole millionths), `currency`.
+
+    The currency is that of most of what is missing. Money is NULL, and the currency `currency`, where nothing tells what the
+    records are worth. What is not missing has no bounds.
+    """
+    numbered = found.with_row_index("row")
+    parts = _parts(numbered, mixes(hours))
+    of = pl.when(pl.col("stream") == "charge").then(pl.col("source")).otherwise(pl.lit(""))
+    parts = parts.with_columns(of=of, day=pl.from_epoch(pl.col("from_us") // 1_000_000).dt.date()).sort("day").join_asof(
+        worths(money).sort("day"), on="day", by=["stream", "of", "service"], strategy="backward", check_sortedness=False
+    )  # fmt: skip
+    main = parts.drop_nulls("currency").group_by("row", "currency").agg(pl.col("share").sum()).sort(
+        "row", "share", "currency", descending=[False, True, False]
+    ).unique("row", keep="first", maintain_order=True).select("row", main="currency")  # fmt: skip
+    parts = parts.join(main, on="row", how="left").filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("main")))
+    # Services nobody charges for are worth nothing, where any service is worth something.
+    told = parts.group_by("row").agg(
+        any_worth=pl.col("worth").is_not_null().any(), mean=(pl.col("share") * pl.col("worth")).sum(),
+        square=(pl.col("share") * pl.col("square")).sum(), known=pl.col("known").sum(),
+        drift=pl.col("drift").max(), currency=pl.col("main").first(),
+    )  # fmt: skip
+    both = numbered.join(told, on="row", how="left", maintain_order="left")
+    n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
+    low, high = _ends(n, var)
+    low, high = pl.when(var == 0).then(n).otherwise(low), pl.when(var == 0).then(n).otherwise(high)
+    of_one = (pl.col("square") - pl.col("mean").pow(2)).clip(lower_bound=0.0)
+    error = pl.col("mean").pow(2) * pl.col("drift") + of_one / pl.col("known")
+    money_mean = n * pl.col("mean")
+    money_variance = n * of_one + pl.col("mean").pow(2) * var + n.pow(2) * error
+    money_low, money_high = _ends(money_mean, money_variance)
+    priced = pl.col("records").is_not_null() & pl.col("any_worth").fill_null(False)
+    return both.with_columns(
+        records_low=pl.when(n.is_not_null()).then(low.floor().cast(pl.Int64)),
+        records_high=pl.when(n.is_not_null()).then(high.ceil().cast(pl.Int64)),
+        money_low=pl.when(priced).then((money_low * _MICROS).floor().cast(pl.Int64)),
+        money_high=pl.when(priced).then((money_high * _MICROS).ceil().cast(pl.Int64)),
+        currency=pl.coalesce("currency", pl.lit(currency)),
+    ).drop("row", "any_worth", "mean", "square", "known", "drift")  # fmt: skip
+
+
+def _parts(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFrame:
+    """Each finding by the services it is of: those of its node, or of its whole source where the node is not known."""
+    node = ["stream", "source", "node"]
+    one = numbered.filter(pl.col("service") != WHOLE).select("row", "stream", "source", "from_us", "service", share=pl.lit(1.0))
+    whole = numbered.filter(pl.col("service") == WHOLE).drop("service")
+    by_node = whole.join(mix, on=node).select("row", "stream", "source", "from_us", "service", "share")
+    # A source's mix, by its nodes' weight, for what names no node that is known.
+    rest = whole.join(by_node.select("row").unique(), on="row", how="anti")
+    of_source = mix.group_by("stream", "source", "service").agg(pl.col("share").mean())
+    by_source = rest.drop("node").join(of_source, on=["stream", "source"])
+    return pl.concat([one, by_node, by_source.select(one.columns)])
+
+
+def _ends(mean: pl.Expr, variance: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """The ends of the interval of a gamma distribution, by Wilson and Hilferty's cube; of nothing it is nothing."""
+    safe = pl.when(mean > 0).then(mean)
+    inverse = variance / (9 * safe.pow(2))
+    cube = [safe * (1 - inverse + sign * _Z * inverse.sqrt()).clip(lower_bound=0.0).pow(3) for sign in (-1, 1)]
+    none = _Z * variance.sqrt()
+    return cube[0].fill_null(0.0), cube[1].fill_null(none.fill_null(0.0))

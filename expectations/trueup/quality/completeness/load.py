@@ -1,0 +1,82 @@
+"""From the log to what the controls look at: aggregates made inside DuckDB, each with its position."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+
+from trueup.events.schema import OWN_TIME_SQL
+from trueup.log.lake import Lake
+from trueup.quality.completeness.evaluate_tick import PROFILE_US
+from trueup.quality.completeness.inputs import DESTINATION, HOUR, MONEY, RUN, CompletenessInputs, Rules
+from trueup.quality.statements import statement
+
+_NOTHING = "^$"
+_SPARE_DAYS = 8
+"""Read beyond what is judged, so that the first hours judged have their history whole."""
+
+
+def seen(lake: Lake, rules: Rules, *, after: int, upto: int) -> CompletenessInputs:
+    """All that the ticks in (after, upto] look at."""
+    units = lake.connection.execute(statement("units"), {"upto": upto}).pl()
+    declared = lake.connection.execute(statement("ticks"), {"upto": upto}).pl()
+    first_day = _first_day(units, rules, after)
+    bounds = {"upto": upto, "first_day": first_day}
+    hours, runs, destinations = ([pl.DataFrame(schema=schema)] for schema in (HOUR, RUN, DESTINATION))
+    for feed in rules.feeds.values():
+        told = {**bounds, "source": feed.name, **_group(feed.feed.record, "sequence")}
+        names = {"stream": feed.stream, "own_time": OWN_TIME_SQL[feed.stream]}
+        hours.append(lake.connection.execute(statement("hours", **names), told).pl())
+        if feed.feed.record is not None:
+            runs.append(lake.connection.execute(statement("runs", **names), told).pl())
+        if feed.feed.destination is not None:
+            told |= _group(feed.feed.destination, "destination")
+            destinations.append(lake.connection.execute(statement("destinations", **names), told).pl())
+    money = lake.connection.execute(statement("money"), bounds).pl()
+    return CompletenessInputs.of(
+        units=_named(units, rules), hours=_all(hours), destinations=_all(destinations), runs=_all(runs),
+        money=_all([pl.DataFrame(schema=MONEY), money]),
+        ticks=declared.filter(pl.col("kind") == "tick").rename({"through_us": "at_us"}),
+        closed=declared.filter(pl.col("kind") == "close"),
+        states=lake.connection.execute(statement("states"), {"upto": upto}).pl(),
+    )  # fmt: skip
+
+
+def _all(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    schema = frames[0].schema
+    return pl.concat([f.select(pl.col(n).cast(t) for n, t in schema.items()) for f in frames])
+
+
+def _first_day(units: pl.DataFrame, rules: Rules, after: int) -> date:
+    """The first UTC day that any tick after a position may look at: what the first of them would, and some days more."""
+    known = units.filter(pl.col("position") <= max(after, 1))["last_us"].max()
+    latest = known if isinstance(known, int) else units["first_us"].min()
+    if not isinstance(latest, int):
+        return date.min
+    reach = timedelta(microseconds=rules.lookback_us + PROFILE_US, days=_SPARE_DAYS)
+    return (datetime.fromtimestamp(latest // 1_000_000, UTC) - reach).date()
+
+
+def _group(pattern: str | None, name: str) -> dict[str, object]:
+    """A pattern and which of its groups is wanted, by number; without a pattern nothing is found."""
+    if pattern is None:
+        return {"pattern": _NOTHING, "group": 0}
+    return {"pattern": pattern, "group": re.compile(pattern).groupindex[name]}
+
+
+def _named(units: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """Adds `node` and `number`: what the name of a unit says by the pattern of its feed."""
+    found = [_told(source, path, rules) for source, path in units.select("source", "path").iter_rows()]
+    return units.with_columns(
+        node=pl.Series([node for node, _ in found], dtype=pl.String), number=pl.Series([n for _, n in found], dtype=pl.Int64)
+    )
+
+
+def _told(source: str, path: str, rules: Rules) -> tuple[str | None, int | None]:
+    pattern = rules.feeds[source].feed.file if source in rules.feeds else None
+    match = re.search(pattern, path) if pattern else None
+    if match is None:
+        return None, None
+    return match.groupdict().get("node") or "", int(match["sequence"])

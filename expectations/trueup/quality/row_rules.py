@@ -1,0 +1,168 @@
+"""Row rules for the hot path: an expectation about single rows as one Polars expression.
+
+What is listed here is all that a rule of severity `quarantine` may be. Anything else is refused when the rules are loaded:
+skipping it would let through what it was written to stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import polars as pl
+
+from trueup.collect.reasons import Reason
+from trueup.errors import ConfigError
+from trueup.events.schema import CORE
+from trueup.quality.expectation import Expectation
+from trueup.quality.patterns import common
+
+Arguments = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """A compiled expectation: `broken` is true where a row breaks it, false elsewhere, never missing."""
+
+    expectation: Expectation
+    broken: pl.Expr
+    reason: Reason
+
+    @property
+    def rule(self) -> str:
+        """How quarantine names it."""
+        return self.expectation.rule
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How one type compiles: what it may be given, what columns it may be about, and the condition a good row meets."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    dtypes: tuple[type[pl.DataType], ...]
+    holds: Callable[[Arguments], pl.Expr]
+    reason: Reason = "value_out_of_range"
+
+
+_ANY = (pl.String, pl.Int64, pl.Boolean, pl.Datetime)
+_ORDERED = (pl.Int64, pl.Datetime)
+_SETS = (pl.String, pl.Int64)
+_TEXT = (pl.String,)
+
+
+def _column(a: Arguments) -> pl.Expr:
+    return pl.col(a["column"])
+
+
+def _missing_passes(a: Arguments, holds: pl.Expr) -> pl.Expr:
+    """A value that is not there is no unexpected one: whether it must be there is a rule of its own."""
+    return _column(a).is_null() | holds
+
+
+def _between(a: Arguments, value: pl.Expr) -> pl.Expr:
+    low, high = _bound(a.get("min_value")), _bound(a.get("max_value"))
+    tests = [pl.lit(True)]
+    if low is not None:
+        tests.append(value > low if a.get("strict_min") else value >= low)
+    if high is not None:
+        tests.append(value < high if a.get("strict_max") else value <= high)
+    return _missing_passes(a, pl.all_horizontal(tests))
+
+
+def _bound(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return pl.lit(value if value.tzinfo else value.replace(tzinfo=UTC)).cast(pl.Datetime("us", "UTC"))
+    return value
+
+
+def _pair(a: Arguments, compare: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> pl.Expr:
+    first, second = pl.col(a["column_A"]), pl.col(a["column_B"])
+    return first.is_null() | second.is_null() | compare(first, second)
+
+
+def _greater(a: Arguments) -> pl.Expr:
+    return _pair(a, lambda x, y: x >= y if a.get("or_equal") else x > y)
+
+
+_RANGE = ("min_value", "max_value", "strict_min", "strict_max")
+_BOTH = ("column_A", "column_B", "ignore_row_if")
+
+FORMS: dict[str, _Form] = {
+    "expect_column_values_to_not_be_null": _Form(("column",), (), _ANY, lambda a: _column(a).is_not_null(), "missing_required"),
+    "expect_column_values_to_be_null": _Form(("column",), (), _ANY, lambda a: _column(a).is_null()),
+    "expect_column_values_to_be_between": _Form(("column",), _RANGE, _ORDERED, lambda a: _between(a, _column(a))),
+    "expect_column_values_to_be_in_set": _Form(
+        ("column", "value_set"), (), _SETS, lambda a: _missing_passes(a, _column(a).is_in(list(a["value_set"])))
+    ),
+    "expect_column_values_to_not_be_in_set": _Form(
+        ("column", "value_set"), (), _SETS, lambda a: _missing_passes(a, ~_column(a).is_in(list(a["value_set"])))
+    ),
+    "expect_column_values_to_match_regex": _Form(
+        ("column", "regex"), (), _TEXT, lambda a: _missing_passes(a, _column(a).str.contains(a["regex"]))
+    ),
+    "expect_column_values_to_not_match_regex": _Form(
+        ("column", "regex"), (), _TEXT, lambda a: _missing_passes(a, ~_column(a).str.contains(a["regex"]))
+    ),
+    "expect_column_value_lengths_to_be_between": _Form(
+        ("column",), _RANGE, _TEXT, lambda a: _between(a, _column(a).str.len_chars().cast(pl.Int64))
+    ),
+    "expect_column_value_lengths_to_equal": _Form(
+        ("column", "value"), (), _TEXT, lambda a: _missing_passes(a, _column(a).str.len_chars().cast(pl.Int64) == a["value"])
+    ),
+    "expect_column_pair_values_a_to_be_greater_than_b": _Form(_BOTH, ("or_equal",), _ORDERED, _greater, "inconsistent"),
+    "expect_column_pair_values_to_be_equal": _Form(
+        _BOTH, (), _ANY, lambda a: _pair(a, lambda x, y: x == y), "inconsistent"
+    ),
+}  # fmt: skip
+"""The types that compile, by their names in Great Expectations."""
+
+
+def row_rule(expectation: Expectation) -> RowRule:
+    """The compiled form; raises `ConfigError` for a type, an argument or a column that does not compile."""
+    where = f"expectation {expectation.name!r} of {expectation.stream}"
+    form = FORMS.get(expectation.type)
+    if form is None:
+        raise ConfigError(
+            f"{expectation.type} is no row rule", where=where,
+            todo=f"use one of {', '.join(sorted(FORMS))}, or the severity block, mark or note",
+        )  # fmt: skip
+    arguments = checked(expectation, form, where)
+    return RowRule(expectation, ~form.holds(arguments).fill_null(False), form.reason)
+
+
+def checked(expectation: Expectation, form: _Form, where: str) -> Arguments:
+    """The arguments of a row rule, with its pattern written out; raises `ConfigError` for what cannot be meant."""
+    told = dict(expectation.arguments)
+    for name in form.required:
+        if name not in told:
+            raise ConfigError(f"{expectation.type} needs {name}", where=where)
+    for name in told:
+        if name not in (*form.required, *form.optional):
+            raise ConfigError(f"{name} is not supported by the compiled {expectation.type}", where=where, todo="leave it out")
+    if "column_A" in told and told["ignore_row_if"] != "either_value_is_missing":
+        raise ConfigError("ignore_row_if must be either_value_is_missing", where=where, todo="require the values by another rule")
+    _check_columns(expectation, form, [str(told[name]) for name in ("column", "column_A", "column_B") if name in told], where)
+    if "regex" in told:
+        told["regex"] = common(told["regex"], where=where)
+    if "value_set" in told and (not told["value_set"] or any(value is None for value in told["value_set"])):
+        raise ConfigError("value_set must hold values, and no missing one", where=where)
+    return told
+
+
+def _check_columns(expectation: Expectation, form: _Form, columns: Sequence[str], where: str) -> None:
+    schema = CORE[expectation.stream]
+    for name in columns:
+        if name not in schema:
+            raise ConfigError(f"{expectation.stream} has no column {name!r}", where=where, todo=f"it has {', '.join(schema)}")
+        if not isinstance(schema[name], form.dtypes):
+            raise ConfigError(f"{name} is of type {schema[name]}, which {expectation.type} cannot be about", where=where)
+    if len(columns) == 2 and schema[columns[0]] != schema[columns[1]]:
+        raise ConfigError(f"{columns[0]} and {columns[1]} are of different types", where=where)
+
+
+def broken_rows(rules: Sequence[RowRule], rows: pl.DataFrame) -> pl.DataFrame:
+    """One truth column for each rule, by its number: where rows break it."""
+    return rows.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))

@@ -1,0 +1,175 @@
+"""Great Expectations over DuckDB: its SQL engine on a connection that stays open.
+
+As it comes, the engine closes its connection before it fetches, and DuckDB's result goes with the connection. The one method
+that hands out connections is public and meant to be told apart by dialect; here it hands out the same one each time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+# Before the library is imported, since it asks then: nothing about an operator's data leaves the machine.
+os.environ["GX_ANALYTICS_ENABLED"] = "false"
+
+import duckdb
+import great_expectations as gx
+import sqlalchemy as sa
+from duckdb_engine import ConnectionWrapper
+from great_expectations.compatibility.pydantic import PrivateAttr, ValidationError
+from great_expectations.core.batch import Batch
+from great_expectations.datasource.fluent import SQLDatasource
+from great_expectations.exceptions import ExpectationNotFoundError
+from great_expectations.execution_engine import SqlAlchemyExecutionEngine
+from great_expectations.execution_engine.sqlalchemy_batch_data import SqlAlchemyBatchData
+from great_expectations.expectations.metrics.map_metric_provider import ColumnMapMetricProvider, column_condition_partial
+from great_expectations.expectations.registry import get_expectation_impl
+from great_expectations.validator.validator import Validator
+
+from trueup.config import Project
+from trueup.errors import ConfigError
+from trueup.log.catalog import catalog_of
+from trueup.log.instances import acquire, release
+from trueup.log.place import data_path
+from trueup.quality.expectation import Expectation, Fact
+from trueup.quality.row_rules import FORMS, checked
+
+_SEVERITY = {"quarantine": "critical", "block": "critical", "mark": "warning", "note": "info"}
+"""What the library calls our severities; the gate goes by ours, which the suite keeps beside it."""
+
+
+class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
+    """The library's SQL engine, on one connection that outlives every fetch."""
+
+    @contextmanager
+    def get_connection(self) -> Iterator[Any]:
+        """The one connection; it is closed with the engine, not after each query."""
+        if getattr(self, "held", None) is None:
+            self.held = self.engine.connect()
+        yield self.held
+
+    def close(self) -> None:
+        """Closes the engine and, where it is over a lake, gives back the connection to it."""
+        super().close()
+        if (lake := getattr(self, "lake", None)) is not None:
+            self.lake = None
+            release(lake)
+
+
+class DuckdbMatchesPattern(ColumnMapMetricProvider):  # type: ignore[misc]
+    """What matching means on DuckDB, which the library does not know: a search, as its other engines do it."""
+
+    condition_metric_name = "column_values.match_regex"
+    condition_value_keys = ("regex",)
+
+    @column_condition_partial(engine=DuckdbExecutionEngine)  # type: ignore[untyped-decorator]
+    def _sqlalchemy(cls, column: Any, regex: str, **_: Any) -> Any:
+        return sa.func.regexp_matches(column, regex)
+
+
+class DuckdbMatchesNoPattern(ColumnMapMetricProvider):  # type: ignore[misc]
+    """The opposite."""
+
+    condition_metric_name = "column_values.not_match_regex"
+    condition_value_keys = ("regex",)
+
+    @column_condition_partial(engine=DuckdbExecutionEngine)  # type: ignore[untyped-decorator]
+    def _sqlalchemy(cls, column: Any, regex: str, **_: Any) -> Any:
+        return sa.not_(sa.func.regexp_matches(column, regex))
+
+
+class LakeDatasource(SQLDatasource):  # type: ignore[misc]
+    """The lake of a project, read only, as a data source of the library."""
+
+    type: Literal["trueup_lake"] = "trueup_lake"
+    connection_string: str = "duckdb:///:memory:"
+    project_directory: str = "."
+    _opened: Any = PrivateAttr(None)
+
+    @property
+    def execution_engine_type(self) -> Any:
+        """What computes."""
+        return DuckdbExecutionEngine
+
+    def get_engine(self) -> Any:
+        """The SQLAlchemy engine over the lake."""
+        return self.get_execution_engine().engine
+
+    def get_execution_engine(self) -> Any:
+        """One engine for as long as the data source lives."""
+        if self._opened is None:
+            lake = lake_connection(Project.load(self.project_directory))
+            self._opened = DuckdbExecutionEngine(engine=sqlalchemy_engine(lake), create_temp_table=False)
+            self._opened.lake = lake
+        return self._opened
+
+
+def lake_connection(project: Project) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection with the lake attached read-only; `release` closes it."""
+    return acquire(catalog_of(project), data_path(project), read_only=True)
+
+
+def sqlalchemy_engine(connection: duckdb.DuckDBPyConnection) -> sa.Engine:
+    """An SQLAlchemy engine whose only connection is a further one to the same database, so that closing it closes no other."""
+    further = connection.cursor()
+    further.execute("SET TimeZone = 'UTC'")
+    return sa.create_engine(
+        "duckdb://", creator=lambda: ConnectionWrapper(further), poolclass=sa.pool.StaticPool, pool_reset_on_return=None
+    )
+
+
+def impl(expectation: Expectation, facts: Mapping[str, Any] | None = None, **renamed: str) -> Any:
+    """An expectation as an object of the library; row rules with the very arguments that were compiled."""
+    arguments = dict(expectation.arguments)
+    form = FORMS.get(expectation.type)
+    if form is not None and expectation.severity == "quarantine":
+        arguments = dict(checked(expectation, form, f"expectation {expectation.name!r}"))
+    arguments = {name: (facts or {}).get(value.name) if isinstance(value, Fact) else value for name, value in arguments.items()}
+    arguments |= renamed
+    meta = {"name": expectation.name, "severity": expectation.severity, "stream": expectation.stream}
+    return get_expectation_impl(expectation.type)(
+        **arguments, notes=expectation.notes, severity=_SEVERITY[expectation.severity], meta=meta
+    )
+
+
+def check_meant(expectation: Expectation) -> None:
+    """Raises `ConfigError` for an expectation that the library does not have, or has with other arguments.
+
+    One of which only the log can tell an argument (a `Fact`) is not looked at.
+    """
+    if any(isinstance(value, Fact) for value in expectation.arguments.values()):
+        return
+    where = f"expectation {expectation.name!r} of {expectation.stream}"
+    try:
+        impl(expectation)
+    except ExpectationNotFoundError:
+        raise ConfigError(
+            f"Great Expectations has no {expectation.type}", where=where, todo="correct `type`, or register it in your Python file"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        named = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"{expectation.type} cannot be meant so: {named}: {first['msg']}", where=where, todo="correct `arguments`"
+        ) from None
+
+
+def validated(connection: duckdb.DuckDBPyConnection, table: str, told: Sequence[Any], *, index: Sequence[str] = ()) -> list[Any]:
+    """The library's results on one table of a connection, in the order of what is expected; `index` columns name the rows."""
+    engine = DuckdbExecutionEngine(engine=sqlalchemy_engine(connection), create_temp_table=False)
+    batch = Batch(data=SqlAlchemyBatchData(execution_engine=engine, table_name=table, create_temp_table=False))
+    validator = Validator(execution_engine=engine, batches=[batch])
+    told_format: dict[str, Any] = {"result_format": "COMPLETE", "unexpected_index_column_names": list(index)}
+    # Those that raise come first in the library's answer, so each carries its number.
+    numbered = [e.configuration for e in told]
+    for number, configuration in enumerate(numbered):
+        configuration.meta = {**(configuration.meta or {}), "number": number}
+    results = validator.graph_validate(configurations=numbered, runtime_configuration={"result_format": told_format})
+    return sorted(results, key=lambda result: int(result.expectation_config.meta["number"]))
+
+
+__all__ = [
+    "DuckdbExecutionEngine", "LakeDatasource", "check_meant", "gx", "impl", "lake_connection", "sqlalchemy_engine", "validated",
+]  # fmt: skip

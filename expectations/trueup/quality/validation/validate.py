@@ -1,0 +1,181 @@
+"""Validation of whole days by Great Expectations, inside DuckDB; what it found, and its Data Docs."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from trueup.config import Project
+from trueup.errors import ConfigError
+from trueup.events.schema import OWN_TIME_SQL
+from trueup.log.instances import release
+from trueup.quality.docs import with_safe_pages
+from trueup.quality.expectation import Expectation, Fact
+from trueup.quality.history_facts import facts_of
+from trueup.quality.statements import statement
+from trueup.quality.validation.engine import check_meant, gx, impl, lake_connection
+from trueup.quality.validation.validate_result import NOT_COMPUTED, Check, Validated
+from trueup.quality.validation.validation_schedule import DayOf
+
+FOLDER = "quality"
+SHOWN_ROWS = 20
+_LAKE = "lake"
+_SHARE = "expect_column_proportion_of_non_null_values_to_be_between"
+_MICROS = 1_000_000
+
+
+class Validation:
+    """Great Expectations at work on a project: its suites and results are kept in `quality/gx` under the project's folder."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        folder = project.directory / FOLDER
+        folder.mkdir(exist_ok=True)
+        with warnings.catch_warnings():
+            # Its configuration and its own libraries are older than the Python they run on.
+            warnings.simplefilter("ignore")
+            self.context = gx.get_context(mode="file", project_root_dir=str(folder))
+            self.context.variables.progress_bars = {"globally": False}
+            for name, site in with_safe_pages(self.context.list_data_docs_sites()).items():
+                self.context.update_data_docs_site(name, site)
+            self._source = self.context.data_sources.add_or_update_trueup_lake(name=_LAKE, project_directory=str(project.directory))
+        self._lake = lake_connection(project)
+
+    @property
+    def suites(self) -> list[str]:
+        """The names of the suites, as the library lists them."""
+        return sorted(suite.name for suite in self.context.suites.all())
+
+    def validate(self, of: DayOf, position: int, snapshot_id: int, told: Sequence[Expectation]) -> Validated:
+        """Validates what is expected of a day of a feed, as the day was known at a position."""
+        condition = _condition(of, snapshot_id)
+        (records,) = self._lake.execute(statement("batch_size", stream=of.stream, condition=condition)).fetchall()[0]
+        if records == 0:
+            return Validated(of.stream, of.source, of.day, position, ())
+        facts = facts_of(self._lake, of, snapshot_id)
+        known = [e for e in told if all(v.name in facts for v in e.arguments.values() if isinstance(v, Fact))]
+        unknown = [Check(e.name, e.severity, None, 0, 0, (), "nothing to compare with yet") for e in told if e not in known]
+        # An earlier version of the library may have had what this one has not.
+        unmeant = {e.name: said for e in known if (said := _not_meant(e)) is not None}
+        known = [e for e in known if e.name not in unmeant]
+        unknown += [Check(e.name, e.severity, None, 0, 0, (), unmeant[e.name]) for e in told if e.name in unmeant]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            name = suite_name(of.stream, of.source)
+            result = self._run(name, _query(of.stream, condition), known, facts)
+        by_name = {r.expectation_config.meta["name"]: r for r in result.results}
+        checks = (_check(e, by_name[e.name], records, facts) for e in known)
+        return Validated(of.stream, of.source, of.day, position, (*checks, *unknown))
+
+    def _run(self, name: str, query: str, told: Sequence[Expectation], facts: dict[str, Any]) -> Any:
+        suite = gx.ExpectationSuite(name=name, expectations=[impl(e, facts) for e in told])
+        suite = self.context.suites.add_or_update(suite)
+        if name in {asset.name for asset in self._source.assets}:
+            self._source.delete_asset(name)
+        batch = self._source.add_query_asset(name=name, query=query).add_batch_definition_whole_table("whole")
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+        definition = self.context.validation_definitions.add_or_update(definition)
+        return definition.run(
+            result_format={
+                "result_format": "SUMMARY", "unexpected_index_column_names": ["event_id"], "partial_unexpected_count": SHOWN_ROWS,
+            }
+        )  # fmt: skip
+
+    def docs(self) -> Path:
+        """Builds the Data Docs, a static site, and returns its first page."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            built = self.context.build_data_docs()
+        return Path(next(iter(built.values())).removeprefix("file://"))
+
+    def close(self) -> None:
+        """Closes the connections to the lake."""
+        release(self._lake)
+        self._source.get_execution_engine().close()
+
+
+def suite_name(stream: str, source: str) -> str:
+    """The name of a feed's suite. The library makes folders of what dots divide: those of a source become `~`."""
+    return f"{stream}.{source.replace('.', '~')}"
+
+
+def _not_meant(expectation: Expectation) -> str | None:
+    try:
+        check_meant(expectation)
+    except ConfigError as error:
+        return f"{NOT_COMPUTED}: {error.what}"
+    return None
+
+
+def _condition(of: DayOf, snapshot_id: int) -> str:
+    """Which events are of a day of a feed, as an SQL condition: the library binds no values."""
+    # Names of sources hold letters, digits, dots, dashes and underscores only.
+    conditions = [f"starts_with(e.source_id, '{of.source}@')", f"e.snapshot_id <= {snapshot_id}"]
+    if of.from_us is not None and of.to_us is not None:
+        first, last = (datetime.fromtimestamp(us // _MICROS, UTC).date() for us in (of.from_us, of.to_us - 1))
+        own_time = OWN_TIME_SQL[of.stream]
+        conditions += [
+            f"e.day BETWEEN DATE '{first}' AND DATE '{last}'",
+            f"{own_time} >= make_timestamptz({of.from_us})", f"{own_time} < make_timestamptz({of.to_us})",
+        ]  # fmt: skip
+    return " AND ".join(conditions)
+
+
+def _query(stream: str, condition: str) -> str:
+    text = statement("batch", stream=stream, condition=condition)
+    # The library wants a query to begin with SELECT.
+    return text[text.index("SELECT") :]
+
+
+def _check(expectation: Expectation, result: Any, records: int, facts: dict[str, Any]) -> Check:
+    found = result.result or {}
+    raised = _raised(result.exception_info)
+    rows = found.get("partial_unexpected_index_list") or []
+    ids = tuple(dict.fromkeys(str(row["event_id"]) for row in rows))[:SHOWN_ROWS]
+    if raised:
+        return Check(expectation.name, expectation.severity, None, 0, 0, (), f"{NOT_COMPUTED}: {raised}")
+    count = int(found.get("unexpected_count") or 0)
+    concerned = None if result.success else _concerned(expectation, found, records, facts)
+    detail = _detail(found, result.expectation_config.kwargs, records)
+    share_of = expectation.column if expectation.type == _SHARE else None
+    return Check(expectation.name, expectation.severity, bool(result.success), records, count, ids, detail, concerned, share_of)
+
+
+def _detail(found: dict[str, Any], expected: dict[str, Any], records: int) -> str:
+    """What was seen, so that the same facts are told in the same words."""
+    observed = found.get("observed_value")
+    if "unexpected_count" in found:
+        return f"not so for {found['unexpected_count']} of {records} records"
+    ends = [_short(expected.get(name)) for name in ("min_value", "max_value")]
+    wanted = f", expected {ends[0] or 'anything'} to {ends[1] or 'anything'}" if any(ends) else ""
+    return f"observed {_short(observed)}{wanted}"
+
+
+def _short(value: object) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _concerned(expectation: Expectation, found: dict[str, Any], records: int, facts: dict[str, Any]) -> tuple[int, int] | None:
+    """How many records a failure is about, at least and at most; of what is only noted nothing is at stake."""
+    if expectation.severity == "note":
+        return None
+    if "unexpected_count" in found:
+        return int(found["unexpected_count"]), int(found["unexpected_count"])
+    least, observed = expectation.arguments.get("min_value"), found.get("observed_value")
+    least = facts[least.name] if isinstance(least, Fact) else least
+    if expectation.type == _SHARE and least is not None and observed is not None and observed < least:
+        # Between those that lack to the least share, and all that are empty.
+        return math.floor((least - observed) * records), math.ceil((1 - observed) * records)
+    return 0, records
+
+
+def _raised(told: Any) -> str:
+    """What the library says went wrong, empty when nothing did; it tells one exception, or one for each metric."""
+    if not told:
+        return ""
+    each = [told] if "raised_exception" in told else list(told.values())
+    return next((str(e.get("exception_message", "")).splitlines()[0] for e in each if e.get("raised_exception")), "")

@@ -1,0 +1,64 @@
+"""Which days of which feeds are validated at a tick: each once it is over, and again when records come for it.
+
+What is due depends on the log alone, so that the verdicts do, whenever somebody asks for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from trueup.localtime import local_day, utc_us
+from trueup.quality.completeness.evaluate_tick import Tick
+from trueup.quality.completeness.inputs import HOUR_US, CompletenessInputs, Rules
+
+_DAY_US = 24 * HOUR_US
+_FEED = ["stream", "source"]
+
+
+@dataclass(frozen=True)
+class DayOf:
+    """A day of a feed, of the project's time zone, and its first UTC microsecond and the one after its last.
+
+    States have no day: for a feed of them all three are None.
+    """
+
+    stream: str
+    source: str
+    day: date | None
+    from_us: int | None
+    to_us: int | None
+
+
+def due(seen: CompletenessInputs, rules: Rules, tick: Tick, before: Tick | None) -> list[DayOf]:
+    """The days that are validated at a tick: those over by its clock that were not by that of the tick `before`, or got records
+    since; and feeds of states that got any."""
+    days = _days(seen.hours.filter(pl.col("position") <= tick.position), rules)
+    over, new = pl.col("over_us") <= tick.at_us, pl.lit(True)
+    if before is not None:
+        new = (pl.col("over_us") > before.at_us) | (pl.col("position") > before.position)
+    since = 0 if before is None else before.position
+    states = seen.states.filter(pl.col("position").is_between(since + 1, tick.position))
+    return [*_of(days.filter(over & new)), *_of(states.select(_FEED).unique())]
+
+
+def _days(hours: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """The days hours lie on: `stream`, `source`, `day`, `from_us`, `to_us`, when it is over, and the newest position."""
+    lateness = {name: feed.lateness_us for name, feed in rules.feeds.items()}
+    # Midnight need not be on a whole hour of UTC.
+    ends = (pl.col("hour_us"), pl.col("hour_us") + HOUR_US - 1)
+    touched = pl.concat(hours.select(*_FEED, "position", day=local_day(end, rules.timezone)) for end in ends)
+    days = touched.group_by(*_FEED, "day").agg(pl.col("position").max())
+    wall = pl.col("day").cast(pl.Datetime("us")).cast(pl.Int64)
+    return days.with_columns(from_us=utc_us(wall, rules.timezone), to_us=utc_us(wall + _DAY_US, rules.timezone)).with_columns(
+        over_us=pl.col("to_us") + pl.col("source").replace_strict(lateness, default=0, return_dtype=pl.Int64)
+    )  # fmt: skip
+
+
+def _of(rows: pl.DataFrame) -> Iterator[DayOf]:
+    ordered = rows.sort(n for n in (*_FEED, "day") if n in rows.columns)
+    for row in ordered.iter_rows(named=True):
+        yield DayOf(row["stream"], row["source"], row.get("day"), row.get("from_us"), row.get("to_us"))

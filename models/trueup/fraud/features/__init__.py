@@ -1,0 +1,1 @@
+"""Windowed features by declaration, over history, in partitions and step by step."""

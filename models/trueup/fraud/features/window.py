@@ -1,0 +1,260 @@
+"""Aggregates over sliding windows, as a few passes over whole columns of integers.
+
+Rows are ordered by entity, then time, then track and event id. A window of row i is then the slice from its first row up to i
+itself, so that counts and sums are differences of running totals, and nothing is ever looked at row by row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueup.fraud.features.feature_spec import Feature, FeatureError
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Whole numbers, some of them missing."""
+
+    values: Ints
+    there: Bools
+
+    def taken(self, rows: NDArray[np.intp]) -> Column:
+        """The values of some rows."""
+        # Most columns are complete, and looking is quicker than gathering.
+        there = np.ones(len(rows), dtype=np.bool_) if self.there.all() else self.there.take(rows)
+        return Column(self.values.take(rows), there)
+
+
+class Times:
+    """The different times there are, in order: their ranks stand for them, so that entity and time fit one number together."""
+
+    def __init__(self, at_us: Ints) -> None:
+        self.times, self.rank = np.unique(at_us, return_inverse=True)
+        self.width = len(self.times) + 1
+        self._begin: dict[int, NDArray[np.intp]] = {}
+
+    def begin(self, window_us: int) -> NDArray[np.intp]:
+        """For each time, the rank of the first one in its window."""
+        if window_us not in self._begin:
+            self._begin[window_us] = np.searchsorted(self.times, self.times - window_us, side="right")
+        return self._begin[window_us]
+
+
+@dataclass
+class Rows:
+    """Rows of one entity grouping, in order: a code for each entity value, ranks of times, and which rows are labels."""
+
+    times: Times
+    code: Ints
+    rank: Ints
+    is_label: Bools
+    columns: dict[str, Column]
+
+    def __post_init__(self) -> None:
+        self._first: dict[int, NDArray[np.intp]] = {}
+        self._leaves: dict[int, Ints] = {}
+        self._masks: dict[tuple[str | None, str, str | None], Bools] = {}
+        self._runs: dict[tuple[str | None, str, str | None], Ints] = {}
+        self._neighbours: dict[tuple[str | None, str, str | None], tuple[NDArray[np.intp], NDArray[np.intp]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.code)
+
+    @cached_property
+    def at_us(self) -> Ints:
+        """The times themselves."""
+        at: Ints = self.times.times[self.rank]
+        return at
+
+    @cached_property
+    def place(self) -> Ints:
+        """Entity and time as one number, never less than that of the row before."""
+        place: Ints = self.code * self.times.width + self.rank
+        return place
+
+    def first(self, window_us: int) -> NDArray[np.intp]:
+        """The first row of each row's window (t − window, t]."""
+        if window_us not in self._first:
+            wanted = self.code * self.times.width + self.times.begin(window_us)[self.rank]
+            self._first[window_us] = np.searchsorted(self.place, wanted, side="left")
+        return self._first[window_us]
+
+    def leaves(self, window_us: int) -> Ints:
+        """For each row, the first one whose window begins after it; beginnings never go back."""
+        if window_us not in self._leaves:
+            self._leaves[window_us] = np.cumsum(np.bincount(self.first(window_us), minlength=len(self)))
+        return self._leaves[window_us]
+
+    def counted(self, feature: Feature) -> Bools:
+        """The rows a feature is over: those of its track for which its filter holds and its column has a value."""
+        key = _key(feature)
+        if key not in self._masks:
+            mask: Bools = self.is_label if feature.track == "label" else ~self.is_label
+            if feature.where is not None:
+                held = self.columns[feature.where]
+                mask = mask & held.there & (held.values != 0)
+            if feature.of is not None:
+                mask = mask & self.columns[feature.of].there
+            self._masks[key] = mask
+        return self._masks[key]
+
+    def counts(self, feature: Feature) -> Ints:
+        """How many rows a feature is over before each row, and in all."""
+        key = _key(feature)
+        if key not in self._runs:
+            self._runs[key] = _running(self.counted(feature).astype(np.int64))
+        return self._runs[key]
+
+    def neighbours(self, feature: Feature, mask: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """For each counted row, the counted row of the same entity and value before and after it; −1 and len where none is."""
+        assert feature.of is not None
+        key = _key(feature)
+        if key not in self._neighbours:
+            self._neighbours[key] = _neighbours(self.code, self.columns[feature.of].values, mask)
+        return self._neighbours[key]
+
+
+def _key(feature: Feature) -> tuple[str | None, str, str | None]:
+    return feature.of, feature.track, feature.where
+
+
+def _neighbours(code: Ints, values: Ints, mask: Bools) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    rows = np.flatnonzero(mask)
+    ordered = rows[in_order(code[rows], values[rows])]
+    same = (code[ordered[1:]] == code[ordered[:-1]]) & (values[ordered[1:]] == values[ordered[:-1]])
+    before = np.full(len(code), -1, dtype=np.intp)
+    after = np.full(len(code), len(code), dtype=np.intp)
+    before[ordered[1:][same]] = ordered[:-1][same]
+    after[ordered[:-1][same]] = ordered[1:][same]
+    return before, after
+
+
+def in_order(major: Ints, minor: Ints) -> NDArray[np.intp]:
+    """The order of two columns of whole numbers, equal ones as they come."""
+    if not len(major):
+        return np.zeros(0, dtype=np.intp)
+    low, high = int(minor.min()), int(minor.max())
+    least, width, size = int(major.min()), high - low + 1, len(major)
+    if (int(major.max()) - least + 1) * width * size >= 2**62:
+        apart: NDArray[np.intp] = np.lexsort((minor, major))
+        return apart
+    # Both and the row as one number: sorting numbers takes a fraction of sorting by them.
+    whole = ((major - least) * width + (minor - low)) * size + np.arange(size)
+    whole.sort()
+    order: NDArray[np.intp] = whole % size
+    return order
+
+
+def aggregate(rows: Rows, feature: Feature) -> Column:
+    """The value of one feature as seen from every row."""
+    mask, first = rows.counted(feature), rows.first(feature.window_us)
+    match feature.aggregate:
+        case "count":
+            return _complete(_between(rows.counts(feature), first))
+        case "sum":
+            return _complete(_between(_running(_safe(rows, feature, mask)), first))
+        case "distinct":
+            return _complete(_distinct(rows, feature, mask, first))
+        case "min" | "max":
+            return _extreme(rows, feature, mask, first)
+        case "since_first" | "since_last":
+            return _since(rows, feature, first, last=feature.aggregate == "since_last")
+        case "open":
+            return _complete(_open(rows, feature, mask))
+
+
+def _complete(values: Ints) -> Column:
+    return Column(values, np.ones(len(values), dtype=np.bool_))
+
+
+def _running(values: Ints) -> Ints:
+    total = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum(values, out=total[1:])
+    return total
+
+
+def _between(running: Ints, first: NDArray[np.intp]) -> Ints:
+    found: Ints = running[1:] - running[first]
+    return found
+
+
+def _safe(rows: Rows, feature: Feature, mask: Bools) -> Ints:
+    """The values to be added up; raises `FeatureError` where a running total could leave 64 bits."""
+    assert feature.of is not None
+    values = np.where(mask, rows.columns[feature.of].values, 0)
+    # Running totals wrap around without changing any difference; only a window's own sum must fit.
+    if len(values) and float(np.abs(values.astype(np.float64)).max()) * len(values) >= 2.0**62:
+        windows = _between(np.concatenate([[0.0], np.cumsum(np.abs(values.astype(np.float64)))]), rows.first(feature.window_us))
+        if float(windows.max()) >= 2.0**62:
+            raise FeatureError(f"a sum of {feature.of} does not fit 64 bits", where=feature.name, todo="use a coarser unit")
+    return values
+
+
+def _distinct(rows: Rows, feature: Feature, mask: Bools, first: NDArray[np.intp]) -> Ints:
+    """Values enter with a row whose like is out of the window already, and leave with a row that no like follows in time."""
+    before, after = rows.neighbours(feature, mask)
+    size = len(rows)
+    enters = mask & (before < first)
+    leaves_at = rows.leaves(feature.window_us)
+    leaves = mask & (after >= leaves_at) & (leaves_at < size)
+    change = enters.astype(np.int64)
+    change -= np.bincount(leaves_at[leaves], minlength=size)[:size]
+    return np.cumsum(change)
+
+
+def _extreme(rows: Rows, feature: Feature, mask: Bools, first: NDArray[np.intp]) -> Column:
+    assert feature.of is not None
+    values = rows.columns[feature.of].values
+    largest = feature.aggregate == "max"
+    nothing = np.iinfo(np.int64).min if largest else np.iinfo(np.int64).max
+    found = extremes(np.where(mask, values, nothing), first, largest=largest)
+    return Column(found, _between(rows.counts(feature), first) > 0)
+
+
+def extremes(values: Ints, first: NDArray[np.intp], *, largest: bool) -> Ints:
+    """The extreme of each slice [first, row], from the extremes of stretches of 1, 2, 4, … rows."""
+    pick = np.maximum if largest else np.minimum
+    row = np.arange(len(values))
+    length = row - first + 1
+    found = values.copy()
+    stretch, size = values.copy(), 1
+    while True:
+        mine = np.flatnonzero((length >= size) & (length < 2 * size))
+        found[mine] = pick(stretch[row[mine]], stretch[first[mine] + size - 1])
+        if not (length >= 2 * size).any():
+            return found
+        longer = stretch.copy()
+        pick(stretch[size:], stretch[:-size], out=longer[size:])
+        stretch, size = longer, 2 * size
+
+
+def _since(rows: Rows, feature: Feature, first: NDArray[np.intp], *, last: bool) -> Column:
+    at, running = np.flatnonzero(rows.counted(feature)), rows.counts(feature)
+    if last:
+        found, there = running[:-1] - 1, running[:-1] > running[first]
+    else:
+        found, there = running[first], running[1:] > running[first]
+    if not len(at):
+        return Column(np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_))
+    return Column(rows.at_us - rows.at_us[at[np.clip(found, 0, len(at) - 1)]], there)
+
+
+def _open(rows: Rows, feature: Feature, mask: Bools) -> Ints:
+    """What has begun before a row, less what has ended by its time; what lasts longer than the window counts as ended."""
+    assert feature.of is not None
+    until = np.minimum(rows.columns[feature.of].values, rows.at_us + feature.window_us)
+    mask = mask & (until > rows.at_us)
+    # Entity and end as one number, on the scale of the rows' own times: an end between two times counts as the later one.
+    ends = np.sort(rows.code[mask] * rows.times.width + np.searchsorted(rows.times.times, until[mask], side="left"))
+    begun, ended = _running(mask.astype(np.int64))[:-1], np.searchsorted(ends, rows.place, side="right")
+    begun_before = begun[np.searchsorted(rows.code, rows.code, side="left")]
+    ended_before = np.searchsorted(ends, rows.code * rows.times.width, side="left")
+    still: Ints = (begun - begun_before) - (ended - ended_before)
+    return still

@@ -1,0 +1,1 @@
+"""Drift, alert rate and label rate of days of scoring."""

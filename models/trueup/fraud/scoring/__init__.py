@@ -1,0 +1,1 @@
+"""Models in force, scores with reasons, rules."""

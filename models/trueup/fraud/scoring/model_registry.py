@@ -1,0 +1,96 @@
+"""Which model is in force where: declarations of the log, read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from trueup.config import Project
+from trueup.errors import TrueupError
+from trueup.fraud.features.feature_spec import FeatureSet
+from trueup.fraud.scoring.model import Model, loaded
+from trueup.log.lake import Lake
+from trueup.warehouse.statements import statement
+
+Role = Literal["champion", "challenger", "retired"]
+ROLES = ("champion", "challenger", "retired")
+
+
+@dataclass(frozen=True)
+class ModelInterval:
+    """A model in force for records of positions in (after, upto]."""
+
+    model_id: str
+    role: str
+    after: int
+    upto: int
+
+
+def promote(lake: Lake, declared: FeatureSet, model_id: str, *, role: str = "champion", since: int | None = None) -> int:
+    """Declares a model to be in force from this commit on, or for all positions after `since`; returns the declaration's position.
+
+    A challenger is counted and never alerts; one that is retired is neither. Raises `TrueupError` for a model that cannot be used.
+    """
+    if role not in ROLES:
+        raise TrueupError(f"{role!r} is no role of a model", todo=f"write one of {', '.join(ROLES)}")
+    loaded(folder_of(lake.project, model_id), declared)
+    content = {"model_id": model_id, "role": role, "since": since}
+    return lake.commit(lambda transaction: transaction.declare("model", content=content))
+
+
+def model_intervals(lake: Lake, *, after: int, upto: int, before: int | None = None) -> list[ModelInterval]:
+    """Which models are in force in (after, upto]: one champion at a time, and any challengers.
+
+    With `before`, by the declarations that had been committed before that snapshot.
+    """
+    rows = lake.connection.execute(statement("queries/models_declared").text).fetchall()
+    champion: list[tuple[int, str | None]] = []
+    found: list[ModelInterval] = []
+    challengers: dict[str, int] = {}
+    for position, content, snapshot in rows:
+        if before is not None and snapshot >= before:
+            continue
+        told = json.loads(content)
+        begin = int(position if told["since"] is None else told["since"])
+        model_id, role = told["model_id"], told["role"]
+        if model_id in challengers:
+            found.append(ModelInterval(model_id, "challenger", challengers.pop(model_id), begin))
+        if role == "champion":
+            champion = [c for c in champion if c[0] < begin] + [(begin, model_id)]
+        elif role == "challenger":
+            challengers[model_id] = begin
+        elif champion and champion[-1][1] == model_id:
+            champion.append((begin, None))
+    found += [ModelInterval(model_id, "challenger", begin, upto) for model_id, begin in challengers.items()]
+    ends = [*(begin for begin, _ in champion[1:]), upto][: len(champion)]
+    found += [ModelInterval(m, "champion", begin, end) for (begin, m), end in zip(champion, ends, strict=True) if m is not None]
+    cut = [ModelInterval(s.model_id, s.role, max(s.after, after), min(s.upto, upto)) for s in found]
+    return sorted((s for s in cut if s.after < s.upto), key=lambda s: (s.after, s.role, s.model_id))
+
+
+NO_MODEL = "no model is in force; `trueup train` makes one, `trueup promote` declares it"
+
+
+def active_models(lake: Lake, *, after: int, upto: int) -> list[ModelInterval] | None:
+    """The models in force in (after, upto]; None where nothing is to be scored: there is no model, and no rule either."""
+    found = model_intervals(lake, after=after, upto=upto)
+    return found if found or lake.project.config.fraud.rule else None
+
+
+def folder_of(project: Project, model_id: str) -> Path:
+    """Where a model of that id lies."""
+    return project.resolve(project.config.fraud.models) / model_id
+
+
+def models_of(project: Project, declared: FeatureSet, parts: list[ModelInterval]) -> dict[str, Model]:
+    """The models of stretches, each read once; raises `ModelError` for one that cannot be used."""
+    return {s.model_id: loaded(folder_of(project, s.model_id), declared) for s in parts}
+
+
+def within(position: str, stretch: ModelInterval) -> pl.Expr:
+    """Whether a row came within a stretch."""
+    return (pl.col(position) > stretch.after) & (pl.col(position) <= stretch.upto)

@@ -1,0 +1,208 @@
+"""Measuring the controls: `score-controls` and `inject`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trueup.cli import output
+from trueup.cli.options import HERE, Json, ProjectDir, load
+from trueup.errors import TrueupError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from trueup.simulate.truth.evidence import Evidence
+    from trueup.simulate.truth.scorecard import Scorecard
+
+EXCEEDED = 1
+REPORT = "score-controls.json"
+TRUTH_FILE = "truth.parquet"
+_SHOWN = 10
+_SHOWN_KEYS = 3
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(inject)
+    app.command("score-controls")(score_controls)
+
+
+def inject(
+    rates: Annotated[str, typer.Option(metavar="FILE|KIND=SHARE,…", help="How often each kind of leak is injected.")],
+    into: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write the branch to: new, or empty.")],
+    seed: Annotated[int, typer.Option(help="The same seed makes the same leaks.")] = 1,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Write a scratch branch of the log with leaks in it, and the truth about them. The original is only read."""
+    from trueup.cli.progress import steps
+    from trueup.simulate.injection.inject import inject as injected
+    from trueup.simulate.injection.rates import rates_of
+
+    wanted = rates_of(rates)
+    with steps("commit") as on_commit:
+        done = injected(load(project), into, rates=wanted, seed=seed, on_commit=on_commit)
+    if json:
+        output.json_value(done)
+        return
+    from trueup.simulate.truth.scorecard import money_of
+
+    columns = ("kind", "rate", "clean pairs that qualify", "injected", "money", "")
+    output.table(columns, ([k.kind, k.rate, k.qualified, k.injected, money_of(k.impact_micros), k.note] for k in done.kinds))
+    output.line(
+        f"wrote {output.counted(done.positions, 'commit')} to {into}; of {output.counted(done.clean_pairs, 'clean pair')} "
+        f"{sum(k.injected for k in done.kinds)} leak; {output.counted(done.found_before, 'finding')} of the original count apart"
+    )
+    output.line(f"next: trueup score-controls --project {into}")
+
+
+def score_controls(
+    truth: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The ledger of truth; else truth.parquet of the project.")
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Exit status 1 when a decidable leak was missed, money is off or a finding is unexplained."),
+    ] = False,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Reconcile what is not yet, and compare the findings with the truth: recall, precision and money per kind of leak."""
+    from trueup.cli.commands.reconcile import reconciled
+    from trueup.log.lake import Lake
+    from trueup.simulate.truth.evidence import evidence_of
+    from trueup.simulate.truth.scorecard import check_truth, score
+
+    opened = load(project)
+    path = truth or opened.directory / TRUTH_FILE
+    told = check_truth(_read(path), where=str(path))
+    with Lake.open(opened, read_only=True) as lake:
+        behind = lake.consumer_position("reconcile") < lake.last_position()
+    if behind:
+        reconciled(opened)
+    with Lake.open(opened, read_only=True) as lake:
+        evidence = evidence_of(lake)
+    scored = score(told, evidence)
+    value = _as_value(scored, evidence, path)
+    _save(value, opened.directory / REPORT)
+    if json:
+        output.json_value(value)
+    else:
+        _show(scored, opened.directory / REPORT)
+    if check and not scored.passed:
+        raise typer.Exit(EXCEEDED)
+
+
+def _read(path: Path) -> pl.DataFrame:
+    import polars as pl
+
+    from trueup.regular import open_regular
+
+    try:
+        # Opened here: Polars would take the characters [, * and ? of a path for wildcards.
+        with open_regular(path) as file:
+            return pl.read_parquet(file)
+    except FileNotFoundError:
+        raise TrueupError(
+            "there is no ledger of truth",
+            where=str(path),
+            todo="`trueup simulate` and `trueup inject` write one; name it with --truth",
+        ) from None
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise TrueupError(f"the truth cannot be read: {str(error).splitlines()[0]}", where=str(path)) from None
+
+
+def _as_value(scored: Scorecard, evidence: Evidence, path: Path) -> dict[str, Any]:
+    from trueup.simulate.truth.scorecard import plain_rows
+
+    names = ("leaks", "findings", "not_covered", "undecidable", "misses", "unexplained")
+    head = {"position": evidence.position, "last_position": evidence.last_position, "log_time": evidence.log_time}
+    return {"passed": scored.passed, "truth": str(path), **head, **{n: plain_rows(getattr(scored, n)) for n in names}}
+
+
+def _save(value: dict[str, Any], path: Path) -> None:
+    from trueup.warehouse.text import as_json
+
+    # Whoever reads the report meanwhile has the old one or the new one, never half of either.
+    unfinished = path.with_name(f".{path.name}.part")
+    unfinished.write_text(as_json(value) + "\n", "utf-8")
+    unfinished.replace(path)
+
+
+def _show(scored: Scorecard, report: Path) -> None:
+    from trueup.simulate.truth.scorecard import plain_rows
+
+    leaks = plain_rows(scored.leaks)
+    if leaks:
+        output.table(_LEAK_COLUMNS, (_leak_row(row) for row in leaks), title="leaks the kernel decides")
+    if scored.findings.height:
+        columns = ("kind", "open", "resolved", "retracted", "explained", "undecidable", "unexplained")
+        shown = ([*(row[c] for c in columns), _share(row["precision"])] for row in scored.findings.iter_rows(named=True))
+        output.table((*columns, "precision"), shown, title="findings")
+    _show_others(scored.not_covered, "not yet covered: decided by quality or fraud scores", "explained today")
+    _show_others(scored.undecidable, "not decidable from the data: counted apart", "touched")
+    _show_odd(plain_rows(scored.misses), "missed", ("leak_id", "finding_kind", "impact_money", "found_money", "reason"))
+    _show_odd(
+        plain_rows(scored.unexplained), "unexplained findings", ("finding_id", "kind", "status", "service", "day", "impact_money")
+    )
+    verdict = "every decidable leak found with its money, every finding explained" if scored.passed else (
+        f"{output.counted(scored.misses.height, 'leak')} missed or with other money, "
+        f"{output.counted(scored.unexplained.height, 'finding')} unexplained"
+    )  # fmt: skip
+    output.line(f"{verdict}; the whole report is in {report}")
+
+
+_LEAK_COLUMNS = (
+    "kind", "finding", "injected", "decidable", "found", "missed", "wrong money", "recall", "precision", "money injected",
+    "money decidable", "money found", "currency", "cause named", "median delay",
+)  # fmt: skip
+
+
+def _leak_row(row: dict[str, Any]) -> list[Any]:
+    counts = [row[name] for name in ("kind", "finding_kind", "injected", "decidable", "found", "missed", "wrong_money")]
+    return [
+        *counts, _share(row["recall"]), _share(row["precision"]), row["injected_money"], row["decidable_money"], row["found_money"],
+        row["currency"], f"{row['named']} of {row['to_name']}" if row["to_name"] else "", _delay(row["median_delay_s"]),
+    ]  # fmt: skip
+
+
+def _share(value: float | None) -> str:
+    """A share to three decimals; never 1.000 for what is not whole."""
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if value == 1 else f"{min(value, 0.999):.3f}"
+
+
+def _delay(seconds: int | None) -> str:
+    if seconds is None:
+        return "-"
+    sign, minutes = ("-", -seconds // 60) if seconds < 0 else ("", seconds // 60)
+    return f"{sign}{minutes // 60}h{minutes % 60:02d}m"
+
+
+def _show_others(frame: pl.DataFrame, title: str, verb: str) -> None:
+    from trueup.simulate.truth.scorecard import plain_rows
+
+    if frame.is_empty():
+        return
+    columns = ("kind", "decided_by", "injected", "injected_money", "findings", "findings_money", "currency")
+    heads = ("kind", "decided by", "injected", "money", f"findings {verb}", "their money", "currency")
+    output.table(heads, ([row[c] for c in columns] for row in plain_rows(frame)), title=title)
+
+
+def _show_odd(rows: list[dict[str, Any]], title: str, columns: tuple[str, ...]) -> None:
+    if not rows:
+        return
+    names = (*columns, "usage_record_keys", "charge_record_keys")
+    shown = [[*(row[c] for c in columns), *(_keys(row[c]) for c in names[-2:])] for row in rows[:_SHOWN]]
+    output.table((*(c.replace("_", " ") for c in columns), "usage records", "charges"), shown, title=title)
+    if len(rows) > _SHOWN:
+        output.line(f"… and {len(rows) - _SHOWN} more")
+
+
+def _keys(keys: list[str]) -> str:
+    more = f" … {len(keys)} in all" if len(keys) > _SHOWN_KEYS else ""
+    return ", ".join(keys[:_SHOWN_KEYS]) + more

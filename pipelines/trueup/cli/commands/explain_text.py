@@ -1,0 +1,164 @@
+"""A finding or an event in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from trueup.cli.output import counted, moment
+
+if TYPE_CHECKING:
+    from trueup.warehouse.explain import EventExplained, FindingExplained
+
+_SHOWN_MEMBERS = 50
+_FACTS = (
+    "record_key",
+    "session_key",
+    "account",
+    "service",
+    "subscriber",
+    "peer",
+    "direction",
+    "node",
+    "cell",
+    "partial_no",
+    "tariff_code",
+    "invoice_id",
+)
+_TOLD_APART = frozenset({
+    "event_id", "stream", "record_key", "valid_from", "valid_to", "attributes", "key_scope", "snapshot_id", "source_id",
+    "source_row", "source_offset", "source_length", "source", "path", "position", "taken_at",
+})  # fmt: skip
+"""Of a state: what is told in a sentence of its own, or to nobody."""
+
+
+def explained(result: FindingExplained | EventExplained) -> Iterator[str]:
+    """What was found about an id, line by line."""
+    from trueup.warehouse.explain import FindingExplained
+
+    return _finding(result) if isinstance(result, FindingExplained) else _event(result)
+
+
+def _finding(result: FindingExplained) -> Iterator[str]:
+    from trueup.reconcile.domain.kinds import CAUSES
+    from trueup.warehouse.explain import plain
+
+    f = result.finding
+    yield f"{f['kind']} {f['finding_id']}: {f['status']}"
+    yield result.meaning
+    yield f"next: {result.next_step}"
+    yield _sentence(f)
+    yield ""
+    for side in ("usage", "charge"):
+        members = [m for m in result.members if m["stream"] == side]
+        yield f"{counted(len(members), 'usage record' if side == 'usage' else 'charge')}"
+        for member in members[:_SHOWN_MEMBERS]:
+            yield f"  {_record(member)}"
+            yield f"      {_origin(member)}"
+        if len(members) > _SHOWN_MEMBERS:
+            yield f"  … and {len(members) - _SHOWN_MEMBERS} more, in finding_records"
+    yield ""
+    yield from result.arithmetic
+    for title, lines in result.steps.items():
+        yield f"{title}:"
+        yield from (f"  {line}" for line in lines)
+    if f["reason"]:
+        yield f"reason: {f['reason']}" + (f", {result.sentence}" if result.sentence else "")
+    yield ""
+    yield "history"
+    for change in result.history:
+        why = CAUSES[change["cause"]]
+        yield (
+            f"  position {change['position']} ({moment(change['committed_at'])}): {change['action']}, {change['cause']}"
+            f" ({why}); expected {plain(change['expected'])}, billed {plain(change['billed'])}, impact {plain(change['impact'])}"
+        )
+    for decision in result.decisions:
+        by = f" by {decision['decided_by']}" if decision["decided_by"] else ""
+        note = f": {decision['note']}" if decision["note"] else ""
+        yield f"  {moment(decision['decided_at'])}: {decision['decision']}{by}{note}"
+
+
+def _of_feed(finding: dict[str, Any]) -> str:
+    """What a feed lacks, with its bounds, in one sentence."""
+    from trueup.warehouse.explain import money
+
+    low, high = finding["records_low"], finding["records_high"]
+    records = "" if low is None else f"; {low} records" if low == high else f"; {low} to {high} records"
+    worth = ""
+    if finding["impact_high"] is not None:
+        currency = finding["currency"]
+        worth = f", worth {money(finding['impact_low'], currency)} to {money(finding['impact_high'], currency)} (a 99 % interval)"
+    until = f" until {moment(finding['ended_at'])}" if finding["ended_at"] else ""
+    where = " ".join(name for name in (finding["source"], finding["node"], finding["service"]) if name)
+    return f"{where} from {moment(finding['started_at'])}{until}: {finding['reason']}{records}{worth}."
+
+
+def _sentence(finding: dict[str, Any]) -> str:
+    """Who, when and how much, in one sentence."""
+    from trueup.warehouse.explain import money
+
+    if finding["control"] is not None:
+        return _of_feed(finding)
+    impact, currency = finding["impact"], finding["currency"]
+    who = f"subscriber {finding['subscriber']}" if finding["subscriber"] else "nobody named"
+    service = finding["service"] or "a service not named"
+    when = f"on {finding['day']}" if finding["day"] else "on no day told"
+    outcome = {
+        1: f"{money(impact, currency)} leaked",
+        0: "no money is at stake",
+        -1: f"{money(-impact, currency)} charged too much",
+    }
+    sign = (impact > 0) - (impact < 0)
+    expected, billed = money(finding["expected"], currency), money(finding["billed"], currency)
+    return f"{service} of {who} {when}: expected {expected}, billed {billed}; {outcome[sign]}."
+
+
+def _event(result: EventExplained) -> Iterator[str]:
+    from trueup.warehouse.explain import money
+
+    event = result.event
+    if "reason" in event:
+        yield f"quarantined {event['stream']} record {event['event_id']}: {event['reason']} ({event['rule']})"
+        yield _origin(event)
+        yield f"it reads: {event['record'] if event['record'] is not None else event['raw'].hex()}"
+        return
+    is_state = "valid_from" in event
+    yield f"{event['stream']} {event['event_id']}"
+    yield f"  {_valid(event) if is_state else _record(event)}"
+    for name in (name for name in event if name not in _TOLD_APART) if is_state else _FACTS:
+        if event[name] is not None:
+            yield f"  {name} = {event[name]}"
+    if event["attributes"]:
+        yield f"  attributes = {event['attributes']}"
+    yield f"{_origin(event)}, taken in at position {event['position']} ({moment(event['taken_at'])})"
+    if is_state:
+        return
+    yield "" if result.findings else "it is in no finding"
+    for finding in result.findings:
+        impact = money(finding["impact"], finding["currency"])
+        yield f"in {finding['kind']} {finding['finding_id']}: {finding['status']}, impact {impact}"
+
+
+def _record(record: dict[str, Any]) -> str:
+    from trueup.warehouse.explain import money, plain
+
+    time = record["started_at"] or record["billed_at"]
+    quantity = "" if record["quantity"] is None else f", quantity {plain(record['quantity'])}"
+    amount = "" if record["amount"] is None else f", amount {money(record['amount'], record['currency'])}"
+    return f"{record['record_key'] or record['event_id']} at {moment(time)}{quantity}{amount}"
+
+
+def _valid(state: dict[str, Any]) -> str:
+    until = "until further notice" if state["valid_to"] is None else f"until {moment(state['valid_to'])}"
+    return f"{state['record_key']} valid from {moment(state['valid_from'])} {until}"
+
+
+def _origin(record: dict[str, Any]) -> str:
+    place = record["path"] or record["source_id"]
+    bytes_told = (
+        ""
+        if record["source_length"] is None
+        else f", bytes {record['source_offset']} to {record['source_offset'] + record['source_length']}"
+    )
+    row = "" if record["source_row"] is None else f", record {record['source_row']}"
+    return f"from {place}{row}{bytes_told} (event {record['event_id']})"

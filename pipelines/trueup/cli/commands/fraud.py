@@ -1,0 +1,159 @@
+"""Fraud: `train`, `promote`, `try-rules` and `score`."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trueup.cli import output
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, day, load, only_options
+
+if TYPE_CHECKING:
+    from trueup.config import Project
+    from trueup.fraud.scoring.rescore import RescoreSummary
+    from trueup.fraud.scoring.score_run import ScoreSummary
+    from trueup.fraud.training.train_run import Compared
+
+_COMPARED = ("model_id", "role", "average_precision", "auc", "precision_at_budget", "alerts", "had_seen")
+_Truth = Annotated[
+    Path | None, typer.Option("--truth", metavar="FILE", help="Labels from a simulated truth.parquet; else from decisions.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(train)
+    app.command()(promote)
+    app.command("try-rules")(try_rules)
+    app.command()(score)
+
+
+def train(
+    truth: _Truth = None,
+    against: Annotated[
+        bool, typer.Option("--compare", help="Compare a new model with the one in force, on the same later days; write nothing.")
+    ] = False,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Train a fraud model on the log, with the labels known, and write its folder and card."""
+    from trueup.fraud.training import train_run
+
+    opened = load(project)
+    if against:
+        _show_compared(train_run.compare(opened, truth=truth), json=json)
+        return
+    done = train_run.train(opened, truth=truth)
+    metrics = done.model.card["metrics"]
+    if json:
+        output.json_value({"model_id": done.model.model_id, "folder": str(done.folder), "position": done.position, **metrics})
+        return
+    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items())
+    output.line(f"trained {done.model.model_id} at position {done.position}: on later days {told}")
+    output.line(f"its card is {done.folder / 'card.md'}; next: trueup promote {done.model.model_id} --project {project}")
+
+
+def _show_compared(found: list[Compared], *, json: bool) -> None:
+    if json:
+        output.json_value(found)
+        return
+    output.table([name.replace("_", " ") for name in _COMPARED], ([getattr(c, name) for name in _COMPARED] for c in found))
+    if len(found) == 1:
+        output.line("no model is in force to compare it with")
+
+
+def promote(
+    model_id: Annotated[str, typer.Argument(metavar="MODEL", help="The model's id: the name of its folder.")],
+    role: Annotated[
+        str, typer.Option("--as", metavar="ROLE", help="champion; challenger: counted, never alerted; or retired.")
+    ] = "champion",
+    since: Annotated[
+        int | None,
+        typer.Option(metavar="POSITION", min=0, help="In force for all that came after this position; else from now on."),
+    ] = None,
+    accept_clock: AcceptClock = False,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Declare which model is in force."""
+    from trueup.fraud.features.telecom import telecom_features
+    from trueup.fraud.scoring.model_registry import promote as promoted
+    from trueup.log.lake import Lake
+
+    with Lake.open(load(project, accept_clock=accept_clock)) as lake:
+        position = promoted(lake, telecom_features(), model_id, role=role, since=since)
+    if json:
+        output.json_value({"model_id": model_id, "role": role, "since": since, "position": position})
+    else:
+        output.line(f"{model_id} is {role}, declared at position {position}")
+
+
+def try_rules(truth: _Truth = None, project: ProjectDir = HERE, json: Json = False) -> None:
+    """Show what the rules would have caught in all of the log, those in shadow too; write nothing."""
+    from trueup.fraud.training.train_run import tried
+
+    found = tried(load(project), truth=truth)
+    if json:
+        output.json_value(found.to_dicts())
+    else:
+        output.table([name.replace("_", " ") for name in found.columns], found.iter_rows())
+
+
+def score(
+    runner_options: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- RUNNER OPTIONS]", help="Beam options, such as -- --direct_num_workers=2.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="Have the champion also judge what came before it was in force, from this day on."),
+    ] = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Score the usage records that came since the last run; what is suspicious is kept, all is counted."""
+    from trueup.jobs.score_batch import score as scored
+
+    opened, first = load(project), day(since, "--since")
+    summary = scored(opened, runner_options=only_options(runner_options), say=output.note)
+    again = _rescored(opened, first) if first is not None else None
+    watched(opened)
+    if json:
+        output.json_value(summary if again is None else {"score": summary, "again": again})
+        return
+    output.line(summary_line(summary))
+    if again is not None:
+        counted = output.counted(again.transactions, "transaction")
+        output.line(f"judged again by {again.model_id} from {first} on: {counted}, {again.suspicious} suspicious")
+
+
+def _rescored(project: Project, since: date) -> RescoreSummary:
+    from trueup.fraud.scoring.rescore import rescore
+
+    return rescore(project, since, say=output.note)
+
+
+def watched(project: Project) -> None:
+    """Judges the days that have been scored, and says how many findings about them changed."""
+    from trueup.fraud.monitoring.watch import watch
+    from trueup.log.lake import Lake
+
+    with Lake.open(project) as lake:
+        changed = watch(lake)
+    if changed:
+        output.note(f"{output.counted(changed, 'change')} of findings about drift and rates; see the view findings")
+
+
+def summary_line(summary: ScoreSummary) -> str:
+    """What a scoring did, in one line."""
+    if summary.skipped:
+        return f"skipped: {summary.skipped}"
+    if summary.from_position == summary.to_position:
+        return f"scored already up to position {summary.to_position}; nothing changed"
+    by = ", ".join(f"{role} {model_id}" for model_id, role in summary.models.items()) or "rules alone"
+    return (
+        f"scored positions {summary.from_position + 1} to {summary.to_position} by {by}: "
+        f"{output.counted(summary.transactions, 'transaction')}, {summary.suspicious} suspicious"
+    )

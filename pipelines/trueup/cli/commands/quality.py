@@ -1,0 +1,123 @@
+"""`quality`: whether the feeds are whole, and which days may be reconciled."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trueup.cli import output
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Verbose, load
+
+if TYPE_CHECKING:
+    from trueup.quality.run import FeedState, QualitySummary
+
+EXCEEDED = 1
+_ACTIONS = ("raised", "revised", "resolved")
+COLUMNS = ("feed", "expected", "arrived", "missing", "late", "worst rule", "money at stake")
+_SHOWN_DAYS = 14
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command()(quality)
+
+
+def quality(
+    check: Annotated[bool, typer.Option("--check", help="Exit status 1 when a day is blocked.")] = False,
+    validate: Annotated[bool, typer.Option(help="Validate days that changed with Great Expectations.")] = True,
+    accept_clock: AcceptClock = False,
+    project: ProjectDir = HERE,
+    verbose: Verbose = False,
+    json: Json = False,
+) -> None:
+    """Judge whether the feeds are whole, and say which days may be reconciled."""
+    from trueup.quality.run import quality as judged
+
+    opened = load(project, accept_clock=accept_clock)
+    summary = judged(opened, validate=validate, say=output.note, say_day=output.note_each(verbose))
+    if json:
+        output.json_value(as_value(summary))
+    else:
+        show(summary)
+    if check and any(day.verdict == "block" for day in summary.days):
+        raise typer.Exit(EXCEEDED)
+
+
+def as_value(summary: QualitySummary) -> dict[str, Any]:
+    """What was found and decided, for JSON; money as exact decimals."""
+    return {
+        "position": summary.position,
+        **{action: summary.actions[action] for action in _ACTIONS},
+        "feeds": [_feed(state) for state in summary.feeds],
+        "days": [{"day": d.day, "verdict": d.verdict, "reasons": list(d.reasons)} for d in summary.days],
+        "failed": [
+            {
+                "stream": v.stream, "day": v.day, "name": c.name, "severity": c.severity, "looked_at": c.looked_at,
+                "unexpected": c.unexpected, "event_ids": list(c.event_ids), "detail": c.detail,
+            }
+            for v in summary.validated for c in v.failed
+        ],
+        "docs": summary.docs, "notice": summary.notice,
+    }  # fmt: skip
+
+
+def _feed(state: FeedState) -> dict[str, Any]:
+    low, high = state.expected
+    return {
+        "feed": state.feed, "stream": state.stream, "expected_low": low, "expected_high": high, "arrived": state.arrived,
+        "missing_low": state.missing_low, "missing_high": state.missing_high, "late": state.late or None,
+        "worst_rule": state.worst_rule or None,
+        "at_stake": [
+            {"currency": s.currency, "low": _money(s.low_micros), "high": _money(s.high_micros)} for s in state.at_stake
+        ],
+    }  # fmt: skip
+
+
+def _money(micros: int) -> Decimal:
+    return Decimal(micros).scaleb(-6)
+
+
+def _told_money(state: FeedState) -> str:
+    """What is at stake, to the cent, currency by currency."""
+    ranges = ((s.currency, *(_money(m).quantize(Decimal("0.01")) for m in (s.low_micros, s.high_micros))) for s in state.at_stake)
+    return ", ".join(f"{_range(low, high)} {currency}" for currency, low, high in ranges) or "-"
+
+
+def _range(low: object, high: object) -> str:
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def show(summary: QualitySummary) -> None:
+    """The table of feeds, the days that are not sound, and where the Data Docs are."""
+    rows = []
+    for state in summary.feeds:
+        rows.append(
+            [state.feed, _range(*state.expected), state.arrived, _range(state.missing_low, state.missing_high), state.late or "-",
+             state.worst_rule or "-", _told_money(state)]
+        )  # fmt: skip
+    output.table(COLUMNS, rows)
+    for day in summary.days[:_SHOWN_DAYS]:
+        more = f" (and {len(day.reasons) - 1} more)" if len(day.reasons) > 1 else ""
+        output.line(f"{_WORDS[day.verdict]} {day.day}: {day.reasons[0]}{more}")
+    if len(summary.days) > _SHOWN_DAYS:
+        output.line(f"and {output.counted(len(summary.days) - _SHOWN_DAYS, 'more day')}")
+    output.line(summary_line(summary))
+
+
+_WORDS = {"block": "blocked    ", "mark": "provisional", "note": "noted      "}
+
+
+def summary_line(summary: QualitySummary) -> str:
+    """What quality found and decided, in one line."""
+    counts = {v: sum(day.verdict == v for day in summary.days) for v in ("block", "mark", "note")}
+    failed = sum(len(v.failed) for v in summary.validated)
+    validated = (
+        f"{len(summary.validated)} validations, {output.counted(failed, 'failure')}" if summary.validated else summary.notice
+    )
+    docs = f", see {summary.docs}" if summary.docs else ""
+    return (
+        f"{', '.join(f'{summary.actions[action]} {action}' for action in _ACTIONS)}; days blocked {counts['block']}, "
+        f"provisional {counts['mark']}, noted {counts['note']}; {validated}{docs}"
+    )

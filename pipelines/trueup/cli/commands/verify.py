@@ -1,0 +1,174 @@
+"""`verify`: what the log holds against its raw bytes and against what is derived from it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trueup.cli import output
+from trueup.cli.commands.anchor import AnchorPaths, PublicKeyPaths, check_all
+from trueup.cli.options import HERE, Json, ProjectDir, load
+from trueup.errors import TrueupError
+
+if TYPE_CHECKING:
+    from trueup.proof.anchors.check import Checked
+    from trueup.proof.evidence import Check
+    from trueup.proof.records import VerifyResult
+    from trueup.proof.verify import Verified
+    from trueup.warehouse.query import Warehouse
+
+EXCEEDED = 1
+_SHOWN_FAULTS = 50
+
+RawFolders = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--raw", metavar="DIR", help="A folder of archived raw files: units are found in it by their sha256, under any name."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command of this module."""
+    app.command()(verify)
+
+
+def verify(
+    told: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="An event, or a finding: its records; else the whole log."),
+    ] = None,
+    raw: RawFolders = None,
+    anchors: AnchorPaths = None,
+    public_keys: PublicKeyPaths = None,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Compute again what the log holds, and compare: ids, counts, hash chains, raw bytes, findings, scores and decisions.
+
+    Exit status 1 when content was changed (tampered) or evidence is missing (unavailable).
+    """
+    from trueup.proof.records import SOUND
+    from trueup.warehouse.query import with_retries
+
+    opened, archives = load(project), _archives(raw or [])
+    if told is None:
+        checked = check_all(opened, anchors, public_keys)
+        result = with_retries(opened, lambda warehouse: _everything(warehouse, archives))
+        result = result if checked is None else with_anchors(result, checked)
+        _show(result, checked, json=json)
+        sound = result.sound
+    elif anchors or public_keys:
+        raise TrueupError("anchors are checked for the whole log, not for one record", where="--anchor", todo="leave the ID away")
+    else:
+        records = with_retries(opened, lambda warehouse: _records(warehouse, told, archives))
+        _show_records(records, json=json)
+        sound = all(record.verdict in SOUND for record in records)
+    if not sound:
+        raise typer.Exit(EXCEEDED)
+
+
+def _archives(folders: list[Path]) -> tuple[Path, ...]:
+    for folder in folders:
+        if not folder.is_dir():
+            raise TrueupError("there is no such folder", where=f"--raw {folder}", todo="name a folder of raw files")
+    return tuple(folder.resolve() for folder in folders)
+
+
+def _everything(warehouse: Warehouse, archives: tuple[Path, ...]) -> Verified:
+    from trueup.proof.verify import verify as verified
+
+    return verified(warehouse.lake, archives=archives, say=output.note)
+
+
+def _records(warehouse: Warehouse, told: str, archives: tuple[Path, ...]) -> list[VerifyResult]:
+    from trueup.proof.records import verify_record
+    from trueup.warehouse.explain import event_ids_of
+
+    ids = event_ids_of(warehouse, told)
+    return [verify_record(warehouse.lake, bytes.fromhex(event_id), archives=archives) for event_id in ids]
+
+
+def as_value(result: Verified) -> dict[str, Any]:
+    """A result as values of JSON."""
+    return {
+        "checks": [
+            {
+                "name": check.name, "compared": check.compared, "unit": check.unit, "faults": len(check.faults),
+                "notes": check.notes, "not_made": check.not_made,
+            }
+            for check in result.checks
+        ],
+        "faults": result.faults, "tampered": result.tampered, "unavailable": result.unavailable, "sound": result.sound,
+    }  # fmt: skip
+
+
+def with_anchors(result: Verified, checked: Checked) -> Verified:
+    """The result with the comparison with anchors as a further check.
+
+    `since` of other checks' faults stays empty: what they found may be older than an anchor that agrees, or lie in raw files.
+    """
+    from trueup.proof.evidence import Check
+    from trueup.proof.verify import Verified
+
+    newest = "" if checked.newest_agreeing is None else f", the newest {checked.newest_agreeing}"
+    note = f"{len(checked.agreeing)} of {output.counted(checked.anchors, 'anchor')} agree{newest}"
+    return Verified.of([*result.checks, Check("anchors", checked.anchors, "anchor", checked.faults, (note,))])
+
+
+def _show(result: Verified, checked: Checked | None, *, json: bool) -> None:
+    if json:
+        anchors = None if checked is None else {"given": checked.anchors, "agreeing": checked.agreeing}
+        output.json_value(as_value(result) | {"anchors": anchors})
+        return
+    show_checks(result)
+    if result.sound:
+        output.line("verified: nothing differs from what was computed again")
+    else:
+        output.line(f"{output.counted(len(result.faults), 'fault')}: {result.tampered} tampered, {result.unavailable} unavailable")
+
+
+def show_checks(result: Verified) -> None:
+    """Each check with what it compared, then the faults."""
+    for check in result.checks:
+        output.line(f"{_verdict(check):<8}{check.name.replace('_', ' ')}: {_compared(check)}")
+        for note in check.notes:
+            output.line(f"        note: {note}")
+    for fault in result.faults[:_SHOWN_FAULTS]:
+        since = "" if fault.since is None else f" (since {fault.since})"
+        output.line(f"{fault.kind.upper():<12}{fault.where}: {fault.detail}{since}")
+    if len(result.faults) > _SHOWN_FAULTS:
+        output.line(f"… and {len(result.faults) - _SHOWN_FAULTS} more; --json lists all")
+
+
+def _verdict(check: Check) -> str:
+    return "SKIPPED" if check.not_made else "FAILED" if check.faults else "ok"
+
+
+def _compared(check: Check) -> str:
+    if check.not_made:
+        return f"not made, {check.not_made}"
+    plural = f"changes of {check.unit.removeprefix('change of a ')}s" if check.unit.startswith("change of a ") else f"{check.unit}s"
+    what = check.unit if check.compared == 1 else plural
+    return f"{check.compared} {what}" + (f", {output.counted(len(check.faults), 'fault')}" if check.faults else "")
+
+
+def _show_records(results: list[VerifyResult], *, json: bool) -> None:
+    if json:
+        output.json_value(results)
+        return
+    for result in results:
+        output.line(f"{result.verdict:<8} {result.stream} {result.event_id.hex()}: {result.detail}")
+        extent = "" if result.length is None else f", bytes {result.offset} to {result.offset + result.length}"
+        output.line(f"         {result.path}, record {result.row}{extent}")
+        if result.mapping:
+            output.line(f"         {result.mapping}")
+        if result.raw is not None:
+            output.line(f"         {result.raw.decode('utf-8', 'backslashreplace')}")
+        if result.differences:
+            from trueup.proof.units import shown
+
+            rows = [(d.column, shown(d.stored), shown(d.raw)) for d in result.differences]
+            output.table(("column", "stored", "from the raw bytes"), rows)

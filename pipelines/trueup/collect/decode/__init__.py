@@ -1,0 +1,1 @@
+"""Bytes to records: lines, encodings and formats."""

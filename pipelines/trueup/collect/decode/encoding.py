@@ -1,0 +1,75 @@
+"""Whether lines are text in the encoding they claim, and the same lines in UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+from dataclasses import replace
+
+import numpy as np
+
+from trueup.collect.decode.lines import Lines, Mask
+from trueup.errors import ConfigError
+
+
+def check_encoding(name: str, *, where: str) -> None:
+    """Raises `ConfigError` for an encoding that is unknown, or whose line ends cannot be found byte by byte."""
+    ascii_text = "".join(map(chr, range(128)))
+    try:
+        is_plain = bytes(range(128)).decode(name) == ascii_text and codecs.lookup(name).name not in ("utf-7", "hz")
+    except LookupError:
+        raise ConfigError(
+            f"the encoding {name!r} is not known", where=where, todo="use a name such as utf-8, latin-1 or cp1252"
+        ) from None
+    except UnicodeDecodeError:
+        is_plain = False
+    if not is_plain:
+        raise ConfigError(
+            f"the encoding {name!r} cannot be read line by line", where=where, todo="convert the files to UTF-8 before they land"
+        )
+
+
+def undecodable(lines: Lines, encoding: str) -> Mask:
+    """Which lines are no text in the encoding."""
+    bad = np.zeros(len(lines), np.bool_)
+    if lines.data.isascii():
+        return bad
+    decode = codecs.getdecoder(encoding)
+    try:
+        decode(lines.data, "strict")
+    except UnicodeDecodeError:
+        # Line by line from here on: to go on behind each damage would read the rest of the block once for each.
+        suspects = np.unique(np.searchsorted(lines.ends, np.flatnonzero(lines.codes > 127), side="right"))
+        for index in suspects[suspects < len(lines)].tolist():
+            bad[index] = not _is_text(lines.raw(index), encoding)
+    return bad
+
+
+def _is_text(data: bytes, encoding: str) -> bool:
+    try:
+        codecs.decode(data, encoding, "strict")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def with_nul(lines: Lines) -> Mask:
+    """Which lines hold a NUL byte, which no text has."""
+    bad = np.zeros(len(lines), np.bool_)
+    if b"\0" in lines.data:
+        at = np.flatnonzero(lines.codes == 0)
+        hit = np.searchsorted(lines.ends, at, side="right")
+        inside = hit < len(lines)
+        hit, at = hit[inside], at[inside]
+        bad[hit[lines.starts[hit] <= at]] = True
+    return bad
+
+
+def in_utf8(lines: Lines, encoding: str) -> Lines:
+    """The same lines with their text in UTF-8; their places are then those in a new block, no longer in the unit."""
+    if lines.data.isascii() or codecs.lookup(encoding).name in ("utf-8", "ascii"):
+        return lines
+    decode = codecs.getdecoder(encoding)
+    texts = [decode(lines.raw(index), "strict")[0].encode() for index in range(len(lines))]
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
+    ends = np.cumsum(lengths) - 1
+    return replace(lines, data=b"\n".join(texts) + b"\n", starts=ends - lengths + 1, ends=ends)

@@ -1,0 +1,302 @@
+"""Parquet: rows by row group, their numbers as exact text, their times as they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Any, BinaryIO
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from trueup.collect.decode.decoded import PLACE, Batch, joined, json_objects
+from trueup.collect.decode.lines import Offsets
+from trueup.collect.decode.parquet_pages import check_footer, rows_at_once
+from trueup.collect.discover.unpack import LEAST_BYTES
+from trueup.config import LimitsConfig
+from trueup.errors import SourceError
+
+_REASON_CHARACTERS = 300
+_AS_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+_USUAL = LimitsConfig()
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+_PIECE_BYTES = 8 << 20
+_PIECE_ROWS = 1 << 16
+_ROW_BYTES = 16
+"""What a row counts in addition to its values: a file may hold any number of rows in which there is nothing."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Some consecutive rows of one row group; the first is the unit's `first_row`-th."""
+
+    frame: pl.DataFrame
+    group: int
+    first_row: int
+    held_bytes: Offsets
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def only(self, wanted: slice) -> Rows:
+        """Some of the rows."""
+        first, last, _ = wanted.indices(len(self))
+        frame = self.frame.slice(first, max(0, last - first))
+        return Rows(frame, self.group, self.first_row + first, self.held_bytes[first:last])
+
+
+class ParquetFile:
+    """An open Parquet unit. Raises `SourceError` when it is none, damaged, or beyond a limit."""
+
+    def __init__(self, handle: BinaryIO, where: str, limits: LimitsConfig = _USUAL) -> None:
+        self._handle, self._where, self._limits = handle, where, limits
+        check_footer(handle, limits, where)
+        handle.seek(0)
+        try:
+            metadata = pq.read_metadata(handle)
+            self._as_dictionary = _flat_texts(metadata)
+            # A column chunk may be as large as the file: it is read page by page.
+            self._file = pq.ParquetFile(
+                handle, metadata=metadata, read_dictionary=self._as_dictionary, buffer_size=1 << 20, pre_buffer=False
+            )
+        except (pa.ArrowException, OSError) as error:
+            raise self._damaged(error) from None
+        self._firsts = self._first_rows(metadata)
+
+    def _first_rows(self, metadata: Any) -> list[int]:
+        """The number of the first row of each row group, and how many rows there are."""
+        counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        if any(count < 0 for count in counts) or sum(counts) != metadata.num_rows:
+            raise SourceError(
+                f"the footer declares {metadata.num_rows} rows, but {sum(counts)} in its row groups", where=self._where,
+                todo="have it delivered again",
+            )  # fmt: skip
+        self._check_size(metadata.num_rows * _ROW_BYTES)
+        return [0, *accumulate(counts)]
+
+    @property
+    def records(self) -> int:
+        """How many rows its footer declares."""
+        return self._firsts[-1]
+
+    @property
+    def groups(self) -> int:
+        """How many row groups it has."""
+        return len(self._firsts) - 1
+
+    def columns(self) -> tuple[str, ...]:
+        """Its columns, in order."""
+        return tuple(self._file.schema_arrow.names)
+
+    def rows(self) -> Iterator[Rows]:
+        """All rows, in order."""
+        size = 0
+        for group in range(self.groups):
+            for rows in self.group(group):
+                size += int(rows.held_bytes.sum())
+                self._check_size(size)
+                yield rows
+
+    def group(self, number: int) -> Iterator[Rows]:
+        """The rows of one row group, in order, in pieces of bounded size."""
+        row, end = self._firsts[number], self._firsts[number + 1]
+        metadata = self._file.metadata
+        most_rows = rows_at_once(
+            self._handle, metadata.row_group(number), metadata.schema, self._limits, self._where,
+            as_dictionary=set(self._as_dictionary),
+        )  # fmt: skip
+        try:
+            for table in _gathered(self._file.iter_batches(batch_size=most_rows, row_groups=[number])):
+                for piece, sizes in _pieces(table):
+                    frame = pl.DataFrame(pl.from_arrow(_readable(piece)))
+                    yield Rows(frame, number, row, sizes)
+                    row += frame.height
+        except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
+            raise self._damaged(error) from None
+        if row != end:
+            found = row - self._firsts[number]
+            raise self._damaged(ValueError(f"row group {number} declares {end - row + found} rows and holds {found}"))
+
+    def row(self, group: int, number: int) -> Rows:
+        """One row of the file, by its row group and its number; raises `SourceError` where there is none."""
+        for rows in self.group(group) if group < self.groups else ():
+            if rows.first_row <= number < rows.first_row + len(rows):
+                return rows.only(slice(number - rows.first_row, number - rows.first_row + 1))
+        raise SourceError(f"the file has no row {number} in row group {group}", where=self._where)
+
+    def _check_size(self, size_bytes: int) -> None:
+        most = max(LEAST_BYTES, self._limits.expansion * os.fstat(self._handle.fileno()).st_size)
+        if size_bytes > most:
+            raise SourceError(
+                f"the rows unpack to more than {most} bytes", where=self._where,
+                todo="check the file, or raise `expansion` in [limits] or [source.limits]",
+            )  # fmt: skip
+
+    def _damaged(self, error: Exception) -> SourceError:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:_REASON_CHARACTERS]
+        return SourceError(f"the file is no Parquet, or damaged: {reason}", where=self._where, todo="have it delivered again")
+
+
+def _flat_texts(metadata: Any) -> list[str]:
+    """The columns of text that are in no list or structure: read as dictionaries, they are not multiplied out at once."""
+    columns = [(index, metadata.schema.column(index)) for index in range(metadata.num_columns)]
+    flat = [(i, c) for i, c in columns if c.physical_type == "BYTE_ARRAY" and c.path == c.name and not c.max_repetition_level]
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    # Arrow makes dictionaries of these encodings only.
+    return [c.path for i, c in flat if all(_AS_DICTIONARY.issuperset(group.column(i).encodings) for group in groups)]
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Batches put together to tables that are worth working on, none beyond what a piece may have by much."""
+    held, rows, size = list[pa.RecordBatch](), 0, 0
+    for batch in batches:
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= _PIECE_ROWS or size >= _PIECE_BYTES:
+            yield _put_together(held)
+            held, rows, size = [], 0, 0
+    if held:
+        yield _put_together(held)
+
+
+def _put_together(batches: list[pa.RecordBatch]) -> pa.Table:
+    return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
+
+
+def _pieces(table: pa.Table) -> Iterator[tuple[pa.Table, Offsets]]:
+    """A table in pieces of bounded size, with what each row takes."""
+    sizes = _row_bytes(table)
+    ends = np.cumsum(sizes)
+    at = 0
+    while at < table.num_rows:
+        base = int(ends[at - 1]) if at else 0
+        until = max(at + 1, int(np.searchsorted(ends, base + _PIECE_BYTES, side="right")))
+        until = min(until, at + _PIECE_ROWS, table.num_rows)
+        yield table.slice(at, until - at), sizes[at:until]
+        at = until
+
+
+def _row_bytes(table: pa.Table) -> Offsets:
+    """What the values of each row take once they are no longer shared."""
+    sizes = np.full(table.num_rows, _ROW_BYTES, np.int64)
+    for column in table.columns:
+        lengths = [_value_bytes(chunk) for chunk in column.chunks]
+        sizes += np.concatenate(lengths) if lengths else 0
+    return sizes
+
+
+def _value_bytes(array: pa.Array) -> Offsets:
+    if pa.types.is_dictionary(array.type):
+        lengths = np.append(_value_bytes(array.dictionary), 0)
+        numbers = pc.fill_null(array.indices.cast(pa.int64()), len(lengths) - 1).to_numpy(zero_copy_only=False)
+        return np.asarray(lengths[numbers])
+    if pa.types.is_string_view(array.type) or pa.types.is_binary_view(array.type):
+        array = array.cast(pa.large_binary())
+    if any(is_of_type(array.type) for is_of_type in _TEXTS):
+        lengths = pc.fill_null(pc.binary_length(array).cast(pa.int64()), 0)
+        return np.asarray(lengths.to_numpy(zero_copy_only=False))
+    return np.full(len(array), -(-array.nbytes // max(1, len(array))), np.int64)
+
+
+def _readable(table: pa.Table) -> pa.Table:
+    """The table with dictionaries multiplied out, and decimals of 256 bits, which Polars lacks, as text."""
+    for index, field in enumerate(table.schema):
+        column = table.column(index)
+        if pa.types.is_dictionary(field.type):
+            # The dictionary may be larger than the rows: those of its values that the rows have are copied.
+            decoded = [chunk.dictionary.take(chunk.indices) for chunk in column.chunks]
+            table = table.set_column(index, field.name, pa.chunked_array(decoded, field.type.value_type))
+        if pa.types.is_decimal256(table.schema.field(index).type):
+            texts = [None if value is None else str(value) for value in column.to_pylist()]
+            table = table.set_column(index, field.name, pa.array(texts, pa.string()))
+    return table
+
+
+def within_limit(rows: Rows, limits: LimitsConfig) -> tuple[Rows, list[int], list[pl.DataFrame]]:
+    """The rows that are not too long, the numbers they have in the unit, and the others as rows of `REJECTED`."""
+    numbers = list(range(rows.first_row, rows.first_row + len(rows)))
+    too_long = rows.held_bytes > limits.record_bytes
+    if not too_long.any():
+        return rows, numbers, []
+    at = np.flatnonzero(too_long).tolist()
+    rejected = _places([numbers[i] for i in at], rows.group).with_columns(
+        raw=pl.Series([raw[: limits.kept_bytes] for raw in raw_rows(rows, at)], dtype=pl.Binary), reason=pl.lit("over_limit"),
+        rule=pl.lit(f"row: has at most {limits.record_bytes} bytes (record_bytes in [limits])"),
+    )  # fmt: skip
+    good = np.flatnonzero(~too_long).tolist()
+    return replace(rows, frame=rows.frame[good], held_bytes=rows.held_bytes[~too_long]), [numbers[i] for i in good], [rejected]
+
+
+def _places(numbers: Sequence[int], group: int) -> pl.DataFrame:
+    return pl.select(source_row=pl.Series(numbers, dtype=pl.Int64), source_offset=group, source_length=None).select(
+        pl.col(name).cast(dtype) for name, dtype in PLACE.items()
+    )
+
+
+def read_parquet(rows: Rows, mapped: Sequence[str], *, attributes: bool, limits: LimitsConfig = _USUAL) -> Batch:
+    """The mapped columns as text (times as they are), the others as attributes if wanted.
+
+    `source_offset` is the row group; a row that is too long, or holds bytes which are no UTF-8, is taken out.
+    """
+    rows, numbers, too_long = within_limit(rows, limits)
+    names = rows.frame.columns if attributes else list(mapped)
+    texts = rows.frame.select(_as_text(rows.frame[name], keep_time=name in mapped) for name in names)
+    places = _places(numbers, rows.group)
+    rest = json_objects(texts.select(name for name in names if name not in mapped), height=len(rows))
+    bad = _undecodable(rows.frame.select(names), texts)
+
+    def raw(wanted: Sequence[int]) -> list[bytes]:
+        return raw_rows(rows, wanted)
+
+    if not bad.any():
+        return Batch(texts.select(mapped), rest, places, raw, joined(too_long))
+    at, good = bad.arg_true().to_list(), (~bad).arg_true().to_list()
+    rejected = places[at].with_columns(
+        raw=pl.Series(raw(at), dtype=pl.Binary), reason=pl.lit("bad_encoding"), rule=pl.lit("row: is utf-8")
+    )
+    return Batch(
+        texts.select(mapped)[good], rest.gather(good), places[good], lambda some: raw([good[i] for i in some]),
+        joined([*too_long, rejected]),
+    )  # fmt: skip
+
+
+def raw_rows(rows: Rows, wanted: Sequence[int]) -> list[bytes]:
+    """Rows as JSON objects of their values as text: the nearest thing a Parquet record has to bytes of its own."""
+    some = rows.frame[list(wanted)]
+    texts = some.select(_as_text(series, keep_time=False) for series in some)
+    return [(text or "{}").encode() for text in json_objects(texts, height=some.height)]
+
+
+def _as_text(series: pl.Series, *, keep_time: bool) -> pl.Series:
+    if series.dtype == pl.String or (keep_time and series.dtype in (pl.Date, pl.Datetime)):
+        return series
+    if isinstance(series.dtype, pl.Struct):
+        return series.struct.json_encode()
+    if isinstance(series.dtype, pl.List | pl.Array):
+        text = pl.struct("v").struct.json_encode().str.slice(5).str.strip_suffix("}")
+        # A list that is missing is no text, as in every other column.
+        present = pl.when(pl.col("v").is_not_null()).then(text)
+        return pl.DataFrame({"v": series}).select(present).to_series().alias(series.name)
+    if series.dtype == pl.Binary:
+        return pl.Series(series.name, [_decoded(value) for value in series], dtype=pl.String)
+    return series.cast(pl.String, strict=False)
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _undecodable(frame: pl.DataFrame, texts: pl.DataFrame) -> pl.Series:
+    """Which rows hold bytes that are no text."""
+    bad = pl.repeat(False, frame.height, eager=True)
+    for series in frame.select(pl.col(pl.Binary)):
+        bad |= texts[series.name].is_null() & series.is_not_null()
+    return bad

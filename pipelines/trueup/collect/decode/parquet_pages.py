@@ -1,0 +1,158 @@
+"""What reading a Parquet file will take of memory, found out from its own page headers before a library trusts them.
+
+A footer may lie about sizes and rows; the decoder takes the memory that each page header asks for. Structures and field numbers:
+https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from trueup.collect.decode.thrift import Compact, ThriftError
+from trueup.config import LimitsConfig
+from trueup.errors import SourceError
+
+_TAIL_BYTES = 8
+_HEADER_BYTES = (1 << 10, 1 << 16, 1 << 22)
+_DELTA_BYTE_ARRAY = 7
+_BATCH_BYTES = 32 << 20
+_MOST_ROWS = 1 << 16
+_VALUE_BYTES = 8
+
+
+def check_footer(handle: BinaryIO, limits: LimitsConfig, where: str) -> None:
+    """Raises `SourceError` for a footer or a schema beyond its limit, before anything takes memory for it."""
+    size = os.fstat(handle.fileno()).st_size
+    handle.seek(max(0, size - _TAIL_BYTES))
+    tail = handle.read(_TAIL_BYTES)
+    if tail[4:] == b"PARE":
+        raise SourceError("the footer is encrypted", where=where, todo="have the file delivered decrypted")
+    length = int.from_bytes(tail[:4], "little")
+    if tail[4:] != b"PAR1" or length + _TAIL_BYTES > size:
+        raise SourceError("the file is no Parquet, or cut short: it has no footer", where=where, todo="have it delivered again")
+    _limit("the footer has", length, "bytes", limits.footer_bytes, "footer_bytes", where)
+    handle.seek(size - _TAIL_BYTES - length)
+    try:
+        leaves, depth = _schema(Compact(handle.read(length)), limits)
+    except ThriftError as error:
+        raise SourceError(f"the footer is damaged: {error}", where=where, todo="have it delivered again") from None
+    _limit("the schema has at least", leaves, "columns", limits.columns, "columns", where)
+    _limit("the schema is nested", depth, "deep", limits.depth, "depth", where)
+
+
+def _limit(what: str, number: int, unit: str, most: int, name: str, where: str) -> None:
+    if number > most:
+        todo = f"check the file, or raise `{name}` in [limits] or [source.limits]"
+        raise SourceError(f"{what} {number} {unit}, more than {most}", where=where, todo=todo)
+
+
+def _schema(footer: Compact, limits: LimitsConfig) -> tuple[int, int]:
+    """How many columns with values the schema has, and how deep they are nested; not looked at further beyond a limit."""
+    for number, kind in footer.fields():
+        if number != 2:
+            footer.value(kind)
+            continue
+        leaves, deepest, open_groups = 0, 0, list[int]()
+        for _ in range(footer.elements()[0]):
+            children = int(footer.struct().get(5, 0))
+            deepest = max(deepest, len(open_groups))
+            leaves += not children
+            if leaves > limits.columns or deepest > limits.depth:
+                break
+            if open_groups:
+                open_groups[-1] -= 1
+            if children > 0:
+                open_groups.append(children)
+            while open_groups and open_groups[-1] == 0:
+                open_groups.pop()
+        return leaves, deepest
+    raise ThriftError("it has no schema")
+
+
+@dataclass(frozen=True)
+class _Pages:
+    """What the pages of one column in one row group ask for."""
+
+    largest_bytes: int = 0
+    dictionary_bytes: int = 0
+    value_bytes: float = 0.0
+    values: int = 0
+    has_prefixes: bool = False
+
+    def with_page(self, header: dict[int, Any]) -> _Pages:
+        size = int(header.get(2, 0))
+        data = header.get(5) or header.get(8)
+        if data is None:
+            return _Pages(self.largest_bytes, max(self.dictionary_bytes, size), self.value_bytes, self.values, self.has_prefixes)
+        values, encoding = int(data.get(1, 0)), data.get(2 if 5 in header else 4)
+        return _Pages(
+            max(self.largest_bytes, size), self.dictionary_bytes, max(self.value_bytes, size / max(1, values)),
+            self.values + values, self.has_prefixes or encoding == _DELTA_BYTE_ARRAY,
+        )  # fmt: skip
+
+
+def rows_at_once(handle: BinaryIO, group: Any, columns: Any, limits: LimitsConfig, where: str, *, as_dictionary: set[str]) -> int:
+    """How many rows of a row group may be decoded in one go; raises `SourceError` where even one takes too much.
+
+    `group` and `columns` are the row group's and the schema's metadata. Columns `as_dictionary` are not multiplied out.
+    """
+    rows, held_bytes, row_bytes, most = max(1, int(group.num_rows)), 0, 0.0, _MOST_ROWS
+    for index in range(group.num_columns):
+        column = group.column(index)
+        pages = _pages_of(handle, column, where)
+        held_bytes += pages.largest_bytes + pages.dictionary_bytes
+        if columns.column(index).max_repetition_level:
+            # All values of a list belong to one row, for all that is known.
+            held_bytes += pages.values * _VALUE_BYTES
+        row_bytes += pages.value_bytes * max(1.0, pages.values / rows)
+        is_text = column.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
+        if is_text and pages.dictionary_bytes and column.path_in_schema not in as_dictionary:
+            # Each row may hold the largest value of the dictionary, for all that is known.
+            most = min(most, _BATCH_BYTES // pages.dictionary_bytes)
+        if pages.has_prefixes:
+            # Each value may begin with all of the one before it.
+            most = min(most, _BATCH_BYTES // max(1, pages.largest_bytes))
+    _limit("pages that are needed at one time have", held_bytes, "bytes", limits.page_bytes, "page_bytes", where)
+    return max(1, min(most, int(_BATCH_BYTES / max(1.0, row_bytes))))
+
+
+def _pages_of(handle: BinaryIO, column: Any, where: str) -> _Pages:
+    pages = _Pages()
+    for header in _headers(handle, column, where):
+        pages = pages.with_page(header)
+    return pages
+
+
+def _headers(handle: BinaryIO, column: Any, where: str) -> Iterator[dict[int, Any]]:
+    """The headers of a column's pages in a row group, in order, as they lie in the file."""
+    starts = [at for at in (column.dictionary_page_offset, column.data_page_offset) if at]
+    at = min(starts, default=0)
+    end = at + column.total_compressed_size
+    if not starts or at < 0 or column.total_compressed_size < 0 or end > os.fstat(handle.fileno()).st_size:
+        raise _lies(where, "a column lies outside of the file")
+    while at < end:
+        header, header_bytes = _header_at(handle, at, where)
+        page_bytes = header.get(3, -1)
+        if not isinstance(page_bytes, int) or page_bytes < 0 or header.get(2, -1) < 0:
+            raise _lies(where, "a page has a negative size")
+        at += header_bytes + page_bytes
+        yield header
+
+
+def _header_at(handle: BinaryIO, at: int, where: str) -> tuple[dict[int, Any], int]:
+    reason = ""
+    for size in _HEADER_BYTES:
+        handle.seek(at)
+        reader = Compact(handle.read(size))
+        try:
+            return reader.struct(), reader.at
+        except ThriftError as error:
+            reason = str(error)
+    raise _lies(where, f"a page header is damaged: {reason}")
+
+
+def _lies(where: str, what: str) -> SourceError:
+    return SourceError(f"the Parquet file is damaged: {what}", where=where, todo="have it delivered again")

@@ -1,0 +1,178 @@
+"""The formats: each cuts a unit into pieces of records and reads a piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+
+from trueup.collect.decode import asterisk
+from trueup.collect.decode.csv import Dialect, header_of, read_csv, usual_width
+from trueup.collect.decode.decoded import Batch, Reader, within_limit
+from trueup.collect.decode.encoding import check_encoding
+from trueup.collect.decode.lines import Bounds, Lines, one_line, physical_lines
+from trueup.collect.decode.multiline_csv import Quoting, quoted_records
+from trueup.collect.decode.ndjson import Nesting, names_in, read_ndjson
+from trueup.collect.decode.parquet import ParquetFile, Rows, read_parquet
+from trueup.collect.discover.units import Unit
+from trueup.config import SourceConfig
+from trueup.errors import ConfigError, SourceError
+
+
+def reader_of(unit: Unit) -> Reader:
+    """The reader of a unit, by the format of its source; raises `SourceError` where the unit is of another kind."""
+    source = unit.source
+    if source.format == "parquet":
+        return ParquetReader(unit)
+    check_encoding(source.encoding, where=f"source {source.name}")
+    unit.check_text()
+    if source.format == "ndjson":
+        return NdjsonReader(unit)
+    return CsvReader(unit, names=asterisk.FIELDS if source.format == "asterisk" else None)
+
+
+def _bounds(unit: Unit) -> Bounds:
+    return Bounds(unit.limits.record_bytes, unit.limits.kept_bytes)
+
+
+def _line_at(unit: Unit, row: int, offset: int, length: int) -> Lines:
+    """One line; of one that is too long, as much as the log keeps."""
+    held = length if length <= unit.limits.record_bytes else min(length, unit.limits.kept_bytes)
+    return replace(one_line(unit.bytes_at(offset, held), offset=offset, row=row), unread_bytes=length - held)
+
+
+def _check_columns(names: Sequence[str], unit: Unit) -> None:
+    if len(names) > unit.limits.columns:
+        raise SourceError(
+            f"the file has {len(names)} columns, more than {unit.limits.columns}", where=unit.shown,
+            todo="check `delimiter` and `format`, or raise `columns` in [limits] or [source.limits]",
+        )  # fmt: skip
+
+
+def _numbered(source: SourceConfig, name: str) -> str:
+    character: str = getattr(source, name)
+    if ord(character) > 127 or character in "\r\n":
+        raise ConfigError(
+            f"{name} = {character!r} is no ASCII character", where=f"source {source.name}", todo=f"set another {name}"
+        )
+    return character
+
+
+class CsvReader:
+    """CSV with or without a header line, whose fields may come in any order."""
+
+    declared_records: int | None = None
+
+    def __init__(self, unit: Unit, *, names: Sequence[str] | None) -> None:
+        source = unit.source
+        self._dialect = Dialect(_numbered(source, "delimiter"), _numbered(source, "quote"), source.encoding)
+        self._unit = unit
+        self._has_header = source.header and names is None
+        first = next(self._lines(), None)
+        if first is None:
+            raise SourceError("the file holds nothing but empty lines", where=unit.shown, todo="have it delivered again")
+        if names is not None:
+            self._names = tuple(names)
+        elif self._has_header:
+            self._check_header(first)
+            self._names = header_of(first.only(slice(0, 1)), self._dialect, where=unit.shown)
+        else:
+            fitting, _ = within_limit(first, unit.limits.record_bytes)
+            self._names = tuple(str(number + 1) for number in range(usual_width(fitting, self._dialect)))
+        _check_columns(self._names, unit)
+
+    def columns(self) -> Sequence[str]:
+        """The header's names, or the numbers of the fields from 1."""
+        return self._names
+
+    def pieces(self) -> Iterator[Lines]:
+        """The lines behind the header."""
+        lines = self._lines()
+        if self._has_header:
+            first = next(lines)
+            lines = (piece.renumbered(-1) for piece in chain([first.only(slice(1, None))], lines))
+        return (piece for piece in lines if len(piece))
+
+    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
+        """Reads lines."""
+        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
+        return read_csv(lines, self._dialect, self._names, mapped, attributes=attributes).with_rejected(too_long)
+
+    def at(self, row: int, offset: int, length: int | None) -> Lines:
+        """One line."""
+        return _line_at(self._unit, row, offset, length or 0)
+
+    def _check_header(self, first: Lines) -> None:
+        most = self._unit.limits.record_bytes
+        if first.lengths[0] > most:
+            raise SourceError(
+                f"the header line has {first.lengths[0]} bytes, more than {most}", where=self._unit.shown,
+                todo="check `format` and `header`, or raise `record_bytes` in [limits] or [source.limits]",
+            )  # fmt: skip
+
+    def _lines(self) -> Iterator[Lines]:
+        chunks, bounds, dialect = self._unit.stream(), _bounds(self._unit), self._dialect
+        if self._unit.source.quoted_newlines:
+            return quoted_records(chunks, Quoting(dialect.delimiter, dialect.quote), bounds=bounds)
+        return physical_lines(chunks, bounds=bounds, mark=dialect.delimiter)
+
+
+class NdjsonReader:
+    """One JSON object a line; the source columns are the members' names."""
+
+    declared_records: int | None = None
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+
+    def columns(self) -> Sequence[str]:
+        """The names met in the first lines."""
+        first = next(self.pieces(), None)
+        if first is None:
+            return ()
+        lines, _ = within_limit(first, self._unit.limits.record_bytes)
+        return names_in(lines, self._unit.source.encoding)
+
+    def pieces(self) -> Iterator[Lines]:
+        """The lines."""
+        return physical_lines(self._unit.stream(), bounds=_bounds(self._unit), mark='"')
+
+    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
+        """Reads lines."""
+        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
+        limits = Nesting(self._unit.limits.columns, self._unit.limits.depth)
+        batch = read_ndjson(lines, mapped, encoding=self._unit.source.encoding, attributes=attributes, limits=limits)
+        return batch.with_rejected(too_long)
+
+    def at(self, row: int, offset: int, length: int | None) -> Lines:
+        """One line."""
+        return _line_at(self._unit, row, offset, length or 0)
+
+
+class ParquetReader:
+    """Parquet, row group by row group."""
+
+    def __init__(self, unit: Unit) -> None:
+        if unit.compression:
+            raise SourceError(
+                f"a Parquet file must not be {unit.compression}-compressed as a whole", where=unit.shown, todo="decompress it"
+            )
+        self._limits = unit.limits
+        self._file = ParquetFile(unit.handle, unit.shown, unit.limits)
+        self.declared_records: int | None = self._file.records
+
+    def columns(self) -> Sequence[str]:
+        """The file's columns."""
+        return self._file.columns()
+
+    def pieces(self) -> Iterator[Rows]:
+        """The rows."""
+        return self._file.rows()
+
+    def read(self, piece: Rows, mapped: Sequence[str], *, attributes: bool) -> Batch:
+        """Reads rows."""
+        return read_parquet(piece, mapped, attributes=attributes, limits=self._limits)
+
+    def at(self, row: int, offset: int, length: int | None) -> Rows:
+        """One row of the row group `offset`."""
+        return self._file.row(offset, row)

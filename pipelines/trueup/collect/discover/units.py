@@ -1,0 +1,238 @@
+"""Source units: the files a source names, opened, fingerprinted and read as one decompressed stream."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from trueup.collect.discover.open_writers import is_being_written
+from trueup.collect.discover.patterns import Pattern
+from trueup.collect.discover.unpack import LEAST_BYTES, Compression, compression_of, unpacked
+from trueup.config import LimitsConfig, Project, SourceConfig
+from trueup.errors import SourceError
+from trueup.regular import NotRegularError, open_regular, read_regular
+
+_CHUNK_BYTES = 1 << 20
+_HEAD_BYTES = 1 << 16
+_TEXT_CONTROLS = frozenset(b"\t\n\v\f\r\x1b")
+
+
+@dataclass
+class Found:
+    """What the paths of a source lead to: files to open, errors of paths that lead nowhere, notices of empty patterns."""
+
+    paths: list[Path] = field(default_factory=list)
+    errors: list[SourceError] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+def find(project: Project, source: SourceConfig) -> Found:
+    """Expands the paths of a source, in order of name, each file once.
+
+    A pattern that matches nothing is a notice (nothing has been delivered); a plain path that is not there is an error.
+    """
+    found, paths, most = Found(), dict[Path, None](), source.limits.files
+    for written in source.path:
+        pattern = Pattern.of(project, written)
+        matches = pattern.matches(most=most)
+        if not matches:
+            found.notices.append(f"source {source.name}: no file matches {written}")
+        elif len(matches) > most:
+            found.errors.append(
+                SourceError(
+                    f"the pattern matches more than {most} files", where=f"source {source.name}: {written}",
+                    todo="move files that are taken in elsewhere, or raise `files` in [limits] or [source.limits]",
+                )
+            )  # fmt: skip
+        elif pattern.is_literal and not os.path.lexists(matches[0]):
+            todo = f"check `path` of source {source.name}"
+            found.errors.append(SourceError("there is no such file", where=shown(project, matches[0]), todo=todo))
+        else:
+            paths |= dict.fromkeys(matches)
+    found.paths = list(paths)
+    return found
+
+
+def shown(project: Project, path: Path) -> str:
+    """A path as people and the log name it: relative to the project where it lies within, bytes that are no text escaped."""
+    name = path.relative_to(project.directory) if path.is_relative_to(project.directory) else path
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def within(project: Project, source: SourceConfig, path: Path) -> Path | None:
+    """The folder that a file must not leave by a symbolic link: that of the pattern which matches it.
+
+    None for a path that the configuration names itself, for one that lies elsewhere, and with `follow_links = true`.
+    """
+    if source.follow_links:
+        return None
+    patterns = [Pattern.of(project, written) for written in source.path]
+    if any(pattern.is_literal and pattern.folder == path for pattern in patterns):
+        return None
+    return next((folder for pattern in patterns if (folder := pattern.within(path)) is not None), None)
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """What tells that a file has not changed since it was looked at."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One source unit, open: its bytes are those that were fingerprinted, or reading it raises."""
+
+    source: SourceConfig
+    path: Path
+    shown: str
+    sha256: str
+    size_bytes: int
+    compression: Compression
+    handle: BinaryIO
+    stamp: _Stamp
+
+    @property
+    def limits(self) -> LimitsConfig:
+        """What it may cost."""
+        return self.source.limits
+
+    @property
+    def source_id(self) -> str:
+        """How events name the unit they came in."""
+        return f"{self.source.name}@{self.sha256[:32]}"
+
+    def stream(self) -> Iterator[bytes]:
+        """The decompressed bytes from the start, in chunks; raises `SourceError` where they cannot be read or end early."""
+        self.handle.seek(0)
+        most_bytes = max(LEAST_BYTES, self.limits.expansion * self.size_bytes)
+        return unpacked(_chunks(self.handle, _CHUNK_BYTES, self.shown), self.compression, self.shown, most_bytes=most_bytes)
+
+    def bytes_at(self, offset: int, length: int) -> bytes:
+        """Some bytes of the decompressed stream; raises `SourceError` where it ends before them."""
+        if not self.compression:
+            self.handle.seek(offset)
+            found = next(_chunks(self.handle, length, self.shown), b"") if length else b""
+        else:
+            found = _cut(self.stream(), offset, length)
+        if len(found) != length:
+            raise SourceError(f"the file ends before byte {offset + length}", where=self.shown)
+        return found
+
+    def position_bytes(self) -> int:
+        """How far the file has been read, in its own (compressed) bytes."""
+        return self.handle.tell()
+
+    def check_unchanged(self) -> None:
+        """Raises `SourceError` if the file is no longer the one that was fingerprinted."""
+        if _stamp(self.handle) != self.stamp:
+            raise _growing(self.shown)
+
+    def check_whole(self) -> None:
+        """Raises `SourceError` for a unit that somebody still writes, and for a compressed one that is damaged or cut short.
+
+        A compressed unit is read to its end for that, before anything of it is taken in. It costs a second decompression;
+        the alternative, finding out in the middle, would leave the parts before the damage in the log.
+        """
+        if is_being_written(self.stamp.device, self.stamp.inode):
+            raise _growing(self.shown)
+        if self.compression and sum(map(len, self.stream())) == 0:
+            raise SourceError("the file holds nothing once decompressed", where=self.shown, todo="have it delivered again")
+
+    def check_text(self) -> None:
+        """Raises `SourceError` for a unit that is no text at all."""
+        head = next(self.stream(), b"")[:_HEAD_BYTES]
+        if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise SourceError("the file is UTF-16 text", where=self.shown, todo="convert it to UTF-8 before it lands")
+        controls = sum(head.count(bytes([code])) for code in range(32) if code not in _TEXT_CONTROLS)
+        # A damaged byte or two must not cost the good lines beside it; a binary file is full of such bytes.
+        if 0 in head and controls * 100 > len(head):
+            raise SourceError(
+                "the file is binary, not text", where=self.shown, todo=f"check `path` and `format` of source {self.source.name}"
+            )
+
+
+@contextmanager
+def open_unit(project: Project, source: SourceConfig, path: Path) -> Iterator[Unit]:
+    """Opens a file as a source unit; raises `SourceError` for anything that cannot be one."""
+    name = shown(project, path)
+    try:
+        handle = open_regular(path, within=within(project, source, path))
+    except OSError as error:
+        raise _unopened(error, name, source) from None
+    with handle:
+        stamp = _stamp(handle)
+        if stamp.size_bytes == 0:
+            raise SourceError("the file is empty", where=name, todo="have it delivered again")
+        sha256, size, head = _fingerprint(handle, name)
+        if size != stamp.size_bytes or _stamp(handle) != stamp:
+            raise _growing(name)
+        yield Unit(source, path, name, sha256, size, compression_of(head), handle, stamp)
+
+
+def read_beside(project: Project, source: SourceConfig, path: Path) -> bytes:
+    """The bytes of a small file that its sender puts beside a unit, such as a manifest; raises `OSError`."""
+    return read_regular(path, most_bytes=source.limits.manifest_bytes, within=within(project, source, path))
+
+
+def _unopened(error: OSError, name: str, source: SourceConfig) -> SourceError:
+    if not isinstance(error, NotRegularError):
+        return _unreadable(name, error)
+    todo = "move it elsewhere"
+    if error.fault == "directory":
+        todo = f"write {name}/* in `path` of source {source.name}"
+    elif error.fault == "outside":
+        todo = f"name its target in `path` of source {source.name}, or set follow_links = true there"
+    return SourceError(str(error.strerror), where=name, todo=todo)
+
+
+def _unreadable(name: str, error: OSError) -> SourceError:
+    return SourceError(f"the file cannot be read: {error.strerror or error}", where=name, todo="check its rights and its disk")
+
+
+def _cut(chunks: Iterator[bytes], offset: int, length: int) -> bytes:
+    """Some bytes of a stream, without holding what lies before them."""
+    found = bytearray()
+    at = 0
+    for chunk in chunks:
+        if at + len(chunk) > offset:
+            found += chunk[max(0, offset - at) : max(0, offset + length - at)]
+        at += len(chunk)
+        if at >= offset + length:
+            break
+    return bytes(found)
+
+
+def _growing(name: str) -> SourceError:
+    return SourceError("the file is still growing", where=name, todo="take it in again when it has been delivered whole")
+
+
+def _stamp(handle: BinaryIO) -> _Stamp:
+    told = os.fstat(handle.fileno())
+    return _Stamp(told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
+
+
+def _fingerprint(handle: BinaryIO, name: str) -> tuple[str, int, bytes]:
+    """SHA-256, number of bytes and first bytes of a file."""
+    digest, size, head = hashlib.sha256(), 0, b""
+    for chunk in _chunks(handle, _CHUNK_BYTES, name):
+        head = head or chunk[:4]
+        digest.update(chunk)
+        size += len(chunk)
+    return digest.hexdigest(), size, head
+
+
+def _chunks(handle: BinaryIO, size_bytes: int, name: str) -> Iterator[bytes]:
+    try:
+        while chunk := handle.read(size_bytes):
+            yield chunk
+    except OSError as error:
+        raise _unreadable(name, error) from None

@@ -1,1 +1,0 @@
-"""Delivered files: which ones a pattern matches, and their bytes unpacked."""

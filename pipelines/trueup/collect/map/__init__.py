@@ -1,0 +1,1 @@
+"""Source columns to event columns: decimals, times, presets and the mapping."""

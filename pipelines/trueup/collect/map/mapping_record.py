@@ -1,0 +1,85 @@
+"""The settings by which a source's records become events, as the log records them, and the same settings read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from trueup.collect.map.mapping import MAPPING_VERSION, Mapping
+from trueup.config import ColumnRule, LakeConfig, LimitsConfig, Project, ProjectConfig, SourceConfig
+from trueup.errors import ConfigError
+from trueup.log.lake import Configuration
+from trueup.quality.policy import expectation_content, expectation_from
+from trueup.quality.project_expectations import row_rules
+from trueup.quality.row_rules import row_rule
+
+KIND = "mapping"
+_DECIDES_NOTHING = frozenset({
+    "path", "frontier", "lateness", "idle_after", "complete", "marker", "quiet", "feed", "manifest", "shared_files",
+    "follow_links",
+})  # fmt: skip
+"""Settings of a source that say where and when it delivers, not what its records become."""
+
+
+@dataclass(frozen=True)
+class RecordedMapping:
+    """A mapping read back: the source's settings, what `Mapping` needs beside them, and how events are divided into buckets."""
+
+    source: SourceConfig
+    project: ProjectConfig
+    lake: LakeConfig
+    rules: tuple[Any, ...]
+
+    def at(self, moment: datetime) -> Mapping:
+        """The mapping as it is at a moment of the injected clock."""
+        return Mapping(self.source, self.project, moment, self.rules)
+
+
+def mapping_record(project: Project, source: SourceConfig) -> Configuration:
+    """What decides the events of a source (with all its columns named), as a configuration of the log."""
+    config = project.config
+    content = {
+        "version": MAPPING_VERSION,
+        "source": {name: value for name, value in source.model_dump(mode="json").items() if name not in _DECIDES_NOTHING},
+        "timezone": config.project.timezone, "currency": config.project.currency, "max_age": config.project.max_age,
+        "further_currencies": sorted(config.project.further_currencies),
+        "bucket_by": config.lake.bucket_by, "buckets": config.lake.buckets,
+        "rules": [{**expectation_content(rule.expectation), "notes": ""} for rule in row_rules(project, source)],
+    }  # fmt: skip
+    return Configuration.of(KIND, content)
+
+
+def mapping_of(project: Project, source: SourceConfig) -> RecordedMapping:
+    """The mapping that a project's configuration asks for today."""
+    return RecordedMapping(source, project.config.project, project.config.lake, row_rules(project, source))
+
+
+def read_mapping(text: str) -> RecordedMapping:
+    """The mapping that a recorded content describes; raises `ConfigError` for one of another version of trueup."""
+    content = json.loads(text)
+    if content["version"] != MAPPING_VERSION:
+        raise ConfigError(
+            f"the mapping was recorded by version {content['version']} of the mapping code, this one is {MAPPING_VERSION}",
+            todo="verify with the version that ingested the unit",
+        )  # fmt: skip
+    return RecordedMapping(
+        _source_of(content["source"]),
+        ProjectConfig(timezone=content["timezone"], currency=content["currency"]).model_copy(
+            update={"max_age": content["max_age"], "further_currencies": tuple(content.get("further_currencies", ()))}
+        ),
+        LakeConfig(bucket_by=content["bucket_by"], buckets=content["buckets"]),
+        tuple(row_rule(expectation_from(rule)) for rule in content["rules"]),
+    )
+
+
+def _source_of(content: dict[str, Any]) -> SourceConfig:
+    """The source's settings; its values were checked when it was recorded, and durations and money are numbers already."""
+    columns = {
+        name: ColumnRule.model_construct(**{**rule, "columns": tuple(rule["columns"])}) for name, rule in content["columns"].items()
+    }
+    ranges = {name: tuple(bounds) for name, bounds in content["range"].items()}
+    # Units that an earlier version ingested have no limits recorded: the usual ones were in force.
+    limits = LimitsConfig.model_validate(content.get("limits", {}))
+    return SourceConfig.model_construct(**{**content, "path": (), "columns": columns, "range": ranges, "limits": limits})

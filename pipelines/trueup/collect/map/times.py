@@ -1,0 +1,149 @@
+"""Time texts to UTC: ISO 8601, strptime formats and epochs, with and without an offset, through daylight saving."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import polars as pl
+
+from trueup.collect.map.decimals import fixed_point
+from trueup.errors import ConfigError
+from trueup.events.schema import UTC_TIME
+
+Ambiguous = Literal["earliest", "latest", "quarantine"]
+
+_NAIVE = pl.Datetime("us")
+_EPOCH_POWER = {"epoch_s": 6, "epoch_ms": 3, "epoch_us": 0}
+NAMED_FORMATS = frozenset({"iso", *_EPOCH_POWER})
+"""Time formats that have a name; any other is a strptime format."""
+_YEAR_1_US, _YEAR_10000_US = -62_135_596_800_000_000, 253_402_300_800_000_000
+_ISO_PLAIN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-5][0-9]$"
+_ISO = (
+    r"^(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ](?P<minute>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-5][0-9])(?:[.,](?P<fraction>[0-9]+))?)?"
+    r" ?(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
+)
+_OFFSET = r"^([+-])([01][0-9]|2[0-3]):?([0-5][0-9])?$"
+
+# What each directive looks like, so that nothing but the format is read: the parser below it would also take signs,
+# blanks and a 60th second. The second column is how the parser wants the directive written.
+_DIRECTIVES: dict[str, tuple[str, str]] = {
+    "Y": (r"[0-9]{4}", "%Y"), "y": (r"[0-9]{2}", "%y"), "m": (r"[0-9]{1,2}", "%m"), "d": (r"[0-9]{1,2}", "%d"),
+    "e": (r" ?[0-9]{1,2}", "%e"), "j": (r"[0-9]{3}", "%j"), "H": (r"[0-9]{1,2}", "%H"), "I": (r"[0-9]{1,2}", "%I"),
+    "M": (r"[0-9]{1,2}", "%M"), "S": (r"[0-5]?[0-9]", "%S"), "p": (r"[AaPp][Mm]", "%p"), "b": (r"[A-Za-z]{3}", "%b"),
+    "B": (r"[A-Za-z]{3,9}", "%B"), "a": (r"[A-Za-z]{3}", "%a"), "A": (r"[A-Za-z]{6,9}", "%A"),
+    "z": (r"(?:[+-][0-9]{2}:?[0-9]{2}|[Zz])", "%z"), "%": ("%", "%%"),
+}  # fmt: skip
+_SHORTHANDS = {"%T": "%H:%M:%S", "%R": "%H:%M", "%F": "%Y-%m-%d", "%D": "%m/%d/%y"}
+
+
+def utc_times(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambiguous) -> pl.Series:
+    """Reads texts as UTC times; those without an offset are of `zone`.
+
+    NULL where a text is missing or no time, and where daylight saving skips it or (`quarantine`) has it twice. Times
+    finer than a microsecond are cut off. Raises `ConfigError` for a format with a directive that is not known.
+    """
+    stripped = text.str.strip_chars(" \t")
+    if time_format in _EPOCH_POWER:
+        return _epoch(stripped, _EPOCH_POWER[time_format])
+    return _iso(stripped, zone, ambiguous) if time_format == "iso" else _formatted(stripped, time_format, zone, ambiguous)
+
+
+def in_utc(local: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
+    """Naive times of a zone in UTC; NULL where the zone skips them or, if so told, where it has them twice."""
+    if zone == "UTC":
+        return local.cast(UTC_TIME)
+    twice: Literal["earliest", "latest", "null"] = "null" if ambiguous == "quarantine" else ambiguous
+    return local.dt.replace_time_zone(zone, ambiguous=twice, non_existent="null").dt.convert_time_zone("UTC")
+
+
+def _epoch(text: pl.Series, power: int) -> pl.Series:
+    number = fixed_point(text, power=power)
+    fits = (number.value >= _YEAR_1_US) & (number.value < _YEAR_10000_US)
+    bad = number.no_number | number.too_large | ~fits
+    return pl.Series(number.value).set(pl.Series(bad), None).set(text.is_null(), None).cast(UTC_TIME)
+
+
+def _iso(text: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
+    plain = text.str.contains(_ISO_PLAIN).fill_null(False)
+    if plain.all():
+        return in_utc(_plain_iso(text), zone, ambiguous)
+    value = in_utc(_plain_iso(text.set(~plain, None)), zone, ambiguous)
+    rows = (~plain & text.is_not_null()).arg_true()
+    return value.scatter(rows, _any_iso(text.gather(rows), zone, ambiguous)) if len(rows) else value
+
+
+def _plain_iso(text: pl.Series) -> pl.Series:
+    spaced = text.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)
+    missed = (spaced.is_null() & text.is_not_null()).arg_true()
+    if len(missed):
+        tees = text.gather(missed).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
+        spaced = spaced.scatter(missed, tees)
+    return spaced
+
+
+def _any_iso(text: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
+    parts = text.str.extract_groups(_ISO).struct.unnest()
+    clock = pl.concat_str("day", pl.lit(" "), pl.col("minute").fill_null("00:00"), pl.lit(":"), pl.col("second").fill_null("00"))
+    fraction = pl.col("fraction").fill_null("0").str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64)
+    local = parts.select(
+        clock.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False) + pl.duration(microseconds=fraction)
+    ).to_series()
+    return _placed(local, parts["offset"], zone, ambiguous)
+
+
+def _placed(local: pl.Series, offset: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
+    """Local times in UTC: by their own offset, else by the zone."""
+    has_offset = offset.is_not_null()
+    value = in_utc(local.set(has_offset, None), zone, ambiguous)
+    return value.zip_with(~has_offset, (local - _offset(offset)).cast(UTC_TIME)) if has_offset.any() else value
+
+
+def _offset(text: pl.Series) -> pl.Series:
+    parts = text.str.replace("^[Zz]$", "+00:00").str.extract_groups(_OFFSET).struct.unnest()
+    minutes = parts.select(
+        (pl.col("2").cast(pl.Int64) * 60 + pl.col("3").fill_null("0").cast(pl.Int64))
+        * pl.when(pl.col("1") == "-").then(-1).otherwise(1)
+    ).to_series()
+    return (minutes * 60_000_000).cast(pl.Duration("us"))
+
+
+def _formatted(text: pl.Series, time_format: str, zone: str, ambiguous: Ambiguous) -> pl.Series:
+    shape, parser, has_clock = _understood(time_format)
+    parts = text.str.extract_groups(shape).struct.unnest()
+    bare = pl.concat_str([pl.col(name) for name in parts.columns if name not in ("fraction", "offset")])
+    parsed = bare.str.to_datetime(parser, time_unit="us", strict=False) if has_clock else bare.str.to_date(parser, strict=False)
+    try:
+        local = parts.select(parsed.cast(_NAIVE)).to_series()
+    except pl.exceptions.ComputeError as error:
+        raise ConfigError(f"the time format {time_format!r} makes no time: {str(error).splitlines()[0]}") from None
+    if "fraction" in parts.columns:
+        local = local + (parts["fraction"].str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64)).cast(pl.Duration("us"))
+    return _placed(local, parts["offset"], zone, ambiguous) if "offset" in parts.columns else in_utc(local, zone, ambiguous)
+
+
+def _understood(time_format: str) -> tuple[str, str, bool]:
+    """A strptime format as a regular expression, as the parser wants it, and whether it has a time of day.
+
+    Fraction and offset are groups of their own: the parser reads neither as a person writes them.
+    """
+    told = time_format
+    for short, long in _SHORTHANDS.items():
+        told = told.replace(short, long)
+    shape, parser = "", ""
+    for literal, directive in re.findall(r"([^%]+)|%(.?)", told):
+        if literal:
+            shape, parser = shape + re.escape(literal), parser + literal
+        elif directive == "f":
+            shape, parser = shape + ")(?P<fraction>[0-9]{1,9})(", parser
+        elif directive == "z":
+            shape, parser = shape + rf")(?P<offset>{_DIRECTIVES['z'][0]})(", parser
+        elif directive in _DIRECTIVES:
+            shape, parser = shape + _DIRECTIVES[directive][0], parser + _DIRECTIVES[directive][1]
+        else:
+            raise ConfigError(
+                f"the time format {time_format!r} has the directive %{directive}, which is not known",
+                todo=f"use %{', %'.join(_DIRECTIVES)}, %f, %T, %R, %F or %D, or iso, epoch_s, epoch_ms, epoch_us",
+            )
+    return f"^({shape})$", parser, any(f"%{d}" in parser for d in "HIMS")

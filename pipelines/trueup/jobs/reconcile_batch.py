@@ -1,0 +1,200 @@
+"""The scheduled reconciliation as a Beam pipeline: partitions → reshuffle → reconcile → one commit.
+
+A partition is a range of buckets at one position; workers read it straight from the lake. Everything that decides a finding is
+in `trueup.reconcile`; this file only says what runs where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import apache_beam as beam
+import duckdb
+import polars as pl
+from apache_beam.metrics import Metrics
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from trueup.clock import Clock, system_clock
+from trueup.config import Project
+from trueup.errors import TrueupError
+from trueup.jobs.loopback import grpc_servers_on_loopback
+from trueup.log.lake import BucketRange, Lake
+from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
+from trueup.reconcile.log_io.declared_policies import ensure_policy
+from trueup.reconcile.log_io.load import frontier_of
+from trueup.reconcile.results.outcome_codec import decode, encode
+from trueup.reconcile.run import ReconcileSummary, Say, changes_known, partitions_wanted, summary_of
+from trueup.reconcile.run_partition import bucket_ranges, merge_outcomes, reconcile_partition
+
+
+@dataclass(frozen=True)
+class Partition:
+    """What a worker needs to know: where the project is, which buckets, which positions, which days."""
+
+    project: str
+    buckets: BucketRange
+    after: int
+    upto: int
+    days: tuple[date | None, date | None] = (None, None)
+
+
+class Reconcile(beam.DoFn):  # type: ignore[misc]
+    """Reconciles one partition; gives its outcome as Arrow bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records = Metrics.counter("reconcile", "records")
+        self._changes = Metrics.counter("reconcile", "changes")
+
+    def process(self, element: Partition) -> Iterator[bytes]:
+        """One partition in, one packed outcome out."""
+        with Lake.open(Project.load(element.project), read_only=True) as lake:
+            outcome = reconcile_partition(
+                lake, frontier_of(lake, element.upto), element.buckets, after=element.after, upto=element.upto, days=element.days
+            )
+        self._records.inc(outcome.records)
+        self._changes.inc(outcome.history.height)
+        yield encode(outcome)
+
+
+class Commit(beam.DoFn):  # type: ignore[misc]
+    """Commits the outcomes of all partitions once, in one transaction."""
+
+    def __init__(self, one: Partition, whole: bool) -> None:
+        super().__init__()
+        self._one, self._whole = one, whole
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[dict[str, int]]:
+        """All packed outcomes of a run in, counts of what was added out."""
+        outcome = merge_outcomes([decode(o) for o in element[1]])
+        with Lake.open(Project.load(self._one.project)) as lake:
+            yield commit_outcome(lake, outcome, after=self._one.after, upto=self._one.upto, whole=self._whole).actions
+
+
+class Keep(beam.DoFn):  # type: ignore[misc]
+    """Keeps each outcome in a folder instead of committing it, for a recomputation that changes nothing."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def process(self, element: bytes) -> Iterator[str]:
+        """One packed outcome in, the name of its file out."""
+        name = hashlib.sha256(element).hexdigest()
+        Path(self._folder, name).write_bytes(element)
+        yield name
+
+
+def outcomes(root: Any, partitions: Sequence[Partition]) -> Any:
+    """Partitions → reshuffle → reconcile: packed outcomes, one for each partition."""
+    return (
+        root
+        | "partitions" >> beam.Create(list(partitions))
+        | "reshuffle" >> beam.Reshuffle()
+        | "reconcile" >> beam.ParDo(Reconcile())
+    )
+
+
+def reconcile(
+    project: Project,
+    *,
+    from_day: date | None = None,
+    to_day: date | None = None,
+    runner_options: Sequence[str] = (),
+    partitions: int | None = None,
+    clock: Clock = system_clock,
+    say: Say | None = None,
+) -> ReconcileSummary:
+    """Reconciles everything the log holds beyond what was reconciled before, and commits the change of findings once.
+
+    Days (of the project's time zone) limit what is recomputed; then the consumer's position stays where it is.
+    Raises `LogBusyError` when another reconciler holds the lake, `TrueupError` for whatever else stops it.
+    """
+    whole = from_day is None and to_day is None
+    with Lake.open(project, clock=clock) as lake, lake.reconciling():
+        ensure_policy(lake)
+        after, upto = lake.consumer_position(CONSUMER), lake.last_position()
+        if after == upto:
+            return ReconcileSummary(after, upto, 0, 0, 0, 0, 0)
+        parts = [
+            Partition(str(project.directory), r, after, upto, (from_day, to_day))
+            for r in bucket_ranges(project.config.lake.buckets, partitions or partitions_wanted(lake))
+        ]
+        if say:
+            say(f"reconciling positions {after + 1} to {upto} in {len(parts)} partitions")
+        before = changes_known(lake)
+        with running(runner_options, "reconcile") as root:
+            _ = (
+                outcomes(root, parts)
+                | "for one commit" >> beam.Map(lambda outcome: (0, outcome))
+                | "gather" >> beam.GroupByKey()
+                | "commit" >> beam.ParDo(Commit(parts[0], whole))
+            )
+        return summary_of(lake, before, after=after, upto=upto, partitions=len(parts))
+
+
+def derive(
+    project: Project, *, how: str = "plain", upto: int | None = None, partitions: int = 1, runner_options: Sequence[str] = ()
+) -> pl.DataFrame:
+    """The whole history up to a position, derived anew from the input streams alone; commits nothing.
+
+    `how` is `plain` (a function call) or `batch` (the same partitions through Beam).
+    """
+    with Lake.open(project, read_only=True) as lake:
+        end = lake.last_position() if upto is None else upto
+        parts = [Partition(str(project.directory), r, 0, end) for r in bucket_ranges(project.config.lake.buckets, partitions)]
+        if how == "plain":
+            frontier = frontier_of(lake, end)
+            return merge_outcomes([reconcile_partition(lake, frontier, p.buckets, after=0, upto=end) for p in parts]).history
+    with TemporaryDirectory() as folder:
+        with running(runner_options, "reconcile") as root:
+            _ = outcomes(root, parts) | "keep" >> beam.ParDo(Keep(folder))
+        return merge_outcomes([decode(p.read_bytes()) for p in sorted(Path(folder).iterdir())]).history
+
+
+@contextmanager
+def running(options: Sequence[str], where: str) -> Iterator[Any]:
+    """A pipeline that runs to its end when the context does; raises `TrueupError` with what a worker said."""
+    try:
+        with _tracebacks_held_back(), grpc_servers_on_loopback(), beam.Pipeline(options=PipelineOptions(list(options))) as root:
+            yield root
+    except (RuntimeError, TrueupError, duckdb.Error) as error:
+        raise _translate_error(error, where) from error
+
+
+@contextmanager
+def _tracebacks_held_back() -> Iterator[None]:
+    """Holds stderr back while a pipeline runs: Beam prints the traceback of a worker's error, which is raised besides.
+
+    Whatever else was printed follows at the end; after an error only for those who look for a mistake.
+    """
+    with io.StringIO() as held:
+        try:
+            with redirect_stderr(held):
+                yield
+        except BaseException:
+            if os.environ.get("TRUEUP_DEBUG"):
+                sys.stderr.write(held.getvalue())
+            raise
+        sys.stderr.write(held.getvalue())
+
+
+def _translate_error(error: Exception, where: str) -> TrueupError:
+    """The error a worker raised: runners wrap it, or tell it only as the last line of a text."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TrueupError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    lines = str(error).strip().splitlines()
+    return TrueupError(f"the Beam job failed: {lines[-1] if lines else repr(error)}", where=where)

@@ -1,0 +1,136 @@
+"""What billing must have done: the one mistake that makes exactly the amount that was billed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+
+from trueup.rating.book import KEYS, NEVER_US, RATE, Book
+from trueup.rating.rate import rate
+from trueup.rating.segments import SECOND
+
+ALTERNATIVE: dict[str, pl.DataType] = {"call": pl.Int64(), "cause": pl.String(), "sentence": pl.String()}
+_SECOND_US, _HOUR_US = 1_000_000, 3_600_000_000
+_INCREMENTS_S = ((60, 60), (30, 6), (60, 1), (1, 1), (6, 6), (30, 30), (10, 10), (None, None))
+_ROUNDINGS = (("up", "up"), ("down", "down"), ("half_up", "half up"), ("half_even", "half to even"))
+_DECIMALS = (2, 3, 4, 0, 1, 5)
+_SHIFTS_H = (*range(-12, 0), *range(1, 15))
+_MOST_PLANS = 64
+"""More plans than this are not tried one by one."""
+
+
+def explain_billed_amount(
+    calls: pl.DataFrame, billed: pl.DataFrame, book: Book, others: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Of each call (`CALL`) with its `billed_micros` (`call`, `billed_micros`), the first mistake that explains it.
+
+    Tried in this order: zero rated, another version of the tariff, another increment, another rounding, tax twice or not at
+    all, allowances ignored, bands shifted by hours, another plan, an amount in another currency. `cause` and `sentence` are
+    NULL where none makes the amount. `others` are records they share free units or tiers with: each call is then tried aside,
+    in its place among those.
+    """
+    left = calls.join(billed, on="call")
+    free = left.filter(pl.col("billed_micros") == 0).select("call")
+    found = [free.select("call", cause=pl.lit("zero_rated"), sentence=pl.lit("billed as if it were free"))]
+    left = left.join(free, on="call", how="anti")
+    for mistake in _mistakes(book) if left.height else ():
+        made = _made(left, mistake, others)
+        found.append(made)
+        left = left.join(made, on="call", how="anti")
+        if left.is_empty():
+            break
+    return calls.select("call").join(pl.concat(found), on="call", how="left", maintain_order="left").select(*ALTERNATIVE)
+
+
+@dataclass(frozen=True)
+class _Mistake:
+    """A way to err: records are priced by `book`, with `columns` put in the place of what they are."""
+
+    cause: str
+    sentence: str
+    book: Book
+    columns: dict[str, str] = field(default_factory=dict)
+
+
+def _made(left: pl.DataFrame, mistake: _Mistake, others: pl.DataFrame | None) -> pl.DataFrame:
+    """The calls whose billed amount a mistake makes: as `ALTERNATIVE`."""
+    # A mistake that changes nothing of a record is none.
+    rows = left.filter(pl.all_horizontal(pl.lit(True), *(pl.col(n).ne_missing(pl.lit(v)) for n, v in mistake.columns.items())))
+    rows = rows.with_columns(pl.lit(v).alias(n) for n, v in mistake.columns.items())
+    tried = rows.drop("billed_micros")
+    rated = rate(tried if others is None else pl.concat([tried, others]), mistake.book).amounts
+    hits = rows.join(rated.select("call", "amount_micros"), on="call").filter(pl.col("amount_micros") == pl.col("billed_micros"))
+    return hits.select("call", cause=pl.lit(mistake.cause), sentence=pl.lit(mistake.sentence))
+
+
+def _mistakes(book: Book) -> Iterator[_Mistake]:
+    """Every mistake to try."""
+    yield from (_Mistake("former_version", f"billed at the price of before {day}", b) for day, b in _other_versions(book, 1))
+    yield from (_Mistake("coming_version", f"billed at the price of {day} on", b) for day, b in _other_versions(book, -1))
+    for first_s, next_s in _INCREMENTS_S:
+        told = "billed exactly, without increments" if first_s is None else f"billed in increments of {first_s}/{next_s} s"
+        yield _Mistake("wrong_increment", told, _with_increments(book, first_s, next_s))
+    for decimals in _DECIMALS:
+        for rounding, told in _ROUNDINGS:
+            terms = {"rounding": pl.lit(rounding), "decimals": pl.lit(decimals, pl.Int64), "rounding_stage": pl.lit("total")}
+            said = f"billed rounded {told} to {decimals} decimals"
+            yield _Mistake("wrong_rounding", said, replace(book, rates=book.rates.with_columns(**terms)))
+    yield from _about_tax(book)
+    if not book.allowances.is_empty():
+        yield _Mistake("allowance_ignored", "billed without free units", replace(book, allowances=book.allowances.clear()))
+    for hours in _SHIFTS_H if not book.bands.is_empty() else ():
+        said = f"billed as if the bands were {abs(hours)} h {'later' if hours < 0 else 'earlier'}"
+        yield _Mistake("shifted_band", said, replace(book, shift_us=hours * _HOUR_US))
+    plans = book.rates["plan"].drop_nulls().unique().sort().to_list()
+    for plan in plans if len(plans) <= _MOST_PLANS else ():
+        yield _Mistake("other_plan", f"billed as plan {plan}", book, {"plan": plan})
+    for currency in pl.concat([book.exchange["currency"], book.exchange["to_currency"]]).unique().sort().to_list():
+        yield _Mistake("other_currency", f"billed with the amount it has in {currency}", book, {"currency": currency})
+
+
+def _other_versions(book: Book, step: int) -> Iterator[tuple[str, Book]]:
+    """Books in which rates are in force when the version after (1) or before (−1) them is; told with the day of the change.
+
+    Versions of one key may change at other times than those of another: each moment of change is an alternative of its own.
+    """
+    key = KEYS[RATE]
+    ordered = book.rates.sort(*key, "from_us", nulls_last=True)
+    neighbour = {n: pl.col(n).shift(-step).over(key) for n in ("from_us", "to_us")}
+    change = "from_us" if step > 0 else "own_from_us"
+    shifted = ordered.with_columns(own_from_us="from_us", **neighbour).drop_nulls("from_us")
+    for moment in shifted[change].unique().sort().to_list():
+        mine = shifted.filter(pl.col(change) == moment).select(ordered.columns)
+        # What did not change then keeps its price, so that what it falls back on is still there.
+        rest = ordered.join(mine.select(key).unique(), on=key, how="anti", nulls_equal=True)
+        yield _day(moment), replace(book, rates=_renumbered(pl.concat([mine, rest])))
+
+
+def _renumbered(rates: pl.DataFrame) -> pl.DataFrame:
+    return rates.drop("rate").with_row_index("rate").with_columns(pl.col("rate").cast(pl.Int64))
+
+
+def _day(us: int) -> str:
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=min(us, NEVER_US // 64))
+    return f"{moment:%Y-%m-%d}" if moment.time().isoformat() == "00:00:00" else f"{moment:%Y-%m-%d %H:%M}Z"
+
+
+def _with_increments(book: Book, first_s: int | None, next_s: int | None) -> Book:
+    timed = pl.col("unit") == SECOND
+    steps = {"first_increment_micros": first_s, "next_increment_micros": next_s}
+    other = [pl.lit(None if s is None else s * _SECOND_US, pl.Int64) for s in steps.values()]
+    changed = [pl.when(timed).then(value).otherwise(n).alias(n) for n, value in zip(steps, other, strict=True)]
+    return replace(book, rates=book.rates.with_columns(changed))
+
+
+def _about_tax(book: Book) -> Iterator[_Mistake]:
+    if (book.rates["tax_micros"] != 0).any():
+        without = book.rates.with_columns(tax_micros=pl.lit(0, pl.Int64))
+        yield _Mistake("tax_missing", "billed without tax", replace(book, rates=without))
+        # (1 + t)² = 1 + 2t + t²: exact where t² has no more than six decimals.
+        tax = pl.col("tax_micros")
+        added = pl.when("tax_included").then(tax).otherwise(tax * 2 + tax**2 // 1_000_000)
+        twice = book.rates.with_columns(tax_micros=added, tax_included=pl.lit(False))
+        yield _Mistake("tax_twice", "billed with tax on tax", replace(book, rates=twice))

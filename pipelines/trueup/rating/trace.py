@@ -1,0 +1,164 @@
+"""The arithmetic of one record, line by line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+
+import polars as pl
+
+from trueup.rating.book import Book
+from trueup.rating.rate import RatingResult
+from trueup.rating.segments import SECOND
+
+_MICROS = 1_000_000
+_DIMENSIONS = ("service", "plan", "direction", "zone", "trunk")
+_SPOKEN = {"half_even": "half to even", "half_up": "half up", "up": "up", "down": "down"}
+_DIGITS = 12
+Row = dict[str, Any]
+
+
+def steps(rated: RatingResult, call: int, book: Book) -> list[str]:
+    """How the price of a record comes about, each line a step; the last is its amount, or why it has none."""
+    record = rated.calls.row(by_predicate=pl.col("call") == call, named=True)
+    answer = rated.amounts.row(by_predicate=pl.col("call") == call, named=True)
+    parts = rated.parts.filter(pl.col("call") == call).sort("piece", "share").to_dicts()
+    if not parts:
+        return [f"no price: {answer['reason']}"]
+    numbers = {part[n] for part in parts for n in ("rate", "base")}
+    rates = {row["rate"]: row for row in book.rates.filter(pl.col("rate").is_in(numbers)).to_dicts()}
+    lines, net = [], Fraction(0)
+    for i, part in enumerate(parts):
+        base = rates[part["base"]]
+        if i == 0 or part["base"] != parts[i - 1]["base"]:
+            lines.append(_tariff(base))
+        value = _price(part, rates[part["rate"]], base)
+        lines.append(_charge(part, rates[part["rate"]], base, record, value))
+        net += value
+    paid = any(part["charged_micros"] > part["free_micros"] for part in parts)
+    more, net = _from_net(rates[parts[0]["base"]], net, paid=paid)
+    lines += more
+    exchanged, net = _exchange(rates[parts[0]["base"]], record, net, book)
+    lines += exchanged
+    if answer["amount_micros"] is None:
+        return [*lines, f"no price: {answer['reason']}"]
+    if net.denominator != 1:
+        lines.append(f"to the millionth, {_how(rates[parts[0]['base']])}")
+    return [*lines, f"= {_money(Fraction(answer['amount_micros']))} {answer['currency']}"]
+
+
+def _tariff(rate: Row) -> str:
+    """Which version of which price it is."""
+    since = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=rate["from_us"])).isoformat().replace("+00:00", "Z")
+    told = [f"{n} {rate[n]}" for n in _DIMENSIONS if rate[n] is not None]
+    told += [f"prefix {rate['destination']}" if rate["destination"] else "any destination"]
+    told += [f"band {rate['band']}"] if rate["band"] else []
+    return f"tariff {rate['tariff_code'] or 'without a code'} as of {since}: {', '.join(told)}"
+
+
+def _charge(part: Row, priced: Row, base: Row, record: Row, value: Fraction) -> str:
+    """One share: from where, how much of it is free and by what, and its price."""
+    unit = base["unit"] or "units"
+    begins, charged = part["from_micros"], part["charged_micros"]
+    where = f"at {_number(begins)} {unit}"
+    if base["unit"] == SECOND:
+        start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=record["start_us"] + begins)
+        where = f"from {start.time().isoformat()}Z"
+    first, following = base["first_increment_micros"], base["next_increment_micros"]
+    stepped = "" if first is None and following is None else f" in increments of {_step(first or following)}/{_step(following)}"
+    free = f", {_number(part['free_micros'])} free by {part['allowance']}" if part["free_micros"] else ""
+    beyond = f" (beyond {_number(priced['tier_from_micros'])} {unit} of the period)" if priced["tier_from_micros"] else ""
+    paid = _number(charged - part["free_micros"])
+    price = f"{_money(Fraction(priced['price_micros']))} per {priced['price_per']} {unit}{beyond}"
+    each = f", each increment rounded {_how(base)} to {base['decimals']} decimals" if _by_increment(base) else ""
+    return f"{where}: {_number(charged)} {unit}{stepped}{free}; {paid} × {price}{each} = {_money(value)}"
+
+
+def _step(micros: int | None) -> str:
+    return "exact" if micros is None else _number(micros)
+
+
+def _from_net(terms: Row, net: Fraction, *, paid: bool) -> tuple[list[str], Fraction]:
+    """Set-up fee, minimum, rounding and tax: the lines, and the amount after them."""
+    lines = []
+    if paid and terms["setup_micros"]:
+        net += terms["setup_micros"]
+        lines.append(f"+ set-up fee {_money(Fraction(terms['setup_micros']))} = {_money(net)}")
+    if paid and terms["minimum_micros"] is not None and net < terms["minimum_micros"]:
+        net = Fraction(terms["minimum_micros"])
+        lines.append(f"raised to the minimum = {_money(net)}")
+    rounded, net = _rounding("record", "before tax", terms, net)
+    lines += rounded
+    tax = Fraction(terms["tax_micros"] or 0, _MICROS)
+    if tax and not terms["tax_included"]:
+        net *= 1 + tax
+        lines.append(f"+ {_number(int(tax * 100 * _MICROS))} % tax = {_money(net)}")
+    elif tax:
+        lines.append(f"{_number(int(tax * 100 * _MICROS))} % tax is included")
+    rounded, net = _rounding("total", "at the end", terms, net)
+    return lines + rounded, net
+
+
+def _rounding(stage: str, when: str, terms: Row, net: Fraction) -> tuple[list[str], Fraction]:
+    if terms["decimals"] is None or (terms["rounding_stage"] or "total") != stage:
+        return [], net
+    net = rounded_to(net, terms["decimals"], terms["rounding"])
+    return [f"rounded {when}, {_how(terms)}, to {terms['decimals']} decimals = {_money(net)}"], net
+
+
+def _exchange(terms: Row, record: Row, net: Fraction, book: Book) -> tuple[list[str], Fraction]:
+    wanted = record["currency"]
+    if wanted is None or wanted == terms["currency"]:
+        return [], net
+    within = pl.lit(record["start_us"]).is_between("from_us", "to_us", closed="left")
+    found = book.exchange.filter(within & (pl.col("currency") == terms["currency"]) & (pl.col("to_currency") == wanted)).to_dicts()
+    if not found:
+        return [f"{terms['currency']} cannot be exchanged into {wanted} then"], net
+    price, per = found[0]["price_micros"], found[0]["price_per"]
+    net *= Fraction(price, per * _MICROS)
+    return [f"× {_money(Fraction(price))} {wanted} per {per} {terms['currency']} = {_money(net)}"], net
+
+
+def _by_increment(terms: Row) -> bool:
+    return terms["rounding_stage"] == "increment" and terms["decimals"] is not None
+
+
+def _price(part: Row, priced: Row, base: Row) -> Fraction:
+    one = Fraction(priced["price_micros"], priced["price_per"] * _MICROS)
+    paid = int(part["charged_micros"] - part["free_micros"])
+    if not _by_increment(base) or not paid:
+        return one * paid
+    step = int(part["increment_micros"] or paid)
+    whole, rest = divmod(paid, step)
+    return whole * rounded_to(one * step, base["decimals"], base["rounding"]) + rounded_to(
+        one * rest, base["decimals"], base["rounding"]
+    )
+
+
+def rounded_to(micros: Fraction, decimals: int, rounding: str | None) -> Fraction:
+    """A number of millionths rounded to some decimals of the whole; up and half up are away from zero."""
+    unit = 10 ** (6 - decimals)
+    whole, rest = divmod(abs(micros) / unit, 1)
+    half = Fraction(1, 2)
+    to_even = rest > half or (rest == half and whole % 2 == 1)
+    up = {"up": rest > 0, "down": False, "half_up": rest >= half}.get(rounding or "", to_even)
+    size = Fraction((int(whole) + up) * unit)
+    return -size if micros < 0 else size
+
+
+def _how(terms: Row) -> str:
+    return _SPOKEN[terms["rounding"] or "half_even"]
+
+
+def _number(micros: int) -> str:
+    return _money(Fraction(micros))
+
+
+def _money(micros: Fraction) -> str:
+    """A number of millionths in decimal, exact where that takes no more than some digits; `…` says that more would follow."""
+    shown = abs(micros) / _MICROS
+    digits, rest = divmod(shown * 10**_DIGITS, 1)
+    text = f"{int(digits) // 10**_DIGITS}.{int(digits) % 10**_DIGITS:0{_DIGITS}d}"
+    text = f"{text}…" if rest else text.rstrip("0").rstrip(".")
+    return f"-{text}" if micros < 0 else text

@@ -1,0 +1,1 @@
+"""Which records can influence each other: neighbourhoods, components and blocking keys."""

@@ -1,0 +1,1 @@
+"""The vocabulary of reconciliation: records, policies, tariff terms, frontiers and bookings."""

@@ -1,0 +1,167 @@
+"""What decides findings: the policies in force along the log, as plain values and as a frame the kernel joins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trueup.config import Config, ServiceConfig
+from trueup.events.schema import MOVEMENTS
+
+KERNEL_VERSION = 2
+DEFAULT = "default"
+DEFAULT_RULE = -1
+NEVER_POSITION = 2**62
+"""A position that never comes."""
+UNKNOWN_TIME_US = 2**61
+"""An instant nobody told, hence never passed; small enough that waits can be added to it."""
+
+
+NO_HORIZON_US = 365_250 * 86_400_000_000
+"""A thousand years, the longest duration that a configuration may ask for: no record is older than that."""
+
+
+@dataclass(frozen=True)
+class SourceRules:
+    """How one source tells how far it is complete. `lateness_us` is None for a source whose frontier is declared."""
+
+    stream: str
+    lateness_us: int | None = 0
+    idle_after_us: int | None = None
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What is in force from `position` on.
+
+    `void_ticks` are the positions of the ticks that are superseded there. They come from declarations of their own, hence are
+    no part of `content`.
+    """
+
+    position: int = 0
+    services: Mapping[str, ServiceConfig] = field(default_factory=dict)
+    default: ServiceConfig = field(default_factory=ServiceConfig)
+    sources: Mapping[str, SourceRules] = field(default_factory=dict)
+    timezone: str = "UTC"
+    currency: str = "EUR"
+    horizon_us: int = NO_HORIZON_US
+    provisioning_grace_us: int = 86_400_000_000
+    void_ticks: frozenset[int] = frozenset()
+
+    @classmethod
+    def of(cls, config: Config) -> Policy:
+        """The policy a configuration asks for."""
+        services = dict(config.reconcile)
+        default = services.pop(DEFAULT, ServiceConfig())
+        # A source of states waits for nothing and holds nothing back: it is no part of a policy.
+        sources = {
+            s.name: SourceRules(s.stream, s.lateness if s.frontier == "observed" else None, s.idle_after)
+            for s in config.source
+            if s.stream in MOVEMENTS
+        }
+        project = config.project
+        grace = config.rating.provisioning_grace
+        return cls(0, services, default, sources, project.timezone, project.currency, project.horizon, grace)
+
+    def content(self) -> dict[str, Any]:
+        """The policy as JSON values: what a `policy` declaration holds."""
+        return {
+            "kernel": KERNEL_VERSION,
+            "services": {name: _service_content(s) for name, s in sorted(self.services.items())},
+            "default": _service_content(self.default),
+            "sources": {
+                n: {"stream": s.stream, "lateness_us": s.lateness_us, "idle_after_us": s.idle_after_us}
+                for n, s in sorted(self.sources.items())
+            },
+            "timezone": self.timezone,
+            "currency": self.currency,
+            "horizon_us": self.horizon_us,
+            "provisioning_grace_us": self.provisioning_grace_us,
+        }
+
+    @classmethod
+    def from_content(cls, position: int, content: Mapping[str, Any]) -> Policy:
+        """The policy a declaration at `position` holds."""
+        return cls(
+            position,
+            {name: _service_of(s) for name, s in content["services"].items()},
+            _service_of(content["default"]),
+            {n: SourceRules(s["stream"], s["lateness_us"], s["idle_after_us"]) for n, s in content["sources"].items()},
+            content["timezone"],
+            content["currency"],
+            content["horizon_us"],
+            content.get("provisioning_grace_us", cls.provisioning_grace_us),
+        )
+
+
+def _service_content(service: ServiceConfig) -> dict[str, Any]:
+    return {**service.model_dump(mode="json"), "match": list(service.match)}
+
+
+def _service_of(content: Mapping[str, Any]) -> ServiceConfig:
+    return ServiceConfig.model_construct(**{**content, "match": tuple(content["match"])})
+
+
+class Policies:
+    """The policies along the log, numbered from 0; position p is under the last one declared at or before it."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        self.all = tuple(sorted(policies, key=lambda p: p.position))
+        assert self.all, "a log is evaluated under at least one policy"
+        self.starts: NDArray[np.int64] = np.array([p.position for p in self.all], dtype=np.int64)
+        self.services = sorted({name for p in self.all for name in p.services})
+        self.frame = self._frame()
+
+    def number_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number of the policy in force at each position; before the first declaration it is the first."""
+        return np.maximum(np.searchsorted(self.starts, positions, side="right") - 1, 0)
+
+    def next_start(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The next position at which another policy comes into force, `NEVER` where none does."""
+        padded = np.append(self.starts, NEVER_POSITION)
+        following: NDArray[np.int64] = padded[np.searchsorted(self.starts[1:], positions, side="right") + 1]
+        return following
+
+    def rule_of(self, service: pl.Expr) -> pl.Expr:
+        """The rule number of a service name: `DEFAULT_RULE` for one without a table of its own."""
+        numbers = list(range(len(self.services)))
+        return service.replace_strict(self.services, numbers, default=DEFAULT_RULE, return_dtype=pl.Int32).fill_null(DEFAULT_RULE)
+
+    def places(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The places in `frame` of rules under policies; looking there is quicker than joining."""
+        return np.asarray(policy, dtype=np.int64) * (len(self.services) + 1) + (rule.astype(np.int64) - DEFAULT_RULE)
+
+    def rules(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> pl.DataFrame:
+        """What each of some rules says under its policy: `frame` without numbers and time zones, a row for each asked for."""
+        return self.frame.drop("policy", "rule", "timezone")[self.places(policy, rule)]
+
+    def _frame(self) -> pl.DataFrame:
+        rows = []
+        for number, policy in enumerate(self.all):
+            for rule, name in [(DEFAULT_RULE, DEFAULT), *enumerate(self.services)]:
+                s = policy.services.get(name, policy.default) if rule != DEFAULT_RULE else policy.default
+                rows.append(
+                    {
+                        "policy": number, "rule": rule,
+                        "exact": "session_key" in s.match, "near": "nearest" in s.match, "summed": "aggregate" in s.match,
+                        "start_tolerance_us": s.start_tolerance, "quantity_tolerance_micros": s.quantity_tolerance,
+                        "amount_tolerance_micros": s.amount_tolerance, "grace_us": s.grace,
+                        "closed_wait_us": s.start_tolerance if "nearest" in s.match else 0,
+                        "price_micros": s.price, "price_per": s.price_per, "period_us": s.period,
+                        "price_currency": s.currency or policy.currency, "timezone": policy.timezone,
+                    }
+                )  # fmt: skip
+        return pl.DataFrame(rows, schema=_RULE_SCHEMA)
+
+
+_RULE_SCHEMA = {
+    "policy": pl.Int64, "rule": pl.Int32, "exact": pl.Boolean, "near": pl.Boolean, "summed": pl.Boolean,
+    "start_tolerance_us": pl.Int64, "quantity_tolerance_micros": pl.Int64, "amount_tolerance_micros": pl.Int64,
+    "grace_us": pl.Int64, "closed_wait_us": pl.Int64, "price_micros": pl.Int64, "price_per": pl.Int64,
+    "period_us": pl.Int64, "price_currency": pl.String, "timezone": pl.String,
+}  # fmt: skip

@@ -1,0 +1,1 @@
+"""The kernel epoch by epoch: the state that the continuous job retains."""

@@ -1,0 +1,188 @@
+"""Records that can still change, kept so that an epoch looks at no more of them than it touches.
+
+They are kept by *label*: those of one component have one. Which labels an epoch touches is found by ties
+(`trueup.reconcile.blocking.keys`) and by the instants a stream passed; all else is neither read nor written. They lie in
+segments that never change but for the labels taken out of them; a new one joins the last while that is not more than twice as
+large, so that adding rewrites little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trueup.frames import compact_strings
+from trueup.reconcile.blocking.keys import ANY_RULE, COMPONENT_KEY, blocking_keys, candidate_keys, deadline_instants, identity_keys
+from trueup.reconcile.domain.frontier import Frontier
+from trueup.reconcile.incremental.hash_runs import Hashes
+from trueup.reconcile.incremental.settled_keys import NO_HASHES, record_hashes
+from trueup.reconcile.sessions.admission import EVENTS
+
+PENDING_SCHEMA: dict[str, pl.DataType] = {**EVENTS, COMPONENT_KEY: pl.UInt64()}
+_BITMAP_BITS = 22
+PassedInterval = tuple[int, int, int, bool]
+"""Instants [from, to), in µs, that a stream passed by a wait of one rule, or of `ANY_RULE`; and whether that wait is only of
+records without a session key."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Pending rows with their blocking keys and deadlines, both ascending, and the component keys of rows taken out.
+
+    Rows are as in `PENDING_SCHEMA`; `ties` and `instants` are explained in `trueup.reconcile.blocking.keys`.
+    """
+
+    rows: pl.DataFrame
+    ties: pl.DataFrame
+    instants: pl.DataFrame
+    taken: Hashes
+    height: int
+    """How many rows are not taken out."""
+    sieve: NDArray[np.bool_]
+    """Which last bits of a tie there are at all: most that are asked for are not here."""
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame, ties: pl.DataFrame, instants: pl.DataFrame, taken: Hashes = NO_HASHES) -> Segment:
+        """A segment of parts in any order."""
+        rows, ties, instants = rows.sort(COMPONENT_KEY), ties.sort("tie"), instants.sort("at_us")
+        height = rows.height - int(np.isin(rows[COMPONENT_KEY].to_numpy(), taken).sum()) if len(taken) else rows.height
+        sieve = np.zeros(1 << min(_BITMAP_BITS, max(6, (8 * ties.height).bit_length())), dtype=np.bool_)
+        sieve[ties["tie"].to_numpy() & np.uint64(len(sieve) - 1)] = True
+        return cls(rows, ties, instants, taken, height, sieve)
+
+    @property
+    def labels(self) -> Hashes:
+        """The label of each row, ascending."""
+        return self.rows[COMPONENT_KEY].to_numpy()
+
+    def standing(self, labels: Hashes) -> Hashes:
+        """Of some labels those of rows that are here, each once."""
+        some = np.unique(labels)
+        low, high = (np.searchsorted(self.labels, some, side=s) for s in ("left", "right"))
+        here = some[high > low]
+        return here[~np.isin(here, self.taken)]
+
+    def tied_to(self, ties: Hashes) -> Hashes:
+        """The labels that have one of some ties."""
+        able = ties[self.sieve[ties & np.uint64(len(self.sieve) - 1)]]
+        return self.standing(self.ties[COMPONENT_KEY].to_numpy()[_index_of(self.ties["tie"].to_numpy(), np.unique(able))])
+
+    def passing(self, passed: Iterable[PassedInterval]) -> Hashes:
+        """The labels that have an instant a stream passed."""
+        found = [NO_HASHES]
+        for low, high, rule, loose in passed:
+            first, end = np.searchsorted(self.instants["at_us"].to_numpy(), (low, high))
+            mine = pl.col("rule").is_in([rule, ANY_RULE]) if rule != ANY_RULE else pl.lit(True)
+            here = self.instants[int(first) : int(end)].filter(mine & (pl.col("loose") if loose else True))
+            found.append(here[COMPONENT_KEY].to_numpy())
+        return self.standing(np.concatenate(found))
+
+    def only(self, labels: Hashes) -> pl.DataFrame:
+        """The rows of some labels."""
+        return self.rows[_index_of(self.labels, self.standing(labels))]
+
+    def without(self, labels: Hashes) -> Segment:
+        """The segment with the rows of some labels taken out."""
+        mine = self.standing(labels)
+        if not len(mine):
+            return self
+        gone = len(_index_of(self.labels, mine))
+        return replace(self, taken=np.union1d(self.taken, mine), height=self.height - gone)
+
+    def tidied(self) -> Segment:
+        """The segment without what is taken out of it, nor its text."""
+        rows, ties, instants = self.parts
+        return Segment.of(compact_strings(rows), ties, instants)
+
+    def __add__(self, other: Segment) -> Segment:
+        """Both as one, without what is taken out of either, nor its text."""
+        rows, ties, instants = (pl.concat([mine, theirs]) for mine, theirs in zip(self.parts, other.parts, strict=True))
+        return Segment.of(compact_strings(rows), ties, instants)
+
+    @property
+    def parts(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+        """Rows, ties and instants of what is not taken out."""
+
+        def left(frame: pl.DataFrame) -> pl.DataFrame:
+            return frame.filter(pl.Series(~np.isin(frame[COMPONENT_KEY].to_numpy(), self.taken))) if len(self.taken) else frame
+
+        return left(self.rows), left(self.ties), left(self.instants)
+
+
+@dataclass(frozen=True)
+class PendingRecords:
+    """Rows that can still change, in segments each of which is more than twice as large as the next."""
+
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def height(self) -> int:
+        """How many rows are kept."""
+        return sum(segment.height for segment in self.segments)
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """All of them, as `KEPT`."""
+        return pl.concat([pl.DataFrame(schema=PENDING_SCHEMA), *(s.parts[0] for s in self.segments)])
+
+    def tied_to(self, ties: Hashes) -> Hashes:
+        """The labels that have one of some ties."""
+        return _union(segment.tied_to(ties) for segment in self.segments)
+
+    def passing(self, passed: Sequence[PassedInterval]) -> Hashes:
+        """The labels that have an instant a stream passed."""
+        return _union(segment.passing(passed) for segment in self.segments)
+
+    def where(self, condition: pl.Expr) -> Hashes:
+        """The labels that have a row of which something holds; looks at all of them."""
+        return _union(s.standing(s.rows.filter(condition)[COMPONENT_KEY].to_numpy()) for s in self.segments)
+
+    def only(self, labels: Hashes) -> pl.DataFrame:
+        """The rows (`EVENTS`) of some labels."""
+        found = pl.concat([pl.DataFrame(schema=PENDING_SCHEMA), *(segment.only(labels) for segment in self.segments)])
+        return found.drop(COMPONENT_KEY)
+
+    def without(self, labels: Hashes) -> PendingRecords:
+        """What is left without the rows of some labels."""
+        left = (segment.without(labels) for segment in self.segments)
+        return PendingRecords(tuple(segment for segment in left if segment.height))
+
+    def plus(self, rows: pl.DataFrame, frontier: Frontier) -> PendingRecords:
+        """What is kept with more rows (`EVENTS` and `component`, a number), as known along a frontier."""
+        if rows.is_empty():
+            return self
+        # What is taken out of a segment is let go when it is more than what is left.
+        segments = [s if s.rows.height <= 2 * s.height else s.tidied() for s in self.segments]
+        last = _segment(rows, frontier)
+        while segments and segments[-1].height <= 2 * last.height:
+            last = segments.pop() + last
+        return PendingRecords((*segments, last))
+
+
+def _segment(rows: pl.DataFrame, frontier: Frontier) -> Segment:
+    """Rows (`EVENTS` and `component`) as a segment; a component's label is the least hash of its records' names."""
+    labelled = rows.with_columns(label=pl.Series(record_hashes(rows))).with_columns(pl.col(COMPONENT_KEY).min().over("component"))
+    labels = labelled[COMPONENT_KEY].to_numpy()
+    stood = candidate_keys(rows, labels, frontier)
+    by_time, instants = blocking_keys(stood, frontier, around=True), deadline_instants(rows, stood, labels, frontier)
+    keyed = rows["session_key"].is_not_null().to_numpy()
+    by_name = pl.DataFrame({COMPONENT_KEY: np.concatenate([labels[keyed], labels]), "tie": identity_keys(rows)})
+    return Segment.of(labelled.select(*PENDING_SCHEMA), pl.concat([by_name, by_time]), instants)
+
+
+def _union(labels: Iterable[Hashes]) -> Hashes:
+    every: Hashes = np.unique(np.concatenate([NO_HASHES, *labels]))
+    return every
+
+
+def _index_of(ascending: Hashes, asked: Hashes) -> NDArray[np.int64]:
+    """Where in an ascending array each of some values is, all places of each."""
+    low = np.searchsorted(ascending, asked, side="left")
+    counts = np.searchsorted(ascending, asked, side="right") - low
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    places: NDArray[np.int64] = np.repeat(low, counts) + offsets
+    return places

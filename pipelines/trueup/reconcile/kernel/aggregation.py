@@ -1,0 +1,123 @@
+"""Sums per service, subscriber and period, where single records are not matched."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from trueup.localtime import period_first_day, period_index, period_last_us
+from trueup.rating.flat import flat_price
+from trueup.reconcile.blocking.components import CELL
+from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, UNRATED, ZONED, as_bookings, by_zone
+from trueup.reconcile.domain.frontier import Frontier
+from trueup.reconcile.domain.policies import NEVER_POSITION, UNKNOWN_TIME_US
+from trueup.reconcile.domain.tariff_terms import Terms
+from trueup.reconcile.kernel.classification import classify_flat
+from trueup.reconcile.kernel.matching import Matched
+from trueup.reconcile.pricing.allowance_pools import shared_terms
+from trueup.reconcile.pricing.session_price import price_sessions
+from trueup.reconcile.sessions.grouping import RATED_BY
+
+
+def book_periods(
+    rows: pl.DataFrame, units: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, terms: Terms
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Sums per service, subscriber and period, with their members."""
+    settled = matched.settled
+    side_settled = pl.when("charge").then(pl.col("group_no").is_in(settled["bill"].implode())).otherwise(
+        pl.col("group_no").is_in(settled["session"].implode())
+    )  # fmt: skip
+    summed = units.filter(pl.col("summed") & ~side_settled)
+    if summed.is_empty():
+        return pl.DataFrame(schema=ZONED), pl.DataFrame(schema=MEMBER)
+    place = ["component", "at", "policy", "rule", "bucket", *CELL[:4], "period_us", "timezone"]
+    sessions = _indexed(summed.filter(~pl.col("charge")), "start_us", frontier)
+    bills = summed.filter("charge").select("group_no", *place)
+    charges = rows.filter("charge").drop(place[:5] + CELL[:4]).join(bills, on="group_no")
+    due = pl.when(pl.col("assigned_at") <= pl.col("at")).then("assigned_time_us")
+    charges = _indexed(charges.with_columns(aggregation_time_us=pl.coalesce("time_us", due)), "aggregation_time_us", frontier)
+    charges = charges.with_columns(worth=_charged_value(charges, frontier, terms))
+    sums = pl.concat(
+        [
+            sessions.select(
+                *place, "index", "start_us", charge=pl.lit(False), quantity=pl.col("quantity_micros"),
+                expected="expected_micros", billed=pl.lit(0, pl.Int128), count="records", worth=pl.lit(0, pl.Int128),
+                reason="reason", standing="standing",
+            ),
+            charges.select(
+                *place, "index", start_us="time_us", charge=pl.lit(True), quantity=pl.col("quantity_micros").cast(pl.Int128),
+                expected=pl.lit(0, pl.Int128), billed=pl.col("amount_micros").cast(pl.Int128), count=pl.lit(1, pl.UInt32),
+                worth="worth", reason=pl.lit(None, pl.String), standing=pl.lit(None, pl.String),
+            ),
+        ]
+    )  # fmt: skip
+    charge, unrated = pl.col("charge"), pl.col("expected").is_null()
+    unquantified = (charge & pl.col("quantity").is_null()).any()
+    totals = sums.group_by(*place, "index", maintain_order=True).agg(
+        usage_quantity=pl.col("quantity").filter(~charge).sum(),
+        charge_quantity=pl.when(~unquantified).then(pl.col("quantity").filter(charge).sum()),
+        expected_micros=pl.col("expected").sum(), billed_micros=pl.col("billed").sum(),
+        used=(~charge).any(), charged=charge.any(), unrated_records=pl.col("count").filter(unrated).sum(),
+        started_us=pl.col("start_us").min(), reason=pl.col("reason").min(), standing=pl.col("standing").max(),
+        worth=pl.when(pl.col("worth").null_count() == 0).then(pl.col("worth").sum()),
+    )  # fmt: skip
+    booked = _judged(totals.join(cells, on=CELL, nulls_equal=True, how="left"), frontier)
+    members = pl.concat(
+        [
+            rows.filter(~pl.col("charge")).select("component", "record_no", "charge", "group_no")
+            .join(sessions.select("group_no", *CELL), on="group_no"),
+            charges.select("component", "record_no", "charge", "group_no", *CELL),
+        ]
+    ).join(cells, on=CELL, nulls_equal=True, how="left")  # fmt: skip
+    subject = pl.col("cell") * 3 + PERIOD
+    return as_bookings(booked), members.select("component", "record_no", "charge", subject=subject, part=pl.lit(MAIN, pl.Int8))
+
+
+def _charged_value(charges: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Series:
+    """The price of what each charge says was used, where a tariff prices its service by itself; NULL otherwise.
+
+    What a charge costs in a pool depends on what others were charged for before it: sums are judged by what was used alone.
+    """
+    rules = frontier.policies.frame.select("policy", "rule", "price_micros", "price_per", "price_currency")
+    asked = charges.select(
+        "policy", "rule", "at", "scope", "subscriber", "service", "peer", *RATED_BY, "currency", "quantity_micros",
+        start_us="aggregation_time_us", order="event_id",
+    ).join(rules, on=["policy", "rule"], how="left", maintain_order="left")  # fmt: skip
+    if asked["price_micros"].null_count() == 0:
+        return pl.repeat(None, charges.height, dtype=pl.Int128, eager=True)
+    states = terms.states_at(asked.select("subscriber", "at", time_us="start_us"))
+    worth = price_sessions(asked.hstack(states), terms)["expected_micros"]
+    shares = asked["service"].is_in(shared_terms(terms)["service"].implode()).fill_null(False)
+    return worth.set(shares, None)
+
+
+def _indexed(frame: pl.DataFrame, time: str, frontier: Frontier) -> pl.DataFrame:
+    """Adds the `index` of the period that `time` lies in, in the time zone of its policy."""
+    return frame.with_columns(index=by_zone(frontier, lambda zone: period_index(pl.col(time), pl.col("period_us"), zone)))
+
+
+def _judged(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Gives each period its kind, once both streams have passed its last instant by grace."""
+    ruled = totals.join(frontier.policies.frame.drop("period_us", "timezone"), on=["policy", "rule"], how="left")
+    end_us = by_zone(frontier, lambda zone: period_last_us(pl.col("index"), pl.col("period_us"), zone))
+    ruled = ruled.with_columns(end_us=end_us.fill_null(UNKNOWN_TIME_US))
+    end, grace, closed = (ruled[c].to_numpy() for c in ("end_us", "grace_us", "closed_wait_us"))
+    policy, side = ruled["policy"].to_numpy(), np.zeros(len(end), dtype=np.bool_)
+    passed = np.maximum(*(frontier.passed_at(s, end, grace, closed, policy) for s in (side, ~side)))
+    ruled = ruled.with_columns(passed=pl.Series(passed)).with_columns(final=pl.col("passed") <= pl.col("at"))
+    flat = flat_price(pl.col("charge_quantity"), pl.col("price_micros"), pl.col("price_per"))
+    ruled = ruled.with_columns(charged_micros=pl.when(pl.col("charge_quantity").is_not_null()).then(pl.coalesce(flat, "worth")))
+    kind = (
+        pl.when(~pl.col("final")).then(pl.lit(PENDING))
+        .when(pl.col("unrated_records") > 0).then(pl.lit(UNRATED))
+        .when(~pl.col("charged")).then(pl.coalesce("standing", pl.lit("unbilled")))
+        .when(~pl.col("used")).then(pl.lit("charge_without_usage"))
+        .otherwise(classify_flat())
+    )  # fmt: skip
+    return ruled.with_columns(
+        subject=pl.col("cell") * 3 + PERIOD, part=pl.lit(MAIN), kind=kind,
+        reason=pl.when(kind == UNRATED).then("reason"),
+        next_check_position=pl.when("final").then(NEVER_POSITION).otherwise("passed"),
+        peer=pl.lit(None, pl.String), node=pl.lit(None, pl.String), start_us="started_us",
+        day=period_first_day(pl.col("index"), pl.col("period_us")),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Reading the log for the kernel and committing its outcome."""

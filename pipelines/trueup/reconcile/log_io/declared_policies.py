@@ -1,0 +1,71 @@
+"""The policies of a log: declared when what decides findings changes, read back in order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import polars as pl
+
+from trueup.log.lake import Lake, Transaction
+from trueup.log.ticks import superseded_ticks
+from trueup.reconcile.domain.policies import Policies, Policy
+
+
+def ensure_policy(lake: Lake) -> int | None:
+    """Declares the project's policy when it differs from the one in force; returns its position, None when nothing changed.
+
+    What a finding means is thereby in force from a position on: history before it stays as it was computed.
+    """
+    wanted = Policy.of(lake.project.config).content()
+
+    def declare(transaction: Transaction) -> int | None:
+        standing = _contents(lake, upto=None)
+        if standing and standing[-1][1] == wanted:
+            return None
+        return transaction.declare("policy", content=wanted)
+
+    standing = _contents(lake, upto=None)
+    return None if standing and standing[-1][1] == wanted else lake.commit(declare)
+
+
+def read_policies(lake: Lake, upto: int) -> Policies:
+    """The policies in force up to a position.
+
+    What came before the first is under the first, however early one asks; a log without any is under that of its configuration.
+    Where a tick is superseded, the same policy comes into force without it: what the tick decided is judged again, and changes
+    with the cause `policy_change`.
+    """
+    rows = lake.read("declaration", columns=["kind", "content"])
+    declared = [Policy.from_content(position, content) for position, content in _declared(rows)]
+    known = [p for p in declared if p.position <= upto] or declared[:1]
+    superseded = superseded_ticks(rows.filter(pl.col("position") <= upto))
+    return Policies(without_void_ticks(known or [Policy.of(lake.project.config)], superseded))
+
+
+def without_void_ticks(policies: Sequence[Policy], superseded: Mapping[int, frozenset[int]]) -> list[Policy]:
+    """The policies, each with the ticks that are void under it, and one more for each position at which ticks are superseded.
+
+    `superseded` has the positions of the ticks by the position that supersedes them.
+    """
+    if not superseded:
+        return list(policies)
+    ordered = sorted(policies, key=lambda policy: policy.position)
+    # What came before the first policy is under it, but with all ticks.
+    ordered = [replace(ordered[0], position=0), *ordered] if ordered[0].position > min(superseded) else ordered
+    in_force: dict[int, Policy] = {policy.position: policy for policy in ordered}
+    for position in sorted(superseded.keys() - in_force.keys()):
+        before = max(start for start in in_force if start < position)
+        in_force[position] = replace(in_force[before], position=position)
+    void = {position: frozenset[int]().union(*(t for at, t in superseded.items() if at <= position)) for position in in_force}
+    return [replace(policy, void_ticks=void[position]) for position, policy in sorted(in_force.items())]
+
+
+def _contents(lake: Lake, upto: int | None) -> list[tuple[int, dict[str, object]]]:
+    return _declared(lake.read("declaration", columns=["kind", "content"], upto=upto))
+
+
+def _declared(rows: pl.DataFrame) -> list[tuple[int, dict[str, object]]]:
+    declared = rows.filter(pl.col("kind") == "policy").sort("position")
+    return [(position, json.loads(content)) for position, content in declared.select("position", "content").iter_rows()]

@@ -1,0 +1,163 @@
+"""From the log to the kernel: frontiers and records, as of a position."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from trueup.errors import LogError
+from trueup.events.identity import bucket_key
+from trueup.events.schema import own_time
+from trueup.log.lake import BucketRange, Lake
+from trueup.rating.bands import DAY_US
+from trueup.rating.book import HOLIDAY, Book
+from trueup.rating.shared_terms import sharing
+from trueup.reconcile.domain.frontier import Frontier, RunningMax, Ticks
+from trueup.reconcile.domain.policies import NEVER_POSITION, Policies
+from trueup.reconcile.domain.tariff_terms import SUBSCRIBER_CHANGE, TARIFF_CHANGE, Edition, Terms, changes_of, states_of
+from trueup.reconcile.log_io.declared_policies import read_policies
+from trueup.reconcile.sessions.admission import EVENTS
+
+_SHARED = (
+    "event_id", "source_id", "bucket", "key_scope", "record_key", "session_key", "account", "service", "subscriber", "peer",
+    "node", "started_at", "quantity_micros", "partial_no", "direction",
+)  # fmt: skip
+COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at")}
+"""What the kernel reads of each stream."""
+
+
+_NOTED = ("zone", "trunk")
+"""What prices may ask for and records note among their attributes, under a name of the configuration."""
+
+
+def noted_sql(lake: Lake) -> list[str]:
+    """DuckDB expressions, over a stream's table `e`, for what records note among their attributes."""
+    names = {n: getattr(lake.project.config.rating, n) for n in _NOTED}
+    return [f"e.attributes ->> '$.\"{told}\"' AS {n}" if told else f"NULL::VARCHAR AS {n}" for n, told in names.items()]
+
+
+def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
+    """The tariff book and the subscriptions of a range of buckets, as known at every position up to `upto`."""
+    tariffs = lake.read("tariff", upto=upto)
+    known = lake.read("subscriber", upto=upto, buckets=buckets)
+    editions = []
+    for position in tariffs["position"].unique().sort().to_list():
+        so_far = tariffs.filter(pl.col("position") <= position).sort("position", "source_row")
+        editions.append(Edition(position, _shareable(Book.of(so_far), lake)))
+    since = dict(lake.connection.execute(
+        "SELECT s.system, min(p.position) FROM lake.events.subscriber s "
+        "JOIN lake.events.position p ON p.snapshot_id = s.snapshot_id WHERE p.position <= ? GROUP BY s.system", [upto],
+    ).fetchall())  # fmt: skip
+    states = states_of(known)
+    billing, network = (since.get(system, NEVER_POSITION) for system in ("billing", "network"))
+    changes = changes_of(_touched_from(tariffs, editions), states, billing)
+    causes = dict.fromkeys(known["position"].to_list(), SUBSCRIBER_CHANGE)
+    causes |= {billing: SUBSCRIBER_CHANGE} if billing != NEVER_POSITION else {}
+    causes |= {e.position: TARIFF_CHANGE for e in editions}
+    return Terms(tuple(editions), states, changes, causes, billing, network)
+
+
+def book_at(lake: Lake, upto: int) -> Book:
+    """The tariff book as known at a position; raises `LogError` where there is none yet."""
+    rows = lake.read("tariff", upto=upto)
+    if rows.is_empty():
+        raise LogError(
+            f"no tariff book is known at position {upto}", where=str(lake.project.directory),
+            todo="take one in by a source of the stream tariff, or name one by --book or --cgrates",
+        )  # fmt: skip
+    return Book.of(rows.sort("position", "source_row"))
+
+
+def with_plans(lake: Lake, calls: pl.DataFrame, upto: int) -> pl.DataFrame:
+    """Records to be priced (`CALL`), those without a plan with that of their subscription as known at a position."""
+    if (calls["plan"].is_not_null() | calls["subscriber"].is_null()).all():
+        return calls
+    states = Terms(states=states_of(lake.read("subscriber", upto=upto)))
+    plans = states.states_at(calls.select("subscriber", time_us="start_us", at=pl.lit(upto, pl.Int64)))
+    return calls.with_columns(pl.coalesce("plan", plans["plan"]))
+
+
+def _shareable(book: Book, lake: Lake) -> Book:
+    """A book whose shares meet within one bucket key; raises `LogError` for any other.
+
+    Records of one account lie in several buckets unless the account decides them, and none of them would know the others.
+    """
+    by = lake.project.config.lake.bucket_by
+    table = sharing([book])
+    if by == "session_key" and not table.is_empty():
+        raise LogError(
+            'the tariff book has free units or tiers, whose records bucket_by = "session_key" keeps apart',
+            where=str(lake.project.directory), todo='make the lake with bucket_by = "subscriber" or "account"',
+        )  # fmt: skip
+    if by != "account" and table["by_account"].any():
+        raise LogError(
+            f"the tariff book has free units or tiers shared by the account, whose records bucket_by = {by!r} keeps apart",
+            where=str(lake.project.directory), todo='make the lake with bucket_by = "account"',
+        )  # fmt: skip
+    return book
+
+
+def _touched_from(tariffs: pl.DataFrame, editions: list[Edition]) -> list[tuple[int, int]]:
+    """The first instant whose prices each edition may change."""
+    return [(e.position, touched_from(tariffs.filter(pl.col("position") == e.position))) for e in editions]
+
+
+def touched_from(rows: pl.DataFrame) -> int:
+    """The first instant whose prices rows of a tariff book may change: a holiday begins, somewhere, a day before its date."""
+    begins = pl.col("valid_from").cast(pl.Int64) - pl.when(pl.col("item") == HOLIDAY).then(DAY_US).otherwise(0)
+    return int(rows.select(begins.min()).item())
+
+
+def frontier_of(lake: Lake, upto: int) -> Frontier:
+    """How far each source was complete at every position up to `upto`: from control rows and declarations alone."""
+    control = lake.read("control", columns=OBSERVED, upto=upto)
+    declared = lake.read("declaration", columns=DECLARED, upto=upto)
+    return frontier_from(control, declared, read_policies(lake, upto))
+
+
+OBSERVED, DECLARED = ("source", "last_started_at"), ("kind", "source", "through")
+"""What frontiers are made of: columns of `events.control` and of `events.declaration`."""
+
+
+def frontier_from(control: pl.DataFrame, declared: pl.DataFrame, policies: Policies) -> Frontier:
+    """The frontiers that control rows and declarations (with `position`) tell, under policies."""
+    observed = control.select("position", "source", value=pl.col("last_started_at").cast(pl.Int64))
+    timed = declared.select("position", "kind", "source", value=pl.col("through").cast(pl.Int64))
+    ticks = Ticks.of(timed.filter(pl.col("kind") == "tick").select("position", "value"))
+    return Frontier(policies, _marks(observed), _marks(timed.filter(pl.col("kind") == "close")), ticks)
+
+
+def _marks(rows: pl.DataFrame) -> dict[str, RunningMax]:
+    return {str(name): RunningMax.of(group.select("position", "value")) for (name,), group in rows.group_by("source")}
+
+
+def as_events(frames: dict[str, pl.DataFrame], lake: Lake) -> pl.DataFrame:
+    """Rows of `events.usage` and `events.charge` (with `position`) as rows of `EVENTS`."""
+    return pl.concat(_as_events(lake, frames))
+
+
+def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataFrame]:
+    for stream, frame in frames.items():
+        amount = pl.lit(0, pl.Int64) if stream == "usage" else pl.col("amount_micros")
+        currency = pl.lit(None, pl.String) if stream == "usage" else pl.col("currency")
+        sources = frame["source_id"].unique().to_list()
+        yield frame.with_columns(
+            charge=pl.lit(stream == "charge"),
+            source=pl.col("source_id").replace_strict(sources, [s.rpartition("@")[0] for s in sources], return_dtype=pl.String),
+            scope=bucket_key(lake.project.config.lake.bucket_by),
+            time_us=own_time(stream).cast(pl.Int64),
+            started=pl.col("started_at").is_not_null(),
+            amount_micros=amount,
+            currency=currency,
+        ).select(pl.col(n).cast(t) for n, t in EVENTS.items())
+
+
+def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
+    """The records (rows of `EVENTS`) that positions in (after, upto] brought to a range of buckets."""
+    noted = noted_sql(lake)
+    frames = {
+        stream: lake.read(stream, columns=COLUMNS[stream], noted=noted, after=after, upto=upto, buckets=buckets)
+        for stream in COLUMNS
+    }
+    return as_events(frames, lake)

@@ -1,0 +1,94 @@
+"""The rater's arithmetic of one session, as the kernel priced it at a position: for `explain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from trueup.log.lake import BucketRange, Lake
+from trueup.rating.book import Book
+from trueup.rating.error_hypotheses import explain_billed_amount
+from trueup.rating.rate import rate
+from trueup.rating.trace import steps
+from trueup.reconcile.blocking.components import assign_groups
+from trueup.reconcile.domain.frontier import Frontier
+from trueup.reconcile.domain.tariff_terms import Terms
+from trueup.reconcile.kernel.evaluate import with_rules
+from trueup.reconcile.kernel.matching import priced_sessions
+from trueup.reconcile.log_io.affected import records_with_closure
+from trueup.reconcile.log_io.load import frontier_of, terms_of
+from trueup.reconcile.pricing.allowance_pools import Pools, build_pools
+from trueup.reconcile.pricing.calls import calls_of
+from trueup.reconcile.sessions.admission import resolve_contents, with_due_date
+
+
+@dataclass(frozen=True)
+class PriceTrace:
+    """The rater's steps by a title, and in words what made the amount that was billed."""
+
+    steps: dict[str, list[str]]
+    sentence: str | None = None
+
+
+def trace_price(
+    lake: Lake, usage: list[bytes], charges: list[bytes], billed_micros: int | None, *, position: int
+) -> PriceTrace | None:
+    """Prices a session, told by its event ids, again as of a position; None where no tariff book prices it.
+
+    `billed_micros` is what a misrated one was billed. Sums of many sessions are not told one by one.
+    """
+    frontier = frontier_of(lake, position)
+    every = BucketRange(0, lake.project.config.lake.buckets - 1)
+    terms = terms_of(lake, every, position)
+    events = records_with_closure(lake, frontier, terms, [*usage, *charges], upto=position)
+    units, pools = _units(events, [*usage, *charges], frontier, terms, position)
+    number = int(terms.edition_at(pl.Series([position]).to_numpy())[0])
+    sessions, bills = units.filter(~pl.col("charge")), units.filter("charge")
+    if number < 0 or sessions.height != 1 or sessions["price_micros"][0] is not None:
+        return None
+    book = terms.editions[number].book
+    session = sessions.with_columns(call=pl.lit(0, pl.UInt32))
+    told = {"usage, by the tariff book": _steps(session, "quantity_micros", book, pools)}
+    if bills.height != 1:
+        return PriceTrace(told)
+    charged = pl.Series("charged", [bills["quantity_micros"][0]], dtype=pl.Int128)
+    both = session.with_columns(charged).with_columns(pl.coalesce("charged", "quantity_micros"))
+    if both["charged"][0] != both["quantity_micros"][0]:
+        told["charged quantity, by the tariff book"] = _steps(both, "charged", book, pools)
+    return PriceTrace(told, None if billed_micros is None else _sentence(both, billed_micros, book, pools))
+
+
+def _calls(session: pl.DataFrame, quantity: str, pools: Pools) -> tuple[pl.DataFrame, pl.DataFrame | None]:
+    """The session as the rater takes it, and the others of its pool where it has one."""
+    mine, others = pools.calls_of(session, quantity)
+    return (mine, others) if mine.height else (calls_of(session, quantity), None)
+
+
+def _sentence(session: pl.DataFrame, billed_micros: int, book: Book, pools: Pools) -> str | None:
+    billed = pl.DataFrame({"call": [0], "billed_micros": [billed_micros]}, schema={"call": pl.Int64, "billed_micros": pl.Int128})
+    mine, others = _calls(session, "charged", pools)
+    sentence: str | None = explain_billed_amount(mine, billed, book, others)["sentence"][0]
+    return sentence
+
+
+def _steps(session: pl.DataFrame, quantity: str, book: Book, pools: Pools) -> list[str]:
+    mine, others = _calls(session, quantity, pools)
+    return steps(rate(mine if others is None else pl.concat([mine, others]), book), 0, book)
+
+
+def _units(
+    events: pl.DataFrame, members: list[bytes], frontier: Frontier, terms: Terms, position: int
+) -> tuple[pl.DataFrame, Pools]:
+    """Sessions and bills of some records as the kernel gathers them at a position, and the pools of all."""
+    all_events = with_rules(events, frontier)
+    pools = build_pools(all_events, frontier, terms, position)
+    versions, groups = assign_groups(with_due_date(resolve_contents(all_events, frontier).versions, frontier))
+    here = (pl.col("since") <= position) & (pl.col("until") > position)
+    policy = int(frontier.policies.number_at(pl.Series([position]).to_numpy())[0])
+    rows = versions.filter(here).with_columns(
+        component=pl.col("group_no"), at=pl.lit(position, pl.Int64), policy=pl.lit(policy, pl.Int64)
+    )
+    mine = rows.filter(pl.col("event_id").is_in(members)).select("group_no", "charge").unique()
+    numbered = pools.of(groups)
+    return priced_sessions(rows.join(mine, on=["group_no", "charge"], how="semi"), frontier, terms, numbered)[1], numbered

@@ -1,0 +1,1 @@
+"""What the kernel hands on: finding rows, outcomes, digests."""

@@ -1,0 +1,25 @@
+"""Outcomes as bytes: what the workers of every engine pass on."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from trueup.frames import from_ipc, to_ipc
+from trueup.reconcile.run_partition import Outcome
+
+_COUNT_BYTES = 8
+
+
+def encode(outcome: Outcome) -> bytes:
+    """An outcome as bytes: what runners pass between workers."""
+    frames = (outcome.history, outcome.ledger, outcome.placement)
+    decimals = (frame.with_columns(pl.col(pl.Int128).cast(pl.Decimal(38, 0))) for frame in frames)
+    return outcome.records.to_bytes(_COUNT_BYTES, "little") + to_ipc(*decimals, compression="zstd")
+
+
+def decode(data: bytes) -> Outcome:
+    """The outcome that `packed` made bytes of."""
+    history, ledger, placement = from_ipc(data[_COUNT_BYTES:])
+    money = pl.col("^.*_micros$").cast(pl.Int128)
+    records = int.from_bytes(data[:_COUNT_BYTES], "little")
+    return Outcome(history, ledger.with_columns(money), placement.with_columns(money), records)

@@ -1,0 +1,77 @@
+"""One partition of one reconciliation: a range of buckets, evaluated up to a position. Every engine calls this."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import polars as pl
+
+from trueup.log.lake import BucketRange, Lake
+from trueup.reconcile.domain.frontier import Frontier
+from trueup.reconcile.domain.tariff_terms import FLAT, Terms
+from trueup.reconcile.kernel.evaluate import LEDGER, Evaluated, evaluate
+from trueup.reconcile.log_io.affected import Days, affected_records
+from trueup.reconcile.log_io.load import terms_of
+from trueup.reconcile.results.finding_rows import HISTORY, ORDER, booking_counts, finding_changes
+from trueup.reconcile.results.provisioning import provisioning
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a partition tells: rows for `events.finding`, `events.ledger` and `events.placement`, and records evaluated."""
+
+    history: pl.DataFrame
+    ledger: pl.DataFrame
+    placement: pl.DataFrame
+    records: int
+
+
+def reconcile_events(events: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT, *, after: int, upto: int) -> Outcome:
+    """What positions in (after, upto] do to findings and sums, given all records (`EVENTS`) they could touch."""
+    evaluated = evaluate(events, frontier, terms, after=after, upto=upto)
+    return outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
+
+
+def outcome_of(evaluated: Evaluated, frontier: Frontier, terms: Terms, *, after: int, upto: int, records: int) -> Outcome:
+    """What an evaluation of positions in (after, upto] tells, beside what subscriptions do by themselves."""
+    told = [finding_changes(evaluated, frontier.policies, after=after), provisioning(terms, frontier, after=after, upto=upto)]
+    return Outcome(
+        pl.concat(told).sort(ORDER),
+        evaluated.ledger,
+        booking_counts(evaluated, after=after, position=upto),
+        records,
+    )
+
+
+def reconcile_partition(
+    lake: Lake, frontier: Frontier, buckets: BucketRange, *, after: int, upto: int, days: Days = (None, None)
+) -> Outcome:
+    """Reads what positions in (after, upto] can touch of a partition from the lake, and reconciles it."""
+    terms = terms_of(lake, buckets, upto)
+    events = affected_records(lake, frontier, buckets, terms, after=after, upto=upto, days=days)
+    return reconcile_events(events, frontier, terms, after=after, upto=upto)
+
+
+def merge_outcomes(outcomes: list[Outcome]) -> Outcome:
+    """The outcome of several partitions as one; cells of the ledger are added up, rows are in canonical order."""
+    cell = ["position", "service", "day", "currency"]
+    sums = [n for n in LEDGER if n not in cell]
+    ledger = pl.concat([pl.DataFrame(schema=LEDGER), *(o.ledger for o in outcomes)])
+    key = ["position", "stream", "source", "currency"]
+    placement = (
+        pl.concat([o.placement for o in outcomes]).group_by(key).agg(pl.all().sum()).sort(key) if outcomes else pl.DataFrame()
+    )
+    return Outcome(
+        pl.concat([pl.DataFrame(schema=HISTORY), *(o.history for o in outcomes)]).sort("position", "finding_id", "action"),
+        ledger.group_by(cell).agg(pl.col(sums).sum()).select(*LEDGER).sort(cell, nulls_last=True),
+        placement,
+        sum(o.records for o in outcomes),
+    )
+
+
+def bucket_ranges(buckets: int, count: int) -> list[BucketRange]:
+    """All buckets divided into `count` ranges of nearly equal width."""
+    n = max(1, min(count, buckets))
+    edges = [buckets * i // n for i in range(n + 1)]
+    return [BucketRange(low, high - 1) for low, high in itertools.pairwise(edges)]

@@ -1,0 +1,189 @@
+"""Usage files of a day: numbering records, losing and repeating them, one file per element and stretch of the day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from trueup.simulate.catalogue import CODES
+from trueup.simulate.files.feeds import FIRST_SEQUENCE, ROWS, Names
+from trueup.simulate.files.write import copy_file, write_rows
+from trueup.simulate.leaks import leak_mechanisms
+from trueup.simulate.market.network import Network
+from trueup.simulate.market.period import moment
+from trueup.simulate.market.profile import Profile
+from trueup.simulate.market.services import MICROS
+from trueup.simulate.traffic.sessions import NOBODY, Ints, numbers
+
+RESENT_PERMILLE = 800
+_OFFSET_BITS = 40
+"""Microseconds of a day fit well below 40 bits."""
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The day a set of usage files covers, [start_us, end_us), in `blocks` equal parts."""
+
+    start_us: int
+    end_us: int
+    blocks: int
+
+    def block_of(self, stamp_us: Ints) -> Ints:
+        """The part of the day each instant is in."""
+        return np.clip((stamp_us - self.start_us) * self.blocks // (self.end_us - self.start_us), 0, self.blocks - 1)
+
+    def begin_us(self, block: int) -> int:
+        """When a part begins."""
+        return self.start_us + (self.end_us - self.start_us) * block // self.blocks
+
+
+@dataclass(frozen=True)
+class Window:
+    """Records of one element that get lost: stamps in [from_us, to_us); `kind` says whether that is a whole file."""
+
+    number: int
+    kind: str
+    node: int
+    from_us: int
+    to_us: int
+
+
+def lost_windows(
+    rng: np.random.Generator, network: Network, region: int, day: Stretch, profile: Profile, first: int
+) -> list[Window]:
+    """What gets lost of a day's files, in its second half: sessions of the day before do not reach there."""
+    windows: list[Window] = []
+    for feed in ("msc", "pgw"):
+        for node in network.elements(region, feed):
+            for block in range(-(-day.blocks // 2), day.blocks):
+                draw, where, length = rng.random(3)
+                low, high = day.begin_us(block), day.begin_us(block + 1)
+                if draw < profile.rates["lost_file"]:
+                    windows.append(Window(first + len(windows), "lost_file", int(node), low, high))
+                elif draw < profile.rates["lost_file"] + profile.rates["lost_stretch"]:
+                    begin = low + int((high - low) * where * 0.8)
+                    end = begin + int((high - low) * (0.05 + 0.15 * length))
+                    windows.append(Window(first + len(windows), "lost_stretch", int(node), begin, min(end, high - 1)))
+    return windows
+
+
+def window_of(records: pl.DataFrame, windows: list[Window]) -> Ints:
+    """The number of the window each record falls into, NOBODY for none."""
+    found = np.full(len(records), NOBODY, dtype=np.int64)
+    node, stamp = numbers(records, "node"), numbers(records, "stamp_us")
+    for w in windows:
+        found[(node == w.node) & (stamp >= w.from_us) & (stamp < w.to_us)] = w.number
+    return found
+
+
+@dataclass
+class Counters:
+    """How far elements have counted their records and files."""
+
+    records: Ints
+    files: Ints
+
+    @classmethod
+    def of(cls, network: Network) -> Counters:
+        """Nothing counted yet."""
+        count = len(network.names)
+        return cls(np.full(count, FIRST_SEQUENCE, dtype=np.int64), np.zeros(count, dtype=np.int64))
+
+
+def numbered(records: pl.DataFrame, day: Stretch, counters: Counters) -> pl.DataFrame:
+    """Records ordered by element and time, with `sequence` (the element's count) and `block`; advances the counters."""
+    # Rows come by session and part; a stable sort by one number keeps that order among equal times.
+    place = (numbers(records, "node") << _OFFSET_BITS) + numbers(records, "stamp_us") - day.start_us
+    ordered = records.with_columns(place=pl.Series(place)).sort("place", maintain_order=True).drop("place")
+    node = numbers(ordered, "node")
+    elements, first, counts = np.unique(node, return_index=True, return_counts=True)
+    rank = np.arange(len(node)) - np.repeat(first, counts)
+    sequence = counters.records[node] + rank
+    counters.records[elements] += counts
+    block = day.block_of(numbers(ordered, "stamp_us"))
+    return ordered.with_columns(sequence=pl.Series(sequence), block=pl.Series(block.astype(np.int32)))
+
+
+def copies_of(
+    rng: np.random.Generator, records: pl.DataFrame, day: Stretch, rate: float, dropped: set[tuple[int, int]]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Conflicting re-sends and plain retransmissions of numbered records, in the element's next file of the day.
+
+    Where that file is one of `dropped` (element, block), they are in the record's own file.
+    """
+    there = records.filter(~pl.col("lost"))
+    later = pl.min_horizontal(pl.col("block") + 1, pl.lit(day.blocks - 1, pl.Int32))
+    for node, block in sorted(dropped):
+        later = pl.when((pl.col("node") == node) & (later == block)).then(pl.col("block")).otherwise(later)
+    conflicting = there.filter(pl.col("leak") == CODES["conflicting_usage"]).with_columns(block=later)
+    micros = conflicting.with_columns(quantity_micros=pl.col("quantity") * MICROS)
+    less = leak_mechanisms.resent(micros, RESENT_PERMILLE).with_columns(quantity=pl.col("quantity_micros") // MICROS)
+    plain = there.filter(pl.Series(rng.random(len(there)) < rate, dtype=pl.Boolean)).with_columns(block=later)
+    return less.drop("quantity_micros"), plain
+
+
+@dataclass
+class UsageFiles:
+    """Writes the usage files of all days; `manifest` lists what the elements declare to have sent."""
+
+    root: Path
+    names: Names
+    profile: Profile
+    file_format: str
+    counters: Counters
+    manifest: list[dict[str, object]] = field(default_factory=list)
+    files: int = 0
+    records: int = 0
+
+    def write(
+        self, rng: np.random.Generator, feed: str, records: pl.DataFrame, copies: pl.DataFrame, day: Stretch,
+        dropped: set[tuple[int, int]],
+    ) -> Iterator[pl.DataFrame]:  # fmt: skip
+        """Writes a feed's files of one day; gives back the records of each file that was sent twice.
+
+        `records` are numbered and ordered; `dropped` are the (element, block) whose file never arrives.
+        """
+        runs = _runs(records, copies)
+        arrived = ROWS[feed](records, self.names)
+        again = ROWS[feed](copies, self.names)
+        kept = ~records["lost"]
+        for node, block, (first, count), (copy_first, copy_count) in runs:
+            self.counters.files[node] += 1
+            name = f"{moment(day.begin_us(block)):%Y%m%dT%H%MZ}-{self.names.network.names[node]}-{self.counters.files[node]:06d}"
+            file_name = f"{name}.{self.file_format}"
+            self.manifest.append(
+                {
+                    "feed": feed, "node": self.names.network.names[node], "file": file_name,
+                    "sequence": int(self.counters.files[node]), "declared_records": count + copy_count,
+                }
+            )  # fmt: skip
+            body = arrived[first : first + count].filter(kept[first : first + count])
+            body = pl.concat([body, again[copy_first : copy_first + copy_count]]) if copy_count else body
+            if (node, block) in dropped or body.is_empty():
+                continue
+            path = self.root / feed / file_name
+            write_rows(body, path, self.file_format)
+            self.files += 1
+            self.records += len(body)
+            if rng.random() < self.profile.rates["retransmitted_file"]:
+                copy_file(path, path.with_name(f"{name}_R.{self.file_format}"))
+                self.files += 1
+                yield records[first : first + count].filter(kept[first : first + count])
+
+
+def _runs(records: pl.DataFrame, copies: pl.DataFrame) -> list[tuple[int, int, tuple[int, int], tuple[int, int]]]:
+    """(element, block, (first, count) of records, (first, count) of copies), of frames ordered by both."""
+    spans = [_spans(frame) for frame in (records, copies)]
+    places = sorted({*spans[0], *spans[1]}, key=lambda place: (place[1], place[0]))
+    return [(node, block, spans[0].get((node, block), (0, 0)), spans[1].get((node, block), (0, 0))) for node, block in places]
+
+
+def _spans(frame: pl.DataFrame) -> dict[tuple[int, int], tuple[int, int]]:
+    place = numbers(frame, "node") * 10_000 + numbers(frame, "block")
+    values, first, counts = np.unique(place, return_index=True, return_counts=True)
+    assert np.all(np.diff(place) >= 0), "files are written of frames ordered by element and block"
+    return {divmod(int(v), 10_000): (int(f), int(c)) for v, f, c in zip(values, first, counts, strict=True)}

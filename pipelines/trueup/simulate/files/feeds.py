@@ -1,0 +1,194 @@
+"""What the files look like: records and charges in the columns their systems write."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from trueup.simulate.market.network import Network
+from trueup.simulate.market.numbering import Numbers
+from trueup.simulate.market.population import Population
+from trueup.simulate.market.services import MICROS, NAMES, TARIFF_CODES
+from trueup.simulate.traffic.records import WHOLE
+from trueup.simulate.traffic.sessions import DIRECTIONS, NOBODY, numbers
+
+FIRST_SEQUENCE = 1_000_000_000
+"""Record numbers of an element start here, and those of billing a hundred times higher: equal in length, so that text
+sorts as they count."""
+FIRST_LINE = 100 * FIRST_SEQUENCE
+HOME_ZONE = "Europe/Berlin"
+PARTNER_ZONE = "Asia/Jakarta"
+FEED_OF_SERVICE = {
+    "voice": "msc",
+    "sms": "msc",
+    "incoming": "msc",
+    "data": "pgw",
+    "zero_rated": "pgw",
+    "roaming": "tap",
+    "iot": "iot",
+}
+RECORD_TYPES = {"voice": "MOC", "sms": "SMO", "incoming": "MTC"}
+RATING_GROUPS = {"data": "1", "zero_rated": "99"}
+ACCESS_POINTS = {"data": "internet", "zero_rated": "portal"}
+
+
+@dataclass(frozen=True)
+class Names:
+    """The texts behind the numbers of frames."""
+
+    numbers: Numbers
+    network: Network
+    people: Population
+    imsi: pl.Series
+    imei: pl.Series
+    accounts: pl.Series
+
+    def subscriber(self, frame: pl.DataFrame) -> pl.Series:
+        """The number of each row's subscriber."""
+        return _taken(self.numbers.text, frame["subscriber"])
+
+    def peer(self, frame: pl.DataFrame) -> pl.Series:
+        """The other party's number, NULL where there is none."""
+        return _taken(self.numbers.text, frame["peer"])
+
+
+def account_texts(people: Population) -> pl.Series:
+    """The name of each billing account."""
+    order = pl.Series("account", 10_000_000 + np.arange(len(people)))
+    return pl.select(pl.lit("A") + order.cast(pl.String)).to_series().rename("account")
+
+
+def _taken(texts: pl.Series, which: pl.Series) -> pl.Series:
+    if which.is_empty():
+        return pl.Series(dtype=pl.String)
+    index = pl.select(pl.when(which != NOBODY).then(which)).to_series() if (which == NOBODY).any() else which
+    return texts.gather(index.cast(pl.UInt32))
+
+
+def _by_service(texts: dict[str, str], frame: pl.DataFrame) -> pl.Series:
+    return _taken(pl.Series([texts.get(name, "") for name in NAMES]), frame["service"])
+
+
+def record_key(node: pl.Series, sequence: pl.Series) -> pl.Series:
+    """The name of a usage record: its element and the element's count."""
+    return pl.select(pl.concat_str([node, pl.lit("-"), sequence.cast(pl.String)])).to_series()
+
+
+def line_key(line: pl.Series) -> pl.Series:
+    """The name of a charge."""
+    return pl.select(pl.lit("L") + line.cast(pl.String)).to_series()
+
+
+def session_key(number: pl.Series) -> pl.Series:
+    """The key a session's records and charge share; NULL where there is none."""
+    return pl.select(pl.lit("K") + number.cast(pl.String)).to_series()
+
+
+def _wall(stamp_us: pl.Expr, zone: str) -> pl.Expr:
+    return stamp_us.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.replace_time_zone(None)
+
+
+def _shared(records: pl.DataFrame, names: Names) -> dict[str, pl.Series]:
+    node = _taken(names.network.names, records["node"])
+    keyed = pl.select(pl.when(records["keyed"]).then(records["session"])).to_series()
+    part = pl.select(pl.when(records["part"] != WHOLE).then(records["part"])).to_series()
+    return {"record_id": record_key(node, records["sequence"]), "node": node, "key": session_key(keyed), "part": part}
+
+
+def switch_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Rows of the voice and SMS switches: wall-clock time of the home country."""
+    own = _shared(records, names)
+    return records.select(
+        record_id=own["record_id"],
+        call_ref=own["key"],
+        node=own["node"],
+        record_type=_by_service(RECORD_TYPES, records),
+        served_number=names.subscriber(records),
+        other_number=names.peer(records),
+        direction=_taken(pl.Series(DIRECTIONS), records["direction"]),
+        start_time=_wall(pl.col("stamp_us"), HOME_ZONE),
+        units=pl.col("quantity"),
+        partial=own["part"],
+        cell=_taken(names.network.cell_names, records["cell"]),
+        imsi=_taken(names.imsi, records["device"]),
+        imei=_taken(names.imei, records["device"]),
+    )
+
+
+def gateway_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Rows of the data gateways: epoch milliseconds, kilobytes, partial records under a charging id."""
+    own = _shared(records, names)
+    return records.select(
+        record_id=own["record_id"],
+        charging_id=own["key"],
+        node=own["node"],
+        msisdn=names.subscriber(records),
+        rating_group=_by_service(RATING_GROUPS, records),
+        apn=_by_service(ACCESS_POINTS, records),
+        opened_ms=pl.col("stamp_us") // 1_000,
+        volume_kb=pl.col("quantity"),
+        partial=own["part"],
+        cell=_taken(names.network.cell_names, records["cell"]),
+        imsi=_taken(names.imsi, records["device"]),
+        imei=_taken(names.imei, records["device"]),
+    )
+
+
+def partner_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Rows of the roaming partners: wall-clock time of another country."""
+    own = _shared(records, names)
+    return records.select(
+        record_id=own["record_id"],
+        call_ref=own["key"],
+        partner=own["node"],
+        msisdn=names.subscriber(records),
+        called_number=names.peer(records),
+        start_local=_wall(pl.col("stamp_us"), PARTNER_ZONE),
+        seconds=pl.col("quantity"),
+        partial=own["part"],
+    )
+
+
+def platform_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Rows of the IoT platforms: epoch seconds, no key, no peer."""
+    node = _taken(names.network.names, records["node"])
+    return records.select(
+        record_id=record_key(node, records["sequence"]),
+        node=node,
+        msisdn=names.subscriber(records),
+        cell=_taken(names.network.cell_names, records["cell"]),
+        reported_s=pl.col("stamp_us") // 1_000_000,
+        kb=pl.col("quantity"),
+    )
+
+
+ROWS = {"msc": switch_rows, "pgw": gateway_rows, "tap": partner_rows, "iot": platform_rows}
+
+
+def billing_rows(charges: pl.DataFrame, names: Names) -> pl.DataFrame:
+    """Rows of a billing extract: naive UTC times, decimal amounts; invoices are of the account and the month of billing."""
+    accounts = pl.Series(names.people.account[numbers(charges, "subscriber")])
+    account = _taken(names.accounts, accounts)
+    return charges.select(
+        line_id=line_key(charges["line"]),
+        session_ref=session_key(charges["session_key"]),
+        account=account,
+        service=_taken(pl.Series(NAMES), charges["service"]),
+        msisdn=names.subscriber(charges),
+        called_number=names.peer(charges),
+        started_utc=pl.col("started_at").dt.replace_time_zone(None),
+        quantity=pl.col("quantity_micros") // MICROS,
+        partial=pl.col("partial_no"),
+        amount=exact_decimal("amount_micros"),
+        currency=pl.col("currency"),
+        tariff=_taken(pl.Series(TARIFF_CODES), charges["tariff"]),
+        invoice=pl.col("billed_at").dt.strftime("I%y%m-") + account,
+        billed_utc=pl.col("billed_at").dt.replace_time_zone(None).dt.truncate("1s"),
+    )
+
+
+def exact_decimal(micros: str) -> pl.Expr:
+    """A column of millionths as a decimal number of six places."""
+    return pl.col(micros).cast(pl.Decimal(38, 0)) * pl.lit("0.000001").cast(pl.Decimal(38, 6))

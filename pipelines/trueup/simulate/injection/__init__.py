@@ -1,0 +1,1 @@
+"""Leaks with a ledger in a scratch copy of a log."""

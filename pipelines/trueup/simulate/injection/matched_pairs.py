@@ -1,0 +1,181 @@
+"""What stands clean in a log: sessions with the one charge that agrees with them, which nothing else could touch.
+
+Leaks are injected into these only, so that the truth of each is decidable: the session and its charge are alone in their component
+(no other record could ever share a session, a time match or a period with them), came under the policy in force, have never been
+part of a finding, are no longer pending, and their record keys name no other record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+
+from trueup.frames import query_frames
+from trueup.log.lake import BucketRange, Lake
+from trueup.reconcile.blocking.components import assign_components, assign_groups
+from trueup.reconcile.domain.frontier import Frontier
+from trueup.reconcile.domain.policies import NEVER_POSITION, UNKNOWN_TIME_US
+from trueup.reconcile.domain.tariff_terms import Terms
+from trueup.reconcile.kernel.evaluate import with_rules
+from trueup.reconcile.log_io.affected import affected_records
+from trueup.reconcile.log_io.load import frontier_of, terms_of
+from trueup.reconcile.pricing.session_price import price_sessions
+from trueup.reconcile.sessions.admission import resolve_contents, with_due_date
+from trueup.reconcile.sessions.grouping import RATED_BY
+from trueup.simulate.statements import statement
+
+ROWS_AT_ONCE = 1_000_000
+"""Records read at once, about."""
+
+_RULE = (
+    "exact", "near", "summed", "start_tolerance_us", "quantity_tolerance_micros", "amount_tolerance_micros", "grace_us",
+    "closed_wait_us", "price_micros", "price_per", "price_currency",
+)  # fmt: skip
+
+
+_SPENT = (
+    "component",
+    "group_no",
+    "charge_group_no",
+    "charge_rule",
+    "charge_summed",
+    "charge_assigned_time_us",
+    "charge_assigned_at",
+)
+
+
+@dataclass(frozen=True)
+class CleanPairs:
+    """Clean pairs of a log up to position `end`, ordered by `charge_event_id`, and the frontier they were judged by.
+
+    `frame`: usage_event_ids, usage_record_keys (in time order), parts, service, subscriber, peer, node, quantity_micros (of the
+    session), last_us, usage_position (of its last record), usage_source; charge_event_id, charge_record_key, charge_position,
+    charge_source, charge_us, charge_partial_no, charge_quantity_micros, amount_micros, currency, tariff_code, billed_at; the
+    policy's rule for the usage; `keyed` (one key ties them), `expected_micros`, and `charged_micros`, the price of the charge's
+    own quantity; `unbilled_at`, the position at which the session
+    would be unbilled without its charge, and `phantom_at`, that at which the charge would be without usage (`NEVER`: neither).
+    """
+
+    frame: pl.DataFrame
+    frontier: Frontier
+    end: int
+    terms: Terms
+
+    def price(self, pairs: pl.DataFrame, quantity: str) -> pl.Series:
+        """What a quantity of each session would cost, NULL where it has no price."""
+        return _price(pairs, self.terms, quantity)
+
+
+def clean_pairs(lake: Lake) -> CleanPairs:
+    """All clean pairs of a reconciled lake, read a range of buckets at a time."""
+    end = lake.last_position()
+    frontier = frontier_of(lake, end)
+    terms = terms_of(lake, BucketRange(0, lake.project.config.lake.buckets - 1), end)
+    known = query_frames(lake.connection, statement("known_events"), {"position": end})
+    shared = query_frames(lake.connection, statement("shared_keys"))
+    ranges = (affected_records(lake, frontier, buckets, terms, after=0, upto=end) for buckets in _ranges(lake))
+    parts = [_pairs(events, frontier, terms, end, known, shared) for events in ranges]
+    pairs = pl.concat(parts)
+    told = query_frames(lake.connection, statement("tariffs_of"), wanted=pairs.select(event_id="charge_event_id"))
+    frame = pairs.join(told, left_on="charge_event_id", right_on="event_id", how="left")
+    return CleanPairs(frame.sort("charge_event_id"), frontier, end, terms)
+
+
+def _ranges(lake: Lake) -> list[BucketRange]:
+    count = int(lake.read("control", columns=["accepted"])["accepted"].sum() or 0)
+    buckets = lake.project.config.lake.buckets
+    ranges = min(buckets, count // ROWS_AT_ONCE + 1)
+    edges = [buckets * i // ranges for i in range(ranges + 1)]
+    return [BucketRange(low, high - 1) for low, high in pairwise(edges)]
+
+
+def _price(pairs: pl.DataFrame, terms: Terms, quantity: str) -> pl.Series:
+    return price_sessions(pairs, terms, quantity=quantity)["expected_micros"]
+
+
+def _pairs(
+    events: pl.DataFrame, frontier: Frontier, terms: Terms, end: int, known: pl.DataFrame, shared: pl.DataFrame
+) -> pl.DataFrame:
+    versions, _ = assign_groups(with_due_date(resolve_contents(with_rules(events, frontier), frontier).versions, frontier))
+    versions, _ = assign_components(versions, frontier.policies)
+    last_policy = len(frontier.policies.all) - 1
+    policy = pl.Series(frontier.policies.number_at(versions["position"].to_numpy()))
+    doubtful = pl.concat(
+        [
+            versions.filter((pl.col("until") != NEVER_POSITION) | pl.col("beyond")).select("component"),
+            versions.filter(policy != last_policy).select("component"),
+            versions.filter(terms.changed_since(versions) > versions["position"]).select("component"),
+            versions.join(known, on="event_id", how="semi").select("component"),
+            versions.join(shared, on=["charge", "record_key"], how="semi").select("component"),
+        ]
+    ).unique()
+    sure = versions.join(doubtful, on="component", how="anti")
+    rules = frontier.policies.frame.filter(pl.col("policy") == last_policy).select("rule", *_RULE)
+    pairs = _sessions(sure.filter(~pl.col("charge"))).join(_single_charges(sure.filter("charge")), on="component")
+    pairs = pairs.join(rules, on="rule").join(
+        rules.select(charge_rule="rule", charge_grace_us="grace_us", charge_closed_us="closed_wait_us", charge_summed="summed"),
+        on="charge_rule",
+    )  # fmt: skip
+    pairs = pairs.with_columns(keyed=pl.col("group_no") == pl.col("charge_group_no")).filter(
+        ~pl.col("summed") & ~pl.col("charge_summed") & (pl.col("currency") == pl.col("charge_currency"))
+        & pl.col("quantity_micros").is_not_null() & (pl.col("quantity_micros") >= 0)
+        & pl.when("keyed").then("exact").otherwise(pl.col("near") & (pl.col("parts") == 1))
+    )  # fmt: skip
+    pairs = pairs.with_columns(at=pl.lit(end, pl.Int64))
+    pairs = pairs.hstack(terms.states_at(pairs.select("subscriber", "at", time_us="start_us")))
+    expected, charged = (_price(pairs, terms, n) for n in ("quantity_micros", "charge_quantity_micros"))
+    pairs = pairs.with_columns(expected_micros=expected, charged_micros=charged)
+    return _decided(pairs.filter(pl.col("expected_micros").is_not_null() & pl.col("standing").is_null()), frontier, end)
+
+
+def _sessions(usage: pl.DataFrame) -> pl.DataFrame:
+    """One row per component whose usage is all of one session."""
+    quantity = pl.col("quantity_micros").cast(pl.Int128)
+    first = ("service", "subscriber", "peer", "node", "currency", "rule", "group_no", "scope", *RATED_BY)
+    return (
+        usage.sort("time_us", "record_no").group_by("component").agg(
+            pl.col(first).first(), sessions=pl.col("group_no").n_unique(), usage_event_ids="event_id",
+            usage_record_keys="record_key",
+            start_us=pl.col("time_us").min(), order=pl.col("event_id").first(), parts=pl.len(),
+            has_partials=pl.col("partial_no").is_not_null().any(),
+            quantity_micros=pl.when(quantity.null_count() == 0).then(quantity.sum()),
+            last_us=pl.col("time_us").max(), usage_position=pl.col("position").max(), usage_source=pl.col("source").first(),
+        ).filter(pl.col("sessions") == 1).drop("sessions")
+    )  # fmt: skip
+
+
+def _single_charges(charges: pl.DataFrame) -> pl.DataFrame:
+    """One row per component with a single charge."""
+    single = charges.filter(pl.col("component").is_unique())
+    # A charge without a time belongs at the latest to what the next closing of its source declares complete.
+    due = pl.when(pl.col("assigned_at") == NEVER_POSITION).then(UNKNOWN_TIME_US).otherwise("assigned_time_us")
+    due_position = pl.when(pl.col("time_us").is_null()).then("assigned_at").otherwise(0)
+    return single.select(
+        "component", "amount_micros", charge_group_no="group_no", charge_event_id="event_id", charge_record_key="record_key",
+        charge_position="position", charge_source="source", charge_us="time_us", charge_partial_no="partial_no",
+        charge_quantity_micros="quantity_micros", charge_currency="currency", charge_rule="rule",
+        charge_assigned_time_us=pl.coalesce("time_us", due), charge_assigned_at=due_position,
+    )  # fmt: skip
+
+
+def _decided(pairs: pl.DataFrame, frontier: Frontier, end: int) -> pl.DataFrame:
+    """Adds when each side would be final without the other; leaves out pairs that are pending."""
+    due_us, due_position = pairs["charge_assigned_time_us"].to_numpy(), pairs["charge_assigned_at"].to_numpy()
+    policy = np.full(pairs.height, len(frontier.policies.all) - 1)
+    charge, usage = np.ones(pairs.height, dtype=np.bool_), np.zeros(pairs.height, dtype=np.bool_)
+    last, grace, closed = (pairs[c].to_numpy() for c in ("last_us", "grace_us", "closed_wait_us"))
+    unbilled = np.maximum(frontier.passed_at(charge, last, grace, closed, policy), pairs["usage_position"].to_numpy())
+    own = frontier.passed_at(usage, last, grace, closed, policy)
+    grace, closed = (pairs[c].to_numpy() for c in ("charge_grace_us", "charge_closed_us"))
+    alone = frontier.passed_at(usage, due_us, grace, closed, policy)
+    alone = np.maximum(np.maximum(alone, due_position), pairs["charge_position"].to_numpy())
+    charge_own = frontier.passed_at(charge, due_us, grace, closed, policy)
+    in_parts = (pairs["has_partials"] | pairs["charge_partial_no"].is_not_null()).to_numpy()
+    # Parts, and what was matched by time, wait for all four passings; a pair of one key and two whole records waits for none.
+    waits = in_parts | ~pairs["keyed"].to_numpy()
+    latest = np.maximum(np.maximum(unbilled, own), np.maximum(alone, charge_own))
+    told = pairs.with_columns(unbilled_at=pl.Series(np.where(in_parts, latest, unbilled)), phantom_at=pl.Series(alone))
+    return told.filter(pl.Series(~waits | (latest <= end))).drop(_SPENT)

@@ -1,0 +1,1 @@
+"""Leaks of the simulated operator: mechanisms, assignment and application."""

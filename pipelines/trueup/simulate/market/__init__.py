@@ -1,0 +1,1 @@
+"""The simulated operator: profile, services, network, subscribers and who calls whom."""

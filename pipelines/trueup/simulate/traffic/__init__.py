@@ -1,0 +1,1 @@
+"""Sessions that happen and the usage records that network elements write of them."""

@@ -1,0 +1,1 @@
+"""The ledger of truth and its comparison with findings."""

@@ -1,0 +1,180 @@
+"""A log of plain values as the kernel takes it, and the kernel's answer as plain values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import polars as pl
+from reference_model.history import ReferenceRun, Sums
+from reference_model.log import Close, Log, Record, Supersede, Tariff, Tick
+
+from trueup.rating.book import TARIFF, Book
+from trueup.reconcile.domain.frontier import Frontier, RunningMax, Ticks
+from trueup.reconcile.domain.policies import Policies, Policy
+from trueup.reconcile.domain.tariff_terms import FLAT, TARIFF_CHANGE, Edition, Terms, changes_of
+from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
+from trueup.reconcile.log_io.declared_policies import without_void_ticks
+from trueup.reconcile.log_io.load import touched_from
+from trueup.reconcile.results.finding_rows import finding_changes
+from trueup.reconcile.sessions.admission import EVENTS
+
+SUMS = ["expected_micros", "billed_micros", "impact_micros", "tolerated_micros", "pending_micros", "unrated_records"]
+
+
+def events_of(log: Log) -> pl.DataFrame:
+    """All records of a log as rows of `EVENTS`."""
+    rows = [
+        {
+            "charge": r.charge, "event_id": r.event_id, "position": position, "source": r.source, "bucket": 0, "scope": r.scope,
+            "key_scope": r.key_scope, "record_key": r.key, "session_key": r.session, "service": r.service, "subscriber": r.subscriber,
+            "peer": r.peer, "node": r.node, "time_us": r.time_us, "started": r.started_us is not None,
+            "quantity_micros": r.quantity_micros, "amount_micros": r.amount_micros, "partial_no": r.part, "currency": r.currency,
+        }
+        for position, commit in enumerate(log, start=1) for r in commit if isinstance(r, Record)
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=EVENTS)
+
+
+def frontier_of(log: Log, policy: Policy, upto: int | None = None) -> Frontier:
+    """What a log tells of how far its sources are complete, up to a position."""
+    observed: dict[str, list[tuple[int, int]]] = {}
+    closed: dict[str, list[tuple[int, int]]] = {}
+    ticks, policies, superseded = list[tuple[int, Tick]](), [policy], dict[int, frozenset[int]]()
+    for position, commit in enumerate(log[:upto], start=1):
+        for item in commit:
+            if isinstance(item, Close):
+                closed.setdefault(item.source, []).append((position, item.through_us))
+            elif isinstance(item, Tick):
+                ticks.append((position, item))
+            elif isinstance(item, Supersede):
+                void = {at for at, tick in ticks if tick == item.tick and at < position}
+                superseded[position] = superseded.get(position, frozenset()) | void
+            elif isinstance(item, Record):
+                if item.started_us is not None:
+                    observed.setdefault(item.source, []).append((position, item.started_us))
+            elif isinstance(item, Policy):
+                policies.append(in_force_from(item, position))
+    marks = ({n: _marks(rows) for n, rows in told.items()} for told in (observed, closed))
+    clock = Ticks.of(pl.DataFrame([(at, tick.now_us) for at, tick in ticks], schema=_MARK, orient="row"))
+    return Frontier(Policies(without_void_ticks(policies, superseded)), *marks, clock)
+
+
+def terms_of(log: Log, upto: int | None = None) -> Terms:
+    """The tariff book of a log, as known at every position up to one."""
+    rows: list[dict[str, Any]] = []
+    editions, first = [], []
+    for position, commit in enumerate(log[:upto], start=1):
+        new = [row for item in commit if isinstance(item, Tariff) for row in item.rows]
+        if new:
+            rows = [*rows, *new]
+            editions.append(Edition(position, Book.of(pl.DataFrame([{n: r.get(n) for n in TARIFF} for r in rows], schema=TARIFF))))
+            first.append((position, touched_from(pl.DataFrame([{n: r.get(n) for n in TARIFF} for r in new], schema=TARIFF))))
+    if not editions:
+        return FLAT
+    causes = {e.position: TARIFF_CHANGE for e in editions}
+    return Terms(tuple(editions), changes=changes_of(first, FLAT.states), causes=causes)
+
+
+def in_force_from(policy: Policy, position: int) -> Policy:
+    return Policy.from_content(position, policy.content())
+
+
+def _marks(rows: list[tuple[int, int]]) -> RunningMax:
+    return RunningMax.of(pl.DataFrame(rows, schema=_MARK, orient="row"))
+
+
+_MARK = {"position": pl.Int64, "value": pl.Int64}
+
+
+def kernel_changes(evaluated: Evaluated, policies: Policies, *, after: int = 0) -> list[dict[str, Any]]:
+    """The changes of findings the kernel tells, in the words of `meaning`; `finding` is the finding's id."""
+    rows = finding_changes(evaluated, policies, after=after).rename({"finding_id": "finding"})
+    started = (pl.col("started_at").cast(pl.Int64)).alias("started_us")
+    return [
+        {n: tuple(v) if isinstance(v, list) else int(v) if n in ("expected_micros", "billed_micros") else v for n, v in row.items()}
+        for row in rows.with_columns(started).drop("bucket", "started_at", "reason", "ended_at").iter_rows(named=True)
+    ]
+
+
+def changes_by_finding(changes: Iterable[dict[str, Any]]) -> Counter[frozenset[tuple[Any, ...]]]:
+    """Changes gathered by finding, without its name: two tellings agree when they tell the same lives."""
+    by_finding: dict[Any, list[tuple[Any, ...]]] = {}
+    for row in changes:
+        by_finding.setdefault(row["finding"], []).append(tuple(sorted((n, v) for n, v in row.items() if n != "finding")))
+    assert all(len(set(rows)) == len(rows) for rows in by_finding.values()), "a change is told twice"
+    return Counter(frozenset(rows) for rows in by_finding.values())
+
+
+def sums_of(ledger: pl.DataFrame, positions: int) -> list[Sums]:
+    """The sums after each position, from the movements of the ledger."""
+    told: list[Sums] = []
+    now: dict[Any, tuple[int, ...]] = {}
+    moved: dict[int, list[tuple[Any, tuple[int, ...]]]] = {}
+    for row in ledger.iter_rows(named=True):
+        cell = (row["service"], row["day"], row["currency"])
+        moved.setdefault(row["position"], []).append((cell, tuple(int(row[n]) for n in SUMS)))
+    for position in range(1, positions + 1):
+        for cell, by in moved.get(position, []):
+            now = {**now, cell: tuple(a + b for a, b in zip(now.get(cell, (0,) * len(SUMS)), by, strict=True))}
+        told.append({cell: row for cell, row in now.items() if any(row)})
+    return told
+
+
+def assert_same_history(story: ReferenceRun, evaluated: Evaluated, policies: Policies) -> None:
+    """The kernel tells the story: the same lives of findings, the same sums after every position, one place for each record."""
+    wanted, got = changes_by_finding(story.changes), changes_by_finding(kernel_changes(evaluated, policies))
+    assert got == wanted, _apart(got, wanted)
+    sums = sums_of(evaluated.ledger, len(story.sums))
+    for position, (wanted_sums, got_sums) in enumerate(zip(story.sums, sums, strict=True), start=1):
+        assert got_sums == wanted_sums, f"sums after position {position}"
+    members = evaluated.members
+    assert members["record_no"].n_unique() == members.height == len(story.held) - evaluated.clean.height
+
+
+def _apart(got: Counter[Any], wanted: Counter[Any]) -> str:
+    def lines(counted: Counter[Any]) -> list[str]:
+        return [str(dict(row)) for life in counted for row in sorted(life, key=repr)]
+
+    return "\n".join(["", "the kernel alone tells", *lines(got - wanted), "the meaning alone tells", *lines(wanted - got)])
+
+
+def evaluated_in_pieces(log: Log, policy: Policy, cuts: Iterable[int]) -> list[Evaluated]:
+    """The kernel's answers when it is asked after each of the positions `cuts`, each time knowing nothing later."""
+    told, after = [], 0
+    for upto in [*sorted(set(cuts) - {0, len(log)}), len(log)]:
+        told.append(evaluate(events_of(log[:upto]), frontier_of(log, policy, upto), terms_of(log, upto), after=after, upto=upto))
+        after = upto
+    return told
+
+
+Check = Callable[[Log], bool]
+
+
+def shrunk(log: Log, fails: Check) -> Log:
+    """A small log for which `fails` still holds: items and commits are left out, and commits joined, while it does."""
+    changed = True
+    while changed:
+        changed = False
+        smaller = [
+            [*log[:i], commit[:j] + commit[j + 1 :], *log[i + 1 :]] for i, commit in enumerate(log) for j in range(len(commit))
+        ]
+        smaller += [[*log[:i], *log[i + 1 :]] for i, commit in enumerate(log) if not commit]
+        for candidate in smaller:
+            if fails(candidate):
+                log, changed = candidate, True
+                break
+    return log
+
+
+def shown(log: Log) -> str:
+    """A log, commit by commit, for a failing test to print."""
+
+    def one(item: Any) -> str:
+        if not isinstance(item, Record):
+            return f"policy {sorted(item.services)}" if isinstance(item, Policy) else str(item)
+        told = {n: v for n, v in vars(item).items() if v != getattr(Record(item.charge, "", ""), n)}
+        return f"{'charge' if item.charge else 'usage'} {told}"
+
+    return "\n".join(f"{position}: " + "\n   ".join(map(one, commit)) for position, commit in enumerate(log, start=1))

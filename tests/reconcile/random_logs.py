@@ -1,0 +1,416 @@
+"""Random logs: small, crowded worlds round a midnight, where look-alikes, collisions and late records are the rule.
+
+A world is made of *facets*, each of which adds one kind of trouble; times and waits are counted in steps, so that a step may be
+a second in one world and ten minutes round a change of daylight saving time in another.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from reference_model.bookings import priced
+from reference_model.log import EPOCH, US, Close, Item, Known, Log, Record, Supersede, Tick, closed_wait, rules_of
+
+from trueup.config import ServiceConfig
+from trueup.reconcile.domain.policies import NO_HORIZON_US, Policy, SourceRules
+
+MICRO = 1_000_000
+FACETS = (
+    "policies",
+    "currencies",
+    "unrated",
+    "untimed",
+    "horizon",
+    "idle",
+    "zone",
+    "mixed keys",
+    "key scopes",
+    "nulls",
+    "poor keys",
+    "contents",
+    "huge",
+    "accounts",
+    "long ago",
+)
+MATCHES = (("session_key", "nearest"), ("session_key", "nearest"), ("session_key",), ("nearest",), ("aggregate",))
+ZONES = (("Europe/Berlin", "2024-03-31T01:00Z"), ("Europe/Berlin", "2024-10-27T01:00Z"), ("Asia/Jakarta", "2024-06-01T17:00Z"),
+         ("Australia/Lord_Howe", "2024-04-06T15:00Z"), ("America/Havana", "2024-11-03T05:00Z"), ("Antarctica/Troll", "2024-03-31T01:00Z"))  # fmt: skip
+
+
+def service(match: Sequence[str], *, near: int = 0, slack: int = 0, money: int = 0, grace: int = 0, price: int | None = MICRO, per: int = 1,
+            currency: str | None = None, period: int = 1) -> ServiceConfig:  # fmt: skip
+    return ServiceConfig.model_construct(
+        match=tuple(match), start_tolerance=near, quantity_tolerance=slack, amount_tolerance=money, grace=grace, price=price,
+        price_per=per, currency=currency, period=period,
+    )  # fmt: skip
+
+
+@dataclass
+class LogGenerator:
+    """What records of a log can be, and the rules they are judged by."""
+
+    rng: random.Random
+    facets: frozenset[str]
+    tame: bool = False
+
+    def __post_init__(self) -> None:
+        r = self.rng
+        self.step_us = MICRO if "zone" not in self.facets else r.choice((600, 1_800)) * MICRO
+        zone, moment = r.choice(ZONES) if "zone" in self.facets else ("UTC", "2024-05-02T00:00Z")
+        self.zone, self.middle = zone, (datetime.fromisoformat(moment) - EPOCH) // US // self.step_us
+        self.crowd = r.choice((6, 20, 50))
+        self.low, self.high = self.middle - self.crowd // 2, self.middle + self.crowd - self.crowd // 2
+        self.names: list[str | None] = ["voice", "sms", "iot", "web"][: r.choice((1, 2, 4, 4))]
+        self.sources = {"n1": "usage", "b1": "charge"} | ({"n_2": "usage", "b_2": "charge"} if r.random() < 0.6 else {})
+        self.first = self.policy()
+        if "nulls" in self.facets:
+            self.names.append(None)
+        self.made = self.ticks = 0
+        self.of_source: Counter[str] = Counter()
+        # A key's records lie within a grace of one another in a tame world; else they may lie wide apart.
+        self.spread = min(s.grace for s in (*self.first.services.values(), self.first.default)) // self.step_us
+        self.spread = self.spread if self.tame else 3 * self.spread + 3
+
+    @property
+    def bucket_by(self) -> str:
+        return "session_key" if "poor keys" in self.facets else "account" if "accounts" in self.facets else "subscriber"
+
+    @property
+    def has_ticks(self) -> bool:
+        return bool(self.facets & {"idle", "wrong clock"})
+
+    # --- rules --------------------------------------------------------------------------------------------------------
+
+    def rules(self) -> ServiceConfig:
+        r, step = self.rng, self.step_us
+        match = r.choice(MATCHES) if "poor keys" not in self.facets else ("session_key",)
+        near = r.choice((0, 1, 2, 3)) if "nearest" in match else 0
+        return service(
+            match, near=near * step, slack=r.choice((0, 0, MICRO, 2 * MICRO)), money=r.choice((0, 0, 10, 2 * MICRO)),
+            grace=max(near, r.choice((0, 3, 5, 8, 12))) * step, per=r.choice((1, 1, 60)),
+            price=None if "unrated" in self.facets and r.random() < 0.4 else r.choice((MICRO, 10 * MICRO, 7_300_001)),
+            currency=r.choice((None, "EUR", "USD")) if "currencies" in self.facets else None,
+            period=r.choice((1, 6, 20)) * (step if step == MICRO else 6 * step),
+        )  # fmt: skip
+
+    def policy(self, before: Policy | None = None) -> Policy:
+        """Rules all of its own, or some of them changed."""
+        r = self.rng
+        keep = before is not None and r.random() < 0.5
+        services = {
+            n: before.services.get(n, self.rules()) if before and keep and r.random() < 0.6 else self.rules()
+            for n in self.names
+            if n
+        }
+        if r.random() < 0.2:
+            services.pop(r.choice(sorted(services)))
+        sources = {
+            n: SourceRules(
+                stream,
+                None if r.random() < (0.4 if n == "b_2" else 0.1) else r.choice((0, 0, 4, 6)) * self.step_us,
+                r.choice((None, 5, 20)) if self.has_ticks else None,
+            )
+            for n, stream in self.sources.items()
+        }  # fmt: skip
+        if self.has_ticks:
+            sources = {n: replace(s, idle_after_us=s.idle_after_us and s.idle_after_us * self.step_us) for n, s in sources.items()}
+        if "policies" in self.facets and r.random() < 0.3:
+            sources.pop(r.choice(sorted(sources)))  # A source that another policy adds or drops.
+        if keep and before is not None and r.random() < 0.5:
+            sources = dict(before.sources)
+        currency = r.choice(("EUR", "EUR", "USD")) if "currencies" in self.facets else "EUR"
+        zone = self.zone if before is None or r.random() < 0.7 else "UTC"
+        horizon = r.choice((12, 20, 40)) * self.step_us if "horizon" in self.facets else NO_HORIZON_US
+        return Policy(0, services, self.rules(), sources, zone, currency, horizon)
+
+    # --- records ------------------------------------------------------------------------------------------------------
+
+    def time_us(self, step: int) -> int:
+        return step * self.step_us + (self.rng.choice((0, 0, 0, 1, -1)) if not self.tame else 0)
+
+    def some(self) -> int:
+        return self.rng.randrange(self.low, self.high)
+
+    def name(self) -> str:
+        self.made += 1
+        return f"r{self.rng.randrange(100):02d}{self.made:03d}"
+
+    def session(self) -> list[Record]:
+        """One thing that happened: its usage records and what billing made of it."""
+        r = self.rng
+        kind, peer = r.choice(self.names), r.choice("ppq")
+        subscriber: str | None = r.choice("st")
+        if "nulls" in self.facets:
+            peer, subscriber = r.choice((peer, peer, None)), r.choice((subscriber, subscriber, None))
+        # Tame: a key names things of one service only, and a party of its own.
+        key = (
+            None
+            if r.random() < 0.4
+            else f"K{r.randrange(6)}" + (f"{kind}{subscriber}{peer}" if "mixed keys" not in self.facets or self.tame else "")
+        )
+        if "poor keys" in self.facets:
+            key = f"K{r.randrange(9)}"
+        start, parts = self.some(), r.choice((1, 1, 1, 2, 3)) if key else 1
+        dense = self.crowd == 6
+        usage: list[Record] = []
+        for part in range(parts):
+            quantity = r.choice((2, 4, 4) if dense else (0, 1, 2, 3, 3, 4)) * MICRO + (0 if dense else r.choice((0, 0, 500_000, 1)))
+            at = start if part == 0 else start + r.randrange(self.spread + 1)
+            usage.append(
+                self.record(False, key, kind, subscriber, peer, at, quantity, part=part if parts > 1 and r.random() < 0.8 else None)
+            )
+        if "mixed keys" in self.facets and not self.tame and key and r.random() < 0.5:
+            usage[-1] = replace(usage[-1], service=r.choice(self.names), peer=r.choice("pq"))
+        bills = [] if r.random() < 0.1 else [self.charge(n, usage, start, key) for n in range(r.choice((0, 1, 1, 1, 1, 2, 3)))]
+        return (usage if r.random() < 0.88 else []) + bills
+
+    def charge(self, number: int, usage: list[Record], start: int, key: str | None) -> Record:
+        r, first = self.rng, usage[0]
+        quantity = fitting(max(0, sum(u.quantity_micros or 0 for u in usage) + r.choice((0, 0, 0, 0, MICRO, -MICRO, 4 * MICRO))))
+        rules = rules_of(first.service, self.first)
+        price = priced(rules, quantity, rules.currency or self.first.currency, self.first) or 0
+        amount = fitting(price + r.choice((0, 0, 0, 0, 5, -20 * MICRO)))
+        if number and r.random() < 0.3:
+            amount = fitting(-amount)  # A credit.
+        at = start + (r.choice((0, 0, 1, -1, 2, 3)) if r.random() < 0.85 else r.randrange(self.spread + 1))
+        if key and r.random() < 0.25 and "poor keys" not in self.facets:
+            key = r.choice((None, f"{key[:1]}{r.randrange(9)}{key[2:]}"))
+        billed = self.record(
+            True,
+            key,
+            first.service,
+            first.subscriber,
+            first.peer,
+            at,
+            quantity,
+            amount,
+            r.choice((None, None, 1, 2)) if number else None,
+        )
+        if "mixed keys" in self.facets and not self.tame and r.random() < 0.3:
+            billed = replace(billed, service=r.choice(self.names), peer=r.choice("pq"))
+        if "poor keys" in self.facets and r.random() < 0.8:
+            billed = replace(
+                billed, service=None, subscriber=None, peer=None, started_us=None, quantity_micros=None, billed_us=billed.started_us
+            )
+        elif r.random() < 0.1:
+            billed = replace(billed, quantity_micros=None)
+        if "untimed" in self.facets and r.random() < 0.4:
+            billed = replace(billed, started_us=None, billed_us=None)
+        elif r.random() < 0.1 and billed.started_us is not None:
+            billed = replace(billed, started_us=None, billed_us=billed.started_us)
+        return billed
+
+    def record(self, charge: bool, key: str | None, kind: str | None, subscriber: str | None, peer: str | None, at: int, quantity: int,
+               amount: int = 0, part: int | None = None) -> Record:  # fmt: skip
+        r = self.rng
+        if "huge" in self.facets and r.random() < 0.3:
+            quantity, amount = r.choice((quantity, 2**63 - 1, 2**62)), r.choice((amount, 2**63 - 1, -(2**63))) if charge else 0
+        record = Record(
+            charge, r.choice([n for n, s in self.sources.items() if s == ("charge" if charge else "usage")]), self.name(), key, kind,
+            subscriber, peer, self.time_us(at), None, quantity, amount, part, node=r.choice((None, "x", "y")),
+        )  # fmt: skip
+        if charge and "currencies" in self.facets:
+            record = replace(record, currency=r.choice((None, None, "EUR", "USD")))
+        if "key scopes" in self.facets:
+            # The same record key twice, in two scopes of keys: two records. Tame: never twice in one.
+            twice = r.random() < 0.5
+            number = r.randrange(8) if twice else 0
+            self.of_source[record.source] += 1
+            shared = f"r{self.of_source[record.source] if self.tame else number}"
+            record = replace(record, key_scope=record.source, key=shared if twice else record.key)
+        if "poor keys" in self.facets:
+            return replace(record, scope=record.session or record.key)
+        # A subscriber's records may be on several accounts, an account may hold several subscribers.
+        return replace(record, scope=r.choice(("A", "A", "B", "")) if "accounts" in self.facets else record.subscriber or "")
+
+    def resent(self, record: Record) -> Record:
+        """The same record with another content."""
+        r = self.rng
+        change: dict[str, Any] = (
+            {"amount_micros": record.amount_micros + MICRO} if record.charge and record.amount_micros < 2**62 else {}
+        )
+        if record.quantity_micros is not None and record.quantity_micros < 2**62 and (not record.charge or r.random() < 0.5):
+            change = {"quantity_micros": max(0, record.quantity_micros + r.choice((-MICRO, MICRO, 2 * MICRO)))}
+        if not self.tame and r.random() < 0.4 and record.started_us is not None:
+            change["started_us"] = self.time_us(self.some())
+        if not self.tame and r.random() < 0.3 and "poor keys" not in self.facets:
+            change["session"] = r.choice((None, f"K{r.randrange(6)}", record.session))
+        if not self.tame and r.random() < 0.1:
+            change["peer"], change["service"] = r.choice("pq"), r.choice(self.names)
+        return replace(record, **change)
+
+    def records(self, size: int) -> list[Record]:
+        made: list[Record] = []
+        while len(made) < size:
+            made += self.session()
+        again = [r for r in made if self.rng.random() < 0.1]
+        often = 0.3 if "contents" in self.facets else 0.08
+        return made + again + [self.resent(r) for r in made if self.rng.random() < often]
+
+    def pushers(self, at: int) -> list[Item]:
+        """What lets every source pass everything before."""
+        out: list[Item] = [Close(n, self.time_us(at)) for n in self.sources if self.rng.random() < 0.3]
+        if self.has_ticks:
+            out.append(self.tick(at + self.rng.choice((0, 10))))
+        for source, stream in self.sources.items():
+            far = Record(
+                stream == "charge",
+                source,
+                f"far{source}{at}",
+                f"far{source}{at}",
+                self.names[0],
+                "z",
+                "z",
+                self.time_us(at),
+                scope="z",
+                key_scope=source,
+            )
+            out.append(replace(far, scope=far.session or "") if "poor keys" in self.facets else far)
+        return out
+
+    def closings(self) -> list[Item]:
+        told: list[Item] = [
+            Close(n, self.time_us(self.some()))
+            for n in self.sources
+            for _ in range(self.rng.randrange(3))
+            if self.rng.random() < 0.4
+        ]
+        if self.has_ticks:
+            told += [self.tick(self.some() + 10) for _ in range(self.rng.randrange(3))]
+        return told
+
+    def tick(self, step: int) -> Tick:
+        self.ticks += 1
+        return Tick(self.time_us(step), self.ticks)
+
+
+def fitting(micros: int) -> int:
+    """The nearest number that 64 bits hold."""
+    return max(-(2**63), min(micros, 2**63 - 1))
+
+
+def some_facets(rng: random.Random) -> frozenset[str]:
+    return frozenset(f for f in FACETS if rng.random() < 0.22)
+
+
+def any_log(
+    rng: random.Random, facets: Iterable[str] | None = None, size: int | None = None, of: type[LogGenerator] = LogGenerator
+) -> tuple[LogGenerator, Log]:
+    """A world and a log of it in which anything may come at any time."""
+    world = of(rng, some_facets(rng) if facets is None else frozenset(facets))
+    items: list[Item] = [*world.records(size or rng.choice((3, 5, 8, 12, 20))), *world.closings()]
+    for at in sorted(rng.sample(range(world.low, world.high + 60), rng.randrange(3))):
+        items += world.pushers(at)
+    order = rng.choice(("shuffled", "by time", "charges first"))
+    if order == "shuffled":
+        rng.shuffle(items)
+    else:
+        items.sort(
+            key=lambda i: (
+                order == "charges first" and isinstance(i, Record) and not i.charge,
+                moment_us(i) + rng.randrange(12) * world.step_us,
+            )
+        )
+    if rng.random() < 0.6:
+        items += world.pushers(world.high + 200)
+    if "long ago" in world.facets:
+        # Much of it comes when everything has long been final: days later, and bit by bit.
+        at = rng.randrange(1, len(items) + 1)
+        items = [*items[:at], *world.pushers(world.high + 3 * 86_400 * MICRO // world.step_us), *items[at:], *world.session()]
+    log = cut(rng, items)
+    if "policies" in world.facets:
+        policy = world.first
+        for at in sorted(rng.sample(range(len(log) + 1), min(len(log), rng.choice((1, 2, 3)))), reverse=True):
+            policy = world.policy(policy)
+            log.insert(at, [policy])
+    if rng.random() < 0.2:
+        log.insert(rng.randrange(len(log)), [])
+    return world, with_superseded_ticks(rng, log) if "wrong clock" in world.facets else log
+
+
+def wrong_clock(rng: random.Random) -> frozenset[str]:
+    """Facets of a log whose ticks may be superseded; none of those of other logs, whose random numbers stay as they are."""
+    return some_facets(rng) | {"wrong clock"}
+
+
+def with_superseded_ticks(rng: random.Random, log: Log) -> Log:
+    """The log with some of its ticks superseded later, in commits of their own or among what others bring."""
+    for tick in [i for commit in log for i in commit if isinstance(i, Tick)]:
+        if rng.random() < 0.6:
+            came = next(at for at, commit in enumerate(log) if tick in commit)
+            at = rng.randrange(came + 1, len(log) + 1)
+            if at < len(log) and rng.random() < 0.3:
+                log[at] = [*log[at], Supersede(tick)]
+            else:
+                log.insert(at, [Supersede(tick)])
+    return log
+
+
+def moment_us(item: Item) -> int:
+    if isinstance(item, Record):
+        return item.time_us or 0
+    return item.through_us if isinstance(item, Close) else item.now_us if isinstance(item, Tick) else 0
+
+
+def cut(rng: random.Random, items: list[Item]) -> Log:
+    log: Log = []
+    while items:
+        n = rng.choice((1, 1, 2, 3, 5))
+        log, items = [*log, items[:n]], items[n:]
+    return log
+
+
+# --- logs in time -----------------------------------------------------------------------------------------------------
+
+
+def in_time_log(
+    rng: random.Random, facets: Iterable[str] | None = None, size: int | None = None
+) -> tuple[LogGenerator, list[Item]]:
+    """A world and what happens in it, to be delivered in time: see `in_time`."""
+    allowed = frozenset(some_facets(rng) if facets is None else facets) - {"policies", "untimed", "mixed keys", "horizon"}
+    world = LogGenerator(rng, allowed, tame=True)
+    items = [*world.records(size or rng.choice((3, 5, 8, 12))), *world.closings()]
+    return world, items + (world.pushers(world.high + rng.choice((-20, 0, 200))) if rng.random() < 0.5 else [])
+
+
+def in_time(rng: random.Random, items: list[Item], policy: Policy) -> Log:
+    """A random order of delivery, cut into commits, in which every record first comes in time.
+
+    In time is a record whose stream has passed neither its own time nor, by grace, the first time of its session key.
+    """
+    left, known, log = list(items), Known(policy), Log()
+    firsts: dict[tuple[str, str], int] = {}
+    for r in items:
+        if isinstance(r, Record) and r.session is not None and r.time_us is not None:
+            at = (r.scope, r.session)
+            firsts[at] = min(firsts.get(at, r.time_us), r.time_us)
+    there: set[bytes] = set()
+    while left:
+        for n in (*rng.choices((1, 2, 3), k=10), 1, 1, len(left)):
+            commit = rng.sample(left, min(n, len(left)))
+            ahead = Known(policy, dict(known.observed), dict(known.closed), known.ticks)
+            ahead.learn(commit)
+            came = there | {r.event_id for r in commit if isinstance(r, Record)}
+            if not any(isinstance(r, Record) and r.event_id not in came and too_late(r, ahead, firsts) for r in left):
+                break
+        for item in commit:
+            left.remove(item)
+        known, there = ahead, came
+        log.append(commit)
+    return log
+
+
+def too_late(record: Record, known: Known, firsts: dict[tuple[str, str], int]) -> bool:
+    if known.passed(record.charge, record.time_us, 0, 0):
+        return True
+    if record.session is None:
+        return False
+    every = [*known.policy.services.values(), known.policy.default]
+    rules = [rules_of(record.service, known.policy)] if record.service is not None else every
+    grace, closed = min(s.grace for s in rules), min(closed_wait(s) for s in rules)
+    return known.passed(record.charge, firsts[record.scope, record.session], grace, closed)
