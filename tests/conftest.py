@@ -28,13 +28,13 @@ _AS_CONFIGURED = ("sqlite:lake/catalog.sqlite", "lake/data")
 def template_lakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """`Lake.create` copies an empty lake of the same settings where the test process made one before: a hundredth of the time.
 
-    Tests in `tests/log` are about making lakes: there each is made in full.
+    Tests in `tests/log` are about making lakes, and in `tests/proof` about their identity: there each is made in full.
     """
     made, create = dict[tuple[int, str], Path](), Lake.create
 
     def copied(project: Project) -> None:
         lake, folder = project.config.lake, project.directory / "lake"
-        in_full = "tests/log/" in os.environ.get("PYTEST_CURRENT_TEST", "")
+        in_full = any(folder in os.environ.get("PYTEST_CURRENT_TEST", "") for folder in ("tests/log/", "tests/proof/"))
         places = (lake.catalog.get_secret_value(), lake.data.get_secret_value())
         if in_full or places != _AS_CONFIGURED or folder.exists():
             create(project)
