@@ -219,7 +219,7 @@ def test_an_outcome_passes_between_workers_unchanged() -> None:
 def test_little_work_is_done_without_the_job_and_commits_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = made(tmp_path / "little", LITTLE)
     of_job = reconcile(made(tmp_path / "job", LITTLE), partitions=1)
-    limited = reconcile_little(project, to_day=date(1970, 1, 2))
+    limited = reconcile_little(project, to_day=date(1970, 1, 1))
     assert limited is not None and (limited.from_position, limited.raised) == (0, 1)
     monkeypatch.setattr("trueup.reconcile.run.ROWS_WORTH_A_CORE", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)

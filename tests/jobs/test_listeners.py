@@ -44,14 +44,14 @@ def test_a_socket_that_is_open_to_other_machines_fails_the_check_as_does_a_check
 
 
 def features(ports: set[int]) -> dict[str, Any]:
-    """What the one port of Flink's REST endpoint says that its web page may do."""
+    """Find Flink's REST endpoint among ports and return which features its web page has."""
     for port in ports:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=20) as answer:
-                told = json.load(answer)["features"]
+                offered = json.load(answer)["features"]
                 with pytest.raises(urllib.error.HTTPError, match="404"):
                     urllib.request.urlopen(f"http://127.0.0.1:{port}/jars", timeout=20)
-                return dict(told)
+                return dict(offered)
         except (OSError, ValueError, HTTPException):
             continue
     raise AssertionError(f"no REST endpoint among {sorted(ports)}")

@@ -129,5 +129,5 @@ def test_a_finding_of_a_feed_is_explained_with_its_bounds(ran: Path, capsys: pyt
     (found,) = json.loads(out)
     status, out = asked(capsys, "explain", found["finding_id"], "--project", str(ran))
     assert status == 0
-    assert "billing" in out.splitlines()[2]
+    assert "billing" in out.splitlines()[3]
     assert "file 2 did not come" in out

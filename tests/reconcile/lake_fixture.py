@@ -30,6 +30,11 @@ from trueup.reconcile.results.finding_rows import HISTORY
 from trueup.reconcile.run_partition import Outcome, merge_outcomes, reconcile_partition
 
 BUCKETS = 64
+_MAPPED = {
+    "usage": ("service", "subscriber", "account", "session_key", "started_at", "quantity"),
+    "charge": ("service", "subscriber", "account", "session_key", "started_at", "quantity", "amount"),
+}
+"""Columns without which a project is refused before it runs."""
 
 
 def clock() -> datetime:
@@ -42,6 +47,7 @@ def toml_of(policy: Policy, bucket_by: str) -> str:
              f'currency = "{policy.currency}"', f'horizon = "{policy.horizon_us}us"']  # fmt: skip
     for name, s in policy.sources.items():
         lines += ["[[source]]", f'name = "{name}"', f'stream = "{s.stream}"', 'path = "none"', 'identity = "content"']
+        lines += ["columns = { " + ", ".join(f'{name} = "{name}"' for name in _MAPPED.get(s.stream, ())) + " }"]
         lines += ['frontier = "declared"'] if s.lateness_us is None else [f'lateness = "{s.lateness_us}us"']
         lines += [] if s.idle_after_us is None else [f'idle_after = "{s.idle_after_us}us"']
     for service, rules in [*policy.services.items(), ("default", policy.default)]:

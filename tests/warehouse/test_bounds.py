@@ -1,4 +1,4 @@
-"""What one question may take, what is said when it takes more, and that no answer has to fit in memory."""
+"""Bounds of one question, the message of each exceeded bound, and answers larger than memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ENDLESS = "select count(*) from range(10_000_000) a, range(10_000_000) b"
 
 
 def failure(project: Project, query: str, bounds: SqlConfig | None = None) -> str:
-    """What is said of a query that does not come to its end, in one line."""
+    """Return the one line about a query that fails."""
     with pytest.raises(QueryError) as raised, run(project, query, bounds=bounds) as answer:
         for _ in answer.rows():
             pass
@@ -62,7 +62,7 @@ def test_a_query_in_time_is_not_disturbed_and_leaves_no_thread(project: Project)
     assert "time limit" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_who_must_end_a_query_that_no_interrupt_reaches_is_called_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_that_no_interrupt_reaches_is_reported_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounding, "OVERDUE_AFTER_S", -1)
     called: list[QueryError] = []
     with pytest.raises(QueryError), run(project, ENDLESS, bounds=SHORT, overdue=called.append):
@@ -98,8 +98,8 @@ def test_what_is_spilled_within_the_limits_is_answered(project: Project) -> None
 def test_a_full_disk_is_named_as_that() -> None:
     error = duckdb.IOException('IO Error: Could not write file "/tmp/x": No space left on device')
     time_limit = TimeLimit(duckdb.connect(), SMALL)
-    said = "no space left on the disk for the query's temporary files; set TMPDIR"
-    with pytest.raises(QueryError, match=said), naming_limits(SMALL, time_limit):
+    message = "no space left on the disk for the query's temporary files; set TMPDIR"
+    with pytest.raises(QueryError, match=message), naming_limits(SMALL, time_limit):
         raise error
 
 
@@ -145,7 +145,7 @@ def test_a_batch_is_turned_into_values_in_parts_that_lose_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "said"),
+    ("option", "value", "message"),
     [
         ("--timeout", "0", "'0' is no duration; write a number and a unit"),
         ("--timeout", "0s", "'0s' would leave no time at all; write one such as '30s' or '5m'"),
@@ -160,11 +160,11 @@ def test_a_batch_is_turned_into_values_in_parts_that_lose_nothing() -> None:
     ],
 )
 def test_a_limit_that_cannot_be_meant_is_refused_by_its_option(
-    project: Project, capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
+    project: Project, capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
 ) -> None:
     assert main(["sql", "select 1", option, value, "--project", str(project.directory)]) == 2
-    told = capsys.readouterr()
-    assert told.out == "" and told.err.startswith(f"trueup: {said}") and told.err.endswith(f"({option})\n")
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith(f"trueup: {message}") and printed.err.endswith(f"({option})\n")
 
 
 def test_the_project_sets_limits_and_an_option_goes_before_them() -> None:
@@ -181,8 +181,8 @@ def test_the_limits_of_the_project_hold_without_an_option(project: Project, caps
     path = Path(project.directory, "trueup.toml")
     path.write_text(path.read_text("utf-8") + '\n[sql]\ntimeout = "200ms"\n', "utf-8")
     assert main(["sql", ENDLESS, "--project", str(project.directory)]) == 2
-    told = capsys.readouterr()
-    assert "time limit of 200ms" in told.err and told.err.count("\n") == 1
+    printed = capsys.readouterr()
+    assert "time limit of 200ms" in printed.err and printed.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("limit_us", "text"), [(300_000_000, "5m"), (90_000_000, "90s"), (1, "1us"), (172_800_000_000, "2d")])

@@ -338,7 +338,7 @@ def _submitted(options: StreamOptions, told: Mapping[str, str], log: Path) -> Jo
 
 
 def start_java(log: Path) -> None:
-    """Starts the Java process of this one, unless it runs, with its listeners on loopback; what it prints goes to a file."""
+    """Start the Java process, unless it runs, with its listeners on loopback and its output in a file."""
     from pyflink.java_gateway import get_gateway
 
     # Java only passes things on here: it is not worth the time to compile that twice, nor a collector with threads of its own.

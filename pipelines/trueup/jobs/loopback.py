@@ -1,7 +1,7 @@
-"""Listeners of the engines on loopback: Flink's, those of its Python workers in Java, and gRPC servers in Python.
+"""Bind the listeners of the engines to loopback: those of Flink, of its Python workers in Java, and gRPC servers in Python.
 
-What travels over these ports is code to run (Flink's web upload, Beam's control channel) and none of it asks for a password, so
-that no other machine may reach them. `docs/operations.md` says what a cluster of one's own has to bind.
+These ports accept code to run (Flink's web upload, Beam's control channel) without a password, so no other machine may reach them.
+`docs/operations.md` lists the settings of a separate Flink cluster.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ FLINK_SETTINGS = {
 }
 """Settings of Flink for one machine: loopback, ports that the system chooses, and a web page that changes nothing."""
 JAVA_OPTION = "--add-opens=java.base/java.net=ALL-UNNAMED"
-"""What Java needs at its start so that `bind_java_to_loopback` can work."""
+"""The option of Java that `bind_java_to_loopback` needs."""
 
 
 def bind_java_to_loopback(gateway: Any) -> None:
-    """Gives every listener of a Java process loopback where it names no interface of its own.
+    """Bind to loopback each listener of a Java process that names no interface.
 
     Inside each task manager Beam opens six ports for the Python workers (control, data, state, logging, provisioning,
     artifacts) on the wildcard address, and neither Flink nor Beam has a setting for them. Java keeps the wildcard address in
@@ -71,7 +71,7 @@ def _opened(java_class: Any, name: str) -> Any:
 
 @contextmanager
 def grpc_servers_on_loopback() -> Iterator[None]:
-    """Gives gRPC servers that this process starts meanwhile loopback where they ask for every interface.
+    """Bind to loopback each gRPC server of this process that asks for every interface, within the context.
 
     Beam's direct runner with several workers, its local job server and PyFlink's worker pool write `[::]` in their code.
     """
@@ -93,6 +93,6 @@ def grpc_servers_on_loopback() -> Iterator[None]:
 
 
 def _on_loopback(address: str) -> str:
-    """A `host:port` with loopback in the place of a wildcard; other hosts stay."""
+    """Replace the wildcard of a `host:port` by loopback; other hosts stay."""
     host, colon, port = address.rpartition(":")
     return f"{LOOPBACK}:{port}" if colon and host in WILDCARDS else address

@@ -120,7 +120,7 @@ def served(project: Project, folder: Path, port: int, host: str = LOOPBACK, cloc
     registry.register(StatusCollector(project, folder, clock))
     try:
         if not host:
-            # Sockets take no name for every interface, which a variable that is not set must not mean.
+            # To a socket an empty host means every interface; an unset shell variable must not mean that.
             raise socket.gaierror
         server, thread = start_http_server(port, addr=host, registry=registry)
     except socket.gaierror:

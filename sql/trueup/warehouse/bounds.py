@@ -1,8 +1,8 @@
-"""What one question of a person may take: time, memory, threads, space to spill to; and the error of a question that takes more.
+"""Bounds of one question: time, memory, threads and temporary files, and the error that names an exceeded bound.
 
-DuckDB keeps memory, threads and spilled bytes itself, once `guard.lock` has set them. Time it does not know: a thread beside it
-interrupts the query. Memory that DuckDB does not count (long values, rows on their way to the output) is bounded by the size of
-what is turned into Python values at once, and on Linux by what the system gives the process (`process_within`).
+DuckDB enforces memory, threads and temporary files itself, once `guard.lock` has set them. It has no time limit: another thread
+interrupts the query. DuckDB does not count the memory of long values and of rows on their way to the output. `parts` bounds the
+rows that become Python values at once; on Linux `process_within` bounds the data of the whole process.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ T = TypeVar("T")
 
 INTERRUPT_EVERY_S, LOOK_EVERY_S = 0.05, 0.2
 OVERDUE_AFTER_S = 5.0
-"""How long an interrupted query may go on: within one call of a function DuckDB does not look for interrupts."""
+"""How long an interrupted query may run on: DuckDB does not look for interrupts within one call of a function."""
 PART_WEIGHT = 16 << 20
-"""About how many bytes of Python values rows are turned into at once, unless one row has more."""
+"""Estimated bytes of Python values that rows become at once, unless one row has more."""
 PER_VALUE, PER_BYTE = 120, 6
-"""What a value, and a byte of it, takes at most as Python value and as text on its way to the output."""
+"""Most bytes that a value, and each byte of it, takes as Python value and as output text."""
 _LONGEST_WAIT_S = 3600.0
 _UNITS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000), ("us", 1))
 _GIB = 1 << 30
 
 
 def bounds_of(config: SqlConfig, *, timeout: str | None = None, memory: str | None = None) -> SqlConfig:
-    """The bounds of `[sql]`, or of the options `--timeout` and `--memory`; raises `QueryError` that names a wrong option."""
+    """Return the bounds of `[sql]` with `--timeout` and `--memory` applied; raises `QueryError` that names a wrong option."""
     bounds = config
     for field, text, read in (("timeout", timeout, time_limit_us), ("memory", memory, size_bytes)):
         if text is None:
@@ -53,9 +53,9 @@ def bounds_of(config: SqlConfig, *, timeout: str | None = None, memory: str | No
 
 
 class TimeLimit:
-    """How long a question may take, from when this is made; a context in which the connection is interrupted once that is over.
+    """The time limit of one question, from its construction on: a context whose thread interrupts the connection at the end.
 
-    `overdue` is called when interrupting has not helped for `OVERDUE_AFTER_S`; a program of its own can only end then.
+    The thread calls `overdue` when the query still runs `OVERDUE_AFTER_S` later: then only the process can end it.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class TimeLimit:
 
     @property
     def is_over(self) -> bool:
-        """Whether the query is being interrupted."""
+        """Whether the time has passed and the query is being interrupted."""
         return self._over.is_set()
 
     def check(self) -> None:
-        """Raises `QueryError` once the time is over: between two batches there is no query to interrupt."""
+        """Raise `QueryError` once the time has passed: between two batches there is no query to interrupt."""
         if self.is_over:
             raise too_long(self._bounds)
 
@@ -100,7 +100,7 @@ class TimeLimit:
 
 
 def interruptible(connection: duckdb.DuckDBPyConnection, call: Callable[[], T]) -> T:
-    """The result of a call of DuckDB, made by another thread, so that Ctrl-C reaches this one and interrupts the query."""
+    """Run a call of DuckDB in another thread, so that Ctrl-C reaches this one and interrupts the query."""
     with ThreadPoolExecutor(1, "query") as pool:
         result = pool.submit(call)
         try:
@@ -115,9 +115,9 @@ def interruptible(connection: duckdb.DuckDBPyConnection, call: Callable[[], T]) 
 
 @contextmanager
 def process_within(bounds: SqlConfig) -> Iterator[None]:
-    """Keeps the data of the whole process within twice `memory` and 1 GiB beyond what it has now, where the system is Linux.
+    """Limit the growth of the process's data to twice `memory` plus 1 GiB, on Linux; elsewhere do nothing.
 
-    For a process that does nothing but answer one question. DuckDB does not count what functions allocate for long values:
+    Meant for a process that only answers one question. DuckDB does not count what functions allocate for long values:
     `repeat('x', 1_000_000_000)` takes gigabytes whatever its memory limit is.
     """
     if sys.platform != "linux":
@@ -135,13 +135,13 @@ def process_within(bounds: SqlConfig) -> Iterator[None]:
 
 
 def _data_bytes() -> int:
-    """How much data this process has, as Linux counts it for its limit."""
+    """Return the size of this process's data, as Linux counts it against `RLIMIT_DATA`."""
     lines = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmData:"))
 
 
 def parts(batch: pa.RecordBatch, bounds: SqlConfig) -> Iterator[pa.RecordBatch]:
-    """A batch in parts that are small as Python values; raises `QueryError` for one row that is larger than `memory`."""
+    """Divide a batch into parts that are small as Python values; raises `QueryError` for one row larger than `memory`."""
     weight = sum(_weight(column) for column in batch.columns)
     if weight <= PART_WEIGHT or (batch.num_rows == 1 and weight <= bounds.memory):
         yield batch
@@ -157,7 +157,7 @@ def parts(batch: pa.RecordBatch, bounds: SqlConfig) -> Iterator[pa.RecordBatch]:
 
 
 def _weight(values: pa.Array) -> int:
-    """At most about so many bytes these values take as Python values and text."""
+    """Estimate from above how many bytes these values take as Python values and text."""
     from pyarrow import types  # A command without a query starts sooner without it.
 
     kind, own = values.type, PER_VALUE * len(values)
@@ -173,7 +173,7 @@ def _weight(values: pa.Array) -> int:
 
 @contextmanager
 def naming_limits(bounds: SqlConfig, time_limit: TimeLimit) -> Iterator[None]:
-    """Turns an error of DuckDB or Python about a limit into a `QueryError` that names it and says how to raise it."""
+    """Turn an error of DuckDB or Python about a limit into a `QueryError` that names the limit and how to raise it."""
     try:
         yield
     except (duckdb.Error, MemoryError) as error:
@@ -205,7 +205,7 @@ def _exceeded(error: Exception, bounds: SqlConfig, time_limit: TimeLimit) -> Que
 
 
 def too_long(bounds: SqlConfig) -> QueryError:
-    """The error of a question that takes longer than it may."""
+    """Return the error of a question that exceeds its time limit."""
     return QueryError(
         f"the query takes longer than its time limit of {time_text(bounds.timeout)}",
         todo="ask for less, or raise --timeout, or `timeout` of [sql] in trueup.toml",
@@ -213,13 +213,13 @@ def too_long(bounds: SqlConfig) -> QueryError:
 
 
 def time_text(limit_us: int) -> str:
-    """A duration as a person writes it, such as `5m`."""
+    """Write a duration as a person would, such as `5m`."""
     unit, size = next((unit, size) for unit, size in _UNITS if limit_us % size == 0)
     return f"{limit_us // size}{unit}"
 
 
 def size_text(size: int) -> str:
-    """A size as a person writes it, such as `2GiB`."""
+    """Write a size as a person would, such as `2GiB`."""
     for unit, factor in (("GiB", _GIB), ("MiB", 1 << 20), ("GB", 10**9), ("MB", 10**6)):
         if size >= factor and size % factor == 0:
             return f"{size // factor}{unit}"
