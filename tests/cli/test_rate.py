@@ -135,7 +135,7 @@ def test_a_tariff_plan_of_cgrates_prices_and_becomes_a_book_that_prices_the_same
         (["nothing.csv"], r"no such file \(nothing.csv\)"),
         (["calls.xlsx"], "does not tell the format"),
         (["calls.csv", "--quantity", "1"], "a file tells this"),
-        ([*ONE, "--timezone", "Mars"], "no time zone.*--timezone"),
+        ([*ONE, "--timezone", "Mars"], "unknown time zone.*--timezone"),
         ([*ONE, "--to", "x.txt"], "neither .csv nor .parquet"),
     ],
 )

@@ -96,9 +96,9 @@ def test_a_watched_file_is_looked_at_again_when_its_manifest_is_put_right(calls:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ("""manifest = { path = "{name}.ctl", pattern = 'RECORDS=([0-9]+)' }""", "must find what is declared"),
-        ("""manifest = { path = "all.txt", pattern = '(?P<records>[0-9]+)' }""", "which file is told of"),
-        ("""manifest = { path = "{name}.ctl", pattern = '(' }""", "is no pattern"),
+        ("""manifest = { path = "{name}.ctl", pattern = 'RECORDS=([0-9]+)' }""", "must have a group"),
+        ("""manifest = { path = "all.txt", pattern = '(?P<records>[0-9]+)' }""", "contains the file.s name"),
+        ("""manifest = { path = "{name}.ctl", pattern = '(' }""", "invalid pattern"),
     ],
 )
 def test_a_manifest_that_cannot_be_meant_is_refused(calls: Write, settings: str, said: str) -> None:

@@ -269,8 +269,8 @@ def test_a_row_refused_against_the_log_is_refused_with_its_bytes(
 @pytest.mark.parametrize(
     ("columns", "told"),
     [
-        ('price = "p"\nprices = "q"', "'prices' is no column of tariff"),
-        ('price = "p"\n[source.range]\namount = ["0", "1"]', "'amount' is no decimal of tariff"),
+        ('price = "p"\nprices = "q"', "unknown column 'prices' of stream tariff"),
+        ('price = "p"\n[source.range]\namount = ["0", "1"]', "`range` takes a decimal column, not 'amount'"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused_by_name(columns: str, told: str) -> None:

@@ -51,5 +51,5 @@ def test_records_are_counted_by_where_they_go(tmp_path: Path) -> None:
 
 
 def test_a_pattern_that_names_no_destination_is_refused() -> None:
-    with pytest.raises(ConfigError, match="must name where the other party is"):
+    with pytest.raises(ConfigError, match="which finds the peer's destination"):
         parse(TOML.replace("?P<destination>", "?:"), where="trueup.toml")

@@ -147,15 +147,15 @@ def test_a_batch_is_turned_into_values_in_parts_that_lose_nothing() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--timeout", "0", "'0' is no duration; write a number and a unit"),
-        ("--timeout", "0s", "'0s' would leave no time at all; write one such as '30s' or '5m'"),
-        ("--timeout", "-5s", "'-5s' is no duration"),
-        ("--timeout", "soon", "'soon' is no duration"),
-        ("--memory", "5x", "'5x' is not a size; write a number and a unit, such as '512MiB' or '2GiB'"),
-        ("--memory", "", "'' is not a size"),
+        ("--timeout", "0", "invalid duration '0'; write a number and a unit"),
+        ("--timeout", "0s", "a time limit of '0s' would stop every query; write one such as '30s' or '5m'"),
+        ("--timeout", "-5s", "invalid duration '-5s'"),
+        ("--timeout", "soon", "invalid duration 'soon'"),
+        ("--memory", "5x", "invalid size '5x'; write a number and a unit, such as '512MiB' or '2GiB'"),
+        ("--memory", "", "invalid size ''"),
         ("--memory", "0", "'0' is not between 64MiB and 1PiB"),
-        ("--memory", "-2GiB", "'-2GiB' is not a size"),
-        ("--memory", "9e9GiB", "'9e9GiB' is not a size"),
+        ("--memory", "-2GiB", "invalid size '-2GiB'"),
+        ("--memory", "9e9GiB", "invalid size '9e9GiB'"),
         ("--memory", "9999999PiB", "'9999999PiB' is not between 64MiB and 1PiB"),
     ],
 )
@@ -173,7 +173,7 @@ def test_the_project_sets_limits_and_an_option_goes_before_them() -> None:
     asked = bounds_of(config, timeout="2h", memory="4GiB")
     assert (asked.timeout, asked.memory, asked.temp, asked.threads) == (7_200_000_000, 4 << 30, 1 << 30, 2)
     assert bounds_of(config) == config
-    with pytest.raises(ConfigError, match=r"sql\.timeout: '0s' would leave no time.*sql\.memory: '5x' is not a size.*sql\.threads"):
+    with pytest.raises(ConfigError, match=r"sql\.timeout: a time limit of '0s' would stop.*sql\.memory: invalid size '5x'.*sql\.threads"):
         parse('[sql]\ntimeout = "0s"\nmemory = "5x"\nthreads = 0\n')
 
 

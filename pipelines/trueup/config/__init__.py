@@ -1,0 +1,71 @@
+"""`trueup.toml`: the lake, the sources, the matching rules and the bounds of a project."""
+
+from trueup.config.columns import (
+    CHARGE_COLUMNS,
+    DECIMAL_COLUMNS,
+    STREAM_COLUMNS,
+    SUBSCRIBER_COLUMNS,
+    TARIFF_COLUMNS,
+    USAGE_COLUMNS,
+    Stream,
+)
+from trueup.config.document import FILE_NAME, Config, parse
+from trueup.config.environment import as_utf8, expand, expand_path, is_utf8, variables
+from trueup.config.folder import MOST_TOML_BYTES, Project
+from trueup.config.tables.anchor import AnchorConfig
+from trueup.config.tables.fraud import FraudConfig, HotRule
+from trueup.config.tables.lake import BucketBy, LakeConfig
+from trueup.config.tables.limits import LimitsConfig
+from trueup.config.tables.project import ProjectConfig
+from trueup.config.tables.quality import ExpectationConfig, GateConfig, GateSeverity, QualityConfig, Severity
+from trueup.config.tables.rating import RatingConfig
+from trueup.config.tables.reconcile import Match, ServiceConfig
+from trueup.config.tables.source import ColumnRule, FeedConfig, ManifestConfig, SourceConfig
+from trueup.config.tables.sql import SqlConfig
+from trueup.config.values import MICROS, decimal_micros, duration_us, size_bytes, time_limit_us, zone_of
+
+__all__ = [
+    "CHARGE_COLUMNS",
+    "DECIMAL_COLUMNS",
+    "FILE_NAME",
+    "MICROS",
+    "MOST_TOML_BYTES",
+    "STREAM_COLUMNS",
+    "SUBSCRIBER_COLUMNS",
+    "TARIFF_COLUMNS",
+    "USAGE_COLUMNS",
+    "AnchorConfig",
+    "BucketBy",
+    "ColumnRule",
+    "Config",
+    "ExpectationConfig",
+    "FeedConfig",
+    "FraudConfig",
+    "GateConfig",
+    "GateSeverity",
+    "HotRule",
+    "LakeConfig",
+    "LimitsConfig",
+    "ManifestConfig",
+    "Match",
+    "Project",
+    "ProjectConfig",
+    "QualityConfig",
+    "RatingConfig",
+    "ServiceConfig",
+    "Severity",
+    "SourceConfig",
+    "SqlConfig",
+    "Stream",
+    "as_utf8",
+    "decimal_micros",
+    "duration_us",
+    "expand",
+    "expand_path",
+    "is_utf8",
+    "parse",
+    "size_bytes",
+    "time_limit_us",
+    "variables",
+    "zone_of",
+]

@@ -1,0 +1,30 @@
+"""Columns of the event streams: the names that `[source.columns]` may map."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Stream = Literal["usage", "charge", "subscriber", "tariff"]
+
+USAGE_COLUMNS = (
+    "record_key", "session_key", "account", "service", "subscriber", "peer", "direction", "node", "cell",
+    "started_at", "quantity", "partial_no",
+)  # fmt: skip
+CHARGE_COLUMNS = (*USAGE_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at")
+SUBSCRIBER_COLUMNS = (
+    "record_key", "system", "subscriber", "account", "imsi", "plan", "segment", "status", "valid_from", "valid_to",
+)  # fmt: skip
+TARIFF_COLUMNS = (
+    "record_key", "item", "tariff_code", "plan", "service", "direction", "zone", "trunk", "destination", "band",
+    "valid_from", "valid_to", "currency", "setup", "price", "price_per", "first_increment", "next_increment", "minimum",
+    "tier_from", "rounding", "decimals", "rounding_stage", "tax", "tax_included", "unit", "weekdays", "from_time", "to_time",
+    "timezone", "calendar", "name", "services", "shared", "period", "to_currency", "units",
+)  # fmt: skip
+STREAM_COLUMNS = {
+    "usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS, "subscriber": SUBSCRIBER_COLUMNS, "tariff": TARIFF_COLUMNS,
+}  # fmt: skip
+"""The columns of each stream."""
+DECIMAL_COLUMNS = frozenset({
+    "quantity", "amount", "setup", "price", "first_increment", "next_increment", "minimum", "tier_from", "tax", "units",
+})  # fmt: skip
+"""Columns that hold decimals; the log stores them in millionths."""

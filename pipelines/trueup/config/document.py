@@ -1,0 +1,116 @@
+"""`trueup.toml` as one value: all its tables, and the rules between them."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from trueup.config.tables.anchor import AnchorConfig
+from trueup.config.tables.fraud import FraudConfig
+from trueup.config.tables.lake import LakeConfig
+from trueup.config.tables.limits import LimitsConfig
+from trueup.config.tables.project import ProjectConfig
+from trueup.config.tables.quality import ExpectationConfig, QualityConfig
+from trueup.config.tables.rating import RatingConfig
+from trueup.config.tables.reconcile import ServiceConfig
+from trueup.config.tables.source import SourceConfig
+from trueup.config.tables.sql import SqlConfig
+from trueup.config.values import Table, Text
+from trueup.errors import ConfigError
+
+FILE_NAME = "trueup.toml"
+
+
+class Config(Table):
+    """The content of a `trueup.toml`."""
+
+    lake: LakeConfig = LakeConfig()
+    project: ProjectConfig = ProjectConfig()
+    limits: LimitsConfig = LimitsConfig()
+    source: tuple[SourceConfig, ...] = ()
+    reconcile: dict[Text, ServiceConfig] = Field(default_factory=dict)
+    rating: RatingConfig = RatingConfig()
+    fraud: FraudConfig = FraudConfig()
+    expectation: tuple[ExpectationConfig, ...] = ()
+    quality: QualityConfig = QualityConfig()
+    sql: SqlConfig = SqlConfig()
+    anchor: AnchorConfig = AnchorConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit_limits(cls, tables: Any) -> Any:
+        """Give each source the values of `[limits]` that its `[source.limits]` does not set."""
+        general = tables.get("limits") if isinstance(tables, dict) else None
+        sources = tables.get("source") if isinstance(tables, dict) else None
+        if not isinstance(general, dict) or not isinstance(sources, list | tuple):
+            return tables
+        return tables | {"source": [_with_limits(source, general) for source in sources]}
+
+    @model_validator(mode="after")
+    def _check_across_tables(self) -> Self:
+        names = [s.name for s in self.source]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two sources are named {name!r}")
+        if self.lake.bucket_by == "session_key":
+            for service, rules in self.reconcile.items():
+                if rules.match != ("session_key",):
+                    raise ValueError(
+                        f'[reconcile.{service}] matches by {", ".join(rules.match)}, which bucket_by = "session_key" cannot'
+                    )
+        return self
+
+
+def _with_limits(source: object, general: dict[str, Any]) -> object:
+    if not isinstance(source, dict) or not isinstance(source.get("limits", {}), dict):
+        return source
+    return source | {"limits": general | source.get("limits", {})}
+
+
+def parse(text: str, *, where: str = FILE_NAME) -> Config:
+    """Parse TOML text; raise `ConfigError` that names each wrong setting."""
+    try:
+        # Some editors begin a file with a byte order mark, which TOML does not allow.
+        tables: dict[str, Any] = tomllib.loads(text.removeprefix("\ufeff"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"invalid TOML: {error}", where=where) from None
+    try:
+        return Config.model_validate(tables)
+    except ValidationError as error:
+        message = "; ".join(f"{_setting_name(tables, e['loc'])}: {_error_message(e)}" for e in error.errors())
+        raise ConfigError(message, where=where, todo="correct these settings") from None
+
+
+_NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]"}
+
+
+def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:
+    """Return the table and key of a setting: a table of a list by its name, or by its number from 1 where it has no name."""
+    head, keys = "", location
+    if len(location) > 1 and location[0] in _NAMED_LISTS:
+        name, keys = _item_name(tables[str(location[0])], location[1]), location[2:]
+        head = f"{_NAMED_LISTS[str(location[0])]} {name}"
+    elif location[:2] == ("fraud", "rule") and len(location) > 2:
+        head, keys = f"[[fraud.rule]] {_item_name(tables['fraud']['rule'], location[2])}", location[3:]
+    return ", ".join(filter(None, (head, ".".join(str(part) for part in keys)))) or "file"
+
+
+def _item_name(items: Any, index: int | str) -> str:
+    item = items[index] if isinstance(index, int) and isinstance(items, list) else None
+    name = item.get("name") if isinstance(item, dict) else None
+    return name if isinstance(name, str) else str(index + 1 if isinstance(index, int) else index)
+
+
+_ERROR_MESSAGES = {
+    "extra_forbidden": "this setting is unknown", "missing": "this setting is missing", "tuple_type": "must be a list",
+    "dict_type": "must be a table", "model_type": "must be a table", "string_type": "must be a text in quotes",
+    "int_type": "must be a whole number", "bool_type": "must be true or false", "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+}  # fmt: skip
+
+
+def _error_message(error: Any) -> str:
+    message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "must").replace("String should", "must")
+    return _ERROR_MESSAGES.get(error["type"], message)

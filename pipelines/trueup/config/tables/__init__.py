@@ -1,0 +1,1 @@
+"""The tables of `trueup.toml`, one file per table."""

@@ -1,0 +1,31 @@
+"""`[anchor]`: signed statements of the log's head."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from trueup.config.values import MICROS, Duration, Table
+
+
+class AnchorConfig(Table):
+    """`[anchor]`: the key that signs anchors, and where they are written.
+
+    `to` is a folder, or a file that ends in `.json`. `to_command` is a program with its arguments; it reads each anchor on its
+    standard input and may take `timeout`. `public_keys` are further trusted keys, such as the previous one. With `run`,
+    `trueup run` writes an anchor at its end.
+    """
+
+    key: Annotated[str, Field(min_length=1)] | None = None
+    public_keys: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    to: Annotated[str, Field(min_length=1)] = "anchors"
+    to_command: Annotated[str, Field(min_length=1)] | None = None
+    timeout: Annotated[Duration, Field(gt=0)] = 60 * MICROS
+    run: bool = False
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if self.run and self.key is None:
+            raise ValueError("`run` needs `key`, which signs the anchors")
+        return self

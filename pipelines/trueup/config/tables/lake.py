@@ -1,0 +1,21 @@
+"""`[lake]`: the place and partitions of the event log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trueup.config.values import NonEmptyPlace, Table, Whole
+from trueup.secret import Place
+
+BucketBy = Literal["subscriber", "account", "session_key"]
+
+
+class LakeConfig(Table):
+    """`[lake]`: the catalog, the data and the buckets of the event log."""
+
+    catalog: NonEmptyPlace = Place("sqlite:lake/catalog.sqlite")
+    data: NonEmptyPlace = Place("lake/data")
+    buckets: Annotated[Whole, Field(ge=1, le=32_767)] = 64
+    bucket_by: BucketBy = "subscriber"

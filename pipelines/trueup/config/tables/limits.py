@@ -1,0 +1,29 @@
+"""`[limits]` and `[source.limits]`: bounds of one delivered file."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ByteSize, Field
+
+from trueup.config.values import FileSize, Table
+
+
+class LimitsConfig(Table):
+    """`[limits]`, and below a source `[source.limits]`: bounds of one delivered file. Sizes: a number of bytes, or `64MiB`.
+
+    A record beyond `record_bytes`, `columns` members or `depth` goes to quarantine. A file whose header, schema, pages, footer or
+    manifest is beyond its limit is refused, as is one that unpacks to more than `expansion` times its size. Quarantine stores at
+    most `kept_bytes` of each rejected record, and at most `quarantine_bytes` of a file. A pattern may match `files` files.
+    """
+
+    record_bytes: Annotated[FileSize, Field(le=256 << 20)] = ByteSize(1 << 20)
+    kept_bytes: Annotated[FileSize, Field(le=16 << 20)] = ByteSize(1 << 16)
+    quarantine_bytes: FileSize = ByteSize(256 << 20)
+    columns: Annotated[int, Field(ge=1, le=100_000)] = 4_096
+    depth: Annotated[int, Field(ge=1, le=1_000)] = 100
+    expansion: Annotated[int, Field(ge=1)] = 200
+    page_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(128 << 20)
+    footer_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(16 << 20)
+    manifest_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(16 << 20)
+    files: Annotated[int, Field(ge=1)] = 1_000_000

@@ -1,0 +1,19 @@
+"""`[rating]`: record attributes that prices depend on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from trueup.config.values import MICROS, Duration, Table
+
+Attribute = Annotated[str, Field(pattern=r"^[^\"'$]+$")]
+
+
+class RatingConfig(Table):
+    """`[rating]`: the record attributes that hold zone and trunk, and how long systems may disagree on a subscription."""
+
+    zone: Attribute | None = None
+    trunk: Attribute | None = None
+    provisioning_grace: Duration = 86_400 * MICROS
