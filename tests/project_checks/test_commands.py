@@ -174,7 +174,7 @@ def reconciled(folder: Path) -> None:
         after, upto = lake.consumer_position("reconcile"), lake.last_position()
         (buckets,) = bucket_ranges(project.config.lake.buckets, 1)
         outcome = reconcile_partition(lake, frontier_of(lake, upto), buckets, after=after, upto=upto)
-        commit_outcome(lake, outcome, after=after, upto=upto, whole=True)
+        commit_outcome(lake, outcome, after=after, upto=upto, all_days=True)
 
 
 def test_the_summary_is_the_same_before_and_after_reconciliation(folder: Path) -> None:

@@ -257,7 +257,7 @@ def reconcile(lake: Lake, upto: int, partitions: int, days: Days = (None, None))
     """Reconciles a lake up to a position and commits."""
     after = lake.consumer_position(CONSUMER)
     outcome = outcome_of(lake, after, upto, partitions, days)
-    return commit_outcome(lake, outcome, after=after, upto=upto, whole=days == (None, None))
+    return commit_outcome(lake, outcome, after=after, upto=upto, all_days=days == (None, None))
 
 
 Totals = dict[str, Any]

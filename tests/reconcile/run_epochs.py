@@ -16,11 +16,11 @@ def process_epochs(lake: Lake, ends: Sequence[int], buckets: BucketRange, lost: 
     Of keys that are kept no longer, two are enough for a file.
     """
     memory: ReconcilerState | None = None
-    shelf = store_for(lake.project.directory / "shelves", buckets, least=2)
+    shelf = store_for(lake.project.directory / "shelves", buckets, min_hashes=2)
     after, told = 0, []
     for upto in ends:
         epoch = Epoch(after, upto, frontier_of(lake, upto), terms_of(lake, buckets, upto))
         came = arrivals(lake, buckets, after=after, upto=upto)
         told.append(process_epoch(lake, buckets, epoch, None if upto in lost else memory, came, shelf))
-        memory, after = told[-1].memory, upto
+        memory, after = told[-1].state, upto
     return told

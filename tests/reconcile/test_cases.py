@@ -48,9 +48,9 @@ def story_of(log: Log, policy: Policy = NEAR) -> ReferenceRun:
     """The story of a log, after the kernel has told the same."""
     story = run_reference(log, policy)
     frontier = frontier_of(log, policy)
-    for tell_apart in (True, False):
+    for fast_path in (True, False):
         assert_same_history(
-            story, evaluate(events_of(log), frontier, after=0, upto=len(log), tell_apart=tell_apart), frontier.policies
+            story, evaluate(events_of(log), frontier, after=0, upto=len(log), fast_path=fast_path), frontier.policies
         )
     return story
 

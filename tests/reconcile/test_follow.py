@@ -100,16 +100,18 @@ def test_a_state_that_is_ahead_of_the_findings_belongs_to_another_lake(lake: Lak
 
 
 def test_a_memory_comes_back_as_it_was(lake: Lake) -> None:
-    gone = SettledKeyIndex().plus(np.array([1, 2, 2**64 - 1], dtype=np.uint64)).plus(np.array([7], dtype=np.uint64))
+    gone = SettledKeyIndex().add(np.array([1, 2, 2**64 - 1], dtype=np.uint64)).add(np.array([7], dtype=np.uint64))
     frontier, came = frontier_of(lake, 5), arrivals(lake, ALL, after=0, upto=5).with_row_index("component")
-    first = PendingRecords().plus(came[:5], frontier)
-    memory = ReconcilerState(5, first.without(first.tied_to(identity_keys(came[:1]))).plus(came[5:], frontier), gone, -7, 2**62)
+    first = PendingRecords().add(came[:5], frontier)
+    memory = ReconcilerState(
+        5, first.excluding(first.keys_sharing(identity_keys(came[:1]))).add(came[5:], frontier), gone, -7, 2**62
+    )
     told = encode_state(memory, ALL)
     back = decode_state(told.head, dict(enumerate(told.runs)), dict(enumerate(told.segments)), ALL)
-    assert back is not None and back.unsettled.rows.equals(memory.unsettled.rows) and back.unsettled.height == 6
-    assert len(back.unsettled.tied_to(identity_keys(came))) == 6
+    assert back is not None and back.pending.rows.equals(memory.pending.rows) and back.pending.height == 6
+    assert len(back.pending.keys_sharing(identity_keys(came))) == 6
     assert (back.position, back.passed_us, back.latest_us) == (5, -7, 2**62)
-    assert [run.tolist() for run in back.gone.runs] == [run.tolist() for run in gone.runs]
+    assert [run.tolist() for run in back.settled_keys.runs] == [run.tolist() for run in gone.runs]
 
 
 def changed(head: bytes, **values: object) -> bytes:
@@ -138,8 +140,8 @@ def test_a_state_of_an_older_version_is_made_of_the_log_again(values: dict[str, 
 
 def test_of_a_memory_only_what_is_new_is_told_again(lake: Lake) -> None:
     frontier, came = frontier_of(lake, 5), arrivals(lake, ALL, after=0, upto=5).with_row_index("component")
-    before = ReconcilerState(4, PendingRecords().plus(came[:6], frontier), SettledKeyIndex().plus(np.arange(9, dtype=np.uint64)))
-    after = ReconcilerState(5, before.unsettled.plus(came[6:], frontier), before.gone.plus(np.array([99], dtype=np.uint64)))
+    before = ReconcilerState(4, PendingRecords().add(came[:6], frontier), SettledKeyIndex().add(np.arange(9, dtype=np.uint64)))
+    after = ReconcilerState(5, before.pending.add(came[6:], frontier), before.settled_keys.add(np.array([99], dtype=np.uint64)))
     told = encode_state(after, ALL, before)
     assert [bool(part) for part in (*told.runs, *told.segments)] == [False, True, False, True]
 
@@ -155,10 +157,10 @@ def test_a_set_of_hashes_holds_what_was_added_and_nothing_else() -> None:
     gone, added = SettledKeyIndex(), np.empty(0, dtype=np.uint64)
     for _ in range(40):
         new = rng.integers(0, 500, size=rng.integers(0, 30), dtype=np.uint64)
-        gone, added = gone.plus(new), np.union1d(added, new)
+        gone, added = gone.add(new), np.union1d(added, new)
         assert all(len(a) > 2 * len(b) for a, b in zip(gone.runs, gone.runs[1:], strict=False))
     everything = np.arange(600, dtype=np.uint64)
-    assert gone.holds(everything).tolist() == np.isin(everything, added).tolist()
+    assert gone.contains(everything).tolist() == np.isin(everything, added).tolist()
 
 
 def test_following_step_by_step_knows_the_frontiers_of_one_look(tmp_path: Path) -> None:

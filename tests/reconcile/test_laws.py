@@ -22,8 +22,8 @@ from trueup.reconcile.domain.policies import Policy
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 
 
-def evaluated(log: Log, policy: Policy, *, tell_apart: bool = True) -> Evaluated:
-    return evaluate(events_of(log), frontier_of(log, policy), after=0, upto=len(log), tell_apart=tell_apart)
+def evaluated(log: Log, policy: Policy, *, fast_path: bool = True) -> Evaluated:
+    return evaluate(events_of(log), frontier_of(log, policy), after=0, upto=len(log), fast_path=fast_path)
 
 
 def told(log: Log, policy: Policy) -> Counter[Any]:
@@ -35,7 +35,7 @@ def held_to_the_model(seed: str, numbers: range) -> None:
         world, log = any_log(random.Random(f"{seed}/{n}"))
         story = run_reference(log, world.first)
         try:
-            assert_same_history(story, evaluated(log, world.first, tell_apart=n % 3 != 0), frontier_of(log, world.first).policies)
+            assert_same_history(story, evaluated(log, world.first, fast_path=n % 3 != 0), frontier_of(log, world.first).policies)
             keeps_the_laws(story, log)
         except AssertionError as error:
             raise AssertionError(f"log {n} of seed {seed}, {sorted(world.facets)}\n{shown(log)}") from error
@@ -128,7 +128,7 @@ def whole_and_divided(seed: str, n: int) -> None:
     for_half = pl.col("scope").is_in(half)
     same([evaluate(events.filter(f), frontier, after=0, upto=len(log)) for f in (for_half, ~for_half)], "by bucket key")
     same(
-        [evaluate(events.sample(fraction=1, shuffle=True, seed=n), frontier, after=0, upto=len(log), tell_apart=n % 2 == 0)],
+        [evaluate(events.sample(fraction=1, shuffle=True, seed=n), frontier, after=0, upto=len(log), fast_path=n % 2 == 0)],
         "shuffled",
     )
     # Delivered again, all of it, and once more under the frontier as it then stands.

@@ -26,7 +26,7 @@ INCREMENTAL: dict[str, Mutant] = {
     "a blocking key covers its own time block only": Mutant("blocking/keys.py", "blocking_keys", Select("IfExp", 0), part("orelse"), EPOCHS),
     "each record of a component has a component key of its own": Mutant("incremental/pending_records.py", "_segment", Select("Call", 0), part("func", "value"), EPOCHS),
     "retained rows keep the text of all rows in memory": Mutant("incremental/retention.py", "split_retained", Select("IfExp", 0), part("test", "left", "right", "value"), EPOCHS),
-    "settled keys in files are not looked up": Mutant("incremental/settled_keys.py", "SettledKeyIndex.holds", Select("Attribute", 4), source("()"), EPOCHS),
+    "settled keys in files are not looked up": Mutant("incremental/settled_keys.py", "SettledKeyIndex.contains", Select("Attribute", 4), source("()"), EPOCHS),
     "settled keys are not looked up": Mutant("incremental/epoch.py", "_needs_reread", Select("Assign", 4), augmented(ast.BitAnd()), EPOCHS),
 }  # fmt: skip
 POOLS: dict[str, Mutant] = {
@@ -39,14 +39,14 @@ POOLS: dict[str, Mutant] = {
     "components of one pool are evaluated apart": Mutant("kernel/evaluate.py", "_evaluate_components", Select("Call", 6), with_source("frame.clear()", frame=()), SHARES),
     "pairs of one pool do not cause each other's changes": Mutant("kernel/lifecycle.py", "_causes_of", Select("List", 1), without("elts", 2), SHARES),
     "a changed price has no cause of its own": Mutant("kernel/lifecycle.py", "diff_findings", Select("Call", 31), without("args", 2), SHARES),
-    "repriced sessions take the fast path": Mutant("pricing/allowance_pools.py", "Pools.steady", Select("Call", 5), part("func", "value"), SHARES),
+    "repriced sessions take the fast path": Mutant("pricing/allowance_pools.py", "Pools.has_stable_price", Select("Call", 5), part("func", "value"), SHARES),
     "billing periods follow UTC days": Mutant("pricing/allowance_pools.py", "_period", Select("Name", 12), source("'UTC'"), SHARES),
     "a misrated finding has no reason": Mutant("pricing/billing_error.py", "add_misrating_reason", Select("Call", 17), with_source("pl.col(name)", name=("args", 0)), SHARES),
-    "records of the same pool are not read": Mutant("log_io/affected.py", "_Reader.around", Select("List", 0), without("elts", 3), SHARES),
+    "records of the same pool are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("List", 0), without("elts", 3), SHARES),
     "reading does not look back over a billing period": Mutant("log_io/affected.py", "_open_from", Select("IfExp", 0), part("body"), SHARES),
 }  # fmt: skip
 MATCHING: dict[str, Mutant] = {
-    "a watermark passes an instant equal to it": Mutant("domain/frontier.py", "RunningMax.passed", Select("Constant", 1), source("'left'"), CASES),
+    "a watermark passes an instant equal to it": Mutant("domain/frontier.py", "RunningMax.position_passing", Select("Constant", 1), source("'left'"), CASES),
     "one source of a stream is enough": Mutant("domain/frontier.py", "Frontier._stream_passed", Select("Attribute", 6), source("np.minimum"), CASES),
     "a closing waits for grace": Mutant("domain/frontier.py", "Frontier.passed_at", Select("Tuple", 2), with_source("(waited, waited)", waited=("elts", 0)), CASES),
     "a silent source holds its stream back despite idle_after": Mutant("domain/frontier.py", "Frontier._observed_passed", Select("IsNot", 1), source("False"), CASES),
@@ -105,11 +105,11 @@ ITERATIONS: dict[str, Mutant] = {
     "quantities are compared in 64 bits": Mutant("kernel/fast_path.py", "_agreeing_pairs", Select("Call", 3), part("func", "value"), CASES),
 }  # fmt: skip
 READING: dict[str, Mutant] = {
-    "neighbours are not read": Mutant("log_io/affected.py", "_Reader.around", Select("List", 0), without("elts", 1), REACH),
+    "neighbours are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("List", 0), without("elts", 1), REACH),
     "intervals reach one way only": Mutant("log_io/affected.py", "_time_blocks", Select("Sub", 0), part("left"), REACH),
     "distant instants share one interval": Mutant("log_io/affected.py", "_time_blocks", Select("Mult", 0), source("2**62"), REACH),
-    "records of the same period are not read": Mutant("log_io/affected.py", "_Reader.around", Select("List", 0), without("elts", 2), REACH),
-    "keys used by two services are not read": Mutant("log_io/affected.py", "_Reader.around", Select("Name", 46), with_source("rows[:0]", rows=()), REACH),
+    "records of the same period are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("List", 0), without("elts", 2), REACH),
+    "keys used by two services are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("Name", 46), with_source("rows[:0]", rows=()), REACH),
     "a second delivery hides the first": Mutant("log_io/affected.py", "", Select("List", 0), without("elts", 2, 3), REACH),
     "superseded contents stay booked": Mutant("results/finding_rows.py", "booking_counts", Select("Call", 24), part("args", 0, "elts", 0), WAYS),
     "sums of the second partition are dropped": Mutant("run_partition.py", "merge_outcomes", Select("Name", 15), with_source("outcomes[:1]", outcomes=()), WAYS),
@@ -122,8 +122,8 @@ SQL_MUTANTS: dict[str, tuple[str, str, str]] = {
     "pending records are not read": ("seeds", "(e.day >= $open_day AND {time} >= $open_from)", "false"),
     "undated charges are not read": ("seeds", "(e.day IS NULL AND e.snapshot_id >", "(false AND e.snapshot_id >"),
     "other contents of a record are not read": ("neighbours", "r.record_key = d.record_key", "false"),
-    "a block ends before the interval does": ("neighbours", "since_us <= n.upto_us OR ", ""),
-    "a block begins after the interval does": ("neighbours", " OR since_us >= n.from_us", ""),
+    "a block ends before the interval does": ("neighbours", "instant_us <= n.upto_us OR ", ""),
+    "a block begins after the interval does": ("neighbours", " OR instant_us >= n.from_us", ""),
     "an undated record is in no period": ("neighbours", "w.from_us, true)", "w.from_us, false)"),
     "a closing counts for every source with the same prefix": ("seeds", "starts_with(e.source_id, u.source || '@')", "e.source_id LIKE u.source || '@%'"),
 }  # fmt: skip

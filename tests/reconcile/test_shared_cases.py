@@ -44,8 +44,8 @@ def passed(time: str) -> list[Any]:
 def evaluated(log: Log, policy: Policy = POLICY) -> Evaluated:
     """The kernel's answer, which is the model's, whether clean pairs are told apart or not."""
     story, frontier = run_reference(log, policy), frontier_of(log, policy)
-    for tell_apart in (False, True):
-        told = evaluate(events_of(log), frontier, terms_of(log), after=0, upto=len(log), tell_apart=tell_apart)
+    for fast_path in (False, True):
+        told = evaluate(events_of(log), frontier, terms_of(log), after=0, upto=len(log), fast_path=fast_path)
         assert_same_history(story, told, frontier.policies)
     return told
 
@@ -65,7 +65,7 @@ def test_what_is_billed_as_the_rater_prices_it_is_no_finding_and_need_not_go_thr
     """6 of 10 free seconds cover the first call, 4 the second: 0 and 6 − 4 = 2."""
     log: Log = [[BOOK], [FIRST, SECOND], [*CHARGED], passed("2024-06-02 00:00")]
     assert told(log) == []
-    assert evaluated(log).clean.height == 4
+    assert evaluated(log).fast_path_records.height == 4
 
 
 def test_billing_may_consume_what_is_free_in_an_order_of_its_own() -> None:
@@ -121,7 +121,7 @@ def test_pairs_that_agreed_are_wrong_when_late_usage_takes_their_free_units() ->
     late = [u("0", "2024-05-01 09:00", 10)]
     log: Log = [[BOOK], [FIRST, SECOND], [*CHARGED], passed("2024-05-10 00:00"), [*late], passed("2024-06-02 00:00")]
     assert [t[:5] for t in told(log)] == [(6, "raised", "frontier", "misrated", 4), (6, "raised", "frontier", "misrated", 6)]
-    assert evaluated(log).clean.is_empty()
+    assert evaluated(log).fast_path_records.is_empty()
 
 
 def test_a_late_charge_changes_what_the_others_of_its_pool_are() -> None:

@@ -20,7 +20,7 @@ def held_to_the_model(seed: str, numbers: range) -> None:
         world, log = shared(random.Random(f"{seed}/{n}"))
         story, frontier = run_reference(log, world.first), frontier_of(log, world.first)
         try:
-            told = evaluate(events_of(log), frontier, terms_of(log), after=0, upto=len(log), tell_apart=n % 3 != 0)
+            told = evaluate(events_of(log), frontier, terms_of(log), after=0, upto=len(log), fast_path=n % 3 != 0)
             assert_same_history(story, told, frontier.policies)
         except Exception as error:
             raise AssertionError(f"log {n} of seed {seed}, {sorted(world.facets)}\n{shown(log)}\n{error}") from error
@@ -60,7 +60,7 @@ def divided(seed: str, n: int) -> None:
     mine = pl.col("scope").is_in(half)
     same([evaluate(events.filter(f), frontier, terms, after=0, upto=len(log)) for f in (mine, ~mine)], [0, 0], "halves")
     mixed = events.sample(fraction=1, shuffle=True, seed=n)
-    same([evaluate(mixed, frontier, terms, after=0, upto=len(log), tell_apart=n % 2 == 0)], [0], "another order")
+    same([evaluate(mixed, frontier, terms, after=0, upto=len(log), fast_path=n % 2 == 0)], [0], "another order")
 
 
 @pytest.mark.parametrize("n", range(12))

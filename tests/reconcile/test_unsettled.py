@@ -81,7 +81,7 @@ def test_what_is_read_of_the_log_again_is_not_kept_twice(tmp_path: Path) -> None
     again = 0
     with lake_fixture.quick_lake(tmp_path, log, rows, world.bucket_by) as lake:
         for told in process_epochs(lake, range(1, len(log) + 1), lake_fixture.ranges(1)[0]):
-            kept = told.memory.unsettled.rows if told.memory else pl.DataFrame(schema=dict.fromkeys(ROW, pl.Binary))
+            kept = told.state.pending.rows if told.state else pl.DataFrame(schema=dict.fromkeys(ROW, pl.Binary))
             assert not kept.select(pl.struct(ROW).is_duplicated().any()).item()
             again += told.read_again
     assert again > 0
@@ -107,16 +107,16 @@ def test_segments_give_back_what_was_put_in_and_not_taken_out(seed: int) -> None
     kept, held = PendingRecords(), {}
     for low in range(0, 60, 12):
         part = rows[low : low + 12]
-        kept = kept.plus(part, frontier)
+        kept = kept.add(part, frontier)
         held |= {r["event_id"]: (low, r["component"]) for r in part.iter_rows(named=True)}
         asked = part.sample(2, seed=seed % 1000)
-        labels = kept.tied_to(identity_keys(asked))
+        labels = kept.keys_sharing(identity_keys(asked))
         # Whoever belongs to what is asked for comes with it.
-        given_back = set(kept.only(labels)["event_id"])
+        given_back = set(kept.rows_of(labels)["event_id"])
         wanted = {(low, c) for c in asked["component"]}
         assert {i for i, place in held.items() if place in wanted} <= given_back <= set(held)
         if rng.random() < 0.7:
-            kept = kept.without(labels)
+            kept = kept.excluding(labels)
             held = {i: place for i, place in held.items() if i not in given_back}
         assert set(kept.rows["event_id"]) == set(held) and kept.height == len(held)
 
@@ -128,7 +128,7 @@ def test_two_records_of_a_party_within_the_tolerance_have_a_tie_in_common(seed: 
     frontier, numbers = frontier_of([[RULES]], RULES), np.arange(12, dtype=np.uint64)
     stood = candidate_keys(rows, numbers, frontier)
     kept, asked = (blocking_keys(stood, frontier, around=around) for around in (True, False))
-    met = set(kept.join(asked, on="tie").select("label", "label_right").iter_rows())
+    met = set(kept.join(asked, on="blocking_key").select("component_key", "component_key_right").iter_rows())
     who = list(rows.select("scope", "subscriber", "time_us").iter_rows())
     for a, (scope, subscriber, at_us) in enumerate(who):
         for b, other in enumerate(who):
@@ -149,6 +149,6 @@ def test_what_is_kept_keeps_no_text_of_what_is_not(tmp_path: Path) -> None:
     waiting = [used(f"a session that waits, {n}", n, f"w{n}") for n in range(300)]
     known, rows = lake_fixture.with_ids_of_content([[RULES], [*pairs, *waiting]], "subscriber")
     with lake_fixture.lake_of(tmp_path, known, rows, "subscriber") as lake:
-        memory = process_epochs(lake, range(1, 3), lake_fixture.ranges(1)[0])[-1].memory
-    assert memory is not None and memory.unsettled.height == 300
-    assert sum(text_bytes(segment.rows) for segment in memory.unsettled.segments) < 300 * 150
+        memory = process_epochs(lake, range(1, 3), lake_fixture.ranges(1)[0])[-1].state
+    assert memory is not None and memory.pending.height == 300
+    assert sum(text_bytes(segment.rows) for segment in memory.pending.segments) < 300 * 150

@@ -93,7 +93,7 @@ def test_a_lake_reconciled_after_every_commit_holds_what_one_reconciled_once_hol
         with lake_fixture.lake_of(tmp_path / str(way), log, rows, by) as lake:
             for upto in ends:
                 lake_fixture.reconcile(lake, upto, partitions)
-            assert lake_fixture.reconcile(lake, len(log), 3).moved is False
+            assert lake_fixture.reconcile(lake, len(log), 3).advanced is False
             held.append(lake_fixture.committed(lake))
             prints.append(digests(lake.connection.execute("SELECT * FROM lake.events.finding").pl()))
             whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))

@@ -78,7 +78,7 @@ class Commit(beam.DoFn):  # type: ignore[misc]
         """All packed outcomes of a run in, counts of what was added out."""
         outcome = merge_outcomes([decode(o) for o in element[1]])
         with Lake.open(Project.load(self._one.project)) as lake:
-            yield commit_outcome(lake, outcome, after=self._one.after, upto=self._one.upto, whole=self._whole).actions
+            yield commit_outcome(lake, outcome, after=self._one.after, upto=self._one.upto, all_days=self._whole).actions
 
 
 class Keep(beam.DoFn):  # type: ignore[misc]

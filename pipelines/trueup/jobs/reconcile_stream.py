@@ -119,10 +119,10 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         before = self._memories[group] if group in self._memories else self._restored(buckets)
         epoch, shelf = self._follower.epoch((after, upto), buckets), self._options.shelf(buckets)
         told = process_epoch(self._lake, buckets, epoch, before, self._arrivals((after, upto), group), shelf)
-        self._remember(group, buckets, before, told.memory)
+        self._remember(group, buckets, before, told.state)
         self._records.inc(told.outcome.records)
         self._again.inc(told.read_again)
-        kept = told.memory.unsettled.height if told.memory is not None else 0
+        kept = told.state.pending.height if told.state is not None else 0
         yield after, upto, outcome_packed(told.outcome), kept, told.read_again
 
     def _arrivals(self, span: Span, group: int) -> pl.DataFrame:
@@ -149,8 +149,8 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         if after is None:
             return
         told = encode_state(after, buckets, before)
-        _write_parts(self._runs, told.runs, len(before.gone.runs) if before is not None else 0)
-        _write_parts(self._segments, told.segments, len(before.unsettled.segments) if before is not None else 0)
+        _write_parts(self._runs, told.runs, len(before.settled_keys.runs) if before is not None else 0)
+        _write_parts(self._segments, told.segments, len(before.pending.segments) if before is not None else 0)
         self._head.update(told.head)
 
 

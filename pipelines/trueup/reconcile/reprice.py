@@ -90,5 +90,5 @@ def _units(
         component=pl.col("group_no"), at=pl.lit(position, pl.Int64), policy=pl.lit(policy, pl.Int64)
     )
     mine = rows.filter(pl.col("event_id").is_in(members)).select("group_no", "charge").unique()
-    numbered = pools.of(groups)
+    numbered = pools.for_groups(groups)
     return priced_sessions(rows.join(mine, on=["group_no", "charge"], how="semi"), frontier, terms, numbered)[1], numbered

@@ -64,12 +64,12 @@ def reconcile_little(
             say(f"reconciling positions {after + 1} to {upto}")
         before = changes_known(lake)
         (everything,) = bucket_ranges(project.config.lake.buckets, 1)
-        days, whole = (from_day, to_day), from_day is None and to_day is None
+        days, all_days = (from_day, to_day), from_day is None and to_day is None
         try:
             outcome = reconcile_partition(lake, frontier_of(lake, upto), everything, after=after, upto=upto, days=days)
         except duckdb.Error as error:
             raise TrueupError(f"the reconciliation failed: {str(error).splitlines()[0]}", where=str(project.directory)) from error
-        commit_outcome(lake, outcome, after=after, upto=upto, whole=whole)
+        commit_outcome(lake, outcome, after=after, upto=upto, all_days=all_days)
         return summary_of(lake, before, after=after, upto=upto, partitions=1)
 
 

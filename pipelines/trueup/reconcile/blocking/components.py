@@ -23,12 +23,12 @@ def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
     `group_no` ascends as (keyed before unkeyed, scope, key) do. A record behind the horizon is a group of its own.
     """
-    alone = pl.col("session_key").is_null() | pl.col("beyond")
+    alone = pl.col("session_key").is_null() | pl.col("beyond_horizon")
     named = versions.with_columns(
         own=alone,
         name=pl.when(alone).then("record_key").otherwise("session_key"),
         # Record keys are unique within their scope of keys, session keys across the sources that share them.
-        name_scope=pl.when(alone).then(pl.concat_str(pl.col("beyond").cast(pl.Int8), "key_scope")).otherwise(pl.lit("")),
+        name_scope=pl.when(alone).then(pl.concat_str(pl.col("beyond_horizon").cast(pl.Int8), "key_scope")).otherwise(pl.lit("")),
     )
     groups = (
         named.select(GROUP_NAME)
@@ -38,7 +38,7 @@ def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .with_columns(pl.col("group_no").cast(pl.Int64))
     )
     rows = named.join(groups, on=GROUP_NAME, how="left", maintain_order="left")
-    return rows.drop("own", "name", "name_scope").with_columns(keyed=~alone), groups
+    return rows.drop("own", "name", "name_scope").with_columns(grouped_by_key=~alone), groups
 
 
 def assign_components(
@@ -48,14 +48,14 @@ def assign_components(
 
     `pooled` (`group_no`, `link_id`) are sessions that are judged together with others of their pool.
     """
-    usable = versions.filter(~pl.col("beyond"))
-    flags = policies.frame.group_by("rule").agg(pl.col("near", "summed").any(), pl.col("start_tolerance_us").max())
+    usable = versions.filter(~pl.col("beyond_horizon"))
+    flags = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any(), pl.col("start_tolerance_us").max())
     entries = _entries(usable).join(flags, on="rule", how="left")
-    in_cells = _aggregation_periods(entries.filter("summed"), policies)
+    in_cells = _aggregation_periods(entries.filter("by_aggregate"), policies)
     cells = in_cells.select(*CELL, "cell").unique()
     hubs = [
         _regrouped_records(versions),
-        _tolerance_chains(entries.filter("near")),
+        _tolerance_chains(entries.filter("by_nearest")),
         in_cells.select("group_no", link_id="cell").unique(),
     ]
     hubs += [] if pooled is None else [pooled.unique()]
@@ -127,7 +127,7 @@ def _aggregation_periods(entries: pl.DataFrame, policies: Policies) -> pl.DataFr
     waiting = entries.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
     told = pl.concat([entries, waiting])
     found: list[pl.DataFrame] = []
-    for (period, zone), _ in policies.frame.filter("summed").group_by("period_us", "timezone", maintain_order=True):
+    for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("period_us", "timezone", maintain_order=True):
         assert isinstance(period, int) and isinstance(zone, str)
         rows = told.select("group_no", *CELL[:4], "aggregation_time_us").with_columns(
             period_us=pl.lit(period, pl.Int64), timezone=pl.lit(zone)

@@ -20,11 +20,11 @@ from trueup.reconcile.sessions.admission import with_due_date
 _PARTY = ["scope", "service", "subscriber", "peer"]
 _OWNER = ["scope", "service", "subscriber"]
 _CANDIDATE_KEY = list(dict.fromkeys((*_PARTY, *NAMES, "source", "position", "time_us")))
-COMPONENT_KEY = "label"
+COMPONENT_KEY = "component_key"
 """Whose a tie or an instant is: a number that whoever asks gives each row."""
 ANY_RULE = -2
 """Whatever rule it is: that of records which others of their component have not."""
-_BLOCKING_KEY = {COMPONENT_KEY: pl.UInt64(), "tie": pl.UInt64()}
+_BLOCKING_KEY = {COMPONENT_KEY: pl.UInt64(), "blocking_key": pl.UInt64()}
 
 
 def session_hashes_or_record(rows: pl.DataFrame) -> Hashes:
@@ -46,18 +46,18 @@ def candidate_keys(rows: pl.DataFrame, labels: Hashes, frontier: Frontier) -> pl
     records and its time from another, hence stands with each party of its records at each of their times.
     """
     policies = frontier.policies
-    rules = policies.frame.group_by("rule").agg(pl.col("near", "summed").any()).sort("rule")
-    place = policies.places(0, rows.select(policies.rule_of(pl.col("service"))).to_series().to_numpy())
-    near, summed = (rules[n].to_numpy()[place] for n in ("near", "summed"))
+    rules = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any()).sort("rule")
+    place = policies.rule_index(0, rows.select(policies.rule_of(pl.col("service"))).to_series().to_numpy())
+    near, summed = (rules[n].to_numpy()[place] for n in ("by_nearest", "by_aggregate"))
     wanted = near | summed
     timed = with_due_date(rows.select(_CANDIDATE_KEY).filter(pl.Series(wanted)), frontier)
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
     groups = session_hashes_or_record(timed)
     side = np.where(timed["charge"].to_numpy(), ~groups, groups)
     stood = timed.select(
-        "time_us", label=pl.Series(labels[wanted], dtype=pl.UInt64), side=pl.Series(side), party=_hash(_PARTY, 41),
-        owner=_hash(_OWNER, 61) if summed.any() else pl.lit(0, pl.UInt64), near=pl.Series(near[wanted]),
-        summed=pl.Series(summed[wanted]), aggregation_time_us=pl.coalesce("time_us", due),
+        "time_us", component_key=pl.Series(labels[wanted], dtype=pl.UInt64), side=pl.Series(side), party=_hash(_PARTY, 41),
+        aggregation_key=_hash(_OWNER, 61) if summed.any() else pl.lit(0, pl.UInt64), by_nearest=pl.Series(near[wanted]),
+        by_aggregate=pl.Series(summed[wanted]), aggregation_time_us=pl.coalesce("time_us", due),
     )  # fmt: skip
     several = stood.filter(pl.Series(is_duplicated(side)))
     sides = several.group_by("side").agg(first=pl.col("party").min(), last=pl.col("party").max())
@@ -80,21 +80,21 @@ def blocking_keys(stood: pl.DataFrame, frontier: Frontier, *, around: bool) -> p
     """
     rules = frontier.policies.frame
     found = [pl.DataFrame(schema=_BLOCKING_KEY)]
-    placed = stood.filter(pl.col("near") & pl.col("time_us").is_not_null())
+    placed = stood.filter(pl.col("by_nearest") & pl.col("time_us").is_not_null())
     if not placed.is_empty():
-        step = rules.filter("near").select(pl.col("start_tolerance_us").max() + 1).item()
+        step = rules.filter("by_nearest").select(pl.col("start_tolerance_us").max() + 1).item()
         for beside in (-1, 0, 1) if around else (0,):
             tie = pl.col("party") ^ (pl.col("time_us") // step + beside).hash(71)
-            found.append(placed.select(COMPONENT_KEY, tie=tie))
-    summed = stood.filter("summed")
+            found.append(placed.select(COMPONENT_KEY, blocking_key=tie))
+    summed = stood.filter("by_aggregate")
     if not summed.is_empty():
         # Without any time a record waits in a period without a number, and has one beside when a closing tells it.
         waiting = summed.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
-        for (period, zone), _ in rules.filter("summed").group_by("period_us", "timezone", maintain_order=True):
+        for (period, zone), _ in rules.filter("by_aggregate").group_by("period_us", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
             index = period_index(pl.col("aggregation_time_us"), period, zone)
-            tie = pl.col("owner") ^ index.hash(81) ^ pl.lit(period).hash(83)
-            found.append(pl.concat([summed, waiting]).select(COMPONENT_KEY, tie=tie))
+            tie = pl.col("aggregation_key") ^ index.hash(81) ^ pl.lit(period).hash(83)
+            found.append(pl.concat([summed, waiting]).select(COMPONENT_KEY, blocking_key=tie))
     return pl.concat(found)
 
 
@@ -106,19 +106,19 @@ def deadline_instants(rows: pl.DataFrame, stood: pl.DataFrame, labels: Hashes, f
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
     policies = frontier.policies
     own = with_due_date(rows, frontier).select(
-        label=pl.Series(labels, dtype=pl.UInt64), at_us=pl.coalesce("time_us", due), loose=pl.col("session_key").is_null(),
-        rule=policies.rule_of(pl.col("service")),
+        component_key=pl.Series(labels, dtype=pl.UInt64), at_us=pl.coalesce("time_us", due),
+        unkeyed=pl.col("session_key").is_null(), rule=policies.rule_of(pl.col("service")),
     )  # fmt: skip
     # A unit takes its rule from one of its records and its time from another.
     one = pl.col("rule").min().over(COMPONENT_KEY) == pl.col("rule").max().over(COMPONENT_KEY)
     own = own.with_columns(rule=pl.when(one).then("rule").otherwise(ANY_RULE).cast(pl.Int32))
-    found, summed = [own], stood.filter("summed")
+    found, summed = [own], stood.filter("by_aggregate")
     if not summed.is_empty():
         of_label = own.select(COMPONENT_KEY, "rule").unique()
-        for (period, zone), _ in policies.frame.filter("summed").group_by("period_us", "timezone", maintain_order=True):
+        for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("period_us", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
             end = period_last_us(period_index(pl.col("aggregation_time_us"), period, zone), period, zone)
-            ends = summed.select(COMPONENT_KEY, at_us=end, loose=pl.lit(False))
+            ends = summed.select(COMPONENT_KEY, at_us=end, unkeyed=pl.lit(False))
             found.append(ends.join(of_label, on=COMPONENT_KEY).select(own.columns))
     return pl.concat(found).drop_nulls()
 

@@ -18,13 +18,13 @@ from trueup.reconcile.domain.frontier import Frontier
 PENDING, TOLERATED, UNRATED = "pending", "tolerated", "unrated"
 MAIN, SURPLUS, QUANTITY = 0, 1, 2
 """Parts of a subject. The records of `QUANTITY` are those of `MAIN`, where they have their seat."""
-SESSION, BILL, PERIOD = 0, 1, 2
+SESSION, CHARGE_GROUP, PERIOD = 0, 1, 2
 """What a subject number modulo 3 says it is; the rest is the number of its group or period."""
 
 BOOKING: dict[str, pl.DataType] = {
     "component": pl.Int64(),
     "at": pl.Int64(),
-    "subject": pl.Int64(),
+    "owner_no": pl.Int64(),
     "part": pl.Int8(),
     "kind": pl.String(),
     "reason": pl.String(),  # what the rater knows of it
@@ -45,10 +45,10 @@ MEMBER: dict[str, pl.DataType] = {
     "component": pl.Int64(),
     "record_no": pl.Int64(),
     "charge": pl.Boolean(),
-    "subject": pl.Int64(),
+    "owner_no": pl.Int64(),
     "part": pl.Int8(),
 }
-TIE: dict[str, pl.DataType] = {"component": pl.Int64(), "subject": pl.Int64(), "tie": pl.UInt32()}
+NETTING_GROUP: dict[str, pl.DataType] = {"component": pl.Int64(), "owner_no": pl.Int64(), "netting_group": pl.UInt32()}
 """Subjects whose amounts are judged together have one `tie`."""
 
 

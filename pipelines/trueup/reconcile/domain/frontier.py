@@ -40,12 +40,12 @@ class RunningMax:
         )  # fmt: skip
         return cls(rising["position"].to_numpy(), rising["value"].to_numpy())
 
-    def plus(self, later: RunningMax) -> RunningMax:
+    def merge(self, later: RunningMax) -> RunningMax:
         """The maximum with what later positions brought."""
         higher = later.values > (self.values[-1] if len(self.values) else np.iinfo(np.int64).min)
         return RunningMax(np.append(self.positions, later.positions[higher]), np.append(self.values, later.values[higher]))
 
-    def passed(self, instants: Instants) -> Positions:
+    def position_passing(self, instants: Instants) -> Positions:
         """The position at which the maximum first exceeded each instant, `NEVER` where it has not."""
         padded = np.append(self.positions, NEVER_POSITION)
         return padded[np.searchsorted(self.values, instants, side="right")]
@@ -67,11 +67,11 @@ class Ticks:
         ordered = frame.drop_nulls().sort("position")
         return cls(ordered["position"].to_numpy(), ordered["value"].to_numpy())
 
-    def plus(self, later: Ticks) -> Ticks:
+    def merge(self, later: Ticks) -> Ticks:
         """These and those of later positions."""
         return Ticks(np.append(self.positions, later.positions), np.append(self.values, later.values))
 
-    def marks(self, void: Collection[int]) -> RunningMax:
+    def running_max(self, void: Collection[int]) -> RunningMax:
         """The running maximum of the ticks that are not void."""
         in_force = ~np.isin(self.positions, list(void))
         return RunningMax.of(pl.DataFrame({"position": self.positions[in_force], "value": self.values[in_force]}))
@@ -92,19 +92,19 @@ class Frontier:
     closed: Mapping[str, RunningMax] = field(default_factory=dict)
     ticks: Ticks = NO_TICKS
 
-    def plus(self, later: Frontier) -> Frontier:
+    def merge(self, later: Frontier) -> Frontier:
         """These frontiers with what later positions told, under the policies known then."""
 
         def joined(mine: Mapping[str, RunningMax], theirs: Mapping[str, RunningMax]) -> dict[str, RunningMax]:
-            return {name: mine.get(name, EMPTY_RUNNING_MAX).plus(theirs.get(name, EMPTY_RUNNING_MAX)) for name in {*mine, *theirs}}
+            return {name: mine.get(name, EMPTY_RUNNING_MAX).merge(theirs.get(name, EMPTY_RUNNING_MAX)) for name in {*mine, *theirs}}
 
         observed, closed = joined(self.observed, later.observed), joined(self.closed, later.closed)
-        return Frontier(later.policies, observed, closed, self.ticks.plus(later.ticks))
+        return Frontier(later.policies, observed, closed, self.ticks.merge(later.ticks))
 
     @cached_property
     def _clocks(self) -> tuple[RunningMax, ...]:
         """The clock under each policy."""
-        found = {void: self.ticks.marks(void) for void in {policy.void_ticks for policy in self.policies.all}}
+        found = {void: self.ticks.running_max(void) for void in {policy.void_ticks for policy in self.policies.all}}
         return tuple(found[policy.void_ticks] for policy in self.policies.all)
 
     def passed_at(
@@ -123,7 +123,7 @@ class Frontier:
                     result[wanted] = self._stream_passed(rules, self._clocks[number], stream, at, closed_at)
         return result
 
-    def passed_before(
+    def passed_until_us(
         self, position: int, policy: int, *, wait_us: int, closed_wait_us: int, stream: str | None = None
     ) -> int | None:
         """The instant (µs) before which every instant was passed at `position` by every source, or by those of one stream.
@@ -150,7 +150,8 @@ class Frontier:
         for name, source in policy.sources.items():
             if source.stream == stream:
                 one = np.minimum(
-                    self._observed_passed(name, source, clock, at), self.closed.get(name, EMPTY_RUNNING_MAX).passed(closed_at)
+                    self._observed_passed(name, source, clock, at),
+                    self.closed.get(name, EMPTY_RUNNING_MAX).position_passing(closed_at),
                 )
                 positions = one if positions is None else np.maximum(positions, one)
         return np.full(len(at), NEVER_POSITION, dtype=np.int64) if positions is None else positions
@@ -158,10 +159,10 @@ class Frontier:
     def _observed_passed(self, name: str, source: SourceRules, clock: RunningMax, at: Instants) -> Positions:
         positions = np.full(len(at), NEVER_POSITION, dtype=np.int64)
         if source.lateness_us is not None:
-            positions = self.observed.get(name, EMPTY_RUNNING_MAX).passed(at + source.lateness_us)
+            positions = self.observed.get(name, EMPTY_RUNNING_MAX).position_passing(at + source.lateness_us)
         if source.idle_after_us is not None:
             # A silent source is let go by the clock: it counts as having seen everything up to that long ago.
-            positions = np.minimum(positions, clock.passed(at + source.idle_after_us))
+            positions = np.minimum(positions, clock.position_passing(at + source.idle_after_us))
         return positions
 
 

@@ -132,13 +132,13 @@ class Policies:
         numbers = list(range(len(self.services)))
         return service.replace_strict(self.services, numbers, default=DEFAULT_RULE, return_dtype=pl.Int32).fill_null(DEFAULT_RULE)
 
-    def places(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> NDArray[np.int64]:
+    def rule_index(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> NDArray[np.int64]:
         """The places in `frame` of rules under policies; looking there is quicker than joining."""
         return np.asarray(policy, dtype=np.int64) * (len(self.services) + 1) + (rule.astype(np.int64) - DEFAULT_RULE)
 
     def rules(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> pl.DataFrame:
         """What each of some rules says under its policy: `frame` without numbers and time zones, a row for each asked for."""
-        return self.frame.drop("policy", "rule", "timezone")[self.places(policy, rule)]
+        return self.frame.drop("policy", "rule", "timezone")[self.rule_index(policy, rule)]
 
     def _frame(self) -> pl.DataFrame:
         rows = []
@@ -148,7 +148,8 @@ class Policies:
                 rows.append(
                     {
                         "policy": number, "rule": rule,
-                        "exact": "session_key" in s.match, "near": "nearest" in s.match, "summed": "aggregate" in s.match,
+                        "by_key": "session_key" in s.match, "by_nearest": "nearest" in s.match,
+                        "by_aggregate": "aggregate" in s.match,
                         "start_tolerance_us": s.start_tolerance, "quantity_tolerance_micros": s.quantity_tolerance,
                         "amount_tolerance_micros": s.amount_tolerance, "grace_us": s.grace,
                         "closed_wait_us": s.start_tolerance if "nearest" in s.match else 0,
@@ -160,7 +161,7 @@ class Policies:
 
 
 _RULE_SCHEMA = {
-    "policy": pl.Int64, "rule": pl.Int32, "exact": pl.Boolean, "near": pl.Boolean, "summed": pl.Boolean,
+    "policy": pl.Int64, "rule": pl.Int32, "by_key": pl.Boolean, "by_nearest": pl.Boolean, "by_aggregate": pl.Boolean,
     "start_tolerance_us": pl.Int64, "quantity_tolerance_micros": pl.Int64, "amount_tolerance_micros": pl.Int64,
     "grace_us": pl.Int64, "closed_wait_us": pl.Int64, "price_micros": pl.Int64, "price_per": pl.Int64,
     "period_us": pl.Int64, "price_currency": pl.String, "timezone": pl.String,

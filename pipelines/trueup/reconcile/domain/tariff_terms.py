@@ -37,7 +37,7 @@ SYSTEMS = ("network", "billing")
 TARIFF_CHANGE, SUBSCRIBER_CHANGE = "tariff_change", "subscriber_change"
 LONGEST_US = 366 * 86_400_000_000
 """No record lasts for longer; the quantity of one that lasts is its duration."""
-EVER_US = -2_208_988_800_000_000
+EARLIEST_US = -2_208_988_800_000_000
 """The beginning of 1900: no record is as old."""
 _MOMENT = ["row", "subscriber", "at", "time_us"]
 
@@ -71,7 +71,7 @@ class Terms:
         numbers: NDArray[np.int64] = np.searchsorted(starts, positions, side="right") - 1
         return numbers
 
-    def changed_since(self, rows: pl.DataFrame) -> pl.Series:
+    def last_change_position(self, rows: pl.DataFrame) -> pl.Series:
         """The last position that may have changed what each row (`subscriber`, `time_us`, its quantity) is worth; 0 if none."""
         asked = rows.select("subscriber", "time_us").with_row_index("row")
         lasts = rows["quantity_micros"].fill_null(0).clip(0, LONGEST_US)
@@ -87,7 +87,7 @@ class Terms:
         return general, line.drop_nulls("subscriber").with_columns(position=so_far.over("subscriber"))
 
     @cached_property
-    def disputed(self) -> pl.DataFrame:
+    def disputed_states(self) -> pl.DataFrame:
         """The states of subscriptions that the systems did not tell alike from the position on at which both were known."""
         since = max(self.billing_since, self.network_since)
         told = pl.struct("plan", "status", "from_us", "to_us")
@@ -97,7 +97,7 @@ class Terms:
         ).filter((pl.col("a") == pl.col("b")) & pl.col("steady"))  # fmt: skip
         return self.states.join(alike, on="subscriber", how="anti")
 
-    def agenda(self, versions: pl.DataFrame) -> pl.DataFrame:
+    def schedule(self, versions: pl.DataFrame) -> pl.DataFrame:
         """The positions (`component`, `at`) at which changes may touch components of these record versions."""
         if self.changes.is_empty():
             return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
@@ -122,7 +122,7 @@ class Terms:
         asked = rows.select("subscriber", "at", "time_us").with_row_index("row")
         if self.states.is_empty() and self.billing_since == NEVER_POSITION:
             nothing = pl.repeat(None, asked.height, dtype=pl.String, eager=True)
-            return pl.DataFrame({"plan": nothing, "standing": nothing})
+            return pl.DataFrame({"plan": nothing, "billing_status": nothing})
         billing, network = (_in_force(asked, self.states.filter(pl.col("system") == s)) for s in ("billing", "network"))
         both = asked.join(billing, on="row", how="left").join(network, on="row", how="left", suffix="_network").sort("row")
         standing = (
@@ -130,7 +130,7 @@ class Terms:
             .when(pl.col("status").is_null()).then(pl.lit("unknown_subscriber"))
             .when(pl.col("status") != "active").then(pl.lit("inactive_subscriber"))
         )  # fmt: skip
-        return both.select(plan=pl.coalesce("plan", "plan_network"), standing=standing)
+        return both.select(plan=pl.coalesce("plan", "plan_network"), billing_status=standing)
 
 
 def _touched(told: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
@@ -217,7 +217,7 @@ def changes_of(editions: Sequence[tuple[int, int]], states: pl.DataFrame, billin
     everybody, whenever it was.
     """
     told = [(position, None, from_us) for position, from_us in editions]
-    told += [(billing_since, None, EVER_US)] if billing_since != NEVER_POSITION else []
+    told += [(billing_since, None, EARLIEST_US)] if billing_since != NEVER_POSITION else []
     general = pl.DataFrame(told, schema=CHANGE, orient="row")
     own = states.select("since", "subscriber", "from_us").rename({"since": "position"})
     return pl.concat([general, own.select(*CHANGE)]).unique()

@@ -40,8 +40,8 @@ class ReconcilerState:
     """
 
     position: int = 0
-    unsettled: PendingRecords = field(default_factory=PendingRecords)
-    gone: SettledKeyIndex = field(default_factory=SettledKeyIndex)
+    pending: PendingRecords = field(default_factory=PendingRecords)
+    settled_keys: SettledKeyIndex = field(default_factory=SettledKeyIndex)
     passed_us: int = NO_TIME_US
     latest_us: int = NO_TIME_US
 
@@ -51,7 +51,7 @@ class EpochResult:
     """What an epoch tells of a range of buckets, what is kept after it, and how many records had to be read again."""
 
     outcome: Outcome
-    memory: ReconcilerState | None
+    state: ReconcilerState | None
     read_again: int
 
 
@@ -87,31 +87,31 @@ def process_epoch(
             outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height), None, events.height
         )
     if memory is None and after == 0:
-        memory = ReconcilerState(gone=SettledKeyIndex(shelf=shelf))
+        memory = ReconcilerState(settled_keys=SettledKeyIndex(store=shelf))
     lost = memory is None or memory.position != after
     before = ReconcilerState(after) if memory is None or lost else memory
     if lost or _policy_changes(frontier, after, upto):
         known = events = affected_records(lake, frontier, buckets, terms, after=after, upto=upto) if after else came
         left = PendingRecords()
     else:
-        labels = _components_affected(before.unsettled, epoch, came)
-        known = pl.concat([before.unsettled.only(labels), came])
+        labels = _components_affected(before.pending, epoch, came)
+        known = pl.concat([before.pending.rows_of(labels), came])
         events = _with_affected_history(lake, buckets, epoch, before, known)
         if events.height > known.height:
             # What was read may be kept as well; it is kept no longer as it was, nor what belongs to it.
-            more = before.unsettled.tied_to(record_hashes(events))
-            beside = before.unsettled.only(more).join(events, on=ROW, how="anti")
+            more = before.pending.keys_sharing(record_hashes(events))
+            beside = before.pending.rows_of(more).join(events, on=ROW, how="anti")
             events, labels = pl.concat([events, beside]), np.union1d(labels, more)
-        left = before.unsettled.without(labels)
+        left = before.pending.excluding(labels)
     rows = with_row_number(events)
     evaluated = evaluate(rows, frontier, terms, after=after, upto=upto)
     divided = split_retained(rows, evaluated, frontier, upto=upto, open_from_us=open_from_us(frontier, terms, upto))
     if lost:
-        before = _rebuild_settled_keys(lake, epoch, buckets, events, SettledKeyIndex(shelf=shelf))
-    gone = before.gone.plus(identity_keys(rows.select(NAMES).filter(pl.Series(divided.closed | divided.passed))))
+        before = _rebuild_settled_keys(lake, epoch, buckets, events, SettledKeyIndex(store=shelf))
+    gone = before.settled_keys.add(identity_keys(rows.select(NAMES).filter(pl.Series(divided.closed | divided.passed))))
     passed_us = max(before.passed_us, _latest(divided.stand_us[divided.passed]))
     latest_us = max(before.latest_us, passed_us, _latest(divided.stand_us[divided.closed]))
-    later = ReconcilerState(upto, left.plus(divided.rows, frontier), gone, passed_us, latest_us)
+    later = ReconcilerState(upto, left.add(divided.rows, frontier), gone, passed_us, latest_us)
     outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
     return EpochResult(outcome, later, events.height - known.height)
 
@@ -121,20 +121,20 @@ def _components_affected(unsettled: PendingRecords, epoch: Epoch, came: pl.DataF
     frontier, terms, after, upto = epoch.frontier, epoch.terms, epoch.after, epoch.upto
     if not unsettled.height:
         return NO_HASHES
-    found = [unsettled.passing(newly_passed_intervals(frontier, terms, after, upto))]
+    found = [unsettled.keys_passed(newly_passed_intervals(frontier, terms, after, upto))]
     new = terms.changes.filter((pl.col("position") > after) & (pl.col("position") <= upto))
     if new["subscriber"].null_count():
-        found.append(unsettled.where(pl.lit(True)))
+        found.append(unsettled.keys_matching(pl.lit(True)))
     elif not new.is_empty():
-        found.append(unsettled.where(pl.col("subscriber").is_in(new["subscriber"].implode())))
+        found.append(unsettled.keys_matching(pl.col("subscriber").is_in(new["subscriber"].implode())))
     # A closing tells those without any time theirs, hence where they stand.
-    moved = [unsettled.tied_to(identity_keys(came))]
+    moved = [unsettled.keys_sharing(identity_keys(came))]
     if any(((marks.positions > after) & (marks.positions <= upto)).any() for marks in frontier.closed.values()):
-        moved.append(unsettled.where(pl.col("time_us").is_null()))
+        moved.append(unsettled.keys_matching(pl.col("time_us").is_null()))
     # A unit may stand with the party of one record at the time of another: new ones with those that are kept of their session.
-    moving = pl.concat([came, unsettled.only(np.concatenate(moved))])
+    moving = pl.concat([came, unsettled.rows_of(np.concatenate(moved))])
     stood = candidate_keys(moving, np.zeros(moving.height, dtype=np.uint64), frontier)
-    near = unsettled.tied_to(blocking_keys(stood, frontier, around=False)["tie"].to_numpy())
+    near = unsettled.keys_sharing(blocking_keys(stood, frontier, around=False)["blocking_key"].to_numpy())
     every: Hashes = np.unique(np.concatenate([*found, *moved, near]))
     return every
 
@@ -169,7 +169,7 @@ def _needs_reread(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame) ->
         return again | _within_settled_window(epoch, before, known, again)
     sessions, records = session_hashes(known), record_hashes(known)
     keyed = known["session_key"].is_not_null().to_numpy()
-    again[came] = (before.gone.holds(sessions[came]) & keyed[came]) | before.gone.holds(records[came])
+    again[came] = (before.settled_keys.contains(sessions[came]) & keyed[came]) | before.settled_keys.contains(records[came])
     # A unit takes its service from one of its records and its time from another.
     if known["service"].n_unique() == 1:
         return again | _within_settled_window(epoch, before, known, came)
@@ -208,11 +208,11 @@ def _rebuild_settled_keys(
     for low, high in split_ranges(lake, 0, after, Bounds()):
         came = arrivals(lake, buckets, after=low, upto=high)
         held = came.join(events, on=ROW, how="anti")
-        gone = gone.plus(identity_keys(held))
+        gone = gone.add(identity_keys(held))
         # Without any time they stand with a closing: before what is open, else they would be among `events`.
         latest = held["time_us"].fill_null(opens_us).max()
         passed_us = max(passed_us, NO_TIME_US if latest is None else int(latest))  # type: ignore[arg-type]
-    return ReconcilerState(after, gone=gone, passed_us=passed_us, latest_us=passed_us)
+    return ReconcilerState(after, settled_keys=gone, passed_us=passed_us, latest_us=passed_us)
 
 
 def _latest(stand_us: NDArray[np.int64]) -> int:

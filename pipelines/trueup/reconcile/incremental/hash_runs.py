@@ -54,16 +54,16 @@ class HashRun:
         """All of them; what is looked at stays in this process's memory until it is `let_go`."""
         return np.frombuffer(self._map, dtype=_STORED)
 
-    def let_go(self) -> None:
+    def release_pages(self) -> None:
         """Keeps nothing in memory of what was read."""
         self._map.madvise(mmap.MADV_DONTNEED)
 
-    def is_whole(self) -> bool:
+    def verify_checksum(self) -> bool:
         """Whether the file holds what its name says."""
         digest = blake2b(digest_size=16)
         for at in range(0, len(self._map), _CHUNK):
             digest.update(self._map[at : at + _CHUNK])
-        self.let_go()
+        self.release_pages()
         return self.name == digest.hexdigest() + _SUFFIX
 
 
@@ -72,9 +72,9 @@ class HashRunStore:
     """A folder of hashes of one range of buckets; fewer than `least` are not worth a file."""
 
     folder: Path
-    least: int = MIN_HASHES_PER_RUN
+    min_hashes: int = MIN_HASHES_PER_RUN
 
-    def put(self, runs: Sequence[Hashes], replaced: Sequence[HashRun]) -> HashRun:
+    def write(self, runs: Sequence[Hashes], replaced: Sequence[HashRun]) -> HashRun:
         """All hashes of some runs, and of files that are no longer needed then, as one file; little is in memory at a time.
 
         Raises `LogError` where it cannot be written.
@@ -101,21 +101,21 @@ class HashRunStore:
                 digest.update(data)
                 file.write(data)
                 for old in replaced:
-                    old.let_go()
+                    old.release_pages()
         name = digest.hexdigest() + _SUFFIX
         # Whole as soon as it has its name.
         Path(file.name).rename(self.folder / name)
         return name
 
-    def get(self, name: str) -> HashRun | None:
+    def open(self, name: str) -> HashRun | None:
         """A file by its name; None where there is none that holds what it should."""
         path = self.folder / name
         if not path.is_file() or not path.stat().st_size:
             return None
         found = HashRun(path)
-        return found if found.is_whole() else None
+        return found if found.verify_checksum() else None
 
-    def tidy(self, named: Sequence[HashRun]) -> None:
+    def prune(self, named: Sequence[HashRun]) -> None:
         """Removes the files that have not been needed for long: those older than the newest by more than `UNNAMED_KEPT_S`."""
         changed_s = {path: path.stat().st_mtime for path in self.folder.iterdir() if path.exists()}
         newest_s, names = max(changed_s.values(), default=0.0), {one.name for one in named}
@@ -124,9 +124,9 @@ class HashRunStore:
                 path.unlink(missing_ok=True)
 
 
-def store_for(shelves: Path, buckets: BucketRange, least: int = MIN_HASHES_PER_RUN) -> HashRunStore:
+def store_for(shelves: Path, buckets: BucketRange, min_hashes: int = MIN_HASHES_PER_RUN) -> HashRunStore:
     """The shelf of a range of buckets, in a folder of shelves."""
-    return HashRunStore(shelves / f"{buckets.first}-{buckets.last}", least)
+    return HashRunStore(shelves / f"{buckets.first}-{buckets.last}", min_hashes)
 
 
 def remove_stale_stores(shelves: Path, ranges: Sequence[BucketRange]) -> None:

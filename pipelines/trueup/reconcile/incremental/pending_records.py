@@ -37,63 +37,65 @@ class Segment:
     """
 
     rows: pl.DataFrame
-    ties: pl.DataFrame
-    instants: pl.DataFrame
-    taken: Hashes
+    keys: pl.DataFrame
+    deadlines: pl.DataFrame
+    tombstones: Hashes
     height: int
     """How many rows are not taken out."""
-    sieve: NDArray[np.bool_]
+    bitmap: NDArray[np.bool_]
     """Which last bits of a tie there are at all: most that are asked for are not here."""
 
     @classmethod
     def of(cls, rows: pl.DataFrame, ties: pl.DataFrame, instants: pl.DataFrame, taken: Hashes = NO_HASHES) -> Segment:
         """A segment of parts in any order."""
-        rows, ties, instants = rows.sort(COMPONENT_KEY), ties.sort("tie"), instants.sort("at_us")
+        rows, ties, instants = rows.sort(COMPONENT_KEY), ties.sort("blocking_key"), instants.sort("at_us")
         height = rows.height - int(np.isin(rows[COMPONENT_KEY].to_numpy(), taken).sum()) if len(taken) else rows.height
         sieve = np.zeros(1 << min(_BITMAP_BITS, max(6, (8 * ties.height).bit_length())), dtype=np.bool_)
-        sieve[ties["tie"].to_numpy() & np.uint64(len(sieve) - 1)] = True
+        sieve[ties["blocking_key"].to_numpy() & np.uint64(len(sieve) - 1)] = True
         return cls(rows, ties, instants, taken, height, sieve)
 
     @property
-    def labels(self) -> Hashes:
+    def component_keys(self) -> Hashes:
         """The label of each row, ascending."""
         return self.rows[COMPONENT_KEY].to_numpy()
 
-    def standing(self, labels: Hashes) -> Hashes:
+    def present_keys(self, labels: Hashes) -> Hashes:
         """Of some labels those of rows that are here, each once."""
         some = np.unique(labels)
-        low, high = (np.searchsorted(self.labels, some, side=s) for s in ("left", "right"))
+        low, high = (np.searchsorted(self.component_keys, some, side=s) for s in ("left", "right"))
         here = some[high > low]
-        return here[~np.isin(here, self.taken)]
+        return here[~np.isin(here, self.tombstones)]
 
-    def tied_to(self, ties: Hashes) -> Hashes:
+    def keys_sharing(self, ties: Hashes) -> Hashes:
         """The labels that have one of some ties."""
-        able = ties[self.sieve[ties & np.uint64(len(self.sieve) - 1)]]
-        return self.standing(self.ties[COMPONENT_KEY].to_numpy()[_index_of(self.ties["tie"].to_numpy(), np.unique(able))])
+        able = ties[self.bitmap[ties & np.uint64(len(self.bitmap) - 1)]]
+        return self.present_keys(
+            self.keys[COMPONENT_KEY].to_numpy()[_index_of(self.keys["blocking_key"].to_numpy(), np.unique(able))]
+        )
 
-    def passing(self, passed: Iterable[PassedInterval]) -> Hashes:
+    def keys_passed(self, passed: Iterable[PassedInterval]) -> Hashes:
         """The labels that have an instant a stream passed."""
         found = [NO_HASHES]
         for low, high, rule, loose in passed:
-            first, end = np.searchsorted(self.instants["at_us"].to_numpy(), (low, high))
+            first, end = np.searchsorted(self.deadlines["at_us"].to_numpy(), (low, high))
             mine = pl.col("rule").is_in([rule, ANY_RULE]) if rule != ANY_RULE else pl.lit(True)
-            here = self.instants[int(first) : int(end)].filter(mine & (pl.col("loose") if loose else True))
+            here = self.deadlines[int(first) : int(end)].filter(mine & (pl.col("unkeyed") if loose else True))
             found.append(here[COMPONENT_KEY].to_numpy())
-        return self.standing(np.concatenate(found))
+        return self.present_keys(np.concatenate(found))
 
-    def only(self, labels: Hashes) -> pl.DataFrame:
+    def rows_of(self, labels: Hashes) -> pl.DataFrame:
         """The rows of some labels."""
-        return self.rows[_index_of(self.labels, self.standing(labels))]
+        return self.rows[_index_of(self.component_keys, self.present_keys(labels))]
 
-    def without(self, labels: Hashes) -> Segment:
+    def excluding(self, labels: Hashes) -> Segment:
         """The segment with the rows of some labels taken out."""
-        mine = self.standing(labels)
+        mine = self.present_keys(labels)
         if not len(mine):
             return self
-        gone = len(_index_of(self.labels, mine))
-        return replace(self, taken=np.union1d(self.taken, mine), height=self.height - gone)
+        gone = len(_index_of(self.component_keys, mine))
+        return replace(self, tombstones=np.union1d(self.tombstones, mine), height=self.height - gone)
 
-    def tidied(self) -> Segment:
+    def compacted(self) -> Segment:
         """The segment without what is taken out of it, nor its text."""
         rows, ties, instants = self.parts
         return Segment.of(compact_strings(rows), ties, instants)
@@ -108,9 +110,13 @@ class Segment:
         """Rows, ties and instants of what is not taken out."""
 
         def left(frame: pl.DataFrame) -> pl.DataFrame:
-            return frame.filter(pl.Series(~np.isin(frame[COMPONENT_KEY].to_numpy(), self.taken))) if len(self.taken) else frame
+            return (
+                frame.filter(pl.Series(~np.isin(frame[COMPONENT_KEY].to_numpy(), self.tombstones)))
+                if len(self.tombstones)
+                else frame
+            )
 
-        return left(self.rows), left(self.ties), left(self.instants)
+        return left(self.rows), left(self.keys), left(self.deadlines)
 
 
 @dataclass(frozen=True)
@@ -129,34 +135,34 @@ class PendingRecords:
         """All of them, as `KEPT`."""
         return pl.concat([pl.DataFrame(schema=PENDING_SCHEMA), *(s.parts[0] for s in self.segments)])
 
-    def tied_to(self, ties: Hashes) -> Hashes:
+    def keys_sharing(self, ties: Hashes) -> Hashes:
         """The labels that have one of some ties."""
-        return _union(segment.tied_to(ties) for segment in self.segments)
+        return _union(segment.keys_sharing(ties) for segment in self.segments)
 
-    def passing(self, passed: Sequence[PassedInterval]) -> Hashes:
+    def keys_passed(self, passed: Sequence[PassedInterval]) -> Hashes:
         """The labels that have an instant a stream passed."""
-        return _union(segment.passing(passed) for segment in self.segments)
+        return _union(segment.keys_passed(passed) for segment in self.segments)
 
-    def where(self, condition: pl.Expr) -> Hashes:
+    def keys_matching(self, condition: pl.Expr) -> Hashes:
         """The labels that have a row of which something holds; looks at all of them."""
-        return _union(s.standing(s.rows.filter(condition)[COMPONENT_KEY].to_numpy()) for s in self.segments)
+        return _union(s.present_keys(s.rows.filter(condition)[COMPONENT_KEY].to_numpy()) for s in self.segments)
 
-    def only(self, labels: Hashes) -> pl.DataFrame:
+    def rows_of(self, labels: Hashes) -> pl.DataFrame:
         """The rows (`EVENTS`) of some labels."""
-        found = pl.concat([pl.DataFrame(schema=PENDING_SCHEMA), *(segment.only(labels) for segment in self.segments)])
+        found = pl.concat([pl.DataFrame(schema=PENDING_SCHEMA), *(segment.rows_of(labels) for segment in self.segments)])
         return found.drop(COMPONENT_KEY)
 
-    def without(self, labels: Hashes) -> PendingRecords:
+    def excluding(self, labels: Hashes) -> PendingRecords:
         """What is left without the rows of some labels."""
-        left = (segment.without(labels) for segment in self.segments)
+        left = (segment.excluding(labels) for segment in self.segments)
         return PendingRecords(tuple(segment for segment in left if segment.height))
 
-    def plus(self, rows: pl.DataFrame, frontier: Frontier) -> PendingRecords:
+    def add(self, rows: pl.DataFrame, frontier: Frontier) -> PendingRecords:
         """What is kept with more rows (`EVENTS` and `component`, a number), as known along a frontier."""
         if rows.is_empty():
             return self
         # What is taken out of a segment is let go when it is more than what is left.
-        segments = [s if s.rows.height <= 2 * s.height else s.tidied() for s in self.segments]
+        segments = [s if s.rows.height <= 2 * s.height else s.compacted() for s in self.segments]
         last = _segment(rows, frontier)
         while segments and segments[-1].height <= 2 * last.height:
             last = segments.pop() + last
@@ -165,12 +171,14 @@ class PendingRecords:
 
 def _segment(rows: pl.DataFrame, frontier: Frontier) -> Segment:
     """Rows (`EVENTS` and `component`) as a segment; a component's label is the least hash of its records' names."""
-    labelled = rows.with_columns(label=pl.Series(record_hashes(rows))).with_columns(pl.col(COMPONENT_KEY).min().over("component"))
+    labelled = rows.with_columns(component_key=pl.Series(record_hashes(rows))).with_columns(
+        pl.col(COMPONENT_KEY).min().over("component")
+    )
     labels = labelled[COMPONENT_KEY].to_numpy()
     stood = candidate_keys(rows, labels, frontier)
     by_time, instants = blocking_keys(stood, frontier, around=True), deadline_instants(rows, stood, labels, frontier)
     keyed = rows["session_key"].is_not_null().to_numpy()
-    by_name = pl.DataFrame({COMPONENT_KEY: np.concatenate([labels[keyed], labels]), "tie": identity_keys(rows)})
+    by_name = pl.DataFrame({COMPONENT_KEY: np.concatenate([labels[keyed], labels]), "blocking_key": identity_keys(rows)})
     return Segment.of(labelled.select(*PENDING_SCHEMA), pl.concat([by_name, by_time]), instants)
 
 

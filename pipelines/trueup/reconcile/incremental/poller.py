@@ -121,7 +121,7 @@ class EpochLoader:
         else:
             policies = self._frontier.policies
         later = frontier_from(control, declared, policies)
-        self._frontier = later if self._frontier is None else self._frontier.plus(later)
+        self._frontier = later if self._frontier is None else self._frontier.merge(later)
         self._upto = upto
 
     def _terms_of(self, buckets: BucketRange, upto: int) -> Terms:

@@ -52,16 +52,16 @@ def split_retained(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontie
     stand = pl.when(pl.col("time_us").is_not_null()).then("time_us").when(pl.col("assigned_at") <= upto).then("assigned_time_us")
     placed = versions.select(
         NUMBER, "component", *RECORD, "group_no", stand_us=stand.otherwise(UNKNOWN_TIME_US),
-        simple=pl.col("keyed") & pl.col("partial_no").is_null() & pl.col("time_us").is_not_null(),
+        simple=pl.col("grouped_by_key") & pl.col("partial_no").is_null() & pl.col("time_us").is_not_null(),
         counts=pl.col("until") == NEVER_POSITION, rule="rule",
     )  # fmt: skip
     number = int(frontier.policies.number_at(np.array([upto]))[0])
-    rules = frontier.policies.frame.filter(pl.col("policy") == number).select("rule", "exact", "summed")
+    rules = frontier.policies.frame.filter(pl.col("policy") == number).select("rule", "by_key", "by_aggregate")
     placed = placed.join(rules, on="rule", how="left", maintain_order="left")
     usage, charge = ~pl.col("charge") & pl.col("counts"), pl.col("charge") & pl.col("counts")
     one_pair = (pl.col("group_no").n_unique() == 1) & usage.any() & charge.any()
-    fits = pl.col("simple") & (pl.col("charge") | pl.col("exact")) & ~pl.col("summed")
-    of_outdone = evaluated.admitted.outdone.select(
+    fits = pl.col("simple") & (pl.col("charge") | pl.col("by_key")) & ~pl.col("by_aggregate")
+    of_outdone = evaluated.resolved.superseded.select(
         NUMBER, *RECORD, late_us=pl.col("time_us").fill_null(UNKNOWN_TIME_US)
     ).join(placed.select(*RECORD, "component").unique(), on=RECORD, how="left", nulls_equal=True)  # fmt: skip
     last = of_outdone.group_by("component").agg(pl.col("late_us").max())
@@ -72,7 +72,7 @@ def split_retained(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontie
     )  # fmt: skip
     where = pl.concat([placed.select(NUMBER, "component"), of_outdone.select(NUMBER, "component")]).unique(NUMBER)
     told = where.join(components.select("component", "closed", "passed"), on="component")
-    decided, waiting = told[NUMBER].to_numpy(), evaluated.waiting.to_numpy()
+    decided, waiting = told[NUMBER].to_numpy(), evaluated.unmatched.to_numpy()
     # What is told apart before the rounds is in no component: pairs are closed, what waits alone is one by itself.
     closed, passed = np.ones(events.height, dtype=np.bool_), np.zeros(events.height, dtype=np.bool_)
     closed[decided], passed[decided], closed[waiting] = told["closed"].to_numpy(), told["passed"].to_numpy(), False
@@ -95,18 +95,18 @@ def newly_passed_intervals(frontier: Frontier, terms: Terms, after: int, upto: i
     """
     number = int(frontier.policies.number_at(np.array([upto]))[0])
     rules = frontier.policies.frame.filter(pl.col("policy") == number)
-    grace = rules.select("rule", wait="grace_us", closed="closed_wait_us", loose=pl.lit(False))
+    grace = rules.select("rule", wait="grace_us", closed="closed_wait_us", unkeyed=pl.lit(False))
     # Only what has no session key is ripe before its grace is over, and only where the nearest are matched.
     tolerance = pl.col("start_tolerance_us")
     closed = pl.min_horizontal(tolerance, "closed_wait_us")
-    short = rules.filter("near").select("rule", wait=tolerance, closed=closed, loose=pl.lit(True))
+    short = rules.filter("by_nearest").select("rule", wait=tolerance, closed=closed, unkeyed=pl.lit(True))
     told: list[tuple[int | None, int | None, int, bool]] = [
         (open_from_us(frontier, terms, after), open_from_us(frontier, terms, upto), ANY_RULE, False)
     ]
     for rule, wait, closed_wait, loose in pl.concat([grace, short]).iter_rows():
         for stream in STREAMS:
             low, high = (
-                frontier.passed_before(p, number, wait_us=wait, closed_wait_us=closed_wait, stream=stream) for p in (after, upto)
+                frontier.passed_until_us(p, number, wait_us=wait, closed_wait_us=closed_wait, stream=stream) for p in (after, upto)
             )
             told.append((low, high, rule, loose))
     ranges = [(-NEVER_POSITION if low is None else low, high, rule, loose) for low, high, rule, loose in told if high is not None]

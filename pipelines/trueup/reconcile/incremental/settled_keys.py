@@ -32,13 +32,13 @@ class SettledKeyIndex:
     """
 
     runs: tuple[Hashes, ...] = ()
-    shelved: tuple[HashRun, ...] = ()
-    shelf: HashRunStore | None = None
+    files: tuple[HashRun, ...] = ()
+    store: HashRunStore | None = None
 
     def __len__(self) -> int:
-        return sum(map(len, self.runs)) + sum(map(len, self.shelved))
+        return sum(map(len, self.runs)) + sum(map(len, self.files))
 
-    def holds(self, hashes: Hashes) -> NDArray[np.bool_]:
+    def contains(self, hashes: Hashes) -> NDArray[np.bool_]:
         """Which of some hashes are in the set."""
         # Looked for in their order they are found many times as fast: neighbours lie in one line of the cache.
         order = np.argsort(hashes)
@@ -46,14 +46,14 @@ class SettledKeyIndex:
         found = np.zeros(len(hashes), dtype=np.bool_)
         for run in self.runs:
             found |= _among(run, asked)
-        for file in self.shelved:
+        for file in self.files:
             found |= _among(file.hashes, asked)
-            file.let_go()
+            file.release_pages()
         held = np.empty_like(found)
         held[order] = found
         return held
 
-    def plus(self, hashes: Hashes) -> SettledKeyIndex:
+    def add(self, hashes: Hashes) -> SettledKeyIndex:
         """The set with more in it."""
         new = np.unique(hashes)
         if not len(new):
@@ -62,15 +62,15 @@ class SettledKeyIndex:
         while runs and len(runs[-1]) <= 2 * len(new):
             new = np.unique(np.concatenate([runs.pop(), new]))
         length = sum(map(len, runs)) + len(new)
-        if self.shelf is None or length < self.shelf.least:
+        if self.store is None or length < self.store.min_hashes:
             return replace(self, runs=(*runs, new))
-        files, joined = list(self.shelved), list[HashRun]()
+        files, joined = list(self.files), list[HashRun]()
         while files and len(files[-1]) <= 2 * length:
             joined.append(files.pop())
             length += len(joined[-1])
-        files.append(self.shelf.put([*runs, new], joined))
-        self.shelf.tidy(files)
-        return SettledKeyIndex((), tuple(files), self.shelf)
+        files.append(self.store.write([*runs, new], joined))
+        self.store.prune(files)
+        return SettledKeyIndex((), tuple(files), self.store)
 
 
 def _among(run: Hashes, asked: Hashes) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from trueup.reconcile.incremental.hash_runs import Hashes, HashRunStore
 from trueup.reconcile.incremental.pending_records import PENDING_SCHEMA, PendingRecords, Segment
 from trueup.reconcile.incremental.settled_keys import HASHING, NO_HASHES, SettledKeyIndex
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _LENGTH_BYTES = 4
 """Of what a state says of itself: this comes first and stays as it is, so that any version can tell whose it is."""
 
@@ -35,21 +35,21 @@ class EncodedState:
 
 def encode_state(memory: ReconcilerState, buckets: BucketRange, before: ReconcilerState | None = None) -> EncodedState:
     """A memory of a range of buckets as bytes; what the memory `before` it held already is left empty."""
-    taken = [segment.taken for segment in memory.unsettled.segments]
+    taken = [segment.tombstones for segment in memory.pending.segments]
     told = {
         "schema": SCHEMA_VERSION, "kernel": KERNEL_VERSION, "hashing": HASHING, "buckets": [buckets.first, buckets.last],
         "position": memory.position, "passed_us": memory.passed_us, "latest_us": memory.latest_us,
-        "runs": [len(run) for run in memory.gone.runs], "shelved": [file.name for file in memory.gone.shelved],
-        "taken": [len(labels) for labels in taken],
+        "runs": [len(run) for run in memory.settled_keys.runs], "files": [file.name for file in memory.settled_keys.files],
+        "tombstones": [len(labels) for labels in taken],
     }  # fmt: skip
     text = json.dumps(told).encode()
-    runs = _changed_parts(memory.gone.runs, before.gone.runs if before is not None else ())
-    kept = memory.unsettled.segments
-    segments = _changed_parts([s.rows for s in kept], [s.rows for s in before.unsettled.segments] if before is not None else ())
+    runs = _changed_parts(memory.settled_keys.runs, before.settled_keys.runs if before is not None else ())
+    kept = memory.pending.segments
+    segments = _changed_parts([s.rows for s in kept], [s.rows for s in before.pending.segments] if before is not None else ())
     return EncodedState(
         len(text).to_bytes(_LENGTH_BYTES, "little") + text + np.concatenate([NO_HASHES, *taken]).astype("<u8").tobytes(),
-        tuple(run.astype("<u8").tobytes() if new else b"" for run, new in zip(memory.gone.runs, runs, strict=True)),
-        tuple(to_ipc(s.rows, s.ties, s.instants) if new else b"" for s, new in zip(kept, segments, strict=True)),
+        tuple(run.astype("<u8").tobytes() if new else b"" for run, new in zip(memory.settled_keys.runs, runs, strict=True)),
+        tuple(to_ipc(s.rows, s.keys, s.deadlines) if new else b"" for s, new in zip(kept, segments, strict=True)),
     )
 
 
@@ -78,13 +78,13 @@ def decode_state(
     mine = (SCHEMA_VERSION, KERNEL_VERSION, HASHING, [buckets.first, buckets.last])
     if (told["schema"], told["kernel"], told["hashing"], told["buckets"]) != mine:
         return None
-    shelved = [shelf.get(name) if shelf is not None else None for name in told["shelved"]]
+    shelved = [shelf.open(name) if shelf is not None else None for name in told["files"]]
     there = tuple(file for file in shelved if file is not None)
     if len(there) < len(shelved):
         return None
     gone = SettledKeyIndex(tuple(_numbers(runs[n]) for n in range(len(told["runs"]))), there, shelf)
     assert [len(run) for run in gone.runs] == told["runs"], "a state whose runs are not those it names"
-    taken = np.split(_numbers(rest), np.cumsum(told["taken"])[:-1]) if told["taken"] else []
+    taken = np.split(_numbers(rest), np.cumsum(told["tombstones"])[:-1]) if told["tombstones"] else []
     kept = PendingRecords(tuple(_segment_of(segments[n], labels) for n, labels in enumerate(taken)))
     return ReconcilerState(told["position"], kept, gone, told["passed_us"], told["latest_us"])
 

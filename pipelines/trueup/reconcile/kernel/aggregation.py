@@ -24,10 +24,10 @@ def book_periods(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Sums per service, subscriber and period, with their members."""
     settled = matched.settled
-    side_settled = pl.when("charge").then(pl.col("group_no").is_in(settled["bill"].implode())).otherwise(
+    side_settled = pl.when("charge").then(pl.col("group_no").is_in(settled["charge_group"].implode())).otherwise(
         pl.col("group_no").is_in(settled["session"].implode())
     )  # fmt: skip
-    summed = units.filter(pl.col("summed") & ~side_settled)
+    summed = units.filter(pl.col("by_aggregate") & ~side_settled)
     if summed.is_empty():
         return pl.DataFrame(schema=ZONED), pl.DataFrame(schema=MEMBER)
     place = ["component", "at", "policy", "rule", "bucket", *CELL[:4], "period_us", "timezone"]
@@ -36,18 +36,18 @@ def book_periods(
     charges = rows.filter("charge").drop(place[:5] + CELL[:4]).join(bills, on="group_no")
     due = pl.when(pl.col("assigned_at") <= pl.col("at")).then("assigned_time_us")
     charges = _indexed(charges.with_columns(aggregation_time_us=pl.coalesce("time_us", due)), "aggregation_time_us", frontier)
-    charges = charges.with_columns(worth=_charged_value(charges, frontier, terms))
+    charges = charges.with_columns(charged_value=_charged_value(charges, frontier, terms))
     sums = pl.concat(
         [
             sessions.select(
                 *place, "index", "start_us", charge=pl.lit(False), quantity=pl.col("quantity_micros"),
-                expected="expected_micros", billed=pl.lit(0, pl.Int128), count="records", worth=pl.lit(0, pl.Int128),
-                reason="reason", standing="standing",
+                expected="expected_micros", billed=pl.lit(0, pl.Int128), count="records", charged_value=pl.lit(0, pl.Int128),
+                reason="reason", billing_status="billing_status",
             ),
             charges.select(
                 *place, "index", start_us="time_us", charge=pl.lit(True), quantity=pl.col("quantity_micros").cast(pl.Int128),
                 expected=pl.lit(0, pl.Int128), billed=pl.col("amount_micros").cast(pl.Int128), count=pl.lit(1, pl.UInt32),
-                worth="worth", reason=pl.lit(None, pl.String), standing=pl.lit(None, pl.String),
+                charged_value="charged_value", reason=pl.lit(None, pl.String), billing_status=pl.lit(None, pl.String),
             ),
         ]
     )  # fmt: skip
@@ -58,8 +58,8 @@ def book_periods(
         charge_quantity=pl.when(~unquantified).then(pl.col("quantity").filter(charge).sum()),
         expected_micros=pl.col("expected").sum(), billed_micros=pl.col("billed").sum(),
         used=(~charge).any(), charged=charge.any(), unrated_records=pl.col("count").filter(unrated).sum(),
-        started_us=pl.col("start_us").min(), reason=pl.col("reason").min(), standing=pl.col("standing").max(),
-        worth=pl.when(pl.col("worth").null_count() == 0).then(pl.col("worth").sum()),
+        started_us=pl.col("start_us").min(), reason=pl.col("reason").min(), billing_status=pl.col("billing_status").max(),
+        charged_value=pl.when(pl.col("charged_value").null_count() == 0).then(pl.col("charged_value").sum()),
     )  # fmt: skip
     booked = _judged(totals.join(cells, on=CELL, nulls_equal=True, how="left"), frontier)
     members = pl.concat(
@@ -70,7 +70,7 @@ def book_periods(
         ]
     ).join(cells, on=CELL, nulls_equal=True, how="left")  # fmt: skip
     subject = pl.col("cell") * 3 + PERIOD
-    return as_bookings(booked), members.select("component", "record_no", "charge", subject=subject, part=pl.lit(MAIN, pl.Int8))
+    return as_bookings(booked), members.select("component", "record_no", "charge", owner_no=subject, part=pl.lit(MAIN, pl.Int8))
 
 
 def _charged_value(charges: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Series:
@@ -106,16 +106,18 @@ def _judged(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     passed = np.maximum(*(frontier.passed_at(s, end, grace, closed, policy) for s in (side, ~side)))
     ruled = ruled.with_columns(passed=pl.Series(passed)).with_columns(final=pl.col("passed") <= pl.col("at"))
     flat = flat_price(pl.col("charge_quantity"), pl.col("price_micros"), pl.col("price_per"))
-    ruled = ruled.with_columns(charged_micros=pl.when(pl.col("charge_quantity").is_not_null()).then(pl.coalesce(flat, "worth")))
+    ruled = ruled.with_columns(
+        charged_micros=pl.when(pl.col("charge_quantity").is_not_null()).then(pl.coalesce(flat, "charged_value"))
+    )
     kind = (
         pl.when(~pl.col("final")).then(pl.lit(PENDING))
         .when(pl.col("unrated_records") > 0).then(pl.lit(UNRATED))
-        .when(~pl.col("charged")).then(pl.coalesce("standing", pl.lit("unbilled")))
+        .when(~pl.col("charged")).then(pl.coalesce("billing_status", pl.lit("unbilled")))
         .when(~pl.col("used")).then(pl.lit("charge_without_usage"))
         .otherwise(classify_flat())
     )  # fmt: skip
     return ruled.with_columns(
-        subject=pl.col("cell") * 3 + PERIOD, part=pl.lit(MAIN), kind=kind,
+        owner_no=pl.col("cell") * 3 + PERIOD, part=pl.lit(MAIN), kind=kind,
         reason=pl.when(kind == UNRATED).then("reason"),
         next_check_position=pl.when("final").then(NEVER_POSITION).otherwise("passed"),
         peer=pl.lit(None, pl.String), node=pl.lit(None, pl.String), start_us="started_us",

@@ -26,9 +26,9 @@ class Bookings:
     sessions (`group_no`) of pairs that ask for such a judgement. `misrated` are the pairs (`JUDGED`) of which it may be asked why.
     """
 
-    places: pl.DataFrame
+    bookings: pl.DataFrame
     members: pl.DataFrame
-    ties: pl.DataFrame
+    netting_groups: pl.DataFrame
     differing: pl.Series
     misrated: pl.DataFrame
 
@@ -46,12 +46,12 @@ def book(
     cell_places, cell_members = book_periods(rows, units, matched, cells, frontier, terms)
     places = pl.concat([pair_places, free_places, cell_places]).with_columns(kind=_drop_zero_impact())
     seats = pl.concat([pair_seats, free_seats])
-    split = places.filter(pl.col("part") == SURPLUS).select("subject", split=pl.lit(True))
+    split = places.filter(pl.col("part") == SURPLUS).select("owner_no", split=pl.lit(True))
     seated = rows.select("component", "record_no", "group_no", "charge", "main").join(seats, on=["group_no", "charge"])
     members = (
-        seated.join(split, on="subject", how="left")
+        seated.join(split, on="owner_no", how="left")
         .with_columns(extra=pl.col("split").fill_null(False) & pl.col("charge") & (~pl.col("main") | pl.col("extra_unit")))
-        .select("component", "record_no", "charge", "subject", part=pl.when("extra").then(SURPLUS).otherwise(MAIN).cast(pl.Int8))
+        .select("component", "record_no", "charge", "owner_no", part=pl.when("extra").then(SURPLUS).otherwise(MAIN).cast(pl.Int8))
     )
     every = pl.concat([members, cell_members])
     return Bookings(with_days(places, frontier), every, netting_groups(judged), judged["session"], misrated)
@@ -71,16 +71,16 @@ def _pairs(
     Returns places, seats, the pairs that are judged with their pool, and those that are misrated.
     """
     bills = units.filter("charge").select(
-        bill="group_no", charge_quantity="quantity_micros", main_micros="main_micros", bill_micros="all_micros",
-        bill_whole="whole", bill_whole_at="own_watermark_position",
+        charge_group="group_no", charge_quantity="quantity_micros", main_micros="main_micros", group_micros="all_micros",
+        group_is_complete="is_complete", group_complete_at="own_watermark_position",
     )  # fmt: skip
-    further = matched.excess.join(bills, on="bill").group_by("session").agg(further_micros=pl.col("bill_micros").sum())
+    further = matched.excess.join(bills, on="charge_group").group_by("session").agg(further_micros=pl.col("group_micros").sum())
     sessions = units.filter(~pl.col("charge")).rename({"quantity_micros": "usage_quantity"}).drop("main_micros")
     both = (
-        matched.pairs.join(sessions, left_on="session", right_on="group_no").join(bills, on="bill")
+        matched.pairs.join(sessions, left_on="session", right_on="group_no").join(bills, on="charge_group")
         .join(further, on="session", how="left")
-        .with_columns(extra_micros=pl.col("bill_micros") - pl.col("main_micros") + pl.col("further_micros").fill_null(0))
-        .with_columns(open=~pl.col("settled") & ~(pl.col("whole") & pl.col("bill_whole")))
+        .with_columns(extra_micros=pl.col("group_micros") - pl.col("main_micros") + pl.col("further_micros").fill_null(0))
+        .with_columns(open=~pl.col("settled") & ~(pl.col("is_complete") & pl.col("group_is_complete")))
         .with_columns(split=(pl.col("extra_micros") > 0) & ~pl.col("open"))
         .with_columns(
             unrated=pl.col("expected_micros").is_null(),
@@ -89,10 +89,10 @@ def _pairs(
         )
     )  # fmt: skip
     wakes = [
-        pl.when(pl.col(c) > pl.col("at")).then(c).otherwise(NEVER_POSITION) for c in ("own_watermark_position", "bill_whole_at")
+        pl.when(pl.col(c) > pl.col("at")).then(c).otherwise(NEVER_POSITION) for c in ("own_watermark_position", "group_complete_at")
     ]
     both = with_charged_price(both, terms, pools).with_columns(
-        subject=pl.col("session") * 3 + SESSION, part=pl.lit(MAIN), started_us="start_us",
+        owner_no=pl.col("session") * 3 + SESSION, part=pl.lit(MAIN), started_us="start_us",
         unrated_records=pl.when("unrated").then(pl.col("records")).otherwise(0),
         next_check_position=pl.when("open").then(pl.min_horizontal(wakes)).otherwise(NEVER_POSITION),
     )  # fmt: skip
@@ -105,10 +105,10 @@ def _pairs(
     )  # fmt: skip
     seats = pl.concat(
         [
-            both.select(group_no="session", charge=pl.lit(False), subject="subject", extra_unit=pl.lit(False)),
-            both.select(group_no="bill", charge=pl.lit(True), subject="subject", extra_unit=pl.lit(False)),
+            both.select(group_no="session", charge=pl.lit(False), owner_no="owner_no", extra_unit=pl.lit(False)),
+            both.select(group_no="charge_group", charge=pl.lit(True), owner_no="owner_no", extra_unit=pl.lit(False)),
             matched.excess.select(
-                group_no="bill", charge=pl.lit(True), subject=pl.col("session") * 3 + SESSION, extra_unit=pl.lit(True)
+                group_no="charge_group", charge=pl.lit(True), owner_no=pl.col("session") * 3 + SESSION, extra_unit=pl.lit(True)
             ),
         ]
     )
@@ -119,26 +119,26 @@ def _pairs(
 def _book_unmatched(free: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Sessions and bills that belong to nobody: pending until final."""
     charge = pl.col("charge")
-    final = pl.col("whole") & (pl.col("other_watermark_position") <= pl.col("at")) & ~pl.col("blocked_by_edge")
+    final = pl.col("is_complete") & (pl.col("other_watermark_position") <= pl.col("at")) & ~pl.col("blocked_by_edge")
     unrated = ~charge & pl.col("expected_micros").is_null()
     told = (
         pl.when(charge).then(pl.lit("charge_without_usage")).when(unrated).then(pl.lit(UNRATED))
-        .otherwise(pl.coalesce("standing", pl.lit("unbilled")))
+        .otherwise(pl.coalesce("billing_status", pl.lit("unbilled")))
     )  # fmt: skip
     candidates = [
         pl.when((pl.col(c) > pl.col("at")) & wanted).then(c).otherwise(NEVER_POSITION)
         for c, wanted in (
             ("own_watermark_position", pl.col("has_partials")),
             ("other_watermark_position", True),
-            ("match_ready_at", pl.col("near")),
+            ("match_ready_at", pl.col("by_nearest")),
         )
     ]
     booked = free.with_columns(
-        subject=pl.col("group_no") * 3 + charge.cast(pl.Int64), part=pl.lit(MAIN), started_us="start_us",
+        owner_no=pl.col("group_no") * 3 + charge.cast(pl.Int64), part=pl.lit(MAIN), started_us="start_us",
         kind=pl.when(final).then(told).otherwise(pl.lit(PENDING)), reason=pl.when(final & unrated).then("reason"),
         expected_micros=pl.col("expected_micros").fill_null(0),
         billed_micros=pl.when(charge).then("all_micros").otherwise(0),
         unrated_records=pl.when(unrated).then(pl.col("records")).otherwise(0),
         next_check_position=pl.when(final).then(NEVER_POSITION).otherwise(pl.min_horizontal(candidates)),
     )  # fmt: skip
-    return as_bookings(booked), booked.select("group_no", "charge", "subject", extra_unit=pl.lit(False))
+    return as_bookings(booked), booked.select("group_no", "charge", "owner_no", extra_unit=pl.lit(False))

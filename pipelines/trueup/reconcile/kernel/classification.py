@@ -68,20 +68,26 @@ def classify(pairs: pl.DataFrame) -> pl.DataFrame:
     flat = pl.col("price_micros").is_not_null()
     by_quantity, by_amount = quantity_and_amount_kinds()
     charged = pl.coalesce("charged_micros", "expected_micros")
-    parts = {"lost": pl.col("expected_micros") - charged, "wrong": charged - pl.col("billed_micros")}
+    parts = {"quantity_difference": pl.col("expected_micros") - charged, "amount_difference": charged - pl.col("billed_micros")}
     told = pairs.with_columns(by_quantity=by_quantity, by_amount=by_amount, **parts)
     settled = (
         pl.when("open").then(pl.lit(PENDING)).when("unrated").then(pl.lit(UNRATED)).when(flat).then(classify_flat())
     )  # fmt: skip
-    one = pl.when(pl.col("wrong") == 0).then("by_quantity").otherwise("by_amount")
-    apart = (pl.col("lost") != 0) & (pl.col("wrong") != 0) & (pl.col("by_quantity") != pl.col("by_amount"))
-    told = told.with_columns(kind=settled).with_columns(apart=pl.col("kind").is_null() & apart)
-    told = told.with_columns(kind=pl.coalesce("kind", pl.when("apart").then("by_amount").otherwise(one)))
-    if not told["apart"].any():
+    one = pl.when(pl.col("amount_difference") == 0).then("by_quantity").otherwise("by_amount")
+    apart = (
+        (pl.col("quantity_difference") != 0) & (pl.col("amount_difference") != 0) & (pl.col("by_quantity") != pl.col("by_amount"))
+    )
+    told = told.with_columns(kind=settled).with_columns(two_part=pl.col("kind").is_null() & apart)
+    told = told.with_columns(kind=pl.coalesce("kind", pl.when("two_part").then("by_amount").otherwise(one)))
+    if not told["two_part"].any():
         return told
     none = pl.lit(0, pl.Int128)
-    quantity = told.filter("apart").with_columns(
-        part=pl.lit(QUANTITY), kind="by_quantity", expected_micros="lost", billed_micros=none, unrated_records=pl.lit(0, pl.UInt32)
+    quantity = told.filter("two_part").with_columns(
+        part=pl.lit(QUANTITY),
+        kind="by_quantity",
+        expected_micros="quantity_difference",
+        billed_micros=none,
+        unrated_records=pl.lit(0, pl.UInt32),
     )
-    amount = pl.when("apart").then(charged).otherwise("expected_micros")
+    amount = pl.when("two_part").then(charged).otherwise("expected_micros")
     return pl.concat([told.with_columns(expected_micros=amount), quantity], how="vertical_relaxed")

@@ -51,16 +51,16 @@ class Evaluated:
     changes: pl.DataFrame
     ledger: pl.DataFrame
     members: pl.DataFrame
-    clean: pl.DataFrame
-    waiting: pl.Series
+    fast_path_records: pl.DataFrame
+    unmatched: pl.Series
     versions: pl.DataFrame
     groups: pl.DataFrame
     cells: pl.DataFrame
-    admitted: ResolvedRecords
+    resolved: ResolvedRecords
 
 
 def evaluate(
-    events: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT, *, after: int, upto: int, tell_apart: bool = True
+    events: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT, *, after: int, upto: int, fast_path: bool = True
 ) -> Evaluated:
     """Evaluates `events` (rows of `EVENTS` that came up to position `upto`) at every position in (after, upto].
 
@@ -69,14 +69,14 @@ def evaluate(
     """
     all_events = with_rules(events, frontier)
     pools = build_pools(all_events, frontier, terms, upto)
-    separated = split_fast_path(all_events, frontier, terms, pools, upto=upto, tell_apart=tell_apart)
-    admitted = resolve_contents(separated.rest, frontier)
+    separated = split_fast_path(all_events, frontier, terms, pools, upto=upto, fast_path=fast_path)
+    admitted = resolve_contents(separated.remaining, frontier)
     versions, groups = assign_groups(with_due_date(admitted.versions, frontier))
-    run = _Run(frontier, terms, pools.of(groups), after, upto)
+    run = _Run(frontier, terms, pools.for_groups(groups), after, upto)
     apart, cells = assign_components(versions, frontier.policies)
     told, moved, members = _evaluate_components(apart, cells, run)
-    ledger = _summed(pl.concat([moved, separated.movements.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
-    return Evaluated(told, ledger, members, separated.placed, separated.waiting, apart, groups, cells, admitted)
+    ledger = _summed(pl.concat([moved, separated.ledger_deltas.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
+    return Evaluated(told, ledger, members, separated.booked_records, separated.unmatched, apart, groups, cells, admitted)
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ def _evaluate_components(apart: pl.DataFrame, cells: pl.DataFrame, run: _Run) ->
     """
     first = _run_iterations(apart.sort("component"), cells, run, together=False)
     if first.differing.is_empty():
-        return first.told, _of_ledger(first.moved), first.members
-    tied, _ = assign_components(apart.drop("component"), run.frontier.policies, run.pools.hubs(first.differing))
+        return first.changes, _of_ledger(first.ledger_deltas), first.members
+    tied, _ = assign_components(apart.drop("component"), run.frontier.policies, run.pools.component_links(first.differing))
     differing = first.differing.to_frame("group_no").unique()
     once_more = apart.join(differing, on="group_no", how="semi").select("component").unique()
     second = _run_iterations(
@@ -108,9 +108,9 @@ def _evaluate_components(apart: pl.DataFrame, cells: pl.DataFrame, run: _Run) ->
         ).sort("component"),
         cells, run, together=True,
     )  # fmt: skip
-    kept = [frame.join(once_more, on="component", how="anti") for frame in (first.told, first.moved, first.members)]
+    kept = [frame.join(once_more, on="component", how="anti") for frame in (first.changes, first.ledger_deltas, first.members)]
     told, moved, members = (
-        pl.concat([a, b]) for a, b in zip(kept, (second.told, second.moved, second.members), strict=True)
+        pl.concat([a, b]) for a, b in zip(kept, (second.changes, second.ledger_deltas, second.members), strict=True)
     )  # fmt: skip
     return told, _of_ledger(moved), members
 
@@ -123,7 +123,7 @@ def with_rules(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     policies = frontier.policies
     rows = events.with_columns(rule=policies.rule_of(pl.col("service")))
     policy = policies.number_at(rows["position"].to_numpy())
-    prices = policies.frame["price_currency"][policies.places(policy, rows["rule"].to_numpy())]
+    prices = policies.frame["price_currency"][policies.rule_index(policy, rows["rule"].to_numpy())]
     projects = pl.Series([p.currency for p in policies.all], dtype=pl.String)[policy]
     rows = rows.with_columns(price_currency=prices, project_currency=projects)
     charge_currency = pl.coalesce("currency", "project_currency")
@@ -143,8 +143,8 @@ class _Rounds:
     """What rounds came to: changes, ledger movements (of pooled sessions by component), last members, and sessions that ask
     to be judged with their pool."""
 
-    told: pl.DataFrame
-    moved: pl.DataFrame
+    changes: pl.DataFrame
+    ledger_deltas: pl.DataFrame
     members: pl.DataFrame
     differing: pl.Series
 
@@ -152,9 +152,9 @@ class _Rounds:
 def _run_iterations(versions: pl.DataFrame, cells: pl.DataFrame, run: _Run, *, together: bool) -> _Rounds:
     """Advances all components to the last position."""
     frontier, terms, pools, upto = run.frontier, run.terms, run.pools, run.upto
-    agenda = pl.concat([schedule_of(versions), terms.agenda(versions), pools.agenda(versions)])
-    settled = pl.DataFrame(schema={"session": pl.Int64, "bill": pl.Int64})
-    before = Snapshot.nothing()
+    agenda = pl.concat([schedule_of(versions), terms.schedule(versions), pools.schedule(versions)])
+    settled = pl.DataFrame(schema={"session": pl.Int64, "charge_group": pl.Int64})
+    before = Snapshot.empty()
     told, moved, done = [pl.DataFrame(schema=CHANGE)], [pl.DataFrame(schema=_DELTA)], [before.members]
     differing, misrated = [pl.Series(dtype=pl.Int64)], list[pl.DataFrame]()
     pooled = versions.join(pools.numbers, on="group_no", how="semi").select("component", of="component").unique()
@@ -196,7 +196,7 @@ def _next_positions(clock: pl.DataFrame, agenda: pl.DataFrame, now: Snapshot, fr
         agenda.join(clock.rename({"at": "now"}), on="component").filter(pl.col("at") > pl.col("now"))
         .group_by("component").agg(listed=pl.col("at").min())
     )  # fmt: skip
-    wakes = now.places.group_by("component").agg(pl.col("next_check_position").min())
+    wakes = now.bookings.group_by("component").agg(pl.col("next_check_position").min())
     policy = pl.Series("policy_at", frontier.policies.next_start(clock["at"].to_numpy()))
     nexts = clock.with_columns(policy).join(listed, on="component", how="left").join(wakes, on="component", how="left")
     return nexts.select("component", at=pl.min_horizontal("listed", "next_check_position", "policy_at")).filter(
@@ -217,8 +217,8 @@ def _ledger_deltas(before: Snapshot, now: Snapshot, clock: pl.DataFrame, pooled:
 
     Those of `pooled` components are told one by one.
     """
-    was = before.places.drop("at").join(clock, on="component").with_columns(pl.col(c) * -1 for c in _MONEY)
-    both = pl.concat([now.places.select(*_BOOKED), was.select(*_BOOKED)])
+    was = before.bookings.drop("at").join(clock, on="component").with_columns(pl.col(c) * -1 for c in _MONEY)
+    both = pl.concat([now.bookings.select(*_BOOKED), was.select(*_BOOKED)])
     impact = pl.col("expected_micros") - pl.col("billed_micros")
     kinds = {
         "pending_micros": pl.col("kind") == "pending",

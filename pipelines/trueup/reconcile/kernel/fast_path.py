@@ -60,10 +60,10 @@ class FastPath:
     """`rest` is what the rounds must look at; `movements` are the rows of the ledger (position, service, day, currency and sums)
     of all others, `placed` their records as `placements` counts them, `waiting` which of the rows wait alone."""
 
-    rest: pl.DataFrame
-    movements: pl.DataFrame
-    placed: pl.DataFrame
-    waiting: pl.Series
+    remaining: pl.DataFrame
+    ledger_deltas: pl.DataFrame
+    booked_records: pl.DataFrame
+    unmatched: pl.Series
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class _Candidates:
         together = whole[mine] & whole[theirs] & keyed[mine] & keyed[theirs]
         several = np.zeros(len(order), dtype=np.bool_)
         several[order] = np.repeat((charges > 1) | (count - charges > 1), count)
-        place = frontier.policies.places(len(frontier.policies.all) - 1, rows["rule"].to_numpy())
+        place = frontier.policies.rule_index(len(frontier.policies.all) - 1, rows["rule"].to_numpy())
         near = _has_neighbour(rows, frontier, place, session, several)
         return cls(rows, frontier, place, near, alone[whole[alone]], mine[together], theirs[together])
 
@@ -140,7 +140,7 @@ class _Candidates:
 
 
 def split_fast_path(
-    events: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools, *, upto: int, tell_apart: bool = True
+    events: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools, *, upto: int, fast_path: bool = True
 ) -> FastPath:
     """Tells clean pairs and what waits alone apart. `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and
     `charge_currency`.
@@ -148,7 +148,7 @@ def split_fast_path(
     Only records that came under the policy in force last, and after whatever changed their terms last: a change looks at
     everything again. Of sessions that share free units or tiers, only those whose price never changes.
     """
-    if not tell_apart or events.is_empty():
+    if not fast_path or events.is_empty():
         nothing = _nothing(events)
         return FastPath(events, _ledger_deltas(nothing), _bookings(nothing), pl.Series(dtype=pl.UInt32))
     seen = _Candidates.of(events, frontier)
@@ -179,7 +179,7 @@ def _runs(ascending: Hashes, charge: NDArray[np.bool_]) -> tuple[NDArray[np.int6
 def _pairs(seen: _Candidates) -> pl.DataFrame:
     """One usage record and one charge of one key (`row`, `row_charge`), neither with a further part, content, name or neighbour."""
     a, b = seen.mine, seen.theirs
-    exact, summed, under_last = seen.rule("exact"), seen.rule("summed"), seen.under_last
+    exact, summed, under_last = seen.rule("by_key"), seen.rule("by_aggregate"), seen.under_last
     told = under_last[a] & under_last[b] & exact[a] & ~summed[b] & ~seen.near[a] & ~seen.near[b]
     pairs = pl.DataFrame({"row": a[told], "row_charge": b[told]}, schema={"row": pl.UInt32, "row_charge": pl.UInt32})
     mine, theirs = seen.told(pairs["row"], _KEY), seen.told(pairs["row_charge"], _KEY)
@@ -191,7 +191,7 @@ def _unmatched_in_grace(seen: _Candidates, terms: Terms, upto: int) -> pl.DataFr
     """Records (`row`) that are all there is of their session, and that the other stream has not passed yet."""
     alone = np.zeros(seen.rows.height, dtype=np.bool_)
     alone[seen.alone] = True
-    alone &= seen.under_last & ~seen.near & ~seen.rule("summed") & ~seen.behind
+    alone &= seen.under_last & ~seen.near & ~seen.rule("by_aggregate") & ~seen.behind
     alone &= (seen.waited_for > upto) & seen.rows["time_us"].is_not_null().to_numpy()
     rows = seen.rows.select("row").filter(pl.Series(alone))
     return rows.filter(pl.Series(_unchanged(rows["row"], rows["row"], seen, terms)))
@@ -201,17 +201,17 @@ def _unchanged(rows: pl.Series, since: pl.Series, seen: _Candidates, terms: Term
     """Whether what each row is worth has not changed since another came."""
     if terms.changes.is_empty():
         return np.ones(len(rows), dtype=np.bool_)
-    changed = terms.changed_since(seen.told(rows, ["subscriber", "time_us", "quantity_micros"])).to_numpy()
+    changed = terms.last_change_position(seen.told(rows, ["subscriber", "time_us", "quantity_micros"])).to_numpy()
     unchanged: NDArray[np.bool_] = changed <= seen.rows["position"].to_numpy()[since.to_numpy()]
     return unchanged
 
 
 def _shared(pairs: pl.DataFrame, pools: Pools) -> pl.DataFrame:
     """Rows with the `pool_session_id` that their session is in the pools, but those of which something before it ever changes."""
-    if pools.nobody:
+    if pools.is_empty:
         return pairs.with_columns(pool_session_id=pl.lit(None, pl.Int64))
     told = pairs.join(pools.records, on="row", how="left", maintain_order="left")
-    return told.filter(pools.steady(told))
+    return told.filter(pools.has_stable_price(told))
 
 
 def _has_neighbour(
@@ -219,14 +219,14 @@ def _has_neighbour(
 ) -> NDArray[np.bool_]:
     """Which rows stand within the start tolerance of another session's of the same party, where nearest matches."""
     found = np.zeros(rows.height, dtype=np.bool_)
-    near, tolerance_us = (frontier.policies.frame[n].to_numpy() for n in ("near", "start_tolerance_us"))
+    near, tolerance_us = (frontier.policies.frame[n].to_numpy() for n in ("by_nearest", "start_tolerance_us"))
     if not near[place].any():
         return found
     entries = rows.select("row", "charge", "time_us", *PARTY, "rule").with_columns(
-        session=pl.Series(session), near=pl.Series(near[place]), tolerance_us=pl.Series(tolerance_us[place])
+        session=pl.Series(session), by_nearest=pl.Series(near[place]), tolerance_us=pl.Series(tolerance_us[place])
     )  # fmt: skip
     crossed = _party_time_pairs(entries.filter(pl.Series(several)))
-    stands = pl.concat([frame.filter(pl.col("near") & pl.col("time_us").is_not_null()).select(
+    stands = pl.concat([frame.filter(pl.col("by_nearest") & pl.col("time_us").is_not_null()).select(
         "row", "time_us", "session", "tolerance_us", party=_hash(*PARTY)
     ) for frame in (entries, crossed)])  # fmt: skip
     near_rows = stands["row"].filter(pl.Series(_neighbour_mask(stands))).drop_nulls()

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from trueup.reconcile.domain.bookings import BOOKING, MAIN, MEMBER, PENDING, QUANTITY, TIE, TOLERATED
+from trueup.reconcile.domain.bookings import BOOKING, MAIN, MEMBER, NETTING_GROUP, PENDING, QUANTITY, TOLERATED
 from trueup.reconcile.kernel.booking import Bookings
 
 FINDING: dict[str, pl.DataType] = {
     "component": pl.Int64(),
-    "subject": pl.Int64(),
+    "owner_no": pl.Int64(),
     "kind": pl.String(),
     "reason": pl.String(),
     "service": pl.String(),
@@ -29,7 +29,7 @@ FINDING: dict[str, pl.DataType] = {
     "judged_at": pl.Int64(),  # the position of the evaluation that tells so
 }
 CHANGE: dict[str, pl.DataType] = {"at": pl.Int64(), "action": pl.String(), "cause": pl.String(), **FINDING}
-_IDENTITY = ["component", "subject", "kind"]
+_IDENTITY = ["component", "owner_no", "kind"]
 _CONTENT = ["service", "day", "currency", "expected_micros", "billed_micros", "usage", "charges"]
 
 
@@ -38,34 +38,37 @@ class Snapshot:
     """What holds of some components after an evaluation: places, members, the findings among the places, and which subjects
     are judged together."""
 
-    places: pl.DataFrame
+    bookings: pl.DataFrame
     members: pl.DataFrame
     findings: pl.DataFrame
-    ties: pl.DataFrame
+    netting_groups: pl.DataFrame
 
     @classmethod
     def of(cls, assessed: Bookings) -> Snapshot:
         """Picks the findings out of the places and lists their records."""
-        told = assessed.places.filter(~pl.col("kind").is_in([PENDING, TOLERATED]))
+        told = assessed.bookings.filter(~pl.col("kind").is_in([PENDING, TOLERATED]))
         listed = (
-            assessed.members.join(told.select("subject"), on="subject", how="semi").sort("record_no")
-            .group_by("subject", "part").agg(
+            assessed.members.join(told.select("owner_no"), on="owner_no", how="semi").sort("record_no")
+            .group_by("owner_no", "part").agg(
                 usage=pl.col("record_no").filter(~pl.col("charge")), charges=pl.col("record_no").filter(pl.col("charge"))
             )
         )  # fmt: skip
         # What a quantity lost has the records of the whole.
         seat = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
-        findings = told.with_columns(part=seat, judged_at="at").join(listed, on=["subject", "part"], how="left").select(*FINDING)
-        return cls(assessed.places, assessed.members, findings, assessed.ties)
+        findings = told.with_columns(part=seat, judged_at="at").join(listed, on=["owner_no", "part"], how="left").select(*FINDING)
+        return cls(assessed.bookings, assessed.members, findings, assessed.netting_groups)
 
     @classmethod
-    def nothing(cls) -> Snapshot:
+    def empty(cls) -> Snapshot:
         """Before the first evaluation."""
-        return cls(*(pl.DataFrame(schema=schema) for schema in (BOOKING, MEMBER, FINDING, TIE)))
+        return cls(*(pl.DataFrame(schema=schema) for schema in (BOOKING, MEMBER, FINDING, NETTING_GROUP)))
 
     def of_components(self, components: pl.DataFrame) -> Snapshot:
         """Only what belongs to the components listed in `components`."""
-        kept = (f.join(components, on="component", how="semi") for f in (self.places, self.members, self.findings, self.ties))
+        kept = (
+            f.join(components, on="component", how="semi")
+            for f in (self.bookings, self.members, self.findings, self.netting_groups)
+        )
         return Snapshot(*kept)
 
 
@@ -99,37 +102,42 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: p
     """
     lists = ("usage", "charges", "usage_new", "charges_new")
     own = pl.concat([changed.select("change", record_no=n).explode("record_no") for n in lists]).drop_nulls().unique()
-    seats = pl.concat([before.members.select("record_no", "subject"), after.members.select("record_no", "subject")]).unique()
+    seats = pl.concat([before.members.select("record_no", "owner_no"), after.members.select("record_no", "owner_no")]).unique()
     shared = (
-        own.join(seats, on="record_no").select("change", "subject").unique().join(seats, on="subject").select("change", "record_no")
+        own.join(seats, on="record_no")
+        .select("change", "owner_no")
+        .unique()
+        .join(seats, on="owner_no")
+        .select("change", "record_no")
     )
     tied = [
-        own.join(s.members.select("record_no", "subject"), on="record_no").join(s.ties.select("subject", "tie"), on="subject")
-        .select("change", "tie").unique().join(s.ties.select("subject", "tie"), on="tie")
-        .join(s.members.select("record_no", "subject"), on="subject").select("change", "record_no") for s in (before, after)
+        own.join(s.members.select("record_no", "owner_no"), on="record_no")
+        .join(s.netting_groups.select("owner_no", "netting_group"), on="owner_no")
+        .select("change", "netting_group").unique().join(s.netting_groups.select("owner_no", "netting_group"), on="netting_group")
+        .join(s.members.select("record_no", "owner_no"), on="owner_no").select("change", "record_no") for s in (before, after)
     ]  # fmt: skip
     near = pl.concat([own, shared, *tied]).unique()
     arrived = (
         rows.join(clock.select("component", "at"), on="component").filter(pl.col("since") == pl.col("at"))
-        .select("record_no", "charge", "late", "beyond", arrived=pl.lit(True))
+        .select("record_no", "charge", "late", "beyond_horizon", arrived=pl.lit(True))
     )  # fmt: skip
     seat = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
-    known = before.places.filter(pl.col("kind") != PENDING).select("subject", part=seat, decided=pl.lit(True)).unique()
-    decided = before.members.join(known, on=["subject", "part"]).select("record_no", "decided")
+    known = before.bookings.filter(pl.col("kind") != PENDING).select("owner_no", part=seat, decided=pl.lit(True)).unique()
+    decided = before.members.join(known, on=["owner_no", "part"]).select("record_no", "decided")
     told = near.join(arrived, on="record_no", how="left").join(decided, on="record_no", how="left")
     come = pl.col("arrived").fill_null(False)
     facts = told.group_by("change").agg(
         arrived=come.any(), charge=(come & pl.col("charge")).any(), late=(come & pl.col("late")).any(),
-        beyond=(come & pl.col("beyond")).any(), decided=pl.col("decided").fill_null(False).any(),
+        beyond_horizon=(come & pl.col("beyond_horizon")).any(), decided=pl.col("decided").fill_null(False).any(),
     )  # fmt: skip
     overdue = pl.when("charge").then(pl.lit("late_charge")).otherwise(pl.lit("late_usage"))
     cause = (
-        pl.when("beyond").then(pl.lit("beyond_horizon"))
+        pl.when("beyond_horizon").then(pl.lit("beyond_horizon"))
         .when(pl.col("late") | pl.col("decided")).then(overdue)
         .otherwise(pl.lit("arrival"))
     )  # fmt: skip
     told_cause = facts.select("change", "decided", cause=pl.when("arrived").then(cause))
-    repriced = own.join(seats, on="record_no").join(_repriced_owners(before, after), on="subject").select("change").unique()
+    repriced = own.join(seats, on="record_no").join(_repriced_owners(before, after), on="owner_no").select("change").unique()
     late = repriced.with_columns(late=pl.lit(True))
     both = told_cause.join(late, on="change", how="left")
     return both.select("change", "cause", repriced=pl.when(pl.col("late") & pl.col("decided")).then(pl.lit("late_usage")))
@@ -137,13 +145,13 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: p
 
 def _repriced_owners(before: Snapshot, after: Snapshot) -> pl.DataFrame:
     """The subjects whose usage is the same as before and costs something else."""
-    was, now = (s.places.group_by("subject").agg(pl.col("expected_micros").sum()) for s in (before, after))
-    both = was.join(now, on="subject", suffix="_now")
-    other = both.filter(pl.col("expected_micros") != pl.col("expected_micros_now")).select("subject")
+    was, now = (s.bookings.group_by("owner_no").agg(pl.col("expected_micros").sum()) for s in (before, after))
+    both = was.join(now, on="owner_no", suffix="_now")
+    other = both.filter(pl.col("expected_micros") != pl.col("expected_micros_now")).select("owner_no")
     lists = (
-        s.members.filter(~pl.col("charge")).join(other, on="subject", how="semi")
-        .group_by("subject").agg(pl.col("record_no").sort())
+        s.members.filter(~pl.col("charge")).join(other, on="owner_no", how="semi")
+        .group_by("owner_no").agg(pl.col("record_no").sort())
         for s in (before, after)
     )  # fmt: skip
     first, second = lists
-    return first.join(second, on=["subject", "record_no"]).select("subject")
+    return first.join(second, on=["owner_no", "record_no"]).select("owner_no")

@@ -11,7 +11,7 @@ import polars as pl
 
 from trueup.rating.allowances import period_end_us, period_number
 from trueup.rating.shared_terms import SHARING, sharing
-from trueup.reconcile.domain.bookings import PENDING, TIE, TOLERATED
+from trueup.reconcile.domain.bookings import NETTING_GROUP, PENDING, TOLERATED
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.policies import NEVER_POSITION
 from trueup.reconcile.domain.tariff_terms import Terms
@@ -26,28 +26,29 @@ def net_by_pool(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, *, togeth
     """
     wrong = pl.coalesce("charged_micros", "expected_micros") - pl.col("billed_micros")
     differs = ~pl.col("open") & ~pl.col("unrated") & (wrong.abs() > pl.col("amount_tolerance_micros"))
-    nothing = pairs.with_columns(verdict=pl.lit(None, pl.String), tie=pl.lit(None, pl.UInt32))
+    nothing = pairs.with_columns(verdict=pl.lit(None, pl.String), netting_group=pl.lit(None, pl.UInt32))
     tables = _tables(terms)
     if tables.is_empty():
         return nothing
-    numbered = pairs.with_row_index("pair").with_columns(wrong=wrong)
+    numbered = pairs.with_row_index("pair").with_columns(amount_difference=wrong)
     differing = _in_pools(numbered.filter(differs & pl.col("price_micros").is_null()), tables, terms)
     if differing.is_empty():
         return nothing
     passed = pl.Series(_passed(differing, frontier))
     told = differing.with_columns(passed=passed).with_columns(
-        tie=pl.struct(_POOL).rank("dense").cast(pl.UInt32), due=pl.col("passed").max().over(_POOL),
-        off=pl.col("wrong").sum().over(_POOL).abs(), slack=pl.col("amount_tolerance_micros").cast(pl.Int128).sum().over(_POOL),
+        netting_group=pl.struct(_POOL).rank("dense").cast(pl.UInt32), due=pl.col("passed").max().over(_POOL),
+        pool_difference=pl.col("amount_difference").sum().over(_POOL).abs(),
+        pool_tolerance=pl.col("amount_tolerance_micros").cast(pl.Int128).sum().over(_POOL),
     )  # fmt: skip
     waits = (pl.col("due") > pl.col("at")) | pl.lit(not together)
     verdict = (
-        pl.when(waits).then(pl.lit(PENDING)).when(pl.col("off") <= pl.col("slack")).then(pl.lit(TOLERATED))
+        pl.when(waits).then(pl.lit(PENDING)).when(pl.col("pool_difference") <= pl.col("pool_tolerance")).then(pl.lit(TOLERATED))
         .otherwise(pl.lit("misrated"))
     )  # fmt: skip
     answer = told.select(
-        "pair", "tie", verdict=verdict, due=pl.when(waits & pl.lit(together)).then("due").otherwise(NEVER_POSITION)
+        "pair", "netting_group", verdict=verdict, due=pl.when(waits & pl.lit(together)).then("due").otherwise(NEVER_POSITION)
     )
-    both = numbered.drop("wrong").join(answer, on="pair", how="left", maintain_order="left")
+    both = numbered.drop("amount_difference").join(answer, on="pair", how="left", maintain_order="left")
     return both.with_columns(
         next_check_position=pl.min_horizontal("next_check_position", pl.col("due").fill_null(NEVER_POSITION))
     ).drop("pair", "due")
@@ -55,7 +56,7 @@ def net_by_pool(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, *, togeth
 
 def netting_groups(judged: pl.DataFrame) -> pl.DataFrame:
     """`TIE`s of pairs that have a verdict."""
-    return judged.select(pl.col(n).cast(t) for n, t in TIE.items())
+    return judged.select(pl.col(n).cast(t) for n, t in NETTING_GROUP.items())
 
 
 def _tables(terms: Terms) -> pl.DataFrame:

@@ -53,22 +53,22 @@ def affected_records(
     `days` (of the project's time zone, both included) narrow the run to components with a record on one of them.
     """
     reader = _Reader(lake, frontier, buckets, terms, upto)
-    known = reader.seeds(after, days)
+    known = reader.seed_records(after, days)
     if after == 0 and days == (None, None):
         return known
-    return reader.closure(known, known)
+    return reader.transitive_closure(known, known)
 
 
 def affected_closure(
     lake: Lake, frontier: Frontier, buckets: BucketRange, terms: Terms, step: pl.DataFrame, known: pl.DataFrame, *, upto: int
 ) -> pl.DataFrame:
     """`known`, rows of `EVENTS`, with whatever could be in one component with one of its rows `step`, as of a position."""
-    return _Reader(lake, frontier, buckets, terms, upto).closure(step, known)
+    return _Reader(lake, frontier, buckets, terms, upto).transitive_closure(step, known)
 
 
 def affected_by_terms(lake: Lake, frontier: Frontier, buckets: BucketRange, terms: Terms, *, after: int, upto: int) -> pl.DataFrame:
     """The records of which new prices or a new state of their subscription, in (after, upto], may tell something else."""
-    return _Reader(lake, frontier, buckets, terms, upto).retold(after)
+    return _Reader(lake, frontier, buckets, terms, upto).affected_by_terms(after)
 
 
 def open_from_us(frontier: Frontier, terms: Terms, position: int) -> int:
@@ -83,13 +83,13 @@ def widest_us(frontier: Frontier) -> int:
 
 def _near_us(frontier: Frontier) -> int:
     """How far apart two records that are near can be; 0 where none is."""
-    found = frontier.policies.frame.filter("near")["start_tolerance_us"].max()
+    found = frontier.policies.frame.filter("by_nearest")["start_tolerance_us"].max()
     return 0 if found is None else int(found)  # type: ignore[arg-type]
 
 
 def _summed_us(frontier: Frontier) -> int:
     """How far apart two records of one period can be, as time zones go; 0 where nothing is summed."""
-    found = frontier.policies.frame.filter("summed")["period_us"].max()
+    found = frontier.policies.frame.filter("by_aggregate")["period_us"].max()
     return 0 if found is None else int(found) + _DAY_US  # type: ignore[arg-type]
 
 
@@ -97,7 +97,7 @@ def records_with_closure(lake: Lake, frontier: Frontier, terms: Terms, event_ids
     """Some records (rows of `EVENTS`) by their ids, and all those their component could hold."""
     reader = _Reader(lake, frontier, BucketRange(0, lake.project.config.lake.buckets - 1), terms, upto)
     known = reader.by_id(event_ids)
-    return reader.closure(known, known)
+    return reader.transitive_closure(known, known)
 
 
 @dataclass(frozen=True)
@@ -120,15 +120,15 @@ class _Reader:
     terms: Terms
     upto: int
 
-    def closure(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    def transitive_closure(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """`known`, and all that `step`, some of it, leads to."""
         while not step.is_empty():
-            found = self.around(step, known)
+            found = self.neighbours(step, known)
             step = found.join(known, on=ROW, how="anti")
             known = pl.concat([known, step])
         return known
 
-    def retold(self, after: int) -> pl.DataFrame:
+    def affected_by_terms(self, after: int) -> pl.DataFrame:
         """Only what new terms touch: no record is new, and none waits for anything."""
         nothing = pl.DataFrame(schema={"source": pl.String, "settled": pl.Int64})
         values = {
@@ -141,7 +141,7 @@ class _Reader:
         # Without any time nothing was looked at again before it was due either: those are kept.
         return rows.filter(pl.col("time_us").is_not_null())
 
-    def seeds(self, after: int, days: Days) -> pl.DataFrame:
+    def seed_records(self, after: int, days: Days) -> pl.DataFrame:
         open_from = _open_from(self.frontier, self.terms, after, self.upto)
         untimed = pl.DataFrame(
             [(name, self.lake.snapshot_of(at)) for name, at in _untimed_settled(self.frontier, after, open_from).items()],
@@ -162,26 +162,27 @@ class _Reader:
         """Records by their ids."""
         return self._read("same_event", {}, reached=pl.DataFrame({"event_id": event_ids}, schema={"event_id": pl.Binary}))
 
-    def around(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    def neighbours(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """Whatever could touch a record of `step` directly; `known` is all that has been reached, `step` included."""
-        stands, service = self._standing(step, known), pl.col("service")
-        near_stands = stands.filter(self._near.has(service)).drop_nulls("time_us")
-        sum_stands = stands.filter(self._summed.has(service)).drop_nulls("aggregation_time_us")
-        keyed, near, summed = self._around(step, near_stands, sum_stands)
-        own = self._near.has(service)
+        stands, service = self._candidate_instants(step, known), pl.col("service")
+        near_stands = stands.filter(self._by_nearest.has(service)).drop_nulls("time_us")
+        sum_stands = stands.filter(self._by_aggregate.has(service)).drop_nulls("aggregation_time_us")
+        keyed, near, summed = self._read_neighbours(step, near_stands, sum_stands)
+        own = self._by_nearest.has(service)
         period = self._same_period(summed, sum_stands)
         of_sum = pl.col("own")
         found = [keyed, near.filter(own), period.filter(of_sum).drop("own"), self._same_pool(step)]
         others = pl.concat([near.filter(~own), period.filter(~of_sum).drop("own")])
-        found.append(self._mixed(others.join(known, on=ROW, how="anti"), stands))
+        found.append(self._ambiguous_sessions(others.join(known, on=ROW, how="anti"), stands))
         return pl.concat(found).unique(ROW, keep="first", maintain_order=True)
 
-    def _around(self, step: pl.DataFrame, near_stands: pl.DataFrame, sum_stands: pl.DataFrame) -> list[pl.DataFrame]:
+    def _read_neighbours(self, step: pl.DataFrame, near_stands: pl.DataFrame, sum_stands: pl.DataFrame) -> list[pl.DataFrame]:
         """What may touch a step's records: by a key, by being near where one stands, by being near enough to one of a sum."""
         near_us, summed_us = _near_us(self.frontier), _summed_us(self.frontier)
         values = {
-            "near_names": self._near.names, "near_others": self._near.others, "near_us": _width_us(near_us),
-            "summed_names": self._summed.names, "summed_others": self._summed.others, "summed_us": _width_us(summed_us),
+            "nearest_names": self._by_nearest.names, "nearest_others": self._by_nearest.others, "nearest_us": _width_us(near_us),
+            "aggregate_names": self._by_aggregate.names, "aggregate_others": self._by_aggregate.others,
+            "aggregate_us": _width_us(summed_us),
             "offset_us": _OFFSET_US, "untimed": _UNTIMED,
         }  # fmt: skip
         # Whatever has no time may come to have one of a sum.
@@ -189,14 +190,16 @@ class _Reader:
         sums = _time_blocks(sum_stands.with_columns(time_us="aggregation_time_us"), summed_us)
         tables = {
             "reached": step.select(*_KEY, "key_scope", "record_key", "charge"),
-            "near": _time_blocks(near_stands, near_us),
-            "summed": pl.concat([sums, untimed], how="vertical_relaxed"),
+            "nearest_blocks": _time_blocks(near_stands, near_us),
+            "aggregate_blocks": pl.concat([sums, untimed], how="vertical_relaxed"),
         }
         frames = {stream: self._query("neighbours", stream, values, tables) for stream in COLUMNS}
         rows = as_events(frames, self.lake)
-        return [rows.filter(pl.concat([frame[way] for frame in frames.values()])) for way in ("keyed", "near", "summed")]
+        return [
+            rows.filter(pl.concat([frame[way] for frame in frames.values()])) for way in ("by_key", "by_nearest", "by_aggregate")
+        ]
 
-    def _standing(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    def _candidate_instants(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """Where the units of a step's records could stand: (bucket, scope, service, `time_us`, `aggregation_time_us`).
 
         A unit takes its service from its first record and its start from another, which matters where they are of two.
@@ -210,12 +213,12 @@ class _Reader:
         return pl.concat([_timed(step, self.frontier).select(place), crossed.select(place)]).unique()
 
     @cached_property
-    def _near(self) -> _Services:
-        return self._services("near")
+    def _by_nearest(self) -> _Services:
+        return self._services("by_nearest")
 
     @cached_property
-    def _summed(self) -> _Services:
-        return self._services("summed")
+    def _by_aggregate(self) -> _Services:
+        return self._services("by_aggregate")
 
     def _services(self, how: str) -> _Services:
         """The services that some policy matches in a way."""
@@ -225,7 +228,7 @@ class _Reader:
 
     def _same_period(self, close: pl.DataFrame, mine: pl.DataFrame) -> pl.DataFrame:
         """Of records close in time those of a period that something stands in (`mine`), and `own`: whether by its own service."""
-        rules = self.frontier.policies.frame.filter("summed")
+        rules = self.frontier.policies.frame.filter("by_aggregate")
         timed, kept = _timed(close, self.frontier), [_NOTHING]
         for (period, zone), _ in rules.group_by("period_us", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
@@ -268,7 +271,7 @@ class _Reader:
             kept.append(theirs.join(own, on=place, how="semi", nulls_equal=True).select(rows.columns))
         return pl.concat(kept)
 
-    def _mixed(self, others: pl.DataFrame, stands: pl.DataFrame) -> pl.DataFrame:
+    def _ambiguous_sessions(self, others: pl.DataFrame, stands: pl.DataFrame) -> pl.DataFrame:
         """Of records close in time but of another service, those whose session has a record of a service that stands there."""
         if others.is_empty():
             return others
@@ -364,10 +367,10 @@ def _open_from(frontier: Frontier, terms: Terms, after: int, upto: int) -> datet
     rules = frontier.policies.frame.filter(pl.col("policy") == number)
     # An amount may be judged with others when their billing period is over.
     pooled = 0 if shared_terms(terms).is_empty() else _MONTH_US
-    period = pl.max_horizontal(pl.when("summed").then(pl.col("period_us") + _DAY_US).otherwise(0), pl.lit(pooled, pl.Int64))
+    period = pl.max_horizontal(pl.when("by_aggregate").then(pl.col("period_us") + _DAY_US).otherwise(0), pl.lit(pooled, pl.Int64))
     wait = rules.select((pl.col("grace_us") + period).max()).item()
     short = rules.select((pl.col("closed_wait_us") + period).max()).item()
-    instant = frontier.passed_before(after, number, wait_us=int(wait), closed_wait_us=int(short))
+    instant = frontier.passed_until_us(after, number, wait_us=int(wait), closed_wait_us=int(short))
     return _EARLIEST if instant is None else _moment(instant)
 
 

@@ -8,19 +8,19 @@
 -- there are, they pass by.
 -- The three are materialized: what DuckDB knows of a join it would else ask of a frame, which cannot filter its kind of strings.
 WITH known AS MATERIALIZED (SELECT * FROM reached),
-    beside AS MATERIALIZED (SELECT * FROM near),
-    within AS MATERIALIZED (SELECT * FROM summed)
+    beside AS MATERIALIZED (SELECT * FROM nearest_blocks),
+    within AS MATERIALIZED (SELECT * FROM aggregate_blocks)
 SELECT *
 FROM (
-    SELECT r.* EXCLUDE (own_time, scope, since_us, named_near, named_summed),
-        s.bucket IS NOT NULL OR d.bucket IS NOT NULL AS keyed,
-        named_near AND coalesce(since_us <= n.upto_us OR since_us >= n.from_us, false) AS near,
-        named_summed AND w.bucket IS NOT NULL AND coalesce(since_us <= w.upto_us OR since_us >= w.from_us, true) AS summed
+    SELECT r.* EXCLUDE (own_time, scope, instant_us, uses_nearest, uses_aggregate),
+        s.bucket IS NOT NULL OR d.bucket IS NOT NULL AS by_key,
+        uses_nearest AND coalesce(instant_us <= n.upto_us OR instant_us >= n.from_us, false) AS by_nearest,
+        uses_aggregate AND w.bucket IS NOT NULL AND coalesce(instant_us <= w.upto_us OR instant_us >= w.from_us, true) AS by_aggregate
     FROM (
         SELECT e.*,
-            epoch_us(e.own_time) + $offset_us AS since_us,
-            e.session_key IS NOT NULL OR coalesce(list_contains($near_names::VARCHAR[], e.service), false) <> $near_others AS named_near,
-            e.session_key IS NOT NULL OR coalesce(list_contains($summed_names::VARCHAR[], e.service), false) <> $summed_others AS named_summed
+            epoch_us(e.own_time) + $offset_us AS instant_us,
+            e.session_key IS NOT NULL OR coalesce(list_contains($nearest_names::VARCHAR[], e.service), false) <> $nearest_others AS uses_nearest,
+            e.session_key IS NOT NULL OR coalesce(list_contains($aggregate_names::VARCHAR[], e.service), false) <> $aggregate_others AS uses_aggregate
         FROM ({records}) e
         SEMI JOIN known k ON e.bucket = k.bucket AND e.scope = k.scope
     ) r
@@ -28,7 +28,7 @@ FROM (
         ON r.bucket = s.bucket AND r.scope = s.scope AND r.session_key = s.session_key
     LEFT JOIN (SELECT DISTINCT bucket, scope, key_scope, record_key FROM known WHERE charge = $charge) d
         ON r.bucket = d.bucket AND r.scope = d.scope AND r.key_scope = d.key_scope AND r.record_key = d.record_key
-    LEFT JOIN beside n ON r.bucket = n.bucket AND r.scope = n.scope AND r.since_us // $near_us = n.block
-    LEFT JOIN within w ON r.bucket = w.bucket AND r.scope = w.scope AND coalesce(r.since_us // $summed_us, $untimed) = w.block
+    LEFT JOIN beside n ON r.bucket = n.bucket AND r.scope = n.scope AND r.instant_us // $nearest_us = n.block
+    LEFT JOIN within w ON r.bucket = w.bucket AND r.scope = w.scope AND coalesce(r.instant_us // $aggregate_us, $untimed) = w.block
 )
-WHERE keyed OR near OR summed
+WHERE by_key OR by_nearest OR by_aggregate

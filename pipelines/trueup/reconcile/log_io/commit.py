@@ -19,10 +19,10 @@ class Committed:
     """What a commit added: how many changes of findings by action; `moved` when the consumer's position advanced."""
 
     actions: dict[str, int]
-    moved: bool
+    advanced: bool
 
 
-def commit_outcome(lake: Lake, outcome: Outcome, *, after: int, upto: int, whole: bool = True) -> Committed:
+def commit_outcome(lake: Lake, outcome: Outcome, *, after: int, upto: int, all_days: bool = True) -> Committed:
     """Commits an outcome of (after, upto]; what is known already is not added again, so that a repeated run adds nothing.
 
     `whole = False` is for an outcome of some days only: its findings are committed, its sums and the position are not.
@@ -40,11 +40,11 @@ def commit_outcome(lake: Lake, outcome: Outcome, *, after: int, upto: int, whole
             )  # fmt: skip
         fresh = _unknown(lake, outcome.history, after)
         transaction.append("finding", fresh)
-        if whole:
+        if all_days:
             transaction.append("ledger", _decimals(outcome.ledger))
             transaction.append("placement", _decimals(outcome.placement))
             transaction.consumed(CONSUMER, upto)
-        return Committed(dict(Counter(fresh["action"].to_list())), whole)
+        return Committed(dict(Counter(fresh["action"].to_list())), all_days)
 
     return lake.commit(write)
 

@@ -48,38 +48,38 @@ class Pools:
     """
 
     terms: Terms = field(default_factory=Terms)
-    live: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=POOL_MEMBER))
+    members: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=POOL_MEMBER))
     prices: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PRICE))
     names: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_NAMES))
     records: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"row": pl.UInt32, "pool_session_id": pl.Int64}))
     numbers: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema={"group_no": pl.Int64, "pool_session_id": pl.Int64}))
 
     @property
-    def nobody(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether no session shares anything."""
-        return self.live.is_empty()
+        return self.members.is_empty()
 
-    def of(self, groups: pl.DataFrame) -> Pools:
+    def for_groups(self, groups: pl.DataFrame) -> Pools:
         """The same for groups (with their names) of another frame."""
-        if self.nobody:
+        if self.is_empty:
             return self
         met = groups.select("group_no", *GROUP_NAME).join(self.names, on=GROUP_NAME, nulls_equal=True)
         return replace(self, numbers=met.select("group_no", "pool_session_id"))
 
-    def sharer_of(self, units: pl.DataFrame) -> pl.Series:
+    def pool_session_of(self, units: pl.DataFrame) -> pl.Series:
         """The number of each session in the pools, NULL for one that shares nothing, and for bills."""
-        if self.nobody:
+        if self.is_empty:
             return pl.repeat(None, units.height, dtype=pl.Int64, eager=True).alias("pool_session_id")
         found = units.select("group_no", "charge").join(self.numbers, on="group_no", how="left", maintain_order="left")
         return found.select(pl.when(~pl.col("charge")).then("pool_session_id").alias("pool_session_id")).to_series()
 
-    def priced(self, rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
+    def price(self, rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
         """Price those of `rows` (`call`, `at`, `pool_session_id`, a quantity) that are in a pool at their position.
 
         A quantity that is not the session's own is priced in the place of its own, with everything before it as it is.
         """
         none = pl.DataFrame(schema={"call": pl.UInt32, **PRICED})
-        if self.nobody or "pool_session_id" not in rows.columns:
+        if self.is_empty or "pool_session_id" not in rows.columns:
             return none
         asked = rows.select("call", "pool_session_id", "at", asked=pl.col(quantity).cast(pl.Int64, strict=False)).drop_nulls(
             "pool_session_id"
@@ -87,11 +87,13 @@ class Pools:
         if quantity == "quantity_micros":
             found = self._at(asked, self.prices)
             return found.select("call", *PRICED)
-        there = self._at(asked, self.live).drop("quantity_micros").rename({"asked": "quantity_micros", "call": "ask"})
+        there = self._at(asked, self.members).drop("quantity_micros").rename({"asked": "quantity_micros", "call": "request_no"})
         if there.is_empty():
             return none
-        there = there.with_columns(snapshot_for(there, self.terms)).select("ask", "live", "world", "quantity_micros")
-        return rate_members(self.live, there, self.terms).rename({"ask": "call"})
+        there = there.with_columns(snapshot_for(there, self.terms)).select(
+            "request_no", "member_no", "snapshot_position", "quantity_micros"
+        )
+        return rate_members(self.members, there, self.terms).rename({"request_no": "call"})
 
     def _at(self, asked: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
         """Join rows (`pool_session_id`, `at`) with what is known of their session at their position; drop those without."""
@@ -105,29 +107,32 @@ class Pools:
         asked = rows.select("call", "pool_session_id", "at", asked=pl.col(quantity).cast(pl.Int64, strict=False)).drop_nulls(
             "pool_session_id"
         )
-        there = self._at(asked, self.live).drop("quantity_micros").rename({"asked": "quantity_micros", "call": "ask"})
+        there = self._at(asked, self.members).drop("quantity_micros").rename({"asked": "quantity_micros", "call": "request_no"})
         others, mine, _ = snapshot_calls(
-            self.live, there.with_columns(snapshot_for(there, self.terms)).select("ask", "live", "pool", "world", "quantity_micros")
+            self.members,
+            there.with_columns(snapshot_for(there, self.terms)).select(
+                "request_no", "member_no", "pool", "snapshot_position", "quantity_micros"
+            ),
         )
         return mine, others
 
-    def agenda(self, versions: pl.DataFrame) -> pl.DataFrame:
+    def schedule(self, versions: pl.DataFrame) -> pl.DataFrame:
         """The positions (`component`, `at`) at which prices of sessions of these record versions change."""
-        if self.nobody:
+        if self.is_empty:
             return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
         of_sessions = versions.filter(~pl.col("charge")).select("component", "group_no").unique().join(self.numbers, on="group_no")
         return of_sessions.join(self.prices, on="pool_session_id").select("component", at="since").unique()
 
-    def hubs(self, gids: pl.Series) -> pl.DataFrame:
+    def component_links(self, gids: pl.Series) -> pl.DataFrame:
         """(`group_no`, `link_id`) of sessions: the pools that each is ever in."""
         mine = self.numbers.join(gids.to_frame("group_no").unique(), on="group_no", how="semi")
-        return mine.join(self.live.select("pool_session_id", "pool").unique(), on="pool_session_id").select(
+        return mine.join(self.members.select("pool_session_id", "pool").unique(), on="pool_session_id").select(
             "group_no", link_id="pool"
         )
 
-    def steady(self, rows: pl.DataFrame) -> pl.Series:
+    def has_stable_price(self, rows: pl.DataFrame) -> pl.Series:
         """For each row (`pool_session_id`, `at`): whether nothing about its price ever changes, before its position or after it."""
-        once = self.live.filter(pl.col("pool_session_id").is_unique() & (pl.col("until") == NEVER_POSITION))
+        once = self.members.filter(pl.col("pool_session_id").is_unique() & (pl.col("until") == NEVER_POSITION))
         calm = once.filter(pl.col("changed") <= pl.col("since")).select("pool_session_id", calm=pl.lit(True))
         found = rows.select("pool_session_id").join(calm, on="pool_session_id", how="left", maintain_order="left")
         return found["calm"].fill_null(False) | found["pool_session_id"].is_null()
@@ -167,7 +172,7 @@ def _sessions(versions: pl.DataFrame, frontier: Frontier, terms: Terms, upto: in
     first = mine.group_by("component").agg(first=pl.col("since").min())
     starts = pl.DataFrame({"at": frontier.policies.starts})
     policies = first.join(starts, how="cross").filter(pl.col("at") > pl.col("first")).select("component", "at")
-    moments = pl.concat([schedule_of(mine), terms.agenda(mine), policies]).unique().filter(pl.col("at") <= upto)
+    moments = pl.concat([schedule_of(mine), terms.schedule(mine), policies]).unique().filter(pl.col("at") <= upto)
     moments = moments.sort("component", "at").with_row_index("moment").with_columns(pl.col("moment").cast(pl.Int64))
     until = pl.col("at").shift(-1).over("component").fill_null(NEVER_POSITION)
     moments = moments.with_columns(until=until, policy=pl.Series(frontier.policies.number_at(moments["at"].to_numpy())))
@@ -194,7 +199,7 @@ def _pool_members(sessions: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     pool = pl.struct("scope", "who", "group", "index").rank("dense").cast(pl.Int64)
     ordered = merged.with_columns(pool=pool).sort("pool", "start_us", "order", "since")
     ordered = ordered.with_columns(
-        live=pl.int_range(pl.len()).cast(pl.Int64), place=pl.struct("pool", "start_us", "order").rle_id().cast(pl.Int64),
+        member_no=pl.int_range(pl.len()).cast(pl.Int64), pool_rank=pl.struct("pool", "start_us", "order").rle_id().cast(pl.Int64),
         touched=pl.when(pl.col("until") == NEVER_POSITION).then("since").otherwise("until"),
     )  # fmt: skip
     changed = pl.col("touched").cum_max().shift(1).over("pool").fill_null(0)

@@ -13,7 +13,7 @@ from trueup.reconcile.pricing.allowance_pools import Pools
 from trueup.reconcile.pricing.calls import calls_of
 
 JUDGED = (
-    "subject", "at", "pool_session_id", "price_micros", "charge_quantity", "usage_quantity", "billed_micros", "service", "plan",
+    "owner_no", "at", "pool_session_id", "price_micros", "charge_quantity", "usage_quantity", "billed_micros", "service", "plan",
     "direction",
     "zone", "trunk", "peer", "currency", "start_us", "order",
 )  # fmt: skip
@@ -26,12 +26,12 @@ def add_misrating_reason(told: pl.DataFrame, misrated: Sequence[pl.DataFrame], t
     All are asked of at once, and none that is not told: trying what billing may have done costs hardly more for many. When the
     finding was judged is of no use any more.
     """
-    asked = told.filter(pl.col("kind") == "misrated").select("subject", at="judged_at").unique()
+    asked = told.filter(pl.col("kind") == "misrated").select("owner_no", at="judged_at").unique()
     if asked.is_empty():
         return told.drop("judged_at")
-    pairs = pl.concat(misrated, how="vertical_relaxed").join(asked, on=["subject", "at"], how="semi")
-    why = pairs.select("subject", judged_at="at").with_columns(why=misrating_reason(pairs, terms, pools))
-    both = told.join(why, on=["subject", "judged_at"], how="left", maintain_order="left")
+    pairs = pl.concat(misrated, how="vertical_relaxed").join(asked, on=["owner_no", "at"], how="semi")
+    why = pairs.select("owner_no", judged_at="at").with_columns(why=misrating_reason(pairs, terms, pools))
+    both = told.join(why, on=["owner_no", "judged_at"], how="left", maintain_order="left")
     mine = pl.when(pl.col("kind") == "misrated").then("why")
     return both.with_columns(reason=pl.coalesce("reason", mine)).drop("why", "judged_at")
 

@@ -16,10 +16,10 @@ from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.pricing.calls import PRICED
 
 POOL_MEMBER: dict[str, pl.DataType] = {
-    "live": pl.Int64(),  # the number of the row
+    "member_no": pl.Int64(),  # the number of the row
     "pool_session_id": pl.Int64(),  # the session
     "pool": pl.Int64(),
-    "place": pl.Int64(),  # ascends in the order of events; that of one session may change
+    "pool_rank": pl.Int64(),  # ascends in the order of events; that of one session may change
     "since": pl.Int64(),  # it is known so at the positions [since, until)
     "until": pl.Int64(),
     "changed": pl.Int64(),  # the last position at which something before it in its pool came, changed or went
@@ -37,23 +37,27 @@ def pool_prices(live: pl.DataFrame, terms: Terms) -> pl.DataFrame:
     """`PRICE` of every session at every position at which it is in a pool."""
     begins = _price_change_positions(live)
     last = pl.col("until") == NEVER_POSITION
-    ordered = begins.sort("live", "at").with_columns(until=pl.coalesce(pl.col("at").shift(-1).over("live"), "until"))
-    asked = ordered.with_columns(pl.when(last).then(NEVER_POSITION).otherwise("at").alias("world")).with_row_index("ask")
-    answered = rate_members(live, asked.select("ask", "live", "world"), terms)
-    told = asked.join(answered, on="ask", how="left", maintain_order="left")
+    ordered = begins.sort("member_no", "at").with_columns(until=pl.coalesce(pl.col("at").shift(-1).over("member_no"), "until"))
+    asked = ordered.with_columns(pl.when(last).then(NEVER_POSITION).otherwise("at").alias("snapshot_position")).with_row_index(
+        "request_no"
+    )
+    answered = rate_members(live, asked.select("request_no", "member_no", "snapshot_position"), terms)
+    told = asked.join(answered, on="request_no", how="left", maintain_order="left")
     return told.select("pool_session_id", pl.col("at").alias("since"), "until", *PRICED).sort("pool_session_id", "since")
 
 
 def _price_change_positions(live: pl.DataFrame) -> pl.DataFrame:
     """The positions `at` from which each row may have a price of its own: its coming, and what changes before it later."""
-    own = live.select("live", "pool_session_id", "until", at="since")
-    shaken = live.filter(pl.col("changed") > pl.col("since")).select("live", "pool_session_id", "pool", "place", "since", "until")
+    own = live.select("member_no", "pool_session_id", "until", at="since")
+    shaken = live.filter(pl.col("changed") > pl.col("since")).select(
+        "member_no", "pool_session_id", "pool", "pool_rank", "since", "until"
+    )
     if shaken.is_empty():
         return own
     pools = shaken.group_by("pool").agg(first=pl.col("since").min())
     met = live.join(pools, on="pool")
-    came = met.select("pool", "first", at="since", before="place")
-    went = met.filter(pl.col("until") != NEVER_POSITION).select("pool", "first", at="until", before="place")
+    came = met.select("pool", "first", at="since", before="pool_rank")
+    went = met.filter(pl.col("until") != NEVER_POSITION).select("pool", "first", at="until", before="pool_rank")
     changes = pl.concat([came, went]).filter(pl.col("at") > pl.col("first")).group_by("pool", "at").agg(pl.col("before").min())
     later = [_after(some, changes).select(own.columns) for some in _in_parts(shaken, changes)]
     return pl.concat([own, *later])
@@ -62,7 +66,7 @@ def _price_change_positions(live: pl.DataFrame) -> pl.DataFrame:
 def _after(shaken: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
     """Rows with each position `at` at which something before them changes while they are so."""
     return shaken.join(changes, on="pool").filter(
-        (pl.col("before") < pl.col("place")) & (pl.col("since") < pl.col("at")) & (pl.col("at") < pl.col("until"))
+        (pl.col("before") < pl.col("pool_rank")) & (pl.col("since") < pl.col("at")) & (pl.col("at") < pl.col("until"))
     )
 
 
@@ -79,30 +83,32 @@ def snapshot_for(rows: pl.DataFrame, terms: Terms) -> pl.Series:
     last = terms.edition_at(np.array([NEVER_POSITION - 1]))[0]
     steady = pl.Series(terms.edition_at(rows["at"].to_numpy()) == last)
     known = rows.select((pl.col("changed") <= pl.col("at")) & (pl.col("until") == NEVER_POSITION)).to_series()
-    return rows["at"].set(known & steady, NEVER_POSITION).alias("world")
+    return rows["at"].set(known & steady, NEVER_POSITION).alias("snapshot_position")
 
 
 def rate_members(live: pl.DataFrame, asked: pl.DataFrame, terms: Terms) -> pl.DataFrame:
     """`ask` and `PRICED` of each row asked for: (`ask`, `live`, `world`, and `quantity_micros` where it is another's)."""
-    told = [pl.DataFrame(schema={"ask": pl.UInt32, **PRICED})]
+    told = [pl.DataFrame(schema={"request_no": pl.UInt32, **PRICED})]
     for number, part in _parts(live, asked, terms):
         rated, calls = rate_snapshots(live, part, terms, number)
         answers = calls.join(rated.amounts, on="call")
-        told.append(answers.select("ask", expected_micros="amount_micros", reason="reason"))
+        told.append(answers.select("request_no", expected_micros="amount_micros", reason="reason"))
     return pl.concat(told)
 
 
 def _parts(live: pl.DataFrame, asked: pl.DataFrame, terms: Terms) -> list[tuple[int, pl.DataFrame]]:
     """What is asked, by the edition known in its world, in parts that are not too large."""
     sizes = live.group_by("pool").agg(size=pl.len())
-    rows = asked.join(live.select("live", "pool"), on="live", maintain_order="left").join(sizes, on="pool", maintain_order="left")
+    rows = asked.join(live.select("member_no", "pool"), on="member_no", maintain_order="left").join(
+        sizes, on="pool", maintain_order="left"
+    )
     # The last world is as of the last position there is.
-    edition = pl.Series("edition", terms.edition_at(rows["world"].to_numpy()))
-    ordered = rows.with_columns(edition).sort("edition", "pool", "world", maintain_order=True)
-    fresh = pl.struct("pool", "world").is_first_distinct()
+    edition = pl.Series("edition", terms.edition_at(rows["snapshot_position"].to_numpy()))
+    ordered = rows.with_columns(edition).sort("edition", "pool", "snapshot_position", maintain_order=True)
+    fresh = pl.struct("pool", "snapshot_position").is_first_distinct()
     ordered = ordered.with_columns(part=pl.when(fresh).then("size").otherwise(0).cum_sum() // _MOST_ROWS)
     # A world is never cut in two.
-    ordered = ordered.with_columns(pl.col("part").first().over("edition", "pool", "world"))
+    ordered = ordered.with_columns(pl.col("part").first().over("edition", "pool", "snapshot_position"))
     found = ordered.partition_by("edition", "part", maintain_order=True)
     return [(int(frame["edition"][0]), frame) for frame in found]
 
@@ -118,20 +124,27 @@ def rate_snapshots(live: pl.DataFrame, asked: pl.DataFrame, terms: Terms, editio
 
 def snapshot_calls(live: pl.DataFrame, asked: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """The calls of worlds: (those that take from what they share, those aside, the `call` of each `ask`)."""
-    places = asked.join(live.select("live", "place"), on="live")
-    worlds = places.group_by("pool", "world").agg(reach=pl.col("place").max()).sort("pool", "world").with_row_index("number")
-    at = pl.min_horizontal("world", pl.lit(NEVER_POSITION - 1))
+    places = asked.join(live.select("member_no", "pool_rank"), on="member_no")
+    worlds = (
+        places.group_by("pool", "snapshot_position")
+        .agg(reach=pl.col("pool_rank").max())
+        .sort("pool", "snapshot_position")
+        .with_row_index("number")
+    )
+    at = pl.min_horizontal("snapshot_position", pl.lit(NEVER_POSITION - 1))
     there = live.join(worlds, on="pool").filter(
-        (pl.col("since") <= at) & (at < pl.col("until")) & (pl.col("place") <= pl.col("reach"))
+        (pl.col("since") <= at) & (at < pl.col("until")) & (pl.col("pool_rank") <= pl.col("reach"))
     )
     there = there.with_columns(call=-1 - pl.int_range(pl.len()), aside=pl.lit(False))
     others = _to_calls(there)
     if "quantity_micros" not in asked.columns:
-        calls = asked.select("ask", "live", "world").join(there.select("live", "world", "call"), on=["live", "world"])
-        return others, others.clear(), calls.select("ask", "call")
-    mine = asked.join(live.drop("quantity_micros"), on=["live", "pool"]).join(worlds, on=["pool", "world"])
-    mine = mine.with_columns(call=pl.col("ask").cast(pl.Int64), aside=pl.lit(True))
-    return others, _to_calls(mine), mine.select("ask", "call")
+        calls = asked.select("request_no", "member_no", "snapshot_position").join(
+            there.select("member_no", "snapshot_position", "call"), on=["member_no", "snapshot_position"]
+        )
+        return others, others.clear(), calls.select("request_no", "call")
+    mine = asked.join(live.drop("quantity_micros"), on=["member_no", "pool"]).join(worlds, on=["pool", "snapshot_position"])
+    mine = mine.with_columns(call=pl.col("request_no").cast(pl.Int64), aside=pl.lit(True))
+    return others, _to_calls(mine), mine.select("request_no", "call")
 
 
 def _to_calls(rows: pl.DataFrame) -> pl.DataFrame:

@@ -31,7 +31,7 @@ def price_sessions(rows: pl.DataFrame, terms: Terms, pools: Pools = NO_POOLS, *,
     if not booked.any():
         return answer.cast(PRICED)  # type: ignore[arg-type]
     numbered = rows.with_row_index("call").filter(booked)
-    shared = pools.priced(numbered, quantity)
+    shared = pools.price(numbered, quantity)
     alone = numbered.join(shared, on="call", how="anti") if shared.height else numbered
     from_book = pl.concat([shared, _price_by_book(alone, terms, quantity)])
     both = answer.with_row_index("call").join(from_book, on="call", how="left", suffix="_book").sort("call")

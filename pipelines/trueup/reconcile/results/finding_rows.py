@@ -51,7 +51,7 @@ def finding_changes(evaluated: Evaluated, policies: Policies, *, after: int) -> 
 
 def _of_places(evaluated: Evaluated) -> pl.DataFrame:
     """Changes of findings that stand on places, with the event ids that counted at that position."""
-    rows = evaluated.changes.with_row_index("change").with_columns(sort=pl.col("subject") % 3, number=pl.col("subject") // 3)
+    rows = evaluated.changes.with_row_index("change").with_columns(sort=pl.col("owner_no") % 3, number=pl.col("owner_no") // 3)
     groups = evaluated.groups.select(
         number="group_no", group_scope="scope", group_currency="currency", name="name",
         name_scope=pl.when("own").then(pl.concat_str(pl.lit("record:"), "name_scope")).otherwise(pl.lit("key")),
@@ -94,7 +94,7 @@ def _event_ids(rows: pl.DataFrame, versions: pl.DataFrame, column: str, name: st
 
 
 def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.DataFrame:
-    conflicts = evaluated.admitted.conflicts.filter(pl.col("position") > after)
+    conflicts = evaluated.resolved.conflicts.filter(pl.col("position") > after)
     counted = evaluated.versions.rename({"event_id": "counted"})
     policy = pl.Series(policies.number_at(conflicts["position"].to_numpy()), dtype=pl.Int64)
     rows = conflicts.with_columns(policy=policy).join(counted.drop("position"), on=["record_no", "counted"])
@@ -146,10 +146,10 @@ def booking_counts(evaluated: Evaluated, *, after: int, position: int) -> pl.Dat
     told = ["charge", "source", "currency", "quantity_micros", "amount_micros", "position"]
     versions = evaluated.versions.with_columns(currency="charge_currency")
     counted = versions.filter(pl.col("until") == NEVER_POSITION).join(evaluated.members.select("record_no"), on="record_no")
-    outdone = evaluated.admitted.outdone.with_columns(currency="charge_currency")
+    outdone = evaluated.resolved.superseded.with_columns(currency="charge_currency")
     come = [
         counted.select(*told, placed=pl.lit(1), outdone=pl.lit(0)), outdone.select(*told, placed=pl.lit(0), outdone=pl.lit(1)),
-        evaluated.clean.select(*told, placed=pl.lit(1), outdone=pl.lit(0)),
+        evaluated.fast_path_records.select(*told, placed=pl.lit(1), outdone=pl.lit(0)),
     ]  # fmt: skip
     fell = versions.filter((pl.col("position") <= after) & (pl.col("until") > after) & (pl.col("until") != NEVER_POSITION))
     moved = fell.select(*told, placed=pl.lit(-1), outdone=pl.lit(1)).with_columns(pl.col("quantity_micros", "amount_micros") * 0)

@@ -24,14 +24,14 @@ _DISAGREEMENT = ["subscriber", "kind", "from_us"]
 def provisioning(terms: Terms, frontier: Frontier, *, after: int, upto: int) -> pl.DataFrame:
     """What positions in (after, upto] tell of subscriptions, as rows of `HISTORY`."""
     both_since = max(terms.billing_since, terms.network_since)
-    if terms.disputed.is_empty() or both_since > upto:
+    if terms.disputed_states.is_empty() or both_since > upto:
         return pl.DataFrame(schema=HISTORY)
-    moments = _evaluation_points(terms.disputed, frontier, both_since, upto)
+    moments = _evaluation_points(terms.disputed_states, frontier, both_since, upto)
     # Only of subscriptions whose answer can change now is it told what they were before.
     moments = moments.join(moments.filter(pl.col("at") > after).select("subscriber").unique(), on="subscriber", how="semi")
     if moments.is_empty():
         return pl.DataFrame(schema=HISTORY)
-    return _history(_disagreements(terms.disputed, moments, frontier), moments, terms, frontier, after)
+    return _history(_disagreements(terms.disputed_states, moments, frontier), moments, terms, frontier, after)
 
 
 def _evaluation_points(states: pl.DataFrame, frontier: Frontier, both_since: int, upto: int) -> pl.DataFrame:

@@ -58,7 +58,7 @@ class ResolvedRecords:
 
     versions: pl.DataFrame
     conflicts: pl.DataFrame
-    outdone: pl.DataFrame
+    superseded: pl.DataFrame
 
 
 def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecords:
@@ -68,7 +68,7 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
     rows = _with_passing(rows, frontier)
     many = rows.filter(rows.select(pl.col("record_no").is_duplicated()).to_series())
     single = rows.filter(rows.select(pl.col("record_no").is_unique()).to_series()).with_columns(
-        since=pl.col("position"), until=pl.lit(NEVER_POSITION, pl.Int64), late=pl.col("came_late")
+        since=pl.col("position"), until=pl.lit(NEVER_POSITION, pl.Int64), late=pl.col("arrived_late")
     )
     if many.is_empty():
         return ResolvedRecords(_compact(single), _no_conflicts(), events.clear())
@@ -76,7 +76,7 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
     contents = contents.with_columns(
         rank_quantity=pl.col("quantity_micros").fill_null(0), step=pl.col("position").rank("dense").over("record_no")
     )
-    counted = _content_versions(contents.with_columns(shut=pl.Series(_frozen_positions(contents, frontier))))
+    counted = _content_versions(contents.with_columns(frozen_at=pl.Series(_frozen_positions(contents, frontier))))
     last = counted.filter(pl.col("until") == NEVER_POSITION).select("record_no", "event_id")
     outdone = contents.join(last, on=["record_no", "event_id"], how="anti").select(events.columns)
     versions = pl.concat([_compact(single), _compact(counted)])
@@ -93,7 +93,7 @@ def _with_passing(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     passed = frontier.passed_at(charge, time, none, none, policy)
     horizon = np.array([p.horizon_us for p in frontier.policies.all], dtype=np.int64)[policy]
     behind = frontier.passed_at(charge, time, horizon, horizon, policy)
-    return rows.with_columns(came_late=pl.Series(passed < position), beyond=pl.Series(behind < position))
+    return rows.with_columns(arrived_late=pl.Series(passed < position), beyond_horizon=pl.Series(behind < position))
 
 
 def with_due_date(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
@@ -135,17 +135,19 @@ def _content_versions(contents: pl.DataFrame) -> pl.DataFrame:
     """The counted contents of records with several, as versions; walks the steps at which contents came."""
     best = contents.sort(_RANK, descending=True)
     held = best.filter(pl.col("step") == 1).unique("record_no", keep="first", maintain_order=True)
-    held = held.with_columns(since=pl.col("position"), late=pl.col("came_late"))
+    held = held.with_columns(since=pl.col("position"), late=pl.col("arrived_late"))
     done: list[pl.DataFrame] = []
     for step in range(2, contents.select(pl.col("step").max()).item() + 1):
-        rivals = best.filter((pl.col("step") == step) & ~pl.col("came_late")).unique("record_no", keep="first", maintain_order=True)
+        rivals = best.filter((pl.col("step") == step) & ~pl.col("arrived_late")).unique(
+            "record_no", keep="first", maintain_order=True
+        )
         both = held.join(rivals, on="record_no", suffix="_new", how="inner")
         greater = pl.any_horizontal(
             pl.all_horizontal(pl.col(n) == pl.col(f"{n}_new") for n in _RANK[:i]) & (pl.col(f"{name}_new") > pl.col(name))
             if i else pl.col(f"{name}_new") > pl.col(name)
             for i, name in enumerate(_RANK)
         )  # fmt: skip
-        open_still = pl.col("shut") >= pl.col("position_new")
+        open_still = pl.col("frozen_at") >= pl.col("position_new")
         taken = both.filter(greater & open_still).select("record_no", ended="position_new")
         if taken.is_empty():
             continue
@@ -186,6 +188,6 @@ def _no_conflicts() -> pl.DataFrame:
 
 
 def _compact(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.drop("came_late", "rank_quantity", "step", "shut", strict=False).select(
-        pl.exclude("record_no", "since", "until", "late", "beyond"), "record_no", "since", "until", "late", "beyond"
+    return rows.drop("arrived_late", "rank_quantity", "step", "frozen_at", strict=False).select(
+        pl.exclude("record_no", "since", "until", "late", "beyond_horizon"), "record_no", "since", "until", "late", "beyond_horizon"
     )

@@ -34,7 +34,9 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
         in_part=pl.col("partial_no").is_not_null(),
     )
     units = prepared.group_by("group_no", "charge", maintain_order=True).agg(
-        pl.col("component", "at", "policy", "bucket", *PARTY, *RATED_BY, "node", "keyed", "beyond", "rule").first(),
+        pl.col(
+            "component", "at", "policy", "bucket", *PARTY, *RATED_BY, "node", "grouped_by_key", "beyond_horizon", "rule"
+        ).first(),
         pl.col("start_us").min(),
         order=pl.col("event_id").first(),
         last_us=pl.col("wait_us").max(),
@@ -46,5 +48,5 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
         records=pl.len(),
     )
     ruled = units.join(frontier.policies.frame, on=["policy", "rule"], how="left", maintain_order="left")
-    ruled = ruled.with_columns(pl.col("exact", "near", "summed") & ~pl.col("beyond"))
+    ruled = ruled.with_columns(pl.col("by_key", "by_nearest", "by_aggregate") & ~pl.col("beyond_horizon"))
     return ordered, ruled.hstack(terms.states_at(ruled.select("subscriber", "at", time_us="start_us")))

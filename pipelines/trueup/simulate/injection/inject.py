@@ -346,7 +346,7 @@ class _Maker:
         shift = pl.Series(-self._rng.integers(_HOUR_US, 3 * _HOUR_US, pairs.height), dtype=pl.Int64)
         keys = charges.select(pl.col("session_key") + "~phantom").to_series()
         made = leak_mechanisms.phantom(charges, shift, keys).with_columns(record_key=pl.col("record_key") + "~phantom", fresh=True)
-        near = self._pairs.frontier.policies.frame.filter("near")["start_tolerance_us"].max()
+        near = self._pairs.frontier.policies.frame.filter("by_nearest")["start_tolerance_us"].max()
         # Without a time of its own there is nothing to be near to; without a key, nothing but time.
         asked = made.select("subscriber", "started_at", "session_key", "record_key").with_row_index("row_no")
         taken = query_frames(self._lake.connection, statement("used_nearby"), {"apart_us": near or 0}, made=asked)["row_no"]

@@ -31,7 +31,8 @@ ROWS_AT_ONCE = 1_000_000
 """Records read at once, about."""
 
 _RULE = (
-    "exact", "near", "summed", "start_tolerance_us", "quantity_tolerance_micros", "amount_tolerance_micros", "grace_us",
+    "by_key", "by_nearest", "by_aggregate", "start_tolerance_us", "quantity_tolerance_micros",
+    "amount_tolerance_micros", "grace_us",
     "closed_wait_us", "price_micros", "price_per", "price_currency",
 )  # fmt: skip
 
@@ -105,9 +106,9 @@ def _pairs(
     policy = pl.Series(frontier.policies.number_at(versions["position"].to_numpy()))
     doubtful = pl.concat(
         [
-            versions.filter((pl.col("until") != NEVER_POSITION) | pl.col("beyond")).select("component"),
+            versions.filter((pl.col("until") != NEVER_POSITION) | pl.col("beyond_horizon")).select("component"),
             versions.filter(policy != last_policy).select("component"),
-            versions.filter(terms.changed_since(versions) > versions["position"]).select("component"),
+            versions.filter(terms.last_change_position(versions) > versions["position"]).select("component"),
             versions.join(known, on="event_id", how="semi").select("component"),
             versions.join(shared, on=["charge", "record_key"], how="semi").select("component"),
         ]
@@ -116,19 +117,20 @@ def _pairs(
     rules = frontier.policies.frame.filter(pl.col("policy") == last_policy).select("rule", *_RULE)
     pairs = _sessions(sure.filter(~pl.col("charge"))).join(_single_charges(sure.filter("charge")), on="component")
     pairs = pairs.join(rules, on="rule").join(
-        rules.select(charge_rule="rule", charge_grace_us="grace_us", charge_closed_us="closed_wait_us", charge_summed="summed"),
+        rules.select(charge_rule="rule", charge_grace_us="grace_us", charge_closed_us="closed_wait_us",
+            charge_by_aggregate="by_aggregate"),
         on="charge_rule",
     )  # fmt: skip
     pairs = pairs.with_columns(keyed=pl.col("group_no") == pl.col("charge_group_no")).filter(
-        ~pl.col("summed") & ~pl.col("charge_summed") & (pl.col("currency") == pl.col("charge_currency"))
+        ~pl.col("by_aggregate") & ~pl.col("charge_by_aggregate") & (pl.col("currency") == pl.col("charge_currency"))
         & pl.col("quantity_micros").is_not_null() & (pl.col("quantity_micros") >= 0)
-        & pl.when("keyed").then("exact").otherwise(pl.col("near") & (pl.col("parts") == 1))
+        & pl.when("keyed").then("by_key").otherwise(pl.col("by_nearest") & (pl.col("parts") == 1))
     )  # fmt: skip
     pairs = pairs.with_columns(at=pl.lit(end, pl.Int64))
     pairs = pairs.hstack(terms.states_at(pairs.select("subscriber", "at", time_us="start_us")))
     expected, charged = (_price(pairs, terms, n) for n in ("quantity_micros", "charge_quantity_micros"))
     pairs = pairs.with_columns(expected_micros=expected, charged_micros=charged)
-    return _decided(pairs.filter(pl.col("expected_micros").is_not_null() & pl.col("standing").is_null()), frontier, end)
+    return _decided(pairs.filter(pl.col("expected_micros").is_not_null() & pl.col("billing_status").is_null()), frontier, end)
 
 
 def _sessions(usage: pl.DataFrame) -> pl.DataFrame:
