@@ -128,12 +128,12 @@ def test_a_tariff_plan_of_cgrates_prices_and_becomes_a_book_that_prices_the_same
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--service", "voice", "--start", "soon", "--quantity", "1"], "'soon' is no time.*--start"),
+        (["--service", "voice", "--start", "soon", "--quantity", "1"], "invalid time: 'soon'.*--start"),
         (["--service", "voice", "--start", "2024-03-01", "--quantity", "-1"], "no quantity"),
         (["--service", "voice", "--quantity", "1"], "needs --start"),
         ([*ONE[:-1], "B"], "there is no plan 'B'.*has A"),
         (["nothing.csv"], r"no such file \(nothing.csv\)"),
-        (["calls.xlsx"], "does not tell the format"),
+        (["calls.xlsx"], "does not show the format"),
         (["calls.csv", "--quantity", "1"], "a file tells this"),
         ([*ONE, "--timezone", "Mars"], "unknown time zone.*--timezone"),
         ([*ONE, "--to", "x.txt"], "neither .csv nor .parquet"),

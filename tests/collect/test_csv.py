@@ -40,11 +40,11 @@ def test_what_a_csv_writer_wrote_is_read_cell_by_cell(rows: list[list[str]], quo
 def test_every_line_is_a_row_or_rejected_and_says_where_it_lies(texts: list[str]) -> None:
     data = "\n".join(texts).encode()
     batch = read(data)
-    places = batch.places.rows() + batch.rejected.select(batch.places.columns).rows()
+    places = batch.provenance.rows() + batch.rejected.select(batch.provenance.columns).rows()
     assert sorted(row for row, _, _ in places) == list(range(len(texts)))
     for row, offset, length in places:
         assert data[offset : offset + length] == texts[row].encode()
-    for index, (row, _, _) in enumerate(batch.places.rows()):
+    for index, (row, _, _) in enumerate(batch.provenance.rows()):
         assert batch.raw([index]) == [texts[row].encode()]
         # Whatever is taken for a row is what Python's own reader makes of that line.
         cells = next(csv.reader([texts[row]], strict=True))

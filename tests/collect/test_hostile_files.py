@@ -134,7 +134,7 @@ def test_a_marker_that_is_no_file_is_refused_with_its_unit(calls: Write, take_in
         make(project.directory / "landing" / f"{make.__name__}.csv.done")
     errors = errors_by_name(take_in(project))
     for make, says in kinds.items():
-        assert re.search(f"its marker {make.__name__}.csv.done is no marker: this is a.*{says}", errors[f"{make.__name__}.csv"])
+        assert re.search(f"invalid marker {make.__name__}.csv.done: this is a.*{says}", errors[f"{make.__name__}.csv"])
 
 
 def test_a_manifest_of_any_length_costs_no_more_than_its_limit(calls: Write, take_in: TakeIn) -> None:
@@ -424,7 +424,7 @@ def test_a_file_that_unpacks_to_more_than_its_limit_is_refused_before_anything_i
 
 def test_no_chunk_of_a_bomb_is_large() -> None:
     for bomb, compression in ((gzip.compress(b"0" * (64 << 20), mtime=0), "gzip"), (zstandard.compress(b"0" * (64 << 20)), "zstd")):
-        sizes = [len(chunk) for chunk in unpack_module.unpacked([bomb], compression, "x")]  # type: ignore[arg-type]
+        sizes = [len(chunk) for chunk in unpack_module.decompress([bomb], compression, "x")]  # type: ignore[arg-type]
         assert sum(sizes) == 64 << 20 and max(sizes) <= 32 << 20
 
 
@@ -512,11 +512,11 @@ LIES = [
     (with_footer(SOUND, lambda f: f.replace(varint(12_345), varint(10**12))), "rows unpack to more than"),
     (with_footer(SOUND, lambda f: f.replace(varint(12_345), varint(24_690))), "declares 24690 rows and holds 12345"),
     (with_footer(SOUND, lambda f: f.replace(varint(12_345), varint(-12_345))), "declares -12345 rows"),
-    (SOUND[:-100], "no Parquet, or cut short"),
+    (SOUND[:-100], "not Parquet, or is cut short"),
     (SOUND[:-4] + b"PARE", "footer is encrypted"),
-    (b"PAR1" + b"\0" * 100 + struct.pack("<I", 2**31) + b"PAR1", "no Parquet, or cut short"),
+    (b"PAR1" + b"\0" * 100 + struct.pack("<I", 2**31) + b"PAR1", "not Parquet, or is cut short"),
     (b"PAR1" + b"\0" * 100 + struct.pack("<I", 100) + b"PAR1", "footer is damaged"),
-    (b"PAR1", "no Parquet, or cut short"),
+    (b"PAR1", "not Parquet, or is cut short"),
     (with_footer(SOUND, lambda f: f[: len(f) // 2]), "damaged"),
 ]
 

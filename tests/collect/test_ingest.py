@@ -67,7 +67,7 @@ def test_good_records_are_in_whatever_lies_beside_them(calls: Write, take_in: Ta
     assert len(told) == 5
     assert all("\n" not in line for line in told)
     for line, says in zip(
-        told, ["is empty", "binary", "cut short", "'id', which is not there; there are x, y", "directory"], strict=True
+        told, ["is empty", "binary", "cut short", "'id', which does not exist; there are x, y", "directory"], strict=True
     ):
         assert says in line
     assert query(project, "SELECT record_key FROM lake.events.usage ORDER BY 1")["record_key"].to_list() == ["1", "2", "4", "5"]
@@ -264,7 +264,7 @@ def test_a_member_no_record_has_is_missed_in_time(calls: Write, take_in: TakeIn)
     project = calls({"a.ndjson": '{"id": "1", "caller": "a", "when": "2024-05-01", "seconds": 1}\n'}, toml=toml)
     (error,) = take_in(project).errors
     assert isinstance(error, SourceError)
-    assert "'at', which is not there; there are caller, id, seconds, when" in str(error)
+    assert "'at', which does not exist; there are caller, id, seconds, when" in str(error)
 
 
 def test_a_file_that_grows_while_it_is_read_is_left_and_the_others_go_on(

@@ -65,7 +65,7 @@ def test_one_manifest_may_tell_of_many_files(calls: Write, take_in: TakeIn, quer
 def test_a_file_whose_manifest_declares_nothing_of_it_is_not_taken_in(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": FILE, "delivery.txt": "aXcsv;2\n"}, settings=LISTED)
     (error,) = take_in(project).errors
-    assert "manifest delivery.txt declares nothing of it" in str(error)
+    assert "manifest delivery.txt has no entry for it" in str(error)
 
 
 def test_other_bytes_than_declared_are_not_taken_in_until_the_right_ones_come(calls: Write, take_in: TakeIn) -> None:

@@ -8,7 +8,7 @@ from trueup.collect.decode.csv import Dialect, read_csv
 from trueup.collect.decode.decoded import Batch
 from trueup.collect.decode.lines import lines_in
 from trueup.collect.map.mapping import Mapped, Mapping
-from trueup.collect.map.presets import expanded
+from trueup.collect.map.presets import expand_preset
 from trueup.config import Config, parse
 from trueup.errors import SourceError
 
@@ -19,9 +19,9 @@ SHA = "ab" * 32
 def mapped(toml: str, header: str, *lines: str) -> Mapped:
     config = parse(f"[[source]]\nname = 's'\npath = 'x'\n{toml}")
     names = header.split(",")
-    mapping = Mapping(expanded(config.source[0]), config.project, NOW)
+    mapping = Mapping(expand_preset(config.source[0]), config.project, NOW)
     data = "\n".join(lines).encode()
-    wanted = mapping.wanted_among(names)
+    wanted = mapping.requested_among(names)
     batch: Batch = read_csv(lines_in(data, offset=0, first_row=0), Dialect(",", '"', "utf-8"), names, wanted, attributes=True)
     made = mapping.apply(batch, source_id="s@1", sha256=SHA)
     assert made.records == len(lines)
@@ -160,7 +160,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are() -> None:
         "[[source]]\nname = 's'\npath = 'x'\n" + USAGE.format(more=", node = 'n', cell = { column = 'c', optional = true }")
     )
     mapping = Mapping(config.source[0], config.project, NOW)
-    with pytest.raises(SourceError, match="node is mapped to the column 'n', which is not there; there are q, at, id"):
+    with pytest.raises(SourceError, match="node is mapped to the column 'n', which does not exist; there are q, at, id"):
         mapping.check(["q", "at", "id"], where="x.csv")
     mapping.check(["q", "at", "id", "n"], where="x.csv")
     mapping.check(["q", "at", "id"], where="x.ndjson", required_only=True)
@@ -170,6 +170,6 @@ def test_the_asterisk_preset_gives_way_to_what_the_source_says() -> None:
     told = parse(
         "[[source]]\nname='p'\nstream='usage'\npath='x'\nformat='asterisk'\ncolumns={quantity='duration'}\nconstants={service='pbx'}"
     )
-    source = expanded(told.source[0])
+    source = expand_preset(told.source[0])
     assert (source.columns["quantity"].column, source.constants) == ("duration", {"service": "pbx"})
     assert source.columns["subscriber"].column == "src"

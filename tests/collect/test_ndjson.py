@@ -64,7 +64,7 @@ def test_members_are_what_a_parser_finds_and_numbers_the_text_they_are(texts: li
 def test_every_line_is_an_object_or_rejected(texts: list[str]) -> None:
     data = "\n".join(texts).encode()
     batch = read(data, "a")
-    rows = batch.places["source_row"].to_list() + batch.rejected["source_row"].to_list()
+    rows = batch.provenance["source_row"].to_list() + batch.rejected["source_row"].to_list()
     assert sorted(rows) == list(range(len(texts)))
     for row, raw in batch.rejected.select("source_row", "raw").iter_rows():
         assert raw == texts[row].encode()
@@ -77,7 +77,7 @@ def test_a_number_of_many_digits_is_not_rounded() -> None:
 
 def test_what_is_no_object_or_says_a_member_twice_is_rejected() -> None:
     batch = read(b'{"a":1}\n[1]\n{"a":1,\n{"a":1,"a":2}\n{"b":1,"b":2}\nx\n"s"\n', "a")
-    assert batch.places["source_row"].to_list() == [0, 4]
+    assert batch.provenance["source_row"].to_list() == [0, 4]
     assert batch.rejected["reason"].to_list() == ["unparsable"] * 5
     assert batch.rejected["source_row"].to_list() == [1, 2, 3, 5, 6]
 

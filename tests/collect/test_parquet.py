@@ -49,7 +49,7 @@ def test_numbers_are_exact_text_and_times_stay_times(tmp_path: Path) -> None:
 def test_a_row_is_told_by_its_group_and_its_number(tmp_path: Path) -> None:
     file = written(tmp_path / "x.parquet", pa.table({"a": ["p", "q", "r"], "b": [1, None, 3]}))
     batches = [read_parquet(rows, ["a"], attributes=True) for rows in file.rows()]
-    assert [batch.places.rows() for batch in batches] == [[(0, 0, None), (1, 0, None)], [(2, 1, None)]]
+    assert [batch.provenance.rows() for batch in batches] == [[(0, 0, None), (1, 0, None)], [(2, 1, None)]]
     assert batches[0].attributes.to_list() == ['{"b":"1"}', None]
     assert read_parquet(file.row(1, 2), ["a"], attributes=False).raw([0]) == [b'{"a":"r","b":"3"}']
     with pytest.raises(SourceError, match="no row 9"):
@@ -70,5 +70,5 @@ def test_a_file_that_is_cut_short_or_something_else_is_refused(tmp_path: Path) -
     pq.write_table(pa.table({"a": [1]}), path)
     for content in (path.read_bytes()[:-20], b"id,at\n1,2\n"):
         path.write_bytes(content)
-        with path.open("rb") as handle, pytest.raises(SourceError, match="no Parquet"):
+        with path.open("rb") as handle, pytest.raises(SourceError, match="not Parquet"):
             ParquetFile(handle, "x.parquet")

@@ -89,7 +89,7 @@ def test_an_hour_that_daylight_saving_repeats_is_what_the_source_says() -> None:
 def test_a_directive_nobody_knows_is_an_error_of_the_configuration() -> None:
     with pytest.raises(ConfigError, match="directive %Q"):
         read("1", "%Q")
-    with pytest.raises(ConfigError, match="makes no time"):
+    with pytest.raises(ConfigError, match="yields no time"):
         read("7", "%H")
 
 

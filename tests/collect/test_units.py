@@ -13,8 +13,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.collect.discover.units import Unit, find, open_unit
-from trueup.collect.discover.unpack import unpacked
+from trueup.collect.discover.units import Unit, find_files, open_unit
+from trueup.collect.discover.unpack import decompress
 from trueup.config import Config, Project, SourceConfig
 from trueup.errors import SourceError
 
@@ -25,7 +25,7 @@ LINES = b"id,caller,at,seconds\n" + b"".join(b"%d,a,2024-05-01,1\n" % i for i in
 @contextmanager
 def unit_of(project: Project) -> Iterator[Unit]:
     source = project.config.source[0]
-    (path,) = find(project, source).paths
+    (path,) = find_files(project, source).paths
     with open_unit(project, source, path) as unit:
         yield unit
 
@@ -48,7 +48,7 @@ def unit_of(project: Project) -> Iterator[Unit]:
 def test_what_cannot_be_a_unit_says_so_in_one_line(calls: Write, name: str, content: bytes, says: str) -> None:
     project = calls({name: content})
     with pytest.raises(SourceError, match=says) as told, unit_of(project) as unit:
-        unit.check_whole()
+        unit.check_readable_to_end()
         unit.check_text()
     assert f"landing/{name}" in str(told.value)
     assert "\n" not in str(told.value)
@@ -58,7 +58,7 @@ def test_directories_missing_files_and_unreadable_ones_are_told_apart(calls: Wri
     project = calls({"shut.csv": LINES})
     (project.directory / "landing" / "folder").mkdir()
     source = project.config.source[0].model_copy(update={"path": ("landing/*", "landing/none.csv", "landing/*.parquet")})
-    found = find(project, source)
+    found = find_files(project, source)
     assert [path.name for path in found.paths] == ["folder", "shut.csv"]
     assert [str(error) for error in found.errors] == ["there is no such file (landing/none.csv); check `path` of source msc"]
     assert found.notices == ["source msc: no file matches landing/*.parquet"]
@@ -73,7 +73,7 @@ def test_directories_missing_files_and_unreadable_ones_are_told_apart(calls: Wri
 def test_a_file_two_patterns_match_is_one_unit(calls: Write) -> None:
     project = calls({"a.csv": LINES})
     source = project.config.source[0].model_copy(update={"path": ("landing/*", "landing/a.csv")})
-    assert len(find(project, source).paths) == 1
+    assert len(find_files(project, source).paths) == 1
 
 
 def test_a_file_that_changes_after_it_was_fingerprinted_is_still_growing(calls: Write) -> None:
@@ -95,10 +95,10 @@ def test_a_file_that_another_process_holds_open_for_writing_is_still_growing(cal
         assert writer.stdout is not None
         writer.stdout.readline()
         with unit_of(project) as unit, pytest.raises(SourceError, match="still growing"):
-            unit.check_whole()
+            unit.check_readable_to_end()
         writer.communicate()
     with unit_of(project) as unit:
-        unit.check_whole()
+        unit.check_readable_to_end()
 
 
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=4), st.sampled_from(["", "gzip", "zstd"]), st.data())
@@ -112,7 +112,7 @@ def test_any_bytes_of_the_decompressed_stream_can_be_read_again(
     written = path.read_bytes()
     for size in (1, 7, 1 << 20):
         chunks = [written[at : at + size] for at in range(0, len(written), size)]
-        assert b"".join(unpacked(chunks, compression, "x")) == whole  # type: ignore[arg-type]
+        assert b"".join(decompress(chunks, compression, "x")) == whole  # type: ignore[arg-type]
     if path.stat().st_size:
         start = data.draw(st.integers(0, len(whole)))
         length = data.draw(st.integers(0, len(whole) - start))

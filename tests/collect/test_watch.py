@@ -77,7 +77,7 @@ def test_a_file_with_a_marker_to_come_waits_for_it(tmp_path: Path) -> None:
     path = land(project, "a.csv")
     assert looking.look() is None
     summary = ingest(project, clock=lambda: NOW)
-    assert summary.units == [] and summary.notices == ["source msc: 1 not complete yet, left for the next time"]
+    assert summary.units == [] and summary.notices == ["source msc: 1 not complete yet, left for the next run"]
     path.with_name("a.csv.ok").touch()
     assert taken(looking.look()) == ["a.csv"]
 
@@ -97,7 +97,7 @@ def test_watching_ends_when_told_to(tmp_path: Path) -> None:
         told.append(summary)
         stop.set()
 
-    watch(project, every=timedelta(milliseconds=1), clock=lambda: NOW, stop=stop, tell=tell)
+    watch(project, every=timedelta(milliseconds=1), clock=lambda: NOW, stop=stop, report=tell)
     assert [taken(summary) for summary in told] == [["a.csv"]]
 
 
@@ -127,7 +127,7 @@ def test_a_clock_that_becomes_wrong_is_told_once_and_what_landed_is_taken_in_whe
         if not summary.errors:
             stop.set()
 
-    watch(project, every=timedelta(milliseconds=1), clock=lambda: next(times, NOW), stop=stop, tell=tell)
+    watch(project, every=timedelta(milliseconds=1), clock=lambda: next(times, NOW), stop=stop, report=tell)
     refused, done = told
     assert [type(error) for error in refused.errors] == [ClockError] and refused.units == []
     assert taken(done) == ["b.csv"]
@@ -138,7 +138,7 @@ def test_watching_does_not_begin_with_a_wrong_clock(tmp_path: Path) -> None:
     land(project, "a.csv")
     ingest(project, clock=lambda: NOW)
     with pytest.raises(ClockError):
-        watch(project, clock=lambda: NOW - timedelta(hours=1), stop=threading.Event(), tell=lambda _: None)
+        watch(project, clock=lambda: NOW - timedelta(hours=1), stop=threading.Event(), report=lambda _: None)
 
 
 def test_a_file_that_lands_after_days_of_silence_is_no_jump_of_the_clock(tmp_path: Path) -> None:

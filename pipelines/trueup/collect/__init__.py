@@ -1,1 +1,1 @@
-"""Raw files become events: found, opened, cut into records, mapped, checked, committed with their control row."""
+"""Collection: raw files are found, opened, cut into records, mapped, checked, and committed with their control row."""

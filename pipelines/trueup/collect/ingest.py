@@ -1,4 +1,4 @@
-"""Taking in: every new source unit of a project becomes events, each part in one commit."""
+"""Ingestion: turns every new source unit of a project into events, one commit per part."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from trueup.collect.commit.commit_part import (
     Counts,
     Events,
     Part,
-    Room,
+    QuarantineBudget,
     events_of,
     ingested_parts,
-    kept_bytes,
+    quarantined_bytes,
 )
 from trueup.collect.decode.decoded import Piece, Reader
 from trueup.collect.decode.readers import reader_of
 from trueup.collect.discover.arrival import check_marker, is_complete
-from trueup.collect.discover.manifest import Declared, declared_of
+from trueup.collect.discover.manifest import DeclaredContent, read_manifest
 from trueup.collect.discover.shared_files import refuse_shared_files
-from trueup.collect.discover.units import Unit, find, open_unit
+from trueup.collect.discover.units import Unit, find_files, open_unit
 from trueup.collect.map.mapping import Mapping
 from trueup.collect.map.mapping_record import mapping_record
-from trueup.collect.map.presets import expanded
+from trueup.collect.map.presets import expand_preset
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.log.lake import Configuration, Lake
@@ -44,27 +44,27 @@ from trueup.reconcile.log_io.declared_policies import ensure_policy
 
 _READERS = 2
 _AHEAD = 4
-"""Pieces read while an earlier one is staged or committed: enough to keep two cores busy, few enough to bound memory."""
+"""Pieces that are read while an earlier one is staged or committed: enough to use two cores, few enough to bound memory."""
 
 _PIECE_RECORDS = 1 << 16
-"""Records read in one go at most, however short they are."""
+"""Records read at once at most, however short they are."""
 
 
 class Progress(Protocol):
-    """Somebody who wants to know how far taking in has come."""
+    """Receiver of ingestion progress."""
 
     def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
-        """So many of the unit's bytes have been read."""
+        """Record that `done_bytes` of the unit's `total_bytes` have been read."""
 
 
 class _Silent:
     def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
-        """Nobody wants to know."""
+        """Ignore the progress."""
 
 
 @dataclass(frozen=True)
 class UnitResult:
-    """What became of one unit in this run; the counts are of what this run committed."""
+    """Result of one unit in this run; the counts cover what this run committed."""
 
     source: str
     path: str
@@ -79,7 +79,7 @@ class UnitResult:
 
 @dataclass
 class IngestSummary:
-    """What one run of taking in did: units, the errors of those that could not be taken in, and what else is worth saying."""
+    """Result of one ingestion run: units, errors of units that could not be ingested, and notices for the user."""
 
     units: list[UnitResult] = field(default_factory=list)
     errors: list[TrueupError] = field(default_factory=list)
@@ -87,7 +87,7 @@ class IngestSummary:
 
 
 Choose = Callable[[SourceConfig, Path], bool]
-"""Says of a file that a source names whether it is to be taken in now."""
+"""Returns whether a file of a source is to be ingested now."""
 
 
 def ingest(
@@ -98,26 +98,26 @@ def ingest(
     progress: Progress | None = None,
     choose: Choose | None = None,
 ) -> IngestSummary:
-    """Takes in the units of the named sources (of all, if none is named) that the log does not have yet.
+    """Ingest the units of the named sources that the log does not have yet; without names, of all sources.
 
-    Makes the lake where there is none. A unit that cannot be taken in becomes an error of the summary, the others are taken
-    in all the same. What `choose` does not want now is left for another time; without it, whatever is not complete is (see
-    `trueup.collect.discover.arrival`), and a notice says so. Raises `ConfigError` for a source that is not configured, settings
-    that cannot be meant and a file that two sources read, `ClockError` for a wrong clock, and `LogError` when the log refuses
-    (a full disk): what had been committed stays, the next run goes on from there.
+    Creates the lake if there is none. A unit that cannot be ingested becomes an error of the summary; the others are ingested
+    all the same. Files for which `choose` returns False are left for a later run. Without `choose`, incomplete files are left
+    (see `trueup.collect.discover.arrival`), and a notice names their number. Raises `ConfigError` for a source that is not
+    configured, contradictory settings and a file that two sources read; `ClockError` for a wrong clock; and `LogError` when the
+    log refuses a commit (a full disk). Committed parts stay in the log, and the next run resumes after them.
     """
-    wanted = select_sources(project, sources)
-    for source in wanted:
-        # A rule that cannot be meant stops everything before anything is taken in without it.
+    selected = select_sources(project, sources)
+    for source in selected:
+        # An invalid rule stops the run before anything is ingested without it.
         row_rules(project, source)
-    refuse_shared_files(project, wanted)
+    refuse_shared_files(project, selected)
     summary = IngestSummary()
     Lake.create(project)
     with Lake.open(project, clock=clock, threads=1) as lake:
         lake.check_clock(clock())
         ensure_policy(lake)
-        for source in wanted:
-            _take_in_source(lake, expanded(source), summary, progress or _Silent(), choose)
+        for source in selected:
+            _ingest_source(lake, expand_preset(source), summary, progress or _Silent(), choose)
         if any(rules.idle_after_us is not None for rules in Policy.of(project.config).sources.values()):
             lake.commit(lambda transaction: transaction.declare(TICK, through=clock()))
         declare_idle(lake)
@@ -125,7 +125,7 @@ def ingest(
 
 
 def select_sources(project: Project, names: Sequence[str]) -> list[SourceConfig]:
-    """The sources of these names, all where none is named; raises `ConfigError` for one that is not configured."""
+    """Return the sources of these names, or all without names; raise `ConfigError` for one that is not configured."""
     configured = {source.name: source for source in project.config.source}
     for name in names:
         if name not in configured:
@@ -133,15 +133,15 @@ def select_sources(project: Project, names: Sequence[str]) -> list[SourceConfig]
     return [source for name, source in configured.items() if not names or name in names]
 
 
-def _take_in_source(lake: Lake, source: SourceConfig, summary: IngestSummary, progress: Progress, choose: Choose | None) -> None:
-    found = find(lake.project, source)
-    summary.errors.extend(found.errors)
+def _ingest_source(lake: Lake, source: SourceConfig, summary: IngestSummary, progress: Progress, choose: Choose | None) -> None:
+    files = find_files(lake.project, source)
+    summary.errors.extend(files.errors)
     mapping = Mapping(source, lake.project.config.project, lake.clock(), row_rules(lake.project, source))
-    wanted = [path for path in found.paths if (choose or _complete_at(lake.clock()))(source, path)]
-    if choose is None and len(wanted) < len(found.paths):
-        summary.notices.append(f"source {source.name}: {len(found.paths) - len(wanted)} not complete yet, left for the next time")
+    ready = [path for path in files.paths if (choose or _complete_at(lake.clock()))(source, path)]
+    if choose is None and len(ready) < len(files.paths):
+        summary.notices.append(f"source {source.name}: {len(files.paths) - len(ready)} not complete yet, left for the next run")
     recorded = mapping_record(lake.project, source)
-    for path in wanted:
+    for path in ready:
         try:
             summary.units.append(_ingest_unit(lake, source, mapping, recorded, path, progress))
         except SourceError as error:
@@ -156,40 +156,40 @@ def _ingest_unit(
     lake: Lake, source: SourceConfig, mapping: Mapping, recorded: Configuration, path: Path, progress: Progress
 ) -> UnitResult:
     with open_unit(lake.project, source, path) as unit:
-        taken = ingested_parts(lake, unit.source_id)
-        if taken.is_whole:
+        ingested = ingested_parts(lake, unit.source_id)
+        if ingested.is_complete:
             return UnitResult(source.name, unit.shown, "known")
-        unit.check_whole()
+        unit.check_readable_to_end()
         check_marker(source, path, shown=unit.shown)
-        declared = declared_of(lake.project, unit)
+        declared = read_manifest(lake.project, unit)
         reader = reader_of(unit)
         mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
         counts, positions = Counts(), list[int]()
-        for committed in _parts(lake, unit, reader, mapping, recorded, taken.parts, declared, progress):
+        for committed in _parts(lake, unit, reader, mapping, recorded, ingested.parts, declared, progress):
             counts, positions = counts + committed.counts, [*positions, committed.position]
-        # Another process may have taken in every part in the meantime.
+        # Another process may have ingested every part in the meantime.
         return UnitResult(source.name, unit.shown, "taken" if positions else "known", **asdict(counts), positions=positions)
 
 
 def _parts(
-    lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, recorded: Configuration, taken: dict[int, int], declared: Declared,
-    progress: Progress,
+    lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, recorded: Configuration, taken: dict[int, int],
+    declared: DeclaredContent, progress: Progress,
 ) -> Iterator[Committed]:  # fmt: skip
-    """Commits the parts that the log lacks, in order; all but the last once the next one has begun."""
+    """Commit the parts that the log lacks, in order; each but the last once the next one has begun."""
     part: Part | None = None
-    room = Room(unit.limits, kept_bytes(lake, unit.source_id) if taken else 0)
+    budget = QuarantineBudget(unit.limits, quarantined_bytes(lake, unit.source_id) if taken else 0)
     with ThreadPoolExecutor(_READERS) as pool:
         for number, events in _read(pool, lake, unit, reader, mapping, taken, progress):
             if part is not None and part.number != number:
                 yield from _committed(part, unit, reader, declared, is_last=False)
             if part is None or part.number != number:
-                part = Part(lake, unit, number, room, recorded)
+                part = Part(lake, unit, number, budget, recorded)
             part.add(events)
-    # A unit without a record is taken in too: its control row says that nothing was in it.
-    yield from _committed(part or Part(lake, unit, 0, room, recorded), unit, reader, declared, is_last=True)
+    # A unit without records is ingested too: its control row states zero records.
+    yield from _committed(part or Part(lake, unit, 0, budget, recorded), unit, reader, declared, is_last=True)
 
 
-def _committed(part: Part, unit: Unit, reader: Reader, declared: Declared, *, is_last: bool) -> Iterator[Committed]:
+def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent, *, is_last: bool) -> Iterator[Committed]:
     unit.check_unchanged()
     records = reader.declared_records if declared.records is None else declared.records
     committed = part.commit(is_last=is_last, declared_records=records)
@@ -200,11 +200,11 @@ def _committed(part: Part, unit: Unit, reader: Reader, declared: Declared, *, is
 def _read(
     pool: ThreadPoolExecutor, lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: dict[int, int], progress: Progress
 ) -> Iterator[tuple[int, Events]]:
-    """The records of the parts that the log lacks as events, in order; a few pieces ahead are being read meanwhile."""
-    wanted = mapping.wanted_among(reader.columns()) if unit.source.format != "ndjson" else mapping.wanted
+    """Return the events of the parts that the log lacks, in order, while a few pieces ahead are being read."""
+    requested = mapping.requested_among(reader.columns()) if unit.source.format != "ndjson" else mapping.requested
 
-    def made(piece: Piece) -> Events:
-        batch = reader.read(piece, wanted, attributes=unit.source.attributes)
+    def read_events(piece: Piece) -> Events:
+        batch = reader.read(piece, requested, attributes=unit.source.attributes)
         mapped = mapping.apply(batch, source_id=unit.source_id, sha256=unit.sha256)
         return events_of(mapped, unit.source, lake.project.config.lake)
 
@@ -212,7 +212,7 @@ def _read(
     for number, piece in split_at_parts(reader.pieces(), taken):
         progress.update(unit.shown, unit.position_bytes(), unit.size_bytes)
         if number not in taken:
-            waiting.append((number, pool.submit(made, piece)))
+            waiting.append((number, pool.submit(read_events, piece)))
         if len(waiting) >= _AHEAD:
             ahead, future = waiting.popleft()
             yield ahead, future.result()
@@ -222,7 +222,7 @@ def _read(
 
 
 def split_at_parts(pieces: Iterable[Piece], taken: dict[int, int]) -> Iterator[tuple[int, Piece]]:
-    """Cuts pieces at the borders of parts, and says which part each belongs to; `taken` has how many records parts have already."""
+    """Cut pieces at the borders of parts and yield each with its part's number; `taken` has the records of ingested parts."""
     number, records, size = 0, 0, 0
     for piece in pieces:
         ends, at, base = np.cumsum(piece.held_bytes), 0, 0

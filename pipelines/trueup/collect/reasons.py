@@ -1,4 +1,4 @@
-"""Why a record is not taken in: the reason codes, and the rule that found it."""
+"""Reason codes of rejected records, and the rules by which a record is rejected."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "subscriber": ("record_key", "system", "subscriber", "status", "valid_from"),
     "tariff": ("record_key", "item", "valid_from"),
 }
-"""Event columns without which a record of a stream means nothing; a record key may be made of content or position."""
+"""Event columns that a record of a stream must have. A record key may be derived from content or position."""
 
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "subscriber": {"system": ("network", "billing"), "status": ("active", "suspended", "ceased")},
     "tariff": {"item": ("rate", "band", "holiday", "allowance", "exchange")},
 }
-"""Texts that are one of a few, by stream and event column."""
+"""Permitted values of enumerated text columns, by stream and event column."""
 
 CURRENCY_COLUMNS = ("currency", "to_currency")
-"""Texts that are a currency: a code of ISO 4217, or one of `[project] further_currencies`."""
+"""Text columns that hold a currency: an ISO 4217 code, or one of `[project] further_currencies`."""

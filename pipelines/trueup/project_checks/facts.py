@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from trueup.collect.discover.units import find
-from trueup.collect.map.presets import expanded
+from trueup.collect.discover.units import find_files
+from trueup.collect.map.presets import expand_preset
 from trueup.config import Config, Project, SourceConfig
 from trueup.errors import ConfigError
 from trueup.events.schema import MOVEMENTS
@@ -31,7 +31,7 @@ class Facts:
     @cached_property
     def sources(self) -> Sequence[SourceConfig]:
         """The sources, with the columns that their format or stream names for them."""
-        return [expanded(source) for source in self.config.source]
+        return [expand_preset(source) for source in self.config.source]
 
     def sources_of(self, stream: str) -> list[SourceConfig]:
         """The sources of a stream."""
@@ -64,7 +64,7 @@ class Facts:
         for source in self.config.source:
             try:
                 found[source.name] = {
-                    path: find(self.project, source.model_copy(update={"path": (path,)})).paths for path in source.path
+                    path: find_files(self.project, source.model_copy(update={"path": (path,)})).paths for path in source.path
                 }
             except ConfigError as error:
                 unresolved[source.name] = error

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from trueup.collect.discover.shared_files import SENTENCE, TODO, shared_files
-from trueup.collect.discover.units import shown
+from trueup.collect.discover.units import display_path
 from trueup.config import FILE_NAME, Project, SourceConfig, expand_path
 from trueup.errors import ConfigError
 from trueup.events.schema import MOVEMENTS
@@ -24,7 +24,7 @@ PUBLISHED = "leakage.duckdb"
 def _shared(facts: Facts) -> Iterator[Instance]:
     paths = {name: [path for found in patterns.values() for path in found] for name, patterns in facts.patterns.items()}
     for pair in shared_files(facts.config.source, paths):
-        yield {"where": shown(facts.project, pair.paths[0]), "first": pair.first, "second": pair.second, "more": pair.more}
+        yield {"where": display_path(facts.project, pair.paths[0]), "first": pair.first, "second": pair.second, "more": pair.more}
 
 
 def _unresolved(facts: Facts) -> Iterator[Instance]:
@@ -44,7 +44,7 @@ def _own_files(facts: Facts) -> Iterator[Instance]:
             if own is not None:
                 yield {
                     "where": f"[[source]] {source.name}", "source": source.name, "pattern": pattern,
-                    "own": shown(facts.project, own),
+                    "own": display_path(facts.project, own),
                 }  # fmt: skip
                 break
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from trueup.collect.discover.units import Unit, find, open_unit, shown
-from trueup.collect.discover.unpack import Compression, compression_of, unpacked
+from trueup.collect.discover.units import Unit, display_path, find_files, open_unit
+from trueup.collect.discover.unpack import Compression, compression_of, decompress
 from trueup.config import Project, SourceConfig
 from trueup.errors import SourceError
 
@@ -77,7 +77,7 @@ class Archive:
 
     def _delivered(self) -> Iterator[Path]:
         for source in self._project.config.source:
-            yield from find(self._project, source).paths
+            yield from find_files(self._project, source).paths
 
     def _archived(self) -> Iterator[Path]:
         for folder in self._folders:
@@ -95,7 +95,7 @@ class Archive:
                     handle.seek(0)
                     digest, size = hashlib.sha256(), 0
                     try:
-                        for chunk in unpacked(_chunks(handle), compression, str(path)):
+                        for chunk in decompress(_chunks(handle), compression, str(path)):
                             digest.update(chunk)
                             size += len(chunk)
                     except SourceError:
@@ -108,7 +108,7 @@ class Archive:
     def _inflated(self, path: Path, compression: Compression) -> Iterator[BinaryIO]:
         """A file's bytes as they were before the archive compressed them, on disk."""
         with tempfile.TemporaryFile(prefix="trueup-verify-") as copy, path.open("rb") as handle:
-            for chunk in unpacked(_chunks(handle), compression, str(path)):
+            for chunk in decompress(_chunks(handle), compression, str(path)):
                 copy.write(chunk)
             copy.seek(0)
             yield copy
@@ -123,7 +123,7 @@ class Archive:
                         f"the log recorded {wanted.sha256}"
                     )
                     todo = "restore it, or name the archive of the original by --raw DIR"
-                    return Missing(what, where=shown(self._project, path), todo=todo, changed=True)
+                    return Missing(what, where=display_path(self._project, path), todo=todo, changed=True)
         what = f"the raw file with sha256 {wanted.sha256} is nowhere"
         return Missing(what, where=wanted.path, todo="bring it back from the archive, or name its folder by --raw DIR")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, read_mapping
-from trueup.collect.map.presets import expanded
+from trueup.collect.map.presets import expand_preset
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError
 from trueup.proof.evidence import Evidence
@@ -63,7 +63,7 @@ class Mappings:
         return MadeBy(read_mapping(self._texts[recorded]), recorded, False)
 
     def _configured(self, name: str) -> SourceConfig | None:
-        return next((expanded(source) for source in self._project.config.source if source.name == name), None)
+        return next((expand_preset(source) for source in self._project.config.source if source.name == name), None)
 
     @cached_property
     def _texts(self) -> dict[str, str]:

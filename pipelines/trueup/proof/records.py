@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from trueup.collect.commit.commit_part import kept_bytes
+from trueup.collect.commit.commit_part import quarantined_bytes
 from trueup.collect.commit.cross_row_checks import CHECKS
 from trueup.collect.decode.decoded import REJECTED
 from trueup.collect.discover.units import Unit
@@ -84,7 +84,7 @@ def _verified(evidence: Evidence, table: str, stored: Mapping[str, Any]) -> Veri
             path = unit.shown
             # A reject without bytes is as it was kept where the others of its unit take the room that the quarantine has.
             emptied = table == "quarantine" and not stored["raw"]
-            used = kept_bytes(evidence.lake, wanted.source_id) if emptied else 0
+            used = quarantined_bytes(evidence.lake, wanted.source_id) if emptied else 0
             raw, made = remapped_record(unit, made_by.mapping, place, stored["taken_at_us"], kept_bytes=used)
             verdict, detail, differences = _judged(table, stored, raw, made, made_by)
             if verdict == "proven" and not made_by.is_todays:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from trueup.collect.commit.commit_part import Room, events_of
+from trueup.collect.commit.commit_part import QuarantineBudget, events_of
 from trueup.collect.decode.decoded import REJECTED, Batch
 from trueup.collect.decode.readers import reader_of
 from trueup.collect.discover.units import Unit
@@ -44,16 +44,16 @@ def remapped(unit: Unit, mapping: RecordedMapping, taken_at_us: dict[int, int], 
 
     Raises `SourceError` where the unit cannot be read.
     """
-    reader, source, room = reader_of(unit), mapping.source, Room(unit.limits, 0)
+    reader, source, budget = reader_of(unit), mapping.source, QuarantineBudget(unit.limits, 0)
     newest = max(taken_at_us.values())
     for number, piece in split_at_parts(reader.pieces(), part_records):
         moment = _EPOCH + timedelta(microseconds=taken_at_us.get(number, newest))
         columns = mapping.at(moment)
-        wanted = columns.wanted if source.format == "ndjson" else columns.wanted_among(reader.columns())
+        wanted = columns.requested if source.format == "ndjson" else columns.requested_among(reader.columns())
         batch = reader.read(piece, wanted, attributes=source.attributes)
         made = _made(unit, mapping, batch, moment, piece.first_row, piece.first_row + len(piece) - 1)
-        # Quarantine keeps the beginning of a long record, and nothing of a unit's rejects once there is no room for more.
-        yield replace(made, rejected=room.fitted(made.rejected))
+        # Quarantine keeps the beginning of a long record, and nothing of a unit's rejects once there is no budget for more.
+        yield replace(made, rejected=budget.truncate_raw(made.rejected))
 
 
 def remapped_record(
@@ -67,12 +67,12 @@ def remapped_record(
     reader, source = reader_of(unit), mapping.source
     moment = _EPOCH + timedelta(microseconds=taken_at_us)
     columns = mapping.at(moment)
-    wanted = columns.wanted if source.format == "ndjson" else columns.wanted_among(reader.columns())
+    wanted = columns.requested if source.format == "ndjson" else columns.requested_among(reader.columns())
     batch = reader.read(reader.at(*place), wanted, attributes=source.attributes)
     made = _made(unit, mapping, batch, moment, place[0], place[0])
     raw = bytes(batch.rejected["raw"][0]) if batch.rejected.height else batch.raw([0])[0]
-    rejected = Room(unit.limits, kept_bytes).fitted(made.rejected)
-    kept = Room(unit.limits, kept_bytes).fitted(pl.DataFrame({"raw": [raw]}))["raw"][0]
+    rejected = QuarantineBudget(unit.limits, kept_bytes).truncate_raw(made.rejected)
+    kept = QuarantineBudget(unit.limits, kept_bytes).truncate_raw(pl.DataFrame({"raw": [raw]}))["raw"][0]
     return kept, replace(made, rejected=rejected)
 
 

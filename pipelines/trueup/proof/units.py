@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from trueup.collect.commit.commit_part import extent_of, not_known, same_days
+from trueup.collect.commit.commit_part import day_filter, new_events, time_extent
 from trueup.collect.commit.cross_row_checks import CHECKS
 from trueup.collect.decode.decoded import REJECTED
-from trueup.collect.decode.reread import raws
+from trueup.collect.decode.reread import read_raw_records
 from trueup.collect.discover.units import Unit
 from trueup.errors import ConfigError, SourceError
 from trueup.events.schema import EVENT
@@ -161,7 +161,7 @@ class _Reading:
         """Records that make an event which is not stored for this unit: repeated ones are stored elsewhere."""
         if absent.is_empty():
             return
-        gone = not_known(self._connection, absent, unit.stream, same_days(absent))
+        gone = new_events(self._connection, absent, unit.stream, day_filter(absent))
         for row, event_id in gone.sort("source_row").select("source_row", "event_id").iter_rows():
             detail = f"the bytes make the {unit.stream} event {event_id.hex()}, which the log does not hold: it was removed"
             faults.tampered(_record(unit, row), detail)
@@ -237,7 +237,7 @@ class _Comparison:
             return
         places = ordered.select("source_row", "source_offset", "source_length").rows()
         room_bytes = int(self._raw.limits.quarantine_bytes)
-        for (row, _, _), kept, raw in zip(places, ordered["raw"], raws(self._raw, places), strict=True):
+        for (row, _, _), kept, raw in zip(places, ordered["raw"], read_raw_records(self._raw, places), strict=True):
             room_bytes -= len(raw)
             # Beyond `quarantine_bytes` of a unit, quarantine keeps the place of a rejected record and none of its bytes.
             if kept != (raw if room_bytes >= 0 else b""):
@@ -255,7 +255,7 @@ class _Sums:
         """Adds some records."""
         self._records += piece.last_row - piece.first_row + 1
         self._lost_digits += piece.lost_digits
-        self._extents.append(extent_of(piece.rows, self._unit.stream))
+        self._extents.append(time_extent(piece.rows, self._unit.stream))
 
     def compare(self, faults: Found) -> None:
         """Names the columns of the control rows that differ; where other rows refused some, times and digits may."""

@@ -72,7 +72,7 @@ def _watch(sources: list[str], every: str, project: Project, *, json: bool) -> N
         tell_errors(summary)
 
     with interrupted() as stop:
-        watch(project, sources=sources, every=duration(every, "--every"), stop=stop, tell=tell)
+        watch(project, sources=sources, every=duration(every, "--every"), stop=stop, report=tell)
 
 
 def as_value(summary: IngestSummary) -> dict[str, object]:

@@ -1,1 +1,1 @@
-"""One part of a unit committed with its control row: hash chain and checks across rows."""
+"""Commits one part of a source unit with its control row: hash chain and checks across rows."""

@@ -1,4 +1,4 @@
-"""The hash chain of control rows: each row of a source holds the hash of the one before."""
+"""Hash chain of control rows: each row of a source holds the hash of the previous row."""
 
 from __future__ import annotations
 
@@ -21,23 +21,25 @@ CONTROL: dict[str, pl.DataType] = {
 
 
 def hash_of(row: Mapping[str, object]) -> str:
-    """The hash of a control row: SHA-256 over the previous hash and the row's other columns as canonical JSON.
+    """Return the hash of a control row.
 
-    Rows written before mappings were recorded have none, and their hash is over the other columns alone.
+    It is SHA-256 over the previous hash and the row's other columns as canonical JSON.
+
+    Rows written before mappings were recorded have no mapping; their hash covers the other columns alone.
     """
-    left_out = ("hash", "previous_hash", "mapping") if row.get("mapping") is None else ("hash", "previous_hash")
-    content = {name: row[name] for name in CONTROL if name not in left_out}
+    excluded = ("hash", "previous_hash", "mapping") if row.get("mapping") is None else ("hash", "previous_hash")
+    content = {name: row[name] for name in CONTROL if name not in excluded}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(f"{row['previous_hash']}{text}".encode()).hexdigest()
 
 
 def chained(row: Mapping[str, object], last: tuple[int, str] | None) -> dict[str, object]:
-    """A control row put at the end of its source's chain, whose last link is `last` (sequence number and hash)."""
+    """Return a control row linked to its source's chain; `last` is the chain's last sequence number and hash."""
     sequence_no, previous_hash = (0, "") if last is None else (last[0] + 1, last[1])
     linked = {**row, "sequence_no": sequence_no, "previous_hash": previous_hash}
     return {**linked, "hash": hash_of(linked)}
 
 
 def frame_of(row: Mapping[str, object]) -> pl.DataFrame:
-    """A control row as a frame of one row."""
+    """Return a control row as a frame of one row."""
     return pl.DataFrame({name: pl.Series([row[name]]).cast(dtype) for name, dtype in CONTROL.items()})

@@ -1,4 +1,4 @@
-"""One part of a unit: gathered in memory, then committed with its control row, once."""
+"""One part of a source unit: collects its events in memory, then commits them once with its control row."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import polars as pl
 
 from trueup.collect.commit.chain import chained, frame_of
 from trueup.collect.commit.cross_row_checks import refused
-from trueup.collect.decode.decoded import PLACE, REJECTED, joined
-from trueup.collect.decode.reread import raws
+from trueup.collect.decode.decoded import PROVENANCE, REJECTED, concat_rejected
+from trueup.collect.decode.reread import read_raw_records
 from trueup.collect.decode.thread_connection import own_connection
 from trueup.collect.discover.units import Unit, open_unit
 from trueup.collect.map.mapping import Mapped
@@ -26,13 +26,13 @@ from trueup.frames import compact_strings, query_frames
 from trueup.log.lake import Configuration, Lake, Transaction
 
 PART_RECORDS = 250_000
-"""Records of a unit that are one commit."""
+"""Records of a unit that one commit takes at most."""
 
 PART_BYTES = 64 << 20
-"""Bytes of records after which a part ends, be its records fewer.
+"""Bytes of records after which a part ends, even if it has fewer records than `PART_RECORDS`.
 
-Both are what a part may take of memory. They are constants, since the parts of a unit must be the same each time it is read; those
-that the log has already are as long as their control rows say.
+Both constants bound the memory of a part. They must not change with settings: the parts of a unit are the same at every reading.
+A part that the log already has keeps the length that its control row declares.
 """
 
 _MANY_DAYS = 1_000
@@ -41,7 +41,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of records: records = accepted + duplicate + quarantined."""
+    """Counts of records by outcome: records = accepted + duplicate + quarantined."""
 
     records: int = 0
     accepted: int = 0
@@ -58,7 +58,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Committed:
-    """A part that was committed: at which position, and what became of its records."""
+    """A committed part: its position and the counts of its records."""
 
     position: int
     counts: Counts
@@ -66,7 +66,7 @@ class Committed:
 
 @dataclass(frozen=True)
 class Events:
-    """Some records of a unit as events (columns of `EVENT[stream]`), how many lost digits, and those rejected."""
+    """Events of one piece of a unit (columns of `EVENT[stream]`), the number of lost digits, and the rejected records."""
 
     rows: pl.DataFrame
     lost_digits: int
@@ -74,75 +74,78 @@ class Events:
 
 
 def events_of(mapped: Mapped, source: SourceConfig, lake: LakeConfig) -> Events:
-    """Gives mapped records their ids, buckets and days."""
+    """Add event id, bucket and day to mapped records."""
     rows = mapped.rows
     if source.identity == "content":
         rows = with_content_keys(own_connection(), rows, source.stream)
-    made = with_event_ids(own_connection(), rows, source.stream, bucket_by=lake.bucket_by, buckets=lake.buckets)
-    return Events(made, mapped.lost_digits, mapped.rejected)
+    events = with_event_ids(own_connection(), rows, source.stream, bucket_by=lake.bucket_by, buckets=lake.buckets)
+    return Events(events, mapped.lost_digits, mapped.rejected)
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What the log has of a unit: the records of each of its parts, by number, and whether that is all."""
+class IngestedParts:
+    """Parts of a unit in the log: the records of each part by number, and whether the unit is complete."""
 
     parts: dict[int, int]
-    is_whole: bool
+    is_complete: bool
 
 
-def ingested_parts(lake: Lake, source_id: str) -> Taken:
-    """The parts of a unit that the log has."""
+def ingested_parts(lake: Lake, source_id: str) -> IngestedParts:
+    """Return the parts of a unit that the log has."""
     rows = lake.connection.execute(statement("taken_parts"), {"source_id": source_id}).fetchall()
     parts = {int(part_no): int(records) for part_no, _, records in rows}
-    return Taken(parts, any(is_last and set(parts) == set(range(part_no + 1)) for part_no, is_last, _ in rows))
+    return IngestedParts(parts, any(is_last and set(parts) == set(range(part_no + 1)) for part_no, is_last, _ in rows))
 
 
-def kept_bytes(lake: Lake, source_id: str) -> int:
-    """How many bytes of a unit's rejected records the log keeps."""
-    return int(lake.connection.execute(statement("kept_bytes"), {"source_id": source_id}).fetchall()[0][0])
+def quarantined_bytes(lake: Lake, source_id: str) -> int:
+    """Return the number of bytes of a unit's rejected records in the log's quarantine."""
+    return int(lake.connection.execute(statement("quarantined_bytes"), {"source_id": source_id}).fetchall()[0][0])
 
 
-class Room:
-    """How many more bytes of rejected records the log keeps of a unit."""
+class QuarantineBudget:
+    """Remaining number of bytes of rejected records that the log may hold for one unit."""
 
     def __init__(self, limits: LimitsConfig, used_bytes: int) -> None:
         self._most_bytes, self._left_bytes = limits.kept_bytes, limits.quarantine_bytes - used_bytes
 
-    def fitted(self, rejected: pl.DataFrame) -> pl.DataFrame:
-        """Rejected records with the beginning of their bytes, with none once there is no room; where they lie stays."""
+    def truncate_raw(self, rejected: pl.DataFrame) -> pl.DataFrame:
+        """Return rejected records with at most `kept_bytes` of raw bytes each, and none once the budget is used up.
+
+        Their provenance (row, offset, length) is unchanged.
+        """
         if rejected.is_empty():
             return rejected
-        kept = rejected["raw"].bin.head(self._most_bytes)
-        size = kept.bin.size().cast(pl.Int64)
+        prefixes = rejected["raw"].bin.head(self._most_bytes)
+        size = prefixes.bin.size().cast(pl.Int64)
         fits = size.cum_sum() <= self._left_bytes
         self._left_bytes -= int((size * fits).sum())
-        # Those that come later must not get what was too little for one before them.
+        # After the first record that does not fit, later smaller records must not use the remaining budget.
         self._left_bytes = self._left_bytes if fits.all() else 0
-        raw = pl.select(raw=pl.when(fits).then(kept).otherwise(b""))
-        # Copied, lest the beginning hold on to all of a long record.
+        raw = pl.select(raw=pl.when(fits).then(prefixes).otherwise(b""))
+        # Copy the prefix: a slice would hold the memory of the whole record.
         return rejected.with_columns(compact_strings(raw)["raw"])
 
 
 class Part:
-    """A part on its way into the log: `add` what is read, then `commit`."""
+    """A part that is not committed yet: `add` the pieces that are read, then `commit`."""
 
-    def __init__(self, lake: Lake, unit: Unit, number: int, room: Room, mapping: Configuration) -> None:
-        self._lake, self._unit, self.number, self._room, self._mapping = lake, unit, number, room, mapping
+    def __init__(self, lake: Lake, unit: Unit, number: int, budget: QuarantineBudget, mapping: Configuration) -> None:
+        self._lake, self._unit, self.number, self._budget, self._mapping = lake, unit, number, budget, mapping
         self._stream = unit.source.stream
         self._rows = [pl.DataFrame(schema=EVENT[self._stream])]
         self._rejected = list[pl.DataFrame]()
         self._lost_digits = 0
 
     def add(self, events: Events) -> None:
-        """Keeps events and rejected records for the commit."""
+        """Add events and rejected records to the commit."""
         self._rows.append(events.rows)
-        self._rejected.append(self._room.fitted(events.rejected))
+        self._rejected.append(self._budget.truncate_raw(events.rejected))
         self._lost_digits += events.lost_digits
 
     def commit(self, *, is_last: bool, declared_records: int | None) -> Committed | None:
-        """Appends the part, its quarantine and its control row in one commit; None if the log has the part already.
+        """Commit the part with its quarantine and control row; return None if the log already has the part.
 
-        Raises `LogError` when the log cannot take it; nothing of the part is there then.
+        Raises `LogError` when the log refuses the commit; nothing of the part is in the log then.
         """
         rows = pl.concat(self._rows, rechunk=False)
         rejected = self._quarantine(self._rejected)
@@ -152,94 +155,94 @@ class Part:
             "part_no": self.number, "last_part": is_last, "declared_records": declared_records,
             "lost_digits": self._lost_digits,
         }  # fmt: skip
-        once = _deduplicate(rows).sort("bucket")
-        days = same_days(once)
+        unique_rows = _deduplicate(rows).sort("bucket")
+        days = day_filter(unique_rows)
         try:
-            return self._lake.commit(lambda transaction: self._write(transaction, control, rows, once, days, rejected))
+            return self._lake.commit(lambda transaction: self._write(transaction, control, rows, unique_rows, days, rejected))
         except OSError as error:
             raise LogError(f"the lake refused a commit: {error.strerror or error}", where=self._unit.shown) from error
 
     def _write(
-        self, transaction: Transaction, control: dict[str, Any], rows: pl.DataFrame, once: pl.DataFrame, days: str,
+        self, transaction: Transaction, control: dict[str, Any], rows: pl.DataFrame, unique_rows: pl.DataFrame, days: str,
         rejected: pl.DataFrame,
     ) -> Committed | None:  # fmt: skip
         if self.number in ingested_parts(self._lake, self._unit.source_id).parts:
             return None
-        new = not_known(transaction.connection, once, self._stream, days)
+        new = new_events(transaction.connection, unique_rows, self._stream, days)
         refused = self._refused(rows, new)
         if refused.height:
             rows, new = (frame.join(refused, on="event_id", how="anti", maintain_order="left") for frame in (rows, new))
-            # A copy of the room, since a commit that is tried again comes here again.
-            rejected = pl.concat([rejected, self._quarantine([copy(self._room).fitted(self._with_bytes(refused))])])
+            # Use a copy of the budget: a commit that is retried runs this again.
+            rejected = pl.concat([rejected, self._quarantine([copy(self._budget).truncate_raw(self._with_bytes(refused))])])
         transaction.append(self._stream, new)
         transaction.append("quarantine", rejected)
-        told = {"records": rows.height + rejected.height, "quarantined": rejected.height, "duplicate": rows.height - new.height}
+        counted = {"records": rows.height + rejected.height, "quarantined": rejected.height, "duplicate": rows.height - new.height}
         last = transaction.connection.execute(statement("last_control"), {"source": self._unit.source.name}).fetchone()
         taken_at_us = (self._lake.clock() - _EPOCH) // timedelta(microseconds=1)
         mapping = transaction.record(self._mapping)
-        extent = extent_of(rows, self._stream)
-        row = {**control, **told, "accepted": new.height, "taken_at": taken_at_us, "mapping": mapping, **extent}
+        extent = time_extent(rows, self._stream)
+        row = {**control, **counted, "accepted": new.height, "taken_at": taken_at_us, "mapping": mapping, **extent}
         transaction.append("control", frame_of(chained(row, last)))
-        counts = Counts(accepted=new.height, lost_digits=self._lost_digits, **told)
+        counts = Counts(accepted=new.height, lost_digits=self._lost_digits, **counted)
         return Committed(transaction.next_position("unit"), counts)
 
     def _refused(self, rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-        """The rows that the stream's check refuses, with reason and rule; whatever repeats one of them goes with it."""
+        """Return the rows that the stream's check refuses and their repetitions, with reason and rule."""
         found = refused(self._stream, lambda: self._lake.read(self._stream).sort("position", "source_row"), new.sort("source_row"))
-        told = new.join(found, on="source_row").select("event_id", "reason", "rule")
-        return rows.join(told, on="event_id").select("event_id", *PLACE, "reason", "rule") if told.height else told
+        ids = new.join(found, on="source_row").select("event_id", "reason", "rule")
+        return rows.join(ids, on="event_id").select("event_id", *PROVENANCE, "reason", "rule") if ids.height else ids
 
     def _with_bytes(self, refused: pl.DataFrame) -> pl.DataFrame:
-        """Refused rows with the bytes of their records: read again, since nobody keeps the bytes of what is sound."""
+        """Return refused rows with the bytes of their records, which are read again: accepted records are held without bytes."""
         ordered = refused.sort("source_offset", "source_row")
-        # A reading of its own: the unit's may be in the middle of its next part.
+        # Open the unit a second time: the first reading may be inside the next part.
         with open_unit(self._lake.project, self._unit.source, self._unit.path) as again:
             if again.sha256 != self._unit.sha256:
-                raise SourceError("the file has changed", where=self._unit.shown, todo="take it in again")
-            raw = pl.Series("raw", list(raws(again, ordered.select(*PLACE).rows())), dtype=pl.Binary)
+                raise SourceError("the file has changed", where=self._unit.shown, todo="ingest it again")
+            raw = pl.Series("raw", list(read_raw_records(again, ordered.select(*PROVENANCE).rows())), dtype=pl.Binary)
         return ordered.with_columns(raw).select(*REJECTED)
 
     def _quarantine(self, rejected: list[pl.DataFrame]) -> pl.DataFrame:
-        """Rejected records as rows of the log's quarantine."""
+        """Return rejected records as rows of the log's quarantine."""
         unit = {"source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream}
-        rows = joined(rejected).with_columns(pl.lit(text).alias(name) for name, text in unit.items())
-        made = digest16_sql("concat_ws(';', '1;quarantine', source_id, source_row)")
-        return query_frames(own_connection(), f"SELECT {made} AS event_id, * FROM rows", rows=rows).select(
+        rows = concat_rejected(rejected).with_columns(pl.lit(text).alias(name) for name, text in unit.items())
+        event_id = digest16_sql("concat_ws(';', '1;quarantine', source_id, source_row)")
+        return query_frames(own_connection(), f"SELECT {event_id} AS event_id, * FROM rows", rows=rows).select(
             pl.col(name).cast(dtype) for name, dtype in QUARANTINE.items()
         )
 
 
-def extent_of(rows: pl.DataFrame, stream: str) -> dict[str, int | None]:
-    """What the times of events span, in microseconds."""
+def time_extent(rows: pl.DataFrame, stream: str) -> dict[str, int | None]:
+    """Return first and last event time and last start, in microseconds since the epoch."""
     own = own_time(stream).cast(pl.Int64)
-    # A state waits for nothing and lets nothing wait: it has no frontier.
+    # A subscriber or tariff state has no frontier: no record is held back for it.
     started = pl.lit(None, pl.Int64) if stream in STATES else pl.col("started_at").cast(pl.Int64)
     return rows.select(first_time=own.min(), last_time=own.max(), last_started_at=started.max()).row(0, named=True)
 
 
 def _deduplicate(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of events with one id, the first in the unit."""
-    # Eight of the sixteen bytes tell most parts to be free of repetition, at a third of the cost.
+    """Return the first event of each id, in the order of the unit."""
+    # Eight of the sixteen bytes suffice to find that most parts have no repetition, at a third of the cost.
     halves = rows.select(pl.col("event_id").bin.slice(0, 8).bin.reinterpret(dtype=pl.UInt64).n_unique()).item()
     if halves == rows.height:
         return rows
     return rows.sort("source_row").filter(pl.col("event_id").is_first_distinct())
 
 
-def same_days(rows: pl.DataFrame) -> str:
-    """The condition that an event of the log is of one of the rows' days, so that no other day is read.
+def day_filter(rows: pl.DataFrame) -> str:
+    """Return the SQL condition that limits the log's events to the days of the rows, so that no other day is read.
 
-    The tables of states are small and have no days.
+    State tables are small and have no days.
     """
     if "day" not in rows.columns:
         return "true"
-    found = rows["day"].unique().sort().to_list()
-    days = [day for day in found if day is not None]
-    conditions = ["e.day IS NULL"] if len(days) < len(found) else []
+    values = rows["day"].unique().sort().to_list()
+    days = [day for day in values if day is not None]
+    conditions = ["e.day IS NULL"] if len(days) < len(values) else []
     if len(days) > _MANY_DAYS:
         conditions.append(f"e.day BETWEEN {_literal(days[0])} AND {_literal(days[-1])}")
     elif days:
-        # The lake skips files by a list of days or by one range, not by several ranges.
+        # DuckLake prunes files by a list of days or by one range, not by several ranges.
         conditions.append(f"e.day IN ({', '.join(map(_literal, days))})")
     return " OR ".join(conditions) or "false"
 
@@ -248,7 +251,7 @@ def _literal(day: date) -> str:
     return f"DATE '{day.isoformat()}'"
 
 
-def not_known(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, stream: str, days: str) -> pl.DataFrame:
-    """The events that the log does not have."""
+def new_events(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, stream: str, days: str) -> pl.DataFrame:
+    """Return the events that the log does not have yet."""
     known = query_frames(connection, statement("known", stream=stream, days=days), part=rows.select("event_id"))
     return rows.join(known, on="event_id", how="anti", maintain_order="left") if known.height else rows

@@ -1,8 +1,8 @@
-"""The `asterisk` preset: call records as `cdr_custom` of an Asterisk exchange writes them, 25 quoted fields without a header.
+"""The `asterisk` preset: call records that `cdr_custom` of an Asterisk exchange writes, 25 quoted fields without a header.
 
-A call that is forked, queued or transferred leaves several records with one `uniqueid`: it ties them together as the
-session, and with the start and the channel reached it tells them apart. What a customer is charged for is the time from the
-answer on, `billsec`; a call nobody answered has 0 of it and stays a record.
+A call that is forked, queued or transferred has several records with one `uniqueid`, which is the session key. The record key
+adds the start and the channel reached. The charged duration is the time from the answer on, `billsec`; an unanswered call has
+duration 0 and remains a record.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ FIELDS = (
     "disposition", "amaflags", "accountcode", "uniqueid", "userfield", "recordingfile", "did", "cnum", "cnam",
     "outbound_cnum", "outbound_cnam", "dst_cnam", "sequence", "linkedid",
 )  # fmt: skip
-"""The fields in their order, by the names Asterisk gives them; `[source.columns]` speaks of them by these names."""
+"""The fields in order, by Asterisk's names; `[source.columns]` refers to them by these names."""
 
 _COLUMNS = {
     "record_key": ColumnRule(columns=("uniqueid", "start", "dst", "dstchannel")),
@@ -28,9 +28,9 @@ _COLUMNS = {
 _CONSTANTS = {"service": "voice"}
 
 
-def filled(source: SourceConfig) -> SourceConfig:
-    """The source with the preset's columns and constants wherever it names none of its own."""
-    told = {**source.columns, **source.constants}
-    columns = {name: rule for name, rule in _COLUMNS.items() if name not in told} | source.columns
-    constants = {name: text for name, text in _CONSTANTS.items() if name not in told} | source.constants
+def apply_preset(source: SourceConfig) -> SourceConfig:
+    """Return the source with the preset's columns and constants where it configures none of its own."""
+    configured = {**source.columns, **source.constants}
+    columns = {name: rule for name, rule in _COLUMNS.items() if name not in configured} | source.columns
+    constants = {name: text for name, text in _CONSTANTS.items() if name not in configured} | source.constants
     return source.model_copy(update={"columns": columns, "constants": constants})

@@ -1,4 +1,4 @@
-"""CSV: fields found by their separators, line by line, so that a damaged line costs nothing but itself."""
+"""CSV: finds fields by their separators, line by line, so that a damaged line affects no other line."""
 
 from __future__ import annotations
 
@@ -10,17 +10,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from trueup.collect.decode.decoded import Batch, Raw, Screened, joined, json_objects, places_of, raw_of, screened, sliced
+from trueup.collect.decode.decoded import (
+    Batch,
+    Raw,
+    ScreenedLines,
+    concat_rejected,
+    json_objects,
+    provenance_of,
+    raw_of,
+    screen_lines,
+    slice_cells,
+)
 from trueup.collect.decode.lines import Lines, Mask, Offsets
 from trueup.errors import SourceError
 
-# A line has a limit of its own (`record_bytes`): the one of the csv module would call a long field badly quoted.
+# Lines have their own limit (`record_bytes`); the csv module's limit would report a long field as badly quoted.
 csv.field_size_limit(2**31 - 1)
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How lines are cut into fields."""
+    """Characters that separate and quote fields, and the encoding of the lines."""
 
     delimiter: str
     quote: str
@@ -28,9 +38,9 @@ class Dialect:
 
 
 def header_of(line: Lines, dialect: Dialect, *, where: str) -> tuple[str, ...]:
-    """The names in a header line; a name that comes again gets a number. Raises `SourceError` where it cannot be read."""
-    text = screened(line, dialect.encoding).text
-    cells = _strictly(text.raw(0), dialect) if len(text) else None
+    """Return the names in a header line; repeated names get a number. Raise `SourceError` where the line is unreadable."""
+    text = screen_lines(line, dialect.encoding).text
+    cells = _parse_strictly(text.raw(0), dialect) if len(text) else None
     if cells is None:
         raise SourceError("the header line cannot be read", where=where, todo="check delimiter, quote and encoding of its source")
     seen, names = Counter[str](), dict[str, None]()
@@ -45,43 +55,45 @@ def header_of(line: Lines, dialect: Dialect, *, where: str) -> tuple[str, ...]:
 
 
 def usual_width(lines: Lines, dialect: Dialect) -> int:
-    """How many fields most of the lines have; 0 where there is no line."""
-    text = screened(lines, dialect.encoding).text
+    """Return the most frequent number of fields per line; 0 without lines."""
+    text = screen_lines(lines, dialect.encoding).text
     text = text.only(~_oddly_quoted(text, dialect))
     counts = Counter((_separators(text, dialect)[1] + 1).tolist())
     return counts.most_common(1)[0][0] if counts else 0
 
 
 def read_csv(lines: Lines, dialect: Dialect, names: Sequence[str], mapped: Sequence[str], *, attributes: bool) -> Batch:
-    """Cuts lines into the fields `names`, and takes out those with another number of fields or quotes that do not pair.
+    """Cut lines into the fields `names`; reject lines with another number of fields or with unpaired quotes.
 
-    The `mapped` ones become columns of text, the others attributes if wanted; an empty field is NULL.
+    The `mapped` fields become text columns, the others attributes if requested; an empty field is NULL.
     """
-    kept = screened(lines, dialect.encoding)
-    odd = _oddly_quoted(kept.text, dialect)
+    screened = screen_lines(lines, dialect.encoding)
+    odd = _oddly_quoted(screened.text, dialect)
     wanted = tuple(names) if attributes else tuple(mapped)
-    fields, plain = _plain_fields(replace(kept.only(~odd), rejected=kept.rejected) if odd.any() else kept, dialect, names, wanted)
-    places, raw, rejected = places_of(plain.lines), raw_of(plain.lines), plain.rejected
+    fields, plain = _plain_fields(
+        replace(screened.only(~odd), rejected=screened.rejected) if odd.any() else screened, dialect, names, wanted
+    )
+    provenance, raw, rejected = provenance_of(plain.lines), raw_of(plain.lines), plain.rejected
     if odd.any():
-        more, careful = _careful_fields(kept.only(odd), dialect, names, wanted)
-        fields, places = pl.concat([fields, more]), pl.concat([places, places_of(careful.lines)])
-        raw, rejected = _one_after_the_other(plain.lines, careful.lines), [*rejected, *careful.rejected]
+        odd_fields, strict = _strict_fields(screened.only(odd), dialect, names, wanted)
+        fields, provenance = pl.concat([fields, odd_fields]), pl.concat([provenance, provenance_of(strict.lines)])
+        raw, rejected = _raw_of_both(plain.lines, strict.lines), [*rejected, *strict.rejected]
     others = [name for name in names if name not in set(mapped)] if attributes else []
     rest = json_objects(fields.select(others), height=fields.height)
-    return Batch(fields.select(mapped), rest, places, raw, joined(rejected))
+    return Batch(fields.select(mapped), rest, provenance, raw, concat_rejected(rejected))
 
 
-def _one_after_the_other(first: Lines, then: Lines) -> Raw:
+def _raw_of_both(first: Lines, then: Lines) -> Raw:
     return lambda wanted: [first.raw(i) if i < len(first) else then.raw(i - len(first)) for i in wanted]
 
 
-# --- lines without quotes, or with quotes as they should be ------------------------------------------------------------
+# --- lines without quotes, or with well-formed quotes ------------------------------------------------------------------
 
 
 def _oddly_quoted(text: Lines, dialect: Dialect) -> Mask:
-    """Which lines have quotes elsewhere than around whole fields, doubled inside, as RFC 4180 wants them."""
+    """Return which lines have quotes that do not follow RFC 4180: around whole fields, doubled inside."""
     odd = np.zeros(len(text), np.bool_)
-    quotes, line = _within(text, dialect.quote)
+    quotes, line = _positions_in_lines(text, dialect.quote)
     if not len(quotes):
         return odd
     numbers, quote, separator = text.codes, ord(dialect.quote), ord(dialect.delimiter)
@@ -95,8 +107,8 @@ def _oddly_quoted(text: Lines, dialect: Dialect) -> Mask:
     return odd
 
 
-def _within(text: Lines, character: str) -> tuple[Offsets, Offsets]:
-    """Where a character stands in lines, and in which line each time."""
+def _positions_in_lines(text: Lines, character: str) -> tuple[Offsets, Offsets]:
+    """Return the positions of a character in lines, and the line of each."""
     code = ord(character)
     at = np.flatnonzero(text.codes == code) if bytes([code]) in text.data else np.zeros(0, np.int64)
     line = np.searchsorted(text.ends, at, side="right")
@@ -106,33 +118,35 @@ def _within(text: Lines, character: str) -> tuple[Offsets, Offsets]:
 
 
 def _separators(text: Lines, dialect: Dialect) -> tuple[Offsets, Offsets]:
-    """Where separators stand outside of quotes, and how many of them each line has. Quotes must pair in every line."""
+    """Return positions of separators outside quotes, and their number in each line. Quotes must pair in every line."""
     at = np.flatnonzero(text.codes == ord(dialect.delimiter))
-    quotes, _ = _within(text, dialect.quote)
+    quotes, _ = _positions_in_lines(text, dialect.quote)
     if len(quotes):
         at = at[np.searchsorted(quotes, at) % 2 == 0]
     first, last = np.searchsorted(at, text.starts), np.searchsorted(at, text.ends)
     counts = last - first
     if counts.sum() != len(at):
-        # Lines that were taken out have separators too.
+        # Separators of rejected lines are still in the block.
         at = at[_ranges(first, counts)]
     return at, counts
 
 
 def _ranges(first: Offsets, counts: Offsets) -> Offsets:
-    """The numbers first[i] … first[i] + counts[i] - 1 of each i, one after the other."""
-    moved: Offsets = np.repeat(first - (np.cumsum(counts) - counts), counts)
-    return np.arange(counts.sum()) + moved
+    """Return the numbers first[i] … first[i] + counts[i] - 1 of each i, concatenated."""
+    shifted: Offsets = np.repeat(first - (np.cumsum(counts) - counts), counts)
+    return np.arange(counts.sum()) + shifted
 
 
-def _plain_fields(kept: Screened, dialect: Dialect, names: Sequence[str], wanted: Sequence[str]) -> tuple[pl.DataFrame, Screened]:
-    at, counts = _separators(kept.text, dialect)
+def _plain_fields(
+    screened: ScreenedLines, dialect: Dialect, names: Sequence[str], wanted: Sequence[str]
+) -> tuple[pl.DataFrame, ScreenedLines]:
+    at, counts = _separators(screened.text, dialect)
     inner = len(names) - 1
     wrong = counts != inner
     if wrong.any():
         at = at[np.repeat(~wrong, counts)]
-        kept = kept.without(wrong, "wrong_field_count", f"line: has {len(names)} fields")
-    text = kept.text
+        screened = screened.without(wrong, "wrong_field_count", f"line: has {len(names)} fields")
+    text = screened.text
     grid = at.reshape(len(text), inner)
     numbers, quote, is_quoted = text.codes, ord(dialect.quote), dialect.quote.encode() in text.data
     cells, chosen = {}, set(wanted)
@@ -141,21 +155,23 @@ def _plain_fields(kept: Screened, dialect: Dialect, names: Sequence[str], wanted
             start = text.starts if index == 0 else grid[:, index - 1] + 1
             end = text.ends if index == inner else np.ascontiguousarray(grid[:, index])
             if is_quoted:
-                # An empty last cell may begin where the block ends.
+                # An empty last cell may begin at the end of the block.
                 quoted = (end > start) & (numbers[np.minimum(start, len(numbers) - 1)] == quote)
                 start, end = start + quoted, end - quoted
             cells[name] = start, end
-    fields = sliced(text, cells)
+    fields = slice_cells(text, cells)
     if is_quoted and 2 * dialect.quote.encode() in text.data:
         fields = fields.with_columns(pl.all().str.replace_all(2 * dialect.quote, dialect.quote, literal=True))
-    return fields, kept
+    return fields, screened
 
 
-# --- the others, one by one -------------------------------------------------------------------------------------------
+# --- lines with odd quotes, one by one ---------------------------------------------------------------------------------
 
 
-def _careful_fields(kept: Screened, dialect: Dialect, names: Sequence[str], wanted: Sequence[str]) -> tuple[pl.DataFrame, Screened]:
-    rows = [_strictly(kept.text.raw(index), dialect) for index in range(len(kept.text))]
+def _strict_fields(
+    screened: ScreenedLines, dialect: Dialect, names: Sequence[str], wanted: Sequence[str]
+) -> tuple[pl.DataFrame, ScreenedLines]:
+    rows = [_parse_strictly(screened.text.raw(index), dialect) for index in range(len(screened.text))]
     unpaired = np.array([row is None for row in rows])
     wrong = np.array([row is not None and len(row) != len(names) for row in rows])
     good = [row for row in rows if row is not None and len(row) == len(names)]
@@ -163,13 +179,13 @@ def _careful_fields(kept: Screened, dialect: Dialect, names: Sequence[str], want
     fields = {
         name: pl.Series([row[index] or None for row in good], dtype=pl.String) for index, name in enumerate(names) if name in chosen
     }
-    kept = kept.without(unpaired, "unparsable", "line: quotes pair")
-    kept = kept.without(wrong[~unpaired], "wrong_field_count", f"line: has {len(names)} fields")
-    return pl.DataFrame(fields), kept
+    screened = screened.without(unpaired, "unparsable", "line: quotes pair")
+    screened = screened.without(wrong[~unpaired], "wrong_field_count", f"line: has {len(names)} fields")
+    return pl.DataFrame(fields), screened
 
 
-def _strictly(line: bytes, dialect: Dialect) -> list[str] | None:
-    """The fields of one line; None where a quoted field does not end as it should. Other quotes are part of their field."""
+def _parse_strictly(line: bytes, dialect: Dialect) -> list[str] | None:
+    """Return the fields of one line; None where a quoted field is not closed. Other quotes belong to their field."""
     reader = csv.reader([line.decode()], delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
     try:
         return next(reader)

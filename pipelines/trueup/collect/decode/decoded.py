@@ -1,4 +1,4 @@
-"""What a reader makes of some records of a unit: their fields, their places, and those it had to reject."""
+"""Decoded records of a unit: their fields, their provenance, and the records that a reader rejects."""
 
 from __future__ import annotations
 
@@ -23,94 +23,94 @@ REJECTED: dict[str, pl.DataType] = {
     "reason": pl.String(),
     "rule": pl.String(),
 }
-"""Columns of rejected records, before they are given their unit."""
+"""Columns of rejected records, before the unit is added."""
 
-PLACE: dict[str, pl.DataType] = {name: REJECTED[name] for name in ("source_row", "source_offset", "source_length")}
-"""Where a record lies in its unit."""
+PROVENANCE: dict[str, pl.DataType] = {name: REJECTED[name] for name in ("source_row", "source_offset", "source_length")}
+"""Columns of a record's provenance: its number, byte offset and length in its unit."""
 
 
 Raw = Callable[[Sequence[int]], list[bytes]]
-"""Gives the bytes of records by their index in a batch."""
+"""Returns the bytes of records by their index in a batch."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some records of a unit.
+    """Decoded records of a unit.
 
-    `fields` has one column for each source column that is mapped (text, or a time type of the file's own), `attributes` the
-    others as a JSON object each (NULL: nothing to keep), `places` the columns of `PLACE`, row by row. `rejected` (columns of
-    `REJECTED`) holds the records that could not be read: every record is in `fields` or in `rejected`.
+    `fields` has one column for each mapped source column (text, or the file's own time type). `attributes` has the other
+    columns of each record as a JSON object, or NULL without any. `provenance` has the columns of `PROVENANCE`, row by row.
+    `rejected` (columns of `REJECTED`) has the records that could not be read: every record is in `fields` or in `rejected`.
     """
 
     fields: pl.DataFrame
     attributes: pl.Series
-    places: pl.DataFrame
+    provenance: pl.DataFrame
     raw: Raw
     rejected: pl.DataFrame
 
     def with_rejected(self, more: Sequence[pl.DataFrame]) -> Batch:
-        """The same records, with more that were rejected before they were read."""
-        return replace(self, rejected=joined([*more, self.rejected])) if more else self
+        """Return the same records, with further rejected records."""
+        return replace(self, rejected=concat_rejected([*more, self.rejected])) if more else self
 
 
 class Piece(Protocol):
-    """A run of consecutive records of a unit, not yet read."""
+    """Consecutive records of a unit that are not decoded yet."""
 
     @property
     def first_row(self) -> int:
-        """The number of its first record in the unit."""
+        """Number of its first record in the unit."""
 
     @property
     def held_bytes(self) -> Offsets:
-        """How many bytes of each record are held in memory."""
+        """Bytes of each record that are in memory."""
 
     def __len__(self) -> int:
-        """How many records it has."""
+        """Return the number of records."""
 
     def only(self, wanted: slice, /) -> Piece:
-        """Some of its records."""
+        """Return the selected records."""
 
 
 class Reader(Protocol):
-    """A format: cuts a unit into pieces and reads a piece. Reading is pure, so that pieces may be read side by side."""
+    """A format: cuts a unit into pieces and decodes a piece. Decoding is pure, so pieces may be decoded in parallel."""
 
     declared_records: int | None
-    """What the unit itself says it holds."""
+    """Number of records that the unit itself declares."""
 
     def columns(self) -> Sequence[str]:
-        """The source columns there are."""
+        """Return the source columns."""
 
     def pieces(self) -> Iterator[Any]:
-        """The unit's records from the first, in order, in pieces; raises `SourceError` where it cannot be read."""
+        """Yield the unit's records in pieces, in order; raise `SourceError` where it cannot be read."""
 
     def read(self, piece: Any, mapped: Sequence[str], *, attributes: bool) -> Batch:
-        """Reads a piece: the mapped columns, and the others as attributes if wanted."""
+        """Decode a piece: the mapped columns, and the others as attributes if requested."""
 
     def at(self, row: int, offset: int, length: int | None) -> Any:
-        """The piece of the one record that lies at a place; raises `SourceError` where the unit does not reach that far."""
+        """Return the one record at this provenance; raise `SourceError` where the unit does not reach that far."""
 
 
-def places_of(lines: Lines) -> pl.DataFrame:
-    """Where lines lie in the decompressed stream."""
+def provenance_of(lines: Lines) -> pl.DataFrame:
+    """Return the provenance of lines in the decompressed stream."""
     columns = {"source_row": lines.rows, "source_offset": lines.starts + lines.offset, "source_length": lines.lengths}
-    return pl.DataFrame(columns, schema=PLACE)
+    return pl.DataFrame(columns, schema=PROVENANCE)
 
 
 def raw_of(lines: Lines) -> Raw:
-    """The bytes of lines."""
+    """Return a function that returns the bytes of lines by index."""
     return lambda wanted: [lines.raw(index) for index in wanted]
 
 
 def reject(lines: Lines, bad: Mask, reason: Reason, rule: str) -> pl.DataFrame:
-    """The lines that a rule refuses, as rows of `REJECTED`."""
+    """Return the lines that a rule refuses, as rows of `REJECTED`."""
     refused = lines.only(bad)
-    return places_of(refused).with_columns(
+    return provenance_of(refused).with_columns(
         raw=pl.Series(raw_of(refused)(range(len(refused))), dtype=pl.Binary), reason=pl.lit(reason), rule=pl.lit(rule)
     )
 
 
 def within_limit(lines: Lines, record_bytes: int) -> tuple[Lines, list[pl.DataFrame]]:
-    """The lines that are not too long, and the others as rows of `REJECTED`."""
+    """Return the lines within the length limit, and the others as rows of `REJECTED`."""
     too_long = lines.lengths > record_bytes
     if not too_long.any():
         return lines, []
@@ -118,32 +118,32 @@ def within_limit(lines: Lines, record_bytes: int) -> tuple[Lines, list[pl.DataFr
     return lines.only(~too_long), [reject(lines, too_long, "over_limit", rule)]
 
 
-def joined(rejected: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Rejected records together, in the order of their unit."""
+def concat_rejected(rejected: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return all rejected records in the order of their unit."""
     return pl.concat([pl.DataFrame(schema=REJECTED), *rejected]).sort("source_row")
 
 
 @dataclass(frozen=True)
-class Screened:
-    """Lines that are text: as they lie in the unit (`lines`), and in UTF-8 (`text`), one for one."""
+class ScreenedLines:
+    """Decodable lines, one for one: as they lie in the unit (`lines`), and in UTF-8 (`text`)."""
 
     lines: Lines
     text: Lines
     rejected: list[pl.DataFrame]
 
-    def only(self, wanted: Mask) -> Screened:
-        """Some of the lines, without those already rejected."""
-        return Screened(self.lines.only(wanted), self.text.only(wanted), [])
+    def only(self, wanted: Mask) -> ScreenedLines:
+        """Return the selected lines, without the rejected records."""
+        return ScreenedLines(self.lines.only(wanted), self.text.only(wanted), [])
 
-    def without(self, bad: Mask, reason: Reason, rule: str) -> Screened:
-        """Takes out the lines that a rule refuses."""
+    def without(self, bad: Mask, reason: Reason, rule: str) -> ScreenedLines:
+        """Move the lines that a rule refuses to the rejected records."""
         if not bad.any():
             return self
         return replace(self.only(~bad), rejected=[*self.rejected, reject(self.lines, bad, reason, rule)])
 
 
-def screened(lines: Lines, encoding: str) -> Screened:
-    """Takes out the lines that are no text in their encoding."""
+def screen_lines(lines: Lines, encoding: str) -> ScreenedLines:
+    """Reject the lines that are not text in their encoding."""
     bad = undecodable(lines, encoding)
     rejected = [reject(lines, bad, "bad_encoding", f"line: is {encoding}")] if bad.any() else []
     good = lines.only(~bad) if rejected else lines
@@ -151,23 +151,23 @@ def screened(lines: Lines, encoding: str) -> Screened:
     if nul.any():
         rejected.append(reject(good, nul, "unparsable", "line: has no NUL byte"))
         good = good.only(~nul)
-    return Screened(good, in_utf8(good, encoding), rejected)
+    return ScreenedLines(good, in_utf8(good, encoding), rejected)
 
 
 def line_series(text: Lines) -> pl.Series:
-    """Lines as binary values that share the block's memory; each may reach beyond its line's end, up to the next line."""
+    """Return lines as binary values that share the block's memory; each may extend beyond its line's end, up to the next line."""
     offsets = np.append(text.starts, len(text.data))
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(text.data)]
     return pl.Series("line", pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(text), buffers))
 
 
-def sliced(text: Lines, cells: Mapping[str, tuple[Offsets, Offsets]]) -> pl.DataFrame:
-    """Texts cut out of lines: by name, the places (starts and ends in the block) of one cell in each line.
+def slice_cells(text: Lines, cells: Mapping[str, tuple[Offsets, Offsets]]) -> pl.DataFrame:
+    """Cut texts out of lines; `cells` has, by name, starts and ends in the block of one cell per line.
 
-    An empty cell, and one whose end lies before its start, is NULL.
+    An empty cell is NULL, and so is one whose end lies before its start.
     """
-    places = {f"{kind}{number}": at for number, pair in enumerate(cells.values()) for kind, at in zip("se", pair, strict=True)}
-    frame = pl.DataFrame({"line": line_series(text), "start": text.starts, **places})
+    positions = {f"{kind}{number}": at for number, pair in enumerate(cells.values()) for kind, at in zip("se", pair, strict=True)}
+    frame = pl.DataFrame({"line": line_series(text), "start": text.starts, **positions})
     texts = []
     for number, (name, (starts, ends)) in enumerate(cells.items()):
         start, end = pl.col(f"s{number}"), pl.col(f"e{number}")
@@ -177,7 +177,7 @@ def sliced(text: Lines, cells: Mapping[str, tuple[Offsets, Offsets]]) -> pl.Data
 
 
 def json_objects(fields: pl.DataFrame, *, height: int) -> pl.Series:
-    """Each of `height` rows as a JSON object of its values that are not NULL; NULL for a row without any."""
+    """Return each of `height` rows as a JSON object of its values that are not NULL; NULL for a row without any."""
     if not fields.width:
         return pl.repeat(None, height, dtype=pl.String, eager=True)
     members = [

@@ -1,4 +1,4 @@
-"""Whether lines are text in the encoding they claim, and the same lines in UTF-8."""
+"""Character encodings: checks that lines are text in their declared encoding, and converts them to UTF-8."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from trueup.errors import ConfigError
 
 
 def check_encoding(name: str, *, where: str) -> None:
-    """Raises `ConfigError` for an encoding that is unknown, or whose line ends cannot be found byte by byte."""
+    """Raise `ConfigError` for an encoding that is unknown, or whose line ends cannot be found byte by byte."""
     ascii_text = "".join(map(chr, range(128)))
     try:
         is_plain = bytes(range(128)).decode(name) == ascii_text and codecs.lookup(name).name not in ("utf-7", "hz")
     except LookupError:
         raise ConfigError(
-            f"the encoding {name!r} is not known", where=where, todo="use a name such as utf-8, latin-1 or cp1252"
+            f"the encoding {name!r} is unknown", where=where, todo="use a name such as utf-8, latin-1 or cp1252"
         ) from None
     except UnicodeDecodeError:
         is_plain = False
@@ -29,7 +29,7 @@ def check_encoding(name: str, *, where: str) -> None:
 
 
 def undecodable(lines: Lines, encoding: str) -> Mask:
-    """Which lines are no text in the encoding."""
+    """Return which lines are not text in the encoding."""
     bad = np.zeros(len(lines), np.bool_)
     if lines.data.isascii():
         return bad
@@ -37,7 +37,7 @@ def undecodable(lines: Lines, encoding: str) -> Mask:
     try:
         decode(lines.data, "strict")
     except UnicodeDecodeError:
-        # Line by line from here on: to go on behind each damage would read the rest of the block once for each.
+        # Decode line by line from here: resuming after each damage would read the rest of the block once per damage.
         suspects = np.unique(np.searchsorted(lines.ends, np.flatnonzero(lines.codes > 127), side="right"))
         for index in suspects[suspects < len(lines)].tolist():
             bad[index] = not _is_text(lines.raw(index), encoding)
@@ -53,7 +53,7 @@ def _is_text(data: bytes, encoding: str) -> bool:
 
 
 def with_nul(lines: Lines) -> Mask:
-    """Which lines hold a NUL byte, which no text has."""
+    """Return which lines have a NUL byte, which text never has."""
     bad = np.zeros(len(lines), np.bool_)
     if b"\0" in lines.data:
         at = np.flatnonzero(lines.codes == 0)
@@ -65,7 +65,7 @@ def with_nul(lines: Lines) -> Mask:
 
 
 def in_utf8(lines: Lines, encoding: str) -> Lines:
-    """The same lines with their text in UTF-8; their places are then those in a new block, no longer in the unit."""
+    """Return the same lines in UTF-8; their offsets are then those in a new block, not in the unit."""
     if lines.data.isascii() or codecs.lookup(encoding).name in ("utf-8", "ascii"):
         return lines
     decode = codecs.getdecoder(encoding)

@@ -1,4 +1,4 @@
-"""Physical lines first: where each record lies in a block of bytes, before anything is parsed."""
+"""Physical lines: finds where each record lies in a block of bytes, before anything is parsed."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ Offsets = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 BLOCK_BYTES = 4 << 20
-"""How much is read before lines are sought in it: large enough to be worth vectorising, small enough for the cache."""
+"""Bytes read before lines are searched: large enough to vectorise, small enough for the cache."""
 
 MOST_MARKS = 1 << 18
-"""Line ends, and separators of fields, that are looked at in one go: what is worked out of a block grows with them."""
+"""Line ends and field separators processed at once at most; the memory derived from a block grows with them."""
 
 _BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Some records of a unit, as places in a block of its decompressed bytes.
+    """Records of a unit, as offsets into a block of its decompressed bytes.
 
-    Record `i` is `data[starts[i]:ends[i]]`, without its line end; the block begins at byte `offset` of the stream, and its
-    first record is the unit's `first_row`-th. Records that were taken out leave their numbers unused: `rows` has them.
-    A record too long to be held is alone in its block, which has its beginning and lacks `unread_bytes` of it.
+    Record `i` is `data[starts[i]:ends[i]]`, without its line end. The block begins at byte `offset` of the stream; its
+    first record is the unit's `first_row`-th. Numbers of rejected records stay unused; `rows` has the number of each record.
+    A record that is too long for memory is alone in its block, which has its beginning and lacks `unread_bytes` of it.
     """
 
     data: bytes
@@ -39,55 +39,55 @@ class Lines:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def only(self, wanted: Mask | slice) -> Lines:
-        """Some of the lines."""
-        return replace(self, starts=self.starts[wanted], ends=self.ends[wanted], rows=self.rows[wanted])
+    def only(self, selection: Mask | slice) -> Lines:
+        """Return the selected lines."""
+        return replace(self, starts=self.starts[selection], ends=self.ends[selection], rows=self.rows[selection])
 
     @property
     def first_row(self) -> int:
-        """The number of the first record in its unit."""
+        """Number of the first record in its unit."""
         return int(self.rows[0])
 
     def renumbered(self, by: int) -> Lines:
-        """The same lines, counted from elsewhere."""
+        """Return the same lines with `by` added to their numbers."""
         return replace(self, rows=self.rows + by)
 
     @property
     def codes(self) -> npt.NDArray[np.uint8]:
-        """The block as numbers."""
+        """The block as an array of byte values."""
         return np.frombuffer(self.data, np.uint8)
 
     @property
     def lengths(self) -> Offsets:
-        """How long each record is in the unit."""
+        """Length of each record in the unit, in bytes."""
         return self.ends - self.starts + self.unread_bytes
 
     @property
     def held_bytes(self) -> Offsets:
-        """How many bytes of each record are held."""
+        """Bytes of each record that are in memory."""
         return self.ends - self.starts
 
     def raw(self, index: int) -> bytes:
-        """One record's bytes, or as many as are held."""
+        """Return one record's bytes, or as many of them as are in memory."""
         return self.data[int(self.starts[index]) : int(self.ends[index])]
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long a record may be, and how many bytes are held of one that is longer."""
+    """Maximum length of a record, and the number of bytes held of a longer one."""
 
     record_bytes: int
     kept_bytes: int
 
     @property
     def longest_bytes(self) -> int:
-        """How much of a line is read before it is found to be too long."""
+        """Bytes of a line that are read before it counts as too long."""
         return max(self.record_bytes, self.kept_bytes)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Bytes of a stream from `offset` on: whole lines, or the beginning of one line of which `unread_bytes` more follow."""
+    """Bytes of a stream beginning at `offset`: whole lines, or the beginning of one line that has `unread_bytes` more."""
 
     offset: int
     data: bytes
@@ -95,15 +95,15 @@ class Block:
 
 
 def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Iterator[Block]:
-    """Joins a stream's chunks to blocks that end at a line end (the last one: at the end).
+    """Join a stream's chunks to blocks that end at a line end (the last one: at the end).
 
-    A byte order mark at the very start is left out. Of a line that is longer than both a block and `record_bytes` only the
-    beginning is held, whatever follows.
+    A byte order mark at the start is omitted. Of a line that is longer than both a block and `record_bytes`, only the
+    beginning is held.
     """
     offset, held, held_bytes = 0, list[bytes](), 0
     is_first = True
-    rest = iter(chunks)
-    while (chunk := next(rest, None)) is not None:
+    remaining = iter(chunks)
+    while (chunk := next(remaining, None)) is not None:
         held.append(chunk)
         held_bytes += len(chunk)
         if held_bytes < max(size_bytes, len(_BOM)):
@@ -117,12 +117,12 @@ def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Itera
             yield Block(offset, joined[:cut])
             offset += cut
         elif len(joined) > bounds.longest_bytes:
-            long, cut, joined = _long_line(joined, rest, bounds.kept_bytes, offset)
+            long, cut, joined = _long_line(joined, remaining, bounds.kept_bytes, offset)
             yield long
             offset += cut
             cut = 0
         held, held_bytes = [joined[cut:]], len(joined) - cut
-        # A line that fills a block must not be joined anew with every chunk.
+        # A line that fills a block must not be joined again with every chunk.
         size_bytes = max(size_bytes, min(2 * held_bytes, bounds.longest_bytes + 1))
     last = b"".join(held)
     if is_first and last.startswith(_BOM):
@@ -131,10 +131,10 @@ def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Itera
         yield Block(offset, last)
 
 
-def _long_line(begun: bytes, rest: Iterator[bytes], kept_bytes: int, offset: int) -> tuple[Block, int, bytes]:
-    """A line that goes on beyond what was read, how long it is, and what was read behind it, from its line end on."""
+def _long_line(begun: bytes, remaining: Iterator[bytes], kept_bytes: int, offset: int) -> tuple[Block, int, bytes]:
+    """Return a line that continues beyond what was read, its length, and what was read after it, from its line end on."""
     head, length = begun[:kept_bytes], len(begun)
-    for chunk in rest:
+    for chunk in remaining:
         ends = [at for at in (chunk.find(b"\n"), chunk.find(b"\r")) if at >= 0]
         if ends:
             length += min(ends)
@@ -144,7 +144,7 @@ def _long_line(begun: bytes, rest: Iterator[bytes], kept_bytes: int, offset: int
 
 
 def lines_in(data: bytes, *, offset: int, first_row: int) -> Lines:
-    r"""The physical lines of a block: they end at `\n`, `\r\n` or a lone `\r`; empty ones are no records."""
+    r"""Return the physical lines of a block: they end at `\n`, `\r\n` or a lone `\r`; empty lines are no records."""
     numbers = np.frombuffer(data, np.uint8)
     at_end = numbers == 10
     if b"\r" in data:
@@ -162,28 +162,28 @@ def lines_in(data: bytes, *, offset: int, first_row: int) -> Lines:
 
 
 def physical_lines(chunks: Iterable[bytes], *, bounds: Bounds, mark: str = "") -> Iterator[Lines]:
-    """The records of a stream of which each physical line is one, in pieces.
+    """Yield the records of a stream in pieces; each physical line is one record.
 
-    A piece has some `MOST_MARKS` line ends and characters `mark` at most, so that what is worked out of it has a bound as well.
+    A piece has about `MOST_MARKS` line ends and characters `mark` at most, which bounds the memory derived from it.
     """
     row = 0
     for block in blocks(chunks, size_bytes=BLOCK_BYTES, bounds=bounds):
-        for part in divided(block, mark.encode()):
-            found = lines_of(part, first_row=row)
-            row += len(found)
-            if len(found):
-                yield found
+        for part in split_block(block, mark.encode()):
+            lines = lines_of(part, first_row=row)
+            row += len(lines)
+            if len(lines):
+                yield lines
 
 
 def lines_of(block: Block, *, first_row: int) -> Lines:
-    """The physical lines of a block; of a line whose beginning alone is held, the one record that it is."""
+    """Return the physical lines of a block; a line whose beginning alone is held is one record."""
     if not block.unread_bytes:
         return lines_in(block.data, offset=block.offset, first_row=first_row)
     return replace(one_line(block.data, offset=block.offset, row=first_row), unread_bytes=block.unread_bytes)
 
 
-def divided(block: Block, mark: bytes) -> Iterator[Block]:
-    """A block in pieces that end at a line end, none with many more than `MOST_MARKS` line ends and marks."""
+def split_block(block: Block, mark: bytes) -> Iterator[Block]:
+    """Yield a block in pieces that end at a line end, none with many more than `MOST_MARKS` line ends and marks."""
     data = block.data
     marks = sum(data.count(sign) for sign in (b"\n", b"\r", mark) if sign)
     middle = len(data) // 2
@@ -191,8 +191,8 @@ def divided(block: Block, mark: bytes) -> Iterator[Block]:
     if block.unread_bytes or marks <= MOST_MARKS or not 0 < cut < len(data):
         yield block
         return
-    yield from divided(Block(block.offset, data[:cut]), mark)
-    yield from divided(Block(block.offset + cut, data[cut:]), mark)
+    yield from split_block(Block(block.offset, data[:cut]), mark)
+    yield from split_block(Block(block.offset + cut, data[cut:]), mark)
 
 
 def _next_end(data: bytes, begin: int) -> int:
@@ -201,5 +201,5 @@ def _next_end(data: bytes, begin: int) -> int:
 
 
 def one_line(data: bytes, *, offset: int, row: int) -> Lines:
-    """A single record whose bytes are known."""
+    """Return a single record with the given bytes."""
     return Lines(data, offset, np.array([0]), np.array([len(data)]), np.array([row]))

@@ -1,4 +1,4 @@
-"""Records that may hold line ends inside quotes (`quoted_newlines = true`), with a damaged quote costing only its own lines."""
+"""Multi-line CSV: records with line ends inside quotes (`quoted_newlines = true`); a damaged quote costs only its own lines."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ import numpy as np
 from trueup.collect.decode.lines import Block, Bounds, Lines, Mask, Offsets, blocks, lines_in, lines_of
 
 _BLOCK_BYTES = 1 << 20
-"""Smaller than for plain lines, since the lines behind a damaged quote are looked at one by one up to the end of their block."""
+"""Smaller than for plain lines: the lines after a damaged quote are examined one by one up to the end of their block."""
 
 
 @dataclass(frozen=True)
 class Quoting:
-    """The characters that separate and quote fields."""
+    """Characters that separate and quote fields."""
 
     delimiter: str
     quote: str
 
 
 def quoted_records(chunks: Iterable[bytes], quoting: Quoting, *, bounds: Bounds) -> Iterator[Lines]:
-    """The records of a stream in which a quoted field may span lines.
+    """Yield the records of a stream in which a quoted field may span lines.
 
-    Where the quotes of a record do not pair within `record_bytes`, its first physical line is a record alone, for the reader to
-    reject, and what follows is read anew from the next line on.
+    Where the quotes of a record do not pair within `record_bytes`, its first physical line is a record alone, which the reader
+    rejects, and the next line begins a new record.
     """
     row, held = 0, Block(0, b"")
     for block in blocks(chunks, size_bytes=max(_BLOCK_BYTES, bounds.record_bytes), bounds=bounds):
         if block.unread_bytes:
-            # No record goes on behind a line that is too long itself.
-            found, _ = _records(held, quoting, bounds, first_row=row, is_last=True)
-            long = lines_of(block, first_row=row + len(found))
-            pieces, held = [found, long], Block(0, b"")
+            # No record continues after a line that is itself too long.
+            records, _ = _records(held, quoting, bounds, first_row=row, is_last=True)
+            long = lines_of(block, first_row=row + len(records))
+            pieces, held = [records, long], Block(0, b"")
         else:
-            both = Block(held.offset if held.data else block.offset, held.data + block.data)
-            found, used = _records(both, quoting, bounds, first_row=row, is_last=False)
-            pieces, held = [found], Block(both.offset + used, both.data[used:])
+            joined_block = Block(held.offset if held.data else block.offset, held.data + block.data)
+            records, used = _records(joined_block, quoting, bounds, first_row=row, is_last=False)
+            pieces, held = [records], Block(joined_block.offset + used, joined_block.data[used:])
         for piece in pieces:
             row += len(piece)
             if len(piece):
                 yield piece
-    found, _ = _records(held, quoting, bounds, first_row=row, is_last=True)
-    if len(found):
-        yield found
+    records, _ = _records(held, quoting, bounds, first_row=row, is_last=True)
+    if len(records):
+        yield records
 
 
 def _records(block: Block, quoting: Quoting, bounds: Bounds, *, first_row: int, is_last: bool) -> tuple[Lines, int]:
-    """The records of a block, and how many of its bytes they take; what is left waits for the next block."""
+    """Return the records of a block, and how many bytes they take; the rest belongs to the next block."""
     data = block.data
     lines = lines_in(data, offset=block.offset, first_row=0)
     if not len(lines):
@@ -69,7 +69,7 @@ def _records(block: Block, quoting: Quoting, bounds: Bounds, *, first_row: int, 
 
 @dataclass(frozen=True)
 class _Quotes:
-    """The quotes of some lines: where, in which line, and whether a field may begin or end there."""
+    """Quotes of lines: position, line, and whether a field may begin or end at each."""
 
     at: Offsets
     line: Offsets
@@ -87,7 +87,10 @@ class _Quotes:
 
 
 def _grouped(lines: Lines, quotes: _Quotes) -> tuple[Offsets, int, bool]:
-    """Physical lines as records: the first line of each, how many are sound and complete, and whether the next is broken."""
+    """Group physical lines to records.
+
+    Return the first line of each record, the number of sound and complete records, and whether the next one is broken.
+    """
     begins = np.flatnonzero(np.searchsorted(quotes.at, lines.starts) % 2 == 0)
     is_last_open = len(quotes.at) % 2 == 1
     complete = len(begins) - is_last_open
@@ -100,10 +103,10 @@ def _grouped(lines: Lines, quotes: _Quotes) -> tuple[Offsets, int, bool]:
 
 
 def _one_by_one(lines: Lines, quotes: _Quotes, first: int, record_bytes: int, *, is_last: bool) -> tuple[list[int], list[int], int]:
-    """First and last line of each record from line `first` on, and the line that the next block has to go on with.
+    """Return first and last line of each record from line `first` on, and the line at which the next block resumes.
 
-    A line whose quotes do not pair, alone or with those that follow, is a record by itself. Each line is looked at a few times at
-    most: what is open ends at the next line with an odd number of quotes, soundly or not.
+    A line whose quotes do not pair, alone or with the lines after it, is a record by itself. Each line is examined a few times at
+    most: an open quote ends at the next line with an odd number of quotes, soundly or not.
     """
     bounds = np.searchsorted(quotes.line, np.arange(len(lines) + 1)).tolist()
     may_open, may_close = quotes.may_open.tolist(), quotes.may_close.tolist()
@@ -118,10 +121,10 @@ def _one_by_one(lines: Lines, quotes: _Quotes, first: int, record_bytes: int, *,
             if not is_sound or not is_open or last + 1 == len(lines) or ends[last] - starts[at] > record_bytes:
                 break
             last += 1
-        is_whole = is_sound and not is_open
-        if not is_whole and is_sound and last + 1 == len(lines) and not is_last and ends[last] - starts[at] <= record_bytes:
+        is_complete = is_sound and not is_open
+        if not is_complete and is_sound and last + 1 == len(lines) and not is_last and ends[last] - starts[at] <= record_bytes:
             break
         firsts.append(at)
-        lasts.append(last if is_whole else at)
+        lasts.append(last if is_complete else at)
         at = lasts[-1] + 1
     return firsts, lasts, at

@@ -1,7 +1,7 @@
-"""NDJSON: the members of each line's object found by their punctuation, so that a number stays the text it is.
+"""NDJSON: finds the members of each line's object by their punctuation, so that a number keeps its text.
 
-A JSON parser would hand over `48.470239449903275` as the nearest float. Here DuckDB's parser only says which lines are valid;
-where the members of the valid ones begin and end is then plain from their quotes, brackets and colons.
+A JSON parser would return `48.470239449903275` as the nearest float. Here DuckDB's parser only decides which lines are valid.
+Quotes, brackets and colons then show where the members of valid lines begin and end.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from trueup.collect.decode.decoded import Batch, Screened, joined, line_series, places_of, raw_of, screened, sliced
+from trueup.collect.decode.decoded import (
+    Batch,
+    ScreenedLines,
+    concat_rejected,
+    line_series,
+    provenance_of,
+    raw_of,
+    screen_lines,
+    slice_cells,
+)
 from trueup.collect.decode.lines import Lines, Mask, Offsets
 from trueup.collect.decode.thread_connection import own_connection
 from trueup.frames import query_frames
@@ -23,12 +32,12 @@ _BLANKS = np.zeros(256, np.bool_)
 _BLANKS[list(b" \t")] = True
 _OPENING, _CLOSING = list(b"{["), list(b"}]")
 _FEW = 16
-"""Blanks or backslashes in a row that are stepped over one by one, in all lines at once; more are jumped over."""
+"""Consecutive blanks or backslashes that are skipped one by one, in all lines at once; longer runs are searched."""
 
 
 @dataclass(frozen=True)
 class Nesting:
-    """How many members an object may have, and how deep it may be nested."""
+    """Maximum number of members of an object, and maximum depth of nesting."""
 
     members: int
     depth: int
@@ -39,7 +48,7 @@ _FREE = Nesting(2**31, 2**31)
 
 @dataclass(frozen=True)
 class Members:
-    """The members of the outermost object of each line, in order: places in the block, quotes of strings included."""
+    """Members of the outermost object of each line, in order: positions in the block, including the quotes of strings."""
 
     line: Offsets
     key_start: Offsets
@@ -48,63 +57,69 @@ class Members:
     value_end: Offsets
 
     def only(self, wanted: Offsets | Mask) -> Members:
-        """Some of the members."""
+        """Return the selected members."""
         arrays = (self.line, self.key_start, self.key_end, self.value_start, self.value_end)
         return Members(*(array[wanted] for array in arrays))
 
 
 def read_ndjson(lines: Lines, mapped: Sequence[str], *, encoding: str, attributes: bool, limits: Nesting = _FREE) -> Batch:
-    """Reads lines of JSON objects; takes out what is no valid object, is beyond `limits`, or has a mapped member twice.
+    """Decode lines of JSON objects; reject lines that are no valid object, exceed `limits`, or repeat a mapped member.
 
-    Strings are taken without quotes and escapes, numbers and nested values as they are written; `null` is NULL.
+    Strings lose their quotes and escapes; numbers and nested values keep their text; `null` is NULL.
     """
-    kept = screened(lines, encoding)
-    kept = kept.without(~_objects(kept.text), "unparsable", "line: is a JSON object")
-    deep = _depths(kept.text) > limits.depth
-    kept = kept.without(deep, "over_limit", f"line: is nested {limits.depth} deep at most (depth in [limits])")
-    members = members_of(kept.text)
-    many = np.bincount(members.line, minlength=len(kept.text)) > limits.members
-    if many.any():
-        kept = kept.without(many, "over_limit", f"line: has at most {limits.members} members (columns in [limits])")
-        members = members_of(kept.text)
-    found = {name: _named(kept.text, members, name) for name in mapped}
-    twice = np.zeros(len(kept.text), np.bool_)
-    for rows in found.values():
-        twice[np.bincount(members.line[rows], minlength=len(twice)) > 1] = True
-    if twice.any():
-        return _merged(kept, twice, mapped, encoding, attributes)
-    rest = np.ones(len(members.line), np.bool_)
-    for rows in found.values():
-        rest[rows] = False
-    cells = {name: _cells(kept.text, members.only(rows)) for name, rows in found.items()}
-    fields = sliced(kept.text, {name: (starts, ends) for name, (starts, ends, _) in cells.items()})
-    if b"\\" in kept.text.data:
+    screened = screen_lines(lines, encoding)
+    screened = screened.without(~_objects(screened.text), "unparsable", "line: is a JSON object")
+    is_too_deep = _depths(screened.text) > limits.depth
+    screened = screened.without(is_too_deep, "over_limit", f"line: is nested {limits.depth} deep at most (depth in [limits])")
+    members = members_of(screened.text)
+    has_too_many = np.bincount(members.line, minlength=len(screened.text)) > limits.members
+    if has_too_many.any():
+        screened = screened.without(has_too_many, "over_limit", f"line: has at most {limits.members} members (columns in [limits])")
+        members = members_of(screened.text)
+    rows_by_name = {name: _named(screened.text, members, name) for name in mapped}
+    is_repeated = np.zeros(len(screened.text), np.bool_)
+    for rows in rows_by_name.values():
+        is_repeated[np.bincount(members.line[rows], minlength=len(is_repeated)) > 1] = True
+    if is_repeated.any():
+        return _without_repeated(screened, is_repeated, mapped, encoding, attributes)
+    is_unmapped = np.ones(len(members.line), np.bool_)
+    for rows in rows_by_name.values():
+        is_unmapped[rows] = False
+    cells = {name: _cells(screened.text, members.only(rows)) for name, rows in rows_by_name.items()}
+    fields = slice_cells(screened.text, {name: (starts, ends) for name, (starts, ends, _) in cells.items()})
+    if b"\\" in screened.text.data:
         fields = fields.with_columns(_unescaped(fields[name], is_string) for name, (_, _, is_string) in cells.items())
-    kept_attributes = _objects_of(kept.text, members.only(rest)) if attributes else _none(len(kept.text))
-    return Batch(fields.select(mapped), kept_attributes, places_of(kept.lines), raw_of(kept.lines), joined(kept.rejected))
+    attribute_texts = _objects_of(screened.text, members.only(is_unmapped)) if attributes else _none(len(screened.text))
+    return Batch(
+        fields.select(mapped),
+        attribute_texts,
+        provenance_of(screened.lines),
+        raw_of(screened.lines),
+        concat_rejected(screened.rejected),
+    )
 
 
-def _merged(kept: Screened, twice: Mask, mapped: Sequence[str], encoding: str, attributes: bool) -> Batch:
-    clean = kept.without(twice, "unparsable", "line: has each member once")
-    again = read_ndjson(clean.lines, mapped, encoding=encoding, attributes=attributes)
-    return Batch(again.fields, again.attributes, again.places, again.raw, joined([*clean.rejected, again.rejected]))
+def _without_repeated(screened: ScreenedLines, is_repeated: Mask, mapped: Sequence[str], encoding: str, attributes: bool) -> Batch:
+    clean = screened.without(is_repeated, "unparsable", "line: has each member once")
+    batch = read_ndjson(clean.lines, mapped, encoding=encoding, attributes=attributes)
+    return Batch(batch.fields, batch.attributes, batch.provenance, batch.raw, concat_rejected([*clean.rejected, batch.rejected]))
 
 
 # --- which lines are valid --------------------------------------------------------------------------------------------
 
 
 def _objects(text: Lines) -> Mask:
-    """Which lines are a valid JSON object."""
-    lines = sliced(text, {"line": (text.starts, text.ends)})
+    """Return which lines are a valid JSON object."""
+    lines = slice_cells(text, {"line": (text.starts, text.ends)})
     query = "SELECT CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END AS is_object FROM lines"
     return query_frames(own_connection(), query, lines=lines)["is_object"].to_numpy().astype(np.bool_)
 
 
-# --- where the members are --------------------------------------------------------------------------------------------
+# --- positions of members ---------------------------------------------------------------------------------------------
 
 
 def members_of(text: Lines) -> Members:
-    """Finds the members of the outermost objects of lines that are valid JSON objects."""
+    """Find the members of the outermost objects of lines that are valid JSON objects."""
     numbers = text.codes
     opens, closes = _strings(text)
     colon = _after_blanks(numbers, closes + 1)
@@ -120,7 +135,7 @@ def members_of(text: Lines) -> Members:
 
 
 def _strings(text: Lines) -> tuple[Offsets, Offsets]:
-    """Opening and closing quotes of all strings."""
+    """Return positions of the opening and closing quotes of all strings."""
     numbers = text.codes
     quotes = np.flatnonzero(numbers == _QUOTE)
     line = np.searchsorted(text.ends, quotes, side="right")
@@ -133,7 +148,7 @@ def _strings(text: Lines) -> tuple[Offsets, Offsets]:
 
 
 def _escaped(numbers: np.ndarray, quotes: Offsets) -> Mask:  # type: ignore[type-arg]
-    """Quotes behind an odd number of backslashes."""
+    """Return which quotes follow an odd number of backslashes."""
     backslashes = np.zeros(256, np.bool_)
     backslashes[_BACKSLASH] = True
     odd: Mask = (quotes - _back_over(numbers, quotes, backslashes)) % 2 == 1
@@ -141,7 +156,7 @@ def _escaped(numbers: np.ndarray, quotes: Offsets) -> Mask:  # type: ignore[type
 
 
 def _depth(text: Lines, opens: Offsets, closes: Offsets) -> Offsets:
-    """How deep in objects and arrays each string lies."""
+    """Return the depth in objects and arrays of each string."""
     if _is_flat(text):
         return np.ones(len(opens), np.int64)
     brackets, depth = _brackets(text, opens, closes)
@@ -154,7 +169,7 @@ def _is_flat(text: Lines) -> bool:
 
 
 def _brackets(text: Lines, opens: Offsets, closes: Offsets) -> tuple[Offsets, Offsets]:
-    """The brackets that lie in lines and in no string, and how deep it is behind each."""
+    """Return the brackets in lines and outside strings, and the depth after each."""
     numbers = text.codes
     brackets = np.flatnonzero(np.isin(numbers, _OPENING + _CLOSING))
     string = np.searchsorted(opens, brackets, side="right") - 1
@@ -167,7 +182,7 @@ def _brackets(text: Lines, opens: Offsets, closes: Offsets) -> tuple[Offsets, Of
 
 
 def _depths(text: Lines) -> Offsets:
-    """How deep the outermost object of each line nests others; the lines are valid JSON objects."""
+    """Return the depth of nesting of each line's object; the lines are valid JSON objects."""
     deepest = np.ones(len(text), np.int64)
     if not _is_flat(text):
         brackets, depth = _brackets(text, *_strings(text))
@@ -176,7 +191,7 @@ def _depths(text: Lines) -> Offsets:
 
 
 def _object_ends(text: Lines) -> Offsets:
-    """Where the closing brace of each line's object stands."""
+    """Return the position of the closing brace of each line's object."""
     return _back_over(text.codes, text.ends, _BLANKS) - 1
 
 
@@ -193,30 +208,30 @@ def _after_blanks(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[
 
 
 def _before_blanks(numbers: np.ndarray, at: Offsets) -> Offsets:  # type: ignore[type-arg]
-    """The end of what stands before a place, without blanks and the comma between."""
+    """Return the end of the text before each position, without blanks and the comma between."""
     gap = _BLANKS.copy()
     gap[_COMMA] = True
     return _back_over(numbers, at, gap)
 
 
 def _back_over(numbers: np.ndarray, at: Offsets, gap: Mask) -> Offsets:  # type: ignore[type-arg]
-    """Each place moved back to the end of what is no gap; there is such before each."""
+    """Move each position back to the end of the text before its gap; there is text before each."""
     at = at.copy()
-    left = np.flatnonzero(gap[numbers[at - 1]])
-    for _ in range(_FEW if len(left) else 0):
-        at[left] -= 1
-        left = left[gap[numbers[at[left] - 1]]]
-    if len(left):
+    unfinished = np.flatnonzero(gap[numbers[at - 1]])
+    for _ in range(_FEW if len(unfinished) else 0):
+        at[unfinished] -= 1
+        unfinished = unfinished[gap[numbers[at[unfinished] - 1]]]
+    if len(unfinished):
         others = np.flatnonzero(~gap[numbers])
-        at[left] = others[np.searchsorted(others, at[left]) - 1] + 1
+        at[unfinished] = others[np.searchsorted(others, at[unfinished]) - 1] + 1
     return at
 
 
-# --- what is in them --------------------------------------------------------------------------------------------------
+# --- values of members ------------------------------------------------------------------------------------------------
 
 
 def _named(text: Lines, members: Members, name: str) -> Offsets:
-    """Which members have a name."""
+    """Return the indices of members with this name."""
     key = json.dumps(name, ensure_ascii=False).encode()
     rows = np.flatnonzero(members.key_end - members.key_start == len(key))
     for index, code in enumerate(key):
@@ -225,8 +240,8 @@ def _named(text: Lines, members: Members, name: str) -> Offsets:
 
 
 def names_in(lines: Lines, encoding: str) -> tuple[str, ...]:
-    """The names of all members that the valid ones among some lines have, in order of name."""
-    text = screened(lines, encoding).text
+    """Return the names of all members of the valid lines, sorted."""
+    text = screen_lines(lines, encoding).text
     text = text.only(_objects(text))
     members = members_of(text)
     keys = {text.data[start:end] for start, end in zip(members.key_start.tolist(), members.key_end.tolist(), strict=True)}
@@ -234,9 +249,9 @@ def names_in(lines: Lines, encoding: str) -> tuple[str, ...]:
 
 
 def _cells(text: Lines, members: Members) -> tuple[Offsets, Offsets, Mask]:
-    """Where the values of one name are, line by line, and which are strings.
+    """Return starts and ends of the values of one name by line, and which of them are strings.
 
-    The place is empty where a line has none, or it is null or an empty string.
+    The range is empty where a line lacks the member, or its value is null or an empty string.
     """
     start, end = members.value_start, members.value_end
     is_string = text.codes[start] == _QUOTE
@@ -257,7 +272,7 @@ def _unescaped(texts: pl.Series, is_string: Mask) -> pl.Series:
 
 
 def _objects_of(text: Lines, members: Members) -> pl.Series:
-    """The members of each line as they are written, as a JSON object of their own; NULL where there are none."""
+    """Return each line's members with their original text, as a JSON object of their own; NULL without members."""
     if not len(members.line):
         return _none(len(text))
     at = pl.DataFrame(

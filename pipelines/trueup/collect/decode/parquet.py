@@ -1,4 +1,4 @@
-"""Parquet: rows by row group, their numbers as exact text, their times as they are."""
+"""Parquet: rows by row group, numbers as exact text, times with the file's own type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from trueup.collect.decode.decoded import PLACE, Batch, joined, json_objects
+from trueup.collect.decode.decoded import PROVENANCE, Batch, concat_rejected, json_objects
 from trueup.collect.decode.lines import Offsets
 from trueup.collect.decode.parquet_pages import check_footer, rows_at_once
 from trueup.collect.discover.unpack import LEAST_BYTES
@@ -28,12 +28,12 @@ _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.t
 _PIECE_BYTES = 8 << 20
 _PIECE_ROWS = 1 << 16
 _ROW_BYTES = 16
-"""What a row counts in addition to its values: a file may hold any number of rows in which there is nothing."""
+"""Bytes counted per row in addition to its values: a file may declare any number of empty rows."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some consecutive rows of one row group; the first is the unit's `first_row`-th."""
+    """Consecutive rows of one row group; the first is the unit's `first_row`-th."""
 
     frame: pl.DataFrame
     group: int
@@ -44,14 +44,14 @@ class Rows:
         return self.frame.height
 
     def only(self, wanted: slice) -> Rows:
-        """Some of the rows."""
+        """Return the selected rows."""
         first, last, _ = wanted.indices(len(self))
         frame = self.frame.slice(first, max(0, last - first))
         return Rows(frame, self.group, self.first_row + first, self.held_bytes[first:last])
 
 
 class ParquetFile:
-    """An open Parquet unit. Raises `SourceError` when it is none, damaged, or beyond a limit."""
+    """An open Parquet unit; raises `SourceError` when it is not Parquet, is damaged or exceeds a limit."""
 
     def __init__(self, handle: BinaryIO, where: str, limits: LimitsConfig = _USUAL) -> None:
         self._handle, self._where, self._limits = handle, where, limits
@@ -60,7 +60,7 @@ class ParquetFile:
         try:
             metadata = pq.read_metadata(handle)
             self._as_dictionary = _flat_texts(metadata)
-            # A column chunk may be as large as the file: it is read page by page.
+            # A column chunk may be as large as the file, so it is read page by page.
             self._file = pq.ParquetFile(
                 handle, metadata=metadata, read_dictionary=self._as_dictionary, buffer_size=1 << 20, pre_buffer=False
             )
@@ -69,7 +69,7 @@ class ParquetFile:
         self._firsts = self._first_rows(metadata)
 
     def _first_rows(self, metadata: Any) -> list[int]:
-        """The number of the first row of each row group, and how many rows there are."""
+        """Return the number of the first row of each row group, then the number of rows."""
         counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         if any(count < 0 for count in counts) or sum(counts) != metadata.num_rows:
             raise SourceError(
@@ -81,20 +81,20 @@ class ParquetFile:
 
     @property
     def records(self) -> int:
-        """How many rows its footer declares."""
+        """Number of rows that the footer declares."""
         return self._firsts[-1]
 
     @property
     def groups(self) -> int:
-        """How many row groups it has."""
+        """Number of row groups."""
         return len(self._firsts) - 1
 
     def columns(self) -> tuple[str, ...]:
-        """Its columns, in order."""
+        """Return the columns in order."""
         return tuple(self._file.schema_arrow.names)
 
     def rows(self) -> Iterator[Rows]:
-        """All rows, in order."""
+        """Yield all rows in order."""
         size = 0
         for group in range(self.groups):
             for rows in self.group(group):
@@ -103,7 +103,7 @@ class ParquetFile:
                 yield rows
 
     def group(self, number: int) -> Iterator[Rows]:
-        """The rows of one row group, in order, in pieces of bounded size."""
+        """Yield the rows of one row group in order, in pieces of bounded size."""
         row, end = self._firsts[number], self._firsts[number + 1]
         metadata = self._file.metadata
         most_rows = rows_at_once(
@@ -111,7 +111,7 @@ class ParquetFile:
             as_dictionary=set(self._as_dictionary),
         )  # fmt: skip
         try:
-            for table in _gathered(self._file.iter_batches(batch_size=most_rows, row_groups=[number])):
+            for table in _batch_to_tables(self._file.iter_batches(batch_size=most_rows, row_groups=[number])):
                 for piece, sizes in _pieces(table):
                     frame = pl.DataFrame(pl.from_arrow(_readable(piece)))
                     yield Rows(frame, number, row, sizes)
@@ -119,11 +119,11 @@ class ParquetFile:
         except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
             raise self._damaged(error) from None
         if row != end:
-            found = row - self._firsts[number]
-            raise self._damaged(ValueError(f"row group {number} declares {end - row + found} rows and holds {found}"))
+            actual = row - self._firsts[number]
+            raise self._damaged(ValueError(f"row group {number} declares {end - row + actual} rows and has {actual}"))
 
     def row(self, group: int, number: int) -> Rows:
-        """One row of the file, by its row group and its number; raises `SourceError` where there is none."""
+        """Return one row of the file by row group and number; raise `SourceError` where there is none."""
         for rows in self.group(group) if group < self.groups else ():
             if rows.first_row <= number < rows.first_row + len(rows):
                 return rows.only(slice(number - rows.first_row, number - rows.first_row + 1))
@@ -139,37 +139,37 @@ class ParquetFile:
 
     def _damaged(self, error: Exception) -> SourceError:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:_REASON_CHARACTERS]
-        return SourceError(f"the file is no Parquet, or damaged: {reason}", where=self._where, todo="have it delivered again")
+        return SourceError(f"the file is not Parquet, or is damaged: {reason}", where=self._where, todo="have it delivered again")
 
 
 def _flat_texts(metadata: Any) -> list[str]:
-    """The columns of text that are in no list or structure: read as dictionaries, they are not multiplied out at once."""
+    """Return text columns outside lists and structures: read as dictionaries, their values are not copied per row at once."""
     columns = [(index, metadata.schema.column(index)) for index in range(metadata.num_columns)]
     flat = [(i, c) for i, c in columns if c.physical_type == "BYTE_ARRAY" and c.path == c.name and not c.max_repetition_level]
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    # Arrow makes dictionaries of these encodings only.
+    # Arrow builds dictionaries from these encodings only.
     return [c.path for i, c in flat if all(_AS_DICTIONARY.issuperset(group.column(i).encodings) for group in groups)]
 
 
-def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Batches put together to tables that are worth working on, none beyond what a piece may have by much."""
+def _batch_to_tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Concatenate batches to tables large enough to work on efficiently, not much above the size of a piece."""
     held, rows, size = list[pa.RecordBatch](), 0, 0
     for batch in batches:
         held.append(batch)
         rows, size = rows + batch.num_rows, size + batch.nbytes
         if rows >= _PIECE_ROWS or size >= _PIECE_BYTES:
-            yield _put_together(held)
+            yield _concat_batches(held)
             held, rows, size = [], 0, 0
     if held:
-        yield _put_together(held)
+        yield _concat_batches(held)
 
 
-def _put_together(batches: list[pa.RecordBatch]) -> pa.Table:
+def _concat_batches(batches: list[pa.RecordBatch]) -> pa.Table:
     return pa.Table.from_batches(batches).unify_dictionaries().combine_chunks()
 
 
 def _pieces(table: pa.Table) -> Iterator[tuple[pa.Table, Offsets]]:
-    """A table in pieces of bounded size, with what each row takes."""
+    """Split a table into pieces of bounded size, with the bytes of each row."""
     sizes = _row_bytes(table)
     ends = np.cumsum(sizes)
     at = 0
@@ -182,7 +182,7 @@ def _pieces(table: pa.Table) -> Iterator[tuple[pa.Table, Offsets]]:
 
 
 def _row_bytes(table: pa.Table) -> Offsets:
-    """What the values of each row take once they are no longer shared."""
+    """Return the bytes of each row's values once they are no longer shared."""
     sizes = np.full(table.num_rows, _ROW_BYTES, np.int64)
     for column in table.columns:
         lengths = [_value_bytes(chunk) for chunk in column.chunks]
@@ -204,11 +204,11 @@ def _value_bytes(array: pa.Array) -> Offsets:
 
 
 def _readable(table: pa.Table) -> pa.Table:
-    """The table with dictionaries multiplied out, and decimals of 256 bits, which Polars lacks, as text."""
+    """Return the table with dictionaries decoded, and 256-bit decimals, which Polars lacks, as text."""
     for index, field in enumerate(table.schema):
         column = table.column(index)
         if pa.types.is_dictionary(field.type):
-            # The dictionary may be larger than the rows: those of its values that the rows have are copied.
+            # The dictionary may be larger than the rows: only the values in use are copied.
             decoded = [chunk.dictionary.take(chunk.indices) for chunk in column.chunks]
             table = table.set_column(index, field.name, pa.chunked_array(decoded, field.type.value_type))
         if pa.types.is_decimal256(table.schema.field(index).type):
@@ -218,13 +218,13 @@ def _readable(table: pa.Table) -> pa.Table:
 
 
 def within_limit(rows: Rows, limits: LimitsConfig) -> tuple[Rows, list[int], list[pl.DataFrame]]:
-    """The rows that are not too long, the numbers they have in the unit, and the others as rows of `REJECTED`."""
+    """Return the rows within the length limit, their numbers in the unit, and the others as rows of `REJECTED`."""
     numbers = list(range(rows.first_row, rows.first_row + len(rows)))
     too_long = rows.held_bytes > limits.record_bytes
     if not too_long.any():
         return rows, numbers, []
     at = np.flatnonzero(too_long).tolist()
-    rejected = _places([numbers[i] for i in at], rows.group).with_columns(
+    rejected = _provenance([numbers[i] for i in at], rows.group).with_columns(
         raw=pl.Series([raw[: limits.kept_bytes] for raw in raw_rows(rows, at)], dtype=pl.Binary), reason=pl.lit("over_limit"),
         rule=pl.lit(f"row: has at most {limits.record_bytes} bytes (record_bytes in [limits])"),
     )  # fmt: skip
@@ -232,44 +232,44 @@ def within_limit(rows: Rows, limits: LimitsConfig) -> tuple[Rows, list[int], lis
     return replace(rows, frame=rows.frame[good], held_bytes=rows.held_bytes[~too_long]), [numbers[i] for i in good], [rejected]
 
 
-def _places(numbers: Sequence[int], group: int) -> pl.DataFrame:
+def _provenance(numbers: Sequence[int], group: int) -> pl.DataFrame:
     return pl.select(source_row=pl.Series(numbers, dtype=pl.Int64), source_offset=group, source_length=None).select(
-        pl.col(name).cast(dtype) for name, dtype in PLACE.items()
+        pl.col(name).cast(dtype) for name, dtype in PROVENANCE.items()
     )
 
 
 def read_parquet(rows: Rows, mapped: Sequence[str], *, attributes: bool, limits: LimitsConfig = _USUAL) -> Batch:
-    """The mapped columns as text (times as they are), the others as attributes if wanted.
+    """Decode rows: the mapped columns as text (times keep their type), the others as attributes if requested.
 
-    `source_offset` is the row group; a row that is too long, or holds bytes which are no UTF-8, is taken out.
+    `source_offset` is the row group. A row that is too long, or has bytes that are not UTF-8, is rejected.
     """
     rows, numbers, too_long = within_limit(rows, limits)
     names = rows.frame.columns if attributes else list(mapped)
     texts = rows.frame.select(_as_text(rows.frame[name], keep_time=name in mapped) for name in names)
-    places = _places(numbers, rows.group)
-    rest = json_objects(texts.select(name for name in names if name not in mapped), height=len(rows))
+    provenance = _provenance(numbers, rows.group)
+    other_columns = json_objects(texts.select(name for name in names if name not in mapped), height=len(rows))
     bad = _undecodable(rows.frame.select(names), texts)
 
     def raw(wanted: Sequence[int]) -> list[bytes]:
         return raw_rows(rows, wanted)
 
     if not bad.any():
-        return Batch(texts.select(mapped), rest, places, raw, joined(too_long))
+        return Batch(texts.select(mapped), other_columns, provenance, raw, concat_rejected(too_long))
     at, good = bad.arg_true().to_list(), (~bad).arg_true().to_list()
-    rejected = places[at].with_columns(
+    rejected = provenance[at].with_columns(
         raw=pl.Series(raw(at), dtype=pl.Binary), reason=pl.lit("bad_encoding"), rule=pl.lit("row: is utf-8")
     )
     return Batch(
-        texts.select(mapped)[good], rest.gather(good), places[good], lambda some: raw([good[i] for i in some]),
-        joined([*too_long, rejected]),
+        texts.select(mapped)[good], other_columns.gather(good), provenance[good], lambda selected: raw([good[i] for i in selected]),
+        concat_rejected([*too_long, rejected]),
     )  # fmt: skip
 
 
 def raw_rows(rows: Rows, wanted: Sequence[int]) -> list[bytes]:
-    """Rows as JSON objects of their values as text: the nearest thing a Parquet record has to bytes of its own."""
-    some = rows.frame[list(wanted)]
-    texts = some.select(_as_text(series, keep_time=False) for series in some)
-    return [(text or "{}").encode() for text in json_objects(texts, height=some.height)]
+    """Return rows as JSON objects of their values as text: a Parquet record has no bytes of its own."""
+    selected = rows.frame[list(wanted)]
+    texts = selected.select(_as_text(series, keep_time=False) for series in selected)
+    return [(text or "{}").encode() for text in json_objects(texts, height=selected.height)]
 
 
 def _as_text(series: pl.Series, *, keep_time: bool) -> pl.Series:
@@ -279,7 +279,7 @@ def _as_text(series: pl.Series, *, keep_time: bool) -> pl.Series:
         return series.struct.json_encode()
     if isinstance(series.dtype, pl.List | pl.Array):
         text = pl.struct("v").struct.json_encode().str.slice(5).str.strip_suffix("}")
-        # A list that is missing is no text, as in every other column.
+        # A missing list is NULL, like a missing value in every other column.
         present = pl.when(pl.col("v").is_not_null()).then(text)
         return pl.DataFrame({"v": series}).select(present).to_series().alias(series.name)
     if series.dtype == pl.Binary:
@@ -295,7 +295,7 @@ def _decoded(value: bytes | None) -> str | None:
 
 
 def _undecodable(frame: pl.DataFrame, texts: pl.DataFrame) -> pl.Series:
-    """Which rows hold bytes that are no text."""
+    """Return which rows have bytes that are not text."""
     bad = pl.repeat(False, frame.height, eager=True)
     for series in frame.select(pl.col(pl.Binary)):
         bad |= texts[series.name].is_null() & series.is_not_null()

@@ -1,6 +1,6 @@
-"""What reading a Parquet file will take of memory, found out from its own page headers before a library trusts them.
+"""Parquet memory bounds: computed from the file's page headers before a library trusts them.
 
-A footer may lie about sizes and rows; the decoder takes the memory that each page header asks for. Structures and field numbers:
+A footer may declare wrong sizes and rows; the decoder allocates what each page header declares. Structures and field numbers:
 https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thrift
 """
 
@@ -24,7 +24,7 @@ _VALUE_BYTES = 8
 
 
 def check_footer(handle: BinaryIO, limits: LimitsConfig, where: str) -> None:
-    """Raises `SourceError` for a footer or a schema beyond its limit, before anything takes memory for it."""
+    """Raise `SourceError` for a footer or a schema beyond its limit, before memory is allocated for it."""
     size = os.fstat(handle.fileno()).st_size
     handle.seek(max(0, size - _TAIL_BYTES))
     tail = handle.read(_TAIL_BYTES)
@@ -32,7 +32,7 @@ def check_footer(handle: BinaryIO, limits: LimitsConfig, where: str) -> None:
         raise SourceError("the footer is encrypted", where=where, todo="have the file delivered decrypted")
     length = int.from_bytes(tail[:4], "little")
     if tail[4:] != b"PAR1" or length + _TAIL_BYTES > size:
-        raise SourceError("the file is no Parquet, or cut short: it has no footer", where=where, todo="have it delivered again")
+        raise SourceError("the file is not Parquet, or is cut short: it has no footer", where=where, todo="have it delivered again")
     _limit("the footer has", length, "bytes", limits.footer_bytes, "footer_bytes", where)
     handle.seek(size - _TAIL_BYTES - length)
     try:
@@ -50,7 +50,7 @@ def _limit(what: str, number: int, unit: str, most: int, name: str, where: str) 
 
 
 def _schema(footer: Compact, limits: LimitsConfig) -> tuple[int, int]:
-    """How many columns with values the schema has, and how deep they are nested; not looked at further beyond a limit."""
+    """Return the number of leaf columns of the schema and their depth; reading stops once a limit is exceeded."""
     for number, kind in footer.fields():
         if number != 2:
             footer.value(kind)
@@ -74,7 +74,7 @@ def _schema(footer: Compact, limits: LimitsConfig) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Pages:
-    """What the pages of one column in one row group ask for."""
+    """Memory that the pages of one column in one row group need."""
 
     largest_bytes: int = 0
     dictionary_bytes: int = 0
@@ -95,9 +95,9 @@ class _Pages:
 
 
 def rows_at_once(handle: BinaryIO, group: Any, columns: Any, limits: LimitsConfig, where: str, *, as_dictionary: set[str]) -> int:
-    """How many rows of a row group may be decoded in one go; raises `SourceError` where even one takes too much.
+    """Return how many rows of a row group may be decoded at once; raise `SourceError` where even one needs too much memory.
 
-    `group` and `columns` are the row group's and the schema's metadata. Columns `as_dictionary` are not multiplied out.
+    `group` and `columns` are the metadata of the row group and the schema. Columns in `as_dictionary` are not copied per row.
     """
     rows, held_bytes, row_bytes, most = max(1, int(group.num_rows)), 0, 0.0, _MOST_ROWS
     for index in range(group.num_columns):
@@ -105,17 +105,17 @@ def rows_at_once(handle: BinaryIO, group: Any, columns: Any, limits: LimitsConfi
         pages = _pages_of(handle, column, where)
         held_bytes += pages.largest_bytes + pages.dictionary_bytes
         if columns.column(index).max_repetition_level:
-            # All values of a list belong to one row, for all that is known.
+            # In the worst case all values of a list belong to one row.
             held_bytes += pages.values * _VALUE_BYTES
         row_bytes += pages.value_bytes * max(1.0, pages.values / rows)
         is_text = column.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
         if is_text and pages.dictionary_bytes and column.path_in_schema not in as_dictionary:
-            # Each row may hold the largest value of the dictionary, for all that is known.
+            # In the worst case each row has the largest value of the dictionary.
             most = min(most, _BATCH_BYTES // pages.dictionary_bytes)
         if pages.has_prefixes:
-            # Each value may begin with all of the one before it.
+            # In the worst case each value begins with the whole previous value.
             most = min(most, _BATCH_BYTES // max(1, pages.largest_bytes))
-    _limit("pages that are needed at one time have", held_bytes, "bytes", limits.page_bytes, "page_bytes", where)
+    _limit("pages that are needed at once have", held_bytes, "bytes", limits.page_bytes, "page_bytes", where)
     return max(1, min(most, int(_BATCH_BYTES / max(1.0, row_bytes))))
 
 
@@ -127,17 +127,17 @@ def _pages_of(handle: BinaryIO, column: Any, where: str) -> _Pages:
 
 
 def _headers(handle: BinaryIO, column: Any, where: str) -> Iterator[dict[int, Any]]:
-    """The headers of a column's pages in a row group, in order, as they lie in the file."""
+    """Yield the headers of a column's pages in a row group, in file order."""
     starts = [at for at in (column.dictionary_page_offset, column.data_page_offset) if at]
     at = min(starts, default=0)
     end = at + column.total_compressed_size
     if not starts or at < 0 or column.total_compressed_size < 0 or end > os.fstat(handle.fileno()).st_size:
-        raise _lies(where, "a column lies outside of the file")
+        raise _damaged(where, "a column is outside of the file")
     while at < end:
         header, header_bytes = _header_at(handle, at, where)
         page_bytes = header.get(3, -1)
         if not isinstance(page_bytes, int) or page_bytes < 0 or header.get(2, -1) < 0:
-            raise _lies(where, "a page has a negative size")
+            raise _damaged(where, "a page has a negative size")
         at += header_bytes + page_bytes
         yield header
 
@@ -151,8 +151,8 @@ def _header_at(handle: BinaryIO, at: int, where: str) -> tuple[dict[int, Any], i
             return reader.struct(), reader.at
         except ThriftError as error:
             reason = str(error)
-    raise _lies(where, f"a page header is damaged: {reason}")
+    raise _damaged(where, f"a page header is damaged: {reason}")
 
 
-def _lies(where: str, what: str) -> SourceError:
+def _damaged(where: str, what: str) -> SourceError:
     return SourceError(f"the Parquet file is damaged: {what}", where=where, todo="have it delivered again")

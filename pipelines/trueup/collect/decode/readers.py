@@ -1,4 +1,4 @@
-"""The formats: each cuts a unit into pieces of records and reads a piece."""
+"""Readers by format: each cuts a unit into pieces of records and decodes a piece."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trueup.errors import ConfigError, SourceError
 
 
 def reader_of(unit: Unit) -> Reader:
-    """The reader of a unit, by the format of its source; raises `SourceError` where the unit is of another kind."""
+    """Return the reader of a unit by the format of its source; raise `SourceError` where the unit has another format."""
     source = unit.source
     if source.format == "parquet":
         return ParquetReader(unit)
@@ -36,7 +36,7 @@ def _bounds(unit: Unit) -> Bounds:
 
 
 def _line_at(unit: Unit, row: int, offset: int, length: int) -> Lines:
-    """One line; of one that is too long, as much as the log keeps."""
+    """Return one line; of a line that is too long, as much as the log holds."""
     held = length if length <= unit.limits.record_bytes else min(length, unit.limits.kept_bytes)
     return replace(one_line(unit.bytes_at(offset, held), offset=offset, row=row), unread_bytes=length - held)
 
@@ -49,28 +49,28 @@ def _check_columns(names: Sequence[str], unit: Unit) -> None:
         )  # fmt: skip
 
 
-def _numbered(source: SourceConfig, name: str) -> str:
+def _ascii_character(source: SourceConfig, name: str) -> str:
     character: str = getattr(source, name)
     if ord(character) > 127 or character in "\r\n":
         raise ConfigError(
-            f"{name} = {character!r} is no ASCII character", where=f"source {source.name}", todo=f"set another {name}"
+            f"{name} = {character!r} is not an ASCII character", where=f"source {source.name}", todo=f"set another {name}"
         )
     return character
 
 
 class CsvReader:
-    """CSV with or without a header line, whose fields may come in any order."""
+    """Reader of CSV with or without a header line; fields may be in any order."""
 
     declared_records: int | None = None
 
     def __init__(self, unit: Unit, *, names: Sequence[str] | None) -> None:
         source = unit.source
-        self._dialect = Dialect(_numbered(source, "delimiter"), _numbered(source, "quote"), source.encoding)
+        self._dialect = Dialect(_ascii_character(source, "delimiter"), _ascii_character(source, "quote"), source.encoding)
         self._unit = unit
         self._has_header = source.header and names is None
         first = next(self._lines(), None)
         if first is None:
-            raise SourceError("the file holds nothing but empty lines", where=unit.shown, todo="have it delivered again")
+            raise SourceError("the file has only empty lines", where=unit.shown, todo="have it delivered again")
         if names is not None:
             self._names = tuple(names)
         elif self._has_header:
@@ -82,11 +82,11 @@ class CsvReader:
         _check_columns(self._names, unit)
 
     def columns(self) -> Sequence[str]:
-        """The header's names, or the numbers of the fields from 1."""
+        """Return the header's names, or the numbers of the fields from 1."""
         return self._names
 
     def pieces(self) -> Iterator[Lines]:
-        """The lines behind the header."""
+        """Yield the lines after the header."""
         lines = self._lines()
         if self._has_header:
             first = next(lines)
@@ -94,12 +94,12 @@ class CsvReader:
         return (piece for piece in lines if len(piece))
 
     def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
-        """Reads lines."""
+        """Decode lines."""
         lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
         return read_csv(lines, self._dialect, self._names, mapped, attributes=attributes).with_rejected(too_long)
 
     def at(self, row: int, offset: int, length: int | None) -> Lines:
-        """One line."""
+        """Return one line."""
         return _line_at(self._unit, row, offset, length or 0)
 
     def _check_header(self, first: Lines) -> None:
@@ -118,7 +118,7 @@ class CsvReader:
 
 
 class NdjsonReader:
-    """One JSON object a line; the source columns are the members' names."""
+    """Reader of NDJSON: one JSON object per line, whose members are the source columns."""
 
     declared_records: int | None = None
 
@@ -126,7 +126,7 @@ class NdjsonReader:
         self._unit = unit
 
     def columns(self) -> Sequence[str]:
-        """The names met in the first lines."""
+        """Return the member names of the first lines."""
         first = next(self.pieces(), None)
         if first is None:
             return ()
@@ -134,23 +134,23 @@ class NdjsonReader:
         return names_in(lines, self._unit.source.encoding)
 
     def pieces(self) -> Iterator[Lines]:
-        """The lines."""
+        """Yield the lines."""
         return physical_lines(self._unit.stream(), bounds=_bounds(self._unit), mark='"')
 
     def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
-        """Reads lines."""
+        """Decode lines."""
         lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
         limits = Nesting(self._unit.limits.columns, self._unit.limits.depth)
         batch = read_ndjson(lines, mapped, encoding=self._unit.source.encoding, attributes=attributes, limits=limits)
         return batch.with_rejected(too_long)
 
     def at(self, row: int, offset: int, length: int | None) -> Lines:
-        """One line."""
+        """Return one line."""
         return _line_at(self._unit, row, offset, length or 0)
 
 
 class ParquetReader:
-    """Parquet, row group by row group."""
+    """Reader of Parquet, row group by row group."""
 
     def __init__(self, unit: Unit) -> None:
         if unit.compression:
@@ -162,17 +162,17 @@ class ParquetReader:
         self.declared_records: int | None = self._file.records
 
     def columns(self) -> Sequence[str]:
-        """The file's columns."""
+        """Return the file's columns."""
         return self._file.columns()
 
     def pieces(self) -> Iterator[Rows]:
-        """The rows."""
+        """Yield the rows."""
         return self._file.rows()
 
     def read(self, piece: Rows, mapped: Sequence[str], *, attributes: bool) -> Batch:
-        """Reads rows."""
+        """Decode rows."""
         return read_parquet(piece, mapped, attributes=attributes, limits=self._limits)
 
     def at(self, row: int, offset: int, length: int | None) -> Rows:
-        """One row of the row group `offset`."""
+        """Return one row of the row group `offset`."""
         return self._file.row(offset, row)

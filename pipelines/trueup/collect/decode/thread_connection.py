@@ -1,4 +1,4 @@
-"""A DuckDB connection for each thread that reads: pure computation, no lake attached."""
+"""One DuckDB connection per decoding thread: pure computation, no lake attached."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OF_THREAD = threading.local()
 
 
 def own_connection() -> duckdb.DuckDBPyConnection:
-    """This thread's own connection, of one thread itself: the threads that read are the parallelism."""
+    """Return this thread's own single-threaded connection: the parallelism is in the decoding threads."""
     if not hasattr(_OF_THREAD, "connection"):
         _OF_THREAD.connection = connect(threads=1)
     connection: duckdb.DuckDBPyConnection = _OF_THREAD.connection

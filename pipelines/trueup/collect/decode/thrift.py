@@ -1,4 +1,4 @@
-"""Thrift's compact protocol, as far as a Parquet footer and its page headers need to be looked at before they are trusted.
+"""Thrift's compact protocol: the subset needed to inspect a Parquet footer and page headers before decoding.
 
 Source: https://github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md
 """
@@ -13,21 +13,21 @@ _DEEPEST = 16
 
 
 class ThriftError(ValueError):
-    """Bytes that are no Thrift, end too early, or nest deeper than any Parquet structure."""
+    """Invalid Thrift bytes: not decodable, truncated, or nested deeper than any Parquet structure."""
 
 
 class Compact:
-    """Reads values from `data`, from `at` on."""
+    """A reader of values from `data`, beginning at byte `at`."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self._data, self.at = data, at
 
     def struct(self, depth: int = 0) -> dict[int, Any]:
-        """The fields of a structure by number."""
+        """Return the fields of a structure by number."""
         return {number: self.value(kind, depth) for number, kind in self.fields()}
 
     def fields(self) -> Iterator[tuple[int, int]]:
-        """Number and type of each field of a structure; the caller reads the value before it goes on."""
+        """Yield number and type of each field of a structure; the caller reads the value before it continues."""
         number = 0
         while head := self._byte():
             delta, kind = head >> 4, head & 15
@@ -35,14 +35,14 @@ class Compact:
             yield number, kind
 
     def elements(self) -> tuple[int, int]:
-        """How many elements a list has, and their type."""
+        """Return the number of elements of a list, and their type."""
         head = self._byte()
         return (self._varint() if head >> 4 == 15 else head >> 4), head & 15
 
     def value(self, kind: int, depth: int = 0) -> Any:
-        """A value of a type."""
+        """Return a value of the type; raise `ThriftError` where the bytes are invalid."""
         if depth > _DEEPEST:
-            raise ThriftError("it is nested too deep")
+            raise ThriftError("it is nested too deeply")
         if kind in (_TRUE, _FALSE):
             return kind == _TRUE
         if kind == _BYTE:
@@ -55,18 +55,18 @@ class Compact:
             return self._bytes(self._varint())
         if kind in (_LIST, _SET):
             size, inner = self.elements()
-            # Truth values are bytes of their own here, and no more than bytes are left can be meant.
-            return [self.value(_BYTE if inner in (_TRUE, _FALSE) else inner, depth + 1) for _ in range(self._sane(size))]
+            # Booleans in a list are bytes of their own; a list cannot have more elements than bytes remain.
+            return [self.value(_BYTE if inner in (_TRUE, _FALSE) else inner, depth + 1) for _ in range(self._checked_size(size))]
         if kind == _STRUCT:
             return self.struct(depth + 1)
-        raise ThriftError(f"type {kind} is not known here")
+        raise ThriftError(f"type {kind} is unknown")
 
     def integer(self) -> int:
-        """A signed whole number."""
+        """Return a signed integer in zigzag encoding."""
         number = self._varint()
         return (number >> 1) ^ -(number & 1)
 
-    def _sane(self, size: int) -> int:
+    def _checked_size(self, size: int) -> int:
         if size > len(self._data) - self.at:
             raise ThriftError("it ends too early")
         return size
@@ -89,5 +89,5 @@ class Compact:
         return self._data[self.at - 1]
 
     def _bytes(self, size: int) -> bytes:
-        self.at += self._sane(size)
+        self.at += self._checked_size(size)
         return self._data[self.at - size : self.at]

@@ -1,1 +1,1 @@
-"""Source units: which files a source names, whether they are complete, what their sender declares of them."""
+"""Discovery of source units: the files of a source, their completeness, and what their sender declares."""

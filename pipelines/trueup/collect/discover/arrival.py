@@ -1,4 +1,4 @@
-"""Whether a file is complete, as its source tells: by its name alone, by a marker beside it, or by having stood still."""
+"""Completeness of files, by the source's setting: by name alone, by a marker file, or by a quiet period."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def is_complete(source: SourceConfig, path: Path, now: datetime) -> bool:
-    """Whether a file may be taken in.
+    """Return whether a file may be ingested.
 
-    `rename`: whoever writes it gives it its name when it is whole, so it is. `marker`: when the file of the same name and the
-    marker's suffix is there; markers themselves are never taken in. `quiet`: when nothing has changed it for that long. A source
-    with manifests waits for that of the file besides, and takes in none of them either.
+    `rename`: the writer renames the file when it is complete, so it always is. `marker`: a file of the same name with the
+    marker's suffix exists; markers themselves are never ingested. `quiet`: nothing has changed the file for that long. A source
+    with manifests also waits for the file's manifest, and ingests no manifest.
     """
-    # Whatever lies there counts: what is no file is refused when the unit is taken in, with a message, rather than waited for.
+    # Every path counts: one that is not a file is refused at ingestion, with a message, instead of being waited for.
     manifest = source.manifest
     if manifest is not None and (is_manifest(manifest, path) or not os.path.lexists(manifest_of(manifest, path))):
         return False
@@ -38,7 +38,7 @@ def is_complete(source: SourceConfig, path: Path, now: datetime) -> bool:
 
 
 def check_marker(source: SourceConfig, path: Path, *, shown: str) -> None:
-    """Raises `SourceError` where the marker of a file is no file."""
+    """Raise `SourceError` where the marker of a file is not a regular file."""
     if source.complete != "marker":
         return
     marker = _marker_of(source, path)
@@ -46,9 +46,9 @@ def check_marker(source: SourceConfig, path: Path, *, shown: str) -> None:
         refuse_irregular(marker.stat().st_mode)
     except NotRegularError as error:
         todo = "have the marker written again"
-        raise SourceError(f"its marker {marker.name} is no marker: {error.strerror}", where=shown, todo=todo) from None
+        raise SourceError(f"invalid marker {marker.name}: {error.strerror}", where=shown, todo=todo) from None
     except OSError:
-        # A marker that has been moved away since has done its work.
+        # A marker that was moved away since has served its purpose.
         return
 
 

@@ -1,4 +1,4 @@
-"""Whether some process still writes a file, as far as this machine can tell."""
+"""Detection of processes that still write a file, as far as this machine shows them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _PROC = Path("/proc")
 
 
 def is_being_written(device: int, inode: int) -> bool:
-    """Whether a process that may be looked at holds the file open for writing.
+    """Return whether a visible process has the file open for writing.
 
-    Sees the processes of the same user (all of them as root) on Linux and nothing elsewhere: a hint that catches a slow
-    writer between two of its writes, where size and time of change stand still.
+    Only processes of the same user are visible (all as root), and only on Linux. The check catches a slow writer between two
+    of its writes, when size and modification time do not change.
     """
     own = str(os.getpid())
     return any(
@@ -24,7 +24,7 @@ def is_being_written(device: int, inode: int) -> bool:
 
 
 def _writes(process: Path, device: int, inode: int) -> bool:
-    # A process may end meanwhile, belong to somebody else, or close a file between two looks.
+    # A process may end meanwhile, belong to another user, or close a file between two checks.
     with suppress(OSError), os.scandir(process / "fd") as descriptors:
         for descriptor in descriptors:
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The files that a path of the configuration names: only what is written there is a pattern, folder names and variables are not."""
+"""Path patterns of the configuration: wildcards count only where the user wrote them, not in folder names or variables."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ANY_DEPTH = "**"
 
 @dataclass(frozen=True)
 class Pattern:
-    """A path as it is written in the configuration: `folder` has no wildcards; `parts` below it have, or there are none.
+    """A path as written in the configuration: `parts` below `folder` have wildcards; without wildcards there are no parts.
 
-    The project's folder and the value of a `${NAME}` are taken literally, whatever characters they hold.
+    The project's folder and the value of a `${NAME}` are literal, whatever characters they have.
     """
 
     folder: Path
@@ -29,10 +29,10 @@ class Pattern:
 
     @classmethod
     def of(cls, project: Project, written: str) -> Pattern:
-        """The pattern of a path; raises `ConfigError` for a variable that is not set."""
+        """Return the pattern of a path; raise `ConfigError` for a variable that is not set."""
         if not glob.has_magic(written):
             return cls(project.resolve(written), ())
-        # What is escaped has no wildcard, and is unescaped again.
+        # An escaped part has no wildcard, and is unescaped again.
         parts = expand_path(written, glob.escape).split("/")
         literal = next((number for number, part in enumerate(parts) if _has_wildcard(part)), len(parts))
         named = "/".join(_unescape(part) for part in parts[:literal])
@@ -41,7 +41,7 @@ class Pattern:
 
     @property
     def is_literal(self) -> bool:
-        """Whether it names one path."""
+        """Whether the pattern names one path."""
         return not self.parts
 
     @cached_property
@@ -49,19 +49,19 @@ class Pattern:
         return Path(os.path.normpath(self.folder))
 
     def within(self, path: Path) -> Path | None:
-        """The folder that a path lies in by its name, if the pattern's wildcards are sought there; None elsewhere."""
+        """Return the pattern's folder if it has wildcards and the path lies below it by name; None otherwise."""
         return self.folder if self.parts and Path(os.path.normpath(path)).is_relative_to(self._root) else None
 
     def matches(self, *, most: int) -> list[Path]:
-        """The paths it matches, in order of name; at most `most` + 1, so that more than `most` can be noticed."""
+        """Return the matching paths in order of name; at most `most` + 1, so that the caller notices more than `most`."""
         if self.is_literal:
             return [self.folder]
-        found = []
+        paths = []
         for path in _below(self.folder, self.parts):
-            found.append(path)
-            if len(found) > most:
+            paths.append(path)
+            if len(paths) > most:
                 break
-        return sorted(set(found), key=str)
+        return sorted(set(paths), key=str)
 
 
 def _unescape(part: str) -> str:
@@ -73,19 +73,19 @@ def _has_wildcard(part: str) -> bool:
 
 
 def _below(folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
-    """The paths below a folder that match, part by part. As in a shell, `*` leaves out names that begin with a dot."""
+    """Yield the paths below a folder that match, part by part. As in a shell, `*` omits names that begin with a dot."""
     if not parts:
         yield folder
         return
-    first, rest = parts[0], parts[1:]
+    first, remaining = parts[0], parts[1:]
     if first == _ANY_DEPTH:
         for inner in _folders_below(folder):
-            yield from _below(inner, rest) if rest else (path for path in _named(inner, "*") if not path.is_dir())
+            yield from _below(inner, remaining) if remaining else (path for path in _named(inner, "*") if not path.is_dir())
     elif _has_wildcard(first):
         for path in _named(folder, first):
-            yield from _below(path, rest)
+            yield from _below(path, remaining)
     elif os.path.lexists(path := folder / _unescape(first)):
-        yield from _below(path, rest)
+        yield from _below(path, remaining)
 
 
 def _named(folder: Path, wildcards: str) -> Iterator[Path]:
@@ -96,24 +96,24 @@ def _named(folder: Path, wildcards: str) -> Iterator[Path]:
 
 
 def _folders_below(folder: Path) -> Iterator[Path]:
-    """A folder and all below it, each once: links may lead round in circles, and to one folder by many ways."""
+    """Yield a folder and all folders below it, each once: links may form cycles and reach one folder by several paths."""
     seen = set[tuple[int, int]]()
     real, linked = [folder], list[Path]()
-    # What links lead to comes last, so that a file has the name that no link gives it.
+    # Targets of links come last, so that a file is named by its real path where it has one.
     while real or linked:
-        here = real.pop() if real else linked.pop()
+        current = real.pop() if real else linked.pop()
         with suppress(OSError):
-            status = here.stat()
+            status = current.stat()
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
-            yield here
-            inner = sorted((e for e in _entries(here) if not e.name.startswith(".") and e.is_dir()), key=lambda e: e.name)
-            real += [here / e.name for e in reversed(inner) if not e.is_symlink()]
-            linked += [here / e.name for e in reversed(inner) if e.is_symlink()]
+            yield current
+            inner = sorted((e for e in _entries(current) if not e.name.startswith(".") and e.is_dir()), key=lambda e: e.name)
+            real += [current / e.name for e in reversed(inner) if not e.is_symlink()]
+            linked += [current / e.name for e in reversed(inner) if e.is_symlink()]
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
-    """What lies in a folder; nothing in one that cannot be read, or is none."""
+    """Yield the entries of a folder; none for one that is unreadable or not a folder."""
     with suppress(OSError), os.scandir(folder) as entries:
         yield from entries

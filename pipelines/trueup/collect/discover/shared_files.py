@@ -1,4 +1,4 @@
-"""Files that two sources read: the records of each would be collected twice, once as what they are not."""
+"""Files that two sources read: their records would be collected twice, once with the wrong mapping."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from itertools import combinations
 from pathlib import Path
 
 from trueup.collect.discover.manifest import is_manifest
-from trueup.collect.discover.units import find, shown
+from trueup.collect.discover.units import display_path, find_files
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError
 
@@ -21,7 +21,7 @@ TODO = "give each source a `path` of its own, or set shared_files = true in both
 
 @dataclass(frozen=True)
 class SharedFiles:
-    """Two sources and the files that both read, as the first of them names each."""
+    """Two sources and the files that both read, named as the first source names them."""
 
     first: str
     second: str
@@ -29,15 +29,15 @@ class SharedFiles:
 
     @property
     def more(self) -> str:
-        """How many files there are beyond the one that is named."""
+        """Text for the number of files in addition to the named one."""
         return f" and {len(self.paths) - 1} more" if len(self.paths) > 1 else ""
 
 
 def shared_files(sources: Iterable[SourceConfig], paths: Mapping[str, Sequence[Path]]) -> list[SharedFiles]:
-    """The pairs of sources that read one file; `paths` are the files that the path of each source leads to.
+    """Return the pairs of sources that read one file; `paths` has the files of each source.
 
-    A file is the same by symbolic and hard links as well. Markers and manifests are no records, and what is no regular file is
-    refused when it is opened. Two sources that both set `shared_files` read one file on purpose.
+    Symbolic and hard links to a file count as the file. Markers and manifests have no records, and a path that is not a regular
+    file is refused when it is opened. Two sources that both set `shared_files` read one file intentionally.
     """
     readers: dict[tuple[int, int], dict[str, Path]] = defaultdict(dict)
     shares = {source.name: source.shared_files for source in sources}
@@ -45,27 +45,27 @@ def shared_files(sources: Iterable[SourceConfig], paths: Mapping[str, Sequence[P
         for path in paths.get(source.name, ()):
             if _is_data_file(source, path) and (identity := _identity(path)) is not None:
                 readers[identity].setdefault(source.name, path)
-    found: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    pairs: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for by_source in readers.values():
         for first, second in combinations(by_source, 2):
             if not (shares[first] and shares[second]):
-                found[first, second].append(by_source[first])
-    return [SharedFiles(first, second, tuple(sorted(files))) for (first, second), files in found.items()]
+                pairs[first, second].append(by_source[first])
+    return [SharedFiles(first, second, tuple(sorted(files))) for (first, second), files in pairs.items()]
 
 
 def refuse_shared_files(project: Project, chosen: Iterable[SourceConfig]) -> None:
-    """Raises `ConfigError` where another source reads a file of a chosen one, or a path of a chosen one cannot be resolved."""
-    paths = {source.name: find(project, source).paths for source in chosen}
+    """Raise `ConfigError` where another source reads a file of a chosen one, or a path of a chosen one cannot be resolved."""
+    paths = {source.name: find_files(project, source).paths for source in chosen}
     names = frozenset(paths)
     for source in project.config.source:
         if source.name not in names:
             # The path of a source that is not collected now may name a variable that is not set now.
             with suppress(ConfigError):
-                paths[source.name] = find(project, source).paths
-    found = [pair for pair in shared_files(project.config.source, paths) if names & {pair.first, pair.second}]
-    if found:
-        sentence = "; ".join(SENTENCE.format(first=f.first, second=f.second, more=f.more) for f in found)
-        raise ConfigError(sentence, where=shown(project, found[0].paths[0]), todo=TODO)
+                paths[source.name] = find_files(project, source).paths
+    pairs = [pair for pair in shared_files(project.config.source, paths) if names & {pair.first, pair.second}]
+    if pairs:
+        sentence = "; ".join(SENTENCE.format(first=f.first, second=f.second, more=f.more) for f in pairs)
+        raise ConfigError(sentence, where=display_path(project, pairs[0].paths[0]), todo=TODO)
 
 
 def _is_data_file(source: SourceConfig, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Source units: the files a source names, opened, fingerprinted and read as one decompressed stream."""
+"""Source units: the files of a source, opened, fingerprinted and read as one decompressed stream."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from trueup.collect.discover.open_writers import is_being_written
 from trueup.collect.discover.patterns import Pattern
-from trueup.collect.discover.unpack import LEAST_BYTES, Compression, compression_of, unpacked
+from trueup.collect.discover.unpack import LEAST_BYTES, Compression, compression_of, decompress
 from trueup.config import LimitsConfig, Project, SourceConfig
 from trueup.errors import SourceError
 from trueup.regular import NotRegularError, open_regular, read_regular
@@ -23,51 +23,51 @@ _TEXT_CONTROLS = frozenset(b"\t\n\v\f\r\x1b")
 
 
 @dataclass
-class Found:
-    """What the paths of a source lead to: files to open, errors of paths that lead nowhere, notices of empty patterns."""
+class SourceFiles:
+    """Files of a source's paths, errors of paths that do not exist, and notices of patterns without files."""
 
     paths: list[Path] = field(default_factory=list)
     errors: list[SourceError] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
 
-def find(project: Project, source: SourceConfig) -> Found:
-    """Expands the paths of a source, in order of name, each file once.
+def find_files(project: Project, source: SourceConfig) -> SourceFiles:
+    """Expand the paths of a source, in order of name, each file once.
 
-    A pattern that matches nothing is a notice (nothing has been delivered); a plain path that is not there is an error.
+    A pattern without files is a notice (nothing was delivered yet); a plain path that does not exist is an error.
     """
-    found, paths, most = Found(), dict[Path, None](), source.limits.files
+    files, paths, most = SourceFiles(), dict[Path, None](), source.limits.files
     for written in source.path:
         pattern = Pattern.of(project, written)
         matches = pattern.matches(most=most)
         if not matches:
-            found.notices.append(f"source {source.name}: no file matches {written}")
+            files.notices.append(f"source {source.name}: no file matches {written}")
         elif len(matches) > most:
-            found.errors.append(
+            files.errors.append(
                 SourceError(
                     f"the pattern matches more than {most} files", where=f"source {source.name}: {written}",
-                    todo="move files that are taken in elsewhere, or raise `files` in [limits] or [source.limits]",
+                    todo="move ingested files elsewhere, or raise `files` in [limits] or [source.limits]",
                 )
             )  # fmt: skip
         elif pattern.is_literal and not os.path.lexists(matches[0]):
             todo = f"check `path` of source {source.name}"
-            found.errors.append(SourceError("there is no such file", where=shown(project, matches[0]), todo=todo))
+            files.errors.append(SourceError("there is no such file", where=display_path(project, matches[0]), todo=todo))
         else:
             paths |= dict.fromkeys(matches)
-    found.paths = list(paths)
-    return found
+    files.paths = list(paths)
+    return files
 
 
-def shown(project: Project, path: Path) -> str:
-    """A path as people and the log name it: relative to the project where it lies within, bytes that are no text escaped."""
+def display_path(project: Project, path: Path) -> str:
+    """Return a path for messages and the log: relative to the project where it lies within, undecodable bytes escaped."""
     name = path.relative_to(project.directory) if path.is_relative_to(project.directory) else path
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def within(project: Project, source: SourceConfig, path: Path) -> Path | None:
-    """The folder that a file must not leave by a symbolic link: that of the pattern which matches it.
+def link_boundary(project: Project, source: SourceConfig, path: Path) -> Path | None:
+    """Return the folder that a file must not leave by a symbolic link: that of the matching pattern.
 
-    None for a path that the configuration names itself, for one that lies elsewhere, and with `follow_links = true`.
+    None for a path that the configuration names literally, for one elsewhere, and with `follow_links = true`.
     """
     if source.follow_links:
         return None
@@ -79,7 +79,7 @@ def within(project: Project, source: SourceConfig, path: Path) -> Path | None:
 
 @dataclass(frozen=True)
 class _Stamp:
-    """What tells that a file has not changed since it was looked at."""
+    """File attributes by which a change since the first check is detected."""
 
     device: int
     inode: int
@@ -89,7 +89,7 @@ class _Stamp:
 
 @dataclass(frozen=True)
 class Unit:
-    """One source unit, open: its bytes are those that were fingerprinted, or reading it raises."""
+    """One open source unit: its bytes are those that were fingerprinted, or reading raises."""
 
     source: SourceConfig
     path: Path
@@ -102,58 +102,58 @@ class Unit:
 
     @property
     def limits(self) -> LimitsConfig:
-        """What it may cost."""
+        """Limits of the unit's source."""
         return self.source.limits
 
     @property
     def source_id(self) -> str:
-        """How events name the unit they came in."""
+        """Identifier by which events refer to the unit."""
         return f"{self.source.name}@{self.sha256[:32]}"
 
     def stream(self) -> Iterator[bytes]:
-        """The decompressed bytes from the start, in chunks; raises `SourceError` where they cannot be read or end early."""
+        """Return the decompressed bytes from the start, in chunks; raise `SourceError` where they are unreadable or end early."""
         self.handle.seek(0)
         most_bytes = max(LEAST_BYTES, self.limits.expansion * self.size_bytes)
-        return unpacked(_chunks(self.handle, _CHUNK_BYTES, self.shown), self.compression, self.shown, most_bytes=most_bytes)
+        return decompress(_chunks(self.handle, _CHUNK_BYTES, self.shown), self.compression, self.shown, most_bytes=most_bytes)
 
     def bytes_at(self, offset: int, length: int) -> bytes:
-        """Some bytes of the decompressed stream; raises `SourceError` where it ends before them."""
+        """Return bytes of the decompressed stream; raise `SourceError` where it ends before them."""
         if not self.compression:
             self.handle.seek(offset)
-            found = next(_chunks(self.handle, length, self.shown), b"") if length else b""
+            data = next(_chunks(self.handle, length, self.shown), b"") if length else b""
         else:
-            found = _cut(self.stream(), offset, length)
-        if len(found) != length:
+            data = _cut(self.stream(), offset, length)
+        if len(data) != length:
             raise SourceError(f"the file ends before byte {offset + length}", where=self.shown)
-        return found
+        return data
 
     def position_bytes(self) -> int:
-        """How far the file has been read, in its own (compressed) bytes."""
+        """Return how far the file has been read, in its own (compressed) bytes."""
         return self.handle.tell()
 
     def check_unchanged(self) -> None:
-        """Raises `SourceError` if the file is no longer the one that was fingerprinted."""
+        """Raise `SourceError` if the file is no longer the one that was fingerprinted."""
         if _stamp(self.handle) != self.stamp:
             raise _growing(self.shown)
 
-    def check_whole(self) -> None:
-        """Raises `SourceError` for a unit that somebody still writes, and for a compressed one that is damaged or cut short.
+    def check_readable_to_end(self) -> None:
+        """Raise `SourceError` for a unit that a process still writes, and for a compressed one that is damaged or truncated.
 
-        A compressed unit is read to its end for that, before anything of it is taken in. It costs a second decompression;
-        the alternative, finding out in the middle, would leave the parts before the damage in the log.
+        A compressed unit is read to its end before any of it is ingested. It costs a second decompression; finding the damage
+        in the middle would leave the parts before it in the log.
         """
         if is_being_written(self.stamp.device, self.stamp.inode):
             raise _growing(self.shown)
         if self.compression and sum(map(len, self.stream())) == 0:
-            raise SourceError("the file holds nothing once decompressed", where=self.shown, todo="have it delivered again")
+            raise SourceError("the file is empty once decompressed", where=self.shown, todo="have it delivered again")
 
     def check_text(self) -> None:
-        """Raises `SourceError` for a unit that is no text at all."""
+        """Raise `SourceError` for a unit that is not text."""
         head = next(self.stream(), b"")[:_HEAD_BYTES]
         if head.startswith((b"\xff\xfe", b"\xfe\xff")):
             raise SourceError("the file is UTF-16 text", where=self.shown, todo="convert it to UTF-8 before it lands")
         controls = sum(head.count(bytes([code])) for code in range(32) if code not in _TEXT_CONTROLS)
-        # A damaged byte or two must not cost the good lines beside it; a binary file is full of such bytes.
+        # A damaged byte or two must not cost the good lines of the file; a binary file is full of control bytes.
         if 0 in head and controls * 100 > len(head):
             raise SourceError(
                 "the file is binary, not text", where=self.shown, todo=f"check `path` and `format` of source {self.source.name}"
@@ -162,10 +162,10 @@ class Unit:
 
 @contextmanager
 def open_unit(project: Project, source: SourceConfig, path: Path) -> Iterator[Unit]:
-    """Opens a file as a source unit; raises `SourceError` for anything that cannot be one."""
-    name = shown(project, path)
+    """Open a file as a source unit; raise `SourceError` for anything that cannot be one."""
+    name = display_path(project, path)
     try:
-        handle = open_regular(path, within=within(project, source, path))
+        handle = open_regular(path, within=link_boundary(project, source, path))
     except OSError as error:
         raise _unopened(error, name, source) from None
     with handle:
@@ -178,9 +178,9 @@ def open_unit(project: Project, source: SourceConfig, path: Path) -> Iterator[Un
         yield Unit(source, path, name, sha256, size, compression_of(head), handle, stamp)
 
 
-def read_beside(project: Project, source: SourceConfig, path: Path) -> bytes:
-    """The bytes of a small file that its sender puts beside a unit, such as a manifest; raises `OSError`."""
-    return read_regular(path, most_bytes=source.limits.manifest_bytes, within=within(project, source, path))
+def read_side_file(project: Project, source: SourceConfig, path: Path) -> bytes:
+    """Return the bytes of a small file delivered with a unit, such as a manifest; raise `OSError`."""
+    return read_regular(path, most_bytes=source.limits.manifest_bytes, within=link_boundary(project, source, path))
 
 
 def _unopened(error: OSError, name: str, source: SourceConfig) -> SourceError:
@@ -199,29 +199,29 @@ def _unreadable(name: str, error: OSError) -> SourceError:
 
 
 def _cut(chunks: Iterator[bytes], offset: int, length: int) -> bytes:
-    """Some bytes of a stream, without holding what lies before them."""
-    found = bytearray()
+    """Return bytes of a stream without holding the bytes before them."""
+    data = bytearray()
     at = 0
     for chunk in chunks:
         if at + len(chunk) > offset:
-            found += chunk[max(0, offset - at) : max(0, offset + length - at)]
+            data += chunk[max(0, offset - at) : max(0, offset + length - at)]
         at += len(chunk)
         if at >= offset + length:
             break
-    return bytes(found)
+    return bytes(data)
 
 
 def _growing(name: str) -> SourceError:
-    return SourceError("the file is still growing", where=name, todo="take it in again when it has been delivered whole")
+    return SourceError("the file is still growing", where=name, todo="ingest it again when it is complete")
 
 
 def _stamp(handle: BinaryIO) -> _Stamp:
-    told = os.fstat(handle.fileno())
-    return _Stamp(told.st_dev, told.st_ino, told.st_size, told.st_mtime_ns)
+    file_stat = os.fstat(handle.fileno())
+    return _Stamp(file_stat.st_dev, file_stat.st_ino, file_stat.st_size, file_stat.st_mtime_ns)
 
 
 def _fingerprint(handle: BinaryIO, name: str) -> tuple[str, int, bytes]:
-    """SHA-256, number of bytes and first bytes of a file."""
+    """Return SHA-256, number of bytes and first bytes of a file."""
     digest, size, head = hashlib.sha256(), 0, b""
     for chunk in _chunks(handle, _CHUNK_BYTES, name):
         head = head or chunk[:4]

@@ -1,4 +1,4 @@
-"""Decompression in bounded memory: a small file may unpack to any size."""
+"""Decompression in bounded memory: a small file may decompress to any size."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from trueup.errors import SourceError
 Compression = Literal["", "gzip", "zstd"]
 
 LEAST_BYTES = 256 << 20
-"""What any file may unpack to, however small it is."""
+"""Bytes to which any file may decompress, however small it is."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MOST_OUT_BYTES = 1 << 20
 _FIRST_STEP_BYTES, _LAST_STEP_BYTES = 1 << 12, 1 << 18
 _ZSTD_STEP_BYTES = 1 << 10
-"""Four bytes of zstd can stand for 128 KiB: so many at a time are 32 MiB at most."""
+"""Four bytes of zstd can encode 128 KiB: one step yields 32 MiB at most."""
 
 
 def compression_of(head: bytes) -> Compression:
-    """How a file is compressed, by its first bytes."""
+    """Return the compression of a file by its first bytes."""
     if head.startswith(_GZIP_MAGIC):
         return "gzip"
     return "zstd" if head.startswith(_ZSTD_MAGIC) else ""
 
 
 class _Member(Protocol):
-    """One gzip member or zstd frame that is being decompressed."""
+    """One gzip member or zstd frame during decompression."""
 
     def feed(self, data: memoryview) -> Iterator[bytes]:
-        """What `data` adds."""
+        """Yield the decompressed bytes of `data`."""
 
     @property
     def unused_bytes(self) -> int | None:
-        """How many of the bytes of the last feed lie behind the end; None before the end."""
+        """Number of bytes of the last feed after the end; None before the end."""
 
 
 class _Gzip:
@@ -46,12 +46,12 @@ class _Gzip:
         self._inflater = zlib.decompressobj(wbits=31)
 
     def feed(self, data: memoryview) -> Iterator[bytes]:
-        found = self._inflater.decompress(data, _MOST_OUT_BYTES)
-        while found:
-            yield found
+        output = self._inflater.decompress(data, _MOST_OUT_BYTES)
+        while output:
+            yield output
             tail = self._inflater.unconsumed_tail
-            # The inflater may hold more output than it was let give, with no input left.
-            found = b"" if self._inflater.eof else self._inflater.decompress(tail, _MOST_OUT_BYTES)
+            # The inflater may hold more output than its limit allowed, with no input left.
+            output = b"" if self._inflater.eof else self._inflater.decompress(tail, _MOST_OUT_BYTES)
 
     @property
     def unused_bytes(self) -> int | None:
@@ -66,8 +66,8 @@ class _Zstd:
     def feed(self, data: memoryview) -> Iterator[bytes]:
         for at in range(0, len(data), _ZSTD_STEP_BYTES):
             step = data[at : at + _ZSTD_STEP_BYTES]
-            if found := self._inflater.decompress(step):
-                yield found
+            if output := self._inflater.decompress(step):
+                yield output
             if self._inflater.eof:
                 self._unused = len(self._inflater.unused_data) + len(data) - at - len(step)
                 return
@@ -80,34 +80,34 @@ class _Zstd:
 _MEMBERS: dict[str, Callable[[], _Member]] = {"gzip": _Gzip, "zstd": _Zstd}
 
 
-def unpacked(chunks: Iterable[bytes], compression: Compression, where: str, *, most_bytes: int | None = None) -> Iterator[bytes]:
-    """The bytes of a file, decompressed, in chunks of bounded size; several members or frames are one stream.
+def decompress(chunks: Iterable[bytes], compression: Compression, where: str, *, most_bytes: int | None = None) -> Iterator[bytes]:
+    """Yield the decompressed bytes of a file in chunks of bounded size; several members or frames are one stream.
 
-    Raises `SourceError` for a damaged stream, for one that ends in the middle of a member, and beyond `most_bytes`.
+    Raises `SourceError` for a damaged stream, for one that ends inside a member, and beyond `most_bytes`.
     """
     if not compression:
         yield from chunks
         return
     size = 0
-    for found in _decompressed(chunks, compression, where):
-        size += len(found)
+    for output in _decompress_members(chunks, compression, where):
+        size += len(output)
         if most_bytes is not None and size > most_bytes:
             raise SourceError(
                 f"the file unpacks to more than {most_bytes} bytes", where=where,
                 todo="deliver it uncompressed, or raise `expansion` in [limits] or [source.limits]",
             )  # fmt: skip
-        yield found
+        yield output
 
 
-def _decompressed(chunks: Iterable[bytes], compression: Compression, where: str) -> Iterator[bytes]:
+def _decompress_members(chunks: Iterable[bytes], compression: Compression, where: str) -> Iterator[bytes]:
     member: _Member | None = None
-    # A file of many small members must not have the rest of a large chunk copied for each of them.
+    # With many small members in a file, the rest of a large chunk must not be copied for each.
     step_bytes = _FIRST_STEP_BYTES
     for chunk in chunks:
         data = memoryview(chunk)
         while data:
             if member is None:
-                # Tapes and block devices pad with zeros behind the last member.
+                # Tapes and block devices pad with zeros after the last member.
                 if data[0] == 0:
                     data = data[_leading_zeros(data) :]
                     continue

@@ -1,4 +1,4 @@
-"""Decimal text to whole numbers of a fixed fineness, exactly: no value ever passes through a float."""
+"""Exact conversion of decimal text to integers of a fixed scale; no value passes through a float."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ INT64_MAX = 2**63 - 1
 INT64_MIN = -(2**63)
 _INT128_MAX = 2**127 - 1
 _WIDEST = 38
-"""Digits that every 128-bit number can hold."""
+"""Digits that fit every 128-bit integer."""
 
 _PLAIN = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)$"
 _NUMBER = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 _SHORT = 18
-"""Digits that every 64-bit number can hold."""
+"""Digits that fit every 64-bit integer."""
 _FAR = 40
 """A power of ten well beyond 64 bits."""
 
@@ -29,10 +29,10 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """Whole numbers made of decimal texts, row by row.
+    """Integers from decimal texts, row by row.
 
-    `value` holds 0 where the text is missing, no number, or too large. `no_number`, `too_large` (beyond int64) and `rounded`
-    (digits were lost, half to even) say which rows are which; they exclude each other.
+    `value` is 0 where the text is missing, invalid, or too large. The masks `no_number` (invalid), `too_large` (beyond int64)
+    and `rounded` (digits were lost, half to even) exclude each other.
     """
 
     value: Whole
@@ -42,30 +42,32 @@ class FixedPoint:
 
 
 def fixed_point(text: pl.Series, *, power: int, multiplier: int = 1) -> FixedPoint:
-    """Converts decimal texts to text × multiplier × 10^power, rounded half to even when digits are lost.
+    """Convert decimal texts to text × multiplier × 10^power, rounded half to even when digits are lost.
 
-    Signs, a missing integer or fraction part and exponents (`1.5e-7`) are understood; blanks around the number are not part
-    of it. A missing text gives 0 and no mark. Amounts to micros take power 6.
+    Signs, a missing integer or fraction part and exponents (`1.5e-7`) are valid; blanks around the number are ignored.
+    A missing text gives 0 and sets no mask. Conversion of amounts to micros uses power 6.
     """
     multiplier, zeros = _without_zeros(multiplier)
     power += zeros
     text = text.str.strip_chars(" \t")
-    out = _nothing(len(text))
-    given = text.is_not_null().to_numpy()
-    plain = text.str.contains(_PLAIN).fill_null(False).to_numpy()
-    short = plain & (text.str.len_bytes() <= _SHORT).fill_null(False).to_numpy()
-    left = given & ~short
-    left[_put(out, np.flatnonzero(short), _shorts(text.filter(pl.Series(short)), power, multiplier))] = True
-    rows = np.flatnonzero(left)
+    out = _empty_result(len(text))
+    is_present = text.is_not_null().to_numpy()
+    is_plain = text.str.contains(_PLAIN).fill_null(False).to_numpy()
+    is_short = is_plain & (text.str.len_bytes() <= _SHORT).fill_null(False).to_numpy()
+    undecided = is_present & ~is_short
+    undecided[
+        _write_results(out, np.flatnonzero(is_short), _convert_short(text.filter(pl.Series(is_short)), power, multiplier))
+    ] = True
+    rows = np.flatnonzero(undecided)
     if rows.size:
-        left = np.zeros(len(text), np.bool_)
-        left[_put(out, rows, _wides(text.gather(rows), power, multiplier))] = True
-        for row in np.flatnonzero(left):
-            _put_one(out, int(row), str(text[int(row)]), power, multiplier)
+        undecided = np.zeros(len(text), np.bool_)
+        undecided[_write_results(out, rows, _convert_wide(text.gather(rows), power, multiplier))] = True
+        for row in np.flatnonzero(undecided):
+            _write_exact(out, int(row), str(text[int(row)]), power, multiplier)
     return out
 
 
-def _nothing(size: int) -> FixedPoint:
+def _empty_result(size: int) -> FixedPoint:
     return FixedPoint(np.zeros(size, np.int64), np.zeros(size, np.bool_), np.zeros(size, np.bool_), np.zeros(size, np.bool_))
 
 
@@ -73,8 +75,8 @@ def _nothing(size: int) -> FixedPoint:
 
 
 @dataclass(frozen=True)
-class _Some:
-    """Results for some rows; `undecided` rows need wider arithmetic."""
+class _RowResults:
+    """Results for a subset of rows; `undecided` rows need wider arithmetic."""
 
     value: Whole
     no_number: Mask
@@ -83,13 +85,13 @@ class _Some:
     undecided: Mask
 
 
-def _put(out: FixedPoint, rows: npt.NDArray[np.int64], some: _Some) -> npt.NDArray[np.int64]:
-    out.value[rows], out.no_number[rows] = some.value, some.no_number
-    out.too_large[rows], out.rounded[rows] = some.too_large, some.rounded
-    return rows[some.undecided]
+def _write_results(out: FixedPoint, rows: npt.NDArray[np.int64], results: _RowResults) -> npt.NDArray[np.int64]:
+    out.value[rows], out.no_number[rows] = results.value, results.no_number
+    out.too_large[rows], out.rounded[rows] = results.too_large, results.rounded
+    return rows[results.undecided]
 
 
-def _shorts(text: pl.Series, power: int, multiplier: int) -> _Some:
+def _convert_short(text: pl.Series, power: int, multiplier: int) -> _RowResults:
     number, decimals = _digits(text, pl.Int64)
     value = number.to_numpy()
     shift = power - decimals
@@ -103,11 +105,11 @@ def _shorts(text: pl.Series, power: int, multiplier: int) -> _Some:
     if (shift < 0).any():
         value, rounded = _half_even(value, np.clip(-shift, 0, _SHORT + 1))
     none = np.zeros(len(value), np.bool_)
-    return _Some(value, none, none, rounded, undecided)
+    return _RowResults(value, none, none, rounded, undecided)
 
 
 def _digits(text: pl.Series, dtype: type[pl.Int64] | type[pl.Int128]) -> tuple[pl.Series, Whole]:
-    """The digits of plain decimals as one whole number, and how many of them are decimals."""
+    """Return the digits of plain decimals as one integer, and the number of decimal places."""
     point = text.str.find(".", literal=True)
     bare = text.str.replace(".", "", literal=True).str.strip_prefix("+")
     number = bare.cast(dtype)
@@ -116,7 +118,7 @@ def _digits(text: pl.Series, dtype: type[pl.Int64] | type[pl.Int128]) -> tuple[p
 
 
 def _half_even(value: Whole, places: Whole) -> tuple[Whole, Mask]:
-    """Drops `places` decimal places of 64-bit numbers; places beyond 18 drop all digits."""
+    """Round 64-bit numbers half to even by dropping `places` decimal places; more than 18 places drop all digits."""
     divisors = np.array([10 ** min(p, 18) for p in range(int(places.max(initial=0)) + 1)])[places]
     quotient, rest = np.divmod(value, divisors)
     twice = divisors - rest
@@ -130,25 +132,25 @@ def _half_even(value: Whole, places: Whole) -> tuple[Whole, Mask]:
 # --- the wide case: up to 38 digits and an exponent, 128-bit arithmetic -----------------------------------------------
 
 
-def _wides(text: pl.Series, power: int, multiplier: int) -> _Some:
+def _convert_wide(text: pl.Series, power: int, multiplier: int) -> _RowResults:
     no_number = ~text.str.contains(_NUMBER).to_numpy()
     mantissa = text.str.extract(r"^([^eE]*)")
     exponent = text.str.extract(r"[eE]\+?(-?[0-9]{1,4})$").cast(pl.Int64).fill_null(0).to_numpy()
     odd = text.str.contains(r"[eE]").to_numpy() & ~text.str.contains(r"[eE][+-]?[0-9]{1,4}$").to_numpy()
-    tame = mantissa.str.contains(_PLAIN).to_numpy() & ~odd & (mantissa.str.len_bytes() <= _WIDEST).to_numpy()
-    number, decimals = _digits(mantissa.set(pl.Series(~tame), "0"), pl.Int128)
+    is_parsable = mantissa.str.contains(_PLAIN).to_numpy() & ~odd & (mantissa.str.len_bytes() <= _WIDEST).to_numpy()
+    number, decimals = _digits(mantissa.set(pl.Series(~is_parsable), "0"), pl.Int128)
     shift = power + exponent - decimals
     value = np.zeros(len(text), np.int64)
     rounded, too_large, undecided = (np.zeros(len(text), np.bool_) for _ in range(3))
-    for step in np.unique(shift[tame & ~no_number]):
-        rows = np.flatnonzero(tame & ~no_number & (shift == step))
-        value[rows], too_large[rows], rounded[rows], undecided[rows] = _shifted(number.gather(rows), int(step), multiplier)
-    undecided |= ~tame & ~no_number
-    return _Some(value, no_number, too_large, rounded, undecided)
+    for step in np.unique(shift[is_parsable & ~no_number]):
+        rows = np.flatnonzero(is_parsable & ~no_number & (shift == step))
+        value[rows], too_large[rows], rounded[rows], undecided[rows] = _shift(number.gather(rows), int(step), multiplier)
+    undecided |= ~is_parsable & ~no_number
+    return _RowResults(value, no_number, too_large, rounded, undecided)
 
 
-def _shifted(number: pl.Series, shift: int, multiplier: int) -> tuple[Any, Any, Any, Any]:
-    """number × multiplier × 10^shift for one shift: values, too large, rounded, undecided."""
+def _shift(number: pl.Series, shift: int, multiplier: int) -> tuple[Any, Any, Any, Any]:
+    """Compute number × multiplier × 10^shift for one shift: values, too large, rounded, undecided."""
     none = np.zeros(len(number), np.bool_)
     limit = INT64_MAX // (multiplier * 10**shift) if shift >= 0 else _INT128_MAX // multiplier
     if shift > _WIDEST or -shift > _WIDEST - 1:
@@ -167,7 +169,7 @@ def _shifted(number: pl.Series, shift: int, multiplier: int) -> tuple[Any, Any, 
         product = quotient + ((rest > half) | ((rest == half) & odd)).cast(pl.Int128)
         rounded = (rest != _wide(0)).to_numpy()
     beyond |= ((product > _wide(INT64_MAX)) | (product < _wide(INT64_MIN))).to_numpy()
-    # The least 64-bit number has no positive twin; a value at the limit is left to the exact but slow way.
+    # The smallest 64-bit integer has no positive counterpart; a value at the limit is left to the exact but slow conversion.
     edge = beyond & (shift >= 0)
     value = product.set(pl.Series(beyond), 0).cast(pl.Int64).to_numpy()
     return value, beyond & ~edge, rounded & ~beyond, edge
@@ -184,11 +186,11 @@ def _without_zeros(multiplier: int) -> tuple[int, int]:
     return multiplier, zeros
 
 
-# --- the rest, one by one: numbers of any length ----------------------------------------------------------------------
+# --- the remaining rows, one by one: numbers of any length ------------------------------------------------------------
 
 
-def _put_one(out: FixedPoint, row: int, text: str, power: int, multiplier: int) -> None:
-    """Decides one row whose text is known to be a number; flags instead of traps tell what did not fit the context."""
+def _write_exact(out: FixedPoint, row: int, text: str, power: int, multiplier: int) -> None:
+    """Convert one row whose text is a number; flags instead of traps show what did not fit the context."""
     exact = Context(prec=10_000, Emax=10**9, Emin=-(10**9), traps=[])
     scaled = exact.scaleb(exact.create_decimal(text), power)
     if scaled.is_zero():

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from trueup.collect.decode.decoded import REJECTED, Batch, joined
+from trueup.collect.decode.decoded import REJECTED, Batch, concat_rejected
 from trueup.collect.decode.lines import Mask
 from trueup.collect.map.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
-from trueup.collect.map.times import in_utc, utc_times
+from trueup.collect.map.times import to_utc, utc_times
 from trueup.collect.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, ProjectConfig, SourceConfig
 from trueup.currencies import known_codes
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
     from trueup.quality.row_rules import RowRule
 
 MAPPING_VERSION = 1
-"""Part of every recorded mapping: raised when the same settings make other events of the same bytes."""
+"""Part of every recorded mapping; raised when the same settings turn the same bytes into other events."""
 
 _MICRO_POWER = 6
 _SIGNED = ("amount", "setup", "price")
 """Decimals that may be negative: credits and discounts."""
 _LEAST = {"price_per": 1, "decimals": 0}
-"""What a whole number may not be less than."""
-_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+"""Smallest permitted value of integer columns."""
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _DAY = timedelta(days=1)
-# States may be announced years ahead and go back further than any record; a mistyped century must not pass all the same.
-_STATE_REACH = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
+# States may be announced years ahead and begin before any record; a mistyped century must still be rejected.
+_STATE_YEARS = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """What a batch becomes: rows of `COLLECTED[stream]`, how many of them lost digits, and all rejected records."""
+    """A mapped batch: rows of `COLLECTED[stream]`, how many of them lost digits, and all rejected records."""
 
     rows: pl.DataFrame
     lost_digits: int
@@ -48,7 +48,7 @@ class Mapped:
 
     @property
     def records(self) -> int:
-        """How many records it accounts for."""
+        """Number of records, accepted and rejected."""
         return self.rows.height + self.rejected.height
 
 
@@ -60,35 +60,39 @@ class _Refusal:
 
 
 class Mapping:
-    """How the records of a source become events, at one moment of the injected clock; `rules` refuse what they find broken."""
+    """Mapping of a source's records to events at one moment of the injected clock; `rules` are row rules that reject records."""
 
     def __init__(self, source: SourceConfig, project: ProjectConfig, now: datetime, rules: Sequence[RowRule] = ()) -> None:
         self.source, self.project, self.rules = source, project, rules
         self.zone = source.timezone or project.timezone
         if source.stream in STATES:
-            (self.earliest, self.latest), self.reach_told = _STATE_REACH, "within the years 1900 to 2200"
+            (self.earliest, self.latest), self.reach_text = _STATE_YEARS, "within the years 1900 to 2200"
         else:
-            self.earliest, self.latest, self.reach_told = _reach(now, project.max_age), now + _DAY, "within max_age and a day ahead"
+            self.earliest, self.latest, self.reach_text = (
+                _earliest(now, project.max_age),
+                now + _DAY,
+                "within max_age and a day ahead",
+            )
 
     @cached_property
     def currencies(self) -> list[str]:
-        """What a currency may be: a code of ISO 4217, or one that the project adds."""
+        """Permitted currencies: codes of ISO 4217 and those that the project adds."""
         return sorted(known_codes(self.project.further_currencies))
 
     @property
-    def wanted(self) -> tuple[str, ...]:
-        """The source columns it reads, each once."""
+    def requested(self) -> tuple[str, ...]:
+        """Source columns that the mapping reads, each once."""
         return tuple(dict.fromkeys(name for rule in self.source.columns.values() for name in rule.names))
 
-    def wanted_among(self, available: Sequence[str]) -> tuple[str, ...]:
-        """The source columns it reads that there are: optional ones may be missing."""
-        return tuple(name for name in self.wanted if name in available)
+    def requested_among(self, available: Sequence[str]) -> tuple[str, ...]:
+        """Return the source columns that the mapping reads and the source has: optional ones may be missing."""
+        return tuple(name for name in self.requested if name in available)
 
     def check(self, available: Sequence[str], *, where: str, required_only: bool = False) -> None:
-        """Raises `SourceError` when a mapped column is not among those there are.
+        """Raise `SourceError` when a mapped column is not available.
 
-        Columns with `optional = true` may be missing; with `required_only`, so may all that a record need not have (a JSON
-        member that no record happens to have).
+        Columns with `optional = true` may be missing. With `required_only`, so may all that a record need not have (a JSON
+        member that no record has).
         """
         for event_column, rule in self.source.columns.items():
             if rule.optional or (required_only and event_column not in REQUIRED[self.source.stream]):
@@ -96,28 +100,28 @@ class Mapping:
             for name in rule.names:
                 if name not in available:
                     raise SourceError(
-                        f"{event_column} is mapped to the column {name!r}, which is not there; there are {listed(available)}",
+                        f"{event_column} is mapped to the column {name!r}, which does not exist; there are {listed(available)}",
                         where=where, todo=f"correct [source.columns] of source {self.source.name}, or set optional = true",
                     )  # fmt: skip
 
     def apply(self, batch: Batch, *, source_id: str, sha256: str) -> Mapped:
-        """Makes events of a batch's records, and rejects those that break a row rule."""
-        made = _RowBuilder(self, batch)
-        made.refuse_missing()
+        """Convert a batch's records to rows of events, and reject those that break a row rule."""
+        builder = _RowBuilder(self, batch)
+        builder.refuse_missing()
         columns = {}
         for name in STREAM_COLUMNS[self.source.stream]:
             if name in DECIMAL_COLUMNS:
-                columns[f"{name}_micros"] = made.micros(name)
+                columns[f"{name}_micros"] = builder.micros(name)
             else:
-                columns[name] = made.of_type(name, CORE[self.source.stream][name])
+                columns[name] = builder.of_type(name, CORE[self.source.stream][name])
         if self.source.identity == "position":
-            columns["record_key"] = batch.places.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
+            columns["record_key"] = batch.provenance.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
         if self.source.stream == "charge":
             columns["currency"] = columns["currency"].fill_null(self.project.currency)
-        return made.finished(columns, source_id)
+        return builder.build(columns, source_id)
 
 
-def _reach(now: datetime, max_age_us: int) -> datetime:
+def _earliest(now: datetime, max_age_us: int) -> datetime:
     try:
         return now - timedelta(microseconds=max_age_us)
     except OverflowError:
@@ -125,21 +129,21 @@ def _reach(now: datetime, max_age_us: int) -> datetime:
 
 
 class _RowBuilder:
-    """One batch on its way to events: converts column by column and gathers what is refused, the weightiest reason first."""
+    """Converter of one batch: converts column by column and collects refusals, the most important reason first."""
 
     def __init__(self, mapping: Mapping, batch: Batch) -> None:
         self._mapping, self._source, self._batch = mapping, mapping.source, batch
-        self._height = batch.places.height
+        self._height = batch.provenance.height
         self._refusals: list[_Refusal] = []
         self._rounded = np.zeros(self._height, np.bool_)
-        self._told: dict[str, pl.Series] = {
+        self._sourced: dict[str, pl.Series] = {
             name: _derived(batch.fields, rule, self._height) for name, rule in self._source.columns.items()
         }
 
-    def finished(self, columns: dict[str, pl.Series], source_id: str) -> Mapped:
-        """The rows that were not refused, and those that were."""
+    def build(self, columns: dict[str, pl.Series], source_id: str) -> Mapped:
+        """Return the accepted rows and the rejected records."""
         source = self._source
-        rows = self._batch.places.with_columns(
+        rows = self._batch.provenance.with_columns(
             source_id=pl.lit(source_id), key_scope=pl.lit(source.scope), attributes=self._batch.attributes,
             **{name: series.alias(name) for name, series in columns.items()},
         ).select(pl.col(name).cast(dtype) for name, dtype in COLLECTED[source.stream].items())  # fmt: skip
@@ -147,34 +151,34 @@ class _RowBuilder:
         if not self._refusals:
             return Mapped(rows, int(self._rounded.sum()), self._batch.rejected)
         bad = np.logical_or.reduce([refusal.bad for refusal in self._refusals])
-        rejected = joined([self._batch.rejected, self._refused(np.flatnonzero(bad))])
+        rejected = concat_rejected([self._batch.rejected, self._rejected_rows(np.flatnonzero(bad))])
         return Mapped(rows.filter(pl.Series(~bad)), int(self._rounded[~bad].sum()), rejected)
 
     def refuse_missing(self) -> None:
-        """Refuses records without a required value."""
+        """Refuse records without a required value."""
         for name in REQUIRED[self._source.stream]:
-            is_made_up = name == "record_key" and self._source.identity != "key"
-            if is_made_up or name in self._source.constants:
+            is_derived = name == "record_key" and self._source.identity != "key"
+            if is_derived or name in self._source.constants:
                 continue
-            absent = self._told[name].is_null().to_numpy() if name in self._told else np.ones(self._height, np.bool_)
+            absent = self._sourced[name].is_null().to_numpy() if name in self._sourced else np.ones(self._height, np.bool_)
             self._refuse(absent, "missing_required", f"{name}: is there")
 
     def _refuse_broken(self, rows: pl.DataFrame) -> None:
-        """Refuses what breaks a row rule of the suites; what was refused before keeps its weightier reason."""
+        """Refuse records that break a row rule; a record refused before keeps its more important reason."""
         rules = self._mapping.rules
-        # In one query, so that the rules are computed side by side.
-        found = rows.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
-        for rule, bad in zip(rules, found, strict=True):
+        # One query evaluates all rules in parallel.
+        breaches = rows.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))
+        for rule, bad in zip(rules, breaches, strict=True):
             self._refuse(bad.to_numpy(), rule.reason, rule.rule)
 
-    def _refused(self, at: np.ndarray) -> pl.DataFrame:  # type: ignore[type-arg]
+    def _rejected_rows(self, at: np.ndarray) -> pl.DataFrame:  # type: ignore[type-arg]
         first = np.argmax(np.stack([refusal.bad[at] for refusal in self._refusals]), axis=0)
-        told = {
+        values = {
             "raw": pl.Series(self._batch.raw(at.tolist()), dtype=pl.Binary),
             "reason": pl.Series([self._refusals[index].reason for index in first], dtype=pl.String),
             "rule": pl.Series([self._refusals[index].rule for index in first], dtype=pl.String),
         }
-        return pl.DataFrame(self._batch.places[at.tolist()]).with_columns(**told).select(*REJECTED)
+        return pl.DataFrame(self._batch.provenance[at.tolist()]).with_columns(**values).select(*REJECTED)
 
     def _refuse(self, bad: Mask, reason: Reason, rule: str) -> None:
         if bad.any():
@@ -183,21 +187,21 @@ class _RowBuilder:
     # --- kinds of columns ---------------------------------------------------------------------------------------------
 
     def of_type(self, name: str, dtype: pl.DataType) -> pl.Series:
-        """A column as its type in the log wants it."""
+        """Return a column converted to its type in the log."""
         if dtype == UTC_TIME:
             return self.time(name)
         if dtype == pl.Int64:
-            return self.whole(name)
-        return self.truth(name) if dtype == pl.Boolean else self.text(name)
+            return self.integer(name)
+        return self.boolean(name) if dtype == pl.Boolean else self.text(name)
 
     def text(self, name: str) -> pl.Series:
-        """A text: as it came, mapped by its table of values, or normalised as a number of E.164; one of a few for some."""
+        """Return a text column: as delivered, mapped by its table of values, or normalised to E.164; some have permitted values."""
         text = self._text(name)
         allowed = VALUES.get(self._source.stream, {}).get(name)
         if allowed is not None:
             self._refuse((~text.is_in(allowed)).fill_null(False).to_numpy(), "value_out_of_range", f"{name}: is {_any_of(allowed)}")
         if name in CURRENCY_COLUMNS and text.null_count() < self._height:
-            # An empty text names no currency, in Parquet as in CSV.
+            # An empty text is a missing currency, in Parquet as in CSV.
             text = text.set((text == "").fill_null(False), None)
             unknown = ~text.is_in(self._mapping.currencies)
             self._refuse(unknown.fill_null(False).to_numpy(), "unknown_currency", f"{name}: is a currency of ISO 4217")
@@ -207,33 +211,33 @@ class _RowBuilder:
         rule, constant = self._source.columns.get(name), self._source.constants.get(name)
         if rule is None:
             return pl.repeat(constant, self._height, dtype=pl.String, eager=True)
-        told = text = self._told[name].cast(pl.String)
+        values = text = self._sourced[name].cast(pl.String)
         if rule.map is not None:
-            text = told.replace_strict(rule.map, default=rule.map.get("*"), return_dtype=pl.String)
-            text = text.set(told.is_null(), None)
-            self._refuse((text.is_null() & told.is_not_null()).to_numpy(), "value_out_of_range", f"{name}: is in its map")
+            text = values.replace_strict(rule.map, default=rule.map.get("*"), return_dtype=pl.String)
+            text = text.set(values.is_null(), None)
+            self._refuse((text.is_null() & values.is_not_null()).to_numpy(), "value_out_of_range", f"{name}: is in its map")
         if rule.e164 is not None:
             text = _e164(text, rule.e164)
         return text if constant is None else text.fill_null(constant)
 
     def time(self, name: str) -> pl.Series:
-        """A UTC time within reach of the clock."""
-        rule, told = self._source.columns.get(name), self._value(name)
-        if told.null_count() == self._height:
+        """Return a time column in UTC; refuse times outside the permitted period."""
+        rule, values = self._source.columns.get(name), self._value(name)
+        if values.null_count() == self._height:
             return pl.repeat(None, self._height, dtype=UTC_TIME, eager=True)
         zone = (rule and rule.timezone) or self._mapping.zone
-        if told.dtype == pl.String:
+        if values.dtype == pl.String:
             time_format = (rule and rule.time_format) or self._source.time_format
-            value = utc_times(told, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
+            value = utc_times(values, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
         else:
-            value = _typed_time(told, zone, self._source)
-        self._refuse((value.is_null() & told.is_not_null()).to_numpy(), "bad_time", f"{name}: is a time")
+            value = _typed_time(values, zone, self._source)
+        self._refuse((value.is_null() & values.is_not_null()).to_numpy(), "bad_time", f"{name}: is a time")
         outside = ~value.is_between(self._mapping.earliest, self._mapping.latest).fill_null(True)
-        self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {self._mapping.reach_told}")
+        self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {self._mapping.reach_text}")
         return value
 
     def micros(self, name: str) -> pl.Series:
-        """Millionths of a decimal, within its range."""
+        """Return a decimal column in millionths; refuse values outside its range."""
         rule = self._source.columns.get(name)
         number, given = self._number(name, power=_MICRO_POWER, multiplier=rule.scale if rule else 1)
         least, greatest = self._source.range.get(name, (INT64_MIN if name in _SIGNED else 0, INT64_MAX))
@@ -243,46 +247,46 @@ class _RowBuilder:
         self._rounded |= number.rounded
         return pl.Series(number.value).set(pl.Series(~given), None)
 
-    def whole(self, name: str) -> pl.Series:
-        """A whole number."""
+    def integer(self, name: str) -> pl.Series:
+        """Return an integer column; refuse fractions and values below the minimum."""
         number, given = self._number(name, power=0, multiplier=1)
         self._refuse(number.rounded, "unparsable", f"{name}: is a whole number")
         if name in _LEAST:
             self._refuse((number.value < _LEAST[name]) & given, "value_out_of_range", f"{name}: is at least {_LEAST[name]}")
         return pl.Series(number.value).set(pl.Series(~given), None)
 
-    def truth(self, name: str) -> pl.Series:
-        """A truth value: true or false in any case, 1 or 0."""
+    def boolean(self, name: str) -> pl.Series:
+        """Return a boolean column: true or false in any case, 1 or 0."""
         text = self._text(name)
-        value = text.str.to_lowercase().replace_strict(_TRUTHS, default=None, return_dtype=pl.Boolean)
+        value = text.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean)
         self._refuse((value.is_null() & text.is_not_null()).to_numpy(), "unparsable", f"{name}: is true or false")
         return value
 
     def _number(self, name: str, *, power: int, multiplier: int) -> tuple[FixedPoint, Mask]:
-        """Fixed-point numbers, and which records have one."""
-        told = self._value(name).cast(pl.String)
-        number = fixed_point(told, power=power, multiplier=multiplier)
+        """Return fixed-point numbers, and which records have one."""
+        values = self._value(name).cast(pl.String)
+        number = fixed_point(values, power=power, multiplier=multiplier)
         self._refuse(number.no_number, "unparsable", f"{name}: is a decimal number")
         self._refuse(number.too_large, "value_out_of_range", f"{name}: fits 64 bits of millionths")
-        return number, told.is_not_null().to_numpy() & ~number.no_number & ~number.too_large
+        return number, values.is_not_null().to_numpy() & ~number.no_number & ~number.too_large
 
     def _value(self, name: str) -> pl.Series:
-        """What the source says of an event column, or the constant where it says nothing."""
+        """Return the source's values of an event column, with the constant where they are missing."""
         constant = self._source.constants.get(name)
-        if name not in self._told:
+        if name not in self._sourced:
             return pl.repeat(constant, self._height, dtype=pl.String, eager=True)
-        told = self._told[name]
-        return told if constant is None or not told.null_count() else told.cast(pl.String).fill_null(constant)
+        values = self._sourced[name]
+        return values if constant is None or not values.null_count() else values.cast(pl.String).fill_null(constant)
 
 
 def _derived(fields: pl.DataFrame, rule: ColumnRule, height: int) -> pl.Series:
-    """The one source column, or several joined; NULL where all are missing."""
-    there = [fields[name] for name in rule.names if name in fields.columns]
-    if not there:
+    """Return the one source column, or several concatenated; NULL where all are missing."""
+    available_columns = [fields[name] for name in rule.names if name in fields.columns]
+    if not available_columns:
         return pl.repeat(None, height, dtype=pl.String, eager=True)
     if not rule.columns:
-        return there[0]
-    texts = pl.DataFrame({str(number): series.cast(pl.String) for number, series in enumerate(there)})
+        return available_columns[0]
+    texts = pl.DataFrame({str(number): series.cast(pl.String) for number, series in enumerate(available_columns)})
     key = pl.concat_str(pl.all().fill_null(""), separator=rule.separator)
     return texts.select(pl.when(pl.any_horizontal(pl.all().is_not_null())).then(key)).to_series()
 
@@ -291,17 +295,17 @@ def _any_of(allowed: Sequence[str]) -> str:
     return f"{', '.join(allowed[:-1])} or {allowed[-1]}"
 
 
-def _typed_time(told: pl.Series, zone: str, source: SourceConfig) -> pl.Series:
-    """UTC of a column that is of a time type already."""
-    if isinstance(told.dtype, pl.Datetime) and told.dtype.time_zone is not None:
-        return told.dt.convert_time_zone("UTC").cast(UTC_TIME)
-    return in_utc(told.cast(pl.Datetime("us")), zone, source.ambiguous)
+def _typed_time(values: pl.Series, zone: str, source: SourceConfig) -> pl.Series:
+    """Return a column of a time type in UTC."""
+    if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
+        return values.dt.convert_time_zone("UTC").cast(UTC_TIME)
+    return to_utc(values.cast(pl.Datetime("us")), zone, source.ambiguous)
 
 
 def _e164(text: pl.Series, country: str) -> pl.Series:
-    """Digits of an international number without its prefix: a leading + or 00 goes, a leading 0 becomes the country code.
+    """Return the digits of an international number: a leading + or 00 is removed, a leading 0 becomes the country code.
 
-    What holds letters is no number and stays as it is.
+    A text with letters is not a number and is unchanged.
     """
     digits = text.str.replace_all(r"[ \-./()]", "").str.replace(r"^(?:\+|00)", "").str.replace("^0", country)
     is_number = text.str.contains(r"^\+?[0-9 \-./()]+$").fill_null(False)

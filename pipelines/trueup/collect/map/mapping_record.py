@@ -1,4 +1,4 @@
-"""The settings by which a source's records become events, as the log records them, and the same settings read back."""
+"""Recorded mappings: the settings that turn a source's records into events, written to the log and read back."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from trueup.quality.project_expectations import row_rules
 from trueup.quality.row_rules import row_rule
 
 KIND = "mapping"
-_DECIDES_NOTHING = frozenset({
+_DELIVERY_SETTINGS = frozenset({
     "path", "frontier", "lateness", "idle_after", "complete", "marker", "quiet", "feed", "manifest", "shared_files",
     "follow_links",
 })  # fmt: skip
-"""Settings of a source that say where and when it delivers, not what its records become."""
+"""Settings of where and when a source delivers; they do not affect the events of its records."""
 
 
 @dataclass(frozen=True)
 class RecordedMapping:
-    """A mapping read back: the source's settings, what `Mapping` needs beside them, and how events are divided into buckets."""
+    """A mapping read from the log: the source's settings, the other inputs of `Mapping`, and the bucket settings."""
 
     source: SourceConfig
     project: ProjectConfig
@@ -33,16 +33,16 @@ class RecordedMapping:
     rules: tuple[Any, ...]
 
     def at(self, moment: datetime) -> Mapping:
-        """The mapping as it is at a moment of the injected clock."""
+        """Return the mapping at a moment of the injected clock."""
         return Mapping(self.source, self.project, moment, self.rules)
 
 
 def mapping_record(project: Project, source: SourceConfig) -> Configuration:
-    """What decides the events of a source (with all its columns named), as a configuration of the log."""
+    """Return everything that decides a source's events (with all its columns named), as a configuration of the log."""
     config = project.config
     content = {
         "version": MAPPING_VERSION,
-        "source": {name: value for name, value in source.model_dump(mode="json").items() if name not in _DECIDES_NOTHING},
+        "source": {name: value for name, value in source.model_dump(mode="json").items() if name not in _DELIVERY_SETTINGS},
         "timezone": config.project.timezone, "currency": config.project.currency, "max_age": config.project.max_age,
         "further_currencies": sorted(config.project.further_currencies),
         "bucket_by": config.lake.bucket_by, "buckets": config.lake.buckets,
@@ -52,12 +52,12 @@ def mapping_record(project: Project, source: SourceConfig) -> Configuration:
 
 
 def mapping_of(project: Project, source: SourceConfig) -> RecordedMapping:
-    """The mapping that a project's configuration asks for today."""
+    """Return the mapping of the project's present configuration."""
     return RecordedMapping(source, project.config.project, project.config.lake, row_rules(project, source))
 
 
 def read_mapping(text: str) -> RecordedMapping:
-    """The mapping that a recorded content describes; raises `ConfigError` for one of another version of trueup."""
+    """Return the mapping of a recorded content; raise `ConfigError` for one of another mapping version."""
     content = json.loads(text)
     if content["version"] != MAPPING_VERSION:
         raise ConfigError(
@@ -75,11 +75,11 @@ def read_mapping(text: str) -> RecordedMapping:
 
 
 def _source_of(content: dict[str, Any]) -> SourceConfig:
-    """The source's settings; its values were checked when it was recorded, and durations and money are numbers already."""
+    """Return the recorded settings of a source: values were checked when recorded, and durations and money are numbers."""
     columns = {
         name: ColumnRule.model_construct(**{**rule, "columns": tuple(rule["columns"])}) for name, rule in content["columns"].items()
     }
     ranges = {name: tuple(bounds) for name, bounds in content["range"].items()}
-    # Units that an earlier version ingested have no limits recorded: the usual ones were in force.
+    # Units ingested by an earlier version have no recorded limits: the defaults were in force.
     limits = LimitsConfig.model_validate(content.get("limits", {}))
     return SourceConfig.model_construct(**{**content, "path": (), "columns": columns, "range": ranges, "limits": limits})

@@ -1,4 +1,4 @@
-"""What a source need not say: the columns its format or its stream already names."""
+"""Presets: the columns that a source's format or stream already names."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from trueup.collect.decode import asterisk
 from trueup.config import STREAM_COLUMNS, ColumnRule, SourceConfig
 
 
-def expanded(source: SourceConfig) -> SourceConfig:
-    """The source with the columns it leaves out; those of a tariff book that maps none are named as in the log."""
+def expand_preset(source: SourceConfig) -> SourceConfig:
+    """Return the source with the preset's columns; a tariff book without mapped columns uses the log's names."""
     if source.format == "asterisk":
-        return asterisk.filled(source)
+        return asterisk.apply_preset(source)
     if source.stream == "tariff" and not source.columns:
-        return source.model_copy(update={"columns": named_alike(source)})
+        return source.model_copy(update={"columns": same_named_columns(source)})
     return source
 
 
-def named_alike(source: SourceConfig) -> dict[str, ColumnRule]:
-    """Every column of a source's stream from the one of its own name, where there is one."""
+def same_named_columns(source: SourceConfig) -> dict[str, ColumnRule]:
+    """Return a rule for each column of the source's stream that reads the source column of the same name, if there is one."""
     return {name: ColumnRule(column=name, optional=True) for name in STREAM_COLUMNS[source.stream]}

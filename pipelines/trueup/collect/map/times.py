@@ -1,4 +1,4 @@
-"""Time texts to UTC: ISO 8601, strptime formats and epochs, with and without an offset, through daylight saving."""
+"""Conversion of time texts to UTC: ISO 8601, strptime formats and epochs, with and without an offset, with daylight saving."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _ISO = (
 )
 _OFFSET = r"^([+-])([01][0-9]|2[0-3]):?([0-5][0-9])?$"
 
-# What each directive looks like, so that nothing but the format is read: the parser below it would also take signs,
-# blanks and a 60th second. The second column is how the parser wants the directive written.
+# Regular expression of each directive, so that only the format is accepted: the parser would also accept signs, blanks and
+# a 60th second. The second column is the directive in the parser's notation.
 _DIRECTIVES: dict[str, tuple[str, str]] = {
     "Y": (r"[0-9]{4}", "%Y"), "y": (r"[0-9]{2}", "%y"), "m": (r"[0-9]{1,2}", "%m"), "d": (r"[0-9]{1,2}", "%d"),
     "e": (r" ?[0-9]{1,2}", "%e"), "j": (r"[0-9]{3}", "%j"), "H": (r"[0-9]{1,2}", "%H"), "I": (r"[0-9]{1,2}", "%I"),
@@ -39,23 +39,23 @@ _SHORTHANDS = {"%T": "%H:%M:%S", "%R": "%H:%M", "%F": "%Y-%m-%d", "%D": "%m/%d/%
 
 
 def utc_times(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambiguous) -> pl.Series:
-    """Reads texts as UTC times; those without an offset are of `zone`.
+    """Convert texts to UTC times; those without an offset are in the time zone `zone`.
 
-    NULL where a text is missing or no time, and where daylight saving skips it or (`quarantine`) has it twice. Times
-    finer than a microsecond are cut off. Raises `ConfigError` for a format with a directive that is not known.
+    NULL where a text is missing or invalid, and where daylight saving skips it or (`quarantine`) repeats it. Times
+    finer than a microsecond are truncated. Raises `ConfigError` for a format with an unknown directive.
     """
     stripped = text.str.strip_chars(" \t")
     if time_format in _EPOCH_POWER:
         return _epoch(stripped, _EPOCH_POWER[time_format])
-    return _iso(stripped, zone, ambiguous) if time_format == "iso" else _formatted(stripped, time_format, zone, ambiguous)
+    return _iso(stripped, zone, ambiguous) if time_format == "iso" else _parse_formatted(stripped, time_format, zone, ambiguous)
 
 
-def in_utc(local: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
-    """Naive times of a zone in UTC; NULL where the zone skips them or, if so told, where it has them twice."""
+def to_utc(local: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
+    """Convert naive times of a zone to UTC; NULL where the zone skips a time or, if so configured, repeats it."""
     if zone == "UTC":
         return local.cast(UTC_TIME)
-    twice: Literal["earliest", "latest", "null"] = "null" if ambiguous == "quarantine" else ambiguous
-    return local.dt.replace_time_zone(zone, ambiguous=twice, non_existent="null").dt.convert_time_zone("UTC")
+    repeated: Literal["earliest", "latest", "null"] = "null" if ambiguous == "quarantine" else ambiguous
+    return local.dt.replace_time_zone(zone, ambiguous=repeated, non_existent="null").dt.convert_time_zone("UTC")
 
 
 def _epoch(text: pl.Series, power: int) -> pl.Series:
@@ -68,18 +68,18 @@ def _epoch(text: pl.Series, power: int) -> pl.Series:
 def _iso(text: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
     plain = text.str.contains(_ISO_PLAIN).fill_null(False)
     if plain.all():
-        return in_utc(_plain_iso(text), zone, ambiguous)
-    value = in_utc(_plain_iso(text.set(~plain, None)), zone, ambiguous)
+        return to_utc(_plain_iso(text), zone, ambiguous)
+    value = to_utc(_plain_iso(text.set(~plain, None)), zone, ambiguous)
     rows = (~plain & text.is_not_null()).arg_true()
     return value.scatter(rows, _any_iso(text.gather(rows), zone, ambiguous)) if len(rows) else value
 
 
 def _plain_iso(text: pl.Series) -> pl.Series:
     spaced = text.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False)
-    missed = (spaced.is_null() & text.is_not_null()).arg_true()
-    if len(missed):
-        tees = text.gather(missed).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
-        spaced = spaced.scatter(missed, tees)
+    unparsed = (spaced.is_null() & text.is_not_null()).arg_true()
+    if len(unparsed):
+        with_t = text.gather(unparsed).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
+        spaced = spaced.scatter(unparsed, with_t)
     return spaced
 
 
@@ -90,13 +90,13 @@ def _any_iso(text: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
     local = parts.select(
         clock.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False) + pl.duration(microseconds=fraction)
     ).to_series()
-    return _placed(local, parts["offset"], zone, ambiguous)
+    return _to_utc_by_offset(local, parts["offset"], zone, ambiguous)
 
 
-def _placed(local: pl.Series, offset: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
-    """Local times in UTC: by their own offset, else by the zone."""
+def _to_utc_by_offset(local: pl.Series, offset: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:
+    """Convert local times to UTC by their own offset, else by the zone."""
     has_offset = offset.is_not_null()
-    value = in_utc(local.set(has_offset, None), zone, ambiguous)
+    value = to_utc(local.set(has_offset, None), zone, ambiguous)
     return value.zip_with(~has_offset, (local - _offset(offset)).cast(UTC_TIME)) if has_offset.any() else value
 
 
@@ -109,30 +109,32 @@ def _offset(text: pl.Series) -> pl.Series:
     return (minutes * 60_000_000).cast(pl.Duration("us"))
 
 
-def _formatted(text: pl.Series, time_format: str, zone: str, ambiguous: Ambiguous) -> pl.Series:
-    shape, parser, has_clock = _understood(time_format)
+def _parse_formatted(text: pl.Series, time_format: str, zone: str, ambiguous: Ambiguous) -> pl.Series:
+    shape, parser, has_clock = _parse_format(time_format)
     parts = text.str.extract_groups(shape).struct.unnest()
     bare = pl.concat_str([pl.col(name) for name in parts.columns if name not in ("fraction", "offset")])
     parsed = bare.str.to_datetime(parser, time_unit="us", strict=False) if has_clock else bare.str.to_date(parser, strict=False)
     try:
         local = parts.select(parsed.cast(_NAIVE)).to_series()
     except pl.exceptions.ComputeError as error:
-        raise ConfigError(f"the time format {time_format!r} makes no time: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"the time format {time_format!r} yields no time: {str(error).splitlines()[0]}") from None
     if "fraction" in parts.columns:
         local = local + (parts["fraction"].str.slice(0, 6).str.pad_end(6, "0").cast(pl.Int64)).cast(pl.Duration("us"))
-    return _placed(local, parts["offset"], zone, ambiguous) if "offset" in parts.columns else in_utc(local, zone, ambiguous)
+    return (
+        _to_utc_by_offset(local, parts["offset"], zone, ambiguous) if "offset" in parts.columns else to_utc(local, zone, ambiguous)
+    )
 
 
-def _understood(time_format: str) -> tuple[str, str, bool]:
-    """A strptime format as a regular expression, as the parser wants it, and whether it has a time of day.
+def _parse_format(time_format: str) -> tuple[str, str, bool]:
+    """Return a strptime format as a regular expression, in the parser's notation, and whether it has a time of day.
 
-    Fraction and offset are groups of their own: the parser reads neither as a person writes them.
+    Fraction and offset are separate groups, because the parser accepts neither in the usual notation.
     """
-    told = time_format
+    spelled_out = time_format
     for short, long in _SHORTHANDS.items():
-        told = told.replace(short, long)
+        spelled_out = spelled_out.replace(short, long)
     shape, parser = "", ""
-    for literal, directive in re.findall(r"([^%]+)|%(.?)", told):
+    for literal, directive in re.findall(r"([^%]+)|%(.?)", spelled_out):
         if literal:
             shape, parser = shape + re.escape(literal), parser + literal
         elif directive == "f":
@@ -143,7 +145,7 @@ def _understood(time_format: str) -> tuple[str, str, bool]:
             shape, parser = shape + _DIRECTIVES[directive][0], parser + _DIRECTIVES[directive][1]
         else:
             raise ConfigError(
-                f"the time format {time_format!r} has the directive %{directive}, which is not known",
+                f"the time format {time_format!r} has the directive %{directive}, which is unknown",
                 todo=f"use %{', %'.join(_DIRECTIVES)}, %f, %T, %R, %F or %D, or iso, epoch_s, epoch_ms, epoch_us",
             )
     return f"^({shape})$", parser, any(f"%{d}" in parser for d in "HIMS")
