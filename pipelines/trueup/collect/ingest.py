@@ -21,6 +21,7 @@ from trueup.collect.commit.commit_part import (
     Events,
     Part,
     QuarantineBudget,
+    complete_units,
     events_of,
     ingested_parts,
     quarantined_bytes,
@@ -140,10 +141,10 @@ def _ingest_source(lake: Lake, source: SourceConfig, summary: IngestSummary, pro
     ready = [path for path in files.paths if (choose or _complete_at(lake.clock()))(source, path)]
     if choose is None and len(ready) < len(files.paths):
         summary.notices.append(f"source {source.name}: {len(files.paths) - len(ready)} not complete yet, left for the next run")
-    recorded = mapping_record(lake.project, source)
+    run = _SourceRun(lake, source, mapping, mapping_record(lake.project, source), progress, complete_units(lake, source.name))
     for path in ready:
         try:
-            summary.units.append(_ingest_unit(lake, source, mapping, recorded, path, progress))
+            summary.units.append(_ingest_unit(run, path))
         except SourceError as error:
             summary.errors.append(error)
 
@@ -152,10 +153,24 @@ def _complete_at(now: datetime) -> Choose:
     return lambda source, path: is_complete(source, path, now)
 
 
-def _ingest_unit(
-    lake: Lake, source: SourceConfig, mapping: Mapping, recorded: Configuration, path: Path, progress: Progress
-) -> UnitResult:
+@dataclass(frozen=True)
+class _SourceRun:
+    """Inputs that the units of one source share in one run; `complete` holds the ids of units that the log has in full."""
+
+    lake: Lake
+    source: SourceConfig
+    mapping: Mapping
+    recorded: Configuration
+    progress: Progress
+    complete: set[str]
+
+
+def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
+    lake, source, mapping = run.lake, run.source, run.mapping
     with open_unit(lake.project, source, path) as unit:
+        # One query for each of 100,000 known files would take minutes.
+        if unit.source_id in run.complete:
+            return UnitResult(source.name, unit.shown, "known")
         ingested = ingested_parts(lake, unit.source_id)
         if ingested.is_complete:
             return UnitResult(source.name, unit.shown, "known")
@@ -165,8 +180,9 @@ def _ingest_unit(
         reader = reader_of(unit)
         mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
         counts, positions = Counts(), list[int]()
-        for committed in _parts(lake, unit, reader, mapping, recorded, ingested.parts, declared, progress):
+        for committed in _parts(lake, unit, reader, mapping, run.recorded, ingested.parts, declared, run.progress):
             counts, positions = counts + committed.counts, [*positions, committed.position]
+        run.complete.add(unit.source_id)
         # Another process may have ingested every part in the meantime.
         return UnitResult(source.name, unit.shown, "taken" if positions else "known", **asdict(counts), positions=positions)
 

@@ -97,6 +97,11 @@ def ingested_parts(lake: Lake, source_id: str) -> IngestedParts:
     return IngestedParts(parts, any(is_last and set(parts) == set(range(part_no + 1)) for part_no, is_last, _ in rows))
 
 
+def complete_units(lake: Lake, source: str) -> set[str]:
+    """Return the ids of the units of a source that the log has in full."""
+    return {str(source_id) for (source_id,) in lake.connection.execute(statement("complete_units"), {"source": source}).fetchall()}
+
+
 def quarantined_bytes(lake: Lake, source_id: str) -> int:
     """Return the number of bytes of a unit's rejected records in the log's quarantine."""
     return int(lake.connection.execute(statement("quarantined_bytes"), {"source_id": source_id}).fetchall()[0][0])
