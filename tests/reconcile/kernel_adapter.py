@@ -93,8 +93,8 @@ def kernel_changes(evaluated: Evaluated, policies: Policies, *, after: int = 0) 
     rows = finding_changes(evaluated, policies, after=after).rename({"finding_id": "finding"})
     started = (pl.col("started_at").cast(pl.Int64)).alias("started_us")
     return [
-        {n: tuple(v) if isinstance(v, list) else int(v) if n in ("expected_micros", "billed_micros") else v for n, v in row.items()}
-        for row in rows.with_columns(started).drop("bucket", "started_at", "reason", "ended_at").iter_rows(named=True)
+        {n: tuple(v) if isinstance(v, list) else int(v) if n.endswith("_micros") and v is not None else v for n, v in row.items()}
+        for row in rows.with_columns(started).drop("bucket", "started_at", "reason", "ended_at", "booking_id").iter_rows(named=True)
     ]
 
 

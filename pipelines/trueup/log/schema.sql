@@ -242,7 +242,11 @@ CREATE TABLE lake.events.finding (
     records_low BIGINT,         -- bounds of the records concerned
     records_high BIGINT,
     impact_low_micros DECIMAL(38, 0), -- bounds of the money at stake; NULL where nothing tells what the records are worth
-    impact_high_micros DECIMAL(38, 0)
+    impact_high_micros DECIMAL(38, 0),
+    booking_id BLOB,            -- 16 bytes of sha256 over the subject: findings of one booking share it; NULL of old lakes, conflicts and feeds, as below
+    whole_expected_micros DECIMAL(38, 0), -- expected money of the whole booking (session, bill or period) at this position
+    whole_billed_micros DECIMAL(38, 0), -- its billed money
+    whole_tolerated_micros DECIMAL(38, 0) -- the part of their difference within tolerance; the rest is the impacts of its findings
 );
 
 -- Money moved in the conservation sum at one position: the differences, to be added up. Owner: reconcile.

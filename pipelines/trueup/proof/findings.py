@@ -15,7 +15,7 @@ from trueup.reconcile.domain.kinds import FEED_KINDS
 from trueup.reconcile.domain.policies import KERNEL_VERSION
 from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.log_io.load import frontier_of
-from trueup.reconcile.results.finding_rows import HISTORY
+from trueup.reconcile.results.finding_rows import BOOKING_MONEY, HISTORY
 from trueup.reconcile.run_partition import Outcome, bucket_ranges, reconcile_partition
 
 CHECK = "findings"
@@ -38,17 +38,18 @@ def check_findings(evidence: Evidence) -> Check:
         return Check(CHECK, 0, "change of a finding", not_made=other)
     found, compared = Found(CHECK), 0
     outcomes = list[Outcome]()
+    (first_booking,) = lake.connection.execute("SELECT min(position) FROM lake.events.finding WHERE booking_id IS NOT NULL").fetchall()[0]
     for buckets in _ranges(evidence):
         outcome = _derived(evidence, buckets, reconciled)
         stored = _stored(evidence, buckets)
         compared += stored.height
         early = pl.col("position") <= reconciled
-        _compare(outcome.history, stored.filter(early), found)
+        _compare(_as_stored(outcome.history, first_booking), stored.filter(early), found)
         late = stored.filter(~early)
         if late.height:
             newest = lake.last_position()
             derived = _derived(evidence, buckets, newest).history.join(late, on=_KEY, how="semi")
-            _compare(derived, late, found)
+            _compare(_as_stored(derived, first_booking), late, found)
         outcomes.append(Outcome(outcome.history.clear(), outcome.ledger, outcome.placement, 0))
     _sums(evidence, "ledger", _CELL, [o.ledger for o in outcomes], found)
     _sums(evidence, "placement", _PLACE, [o.placement for o in outcomes], found)
@@ -80,6 +81,12 @@ def _stored(evidence: Evidence, buckets: BucketRange) -> pl.DataFrame:
         [buckets.first, buckets.last, list(FEED_KINDS)],
     ).pl()
     return rows.select(pl.col(name).cast(dtype) for name, dtype in HISTORY.items())
+
+
+def _as_stored(derived: pl.DataFrame, first_booking: int | None) -> pl.DataFrame:
+    """Clear the money of the booking before the first position that has it: earlier versions stored none."""
+    stored = pl.lit(False) if first_booking is None else pl.col("position") >= first_booking
+    return derived.with_columns(pl.when(stored).then(pl.col(name)).alias(name) for name in BOOKING_MONEY)
 
 
 def _compare(derived: pl.DataFrame, stored: pl.DataFrame, found: Found) -> None:

@@ -134,7 +134,7 @@ def _retold(warehouse: Warehouse, finding: dict[str, Any], members: list[dict[st
     # What no longer stands is told as it last stood.
     gone = finding["status"] in ("resolved", "retracted")
     position = finding["changed_position"] - gone
-    billed_micros = int(finding["billed"].scaleb(6)) if finding["kind"] == "misrated" else None
+    billed_micros = int(finding["part_billed"].scaleb(6)) if finding["kind"] == "misrated" else None
     from trueup.reconcile.reprice import trace_price  # The kernel: only where there is something to price.
 
     return trace_price(warehouse.lake, usage, charges, billed_micros, position=position)
@@ -173,10 +173,22 @@ def arithmetic(finding: dict[str, Any], members: list[dict[str, Any]], price: tu
         return [_bounds_of(finding)]
     usage = [m for m in members if m["stream"] == "usage"]
     charges = [m for m in members if m["stream"] == "charge"]
+    return [_expected(finding, usage, price), _billed(finding, charges), *_impact(finding)]
+
+
+def _impact(finding: dict[str, Any]) -> list[str]:
+    """The impact as expected less billed, or as the part of that difference which the finding claims."""
+    difference, impact = finding["expected"] - finding["billed"], finding["impact"]
+    subtraction = f"{plain(finding['expected'])} - {plain(finding['billed'])}"
+    if impact == difference:
+        return [f"impact   = {subtraction} = {money(impact, finding['currency'])}"]
+    tolerated = finding.get("tolerated") or Decimal(0)
+    others = difference - impact - tolerated
+    rest = [f"other findings of the same booking claim {plain(others)}"] if others else []
+    rest += [f"{plain(tolerated)} is within tolerance"] if tolerated else []
     return [
-        _expected(finding, usage, price),
-        _billed(finding, charges),
-        f"impact   = {plain(finding['expected'])} - {plain(finding['billed'])} = {money(finding['impact'], finding['currency'])}",
+        f"difference = {subtraction} = {money(difference, finding['currency'])}",
+        f"impact   = {money(impact, finding['currency'])}, the part that this finding claims; {' and '.join(rest)}",
     ]
 
 

@@ -13,9 +13,13 @@ SELECT
     c.node,                                       -- network node of its first record
     c.day,                                        -- day its money is on, in the project's time zone
     c.started_at,                                 -- time of its first record, UTC
-    steps.micros_as_money(c.expected_micros) AS expected, -- what should have been billed, after this change; of a resolution or retraction, before it
-    steps.micros_as_money(c.billed_micros) AS billed, -- what was billed
-    steps.micros_as_money(c.impact_micros) AS impact, -- expected - billed
+    steps.micros_as_money(coalesce(
+        last_value(if(c.stands, c.whole_expected_micros, NULL) IGNORE NULLS) OVER changes, c.expected_micros
+    )) AS expected, -- what should have been billed for its whole session, charge or period after this change; of a resolution or retraction, before it
+    steps.micros_as_money(coalesce(
+        last_value(if(c.stands, c.whole_billed_micros, NULL) IGNORE NULLS) OVER changes, c.billed_micros
+    )) AS billed, -- what was billed for its whole session, charge or period
+    steps.micros_as_money(c.impact_micros) AS impact, -- the part of expected - billed that this finding claims
     c.impact_micros,                              -- the same in millionths
     c.currency,                                   -- of all its amounts
     lower(hex(c.usage_event_ids[1])) AS usage_event_id, -- its lowest usage record
@@ -32,3 +36,4 @@ SELECT
     steps.micros_as_money(c.impact_high_micros) AS impact_high -- as in findings
 FROM steps.finding_change c
 LEFT JOIN lake.events.position p ON p.position = c.position
+WINDOW changes AS (PARTITION BY c.finding_id ORDER BY c.position ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)

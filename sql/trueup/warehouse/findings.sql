@@ -10,9 +10,9 @@ SELECT
     f.node,                                       -- network node of its first record
     f.day,                                        -- day its money is on, in the project's time zone; NULL for charges without any date
     f.started_at,                                 -- time of its first record, UTC
-    steps.micros_as_money(f.expected_micros) AS expected, -- what should have been billed; of a finding that no longer stands, as it last stood
-    steps.micros_as_money(f.billed_micros) AS billed, -- what was billed
-    steps.micros_as_money(f.impact_micros) AS impact, -- expected - billed: positive is leakage, negative is overcharge
+    steps.micros_as_money(f.whole_expected_micros) AS expected, -- what should have been billed for its whole session, charge or period; of a closed finding, before it closed
+    steps.micros_as_money(f.whole_billed_micros) AS billed, -- what was billed for its whole session, charge or period
+    steps.micros_as_money(f.impact_micros) AS impact, -- the part of expected - billed that this finding claims: positive is leakage, negative is overcharge
     f.impact_micros,                              -- the same in millionths
     steps.micros_as_money(f.impact_low_micros) AS impact_low, -- least money at stake where it is only bounded; NULL for a proven finding
     steps.micros_as_money(f.impact_high_micros) AS impact_high, -- most money at stake where it is only bounded; NULL for a proven finding

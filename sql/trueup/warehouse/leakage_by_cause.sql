@@ -1,7 +1,6 @@
 -- Money still to be won back or given back, by what is wrong and why it was last told so.
 -- Grain: one row per cause, kind, service and currency. Owner: warehouse.
--- Counts findings that are open or confirmed: what was recovered or dismissed, or no longer stands, is owed by nobody.
--- Neither does what is provisional count (see findings), nor what a feed lacks: exposure_by_day has its bounds.
+-- Counts the findings of steps.finding_owed: open or confirmed, and not provisional.
 SELECT
     f.cause,                                      -- cause of the last change: frontier, arrival, late_usage, late_charge, …
     f.kind,                                       -- what is wrong
@@ -12,8 +11,6 @@ SELECT
     steps.micros_as_money(coalesce(-sum(f.impact_micros) FILTER (WHERE f.impact_micros < 0), 0)) AS overcharge, -- billed and not earned, as a positive amount
     steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS impact, -- leakage - overcharge
     coalesce(sum(f.impact_micros), 0) AS impact_micros -- the same in millionths
-FROM steps.finding_now f
-WHERE f.status IN ('open', 'confirmed') AND f.control IS NULL
-    AND NOT EXISTS (FROM steps.finding_provisional p WHERE p.finding_id = f.finding_id)
+FROM steps.finding_owed f
 GROUP BY f.cause, f.kind, f.service, f.currency
 ORDER BY f.cause, f.kind, f.service, f.currency

@@ -22,8 +22,8 @@ from trueup.warehouse.statements import Statement, statement
 
 MACROS = ("steps/micros_as_money",)
 STEPS = (
-    "policy_now", "reconciled", "finding_change", "decision_now", "finding_now", "finding_standing",
-    "finding_provisional", "suspicion",
+    "policy_now", "reconciled", "finding_change", "decision_now", "booking_now", "finding_now", "finding_standing",
+    "finding_provisional", "finding_owed", "suspicion",
 )  # fmt: skip
 REGISTRIES = ("finding_kinds", "finding_causes")
 """Views of the registries; steps look kinds up in them, so they are created first."""

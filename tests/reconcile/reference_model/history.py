@@ -113,7 +113,7 @@ def changes(
         ids = {rid: one.record.event_id for rid, one in held.items()} if new_one else ids_before
         told.append(
             told_of(position, "raised" if not old else "revised" if new_one else gone, cause, shown, [ids[r] for r in shown.usage],
-                    [ids[r] for r in shown.charges], [])
+                    [ids[r] for r in shown.charges], [], whole_money(shown.subject, now))
         )  # fmt: skip
     return told
 
@@ -144,15 +144,29 @@ def conflict(position: int, one: Held, first: bool, known: Known) -> dict[str, A
     return told_of(position, "raised" if first else "revised", "conflict", shown, *mine, sorted(one.contents))
 
 
+Money = tuple[int | None, int | None, int | None]
+
+
+def whole_money(subject: tuple[object, ...], now: list[Place]) -> Money:
+    """Expected, billed and tolerated money of all parts of a booking; None where it does not exist any more."""
+    parts = [p for p in now if p.subject == subject]
+    if not parts:
+        return None, None, None
+    tolerated = sum(p.expected - p.billed for p in parts if p.kind == "tolerated")
+    return sum(p.expected for p in parts), sum(p.billed for p in parts), tolerated
+
+
 def told_of(
-    position: int, action: str, cause: str, p: Place, usage: list[bytes], charges: list[bytes], contents: list[bytes]
-) -> dict[str, Any]:
+    position: int, action: str, cause: str, p: Place, usage: list[bytes], charges: list[bytes], contents: list[bytes],
+    whole: Money = (None, None, None),
+) -> dict[str, Any]:  # fmt: skip
     subscriber, peer, node, started_us = p.shown
     return {
         "finding": (p.kind, p.subject), "position": position, "action": action, "cause": cause, "kind": p.kind, "service": p.service,
         "subscriber": subscriber, "peer": peer, "node": node, "day": p.day, "started_us": started_us, "expected_micros": p.expected,
         "billed_micros": p.billed, "currency": p.currency, "usage_event_ids": tuple(sorted(usage)),
         "charge_event_ids": tuple(sorted(charges)), "content_event_ids": tuple(contents),
+        **dict(zip(("whole_expected_micros", "whole_billed_micros", "whole_tolerated_micros"), whole, strict=True)),
     }  # fmt: skip
 
 

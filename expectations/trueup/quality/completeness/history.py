@@ -14,10 +14,10 @@ from trueup.events.schema import STATES
 from trueup.localtime import local_day
 from trueup.quality.completeness.evaluate_tick import KEY, STANDING, Tick, Turn, evaluate_tick, nothing
 from trueup.quality.completeness.inputs import CompletenessInputs, Rules
-from trueup.reconcile.results.finding_rows import HISTORY, MONEY, with_finding_ids
+from trueup.reconcile.results.finding_rows import BOOKING_MONEY, HISTORY, MONEY, with_finding_ids
 
 TOLD: dict[str, pl.DataType] = {
-    **{name: dtype for name, dtype in HISTORY.items() if not isinstance(dtype, pl.List)},
+    **{name: dtype for name, dtype in HISTORY.items() if not isinstance(dtype, pl.List) and name not in BOOKING_MONEY},
     "stream": pl.String(), "source": pl.String(), "control": pl.String(), "subject": pl.String(),
     "records_low": pl.Int64(), "records_high": pl.Int64(), "impact_low_micros": MONEY, "impact_high_micros": MONEY,
 }  # fmt: skip

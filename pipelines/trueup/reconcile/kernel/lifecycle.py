@@ -28,7 +28,13 @@ FINDING: dict[str, pl.DataType] = {
     "charges": pl.List(pl.Int64()),
     "judged_at": pl.Int64(),  # the position of the evaluation that tells so
 }
-CHANGE: dict[str, pl.DataType] = {"at": pl.Int64(), "action": pl.String(), "cause": pl.String(), **FINDING}
+WHOLE: dict[str, pl.DataType] = {
+    "whole_expected_micros": pl.Int128(),
+    "whole_billed_micros": pl.Int128(),
+    "whole_tolerated_micros": pl.Int128(),
+}
+"""The money of all parts of a booking: expected, billed, and the part of their difference that is within tolerance."""
+CHANGE: dict[str, pl.DataType] = {"at": pl.Int64(), "action": pl.String(), "cause": pl.String(), **FINDING, **WHOLE}
 _IDENTITY = ["component", "owner_no", "kind"]
 _CONTENT = ["service", "day", "currency", "expected_micros", "billed_micros", "usage", "charges"]
 
@@ -90,7 +96,22 @@ def diff_findings(before: Snapshot, after: Snapshot, rows: pl.DataFrame, clock: 
     shown = [pl.when(stands).then(pl.col(f"{n}_new")).otherwise(pl.col(n)).alias(n) for n in FINDING if n not in _IDENTITY]
     cause = pl.coalesce("cause", "declared", "repriced", pl.lit("frontier"))
     action = pl.when((pl.col("action") == "retracted") & (cause == "late_charge")).then(pl.lit("resolved")).otherwise("action")
-    return caused.select("at", action.alias("action"), cause.alias("cause"), *_IDENTITY, *shown).select(*CHANGE)
+    named = caused.select("at", action.alias("action"), cause.alias("cause"), *_IDENTITY, *shown)
+    return named.join(_whole_money(after, named), on="owner_no", how="left", maintain_order="left").select(*CHANGE)
+
+
+def _whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
+    """Return `owner_no` and `WHOLE` of each changed booking that exists after the changes.
+
+    Every change carries the whole of that position, so the newest change of any finding of a booking gives the whole of all.
+    """
+    impact = pl.col("expected_micros") - pl.col("billed_micros")
+    changed = after.places.join(changes.select("owner_no").unique(), on="owner_no", how="semi")
+    return changed.group_by("owner_no").agg(
+        whole_expected_micros=pl.col("expected_micros").sum(),
+        whole_billed_micros=pl.col("billed_micros").sum(),
+        whole_tolerated_micros=impact.filter(pl.col("kind") == TOLERATED).sum(),
+    )
 
 
 def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: pl.DataFrame, clock: pl.DataFrame) -> pl.DataFrame:

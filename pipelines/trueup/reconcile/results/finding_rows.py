@@ -14,8 +14,11 @@ from trueup.localtime import local_day
 from trueup.reconcile.domain.bookings import PERIOD, SESSION
 from trueup.reconcile.domain.policies import NEVER_POSITION, Policies
 from trueup.reconcile.kernel.evaluate import Evaluated
+from trueup.reconcile.kernel.lifecycle import WHOLE
 
 MONEY = pl.Decimal(38, 0)
+BOOKING_MONEY: dict[str, pl.DataType] = {"booking_id": pl.Binary(), **dict.fromkeys(WHOLE, MONEY)}
+"""The booking that a finding is part of, and the money of all its parts; NULL for findings without a booking."""
 HISTORY: dict[str, pl.DataType] = {
     "finding_id": pl.Binary(),
     "position": pl.Int64(),
@@ -37,6 +40,7 @@ HISTORY: dict[str, pl.DataType] = {
     "content_event_ids": pl.List(pl.Binary()),
     "reason": pl.String(),
     "ended_at": UTC_TIME,
+    **BOOKING_MONEY,
 }
 """The columns of `events.finding`: one row for each change of a finding."""
 ORDER = ["position", "finding_id", "action"]
@@ -44,7 +48,8 @@ ORDER = ["position", "finding_id", "action"]
 
 def finding_changes(evaluated: Evaluated, policies: Policies, *, after: int) -> pl.DataFrame:
     """All changes after a position as rows of `HISTORY`, in canonical order."""
-    changes = pl.concat([_of_places(evaluated), _of_conflicts(evaluated, policies, after)])
+    bookings = with_booking_ids(_of_places(evaluated))
+    changes = pl.concat([bookings, _of_conflicts(evaluated, policies, after)], how="diagonal")
     named = with_finding_ids(changes).with_columns(ended_at=pl.lit(None, UTC_TIME))
     return named.select(pl.col(n).cast(t) for n, t in HISTORY.items()).sort(ORDER)
 
@@ -74,7 +79,7 @@ def _of_places(evaluated: Evaluated) -> pl.DataFrame:
         named = named.join(_event_ids(named, evaluated.versions, column, name), on="change", how="left")
     return named.select(
         "action", "cause", "kind", "reason", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
-        "billed_micros", "currency", *_ID_PARTS,
+        "billed_micros", "currency", *_ID_PARTS, *WHOLE,
         pl.col("usage_event_ids", "charge_event_ids").fill_null([]),
         position="at", started_at=pl.col("started_us").cast(UTC_TIME), content_event_ids=pl.lit([], pl.List(pl.Binary)),
     )  # fmt: skip
@@ -122,14 +127,21 @@ def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.Da
 
 def with_finding_ids(changes: pl.DataFrame) -> pl.DataFrame:
     """Adds `finding_id`: 16 bytes of SHA-256 over kind and subject, never over a time, a position or an amount."""
+    return _with_digest(changes, "finding_id", "'1;finding;'", ["kind", *_ID_PARTS])
+
+
+def with_booking_ids(changes: pl.DataFrame) -> pl.DataFrame:
+    """Adds `booking_id`: 16 bytes of SHA-256 over the subject alone, which all findings of one booking share."""
+    return _with_digest(changes, "booking_id", "'1;booking;'", _ID_PARTS)
+
+
+def _with_digest(changes: pl.DataFrame, name: str, prefix: str, columns: list[str]) -> pl.DataFrame:
     if changes.is_empty():
-        return changes.with_columns(finding_id=pl.lit(None, pl.Binary))
-    form = " || ".join(("'1;finding;'", netstring_sql("kind"), *map(netstring_sql, _ID_PARTS)))
+        return changes.with_columns(pl.lit(None, pl.Binary).alias(name))
+    form = " || ".join((prefix, *map(netstring_sql, columns)))
     with _hashing().cursor() as connection:
-        ids = query_frames(
-            connection, f"SELECT {digest16_sql(form)} AS finding_id FROM subjects", subjects=changes.select("kind", *_ID_PARTS)
-        )
-    return changes.with_columns(ids["finding_id"])
+        ids = query_frames(connection, f"SELECT {digest16_sql(form)} AS id FROM subjects", subjects=changes.select(columns))
+    return changes.with_columns(ids["id"].alias(name))
 
 
 @cache

@@ -28,6 +28,10 @@ SELECT
     f.records_low,                                -- least records concerned
     f.records_high,                               -- most records concerned
     f.impact_low_micros,                          -- least money at stake
-    f.impact_high_micros                          -- most money at stake
+    f.impact_high_micros,                         -- most money at stake
+    f.booking_id,                                 -- the booking it is part of; NULL in old lakes, for conflicts and for feeds
+    f.whole_expected_micros,                      -- expected money of all parts of the booking after this change
+    f.whole_billed_micros,                        -- billed money of all parts of the booking
+    f.whole_tolerated_micros                      -- the part of their difference within tolerance
 FROM lake.events.finding f
 WHERE f.position <= coalesce(getvariable('as_of_position'), 9223372036854775807)
