@@ -89,7 +89,9 @@ def test_the_audit_finds_a_booking_whose_impacts_do_not_add_up(tmp_path: Path) -
     project = reconciled(tmp_path, [usage(10), charge("c1", 7, 5)])
     with lake_fixture.Lake.open(project) as lake:
         rows = lake.connection.execute("SELECT * FROM lake.events.finding WHERE kind = 'misrated'").pl()
-        lake.commit(lambda transaction: transaction.append("finding", rows.with_columns(expected_micros=rows["expected_micros"] + 1)))
+        lake.commit(
+            lambda transaction: transaction.append("finding", rows.with_columns(expected_micros=rows["expected_micros"] + 1))
+        )
     with open_warehouse(project) as warehouse:
         failed = {found.name for found in audit(warehouse, MONEY_AUDITS) if not found.passed}
     assert "finding_arithmetic" in failed

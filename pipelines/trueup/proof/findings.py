@@ -38,7 +38,9 @@ def check_findings(evidence: Evidence) -> Check:
         return Check(CHECK, 0, "change of a finding", not_made=other)
     found, compared = Found(CHECK), 0
     outcomes = list[Outcome]()
-    (first_booking,) = lake.connection.execute("SELECT min(position) FROM lake.events.finding WHERE booking_id IS NOT NULL").fetchall()[0]
+    (first_booking,) = lake.connection.execute(
+        "SELECT min(position) FROM lake.events.finding WHERE booking_id IS NOT NULL"
+    ).fetchall()[0]
     for buckets in _ranges(evidence):
         outcome = _derived(evidence, buckets, reconciled)
         stored = _stored(evidence, buckets)

@@ -106,7 +106,7 @@ def _whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
     Every change carries the whole of that position, so the newest change of any finding of a booking gives the whole of all.
     """
     impact = pl.col("expected_micros") - pl.col("billed_micros")
-    changed = after.places.join(changes.select("owner_no").unique(), on="owner_no", how="semi")
+    changed = after.bookings.join(changes.select("owner_no").unique(), on="owner_no", how="semi")
     return changed.group_by("owner_no").agg(
         whole_expected_micros=pl.col("expected_micros").sum(),
         whole_billed_micros=pl.col("billed_micros").sum(),
