@@ -38,7 +38,7 @@ def unit_of(project: Project) -> Iterator[Unit]:
         ("damaged.gz", gzip.compress(LINES, mtime=0)[:40] + b"\0\0\0" + gzip.compress(LINES, mtime=0)[43:], "damaged|cut short"),
         ("cut.zst", zstandard.compress(LINES)[:-5], "cut short"),
         ("damaged.zst", zstandard.compress(LINES)[:20] + b"\xff" * 9, "damaged|cut short"),
-        ("hollow.gz", gzip.compress(b"", mtime=0), "nothing once decompressed"),
+        ("hollow.gz", gzip.compress(b"", mtime=0), "empty once decompressed"),
         ("program", bytes(range(256)) * 9, "binary"),
         ("archive.gz", gzip.compress(bytes(range(256)) * 9, mtime=0), "binary"),
         ("excel.csv", "id,caller".encode("utf-16"), "UTF-16"),

@@ -42,7 +42,7 @@ def test_what_comes_after_decisions_knows_their_labels_in_partitions_too(operato
     # As if nothing after the sixteenth file had been scored, which had been decided on all the same.
     with Lake.open(operator) as lake:
         lake.commit(lambda t: t.connection.execute("DELETE FROM lake.events.consumer"))
-        lake.commit(lambda t: t.consumed("score", 16))
+        lake.commit(lambda t: t.set_consumer_position("score", 16))
         for table in ("scoring", "drift"):
             lake.commit(lambda t, table=table: t.connection.execute(f"DELETE FROM lake.events.{table}"))
     other = copied(operator, "other")

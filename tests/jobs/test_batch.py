@@ -170,7 +170,7 @@ def test_what_came_before_the_first_policy_is_judged_by_it_also_when_asked_as_of
 
 def test_one_reconciler_at_a_time_holds_a_lake(tmp_path: Path) -> None:
     project = made(tmp_path, LITTLE)
-    with Lake.open(project) as lake, lake.reconciling(), pytest.raises(LogBusyError, match="another reconciler"):
+    with Lake.open(project) as lake, lake.reconciler_lock(), pytest.raises(LogBusyError, match="another reconciler"):
         reconcile(project)
     assert held(project)["history"] == []
 

@@ -93,7 +93,7 @@ def test_a_killed_job_goes_on_and_without_its_state_makes_it_of_the_log_again(tm
 def test_one_reconciler_at_a_time_holds_a_lake(tmp_path: Path) -> None:
     log, rows = prepared("held", size=3)
     project = project_with(tmp_path, log, rows, len(log))
-    with Lake.open(project) as lake, lake.reconciling():
+    with Lake.open(project) as lake, lake.reconciler_lock():
         assert streaming.ran(project, "stream", "--until-idle", "--no-score")[0] == 2
     assert "another reconciler" in streaming.said(project)
     assert streaming.position(project)[0] == 0

@@ -11,7 +11,7 @@ from trueup.clock import BEHIND, LATE_START, check_clock, describe_span
 from trueup.config import Project, parse
 from trueup.errors import ClockError, LogError
 from trueup.log.lake import CLOCK, Lake
-from trueup.log.ticks import accept_clock, declare_idle, supersede, ticks
+from trueup.log.ticks import accept_clock, declare_idle, read_ticks, supersede
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -136,10 +136,10 @@ def test_after_a_wrong_tick_is_superseded_the_right_clock_is_accepted_again(proj
     assert (declared.position, declared.supersedes, declared.through) == (3, wrong, hands.now)
     assert tick(project, hands) == 4
     with Lake.open(project, read_only=True) as lake:
-        assert ticks(lake).select("position", "superseded_at").rows() == [(4, None), (2, 3), (1, None)]
+        assert read_ticks(lake).select("position", "superseded_at").rows() == [(4, None), (2, 3), (1, None)]
 
 
-@pytest.mark.parametrize(("position", "said"), [(9, "there is no position 9; the newest is 3"), (0, "there is no position 0"), (1, "of kind policy"), (2, "superseded already, by position 3")])  # fmt: skip
+@pytest.mark.parametrize(("position", "said"), [(9, "there is no position 9; the newest is 3"), (0, "there is no position 0"), (1, "its kind is policy"), (2, "superseded already, by position 3")])  # fmt: skip
 def test_only_a_tick_that_is_in_force_can_be_superseded(project: Project, hands: Hands, position: int, said: str) -> None:
     with Lake.open(project, clock=hands) as lake:
         lake.commit(lambda transaction: transaction.declare("policy", content={}))

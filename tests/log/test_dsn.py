@@ -12,7 +12,7 @@ from trueup.cli import main
 from trueup.config import Project, parse
 from trueup.errors import ConfigError
 from trueup.log.catalog import PostgresCatalog, catalog_of
-from trueup.log.dsn import dsn_of
+from trueup.log.dsn import parse_dsn
 from trueup.log.lake import Lake
 
 COMMANDS = (
@@ -63,7 +63,7 @@ def project_with(folder: Path, catalog: str) -> Path:
 
 def test_both_forms_give_the_same_parts_and_none_shows_the_password() -> None:
     for text in ("host=h port=5 user=u password='pass word' dbname=d", "postgresql://u:pass%20word@h:5/d"):
-        dsn = dsn_of(text)
+        dsn = parse_dsn(text)
         assert sorted(dsn.public.split()) == ["dbname=d", "host=h", "port=5", "user=u"]
         assert dsn.password is not None and dsn.password.get_secret_value() == "pass word"
         assert "pass word" not in repr(dsn) + str(dsn.credentials)
@@ -73,14 +73,14 @@ def test_both_forms_give_the_same_parts_and_none_shows_the_password() -> None:
 
 
 def test_without_a_password_postgresql_finds_it_in_its_own_ways() -> None:
-    assert PostgresCatalog(dsn_of("host=h user=u")).options() == ""
+    assert PostgresCatalog(parse_dsn("host=h user=u")).options() == ""
 
 
 @pytest.mark.parametrize("text", ["hunter2-secret", "host=h password=hunter2 secret", "postgresql://u:hunter2@secret@h/d",
                                   "postgresql://u:hunter2/secret@h/d", "postgresql://h/d?pasword=hunter2-secret"])  # fmt: skip
 def test_a_malformed_one_is_an_error_that_quotes_none_of_it(text: str) -> None:
     with pytest.raises(ConfigError, match=r"malformed \(\[lake\] catalog\); write host") as raised:
-        dsn_of(text)
+        parse_dsn(text)
     assert "hunter2" not in str(raised.value) and "secret" not in str(raised.value)
 
 

@@ -22,7 +22,7 @@ def made(folder: Path) -> Project:
 
 def consumed(lake: Lake, consumer: str, position: int = 1) -> None:
     def write(transaction: Transaction) -> None:
-        transaction.consumed(consumer, position)
+        transaction.set_consumer_position(consumer, position)
 
     lake.commit(write)
 
@@ -121,7 +121,7 @@ def test_few_instances_wait_for_another_lake(tmp_path: Path) -> None:
     for lake in opened:
         lake.__exit__(None, None, None)
     idle = [one for one in instances._pool.instances if not one.users]
-    assert len(idle) <= instances.MOST_IDLE
+    assert len(idle) <= instances.MAX_IDLE
     assert all(one.attached is None for one in idle)
 
 

@@ -107,27 +107,27 @@ def test_two_writers_at_once_lose_nothing_and_number_every_commit_once(project: 
 def test_who_waits_sees_what_another_has_committed_meanwhile(project: Project) -> None:
     Lake.create(project)
     with Lake.open(project, clock=clock) as writer, Lake.open(project, read_only=True) as waiting:
-        assert (waiting.newest_after(0), waiting.consumer_position("x")) == (0, 0)
+        assert (waiting.last_position_since(0), waiting.consumer_position("x")) == (0, 0)
         take(writer, usage("a"))
-        assert (waiting.newest_after(0), waiting.consumer_position("x")) == (1, 0)
-        writer.commit(lambda transaction: transaction.consumed("x", 1))
-        assert (waiting.newest_after(1), waiting.consumer_position("x"), waiting.consumer_position("y")) == (1, 1, 0)
+        assert (waiting.last_position_since(0), waiting.consumer_position("x")) == (1, 0)
+        writer.commit(lambda transaction: transaction.set_consumer_position("x", 1))
+        assert (waiting.last_position_since(1), waiting.consumer_position("x"), waiting.consumer_position("y")) == (1, 1, 0)
 
 
 def test_who_follows_for_long_connects_anew_and_misses_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trueup.log.lake.RECONNECT_AFTER_SNAPSHOTS", 3)
+    monkeypatch.setattr("trueup.log.session.RECONNECT_AFTER_SNAPSHOTS", 3)
     Lake.create(project)
     connections = []
-    with Lake.open(project, clock=clock) as writer, Lake.open(project, read_only=True) as follower, writer.reconciling():
+    with Lake.open(project, clock=clock) as writer, Lake.open(project, read_only=True) as follower, writer.reconciler_lock():
         for position in range(1, 11):
             for lake in (writer, follower):
-                lake.renew()
+                lake.reconnect_when_due()
             connections.append(follower.connection)
             assert take(writer, usage(f"k{position}")) == position
-            assert follower.newest_after(position - 1) == position
+            assert follower.last_position_since(position - 1) == position
             assert keys(follower, after=position - 1, upto=position) == [f"k{position}"]
         assert keys(follower) == keys(writer) == sorted(f"k{n}" for n in range(1, 11))
-        with pytest.raises(LogBusyError), Lake.open(project) as other, other.reconciling():
+        with pytest.raises(LogBusyError), Lake.open(project) as other, other.reconciler_lock():
             pass
     assert connections[0] is not connections[-1]
 
@@ -179,7 +179,7 @@ def test_a_second_reconciler_is_told_that_another_holds_the_lake(project: Projec
     Lake.create(project)
     with (
         Lake.open(project) as first, Lake.open(project) as second,
-        first.reconciling(), pytest.raises(LogBusyError, match="another reconciler"), second.reconciling(wait_s=0.1),
+        first.reconciler_lock(), pytest.raises(LogBusyError, match="another reconciler"), second.reconciler_lock(wait_s=0.1),
     ):  # fmt: skip
         pass
 
@@ -189,7 +189,7 @@ def test_the_lake_refuses_settings_it_was_not_made_with(project: Project) -> Non
     other = Project(
         project.directory, project.config.model_copy(update={"lake": project.config.lake.model_copy(update={"buckets": 8})})
     )
-    with pytest.raises(LogError, match=r"made with buckets = 64, trueup\.toml says 8"), Lake.open(other):
+    with pytest.raises(LogError, match=r"created with buckets = 64, but trueup\.toml has 8"), Lake.open(other):
         pass
 
 
@@ -244,7 +244,7 @@ def test_ranges_are_read_alike_through_the_log_of_snapshots_and_where_that_has_e
     with Lake.open(project, clock=clock) as lake:
         for name in "abcdefgh":
             take(lake, usage(name))
-            lake.commit(lambda transaction: transaction.consumed("somebody", 1))
+            lake.commit(lambda transaction: transaction.set_consumer_position("somebody", 1))
         expected = {(after, upto): list("abcdefgh"[after:upto]) for after, upto in ranges}
         assert lake.oldest_snapshot <= lake.snapshot_of(1)
         assert {r: keys(lake, after=r[0], upto=r[1]) for r in ranges} == expected

@@ -170,7 +170,7 @@ def _results(
         transaction.append("finding", pl.DataFrame(findings, schema=FINDING_SCHEMA))
         transaction.append("ledger", pl.DataFrame(moved))
         transaction.append("placement", pl.DataFrame(counted))
-        transaction.consumed("reconcile", position)
+        transaction.set_consumer_position("reconcile", position)
 
     lake.commit(write)
 

@@ -54,7 +54,7 @@ def _unplaced(lake: Lake, make: Any) -> None:
         transaction.next_position("unit")
         transaction.append("usage", make.events("usage", [{"record_key": "u9", "source_id": "msc@z", "quantity_micros": 1}]))
         transaction.append("control", make.control("msc", "z", "usage", accepted=1))
-        transaction.consumed("reconcile", 5)
+        transaction.set_consumer_position("reconcile", 5)
 
     lake.commit(write)
 
@@ -100,7 +100,7 @@ def _unknown_record(lake: Lake, make: Any) -> None:
 
 
 def _ahead(lake: Lake, make: Any) -> None:
-    lake.commit(lambda transaction: transaction.consumed("reconcile", 9))
+    lake.commit(lambda transaction: transaction.set_consumer_position("reconcile", 9))
 
 
 def _gap(lake: Lake, make: Any) -> None:

@@ -59,7 +59,7 @@ class Watch:
         """Declare the time in the log at intervals, so that the first file after days without files is no clock jump."""
         now = self._clock()
         longest = timedelta(microseconds=self._project.config.project.max_clock_jump)
-        if abs(now - self._last_idle_check) < longest / 4 or not Lake.is_made(self._project):
+        if abs(now - self._last_idle_check) < longest / 4 or not Lake.exists(self._project):
             return
         self._last_idle_check = now
         with Lake.open(self._project, clock=self._clock, threads=1) as lake:

@@ -136,7 +136,7 @@ def run(
         lake = end.enter_context(Lake.open(project))
         if options.tick_every is not None:
             lake.check_clock(lake.clock())
-        with lake.reconciling():
+        with lake.reconciler_lock():
             # Held here only to tell at once that it is taken: then the poller holds it, wherever it runs.
             ensure_policy(lake)
         first, known = lake.consumer_position(CONSUMER), lake.count("finding")
@@ -255,7 +255,7 @@ def _watch(
         if not until_idle:
             continue
         reached = lake.consumer_position(CONSUMER)
-        if lake.newest_after(reached) == reached and not (scoring and scoring.is_behind()):
+        if lake.last_position_since(reached) == reached and not (scoring and scoring.is_behind()):
             return
 
 

@@ -121,7 +121,7 @@ def reconcile(
     Raises `LogBusyError` when another reconciler holds the lake, `TrueupError` for whatever else stops it.
     """
     whole = from_day is None and to_day is None
-    with Lake.open(project, clock=clock) as lake, lake.reconciling():
+    with Lake.open(project, clock=clock) as lake, lake.reconciler_lock():
         ensure_policy(lake)
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
         if after == upto:

@@ -62,7 +62,7 @@ class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         options, only_read = self._options, self._options.until is not None
         lake = self.opened(read_only=only_read)
         if not only_read:
-            self._open.enter_context(lake.reconciling(LOCK_WAIT_S))
+            self._open.enter_context(lake.reconciler_lock(LOCK_WAIT_S))
             ensure_policy(lake)
             options.without_other_shelves()
         self._lake, self._went_on = lake, False
@@ -73,7 +73,7 @@ class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, int]]:
         """One epoch at most, so that a checkpoint can come between two; none while enough are being worked on."""
-        self._lake.renew()
+        self._lake.reconnect_when_due()
         position = self._position.value()
         if not self._went_on and self._options.until is None:
             position = resume_position(self._lake, position)
@@ -114,7 +114,7 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: tuple[int, int, int], ctx: Any) -> Iterator[tuple[int, int, bytes, int, int]]:
         """One epoch in, one outcome out, with how many records are kept and how many were read again."""
         group, after, upto = value
-        self._lake.renew()
+        self._lake.reconnect_when_due()
         buckets = self._ranges[group]
         before = self._memories[group] if group in self._memories else self._restored(buckets)
         epoch, shelf = self._follower.epoch((after, upto), buckets), self._options.shelf(buckets)
@@ -187,7 +187,7 @@ class Commit(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: tuple[int, int, bytes, int, int], ctx: Any) -> Iterator[int]:
         """The position an epoch ended at, once it is committed."""
         after, upto, data, kept, again = value
-        self._lake.renew()
+        self._lake.reconnect_when_due()
         self._kept[upto] = self._kept.get(upto, 0) + kept
         self._again += again
         waiting = self._waiting.setdefault(upto, [])

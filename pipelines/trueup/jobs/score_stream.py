@@ -56,13 +56,13 @@ class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int]]:
         """One epoch at most, so that a checkpoint can come between two."""
-        self._lake.renew()
+        self._lake.reconnect_when_due()
         position = self._position.value()
         if not self._went_on:
             position = resume_position(self._lake, position, CONSUMER)
             self._position.update(position)
             self._went_on = True
-        newest = self._lake.newest_after(position)
+        newest = self._lake.last_position_since(position)
         if newest == position or newest == self._looked:
             return
         if active_models(self._lake, after=position, upto=newest) is None:
@@ -87,7 +87,7 @@ class Read(LakeOperator, ProcessFunction):  # type: ignore[misc]
     def process_element(self, value: tuple[int, int], ctx: Any) -> Iterator[Any]:
         """Homes are told how many batches of features to wait for; an epoch without transactions is one home's."""
         after, upto = value
-        self._lake.renew()
+        self._lake.reconnect_when_due()
         events = self._arrivals.of(after, upto)
         least_us = events.filter(~pl.col("is_label"))["at_us"].min() or 0
         awaited: dict[int, int] = {}
@@ -116,7 +116,7 @@ class ComputeFeatures(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: tuple[int, int, int, int, int, bytes], ctx: Any) -> Iterator[tuple[Any, ...]]:
         """One batch in, a batch for each home of its transactions out."""
         entity, group, after, upto, least_us, data = value
-        self._lake.renew()
+        self._lake.reconnect_when_due()
         part, (rows,) = Part(entity, group), from_ipc(data)
         self._windows.forget(after)
         before = self._states[part] if part in self._states else self._restored(part)
@@ -197,7 +197,7 @@ class Commit(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
     def process_element(self, value: tuple[int, int, int, bytes], ctx: Any) -> Iterator[int]:
         """The position an epoch ended at, once it is committed."""
         after, upto, homes, data = value
-        self._lake.renew()
+        self._lake.reconnect_when_due()
         waiting = self._waiting.setdefault(upto, [])
         waiting.append(ScoreBatch(*from_ipc(data)))
         if len(waiting) == homes:

@@ -1,4 +1,4 @@
-"""Where the lake's catalog lives, and the one writer lock beside it."""
+"""Catalogs of the lake in SQLite and PostgreSQL, with their locks."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ import filelock
 
 from trueup.config import Project, expand, variables
 from trueup.errors import ConfigError, LogBusyError, LogError
-from trueup.log.catalog_file import damage_of, readable
+from trueup.log.catalog_file import catalog_damage, readable_path
 from trueup.log.connection import load_extension
-from trueup.log.dsn import WHERE, Dsn, dsn_of
+from trueup.log.dsn import WHERE, Dsn, parse_dsn
 from trueup.secret import remember, remember_variable
 
 LOCK_WAIT_S = 600.0
-_LOOK_EVERY_S = 0.01
-"""How often whoever waits for a lock file looks whether it is free."""
+_LOCK_POLL_S = 0.01
+"""Interval at which a waiting process checks whether a lock file is free, in seconds."""
 
 
 class Catalog(Protocol):
-    """A place for DuckLake's metadata that can also say who may write."""
+    """A place for DuckLake's metadata that also provides locks between processes."""
 
     extension: str
 
     def exists(self) -> bool:
-        """Whether a catalog was made here."""
+        """Return whether a catalog was created here."""
 
     def uri(self) -> str:
-        """What follows `ducklake:` in ATTACH."""
+        """Return the text after `ducklake:` in ATTACH."""
 
     def options(self) -> str:
-        """Further options of ATTACH, each preceded by a comma."""
+        """Return further options of ATTACH, each preceded by a comma."""
 
     def lock(self, name: str, wait_s: float) -> Iterator[None]:
-        """A context that holds the lock `name` among all processes; raises `LogBusyError` after `wait_s`."""
+        """Hold the lock `name` among all processes; raise `LogBusyError` after `wait_s`."""
 
 
 class SqliteCatalog:
-    """A catalog file in SQLite's WAL mode, so that readers are never locked out by a writer."""
+    """A catalog file in SQLite's WAL mode, so that a writer never locks readers out."""
 
     extension = "sqlite_scanner"
 
@@ -50,30 +50,30 @@ class SqliteCatalog:
         self.path = path
 
     def exists(self) -> bool:
-        """Whether the file is there."""
+        """Return whether the file exists."""
         return self.path.exists()
 
     def uri(self) -> str:
-        """The catalog file, as ATTACH wants it."""
+        """Return the path of the catalog file."""
         return str(self.path)
 
     def options(self) -> str:
-        """WAL journal and a busy timeout: measured, readers see no lock and wait 0.07 s instead of 2 s."""
+        """Return WAL journal and busy timeout: measured, readers meet no lock and wait 0.07 s instead of 2 s."""
         return ", META_TYPE 'sqlite', META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT 5000"
 
     @contextmanager
     def lock(self, name: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-        """Holds a lock file beside the catalog; the system frees it when the process dies.
+        """Hold a lock file next to the catalog; the system frees it when the process dies.
 
-        Whoever waits is first in a queue of its own, at a second lock file: who lets go and comes again at once waits there, and
-        does not keep others out.
+        Waiting processes queue at a second lock file. A process that releases the lock and wants it again at once waits there,
+        and does not starve the others.
         """
-        held, first = (
-            filelock.FileLock(str(self.path.with_name(f"{self.path.name}.{name}.{what}")), poll_interval=_LOOK_EVERY_S)
+        held, queue = (
+            filelock.FileLock(str(self.path.with_name(f"{self.path.name}.{name}.{what}")), poll_interval=_LOCK_POLL_S)
             for what in ("lock", "queue.lock")
         )
         try:
-            with first.acquire(timeout=wait_s):
+            with queue.acquire(timeout=wait_s):
                 held.acquire(timeout=wait_s)
         except filelock.Timeout:
             raise _busy(name, str(self.path)) from None
@@ -84,7 +84,7 @@ class SqliteCatalog:
 
 
 class PostgresCatalog:
-    """A catalog in PostgreSQL, for several machines; locks are advisory locks of a session of their own."""
+    """A catalog in PostgreSQL, for several machines; locks are advisory locks of separate sessions."""
 
     extension = "postgres_scanner"
 
@@ -92,21 +92,21 @@ class PostgresCatalog:
         self.dsn = dsn
 
     def exists(self) -> bool:
-        """Whether the database holds a DuckLake catalog; raises `LogError` when it cannot be reached."""
+        """Return whether the database has a DuckLake catalog; raise `LogError` when it cannot be reached."""
         with self._session() as session:
-            found = session.execute("SELECT to_regclass('ducklake_metadata') IS NOT NULL").fetchone()
-        return bool(found and found[0])
+            row = session.execute("SELECT to_regclass('ducklake_metadata') IS NOT NULL").fetchone()
+        return bool(row and row[0])
 
     def uri(self) -> str:
-        """The connection string as ATTACH wants it: without the password, which DuckDB is given apart."""
+        """Return the connection string for ATTACH without the password, which DuckDB receives separately."""
         return f"postgres:{self.dsn.without_password}"
 
     def options(self) -> str:
-        """The name of the DuckDB secret that holds the password, where there is one."""
+        """Return the option with the DuckDB secret that holds the password, if there is one."""
         return f", META_SECRET '{self.dsn.name}'" if self.dsn.password else ""
 
-    def hand_over(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Gives DuckDB the password as a secret of its own: what is in the text of ATTACH, its errors repeat."""
+    def set_password_secret(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Give DuckDB the password as a separate secret: errors of ATTACH repeat its text."""
         if self.dsn.password:
             connection.execute(
                 f"CREATE OR REPLACE TEMPORARY SECRET {self.dsn.name} (TYPE postgres, PASSWORD $password)",
@@ -115,10 +115,10 @@ class PostgresCatalog:
 
     @contextmanager
     def lock(self, name: str, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-        """Holds `pg_advisory_lock`; the server frees it when the session ends."""
+        """Hold `pg_advisory_lock`; the server frees it when the session ends."""
         key = zlib.crc32(f"trueup {name}".encode())
         with self._session() as session:
-            import psycopg  # Only projects with a PostgreSQL catalog have it.
+            import psycopg  # Only projects with a PostgreSQL catalog need it.
 
             session.execute(f"SET lock_timeout = {max(1, int(wait_s * 1000))}")
             try:
@@ -136,51 +136,51 @@ class PostgresCatalog:
             with psycopg.connect(self.dsn.public, autocommit=True, **credentials) as session:
                 yield session
         except psycopg.Error as error:
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise LogError(f"PostgreSQL cannot be used: {first}", where=WHERE, todo="check the connection and the server") from None
+            line = (str(error).splitlines() or [type(error).__name__])[0]
+            raise LogError(f"PostgreSQL cannot be used: {line}", where=WHERE, todo="check the connection and the server") from None
 
 
 def _busy(name: str, where: str) -> LogBusyError:
-    who = "reconciler" if name == "reconcile" else "writer"
-    return LogBusyError(f"another {who} holds the lake", where=where, todo="wait for it to end, or stop it")
+    holder = "reconciler" if name == "reconcile" else "writer"
+    return LogBusyError(f"another {holder} holds the lake", where=where, todo="wait for it to end, or stop it")
 
 
 def catalog_of(project: Project) -> SqliteCatalog | PostgresCatalog:
-    """The catalog a project names; raises `ConfigError` for a kind that is not known, or a malformed connection string."""
-    told = project.config.lake.catalog.get_secret_value()
-    text = expand(told)
+    """Return the catalog of a project; raise `ConfigError` for an unknown kind or a malformed connection string."""
+    configured = project.config.lake.catalog.get_secret_value()
+    text = expand(configured)
     kind, _, rest = text.partition(":")
     if kind == "sqlite" and rest:
-        for name, value in variables(told).items():
+        for name, value in variables(configured).items():
             remember_variable(name, value)
         return SqliteCatalog(project.directory / rest)
     if kind in ("postgres", "postgresql") and rest:
-        # `postgres:` goes before either form of connection string; a URI may also stand for itself.
-        dsn = dsn_of(text if rest.startswith("//") else rest)
-        for name, value in variables(told).items():
-            if value not in dsn.places:
+        # `postgres:` precedes either form of connection string; a URI may also be given without it.
+        dsn = parse_dsn(text if rest.startswith("//") else rest)
+        for name, value in variables(configured).items():
+            if value not in dsn.public_values:
                 remember(value, f"${{{name}}}")
         return PostgresCatalog(dsn)
     raise ConfigError(
-        "the catalog is of no known kind", where=WHERE,
+        "the catalog has an unknown kind", where=WHERE,
         todo="write sqlite:PATH or postgres:CONNECTION",
     )  # fmt: skip
 
 
 def attach(connection: duckdb.DuckDBPyConnection, catalog: SqliteCatalog | PostgresCatalog, data: str, *, read_only: bool) -> None:
-    """Attaches the lake as `lake`, without inlining, its data found at `data` wherever the folder has moved to.
+    """Attach the lake as `lake`, without inlining, with its data at `data`, even if the folder was moved.
 
-    Whoever may not write beside a SQLite catalog reads a copy of it, which is as of now. Raises `LogError`.
+    A process that may not write next to a SQLite catalog reads a copy of its present state. Raises `LogError`.
     """
     load_extension(connection, catalog.extension)
     load_extension(connection, "ducklake")
     mode = ", READ_ONLY" if read_only else ""
     if isinstance(catalog, PostgresCatalog):
-        catalog.hand_over(connection)
+        catalog.set_password_secret(connection)
         uri, where = catalog.uri(), WHERE
     else:
         where = str(catalog.path)
-        uri = str(readable(catalog.path, connection) if read_only else catalog.path)
+        uri = str(readable_path(catalog.path, connection) if read_only else catalog.path)
     quoted = uri.replace("'", "''")
     folder = data.replace("'", "''")
     try:
@@ -192,5 +192,5 @@ def attach(connection: duckdb.DuckDBPyConnection, catalog: SqliteCatalog | Postg
         if "readonly database" in str(error):
             todo = "ask its owner for the right to write into its folder"
             raise LogError("you have no right to write into the lake", where=where, todo=todo) from None
-        damaged = damage_of(catalog.path) if isinstance(catalog, SqliteCatalog) else None
+        damaged = catalog_damage(catalog.path) if isinstance(catalog, SqliteCatalog) else None
         raise damaged or LogError(f"the lake cannot be opened: {str(error).splitlines()[0]}", where=where) from None

@@ -1,4 +1,4 @@
-"""A SQLite catalog as a file: is it damaged, and how does it read for those who may not write beside it?"""
+"""SQLite catalog files: detection of damage, and copies for processes that may not write next to the catalog."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from trueup.errors import DamagedError, LogBusyError, LogError
 
 _RESTORE = "restore it from a backup"
 _SETTLED_S = 0.05
-"""How old a change of a file must be for its time of change to tell of the next one: file systems count time in ticks."""
+"""Minimum age of a file change, in seconds, for a later change to alter the modification time: file systems use ticks."""
 _BUSY_S = 5.0
 
 _copies: WeakKeyDictionary[duckdb.DuckDBPyConnection, TemporaryDirectory[str]] = WeakKeyDictionary()
-"""The copy that a connection reads; it is removed with the connection, or when the connection reads another."""
+"""Copy that a connection reads; it is removed with the connection, or when the connection reads another."""
 
 
-def damage_of(path: Path) -> DamagedError | None:
-    """What SQLite finds wrong in a catalog file; None where nothing is."""
+def catalog_damage(path: Path) -> DamagedError | None:
+    """Return SQLite's fault of a catalog file as an error; None for a sound one."""
     try:
-        with _opened(path, immutable=not _wal(path).exists()) as catalog:
-            (found,) = catalog.execute("PRAGMA quick_check(1)").fetchone()
+        with _open_catalog(path, immutable=not _wal(path).exists()) as catalog:
+            (fault,) = catalog.execute("PRAGMA quick_check(1)").fetchone()
     except UnicodeDecodeError:
-        found = "its text is not UTF-8"
+        fault = "its text is not UTF-8"
     except sqlite3.OperationalError:
-        # It cannot be looked at (rights, a lock), which is no damage.
+        # The file cannot be opened (rights, a lock), which is not damage.
         return None
     except sqlite3.DatabaseError as error:
-        found = str(error)
-    return None if found == "ok" else DamagedError(f"the catalog is damaged: {found}", where=str(path), todo=_RESTORE)
+        fault = str(error)
+    return None if fault == "ok" else DamagedError(f"the catalog is damaged: {fault}", where=str(path), todo=_RESTORE)
 
 
-def lost(path: Path, data: str) -> DamagedError | None:
-    """The error of a catalog that is missing or empty although commits have left data files; None where there are none."""
+def lost_catalog(path: Path, data: str) -> DamagedError | None:
+    """Return the error of a catalog that is missing or empty although commits left data files; None otherwise."""
     if "://" in data or (path.exists() and path.stat().st_size) or not any(Path(data).glob("events/position/*.parquet")):
         return None
     state = "empty" if path.exists() else "missing"
     return DamagedError(f"the catalog is {state}, but the lake holds data", where=str(path), todo=_RESTORE)
 
 
-def readable(path: Path, connection: duckdb.DuckDBPyConnection) -> Path:
-    """The file that `connection` can attach for reading: `path`, or a copy of it as of now.
+def readable_path(path: Path, connection: duckdb.DuckDBPyConnection) -> Path:
+    """Return the file that `connection` can attach for reading: `path`, or a copy of its present state.
 
-    SQLite keeps an index of its log beside the catalog, and even a reader writes into it. So a copy is made for a process that may
-    not write there; it lasts as long as the connection. Raises `LogError` where the catalog cannot be read, `LogBusyError` where
-    writers leave no moment to copy it.
+    SQLite writes an index of its log next to the catalog even for readers. A process without that right therefore reads a copy,
+    which lasts as long as the connection. Raises `LogError` where the catalog cannot be read, and `LogBusyError` where writers
+    leave no time to copy it.
     """
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
         return path
@@ -74,10 +74,10 @@ def readable(path: Path, connection: duckdb.DuckDBPyConnection) -> Path:
     reraise=True,
 )
 def copy_catalog(path: Path, copy: Path) -> None:
-    """Copies a catalog as of now, without writing beside it; raises `LogError` and `LogBusyError` as `readable` does."""
+    """Copy a catalog's present state without writing next to it; raise `LogError` and `LogBusyError` as `readable_path` does."""
     try:
         if _shm(path).exists():
-            # A writer is at work, or one was killed: SQLite reads what is committed, under the locks of its index.
+            # A writer is active, or one was killed: SQLite reads what is committed, under the locks of its index.
             _copy_by_sqlite(path, copy)
         else:
             _copy_files(path, copy)
@@ -88,17 +88,17 @@ def copy_catalog(path: Path, copy: Path) -> None:
             raise _unreadable(path, str(error)) from None
         raise _busy(path) from None
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        raise damage_of(path) or _unreadable(path, str(error)) from None
+        raise catalog_damage(path) or _unreadable(path, str(error)) from None
 
 
 def _copy_by_sqlite(path: Path, copy: Path) -> None:
     copy.unlink(missing_ok=True)
-    with _opened(path) as catalog, closing(sqlite3.connect(copy)) as target:
+    with _open_catalog(path) as catalog, closing(sqlite3.connect(copy)) as target:
         catalog.backup(target)
 
 
 def _copy_files(path: Path, copy: Path) -> None:
-    """Copies the catalog and its log as files; raises `LogBusyError` where one of them changed meanwhile."""
+    """Copy the catalog and its log as files; raise `LogBusyError` where one of them changed meanwhile."""
     before = _state(path)
     for source, target in ((path, copy), (_wal(path), _wal(copy))):
         target.unlink(missing_ok=True)
@@ -110,12 +110,12 @@ def _copy_files(path: Path, copy: Path) -> None:
 
 @dataclass(frozen=True)
 class _State:
-    """What shows that a catalog file or its log has changed, or that a writer has come."""
+    """File attributes that change when a catalog file or its log changes, or a writer arrives."""
 
     stamps: tuple[tuple[int, int, int] | None, ...]
 
     def is_settled(self, now_ns: int) -> bool:
-        """Whether the last change is so long ago that a further one would have shown."""
+        """Return whether the last change is old enough that a further one would be visible."""
         return all(stamp is None or now_ns - stamp[2] > _SETTLED_S * 1e9 for stamp in self.stamps)
 
 
@@ -125,14 +125,14 @@ def _state(path: Path) -> _State:
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
-        found = path.stat()
+        file_stat = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return file_stat.st_ino, file_stat.st_size, file_stat.st_mtime_ns
 
 
 @contextmanager
-def _opened(path: Path, *, immutable: bool = False) -> Iterator[sqlite3.Connection]:
+def _open_catalog(path: Path, *, immutable: bool = False) -> Iterator[sqlite3.Connection]:
     uri = f"file:{quote(str(path))}?mode=ro{'&immutable=1' if immutable else ''}"
     with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_S)) as catalog:
         yield catalog
@@ -147,7 +147,7 @@ def _shm(path: Path) -> Path:
 
 
 def _busy(path: Path) -> LogBusyError:
-    return LogBusyError("the catalog changes while it is copied for reading", where=str(path), todo="ask again")
+    return LogBusyError("the catalog changes while it is copied for reading", where=str(path), todo="try again")
 
 
 def _unreadable(path: Path, reason: str) -> LogError:

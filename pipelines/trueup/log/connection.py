@@ -14,11 +14,11 @@ from trueup.errors import LogError
 
 
 def connect(path: str = ":memory:", *, threads: int | None = None) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection whose sessions speak UTC, print no progress bar of their own and keep no copies of files they read."""
+    """Return a DuckDB connection in UTC, without progress bar and without a cache of the files it reads."""
     connection = duckdb.connect(path)
     localise(connection)
     connection.execute("SET autoinstall_known_extensions = false")
-    # Who reads every new file of a log once would keep them all, up to most of the machine's memory.
+    # A process that follows a log reads each file once; the cache would grow to most of the machine's memory.
     connection.execute("SET enable_external_file_cache = false")
     if threads is not None:
         connection.execute(f"SET threads = {int(threads)}")
@@ -26,13 +26,13 @@ def connect(path: str = ":memory:", *, threads: int | None = None) -> duckdb.Duc
 
 
 def localise(connection: duckdb.DuckDBPyConnection) -> None:
-    """Sets what holds for one connection only: a further connection to the same instance needs it as well."""
+    """Set what applies to one connection only; each further connection to the instance needs it as well."""
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
 
 
 class _NotYetImported(ModuleType):
-    """Stands for pandas until somebody asks it for more than its missing values."""
+    """Placeholder for pandas that imports it when more than its missing values is needed."""
 
     NaT = NA = object()
 
@@ -44,10 +44,10 @@ class _NotYetImported(ModuleType):
 
 
 def spare_pandas() -> None:
-    """Keeps DuckDB from importing pandas, for a process of our own.
+    """Prevent DuckDB from importing pandas in a process of this project.
 
-    DuckDB compares each value bound to a query with pandas' missing values, and imports pandas for it: 0.6 s of CPU, for values
-    that are not there while pandas is not. It looks them up once, here in a module that hands on everything else.
+    DuckDB compares each bound value with pandas' missing values and imports pandas for it: 0.6 s of CPU, for values that cannot
+    that occur without pandas. It looks them up once, here in a module that forwards everything else.
     """
     if "pandas" in sys.modules:
         return
@@ -60,17 +60,19 @@ def spare_pandas() -> None:
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Loads an extension: from its wheel, else as installed, else by installing it.
+    """Load an extension: from its wheel, else as installed, else by installing it.
 
     DuckDB verifies the extension's signature in each case. Raises `LogError` when none of the three works.
     """
     wheel = _in_wheel(name)
-    # A bare LOAD of what is not installed asks the network first, and takes half a second where there is none.
-    ways = [["LOAD '" + str(wheel).replace("'", "''") + "'"]] if wheel else [[f"LOAD {name}"], [f"INSTALL {name}", f"LOAD {name}"]]
+    # LOAD of an extension that is not installed tries the network first, and takes half a second where there is none.
+    attempts = (
+        [["LOAD '" + str(wheel).replace("'", "''") + "'"]] if wheel else [[f"LOAD {name}"], [f"INSTALL {name}", f"LOAD {name}"]]
+    )
     reason = ""
-    for way in ways:
+    for attempt in attempts:
         try:
-            for statement in way:
+            for statement in attempt:
                 connection.execute(statement)
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
@@ -83,8 +85,8 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 
 
 def _in_wheel(name: str) -> Path | None:
-    found = importlib.util.find_spec(f"duckdb_extension_{name}")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    if spec is None or not spec.submodule_search_locations:
         return None
-    folder = Path(next(iter(found.submodule_search_locations)))
+    folder = Path(next(iter(spec.submodule_search_locations)))
     return next(iter(sorted(folder.glob(f"extensions/v{duckdb.__version__}/{name}.duckdb_extension"))), None)

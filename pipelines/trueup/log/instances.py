@@ -1,8 +1,8 @@
 """DuckDB instances with the lake attached, shared by the connections of one process.
 
-An instance is expensive: DuckDB checks the signatures of 70 MB of extensions for each. A connection to an instance costs nothing.
+An instance is expensive: DuckDB checks the signatures of 70 MB of extensions for each. A connection to one costs nothing.
 Connections to the same lake in the same mode therefore share an instance while any of them is open. After the last one, the lake is
-detached: nothing of it stays open or in memory, and the instance serves the next lake, whichever project it belongs to.
+detached: nothing of it stays open or in memory, and the instance serves the next lake of any project.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import duckdb
 from trueup.log.catalog import PostgresCatalog, SqliteCatalog, attach
 from trueup.log.connection import connect, localise
 
-MOST_IDLE = 2
-"""How many instances without a lake are kept for the next one: reading and writing need one each."""
+MAX_IDLE = 2
+"""Maximum number of idle instances: reading and writing need one each."""
 _OWN_DATABASES = ("memory", "system", "temp")
-_LOCAL_DATA_ONLY = "://"
+_URL_MARK = "://"
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A lake as an instance has it attached: two connections that want the same may share an instance."""
+    """A lake as an instance has it attached; connections with equal attachments may share an instance."""
 
     catalog: str
     data: str
@@ -36,7 +36,7 @@ class _Instance:
     root: duckdb.DuckDBPyConnection
     attached: Attachment | None = None
     users: dict[int, int | None] = field(default_factory=dict)
-    """The threads that each open connection wants, None where it does not mind; by the id of the connection."""
+    """Number of threads that each open connection requests, None without a request; by the id of the connection."""
     retired: bool = False
 
 
@@ -48,20 +48,20 @@ class _Pool:
 
 
 _pool = _Pool()
-_left_to_parents: list[_Pool] = []
+_pools_of_parents: list[_Pool] = []
 
 
 def acquire(
     catalog: SqliteCatalog | PostgresCatalog, data: str, *, read_only: bool, threads: int | None = None, private: bool = False
 ) -> duckdb.DuckDBPyConnection:
-    """A connection with the lake attached as `lake`; give it back with `release`.
+    """Return a connection with the lake attached as `lake`; close it with `release`.
 
-    `private` gives it an instance that no other connection shares, now or later: for settings that hold for a whole instance.
-    An instance uses the fewest `threads` that one of its connections asks for. Raises `LogError` where the lake cannot be attached.
+    A `private` connection has an instance that no other connection ever shares: for settings that apply to a whole instance.
+    An instance uses the smallest number of `threads` that a connection requests. Raises `LogError` where attaching fails.
     """
-    wanted = Attachment(catalog.uri(), data, read_only)
+    requested = Attachment(catalog.uri(), data, read_only)
     with _pool.lock:
-        instance = None if private else _shared(wanted) or _idle()
+        instance = None if private else _find_shared(requested) or _find_idle()
         if instance is None:
             instance = _Instance(connect(), retired=private)
             _pool.instances.append(instance)
@@ -71,7 +71,7 @@ def acquire(
             except BaseException:
                 _discard(instance)
                 raise
-            instance.attached = wanted
+            instance.attached = requested
         connection = instance.root.cursor()
         localise(connection)
         instance.users[id(connection)] = threads
@@ -81,7 +81,7 @@ def acquire(
 
 
 def release(connection: duckdb.DuckDBPyConnection) -> None:
-    """Closes a connection; with the last one of its instance, the lake is detached."""
+    """Close a connection; with the last one of its instance, detach the lake."""
     with _pool.lock:
         instance, _ = _pool.open.pop(id(connection), (None, connection))
         connection.close()
@@ -90,30 +90,35 @@ def release(connection: duckdb.DuckDBPyConnection) -> None:
         del instance.users[id(connection)]
         if instance.users:
             _set_threads(instance)
-        elif instance.retired or not _emptied(instance) or sum(not other.users for other in _pool.instances) > MOST_IDLE:
+        elif instance.retired or not _detach_all(instance) or sum(not other.users for other in _pool.instances) > MAX_IDLE:
             _discard(instance)
 
 
 def retire(connection: duckdb.DuckDBPyConnection) -> None:
-    """Makes sure that no further connection shares the instance of this one, which is closed with its last connection."""
+    """Ensure that no further connection shares the instance of this one, which is closed with its last connection."""
     with _pool.lock:
         if id(connection) in _pool.open:
             _pool.open[id(connection)][0].retired = True
 
 
-def _shared(wanted: Attachment) -> _Instance | None:
-    """An instance in use that has the lake attached: in the same mode, else one that writes for a connection that only reads."""
-    accepted = (wanted, replace(wanted, read_only=False)) if wanted.read_only else (wanted,)
-    fitting = (one for mode in accepted for one in _pool.instances if one.attached == mode and one.users and not one.retired)
-    return next((one for one in fitting if _works(one)), None)
+def _find_shared(requested: Attachment) -> _Instance | None:
+    """Return an instance in use with this lake: in the same mode, or one that writes if the connection only reads."""
+    accepted = (requested, replace(requested, read_only=False)) if requested.read_only else (requested,)
+    candidates = (
+        instance
+        for mode in accepted
+        for instance in _pool.instances
+        if instance.attached == mode and instance.users and not instance.retired
+    )
+    return next((instance for instance in candidates if _works(instance)), None)
 
 
-def _idle() -> _Instance | None:
-    return next((one for one in _pool.instances if not one.users and not one.retired), None)
+def _find_idle() -> _Instance | None:
+    return next((instance for instance in _pool.instances if not instance.users and not instance.retired), None)
 
 
 def _works(instance: _Instance) -> bool:
-    """Whether an instance still answers: DuckDB shuts one for good after a fatal error."""
+    """Return whether an instance still answers: after a fatal error, DuckDB never does."""
     try:
         instance.root.execute("SELECT 1")
     except duckdb.Error:
@@ -122,8 +127,8 @@ def _works(instance: _Instance) -> bool:
     return True
 
 
-def _emptied(instance: _Instance) -> bool:
-    """Detaches everything from an instance; whether it may serve another lake."""
+def _detach_all(instance: _Instance) -> bool:
+    """Detach everything from an instance; return whether it may serve another lake."""
     attached = instance.attached
     try:
         for (name,) in instance.root.execute("SELECT database_name FROM duckdb_databases() WHERE NOT internal").fetchall():
@@ -133,13 +138,13 @@ def _emptied(instance: _Instance) -> bool:
         _set_threads(instance)
     except duckdb.Error:
         return False
-    # What opens an object store or a server belongs to the instance: it must not serve another project.
-    return attached is not None and _LOCAL_DATA_ONLY not in attached.data and not attached.catalog.startswith("postgres:")
+    # Credentials of an object store or a server belong to the instance: it must not serve another project.
+    return attached is not None and _URL_MARK not in attached.data and not attached.catalog.startswith("postgres:")
 
 
 def _set_threads(instance: _Instance) -> None:
-    wanted = [threads for threads in instance.users.values() if threads is not None]
-    instance.root.execute(f"SET threads = {min(wanted)}" if wanted else "RESET threads")
+    requested = [threads for threads in instance.users.values() if threads is not None]
+    instance.root.execute(f"SET threads = {min(requested)}" if requested else "RESET threads")
 
 
 def _discard(instance: _Instance) -> None:
@@ -148,9 +153,9 @@ def _discard(instance: _Instance) -> None:
 
 
 def _begin_in_child() -> None:
-    """A forked process has none of the threads of its parent's instances: it neither uses nor closes them."""
+    """Start with an empty pool: a forked process has none of its parent's threads, and neither uses nor closes its instances."""
     global _pool
-    _left_to_parents.append(_pool)
+    _pools_of_parents.append(_pool)
     _pool = _Pool()
 
 

@@ -1,4 +1,4 @@
-"""What `schema.sql` has and an older lake lacks: tables and columns are added, nothing is ever changed or taken away."""
+"""Migration: adds the tables and columns of `schema.sql` that an older lake lacks; nothing is changed or removed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import duckdb
 _TABLE = re.compile(r"^(?:CREATE|ALTER) TABLE lake\.events\.(\w+)", re.MULTILINE)
 
 Columns = dict[str, dict[str, str]]
-"""Table by table, the columns and their types."""
+"""Column types by table and column."""
 
 
 @cache
 def schema() -> tuple[str, ...]:
-    """The statements that make an empty log."""
+    """Return the statements that create an empty log."""
     text = files(__package__).joinpath("schema.sql").read_text("utf-8")
     return tuple(statement.query for statement in duckdb.extract_statements(text))
 
 
 @cache
 def declared() -> Columns:
-    """What `schema.sql` says there is, as an empty DuckDB makes it."""
+    """Return the tables and columns of `schema.sql`, as an empty DuckDB creates them."""
     with duckdb.connect(":memory:") as connection:
         connection.execute("ATTACH ':memory:' AS lake")
         for statement in schema():
@@ -34,24 +34,26 @@ def declared() -> Columns:
 
 
 def _columns(connection: duckdb.DuckDBPyConnection) -> Columns:
-    found: Columns = {}
-    told = "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = 'events'"
-    for table, column, dtype in connection.execute(told).fetchall():
-        found.setdefault(table, {})[column] = dtype
-    return found
+    columns: Columns = {}
+    query = (
+        "SELECT table_name, column_name, data_type FROM duckdb_columns() WHERE database_name = 'lake' AND schema_name = 'events'"
+    )
+    for table, column, dtype in connection.execute(query).fetchall():
+        columns.setdefault(table, {})[column] = dtype
+    return columns
 
 
 def missing(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """The statements that give the attached lake what it lacks: none for one that is up to date."""
+    """Return the statements that add what the attached lake lacks: none for one that is up to date."""
     return list(_missing(_columns(connection)))
 
 
-def _missing(there: Columns) -> Iterator[str]:
+def _missing(existing: Columns) -> Iterator[str]:
     for statement in schema():
-        named = _TABLE.search(statement)
-        if named and named[1] not in there:
+        match = _TABLE.search(statement)
+        if match and match[1] not in existing:
             yield statement
     for table, columns in declared().items():
         for column, dtype in columns.items():
-            if table in there and column not in there[table]:
+            if table in existing and column not in existing[table]:
                 yield f"ALTER TABLE lake.events.{table} ADD COLUMN {column} {dtype}"

@@ -1,4 +1,4 @@
-"""Where the lake's data lies."""
+"""Location of the lake's data."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from trueup.secret import remember, remember_url
 
 
 def data_path(project: Project) -> str:
-    """The folder of the lake's data, absolute and with a slash at its end, or a URL, whose credentials are masked from now on."""
-    told = project.config.lake.data.get_secret_value()
-    text = expand(told)
+    """Return the lake's data folder, absolute with a final slash, or a URL; mask the credentials of a URL in all later output."""
+    configured = project.config.lake.data.get_secret_value()
+    text = expand(configured)
     if "://" not in text:
-        return f"{project.resolve(told)}/"
+        return f"{project.resolve(configured)}/"
     remember_url(text)
-    for name, value in variables(told).items():
+    for name, value in variables(configured).items():
         remember(value, f"${{{name}}}")
     return text

@@ -16,12 +16,12 @@ from trueup.log.lake import CLOCK, Lake, Transaction
 
 TICK = "tick"
 SUPERSEDES = "supersedes"
-"""In the content of a `clock` declaration: the position of the tick that is void from the declaration on."""
+"""Key in the content of a `clock` declaration: the position of the tick that is void from the declaration on."""
 
 
 @dataclass(frozen=True)
-class Declared:
-    """A declaration that the clock is right: its position, the time it declared, and the tick it supersedes, if any."""
+class ClockDeclaration:
+    """A declaration that the clock is right: its position, the declared time, and the tick that it supersedes, if any."""
 
     position: int
     through: datetime
@@ -29,27 +29,27 @@ class Declared:
 
 
 def superseded_ticks(declarations: pl.DataFrame) -> dict[int, frozenset[int]]:
-    """The positions of the ticks that rows of `events.declaration` supersede, by the position that supersedes them.
+    """Return the positions of superseded ticks, by the position that supersedes them.
 
-    The rows have `position`, `kind` and `content`.
+    `declarations` has the columns `position`, `kind` and `content` of `events.declaration`.
     """
     rows = declarations.filter((pl.col("kind") == CLOCK) & pl.col("content").is_not_null())
     return {at: frozenset({int(json.loads(content)[SUPERSEDES])}) for at, content in rows.select("position", "content").iter_rows()}
 
 
-def ticks(lake: Lake) -> pl.DataFrame:
-    """All ticks, newest first: `position`, `through` (the time declared) and `superseded_at` (a position, NULL while in force)."""
+def read_ticks(lake: Lake) -> pl.DataFrame:
+    """Return all ticks, newest first: `position`, `through` (the declared time) and `superseded_at` (NULL while in force)."""
     rows = lake.read("declaration", columns=["kind", "through", "content"])
     void = [(tick, at) for at, of in superseded_ticks(rows).items() for tick in of]
     superseded = pl.DataFrame(void, schema={"position": pl.Int64, "superseded_at": pl.Int64}, orient="row")
-    found = rows.filter(pl.col("kind") == TICK).select("position", "through")
-    return found.join(superseded, on="position", how="left").sort("position", descending=True)
+    all_ticks = rows.filter(pl.col("kind") == TICK).select("position", "through")
+    return all_ticks.join(superseded, on="position", how="left").sort("position", descending=True)
 
 
-def supersede(project: Project, positions: Sequence[int], *, clock: Clock = system_clock) -> list[Declared]:
-    """Declares ticks void from here on, each by a declaration of its own; the clock counts as right from there on.
+def supersede(project: Project, positions: Sequence[int], *, clock: Clock = system_clock) -> list[ClockDeclaration]:
+    """Declare ticks void from now on, each by its own declaration; the clock counts as right from there on.
 
-    Raises `LogError` for a position the log does not have, that is no tick, or that is superseded already: then nothing is
+    Raises `LogError` for a position that the log lacks, that is not a tick, or that is superseded already; then nothing is
     declared.
     """
     with Lake.open(project, clock=clock) as lake:
@@ -58,12 +58,12 @@ def supersede(project: Project, positions: Sequence[int], *, clock: Clock = syst
         return [_declare(lake, position) for position in dict.fromkeys(positions)]
 
 
-def accept_clock(project: Project, *, clock: Clock = system_clock, may_be_behind: bool = False) -> Declared | None:
-    """Declares that the clock is right where commits would be refused; None where they would not, or there is no lake yet.
+def accept_clock(project: Project, *, clock: Clock = system_clock, may_be_behind: bool = False) -> ClockDeclaration | None:
+    """Declare that the clock is right where commits would be refused; return None where they would not, or without a lake.
 
-    A clock behind the newest commit is accepted only where `may_be_behind` says so; else `ClockError` is raised.
+    A clock behind the newest commit is accepted only with `may_be_behind`; otherwise `ClockError` is raised.
     """
-    if not Lake.is_made(project):
+    if not Lake.exists(project):
         return None
     with Lake.open(project, clock=clock) as lake:
         newest, now = lake.newest_commit(), clock()
@@ -78,16 +78,16 @@ def accept_clock(project: Project, *, clock: Clock = system_clock, may_be_behind
 
 
 def check_clock(project: Project, *, clock: Clock = system_clock) -> None:
-    """Raises `ClockError` where a commit would be refused now; without a lake there is none to refuse."""
-    if Lake.is_made(project):
+    """Raise `ClockError` where a commit would be refused now; without a lake there is none to refuse."""
+    if Lake.exists(project):
         with Lake.open(project, clock=clock, threads=1) as lake:
             lake.check_clock(clock())
 
 
 def declare_idle(lake: Lake) -> int | None:
-    """Declares the clock where nothing has been committed for half of the longest jump; returns the position, else None.
+    """Declare the clock where no commit was made for half of the longest jump; return the position, else None.
 
-    Who runs every day and finds nothing new for a week leaves a trace thereby, and is not asked for --accept-clock. Raises
+    A daily run without new files for a week thereby keeps the log's time current, and never needs --accept-clock. Raises
     `ClockError` for a wrong clock.
     """
     newest, now = lake.newest_commit(), lake.clock()
@@ -98,17 +98,17 @@ def declare_idle(lake: Lake) -> int | None:
     return _declare(lake, None).position
 
 
-def _declare(lake: Lake, supersedes: int | None) -> Declared:
+def _declare(lake: Lake, supersedes: int | None) -> ClockDeclaration:
     now = lake.clock()
     content = None if supersedes is None else {SUPERSEDES: supersedes}
 
     def write(transaction: Transaction) -> int:
         if supersedes is not None:
-            # Looked at again under the lock: another process may have superseded it.
+            # Check again under the lock: another process may have superseded it.
             _check_tick(lake, supersedes)
         return transaction.declare(CLOCK, through=now, content=content)
 
-    return Declared(lake.commit(write), now, supersedes)
+    return ClockDeclaration(lake.commit(write), now, supersedes)
 
 
 def _check_tick(lake: Lake, position: int) -> None:
@@ -119,7 +119,7 @@ def _check_tick(lake: Lake, position: int) -> None:
     rows = lake.read("position", columns=["position AS number", "kind"], after=position - 1, upto=position)
     kind = rows["kind"][0]
     if kind != TICK:
-        raise LogError(f"position {position} is no tick but of kind {kind}", where=where, todo=list_them)
+        raise LogError(f"position {position} is not a tick; its kind is {kind}", where=where, todo=list_them)
     for at, void in superseded_ticks(lake.read("declaration", columns=["kind", "content"])).items():
         if position in void:
             raise LogError(f"the tick of position {position} is superseded already, by position {at}", where=where, todo=list_them)

@@ -53,7 +53,7 @@ def reconcile_little(
     limit what is recomputed; then the consumer's position stays where it is. Raises `LogBusyError` when another reconciler
     holds the lake.
     """
-    with Lake.open(project, clock=clock) as lake, lake.reconciling():
+    with Lake.open(project, clock=clock) as lake, lake.reconciler_lock():
         ensure_policy(lake)
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
         if after == upto:

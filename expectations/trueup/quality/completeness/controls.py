@@ -59,7 +59,7 @@ def control(lake: Lake) -> Controlled:
         if lake.consumer_position(CONSUMER) != after or after == upto:
             return False
         transaction.append("finding", every)
-        transaction.consumed(CONSUMER, upto)
+        transaction.set_consumer_position(CONSUMER, upto)
         return True
 
     actions = Counter[str](every["action"].to_list() if lake.commit(write) else [])

@@ -76,7 +76,7 @@ def validate_days(
         if lake.consumer_position(VALIDATOR) != after:
             return False
         transaction.append("finding", new)
-        transaction.consumed(VALIDATOR, upto)
+        transaction.set_consumer_position(VALIDATOR, upto)
         return True
 
     actions = Counter[str](new["action"].to_list() if lake.commit(write) else [])

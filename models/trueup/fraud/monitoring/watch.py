@@ -120,7 +120,7 @@ def watch(lake: Lake) -> int:
         if lake.consumer_position(CONSUMER) >= upto:
             return 0
         transaction.append("finding", found)
-        transaction.consumed(CONSUMER, upto)
+        transaction.set_consumer_position(CONSUMER, upto)
         return found.height
 
     return lake.commit(write)

@@ -133,6 +133,6 @@ def _commit(lake: Lake, judged: ScoreBatch, model_id: str, first_us: int, upto: 
         for table, rows in (("score", judged.score), ("scoring", judged.scoring), ("drift", judged.drift)):
             transaction.append(table, rows)
         recorded = transaction.record(scoring_record(lake.project.config.fraud))
-        transaction.consumed(f"rescore {model_id} {first_us}", upto, configuration=recorded)
+        transaction.set_consumer_position(f"rescore {model_id} {first_us}", upto, configuration=recorded)
 
     lake.commit(write)

@@ -222,7 +222,9 @@ def commit_judged(lake: Lake, judged: ScoreBatch, *, after: int, upto: int) -> b
             )  # fmt: skip
         for table, rows in (("score", judged.score), ("scoring", judged.scoring), ("drift", judged.drift)):
             transaction.append(table, rows)
-        transaction.consumed(CONSUMER, upto, configuration=transaction.record(scoring_record(lake.project.config.fraud)))
+        transaction.set_consumer_position(
+            CONSUMER, upto, configuration=transaction.record(scoring_record(lake.project.config.fraud))
+        )
         return True
 
     return lake.commit(write)

@@ -14,7 +14,7 @@ from trueup.clock import BEHIND, describe_span, system_clock
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
-    from trueup.log.ticks import Declared
+    from trueup.log.ticks import ClockDeclaration
     from trueup.warehouse.query import Warehouse
 
 _COLUMNS = ("position", "tick", "state", "superseded at", "refused records", "what it says now")
@@ -74,7 +74,7 @@ def _refused(records: int) -> str:
     return f"{counted} refused for the time while it was in force (time_out_of_range): see the view quarantine"
 
 
-def _as_value(one: Declared, refused: dict[int, int]) -> dict[str, Any]:
+def _as_value(one: ClockDeclaration, refused: dict[int, int]) -> dict[str, Any]:
     return {
         "position": one.position, "clock": one.through, "supersedes": one.supersedes,
         "refused_records": refused.get(one.supersedes or 0, 0),
@@ -114,9 +114,9 @@ def _show(limit: int, *, project: Path, json: bool) -> None:
 
 def _ticks(warehouse: Warehouse, now: datetime) -> list[dict[str, Any]]:
     """The ticks, newest first, with their state and what they say now."""
-    from trueup.log.ticks import ticks
+    from trueup.log.ticks import read_ticks
 
-    rows = ticks(warehouse.lake).to_dicts()
+    rows = read_ticks(warehouse.lake).to_dicts()
     refused = {row["position"]: row["refused_records"] for row in warehouse.rows("queries/superseded_ticks")}
     latest = max((row["through"] for row in rows if row["superseded_at"] is None), default=None)
     for row in rows:

@@ -41,7 +41,7 @@ class Poller:
         What had been committed when this began is never in one epoch with what had not: an epoch that is told again ends
         where it ended the first time, or before.
         """
-        newest = self._lake.newest_after(position)
+        newest = self._lake.last_position_since(position)
         if self._until is not None:
             newest = min(newest, self._until)
         if newest <= position:

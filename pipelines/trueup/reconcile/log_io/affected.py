@@ -296,7 +296,7 @@ class _Reader:
             "last_bucket": self.buckets.last, "charge": stream == "charge",
         }  # fmt: skip
         given = {k: v for k, v in {**shared, **values}.items() if f"${k}" in text}
-        return self.lake.positioned(query_frames(self.lake.connection, text, given, **tables), upto=self.upto)
+        return self.lake.with_positions(query_frames(self.lake.connection, text, given, **tables), upto=self.upto)
 
 
 def _prices_from(terms: Terms, after: int) -> datetime:

@@ -43,7 +43,7 @@ def commit_outcome(lake: Lake, outcome: Outcome, *, after: int, upto: int, all_d
         if all_days:
             transaction.append("ledger", _decimals(outcome.ledger))
             transaction.append("placement", _decimals(outcome.placement))
-            transaction.consumed(CONSUMER, upto)
+            transaction.set_consumer_position(CONSUMER, upto)
         return Committed(dict(Counter(fresh["action"].to_list())), all_days)
 
     return lake.commit(write)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trueup.config import Project
 from trueup.errors import LogError
 from trueup.log.lake import Lake, Transaction
-from trueup.log.positions import PositionCache
+from trueup.log.position_cache import PositionCache
 
 SHAPE = {"position": pl.Int64, "snapshot_id": pl.Int64}
 
@@ -26,9 +26,9 @@ def test_however_ranges_follow_each_other_in_a_log_that_grows_each_holds_what_is
         newest += more
         after, upto = sorted((one, other))
         rows = log_of(newest)
-        known = known.going_on(after, upto, lambda a, b, rows=rows: rows.filter(pl.col("position").is_between(a + 1, b)))
+        known = known.extend(after, upto, lambda a, b, rows=rows: rows.filter(pl.col("position").is_between(a + 1, b)))
         wanted = rows.filter(pl.col("position").is_between(after + 1, upto))
-        assert known.of(after, upto).rows() == wanted.rows()
+        assert known.slice(after, upto).rows() == wanted.rows()
 
 
 def test_what_is_known_is_not_asked_for_again() -> None:
@@ -40,7 +40,7 @@ def test_what_is_known_is_not_asked_for_again() -> None:
 
     known = PositionCache()
     for after, upto in ((3, 5), (4, 5), (4, 7), (1, 6), (0, 9), (2, 8)):
-        known = known.going_on(after, upto, ask)
+        known = known.extend(after, upto, ask)
     assert asked == [(3, 5), (5, 7), (1, 3), (0, 1), (7, 9)]
 
 
@@ -53,6 +53,6 @@ def test_a_position_is_known_only_when_it_is_committed(project: Project) -> None
 
         with pytest.raises(LogError, match="there is no position 1"):
             lake.commit(fails)
-        lake.commit(lambda transaction: transaction.consumed("somebody", 0))
+        lake.commit(lambda transaction: transaction.set_consumer_position("somebody", 0))
         assert lake.commit(lambda transaction: transaction.declare("tick")) == 1
         assert lake.read("declaration", columns=["kind"]).rows() == [("tick", 1)]

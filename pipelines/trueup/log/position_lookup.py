@@ -1,0 +1,99 @@
+"""Position lookup: the newest position, the snapshot of a position, and the positions of consumers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from trueup.clock import check_clock
+from trueup.errors import LogError
+from trueup.log.session import NewestCommit, Session
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class PositionLookup(Session):
+    """A lake session that looks up positions."""
+
+    def last_position(self) -> int:
+        """Return the newest position, 0 in an empty log."""
+        return self._number("SELECT coalesce(max(position), 0) FROM lake.events.position")
+
+    def newest_commit(self) -> NewestCommit:
+        """Return the newest position and the time of its commit."""
+        position = self.last_position()
+        if position == self._newest.position:
+            return self._newest
+        # With the position in the condition only the newest file is read, however many there are.
+        microseconds = self._number("SELECT epoch_us(committed_at) FROM lake.events.position WHERE position = ?", [position])
+        return NewestCommit(position, _EPOCH + timedelta(microseconds=microseconds))
+
+    def check_clock(self, now: datetime, newest: NewestCommit | None = None) -> None:
+        """Raise `ClockError` where a commit at `now` would be refused."""
+        if self.checks_clock:
+            jump = timedelta(microseconds=self.project.config.project.max_clock_jump)
+            committed_at = (newest or self.newest_commit()).committed_at
+            check_clock(now, committed_at, longest_jump=jump, where=str(self.project.directory))
+
+    def last_position_since(self, position: int) -> int:
+        """Return the newest position, known to be at least `position`; only later rows are read."""
+        query = "SELECT coalesce(max(position), ?) FROM lake.events.position WHERE position > ?"
+        return self._cached_number(query, position, position)
+
+    def consumer_position(self, consumer: str) -> int:
+        """Return the position up to which a consumer's results are complete, 0 before its first commit."""
+        return self._cached_number("SELECT coalesce(max(position), 0) FROM lake.events.consumer WHERE consumer = ?", consumer)
+
+    def position_at(self, moment: datetime) -> int:
+        """Return the newest position committed at or before `moment`, 0 before the first."""
+        return self._number("SELECT coalesce(max(position), 0) FROM lake.events.position WHERE committed_at <= ?", [moment])
+
+    def snapshot_of(self, position: int) -> int:
+        """Return the snapshot that committed `position`, 0 for position 0; raise `LogError` for an unknown position."""
+        if position == 0:
+            return 0
+        snapshots = self._snapshots_of_positions(position - 1, position)["snapshot_id"]
+        if snapshots.is_empty():
+            raise LogError(
+                f"there is no position {position}; the newest is {self.last_position()}", where=str(self.project.directory)
+            )
+        return int(snapshots[0])
+
+    def with_positions(self, rows: pl.DataFrame, *, after: int = 0, upto: int) -> pl.DataFrame:
+        """Replace `at_snapshot` by the `position` in (after, upto] that the snapshot committed; drop all other rows."""
+        import numpy as np
+        import polars as pl
+
+        positions = self._snapshots_of_positions(after, upto)
+        snapshots, known = rows["at_snapshot"].to_numpy(), positions["snapshot_id"].to_numpy()
+        at = np.searchsorted(known, snapshots)
+        has_position = np.append(known, -1)[at] == snapshots
+        result = rows.drop("at_snapshot").with_columns(position=positions["position"].extend_constant(None, 1).gather(at))
+        return result if has_position.all() else result.filter(pl.Series(has_position))
+
+    def newest_snapshot(self) -> tuple[int, datetime, int]:
+        """Return the newest snapshot of any commit: its id, its time, and the number of files written up to it."""
+        row = self.connection.execute(
+            "SELECT snapshot_id, snapshot_time, next_file_id FROM __ducklake_metadata_lake.ducklake_snapshot "
+            "ORDER BY snapshot_id DESC LIMIT 1"
+        ).fetchone()
+        assert row is not None
+        return int(row[0]), row[1], int(row[2])
+
+    def _snapshots_of_positions(self, after: int, upto: int) -> pl.DataFrame:
+        """Return the `snapshot_id` of each `position` in (after, upto]; each is read once, because it never changes."""
+        from trueup.log.position_cache import PositionCache
+
+        self._cached_positions = (self._cached_positions or PositionCache()).extend(after, upto, self._read_positions)
+        return self._cached_positions.slice(after, upto)
+
+    def _read_positions(self, after: int, upto: int) -> pl.DataFrame:
+        # An uncommitted position has no snapshot yet, and may never be committed.
+        query = (
+            "SELECT position, snapshot_id FROM lake.events.position "
+            "WHERE position > ? AND position <= ? AND snapshot_id IS NOT NULL ORDER BY position"
+        )
+        return self.connection.execute(query, [after, upto]).pl()

@@ -1,0 +1,83 @@
+"""Log reader: rows of a table within a range of positions, buckets and days."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from trueup.log.position_lookup import PositionLookup
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class BucketRange:
+    """A range of buckets, both ends included."""
+
+    first: int
+    last: int
+
+
+class LogReader(PositionLookup):
+    """A lake session that reads rows of the log."""
+
+    def read(
+        self,
+        table: str,
+        *,
+        columns: Sequence[str] = ("*",),
+        noted: Sequence[str] = (),
+        after: int = 0,
+        upto: int | None = None,
+        buckets: BucketRange | None = None,
+        days: tuple[date | None, date | None] | None = None,
+    ) -> pl.DataFrame:
+        """Return rows of `events.TABLE` committed at positions in (after, upto], with their `position`.
+
+        `noted` are further expressions over a row `e`. `buckets` and `days` (UTC, both ends included; rows without a day are always
+        read) restrict the rows. The result is exact even if old snapshots have expired: each row has its commit as a column.
+        """
+        newest = self.last_position() if upto is None else upto
+        # One query covers both ends of the range.
+        self._snapshots_of_positions(max(0, after - 1), newest)
+        low, high = self.snapshot_of(after), self.snapshot_of(newest)
+        self._saw(high)
+        conditions = ["e.snapshot_id > ?", "e.snapshot_id <= ?"]
+        values: list[object] = [low, high]
+        if buckets is not None:
+            conditions.append("e.bucket BETWEEN ? AND ?")
+            values += [buckets.first, buckets.last]
+        if days is not None and days != (None, None):
+            first, last = days[0] or date.min, days[1] or date.max
+            conditions.append("(e.day BETWEEN ? AND ? OR e.day IS NULL)")
+            values += [first, last]
+        selected = ", ".join([*(f"e.{name}" for name in columns), *noted])
+        relation, relation_values = self.relation(table, low, high)
+        rows = self.connection.execute(
+            f"SELECT {selected}, e.snapshot_id AS at_snapshot FROM {relation} e WHERE {' AND '.join(conditions)}",
+            [*relation_values, *values],
+        ).pl()
+        # Positions are joined here, because DuckDB would take all columns through its join.
+        return self.with_positions(rows, after=after, upto=newest)
+
+    def count(self, table: str) -> int:
+        """Return the number of rows of `events.TABLE`."""
+        return self._number(f"SELECT count(*) FROM lake.events.{table}")
+
+    def relation(self, table: str, low: int, high: int) -> tuple[str, list[object]]:
+        """Return a relation with at least the table's rows of snapshots (low, high], and the values of its parameters.
+
+        Where the log of snapshots reaches that far back, only their files are read, however many files there are.
+        """
+        if not 0 < low < high or low < self.oldest_snapshot:
+            return f"lake.events.{table}", []
+        return "ducklake_table_insertions('lake', 'events', ?, ?, ?)", [table, low, high]
+
+    @cached_property
+    def oldest_snapshot(self) -> int:
+        """The oldest snapshot that has not expired."""
+        return self._number("SELECT min(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")

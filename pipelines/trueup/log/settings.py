@@ -1,0 +1,45 @@
+"""Lake settings: fixed at creation and checked whenever a lake is opened."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+
+from trueup.config import LakeConfig
+from trueup.errors import LogError
+
+
+def has_log(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the attached lake has an event log."""
+    row = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'position'"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def fix_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig) -> None:
+    """Write the settings that are fixed when the lake is created."""
+    connection.execute("INSERT INTO lake.events.setting VALUES (?)", [json.dumps(_settings(lake))])
+
+
+def check_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig, where: str) -> None:
+    """Raise `LogError` where the attached lake has no event log, or was created with other settings."""
+    try:
+        row = connection.execute("SELECT content FROM lake.events.setting").fetchone()
+    except duckdb.CatalogException:
+        row = None
+    if row is None:
+        raise LogError("the catalog holds no event log", where=where, todo="run `trueup init` first")
+    fixed = json.loads(row[0])
+    for name, value in _settings(lake).items():
+        if fixed[name] != value:
+            raise LogError(
+                f"the lake was created with {name} = {fixed[name]!r}, but trueup.toml has {value!r}", where=where,
+                todo=f"set [lake] {name} back; it is fixed when the lake is created",
+            )  # fmt: skip
+
+
+def _settings(lake: LakeConfig) -> dict[str, Any]:
+    return {"buckets": lake.buckets, "bucket_by": lake.bucket_by}
