@@ -24,11 +24,11 @@ def position(project: Project) -> int:
 
 def test_the_job_scores_as_one_run_does_and_goes_on_with_its_windows(disorderly: Project) -> None:
     other = copied(disorderly, "other")
-    streaming.caught_up(other, "--score", "--epoch-commits", "4", "--parallelism", "2", "--groups", "3")
-    assert "scored positions 1 to" in streaming.said(other), streaming.said(other)
+    streaming.catch_up(other, "--score", "--epoch-commits", "4", "--parallelism", "2", "--groups", "3")
+    assert "scored positions 1 to" in streaming.log_text(other), streaming.log_text(other)
     for project in (disorderly, other):
         in_force(project, "challenger", since=None)
-    streaming.caught_up(other, "--score", "--parallelism", "1", "--groups", "3")
+    streaming.catch_up(other, "--score", "--parallelism", "1", "--groups", "3")
     score(disorderly)
     assert_scored_alike(disorderly, other)
 
@@ -42,13 +42,13 @@ def test_without_a_model_or_a_rule_the_job_says_that_scoring_waits_and_takes_on_
     path.write_text(path.read_text("utf-8").split("[[fraud.rule]]")[0], "utf-8")
     project = Project.load(operator.directory)
     with streaming.running(project, "--score") as process:
-        streaming.waited_for(lambda: len(set(streaming.position(project))) == 1, process)
-        assert "scoring waits: no model is in force" in streaming.said(project)
+        streaming.wait_until(lambda: len(set(streaming.position(project))) == 1, process)
+        assert "scoring waits: no model is in force" in streaming.log_text(project)
         assert position(project) == 0
         in_force(project)
-        streaming.waited_for(lambda: position(project) == streaming.position(project)[1], process)
+        streaming.wait_until(lambda: position(project) == streaming.position(project)[1], process)
         process.send_signal(signal.SIGTERM)
-        assert streaming.ended(process) == 0, streaming.said(project)
+        assert streaming.exit_status(process) == 0, streaming.log_text(project)
     other = copied(project, "other")
     with Lake.open(other) as lake:
         lake.commit(
@@ -63,8 +63,11 @@ def test_without_a_model_or_a_rule_the_job_says_that_scoring_waits_and_takes_on_
 def test_a_damaged_model_ends_the_job_in_one_line(disorderly: Project) -> None:
     trees = disorderly.directory / "models" / model_of(disorderly) / "model.ubj"
     trees.write_bytes(trees.read_bytes()[:-10])
-    assert streaming.ended(streaming.begun(disorderly, "--score", "--until-idle", "--flink", "restart-strategy.type=none")) == 2
-    assert "the model is damaged" in streaming.said(disorderly).splitlines()[-1]
+    assert (
+        streaming.exit_status(streaming.start_job(disorderly, "--score", "--until-idle", "--flink", "restart-strategy.type=none"))
+        == 2
+    )
+    assert "the model is damaged" in streaming.log_text(disorderly).splitlines()[-1]
     assert position(disorderly) == 0
 
 
@@ -74,27 +77,27 @@ def test_a_kill_in_between_loses_repeats_and_changes_no_score(n: int, disorderly
     other = copied(disorderly, "other")
     options = ("--score", "--epoch-commits", str(1 + n % 3), "--groups", "3", "--parallelism", str(1 + n % 2))
     with streaming.running(other, *options) as process:
-        streaming.waited_for(lambda: position(other) > 3 + n, process)
+        streaming.wait_until(lambda: position(other) > 3 + n, process)
         if n % 3 == 0:
             streaming.kill_group(process)
         elif n % 3 == 1:
             for pid in streaming.descendants(process, streaming.WORKER):
                 os.kill(pid, signal.SIGKILL)
-            streaming.waited_for(lambda: position(other) > 12, process)
+            streaming.wait_until(lambda: position(other) > 12, process)
         else:
             for pid in streaming.descendants(process, streaming.JAVA):
                 os.kill(pid, signal.SIGKILL)
-            assert streaming.ended(process) == 2, streaming.said(other)
-    streaming.caught_up(other, "--score", "--groups", "3", "--parallelism", str(2 - n % 2))
+            assert streaming.exit_status(process) == 2, streaming.log_text(other)
+    streaming.catch_up(other, "--score", "--groups", "3", "--parallelism", str(2 - n % 2))
     score(disorderly)
     assert_scored_alike(disorderly, other)
 
 
 def test_scoring_by_command_while_the_job_runs_is_taken_for_what_it_is(disorderly: Project, tmp_path: Path) -> None:
     other = copied(disorderly, "other")
-    streaming.caught_up(other, "--epoch-commits", "5", "--groups", "2")
+    streaming.catch_up(other, "--epoch-commits", "5", "--groups", "2")
     assert position(other) == 0
     score(other)
-    streaming.caught_up(other, "--score", "--groups", "2")
+    streaming.catch_up(other, "--score", "--groups", "2")
     score(disorderly)
     assert_scored_alike(disorderly, other)

@@ -1,4 +1,4 @@
-"""What a process and its descendants listen on, looked at again and again while they run."""
+"""Sample the network listeners of a process and its descendants while they run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-EVERY_S = 0.2
+SAMPLE_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -32,36 +32,36 @@ class Listener:
 
 
 @dataclass
-class Seen:
-    """All listeners seen, and how often was looked."""
+class ObservedListeners:
+    """All listeners observed, and the number of samples."""
 
     listeners: set[Listener] = field(default_factory=set)
-    looks: int = 0
+    samples: int = 0
 
     def assert_only_loopback(self, least: int) -> None:
-        """Loopback only, of at least so many listeners: where none is seen nothing is shown."""
-        found = sorted(self.listeners, key=str)
-        beyond = [one for one in found if not one.is_loopback]
-        assert not beyond, f"open to other machines: {beyond}"
-        assert self.looks and len(found) >= least, f"{self.looks} looks saw {found}"
+        """Fail unless at least `least` listeners were observed and all of them are on loopback; no listener proves nothing."""
+        observed = sorted(self.listeners, key=str)
+        exposed = [listener for listener in observed if not listener.is_loopback]
+        assert not exposed, f"open to other machines: {exposed}"
+        assert self.samples and len(observed) >= least, f"observed in {self.samples} samples: {observed}"
 
 
 @contextmanager
-def watched(pid: int | None = None) -> Iterator[Seen]:
-    """What the process (else this one) and its descendants listen on while the context lasts."""
-    seen, stop, root = Seen(), threading.Event(), this_process() if pid is None else psutil.Process(pid)
+def observe_listeners(pid: int | None = None) -> Iterator[ObservedListeners]:
+    """Observe the listeners of a process (by default this one) and its descendants within the context."""
+    observed, stop, root = ObservedListeners(), threading.Event(), this_process() if pid is None else psutil.Process(pid)
 
-    def look() -> None:
+    def sample() -> None:
         while True:
-            seen.listeners |= listeners_of(root)
-            seen.looks += 1
-            if stop.wait(EVERY_S):
+            observed.listeners |= listeners_of(root)
+            observed.samples += 1
+            if stop.wait(SAMPLE_EVERY_S):
                 return
 
-    thread = threading.Thread(target=look)
+    thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield seen
+        yield observed
     finally:
         stop.set()
         thread.join()
@@ -72,15 +72,15 @@ def this_process() -> psutil.Process:
 
 
 def listeners_of(root: psutil.Process) -> set[Listener]:
-    """The listeners of a process and its descendants at this moment."""
-    found = set()
+    """Return the current listeners of a process and its descendants."""
+    listeners = set()
     for process in _family(root):
         try:
             name, connections = process.name(), process.net_connections("inet")
         except psutil.Error:
             continue
-        found |= {Listener(name, one.laddr.ip, one.laddr.port) for one in connections if _listens(one)}
-    return found
+        listeners |= {Listener(name, c.laddr.ip, c.laddr.port) for c in connections if _listens(c)}
+    return listeners
 
 
 def _family(root: psutil.Process) -> list[psutil.Process]:

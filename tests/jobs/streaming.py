@@ -1,4 +1,4 @@
-"""The continuous job as its user runs it: a process of its own, with a Java and workers of its own, which tests may kill."""
+"""Run the continuous job as its user does: in a process with its own Java and workers, which tests may kill."""
 
 from __future__ import annotations
 
@@ -31,38 +31,38 @@ FACETS = ("contents", "untimed", "long ago", "mixed keys")
 ENV = {**os.environ, "TRUEUP_NOW": "2024-06-01T00:00:00+00:00", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 
-_OF_TESTS = ("--checkpoint-every", "500ms", "--no-score", "--keys-in-memory", "4")
+_TEST_OPTIONS = ("--checkpoint-every", "500ms", "--no-score", "--keys-in-memory", "4")
 
 
-def begun(project: Project, *options: str) -> subprocess.Popen[str]:
-    """`trueup stream`, in a group of processes of its own; it scores only where told to, and puts keys into files soon."""
+def start_job(project: Project, *options: str) -> subprocess.Popen[str]:
+    """Start `trueup stream` in its own process group, without scoring, and with hash runs for more than a few keys."""
     with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "trueup.cli", "stream", "--project", str(project.directory), *_OF_TESTS, *options],
+            [sys.executable, "-m", "trueup.cli", "stream", "--project", str(project.directory), *_TEST_OPTIONS, *options],
             stdout=log, stderr=log, text=True, env=ENV, start_new_session=True,
         )  # fmt: skip
 
 
-def ended(process: subprocess.Popen[str]) -> int:
-    """How a job ended."""
+def exit_status(process: subprocess.Popen[str]) -> int:
+    """Wait for a job to end and return its exit status."""
     return process.wait(timeout=LIMIT_S)
 
 
-def caught_up(project: Project, *options: str) -> None:
-    """Runs the job until it has nothing left to do: in this process, whose Java serves all jobs that no test kills."""
-    status, _ = ran(project, "stream", "--until-idle", *_OF_TESTS, *options)
-    assert status == 0, said(project)
+def catch_up(project: Project, *options: str) -> None:
+    """Run the job until it is idle, in this process, whose Java serves all jobs that no test kills."""
+    status, _ = run_command(project, "stream", "--until-idle", *_TEST_OPTIONS, *options)
+    assert status == 0, log_text(project)
 
 
-def ran(project: Project, *arguments: str) -> tuple[int, str]:
-    """The status and the output of a command run in this process; its notes go to the log of `begun`."""
+def run_command(project: Project, *arguments: str) -> tuple[int, str]:
+    """Run a command in this process; return its exit status and output. Its notes go to the log of `start_job`."""
     out = io.StringIO()
     with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log, warnings.catch_warnings():
-        # Flink's Python imports what is deprecated elsewhere.
+        # PyFlink imports modules that are deprecated.
         warnings.simplefilter("ignore")
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(log):
             for name in ("TRUEUP_NOW", "PYTHONPATH"):
-                # Java is begun with them, and begins the workers with what it was begun with.
+                # Java passes the environment that it was started with on to its workers.
                 patch.setenv(name, ENV[name])
             status = main([*arguments, "--project", str(project.directory)])
     with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log:
@@ -70,14 +70,14 @@ def ran(project: Project, *arguments: str) -> tuple[int, str]:
     return status, out.getvalue()
 
 
-def said(project: Project) -> str:
+def log_text(project: Project) -> str:
     return Path(project.directory, "stream.log").read_text("utf-8")
 
 
 @contextmanager
 def running(project: Project, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """A job that runs meanwhile; whatever is left of it is killed."""
-    process = begun(project, *options)
+    """Run a job within the context, and kill what is left of it at the end."""
+    process = start_job(project, *options)
     try:
         yield process
     finally:
@@ -85,15 +85,15 @@ def running(project: Project, *options: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:
-    """Kills the client, its Java and all workers."""
+    """Kill the client, its Java and all workers."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(timeout=LIMIT_S)
 
 
 def descendants(process: subprocess.Popen[str], word: str) -> list[int]:
-    """The processes a job began whose command line holds a word."""
-    found = []
+    """Return the process ids of a job whose command line contains a word."""
+    pids = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -103,60 +103,59 @@ def descendants(process: subprocess.Popen[str], word: str) -> list[int]:
         except (OSError, ProcessLookupError):
             continue
         if group == process.pid and word in line:
-            found.append(int(folder.name))
-    return found
+            pids.append(int(folder.name))
+    return pids
 
 
 JAVA, WORKER = "PythonGatewayServer", "pyflink.fn_execution"
 
 
 def position(project: Project) -> tuple[int, int]:
-    """How far the findings are, and how far the log."""
+    """Return the reconciled position and the last position of the log."""
     with Lake.open(project, read_only=True) as lake:
         return lake.consumer_position(CONSUMER), lake.last_position()
 
 
-def waited_for(what: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
-    """Waits until something holds, while the job runs."""
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait until a condition holds; fail where the job ends first."""
     deadline = time.monotonic() + LIMIT_S
-    while not what():
-        assert time.monotonic() < deadline, "waited in vain"
+    while not condition():
+        assert time.monotonic() < deadline, "the condition does not hold within the limit"
         assert process is None or process.poll() is None, f"the job ended with {process and process.returncode}"
         time.sleep(0.1)
 
 
-def prepared(seed: str, facets: tuple[str, ...] = FACETS, size: int = 20) -> tuple[Log, dict[tuple[int, str], Any]]:
-    world, log = any_log(random.Random(seed), facets, size)
-    return lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
+def random_log(seed: str, facets: tuple[str, ...] = FACETS, size: int = 20) -> tuple[Log, dict[tuple[int, str], Any]]:
+    generator, log = any_log(random.Random(seed), facets, size)
+    return lake_fixture.with_ids_of_content([[generator.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
 
 
 def project_with(folder: Path, log: Log, rows: dict[tuple[int, str], Any], upto: int) -> Project:
-    """A project whose lake holds the first positions of a log."""
+    """Return a project whose lake has the positions of a log up to `upto`."""
     with lake_fixture.lake_of(folder, log[:upto], rows, "subscriber") as lake:
         return lake.project
 
 
 def append(project: Project, log: Log, rows: dict[tuple[int, str], Any], first: int, last: int, wait_s: float = 0.0) -> None:
-    """Appends positions `first` to `last`, as somebody else would."""
+    """Append the positions `first` to `last` of a log, as another process would."""
     for position in range(first, last + 1):
         with Lake.open(project, clock=lake_fixture.clock, threads=1) as lake:
             lake_fixture.append(lake, log, rows, position, position)
         time.sleep(wait_s)
 
 
-def assert_as_told(project: Project) -> None:
-    """Whether what is stored is what the plain call tells of the whole log."""
+def assert_equals_plain_call(project: Project) -> None:
+    """Compare what the lake stores with the outcome of the plain call on the complete log."""
     with Lake.open(project, read_only=True) as lake:
-        assert lake_fixture.committed(lake) == lake_fixture.totals(lake_fixture.outcome_of(lake, 0, lake.last_position(), 1)), said(
-            project
-        )
+        expected = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, lake.last_position(), 1))
+        assert lake_fixture.committed(lake) == expected, log_text(project)
 
 
-def recomputed(project: Project, how: str | None) -> list[str]:
-    """The fingerprints that `trueup digest` prints, while it listens on loopback only."""
-    with listeners.watched() as seen:
-        status, out = ran(project, "digest", *(["--recompute", how] if how else []))
-    assert status == 0, said(project)
-    # Java with its REST endpoint and blobs, the client, and the ports of its worker; the other ways open none.
-    seen.assert_only_loopback(8 if how == "stream" else 0)
+def digest_lines(project: Project, how: str | None) -> list[str]:
+    """Return the digests that `trueup digest` prints; check that it listens on loopback only."""
+    with listeners.observe_listeners() as observed:
+        status, out = run_command(project, "digest", *(["--recompute", how] if how else []))
+    assert status == 0, log_text(project)
+    # Java opens its REST endpoint and blob server, the client's port and those of its worker; the other ways open none.
+    observed.assert_only_loopback(8 if how == "stream" else 0)
     return out.splitlines()

@@ -1,4 +1,4 @@
-"""The job on a cluster of its own, as the operations page has it: submitted, stopped with a savepoint, gone on with."""
+"""The job on a separate cluster, as the operations page describes: submitted, stopped with a savepoint, resumed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import psutil
 import pyflink
 import pytest
 import streaming
-from streaming import LIMIT_S, append, assert_as_told, prepared, project_with, recomputed
+from streaming import LIMIT_S, append, assert_equals_plain_call, digest_lines, project_with, random_log
 
 from trueup.config import Project
 from trueup.jobs.flink_client import prepare_java
 
 HOME = Path(pyflink.__file__).parent
 ON_ONE_MACHINE = {"rest.bind-address": "localhost", "web.submit.enable": "false", "web.cancel.enable": "false"}
-"""What the operations page adds to Flink's own `config.yaml`, which binds the rest to localhost."""
+"""Settings that the operations page adds to the default `config.yaml` of Flink, which binds the other ports to localhost."""
 
 
 @dataclass(frozen=True)
@@ -34,35 +34,38 @@ class Cluster:
     address: str
     env: dict[str, str]
 
-    def listeners(self, of: str) -> set[listeners.Listener]:
-        """What one of the two listens on."""
-        (path,) = Path(self.env["FLINK_PID_DIR"]).glob(f"*-{of}.pid")
+    def listeners(self, role: str) -> set[listeners.Listener]:
+        """Return the listeners of the job manager (`standalonesession`) or task manager (`taskexecutor`)."""
+        (path,) = Path(self.env["FLINK_PID_DIR"]).glob(f"*-{role}.pid")
         return listeners.listeners_of(psutil.Process(int(path.read_text())))
 
     def flink(self, command: str, *arguments: str) -> str:
-        """What Flink's own command line says."""
-        asked = ["bash", str(HOME / "bin" / "flink"), command, "-m", self.address, *arguments]
-        done = subprocess.run(asked, capture_output=True, text=True, env=self.env, timeout=LIMIT_S, check=False)
+        """Run Flink's command line and return its output."""
+        command_line = ["bash", str(HOME / "bin" / "flink"), command, "-m", self.address, *arguments]
+        done = subprocess.run(command_line, capture_output=True, text=True, env=self.env, timeout=LIMIT_S, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def submitted(self, project: Project, *options: str, parallelism: int) -> str:
-        """The id of the job, submitted as the operations page says."""
-        here, of_job = ["--project", str(project.directory), "--parallelism", str(parallelism)], ["--groups", "4", "--no-score"]
-        submit = importlib.util.find_spec("trueup.jobs.submit")
-        assert submit is not None and submit.origin is not None
-        python = ["-pyclientexec", sys.executable, "-pyexec", sys.executable, "-py", submit.origin]
-        said = self.flink("run", "-d", *options, *python, *here, *of_job, "--keys-in-memory", "4")
-        return said.split("JobID ")[-1].split()[0]
+    def submit(self, project: Project, *options: str, parallelism: int) -> str:
+        """Submit the job as the operations page describes, and return its id."""
+        place, options_of_job = (
+            ["--project", str(project.directory), "--parallelism", str(parallelism)],
+            ["--groups", "4", "--no-score"],
+        )
+        script = importlib.util.find_spec("trueup.jobs.submit")
+        assert script is not None and script.origin is not None
+        python = ["-pyclientexec", sys.executable, "-pyexec", sys.executable, "-py", script.origin]
+        text = self.flink("run", "-d", *options, *python, *place, *options_of_job, "--keys-in-memory", "4")
+        return text.split("JobID ")[-1].split()[0]
 
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     prepare_java()
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("localhost", 0))
-        two.bind(("localhost", 0))
-        rest, rpc = one.getsockname()[1], two.getsockname()[1]
+    with socket.socket() as rest_socket, socket.socket() as rpc_socket:
+        rest_socket.bind(("localhost", 0))
+        rpc_socket.bind(("localhost", 0))
+        rest, rpc = rest_socket.getsockname()[1], rpc_socket.getsockname()[1]
     settings = (HOME / "conf" / "config.yaml").read_text("utf-8")
     for before, after in (("port: 6123", f"port: {rpc}"), ("numberOfTaskSlots: 1", "numberOfTaskSlots: 4")):
         assert before in settings
@@ -87,28 +90,28 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 
 
 @pytest.mark.slow
-def test_a_cluster_runs_the_job_stops_it_with_a_savepoint_and_goes_on_with_another_parallelism(tmp_path: Path) -> None:
-    log, rows = prepared("cluster")
+def test_a_cluster_resumes_the_job_from_a_savepoint_with_another_parallelism(tmp_path: Path) -> None:
+    log, rows = random_log("cluster")
     half = len(log) // 2
     project = project_with(tmp_path / "operator", log, rows, half)
 
-    def reached(position: int) -> bool:
-        # The job itself adds positions: those of its ticks.
+    def caught_up(position: int) -> bool:
+        # The job adds positions of its own, for its ticks.
         findings, end = streaming.position(project)
         return findings == end >= position
 
     with cluster(tmp_path / "cluster") as flink:
-        job = flink.submitted(project, parallelism=2)
-        streaming.waited_for(lambda: reached(half))
-        assert_as_told(project)
-        listeners.Seen(flink.listeners("standalonesession"), 1).assert_only_loopback(3)
-        # Of the task manager only the six ports that Beam opens for each worker are open, which no setting of Flink binds.
-        assert len([one for one in flink.listeners("taskexecutor") if not one.is_loopback]) <= 6 * 2
+        job = flink.submit(project, parallelism=2)
+        streaming.wait_until(lambda: caught_up(half))
+        assert_equals_plain_call(project)
+        listeners.ObservedListeners(flink.listeners("standalonesession"), 1).assert_only_loopback(3)
+        # The task manager exposes only the six ports that Beam opens for each worker; no setting of Flink binds them.
+        assert len([each for each in flink.listeners("taskexecutor") if not each.is_loopback]) <= 6 * 2
         flink.flink("stop", "--savepointPath", (tmp_path / "savepoints").as_uri(), job)
         append(project, log, rows, half + 1, len(log))
         (savepoint,) = (tmp_path / "savepoints").iterdir()
-        job = flink.submitted(project, "-s", savepoint.as_uri(), parallelism=1)
-        streaming.waited_for(lambda: reached(len(log)))
+        job = flink.submit(project, "-s", savepoint.as_uri(), parallelism=1)
+        streaming.wait_until(lambda: caught_up(len(log)))
         flink.flink("cancel", job)
-    assert_as_told(project)
-    assert recomputed(project, None) == recomputed(project, "plain")
+    assert_equals_plain_call(project)
+    assert digest_lines(project, None) == digest_lines(project, "plain")

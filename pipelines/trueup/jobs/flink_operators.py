@@ -1,4 +1,4 @@
-"""What the operators of the continuous job have in common: a lake of their own, for as long as they run, and who works on what."""
+"""Common parts of the Flink operators: an open lake per operator, and the division of bucket groups among workers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from trueup.log.damage import damage_behind, failures
 from trueup.log.lake import Lake
 
 MOST_WORKERS = 128
-"""The most workers an operator can ever have: Flink divides keys among so many parts, and those among the workers there are."""
+"""Largest possible number of workers of an operator: Flink's number of key groups, which it divides among the workers."""
 BYTES, TEXT, NUMBER, POSITION = Types.PRIMITIVE_ARRAY(Types.BYTE()), Types.STRING(), Types.INT(), Types.LONG()
 
 
 class LakeOperator:
-    """An operator with the options of the job; what it opens is closed with it.
+    """Base of an operator that has the options of the job and a lake, which it closes at its end.
 
-    Where a damaged file of the lake makes it fail, the error names that file.
+    Where a damaged file of the lake makes the operator fail, the error names that file.
     """
 
     def __init__(self, options: StreamOptions) -> None:
@@ -35,70 +35,73 @@ class LakeOperator:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for name in {"open", "process_element"} & cls.__dict__.keys():
-            setattr(cls, name, _naming_damage(cls.__dict__[name]))
+            setattr(cls, name, _with_damage_named(cls.__dict__[name]))
 
-    def opened(self, *, read_only: bool = True) -> Lake:
-        """The lake, open until the operator ends."""
+    def open_lake(self, *, read_only: bool = True) -> Lake:
+        """Open the lake until the operator ends."""
         self._open = ExitStack()
         project = Project.load(self._options.project)
         return self._open.enter_context(Lake.open(project, read_only=read_only, clock=self._options.clock))
 
     def close(self) -> None:
-        """Closes the lake."""
+        """Close the lake."""
         self._open.close()
 
 
-def _naming_damage(method: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of an operator that turns what a damaged file causes into the error that names it."""
+def _with_damage_named(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a method of an operator so that a failure due to a damaged file names that file."""
 
-    def translated(operator: Any, error: Any) -> BaseException:
+    def translate(operator: Any, error: Any) -> BaseException:
         return damage_behind(Project.load(operator._options.project), error) or error
 
     @functools.wraps(method)
-    def of_all(self: Any, *values: Any) -> Iterator[Any]:
+    def generator(self: Any, *values: Any) -> Iterator[Any]:
         try:
             yield from method(self, *values)
         except failures() as error:
-            raise translated(self, error) from None
+            raise translate(self, error) from None
 
     @functools.wraps(method)
-    def of_one(self: Any, *values: Any) -> Any:
+    def function(self: Any, *values: Any) -> Any:
         try:
             return method(self, *values)
         except failures() as error:
-            raise translated(self, error) from None
+            raise translate(self, error) from None
 
-    return of_all if inspect.isgeneratorfunction(method) else of_one
+    return generator if inspect.isgeneratorfunction(method) else function
 
 
 def single_key(_: Any) -> int:
-    """The key of whatever one worker does for all."""
+    """Return one key for all elements, which sends them to one worker."""
     return 0
 
 
 def key_group_of(group: int, groups: int) -> int:
-    """Which part of Flink's a group belongs to, so that neighbours are together however many workers there are."""
+    """Return the Flink key group of a bucket group; adjacent bucket groups stay together for any number of workers."""
     return group * MOST_WORKERS // groups
 
 
 def groups_of_subtask(context: RuntimeContext, groups: int) -> list[int]:
-    """The groups that one worker of an operator has: neighbours, and as many as the others have."""
+    """Return the bucket groups of one worker: adjacent ones, and as many as any other worker has, give or take one."""
     worker, workers = context.get_index_of_this_subtask(), context.get_number_of_parallel_subtasks()
     return [group for group in range(groups) if key_group_of(group, groups) * workers // MOST_WORKERS == worker]
 
 
 def keys_per_group(groups: int) -> tuple[int, ...]:
-    """A key for each group, by which Flink gives it to the worker of `groups_of`: it spreads keys by hash, hence unevenly."""
+    """Return a key for each bucket group that Flink routes to the worker of `groups_of_subtask`.
+
+    Flink spreads keys by their hash, hence unevenly; these keys are chosen by the hash they have.
+    """
     jvm = get_gateway().jvm
-    wanted: dict[int, list[int]] = {}
+    groups_without_key: dict[int, list[int]] = {}
     for group in range(groups):
-        wanted.setdefault(key_group_of(group, groups), []).append(group)
+        groups_without_key.setdefault(key_group_of(group, groups), []).append(group)
     keys, numbers = dict[int, int](), itertools.count()
     while len(keys) < groups:
         key = next(numbers)
         row = jvm.org.apache.flink.types.Row(1)
         row.setField(0, key)
-        part = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment.assignToKeyGroup(row, MOST_WORKERS)
-        if wanted.get(part):
-            keys[wanted[part].pop()] = key
+        key_group = jvm.org.apache.flink.runtime.state.KeyGroupRangeAssignment.assignToKeyGroup(row, MOST_WORKERS)
+        if groups_without_key.get(key_group):
+            keys[groups_without_key[key_group].pop()] = key
     return tuple(keys[group] for group in range(groups))

@@ -71,7 +71,7 @@ def _opened(java_class: Any, name: str) -> Any:
 
 @contextmanager
 def grpc_servers_on_loopback() -> Iterator[None]:
-    """Bind to loopback each gRPC server of this process that asks for every interface, within the context.
+    """Bind to loopback each gRPC server of this process that names the wildcard address, within the context.
 
     Beam's direct runner with several workers, its local job server and PyFlink's worker pool write `[::]` in their code.
     """
@@ -80,10 +80,10 @@ def grpc_servers_on_loopback() -> Iterator[None]:
     start = grpc.server
 
     def server(*arguments: Any, **options: Any) -> Any:
-        made = start(*arguments, **options)
-        add_port = made.add_insecure_port
-        made.add_insecure_port = lambda address: add_port(_on_loopback(address))
-        return made
+        grpc_server = start(*arguments, **options)
+        add_port = grpc_server.add_insecure_port
+        grpc_server.add_insecure_port = lambda address: add_port(_on_loopback(address))
+        return grpc_server
 
     grpc.server = server
     try:

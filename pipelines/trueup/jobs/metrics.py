@@ -1,4 +1,4 @@
-"""Seeing the job run: what the lake and the job's folder tell, for Prometheus."""
+"""Prometheus metrics of a running job, from the lake and from the job's folder."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from trueup.warehouse.query import with_retries
 from trueup.warehouse.status import Status, status
 
 REFRESH = timedelta(seconds=5)
-"""However often one asks, the lake is asked no more often than this."""
+"""The shortest interval between two queries of the lake, however often Prometheus scrapes."""
 PROGRESS = "progress.json"
-"""In the job's folder: what the last epoch told, written by whoever commits it."""
+"""File in the job's folder with the counts of the last epoch, written by the commit operator."""
 
 
 _COUNTED = {
-    "records": "Records that came.",
+    "records": "Records received.",
     "accepted": "Records that became events.",
-    "duplicate": "Records that were known already.",
+    "duplicate": "Records that were already ingested.",
     "quarantined": "Records that were rejected.",
 }
 
 
 class StatusCollector(Collector):
-    """What `trueup status` tells, and how the job's state fares."""
+    """Collects the figures of `trueup status` and the age and size of the job's state."""
 
     def __init__(self, project: Project, folder: Path, clock: Clock = system_clock) -> None:
         self._project, self._folder, self._clock = project, folder, clock
@@ -44,77 +44,81 @@ class StatusCollector(Collector):
         self._last: tuple[datetime, list[Metric]] | None = None
 
     def collect(self) -> Iterable[Metric]:
-        """All metrics; when the lake cannot be read, only that it cannot."""
+        """Return all metrics; while the lake cannot be read, only that one."""
         with self._lock:
             now = self._clock()
             if self._last is None or now - self._last[0] >= REFRESH:
-                self._last = (now, list(self._told(now)))
+                self._last = (now, list(self._metrics(now)))
             return self._last[1]
 
-    def _told(self, now: datetime) -> Iterator[Metric]:
+    def _metrics(self, now: datetime) -> Iterator[Metric]:
         up = GaugeMetricFamily("trueup_lake_readable", "Whether the lake could be read.")
         try:
-            found = with_retries(self._project, status)
+            current = with_retries(self._project, status)
         except TrueupError:
             up.add_metric([], 0)
             yield up
             return
         up.add_metric([], 1)
         yield up
-        yield from of_status(found, now)
+        yield from of_status(current, now)
         yield from of_folder(self._folder, now)
 
 
-def of_status(found: Status, now: datetime) -> Iterator[Metric]:
-    """What the lake tells."""
-    waited = (now - found.waiting_since).total_seconds() if found.waiting_since else 0.0
-    yield _one("trueup_position", "Newest position of the log.", found.position)
-    yield _one("trueup_reconciled_position", "Position the findings hold everything up to.", found.reconciled_position)
-    yield _one("trueup_lag_positions", "Positions the findings do not know yet.", found.lag)
-    yield _one("trueup_lag_seconds", "How long the first of them has waited.", waited)
+def of_status(current: Status, now: datetime) -> Iterator[Metric]:
+    """Yield the metrics of the lake's status."""
+    lag_s = (now - current.waiting_since).total_seconds() if current.waiting_since else 0.0
+    yield _gauge("trueup_position", "Newest position of the log.", current.position)
+    yield _gauge("trueup_reconciled_position", "Position up to which the findings are complete.", current.reconciled_position)
+    yield _gauge("trueup_lag_positions", "Positions that are not reconciled yet.", current.lag)
+    yield _gauge("trueup_lag_seconds", "Age of the first position that is not reconciled yet.", lag_s)
     changes = CounterMetricFamily("trueup_finding_changes", "Findings raised, revised and retracted.")
-    changes.add_metric([], found.changes)
+    changes.add_metric([], current.changes)
     yield changes
-    for name, what in _COUNTED.items():
-        counter = CounterMetricFamily(f"trueup_{name}", what, labels=["source", "stream"])
-        for source in found.sources:
+    for name, description in _COUNTED.items():
+        counter = CounterMetricFamily(f"trueup_{name}", description, labels=["source", "stream"])
+        for source in current.sources:
             counter.add_metric([source["source"], source["stream"] or ""], source[name])
         yield counter
-    frontier = GaugeMetricFamily("trueup_frontier_timestamp_seconds", "Time a source is complete up to.", labels=["source"])
-    for source in found.sources:
+    frontier = GaugeMetricFamily(
+        "trueup_frontier_timestamp_seconds", "Event time up to which a source is complete.", labels=["source"]
+    )
+    for source in current.sources:
         if source["frontier"] is not None:
             frontier.add_metric([source["source"]], source["frontier"].astimezone(UTC).timestamp())
     yield frontier
-    pending = GaugeMetricFamily("trueup_pending_amount", "Expected less billed that is not final.", labels=["currency"])
-    for sums in found.money:
+    pending = GaugeMetricFamily("trueup_pending_amount", "Expected minus billed that is not final.", labels=["currency"])
+    for sums in current.money:
         pending.add_metric([sums["currency"] or ""], float(sums["pending"]))
     yield pending
-    standing = GaugeMetricFamily("trueup_findings", "Findings that stand.", labels=["kind", "status", "currency"])
-    for one in found.findings:
-        standing.add_metric([one["kind"], one["status"], one["currency"] or ""], one["findings"])
-    yield standing
+    open_findings = GaugeMetricFamily("trueup_findings", "Findings by kind and status.", labels=["kind", "status", "currency"])
+    for row in current.findings:
+        open_findings.add_metric([row["kind"], row["status"], row["currency"] or ""], row["findings"])
+    yield open_findings
 
 
 def of_folder(folder: Path, now: datetime) -> Iterator[Metric]:
-    """What the job's folder tells: how old its state is, how many records it keeps."""
-    kept = [path.stat().st_mtime for path in folder.glob("**/_metadata")]
-    if kept:
-        yield _one("trueup_checkpoint_age_seconds", "Age of the newest state kept.", now.timestamp() - max(kept))
+    """Yield the metrics of the job's folder: the age of its newest state and the number of pending records."""
+    written_at = [path.stat().st_mtime for path in folder.glob("**/_metadata")]
+    if written_at:
+        yield _gauge(
+            "trueup_checkpoint_age_seconds", "Age of the newest checkpoint or savepoint.", now.timestamp() - max(written_at)
+        )
     try:
-        told = json.loads((folder / PROGRESS).read_text("utf-8"))
+        progress = json.loads((folder / PROGRESS).read_text("utf-8"))
     except FileNotFoundError:
         return
-    yield _one("trueup_pending_records", "Records kept because they can still change.", told["kept"])
-    again = CounterMetricFamily("trueup_read_again", "Records read from the log again.")
-    again.add_metric([], told["read_again"])
+    yield _gauge("trueup_pending_records", "Records held in state because their findings can still change.", progress["kept"])
+    again = CounterMetricFamily("trueup_read_again", "Records that were read from the log again.")
+    again.add_metric([], progress["read_again"])
     yield again
 
 
 @contextmanager
-def served(project: Project, folder: Path, port: int, host: str = LOOPBACK, clock: Clock = system_clock) -> Iterator[str]:
-    """Serves the metrics while the context lasts, on loopback unless `host` names another; gives their URL.
+def serve_metrics(project: Project, folder: Path, port: int, host: str = LOOPBACK, clock: Clock = system_clock) -> Iterator[str]:
+    """Serve the metrics within the context, on loopback unless `host` names another interface; yield their URL.
 
-    Port 0 leaves the choice to the system. Raises `TrueupError` for a host or port that cannot be listened on.
+    Port 0 lets the system choose a port. Raises `TrueupError` for a host or port that cannot be listened on.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(StatusCollector(project, folder, clock))
@@ -133,15 +137,15 @@ def served(project: Project, folder: Path, port: int, host: str = LOOPBACK, cloc
             where="--metrics-port", todo="name another port, or another --metrics-host",
         ) from None  # fmt: skip
     try:
-        place = f"[{host}]" if ":" in host else host
-        yield f"http://{place}:{server.server_port}/metrics"
+        url_host = f"[{host}]" if ":" in host else host
+        yield f"http://{url_host}:{server.server_port}/metrics"
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
 
 
-def _one(name: str, what: str, value: float) -> Metric:
-    gauge = GaugeMetricFamily(name, what)
+def _gauge(name: str, description: str, value: float) -> Metric:
+    gauge = GaugeMetricFamily(name, description)
     gauge.add_metric([], value)
     return gauge

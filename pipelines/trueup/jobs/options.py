@@ -1,4 +1,4 @@
-"""How the continuous job runs: what its client and its workers both know."""
+"""Options of the continuous job that its client and its workers share."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ from trueup.reconcile.run_partition import bucket_ranges
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How the job runs. `until` and `keep` are for a recomputation: epochs up to a position, kept in a folder, not
-    committed. `progress` is a file that whoever commits writes after each epoch, for those who watch. `shelves` is a folder for
-    keys that are kept no longer, as hashes, of which a group keeps fewer than `keys_in_memory` in its state; without one all are
-    there. `score`: usage is scored beside."""
+    """Options of the continuous job.
+
+    `until` and `outcome_folder` are for a recomputation: its epochs end at position `until`, and their outcomes are written to
+    that folder instead of being committed. `progress` is a file that the commit operator writes after each epoch.
+    `hash_runs_folder` holds the keys of settled records as hashes. A group of buckets keeps fewer than `keys_in_memory` of them
+    in its Flink state; without a folder the state holds all of them. With `score`, the job also scores usage.
+    """
 
     project: str
     parallelism: int = 1
@@ -30,23 +33,23 @@ class StreamOptions:
     checkpoint_every: timedelta = timedelta(seconds=10)
     clock: Clock = system_clock
     until: int | None = None
-    keep: str | None = None
+    outcome_folder: str | None = None
     progress: str | None = None
-    shelves: str | None = None
+    hash_runs_folder: str | None = None
     keys_in_memory: int = MIN_HASHES_PER_RUN
     score: bool = False
 
     def ranges(self) -> list[BucketRange]:
-        """The groups of buckets, by number."""
+        """Return the bucket range of each group, by group number."""
         return bucket_ranges(Project.load(self.project).config.lake.buckets, self.groups)
 
-    def shelf(self, buckets: BucketRange) -> HashRunStore | None:
-        """The shelf of a group of buckets."""
-        if self.shelves is None:
+    def hash_run_store(self, buckets: BucketRange) -> HashRunStore | None:
+        """Return the hash run store of a group of buckets, or None without a folder."""
+        if self.hash_runs_folder is None:
             return None
-        return store_for(Path(self.shelves), buckets, self.keys_in_memory)
+        return store_for(Path(self.hash_runs_folder), buckets, self.keys_in_memory)
 
-    def without_other_shelves(self) -> None:
-        """Removes the shelves of groups the buckets are divided into no longer."""
-        if self.shelves is not None:
-            remove_stale_stores(Path(self.shelves), self.ranges())
+    def remove_stale_stores(self) -> None:
+        """Remove the hash runs of bucket ranges that no group of this job has."""
+        if self.hash_runs_folder is not None:
+            remove_stale_stores(Path(self.hash_runs_folder), self.ranges())

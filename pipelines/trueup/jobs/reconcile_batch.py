@@ -1,7 +1,7 @@
 """The scheduled reconciliation as a Beam pipeline: partitions → reshuffle → reconcile → one commit.
 
-A partition is a range of buckets at one position; workers read it straight from the lake. Everything that decides a finding is
-in `trueup.reconcile`; this file only says what runs where.
+A partition is a range of buckets at one position; workers read it from the lake themselves. Everything that decides a finding is
+in `trueup.reconcile`; this file only places the steps.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.jobs.loopback import grpc_servers_on_loopback
 from trueup.log.lake import BucketRange, Lake
+from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
 from trueup.reconcile.log_io.declared_policies import ensure_policy
 from trueup.reconcile.log_io.load import frontier_of
 from trueup.reconcile.results.outcome_codec import decode, encode
-from trueup.reconcile.run import ReconcileSummary, Say, changes_known, partitions_wanted, summary_of
+from trueup.reconcile.run import ReconcileSummary, changes_known, partitions_wanted, summary_of
 from trueup.reconcile.run_partition import bucket_ranges, merge_outcomes, reconcile_partition
 
 
 @dataclass(frozen=True)
 class Partition:
-    """What a worker needs to know: where the project is, which buckets, which positions, which days."""
+    """The work of one worker: project folder, buckets, positions (after, upto] and days."""
 
     project: str
     buckets: BucketRange
@@ -49,7 +50,7 @@ class Partition:
 
 
 class Reconcile(beam.DoFn):  # type: ignore[misc]
-    """Reconciles one partition; gives its outcome as Arrow bytes."""
+    """Reconciles one partition and yields its outcome as Arrow bytes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +58,7 @@ class Reconcile(beam.DoFn):  # type: ignore[misc]
         self._changes = Metrics.counter("reconcile", "changes")
 
     def process(self, element: Partition) -> Iterator[bytes]:
-        """One partition in, one packed outcome out."""
+        """Yield the encoded outcome of one partition."""
         with Lake.open(Project.load(element.project), read_only=True) as lake:
             outcome = reconcile_partition(
                 lake, frontier_of(lake, element.upto), element.buckets, after=element.after, upto=element.upto, days=element.days
@@ -70,33 +71,34 @@ class Reconcile(beam.DoFn):  # type: ignore[misc]
 class Commit(beam.DoFn):  # type: ignore[misc]
     """Commits the outcomes of all partitions once, in one transaction."""
 
-    def __init__(self, one: Partition, whole: bool) -> None:
+    def __init__(self, partition: Partition, full_run: bool) -> None:
         super().__init__()
-        self._one, self._whole = one, whole
+        self._partition, self._full_run = partition, full_run
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[dict[str, int]]:
-        """All packed outcomes of a run in, counts of what was added out."""
+        """Commit all encoded outcomes of a run; yield the number of findings per action."""
         outcome = merge_outcomes([decode(o) for o in element[1]])
-        with Lake.open(Project.load(self._one.project)) as lake:
-            yield commit_outcome(lake, outcome, after=self._one.after, upto=self._one.upto, all_days=self._whole).actions
+        with Lake.open(Project.load(self._partition.project)) as lake:
+            after, upto = self._partition.after, self._partition.upto
+            yield commit_outcome(lake, outcome, after=after, upto=upto, all_days=self._full_run).actions
 
 
-class Keep(beam.DoFn):  # type: ignore[misc]
-    """Keeps each outcome in a folder instead of committing it, for a recomputation that changes nothing."""
+class WriteOutcome(beam.DoFn):  # type: ignore[misc]
+    """Writes each outcome to a folder instead of committing it, for a recomputation that changes nothing."""
 
     def __init__(self, folder: str) -> None:
         super().__init__()
         self._folder = folder
 
     def process(self, element: bytes) -> Iterator[str]:
-        """One packed outcome in, the name of its file out."""
+        """Write one encoded outcome; yield the name of its file."""
         name = hashlib.sha256(element).hexdigest()
         Path(self._folder, name).write_bytes(element)
         yield name
 
 
 def outcomes(root: Any, partitions: Sequence[Partition]) -> Any:
-    """Partitions → reshuffle → reconcile: packed outcomes, one for each partition."""
+    """Return the pipeline partitions → reshuffle → reconcile, with one encoded outcome per partition."""
     return (
         root
         | "partitions" >> beam.Create(list(partitions))
@@ -113,14 +115,14 @@ def reconcile(
     runner_options: Sequence[str] = (),
     partitions: int | None = None,
     clock: Clock = system_clock,
-    say: Say | None = None,
+    log: LogFn | None = None,
 ) -> ReconcileSummary:
-    """Reconciles everything the log holds beyond what was reconciled before, and commits the change of findings once.
+    """Reconcile all positions after the consumer position, and commit the changed findings once.
 
-    Days (of the project's time zone) limit what is recomputed; then the consumer's position stays where it is.
-    Raises `LogBusyError` when another reconciler holds the lake, `TrueupError` for whatever else stops it.
+    Days (of the project's time zone) limit what is recomputed; then the consumer position stays where it is.
+    Raises `LogBusyError` when another reconciler holds the lake, and `TrueupError` for any other failure.
     """
-    whole = from_day is None and to_day is None
+    full_run = from_day is None and to_day is None
     with Lake.open(project, clock=clock) as lake, lake.reconciler_lock():
         ensure_policy(lake)
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
@@ -130,15 +132,15 @@ def reconcile(
             Partition(str(project.directory), r, after, upto, (from_day, to_day))
             for r in bucket_ranges(project.config.lake.buckets, partitions or partitions_wanted(lake))
         ]
-        if say:
-            say(f"reconciling positions {after + 1} to {upto} in {len(parts)} partitions")
+        if log:
+            log(f"reconciling positions {after + 1} to {upto} in {len(parts)} partitions")
         before = changes_known(lake)
-        with running(runner_options, "reconcile") as root:
+        with run_pipeline(runner_options, "reconcile") as root:
             _ = (
                 outcomes(root, parts)
                 | "for one commit" >> beam.Map(lambda outcome: (0, outcome))
                 | "gather" >> beam.GroupByKey()
-                | "commit" >> beam.ParDo(Commit(parts[0], whole))
+                | "commit" >> beam.ParDo(Commit(parts[0], full_run))
             )
         return summary_of(lake, before, after=after, upto=upto, partitions=len(parts))
 
@@ -146,7 +148,7 @@ def reconcile(
 def derive(
     project: Project, *, how: str = "plain", upto: int | None = None, partitions: int = 1, runner_options: Sequence[str] = ()
 ) -> pl.DataFrame:
-    """The whole history up to a position, derived anew from the input streams alone; commits nothing.
+    """Return the complete finding history (`HISTORY`) up to a position, recomputed from the input streams; commit nothing.
 
     `how` is `plain` (a function call) or `batch` (the same partitions through Beam).
     """
@@ -157,40 +159,40 @@ def derive(
             frontier = frontier_of(lake, end)
             return merge_outcomes([reconcile_partition(lake, frontier, p.buckets, after=0, upto=end) for p in parts]).history
     with TemporaryDirectory() as folder:
-        with running(runner_options, "reconcile") as root:
-            _ = outcomes(root, parts) | "keep" >> beam.ParDo(Keep(folder))
+        with run_pipeline(runner_options, "reconcile") as root:
+            _ = outcomes(root, parts) | "write" >> beam.ParDo(WriteOutcome(folder))
         return merge_outcomes([decode(p.read_bytes()) for p in sorted(Path(folder).iterdir())]).history
 
 
 @contextmanager
-def running(options: Sequence[str], where: str) -> Iterator[Any]:
-    """A pipeline that runs to its end when the context does; raises `TrueupError` with what a worker said."""
+def run_pipeline(options: Sequence[str], where: str) -> Iterator[Any]:
+    """Yield a pipeline that runs when the context ends; raise `TrueupError` with the message of a failed worker."""
     try:
-        with _tracebacks_held_back(), grpc_servers_on_loopback(), beam.Pipeline(options=PipelineOptions(list(options))) as root:
+        with _deferred_stderr(), grpc_servers_on_loopback(), beam.Pipeline(options=PipelineOptions(list(options))) as root:
             yield root
     except (RuntimeError, TrueupError, duckdb.Error) as error:
         raise _translate_error(error, where) from error
 
 
 @contextmanager
-def _tracebacks_held_back() -> Iterator[None]:
-    """Holds stderr back while a pipeline runs: Beam prints the traceback of a worker's error, which is raised besides.
+def _deferred_stderr() -> Iterator[None]:
+    """Defer stderr until a pipeline ends: Beam prints the traceback of a worker's error, which is also raised.
 
-    Whatever else was printed follows at the end; after an error only for those who look for a mistake.
+    Other output follows at the end; after an error only if the variable TRUEUP_DEBUG is set.
     """
-    with io.StringIO() as held:
+    with io.StringIO() as output:
         try:
-            with redirect_stderr(held):
+            with redirect_stderr(output):
                 yield
         except BaseException:
             if os.environ.get("TRUEUP_DEBUG"):
-                sys.stderr.write(held.getvalue())
+                sys.stderr.write(output.getvalue())
             raise
-        sys.stderr.write(held.getvalue())
+        sys.stderr.write(output.getvalue())
 
 
 def _translate_error(error: Exception, where: str) -> TrueupError:
-    """The error a worker raised: runners wrap it, or tell it only as the last line of a text."""
+    """Return the error that a worker raised; runners wrap it, or pass on only a text that ends with its message."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, TrueupError):

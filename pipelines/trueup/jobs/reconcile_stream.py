@@ -1,11 +1,11 @@
 """The continuous reconciliation as a Flink job: ticker → poll → read and reconcile → commit.
 
-An element is a range of positions or a batch of Arrow, never a record; the keys are groups of buckets. Whoever reconciles a
-group reads what came for it: the lake is columns sorted by bucket, so that each part of a file is read by one worker, and no
-record goes from worker to worker. Everything that decides a finding is in `trueup.reconcile`; this file only says what runs
-where, and what Flink keeps: the position the poller has come to, and what each group of buckets remembers (of keys that are kept
-no longer, the names of files that hold them as hashes). All of it can be lost without loss: the lake knows what is committed,
-the rest is made of the log.
+Elements are position ranges or Arrow batches, never records; keys are groups of buckets. The worker of a group reads the
+group's records from the lake itself. The lake is sorted by bucket, so each part of a file is read by one worker, and no record
+travels between workers. Everything that decides a finding is in `trueup.reconcile`; this file only places the steps.
+
+Flink stores the position of the poller and the reconciler state of each bucket group; hash runs of settled keys may be files
+that the state names. All of this may be lost: the lake has the committed position, and the state is rebuilt from the log.
 """
 
 from __future__ import annotations
@@ -43,187 +43,188 @@ from trueup.reconcile.incremental.poller import EpochLoader, Poller, resume_posi
 from trueup.reconcile.incremental.state_codec import decode_state, encode_state
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
 from trueup.reconcile.log_io.declared_policies import ensure_policy
-from trueup.reconcile.results.outcome_codec import decode as outcome_unpacked
-from trueup.reconcile.results.outcome_codec import encode as outcome_packed
+from trueup.reconcile.results.outcome_codec import decode as decode_outcome
+from trueup.reconcile.results.outcome_codec import encode as encode_outcome
 from trueup.reconcile.run_partition import Outcome, merge_outcomes
 
 MAX_EPOCHS_IN_FLIGHT = 2
-"""How many epochs are worked on at once: the next is there when a worker has done with one, and few stand before a checkpoint."""
+"""Number of epochs in flight: workers always have a next epoch, and few epochs delay a checkpoint."""
 LOCK_WAIT_S = 60.0
-"""How long a restarted poller waits for the lake: the worker it replaces may still be ending."""
+"""How long a restarted poller waits for the reconciler lock: the worker that it replaces may still be ending."""
 
 
 class Poll(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
-    """A tick in; the next epoch out for each group, where there is one. Holds the lake as the one reconciler."""
+    """Turns a tick into the next epoch of each group, if there is one, and holds the lock of the single reconciler."""
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Takes the lake."""
+        """Open the lake and, unless the job only recomputes, take the reconciler lock."""
         self._position = runtime_context.get_state(ValueStateDescriptor("position", Types.LONG()))
-        options, only_read = self._options, self._options.until is not None
-        lake = self.opened(read_only=only_read)
-        if not only_read:
+        options, read_only = self._options, self._options.until is not None
+        lake = self.open_lake(read_only=read_only)
+        if not read_only:
             self._open.enter_context(lake.reconciler_lock(LOCK_WAIT_S))
             ensure_policy(lake)
-            options.without_other_shelves()
-        self._lake, self._went_on = lake, False
-        committed = 0 if only_read else lake.consumer_position(CONSUMER)
+            options.remove_stale_stores()
+        self._lake, self._resumed = lake, False
+        committed = 0 if read_only else lake.consumer_position(CONSUMER)
         self._poller = Poller(lake, options.bounds, tick_every=options.tick_every, until=options.until, committed=committed)
-        self._going_on: deque[int] = deque()
+        self._in_flight: deque[int] = deque()
         self._groups = len(options.ranges())
 
     def process_element(self, value: Any, ctx: Any) -> Iterator[tuple[int, int, int]]:
-        """One epoch at most, so that a checkpoint can come between two; none while enough are being worked on."""
+        """Yield at most one epoch, so that a checkpoint fits between two; yield none while enough are in flight."""
         self._lake.reconnect_when_due()
         position = self._position.value()
-        if not self._went_on and self._options.until is None:
+        if not self._resumed and self._options.until is None:
             position = resume_position(self._lake, position)
-            self._went_on = True
-        if len(self._going_on) >= MAX_EPOCHS_IN_FLIGHT and not self._ended():
+            self._resumed = True
+        if len(self._in_flight) >= MAX_EPOCHS_IN_FLIGHT and not self._has_capacity():
             return
         span = self._poller.next_epoch(position or 0)
         if span is not None:
             self._position.update(span[1])
-            self._going_on.append(span[1])
+            self._in_flight.append(span[1])
             for group in range(self._groups):
                 yield group, *span
 
-    def _ended(self) -> bool:
-        """Whether an epoch that was going on has come to its end: what waits in between would hold up a checkpoint."""
-        keep = self._options.keep
-        done = self._lake.consumer_position(CONSUMER) if keep is None else max(_finished_positions(keep), default=0)
-        while self._going_on and self._going_on[0] <= done:
-            self._going_on.popleft()
-        return len(self._going_on) < MAX_EPOCHS_IN_FLIGHT
+    def _has_capacity(self) -> bool:
+        """Return whether another epoch may start: queued epochs would delay a checkpoint."""
+        folder = self._options.outcome_folder
+        done = self._lake.consumer_position(CONSUMER) if folder is None else max(_finished_positions(folder), default=0)
+        while self._in_flight and self._in_flight[0] <= done:
+            self._in_flight.popleft()
+        return len(self._in_flight) < MAX_EPOCHS_IN_FLIGHT
 
 
 class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
-    """An epoch of a group of buckets in; what it tells of them out. Keeps what the group remembers."""
+    """Reconciles an epoch of a bucket group, yields its outcome and stores the group's reconciler state."""
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Opens the lake for reading."""
+        """Open the lake for reading."""
+        # These names stay, so that `_store` finds and clears the state that an older version wrote.
         self._head = runtime_context.get_state(ValueStateDescriptor("memory", BYTES))
         self._runs = runtime_context.get_map_state(MapStateDescriptor("gone", Types.INT(), BYTES))
         self._segments = runtime_context.get_map_state(MapStateDescriptor("unsettled", Types.INT(), BYTES))
-        self._ranges, self._lake = self._options.ranges(), self.opened()
-        self._follower = EpochLoader(self._lake)
-        self._memories: dict[int, Any] = {}
-        self._mine, self._came = groups_of_subtask(runtime_context, len(self._ranges)), _EpochInput((0, 0), {})
+        self._ranges, self._lake = self._options.ranges(), self.open_lake()
+        self._loader = EpochLoader(self._lake)
+        self._states: dict[int, Any] = {}
+        self._own_groups, self._input = groups_of_subtask(runtime_context, len(self._ranges)), _EpochInput((0, 0), {})
         group = runtime_context.get_metrics_group()
         self._records, self._again = group.counter("records"), group.counter("read_again")
 
     def process_element(self, value: tuple[int, int, int], ctx: Any) -> Iterator[tuple[int, int, bytes, int, int]]:
-        """One epoch in, one outcome out, with how many records are kept and how many were read again."""
+        """Yield the outcome of one epoch, the number of pending records and the number of records read again."""
         group, after, upto = value
         self._lake.reconnect_when_due()
         buckets = self._ranges[group]
-        before = self._memories[group] if group in self._memories else self._restored(buckets)
-        epoch, shelf = self._follower.epoch((after, upto), buckets), self._options.shelf(buckets)
-        told = process_epoch(self._lake, buckets, epoch, before, self._arrivals((after, upto), group), shelf)
-        self._remember(group, buckets, before, told.state)
-        self._records.inc(told.outcome.records)
-        self._again.inc(told.read_again)
-        kept = told.state.pending.height if told.state is not None else 0
-        yield after, upto, outcome_packed(told.outcome), kept, told.read_again
+        before = self._states[group] if group in self._states else self._restore(buckets)
+        epoch, store = self._loader.epoch((after, upto), buckets), self._options.hash_run_store(buckets)
+        result = process_epoch(self._lake, buckets, epoch, before, self._arrivals((after, upto), group), store)
+        self._store(group, buckets, before, result.state)
+        self._records.inc(result.outcome.records)
+        self._again.inc(result.read_again)
+        pending = result.state.pending.height if result.state is not None else 0
+        yield after, upto, encode_outcome(result.outcome), pending, result.read_again
 
     def _arrivals(self, span: Span, group: int) -> pl.DataFrame:
-        """What an epoch brought to a group; read for all groups of this worker at once, as soon as the first of them asks."""
-        if self._came.span != span:
-            ranges = [self._ranges[mine] for mine in self._mine]
-            parts = (rows for _, rows in self._follower.arrivals(span, ranges))
-            self._came = _EpochInput(span, dict(zip(self._mine, parts, strict=True)))
-        return self._came.parts.pop(group)
+        """Return the records that an epoch brought to a group; one query reads those of all groups of this worker."""
+        if self._input.span != span:
+            ranges = [self._ranges[own] for own in self._own_groups]
+            parts = (rows for _, rows in self._loader.arrivals(span, ranges))
+            self._input = _EpochInput(span, dict(zip(self._own_groups, parts, strict=True)))
+        return self._input.parts.pop(group)
 
-    def _restored(self, buckets: BucketRange) -> Any:
-        head = self._head.value()
+    def _restore(self, buckets: BucketRange) -> Any:
+        head, store = self._head.value(), self._options.hash_run_store(buckets)
         if head is None:
             return None
-        return decode_state(head, dict(self._runs.items()), dict(self._segments.items()), buckets, self._options.shelf(buckets))
+        return decode_state(head, dict(self._runs.items()), dict(self._segments.items()), buckets, store)
 
-    def _remember(self, group: int, buckets: BucketRange, before: Any, after: Any) -> None:
-        """Keeps a memory, of its runs of hashes and segments of rows only those that are new."""
-        self._memories[group] = after
+    def _store(self, group: int, buckets: BucketRange, before: Any, after: Any) -> None:
+        """Store a group's reconciler state; of its hash runs and row segments only the new ones are written."""
+        self._states[group] = after
         if before is None or after is None:
-            # Whatever is there is of no use any more, as what an older version left.
+            # Stored state without a decoded one is unusable, such as that of an older version.
             for state in (self._head, self._runs, self._segments):
                 state.clear()
         if after is None:
             return
-        told = encode_state(after, buckets, before)
-        _write_parts(self._runs, told.runs, len(before.settled_keys.runs) if before is not None else 0)
-        _write_parts(self._segments, told.segments, len(before.pending.segments) if before is not None else 0)
-        self._head.update(told.head)
+        encoded = encode_state(after, buckets, before)
+        _write_parts(self._runs, encoded.runs, len(before.settled_keys.runs) if before is not None else 0)
+        _write_parts(self._segments, encoded.segments, len(before.pending.segments) if before is not None else 0)
+        self._head.update(encoded.head)
 
 
 @dataclass(frozen=True)
 class _EpochInput:
-    """What an epoch brought to groups, those of which have not asked for it yet."""
+    """The records of an epoch for the groups of one worker that have not processed them yet."""
 
     span: Span
     parts: dict[int, pl.DataFrame]
 
 
-def _write_parts(state: Any, parts: tuple[bytes, ...], known: int) -> None:
-    """Puts the parts that are told into a state of numbered ones, and removes those that are no more."""
+def _write_parts(state: Any, parts: tuple[bytes, ...], count_before: int) -> None:
+    """Write the changed parts to a state of numbered parts, and remove the surplus numbers."""
     for number, part in enumerate(parts):
         if part:
             state.put(number, part)
-    for number in range(len(parts), known):
+    for number in range(len(parts), count_before):
         state.remove(number)
 
 
 class Commit(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
-    """Outcomes of all groups in; one commit for each epoch, or a file of it where it is only to be kept."""
+    """Merges the outcomes of all groups; commits each epoch once, or writes it to a file in a recomputation."""
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Opens the lake for writing."""
+        """Open the lake, for writing unless the job only recomputes."""
         options = self._options
-        self._lake = self.opened(read_only=options.keep is not None)
-        # A checkpoint comes after all groups of an epoch or before any: what waits here need not be in it.
+        self._lake = self.open_lake(read_only=options.outcome_folder is not None)
+        # A checkpoint comes after all groups of an epoch or before any, so it need not include these.
         self._waiting: dict[int, list[Outcome]] = {}
-        self._kept: dict[int, int] = {}
+        self._pending: dict[int, int] = {}
         self._again = 0
         self._groups = len(options.ranges())
 
     def process_element(self, value: tuple[int, int, bytes, int, int], ctx: Any) -> Iterator[int]:
-        """The position an epoch ended at, once it is committed."""
-        after, upto, data, kept, again = value
+        """Yield the end position of an epoch once it is committed."""
+        after, upto, data, pending, again = value
         self._lake.reconnect_when_due()
-        self._kept[upto] = self._kept.get(upto, 0) + kept
+        self._pending[upto] = self._pending.get(upto, 0) + pending
         self._again += again
         waiting = self._waiting.setdefault(upto, [])
-        waiting.append(outcome_unpacked(data))
+        waiting.append(decode_outcome(data))
         if len(waiting) == self._groups:
             outcome = merge_outcomes(self._waiting.pop(upto))
-            if self._options.keep is None:
+            if self._options.outcome_folder is None:
                 commit_outcome(self._lake, outcome, after=after, upto=upto)
             else:
-                _written(Path(self._options.keep, f"{upto:020d}"), outcome_packed(outcome))
-            told = {"position": upto, "kept": self._kept.pop(upto), "read_again": self._again}
+                _write(Path(self._options.outcome_folder, f"{upto:020d}"), encode_outcome(outcome))
+            progress = {"position": upto, "kept": self._pending.pop(upto), "read_again": self._again}
             if self._options.progress is not None:
-                _written(Path(self._options.progress), json.dumps(told).encode())
+                _write(Path(self._options.progress), json.dumps(progress).encode())
             yield upto
 
 
-def _written(path: Path, data: bytes) -> None:
-    """Writes a file that is whole as soon as it is there: somebody waits for it."""
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that is complete as soon as it exists, since another process waits for it."""
     path.with_suffix(".part").write_bytes(data)
     path.with_suffix(".part").rename(path)
 
 
 def _finished_positions(folder: str) -> Iterator[int]:
-    """The positions up to which there are files."""
+    """Return the end positions of the epochs whose outcomes are in a folder."""
     return (int(path.name) for path in Path(folder).glob("*[0-9]"))
 
 
-def configuration(options: StreamOptions, told: dict[str, str]) -> Configuration:
-    """Flink's settings: those of the job, and those told beside, which go before."""
+def configuration(options: StreamOptions, overrides: dict[str, str]) -> Configuration:
+    """Return the Flink settings of the job; `overrides` take precedence."""
     settings = {
         "parallelism.default": "1",
         "pipeline.max-parallelism": str(MOST_WORKERS),
-        # Elements are batches: each is a bundle of its own, so that none waits for others.
+        # Elements are batches: each is a bundle of its own, so that no batch waits for another.
         "python.fn-execution.bundle.size": "1",
         "python.fn-execution.bundle.time": "20",
-        # Operators keep what they remember and write all of it: a copy of the bytes written would serve nobody.
+        # Operators hold their decoded state and read the stored bytes only at a start: a cache of them has no use.
         "python.state.cache-size": "0",
         "execution.checkpointing.interval": f"{int(options.checkpoint_every.total_seconds() * 1000)} ms",
         "execution.checkpointing.mode": "EXACTLY_ONCE",
@@ -236,19 +237,19 @@ def configuration(options: StreamOptions, told: dict[str, str]) -> Configuration
         "restart-strategy.failure-rate.failure-rate-interval": "5 min",
         "restart-strategy.failure-rate.delay": "1 s",
         "table.exec.uid.generation": "ALWAYS",
-        **told,
+        **overrides,
     }
-    made = Configuration()
+    flink_configuration = Configuration()
     for name, value in settings.items():
-        made.set_string(name, value)
-    return made
+        flink_configuration.set_string(name, value)
+    return flink_configuration
 
 
-def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnvironment:
-    """The job, ready to be executed."""
-    environment = StreamExecutionEnvironment.get_execution_environment(configuration(options, told))
+def build(options: StreamOptions, overrides: dict[str, str]) -> StreamExecutionEnvironment:
+    """Return the execution environment of the job, ready to be executed."""
+    environment = StreamExecutionEnvironment.get_execution_environment(configuration(options, overrides))
     tables = StreamTableEnvironment.create(environment)
-    # No connector can follow the lake; ticks make the poller look.
+    # No Flink connector reads the lake; generated ticks make the poller check for new positions.
     tables.execute_sql(
         "CREATE TEMPORARY TABLE ticker (tick INT) "
         f"WITH ('connector' = 'datagen', 'rows-per-second' = '{int(options.polls_per_second)}')"
@@ -258,13 +259,13 @@ def build(options: StreamOptions, told: dict[str, str]) -> StreamExecutionEnviro
     epochs = ticks.key_by(single_key, NUMBER).process(Poll(options), epoch).name("poll").uid("poll")
     outcome = Types.TUPLE([POSITION, POSITION, BYTES, NUMBER, NUMBER])
     by_group = epochs.key_by(lambda epoch: keys[epoch[0]], NUMBER)
-    told_of = by_group.process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
-    told_of.set_parallelism(options.parallelism)
-    committed = told_of.key_by(single_key, NUMBER).process(Commit(options), POSITION).name("commit").uid("commit")
-    nowhere = get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink
-    committed.sink_to(Sink(nowhere())).uid("end")
+    outcomes = by_group.process(Reconcile(options), outcome).name("reconcile").uid("reconcile")
+    outcomes.set_parallelism(options.parallelism)
+    committed = outcomes.key_by(single_key, NUMBER).process(Commit(options), POSITION).name("commit").uid("commit")
+    discarding_sink = get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink
+    committed.sink_to(Sink(discarding_sink())).uid("end")
     if options.score:
-        from trueup.jobs.score_stream import scored
+        from trueup.jobs.score_stream import score_positions
 
-        scored(ticks, options).sink_to(Sink(nowhere())).uid("score-end")
+        score_positions(ticks, options).sink_to(Sink(discarding_sink())).uid("score-end")
     return environment

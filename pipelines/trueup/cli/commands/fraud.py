@@ -117,7 +117,7 @@ def score(
     from trueup.jobs.score_batch import score as scored
 
     opened, first = load(project), day(since, "--since")
-    summary = scored(opened, runner_options=only_options(runner_options), say=output.note)
+    summary = scored(opened, runner_options=only_options(runner_options), log=output.note)
     again = _rescored(opened, first) if first is not None else None
     watched(opened)
     if json:

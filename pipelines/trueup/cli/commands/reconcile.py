@@ -62,7 +62,7 @@ def reconciled(
             return done
     from trueup.jobs.reconcile_batch import reconcile
 
-    return reconcile(project, from_day=from_day, to_day=to_day, runner_options=runner_options, say=output.note)
+    return reconcile(project, from_day=from_day, to_day=to_day, runner_options=runner_options, log=output.note)
 
 
 def summary_line(summary: ReconcileSummary) -> str:

@@ -106,7 +106,7 @@ def _scored(project: Project) -> ScoreSummary | str:
             from trueup.fraud.scoring.score_run import score
         else:
             from trueup.jobs.score_batch import score
-        summary = score(project, say=output.note)
+        summary = score(project, log=output.note)
     fraud.watched(project)
     return summary.skipped or summary
 

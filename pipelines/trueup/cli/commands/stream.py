@@ -92,7 +92,7 @@ def stream(
             stop=stop,
             metrics_port=metrics_port,
             metrics_host=LOOPBACK if metrics_host is None else metrics_host,
-            say=output.note,
+            log=output.note,
         )
     if json:
         output.json_value(summary)
