@@ -146,7 +146,7 @@ def test_a_changed_configuration_is_in_force_from_the_position_of_its_declaratio
     before = committed(project)["history"]
     raised_price = replace(PLAIN, services={"voice": service(("session_key",), grace=DAY_US, price=2 * MICRO)})
     project = lake_fixture.project_of(tmp_path, raised_price, "subscriber")
-    summary = reconcile(project)
+    summary = reconcile(project, clock=lake_fixture.clock)
     assert summary.to_position == len(SMALL_LOG) + 1
     new = [row for row in committed(project)["history"] if row not in before]
     assert {row[3] for row in new} == {"policy_change"}

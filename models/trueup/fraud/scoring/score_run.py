@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -21,9 +20,9 @@ from trueup.fraud.scoring.model_registry import NO_MODEL, ModelInterval, active_
 from trueup.fraud.scoring.model_score import scored, with_reasons
 from trueup.fraud.scoring.rules import rule_matches, with_cell_areas, with_rule_features
 from trueup.log.lake import Lake, Transaction
+from trueup.progress import LogFn
 
 CONSUMER = "score"
-Say = Callable[[str], None]
 KEPT_COLUMNS = ("event_id", "position", "bucket", "day", "started_at", "service", "subscriber", "peer", "party")
 """What is kept of a suspicious transaction beside what was said of it."""
 
@@ -53,7 +52,7 @@ class ScoreSummary:
     skipped: str = ""
 
 
-def score(project: Project, *, clock: Clock = system_clock, say: Say | None = None) -> ScoreSummary:
+def score(project: Project, *, clock: Clock = system_clock, log: LogFn | None = None) -> ScoreSummary:
     """Scores the usage records the log holds beyond what was scored before, and commits what is suspicious once.
 
     Running it again adds nothing. Raises `ModelError` for a model that is damaged or made for other features, and `LogError` when
@@ -67,8 +66,8 @@ def score(project: Project, *, clock: Clock = system_clock, say: Say | None = No
         after, upto, judged = wanted.after, wanted.upto, EMPTY
         if wanted.first_day is not None:
             usage = usage_of(lake, upto=upto, first_day=wanted.first_day)
-            if say:
-                say(f"scoring positions {after + 1} to {upto}, looking back over {usage.height} records")
+            if log:
+                log(f"scoring positions {after + 1} to {upto}, looking back over {usage.height} records")
             labels = label_events(lake, project, decisions_of(lake, project), upto=upto)
             events = with_cell_areas(pl.concat([transactions(usage, config), labels]), config.rule)
             features = history(with_rule_features(telecom_features(), config.rule), events, wanted=events["position"] > after)
