@@ -14,9 +14,11 @@ from mutants import Mutant, Select, apply, augmented, compared_by, part, previou
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path("pipelines/trueup/reconcile")
-CASES, CLEAN, LAWS, REACH, WAYS = ((f"tests/reconcile/test_{name}.py",) for name in ("cases", "clean", "laws", "reach", "ways"))
-EPOCHS = ("tests/reconcile/test_unsettled.py", "tests/reconcile/test_epoch.py")
-SHARES = ("tests/reconcile/test_shared_cases.py", "tests/reconcile/test_shares.py")
+TESTS = "tests/reconcile"
+CASES, FAST_PATH, LAWS = ((f"{TESTS}/kernel/test_{name}.py",) for name in ("cases", "fast_path", "laws"))
+AFFECTED, PARTITIONS = ((f"{TESTS}/log_io/test_{name}.py",) for name in ("affected", "partitions"))
+EPOCHS = (f"{TESTS}/incremental/test_pending_records.py", f"{TESTS}/incremental/test_epoch.py")
+POOL_TESTS = (f"{TESTS}/pricing/test_allowance_cases.py", f"{TESTS}/pricing/test_allowance_pools.py")
 
 INCREMENTAL: dict[str, Mutant] = {
     "pending records are not evaluated when a watermark passes": Mutant("incremental/epoch.py", "_components_affected", Select("Call", 1), source("[]"), EPOCHS),
@@ -30,20 +32,20 @@ INCREMENTAL: dict[str, Mutant] = {
     "settled keys are not looked up": Mutant("incremental/epoch.py", "_needs_reread", Select("Assign", 4), augmented(ast.BitAnd()), EPOCHS),
 }  # fmt: skip
 POOLS: dict[str, Mutant] = {
-    "late usage takes no allowance from later usage": Mutant("pricing/pool_snapshots.py", "_price_change_positions", Select("Gt", 0), source("pl.lit(False)"), SHARES),
-    "every position has the final price": Mutant("pricing/pool_snapshots.py", "pool_prices", Select("Call", 11), with_source("pl.lit(never)", never=("func", "value", "args", 0)), SHARES),
-    "another quantity is priced outside its pool": Mutant("pricing/session_price.py", "price_sessions", Select("Call", 22), with_source("same if q == 'quantity_micros' else f(rows.clear(), q)", same=(), f=("func",), rows=("args", 0), q=("args", 1)), SHARES),
-    "each pair is judged without its pool": Mutant("kernel/pool_netting.py", "net_by_pool", Select("Call", 17), source("True"), SHARES),
-    "a pool does not wait for the end of its period": Mutant("kernel/pool_netting.py", "net_by_pool", Select("BitOr", 0), part("right"), SHARES),
-    "a pool has no next check position": Mutant("kernel/pool_netting.py", "net_by_pool", Select("Attribute", 52), part("value", "func", "value", "args", 0, "right", "func"), SHARES),
-    "components of one pool are evaluated apart": Mutant("kernel/evaluate.py", "_evaluate_components", Select("Call", 6), with_source("frame.clear()", frame=()), SHARES),
-    "pairs of one pool do not cause each other's changes": Mutant("kernel/lifecycle.py", "_causes_of", Select("List", 1), without("elts", 2), SHARES),
-    "a changed price has no cause of its own": Mutant("kernel/lifecycle.py", "diff_findings", Select("Call", 31), without("args", 2), SHARES),
-    "repriced sessions take the fast path": Mutant("pricing/allowance_pools.py", "Pools.has_stable_price", Select("Call", 5), part("func", "value"), SHARES),
-    "billing periods follow UTC days": Mutant("pricing/allowance_pools.py", "_period", Select("Name", 12), source("'UTC'"), SHARES),
-    "a misrated finding has no reason": Mutant("pricing/billing_error.py", "add_misrating_reason", Select("Call", 17), with_source("pl.col(name)", name=("args", 0)), SHARES),
-    "records of the same pool are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("List", 0), without("elts", 3), SHARES),
-    "reading does not look back over a billing period": Mutant("log_io/affected.py", "_open_from", Select("IfExp", 0), part("body"), SHARES),
+    "late usage takes no allowance from later usage": Mutant("pricing/pool_snapshots.py", "_price_change_positions", Select("Gt", 0), source("pl.lit(False)"), POOL_TESTS),
+    "every position has the final price": Mutant("pricing/pool_snapshots.py", "pool_prices", Select("Call", 11), with_source("pl.lit(never)", never=("func", "value", "args", 0)), POOL_TESTS),
+    "another quantity is priced outside its pool": Mutant("pricing/session_price.py", "price_sessions", Select("Call", 22), with_source("same if q == 'quantity_micros' else f(rows.clear(), q)", same=(), f=("func",), rows=("args", 0), q=("args", 1)), POOL_TESTS),
+    "each pair is judged without its pool": Mutant("kernel/pool_netting.py", "net_by_pool", Select("Call", 17), source("True"), POOL_TESTS),
+    "a pool does not wait for the end of its period": Mutant("kernel/pool_netting.py", "net_by_pool", Select("BitOr", 0), part("right"), POOL_TESTS),
+    "a pool has no next check position": Mutant("kernel/pool_netting.py", "net_by_pool", Select("Attribute", 52), part("value", "func", "value", "args", 0, "right", "func"), POOL_TESTS),
+    "components of one pool are evaluated apart": Mutant("kernel/evaluate.py", "_evaluate_components", Select("Call", 6), with_source("frame.clear()", frame=()), POOL_TESTS),
+    "pairs of one pool do not cause each other's changes": Mutant("kernel/lifecycle.py", "_causes_of", Select("List", 1), without("elts", 2), POOL_TESTS),
+    "a changed price has no cause of its own": Mutant("kernel/lifecycle.py", "diff_findings", Select("Call", 31), without("args", 2), POOL_TESTS),
+    "repriced sessions take the fast path": Mutant("pricing/allowance_pools.py", "Pools.has_stable_price", Select("Call", 5), part("func", "value"), POOL_TESTS),
+    "billing periods follow UTC days": Mutant("pricing/allowance_pools.py", "_period", Select("Name", 12), source("'UTC'"), POOL_TESTS),
+    "a misrated finding has no reason": Mutant("pricing/billing_error.py", "add_misrating_reason", Select("Call", 17), with_source("pl.col(name)", name=("args", 0)), POOL_TESTS),
+    "records of the same pool are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("List", 0), without("elts", 3), POOL_TESTS),
+    "reading does not look back over a billing period": Mutant("log_io/affected.py", "_open_from", Select("IfExp", 0), part("body"), POOL_TESTS),
 }  # fmt: skip
 MATCHING: dict[str, Mutant] = {
     "a watermark passes an instant equal to it": Mutant("domain/frontier.py", "RunningMax.position_passing", Select("Constant", 1), source("'left'"), CASES),
@@ -96,25 +98,25 @@ ITERATIONS: dict[str, Mutant] = {
     "the fast path takes pairs that may have been final before": Mutant("kernel/fast_path.py", "_in_time", Select("BitOr", 3), part("right"), CASES),
     "the fast path takes pairs with neighbours": Mutant("kernel/fast_path.py", "_pairs", Select("BitAnd", 0), part("left", "left"), CASES),
     "the fast path looks for neighbours at one record of a session": Mutant("kernel/fast_path.py", "_has_neighbour", Select("Tuple", 2), without("elts", 1), CASES),
-    "two parties with one half of the hash are one": Mutant("kernel/fast_path.py", "_neighbour_mask", Select("BitOr", 1), with_source("near & (a == b)", near=("left", "left"), a=("right", "left"), b=("right", "comparators", 0)), CLEAN),
-    "a repeated key counts as unique": Mutant("incremental/settled_keys.py", "is_duplicated", Select("IfExp", 0), part("orelse"), CLEAN),
-    "equal amounts never hide two differences": Mutant("kernel/fast_path.py", "_agreeing_pairs", Select("BitAnd", 0), part("left"), SHARES),
+    "two parties with one half of the hash are one": Mutant("kernel/fast_path.py", "_neighbour_mask", Select("BitOr", 1), with_source("near & (a == b)", near=("left", "left"), a=("right", "left"), b=("right", "comparators", 0)), FAST_PATH),
+    "a repeated key counts as unique": Mutant("incremental/settled_keys.py", "is_duplicated", Select("IfExp", 0), part("orelse"), FAST_PATH),
+    "equal amounts never hide two differences": Mutant("kernel/fast_path.py", "_agreeing_pairs", Select("BitAnd", 0), part("left"), POOL_TESTS),
     "the fast path takes unmatched records past grace": Mutant("kernel/fast_path.py", "_unmatched_in_grace", Select("Name", 15), source("0"), CASES),
     "the fast path takes unmatched records with neighbours": Mutant("kernel/fast_path.py", "_unmatched_in_grace", Select("BitAnd", 2), part("left"), CASES),
     "the fast path takes unmatched records behind the horizon": Mutant("kernel/fast_path.py", "_unmatched_in_grace", Select("BitAnd", 0), part("left"), CASES),
     "quantities are compared in 64 bits": Mutant("kernel/fast_path.py", "_agreeing_pairs", Select("Call", 3), part("func", "value"), CASES),
 }  # fmt: skip
 READING: dict[str, Mutant] = {
-    "neighbours are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("List", 0), without("elts", 1), REACH),
-    "intervals reach one way only": Mutant("log_io/affected.py", "_time_blocks", Select("Sub", 0), part("left"), REACH),
-    "distant instants share one interval": Mutant("log_io/affected.py", "_time_blocks", Select("Mult", 0), source("2**62"), REACH),
-    "records of the same period are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("List", 0), without("elts", 2), REACH),
-    "keys used by two services are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("Name", 46), with_source("rows[:0]", rows=()), REACH),
-    "a second delivery hides the first": Mutant("log_io/affected.py", "", Select("List", 0), without("elts", 2, 3), REACH),
-    "superseded contents stay booked": Mutant("results/finding_rows.py", "booking_counts", Select("Call", 24), part("args", 0, "elts", 0), WAYS),
-    "sums of the second partition are dropped": Mutant("run_partition.py", "merge_outcomes", Select("Name", 15), with_source("outcomes[:1]", outcomes=()), WAYS),
-    "a run limited to days moves the consumer position": Mutant("log_io/commit.py", "commit_outcome.write", Select("Name", 21), source("True"), WAYS),
-    "findings of a run limited to days are appended again": Mutant("log_io/commit.py", "commit_outcome.write", Select("Call", 4), part("args", 1), WAYS),
+    "neighbours are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("List", 0), without("elts", 1), AFFECTED),
+    "intervals reach one way only": Mutant("log_io/affected.py", "_time_blocks", Select("Sub", 0), part("left"), AFFECTED),
+    "distant instants share one interval": Mutant("log_io/affected.py", "_time_blocks", Select("Mult", 0), source("2**62"), AFFECTED),
+    "records of the same period are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("List", 0), without("elts", 2), AFFECTED),
+    "keys used by two services are not read": Mutant("log_io/affected.py", "_Reader.neighbours", Select("Name", 46), with_source("rows[:0]", rows=()), AFFECTED),
+    "a second delivery hides the first": Mutant("log_io/affected.py", "", Select("List", 0), without("elts", 2, 3), AFFECTED),
+    "superseded contents stay booked": Mutant("results/finding_rows.py", "booking_counts", Select("Call", 24), part("args", 0, "elts", 0), PARTITIONS),
+    "sums of the second partition are dropped": Mutant("run_partition.py", "merge_outcomes", Select("Name", 15), with_source("outcomes[:1]", outcomes=()), PARTITIONS),
+    "a run limited to days moves the consumer position": Mutant("log_io/commit.py", "commit_outcome.write", Select("Name", 21), source("True"), PARTITIONS),
+    "findings of a run limited to days are appended again": Mutant("log_io/commit.py", "commit_outcome.write", Select("Call", 4), part("args", 1), PARTITIONS),
 }  # fmt: skip
 MUTANTS = INCREMENTAL | POOLS | MATCHING | RECORDS | JUDGEMENT | ITERATIONS | READING
 
@@ -156,7 +158,7 @@ def test_the_tests_detect_each_mutant(name: str, tmp_path: Path, pytestconfig: p
 def test_the_tests_detect_each_mutant_of_a_query(name: str, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     query, right, wrong = SQL_MUTANTS[name]
     file = FOLDER / "log_io" / f"affected_{query}.sql"
-    assert _tests_fail_with(file, (ROOT / file).read_text("utf-8").replace(right, wrong), REACH, tmp_path, pytestconfig)
+    assert _tests_fail_with(file, (ROOT / file).read_text("utf-8").replace(right, wrong), AFFECTED, tmp_path, pytestconfig)
 
 
 def _tests_fail_with(file: Path, text: str, tests: tuple[str, ...], folder: Path, config: pytest.Config) -> bool:

@@ -22,7 +22,7 @@ from trueup.reconcile.sessions.admission import EVENTS
 
 SECOND = 1_000_000
 EPOCH = date(1970, 1, 1)
-REFERENCE = Path(os.environ.get("TRUEUP_REFERENCE", Path(__file__).resolve().parents[3] / "shared" / "reference"))
+REFERENCE = Path(os.environ.get("TRUEUP_REFERENCE", Path(__file__).resolve().parents[4] / "shared" / "reference"))
 pytestmark = pytest.mark.skipif(not (REFERENCE / "laws.py").exists(), reason=f"no reference model in {REFERENCE}")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from trueup.reconcile.domain.kinds import CAUSES, FEED_KINDS, KINDS
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PRODUCERS = [ROOT / folder for folder in ("pipelines/trueup/reconcile", "expectations/trueup/quality", "models/trueup/fraud")]
 BOOKED = {"pending", "tolerated"}
 """Kinds of bookings that raise no finding."""
