@@ -4,12 +4,13 @@ import csv
 import io
 import json
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from trueup.collect.decode.csv import Dialect, header_of, read_csv, usual_width
-from trueup.collect.decode.decoded import Batch
+from trueup.collect.decode.decoded import Batch, json_objects
 from trueup.collect.decode.lines import lines_in
 from trueup.errors import SourceError
 
@@ -77,3 +78,25 @@ def test_a_header_names_the_fields_and_a_name_that_comes_again_gets_a_number() -
 
 def test_without_a_header_the_width_is_that_of_most_lines() -> None:
     assert usual_width(lines_in(b'1\n1,2,3\n1,2,3\n"1,2\n', offset=0, first_row=0), PLAIN) == 3
+
+
+@given(
+    st.lists(
+        st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")), min_size=3, max_size=3),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_attributes_of_many_columns_are_the_same_objects_as_those_of_few(rows: list[list[str | None]]) -> None:
+    few = pl.DataFrame(rows, schema=dict.fromkeys(['a"', "b", "c"], pl.String), orient="row")
+    many = few.with_columns(pl.lit(None, pl.String).alias(f"empty {n}") for n in range(300))
+    assert json_objects(few, height=few.height).to_list() == json_objects(many.head(few.height), height=few.height).to_list()
+
+
+@given(st.lists(st.sampled_from(["", "é", "x", '"q,""r"']), min_size=3, max_size=3))
+def test_lines_of_many_columns_have_the_same_fields_as_those_of_few(cells: list[str]) -> None:
+    names = [f"c{n}" for n in range(300)]
+    few = read((",".join(cells) + "\n").encode(), attributes=True)
+    line = (",".join([*cells, *[""] * 297]) + "\n").encode()
+    many = read_csv(lines_in(line, offset=0, first_row=0), PLAIN, names, names[:3], attributes=True)
+    assert many.fields.rows() == few.fields.rows()

@@ -26,7 +26,7 @@ from trueup.collect.commit.commit_part import (
     ingested_parts,
     quarantined_bytes,
 )
-from trueup.collect.decode.decoded import Piece, Reader
+from trueup.collect.decode.decoded import Piece, Reader, attribute_name_bytes
 from trueup.collect.decode.readers import reader_of
 from trueup.collect.discover.arrival import check_marker, is_complete
 from trueup.collect.discover.manifest import DeclaredContent, read_manifest
@@ -225,7 +225,10 @@ def _read(
         return events_of(mapped, unit.source, lake.project.config.lake)
 
     waiting = deque[tuple[int, Future[Events]]]()
-    for number, piece in split_at_parts(reader.pieces(), taken):
+    has_names = unit.source.attributes and unit.source.format != "ndjson"
+    # A part's attributes are in memory twice while it is sorted for its commit.
+    name_bytes = 2 * attribute_name_bytes(reader.columns()) if has_names else 0
+    for number, piece in split_at_parts(reader.pieces(), taken, name_bytes):
         progress.update(unit.shown, unit.position_bytes(), unit.size_bytes)
         if number not in taken:
             waiting.append((number, pool.submit(read_events, piece)))
@@ -237,11 +240,14 @@ def _read(
     progress.update(unit.shown, unit.size_bytes, unit.size_bytes)
 
 
-def split_at_parts(pieces: Iterable[Piece], taken: dict[int, int]) -> Iterator[tuple[int, Piece]]:
-    """Cut pieces at the borders of parts and yield each with its part's number; `taken` has the records of ingested parts."""
+def split_at_parts(pieces: Iterable[Piece], taken: dict[int, int], name_bytes: int = 0) -> Iterator[tuple[int, Piece]]:
+    """Cut pieces at the borders of parts and yield each with its part's number; `taken` has the records of ingested parts.
+
+    `name_bytes` are added to the bytes of each record: its attributes repeat the names of their columns.
+    """
     number, records, size = 0, 0, 0
     for piece in pieces:
-        ends, at, base = np.cumsum(piece.held_bytes), 0, 0
+        ends, at, base = np.cumsum(piece.held_bytes + name_bytes), 0, 0
         while at < len(piece):
             if number in taken:
                 until = at + taken[number] - records

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from trueup.config import SourceConfig
+from trueup.events.streams import MOVEMENTS
+from trueup.reconcile.domain.source_frontier import SourceMarks, source_frontier_us
 from trueup.warehouse.query import Warehouse
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -55,12 +61,12 @@ def status(warehouse: Warehouse) -> Status:
 def _sources(warehouse: Warehouse) -> list[dict[str, Any]]:
     configured = {source.name: source for source in warehouse.lake.project.config.source}
     found = {row["source"]: row for row in warehouse.rows("queries/sources")}
-    rows = []
+    frontier, rows = _frontier(warehouse), []
     for name in [*configured, *(name for name in found if name not in configured)]:
         row = found.get(name, _NOTHING | {"source": name})
         source = configured.get(name)
         stream = source.stream if source else row["stream"]
-        rows.append({**row, "stream": stream, "frontier": _frontier(source, row), "configured": source is not None})
+        rows.append({**row, "stream": stream, "frontier": frontier(name, source, row), "configured": source is not None})
     return rows
 
 
@@ -70,9 +76,30 @@ _NOTHING: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _frontier(source: SourceConfig | None, row: dict[str, Any]) -> datetime | None:
-    """What was observed less the lateness allowed, or what was declared: whichever is later."""
-    told: list[datetime] = [] if row["closed_through"] is None else [row["closed_through"]]
-    if row["last_started_at"] is not None and source is not None and source.frontier == "observed":
-        told.append(row["last_started_at"] - timedelta(microseconds=source.lateness))
-    return max(told, default=None)
+def _frontier(warehouse: Warehouse) -> Callable[[str, SourceConfig | None, dict[str, Any]], datetime | None]:
+    """Return a function that computes a source's frontier by the kernel's rule.
+
+    The rules are those of the policy in force; a source that no policy has yet has those of the configuration.
+    """
+    policy = warehouse.rows("queries/policy_in_force")
+    declared = json.loads(policy[0]["content"])["sources"] if policy else {}
+    ((clock,),) = [tuple(row.values()) for row in warehouse.rows("queries/clock_in_force")]
+
+    def frontier(name: str, source: SourceConfig | None, row: dict[str, Any]) -> datetime | None:
+        rules = declared.get(name) or (_rules_of(source) if source is not None else None)
+        marks = SourceMarks(*map(_micros, (row["last_started_at"], row["closed_through"], clock)))
+        if rules is None or rules["stream"] not in MOVEMENTS:
+            rules = {"lateness_us": None, "idle_after_us": None}
+        instant = source_frontier_us(marks, lateness_us=rules["lateness_us"], idle_after_us=rules["idle_after_us"])
+        return None if instant is None else _EPOCH + timedelta(microseconds=instant)
+
+    return frontier
+
+
+def _rules_of(source: SourceConfig) -> dict[str, Any]:
+    lateness = source.lateness if source.frontier == "observed" else None
+    return {"stream": source.stream, "lateness_us": lateness, "idle_after_us": source.idle_after}
+
+
+def _micros(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - _EPOCH) // timedelta(microseconds=1)

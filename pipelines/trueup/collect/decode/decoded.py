@@ -161,11 +161,22 @@ def line_series(text: Lines) -> pl.Series:
     return pl.Series("line", pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(text), buffers))
 
 
+_MANY_COLUMNS = 256
+"""Columns beyond which an expression for each costs more than its values."""
+
+
+def _cell_series(text: Lines, name: str, starts: Offsets, ends: Offsets) -> pl.Series:
+    cells = zip(starts.tolist(), ends.tolist(), strict=True)
+    return pl.Series(name, [text.data[start:end].decode() or None for start, end in cells], dtype=pl.String)
+
+
 def slice_cells(text: Lines, cells: Mapping[str, tuple[Offsets, Offsets]]) -> pl.DataFrame:
     """Cut texts out of lines; `cells` has, by name, starts and ends in the block of one cell per line.
 
     An empty cell is NULL, and so is one whose end lies before its start.
     """
+    if len(cells) > max(len(text), _MANY_COLUMNS):
+        return pl.DataFrame([_cell_series(text, name, *ends) for name, ends in cells.items()])
     positions = {f"{kind}{number}": at for number, pair in enumerate(cells.values()) for kind, at in zip("se", pair, strict=True)}
     frame = pl.DataFrame({"line": line_series(text), "start": text.starts, **positions})
     texts = []
@@ -176,10 +187,25 @@ def slice_cells(text: Lines, cells: Mapping[str, tuple[Offsets, Offsets]]) -> pl
     return frame.select(texts)
 
 
+def _json_objects_by_row(fields: pl.DataFrame) -> pl.Series:
+    """Return the same objects as `json_objects`, one row at a time."""
+    names = fields.columns
+    objects = ({n: v for n, v in zip(names, row, strict=True) if v is not None} for row in fields.iter_rows())
+    texts = [json.dumps(one, ensure_ascii=False, separators=(",", ":")) if one else None for one in objects]
+    return pl.Series("attributes", texts, dtype=pl.String)
+
+
+def attribute_name_bytes(names: Sequence[str]) -> int:
+    """Return the bytes that the names of columns take in the attributes of one record, at most."""
+    return sum(len(json.dumps(name, ensure_ascii=False).encode()) + 4 for name in names)
+
+
 def json_objects(fields: pl.DataFrame, *, height: int) -> pl.Series:
     """Return each of `height` rows as a JSON object of its values that are not NULL; NULL for a row without any."""
     if not fields.width:
         return pl.repeat(None, height, dtype=pl.String, eager=True)
+    if fields.width > max(height, _MANY_COLUMNS) and all(dtype == pl.String for dtype in fields.dtypes):
+        return _json_objects_by_row(fields)
     members = [
         pl.lit(f"{json.dumps(name, ensure_ascii=False)}:")
         + pl.struct(pl.col(name).alias("v")).struct.json_encode().str.slice(5).str.strip_suffix("}")

@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trueup.reconcile.domain.policies import NEVER_POSITION, Policies, Policy, SourceRules
+from trueup.reconcile.domain.source_frontier import SourceMarks, source_frontier_us
 
 Positions = NDArray[np.int64]
 Instants = NDArray[np.int64]
@@ -49,6 +50,11 @@ class RunningMax:
         """The position at which the maximum first exceeded each instant, `NEVER` where it has not."""
         padded = np.append(self.positions, NEVER_POSITION)
         return padded[np.searchsorted(self.values, instants, side="right")]
+
+    def latest(self, position: int) -> int | None:
+        """Return the maximum at a position; None before the first value."""
+        at = int(np.searchsorted(self.positions, position, side="right"))
+        return int(self.values[at - 1]) if at else None
 
 
 EMPTY_RUNNING_MAX = RunningMax(np.empty(0, np.int64), np.empty(0, np.int64))
@@ -134,15 +140,18 @@ class Frontier:
         for name, source in self.policies.all[policy].sources.items():
             if stream is not None and source.stream != stream:
                 continue
-            told = [_latest(self.closed.get(name, EMPTY_RUNNING_MAX), position, closed_wait_us)]
-            if source.lateness_us is not None:
-                told.append(_latest(self.observed.get(name, EMPTY_RUNNING_MAX), position, source.lateness_us + wait_us))
-            if source.idle_after_us is not None:
-                told.append(_latest(self._clocks[policy], position, source.idle_after_us + wait_us))
-            known = [t for t in told if t is not None]
-            if not known:
+            marks = SourceMarks(
+                observed_us=self.observed.get(name, EMPTY_RUNNING_MAX).latest(position),
+                closed_us=self.closed.get(name, EMPTY_RUNNING_MAX).latest(position),
+                clock_us=self._clocks[policy].latest(position),
+            )
+            instant = source_frontier_us(
+                marks, lateness_us=source.lateness_us, idle_after_us=source.idle_after_us, wait_us=wait_us,
+                closed_wait_us=closed_wait_us,
+            )  # fmt: skip
+            if instant is None:
                 return None
-            least = max(known) if least is None else min(least, max(known))
+            least = instant if least is None else min(least, instant)
         return least
 
     def _stream_passed(self, policy: Policy, clock: RunningMax, stream: str, at: Instants, closed_at: Instants) -> Positions:
@@ -164,9 +173,3 @@ class Frontier:
             # A silent source is let go by the clock: it counts as having seen everything up to that long ago.
             positions = np.minimum(positions, clock.position_passing(at + source.idle_after_us))
         return positions
-
-
-def _latest(marks: RunningMax, position: int, less_us: int) -> int | None:
-    """What a running maximum stood at, at a position, less a wait."""
-    at = int(np.searchsorted(marks.positions, position, side="right"))
-    return int(marks.values[at - 1]) - less_us if at else None
