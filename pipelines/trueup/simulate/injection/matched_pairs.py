@@ -42,7 +42,7 @@ _SPENT = (
     "group_no",
     "charge_group_no",
     "charge_rule",
-    "charge_summed",
+    "charge_by_aggregate",
     "charge_assigned_time_us",
     "charge_assigned_at",
 )
