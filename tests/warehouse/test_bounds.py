@@ -173,7 +173,9 @@ def test_the_project_sets_limits_and_an_option_goes_before_them() -> None:
     asked = bounds_of(config, timeout="2h", memory="4GiB")
     assert (asked.timeout, asked.memory, asked.temp, asked.threads) == (7_200_000_000, 4 << 30, 1 << 30, 2)
     assert bounds_of(config) == config
-    with pytest.raises(ConfigError, match=r"sql\.timeout: a time limit of '0s' would stop.*sql\.memory: invalid size '5x'.*sql\.threads"):
+    with pytest.raises(
+        ConfigError, match=r"sql\.timeout: a time limit of '0s' would stop.*sql\.memory: invalid size '5x'.*sql\.threads"
+    ):
         parse('[sql]\ntimeout = "0s"\nmemory = "5x"\nthreads = 0\n')
 
 
