@@ -11,6 +11,7 @@ import pytest
 
 from trueup.config import Project, parse
 from trueup.log import instances
+from trueup.log.connection import connect
 from trueup.log.lake import Lake, Transaction
 
 
@@ -140,3 +141,16 @@ def test_a_forked_process_uses_none_of_its_parents_instances(tmp_path: Path) -> 
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert (lake.consumer_position("parent"), lake.consumer_position("child")) == (1, 1)
+
+
+def test_a_connection_checks_the_signature_of_every_extension_but_those_of_the_lake(tmp_path: Path) -> None:
+    unsigned = tmp_path / "other.duckdb_extension"
+    unsigned.write_bytes(b"\0" * 1024)
+    connection = connect(extensions=("sqlite_scanner", "ducklake"))
+    loaded = connection.execute("SELECT extension_name FROM duckdb_extensions() WHERE loaded").fetchall()
+    assert {("ducklake",), ("sqlite_scanner",)} <= set(loaded)
+    assert connection.execute("SELECT current_setting('allow_unsigned_extensions')").fetchall() == [(False,)]
+    with pytest.raises(duckdb.Error):
+        connection.execute("SET allow_unsigned_extensions = true")
+    with pytest.raises(duckdb.Error, match=r"metadata|signature"):
+        connection.execute(f"LOAD '{unsigned}'")

@@ -1,6 +1,6 @@
 """DuckDB instances with the lake attached, shared by the connections of one process.
 
-An instance is expensive: DuckDB checks the signatures of 70 MB of extensions for each. A connection to one costs nothing.
+An instance is expensive: it loads 70 MB of extensions. A connection to one costs nothing.
 Connections to the same lake in the same mode therefore share an instance while any of them is open. After the last one, the lake is
 detached: nothing of it stays open or in memory, and the instance serves the next lake of any project.
 """
@@ -63,7 +63,7 @@ def acquire(
     with _pool.lock:
         instance = None if private else _find_shared(requested) or _find_idle()
         if instance is None:
-            instance = _Instance(connect(), retired=private)
+            instance = _Instance(connect(extensions=(catalog.extension, "ducklake")), retired=private)
             _pool.instances.append(instance)
         if instance.attached is None:
             try:
