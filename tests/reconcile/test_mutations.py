@@ -60,9 +60,9 @@ MATCHING: dict[str, Mutant] = {
     "a charge group behind the horizon has neighbours": Mutant("kernel/matching.py", "_candidate_edges", Select("BitAnd", 1), part("right"), CASES),
     "a charge without a start has neighbours": Mutant("kernel/matching.py", "_candidate_edges", Select("BitAnd", 1), part("left"), CASES),
     "records without a peer never match": Mutant("kernel/matching.py", "_candidate_edges", Select("Call", 26), without("keywords", 2), CASES),
-    "charges of two currencies form one charge group": Mutant("blocking/components.py", "", Select("List", 2), without("elts", 4), LAWS),
+    "charges of two currencies form one charge group": Mutant("blocking/components.py", "", Select("List", 1), without("elts", 4), LAWS),
     "a record key is unique across key scopes": Mutant("sessions/admission.py", "", Select("List", 0), without("elts", 2), CASES),
-    "neighbours are found by one record of a session only": Mutant("blocking/components.py", "_entries", Select("Call", 15), part("args", 0, "elts", 0), CASES),
+    "neighbours are found by one record of a session only": Mutant("blocking/components.py", "_candidate_entries", Select("Call", 5), part("args", 0), CASES),
 }  # fmt: skip
 RECORDS: dict[str, Mutant] = {
     "the least content of a record counts": Mutant("sessions/admission.py", "_content_versions", Select("Constant", 1), source("False"), LAWS),
@@ -70,14 +70,14 @@ RECORDS: dict[str, Mutant] = {
     "a late content replaces the first": Mutant("sessions/admission.py", "_content_versions", Select("BitAnd", 0), part("left"), CASES),
     "a complete content may still change": Mutant("sessions/admission.py", "_content_versions", Select("BitAnd", 2), part("left"), LAWS),
     "a record is judged by the policy at its arrival only": Mutant("sessions/admission.py", "_frozen_positions", Select("Call", 8), with_source("[never] * len(starts)", never=("args", 1), starts=("args", 0, "value")), LAWS),
-    "lateness counts the record's own commit": Mutant("sessions/admission.py", "_with_passing", Select("Lt", 0), compared_by(ast.LtE()), CASES),
-    "no record is behind the horizon": Mutant("sessions/admission.py", "_with_passing", Select("Name", 41), source("0"), CASES),
+    "lateness counts the record's own commit": Mutant("sessions/admission.py", "_with_lateness", Select("Lt", 0), compared_by(ast.LtE()), CASES),
+    "no record is behind the horizon": Mutant("sessions/admission.py", "_with_lateness", Select("Name", 41), source("0"), CASES),
     "an undated charge is never assigned a time": Mutant("sessions/admission.py", "with_due_date", Select("Call", 8), with_source("np.append(positions * 0 + never, never)", positions=("args", 0), never=("args", 1)), CASES),
 }  # fmt: skip
 JUDGEMENT: dict[str, Mutant] = {
     "a credit is the main charge": Mutant("sessions/grouping.py", "group_records", Select("Call", 1), without("args", 0), LAWS),
-    "a credit is a duplicate charge": Mutant("kernel/booking.py", "_pairs", Select("Gt", 0), compared_by(ast.NotEq()), CASES),
-    "partial records are not waited for": Mutant("kernel/booking.py", "_pairs", Select("BitAnd", 1), source("pl.lit(False)"), CASES),
+    "a credit is a duplicate charge": Mutant("kernel/booking.py", "_book_pairs", Select("Gt", 0), compared_by(ast.NotEq()), CASES),
+    "partial records are not waited for": Mutant("kernel/booking.py", "_book_pairs", Select("BitAnd", 1), source("pl.lit(False)"), CASES),
     "an undecided edge leaves nothing pending": Mutant("kernel/booking.py", "_book_unmatched", Select("BitAnd", 0), part("left"), CASES),
     "the amount tolerance is ignored": Mutant("kernel/classification.py", "classify_flat", Select("Sub", 0), part("left"), CASES),
     "an impact of zero raises no unrated finding": Mutant("kernel/booking.py", "_drop_zero_impact", Select("Invert", 0), source("False"), CASES),
@@ -92,8 +92,8 @@ JUDGEMENT: dict[str, Mutant] = {
 ITERATIONS: dict[str, Mutant] = {
     "match readiness schedules no check": Mutant("kernel/booking.py", "_book_unmatched", Select("Call", 19), source("pl.lit(False)"), CASES),
     "the other watermark schedules no check": Mutant("kernel/booking.py", "_book_unmatched", Select("Constant", 12), source("pl.lit(False)"), CASES),
-    "an open pair schedules no check": Mutant("kernel/booking.py", "_pairs", Select("Attribute", 46), source("pl.lit"), CASES),
-    "a period schedules no check": Mutant("kernel/aggregation.py", "_judged", Select("Call", 51), with_source("pl.lit(never)", never=("func", "value", "args", 0)), LAWS),
+    "an open pair schedules no check": Mutant("kernel/booking.py", "_book_pairs", Select("Attribute", 48), source("pl.lit"), CASES),
+    "a period schedules no check": Mutant("kernel/aggregation.py", "_with_kind", Select("Call", 51), with_source("pl.lit(never)", never=("func", "value", "args", 0)), LAWS),
     "a policy change schedules no check": Mutant("kernel/evaluate.py", "_next_positions", Select("Call", 22), without("args", 2), CASES),
     "the fast path takes pairs that may have been final before": Mutant("kernel/fast_path.py", "_in_time", Select("BitOr", 3), part("right"), CASES),
     "the fast path takes pairs with neighbours": Mutant("kernel/fast_path.py", "_pairs", Select("BitAnd", 0), part("left", "left"), CASES),

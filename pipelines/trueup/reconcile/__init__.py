@@ -1,1 +1,1 @@
-"""Reconciliation: sessions → match → rate → assess, as pure functions on Polars frames."""
+"""Reconciliation: sessions, matching, pricing, booking and findings, as pure functions on Polars frames."""

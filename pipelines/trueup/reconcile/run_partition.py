@@ -10,7 +10,8 @@ import polars as pl
 from trueup.log.lake import BucketRange, Lake
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, Terms
-from trueup.reconcile.kernel.evaluate import LEDGER, Evaluated, evaluate
+from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
+from trueup.reconcile.kernel.ledger import LEDGER
 from trueup.reconcile.log_io.affected import Days, affected_records
 from trueup.reconcile.log_io.load import terms_of
 from trueup.reconcile.results.finding_rows import HISTORY, ORDER, booking_counts, finding_changes

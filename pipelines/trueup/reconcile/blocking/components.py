@@ -1,8 +1,24 @@
-"""Dividing the work: which records can ever touch one another.
+"""Components: which records can influence each other's findings.
 
-A *group* is a session and the bill of the same key (or one record without a key, alone on its side). Groups that could share
-a record over time, a nearest edge or an aggregate period are in one *component*; nothing that happens in one component shows
-in another, so each is evaluated at its own positions. The division is by what could touch, hence coarser than what does.
+A *group* is a session with the charge group of the same key, or one record without a key. Groups are in one *component* when
+they could share a record over time, be the two ends of an edge, or lie in one aggregation period. Nothing in one component
+influences another, so the kernel evaluates each at its own positions. Components follow from what could match. They are
+therefore coarser than the matches that the kernel makes.
+
+Edges `a`–`b` and `b`–`c` make one component, `d` and `e` another; each has the least of its group numbers:
+
+>>> links = pl.DataFrame({"group_no": [1, 2, 2, 3, 4, 5], "link_id": [10, 10, 11, 11, 12, 12]})
+>>> _connected(links).sort("group_no").rows()
+[(1, 1), (2, 1), (3, 1), (4, 4), (5, 4)]
+
+Usage at 0 s and a charge at 2 s are within a tolerance of 3 s; usage at 9 s is not, and stays a component of its own:
+
+>>> entries = pl.DataFrame({
+...     "group_no": [1, 2, 3], "charge": [False, True, False], "time_us": [0, 2_000_000, 9_000_000],
+...     "start_tolerance_us": [3_000_000] * 3, **dict.fromkeys(PARTY, "x"),
+... })
+>>> _tolerance_chains(entries).sort("group_no").rows()
+[(1, 1), (2, 1)]
 """
 
 from __future__ import annotations
@@ -10,25 +26,30 @@ from __future__ import annotations
 import polars as pl
 
 from trueup.localtime import period_index
+from trueup.reconcile.blocking.neighbourhood import with_party_time_pairs
 from trueup.reconcile.domain.policies import NEVER_POSITION, Policies
+from trueup.reconcile.sessions.grouping import PARTY
 
-_PARTY = ["scope", "currency", "service", "subscriber", "peer"]
 CELL = ["scope", "currency", "service", "subscriber", "period_us", "timezone", "index"]
 _CELL_TYPES = dict.fromkeys(CELL[:4], pl.String()) | {"period_us": pl.Int64(), "timezone": pl.String(), "index": pl.Int64()}
 GROUP_NAME = ["own", "scope", "name", "name_scope", "currency"]
 
 
 def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Gives each version its group; returns (versions with `group_no` and `keyed`, groups by `group_no` with their names).
+    """Give each version its group; return the versions and the groups.
 
-    `group_no` ascends as (keyed before unkeyed, scope, key) do. A record behind the horizon is a group of its own.
+    Versions get `group_no` and `grouped_by_key`, which is false for records that are a group of their own. Groups have their names,
+    by `group_no`. The number ascends as (grouped by key before others, scope, key) do. A record beyond the
+    horizon is a group of its own.
     """
-    alone = pl.col("session_key").is_null() | pl.col("beyond_horizon")
+    own_group = pl.col("session_key").is_null() | pl.col("beyond_horizon")
     named = versions.with_columns(
-        own=alone,
-        name=pl.when(alone).then("record_key").otherwise("session_key"),
-        # Record keys are unique within their scope of keys, session keys across the sources that share them.
-        name_scope=pl.when(alone).then(pl.concat_str(pl.col("beyond_horizon").cast(pl.Int8), "key_scope")).otherwise(pl.lit("")),
+        own=own_group,
+        name=pl.when(own_group).then("record_key").otherwise("session_key"),
+        # Record keys are unique within their key scope, session keys across the sources that share them.
+        name_scope=pl.when(own_group)
+        .then(pl.concat_str(pl.col("beyond_horizon").cast(pl.Int8), "key_scope"))
+        .otherwise(pl.lit("")),
     )
     groups = (
         named.select(GROUP_NAME)
@@ -38,42 +59,42 @@ def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         .with_columns(pl.col("group_no").cast(pl.Int64))
     )
     rows = named.join(groups, on=GROUP_NAME, how="left", maintain_order="left")
-    return rows.drop("own", "name", "name_scope").with_columns(grouped_by_key=~alone), groups
+    return rows.drop("own", "name", "name_scope").with_columns(grouped_by_key=~own_group), groups
 
 
 def assign_components(
     versions: pl.DataFrame, policies: Policies, pooled: pl.DataFrame | None = None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Adds `component`, the least `group_no` of the component of each version; also returns the periods (`CELL` and `cell`).
+    """Add `component`, the least `group_no` of each version's component; return the versions and the periods (`CELL` and `cell`).
 
-    `pooled` (`group_no`, `link_id`) are sessions that are judged together with others of their pool.
+    `pooled` (`group_no`, `link_id`) are sessions that are judged together with others of their allowance pool.
     """
-    usable = versions.filter(~pl.col("beyond_horizon"))
+    within_horizon = versions.filter(~pl.col("beyond_horizon"))
     flags = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any(), pl.col("start_tolerance_us").max())
-    entries = _entries(usable).join(flags, on="rule", how="left")
+    entries = _candidate_entries(within_horizon).join(flags, on="rule", how="left")
     in_cells = _aggregation_periods(entries.filter("by_aggregate"), policies)
     cells = in_cells.select(*CELL, "cell").unique()
-    hubs = [
+    link_sets = [
         _regrouped_records(versions),
         _tolerance_chains(entries.filter("by_nearest")),
         in_cells.select("group_no", link_id="cell").unique(),
     ]
-    hubs += [] if pooled is None else [pooled.unique()]
+    link_sets += [] if pooled is None else [pooled.unique()]
     links, base = [], 0
-    for hub in hubs:
-        shared = hub.filter(hub.select(pl.col("link_id").is_duplicated()).to_series())
+    for link_set in link_sets:
+        shared = link_set.filter(link_set.select(pl.col("link_id").is_duplicated()).to_series())
         if not shared.is_empty():
             links.append(shared.select("group_no", pl.col("link_id") + base))
             base += int(shared["link_id"].max()) + 1  # type: ignore[arg-type]
     if not links:
         return versions.with_columns(component=pl.col("group_no")), cells
-    labels = _connected(pl.concat(links))
-    labelled = versions.join(labels, on="group_no", how="left", maintain_order="left")
-    return labelled.with_columns(component=pl.coalesce("component", "group_no")), cells
+    connected = _connected(pl.concat(links))
+    with_component = versions.join(connected, on="group_no", how="left", maintain_order="left")
+    return with_component.with_columns(component=pl.coalesce("component", "group_no")), cells
 
 
 def schedule_of(versions: pl.DataFrame) -> pl.DataFrame:
-    """The positions (`component`, `at`), told by the records alone, at which each component changes."""
+    """Return the positions (`component`, `at`) at which components change by their own records."""
     arrivals = versions.select("component", at="since")
     replaced = versions.filter(pl.col("until") != NEVER_POSITION).select("component", at="until")
     due = versions.filter(pl.col("assigned_at") != NEVER_POSITION).select("component", at="assigned_at")
@@ -81,77 +102,65 @@ def schedule_of(versions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _regrouped_records(versions: pl.DataFrame) -> pl.DataFrame:
-    """Groups that a record belonged to one after the other."""
+    """Return the groups of records that belonged to several groups one after the other."""
     changed = versions.filter((pl.col("until") != NEVER_POSITION) | (pl.col("since") != pl.col("position").min().over("record_no")))
-    rids = changed.select("record_no").unique()
-    return versions.join(rids, on="record_no", how="semi").select("group_no", link_id="record_no").unique()
+    numbers = changed.select("record_no").unique()
+    return versions.join(numbers, on="record_no", how="semi").select("group_no", link_id="record_no").unique()
 
 
-def _entries(versions: pl.DataFrame) -> pl.DataFrame:
-    """Where each group could stand: every party of one of its records with every time of one of its records.
-
-    A unit takes its party from its first record and its start from its least main time, which may be two records.
-    """
+def _candidate_entries(versions: pl.DataFrame) -> pl.DataFrame:
+    """Return where each group could be matched: every party of its records at every time, see `neighbourhood`."""
     side = ["group_no", "charge"]
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
-    rows = versions.select(*side, *_PARTY, "rule", "time_us", aggregation_time_us=pl.coalesce("time_us", due))
-    party = pl.struct(*_PARTY, "rule")
-    mixed = rows.filter(party.n_unique().over(side) > 1)
-    if mixed.is_empty():
-        return rows
-    crossed = (
-        mixed.drop("time_us", "aggregation_time_us")
-        .unique()
-        .join(mixed.select(*side, "time_us", "aggregation_time_us").unique(), on=side)
-    )
-    return pl.concat([rows, crossed.select(rows.columns)])
+    rows = versions.select(*side, *PARTY, "rule", "time_us", aggregation_time_us=pl.coalesce("time_us", due))
+    return with_party_time_pairs(rows, unit=side, party=[*PARTY, "rule"], times=["time_us", "aggregation_time_us"])
 
 
 def _tolerance_chains(entries: pl.DataFrame) -> pl.DataFrame:
-    """Runs of entries of one party in which each is within the start tolerance of the next, with both streams in them."""
+    """Return runs of entries of one party, each within the start tolerance of the next, that have both streams."""
     if entries.is_empty():
         return pl.DataFrame(schema={"group_no": pl.Int64, "link_id": pl.Int64})
-    rows = entries.drop_nulls("time_us").sort(*_PARTY, "time_us")
-    same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in _PARTY)
-    near = pl.col("time_us") - pl.col("time_us").shift(1) <= pl.col("start_tolerance_us")
-    rows = rows.with_columns(link_id=(~(same & near).fill_null(False)).cum_sum().cast(pl.Int64))
-    both = rows.group_by("link_id").agg(pl.col("charge").n_unique() == 2).filter("charge")
-    return rows.join(both, on="link_id", how="semi").select("group_no", "link_id").unique()
+    rows = entries.drop_nulls("time_us").sort(*PARTY, "time_us")
+    same_party = pl.all_horizontal(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in PARTY)
+    within_tolerance = pl.col("time_us") - pl.col("time_us").shift(1) <= pl.col("start_tolerance_us")
+    rows = rows.with_columns(link_id=(~(same_party & within_tolerance).fill_null(False)).cum_sum().cast(pl.Int64))
+    two_streams = rows.group_by("link_id").agg(pl.col("charge").n_unique() == 2).filter("charge")
+    return rows.join(two_streams, on="link_id", how="semi").select("group_no", "link_id").unique()
 
 
 def _aggregation_periods(entries: pl.DataFrame, policies: Policies) -> pl.DataFrame:
-    """The periods of one service and subscriber that groups could be summed in: rows (`group_no`, *CELL, `cell`).
+    """Return the periods of one service and subscriber in which groups could be summed: rows (`group_no`, *CELL, `cell`).
 
-    Records without any time wait in a period without a number until a closing tells theirs.
+    Records without any time are in a period without a number until a closing assigns their time.
     """
-    waiting = entries.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
-    told = pl.concat([entries, waiting])
-    found: list[pl.DataFrame] = []
+    undated = entries.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
+    candidates = pl.concat([entries, undated])
+    periods: list[pl.DataFrame] = []
     for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("period_us", "timezone", maintain_order=True):
         assert isinstance(period, int) and isinstance(zone, str)
-        rows = told.select("group_no", *CELL[:4], "aggregation_time_us").with_columns(
+        rows = candidates.select("group_no", *CELL[:4], "aggregation_time_us").with_columns(
             period_us=pl.lit(period, pl.Int64), timezone=pl.lit(zone)
         )
-        found.append(
+        periods.append(
             rows.with_columns(index=period_index(pl.col("aggregation_time_us"), period, zone)).select("group_no", *CELL).unique()
         )
-    if not found:
+    if not periods:
         return pl.DataFrame(schema={"group_no": pl.Int64, **_CELL_TYPES, "cell": pl.Int64})
-    rows = pl.concat(found)
+    rows = pl.concat(periods)
     cells = rows.select(CELL).unique().sort(CELL).with_row_index("cell").with_columns(pl.col("cell").cast(pl.Int64))
     return rows.join(cells, on=CELL, nulls_equal=True, how="left")
 
 
 def _connected(links: pl.DataFrame) -> pl.DataFrame:
-    """The least gid reachable from each gid over links (gid, hub)."""
-    labels = links.select("group_no").unique().with_columns(component=pl.col("group_no"))
+    """Return the least `group_no` reachable from each `group_no` over links (`group_no`, `link_id`)."""
+    components = links.select("group_no").unique().with_columns(component=pl.col("group_no"))
     while True:
-        of_hub = links.join(labels, on="group_no").group_by("link_id").agg(pl.col("component").min())
-        least = links.join(of_hub, on="link_id").group_by("group_no").agg(reached=pl.col("component").min())
-        # Jumping to the label of one's label halves the distance to go, so that long chains take few rounds.
-        ahead = least.join(labels.select(reached="group_no", further="component"), on="reached", how="left")
-        new = ahead.select("group_no", component=pl.min_horizontal("reached", "further"))
-        merged = labels.join(new, on="group_no", suffix="_new", how="left")
-        if merged.select((pl.col("component") == pl.col("component_new")).all()).item():
-            return labels
-        labels = merged.select("group_no", component="component_new")
+        of_link = links.join(components, on="group_no").group_by("link_id").agg(pl.col("component").min())
+        reached = links.join(of_link, on="link_id").group_by("group_no").agg(reached=pl.col("component").min())
+        # Following the component of the component halves the distance, so that long chains take few rounds.
+        jumped = reached.join(components.select(reached="group_no", further="component"), on="reached", how="left")
+        least = jumped.select("group_no", component=pl.min_horizontal("reached", "further"))
+        joined = components.join(least, on="group_no", suffix="_new", how="left")
+        if joined.select((pl.col("component") == pl.col("component_new")).all()).item():
+            return components
+        components = joined.select("group_no", component="component_new")

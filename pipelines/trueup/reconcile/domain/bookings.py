@@ -1,9 +1,12 @@
-"""Places: where the money of each record is booked.
+"""Bookings: the entry of each record in the conservation sums.
 
-A *place* is booked under a subject (a session, a bill without usage, or a period of sums) and a part of it: all of it; the
-charges beyond those a session needed; or what it lost by its quantity alone, where its amount is wrong as well. Its kind is
-`pending`, `tolerated` or the kind of a finding. expected − billed of all places of a (service, day, currency) is the
-conservation sum's left side.
+The owner of a booking is a session, a charge group without usage, or a period of an aggregate match. An owner has up to three
+booking parts. `MAIN` holds its records. `SURPLUS` holds charges beyond those the session needed. `QUANTITY` holds the
+difference by quantity alone, where the amount is wrong as well. The kind of a booking is `pending`, `tolerated` or the kind of a
+finding.
+
+Σ expected − Σ billed over all bookings of a (service, day, currency) is one side of the conservation sum. Σ impact + Σ tolerated
++ Σ pending over the same bookings is the other.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ from trueup.reconcile.domain.frontier import Frontier
 
 PENDING, TOLERATED, UNRATED = "pending", "tolerated", "unrated"
 MAIN, SURPLUS, QUANTITY = 0, 1, 2
-"""Parts of a subject. The records of `QUANTITY` are those of `MAIN`, where they have their seat."""
+"""Parts of an owner's booking. The records of `QUANTITY` are those of `MAIN`, of which they are members."""
 SESSION, CHARGE_GROUP, PERIOD = 0, 1, 2
-"""What a subject number modulo 3 says it is; the rest is the number of its group or period."""
+"""An owner number modulo 3 is its kind; divided by 3 it is the number of its group or period."""
 
 BOOKING: dict[str, pl.DataType] = {
     "component": pl.Int64(),
@@ -27,7 +30,7 @@ BOOKING: dict[str, pl.DataType] = {
     "owner_no": pl.Int64(),
     "part": pl.Int8(),
     "kind": pl.String(),
-    "reason": pl.String(),  # what the rater knows of it
+    "reason": pl.String(),  # why it has no price, or how billing came to its amount
     "service": pl.String(),
     "day": pl.Date(),
     "currency": pl.String(),
@@ -39,7 +42,7 @@ BOOKING: dict[str, pl.DataType] = {
     "peer": pl.String(),
     "node": pl.String(),
     "started_us": pl.Int64(),
-    "next_check_position": pl.Int64(),  # the next position at which it could change by itself
+    "next_check_position": pl.Int64(),  # the next position at which it can change without a new record
 }
 MEMBER: dict[str, pl.DataType] = {
     "component": pl.Int64(),
@@ -49,28 +52,28 @@ MEMBER: dict[str, pl.DataType] = {
     "part": pl.Int8(),
 }
 NETTING_GROUP: dict[str, pl.DataType] = {"component": pl.Int64(), "owner_no": pl.Int64(), "netting_group": pl.UInt32()}
-"""Subjects whose amounts are judged together have one `tie`."""
+"""Owners whose amounts are judged together have one `netting_group`."""
 
 
 def by_zone(frontier: Frontier, of: Callable[[str], pl.Expr]) -> pl.Expr:
-    """What `of` makes of each row's own time zone; one branch for each zone ever in force."""
+    """Return the expression that `of` builds for each row's own time zone, with one branch per zone ever in force."""
     first, *others = sorted({p.timezone for p in frontier.policies.all})
-    chosen = of(first)
+    expression = of(first)
     for zone in others:
-        chosen = pl.when(pl.col("timezone") == zone).then(of(zone)).otherwise(chosen)
-    return chosen
+        expression = pl.when(pl.col("timezone") == zone).then(of(zone)).otherwise(expression)
+    return expression
 
 
 ZONED = BOOKING | {"timezone": pl.String()}
 
 
 def as_bookings(frame: pl.DataFrame) -> pl.DataFrame:
-    """The columns of a place, with its time zone; `day` is still missing where it follows from the start."""
+    """Return the columns of bookings with their time zone; `day` stays NULL where it follows from the start."""
     dayed = frame if "day" in frame.columns else frame.with_columns(day=pl.lit(None, pl.Date))
     return dayed.select(pl.col(n).cast(t) for n, t in ZONED.items())
 
 
-def with_days(places: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """The day of a place that is no period: that of its start, in the time zone of its policy."""
+def with_days(bookings: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Add the day of bookings that are not periods: that of their start, in the time zone of their policy."""
     start_day = by_zone(frontier, lambda zone: local_day(pl.col("started_us"), zone))
-    return places.with_columns(day=pl.coalesce("day", start_day), service=pl.col("service").fill_null("")).select(*BOOKING)
+    return bookings.with_columns(day=pl.coalesce("day", start_day), service=pl.col("service").fill_null("")).select(*BOOKING)

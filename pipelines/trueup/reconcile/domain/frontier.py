@@ -1,9 +1,30 @@
-"""How far each stream is complete, told as positions: when did a stream pass an instant?
+"""Frontiers (watermarks): at which position of the log did a stream pass an instant.
 
-A source has *observed* the greatest `started_at` it brought less its lateness, and *closed* the greatest `through` declared
-for it. It has passed (x, w) when observed > x + w or closed > x + w', strictly. Both only grow along the log, so "has it
-passed at position p" is "is the position at which it passed ≤ p", and that position is one binary search for any number of
-instants at once. This is what lets the kernel evaluate every component at its own positions without walking the log.
+A source has *observed* the greatest `started_at` of its records less its lateness. It has *closed* the greatest `through` that
+a closing declared for it. A source has passed an instant x with a wait w when observed > x + w, or closed > x + w' for the
+shorter wait w' of closings, both strictly. A stream has passed when all its sources have. Both values only grow along the log.
+So "has it passed at position p" is "is the position at which it passed ≤ p". One binary search finds that position for any
+number of instants at once. Hence the kernel evaluates every component at its own positions without walking the log.
+
+A source that reached 100 µs at position 1 and 300 µs at position 2, with a lateness of 50 µs:
+
+>>> import numpy as np
+>>> from trueup.reconcile.domain.policies import Policies, Policy, SourceRules
+>>> policies = Policies([Policy(sources={"switch": SourceRules("usage", lateness_us=50)})])
+>>> observed = RunningMax(np.array([1, 2]), np.array([100, 300]))
+>>> frontier = Frontier(policies, observed={"switch": observed})
+>>> def passed_at(instant_us, wait_us):
+...     usage, policy = np.array([False]), np.array([0])
+...     position = frontier.passed_at(usage, np.array([instant_us]), np.array([wait_us]), np.array([0]), policy)
+...     return int(position[0])
+>>> passed_at(40, 0)  # 100 > 40 + 50
+1
+>>> passed_at(50, 0)  # 100 > 50 + 50 is false: only position 2 passes it
+2
+>>> passed_at(40, 30) == passed_at(40, 209) == 2  # a grace of up to 209 µs is over at position 2
+True
+>>> passed_at(40, 210) == 2**62  # never, as far as this log goes
+True
 """
 
 from __future__ import annotations
@@ -33,7 +54,7 @@ class RunningMax:
 
     @classmethod
     def of(cls, frame: pl.DataFrame) -> RunningMax:
-        """From rows (position, value) in any order; missing values count for nothing."""
+        """Build the maximum from rows (`position`, `value`) in any order; rows with a NULL are left out."""
         rising = (
             frame.drop_nulls().group_by("position").agg(pl.col("value").max()).sort("position")
             .with_columns(before=pl.col("value").cum_max().shift(1))
@@ -42,12 +63,12 @@ class RunningMax:
         return cls(rising["position"].to_numpy(), rising["value"].to_numpy())
 
     def merge(self, later: RunningMax) -> RunningMax:
-        """The maximum with what later positions brought."""
+        """Return the maximum extended by the values of later positions."""
         higher = later.values > (self.values[-1] if len(self.values) else np.iinfo(np.int64).min)
         return RunningMax(np.append(self.positions, later.positions[higher]), np.append(self.values, later.values[higher]))
 
     def position_passing(self, instants: Instants) -> Positions:
-        """The position at which the maximum first exceeded each instant, `NEVER` where it has not."""
+        """Return the position at which the maximum first exceeded each instant; `NEVER_POSITION` without one."""
         padded = np.append(self.positions, NEVER_POSITION)
         return padded[np.searchsorted(self.values, instants, side="right")]
 
@@ -69,16 +90,16 @@ class Ticks:
 
     @classmethod
     def of(cls, frame: pl.DataFrame) -> Ticks:
-        """From rows (position, value) in any order."""
+        """Build the ticks from rows (`position`, `value`) in any order."""
         ordered = frame.drop_nulls().sort("position")
         return cls(ordered["position"].to_numpy(), ordered["value"].to_numpy())
 
     def merge(self, later: Ticks) -> Ticks:
-        """These and those of later positions."""
+        """Return these ticks and those of later positions."""
         return Ticks(np.append(self.positions, later.positions), np.append(self.values, later.values))
 
     def running_max(self, void: Collection[int]) -> RunningMax:
-        """The running maximum of the ticks that are not void."""
+        """Return the running maximum of the ticks that are not void."""
         in_force = ~np.isin(self.positions, list(void))
         return RunningMax.of(pl.DataFrame({"position": self.positions[in_force], "value": self.values[in_force]}))
 
@@ -90,7 +111,7 @@ NO_TICKS = Ticks(np.empty(0, np.int64), np.empty(0, np.int64))
 class Frontier:
     """The frontiers of all sources along the log, under the policies in force.
 
-    `observed` and `closed` are by source name; `ticks` is the injected clock along the log, less what each policy holds void.
+    `observed` and `closed` are by source name. `ticks` are those of the injected clock; each policy names the ticks it holds void.
     """
 
     policies: Policies
@@ -99,42 +120,46 @@ class Frontier:
     ticks: Ticks = NO_TICKS
 
     def merge(self, later: Frontier) -> Frontier:
-        """These frontiers with what later positions told, under the policies known then."""
+        """Return these frontiers extended by later positions, under the policies known then."""
 
-        def joined(mine: Mapping[str, RunningMax], theirs: Mapping[str, RunningMax]) -> dict[str, RunningMax]:
-            return {name: mine.get(name, EMPTY_RUNNING_MAX).merge(theirs.get(name, EMPTY_RUNNING_MAX)) for name in {*mine, *theirs}}
+        def merged(earlier: Mapping[str, RunningMax], later_ones: Mapping[str, RunningMax]) -> dict[str, RunningMax]:
+            return {
+                name: earlier.get(name, EMPTY_RUNNING_MAX).merge(later_ones.get(name, EMPTY_RUNNING_MAX))
+                for name in {*earlier, *later_ones}
+            }
 
-        observed, closed = joined(self.observed, later.observed), joined(self.closed, later.closed)
+        observed, closed = merged(self.observed, later.observed), merged(self.closed, later.closed)
         return Frontier(later.policies, observed, closed, self.ticks.merge(later.ticks))
 
     @cached_property
     def _clocks(self) -> tuple[RunningMax, ...]:
-        """The clock under each policy."""
-        found = {void: self.ticks.running_max(void) for void in {policy.void_ticks for policy in self.policies.all}}
-        return tuple(found[policy.void_ticks] for policy in self.policies.all)
+        """The clock under each policy: its ticks less the void ones."""
+        by_void_ticks = {void: self.ticks.running_max(void) for void in {policy.void_ticks for policy in self.policies.all}}
+        return tuple(by_void_ticks[policy.void_ticks] for policy in self.policies.all)
 
     def passed_at(
         self, charge: NDArray[np.bool_], instants: Instants, wait_us: Instants, closed_wait_us: Instants, policy: Positions
     ) -> Positions:
-        """The position at which each row's stream has passed (instant, wait) under its policy, `NEVER` where it has not.
+        """Return the position at which each row's stream has passed (instant, wait), `NEVER_POSITION` where it has not.
 
-        `charge` says which stream each row asks about. The answer holds for positions under that policy only.
+        `charge` selects the stream of each row. `wait_us` counts from observed instants, `closed_wait_us` from closings. Each
+        answer holds only for positions under the row's own `policy`.
         """
         result = np.full(len(instants), NEVER_POSITION, dtype=np.int64)
         for number, rules in enumerate(self.policies.all):
             for stream in STREAMS:
-                wanted = (policy == number) & (charge == (stream == "charge"))
-                if wanted.any():
-                    at, closed_at = instants[wanted] + wait_us[wanted], instants[wanted] + closed_wait_us[wanted]
-                    result[wanted] = self._stream_passed(rules, self._clocks[number], stream, at, closed_at)
+                selected = (policy == number) & (charge == (stream == "charge"))
+                if selected.any():
+                    waited, waited_closed = instants[selected] + wait_us[selected], instants[selected] + closed_wait_us[selected]
+                    result[selected] = self._stream_passed(rules, self._clocks[number], stream, waited, waited_closed)
         return result
 
     def passed_until_us(
         self, position: int, policy: int, *, wait_us: int, closed_wait_us: int, stream: str | None = None
     ) -> int | None:
-        """The instant (µs) before which every instant was passed at `position` by every source, or by those of one stream.
+        """Return the instant (µs) before which all sources, or all of one stream, have passed every instant at `position`.
 
-        None where one of them has told nothing.
+        Return None where one of them has neither a record, a closing nor a tick that counts.
         """
         least: int | None = None
         for name, source in self.policies.all[policy].sources.items():
@@ -158,11 +183,11 @@ class Frontier:
         positions: Positions | None = None
         for name, source in policy.sources.items():
             if source.stream == stream:
-                one = np.minimum(
+                of_source = np.minimum(
                     self._observed_passed(name, source, clock, at),
                     self.closed.get(name, EMPTY_RUNNING_MAX).position_passing(closed_at),
                 )
-                positions = one if positions is None else np.maximum(positions, one)
+                positions = of_source if positions is None else np.maximum(positions, of_source)
         return np.full(len(at), NEVER_POSITION, dtype=np.int64) if positions is None else positions
 
     def _observed_passed(self, name: str, source: SourceRules, clock: RunningMax, at: Instants) -> Positions:
@@ -170,6 +195,6 @@ class Frontier:
         if source.lateness_us is not None:
             positions = self.observed.get(name, EMPTY_RUNNING_MAX).position_passing(at + source.lateness_us)
         if source.idle_after_us is not None:
-            # A silent source is let go by the clock: it counts as having seen everything up to that long ago.
+            # A silent source holds nothing back: the clock alone moves its frontier, `idle_after` behind the time.
             positions = np.minimum(positions, clock.position_passing(at + source.idle_after_us))
         return positions

@@ -1,4 +1,4 @@
-"""Every kind of finding and every cause of a change, once: views, digests, `explain` and documents take them from here."""
+"""The registry of finding kinds and of causes: views, digests, `explain` and documents read them here."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ KINDS: dict[str, FindingKind] = {kind.name: kind for kind in _KINDS}
 """All kinds by name, in the order in which documents list them."""
 
 FEED_KINDS = tuple(kind.name for kind in _KINDS if kind.producer == "quality")
-"""Kinds about feeds: the kernel does not raise them, and no digest of findings holds them."""
+"""Kinds about feeds: the kernel does not raise them, and no digest of findings contains them."""
 
 CAUSES: dict[str, str] = {
     "frontier": "both feeds are complete past the grace period",
@@ -149,4 +149,4 @@ CAUSES: dict[str, str] = {
     "subscriber_change": "a subscription's state changed",
     "beyond_horizon": "the record is older than the horizon and is not matched",
 }
-"""Every cause of a change of a finding, by what it means."""
+"""Every cause of a change of a finding, with its meaning."""

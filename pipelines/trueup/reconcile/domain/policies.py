@@ -1,4 +1,4 @@
-"""What decides findings: the policies in force along the log, as plain values and as a frame the kernel joins."""
+"""The policies in force along the log, as plain values and as a frame that the kernel joins."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ KERNEL_VERSION = 2
 DEFAULT = "default"
 DEFAULT_RULE = -1
 NEVER_POSITION = 2**62
-"""A position that never comes."""
+"""A position after every position of a log."""
 UNKNOWN_TIME_US = 2**61
-"""An instant nobody told, hence never passed; small enough that waits can be added to it."""
+"""The time of a record without one; no stream ever passes it. It is small enough that waits can be added to it."""
 
 
 NO_HORIZON_US = 365_250 * 86_400_000_000
-"""A thousand years, the longest duration that a configuration may ask for: no record is older than that."""
+"""A thousand years, the longest duration that a configuration accepts: no record is older than that."""
 
 
 @dataclass(frozen=True)
 class SourceRules:
-    """How one source tells how far it is complete. `lateness_us` is None for a source whose frontier is declared."""
+    """How the frontier of one source advances; `lateness_us` is None where only closings move it."""
 
     stream: str
     lateness_us: int | None = 0
@@ -37,10 +37,10 @@ class SourceRules:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is in force from `position` on.
+    """The rules in force from `position` on.
 
-    `void_ticks` are the positions of the ticks that are superseded there. They come from declarations of their own, hence are
-    no part of `content`.
+    `void_ticks` are the positions of the ticks that are superseded under this policy. Declarations of their own supersede ticks, so
+    they are not part of `content`.
     """
 
     position: int = 0
@@ -55,10 +55,10 @@ class Policy:
 
     @classmethod
     def of(cls, config: Config) -> Policy:
-        """The policy a configuration asks for."""
+        """Return the policy that a configuration describes."""
         services = dict(config.reconcile)
         default = services.pop(DEFAULT, ServiceConfig())
-        # A source of states waits for nothing and holds nothing back: it is no part of a policy.
+        # A source of states has no frontier, so it is not part of a policy.
         sources = {
             s.name: SourceRules(s.stream, s.lateness if s.frontier == "observed" else None, s.idle_after)
             for s in config.source
@@ -69,7 +69,7 @@ class Policy:
         return cls(0, services, default, sources, project.timezone, project.currency, project.horizon, grace)
 
     def content(self) -> dict[str, Any]:
-        """The policy as JSON values: what a `policy` declaration holds."""
+        """Return the policy as JSON values: the content of a `policy` declaration."""
         return {
             "kernel": KERNEL_VERSION,
             "services": {name: _service_content(s) for name, s in sorted(self.services.items())},
@@ -86,7 +86,7 @@ class Policy:
 
     @classmethod
     def from_content(cls, position: int, content: Mapping[str, Any]) -> Policy:
-        """The policy a declaration at `position` holds."""
+        """Return the policy of a declaration at `position`."""
         return cls(
             position,
             {name: _service_of(s) for name, s in content["services"].items()},
@@ -108,7 +108,7 @@ def _service_of(content: Mapping[str, Any]) -> ServiceConfig:
 
 
 class Policies:
-    """The policies along the log, numbered from 0; position p is under the last one declared at or before it."""
+    """The policies along the log, numbered from 0; a position is under the last policy declared at or before it."""
 
     def __init__(self, policies: Sequence[Policy]) -> None:
         self.all = tuple(sorted(policies, key=lambda p: p.position))
@@ -118,26 +118,26 @@ class Policies:
         self.frame = self._frame()
 
     def number_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The number of the policy in force at each position; before the first declaration it is the first."""
+        """Return the number of the policy in force at each position; before the first declaration it is the first."""
         return np.maximum(np.searchsorted(self.starts, positions, side="right") - 1, 0)
 
     def next_start(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The next position at which another policy comes into force, `NEVER` where none does."""
+        """Return the next position at which another policy comes into force, `NEVER_POSITION` where none does."""
         padded = np.append(self.starts, NEVER_POSITION)
         following: NDArray[np.int64] = padded[np.searchsorted(self.starts[1:], positions, side="right") + 1]
         return following
 
     def rule_of(self, service: pl.Expr) -> pl.Expr:
-        """The rule number of a service name: `DEFAULT_RULE` for one without a table of its own."""
+        """Return the rule number of a service name: `DEFAULT_RULE` for one without a table of its own."""
         numbers = list(range(len(self.services)))
         return service.replace_strict(self.services, numbers, default=DEFAULT_RULE, return_dtype=pl.Int32).fill_null(DEFAULT_RULE)
 
     def rule_index(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> NDArray[np.int64]:
-        """The places in `frame` of rules under policies; looking there is quicker than joining."""
+        """Return the row numbers in `frame` of rules under policies; indexing is quicker than joining."""
         return np.asarray(policy, dtype=np.int64) * (len(self.services) + 1) + (rule.astype(np.int64) - DEFAULT_RULE)
 
     def rules(self, policy: NDArray[np.int64] | int, rule: NDArray[np.int32]) -> pl.DataFrame:
-        """What each of some rules says under its policy: `frame` without numbers and time zones, a row for each asked for."""
+        """Return one row of `frame` per requested rule under its policy, without its numbers and time zone."""
         return self.frame.drop("policy", "rule", "timezone")[self.rule_index(policy, rule)]
 
     def _frame(self) -> pl.DataFrame:

@@ -1,7 +1,7 @@
-"""What usage is worth and to whom, as known along the log: editions of the tariff book, and states of subscriptions.
+"""Tariff terms along the log: editions of the tariff book, and states of subscriptions.
 
-Both are known from a position on and hold from an instant on; either can be back-dated. A *change* says from which position
-on which instants may have to be judged anew, and for whom.
+Both become known at a position and are valid from an instant; either can be back-dated. A *change* names the position from
+which it is known, the first instant it may affect, and the subscriber it affects.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ STATE: dict[str, pl.DataType] = {
     "plan": pl.String(),
     "status": pl.String(),  # active, suspended or ceased
     "from_us": pl.Int64(),
-    "to_us": pl.Int64(),  # exclusive; NULL where it is not told
-    "since": pl.Int64(),  # the positions [since, until) it is known at
+    "to_us": pl.Int64(),  # exclusive; NULL where the state has no end
+    "since": pl.Int64(),  # known at the positions [since, until)
     "until": pl.Int64(),
 }
 CHANGE: dict[str, pl.DataType] = {
     "position": pl.Int64(),
-    "subscriber": pl.String(),  # NULL is everybody
+    "subscriber": pl.String(),  # NULL: all subscribers
     "from_us": pl.Int64(),
 }
 SYSTEMS = ("network", "billing")
 TARIFF_CHANGE, SUBSCRIBER_CHANGE = "tariff_change", "subscriber_change"
 LONGEST_US = 366 * 86_400_000_000
-"""No record lasts for longer; the quantity of one that lasts is its duration."""
+"""The longest duration of a record: a longer quantity counts as this much where a duration is needed."""
 EARLIEST_US = -2_208_988_800_000_000
-"""The beginning of 1900: no record is as old."""
+"""The beginning of 1900, before every record."""
 _MOMENT = ["row", "subscriber", "at", "time_us"]
 
 
 @dataclass(frozen=True)
 class Edition:
-    """The tariff book as it was known from `position` on."""
+    """The tariff book as known from `position` on."""
 
     position: int
     book: Book
@@ -52,10 +52,10 @@ class Edition:
 
 @dataclass(frozen=True)
 class Terms:
-    """Editions of the book in the order they became known, states (`STATE`), and what they change (`CHANGE`).
+    """Editions of the book in the order in which they became known, states (`STATE`) and changes (`CHANGE`).
 
-    `causes` names for each position that brought either why a finding may change there; `billing_since` is the first
-    position at which billing's subscriptions are known at all, `NEVER` where they are not; `network_since` the network's.
+    `causes` gives each position of an edition or state the cause of the changes it makes. `billing_since` is the first position
+    at which any subscription of billing is known, `network_since` that of the network; `NEVER_POSITION` where there is none.
     """
 
     editions: tuple[Edition, ...] = ()
@@ -66,158 +66,164 @@ class Terms:
     network_since: int = NEVER_POSITION
 
     def edition_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The number of the edition known at each position, −1 before the first."""
+        """Return the number of the edition known at each position, −1 before the first."""
         starts = np.array([e.position for e in self.editions], dtype=np.int64)
         numbers: NDArray[np.int64] = np.searchsorted(starts, positions, side="right") - 1
         return numbers
 
     def last_change_position(self, rows: pl.DataFrame) -> pl.Series:
-        """The last position that may have changed what each row (`subscriber`, `time_us`, its quantity) is worth; 0 if none."""
-        asked = rows.select("subscriber", "time_us").with_row_index("row")
-        lasts = rows["quantity_micros"].fill_null(0).clip(0, LONGEST_US)
-        everybody = _latest(asked.with_columns(pl.col("time_us") + lasts), self._rising[0], None)
-        own = _latest(asked, self._rising[1], "subscriber")
-        return pl.DataFrame({"everybody": everybody, "own": own}).select(pl.max_horizontal(pl.all())).to_series()
+        """Return the last position that may have changed the price of each row; 0 where none has.
+
+        A row has `subscriber`, `time_us` and `quantity_micros`, which bounds how long its usage lasted.
+        """
+        rows_by_number = rows.select("subscriber", "time_us").with_row_index("row")
+        duration_us = rows["quantity_micros"].fill_null(0).clip(0, LONGEST_US)
+        of_all = _last_change_before(rows_by_number.with_columns(pl.col("time_us") + duration_us), self._changes_by_time[0], None)
+        of_subscriber = _last_change_before(rows_by_number, self._changes_by_time[1], "subscriber")
+        return pl.DataFrame({"of_all": of_all, "of_subscriber": of_subscriber}).select(pl.max_horizontal(pl.all())).to_series()
 
     @cached_property
-    def _rising(self) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Changes for everybody and for one subscriber each, along their instants, with the greatest position so far."""
+    def _changes_by_time(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Changes for all subscribers and for one subscriber each, by instant, with the greatest position so far."""
         line, so_far = self.changes.sort("from_us", "position"), pl.col("position").cum_max()
         general = line.filter(pl.col("subscriber").is_null()).drop("subscriber").with_columns(position=so_far)
         return general, line.drop_nulls("subscriber").with_columns(position=so_far.over("subscriber"))
 
     @cached_property
     def disputed_states(self) -> pl.DataFrame:
-        """The states of subscriptions that the systems did not tell alike from the position on at which both were known."""
+        """The states of subscriptions on which the two systems differed at some position at which both were known."""
         since = max(self.billing_since, self.network_since)
-        told = pl.struct("plan", "status", "from_us", "to_us")
-        sides = [told.filter(pl.col("system") == s) for s in SYSTEMS]
-        alike = self.states.sort("from_us").group_by("subscriber", maintain_order=True).agg(
-            a=sides[0], b=sides[1], steady=((pl.col("until") == NEVER_POSITION) & (pl.col("since") <= since)).all()
-        ).filter((pl.col("a") == pl.col("b")) & pl.col("steady"))  # fmt: skip
-        return self.states.join(alike, on="subscriber", how="anti")
+        content = pl.struct("plan", "status", "from_us", "to_us")
+        sides = [content.filter(pl.col("system") == s) for s in SYSTEMS]
+        equal = self.states.sort("from_us").group_by("subscriber", maintain_order=True).agg(
+            a=sides[0], b=sides[1], is_stable=((pl.col("until") == NEVER_POSITION) & (pl.col("since") <= since)).all()
+        ).filter((pl.col("a") == pl.col("b")) & pl.col("is_stable"))  # fmt: skip
+        return self.states.join(equal, on="subscriber", how="anti")
 
     def schedule(self, versions: pl.DataFrame) -> pl.DataFrame:
-        """The positions (`component`, `at`) at which changes may touch components of these record versions."""
+        """Return the positions (`component`, `at`) at which changes may affect components of these record versions."""
         if self.changes.is_empty():
             return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
-        # Only what was known before a change is touched by it: what comes later is judged when it comes. A record without any
-        # time is known when a closing tells it.
-        told = versions.select(
+        # A change affects only records known before it: later ones are evaluated on arrival. A record without any time is known
+        # from the closing that assigns one.
+        instants = versions.select(
             "component", "subscriber", moment=pl.coalesce("time_us", "assigned_time_us"),
             known=pl.when(pl.col("time_us").is_null()).then(pl.max_horizontal("since", "assigned_at")).otherwise("since"),
             lasts=pl.col("quantity_micros").fill_null(0).clip(0, LONGEST_US).cast(pl.Int128),
         )  # fmt: skip
-        general = self.changes.filter(pl.col("subscriber").is_null()).group_by("position").agg(pl.col("from_us").min())
-        own = self.changes.drop_nulls("subscriber")
-        for_all = _touched(told, ["component"], general)
-        return pl.concat([for_all, _touched(told, ["component", "subscriber"], own)]).unique()
+        of_all = self.changes.filter(pl.col("subscriber").is_null()).group_by("position").agg(pl.col("from_us").min())
+        of_subscriber = self.changes.drop_nulls("subscriber")
+        for_all = _affected_components(instants, ["component"], of_all)
+        return pl.concat([for_all, _affected_components(instants, ["component", "subscriber"], of_subscriber)]).unique()
 
     def states_at(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """For each row (`subscriber`, `at`, `time_us`), in its order: `plan` and billing's `standing`.
+        """Return `plan` and `billing_status` of each row (`subscriber`, `at`, `time_us`), in its order.
 
-        The plan is billing's; where billing has none in force, the network's. `standing` is `unknown_subscriber`,
-        `inactive_subscriber`, or NULL where billing has an active state or no subscriptions are known of it at all.
+        The plan is billing's; where billing has none in force, the network's. `billing_status` is `unknown_subscriber`,
+        `inactive_subscriber`, or NULL. It is NULL where billing has an active state, or where no subscriptions of
+        billing are known.
         """
-        asked = rows.select("subscriber", "at", "time_us").with_row_index("row")
+        numbered = rows.select("subscriber", "at", "time_us").with_row_index("row")
         if self.states.is_empty() and self.billing_since == NEVER_POSITION:
-            nothing = pl.repeat(None, asked.height, dtype=pl.String, eager=True)
-            return pl.DataFrame({"plan": nothing, "billing_status": nothing})
-        billing, network = (_in_force(asked, self.states.filter(pl.col("system") == s)) for s in ("billing", "network"))
-        both = asked.join(billing, on="row", how="left").join(network, on="row", how="left", suffix="_network").sort("row")
-        standing = (
+            empty = pl.repeat(None, numbered.height, dtype=pl.String, eager=True)
+            return pl.DataFrame({"plan": empty, "billing_status": empty})
+        billing, network = (_states_in_force(numbered, self.states.filter(pl.col("system") == s)) for s in ("billing", "network"))
+        joined = numbered.join(billing, on="row", how="left").join(network, on="row", how="left", suffix="_network").sort("row")
+        status = (
             pl.when(pl.col("at") < self.billing_since).then(None)
             .when(pl.col("status").is_null()).then(pl.lit("unknown_subscriber"))
             .when(pl.col("status") != "active").then(pl.lit("inactive_subscriber"))
         )  # fmt: skip
-        return both.select(plan=pl.coalesce("plan", "plan_network"), billing_status=standing)
+        return joined.select(plan=pl.coalesce("plan", "plan_network"), billing_status=status)
 
 
-def _touched(told: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
-    """The (`component`, `at`) of changes that touch records known before them; a component's records last as one.
+def _affected_components(instants: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
+    """Return the (`component`, `at`) of changes that affect records known before them.
 
-    A price that begins in the middle of a record is one of the record's; a state is in force as it begins.
+    A price that begins in the middle of a component's usage affects it: its records count as one that lasts as long as all
+    of them together.
+    A state affects the records that begin at or after it.
     """
     if changes.is_empty():
         return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
-    lasts = pl.col("lasts").sum().clip(0, LONGEST_US).cast(pl.Int64) if by == ["component"] else pl.lit(0, pl.Int64)
-    reaches = pl.col("moment").max() + lasts
-    whole = told.group_by(by).agg(reaches=reaches, first=pl.col("known").min(), last=pl.col("known").max())
-    met = whole.join(changes, how="cross") if by == ["component"] else whole.join(changes, on="subscriber")
-    able = met.filter((pl.col("reaches") >= pl.col("from_us")) & (pl.col("first") < pl.col("position")))
-    # Where some of its records came later, what was there before is looked at by itself.
-    several = able.filter(pl.col("last") >= pl.col("position"))
-    before = (
-        several.select(*by, "position", "from_us").join(told, on=by).filter(pl.col("known") < pl.col("position"))
-        .group_by(*by, "position", "from_us").agg(reaches=reaches).filter(pl.col("reaches") >= pl.col("from_us"))
+    duration = pl.col("lasts").sum().clip(0, LONGEST_US).cast(pl.Int64) if by == ["component"] else pl.lit(0, pl.Int64)
+    ends_us = pl.col("moment").max() + duration
+    components = instants.group_by(by).agg(reaches=ends_us, first=pl.col("known").min(), last=pl.col("known").max())
+    candidates = components.join(changes, how="cross") if by == ["component"] else components.join(changes, on="subscriber")
+    affected = candidates.filter((pl.col("reaches") >= pl.col("from_us")) & (pl.col("first") < pl.col("position")))
+    # Where some records of a component arrived after the change, only the earlier ones count.
+    extended = affected.filter(pl.col("last") >= pl.col("position"))
+    earlier = (
+        extended.select(*by, "position", "from_us").join(instants, on=by).filter(pl.col("known") < pl.col("position"))
+        .group_by(*by, "position", "from_us").agg(reaches=ends_us).filter(pl.col("reaches") >= pl.col("from_us"))
     )  # fmt: skip
-    all_known = able.filter(pl.col("last") < pl.col("position"))
-    return pl.concat([frame.select("component", at="position") for frame in (all_known, before)]).unique()
+    all_known = affected.filter(pl.col("last") < pl.col("position"))
+    return pl.concat([frame.select("component", at="position") for frame in (all_known, earlier)]).unique()
 
 
 FLAT = Terms()
-"""Nothing but the flat prices of a policy."""
+"""No tariff book and no subscriptions: only the flat prices of a policy."""
 
 
-def _latest(asked: pl.DataFrame, rising: pl.DataFrame, by: str | None) -> pl.Series:
-    """The greatest position of a change from an instant up to each row's own; changes as `_rising` has them."""
+def _last_change_before(rows: pl.DataFrame, rising: pl.DataFrame, by: str | None) -> pl.Series:
+    """Return the greatest position of a change at or before each row's instant; `rising` is a part of `Terms._rising`."""
     if rising.is_empty():
-        return pl.repeat(0, asked.height, dtype=pl.Int64, eager=True)
+        return pl.repeat(0, rows.height, dtype=pl.Int64, eager=True)
     keys = [by] if by else []
-    found = (
-        asked.drop_nulls(["time_us", *keys]).sort("time_us")
+    last = (
+        rows.drop_nulls(["time_us", *keys]).sort("time_us")
         .join_asof(rising, left_on="time_us", right_on="from_us", by=by, check_sortedness=False)
     )  # fmt: skip
-    return asked.join(found.select("row", "position"), on="row", how="left", maintain_order="left")["position"].fill_null(0)
+    return rows.join(last.select("row", "position"), on="row", how="left", maintain_order="left")["position"].fill_null(0)
 
 
-def _in_force(asked: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
-    """(`row`, `plan`, `status`) of the state of one system in force at each row's instant, as known at its position."""
-    known = asked.drop_nulls()
-    if known.is_empty() or states.is_empty():
+def _states_in_force(rows: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
+    """Return (`row`, `plan`, `status`) of one system's state in force at each row's instant, as known at its position."""
+    complete = rows.drop_nulls()
+    if complete.is_empty() or states.is_empty():
         return pl.DataFrame(schema={"row": pl.UInt32, "plan": pl.String, "status": pl.String})
-    first, last = known.select(pl.col("at").min(), last=pl.col("at").max()).row(0)
+    first, last = complete.select(pl.col("at").min(), last=pl.col("at").max()).row(0)
     states = states.filter((pl.col("until") > first) & (pl.col("since") <= last))
-    steady = states.select(((pl.col("since") <= first) & (pl.col("until") > last)).all()).item()
-    if steady is not False:
-        # All of it is known at every position asked for: one search along time.
-        found = known.sort("time_us").join_asof(
+    all_known = states.select(((pl.col("since") <= first) & (pl.col("until") > last)).all()).item()
+    if all_known is not False:
+        # All states are known at every requested position: one search along time is enough.
+        in_force = complete.sort("time_us").join_asof(
             states.sort("from_us"), left_on="time_us", right_on="from_us", by="subscriber", check_sortedness=False
         ).drop_nulls("from_us")  # fmt: skip
     else:
-        found = (
-            known.join(states, on="subscriber")
+        in_force = (
+            complete.join(states, on="subscriber")
             .filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")) & (pl.col("from_us") <= pl.col("time_us")))
             .sort("row", "from_us").unique("row", keep="last", maintain_order=True)
         )  # fmt: skip
     ended = (pl.col("to_us") <= pl.col("time_us")).fill_null(False)
-    return found.select("row", "plan", status=pl.when(ended).then(pl.lit("ceased")).otherwise("status"))
+    return in_force.select("row", "plan", status=pl.when(ended).then(pl.lit("ceased")).otherwise("status"))
 
 
 def states_of(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `events.subscriber` (with `position`) as `STATE`.
+    """Return rows of `events.subscriber` (with `position`) as `STATE`.
 
-    A state later known of the same system, subscriber and instant replaces the one known before.
+    A later state of the same system, subscriber and instant replaces the earlier one.
     """
     timed = rows.select(
         "bucket", "system", "subscriber", "plan", "status", "position", "event_id",
         from_us=pl.col("valid_from").cast(pl.Int64), to_us=pl.col("valid_to").cast(pl.Int64),
     )  # fmt: skip
-    name = ["system", "subscriber", "from_us"]
-    # Of several in one commit the greatest content counts, so that their order in a file does not.
-    last = timed.sort(*name, "position", "event_id").unique([*name, "position"], keep="last", maintain_order=True)
-    until = pl.col("position").shift(-1).over(name).fill_null(NEVER_POSITION)
+    key = ["system", "subscriber", "from_us"]
+    # Of several in one commit the greatest content counts, so that their order in a file has no effect.
+    last = timed.sort(*key, "position", "event_id").unique([*key, "position"], keep="last", maintain_order=True)
+    until = pl.col("position").shift(-1).over(key).fill_null(NEVER_POSITION)
     return last.with_columns(since="position", until=until).select(pl.col(n).cast(t) for n, t in STATE.items())
 
 
 def changes_of(editions: Sequence[tuple[int, int]], states: pl.DataFrame, billing_since: int = NEVER_POSITION) -> pl.DataFrame:
-    """`CHANGE` rows of editions (position, the first instant they may touch) and of states.
+    """Return `CHANGE` rows of editions (position, first instant affected) and of states.
 
-    From the position on at which billing's subscriptions are known at all, whoever it does not know is unknown: that touches
-    everybody, whenever it was.
+    From the position on at which billing's subscriptions are known, every subscriber that billing does not have is unknown. That
+    affects the usage of all subscribers at all times.
     """
-    told = [(position, None, from_us) for position, from_us in editions]
-    told += [(billing_since, None, EARLIEST_US)] if billing_since != NEVER_POSITION else []
-    general = pl.DataFrame(told, schema=CHANGE, orient="row")
-    own = states.select("since", "subscriber", "from_us").rename({"since": "position"})
-    return pl.concat([general, own.select(*CHANGE)]).unique()
+    of_all = [(position, None, from_us) for position, from_us in editions]
+    of_all += [(billing_since, None, EARLIEST_US)] if billing_since != NEVER_POSITION else []
+    general = pl.DataFrame(of_all, schema=CHANGE, orient="row")
+    of_subscriber = states.select("since", "subscriber", "from_us").rename({"since": "position"})
+    return pl.concat([general, of_subscriber.select(*CHANGE)]).unique()

@@ -1,4 +1,32 @@
-"""What changed between two evaluations of the same components: raises, revisions, retractions, and why."""
+"""Life of a finding: what changed between two evaluations of the same components, and why.
+
+A finding is raised when its booking gets its kind, revised when its content changes, and retracted when the booking loses the
+kind. A retraction because of a late charge is *resolved*. An unbilled session whose charge arrives late, in three evaluations:
+
+>>> def snapshot(at, kind, billed_micros, records):
+...     booking = {"component": 1, "at": at, "owner_no": 3, "part": MAIN, "kind": kind, "service": "voice", "currency": "EUR",
+...                "expected_micros": 500, "billed_micros": billed_micros}
+...     members = [{"component": 1, "record_no": r, "charge": r > 1, "owner_no": 3, "part": MAIN} for r in records]
+...     as_frame = lambda rows, schema: pl.DataFrame(rows, schema_overrides=schema).select(
+...         pl.col(n).cast(t) if n in rows[0] else pl.lit(None, t).alias(n) for n, t in schema.items())
+...     none = pl.DataFrame(schema=NETTING_GROUP)
+...     bookings, nothing = as_frame([booking], BOOKING), pl.Series(dtype=pl.Int64)
+...     return Snapshot.of(Bookings(bookings, as_frame(members, MEMBER), none, nothing, pl.DataFrame()))
+>>> def changes(before, after, at, arrived):
+...     rows = pl.DataFrame({"component": 1, "record_no": arrived, "since": at, "charge": arrived > 1, "late": arrived > 1,
+...                          "beyond_horizon": False})
+...     due_now = pl.DataFrame({"component": [1], "at": [at], "declared": [None]}, schema_overrides={"declared": pl.String})
+...     changed = diff_findings(before, after, rows.filter(pl.lit(arrived > 0)), due_now)
+...     return changed.select("at", "action", "cause", "kind").rows()
+>>> pending, unbilled = snapshot(1, "pending", 0, [1]), snapshot(5, "unbilled", 0, [1])
+>>> matched = snapshot(9, "tolerated", 500, [1, 2])
+>>> changes(Snapshot.empty(), pending, 1, 1)  # the usage arrives: pending, no finding
+[]
+>>> changes(pending, unbilled, 5, 0)  # both streams have passed the grace period
+[(5, 'raised', 'frontier', 'unbilled')]
+>>> changes(unbilled, matched, 9, 2)  # the charge arrives late
+[(9, 'resolved', 'late_charge', 'unbilled')]
+"""
 
 from __future__ import annotations
 
@@ -26,7 +54,7 @@ FINDING: dict[str, pl.DataType] = {
     "started_us": pl.Int64(),
     "usage": pl.List(pl.Int64()),
     "charges": pl.List(pl.Int64()),
-    "judged_at": pl.Int64(),  # the position of the evaluation that tells so
+    "judged_at": pl.Int64(),  # the position of the evaluation
 }
 WHOLE: dict[str, pl.DataType] = {
     "whole_expected_micros": pl.Int128(),
@@ -41,8 +69,11 @@ _CONTENT = ["service", "day", "currency", "expected_micros", "billed_micros", "u
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What holds of some components after an evaluation: places, members, the findings among the places, and which subjects
-    are judged together."""
+    """Components after one evaluation.
+
+    `bookings` and `members` are as in `Bookings`; `findings` are those of the bookings that are findings; owners with one
+    `netting_group` are judged together.
+    """
 
     bookings: pl.DataFrame
     members: pl.DataFrame
@@ -50,50 +81,55 @@ class Snapshot:
     netting_groups: pl.DataFrame
 
     @classmethod
-    def of(cls, assessed: Bookings) -> Snapshot:
-        """Picks the findings out of the places and lists their records."""
-        told = assessed.bookings.filter(~pl.col("kind").is_in([PENDING, TOLERATED]))
+    def of(cls, booked: Bookings) -> Snapshot:
+        """Select the findings among the bookings and list their records."""
+        findings_only = booked.bookings.filter(~pl.col("kind").is_in([PENDING, TOLERATED]))
         listed = (
-            assessed.members.join(told.select("owner_no"), on="owner_no", how="semi").sort("record_no")
+            booked.members.join(findings_only.select("owner_no"), on="owner_no", how="semi").sort("record_no")
             .group_by("owner_no", "part").agg(
                 usage=pl.col("record_no").filter(~pl.col("charge")), charges=pl.col("record_no").filter(pl.col("charge"))
             )
         )  # fmt: skip
-        # What a quantity lost has the records of the whole.
-        seat = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
-        findings = told.with_columns(part=seat, judged_at="at").join(listed, on=["owner_no", "part"], how="left").select(*FINDING)
-        return cls(assessed.bookings, assessed.members, findings, assessed.netting_groups)
+        # The booking of a difference by quantity has the records of the main one.
+        part_of_records = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
+        findings = (
+            findings_only.with_columns(part=part_of_records, judged_at="at")
+            .join(listed, on=["owner_no", "part"], how="left")
+            .select(*FINDING)
+        )
+        return cls(booked.bookings, booked.members, findings, booked.netting_groups)
 
     @classmethod
     def empty(cls) -> Snapshot:
-        """Before the first evaluation."""
+        """Return the snapshot before the first evaluation."""
         return cls(*(pl.DataFrame(schema=schema) for schema in (BOOKING, MEMBER, FINDING, NETTING_GROUP)))
 
     def of_components(self, components: pl.DataFrame) -> Snapshot:
-        """Only what belongs to the components listed in `components`."""
-        kept = (
+        """Return the part that belongs to the components in `components`."""
+        parts = (
             f.join(components, on="component", how="semi")
             for f in (self.bookings, self.members, self.findings, self.netting_groups)
         )
-        return Snapshot(*kept)
+        return Snapshot(*parts)
 
 
-def diff_findings(before: Snapshot, after: Snapshot, rows: pl.DataFrame, clock: pl.DataFrame) -> pl.DataFrame:
-    """The changes of findings between two evaluations, as rows of `CHANGE`.
+def diff_findings(before: Snapshot, after: Snapshot, rows: pl.DataFrame, due_now: pl.DataFrame) -> pl.DataFrame:
+    """Return the changes of findings between two evaluations, as rows of `CHANGE`.
 
-    `rows` are the record versions counted now (`record_no`, `since`, `late`, `beyond`); `clock` has for each component its position
-    `at` and `declared`, the cause that came into force there, if any: a policy, a tariff or a subscriber's state.
+    `rows` are the record versions that count now (`record_no`, `since`, `late`, `beyond_horizon`). `due_now` has each
+    component's position `at`, and in `declared` the cause that came into force there, if any: a policy, a tariff or a
+    subscriber's state.
     """
-    both = before.findings.join(after.findings, on=_IDENTITY, how="full", suffix="_new", coalesce=True, nulls_equal=True)
-    was, stands = pl.col("usage").is_not_null(), pl.col("usage_new").is_not_null()
+    joined = before.findings.join(after.findings, on=_IDENTITY, how="full", suffix="_new", coalesce=True, nulls_equal=True)
+    was_open, is_open = pl.col("usage").is_not_null(), pl.col("usage_new").is_not_null()
     differs = pl.any_horizontal(pl.col(n).ne_missing(pl.col(f"{n}_new")) for n in _CONTENT)
-    changed = both.filter(~(was & stands) | differs)
+    changed = joined.filter(~(was_open & is_open) | differs)
     if changed.is_empty():
         return pl.DataFrame(schema=CHANGE)
-    action = pl.when(~was).then(pl.lit("raised")).when(~stands).then(pl.lit("retracted")).otherwise(pl.lit("revised"))
+    action = pl.when(~was_open).then(pl.lit("raised")).when(~is_open).then(pl.lit("retracted")).otherwise(pl.lit("revised"))
     changed = changed.with_columns(action=action).with_row_index("change")
-    caused = changed.join(clock, on="component").join(_causes_of(changed, before, after, rows, clock), on="change", how="left")
-    shown = [pl.when(stands).then(pl.col(f"{n}_new")).otherwise(pl.col(n)).alias(n) for n in FINDING if n not in _IDENTITY]
+    caused = changed.join(due_now, on="component").join(_causes_of(changed, before, after, rows, due_now), on="change", how="left")
+    shown = [pl.when(is_open).then(pl.col(f"{n}_new")).otherwise(pl.col(n)).alias(n) for n in FINDING if n not in _IDENTITY]
     cause = pl.coalesce("cause", "declared", "repriced", pl.lit("frontier"))
     action = pl.when((pl.col("action") == "retracted") & (cause == "late_charge")).then(pl.lit("resolved")).otherwise("action")
     named = caused.select("at", action.alias("action"), cause.alias("cause"), *_IDENTITY, *shown)
@@ -114,42 +150,46 @@ def _whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: pl.DataFrame, clock: pl.DataFrame) -> pl.DataFrame:
-    """`cause` of each numbered change that records arriving at its position had part in, and `repriced` of others.
+def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: pl.DataFrame, due_now: pl.DataFrame) -> pl.DataFrame:
+    """Return `cause` of each numbered change that records arriving at its position contributed to, and `repriced` of others.
 
-    The records near a change are those of the finding before and after, and all that share a subject with one of them, or are
-    judged together with one, before or after. Where none arrived and what was decided costs something else now, usage that
-    takes from the same free units or tiers came late.
+    The records near a change are those of the finding before and after. Further records near it share an owner with one of
+    them, or are judged together with one, before or after. Where none arrived and a decided finding has another price now,
+    usage that consumes the same free units or tiers arrived late.
     """
     lists = ("usage", "charges", "usage_new", "charges_new")
     own = pl.concat([changed.select("change", record_no=n).explode("record_no") for n in lists]).drop_nulls().unique()
-    seats = pl.concat([before.members.select("record_no", "owner_no"), after.members.select("record_no", "owner_no")]).unique()
+    memberships = pl.concat(
+        [before.members.select("record_no", "owner_no"), after.members.select("record_no", "owner_no")]
+    ).unique()
     shared = (
-        own.join(seats, on="record_no")
+        own.join(memberships, on="record_no")
         .select("change", "owner_no")
         .unique()
-        .join(seats, on="owner_no")
+        .join(memberships, on="owner_no")
         .select("change", "record_no")
     )
-    tied = [
+    netted = [
         own.join(s.members.select("record_no", "owner_no"), on="record_no")
         .join(s.netting_groups.select("owner_no", "netting_group"), on="owner_no")
         .select("change", "netting_group").unique().join(s.netting_groups.select("owner_no", "netting_group"), on="netting_group")
         .join(s.members.select("record_no", "owner_no"), on="owner_no").select("change", "record_no") for s in (before, after)
     ]  # fmt: skip
-    near = pl.concat([own, shared, *tied]).unique()
+    near = pl.concat([own, shared, *netted]).unique()
     arrived = (
-        rows.join(clock.select("component", "at"), on="component").filter(pl.col("since") == pl.col("at"))
+        rows.join(due_now.select("component", "at"), on="component").filter(pl.col("since") == pl.col("at"))
         .select("record_no", "charge", "late", "beyond_horizon", arrived=pl.lit(True))
     )  # fmt: skip
-    seat = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
-    known = before.bookings.filter(pl.col("kind") != PENDING).select("owner_no", part=seat, decided=pl.lit(True)).unique()
-    decided = before.members.join(known, on=["owner_no", "part"]).select("record_no", "decided")
-    told = near.join(arrived, on="record_no", how="left").join(decided, on="record_no", how="left")
-    come = pl.col("arrived").fill_null(False)
-    facts = told.group_by("change").agg(
-        arrived=come.any(), charge=(come & pl.col("charge")).any(), late=(come & pl.col("late")).any(),
-        beyond_horizon=(come & pl.col("beyond_horizon")).any(), decided=pl.col("decided").fill_null(False).any(),
+    part_of_records = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
+    decided_bookings = (
+        before.bookings.filter(pl.col("kind") != PENDING).select("owner_no", part=part_of_records, decided=pl.lit(True)).unique()
+    )
+    decided = before.members.join(decided_bookings, on=["owner_no", "part"]).select("record_no", "decided")
+    near_records = near.join(arrived, on="record_no", how="left").join(decided, on="record_no", how="left")
+    has_arrived = pl.col("arrived").fill_null(False)
+    facts = near_records.group_by("change").agg(
+        arrived=has_arrived.any(), charge=(has_arrived & pl.col("charge")).any(), late=(has_arrived & pl.col("late")).any(),
+        beyond_horizon=(has_arrived & pl.col("beyond_horizon")).any(), decided=pl.col("decided").fill_null(False).any(),
     )  # fmt: skip
     overdue = pl.when("charge").then(pl.lit("late_charge")).otherwise(pl.lit("late_usage"))
     cause = (
@@ -157,20 +197,20 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: p
         .when(pl.col("late") | pl.col("decided")).then(overdue)
         .otherwise(pl.lit("arrival"))
     )  # fmt: skip
-    told_cause = facts.select("change", "decided", cause=pl.when("arrived").then(cause))
-    repriced = own.join(seats, on="record_no").join(_repriced_owners(before, after), on="owner_no").select("change").unique()
+    caused = facts.select("change", "decided", cause=pl.when("arrived").then(cause))
+    repriced = own.join(memberships, on="record_no").join(_repriced_owners(before, after), on="owner_no").select("change").unique()
     late = repriced.with_columns(late=pl.lit(True))
-    both = told_cause.join(late, on="change", how="left")
-    return both.select("change", "cause", repriced=pl.when(pl.col("late") & pl.col("decided")).then(pl.lit("late_usage")))
+    joined = caused.join(late, on="change", how="left")
+    return joined.select("change", "cause", repriced=pl.when(pl.col("late") & pl.col("decided")).then(pl.lit("late_usage")))
 
 
 def _repriced_owners(before: Snapshot, after: Snapshot) -> pl.DataFrame:
-    """The subjects whose usage is the same as before and costs something else."""
+    """Return the owners whose usage is unchanged and whose expected amount is not."""
     was, now = (s.bookings.group_by("owner_no").agg(pl.col("expected_micros").sum()) for s in (before, after))
-    both = was.join(now, on="owner_no", suffix="_now")
-    other = both.filter(pl.col("expected_micros") != pl.col("expected_micros_now")).select("owner_no")
+    joined = was.join(now, on="owner_no", suffix="_now")
+    repriced = joined.filter(pl.col("expected_micros") != pl.col("expected_micros_now")).select("owner_no")
     lists = (
-        s.members.filter(~pl.col("charge")).join(other, on="owner_no", how="semi")
+        s.members.filter(~pl.col("charge")).join(repriced, on="owner_no", how="semi")
         .group_by("owner_no").agg(pl.col("record_no").sort())
         for s in (before, after)
     )  # fmt: skip

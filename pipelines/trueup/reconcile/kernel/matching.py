@@ -1,7 +1,32 @@
-"""Sessions and bills as of one position each, and which of them belong together.
+"""Matching: sessions and charge groups as of one position each, and which of them belong together.
 
-All frames hold many components at once, each as of its own position `at` under its own `policy`; a group (`group_no`) belongs to
-one component, so that joining on groups never mixes positions.
+All frames hold many components at once, each as of its own position `at` under its own `policy`. A group (`group_no`) belongs to
+one component, so a join on groups never mixes positions.
+
+A session and a charge group of one key are an exact match. Session 1 below has the charge group of the same group number:
+
+>>> columns = {"grouped_by_key": True, "by_key": True, "by_nearest": True, "by_aggregate": False, "beyond_horizon": False}
+>>> unit = {"charge": False, "quantity_micros": 60, "has_start": True, "match_ready": True, "start_tolerance_us": 5,
+...         "quantity_tolerance_micros": 0, **dict.fromkeys(PARTY, "x"), **columns}
+>>> no_key = {"grouped_by_key": False}
+>>> units = pl.DataFrame([
+...     unit | {"group_no": 1, "start_us": 100}, unit | {"group_no": 1, "charge": True, "start_us": 900},
+...     unit | no_key | {"group_no": 2, "start_us": 200}, unit | no_key | {"group_no": 3, "start_us": 204},
+...     unit | no_key | {"group_no": 4, "charge": True, "start_us": 203},
+... ])
+>>> none = pl.DataFrame(schema={"session": pl.Int64, "charge_group": pl.Int64})
+>>> matched = match(units, none)
+>>> matched.pairs.rows()  # session 1 by key; session 3 is the nearest of charge group 4, which ends at 203
+[(1, 1, False), (3, 4, True)]
+>>> matched.free["group_no"].to_list()  # session 2 has no partner
+[2]
+
+While a keyed unit is not match-ready, its exact partner may still arrive, so its edges decide nothing and block their other end:
+
+>>> waiting = unit | {"group_no": 5, "start_us": 203, "match_ready": False}
+>>> matched = match(pl.concat([units.filter(pl.col("group_no") >= 4), pl.DataFrame([waiting])], how="diagonal"), none)
+>>> matched.pairs.height, matched.free.select("group_no", "blocked_by_edge").sort("group_no").rows()
+(0, [(4, True), (5, True)])
 """
 
 from __future__ import annotations
@@ -22,37 +47,40 @@ from trueup.reconcile.sessions.grouping import PARTY, group_records
 def priced_sessions(
     rows: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools = NO_POOLS
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Gathers versions into units: (`rows` with `main`, one row for each session and bill), priced as the `pools` tell."""
+    """Return (`rows` with `main`, one row for each session and charge group), sessions with their prices."""
     ordered, units = group_records(rows, frontier, terms)
     return ordered, _with_watermark_positions(_with_price(units, terms, pools), frontier)
 
 
 def _with_price(units: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Adds `pool_session_id` to each unit, its number in the pools, and to sessions `expected_micros` and its `reason`."""
-    known = units.with_columns(pools.pool_session_of(units))
-    sessions = known.filter(~pl.col("charge"))
-    rated = pl.concat([sessions, price_sessions(sessions, terms, pools)], how="horizontal")
-    none = (pl.lit(None, t).alias(n) for n, t in PRICED.items())
-    return pl.concat([rated, known.filter("charge").with_columns(none)])
+    """Add `pool_session_id`, the number in the pools, to each unit, and `expected_micros` and its `reason` to sessions."""
+    numbered = units.with_columns(pools.pool_session_of(units))
+    sessions = numbered.filter(~pl.col("charge"))
+    priced = pl.concat([sessions, price_sessions(sessions, terms, pools)], how="horizontal")
+    unpriced = (pl.lit(None, t).alias(n) for n, t in PRICED.items())
+    return pl.concat([priced, numbered.filter("charge").with_columns(unpriced)])
 
 
 def _with_watermark_positions(units: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add the positions at which each unit's own and the other stream pass (last, grace), and at which it is match-ready.
 
-    The columns are `own_watermark_position`, `other_watermark_position` and `match_ready_at`.
+    The columns are `own_watermark_position`, `other_watermark_position` and `match_ready_at`; `is_complete` and `match_ready` say
+    whether the first and the last are reached.
     """
-    charge, last = units["charge"].to_numpy(), units["last_us"].to_numpy()
-    grace, closed = units["grace_us"].to_numpy(), units["closed_wait_us"].to_numpy()
+    charge, last_us = units["charge"].to_numpy(), units["last_us"].to_numpy()
+    grace_us, closed_wait = units["grace_us"].to_numpy(), units["closed_wait_us"].to_numpy()
     tolerance, policy = units["start_tolerance_us"].to_numpy(), units["policy"].to_numpy()
-    own = frontier.passed_at(charge, last, grace, closed, policy)
-    other = frontier.passed_at(~charge, last, grace, closed, policy)
-    short = [frontier.passed_at(side, last, tolerance, np.minimum(tolerance, closed), policy) for side in (charge, ~charge)]
-    ripe = np.where(units["grouped_by_key"].to_numpy(), np.maximum(own, other), np.maximum(*short))
+    own = frontier.passed_at(charge, last_us, grace_us, closed_wait, policy)
+    other = frontier.passed_at(~charge, last_us, grace_us, closed_wait, policy)
+    short_waits = [
+        frontier.passed_at(side, last_us, tolerance, np.minimum(tolerance, closed_wait), policy) for side in (charge, ~charge)
+    ]
+    match_ready_at = np.where(units["grouped_by_key"].to_numpy(), np.maximum(own, other), np.maximum(*short_waits))
     beyond = units["beyond_horizon"].to_numpy()
     return units.with_columns(
         own_watermark_position=pl.Series(np.where(beyond, 0, own)),
         other_watermark_position=pl.Series(np.where(beyond, 0, other)),
-        match_ready_at=pl.Series(ripe),
+        match_ready_at=pl.Series(match_ready_at),
     ).with_columns(
         is_complete=~pl.col("has_partials") | (pl.col("own_watermark_position") <= pl.col("at")),
         match_ready=pl.col("match_ready_at") <= pl.col("at"),
@@ -61,8 +89,12 @@ def _with_watermark_positions(units: pl.DataFrame, frontier: Frontier) -> pl.Dat
 
 @dataclass(frozen=True)
 class Matched:
-    """Who belongs to whom: `pairs` (session, bill, settled) by gid, bills that are `excess` of a session (bill, session), and
-    the free units left with whether an edge keeps them waiting (`blocked_by_edge`)."""
+    """The result of matching.
+
+    `pairs` are (session, charge_group, settled) by group number. `excess` are charge groups (charge_group, session) of a
+    session that is settled elsewhere. `free` are the unmatched units, with `blocked_by_edge` where an undecided edge keeps them
+    open. `settled` are all settled pairs (session, charge_group).
+    """
 
     pairs: pl.DataFrame
     excess: pl.DataFrame
@@ -71,23 +103,23 @@ class Matched:
 
 
 def match(units: pl.DataFrame, settled: pl.DataFrame) -> Matched:
-    """Links exactly, then settles every nearest pair that can be decided now.
+    """Match by key, then settle every nearest pair that can be decided now.
 
-    `settled` holds the pairs (session, bill) settled at earlier positions of these components; the result's holds all.
+    `settled` holds the pairs (session, charge_group) settled at earlier positions of these components. The result's holds all.
     """
-    sessions, bills = units.filter(~pl.col("charge")), units.filter("charge")
-    links, excess = _match_by_key(sessions, bills, settled)
-    taken_s = pl.concat([links["session"], settled["session"]])
-    taken_b = pl.concat([links["charge_group"], excess["charge_group"], settled["charge_group"]])
-    free_sessions = sessions.filter(~pl.col("by_aggregate") & ~pl.col("group_no").is_in(taken_s.implode()))
-    free_bills = bills.filter(~pl.col("by_aggregate") & ~pl.col("group_no").is_in(taken_b.implode()))
-    made, edges = _settle_stable_edges(_candidate_edges(free_sessions, free_bills))
-    all_settled = pl.concat([settled, made])
+    sessions, charge_groups = units.filter(~pl.col("charge")), units.filter("charge")
+    links, excess = _match_by_key(sessions, charge_groups, settled)
+    taken_sessions = pl.concat([links["session"], settled["session"]])
+    taken_groups = pl.concat([links["charge_group"], excess["charge_group"], settled["charge_group"]])
+    free_sessions = sessions.filter(~pl.col("by_aggregate") & ~pl.col("group_no").is_in(taken_sessions.implode()))
+    free_groups = charge_groups.filter(~pl.col("by_aggregate") & ~pl.col("group_no").is_in(taken_groups.implode()))
+    new_pairs, edges = _settle_stable_edges(_candidate_edges(free_sessions, free_groups))
+    all_settled = pl.concat([settled, new_pairs])
     free = pl.concat(
         [
-            free_sessions.join(made, left_on="group_no", right_on="session", how="anti")
+            free_sessions.join(new_pairs, left_on="group_no", right_on="session", how="anti")
             .with_columns(blocked_by_edge=pl.col("group_no").is_in(edges["session"].implode())),
-            free_bills.join(made, left_on="group_no", right_on="charge_group", how="anti")
+            free_groups.join(new_pairs, left_on="group_no", right_on="charge_group", how="anti")
             .with_columns(blocked_by_edge=pl.col("group_no").is_in(edges["charge_group"].implode())),
         ]
     )  # fmt: skip
@@ -95,33 +127,38 @@ def match(units: pl.DataFrame, settled: pl.DataFrame) -> Matched:
     return Matched(pairs, excess, free, all_settled)
 
 
-def _match_by_key(sessions: pl.DataFrame, bills: pl.DataFrame, settled: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Sessions and bills of one key, as (links session–bill, excess bill–session of a session settled elsewhere)."""
-    same = (
+def _match_by_key(sessions: pl.DataFrame, charge_groups: pl.DataFrame, settled: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return (pairs of one key, charge groups of one key whose session is settled elsewhere)."""
+    same_key = (
         sessions.filter(pl.col("grouped_by_key") & pl.col("by_key")).select("group_no")
-        .join(bills.filter(pl.col("grouped_by_key") & ~pl.col("by_aggregate")).select("group_no"), on="group_no")
+        .join(charge_groups.filter(pl.col("grouped_by_key") & ~pl.col("by_aggregate")).select("group_no"), on="group_no")
         .filter(~pl.col("group_no").is_in(settled["charge_group"].implode()))
         .with_columns(elsewhere=pl.col("group_no").is_in(settled["session"].implode()))
     )  # fmt: skip
-    links = same.filter(~pl.col("elsewhere")).select(session="group_no", charge_group="group_no")
-    return links, same.filter("elsewhere").select(charge_group="group_no", session="group_no")
+    links = same_key.filter(~pl.col("elsewhere")).select(session="group_no", charge_group="group_no")
+    return links, same_key.filter("elsewhere").select(charge_group="group_no", session="group_no")
 
 
-def _candidate_edges(sessions: pl.DataFrame, bills: pl.DataFrame) -> pl.DataFrame:
-    """Every edge between free units, in the order of their rank."""
-    wanted = [*PARTY, "group_no", "start_us", "quantity_micros", "grouped_by_key", "match_ready"]
-    able = bills.filter(~pl.col("beyond_horizon") & pl.col("has_start") & pl.col("quantity_micros").is_not_null()).select(wanted)
-    near = sessions.filter("by_nearest").select(*wanted, "start_tolerance_us", "quantity_tolerance_micros")
-    start, quantity = pl.col("start_us") - pl.col("start_us_charge"), pl.col("quantity_micros") - pl.col("quantity_micros_charge")
-    waits = (pl.col("grouped_by_key") & ~pl.col("match_ready")) | (pl.col("grouped_by_key_charge") & ~pl.col("match_ready_charge"))
+def _candidate_edges(sessions: pl.DataFrame, charge_groups: pl.DataFrame) -> pl.DataFrame:
+    """Return every edge between free units, in the order of their rank."""
+    columns = [*PARTY, "group_no", "start_us", "quantity_micros", "grouped_by_key", "match_ready"]
+    ends = charge_groups.filter(~pl.col("beyond_horizon") & pl.col("has_start") & pl.col("quantity_micros").is_not_null()).select(
+        columns
+    )
+    starts = sessions.filter("by_nearest").select(*columns, "start_tolerance_us", "quantity_tolerance_micros")
+    start_difference = pl.col("start_us") - pl.col("start_us_charge")
+    quantity_difference = pl.col("quantity_micros") - pl.col("quantity_micros_charge")
+    undecided = (pl.col("grouped_by_key") & ~pl.col("match_ready")) | (
+        pl.col("grouped_by_key_charge") & ~pl.col("match_ready_charge")
+    )
     return (
-        near.join(able, on=PARTY, suffix="_charge", nulls_equal=True)
-        .with_columns(start_apart=start.abs(), quantity_apart=quantity.abs(), undecided=waits)
+        starts.join(ends, on=PARTY, suffix="_charge", nulls_equal=True)
+        .with_columns(start_difference=start_difference.abs(), quantity_difference=quantity_difference.abs(), undecided=undecided)
         .filter(
-            (pl.col("start_apart") <= pl.col("start_tolerance_us"))
-            & (pl.col("undecided") | (pl.col("quantity_apart") <= pl.col("quantity_tolerance_micros")))
+            (pl.col("start_difference") <= pl.col("start_tolerance_us"))
+            & (pl.col("undecided") | (pl.col("quantity_difference") <= pl.col("quantity_tolerance_micros")))
         )
-        .sort(~pl.col("undecided"), "start_apart", "quantity_apart", "group_no", "group_no_charge")
+        .sort(~pl.col("undecided"), "start_difference", "quantity_difference", "group_no", "group_no_charge")
         .select(
             session="group_no", charge_group="group_no_charge", match_ready=pl.col("match_ready") & pl.col("match_ready_charge")
         )
@@ -129,15 +166,15 @@ def _candidate_edges(sessions: pl.DataFrame, bills: pl.DataFrame) -> pl.DataFram
 
 
 def _settle_stable_edges(edges: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Takes out, again and again, the ripe edges that rank first at both their ends; returns (pairs made, edges left)."""
-    made = [edges.select("session", "charge_group").clear()]
+    """Take out, repeatedly, the match-ready edges that rank first at both ends; return (settled pairs, other edges)."""
+    settled = [edges.select("session", "charge_group").clear()]
     while not edges.is_empty():
-        first = pl.col("session").is_first_distinct() & pl.col("charge_group").is_first_distinct() & pl.col("match_ready")
-        new = edges.filter(first).select("session", "charge_group")
-        if new.is_empty():
+        ranks_first = pl.col("session").is_first_distinct() & pl.col("charge_group").is_first_distinct() & pl.col("match_ready")
+        stable = edges.filter(ranks_first).select("session", "charge_group")
+        if stable.is_empty():
             break
-        made.append(new)
-        edges = edges.join(new, on="session", how="anti", maintain_order="left").join(
-            new, on="charge_group", how="anti", maintain_order="left"
+        settled.append(stable)
+        edges = edges.join(stable, on="session", how="anti", maintain_order="left").join(
+            stable, on="charge_group", how="anti", maintain_order="left"
         )
-    return pl.concat(made), edges
+    return pl.concat(settled), edges

@@ -1,1 +1,1 @@
-"""Records to sessions and charge groups: which content of a record counts, and what belongs together."""
+"""Records to sessions and charge groups: which content of a record counts, and which records belong together."""

@@ -1,7 +1,7 @@
-"""Which content of a record counts, from which position on, and what conflicts that leaves.
+"""Resolution of contents: which content of a record counts, from which position on, and which conflicts remain.
 
-A *record* is (stream, key scope, scope, record key). Of the contents of the commit that first brought it the greatest
-(quantity, amount, content) counts; a greater one takes its place later only while neither of the two is late.
+A *record* is (stream, scope, key scope, record key). Of the contents in the commit that first delivered it, the greatest
+(quantity, amount, content) counts. A greater content of a later commit replaces it only while neither of the two is late.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ EVENTS: dict[str, pl.DataType] = {
     "subscriber": pl.String(),
     "peer": pl.String(),
     "node": pl.String(),
-    "time_us": pl.Int64(),  # started_at, else billed_at, in µs since 1970 UTC; NULL where neither is told
-    "started": pl.Boolean(),  # time_us is started_at
+    "time_us": pl.Int64(),  # started_at, else billed_at, in µs since 1970 UTC; NULL without either
+    "started": pl.Boolean(),  # `time_us` is `started_at`
     "quantity_micros": pl.Int64(),
     "amount_micros": pl.Int64(),
     "partial_no": pl.Int64(),
     "currency": pl.String(),  # of a charge; NULL is the project's
     "direction": pl.String(),
-    "zone": pl.String(),  # where it roams, and the group of lines it came by: attributes that prices may ask for
+    "zone": pl.String(),  # roaming zone and trunk group: attributes that a price may depend on
     "trunk": pl.String(),
 }
-"""What the kernel takes: one row for each accepted usage record and charge."""
+"""The input of the kernel: one row for each accepted usage record and charge."""
 
 RECORD = ["charge", "scope", "key_scope", "record_key"]
 _RANK = ["rank_quantity", "amount_micros", "event_id"]
@@ -49,11 +49,14 @@ _RANK = ["rank_quantity", "amount_micros", "event_id"]
 class ResolvedRecords:
     """Record versions and conflicts.
 
-    `versions` are the rows of `EVENTS` that count, each in positions [since, until), with `record_no` (ascending as the records'
-    names do), `late` (at its coming; False for a content that replaced another) and `beyond` (behind the horizon then).
-    `conflicts` has a row for each record and position at which its set of contents grew beyond one: `record_no`, `position`, the
+    `versions` are the rows of `EVENTS` that count, each at positions [since, until). They have `record_no`, ascending as the
+    records' names do. They have `late` (late on arrival; False for a content that replaced another) and `beyond_horizon`
+    (on arrival).
+
+    `conflicts` has one row for each record and position at which its set of contents grew beyond one: `record_no`, `position`, the
     `counted` event id after it, `first` (raised rather than revised) and `contents`, all event ids so far, ascending.
-    `outdone` are the rows that count nowhere at the end.
+
+    `superseded` are the rows of `EVENTS` that do not count at the end.
     """
 
     versions: pl.DataFrame
@@ -62,17 +65,17 @@ class ResolvedRecords:
 
 
 def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecords:
-    """Decides what counts of `events`, a frame of `EVENTS` (and whatever else); delivering a row again changes nothing."""
+    """Resolve which rows of `events` (`EVENTS` and further columns) count; a second delivery of a row has no effect."""
     names = events.select(RECORD).unique().sort(RECORD).with_row_index("record_no").with_columns(pl.col("record_no").cast(pl.Int64))
     rows = events.join(names, on=RECORD, how="left", maintain_order="left")
-    rows = _with_passing(rows, frontier)
-    many = rows.filter(rows.select(pl.col("record_no").is_duplicated()).to_series())
+    rows = _with_lateness(rows, frontier)
+    repeated = rows.filter(rows.select(pl.col("record_no").is_duplicated()).to_series())
     single = rows.filter(rows.select(pl.col("record_no").is_unique()).to_series()).with_columns(
         since=pl.col("position"), until=pl.lit(NEVER_POSITION, pl.Int64), late=pl.col("arrived_late")
     )
-    if many.is_empty():
+    if repeated.is_empty():
         return ResolvedRecords(_compact(single), _no_conflicts(), events.clear())
-    contents = many.sort("position", "source").unique(["record_no", "event_id"], keep="first", maintain_order=True)
+    contents = repeated.sort("position", "source").unique(["record_no", "event_id"], keep="first", maintain_order=True)
     contents = contents.with_columns(
         rank_quantity=pl.col("quantity_micros").fill_null(0), step=pl.col("position").rank("dense").over("record_no")
     )
@@ -83,92 +86,94 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
     return ResolvedRecords(versions, _conflicts(contents, counted), outdone)
 
 
-def _with_passing(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Adds `came_late` (its stream had passed its own time before) and `beyond`, both as its own policy tells."""
+def _with_lateness(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Add `arrived_late` (its stream had passed its time before) and `beyond_horizon`, by the policy on arrival."""
     position = rows["position"].to_numpy()
     policy = frontier.policies.number_at(position)
     charge = rows["charge"].to_numpy()
     time = rows["time_us"].fill_null(UNKNOWN_TIME_US).to_numpy()
     none = 0 * time
-    passed = frontier.passed_at(charge, time, none, none, policy)
+    watermark_position = frontier.passed_at(charge, time, none, none, policy)
     horizon = np.array([p.horizon_us for p in frontier.policies.all], dtype=np.int64)[policy]
-    behind = frontier.passed_at(charge, time, horizon, horizon, policy)
-    return rows.with_columns(arrived_late=pl.Series(passed < position), beyond_horizon=pl.Series(behind < position))
+    horizon_passed = frontier.passed_at(charge, time, horizon, horizon, policy)
+    return rows.with_columns(
+        arrived_late=pl.Series(watermark_position < position), beyond_horizon=pl.Series(horizon_passed < position)
+    )
 
 
 def with_due_date(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Adds `assigned_time_us` and `assigned_at` to rows of `EVENTS`: what a record without any time waits for.
+    """Add `assigned_time_us` and `assigned_at` to rows of `EVENTS`: the time that a closing assigns to a record without any.
 
-    It belongs to the period that the first closing of its source at or after its coming declares complete: from then on it
-    counts as of the last instant of that, and in a sum of that day.
+    A record without any time belongs to the period that the first closing of its source, at or after its arrival, declares
+    complete. From `assigned_at`, the position of that closing, it counts at the period's last instant and in the sums of that day.
     """
     due_position = np.full(rows.height, NEVER_POSITION, dtype=np.int64)
     due_us = np.zeros(rows.height, dtype=np.int64)
     untimed = rows["time_us"].is_null()
     if untimed.any():
-        came, source = rows["position"].to_numpy(), rows["source"]
+        arrival, source = rows["position"].to_numpy(), rows["source"]
         for name, marks in frontier.closed.items():
-            mine = (untimed & (source == name)).to_numpy()
-            at = np.searchsorted(marks.positions, came[mine], side="left")
-            due_position[mine] = np.append(marks.positions, NEVER_POSITION)[at]
-            due_us[mine] = np.append(marks.values, 0)[at] - 1
+            of_source = (untimed & (source == name)).to_numpy()
+            index = np.searchsorted(marks.positions, arrival[of_source], side="left")
+            due_position[of_source] = np.append(marks.positions, NEVER_POSITION)[index]
+            due_us[of_source] = np.append(marks.values, 0)[index] - 1
     return rows.with_columns(assigned_at=pl.Series(due_position), assigned_time_us=pl.Series(due_us))
 
 
 def _frozen_positions(contents: pl.DataFrame, frontier: Frontier) -> NDArray[np.int64]:
-    """The first position from its coming on at which the stream of each content had passed its time.
+    """Return the first position, from its arrival on, at which the stream of each content had passed its time.
 
-    Each position is judged by its own policy: what was complete under one stays so when the next asks for more.
+    Each position is judged by its own policy: a content frozen under one policy stays frozen under the next.
     """
     charge, time = contents["charge"].to_numpy(), contents["time_us"].fill_null(UNKNOWN_TIME_US).to_numpy()
-    came = frontier.policies.number_at(contents["position"].to_numpy())
+    arrival_policy = frontier.policies.number_at(contents["position"].to_numpy())
     starts, none = frontier.policies.starts, 0 * time
-    shut = np.full(len(time), NEVER_POSITION, dtype=np.int64)
+    frozen = np.full(len(time), NEVER_POSITION, dtype=np.int64)
     for number, end in enumerate(np.append(starts[1:], NEVER_POSITION)):
-        passed = frontier.passed_at(charge, time, none, none, none + number)
-        first = np.maximum(passed, starts[number]) if number else passed
-        shut = np.where((came <= number) & (first < end), np.minimum(shut, first), shut)
-    return shut
+        watermark_position = frontier.passed_at(charge, time, none, none, none + number)
+        first = np.maximum(watermark_position, starts[number]) if number else watermark_position
+        frozen = np.where((arrival_policy <= number) & (first < end), np.minimum(frozen, first), frozen)
+    return frozen
 
 
 def _content_versions(contents: pl.DataFrame) -> pl.DataFrame:
-    """The counted contents of records with several, as versions; walks the steps at which contents came."""
+    """Return the counted contents of records with several, as versions; one step per commit with contents of a record."""
     best = contents.sort(_RANK, descending=True)
-    held = best.filter(pl.col("step") == 1).unique("record_no", keep="first", maintain_order=True)
-    held = held.with_columns(since=pl.col("position"), late=pl.col("arrived_late"))
-    done: list[pl.DataFrame] = []
+    current = best.filter(pl.col("step") == 1).unique("record_no", keep="first", maintain_order=True)
+    current = current.with_columns(since=pl.col("position"), late=pl.col("arrived_late"))
+    ended: list[pl.DataFrame] = []
     for step in range(2, contents.select(pl.col("step").max()).item() + 1):
         rivals = best.filter((pl.col("step") == step) & ~pl.col("arrived_late")).unique(
             "record_no", keep="first", maintain_order=True
         )
-        both = held.join(rivals, on="record_no", suffix="_new", how="inner")
+        compared = current.join(rivals, on="record_no", suffix="_new", how="inner")
         greater = pl.any_horizontal(
             pl.all_horizontal(pl.col(n) == pl.col(f"{n}_new") for n in _RANK[:i]) & (pl.col(f"{name}_new") > pl.col(name))
             if i else pl.col(f"{name}_new") > pl.col(name)
             for i, name in enumerate(_RANK)
         )  # fmt: skip
         open_still = pl.col("frozen_at") >= pl.col("position_new")
-        taken = both.filter(greater & open_still).select("record_no", ended="position_new")
-        if taken.is_empty():
+        replaced = compared.filter(greater & open_still).select("record_no", ended="position_new")
+        if replaced.is_empty():
             continue
-        done.append(held.join(taken, on="record_no").with_columns(until=pl.col("ended")).drop("ended"))
-        new = rivals.join(taken, on="record_no", how="semi").with_columns(since=pl.col("position"), late=pl.lit(False))
-        held = pl.concat([held.join(taken, on="record_no", how="anti"), new.select(held.columns)])
-    held = held.with_columns(until=pl.lit(NEVER_POSITION, pl.Int64))
-    return pl.concat([*(d.select(held.columns) for d in done), held])
+        ended.append(current.join(replaced, on="record_no").with_columns(until=pl.col("ended")).drop("ended"))
+        replacing = rivals.join(replaced, on="record_no", how="semi").with_columns(since=pl.col("position"), late=pl.lit(False))
+        current = pl.concat([current.join(replaced, on="record_no", how="anti"), replacing.select(current.columns)])
+    current = current.with_columns(until=pl.lit(NEVER_POSITION, pl.Int64))
+    return pl.concat([*(d.select(current.columns) for d in ended), current])
 
 
 def _conflicts(contents: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
     steps = contents.select("record_no", "position").unique()
-    seen = (
-        steps.join(contents.select("record_no", "event_id", came="position"), on="record_no")
-        .filter(pl.col("came") <= pl.col("position"))
+    grown = (
+        steps.join(contents.select("record_no", "event_id", arrived="position"), on="record_no")
+        .filter(pl.col("arrived") <= pl.col("position"))
         .group_by("record_no", "position").agg(contents=pl.col("event_id").sort())
         .filter(pl.col("contents").list.len() > 1)
     )  # fmt: skip
-    holds = counted.select("record_no", counted="event_id", since="since", until="until")
+    in_force = counted.select("record_no", counted="event_id", since="since", until="until")
     return (
-        seen.join(holds, on="record_no")
+        grown.join(in_force, on="record_no")
         .filter((pl.col("since") <= pl.col("position")) & (pl.col("position") < pl.col("until")))
         .sort("record_no", "position").with_columns(first=pl.col("record_no").is_first_distinct())
         .select("record_no", "position", "counted", "first", "contents")

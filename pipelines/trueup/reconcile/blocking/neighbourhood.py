@@ -1,0 +1,48 @@
+"""The neighbour rule: the parties and times at which a unit can be matched.
+
+A unit (a session, or a charge group) takes its party from its first record and its start from its earliest main record. Those
+may be two records. Which record is first is known only once all of them are. So every party of its records is paired with every
+time of its records. Components, blocking keys, the fast path and the reader of the log all use these pairs.
+
+The SQL form of the rule is coarser. `log_io/affected_neighbours.sql` reads a record of any service that has a session key,
+since another record of its session may be of a service that is matched. A test holds that query to this module.
+
+A session with two records, of two subscribers, can be matched at four places. A session with one party has its own records only:
+
+>>> import polars as pl
+>>> records = pl.DataFrame({"session": [1, 1, 2], "subscriber": ["a", "b", "c"], "time_us": [10, 20, 30]})
+>>> pairs = with_party_time_pairs(records, unit=["session"], party=["subscriber"], times=["time_us"])
+>>> sorted(set(pairs.rows()))
+[(1, 'a', 10), (1, 'a', 20), (1, 'b', 10), (1, 'b', 20), (2, 'c', 30)]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+
+def units_of_several_parties(rows: pl.DataFrame, *, unit: Sequence[str], party: Sequence[str]) -> pl.DataFrame:
+    """Return the units (columns `unit`) whose records differ in a column of their party; NULL is a value of its own."""
+    parties = rows.select(*unit, *party).unique()
+    return parties.group_by(*unit).len().filter(pl.col("len") > 1).select(*unit)
+
+
+def party_time_pairs(rows: pl.DataFrame, *, unit: Sequence[str], party: Sequence[str], times: Sequence[str]) -> pl.DataFrame:
+    """Return every party with every time of the units that have several parties, with all columns of `rows`.
+
+    All columns but `times` belong to the party. Units of one party add no row: their records are their pairs.
+    """
+    units = units_of_several_parties(rows, unit=unit, party=party)
+    if units.is_empty():
+        return rows.clear()
+    ambiguous = rows.join(units, on=list(unit), how="semi")
+    parties, instants = ambiguous.drop(times).unique(), ambiguous.select(*unit, *times).unique()
+    return parties.join(instants, on=list(unit)).select(rows.columns)
+
+
+def with_party_time_pairs(rows: pl.DataFrame, *, unit: Sequence[str], party: Sequence[str], times: Sequence[str]) -> pl.DataFrame:
+    """Add the `party_time_pairs` of `rows` to them; a pair that is a record itself may occur twice."""
+    pairs = party_time_pairs(rows, unit=unit, party=party, times=times)
+    return rows if pairs.is_empty() else pl.concat([rows, pairs])
