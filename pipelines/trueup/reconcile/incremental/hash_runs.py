@@ -1,7 +1,19 @@
-"""Hashes in files: what grows with the log lies on disk, neither in memory nor in the state of a job.
+"""Hash runs: hashes in immutable sorted files, on disk instead of in memory or in the state of a job.
 
-A shelf is a folder of files that never change, each of ascending hashes and named by what it holds, so that writing one again
-writes the same. A state says which files are its own. One that is gone or damaged is no loss: the state is made of the log again.
+A store is a folder of runs. A run has ascending hashes and is named by a digest of its content, so that writing one again makes
+the same file. A job's state names its runs. A missing or damaged run loses nothing: the state is then rebuilt from the log.
+
+>>> from tempfile import TemporaryDirectory
+>>> folder = TemporaryDirectory()
+>>> store = HashRunStore(Path(folder.name), min_hashes=2)
+>>> first = store.write([np.array([7, 9], dtype=np.uint64)], replaced=[])
+>>> merged = store.write([np.array([1, 7], dtype=np.uint64)], replaced=[first])
+>>> merged.hashes.tolist()
+[1, 7, 9]
+>>> again = store.write([np.array([1, 7, 9], dtype=np.uint64)], replaced=[])
+>>> again.name == merged.name, store.open(merged.name).verify_checksum(), store.open("unknown.hashes")
+(True, True, None)
+>>> folder.cleanup()
 """
 
 from __future__ import annotations
@@ -24,9 +36,9 @@ from trueup.log.lake import BucketRange
 
 Hashes = NDArray[np.uint64]
 MIN_HASHES_PER_RUN = 1 << 16
-"""How many hashes are worth a file; fewer are in memory."""
+"""The least number of hashes that make a file; fewer stay in memory."""
 ORPHAN_RUN_TTL_S = 3_600
-"""How long a file stays that no memory names any more: the last checkpoint, from which a job would go on, may still name it."""
+"""How long a file stays that no state names any more: the last checkpoint may still name it."""
 _STORED = np.dtype("<u8")
 _CHUNK = 1 << 20
 _SUFFIX, _UNFINISHED = ".hashes", ".part"
@@ -43,7 +55,7 @@ class HashRun:
 
     @property
     def name(self) -> str:
-        """What a state calls the file."""
+        """The name of the file, as a state names it."""
         return self.path.name
 
     def __len__(self) -> int:
@@ -51,15 +63,15 @@ class HashRun:
 
     @property
     def hashes(self) -> Hashes:
-        """All of them; what is looked at stays in this process's memory until it is `let_go`."""
+        """All hashes; the pages that are read stay in this process's memory until `release_pages`."""
         return np.frombuffer(self._map, dtype=_STORED)
 
     def release_pages(self) -> None:
-        """Keeps nothing in memory of what was read."""
+        """Release the memory of the pages that were read."""
         self._map.madvise(mmap.MADV_DONTNEED)
 
     def verify_checksum(self) -> bool:
-        """Whether the file holds what its name says."""
+        """Return whether the content of the file has the digest in its name."""
         digest = blake2b(digest_size=16)
         for at in range(0, len(self._map), _CHUNK):
             digest.update(self._map[at : at + _CHUNK])
@@ -69,15 +81,15 @@ class HashRun:
 
 @dataclass(frozen=True)
 class HashRunStore:
-    """A folder of hashes of one range of buckets; fewer than `least` are not worth a file."""
+    """A folder of hash runs of one range of buckets; fewer than `min_hashes` do not make a file."""
 
     folder: Path
     min_hashes: int = MIN_HASHES_PER_RUN
 
     def write(self, runs: Sequence[Hashes], replaced: Sequence[HashRun]) -> HashRun:
-        """All hashes of some runs, and of files that are no longer needed then, as one file; little is in memory at a time.
+        """Write all hashes of some arrays, and of the files they replace, as one file; only a part is in memory at a time.
 
-        Raises `LogError` where it cannot be written.
+        Raises `LogError` where the file cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,10 +97,10 @@ class HashRunStore:
         except OSError as error:
             raise LogError(
                 f"keys of settled records cannot be written: {error.strerror}", where=str(self.folder),
-                todo="make room there, then start the job again: it goes on where it was",
+                todo="make room there, then start the job again: it resumes from its last checkpoint",
             ) from None  # fmt: skip
         for old in replaced:
-            # From now on it is counted how long it is not needed.
+            # The time to live of a replaced file begins now.
             if old.path.exists():
                 os.utime(old.path)
         return HashRun(self.folder / name)
@@ -103,39 +115,39 @@ class HashRunStore:
                 for old in replaced:
                     old.release_pages()
         name = digest.hexdigest() + _SUFFIX
-        # Whole as soon as it has its name.
+        # A file with its final name is complete.
         Path(file.name).rename(self.folder / name)
         return name
 
     def open(self, name: str) -> HashRun | None:
-        """A file by its name; None where there is none that holds what it should."""
+        """Open a file by its name; return None where there is none, or one with another content."""
         path = self.folder / name
         if not path.is_file() or not path.stat().st_size:
             return None
-        found = HashRun(path)
-        return found if found.verify_checksum() else None
+        run = HashRun(path)
+        return run if run.verify_checksum() else None
 
     def prune(self, named: Sequence[HashRun]) -> None:
-        """Removes the files that have not been needed for long: those older than the newest by more than `UNNAMED_KEPT_S`."""
+        """Remove files that no state names, and that are older than the newest by more than `ORPHAN_RUN_TTL_S`."""
         changed_s = {path: path.stat().st_mtime for path in self.folder.iterdir() if path.exists()}
-        newest_s, names = max(changed_s.values(), default=0.0), {one.name for one in named}
-        for path, at_s in changed_s.items():
-            if path.name not in names and at_s < newest_s - ORPHAN_RUN_TTL_S:
+        newest_s, names = max(changed_s.values(), default=0.0), {run.name for run in named}
+        for path, modified_s in changed_s.items():
+            if path.name not in names and modified_s < newest_s - ORPHAN_RUN_TTL_S:
                 path.unlink(missing_ok=True)
 
 
-def store_for(shelves: Path, buckets: BucketRange, min_hashes: int = MIN_HASHES_PER_RUN) -> HashRunStore:
-    """The shelf of a range of buckets, in a folder of shelves."""
-    return HashRunStore(shelves / f"{buckets.first}-{buckets.last}", min_hashes)
+def store_for(folder: Path, buckets: BucketRange, min_hashes: int = MIN_HASHES_PER_RUN) -> HashRunStore:
+    """Return the store of a range of buckets, in a folder of stores."""
+    return HashRunStore(folder / f"{buckets.first}-{buckets.last}", min_hashes)
 
 
-def remove_stale_stores(shelves: Path, ranges: Sequence[BucketRange]) -> None:
-    """Removes the shelves of other ranges of buckets, which nobody fills any more; nothing else that lies there."""
-    named = {store_for(shelves, buckets).folder for buckets in ranges}
-    for folder in shelves.iterdir() if shelves.is_dir() else ():
+def remove_stale_stores(stores: Path, ranges: Sequence[BucketRange]) -> None:
+    """Remove the stores of other ranges of buckets, which no job fills any more; other files there stay."""
+    named = {store_for(stores, buckets).folder for buckets in ranges}
+    for folder in stores.iterdir() if stores.is_dir() else ():
         if folder in named or not _NAME.fullmatch(folder.name) or not folder.is_dir():
             continue
-        # What cannot be removed is in nobody's way.
+        # A file that cannot be removed does no harm.
         with suppress(OSError):
             for path in (*folder.glob(f"*{_SUFFIX}"), *folder.glob(f"*{_UNFINISHED}")):
                 path.unlink(missing_ok=True)
@@ -144,7 +156,7 @@ def remove_stale_stores(shelves: Path, ranges: Sequence[BucketRange]) -> None:
 
 
 def _merge_sorted(runs: Sequence[Hashes]) -> Iterator[Hashes]:
-    """The union of ascending hashes, ascending, in parts of a length that may be in memory."""
+    """Yield the union of ascending hashes, ascending, in parts of a bounded length."""
     edges = max(runs, key=len)[_CHUNK::_CHUNK].copy()
     low = [0] * len(runs)
     for edge in (*edges, None):

@@ -1,8 +1,8 @@
-"""Records that can still change, kept so that an epoch looks at no more of them than it touches.
+"""Pending records: records that can still change, stored so that an epoch reads only those that it affects.
 
-They are kept by *label*: those of one component have one. Which labels an epoch touches is found by ties
-(`trueup.reconcile.blocking.keys`) and by the instants a stream passed; all else is neither read nor written. They lie in
-segments that never change but for the labels taken out of them; a new one joins the last while that is not more than twice as
+Records of one component have one *component key*. Blocking keys (`trueup.reconcile.blocking.keys`) and deadlines that a stream
+passed select the component keys that an epoch affects. All others are neither read nor written. Records are in immutable
+segments, of which only component keys are taken out. A new segment is merged with the last while that is at most twice as
 large, so that adding rewrites little.
 """
 
@@ -25,15 +25,14 @@ from trueup.reconcile.sessions.admission import EVENTS
 PENDING_SCHEMA: dict[str, pl.DataType] = {**EVENTS, COMPONENT_KEY: pl.UInt64()}
 _BITMAP_BITS = 22
 PassedInterval = tuple[int, int, int, bool]
-"""Instants [from, to), in µs, that a stream passed by a wait of one rule, or of `ANY_RULE`; and whether that wait is only of
-records without a session key."""
+"""Instants [from, to), in µs, that a stream passed by a wait of one rule or `ANY_RULE`; whether only for unkeyed records."""
 
 
 @dataclass(frozen=True)
 class Segment:
     """Pending rows with their blocking keys and deadlines, both ascending, and the component keys of rows taken out.
 
-    Rows are as in `PENDING_SCHEMA`; `ties` and `instants` are explained in `trueup.reconcile.blocking.keys`.
+    Rows are as in `PENDING_SCHEMA`. `keys` and `deadlines` are explained in `trueup.reconcile.blocking.keys`.
     """
 
     rows: pl.DataFrame
@@ -41,127 +40,127 @@ class Segment:
     deadlines: pl.DataFrame
     tombstones: Hashes
     height: int
-    """How many rows are not taken out."""
+    """The number of rows that are not taken out."""
     bitmap: NDArray[np.bool_]
-    """Which last bits of a tie there are at all: most that are asked for are not here."""
+    """Which last bits occur among the blocking keys: most keys that are looked up do not occur here."""
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, ties: pl.DataFrame, instants: pl.DataFrame, taken: Hashes = NO_HASHES) -> Segment:
-        """A segment of parts in any order."""
-        rows, ties, instants = rows.sort(COMPONENT_KEY), ties.sort("blocking_key"), instants.sort("at_us")
-        height = rows.height - int(np.isin(rows[COMPONENT_KEY].to_numpy(), taken).sum()) if len(taken) else rows.height
-        sieve = np.zeros(1 << min(_BITMAP_BITS, max(6, (8 * ties.height).bit_length())), dtype=np.bool_)
-        sieve[ties["blocking_key"].to_numpy() & np.uint64(len(sieve) - 1)] = True
-        return cls(rows, ties, instants, taken, height, sieve)
+    def of(cls, rows: pl.DataFrame, keys: pl.DataFrame, deadlines: pl.DataFrame, tombstones: Hashes = NO_HASHES) -> Segment:
+        """Build a segment from parts in any order."""
+        rows, keys, deadlines = rows.sort(COMPONENT_KEY), keys.sort("blocking_key"), deadlines.sort("at_us")
+        height = rows.height - int(np.isin(rows[COMPONENT_KEY].to_numpy(), tombstones).sum()) if len(tombstones) else rows.height
+        bitmap = np.zeros(1 << min(_BITMAP_BITS, max(6, (8 * keys.height).bit_length())), dtype=np.bool_)
+        bitmap[keys["blocking_key"].to_numpy() & np.uint64(len(bitmap) - 1)] = True
+        return cls(rows, keys, deadlines, tombstones, height, bitmap)
 
     @property
     def component_keys(self) -> Hashes:
-        """The label of each row, ascending."""
+        """The component key of each row, ascending."""
         return self.rows[COMPONENT_KEY].to_numpy()
 
-    def present_keys(self, labels: Hashes) -> Hashes:
-        """Of some labels those of rows that are here, each once."""
-        some = np.unique(labels)
-        low, high = (np.searchsorted(self.component_keys, some, side=s) for s in ("left", "right"))
-        here = some[high > low]
-        return here[~np.isin(here, self.tombstones)]
+    def present_keys(self, component_keys: Hashes) -> Hashes:
+        """Return those of the component keys that have rows here, each once."""
+        requested = np.unique(component_keys)
+        low, high = (np.searchsorted(self.component_keys, requested, side=s) for s in ("left", "right"))
+        present = requested[high > low]
+        return present[~np.isin(present, self.tombstones)]
 
-    def keys_sharing(self, ties: Hashes) -> Hashes:
-        """The labels that have one of some ties."""
-        able = ties[self.bitmap[ties & np.uint64(len(self.bitmap) - 1)]]
+    def keys_sharing(self, shared_keys: Hashes) -> Hashes:
+        """Return the component keys that have one of the blocking keys."""
+        possible = shared_keys[self.bitmap[shared_keys & np.uint64(len(self.bitmap) - 1)]]
         return self.present_keys(
-            self.keys[COMPONENT_KEY].to_numpy()[_index_of(self.keys["blocking_key"].to_numpy(), np.unique(able))]
+            self.keys[COMPONENT_KEY].to_numpy()[_index_of(self.keys["blocking_key"].to_numpy(), np.unique(possible))]
         )
 
-    def keys_passed(self, passed: Iterable[PassedInterval]) -> Hashes:
-        """The labels that have an instant a stream passed."""
-        found = [NO_HASHES]
-        for low, high, rule, loose in passed:
+    def keys_passed(self, intervals: Iterable[PassedInterval]) -> Hashes:
+        """Return the component keys with a deadline that a stream passed."""
+        passed_keys = [NO_HASHES]
+        for low, high, rule, unkeyed in intervals:
             first, end = np.searchsorted(self.deadlines["at_us"].to_numpy(), (low, high))
-            mine = pl.col("rule").is_in([rule, ANY_RULE]) if rule != ANY_RULE else pl.lit(True)
-            here = self.deadlines[int(first) : int(end)].filter(mine & (pl.col("unkeyed") if loose else True))
-            found.append(here[COMPONENT_KEY].to_numpy())
-        return self.present_keys(np.concatenate(found))
+            of_rule = pl.col("rule").is_in([rule, ANY_RULE]) if rule != ANY_RULE else pl.lit(True)
+            in_interval = self.deadlines[int(first) : int(end)].filter(of_rule & (pl.col("unkeyed") if unkeyed else True))
+            passed_keys.append(in_interval[COMPONENT_KEY].to_numpy())
+        return self.present_keys(np.concatenate(passed_keys))
 
-    def rows_of(self, labels: Hashes) -> pl.DataFrame:
-        """The rows of some labels."""
-        return self.rows[_index_of(self.component_keys, self.present_keys(labels))]
+    def rows_of(self, component_keys: Hashes) -> pl.DataFrame:
+        """Return the rows of the component keys."""
+        return self.rows[_index_of(self.component_keys, self.present_keys(component_keys))]
 
-    def excluding(self, labels: Hashes) -> Segment:
-        """The segment with the rows of some labels taken out."""
-        mine = self.present_keys(labels)
-        if not len(mine):
+    def excluding(self, component_keys: Hashes) -> Segment:
+        """Return the segment with the rows of the component keys taken out."""
+        present = self.present_keys(component_keys)
+        if not len(present):
             return self
-        gone = len(_index_of(self.component_keys, mine))
-        return replace(self, tombstones=np.union1d(self.tombstones, mine), height=self.height - gone)
+        removed = len(_index_of(self.component_keys, present))
+        return replace(self, tombstones=np.union1d(self.tombstones, present), height=self.height - removed)
 
     def compacted(self) -> Segment:
-        """The segment without what is taken out of it, nor its text."""
-        rows, ties, instants = self.parts
-        return Segment.of(compact_strings(rows), ties, instants)
+        """Return the segment without the rows taken out of it, and without their text in memory."""
+        rows, keys, deadlines = self.parts
+        return Segment.of(compact_strings(rows), keys, deadlines)
 
     def __add__(self, other: Segment) -> Segment:
-        """Both as one, without what is taken out of either, nor its text."""
-        rows, ties, instants = (pl.concat([mine, theirs]) for mine, theirs in zip(self.parts, other.parts, strict=True))
-        return Segment.of(compact_strings(rows), ties, instants)
+        """Merge two segments, without the rows taken out of either."""
+        rows, keys, deadlines = (pl.concat([own, others]) for own, others in zip(self.parts, other.parts, strict=True))
+        return Segment.of(compact_strings(rows), keys, deadlines)
 
     @property
     def parts(self) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-        """Rows, ties and instants of what is not taken out."""
+        """Rows, keys and deadlines that are not taken out."""
 
-        def left(frame: pl.DataFrame) -> pl.DataFrame:
+        def remaining(frame: pl.DataFrame) -> pl.DataFrame:
             return (
                 frame.filter(pl.Series(~np.isin(frame[COMPONENT_KEY].to_numpy(), self.tombstones)))
                 if len(self.tombstones)
                 else frame
             )
 
-        return left(self.rows), left(self.keys), left(self.deadlines)
+        return remaining(self.rows), remaining(self.keys), remaining(self.deadlines)
 
 
 @dataclass(frozen=True)
 class PendingRecords:
-    """Rows that can still change, in segments each of which is more than twice as large as the next."""
+    """Rows that can still change, in segments each more than twice as large as the next."""
 
     segments: tuple[Segment, ...] = ()
 
     @property
     def height(self) -> int:
-        """How many rows are kept."""
+        """The number of rows."""
         return sum(segment.height for segment in self.segments)
 
     @property
     def rows(self) -> pl.DataFrame:
-        """All of them, as `KEPT`."""
+        """All rows, as `PENDING_SCHEMA`."""
         return pl.concat([pl.DataFrame(schema=PENDING_SCHEMA), *(s.parts[0] for s in self.segments)])
 
-    def keys_sharing(self, ties: Hashes) -> Hashes:
-        """The labels that have one of some ties."""
-        return _union(segment.keys_sharing(ties) for segment in self.segments)
+    def keys_sharing(self, shared_keys: Hashes) -> Hashes:
+        """Return the component keys that have one of the blocking keys."""
+        return _union(segment.keys_sharing(shared_keys) for segment in self.segments)
 
-    def keys_passed(self, passed: Sequence[PassedInterval]) -> Hashes:
-        """The labels that have an instant a stream passed."""
-        return _union(segment.keys_passed(passed) for segment in self.segments)
+    def keys_passed(self, intervals: Sequence[PassedInterval]) -> Hashes:
+        """Return the component keys with a deadline that a stream passed."""
+        return _union(segment.keys_passed(intervals) for segment in self.segments)
 
     def keys_matching(self, condition: pl.Expr) -> Hashes:
-        """The labels that have a row of which something holds; looks at all of them."""
+        """Return the component keys with a row for which a condition holds; reads all rows."""
         return _union(s.present_keys(s.rows.filter(condition)[COMPONENT_KEY].to_numpy()) for s in self.segments)
 
-    def rows_of(self, labels: Hashes) -> pl.DataFrame:
-        """The rows (`EVENTS`) of some labels."""
-        found = pl.concat([pl.DataFrame(schema=PENDING_SCHEMA), *(segment.rows_of(labels) for segment in self.segments)])
-        return found.drop(COMPONENT_KEY)
+    def rows_of(self, component_keys: Hashes) -> pl.DataFrame:
+        """Return the rows (`EVENTS`) of the component keys."""
+        rows = pl.concat([pl.DataFrame(schema=PENDING_SCHEMA), *(segment.rows_of(component_keys) for segment in self.segments)])
+        return rows.drop(COMPONENT_KEY)
 
-    def excluding(self, labels: Hashes) -> PendingRecords:
-        """What is left without the rows of some labels."""
-        left = (segment.excluding(labels) for segment in self.segments)
-        return PendingRecords(tuple(segment for segment in left if segment.height))
+    def excluding(self, component_keys: Hashes) -> PendingRecords:
+        """Return the records without those of the component keys."""
+        segments = (segment.excluding(component_keys) for segment in self.segments)
+        return PendingRecords(tuple(segment for segment in segments if segment.height))
 
     def add(self, rows: pl.DataFrame, frontier: Frontier) -> PendingRecords:
-        """What is kept with more rows (`EVENTS` and `component`, a number), as known along a frontier."""
+        """Return the records with more rows (`EVENTS` and `component`, a number), as known along a frontier."""
         if rows.is_empty():
             return self
-        # What is taken out of a segment is let go when it is more than what is left.
+        # A segment is compacted when more rows are taken out than remain.
         segments = [s if s.rows.height <= 2 * s.height else s.compacted() for s in self.segments]
         last = _segment(rows, frontier)
         while segments and segments[-1].height <= 2 * last.height:
@@ -170,27 +169,32 @@ class PendingRecords:
 
 
 def _segment(rows: pl.DataFrame, frontier: Frontier) -> Segment:
-    """Rows (`EVENTS` and `component`) as a segment; a component's label is the least hash of its records' names."""
-    labelled = rows.with_columns(component_key=pl.Series(record_hashes(rows))).with_columns(
+    """Build a segment of rows (`EVENTS` and `component`); a component's key is the least hash of its records' names."""
+    with_keys = rows.with_columns(component_key=pl.Series(record_hashes(rows))).with_columns(
         pl.col(COMPONENT_KEY).min().over("component")
     )
-    labels = labelled[COMPONENT_KEY].to_numpy()
-    stood = candidate_keys(rows, labels, frontier)
-    by_time, instants = blocking_keys(stood, frontier, around=True), deadline_instants(rows, stood, labels, frontier)
+    component_keys = with_keys[COMPONENT_KEY].to_numpy()
+    candidates = candidate_keys(rows, component_keys, frontier)
+    by_time, deadlines = (
+        blocking_keys(candidates, frontier, around=True),
+        deadline_instants(rows, candidates, component_keys, frontier),
+    )
     keyed = rows["session_key"].is_not_null().to_numpy()
-    by_name = pl.DataFrame({COMPONENT_KEY: np.concatenate([labels[keyed], labels]), "blocking_key": identity_keys(rows)})
-    return Segment.of(labelled.select(*PENDING_SCHEMA), pl.concat([by_name, by_time]), instants)
+    by_name = pl.DataFrame(
+        {COMPONENT_KEY: np.concatenate([component_keys[keyed], component_keys]), "blocking_key": identity_keys(rows)}
+    )
+    return Segment.of(with_keys.select(*PENDING_SCHEMA), pl.concat([by_name, by_time]), deadlines)
 
 
-def _union(labels: Iterable[Hashes]) -> Hashes:
-    every: Hashes = np.unique(np.concatenate([NO_HASHES, *labels]))
-    return every
+def _union(key_sets: Iterable[Hashes]) -> Hashes:
+    union: Hashes = np.unique(np.concatenate([NO_HASHES, *key_sets]))
+    return union
 
 
-def _index_of(ascending: Hashes, asked: Hashes) -> NDArray[np.int64]:
-    """Where in an ascending array each of some values is, all places of each."""
-    low = np.searchsorted(ascending, asked, side="left")
-    counts = np.searchsorted(ascending, asked, side="right") - low
+def _index_of(ascending: Hashes, values: Hashes) -> NDArray[np.int64]:
+    """Return all positions in an ascending array of each of the values."""
+    low = np.searchsorted(ascending, values, side="left")
+    counts = np.searchsorted(ascending, values, side="right") - low
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    places: NDArray[np.int64] = np.repeat(low, counts) + offsets
-    return places
+    positions: NDArray[np.int64] = np.repeat(low, counts) + offsets
+    return positions

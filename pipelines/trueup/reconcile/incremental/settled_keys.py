@@ -1,7 +1,16 @@
-"""Keys of records that are kept no longer, as hashes: enough to notice that something of theirs has come again.
+"""Settled keys: hashes of the keys of records that the state no longer holds, to notice a record of the same key.
 
-Eight bytes for a key instead of a row, on disk where there are many. Two keys of one hash cost a reading of the log that was not
-needed, and nothing else.
+One key takes eight bytes instead of a row, on disk where there are many. A hash collision costs one needless read of the log,
+and nothing else.
+
+>>> keys = SettledKeyIndex().add(np.array([3, 1, 4], dtype=np.uint64)).add(np.array([1, 5], dtype=np.uint64))
+>>> keys.contains(np.array([5, 2, 1], dtype=np.uint64)).tolist()
+[True, False, True]
+
+Adding merges runs until each is more than twice as long as the next, so that little is rewritten:
+
+>>> [len(run) for run in keys.runs], [len(run) for run in keys.add(np.array([9], dtype=np.uint64)).runs]
+([4], [4, 1])
 """
 
 from __future__ import annotations
@@ -18,17 +27,17 @@ from trueup.reconcile.incremental.hash_runs import Hashes, HashRun, HashRunStore
 
 NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 HASHING = f"polars {pl.__version__}"
-"""Who makes the hashes: another version may make others of the same keys."""
+"""What makes the hashes: another version of Polars may hash the same keys otherwise."""
 _SESSION, _RECORD = ("scope", "session_key"), ("charge", "key_scope", "scope", "record_key")
 NAMES = ("session_key", *_RECORD)
-"""The columns that name a record and its session."""
+"""The columns that identify a record and its session."""
 
 
 @dataclass(frozen=True)
 class SettledKeyIndex:
-    """A growing set of hashes, as sorted runs each more than twice as long as the next: adding rewrites little of it.
+    """A growing set of hashes, in sorted runs each more than twice as long as the next.
 
-    With a shelf fewer than are worth a file are in memory; the others lie there, in runs of the same kind.
+    With a store, fewer than its `min_hashes` are in memory (`runs`). The others are in `files`, of the same lengths.
     """
 
     runs: tuple[Hashes, ...] = ()
@@ -39,22 +48,22 @@ class SettledKeyIndex:
         return sum(map(len, self.runs)) + sum(map(len, self.files))
 
     def contains(self, hashes: Hashes) -> NDArray[np.bool_]:
-        """Which of some hashes are in the set."""
-        # Looked for in their order they are found many times as fast: neighbours lie in one line of the cache.
+        """Return which of the hashes are in the set."""
+        # Lookups in ascending order are many times as fast: neighbours lie in one cache line.
         order = np.argsort(hashes)
-        asked = hashes[order]
-        found = np.zeros(len(hashes), dtype=np.bool_)
+        ascending = hashes[order]
+        is_present = np.zeros(len(hashes), dtype=np.bool_)
         for run in self.runs:
-            found |= _among(run, asked)
+            is_present |= _is_in_run(run, ascending)
         for file in self.files:
-            found |= _among(file.hashes, asked)
+            is_present |= _is_in_run(file.hashes, ascending)
             file.release_pages()
-        held = np.empty_like(found)
-        held[order] = found
-        return held
+        in_order = np.empty_like(is_present)
+        in_order[order] = is_present
+        return in_order
 
     def add(self, hashes: Hashes) -> SettledKeyIndex:
-        """The set with more in it."""
+        """Return the set with more hashes."""
         new = np.unique(hashes)
         if not len(new):
             return self
@@ -64,39 +73,39 @@ class SettledKeyIndex:
         length = sum(map(len, runs)) + len(new)
         if self.store is None or length < self.store.min_hashes:
             return replace(self, runs=(*runs, new))
-        files, joined = list(self.files), list[HashRun]()
+        files, replaced = list(self.files), list[HashRun]()
         while files and len(files[-1]) <= 2 * length:
-            joined.append(files.pop())
-            length += len(joined[-1])
-        files.append(self.store.write([*runs, new], joined))
+            replaced.append(files.pop())
+            length += len(replaced[-1])
+        files.append(self.store.write([*runs, new], replaced))
         self.store.prune(files)
         return SettledKeyIndex((), tuple(files), self.store)
 
 
-def _among(run: Hashes, asked: Hashes) -> NDArray[np.bool_]:
-    """Which of some hashes are in a run."""
-    at = np.searchsorted(run, asked)
-    found: NDArray[np.bool_] = run[np.minimum(at, len(run) - 1)] == asked
-    return found
+def _is_in_run(run: Hashes, hashes: Hashes) -> NDArray[np.bool_]:
+    """Return which of the hashes are in a run."""
+    index = np.searchsorted(run, hashes)
+    is_present: NDArray[np.bool_] = run[np.minimum(index, len(run) - 1)] == hashes
+    return is_present
 
 
 def session_hashes(rows: pl.DataFrame) -> Hashes:
-    """A hash of each row's session key; of rows without one it means nothing."""
-    return _hashed(rows, _SESSION, seed=11)
+    """Return a hash of each row's session key; without meaning for rows that have none."""
+    return _column_hashes(rows, _SESSION, seed=11)
 
 
 def record_hashes(rows: pl.DataFrame) -> Hashes:
-    """A hash of each row's record: its stream, scopes and key."""
-    return _hashed(rows, _RECORD, seed=23)
+    """Return a hash of each row's record: its stream, scopes and key."""
+    return _column_hashes(rows, _RECORD, seed=23)
 
 
 def is_duplicated(hashes: Hashes) -> NDArray[np.bool_]:
-    """Which of some hashes are there more than once."""
+    """Return which of the hashes occur more than once."""
     ascending = np.sort(hashes)
     twice = ascending[1:][ascending[1:] == ascending[:-1]]
     return np.isin(hashes, twice) if len(twice) else np.zeros(len(hashes), dtype=np.bool_)
 
 
-def _hashed(rows: pl.DataFrame, names: tuple[str, ...], *, seed: int) -> Hashes:
-    mixed = reduce(operator.xor, (pl.col(name).hash(seed + n) for n, name in enumerate(names)))
-    return rows.select(mixed).to_series().to_numpy()
+def _column_hashes(rows: pl.DataFrame, names: tuple[str, ...], *, seed: int) -> Hashes:
+    combined = reduce(operator.xor, (pl.col(name).hash(seed + n) for n, name in enumerate(names)))
+    return rows.select(combined).to_series().to_numpy()

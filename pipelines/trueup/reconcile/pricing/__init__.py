@@ -1,1 +1,1 @@
-"""What each session should cost, allowance pools included, and what explains a wrong amount."""
+"""The price of sessions: flat prices, the tariff book, and allowance pools along the log."""

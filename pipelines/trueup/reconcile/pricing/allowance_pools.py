@@ -1,7 +1,7 @@
-"""Sessions that share free units or tiers: a *pool* is those of one owner, group of services and billing period.
+"""Allowance pools: a *pool* is the sessions of one owner, group of services and billing period that share free units or tiers.
 
-A session's price depends on the sessions of its pool before it, hence changes when one of them comes late. What each costs at
-which positions is found before the rounds, over all usage, so that pools do not tie components together.
+The price of a session depends on the sessions of its pool before it. It changes when one of them arrives late. The prices at
+all positions are computed before the iterations, over all usage, so that pools do not join components.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from trueup.reconcile.sessions.admission import resolve_contents, with_due_date
 from trueup.reconcile.sessions.grouping import group_records
 
 _NAMES = {"own": pl.Boolean, **dict.fromkeys(GROUP_NAME[1:], pl.String), "pool_session_id": pl.Int64}
-_KEPT = [
+_PRICED_BY = [
     "scope",
     "service",
     "plan",
@@ -41,10 +41,10 @@ _KEPT = [
 
 @dataclass(frozen=True)
 class Pools:
-    """`live` sessions as they are known along the log (`LIVE`), and their `prices` (`PRICE`).
+    """The `members` of pools along the log (`POOL_MEMBER`), and their `prices` (`PRICE`).
 
-    `names` gives each session its number, `pool_session_id`, by the name of its group; `records` by the `row` of its record,
-    where it has only one. `numbers` are those of the groups (`group_no`) of the frame at hand.
+    `names` give each session its number, `pool_session_id`, by the name of its group; `records` by the `row` of its record,
+    where it has only one. `numbers` are those of the groups (`group_no`) of the current frame.
     """
 
     terms: Terms = field(default_factory=Terms)
@@ -60,167 +60,175 @@ class Pools:
         return self.members.is_empty()
 
     def for_groups(self, groups: pl.DataFrame) -> Pools:
-        """The same for groups (with their names) of another frame."""
+        """Return the same pools, numbered for the groups (with their names) of another frame."""
         if self.is_empty:
             return self
-        met = groups.select("group_no", *GROUP_NAME).join(self.names, on=GROUP_NAME, nulls_equal=True)
-        return replace(self, numbers=met.select("group_no", "pool_session_id"))
+        numbered = groups.select("group_no", *GROUP_NAME).join(self.names, on=GROUP_NAME, nulls_equal=True)
+        return replace(self, numbers=numbered.select("group_no", "pool_session_id"))
 
     def pool_session_of(self, units: pl.DataFrame) -> pl.Series:
-        """The number of each session in the pools, NULL for one that shares nothing, and for bills."""
+        """Return the number of each session in the pools, NULL for one that shares nothing, and for charge groups."""
         if self.is_empty:
             return pl.repeat(None, units.height, dtype=pl.Int64, eager=True).alias("pool_session_id")
-        found = units.select("group_no", "charge").join(self.numbers, on="group_no", how="left", maintain_order="left")
-        return found.select(pl.when(~pl.col("charge")).then("pool_session_id").alias("pool_session_id")).to_series()
+        numbered = units.select("group_no", "charge").join(self.numbers, on="group_no", how="left", maintain_order="left")
+        return numbered.select(pl.when(~pl.col("charge")).then("pool_session_id").alias("pool_session_id")).to_series()
 
     def price(self, rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
         """Price those of `rows` (`call`, `at`, `pool_session_id`, a quantity) that are in a pool at their position.
 
-        A quantity that is not the session's own is priced in the place of its own, with everything before it as it is.
+        A quantity that is not the session's own is priced in the session's place, with everything before it unchanged.
         """
-        none = pl.DataFrame(schema={"call": pl.UInt32, **PRICED})
+        unpriced = pl.DataFrame(schema={"call": pl.UInt32, **PRICED})
         if self.is_empty or "pool_session_id" not in rows.columns:
-            return none
-        asked = rows.select("call", "pool_session_id", "at", asked=pl.col(quantity).cast(pl.Int64, strict=False)).drop_nulls(
-            "pool_session_id"
-        )
+            return unpriced
+        requests = rows.select(
+            "call", "pool_session_id", "at", requested_micros=pl.col(quantity).cast(pl.Int64, strict=False)
+        ).drop_nulls("pool_session_id")
         if quantity == "quantity_micros":
-            found = self._at(asked, self.prices)
-            return found.select("call", *PRICED)
-        there = self._at(asked, self.members).drop("quantity_micros").rename({"asked": "quantity_micros", "call": "request_no"})
-        if there.is_empty():
-            return none
-        there = there.with_columns(snapshot_for(there, self.terms)).select(
+            priced = self._at(requests, self.prices)
+            return priced.select("call", *PRICED)
+        members = (
+            self._at(requests, self.members)
+            .drop("quantity_micros")
+            .rename({"requested_micros": "quantity_micros", "call": "request_no"})
+        )
+        if members.is_empty():
+            return unpriced
+        members = members.with_columns(snapshot_for(members, self.terms)).select(
             "request_no", "member_no", "snapshot_position", "quantity_micros"
         )
-        return rate_members(self.members, there, self.terms).rename({"request_no": "call"})
+        return rate_members(self.members, members, self.terms).rename({"request_no": "call"})
 
-    def _at(self, asked: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
-        """Join rows (`pool_session_id`, `at`) with what is known of their session at their position; drop those without."""
-        found = asked.sort("at").join_asof(
-            told.sort("since"), left_on="at", right_on="since", by="pool_session_id", check_sortedness=False, coalesce=False
+    def _at(self, rows: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
+        """Join rows (`pool_session_id`, `at`) with the row of `history` in force at their position; drop those without."""
+        in_force = rows.sort("at").join_asof(
+            history.sort("since"), left_on="at", right_on="since", by="pool_session_id", check_sortedness=False, coalesce=False
         )
-        return found.drop_nulls("since").filter(pl.col("at") < pl.col("until"))
+        return in_force.drop_nulls("since").filter(pl.col("at") < pl.col("until"))
 
     def calls_of(self, rows: pl.DataFrame, quantity: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Calls with the number `call` of those of `rows` that are in a pool at their position, aside; and all of their pools."""
-        asked = rows.select("call", "pool_session_id", "at", asked=pl.col(quantity).cast(pl.Int64, strict=False)).drop_nulls(
-            "pool_session_id"
+        """Return the calls of rows in a pool at their position, priced aside, and the calls of all their pools."""
+        requests = rows.select(
+            "call", "pool_session_id", "at", requested_micros=pl.col(quantity).cast(pl.Int64, strict=False)
+        ).drop_nulls("pool_session_id")
+        members = (
+            self._at(requests, self.members)
+            .drop("quantity_micros")
+            .rename({"requested_micros": "quantity_micros", "call": "request_no"})
         )
-        there = self._at(asked, self.members).drop("quantity_micros").rename({"asked": "quantity_micros", "call": "request_no"})
-        others, mine, _ = snapshot_calls(
+        pool_calls, aside, _ = snapshot_calls(
             self.members,
-            there.with_columns(snapshot_for(there, self.terms)).select(
+            members.with_columns(snapshot_for(members, self.terms)).select(
                 "request_no", "member_no", "pool", "snapshot_position", "quantity_micros"
             ),
         )
-        return mine, others
+        return aside, pool_calls
 
     def schedule(self, versions: pl.DataFrame) -> pl.DataFrame:
-        """The positions (`component`, `at`) at which prices of sessions of these record versions change."""
+        """Return the positions (`component`, `at`) at which prices of sessions of these record versions change."""
         if self.is_empty:
             return pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64})
         of_sessions = versions.filter(~pl.col("charge")).select("component", "group_no").unique().join(self.numbers, on="group_no")
         return of_sessions.join(self.prices, on="pool_session_id").select("component", at="since").unique()
 
-    def component_links(self, gids: pl.Series) -> pl.DataFrame:
-        """(`group_no`, `link_id`) of sessions: the pools that each is ever in."""
-        mine = self.numbers.join(gids.to_frame("group_no").unique(), on="group_no", how="semi")
-        return mine.join(self.members.select("pool_session_id", "pool").unique(), on="pool_session_id").select(
+    def component_links(self, group_numbers: pl.Series) -> pl.DataFrame:
+        """Return (`group_no`, `link_id`) of sessions: the pools that each is ever in."""
+        sessions = self.numbers.join(group_numbers.to_frame("group_no").unique(), on="group_no", how="semi")
+        return sessions.join(self.members.select("pool_session_id", "pool").unique(), on="pool_session_id").select(
             "group_no", link_id="pool"
         )
 
     def has_stable_price(self, rows: pl.DataFrame) -> pl.Series:
-        """For each row (`pool_session_id`, `at`): whether nothing about its price ever changes, before its position or after it."""
-        once = self.members.filter(pl.col("pool_session_id").is_unique() & (pl.col("until") == NEVER_POSITION))
-        calm = once.filter(pl.col("changed") <= pl.col("since")).select("pool_session_id", calm=pl.lit(True))
-        found = rows.select("pool_session_id").join(calm, on="pool_session_id", how="left", maintain_order="left")
-        return found["calm"].fill_null(False) | found["pool_session_id"].is_null()
+        """Return for each row (`pool_session_id`, `at`) whether its price never changes, at any position."""
+        unchanged = self.members.filter(pl.col("pool_session_id").is_unique() & (pl.col("until") == NEVER_POSITION))
+        stable = unchanged.filter(pl.col("changed") <= pl.col("since")).select("pool_session_id", stable=pl.lit(True))
+        marked = rows.select("pool_session_id").join(stable, on="pool_session_id", how="left", maintain_order="left")
+        return marked["stable"].fill_null(False) | marked["pool_session_id"].is_null()
 
 
 NO_POOLS = Pools()
-"""No session shares anything."""
+"""Pools without any session."""
 
 
 def shared_terms(terms: Terms) -> pl.DataFrame:
-    """The `SHARING` of all editions together: the widest pools there can be."""
+    """Return the `SHARING` of all editions together: the widest pools that any edition makes."""
     return sharing(edition.book for edition in terms.editions)
 
 
 def build_pools(events: pl.DataFrame, frontier: Frontier, terms: Terms, upto: int) -> Pools:
-    """The pools of all usage among `events` (with `rule` and `currency`) up to a position."""
+    """Return the pools of all usage among `events` (with `rule` and `currency`) up to a position."""
     table = shared_terms(terms)
     if table.is_empty():
         return NO_POOLS
     usage = events.with_row_index("row").filter(~pl.col("charge"))
-    # Records and sessions never reach beyond one value of the bucket key.
+    # Records and sessions never extend beyond one value of the bucket key.
     scopes = usage.filter(pl.col("service").is_in(table["service"].implode())).select("scope").unique()
     usage = usage.join(scopes, on="scope", how="semi", maintain_order="left")
     if usage.is_empty():
         return NO_POOLS
     versions, groups = assign_groups(with_due_date(resolve_contents(usage, frontier).versions, frontier))
-    live = _pool_members(_sessions(versions, frontier, terms, upto), table)
-    if live.is_empty():
+    members = _pool_members(_session_versions(versions, frontier, terms, upto), table)
+    if members.is_empty():
         return NO_POOLS
-    single = versions.filter(versions["group_no"].is_unique()).select("row", pool_session_id="group_no")
-    return Pools(terms, live, pool_prices(live, terms), groups.rename({"group_no": "pool_session_id"}), single)
+    of_one_record = versions.filter(versions["group_no"].is_unique()).select("row", pool_session_id="group_no")
+    return Pools(terms, members, pool_prices(members, terms), groups.rename({"group_no": "pool_session_id"}), of_one_record)
 
 
-def _sessions(versions: pl.DataFrame, frontier: Frontier, terms: Terms, upto: int) -> pl.DataFrame:
-    """Every session (`pool_session_id`) at every position `at` at which it may become another, valid until `until`."""
-    mine = versions.with_columns(component="group_no")
-    first = mine.group_by("component").agg(first=pl.col("since").min())
+def _session_versions(records: pl.DataFrame, frontier: Frontier, terms: Terms, upto: int) -> pl.DataFrame:
+    """Return every session (`pool_session_id`) at every position `at` at which it may change, valid until `until`."""
+    versions = records.with_columns(component="group_no")
+    first = versions.group_by("component").agg(first=pl.col("since").min())
     starts = pl.DataFrame({"at": frontier.policies.starts})
     policies = first.join(starts, how="cross").filter(pl.col("at") > pl.col("first")).select("component", "at")
-    moments = pl.concat([schedule_of(mine), terms.schedule(mine), policies]).unique().filter(pl.col("at") <= upto)
+    moments = pl.concat([schedule_of(versions), terms.schedule(versions), policies]).unique().filter(pl.col("at") <= upto)
     moments = moments.sort("component", "at").with_row_index("moment").with_columns(pl.col("moment").cast(pl.Int64))
     until = pl.col("at").shift(-1).over("component").fill_null(NEVER_POSITION)
     moments = moments.with_columns(until=until, policy=pl.Series(frontier.policies.number_at(moments["at"].to_numpy())))
-    rows = mine.join(moments.drop("until"), on="component")
+    rows = versions.join(moments.drop("until"), on="component")
     rows = rows.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
-    # Each session at each moment is a group of its own.
+    # Each session at each position is a group of its own.
     units = group_records(rows.with_columns(group_no="moment"), frontier, terms)[1]
-    told = units.join(moments.select("moment", "until", pool_session_id="component"), left_on="group_no", right_on="moment")
-    return told.with_columns(edition=pl.Series(terms.edition_at(told["at"].to_numpy())))
+    timed = units.join(moments.select("moment", "until", pool_session_id="component"), left_on="group_no", right_on="moment")
+    return timed.with_columns(edition=pl.Series(terms.edition_at(timed["at"].to_numpy())))
 
 
 def _pool_members(sessions: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    """Sessions as `LIVE`: those the tariff book prices, in the pools of what their service shares."""
+    """Return sessions as `POOL_MEMBER`: those that the tariff book prices, in the pools of their service."""
     fits = pl.col("quantity_micros").is_between(0, MOST_MICROS)
-    booked = pl.col("price_micros").is_null() & fits & pl.col("start_us").is_not_null() & (pl.col("edition") >= 0)
+    by_book = pl.col("price_micros").is_null() & fits & pl.col("start_us").is_not_null() & (pl.col("edition") >= 0)
     groups = table.group_by("service").agg(
         pl.col("group", "by_account", "period", "spans").first(), zone_of=pl.col("timezone").first()
     )
-    rows = sessions.filter(booked.fill_null(False)).join(groups, on="service")
-    rows = rows.with_columns(_period(rows), who=pl.when(~pl.col("by_account")).then("subscriber"))
+    rows = sessions.filter(by_book.fill_null(False)).join(groups, on="service")
+    rows = rows.with_columns(_period_index(rows), who=pl.when(~pl.col("by_account")).then("subscriber"))
     rows = rows.filter(pl.col("by_account") | pl.col("who").is_not_null())
     rows = rows.with_columns(pl.col("quantity_micros").cast(pl.Int64))
-    merged = _merged(rows)
+    sessions_merged = _merge_equal(rows)
     pool = pl.struct("scope", "who", "group", "index").rank("dense").cast(pl.Int64)
-    ordered = merged.with_columns(pool=pool).sort("pool", "start_us", "order", "since")
+    ordered = sessions_merged.with_columns(pool=pool).sort("pool", "start_us", "order", "since")
     ordered = ordered.with_columns(
         member_no=pl.int_range(pl.len()).cast(pl.Int64), pool_rank=pl.struct("pool", "start_us", "order").rle_id().cast(pl.Int64),
-        touched=pl.when(pl.col("until") == NEVER_POSITION).then("since").otherwise("until"),
+        changed_at=pl.when(pl.col("until") == NEVER_POSITION).then("since").otherwise("until"),
     )  # fmt: skip
-    changed = pl.col("touched").cum_max().shift(1).over("pool").fill_null(0)
+    changed = pl.col("changed_at").cum_max().shift(1).over("pool").fill_null(0)
     return ordered.with_columns(changed=changed).select(pl.col(n).cast(t) for n, t in POOL_MEMBER.items())
 
 
-def _period(rows: pl.DataFrame) -> pl.Expr:
-    """`index`, the billing period of each session, where its group has only one; else the pool is for ever."""
+def _period_index(rows: pl.DataFrame) -> pl.Expr:
+    """Return `index`, the billing period of each session, where its group has one only; else the pool has no end."""
     index = pl.lit(None, pl.Int64)
     for zone in rows["zone_of"].unique().sort().to_list():
-        here = (pl.col("zone_of") == zone) & (pl.col("spans") == 1)
-        index = pl.when(here).then(period_number(pl.col("period"), zone, pl.col("start_us"))).otherwise(index)
+        in_zone = (pl.col("zone_of") == zone) & (pl.col("spans") == 1)
+        index = pl.when(in_zone).then(period_number(pl.col("period"), zone, pl.col("start_us"))).otherwise(index)
     return index.alias("index")
 
 
-def _merged(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of one session that follow one another and say the same, as one."""
+def _merge_equal(rows: pl.DataFrame) -> pl.DataFrame:
+    """Merge consecutive rows of one session with equal content."""
     ordered = rows.rename({"at": "since"}).sort("pool_session_id", "since")
-    same = ["pool_session_id", "group", "index", "edition", *_KEPT]
-    begins = ~pl.all_horizontal(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in same)
-    fresh = begins | (pl.col("since") != pl.col("until").shift(1))
-    runs = ordered.with_columns(run=fresh.fill_null(True).cum_sum())
+    content = ["pool_session_id", "group", "index", "edition", *_PRICED_BY]
+    differs = ~pl.all_horizontal(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in content)
+    new_run = differs | (pl.col("since") != pl.col("until").shift(1))
+    runs = ordered.with_columns(run=new_run.fill_null(True).cum_sum())
     ends = runs.group_by("run").agg(pl.col("until").last())
     return runs.unique("run", keep="first", maintain_order=True).drop("until").join(ends, on="run", maintain_order="left")

@@ -1,4 +1,4 @@
-"""Why a price is wrong: what billing must have done to come to its amount."""
+"""Reasons of misrated findings: which single mistake of billing makes exactly the billed amount."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ JUDGED = (
     "direction",
     "zone", "trunk", "peer", "currency", "start_us", "order",
 )  # fmt: skip
-"""What is kept of a misrated pair, lest it be found: who it is, and all that its price is made of."""
+"""The columns of a misrated pair: its owner, and everything that its price depends on."""
 
 
-def add_misrating_reason(told: pl.DataFrame, misrated: Sequence[pl.DataFrame], terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Changes of findings with the `reason` of those that are misrated; `misrated` are their pairs (`JUDGED`) as once judged.
+def add_misrating_reason(changes: pl.DataFrame, misrated: Sequence[pl.DataFrame], terms: Terms, pools: Pools) -> pl.DataFrame:
+    """Add the `reason` of misrated findings to changes; `misrated` are their pairs (`JUDGED`) as classified at `judged_at`.
 
-    All are asked of at once, and none that is not told: trying what billing may have done costs hardly more for many. When the
-    finding was judged is of no use any more.
+    Only pairs of reported findings are examined, and all of them at once: the hypotheses cost little more for many. `judged_at`
+    is dropped.
     """
-    asked = told.filter(pl.col("kind") == "misrated").select("owner_no", at="judged_at").unique()
-    if asked.is_empty():
-        return told.drop("judged_at")
-    pairs = pl.concat(misrated, how="vertical_relaxed").join(asked, on=["owner_no", "at"], how="semi")
+    reported = changes.filter(pl.col("kind") == "misrated").select("owner_no", at="judged_at").unique()
+    if reported.is_empty():
+        return changes.drop("judged_at")
+    pairs = pl.concat(misrated, how="vertical_relaxed").join(reported, on=["owner_no", "at"], how="semi")
     why = pairs.select("owner_no", judged_at="at").with_columns(why=misrating_reason(pairs, terms, pools))
-    both = told.join(why, on=["owner_no", "judged_at"], how="left", maintain_order="left")
-    mine = pl.when(pl.col("kind") == "misrated").then("why")
-    return both.with_columns(reason=pl.coalesce("reason", mine)).drop("why", "judged_at")
+    joined = changes.join(why, on=["owner_no", "judged_at"], how="left", maintain_order="left")
+    reason = pl.when(pl.col("kind") == "misrated").then("why")
+    return joined.with_columns(reason=pl.coalesce("reason", reason)).drop("why", "judged_at")
 
 
 def misrating_reason(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.Series:
-    """`reason` of each misrated pair: the one mistake that makes exactly the amount that was billed, NULL where none does.
+    """Return the `reason` of each misrated pair: the one mistake that makes exactly the billed amount, NULL where none does.
 
-    `pairs` are as `priced` takes them, with `charge_quantity`, `usage_quantity` and `billed_micros`. Of a flat price nothing is
-    known but itself.
+    `pairs` have the columns that `price_sessions` takes, with `charge_quantity`, `usage_quantity` and `billed_micros`. Pairs
+    with a flat price have no reason.
     """
     charged = pl.coalesce("charge_quantity", "usage_quantity")
     rows = pairs.with_row_index("call").with_columns(charged=charged, edition=pl.Series(terms.edition_at(pairs["at"].to_numpy())))
-    told = [pl.DataFrame(schema={"call": pl.Int64, "reason": pl.String})]
-    for (number,), mine in rows.filter(pl.col("price_micros").is_null()).group_by("edition", maintain_order=True):
+    reasons = [pl.DataFrame(schema={"call": pl.Int64, "reason": pl.String})]
+    for (number,), of_edition in rows.filter(pl.col("price_micros").is_null()).group_by("edition", maintain_order=True):
         assert isinstance(number, int)
         if number < 0:
             continue
         book = terms.editions[number].book
-        shared, others = pools.calls_of(mine, "charged")
-        alone = mine.join(shared.select(pl.col("call").cast(pl.UInt32)), on="call", how="anti")
-        told += [_reasons(calls_of(alone, "charged"), mine, book, None), _reasons(shared, mine, book, others)]
-    found = pl.concat(told).with_columns(pl.col("call").cast(pl.UInt32))
-    return rows.select("call").join(found, on="call", how="left", maintain_order="left")["reason"]
+        pooled, pool_calls = pools.calls_of(of_edition, "charged")
+        unpooled = of_edition.join(pooled.select(pl.col("call").cast(pl.UInt32)), on="call", how="anti")
+        reasons += [_reasons(calls_of(unpooled, "charged"), of_edition, book, None), _reasons(pooled, of_edition, book, pool_calls)]
+    known = pl.concat(reasons).with_columns(pl.col("call").cast(pl.UInt32))
+    return rows.select("call").join(known, on="call", how="left", maintain_order="left")["reason"]
 
 
 def _reasons(calls: pl.DataFrame, pairs: pl.DataFrame, book: Book, others: pl.DataFrame | None) -> pl.DataFrame:
-    """`call` and `reason` of calls, by what their pairs were billed."""
+    """Return `call` and `reason` of calls, by the billed amounts of their pairs."""
     if calls.is_empty():
         return pl.DataFrame(schema={"call": pl.Int64, "reason": pl.String})
     billed = pairs.select(pl.col("call").cast(pl.Int64), "billed_micros")

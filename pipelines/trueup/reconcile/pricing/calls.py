@@ -1,4 +1,4 @@
-"""Units of the kernel as records the rater prices, and its answer as the kernel holds it."""
+"""Units of the kernel as calls that the rater prices, and the columns of its answer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ PRICED: dict[str, pl.DataType] = {"expected_micros": pl.Int128(), "reason": pl.S
 
 
 def calls_of(rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
-    """Rows as the rater takes them, each by itself: what nobody is named for is shared with nobody.
+    """Return rows as the rater takes them, each by itself: without account and subscriber nothing is shared.
 
-    `call` is the rows' own. A quantity that does not fit 64 bits is none.
+    `call` is the rows' own. A quantity that does not fit 64 bits becomes NULL.
     """
     fits = pl.col(quantity).cast(pl.Int64, strict=False)
     return rows.select(
