@@ -145,7 +145,7 @@ def test_an_epoch_committed_already_is_skipped_and_one_that_overlaps_another_run
 def test_a_state_ahead_of_the_scores_is_of_another_lake(disorderly: Project) -> None:
     with Lake.open(disorderly) as lake:
         assert (resume_position(lake, None, CONSUMER), resume_position(lake, 0, CONSUMER)) == (0, 0)
-        with pytest.raises(LogError, match="state is of position 3"):
+        with pytest.raises(LogError, match="state is at position 3"):
             resume_position(lake, 3, CONSUMER)
 
 

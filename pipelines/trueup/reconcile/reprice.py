@@ -1,4 +1,4 @@
-"""The rater's arithmetic of one session, as the kernel priced it at a position: for `explain`."""
+"""Reprice one session as the kernel priced it at a position: the rater's arithmetic for `explain`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from trueup.reconcile.sessions.admission import resolve_contents, with_due_date
 
 @dataclass(frozen=True)
 class PriceTrace:
-    """The rater's steps by a title, and in words what made the amount that was billed."""
+    """The rater's steps by title, and a sentence on how billing came to its amount."""
 
     steps: dict[str, list[str]]
     sentence: str | None = None
@@ -34,9 +34,9 @@ class PriceTrace:
 def trace_price(
     lake: Lake, usage: list[bytes], charges: list[bytes], billed_micros: int | None, *, position: int
 ) -> PriceTrace | None:
-    """Prices a session, told by its event ids, again as of a position; None where no tariff book prices it.
+    """Price a session, given by its event ids, again as of a position; return None where no tariff book prices it.
 
-    `billed_micros` is what a misrated one was billed. Sums of many sessions are not told one by one.
+    `billed_micros` is the billed amount of a misrated one. Sums of many sessions have no trace.
     """
     frontier = frontier_of(lake, position)
     every = BucketRange(0, lake.project.config.lake.buckets - 1)
@@ -44,51 +44,53 @@ def trace_price(
     events = records_with_closure(lake, frontier, terms, [*usage, *charges], upto=position)
     units, pools = _units(events, [*usage, *charges], frontier, terms, position)
     number = int(terms.edition_at(pl.Series([position]).to_numpy())[0])
-    sessions, bills = units.filter(~pl.col("charge")), units.filter("charge")
+    sessions, charge_groups = units.filter(~pl.col("charge")), units.filter("charge")
     if number < 0 or sessions.height != 1 or sessions["price_micros"][0] is not None:
         return None
     book = terms.editions[number].book
     session = sessions.with_columns(call=pl.lit(0, pl.UInt32))
-    told = {"usage, by the tariff book": _steps(session, "quantity_micros", book, pools)}
-    if bills.height != 1:
-        return PriceTrace(told)
-    charged = pl.Series("charged", [bills["quantity_micros"][0]], dtype=pl.Int128)
-    both = session.with_columns(charged).with_columns(pl.coalesce("charged", "quantity_micros"))
-    if both["charged"][0] != both["quantity_micros"][0]:
-        told["charged quantity, by the tariff book"] = _steps(both, "charged", book, pools)
-    return PriceTrace(told, None if billed_micros is None else _sentence(both, billed_micros, book, pools))
+    steps_by_title = {"usage, by the tariff book": _steps(session, "quantity_micros", book, pools)}
+    if charge_groups.height != 1:
+        return PriceTrace(steps_by_title)
+    charged = pl.Series("charged", [charge_groups["quantity_micros"][0]], dtype=pl.Int128)
+    with_charge = session.with_columns(charged).with_columns(pl.coalesce("charged", "quantity_micros"))
+    if with_charge["charged"][0] != with_charge["quantity_micros"][0]:
+        steps_by_title["charged quantity, by the tariff book"] = _steps(with_charge, "charged", book, pools)
+    return PriceTrace(steps_by_title, None if billed_micros is None else _sentence(with_charge, billed_micros, book, pools))
 
 
 def _calls(session: pl.DataFrame, quantity: str, pools: Pools) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-    """The session as the rater takes it, and the others of its pool where it has one."""
-    mine, others = pools.calls_of(session, quantity)
-    return (mine, others) if mine.height else (calls_of(session, quantity), None)
+    """Return the session as the rater takes it, and the others of its pool where it has one."""
+    own, others = pools.calls_of(session, quantity)
+    return (own, others) if own.height else (calls_of(session, quantity), None)
 
 
 def _sentence(session: pl.DataFrame, billed_micros: int, book: Book, pools: Pools) -> str | None:
     billed = pl.DataFrame({"call": [0], "billed_micros": [billed_micros]}, schema={"call": pl.Int64, "billed_micros": pl.Int128})
-    mine, others = _calls(session, "charged", pools)
-    sentence: str | None = explain_billed_amount(mine, billed, book, others)["sentence"][0]
+    own, others = _calls(session, "charged", pools)
+    sentence: str | None = explain_billed_amount(own, billed, book, others)["sentence"][0]
     return sentence
 
 
 def _steps(session: pl.DataFrame, quantity: str, book: Book, pools: Pools) -> list[str]:
-    mine, others = _calls(session, quantity, pools)
-    return steps(rate(mine if others is None else pl.concat([mine, others]), book), 0, book)
+    own, others = _calls(session, quantity, pools)
+    return steps(rate(own if others is None else pl.concat([own, others]), book), 0, book)
 
 
 def _units(
     events: pl.DataFrame, members: list[bytes], frontier: Frontier, terms: Terms, position: int
 ) -> tuple[pl.DataFrame, Pools]:
-    """Sessions and bills of some records as the kernel gathers them at a position, and the pools of all."""
+    """Return sessions and charge groups of the records as the kernel forms them at a position, and the pools of all."""
     all_events = with_rules(events, frontier)
     pools = build_pools(all_events, frontier, terms, position)
     versions, groups = assign_groups(with_due_date(resolve_contents(all_events, frontier).versions, frontier))
-    here = (pl.col("since") <= position) & (pl.col("until") > position)
+    in_force = (pl.col("since") <= position) & (pl.col("until") > position)
     policy = int(frontier.policies.number_at(pl.Series([position]).to_numpy())[0])
-    rows = versions.filter(here).with_columns(
+    rows = versions.filter(in_force).with_columns(
         component=pl.col("group_no"), at=pl.lit(position, pl.Int64), policy=pl.lit(policy, pl.Int64)
     )
-    mine = rows.filter(pl.col("event_id").is_in(members)).select("group_no", "charge").unique()
-    numbered = pools.for_groups(groups)
-    return priced_sessions(rows.join(mine, on=["group_no", "charge"], how="semi"), frontier, terms, numbered)[1], numbered
+    requested = rows.filter(pl.col("event_id").is_in(members)).select("group_no", "charge").unique()
+    numbered_pools = pools.for_groups(groups)
+    return priced_sessions(rows.join(requested, on=["group_no", "charge"], how="semi"), frontier, terms, numbered_pools)[
+        1
+    ], numbered_pools

@@ -1,10 +1,9 @@
-"""A reconciliation up to the newest position, as far as it needs no engine: nothing to do, or little enough for one process."""
+"""A reconciliation up to the newest position without an engine: nothing to do, or little enough for one process."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
@@ -16,6 +15,7 @@ from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.events.streams import MOVEMENTS
 from trueup.log.lake import Lake
+from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
 from trueup.reconcile.log_io.declared_policies import ensure_policy
 from trueup.reconcile.log_io.load import frontier_of
@@ -23,12 +23,11 @@ from trueup.reconcile.run_partition import bucket_ranges, reconcile_partition
 
 ROWS_PER_PARTITION = 1_500_000
 ROWS_WORTH_A_CORE = 200_000
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ReconcileSummary:
-    """What a run did: the positions it went through, changes of findings, records evaluated and partitions."""
+    """The summary of a run: its positions, changes of findings, records evaluated and partitions."""
 
     from_position: int
     to_position: int
@@ -45,13 +44,13 @@ def reconcile_little(
     from_day: date | None = None,
     to_day: date | None = None,
     clock: Clock = system_clock,
-    say: Say | None = None,
+    log: LogFn | None = None,
 ) -> ReconcileSummary | None:
-    """Reconciles what the log holds beyond what was reconciled before, where that is work for one partition; else returns None.
+    """Reconcile what the log has beyond the last run, where one partition is enough; else return None.
 
-    The same steps as `trueup.jobs.reconcile_batch.reconcile`, without an engine to start. Days (of the project's time zone)
-    limit what is recomputed; then the consumer's position stays where it is. Raises `LogBusyError` when another reconciler
-    holds the lake.
+    The steps are those of `trueup.jobs.reconcile_batch.reconcile`, without an engine. Days (of the project's time zone) limit
+    what is evaluated; then the consumer position stays where it is. Raises `LogBusyError` when another reconciler holds the
+    lake.
     """
     with Lake.open(project, clock=clock) as lake, lake.reconciler_lock():
         ensure_policy(lake)
@@ -60,13 +59,13 @@ def reconcile_little(
             return ReconcileSummary(after, upto, 0, 0, 0, 0, 0)
         if partitions_wanted(lake) > 1:
             return None
-        if say:
-            say(f"reconciling positions {after + 1} to {upto}")
+        if log:
+            log(f"reconciling positions {after + 1} to {upto}")
         before = changes_known(lake)
-        (everything,) = bucket_ranges(project.config.lake.buckets, 1)
+        (all_buckets,) = bucket_ranges(project.config.lake.buckets, 1)
         days, all_days = (from_day, to_day), from_day is None and to_day is None
         try:
-            outcome = reconcile_partition(lake, frontier_of(lake, upto), everything, after=after, upto=upto, days=days)
+            outcome = reconcile_partition(lake, frontier_of(lake, upto), all_buckets, after=after, upto=upto, days=days)
         except duckdb.Error as error:
             raise TrueupError(f"the reconciliation failed: {str(error).splitlines()[0]}", where=str(project.directory)) from error
         commit_outcome(lake, outcome, after=after, upto=upto, all_days=all_days)
@@ -74,13 +73,13 @@ def reconcile_little(
 
 
 def partitions_wanted(lake: Lake) -> int:
-    """As many partitions as keep each within memory, and one for each core where there is work for them."""
+    """Return as many partitions as keep each within memory, and one for each core where there is work for them."""
     rows = records_between(lake, 0, lake.last_position())
     return max(-(-rows // ROWS_PER_PARTITION), min(os.cpu_count() or 1, rows // ROWS_WORTH_A_CORE + 1))
 
 
 def summary_of(lake: Lake, before: dict[str, int], *, after: int, upto: int, partitions: int) -> ReconcileSummary:
-    """What a run has added to the changes known `before` it."""
+    """Return the summary of a run, by the changes known `before` it."""
     added = Counter(changes_known(lake))
     added.subtract(before)
     ended = added["retracted"] + added["resolved"]
@@ -89,12 +88,12 @@ def summary_of(lake: Lake, before: dict[str, int], *, after: int, upto: int, par
 
 
 def records_between(lake: Lake, after: int, upto: int) -> int:
-    """How many records positions in (after, upto] brought; states are none."""
-    brought = lake.read("control", columns=["stream", "accepted"], after=after, upto=upto)
-    return int(brought.filter(pl.col("stream").is_in(MOVEMENTS))["accepted"].sum())
+    """Return the number of records in positions (after, upto]; states do not count."""
+    control = lake.read("control", columns=["stream", "accepted"], after=after, upto=upto)
+    return int(control.filter(pl.col("stream").is_in(MOVEMENTS))["accepted"].sum())
 
 
 def changes_known(lake: Lake) -> dict[str, int]:
-    """How many changes of findings of each action the lake holds."""
+    """Return how many changes of findings of each action the lake has."""
     rows = lake.connection.execute("SELECT action, count(*) FROM lake.events.finding GROUP BY action").fetchall()
     return {str(action): int(count) for action, count in rows}

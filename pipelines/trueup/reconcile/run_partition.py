@@ -12,7 +12,7 @@ from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, Terms
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 from trueup.reconcile.kernel.ledger import LEDGER
-from trueup.reconcile.log_io.affected import Days, affected_records
+from trueup.reconcile.log_io.affected import AffectedReader, Days
 from trueup.reconcile.log_io.load import terms_of
 from trueup.reconcile.results.finding_rows import HISTORY, ORDER, booking_counts, finding_changes
 from trueup.reconcile.results.provisioning import provisioning
@@ -20,7 +20,7 @@ from trueup.reconcile.results.provisioning import provisioning
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a partition tells: rows for `events.finding`, `events.ledger` and `events.placement`, and records evaluated."""
+    """The outcome of a partition: rows for `events.finding`, `events.ledger` and `events.placement`, and records evaluated."""
 
     history: pl.DataFrame
     ledger: pl.DataFrame
@@ -29,16 +29,16 @@ class Outcome:
 
 
 def reconcile_events(events: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT, *, after: int, upto: int) -> Outcome:
-    """What positions in (after, upto] do to findings and sums, given all records (`EVENTS`) they could touch."""
+    """Return the outcome of positions in (after, upto], given all records (`EVENTS`) that they can affect."""
     evaluated = evaluate(events, frontier, terms, after=after, upto=upto)
     return outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
 
 
 def outcome_of(evaluated: Evaluated, frontier: Frontier, terms: Terms, *, after: int, upto: int, records: int) -> Outcome:
-    """What an evaluation of positions in (after, upto] tells, beside what subscriptions do by themselves."""
-    told = [finding_changes(evaluated, frontier.policies, after=after), provisioning(terms, frontier, after=after, upto=upto)]
+    """Return the outcome of an evaluation of positions in (after, upto], with the provisioning findings."""
+    changes = [finding_changes(evaluated, frontier.policies, after=after), provisioning(terms, frontier, after=after, upto=upto)]
     return Outcome(
-        pl.concat(told).sort(ORDER),
+        pl.concat(changes).sort(ORDER),
         evaluated.ledger,
         booking_counts(evaluated, after=after, position=upto),
         records,
@@ -48,14 +48,14 @@ def outcome_of(evaluated: Evaluated, frontier: Frontier, terms: Terms, *, after:
 def reconcile_partition(
     lake: Lake, frontier: Frontier, buckets: BucketRange, *, after: int, upto: int, days: Days = (None, None)
 ) -> Outcome:
-    """Reads what positions in (after, upto] can touch of a partition from the lake, and reconciles it."""
+    """Read the records of a partition that positions in (after, upto] can affect, and reconcile them."""
     terms = terms_of(lake, buckets, upto)
-    events = affected_records(lake, frontier, buckets, terms, after=after, upto=upto, days=days)
+    events = AffectedReader(lake, frontier, buckets, terms, upto).affected_records(after, days)
     return reconcile_events(events, frontier, terms, after=after, upto=upto)
 
 
 def merge_outcomes(outcomes: list[Outcome]) -> Outcome:
-    """The outcome of several partitions as one; cells of the ledger are added up, rows are in canonical order."""
+    """Merge the outcomes of several partitions; sums of the ledger are added up, rows are in canonical order."""
     cell = ["position", "service", "day", "currency"]
     sums = [n for n in LEDGER if n not in cell]
     ledger = pl.concat([pl.DataFrame(schema=LEDGER), *(o.ledger for o in outcomes)])
@@ -72,7 +72,7 @@ def merge_outcomes(outcomes: list[Outcome]) -> Outcome:
 
 
 def bucket_ranges(buckets: int, count: int) -> list[BucketRange]:
-    """All buckets divided into `count` ranges of nearly equal width."""
+    """Divide all buckets into `count` ranges of nearly equal width."""
     n = max(1, min(count, buckets))
     edges = [buckets * i // n for i in range(n + 1)]
     return [BucketRange(low, high - 1) for low, high in itertools.pairwise(edges)]

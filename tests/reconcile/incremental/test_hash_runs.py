@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from trueup.errors import LogError
 from trueup.log.lake import BucketRange
+from trueup.reconcile.domain.record_hashes import Hashes
 from trueup.reconcile.incremental import hash_runs as shelves
 from trueup.reconcile.incremental.epoch import ReconcilerState
-from trueup.reconcile.incremental.hash_runs import ORPHAN_RUN_TTL_S, Hashes, HashRunStore, remove_stale_stores
+from trueup.reconcile.incremental.hash_runs import ORPHAN_RUN_TTL_S, HashRunStore, remove_stale_stores
 from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 from trueup.reconcile.incremental.state_codec import decode_state, encode_state
 

@@ -7,7 +7,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.reconcile.incremental.settled_keys import is_duplicated
+from trueup.reconcile.domain.record_hashes import is_duplicated
 from trueup.reconcile.kernel.fast_path import _neighbour_mask
 
 # Parties whose hashes share a half, and some that do not; times so far apart that a unit of the order is more than a microsecond.

@@ -57,7 +57,7 @@ def reconciled(
     from trueup.reconcile.run import reconcile_little
 
     if not runner_options:
-        done = reconcile_little(project, from_day=from_day, to_day=to_day, say=output.note)
+        done = reconcile_little(project, from_day=from_day, to_day=to_day, log=output.note)
         if done is not None:
             return done
     from trueup.jobs.reconcile_batch import reconcile

@@ -14,8 +14,7 @@ from trueup.localtime import period_index, period_last_us
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.policies import NEVER_POSITION
-from trueup.reconcile.incremental.hash_runs import Hashes
-from trueup.reconcile.incremental.settled_keys import NAMES, is_duplicated, record_hashes, session_hashes
+from trueup.reconcile.domain.record_hashes import NAMES, Hashes, is_duplicated, record_hashes, session_hashes
 from trueup.reconcile.sessions.admission import with_due_date
 from trueup.reconcile.sessions.grouping import PARTY
 

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trueup.rating.book import Book
+from trueup.rating.shared_terms import sharing
 from trueup.reconcile.domain.policies import NEVER_POSITION
 
 STATE: dict[str, pl.DataType] = {
@@ -163,6 +164,11 @@ def _affected_components(instants: pl.DataFrame, by: list[str], changes: pl.Data
 
 FLAT = Terms()
 """No tariff book and no subscriptions: only the flat prices of a policy."""
+
+
+def shared_terms(terms: Terms) -> pl.DataFrame:
+    """Return the `SHARING` of all editions together: the widest pools that any edition makes."""
+    return sharing(edition.book for edition in terms.editions)
 
 
 def _last_change_before(rows: pl.DataFrame, rising: pl.DataFrame, by: str | None) -> pl.Series:

@@ -29,12 +29,11 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trueup.errors import LogError
 from trueup.log.lake import BucketRange
+from trueup.reconcile.domain.record_hashes import Hashes
 
-Hashes = NDArray[np.uint64]
 MIN_HASHES_PER_RUN = 1 << 16
 """The least number of hashes that make a file; fewer stay in memory."""
 ORPHAN_RUN_TTL_S = 3_600

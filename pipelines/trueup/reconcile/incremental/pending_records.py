@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from trueup.frames import compact_strings
 from trueup.reconcile.blocking.keys import ANY_RULE, COMPONENT_KEY, blocking_keys, candidate_keys, deadline_instants, identity_keys
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.incremental.hash_runs import Hashes
-from trueup.reconcile.incremental.settled_keys import NO_HASHES, record_hashes
+from trueup.reconcile.domain.record_hashes import NO_HASHES, Hashes, record_hashes
 from trueup.reconcile.sessions.admission import EVENTS
 
 PENDING_SCHEMA: dict[str, pl.DataType] = {**EVENTS, COMPONENT_KEY: pl.UInt64()}

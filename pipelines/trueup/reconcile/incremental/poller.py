@@ -1,6 +1,6 @@
-"""Following the log from position to position: which epoch is next, what it brought, and what was known at its end.
+"""Polling the log: which epoch is next, which records it has, and what is known at its end.
 
-What stays the same from epoch to epoch is kept, so that each reads only what came since.
+What does not change from epoch to epoch is retained, so that each epoch reads only later rows.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from trueup.reconcile.log_io.load import DECLARED, OBSERVED, arrivals, frontier_
 
 _STATES = ("subscriber", "tariff")
 _OF_POLICIES = ("policy", CLOCK)
-"""Kinds of declarations that another policy comes into force by."""
+"""Kinds of declarations that bring another policy into force."""
 
 
 class Poller:
-    """Says which positions come next, and declares the time."""
+    """Selects the next positions, and declares the time."""
 
     def __init__(
         self, lake: Lake, bounds: Bounds, *, tick_every: timedelta | None = None, until: int | None = None, committed: int = 0
@@ -36,10 +36,10 @@ class Poller:
         self._ticked_at: datetime | None = None
 
     def next_epoch(self, position: int) -> Span | None:
-        """The epoch after a position, None while there is none.
+        """Return the epoch after a position, None while there is none.
 
-        What had been committed when this began is never in one epoch with what had not: an epoch that is told again ends
-        where it ended the first time, or before.
+        Positions committed before this poller began are never in one epoch with later ones. An epoch that is processed again
+        therefore ends where it ended the first time, or before.
         """
         newest = self._lake.last_position_since(position)
         if self._until is not None:
@@ -50,11 +50,11 @@ class Poller:
         if position < self._committed < newest:
             newest = self._committed
         end = min(newest, position + self._bounds.commits)
-        brought = self._lake.read("control", columns=["accepted"], after=position, upto=end)
-        return position, epoch_end(brought, position, end, self._bounds)
+        arrived = self._lake.read("control", columns=["accepted"], after=position, upto=end)
+        return position, epoch_end(arrived, position, end, self._bounds)
 
     def _tick(self) -> None:
-        """Declares the time once all that came has been taken on, however much comes: a feed may be silent among others."""
+        """Declare the time once all arrived records are processed, however many arrive: one of several feeds may be silent."""
         if self._tick_every is None or self._until is not None:
             return
         now = self._lake.clock()
@@ -62,26 +62,26 @@ class Poller:
             self._ticked_at = now
         elif abs(now - self._ticked_at) >= self._tick_every:
             self._ticked_at = now
-            # With a wrong clock the job goes on and declares no time: who started it is told, and the next tick comes by itself.
+            # With a wrong clock the job continues without a tick; the next tick is tried at its own time.
             with suppress(ClockError):
                 self._lake.commit(lambda transaction: transaction.declare("tick", through=now))
 
 
-def resume_position(lake: Lake, kept: int | None, consumer: str = CONSUMER) -> int:
-    """Where a consumer goes on: where its kept state ends, else where its committed results end.
+def resume_position(lake: Lake, state_position: int | None, consumer: str = CONSUMER) -> int:
+    """Return where a consumer resumes: where its retained state ends, else where its committed results end.
 
-    Raises `LogError` where the state is of positions that the results do not hold: it belongs to another lake.
+    Raises `LogError` where the state is of positions that the results do not have: it belongs to another lake.
     """
     committed = lake.consumer_position(consumer)
-    if kept is None:
+    if state_position is None:
         return committed
-    if kept > committed:
+    if state_position > committed:
         raise LogError(
-            f"the job's state is of position {kept}, what {consumer} has committed of {committed}",
+            f"the job's state is at position {state_position}, but {consumer} has committed only up to {committed}",
             where=str(lake.project.directory),
-            todo="the lake was put back to an earlier time: run `trueup stream --fresh`, which makes the state of the log again",
+            todo="the lake was restored to an earlier time: run `trueup stream --fresh`, which rebuilds the state from the log",
         )  # fmt: skip
-    return kept
+    return state_position
 
 
 class EpochLoader:
@@ -95,20 +95,20 @@ class EpochLoader:
         self._states_at: list[int] = []
 
     def epoch(self, span: Span, buckets: BucketRange) -> Epoch:
-        """An epoch with what was known at its end to a range of buckets."""
+        """Return an epoch with what was known at its end to a range of buckets."""
         after, upto = span
-        self._go_on(upto)
+        self._advance(upto)
         assert self._frontier is not None
         return Epoch(after, upto, self._frontier, self._terms_of(buckets, upto))
 
     def arrivals(self, span: Span, ranges: list[BucketRange]) -> Iterator[tuple[BucketRange, pl.DataFrame]]:
-        """What an epoch brought, each record once, divided by ranges of buckets in their order."""
+        """Yield the records of an epoch, each once, by ranges of buckets in their order."""
         after, upto = span
-        whole = arrivals(self._lake, BucketRange(ranges[0].first, ranges[-1].last), after=after, upto=upto)
-        for one in ranges:
-            yield one, whole.filter(pl.col("bucket").is_between(one.first, one.last)) if len(ranges) > 1 else whole
+        records = arrivals(self._lake, BucketRange(ranges[0].first, ranges[-1].last), after=after, upto=upto)
+        for buckets in ranges:
+            yield buckets, records.filter(pl.col("bucket").is_between(buckets.first, buckets.last)) if len(ranges) > 1 else records
 
-    def _go_on(self, upto: int) -> None:
+    def _advance(self, upto: int) -> None:
         if self._frontier is not None and upto == self._upto:
             return
         if upto < self._upto:
@@ -125,7 +125,7 @@ class EpochLoader:
         self._upto = upto
 
     def _terms_of(self, buckets: BucketRange, upto: int) -> Terms:
-        """The terms of a range, read again only where states or tariffs have come since."""
+        """Return the terms of a range; they are read again only where states or tariffs have arrived since."""
         known = self._terms.get(buckets)
         if known is None or known[0] > upto or any(known[0] < at <= upto for at in self._states_at):
             known = (upto, terms_of(self._lake, buckets, upto))

@@ -15,29 +15,21 @@ Adding merges runs until each is more than twice as long as the next, so that li
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
-from trueup.reconcile.incremental.hash_runs import Hashes, HashRun, HashRunStore
-
-NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
-HASHING = f"polars {pl.__version__}"
-"""What makes the hashes: another version of Polars may hash the same keys otherwise."""
-_SESSION, _RECORD = ("scope", "session_key"), ("charge", "key_scope", "scope", "record_key")
-NAMES = ("session_key", *_RECORD)
-"""The columns that identify a record and its session."""
+from trueup.reconcile.domain.record_hashes import Hashes
+from trueup.reconcile.incremental.hash_runs import HashRun, HashRunStore
 
 
 @dataclass(frozen=True)
 class SettledKeyIndex:
     """A growing set of hashes, in sorted runs each more than twice as long as the next.
 
-    With a store, fewer than its `min_hashes` are in memory (`runs`). The others are in `files`, of the same lengths.
+    With a store, fewer than its `min_hashes` are in memory (`runs`). The others are in `files`, in runs of the same
+    kind.
     """
 
     runs: tuple[Hashes, ...] = ()
@@ -87,25 +79,3 @@ def _is_in_run(run: Hashes, hashes: Hashes) -> NDArray[np.bool_]:
     index = np.searchsorted(run, hashes)
     is_present: NDArray[np.bool_] = run[np.minimum(index, len(run) - 1)] == hashes
     return is_present
-
-
-def session_hashes(rows: pl.DataFrame) -> Hashes:
-    """Return a hash of each row's session key; without meaning for rows that have none."""
-    return _column_hashes(rows, _SESSION, seed=11)
-
-
-def record_hashes(rows: pl.DataFrame) -> Hashes:
-    """Return a hash of each row's record: its stream, scopes and key."""
-    return _column_hashes(rows, _RECORD, seed=23)
-
-
-def is_duplicated(hashes: Hashes) -> NDArray[np.bool_]:
-    """Return which of the hashes occur more than once."""
-    ascending = np.sort(hashes)
-    twice = ascending[1:][ascending[1:] == ascending[:-1]]
-    return np.isin(hashes, twice) if len(twice) else np.zeros(len(hashes), dtype=np.bool_)
-
-
-def _column_hashes(rows: pl.DataFrame, names: tuple[str, ...], *, seed: int) -> Hashes:
-    combined = reduce(operator.xor, (pl.col(name).hash(seed + n) for n, name in enumerate(names)))
-    return rows.select(combined).to_series().to_numpy()

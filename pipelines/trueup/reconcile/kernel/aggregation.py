@@ -11,10 +11,9 @@ from trueup.reconcile.blocking.components import CELL
 from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, UNRATED, ZONED, as_bookings, by_zone
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.policies import NEVER_POSITION, UNKNOWN_TIME_US
-from trueup.reconcile.domain.tariff_terms import Terms
+from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 from trueup.reconcile.kernel.classification import classify_flat
 from trueup.reconcile.kernel.matching import Matched
-from trueup.reconcile.pricing.allowance_pools import shared_terms
 from trueup.reconcile.pricing.session_price import price_sessions
 from trueup.reconcile.sessions.grouping import RATED_BY
 

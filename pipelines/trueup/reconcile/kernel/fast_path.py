@@ -24,9 +24,8 @@ from trueup.reconcile.blocking.neighbourhood import party_time_pairs
 from trueup.reconcile.domain.bookings import TOLERATED
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.policies import UNKNOWN_TIME_US
+from trueup.reconcile.domain.record_hashes import Hashes, is_duplicated, record_hashes, session_hashes
 from trueup.reconcile.domain.tariff_terms import Terms
-from trueup.reconcile.incremental.hash_runs import Hashes
-from trueup.reconcile.incremental.settled_keys import is_duplicated, record_hashes, session_hashes
 from trueup.reconcile.kernel.classification import classify, with_charged_price
 from trueup.reconcile.pricing.allowance_pools import Pools
 from trueup.reconcile.pricing.session_price import price_sessions

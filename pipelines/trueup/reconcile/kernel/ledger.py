@@ -28,7 +28,7 @@ _SUMS = [n for n in LEDGER if n not in ("position", *CELL)]
 _MONEY = ["expected_micros", "billed_micros", "unrated_records"]
 _BOOKED = ["component", "at", *CELL, "kind", *_MONEY]
 DELTA: dict[str, pl.DataType] = {"component": pl.Int64(), **LEDGER}
-"""One change of a sum; `component` is NULL but for components of pooled sessions."""
+"""One change of a sum; `component` is NULL except for components of pooled sessions."""
 
 
 def ledger_amounts() -> list[pl.Expr]:

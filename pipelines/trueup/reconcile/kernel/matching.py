@@ -64,8 +64,8 @@ def _with_price(units: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame
 def _with_watermark_positions(units: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add the positions at which each unit's own and the other stream pass (last, grace), and at which it is match-ready.
 
-    The columns are `own_watermark_position`, `other_watermark_position` and `match_ready_at`; `is_complete` and `match_ready` say
-    whether the first and the last are reached.
+    The columns are `own_watermark_position`, `other_watermark_position` and `match_ready_at`; `is_complete` and `match_ready`
+    mark units that have reached the first and the last.
     """
     charge, last_us = units["charge"].to_numpy(), units["last_us"].to_numpy()
     grace_us, closed_wait = units["grace_us"].to_numpy(), units["closed_wait_us"].to_numpy()

@@ -1,1 +1,1 @@
-"""Reading the log for the kernel and committing its outcome."""
+"""Reads the log for the kernel, and commits its outcomes."""

@@ -1,15 +1,15 @@
--- Records that could touch one of `reached` directly, of one stream. Grain: one row per accepted record. Owner: reconcile.
---   keyed   of a session key reached, or another content of a record reached
---   near    at an instant that `near` tells of, of a service matched so or with a session key
---   summed  the same of `summed`, where those without any time count as well
--- A session takes its service from one record and stands at the time of another: hence any with a session key. All that could
--- touch is of a bucket key that is reached. `near` and `summed` have a row for each block of time of a bucket key, so that each
--- record is asked of one only, however many of its key there are. All is equal joins with what is small: however many records
--- there are, they pass by.
--- The three are materialized: what DuckDB knows of a join it would else ask of a frame, which cannot filter its kind of strings.
+-- Records that one of `reached` can affect directly, of one stream. Grain: one row per accepted record. Owner: reconcile.
+--   by_key        of a session key in `reached`, or another content of a record in `reached`
+--   by_nearest    at an instant of `nearest_blocks`, of a service matched by nearest or with a session key
+--   by_aggregate  the same for `aggregate_blocks` and the aggregate match; records without any time count as well
+-- The neighbour rule (blocking/neighbourhood.py): a session takes its service from one record and its time from another. Hence any
+-- record with a session key is read, whatever its service. Only records of a bucket key in `reached` can be affected.
+-- `nearest_blocks` and `aggregate_blocks` have one row per bucket key and block of time, so that each record meets one row only,
+-- however many instants its key has. All joins are equality joins with small tables, so the records are scanned once.
+-- The three tables are materialized: DuckDB would otherwise push join filters into the frames, which cannot filter their strings.
 WITH known AS MATERIALIZED (SELECT * FROM reached),
-    beside AS MATERIALIZED (SELECT * FROM nearest_blocks),
-    within AS MATERIALIZED (SELECT * FROM aggregate_blocks)
+    nearest AS MATERIALIZED (SELECT * FROM nearest_blocks),
+    aggregated AS MATERIALIZED (SELECT * FROM aggregate_blocks)
 SELECT *
 FROM (
     SELECT r.* EXCLUDE (own_time, scope, instant_us, uses_nearest, uses_aggregate),
@@ -28,7 +28,7 @@ FROM (
         ON r.bucket = s.bucket AND r.scope = s.scope AND r.session_key = s.session_key
     LEFT JOIN (SELECT DISTINCT bucket, scope, key_scope, record_key FROM known WHERE charge = $charge) d
         ON r.bucket = d.bucket AND r.scope = d.scope AND r.key_scope = d.key_scope AND r.record_key = d.record_key
-    LEFT JOIN beside n ON r.bucket = n.bucket AND r.scope = n.scope AND r.instant_us // $nearest_us = n.block
-    LEFT JOIN within w ON r.bucket = w.bucket AND r.scope = w.scope AND coalesce(r.instant_us // $aggregate_us, $untimed) = w.block
+    LEFT JOIN nearest n ON r.bucket = n.bucket AND r.scope = n.scope AND r.instant_us // $nearest_us = n.block
+    LEFT JOIN aggregated w ON r.bucket = w.bucket AND r.scope = w.scope AND coalesce(r.instant_us // $aggregate_us, $untimed) = w.block
 )
 WHERE by_key OR by_nearest OR by_aggregate

@@ -1,9 +1,10 @@
--- Records that positions after $after_snapshot could touch by themselves: those that came then, those that a stream may still
--- pass, those without any time whose closing is not yet settled ($untimed: source and the snapshot it is settled up to), and those
--- of which new prices ($prices_from) or a new state of their subscription (`changed`) may tell something else.
--- It is materialized: what DuckDB knows of a join it would else ask of the frame, which cannot filter its kind of strings.
+-- Records that positions after $after_snapshot can affect by themselves. Grain: one row per accepted record. Owner: reconcile.
+-- They are those that arrived since; those that a stream may still pass; and those without any time whose closing is not settled
+-- (`untimed`: source and the snapshot up to which it is settled). They are also those of new prices ($prices_from), and those of a
+-- new state of their subscription (`changed`).
+-- `changed` is materialized: DuckDB would otherwise push join filters into the frame, which cannot filter its strings.
 WITH changed AS MATERIALIZED (SELECT * FROM changed_subscribers),
--- Sessions of several records that together last until prices change, though none of them does by itself.
+-- Sessions of several records that together last until a price change, though none of the records does by itself.
 lasting AS MATERIALIZED (
     SELECT u.bucket, u.session_key
     FROM lake.events.usage u

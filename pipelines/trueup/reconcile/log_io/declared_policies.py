@@ -1,4 +1,4 @@
-"""The policies of a log: declared when what decides findings changes, read back in order."""
+"""The policies of a log: declared when a setting that decides findings changes, read back in order."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from trueup.reconcile.domain.policies import Policies, Policy
 
 
 def ensure_policy(lake: Lake) -> int | None:
-    """Declares the project's policy when it differs from the one in force; returns its position, None when nothing changed.
+    """Declare the project's policy when it differs from the one in force; return its position, None when nothing changed.
 
-    What a finding means is thereby in force from a position on: history before it stays as it was computed.
+    A policy is in force from its position on: earlier history stays as it was computed.
     """
-    wanted = Policy.of(lake.project.config).content()
+    content = Policy.of(lake.project.config).content()
 
     def declare(transaction: Transaction) -> int | None:
-        standing = _contents(lake, upto=None)
-        if standing and standing[-1][1] == wanted:
+        declared = _contents(lake, upto=None)
+        if declared and declared[-1][1] == content:
             return None
-        return transaction.declare("policy", content=wanted)
+        return transaction.declare("policy", content=content)
 
-    standing = _contents(lake, upto=None)
-    return None if standing and standing[-1][1] == wanted else lake.commit(declare)
+    known = _contents(lake, upto=None)
+    return None if known and known[-1][1] == content else lake.commit(declare)
 
 
 def read_policies(lake: Lake, upto: int) -> Policies:
-    """The policies in force up to a position.
+    """Return the policies in force up to a position.
 
-    What came before the first is under the first, however early one asks; a log without any is under that of its configuration.
-    Where a tick is superseded, the same policy comes into force without it: what the tick decided is judged again, and changes
-    with the cause `policy_change`.
+    Positions before the first policy are under the first. A log without any is under the policy of its configuration. Where a
+    tick is superseded, the same policy comes into force without it. What the tick decided is evaluated again, and changes with
+    the cause `policy_change`.
     """
     rows = lake.read("declaration", columns=["kind", "content"])
     declared = [Policy.from_content(position, content) for position, content in _declared(rows)]
@@ -45,14 +45,14 @@ def read_policies(lake: Lake, upto: int) -> Policies:
 
 
 def without_void_ticks(policies: Sequence[Policy], superseded: Mapping[int, frozenset[int]]) -> list[Policy]:
-    """The policies, each with the ticks that are void under it, and one more for each position at which ticks are superseded.
+    """Return the policies, each with the ticks that are void under it, and one more per position at which ticks are superseded.
 
     `superseded` has the positions of the ticks by the position that supersedes them.
     """
     if not superseded:
         return list(policies)
     ordered = sorted(policies, key=lambda policy: policy.position)
-    # What came before the first policy is under it, but with all ticks.
+    # Positions before the first policy are under it, but with all ticks.
     ordered = [replace(ordered[0], position=0), *ordered] if ordered[0].position > min(superseded) else ordered
     in_force: dict[int, Policy] = {policy.position: policy for policy in ordered}
     for position in sorted(superseded.keys() - in_force.keys()):

@@ -1,4 +1,4 @@
-"""From the log to the kernel: frontiers and records, as of a position."""
+"""From the log to the kernel: frontiers, terms and records, as of a position."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ _SHARED = (
     "node", "started_at", "quantity_micros", "partial_no", "direction",
 )  # fmt: skip
 COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at")}
-"""What the kernel reads of each stream."""
+"""The columns of each stream that the kernel reads."""
 
 
 _NOTED = ("zone", "trunk")
-"""What prices may ask for and records note among their attributes, under a name of the configuration."""
+"""Attributes that a price may depend on, under the names that the configuration gives them."""
 
 
 def noted_sql(lake: Lake) -> list[str]:
-    """DuckDB expressions, over a stream's table `e`, for what records note among their attributes."""
+    """Return DuckDB expressions, over a stream's table `e`, for the attributes that prices depend on."""
     names = {n: getattr(lake.project.config.rating, n) for n in _NOTED}
-    return [f"e.attributes ->> '$.\"{told}\"' AS {n}" if told else f"NULL::VARCHAR AS {n}" for n, told in names.items()]
+    return [
+        f"e.attributes ->> '$.\"{attribute}\"' AS {n}" if attribute else f"NULL::VARCHAR AS {n}" for n, attribute in names.items()
+    ]
 
 
 def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
-    """The tariff book and the subscriptions of a range of buckets, as known at every position up to `upto`."""
+    """Return the tariff book and the subscriptions of a range of buckets, as known at every position up to `upto`."""
     tariffs = lake.read("tariff", upto=upto)
     known = lake.read("subscriber", upto=upto, buckets=buckets)
     editions = []
@@ -51,7 +53,7 @@ def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
     ).fetchall())  # fmt: skip
     states = states_of(known)
     billing, network = (since.get(system, NEVER_POSITION) for system in ("billing", "network"))
-    changes = changes_of(_touched_from(tariffs, editions), states, billing)
+    changes = changes_of(_first_instants(tariffs, editions), states, billing)
     causes = dict.fromkeys(known["position"].to_list(), SUBSCRIBER_CHANGE)
     causes |= {billing: SUBSCRIBER_CHANGE} if billing != NEVER_POSITION else {}
     causes |= {e.position: TARIFF_CHANGE for e in editions}
@@ -59,18 +61,18 @@ def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
 
 
 def book_at(lake: Lake, upto: int) -> Book:
-    """The tariff book as known at a position; raises `LogError` where there is none yet."""
+    """Return the tariff book as known at a position; raise `LogError` where there is none yet."""
     rows = lake.read("tariff", upto=upto)
     if rows.is_empty():
         raise LogError(
             f"no tariff book is known at position {upto}", where=str(lake.project.directory),
-            todo="take one in by a source of the stream tariff, or name one by --book or --cgrates",
+            todo="ingest one from a source of the stream tariff, or name one with --book or --cgrates",
         )  # fmt: skip
     return Book.of(rows.sort("position", "source_row"))
 
 
 def with_plans(lake: Lake, calls: pl.DataFrame, upto: int) -> pl.DataFrame:
-    """Records to be priced (`CALL`), those without a plan with that of their subscription as known at a position."""
+    """Return records to be priced (`CALL`); those without a plan get that of their subscription as known at a position."""
     if (calls["plan"].is_not_null() | calls["subscriber"].is_null()).all():
         return calls
     states = Terms(states=states_of(lake.read("subscriber", upto=upto)))
@@ -79,61 +81,63 @@ def with_plans(lake: Lake, calls: pl.DataFrame, upto: int) -> pl.DataFrame:
 
 
 def _shareable(book: Book, lake: Lake) -> Book:
-    """A book whose shares meet within one bucket key; raises `LogError` for any other.
+    """Return a book whose shared allowances lie within one bucket key; raise `LogError` for any other.
 
-    Records of one account lie in several buckets unless the account decides them, and none of them would know the others.
+    Records of one account lie in several buckets unless the account decides the bucket, and no bucket has them all.
     """
     by = lake.project.config.lake.bucket_by
     table = sharing([book])
     if by == "session_key" and not table.is_empty():
         raise LogError(
-            'the tariff book has free units or tiers, whose records bucket_by = "session_key" keeps apart',
+            'the tariff book has free units or tiers, whose records bucket_by = "session_key" separates',
             where=str(lake.project.directory), todo='make the lake with bucket_by = "subscriber" or "account"',
         )  # fmt: skip
     if by != "account" and table["by_account"].any():
         raise LogError(
-            f"the tariff book has free units or tiers shared by the account, whose records bucket_by = {by!r} keeps apart",
+            f"the tariff book has free units or tiers shared by the account, whose records bucket_by = {by!r} separates",
             where=str(lake.project.directory), todo='make the lake with bucket_by = "account"',
         )  # fmt: skip
     return book
 
 
-def _touched_from(tariffs: pl.DataFrame, editions: list[Edition]) -> list[tuple[int, int]]:
-    """The first instant whose prices each edition may change."""
+def _first_instants(tariffs: pl.DataFrame, editions: list[Edition]) -> list[tuple[int, int]]:
+    """Return the first instant whose prices each edition may change."""
     return [(e.position, touched_from(tariffs.filter(pl.col("position") == e.position))) for e in editions]
 
 
 def touched_from(rows: pl.DataFrame) -> int:
-    """The first instant whose prices rows of a tariff book may change: a holiday begins, somewhere, a day before its date."""
+    """Return the first instant whose prices rows of a tariff book may change; a holiday may begin a day before its date."""
     begins = pl.col("valid_from").cast(pl.Int64) - pl.when(pl.col("item") == HOLIDAY).then(DAY_US).otherwise(0)
     return int(rows.select(begins.min()).item())
 
 
 def frontier_of(lake: Lake, upto: int) -> Frontier:
-    """How far each source was complete at every position up to `upto`: from control rows and declarations alone."""
+    """Return the frontiers of all sources at every position up to `upto`, from control rows and declarations alone."""
     control = lake.read("control", columns=OBSERVED, upto=upto)
     declared = lake.read("declaration", columns=DECLARED, upto=upto)
     return frontier_from(control, declared, read_policies(lake, upto))
 
 
 OBSERVED, DECLARED = ("source", "last_started_at"), ("kind", "source", "through")
-"""What frontiers are made of: columns of `events.control` and of `events.declaration`."""
+"""The columns of `events.control` and of `events.declaration` from which frontiers follow."""
 
 
 def frontier_from(control: pl.DataFrame, declared: pl.DataFrame, policies: Policies) -> Frontier:
-    """The frontiers that control rows and declarations (with `position`) tell, under policies."""
+    """Return the frontiers that control rows and declarations (with `position`) give, under policies."""
     observed = control.select("position", "source", value=pl.col("last_started_at").cast(pl.Int64))
     timed = declared.select("position", "kind", "source", value=pl.col("through").cast(pl.Int64))
     ticks = Ticks.of(timed.filter(pl.col("kind") == "tick").select("position", "value"))
-    return Frontier(policies, _marks(observed), _marks(timed.filter(pl.col("kind") == "close")), ticks)
+    return Frontier(
+        policies, _running_max_by_source(observed), _running_max_by_source(timed.filter(pl.col("kind") == "close")), ticks
+    )
 
 
-def _marks(rows: pl.DataFrame) -> dict[str, RunningMax]:
+def _running_max_by_source(rows: pl.DataFrame) -> dict[str, RunningMax]:
     return {str(name): RunningMax.of(group.select("position", "value")) for (name,), group in rows.group_by("source")}
 
 
 def as_events(frames: dict[str, pl.DataFrame], lake: Lake) -> pl.DataFrame:
-    """Rows of `events.usage` and `events.charge` (with `position`) as rows of `EVENTS`."""
+    """Return rows of `events.usage` and `events.charge` (with `position`) as rows of `EVENTS`."""
     return pl.concat(_as_events(lake, frames))
 
 
@@ -154,7 +158,7 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
 
 
 def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
-    """The records (rows of `EVENTS`) that positions in (after, upto] brought to a range of buckets."""
+    """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets."""
     noted = noted_sql(lake)
     frames = {
         stream: lake.read(stream, columns=COLUMNS[stream], noted=noted, after=after, upto=upto, buckets=buckets)

@@ -12,11 +12,10 @@ import polars as pl
 
 from trueup.rating.allowances import period_number
 from trueup.rating.rate import MOST_MICROS
-from trueup.rating.shared_terms import sharing
 from trueup.reconcile.blocking.components import GROUP_NAME, assign_groups, schedule_of
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.policies import NEVER_POSITION
-from trueup.reconcile.domain.tariff_terms import Terms
+from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 from trueup.reconcile.pricing.calls import PRICED
 from trueup.reconcile.pricing.pool_snapshots import POOL_MEMBER, PRICE, pool_prices, rate_members, snapshot_calls, snapshot_for
 from trueup.reconcile.sessions.admission import resolve_contents, with_due_date
@@ -148,11 +147,6 @@ class Pools:
 
 NO_POOLS = Pools()
 """Pools without any session."""
-
-
-def shared_terms(terms: Terms) -> pl.DataFrame:
-    """Return the `SHARING` of all editions together: the widest pools that any edition makes."""
-    return sharing(edition.book for edition in terms.editions)
 
 
 def build_pools(events: pl.DataFrame, frontier: Frontier, terms: Terms, upto: int) -> Pools:

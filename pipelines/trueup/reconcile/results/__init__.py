@@ -1,1 +1,1 @@
-"""What the kernel hands on: finding rows, outcomes, digests."""
+"""The results of the kernel: finding rows, provisioning findings, outcomes and digests."""

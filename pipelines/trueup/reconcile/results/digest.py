@@ -1,4 +1,4 @@
-"""Fingerprints of findings: what stands, and everything that ever happened to it."""
+"""Digests of findings: of the open ones, and of every change."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ _FINDING = ["finding_id", "kind", "service", "day", "currency", "expected_micros
 
 
 def open_findings(history: pl.DataFrame) -> pl.DataFrame:
-    """The findings that stand after a history: the last change of each that is not gone."""
+    """Return the findings that are open after a history: the last change of each that is not retracted."""
     last = history.sort("position").unique("finding_id", keep="last", maintain_order=True)
     return last.filter(~pl.col("action").is_in(_RETRACTED))
 
 
 def digests(history: pl.DataFrame) -> dict[str, str]:
-    """SHA-256 of the canonical, ordered rows of a history (rows of `events.finding`).
+    """Return SHA-256 digests of the canonical, ordered rows of a history (rows of `events.finding`).
 
-    Findings about feeds are not the kernel's and in neither.
-
-    `state` is over what stands: finding id, kind, service, day, currency, expected, billed, impact; neither positions, causes
-    nor decisions. `history` is over every raise, revision and retraction, with its position and cause.
+    Findings about feeds are in neither, because the kernel does not raise them. `state` is over the open findings: finding id,
+    kind, service, day, currency, expected, billed, impact; without positions, causes and decisions. `history` is over every
+    change, with its position, action and cause.
     """
     history = history.filter(~pl.col("kind").is_in(FEED_KINDS))
     impact = pl.col("expected_micros").cast(pl.Int128) - pl.col("billed_micros").cast(pl.Int128)
-    moments = ["position", "action", "cause"]
-    told = history.with_columns(finding_id=pl.col("finding_id").bin.encode("hex"), impact_micros=impact)
+    change = ["position", "action", "cause"]
+    rows = history.with_columns(finding_id=pl.col("finding_id").bin.encode("hex"), impact_micros=impact)
     return {
-        "state": _sha256(open_findings(told), [*_FINDING, "impact_micros"]),
-        "history": _sha256(told, [*moments, *_FINDING, "impact_micros"]),
+        "state": _sha256(open_findings(rows), [*_FINDING, "impact_micros"]),
+        "history": _sha256(rows, [*change, *_FINDING, "impact_micros"]),
     }
 
 

@@ -1,4 +1,4 @@
-"""Findings as rows of the log: numbers of the kernel turned back into ids, and their canonical order."""
+"""Findings as rows of the log: numbers of the kernel become ids, in canonical order."""
 
 from __future__ import annotations
 
@@ -47,16 +47,18 @@ ORDER = ["position", "finding_id", "action"]
 
 
 def finding_changes(evaluated: Evaluated, policies: Policies, *, after: int) -> pl.DataFrame:
-    """All changes after a position as rows of `HISTORY`, in canonical order."""
-    bookings = with_booking_ids(_of_places(evaluated))
+    """Return all changes after a position as rows of `HISTORY`, in canonical order."""
+    bookings = with_booking_ids(_of_bookings(evaluated))
     changes = pl.concat([bookings, _of_conflicts(evaluated, policies, after)], how="diagonal")
     named = with_finding_ids(changes).with_columns(ended_at=pl.lit(None, UTC_TIME))
     return named.select(pl.col(n).cast(t) for n, t in HISTORY.items()).sort(ORDER)
 
 
-def _of_places(evaluated: Evaluated) -> pl.DataFrame:
-    """Changes of findings that stand on places, with the event ids that counted at that position."""
-    rows = evaluated.changes.with_row_index("change").with_columns(sort=pl.col("owner_no") % 3, number=pl.col("owner_no") // 3)
+def _of_bookings(evaluated: Evaluated) -> pl.DataFrame:
+    """Return the changes of findings of bookings, with the event ids that counted at each position."""
+    rows = evaluated.changes.with_row_index("change").with_columns(
+        owner_kind=pl.col("owner_no") % 3, number=pl.col("owner_no") // 3
+    )
     groups = evaluated.groups.select(
         number="group_no", group_scope="scope", group_currency="currency", name="name",
         name_scope=pl.when("own").then(pl.concat_str(pl.lit("record:"), "name_scope")).otherwise(pl.lit("key")),
@@ -65,12 +67,12 @@ def _of_places(evaluated: Evaluated) -> pl.DataFrame:
         number="cell", cell_scope="scope", cell_currency="currency", cell_service="service", cell_subscriber="subscriber",
         period=pl.concat_str("period_us", "timezone", "index", separator="/"),
     )  # fmt: skip
-    of_groups = rows.filter(pl.col("sort") != PERIOD).join(groups, on="number", how="left").with_columns(
-        about=pl.when(pl.col("sort") == SESSION).then(pl.lit("session")).otherwise(pl.lit("bill")),
+    of_groups = rows.filter(pl.col("owner_kind") != PERIOD).join(groups, on="number", how="left").with_columns(
+        about=pl.when(pl.col("owner_kind") == SESSION).then(pl.lit("session")).otherwise(pl.lit("bill")),
         id_scope="group_scope", id_currency="group_currency", id_service=pl.lit(None, pl.String),
         id_subscriber=pl.lit(None, pl.String), period=pl.lit(None, pl.String),
     )  # fmt: skip
-    of_cells = rows.filter(pl.col("sort") == PERIOD).join(cells, on="number", how="left").with_columns(
+    of_cells = rows.filter(pl.col("owner_kind") == PERIOD).join(cells, on="number", how="left").with_columns(
         about=pl.lit("period"), id_scope="cell_scope", id_currency="cell_currency", id_service="cell_service",
         id_subscriber="cell_subscriber", name=pl.lit(None, pl.String), name_scope=pl.lit(None, pl.String),
     )  # fmt: skip
@@ -89,13 +91,13 @@ _ID_PARTS = ["about", "id_scope", "id_currency", "id_service", "id_subscriber", 
 
 
 def _event_ids(rows: pl.DataFrame, versions: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
-    """The event ids of the records in a list column, as of each row's position (a retracted finding's: before it)."""
+    """Return the event ids of the records in a list column, as of each row's position (before it for retracted findings)."""
     listed = rows.select("change", "at", "action", record_no=column).explode("record_no").drop_nulls("record_no")
-    gone = pl.col("action").is_in(["retracted", "resolved"])
-    asked = listed.with_columns(moment=pl.col("at") - gone.cast(pl.Int64))
-    held = asked.join(versions.select("record_no", "event_id", "since", "until"), on="record_no")
-    held = held.filter((pl.col("since") <= pl.col("moment")) & (pl.col("moment") < pl.col("until")))
-    return held.group_by("change").agg(pl.col("event_id").sort().alias(name))
+    retracted = pl.col("action").is_in(["retracted", "resolved"])
+    at_moment = listed.with_columns(moment=pl.col("at") - retracted.cast(pl.Int64))
+    in_force = at_moment.join(versions.select("record_no", "event_id", "since", "until"), on="record_no")
+    in_force = in_force.filter((pl.col("since") <= pl.col("moment")) & (pl.col("moment") < pl.col("until")))
+    return in_force.group_by("change").agg(pl.col("event_id").sort().alias(name))
 
 
 def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.DataFrame:
@@ -106,16 +108,16 @@ def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.Da
     day = local_day(pl.col("time_us"), policies.all[0].timezone)
     for number, later in enumerate(policies.all[1:], start=1):
         day = pl.when(pl.col("policy") >= number).then(local_day(pl.col("time_us"), later.timezone)).otherwise(day)
-    none, mine = pl.lit([], pl.List(pl.Binary)), pl.concat_list("counted")
-    nothing = pl.lit(0, pl.Int128)
+    no_ids, counted_id = pl.lit([], pl.List(pl.Binary)), pl.concat_list("counted")
+    zero = pl.lit(0, pl.Int128)
     return rows.select(
         "bucket", "subscriber", "peer", "node", "currency", "position", reason=pl.lit(None, pl.String),
         service=pl.col("service").fill_null(""), day=day,
         action=pl.when("first").then(pl.lit("raised")).otherwise(pl.lit("revised")), cause=pl.lit("conflict"),
         kind=pl.when("charge").then(pl.lit("conflicting_charge")).otherwise(pl.lit("conflicting_usage")),
-        expected_micros=nothing, billed_micros=nothing, started_at=pl.col("time_us").cast(UTC_TIME),
-        usage_event_ids=pl.when("charge").then(none).otherwise(mine),
-        charge_event_ids=pl.when("charge").then(mine).otherwise(none), content_event_ids="contents",
+        expected_micros=zero, billed_micros=zero, started_at=pl.col("time_us").cast(UTC_TIME),
+        usage_event_ids=pl.when("charge").then(no_ids).otherwise(counted_id),
+        charge_event_ids=pl.when("charge").then(counted_id).otherwise(no_ids), content_event_ids="contents",
         about=pl.lit("record"), id_scope="scope", id_currency=pl.lit(None, pl.String), id_service=pl.lit(None, pl.String),
         id_subscriber=pl.lit(None, pl.String), name="record_key", name_scope="key_scope", period=pl.lit(None, pl.String),
     ).select(
@@ -126,12 +128,12 @@ def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.Da
 
 
 def with_finding_ids(changes: pl.DataFrame) -> pl.DataFrame:
-    """Adds `finding_id`: 16 bytes of SHA-256 over kind and subject, never over a time, a position or an amount."""
+    """Add `finding_id`: 16 bytes of SHA-256 over kind and subject, never over a time, a position or an amount."""
     return _with_digest(changes, "finding_id", "'1;finding;'", ["kind", *_ID_PARTS])
 
 
 def with_booking_ids(changes: pl.DataFrame) -> pl.DataFrame:
-    """Adds `booking_id`: 16 bytes of SHA-256 over the subject alone, which all findings of one booking share."""
+    """Add `booking_id`: 16 bytes of SHA-256 over the subject alone, which all findings of one booking share."""
     return _with_digest(changes, "booking_id", "'1;booking;'", _ID_PARTS)
 
 
@@ -146,34 +148,37 @@ def _with_digest(changes: pl.DataFrame, name: str, prefix: str, columns: list[st
 
 @cache
 def _hashing() -> duckdb.DuckDBPyConnection:
-    """A database that holds nothing, for what only DuckDB hashes; each caller takes a cursor of its own."""
+    """Return a database without tables, for hashes that only DuckDB has; each caller takes a cursor of its own."""
     return duckdb.connect()
 
 
 def booking_counts(evaluated: Evaluated, *, after: int, position: int) -> pl.DataFrame:
-    """How many records were placed or outdone after a position, and their sums: for the second audit.
+    """Return how many records were booked or superseded after a position, and their sums: for the audit of records.
 
-    A record that was placed before and has been outdone since moves from one count to the other.
+    A record that was booked before and is superseded since moves from one count to the other.
     """
-    told = ["charge", "source", "currency", "quantity_micros", "amount_micros", "position"]
+    columns = ["charge", "source", "currency", "quantity_micros", "amount_micros", "position"]
     versions = evaluated.versions.with_columns(currency="charge_currency")
     counted = versions.filter(pl.col("until") == NEVER_POSITION).join(evaluated.members.select("record_no"), on="record_no")
-    outdone = evaluated.resolved.superseded.with_columns(currency="charge_currency")
-    come = [
-        counted.select(*told, placed=pl.lit(1), outdone=pl.lit(0)), outdone.select(*told, placed=pl.lit(0), outdone=pl.lit(1)),
-        evaluated.fast_path_records.select(*told, placed=pl.lit(1), outdone=pl.lit(0)),
+    not_counted = evaluated.resolved.superseded.with_columns(currency="charge_currency")
+    records = [
+        counted.select(*columns, booked=pl.lit(1), superseded=pl.lit(0)),
+        not_counted.select(*columns, booked=pl.lit(0), superseded=pl.lit(1)),
+        evaluated.fast_path_records.select(*columns, booked=pl.lit(1), superseded=pl.lit(0)),
     ]  # fmt: skip
-    fell = versions.filter((pl.col("position") <= after) & (pl.col("until") > after) & (pl.col("until") != NEVER_POSITION))
-    moved = fell.select(*told, placed=pl.lit(-1), outdone=pl.lit(1)).with_columns(pl.col("quantity_micros", "amount_micros") * 0)
-    rows = pl.concat([pl.concat(come).filter(pl.col("position") > after), moved])
-    return _summed(rows, position)
+    replaced = versions.filter((pl.col("position") <= after) & (pl.col("until") > after) & (pl.col("until") != NEVER_POSITION))
+    transfers = replaced.select(*columns, booked=pl.lit(-1), superseded=pl.lit(1)).with_columns(
+        pl.col("quantity_micros", "amount_micros") * 0
+    )
+    rows = pl.concat([pl.concat(records).filter(pl.col("position") > after), transfers])
+    return _placement_rows(rows, position)
 
 
-def _summed(rows: pl.DataFrame, position: int) -> pl.DataFrame:
-    """Rows (charge, source, currency, quantity_micros, amount_micros, placed, outdone) as rows of `events.placement`."""
+def _placement_rows(rows: pl.DataFrame, position: int) -> pl.DataFrame:
+    """Return rows (charge, source, currency, quantity, amount, booked, superseded) added up as rows of `events.placement`."""
     summed = rows.group_by("charge", "source", pl.when("charge").then(pl.col("currency").fill_null(""))).agg(
-        placed_records=pl.col("placed").sum().cast(pl.Int64),
-        outdone_records=pl.col("outdone").sum().cast(pl.Int64),
+        placed_records=pl.col("booked").sum().cast(pl.Int64),
+        outdone_records=pl.col("superseded").sum().cast(pl.Int64),
         quantity_micros=pl.col("quantity_micros").cast(pl.Int128).sum(),
         amount_micros=pl.col("amount_micros").cast(pl.Int128).sum(),
     )

@@ -1,4 +1,4 @@
-"""Outcomes as bytes: what the workers of every engine pass on."""
+"""Outcomes as bytes, as the workers of every engine exchange them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _COUNT_BYTES = 8
 
 
 def encode(outcome: Outcome) -> bytes:
-    """An outcome as bytes: what runners pass between workers."""
+    """Encode an outcome as bytes."""
     frames = (outcome.history, outcome.ledger, outcome.placement)
     decimals = (frame.with_columns(pl.col(pl.Int128).cast(pl.Decimal(38, 0))) for frame in frames)
     return outcome.records.to_bytes(_COUNT_BYTES, "little") + to_ipc(*decimals, compression="zstd")
 
 
 def decode(data: bytes) -> Outcome:
-    """The outcome that `packed` made bytes of."""
+    """Decode the outcome that `encode` encoded."""
     history, ledger, placement = from_ipc(data[_COUNT_BYTES:])
     money = pl.col("^.*_micros$").cast(pl.Int128)
     records = int.from_bytes(data[:_COUNT_BYTES], "little")

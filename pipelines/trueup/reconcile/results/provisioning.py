@@ -1,9 +1,10 @@
-"""Subscriptions as the network serves them against those that billing charges for.
+"""Provisioning: subscriptions as the network serves them against those that billing charges for.
 
-A *stretch* is a time in which the two systems disagree about one subscription: the network serves it and billing has not
-active (`active_not_billed`), billing has active what the network does not serve (`billed_not_active`), or both do under
-different plans (`plan_mismatch`). It is told once usage has passed its beginning and the provisioning grace; one that was
-over within the grace is none. It carries no money: what was used and charged meanwhile has places of its own.
+An *interval* is a time in which the two systems disagree about one subscription. `active_not_billed`: the network serves it and
+billing does not have it active. `billed_not_active`: billing has it active and the network does not serve it. `plan_mismatch`:
+both have it active on different plans. A finding is raised once usage has passed the interval's beginning and the provisioning
+grace. An interval that ended within the grace raises none. The findings have no money: usage and charges have bookings of their
+own.
 """
 
 from __future__ import annotations
@@ -22,44 +23,46 @@ _DISAGREEMENT = ["subscriber", "kind", "from_us"]
 
 
 def provisioning(terms: Terms, frontier: Frontier, *, after: int, upto: int) -> pl.DataFrame:
-    """What positions in (after, upto] tell of subscriptions, as rows of `HISTORY`."""
+    """Return the changes of provisioning findings at positions in (after, upto], as rows of `HISTORY`."""
     both_since = max(terms.billing_since, terms.network_since)
     if terms.disputed_states.is_empty() or both_since > upto:
         return pl.DataFrame(schema=HISTORY)
-    moments = _evaluation_points(terms.disputed_states, frontier, both_since, upto)
-    # Only of subscriptions whose answer can change now is it told what they were before.
-    moments = moments.join(moments.filter(pl.col("at") > after).select("subscriber").unique(), on="subscriber", how="semi")
-    if moments.is_empty():
+    points = _evaluation_points(terms.disputed_states, frontier, both_since, upto)
+    # Earlier points are needed only of subscriptions whose findings can change now.
+    points = points.join(points.filter(pl.col("at") > after).select("subscriber").unique(), on="subscriber", how="semi")
+    if points.is_empty():
         return pl.DataFrame(schema=HISTORY)
-    return _history(_disagreements(terms.disputed_states, moments, frontier), moments, terms, frontier, after)
+    return _history(_disagreements(terms.disputed_states, points, frontier), points, terms, frontier, after)
 
 
 def _evaluation_points(states: pl.DataFrame, frontier: Frontier, both_since: int, upto: int) -> pl.DataFrame:
-    """The positions (`subscriber`, `at`) at which the answer for a subscription can change, once both systems are known."""
+    """Return the positions (`subscriber`, `at`) at which a subscription's findings can change, once both systems are known."""
     known = pl.concat([states.select("subscriber", at="since"), states.select("subscriber", at="until")])
     edges = _edges(states)
-    passed = [_passed(edges, frontier, n).select("subscriber", at="passed") for n in range(len(frontier.policies.all))]
+    passed = [
+        _with_passed_position(edges, frontier, n).select("subscriber", at="passed") for n in range(len(frontier.policies.all))
+    ]
     shared = pl.DataFrame({"at": [both_since, *frontier.policies.starts.tolist()]}, schema={"at": pl.Int64})
     for_all = states.select("subscriber").unique().join(shared, how="cross")
     return pl.concat([known, *passed, for_all]).unique().filter(pl.col("at").is_between(both_since, upto))
 
 
 def _edges(states: pl.DataFrame) -> pl.DataFrame:
-    """The instants at which a subscription's state may change in either system."""
+    """Return the instants at which a subscription's state may change in either system."""
     return pl.concat([states.select("subscriber", "from_us"), states.select("subscriber", from_us="to_us")]).drop_nulls().unique()
 
 
-def _passed(edges: pl.DataFrame, frontier: Frontier, policy: int) -> pl.DataFrame:
-    """Adds `passed`, the position at which usage has passed each instant and the provisioning grace, under one policy."""
+def _with_passed_position(edges: pl.DataFrame, frontier: Frontier, policy: int) -> pl.DataFrame:
+    """Add `passed`, the position at which usage has passed each instant and the provisioning grace, under one policy."""
     instants = edges["from_us"].to_numpy()
     grace = np.full(len(instants), frontier.policies.all[policy].provisioning_grace_us)
     usage, number = np.zeros(len(instants), dtype=np.bool_), np.full(len(instants), policy)
     return edges.with_columns(passed=pl.Series(frontier.passed_at(usage, instants, grace, grace, number), dtype=pl.Int64))
 
 
-def _disagreements(states: pl.DataFrame, moments: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """The stretches that stand at each moment: (`subscriber`, `at`, `kind`, `from_us`, `to_us`, `reason`)."""
-    known = moments.join(states, on="subscriber").filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
+def _disagreements(states: pl.DataFrame, points: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Return the intervals known at each point: (`subscriber`, `at`, `kind`, `from_us`, `to_us`, `reason`)."""
+    known = points.join(states, on="subscriber").filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
     edges = pl.concat([known.select(*_WHO, "from_us"), known.select(*_WHO, from_us="to_us")]).drop_nulls().unique()
     line = edges.sort(*_WHO, "from_us")
     for system in SYSTEMS:
@@ -72,51 +75,53 @@ def _disagreements(states: pl.DataFrame, moments: pl.DataFrame, frontier: Fronti
         .when(network & (pl.col("network_plan").ne_missing(pl.col("billing_plan")))).then(pl.lit(PLAN_MISMATCH))
     )  # fmt: skip
     plans = pl.format("network {}, billing {}", pl.col("network_plan").fill_null("none"), pl.col("billing_plan").fill_null("none"))
-    told = line.sort(*_WHO, "from_us").with_columns(kind=kind).with_columns(reason=pl.when(kind == PLAN_MISMATCH).then(plans))
-    same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in (*_WHO, "kind", "reason"))
-    runs = told.with_columns(run=(~same.fill_null(False)).cum_sum())
+    classified = line.sort(*_WHO, "from_us").with_columns(kind=kind).with_columns(reason=pl.when(kind == PLAN_MISMATCH).then(plans))
+    same_as_before = pl.all_horizontal(pl.col(n).eq_missing(pl.col(n).shift(1)) for n in (*_WHO, "kind", "reason"))
+    runs = classified.with_columns(run=(~same_as_before.fill_null(False)).cum_sum())
     following = pl.col("from_us").shift(-1).over(_WHO)
-    whole = (
+    intervals = (
         runs.with_columns(to_us=following).group_by("run", maintain_order=True)
         .agg(pl.col(*_WHO, "kind", "reason", "from_us").first(), pl.col("to_us").last()).drop_nulls("kind").drop("run")
     )  # fmt: skip
-    return _past_grace(whole, frontier)
+    return _past_grace(intervals, frontier)
 
 
 def _state_at(line: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
-    """`plan` and `active` of one system at each (subscriber, at, instant)."""
-    held = line.select(*_WHO, "from_us").join(states, on=_WHO, suffix="_state").filter(pl.col("from_us_state") <= pl.col("from_us"))
-    last = held.sort(*_WHO, "from_us", "from_us_state").unique([*_WHO, "from_us"], keep="last", maintain_order=True)
+    """Return `plan` and `active` of one system at each (subscriber, at, instant)."""
+    begun = (
+        line.select(*_WHO, "from_us").join(states, on=_WHO, suffix="_state").filter(pl.col("from_us_state") <= pl.col("from_us"))
+    )
+    last = begun.sort(*_WHO, "from_us", "from_us_state").unique([*_WHO, "from_us"], keep="last", maintain_order=True)
     ended = (pl.col("to_us") <= pl.col("from_us")).fill_null(False)
     return last.select(*_WHO, "from_us", "plan", active=(pl.col("status") == "active") & ~ended)
 
 
-def _past_grace(stretches: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Those that usage has passed by the grace, and that lasted longer than it."""
-    policy = frontier.policies.number_at(stretches["at"].to_numpy())
-    kept = []
+def _past_grace(intervals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Return the intervals that usage has passed by the grace, and that lasted longer than it."""
+    policy = frontier.policies.number_at(intervals["at"].to_numpy())
+    past = []
     for number, rules in enumerate(frontier.policies.all):
-        mine = _passed(stretches.filter(pl.Series(policy == number)), frontier, number)
+        of_policy = _with_passed_position(intervals.filter(pl.Series(policy == number)), frontier, number)
         lasted = pl.col("to_us").is_null() | (pl.col("to_us") - pl.col("from_us") > rules.provisioning_grace_us)
-        kept.append(mine.filter((pl.col("passed") <= pl.col("at")) & lasted).drop("passed"))
-    return pl.concat(kept)
+        past.append(of_policy.filter((pl.col("passed") <= pl.col("at")) & lasted).drop("passed"))
+    return pl.concat(past)
 
 
-def _history(standing: pl.DataFrame, moments: pl.DataFrame, terms: Terms, frontier: Frontier, after: int) -> pl.DataFrame:
-    """Raises, revisions and retractions between one moment of a subscription and the next."""
-    ordered = moments.sort(_WHO).with_columns(before=pl.col("at").shift(1).over("subscriber"))
-    then = ordered.drop_nulls("before").join(
-        standing.rename({"at": "before"}), on=["subscriber", "before"]
+def _history(intervals: pl.DataFrame, points: pl.DataFrame, terms: Terms, frontier: Frontier, after: int) -> pl.DataFrame:
+    """Return raises, revisions and retractions between one point of a subscription and the next."""
+    ordered = points.sort(_WHO).with_columns(before=pl.col("at").shift(1).over("subscriber"))
+    earlier = ordered.drop_nulls("before").join(
+        intervals.rename({"at": "before"}), on=["subscriber", "before"]
     ).drop("before")  # fmt: skip
-    stands, stood = pl.col("now").is_not_null(), pl.col("was").is_not_null()
-    marked = standing.with_columns(now=pl.lit(True)).join(
-        then.with_columns(was=pl.lit(True)), on=[*_DISAGREEMENT, "at"], how="full", suffix="_before", coalesce=True
+    is_open, was_open = pl.col("now").is_not_null(), pl.col("was").is_not_null()
+    marked = intervals.with_columns(now=pl.lit(True)).join(
+        earlier.with_columns(was=pl.lit(True)), on=[*_DISAGREEMENT, "at"], how="full", suffix="_before", coalesce=True
     )
     differs = pl.col("to_us").ne_missing(pl.col("to_us_before")) | pl.col("reason").ne_missing(pl.col("reason_before"))
-    changed = marked.filter((pl.col("at") > after) & (~(stands & stood) | differs))
-    action = pl.when(~stood).then(pl.lit("raised")).when(~stands).then(pl.lit("retracted")).otherwise(pl.lit("revised"))
+    changed = marked.filter((pl.col("at") > after) & (~(is_open & was_open) | differs))
+    action = pl.when(~was_open).then(pl.lit("raised")).when(~is_open).then(pl.lit("retracted")).otherwise(pl.lit("revised"))
     causes = dict.fromkeys((p for p, c in terms.causes.items() if c == SUBSCRIBER_CHANGE), SUBSCRIBER_CHANGE)
-    shown = {n: pl.when(stands).then(n).otherwise(f"{n}_before") for n in ("reason", "to_us")}
+    shown = {n: pl.when(is_open).then(n).otherwise(f"{n}_before") for n in ("reason", "to_us")}
     rows = changed.select(
         "subscriber", "kind", "from_us", action=action, position="at", **shown,
         cause=pl.col("at").replace_strict(causes, default="frontier", return_dtype=pl.String),
@@ -125,7 +130,7 @@ def _history(standing: pl.DataFrame, moments: pl.DataFrame, terms: Terms, fronti
 
 
 def _rows(rows: pl.DataFrame, terms: Terms, frontier: Frontier) -> pl.DataFrame:
-    """Changes as rows of `HISTORY`: the subject is the subscription and the beginning of the stretch."""
+    """Return changes as rows of `HISTORY`; their subject is the subscription and the beginning of the interval."""
     buckets = terms.states.select("subscriber", "bucket").unique("subscriber")
     policies = frontier.policies
     number = pl.Series("policy", policies.number_at(rows["position"].to_numpy()), dtype=pl.Int64)

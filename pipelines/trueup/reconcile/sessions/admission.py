@@ -81,9 +81,9 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
     )
     counted = _content_versions(contents.with_columns(frozen_at=pl.Series(_frozen_positions(contents, frontier))))
     last = counted.filter(pl.col("until") == NEVER_POSITION).select("record_no", "event_id")
-    outdone = contents.join(last, on=["record_no", "event_id"], how="anti").select(events.columns)
+    superseded = contents.join(last, on=["record_no", "event_id"], how="anti").select(events.columns)
     versions = pl.concat([_compact(single), _compact(counted)])
-    return ResolvedRecords(versions, _conflicts(contents, counted), outdone)
+    return ResolvedRecords(versions, _conflicts(contents, counted), superseded)
 
 
 def _with_lateness(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:

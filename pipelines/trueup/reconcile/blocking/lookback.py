@@ -1,0 +1,63 @@
+"""Lookback: how far back in time records can still change, and how far apart two records that influence each other can be."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from trueup.reconcile.domain.frontier import Frontier
+from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+_DAY_US = 86_400_000_000
+MONTH_US = 32 * _DAY_US
+"""More than any billing period lasts."""
+
+
+def instant_of(time_us: int) -> datetime:
+    """Return a time in µs since 1970 as an instant."""
+    return EPOCH + timedelta(microseconds=time_us)
+
+
+def open_from(frontier: Frontier, terms: Terms, after: int, upto: int) -> datetime:
+    """Return the least time of a record that can change at positions in (after, upto] without an arrival.
+
+    At `after`, streams had passed all older records by every wait. Under a new policy every record can change.
+    """
+    starts = frontier.policies.starts
+    if after == 0 or ((starts > after) & (starts <= upto)).any():
+        return EARLIEST
+    number = int(frontier.policies.number_at(np.array([after]))[0])
+    rules = frontier.policies.frame.filter(pl.col("policy") == number)
+    # An amount may be judged with others at the end of their billing period.
+    pooled = 0 if shared_terms(terms).is_empty() else MONTH_US
+    period = pl.max_horizontal(pl.when("by_aggregate").then(pl.col("period_us") + _DAY_US).otherwise(0), pl.lit(pooled, pl.Int64))
+    wait = rules.select((pl.col("grace_us") + period).max()).item()
+    short = rules.select((pl.col("closed_wait_us") + period).max()).item()
+    instant = frontier.passed_until_us(after, number, wait_us=int(wait), closed_wait_us=int(short))
+    return EARLIEST if instant is None else instant_of(instant)
+
+
+def open_from_us(frontier: Frontier, terms: Terms, position: int) -> int:
+    """Return the least time (µs) of a record that can still change after a position without an arrival."""
+    return (open_from(frontier, terms, position, position) - EPOCH) // timedelta(microseconds=1)
+
+
+def widest_us(frontier: Frontier) -> int:
+    """Return how far apart in time two records without a common key can be and still influence each other."""
+    return max(nearest_us(frontier), aggregate_us(frontier))
+
+
+def nearest_us(frontier: Frontier) -> int:
+    """Return how far apart two neighbours can be; 0 where no service is matched by nearest."""
+    tolerance_us = frontier.policies.frame.filter("by_nearest")["start_tolerance_us"].max()
+    return 0 if tolerance_us is None else int(tolerance_us)  # type: ignore[arg-type]
+
+
+def aggregate_us(frontier: Frontier) -> int:
+    """Return how far apart two records of one period can be in any time zone; 0 where no service is matched by aggregate."""
+    period_us = frontier.policies.frame.filter("by_aggregate")["period_us"].max()
+    return 0 if period_us is None else int(period_us) + _DAY_US  # type: ignore[arg-type]

@@ -1,0 +1,40 @@
+"""Hashes of records and sessions by name: eight bytes that stand for a key."""
+
+from __future__ import annotations
+
+import operator
+from functools import reduce
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
+HASHING = f"polars {pl.__version__}"
+"""What makes the hashes: another version of Polars may hash the same keys otherwise."""
+_SESSION, _RECORD = ("scope", "session_key"), ("charge", "key_scope", "scope", "record_key")
+NAMES = ("session_key", *_RECORD)
+"""The columns that identify a record and its session."""
+
+
+def session_hashes(rows: pl.DataFrame) -> Hashes:
+    """Return a hash of each row's session key; without meaning for rows that have none."""
+    return _column_hashes(rows, _SESSION, seed=11)
+
+
+def record_hashes(rows: pl.DataFrame) -> Hashes:
+    """Return a hash of each row's record: its stream, scopes and key."""
+    return _column_hashes(rows, _RECORD, seed=23)
+
+
+def is_duplicated(hashes: Hashes) -> NDArray[np.bool_]:
+    """Return which of the hashes occur more than once."""
+    ascending = np.sort(hashes)
+    twice = ascending[1:][ascending[1:] == ascending[:-1]]
+    return np.isin(hashes, twice) if len(twice) else np.zeros(len(hashes), dtype=np.bool_)
+
+
+def _column_hashes(rows: pl.DataFrame, names: tuple[str, ...], *, seed: int) -> Hashes:
+    combined = reduce(operator.xor, (pl.col(name).hash(seed + n) for n, name in enumerate(names)))
+    return rows.select(combined).to_series().to_numpy()
