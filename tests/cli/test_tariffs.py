@@ -255,5 +255,5 @@ def test_a_book_shared_by_accounts_is_refused_where_accounts_are_kept_apart(invo
     with_free_units(project, "account", FIRST["charges1"])
     told = invoke("run", "--project", project)
     assert told.status == 2
-    assert "bucket_by = 'subscriber' keeps apart" in told.err
+    assert "bucket_by = 'subscriber' separates" in told.err
     assert told.err.strip().count("\n") <= 12

@@ -147,6 +147,6 @@ def test_a_second_reconciler_that_began_earlier_commits_nothing(tmp_path: Path) 
         slow = lake_fixture.outcome_of(lake, 0, len(log), 1)
         lake_fixture.reconcile(lake, middle, 1)
         before = lake_fixture.committed(lake)
-        with pytest.raises(LogError, match="meanwhile"):
+        with pytest.raises(LogError, match="since this run began"):
             commit_outcome(lake, slow, after=0, upto=len(log))
         assert lake_fixture.committed(lake) == before and lake.consumer_position(CONSUMER) == middle

@@ -217,7 +217,7 @@ def test_a_plan_known_later_has_free_units_of_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("bucket_by", "shared", "says"),
-    [("session_key", None, 'bucket_by = "session_key" keeps apart'), ("subscriber", "account", "shared by the account")],
+    [("session_key", None, 'bucket_by = "session_key" separates'), ("subscriber", "account", "shared by the account")],
 )
 def test_a_book_whose_records_do_not_meet_is_refused(bucket_by: str, shared: str | None, says: str, tmp_path: Path) -> None:
     book = Tariff((rate("voice", MICRO), free("ten", 10 * MICRO, "voice", shared=shared)))

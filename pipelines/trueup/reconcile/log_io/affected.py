@@ -266,7 +266,7 @@ class AffectedReader:
             "last_bucket": self.buckets.last, "charge": stream == "charge",
         }  # fmt: skip
         given = {k: v for k, v in {**shared, **values}.items() if f"${k}" in text}
-        return self.lake.positioned(query_frames(self.lake.connection, text, given, **tables), upto=self.upto)
+        return self.lake.with_positions(query_frames(self.lake.connection, text, given, **tables), upto=self.upto)
 
 
 def _prices_from(terms: Terms, after: int) -> datetime:
