@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from trueup.reconcile.domain.record_hashes import is_duplicated
@@ -24,12 +24,15 @@ def touching(rows: list[tuple[int, int, int]]) -> list[bool]:
 
 
 @given(st.lists(ROW, max_size=12))
-def test_of_two_sessions_of_a_party_within_the_tolerance_one_is_always_noticed(rows: list[tuple[int, int, int]]) -> None:
-    found = touching(rows)
+@example([(1, 4, 0), (1, 2**40, 0), (1, 0, 0), (3 << 32, 0, 0), (1, 1, 1), (1, 0, 1)])
+def test_a_session_within_the_tolerance_of_another_of_its_party_has_a_row_with_a_neighbour(
+    rows: list[tuple[int, int, int]],
+) -> None:
+    has_neighbour = touching(rows)
     for party, time_us, session in rows:
-        others = [(t, s) for p, t, s in rows if p == party and s != session and abs(t - time_us) <= TOLERANCE_US]
-        near = [n for n, (p, t, _) in enumerate(rows) if p == party and abs(t - time_us) <= TOLERANCE_US]
-        assert not others or any(found[n] for n in near)
+        others = [s for p, t, s in rows if p == party and s != session and abs(t - time_us) <= TOLERANCE_US]
+        own = [n for n, (p, _, s) in enumerate(rows) if p == party and s == session]
+        assert not others or any(has_neighbour[n] for n in own)
 
 
 def test_what_stands_alone_touches_nothing() -> None:
