@@ -28,7 +28,7 @@ def test_the_core_imports_without_any_engine() -> None:
 def test_a_changed_module_means_the_tests_that_name_it_else_those_of_its_folder(tmp_path: Path) -> None:
     for name, text in {
         "log/test_lake.py": "from trueup.log.lake import Lake", "log/test_other.py": "import pytest",
-        "cli/test_path.py": "from trueup.log import (\n)\nfrom trueup.log import lake, positions", "log/helper.py": "",
+        "cli/test_path.py": "from trueup.log import (\n)\nfrom trueup.log import lake, writer", "log/helper.py": "",
     }.items():  # fmt: skip
         (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "tests" / name).write_text(text, "utf-8")

@@ -1,4 +1,4 @@
-"""Ids and buckets come from content, by published hashes that anyone can repeat."""
+"""Ids and buckets derive from content by published hashes, so that anyone can recompute them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def event_id(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream:
 
 
 def canonical(stream: str, row: dict[str, object]) -> bytes:
-    """The canonical form as its description says, without the code."""
+    """Return the canonical form according to its specification, independent of the code."""
 
     def text(value: object) -> str:
         return "~" if value is None else f"{len(str(value).encode())}:{value}"
@@ -62,17 +62,17 @@ def test_the_event_id_is_the_sha256_of_the_canonical_form(key: str | None, sessi
                                                          quantity: int | None, amount: int | None) -> None:  # fmt: skip
     frame = collected("charge", record_key=key, session_key=session, peer=peer, quantity_micros=quantity, amount_micros=amount)
     with connect() as connection:
-        found = event_id(connection, frame, "charge")
-    assert found == hashlib.sha256(canonical("charge", frame.row(0, named=True))).digest()[:16]
+        result = event_id(connection, frame, "charge")
+    assert result == hashlib.sha256(canonical("charge", frame.row(0, named=True))).digest()[:16]
 
 
-def test_a_missing_value_is_not_an_empty_one(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_missing_value_differs_from_an_empty_one(connection: duckdb.DuckDBPyConnection) -> None:
     assert event_id(connection, collected(peer=None)) != event_id(connection, collected(peer=""))
 
 
-def test_where_a_record_came_from_does_not_change_its_id(connection: duckdb.DuckDBPyConnection) -> None:
-    here, there = collected(source_id="a@1", source_row=1), collected(source_id="b@2", source_row=9, attributes='{"x":1}')
-    assert event_id(connection, here) == event_id(connection, there)
+def test_the_provenance_of_a_record_does_not_change_its_id(connection: duckdb.DuckDBPyConnection) -> None:
+    first, second = collected(source_id="a@1", source_row=1), collected(source_id="b@2", source_row=9, attributes='{"x":1}')
+    assert event_id(connection, first) == event_id(connection, second)
 
 
 def test_a_bucket_is_the_md5_of_its_key_modulo_the_buckets(connection: duckdb.DuckDBPyConnection) -> None:
@@ -83,14 +83,14 @@ def test_a_bucket_is_the_md5_of_its_key_modulo_the_buckets(connection: duckdb.Du
     assert by_key["bucket"][0] == int.from_bytes(hashlib.md5(b"r1").digest(), "little") % 8
 
 
-def test_collected_rows_become_rows_of_the_log_in_their_order(connection: duckdb.DuckDBPyConnection) -> None:
+def test_collected_rows_keep_their_order_as_rows_of_the_log(connection: duckdb.DuckDBPyConnection) -> None:
     rows = pl.concat([collected(record_key=k) for k in "cab"])
-    found = with_event_ids(connection, rows, "usage", bucket_by="subscriber", buckets=64)
-    assert found.schema == pl.Schema(EVENT["usage"]) and found["record_key"].to_list() == ["c", "a", "b"]
-    assert found["day"][0] == START.date()
+    result = with_event_ids(connection, rows, "usage", bucket_by="subscriber", buckets=64)
+    assert result.schema == pl.Schema(EVENT["usage"]) and result["record_key"].to_list() == ["c", "a", "b"]
+    assert result["day"][0] == START.date()
 
 
-def test_a_record_without_a_key_of_its_own_is_known_by_its_content(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_record_without_a_key_is_identified_by_its_content(connection: duckdb.DuckDBPyConnection) -> None:
     rows = pl.concat([collected(record_key=None, peer=p) for p in ("x", "x", "y")])
     keys = with_content_keys(connection, rows, "usage")["record_key"].to_list()
     assert keys[0] == keys[1] != keys[2] and len(keys[0]) == 32

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests that need one: found, or installed where apt can."""
+"""A real PostgreSQL for the tests that need one: an installed one, or one that apt installs."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def _installed() -> Path | None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The connection string of a PostgreSQL server of our own, on a socket in a folder of its own."""
+    """Return the connection string of a temporary PostgreSQL server, on a socket in its own folder."""
     programs = _installed()
     if programs is None:
-        pytest.skip("no PostgreSQL here, and none can be installed")
+        pytest.skip("PostgreSQL is not installed and cannot be installed")
     # The server refuses to run as root.
     user = "postgres" if os.geteuid() == 0 else getpass.getuser()
     as_user = ["runuser", "-u", user, "--"] if os.geteuid() == 0 else []
@@ -61,7 +61,7 @@ def postgres() -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
-    """An empty project, once with each kind of catalog."""
+    """Return an empty project, once with each kind of catalog."""
     if request.param == "sqlite":
         return Project(tmp_path, parse(""))
     import psycopg
@@ -70,6 +70,6 @@ def project(request: pytest.FixtureRequest, tmp_path: Path) -> Project:
     name = f"t{abs(hash(str(tmp_path))) % 10**9}"
     with psycopg.connect(conninfo, autocommit=True) as session:
         session.execute(f"CREATE DATABASE {name}")
-    # The server asks for no password; the one that is planted goes wherever a password goes.
+    # The server needs no password; the planted one reaches every place a password reaches.
     catalog = conninfo.replace("dbname=postgres", f"dbname={name}") + " password=${TRUEUP_PLANTED_SECRET}"
     return Project(tmp_path, parse(f'[lake]\ncatalog = "postgres:{catalog}"\n'))

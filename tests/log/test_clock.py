@@ -1,4 +1,4 @@
-"""A clock that runs back or leaps ahead: refused where it would commit, and what accepts or repairs it."""
+"""Wrong clocks: commits are refused, and the commands that accept a clock or supersede a tick."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_clock_may_be_five_minutes_behind_the_newest_commit_and_no_more() -> N
     assert refused(NOON - BEHIND - SECOND, NOON)
 
 
-def test_a_clock_may_leap_a_day_and_the_time_a_daily_run_may_start_late() -> None:
+def test_a_clock_may_jump_a_day_plus_the_delay_of_a_daily_run() -> None:
     assert not refused(NOON + DAY + LATE_START, NOON)
     assert refused(NOON + DAY + LATE_START + SECOND, NOON)
     assert not refused(NOON + 7 * DAY + LATE_START, NOON, 7 * DAY)
@@ -42,26 +42,26 @@ def test_before_the_first_commit_every_clock_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "said"), [(NOON - timedelta(hours=2), "2 h 0 min behind"), (NOON + 40 * DAY, "40 d 0 h ahead")]
+    ("now", "message"), [(NOON - timedelta(hours=2), "2 h 0 min behind"), (NOON + 40 * DAY, "40 d 0 h ahead")]
 )  # fmt: skip
-def test_a_refusal_says_both_times_and_what_to_do(now: datetime, said: str) -> None:
-    with pytest.raises(ClockError) as told:
+def test_a_refusal_names_both_times_and_advice(now: datetime, message: str) -> None:
+    with pytest.raises(ClockError) as raised:
         check_clock(now, NOON, longest_jump=DAY, where="here")
-    assert said in str(told.value) and "2024-06-01 12:00:00Z" in str(told.value)
-    assert "set the machine's clock" in told.value.todo
+    assert message in str(raised.value) and "2024-06-01 12:00:00Z" in str(raised.value)
+    assert "set the machine's clock" in raised.value.todo
 
 
 @pytest.mark.parametrize(
-    ("span", "said"), [(timedelta(seconds=9), "9 s"), (timedelta(minutes=70), "1 h 10 min"), (400 * DAY, "400 d 0 h"), (-BEHIND, "5 min")]
+    ("span", "message"), [(timedelta(seconds=9), "9 s"), (timedelta(minutes=70), "1 h 10 min"), (400 * DAY, "400 d 0 h"), (-BEHIND, "5 min")]
 )  # fmt: skip
-def test_a_span_is_described_in_its_largest_units(span: timedelta, said: str) -> None:
-    assert describe_span(span) == said
+def test_a_span_is_described_in_its_largest_units(span: timedelta, message: str) -> None:
+    assert describe_span(span) == message
 
 
 # --- a lake -----------------------------------------------------------------------------------------------------------
 
 
-class Hands:
+class ManualClock:
     """A clock that is set by hand."""
 
     def __init__(self) -> None:
@@ -72,20 +72,20 @@ class Hands:
 
 
 @pytest.fixture
-def hands() -> Hands:
-    return Hands()
+def manual_clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    made = Project(tmp_path, parse("[lake]\nbuckets = 2\n"))
-    Lake.create(made)
-    return made
+    project = Project(tmp_path, parse("[lake]\nbuckets = 2\n"))
+    Lake.create(project)
+    return project
 
 
-def tick(project: Project, hands: Hands) -> int:
-    with Lake.open(project, clock=hands) as lake:
-        return lake.commit(lambda transaction: transaction.declare("tick", through=hands()))
+def tick(project: Project, manual_clock: ManualClock) -> int:
+    with Lake.open(project, clock=manual_clock) as lake:
+        return lake.commit(lambda transaction: transaction.declare("tick", through=manual_clock()))
 
 
 def kinds(project: Project) -> list[str]:
@@ -93,76 +93,76 @@ def kinds(project: Project) -> list[str]:
         return [row[0] for row in lake.connection.execute("SELECT kind FROM lake.events.position ORDER BY position").fetchall()]
 
 
-def test_a_commit_of_a_wrong_clock_is_refused_and_leaves_nothing(project: Project, hands: Hands) -> None:
-    tick(project, hands)
+def test_a_commit_at_a_wrong_clock_is_refused_and_leaves_no_row(project: Project, manual_clock: ManualClock) -> None:
+    tick(project, manual_clock)
     for now in (NOON - timedelta(hours=1), NOON + 3 * DAY):
-        hands.now = now
+        manual_clock.now = now
         with pytest.raises(ClockError):
-            tick(project, hands)
+            tick(project, manual_clock)
     assert kinds(project) == ["tick"]
 
 
-def test_a_longer_jump_is_a_setting(tmp_path: Path, hands: Hands) -> None:
+def test_the_longest_jump_is_a_setting(tmp_path: Path, manual_clock: ManualClock) -> None:
     weekly = Project(tmp_path, parse('[lake]\nbuckets = 2\n[project]\nmax_clock_jump = "7d"\n'))
     Lake.create(weekly)
-    tick(weekly, hands)
-    hands.now = NOON + 7 * DAY
-    assert tick(weekly, hands) == 2
+    tick(weekly, manual_clock)
+    manual_clock.now = NOON + 7 * DAY
+    assert tick(weekly, manual_clock) == 2
 
 
-def test_a_jump_ahead_is_accepted_once_and_a_clock_behind_only_where_asked(project: Project, hands: Hands) -> None:
-    tick(project, hands)
-    assert accept_clock(project, clock=hands) is None, "the clock is right"
-    hands.now = NOON + 3 * DAY
-    accepted = accept_clock(project, clock=hands)
-    assert accepted is not None and (accepted.position, accepted.through) == (2, hands.now)
-    assert tick(project, hands) == 3
-    hands.now = NOON
+def test_a_jump_ahead_is_accepted_once_and_a_clock_behind_only_on_request(project: Project, manual_clock: ManualClock) -> None:
+    tick(project, manual_clock)
+    assert accept_clock(project, clock=manual_clock) is None, "the clock is right"
+    manual_clock.now = NOON + 3 * DAY
+    accepted = accept_clock(project, clock=manual_clock)
+    assert accepted is not None and (accepted.position, accepted.through) == (2, manual_clock.now)
+    assert tick(project, manual_clock) == 3
+    manual_clock.now = NOON
     with pytest.raises(ClockError):
-        accept_clock(project, clock=hands)
-    assert accept_clock(project, clock=hands, may_be_behind=True) is not None
-    assert tick(project, hands) == 5
+        accept_clock(project, clock=manual_clock)
+    assert accept_clock(project, clock=manual_clock, may_be_behind=True) is not None
+    assert tick(project, manual_clock) == 5
     assert kinds(project) == ["tick", CLOCK, "tick", CLOCK, "tick"]
 
 
-def test_after_a_wrong_tick_is_superseded_the_right_clock_is_accepted_again(project: Project, hands: Hands) -> None:
-    tick(project, hands)
-    hands.now = NOON + timedelta(hours=25)
-    wrong = tick(project, hands)
-    hands.now = NOON + timedelta(hours=1)
+def test_after_a_wrong_tick_is_superseded_the_right_clock_is_accepted_again(project: Project, manual_clock: ManualClock) -> None:
+    tick(project, manual_clock)
+    manual_clock.now = NOON + timedelta(hours=25)
+    wrong = tick(project, manual_clock)
+    manual_clock.now = NOON + timedelta(hours=1)
     with pytest.raises(ClockError):
-        tick(project, hands)
-    (declared,) = supersede(project, [wrong], clock=hands)
-    assert (declared.position, declared.supersedes, declared.through) == (3, wrong, hands.now)
-    assert tick(project, hands) == 4
+        tick(project, manual_clock)
+    (declared,) = supersede(project, [wrong], clock=manual_clock)
+    assert (declared.position, declared.supersedes, declared.through) == (3, wrong, manual_clock.now)
+    assert tick(project, manual_clock) == 4
     with Lake.open(project, read_only=True) as lake:
         assert read_ticks(lake).select("position", "superseded_at").rows() == [(4, None), (2, 3), (1, None)]
 
 
-@pytest.mark.parametrize(("position", "said"), [(9, "there is no position 9; the newest is 3"), (0, "there is no position 0"), (1, "its kind is policy"), (2, "superseded already, by position 3")])  # fmt: skip
-def test_only_a_tick_that_is_in_force_can_be_superseded(project: Project, hands: Hands, position: int, said: str) -> None:
-    with Lake.open(project, clock=hands) as lake:
+@pytest.mark.parametrize(("position", "message"), [(9, "there is no position 9; the newest is 3"), (0, "there is no position 0"), (1, "its kind is policy"), (2, "superseded already, by position 3")])  # fmt: skip
+def test_only_a_tick_in_force_can_be_superseded(project: Project, manual_clock: ManualClock, position: int, message: str) -> None:
+    with Lake.open(project, clock=manual_clock) as lake:
         lake.commit(lambda transaction: transaction.declare("policy", content={}))
-    supersede(project, [tick(project, hands)], clock=hands)
-    with pytest.raises(LogError, match=said):
-        supersede(project, [position], clock=hands)
+    supersede(project, [tick(project, manual_clock)], clock=manual_clock)
+    with pytest.raises(LogError, match=message):
+        supersede(project, [position], clock=manual_clock)
     assert kinds(project) == ["policy", "tick", CLOCK]
 
 
-def test_where_one_of_several_positions_is_no_tick_none_is_superseded(project: Project, hands: Hands) -> None:
-    tick(project, hands)
+def test_one_position_that_is_not_a_tick_leaves_all_ticks_in_force(project: Project, manual_clock: ManualClock) -> None:
+    tick(project, manual_clock)
     with pytest.raises(LogError):
-        supersede(project, [1, 2], clock=hands)
+        supersede(project, [1, 2], clock=manual_clock)
     assert kinds(project) == ["tick"]
 
 
-def test_runs_that_find_nothing_new_leave_a_trace_of_the_time(project: Project, hands: Hands) -> None:
-    tick(project, hands)
-    hands.now = NOON + timedelta(hours=11)
-    with Lake.open(project, clock=hands) as lake:
+def test_runs_without_new_files_declare_the_time(project: Project, manual_clock: ManualClock) -> None:
+    tick(project, manual_clock)
+    manual_clock.now = NOON + timedelta(hours=11)
+    with Lake.open(project, clock=manual_clock) as lake:
         assert declare_idle(lake) is None
     for day in range(1, 6):
-        hands.now = NOON + day * DAY
-        with Lake.open(project, clock=hands) as lake:
+        manual_clock.now = NOON + day * DAY
+        with Lake.open(project, clock=manual_clock) as lake:
             assert declare_idle(lake) == day + 1
-    assert tick(project, hands) == 7
+    assert tick(project, manual_clock) == 7

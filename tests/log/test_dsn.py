@@ -1,4 +1,4 @@
-"""Connection strings of PostgreSQL are taken apart; none of their credentials, nor a malformed one, is quoted."""
+"""PostgreSQL connection strings: splitting them, and messages that quote neither credentials nor malformed strings."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def project_with(folder: Path, catalog: str) -> Path:
     return folder
 
 
-def test_both_forms_give_the_same_parts_and_none_shows_the_password() -> None:
+def test_both_forms_have_the_same_parts_and_hide_the_password() -> None:
     for text in ("host=h port=5 user=u password='pass word' dbname=d", "postgresql://u:pass%20word@h:5/d"):
         dsn = parse_dsn(text)
         assert sorted(dsn.public.split()) == ["dbname=d", "host=h", "port=5", "user=u"]
@@ -72,30 +72,30 @@ def test_both_forms_give_the_same_parts_and_none_shows_the_password() -> None:
         assert dsn.name in catalog.options()
 
 
-def test_without_a_password_postgresql_finds_it_in_its_own_ways() -> None:
+def test_a_connection_string_without_password_sets_no_secret() -> None:
     assert PostgresCatalog(parse_dsn("host=h user=u")).options() == ""
 
 
 @pytest.mark.parametrize("text", ["hunter2-secret", "host=h password=hunter2 secret", "postgresql://u:hunter2@secret@h/d",
                                   "postgresql://u:hunter2/secret@h/d", "postgresql://h/d?pasword=hunter2-secret"])  # fmt: skip
-def test_a_malformed_one_is_an_error_that_quotes_none_of_it(text: str) -> None:
+def test_the_error_of_a_malformed_connection_string_quotes_none_of_it(text: str) -> None:
     with pytest.raises(ConfigError, match=r"malformed \(\[lake\] catalog\); write host") as raised:
         parse_dsn(text)
     assert "hunter2" not in str(raised.value) and "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("catalog", [*UNREACHABLE, *MALFORMED])
-def test_no_command_that_fails_prints_the_password(catalog: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    # That the planted secret is in no output is looked at by the capsys of all tests.
+def test_a_failing_command_never_prints_the_password(catalog: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # The capsys of all tests checks that the planted secret is in no output.
     folder = project_with(tmp_path, catalog)
     for command in COMMANDS if catalog == UNREACHABLE[0] else (("status",), ("sql", "select 1", "--json")):
         assert main([*command, "--project", str(folder)]) == 2, command
-        told = capsys.readouterr()
-        (error,) = [line for line in told.err.splitlines() if line.startswith("trueup: ")]
+        captured = capsys.readouterr()
+        (error,) = [line for line in captured.err.splitlines() if line.startswith("trueup: ")]
         assert "[lake] catalog" in error or "NO_SUCH_VARIABLE" in error, command
 
 
-def test_a_traceback_for_those_who_look_for_a_mistake_is_without_it_too(
+def test_a_debug_traceback_hides_the_password(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import psycopg
@@ -106,15 +106,15 @@ def test_a_traceback_for_those_who_look_for_a_mistake_is_without_it_too(
     monkeypatch.setenv("TRUEUP_DEBUG", "1")
     monkeypatch.setattr(psycopg, "connect", broken)
     assert main(["status", "--project", str(project_with(tmp_path, UNREACHABLE[0]))]) == 2
-    told = capsys.readouterr()
-    assert "Traceback" in told.err and "connecting with {'autocommit': True, 'password': '***'}" in told.err.replace(
+    captured = capsys.readouterr()
+    assert "Traceback" in captured.err and "connecting with {'autocommit': True, 'password': '***'}" in captured.err.replace(
         "${TRUEUP_PLANTED_SECRET}", "***"
     )
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-def test_commands_that_succeed_leave_the_password_in_nothing_they_write(
+def test_commands_that_succeed_write_the_password_nowhere(
     postgres: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = project_with(tmp_path, f"postgres:{postgres} password=${{TRUEUP_PLANTED_SECRET}}")
@@ -139,6 +139,6 @@ def test_commands_that_succeed_leave_the_password_in_nothing_they_write(
     assert [path for path in files if planted.encode() in path.read_bytes()] == []
 
 
-def test_the_kind_of_catalog_decides_how_it_is_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no known kind"):
+def test_a_catalog_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown kind"):
         catalog_of(Project(tmp_path, parse('[lake]\ncatalog = "mysql:x"')))

@@ -1,4 +1,4 @@
-"""Connections to one lake share a DuckDB instance; those to different lakes, or with settings of their own, never do."""
+"""DuckDB instances: connections to one lake share one; other lakes and private connections have their own."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from trueup.log.connection import connect
 from trueup.log.lake import Lake, Transaction
 
 
-def made(folder: Path) -> Project:
+def create_lake(folder: Path) -> Project:
     project = Project(folder, parse(""))
     Lake.create(project)
     return project
 
 
-def consumed(lake: Lake, consumer: str, position: int = 1) -> None:
+def commit_consumer(lake: Lake, consumer: str, position: int = 1) -> None:
     def write(transaction: Transaction) -> None:
         transaction.set_consumer_position(consumer, position)
 
@@ -29,9 +29,9 @@ def consumed(lake: Lake, consumer: str, position: int = 1) -> None:
 
 
 def setting(lake: Lake, name: str) -> object:
-    found = lake.connection.execute("SELECT current_setting(?)", [name]).fetchone()
-    assert found is not None
-    return found[0]
+    row = lake.connection.execute("SELECT current_setting(?)", [name]).fetchone()
+    assert row is not None
+    return row[0]
 
 
 def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
@@ -39,8 +39,8 @@ def tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
     return {name for (name,) in connection.execute(query).fetchall()}
 
 
-def test_connections_to_one_lake_share_an_instance_and_have_transactions_of_their_own(tmp_path: Path) -> None:
-    project = made(tmp_path)
+def test_connections_to_one_lake_share_an_instance_with_separate_transactions(tmp_path: Path) -> None:
+    project = create_lake(tmp_path)
     with Lake.open(project) as writer, Lake.open(project) as other:
         writer.connection.execute("CREATE TABLE memory.main.shared (n INTEGER)")
         assert tables(other.connection) == {"shared"}
@@ -53,10 +53,10 @@ def test_connections_to_one_lake_share_an_instance_and_have_transactions_of_thei
         writer.connection.execute("DROP TABLE memory.main.shared")
 
 
-def test_a_lake_open_beside_another_sees_nothing_of_it(tmp_path: Path) -> None:
-    one, two = made(tmp_path / "one"), made(tmp_path / "two")
-    with Lake.open(one) as first, Lake.open(two) as second:
-        consumed(first, "only in one")
+def test_two_open_lakes_see_nothing_of_each_other(tmp_path: Path) -> None:
+    instance, two = create_lake(tmp_path / "one"), create_lake(tmp_path / "two")
+    with Lake.open(instance) as first, Lake.open(two) as second:
+        commit_consumer(first, "only in one")
         first.connection.execute("CREATE TABLE memory.main.of_one (n INTEGER)")
         assert second.consumer_position("only in one") == 0
         assert tables(second.connection) == set()
@@ -65,26 +65,26 @@ def test_a_lake_open_beside_another_sees_nothing_of_it(tmp_path: Path) -> None:
         assert second.consumer_position("only in one") == 0
 
 
-def test_a_lake_replaced_on_disk_is_read_anew(tmp_path: Path) -> None:
-    project, other = made(tmp_path / "one"), made(tmp_path / "two")
+def test_a_lake_replaced_on_disk_is_read_again(tmp_path: Path) -> None:
+    project, other = create_lake(tmp_path / "one"), create_lake(tmp_path / "two")
     with Lake.open(project) as lake:
-        consumed(lake, "before")
+        commit_consumer(lake, "before")
     with Lake.open(other) as lake:
-        consumed(lake, "after")
+        commit_consumer(lake, "after")
     shutil.rmtree(tmp_path / "one/lake")
     shutil.copytree(tmp_path / "two/lake", tmp_path / "one/lake")
     with Lake.open(project, read_only=True) as lake:
         assert (lake.consumer_position("before"), lake.consumer_position("after")) == (0, 1)
 
 
-def test_a_connection_that_only_reads_cannot_write(tmp_path: Path) -> None:
-    project = made(tmp_path)
+def test_a_read_only_connection_cannot_write(tmp_path: Path) -> None:
+    project = create_lake(tmp_path)
     with Lake.open(project, read_only=True) as lake, pytest.raises(duckdb.Error, match="read-only"):
         lake.connection.execute("INSERT INTO lake.events.consumer (consumer, position) VALUES ('x', 1)")
 
 
-def test_settings_of_a_private_instance_hold_for_no_other_connection(tmp_path: Path) -> None:
-    project = made(tmp_path)
+def test_settings_of_a_private_instance_affect_no_other_connection(tmp_path: Path) -> None:
+    project = create_lake(tmp_path)
     with Lake.open(project, read_only=True, private=True) as locked:
         locked.connection.execute("SET enable_external_access = false")
         locked.connection.execute("SET lock_configuration = true")
@@ -95,47 +95,47 @@ def test_settings_of_a_private_instance_hold_for_no_other_connection(tmp_path: P
         assert setting(free, "lock_configuration") is False
 
 
-def test_an_instance_uses_the_fewest_threads_that_a_connection_asks_for(tmp_path: Path) -> None:
-    project = made(tmp_path)
+def test_an_instance_uses_the_smallest_requested_number_of_threads(tmp_path: Path) -> None:
+    project = create_lake(tmp_path)
     with Lake.open(project) as lake:
         every = setting(lake, "threads")
-        with Lake.open(project, threads=1) as one:
-            assert (setting(lake, "threads"), setting(one, "threads")) == (1, 1)
+        with Lake.open(project, threads=1) as instance:
+            assert (setting(lake, "threads"), setting(instance, "threads")) == (1, 1)
         assert setting(lake, "threads") == every
 
 
-def test_an_instance_that_failed_for_good_serves_no_further_connection(tmp_path: Path) -> None:
-    project = made(tmp_path)
+def test_a_failed_instance_serves_no_further_connection(tmp_path: Path) -> None:
+    project = create_lake(tmp_path)
     with Lake.open(project) as lake:
-        consumed(lake, "x")
+        commit_consumer(lake, "x")
         instance, _ = instances._pool.open[id(lake.connection)]
         instance.root.close()
         with Lake.open(project) as other:
             assert other.consumer_position("x") == 1
 
 
-def test_few_instances_wait_for_another_lake(tmp_path: Path) -> None:
-    projects = [made(tmp_path / str(number)) for number in range(4)]
+def test_the_number_of_idle_instances_is_bounded(tmp_path: Path) -> None:
+    projects = [create_lake(tmp_path / str(number)) for number in range(4)]
     opened = [Lake.open(project) for project in projects]
     for lake in opened:
         lake.__enter__()
     for lake in opened:
         lake.__exit__(None, None, None)
-    idle = [one for one in instances._pool.instances if not one.users]
+    idle = [instance for instance in instances._pool.instances if not instance.users]
     assert len(idle) <= instances.MAX_IDLE
-    assert all(one.attached is None for one in idle)
+    assert all(instance.attached is None for instance in idle)
 
 
 def test_a_forked_process_uses_none_of_its_parents_instances(tmp_path: Path) -> None:
-    project = made(tmp_path)
+    project = create_lake(tmp_path)
     with Lake.open(project) as lake:
-        consumed(lake, "parent")
+        commit_consumer(lake, "parent")
         child = os.fork()
         if child == 0:
             status = 1
             try:
                 with Lake.open(project) as own:
-                    consumed(own, "child")
+                    commit_consumer(own, "child")
                 status = 0
             finally:
                 os._exit(status)

@@ -1,4 +1,4 @@
-"""A lake of an earlier version gets what it lacks when it is opened for writing, and keeps all it has."""
+"""Migration: opening a lake of an earlier version for writing adds what it lacks and keeps its rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trueup.log.migrate import declared, missing, schema
 
 @pytest.fixture
 def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A lake made when there were no states, and findings had no cause; with one finding."""
+    """Create a lake of a version without states and without causes of findings, with one finding."""
     project = Project(tmp_path, parse(""))
     earlier = tuple(
         s.replace("    cause VARCHAR,\n", "") for s in schema() if "events.tariff" not in s and "events.subscriber" not in s
@@ -45,7 +45,7 @@ def test_opening_for_writing_adds_tables_and_columns_and_keeps_the_rows(old: Pro
         assert set(lake.read("tariff").columns) == {*declared()["tariff"], "position"}
 
 
-def test_reading_one_before_that_says_what_to_do(old: Project) -> None:
+def test_reading_a_lake_before_its_migration_raises_an_error_with_advice(old: Project) -> None:
     with pytest.raises(LogError, match="earlier version") as raised, Lake.open(old, read_only=True):
         pass
     assert "trueup ingest" in str(raised.value)
@@ -56,7 +56,7 @@ def _open(project: Project) -> None:
         pass
 
 
-def test_several_processes_that_open_it_at_once_bring_it_up_to_date_together(old: Project) -> None:
+def test_processes_that_open_an_old_lake_at_once_migrate_it_together(old: Project) -> None:
     processes = [multiprocessing.get_context("spawn").Process(target=_open, args=(old,)) for _ in range(3)]
     for process in processes:
         process.start()

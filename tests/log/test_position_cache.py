@@ -1,4 +1,4 @@
-"""Positions that have been looked up are remembered, and asked for once."""
+"""Position cache: known positions are not read again."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ def log_of(newest: int) -> pl.DataFrame:
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(0, 3)), min_size=1, max_size=12))
-def test_however_ranges_follow_each_other_in_a_log_that_grows_each_holds_what_is_there(asked: list[tuple[int, int, int]]) -> None:
-    known, newest = PositionCache(), 0
-    for one, other, more in asked:
-        newest += more
-        after, upto = sorted((one, other))
+def test_any_sequence_of_ranges_in_a_growing_log_returns_the_existing_positions(ranges: list[tuple[int, int, int]]) -> None:
+    cache, newest = PositionCache(), 0
+    for first, second, growth in ranges:
+        newest += growth
+        after, upto = sorted((first, second))
         rows = log_of(newest)
-        known = known.extend(after, upto, lambda a, b, rows=rows: rows.filter(pl.col("position").is_between(a + 1, b)))
-        wanted = rows.filter(pl.col("position").is_between(after + 1, upto))
-        assert known.slice(after, upto).rows() == wanted.rows()
+        cache = cache.extend(after, upto, lambda a, b, rows=rows: rows.filter(pl.col("position").is_between(a + 1, b)))
+        expected = rows.filter(pl.col("position").is_between(after + 1, upto))
+        assert cache.slice(after, upto).rows() == expected.rows()
 
 
-def test_what_is_known_is_not_asked_for_again() -> None:
-    asked: list[tuple[int, int]] = []
+def test_known_positions_are_not_read_again() -> None:
+    ranges: list[tuple[int, int]] = []
 
-    def ask(after: int, upto: int) -> pl.DataFrame:
-        asked.append((after, upto))
+    def read(after: int, upto: int) -> pl.DataFrame:
+        ranges.append((after, upto))
         return log_of(9).filter(pl.col("position").is_between(after + 1, upto))
 
-    known = PositionCache()
+    cache = PositionCache()
     for after, upto in ((3, 5), (4, 5), (4, 7), (1, 6), (0, 9), (2, 8)):
-        known = known.extend(after, upto, ask)
-    assert asked == [(3, 5), (5, 7), (1, 3), (0, 1), (7, 9)]
+        cache = cache.extend(after, upto, read)
+    assert ranges == [(3, 5), (5, 7), (1, 3), (0, 1), (7, 9)]
 
 
-def test_a_position_is_known_only_when_it_is_committed(project: Project) -> None:
+def test_a_position_is_known_only_once_it_is_committed(project: Project) -> None:
     Lake.create(project)
     with Lake.open(project) as lake:
 
@@ -53,6 +53,6 @@ def test_a_position_is_known_only_when_it_is_committed(project: Project) -> None
 
         with pytest.raises(LogError, match="there is no position 1"):
             lake.commit(fails)
-        lake.commit(lambda transaction: transaction.set_consumer_position("somebody", 0))
+        lake.commit(lambda transaction: transaction.set_consumer_position("consumer", 0))
         assert lake.commit(lambda transaction: transaction.declare("tick")) == 1
         assert lake.read("declaration", columns=["kind"]).rows() == [("tick", 1)]

@@ -1,4 +1,4 @@
-"""Who may read a lake and not write beside it reads what is committed, and changes nothing."""
+"""Readers without the right to write next to the catalog: they read what is committed, and change no file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trueup.config import Project, parse
 from trueup.log.lake import Lake
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-# Root writes wherever it likes, unless it gives up the capability.
+# Root may write everywhere unless it drops the capability.
 DROPPED = ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"] if os.geteuid() == 0 else []
 pytestmark = pytest.mark.skipif(
     bool(DROPPED) and shutil.which("setpriv") is None, reason="root has to give up its capabilities, which takes setpriv"
@@ -39,7 +39,7 @@ print([main([*command, "--project", sys.argv[1]]) for command in commands])
 """
 
 
-def take(lake: Lake, name: str) -> None:
+def commit_usage(lake: Lake, name: str) -> None:
     rows = pl.DataFrame({"record_key": [name], "bucket": [0], "day": [NOON.date()]})
     lake.commit(lambda transaction: (transaction.append("usage", rows), transaction.next_position("unit")))
 
@@ -55,29 +55,29 @@ def read_only(folder: Path, mode: int) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
-    """A lake with one record."""
-    made = Project(tmp_path / "p", parse(""))
-    made.directory.mkdir()
-    (made.directory / "trueup.toml").write_text("")
-    Lake.create(made)
-    with Lake.open(made, clock=lambda: NOON) as lake:
-        take(lake, "first")
-    yield made
-    read_only(made.directory, 1)
+    """Create a lake with one record."""
+    project = Project(tmp_path / "p", parse(""))
+    project.directory.mkdir()
+    (project.directory / "trueup.toml").write_text("")
+    Lake.create(project)
+    with Lake.open(project, clock=lambda: NOON) as lake:
+        commit_usage(lake, "first")
+    yield project
+    read_only(project.directory, 1)
 
 
-def as_reader(script: str, project: Project) -> subprocess.CompletedProcess[str]:
+def run_as_reader(script: str, project: Project) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*DROPPED, sys.executable, "-c", script, str(project.directory)], capture_output=True, text=True, check=False
     )
 
 
-def nothing(_: Path) -> None:
+def clean_shutdown(_: Path) -> None:
     pass
 
 
-def killed(catalog: Path) -> None:
-    """Leaves the log of a writer that was killed: what it committed is in the log alone."""
+def killed_writer(catalog: Path) -> None:
+    """Leave the write-ahead log of a killed writer: its commits are in that log alone."""
     folder = catalog.with_name("while-open")
     with sqlite3.connect(catalog) as writer:
         writer.execute("PRAGMA wal_autocheckpoint = 0")
@@ -93,45 +93,45 @@ def killed(catalog: Path) -> None:
 
 
 def without_index(catalog: Path) -> None:
-    """The same as a backup brings it back: the log is there, the index is not."""
-    killed(catalog)
+    """Leave the write-ahead log without its index, as a restored backup does."""
+    killed_writer(catalog)
     catalog.with_name(f"{catalog.name}-shm").unlink()
 
 
-@pytest.mark.parametrize("left", [nothing, killed, without_index])
+@pytest.mark.parametrize("leave", [clean_shutdown, killed_writer, without_index])
 def test_a_reader_without_the_right_to_write_reads_what_is_committed_and_changes_nothing(
-    project: Project, left: Callable[[Path], None]
+    project: Project, leave: Callable[[Path], None]
 ) -> None:
-    left(catalog_of(project))
+    leave(catalog_of(project))
     read_only(project.directory, 0)
     before = {path: path.stat().st_mtime_ns for path in project.directory.rglob("*")}
-    told = as_reader(READS, project)
-    assert (told.stdout, told.stderr) == ("['first']\n", "")
+    result = run_as_reader(READS, project)
+    assert (result.stdout, result.stderr) == ("['first']\n", "")
     assert {path: path.stat().st_mtime_ns for path in project.directory.rglob("*")} == before
 
 
-def test_a_reader_reads_while_a_writer_writes(project: Project) -> None:
+def test_a_reader_reads_while_a_writer_is_open(project: Project) -> None:
     with Lake.open(project, clock=lambda: NOON) as lake:
-        take(lake, "second")
+        commit_usage(lake, "second")
         read_only(project.directory, 0)
-        told = as_reader(READS, project)
-    assert (told.stdout, told.stderr) == ("['first', 'second']\n", "")
+        result = run_as_reader(READS, project)
+    assert (result.stdout, result.stderr) == ("['first', 'second']\n", "")
 
 
-def test_every_command_that_only_reads_works_and_one_that_writes_says_that_it_may_not(project: Project) -> None:
+def test_every_reading_command_works_and_a_writing_one_reports_the_missing_right(project: Project) -> None:
     read_only(project.directory, 0)
-    told = as_reader(COMMANDS, project)
-    assert told.stdout.splitlines()[-1] == "[0, 0, 0, 0, 0, 2, 2, 2]", told.stdout + told.stderr
-    *unknown, denied = [line for line in told.stderr.splitlines() if not line.startswith("warning: ")]
+    result = run_as_reader(COMMANDS, project)
+    assert result.stdout.splitlines()[-1] == "[0, 0, 0, 0, 0, 2, 2, 2]", result.stdout + result.stderr
+    *unknown, denied = [line for line in result.stderr.splitlines() if not line.startswith("warning: ")]
     assert len(unknown) == 2 and all("no finding or event" in line for line in unknown)
     assert "right to write" in denied or "Permission denied" in denied
 
 
-def test_a_catalog_that_may_not_be_read_says_so_in_one_line(project: Project) -> None:
+def test_an_unreadable_catalog_is_an_error_of_one_line(project: Project) -> None:
     catalog_of(project).chmod(0)
     catalog_of(project).parent.chmod(0o555)
-    told = as_reader("import sys\nfrom trueup.cli import main\nsys.exit(main(['status', '--project', sys.argv[1]]))", project)
+    result = run_as_reader("import sys\nfrom trueup.cli import main\nsys.exit(main(['status', '--project', sys.argv[1]]))", project)
     catalog_of(project).parent.chmod(0o755)
     catalog_of(project).chmod(0o644)
-    assert told.returncode == 2
-    assert told.stderr.count("\n") == 1 and "cannot be read" in told.stderr
+    assert result.returncode == 2
+    assert result.stderr.count("\n") == 1 and "cannot be read" in result.stderr

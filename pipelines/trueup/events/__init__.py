@@ -1,1 +1,1 @@
-"""The facts: Arrow schemas of the streams, identity of a record, buckets."""
+"""Events: column types of the streams, identity of a record, buckets."""

@@ -1,18 +1,18 @@
-"""Who an event is: its id, its bucket, and the canonical form both rest on.
+"""Identity of events: the id, the bucket, and the canonical form that both derive from.
 
 The canonical form (version 1) of an event is the concatenation, in the order of `CORE`, of
 
 * a head: ``1;STREAM;`` and the key scope as a text,
-* each core column: a text as ``LENGTH:TEXT`` (length in UTF-8 bytes), a whole number in decimal and ``;``,
-  a time as whole microseconds since 1970-01-01 UTC and ``;``, a truth value as ``true;`` or ``false;``;
+* each core column: a text as ``LENGTH:TEXT`` (length in UTF-8 bytes), an integer in decimal and ``;``,
+  a time as integer microseconds since 1970-01-01 UTC and ``;``, a boolean as ``true;`` or ``false;``;
   a missing value of any type is ``~``.
 
-`event_id` is the first 16 bytes of its SHA-256 (FIPS 180-4). Provenance, bucket and attributes are no part of it, so the
-same record has the same id wherever it comes from within its key scope.
+`event_id` is the first 16 bytes of its SHA-256 (FIPS 180-4). Provenance, bucket and attributes are not part of it, so a
+record has the same id from every file of its key scope.
 
 The bucket of a record is MD5 (RFC 1321) of its bucket key's UTF-8 bytes, read as a little-endian number, modulo `buckets`;
-a missing key counts as the empty text. A stream that lacks the columns of the bucket key is all in bucket 0: tariffs are
-everybody's, and subscriptions are where sessions cannot be told from them.
+a missing key counts as the empty text. A stream that lacks the columns of the bucket key is all in bucket 0: tariffs apply
+to every bucket, and so do subscriptions if the bucket key is the session key.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from trueup.frames import query_frames
 CANONICAL_VERSION = 1
 
 BUCKET_KEYS = ("session_key", "record_key", "subscriber", "account")
-"""The columns a bucket may be made of."""
+"""Columns from which a bucket key may be derived."""
 
 
 def netstring_sql(name: str) -> str:
-    """A DuckDB expression for a text column as `LENGTH:TEXT`, and `~` for NULL: nothing else reads the same."""
+    """Return a DuckDB expression for a text column as `LENGTH:TEXT`, and `~` for NULL; the form is unambiguous."""
     return f"coalesce(strlen({name}) || ':' || {name}, '~')"
 
 
@@ -49,9 +49,9 @@ def _field(name: str, dtype: pl.DataType, *, is_missing: bool, is_complete: bool
 def canonical_sql(
     stream: str, *, without: frozenset[str] = frozenset(), missing: Collection[str] = (), complete: Collection[str] = ()
 ) -> str:
-    """A DuckDB expression for the canonical form of a row of `stream`, over its column names.
+    """Return a DuckDB expression for the canonical form of a row of `stream`, over its column names.
 
-    `missing` names columns known to be NULL in every row, `complete` those known to be NULL in none: they take less work.
+    `missing` names columns that are NULL in every row, `complete` those that are NULL in none: both make the expression cheaper.
     """
     columns = {"key_scope": pl.String(), **{name: dtype for name, dtype in CORE[stream].items() if name not in without}}
     fields = (_field(name, dtype, is_missing=name in missing, is_complete=name in complete) for name, dtype in columns.items())
@@ -59,31 +59,31 @@ def canonical_sql(
 
 
 def digest16_sql(expression: str) -> str:
-    """A DuckDB expression for the first 16 bytes of the SHA-256 of a text expression."""
+    """Return a DuckDB expression for the first 16 bytes of the SHA-256 of a text expression."""
     return f"unhex(left(sha256({expression}), 32))"
 
 
 def is_bucketed(stream: str, bucket_by: BucketBy) -> bool:
-    """Whether the rows of a stream are divided into buckets; else all are in bucket 0."""
+    """Return whether the rows of a stream are divided into buckets; otherwise all are in bucket 0."""
     return bucket_by in CORE[stream]
 
 
 def bucket_key_sql(bucket_by: BucketBy, *, of: str = "") -> str:
-    """A DuckDB expression for the value that decides bucket and scope of a row of the table `of`: never NULL."""
+    """Return a DuckDB expression for the bucket key of a row of the table `of`: never NULL."""
     names = ("session_key", "record_key") if bucket_by == "session_key" else (bucket_by,)
     return f"coalesce({', '.join(f'{of}.{n}' if of else n for n in names)}, '')"
 
 
 def bucket_key(bucket_by: BucketBy) -> pl.Expr:
-    """The same value as `bucket_key_sql`, as a Polars expression: matching never reaches beyond one such value."""
+    """Return `bucket_key_sql` as a Polars expression; no match crosses two bucket keys."""
     columns = ("session_key", "record_key") if bucket_by == "session_key" else (bucket_by,)
     return pl.coalesce(*columns, pl.lit(""))
 
 
 def bucket_sql(bucket_by: BucketBy, buckets: int) -> str:
-    """A DuckDB expression for the bucket of a row.
+    """Return a DuckDB expression for the bucket of a row.
 
-    The remainder of the 128-bit number is put together from those of its halves: DuckDB's own takes twenty times as long.
+    The remainder of the 128-bit number is computed from its halves: DuckDB's own operator takes twenty times as long.
     """
     number = f"md5_number({bucket_key_sql(bucket_by)})"
     low, carried = f"({number} & {2**64 - 1})::UBIGINT % {buckets}", 2**64 % buckets
@@ -93,38 +93,38 @@ def bucket_sql(bucket_by: BucketBy, buckets: int) -> str:
 
 
 def with_content_keys(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str) -> pl.DataFrame:
-    """Gives each row the record key its content makes (`identity = "content"`): 32 hex digits of SHA-256."""
+    """Set each row's record key to a hash of its content (`identity = "content"`): 32 hex digits of SHA-256."""
     missing, complete = _nulls(frame, stream)
     form = canonical_sql(stream, without=frozenset({"record_key"}), missing=missing, complete=complete)
     query = f"SELECT row_no, left(sha256({form}), 32) AS record_key FROM rows"
-    made = query_frames(connection, query, rows=frame.with_row_index("row_no"))
-    return frame.with_columns(made.sort("row_no")["record_key"])
+    hashed = query_frames(connection, query, rows=frame.with_row_index("row_no"))
+    return frame.with_columns(hashed.sort("row_no")["record_key"])
 
 
 def with_event_ids(
     connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str, *, bucket_by: BucketBy, buckets: int
 ) -> pl.DataFrame:
-    """Adds id, canonical version, bucket and (to what happened at a time) day to collected rows.
+    """Add id, canonical version, bucket and (to usage and charges) day to collected rows.
 
-    Takes the columns of `COLLECTED[stream]`, returns those of `EVENT[stream]` in their order, one row for each row.
+    Expects the columns of `COLLECTED[stream]`; returns those of `EVENT[stream]` in order, one row per input row.
     """
     missing, complete = _nulls(frame, stream)
     form = canonical_sql(stream, missing=missing, complete=complete)
     bucket = bucket_sql(bucket_by, buckets) if is_bucketed(stream, bucket_by) else "0::SMALLINT"
     query = f"SELECT row_no, {digest16_sql(form)} AS event_id, {bucket} AS bucket FROM rows"
-    # What is NULL throughout, and what the form does not hold, need not travel.
+    # Columns that are NULL throughout, or not in the canonical form, are not passed to DuckDB.
     needed = [name for name in ("key_scope", *CORE[stream]) if name not in missing or name in BUCKET_KEYS]
-    made = query_frames(connection, query, rows=frame.select(needed).with_row_index("row_no")).sort("row_no")
+    hashed = query_frames(connection, query, rows=frame.select(needed).with_row_index("row_no")).sort("row_no")
     added = {"canonical_version": pl.lit(CANONICAL_VERSION)}
     if stream in MOVEMENTS:
         added["day"] = own_time(stream).dt.date()
-    return frame.with_columns(made["event_id"], made["bucket"], **added).select(
+    return frame.with_columns(hashed["event_id"], hashed["bucket"], **added).select(
         pl.col(name).cast(dtype) for name, dtype in EVENT[stream].items()
     )
 
 
 def _nulls(frame: pl.DataFrame, stream: str) -> tuple[list[str], list[str]]:
-    """Which columns of the canonical form are NULL in every row, and which in none."""
+    """Return the columns of the canonical form that are NULL in every row, and those that are NULL in none."""
     counts = frame.select("key_scope", *CORE[stream]).null_count().row(0, named=True)
     missing = [name for name, nulls in counts.items() if nulls == frame.height]
     return missing, [name for name, nulls in counts.items() if nulls == 0 < frame.height]

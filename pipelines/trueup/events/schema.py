@@ -1,4 +1,4 @@
-"""Columns of the event streams, as Polars types: what collectors hand to the log and the log hands to the kernel."""
+"""Columns of the event streams as Polars types: the interface between collectors, log and kernel."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ CORE: dict[str, dict[str, pl.DataType]] = {
 COLLECTED: dict[str, dict[str, pl.DataType]] = {
     stream: {**_PROVENANCE, "key_scope": pl.String(), **core, "attributes": pl.String()} for stream, core in CORE.items()
 }
-"""What a collector makes of a record, before identity is added."""
+"""Columns of a collected record, before its identity is added."""
 
 EVENT: dict[str, dict[str, pl.DataType]] = {
     stream: {
@@ -115,7 +115,7 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
     }
     for stream, core in CORE.items()
 }
-"""A stream's table in the log, column by column."""
+"""Columns of a stream's table in the log."""
 
 QUARANTINE: dict[str, pl.DataType] = {
     "event_id": pl.Binary(),
@@ -132,11 +132,11 @@ QUARANTINE: dict[str, pl.DataType] = {
 
 
 OWN_TIME_SQL = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
-"""`own_time` of a movement's row `e`, as DuckDB says it."""
+"""`own_time` of a usage or charge row `e`, as a DuckDB expression."""
 
 
 def own_time(stream: str) -> pl.Expr:
-    """The time a record is ordered by: `started_at`, for a charge without one `billed_at`; of a state, when it begins."""
+    """Return the time that orders a record: `started_at`, for a charge without it `billed_at`; for a state `valid_from`."""
     if stream in STATES:
         return pl.col("valid_from")
     return pl.col("started_at") if stream == "usage" else pl.coalesce("started_at", "billed_at")

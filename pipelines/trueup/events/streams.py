@@ -1,7 +1,7 @@
-"""The two kinds of event streams, for those who need the names but no column types."""
+"""Names of the two kinds of event streams, without their column types."""
 
 MOVEMENTS = ("usage", "charge")
-"""The streams of what happened at a time: reconciled with each other, partitioned by day, each source with a frontier."""
+"""Streams of events at a point in time: reconciled with each other, partitioned by day, each source with a frontier."""
 
 STATES = ("subscriber", "tariff")
-"""The streams of what is valid from one time to another: few rows, no day, no frontier."""
+"""Streams of states that are valid over a period: few rows, no day, no frontier."""

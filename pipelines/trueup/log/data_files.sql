@@ -1,4 +1,4 @@
--- The data files that the newest snapshot of the lake reads. One row per file. Owner: trueup.log.
+-- Data files that the newest snapshot of the lake reads. Grain: one file. Owner: trueup.log.
 SELECT
     CASE WHEN file.path_is_relative THEN schema.path || "table".path || file.path ELSE file.path END AS path, -- below the data folder where it is relative
     file.path_is_relative AS is_relative, -- whether the path begins at the data folder

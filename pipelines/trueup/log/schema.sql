@@ -1,27 +1,27 @@
--- The tables of the event log. Grain and owner stand above each; a view of the warehouse is the way to read them.
+-- Tables of the event log. Grain and owner precede each; users read them through the views of the warehouse.
 -- Append only: nothing here is ever updated or deleted. `snapshot_id` and `rowid` are virtual columns of each table.
 CREATE SCHEMA lake.events;
 
--- What was fixed when the lake was made; one row. Owner: log.
+-- Settings fixed at creation of the lake; one row. Owner: log.
 CREATE TABLE lake.events.setting (
     content JSON                -- buckets and bucket_by
 );
 
--- One row per position: an input commit. Its own snapshot_id says which rows came with it. Owner: log.
+-- One row per position: an input commit. Its own snapshot_id is that of all rows committed with it. Owner: log.
 CREATE TABLE lake.events.position (
     position BIGINT,            -- ordinal, 1 and up, without gaps
     kind VARCHAR,               -- unit, close, tick, policy, quality_policy, model or clock
     committed_at TIMESTAMPTZ    -- the injected clock when it was appended
 );
 
--- One row per commit of a consumer: what it has read up to. Owner: log.
+-- One row per commit of a consumer: the position up to which its results are complete. Owner: log.
 CREATE TABLE lake.events.consumer (
     consumer VARCHAR,           -- reconcile, …
-    position BIGINT,            -- everything up to here is in its results
-    configuration VARCHAR       -- of scores: the configuration that made them; NULL for other consumers and older lakes
+    position BIGINT,            -- its results cover everything up to here
+    configuration VARCHAR       -- of scores: the configuration that produced them; NULL for other consumers and older lakes
 );
 
--- One configuration that made rows of the log, once, however many commits refer to it. Owner: log.
+-- One configuration that rows of the log depend on, recorded once for all commits that refer to it. Owner: log.
 CREATE TABLE lake.events.configuration (
     configuration VARCHAR,      -- the first 32 hex digits of sha256 over kind and content
     kind VARCHAR,               -- mapping: of control rows; scoring: of consumers
@@ -32,15 +32,15 @@ CREATE TABLE lake.events.configuration (
 CREATE TABLE lake.events.usage (
     event_id BLOB,              -- 16 bytes of sha256 over the canonical form
     canonical_version SMALLINT, -- which canonical form
-    source_id VARCHAR,          -- the source unit it came in, see control
+    source_id VARCHAR,          -- the source unit that contains it, see control
     source_row BIGINT,          -- record number in the unit, from 0
     source_offset BIGINT,       -- first byte (Parquet: row group) of the record in the decompressed unit
     source_length BIGINT,       -- bytes of the record (Parquet: NULL)
     bucket SMALLINT,            -- stable hash of the bucket key % buckets
     day DATE,                   -- UTC day of its own time: the partition
-    key_scope VARCHAR,          -- what record_key is unique within
+    key_scope VARCHAR,          -- the scope in which record_key is unique
     record_key VARCHAR,         -- the record's own identity
-    session_key VARCHAR,        -- what ties partial records and their charge together
+    session_key VARCHAR,        -- the key that partial records and their charge share
     account VARCHAR,
     service VARCHAR,
     subscriber VARCHAR,
@@ -51,7 +51,7 @@ CREATE TABLE lake.events.usage (
     started_at TIMESTAMPTZ,
     quantity_micros BIGINT,     -- millionths of the source's declared unit
     partial_no BIGINT,
-    attributes JSON             -- what the mapping does not name
+    attributes JSON             -- source columns without a mapping
 );
 ALTER TABLE lake.events.usage SET PARTITIONED BY (day);
 ALTER TABLE lake.events.usage SET SORTED BY (bucket);
@@ -88,7 +88,7 @@ CREATE TABLE lake.events.charge (
 );
 ALTER TABLE lake.events.charge SET PARTITIONED BY (day);
 ALTER TABLE lake.events.charge SET SORTED BY (bucket);
--- What is appended comes in this order already; merging keeps it.
+-- Rows are appended in this order; merging preserves it.
 CALL lake.set_option('sort_on_insert', false);
 
 -- One state of one subscription, as network or billing has it, from a time on. Owner: collect.
@@ -99,9 +99,9 @@ CREATE TABLE lake.events.subscriber (
     source_row BIGINT,
     source_offset BIGINT,
     source_length BIGINT,
-    bucket SMALLINT,            -- of the bucket key; 0 where sessions are it
+    bucket SMALLINT,            -- of the bucket key; 0 where the bucket key is the session key
     key_scope VARCHAR,
-    record_key VARCHAR,         -- the row's own identity, or made of its content
+    record_key VARCHAR,         -- the row's own identity, or derived from its content
     system VARCHAR,             -- network or billing
     subscriber VARCHAR,
     account VARCHAR,
@@ -122,10 +122,10 @@ CREATE TABLE lake.events.tariff (
     source_row BIGINT,
     source_offset BIGINT,
     source_length BIGINT,
-    bucket SMALLINT,            -- 0: the book is everybody's
+    bucket SMALLINT,            -- 0: the book applies to every bucket
     key_scope VARCHAR,
-    record_key VARCHAR,         -- the row's own identity, or made of its content
-    item VARCHAR,               -- rate, band, holiday, allowance or exchange: what the row says
+    record_key VARCHAR,         -- the row's own identity, or derived from its content
+    item VARCHAR,               -- rate, band, holiday, allowance or exchange: the kind of row
     tariff_code VARCHAR,
     plan VARCHAR,
     service VARCHAR,
@@ -139,11 +139,11 @@ CREATE TABLE lake.events.tariff (
     currency VARCHAR,
     setup_micros BIGINT,        -- millionths of the currency, like all money here
     price_micros BIGINT,
-    price_per BIGINT,           -- so many units cost the price
+    price_per BIGINT,           -- number of units that cost the price
     first_increment_micros BIGINT, -- millionths of a unit
     next_increment_micros BIGINT,
     minimum_micros BIGINT,
-    tier_from_micros BIGINT,    -- the quantity from which on the price holds, in millionths of a unit
+    tier_from_micros BIGINT,    -- the quantity from which the price applies, in millionths of a unit
     rounding VARCHAR,
     decimals BIGINT,
     rounding_stage VARCHAR,
@@ -170,10 +170,10 @@ CREATE TABLE lake.events.declaration (
     kind VARCHAR,               -- close, tick, policy, quality_policy, model or clock
     source VARCHAR,             -- close: the source declared complete
     through TIMESTAMPTZ,        -- close: complete for every time before; tick, clock: the clock
-    content JSON                -- policy, quality_policy or model: what is in force from here on; clock: the tick it supersedes, if any
+    content JSON                -- policy, quality_policy or model: the content in force from here on; clock: the tick it supersedes, if any
 );
 
--- One source unit (or part of one) taken in. Owner: collect.
+-- One ingested source unit, or part of one. Owner: collect.
 CREATE TABLE lake.events.control (
     source_id VARCHAR,
     source VARCHAR,             -- the feed's name in trueup.toml
@@ -183,7 +183,7 @@ CREATE TABLE lake.events.control (
     bytes BIGINT,
     part_no BIGINT,             -- from 0
     last_part BOOLEAN,
-    declared_records BIGINT,    -- what the unit itself says it holds; NULL where it says nothing
+    declared_records BIGINT,    -- number of records that the unit or its manifest declares; NULL without a declaration
     records BIGINT,             -- = accepted + duplicate + quarantined
     accepted BIGINT,
     duplicate BIGINT,
@@ -191,7 +191,7 @@ CREATE TABLE lake.events.control (
     lost_digits BIGINT,         -- records whose decimals were rounded to millionths
     first_time TIMESTAMPTZ,     -- least own time of its accepted and duplicate records; of states, valid_from
     last_time TIMESTAMPTZ,      -- greatest own time
-    last_started_at TIMESTAMPTZ, -- greatest started_at: what the frontier observes; NULL for states
+    last_started_at TIMESTAMPTZ, -- greatest started_at, from which the frontier derives; NULL for states
     taken_at TIMESTAMPTZ,       -- the injected clock
     mapping VARCHAR,            -- the configuration that mapped its records; NULL in rows of older versions
     sequence_no BIGINT,         -- the ordinal of this row within its source
@@ -208,7 +208,7 @@ CREATE TABLE lake.events.quarantine (
     source_row BIGINT,
     source_offset BIGINT,
     source_length BIGINT,
-    raw BLOB,                   -- the record's bytes as they came
+    raw BLOB,                   -- the record's bytes as delivered
     reason VARCHAR,             -- reason code
     rule VARCHAR                -- the rule and the column that refused it
 );
@@ -233,15 +233,15 @@ CREATE TABLE lake.events.finding (
     usage_event_ids BLOB[],     -- all usage members, ascending
     charge_event_ids BLOB[],    -- all charge members, ascending
     content_event_ids BLOB[],   -- of a conflict: all contents seen
-    reason VARCHAR,             -- of what is misrated or unrated: why; of a plan mismatch: the two plans
-    ended_at TIMESTAMPTZ,       -- of a subscription the systems tell differently: when they agreed again; of a feed: the end
-    stream VARCHAR,             -- of what is wrong with a feed (missing_records, …): its own; NULL for other findings, as below
+    reason VARCHAR,             -- of misrated or unrated: why; of a plan mismatch: the two plans
+    ended_at TIMESTAMPTZ,       -- of a subscription on which the systems disagree: when they agreed again; of a feed: the end
+    stream VARCHAR,             -- of a finding on a feed (missing_records, …): its stream; NULL for other findings, as below
     source VARCHAR,             -- the feed
-    control VARCHAR,            -- what noticed it: files, records, volume, mix, schedule, expectations, …
-    subject VARCHAR,            -- what of the feed it is about: the first missing number, the first hour, the expectation and day
+    control VARCHAR,            -- the control that raised it: files, records, volume, mix, schedule, expectations, …
+    subject VARCHAR,            -- the part of the feed: the first missing number, the first hour, the expectation and day
     records_low BIGINT,         -- bounds of the records concerned
     records_high BIGINT,
-    impact_low_micros DECIMAL(38, 0), -- bounds of the money at stake; NULL where nothing tells what the records are worth
+    impact_low_micros DECIMAL(38, 0), -- bounds of the money at stake; NULL where the value of the records is unknown
     impact_high_micros DECIMAL(38, 0),
     booking_id BLOB,            -- 16 bytes of sha256 over the subject: findings of one booking share it; NULL of old lakes, conflicts and feeds, as below
     whole_expected_micros DECIMAL(38, 0), -- expected money of the whole booking (session, bill or period) at this position
@@ -263,14 +263,14 @@ CREATE TABLE lake.events.ledger (
     unrated_records BIGINT
 );
 
--- Records the kernel placed, by the position it evaluated up to: the second audit's other side. Owner: reconcile.
+-- Records booked by the kernel, by the position up to which it evaluated; an audit compares them with the events. Owner: reconcile.
 CREATE TABLE lake.events.placement (
     position BIGINT,
     stream VARCHAR,
     source VARCHAR,
     currency VARCHAR,           -- of charges; empty for usage
-    placed_records BIGINT,      -- counted, in exactly one place
-    outdone_records BIGINT,     -- contents of a conflict that do not count
+    placed_records BIGINT,      -- counted, in exactly one booking
+    outdone_records BIGINT,     -- superseded contents of a conflict, not counted
     quantity_micros DECIMAL(38, 0),
     amount_micros DECIMAL(38, 0)
 );
@@ -278,7 +278,7 @@ CREATE TABLE lake.events.placement (
 -- One suspicious transaction, as one model or rule saw it. Owner: fraud.
 CREATE TABLE lake.events.score (
     event_id BLOB,              -- of the usage record
-    position BIGINT,            -- the position it came with; of what a later model judged again: the one it was judged at
+    position BIGINT,            -- the position of its record; if a later model scored it again: the position of that run
     source VARCHAR,             -- model or rule
     name VARCHAR,               -- model id, or the rule's name
     role VARCHAR,               -- champion or challenger; of a rule: alert
@@ -288,15 +288,15 @@ CREATE TABLE lake.events.score (
     service VARCHAR,
     subscriber VARCHAR,
     peer VARCHAR,
-    party VARCHAR,              -- who is suspected: the caller of what is received, else the subscriber
-    margin DOUBLE,              -- of a model: what the trees add up to
+    party VARCHAR,              -- the suspected party: the caller of received usage, else the subscriber
+    margin DOUBLE,              -- of a model: the sum of the trees
     probability DOUBLE,         -- of a model: calibrated
-    reasons JSON                -- sentences; of a model also what each feature adds to the margin
+    reasons JSON                -- sentences; of a model also each feature's contribution to the margin
 );
 
--- Transactions looked at in one run by one model or rule, by day: all are counted, only the suspicious are kept. Owner: fraud.
+-- Transactions scored in one run by one model or rule, by day: all are counted, only suspicious ones have a row in score. Owner: fraud.
 CREATE TABLE lake.events.scoring (
-    position BIGINT,            -- the run went up to here
+    position BIGINT,            -- the last position of the run
     source VARCHAR,             -- model, rule, or none: no model was in force
     name VARCHAR,
     role VARCHAR,               -- champion, challenger, alert or shadow
@@ -305,13 +305,13 @@ CREATE TABLE lake.events.scoring (
     suspicious BIGINT
 );
 
--- How what a model looked at in one run is spread, by day, feature and bin. Owner: fraud.
+-- Distribution of the features and margins that a model scored in one run, by day, feature and bin. Owner: fraud.
 CREATE TABLE lake.events.drift (
     position BIGINT,
     name VARCHAR,               -- model id
     day DATE,
-    feature VARCHAR,            -- or (margin): what the model said
-    bin BIGINT,                 -- from 0; the last is of missing values
+    feature VARCHAR,            -- or (margin): the model's output
+    bin BIGINT,                 -- from 0; the last has the missing values
     transactions BIGINT,
     expected DOUBLE             -- the bin's share when the model was trained
 );
