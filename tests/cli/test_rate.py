@@ -163,7 +163,7 @@ def test_a_record_of_a_file_that_cannot_be_read_is_named(invoke, book: Path, tmp
     [
         (BOOK + "rate,T1,A,voice,,2024-01-01T00:00:00Z,EUR,9,60,s,,,,,\n", "record 3 .*repeated_key"),
         (BOOK.replace("0.60", "cheap"), "record 0 .*price: is a decimal number"),
-        (BOOK.replace("unit,", "units_of,", 1), "the column units_of means nothing"),
+        (BOOK.replace("unit,", "units_of,", 1), "the column units_of is unknown"),
         (BOOK.replace("valid_from", "since"), "no column valid_from"),
     ],
 )

@@ -25,7 +25,7 @@ from trueup.collect.watch import Watch
 from trueup.config import Project, parse
 from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.log.lake import Lake
-from trueup.proof.records import verify_record
+from trueup.proof.raw.records import verify_record
 from trueup.proof.verify import verify
 from trueup.rating.cgrates import read_cgrates
 from trueup.warehouse.publish import publish

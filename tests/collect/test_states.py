@@ -17,7 +17,7 @@ from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, Project, parse
 from trueup.errors import ConfigError
 from trueup.events.schema import CORE
 from trueup.log.lake import Lake
-from trueup.proof.records import verify_record
+from trueup.proof.raw.records import verify_record
 from trueup.proof.verify import verify
 
 BOOK = """

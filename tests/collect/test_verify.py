@@ -14,8 +14,8 @@ import zstandard
 from trueup.collect.ingest import IngestSummary
 from trueup.config import Project
 from trueup.log.lake import Lake
-from trueup.proof.records import Difference, VerifyResult, verify_record
-from trueup.proof.verify import Verified, verify
+from trueup.proof.raw.records import Difference, VerifyResult, verify_record
+from trueup.proof.verify import Verification, verify
 
 Write = Callable[..., Project]
 TakeIn = Callable[[Project], IngestSummary]
@@ -41,7 +41,7 @@ def all_results(project: Project) -> list[VerifyResult]:
         return [verify_record(lake, event_id) for (event_id,) in ids.fetchall()]
 
 
-def verified(project: Project, *only: str) -> Verified:
+def verified(project: Project, *only: str) -> Verification:
     with Lake.open(project, read_only=True) as lake:
         return verify(lake, only=only)
 
@@ -80,7 +80,7 @@ def test_a_changed_file_is_tampered_with_and_a_missing_one_is_unavailable(calls:
     (project.directory / "landing" / "a.csv").unlink()
     assert {result.verdict for result in all_results(project)} == {"missing"}
     (fault,) = verified(project, "units").faults
-    assert (fault.kind, "is nowhere" in fault.detail) == ("unavailable", True)
+    assert (fault.kind, "was not found" in fault.detail) == ("unavailable", True)
 
 
 def test_a_file_that_a_later_unit_replaced_is_missing_not_changed(calls: Write, take_in: TakeIn) -> None:
@@ -113,7 +113,7 @@ def test_the_mapping_that_made_a_record_proves_it_after_the_configuration_change
     results = all_results(changed)
     assert {(result.stream, result.verdict) for result in results} == {("usage", "found"), ("quarantine", "proven")}
     usage = next(result for result in results if result.stream == "usage" and result.row == 1)
-    assert "not the one of today" in usage.mapping
+    assert "not the present one" in usage.mapping
     assert Difference("session_key", None, "1") in usage.differences
     assert verified(changed, "units").sound
 
@@ -182,7 +182,7 @@ def test_rows_deleted_or_changed_through_the_lake_are_marked_and_have_no_positio
         ("DELETE FROM lake.events.quarantine WHERE source_row = 0", "3 quarantined, but 2 in quarantine"),
         ("UPDATE lake.events.control SET records = 13", "records are not accepted"),
         ("DELETE FROM lake.events.control", "rows without a control row"),
-        ("INSERT INTO lake.events.control SELECT * FROM lake.events.control", "a part is missing or there twice"),
+        ("INSERT INTO lake.events.control SELECT * FROM lake.events.control", "a part is missing or repeated"),
     ],
 )
 def test_counts_that_do_not_add_up_are_named(calls: Write, take_in: TakeIn, statement: str, says: str) -> None:

@@ -275,11 +275,11 @@ TAMPERINGS: dict[str, Tampering] = {
     "finding_members_altered": Tampering(
         edit("finding", by("kind", "underbilled"), charge_event_ids=[]), "findings", ("underbilled", "charge_event_ids")
     ),
-    "finding_removed": Tampering(delete("finding", by("kind", "underbilled")), "findings", ("underbilled", "missing")),
+    "finding_removed": Tampering(delete("finding", by("kind", "underbilled")), "findings", ("underbilled", "lacks")),
     "finding_added": Tampering(
         add("finding", by("kind", "underbilled"), finding_id=b"\1" * 16), "findings", ("0101", "underbilled")
     ),
-    "finding_history_row_removed": Tampering(delete("finding", by("action", "resolved")), "findings", ("resolved", "missing")),
+    "finding_history_row_removed": Tampering(delete("finding", by("action", "resolved")), "findings", ("resolved", "lacks")),
     "ledger_altered": Tampering(
         edit("ledger", by("service", "voice"), expected_micros=lambda row: row["expected_micros"] + 1), "findings", ("ledger",)
     ),

@@ -14,7 +14,7 @@ import pytest
 from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.log.lake import Lake
-from trueup.proof.records import verify_record
+from trueup.proof.raw.records import verify_record
 
 pytest.importorskip("great_expectations", reason="trueup[quality] is not installed")
 

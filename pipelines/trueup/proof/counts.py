@@ -1,39 +1,41 @@
-"""The counts of units: records = accepted + duplicate + quarantined, and as many rows in the log as the control rows count."""
+"""Counts of units: records = accepted + duplicate + quarantined, and the log has as many rows as the control rows count."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from trueup.proof.evidence import Check, Evidence, Found
+from trueup.proof.evidence import Check, Evidence, FaultCollector
 
 CHECK = "counts"
 
 
 def check_counts(evidence: Evidence) -> Check:
-    """Compares what every unit's control rows count with each other and with the rows in the log."""
-    found, notes, rows = Found(CHECK), list[str](), evidence.rows("accounts")
+    """Compare the counts of every unit's control rows with each other and with the rows in the log."""
+    faults, notes, rows = FaultCollector(CHECK), list[str](), evidence.rows("accounts")
     for row in rows:
-        wrong = differences(row)
-        if wrong:
-            found.tampered(f"unit {row['source_id']}", "; ".join(wrong))
-        if row["is_whole"] and row["declared_records"] not in (None, row["records"]):
-            # The sender counted otherwise: a matter of the feed, which quality judges.
-            notes.append(f"unit {row['source_id']}: its sender declares {row['declared_records']} records, it has {row['records']}")
-    return Check(CHECK, len(rows), "unit", found.all(), tuple(notes))
+        mismatches = differences(row)
+        if mismatches:
+            faults.tampered(f"unit {row['source_id']}", "; ".join(mismatches))
+        if row["is_complete"] and row["declared_records"] not in (None, row["records"]):
+            # The sender's count differs: that concerns the feed, which quality evaluates.
+            notes.append(
+                f"unit {row['source_id']}: its sender declares {row['declared_records']} records, but it has {row['records']}"
+            )
+    return Check(CHECK, len(rows), "unit", faults.all(), tuple(notes))
 
 
 def differences(row: Mapping[str, Any]) -> list[str]:
-    """What in the counts of a unit does not add up; empty where all does."""
-    wrong = []
+    """Return the contradictions in the counts of a unit; empty without any."""
+    mismatches = []
     if row["records"] is None:
         return [f"{row['event_rows'] + row['quarantine_rows']} rows without a control row"]
     if row["records"] != row["accepted"] + row["duplicate"] + row["quarantined"]:
-        wrong.append("records are not accepted + duplicate + quarantined")
+        mismatches.append("records are not accepted + duplicate + quarantined")
     if row["accepted"] != row["event_rows"]:
-        wrong.append(f"{row['accepted']} accepted, but {row['event_rows']} events")
+        mismatches.append(f"{row['accepted']} accepted, but {row['event_rows']} events")
     if row["quarantined"] != row["quarantine_rows"]:
-        wrong.append(f"{row['quarantined']} quarantined, but {row['quarantine_rows']} in quarantine")
+        mismatches.append(f"{row['quarantined']} quarantined, but {row['quarantine_rows']} in quarantine")
     if row["parts"] != row["distinct_parts"] or row["parts"] != row["last_part_no"] + 1:
-        wrong.append("a part is missing or there twice")
-    return wrong
+        mismatches.append("a part is missing or repeated")
+    return mismatches

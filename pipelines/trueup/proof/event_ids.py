@@ -1,32 +1,32 @@
-"""Ids from content: `event_id`, bucket and day of every stored event, computed again from its stored columns by DuckDB."""
+"""Ids from content: DuckDB recomputes `event_id`, bucket and day of every stored event from its stored columns."""
 
 from __future__ import annotations
 
 from trueup.events.identity import CANONICAL_VERSION, bucket_sql, canonical_sql, digest16_sql, is_bucketed
 from trueup.events.schema import CORE, MOVEMENTS, OWN_TIME_SQL
-from trueup.proof.evidence import Check, Evidence, Found
+from trueup.proof.evidence import Check, Evidence, FaultCollector
 from trueup.proof.statements import statement
 
 CHECK, DUPLICATES = "event_ids", "duplicates"
 NEWEST_ROWS = 1_000_000
-"""How many of the newest events of a stream the quick half of verification looks at, at least, where there are as many."""
+"""Minimum number of newest events per stream that quick verification checks, where there are as many."""
 _ROWS_A_PASS = 4_000_000
 
 
 def check_event_ids(evidence: Evidence, *, newest_only: bool = False) -> Check:
-    """Computes the id, bucket and day of every event again, and the id of every rejected record.
+    """Recompute the id, bucket and day of every event, and the id of every rejected record.
 
-    DuckDB streams the rows, so that memory does not grow with them. With `newest_only`, at least the newest million events of
-    each stream are checked, and all rejected records.
+    DuckDB streams the rows, so memory does not grow with them. With `newest_only`, at least the newest million events of each
+    stream are checked, and all rejected records.
     """
-    found, compared = Found(CHECK), 0
+    faults, compared = FaultCollector(CHECK), 0
     for stream in CORE:
         since = _since(evidence, stream) if newest_only else 0
         compared += evidence.lake.count(stream) if not since else NEWEST_ROWS
-        _each(evidence, stream, _query(evidence, stream), since, found)
-    _each(evidence, "quarantine", statement("quarantine_ids", rows="{rows}", event_id=_quarantine_id()), 0, found)
+        _check_table(evidence, stream, _query(evidence, stream), since, faults)
+    _check_table(evidence, "quarantine", statement("quarantine_ids", rows="{rows}", event_id=_quarantine_id()), 0, faults)
     compared += evidence.lake.count("quarantine")
-    return Check(CHECK, compared, "event", found.all())
+    return Check(CHECK, compared, "event", faults.all())
 
 
 def _query(evidence: Evidence, stream: str) -> str:
@@ -45,7 +45,7 @@ def _quarantine_id() -> str:
 
 
 def _since(evidence: Evidence, stream: str) -> int:
-    """A snapshot behind which at least the newest million events of a stream came; 0 where there are not as many."""
+    """Return a snapshot after which at least the newest million events of a stream were committed; 0 if there are fewer."""
     after = 0
     counted = 0
     for row in evidence.rows("newest_units", {"stream": stream}):
@@ -56,36 +56,36 @@ def _since(evidence: Evidence, stream: str) -> int:
     return after
 
 
-def _each(evidence: Evidence, table: str, query: str, since: int, found: Found) -> None:
+def _check_table(evidence: Evidence, table: str, query: str, since: int, faults: FaultCollector) -> None:
     condition = f"e.snapshot_id > {since}" if since else "true"
-    _gather(evidence, table, query.format(rows=f"lake.events.{table}", since=condition), found)
+    _add_faults(evidence, table, query.format(rows=f"lake.events.{table}", since=condition), faults)
 
 
-def _gather(evidence: Evidence, table: str, query: str, found: Found) -> None:
+def _add_faults(evidence: Evidence, table: str, query: str, faults: FaultCollector) -> None:
     for row in evidence.stream(query):
         where = f"{table} event {bytes(row['event_id'] or b'').hex()} (record {row['source_row']} of {row['source_id']})"
         for detail in _details(table, row):
-            found.tampered(where, detail, kind_of=table)
+            faults.tampered(where, detail, kind_of=table)
 
 
 def _details(table: str, row: dict[str, object]) -> list[str]:
     if table == "quarantine":
-        return ["the id is not the one that unit and record number make"]
+        return ["the id is not that of its unit and record number"]
     details = []
     if row["bad_version"]:
-        details.append(f"{row['record_key']}: canonical_version is {row['canonical_version']}, which nothing has ever written")
+        details.append(f"{row['record_key']}: canonical_version is {row['canonical_version']}, which no version has written")
     elif row["bad_id"]:
-        details.append(f"{row['record_key']}: the id is not the one that the stored columns make: a column or the id was changed")
+        details.append(f"{row['record_key']}: the id is not that of the stored columns: a column or the id was changed")
     if row["bucket"] != row["bucket_made"]:
-        details.append(f"{row['record_key']}: bucket is {row['bucket']}, its key makes {row['bucket_made']}")
+        details.append(f"{row['record_key']}: bucket is {row['bucket']}, that of its key is {row['bucket_made']}")
     if row["day"] != row["day_made"]:
-        details.append(f"{row['record_key']}: day is {row['day']}, its time makes {row['day_made']}")
+        details.append(f"{row['record_key']}: day is {row['day']}, that of its time is {row['day_made']}")
     return details
 
 
 def check_duplicates(evidence: Evidence) -> Check:
-    """Looks for ids that a stream or the quarantine holds more than once; some millions of ids are in memory at a time."""
-    found, compared = Found(DUPLICATES), 0
+    """Find ids that a stream or the quarantine has more than once; memory holds some millions of ids at a time."""
+    faults, compared = FaultCollector(DUPLICATES), 0
     for table in (*CORE, "quarantine"):
         rows = evidence.lake.count(table)
         compared += rows
@@ -95,6 +95,6 @@ def check_duplicates(evidence: Evidence) -> Check:
         for low, high in zip(edges, [*edges[1:], None], strict=False):
             for row in evidence.rows("repeated_ids", {"low": low, "high": high}, table=table, record_key=key):
                 where = f"{table} event {row['event_id'].hex()}"
-                detail = f"record {row['record_key']} of {row['source_id']}: the log holds {row['rows']} rows of this id"
-                found.tampered(where, detail, kind_of=table)
-    return Check(DUPLICATES, compared, "event id", found.all())
+                detail = f"record {row['record_key']} of {row['source_id']}: the log has {row['rows']} rows with this id"
+                faults.tampered(where, detail, kind_of=table)
+    return Check(DUPLICATES, compared, "event id", faults.all())

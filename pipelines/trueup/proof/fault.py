@@ -6,8 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 FaultKind = Literal["tampered", "unavailable"]
-"""*tampered*: the stored content differs from what a check recomputed. *unavailable*: the raw bytes cannot be read, so nothing is
-proven either way."""
+"""Kind of fault.
+
+*tampered*: the stored content differs from the recomputed content. *unavailable*: the raw bytes cannot be read, so nothing is
+proven either way.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,9 @@ class Fault:
     where:
         The table, unit, file, event or position concerned.
     detail:
-        One sentence: what is stored and what was recomputed.
+        One sentence: the stored and the recomputed content.
     since:
-        The newest anchor that still agrees with the lake, when anchors were checked: the change is younger than it.
+        The newest anchor that still agrees with the lake, if anchors were checked: the change is later than it.
     """
 
     kind: FaultKind

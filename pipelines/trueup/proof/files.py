@@ -1,4 +1,4 @@
-"""The lake's data files: all there, of the size and number of rows that the catalog lists, and readable to the last value."""
+"""Data files of the lake: all exist, with the size and rows that the catalog lists, and are readable to the last value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import duckdb
 
 from trueup.log.connection import connect
 from trueup.log.lake import data_path
-from trueup.proof.evidence import Check, Evidence, Found
+from trueup.proof.evidence import Check, Evidence, FaultCollector
 from trueup.proof.statements import statement
 
 CHECK = "files"
@@ -30,12 +30,12 @@ class DataFile:
 
     @property
     def is_local(self) -> bool:
-        """Whether it lies on this machine."""
+        """Whether the file is on this machine."""
         return "://" not in self.path
 
 
 def data_files(evidence: Evidence) -> list[DataFile]:
-    """All data files of the newest snapshot."""
+    """Return all data files of the newest snapshot."""
     root = data_path(evidence.lake.project)
     return [
         DataFile(
@@ -50,61 +50,64 @@ def _path(root: str, row: dict[str, object]) -> str:
 
 
 def check_files(evidence: Evidence, *, decode: bool = True) -> Check:
-    """Compares existence, size and rows of every data file with the catalog; with `decode`, reads every value of each.
+    """Compare existence, size and rows of every data file with the catalog; with `decode`, read every value of each.
 
-    A file is damaged where it cannot be read, or where what is read is not what was written: then DuckDB refuses it, or other
-    checks find the values. The log is append-only: rows that the catalog marks as deleted are faults.
+    A file is damaged if it cannot be read, or if its values are not those written: DuckDB refuses it, or other checks find the
+    values. The log is append-only: rows that the catalog marks as deleted are faults.
     """
-    found, files = Found(CHECK), data_files(evidence)
-    present = [file for file in files if _is_present(file, found)]
+    faults, files = FaultCollector(CHECK), data_files(evidence)
+    present = [file for file in files if _is_present(file, faults)]
     evidence.damaged.update(file.number for file in files if file not in present)
     with connect() as connection:
-        readable = _with_footers(connection, present, found)
+        readable = _with_footers(connection, present, faults)
         if decode:
-            for file, damage in _damaged(readable):
+            for file, damage in _undecodable(readable):
                 evidence.damaged.add(file.number)
-                found.tampered(_where(file), f"the data file is damaged: {damage}", kind_of=file.table)
+                faults.tampered(_where(file), f"the data file is damaged: {damage}", kind_of=file.table)
         evidence.damaged.update(file.number for file in present if file not in readable)
     for row in evidence.rows("marked_deleted"):
-        found.tampered(f"table {row['table_name']}", f"{row['rows']} rows are marked as deleted; the log deletes nothing")
-    return Check(CHECK, len(files), "data file", found.all())
+        faults.tampered(f"table {row['table_name']}", f"{row['rows']} rows are marked as deleted; the log never deletes rows")
+    return Check(CHECK, len(files), "data file", faults.all())
 
 
 def _where(file: DataFile) -> str:
     return f"{file.table} {file.path}"
 
 
-def _is_present(file: DataFile, found: Found) -> bool:
+def _is_present(file: DataFile, faults: FaultCollector) -> bool:
     if not file.is_local:
         return True
     path = Path(file.path)
     if not path.is_file():
-        found.tampered(_where(file), "the data file is missing: restore it from a copy", kind_of=file.table)
+        faults.tampered(_where(file), "the data file is missing: restore it from a copy", kind_of=file.table)
         return False
     size = path.stat().st_size
     if size != file.size_bytes:
-        told = f"the data file has {size} bytes, the catalog lists {file.size_bytes}"
-        found.tampered(_where(file), told, kind_of=file.table)
+        detail = f"the data file has {size} bytes, the catalog lists {file.size_bytes}"
+        faults.tampered(_where(file), detail, kind_of=file.table)
     return True
 
 
-def _with_footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile], found: Found) -> list[DataFile]:
-    """The files whose footers can be read; rows that differ from the catalog's are faults."""
+def _with_footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile], faults: FaultCollector) -> list[DataFile]:
+    """Return the files with readable footers; add a fault where their rows differ from the catalog's."""
     readable = []
     for start in range(0, len(files), _AT_ONCE):
         for file, rows in _footers(connection, files[start : start + _AT_ONCE]):
             if isinstance(rows, str):
-                found.tampered(_where(file), f"the data file is damaged: {rows}", kind_of=file.table)
+                faults.tampered(_where(file), f"the data file is damaged: {rows}", kind_of=file.table)
                 continue
             readable.append(file)
             if rows != file.rows:
-                told = f"the data file holds {rows} rows, the catalog lists {file.rows}"
-                found.tampered(_where(file), told, kind_of=file.table)
+                detail = f"the data file has {rows} rows, the catalog lists {file.rows}"
+                faults.tampered(_where(file), detail, kind_of=file.table)
     return readable
 
 
 def _footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -> Iterator[tuple[DataFile, int | str]]:
-    """The rows that each file's footer counts, or why it cannot be read; halves the files until the damaged ones are alone."""
+    """Yield each file with its footer's number of rows, or with the reason why the footer cannot be read.
+
+    A batch with a damaged file is halved until the damaged file is alone.
+    """
     try:
         query = connection.execute(statement("footers"), {"paths": [file.path for file in files]})
         rows = dict(query.fetchall())
@@ -120,8 +123,8 @@ def _footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -
         yield file, int(rows[file.path])
 
 
-def _damaged(files: Sequence[DataFile]) -> Iterator[tuple[DataFile, str]]:
-    """The files that cannot be decoded, and why; the files of a table are read together while nothing fails."""
+def _undecodable(files: Sequence[DataFile]) -> Iterator[tuple[DataFile, str]]:
+    """Yield the files that cannot be decoded, with the reason; the files of a table are read together while no read fails."""
     for _, group in groupby(files, key=lambda file: file.table):
         of_table = list(group)
         if damage_of(*(file.path for file in of_table)):
@@ -129,7 +132,10 @@ def _damaged(files: Sequence[DataFile]) -> Iterator[tuple[DataFile, str]]:
 
 
 def damage_of(*paths: str) -> str:
-    """Why one of some Parquet files cannot be decoded, empty where all can. Uses a database of its own, which a failure may end."""
+    """Return the reason why one of the Parquet files cannot be decoded, empty if all can.
+
+    It uses its own database, which a failure may end.
+    """
     try:
         with connect() as connection:
             connection.execute(statement("decoded"), {"paths": list(paths)}).fetchall()
@@ -139,5 +145,5 @@ def damage_of(*paths: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's text."""
+    """Return the first line of an error's text."""
     return next(iter(str(error).splitlines()), type(error).__name__)

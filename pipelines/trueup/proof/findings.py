@@ -1,4 +1,4 @@
-"""Findings, ledger and placements against what the kernel derives anew from the input streams."""
+"""Findings, ledger and placements: compared with what the kernel derives again from the input streams."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import polars as pl
 
 from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import BucketRange
-from trueup.proof.evidence import Check, Evidence, Found
-from trueup.proof.units import shown
+from trueup.proof.evidence import Check, Evidence, FaultCollector, format_value
 from trueup.reconcile.domain.kinds import FEED_KINDS
 from trueup.reconcile.domain.policies import KERNEL_VERSION
 from trueup.reconcile.log_io.commit import CONSUMER
@@ -22,21 +21,21 @@ CHECK = "findings"
 _ROWS_PER_PARTITION = 1_000_000
 _KEY = ["finding_id", "position", "action"]
 _CELL = ["service", "day", "currency"]
-_PLACE = ["stream", "source", "currency"]
+_FEED = ["stream", "source", "currency"]
 
 
 def check_findings(evidence: Evidence) -> Check:
-    """Derives all findings anew, one range of buckets at a time, and compares every change of every finding, column by column.
+    """Derive all findings again, one range of buckets at a time, and compare every change of every finding by column.
 
-    Compares the sums of ledger and placements too. Findings about feeds are not the kernel's: their ids and money are not
-    derived here. Findings committed beyond the consumer's position are of runs over some days: each must be among those derived.
+    The sums of ledger and placements are compared too. Findings on feeds are not of the kernel and are not derived here.
+    Findings committed beyond the consumer's position are from runs over single days: each must be among the derived ones.
     """
     lake = evidence.lake
     reconciled = lake.consumer_position(CONSUMER)
     other = _other_kernels(evidence)
     if other:
         return Check(CHECK, 0, "change of a finding", not_made=other)
-    found, compared = Found(CHECK), 0
+    faults, compared = FaultCollector(CHECK), 0
     outcomes = list[Outcome]()
     (first_booking,) = lake.connection.execute(
         "SELECT min(position) FROM lake.events.finding WHERE booking_id IS NOT NULL"
@@ -46,25 +45,25 @@ def check_findings(evidence: Evidence) -> Check:
         stored = _stored(evidence, buckets)
         compared += stored.height
         early = pl.col("position") <= reconciled
-        _compare(_as_stored(outcome.history, first_booking), stored.filter(early), found)
+        _compare(_as_stored(outcome.history, first_booking), stored.filter(early), faults)
         late = stored.filter(~early)
         if late.height:
             newest = lake.last_position()
             derived = _derived(evidence, buckets, newest).history.join(late, on=_KEY, how="semi")
-            _compare(_as_stored(derived, first_booking), late, found)
+            _compare(_as_stored(derived, first_booking), late, faults)
         outcomes.append(Outcome(outcome.history.clear(), outcome.ledger, outcome.placement, 0))
-    _sums(evidence, "ledger", _CELL, [o.ledger for o in outcomes], found)
-    _sums(evidence, "placement", _PLACE, [o.placement for o in outcomes], found)
-    return Check(CHECK, compared, "change of a finding", found.all())
+    _sums(evidence, "ledger", _CELL, [o.ledger for o in outcomes], faults)
+    _sums(evidence, "placement", _FEED, [o.placement for o in outcomes], faults)
+    return Check(CHECK, compared, "change of a finding", faults.all())
 
 
 def _other_kernels(evidence: Evidence) -> str:
-    """Why findings cannot be derived: an earlier version of the kernel made some. Empty where this one made all."""
+    """Return why findings cannot be derived: an earlier version of the kernel committed some; empty otherwise."""
     contents = evidence.lake.read("declaration", columns=["kind", "content"]).filter(pl.col("kind") == "policy")["content"]
     versions = sorted(set(contents.str.json_path_match("$.kernel").drop_nulls()) - {str(KERNEL_VERSION)})
     if not versions:
         return ""
-    return f"version {versions[0]} of the kernel made some findings, this one is {KERNEL_VERSION}: verify them with that version"
+    return f"version {versions[0]} of the kernel derived some findings, this one is {KERNEL_VERSION}: verify them with that version"
 
 
 def _ranges(evidence: Evidence) -> list[BucketRange]:
@@ -91,43 +90,43 @@ def _as_stored(derived: pl.DataFrame, first_booking: int | None) -> pl.DataFrame
     return derived.with_columns(pl.when(stored).then(pl.col(name)).alias(name) for name in BOOKING_MONEY)
 
 
-def _compare(derived: pl.DataFrame, stored: pl.DataFrame, found: Found) -> None:
+def _compare(derived: pl.DataFrame, stored: pl.DataFrame, faults: FaultCollector) -> None:
     if derived.height == stored.height and derived.sort(_KEY).equals(stored.sort(_KEY)):
         return
     for row in stored.join(derived, on=_KEY, how="anti").sort(_KEY).iter_rows(named=True):
-        found.tampered(_where(row), f"the log holds this {row['kind']} ({row['action']}), but the input streams do not make it")
+        faults.tampered(_where(row), f"the log has this {row['kind']} ({row['action']}), but the input streams do not yield it")
     for row in derived.join(stored, on=_KEY, how="anti").sort(_KEY).iter_rows(named=True):
-        found.tampered(_where(row), f"the input streams make this {row['kind']} ({row['action']}), but it is missing from the log")
+        faults.tampered(_where(row), f"the input streams yield this {row['kind']} ({row['action']}), but the log lacks it")
     for row in stored.filter(stored.select(_KEY).is_duplicated()).unique(_KEY).sort(_KEY).iter_rows(named=True):
-        found.tampered(_where(row), f"the log holds this change of the {row['kind']} more than once")
+        faults.tampered(_where(row), f"the log has this change of the {row['kind']} more than once")
     both = derived.join(stored.unique(_KEY), on=_KEY, suffix="_stored")
     for row in both.sort(_KEY).iter_rows(named=True):
         names = [name for name in HISTORY if name not in _KEY and row[name] != row[f"{name}_stored"]]
         if names:
-            told = "; ".join(f"{name} is {_shown(row[f'{name}_stored'])}, derived {_shown(row[name])}" for name in names)
-            found.tampered(_where(row), f"{row['kind']} ({row['action']}): {told}")
+            detail = "; ".join(f"{name} is {_format(row[f'{name}_stored'])}, derived {_format(row[name])}" for name in names)
+            faults.tampered(_where(row), f"{row['kind']} ({row['action']}): {detail}")
 
 
 def _where(row: dict[str, Any]) -> str:
     return f"finding {row['finding_id'].hex()} at position {row['position']}"
 
 
-def _shown(value: object) -> str:
-    return f"[{', '.join(shown(part) for part in value)}]" if isinstance(value, list) else shown(value)
+def _format(value: object) -> str:
+    return f"[{', '.join(format_value(part) for part in value)}]" if isinstance(value, list) else format_value(value)
 
 
-def _sums(evidence: Evidence, table: str, key: list[str], derived: Sequence[pl.DataFrame], found: Found) -> None:
-    """The sums of a table's numbers by `key`, derived and stored; their positions depend on how runs divided the log."""
+def _sums(evidence: Evidence, table: str, key: list[str], derived: Sequence[pl.DataFrame], faults: FaultCollector) -> None:
+    """Compare a table's sums by `key`, derived and stored; positions are ignored, because they depend on the division into runs."""
     stored = evidence.lake.connection.execute(f"SELECT * FROM lake.events.{table}").pl()
     numbers = [name for name in stored.columns if name not in (*key, "position")]
     sums = [_summed(frame, key, numbers) for frame in (pl.concat(derived) if derived else stored.clear(), stored)]
     both = sums[0].join(sums[1], on=key, how="full", coalesce=True, nulls_equal=True, suffix="_stored").sort(key, nulls_last=True)
     for row in both.iter_rows(named=True):
         for name in numbers:
-            made, told = row[name] or 0, row[f"{name}_stored"] or 0
-            if made != told:
+            derived_sum, stored_sum = row[name] or 0, row[f"{name}_stored"] or 0
+            if derived_sum != stored_sum:
                 where = f"{table} of {', '.join(str(row[part]) for part in key)}"
-                found.tampered(where, f"{name} adds up to {told}, derived {made}")
+                faults.tampered(where, f"{name} adds up to {stored_sum}, derived {derived_sum}")
 
 
 def _summed(frame: pl.DataFrame, key: list[str], numbers: list[str]) -> pl.DataFrame:

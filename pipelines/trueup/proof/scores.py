@@ -1,4 +1,4 @@
-"""Scores, their counts and their spread against what scoring derives anew from the same log, models and settings."""
+"""Scores, their counts and distributions: compared with what scoring derives again from log, models and settings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import polars as pl
 
 from trueup.config import Project
 from trueup.errors import ConfigError, TrueupError
-from trueup.proof.evidence import Check, Evidence, Found
-from trueup.proof.units import shown
+from trueup.proof.evidence import Check, Evidence, FaultCollector, format_value
 
 if TYPE_CHECKING:
     from trueup.fraud.derive import Runs
@@ -25,25 +24,25 @@ _COUNTED = {
 
 
 def check_scores(evidence: Evidence) -> Check:
-    """Derives the scores of every run anew and compares them column by column, and the counts of runs added up.
+    """Derive the scores of every run again, compare them column by column, and compare the sums of the runs' counts.
 
-    Not made without the extra `fraud`. Where the log did not record the settings of a run and today's make other scores, that
-    proves nothing: a note says so.
+    The check needs the extra `fraud`. Other scores by the present settings prove nothing if the log did not record the run's
+    settings; they become a note.
     """
     stored = evidence.lake.count("score") + evidence.lake.count("scoring")
     if importlib.util.find_spec("xgboost") is None:
         return Check(CHECK, 0, "score", not_made="comes with trueup[fraud]" if stored else "")
     from trueup.fraud.derive import runs_of
 
-    found, notes = Found(CHECK), list[str]()
+    faults, notes = FaultCollector(CHECK), list[str]()
     runs = runs_of(evidence.lake)
     for part in runs:
-        _one(evidence, part, found, notes)
-    _strays(evidence, runs, found)
-    return Check(CHECK, stored, "score", found.all(), tuple(notes))
+        _check_run(evidence, part, faults, notes)
+    _strays(evidence, runs, faults)
+    return Check(CHECK, stored, "score", faults.all(), tuple(notes))
 
 
-def _one(evidence: Evidence, runs: Runs, found: Found, notes: list[str]) -> None:
+def _check_run(evidence: Evidence, runs: Runs, faults: FaultCollector, notes: list[str]) -> None:
     from trueup.fraud.derive import derive
 
     recorded = runs.runs[0].configuration
@@ -52,24 +51,24 @@ def _one(evidence: Evidence, runs: Runs, found: Found, notes: list[str]) -> None
         project = _project_of(evidence, recorded)
         derived = derive(evidence.lake, project, runs)
     except ConfigError as error:
-        found.unavailable(where, str(error))
+        faults.unavailable(where, str(error))
         return
     except TrueupError as error:
-        # A model that is not there, or damaged.
-        found.unavailable(where, f"a model cannot be used: {error}")
+        # The model is missing or damaged.
+        faults.unavailable(where, f"a model cannot be used: {error}")
         return
-    faults = Found(CHECK)
-    _compare(derived.score, _stored(evidence, "score", runs.snapshots), faults)
+    run_faults = FaultCollector(CHECK)
+    _compare(derived.score, _stored(evidence, "score", runs.snapshots), run_faults)
     for table, frame in (("scoring", derived.scoring), ("drift", derived.drift)):
-        _compare_counts(table, frame, _stored(evidence, table, runs.snapshots), faults)
-    if recorded is None and faults.faults:
-        notes.append(f"{where}: the log did not record their settings, and today's make others; not proven")
+        _compare_counts(table, frame, _stored(evidence, table, runs.snapshots), run_faults)
+    if recorded is None and run_faults.faults:
+        notes.append(f"{where}: the log did not record their settings, and the present ones yield other scores; not proven")
     else:
-        found.faults.extend(faults.all())
+        faults.faults.extend(run_faults.all())
 
 
 def _project_of(evidence: Evidence, recorded: str | None) -> Project:
-    """The project with the settings by which a run scored; raises `ConfigError` where they cannot be read."""
+    """Return the project with the settings by which a run scored; raise `ConfigError` where they cannot be read."""
     from trueup.fraud.record import read_scoring
 
     project = evidence.lake.project
@@ -77,7 +76,7 @@ def _project_of(evidence: Evidence, recorded: str | None) -> Project:
         return project
     texts = {row["configuration"]: row["content"] for row in evidence.rows("configurations")}
     if texts.get(recorded) is None:
-        raise ConfigError(f"the log does not hold the configuration {recorded}")
+        raise ConfigError(f"the log lacks the configuration {recorded}")
     fraud = read_scoring(texts[recorded], project.config.fraud)
     return Project(project.directory, project.config.model_copy(update={"fraud": fraud}))
 
@@ -87,49 +86,51 @@ def _stored(evidence: Evidence, table: str, snapshots: Sequence[int]) -> pl.Data
     return evidence.lake.connection.execute(query, [list(snapshots)]).pl()
 
 
-def _strays(evidence: Evidence, runs: Sequence[Runs], found: Found) -> None:
-    """Scores that came in no commit of scoring."""
+def _strays(evidence: Evidence, runs: Sequence[Runs], faults: FaultCollector) -> None:
+    """Add a fault for scores outside the commits of scoring."""
     snapshots = [snapshot for part in runs for snapshot in part.snapshots]
     for table in ("score", *_COUNTED):
         query = f"SELECT count(*) FROM lake.events.{table} AS s WHERE s.snapshot_id NOT IN (SELECT unnest(?))"
         counted = evidence.lake.connection.execute(query, [snapshots]).fetchone()
         if counted and counted[0]:
-            found.tampered(f"table {table}", f"{counted[0]} rows came in no commit of scoring: added, or changed in place")
+            faults.tampered(f"table {table}", f"{counted[0]} rows are outside the commits of scoring: added, or changed in place")
 
 
-def _compare(derived: pl.DataFrame, stored: pl.DataFrame, found: Found) -> None:
+def _compare(derived: pl.DataFrame, stored: pl.DataFrame, faults: FaultCollector) -> None:
     columns = [name for name in stored.columns if name not in _KEY]
-    made = derived if derived.width else stored.clear()
-    made = made.select(pl.col(name).cast(dtype) if name in made.columns else pl.lit(None, dtype).alias(name)
+    rescored = derived if derived.width else stored.clear()
+    rescored = rescored.select(pl.col(name).cast(dtype) if name in rescored.columns else pl.lit(None, dtype).alias(name)
                        for name, dtype in stored.schema.items())  # fmt: skip
-    for row in stored.join(made, on=_KEY, how="anti", nulls_equal=True).sort(_KEY).iter_rows(named=True):
-        found.tampered(_where(row), f"the log holds this score of {row['source']} {row['name']}, but scoring does not make it")
-    for row in made.join(stored, on=_KEY, how="anti", nulls_equal=True).sort(_KEY).iter_rows(named=True):
-        found.tampered(_where(row), f"scoring makes this score of {row['source']} {row['name']}, but it is missing from the log")
+    for row in stored.join(rescored, on=_KEY, how="anti", nulls_equal=True).sort(_KEY).iter_rows(named=True):
+        faults.tampered(_where(row), f"the log has this score of {row['source']} {row['name']}, but scoring does not yield it")
+    for row in rescored.join(stored, on=_KEY, how="anti", nulls_equal=True).sort(_KEY).iter_rows(named=True):
+        faults.tampered(_where(row), f"scoring yields this score of {row['source']} {row['name']}, but it is missing from the log")
     for row in stored.filter(stored.select(_KEY).is_duplicated()).unique(_KEY).sort(_KEY).iter_rows(named=True):
-        found.tampered(_where(row), f"the log holds this score of {row['source']} {row['name']} more than once")
-    both = made.join(stored.unique(_KEY), on=_KEY, suffix="_stored", nulls_equal=True)
+        faults.tampered(_where(row), f"the log has this score of {row['source']} {row['name']} more than once")
+    both = rescored.join(stored.unique(_KEY), on=_KEY, suffix="_stored", nulls_equal=True)
     for row in both.sort(_KEY).iter_rows(named=True):
         names = [name for name in columns if row[name] != row[f"{name}_stored"]]
         if names:
-            told = "; ".join(f"{name} is {shown(row[f'{name}_stored'])}, derived {shown(row[name])}" for name in names)
-            found.tampered(_where(row), f"score of {row['source']} {row['name']}: {told}")
+            detail = "; ".join(
+                f"{name} is {format_value(row[f'{name}_stored'])}, derived {format_value(row[name])}" for name in names
+            )
+            faults.tampered(_where(row), f"score of {row['source']} {row['name']}: {detail}")
 
 
 def _where(row: dict[str, Any]) -> str:
     return f"score of event {row['event_id'].hex()} at position {row['position']}"
 
 
-def _compare_counts(table: str, derived: pl.DataFrame, stored: pl.DataFrame, found: Found) -> None:
-    """The counts of runs added up: how runs divided the log does not matter."""
+def _compare_counts(table: str, derived: pl.DataFrame, stored: pl.DataFrame, faults: FaultCollector) -> None:
+    """Compare the sums of the runs' counts, independent of the division of the log into runs."""
     key, numbers = _COUNTED[table]
-    made = _summed(derived if derived.width else stored.clear(), key, numbers)
-    both = made.join(_summed(stored, key, numbers), on=key, how="full", coalesce=True, nulls_equal=True, suffix="_stored")
+    rescored = _summed(derived if derived.width else stored.clear(), key, numbers)
+    both = rescored.join(_summed(stored, key, numbers), on=key, how="full", coalesce=True, nulls_equal=True, suffix="_stored")
     for row in both.sort(key, nulls_last=True).iter_rows(named=True):
         for name in numbers:
             if (row[name] or 0) != (row[f"{name}_stored"] or 0):
                 where = f"{table} of {', '.join(str(row[part]) for part in key)}"
-                found.tampered(where, f"{name} adds up to {row[f'{name}_stored'] or 0}, derived {row[name] or 0}")
+                faults.tampered(where, f"{name} adds up to {row[f'{name}_stored'] or 0}, derived {row[name] or 0}")
 
 
 def _summed(rows: pl.DataFrame, key: list[str], numbers: list[str]) -> pl.DataFrame:

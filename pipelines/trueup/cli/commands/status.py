@@ -13,7 +13,7 @@ from trueup.errors import LogBusyError, TrueupError
 
 if TYPE_CHECKING:
     from trueup.config import Project
-    from trueup.proof.verify import Verified
+    from trueup.proof.verify import Verification
     from trueup.warehouse.audit import AuditResult
     from trueup.warehouse.query import Warehouse
     from trueup.warehouse.status import Status
@@ -51,7 +51,7 @@ def status(
 
     opened = load(project)
 
-    def look(warehouse: Warehouse) -> tuple[Status, list[AuditResult] | None, Verified | None, LogSummary | None]:
+    def look(warehouse: Warehouse) -> tuple[Status, list[AuditResult] | None, Verification | None, LogSummary | None]:
         audits = auditing.audit(warehouse) if check else None
         proof = _quick_proof(warehouse) if check else None
         # What is wrong with the settings now says nothing about the log as of an earlier position.
@@ -78,19 +78,19 @@ def status(
 # `verify` imports frames, which `status` without `--check` does without.
 
 
-def _quick_proof(warehouse: Warehouse) -> Verified:
+def _quick_proof(warehouse: Warehouse) -> Verification:
     from trueup.proof.verify import verify
 
     return verify(warehouse.lake, quick=True)
 
 
-def _proof_value(proof: Verified) -> dict[str, Any]:
+def _proof_value(proof: Verification) -> dict[str, Any]:
     from trueup.cli.commands.verify import as_value
 
     return as_value(proof)
 
 
-def _show_proof(proof: Verified) -> None:
+def _show_proof(proof: Verification) -> None:
     from trueup.cli.commands.verify import show_checks
 
     show_checks(proof)

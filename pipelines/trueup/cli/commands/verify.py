@@ -15,8 +15,8 @@ from trueup.errors import TrueupError
 if TYPE_CHECKING:
     from trueup.proof.anchors.check import Checked
     from trueup.proof.evidence import Check
-    from trueup.proof.records import VerifyResult
-    from trueup.proof.verify import Verified
+    from trueup.proof.raw.records import VerifyResult
+    from trueup.proof.verify import Verification
     from trueup.warehouse.query import Warehouse
 
 EXCEEDED = 1
@@ -50,7 +50,7 @@ def verify(
 
     Exit status 1 when content was changed (tampered) or evidence is missing (unavailable).
     """
-    from trueup.proof.records import SOUND
+    from trueup.proof.raw.records import SOUND
     from trueup.warehouse.query import with_retries
 
     opened, archives = load(project), _archives(raw or [])
@@ -77,21 +77,21 @@ def _archives(folders: list[Path]) -> tuple[Path, ...]:
     return tuple(folder.resolve() for folder in folders)
 
 
-def _everything(warehouse: Warehouse, archives: tuple[Path, ...]) -> Verified:
+def _everything(warehouse: Warehouse, archives: tuple[Path, ...]) -> Verification:
     from trueup.proof.verify import verify as verified
 
-    return verified(warehouse.lake, archives=archives, say=output.note)
+    return verified(warehouse.lake, archives=archives, log=output.note)
 
 
 def _records(warehouse: Warehouse, told: str, archives: tuple[Path, ...]) -> list[VerifyResult]:
-    from trueup.proof.records import verify_record
+    from trueup.proof.raw.records import verify_record
     from trueup.warehouse.explain import event_ids_of
 
     ids = event_ids_of(warehouse, told)
     return [verify_record(warehouse.lake, bytes.fromhex(event_id), archives=archives) for event_id in ids]
 
 
-def as_value(result: Verified) -> dict[str, Any]:
+def as_value(result: Verification) -> dict[str, Any]:
     """A result as values of JSON."""
     return {
         "checks": [
@@ -105,20 +105,20 @@ def as_value(result: Verified) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def with_anchors(result: Verified, checked: Checked) -> Verified:
+def with_anchors(result: Verification, checked: Checked) -> Verification:
     """The result with the comparison with anchors as a further check.
 
     `since` of other checks' faults stays empty: what they found may be older than an anchor that agrees, or lie in raw files.
     """
     from trueup.proof.evidence import Check
-    from trueup.proof.verify import Verified
+    from trueup.proof.verify import Verification
 
     newest = "" if checked.newest_agreeing is None else f", the newest {checked.newest_agreeing}"
     note = f"{len(checked.agreeing)} of {output.counted(checked.anchors, 'anchor')} agree{newest}"
-    return Verified.of([*result.checks, Check("anchors", checked.anchors, "anchor", checked.faults, (note,))])
+    return Verification.of([*result.checks, Check("anchors", checked.anchors, "anchor", checked.faults, (note,))])
 
 
-def _show(result: Verified, checked: Checked | None, *, json: bool) -> None:
+def _show(result: Verification, checked: Checked | None, *, json: bool) -> None:
     if json:
         anchors = None if checked is None else {"given": checked.anchors, "agreeing": checked.agreeing}
         output.json_value(as_value(result) | {"anchors": anchors})
@@ -130,7 +130,7 @@ def _show(result: Verified, checked: Checked | None, *, json: bool) -> None:
         output.line(f"{output.counted(len(result.faults), 'fault')}: {result.tampered} tampered, {result.unavailable} unavailable")
 
 
-def show_checks(result: Verified) -> None:
+def show_checks(result: Verification) -> None:
     """Each check with what it compared, then the faults."""
     for check in result.checks:
         output.line(f"{_verdict(check):<8}{check.name.replace('_', ' ')}: {_compared(check)}")
@@ -168,7 +168,7 @@ def _show_records(results: list[VerifyResult], *, json: bool) -> None:
         if result.raw is not None:
             output.line(f"         {result.raw.decode('utf-8', 'backslashreplace')}")
         if result.differences:
-            from trueup.proof.units import shown
+            from trueup.proof.evidence import format_value
 
-            rows = [(d.column, shown(d.stored), shown(d.raw)) for d in result.differences]
+            rows = [(d.column, format_value(d.stored), format_value(d.raw)) for d in result.differences]
             output.table(("column", "stored", "from the raw bytes"), rows)

@@ -1,6 +1,6 @@
--- Every unit's account against the rows that are there: what its control rows say, and what the tables hold.
+-- Counts of every unit: those of its control rows and the numbers of rows in the tables.
 -- Grain: one source unit. Owner: proof.
-WITH said AS (
+WITH counted AS (
     SELECT
         source_id,
         any_value(stream) AS stream,
@@ -11,7 +11,7 @@ WITH said AS (
         count(*) AS parts,
         count(DISTINCT part_no) AS distinct_parts,
         max(part_no) AS last_part_no,
-        bool_or(last_part) AS is_whole,
+        bool_or(last_part) AS is_complete,
         max(declared_records) AS declared_records
     FROM lake.events.control
     GROUP BY source_id
@@ -29,11 +29,11 @@ rejected AS (
     SELECT source_id, count(*) AS n FROM lake.events.quarantine GROUP BY source_id
 )
 SELECT
-    coalesce(said.source_id, events.source_id, rejected.source_id) AS source_id,
-    said.* EXCLUDE (source_id),
+    coalesce(counted.source_id, events.source_id, rejected.source_id) AS source_id,
+    counted.* EXCLUDE (source_id),
     coalesce(events.n, 0) AS event_rows,
     coalesce(rejected.n, 0) AS quarantine_rows
-FROM said
-FULL JOIN events ON events.source_id = said.source_id
-FULL JOIN rejected ON rejected.source_id = coalesce(said.source_id, events.source_id)
+FROM counted
+FULL JOIN events ON events.source_id = counted.source_id
+FULL JOIN rejected ON rejected.source_id = coalesce(counted.source_id, events.source_id)
 ORDER BY ALL

@@ -1,4 +1,4 @@
--- All control rows, source by source along their chain; times in microseconds. Grain: one part of a unit. Owner: proof.
+-- All control rows by source, along their chain; times in microseconds. Grain: one part of a unit. Owner: proof.
 SELECT
     * REPLACE (
         epoch_us(first_time) AS first_time, epoch_us(last_time) AS last_time,

@@ -1,4 +1,4 @@
--- The data files of the newest snapshot, as the catalog lists them. Grain: one file. Owner: proof.
+-- Data files of the newest snapshot, as the catalog lists them. Grain: one file. Owner: proof.
 SELECT t.table_name, f.data_file_id, f.path, f.path_is_relative, t.path AS table_path, s.path AS schema_path,
     f.record_count, f.file_size_bytes
 FROM __ducklake_metadata_lake.ducklake_data_file AS f

@@ -1,4 +1,4 @@
--- Decisions whose id is not what they say, or whose subject is no finding, case or suspicious transaction of the log.
+-- Decisions whose id differs from that of their content, or whose subject is not a finding, case or suspicious transaction of the log.
 -- Grain: one decision. Owner: proof.
 WITH decided AS (
     SELECT d.*, unhex(left(sha256(concat_ws(';', '1;decision', lower(hex(d.finding_id)), d.decision, length(coalesce(d.note, '')),
@@ -11,7 +11,7 @@ cases AS (
 SELECT d.event_id, d.finding_id, d.decision, d.decided_by, d.event_id IS DISTINCT FROM d.made AS bad_id,
     d.finding_id NOT IN (SELECT f.finding_id FROM lake.events.finding AS f)
     AND d.finding_id NOT IN (SELECT s.event_id FROM lake.events.score AS s)
-    AND d.finding_id NOT IN (SELECT c.case_id FROM cases AS c) AS about_nothing
+    AND d.finding_id NOT IN (SELECT c.case_id FROM cases AS c) AS has_no_subject
 FROM decided AS d
-WHERE bad_id OR about_nothing
+WHERE bad_id OR has_no_subject
 ORDER BY d.decided_at, d.event_id

@@ -1,4 +1,4 @@
--- Events of a stream whose id, canonical form, bucket or day is not what their stored columns make. Grain: one event. Owner: proof.
+-- Events of a stream whose id, canonical form, bucket or day differs from its stored columns. Grain: one event. Owner: proof.
 SELECT
     e.event_id, e.source_id, e.source_row, e.record_key, e.canonical_version,
     e.event_id IS DISTINCT FROM {event_id} AS bad_id,

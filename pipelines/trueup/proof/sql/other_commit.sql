@@ -1,4 +1,4 @@
--- Rows of a unit in a table that came in another commit than the unit's control rows. Grain: one unit and commit. Owner: proof.
+-- Rows of a unit in a table that were committed separately from the unit's control rows. Grain: one unit and commit. Owner: proof.
 SELECT e.source_id, e.snapshot_id, count(*) AS rows
 FROM lake.events.{table} AS e
 WHERE e.source_id IN (SELECT c.source_id FROM lake.events.control AS c)

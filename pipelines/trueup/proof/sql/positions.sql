@@ -1,4 +1,4 @@
--- All positions with what came in their commits: control rows and declarations. Grain: one position row. Owner: proof.
+-- All positions with the control rows and declarations of their commits. Grain: one position row. Owner: proof.
 WITH units AS (
     SELECT c.snapshot_id, count(*) AS units, max(epoch_us(c.taken_at)) AS taken_at_us
     FROM lake.events.control AS c

@@ -1,4 +1,4 @@
--- One record of a stream, or one that was rejected, with the part of the unit it came in. Grain: one record. Owner: proof.
+-- One accepted or rejected record, with its part of the unit. Grain: one record. Owner: proof.
 WITH parts AS (
     SELECT
         c.*,

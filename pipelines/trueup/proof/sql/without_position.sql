@@ -1,4 +1,4 @@
--- Rows of a table that came in a commit without a position. Grain: one commit. Owner: proof.
+-- Rows of a table that were committed without a position. Grain: one commit. Owner: proof.
 SELECT e.snapshot_id, count(*) AS rows
 FROM lake.events.{table} AS e
 WHERE e.snapshot_id NOT IN (SELECT p.snapshot_id FROM lake.events.position AS p)

@@ -1,4 +1,4 @@
-"""Where the raw bytes of a unit lie: at the path the log recorded, among its source's files, or in an archive under any name."""
+"""Raw files of units: found at the recorded path, among the sources' files, or in an archive under any name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEAD_BYTES, _CHUNK_BYTES = 4, 1 << 20
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RecordedUnit:
     """A unit as its control rows describe it."""
 
     source_id: str
@@ -28,8 +28,8 @@ class Wanted:
     size_bytes: int
 
 
-class Missing(SourceError):
-    """The bytes of a unit are nowhere. `changed` says that other bytes lie at its path, which no unit of the log has."""
+class MissingRawFile(SourceError):
+    """The bytes of a unit were not found; `changed` means that its path has other bytes, which no unit of the log has."""
 
     def __init__(self, what: str, *, where: str, todo: str, changed: bool = False) -> None:
         super().__init__(what, where=where, todo=todo)
@@ -37,7 +37,7 @@ class Missing(SourceError):
 
 
 class Archive:
-    """Finds units by size and SHA-256. Each file of the archive folders is read at most once for it."""
+    """Finder of units by size and SHA-256; it reads each file of the archive folders at most once."""
 
     def __init__(self, project: Project, folders: tuple[Path, ...], known: frozenset[str]) -> None:
         self._project, self._folders, self._known = project, folders, known
@@ -45,27 +45,27 @@ class Archive:
         self._by_size: dict[int, list[Path]] | None = None
 
     @contextmanager
-    def unit(self, wanted: Wanted, source: SourceConfig) -> Iterator[Unit]:
-        """The unit, open, with the bytes that the log recorded; raises `Missing` where they are nowhere."""
-        for path in self._candidates(wanted):
+    def unit(self, recorded_unit: RecordedUnit, source: SourceConfig) -> Iterator[Unit]:
+        """Yield the open unit with the recorded bytes; raise `MissingRawFile` where they are not found."""
+        for path in self._candidates(recorded_unit):
             with open_unit(self._project, source, path) as unit:
-                if unit.sha256 == wanted.sha256:
+                if unit.sha256 == recorded_unit.sha256:
                     yield unit
                     return
-        inflated = self._contents().get((wanted.size_bytes, wanted.sha256))
-        if inflated is None:
-            raise self._missing(wanted, source)
-        with self._inflated(*inflated) as handle, open_unit(self._project, source, inflated[0]) as outer:
+        compressed = self._contents().get((recorded_unit.size_bytes, recorded_unit.sha256))
+        if compressed is None:
+            raise self._missing_error(recorded_unit, source)
+        with self._decompressed(*compressed) as handle, open_unit(self._project, source, compressed[0]) as outer:
             compression = compression_of(handle.read(_HEAD_BYTES))
             yield replace(
-                outer, sha256=wanted.sha256, size_bytes=wanted.size_bytes, compression=compression, handle=handle
+                outer, sha256=recorded_unit.sha256, size_bytes=recorded_unit.size_bytes, compression=compression, handle=handle
             )  # fmt: skip
 
-    def _candidates(self, wanted: Wanted) -> Iterator[Path]:
-        """Files of the unit's size: the recorded path, the files of all sources, then the archives'."""
-        recorded = self._project.directory / wanted.path
-        paths = [recorded, *(path for path in self._sizes().get(wanted.size_bytes, []) if path != recorded)]
-        return (path for path in paths if path.is_file() and path.stat().st_size == wanted.size_bytes)
+    def _candidates(self, recorded_unit: RecordedUnit) -> Iterator[Path]:
+        """Return files of the unit's size: the recorded path, the files of all sources, then those of the archives."""
+        recorded_path = self._project.directory / recorded_unit.path
+        paths = [recorded_path, *(path for path in self._sizes().get(recorded_unit.size_bytes, []) if path != recorded_path)]
+        return (path for path in paths if path.is_file() and path.stat().st_size == recorded_unit.size_bytes)
 
     def _sizes(self) -> dict[int, list[Path]]:
         if self._by_size is None:
@@ -84,7 +84,7 @@ class Archive:
             yield from sorted(path for path in folder.rglob("*") if path.is_file())
 
     def _contents(self) -> dict[tuple[int, str], tuple[Path, Compression]]:
-        """Compressed files of the archives by size and SHA-256 of what they hold once decompressed."""
+        """Return compressed files of the archives by size and SHA-256 of their decompressed bytes."""
         if self._by_content is None:
             self._by_content = {}
             for path in self._archived():
@@ -99,33 +99,33 @@ class Archive:
                             digest.update(chunk)
                             size += len(chunk)
                     except SourceError:
-                        # A damaged file of the archive proves nothing; another may hold the unit.
+                        # A damaged archive file is no evidence; another file may have the unit.
                         continue
                     self._by_content[size, digest.hexdigest()] = (path, compression)
         return self._by_content
 
     @contextmanager
-    def _inflated(self, path: Path, compression: Compression) -> Iterator[BinaryIO]:
-        """A file's bytes as they were before the archive compressed them, on disk."""
+    def _decompressed(self, path: Path, compression: Compression) -> Iterator[BinaryIO]:
+        """Yield a temporary file with the decompressed bytes of an archive file."""
         with tempfile.TemporaryFile(prefix="trueup-verify-") as copy, path.open("rb") as handle:
             for chunk in decompress(_chunks(handle), compression, str(path)):
                 copy.write(chunk)
             copy.seek(0)
             yield copy
 
-    def _missing(self, wanted: Wanted, source: SourceConfig) -> Missing:
-        path = self._project.directory / wanted.path
+    def _missing_error(self, recorded_unit: RecordedUnit, source: SourceConfig) -> MissingRawFile:
+        path = self._project.directory / recorded_unit.path
         if path.is_file():
             with open_unit(self._project, source, path) as unit:
                 if unit.sha256 not in self._known:
                     what = (
                         f"the file's bytes are not those that were ingested: its sha256 is {unit.sha256}, "
-                        f"the log recorded {wanted.sha256}"
+                        f"the log recorded {recorded_unit.sha256}"
                     )
                     todo = "restore it, or name the archive of the original by --raw DIR"
-                    return Missing(what, where=display_path(self._project, path), todo=todo, changed=True)
-        what = f"the raw file with sha256 {wanted.sha256} is nowhere"
-        return Missing(what, where=wanted.path, todo="bring it back from the archive, or name its folder by --raw DIR")
+                    return MissingRawFile(what, where=display_path(self._project, path), todo=todo, changed=True)
+        what = f"the raw file with sha256 {recorded_unit.sha256} was not found"
+        return MissingRawFile(what, where=recorded_unit.path, todo="restore it from the archive, or name its folder by --raw DIR")
 
 
 def _chunks(handle: BinaryIO) -> Iterator[bytes]:

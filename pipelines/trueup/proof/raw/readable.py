@@ -1,4 +1,4 @@
-"""A lake without the data files that cannot be read: the same tables from a copy of its catalog."""
+"""A lake without its unreadable data files: the same tables from a copy of the catalog."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from trueup.secret import Place
 
 
 def without_files(lake: Lake, numbers: Collection[int]) -> AbstractContextManager[Lake] | None:
-    """The lake as a catalog without these data files lists it, to be read; None for a catalog that is no file."""
+    """Return the lake without these data files, for reading; None for a catalog that is not a file."""
     catalog = catalog_of(lake.project)
-    return _opened(lake, catalog.path, numbers) if isinstance(catalog, SqliteCatalog) else None
+    return _open_copy(lake, catalog.path, numbers) if isinstance(catalog, SqliteCatalog) else None
 
 
 @contextmanager
-def _opened(lake: Lake, original: Path, numbers: Collection[int]) -> Iterator[Lake]:
+def _open_copy(lake: Lake, original: Path, numbers: Collection[int]) -> Iterator[Lake]:
     with tempfile.TemporaryDirectory(prefix="trueup-verify-") as folder:
         copy = Path(folder, "catalog.sqlite")
         copy_catalog(original, copy)
@@ -30,7 +30,7 @@ def _opened(lake: Lake, original: Path, numbers: Collection[int]) -> Iterator[La
             for table in ("ducklake_data_file", "ducklake_file_column_stats"):
                 target.executemany(f"DELETE FROM {table} WHERE data_file_id = ?", [(number,) for number in numbers])
         config = lake.project.config
-        place = config.lake.model_copy(update={"catalog": Place(f"sqlite:{copy}")})
-        project = Project(lake.project.directory, config.model_copy(update={"lake": place}))
+        lake_config = config.lake.model_copy(update={"catalog": Place(f"sqlite:{copy}")})
+        project = Project(lake.project.directory, config.model_copy(update={"lake": lake_config}))
         with Lake.open(project, read_only=True, clock=lake.clock) as readable:
             yield readable

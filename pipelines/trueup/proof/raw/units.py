@@ -1,0 +1,300 @@
+"""Units: compares every remapped record of a unit, column by column, with the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from trueup.collect.commit.commit_part import day_filter, new_events, time_extent
+from trueup.collect.commit.cross_row_checks import CHECKS
+from trueup.collect.decode.decoded import REJECTED
+from trueup.collect.decode.reread import read_raw_records
+from trueup.collect.discover.units import Unit
+from trueup.errors import ConfigError, SourceError
+from trueup.events.schema import EVENT
+from trueup.proof.evidence import MAX_NAMED_FAULTS, Check, Evidence, FaultCollector, format_value
+from trueup.proof.raw.archive import Archive, MissingRawFile, RecordedUnit
+from trueup.proof.raw.mappings import UnitMapping, UnitMappings
+from trueup.proof.raw.remap import RemappedRecords, join_pieces, remap_unit
+from trueup.proof.statements import statement
+
+CHECK = "units"
+ROWS_AT_ONCE = 400_000
+"""Number of records compared at a time: some hundred megabytes."""
+_LAST = 2**62
+
+
+@dataclass(frozen=True)
+class UnitParts:
+    """A unit with the control rows of its parts."""
+
+    recorded: RecordedUnit
+    source: str
+    stream: str
+    parts: tuple[dict[str, Any], ...]
+
+    @property
+    def records(self) -> int:
+        """Number of records that its control rows count."""
+        return sum(int(part["records"] or 0) for part in self.parts)
+
+    @property
+    def taken_at_us(self) -> dict[int, int]:
+        """The clock of each part's commit."""
+        return {int(part["part_no"]): int(part["taken_at_us"]) for part in self.parts}
+
+    @property
+    def part_records(self) -> dict[int, int]:
+        """Number of records of each part."""
+        return {int(part["part_no"]): int(part["records"] or 0) for part in self.parts}
+
+
+def read_units(evidence: Evidence) -> list[UnitParts]:
+    """Return all units whose control rows suffice to search for them, in the order of the log."""
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for row in evidence.rows("parts"):
+        if None not in (row["source_id"], row["path"], row["sha256"], row["bytes"], row["part_no"], row["taken_at_us"]):
+            parts.setdefault(row["source_id"], []).append(row)
+    return [
+        UnitParts(
+            RecordedUnit(name, rows[0]["path"], rows[0]["sha256"], rows[0]["bytes"]),
+            rows[0]["source"],
+            rows[0]["stream"],
+            tuple(rows),
+        )
+        for name, rows in parts.items()
+    ]
+
+
+def open_archive(evidence: Evidence, units: Sequence[UnitParts]) -> Archive:
+    """Return the archive in which the raw bytes of these units are searched."""
+    return Archive(evidence.lake.project, evidence.archives, frozenset(unit.recorded.sha256 for unit in units))
+
+
+def check_units(evidence: Evidence) -> Check:
+    """Compare every unit's SHA-256 and number of records with the log, remap its records, and compare every column.
+
+    The mapping is the one that the log recorded for the unit, not that of the present configuration. Memory holds some hundred
+    thousand records at a time. A unit whose bytes are not found is unavailable, not tampered.
+    """
+    units = read_units(evidence)
+    comparison = _UnitComparison(evidence, units)
+    for batch in _batches(units):
+        comparison.compare(batch)
+    return Check(CHECK, sum(unit.records for unit in units), "record", comparison.found.all(), tuple(comparison.notes))
+
+
+def _batches(units: Sequence[UnitParts]) -> Iterator[list[UnitParts]]:
+    """Yield units of one stream that are small enough to be compared together; a large one is alone."""
+    held: dict[str, list[UnitParts]] = {}
+    for unit in units:
+        batch = held.setdefault(unit.stream, [])
+        if batch and sum(u.records for u in batch) + unit.records > ROWS_AT_ONCE:
+            yield batch
+            held[unit.stream] = batch = []
+        batch.append(unit)
+    yield from (batch for batch in held.values() if batch)
+
+
+class _UnitComparison:
+    """Comparison of units with their raw bytes, batch by batch."""
+
+    def __init__(self, evidence: Evidence, units: Sequence[UnitParts]) -> None:
+        self._evidence, self._connection = evidence, evidence.lake.connection
+        self._archive, self._mappings = open_archive(evidence, units), UnitMappings(evidence)
+        self.found, self.notes = FaultCollector(CHECK), list[str]()
+
+    def compare(self, units: list[UnitParts]) -> None:
+        """Compare units of one stream; their rows are read from the lake together where they fit in memory."""
+        is_small = sum(unit.records for unit in units) <= ROWS_AT_ONCE
+        stored = self._stored(units, -_LAST, _LAST) if is_small else None
+        for unit in units:
+            try:
+                mapping = self._mappings.of(unit.source, unit.parts[0]["mapping"])
+                with self._archive.unit(unit.recorded, mapping.mapping.source) as raw:
+                    self._compare(unit, raw, mapping, stored)
+            except MissingRawFile as error:
+                (self.found.tampered if error.changed else self.found.unavailable)(_where(unit), error.what)
+            except ConfigError as error:
+                self.found.unavailable(_where(unit), str(error))
+            except SourceError as error:
+                self.found.tampered(_where(unit), f"the bytes cannot be read as a unit of this source: {error}")
+
+    def _compare(self, unit: UnitParts, raw: Unit, mapping: UnitMapping, stored: tuple[pl.DataFrame, pl.DataFrame] | None) -> None:
+        faults, sums = FaultCollector(CHECK), _Sums(unit)
+        pieces = remap_unit(raw, mapping.mapping, unit.taken_at_us, unit.part_records)
+        last = -1
+        for piece in join_pieces(pieces, rows=ROWS_AT_ONCE):
+            events, rejects = stored or self._stored([unit], piece.first_row, piece.last_row)
+            of_unit = pl.col("source_id") == unit.recorded.source_id
+            comparison = _Comparison(unit, raw, piece, events.filter(of_unit), rejects.filter(of_unit), faults)
+            comparison.rejects()
+            self._missing_events(unit, comparison.events(), faults)
+            sums.add(piece)
+            last = piece.last_row
+        self._outside(unit, last, stored, faults)
+        sums.compare(faults)
+        self._report(unit, mapping, faults)
+
+    def _report(self, unit: UnitParts, mapping: UnitMapping, faults: FaultCollector) -> None:
+        """Report faults of a unit; without a recorded mapping they prove nothing, because the configuration may have changed."""
+        if mapping.id is not None or not faults.faults:
+            self.found.faults.extend(faults.all())
+            return
+        detail = "; ".join(f"{fault.where}: {fault.detail}" for fault in faults.faults[:3])
+        self.found.unavailable(
+            _where(unit),
+            f"the log recorded no mapping for this unit, and the present one yields other events: {detail}",
+        )
+
+    def _stored(self, units: list[UnitParts], first: int, last: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the stored events and rejects of units, between two record numbers."""
+        stream = units[0].stream
+        values = {"units": [unit.recorded.source_id for unit in units], "first": first, "last": last}
+        frames = []
+        for table, columns in ((stream, EVENT[stream]), ("quarantine", {"source_id": pl.String(), **REJECTED})):
+            query = statement("stored_rows", table=table, columns=", ".join(f"e.{name}" for name in columns))
+            rows = self._connection.execute(query, values).pl()
+            frames.append(rows.select(pl.col(name).cast(dtype) for name, dtype in columns.items()))
+        return frames[0], frames[1]
+
+    def _missing_events(self, unit: UnitParts, absent: pl.DataFrame, faults: FaultCollector) -> None:
+        """Add a fault for each absent event that no unit stored: a repeated event is stored with another unit."""
+        if absent.is_empty():
+            return
+        missing = new_events(self._connection, absent, unit.stream, day_filter(absent))
+        for row, event_id in missing.sort("source_row").select("source_row", "event_id").iter_rows():
+            detail = f"the bytes yield the {unit.stream} event {event_id.hex()}, which the log lacks: it was removed"
+            faults.tampered(_record(unit, row), detail)
+
+    def _outside(
+        self, unit: UnitParts, last: int, stored: tuple[pl.DataFrame, pl.DataFrame] | None, faults: FaultCollector
+    ) -> None:
+        """Add a fault for each stored row whose record number is outside the unit."""
+        of_unit = pl.col("source_id") == unit.recorded.source_id
+        outside = of_unit & ~pl.col("source_row").is_between(0, last)
+        for span in ((-_LAST, -1), (last + 1, _LAST)) if stored is None else ((0, 0),):
+            frames = stored or self._stored([unit], *span)
+            for table, frame in zip((unit.stream, "quarantine"), frames, strict=True):
+                for row in frame.filter(outside)["source_row"].sort().to_list():
+                    faults.tampered(_record(unit, row), f"{table} has a row of this record, but the unit ends at record {last}")
+
+
+class _Comparison:
+    """Comparison of consecutive records of a unit: those of the raw bytes with those of the log."""
+
+    def __init__(
+        self, unit: UnitParts, raw: Unit, remapped: RemappedRecords, events: pl.DataFrame, rejects: pl.DataFrame,
+        faults: FaultCollector,
+    ) -> None:  # fmt: skip
+        within = pl.col("source_row").is_between(remapped.first_row, remapped.last_row)
+        self._unit, self._raw, self._remapped, self._faults = unit, raw, remapped, faults
+        self._events, self._rejects = events.filter(within), rejects.filter(within)
+
+    def events(self) -> pl.DataFrame:
+        """Compare stored events with remapped ones; return remapped ones that are neither stored nor rejected."""
+        remapped, stored = self._remapped.rows, self._events
+        if remapped.height == stored.height and remapped.sort("source_row").equals(stored.sort("source_row")):
+            return remapped.clear()
+        both = remapped.join(stored, on="source_row", suffix="_stored")
+        names = [name for name in stored.columns if name != "source_row"]
+        differ = both.select("source_row", **{name: pl.col(name).ne_missing(pl.col(f"{name}_stored")) for name in names})
+        wrong = differ.filter(pl.any_horizontal(names)).sort("source_row")
+        for flags in wrong.head(MAX_NAMED_FAULTS + 1).iter_rows(named=True):
+            row = both.filter(pl.col("source_row") == flags["source_row"]).row(0, named=True)
+            columns = [
+                f"{name} is {format_value(row[f'{name}_stored'])}, the bytes yield {format_value(row[name])}"
+                for name in names
+                if flags[name]
+            ]
+            self._faults.tampered(_record(self._unit, flags["source_row"]), "; ".join(columns))
+        for row in stored.join(remapped, on="source_row", how="anti")["source_row"].sort().to_list():
+            self._faults.tampered(_record(self._unit, row), f"the log has a {self._unit.stream} event that the bytes do not yield")
+        known = pl.concat([stored["source_row"], self._rejects["source_row"]])
+        return remapped.filter(~pl.col("source_row").is_in(known.implode()))
+
+    def rejects(self) -> None:
+        """Compare stored rejects with remapped ones: bytes, provenance, reason and rule."""
+        remapped, stored = self._remapped.rejected, self._rejects
+        both = remapped.join(stored, on="source_row", suffix="_stored")
+        for row in both.sort("source_row").iter_rows(named=True):
+            names = [name for name in REJECTED if name != "source_row" and row[name] != row[f"{name}_stored"]]
+            if names:
+                columns = [
+                    f"{name} is {format_value(row[f'{name}_stored'])}, the file has {format_value(row[name])}" for name in names
+                ]
+                self._faults.tampered(_record(self._unit, row["source_row"]), f"quarantine: {'; '.join(columns)}")
+        stored_events = self._events["source_row"].implode()
+        absent = remapped.join(stored, on="source_row", how="anti")
+        excused = pl.col("source_row").is_in(self._remapped.clock_dependent.implode()) & pl.col("source_row").is_in(stored_events)
+        for row, reason in absent.filter(~excused).sort("source_row").select("source_row", "reason").iter_rows():
+            self._faults.tampered(_record(self._unit, row), f"the record is rejected ({reason}), but the quarantine lacks it")
+        self._refused_by_others(stored.join(remapped, on="source_row", how="anti"))
+
+    def _refused_by_others(self, rows: pl.DataFrame) -> None:
+        """Check stored rejects that the mapping accepts: other rows may have refused a state; its bytes are compared."""
+        ordered = rows.sort("source_offset", "source_row")
+        if ordered.is_empty():
+            return
+        if self._unit.stream not in CHECKS:
+            for row, reason in ordered.select("source_row", "reason").iter_rows():
+                detail = f"the quarantine has the record ({reason}), but its bytes yield an event"
+                self._faults.tampered(_record(self._unit, row), detail)
+            return
+        provenance = ordered.select("source_row", "source_offset", "source_length").rows()
+        budget_bytes = int(self._raw.limits.quarantine_bytes)
+        for (row, _, _), stored_raw, raw in zip(provenance, ordered["raw"], read_raw_records(self._raw, provenance), strict=True):
+            budget_bytes -= len(raw)
+            # Beyond `quarantine_bytes` of a unit, quarantine has the provenance of a rejected record and none of its bytes.
+            if stored_raw != (raw if budget_bytes >= 0 else b""):
+                self._faults.tampered(
+                    _record(self._unit, row), f"quarantine: raw is {format_value(stored_raw)}, the file has {format_value(raw)}"
+                )
+
+
+class _Sums:
+    """Counts and times of a unit from its bytes, to be compared with its control rows."""
+
+    def __init__(self, unit: UnitParts) -> None:
+        self._unit, self._records, self._lost_digits = unit, 0, 0
+        self._extents = list[dict[str, int | None]]()
+
+    def add(self, piece: RemappedRecords) -> None:
+        """Add remapped records."""
+        self._records += piece.last_row - piece.first_row + 1
+        self._lost_digits += piece.lost_digits
+        self._extents.append(time_extent(piece.rows, self._unit.stream))
+
+    def compare(self, faults: FaultCollector) -> None:
+        """Add a fault for each differing column of the control rows.
+
+        Times and digits are not compared where rows may refuse each other.
+        """
+        remapped: dict[str, int | None] = {"records": self._records}
+        if self._unit.stream not in CHECKS:
+            remapped["lost_digits"] = self._lost_digits
+            remapped |= {"first_time": self._of("first_time", min), "last_time": self._of("last_time", max)}
+            remapped["last_started_at"] = self._of("last_started_at", max)
+        for name, value in remapped.items():
+            parts = [part[name] for part in self._unit.parts if part[name] is not None]
+            stored = sum(parts) if name in ("records", "lost_digits") else _extreme(parts, min if name == "first_time" else max)
+            if stored != value:
+                faults.tampered(_where(self._unit), f"its control rows have {name} = {stored}, the bytes yield {value}")
+
+    def _of(self, name: str, choose: Any) -> int | None:
+        return _extreme([extent[name] for extent in self._extents if extent[name] is not None], choose)
+
+
+def _extreme(values: list[Any], choose: Any) -> int | None:
+    return choose(values) if values else None
+
+
+def _where(unit: UnitParts) -> str:
+    return f"unit {unit.recorded.source_id} ({unit.recorded.path})"
+
+
+def _record(unit: UnitParts, row: int) -> str:
+    return f"{unit.recorded.path}, record {row} (unit {unit.recorded.source_id})"
