@@ -75,10 +75,10 @@ def test_a_run_that_cannot_write_its_anchor_shows_all_else_and_fails(keyed: Path
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["anchor"], "no key is named that signs anchors ([anchor] key); name it there or with --key"),
+        (["anchor"], "there is no key to sign anchors with ([anchor] key); name it there or with --key"),
         (["anchor", "--new-key", "k", "--recompute"], "--new-key only makes a key"),
         (["verify", "--anchor", "none.json", "--public-key", "no.pub"], "the public key cannot be read"),
-        (["verify", "--anchor", "none.json"], "no public key is known to check anchors with"),
+        (["verify", "--anchor", "none.json"], "there is no public key to check anchors with"),
         (["verify", "--public-key", "no.pub"], "a public key checks anchors, and none is named"),
         (["verify", "00", "--anchor", "none.json"], "anchors are checked for the whole log"),
     ],
@@ -92,7 +92,7 @@ def test_a_wrong_option_of_anchors_is_named_in_one_line(invoke: Invoke, done: Pa
 
 def test_an_anchor_that_is_not_there_is_named(keyed: Path, invoke: Invoke) -> None:
     assert "there is no such anchor" in invoke("verify", "--anchor", keyed / "none.json", "--project", keyed).err
-    assert "no anchor is in this folder" in invoke("verify", "--anchor", keyed / "landing", "--project", keyed).err
+    assert "there is no anchor in this folder" in invoke("verify", "--anchor", keyed / "landing", "--project", keyed).err
 
 
 def test_a_run_with_anchors_needs_a_key(copied: Path, invoke: Invoke) -> None:

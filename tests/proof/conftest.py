@@ -1,4 +1,4 @@
-"""The small project, taken through the whole path once a session and copied for each test that changes it."""
+"""Fixtures: the small project, processed once per session and copied for each test."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import shutil
 from pathlib import Path
 
 import pytest
-from small_project import take_through, write_files
+from small_project import process_all, write_files
 
 
 @pytest.fixture(scope="session")
 def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return take_through(write_files(tmp_path_factory.mktemp("proof") / "template")).directory
+    return process_all(write_files(tmp_path_factory.mktemp("proof") / "template")).directory
 
 
 @pytest.fixture
 def verified_lake(_template: Path, tmp_path: Path) -> Path:
-    """The folder of a copy of the small project, ingested, reconciled, scored and decided on; nothing in it was changed."""
+    """Return the folder of an unchanged copy of the small project, ingested, reconciled, scored and decided on."""
     return Path(shutil.copytree(_template, tmp_path / "project"))

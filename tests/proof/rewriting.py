@@ -1,4 +1,4 @@
-"""Rewrites the data files of a lake as an attacker with write access would: the catalog agrees with what was written."""
+"""Rewriting of data files as by an attacker with write access: the catalog agrees with the written files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Where = Callable[[Row], bool]
 
 
 def data_files(folder: Path, table: str) -> list[tuple[int, Path]]:
-    """The data files of a table, by their numbers in the catalog, oldest first."""
+    """Return the data files of a table by their numbers in the catalog, oldest first."""
     query = (
         "SELECT f.data_file_id, f.path FROM ducklake_data_file f JOIN ducklake_table t USING (table_id) "
         "WHERE t.table_name = ? AND f.end_snapshot IS NULL ORDER BY 1"
@@ -29,12 +29,12 @@ def data_files(folder: Path, table: str) -> list[tuple[int, Path]]:
 
 
 def rows_of(path: Path) -> list[Row]:
-    """The rows of a data file."""
+    """Return the rows of a data file."""
     with duckdb.connect() as connection:
-        return _fetched(connection, path)
+        return _fetch(connection, path)
 
 
-def _fetched(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Row]:
+def _fetch(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Row]:
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("CREATE TABLE rows AS FROM read_parquet($path, hive_partitioning = false)", {"path": str(path)})
     query = connection.execute("FROM rows")
@@ -43,28 +43,28 @@ def _fetched(connection: duckdb.DuckDBPyConnection, path: Path) -> list[Row]:
 
 
 def rewrite(folder: Path, table: str, change: Callable[[list[Row]], list[Row]]) -> None:
-    """Applies `change` to the rows of each data file; a file left without rows is removed. Raises where nothing changed."""
+    """Apply `change` to the rows of each data file and remove files without rows; raise if no row changed."""
     changed = False
     for number, path in data_files(folder, table):
         with duckdb.connect() as connection:
-            before = _fetched(connection, path)
+            before = _fetch(connection, path)
             rows = change([dict(row) for row in before])
             if rows != before:
                 _write(connection, path, rows)
-                _list_anew(folder, table, number, path, len(rows), len(rows) - len(before))
+                _update_catalog(folder, table, number, path, len(rows), len(rows) - len(before))
                 changed = True
     assert changed, f"no row of {table} was changed"
 
 
 def _write(connection: duckdb.DuckDBPyConnection, path: Path, rows: list[Row]) -> None:
-    """Writes rows as the lake writes them: with its types, and with the ids by which it knows columns."""
+    """Write rows as the lake does: with its types, and with its ids of columns."""
     if not rows:
         path.unlink()
         return
     ids = _field_ids(connection, path)
     connection.execute("DELETE FROM rows")
-    places = ", ".join("?" for _ in rows[0])
-    connection.executemany(f"INSERT INTO rows VALUES ({places})", [list(row.values()) for row in rows])
+    placeholders = ", ".join("?" for _ in rows[0])
+    connection.executemany(f"INSERT INTO rows VALUES ({placeholders})", [list(row.values()) for row in rows])
     connection.execute(f"COPY rows TO '{path}' (FORMAT parquet, FIELD_IDS {{{ids}}})")
 
 
@@ -84,10 +84,10 @@ def _field_ids(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     return ", ".join(ids)
 
 
-def _list_anew(folder: Path, table: str, number: int, path: Path, count: int, more: int) -> None:
-    """Lists a rewritten file in the catalog with its new size and rows."""
+def _update_catalog(folder: Path, table: str, number: int, path: Path, count: int, more: int) -> None:
+    """Update the size and rows of a rewritten file in the catalog."""
     with closing(sqlite3.connect(folder / "lake/catalog.sqlite")) as catalog, catalog:
-        # Without statistics the lake reads the file whatever is asked, and does not answer from a least and a greatest value.
+        # Without statistics the lake reads the file for every query, instead of answering from minimum and maximum.
         catalog.execute("DELETE FROM ducklake_file_column_stats WHERE data_file_id = ?", [number])
         of_table = "(SELECT table_id FROM ducklake_table WHERE table_name = ?)"
         catalog.execute(f"DELETE FROM ducklake_table_column_stats WHERE table_id = {of_table}", [table])
@@ -106,7 +106,7 @@ def _list_anew(folder: Path, table: str, number: int, path: Path, count: int, mo
 
 
 def edit(table: str, where: Where, **values: Any) -> Callable[[Path], None]:
-    """Sets columns of the rows that `where` chooses; a function as value gets the row."""
+    """Return a change that sets columns of the rows that `where` selects; a function as value receives the row."""
 
     def change(rows: list[Row]) -> list[Row]:
         return [
@@ -118,12 +118,12 @@ def edit(table: str, where: Where, **values: Any) -> Callable[[Path], None]:
 
 
 def delete(table: str, where: Where) -> Callable[[Path], None]:
-    """Removes the rows that `where` chooses."""
+    """Return a change that removes the rows that `where` selects."""
     return lambda folder: rewrite(folder, table, lambda rows: [row for row in rows if not where(row)])
 
 
 def add(table: str, where: Where, **values: Any) -> Callable[[Path], None]:
-    """Adds a copy of the one row that `where` chooses, with other values."""
+    """Return a change that adds a copy of each row that `where` selects, with other values."""
 
     def change(rows: list[Row]) -> list[Row]:
         return rows + [
@@ -136,7 +136,7 @@ def add(table: str, where: Where, **values: Any) -> Callable[[Path], None]:
 
 
 def with_new_id(stream: str, where: Where, **values: Any) -> Callable[[Path], None]:
-    """Sets columns as `edit` does, and makes `event_id` of the new content."""
+    """Return a change that sets columns as `edit` does, and `event_id` to the id of the new content."""
 
     def change(rows: list[Row]) -> list[Row]:
         return [with_id(stream, {**row, **values}) if where(row) else row for row in rows]
@@ -145,19 +145,19 @@ def with_new_id(stream: str, where: Where, **values: Any) -> Callable[[Path], No
 
 
 def with_id(stream: str, row: Row) -> Row:
-    """A row with the id that its content makes."""
+    """Return a row with the id of its content."""
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         rows = pa.Table.from_pylist([{n: v for n, v in row.items() if n != "event_id"}])
         connection.register("rows", rows)
-        # A column that is NULL is a column of no type.
+        # A column that is NULL throughout has no type.
         missing = [name for name, value in row.items() if value is None]
-        (found,) = connection.execute(f"SELECT {digest16_sql(canonical_sql(stream, missing=missing))} FROM rows").fetchall()
-    return {**row, "event_id": found[0]}
+        (row_id,) = connection.execute(f"SELECT {digest16_sql(canonical_sql(stream, missing=missing))} FROM rows").fetchall()
+    return {**row, "event_id": row_id[0]}
 
 
-def rehashed(where: Where, **values: Any) -> Callable[[Path], None]:
-    """Sets columns of control rows and computes the hashes of all chains again."""
+def edit_and_rehash(where: Where, **values: Any) -> Callable[[Path], None]:
+    """Return a change that sets columns of control rows and recomputes the hashes of all chains."""
 
     def apply(folder: Path) -> None:
         edit("control", where, **values)(folder)
@@ -168,7 +168,7 @@ def rehashed(where: Where, **values: Any) -> Callable[[Path], None]:
         last: dict[str, str] = {}
         hashes: dict[tuple[str, int], tuple[str, str]] = {}
         for row in rows:
-            linked = {**{name: _as_hashed(row.get(name)) for name in CONTROL}, "previous_hash": last.get(row["source"], "")}
+            linked = {**{name: _hash_input(row.get(name)) for name in CONTROL}, "previous_hash": last.get(row["source"], "")}
             last[row["source"]] = hash_of(linked)
             hashes[row["source"], row["sequence_no"]] = (linked["previous_hash"], last[row["source"]])
         edit(
@@ -180,12 +180,12 @@ def rehashed(where: Where, **values: Any) -> Callable[[Path], None]:
     return apply
 
 
-def _as_hashed(value: Any) -> Any:
+def _hash_input(value: Any) -> Any:
     return round(value.timestamp() * 1_000_000) if hasattr(value, "timestamp") else value
 
 
 def flip_byte(table: str, *, at: float = 0.3) -> Callable[[Path], None]:
-    """Flips the bits of one byte in the newest data file of a table, behind its first `at` of the bytes before the footer."""
+    """Return a change that flips one byte in the newest data file of a table, at the fraction `at` of the bytes before the footer."""
 
     def apply(folder: Path) -> None:
         _, path = data_files(folder, table)[-1]
@@ -198,7 +198,7 @@ def flip_byte(table: str, *, at: float = 0.3) -> Callable[[Path], None]:
 
 
 def move_file(table: str, snapshot: int) -> Callable[[Path], None]:
-    """Has the catalog say that the newest data file of a table came in another snapshot."""
+    """Return a change that moves the newest data file of a table to another snapshot in the catalog."""
 
     def apply(folder: Path) -> None:
         number, _ = data_files(folder, table)[-1]
@@ -209,12 +209,12 @@ def move_file(table: str, snapshot: int) -> Callable[[Path], None]:
 
 
 def remove_file(table: str) -> Callable[[Path], None]:
-    """Removes the newest data file of a table; the catalog still names it."""
+    """Return a change that removes the newest data file of a table; the catalog still lists it."""
     return lambda folder: data_files(folder, table)[-1][1].unlink()
 
 
 def raw(name: str, change: Callable[[bytes], bytes | None]) -> Callable[[Path], None]:
-    """Changes a raw file in the landing folder; None removes it."""
+    """Return a change of a raw file in the landing folder; a result of None removes it."""
 
     def apply(folder: Path) -> None:
         path = folder / "landing" / name
@@ -228,7 +228,7 @@ def raw(name: str, change: Callable[[bytes], bytes | None]) -> Callable[[Path], 
 
 
 def both(*steps: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Applies several changes in order."""
+    """Return a change that applies several changes in order."""
 
     def apply(folder: Path) -> None:
         for step in steps:

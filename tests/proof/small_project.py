@@ -1,4 +1,4 @@
-"""A small project whose log holds one of everything: units of three streams, rejects, findings with a history, scores, decisions."""
+"""A small project with every kind of row: units of three streams, rejects, findings with a history, scores, decisions."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ c7,u7,A4,K4,2024-03-02 12:00:00,6,60
 
 
 def clock() -> datetime:
-    """The clock of the project: it does not move."""
+    """Return the fixed time of the project."""
     return NOW
 
 
 def write_files(folder: Path, files: dict[str, str] = FILES) -> Project:
-    """Writes the configuration and raw files of the project."""
+    """Write the configuration and raw files of the project."""
     (folder / "landing").mkdir(parents=True, exist_ok=True)
     (folder / FILE_NAME).write_text(TOML, "utf-8")
     for name, text in files.items():
@@ -112,15 +112,15 @@ def write_files(folder: Path, files: dict[str, str] = FILES) -> Project:
 
 
 def reconcile(project: Project, clock: Clock = clock) -> None:
-    """Reconciles the whole log in this process, without an engine."""
+    """Reconcile the whole log in this process, without an engine."""
     with Lake.open(project, clock=clock) as lake:
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
         outcome = reconcile_partition(lake, frontier_of(lake, upto), BucketRange(0, BUCKETS - 1), after=after, upto=upto)
         commit_outcome(lake, outcome, after=after, upto=upto)
 
 
-def take_through(project: Project, clock: Clock = clock) -> Project:
-    """Ingests, closes, reconciles and scores the project in two steps, then decides on two findings; returns the project."""
+def process_all(project: Project, clock: Clock = clock) -> Project:
+    """Ingest, close, reconcile and score the project in two steps, then decide on two findings; return the project."""
     assert not ingest(project, clock=clock).errors
     for source in ("msc", "billing"):
         close(project, source, date(2024, 3, 4), clock=clock)
@@ -132,7 +132,7 @@ def take_through(project: Project, clock: Clock = clock) -> Project:
     score(project, clock=clock)
     query = "SELECT finding_id FROM findings WHERE status = 'open' AND kind IN ('unbilled', 'underbilled') ORDER BY kind"
     with run(project, query) as answer:
-        found = [row[0] for row in answer.rows()]
-    for finding_id, decision in zip(found, ("confirmed", "dismissed"), strict=True):
-        decide(project, finding_id, decision, note="looked at", decided_by="ann", clock=clock)
+        finding_ids = [row[0] for row in answer.rows()]
+    for finding_id, decision in zip(finding_ids, ("confirmed", "dismissed"), strict=True):
+        decide(project, finding_id, decision, note="reviewed", decided_by="ann", clock=clock)
     return project

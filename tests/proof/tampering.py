@@ -1,7 +1,7 @@
-"""The ways in which somebody with write access may change a project, each with what verification has to name.
+"""Changes that an attacker with write access may make to a project, each with the fault that verification must name.
 
-Apply one to a copy of the small project (`verified_lake`): `TAMPERINGS["usage_subscriber"].apply(folder)`. Those with
-`needs_anchor` leave a lake that agrees with itself and its raw files: only a statement signed before can show them.
+Apply one to a copy of the small project (`verified_lake`): `TAMPERINGS["usage_subscriber"].apply(folder)`. A change with
+`needs_anchor` leaves a lake that agrees with itself and its raw files: only an earlier signed statement can show it.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from rewriting import (
     both,
     delete,
     edit,
+    edit_and_rehash,
     flip_byte,
     move_file,
     raw,
-    rehashed,
     remove_file,
     rewrite,
     with_id,
     with_new_id,
 )  # fmt: skip
-from small_project import FILES, LATE, take_through, write_files
+from small_project import FILES, LATE, process_all, write_files
 
 from trueup.config import Project
 from trueup.proof.fault import FaultKind
@@ -42,8 +42,8 @@ from trueup.proof.fault import FaultKind
 class Tampering:
     """One change, and the fault that verification finds.
 
-    `check` is the check that names it, `names` are texts that stand in the fault's `where` or `detail`. `quick` says that the
-    quick half of verification finds it too.
+    `check` is the check that names it, `names` are texts of the fault's `where` or `detail`. With `quick`, quick verification
+    finds it too.
     """
 
     apply: Callable[[Path], None]
@@ -55,30 +55,30 @@ class Tampering:
 
 
 def record(key: str) -> Where:
-    """Chooses the record of a key."""
+    """Return a condition for the record with this key."""
     return lambda row: row["record_key"] == key
 
 
 def by(name: str, value: object) -> Where:
-    """Chooses the rows of a value."""
+    """Return a condition for the rows with this value."""
     return lambda row: row[name] == value
 
 
 def later(name: str, **by_how_much: int) -> Callable[[Row], Any]:
-    """The column's value moved in time."""
+    """Return a function that moves the column's value in time."""
     return lambda row: row[name] + timedelta(**by_how_much)
 
 
 def decision_id(row: Row) -> bytes:
-    """The id that a decision's content makes."""
-    note, by_whom = row["note"] or "", row["decided_by"] or ""
-    parts = ["1;decision", row["finding_id"].hex(), row["decision"], len(note), note, len(by_whom), by_whom,
+    """Return the id of a decision's content."""
+    note, decider = row["note"] or "", row["decided_by"] or ""
+    parts = ["1;decision", row["finding_id"].hex(), row["decision"], len(note), note, len(decider), decider,
              round(row["decided_at"].timestamp() * 1_000_000)]  # fmt: skip
     return hashlib.sha256(";".join(map(str, parts)).encode()).digest()[:16]
 
 
-def decided_anew(**values: Any) -> Callable[[Path], None]:
-    """Alters the first decision and makes its id again."""
+def alter_decision(**values: Any) -> Callable[[Path], None]:
+    """Return a change that alters the first decision and recomputes its id."""
 
     def change(rows: list[Row]) -> list[Row]:
         altered = [{**row, **values} if row["decision"] == "confirmed" else row for row in rows]
@@ -87,23 +87,23 @@ def decided_anew(**values: Any) -> Callable[[Path], None]:
     return lambda folder: rewrite(folder, "decision", change)
 
 
-def policy_priced(row: Row) -> str:
-    """The policy with another price of voice."""
+def reprice_policy(row: Row) -> str:
+    """Return the policy with another price of voice."""
     content = json.loads(row["content"])
     content["services"]["voice"]["price"] = 9_000_000
     return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
-def rebuilt(folder: Path) -> None:
-    """Writes the raw files with another quantity, and makes the whole lake again from them."""
+def rebuild_lake(folder: Path) -> None:
+    """Write the raw files with another quantity, and rebuild the lake from them."""
     shutil.rmtree(folder / "lake")
     for name in LATE:
         (folder / "landing" / name).unlink()
-    take_through(write_files(folder, {name: text.replace("10:05:00,10,", "10:05:00,1,") for name, text in FILES.items()}))
+    process_all(write_files(folder, {name: text.replace("10:05:00,10,", "10:05:00,1,") for name, text in FILES.items()}))
 
 
-def setting(folder: Path) -> None:
-    """Changes the number of buckets that the lake says it was made with, and the configuration with it."""
+def change_buckets(folder: Path) -> None:
+    """Change the lake's fixed number of buckets, and the configuration with it."""
     edit("setting", lambda row: True, content=lambda row: row["content"].replace("4", "8"))(folder)
     path = folder / "trueup.toml"
     path.write_text(path.read_text("utf-8").replace("buckets = 4", "buckets = 8"), "utf-8")
@@ -126,7 +126,7 @@ TAMPERINGS: dict[str, Tampering] = {
     "subscriber_status": Tampering(
         edit("subscriber", by("subscriber", "A2"), status="active"), "event_ids", ("subscriber",), quick=True
     ),
-    # The same with an id made of the new content: only the raw bytes tell.
+    # The same with the id of the new content: only the raw bytes show the change.
     "usage_quantity_with_its_id": Tampering(
         with_new_id("usage", U3, quantity_micros=1_000_000), "units", ("msc-1.csv", "record 2", "quantity_micros")
     ),
@@ -155,7 +155,7 @@ TAMPERINGS: dict[str, Tampering] = {
     "usage_file_removed": Tampering(remove_file("usage"), "files", ("usage", ".parquet"), quick=True),
     "finding_file_removed": Tampering(remove_file("finding"), "files", ("finding", ".parquet"), quick=True),
     "control_file_removed": Tampering(remove_file("control"), "files", ("control", ".parquet"), quick=True),
-    # Events that come, go or move.
+    # Events that are added, removed or moved.
     "event_deleted": Tampering(delete("usage", U3), "counts", ("msc@", "3 events"), quick=True),
     "event_duplicated": Tampering(add("usage", U3), "duplicates", ("usage", "u3")),
     "event_moved_to_another_unit": Tampering(
@@ -182,7 +182,7 @@ TAMPERINGS: dict[str, Tampering] = {
         quick=True,
     ),
     "event_deleted_and_called_duplicate": Tampering(
-        both(delete("usage", U3), rehashed(by("path", "landing/msc-1.csv"), accepted=3, duplicate=1)),
+        both(delete("usage", U3), edit_and_rehash(by("path", "landing/msc-1.csv"), accepted=3, duplicate=1)),
         "units",
         ("msc-1.csv", "record 2"),
     ),
@@ -191,10 +191,10 @@ TAMPERINGS: dict[str, Tampering] = {
         edit("control", by("path", "landing/msc-1.csv"), duplicate=1, records=6), "chains", ("msc", "control row 0"), quick=True
     ),
     "control_row_altered_chain_rehashed": Tampering(
-        rehashed(by("path", "landing/msc-1.csv"), duplicate=1, records=6), "units", ("msc-1.csv", "records")
+        edit_and_rehash(by("path", "landing/msc-1.csv"), duplicate=1, records=6), "units", ("msc-1.csv", "records")
     ),
     "control_digits_altered_chain_rehashed": Tampering(
-        rehashed(by("path", "landing/msc-1.csv"), lost_digits=2), "units", ("msc-1.csv", "lost_digits")
+        edit_and_rehash(by("path", "landing/msc-1.csv"), lost_digits=2), "units", ("msc-1.csv", "lost_digits")
     ),
     "control_row_removed": Tampering(
         delete("control", by("path", "landing/msc-1.csv")), "chains", ("msc", "control row 0"), quick=True
@@ -204,7 +204,7 @@ TAMPERINGS: dict[str, Tampering] = {
     ),
     "control_row_duplicated": Tampering(add("control", by("path", "landing/hlr.ndjson")), "chains", ("hlr",), quick=True),
     "control_path_altered_chain_rehashed": Tampering(
-        rehashed(by("path", "landing/msc-1.csv"), path="landing/msc-0.csv"), needs_anchor=True
+        edit_and_rehash(by("path", "landing/msc-1.csv"), path="landing/msc-0.csv"), needs_anchor=True
     ),
     # Positions, consumers, settings, declarations.
     "position_removed": Tampering(delete("position", by("position", 4)), "positions", ("position 4",), quick=True),
@@ -226,9 +226,9 @@ TAMPERINGS: dict[str, Tampering] = {
         ("consumer reconcile",),
         quick=True,
     ),
-    "setting_altered": Tampering(setting, "event_ids", ("bucket",), quick=True),
+    "setting_altered": Tampering(change_buckets, "event_ids", ("bucket",), quick=True),
     "policy_altered": Tampering(
-        edit("declaration", by("kind", "policy"), content=policy_priced), "declarations", ("policy",), quick=True
+        edit("declaration", by("kind", "policy"), content=reprice_policy), "declarations", ("policy",), quick=True
     ),
     "tick_altered": Tampering(
         edit("declaration", by("kind", "tick"), through=later("through", days=1)), "declarations", ("tick",), quick=True
@@ -245,7 +245,7 @@ TAMPERINGS: dict[str, Tampering] = {
         ("configuration", "mapping"),
         quick=True,
     ),
-    # What is rejected.
+    # Rejected records.
     "quarantine_bytes_altered": Tampering(
         edit("quarantine", by("source_row", 3), raw=b"u4,A2,B2,2024-03-01,5,12"), "units", ("msc-1.csv", "record 3", "raw")
     ),
@@ -265,7 +265,7 @@ TAMPERINGS: dict[str, Tampering] = {
     ),
     "raw_file_truncated": Tampering(raw("msc-1.csv", lambda b: b[:100]), "units", ("landing/msc-1.csv",)),
     "raw_file_missing": Tampering(raw("msc-1.csv", lambda b: None), "units", ("landing/msc-1.csv",), kind="unavailable"),
-    # What is derived.
+    # Derived results.
     "finding_money_altered": Tampering(
         edit("finding", by("kind", "underbilled"), billed_micros=Decimal(50_000_000)), "findings", ("underbilled", "billed_micros")
     ),
@@ -298,8 +298,8 @@ TAMPERINGS: dict[str, Tampering] = {
     "decision_note_altered": Tampering(
         edit("decision", by("decision", "confirmed"), note="other"), "decisions", ("confirmed",), quick=True
     ),
-    "decision_on_nothing": Tampering(decided_anew(finding_id=b"\2" * 16), "decisions", ("0202",), quick=True),
-    "decision_altered_with_its_id": Tampering(decided_anew(decision="dismissed"), needs_anchor=True),
+    "decision_on_nothing": Tampering(alter_decision(finding_id=b"\2" * 16), "decisions", ("0202",), quick=True),
+    "decision_altered_with_its_id": Tampering(alter_decision(decision="dismissed"), needs_anchor=True),
     "decision_removed": Tampering(delete("decision", by("decision", "confirmed")), needs_anchor=True),
-    "lake_rebuilt_from_altered_files": Tampering(rebuilt, needs_anchor=True),
+    "lake_rebuilt_from_altered_files": Tampering(rebuild_lake, needs_anchor=True),
 }

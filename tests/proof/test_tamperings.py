@@ -1,4 +1,4 @@
-"""Every tampering is found by the check that is meant to find it, and named."""
+"""Tampering: the intended check finds every change and names it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def faults(folder: Path, *only: str, quick: bool = False) -> list[Fault]:
         return list(verify(lake, only=only, quick=quick).faults)
 
 
-def named(tampering: Tampering, found: list[Fault]) -> list[Fault]:
+def matching(tampering: Tampering, all_faults: list[Fault]) -> list[Fault]:
     return [
-        fault for fault in found
+        fault for fault in all_faults
         if fault.kind == tampering.kind and fault.check in (tampering.check or fault.check)
         and all(text in f"{fault.where}: {fault.detail}" for text in tampering.names)
     ]  # fmt: skip
 
 
-def test_nothing_is_found_in_a_lake_that_nobody_changed(verified_lake: Path) -> None:
+def test_an_unchanged_lake_has_no_faults(verified_lake: Path) -> None:
     with Lake.open(Project.load(verified_lake), read_only=True) as lake:
         result = verify(lake)
     assert result.faults == ()
@@ -44,7 +44,7 @@ ALWAYS = {
     "position_removed", "catalog_says_another_commit", "setting_altered", "policy_altered", "quarantine_bytes_altered", "raw_file_changed", "raw_file_missing",
     "finding_money_altered", "score_rows_deleted", "decision_on_nothing",
 }  # fmt: skip
-"""One of each kind; the whole table takes a second each."""
+"""One tampering of each kind; each takes about a second."""
 
 
 def cases() -> list[ParameterSet]:
@@ -53,14 +53,14 @@ def cases() -> list[ParameterSet]:
 
 
 @pytest.mark.parametrize("name", cases())
-def test_verify_names_what_was_changed(verified_lake: Path, name: str) -> None:
+def test_verify_names_the_change(verified_lake: Path, name: str) -> None:
     tampering = TAMPERINGS[name]
     tampering.apply(verified_lake)
     only = (tampering.check,) if tampering.check else ("files", "event_ids", "units")
-    assert named(tampering, faults(verified_lake, *only))
+    assert matching(tampering, faults(verified_lake, *only))
 
 
-def test_the_quick_half_makes_the_checks_that_the_table_says() -> None:
+def test_quick_verification_runs_the_checks_of_the_table() -> None:
     quick = {name for name, _ in QUICK}
     assert quick < {name for name, _ in ALL}
     for name, tampering in TAMPERINGS.items():
@@ -68,18 +68,18 @@ def test_the_quick_half_makes_the_checks_that_the_table_says() -> None:
             assert tampering.quick == (tampering.check in quick), name
 
 
-def test_the_quick_half_finds_what_it_makes_checks_for(verified_lake: Path) -> None:
-    wanted = ("usage_quantity", "charge_amount", "tick_altered", "decision_altered", "control_row_removed_at_the_end")
-    for name in wanted:
+def test_quick_verification_finds_the_faults_of_its_checks(verified_lake: Path) -> None:
+    names = ("usage_quantity", "charge_amount", "tick_altered", "decision_altered", "control_row_removed_at_the_end")
+    for name in names:
         TAMPERINGS[name].apply(verified_lake)
-    found = faults(verified_lake, quick=True)
-    assert all(named(TAMPERINGS[name], found) for name in wanted)
+    all_faults = faults(verified_lake, quick=True)
+    assert all(matching(TAMPERINGS[name], all_faults) for name in names)
 
 
 def test_a_damaged_data_file_does_not_stop_the_other_checks(verified_lake: Path) -> None:
     for name in ("usage_file_removed", "charge_account", "finding_money_altered"):
         TAMPERINGS[name].apply(verified_lake)
-    found = faults(verified_lake)
-    assert named(TAMPERINGS["usage_file_removed"], found)
-    assert named(TAMPERINGS["charge_account"], found)
-    assert named(TAMPERINGS["finding_money_altered"], found)
+    all_faults = faults(verified_lake)
+    assert matching(TAMPERINGS["usage_file_removed"], all_faults)
+    assert matching(TAMPERINGS["charge_account"], all_faults)
+    assert matching(TAMPERINGS["finding_money_altered"], all_faults)

@@ -13,8 +13,8 @@ from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
     from trueup.config import Project
-    from trueup.proof.anchors.check import Checked
-    from trueup.proof.anchors.make import Anchored
+    from trueup.proof.anchors.check import AnchorCheck
+    from trueup.proof.anchors.make import AnchorResult
 
 AnchorPaths = Annotated[
     list[Path] | None,
@@ -70,7 +70,7 @@ def anchor(
         output.line(summary_line(anchored))
 
 
-def summary_line(anchored: Anchored) -> str:
+def summary_line(anchored: AnchorResult) -> str:
     """What was anchored, in one line."""
     if not anchored.is_new:
         return f"nothing is new since position {anchored.position}: {anchored.path} states it"
@@ -93,7 +93,7 @@ def _make_key(path: Path, *, json: bool) -> None:
     output.line(f"fingerprint  {made.fingerprint}")
 
 
-def check_all(project: Project, paths: list[Path] | None, public_keys: list[Path] | None) -> Checked | None:
+def check_all(project: Project, paths: list[Path] | None, public_keys: list[Path] | None) -> AnchorCheck | None:
     """The lake compared with anchors, None where none is named; raises `TrueupError` for a key without an anchor to check."""
     if not paths:
         if public_keys:

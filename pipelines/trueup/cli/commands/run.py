@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
     from trueup.config import Project
     from trueup.fraud.scoring.score_run import ScoreSummary
-    from trueup.proof.anchors.make import Anchored
+    from trueup.proof.anchors.make import AnchorResult
     from trueup.quality.run import QualitySummary
     from trueup.reconcile.run import ReconcileSummary
     from trueup.warehouse.audit import AuditResult
@@ -136,7 +136,7 @@ def _published(project: Project, path: Path) -> _Shown:
     return _Shown(audits, leakage, there or publish(project, path, audits_held=held), there is None)
 
 
-def _anchored(project: Project) -> Anchored | TrueupError:
+def _anchored(project: Project) -> AnchorResult | TrueupError:
     """The anchor that was written, or why it could not be."""
     from trueup.proof.anchors.make import Request
     from trueup.proof.anchors.make import anchor as write_anchor

@@ -13,7 +13,7 @@ from trueup.cli.options import HERE, Json, ProjectDir, load
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
-    from trueup.proof.anchors.check import Checked
+    from trueup.proof.anchors.check import AnchorCheck
     from trueup.proof.evidence import Check
     from trueup.proof.raw.records import VerifyResult
     from trueup.proof.verify import Verification
@@ -105,7 +105,7 @@ def as_value(result: Verification) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def with_anchors(result: Verification, checked: Checked) -> Verification:
+def with_anchors(result: Verification, checked: AnchorCheck) -> Verification:
     """The result with the comparison with anchors as a further check.
 
     `since` of other checks' faults stays empty: what they found may be older than an anchor that agrees, or lie in raw files.
@@ -118,7 +118,7 @@ def with_anchors(result: Verification, checked: Checked) -> Verification:
     return Verification.of([*result.checks, Check("anchors", checked.anchors, "anchor", checked.faults, (note,))])
 
 
-def _show(result: Verification, checked: Checked | None, *, json: bool) -> None:
+def _show(result: Verification, checked: AnchorCheck | None, *, json: bool) -> None:
     if json:
         anchors = None if checked is None else {"given": checked.anchors, "agreeing": checked.agreeing}
         output.json_value(as_value(result) | {"anchors": anchors})

@@ -1,4 +1,4 @@
-"""Blocks of commits: the digests of a table's commits, folded so that a few of them cover any number of commits."""
+"""Blocks of commits: digests of a table's commits, folded so that a few digests cover any number of commits."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 FAN_OUT = 16
-"""So many blocks of one size become one block of the next size."""
+"""Number of blocks of one size that are folded into one block of the next size."""
 
 _HEAD = b"trueup block 1\n"
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some consecutive commits of one table.
+    """Consecutive commits of one table.
 
     Parameters
     ----------
     commits:
-        How many commits it covers, a power of `FAN_OUT`; commits that brought no row of the table do not count.
+        Number of commits that it covers, a power of `FAN_OUT`; commits without a row of the table do not count.
     rows:
-        How many rows they brought.
+        Number of rows of these commits.
     upto_snapshot:
-        The snapshot of its last commit. Its first commit is the first one after the block before.
+        The snapshot of its last commit. Its first commit follows the previous block.
     sha256:
         Of one commit: the digest of its rows, in hexadecimal. Of more: SHA-256 over the digests of its `FAN_OUT` parts.
     """
@@ -35,7 +35,7 @@ class Block:
 
 
 def extend(blocks: Sequence[Block], commits: Iterable[Block]) -> list[Block]:
-    """Adds blocks of one commit each to the blocks before them; folds `FAN_OUT` of one size into one.
+    """Append blocks of one commit each, and fold `FAN_OUT` blocks of one size into one.
 
     The result depends on the commits alone, not on how often it was extended: of n commits at most
     `(FAN_OUT - 1) * (1 + log n / log FAN_OUT)` blocks remain.
@@ -49,7 +49,7 @@ def extend(blocks: Sequence[Block], commits: Iterable[Block]) -> list[Block]:
 
 
 def block_of(commits: Sequence[Block]) -> Block | None:
-    """The one block that covers exactly these commits; None where their number is no power of `FAN_OUT`."""
+    """Return the one block that covers exactly these commits; None where their number is not a power of `FAN_OUT`."""
     folded = extend([], commits)
     return folded[0] if len(folded) == 1 else None
 

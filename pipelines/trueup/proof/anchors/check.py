@@ -1,4 +1,4 @@
-"""The lake compared with anchors: what differs, where, and since which anchor."""
+"""Check of anchors: compares the lake with anchors, and reports each difference with the newest anchor before it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import duckdb
 
 from trueup.log.lake import Lake
 from trueup.proof.anchors import compare
-from trueup.proof.anchors.compare import Difference, Loaded
+from trueup.proof.anchors.compare import Difference, SignedAnchor
 from trueup.proof.anchors.destination import anchors_in
 from trueup.proof.anchors.head import current_snapshot, data_files, hash_file, identity
 from trueup.proof.anchors.keys import PublicKeys
@@ -23,17 +23,17 @@ CHECK = "anchors"
 
 
 @dataclass(frozen=True)
-class Checked:
-    """What the comparison found.
+class AnchorCheck:
+    """Result of the comparison.
 
     Parameters
     ----------
     anchors:
-        How many anchors were given.
+        Number of given anchors.
     agreeing:
-        The names of those that agree with the lake in everything, oldest first.
+        The names of the anchors that fully agree with the lake, oldest first.
     faults:
-        What differs; `since` is the newest agreeing anchor older than all that disagree on it.
+        The differences; `since` is the newest agreeing anchor that is older than all disagreeing ones.
     """
 
     anchors: int
@@ -42,25 +42,25 @@ class Checked:
 
     @property
     def newest_agreeing(self) -> str | None:
-        """The newest anchor that agrees with the lake."""
+        """Name of the newest anchor that agrees with the lake."""
         return self.agreeing[-1] if self.agreeing else None
 
 
-def check_anchors(lake: Lake, paths: Sequence[Path], keys: PublicKeys) -> Checked:
-    """Compares the lake with the anchors that the paths name: files, or folders with all in them.
+def check_anchors(lake: Lake, paths: Sequence[Path], keys: PublicKeys) -> AnchorCheck:
+    """Compare the lake with the anchors that the paths name: files, or folders with all anchors in them.
 
-    The lake's connection must serve nothing else. Raises `TrueupError` for a path that leads to no anchor, `duckdb.Error` where
+    The lake's connection must have no other user. Raises `TrueupError` for a path without an anchor, `duckdb.Error` where
     the catalog cannot be read.
     """
     files = [(entry, path.is_dir()) for path in paths for entry in anchors_in(path)]
     loaded, faults = _load(files, keys)
-    ours = identity(lake)
-    others = [a for a in loaded if a.statement.lake != ours]
-    faults += [_other_lake(a, ours) for a in others]
-    anchors = sorted((a for a in loaded if a.statement.lake == ours), key=lambda a: a.order)
+    lake_id = identity(lake)
+    others = [a for a in loaded if a.statement.lake != lake_id]
+    faults += [_other_lake(a, lake_id) for a in others]
+    anchors = sorted((a for a in loaded if a.statement.lake == lake_id), key=lambda a: a.order)
     faults += _gaps(anchors)
     if not anchors:
-        return Checked(len(files), (), tuple(faults))
+        return AnchorCheck(len(files), (), tuple(faults))
     with bounded_memory(lake):
         differences = [*compare.differences(lake, anchors), *_files(lake, anchors)]
     disagreeing = {index for difference in differences for index in difference.disagreeing}
@@ -71,12 +71,12 @@ def check_anchors(lake: Lake, paths: Sequence[Path], keys: PublicKeys) -> Checke
         hint = f"; {anchors[newer[0]].name}, which is newer, agrees: the change was made before it" if newer else ""
         since = anchors[older[-1]].name if older else None
         faults.append(Fault("tampered", CHECK, difference.where, difference.detail + hint, since))
-    return Checked(len(files), tuple(anchors[index].name for index in agreeing), tuple(faults))
+    return AnchorCheck(len(files), tuple(anchors[index].name for index in agreeing), tuple(faults))
 
 
-def _load(files: Iterable[tuple[Path, bool]], keys: PublicKeys) -> tuple[list[Loaded], list[Fault]]:
-    """The anchors whose signature holds, each once, and faults of the others."""
-    loaded: dict[str, Loaded] = {}
+def _load(files: Iterable[tuple[Path, bool]], keys: PublicKeys) -> tuple[list[SignedAnchor], list[Fault]]:
+    """Return the anchors with a valid signature, each once, and the faults of the others."""
+    loaded: dict[str, SignedAnchor] = {}
     faults = []
     for path, is_from_folder in files:
         try:
@@ -85,23 +85,23 @@ def _load(files: Iterable[tuple[Path, bool]], keys: PublicKeys) -> tuple[list[Lo
         except AnchorError as error:
             faults.append(Fault("tampered", CHECK, path.name, error.what))
             continue
-        loaded.setdefault(anchor.sha256, Loaded(path.name, anchor, is_from_folder))
+        loaded.setdefault(anchor.sha256, SignedAnchor(path.name, anchor, is_from_folder))
     return list(loaded.values()), faults
 
 
-def _other_lake(anchor: Loaded, ours: str) -> Fault:
+def _other_lake(anchor: SignedAnchor, lake_id: str) -> Fault:
     detail = (
-        f"the anchor is of the lake {anchor.statement.lake}, this is the lake {ours}: "
-        "the anchor is of another project, or the lake was built anew"
+        f"the anchor is of the lake {anchor.statement.lake}, this is the lake {lake_id}: "
+        "the anchor is of another project, or the lake was rebuilt"
     )
     return Fault("tampered", CHECK, anchor.name, detail)
 
 
-def _gaps(anchors: Sequence[Loaded]) -> list[Fault]:
-    """Anchors of a folder that do not name the one before them: one is missing between, or was put in."""
+def _gaps(anchors: Sequence[SignedAnchor]) -> list[Fault]:
+    """Return faults of a folder's anchors that do not refer to their predecessor: one is missing between, or was inserted."""
     faults = []
-    kept = sorted((a for a in anchors if a.is_from_folder), key=lambda a: a.statement.sequence_no)
-    for before, after in pairwise(kept):
+    from_folder = sorted((a for a in anchors if a.is_from_folder), key=lambda a: a.statement.sequence_no)
+    for before, after in pairwise(from_folder):
         if after.anchor.statement.previous == before.anchor.sha256:
             continue
         first, last = before.statement.sequence_no + 1, after.statement.sequence_no - 1
@@ -110,21 +110,23 @@ def _gaps(anchors: Sequence[Loaded]) -> list[Fault]:
             detail = f"the sequence of anchors lacks number {numbers}, between {before.name} and this one"
             faults.append(Fault("unavailable", CHECK, after.name, detail))
         else:
-            detail = f"the anchor does not name {before.name} as the one before it: one of them is not of this sequence"
+            detail = f"the anchor does not refer to {before.name} as its predecessor: one of them is not of this sequence"
             faults.append(Fault("tampered", CHECK, after.name, detail))
     return faults
 
 
-def _files(lake: Lake, anchors: Sequence[Loaded]) -> list[Difference]:
-    """Data files whose bytes are not those that an anchor states. Files that were merged into others since are left out:
-    their rows are compared instead."""
+def _files(lake: Lake, anchors: Sequence[SignedAnchor]) -> list[Difference]:
+    """Return differences of data files whose bytes differ from those that an anchor states.
+
+    Files that were merged into others since are omitted: their rows are compared instead.
+    """
     now = set(data_files(lake, current_snapshot(lake)))
     stated: dict[str, dict[tuple[int, str], list[int]]] = {}
     for index, anchor in enumerate(anchors):
         for file in anchor.statement.files:
             if file.path in now:
                 stated.setdefault(file.path, {}).setdefault((file.size_bytes, file.sha256), []).append(index)
-    found = []
+    differences = []
     for path, values in sorted(stated.items()):
         try:
             value, detail = hash_file(lake, path), ""
@@ -135,6 +137,6 @@ def _files(lake: Lake, anchors: Sequence[Loaded]) -> list[Difference]:
         wrong = sorted(index for other, indexes in values.items() if other != value for index in indexes)
         if wrong:
             size = next(f.size_bytes for f in anchors[wrong[0]].statement.files if f.path == path)
-            detail = detail or f"the data file holds other bytes than {anchors[wrong[0]].name} states: {size} then, {value[0]} now"
-            found.append(Difference(path, detail, tuple(wrong)))
-    return found
+            detail = detail or f"the data file has other bytes than {anchors[wrong[0]].name} states: {size} then, {value[0]} now"
+            differences.append(Difference(path, detail, tuple(wrong)))
+    return differences

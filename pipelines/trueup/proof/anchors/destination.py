@@ -1,4 +1,4 @@
-"""Where anchors are written: a folder, one file, or the standard input of a command."""
+"""Destination of anchors: a folder, one file, or the standard input of a command."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import filelock
 from trueup.errors import ConfigError, LogBusyError, TrueupError
 from trueup.proof.anchors.statement import Anchor, read
 
-NAME_PLACE = "{name}"
-"""In the arguments of a command, the name of the anchor's file."""
+NAME_PLACEHOLDER = "{name}"
+"""Placeholder in the arguments of a command for the name of the anchor's file."""
 
 _LOCK = ".anchor.lock"
 _LOCK_WAIT_S = 600.0
@@ -27,21 +27,21 @@ _NAME = re.compile(r"^anchor-(\d{12,})-(\d{12,})\.json$")
 
 @dataclass(frozen=True)
 class Destination:
-    """A folder that holds all anchors of one lake, and the one file of it that is to be written (None: named by position)."""
+    """A folder with all anchors of one lake, and the file in it that is to be written (None: named by position)."""
 
     folder: Path
     file: Path | None = None
 
     @classmethod
     def of(cls, path: Path) -> Destination:
-        """A path that ends in `.json` is a file, any other a folder."""
+        """Return the destination of a path: one that ends in `.json` is a file, any other a folder."""
         return cls(path.parent, path) if path.suffix == ".json" and not path.is_dir() else cls(path)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Makes the folder and holds it among all processes: anchors written at once would have one anchor before them.
+        """Create the folder and lock it among all processes: concurrent anchors would have the same previous anchor.
 
-        Raises `LogBusyError` where another process holds it for long, `TrueupError` where the folder cannot be written to.
+        Raises `LogBusyError` where another process holds the lock for long, `TrueupError` where the folder cannot be written to.
         """
         try:
             if self.file is None:
@@ -60,15 +60,15 @@ class Destination:
             held.release()
 
     def newest(self) -> Path | None:
-        """The newest anchor in the folder by its name, None where there is none."""
+        """Return the newest anchor in the folder by name, None without any."""
         if not self.folder.is_dir():
             return None
-        named = ((_NAME.match(path.name), path) for path in self.folder.iterdir())
-        found = [((int(name[1]), int(name[2])), path) for name, path in named if name]
-        return max(found)[1] if found else None
+        matches = ((_NAME.match(path.name), path) for path in self.folder.iterdir())
+        anchors = [((int(name[1]), int(name[2])), path) for name, path in matches if name]
+        return max(anchors)[1] if anchors else None
 
     def write(self, anchor: Anchor) -> Path:
-        """Writes the anchor; raises `TrueupError` where a file of its name exists or cannot be written: none is overwritten."""
+        """Write the anchor; raise `TrueupError` where its file exists or cannot be written: an anchor is never overwritten."""
         target = self.file or self.folder / anchor.name
         try:
             _write_new(target, anchor.to_bytes())
@@ -84,33 +84,33 @@ def _not_written(path: Path, error: OSError) -> TrueupError:
 
 
 def anchors_in(path: Path) -> list[Path]:
-    """The anchors that a path names: the file, or all files of a folder that are named like anchors.
+    """Return the anchors that a path names: the file, or all files of a folder that are named like anchors.
 
     Raises `TrueupError` where there is none.
     """
     if path.is_dir():
-        found = sorted(entry for entry in path.iterdir() if _NAME.match(entry.name))
-        if not found:
-            raise TrueupError("no anchor is in this folder", where=str(path), todo="name another, or a file")
-        return found
+        anchors = sorted(entry for entry in path.iterdir() if _NAME.match(entry.name))
+        if not anchors:
+            raise TrueupError("there is no anchor in this folder", where=str(path), todo="name another, or a file")
+        return anchors
     if not path.exists():
         raise TrueupError("there is no such anchor", where=str(path), todo="name a file that `trueup anchor` wrote, or a folder")
     return [path]
 
 
 def read_newest(destination: Destination) -> Anchor | None:
-    """The newest anchor of a destination's folder; raises `AnchorError` where it holds none any more."""
+    """Return the newest anchor of a destination's folder; raise `AnchorError` if its file is not an anchor."""
     path = destination.newest()
     return None if path is None else read(path)
 
 
 def send(anchor: Anchor, command: str, *, timeout_s: float) -> None:
-    """Runs a command, without a shell, with the anchor as its standard input; `{name}` in it is the name of the anchor's file.
+    """Run a command, without a shell, with the anchor as its standard input; `{name}` in it is the name of the anchor's file.
 
-    Raises `ConfigError` for a text that is no command, `TrueupError` where it cannot be started, takes longer than `timeout_s` or
+    Raises `ConfigError` for an invalid command, `TrueupError` where it cannot be started, takes longer than `timeout_s` or
     ends with another status than 0.
     """
-    arguments = [argument.replace(NAME_PLACE, anchor.name) for argument in arguments_of(command)]
+    arguments = [argument.replace(NAME_PLACEHOLDER, anchor.name) for argument in arguments_of(command)]
     where = arguments[0]
     try:
         process = subprocess.Popen(
@@ -131,19 +131,21 @@ def send(anchor: Anchor, command: str, *, timeout_s: float) -> None:
             ) from None
         finally:
             if process.poll() is None:
-                # It leads a group of its own: what it started ends with it.
+                # The command leads its own process group: processes that it started end with it.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
     if process.returncode != 0:
         lines = message.decode("utf-8", "replace").strip().splitlines()
-        said = f": {lines[-1][:200]}" if lines else ""
+        reason = f": {lines[-1][:200]}" if lines else ""
         raise TrueupError(
-            f"the command for anchors ended with status {process.returncode}{said}", where=where, todo="correct it and anchor again"
+            f"the command for anchors ended with status {process.returncode}{reason}",
+            where=where,
+            todo="correct it and anchor again",
         )
 
 
 def arguments_of(command: str) -> list[str]:
-    """The words of a command, as a POSIX shell would split them; raises `ConfigError` where there are none."""
+    """Return the words of a command, as a POSIX shell splits them; raise `ConfigError` for an empty command."""
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -154,7 +156,7 @@ def arguments_of(command: str) -> list[str]:
 
 
 def _write_new(target: Path, content: bytes) -> None:
-    """Writes a file under another name first, so that a file of this name is whole; raises `FileExistsError`."""
+    """Write a file under another name first, so that it is complete under its own; raise `FileExistsError`."""
     if os.path.lexists(target):
         raise FileExistsError(target)
     building = target.with_name(f".{target.name}.{os.getpid()}")

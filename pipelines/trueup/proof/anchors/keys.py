@@ -22,7 +22,7 @@ _MAKE_ONE = "make one with `trueup anchor --new-key PATH`"
 
 @dataclass(frozen=True)
 class NewKey:
-    """A pair of keys that was made: two files, and the fingerprint by which anchors name it."""
+    """A new pair of keys: its two files, and the fingerprint by which anchors refer to it."""
 
     private_key: str
     public_key: str
@@ -40,17 +40,17 @@ class SigningKey:
         return f"SigningKey({self.fingerprint})"
 
     def sign(self, statement: Statement) -> Anchor:
-        """The statement with its signature; the same statement always gets the same one."""
+        """Return the statement with its signature; a statement always has the same signature."""
         return Anchor(statement=statement, signature=self._key.sign(statement.signed_bytes()).hex())
 
     def public(self) -> PublicKeys:
-        """The public keys that hold this one only."""
+        """Return the public key of this key, as the only one."""
         return PublicKeys({self.fingerprint: self._key.public_key()})
 
 
 @dataclass(frozen=True)
 class PublicKeys:
-    """The public keys that are trusted, by fingerprint."""
+    """Trusted public keys, by fingerprint."""
 
     by_fingerprint: dict[str, Ed25519PublicKey]
 
@@ -58,7 +58,7 @@ class PublicKeys:
         return PublicKeys(self.by_fingerprint | other.by_fingerprint)
 
     def check(self, anchor: Anchor, *, where: str) -> None:
-        """Raises `AnchorError` where the anchor is signed by a key that is not among these, or its signature does not hold."""
+        """Raise `AnchorError` where the anchor's key is not among these, or its signature is invalid."""
         from cryptography.exceptions import InvalidSignature
 
         key = self.by_fingerprint.get(anchor.statement.key)
@@ -73,7 +73,7 @@ class PublicKeys:
 
 
 def make_key(path: Path) -> NewKey:
-    """Writes a new private key (readable by its owner alone) and, beside it, its public key with `.pub` behind its name.
+    """Write a new private key (readable by its owner alone) and its public key, whose name has `.pub` appended.
 
     Raises `ConfigError` where either file exists or cannot be written: no key is ever overwritten.
     """
@@ -94,7 +94,7 @@ def make_key(path: Path) -> NewKey:
 
 
 def read_private_key(path: Path) -> SigningKey:
-    """A private key; raises `ConfigError` where it cannot be read, others than its owner can read it, or it is none."""
+    """Return a private key; raise `ConfigError` where it is unreadable, readable by others, or invalid."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -105,14 +105,14 @@ def read_private_key(path: Path) -> SigningKey:
     except TypeError:
         raise ConfigError("the private key is encrypted", where=str(path), todo="name a key without a passphrase") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise ConfigError("this is no private key in PEM", where=str(path), todo=_MAKE_ONE) from None
+        raise ConfigError("this is not a private key in PEM", where=str(path), todo=_MAKE_ONE) from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError("this private key is not of the kind Ed25519", where=str(path), todo=_MAKE_ONE)
     return SigningKey(key, _fingerprint(key.public_key()))
 
 
 def read_public_keys(paths: Iterable[Path]) -> PublicKeys:
-    """Public keys; raises `ConfigError` for a file that cannot be read or holds none."""
+    """Return public keys; raise `ConfigError` for a file that is unreadable or without one."""
     return PublicKeys({_fingerprint(key): key for key in map(_read_public_key, paths)})
 
 
@@ -124,23 +124,23 @@ def _read_public_key(path: Path) -> Ed25519PublicKey:
     try:
         key = load_pem_public_key(_read(path, "public key"))
     except (ValueError, UnsupportedAlgorithm):
-        raise ConfigError("this is no public key in PEM", where=str(path), todo="name the file that ends in .pub") from None
+        raise ConfigError("this is not a public key in PEM", where=str(path), todo="name the file that ends in .pub") from None
     if not isinstance(key, Ed25519PublicKey):
         raise ConfigError("this public key is not of the kind Ed25519", where=str(path), todo="name the file that ends in .pub")
     return key
 
 
 def _fingerprint(key: Ed25519PublicKey) -> str:
-    """SHA-256 of the 32 bytes of a public key, in hexadecimal."""
+    """Return the SHA-256 of the 32 bytes of a public key, in hexadecimal."""
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()
 
 
 def _read(path: Path, what: str, *, is_secret: bool = False) -> bytes:
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise ConfigError(f"the {what} is no regular file", where=str(path), todo="name the file itself")
-        mode = stat.S_IMODE(found.st_mode)
+        file_stat = path.stat()
+        if not stat.S_ISREG(file_stat.st_mode):
+            raise ConfigError(f"the {what} is not a regular file", where=str(path), todo="name the file itself")
+        mode = stat.S_IMODE(file_stat.st_mode)
         if is_secret and mode & 0o077:
             raise ConfigError(
                 f"others than its owner can use the private key (mode {mode:04o})", where=str(path),

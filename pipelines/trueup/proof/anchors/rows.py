@@ -1,12 +1,12 @@
-"""A digest for each commit of each table of the log, over whole rows: attributes, bucket and provenance included.
+"""Row digests: a digest for each commit of each table of the log, over whole rows with attributes, bucket and provenance.
 
 The canonical form of a row is the concatenation, in the order of the column names, of each column that is not NULL: a text as
-``NAME=LENGTH:TEXT`` (length in UTF-8 bytes), anything else as ``NAME=VALUE;``: whole numbers and decimals in decimal, bytes in
+``NAME=LENGTH:TEXT`` (length in UTF-8 bytes), any other value as ``NAME=VALUE;``: integers and decimals in decimal, bytes in
 hexadecimal, times as microseconds since 1970-01-01 UTC, days as ISO dates, binary fractions as C's ``%a`` writes them, lists with
-a comma after each element. A column added later is NULL in the rows before it, so their form stays.
+a comma after each element. A column added later is NULL in earlier rows, so their form does not change.
 
 The digest of a commit is SHA-256 over ``trueup commit 1``, the table, the snapshot and the SHA-256 of each row in ascending
-order. It does not depend on the order of rows or on the files they lie in, so merging files leaves it as it is.
+order. It does not depend on the order of rows or on their files, so merging files does not change it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trueup.log.lake import Lake
 from trueup.proof.anchors.blocks import Block
 
 MEMORY_LIMIT = "1GB"
-"""What DuckDB may take while it sorts the digests of rows; it writes the rest to a temporary folder."""
+"""Memory that DuckDB may use to sort the digests of rows; it spills the rest to a temporary folder."""
 
 _BATCH_ROWS = 100_000
 _VALUES = {
@@ -41,9 +41,9 @@ _PLAIN = ("BIGINT", "SMALLINT", "BOOLEAN", "DATE", "DECIMAL(38,0)")
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the log in the attached lake: its columns by name, and the snapshot that made it.
+    """A table of the log in the attached lake: its columns by name, and the snapshot that created it.
 
-    `is_append_only` is False where rows of it were deleted, which nothing in this program does.
+    `is_append_only` is False where rows were deleted, which this program never does.
     """
 
     name: str
@@ -54,35 +54,35 @@ class Table:
 
 @cache
 def statement(name: str) -> str:
-    """The text of `sql/NAME.sql`."""
+    """Return the text of `sql/NAME.sql`."""
     return files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
 
 
 def tables_of(lake: Lake) -> dict[str, Table]:
-    """All tables of the schema `events`, by name."""
-    found: dict[str, Table] = {}
+    """Return all tables of the schema `events`, by name."""
+    tables: dict[str, Table] = {}
     for name, column, dtype, begin, deletions in lake.connection.execute(statement("tables")).fetchall():
-        found.setdefault(name, Table(name, {}, begin, deletions == 0)).columns[column] = dtype
-    return found
+        tables.setdefault(name, Table(name, {}, begin, deletions == 0)).columns[column] = dtype
+    return tables
 
 
 @contextmanager
 def bounded_memory(lake: Lake) -> Iterator[None]:
-    """Bounds the memory of a connection that nothing else uses, and gives it a folder to spill to."""
+    """Bound the memory of a connection without other users, and give it a folder to spill to."""
     with tempfile.TemporaryDirectory(prefix="trueup-anchor-") as folder:
         bound_memory(lake, folder)
         yield
 
 
 def bound_memory(lake: Lake, folder: str) -> None:
-    """Bounds the memory of a connection; DuckDB spills to `folder`."""
+    """Bound the memory of a connection; DuckDB spills to `folder`."""
     quoted = folder.replace("'", "''")
     lake.connection.execute(f"SET temp_directory = '{quoted}'")
     lake.connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
 
 
 def commits_of(lake: Lake, table: Table, *, after_snapshot: int, upto_snapshot: int) -> Iterator[Block]:
-    """A block for each commit in (after, upto] that brought rows of the table, in their order; nothing is held but one batch.
+    """Yield a block for each commit in (after, upto] with rows of the table, in order; memory holds one batch only.
 
     Raises `duckdb.Error` where a data file cannot be read.
     """
@@ -110,24 +110,24 @@ def commits_of(lake: Lake, table: Table, *, after_snapshot: int, upto_snapshot: 
 
 
 class _Commit:
-    """The digest of a commit in the making."""
+    """The digest of one commit, fed with its rows."""
 
     def __init__(self, table: str, snapshot: int) -> None:
         self.snapshot, self._rows = snapshot, 0
         self._digest = hashlib.sha256(f"trueup commit 1\n{table};{snapshot}\n".encode())
 
     def add(self, digests: list[bytes]) -> None:
-        """Adds digests of rows, in ascending order."""
+        """Add digests of rows, in ascending order."""
         self._rows += len(digests)
         self._digest.update(b"".join(digests))
 
     def block(self) -> Block:
-        """The commit as a block of one."""
+        """Return the commit as a block of one."""
         return Block(1, self._rows, self.snapshot, self._digest.hexdigest())
 
 
 def row_form(columns: dict[str, str]) -> str:
-    """A DuckDB expression for the canonical form of a row with these columns and types; raises `ValueError` for another type."""
+    """Return a DuckDB expression for the canonical form of a row with these columns; raise `ValueError` for an unknown type."""
     return f"concat({', '.join(_field(name, columns[name]) for name in sorted(columns))})"
 
 

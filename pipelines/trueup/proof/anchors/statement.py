@@ -1,4 +1,4 @@
-"""What an anchor states, as it is written and signed: canonical JSON, and a signature over it."""
+"""Statement of an anchor, as it is written and signed: canonical JSON, and a signature over it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trueup.errors import TrueupError
 from trueup.proof.anchors.blocks import Block
 
 SIZE_LIMIT_BYTES = 64 << 20
-"""A larger file is no anchor; it is not read."""
+"""Maximum size of an anchor file; a larger file is not read."""
 
 _SIGNED = b"trueup anchor 1\n"
 
@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class AnchorError(TrueupError):
-    """A file that is no anchor, or whose signature does not hold."""
+    """A file that is not an anchor, or whose signature is invalid."""
 
 
 class _Part(BaseModel):
@@ -45,12 +45,12 @@ class BlockState(_Part):
     sha256: Sha256
 
     def block(self) -> Block:
-        """The same as a `Block`."""
+        """Return this as a `Block`."""
         return Block(self.commits, self.rows, self.upto_snapshot, self.sha256)
 
 
 class Digests(_Part):
-    """What `trueup digest` prints as of the position; `scores` is None where nothing was scored."""
+    """Digests that `trueup digest` prints as of the position; `scores` is None without scores."""
 
     state: Sha256
     history: Sha256
@@ -71,27 +71,27 @@ class Statement(_Part):
     Parameters
     ----------
     lake:
-        The identity the lake got when it was made.
+        The identity of the lake, set at its creation.
     key:
         The fingerprint of the public key that checks the signature.
     sequence_no, previous:
-        The ordinal among the lake's anchors from 1 on, and `Anchor.sha256` of the anchor before (None for the first).
+        The ordinal among the lake's anchors from 1 on, and `Anchor.sha256` of the previous anchor (None for the first).
     made_at:
         The injected clock, ISO 8601 in UTC.
     position, position_snapshot:
-        The newest position, and the snapshot that brought it (0 and 0 in an empty log).
+        The newest position and its snapshot (0 and 0 in an empty log).
     snapshot:
-        The newest snapshot of the lake: all that follows is about rows of this or earlier snapshots.
+        The newest snapshot of the lake; all further fields cover rows of this or earlier snapshots.
     reconciled_position:
-        The position up to which findings hold everything; digests of findings are as of it.
+        The position up to which findings are complete; digests of findings are as of it.
     chains:
         By source, the head of its hash chain.
     tables:
         By table, the digests of all its commits.
     files:
-        The data files that were made since the anchor before, or all (`has_all_files`).
+        The data files written since the previous anchor, or all (`has_all_files`).
     next_file_id:
-        The ordinal of DuckLake's from which on files are newer than the anchor.
+        The DuckLake file number from which files are newer than the anchor.
     """
 
     format: Literal["trueup anchor 1"]
@@ -112,15 +112,15 @@ class Statement(_Part):
     next_file_id: Count
 
     def signed_bytes(self) -> bytes:
-        """The bytes that are signed."""
+        """Return the bytes that are signed."""
         return _SIGNED + _canonical(self.model_dump(mode="json"))
 
     def blocks(self, table: str) -> list[Block]:
-        """The blocks of a table, none for one the statement does not know."""
+        """Return the blocks of a table; none for a table that the statement lacks."""
         return [state.block() for state in self.tables.get(table, [])]
 
     def rows(self, table: str) -> int:
-        """How many rows a table had."""
+        """Return the number of rows of a table."""
         return sum(block.rows for block in self.blocks(table))
 
 
@@ -132,38 +132,38 @@ class Anchor(_Part):
 
     @classmethod
     def parse(cls, data: bytes, *, where: str) -> Self:
-        """The anchor in a file's bytes; raises `AnchorError` for anything else. The signature is not checked."""
+        """Return the anchor in a file's bytes; raise `AnchorError` for anything else. The signature is not checked."""
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            reason = f"{place}: {first['msg']}" if place else first["msg"]
-            raise AnchorError(f"this is no anchor of this version of trueup: {reason}", where=where) from None
+            location = ".".join(str(part) for part in first["loc"])
+            reason = f"{location}: {first['msg']}" if location else first["msg"]
+            raise AnchorError(f"this is not an anchor of this version of trueup: {reason}", where=where) from None
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the canonical JSON of the whole anchor: how the next one names it."""
+        """SHA-256 of the canonical JSON of the whole anchor, by which the next anchor refers to it."""
         return hashlib.sha256(_canonical(self.model_dump(mode="json"))).hexdigest()
 
     @property
     def name(self) -> str:
-        """The name of its file in a folder: files in order of name are in order of the log."""
+        """Name of its file in a folder; the order of names is the order of the log."""
         return f"anchor-{self.statement.position:012}-{self.statement.snapshot:012}.json"
 
     def to_bytes(self) -> bytes:
-        """The file's content."""
+        """Return the file's content."""
         return (json.dumps(self.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def read(path: Path) -> Anchor:
-    """The anchor in a file; raises `AnchorError` for a file that holds none, `OSError` for one that cannot be read."""
+    """Return the anchor in a file; raise `AnchorError` for a file without one, `OSError` for an unreadable file."""
     if path.exists() and not path.is_file():
-        raise AnchorError("this is no regular file", where=str(path))
+        raise AnchorError("this is not a regular file", where=str(path))
     with path.open("rb") as file:
         data = file.read(SIZE_LIMIT_BYTES + 1)
     if len(data) > SIZE_LIMIT_BYTES:
-        raise AnchorError(f"this is no anchor: it has more than {SIZE_LIMIT_BYTES >> 20} MiB", where=str(path))
+        raise AnchorError(f"this is not an anchor: it has more than {SIZE_LIMIT_BYTES >> 20} MiB", where=str(path))
     return Anchor.parse(data, where=str(path))
 
 

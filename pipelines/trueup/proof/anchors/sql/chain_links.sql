@@ -1,4 +1,4 @@
--- Some links of the hash chains of sources. Grain: one control row. Owner: proof.
+-- Requested links of the hash chains of sources. Grain: one control row. Owner: proof.
 SELECT c.source, c.sequence_no, c.hash
 FROM lake.events.control c
 SEMI JOIN (SELECT unnest(?::VARCHAR[]) AS source, unnest(?::BIGINT[]) AS sequence_no) wanted

@@ -1,4 +1,4 @@
--- The data files of all tables as of a snapshot. Grain: one file. Owner: proof.
+-- Data files of all tables as of a snapshot. Grain: one file. Owner: proof.
 SELECT
     CASE
         WHEN CAST(f.path_is_relative AS BOOLEAN) THEN s.path || t.path || f.path

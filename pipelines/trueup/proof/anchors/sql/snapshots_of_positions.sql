@@ -1,4 +1,4 @@
--- The snapshots that brought some positions. Grain: one position. Owner: proof.
+-- Snapshots of given positions. Grain: one position. Owner: proof.
 SELECT p.position, p.snapshot_id
 FROM lake.events.position p
 SEMI JOIN (SELECT unnest(?::BIGINT[]) AS position) wanted ON wanted.position = p.position

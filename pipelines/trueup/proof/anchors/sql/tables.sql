@@ -1,13 +1,13 @@
--- The tables of the log as the catalog has them now. Grain: one column of one table. Owner: proof.
+-- Tables of the log in the present catalog. Grain: one column of one table. Owner: proof.
 SELECT
     t.table_name,
     c.column_name,
     c.data_type,
-    t.begin_snapshot,           -- the snapshot that made the table
+    t.begin_snapshot,           -- the snapshot that created the table
     (
         SELECT count(*) FROM __ducklake_metadata_lake.ducklake_delete_file d
         WHERE d.table_id = t.table_id AND d.end_snapshot IS NULL
-    ) AS deletions              -- files that delete rows: none in a log that is only appended to
+    ) AS deletions              -- files that delete rows: none in an append-only log
 FROM __ducklake_metadata_lake.ducklake_table t
 JOIN __ducklake_metadata_lake.ducklake_schema s ON s.schema_id = t.schema_id AND s.schema_name = 'events'
 JOIN duckdb_columns() c ON c.database_name = 'lake' AND c.schema_name = 'events' AND c.table_name = t.table_name
