@@ -13,6 +13,7 @@ MODULES = (
     "blocking.components",
     "kernel.booking",
     "kernel.matching",
+    "kernel.priced_sessions",
     "kernel.lifecycle",
     "pricing.pool_snapshots",
     "incremental.settled_keys",

@@ -52,7 +52,7 @@ MATCHING: dict[str, Mutant] = {
     "one source of a stream is enough": Mutant("domain/frontier.py", "Frontier._stream_passed", Select("Attribute", 6), source("np.minimum"), CASES),
     "a closing waits for grace": Mutant("domain/frontier.py", "Frontier.passed_at", Select("Tuple", 2), with_source("(waited, waited)", waited=("elts", 0)), CASES),
     "a silent source holds its stream back despite idle_after": Mutant("domain/frontier.py", "Frontier._observed_passed", Select("IsNot", 1), source("False"), CASES),
-    "keyed records wait for the start tolerance only": Mutant("kernel/matching.py", "_with_watermark_positions", Select("Call", 10), part("args", 2), CASES),
+    "keyed records wait for the start tolerance only": Mutant("kernel/priced_sessions.py", "_with_watermark_positions", Select("Call", 10), part("args", 2), CASES),
     "undecided edges do not block": Mutant("kernel/matching.py", "_candidate_edges", Select("Name", 27), source("pl.lit(False)"), CASES),
     "an edge settles when it is first at one end": Mutant("kernel/matching.py", "_settle_stable_edges", Select("BitAnd", 1), part("left"), LAWS),
     "settled pairs are not carried over": Mutant("kernel/evaluate.py", "_run_iterations", Select("Assign", 19), previous(1), CASES),

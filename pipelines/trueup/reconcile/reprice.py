@@ -15,7 +15,7 @@ from trueup.reconcile.blocking.components import assign_groups
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.kernel.evaluate import with_rules
-from trueup.reconcile.kernel.matching import priced_sessions
+from trueup.reconcile.kernel.priced_sessions import priced_sessions
 from trueup.reconcile.log_io.affected import records_with_closure
 from trueup.reconcile.log_io.load import frontier_of, terms_of
 from trueup.reconcile.pricing.allowance_pools import Pools, build_pools

@@ -20,7 +20,8 @@ from trueup.reconcile.kernel.context import EvaluationContext
 from trueup.reconcile.kernel.fast_path import split_fast_path
 from trueup.reconcile.kernel.ledger import DELTA, LEDGER, ledger_deltas, ledger_rows
 from trueup.reconcile.kernel.lifecycle import CHANGE, Snapshot, diff_findings
-from trueup.reconcile.kernel.matching import match, priced_sessions
+from trueup.reconcile.kernel.matching import match
+from trueup.reconcile.kernel.priced_sessions import priced_sessions
 from trueup.reconcile.pricing.allowance_pools import build_pools
 from trueup.reconcile.pricing.billing_error import add_misrating_reason
 from trueup.reconcile.sessions.admission import ResolvedRecords, resolve_contents, with_due_date
