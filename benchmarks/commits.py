@@ -107,14 +107,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("commits", type=int, nargs="?", default=10_000)
     parser.add_argument("rows", type=int, nargs="?", default=20)
-    told = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        project = project_with(folder, told.rows, SPAN)
+        project = project_with(folder, args.rows, SPAN)
         with Asking(folder) as asking, Lake.open(project, threads=1) as lake:
-            for number in range(1, told.commits // 2 + 1):
-                written(lake, number * told.rows, (number + 1) * told.rows, SPAN)
-        print(f"while {told.commits:,} commits were made, {len(asking.took_s)} questions took {max(asking.took_s):.2f} s at most")
+            for number in range(1, args.commits // 2 + 1):
+                written(lake, number * args.rows, (number + 1) * args.rows, SPAN)
+        print(f"while {args.commits:,} commits were made, {len(asking.took_s)} questions took {max(asking.took_s):.2f} s at most")
         trueup("reconcile", "--project", name)
         with Lake.open(project, read_only=True) as lake:
             newest = lake.last_position()

@@ -111,7 +111,7 @@ def printed(label: str, found: dict[str, str], stored: dict[str, str] | None = N
     return same
 
 
-def told(text: str) -> dict[str, str]:
+def digest_lines(text: str) -> dict[str, str]:
     return dict(line.split(maxsplit=1) for line in text.splitlines() if " " in line)
 
 
@@ -150,13 +150,11 @@ def main() -> int:
     print(f"{usage:,} usage records, {charges:,} charges, {position} positions, {changes:,} changes of findings: {causes}")
     missing = {"tariff_change", "subscriber_change", "late_usage", "late_charge", "conflict"} - causes.keys()
     if missing:
-        raise SystemExit(
-            f"nothing of the input made a change by {', '.join(sorted(missing))}: what is shown would not be what is told"
-        )
-    stored = told(trueup("digest", *here))
+        raise SystemExit(f"no input record causes a change by {', '.join(sorted(missing))}: the comparison would not cover it")
+    stored = digest_lines(trueup("digest", *here))
     printed("stored, as files landed", stored)
     same = [
-        printed(f"derived by the {how} call", told(trueup("digest", *here, "--recompute", how)), stored)
+        printed(f"derived by the {how} call", digest_lines(trueup("digest", *here, "--recompute", how)), stored)
         for how in ("plain", "batch")
     ]
     for commits in (50, 3, 1):

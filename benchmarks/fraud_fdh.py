@@ -84,14 +84,14 @@ def judged(world: World, model: xgb.Booster, names: list[str], at: np.ndarray) -
     return auc_roc(world.fraud[at], score), average_precision(world.fraud[at], score), party_precision(scored, budget=100)
 
 
-def told(what: str, found: tuple[float, float, float], seconds: float) -> None:
+def print_metrics(what: str, found: tuple[float, float, float], seconds: float) -> None:
     print(f"{what:<64} AUC {found[0]:.3f}  AP {found[1]:.3f}  CP@100 {found[2]:.3f}   ({seconds:.0f} s)", flush=True)
 
 
 def windows(folder: Path, handbook: pl.DataFrame) -> None:
     """(a)"""
-    theirs = pl.read_parquet(folder / "window_features.parquet").with_columns(pl.col("TRANSACTION_ID").cast(pl.Int64))
-    both = theirs.join(handbook, left_on="TRANSACTION_ID", right_on="event_id")
+    published_rows = pl.read_parquet(folder / "window_features.parquet").with_columns(pl.col("TRANSACTION_ID").cast(pl.Int64))
+    both = published_rows.join(handbook, left_on="TRANSACTION_ID", right_on="event_id")
     names = {
         "customer_count": "CUSTOMER_ID_NB_TX", "customer_mean": "CUSTOMER_ID_AVG_AMOUNT", "terminal_count": "TERMINAL_ID_NB_TX",
         "terminal_risk": "TERMINAL_ID_RISK",
@@ -99,8 +99,8 @@ def windows(folder: Path, handbook: pl.DataFrame) -> None:
     print(f"(a) {both.height} rows; rows that differ, by published feature:")
     for ours, published in names.items():
         for days in HANDBOOK_DAYS:
-            mine, other = pl.col(f"{ours}_{days}d").fill_null(0), pl.col(f"{published}_{days}DAY_WINDOW")
-            rows = both.filter((mine - other).abs() > 1e-9 * other.abs().clip(1))["TRANSACTION_ID"].to_list()
+            own, other = pl.col(f"{ours}_{days}d").fill_null(0), pl.col(f"{published}_{days}DAY_WINDOW")
+            rows = both.filter((own - other).abs() > 1e-9 * other.abs().clip(1))["TRANSACTION_ID"].to_list()
             why = "  one customer twice in one second, numbered against the ids there" if rows else ""
             print(f"    {published}_{days}DAY_WINDOW: {len(rows)} {rows or ''}{why}")
 
@@ -134,28 +134,30 @@ def main() -> None:
     plain = World(world.rows, world.fraud, {n: np.nan_to_num(world.values[n], nan=0.0) for n in published})
     begun = time.perf_counter()
     model = trained(plain, published, TEST - 2 * WEEK, TEST - WEEK - timedelta(days=1), PUBLISHED, 100)
-    told("(b) published settings; published: AUC .862, AP .639, CP@100 .273", judged(plain, model, published, tested(world, TEST)),
+    print_metrics(
+        "(b) published settings; published: AUC .862, AP .639, CP@100 .273",
+        judged(plain, model, published, tested(world, TEST)),
          time.perf_counter() - begun)  # fmt: skip
 
-    mine = [n for n in world.values if n.startswith("own ")]
-    terminal = [*published, *(n for n in mine if n.startswith(("own terminal_", "own odd_", "own honest_")))]
+    own_names = [n for n in world.values if n.startswith("own ")]
+    terminal = [*published, *(n for n in own_names if n.startswith(("own terminal_", "own odd_", "own honest_")))]
     print("(c) on the days tuned on, 07-25 to 07-31:")
     known = TUNING - WEEK - timedelta(days=1)
     steps = (
         ("published features, seven days of training", published, TUNING - 2 * WEEK, PUBLISHED | {"tree_method": "hist"}, 100, 1),
         ("+ all labels known, other settings", published, LONG_AGO, OWN, OWN_ROUNDS, ONE_IN),
         ("+ terminals: known frauds no amount explains, honest ones since", terminal, LONG_AGO, OWN, OWN_ROUNDS, ONE_IN),
-        ("+ customers: amounts against their own usual ones; all own", mine, LONG_AGO, OWN, OWN_ROUNDS, ONE_IN),
+        ("+ customers: amounts against their own usual ones; all own", own_names, LONG_AGO, OWN, OWN_ROUNDS, ONE_IN),
     )
     at = tested(world, TUNING)
     for what, names, first, settings, rounds, one_in in steps:
         begun = time.perf_counter()
         model = trained(world, names, first, known, settings, rounds, one_in)
-        told(f"    {what}", judged(world, model, names, at), time.perf_counter() - begun)
+        print_metrics(f"    {what}", judged(world, model, names, at), time.perf_counter() - begun)
     begun = time.perf_counter()
-    model = trained(world, mine, LONG_AGO, TEST - WEEK - timedelta(days=1), OWN, OWN_ROUNDS, ONE_IN)
-    found = judged(world, model, mine, tested(world, TEST))
-    told("(c) the test days, once", found, time.perf_counter() - begun)
+    model = trained(world, own_names, LONG_AGO, TEST - WEEK - timedelta(days=1), OWN, OWN_ROUNDS, ONE_IN)
+    found = judged(world, model, own_names, tested(world, TEST))
+    print_metrics("(c) the test days, once", found, time.perf_counter() - begun)
     perfect = world.rows[tested(world, TEST)].select("day", party="customer", fraud="fraud", score=pl.col("fraud").cast(pl.Float64))
     print(f"    a perfect ranker has CP@100 {party_precision(perfect, budget=100):.3f}")
 

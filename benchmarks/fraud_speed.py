@@ -77,8 +77,8 @@ def main() -> None:
     settings = {"objective": "binary:logistic", "tree_method": "hist", "max_depth": 5, "nthread": THREADS, "seed": 0}
     booster = xgb.train(settings, xgb.DMatrix(few, label), 100)
     alone, alone_s = timed(lambda: booster.inplace_predict(values, predict_type="margin"))
-    told, scored_s = timed(lambda: margins_of(booster, features, declared.names))
-    assert np.array_equal(told, alone.astype(np.float64)), "rows sway each other"
+    margins, scored_s = timed(lambda: margins_of(booster, features, declared.names))
+    assert np.array_equal(margins, alone.astype(np.float64)), "the score of a row depends on another row"
     whole_s = facts_s + features_s + scored_s
     print(f"{count} transactions, {len(declared.names)} features, 100 trees of depth 5, {THREADS} threads")
     parts_s = {
@@ -91,8 +91,8 @@ def main() -> None:
         f"features + score reach {alone_s[0] / whole_s[0]:.2f} of inplace_predict alone ({alone_s[1] / whole_s[1]:.2f} by CPU time)"
     )
 
-    told = features_digest(features)
-    print(f"history      {told}")
+    digest = features_digest(features)
+    print(f"history      {digest}")
     parts = features_digest(in_partitions(declared, events, 4))
     print(f"partitions   {parts}")
     state, found = State.of(declared, events.clear()), []
@@ -101,7 +101,7 @@ def main() -> None:
         found.append(part)
     steps = features_digest(pl.concat(found))
     print(f"step by step {steps}")
-    if len({told, parts, steps}) > 1:
+    if len({digest, parts, steps}) > 1:
         sys.exit("they differ")
 
 

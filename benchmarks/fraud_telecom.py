@@ -2,7 +2,7 @@
 
     python benchmarks/fraud_telecom.py FOLDER [SUBSCRIBERS] [DAYS] [BUDGET]
 
-Protocol. Operators of other seeds are the months before: every label of theirs is known. The tested operators are seen for the
+Protocol. Operators of other seeds are the months before: all their labels are known. The tested operators are seen for the
 first time; there a label counts for features from when the truth says it can be known, seven days after a case ends. An alert is a
 party on a day; each day the BUDGET parties with the highest scores are looked at. A case is caught when one of its records is an
 alerted party's on that day. Its money is stopped from one hour after the first of its records that scores what the day's last
@@ -134,7 +134,7 @@ def show(records: pl.DataFrame, alerts: pl.DataFrame, budget: int) -> None:
         money=pl.col("money_micros").sum(),
         stopped=stopped.sum(),
     )
-    told = per_case.group_by("category", "kind", "variant").agg(
+    summary = per_case.group_by("category", "kind", "variant").agg(
         cases=pl.len(), cases_caught=pl.col("caught").sum(),
         records=pl.col("records").sum(), records_alerted=pl.col("alerted").sum(),
         money=pl.col("money").sum() / 1e6, stopped=pl.col("stopped").sum() / 1e6,
@@ -147,7 +147,7 @@ def show(records: pl.DataFrame, alerts: pl.DataFrame, budget: int) -> None:
         tbl_hide_column_data_types=True,
         float_precision=1,
     ):
-        print(told)
+        print(summary)
     frauds = per_case.filter(pl.col("category") == "fraud")
     for variant, of in (
         ("plain", frauds.filter(pl.col("variant") == "plain")),

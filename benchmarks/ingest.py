@@ -87,10 +87,8 @@ def main(records: int, rounds: int) -> None:
                 wall, cpu = way(folder, path, records)
                 best[name] = min(best[name][0], wall), min(best[name][1], cpu)
                 print(f"  {name:15} {records / wall:12,.0f} records/s   {wall:6.2f} s elapsed  {cpu:6.2f} s of processor")
-        ours, theirs = best.values()
-        print(
-            f"ratio {theirs[0] / ours[0]:.2f} elapsed, {theirs[1] / ours[1]:.2f} of processor time (to reach: 0.3; moonshot: 0.8)"
-        )
+        ours, peer = best.values()
+        print(f"ratio {peer[0] / ours[0]:.2f} elapsed, {peer[1] / ours[1]:.2f} of processor time (to reach: 0.3; moonshot: 0.8)")
         print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB, of both")
 
 

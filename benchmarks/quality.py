@@ -41,8 +41,8 @@ def validate(records: int, folder: Path, memory_gib: float) -> None:
         connection.execute(f"SET memory_limit = '{memory_gib}GiB'")
         connection.execute("SET preserve_insertion_order = false")
         connection.execute((HERE / "usage_days.sql").read_text().format(records=records))
-    told = [e for e in SUITES["usage"] if not any(isinstance(v, Fact) for v in e.arguments.values())]
-    for name, chosen in (("all rules", told), ("without uniqueness", [e for e in told if e.type != NEEDS_ALL_IN_MEMORY])):
+    row_rules = [e for e in SUITES["usage"] if not any(isinstance(v, Fact) for v in e.arguments.values())]
+    for name, chosen in (("all rules", row_rules), ("without uniqueness", [e for e in row_rules if e.type != NEEDS_ALL_IN_MEMORY])):
         with duckdb.connect(str(path), config={"memory_limit": f"{memory_gib}GiB", "temp_directory": str(folder)}) as connection:
             begun = time.perf_counter()
             with warnings.catch_warnings():
@@ -84,10 +84,10 @@ def main() -> None:
     parser.add_argument("records", nargs="?", type=int, default=10_000_000)
     parser.add_argument("--memory-gib", type=float, default=3.0)
     parser.add_argument("--ingest-records", type=int, default=1_000_000)
-    told = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="trueup-quality-") as name:
-        validate(told.records, Path(name), told.memory_gib)
-        share_of_rules(told.ingest_records, Path(name))
+        validate(args.records, Path(name), args.memory_gib)
+        share_of_rules(args.ingest_records, Path(name))
 
 
 if __name__ == "__main__":

@@ -36,19 +36,19 @@ MONTH_US = 31 * 86_400 * MICRO
 
 def tariff(prefixes: int) -> pl.DataFrame:
     """A rate of 60/1 for each of some seven-digit prefixes, and one for all others."""
-    told = {
+    values = {
         "item": "rate", "service": "voice", "currency": "EUR", "unit": "s", "price_per": 60, "valid_from": FIRST,
         "first_increment_micros": 60 * MICRO, "next_increment_micros": MICRO,
     }  # fmt: skip
     number = pl.int_range(prefixes + 1)
     rows = pl.select(destination=pl.when(number > 0).then((number + 1_000_000).cast(pl.String)), price_micros=10_000 + number % 977)
-    return _whole(rows.with_columns(pl.lit(v, TARIFF[n]).alias(n) for n, v in told.items()))
+    return _whole(rows.with_columns(pl.lit(v, TARIFF[n]).alias(n) for n, v in values.items()))
 
 
 def allowance() -> pl.DataFrame:
     """A hundred minutes a month for each subscriber."""
-    told = {"item": "allowance", "name": "A", "services": "voice", "units_micros": 6_000 * MICRO, "valid_from": FIRST}
-    return _whole(pl.DataFrame([told], schema={n: TARIFF[n] for n in told}))
+    row = {"item": "allowance", "name": "A", "services": "voice", "units_micros": 6_000 * MICRO, "valid_from": FIRST}
+    return _whole(pl.DataFrame([row], schema={n: TARIFF[n] for n in row}))
 
 
 def _whole(rows: pl.DataFrame) -> pl.DataFrame:
@@ -111,16 +111,16 @@ def main() -> None:
     rows, calls = tariff(prefixes), traffic(records, prefixes)
     flat_s = timed(lambda: calls.select(flat_price(pl.col("quantity_micros"), pl.lit(10_000), pl.lit(60))))
     print(f"{records:,} calls, {prefixes:,} prefixes; flat price: {records / flat_s:,.0f} records/s")
-    for name, told in (("prefixes", rows), ("prefixes and allowances", pl.concat([rows, allowance()]))):
-        book = Book.of(told)
+    for name, book_rows in (("prefixes", rows), ("prefixes and allowances", pl.concat([rows, allowance()]))):
+        book = Book.of(book_rows)
         taken_s = timed(lambda book=book: rate(calls, book))
         print(f"{name}: {taken_s:.1f} s, {records / taken_s:,.0f} records/s, {taken_s / flat_s:.0f} times a flat price")
     flat = calls.select(flat_price(pl.col("quantity_micros"), pl.lit(10_000), pl.lit(60)))["quantity_micros"].cast(pl.Int64)
-    told = events(calls, flat)
-    alone_s = timed(lambda: reconciled(told, None))
-    print(f"reconciled by a flat price: {alone_s:.1f} s, {told.height / alone_s:,.0f} records/s")
-    for name, told in (("prefixes", rows), ("prefixes and allowances", pl.concat([rows, allowance()]))):
-        book = Book.of(told)
+    records = events(calls, flat)
+    alone_s = timed(lambda: reconciled(records, None))
+    print(f"reconciled by a flat price: {alone_s:.1f} s, {records.height / alone_s:,.0f} records/s")
+    for name, book_rows in (("prefixes", rows), ("prefixes and allowances", pl.concat([rows, allowance()]))):
+        book = Book.of(book_rows)
         both = events(calls, rate(calls, book).amounts["amount_micros"].cast(pl.Int64))
         taken_s = timed(lambda book=book, both=both: reconciled(both, book))
         print(

@@ -95,25 +95,25 @@ class Feed:
         from trueup.log.lake import Lake
         from trueup.reconcile.log_io.commit import CONSUMER
 
-        told, begun = list[float](), time.monotonic()
+        delays_s, begun = list[float](), time.monotonic()
         with Lake.open(self._project, read_only=True, threads=1) as lake:
-            while time.monotonic() - begun < seconds or not told:
+            while time.monotonic() - begun < seconds or not delays_s:
                 reached, now = lake.consumer_position(CONSUMER), time.monotonic()
                 with self._lock:
                     for position in [p for p in self.appended if p <= reached]:
-                        told.append(now - self.appended.pop(position))
+                        delays_s.append(now - self.appended.pop(position))
                 time.sleep(0.05)
         with self._lock:
             # What has not been seen by the end counts as seen now, lest the slow ones be left out.
-            told += [time.monotonic() - at for at in self.appended.values()]
+            delays_s += [time.monotonic() - at for at in self.appended.values()]
         if self.behind_s > 1:
             print(f"(the feed itself is {self.behind_s:.0f} s behind its rate)")
-        return told
+        return delays_s
 
 
 def memory_mib(process: subprocess.Popen) -> dict[str, int]:
     """Resident memory of a job's processes."""
-    told = {"java": 0, "python": 0}
+    memory_mib = {"java": 0, "python": 0}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -124,8 +124,8 @@ def memory_mib(process: subprocess.Popen) -> dict[str, int]:
             rss = next(one for one in (folder / "status").read_text().splitlines() if one.startswith("VmRSS"))
         except (OSError, StopIteration):
             continue
-        told["java" if b"PythonGatewayServer" in line else "python"] += int(rss.split()[1]) // 1024
-    return told
+        memory_mib["java" if b"PythonGatewayServer" in line else "python"] += int(rss.split()[1]) // 1024
+    return memory_mib
 
 
 def state_kib(folder: Path) -> int:
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("per_second", type=int, nargs="?", default=20_000)
     parser.add_argument("minutes", type=float, nargs="?", default=30)
     parser.add_argument("table", type=Path, nargs="?")
-    told = parser.parse_args()
+    args = parser.parse_args()
     from stream import FEW, project_with
 
     from trueup.log.lake import Lake
@@ -152,31 +152,31 @@ def main() -> None:
     from trueup.warehouse.maintain import maintain
 
     with tempfile.TemporaryDirectory() as name:
-        span = max(1, told.per_second * THREE_DAYS_S // 2)
+        span = max(1, args.per_second * THREE_DAYS_S // 2)
         project = project_with(Path(name), FEW, span)
         asked = [sys.executable, "-m", "trueup.cli", "stream", "--project", name, "--groups", "2"]
         job = subprocess.Popen(asked, start_new_session=True, stdout=subprocess.DEVNULL)
         lines = ["seconds,java_mib,python_mib,state_kib,positions_behind"]
-        samples = max(10, int(told.minutes * 6))
+        samples = max(10, int(args.minutes * 6))
         try:
-            with Feed(project, told.per_second, span):
+            with Feed(project, args.per_second, span):
                 for number in range(samples):
-                    time.sleep(told.minutes * 60 / samples)
+                    time.sleep(args.minutes * 60 / samples)
                     if number % 30 == 29:
                         maintain(project)
                     size = state_kib(Path(name, "stream"))
                     with Lake.open(project, read_only=True) as lake:
                         behind = lake.last_position() - lake.consumer_position(CONSUMER)
                     used = memory_mib(job)
-                    at = int((number + 1) * told.minutes * 60 / samples)
+                    at = int((number + 1) * args.minutes * 60 / samples)
                     lines.append(f"{at},{used['java']},{used['python']},{size},{behind}")
                     if number % max(1, samples // 10) == 0:
                         print(lines[-1], flush=True)
         finally:
             job.send_signal(signal.SIGTERM)
             job.wait(120)
-    if told.table:
-        told.table.write_text("\n".join(lines) + "\n", "utf-8")
+    if args.table:
+        args.table.write_text("\n".join(lines) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 Catch-up: events per second of `trueup stream`; of Flink SQL's full outer interval join over the same events as JSON; of a
 record-at-a-time PyFlink keyed process. All three are jobs of a mini-cluster of their own, of one parallelism (as many as there
-are processors), checkpoints on. The start is told apart and not counted: of ours up to the first commit, of the others what a
-few records take. Times differ between machines; the ratios are what counts.
+are processors), checkpoints on. The start is measured separately and not counted: of ours up to the first commit, of the others
+the time of a few records. Times differ between machines; the ratios are what counts.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Timed:
     def per_second(self) -> float:
         return self.events / max(self.took_s, 1e-9)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         return f"{self.per_second:>12,.0f} events/s on {self.events:,} (started in {self.start_s:.0f} s)"
 
 
@@ -95,14 +95,14 @@ class Watched:
                     self.reached.append((time.perf_counter(), position))
 
 
-def apart(what: Callable[..., T], *values: object) -> T:
-    """What a function tells in a process of its own: whoever runs in one with another would share its Java."""
+def in_own_process(what: Callable[..., T], *values: object) -> T:
+    """Run a function in a separate process, so that it does not share its Java with another, and return its result."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(what, *values).result()
 
 
 def ours(folder: Path, parallelism: int) -> Timed:
-    """The job from its first commit to its last: what came before is its start."""
+    """Measure the job from its first commit to its last; the time before is its start."""
     project, begun = Project.load(folder), time.perf_counter()
     with Watched(project) as watched:
         options = StreamOptions(str(project.directory), parallelism=parallelism, groups=parallelism)
@@ -138,10 +138,10 @@ def tables(folder: Path, parallelism: int) -> Any:
     prepare_java()
     start_java(folder / "flink.log")
     settings = Configuration()
-    told = {**CHECKPOINTS, **FLINK_SETTINGS, "parallelism.default": str(parallelism),
+    settings = {**CHECKPOINTS, **FLINK_SETTINGS, "parallelism.default": str(parallelism),
             "execution.checkpointing.dir": (folder / "checkpoints").as_uri(),
             "python.executable": sys.executable, "python.client.executable": sys.executable}  # fmt: skip
-    for name, value in told.items():
+    for name, value in settings.items():
         settings.set_string(name, value)
     environment = StreamExecutionEnvironment.get_execution_environment(settings)
     made = StreamTableEnvironment.create(environment)
@@ -191,8 +191,8 @@ def by_record(folder: Path, parallelism: int) -> float:
             elif abs(first - own) > 5_000:
                 yield first - own
 
-    told = made.to_data_stream(rows).key_by(lambda row: row[0], Types.STRING()).process(Match(), Types.LONG())
-    told.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()))
+    matches = made.to_data_stream(rows).key_by(lambda row: row[0], Types.STRING()).process(Match(), Types.LONG())
+    matches.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()))
     return environment.execute("by record").get_net_runtime() / 1000
 
 
@@ -201,14 +201,14 @@ def by_record(folder: Path, parallelism: int) -> float:
 
 def latencies(folder: Path, per_second: int, seconds: int, parallelism: int) -> list[float]:
     """Seconds from an append's commit to the commit of its findings, for each append at a steady rate."""
-    project, stop, told = project_with(folder, FEW, SPAN), threading.Event(), list[float]()
+    project, stop, delays_s = project_with(folder, FEW, SPAN), threading.Event(), list[float]()
     options = StreamOptions(str(project.directory), parallelism=parallelism, groups=parallelism)
     ended: list[Exception] = []
 
     def job() -> None:
         try:
             run(project, options, stop=stop)
-        except Exception as error:  # noqa: BLE001 - told by the thread that waits
+        except Exception as error:  # noqa: BLE001 - the waiting thread raises it again
             ended.append(error)
 
     thread = threading.Thread(target=job)
@@ -217,12 +217,12 @@ def latencies(folder: Path, per_second: int, seconds: int, parallelism: int) -> 
         while lake.consumer_position(CONSUMER) < lake.last_position() and not ended:
             time.sleep(0.1)
     with Feed(project, per_second) as feed:
-        told = feed.seen_within(seconds)
+        delays_s = feed.seen_within(seconds)
     stop.set()
     thread.join()
     if ended:
         raise ended[0]
-    return sorted(told)
+    return sorted(delays_s)
 
 
 def main() -> None:
@@ -232,28 +232,28 @@ def main() -> None:
     parser.add_argument("per_second", type=int, nargs="?", default=50_000)
     parser.add_argument("seconds", type=int, nargs="?", default=60)
     parser.add_argument("parallelism", type=int, nargs="?", default=os.cpu_count() or 1)
-    told = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         few = project_with(folder / "few", FEW)
-        many = project_with(folder / "many", told.records)
-        own = apart(ours, many.directory, told.parallelism)
+        many = project_with(folder / "many", args.records)
+        own = in_own_process(ours, many.directory, args.parallelism)
         with Lake.open(many, read_only=True) as lake:
             found = counted(lake, "finding")
-        print(f"{'trueup stream':<30}{own.told()}, {found:,} changes of findings", flush=True)
+        print(f"{'trueup stream':<30}{own.summary()}, {found:,} changes of findings", flush=True)
         as_json(few, folder / "json few", FEW)
         # A job that is called for each record takes many times as long for each.
         peers = (("Flink SQL interval join, JSON", interval_join, 1), ("PyFlink, record at a time", by_record, 20))
         for label, what, part in peers:
-            events = as_json(many, folder / label, told.peer_records // part)
+            events = as_json(many, folder / label, args.peer_records // part)
             # What a few records take is the start of workers.
-            start_s = apart(what, folder / "json few", told.parallelism)
-            one = Timed(events, apart(what, folder / label, told.parallelism) - start_s, start_s)
-            print(f"{label:<30}{one.told()}: {own.per_second / one.per_second:.1f} x", flush=True)
-        seen = apart(latencies, folder / "steady", told.per_second, told.seconds, told.parallelism)
+            start_s = in_own_process(what, folder / "json few", args.parallelism)
+            one = Timed(events, in_own_process(what, folder / label, args.parallelism) - start_s, start_s)
+            print(f"{label:<30}{one.summary()}: {own.per_second / one.per_second:.1f} x", flush=True)
+        seen = in_own_process(latencies, folder / "steady", args.per_second, args.seconds, args.parallelism)
         at = {p: seen[min(len(seen) - 1, int(len(seen) * p / 100))] for p in (50, 90, 99)}
         print(
-            f"append to finding at {told.per_second:,} events/s: "
+            f"append to finding at {args.per_second:,} events/s: "
             + ", ".join(f"p{p} {s:.2f} s" for p, s in at.items())
             + f", most {seen[-1]:.2f} s, of {len(seen)} appends"
         )

@@ -31,7 +31,7 @@ CHECKS = [name for name, _ in ALL if name not in ("findings", "scores", "decisio
 """Those of the input streams; findings cost what reconciling costs (`benchmarks/reconcile.py`)."""
 
 
-def work(folder: str, what: str, told: Connection) -> None:
+def work(folder: str, what: str, results: Connection) -> None:
     """Runs one check, or the scan, and tells its elapsed time, processor time and peak memory."""
     with Lake.open(Project.load(folder), read_only=True) as lake:
         lake.count("usage")
@@ -42,7 +42,7 @@ def work(folder: str, what: str, told: Connection) -> None:
             result = verify(lake, only=() if what == "all" else (what,))
             assert result.sound, result.faults[:3]
         elapsed, processor = time.perf_counter() - begun, time.process_time() - worked
-    told.send((elapsed, processor, peak_gib()))
+    results.send((elapsed, processor, peak_gib()))
 
 
 def peak_gib() -> float:
@@ -57,9 +57,9 @@ def apart(folder: str, what: str) -> tuple[float, float, float]:
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(folder, what, send))
     process.start()
-    told: tuple[float, float, float] = receive.recv()
+    measured: tuple[float, float, float] = receive.recv()
     process.join()
-    return told
+    return measured
 
 
 def main(records: int) -> None:
