@@ -1,6 +1,6 @@
 import polars as pl
 
-from trueup.simulate.leaks.ambiguity import undecidable
+from trueup.simulate.leaks.ambiguity import undecidable_sessions
 from trueup.simulate.market.services import DATA, VOICE
 
 
@@ -14,25 +14,25 @@ def units(*rows: tuple[int, int, int], service: int = VOICE, peer: int = 9) -> p
 
 
 def test_a_session_and_its_own_charge_are_decidable() -> None:
-    assert undecidable(units((1, 5, 100)), units((1, 5, 102))).to_list() == []
+    assert undecidable_sessions(units((1, 5, 100)), units((1, 5, 102))).to_list() == []
 
 
 def test_two_sessions_of_one_pair_within_tolerance_are_not() -> None:
-    assert undecidable(units((1, 5, 100), (2, 5, 102)), units((1, 5, 100))).to_list() == [1, 2]
+    assert undecidable_sessions(units((1, 5, 100), (2, 5, 102)), units((1, 5, 100))).to_list() == [1, 2]
 
 
 def test_a_chain_reaches_as_far_as_its_links() -> None:
-    assert undecidable(units((1, 5, 100), (2, 5, 102), (3, 5, 104)), units()).to_list() == [1, 2, 3]
+    assert undecidable_sessions(units((1, 5, 100), (2, 5, 102), (3, 5, 104)), units()).to_list() == [1, 2, 3]
 
 
 def test_two_charges_for_one_session_are_not_decidable() -> None:
-    assert undecidable(units((1, 5, 100)), units((1, 5, 100), (1, 5, 100))).to_list() == [1]
+    assert undecidable_sessions(units((1, 5, 100)), units((1, 5, 100), (1, 5, 100))).to_list() == [1]
 
 
 def test_a_session_beside_the_charge_of_another_is_not_decidable() -> None:
-    assert undecidable(units((1, 5, 100)), units((2, 5, 101))).to_list() == [1, 2]
+    assert undecidable_sessions(units((1, 5, 100)), units((2, 5, 101))).to_list() == [1, 2]
 
 
 def test_other_pairs_other_times_and_services_matched_by_key_do_not_matter() -> None:
-    assert undecidable(units((1, 5, 100), (2, 6, 100), (3, 5, 110)), units((1, 5, 100))).to_list() == []
-    assert undecidable(units((1, 5, 100), (2, 5, 100), service=DATA), units()).to_list() == []
+    assert undecidable_sessions(units((1, 5, 100), (2, 6, 100), (3, 5, 110)), units((1, 5, 100))).to_list() == []
+    assert undecidable_sessions(units((1, 5, 100), (2, 5, 100), service=DATA), units()).to_list() == []

@@ -19,8 +19,8 @@ from trueup.proof.verify import verify
 from trueup.reconcile.results.digest import digests
 from trueup.simulate import SimulationError, simulate
 from trueup.simulate.injection.branch import branch_text
-from trueup.simulate.injection.inject import FOUND_BEFORE
 from trueup.simulate.injection.rates import CONDITIONED, DRAWN, rates_of
+from trueup.simulate.injection.truth_rows import FOUND_BEFORE
 from trueup.simulate.truth.ledger import TRUTH
 
 NOW = "2025-04-10T00:00:00+00:00"
@@ -242,12 +242,12 @@ def test_a_charge_without_a_time_is_late_where_the_log_goes_on_after_the_closing
 @pytest.mark.parametrize(
     ("rates", "says"),
     [
-        ("unbilled_random=1.5", "no share"),
-        ("unbilled_random=-1", "no share"),
-        ("unbilled_random=nan", "no share"),
+        ("unbilled_random=1.5", "invalid rate"),
+        ("unbilled_random=-1", "invalid rate"),
+        ("unbilled_random=nan", "invalid rate"),
         ("gremlins=0.1", "gremlins"),
         ("late_charge=0.7,duplicate_charge=0.7", "add up to 1.4"),
-        ("late_charge=much", "no rate"),
+        ("late_charge=much", "invalid rate"),
         ("late_charge=0", "above 0"),
         ("late_charge=0.1,late_charge=0.2", "twice"),
         ("nowhere.toml", "no such file"),
@@ -290,7 +290,7 @@ def test_rates_may_come_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "rates.toml").write_text("late_charge = 0.25\nunbilled_node = 1\n")
     assert rates_of(str(tmp_path / "rates.toml")) == {"late_charge": 0.25, "unbilled_node": 1.0}
     (tmp_path / "rates.toml").write_text("late_charge = true\n")
-    with pytest.raises(SimulationError, match="no rate"):
+    with pytest.raises(SimulationError, match="invalid rate"):
         rates_of(str(tmp_path / "rates.toml"))
 
 
@@ -299,7 +299,7 @@ def test_a_branch_never_writes_into_the_lake_of_the_original() -> None:
     own = branch_text(text, where="trueup.toml")
     assert "live" not in own
     assert "buckets = 4" in own
-    with pytest.raises(ConfigError, match="place of the lake"):
+    with pytest.raises(ConfigError, match="location of the lake"):
         branch_text('lake = { catalog = "postgres:dbname=live" }\n', where="trueup.toml")
 
 

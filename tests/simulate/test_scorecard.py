@@ -90,7 +90,7 @@ def test_a_leak_is_found_by_the_finding_of_its_kind_with_its_records_and_its_mon
         (finding("misrated", "u1 u2", "c1", money=7), "missed", "misrated (open)"),
         (finding("unbilled", "u1 u2", money=7, status="resolved"), "missed", "unbilled (resolved)"),
         (finding("unbilled", "u1 u2", money=7, status="retracted"), "missed", "unbilled (retracted)"),
-        (finding("unbilled", "u9", money=7), "missed", "no finding touches"),
+        (finding("unbilled", "u9", money=7), "missed", "no finding has its records"),
     ],
 )
 def test_a_leak_answered_otherwise_is_not_found_and_the_report_says_why(told: dict, outcome: str, reason: str) -> None:
@@ -103,7 +103,7 @@ def test_a_leak_answered_otherwise_is_not_found_and_the_report_says_why(told: di
 
 def test_a_leak_the_log_has_not_come_to_yet_says_so() -> None:
     card = scored([leak("unbilled_random", "unbilled", "u1", money=7)], [], log_time=NOON - timedelta(hours=1))
-    assert "not come so far" in one(card.misses)["reason"]
+    assert "not yet reach" in one(card.misses)["reason"]
 
 
 def test_a_late_charge_is_found_only_once_its_finding_was_resolved() -> None:

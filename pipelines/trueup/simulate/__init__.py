@@ -1,4 +1,4 @@
-"""A simulated operator: raw files as its systems would drop them, and beside them the truth about what leaks."""
+"""Simulate an operator: the raw files of its systems, and beside them the truth about its leaks and frauds."""
 
 from trueup.simulate.checks import SimulationError
 from trueup.simulate.market.profile import PROFILES, Profile

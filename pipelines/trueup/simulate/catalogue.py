@@ -1,4 +1,4 @@
-"""Every kind of leak, fraud and innocent look-alike the simulator makes: mechanism, source, and who answers for it."""
+"""The kinds of leak, fraud and innocent look-alike that the simulator makes: mechanism, source, and who decides them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ ORDINARY = "ordinary use that resembles fraud or leakage; SoK: Fraud in Telephon
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of truth.
+    """One kind of truth row.
 
-    `expected_kind` is the finding kind that should answer once all of the product is there; `kernel_kind` the one
-    reconciliation states (None: none, or several); `reason` what it says of why, where it can tell.
+    `expected_kind` is the kind of finding that the whole product should raise. `kernel_kind` is the kind that reconciliation
+    raises (None: none, or several). `reason` is the reason that its finding gives, where it can give one.
     """
 
     name: str
@@ -54,7 +54,7 @@ def _fraud(name: str, mechanism: str, source: str) -> Kind:
     return Kind(name, "fraud", mechanism, source, None, None, "fraud")
 
 
-def _innocent(name: str, mechanism: str, source: str = ORDINARY, by: Decider = "fraud") -> Kind:
+def _lookalike(name: str, mechanism: str, source: str = ORDINARY, by: Decider = "fraud") -> Kind:
     return Kind(name, "lookalike", mechanism, source, None, None, by)
 
 
@@ -106,19 +106,19 @@ FRAUDS = (
 )  # fmt: skip
 
 LOOKALIKES = (
-    _innocent("call_centre", "a company's outgoing line: many short calls to many numbers in office hours"),
-    _innocent("traveller", "a customer abroad who calls home much for some days"),
-    _innocent("event_day", "votes by SMS of very many customers to one number within an hour"),
-    _innocent("new_subscriber", "a new customer who uses much in the first days"),
-    _innocent("look_alike_records", "unkeyed records of one pair of numbers within the start tolerance: not decidable", TS32240,
+    _lookalike("call_centre", "a company's outgoing line: many short calls to many numbers in office hours"),
+    _lookalike("traveller", "a customer abroad who calls home much for some days"),
+    _lookalike("event_day", "votes by SMS of very many customers to one number within an hour"),
+    _lookalike("new_subscriber", "a new customer who uses much in the first days"),
+    _lookalike("look_alike_records", "unkeyed records of one pair of numbers within the start tolerance: not decidable", TS32240,
               "kernel"),
-    _innocent("reversed_duplicate", "charged twice and the second charge taken back: no leak", GB941, "kernel"),
-    _innocent("retransmitted_record", "the same record sent again with the same content: no leak", TS32297, "kernel"),
-    _innocent("retransmitted_file", "the same file sent again under another name: no leak", TS32297, "kernel"),
+    _lookalike("reversed_duplicate", "charged twice and the second charge taken back: no leak", GB941, "kernel"),
+    _lookalike("retransmitted_record", "the same record sent again with the same content: no leak", TS32297, "kernel"),
+    _lookalike("retransmitted_file", "the same file sent again under another name: no leak", TS32297, "kernel"),
 )  # fmt: skip
 
 KINDS = {kind.name: kind for kind in (*LEAKS, *FRAUDS, *LOOKALIKES)}
 CODES = {name: number for number, name in enumerate(KINDS, start=1)}
-"""The number a kind has in session frames; 0 is none."""
+"""The number of each kind in session frames; 0 is none."""
 KIND_NAMES = ("none", *KINDS)
 HARD_FRAUDS = ("irsf", "wangiri", "sim_box", "pbx_hacking", "subscription_fraud")

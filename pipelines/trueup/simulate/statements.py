@@ -1,4 +1,4 @@
-"""The SQL of this package, one statement a file."""
+"""Read the SQL of this package, one statement a file."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from importlib.resources import files
 
 
 def statement(name: str) -> str:
-    """The statement in `sql/NAME.sql`; values are bound, never put in."""
+    """Return the statement in `sql/NAME.sql`; values are bound as parameters."""
     return files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")

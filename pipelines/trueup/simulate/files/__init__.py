@@ -1,1 +1,1 @@
-"""Raw files, the tariff book and trueup.toml as the operator would deliver them."""
+"""Write the raw files, the tariff book and trueup.toml as an operator delivers them."""

@@ -1,4 +1,4 @@
-"""Billing: the charges a correct billing system makes of sessions, and when it delivers them."""
+"""Simulate billing: the charges that a correct billing system makes of sessions, and when it delivers them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from trueup.simulate.market.services import (
     flat_price,
     tariff_of,
 )
-from trueup.simulate.traffic.records import part_quantities, repeated
-from trueup.simulate.traffic.sessions import NOBODY, Ints, numbers
+from trueup.simulate.traffic.records import part_quantities, repeat_rows
+from trueup.simulate.traffic.sessions import NO_NUMBER, Ints, numbers
 
 MAIN, EXTRA, REVERSAL, PHANTOM = range(4)
-"""What a charge is to its session."""
+"""The role of a charge for its session."""
 
 UTC = pl.Datetime("us", "UTC")
 CHARGE: dict[str, pl.DataType] = {
@@ -47,7 +47,7 @@ CHARGE: dict[str, pl.DataType] = {
     "tariff": pl.Int32(),
     "billed_at": UTC,
 }
-"""A charge in the columns of the event log, people and tariffs still as numbers; `session` … `role` stay inside."""
+"""A charge in the columns of the event log, subscribers and tariffs still as numbers; `session` … `role` are internal."""
 
 _SHORTEST_LAG_US = 10 * 60 * SECOND_US
 _LONGEST_LAG_US = (BILLING_LATENESS_H - 1) * HOUR_US
@@ -57,9 +57,10 @@ DAY_STAMP_US = 60 * SECOND_US
 
 
 def clean_charges(rng: np.random.Generator, sessions: pl.DataFrame, people: Population, profile: Profile) -> pl.DataFrame:
-    """The charges of the billable sessions (columns of `sessions.finished`, `leak` and `hard`), before anything leaks.
+    """Return the charges of the billable sessions before anything leaks.
 
-    Most sessions get one charge; some split data sessions get one per part, which add up to the price of the whole.
+    `sessions` has the columns of `sessions.with_session_numbers`, `leak` and `hard`. Most sessions get one charge. Some split data
+    sessions get one charge per part; these add up to the price of the session.
     """
     billed = sessions.filter("billable")
     count = len(billed)
@@ -71,16 +72,16 @@ def clean_charges(rng: np.random.Generator, sessions: pl.DataFrame, people: Popu
     quantity = numbers(billed, "quantity")
     timed = clean & (parts == 1) & ((service == VOICE) | (service == ROAMING)) & (quantity > 1)
     quantity = quantity - (timed & (shorter < profile.rounding_jitter_share))
-    near = np.array([s.nearest for s in SERVICES])[service]
+    by_nearest = np.array([s.nearest for s in SERVICES])[service]
     billed = billed.with_columns(
         charged=pl.Series(quantity), lag_us=pl.Series(lag), split=pl.Series(split),
-        start_us=pl.col("start_us") + pl.Series(np.where(near, jitter * SECOND_US, 0)),
+        start_us=pl.col("start_us") + pl.Series(np.where(by_nearest, jitter * SECOND_US, 0)),
     )  # fmt: skip
-    return _lines(*repeated(billed, np.where(split, parts, 1)), people)
+    return _lines(*repeat_rows(billed, np.where(split, parts, 1)), people)
 
 
 def charge_lag_us(rng: np.random.Generator, service: Ints, profile: Profile) -> Ints:
-    """How long after its end each session is delivered: lognormal hours; some slow ones, later but within grace."""
+    """Draw the delivery lag of each session after its end, in microseconds: lognormal hours, some slow but within grace."""
     count = len(service)
     usual = profile.lag_median_h * HOUR_US * np.exp(profile.lag_sigma * rng.standard_normal(count))
     lag = np.clip(usual, _SHORTEST_LAG_US, _LONGEST_LAG_US)
@@ -92,10 +93,10 @@ def charge_lag_us(rng: np.random.Generator, service: Ints, profile: Profile) -> 
 
 def _lines(billed: pl.DataFrame, number: Ints, people: Population) -> pl.DataFrame:
     service, parts, split = numbers(billed, "service"), numbers(billed, "parts"), billed["split"].to_numpy()
-    whole, part_us = numbers(billed, "charged"), column("part_s")[service] * SECOND_US
-    quantity = np.where(split, part_quantities(service, whole, parts, number), whole)
-    # Parts are rated by what they add to the running total, so that they sum to the price of the whole session.
-    before = np.where(split, whole * number // parts, 0)
+    charged, part_us = numbers(billed, "charged"), column("part_s")[service] * SECOND_US
+    quantity = np.where(split, part_quantities(service, charged, parts, number), charged)
+    # Each part costs what it adds to the running total, so that the parts sum to the price of the session.
+    before = np.where(split, charged * number // parts, 0)
     amount = flat_price(service, before + quantity) - flat_price(service, before)
     start, duration = numbers(billed, "start_us"), numbers(billed, "duration_s") * SECOND_US
     end = start + np.where(split, np.minimum((number + 1) * part_us, duration), duration)
@@ -116,7 +117,7 @@ def _lines(billed: pl.DataFrame, number: Ints, people: Population) -> pl.DataFra
 
 
 def device_charges(rng: np.random.Generator, totals: pl.DataFrame, day_end_us: int, people: Population) -> pl.DataFrame:
-    """One charge per device and UTC day, of `totals` (session, leak, hard, incident, subscriber, quantity)."""
+    """Return one charge per device and UTC day from `totals` (session, leak, hard, incident, subscriber, quantity)."""
     quantity = numbers(totals, "quantity")
     service = np.full(len(totals), IOT)
     start = np.full(len(totals), day_end_us - DAY_STAMP_US)
@@ -125,7 +126,7 @@ def device_charges(rng: np.random.Generator, totals: pl.DataFrame, day_end_us: i
         "session", "leak", "hard", "incident",
         role=pl.lit(MAIN, pl.Int32),
         session_key=pl.lit(None, pl.Int64),
-        service=pl.lit(IOT, pl.Int32), subscriber="subscriber", peer=pl.lit(NOBODY, pl.Int32),
+        service=pl.lit(IOT, pl.Int32), subscriber="subscriber", peer=pl.lit(NO_NUMBER, pl.Int32),
         started_at=pl.Series(start).cast(UTC),
         quantity_micros=pl.Series(quantity * MICROS),
         partial_no=pl.lit(None, pl.Int32),

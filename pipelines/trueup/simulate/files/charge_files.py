@@ -1,4 +1,4 @@
-"""Charge files: billing delivers what it rated in the meantime, whenever a stretch of the UTC day has passed."""
+"""Write charge files: billing delivers the charges rated in each block of the UTC day when the block has ended."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DELIVERED = (
 
 @dataclass
 class ChargeFiles:
-    """Holds charges until their file is due. A file is of one region and one of `blocks` stretches of a UTC day."""
+    """Holds charges until their file is due; a file covers one region and one of `blocks` equal parts of a UTC day."""
 
     root: Path
     names: Names
@@ -41,22 +41,24 @@ class ChargeFiles:
 
     @property
     def block_us(self) -> int:
-        """The length of a stretch."""
+        """Return the length of a block in microseconds."""
         return DAY_US // self.blocks
 
-    def numbered(self, charges: pl.DataFrame) -> pl.DataFrame:
-        """Charges with `line`, billing's own count."""
+    def number_lines(self, charges: pl.DataFrame) -> pl.DataFrame:
+        """Return charges with `line`, billing's own count."""
         first = FIRST_LINE + self.lines
         self.lines += len(charges)
         return charges.select(list(CHARGE)).with_columns(line=pl.Series(first + np.arange(len(charges), dtype=np.int64)))
 
     def copies_of(self, rng: np.random.Generator, charges: pl.DataFrame, rate: float) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Conflicting re-sends and plain retransmissions of numbered charges; both go into the file after."""
-        conflicting = leak_mechanisms.resent(charges.filter(pl.col("leak") == CODES["conflicting_charge"]), RESENT_PERMILLE)
+        """Return conflicting re-sends and plain retransmissions of numbered charges; both go into the next file."""
+        conflicting = leak_mechanisms.resend_with_less(
+            charges.filter(pl.col("leak") == CODES["conflicting_charge"]), RESENT_PERMILLE
+        )
         return conflicting, charges.filter(pl.Series(rng.random(len(charges)) < rate, dtype=pl.Boolean))
 
     def hold(self, region: int, charges: pl.DataFrame, *, blocks_later: int = 0) -> None:
-        """Takes numbered charges in, to be delivered in the stretch they were billed in, or later ones."""
+        """Hold numbered charges for the file of the block in which they were billed, or of `blocks_later` blocks later."""
         if charges.is_empty():
             return
         charges = charges.select(_DELIVERED)
@@ -67,7 +69,7 @@ class ChargeFiles:
             self._pending[int(value), region].append(ordered[int(begin) : int(begin + count)].drop("block"))
 
     def deliver(self, until_us: int | None) -> None:
-        """Writes the files of all stretches that end by an instant; of all there are with None."""
+        """Write the files of all blocks that end by an instant; None: of all held blocks."""
         due = sorted(k for k in self._pending if until_us is None or (k[0] + 1) * self.block_us <= until_us)
         for block, region in due:
             charges = pl.concat(self._pending.pop((block, region)))

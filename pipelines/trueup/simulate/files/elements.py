@@ -1,4 +1,4 @@
-"""Usage files of a day: numbering records, losing and repeating them, one file per element and stretch of the day."""
+"""Write the usage files of a day: number records, lose and repeat some, one file per element and block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trueup.simulate.market.network import Network
 from trueup.simulate.market.period import moment
 from trueup.simulate.market.profile import Profile
 from trueup.simulate.market.services import MICROS
-from trueup.simulate.traffic.sessions import NOBODY, Ints, numbers
+from trueup.simulate.traffic.sessions import NO_NUMBER, Ints, numbers
 
 RESENT_PERMILLE = 800
 _OFFSET_BITS = 40
@@ -25,25 +25,25 @@ _OFFSET_BITS = 40
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """The day a set of usage files covers, [start_us, end_us), in `blocks` equal parts."""
+class FileDay:
+    """The day that a set of usage files covers, [start_us, end_us), in `blocks` equal blocks."""
 
     start_us: int
     end_us: int
     blocks: int
 
     def block_of(self, stamp_us: Ints) -> Ints:
-        """The part of the day each instant is in."""
+        """Return the block of each instant."""
         return np.clip((stamp_us - self.start_us) * self.blocks // (self.end_us - self.start_us), 0, self.blocks - 1)
 
     def begin_us(self, block: int) -> int:
-        """When a part begins."""
+        """Return when a block begins, in UTC microseconds."""
         return self.start_us + (self.end_us - self.start_us) * block // self.blocks
 
 
 @dataclass(frozen=True)
 class Window:
-    """Records of one element that get lost: stamps in [from_us, to_us); `kind` says whether that is a whole file."""
+    """A window of lost records of one element: stamps in [from_us, to_us); `kind` is `lost_file` or `lost_stretch`."""
 
     number: int
     kind: str
@@ -53,9 +53,9 @@ class Window:
 
 
 def lost_windows(
-    rng: np.random.Generator, network: Network, region: int, day: Stretch, profile: Profile, first: int
+    rng: np.random.Generator, network: Network, region: int, day: FileDay, profile: Profile, first: int
 ) -> list[Window]:
-    """What gets lost of a day's files, in its second half: sessions of the day before do not reach there."""
+    """Draw the lost windows of a day's files, in its second half, which sessions of the previous day do not reach."""
     windows: list[Window] = []
     for feed in ("msc", "pgw"):
         for node in network.elements(region, feed):
@@ -72,33 +72,33 @@ def lost_windows(
 
 
 def window_of(records: pl.DataFrame, windows: list[Window]) -> Ints:
-    """The number of the window each record falls into, NOBODY for none."""
-    found = np.full(len(records), NOBODY, dtype=np.int64)
+    """Return the number of the window of each record, `NO_NUMBER` for none."""
+    window = np.full(len(records), NO_NUMBER, dtype=np.int64)
     node, stamp = numbers(records, "node"), numbers(records, "stamp_us")
     for w in windows:
-        found[(node == w.node) & (stamp >= w.from_us) & (stamp < w.to_us)] = w.number
-    return found
+        window[(node == w.node) & (stamp >= w.from_us) & (stamp < w.to_us)] = w.number
+    return window
 
 
 @dataclass
 class Counters:
-    """How far elements have counted their records and files."""
+    """The next record number and the number of files of each element."""
 
     records: Ints
     files: Ints
 
     @classmethod
     def of(cls, network: Network) -> Counters:
-        """Nothing counted yet."""
+        """Return the counters at their start values."""
         count = len(network.names)
         return cls(np.full(count, FIRST_SEQUENCE, dtype=np.int64), np.zeros(count, dtype=np.int64))
 
 
-def numbered(records: pl.DataFrame, day: Stretch, counters: Counters) -> pl.DataFrame:
-    """Records ordered by element and time, with `sequence` (the element's count) and `block`; advances the counters."""
+def number_records(records: pl.DataFrame, day: FileDay, counters: Counters) -> pl.DataFrame:
+    """Return records by element and time with `sequence` (the element's count) and `block`; advance the counters."""
     # Rows come by session and part; a stable sort by one number keeps that order among equal times.
-    place = (numbers(records, "node") << _OFFSET_BITS) + numbers(records, "stamp_us") - day.start_us
-    ordered = records.with_columns(place=pl.Series(place)).sort("place", maintain_order=True).drop("place")
+    sort_key = (numbers(records, "node") << _OFFSET_BITS) + numbers(records, "stamp_us") - day.start_us
+    ordered = records.with_columns(sort_key=pl.Series(sort_key)).sort("sort_key", maintain_order=True).drop("sort_key")
     node = numbers(ordered, "node")
     elements, first, counts = np.unique(node, return_index=True, return_counts=True)
     rank = np.arange(len(node)) - np.repeat(first, counts)
@@ -109,26 +109,26 @@ def numbered(records: pl.DataFrame, day: Stretch, counters: Counters) -> pl.Data
 
 
 def copies_of(
-    rng: np.random.Generator, records: pl.DataFrame, day: Stretch, rate: float, dropped: set[tuple[int, int]]
+    rng: np.random.Generator, records: pl.DataFrame, day: FileDay, rate: float, dropped: set[tuple[int, int]]
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Conflicting re-sends and plain retransmissions of numbered records, in the element's next file of the day.
+    """Return conflicting re-sends and plain retransmissions of numbered records, for the element's next file of the day.
 
-    Where that file is one of `dropped` (element, block), they are in the record's own file.
+    Where that file is one of `dropped` (element, block), they go into the record's own file.
     """
-    there = records.filter(~pl.col("lost"))
-    later = pl.min_horizontal(pl.col("block") + 1, pl.lit(day.blocks - 1, pl.Int32))
+    arrived = records.filter(~pl.col("lost"))
+    next_block = pl.min_horizontal(pl.col("block") + 1, pl.lit(day.blocks - 1, pl.Int32))
     for node, block in sorted(dropped):
-        later = pl.when((pl.col("node") == node) & (later == block)).then(pl.col("block")).otherwise(later)
-    conflicting = there.filter(pl.col("leak") == CODES["conflicting_usage"]).with_columns(block=later)
+        next_block = pl.when((pl.col("node") == node) & (next_block == block)).then(pl.col("block")).otherwise(next_block)
+    conflicting = arrived.filter(pl.col("leak") == CODES["conflicting_usage"]).with_columns(block=next_block)
     micros = conflicting.with_columns(quantity_micros=pl.col("quantity") * MICROS)
-    less = leak_mechanisms.resent(micros, RESENT_PERMILLE).with_columns(quantity=pl.col("quantity_micros") // MICROS)
-    plain = there.filter(pl.Series(rng.random(len(there)) < rate, dtype=pl.Boolean)).with_columns(block=later)
-    return less.drop("quantity_micros"), plain
+    reduced = leak_mechanisms.resend_with_less(micros, RESENT_PERMILLE).with_columns(quantity=pl.col("quantity_micros") // MICROS)
+    unchanged = arrived.filter(pl.Series(rng.random(len(arrived)) < rate, dtype=pl.Boolean)).with_columns(block=next_block)
+    return reduced.drop("quantity_micros"), unchanged
 
 
 @dataclass
 class UsageFiles:
-    """Writes the usage files of all days; `manifest` lists what the elements declare to have sent."""
+    """Writes the usage files of all days; `manifest` lists the files and record counts that the elements declare."""
 
     root: Path
     names: Names
@@ -140,10 +140,10 @@ class UsageFiles:
     records: int = 0
 
     def write(
-        self, rng: np.random.Generator, feed: str, records: pl.DataFrame, copies: pl.DataFrame, day: Stretch,
+        self, rng: np.random.Generator, feed: str, records: pl.DataFrame, copies: pl.DataFrame, day: FileDay,
         dropped: set[tuple[int, int]],
     ) -> Iterator[pl.DataFrame]:  # fmt: skip
-        """Writes a feed's files of one day; gives back the records of each file that was sent twice.
+        """Write a feed's files of one day; yield the records of each file that is sent twice.
 
         `records` are numbered and ordered; `dropped` are the (element, block) whose file never arrives.
         """
@@ -176,14 +176,14 @@ class UsageFiles:
 
 
 def _runs(records: pl.DataFrame, copies: pl.DataFrame) -> list[tuple[int, int, tuple[int, int], tuple[int, int]]]:
-    """(element, block, (first, count) of records, (first, count) of copies), of frames ordered by both."""
+    """Return (element, block, (first, count) of records, (first, count) of copies) of frames ordered by element and block."""
     spans = [_spans(frame) for frame in (records, copies)]
-    places = sorted({*spans[0], *spans[1]}, key=lambda place: (place[1], place[0]))
+    places = sorted({*spans[0], *spans[1]}, key=lambda sort_key: (sort_key[1], sort_key[0]))
     return [(node, block, spans[0].get((node, block), (0, 0)), spans[1].get((node, block), (0, 0))) for node, block in places]
 
 
 def _spans(frame: pl.DataFrame) -> dict[tuple[int, int], tuple[int, int]]:
-    place = numbers(frame, "node") * 10_000 + numbers(frame, "block")
-    values, first, counts = np.unique(place, return_index=True, return_counts=True)
-    assert np.all(np.diff(place) >= 0), "files are written of frames ordered by element and block"
+    sort_key = numbers(frame, "node") * 10_000 + numbers(frame, "block")
+    values, first, counts = np.unique(sort_key, return_index=True, return_counts=True)
+    assert np.all(np.diff(sort_key) >= 0), "files are written of frames ordered by element and block"
     return {divmod(int(v), 10_000): (int(f), int(c)) for v, f, c in zip(values, first, counts, strict=True)}

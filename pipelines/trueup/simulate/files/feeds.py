@@ -1,4 +1,4 @@
-"""What the files look like: records and charges in the columns their systems write."""
+"""Format records and charges in the columns that their systems write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueup.simulate.market.numbering import Numbers
 from trueup.simulate.market.population import Population
 from trueup.simulate.market.services import MICROS, NAMES, TARIFF_CODES
 from trueup.simulate.traffic.records import WHOLE
-from trueup.simulate.traffic.sessions import DIRECTIONS, NOBODY, numbers
+from trueup.simulate.traffic.sessions import DIRECTIONS, NO_NUMBER, numbers
 
 FIRST_SEQUENCE = 1_000_000_000
 """Record numbers of an element start here, and those of billing a hundred times higher: equal in length, so that text
@@ -36,7 +36,7 @@ ACCESS_POINTS = {"data": "internet", "zero_rated": "portal"}
 
 @dataclass(frozen=True)
 class Names:
-    """The texts behind the numbers of frames."""
+    """The texts for the numbers in frames."""
 
     numbers: Numbers
     network: Network
@@ -46,43 +46,43 @@ class Names:
     accounts: pl.Series
 
     def subscriber(self, frame: pl.DataFrame) -> pl.Series:
-        """The number of each row's subscriber."""
-        return _taken(self.numbers.text, frame["subscriber"])
+        """Return the telephone number of each row's subscriber."""
+        return _texts_at(self.numbers.text, frame["subscriber"])
 
     def peer(self, frame: pl.DataFrame) -> pl.Series:
-        """The other party's number, NULL where there is none."""
-        return _taken(self.numbers.text, frame["peer"])
+        """Return the telephone number of each row's peer, NULL where there is none."""
+        return _texts_at(self.numbers.text, frame["peer"])
 
 
 def account_texts(people: Population) -> pl.Series:
-    """The name of each billing account."""
+    """Return the name of each billing account."""
     order = pl.Series("account", 10_000_000 + np.arange(len(people)))
     return pl.select(pl.lit("A") + order.cast(pl.String)).to_series().rename("account")
 
 
-def _taken(texts: pl.Series, which: pl.Series) -> pl.Series:
+def _texts_at(texts: pl.Series, which: pl.Series) -> pl.Series:
     if which.is_empty():
         return pl.Series(dtype=pl.String)
-    index = pl.select(pl.when(which != NOBODY).then(which)).to_series() if (which == NOBODY).any() else which
+    index = pl.select(pl.when(which != NO_NUMBER).then(which)).to_series() if (which == NO_NUMBER).any() else which
     return texts.gather(index.cast(pl.UInt32))
 
 
 def _by_service(texts: dict[str, str], frame: pl.DataFrame) -> pl.Series:
-    return _taken(pl.Series([texts.get(name, "") for name in NAMES]), frame["service"])
+    return _texts_at(pl.Series([texts.get(name, "") for name in NAMES]), frame["service"])
 
 
 def record_key(node: pl.Series, sequence: pl.Series) -> pl.Series:
-    """The name of a usage record: its element and the element's count."""
+    """Return the record key of usage records: the element and its count."""
     return pl.select(pl.concat_str([node, pl.lit("-"), sequence.cast(pl.String)])).to_series()
 
 
 def line_key(line: pl.Series) -> pl.Series:
-    """The name of a charge."""
+    """Return the record key of charges."""
     return pl.select(pl.lit("L") + line.cast(pl.String)).to_series()
 
 
 def session_key(number: pl.Series) -> pl.Series:
-    """The key a session's records and charge share; NULL where there is none."""
+    """Return the session key of a session's records and charge; NULL where there is none."""
     return pl.select(pl.lit("K") + number.cast(pl.String)).to_series()
 
 
@@ -90,75 +90,75 @@ def _wall(stamp_us: pl.Expr, zone: str) -> pl.Expr:
     return stamp_us.cast(pl.Datetime("us")).dt.replace_time_zone("UTC").dt.convert_time_zone(zone).dt.replace_time_zone(None)
 
 
-def _shared(records: pl.DataFrame, names: Names) -> dict[str, pl.Series]:
-    node = _taken(names.network.names, records["node"])
+def _common_columns(records: pl.DataFrame, names: Names) -> dict[str, pl.Series]:
+    node = _texts_at(names.network.names, records["node"])
     keyed = pl.select(pl.when(records["keyed"]).then(records["session"])).to_series()
     part = pl.select(pl.when(records["part"] != WHOLE).then(records["part"])).to_series()
     return {"record_id": record_key(node, records["sequence"]), "node": node, "key": session_key(keyed), "part": part}
 
 
 def switch_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """Rows of the voice and SMS switches: wall-clock time of the home country."""
-    own = _shared(records, names)
+    """Return rows of the voice and SMS switches: wall-clock time of the home country."""
+    common = _common_columns(records, names)
     return records.select(
-        record_id=own["record_id"],
-        call_ref=own["key"],
-        node=own["node"],
+        record_id=common["record_id"],
+        call_ref=common["key"],
+        node=common["node"],
         record_type=_by_service(RECORD_TYPES, records),
         served_number=names.subscriber(records),
         other_number=names.peer(records),
-        direction=_taken(pl.Series(DIRECTIONS), records["direction"]),
+        direction=_texts_at(pl.Series(DIRECTIONS), records["direction"]),
         start_time=_wall(pl.col("stamp_us"), HOME_ZONE),
         units=pl.col("quantity"),
-        partial=own["part"],
-        cell=_taken(names.network.cell_names, records["cell"]),
-        imsi=_taken(names.imsi, records["device"]),
-        imei=_taken(names.imei, records["device"]),
+        partial=common["part"],
+        cell=_texts_at(names.network.cell_names, records["cell"]),
+        imsi=_texts_at(names.imsi, records["device"]),
+        imei=_texts_at(names.imei, records["device"]),
     )
 
 
 def gateway_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """Rows of the data gateways: epoch milliseconds, kilobytes, partial records under a charging id."""
-    own = _shared(records, names)
+    """Return rows of the data gateways: epoch milliseconds, kilobytes, partial records under a charging id."""
+    common = _common_columns(records, names)
     return records.select(
-        record_id=own["record_id"],
-        charging_id=own["key"],
-        node=own["node"],
+        record_id=common["record_id"],
+        charging_id=common["key"],
+        node=common["node"],
         msisdn=names.subscriber(records),
         rating_group=_by_service(RATING_GROUPS, records),
         apn=_by_service(ACCESS_POINTS, records),
         opened_ms=pl.col("stamp_us") // 1_000,
         volume_kb=pl.col("quantity"),
-        partial=own["part"],
-        cell=_taken(names.network.cell_names, records["cell"]),
-        imsi=_taken(names.imsi, records["device"]),
-        imei=_taken(names.imei, records["device"]),
+        partial=common["part"],
+        cell=_texts_at(names.network.cell_names, records["cell"]),
+        imsi=_texts_at(names.imsi, records["device"]),
+        imei=_texts_at(names.imei, records["device"]),
     )
 
 
 def partner_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """Rows of the roaming partners: wall-clock time of another country."""
-    own = _shared(records, names)
+    """Return rows of the roaming partners: wall-clock time of another country."""
+    common = _common_columns(records, names)
     return records.select(
-        record_id=own["record_id"],
-        call_ref=own["key"],
-        partner=own["node"],
+        record_id=common["record_id"],
+        call_ref=common["key"],
+        partner=common["node"],
         msisdn=names.subscriber(records),
         called_number=names.peer(records),
         start_local=_wall(pl.col("stamp_us"), PARTNER_ZONE),
         seconds=pl.col("quantity"),
-        partial=own["part"],
+        partial=common["part"],
     )
 
 
 def platform_rows(records: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """Rows of the IoT platforms: epoch seconds, no key, no peer."""
-    node = _taken(names.network.names, records["node"])
+    """Return rows of the IoT platforms: epoch seconds, no session key, no peer."""
+    node = _texts_at(names.network.names, records["node"])
     return records.select(
         record_id=record_key(node, records["sequence"]),
         node=node,
         msisdn=names.subscriber(records),
-        cell=_taken(names.network.cell_names, records["cell"]),
+        cell=_texts_at(names.network.cell_names, records["cell"]),
         reported_s=pl.col("stamp_us") // 1_000_000,
         kb=pl.col("quantity"),
     )
@@ -168,14 +168,14 @@ ROWS = {"msc": switch_rows, "pgw": gateway_rows, "tap": partner_rows, "iot": pla
 
 
 def billing_rows(charges: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """Rows of a billing extract: naive UTC times, decimal amounts; invoices are of the account and the month of billing."""
+    """Return rows of a billing extract: naive UTC times, decimal amounts, one invoice per account and month of billing."""
     accounts = pl.Series(names.people.account[numbers(charges, "subscriber")])
-    account = _taken(names.accounts, accounts)
+    account = _texts_at(names.accounts, accounts)
     return charges.select(
         line_id=line_key(charges["line"]),
         session_ref=session_key(charges["session_key"]),
         account=account,
-        service=_taken(pl.Series(NAMES), charges["service"]),
+        service=_texts_at(pl.Series(NAMES), charges["service"]),
         msisdn=names.subscriber(charges),
         called_number=names.peer(charges),
         started_utc=pl.col("started_at").dt.replace_time_zone(None),
@@ -183,12 +183,12 @@ def billing_rows(charges: pl.DataFrame, names: Names) -> pl.DataFrame:
         partial=pl.col("partial_no"),
         amount=exact_decimal("amount_micros"),
         currency=pl.col("currency"),
-        tariff=_taken(pl.Series(TARIFF_CODES), charges["tariff"]),
+        tariff=_texts_at(pl.Series(TARIFF_CODES), charges["tariff"]),
         invoice=pl.col("billed_at").dt.strftime("I%y%m-") + account,
         billed_utc=pl.col("billed_at").dt.replace_time_zone(None).dt.truncate("1s"),
     )
 
 
 def exact_decimal(micros: str) -> pl.Expr:
-    """A column of millionths as a decimal number of six places."""
+    """Return a column of millionths as a decimal number of six places."""
     return pl.col(micros).cast(pl.Decimal(38, 0)) * pl.lit("0.000001").cast(pl.Decimal(38, 6))

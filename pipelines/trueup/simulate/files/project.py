@@ -1,4 +1,4 @@
-"""The project around the files: `trueup.toml`, the tariff book, the subscriber states of network and billing."""
+"""Write the project around the files: `trueup.toml`, the tariff book, the subscriber states of network and billing."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from trueup.simulate.traffic.sessions import Ints
 
 _SINCE = "2024-06-01T00:00:00"
 _UNTIL_NEXT_DAYS = 60
-"""The price after the present one comes in force this long after the period."""
+"""The coming price applies from this many days after the period."""
 
 
 def decimal_text(micros: int) -> str:
-    """Millionths as a decimal number, without needless zeros."""
+    """Return millionths as decimal text without trailing zeros."""
     text = f"{micros / MICROS:.6f}" if abs(micros) < 2**52 else f"{micros // MICROS}.{micros % MICROS:06d}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def tariff_book(period: Period) -> pl.DataFrame:
-    """Every plan's price of every service in three versions: before the period, in it, and some time after it.
+    """Return every plan's price of every service in three versions: before, in, and after the period.
 
-    The price changes at the start of the period, so that what the files hold has one price.
+    The price changes at the start of the period, so that all records in the files have one price.
     """
     change = _time(period.start_us)
     next_change = _time(period.end_us + _UNTIL_NEXT_DAYS * DAY_US)
@@ -73,9 +73,9 @@ def _time(us: int) -> str:
 
 
 def subscriber_states(people: Population, names: Names, swaps: pl.DataFrame, *, billing: bool) -> pl.DataFrame:
-    """Effective-dated states as billing or the network sees them, ordered by subscription and time (UTC).
+    """Return the effective-dated states of billing or of the network, ordered by subscription and time (UTC).
 
-    `swaps` (subscriber, device, from_us) are changes of the SIM; billing hears of them at once.
+    `swaps` (subscriber, device, from_us) are changes of the SIM; billing has them at once.
     """
     who = np.arange(len(people), dtype=np.int64)
     known = people.gap_code != CODES["unknown_subscriber"] if billing else np.ones(len(people), dtype=np.bool_)
@@ -88,12 +88,12 @@ def subscriber_states(people: Population, names: Names, swaps: pl.DataFrame, *, 
     parts.append(_states(who[leavers], people.leave_us[leavers], people.plan[leavers], "ceased", who[leavers]))
     if billing:
         for kind, status in (("ceased_subscriber", "ceased"), ("suspended_subscriber", "suspended")):
-            of = people.gap_code == CODES[kind]
-            parts.append(_states(who[of], people.gap_us[of], people.plan[of], status, who[of]))
+            affected = people.gap_code == CODES[kind]
+            parts.append(_states(who[affected], people.gap_us[affected], people.plan[affected], status, who[affected]))
     swapped = swaps["subscriber"].to_numpy().astype(np.int64)
     sims = swaps["device"].to_numpy().astype(np.int64)
     parts.append(_states(swapped, swaps["from_us"].to_numpy(), people.plan[swapped], "active", sims))
-    return _named(pl.concat(parts), people, names, "billing" if billing else "network")
+    return _state_rows(pl.concat(parts), people, names, "billing" if billing else "network")
 
 
 def _states(who: Ints, from_us: Ints, plan: Ints, status: str, device: Ints) -> pl.DataFrame:
@@ -101,7 +101,7 @@ def _states(who: Ints, from_us: Ints, plan: Ints, status: str, device: Ints) -> 
     return pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.Int64)).with_columns(status=pl.lit(status))
 
 
-def _named(states: pl.DataFrame, people: Population, names: Names, system: str) -> pl.DataFrame:
+def _state_rows(states: pl.DataFrame, people: Population, names: Names, system: str) -> pl.DataFrame:
     ordered = states.sort("subscriber", "from_us")
     who = ordered["subscriber"].to_numpy()
     until = pl.col("from_us").shift(-1).over("subscriber")
@@ -114,14 +114,14 @@ def _named(states: pl.DataFrame, people: Population, names: Names, system: str) 
         segment=pl.Series(SEGMENTS).gather(pl.Series(people.segment[who].astype(np.uint32))),
         plan=pl.Series(PLANS).gather(ordered["plan"].cast(pl.UInt32)),
         status="status",
-        # A switch whose clock is behind begins before the subscription does by seconds; both systems know of it an hour earlier.
+        # A switch with a slow clock stamps records seconds before the subscription begins; both systems have it an hour earlier.
         valid_from=pl.when(pl.col("subscriber").is_first_distinct()).then(begun - HOUR_US).otherwise(begun).cast(pl.Datetime("us")),
         valid_to=until.cast(pl.Datetime("us")).dt.truncate("1s"),
     ).filter(pl.col("valid_to").is_null() | (pl.col("valid_from") < pl.col("valid_to")))
 
 
 def project_text(profile: Profile, period: Period, file_format: str, last_tail_day: str, call: str) -> str:
-    """The text of a `trueup.toml` that reads the simulated files."""
+    """Return the text of a `trueup.toml` that reads the simulated files."""
     head = _HEAD.format(
         call=call, first=period.first_day, last=period.last_day, tail=last_tail_day, buckets=profile.buckets,
         currency=CURRENCY, horizon="62d",

@@ -1,4 +1,4 @@
-"""Writing files: one frame to CSV, NDJSON or Parquet, the same bytes for the same frame."""
+"""Write frames to CSV, NDJSON or Parquet: the same bytes for the same frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LEVEL = 1
 
 
 def write_rows(frame: pl.DataFrame, path: Path, file_format: str) -> None:
-    """Writes a frame; raises `SimulationError` where the disk refuses."""
+    """Write a frame; raise `SimulationError` when the file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if file_format == "parquet":
@@ -29,7 +29,7 @@ def write_rows(frame: pl.DataFrame, path: Path, file_format: str) -> None:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Writes a text file; raises `SimulationError` where the disk refuses."""
+    """Write a text file; raise `SimulationError` when it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", newline="\n")
@@ -38,7 +38,7 @@ def write_text(text: str, path: Path) -> None:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Writes the bytes of a file under another name; raises `SimulationError` where the disk refuses."""
+    """Copy a file under another name; raise `SimulationError` when it cannot be written."""
     try:
         shutil.copyfile(source, target)
     except OSError as error:

@@ -1,1 +1,1 @@
-"""Fraud cases and innocent look-alikes, each by its documented mechanism."""
+"""Simulate fraud cases and innocent look-alikes, each by its documented mechanism."""

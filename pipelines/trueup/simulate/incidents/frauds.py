@@ -1,4 +1,4 @@
-"""The scripts of the frauds. Each takes the scene and its variant, and gives back its actors, sessions and a note."""
+"""Simulate the frauds: each script takes the scene and its variant, and returns its actors, sessions and a note."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MINUTE_US = 60 * SECOND_US
 
 @dataclass(frozen=True)
 class Case:
-    """What one script left: who did it (subscriptions), the sessions, a note for the ledger."""
+    """The result of one script: the acting subscriptions, their sessions, and a note for the ledger."""
 
     actors: Ints
     sessions: pl.DataFrame
@@ -29,7 +29,7 @@ Script = Callable[[Scene, bool], Case | None]
 
 
 def irsf(scene: Scene, hard: bool) -> Case | None:
-    """Long overlapping calls by night to a few leased numbers; hard: few and short, by day, to many numbers."""
+    """Simulate long overlapping calls by night to a few leased numbers; hard: few and short, by day, to many numbers."""
     actors = scene.actors((CONSUMER,), 1)
     if actors is None:
         return None
@@ -44,7 +44,7 @@ def irsf(scene: Scene, hard: bool) -> Case | None:
 
 
 def wangiri(scene: Scene, hard: bool) -> Case | None:
-    """Single rings from abroad and the premium calls back; hard: few, over days, from several callers."""
+    """Simulate single rings from abroad and the premium calls back; hard: few, over days, from several callers."""
     rng, parts = scene.rng, []
     victims = scene.bystanders(40 if hard else 150)
     if len(victims) < 10:
@@ -67,20 +67,20 @@ def wangiri(scene: Scene, hard: bool) -> Case | None:
 
 
 def sim_box(scene: Scene, hard: bool) -> Case | None:
-    """Foreign calls ended by local SIMs; hard: more SIMs that move, rest, and receive calls."""
+    """Simulate foreign calls terminated by local SIMs; hard: more SIMs that move, rest, and receive calls."""
     actors = scene.actors((CONSUMER,), 6 if hard else 3, together=True)
     if actors is None:
         return None
     rng, parts = scene.rng, []
     for who in actors:
-        regulars = scene.anybody(25)
+        regulars = scene.own_numbers(25)
         for day in scene.days(scene.start_day(3), 3):
             count = int(rng.integers(12, 22) if hard else rng.integers(60, 110))
             start = scene.one_by_one(day, (8, 21), count, 20)
-            peers = rng.choice(regulars, count) if hard else scene.anybody(count)
+            peers = rng.choice(regulars, count) if hard else scene.own_numbers(count)
             seconds = np.clip(120 * np.exp(0.8 * rng.standard_normal(count)), 10, 1_500).astype(np.int64)
             peers = np.where(peers == who, (peers + 1) % scene.world.people.customers, peers)
-            parts.append(scene.calls(int(who), start, seconds, peers, place_of=int(actors[0]), moving=hard))
+            parts.append(scene.calls(int(who), start, seconds, peers, home_of=int(actors[0]), moving=hard))
             if hard:
                 rings = scene.spread(day, (9, 21), 4)
                 parts.append(scene.rings(int(who), rings, rng.integers(20, 300, 4), scene.leased("mobile", 4, home=True)))
@@ -88,7 +88,7 @@ def sim_box(scene: Scene, hard: bool) -> Case | None:
 
 
 def pbx_hacking(scene: Scene, hard: bool) -> Case | None:
-    """A company's exchange calls premium numbers by night; hard: in office hours, short, to many numbers."""
+    """Simulate premium calls of a hacked exchange by night; hard: in office hours, short, to many numbers."""
     actors = scene.actors((BUSINESS,), 1)
     if actors is None:
         return None
@@ -103,7 +103,7 @@ def pbx_hacking(scene: Scene, hard: bool) -> Case | None:
 
 
 def subscription_fraud(scene: Scene, hard: bool) -> Case | None:
-    """All a new subscription can use from its first hour; hard: after days of normal use."""
+    """Simulate heavy use of a new subscription from its first hour; hard: after days of normal use."""
     actors = scene.actors((CONSUMER,), 1)
     if actors is None:
         return None
@@ -123,7 +123,7 @@ def subscription_fraud(scene: Scene, hard: bool) -> Case | None:
 
 
 def sim_swap(scene: Scene, hard: bool) -> Case | None:
-    """Passcode calls to a new SIM, then premium calls and paid messages; the customer's own traffic rests."""
+    """Simulate passcode calls to a new SIM, then premium calls and paid messages; the customer's own traffic stops."""
     actors = scene.actors((CONSUMER,), 1)
     if actors is None:
         return None
@@ -143,7 +143,7 @@ def sim_swap(scene: Scene, hard: bool) -> Case | None:
 
 
 def inflated_sms(scene: Scene, hard: bool) -> Case | None:
-    """Passcodes to a row of consecutive numbers abroad."""
+    """Simulate passcode messages to consecutive numbers abroad."""
     actors = scene.actors((WHOLESALE, BUSINESS), 1)
     if actors is None:
         return None
@@ -155,7 +155,7 @@ def inflated_sms(scene: Scene, hard: bool) -> Case | None:
 
 
 def call_forwarding(scene: Scene, hard: bool) -> Case | None:
-    """Every incoming call goes on to a premium number, several at a time."""
+    """Simulate incoming calls forwarded to premium numbers, several at a time."""
     actors = scene.actors((CONSUMER, BUSINESS), 1)
     if actors is None:
         return None
@@ -169,7 +169,7 @@ def call_forwarding(scene: Scene, hard: bool) -> Case | None:
 
 
 def roaming_fraud(scene: Scene, hard: bool) -> Case | None:
-    """Heavy calls on a visited network before its records come home."""
+    """Simulate heavy calls on a visited network before its records reach the home operator."""
     actors = scene.actors((CONSUMER,), 1)
     if actors is None:
         return None
@@ -184,7 +184,7 @@ def roaming_fraud(scene: Scene, hard: bool) -> Case | None:
 
 
 def iot_sim_misuse(scene: Scene, hard: bool) -> Case | None:
-    """A meter's SIM in a router: bulk data, and calls."""
+    """Simulate a meter's SIM in a router: bulk data, and calls."""
     actors = scene.actors((IOT_DEVICE,), 1)
     if actors is None:
         return None
@@ -199,7 +199,7 @@ def iot_sim_misuse(scene: Scene, hard: bool) -> Case | None:
 
 
 def zero_rated_tunnel(scene: Scene, hard: bool) -> Case | None:
-    """Bulk traffic inside the class that costs nothing."""
+    """Simulate bulk traffic in the zero-rated class."""
     actors = scene.actors((CONSUMER,), 2)
     if actors is None:
         return None

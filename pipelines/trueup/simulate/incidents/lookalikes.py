@@ -1,4 +1,4 @@
-"""The scripts of ordinary customers who look like fraudsters."""
+"""Simulate ordinary customers who resemble fraudsters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueup.simulate.traffic.load import BUSINESS, CONSUMER
 
 
 def call_centre(scene: Scene, hard: bool) -> Case | None:
-    """Very many short calls to different numbers, on working days."""
+    """Simulate very many short calls to different numbers in office hours."""
     actors = scene.actors((BUSINESS,), 1)
     if actors is None:
         return None
@@ -22,13 +22,13 @@ def call_centre(scene: Scene, hard: bool) -> Case | None:
         start = scene.one_by_one(day, (8.5, 17.5), count, 12)
         seconds = np.where(rng.random(count) < 0.3, 0, rng.integers(15, 200, count))
         strangers = scene.world.graph.numbers.strangers(rng, count)
-        peers = np.where(rng.random(count) < 0.5, scene.anybody(count), strangers)
+        peers = np.where(rng.random(count) < 0.5, scene.own_numbers(count), strangers)
         parts.append(scene.calls(who, start, seconds, np.where(peers == who, strangers, peers)))
     return Case(actors, pl.concat(parts), "an outgoing line")
 
 
 def traveller(scene: Scene, hard: bool) -> Case | None:
-    """Some days abroad with many calls home."""
+    """Simulate some days abroad with many calls home."""
     actors = scene.actors((CONSUMER,), 1)
     if actors is None:
         return None
@@ -43,7 +43,7 @@ def traveller(scene: Scene, hard: bool) -> Case | None:
 
 
 def event_day(scene: Scene, hard: bool) -> Case | None:
-    """Votes of a whole audience to one number within an hour."""
+    """Simulate the votes of an audience to one number within an hour."""
     rng = scene.rng
     audience = scene.bystanders(90)
     if len(audience) < 10:
@@ -58,7 +58,7 @@ def event_day(scene: Scene, hard: bool) -> Case | None:
 
 
 def new_subscriber(scene: Scene, hard: bool) -> Case | None:
-    """A customer who tells everybody the new number."""
+    """Simulate the first days of a new customer who uses much."""
     actors = scene.actors((CONSUMER,), 1)
     if actors is None:
         return None
@@ -74,7 +74,7 @@ def new_subscriber(scene: Scene, hard: bool) -> Case | None:
     return Case(actors, pl.concat(parts), "the first days of a contract")
 
 
-INNOCENT_SCRIPTS: dict[str, Script] = {
+LOOKALIKE_SCRIPTS: dict[str, Script] = {
     "call_centre": call_centre,
     "traveller": traveller,
     "event_day": event_day,

@@ -1,4 +1,4 @@
-"""Which incidents a world has, and what they change in it."""
+"""Plan the incidents of a simulation and the changes they make to the population."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from trueup.simulate.catalogue import HARD_FRAUDS
 from trueup.simulate.incidents.frauds import FRAUD_SCRIPTS, Case, Script
-from trueup.simulate.incidents.lookalikes import INNOCENT_SCRIPTS
+from trueup.simulate.incidents.lookalikes import LOOKALIKE_SCRIPTS
 from trueup.simulate.incidents.scene import Scene
 from trueup.simulate.market.numbering import imei_texts, imsi_texts
 from trueup.simulate.market.period import Period
@@ -23,11 +23,11 @@ _PER = 25_000
 
 @dataclass(frozen=True)
 class Incidents:
-    """All incidents of a world.
+    """All incidents of a simulation.
 
     `frame`: incident, kind, variant, subscriber (text, NULL where there are several or none), subscribers, note.
-    `sessions`: their session frame. `swaps`: subscriber, device, from_us. `imsi`, `imei`: per device. `skipped`: kinds
-    the population is too small for.
+    `sessions`: their session frame. `swaps`: subscriber, device, from_us. `imsi`, `imei`: per device. `skipped`: kinds for
+    which the population is too small.
     """
 
     frame: pl.DataFrame
@@ -39,11 +39,11 @@ class Incidents:
 
 
 def plan_incidents(world: World, period: Period, seed: int) -> tuple[Incidents, Population]:
-    """Plays every script, some in the hard variant, and gives back the population with what they change in it."""
+    """Run every script, some in the hard variant, and return the incidents and the changed population."""
     scene = Scene(stream(seed, Stage.INCIDENTS), world, period)
     times = max(1, round(world.people.customers / _PER * world.profile.incidents_per_25k))
     cast: list[tuple[str, bool, Script]] = []
-    for name, script in (*FRAUD_SCRIPTS.items(), *INNOCENT_SCRIPTS.items()):
+    for name, script in (*FRAUD_SCRIPTS.items(), *LOOKALIKE_SCRIPTS.items()):
         cast += [(name, hard, script) for hard in ((False, True) if name in HARD_FRAUDS else (False,))] * times
     played: list[tuple[str, bool, Case]] = []
     skipped: list[str] = []
@@ -53,21 +53,21 @@ def plan_incidents(world: World, period: Period, seed: int) -> tuple[Incidents, 
             skipped.append(name)
         else:
             played.append((name, hard, case))
-    return _told(played, scene, tuple(dict.fromkeys(skipped)), period), _changed(world.people, scene)
+    return _collect_incidents(played, scene, tuple(dict.fromkeys(skipped)), period), _with_incidents(world.people, scene)
 
 
-def _told(played: list[tuple[str, bool, Case]], scene: Scene, skipped: tuple[str, ...], period: Period) -> Incidents:
+def _collect_incidents(played: list[tuple[str, bool, Case]], scene: Scene, skipped: tuple[str, ...], period: Period) -> Incidents:
     rows, sessions = [], [empty()]
     texts = scene.world.graph.numbers.text
     inside = pl.col("start_us").is_between(period.start_us, period.end_us - 1)
-    # Who only joins in a later script was no one's to ring in an earlier one.
+    # A subscriber who joins in a later script has no traffic in an earlier one before that.
     joins = pl.DataFrame(list(scene.joins.items()), schema={"subscriber": pl.Int32, "joined_us": pl.Int64}, orient="row")
-    there = pl.col("joined_us").is_null() | (pl.col("start_us") >= pl.col("joined_us"))
+    has_joined = pl.col("joined_us").is_null() | (pl.col("start_us") >= pl.col("joined_us"))
     for number, (kind, hard, case) in enumerate(played):
         single = texts[int(case.actors[0])] if len(case.actors) == 1 else None
         rows.append((number, kind, "hard" if hard else "plain", single, [texts[int(a)] for a in case.actors], case.note))
-        seen = case.sessions.filter(inside).join(joins, on="subscriber", how="left", maintain_order="left").filter(there)
-        sessions.append(seen.drop("joined_us").with_columns(incident=pl.lit(number, pl.Int32)))
+        in_period = case.sessions.filter(inside).join(joins, on="subscriber", how="left", maintain_order="left").filter(has_joined)
+        sessions.append(in_period.drop("joined_us").with_columns(incident=pl.lit(number, pl.Int32)))
     schema: dict[str, pl.DataType] = {
         "incident": pl.Int32(), "kind": pl.String(), "variant": pl.String(), "subscriber": pl.String(),
         "subscribers": pl.List(pl.String()), "note": pl.String(),
@@ -82,7 +82,7 @@ def _told(played: list[tuple[str, bool, Case]], scene: Scene, skipped: tuple[str
     return Incidents(frame, pl.concat(sessions), swaps, imsi, imei_texts(devices), skipped)
 
 
-def _changed(people: Population, scene: Scene) -> Population:
+def _with_incidents(people: Population, scene: Scene) -> Population:
     join, silent_from, silent_to = people.join_us.copy(), people.silent_from_us.copy(), people.silent_to_us.copy()
     trip_from, trip_to = people.trip_from_day.copy(), people.trip_to_day.copy()
     for who, moment in scene.joins.items():

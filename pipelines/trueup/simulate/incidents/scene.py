@@ -1,4 +1,4 @@
-"""The scene incidents play in: who is free to act, where and when, and the sessions they leave."""
+"""Offer the scripts of incidents their subscribers, times and places, and build their sessions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from trueup.simulate.market.population import NEVER_US, NO_DAY
 from trueup.simulate.market.services import DATA, INCOMING, ROAMING, SMS, VOICE, ZERO_RATED
 from trueup.simulate.traffic.load import BUSINESS, CONSUMER
 from trueup.simulate.traffic.ordinary import World
-from trueup.simulate.traffic.sessions import FORWARDED, INCOMING_CALL, OUTGOING, Ints, frame
+from trueup.simulate.traffic.sessions import FORWARDED, INCOMING_CALL, OUTGOING, Ints, session_frame
 
 
 @dataclass
 class Scene:
-    """What the scripts of incidents use. Times are UTC microseconds; hours are elapsed since local midnight."""
+    """The means of the incident scripts; times are UTC microseconds, hours are elapsed since local midnight."""
 
     rng: np.random.Generator
     world: World
@@ -27,9 +27,9 @@ class Scene:
     trips: dict[int, tuple[int, int]] = field(default_factory=dict)
     silences: dict[int, tuple[int, int]] = field(default_factory=dict)
     swaps: list[tuple[int, int, int]] = field(default_factory=list)
-    """(subscriber, device, from) of numbers that moved to another SIM."""
+    """(subscriber, device, from_us) of numbers that moved to another SIM."""
     handsets: list[tuple[int, int]] = field(default_factory=list)
-    """(device, device whose SIM is in it) of the devices beyond those of the subscribers."""
+    """(device, device whose SIM it uses) of the devices added to those of the subscribers."""
 
     def __post_init__(self) -> None:
         people = self.world.people
@@ -40,10 +40,10 @@ class Scene:
         self._taken: set[int] = set()
         self._numbers = self.world.graph.numbers
 
-    # --- who ---
+    # --- subscribers ---
 
     def actors(self, segments: tuple[int, ...], count: int, *, together: bool = False) -> Ints | None:
-        """`count` subscriptions of these segments nobody else plays; None when too few are there to hide among.
+        """Return `count` unused subscriptions of these segments, or None when too few others remain to hide among.
 
         With `together` they are of one region.
         """
@@ -58,18 +58,18 @@ class Scene:
         return left[:count]
 
     def bystanders(self, count: int) -> Ints:
-        """Up to `count` different persons who live on as before."""
+        """Return up to `count` different persons whose own traffic does not change."""
         persons = np.isin(self.world.people.segment[self._free], (CONSUMER, BUSINESS))
         pool = self._free[persons]
         pool = pool[~np.isin(pool, sorted(self._taken))]
         return np.sort(self.rng.choice(pool, min(count, len(pool)), replace=False)) if len(pool) else pool
 
-    def anybody(self, count: int) -> Ints:
-        """`count` numbers of own subscribers, repeats possible."""
+    def own_numbers(self, count: int) -> Ints:
+        """Draw `count` numbers of own subscribers, repeats possible."""
         return self.rng.integers(0, self.world.people.customers, count)
 
     def leased(self, kind: str, count: int, *, home: bool = False, consecutive: bool = False) -> Ints:
-        """Up to `count` numbers of one destination of a kind, such as a range somebody rents."""
+        """Draw up to `count` numbers of one destination of a kind, such as a rented range."""
         numbers: Numbers = self._numbers
         where = int(self.rng.choice(np.array(numbers.of_kind(kind, home=home))))
         first, size = int(numbers.first[where]), int(numbers.size[where])
@@ -80,63 +80,63 @@ class Scene:
         return first + self.rng.choice(size, count, replace=False)
 
     def new_handset(self, subscriber: int, *, same_sim: bool) -> int:
-        """Another device for a number; with `same_sim` only the handset changes."""
+        """Add another device for a number; with `same_sim` only the handset changes."""
         device = len(self.world.people) + len(self.handsets)
         self.handsets.append((device, subscriber if same_sim else device))
         return device
 
-    # --- when ---
+    # --- times ---
 
     def start_day(self, needed: int) -> int:
-        """A first day that leaves `needed` days, as far as there are so many."""
+        """Draw a first day that leaves `needed` days of the period, where it has so many."""
         return int(self.rng.integers(0, max(1, self.period.days - needed + 1)))
 
     def days(self, first: int, count: int) -> range:
-        """Up to `count` days from `first`, inside the period."""
+        """Return up to `count` days from `first` inside the period."""
         return range(first, min(self.period.days, first + count))
 
     def spread(self, day: int, hours: tuple[float, float], count: int) -> Ints:
-        """`count` ordered instants within hours of a day."""
+        """Draw `count` ordered instants within hours of a day."""
         low, high = hours
         at = self.period.day(day).start_us + ((low + self.rng.random(count) * (high - low)) * HOUR_US).astype(np.int64)
         return np.sort(at)
 
     def one_by_one(self, day: int, hours: tuple[float, float], count: int, gap_s: int) -> Ints:
-        """`count` instants within hours of a day, at least `gap_s` apart."""
+        """Draw `count` instants within hours of a day, at least `gap_s` seconds apart."""
         return self.spread(day, hours, count) + np.arange(count) * gap_s * SECOND_US
 
-    # --- what ---
+    # --- sessions ---
 
     def calls(
         self, who: Ints | int, start_us: Ints, seconds: Ints | int, peers: Ints, *, abroad: bool = False, forwarded: bool = False,
-        device: Ints | int | None = None, place_of: int | None = None, moving: bool = False,
+        device: Ints | int | None = None, home_of: int | None = None, moving: bool = False,
     ) -> pl.DataFrame:  # fmt: skip
-        """Outgoing calls, on a visited network if `abroad`; from the home cell of `place_of`, from ever other ones if `moving`."""
+        """Return outgoing calls: on a visited network if `abroad`, from the cell of `home_of`, from changing cells if `moving`."""
         service = ROAMING if abroad else VOICE
         direction = FORWARDED if forwarded else OUTGOING
-        return self._sessions(service, who, start_us, seconds, seconds, peers, direction, device, place_of, moving)
+        return self._sessions(service, who, start_us, seconds, seconds, peers, direction, device, home_of, moving)
 
     def rings(self, who: Ints | int, start_us: Ints, seconds: Ints | int, callers: Ints) -> pl.DataFrame:
-        """Calls that come in from other networks, to numbers in use; 0 seconds are not answered."""
+        """Return incoming calls from other networks to numbers in use; 0 seconds: not answered."""
         people = self.world.people
         rung = self._sessions(INCOMING, who, start_us, seconds, seconds, callers, INCOMING_CALL)
         whom = np.broadcast_to(np.asarray(who, dtype=np.int64), len(start_us))
         return rung.filter(pl.Series((start_us >= people.join_us[whom]) & (start_us < people.leave_us[whom])))
 
     def texts(self, who: Ints | int, start_us: Ints, peers: Ints, device: Ints | int | None = None) -> pl.DataFrame:
-        """One message each."""
+        """Return one message per peer."""
         return self._sessions(SMS, who, start_us, 0, 1, peers, OUTGOING, device)
 
     def volumes(
         self, who: Ints | int, start_us: Ints, seconds: Ints, kilobytes: Ints, *, zero_rated: bool = False,
         device: Ints | int | None = None,
     ) -> pl.DataFrame:  # fmt: skip
-        """Data sessions."""
+        """Return data sessions."""
         return self._sessions(ZERO_RATED if zero_rated else DATA, who, start_us, seconds, kilobytes, None, OUTGOING, device)
 
     def _sessions(
         self, service: int, who: Ints | int, start_us: Ints, seconds: Ints | int, quantity: Ints | int, peers: Ints | None,
-        direction: int, device: Ints | int | None = None, place_of: int | None = None, moving: bool = False,
+        direction: int, device: Ints | int | None = None, home_of: int | None = None, moving: bool = False,
     ) -> pl.DataFrame:  # fmt: skip
         people, network = self.world.people, self.world.network
         whom = np.broadcast_to(np.asarray(who, dtype=np.int64), len(start_us))
@@ -144,7 +144,7 @@ class Scene:
         feed = {ROAMING: "tap", DATA: "pgw", ZERO_RATED: "pgw"}.get(service, "msc")
         firsts = np.array([network.elements(r, feed)[0] for r in range(people.regions)])
         per_region = len(network.elements(0, feed))
-        at_home = whom if place_of is None else np.full(len(whom), place_of)
+        at_home = whom if home_of is None else np.full(len(whom), home_of)
         home = people.home_node[at_home]
         node = home if feed == "msc" else firsts[region] + whom % per_region
         cell = people.home_cell[at_home]
@@ -161,4 +161,4 @@ class Scene:
             columns["peer"] = peers
         if device is not None:
             columns["device"] = device
-        return frame(columns)
+        return session_frame(columns)

@@ -1,8 +1,8 @@
-"""What stands clean in a log: sessions with the one charge that agrees with them, which nothing else could touch.
+"""Find the clean pairs of a log: each a session with the one charge that agrees with it, out of reach of other records.
 
-Leaks are injected into these only, so that the truth of each is decidable: the session and its charge are alone in their component
-(no other record could ever share a session, a time match or a period with them), came under the policy in force, have never been
-part of a finding, are no longer pending, and their record keys name no other record.
+Only clean pairs receive leaks, so the truth of each leak is decidable. The session and its charge are alone in their component:
+no other record can share a session, a nearest match or a period with them. Both arrived under the policy in force, were never in
+a finding, and are no longer pending. Their record keys identify no other record.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from trueup.reconcile.sessions.grouping import RATED_BY
 from trueup.simulate.statements import statement
 
 ROWS_AT_ONCE = 1_000_000
-"""Records read at once, about."""
+"""About how many records one range of buckets holds in memory."""
 
 _RULE = (
     "by_key", "by_nearest", "by_aggregate", "start_tolerance_us", "quantity_tolerance_micros",
@@ -37,7 +37,7 @@ _RULE = (
 )  # fmt: skip
 
 
-_SPENT = (
+_INTERMEDIATE = (
     "component",
     "group_no",
     "charge_group_no",
@@ -50,14 +50,15 @@ _SPENT = (
 
 @dataclass(frozen=True)
 class CleanPairs:
-    """Clean pairs of a log up to position `end`, ordered by `charge_event_id`, and the frontier they were judged by.
+    """Clean pairs of a log up to position `end`, ordered by `charge_event_id`, with the frontier and terms that apply.
 
     `frame`: usage_event_ids, usage_record_keys (in time order), parts, service, subscriber, peer, node, quantity_micros (of the
     session), last_us, usage_position (of its last record), usage_source; charge_event_id, charge_record_key, charge_position,
     charge_source, charge_us, charge_partial_no, charge_quantity_micros, amount_micros, currency, tariff_code, billed_at; the
-    policy's rule for the usage; `keyed` (one key ties them), `expected_micros`, and `charged_micros`, the price of the charge's
-    own quantity; `unbilled_at`, the position at which the session
-    would be unbilled without its charge, and `phantom_at`, that at which the charge would be without usage (`NEVER`: neither).
+    policy's rule for the usage; `keyed` (matched by session key), `expected_micros`, and
+    `charged_micros`, the price of the charge's own quantity; `unbilled_at`, the position at which the session would count as
+    unbilled without its charge; and
+    `phantom_at`, the position at which the charge would count as without usage (`NEVER_POSITION`: never).
     """
 
     frame: pl.DataFrame
@@ -66,12 +67,12 @@ class CleanPairs:
     terms: Terms
 
     def price(self, pairs: pl.DataFrame, quantity: str) -> pl.Series:
-        """What a quantity of each session would cost, NULL where it has no price."""
+        """Return the price of a quantity (the column of that name) of each session, NULL where it has none."""
         return _price(pairs, self.terms, quantity)
 
 
 def clean_pairs(lake: Lake) -> CleanPairs:
-    """All clean pairs of a reconciled lake, read a range of buckets at a time."""
+    """Return all clean pairs of a reconciled lake, reading one range of buckets at a time."""
     end = lake.last_position()
     frontier = frontier_of(lake, end)
     terms = terms_of(lake, BucketRange(0, lake.project.config.lake.buckets - 1), end)
@@ -80,8 +81,8 @@ def clean_pairs(lake: Lake) -> CleanPairs:
     ranges = (affected_records(lake, frontier, buckets, terms, after=0, upto=end) for buckets in _ranges(lake))
     parts = [_pairs(events, frontier, terms, end, known, shared) for events in ranges]
     pairs = pl.concat(parts)
-    told = query_frames(lake.connection, statement("tariffs_of"), wanted=pairs.select(event_id="charge_event_id"))
-    frame = pairs.join(told, left_on="charge_event_id", right_on="event_id", how="left")
+    tariffs = query_frames(lake.connection, statement("tariffs_of"), ids=pairs.select(event_id="charge_event_id"))
+    frame = pairs.join(tariffs, left_on="charge_event_id", right_on="event_id", how="left")
     return CleanPairs(frame.sort("charge_event_id"), frontier, end, terms)
 
 
@@ -104,7 +105,7 @@ def _pairs(
     versions, _ = assign_components(versions, frontier.policies)
     last_policy = len(frontier.policies.all) - 1
     policy = pl.Series(frontier.policies.number_at(versions["position"].to_numpy()))
-    doubtful = pl.concat(
+    excluded = pl.concat(
         [
             versions.filter((pl.col("until") != NEVER_POSITION) | pl.col("beyond_horizon")).select("component"),
             versions.filter(policy != last_policy).select("component"),
@@ -113,9 +114,9 @@ def _pairs(
             versions.join(shared, on=["charge", "record_key"], how="semi").select("component"),
         ]
     ).unique()
-    sure = versions.join(doubtful, on="component", how="anti")
+    eligible = versions.join(excluded, on="component", how="anti")
     rules = frontier.policies.frame.filter(pl.col("policy") == last_policy).select("rule", *_RULE)
-    pairs = _sessions(sure.filter(~pl.col("charge"))).join(_single_charges(sure.filter("charge")), on="component")
+    pairs = _sessions(eligible.filter(~pl.col("charge"))).join(_single_charges(eligible.filter("charge")), on="component")
     pairs = pairs.join(rules, on="rule").join(
         rules.select(charge_rule="rule", charge_grace_us="grace_us", charge_closed_us="closed_wait_us",
             charge_by_aggregate="by_aggregate"),
@@ -130,11 +131,13 @@ def _pairs(
     pairs = pairs.hstack(terms.states_at(pairs.select("subscriber", "at", time_us="start_us")))
     expected, charged = (_price(pairs, terms, n) for n in ("quantity_micros", "charge_quantity_micros"))
     pairs = pairs.with_columns(expected_micros=expected, charged_micros=charged)
-    return _decided(pairs.filter(pl.col("expected_micros").is_not_null() & pl.col("billing_status").is_null()), frontier, end)
+    return _with_final_positions(
+        pairs.filter(pl.col("expected_micros").is_not_null() & pl.col("billing_status").is_null()), frontier, end
+    )
 
 
 def _sessions(usage: pl.DataFrame) -> pl.DataFrame:
-    """One row per component whose usage is all of one session."""
+    """Return one row per component whose usage belongs to a single session."""
     quantity = pl.col("quantity_micros").cast(pl.Int128)
     first = ("service", "subscriber", "peer", "node", "currency", "rule", "group_no", "scope", *RATED_BY)
     return (
@@ -150,9 +153,9 @@ def _sessions(usage: pl.DataFrame) -> pl.DataFrame:
 
 
 def _single_charges(charges: pl.DataFrame) -> pl.DataFrame:
-    """One row per component with a single charge."""
+    """Return one row per component with a single charge."""
     single = charges.filter(pl.col("component").is_unique())
-    # A charge without a time belongs at the latest to what the next closing of its source declares complete.
+    # A charge without a time gets the time up to which the next closing declares its source complete.
     due = pl.when(pl.col("assigned_at") == NEVER_POSITION).then(UNKNOWN_TIME_US).otherwise("assigned_time_us")
     due_position = pl.when(pl.col("time_us").is_null()).then("assigned_at").otherwise(0)
     return single.select(
@@ -163,8 +166,8 @@ def _single_charges(charges: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _decided(pairs: pl.DataFrame, frontier: Frontier, end: int) -> pl.DataFrame:
-    """Adds when each side would be final without the other; leaves out pairs that are pending."""
+def _with_final_positions(pairs: pl.DataFrame, frontier: Frontier, end: int) -> pl.DataFrame:
+    """Add when each side would be final without the other, and drop pairs that are still pending."""
     due_us, due_position = pairs["charge_assigned_time_us"].to_numpy(), pairs["charge_assigned_at"].to_numpy()
     policy = np.full(pairs.height, len(frontier.policies.all) - 1)
     charge, usage = np.ones(pairs.height, dtype=np.bool_), np.zeros(pairs.height, dtype=np.bool_)
@@ -176,8 +179,8 @@ def _decided(pairs: pl.DataFrame, frontier: Frontier, end: int) -> pl.DataFrame:
     alone = np.maximum(np.maximum(alone, due_position), pairs["charge_position"].to_numpy())
     charge_own = frontier.passed_at(charge, due_us, grace, closed, policy)
     in_parts = (pairs["has_partials"] | pairs["charge_partial_no"].is_not_null()).to_numpy()
-    # Parts, and what was matched by time, wait for all four passings; a pair of one key and two whole records waits for none.
+    # Partial records and nearest matches wait for all four frontiers; an exact match of two complete records does not.
     waits = in_parts | ~pairs["keyed"].to_numpy()
     latest = np.maximum(np.maximum(unbilled, own), np.maximum(alone, charge_own))
-    told = pairs.with_columns(unbilled_at=pl.Series(np.where(in_parts, latest, unbilled)), phantom_at=pl.Series(alone))
-    return told.filter(pl.Series(~waits | (latest <= end))).drop(_SPENT)
+    decided = pairs.with_columns(unbilled_at=pl.Series(np.where(in_parts, latest, unbilled)), phantom_at=pl.Series(alone))
+    return decided.filter(pl.Series(~waits | (latest <= end))).drop(_INTERMEDIATE)

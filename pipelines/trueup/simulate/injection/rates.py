@@ -1,4 +1,4 @@
-"""Which leaks to inject how often: reading `--rates`, and refusing what cannot be meant."""
+"""Read `--rates`, the share of clean pairs per kind of leak, and refuse invalid values."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from trueup.regular import read_regular
 from trueup.simulate.catalogue import KINDS, Kind
 from trueup.simulate.checks import SimulationError
 
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 
 CONDITIONED = {"unbilled_node": "node", "unbilled_tariff": "tariff_code", "unbilled_destination": "destination"}
-"""Kinds that strike one drawn value of a column only; their rates are shares of the clean pairs that have it."""
+"""Kinds that affect one drawn value of a column; their rates are shares of the clean pairs with that value."""
 DRAWN = (
     "unbilled_random", "under_quantity", "over_quantity", "wrong_amount", "duplicate_charge", "phantom_charge", "late_charge",
     "conflicting_usage", "conflicting_charge",
 )  # fmt: skip
-"""Kinds of which a clean pair has one at most; their rates are shares of the clean pairs that qualify."""
+"""Kinds of which a clean pair gets one at most; their rates are shares of the qualifying clean pairs."""
 
 WRONG_AMOUNT = Kind(
     "wrong_amount", "leak", "the quantity is billed at another price than the one in force", KINDS["wrong_tariff_version"].source,
     "misrated", "misrated", "kernel",
 )  # fmt: skip
 INJECTED: dict[str, Kind] = {name: WRONG_AMOUNT if name == "wrong_amount" else KINDS[name] for name in (*CONDITIONED, *DRAWN)}
-"""The kinds that can be injected: those a flat price and the records themselves decide."""
+"""The kinds that can be injected: those that prices and the records themselves decide."""
 
 
-def rates_of(told: str) -> dict[str, float]:
-    """The rates in `KIND=SHARE,…` or in the TOML file of that name; raises `SimulationError` for what makes no sense."""
-    rates = _of_text(told) if "=" in told else _of_file(Path(told))
+def rates_of(text: str) -> dict[str, float]:
+    """Return the rates in `KIND=SHARE,…` or in the TOML file of that name; raise `SimulationError` for invalid ones."""
+    rates = _parse_text(text) if "=" in text else _read_file(Path(text))
     for kind, rate in rates.items():
         if kind not in INJECTED:
-            raise SimulationError(f"there is no leak kind {kind!r}", where="--rates", todo=f"choose among {', '.join(INJECTED)}")
+            raise SimulationError(f"unknown kind of leak: {kind!r}", where="--rates", todo=f"choose among {', '.join(INJECTED)}")
         if not (math.isfinite(rate) and 0 <= rate <= 1):
-            raise SimulationError(f"the rate {rate} of {kind} is no share of records", where="--rates", todo="choose 0 to 1")
+            raise SimulationError(f"invalid rate of {kind}: {rate}", where="--rates", todo="choose 0 to 1")
     drawn = sum(rate for kind, rate in rates.items() if kind in DRAWN)
     if drawn > 1:
         raise SimulationError(
-            f"a record has one leak at most, and the rates of {', '.join(k for k in rates if k in DRAWN)} add up to {drawn:.6g}",
+            f"a record gets one leak at most, but the rates of {', '.join(k for k in rates if k in DRAWN)} add up to {drawn:.6g}",
             where="--rates", todo="lower them to 1 together",
         )  # fmt: skip
     if not any(rates.values()):
@@ -48,21 +48,21 @@ def rates_of(told: str) -> dict[str, float]:
     return rates
 
 
-def _of_text(told: str) -> dict[str, float]:
+def _parse_text(text: str) -> dict[str, float]:
     rates: dict[str, float] = {}
-    for part in filter(None, (piece.strip() for piece in told.split(","))):
-        kind, _, share = (text.strip() for text in part.partition("="))
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        kind, _, share = (side.strip() for side in part.partition("="))
         if kind in rates:
-            raise SimulationError(f"{kind} is there twice", where="--rates")
+            raise SimulationError(f"{kind} appears twice", where="--rates")
         rates[kind] = _share(kind, share)
     return rates
 
 
-def _of_file(path: Path) -> dict[str, float]:
+def _read_file(path: Path) -> dict[str, float]:
     try:
-        table: Mapping[str, object] = tomllib.loads(read_regular(path, most_bytes=_MOST_BYTES).decode("utf-8"))
+        table: Mapping[str, object] = tomllib.loads(read_regular(path, most_bytes=_MAX_BYTES).decode("utf-8"))
     except FileNotFoundError:
-        raise SimulationError("there is no such file", where=str(path), todo="name a TOML file, or write KIND=SHARE,…") from None
+        raise SimulationError("no such file", where=str(path), todo="name a TOML file, or write KIND=SHARE,…") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise SimulationError(
@@ -71,10 +71,10 @@ def _of_file(path: Path) -> dict[str, float]:
     return {kind: _share(kind, value) for kind, value in table.items()}
 
 
-def _share(kind: str, told: object) -> float:
+def _share(kind: str, value: object) -> float:
     try:
-        if isinstance(told, bool) or not isinstance(told, str | int | float):
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError
-        return float(told)
+        return float(value)
     except ValueError:
-        raise SimulationError(f"{told!r} is no rate of {kind}", where="--rates", todo="write a share from 0 to 1") from None
+        raise SimulationError(f"invalid rate of {kind}: {value!r}", where="--rates", todo="write a share from 0 to 1") from None

@@ -1,4 +1,4 @@
-"""Where the data do not decide: free usage and charges of one pair of numbers within the start tolerance of each other."""
+"""Find undecidable sessions: unkeyed usage and charges of one party within the start tolerance of each other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from trueup.simulate.market.services import SERVICES
 _TOLERANCE_US = {n: s.start_tolerance_s * 1_000_000 for n, s in enumerate(SERVICES) if s.nearest}
 
 
-def undecidable(usage: pl.DataFrame, charges: pl.DataFrame) -> pl.Series:
-    """The sessions (numbers) that matching by time may give to each other.
+def undecidable_sessions(usage: pl.DataFrame, charges: pl.DataFrame) -> pl.Series:
+    """Return the numbers of the sessions whose charges a nearest match may exchange.
 
-    Both frames hold what no shared key ties together, of services matched by time: `session`, `service`, `subscriber`,
-    `peer`, `time_us`. Units of one service and pair of numbers, each within tolerance of the one before, are a chain;
-    a chain is decidable when it is no more than one session and its own charge.
+    Both frames hold records without a shared key, of services with nearest matches: `session`, `service`, `subscriber`,
+    `peer`, `time_us`. Records of one party, each within tolerance of the previous one, form a chain. A chain is decidable
+    when it holds only one session and its own charge.
     """
     tolerance = pl.col("service").replace_strict(_TOLERANCE_US, default=None, return_dtype=pl.Int64)
     names = ("session", "service", "subscriber", "peer", "time_us")

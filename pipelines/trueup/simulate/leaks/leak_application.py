@@ -1,4 +1,4 @@
-"""From clean charges to those billing delivers: each mechanism applied to the sessions it was drawn for."""
+"""Turn clean charges into those that billing delivers: apply each mechanism to the sessions it was drawn for."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ from trueup.simulate.market.services import (
     column,
 )
 from trueup.simulate.traffic.load import PROBE
-from trueup.simulate.traffic.sessions import NOBODY, Ints, numbers
+from trueup.simulate.traffic.sessions import NO_NUMBER, Ints, numbers
 
 PHANTOM_KEYS = 5 * 10**11
-"""Added to a session number, this gives a key no session has."""
+"""Added to a session number, this gives a key that no session has."""
 LATE_H = (36, 72)
-"""Hours beyond lateness and grace at which late charges come: clear of the width of a billing file."""
+"""Hours beyond lateness and grace at which late charges arrive: more than the time one billing file covers."""
 
 Change = Callable[[np.random.Generator, pl.DataFrame], pl.DataFrame]
 
 
-def leaking(rng: np.random.Generator, clean: pl.DataFrame) -> pl.DataFrame:
-    """The charges after every mechanism but phantoms and re-sends; `clean` is a frame of `billing.CHARGE`."""
-    touched = clean.filter(pl.col("leak").is_in([*NEVER_CHARGED, *_CHANGES]))
-    if touched.is_empty():
+def apply_leaks(rng: np.random.Generator, clean: pl.DataFrame) -> pl.DataFrame:
+    """Apply every mechanism but phantoms and re-sends to the charges in `clean`, a frame of `billing.CHARGE`."""
+    leaking = clean.filter(pl.col("leak").is_in([*NEVER_CHARGED, *_CHANGES]))
+    if leaking.is_empty():
         return clean
-    left = clean.filter(~pl.col("leak").is_in([*NEVER_CHARGED, *_CHANGES]))
-    changed = [change(rng, touched.filter(pl.col("leak") == code)) for code, change in _CHANGES.items()]
-    return pl.concat([left, *changed])
+    unchanged = clean.filter(~pl.col("leak").is_in([*NEVER_CHARGED, *_CHANGES]))
+    changed = [change(rng, leaking.filter(pl.col("leak") == code)) for code, change in _CHANGES.items()]
+    return pl.concat([unchanged, *changed])
 
 
-def phantoms(
+def phantom_charges(
     rng: np.random.Generator, charges: pl.DataFrame, rate: float, first_id: int, bounds_us: tuple[int, int], people: Population
 ) -> pl.DataFrame:
-    """Charges without usage, modelled on clean ones of the same day (`bounds_us`) but one to three hours off."""
-    ordinary = (pl.col("leak") == 0) & (pl.col("incident") == NOBODY) & (pl.col("amount_micros") > 0)
+    """Return charges without usage, modelled on clean ones of the same day (`bounds_us`) but one to three hours off."""
+    ordinary = (pl.col("leak") == 0) & (pl.col("incident") == NO_NUMBER) & (pl.col("amount_micros") > 0)
     pool = charges.filter(ordinary & pl.col("partial_no").is_null())
     picked = (rng.random(len(pool)) < rate) & (people.segment[numbers(pool, "subscriber")] != PROBE)
     models = pool.filter(pl.Series(picked, dtype=pl.Boolean))
@@ -55,12 +55,12 @@ def phantoms(
     start = models["started_at"].cast(pl.Int64).to_numpy()
     low, high = bounds_us
     shift = np.where((start + shift < low) | (start + shift >= high), -shift, shift)
-    own = pl.Series(first_id + np.arange(len(models), dtype=np.int64))
-    keys = pl.select(pl.when(models["session_key"].is_not_null()).then(own + PHANTOM_KEYS)).to_series()
-    made = leak_mechanisms.phantom(models, pl.Series(shift, dtype=pl.Int64), keys)
+    session_no = pl.Series(first_id + np.arange(len(models), dtype=np.int64))
+    keys = pl.select(pl.when(models["session_key"].is_not_null()).then(session_no + PHANTOM_KEYS)).to_series()
+    moved = leak_mechanisms.make_phantoms(models, pl.Series(shift, dtype=pl.Int64), keys)
     inside = pl.col("started_at").cast(pl.Int64).is_between(low, high - 1)
-    return made.with_columns(
-        session=own, leak=pl.lit(CODES["phantom_charge"], pl.Int32), hard=pl.col("session_key").is_null(),
+    return moved.with_columns(
+        session=session_no, leak=pl.lit(CODES["phantom_charge"], pl.Int32), hard=pl.col("session_key").is_null(),
         role=pl.lit(PHANTOM, pl.Int32),
     ).filter(inside)  # fmt: skip
 
@@ -69,55 +69,55 @@ def _price(name: str, table: Ints) -> pl.Expr:
     return pl.col("service").replace_strict(list(range(len(table))), [int(p) for p in table], return_dtype=pl.Int64).alias(name)
 
 
-def _rescaled(low: int, high: int) -> Change:
+def _scale_by(low: int, high: int) -> Change:
     def change(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
-        return leak_mechanisms.scaled(rows, pl.Series(rng.integers(low, high, len(rows)), dtype=pl.Int64))
+        return leak_mechanisms.scale_quantities(rows, pl.Series(rng.integers(low, high, len(rows)), dtype=pl.Int64))
 
     return change
 
 
-def _other_version(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
+def _reprice(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
     price = pl.when("hard").then(_price("coming", COMING_MICROS)).otherwise(_price("former", FORMER_MICROS))
-    return leak_mechanisms.repriced(rows, price, _price("per", PRICE_PER))
+    return leak_mechanisms.reprice(rows, price, _price("per", PRICE_PER))
 
 
-def _rounded(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
-    return leak_mechanisms.rounded_up(rows, CENT_MICROS)
+def _round_up(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
+    return leak_mechanisms.round_up_amounts(rows, CENT_MICROS)
 
 
-def _in_minutes(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
-    return leak_mechanisms.in_increments(rows, MINUTE, _price("price", PRICE_MICROS), _price("per", PRICE_PER))
+def _bill_in_minutes(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
+    return leak_mechanisms.bill_in_increments(rows, MINUTE, _price("price", PRICE_MICROS), _price("per", PRICE_PER))
 
 
-def _for_nothing(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
-    return leak_mechanisms.zeroed(rows)
+def _zero_rate(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
+    return leak_mechanisms.zero_amounts(rows)
 
 
-def _foreign(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
-    relabelled = leak_mechanisms.relabelled(rows.filter("hard"), FOREIGN_CURRENCY)
-    return pl.concat([leak_mechanisms.converted(rows.filter(~pl.col("hard")), EXCHANGE_MICROS), relabelled])
+def _mistake_currency(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
+    relabelled = leak_mechanisms.relabel_currency(rows.filter("hard"), FOREIGN_CURRENCY)
+    return pl.concat([leak_mechanisms.convert_amounts(rows.filter(~pl.col("hard")), EXCHANGE_MICROS), relabelled])
 
 
-def _twice(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
+def _duplicate(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
     after = pl.Series(rng.integers(HOUR_US // 4, 5 * HOUR_US, len(rows)), dtype=pl.Int64)
-    return pl.concat([rows, leak_mechanisms.duplicated(rows, after).with_columns(role=pl.lit(EXTRA, pl.Int32))])
+    return pl.concat([rows, leak_mechanisms.duplicate_charges(rows, after).with_columns(role=pl.lit(EXTRA, pl.Int32))])
 
 
-def _twice_and_back(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
-    second = _twice(rng, rows)
+def _duplicate_and_reverse(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
+    second = _duplicate(rng, rows)
     after = pl.Series(rng.integers(6 * HOUR_US, 9 * HOUR_US, len(rows)), dtype=pl.Int64)
-    return pl.concat([second, leak_mechanisms.reversed_(rows, after).with_columns(role=pl.lit(REVERSAL, pl.Int32))])
+    return pl.concat([second, leak_mechanisms.reverse_charges(rows, after).with_columns(role=pl.lit(REVERSAL, pl.Int32))])
 
 
-def _late(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
+def _delay(rng: np.random.Generator, rows: pl.DataFrame) -> pl.DataFrame:
     start = rows["started_at"].cast(pl.Int64).to_numpy()
-    end = start + np.where(numbers(rows, "service") == IOT, 0, _length_us(rows))
+    end = start + np.where(numbers(rows, "service") == IOT, 0, _max_duration_us(rows))
     wait = BILLING_LATENESS_H + column("grace_h")[numbers(rows, "service")] + rng.integers(*LATE_H, len(rows))
-    return leak_mechanisms.delayed(rows, pl.Series(end + wait * HOUR_US).cast(UTC))
+    return leak_mechanisms.delay_charges(rows, pl.Series(end + wait * HOUR_US).cast(UTC))
 
 
-def _length_us(rows: pl.DataFrame) -> Ints:
-    """How long the session of a charge may have lasted at most: what was billed minus its start, less the lag it had."""
+def _max_duration_us(rows: pl.DataFrame) -> Ints:
+    """Return the greatest possible duration of each charge's session: billing time less start, at most 12 hours."""
     lasted = (rows["billed_at"] - rows["started_at"]).dt.total_microseconds().to_numpy().astype(np.int64)
     return np.minimum(lasted, 12 * HOUR_US)
 
@@ -125,15 +125,15 @@ def _length_us(rows: pl.DataFrame) -> Ints:
 _CHANGES: dict[int, Change] = {
     CODES[name]: change
     for name, change in {
-        "under_quantity": _rescaled(300, 851),
-        "over_quantity": _rescaled(1_200, 2_501),
-        "wrong_tariff_version": _other_version,
-        "wrong_rounding": _rounded,
-        "wrong_increment": _in_minutes,
-        "zero_rated_by_mistake": _for_nothing,
-        "currency_mistake": _foreign,
-        "duplicate_charge": _twice,
-        "reversed_duplicate": _twice_and_back,
-        "late_charge": _late,
+        "under_quantity": _scale_by(300, 851),
+        "over_quantity": _scale_by(1_200, 2_501),
+        "wrong_tariff_version": _reprice,
+        "wrong_rounding": _round_up,
+        "wrong_increment": _bill_in_minutes,
+        "zero_rated_by_mistake": _zero_rate,
+        "currency_mistake": _mistake_currency,
+        "duplicate_charge": _duplicate,
+        "reversed_duplicate": _duplicate_and_reverse,
+        "late_charge": _delay,
     }.items()
 }

@@ -1,4 +1,4 @@
-"""Who leaks: one leak at most for each session, by the rates of the profile and by what the data can decide."""
+"""Assign leaks to sessions: one at most each, by the rates of the profile, only where the data can decide them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ from trueup.simulate.market.services import (
     tariff_of,
 )
 from trueup.simulate.traffic.load import PROBE
-from trueup.simulate.traffic.sessions import NOBODY, Ints, numbers
+from trueup.simulate.traffic.ordinary import World
+from trueup.simulate.traffic.sessions import NO_NUMBER, Ints, numbers
 
 Bools = NDArray[np.bool_]
 
@@ -47,7 +48,7 @@ NEVER_CHARGED = (*UNBILLED, *GAPS)
 
 @dataclass(frozen=True)
 class LeakPlan:
-    """The one switch (for a while), tariff and destination that fail in this world."""
+    """The one switch (for a time), tariff and destination that fail in a simulation."""
 
     node: int
     node_from_us: int
@@ -57,7 +58,7 @@ class LeakPlan:
 
 
 def plan_leaks(network: Network, numbers_: Numbers, period: Period, seed: int) -> LeakPlan:
-    """Draws what fails: a switch for half of the period, a voice tariff, one of the busier destinations."""
+    """Draw the failures: a switch for half of the period, a voice tariff, one of the busier destinations."""
     rng = stream(seed, Stage.LEAK_PLAN)
     span = period.end_us - period.start_us
     begin = period.start_us + int(rng.random() * 0.5 * span)
@@ -69,7 +70,7 @@ def plan_leaks(network: Network, numbers_: Numbers, period: Period, seed: int) -
 
 @dataclass(frozen=True)
 class Facts:
-    """What the choice of a leak looks at, one entry per session."""
+    """The facts that decide which leaks fit, one entry per session."""
 
     service: Ints
     quantity: Ints
@@ -83,45 +84,55 @@ class Facts:
 
 
 def facts_of(sessions: pl.DataFrame, people: Population, numbers_: Numbers) -> Facts:
-    """The facts of a session frame."""
+    """Return the facts of a session frame."""
     service, who, peer = (numbers(sessions, c) for c in ("service", "subscriber", "peer"))
     quantity, start = numbers(sessions, "quantity"), numbers(sessions, "start_us")
     return Facts(
         service, quantity, flat_price(service, quantity), sessions["keyed"].to_numpy(), numbers(sessions, "parts"),
         numbers(sessions, "node"), tariff_of(people.billed_plan_at(who, start), service),
-        np.where(peer == NOBODY, -1, numbers_.destination[peer]), start,
+        np.where(peer == NO_NUMBER, -1, numbers_.destination[peer]), start,
     )  # fmt: skip
 
 
-def assign(
-    rng: np.random.Generator, sessions: pl.DataFrame, window: Ints, arrived: Bools, windows_kind: Ints, people: Population,
-    numbers_: Numbers, plan: LeakPlan, profile: Profile,
-) -> pl.DataFrame:  # fmt: skip
-    """Adds `leak` (a catalogue number), `hard`, `window` and `expected` to finished sessions.
+@dataclass(frozen=True)
+class Losses:
+    """The records that sessions lost before the files were written.
 
-    `window` says which lost stretch took records of a session (NOBODY: none), `windows_kind` the catalogue number of each.
-    `arrived` says which sessions have a record left: one of a subscription billing does not have then still leaks as that.
-    Sessions billing cannot charge (it does not have the subscription) are no longer `billable`.
+    `window` is the number of the lost window that took records of each session (`NO_NUMBER`: none). `arrived` is true for
+    sessions with a record left. `window_kinds` holds the catalogue number of each window.
     """
-    facts = facts_of(sessions, people, numbers_)
+
+    window: Ints
+    arrived: Bools
+    window_kinds: Ints
+
+
+def assign(rng: np.random.Generator, sessions: pl.DataFrame, losses: Losses, world: World, plan: LeakPlan) -> pl.DataFrame:
+    """Add `leak` (a catalogue number), `hard`, `window` and `expected` to numbered sessions.
+
+    A session of a subscription that billing does not have keeps that leak while one of its records is left. Billing cannot
+    charge such a session, so it is no longer `billable`.
+    """
+    people, profile, window = world.people, world.profile, losses.window
+    facts = facts_of(sessions, people, world.graph.numbers)
     who = numbers(sessions, "subscriber")
     billable = sessions["billable"].to_numpy()
     gap = np.where((facts.start_us >= people.gap_us[who]) & np.isin(people.gap_code[who], GAPS), people.gap_code[who], 0)
     priced = PRICE_MICROS[facts.service] > 0
     leak = np.where(billable & priced, gap, 0)
-    taken = (window != NOBODY) & ~(arrived & (leak > 0))
-    leak[taken] = windows_kind[window[taken]]
+    in_window = (window != NO_NUMBER) & ~(losses.arrived & (leak > 0))
+    leak[in_window] = losses.window_kinds[window[in_window]]
     free = billable & priced & (leak == 0) & (gap == 0)
-    free &= (numbers(sessions, "incident") == NOBODY) & (people.segment[who] != PROBE)
-    leak = _conditioned(rng, leak, free, facts, plan, profile)
-    leak, hard = _drawn(rng, leak, free & (leak == 0), facts, profile)
+    free &= (numbers(sessions, "incident") == NO_NUMBER) & (people.segment[who] != PROBE)
+    leak = _assign_conditioned(rng, leak, free, facts, plan, profile)
+    leak, hard = _assign_drawn(rng, leak, free & (leak == 0), facts, profile)
     return sessions.with_columns(
         leak=pl.Series(leak.astype(np.int32)), hard=pl.Series(hard), window=pl.Series(window.astype(np.int32)),
         expected=pl.Series(facts.expected), billable=pl.Series(billable & (gap == 0)),
     )  # fmt: skip
 
 
-def _conditioned(rng: np.random.Generator, leak: Ints, free: Bools, facts: Facts, plan: LeakPlan, profile: Profile) -> Ints:
+def _assign_conditioned(rng: np.random.Generator, leak: Ints, free: Bools, facts: Facts, plan: LeakPlan, profile: Profile) -> Ints:
     at_node = (facts.node == plan.node) & (facts.start_us >= plan.node_from_us) & (facts.start_us < plan.node_to_us)
     cases = (
         ("unbilled_node", at_node),
@@ -129,22 +140,22 @@ def _conditioned(rng: np.random.Generator, leak: Ints, free: Bools, facts: Facts
         ("unbilled_destination", facts.destination == plan.destination),
     )
     leak = leak.copy()
-    for kind, meant in cases:
-        candidates = np.flatnonzero(free & meant & (leak == 0))
+    for kind, fails in cases:
+        candidates = np.flatnonzero(free & fails & (leak == 0))
         leak[candidates[rng.random(len(candidates)) < profile.rates[kind]]] = CODES[kind]
     return leak
 
 
-def _drawn(rng: np.random.Generator, leak: Ints, free: Bools, facts: Facts, profile: Profile) -> tuple[Ints, Bools]:
+def _assign_drawn(rng: np.random.Generator, leak: Ints, free: Bools, facts: Facts, profile: Profile) -> tuple[Ints, Bools]:
     edges = np.cumsum([profile.rates[kind] for kind in DRAWN])
     drawn = np.searchsorted(edges, rng.random(len(leak)), side="right")
     hard_draw = rng.random(len(leak)) < HARD_SHARE
     leak, hard = leak.copy(), np.zeros(len(leak), dtype=np.bool_)
     candidates = np.flatnonzero(free & (drawn < len(DRAWN)))
-    some = Facts(*(getattr(facts, f)[candidates] for f in Facts.__dataclass_fields__))
+    drawn_facts = Facts(*(getattr(facts, f)[candidates] for f in Facts.__dataclass_fields__))
     kinds, wants_hard = drawn[candidates], hard_draw[candidates]
     for number, kind in enumerate(DRAWN):
-        fits, is_hard = _fits(kind, some, wants_hard)
+        fits, is_hard = _fits(kind, drawn_facts, wants_hard)
         chosen = (kinds == number) & fits
         leak[candidates[chosen]] = CODES[kind]
         hard[candidates[chosen]] = is_hard[chosen]
@@ -152,8 +163,8 @@ def _drawn(rng: np.random.Generator, leak: Ints, free: Bools, facts: Facts, prof
 
 
 def _fits(kind: str, f: Facts, wants_hard: Bools) -> tuple[Bools, Bools]:
-    """Which sessions can leak that way with money the reconciliation sees, and which of them in the hard variant."""
-    everywhere, nowhere = np.ones(len(f.service), dtype=np.bool_), np.zeros(len(f.service), dtype=np.bool_)
+    """Return which sessions can leak that way with money that reconciliation sees, and which of these are hard."""
+    all_sessions, no_session = np.ones(len(f.service), dtype=np.bool_), np.zeros(len(f.service), dtype=np.bool_)
     measured = np.isin(f.service, (VOICE, DATA, ROAMING))
     timed = np.isin(f.service, (VOICE, ROAMING))
     if kind in ("under_quantity", "over_quantity"):
@@ -161,32 +172,32 @@ def _fits(kind: str, f: Facts, wants_hard: Bools) -> tuple[Bools, Bools]:
     if kind == "wrong_tariff_version":
         former, coming = (abs(flat_price(f.service, f.quantity, p) - f.expected) for p in (FORMER_MICROS, COMING_MICROS))
         return np.where(wants_hard, coming, former) > AMOUNT_TOLERANCE_MICROS, wants_hard
-    begun = flat_price(f.service, -(-f.quantity // MINUTE) * MINUTE)
+    by_minute = flat_price(f.service, -(-f.quantity // MINUTE) * MINUTE)
     if kind == "wrong_rounding":
         added = -f.expected % CENT_MICROS
-        # Ten begun minutes are a whole number of cents: which of the two mistakes it was, nobody could tell.
-        other = timed & (begun == f.expected + added)
-        return (added > 0) & ~other, added <= AMOUNT_TOLERANCE_MICROS
+        # Ten started minutes cost a whole number of cents, so the data cannot decide which of the two mistakes it was.
+        ambiguous = timed & (by_minute == f.expected + added)
+        return (added > 0) & ~ambiguous, added <= AMOUNT_TOLERANCE_MICROS
     if kind == "wrong_increment":
-        return timed & (begun - f.expected > AMOUNT_TOLERANCE_MICROS), nowhere
+        return timed & (by_minute - f.expected > AMOUNT_TOLERANCE_MICROS), no_session
     if kind == "zero_rated_by_mistake":
-        return f.expected > AMOUNT_TOLERANCE_MICROS, nowhere
+        return f.expected > AMOUNT_TOLERANCE_MICROS, no_session
     if kind == "currency_mistake":
         gain = half_even(f.expected * (EXCHANGE_MICROS - MICROS), np.full(len(f.expected), MICROS))
         return gain > 2 * AMOUNT_TOLERANCE_MICROS, wants_hard
     if kind == "duplicate_charge":
-        return everywhere, ~f.keyed
+        return all_sessions, ~f.keyed
     if kind == "reversed_duplicate":
-        return f.keyed, nowhere
+        return f.keyed, no_session
     if kind == "conflicting_usage":
-        return measured & (f.parts == 1) & (f.quantity >= 10), nowhere
+        return measured & (f.parts == 1) & (f.quantity >= 10), no_session
     if kind == "conflicting_charge":
-        return f.expected >= CENT_MICROS, nowhere
-    return everywhere, nowhere
+        return f.expected >= CENT_MICROS, no_session
+    return all_sessions, no_session
 
 
 def assign_devices(rng: np.random.Generator, totals: pl.DataFrame, people: Population, profile: Profile) -> pl.DataFrame:
-    """Adds `leak` and `hard` to device days (`subscriber`, `quantity`); aggregates leak in fewer ways than sessions."""
+    """Add `leak` and `hard` to device days (`subscriber`, `quantity`); aggregates leak in fewer ways than sessions."""
     kinds = ("unbilled_random", "under_quantity", "over_quantity", "late_charge")
     edges = np.cumsum([profile.rates[kind] for kind in kinds])
     drawn = np.searchsorted(edges, rng.random(len(totals)), side="right")

@@ -1,1 +1,1 @@
-"""The simulated operator: profile, services, network, subscribers and who calls whom."""
+"""The simulated market: profile, services, network, subscribers and their contacts."""

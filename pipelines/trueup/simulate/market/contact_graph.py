@@ -1,4 +1,4 @@
-"""Who calls whom: a few regular contacts each, most of them in the same community, some hubs, some strangers."""
+"""Build the contact graph: each subscriber's few regular contacts, some popular numbers, some strangers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ STRANGER_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Graph:
-    """`contacts[s]` are the numbers subscriber s knows, the closest first."""
+    """The contacts of each subscriber: `contacts[s]` are numbers, the closest first."""
 
     contacts: NDArray[np.int32]
     numbers: Numbers
 
     def peers(self, rng: np.random.Generator, subscriber: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Whom each session of `subscriber` goes to: mostly the closest contacts, sometimes a stranger."""
+        """Return the peer of each session of `subscriber`: mostly a close contact, sometimes a stranger."""
         slots = self.contacts.shape[1]
         slot = (rng.random(len(subscriber)) ** 2 * slots).astype(np.int64)
         peer: NDArray[np.int64] = self.contacts[subscriber, slot].astype(np.int64)
@@ -32,16 +32,16 @@ class Graph:
         return peer
 
 
-def befriend(profile: Profile, people: Population, numbers: Numbers, seed: int) -> Graph:
-    """The contacts of everybody: 70 % in the own community, 10 % popular subscribers, 20 % outside the network."""
+def build_contact_graph(profile: Profile, people: Population, numbers: Numbers, seed: int) -> Graph:
+    """Draw every subscriber's contacts: 70 % in the own community, 10 % popular subscribers, 20 % outside the network."""
     rng = stream(seed, Stage.GRAPH)
     count, slots = len(people), profile.contacts
-    own = np.arange(count)[:, None]
-    low = own // profile.community * profile.community
+    subscriber = np.arange(count)[:, None]
+    low = subscriber // profile.community * profile.community
     size = np.minimum(profile.community, count - low)
-    near = low + (rng.random((count, slots)) * size).astype(np.int64)
+    in_community = low + (rng.random((count, slots)) * size).astype(np.int64)
     hubs = (rng.random((count, slots)) ** 4 * people.customers).astype(np.int64)
     outside = numbers.strangers(rng, count * slots).reshape(count, slots)
     draw = rng.random((count, slots))
-    contacts = np.where(draw < 0.7, near, np.where(draw < 0.8, hubs, outside))
-    return Graph(np.where(contacts == own, outside, contacts).astype(np.int32), numbers)
+    contacts = np.where(draw < 0.7, in_community, np.where(draw < 0.8, hubs, outside))
+    return Graph(np.where(contacts == subscriber, outside, contacts).astype(np.int32), numbers)

@@ -1,4 +1,4 @@
-"""The network elements: switches, data gateways, roaming partners and IoT platforms of each region, with their clocks."""
+"""Build the network elements of each region: switches, data gateways, roaming partners and IoT platforms."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEEDS = ("msc", "pgw", "tap", "iot")
 class Network:
     """All elements in one numbering; element n serves `feed[n]` (an index into `FEEDS`) of `region[n]`.
 
-    `skew_s[n]` is what its clock shows beyond true time, in seconds. Switch s of a region has the cells
+    `skew_s[n]` is how many seconds its clock is ahead of true time. Switch s of a region has the cells
     s × `cells` … s × `cells` + `cells` − 1 of that region.
     """
 
@@ -30,19 +30,19 @@ class Network:
     cell_names: pl.Series
 
     def elements(self, region: int, feed: str) -> NDArray[np.int64]:
-        """The numbers of the elements of one feed in a region."""
+        """Return the numbers of the elements of one feed in a region."""
         return np.flatnonzero((self.region == region) & (self.feed == FEEDS.index(feed)))
 
-    def cell_of(self, switch: NDArray[np.int64], place: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The cell number of the `place`-th cell of a switch (an element number)."""
+    def cell_of(self, switch: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the cell number of the `index`-th cell of a switch (an element number)."""
         region = self.region[switch]
         order = switch - np.array([self.elements(int(r), "msc")[0] for r in range(int(self.region.max()) + 1)])[region]
-        cell: NDArray[np.int64] = (region * self.switches + order) * self.cells + place
+        cell: NDArray[np.int64] = (region * self.switches + order) * self.cells + index
         return cell
 
 
 def network_of(profile: Profile, regions: int) -> Network:
-    """The elements a profile has in each of its regions."""
+    """Build the elements that a profile has in each of its regions."""
     names, feed, region, skew, cells = [], [], [], [], []
     counts = {"msc": profile.switches, "pgw": profile.gateways, "tap": profile.partners, "iot": 1}
     for r in range(regions):

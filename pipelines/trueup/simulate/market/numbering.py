@@ -1,4 +1,4 @@
-"""Telephone numbers nobody can dial: an unassigned country code at home, and abroad real prefixes that stop a digit short."""
+"""Make telephone numbers that cannot be dialled: an unassigned home country code, and real foreign prefixes one digit short."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from phonenumbers import PhoneNumberType
 
 HOME_CODE = "999"
-"""A country code the ITU has assigned to nobody."""
+"""A country code that the ITU has not assigned."""
 TEST_IMSI = "00101"
 """Mobile country and network code 001-01, reserved for test networks."""
 
@@ -29,7 +29,7 @@ _SPREAD = 7_919
 
 @dataclass(frozen=True)
 class Destination:
-    """Numbers of one E.164 prefix: `digits` random ones follow it. `weight` is its share of calls to strangers."""
+    """One E.164 prefix, followed by `digits` random digits; `weight` is its share of calls to strangers."""
 
     prefix: str
     digits: int
@@ -39,7 +39,7 @@ class Destination:
 
     @property
     def capacity(self) -> int:
-        """How many different numbers it has."""
+        """Return how many different numbers it has."""
         return int(10**self.digits)
 
 
@@ -53,14 +53,14 @@ _HOME = (
 
 
 def dialable(number: str) -> bool:
-    """Whether the numbering plan of its country knows such a number."""
+    """Return whether the numbering plan of its country has such a number."""
     try:
         return bool(phonenumbers.is_valid_number(phonenumbers.parse(number)))
     except phonenumbers.NumberParseException:
         return False
 
 
-def _abroad(region: str, kind: str, number_type: int) -> Destination | None:
+def _foreign_destination(region: str, kind: str, number_type: int) -> Destination | None:
     example = phonenumbers.example_number_for_type(region, number_type)
     if example is None:
         return None
@@ -74,10 +74,10 @@ def _abroad(region: str, kind: str, number_type: int) -> Destination | None:
 
 @cache
 def destinations() -> tuple[Destination, ...]:
-    """Every destination outside the own network, home ones first; prefixes come from the `phonenumbers` metadata."""
-    found = (_abroad(region, kind, number_type) for region in _REGIONS for kind, number_type in _TYPES)
+    """Return all destinations outside the own network, home ones first; prefixes come from the `phonenumbers` metadata."""
+    candidates = (_foreign_destination(region, kind, number_type) for region in _REGIONS for kind, number_type in _TYPES)
     by_prefix: dict[str, Destination] = {}
-    for destination in found:
+    for destination in candidates:
         if destination is None:
             continue
         prefix = destination.prefix
@@ -88,7 +88,7 @@ def destinations() -> tuple[Destination, ...]:
 
 @dataclass(frozen=True)
 class Numbers:
-    """All numbers of the world as one column; own subscribers are the first `own`, then each destination's.
+    """All numbers of the simulation as one column: first the `own` subscribers, then the numbers of each destination.
 
     `first[d]` and `size[d]` bound the numbers of destination d; `destination` gives that of each number, −1 for own ones.
     """
@@ -101,18 +101,18 @@ class Numbers:
     cumulative: NDArray[np.float64]
 
     def strangers(self, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
-        """Numbers outside the own network, by the weights of their destinations."""
+        """Draw numbers outside the own network, by the weights of their destinations."""
         chosen = np.searchsorted(self.cumulative, rng.random(count), side="right")
         chosen = np.minimum(chosen, len(self.first) - 1)
         return self.first[chosen] + (rng.random(count) * self.size[chosen]).astype(np.int64)
 
     def of_kind(self, kind: str, *, home: bool = False) -> list[int]:
-        """The destinations of a kind, at home or abroad."""
+        """Return the destinations of a kind, at home or abroad."""
         return [n for n, d in enumerate(destinations()) if d.kind == kind and (d.region == "home") == home]
 
 
 def numbers_of(own: int) -> Numbers:
-    """The numbers of a world with `own` subscriptions; the same for every seed."""
+    """Return the numbers of a simulation with `own` subscriptions; they are the same for every seed."""
     pools = destinations()
     sizes = np.array([min(d.capacity // 4, max(40, int(own * max(d.weight, 0.002) * 2))) for d in pools], dtype=np.int64)
     first = own + np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
@@ -132,12 +132,12 @@ def _texts(destination: Destination, count: int) -> pl.Series:
 
 
 def imsi_texts(count: int) -> pl.Series:
-    """One test-network IMSI per SIM."""
+    """Return one test-network IMSI per SIM."""
     numbers = pl.Series("imsi", np.arange(count, dtype=np.int64) * _SPREAD % 10**10)
     return pl.select(pl.lit(TEST_IMSI) + numbers.cast(pl.String).str.zfill(10)).to_series().rename("imsi")
 
 
 def imei_texts(count: int) -> pl.Series:
-    """One IMEI per handset, with the type allocation code 00 of test equipment."""
+    """Return one IMEI per handset, with the type allocation code 00 of test equipment."""
     numbers = pl.Series("imei", (np.arange(count, dtype=np.int64) * _SPREAD + 424_242) % 10**13)
     return pl.select(pl.lit("00") + numbers.cast(pl.String).str.zfill(13)).to_series().rename("imei")

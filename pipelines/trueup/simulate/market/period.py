@@ -1,4 +1,4 @@
-"""The simulated time: local days of the operator as UTC instants, through daylight-saving changes."""
+"""Map the operator's local days to UTC instants, through daylight-saving changes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def utc_us(moment: datetime) -> int:
-    """Microseconds since 1970 UTC of an aware moment."""
+    """Return the microseconds since 1970 UTC of an aware datetime."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def moment(us: int) -> datetime:
-    """The aware UTC moment of microseconds since 1970."""
+    """Return the aware UTC datetime of microseconds since 1970."""
     return _EPOCH + timedelta(microseconds=us)
 
 
@@ -29,7 +29,7 @@ def moment(us: int) -> datetime:
 class Day:
     """One local day: [start_us, end_us) in UTC; one entry of `hour_starts_us` and `local_hours` per elapsed hour.
 
-    `repeated_us` is the second showing of a repeated hour, [from, to), empty (0, 0) on other days.
+    `repeated_us` is the second occurrence of a repeated hour, [from, to); (0, 0) on other days.
     """
 
     index: int
@@ -42,7 +42,7 @@ class Day:
 
     @property
     def weekday(self) -> int:
-        """0 is Monday."""
+        """Return the day of the week; 0 is Monday."""
         return self.date.weekday()
 
 
@@ -57,21 +57,21 @@ class Period:
 
     @property
     def last_day(self) -> date:
-        """The last day of the main period."""
+        """Return the last day of the main period."""
         return self.first_day + timedelta(days=self.days - 1)
 
     @property
     def start_us(self) -> int:
-        """When the main period begins."""
+        """Return when the main period begins, in UTC microseconds."""
         return self.day(0).start_us
 
     @property
     def end_us(self) -> int:
-        """When the main period ends (exclusive)."""
+        """Return when the main period ends, in UTC microseconds (exclusive)."""
         return self.day(self.days - 1).end_us
 
     def day(self, index: int) -> Day:
-        """The local day `index`, counted from the first."""
+        """Return the local day `index`, counted from the first."""
         local = self.first_day + timedelta(days=index)
         start, end = (utc_us(datetime(d.year, d.month, d.day, tzinfo=self.zone)) for d in (local, local + timedelta(days=1)))
         hours = np.arange(start, end, HOUR_US, dtype=np.int64)

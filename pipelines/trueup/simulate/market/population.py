@@ -1,4 +1,4 @@
-"""The subscribers: segments, plans, accounts, when they join, leave, travel, and where billing and network disagree."""
+"""Build the subscribers: segments, plans, accounts, joins, leaves and trips, and where billing and network disagree."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ NO_DAY = -1
 
 @dataclass(frozen=True)
 class Population:
-    """One entry per subscription; the last `regions` of them are the operator's own test SIMs, one a region.
+    """One entry per subscription; the last `regions` of them are the operator's own test SIMs, one per region.
 
-    Times are UTC microseconds, `NEVER_US` for never; between `silent_from_us` and `silent_to_us` the customer's own traffic
-    rests, since somebody else has the number. `gap_code` is the catalogue number of what billing got wrong about
-    the subscription from `gap_us` on (0: nothing).
+    Times are UTC microseconds, `NEVER_US` for never. Between `silent_from_us` and `silent_to_us` the customer has no traffic,
+    because another person has the number. `gap_code` is the catalogue number of billing's error about the subscription from
+    `gap_us` on (0: none).
     """
 
     segment: Ints
@@ -56,27 +56,27 @@ class Population:
 
     @property
     def customers(self) -> int:
-        """How many subscriptions there are without the test SIMs."""
+        """Return the number of subscriptions without the test SIMs."""
         return len(self) - self.regions
 
     def of_region(self, region: int) -> Ints:
-        """The subscriptions of a region, its test SIM last."""
+        """Return the subscriptions of a region, its test SIM last."""
         return np.flatnonzero(self.region == region)
 
     def billed_plan_at(self, subscriber: Ints, time_us: Ints) -> Ints:
-        """The plan billing believes each subscription to have at an instant."""
-        heard = self.gap_code[subscriber] != CODES["plan_mismatch"]
-        changed = (time_us >= self.plan_change_us[subscriber]) & heard
+        """Return the plan that billing has for each subscription at an instant."""
+        plan_known = self.gap_code[subscriber] != CODES["plan_mismatch"]
+        changed = (time_us >= self.plan_change_us[subscriber]) & plan_known
         return np.where(changed, self.plan_after[subscriber], self.plan[subscriber])
 
 
 def regions_of(profile: Profile, subscribers: int) -> int:
-    """Into how many regions a population is divided."""
+    """Return the number of regions of a population."""
     return -(-subscribers // profile.region_subscribers)
 
 
 def populate(profile: Profile, network: Network, period: Period, subscribers: int, seed: int) -> Population:
-    """A population by the shares of the profile."""
+    """Draw a population by the shares of the profile."""
     rng = stream(seed, Stage.POPULATION)
     regions = regions_of(profile, subscribers)
     count = subscribers + regions
@@ -95,7 +95,7 @@ def populate(profile: Profile, network: Network, period: Period, subscribers: in
         home_cell=network.cell_of(home_node, rng.integers(0, network.cells, count)),
         gap_code=np.zeros(count, dtype=np.int64), gap_us=_never(count), regions=regions, community=profile.community,
     )  # fmt: skip
-    people = _with_comings_and_goings(rng, people, profile, period)
+    people = _with_joins_leaves_and_trips(rng, people, profile, period)
     return _with_billing_gaps(rng, people, profile, period)
 
 
@@ -106,26 +106,26 @@ def _never(count: int) -> Ints:
 def _home_nodes(rng: np.random.Generator, network: Network, region: Ints) -> Ints:
     homes = np.zeros(len(region), dtype=np.int64)
     for r in range(int(region.max()) + 1):
-        mine = region == r
-        homes[mine] = rng.choice(network.elements(r, "msc"), int(mine.sum()))
+        chosen = region == r
+        homes[chosen] = rng.choice(network.elements(r, "msc"), int(chosen.sum()))
     return homes
 
 
 def _plans(rng: np.random.Generator, segment: Ints) -> Ints:
     plan = np.where(rng.random(len(segment)) < 0.6, PAYG, FLEX)
-    for of, its in ((BUSINESS, BIZ), (IOT_DEVICE, M2M), (WHOLESALE, WHS), (PROBE, TEST)):
-        plan[segment == of] = its
+    for group, group_plan in ((BUSINESS, BIZ), (IOT_DEVICE, M2M), (WHOLESALE, WHS), (PROBE, TEST)):
+        plan[segment == group] = group_plan
     return plan.astype(np.int64)
 
 
 def _accounts(segment: Ints) -> Ints:
-    """A billing account each for consumers; companies and fleets share one for every eight lines."""
+    """Return an own billing account for consumers, and one for every eight lines of companies and fleets."""
     shared = (segment == BUSINESS) | (segment == IOT_DEVICE)
     order = np.arange(len(segment))
     return np.where(shared, order // 8 * 8, order)
 
 
-def _with_comings_and_goings(rng: np.random.Generator, people: Population, profile: Profile, period: Period) -> Population:
+def _with_joins_leaves_and_trips(rng: np.random.Generator, people: Population, profile: Profile, period: Period) -> Population:
     count, span = len(people), period.end_us - period.start_us
     person = (people.segment == CONSUMER) | (people.segment == BUSINESS)
     fate, when = rng.random(count), period.start_us + (rng.random(count) * span).astype(np.int64)
@@ -145,21 +145,21 @@ def _with_comings_and_goings(rng: np.random.Generator, people: Population, profi
 
 
 def _with_billing_gaps(rng: np.random.Generator, people: Population, profile: Profile, period: Period) -> Population:
-    """Picks subscriptions billing is wrong about, among persons without another story, and plan changes it missed."""
-    settled = (people.join_us < period.start_us) & (people.leave_us == NEVER_US) & (people.trip_from_day == NO_DAY)
-    settled &= (people.segment == CONSUMER) | (people.segment == BUSINESS)
+    """Draw the subscriptions that billing has wrong, among persons without another event, and the plan changes that it missed."""
+    has_no_event = (people.join_us < period.start_us) & (people.leave_us == NEVER_US) & (people.trip_from_day == NO_DAY)
+    has_no_event &= (people.segment == CONSUMER) | (people.segment == BUSINESS)
     changing = people.plan_change_us < NEVER_US
     draw = rng.random(len(people))
     when = period.start_us + (rng.random(len(people)) * 0.7 * (period.end_us - period.start_us)).astype(np.int64)
     gap_code, gap_us, low = people.gap_code.copy(), people.gap_us.copy(), 0.0
     for kind in ("ceased_subscriber", "suspended_subscriber", "unknown_subscriber"):
         high = low + profile.rates[kind]
-        mine = settled & ~changing & (draw >= low) & (draw < high)
-        gap_code[mine] = CODES[kind]
-        # A subscription billing never had is unknown from the beginning; the others are wrong from some full hour on.
-        gap_us[mine] = (when // HOUR_US * HOUR_US)[mine] if kind != "unknown_subscriber" else 0
+        chosen = has_no_event & ~changing & (draw >= low) & (draw < high)
+        gap_code[chosen] = CODES[kind]
+        # A subscription that billing never had is unknown from the start; the other errors begin at a full hour.
+        gap_us[chosen] = (when // HOUR_US * HOUR_US)[chosen] if kind != "unknown_subscriber" else 0
         low = high
-    missed = settled & changing & (draw < profile.rates["plan_mismatch"])
+    missed = has_no_event & changing & (draw < profile.rates["plan_mismatch"])
     gap_code[missed] = CODES["plan_mismatch"]
     gap_us[missed] = people.plan_change_us[missed]
     return replace(people, gap_code=gap_code, gap_us=gap_us)

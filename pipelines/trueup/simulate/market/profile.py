@@ -1,4 +1,4 @@
-"""How large and how leaky the simulated operator is."""
+"""Define the size of the simulated operator and its rates of leaks."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ DRAWN = (
     "zero_rated_by_mistake", "currency_mistake", "duplicate_charge", "reversed_duplicate", "late_charge", "conflicting_usage",
     "conflicting_charge",
 )  # fmt: skip
-"""Kinds drawn per session, one at most; their rates are shares of the sessions that qualify."""
+"""Kinds drawn per session, one at most; their rates are shares of the qualifying sessions."""
 CONDITIONED = ("unbilled_node", "unbilled_tariff", "unbilled_destination")
-"""Kinds drawn per session of the one node, tariff or destination that fails."""
+"""Kinds drawn per session of the one failing node, tariff or destination."""
 PER_SUBSCRIBER = ("ceased_subscriber", "suspended_subscriber", "unknown_subscriber", "plan_mismatch")
-"""Their rates are shares of the subscribers; of the plan changes for `plan_mismatch`."""
+"""Kinds drawn per subscriber; the rate of `plan_mismatch` is a share of the plan changes."""
 PER_FILE = ("lost_file", "lost_stretch", "retransmitted_file")
-"""Their rates are shares of the usage files."""
+"""Kinds drawn per usage file; their rates are shares of the files."""
 EXTRA = ("phantom_charge", "retransmitted_record")
-"""Kinds added beside the sessions; their rates are relative to the records there."""
+"""Kinds that add records; their rates are relative to the existing records."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One size of operator. Rates are shares from 0 to 1, activity is sessions per subscriber and mean day."""
+    """One size of operator; rates are shares from 0 to 1, activity is sessions per subscriber and mean day."""
 
     name: str
     region_subscribers: int
-    """Subscribers of one region, the unit that is held in memory."""
+    """Subscribers of one region, the unit held in memory."""
     switches: int
     gateways: int
     partners: int
     cells: int
     """Radio cells per switch."""
     blocks: int
-    """Files per element and day, also of billing; at least 2, so that a lost file leaves room for what began the day before."""
+    """Files per element and day, also of billing; at least 2, so that no lost file holds parts of the previous day's sessions."""
     buckets: int
     rates: Mapping[str, float]
     incidents_per_25k: float
@@ -83,7 +83,7 @@ class Profile:
             "iot": (0.0, 0.0, 24.0, 0.0),
         }
     )
-    """Per service, for each segment (consumer, business, IoT, wholesale); roaming only counts while abroad."""
+    """Per service, for each segment (consumer, business, IoT, wholesale); roaming applies only while abroad."""
 
 
 def _rates(drawn: float, *, unbilled: float, files: float, subscribers: float, extra: float) -> dict[str, float]:
@@ -111,9 +111,9 @@ PROFILES = {p.name: p for p in (SMALL, MVNO, OPERATOR)}
 
 
 def profile_of(name: str, rates: Mapping[str, float] | None) -> Profile:
-    """The profile of that name with some rates replaced; raises `SimulationError` for an unknown one or impossible rates."""
+    """Return the profile of that name with some rates replaced; raise `SimulationError` for an unknown name or invalid rates."""
     if name not in PROFILES:
-        raise SimulationError(f"there is no profile {name!r}", where="--profile", todo=f"choose one of {', '.join(PROFILES)}")
+        raise SimulationError(f"unknown profile: {name!r}", where="--profile", todo=f"choose one of {', '.join(PROFILES)}")
     profile = PROFILES[name]
     check_rates(rates or {}, profile.rates, DRAWN)
     return replace(profile, rates={**profile.rates, **(rates or {})})

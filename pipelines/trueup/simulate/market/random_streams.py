@@ -1,4 +1,4 @@
-"""Seeded randomness: one independent stream for every (stage, day, region), so that no part disturbs another."""
+"""Derive seeded random streams, one independent stream for every (stage, day, region)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Stage(IntEnum):
-    """What a stream of random numbers is for; a value never changes its meaning, or old seeds would give other worlds."""
+    """The purpose of a random stream; a value never changes its meaning, or old seeds would give other files."""
 
     POPULATION = 1
     GRAPH = 2
@@ -25,5 +25,5 @@ class Stage(IntEnum):
 
 
 def stream(seed: int, stage: Stage, *path: int) -> np.random.Generator:
-    """The generator of one stage; equal arguments give equal numbers."""
+    """Return the generator of one stage; equal arguments give equal numbers."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(int(stage), *path))))

@@ -1,4 +1,4 @@
-"""What the simulated operator sells: services with their flat prices and matching rules, plans and tariff codes."""
+"""Define the services of the simulated operator: flat prices, matching rules, plans and tariff codes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MICROS = 1_000_000
 CURRENCY = "EUR"
 FOREIGN_CURRENCY = "USD"
 EXCHANGE_MICROS = 1_080_000
-"""US dollars for one euro, in millionths: the rate the currency mistakes are made with."""
+"""US dollars for one euro, in millionths: the rate of the currency mistakes."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Service:
     quantity_tolerance: int
     grace_h: int
     part_s: int
-    """Seconds after which a session is split into a further partial record; 0 never."""
+    """Seconds after which a session gets a further partial record; 0: never."""
     keyed_share: float
     """Share of sessions whose charge carries the same session key."""
     billed: bool
@@ -40,7 +40,7 @@ class Service:
 
     @property
     def nearest(self) -> bool:
-        """Whether unkeyed records of it are matched by time."""
+        """Return whether its unkeyed records have nearest matches."""
         return "nearest" in self.match
 
 
@@ -61,7 +61,7 @@ VOICE, SMS, INCOMING, DATA, ZERO_RATED, ROAMING, IOT = range(len(SERVICES))
 
 AMOUNT_TOLERANCE_MICROS = 5_000
 USAGE_LATENESS_H = 24
-"""Longer than the longest stretch of time one usage file covers, so that no order of elements makes a record late."""
+"""Longer than the longest time one usage file covers, so that no order of elements makes a record late."""
 BILLING_LATENESS_H = 12
 
 PLANS = ("PAYG", "FLEX", "BIZ", "M2M", "WHS", "TEST")
@@ -70,12 +70,12 @@ TARIFF_CODES = tuple(f"{plan}-{service.name.upper()}" for plan in PLANS for serv
 
 
 def tariff_of(plan: Ints, service: Ints) -> Ints:
-    """The number in `TARIFF_CODES` of each (plan, service)."""
+    """Return the number in `TARIFF_CODES` of each (plan, service)."""
     return plan * len(SERVICES) + service
 
 
 def column(field: str) -> Ints:
-    """One numeric field of all services, indexed by service number."""
+    """Return one numeric field of all services, indexed by service number."""
     return np.array([int(getattr(s, field)) for s in SERVICES], dtype=np.int64)
 
 
@@ -83,13 +83,13 @@ PRICE_MICROS, PRICE_PER = column("price_micros"), column("price_per")
 
 
 def half_even(numerator: Ints, denominator: Ints) -> Ints:
-    """`numerator / denominator` of whole numbers, rounded half to even; both must be ≥ 0 and below 2**62."""
-    whole, rest = np.divmod(numerator, denominator)
-    up = (2 * rest > denominator) | ((2 * rest == denominator) & (whole % 2 == 1))
-    rounded: Ints = whole + up
+    """Return `numerator / denominator` of whole numbers, rounded half to even; both must be ≥ 0 and below 2**62."""
+    quotient, remainder = np.divmod(numerator, denominator)
+    rounds_up = (2 * remainder > denominator) | ((2 * remainder == denominator) & (quotient % 2 == 1))
+    rounded: Ints = quotient + rounds_up
     return rounded
 
 
 def flat_price(service: Ints, quantity: Ints, price_micros: Ints = PRICE_MICROS) -> Ints:
-    """Millionths of the currency for whole units of each service: price × quantity / price_per, once rounded."""
+    """Return the price of whole units in millionths of the currency: price × quantity / price_per, rounded once."""
     return half_even(price_micros[service] * quantity, PRICE_PER[service])

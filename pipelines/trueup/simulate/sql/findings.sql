@@ -1,6 +1,6 @@
--- Each finding as it last stood up to a position, with where its last life began.
+-- The latest revision of each finding up to a position, and the position at which it was last raised.
 -- Grain: one row per finding ever raised by reconciliation. Owner: simulate.
--- What quality tells of feeds is a range, which no leak can be compared with to the millionth.
+-- Findings about feeds give a range of money, which cannot be compared with a leak to the millionth, and are left out.
 WITH changes AS (
     SELECT
         f.*,

@@ -1,4 +1,4 @@
--- Record keys that more than one event of a stream has, which therefore name no record by themselves.
+-- Record keys that several events of a stream share, and which so do not identify one record.
 -- Grain: one row per stream and key. Owner: simulate.
 SELECT false AS charge, u.record_key FROM lake.events.usage u GROUP BY u.record_key HAVING count(*) > 1
 UNION ALL

@@ -1,1 +1,1 @@
-"""Sessions that happen and the usage records that network elements write of them."""
+"""Simulate sessions and the usage records that network elements write of them."""

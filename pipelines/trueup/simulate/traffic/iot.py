@@ -1,4 +1,4 @@
-"""Devices: very many tiny records on the platform's UTC clock, under one charge for each subscription and UTC day."""
+"""Simulate devices: many small records on the platform's UTC clock, with one charge per subscription and UTC day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from trueup.simulate.market.period import DAY_US, SECOND_US, Period, utc_us
 from trueup.simulate.market.services import IOT
 from trueup.simulate.traffic.load import IOT_DEVICE
 from trueup.simulate.traffic.ordinary import World
-from trueup.simulate.traffic.sessions import Ints, frame
+from trueup.simulate.traffic.sessions import Ints, session_frame
 
 IDLE_SHARE = 0.03
 MISSED_SHARE = 0.05
@@ -29,18 +29,18 @@ class PlatformDay:
 
     @property
     def end_us(self) -> int:
-        """When it ends."""
+        """Return when the day ends, in UTC microseconds."""
         return self.start_us + DAY_US
 
     @classmethod
     def of(cls, period: Period, index: int) -> PlatformDay:
-        """The UTC day with the date of the local day `index`."""
+        """Return the UTC day with the date of the local day `index`."""
         date = period.first_day + timedelta(days=index)
         return cls(index, utc_us(datetime(date.year, date.month, date.day, tzinfo=UTC)))
 
 
 def device_traffic(rng: np.random.Generator, world: World, region: int, day: PlatformDay) -> tuple[pl.DataFrame, Ints]:
-    """The session frame of the region's devices, ordered by device, and the devices that were idle."""
+    """Return the session frame of the region's devices, ordered by device, and the idle devices."""
     people = world.people
     members = people.of_region(region)
     devices = members[people.segment[members] == IOT_DEVICE]
@@ -53,13 +53,13 @@ def device_traffic(rng: np.random.Generator, world: World, region: int, day: Pla
     phase = np.repeat((busy * 7_919) % every_us, slots) + np.tile(np.arange(slots), len(busy)) * every_us
     start = day.start_us + phase + rng.integers(0, 20 * SECOND_US, len(who))
     volume = 1 + rng.poisson(3, len(who)) + UPDATE_KB * (rng.random(len(who)) < UPDATE_SHARE)
-    kept = rng.random(len(who)) >= MISSED_SHARE
+    reported = rng.random(len(who)) >= MISSED_SHARE
     start = np.minimum(start, day.end_us - SECOND_US) // SECOND_US * SECOND_US
     platform = world.network.elements(region, "iot")[0]
-    reports = frame(
+    reports = session_frame(
         {
-            "service": IOT, "subscriber": who[kept], "node": platform, "cell": people.home_cell[who[kept]],
-            "start_us": start[kept], "quantity": volume[kept],
+            "service": IOT, "subscriber": who[reported], "node": platform, "cell": people.home_cell[who[reported]],
+            "start_us": start[reported], "quantity": volume[reported],
         }
     )  # fmt: skip
     return reports, devices[idle]

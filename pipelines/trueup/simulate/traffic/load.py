@@ -1,4 +1,4 @@
-"""When people use the network: hour-of-week profiles per segment."""
+"""Draw when people use the network, by hour-of-week profiles per segment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _HOURS = {
 
 
 def hour_of_week(segment: int) -> Floats:
-    """The 168 weights of a segment, Monday 00:00 first; their mean is 1."""
+    """Return the 168 weights of a segment, Monday 00:00 first; their mean is 1."""
     rows = []
     for weekday in range(7):
         hours = np.array(_HOURS[segment][weekday >= 5], dtype=np.float64)
@@ -46,21 +46,21 @@ def hour_of_week(segment: int) -> Floats:
 
 
 def day_weights(segment: int, day: Day) -> Floats:
-    """The weight of each elapsed hour of a local day; the second showing of a repeated hour has none.
+    """Return the weight of each elapsed hour of a local day; the second occurrence of a repeated hour has weight 0.
 
-    A switch that writes wall-clock time cannot tell the two showings apart, so that the simulated one is drained then.
+    Wall-clock time does not distinguish the two occurrences, so the simulated switches take no new traffic in the second.
     """
     weights = hour_of_week(segment)[day.weekday * 24 + day.local_hours]
     return np.where(day.hour_starts_us == day.repeated_us[0], 0.0, weights) if day.repeated_us[1] else weights
 
 
 def day_factor(segment: int, day: Day) -> float:
-    """How much busier the day is than the mean day of the segment."""
+    """Return the traffic of the day relative to the segment's mean day."""
     return float(day_weights(segment, day).sum() / 24)
 
 
 def starts_us(rng: np.random.Generator, segment: int, day: Day, count: int) -> NDArray[np.int64]:
-    """`count` instants of the day by the segment's profile, UTC microseconds, uniform within an hour."""
+    """Draw `count` instants of the day by the segment's profile, UTC microseconds, uniform within an hour."""
     weights = day_weights(segment, day)
     edges = np.concatenate([[0.0], np.cumsum(weights)]) / weights.sum()
     hours = np.interp(rng.random(count), edges, np.arange(len(edges), dtype=np.float64))

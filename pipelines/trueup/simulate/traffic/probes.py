@@ -1,4 +1,4 @@
-"""The operator's own test SIMs: one a region, active on every feed all day long, so that every feed keeps telling its time."""
+"""Simulate the operator's test SIMs: one per region, active on every feed all day, so that every feed's frontier advances."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from trueup.simulate.market.services import DATA, IOT, ROAMING, SMS, VOICE
 from trueup.simulate.traffic.iot import PlatformDay
 from trueup.simulate.traffic.load import PROBE
 from trueup.simulate.traffic.ordinary import World
-from trueup.simulate.traffic.sessions import Ints, frame
+from trueup.simulate.traffic.sessions import Ints, session_frame
 
 EVERY_US = 2 * HOUR_US
 _MINUTE_US = 60 * SECOND_US
 
 
 def probe_of(world: World, region: int) -> int:
-    """The test SIM of a region."""
+    """Return the test SIM of a region."""
     members = world.people.of_region(region)
     return int(members[world.people.segment[members] == PROBE][0])
 
 
 def probe_traffic(rng: np.random.Generator, world: World, region: int, day: Day) -> pl.DataFrame:
-    """A call, a message, a data session and a call on a visited network every two hours, at each element in turn."""
+    """Return a call, a message, a data session and a roaming call every two hours, at each element in turn."""
     who = probe_of(world, region)
     at = np.arange(day.start_us + 5 * _MINUTE_US, day.end_us - 10 * _MINUTE_US, EVERY_US, dtype=np.int64)
     parts = []
@@ -39,15 +39,15 @@ def probe_traffic(rng: np.random.Generator, world: World, region: int, day: Day)
             columns["cell"] = world.people.home_cell[who]
         if service != DATA:
             columns["peer"] = int(world.graph.numbers.first[1])
-        parts.append(frame(columns))
+        parts.append(session_frame(columns))
     return pl.concat(parts)
 
 
 def probe_reports(world: World, region: int, day: PlatformDay) -> pl.DataFrame:
-    """A report of the test SIM to the IoT platform every two hours."""
+    """Return one report of the test SIM to the IoT platform every two hours."""
     who = probe_of(world, region)
     at = np.arange(day.start_us + 9 * _MINUTE_US, day.end_us, EVERY_US, dtype=np.int64)
-    return frame(
+    return session_frame(
         {
             "service": IOT, "subscriber": np.full(len(at), who), "node": world.network.elements(region, "iot")[0],
             "cell": world.people.home_cell[who], "start_us": at, "quantity": 2,

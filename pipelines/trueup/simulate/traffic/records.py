@@ -1,4 +1,4 @@
-"""Usage records: what the elements write of the sessions, cut into partial records, stamped by their own clocks."""
+"""Make the usage records of sessions: cut into partial records and stamped by the elements' own clocks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from trueup.simulate.market.services import DATA, ZERO_RATED, column
 from trueup.simulate.traffic.sessions import Ints, numbers
 
 WHOLE = 0
-"""The `part` of a record that is all of its session."""
+"""The `part` of a record that covers its whole session."""
 
 
-def repeated(frame: pl.DataFrame, counts: Ints) -> tuple[pl.DataFrame, Ints]:
-    """Each row `counts` times, and the number of each copy from 0 on."""
+def repeat_rows(frame: pl.DataFrame, counts: Ints) -> tuple[pl.DataFrame, Ints]:
+    """Return each row `counts` times, with the number of each copy from 0."""
     if len(counts) == 0 or int(counts.max()) == 1 == int(counts.min()):
         return frame, np.zeros(len(frame), dtype=np.int64)
     rows = np.repeat(np.arange(len(frame)), counts)
@@ -24,7 +24,7 @@ def repeated(frame: pl.DataFrame, counts: Ints) -> tuple[pl.DataFrame, Ints]:
 
 
 def part_quantities(service: Ints, quantity: Ints, parts: Ints, number: Ints) -> Ints:
-    """What falls into part `number` (from 0) of a session: full parts of time, or equal shares of volume."""
+    """Return the quantity of part `number` (from 0) of a session: full parts of time, or equal shares of volume."""
     part_s = column("part_s")[service]
     by_time = np.minimum(part_s, quantity - number * part_s)
     by_volume = quantity * (number + 1) // parts - quantity * number // parts
@@ -33,8 +33,8 @@ def part_quantities(service: Ints, quantity: Ints, parts: Ints, number: Ints) ->
 
 
 def usage_records(sessions: pl.DataFrame, network: Network) -> pl.DataFrame:
-    """One row per record: the session's columns, with `part` (from 1; 0: whole), its own `quantity` and `stamp_us`."""
-    records, number = repeated(sessions, numbers(sessions, "parts"))
+    """Return one row per record: the session's columns, with `part` (from 1; 0: whole), its own `quantity` and `stamp_us`."""
+    records, number = repeat_rows(sessions, numbers(sessions, "parts"))
     service, parts = numbers(records, "service"), numbers(records, "parts")
     quantity = part_quantities(service, numbers(records, "quantity"), parts, number)
     stamp = numbers(records, "start_us") + stamp_skew_us(records, network) + number * column("part_s")[service] * SECOND_US
@@ -46,5 +46,5 @@ def usage_records(sessions: pl.DataFrame, network: Network) -> pl.DataFrame:
 
 
 def stamp_skew_us(sessions: pl.DataFrame, network: Network) -> Ints:
-    """What the clock of each session's element is ahead, in microseconds."""
+    """Return how far the clock of each session's element is ahead, in microseconds."""
     return network.skew_s[numbers(sessions, "node")] * SECOND_US

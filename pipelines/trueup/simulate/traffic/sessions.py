@@ -1,4 +1,4 @@
-"""Session frames: one row for each call, message or data session that happened, before anybody recorded it."""
+"""Define session frames: one row per simulated call, message or data session, before an element records it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trueup.simulate.market.services import DATA, IOT, SERVICES, ZERO_RATED, col
 
 Ints = NDArray[np.int64]
 
-NOBODY = -1
+NO_NUMBER = -1
 OUTGOING, INCOMING_CALL, FORWARDED = range(3)
 DIRECTIONS = ("out", "in", "forwarded")
 
@@ -32,40 +32,40 @@ SCHEMA: dict[str, pl.DataType] = {
     "incident": pl.Int32(),  # NOBODY: ordinary traffic
 }
 MARGIN_US = 10 * SECOND_US
-"""No session that is matched by time starts this close to midnight: look-alikes never lie across two days' work."""
+"""No session with a nearest match starts this close to midnight, so look-alikes never span two simulated days."""
 
 
-def frame(columns: Mapping[str, Any]) -> pl.DataFrame:
-    """A session frame from arrays and scalars; what is not given has its usual value."""
+def session_frame(columns: Mapping[str, Any]) -> pl.DataFrame:
+    """Return a session frame from arrays and scalars; missing columns get their default value."""
     count = next(len(c) for c in columns.values() if isinstance(c, np.ndarray))
-    usual = {"peer": NOBODY, "cell": NOBODY, "direction": OUTGOING, "duration_s": 0, "incident": NOBODY}
-    filled = {"device": columns["subscriber"]} | usual | dict(columns)
+    defaults = {"peer": NO_NUMBER, "cell": NO_NUMBER, "direction": OUTGOING, "duration_s": 0, "incident": NO_NUMBER}
+    filled = {"device": columns["subscriber"]} | defaults | dict(columns)
     return pl.DataFrame({name: np.broadcast_to(filled[name], count) for name in SCHEMA}).cast(dict(SCHEMA))  # type: ignore[arg-type]
 
 
 def empty() -> pl.DataFrame:
-    """A session frame without rows."""
+    """Return a session frame without rows."""
     return pl.DataFrame(schema=SCHEMA)
 
 
 def numbers(frame: pl.DataFrame, name: str) -> Ints:
-    """One column of a frame as 64-bit integers."""
+    """Return one column of a frame as 64-bit integers."""
     return frame[name].to_numpy().astype(np.int64)
 
 
 def within_day(sessions: pl.DataFrame, day: Day) -> pl.DataFrame:
-    """The sessions with their starts kept off midnight, off a repeated hour, and on whole seconds where records are."""
+    """Return the sessions with starts away from midnight and from a repeated hour, in the time unit of their records."""
     second, after = day.repeated_us
     start = pl.col("start_us")
-    moved = pl.when((start >= second) & (start < after)).then(start + (after - second)).otherwise(start)
-    kept = moved.clip(day.start_us + MARGIN_US, day.end_us - MARGIN_US - 1)
+    shifted = pl.when((start >= second) & (start < after)).then(start + (after - second)).otherwise(start)
+    clipped = shifted.clip(day.start_us + MARGIN_US, day.end_us - MARGIN_US - 1)
     in_ms = pl.col("service").is_in([DATA, ZERO_RATED])
-    whole = pl.when(in_ms).then(kept // 1_000 * 1_000).otherwise(kept // SECOND_US * SECOND_US)
-    return sessions.with_columns(start_us=whole)
+    truncated = pl.when(in_ms).then(clipped // 1_000 * 1_000).otherwise(clipped // SECOND_US * SECOND_US)
+    return sessions.with_columns(start_us=truncated)
 
 
-def finished(sessions: pl.DataFrame, first_id: int, keyed_draw: NDArray[np.float64]) -> pl.DataFrame:
-    """Adds `session` (ids from `first_id` on), `parts` (partial records it is cut into), `keyed` and `billable`.
+def with_session_numbers(sessions: pl.DataFrame, first_id: int, keyed_draw: NDArray[np.float64]) -> pl.DataFrame:
+    """Add `session` (numbers from `first_id`), `parts` (how many partial records), `keyed` and `billable`.
 
     `keyed_draw` holds a uniform number for each session; a session in parts always has a key.
     """

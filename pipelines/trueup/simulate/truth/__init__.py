@@ -1,1 +1,1 @@
-"""The ledger of truth and its comparison with findings."""
+"""Record the truth of leaks and compare it with findings."""

@@ -1,4 +1,4 @@
-"""The ledger of truth: what leaked, was defrauded or only looks so, with its records, its money and who answers for it."""
+"""Record the truth: every leak, fraud and innocent look-alike, with its records, its money and who decides it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from trueup.simulate.market.services import (
     column,
     flat_price,
 )
-from trueup.simulate.traffic.sessions import NOBODY, numbers
+from trueup.simulate.traffic.sessions import NO_NUMBER, numbers
 
 TRUTH: dict[str, pl.DataType] = {
     "leak_id": pl.String(),
@@ -48,7 +48,7 @@ TRUTH: dict[str, pl.DataType] = {
     "knowable_at": UTC,
     "resolved_at": UTC,
     "details": pl.String(),
-    "reason": pl.String(),  # what the finding should say of why
+    "reason": pl.String(),  # the reason that the finding should give
 }
 """The columns of `truth.parquet`; a row is one leak, one fraud case or one innocent look-alike."""
 
@@ -56,7 +56,7 @@ LABEL_DELAY_US = 7 * 24 * HOUR_US
 """How long after its end a fraud becomes known."""
 
 _PROVISIONING_GRACE_US = 24 * HOUR_US
-"""How long two systems may disagree on a subscription: what a project takes where it says nothing."""
+"""How long two systems may disagree on a subscription: the default of a project."""
 
 _LATE, _DUPLICATE, _PHANTOM = (CODES[k] for k in ("late_charge", "duplicate_charge", "phantom_charge"))
 _CONFLICTS = (CODES["conflicting_usage"], CODES["conflicting_charge"])
@@ -67,7 +67,7 @@ _FINAL_BY_FRONTIER = (*UNBILLED, *GAPS, _LATE, _PHANTOM)
 
 @dataclass
 class Ledger:
-    """Collects, day by day, the sessions with a story and all records that belong to them.
+    """Collects, day by day, the sessions that the truth names and all their records.
 
     `sessions`: session, service, subscriber, leak, hard, incident, window, keyed, undecidable, node, tariff, destination,
     start_us, expected. `usage`: session, record_key, quantity, stamp_us, lost. `charges`: session, record_key, role,
@@ -81,17 +81,17 @@ class Ledger:
 
 
 def truth_of(ledger: Ledger, incidents: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """The whole truth, ordered by kind and time; `incidents` as `incidents.plan.Incidents.frame` gives them."""
+    """Return the truth ordered by kind and time; `incidents` is `incidents.plan.Incidents.frame`."""
     sessions = _with_records(ledger, names)
-    ordinary = sessions.filter(pl.col("incident") == NOBODY)
+    ordinary = sessions.filter(pl.col("incident") == NO_NUMBER)
     parts = [
         _leaks(ordinary.filter((pl.col("leak") > 0) & ~pl.col("leak").is_in(LOST)), names),
-        _losses(sessions.filter(pl.col("window") != NOBODY), names),
+        _losses(sessions.filter(pl.col("window") != NO_NUMBER), names),
         _look_alikes(sessions.filter((pl.col("leak") == 0) & pl.col("undecidable"))),
-        _cases(sessions.filter(pl.col("incident") != NOBODY), incidents),
+        _cases(sessions.filter(pl.col("incident") != NO_NUMBER), incidents),
         *ledger.plain,
     ]
-    rows = pl.concat([_completed(part) for part in parts])
+    rows = pl.concat([_complete_rows(part) for part in parts])
     order = pl.col("kind").replace_strict(list(KINDS), list(range(len(KINDS))), return_dtype=pl.Int32)
     rows = rows.sort(order, "knowable_at", pl.col("usage_record_keys").list.first(), pl.col("charge_record_keys").list.first(),
                      "subscriber", nulls_last=True)  # fmt: skip
@@ -100,27 +100,27 @@ def truth_of(ledger: Ledger, incidents: pl.DataFrame, names: Names) -> pl.DataFr
 
 
 def repeated_usage(keys: pl.Series, records: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """One row per usage record that was sent again unchanged."""
+    """Return one row per usage record that was sent again unchanged."""
     return _single_rows(
         "retransmitted_record", records, names, usage_record_keys=_one_each(keys), knowable_at=records["stamp_us"].cast(UTC)
     )
 
 
 def repeated_charges(keys: pl.Series, charges: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """One row per charge that was sent again unchanged."""
+    """Return one row per charge that was sent again unchanged."""
     when = charges["billed_at"]
     return _single_rows("retransmitted_record", charges, names, charge_record_keys=_one_each(keys), knowable_at=when)
 
 
 def repeated_file(keys: pl.Series, records: pl.DataFrame) -> pl.DataFrame:
-    """The row of a usage file that was sent twice."""
+    """Return the row of a usage file that was sent twice."""
     return pl.DataFrame({"kind": ["retransmitted_file"], "usage_record_keys": [keys.to_list()]}).with_columns(
         knowable_at=pl.lit(records["stamp_us"].max(), pl.Int64).cast(UTC)
     )
 
 
 def missed_plan_changes(people: Population, names: Names) -> pl.DataFrame:
-    """One row per plan change billing did not hear of; it has no records, and at equal prices no money."""
+    """Return one row per plan change that billing missed; it has no records and, at equal prices, no money."""
     who = np.flatnonzero(people.gap_code == CODES["plan_mismatch"])
     missed = pl.DataFrame({"subscriber": who}, schema={"subscriber": pl.Int64})
     return missed.select(
@@ -131,7 +131,7 @@ def missed_plan_changes(people: Population, names: Names) -> pl.DataFrame:
 
 
 def missing_states(people: Population, names: Names) -> pl.DataFrame:
-    """One row per subscription that the network serves for longer than a day while billing does not have it active."""
+    """Return one row per subscription that the network serves for over a day while billing does not have it active."""
     begins_us = np.maximum(people.gap_us, people.join_us)
     lasting = people.leave_us - begins_us > _PROVISIONING_GRACE_US
     who = np.flatnonzero(np.isin(people.gap_code, GAPS) & lasting)
@@ -154,7 +154,7 @@ def _one_each(keys: pl.Series) -> pl.Series:
 
 
 def _with_records(ledger: Ledger, names: Names) -> pl.DataFrame:
-    """One row per session with what its usage and charges add up to."""
+    """Return one row per session with the sums of its usage and charges."""
     sessions = pl.concat(ledger.sessions)
     usage = pl.concat(ledger.usage).group_by("session").agg(
         usage_record_keys=pl.col("record_key").sort_by("stamp_us", "record_key"),
@@ -177,32 +177,34 @@ def _with_records(ledger: Ledger, names: Names) -> pl.DataFrame:
         delivered_at=pl.col("billed_at").max(),
         first_charge_us=pl.col("started_at").min().cast(pl.Int64),
     )  # fmt: skip
-    whole = sessions.join(usage, on="session", how="left").join(charges, on="session", how="left")
-    nothing = pl.lit([], dtype=pl.List(pl.String))
+    rows = sessions.join(usage, on="session", how="left").join(charges, on="session", how="left")
+    no_keys = pl.lit([], dtype=pl.List(pl.String))
     zeros = ("quantity", "lost_quantity", "lost_records", "device_micros", "main_micros", "extra_micros", "charged_micros")
-    whole = whole.with_columns(
-        *(pl.col(c).fill_null(nothing) for c in ("usage_record_keys", "arrived_keys", "charge_record_keys", "extra_keys")),
+    rows = rows.with_columns(
+        *(pl.col(c).fill_null(no_keys) for c in ("usage_record_keys", "arrived_keys", "charge_record_keys", "extra_keys")),
         *(pl.col(c).fill_null(0) for c in zeros),
         last_us=pl.coalesce("last_us", "first_charge_us"),
         foreign=pl.col("foreign").fill_null(value=False),
     ).sort("session")  # fmt: skip
-    service = numbers(whole, "service")
+    service = numbers(rows, "service")
     aggregate = np.array([name == "iot" for name in NAMES])[service]
-    priced = flat_price(service, numbers(whole, "quantity"))
-    told = numbers(whole.with_columns(pl.col("main_quantity").fill_null(0)), "main_quantity")
-    return whole.with_columns(
-        # What the quantity alone costs: the rest of a difference is rounding, part by part.
-        by_quantity_micros=pl.Series(np.where(aggregate, numbers(whole, "device_micros"), priced) - flat_price(service, told)),
-        expected_micros=pl.Series(np.where(aggregate, numbers(whole, "device_micros"), priced)),
-        lost_micros=pl.Series(flat_price(service, numbers(whole, "lost_quantity"))),
+    priced = flat_price(service, numbers(rows, "quantity"))
+    charged_quantity = numbers(rows.with_columns(pl.col("main_quantity").fill_null(0)), "main_quantity")
+    return rows.with_columns(
+        # The price of the missing quantity alone: parts are rounded one by one, which adds a further difference.
+        by_quantity_micros=pl.Series(
+            np.where(aggregate, numbers(rows, "device_micros"), priced) - flat_price(service, charged_quantity)
+        ),
+        expected_micros=pl.Series(np.where(aggregate, numbers(rows, "device_micros"), priced)),
+        lost_micros=pl.Series(flat_price(service, numbers(rows, "lost_quantity"))),
         grace_us=pl.Series(column("grace_h")[service] * HOUR_US),
         service_name=pl.Series(NAMES).gather(pl.Series(service.astype(np.uint32))),
-        subscriber_name=names.subscriber(whole),
+        subscriber_name=names.subscriber(rows),
     )
 
 
 def _leaks(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """One row per leaking session, at the grain of the finding that should answer."""
+    """Return one row per leaking session, at the grain of the expected finding."""
     leak = pl.col("leak")
     difference = pl.col("expected_micros") - pl.col("main_micros")
     in_euro = pl.col("main_micros") * MICROS // EXCHANGE_MICROS
@@ -215,16 +217,20 @@ def _leaks(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
         .otherwise(difference)
     )  # fmt: skip
     by_frontier = leak.is_in(_FINAL_BY_FRONTIER) | (pl.col("parts") > 1) | (pl.col("service_name") == "iot")
-    waited = (pl.col("last_us") + pl.col("grace_us")).cast(UTC)
-    # A quantity no shared key ties together differs too much for matching by time: two findings answer, not one.
-    torn = ~pl.col("keyed") & (pl.col("service_name") != "iot") & leak.is_in(_QUANTITIES)
-    silent = (leak == CODES["wrong_rounding"]) & (difference.abs() <= AMOUNT_TOLERANCE_MICROS)
-    expected = pl.when(silent).then(None).otherwise(_kind_texts("expected_kind"))
-    # Charges in another currency never meet their usage there: again two findings.
-    kernel = pl.when(silent | torn | pl.col("undecidable") | pl.col("foreign")).then(None).otherwise(_kind_texts("kernel_kind"))
+    grace_end = (pl.col("last_us") + pl.col("grace_us")).cast(UTC)
+    # Without a shared key, quantities that differ have no nearest match: reconciliation raises two findings, not one.
+    unmatchable = ~pl.col("keyed") & (pl.col("service_name") != "iot") & leak.is_in(_QUANTITIES)
+    within_tolerance = (leak == CODES["wrong_rounding"]) & (difference.abs() <= AMOUNT_TOLERANCE_MICROS)
+    expected = pl.when(within_tolerance).then(None).otherwise(_kind_texts("expected_kind"))
+    # Charges in another currency do not match their usage: again two findings.
+    kernel = (
+        pl.when(within_tolerance | unmatchable | pl.col("undecidable") | pl.col("foreign"))
+        .then(None)
+        .otherwise(_kind_texts("kernel_kind"))
+    )
     return sessions.with_columns(
         kind=_kind_texts("name"), variant=pl.when("hard").then(pl.lit("hard")).otherwise(pl.lit("plain")),
-        expected_kind=expected, kernel_kind=kernel, decidable=~(pl.col("undecidable") | torn | silent),
+        expected_kind=expected, kernel_kind=kernel, decidable=~(pl.col("undecidable") | unmatchable | within_tolerance),
         reason=pl.when((leak == CODES["wrong_tariff_version"]) & pl.col("hard")).then(pl.lit("coming_version"))
         .otherwise(_kind_texts("reason")),
         expected_status=pl.when(leak == _LATE).then(pl.lit("resolved")).when(expected.is_not_null()).then(pl.lit("open")),
@@ -232,9 +238,9 @@ def _leaks(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
         .then("arrived_keys").otherwise("usage_record_keys"),
         charge_record_keys=pl.when((leak == _DUPLICATE) & pl.col("keyed")).then("extra_keys").otherwise("charge_record_keys"),
         impact_micros=impact, exposure_micros=pl.lit(0, pl.Int64),
-        knowable_at=pl.when(by_frontier).then(waited).otherwise(pl.max_horizontal("delivered_at", pl.col("last_us").cast(UTC))),
+        knowable_at=pl.when(by_frontier).then(grace_end).otherwise(pl.max_horizontal("delivered_at", pl.col("last_us").cast(UTC))),
         resolved_at=pl.when(leak == _LATE).then("delivered_at"),
-        details=_story(names),
+        details=_details(names),
     )  # fmt: skip
 
 
@@ -243,27 +249,27 @@ def _kind_texts(field_name: str) -> pl.Expr:
     return pl.col("leak").replace_strict(list(range(len(KIND_NAMES))), texts, return_dtype=pl.String)
 
 
-def _story(names: Names) -> pl.Expr:
-    places = [f"+{d.prefix}" for d in destinations()]
+def _details(names: Names) -> pl.Expr:
+    prefixes = [f"+{d.prefix}" for d in destinations()]
     return pl.struct(
         node=pl.col("node").replace_strict(list(range(len(names.network.names))), names.network.names.to_list(), default=None),
         tariff=pl.col("tariff").replace_strict(list(range(len(TARIFF_CODES))), list(TARIFF_CODES), default=None),
-        destination=pl.col("destination").replace_strict(list(range(len(places))), places, default=None),
+        destination=pl.col("destination").replace_strict(list(range(len(prefixes))), prefixes, default=None),
         keyed="keyed", parts="parts", expected_micros="expected_micros", charged_micros="charged_micros",
         delivered_at=pl.col("delivered_at").dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
     ).struct.json_encode()  # fmt: skip
 
 
 def _losses(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
-    """One row per lost file or stretch: the records that never came and the charges that stand alone for it."""
-    # A session that leaks for another reason as well has its findings, and their money, told there.
-    mine = pl.col("leak").is_in(LOST)
+    """Return one row per lost file or lost part of a file: the lost records and the charges without usage."""
+    # A session that also leaks for another reason has its money in that leak's row.
+    by_loss = pl.col("leak").is_in(LOST)
     grouped = sessions.group_by("window").agg(
-        leak=pl.col("leak").filter(mine).first(), node=pl.col("node").first(),
+        leak=pl.col("leak").filter(by_loss).first(), node=pl.col("node").first(),
         service=pl.col("service_name").first(), services=pl.col("service_name").n_unique(),
-        usage_record_keys=pl.col("usage_record_keys").filter(mine).list.explode(keep_nulls=False, empty_as_null=False).sort(),
-        charge_record_keys=pl.col("charge_record_keys").filter(mine).list.explode(keep_nulls=False, empty_as_null=False).sort(),
-        impact_micros=(pl.col("expected_micros") - pl.col("charged_micros")).filter(mine).sum(),
+        usage_record_keys=pl.col("usage_record_keys").filter(by_loss).list.explode(keep_nulls=False, empty_as_null=False).sort(),
+        charge_record_keys=pl.col("charge_record_keys").filter(by_loss).list.explode(keep_nulls=False, empty_as_null=False).sort(),
+        impact_micros=(pl.col("expected_micros") - pl.col("charged_micros")).filter(by_loss).sum(),
         lost_records=pl.col("lost_records").sum(), lost_micros=pl.col("lost_micros").sum(),
         touched_sessions=pl.len(), from_us=pl.col("start_us").min(), to_us=pl.col("last_us").max(),
         known=(pl.col("last_us") + pl.col("grace_us")).max().cast(UTC),
@@ -284,7 +290,7 @@ def _losses(sessions: pl.DataFrame, names: Names) -> pl.DataFrame:
 
 
 def _look_alikes(sessions: pl.DataFrame) -> pl.DataFrame:
-    """One row per clean session that matching by time may mistake for another."""
+    """Return one row per clean session that a nearest match may mistake for another."""
     return sessions.with_columns(
         kind=pl.lit(KIND_NAMES[_LOOK_ALIKE]), variant=pl.lit("plain"), expected_kind=pl.lit(None, pl.String),
         kernel_kind=pl.lit(None, pl.String), decidable=pl.lit(False), expected_status=pl.lit(None, pl.String),
@@ -295,7 +301,7 @@ def _look_alikes(sessions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _cases(sessions: pl.DataFrame, incidents: pl.DataFrame) -> pl.DataFrame:
-    """One row per fraud case or innocent case, with all its records."""
+    """Return one row per fraud case or innocent case, with all its records."""
     grouped = sessions.group_by("incident").agg(
         usage_record_keys=pl.col("arrived_keys").list.explode(keep_nulls=False, empty_as_null=False).sort(),
         charge_record_keys=pl.col("charge_record_keys").list.explode(keep_nulls=False, empty_as_null=False).sort(),
@@ -316,18 +322,18 @@ def _cases(sessions: pl.DataFrame, incidents: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _completed(part: pl.DataFrame) -> pl.DataFrame:
-    """Adds what follows from the kind, and brings the columns into the shape of `TRUTH`."""
+def _complete_rows(part: pl.DataFrame) -> pl.DataFrame:
+    """Add the columns that follow from the kind, and cast all to `TRUTH`."""
 
     def of_kind(field_name: str) -> pl.Expr:
         texts = [getattr(kind, field_name) for kind in KINDS.values()]
         return pl.col("kind").replace_strict(list(KINDS), texts, return_dtype=pl.String)
 
-    made = part.with_columns(
+    rows = part.with_columns(
         leak_id=pl.lit(None, pl.String), category=of_kind("category"), mechanism=of_kind("mechanism"),
         mechanism_source=of_kind("source"), decided_by=of_kind("decided_by"), currency=pl.lit(CURRENCY),
     )  # fmt: skip
     usual: dict[str, object] = {"variant": "plain", "decidable": True, "impact_micros": 0, "exposure_micros": 0, "details": "{}"}
-    missing = [pl.lit(usual.get(name), dtype).alias(name) for name, dtype in TRUTH.items() if name not in made.columns]
+    missing = [pl.lit(usual.get(name), dtype).alias(name) for name, dtype in TRUTH.items() if name not in rows.columns]
     empty_lists = [pl.col(n).fill_null(pl.lit([], dtype=pl.List(pl.String))) for n in ("usage_record_keys", "charge_record_keys")]
-    return made.with_columns(missing).with_columns(empty_lists).select(list(TRUTH)).cast(dict(TRUTH))  # type: ignore[arg-type]
+    return rows.with_columns(missing).with_columns(empty_lists).select(list(TRUTH)).cast(dict(TRUTH))  # type: ignore[arg-type]
