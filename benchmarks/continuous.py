@@ -1,11 +1,11 @@
-"""The continuous job on a simulated operator whose files land while it runs: does it find what the batch job finds?
+"""Compare the continuous job with the batch job on a simulated operator whose files land while the job runs.
 
     python benchmarks/continuous.py [SUBSCRIBERS] [DAYS] [FOLDER]
 
-Files land a few at a time; some late, behind the frontier. On the way a tariff and some subscriptions change back in time. When
-the job has nothing left to do, the fingerprints of what it stored are held against those derived anew from the input streams: by
-the plain call, by the batch job, and by the job itself with epochs of 1, 3 and 50 commits at parallelism 1, 2 and 4, with as many
-groups of buckets. Exits with 1 where any differs.
+Files land a few at a time; some late, behind the frontier. Meanwhile a tariff and some subscriptions change back in time. When
+the job is idle, the digests of its stored findings are compared with those derived again from the input streams: by the plain
+call, by the batch job, and by the job itself with epochs of 1, 3 and 50 commits at parallelism 1, 2 and 4, with as many groups of
+buckets. Exits with 1 if any digest differs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def trueup(*arguments: str) -> str:
 
 
 def operator(folder: Path, subscribers: int, days: int) -> list[list[Path]]:
-    """A simulated operator; its files of records are put aside, in the rounds in which they land."""
+    """Write a simulated operator and set its record files aside, in the rounds in which they land."""
     trueup("simulate", str(folder), "--subscribers", str(subscribers), "--days", str(days), "--seed", "5", "--profile", "mvno",
            "--format", "parquet")  # fmt: skip
     toml = (folder / "trueup.toml").read_text("utf-8")
@@ -65,14 +65,14 @@ def operator(folder: Path, subscribers: int, days: int) -> list[list[Path]]:
 
 
 def _late(line: list[Path]) -> set[Path]:
-    """Some files of each feed."""
+    """Choose the files of each feed that land late."""
     rng, feeds = random.Random("late"), sorted({path.parent for path in line})
     of_feed = ([path for path in line if path.parent == feed] for feed in feeds)
     return {path for paths in of_feed for path in rng.sample(paths, max(1, round(LATE * len(paths))))}
 
 
 def change_back_in_time(folder: Path, number: int) -> None:
-    """A tariff of the past is another, and some subscriptions have ended long before anybody heard of it."""
+    """Change a past tariff, and end some subscriptions long before the log receives it."""
     if number == ROUNDS // 3:
         book = pl.read_csv(folder / "tariffs.csv", infer_schema=False)
         rates = book.filter((pl.col("item") == "rate") & (pl.col("service") == "voice") & (pl.col("destination_prefix") == ""))
@@ -89,13 +89,13 @@ def change_back_in_time(folder: Path, number: int) -> None:
 
 
 def _middle(folder: Path) -> datetime:
-    """An instant of the second day there are records of."""
+    """Return an instant of the second day with records."""
     first = min(p.name[:13] for p in (folder / "landing" / "billing").iterdir())
     return datetime.fromisoformat(f"{first}00Z").replace(tzinfo=None) + timedelta(days=1)
 
 
 def waited(project: Project, job: subprocess.Popen[bytes]) -> int:
-    """Waits until the findings hold the whole log; its last position."""
+    """Wait until the findings cover the whole log, and return its last position."""
     with Lake.open(project, read_only=True, threads=1) as lake:
         while lake.consumer_position(CONSUMER) < lake.last_position():
             if job.poll() is not None:

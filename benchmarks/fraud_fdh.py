@@ -89,7 +89,7 @@ def print_metrics(what: str, found: tuple[float, float, float], seconds: float) 
 
 
 def windows(folder: Path, handbook: pl.DataFrame) -> None:
-    """(a)"""
+    """Compare published window features with those of the engine: part (a) of the protocol."""
     published_rows = pl.read_parquet(folder / "window_features.parquet").with_columns(pl.col("TRANSACTION_ID").cast(pl.Int64))
     both = published_rows.join(handbook, left_on="TRANSACTION_ID", right_on="event_id")
     names = {

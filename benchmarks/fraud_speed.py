@@ -33,7 +33,7 @@ CONFIG = FraudConfig(home_prefixes=("+999",), premium_prefixes=("+999900",))
 
 
 def usage(count: int) -> pl.DataFrame:
-    """A week of an operator: calls, messages, data and calls received, half of the traffic from a tenth of the numbers."""
+    """Return a week of an operator: calls, messages, data and calls received, half of the traffic from a tenth of the numbers."""
     rng = np.random.default_rng(7)
     people = max(100, count // 40)
     who = (rng.random(count) ** 2 * people).astype(np.int64)
@@ -60,7 +60,7 @@ def usage(count: int) -> pl.DataFrame:
 
 
 def timed(what: Callable[[], T]) -> tuple[T, np.ndarray]:
-    """A result, with the seconds and the CPU seconds it took: the latter say more on a machine shared with others."""
+    """Return a result with its seconds and CPU seconds; the latter are more reliable on a shared machine."""
     wall, cpu = time.perf_counter(), time.process_time()
     result = what()
     return result, np.array([time.perf_counter() - wall, time.process_time() - cpu])

@@ -391,7 +391,7 @@ def rows_of(count: int, **more: pa.Array) -> pa.Table:
 
 
 def with_footer(path: Path, change: Callable[[bytes], bytes]) -> None:
-    """Replaces the footer of a Parquet file."""
+    """Replace the footer of a Parquet file."""
     data = path.read_bytes()
     (length,) = struct.unpack("<I", data[-8:-4])
     footer = change(data[-8 - length : -8])
@@ -399,7 +399,7 @@ def with_footer(path: Path, change: Callable[[bytes], bytes]) -> None:
 
 
 def varint(number: int) -> bytes:
-    """A whole number as Thrift's compact protocol writes it."""
+    """Return a whole number as Thrift's compact protocol writes it."""
     number = number << 1 ^ number >> 63
     out = b""
     while number > 127:
@@ -622,7 +622,7 @@ def main(pattern: str) -> None:
 
 
 def _became(cost: Cost) -> str:
-    """What became of the sound file and of the hostile one."""
+    """Return the outcome of the sound file and of the hostile one."""
     try:
         units = json.loads(cost.output)["units"]
     except (ValueError, KeyError):

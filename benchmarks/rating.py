@@ -35,7 +35,7 @@ MONTH_US = 31 * 86_400 * MICRO
 
 
 def tariff(prefixes: int) -> pl.DataFrame:
-    """A rate of 60/1 for each of some seven-digit prefixes, and one for all others."""
+    """Return a rate of 60/1 for each of some seven-digit prefixes, and one for all others."""
     values = {
         "item": "rate", "service": "voice", "currency": "EUR", "unit": "s", "price_per": 60, "valid_from": FIRST,
         "first_increment_micros": 60 * MICRO, "next_increment_micros": MICRO,
@@ -46,7 +46,7 @@ def tariff(prefixes: int) -> pl.DataFrame:
 
 
 def allowance() -> pl.DataFrame:
-    """A hundred minutes a month for each subscriber."""
+    """Return an allowance of a hundred minutes a month for each subscriber."""
     row = {"item": "allowance", "name": "A", "services": "voice", "units_micros": 6_000 * MICRO, "valid_from": FIRST}
     return _whole(pl.DataFrame([row], schema={n: TARIFF[n] for n in row}))
 
@@ -56,7 +56,7 @@ def _whole(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def traffic(records: int, prefixes: int) -> pl.DataFrame:
-    """Calls of up to ten minutes in one month, over all prefixes, ten to a subscriber."""
+    """Return calls of up to ten minutes in one month, over all prefixes, ten to a subscriber."""
     i = pl.int_range(records)
     rows = pl.select(
         call=i, service=pl.lit("voice"), peer=pl.concat_str(pl.lit("+"), (i * 7919) % (prefixes * 2) + 1_000_001, i % 9000 + 1000),
@@ -94,7 +94,7 @@ def _columns(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def reconciled(rows: pl.DataFrame, book: Book | None) -> Outcome:
-    """The usage and charges of the month, judged after its end: by a book, or by a flat price."""
+    """Reconcile the usage and charges of the month after its end: by a book, or by a flat price."""
     rules = ServiceConfig.model_construct(
         match=("session_key",), start_tolerance=0, quantity_tolerance=0, amount_tolerance=1_000, grace=0,
         price=None if book else 10_000, price_per=60, currency=None, period=86_400 * MICRO,
@@ -116,9 +116,9 @@ def main() -> None:
         taken_s = timed(lambda book=book: rate(calls, book))
         print(f"{name}: {taken_s:.1f} s, {records / taken_s:,.0f} records/s, {taken_s / flat_s:.0f} times a flat price")
     flat = calls.select(flat_price(pl.col("quantity_micros"), pl.lit(10_000), pl.lit(60)))["quantity_micros"].cast(pl.Int64)
-    records = events(calls, flat)
-    alone_s = timed(lambda: reconciled(records, None))
-    print(f"reconciled by a flat price: {alone_s:.1f} s, {records.height / alone_s:,.0f} records/s")
+    flat_events = events(calls, flat)
+    alone_s = timed(lambda: reconciled(flat_events, None))
+    print(f"reconciled by a flat price: {alone_s:.1f} s, {flat_events.height / alone_s:,.0f} records/s")
     for name, book_rows in (("prefixes", rows), ("prefixes and allowances", pl.concat([rows, allowance()]))):
         book = Book.of(book_rows)
         both = events(calls, rate(calls, book).amounts["amount_micros"].cast(pl.Int64))

@@ -129,7 +129,7 @@ def memory_mib(process: subprocess.Popen) -> dict[str, int]:
 
 
 def state_kib(folder: Path) -> int:
-    """The size of the newest checkpoint, 0 before the first."""
+    """Return the size of the newest checkpoint, 0 before the first."""
     while True:
         try:
             state = max(folder.glob("**/_metadata"), key=lambda p: p.stat().st_mtime, default=None)

@@ -58,8 +58,10 @@ class Timed:
 
 
 def project_with(folder: Path, records: int, of: int | None = None) -> Project:
-    """A project whose lake holds usage and charges, a part of each in turn, as collectors would bring them: so many records of
-    those `of` three days, or all of them."""
+    """Write a project whose lake holds usage and charges, a part of each in turn, as collectors commit them.
+
+    The lake holds `records` of the `of` records of three days, or all of them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "trueup.toml").write_text(TOML, "utf-8")
     project = Project.load(folder)
@@ -117,7 +119,7 @@ def ours(folder: Path, parallelism: int) -> Timed:
 
 
 def as_json(project: Project, folder: Path, records: int) -> int:
-    """The first usage records and their charges as files of JSON lines; returns how many there are."""
+    """Write the first usage records and their charges as files of JSON lines, and return their number."""
     count = 0
     with Lake.open(project, read_only=True) as lake:
         for stream, amount in (("usage", ""), ("charge", ", amount_micros")):
@@ -167,7 +169,7 @@ def interval_join(folder: Path, parallelism: int) -> float:
 
 
 def by_record(folder: Path, parallelism: int) -> float:
-    """A keyed process that is called for each record and keeps the first of a pair in its state."""
+    """Run a keyed process that is called for each record and retains the first of a pair in its state."""
     from pyflink.common import Types
     from pyflink.datastream import KeyedProcessFunction
     from pyflink.datastream.connectors.base import Sink

@@ -32,7 +32,7 @@ CHECKS = [name for name, _ in ALL if name not in ("findings", "scores", "decisio
 
 
 def work(folder: str, what: str, results: Connection) -> None:
-    """Runs one check, or the scan, and tells its elapsed time, processor time and peak memory."""
+    """Run one check, or the scan, and send its elapsed time, processor time and peak memory."""
     with Lake.open(Project.load(folder), read_only=True) as lake:
         lake.count("usage")
         begun, worked = time.perf_counter(), time.process_time()
@@ -46,13 +46,13 @@ def work(folder: str, what: str, results: Connection) -> None:
 
 
 def peak_gib() -> float:
-    """The most memory this process has had; `getrusage` counts that of its parent before it began, too."""
+    """Return the peak memory of this process; `getrusage` would include that of its parent before the fork."""
     line = next(line for line in Path("/proc/self/status").read_text("ascii").splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 2**20
 
 
 def apart(folder: str, what: str) -> tuple[float, float, float]:
-    """The same in a process of its own."""
+    """Measure one check in a separate process."""
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
     process = context.Process(target=work, args=(folder, what, send))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from changed import related_tests
@@ -37,6 +38,12 @@ def test_a_changed_module_means_the_tests_that_name_it_else_those_of_its_folder(
     assert related_tests(["pipelines/trueup/log/schema.sql"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
     assert related_tests(["tests/log/helper.py"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
     assert related_tests(["tests/cli/test_path.py", "docs/x.md", "Makefile"], tmp_path) == ["tests/cli/test_path.py"]
+
+
+def test_the_extra_all_brings_every_other_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    (everything,) = extras.pop("all")
+    assert set(everything.removeprefix("trueup[").removesuffix("]").split(",")) == set(extras)
 
 
 def test_every_file_of_the_package_says_what_it_is_for() -> None:
