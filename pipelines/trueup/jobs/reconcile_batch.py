@@ -34,7 +34,7 @@ from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
 from trueup.reconcile.log_io.declared_policies import ensure_policy
 from trueup.reconcile.log_io.load import frontier_of
 from trueup.reconcile.results.outcome_codec import decode, encode
-from trueup.reconcile.run import ReconcileSummary, changes_known, partitions_wanted, summary_of
+from trueup.reconcile.run import ReconcileSummary, changes_known, partitions_needed, summary_of
 from trueup.reconcile.run_partition import bucket_ranges, merge_outcomes, reconcile_partition
 
 
@@ -130,7 +130,7 @@ def reconcile(
             return ReconcileSummary(after, upto, 0, 0, 0, 0, 0)
         parts = [
             Partition(str(project.directory), r, after, upto, (from_day, to_day))
-            for r in bucket_ranges(project.config.lake.buckets, partitions or partitions_wanted(lake))
+            for r in bucket_ranges(project.config.lake.buckets, partitions or partitions_needed(lake))
         ]
         if log:
             log(f"reconciling positions {after + 1} to {upto} in {len(parts)} partitions")

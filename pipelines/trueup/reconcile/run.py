@@ -57,7 +57,7 @@ def reconcile_little(
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
         if after == upto:
             return ReconcileSummary(after, upto, 0, 0, 0, 0, 0)
-        if partitions_wanted(lake) > 1:
+        if partitions_needed(lake) > 1:
             return None
         if log:
             log(f"reconciling positions {after + 1} to {upto}")
@@ -72,7 +72,7 @@ def reconcile_little(
         return summary_of(lake, before, after=after, upto=upto, partitions=1)
 
 
-def partitions_wanted(lake: Lake) -> int:
+def partitions_needed(lake: Lake) -> int:
     """Return as many partitions as keep each within memory, and one for each core where there is work for them."""
     rows = records_between(lake, 0, lake.last_position())
     return max(-(-rows // ROWS_PER_PARTITION), min(os.cpu_count() or 1, rows // ROWS_WORTH_A_CORE + 1))

@@ -97,10 +97,10 @@ def _scored(project: Project) -> ScoreSummary | str:
         return "comes with trueup[fraud]"
     from trueup.fraud.scoring.score_run import ScoreSummary, pending
     from trueup.log.lake import Lake
-    from trueup.reconcile.run import partitions_wanted
+    from trueup.reconcile.run import partitions_needed
 
     with Lake.open(project) as lake:
-        summary, is_little = pending(lake), partitions_wanted(lake) == 1
+        summary, is_little = pending(lake), partitions_needed(lake) == 1
     if not isinstance(summary, ScoreSummary):
         if is_little:
             from trueup.fraud.scoring.score_run import score

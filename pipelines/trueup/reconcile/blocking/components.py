@@ -5,7 +5,7 @@ they could share a record over time, be the two ends of an edge, or lie in one a
 influences another, so the kernel evaluates each at its own positions. Components follow from what could match. They are
 therefore coarser than the matches that the kernel makes.
 
-Edges `a`–`b` and `b`–`c` make one component, `d` and `e` another; each has the least of its group numbers:
+Links 1–2 and 2–3 make one component, link 4–5 another; a component has the least of its group numbers:
 
 >>> links = pl.DataFrame({"group_no": [1, 2, 2, 3, 4, 5], "link_id": [10, 10, 11, 11, 12, 12]})
 >>> _connected(links).sort("group_no").rows()
@@ -157,7 +157,7 @@ def _connected(links: pl.DataFrame) -> pl.DataFrame:
     while True:
         of_link = links.join(components, on="group_no").group_by("link_id").agg(pl.col("component").min())
         reached = links.join(of_link, on="link_id").group_by("group_no").agg(reached=pl.col("component").min())
-        # Following the component of the component halves the distance, so that long chains take few rounds.
+        # Following the component of the component halves the distance, so that long chains take few iterations.
         jumped = reached.join(components.select(reached="group_no", further="component"), on="reached", how="left")
         least = jumped.select("group_no", component=pl.min_horizontal("reached", "further"))
         joined = components.join(least, on="group_no", suffix="_new", how="left")

@@ -19,7 +19,7 @@ from trueup.reconcile.sessions.admission import with_due_date
 from trueup.reconcile.sessions.grouping import PARTY
 
 _HASHED_PARTY = [n for n in PARTY if n != "currency"]
-_OWNER = ["scope", "service", "subscriber"]
+_AGGREGATED_BY = ["scope", "service", "subscriber"]
 _CANDIDATE_KEY = list(dict.fromkeys((*_HASHED_PARTY, *NAMES, "source", "position", "time_us")))
 COMPONENT_KEY = "component_key"
 """The column of the number that the caller gives the component of each row."""
@@ -58,7 +58,7 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
     candidates = timed.select(
         "time_us", component_key=pl.Series(component_keys[matched_by_time], dtype=pl.UInt64), side=pl.Series(side),
         party=_hash(_HASHED_PARTY, 41),
-        aggregation_key=_hash(_OWNER, 61) if by_aggregate.any() else pl.lit(0, pl.UInt64),
+        aggregation_key=_hash(_AGGREGATED_BY, 61) if by_aggregate.any() else pl.lit(0, pl.UInt64),
         by_nearest=pl.Series(by_nearest[matched_by_time]),
         by_aggregate=pl.Series(by_aggregate[matched_by_time]), aggregation_time_us=pl.coalesce("time_us", due),
     )  # fmt: skip
@@ -106,7 +106,7 @@ def deadline_instants(rows: pl.DataFrame, candidates: pl.DataFrame, component_ke
         component_key=pl.Series(component_keys, dtype=pl.UInt64), at_us=pl.coalesce("time_us", due),
         unkeyed=pl.col("session_key").is_null(), rule=policies.rule_of(pl.col("service")),
     )  # fmt: skip
-    # A unit takes its rule from its first record and its time from another one.
+    # A unit may take its rule from one record and its time from another, so a component of several rules has any rule.
     one_rule = pl.col("rule").min().over(COMPONENT_KEY) == pl.col("rule").max().over(COMPONENT_KEY)
     own = own.with_columns(rule=pl.when(one_rule).then("rule").otherwise(ANY_RULE).cast(pl.Int32))
     instants, aggregated = [own], candidates.filter("by_aggregate")

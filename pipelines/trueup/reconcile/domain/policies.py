@@ -39,8 +39,8 @@ class SourceRules:
 class Policy:
     """The rules in force from `position` on.
 
-    `void_ticks` are the positions of the ticks that are superseded under this policy. Declarations of their own supersede ticks, so
-    they are not part of `content`.
+    `void_ticks` are the positions of the ticks that are superseded under this policy. Declarations of their own supersede
+    ticks, so they are not part of `content`.
     """
 
     position: int = 0

@@ -70,8 +70,8 @@ def book_periods(
             charges.select("component", "record_no", "charge", "group_no", *CELL),
         ]
     ).join(cells, on=CELL, nulls_equal=True, how="left")  # fmt: skip
-    subject = pl.col("cell") * 3 + PERIOD
-    return as_bookings(bookings), members.select("component", "record_no", "charge", owner_no=subject, part=pl.lit(MAIN, pl.Int8))
+    owner_no = pl.col("cell") * 3 + PERIOD
+    return as_bookings(bookings), members.select("component", "record_no", "charge", owner_no=owner_no, part=pl.lit(MAIN, pl.Int8))
 
 
 def _charged_value(charges: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Series:

@@ -65,8 +65,12 @@ def book(
     with_owner = rows.select("component", "record_no", "group_no", "charge", "main").join(memberships, on=["group_no", "charge"])
     members = (
         with_owner.join(split, on="owner_no", how="left")
-        .with_columns(extra=pl.col("split").fill_null(False) & pl.col("charge") & (~pl.col("main") | pl.col("extra_unit")))
-        .select("component", "record_no", "charge", "owner_no", part=pl.when("extra").then(SURPLUS).otherwise(MAIN).cast(pl.Int8))
+        .with_columns(
+            in_surplus=pl.col("split").fill_null(False) & pl.col("charge") & (~pl.col("main") | pl.col("in_excess_group"))
+        )
+        .select(
+            "component", "record_no", "charge", "owner_no", part=pl.when("in_surplus").then(SURPLUS).otherwise(MAIN).cast(pl.Int8)
+        )
     )
     all_members = pl.concat([members, period_members])
     return Bookings(with_days(bookings, context.frontier), all_members, netting_groups(netted), netted["session"], misrated)
@@ -122,10 +126,10 @@ def _book_pairs(
     )  # fmt: skip
     memberships = pl.concat(
         [
-            pairs.select(group_no="session", charge=pl.lit(False), owner_no="owner_no", extra_unit=pl.lit(False)),
-            pairs.select(group_no="charge_group", charge=pl.lit(True), owner_no="owner_no", extra_unit=pl.lit(False)),
+            pairs.select(group_no="session", charge=pl.lit(False), owner_no="owner_no", in_excess_group=pl.lit(False)),
+            pairs.select(group_no="charge_group", charge=pl.lit(True), owner_no="owner_no", in_excess_group=pl.lit(False)),
             matched.excess.select(
-                group_no="charge_group", charge=pl.lit(True), owner_no=pl.col("session") * 3 + SESSION, extra_unit=pl.lit(True)
+                group_no="charge_group", charge=pl.lit(True), owner_no=pl.col("session") * 3 + SESSION, in_excess_group=pl.lit(True)
             ),
         ]
     )
@@ -158,4 +162,4 @@ def _book_unmatched(unmatched: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame
         unrated_records=pl.when(unrated).then(pl.col("records")).otherwise(0),
         next_check_position=pl.when(final).then(NEVER_POSITION).otherwise(pl.min_horizontal(next_checks)),
     )  # fmt: skip
-    return as_bookings(bookings), bookings.select("group_no", "charge", "owner_no", extra_unit=pl.lit(False))
+    return as_bookings(bookings), bookings.select("group_no", "charge", "owner_no", in_excess_group=pl.lit(False))
