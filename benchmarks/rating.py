@@ -24,7 +24,8 @@ from trueup.rating.rate import CALL, rate
 from trueup.reconcile.domain.frontier import Frontier, RunningMax
 from trueup.reconcile.domain.policies import Policies, Policy, SourceRules
 from trueup.reconcile.domain.tariff_terms import FLAT, Edition, Terms, changes_of
-from trueup.reconcile.run_partition import Outcome, reconcile_events
+from trueup.reconcile.results.outcome import Outcome
+from trueup.reconcile.run_partition import reconcile_events
 from trueup.reconcile.sessions.admission import EVENTS
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)

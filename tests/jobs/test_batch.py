@@ -28,9 +28,10 @@ from trueup.reconcile.kernel.ledger import LEDGER
 from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.results.digest import digests
 from trueup.reconcile.results.finding_rows import HISTORY
+from trueup.reconcile.results.outcome import Outcome
 from trueup.reconcile.results.outcome_codec import decode, encode
 from trueup.reconcile.run import reconcile_little
-from trueup.reconcile.run_partition import Outcome, bucket_ranges
+from trueup.reconcile.run_partition import bucket_ranges
 
 DAY_US = 86_400_000_000
 PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")

@@ -27,7 +27,8 @@ from trueup.reconcile.log_io.affected import Days
 from trueup.reconcile.log_io.commit import CONSUMER, Committed, commit_outcome
 from trueup.reconcile.log_io.load import frontier_of
 from trueup.reconcile.results.finding_rows import HISTORY
-from trueup.reconcile.run_partition import Outcome, merge_outcomes, reconcile_partition
+from trueup.reconcile.results.outcome import Outcome, merge_outcomes
+from trueup.reconcile.run_partition import reconcile_partition
 
 BUCKETS = 64
 _MAPPED = {

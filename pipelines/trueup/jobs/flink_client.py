@@ -28,8 +28,8 @@ from trueup.log.lake import Lake
 from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.log_io.declared_policies import ensure_policy
+from trueup.reconcile.results.outcome import merge_outcomes
 from trueup.reconcile.results.outcome_codec import decode
-from trueup.reconcile.run_partition import merge_outcomes
 
 HASH_RUNS = "shelves"
 """Folder next to the state with the hash runs of settled keys; the name stays, since stored state refers to these files."""

@@ -33,9 +33,10 @@ from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
 from trueup.reconcile.log_io.declared_policies import ensure_policy
 from trueup.reconcile.log_io.load import frontier_of
+from trueup.reconcile.results.outcome import merge_outcomes
 from trueup.reconcile.results.outcome_codec import decode, encode
 from trueup.reconcile.run import ReconcileSummary, changes_known, partitions_needed, summary_of
-from trueup.reconcile.run_partition import bucket_ranges, merge_outcomes, reconcile_partition
+from trueup.reconcile.run_partition import bucket_ranges, reconcile_partition
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,9 @@ from trueup.reconcile.incremental.poller import EpochLoader, Poller, resume_posi
 from trueup.reconcile.incremental.state_codec import decode_state, encode_state
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
 from trueup.reconcile.log_io.declared_policies import ensure_policy
+from trueup.reconcile.results.outcome import Outcome, merge_outcomes
 from trueup.reconcile.results.outcome_codec import decode as decode_outcome
 from trueup.reconcile.results.outcome_codec import encode as encode_outcome
-from trueup.reconcile.run_partition import Outcome, merge_outcomes
 
 MAX_EPOCHS_IN_FLIGHT = 2
 """Number of epochs in flight: workers always have a next epoch, and few epochs delay a checkpoint."""

@@ -15,7 +15,8 @@ from trueup.reconcile.domain.policies import KERNEL_VERSION
 from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.log_io.load import frontier_of
 from trueup.reconcile.results.finding_rows import BOOKING_MONEY, HISTORY
-from trueup.reconcile.run_partition import Outcome, bucket_ranges, reconcile_partition
+from trueup.reconcile.results.outcome import Outcome
+from trueup.reconcile.run_partition import bucket_ranges, reconcile_partition
 
 CHECK = "findings"
 _ROWS_PER_PARTITION = 1_000_000

@@ -28,7 +28,7 @@ from trueup.log.lake import BucketRange
 from trueup.reconcile.domain.policies import Policy, SourceRules
 from trueup.reconcile.kernel.evaluate import evaluate
 from trueup.reconcile.log_io.declared_policies import without_void_ticks
-from trueup.reconcile.run_partition import merge_outcomes
+from trueup.reconcile.results.outcome import merge_outcomes
 
 HOUR = 3_600 * MICRO
 DAY = 24 * HOUR

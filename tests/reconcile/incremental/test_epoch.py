@@ -10,7 +10,7 @@ import pytest
 from random_logs import any_log
 from run_epochs import process_epochs
 
-from trueup.reconcile.run_partition import merge_outcomes
+from trueup.reconcile.results.outcome import merge_outcomes
 
 
 def tells_the_same_in_epochs(seed: str, n: int, folder: Path, divisions: int = 3) -> None:

@@ -13,7 +13,7 @@ from run_epochs import process_epochs
 from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.log.lake import Lake
-from trueup.reconcile.run_partition import merge_outcomes
+from trueup.reconcile.results.outcome import merge_outcomes
 
 NOW = datetime(2024, 4, 1, tzinfo=UTC)
 DAY = datetime(2024, 3, 1, tzinfo=UTC)

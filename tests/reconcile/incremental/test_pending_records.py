@@ -20,7 +20,7 @@ from trueup.reconcile.blocking.keys import blocking_keys, candidate_keys, identi
 from trueup.reconcile.domain.policies import Policy, SourceRules
 from trueup.reconcile.incremental.pending_records import PendingRecords
 from trueup.reconcile.log_io.affected import ROW
-from trueup.reconcile.run_partition import merge_outcomes
+from trueup.reconcile.results.outcome import merge_outcomes
 
 HOUR_S = 3600
 RULES = Policy(

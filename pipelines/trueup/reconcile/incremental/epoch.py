@@ -31,7 +31,7 @@ from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 from trueup.reconcile.kernel.evaluate import evaluate
 from trueup.reconcile.log_io.affected import ROW, AffectedReader
 from trueup.reconcile.log_io.load import arrivals
-from trueup.reconcile.run_partition import Outcome, outcome_of
+from trueup.reconcile.results.outcome import Outcome, outcome_of
 from trueup.reconcile.sessions.admission import with_due_date
 
 

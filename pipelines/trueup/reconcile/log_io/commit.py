@@ -9,7 +9,7 @@ import polars as pl
 
 from trueup.errors import LogError
 from trueup.log.lake import Lake, Transaction
-from trueup.reconcile.run_partition import Outcome
+from trueup.reconcile.results.outcome import Outcome
 
 CONSUMER = "reconcile"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from trueup.frames import from_ipc, to_ipc
-from trueup.reconcile.run_partition import Outcome
+from trueup.reconcile.results.outcome import Outcome
 
 _COUNT_BYTES = 8
 
