@@ -1,9 +1,9 @@
 """Components: which records can influence each other's findings.
 
 A *group* is a session with the charge group of the same key, or one record without a key. Groups are in one *component* when
-they could share a record over time, be the two ends of an edge, or lie in one aggregation period. Nothing in one component
-influences another, so the kernel evaluates each at its own positions. Components follow from what could match. They are
-therefore coarser than the matches that the kernel makes.
+they could share a record over time, be the two ends of an edge, or lie in one period. Nothing in one component influences
+another, so the kernel evaluates each at its own positions. Components follow from what could match. They are therefore coarser
+than the matches that the kernel makes.
 
 Links 1–2 and 2–3 make one component, link 4–5 another; a component has the least of its group numbers:
 

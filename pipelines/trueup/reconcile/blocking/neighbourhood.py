@@ -4,8 +4,8 @@ A unit (a session, or a charge group) takes its party from its first record and 
 may be two records. Which record is first is known only once all of them are. So every party of its records is paired with every
 time of its records. Components, blocking keys, the fast path and the reader of the log all use these pairs.
 
-The SQL form of the rule is coarser. `log_io/affected_neighbours.sql` reads a record of any service that has a session key,
-since another record of its session may be of a service that is matched. A test holds that query to this module.
+The SQL form of the rule is coarser. `log_io/affected_neighbours.sql` reads every record with a session key, whatever its service:
+another record of its session may be of a service that is matched. A test holds that query to this module.
 
 A session with two records, of two subscribers, can be matched at four places. A session with one party has its own records only:
 

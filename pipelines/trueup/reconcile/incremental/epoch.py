@@ -80,8 +80,8 @@ def process_epoch(
 ) -> EpochResult:
     """Process an epoch of a range of buckets; `arrived` are the rows (`EVENTS`) of its positions.
 
-    Without a state, or with a state of another position, every record that the epoch can affect is read from the log, and the
-    state is rebuilt, with or without a store of hash runs.
+    Without a state, or with a state of another position, every record that the epoch can affect is read from the log. The state
+    is then rebuilt, with hash runs in `store` if there is one.
     """
     frontier, terms, after, upto = epoch.frontier, epoch.terms, epoch.after, epoch.upto
     reader = AffectedReader(lake, frontier, buckets, terms, upto)

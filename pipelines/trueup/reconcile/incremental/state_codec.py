@@ -68,8 +68,9 @@ def decode_state(
 ) -> ReconcilerState | None:
     """Decode the state that `encode_state` encoded; return None for a state that must be rebuilt from the log.
 
-    That is a state of an older schema or kernel, of hashes by another version, of other buckets, or of files that are not in
-    the store. Raises `LogError` for a state of a newer version, which this version must not resume from.
+    That is a state of an older schema or kernel, or of hashes by another version. A state of other buckets, or of files that
+    the store does not have, must be rebuilt as well. Raises `LogError` for a state of a newer version, which this version must
+    not resume from.
     """
     length = int.from_bytes(head[:_LENGTH_BYTES], "little")
     text, tail = head[_LENGTH_BYTES : _LENGTH_BYTES + length], head[_LENGTH_BYTES + length :]

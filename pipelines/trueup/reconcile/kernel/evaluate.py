@@ -1,9 +1,10 @@
 """The kernel: records in, changes of findings and sums out; a pure function, vectorised over components and positions.
 
-A component is evaluated only at positions at which it can change. It can change when one of its records arrives, when a stream
-passes an instant that it depends on, or when another policy, price or state comes into force. All components advance together,
-each to its own next position. One iteration evaluates them all at once. The busiest component determines the number of
-iterations. The work is in proportion to what can change. The result is that of evaluating everything at every position.
+A component is evaluated only at positions at which it can change. It can change when one of its records arrives, or when a
+stream passes an instant that it depends on. It can also change when another policy, price or state comes into force. All
+components advance together, each to its own next position. One iteration evaluates them all at once. The busiest component
+determines the number of iterations. The work is in proportion to what can change. The result is that of evaluating everything
+at every position.
 """
 
 from __future__ import annotations
