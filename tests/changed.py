@@ -1,4 +1,4 @@
-"""Prints the test files of what changed since the branch left BASE, for `make check`: `python tests/changed.py BASE`."""
+"""Print the test files of files changed since the branch left BASE, for `make check`: `python tests/changed.py BASE`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ PORTIONS = ("pipelines/trueup/", "models/trueup/", "expectations/trueup/", "sql/
 
 
 def changed_since(base: str) -> list[str]:
-    """The files that differ from where the branch left `base`, those not committed yet included."""
+    """Return the files that differ from the fork point of the branch from `base`, uncommitted ones included."""
     left = _git("merge-base", base, "HEAD")[0]
     return sorted({*_git("diff", "--name-only", left), *_git("ls-files", "--others", "--exclude-standard")})
 
 
 def related_tests(changed: Iterable[str], root: Path = ROOT) -> list[str]:
-    """The test files of changed files: themselves, and those that name a changed module.
+    """Return the test files of changed files: themselves, and those that name a changed module.
 
-    Where no test names the module, and for a file that is no module, all tests of its folder. A helper of tests means its folder.
+    If no test names the module, and for other files, these are all tests of its folder. A test helper selects its folder.
     """
     tests = {path: path.read_text("utf-8") for path in sorted((root / "tests").rglob("test_*.py"))}
     found = set[Path]()

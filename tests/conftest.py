@@ -1,4 +1,4 @@
-"""What all tests share: how Hypothesis draws, a template of the empty lake, and a secret that no output may hold."""
+"""Shared by all tests: Hypothesis profiles, a template of the empty lake, and a secret that no output may hold."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ TEXTS = (".log", ".out", ".err", ".html", ".json", ".txt", ".yml")
 
 
 def check_output(*texts: str | bytes | None) -> None:
-    """Fails where a text holds the planted secret."""
+    """Fail if a text holds the planted secret."""
     for text in texts:
         if text and (PLANTED.encode() in text if isinstance(text, bytes) else PLANTED in text):
             pytest.fail(LEAKED, pytrace=False)
@@ -69,7 +69,7 @@ def check_output(*texts: str | bytes | None) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
-    """Fails a test whose captured output, log or traceback holds the planted secret."""
+    """Fail a test whose captured output, log or traceback holds the planted secret."""
     report = yield
     if any(PLANTED in text for _, text in report.sections) or PLANTED in str(report.longrepr or ""):
         report.sections[:] = []
@@ -79,13 +79,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 @pytest.fixture
 def capsys(capsys: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
-    """Captured output, looked through when a test reads it."""
+    """Search captured output when a test reads it."""
     return _checked(capsys)
 
 
 @pytest.fixture
 def capfd(capfd: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
-    """The same for the descriptors."""
+    """Search captured output of the descriptors when a test reads it."""
     return _checked(capfd)
 
 
@@ -103,7 +103,7 @@ def _checked(capture: pytest.CaptureFixture[str]) -> pytest.CaptureFixture[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _outputs_of_processes_and_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Looks through what processes print that tests start, and at the end through the texts among the files they leave."""
+    """Search the output of processes that tests start, and at the end the text files that tests leave."""
     communicate = subprocess.Popen.communicate
 
     def checked(self: Any, *arguments: Any, **named: Any) -> Any:

@@ -26,7 +26,7 @@ def test_the_core_imports_without_any_engine() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": path})
 
 
-def test_a_changed_module_means_the_tests_that_name_it_else_those_of_its_folder(tmp_path: Path) -> None:
+def test_a_changed_module_selects_the_tests_that_name_it_else_those_of_its_folder(tmp_path: Path) -> None:
     for name, text in {
         "log/test_lake.py": "from trueup.log.lake import Lake", "log/test_other.py": "import pytest",
         "cli/test_path.py": "from trueup.log import (\n)\nfrom trueup.log import lake, writer", "log/helper.py": "",
@@ -46,9 +46,9 @@ def test_the_extra_all_brings_every_other_extra() -> None:
     assert set(everything.removeprefix("trueup[").removesuffix("]").split(",")) == set(extras)
 
 
-def test_every_file_of_the_package_says_what_it_is_for() -> None:
-    silent = [
+def test_every_file_of_the_package_has_a_docstring() -> None:
+    without = [
         str(f.relative_to(ROOT)) for p in PORTIONS for f in p.rglob("*.py")
         if not f.read_text("utf-8").lstrip().startswith(('"""', 'r"""'))
     ]  # fmt: skip
-    assert not silent
+    assert not without

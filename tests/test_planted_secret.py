@@ -1,4 +1,4 @@
-"""The guard of the whole suite notices a secret of the environment in whatever a test brings out."""
+"""The guard of the suite detects a secret of the environment in every output of a test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEAKS = {
 def test_a_leak_of_each_kind_fails_the_test_that_leaks_and_is_not_repeated(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # One of its own: the suite's must not leak even here.
+    # A separate secret: that of the suite must not leak even here.
     monkeypatch.setenv("TRUEUP_PLANTED_SECRET", "Pl4nted-in-the-inner-run")
     pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text("utf-8").replace('pytest_plugins = ["pytester"]', ""))
     names = {what: what.replace(" ", "_") for what in LEAKS}
