@@ -127,7 +127,7 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | N
 
 def random_log(seed: str, facets: tuple[str, ...] = FACETS, size: int = 20) -> tuple[Log, dict[tuple[int, str], Any]]:
     generator, log = any_log(random.Random(seed), facets, size)
-    return lake_fixture.with_ids_of_content([[generator.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
+    return lake_fixture.with_event_ids_of_lake([[generator.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
 
 
 def project_with(folder: Path, log: Log, rows: dict[tuple[int, str], Any], upto: int) -> Project:

@@ -57,7 +57,7 @@ SMALL_LOG: Log = [[PLAIN], [usage_on(1), usage_on(2), charge_on(2, 3)], [usage_o
 
 def project_with(folder: Path, log: Log, by: str = "subscriber") -> Project:
     """Return a project whose lake has a log."""
-    with lake_fixture.lake_of(folder, *lake_fixture.with_ids_of_content(log, by), by) as lake:
+    with lake_fixture.lake_of(folder, *lake_fixture.with_event_ids_of_lake(log, by), by) as lake:
         return lake.project
 
 
@@ -102,7 +102,7 @@ def test_two_runs_of_the_job_on_a_random_log_commit_the_outcome_of_the_plain_cal
     n: int, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     generator, log = any_log(random.Random(f"beam/{n}"), ("contents", "untimed", "long ago"))
-    log, rows = lake_fixture.with_ids_of_content([[generator.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
+    log, rows = lake_fixture.with_event_ids_of_lake([[generator.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
     middle = len(log) // 2
     with lake_fixture.lake_of(tmp_path, log[:middle], rows, "subscriber") as lake:
         project = lake.project
@@ -157,7 +157,7 @@ def test_a_changed_configuration_is_in_force_from_the_position_of_its_declaratio
 
 def test_the_first_policy_also_covers_earlier_records_and_positions(tmp_path: Path) -> None:
     log: Log = [[usage_on(1)], *closings_on(20), [PLAIN]]
-    log, rows = lake_fixture.with_ids_of_content(log, "subscriber")
+    log, rows = lake_fixture.with_event_ids_of_lake(log, "subscriber")
     project = lake_fixture.project_of(tmp_path, PLAIN, "subscriber")
     Lake.create(project)
     with Lake.open(project, clock=lake_fixture.clock) as lake:

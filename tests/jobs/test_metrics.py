@@ -27,7 +27,7 @@ LOG: Log = [
 
 
 def project_in(folder: Path) -> Project:
-    log, rows = lake_fixture.with_ids_of_content(LOG, "subscriber")
+    log, rows = lake_fixture.with_event_ids_of_lake(LOG, "subscriber")
     with lake_fixture.lake_of(folder, log, rows, "subscriber") as lake:
         lake_fixture.reconcile(lake, 4, 1)
         return lake.project

@@ -1,4 +1,4 @@
-"""A log of plain values as the kernel takes it, and the kernel's answer as plain values."""
+"""Adapter between logs of plain values and the kernel: events, frontier and terms in, finding changes and sums out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SUMS = ["expected_micros", "billed_micros", "impact_micros", "tolerated_micros",
 
 
 def events_of(log: Log) -> pl.DataFrame:
-    """All records of a log as rows of `EVENTS`."""
+    """Return all records of a log as rows of `EVENTS`."""
     rows = [
         {
             "charge": r.charge, "event_id": r.event_id, "position": position, "source": r.source, "bucket": 0, "scope": r.scope,
@@ -38,7 +38,7 @@ def events_of(log: Log) -> pl.DataFrame:
 
 
 def frontier_of(log: Log, policy: Policy, upto: int | None = None) -> Frontier:
-    """What a log tells of how far its sources are complete, up to a position."""
+    """Return the frontier of a log, up to a position."""
     observed: dict[str, list[tuple[int, int]]] = {}
     closed: dict[str, list[tuple[int, int]]] = {}
     ticks, policies, superseded = list[tuple[int, Tick]](), [policy], dict[int, frozenset[int]]()
@@ -55,14 +55,14 @@ def frontier_of(log: Log, policy: Policy, upto: int | None = None) -> Frontier:
                 if item.started_us is not None:
                     observed.setdefault(item.source, []).append((position, item.started_us))
             elif isinstance(item, Policy):
-                policies.append(in_force_from(item, position))
-    marks = ({n: _marks(rows) for n, rows in told.items()} for told in (observed, closed))
+                policies.append(policy_from(item, position))
+    marks = ({n: _marks(rows) for n, rows in by_source.items()} for by_source in (observed, closed))
     clock = Ticks.of(pl.DataFrame([(at, tick.now_us) for at, tick in ticks], schema=_MARK, orient="row"))
     return Frontier(Policies(without_void_ticks(policies, superseded)), *marks, clock)
 
 
 def terms_of(log: Log, upto: int | None = None) -> Terms:
-    """The tariff book of a log, as known at every position up to one."""
+    """Return the tariff terms of a log, as known at each position up to one."""
     rows: list[dict[str, Any]] = []
     editions, first = [], []
     for position, commit in enumerate(log[:upto], start=1):
@@ -77,7 +77,7 @@ def terms_of(log: Log, upto: int | None = None) -> Terms:
     return Terms(tuple(editions), changes=changes_of(first, FLAT.states), causes=causes)
 
 
-def in_force_from(policy: Policy, position: int) -> Policy:
+def policy_from(policy: Policy, position: int) -> Policy:
     return Policy.from_content(position, policy.content())
 
 
@@ -89,7 +89,7 @@ _MARK = {"position": pl.Int64, "value": pl.Int64}
 
 
 def kernel_changes(evaluated: Evaluated, policies: Policies, *, after: int = 0) -> list[dict[str, Any]]:
-    """The changes of findings the kernel tells, in the words of `meaning`; `finding` is the finding's id."""
+    """Return the finding changes of the kernel as rows of the reference model; `finding` is the finding id."""
     rows = finding_changes(evaluated, policies, after=after).rename({"finding_id": "finding"})
     started = (pl.col("started_at").cast(pl.Int64)).alias("started_us")
     return [
@@ -99,61 +99,63 @@ def kernel_changes(evaluated: Evaluated, policies: Policies, *, after: int = 0) 
 
 
 def changes_by_finding(changes: Iterable[dict[str, Any]]) -> Counter[frozenset[tuple[Any, ...]]]:
-    """Changes gathered by finding, without its name: two tellings agree when they tell the same lives."""
+    """Group changes by finding, without its id: two histories are equal if they have the same life cycles."""
     by_finding: dict[Any, list[tuple[Any, ...]]] = {}
     for row in changes:
         by_finding.setdefault(row["finding"], []).append(tuple(sorted((n, v) for n, v in row.items() if n != "finding")))
-    assert all(len(set(rows)) == len(rows) for rows in by_finding.values()), "a change is told twice"
+    assert all(len(set(rows)) == len(rows) for rows in by_finding.values()), "a change occurs twice"
     return Counter(frozenset(rows) for rows in by_finding.values())
 
 
 def sums_of(ledger: pl.DataFrame, positions: int) -> list[Sums]:
-    """The sums after each position, from the movements of the ledger."""
-    told: list[Sums] = []
+    """Return the sums after each position, from the changes in the ledger."""
+    sums: list[Sums] = []
     now: dict[Any, tuple[int, ...]] = {}
-    moved: dict[int, list[tuple[Any, tuple[int, ...]]]] = {}
+    deltas: dict[int, list[tuple[Any, tuple[int, ...]]]] = {}
     for row in ledger.iter_rows(named=True):
         cell = (row["service"], row["day"], row["currency"])
-        moved.setdefault(row["position"], []).append((cell, tuple(int(row[n]) for n in SUMS)))
+        deltas.setdefault(row["position"], []).append((cell, tuple(int(row[n]) for n in SUMS)))
     for position in range(1, positions + 1):
-        for cell, by in moved.get(position, []):
-            now = {**now, cell: tuple(a + b for a, b in zip(now.get(cell, (0,) * len(SUMS)), by, strict=True))}
-        told.append({cell: row for cell, row in now.items() if any(row)})
-    return told
+        for cell, delta in deltas.get(position, []):
+            now = {**now, cell: tuple(a + b for a, b in zip(now.get(cell, (0,) * len(SUMS)), delta, strict=True))}
+        sums.append({cell: row for cell, row in now.items() if any(row)})
+    return sums
 
 
-def assert_same_history(story: ReferenceRun, evaluated: Evaluated, policies: Policies) -> None:
-    """The kernel tells the story: the same lives of findings, the same sums after every position, one place for each record."""
-    wanted, got = changes_by_finding(story.changes), changes_by_finding(kernel_changes(evaluated, policies))
-    assert got == wanted, _apart(got, wanted)
-    sums = sums_of(evaluated.ledger, len(story.sums))
-    for position, (wanted_sums, got_sums) in enumerate(zip(story.sums, sums, strict=True), start=1):
-        assert got_sums == wanted_sums, f"sums after position {position}"
+def assert_same_history(reference: ReferenceRun, evaluated: Evaluated, policies: Policies) -> None:
+    """Compare the kernel with the reference: life cycles of findings, sums after each position, one booking per record."""
+    expected, actual = changes_by_finding(reference.changes), changes_by_finding(kernel_changes(evaluated, policies))
+    assert actual == expected, _differences(actual, expected)
+    sums = sums_of(evaluated.ledger, len(reference.sums))
+    for position, (expected_sums, actual_sums) in enumerate(zip(reference.sums, sums, strict=True), start=1):
+        assert actual_sums == expected_sums, f"sums after position {position}"
     members = evaluated.members
-    assert members["record_no"].n_unique() == members.height == len(story.held) - evaluated.fast_path_records.height
+    assert members["record_no"].n_unique() == members.height == len(reference.records) - evaluated.fast_path_records.height
 
 
-def _apart(got: Counter[Any], wanted: Counter[Any]) -> str:
+def _differences(actual: Counter[Any], expected: Counter[Any]) -> str:
     def lines(counted: Counter[Any]) -> list[str]:
         return [str(dict(row)) for life in counted for row in sorted(life, key=repr)]
 
-    return "\n".join(["", "the kernel alone tells", *lines(got - wanted), "the meaning alone tells", *lines(wanted - got)])
+    return "\n".join(
+        ["", "only in the kernel:", *lines(actual - expected), "only in the reference model:", *lines(expected - actual)]
+    )
 
 
-def evaluated_in_pieces(log: Log, policy: Policy, cuts: Iterable[int]) -> list[Evaluated]:
-    """The kernel's answers when it is asked after each of the positions `cuts`, each time knowing nothing later."""
-    told, after = [], 0
+def evaluate_in_ranges(log: Log, policy: Policy, cuts: Iterable[int]) -> list[Evaluated]:
+    """Evaluate a log in ranges that end at the positions `cuts`; each range knows the log up to its own end only."""
+    parts, after = [], 0
     for upto in [*sorted(set(cuts) - {0, len(log)}), len(log)]:
-        told.append(evaluate(events_of(log[:upto]), frontier_of(log, policy, upto), terms_of(log, upto), after=after, upto=upto))
+        parts.append(evaluate(events_of(log[:upto]), frontier_of(log, policy, upto), terms_of(log, upto), after=after, upto=upto))
         after = upto
-    return told
+    return parts
 
 
 Check = Callable[[Log], bool]
 
 
-def shrunk(log: Log, fails: Check) -> Log:
-    """A small log for which `fails` still holds: items and commits are left out, and commits joined, while it does."""
+def shrink(log: Log, fails: Check) -> Log:
+    """Return a smaller log for which `fails` still holds, by removing items and empty commits while it does."""
     changed = True
     while changed:
         changed = False
@@ -168,13 +170,13 @@ def shrunk(log: Log, fails: Check) -> Log:
     return log
 
 
-def shown(log: Log) -> str:
-    """A log, commit by commit, for a failing test to print."""
+def format_log(log: Log) -> str:
+    """Return a log as text, commit by commit, for the message of a failing test."""
 
-    def one(item: Any) -> str:
+    def describe(item: Any) -> str:
         if not isinstance(item, Record):
             return f"policy {sorted(item.services)}" if isinstance(item, Policy) else str(item)
-        told = {n: v for n, v in vars(item).items() if v != getattr(Record(item.charge, "", ""), n)}
-        return f"{'charge' if item.charge else 'usage'} {told}"
+        values = {n: v for n, v in vars(item).items() if v != getattr(Record(item.charge, "", ""), n)}
+        return f"{'charge' if item.charge else 'usage'} {values}"
 
-    return "\n".join(f"{position}: " + "\n   ".join(map(one, commit)) for position, commit in enumerate(log, start=1))
+    return "\n".join(f"{position}: " + "\n   ".join(map(describe, commit)) for position, commit in enumerate(log, start=1))

@@ -1,4 +1,4 @@
-"""Logs in a lake on disk: written position by position, reconciled through the parts that every engine calls."""
+"""Lakes from logs of plain values: written position by position, reconciled by the functions that every engine calls."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _MAPPED = {
     "usage": ("service", "subscriber", "account", "session_key", "started_at", "quantity"),
     "charge": ("service", "subscriber", "account", "session_key", "started_at", "quantity", "amount"),
 }
-"""Columns without which a project is refused before it runs."""
+"""Columns that the checks of a project require of each source."""
 
 
 def clock() -> datetime:
@@ -43,7 +43,7 @@ def clock() -> datetime:
 
 
 def toml_of(policy: Policy, bucket_by: str) -> str:
-    """A trueup.toml whose policy is `policy`."""
+    """Return the text of a trueup.toml that declares `policy`."""
     lines = ["[lake]", f"buckets = {BUCKETS}", f'bucket_by = "{bucket_by}"', "[project]", f'timezone = "{policy.timezone}"',
              f'currency = "{policy.currency}"', f'horizon = "{policy.horizon_us}us"']  # fmt: skip
     for name, s in policy.sources.items():
@@ -57,14 +57,14 @@ def toml_of(policy: Policy, bucket_by: str) -> str:
 
 
 def _rules(rules: ServiceConfig) -> list[str]:
-    told = {
+    values = {
         "match": str(list(rules.match)), "price_per": rules.price_per, "start_tolerance": f'"{rules.start_tolerance}us"',
         "grace": f'"{rules.grace}us"', "period": f'"{rules.period}us"', "quantity_tolerance": f'"{_decimal(rules.quantity_tolerance)}"',
         "amount_tolerance": f'"{_decimal(rules.amount_tolerance)}"',
     }  # fmt: skip
-    told |= {} if rules.price is None else {"price": f'"{_decimal(rules.price)}"'}
-    told |= {} if rules.currency is None else {"currency": f'"{rules.currency}"'}
-    return [f"{n} = {v}" for n, v in told.items()]
+    values |= {} if rules.price is None else {"price": f'"{_decimal(rules.price)}"'}
+    values |= {} if rules.currency is None else {"currency": f'"{rules.currency}"'}
+    return [f"{n} = {v}" for n, v in values.items()]
 
 
 def _decimal(micros: int) -> str:
@@ -72,7 +72,7 @@ def _decimal(micros: int) -> str:
 
 
 def project_of(folder: Path, policy: Policy, bucket_by: str) -> Project:
-    """A project folder whose configuration asks for `policy`."""
+    """Write a project folder whose configuration declares `policy`, and return the project."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "trueup.toml").write_text(toml_of(policy, bucket_by), "utf-8")
     project = Project.load(folder)
@@ -81,31 +81,31 @@ def project_of(folder: Path, policy: Policy, bucket_by: str) -> Project:
 
 
 def one_declaration_per_commit(log: Log) -> Log:
-    """A log as a lake holds it: a position brings records, or one declaration."""
-    out: Log = []
+    """Return a log as a lake stores it: each position has either records or one declaration."""
+    commits: Log = []
     for commit in log:
         records: list[Item] = [i for i in commit if isinstance(i, Record)]
-        out += ([records] if records else []) + [[i] for i in commit if not isinstance(i, Record)]
-    return out
+        commits += ([records] if records else []) + [[i] for i in commit if not isinstance(i, Record)]
+    return commits
 
 
-def with_ids_of_content(log: Log, bucket_by: str) -> tuple[Log, dict[tuple[int, str], pl.DataFrame]]:
-    """A log whose records have the ids a lake gives them, and its rows by (position, stream)."""
-    out: Log = []
+def with_event_ids_of_lake(log: Log, bucket_by: str) -> tuple[Log, dict[tuple[int, str], pl.DataFrame]]:
+    """Return a log whose records have the event ids that a lake gives them, and its rows by (position, stream)."""
+    commits: Log = []
     rows = {}
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for position, commit in enumerate(log, start=1):
             new = [i for i in commit if not isinstance(i, Record)]
             for stream in ("usage", "charge"):
-                mine = [i for i in commit if isinstance(i, Record) and i.charge == (stream == "charge")]
-                if mine:
-                    frame = pl.DataFrame([_row(r, position, n, bucket_by) for n, r in enumerate(mine)], schema=COLLECTED[stream])
+                own = [i for i in commit if isinstance(i, Record) and i.charge == (stream == "charge")]
+                if own:
+                    frame = pl.DataFrame([_row(r, position, n, bucket_by) for n, r in enumerate(own)], schema=COLLECTED[stream])
                     rows[position, stream] = with_event_ids(connection, frame, stream, bucket_by=bucket_by, buckets=BUCKETS)  # type: ignore[arg-type]
                     ids = rows[position, stream]["event_id"].to_list()
-                    new += [replace(r, known_as=i) for r, i in zip(mine, ids, strict=True)]
-            out.append(new)
-    return out, rows
+                    new += [replace(r, given_event_id=i) for r, i in zip(own, ids, strict=True)]
+            commits.append(new)
+    return commits, rows
 
 
 def _row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any]:
@@ -122,39 +122,39 @@ def _row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any
 
 
 def append(lake: Lake, log: Log, rows: dict[tuple[int, str], pl.DataFrame], first: int = 1, last: int | None = None) -> None:
-    """Writes positions `first` to `last` of a log, as `told_apart` and `known_by_id` made it, to a lake."""
+    """Append the positions `first` to `last` of a log to a lake; `with_event_ids_of_lake` made the log and `rows`."""
     for position, commit in enumerate(log[:last], start=1):
         if position < first:
             continue
 
         def write(transaction: Transaction, position: int = position, commit: list[Item] = commit) -> int:
-            (one,) = commit if len(commit) == 1 else [None]
-            if isinstance(one, Close):
-                return transaction.declare("close", source=one.source, through=EPOCH + one.through_us * US)
-            if isinstance(one, Tick):
-                return transaction.declare("tick", through=EPOCH + one.now_us * US)
-            if isinstance(one, Supersede):
-                return transaction.declare(CLOCK, through=clock(), content={SUPERSEDES: position_of(one.tick, log)})
-            if isinstance(one, Policy):
-                return transaction.declare("policy", content=one.content())
-            if isinstance(one, Tariff):
-                transaction.append("tariff", _tariffs(one, position))
+            (item,) = commit if len(commit) == 1 else [None]
+            if isinstance(item, Close):
+                return transaction.declare("close", source=item.source, through=EPOCH + item.through_us * US)
+            if isinstance(item, Tick):
+                return transaction.declare("tick", through=EPOCH + item.now_us * US)
+            if isinstance(item, Supersede):
+                return transaction.declare(CLOCK, through=clock(), content={SUPERSEDES: position_of(item.tick, log)})
+            if isinstance(item, Policy):
+                return transaction.declare("policy", content=item.content())
+            if isinstance(item, Tariff):
+                transaction.append("tariff", _tariff_rows(item, position))
                 return transaction.next_position("unit")
             for stream in ("usage", "charge"):
                 if (position, stream) in rows:
                     transaction.append(stream, rows[position, stream])
-            transaction.append("control", _controls(commit, position))
+            transaction.append("control", _control_rows(commit, position))
             return transaction.next_position("unit")
 
         assert lake.commit(write) == position
 
 
 def position_of(tick: Tick, log: Log) -> int:
-    """The position a log has a tick at."""
+    """Return the position of a tick in a log."""
     return next(at for at, commit in enumerate(log, start=1) if tick in commit)
 
 
-def _tariffs(tariff: Tariff, position: int) -> pl.DataFrame:
+def _tariff_rows(tariff: Tariff, position: int) -> pl.DataFrame:
     rows = [
         {n: row.get(n) for n in CORE["tariff"]} | {"source_id": f"book@{position}", "source_row": i, "bucket": 0, "key_scope": "book",
          "event_id": f"{position} {i}".encode(), "record_key": f"{position} {i}"} for i, row in enumerate(tariff.rows)
@@ -162,23 +162,23 @@ def _tariffs(tariff: Tariff, position: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={n: t for n, t in EVENT["tariff"].items() if n not in ("attributes",)})
 
 
-def _controls(commit: list[Item], position: int) -> pl.DataFrame:
+def _control_rows(commit: list[Item], position: int) -> pl.DataFrame:
     records = [i for i in commit if isinstance(i, Record)]
-    told = []
+    rows = []
     for source in sorted({r.source for r in records}):
-        mine = [r for r in records if r.source == source]
-        started = [r.started_us for r in mine if r.started_us is not None]
+        own = [r for r in records if r.source == source]
+        started = [r.started_us for r in own if r.started_us is not None]
         last = EPOCH + max(started) * US if started else None
-        told.append({"source_id": f"{source}@{position}", "source": source, "stream": "charge" if mine[0].charge else "usage",
-                     "records": len(mine), "accepted": len(mine), "duplicate": 0, "quarantined": 0, "last_started_at": last})  # fmt: skip
+        rows.append({"source_id": f"{source}@{position}", "source": source, "stream": "charge" if own[0].charge else "usage",
+                     "records": len(own), "accepted": len(own), "duplicate": 0, "quarantined": 0, "last_started_at": last})  # fmt: skip
     schema = {"source_id": pl.String, "source": pl.String, "stream": pl.String, "records": pl.Int64, "accepted": pl.Int64,
               "duplicate": pl.Int64, "quarantined": pl.Int64, "last_started_at": pl.Datetime("us", "UTC")}  # fmt: skip
-    return pl.DataFrame(told, schema=schema)
+    return pl.DataFrame(rows, schema=schema)
 
 
 @contextmanager
 def lake_of(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame], bucket_by: str) -> Iterator[Lake]:
-    """A lake that holds a log, whose first position declares its policy."""
+    """Create a lake with a log whose first position declares its policy."""
     (first,) = log[0]
     assert isinstance(first, Policy)
     project = project_of(folder, first, bucket_by)
@@ -190,7 +190,7 @@ def lake_of(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame], b
 
 @contextmanager
 def quick_lake(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame], bucket_by: str) -> Iterator[Lake]:
-    """The same log in tables of plain DuckDB that look like a lake's: for reading only, and ten times as fast."""
+    """Create the log in plain DuckDB tables with the schema of a lake: read-only, and ten times as fast."""
     (first,) = log[0]
     assert isinstance(first, Policy)
     project = project_of(folder, first, bucket_by)
@@ -202,35 +202,35 @@ def quick_lake(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame]
         for (table,) in connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake'").fetchall():
             connection.execute(f"ALTER TABLE lake.events.{table} ADD COLUMN snapshot_id BIGINT")
         for position, commit in enumerate(log, start=1):
-            told = {"position": pl.DataFrame({"position": [position]})}
-            (one,) = commit if len(commit) == 1 else [None]
-            if isinstance(one, Close | Tick):
+            tables = {"position": pl.DataFrame({"position": [position]})}
+            (item,) = commit if len(commit) == 1 else [None]
+            if isinstance(item, Close | Tick):
                 kind, source, through = (
-                    ("close", one.source, one.through_us) if isinstance(one, Close) else ("tick", None, one.now_us)
+                    ("close", item.source, item.through_us) if isinstance(item, Close) else ("tick", None, item.now_us)
                 )
-                told["declaration"] = pl.DataFrame(
+                tables["declaration"] = pl.DataFrame(
                     {"kind": kind, "source": source, "through": EPOCH + through * US}, schema_overrides={"source": pl.String}
                 )
-            elif isinstance(one, Supersede):
-                content = json.dumps({SUPERSEDES: position_of(one.tick, log)})
-                told["declaration"] = pl.DataFrame({"kind": [CLOCK], "content": [content]})
-            elif isinstance(one, Policy):
-                told["declaration"] = pl.DataFrame({"kind": ["policy"], "content": [json.dumps(one.content())]})
-            elif isinstance(one, Tariff):
-                told["tariff"] = _tariffs(one, position)
+            elif isinstance(item, Supersede):
+                content = json.dumps({SUPERSEDES: position_of(item.tick, log)})
+                tables["declaration"] = pl.DataFrame({"kind": [CLOCK], "content": [content]})
+            elif isinstance(item, Policy):
+                tables["declaration"] = pl.DataFrame({"kind": ["policy"], "content": [json.dumps(item.content())]})
+            elif isinstance(item, Tariff):
+                tables["tariff"] = _tariff_rows(item, position)
             else:
-                told |= {s: rows[position, s] for s in ("usage", "charge") if (position, s) in rows} | {
-                    "control": _controls(commit, position)
+                tables |= {s: rows[position, s] for s in ("usage", "charge") if (position, s) in rows} | {
+                    "control": _control_rows(commit, position)
                 }
-            for table, frame in told.items():
-                # Other commits take snapshot ids too.
+            for table, frame in tables.items():
+                # In a lake other commits take snapshot ids too, so the ids have gaps.
                 query_frames(
                     connection,
                     f"INSERT INTO lake.events.{table} BY NAME SELECT *, {10 * position} AS snapshot_id FROM rows",
                     rows=frame,
                 )
         lake = Lake(project, lambda: connection, clock)
-        # Plain tables have no log of snapshots to look ranges up in: they are read by their columns.
+        # Plain tables have no snapshots to look position ranges up in, so reads filter by the position column.
         lake.oldest_snapshot = 2**62
         yield lake
 
@@ -240,22 +240,22 @@ def ranges(count: int) -> list[BucketRange]:
 
 
 def outcome_of(lake: Lake, after: int, upto: int, partitions: int, days: Days = (None, None)) -> Outcome:
-    """What positions in (after, upto] do, from that many partitions."""
+    """Return the merged outcome of the positions (after, upto], computed in a number of partitions."""
     frontier = frontier_of(lake, upto)
     return merge_outcomes([reconcile_partition(lake, frontier, r, after=after, upto=upto, days=days) for r in ranges(partitions)])
 
 
-def in_steps(lake: Lake, ends: Iterable[int], partitions: int) -> Outcome:
-    """What all positions do, asked for step by step."""
-    after, told = 0, []
+def outcome_in_steps(lake: Lake, ends: Iterable[int], partitions: int) -> Outcome:
+    """Return the merged outcome of all positions, computed in steps that end at the positions `ends`."""
+    after, outcomes = 0, []
     for upto in ends:
-        told.append(outcome_of(lake, after, upto, partitions))
+        outcomes.append(outcome_of(lake, after, upto, partitions))
         after = upto
-    return merge_outcomes(told)
+    return merge_outcomes(outcomes)
 
 
 def reconcile(lake: Lake, upto: int, partitions: int, days: Days = (None, None)) -> Committed:
-    """Reconciles a lake up to a position and commits."""
+    """Reconcile a lake up to a position and commit the outcome."""
     after = lake.consumer_position(CONSUMER)
     outcome = outcome_of(lake, after, upto, partitions, days)
     return commit_outcome(lake, outcome, after=after, upto=upto, all_days=days == (None, None))
@@ -265,26 +265,26 @@ Totals = dict[str, Any]
 
 
 def totals(outcome: Outcome) -> Totals:
-    """What must not depend on how a log is divided: history, sums by position, placements in all."""
+    """Return what no division of the log may change: finding history, sums by position, total booking counts."""
     return _totals(outcome.history, outcome.ledger, outcome.placement)
 
 
 def committed(lake: Lake) -> Totals:
-    """The same of what a lake holds."""
+    """Return the same totals of what a lake stores."""
     history, *others = (lake.connection.execute(f"SELECT * FROM lake.events.{t}").pl() for t in ("finding", "ledger", "placement"))
-    # What findings about feeds have beside is theirs alone.
+    # Feed findings have further columns.
     return _totals(history.select(list(HISTORY)), *others)
 
 
 def _totals(history: pl.DataFrame, ledger: pl.DataFrame, placement: pl.DataFrame) -> Totals:
     rows = sorted(history.rows(), key=repr)
     assert len(set(map(repr, rows))) == len(rows)
-    moved = ledger.group_by("position", "service", "day", "currency").agg(pl.col(SUMS).sum())
-    moved = moved.filter(pl.any_horizontal(pl.col(n) != 0 for n in SUMS))
+    deltas = ledger.group_by("position", "service", "day", "currency").agg(pl.col(SUMS).sum())
+    deltas = deltas.filter(pl.any_horizontal(pl.col(n) != 0 for n in SUMS))
     sums = ["placed_records", "outdone_records", "quantity_micros", "amount_micros"]
     placed = placement.group_by("stream", "source", "currency").agg(pl.col(sums).cast(pl.Int128).sum())
     return {
         "history": rows,
-        "ledger": {r[:4]: tuple(map(int, r[4:])) for r in moved.select("position", "service", "day", "currency", *SUMS).iter_rows()},
+        "ledger": {r[:4]: tuple(map(int, r[4:])) for r in deltas.select("position", "service", "day", "currency", *SUMS).iter_rows()},
         "placement": {r[:3]: tuple(map(int, r[3:])) for r in placed.filter(pl.any_horizontal(pl.col(n) != 0 for n in sums)).iter_rows()},
     }  # fmt: skip

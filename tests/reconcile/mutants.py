@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 Change = Callable[[ast.AST], ast.AST]
 _OPERATORS = (ast.operator, ast.cmpop, ast.unaryop, ast.boolop)
-"""Operators are no nodes of their own here: an operation is selected by its operator."""
+"""Nodes that cannot be selected: an operation is selected as a whole, by the name of its operator."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Mutant:
     change:
         Makes the replacement from the node.
     tests:
-        The test files that must notice.
+        The test files that must fail with the change.
     """
 
     file: str
@@ -50,10 +50,10 @@ class Mutant:
 
 
 def apply(mutant: Mutant, text: str) -> str:
-    """The source text with the mutant's change; raises `LookupError` where its function or node is absent."""
+    """Return the source text with the mutant's change; raise `LookupError` where its function or node is absent."""
     tree = ast.parse(text)
     scope = _scope(tree, mutant.function)
-    nodes = [node for node in _walk(scope, whole=bool(mutant.function)) if kind_of(node) == mutant.select.kind]
+    nodes = [node for node in _walk(scope, with_definitions=bool(mutant.function)) if kind_of(node) == mutant.select.kind]
     if mutant.select.ordinal >= len(nodes):
         raise LookupError(
             f"{mutant.file}: {mutant.function} has {len(nodes)} {mutant.select.kind}, not {mutant.select.ordinal + 1}"
@@ -70,7 +70,7 @@ def apply(mutant: Mutant, text: str) -> str:
 
 
 def kind_of(node: ast.AST) -> str:
-    """The kind of a node: the operator of an operation or comparison, else the name of its type."""
+    """Return the kind of a node: the operator of an operation or comparison, else the name of its type."""
     match node:
         case ast.BinOp() | ast.BoolOp() | ast.UnaryOp():
             return type(node.op).__name__
@@ -92,8 +92,8 @@ def _absent(function: str) -> ast.AST:
     raise LookupError(f"there is no function {function}")
 
 
-def _walk(scope: ast.AST, *, whole: bool) -> Iterator[ast.AST]:
-    definitions = () if whole else (ast.FunctionDef, ast.ClassDef)
+def _walk(scope: ast.AST, *, with_definitions: bool) -> Iterator[ast.AST]:
+    definitions = () if with_definitions else (ast.FunctionDef, ast.ClassDef)
     for statement in ast.iter_child_nodes(scope):
         if not isinstance(statement, definitions):
             yield from (node for node in ast.walk(statement) if not isinstance(node, _OPERATORS))
@@ -103,25 +103,25 @@ def _walk(scope: ast.AST, *, whole: bool) -> Iterator[ast.AST]:
 
 
 def part(*path: str | int) -> Change:
-    """Replaces a node by one of its own parts: field names and list indices, from the node down."""
+    """Replace a node by one of its own parts: field names and list indices, from the node down."""
 
     def change(node: ast.AST) -> ast.AST:
-        found: object = node
+        selected: object = node
         for step in path:
-            found = found[step] if isinstance(step, int) else getattr(found, step)  # type: ignore[index]
-        assert isinstance(found, ast.AST)
-        return copy.deepcopy(found)
+            selected = selected[step] if isinstance(step, int) else getattr(selected, step)  # type: ignore[index]
+        assert isinstance(selected, ast.AST)
+        return copy.deepcopy(selected)
 
     return change
 
 
 def source(text: str) -> Change:
-    """Replaces a node by an expression of constants and library names."""
+    """Replace a node by an expression of constants and library names."""
     return lambda _: ast.parse(text, mode="eval").body
 
 
 def without(field: str, *indices: int) -> Change:
-    """Removes items of a list: arguments, keywords, elements."""
+    """Remove items of a list: arguments, keywords, elements."""
 
     def change(node: ast.AST) -> ast.AST:
         setattr(node, field, [item for index, item in enumerate(getattr(node, field)) if index not in indices])
@@ -131,7 +131,7 @@ def without(field: str, *indices: int) -> Change:
 
 
 def compared_by(operator: ast.cmpop) -> Change:
-    """Replaces the operator of a comparison."""
+    """Replace the operator of a comparison."""
 
     def change(node: ast.AST) -> ast.AST:
         assert isinstance(node, ast.Compare)
@@ -142,7 +142,7 @@ def compared_by(operator: ast.cmpop) -> Change:
 
 
 def method(name: str) -> Change:
-    """Replaces the name of an attribute, such as the function of a library."""
+    """Replace the name of an attribute, such as the function of a library."""
 
     def change(node: ast.AST) -> ast.AST:
         assert isinstance(node, ast.Attribute)
@@ -153,7 +153,7 @@ def method(name: str) -> Change:
 
 
 def with_source(template: str, **paths: tuple[str | int, ...]) -> Change:
-    """Replaces a node by an expression in which names stand for parts of the node, given by their paths."""
+    """Replace a node by an expression in which names stand for parts of the node, given by their paths."""
 
     def change(node: ast.AST) -> ast.AST:
         parts = {name: part(*path)(node) for name, path in paths.items()}
@@ -168,7 +168,7 @@ def with_source(template: str, **paths: tuple[str | int, ...]) -> Change:
 
 
 def previous(index: int) -> Change:
-    """Leaves one target of a tuple assignment at the value it had."""
+    """Leave one target of a tuple assignment at the value it had."""
 
     def change(node: ast.AST) -> ast.AST:
         assert isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
@@ -181,7 +181,7 @@ def previous(index: int) -> Change:
 
 
 def augmented(operator: ast.operator) -> Change:
-    """Replaces an assignment by an augmented one."""
+    """Replace an assignment by an augmented one."""
 
     def change(node: ast.AST) -> ast.AST:
         assert isinstance(node, ast.Assign)

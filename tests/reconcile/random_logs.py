@@ -1,7 +1,7 @@
-"""Random logs: small, crowded worlds round a midnight, where look-alikes, collisions and late records are the rule.
+"""Random logs: few parties and keys around a midnight, so that look-alikes, collisions and late records are the rule.
 
-A world is made of *facets*, each of which adds one kind of trouble; times and waits are counted in steps, so that a step may be
-a second in one world and ten minutes round a change of daylight saving time in another.
+A log has *facets*, each of which adds one kind of difficulty. Times and waits are counted in steps: a step may be a second in one
+log, and ten minutes around a clock change in another.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from reference_model.bookings import priced
-from reference_model.log import EPOCH, US, Close, Item, Known, Log, Record, Supersede, Tick, closed_wait, rules_of
+from reference_model.log import EPOCH, US, Close, Item, KnownAtPosition, Log, Record, Supersede, Tick, closed_wait, rules_of
 
 from trueup.config import ServiceConfig
 from trueup.reconcile.domain.policies import NO_HORIZON_US, Policy, SourceRules
@@ -52,11 +52,11 @@ def service(match: Sequence[str], *, near: int = 0, slack: int = 0, money: int =
 
 @dataclass
 class LogGenerator:
-    """What records of a log can be, and the rules they are judged by."""
+    """Generates the records of a log and the rules that they are reconciled by."""
 
     rng: random.Random
     facets: frozenset[str]
-    tame: bool = False
+    in_time_only: bool = False
 
     def __post_init__(self) -> None:
         r = self.rng
@@ -70,11 +70,11 @@ class LogGenerator:
         self.first = self.policy()
         if "nulls" in self.facets:
             self.names.append(None)
-        self.made = self.ticks = 0
+        self.record_count = self.ticks = 0
         self.of_source: Counter[str] = Counter()
-        # A key's records lie within a grace of one another in a tame world; else they may lie wide apart.
+        # In logs in time, the records of a key are within one grace period; in others they may be further apart.
         self.spread = min(s.grace for s in (*self.first.services.values(), self.first.default)) // self.step_us
-        self.spread = self.spread if self.tame else 3 * self.spread + 3
+        self.spread = self.spread if self.in_time_only else 3 * self.spread + 3
 
     @property
     def bucket_by(self) -> str:
@@ -99,11 +99,11 @@ class LogGenerator:
         )  # fmt: skip
 
     def policy(self, before: Policy | None = None) -> Policy:
-        """Rules all of its own, or some of them changed."""
+        """Return a new policy, or `before` with some changes."""
         r = self.rng
-        keep = before is not None and r.random() < 0.5
+        changes_before = before is not None and r.random() < 0.5
         services = {
-            n: before.services.get(n, self.rules()) if before and keep and r.random() < 0.6 else self.rules()
+            n: before.services.get(n, self.rules()) if before and changes_before and r.random() < 0.6 else self.rules()
             for n in self.names
             if n
         }
@@ -120,8 +120,8 @@ class LogGenerator:
         if self.has_ticks:
             sources = {n: replace(s, idle_after_us=s.idle_after_us and s.idle_after_us * self.step_us) for n, s in sources.items()}
         if "policies" in self.facets and r.random() < 0.3:
-            sources.pop(r.choice(sorted(sources)))  # A source that another policy adds or drops.
-        if keep and before is not None and r.random() < 0.5:
+            sources.pop(r.choice(sorted(sources)))  # Another policy adds or drops this source.
+        if changes_before and before is not None and r.random() < 0.5:
             sources = dict(before.sources)
         currency = r.choice(("EUR", "EUR", "USD")) if "currencies" in self.facets else "EUR"
         zone = self.zone if before is None or r.random() < 0.7 else "UTC"
@@ -131,31 +131,32 @@ class LogGenerator:
     # --- records ------------------------------------------------------------------------------------------------------
 
     def time_us(self, step: int) -> int:
-        return step * self.step_us + (self.rng.choice((0, 0, 0, 1, -1)) if not self.tame else 0)
+        return step * self.step_us + (self.rng.choice((0, 0, 0, 1, -1)) if not self.in_time_only else 0)
 
-    def some(self) -> int:
+    def random_step(self) -> int:
         return self.rng.randrange(self.low, self.high)
 
-    def name(self) -> str:
-        self.made += 1
-        return f"r{self.rng.randrange(100):02d}{self.made:03d}"
+    def record_key(self) -> str:
+        self.record_count += 1
+        return f"r{self.rng.randrange(100):02d}{self.record_count:03d}"
 
     def session(self) -> list[Record]:
-        """One thing that happened: its usage records and what billing made of it."""
+        """Return the usage records of one session and their charges."""
         r = self.rng
         kind, peer = r.choice(self.names), r.choice("ppq")
         subscriber: str | None = r.choice("st")
         if "nulls" in self.facets:
             peer, subscriber = r.choice((peer, peer, None)), r.choice((subscriber, subscriber, None))
-        # Tame: a key names things of one service only, and a party of its own.
+        # In logs in time a key belongs to one party.
         key = (
             None
             if r.random() < 0.4
-            else f"K{r.randrange(6)}" + (f"{kind}{subscriber}{peer}" if "mixed keys" not in self.facets or self.tame else "")
+            else f"K{r.randrange(6)}"
+            + (f"{kind}{subscriber}{peer}" if "mixed keys" not in self.facets or self.in_time_only else "")
         )
         if "poor keys" in self.facets:
             key = f"K{r.randrange(9)}"
-        start, parts = self.some(), r.choice((1, 1, 1, 2, 3)) if key else 1
+        start, parts = self.random_step(), r.choice((1, 1, 1, 2, 3)) if key else 1
         dense = self.crowd == 6
         usage: list[Record] = []
         for part in range(parts):
@@ -164,19 +165,21 @@ class LogGenerator:
             usage.append(
                 self.record(False, key, kind, subscriber, peer, at, quantity, part=part if parts > 1 and r.random() < 0.8 else None)
             )
-        if "mixed keys" in self.facets and not self.tame and key and r.random() < 0.5:
+        if "mixed keys" in self.facets and not self.in_time_only and key and r.random() < 0.5:
             usage[-1] = replace(usage[-1], service=r.choice(self.names), peer=r.choice("pq"))
-        bills = [] if r.random() < 0.1 else [self.charge(n, usage, start, key) for n in range(r.choice((0, 1, 1, 1, 1, 2, 3)))]
-        return (usage if r.random() < 0.88 else []) + bills
+        charges = [] if r.random() < 0.1 else [self.charge(n, usage, start, key) for n in range(r.choice((0, 1, 1, 1, 1, 2, 3)))]
+        return (usage if r.random() < 0.88 else []) + charges
 
     def charge(self, number: int, usage: list[Record], start: int, key: str | None) -> Record:
         r, first = self.rng, usage[0]
-        quantity = fitting(max(0, sum(u.quantity_micros or 0 for u in usage) + r.choice((0, 0, 0, 0, MICRO, -MICRO, 4 * MICRO))))
+        quantity = clamp_int64(
+            max(0, sum(u.quantity_micros or 0 for u in usage) + r.choice((0, 0, 0, 0, MICRO, -MICRO, 4 * MICRO)))
+        )
         rules = rules_of(first.service, self.first)
         price = priced(rules, quantity, rules.currency or self.first.currency, self.first) or 0
-        amount = fitting(price + r.choice((0, 0, 0, 0, 5, -20 * MICRO)))
+        amount = clamp_int64(price + r.choice((0, 0, 0, 0, 5, -20 * MICRO)))
         if number and r.random() < 0.3:
-            amount = fitting(-amount)  # A credit.
+            amount = clamp_int64(-amount)  # A credit.
         at = start + (r.choice((0, 0, 1, -1, 2, 3)) if r.random() < 0.85 else r.randrange(self.spread + 1))
         if key and r.random() < 0.25 and "poor keys" not in self.facets:
             key = r.choice((None, f"{key[:1]}{r.randrange(9)}{key[2:]}"))
@@ -191,7 +194,7 @@ class LogGenerator:
             amount,
             r.choice((None, None, 1, 2)) if number else None,
         )
-        if "mixed keys" in self.facets and not self.tame and r.random() < 0.3:
+        if "mixed keys" in self.facets and not self.in_time_only and r.random() < 0.3:
             billed = replace(billed, service=r.choice(self.names), peer=r.choice("pq"))
         if "poor keys" in self.facets and r.random() < 0.8:
             billed = replace(
@@ -211,52 +214,52 @@ class LogGenerator:
         if "huge" in self.facets and r.random() < 0.3:
             quantity, amount = r.choice((quantity, 2**63 - 1, 2**62)), r.choice((amount, 2**63 - 1, -(2**63))) if charge else 0
         record = Record(
-            charge, r.choice([n for n, s in self.sources.items() if s == ("charge" if charge else "usage")]), self.name(), key, kind,
+            charge, r.choice([n for n, s in self.sources.items() if s == ("charge" if charge else "usage")]), self.record_key(), key, kind,
             subscriber, peer, self.time_us(at), None, quantity, amount, part, node=r.choice((None, "x", "y")),
         )  # fmt: skip
         if charge and "currencies" in self.facets:
             record = replace(record, currency=r.choice((None, None, "EUR", "USD")))
         if "key scopes" in self.facets:
-            # The same record key twice, in two scopes of keys: two records. Tame: never twice in one.
+            # The same record key in two key scopes names two records. In logs in time no key scope has it twice.
             twice = r.random() < 0.5
             number = r.randrange(8) if twice else 0
             self.of_source[record.source] += 1
-            shared = f"r{self.of_source[record.source] if self.tame else number}"
+            shared = f"r{self.of_source[record.source] if self.in_time_only else number}"
             record = replace(record, key_scope=record.source, key=shared if twice else record.key)
         if "poor keys" in self.facets:
             return replace(record, scope=record.session or record.key)
-        # A subscriber's records may be on several accounts, an account may hold several subscribers.
+        # A subscriber may have several accounts, and an account several subscribers.
         return replace(record, scope=r.choice(("A", "A", "B", "")) if "accounts" in self.facets else record.subscriber or "")
 
-    def resent(self, record: Record) -> Record:
-        """The same record with another content."""
+    def with_other_content(self, record: Record) -> Record:
+        """Return the same record with another content."""
         r = self.rng
         change: dict[str, Any] = (
             {"amount_micros": record.amount_micros + MICRO} if record.charge and record.amount_micros < 2**62 else {}
         )
         if record.quantity_micros is not None and record.quantity_micros < 2**62 and (not record.charge or r.random() < 0.5):
             change = {"quantity_micros": max(0, record.quantity_micros + r.choice((-MICRO, MICRO, 2 * MICRO)))}
-        if not self.tame and r.random() < 0.4 and record.started_us is not None:
-            change["started_us"] = self.time_us(self.some())
-        if not self.tame and r.random() < 0.3 and "poor keys" not in self.facets:
+        if not self.in_time_only and r.random() < 0.4 and record.started_us is not None:
+            change["started_us"] = self.time_us(self.random_step())
+        if not self.in_time_only and r.random() < 0.3 and "poor keys" not in self.facets:
             change["session"] = r.choice((None, f"K{r.randrange(6)}", record.session))
-        if not self.tame and r.random() < 0.1:
+        if not self.in_time_only and r.random() < 0.1:
             change["peer"], change["service"] = r.choice("pq"), r.choice(self.names)
         return replace(record, **change)
 
     def records(self, size: int) -> list[Record]:
-        made: list[Record] = []
-        while len(made) < size:
-            made += self.session()
-        again = [r for r in made if self.rng.random() < 0.1]
-        often = 0.3 if "contents" in self.facets else 0.08
-        return made + again + [self.resent(r) for r in made if self.rng.random() < often]
+        records: list[Record] = []
+        while len(records) < size:
+            records += self.session()
+        repeated = [r for r in records if self.rng.random() < 0.1]
+        probability = 0.3 if "contents" in self.facets else 0.08
+        return records + repeated + [self.with_other_content(r) for r in records if self.rng.random() < probability]
 
-    def pushers(self, at: int) -> list[Item]:
-        """What lets every source pass everything before."""
-        out: list[Item] = [Close(n, self.time_us(at)) for n in self.sources if self.rng.random() < 0.3]
+    def advance_watermarks(self, at: int) -> list[Item]:
+        """Return records, closings and ticks that make each source pass all earlier times."""
+        items: list[Item] = [Close(n, self.time_us(at)) for n in self.sources if self.rng.random() < 0.3]
         if self.has_ticks:
-            out.append(self.tick(at + self.rng.choice((0, 10))))
+            items.append(self.tick(at + self.rng.choice((0, 10))))
         for source, stream in self.sources.items():
             far = Record(
                 stream == "charge",
@@ -270,42 +273,42 @@ class LogGenerator:
                 scope="z",
                 key_scope=source,
             )
-            out.append(replace(far, scope=far.session or "") if "poor keys" in self.facets else far)
-        return out
+            items.append(replace(far, scope=far.session or "") if "poor keys" in self.facets else far)
+        return items
 
     def closings(self) -> list[Item]:
-        told: list[Item] = [
-            Close(n, self.time_us(self.some()))
+        items: list[Item] = [
+            Close(n, self.time_us(self.random_step()))
             for n in self.sources
             for _ in range(self.rng.randrange(3))
             if self.rng.random() < 0.4
         ]
         if self.has_ticks:
-            told += [self.tick(self.some() + 10) for _ in range(self.rng.randrange(3))]
-        return told
+            items += [self.tick(self.random_step() + 10) for _ in range(self.rng.randrange(3))]
+        return items
 
     def tick(self, step: int) -> Tick:
         self.ticks += 1
         return Tick(self.time_us(step), self.ticks)
 
 
-def fitting(micros: int) -> int:
-    """The nearest number that 64 bits hold."""
+def clamp_int64(micros: int) -> int:
+    """Return the nearest number that fits into 64 bits."""
     return max(-(2**63), min(micros, 2**63 - 1))
 
 
-def some_facets(rng: random.Random) -> frozenset[str]:
+def random_facets(rng: random.Random) -> frozenset[str]:
     return frozenset(f for f in FACETS if rng.random() < 0.22)
 
 
 def any_log(
     rng: random.Random, facets: Iterable[str] | None = None, size: int | None = None, of: type[LogGenerator] = LogGenerator
 ) -> tuple[LogGenerator, Log]:
-    """A world and a log of it in which anything may come at any time."""
-    world = of(rng, some_facets(rng) if facets is None else frozenset(facets))
-    items: list[Item] = [*world.records(size or rng.choice((3, 5, 8, 12, 20))), *world.closings()]
-    for at in sorted(rng.sample(range(world.low, world.high + 60), rng.randrange(3))):
-        items += world.pushers(at)
+    """Return a generator and a log of it, in which each item may arrive at any time."""
+    generator = of(rng, random_facets(rng) if facets is None else frozenset(facets))
+    items: list[Item] = [*generator.records(size or rng.choice((3, 5, 8, 12, 20))), *generator.closings()]
+    for at in sorted(rng.sample(range(generator.low, generator.high + 60), rng.randrange(3))):
+        items += generator.advance_watermarks(at)
     order = rng.choice(("shuffled", "by time", "charges first"))
     if order == "shuffled":
         rng.shuffle(items)
@@ -313,37 +316,42 @@ def any_log(
         items.sort(
             key=lambda i: (
                 order == "charges first" and isinstance(i, Record) and not i.charge,
-                moment_us(i) + rng.randrange(12) * world.step_us,
+                time_of_item_us(i) + rng.randrange(12) * generator.step_us,
             )
         )
     if rng.random() < 0.6:
-        items += world.pushers(world.high + 200)
-    if "long ago" in world.facets:
-        # Much of it comes when everything has long been final: days later, and bit by bit.
+        items += generator.advance_watermarks(generator.high + 200)
+    if "long ago" in generator.facets:
+        # The rest arrives days later, when all findings are final.
         at = rng.randrange(1, len(items) + 1)
-        items = [*items[:at], *world.pushers(world.high + 3 * 86_400 * MICRO // world.step_us), *items[at:], *world.session()]
-    log = cut(rng, items)
-    if "policies" in world.facets:
-        policy = world.first
+        items = [
+            *items[:at],
+            *generator.advance_watermarks(generator.high + 3 * 86_400 * MICRO // generator.step_us),
+            *items[at:],
+            *generator.session(),
+        ]
+    log = split_into_commits(rng, items)
+    if "policies" in generator.facets:
+        policy = generator.first
         for at in sorted(rng.sample(range(len(log) + 1), min(len(log), rng.choice((1, 2, 3)))), reverse=True):
-            policy = world.policy(policy)
+            policy = generator.policy(policy)
             log.insert(at, [policy])
     if rng.random() < 0.2:
         log.insert(rng.randrange(len(log)), [])
-    return world, with_superseded_ticks(rng, log) if "wrong clock" in world.facets else log
+    return generator, with_superseded_ticks(rng, log) if "wrong clock" in generator.facets else log
 
 
-def wrong_clock(rng: random.Random) -> frozenset[str]:
-    """Facets of a log whose ticks may be superseded; none of those of other logs, whose random numbers stay as they are."""
-    return some_facets(rng) | {"wrong clock"}
+def wrong_clock_facets(rng: random.Random) -> frozenset[str]:
+    """Return random facets and that of superseded ticks, which other logs never have, so their random numbers stay."""
+    return random_facets(rng) | {"wrong clock"}
 
 
 def with_superseded_ticks(rng: random.Random, log: Log) -> Log:
-    """The log with some of its ticks superseded later, in commits of their own or among what others bring."""
+    """Supersede some ticks of a log later, in commits of their own or within other commits."""
     for tick in [i for commit in log for i in commit if isinstance(i, Tick)]:
         if rng.random() < 0.6:
-            came = next(at for at, commit in enumerate(log) if tick in commit)
-            at = rng.randrange(came + 1, len(log) + 1)
+            tick_at = next(at for at, commit in enumerate(log) if tick in commit)
+            at = rng.randrange(tick_at + 1, len(log) + 1)
             if at < len(log) and rng.random() < 0.3:
                 log[at] = [*log[at], Supersede(tick)]
             else:
@@ -351,13 +359,13 @@ def with_superseded_ticks(rng: random.Random, log: Log) -> Log:
     return log
 
 
-def moment_us(item: Item) -> int:
+def time_of_item_us(item: Item) -> int:
     if isinstance(item, Record):
         return item.time_us or 0
     return item.through_us if isinstance(item, Close) else item.now_us if isinstance(item, Tick) else 0
 
 
-def cut(rng: random.Random, items: list[Item]) -> Log:
+def split_into_commits(rng: random.Random, items: list[Item]) -> Log:
     log: Log = []
     while items:
         n = rng.choice((1, 1, 2, 3, 5))
@@ -371,46 +379,50 @@ def cut(rng: random.Random, items: list[Item]) -> Log:
 def in_time_log(
     rng: random.Random, facets: Iterable[str] | None = None, size: int | None = None
 ) -> tuple[LogGenerator, list[Item]]:
-    """A world and what happens in it, to be delivered in time: see `in_time`."""
-    allowed = frozenset(some_facets(rng) if facets is None else facets) - {"policies", "untimed", "mixed keys", "horizon"}
-    world = LogGenerator(rng, allowed, tame=True)
-    items = [*world.records(size or rng.choice((3, 5, 8, 12))), *world.closings()]
-    return world, items + (world.pushers(world.high + rng.choice((-20, 0, 200))) if rng.random() < 0.5 else [])
+    """Return a generator and its items, which `deliver_in_time` can deliver in time."""
+    allowed = frozenset(random_facets(rng) if facets is None else facets) - {"policies", "untimed", "mixed keys", "horizon"}
+    generator = LogGenerator(rng, allowed, in_time_only=True)
+    items = [*generator.records(size or rng.choice((3, 5, 8, 12))), *generator.closings()]
+    return generator, items + (
+        generator.advance_watermarks(generator.high + rng.choice((-20, 0, 200))) if rng.random() < 0.5 else []
+    )
 
 
-def in_time(rng: random.Random, items: list[Item], policy: Policy) -> Log:
-    """A random order of delivery, cut into commits, in which every record first comes in time.
+def deliver_in_time(rng: random.Random, items: list[Item], policy: Policy) -> Log:
+    """Return the items in random order, split into commits, so that the first delivery of each record is in time.
 
-    In time is a record whose stream has passed neither its own time nor, by grace, the first time of its session key.
+    A record is in time if its stream has passed neither its own time nor, by grace, the first time of its session key.
     """
-    left, known, log = list(items), Known(policy), Log()
+    remaining, known, log = list(items), KnownAtPosition(policy), Log()
     firsts: dict[tuple[str, str], int] = {}
     for r in items:
         if isinstance(r, Record) and r.session is not None and r.time_us is not None:
             at = (r.scope, r.session)
             firsts[at] = min(firsts.get(at, r.time_us), r.time_us)
-    there: set[bytes] = set()
-    while left:
-        for n in (*rng.choices((1, 2, 3), k=10), 1, 1, len(left)):
-            commit = rng.sample(left, min(n, len(left)))
-            ahead = Known(policy, dict(known.observed), dict(known.closed), known.ticks)
-            ahead.learn(commit)
-            came = there | {r.event_id for r in commit if isinstance(r, Record)}
-            if not any(isinstance(r, Record) and r.event_id not in came and too_late(r, ahead, firsts) for r in left):
+    delivered: set[bytes] = set()
+    while remaining:
+        for n in (*rng.choices((1, 2, 3), k=10), 1, 1, len(remaining)):
+            commit = rng.sample(remaining, min(n, len(remaining)))
+            ahead = KnownAtPosition(policy, dict(known.observed), dict(known.closed), known.ticks)
+            ahead.add(commit)
+            delivered_then = delivered | {r.event_id for r in commit if isinstance(r, Record)}
+            if not any(
+                isinstance(r, Record) and r.event_id not in delivered_then and is_too_late(r, ahead, firsts) for r in remaining
+            ):
                 break
         for item in commit:
-            left.remove(item)
-        known, there = ahead, came
+            remaining.remove(item)
+        known, delivered = ahead, delivered_then
         log.append(commit)
     return log
 
 
-def too_late(record: Record, known: Known, firsts: dict[tuple[str, str], int]) -> bool:
+def is_too_late(record: Record, known: KnownAtPosition, firsts: dict[tuple[str, str], int]) -> bool:
     if known.passed(record.charge, record.time_us, 0, 0):
         return True
     if record.session is None:
         return False
     every = [*known.policy.services.values(), known.policy.default]
     rules = [rules_of(record.service, known.policy)] if record.service is not None else every
-    grace, closed = min(s.grace for s in rules), min(closed_wait(s) for s in rules)
-    return known.passed(record.charge, firsts[record.scope, record.session], grace, closed)
+    grace, closed_wait_us = min(s.grace for s in rules), min(closed_wait(s) for s in rules)
+    return known.passed(record.charge, firsts[record.scope, record.session], grace, closed_wait_us)

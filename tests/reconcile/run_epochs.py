@@ -1,4 +1,4 @@
-"""Logs told epoch by epoch, as the continuous job tells them, without the job."""
+"""Run logs epoch by epoch, as the continuous job does, without the job."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from trueup.reconcile.log_io.load import arrivals, frontier_of, terms_of
 
 
 def process_epochs(lake: Lake, ends: Sequence[int], buckets: BucketRange, lost: frozenset[int] = frozenset()) -> list[EpochResult]:
-    """What epochs up to each of some ends tell of a range of buckets; before `lost` ones the memory is lost.
+    """Process epochs that end at the positions `ends` for a range of buckets; return their results.
 
-    Of keys that are kept no longer, two are enough for a file.
+    The state is lost before the epochs that end at the positions `lost`. Two settled keys are enough for a hash run in a file.
     """
-    memory: ReconcilerState | None = None
-    shelf = store_for(lake.project.directory / "shelves", buckets, min_hashes=2)
-    after, told = 0, []
+    state: ReconcilerState | None = None
+    store = store_for(lake.project.directory / "shelves", buckets, min_hashes=2)
+    after, results = 0, []
     for upto in ends:
         epoch = Epoch(after, upto, frontier_of(lake, upto), terms_of(lake, buckets, upto))
-        came = arrivals(lake, buckets, after=after, upto=upto)
-        told.append(process_epoch(lake, buckets, epoch, None if upto in lost else memory, came, shelf))
-        memory, after = told[-1].state, upto
-    return told
+        arrived = arrivals(lake, buckets, after=after, upto=upto)
+        results.append(process_epoch(lake, buckets, epoch, None if upto in lost else state, arrived, store))
+        state, after = results[-1].state, upto
+    return results

@@ -38,7 +38,7 @@ POOLS: dict[str, Mutant] = {
     "each pair is judged without its pool": Mutant("kernel/pool_netting.py", "net_by_pool", Select("Call", 17), source("True"), POOL_TESTS),
     "a pool does not wait for the end of its period": Mutant("kernel/pool_netting.py", "net_by_pool", Select("BitOr", 0), part("right"), POOL_TESTS),
     "a pool has no next check position": Mutant("kernel/pool_netting.py", "net_by_pool", Select("Attribute", 52), part("value", "func", "value", "args", 0, "right", "func"), POOL_TESTS),
-    "components of one pool are evaluated apart": Mutant("kernel/evaluate.py", "_evaluate_components", Select("Call", 6), with_source("frame.clear()", frame=()), POOL_TESTS),
+    "components of one pool are evaluated separately": Mutant("kernel/evaluate.py", "_evaluate_components", Select("Call", 6), with_source("frame.clear()", frame=()), POOL_TESTS),
     "pairs of one pool do not cause each other's changes": Mutant("kernel/lifecycle.py", "_causes_of", Select("List", 1), without("elts", 2), POOL_TESTS),
     "a changed price has no cause of its own": Mutant("kernel/lifecycle.py", "diff_findings", Select("Call", 31), without("args", 2), POOL_TESTS),
     "repriced sessions take the fast path": Mutant("pricing/allowance_pools.py", "Pools.has_stable_price", Select("Call", 5), part("func", "value"), POOL_TESTS),
@@ -162,7 +162,7 @@ def test_the_tests_detect_each_mutant_of_a_query(name: str, tmp_path: Path, pyte
 
 
 def _tests_fail_with(file: Path, text: str, tests: tuple[str, ...], folder: Path, config: pytest.Config) -> bool:
-    """Runs tests on a copy of the package in which one file has another text; shows the end of their output where none fails."""
+    """Run tests on a copy of the package in which one file has another text; print the end of their output if none fails."""
     python_path = [str(path).replace(str(ROOT / "pipelines"), str(folder / "pipelines")) for path in config.getini("pythonpath")]
     shutil.copytree(ROOT / "pipelines", folder / "pipelines")
     (folder / file).write_text(text, "utf-8")

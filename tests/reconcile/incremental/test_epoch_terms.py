@@ -1,4 +1,4 @@
-"""Prices and subscriptions that come late and change back in time: epoch by epoch it is told what one call tells."""
+"""Back-dated prices and subscriptions: processing epoch by epoch gives the outcome of one call."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ grace = "6h"
 """
 
 
-def landed(rng: random.Random, folder: Path, number: int) -> None:
-    """One file of any kind, of about the hour it comes in or of long before."""
+def write_file(rng: random.Random, folder: Path, number: int) -> None:
+    """Write one file of a random kind, with records of about the current hour or of an earlier one."""
     hour = number * 3 if rng.random() < 0.8 else rng.randrange(0, number * 3 + 1)
     at = (DAY + timedelta(hours=hour)).strftime("%Y-%m-%dT%H:%M:%SZ")
     kind = "book" if number == 0 else rng.choice(("usage", "usage", "charges", "charges", "book", "states"))
@@ -78,42 +78,42 @@ def landed(rng: random.Random, folder: Path, number: int) -> None:
     (folder / "landing" / f"{kind}{number:03d}.csv").write_text(text, "utf-8")
 
 
-def tells_the_same(n: int, folder: Path, files: int) -> set[str]:
-    """The causes of all that is told, the same in each way of telling it."""
+def compare_epochs_with_one_call(n: int, folder: Path, files: int) -> set[str]:
+    """Compare epochs with one call on a random log; return the causes of its finding changes."""
     rng = random.Random(f"terms/{n}")
     (folder / "landing").mkdir(parents=True)
     (folder / "trueup.toml").write_text(TOML, "utf-8")
     project = Project.load(folder)
     for number in range(files):
-        landed(rng, folder, number)
+        write_file(rng, folder, number)
         if number == files - 1:
-            # Whatever came before, everything is worth something else in the end.
+            # The last book changes the price of every record.
             text = "item,plan,service,from,currency,price\nrate,,voice,2024-02-01T00:00:00Z,EUR,9\n"
             (folder / "landing" / "book999.csv").write_text(text, "utf-8")
         assert not ingest(project, clock=lambda: NOW).errors
     with Lake.open(project, read_only=True, threads=1) as lake:
         end = lake.last_position()
-        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, end, 1))
-        causes = {row[3] for row in whole["history"]}
+        full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, end, 1))
+        causes = {row[3] for row in full["history"]}
         for ends in (range(1, end + 1), [*sorted(rng.sample(range(1, end), 2)), end]):
             lost = frozenset({end} if n % 2 else ())
-            told = [t.outcome for r in lake_fixture.ranges(2) for t in process_epochs(lake, list(ends), r, lost)]
-            assert lake_fixture.totals(merge_outcomes(told)) == whole, f"{n}: {list(ends)}"
+            outcomes = [t.outcome for r in lake_fixture.ranges(2) for t in process_epochs(lake, list(ends), r, lost)]
+            assert lake_fixture.totals(merge_outcomes(outcomes)) == full, f"{n}: {list(ends)}"
     return causes
 
 
 @pytest.mark.parametrize("n", range(2))
-def test_back_dated_prices_and_states_tell_the_same_in_epochs(n: int, tmp_path: Path) -> None:
-    assert "tariff_change" in tells_the_same(n, tmp_path, files=10)
+def test_back_dated_prices_and_subscriptions_give_the_outcome_of_one_call(n: int, tmp_path: Path) -> None:
+    assert "tariff_change" in compare_epochs_with_one_call(n, tmp_path, files=10)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", range(2, 30))
-def test_many_back_dated_prices_and_states_tell_the_same_in_epochs(n: int, tmp_path: Path) -> None:
-    tells_the_same(n, tmp_path, files=24)
+def test_many_back_dated_prices_and_subscriptions_give_the_outcome_of_one_call(n: int, tmp_path: Path) -> None:
+    compare_epochs_with_one_call(n, tmp_path, files=24)
 
 
-def test_from_where_billing_tells_its_subscribers_whoever_it_does_not_know_is_unknown(tmp_path: Path) -> None:
+def test_subscribers_absent_from_billing_are_unknown_once_billing_has_delivered_its_subscribers(tmp_path: Path) -> None:
     (tmp_path / "landing").mkdir()
     (tmp_path / "trueup.toml").write_text(TOML, "utf-8")
     files = {
@@ -129,12 +129,12 @@ def test_from_where_billing_tells_its_subscribers_whoever_it_does_not_know_is_un
         assert not ingest(project, clock=lambda: NOW).errors
     with Lake.open(project, read_only=True, threads=1) as lake:
         end = lake.last_position()
-        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, end, 1))
-        told = [(row[1] - end, *row[2:5]) for row in sorted(whole["history"], key=lambda row: row[1])]
-        # The charge that comes last ties nobody to what was known before it.
-        assert told == [
+        full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, end, 1))
+        changes = [(row[1] - end, *row[2:5]) for row in sorted(full["history"], key=lambda row: row[1])]
+        # The last charge resolves the finding on the unknown subscriber.
+        assert changes == [
             (-2, "raised", "frontier", "unbilled"), (-1, "raised", "subscriber_change", "unknown_subscriber"),
             (-1, "retracted", "subscriber_change", "unbilled"), (0, "resolved", "late_charge", "unknown_subscriber"),
         ]  # fmt: skip
         in_epochs = [t.outcome for r in lake_fixture.ranges(2) for t in process_epochs(lake, range(1, end + 1), r)]
-        assert lake_fixture.totals(merge_outcomes(in_epochs)) == whole
+        assert lake_fixture.totals(merge_outcomes(in_epochs)) == full

@@ -1,4 +1,4 @@
-"""What is kept of an epoch for the next: found again by whatever ties it to what comes, and by the instants streams pass."""
+"""Pending records are found by the keys they share with new records, and by the instants that watermarks pass."""
 
 from __future__ import annotations
 
@@ -29,126 +29,138 @@ RULES = Policy(
 )  # fmt: skip
 
 
-def used(key: str, at_s: int, who: str = "a") -> Record:
-    return Record(False, "n", f"u{key}", key, subscriber=who, scope=who, started_us=at_s * MICRO, quantity_micros=MICRO)
-
-
-def billed(key: str, at_s: int, who: str = "a") -> Record:
+def usage(key: str, at_s: int, subscriber: str = "a") -> Record:
     return Record(
-        True, "b", f"c{key}", key, subscriber=who, scope=who, started_us=at_s * MICRO, quantity_micros=MICRO, amount_micros=0
+        False, "n", f"u{key}", key, subscriber=subscriber, scope=subscriber, started_us=at_s * MICRO, quantity_micros=MICRO
     )
 
 
-def evaluated(folder: Path, log: Log) -> list[int]:
-    """How many records each position of a log makes the kernel look at, when every epoch is one position."""
-    known, rows = lake_fixture.with_ids_of_content(log, "subscriber")
-    with lake_fixture.lake_of(folder, known, rows, "subscriber") as lake:
-        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
-        told = process_epochs(lake, range(1, len(log) + 1), lake_fixture.ranges(1)[0])
-        assert lake_fixture.totals(merge_outcomes([t.outcome for t in told])) == whole
-        return [t.outcome.records for t in told]
+def charge(key: str, at_s: int, subscriber: str = "a") -> Record:
+    return Record(
+        True,
+        "b",
+        f"c{key}",
+        key,
+        subscriber=subscriber,
+        scope=subscriber,
+        started_us=at_s * MICRO,
+        quantity_micros=MICRO,
+        amount_micros=0,
+    )
 
 
-def test_an_epoch_looks_only_at_what_came_and_what_that_touches(tmp_path: Path) -> None:
-    many = [used(f"K{n}", 10 * n) for n in range(50)]
-    came = [[RULES], many, [billed("K7", 70)], [used("far", 1000, "b")], [billed("near", 201)]]
-    # The charge of a key brings its usage, what has nothing near comes alone, and what is near to one brings that.
-    assert evaluated(tmp_path, came) == [0, 50, 2, 1, 2]
+def records_per_epoch(folder: Path, log: Log) -> list[int]:
+    """Return the number of records that the kernel evaluates per position, where each epoch is one position."""
+    log, rows = lake_fixture.with_event_ids_of_lake(log, "subscriber")
+    with lake_fixture.lake_of(folder, log, rows, "subscriber") as lake:
+        full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
+        results = process_epochs(lake, range(1, len(log) + 1), lake_fixture.ranges(1)[0])
+        assert lake_fixture.totals(merge_outcomes([r.outcome for r in results])) == full
+        return [r.outcome.records for r in results]
 
 
-def test_an_epoch_wakes_what_a_stream_has_passed(tmp_path: Path) -> None:
-    came: Log = [
+def test_an_epoch_evaluates_new_records_and_those_they_affect_only(tmp_path: Path) -> None:
+    many = [usage(f"K{n}", 10 * n) for n in range(50)]
+    log = [[RULES], many, [charge("K7", 70)], [usage("far", 1000, "b")], [charge("near", 201)]]
+    # A charge with a key brings its usage; a record without neighbours comes alone; one with a neighbour brings the neighbour.
+    assert records_per_epoch(tmp_path, log) == [0, 50, 2, 1, 2]
+
+
+def test_an_epoch_evaluates_pending_records_that_a_watermark_has_passed(tmp_path: Path) -> None:
+    log: Log = [
         [RULES],
-        [used("early", 0), used("late", 10 * HOUR_S)],
-        [billed("x", 3 * HOUR_S, "b")],
-        [billed("y", 12 * HOUR_S, "b")],
+        [usage("early", 0), usage("late", 10 * HOUR_S)],
+        [charge("x", 3 * HOUR_S, "b")],
+        [charge("y", 12 * HOUR_S, "b")],
     ]
-    # The first charge tells that charges have passed the first record by grace, the second that they have passed the other
-    # one, and both streams then have passed the first charge, which had stood alone since.
-    assert evaluated(tmp_path, came) == [0, 2, 2, 3]
+    # With the first charge, the watermark of charges passes the first usage record by grace; with the second, it passes the
+    # other one. Both watermarks have then passed the first charge, which was unmatched.
+    assert records_per_epoch(tmp_path, log) == [0, 2, 2, 3]
 
 
-def test_an_epoch_wakes_what_a_closing_gives_a_time(tmp_path: Path) -> None:
-    untimed = replace(billed("K1", 0), started_us=None)
-    came: Log = [[RULES], [untimed], [used("far", 100 * HOUR_S, "b")], [Close("b", 10 * HOUR_S * MICRO)]]
-    # From the closing on the charge stands with its end, which usage has long passed.
-    assert evaluated(tmp_path, came) == [0, 1, 1, 1]
+def test_an_epoch_evaluates_undated_charges_that_a_closing_assigns_a_time(tmp_path: Path) -> None:
+    untimed = replace(charge("K1", 0), started_us=None)
+    log: Log = [[RULES], [untimed], [usage("far", 100 * HOUR_S, "b")], [Close("b", 10 * HOUR_S * MICRO)]]
+    # The closing assigns its end to the charge as time; the watermark of usage has passed that already.
+    assert records_per_epoch(tmp_path, log) == [0, 1, 1, 1]
 
 
-def test_what_is_read_of_the_log_again_is_not_kept_twice(tmp_path: Path) -> None:
-    world, log = any_log(random.Random("twice"), ("contents", "untimed", "long ago", "mixed keys"), 30)
-    log, rows = lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], world.bucket_by)
-    again = 0
-    with lake_fixture.quick_lake(tmp_path, log, rows, world.bucket_by) as lake:
-        for told in process_epochs(lake, range(1, len(log) + 1), lake_fixture.ranges(1)[0]):
-            kept = told.state.pending.rows if told.state else pl.DataFrame(schema=dict.fromkeys(ROW, pl.Binary))
-            assert not kept.select(pl.struct(ROW).is_duplicated().any()).item()
-            again += told.read_again
-    assert again > 0
+def test_records_read_again_are_not_kept_twice(tmp_path: Path) -> None:
+    generator, log = any_log(random.Random("twice"), ("contents", "untimed", "long ago", "mixed keys"), 30)
+    log, rows = lake_fixture.with_event_ids_of_lake(
+        [[generator.first], *lake_fixture.one_declaration_per_commit(log)], generator.bucket_by
+    )
+    read_again = 0
+    with lake_fixture.quick_lake(tmp_path, log, rows, generator.bucket_by) as lake:
+        for result in process_epochs(lake, range(1, len(log) + 1), lake_fixture.ranges(1)[0]):
+            pending = result.state.pending.rows if result.state else pl.DataFrame(schema=dict.fromkeys(ROW, pl.Binary))
+            assert not pending.select(pl.struct(ROW).is_duplicated().any()).item()
+            read_again += result.read_again
+    assert read_again > 0
 
 
 def frame(rng: random.Random, count: int) -> pl.DataFrame:
-    """Records of few parties, keys and times, so that many have something to do with one another."""
-    made = [
+    """Return records of few parties, keys and times, so that many share keys or are neighbours."""
+    records = [
         Record(
             rng.random() < 0.5, "n", f"r{n}", rng.choice([None, "K1", "K2", "K3"]), subscriber=rng.choice("ab"),
             started_us=rng.randrange(40) * MICRO, quantity_micros=MICRO, amount_micros=0,
         ) for n in range(count)
     ]  # fmt: skip
-    return events_of([[RULES], made])
+    return events_of([[RULES], records])
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
-def test_segments_give_back_what_was_put_in_and_not_taken_out(seed: int) -> None:
+def test_pending_records_return_what_was_added_and_not_excluded(seed: int) -> None:
     rng = random.Random(seed)
     rows = frame(rng, 60).with_columns(component=pl.Series([rng.randrange(20) for _ in range(60)], dtype=pl.Int64))
     frontier = frontier_of([[RULES]], RULES)
-    kept, held = PendingRecords(), {}
+    pending, expected = PendingRecords(), {}
     for low in range(0, 60, 12):
         part = rows[low : low + 12]
-        kept = kept.add(part, frontier)
-        held |= {r["event_id"]: (low, r["component"]) for r in part.iter_rows(named=True)}
-        asked = part.sample(2, seed=seed % 1000)
-        labels = kept.keys_sharing(identity_keys(asked))
-        # Whoever belongs to what is asked for comes with it.
-        given_back = set(kept.rows_of(labels)["event_id"])
-        wanted = {(low, c) for c in asked["component"]}
-        assert {i for i, place in held.items() if place in wanted} <= given_back <= set(held)
+        pending = pending.add(part, frontier)
+        expected |= {r["event_id"]: (low, r["component"]) for r in part.iter_rows(named=True)}
+        query = part.sample(2, seed=seed % 1000)
+        labels = pending.keys_sharing(identity_keys(query))
+        # All records of the components of the queried records are returned.
+        returned = set(pending.rows_of(labels)["event_id"])
+        components = {(low, c) for c in query["component"]}
+        assert {i for i, component in expected.items() if component in components} <= returned <= set(expected)
         if rng.random() < 0.7:
-            kept = kept.excluding(labels)
-            held = {i: place for i, place in held.items() if i not in given_back}
-        assert set(kept.rows["event_id"]) == set(held) and kept.height == len(held)
+            pending = pending.excluding(labels)
+            expected = {i: component for i, component in expected.items() if i not in returned}
+        assert set(pending.rows["event_id"]) == set(expected) and pending.height == len(expected)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
-def test_two_records_of_a_party_within_the_tolerance_have_a_tie_in_common(seed: int) -> None:
+def test_two_records_of_a_party_within_the_tolerance_share_a_blocking_key(seed: int) -> None:
     rows = frame(random.Random(seed), 12)
     frontier, numbers = frontier_of([[RULES]], RULES), np.arange(12, dtype=np.uint64)
-    stood = candidate_keys(rows, numbers, frontier)
-    kept, asked = (blocking_keys(stood, frontier, around=around) for around in (True, False))
-    met = set(kept.join(asked, on="blocking_key").select("component_key", "component_key_right").iter_rows())
-    who = list(rows.select("scope", "subscriber", "time_us").iter_rows())
-    for a, (scope, subscriber, at_us) in enumerate(who):
-        for b, other in enumerate(who):
+    candidates = candidate_keys(rows, numbers, frontier)
+    stored, query = (blocking_keys(candidates, frontier, around=around) for around in (True, False))
+    pairs = set(stored.join(query, on="blocking_key").select("component_key", "component_key_right").iter_rows())
+    parties = list(rows.select("scope", "subscriber", "time_us").iter_rows())
+    for a, (scope, subscriber, at_us) in enumerate(parties):
+        for b, other in enumerate(parties):
             if other[:2] == (scope, subscriber) and abs(other[2] - at_us) <= 2 * MICRO:
-                assert (a, b) in met
+                assert (a, b) in pairs
 
 
 def text_bytes(rows: pl.DataFrame) -> int:
-    """How much text a frame keeps in memory, its own or not."""
+    """Return the bytes of text that a frame keeps in state, shared buffers included."""
     table = rows.select(pl.col(pl.String)).to_arrow(compat_level=pl.CompatLevel.newest())
     return sum(b.size for column in table.columns for chunk in column.chunks for b in chunk.buffers()[2:] if b is not None)
 
 
-def test_what_is_kept_keeps_no_text_of_what_is_not(tmp_path: Path) -> None:
-    # Of what comes most are pairs, of which nothing is kept; a few wait.
+def test_pending_records_keep_no_text_of_other_records_in_memory(tmp_path: Path) -> None:
+    # Most records form pairs, which do not stay pending; a few are unmatched.
     names = [f"a session with a long name, {n}" for n in range(3_000)]
-    pairs = [one for n, name in enumerate(names) for one in (used(name, n, f"s{n}"), billed(name, n, f"s{n}"))]
-    waiting = [used(f"a session that waits, {n}", n, f"w{n}") for n in range(300)]
-    known, rows = lake_fixture.with_ids_of_content([[RULES], [*pairs, *waiting]], "subscriber")
-    with lake_fixture.lake_of(tmp_path, known, rows, "subscriber") as lake:
-        memory = process_epochs(lake, range(1, 3), lake_fixture.ranges(1)[0])[-1].state
-    assert memory is not None and memory.pending.height == 300
-    assert sum(text_bytes(segment.rows) for segment in memory.pending.segments) < 300 * 150
+    pairs = [record for n, name in enumerate(names) for record in (usage(name, n, f"s{n}"), charge(name, n, f"s{n}"))]
+    unmatched = [usage(f"a session that waits, {n}", n, f"w{n}") for n in range(300)]
+    log, rows = lake_fixture.with_event_ids_of_lake([[RULES], [*pairs, *unmatched]], "subscriber")
+    with lake_fixture.lake_of(tmp_path, log, rows, "subscriber") as lake:
+        state = process_epochs(lake, range(1, 3), lake_fixture.ranges(1)[0])[-1].state
+    assert state is not None and state.pending.height == 300
+    assert sum(text_bytes(segment.rows) for segment in state.pending.segments) < 300 * 150

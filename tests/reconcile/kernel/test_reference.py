@@ -1,4 +1,4 @@
-"""The kernel agrees with the brute-force reference of the design, where that is at hand."""
+"""The kernel agrees with the reference model of the design, where that is available."""
 
 from __future__ import annotations
 
@@ -54,19 +54,19 @@ def policy_of(config: Any) -> Policy:
 
 
 def frontier_of(log: list[Any], config: Any) -> Frontier:
-    seen: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    marks_of: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for position, commit in enumerate(log, start=1):
         for e in commit:
             if e.stream == "close":
                 for name in config.sources:
                     if e.source in ("", name):
-                        seen.setdefault(("closed", name), []).append((position, e.through * SECOND))
+                        marks_of.setdefault(("closed", name), []).append((position, e.through * SECOND))
             elif e.started_at is not None:
-                seen.setdefault(("observed", e.source), []).append((position, e.started_at * SECOND))
+                marks_of.setdefault(("observed", e.source), []).append((position, e.started_at * SECOND))
     marks = {
         kind: {
             n: RunningMax.of(pl.DataFrame(rows, schema=["position", "value"], orient="row"))
-            for (k, n), rows in seen.items()
+            for (k, n), rows in marks_of.items()
             if k == kind
         }
         for kind in ("observed", "closed")
@@ -88,8 +88,8 @@ def events_of(log: list[Any], scope_of: Any, config: Any) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=EVENTS)
 
 
-def told(evaluated: Evaluated) -> list[tuple[Any, ...]]:
-    """The kernel's changes in the reference's words."""
+def kernel_history(evaluated: Evaluated) -> list[tuple[Any, ...]]:
+    """Return the kernel's changes as rows of the reference model."""
     names = {
         r["record_no"]: ("charge" if r["charge"] else "usage", r["scope"], r["record_key"])
         for r in evaluated.versions.iter_rows(named=True)
@@ -97,24 +97,24 @@ def told(evaluated: Evaluated) -> list[tuple[Any, ...]]:
     groups = {r["group_no"]: r for r in evaluated.groups.iter_rows(named=True)}
     cells = {r["cell"]: r for r in evaluated.cells.iter_rows(named=True)}
 
-    def subject(number: int) -> tuple[Any, ...]:
-        sort, n = number % 3, number // 3
-        if sort == 2:
+    def owner(number: int) -> tuple[Any, ...]:
+        kind, n = number % 3, number // 3
+        if kind == 2:
             return ("period", cells[n]["service"], cells[n]["subscriber"], cells[n]["index"])
         g = groups[n]
-        return ("record" if g["own"] else "key", g["scope"], g["name"], "charge" if sort else "usage")
+        return ("record" if g["own"] else "key", g["scope"], g["name"], "charge" if kind else "usage")
 
-    out = []
+    rows = []
     for c in evaluated.changes.iter_rows(named=True):
         action = "retracted" if c["action"] == "resolved" else c["action"]
         days = (c["day"] - EPOCH).days
-        out.append(
+        rows.append(
             (
                 c["at"],
                 action,
                 c["cause"],
                 c["kind"],
-                subject(c["owner_no"]),
+                owner(c["owner_no"]),
                 c["service"],
                 days,
                 int(c["expected_micros"]),
@@ -125,30 +125,30 @@ def told(evaluated: Evaluated) -> list[tuple[Any, ...]]:
             )
         )
     for c in evaluated.resolved.conflicts.iter_rows(named=True):
-        rid = names[c["record_no"]]
+        record_id = names[c["record_no"]]
         counted = evaluated.versions.filter((pl.col("record_no") == c["record_no"]) & (pl.col("event_id") == c["counted"])).row(
             0, named=True
         )
-        mine = ((rid,), ()) if rid[0] == "usage" else ((), (rid,))
-        out.append(
+        record_ids = ((record_id,), ()) if record_id[0] == "usage" else ((), (record_id,))
+        rows.append(
             (
                 c["position"],
                 "raised" if c["first"] else "revised",
                 "conflict",
-                f"conflicting_{rid[0]}",
-                rid,
+                f"conflicting_{record_id[0]}",
+                record_id,
                 counted["service"] or "",
                 counted["time_us"] // SECOND // 86_400,
                 0,
                 0,
-                *mine,
+                *record_ids,
                 tuple(sorted(b.decode() for b in c["contents"])),
             )
         )
-    return sorted(out, key=repr)
+    return sorted(rows, key=repr)
 
 
-def meant(result: Any) -> list[tuple[Any, ...]]:
+def reference_history(result: Any) -> list[tuple[Any, ...]]:
     return sorted(
         ((at, action, cause, f.kind, f.subject, f.service, f.day, f.expected_micros, f.billed_micros, tuple(sorted(f.usage)),
           tuple(sorted(f.charges)), f.contents) for at, action, cause, f in result.history), key=repr)  # fmt: skip
@@ -157,15 +157,15 @@ def meant(result: Any) -> list[tuple[Any, ...]]:
 def check(log: list[Any], config: Any, oracle: ModuleType, *, fast_path: bool = True) -> None:
     result = oracle.evaluate(log, config)
     events, frontier = events_of(log, oracle.scope_of, config), frontier_of(log, config)
-    got = evaluate(events, frontier, after=0, upto=len(log), fast_path=fast_path)
-    assert told(got) == meant(result)
-    sums = got.ledger.group_by("service", "day").agg(
+    actual = evaluate(events, frontier, after=0, upto=len(log), fast_path=fast_path)
+    assert kernel_history(actual) == reference_history(result)
+    sums = actual.ledger.group_by("service", "day").agg(
         pl.col("expected_micros", "billed_micros", "impact_micros", "tolerated_micros", "pending_micros").sum()
     )
     rows = {(r[0], (r[1] - EPOCH).days): tuple(map(int, r[2:])) for r in sums.iter_rows()}
-    wanted = {k: (v["expected"], v["billed"], v["impact"], v["tolerated"], v["pending"]) for k, v in result.conservation.items()}
-    assert {k: v for k, v in rows.items() if any(v)} == {k: v for k, v in wanted.items() if any(v)}
-    assert got.members["record_no"].n_unique() == got.members.height == len(result.places) - got.fast_path_records.height
+    expected = {k: (v["expected"], v["billed"], v["impact"], v["tolerated"], v["pending"]) for k, v in result.conservation.items()}
+    assert {k: v for k, v in rows.items() if any(v)} == {k: v for k, v in expected.items() if any(v)}
+    assert actual.members["record_no"].n_unique() == actual.members.height == len(result.places) - actual.fast_path_records.height
 
 
 def _logs(laws: ModuleType, first: int, count: int, seed: str) -> None:
@@ -182,25 +182,25 @@ def _logs(laws: ModuleType, first: int, count: int, seed: str) -> None:
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_the_kernel_tells_the_same_history_as_the_reference_on_random_logs(laws: ModuleType, part: int) -> None:
+def test_the_kernel_and_the_reference_have_the_same_history_of_random_logs(laws: ModuleType, part: int) -> None:
     _logs(laws, part * 60, 60, "kernel")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(8))
-def test_the_kernel_tells_the_same_history_as_the_reference_on_two_thousand_logs(laws: ModuleType, part: int) -> None:
+def test_the_kernel_and_the_reference_have_the_same_history_of_two_thousand_logs(laws: ModuleType, part: int) -> None:
     _logs(laws, part * 250, 250, "many")
 
 
-def test_the_kernel_agrees_with_the_reference_on_each_of_its_named_cases(laws: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    meant_by, seen = laws.evaluate, []
+def test_the_kernel_and_the_reference_agree_on_each_named_case(laws: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference_evaluate, checked = laws.evaluate, []
 
-    def both(log: list[Any], config: Any, on_step: Any = None) -> Any:
-        if config.undecided_edges_block:  # else the case shows what a literal reading would say
-            check(log, config, sys.modules["oracle"], fast_path=len(seen) % 2 == 0)
-            seen.append(log)
-        return meant_by(log, config, on_step)
+    def evaluate_both(log: list[Any], config: Any, on_step: Any = None) -> Any:
+        if config.undecided_edges_block:  # other cases show what a literal reading of the definition would give
+            check(log, config, sys.modules["oracle"], fast_path=len(checked) % 2 == 0)
+            checked.append(log)
+        return reference_evaluate(log, config, on_step)
 
-    monkeypatch.setattr(laws, "evaluate", both)
+    monkeypatch.setattr(laws, "evaluate", evaluate_both)
     laws.cases()
-    assert len(seen) >= 25
+    assert len(checked) >= 25

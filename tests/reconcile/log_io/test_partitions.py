@@ -1,4 +1,4 @@
-"""However a log is divided, read or repeated, a lake ends with the same findings, sums and placements."""
+"""A lake has the same findings, sums and booking counts however its log is divided, read or repeated."""
 
 from __future__ import annotations
 
@@ -18,106 +18,108 @@ from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
 from trueup.reconcile.results.digest import digests
 
 
-def prepared(seed: str, facets: tuple[str, ...] | None = None, size: int | None = None) -> tuple[Log, Any, str]:
-    """A log as a lake holds it, its rows, and what it is divided by."""
-    world, log = any_log(random.Random(seed), facets, size)
+def random_log(seed: str, facets: tuple[str, ...] | None = None, size: int | None = None) -> tuple[Log, Any, str]:
+    """Return a random log as a lake stores it, its rows, and the column that its buckets depend on."""
+    generator, log = any_log(random.Random(seed), facets, size)
     return (
-        *lake_fixture.with_ids_of_content([[world.first], *lake_fixture.one_declaration_per_commit(log)], world.bucket_by),
-        world.bucket_by,
+        *lake_fixture.with_event_ids_of_lake(
+            [[generator.first], *lake_fixture.one_declaration_per_commit(log)], generator.bucket_by
+        ),
+        generator.bucket_by,
     )
 
 
 def days_of(totals: lake_fixture.Totals) -> list[date]:
-    """The days of a story's sums, in order."""
+    """Return the days of the ledger, in order."""
     return sorted({cell[2] for cell in totals["ledger"] if cell[2] is not None})
 
 
 @pytest.mark.parametrize(("n", "partitions", "steps"), [(0, 8, 3), (1, 2, 5), (2, 64, 0)])
-def test_any_number_of_partitions_and_steps_tells_the_same(n: int, partitions: int, steps: int, tmp_path: Path) -> None:
-    tells_the_same_in_any_division("divided", n, (partitions,), steps, tmp_path)
+def test_history_and_sums_are_the_same_for_any_partitions_and_steps(n: int, partitions: int, steps: int, tmp_path: Path) -> None:
+    check_divisions("divided", n, (partitions,), steps, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", range(24))
-def test_sixty_four_partitions_at_every_position_tell_the_same(n: int, tmp_path: Path) -> None:
-    tells_the_same_in_any_division("finely divided", n, (1, 8, 64), 1_000 if n % 8 == 0 else 6, tmp_path)
+def test_history_and_sums_are_the_same_for_sixty_four_partitions_at_every_position(n: int, tmp_path: Path) -> None:
+    check_divisions("finely divided", n, (1, 8, 64), 1_000 if n % 8 == 0 else 6, tmp_path)
 
 
-def tells_the_same_in_any_division(seed: str, n: int, counts: tuple[int, ...], most_steps: int, folder: Path) -> None:
-    log, rows, by = prepared(f"{seed}/{n}")
+def check_divisions(seed: str, n: int, counts: tuple[int, ...], most_steps: int, folder: Path) -> None:
+    log, rows, by = random_log(f"{seed}/{n}")
     with lake_fixture.quick_lake(folder, log, rows, by) as lake:
-        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
+        full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
         ends = random.Random(n).sample(range(1, len(log)), min(most_steps, len(log) - 1))
         for partitions in counts:
-            assert lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), partitions)) == whole, f"{partitions} partitions"
-            assert lake_fixture.totals(lake_fixture.in_steps(lake, [*sorted(ends), len(log)], partitions)) == whole, (
+            assert lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), partitions)) == full, f"{partitions} partitions"
+            assert lake_fixture.totals(lake_fixture.outcome_in_steps(lake, [*sorted(ends), len(log)], partitions)) == full, (
                 f"{partitions} partitions, {ends}"
             )
 
 
 @pytest.mark.parametrize("n", range(2))
-def test_what_some_days_tell_is_part_of_what_all_tell(n: int, tmp_path: Path) -> None:
-    some_days_tell_a_part("some days", n, tmp_path)
+def test_findings_of_single_days_are_part_of_the_full_history(n: int, tmp_path: Path) -> None:
+    check_single_days("some days", n, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", range(40))
-def test_what_some_days_tell_is_part_of_what_all_tell_of_many_logs(n: int, tmp_path: Path) -> None:
-    some_days_tell_a_part("many days", n, tmp_path)
+def test_findings_of_single_days_are_part_of_the_full_history_of_many_logs(n: int, tmp_path: Path) -> None:
+    check_single_days("many days", n, tmp_path)
 
 
-def some_days_tell_a_part(seed: str, n: int, folder: Path) -> None:
+def check_single_days(seed: str, n: int, folder: Path) -> None:
     rng = random.Random(n)
-    log, rows, by = prepared(
+    log, rows, by = random_log(
         f"{seed}/{n}", facets=("long ago", "untimed", *rng.sample(("mixed keys", "zone", "policies", "horizon"), 2))
     )
     with lake_fixture.quick_lake(folder, log, rows, by) as lake:
-        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
-        everything = set(map(repr, whole["history"]))
-        for day in days_of(whole):
+        full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
+        all_changes = set(map(repr, full["history"]))
+        for day in days_of(full):
             for days in ((day, day), (None, day), (day, None)):
-                told = set(map(repr, lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1, days))["history"]))
-                assert told <= everything, days
-                # What stands on a day of its own records is there.
-                here = {repr(r) for r in whole["history"] if r[10] == day and r[15]}
-                assert here <= told, days
+                changes = set(map(repr, lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1, days))["history"]))
+                assert changes <= all_changes, days
+                # Findings on the day of their own records are included.
+                of_day = {repr(r) for r in full["history"] if r[10] == day and r[15]}
+                assert of_day <= changes, days
 
 
 # --- committed to a real lake -----------------------------------------------------------------------------------------
 
 
-def test_a_lake_reconciled_after_every_commit_holds_what_one_reconciled_once_holds(tmp_path: Path) -> None:
-    log, rows, by = prepared("ways/0", facets=("contents", "untimed"), size=4)
-    held, prints = [], []
+def test_reconciling_after_every_commit_and_once_at_the_end_store_the_same(tmp_path: Path) -> None:
+    log, rows, by = random_log("ways/0", facets=("contents", "untimed"), size=4)
+    stored, stored_digests = [], []
     for way, (partitions, ends) in enumerate([(8, [len(log)]), (1, range(1, len(log) + 1))]):
         with lake_fixture.lake_of(tmp_path / str(way), log, rows, by) as lake:
             for upto in ends:
                 lake_fixture.reconcile(lake, upto, partitions)
             assert lake_fixture.reconcile(lake, len(log), 3).advanced is False
-            held.append(lake_fixture.committed(lake))
-            prints.append(digests(lake.connection.execute("SELECT * FROM lake.events.finding").pl()))
-            whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
-    assert held[0] == held[1] == whole
-    assert prints[0] == prints[1]
+            stored.append(lake_fixture.committed(lake))
+            stored_digests.append(digests(lake.connection.execute("SELECT * FROM lake.events.finding").pl()))
+            full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
+    assert stored[0] == stored[1] == full
+    assert stored_digests[0] == stored_digests[1]
     with lake_fixture.quick_lake(tmp_path / "quick", log, rows, by) as lake:
-        assert lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1)) == whole
+        assert lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1)) == full
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", range(6))
-def test_lakes_of_every_division_hold_the_same(n: int, tmp_path: Path) -> None:
-    log, rows, by = prepared(f"every way/{n}")
-    held = []
+def test_lakes_reconciled_in_any_division_store_the_same(n: int, tmp_path: Path) -> None:
+    log, rows, by = random_log(f"every way/{n}")
+    stored = []
     for way, (partitions, ends) in enumerate([(1, [len(log)]), (8, range(1, len(log) + 1)), (64, [len(log) // 2, len(log)])]):
         with lake_fixture.lake_of(tmp_path / str(way), log, rows, by) as lake:
             for upto in ends:
                 if upto:
                     lake_fixture.reconcile(lake, upto, partitions)
-            held.append(lake_fixture.committed(lake))
-    assert held[0] == held[1] == held[2]
+            stored.append(lake_fixture.committed(lake))
+    assert stored[0] == stored[1] == stored[2]
 
 
-def test_reconciling_some_days_first_leaves_the_same_in_the_end(tmp_path: Path) -> None:
+def test_reconciling_single_days_first_does_not_change_the_result_of_the_full_run(tmp_path: Path) -> None:
     day_us = 86_400_000_000
     policy = Policy(
         0, {"voice": service(("session_key",), grace=day_us)}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")}
@@ -126,22 +128,22 @@ def test_reconciling_some_days_first_leaves_the_same_in_the_end(tmp_path: Path) 
         [policy], [Record(False, "n", f"u{d}", f"K{d}", started_us=d * day_us, quantity_micros=MICRO) for d in (1, 10)],
         [Close("n", 20 * day_us)], [Close("b", 20 * day_us)], [Record(True, "b", "c1", "K1", started_us=day_us, amount_micros=MICRO)],
     ]  # fmt: skip
-    log, rows = lake_fixture.with_ids_of_content(log, "subscriber")
+    log, rows = lake_fixture.with_event_ids_of_lake(log, "subscriber")
     with lake_fixture.lake_of(tmp_path, log, rows, "subscriber") as lake:
-        whole = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
+        full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
         first, last = date(1970, 1, 2), date(1970, 1, 11)
         for upto, day, changes in ((4, last, 1), (5, last, 1), (5, last, 1), (5, first, 3)):
             lake_fixture.reconcile(lake, upto, 2, (day, day))
-            some = lake_fixture.committed(lake)
-            assert (len(some["history"]), some["ledger"], some["placement"]) == (changes, {}, {})
+            limited = lake_fixture.committed(lake)
+            assert (len(limited["history"]), limited["ledger"], limited["placement"]) == (changes, {}, {})
             assert lake.consumer_position(CONSUMER) == 0
         lake_fixture.reconcile(lake, len(log), 2)
-        assert lake_fixture.committed(lake) == whole
+        assert lake_fixture.committed(lake) == full
         assert lake.consumer_position(CONSUMER) == len(log)
 
 
-def test_a_second_reconciler_that_began_earlier_commits_nothing(tmp_path: Path) -> None:
-    log, rows, by = prepared("twice/0", facets=(), size=3)
+def test_a_reconciler_whose_start_position_has_changed_commits_nothing(tmp_path: Path) -> None:
+    log, rows, by = random_log("twice/0", facets=(), size=3)
     with lake_fixture.lake_of(tmp_path, log, rows, by) as lake:
         middle = len(log) // 2
         slow = lake_fixture.outcome_of(lake, 0, len(log), 1)

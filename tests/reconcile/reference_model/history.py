@@ -1,7 +1,7 @@
-"""The story of a log: every change of a finding, the sums after each position, the place of each record, the settled pairs.
+"""The last third of the reference model: all finding changes of a log, its sums, bookings and settled pairs after each position.
 
-Carried along are only the content that counts of each record, the settled pairs and how far the sources are complete; the rest
-is what `meaning` makes of them at each position.
+The run carries from position to position only the counted content of each record, the settled pairs, and the frontiers. All else is
+what `bookings` computes afresh at each position.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from reference_model.bookings import Name, Place, local_day, match, places_of, rate_all, units_of
-from reference_model.log import Held, Known, Log, Rid, Supersede, Tariff, admit
+from reference_model.bookings import Booking, Name, bookings_of, groups_of, local_day, match, price_by_book
+from reference_model.log import AdmittedRecord, KnownAtPosition, Log, RecordId, Supersede, Tariff, admit
 
 from trueup.reconcile.domain.policies import Policy
 
@@ -22,32 +22,34 @@ Sums = dict[tuple[str, date | None, str], tuple[int, ...]]
 
 @dataclass
 class ReferenceRun:
+    """All finding changes, and the state after each position; `records` is the state after the last."""
+
     changes: list[dict[str, Any]] = field(default_factory=list)
     sums: list[Sums] = field(default_factory=list)  # after position 1, 2, …
-    places: list[dict[Rid, Place]] = field(default_factory=list)
+    bookings: list[dict[RecordId, Booking]] = field(default_factory=list)
     settled: list[dict[Name, Name]] = field(default_factory=list)
-    standing: list[dict[tuple[object, ...], Place]] = field(default_factory=list)
-    held: dict[Rid, Held] = field(default_factory=dict)
+    open_findings: list[dict[tuple[object, ...], Booking]] = field(default_factory=list)
+    records: dict[RecordId, AdmittedRecord] = field(default_factory=dict)
 
 
 def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
-    """The whole story of a log; `first_policy` is in force until another is declared."""
-    story, known, settled = ReferenceRun(), Known(first_policy), dict[Name, Name]()
-    before: list[Place] = []
+    """Run the reference model over a log; `first_policy` is in force until another is declared."""
+    run, known, settled = ReferenceRun(), KnownAtPosition(first_policy), dict[Name, Name]()
+    before: list[Booking] = []
     for position, commit in enumerate(log, start=1):
         known.policy = next((i for i in commit if isinstance(i, Policy)), known.policy)
-        known.forget(commit)
-        ids_before = {rid: one.record.event_id for rid, one in story.held.items()}
-        seen_before = {rid: len(one.contents) for rid, one in story.held.items()}
-        new = admit(story.held, commit, position, known)
-        raised = known.learn(commit)
-        for one in story.held.values():
-            one.shut = one.shut or known.passed(one.record.charge, one.record.time_us, 0, 0)
-            if one.due_us is None and one.record.time_us is None and one.record.source in raised:
-                one.due_us = raised[one.record.source] - 1
-        sessions, bills = (units_of(story.held, side, known) for side in (False, True))
-        rate_all(sessions, known)
-        booked = places_of(sessions, bills, match(sessions, bills, settled), settled, known)
+        known.void_ticks(commit)
+        ids_before = {record_id: one.record.event_id for record_id, one in run.records.items()}
+        seen_before = {record_id: len(one.contents) for record_id, one in run.records.items()}
+        new = admit(run.records, commit, position, known)
+        advanced = known.add(commit)
+        for one in run.records.values():
+            one.frozen = one.frozen or known.passed(one.record.charge, one.record.time_us, 0, 0)
+            if one.assigned_time_us is None and one.record.time_us is None and one.record.source in advanced:
+                one.assigned_time_us = advanced[one.record.source] - 1
+        sessions, charge_groups = (groups_of(run.records, side, known) for side in (False, True))
+        price_by_book(sessions, known)
+        bookings = bookings_of(sessions, charge_groups, match(sessions, charge_groups, settled), settled, known)
         declared = next(
             (
                 n
@@ -56,113 +58,113 @@ def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
             ),
             None,
         )
-        story.changes += changes(position, before, booked, new, declared, story.held, ids_before)
-        for rid, one in story.held.items():
-            if len(one.contents) > max(seen_before.get(rid, 1), 1):
-                story.changes.append(conflict(position, one, seen_before.get(rid, 1) == 1, known))
-        story.sums.append(added_up(booked))
-        story.places.append({rid: p for p in booked if p.part == "main" for rid in (*p.usage, *p.charges)})
-        story.standing.append(standing(booked))
-        story.settled.append(dict(settled))
-        whole = [p for p in booked if p.part == "main"]
-        assert sum(len(p.usage) + len(p.charges) for p in whole) == len(story.places[-1]) == len(story.held)
-        before = booked
-    return story
+        run.changes += finding_changes(position, before, bookings, new, declared, run.records, ids_before)
+        for record_id, one in run.records.items():
+            if len(one.contents) > max(seen_before.get(record_id, 1), 1):
+                run.changes.append(conflict_change(position, one, seen_before.get(record_id, 1) == 1, known))
+        run.sums.append(sums_by_cell(bookings))
+        run.bookings.append({record_id: p for p in bookings if p.part == "main" for record_id in (*p.usage, *p.charges)})
+        run.open_findings.append(findings_of(bookings))
+        run.settled.append(dict(settled))
+        main_parts = [p for p in bookings if p.part == "main"]
+        assert sum(len(p.usage) + len(p.charges) for p in main_parts) == len(run.bookings[-1]) == len(run.records)
+        before = bookings
+    return run
 
 
-def standing(places: list[Place]) -> dict[tuple[object, ...], Place]:
-    return {(p.kind, p.subject): p for p in places if p.kind not in ("pending", "tolerated")}
+def findings_of(bookings: list[Booking]) -> dict[tuple[object, ...], Booking]:
+    return {(p.kind, p.owner): p for p in bookings if p.kind not in ("pending", "tolerated")}
 
 
-def changes(
+def finding_changes(
     position: int,
-    before: list[Place],
-    now: list[Place],
-    new: dict[Rid, Held],
+    before: list[Booking],
+    now: list[Booking],
+    new: dict[RecordId, AdmittedRecord],
     declared: str | None,
-    held: dict[Rid, Held],
-    ids_before: dict[Rid, bytes],
+    records: dict[RecordId, AdmittedRecord],
+    ids_before: dict[RecordId, bytes],
 ) -> list[dict[str, Any]]:
-    """What the findings of two positions differ by, and why."""
-    was, stands, told = standing(before), standing(now), []
-    for fid in {**was, **stands}:
-        old, new_one = was.get(fid), stands.get(fid)
-        if old and new_one and old.content == new_one.content:
+    """Return the changes of findings between two positions, with their causes."""
+    findings_before, findings_now, rows = findings_of(before), findings_of(now), []
+    for finding in {**findings_before, **findings_now}:
+        old, current = findings_before.get(finding), findings_now.get(finding)
+        if old and current and old.content == current.content:
             continue
-        near = {r for p in (old, new_one) if p for r in (*p.usage, *p.charges)}
-        subjects = {p.subject for p in (*before, *now) if near & {*p.usage, *p.charges}}
-        near |= {r for p in (*before, *now) if p.subject in subjects for r in (*p.usage, *p.charges)}
-        # Amounts that are judged together are near each other.
-        for some in (before, now):
-            own = {r for p in (old, new_one) if p for r in (*p.usage, *p.charges)}
-            pools = {p.pool for p in some if p.pool and own & {*p.usage, *p.charges}}
-            near |= {r for p in some if p.pool in pools for r in (*p.usage, *p.charges)}
-        arrived = near & new.keys()
-        decided = any(p.kind != "pending" and near & {*p.usage, *p.charges} for p in before)
+        related = {r for p in (old, current) if p for r in (*p.usage, *p.charges)}
+        owners = {p.owner for p in (*before, *now) if related & {*p.usage, *p.charges}}
+        related |= {r for p in (*before, *now) if p.owner in owners for r in (*p.usage, *p.charges)}
+        # Amounts of one pool are judged together, so they are related.
+        for bookings in (before, now):
+            own = {r for p in (old, current) if p for r in (*p.usage, *p.charges)}
+            pools = {p.pool for p in bookings if p.pool and own & {*p.usage, *p.charges}}
+            related |= {r for p in bookings if p.pool in pools for r in (*p.usage, *p.charges)}
+        arrived = related & new.keys()
+        decided = any(p.kind != "pending" and related & {*p.usage, *p.charges} for p in before)
         if not arrived:
-            cause = declared or ("late_usage" if decided and repriced(shown_of(old, new_one), before, now) else "frontier")
-        elif any(new[r].beyond for r in arrived):
+            cause = declared or ("late_usage" if decided and repriced(records_of(old, current), before, now) else "frontier")
+        elif any(new[r].beyond_horizon for r in arrived):
             cause = "beyond_horizon"
         elif decided or any(new[r].late for r in arrived):
             cause = "late_charge" if any(r[0] for r in arrived) else "late_usage"
         else:
             cause = "arrival"
-        shown = new_one or old
+        shown = current or old
         assert shown
-        gone = "resolved" if cause == "late_charge" else "retracted"
-        ids = {rid: one.record.event_id for rid, one in held.items()} if new_one else ids_before
-        told.append(
-            told_of(position, "raised" if not old else "revised" if new_one else gone, cause, shown, [ids[r] for r in shown.usage],
-                    [ids[r] for r in shown.charges], [], whole_money(shown.subject, now))
+        ended = "resolved" if cause == "late_charge" else "retracted"
+        ids = {record_id: one.record.event_id for record_id, one in records.items()} if current else ids_before
+        rows.append(
+            change_row(position, "raised" if not old else "revised" if current else ended, cause, shown, [ids[r] for r in shown.usage],
+                    [ids[r] for r in shown.charges], [], whole_money(shown.owner, now))
         )  # fmt: skip
-    return told
+    return rows
 
 
-def shown_of(old: Place | None, new: Place | None) -> tuple[Rid, ...]:
+def records_of(old: Booking | None, new: Booking | None) -> tuple[RecordId, ...]:
     return tuple(r for p in (old, new) if p for r in (*p.usage, *p.charges))
 
 
-def repriced(rids: tuple[Rid, ...], before: list[Place], now: list[Place]) -> bool:
-    """Whether the usage of a place that holds one of the records is the same as before and costs something else."""
+def repriced(record_ids: tuple[RecordId, ...], before: list[Booking], now: list[Booking]) -> bool:
+    """Return whether the bookings of one of the records have the same usage as before at another price."""
 
-    def cost(places: list[Place], subject: tuple[object, ...]) -> tuple[tuple[Rid, ...], int]:
-        mine = [p for p in places if p.subject == subject]
-        return tuple(sorted({r for p in mine for r in p.usage})), sum(p.expected for p in mine)
+    def cost(bookings: list[Booking], owner: tuple[object, ...]) -> tuple[tuple[RecordId, ...], int]:
+        own = [p for p in bookings if p.owner == owner]
+        return tuple(sorted({r for p in own for r in p.usage})), sum(p.expected for p in own)
 
-    subjects = {p.subject for p in (*before, *now) if {*rids} & {*p.usage, *p.charges}}
-    told = [(cost(before, s), cost(now, s)) for s in subjects]
-    return any(was[0] == is_now[0] and was[0] and was[1] != is_now[1] for was, is_now in told)
+    owners = {p.owner for p in (*before, *now) if {*record_ids} & {*p.usage, *p.charges}}
+    costs = [(cost(before, o), cost(now, o)) for o in owners]
+    return any(usage == old_usage and usage and price != old_price for (old_usage, old_price), (usage, price) in costs)
 
 
-def conflict(position: int, one: Held, first: bool, known: Known) -> dict[str, Any]:
+def conflict_change(position: int, one: AdmittedRecord, first: bool, known: KnownAtPosition) -> dict[str, Any]:
     r, ids = one.record, [one.record.event_id]
-    shown = Place(
-        "conflicting_charge" if r.charge else "conflicting_usage", ("record", r.rid), r.service or "", local_day(r.time_us, known.policy),
+    shown = Booking(
+        "conflicting_charge" if r.charge else "conflicting_usage", ("record", r.record_id), r.service or "", local_day(r.time_us, known.policy),
         one.currency, 0, 0, (), (), 0, (r.subscriber, r.peer, r.node, r.time_us),
     )  # fmt: skip
-    mine = ([], ids) if r.charge else (ids, [])
-    return told_of(position, "raised" if first else "revised", "conflict", shown, *mine, sorted(one.contents))
+    event_ids = ([], ids) if r.charge else (ids, [])
+    return change_row(position, "raised" if first else "revised", "conflict", shown, *event_ids, sorted(one.contents))
 
 
 Money = tuple[int | None, int | None, int | None]
 
 
-def whole_money(subject: tuple[object, ...], now: list[Place]) -> Money:
-    """Expected, billed and tolerated money of all parts of a booking; None where it does not exist any more."""
-    parts = [p for p in now if p.subject == subject]
+def whole_money(owner: tuple[object, ...], now: list[Booking]) -> Money:
+    """Return the expected, billed and tolerated money of all parts of a booking; None if it no longer exists."""
+    parts = [p for p in now if p.owner == owner]
     if not parts:
         return None, None, None
     tolerated = sum(p.expected - p.billed for p in parts if p.kind == "tolerated")
     return sum(p.expected for p in parts), sum(p.billed for p in parts), tolerated
 
 
-def told_of(
-    position: int, action: str, cause: str, p: Place, usage: list[bytes], charges: list[bytes], contents: list[bytes],
+def change_row(
+    position: int, action: str, cause: str, p: Booking, usage: list[bytes], charges: list[bytes], contents: list[bytes],
     whole: Money = (None, None, None),
 ) -> dict[str, Any]:  # fmt: skip
-    subscriber, peer, node, started_us = p.shown
+    subscriber, peer, node, started_us = p.display
     return {
-        "finding": (p.kind, p.subject), "position": position, "action": action, "cause": cause, "kind": p.kind, "service": p.service,
+        "finding": (p.kind, p.owner), "position": position, "action": action, "cause": cause, "kind": p.kind, "service": p.service,
         "subscriber": subscriber, "peer": peer, "node": node, "day": p.day, "started_us": started_us, "expected_micros": p.expected,
         "billed_micros": p.billed, "currency": p.currency, "usage_event_ids": tuple(sorted(usage)),
         "charge_event_ids": tuple(sorted(charges)), "content_event_ids": tuple(contents),
@@ -170,9 +172,9 @@ def told_of(
     }  # fmt: skip
 
 
-def added_up(places: list[Place]) -> Sums:
+def sums_by_cell(bookings: list[Booking]) -> Sums:
     cells: dict[tuple[str, date | None, str], Counter[str]] = {}
-    for p in places:
+    for p in bookings:
         row = cells.setdefault((p.service, p.day, p.currency), Counter())
         row.update(expected=p.expected, billed=p.billed, unrated=p.unrated)
         row[p.kind if p.kind in ("pending", "tolerated") else "impact"] += p.expected - p.billed

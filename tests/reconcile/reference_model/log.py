@@ -1,7 +1,7 @@
-"""What a log tells, and which of it counts: the first third of the model (then `meaning`, then `story`).
+"""The first third of the reference model: what a log contains, and which content of each record counts.
 
-A log is a list of commits, each a list of `Record`, `Close`, `Tick`, `Supersede`, `Policy` and `Tariff`. Plain values, times in µs
-since 1970 UTC.
+A log is a list of commits; a commit is a list of `Record`, `Close`, `Tick`, `Supersede`, `Policy` and `Tariff`, all of plain values.
+Times are in µs since 1970 UTC. The other two thirds are `bookings` and `history`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from trueup.reconcile.domain.policies import Policy
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 US = timedelta(microseconds=1)
-Rid = tuple[bool, str, str, str]
-"""A record's name: (is a charge, scope, key scope, record key)."""
+RecordId = tuple[bool, str, str, str]
+"""A record's identity: (is a charge, scope, key scope, record key)."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,19 @@ class Record:
     node: str | None = None
     scope: str = "s"
     key_scope: str = "k"
-    known_as: bytes | None = None  # the event id, where a lake has given one
+    given_event_id: bytes | None = None  # the event id that a lake gave the record, if any
 
     @property
     def time_us(self) -> int | None:
         return self.started_us if self.started_us is not None else self.billed_us
 
     @property
-    def rid(self) -> Rid:
+    def record_id(self) -> RecordId:
         return (self.charge, self.scope, self.key_scope, self.key)
 
     @property
     def event_id(self) -> bytes:
-        return self.known_as or repr(replace(self, source="")).encode()
+        return self.given_event_id or repr(replace(self, source="")).encode()
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,19 @@ class Close:
 @dataclass(frozen=True)
 class Tick:
     now_us: int
-    number: int = 0  # which of the log's ticks it is
+    number: int = 0  # tells equal ticks of a log from one another
 
 
 @dataclass(frozen=True)
 class Supersede:
-    """A tick of an earlier commit is void from here on."""
+    """Voids a tick of an earlier commit from this position on."""
 
     tick: Tick
 
 
 @dataclass(frozen=True)
 class Tariff:
-    """Rows of a tariff book, as plain values."""
+    """Rows of a tariff book."""
 
     rows: tuple[dict[str, Any], ...]
 
@@ -82,11 +82,13 @@ Item = Record | Close | Tick | Supersede | Policy | Tariff
 Log = list[list[Item]]
 
 
-# --- how far the sources are complete ---------------------------------------------------------------------------------
+# --- frontiers --------------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Known:
+class KnownAtPosition:
+    """Policy, frontiers, ticks and tariff book as known at one position."""
+
     policy: Policy
     observed: dict[str, int] = field(default_factory=dict)
     closed: dict[str, int] = field(default_factory=dict)
@@ -97,41 +99,45 @@ class Known:
     def clock_us(self) -> int | None:
         return max((tick.now_us for tick in self.ticks), default=None)
 
-    def forget(self, commit: list[Item]) -> None:
-        """The ticks that a commit supersedes say nothing from it on."""
+    def void_ticks(self, commit: list[Item]) -> None:
+        """Remove the ticks that a commit supersedes."""
         for item in commit:
             if isinstance(item, Supersede):
                 self.ticks = tuple(tick for tick in self.ticks if tick != item.tick)
 
-    def learn(self, commit: list[Item]) -> dict[str, int]:
-        """Takes a commit in; returns the closings that told something new."""
-        raised = {}
+    def add(self, commit: list[Item]) -> dict[str, int]:
+        """Add a commit; return the closings that advanced a source, by source."""
+        advanced = {}
         for item in commit:
             if isinstance(item, Tariff):
                 self.book = [*self.book, *item.rows]
             elif isinstance(item, Close) and item.through_us > self.closed.get(item.source, item.through_us - 1):
-                raised[item.source] = self.closed[item.source] = item.through_us
+                advanced[item.source] = self.closed[item.source] = item.through_us
             elif isinstance(item, Tick):
                 self.ticks = (*self.ticks, item)
             elif isinstance(item, Record) and item.started_us is not None:
                 self.observed[item.source] = max(item.started_us, self.observed.get(item.source, item.started_us))
-        return raised
+        return advanced
 
     def passed(self, charge: bool, instant_us: int | None, wait_us: int, closed_wait_us: int) -> bool:
         sources = [n for n, s in self.policy.sources.items() if s.stream == ("charge" if charge else "usage")]
-        return instant_us is not None and bool(sources) and all(self._one(n, instant_us, wait_us, closed_wait_us) for n in sources)
+        return (
+            instant_us is not None
+            and bool(sources)
+            and all(self._source_passed(n, instant_us, wait_us, closed_wait_us) for n in sources)
+        )
 
-    def _one(self, name: str, instant_us: int, wait_us: int, closed_wait_us: int) -> bool:
+    def _source_passed(self, name: str, instant_us: int, wait_us: int, closed_wait_us: int) -> bool:
         rules = self.policy.sources[name]
-        said = [(self.closed.get(name), closed_wait_us)]
+        marks = [(self.closed.get(name), closed_wait_us)]
         if rules.lateness_us is not None:
-            said.append((self.observed.get(name), wait_us + rules.lateness_us))
+            marks.append((self.observed.get(name), wait_us + rules.lateness_us))
         if rules.idle_after_us is not None:
-            said.append((self.clock_us, wait_us + rules.idle_after_us))
-        return any(mark is not None and mark > instant_us + wait for mark, wait in said)
+            marks.append((self.clock_us, wait_us + rules.idle_after_us))
+        return any(mark is not None and mark > instant_us + wait for mark, wait in marks)
 
-    def waited(self, charge: bool, instant_us: int | None, rules: ServiceConfig) -> bool:
-        """The stream has passed the instant by grace."""
+    def passed_grace(self, charge: bool, instant_us: int | None, rules: ServiceConfig) -> bool:
+        """Return whether the stream has passed the instant by grace."""
         return self.passed(charge, instant_us, rules.grace, closed_wait(rules))
 
 
@@ -143,55 +149,61 @@ def closed_wait(rules: ServiceConfig) -> int:
 
 
 @dataclass
-class Held:
+class AdmittedRecord:
+    """The content of a record that counts, and how it arrived."""
+
     record: Record
-    since: int
+    position: int
     late: bool
-    beyond: bool
+    beyond_horizon: bool
     currency: str
     contents: set[bytes]
-    shut: bool = False  # its stream has passed its time since it came
-    due_us: int | None = None  # of a record without any time
+    frozen: bool = False  # its stream has passed its time since it arrived, so its content stays
+    assigned_time_us: int | None = None  # of a record without any time: when a closing of its source assigned it one
 
     @property
     def last_us(self) -> int | None:
-        return self.record.time_us if self.record.time_us is not None else self.due_us
+        return self.record.time_us if self.record.time_us is not None else self.assigned_time_us
 
 
 def rank(record: Record) -> tuple[int, int, bytes]:
     return (record.quantity_micros or 0, record.amount_micros, record.event_id)
 
 
-def admit(held: dict[Rid, Held], commit: list[Item], position: int, before: Known) -> dict[Rid, Held]:
-    """Takes a commit into `blocked_by_edge`; returns the records whose counted content is new."""
-    fresh: dict[Rid, dict[bytes, Record]] = {}
+def admit(
+    records: dict[RecordId, AdmittedRecord], commit: list[Item], position: int, before: KnownAtPosition
+) -> dict[RecordId, AdmittedRecord]:
+    """Add a commit to `records`; return the records whose counted content is new."""
+    fresh: dict[RecordId, dict[bytes, Record]] = {}
     for record in sorted((i for i in commit if isinstance(i, Record)), key=lambda r: r.source, reverse=True):
-        fresh.setdefault(record.rid, {})[record.event_id] = record
+        fresh.setdefault(record.record_id, {})[record.event_id] = record
 
     def late(record: Record) -> bool:
         return before.passed(record.charge, record.time_us, 0, 0)
 
-    new: dict[Rid, Held] = {}
-    for rid, contents in fresh.items():
-        known = held.get(rid)
+    new: dict[RecordId, AdmittedRecord] = {}
+    for record_id, contents in fresh.items():
+        known = records.get(record_id)
         if known is None:
             best, rivals = max(contents.values(), key=rank), []
         else:
-            rivals = [r for i, r in contents.items() if i not in known.contents and not late(r) and not known.shut]
+            rivals = [r for i, r in contents.items() if i not in known.contents and not late(r) and not known.frozen]
             best = max([known.record, *rivals], key=rank)
         seen = (known.contents if known else set()) | set(contents)
         if known is not None and best is known.record:
             known.contents = seen
             continue
         horizon = before.policy.horizon_us
-        behind = known is None and before.passed(best.charge, best.time_us, horizon, horizon)
-        held[rid] = new[rid] = Held(best, position, known is None and late(best), behind, currency_of(best, before.policy), seen)
+        beyond_horizon = known is None and before.passed(best.charge, best.time_us, horizon, horizon)
+        records[record_id] = new[record_id] = AdmittedRecord(
+            best, position, known is None and late(best), beyond_horizon, currency_of(best, before.policy), seen
+        )
     return new
 
 
 def currency_of(record: Record, policy: Policy) -> str:
-    told = record.currency if record.charge else rules_of(record.service, policy).currency
-    return told or policy.currency
+    currency = record.currency if record.charge else rules_of(record.service, policy).currency
+    return currency or policy.currency
 
 
 def rules_of(service: str | None, policy: Policy) -> ServiceConfig:
