@@ -50,7 +50,7 @@ def random_records(rng: random.Random, count: int) -> list[Record]:
 
 
 def test_the_reader_finds_a_record_of_every_unit_that_the_rule_makes_a_neighbour(tmp_path: Path) -> None:
-    log, rows = lake_fixture.with_ids_of_content([[POLICY], list(random_records(random.Random(11), 24))], "subscriber")
+    log, rows = lake_fixture.with_event_ids_of_lake([[POLICY], list(random_records(random.Random(11), 24))], "subscriber")
     matched = 0
     with lake_fixture.quick_lake(tmp_path, log, rows, "subscriber") as lake:
         frontier, (buckets,) = frontier_of(lake, 2), lake_fixture.ranges(1)
