@@ -102,7 +102,9 @@ def test_two_runs_of_the_job_on_a_random_log_commit_the_outcome_of_the_plain_cal
     n: int, options: tuple[str, ...], tmp_path: Path
 ) -> None:
     generator, log = any_log(random.Random(f"beam/{n}"), ("contents", "untimed", "long ago"))
-    log, rows = lake_fixture.with_event_ids_of_lake([[generator.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber")
+    log, rows = lake_fixture.with_event_ids_of_lake(
+        [[generator.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber"
+    )
     middle = len(log) // 2
     with lake_fixture.lake_of(tmp_path, log[:middle], rows, "subscriber") as lake:
         project = lake.project
