@@ -138,7 +138,7 @@ def test_readme_or_docs_show_every_command() -> None:
 
 def test_docs_name_every_view() -> None:
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
-    views = {file.stem for file in (ROOT / "sql/trueup/warehouse").glob("*.sql")}
+    views = {file.stem for file in (ROOT / "sql/trueup/warehouse/views").rglob("*.sql")}
     assert {view for view in views if f"`{view}`" not in text} == set()
 
 

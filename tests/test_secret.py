@@ -12,7 +12,7 @@ import pytest
 from trueup import secret
 from trueup.config import Project, expand, parse
 from trueup.errors import ConfigError, LogError
-from trueup.secret import masked, masked_data, remember, remember_url, remember_variable, without_credentials
+from trueup.secret import mask, mask_data, remember, remember_url, remember_variable, without_credentials
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("text", ["%s", "'%s'", '"%s"', "password=%s)", "x%sy"])
 def test_a_credential_is_masked_wherever_it_stands(text: str) -> None:
     remember("hunter2-secret")
-    assert masked(text % "hunter2-secret") == text % "***"
+    assert mask(text % "hunter2-secret") == text % "***"
 
 
 @pytest.mark.parametrize("quoted", [
@@ -32,7 +32,7 @@ def test_a_credential_is_masked_wherever_it_stands(text: str) -> None:
 ])  # fmt: skip
 def test_a_credential_is_masked_however_a_text_quotes_it(quoted: str) -> None:
     remember("p@ss'w\\o\"rd")
-    assert masked(f"at {quoted} failed") == "at *** failed"
+    assert mask(f"at {quoted} failed") == "at *** failed"
 
 
 def test_an_error_is_made_without_the_secret_and_stays_so_when_it_is_pickled_or_shown_raw() -> None:
@@ -47,15 +47,15 @@ def test_an_error_is_made_without_the_secret_and_stays_so_when_it_is_pickled_or_
 
 def test_the_value_of_a_variable_is_its_name_in_messages_and_stays_in_results() -> None:
     remember_variable("LANDING", "/srv/landing")
-    assert masked("no file matches /srv/landing/msc/*.csv") == "no file matches ${LANDING}/msc/*.csv"
-    assert masked("/srv/landings and /usr/srv/landing") == "/srv/landings and /usr/srv/landing"
-    assert masked_data("/srv/landing/a.csv") == "/srv/landing/a.csv"
+    assert mask("no file matches /srv/landing/msc/*.csv") == "no file matches ${LANDING}/msc/*.csv"
+    assert mask("/srv/landings and /usr/srv/landing") == "/srv/landings and /usr/srv/landing"
+    assert mask_data("/srv/landing/a.csv") == "/srv/landing/a.csv"
 
 
 def test_what_is_too_short_to_be_told_from_words_is_left_alone() -> None:
     remember("trip")
     remember_variable("WHERE", "data")
-    assert masked("a trip to the data") == "a trip to the data"
+    assert mask("a trip to the data") == "a trip to the data"
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Row:
 
 def test_a_result_is_masked_text_by_text_and_keeps_its_numbers() -> None:
     remember("12345678")
-    assert masked_data([{"a 12345678": "x12345678", "b": 12345678}, Row("12345678", 1)]) == [
+    assert mask_data([{"a 12345678": "x12345678", "b": 12345678}, Row("12345678", 1)]) == [
         {"a ***": "x***", "b": 12345678},
         {"text": "***", "number": 1},
     ]
@@ -93,7 +93,7 @@ def test_a_place_is_shown_without_its_credentials(text: str, shown: str) -> None
 
 def test_the_credentials_of_a_url_are_masked_from_then_on() -> None:
     remember_url("s3://accesskey:p%40ssword@bucket/lake?s3_session_token=abcdefgh")
-    assert masked("accesskey p@ssword p%40ssword abcdefgh bucket") == "*** *** *** *** bucket"
+    assert mask("accesskey p@ssword p%40ssword abcdefgh bucket") == "*** *** *** *** bucket"
 
 
 def test_a_variable_that_is_not_set_or_not_utf8_is_named_without_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The injected clock, which no step asks the machine for, and what a clock must not do: run back, or leap ahead."""
+"""The injected clock: steps take the time from it, never from the machine. A clock must not run back, nor jump far ahead."""
 
 from __future__ import annotations
 
@@ -9,49 +9,49 @@ from datetime import UTC, datetime, timedelta
 from trueup.errors import ClockError, ConfigError
 
 Clock = Callable[[], datetime]
-BEHIND = timedelta(minutes=5)
-"""How far behind the newest commit a clock may be: as far as the clocks of two machines differ that no one looks after."""
-LATE_START = timedelta(hours=6)
-"""How far beyond the longest jump a clock may be: a daily run that starts late, or after a change of summer time, is no jump."""
+MAX_CLOCK_LAG = timedelta(minutes=5)
+"""How far the clock may be behind the newest commit: the difference of two machines without time synchronisation."""
+LATE_START_ALLOWANCE = timedelta(hours=6)
+"""Added to the longest jump, for a daily run that starts late or after a change of summer time."""
 
 
 def system_clock() -> datetime:
-    """The time now in UTC; `TRUEUP_NOW` (ISO 8601 with an offset) stands in for it, so that a run can be repeated."""
-    told = os.environ.get("TRUEUP_NOW")
-    if told is None:
+    """Return the time now in UTC; `TRUEUP_NOW` (ISO 8601 with an offset) replaces it, so that a run can be repeated."""
+    text = os.environ.get("TRUEUP_NOW")
+    if text is None:
         return datetime.now(UTC)
     try:
-        moment = datetime.fromisoformat(told)
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"TRUEUP_NOW is {told!r}, no ISO 8601 time", todo="write it like 2024-05-01T12:00:00+00:00") from None
+        raise ConfigError(f"TRUEUP_NOW is {text!r}, not an ISO 8601 time", todo="write it like 2024-05-01T12:00:00+00:00") from None
     if moment.tzinfo is None:
-        raise ConfigError(f"TRUEUP_NOW is {told!r}, without an offset", todo="write it like 2024-05-01T12:00:00+00:00")
+        raise ConfigError(f"TRUEUP_NOW is {text!r}, without an offset", todo="write it like 2024-05-01T12:00:00+00:00")
     return moment.astimezone(UTC)
 
 
 def check_clock(now: datetime, newest: datetime | None, *, longest_jump: timedelta, where: str) -> None:
-    """Raises `ClockError` where `now` is more than `BEHIND` before the newest commit, or too far after it.
+    """Raise `ClockError` where `now` is more than `MAX_CLOCK_LAG` before the newest commit, or too far after it.
 
-    Too far is more than `longest_jump` and `LATE_START`. Before a first commit every clock is accepted: there is nothing to
-    compare it with.
+    Too far is more than `longest_jump` plus `LATE_START_ALLOWANCE`. Before the first commit every clock is accepted: there is
+    no time to compare it with.
     """
     if newest is None:
         return
-    said = f"the clock says {_second(now)}, the newest commit is of {_second(newest)}"
-    if newest - now > BEHIND:
+    times = f"the clock shows {_format_second(now)}, the newest commit is of {_format_second(newest)}"
+    if newest - now > MAX_CLOCK_LAG:
         raise ClockError(
-            f"{said}: the clock is {describe_span(newest - now)} behind, or the commit was made under a wrong clock", where=where,
+            f"{times}: the clock is {describe_span(newest - now)} behind, or the commit was made under a wrong clock", where=where,
             todo="set the machine's clock; if it is right, `trueup clock` shows which tick to supersede",
         )  # fmt: skip
-    if now - newest > longest_jump + LATE_START:
+    if now - newest > longest_jump + LATE_START_ALLOWANCE:
         raise ClockError(
-            f"{said}: that is {describe_span(now - newest)} ahead", where=where,
+            f"{times}: the clock is {describe_span(now - newest)} ahead", where=where,
             todo="set the machine's clock; if it is right, run again with --accept-clock, or raise [project] max_clock_jump",
         )  # fmt: skip
 
 
 def describe_span(span: timedelta) -> str:
-    """How long a span is, in its two largest units: `3 d 4 h`, `12 min`."""
+    """Return a span in its two largest units: `3 d 4 h`, `12 min`."""
     seconds = int(abs(span).total_seconds())
     days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
     if days:
@@ -59,5 +59,5 @@ def describe_span(span: timedelta) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{seconds} s"
 
 
-def _second(moment: datetime) -> str:
+def _format_second(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")

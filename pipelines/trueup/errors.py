@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trueup.secret import masked
+from trueup.secret import mask
 
 
 class TrueupError(Exception):
@@ -23,7 +23,7 @@ class TrueupError(Exception):
     """
 
     def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
-        what, where, todo = masked(what), masked(where), masked(todo)
+        what, where, todo = mask(what), mask(where), mask(todo)
         super().__init__(what, where, todo)
         self.what, self.where, self.todo = what, where, todo
 
@@ -31,7 +31,7 @@ class TrueupError(Exception):
         place = f" ({self.where})" if self.where else ""
         advice = f"; {self.todo}" if self.todo else ""
         # Masked again: a secret may have become known since.
-        return masked(f"{self.what}{place}{advice}")
+        return mask(f"{self.what}{place}{advice}")
 
     def __reduce__(self) -> tuple[object, ...]:
         # Workers of a runner hand errors over pickled; keyword-only arguments need saying how.
@@ -41,7 +41,7 @@ class TrueupError(Exception):
 _MOST_NAMES, _MOST_CHARACTERS = 20, 60
 
 
-def listed(names: Sequence[str]) -> str:
+def list_names(names: Sequence[str]) -> str:
     """Names for a message: the first of many, the beginning of long ones, `none` where there is none."""
     some = [name if len(name) <= _MOST_CHARACTERS else f"{name[:_MOST_CHARACTERS]}…" for name in names[:_MOST_NAMES]]
     more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []

@@ -53,12 +53,12 @@ def open_regular(path: Path, *, within: Path | None = None) -> BinaryIO:
         raise
 
 
-def read_regular(path: Path, *, most_bytes: int, within: Path | None = None) -> bytes:
-    """The bytes of a regular file; raises `NotRegularError`, also for more than `most_bytes`, and `OSError`."""
+def read_regular(path: Path, *, max_bytes: int, within: Path | None = None) -> bytes:
+    """The bytes of a regular file; raises `NotRegularError`, also for more than `max_bytes`, and `OSError`."""
     with open_regular(path, within=within) as file:
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise NotRegularError(f"the file is longer than {most_bytes} bytes", "too_long")
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise NotRegularError(f"the file is longer than {max_bytes} bytes", "too_long")
     return data
 
 

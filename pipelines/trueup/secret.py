@@ -58,23 +58,23 @@ def remember_variable(name: str, value: str) -> None:
         _known = _compiled(replace(_known, variables={**_known.variables, value: f"${{{name}}}"}))
 
 
-def masked(text: str) -> str:
+def mask(text: str) -> str:
     """A message without any value that was remembered."""
     return _replaced(text, _known.messages)
 
 
-def masked_data(value: Any) -> Any:
+def mask_data(value: Any) -> Any:
     """A result (text, rows, mappings, dataclasses) without credentials; what is no text stays as it is."""
     if _known.data is None:
         return value
     if isinstance(value, str):
         return _replaced(value, _known.data)
     if isinstance(value, Mapping):
-        return {masked_data(key): masked_data(item) for key, item in value.items()}
+        return {mask_data(key): mask_data(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: masked_data(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: mask_data(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Sequence) and not isinstance(value, bytes) and not hasattr(value, "_fields"):
-        return [masked_data(item) for item in value]
+        return [mask_data(item) for item in value]
     return value
 
 

@@ -52,7 +52,7 @@ def test_a_wrong_clock_is_refused_in_one_line_and_nothing_is_committed(
     (fresh / "landing/msc/b.csv").write_text("id,caller,start,seconds\nu9,A1,2024-03-01 10:00:00,3\n", "utf-8")
     told = invoke(*command, "--project", fresh)
     assert (told.status, told.out, told.err.count("\n")) == (2, "", 1)
-    assert told.err.startswith("trueup: the clock says 2024-03-0") and advice in told.err
+    assert told.err.startswith("trueup: the clock shows 2024-03-0") and advice in told.err
     assert positions(fresh) == before
 
 
@@ -114,7 +114,7 @@ def test_the_table_of_ticks_is_newest_first_and_a_log_without_any_says_so(
     told = invoke("clock", "--project", fresh)
     assert told.out.splitlines() == [
         "the log has no ticks: no command has declared the time yet",
-        "the clock says 2024-03-05 00:00:00Z",
+        "the clock shows 2024-03-05 00:00:00Z",
     ]
     assert invoke("clock", "--accept-clock", "--project", fresh).out == "the clock is accepted as it is; nothing changed\n"
 

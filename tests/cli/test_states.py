@@ -66,5 +66,5 @@ def test_a_source_of_states_cannot_be_closed(invoke, fresh: Path) -> None:
     assert invoke("ingest", "--project", folder).status == 0
     told = invoke("close", "--source", "crm", "--through", "2024-03-01", "--project", folder)
     assert told.status != 0
-    assert "brings subscriber rows, which nothing waits for" in told.err
+    assert "delivers subscriber rows, whose completeness no step depends on" in told.err
     assert "the project has msc, billing" in told.err

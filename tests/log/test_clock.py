@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trueup.clock import BEHIND, LATE_START, check_clock, describe_span
+from trueup.clock import LATE_START_ALLOWANCE, MAX_CLOCK_LAG, check_clock, describe_span
 from trueup.config import Project, parse
 from trueup.errors import ClockError, LogError
 from trueup.log.lake import CLOCK, Lake
@@ -27,14 +27,14 @@ def refused(now: datetime, newest: datetime | None, longest_jump: timedelta = DA
 
 
 def test_a_clock_may_be_five_minutes_behind_the_newest_commit_and_no_more() -> None:
-    assert not refused(NOON - BEHIND, NOON)
-    assert refused(NOON - BEHIND - SECOND, NOON)
+    assert not refused(NOON - MAX_CLOCK_LAG, NOON)
+    assert refused(NOON - MAX_CLOCK_LAG - SECOND, NOON)
 
 
 def test_a_clock_may_jump_a_day_plus_the_delay_of_a_daily_run() -> None:
-    assert not refused(NOON + DAY + LATE_START, NOON)
-    assert refused(NOON + DAY + LATE_START + SECOND, NOON)
-    assert not refused(NOON + 7 * DAY + LATE_START, NOON, 7 * DAY)
+    assert not refused(NOON + DAY + LATE_START_ALLOWANCE, NOON)
+    assert refused(NOON + DAY + LATE_START_ALLOWANCE + SECOND, NOON)
+    assert not refused(NOON + 7 * DAY + LATE_START_ALLOWANCE, NOON, 7 * DAY)
 
 
 def test_before_the_first_commit_every_clock_is_accepted() -> None:
@@ -52,7 +52,7 @@ def test_a_refusal_names_both_times_and_advice(now: datetime, message: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("span", "message"), [(timedelta(seconds=9), "9 s"), (timedelta(minutes=70), "1 h 10 min"), (400 * DAY, "400 d 0 h"), (-BEHIND, "5 min")]
+    ("span", "message"), [(timedelta(seconds=9), "9 s"), (timedelta(minutes=70), "1 h 10 min"), (400 * DAY, "400 d 0 h"), (-MAX_CLOCK_LAG, "5 min")]
 )  # fmt: skip
 def test_a_span_is_described_in_its_largest_units(span: timedelta, message: str) -> None:
     assert describe_span(span) == message

@@ -17,7 +17,7 @@ from trueup.events.schema import EVENT, QUARANTINE
 from trueup.log.catalog import SqliteCatalog, attach
 from trueup.log.connection import connect
 from trueup.log.lake import Lake, Transaction, data_path
-from trueup.warehouse import views
+from trueup.warehouse import install_views
 from trueup.warehouse.asof import resolve
 from trueup.warehouse.query import Warehouse
 
@@ -272,7 +272,7 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
 def lake(project: Project, engine: duckdb.DuckDBPyConnection) -> Iterator[Lake]:
     """The project's lake, open for writing, with the views installed."""
     attach(engine, SqliteCatalog(project.directory / "lake/catalog.sqlite"), data_path(project), read_only=False)
-    views.install(engine, project)
+    install_views.install(engine, project)
     yield Lake(project, lambda: engine, TickingClock(AFTER_THE_LOG))
     engine.execute("DETACH lake")
 
@@ -288,7 +288,7 @@ def ask(lake: Lake) -> Callable[..., list[dict[str, Any]]]:
     """Rows of any query against the views, as of a position or time."""
 
     def rows(query: str, as_of: str | None = None) -> list[dict[str, Any]]:
-        views.install(lake.connection, lake.project, None if as_of is None else resolve(lake, as_of))
+        install_views.install(lake.connection, lake.project, None if as_of is None else resolve(lake, as_of))
         found: list[dict[str, Any]] = lake.connection.execute(query).to_arrow_table().to_pylist()
         return found
 

@@ -14,7 +14,7 @@ from reference_model.log import Close, Log, Record, Tariff
 from trueup.config import Project
 from trueup.reconcile.domain.policies import Policy, SourceRules
 from trueup.warehouse.audit import audit
-from trueup.warehouse.explain import FindingExplained, explain
+from trueup.warehouse.explain import FindingExplanation, explain
 from trueup.warehouse.query import open_warehouse
 
 START, LATER = "2024-05-01 10:00", "2024-05-09 10:00"
@@ -72,7 +72,7 @@ def test_what_is_tolerated_is_in_the_money_of_the_call_and_in_no_impact(tmp_path
     with open_warehouse(project) as warehouse:
         (found,) = warehouse.connection.execute("SELECT finding_id FROM findings").fetchall()
         explained = explain(warehouse, found[0])
-    assert isinstance(explained, FindingExplained)
+    assert isinstance(explained, FindingExplanation)
     assert explained.arithmetic[2:] == [
         "difference = 10 - 6 = 4 EUR",
         "impact   = 3 EUR, the part that this finding claims; 1 is within tolerance",

@@ -14,7 +14,7 @@ from trueup.errors import TrueupError
 from trueup.log.lake import Lake
 from trueup.warehouse.close import close
 from trueup.warehouse.decide import decide
-from trueup.warehouse.explain import EventExplained, FindingExplained, arithmetic, explain, finding_id_of
+from trueup.warehouse.explain import EventExplanation, FindingExplanation, arithmetic, explain, finding_id_of
 from trueup.warehouse.maintain import maintain
 from trueup.warehouse.query import Warehouse
 from trueup.warehouse.status import status
@@ -26,7 +26,7 @@ def hexed(name: str) -> str:
 
 def test_a_finding_is_explained_by_the_records_of_both_sides(warehouse: Warehouse) -> None:
     told = explain(warehouse, hexed("f2")[:6])
-    assert isinstance(told, FindingExplained)
+    assert isinstance(told, FindingExplanation)
     assert told.finding["kind"] == "underbilled"
     assert [(m["stream"], m["record_key"], m["quantity"], m["amount"], m["path"], m["source_offset"]) for m in told.members] == [
         ("usage", "u3", Decimal(5), None, "landing/msc/a.csv", 20),
@@ -46,21 +46,21 @@ def test_a_finding_is_explained_by_the_records_of_both_sides(warehouse: Warehous
 
 def test_the_arithmetic_of_a_charge_alone_expects_nothing(warehouse: Warehouse) -> None:
     told = explain(warehouse, hexed("f3"))
-    assert isinstance(told, FindingExplained)
+    assert isinstance(told, FindingExplanation)
     assert told.arithmetic == [
-        "expected = 0: there is no usage to expect money for", "billed   = 70: one charge", "impact   = 0 - 70 = -70 IDR",
+        "expected = 0: without usage nothing is expected", "billed   = 70: one charge", "impact   = 0 - 70 = -70 IDR",
     ]  # fmt: skip
 
 
 def test_a_price_that_does_not_make_the_amount_is_not_claimed_to() -> None:
     finding = {"kind": "unbilled", "expected": Decimal(7), "billed": Decimal(0), "impact": Decimal(7), "currency": "EUR"}
     usage = [{"stream": "usage", "quantity": Decimal(2), "amount": None}]
-    assert "each session by itself" in arithmetic(finding, usage, (Decimal(3), 1))[0]
+    assert "session by session" in arithmetic(finding, usage, (Decimal(3), 1))[0]
 
 
 def test_an_event_is_explained_by_where_it_came_from_and_its_findings(warehouse: Warehouse) -> None:
     told = explain(warehouse, hexed("c5"))
-    assert isinstance(told, EventExplained)
+    assert isinstance(told, EventExplanation)
     assert (told.event["record_key"], told.event["amount"], told.event["path"], told.event["position"]) == (
         "c5",
         Decimal(70),
@@ -72,13 +72,13 @@ def test_an_event_is_explained_by_where_it_came_from_and_its_findings(warehouse:
 
 def test_a_quarantined_record_is_explained_by_its_reason(warehouse: Warehouse) -> None:
     told = explain(warehouse, hexed("q1"))
-    assert isinstance(told, EventExplained)
+    assert isinstance(told, EventExplanation)
     assert (told.event["reason"], told.event["raw"]) == ("bad_encoding", b"x,\xff\x1b[2")
 
 
 @pytest.mark.parametrize(
     ("told", "why"),
-    [("f", "no finding or event"), ("66", "more than one"), ("xyz", "is no id"), ("", "is no id"), ("0" * 33, "is no id")],
+    [("f", "no finding or event"), ("66", "more than one"), ("xyz", "invalid id"), ("", "invalid id"), ("0" * 33, "invalid id")],
 )
 def test_an_id_that_is_not_one_is_refused(warehouse: Warehouse, told: str, why: str) -> None:
     with pytest.raises(TrueupError, match=why):
@@ -99,7 +99,7 @@ def test_the_last_decision_counts_until_it_is_reopened(project: Project, ask: Ca
     assert standing() == "confirmed"
     decide(project, hexed("f2"), "reopened", clock=lambda: moment)
     assert standing() == "open"
-    with pytest.raises(TrueupError, match="no decision"):
+    with pytest.raises(TrueupError, match="unknown decision"):
         decide(project, hexed("f2"), "forgotten")
 
 

@@ -12,8 +12,8 @@ import pytest
 from trueup.config import Project, parse
 from trueup.errors import LogError, TrueupError
 from trueup.log.lake import Lake
-from trueup.warehouse import views
-from trueup.warehouse.publish import publish, published_already
+from trueup.warehouse import install_views
+from trueup.warehouse.publish import find_published, publish
 from trueup.warehouse.query import with_retries
 from trueup.warehouse.statements import names
 
@@ -24,7 +24,7 @@ def test_the_views_are_plain_tables_with_their_comments(project: Project, tmp_pa
     assert done.position == 4
     with duckdb.connect(str(target), read_only=True) as file:
         tables = {name for (name,) in file.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        assert tables == {*views.VIEWS, "published"}
+        assert tables == {*install_views.VIEWS, "published"}
         assert file.execute("SELECT count(*), sum(impact) FILTER (status = 'open') FROM findings").fetchone() == (4, -50)
         assert file.execute("SELECT count(*) FROM duckdb_columns() WHERE comment IS NULL AND NOT internal").fetchone() == (0,)
         told = "SELECT position, reconciled_position, as_of IS NOT NULL, version <> '', timezone FROM published"
@@ -86,21 +86,21 @@ def test_a_published_file_somebody_wrote_into_is_not_replaced(project: Project, 
     target = tmp_path / "leakage.duckdb"
     publish(project, target)
     (tmp_path / "leakage.duckdb.wal").write_bytes(b"what somebody wrote")
-    with pytest.raises(TrueupError, match="somebody is writing"):
+    with pytest.raises(TrueupError, match="another program is writing"):
         publish(project, target)
 
 
 def _held(project: Project, target: Path) -> int | None:
     """The position of the file that need not be written again, None where it must be."""
-    there = with_retries(project, lambda warehouse: published_already(warehouse, target))
+    there = with_retries(project, lambda warehouse: find_published(warehouse, target))
     return None if there is None else there.position
 
 
 def test_a_file_is_of_the_newest_state_until_anything_is_committed(project: Project, tmp_path: Path, make: Any) -> None:
     target, audits = tmp_path / "leakage.duckdb", len(names("audits"))
     assert _held(project, target) is None
-    done = publish(project, target, audits_held=audits)
-    assert with_retries(project, lambda warehouse: published_already(warehouse, target)) == done
+    done = publish(project, target, audits_passed=audits)
+    assert with_retries(project, lambda warehouse: find_published(warehouse, target)) == done
     decided = {"finding_id": make.event_id("f3"), "decision": "dismissed", "decided_at": datetime(2024, 3, 3, 6, tzinfo=UTC)}
     with Lake.open(project) as lake:
         # A decision has no position: the commit counts.
@@ -112,7 +112,7 @@ def test_a_file_is_not_of_the_newest_state_when_settings_views_or_audits_differ(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, audits = tmp_path / "leakage.duckdb", len(names("audits"))
-    publish(project, target, audits_held=audits)
+    publish(project, target, audits_passed=audits)
     toml = (project.directory / "trueup.toml").read_text("utf-8")
     for old, new in (('"Asia/Jakarta"', '"Asia/Tokyo"'), ('"IDR"', '"USD"')):
         assert _held(Project(project.directory, parse(toml.replace(old, new, 1))), target) is None
@@ -120,10 +120,10 @@ def test_a_file_is_not_of_the_newest_state_when_settings_views_or_audits_differ(
         patch.setattr("trueup.warehouse.publish.version", lambda: "another")
         assert _held(project, target) is None
     with monkeypatch.context() as patch:
-        patch.setattr("trueup.warehouse.publish.views.VIEWS", views.VIEWS[:-1])
+        patch.setattr("trueup.warehouse.publish.install_views.VIEWS", install_views.VIEWS[:-1])
         assert _held(project, target) is None
     assert _held(project, target) == 4
-    publish(project, target, audits_held=audits - 1)
+    publish(project, target, audits_passed=audits - 1)
     assert _held(project, target) is None
     publish(project, target)
     assert _held(project, target) is None
@@ -131,9 +131,9 @@ def test_a_file_is_not_of_the_newest_state_when_settings_views_or_audits_differ(
 
 def test_a_file_of_an_earlier_state_or_version_is_not_of_the_newest_state(project: Project, tmp_path: Path) -> None:
     target, audits = tmp_path / "leakage.duckdb", len(names("audits"))
-    publish(project, target, as_of="4", audits_held=audits)
+    publish(project, target, as_of="4", audits_passed=audits)
     assert _held(project, target) is None
-    publish(project, target, audits_held=audits)
+    publish(project, target, audits_passed=audits)
     with duckdb.connect(str(target)) as file:
         file.execute("ALTER TABLE published DROP COLUMN state")
     assert _held(project, target) is None

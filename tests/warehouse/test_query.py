@@ -20,7 +20,7 @@ from trueup.errors import LogBusyError, LogError, QueryError
 from trueup.log.lake import Lake
 from trueup.warehouse.asof import end_of_day, moment_of, resolve
 from trueup.warehouse.query import Warehouse, run, with_retries
-from trueup.warehouse.text import as_json, as_text, unique
+from trueup.warehouse.text import as_json, as_text, unique_names
 
 JAKARTA = ZoneInfo("Asia/Jakarta")
 
@@ -41,7 +41,7 @@ def test_the_end_of_a_day_knows_daylight_saving() -> None:
 
 @pytest.mark.parametrize("told", ["yesterday", "-1", "1.5", "2024-13-01", "", "2024-02-30", "9999-12-31"])
 def test_what_is_no_position_time_or_day_is_refused(lake: Lake, told: str) -> None:
-    with pytest.raises(QueryError, match="no position, time or day"):
+    with pytest.raises(QueryError, match="not a position, time or day"):
         resolve(lake, told)
 
 
@@ -84,7 +84,7 @@ def test_a_cell_is_exact_and_a_missing_value_is_empty() -> None:
 
 @given(st.lists(st.sampled_from(["a", "a_2", "b", "a_3"])))
 def test_column_names_are_made_different_without_losing_one(names: list[str]) -> None:
-    made = unique(names)
+    made = unique_names(names)
     assert len(made) == len(set(made)) == len(names)
 
 

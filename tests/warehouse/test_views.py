@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trueup.log.lake import Lake
-from trueup.warehouse import views
+from trueup.warehouse import install_views
 from trueup.warehouse.query import Warehouse
 
 Ask = Callable[..., list[dict[str, Any]]]
@@ -49,7 +49,7 @@ def test_every_column_of_every_view_has_a_comment_and_every_view_tells_its_grain
         ).fetchall()
     )
     assert columns == []
-    assert set(heads) == set(views.VIEWS)
+    assert set(heads) == set(install_views.VIEWS)
     assert all("Grain: one row per" in head and "Owner:" in head for head in heads.values())
 
 
@@ -211,7 +211,7 @@ def test_as_of_an_earlier_position_everything_is_as_it_was(ask: Ask) -> None:
 
 
 def test_as_of_position_zero_there_is_nothing(ask: Ask) -> None:
-    for view in set(views.VIEWS) - set(views.REGISTRIES):
+    for view in set(install_views.VIEWS) - set(install_views.REGISTRIES):
         assert ask(f"SELECT count(*) AS n FROM {view}", "0") == [{"n": 0}], view
 
 

@@ -78,7 +78,7 @@ def runs_of(lake: Lake) -> list[Runs]:
 
 def _known(lake: Lake, runs: list[Run]) -> dict[int, tuple[int, int]]:
     """How many models and decisions each commit knew; decisions that no earlier record could have known count from the start."""
-    models = [int(row[2]) for row in lake.connection.execute(statement("queries/models_declared").text).fetchall()]
+    models = [int(row[2]) for row in lake.connection.execute(statement("queries/fraud/model_declarations").text).fetchall()]
     decisions = decisions_of(lake, lake.project).select(
         at=pl.col("decided_at").dt.epoch("us"), snapshot="decided_snapshot"
     ).unique()  # fmt: skip

@@ -12,7 +12,7 @@ from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.features.telecom import USAGE, labelled, transactions
 from trueup.fraud.training.labels import labels_of_decisions, labels_of_truth
 from trueup.log.lake import BucketRange, Lake
-from trueup.warehouse import views
+from trueup.warehouse import install_views
 from trueup.warehouse.query import Warehouse
 
 
@@ -63,8 +63,8 @@ def label_events(
 
 def decisions_of(lake: Lake, project: Project) -> pl.DataFrame:
     """Every decision on a suspicious transaction: `event_id`, its `day`, `decision`, `decided_at`."""
-    views.look(lake.connection, project)
-    found = pl.DataFrame(Warehouse(lake, None).ask("queries/fraud_decisions"))
+    install_views.set_variables(lake.connection, project)
+    found = pl.DataFrame(Warehouse(lake, None).table("queries/fraud/fraud_decisions"))
     return found.cast({"event_id": pl.Binary, "day": pl.Date, "decision": pl.String, "decided_at": pl.Datetime("us", "UTC")})
 
 

@@ -32,7 +32,7 @@ from trueup.cli.commands import (
 )
 from trueup.config import as_utf8, is_utf8
 from trueup.errors import TrueupError
-from trueup.secret import masked
+from trueup.secret import mask
 
 DONE, EXCEEDED, FAILED = 0, 1, 2
 """Exit statuses: done; a `--check` threshold was exceeded; the command could not do its work."""
@@ -124,7 +124,7 @@ class _Masked:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        self._stream.write(masked(text))
+        self._stream.write(mask(text))
         return len(text)
 
     def writelines(self, texts: Iterable[str]) -> None:

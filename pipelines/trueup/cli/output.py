@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from trueup.secret import masked, masked_data
+from trueup.secret import mask, mask_data
 from trueup.warehouse.text import as_json, as_text, for_spreadsheet
 
 _NUMBERS = (int, float, Decimal)
@@ -73,7 +73,7 @@ def _format_warning(message: Warning | str, category: type[Warning], filename: s
 
 def line(text: str = "") -> None:
     """One line of a result."""
-    sys.stdout.write(visible(masked(text)) + "\n")
+    sys.stdout.write(visible(mask(text)) + "\n")
 
 
 def lines(text: str) -> None:
@@ -84,7 +84,7 @@ def lines(text: str) -> None:
 
 def note(text: str) -> None:
     """One line about what is going on; never part of a result."""
-    sys.stderr.write(visible(masked(text)) + "\n")
+    sys.stderr.write(visible(mask(text)) + "\n")
     sys.stderr.flush()
 
 
@@ -111,7 +111,7 @@ def json_rows(rows: Iterable[object]) -> None:
 
 def _json(value: object) -> str:
     """A value as JSON; on a terminal, what it would obey is written by JSON's own escapes, so that it is the same value."""
-    text = as_json(masked_data(value))
+    text = as_json(mask_data(value))
     if not sys.stdout.isatty() or text.isprintable():
         return text
     # All that is not printable stands within strings: `as_json` puts nothing but spaces between the parts.
@@ -138,8 +138,8 @@ def csv_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, spreadshe
         return visible(text) if terminal else text
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([cell(masked_data(column)) for column in columns])
-    writer.writerows([cell(masked_data(value)) for value in row] for row in rows)
+    writer.writerow([cell(mask_data(column)) for column in columns])
+    writer.writerows([cell(mask_data(value)) for value in row] for row in rows)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
@@ -149,9 +149,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str =
     drawn = Table(box=SIMPLE_HEAD, title=head, title_justify="left", pad_edge=False, show_edge=False)
     for index, column in enumerate(columns):
         numeric = any(isinstance(row[index], _NUMBERS) for row in shown)
-        drawn.add_column(Text(visible(masked(column))), justify="right" if numeric else "left", overflow="fold")
+        drawn.add_column(Text(visible(mask(column))), justify="right" if numeric else "left", overflow="fold")
     for row in shown:
-        drawn.add_row(*(Text(visible(as_text(masked_data(value)))) for value in row))
+        drawn.add_row(*(Text(visible(as_text(mask_data(value)))) for value in row))
     terminal = sys.stdout.isatty()
     Console(file=sys.stdout, width=None if terminal else _ANY_WIDTH, highlight=False, soft_wrap=not terminal).print(drawn)
 

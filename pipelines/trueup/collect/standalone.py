@@ -17,7 +17,7 @@ from trueup.collect.map.mapping import Mapping
 from trueup.collect.map.presets import expand_preset
 from trueup.collect.map.times import to_utc, utc_times
 from trueup.config import Project, SourceConfig
-from trueup.errors import ConfigError, SourceError, listed
+from trueup.errors import ConfigError, SourceError, list_names
 from trueup.events.schema import COLLECTED
 from trueup.rating.book import Book
 from trueup.rating.book_validation import refusals
@@ -111,10 +111,10 @@ def _check(available: Sequence[str], known: Iterable[str], needed: Sequence[str]
     """Raise `SourceError` for a missing column, and for an unknown one: a mistyped name must not become NULL."""
     for name in needed:
         if name not in available:
-            raise SourceError(f"there is no column {name}; there are {listed(available)}", where=where, todo="add it")
+            raise SourceError(f"there is no column {name}; there are {list_names(available)}", where=where, todo="add it")
     for name in available:
         if name not in known:
-            raise SourceError(f"the column {listed([name])} is unknown", where=where, todo=f"name it one of {', '.join(known)}")
+            raise SourceError(f"the column {list_names([name])} is unknown", where=where, todo=f"name it one of {', '.join(known)}")
 
 
 def _first_fault(rejected: pl.DataFrame, where: str) -> None:

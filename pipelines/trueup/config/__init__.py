@@ -11,7 +11,7 @@ from trueup.config.columns import (
 )
 from trueup.config.document import FILE_NAME, Config, parse
 from trueup.config.environment import as_utf8, expand, expand_path, is_utf8, variables
-from trueup.config.folder import MOST_TOML_BYTES, Project
+from trueup.config.folder import MAX_TOML_BYTES, Project
 from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.fraud import FraudConfig, HotRule
 from trueup.config.tables.lake import BucketBy, LakeConfig
@@ -28,8 +28,8 @@ __all__ = [
     "CHARGE_COLUMNS",
     "DECIMAL_COLUMNS",
     "FILE_NAME",
+    "MAX_TOML_BYTES",
     "MICROS",
-    "MOST_TOML_BYTES",
     "STREAM_COLUMNS",
     "SUBSCRIBER_COLUMNS",
     "TARIFF_COLUMNS",

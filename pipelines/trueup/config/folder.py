@@ -9,7 +9,7 @@ from trueup.config.environment import as_utf8, expand_path, is_utf8
 from trueup.errors import ConfigError
 from trueup.regular import read_regular
 
-MOST_TOML_BYTES = 16 << 20
+MAX_TOML_BYTES = 16 << 20
 
 
 class Project:
@@ -27,7 +27,7 @@ class Project:
         folder = Path(directory)
         path = folder / FILE_NAME
         try:
-            text = read_regular(path, most_bytes=MOST_TOML_BYTES).decode("utf-8")
+            text = read_regular(path, max_bytes=MAX_TOML_BYTES).decode("utf-8")
         except FileNotFoundError:
             raise ConfigError(
                 "there is no trueup.toml", where=str(folder), todo="run `trueup init DIR` or name the folder with --project"

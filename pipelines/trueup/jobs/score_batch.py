@@ -181,5 +181,6 @@ def usage_rows(lake: Lake, upto: int, first_day: date) -> int:
 def _summary(lake: Lake, run: Scoring) -> ScoreSummary:
     """Return the summary of what a run committed."""
     positions = {"after": run.after, "upto": run.upto}
-    score, scoring = (lake.connection.execute(statement(f"queries/{n}").text, positions).pl() for n in ("scored", "counted"))
+    names = ("scored_transactions", "scoring_counts")
+    score, scoring = (lake.connection.execute(statement(f"queries/fraud/{n}").text, positions).pl() for n in names)
     return summary_of(ScoreBatch(score, scoring, pl.DataFrame()), list(run.parts), after=run.after, upto=run.upto)

@@ -76,7 +76,7 @@ def _lines(folder: Path, file: str, least: int, *, needed: bool = True) -> list[
     if not path.exists():
         raise TrueupError(f"there is no {file}", where=str(folder), todo="name the folder of the tariff plan's CSV files")
     try:
-        text = read_regular(path, most_bytes=_MOST_BYTES).decode("utf-8-sig")
+        text = read_regular(path, max_bytes=_MOST_BYTES).decode("utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""))
         told = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:

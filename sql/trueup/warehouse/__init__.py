@@ -1,1 +1,1 @@
-"""The warehouse: DuckDB views over the lake, one `.sql` file each, with the audits that watch over them."""
+"""The warehouse: DuckDB views over the lake, one `.sql` file each, and the audits of the lake's promises."""

@@ -1,4 +1,4 @@
-"""Runs the audits: queries that return the rows which break a promise of the lake."""
+"""Run the audits: queries that return the rows which break a promise of the lake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN_ROWS = 20
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What one audit found: `offending` rows in all, the first of them in `rows`. `promise` is what should hold."""
+    """The result of one audit: the number of `offending` rows, the first of them in `rows`, and the `promise` they break."""
 
     name: str
     promise: str
@@ -23,21 +23,21 @@ class AuditResult:
 
     @property
     def passed(self) -> bool:
-        """Whether no row breaks the promise."""
+        """Return whether no row breaks the promise."""
         return self.offending == 0
 
 
-def audit(warehouse: Warehouse, wanted: Sequence[str] = ()) -> list[AuditResult]:
-    """The result of each audit, or of those wanted by name, in alphabetical order."""
-    return [_one(warehouse, name) for name in names("audits") if not wanted or name in wanted]
+def audit(warehouse: Warehouse, requested: Sequence[str] = ()) -> list[AuditResult]:
+    """Run all audits, or those requested by name, in alphabetical order."""
+    return [_run_audit(warehouse, name) for name in names("audits") if not requested or name in requested]
 
 
-def all_held() -> list[AuditResult]:
-    """The results of a lake known to pass every audit."""
+def all_passed() -> list[AuditResult]:
+    """Return the results of a lake that is known to pass every audit."""
     return [AuditResult(name, statement(f"audits/{name}").comment, 0, ()) for name in names("audits")]
 
 
-def _one(warehouse: Warehouse, name: str) -> AuditResult:
+def _run_audit(warehouse: Warehouse, name: str) -> AuditResult:
     path = f"audits/{name}"
-    found = warehouse.ask(path)
-    return AuditResult(name, statement(path).comment, found.num_rows, tuple(found.slice(0, SHOWN_ROWS).to_pylist()))
+    offending = warehouse.table(path)
+    return AuditResult(name, statement(path).comment, offending.num_rows, tuple(offending.slice(0, SHOWN_ROWS).to_pylist()))

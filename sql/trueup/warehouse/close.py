@@ -1,4 +1,4 @@
-"""Declares that a source is complete up to the end of a day."""
+"""Declare that a source is complete up to the end of a day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trueup.warehouse.statements import statement
 
 @dataclass(frozen=True)
 class Closed:
-    """`source` is complete for every time before `through`; `position` is None where that was declared already."""
+    """A closing: `source` is complete for every time before `through`; `position` is None where it was declared already."""
 
     source: str
     day: date
@@ -26,9 +26,9 @@ class Closed:
 
 
 def close(project: Project, source: str, day: date, *, clock: Clock = system_clock) -> Closed:
-    """Declares `source` complete up to the end of `day` in the project's time zone; saying so again adds nothing.
+    """Declare `source` complete up to the end of `day` in the project's time zone; a repeated closing adds nothing.
 
-    Raises `TrueupError` for a source the project does not have, and for one of states, which nothing waits for.
+    Raises `TrueupError` for an unknown source, and for a source of states, whose completeness no step depends on.
     """
     streams = {configured.name: configured.stream for configured in project.config.source}
     closable = [name for name, stream in streams.items() if stream in MOVEMENTS]
@@ -37,13 +37,13 @@ def close(project: Project, source: str, day: date, *, clock: Clock = system_clo
         raise TrueupError(f"there is no source {source!r}", where="--source", todo=known)
     if source not in closable:
         raise TrueupError(
-            f"the source {source!r} brings {streams[source]} rows, which nothing waits for: it cannot be closed",
+            f"the source {source!r} delivers {streams[source]} rows, whose completeness no step depends on: it cannot be closed",
             where="--source", todo=f"close a source of usage or charges: {known}",
         )  # fmt: skip
     try:
         through = end_of_day(day, ZoneInfo(project.config.project.timezone))
     except OverflowError:
-        raise TrueupError(f"{day} is beyond any calendar", where="--through", todo="name an earlier day") from None
+        raise TrueupError(f"{day} is the last day of the calendar", where="--through", todo="name an earlier day") from None
 
     def declare(transaction: Transaction) -> int | None:
         if _closed_through(transaction, source) >= through:
@@ -55,6 +55,6 @@ def close(project: Project, source: str, day: date, *, clock: Clock = system_clo
 
 
 def _closed_through(transaction: Transaction, source: str) -> datetime:
-    found = transaction.connection.execute(statement("queries/closed_through").text, {"source": source}).fetchone()
-    assert found is not None
-    return datetime.min.replace(tzinfo=UTC) if found[0] is None else datetime.fromisoformat(found[0])
+    row = transaction.connection.execute(statement("queries/status/closed_through").text, {"source": source}).fetchone()
+    assert row is not None
+    return datetime.min.replace(tzinfo=UTC) if row[0] is None else datetime.fromisoformat(row[0])

@@ -1,9 +1,9 @@
-"""What a person's query may be: one SELECT, or one EXPLAIN of one, over the views and the log, and nothing that reaches out.
+"""Guard of user queries: one SELECT, or the EXPLAIN of one, over the views and the log, without access to anything else.
 
-Two fences stand one behind the other. The connection is locked: the lake is attached read-only, files and network are shut
-but for the lake's own data, no setting can be changed. And the query is looked at before it runs, as the parser of the very
-DuckDB that will run it understands it: what is not a SELECT, names a function that reads files, settings or other
-databases, or a table outside the warehouse, is refused by name.
+There are two independent barriers. First, the connection is locked: the lake is attached read-only, files and network are closed
+except for the lake's own data, and no setting can be changed. Second, the query is checked before it runs, in the parse tree of
+the DuckDB that will run it. Refused by name are statements other than SELECT, functions that read files, settings or other
+databases, and tables outside the warehouse.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TABLE_FUNCTIONS = frozenset({
     "generate_subscripts", "duckdb_columns", "duckdb_tables", "duckdb_views", "duckdb_schemas", "duckdb_types",
     "duckdb_functions", "duckdb_keywords", "pg_timezone_names", "icu_calendar_names", "pragma_version", "test_all_types",
 })  # fmt: skip
-"""Functions that may stand where a table stands: they make rows of their arguments, or describe names and types."""
+"""Table functions that are allowed: they build rows from their arguments, or describe names and types."""
 
 REFUSED_FUNCTIONS = frozenset({
     "current_setting", "getenv", "write_log", "json_serialize_plan", "json_execute_serialized_sql", "nextval", "currval",
@@ -37,7 +37,7 @@ SCHEMAS = frozenset({
     ("", ""), ("", "main"), ("", "steps"), ("", "information_schema"), ("memory", "main"), ("memory", "steps"), ("lake", "events"),
     ("system", "information_schema"), ("memory", "information_schema"),
 })  # fmt: skip
-"""(catalog, schema) pairs a query may read tables of."""
+"""The (catalog, schema) pairs whose tables a query may read."""
 
 _GAP = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 _EXPLAIN = re.compile(
@@ -45,22 +45,22 @@ _EXPLAIN = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _DEFAULT_BOUNDS = SqlConfig()
-_TODO = "ask one SELECT of the views, or EXPLAIN one"
+_TODO = "write one SELECT over the views, or EXPLAIN one"
 
 
 def lock(connection: duckdb.DuckDBPyConnection, data: str, spill: str, bounds: SqlConfig = _DEFAULT_BOUNDS) -> None:
-    """Shuts a connection to everything but the lake's data (a folder or URL prefix) and a folder to spill to, for good.
+    """Close a connection for good to everything but the lake's data (a folder or URL prefix) and a folder for temporary files.
 
     Memory, threads and spilled bytes are bounded from then on; no query can raise the bounds.
     """
     folder = data.replace("'", "''")
-    room = spill.replace("'", "''")
+    spill_folder = spill.replace("'", "''")
     for setting in (
         "python_enable_replacements = false",
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
         "allow_community_extensions = false",
-        f"temp_directory = '{room}'",
+        f"temp_directory = '{spill_folder}'",
         f"max_temp_directory_size = '{bounds.temp}B'",
         f"memory_limit = '{bounds.memory}B'",
         f"threads = {min(bounds.threads, os.cpu_count() or 1)}",
@@ -71,61 +71,61 @@ def lock(connection: duckdb.DuckDBPyConnection, data: str, spill: str, bounds: S
         connection.execute(f"SET {setting}")
 
 
-def permitted(connection: duckdb.DuckDBPyConnection, text: str) -> str:
-    """The statement to execute for a query text; raises `QueryError` for anything but a permitted SELECT or EXPLAIN."""
+def permitted_statement(connection: duckdb.DuckDBPyConnection, text: str) -> str:
+    """Return the statement to execute for a query text; raise `QueryError` for anything but a permitted SELECT or EXPLAIN."""
     try:
         statements = connection.extract_statements(text)
     except duckdb.Error as error:
-        raise QueryError(f"this is not SQL: {duckdb_error_line(error)}", todo=_TODO) from None
+        raise QueryError(f"invalid SQL: {duckdb_error_line(error)}", todo=_TODO) from None
     if len(statements) != 1:
-        raise QueryError(f"these are {len(statements)} statements" if statements else "there is no statement", todo=_TODO)
+        raise QueryError(f"the query has {len(statements)} statements" if statements else "the query is empty", todo=_TODO)
     kind = statements[0].type
     if kind == duckdb.StatementType.EXPLAIN:
         return _explain(connection, text)
     if kind != duckdb.StatementType.SELECT:
         raise QueryError(f"{kind.name} is refused", todo=_TODO)
-    _look_through(_tree(connection, text))
+    _check_tree(_parse_tree(connection, text))
     return text
 
 
 def duckdb_error_line(error: Exception) -> str:
-    """A DuckDB error in one line: up to where it points into the query."""
+    """Return a DuckDB error in one line, without the excerpt of the query."""
     lines = str(error).split("\nLINE ")[0].splitlines()
     return " ".join(line.strip() for line in lines if line.strip())
 
 
 def _explain(connection: duckdb.DuckDBPyConnection, text: str) -> str:
-    """Rebuilds an EXPLAIN around the query found in it, so that what was looked at is what runs."""
-    found = _EXPLAIN.fullmatch(text)
-    if found is None:
-        raise QueryError("this EXPLAIN is not understood", todo=_TODO)
-    query = found["query"]
-    _look_through(_tree(connection, query))
-    return f"EXPLAIN {found['options'] or ''} {query}"
+    """Rebuild an EXPLAIN around its query, so that the query that was checked is the query that runs."""
+    match = _EXPLAIN.fullmatch(text)
+    if match is None:
+        raise QueryError("unsupported form of EXPLAIN", todo=_TODO)
+    query = match["query"]
+    _check_tree(_parse_tree(connection, query))
+    return f"EXPLAIN {match['options'] or ''} {query}"
 
 
-def _tree(connection: duckdb.DuckDBPyConnection, text: str) -> dict[str, Any]:
-    """The parse tree of one SELECT, as DuckDB serialises it; it serialises nothing else."""
+def _parse_tree(connection: duckdb.DuckDBPyConnection, text: str) -> dict[str, Any]:
+    """Return the parse tree of one SELECT, as DuckDB serialises it; DuckDB serialises no other statement."""
     row = connection.execute("SELECT CAST(json_serialize_sql(CAST($text AS VARCHAR)) AS VARCHAR)", {"text": text}).fetchone()
     assert row is not None
     try:
         tree: dict[str, Any] = json.loads(row[0])
     except RecursionError:
-        raise QueryError("the query is nested too deeply", todo="write it flatter") from None
+        raise QueryError("the query is nested too deeply", todo="write it with fewer levels of nesting") from None
     if tree["error"] or len(tree["statements"]) != 1:
-        raise QueryError(f"refused: {tree.get('error_message', 'this is not one SELECT')}", todo=_TODO)
+        raise QueryError(f"refused: {tree.get('error_message', 'the text is not one SELECT')}", todo=_TODO)
     return tree
 
 
-def _look_through(tree: dict[str, Any]) -> None:
-    ours: set[int] = set()  # Function nodes that stand where a table stands.
+def _check_tree(tree: dict[str, Any]) -> None:
+    table_functions: set[int] = set()  # Nodes of functions in the place of a table.
     for node in _nodes(tree):
         if node.get("type") == "TABLE_FUNCTION" and isinstance(node.get("function"), dict):
-            ours.add(id(node["function"]))
+            table_functions.add(id(node["function"]))
             _check_table_function(node["function"])
         elif node.get("type") == "BASE_TABLE":
             _check_table(node)
-        elif "function_name" in node and id(node) not in ours and _name(node, "function_name") in REFUSED_FUNCTIONS:
+        elif "function_name" in node and id(node) not in table_functions and _name(node, "function_name") in REFUSED_FUNCTIONS:
             raise QueryError(f"the function {node['function_name']} is refused", todo="it reaches beyond the warehouse")
 
 
@@ -149,12 +149,12 @@ def _name(node: dict[str, Any], key: str) -> str:
 
 
 def _nodes(tree: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every object of a parse tree, parents before their children."""
-    waiting: list[Any] = [tree]
-    while waiting:
-        node = waiting.pop()
+    """Yield every object of a parse tree, parents before their children."""
+    unvisited: list[Any] = [tree]
+    while unvisited:
+        node = unvisited.pop()
         if isinstance(node, dict):
             yield node
-            waiting.extend(node.values())
+            unvisited.extend(node.values())
         elif isinstance(node, list):
-            waiting.extend(node)
+            unvisited.extend(node)

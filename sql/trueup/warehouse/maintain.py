@@ -1,4 +1,4 @@
-"""Keeps the lake quick: merges the small files that many commits leave. No answer changes, as of no position."""
+"""Merge the small files that many commits leave, so that queries stay fast; no answer changes, as of any position."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trueup.warehouse.statements import statement
 
 @dataclass(frozen=True)
 class Maintained:
-    """`merged` files were merged into `made`; `removed` are files of earlier merges that nobody reads any more."""
+    """Counts of files: `merged` files became `made` files; `removed` files were left by earlier merges and are no longer read."""
 
     merged: int
     made: int
@@ -21,10 +21,10 @@ class Maintained:
 
 
 def maintain(project: Project, *, keep: timedelta = timedelta(days=1), clock: Clock = system_clock) -> Maintained:
-    """Merges adjacent small files of every table under the writer lock, each step a transaction of its own.
+    """Merge adjacent small files of every table under the writer lock, each step in its own transaction.
 
-    A merged-away file is kept for `keep`, so that a question that began before the merge is answered to its end. Snapshots
-    are kept: reads since and as of old positions go on. Raises `LogError` or `LogBusyError`.
+    A merged-away file remains for `keep`, so that a query that began before the merge can finish. Snapshots remain: reads from
+    and as of old positions still work. Raises `LogError` or `LogBusyError`.
     """
     with Lake.open(project, clock=clock) as lake:
         merged = lake.commit(_merge)
@@ -33,11 +33,11 @@ def maintain(project: Project, *, keep: timedelta = timedelta(days=1), clock: Cl
 
 
 def _merge(transaction: Transaction) -> list[tuple[str, str, int, int]]:
-    """(schema, table, files merged, files made) of each table that had something to merge."""
-    found: list[tuple[str, str, int, int]] = transaction.connection.execute(statement("queries/merge").text).fetchall()
-    return found
+    """Return (schema, table, files merged, files made) for each table that had files to merge."""
+    merged: list[tuple[str, str, int, int]] = transaction.connection.execute(statement("queries/lake/merge_files").text).fetchall()
+    return merged
 
 
 def _remove(transaction: Transaction, keep: timedelta, clock: Clock) -> int:
     values = {"before": clock() - keep}
-    return len(transaction.connection.execute(statement("queries/remove_merged").text, values).fetchall())
+    return len(transaction.connection.execute(statement("queries/lake/remove_merged_files").text, values).fetchall())

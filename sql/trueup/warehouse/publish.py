@@ -1,4 +1,4 @@
-"""Writes the views as plain tables of one DuckDB file that replaces the one before at once, or not at all."""
+"""Publish the views as plain tables of one DuckDB file, which replaces the previous file atomically or not at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -19,19 +18,19 @@ from trueup.config import Project
 from trueup.errors import LogError, TrueupError
 from trueup.log.catalog import LOCK_WAIT_S, catalog_of
 from trueup.log.damage import damage_behind
+from trueup.progress import LogFn
 from trueup.regular import NotRegularError, open_regular
-from trueup.warehouse import guard, views
+from trueup.warehouse import guard, install_views
 from trueup.warehouse.query import Warehouse, is_transient, with_retries
 from trueup.warehouse.statements import names, statement
 
-Say = Callable[[str], None] | None
 _MAGIC = b"DUCK"
 _MAGIC_AT = 8
 
 
 @dataclass(frozen=True)
 class Published:
-    """What was published: where, as of which position, and how many rows each table has."""
+    """A published file: its path, the position it is as of, and the number of rows of each table."""
 
     path: str
     position: int
@@ -44,28 +43,30 @@ def publish(
     *,
     as_of: str | None = None,
     clock: Clock = system_clock,
-    say: Say = None,
-    audits_held: int | None = None,
+    log: LogFn | None = None,
+    audits_passed: int | None = None,
 ) -> Published:
-    """Writes all views to `path`, as tables with the same comments, and a table `published` that says what they are.
+    """Write all views to `path` as tables with the same comments, and a table `published` that describes them.
 
-    The file is written beside `path` and takes its name when it is complete and on disk: whoever has the old one open
-    keeps reading that, and a publish that fails leaves it as it was. Raises `TrueupError` where `path` cannot be
-    replaced: its folder is missing, it is no DuckDB file, or somebody has written into it. `audits_held` is published with
-    it, for `published_already`.
+    The file is written next to `path` and takes its name when it is complete and on disk. A program that has the old file open
+    keeps reading it, and a failed publish leaves it unchanged. `audits_passed` is stored in the file for `find_published`. Raises
+    `TrueupError` where `path` cannot be replaced: its folder is missing, it is not a published file, or another program has written
+    into it.
     """
     target = path.absolute()
     _check_target(target)
     building = target.with_name(f".{target.name}.publishing")
     with catalog_of(project).lock("publish", LOCK_WAIT_S):
         try:
-            published = with_retries(project, lambda warehouse: _build(warehouse, building, target, clock, say, audits_held), as_of)
+            published = with_retries(
+                project, lambda warehouse: _build(warehouse, building, target, clock, log, audits_passed), as_of
+            )
             _replace(building, target)
         except OSError as error:
             raise TrueupError(
                 f"the file cannot be written: {error.strerror or error}",
                 where=str(target),
-                todo="free space, or name another place",
+                todo="free space, or name another path",
             ) from None
         finally:
             _remove(building)
@@ -75,11 +76,11 @@ def publish(
 def _check_target(target: Path) -> None:
     where = str(target)
     if "?" in where:
-        # DuckDB takes what follows for parameters, and writes its log under another name.
-        raise TrueupError("DuckDB cannot write a file with ? in its path", where=where, todo="name another place")
+        # DuckDB takes the text after ? for parameters, and writes its journal under another name.
+        raise TrueupError("DuckDB cannot write a file with ? in its path", where=where, todo="name another path")
     if not target.parent.is_dir():
         raise TrueupError(
-            "there is no such folder to publish into", where=str(target.parent), todo="make it, or name another place"
+            "there is no such folder to publish into", where=str(target.parent), todo="create it, or name another path"
         )
     if target.is_dir():
         raise TrueupError(
@@ -90,20 +91,22 @@ def _check_target(target: Path) -> None:
     try:
         with open_regular(target) as file:
             file.seek(_MAGIC_AT)
-            ours = file.read(len(_MAGIC)) == _MAGIC
+            is_duckdb = file.read(len(_MAGIC)) == _MAGIC
     except NotRegularError as error:
-        raise TrueupError(f"what lies there is left alone: {error.strerror}", where=where, todo="name another file") from None
-    if not ours or not _holds_published(target):
-        raise TrueupError("this file was not written by publish and is left alone", where=where, todo="name another file")
+        raise TrueupError(f"the path is not overwritten: {error.strerror}", where=where, todo="name another file") from None
+    if not is_duckdb or not _holds_published(target):
+        raise TrueupError(
+            "this file was not written by `trueup publish` and is not overwritten", where=where, todo="name another file"
+        )
     wal = target.with_name(f"{target.name}.wal")
     if wal.exists() and wal.stat().st_size:
         raise TrueupError(
-            "somebody is writing into the published file", where=where, todo="close that connection, or delete the .wal"
+            "another program is writing into the published file", where=where, todo="close that connection, or delete the .wal"
         )
 
 
 def _holds_published(target: Path) -> bool:
-    """Whether a DuckDB file is one of ours; one that another process holds open for writing is taken to be."""
+    """Return whether a DuckDB file was published; a file that another process has open for writing counts as published."""
     try:
         with duckdb.connect(str(target), read_only=True) as connection:
             return bool(connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'published'").fetchone())
@@ -111,47 +114,49 @@ def _holds_published(target: Path) -> bool:
         return True
 
 
-def _build(warehouse: Warehouse, building: Path, target: Path, clock: Clock, say: Say, audits_held: int | None) -> Published:
-    _remove(building)  # What a publish that was killed has left, or an attempt that met a lock.
+def _build(
+    warehouse: Warehouse, building: Path, target: Path, clock: Clock, log: LogFn | None, audits_passed: int | None
+) -> Published:
+    _remove(building)  # A killed publish, or an attempt that met a lock, may have left it.
     connection = warehouse.lake.connection
-    views.create(connection, comments=False)
+    install_views.create_views(connection, comments=False)
     quoted = str(building).replace("'", "''")
     try:
         connection.execute(f"ATTACH '{quoted}' AS published")
         try:
-            # Before the tables are read: what is committed meanwhile makes the file look older than it is, never newer.
+            # Computed before the tables are read: a commit in between makes the file look older than it is, never newer.
             state = None if warehouse.as_of else _state(warehouse)
-            # One transaction sees one state of the lake in all tables.
+            # Within one transaction all tables show the same state of the lake.
             connection.execute("BEGIN")
-            rows = {name: _table(connection, name, say) for name in views.VIEWS}
-            position = _write_published_table(warehouse, clock, state, audits_held)
+            rows = {name: _table(connection, name, log) for name in install_views.VIEWS}
+            position = _write_published_table(warehouse, clock, state, audits_passed)
             connection.execute("COMMIT")
             connection.execute("CHECKPOINT published")
         finally:
             _detach(connection)
     except duckdb.Error as error:
-        # Of a lock the whole question is asked again; what a damaged file of the lake causes is named outside.
+        # After a lock the whole publish is repeated; errors of damaged files are translated by the caller.
         if is_transient(error) or damage_behind(warehouse.lake.project, error) is not None:
             raise
         raise LogError(f"the tables cannot be written: {guard.duckdb_error_line(error)}", where=str(target)) from None
     return Published(str(target), position, rows)
 
 
-def _table(connection: duckdb.DuckDBPyConnection, name: str, say: Callable[[str], None] | None) -> int:
+def _table(connection: duckdb.DuckDBPyConnection, name: str, log: LogFn | None) -> int:
     connection.execute(f"CREATE TABLE published.main.{name} AS FROM memory.main.{name}")
-    views.describe(connection, "TABLE", f"published.main.{name}", statement(name))
-    counted = connection.execute(f"SELECT count(*) FROM published.main.{name}").fetchone()
-    assert counted is not None
-    if say:
-        say(f"{name}: {counted[0]} rows")
-    return int(counted[0])
+    install_views.comment_on(connection, "TABLE", f"published.main.{name}", install_views.view_statement(name))
+    row = connection.execute(f"SELECT count(*) FROM published.main.{name}").fetchone()
+    assert row is not None
+    if log:
+        log(f"{name}: {row[0]} rows")
+    return int(row[0])
 
 
-def _write_published_table(warehouse: Warehouse, clock: Clock, state: str | None, audits_held: int | None) -> int:
-    """Adds the table `published`; returns the position its results are as of."""
+def _write_published_table(warehouse: Warehouse, clock: Clock, state: str | None, audits_passed: int | None) -> int:
+    """Write the table `published`, and return the position that its tables are as of."""
     position = warehouse.as_of.position if warehouse.as_of else warehouse.lake.last_position()
     warehouse.lake.connection.execute(
-        statement("queries/published").text,
+        statement("queries/lake/published_table").text,
         {
             "position": position,
             "reconciled": min(position, warehouse.lake.consumer_position("reconcile")),
@@ -159,18 +164,20 @@ def _write_published_table(warehouse: Warehouse, clock: Clock, state: str | None
             "version": version(),
             "timezone": warehouse.lake.project.config.project.timezone,
             "state": state,
-            "audits_held": audits_held,
+            "audits_held": audits_passed,
         },
     )
-    views.describe(warehouse.lake.connection, "TABLE", "published.main.published", statement("queries/published"))
+    install_views.comment_on(
+        warehouse.lake.connection, "TABLE", "published.main.published", statement("queries/lake/published_table")
+    )
     return position
 
 
-def published_already(warehouse: Warehouse, path: Path) -> Published | None:
-    """What a file holds that `publish` need not write again: it is of the newest state of the lake, and all audits held of that.
+def find_published(warehouse: Warehouse, path: Path) -> Published | None:
+    """Return the published file if it is up to date: of the lake's newest state, of which all audits passed; else None.
 
-    The state is the lake's newest commit (of findings, decisions and scores too), the settings that views read, and the SQL of
-    views and audits. None where anything differs. Raises `TrueupError` as `publish` does where the file cannot be replaced.
+    The state is the lake's newest commit (including findings, decisions and scores), the settings that views read, and the SQL of
+    views and audits. Raises `TrueupError` like `publish` where the file cannot be replaced.
     """
     target = path.absolute()
     _check_target(target)
@@ -178,30 +185,30 @@ def published_already(warehouse: Warehouse, path: Path) -> Published | None:
         return None
     try:
         with duckdb.connect(str(target), read_only=True) as file:
-            told = file.execute("SELECT position, state, audits_held FROM published").fetchone()
-            if told is None or told[1] != _state(warehouse) or told[2] != len(names("audits")):
+            description = file.execute("SELECT position, state, audits_held FROM published").fetchone()
+            if description is None or description[1] != _state(warehouse) or description[2] != len(names("audits")):
                 return None
-            counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in views.VIEWS)
+            counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in install_views.VIEWS)
             rows = dict(file.execute(counts).fetchall())
     except duckdb.Error:
-        # Of an earlier version, or held open by somebody who writes: it is written anew.
+        # A file of an earlier version, or one that another program has open for writing: publish it again.
         return None
-    return Published(str(target), int(told[0]), {name: int(rows[name]) for name in views.VIEWS})
+    return Published(str(target), int(description[0]), {name: int(rows[name]) for name in install_views.VIEWS})
 
 
 def _state(warehouse: Warehouse) -> str:
-    """A hash of all that the tables and the audits depend on, the lake's newest commit among it."""
+    """Return a hash of everything that tables and audits depend on, including the lake's newest commit."""
     newest = warehouse.lake.newest_snapshot()
     settings = warehouse.lake.project.config.project
-    sql = [statement(path).text for path in views.MACROS]
-    sql += [statement(f"steps/{name}").text for name in views.STEPS] + [statement(name).text for name in views.VIEWS]
+    sql = [statement(path).text for path in install_views.MACROS]
+    sql += [install_views.view_statement(name).text for name in (*install_views.STEPS, *install_views.VIEWS)]
     sql += [statement(f"audits/{name}").text for name in names("audits")]
-    told = json.dumps([version(), *map(str, newest), settings.timezone, settings.currency, *sql])
-    return hashlib.sha256(told.encode()).hexdigest()
+    text = json.dumps([version(), *map(str, newest), settings.timezone, settings.currency, *sql])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def version() -> str:
-    """The version of trueup that is installed; `source` for a checkout that never was."""
+    """Return the installed version of trueup; `source` for a checkout that is not installed."""
     try:
         return importlib.metadata.version("trueup")
     except importlib.metadata.PackageNotFoundError:
@@ -209,14 +216,14 @@ def version() -> str:
 
 
 def _detach(connection: duckdb.DuckDBPyConnection) -> None:
-    # Usually there is nothing to roll back: it was committed.
+    # After a commit there is nothing to roll back.
     with contextlib.suppress(duckdb.TransactionException):
         connection.execute("ROLLBACK")
     connection.execute("DETACH published")
 
 
 def _replace(building: Path, target: Path) -> None:
-    """Gives the complete file its name, and makes both the bytes and the name survive a power cut."""
+    """Give the complete file its name, and flush both bytes and name to disk, so that they survive a power cut."""
     _sync(building)
     building.replace(target)
     _sync(target.parent)

@@ -1,4 +1,4 @@
-"""Asking the warehouse: a fresh connection for each question, and again when the catalog was locked for a moment."""
+"""Queries of the warehouse: a connection for each, repeated when the catalog was locked for a moment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trueup.config import Project, SqlConfig
 from trueup.errors import LogBusyError, LogError, QueryError
 from trueup.log.lake import Lake
 from trueup.log.place import data_path
-from trueup.warehouse import guard, views
+from trueup.warehouse import guard, install_views
 from trueup.warehouse.asof import AsOf, resolve
 from trueup.warehouse.bounds import TimeLimit, interruptible, naming_limits, parts
 from trueup.warehouse.statements import statement
@@ -28,44 +28,44 @@ T = TypeVar("T")
 
 _TRANSIENT = ("database is locked", "database table is locked", "SQLITE_BUSY")
 ROWS_AT_ONCE = 2048
-"""How many rows DuckDB hands over at a time: one of its vectors."""
+"""Rows that DuckDB hands over at a time: one of its vectors."""
 CORRECT = "correct the query"
-_UNTOLD_TYPES = ("UHUGEINT", "VARIANT", "BIT", "TIME WITH TIME ZONE", "GEOMETRY", "BIGNUM")
+_UNSUPPORTED_TYPES = ("UHUGEINT", "VARIANT", "BIT", "TIME WITH TIME ZONE", "GEOMETRY", "BIGNUM")
 
 
 @dataclass(frozen=True)
 class Warehouse:
-    """An open connection with the lake attached read-only, whose views look as of one point."""
+    """An open connection with the lake attached read-only; its views read the log as of one point."""
 
     lake: Lake
     as_of: AsOf | None
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The DuckDB connection itself, with all views installed."""
-        views.create(self.lake.connection)
+        """Return the DuckDB connection itself, with all views installed."""
+        install_views.create_views(self.lake.connection)
         return self.lake.connection
 
-    def ask(self, path: str, values: Mapping[str, object] | Sequence[object] = ()) -> pa.Table:
-        """The answer to a query file of this package, such as `queries/members`, with its values bound."""
-        return self._executed(path, values).to_arrow_table()
+    def table(self, path: str, values: Mapping[str, object] | Sequence[object] = ()) -> pa.Table:
+        """Return the result of a query file, such as `queries/findings/finding`, with its values bound."""
+        return self._execute(path, values).to_arrow_table()
 
     def rows(self, path: str, values: Mapping[str, object] | Sequence[object] = ()) -> list[dict[str, Any]]:
-        """The same as one dictionary for each row."""
-        result = self._executed(path, values)
+        """Return the result of a query file as one dictionary per row."""
+        result = self._execute(path, values)
         columns = [column[0] for column in result.description or ()]
         return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
 
-    def _executed(self, path: str, values: Mapping[str, object] | Sequence[object]) -> duckdb.DuckDBPyConnection:
+    def _execute(self, path: str, values: Mapping[str, object] | Sequence[object]) -> duckdb.DuckDBPyConnection:
         text = statement(path).text
-        # Of some thirty views a query reads a few.
-        views.create(self.lake.connection, text)
+        # A query reads a few of some thirty views; only those are created.
+        install_views.create_views(self.lake.connection, text)
         return self.lake.connection.execute(text, values)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The rows of a query, read as they are asked for; `columns` may repeat a name, as SQL allows. `plan`: it is an EXPLAIN."""
+    """The result of a user query, read row by row; `columns` may repeat a name, as SQL allows. `plan`: it is an EXPLAIN."""
 
     columns: tuple[str, ...]
     connection: duckdb.DuckDBPyConnection
@@ -75,9 +75,9 @@ class Answer:
     time_limit: TimeLimit | None = None
 
     def rows(self) -> Iterator[tuple[Any, ...]]:
-        """Rows as Python values, once: exact decimals, times in UTC. Memory holds a few of them at a time.
+        """Yield the rows once, as Python values: exact decimals, times in UTC. Memory holds a few rows at a time.
 
-        Raises `QueryError` for a time Python cannot hold, and for a limit that is exceeded.
+        Raises `QueryError` for a time that Python cannot represent, and for an exceeded limit.
         """
         for batch in self._batches():
             for part in parts(batch, self.bounds):
@@ -101,7 +101,7 @@ class Answer:
             except MemoryError:
                 raise
             except (OSError, ArrowException) as error:
-                # What DuckDB says while it streams comes through Arrow, as its text alone.
+                # While it streams, an error of DuckDB passes through Arrow, which keeps only its text.
                 raise duckdb.Error(str(error)) from None
             yield batch
 
@@ -112,27 +112,30 @@ class Answer:
 
 @contextmanager
 def open_warehouse(project: Project, as_of: str | None = None, *, private: bool = False) -> Iterator[Warehouse]:
-    """A warehouse to read from; `as_of` is a position, time or day. Raises `LogError` or `QueryError`.
+    """Open a warehouse for reading; `as_of` is a position, time or day. Raises `LogError` or `QueryError`.
 
-    One that is to be locked must be `private`: the settings of `guard.lock` hold for all connections of an instance.
+    A connection that will be locked must be `private`: the settings of `guard.lock` apply to all connections of an instance.
     """
     with Lake.open(project, read_only=True, private=private) as lake:
         point = resolve(lake, as_of) if as_of is not None else None
-        views.look(lake.connection, project, point)
+        install_views.set_variables(lake.connection, project, point)
         yield Warehouse(lake, point)
 
 
 def with_retries(
-    project: Project, question: Callable[[Warehouse], T], as_of: str | None = None, *, todo: str = "report it: it is trueup's query"
+    project: Project,
+    question: Callable[[Warehouse], T],
+    as_of: str | None = None,
+    *,
+    todo: str = "report it: the query is part of trueup",
 ) -> T:
-    """What `question` finds in a warehouse opened for it; asked again from the start when the catalog was locked.
+    """Call `question` with a warehouse opened for it and return its result; repeat from the start when the catalog was locked.
 
-    The catalog's readers are not locked out by its writer, but at the turn of its journal they can be for a moment.
-    Raises `LogBusyError` when it stays locked, `DamagedError` for a damaged file, `QueryError` with `todo` for what DuckDB refuses
-    otherwise.
+    A writer does not lock readers out of the catalog, except for a moment when its journal turns over. Raises `LogBusyError` when
+    the catalog stays locked, `DamagedError` for a damaged file, and `QueryError` with `todo` for any other error of DuckDB.
     """
     for attempt in _attempts():
-        with attempt, _errors_translated(todo), open_warehouse(project, as_of) as warehouse:
+        with attempt, _translated_errors(todo), open_warehouse(project, as_of) as warehouse:
             return question(warehouse)
     raise AssertionError("a retry loop either returns or raises")
 
@@ -155,10 +158,10 @@ def run(
     bounds: SqlConfig | None = None,
     overdue: Callable[[QueryError], None] | None = None,
 ) -> Iterator[Answer]:
-    """The answer to a person's query, exactly one SELECT or EXPLAIN, to be read within the context.
+    """Run a user query, exactly one SELECT or EXPLAIN, and give its answer, to be read within the context.
 
-    `bounds` are those of the project unless given. `overdue` is called with the error of a query that goes on although it is
-    interrupted. Raises `QueryError` for any other text, for what DuckDB refuses and for a limit that is exceeded.
+    `bounds` default to those of the project. `overdue` is called with the error of a query that does not stop when it is
+    interrupted. Raises `QueryError` for any other text, for an error of DuckDB and for an exceeded limit.
     """
     limits = bounds or project.config.sql
     with tempfile.TemporaryDirectory(prefix="trueup-sql-") as spill, ExitStack() as until_read:
@@ -169,28 +172,28 @@ def run(
                 overdue(error)
 
         for attempt in _attempts():
-            with attempt, _errors_translated(CORRECT), ExitStack() as opening:
+            with attempt, _translated_errors(CORRECT), ExitStack() as opening:
                 warehouse = opening.enter_context(open_warehouse(project, as_of, private=True))
                 connection = warehouse.lake.connection
                 time_limit = opening.enter_context(TimeLimit(connection, limits, give_up if overdue else None))
                 with naming_limits(limits, time_limit):
-                    views.create(connection, sql)
+                    install_views.create_views(connection, sql)
                     guard.lock(connection, data_path(project), spill, limits)
-                    found = answer(connection, sql, limits, time_limit)
+                    result = answer(connection, sql, limits, time_limit)
                 until_read.push(opening.pop_all())
-        with _errors_translated(CORRECT), naming_limits(limits, time_limit):
-            yield found
+        with _translated_errors(CORRECT), naming_limits(limits, time_limit):
+            yield result
 
 
 def answer(
     connection: duckdb.DuckDBPyConnection, sql: str, bounds: SqlConfig | None = None, time_limit: TimeLimit | None = None
 ) -> Answer:
-    """The answer to one SELECT or EXPLAIN on a connection that `guard.lock` has shut; raises `QueryError` for another text."""
-    text = guard.permitted(connection, sql)
+    """Run one SELECT or EXPLAIN on a connection closed by `guard.lock`; raise `QueryError` for any other text."""
+    text = guard.permitted_statement(connection, sql)
     result = interruptible(connection, lambda: connection.execute(text))
     described = result.description or []
     for name, dtype, *_ in described:
-        if any(untold in str(dtype) for untold in _UNTOLD_TYPES):
+        if any(unsupported in str(dtype) for unsupported in _UNSUPPORTED_TYPES):
             raise QueryError(f"the column {name!r} is of type {dtype}, which cannot be written exactly", todo="cast it to VARCHAR")
     columns = tuple(str(column[0]) for column in described)
     plan = columns == ("explain_key", "explain_value")
@@ -198,23 +201,23 @@ def answer(
 
 
 @contextmanager
-def _errors_translated(todo: str) -> Iterator[None]:
-    """Turns what DuckDB says into errors of ours: a lock into `LogBusyError`, anything else into `QueryError` with `todo`.
+def _translated_errors(todo: str) -> Iterator[None]:
+    """Turn errors of DuckDB into `TrueupError`s: a lock into `LogBusyError`, any other into `QueryError` with `todo`.
 
-    What a damaged file causes is an error of ours already when it comes here.
+    An error caused by a damaged file has been translated before it arrives here.
     """
     try:
         yield
     except duckdb.Error as error:
         if is_transient(error):
-            raise LogBusyError("the catalog is locked by a writer", todo="ask again") from error
+            raise LogBusyError("the catalog is locked by a writer", todo="try again") from error
         raise QueryError(guard.duckdb_error_line(error), todo=todo) from None
     except LogError as error:
         if is_transient(error):
-            raise LogBusyError("the catalog is locked by a writer", todo="ask again") from error
+            raise LogBusyError("the catalog is locked by a writer", todo="try again") from error
         raise
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether an error only says that the catalog was locked for a moment."""
+    """Return whether an error only means that the catalog was locked for a moment."""
     return any(words in str(error) for words in _TRANSIENT)

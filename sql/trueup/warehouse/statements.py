@@ -1,4 +1,4 @@
-"""The warehouse's SQL, read from its `.sql` files: what each says, and what its comments say of it."""
+"""The warehouse's SQL: each `.sql` file with its text and its comments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _COLUMN_COMMENT = re.compile(r"(\w+),?\s+-- (.+)$")
 
 @dataclass(frozen=True)
 class Statement:
-    """One `.sql` file: its name, its text, the comment at its head and the comments beside its columns."""
+    """One `.sql` file: its name, its text, its head comment and the comment of each column."""
 
     name: str
     text: str
@@ -22,17 +22,17 @@ class Statement:
 
 @cache
 def statement(path: str) -> Statement:
-    """The file `path` (without `.sql`, relative to this package, such as `audits/one_place`)."""
+    """Return the file `path`, relative to this package and without `.sql`, such as `audits/one_place`."""
     text = files(__package__).joinpath(f"{path}.sql").read_text("utf-8")
     lines = text.splitlines()
     body = next(i for i, line in enumerate(lines) if not line.startswith("--"))
     comment = " ".join(line.removeprefix("--").strip() for line in lines[:body])
-    columns = {found[1]: found[2] for found in map(_COLUMN_COMMENT.search, lines[body:]) if found}
+    columns = {match[1]: match[2] for match in map(_COLUMN_COMMENT.search, lines[body:]) if match}
     return Statement(path.rpartition("/")[2], text, comment, columns)
 
 
 @cache
 def names(folder: str) -> tuple[str, ...]:
-    """The names of all `.sql` files of a folder of this package, in alphabetical order."""
-    found = (entry.name for entry in files(__package__).joinpath(folder).iterdir())
-    return tuple(sorted(name.removesuffix(".sql") for name in found if name.endswith(".sql")))
+    """Return the names of all `.sql` files in a folder of this package, in alphabetical order."""
+    files_in = (entry.name for entry in files(__package__).joinpath(folder).iterdir())
+    return tuple(sorted(name.removesuffix(".sql") for name in files_in if name.endswith(".sql")))

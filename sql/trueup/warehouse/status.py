@@ -1,4 +1,4 @@
-"""How the project stands: what has come in, how far it is reconciled, and what is held back."""
+"""Status of the project: records ingested, how far they are reconciled, and ticks that were superseded."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Status:
     """Positions, sources, money and findings at one point.
 
-    `lag` is how many positions the log is ahead of the findings, and `waiting_since` when the first of them was committed; None
-    where there is none. `changes` counts what ever happened to a finding. Each source has what `queries/sources` says of it and its
-    `frontier`: the time up to which it is complete, None where it has not told. `superseded_ticks` are those of a wrong clock, each
-    with the records refused for their time meanwhile (`queries/superseded_ticks`).
+    `lag` is how many positions the log is ahead of the findings. `waiting_since` is when the first of these positions was
+    committed, None where there is none. `changes` counts all changes of findings. Each source has the columns of
+    `queries/status/source_progress` and its `frontier`: the time up to which it is complete, None where that is unknown.
+    `superseded_ticks` are the ticks of a wrong clock, each with the number of records that were refused for their time while it was
+    in force (`queries/status/superseded_ticks`).
     """
 
     position: int
@@ -37,40 +38,40 @@ class Status:
 
     @property
     def lag(self) -> int:
-        """Positions the findings do not know yet."""
+        """Return the number of positions that are not reconciled yet."""
         return self.position - self.reconciled_position
 
 
 def status(warehouse: Warehouse) -> Status:
-    """The state of the project, configured sources that have brought nothing yet included."""
+    """Return the status of the project, including configured sources without any record."""
     position = warehouse.as_of.position if warehouse.as_of else warehouse.lake.last_position()
     reconciled = min(position, warehouse.lake.consumer_position("reconcile"))
-    (told,) = warehouse.rows("queries/progress", {"reconciled": reconciled, "position": position})
+    (progress,) = warehouse.rows("queries/status/reconciliation_progress", {"reconciled": reconciled, "position": position})
     return Status(
         position=position,
         reconciled_position=reconciled,
-        waiting_since=told["waiting_since"],
-        changes=told["changes"],
+        waiting_since=progress["waiting_since"],
+        changes=progress["changes"],
         sources=_sources(warehouse),
-        money=warehouse.rows("queries/money"),
-        findings=warehouse.rows("queries/standing"),
-        superseded_ticks=warehouse.rows("queries/superseded_ticks"),
+        money=warehouse.rows("queries/status/conservation_totals"),
+        findings=warehouse.rows("queries/status/finding_counts"),
+        superseded_ticks=warehouse.rows("queries/status/superseded_ticks"),
     )
 
 
 def _sources(warehouse: Warehouse) -> list[dict[str, Any]]:
     configured = {source.name: source for source in warehouse.lake.project.config.source}
-    found = {row["source"]: row for row in warehouse.rows("queries/sources")}
+    delivered = {row["source"]: row for row in warehouse.rows("queries/status/source_progress")}
     frontier, rows = _frontier(warehouse), []
-    for name in [*configured, *(name for name in found if name not in configured)]:
-        row = found.get(name, _NOTHING | {"source": name})
+    for name in [*configured, *(name for name in delivered if name not in configured)]:
+        row = delivered.get(name, _NO_RECORDS | {"source": name})
         source = configured.get(name)
         stream = source.stream if source else row["stream"]
         rows.append({**row, "stream": stream, "frontier": frontier(name, source, row), "configured": source is not None})
     return rows
 
 
-_NOTHING: dict[str, Any] = {
+_NO_RECORDS: dict[str, Any] = {
     "units": 0, "records": 0, "accepted": 0, "duplicate": 0, "quarantined": 0, "lost_digits": 0, "first_time": None,
     "last_time": None, "last_started_at": None, "closed_through": None, "last_taken_at": None,
 }  # fmt: skip
@@ -81,9 +82,9 @@ def _frontier(warehouse: Warehouse) -> Callable[[str, SourceConfig | None, dict[
 
     The rules are those of the policy in force; a source that no policy has yet has those of the configuration.
     """
-    policy = warehouse.rows("queries/policy_in_force")
+    policy = warehouse.rows("queries/status/policy_in_force")
     declared = json.loads(policy[0]["content"])["sources"] if policy else {}
-    ((clock,),) = [tuple(row.values()) for row in warehouse.rows("queries/clock_in_force")]
+    ((clock,),) = [tuple(row.values()) for row in warehouse.rows("queries/status/clock_in_force")]
 
     def frontier(name: str, source: SourceConfig | None, row: dict[str, Any]) -> datetime | None:
         rules = declared.get(name) or (_rules_of(source) if source is not None else None)

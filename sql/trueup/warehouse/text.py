@@ -1,4 +1,4 @@
-"""Values as text that loses nothing: JSON with exact numbers, and cells of a table or CSV file."""
+"""Lossless text of values: JSON with exact numbers, and cells of a table or CSV file."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
-RUN_BY_SPREADSHEETS = r"^[=+\-@\t\r\n＝＋－＠]"
-"""How text begins that a spreadsheet takes for a formula, or for what one may follow."""
-_RUN = re.compile(RUN_BY_SPREADSHEETS)
+FORMULA_START = r"^[=+\-@\t\r\n＝＋－＠]"
+"""Matches the beginning of text that a spreadsheet may take for a formula."""
+_FORMULA = re.compile(FORMULA_START)
 
 
 def for_spreadsheet(text: str) -> str:
-    """The text of a cell, with an apostrophe before what a spreadsheet would run; numbers are no text and need none."""
-    return f"'{text}" if _RUN.match(text) else text
+    """Return the text of a cell, with an apostrophe before text that a spreadsheet would run as a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def as_json(value: object) -> str:
-    """A value as JSON: decimals as numbers with all their digits, times in ISO 8601, bytes in hex; NaN and infinity as null.
+    """Return a value as JSON: decimals with all digits, times in ISO 8601, bytes in hex; NaN and infinity become null.
 
-    Takes what queries and commands return: mappings, sequences, dataclasses and plain values; anything else by its `str`.
+    Takes the results of queries and commands: mappings, sequences, dataclasses and plain values. Other values become their `str`.
     """
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
@@ -43,7 +43,7 @@ def as_json(value: object) -> str:
 
 
 def as_text(value: object) -> str:
-    """A value as the text of one cell; a missing value is empty, a list or structure is JSON."""
+    """Return a value as the text of one cell: empty for a missing value, JSON for a list or structure."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -65,8 +65,8 @@ def as_text(value: object) -> str:
     return str(value)
 
 
-def unique(columns: Sequence[str]) -> list[str]:
-    """Column names made different from one another: a second `a` becomes `a_2`, as keys of a JSON object must be."""
+def unique_names(columns: Sequence[str]) -> list[str]:
+    """Return column names without repetition, as keys of a JSON object need: a second `a` becomes `a_2`."""
     taken: set[str] = set()
     names = []
     for column in columns:

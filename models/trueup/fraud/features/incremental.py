@@ -47,7 +47,7 @@ class Arrivals:
 
     def _labels(self, upto: int, since_us: int) -> pl.DataFrame | None:
         """Labels that nobody was told of; None where there are none. What a decision says is settled when it is made."""
-        found = self._lake.connection.execute(statement("queries/decisions_made").text).fetchone()
+        found = self._lake.connection.execute(statement("queries/fraud/decision_count").text).fetchone()
         if not found or (found[0] == self._decisions and since_us >= self._since_us):
             return None
         self._decisions, self._since_us = int(found[0]), min(since_us, self._since_us)

@@ -14,7 +14,7 @@ from trueup.fraud.monitoring.drift import ALARM, BINS
 from trueup.fraud.scoring.score_run import CONSUMER as SCORER
 from trueup.log.lake import Lake, Transaction
 from trueup.reconcile.results.finding_rows import with_finding_ids
-from trueup.warehouse import views
+from trueup.warehouse import install_views
 from trueup.warehouse.query import Warehouse
 
 CONSUMER = "fraud_watch"
@@ -107,10 +107,10 @@ def watch(lake: Lake) -> int:
     upto = lake.consumer_position(SCORER)
     if lake.consumer_position(CONSUMER) >= upto:
         return 0
-    views.look(lake.connection, lake.project)
+    install_views.set_variables(lake.connection, lake.project)
     warehouse = Warehouse(lake, None)
-    names = ("drifts", "days", "watched")
-    drift, daily, told = (pl.DataFrame(warehouse.ask(f"queries/{n}"), infer_schema_length=None) for n in names)
+    names = ("feature_drift", "scored_days", "monitoring_findings")
+    drift, daily, told = (pl.DataFrame(warehouse.table(f"queries/fraud/{n}"), infer_schema_length=None) for n in names)
     delay = timedelta(microseconds=lake.project.config.fraud.label_delay)
     now = odd(drift, daily, label_delay=delay) if daily.height and drift.height else pl.DataFrame(schema=FOUND)
     stands = told.select(pl.col(n).cast(t) for n, t in FOUND.items()) if told.height else pl.DataFrame(schema=FOUND)

@@ -85,8 +85,8 @@ def loaded(folder: Path, declared: FeatureSet) -> Model:
     """The model of a folder; raises `ModelError` where it is missing, damaged, or was made for other features."""
     where = str(folder)
     try:
-        card = json.loads(read_regular(folder / CARD, most_bytes=_MOST_BYTES))
-        trees = read_regular(folder / TREES, most_bytes=_MOST_BYTES)
+        card = json.loads(read_regular(folder / CARD, max_bytes=_MOST_BYTES))
+        trees = read_regular(folder / TREES, max_bytes=_MOST_BYTES)
     except FileNotFoundError as error:
         raise ModelError(f"the model has no {Path(str(error.filename)).name}", where=where, todo="train it again") from None
     except (OSError, ValueError) as error:

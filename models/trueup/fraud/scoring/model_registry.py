@@ -47,7 +47,7 @@ def model_intervals(lake: Lake, *, after: int, upto: int, before: int | None = N
 
     With `before`, by the declarations that had been committed before that snapshot.
     """
-    rows = lake.connection.execute(statement("queries/models_declared").text).fetchall()
+    rows = lake.connection.execute(statement("queries/fraud/model_declarations").text).fetchall()
     champion: list[tuple[int, str | None]] = []
     found: list[ModelInterval] = []
     challengers: dict[str, int] = {}

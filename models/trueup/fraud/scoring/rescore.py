@@ -73,12 +73,12 @@ def day_start_us(day: date, project: Project) -> int:
 
 def unjudged_upto(lake: Lake, model_id: str) -> int:
     """The position up to which records came before a model judged any as champion."""
-    rows = lake.connection.execute(statement("queries/championed").text, {"model_id": model_id}).fetchall()
+    rows = lake.connection.execute(statement("queries/fraud/champion_declarations").text, {"model_id": model_id}).fetchall()
     return min(max(int(position if since is None else since), int(scored)) for position, since, scored in rows)
 
 
 def _judged_from(lake: Lake, model_id: str) -> int | None:
-    found = lake.connection.execute(statement("queries/rescored").text, {"model_id": model_id}).fetchone()
+    found = lake.connection.execute(statement("queries/fraud/rescored_since").text, {"model_id": model_id}).fetchone()
     return None if found is None or found[0] is None else int(found[0])
 
 

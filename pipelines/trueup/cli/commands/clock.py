@@ -10,7 +10,7 @@ import typer
 
 from trueup.cli import output
 from trueup.cli.options import HERE, Json, ProjectDir, load
-from trueup.clock import BEHIND, describe_span, system_clock
+from trueup.clock import MAX_CLOCK_LAG, describe_span, system_clock
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _supersede(positions: list[int], *, project: Path, json: bool) -> None:
 
     opened = load(project)
     declared = supersede(opened, positions)
-    void = with_retries(opened, lambda warehouse: warehouse.rows("queries/superseded_ticks"))
+    void = with_retries(opened, lambda warehouse: warehouse.rows("queries/status/superseded_ticks"))
     refused = {row["position"]: row["refused_records"] for row in void}
     if json:
         output.json_value([_as_value(one, refused) for one in declared])
@@ -109,7 +109,7 @@ def _show(limit: int, *, project: Path, json: bool) -> None:
         output.table(_COLUMNS, shown)
     else:
         output.line("the log has no ticks: no command has declared the time yet")
-    output.line(f"the clock says {output.moment(now)}")
+    output.line(f"the clock shows {output.moment(now)}")
 
 
 def _ticks(warehouse: Warehouse, now: datetime) -> list[dict[str, Any]]:
@@ -117,7 +117,7 @@ def _ticks(warehouse: Warehouse, now: datetime) -> list[dict[str, Any]]:
     from trueup.log.ticks import read_ticks
 
     rows = read_ticks(warehouse.lake).to_dicts()
-    refused = {row["position"]: row["refused_records"] for row in warehouse.rows("queries/superseded_ticks")}
+    refused = {row["position"]: row["refused_records"] for row in warehouse.rows("queries/status/superseded_ticks")}
     latest = max((row["through"] for row in rows if row["superseded_at"] is None), default=None)
     for row in rows:
         void = row["superseded_at"] is not None
@@ -129,7 +129,7 @@ def _ticks(warehouse: Warehouse, now: datetime) -> list[dict[str, Any]]:
 
 def _says(through: datetime, now: datetime, *, is_latest: bool) -> str:
     ahead: timedelta = through - now
-    if ahead > BEHIND:
+    if ahead > MAX_CLOCK_LAG:
         return f"it is {describe_span(ahead)} later than the clock: supersede it if the clock is right"
     age = f"{describe_span(ahead)} ago"
     return f"the latest time, {age}: silent feeds are judged by it" if is_latest else f"an earlier time, {age}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trueup.cli.output import counted, moment
 
 if TYPE_CHECKING:
-    from trueup.warehouse.explain import EventExplained, FindingExplained
+    from trueup.warehouse.explain import EventExplanation, FindingExplanation
 
 _SHOWN_MEMBERS = 50
 _FACTS = (
@@ -32,14 +32,14 @@ _TOLD_APART = frozenset({
 """Of a state: what is told in a sentence of its own, or to nobody."""
 
 
-def explained(result: FindingExplained | EventExplained) -> Iterator[str]:
+def explained(result: FindingExplanation | EventExplanation) -> Iterator[str]:
     """What was found about an id, line by line."""
-    from trueup.warehouse.explain import FindingExplained
+    from trueup.warehouse.explain import FindingExplanation
 
-    return _finding(result) if isinstance(result, FindingExplained) else _event(result)
+    return _finding(result) if isinstance(result, FindingExplanation) else _event(result)
 
 
-def _finding(result: FindingExplained) -> Iterator[str]:
+def _finding(result: FindingExplanation) -> Iterator[str]:
     from trueup.reconcile.domain.kinds import CAUSES
     from trueup.warehouse.explain import plain
 
@@ -113,7 +113,7 @@ def _sentence(finding: dict[str, Any]) -> str:
     return f"{service} of {who} {when}: expected {expected}, billed {billed}; {outcome[sign]}."
 
 
-def _event(result: EventExplained) -> Iterator[str]:
+def _event(result: EventExplanation) -> Iterator[str]:
     from trueup.warehouse.explain import money
 
     event = result.event

@@ -84,12 +84,12 @@ def _end_overdue(error: QueryError) -> None:
 
 
 def _print(answer: Answer, form: str, spreadsheet: bool | None) -> None:
-    from trueup.warehouse.text import unique
+    from trueup.warehouse.text import unique_names
 
     if form == "csv":
         output.csv_rows(answer.columns, answer.rows(), spreadsheet=spreadsheet)
     elif form == "json":
-        names = unique(answer.columns)
+        names = unique_names(answer.columns)
         output.json_rows(dict(zip(names, row, strict=True)) for row in answer.rows())
     elif answer.plan:
         for _, plan in answer.rows():
@@ -124,7 +124,7 @@ def publish(
     """Write the views as plain tables of one DuckDB file, replaced atomically."""
     from trueup.warehouse.publish import publish as published
 
-    done = published(load(project), file, as_of=as_of, say=output.note)
+    done = published(load(project), file, as_of=as_of, log=output.note)
     if json:
         output.json_value(done)
     else:
@@ -154,7 +154,10 @@ def findings(
     }  # fmt: skip
     rows, sums = with_retries(
         load(project),
-        lambda warehouse: (warehouse.rows("queries/find", {**wanted, "most": most}), warehouse.rows("queries/found", wanted)),
+        lambda warehouse: (
+            warehouse.rows("queries/findings/list_findings", {**wanted, "most": most}),
+            warehouse.rows("queries/findings/finding_totals", wanted),
+        ),
         as_of,
     )
     if json:

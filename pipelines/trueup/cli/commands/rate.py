@@ -154,12 +154,12 @@ def _write(prices: _Prices, path: Path, *, spreadsheet: bool, json: bool) -> Non
     """Writes the prices to a file; in CSV, text that a spreadsheet would run is kept from it where `spreadsheet` says so."""
     import polars as pl
 
-    from trueup.warehouse.text import RUN_BY_SPREADSHEETS
+    from trueup.warehouse.text import FORMULA_START
 
     rows = _told(prices.rated)
     if path.suffix == ".csv":
         text = pl.col(pl.String)
-        shown = pl.when(text.str.contains(RUN_BY_SPREADSHEETS)).then(pl.lit("'") + text).otherwise(text)
+        shown = pl.when(text.str.contains(FORMULA_START)).then(pl.lit("'") + text).otherwise(text)
         (rows.with_columns(shown.name.keep()) if spreadsheet else rows).write_csv(path)
     else:
         rows.write_parquet(path)

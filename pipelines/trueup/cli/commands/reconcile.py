@@ -112,7 +112,7 @@ def _scores(project: Project, as_of: str | None) -> str | None:
     from trueup.fraud.scoring.digest import score_digest
     from trueup.warehouse.query import with_retries
 
-    found = with_retries(project, lambda warehouse: pl.DataFrame(warehouse.ask("queries/scores")), as_of)
+    found = with_retries(project, lambda warehouse: pl.DataFrame(warehouse.table("queries/fraud/scores")), as_of)
     return score_digest(found) if found.height else None
 
 
@@ -127,7 +127,7 @@ def _history(project: Project, as_of: str | None, recompute: str | None) -> tupl
         position = min(warehouse.as_of.position, reconciled) if warehouse.as_of else reconciled
         if recompute is not None:
             return position, None
-        return position, pl.DataFrame(warehouse.ask("queries/changes", {"position": position}))
+        return position, pl.DataFrame(warehouse.table("queries/findings/stored_changes", {"position": position}))
 
     position, history = with_retries(project, stored, as_of)
     if recompute is None or history is not None:

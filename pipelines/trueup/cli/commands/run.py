@@ -123,17 +123,17 @@ class _Shown:
 
 def _published(project: Project, path: Path) -> _Shown:
     """Audits and publishes, unless the file is there, of the newest state, and every audit held of that."""
-    from trueup.warehouse.audit import all_held, audit
-    from trueup.warehouse.publish import publish, published_already
+    from trueup.warehouse.audit import all_passed, audit
+    from trueup.warehouse.publish import find_published, publish
     from trueup.warehouse.query import Warehouse, with_retries
 
     def looked(warehouse: Warehouse) -> tuple[Published | None, list[AuditResult], list[dict[str, Any]]]:
-        there = published_already(warehouse, path)
-        return there, all_held() if there else audit(warehouse), warehouse.rows("queries/leakage")
+        there = find_published(warehouse, path)
+        return there, all_passed() if there else audit(warehouse), warehouse.rows("queries/status/leakage_summary")
 
     there, audits, leakage = with_retries(project, looked)
     held = sum(result.passed for result in audits)
-    return _Shown(audits, leakage, there or publish(project, path, audits_held=held), there is None)
+    return _Shown(audits, leakage, there or publish(project, path, audits_passed=held), there is None)
 
 
 def _anchored(project: Project) -> AnchorResult | TrueupError:

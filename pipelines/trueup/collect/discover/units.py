@@ -113,8 +113,8 @@ class Unit:
     def stream(self) -> Iterator[bytes]:
         """Return the decompressed bytes from the start, in chunks; raise `SourceError` where they are unreadable or end early."""
         self.handle.seek(0)
-        most_bytes = max(LEAST_BYTES, self.limits.expansion * self.size_bytes)
-        return decompress(_chunks(self.handle, _CHUNK_BYTES, self.shown), self.compression, self.shown, most_bytes=most_bytes)
+        max_bytes = max(LEAST_BYTES, self.limits.expansion * self.size_bytes)
+        return decompress(_chunks(self.handle, _CHUNK_BYTES, self.shown), self.compression, self.shown, max_bytes=max_bytes)
 
     def bytes_at(self, offset: int, length: int) -> bytes:
         """Return bytes of the decompressed stream; raise `SourceError` where it ends before them."""
@@ -180,7 +180,7 @@ def open_unit(project: Project, source: SourceConfig, path: Path) -> Iterator[Un
 
 def read_side_file(project: Project, source: SourceConfig, path: Path) -> bytes:
     """Return the bytes of a small file delivered with a unit, such as a manifest; raise `OSError`."""
-    return read_regular(path, most_bytes=source.limits.manifest_bytes, within=link_boundary(project, source, path))
+    return read_regular(path, max_bytes=source.limits.manifest_bytes, within=link_boundary(project, source, path))
 
 
 def _unopened(error: OSError, name: str, source: SourceConfig) -> SourceError:

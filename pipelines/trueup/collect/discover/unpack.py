@@ -80,10 +80,10 @@ class _Zstd:
 _MEMBERS: dict[str, Callable[[], _Member]] = {"gzip": _Gzip, "zstd": _Zstd}
 
 
-def decompress(chunks: Iterable[bytes], compression: Compression, where: str, *, most_bytes: int | None = None) -> Iterator[bytes]:
+def decompress(chunks: Iterable[bytes], compression: Compression, where: str, *, max_bytes: int | None = None) -> Iterator[bytes]:
     """Yield the decompressed bytes of a file in chunks of bounded size; several members or frames are one stream.
 
-    Raises `SourceError` for a damaged stream, for one that ends inside a member, and beyond `most_bytes`.
+    Raises `SourceError` for a damaged stream, for one that ends inside a member, and beyond `max_bytes`.
     """
     if not compression:
         yield from chunks
@@ -91,9 +91,9 @@ def decompress(chunks: Iterable[bytes], compression: Compression, where: str, *,
     size = 0
     for output in _decompress_members(chunks, compression, where):
         size += len(output)
-        if most_bytes is not None and size > most_bytes:
+        if max_bytes is not None and size > max_bytes:
             raise SourceError(
-                f"the file unpacks to more than {most_bytes} bytes", where=where,
+                f"the file unpacks to more than {max_bytes} bytes", where=where,
                 todo="deliver it uncompressed, or raise `expansion` in [limits] or [source.limits]",
             )  # fmt: skip
         yield output

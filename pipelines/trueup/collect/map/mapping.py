@@ -18,7 +18,7 @@ from trueup.collect.map.times import to_utc, utc_times
 from trueup.collect.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, ProjectConfig, SourceConfig
 from trueup.currencies import known_codes
-from trueup.errors import SourceError, listed
+from trueup.errors import SourceError, list_names
 from trueup.events.schema import COLLECTED, CORE, STATES, UTC_TIME
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Mapping:
             for name in rule.names:
                 if name not in available:
                     raise SourceError(
-                        f"{event_column} is mapped to the column {name!r}, which does not exist; there are {listed(available)}",
+                        f"{event_column} is mapped to the column {name!r}, which does not exist; there are {list_names(available)}",
                         where=where, todo=f"correct [source.columns] of source {self.source.name}, or set optional = true",
                     )  # fmt: skip
 

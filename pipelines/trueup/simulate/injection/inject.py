@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from trueup.config import FILE_NAME, MOST_TOML_BYTES, Project
+from trueup.config import FILE_NAME, MAX_TOML_BYTES, Project
 from trueup.errors import LogError
 from trueup.log.lake import Lake
 from trueup.reconcile.domain.policies import Policy
@@ -84,7 +84,7 @@ def inject(
     if not 0 <= seed < 2**63:
         raise SimulationError(f"invalid seed: {seed}", where="--seed", todo="choose a whole number from 0 on")
     text = branch_text(
-        read_regular(project.directory / FILE_NAME, most_bytes=MOST_TOML_BYTES).decode("utf-8"),
+        read_regular(project.directory / FILE_NAME, max_bytes=MAX_TOML_BYTES).decode("utf-8"),
         where=str(project.directory / FILE_NAME),
     )
     with Lake.open(project, read_only=True) as lake:

@@ -60,7 +60,7 @@ def _parse_text(text: str) -> dict[str, float]:
 
 def _read_file(path: Path) -> dict[str, float]:
     try:
-        table: Mapping[str, object] = tomllib.loads(read_regular(path, most_bytes=_MAX_BYTES).decode("utf-8"))
+        table: Mapping[str, object] = tomllib.loads(read_regular(path, max_bytes=_MAX_BYTES).decode("utf-8"))
     except FileNotFoundError:
         raise SimulationError("no such file", where=str(path), todo="name a TOML file, or write KIND=SHARE,…") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

@@ -1,0 +1,147 @@
+"""Install the views on a DuckDB instance that has the lake attached as `lake`.
+
+The views of schema `main` are the contract with analysts. Those of schema `steps` are the named steps between the log and the
+contract; they help to trace a surprising number. All views read the log as of the session variables set here, and without them
+up to the newest position.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from dataclasses import asdict
+from functools import cache
+
+import duckdb
+
+from trueup.config import Project
+from trueup.reconcile.domain.kinds import CAUSES, KINDS
+from trueup.warehouse.asof import AsOf
+from trueup.warehouse.statements import Statement, statement
+
+VIEW_ROOMS = {
+    "findings": (
+        "findings", "finding_records", "finding_history", "finding_kinds", "finding_causes", "leakage_by_day", "leakage_by_cause",
+        "conservation", "kpi_daily",
+    ),
+    "feeds": ("quarantine", "source_units", "feed_quality", "exposure_by_day"),
+    "terms": ("subscriptions", "tariffs", "provisioning"),
+    "fraud": ("suspicious_transactions", "cases", "fraud_daily", "fraud_drift"),
+}  # fmt: skip
+"""The folder of `views/` that holds the SQL of each view."""
+MACROS = ("steps/micros_as_money",)
+STEPS = (
+    "policy_now", "reconciled", "finding_change", "decision_now", "booking_now", "finding_now", "finding_standing",
+    "finding_provisional", "finding_owed", "suspicion",
+)  # fmt: skip
+REGISTRIES = ("finding_kinds", "finding_causes")
+"""Views of the registries of kinds and causes. Steps read them, so they are created first."""
+VIEWS = (
+    *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
+    "quarantine", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs", "provisioning",
+    "suspicious_transactions", "cases", "fraud_daily", "fraud_drift",
+)  # fmt: skip
+
+
+_CATALOGS = re.compile(
+    r"\b(?:duckdb_\w+|sqlite_\w+|information_schema|pragma\w*|describe|show|summarize)\b|(?:\A|\()(?:\s|--[^\n]*\n|/\*.*?\*/)*desc\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Matches a query that reads the names, columns or comments of views rather than their rows."""
+_creating = threading.Lock()
+_ROOM_OF = {view: room for room, views in VIEW_ROOMS.items() for view in views}
+
+
+def install(connection: duckdb.DuckDBPyConnection, project: Project, as_of: AsOf | None = None) -> None:
+    """Create all views with their comments, and set the session variables they read."""
+    set_variables(connection, project, as_of)
+    create_views(connection)
+
+
+def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None, *, comments: bool = True) -> None:
+    """Create the views that a query reads and the instance lacks; without a query all views, with their comments.
+
+    Views belong to the instance, hence to all connections that share it. Session variables belong to one connection.
+    """
+    required = None if query is None or _CATALOGS.search(query) else _views_read_by(query)
+    if required is not None and not required:
+        return
+    with _creating:
+        existing = _existing_views(connection)
+        if not existing:
+            connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
+            for path in MACROS:
+                connection.execute(statement(path).text)
+        for name in (*REGISTRIES, *STEPS, *(view for view in VIEWS if view not in REGISTRIES)):
+            if name not in existing and (required is None or name in required):
+                _create_view(connection, _target(name), view_statement(name))
+        for name in VIEWS:
+            if required is None and comments and existing.get(name) is None:
+                comment_on(connection, "VIEW", f"main.{name}", view_statement(name))
+
+
+def _target(name: str) -> str:
+    return f"steps.{name}" if name in STEPS else f"main.{name}"
+
+
+def view_statement(name: str) -> Statement:
+    """Return the SQL file of a view or step."""
+    return statement(f"steps/{name}" if name in STEPS else f"views/{_ROOM_OF[name]}/{name}")
+
+
+@cache
+def _names_in(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text.lower())) & {*STEPS, *VIEWS}
+
+
+def _views_read_by(query: str) -> set[str]:
+    """Return the views that a query names, and the views that these read in turn.
+
+    A view named in a text or comment of the query is created needlessly, which costs little.
+    """
+    required, unread = set[str](), set(_names_in(query))
+    while unread:
+        required |= unread
+        texts = (view_statement(name).text for name in unread)
+        unread = {name for text in texts for name in _names_in(text)} - required
+    return required
+
+
+def _existing_views(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
+    """Return the comment of each view that the instance has, by name."""
+    query = "SELECT view_name, comment FROM duckdb_views() WHERE database_name = 'memory' AND NOT internal AND NOT temporary"
+    return dict(connection.execute(query).fetchall())
+
+
+def comment_on(connection: duckdb.DuckDBPyConnection, kind: str, target: str, view: Statement) -> None:
+    """Set the comments of a view's SQL file on a view or table of the same columns (`kind` is VIEW or TABLE)."""
+    connection.execute(f"COMMENT ON {kind} {target} IS {_quoted(view.comment)}")
+    columns = [row[0] for row in connection.execute(f"DESCRIBE {target}").fetchall()]
+    for column in columns:
+        if column in view.columns:
+            connection.execute(f"COMMENT ON COLUMN {target}.{column} IS {_quoted(view.columns[column])}")
+
+
+def _create_view(connection: duckdb.DuckDBPyConnection, target: str, view: Statement) -> None:
+    connection.execute(f"CREATE VIEW {target} AS {view.text}")
+
+
+def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of: AsOf | None = None) -> None:
+    """Set the session variables that the views read; NULL means no limit."""
+    values: dict[str, tuple[str, object]] = {
+        "as_of_position": ("BIGINT", as_of.position if as_of else None),
+        "as_of_snapshot": ("BIGINT", as_of.snapshot_id if as_of else None),
+        "as_of_next_snapshot": ("BIGINT", as_of.next_snapshot if as_of else None),
+        "as_of_moment": ("TIMESTAMPTZ", as_of.moment if as_of else None),
+        "project_timezone": ("VARCHAR", project.config.project.timezone),
+        "project_currency": ("VARCHAR", project.config.project.currency),
+        "finding_kinds": ("JSON", json.dumps([asdict(kind) for kind in KINDS.values()])),
+        "finding_causes": ("JSON", json.dumps(CAUSES)),
+    }
+    for name, (dtype, value) in values.items():
+        connection.execute(f"SET VARIABLE {name} = CAST($value AS {dtype})", {"value": value})
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
