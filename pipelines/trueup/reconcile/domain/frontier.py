@@ -4,7 +4,7 @@ A source has *observed* the greatest `started_at` of its records less its latene
 a closing declared for it. A source has passed an instant x with a wait w when observed > x + w, or when closed > x + w'. The
 wait w' of closings may be shorter. A stream has passed when all its sources have. Both values only grow along the log. So "has
 it passed at position p" is "is the position at which it passed ≤ p". One binary search finds that position for any number of
-instants at once. Hence the kernel evaluates every component at its own positions without walking the log.
+instants at once. So the kernel evaluates every component at its own positions without walking the log.
 
 A source that reached 100 µs at position 1 and 300 µs at position 2, with a lateness of 50 µs:
 

@@ -40,7 +40,7 @@ class ReconcilerState:
     """The state of a range of buckets after a position.
 
     `pending` are the records that can still change, or that a record in time can affect. `settled_keys` are the keys of all
-    others. `passed_us` is the latest time of those that only their time keeps from later records. `latest_us` is the latest
+    others. `passed_us` is the latest time of those that only their time separates from later records. `latest_us` is the latest
     time of all settled records.
     """
 

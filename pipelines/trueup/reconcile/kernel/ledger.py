@@ -48,8 +48,8 @@ def ledger_deltas(before: Snapshot, now: Snapshot, due_now: pl.DataFrame, pooled
     Components in `pooled` (`component`, `of`) keep rows of their own; all others are added up.
     """
     was = before.bookings.drop("at").join(due_now, on="component").with_columns(pl.col(c) * -1 for c in _MONEY)
-    both = pl.concat([now.bookings.select(*_BOOKED), was.select(*_BOOKED)])
-    booked = both.with_columns(ledger_amounts()).rename({"at": "position"})
+    entries = pl.concat([now.bookings.select(*_BOOKED), was.select(*_BOOKED)])
+    booked = entries.with_columns(ledger_amounts()).rename({"at": "position"})
     if pooled.is_empty():
         booked = booked.with_columns(component=pl.lit(None, pl.Int64))
     else:

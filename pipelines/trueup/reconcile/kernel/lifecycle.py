@@ -175,7 +175,7 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: p
         .select("change", "netting_group").unique().join(s.netting_groups.select("owner_no", "netting_group"), on="netting_group")
         .join(s.members.select("record_no", "owner_no"), on="owner_no").select("change", "record_no") for s in (before, after)
     ]  # fmt: skip
-    near = pl.concat([own, shared, *netted]).unique()
+    records_near = pl.concat([own, shared, *netted]).unique()
     arrived = (
         rows.join(due_now.select("component", "at"), on="component").filter(pl.col("since") == pl.col("at"))
         .select("record_no", "charge", "late", "beyond_horizon", arrived=pl.lit(True))
@@ -185,9 +185,9 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: p
         before.bookings.filter(pl.col("kind") != PENDING).select("owner_no", part=part_of_records, decided=pl.lit(True)).unique()
     )
     decided = before.members.join(decided_bookings, on=["owner_no", "part"]).select("record_no", "decided")
-    near_records = near.join(arrived, on="record_no", how="left").join(decided, on="record_no", how="left")
+    with_facts = records_near.join(arrived, on="record_no", how="left").join(decided, on="record_no", how="left")
     has_arrived = pl.col("arrived").fill_null(False)
-    facts = near_records.group_by("change").agg(
+    facts = with_facts.group_by("change").agg(
         arrived=has_arrived.any(), charge=(has_arrived & pl.col("charge")).any(), late=(has_arrived & pl.col("late")).any(),
         beyond_horizon=(has_arrived & pl.col("beyond_horizon")).any(), decided=pl.col("decided").fill_null(False).any(),
     )  # fmt: skip

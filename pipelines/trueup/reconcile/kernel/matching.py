@@ -43,8 +43,8 @@ class Matched:
     """The result of matching.
 
     `pairs` are (session, charge_group, settled) by group number. `excess` are charge groups (charge_group, session) of a
-    session that is settled elsewhere. `free` are the unmatched units, with `blocked_by_edge` where an undecided edge keeps them
-    open. `settled` are all settled pairs (session, charge_group).
+    session that is settled elsewhere. `free` are the unmatched units, with `blocked_by_edge` where an undecided edge blocks
+    them. `settled` are all settled pairs (session, charge_group).
     """
 
     pairs: pl.DataFrame

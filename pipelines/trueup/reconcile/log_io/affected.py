@@ -91,8 +91,8 @@ class AffectedReader:
     def transitive_closure(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
         """Return `known` (rows of `EVENTS`) with every record that could be in one component with a row of `step`."""
         while not step.is_empty():
-            found = self.neighbours(step, known)
-            step = found.join(known, on=ROW, how="anti")
+            neighbours = self.neighbours(step, known)
+            step = neighbours.join(known, on=ROW, how="anti")
             known = pl.concat([known, step])
         return known
 
@@ -140,10 +140,10 @@ class AffectedReader:
         own = self._by_nearest.has(service)
         period = self._same_period(by_aggregate, period_instants)
         own_period = pl.col("own")
-        found = [by_key, by_nearest.filter(own), period.filter(own_period).drop("own"), self._same_pool(step)]
+        neighbours = [by_key, by_nearest.filter(own), period.filter(own_period).drop("own"), self._same_pool(step)]
         others = pl.concat([by_nearest.filter(~own), period.filter(~own_period).drop("own")])
-        found.append(self._ambiguous_sessions(others.join(known, on=ROW, how="anti"), instants))
-        return pl.concat(found).unique(ROW, keep="first", maintain_order=True)
+        neighbours.append(self._ambiguous_sessions(others.join(known, on=ROW, how="anti"), instants))
+        return pl.concat(neighbours).unique(ROW, keep="first", maintain_order=True)
 
     def _read_neighbours(
         self, step: pl.DataFrame, nearest_instants: pl.DataFrame, period_instants: pl.DataFrame
@@ -175,11 +175,11 @@ class AffectedReader:
         Rows are (`bucket`, `scope`, `service`, `time_us`, `aggregation_time_us`).
         """
         side = [*_KEY, "charge"]
-        place = ["bucket", "scope", "service", "time_us", "aggregation_time_us"]
+        columns = ["bucket", "scope", "service", "time_us", "aggregation_time_us"]
         of_units = known.join(step.select(_KEY).drop_nulls("session_key").unique(), on=_KEY, how="semi")
-        timed = _timed(of_units, self.frontier).select(*side, *place[2:])
+        timed = _timed(of_units, self.frontier).select(*side, *columns[2:])
         pairs = party_time_pairs(timed, unit=side, party=["service"], times=["time_us", "aggregation_time_us"])
-        return pl.concat([_timed(step, self.frontier).select(place), pairs.select(place)]).unique()
+        return pl.concat([_timed(step, self.frontier).select(columns), pairs.select(columns)]).unique()
 
     @cached_property
     def _by_nearest(self) -> _Services:
@@ -292,16 +292,16 @@ def _time_blocks(instants: pl.DataFrame, apart_us: int) -> pl.DataFrame:
 
     Of each `block` they are those up to `upto_us` and those from `from_us` on, as distances from `EARLIEST`.
     """
-    place, width_us = ["bucket", "scope"], _width_us(apart_us)
-    ordered = instants.select(*place, pl.col("time_us") + _OFFSET_US).sort(*place, "time_us")
-    first = (pl.col("time_us").diff() > 2 * apart_us).over(place).fill_null(True)
-    by_interval = ordered.with_columns(interval=first.cum_sum()).group_by(*place, "interval")
+    bucket_key, width_us = ["bucket", "scope"], _width_us(apart_us)
+    ordered = instants.select(*bucket_key, pl.col("time_us") + _OFFSET_US).sort(*bucket_key, "time_us")
+    first = (pl.col("time_us").diff() > 2 * apart_us).over(bucket_key).fill_null(True)
+    by_interval = ordered.with_columns(interval=first.cum_sum()).group_by(*bucket_key, "interval")
     intervals = by_interval.agg(low_us=pl.col("time_us").min() - apart_us, high_us=pl.col("time_us").max() + apart_us)
     blocks = pl.int_ranges(pl.col("low_us") // width_us, pl.col("high_us") // width_us + 1)
     within = intervals.with_columns(block=blocks).explode("block")
     # No interval is so short that it begins and ends within one block.
     begins = pl.col("low_us") > pl.col("block") * width_us
-    return within.group_by(*place, "block").agg(
+    return within.group_by(*bucket_key, "block").agg(
         upto_us=pl.when(~begins).then("high_us").max().fill_null(-1),
         from_us=pl.when(begins).then("low_us").min().fill_null(NEVER_POSITION),
     )

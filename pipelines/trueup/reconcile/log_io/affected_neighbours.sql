@@ -2,7 +2,7 @@
 --   by_key        of a session key in `reached`, or another content of a record in `reached`
 --   by_nearest    at an instant of `nearest_blocks`, of a service matched by nearest or with a session key
 --   by_aggregate  the same for `aggregate_blocks` and the aggregate match; records without any time count as well
--- The neighbour rule (blocking/neighbourhood.py): a session takes its service from one record and its time from another. Hence any
+-- The neighbour rule (blocking/neighbourhood.py): a session takes its service from one record and its time from another. So every
 -- record with a session key is read, whatever its service. Only records of a bucket key in `reached` can be affected.
 -- `nearest_blocks` and `aggregate_blocks` have one row per bucket key and block of time, so that each record meets one row only,
 -- however many instants its key has. All joins are equality joins with small tables, so the records are scanned once.

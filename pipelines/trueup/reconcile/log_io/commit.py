@@ -26,7 +26,7 @@ def commit_outcome(lake: Lake, outcome: Outcome, *, after: int, upto: int, all_d
     """Commit an outcome of (after, upto]; changes that the lake has already are left out, so that a repeated run adds nothing.
 
     Without `all_days` the outcome is of some days only: its findings are committed, its sums and the position are not. Raises
-    `LogError` when another reconciler has moved the position since.
+    `LogError` when another reconciler has advanced the position since.
     """
 
     def write(transaction: Transaction) -> Committed:
