@@ -30,7 +30,7 @@ def known_codes(further: Iterable[str] = ()) -> frozenset[str]:
 def check_currency(code: str, further: Iterable[str], *, where: str) -> None:
     """Raises `ConfigError` for a code that a person types and that is no currency."""
     if code not in known_codes(further):
-        raise ConfigError(f"{code!r} is no currency of ISO 4217", where=where, todo=advice(code, known_codes(further)))
+        raise ConfigError(f"{code!r} is not a currency of ISO 4217", where=where, todo=advice(code, known_codes(further)))
 
 
 def advice(code: str, known: frozenset[str]) -> str:

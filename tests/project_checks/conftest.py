@@ -1,4 +1,4 @@
-"""A tiny project without a fault, and what rules say of it once something is changed."""
+"""A tiny project without a problem, and the problems that rules find after a change."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Find = Callable[..., list[Problem]]
 
 @pytest.fixture
 def find(tmp_path: Path) -> Find:
-    """The problems of the sound project with some of its text changed, and something added at its end."""
+    """Return a function that returns the problems of the sound project after changes and additions to its text."""
 
     def problems(
         *changes: tuple[str, str],

@@ -1,4 +1,4 @@
-"""What the commands do about a project that cannot be right."""
+"""Commands on projects with problems."""
 
 from __future__ import annotations
 
@@ -130,29 +130,29 @@ def test_a_pattern_without_a_file_is_a_notice_and_fails_a_check(run: Run, folder
     assert run("status", "--as-of", "1", "--check", "--project", folder)[0] == 0
 
 
-def test_status_shows_the_state_of_a_project_that_cannot_be_right(run: Run, folder: Path) -> None:
+def test_status_shows_the_state_of_a_project_with_an_error(run: Run, folder: Path) -> None:
     assert run("ingest", "--project", folder)[0] == 0
     write_project(folder, TOML.replace('currency = "EUR"', 'currency = "EURO"', 1))
     status, out, err = run("status", "--json", "--project", folder)
     assert (status, err.count("\n")) == (2, 1)
     assert json.loads(out)["position"] > 0
-    assert "'EURO' is no currency of ISO 4217 ([project] currency)" in err
+    assert "'EURO' is not a currency of ISO 4217 ([project] currency)" in err
 
 
-def test_a_sound_project_is_quiet_and_passes_its_checks(run: Run, folder: Path) -> None:
+def test_a_sound_project_prints_no_problem_and_passes_its_checks(run: Run, folder: Path) -> None:
     status, out, err = run("ingest", "--json", "--project", folder)
     assert (status, json.loads(out)["problems"], err) == (0, [], "")
-    reconciled(folder)
+    reconcile_all(folder)
     status, out, err = run("status", "--check", "--json", "--project", folder)
     assert (status, json.loads(out)["problems"], err) == (0, [], "")
 
 
-def test_a_tariff_of_another_currency_than_all_charges_is_named_before_it_is_reconciled(run: Run, folder: Path) -> None:
+def test_a_tariff_in_another_currency_than_all_charges_is_reported_before_reconciliation(run: Run, folder: Path) -> None:
     (folder / "landing/billing/b.csv").write_text(CHARGES.replace("EUR", "USD"), "utf-8")
     assert run("ingest", "--project", folder)[0] == 0
     status, _, err = run("status", "--project", folder)
     assert (status, err.count("\n")) == (0, 1)
-    assert "service voice is priced in EUR, but all its charges that came are in USD" in err
+    assert "service voice is priced in EUR, but all its charges in the log are in USD" in err
 
 
 # --- the summary of the log -------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ def summary(folder: Path, most_records: int | None = None) -> LogSummary:
         return summarise_log(lake, project, most_records=most_records)
 
 
-def reconciled(folder: Path) -> None:
+def reconcile_all(folder: Path) -> None:
     from trueup.reconcile.log_io.commit import commit_outcome
     from trueup.reconcile.log_io.load import frontier_of
     from trueup.reconcile.run_partition import bucket_ranges, reconcile_partition
@@ -189,15 +189,15 @@ def test_the_summary_is_the_same_before_and_after_reconciliation(folder: Path) -
     }  # fmt: skip
     assert summary(folder, most_records=2).used == frozenset()
     assert summary(folder, most_records=2).unseen == ("sms",)
-    reconciled(folder)
-    # Usage that costs nothing leaves no sum; that it came is found among the records.
+    reconcile_all(folder)
+    # Free usage leaves no sum; the records show that there is some.
     assert summary(folder, most_records=0).used == {"voice"}
     assert (summary(folder).billed, summary(folder).unseen) == (waiting.billed, waiting.unseen)
 
 
-def test_the_summary_reads_what_came_after_reconciliation(folder: Path) -> None:
+def test_the_summary_includes_records_after_reconciliation(folder: Path) -> None:
     ingest(Project.load(folder))
-    reconciled(folder)
+    reconcile_all(folder)
     (folder / "landing/msc/late.csv").write_text(USAGE.replace("u1", "u5").replace("voice", "Voice"), "utf-8")
     (folder / "landing/billing/late.csv").write_text(CHARGES.replace("c1", "c5").replace("EUR", "USD"), "utf-8")
     ingest(Project.load(folder))
@@ -205,7 +205,7 @@ def test_the_summary_reads_what_came_after_reconciliation(folder: Path) -> None:
     assert summary(folder).billed == {"voice": {"EUR", "USD"}}
 
 
-def test_the_same_bytes_from_two_sources_are_found_in_the_log(run: Run, folder: Path) -> None:
+def test_the_same_bytes_from_two_sources_are_reported(run: Run, folder: Path) -> None:
     toml = TOML + TOML[TOML.index("[[source]]") : TOML.index('[[source]]\nname = "billing"')].replace("msc", "copy")
     write_project(folder, toml)
     (folder / "landing/copy").mkdir()
@@ -229,9 +229,7 @@ FORMS: dict[str, Callable[[Path, list[dict[str, Any]]], None]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("further", [(), ("points",)])
-def test_a_charge_in_no_currency_goes_to_quarantine_and_the_others_do_not(
-    folder: Path, form: str, further: tuple[str, ...]
-) -> None:
+def test_a_charge_in_an_unknown_currency_goes_to_quarantine_alone(folder: Path, form: str, further: tuple[str, ...]) -> None:
     toml = TOML.replace('path = "landing/billing/*.csv"', f'path = "landing/billing/b.{form}"\nformat = "{form}"')
     write_project(folder, toml.replace('currency = "EUR"\n', f'currency = "EUR"\nfurther_currencies = {list(further)}\n', 1))
     names = CHARGES.splitlines()[0].split(",")
@@ -250,7 +248,7 @@ def test_a_charge_in_no_currency_goes_to_quarantine_and_the_others_do_not(
     assert taken == [("EUR",), ("HRK",), *((code,) for code in further), ("EUR",)]
 
 
-def test_a_tariff_row_in_no_currency_goes_to_quarantine(folder: Path) -> None:
+def test_a_tariff_row_in_an_unknown_currency_goes_to_quarantine(folder: Path) -> None:
     write_project(folder, TOML + '[[source]]\nname = "book"\nstream = "tariff"\npath = "book.csv"\nidentity = "content"\n')
     (folder / "book.csv").write_text(
         "item,service,valid_from,currency,to_currency,price\n"
@@ -260,7 +258,7 @@ def test_a_tariff_row_in_no_currency_goes_to_quarantine(folder: Path) -> None:
     assert (unit.accepted, unit.quarantined) == (1, 2)
 
 
-def test_a_price_is_not_asked_for_in_no_currency(run: Run, folder: Path) -> None:
+def test_rate_refuses_an_unknown_currency(run: Run, folder: Path) -> None:
     book = folder / "book.csv"
     book.write_text("item,service,valid_from,currency,price\nrate,voice,2024-01-01,SDR,1\n", "utf-8")
     ask = ["rate", "--book", book, "--service", "voice", "--start", "2024-03-01", "--quantity", "1", "--project", folder]
@@ -269,15 +267,15 @@ def test_a_price_is_not_asked_for_in_no_currency(run: Run, folder: Path) -> None
     assert run(*ask, "--currency", "SDR")[0] == 0
     status, _, err = run(*ask, "--currency", "sdr")
     assert (status, err.count("\n")) == (2, 1)
-    assert "'sdr' is no currency of ISO 4217 (--currency); write SDR" in err
+    assert "'sdr' is not a currency of ISO 4217 (--currency); write SDR" in err
 
 
-# --- projects that are right ------------------------------------------------------------------------------------------
+# --- sound projects ---------------------------------------------------------------------------------------------------
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_template_is_without_error(run: Run, tmp_path: Path) -> None:
+def test_the_template_has_no_error(run: Run, tmp_path: Path) -> None:
     assert run("init", tmp_path / "new")[0] == 0
     status, _, err = run("status", "--project", tmp_path / "new")
     assert (status, err) == (0, "warning: the project has no source (trueup.toml); describe each feed in a [[source]] table\n")
@@ -292,7 +290,7 @@ def test_a_simulated_project_has_no_problem(run: Run, tmp_path: Path) -> None:
     ("example", "file", "rules"),
     [("asterisk", "cdr.csv", ["one-sided"]), ("wholesale", "network_usage_raw.csv", [])],
 )
-def test_the_examples_have_no_problem_that_is_not_true(
+def test_the_examples_have_only_their_known_problems(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, example: str, file: str, rules: list[str]
 ) -> None:
     (tmp_path / file).write_text("", "utf-8")

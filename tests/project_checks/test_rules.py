@@ -1,4 +1,4 @@
-"""What each rule finds, and what it leaves alone."""
+"""Rules of project checks: the problems each finds, and sound settings without one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trueup.project_checks.check import COLLECTION_RULES, FILE_RULES, LOG_RULES, SETTING_RULES
-from trueup.project_checks.log_summary import LogSummary, SameContent, SourceBrought
+from trueup.project_checks.log_summary import LogSummary, SameContent, SourceDeliveries
 from trueup.project_checks.problem import Problem
 
 Find = Callable[..., list[Problem]]
@@ -34,14 +34,14 @@ path = "states.csv"
 identity = "content"
 columns = { system = "system", subscriber = "msisdn", status = "status", valid_from = "from" }
 """
-BROUGHT = {
-    "msc": SourceBrought("usage", 2, ("landing/msc/a.csv",)),
-    "billing": SourceBrought("charge", 1, ("landing/billing/b.csv",)),
+DELIVERIES = {
+    "msc": SourceDeliveries("usage", 2, ("landing/msc/a.csv",)),
+    "billing": SourceDeliveries("charge", 1, ("landing/billing/b.csv",)),
 }
-VOICE = LogSummary(BROUGHT, used=frozenset({"voice"}), billed={"voice": frozenset({"EUR"})})
+VOICE = LogSummary(DELIVERIES, used=frozenset({"voice"}), billed={"voice": frozenset({"EUR"})})
 
 
-def told(problems: list[Problem]) -> list[tuple[str, str, str]]:
+def keys_of(problems: list[Problem]) -> list[tuple[str, str, str]]:
     return [(p.rule, p.severity, p.where) for p in problems]
 
 
@@ -64,37 +64,37 @@ SETTINGS = {
     "usage without a time": (
         [(', started_at = "start", quantity', ", quantity")], "", ("unmapped-column", "error", "[[source]] msc"), "started_at",
     ),
-    "an encoding that is none": (
+    "an unknown encoding": (
         [('lateness = "1h"', 'encoding = "utf-9"')], "", ("unreadable-setting", "error", "[[source]] msc"), "utf-9",
     ),
-    "a time format that is none": (
+    "an invalid time format": (
         [('lateness = "1h"', 'time_format = "%Q"')], "", ("unreadable-setting", "error", "[[source]] msc"), "%Q",
     ),
-    "charges that name no subscriber": (
+    "charges without a subscriber": (
         [(CHARGES, CHARGES.replace('subscriber = "caller", ', ""))], "",
         ("unmapped-owner", "warning", "[[source]] billing"), "subscriber",
     ),
-    "usage that names no session": (
+    "usage without a session key": (
         [(USAGE, USAGE.replace('session_key = "id", ', ""))], "",
         ("unmapped-session-key", "warning", "[reconcile.voice]"), "usage",
     ),
     "a currency of the project in small letters": (
         [('currency = "EUR"', 'currency = "eur"')], "", ("unknown-currency", "error", "[project] currency"), "write EUR",
     ),
-    "a currency of a price that is none": (
+    "an unknown currency of a price": (
         [('price = "0.01"', 'price = "0.01"\ncurrency = "XXX"')], "",
-        ("unknown-currency", "error", "[reconcile.voice] currency"), "'XXX' is no currency",
+        ("unknown-currency", "error", "[reconcile.voice] currency"), "'XXX' is not a currency",
     ),
-    "a currency of charges that is none": (
+    "an unknown currency of charges": (
         [(CHARGES, CHARGES + '\nconstants.currency = "EURO"'), ('constants = { service = "voice" }\n\n[rec', "[rec")], "",
         ("unknown-currency", "error", "[[source]] billing, currency"), "'EURO'",
     ),
-    "a currency in a map of values that is none": (
+    "an unknown currency in a map of values": (
         [(CHARGES, CHARGES[:-2] + ', currency = { column = "c", map = { "1" = "EUR", "2" = "US" } } }')], "",
         ("unknown-currency", "error", "[[source]] billing, currency"), "'US'",
     ),
-    "a currency that nothing sets": (
-        [('currency = "EUR"\n', "")], "", ("implied-currency", "notice", "[project] currency"), "billing are taken as EUR",
+    "a currency without a setting": (
+        [('currency = "EUR"\n', "")], "", ("implied-currency", "notice", "[project] currency"), "billing count as EUR",
     ),
     "a price in another currency than all charges": (
         [('price = "0.01"', 'price = "0.01"\ncurrency = "USD"')], "",
@@ -128,7 +128,7 @@ SETTINGS = {
         [('lateness = "1h"', 'format = "parquet"\nencoding = "cp1252"')], "",
         ("unused-setting", "notice", "[[source]] msc"), "encoding has no effect",
     ),
-    "a marker that nothing waits for": (
+    "a marker without effect": (
         [('lateness = "1h"', 'marker = ".ok"')], "", ("unused-setting", "notice", "[[source]] msc"), 'complete = "marker"',
     ),
     "a lateness of a declared frontier": (
@@ -143,7 +143,7 @@ SETTINGS = {
         [('quantity = "seconds"', 'quantity = { column = "s", map = { a = "1" } }')], "",
         ("unused-setting", "notice", "[[source]] msc"), "map of quantity",
     ),
-    "a period of what is matched one by one": (
+    "a period without aggregate match": (
         [('grace = "1h"', 'grace = "1h"\nperiod = "7d"')], "", ("unused-setting", "notice", "[reconcile.voice]"), "period",
     ),
     "a setting of another kind of fraud rule": (
@@ -154,23 +154,23 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("case", SETTINGS)
-def test_settings_that_cannot_be_right_are_named(find: Find, case: str) -> None:
+def test_wrong_settings_are_reported(find: Find, case: str) -> None:
     changes, added, expected, words = SETTINGS[case]
-    found = [p for p in find(*changes, added=added) if (p.rule, p.severity, p.where) == expected]
-    assert len(found) == 1, [str(p) for p in find(*changes, added=added)]
-    assert words in str(found[0])
-    assert found[0].todo
+    problems = [p for p in find(*changes, added=added) if (p.rule, p.severity, p.where) == expected]
+    assert len(problems) == 1, [str(p) for p in find(*changes, added=added)]
+    assert words in str(problems[0])
+    assert problems[0].todo
 
 
 def test_every_rule_about_settings_has_a_case(find: Find) -> None:
     assert {rule.id for rule in SETTING_RULES} - {case[2][0] for case in SETTINGS.values()} == {"no-source"}
 
 
-def test_a_project_without_a_source_says_so(find: Find, tmp_path: Path) -> None:
+def test_a_project_without_a_source_is_reported(find: Find, tmp_path: Path) -> None:
     from trueup.config import Project, parse
     from trueup.project_checks.check import project_problems
 
-    assert told(project_problems(Project(tmp_path, parse("")))) == [("no-source", "warning", "trueup.toml")]
+    assert keys_of(project_problems(Project(tmp_path, parse("")))) == [("no-source", "warning", "trueup.toml")]
     assert [p.what for p in project_problems(Project(tmp_path, parse(STATES)))] == [
         "no source has the stream usage or charge, so nothing can be reconciled"
     ]
@@ -185,12 +185,12 @@ def test_a_project_may_add_units_of_money(find: Find) -> None:
     assert find(('currency = "EUR"', 'currency = "points"\nfurther_currencies = ["points"]')) == []
 
 
-def test_the_tariff_book_prices_what_has_no_price(find: Find, tmp_path: Path) -> None:
+def test_the_tariff_book_prices_services_without_a_price(find: Find, tmp_path: Path) -> None:
     (tmp_path / "book.csv").write_text("item\n", "utf-8")
     assert find(('price = "0.01"\n', ""), added=BOOK) == []
 
 
-def test_charges_that_leave_the_service_open_may_be_in_any_currency(find: Find) -> None:
+def test_charges_without_a_fixed_service_may_be_in_any_currency(find: Find) -> None:
     open_service = ('constants = { service = "voice" }\n\n[rec', "[rec")
     assert find(open_service, ('price = "0.01"', 'price = "0.01"\ncurrency = "USD"')) == []
 
@@ -207,13 +207,13 @@ def shared(find: Find, *changes: tuple[str, str]) -> list[str]:
 
 
 def test_two_sources_must_not_read_one_file(find: Find) -> None:
-    found = find(('"landing/billing/*.csv"', '"landing/**/*.csv"'))
-    assert told(found) == [("shared-file", "error", "landing/msc/a.csv")]
-    assert found[0].what == "sources msc and billing read the same file"
+    problems = find(('"landing/billing/*.csv"', '"landing/**/*.csv"'))
+    assert keys_of(problems) == [("shared-file", "error", "landing/msc/a.csv")]
+    assert problems[0].what == "sources msc and billing read the same file"
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
-def test_a_link_is_the_same_file(find: Find, tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
+def test_a_link_counts_as_its_target(find: Find, tmp_path: Path, link: Callable[[Path, Path], None]) -> None:
     link(tmp_path / "landing/msc/a.csv", tmp_path / "landing/billing/other.csv")
     assert shared(find) == ["sources msc and billing read the same file"]
 
@@ -225,7 +225,7 @@ def test_files_are_counted_and_one_is_named(find: Find, tmp_path: Path) -> None:
     ]
 
 
-def test_sources_of_one_key_scope_must_not_read_one_file_either(find: Find) -> None:
+def test_sources_of_one_key_scope_must_not_read_one_file(find: Find) -> None:
     scoped = ('lateness = "1h"', 'lateness = "1h"\nkey_scope = "all"')
     assert shared(find, scoped, ('stream = "charge"', 'stream = "charge"\nkey_scope = "all"')) == []
     assert (
@@ -233,14 +233,14 @@ def test_sources_of_one_key_scope_must_not_read_one_file_either(find: Find) -> N
     )
 
 
-def test_a_file_of_both_streams_may_be_shared_on_purpose(find: Find) -> None:
+def test_a_file_of_both_streams_may_be_shared_intentionally(find: Find) -> None:
     path, msc = ("landing/billing", "landing/*"), ('lateness = "1h"', 'lateness = "1h"\nshared_files = true')
     billing = ('stream = "charge"', 'stream = "charge"\nshared_files = true')
     assert len(shared(find, path, msc)) == 1
     assert shared(find, path, msc, billing) == []
 
 
-def test_markers_and_manifests_are_no_shared_files(find: Find, tmp_path: Path) -> None:
+def test_markers_and_manifests_do_not_count_as_shared_files(find: Find, tmp_path: Path) -> None:
     for name in ("landing/msc/a.csv.done", "landing/msc/a.csv.ctl"):
         (tmp_path / name).write_text("1\n", "utf-8")
     marked = ('"landing/msc/*.csv"', '"landing/msc/*"\ncomplete = "marker"')
@@ -260,47 +260,47 @@ def test_markers_and_manifests_are_no_shared_files(find: Find, tmp_path: Path) -
         ("./*.toml", "trueup.toml"),
     ],
 )
-def test_a_source_must_not_read_what_trueup_writes(find: Find, path: str, own: str) -> None:
-    found = find(("landing/billing/*.csv", path))
-    assert ("own-file", "error", "[[source]] billing") in told(found)
-    assert own in next(p.what for p in found if p.rule == "own-file")
+def test_a_source_must_not_read_files_of_trueup(find: Find, path: str, own: str) -> None:
+    problems = find(("landing/billing/*.csv", path))
+    assert ("own-file", "error", "[[source]] billing") in keys_of(problems)
+    assert own in next(p.what for p in problems if p.rule == "own-file")
 
 
 @pytest.mark.parametrize("path", ["landing/**/b.csv", "lake/landing/*.csv", "*.csv", "**/*.csv.gz", "landing/[ab].csv"])
-def test_a_pattern_that_leads_elsewhere_is_left_alone(find: Find, path: str) -> None:
+def test_a_pattern_of_other_files_is_no_problem(find: Find, path: str) -> None:
     assert [p for p in find(("landing/billing/*.csv", path)) if p.rule == "own-file"] == []
 
 
-def test_the_published_file_must_not_lie_where_a_source_reads(find: Find, tmp_path: Path) -> None:
-    (found,) = find(("landing/billing/*.csv", "landing/billing/*"), published=tmp_path / "landing/billing/leakage.duckdb")
-    assert (found.rule, found.severity) == ("own-file", "error")
-    assert "landing/billing/leakage.duckdb" in found.what
+def test_the_published_file_must_not_match_a_source(find: Find, tmp_path: Path) -> None:
+    (problems,) = find(("landing/billing/*.csv", "landing/billing/*"), published=tmp_path / "landing/billing/leakage.duckdb")
+    assert (problems.rule, problems.severity) == ("own-file", "error")
+    assert "landing/billing/leakage.duckdb" in problems.what
 
 
-def test_a_path_with_a_variable_that_is_not_set_matters_to_who_collects(find: Find) -> None:
+def test_a_path_with_an_unset_variable_is_a_problem_for_collection_only(find: Find) -> None:
     change = ("landing/billing/*.csv", "${TRUEUP_NOT_SET}/*.csv")
     assert find(change) == []
-    assert told(find(change, collects=True)) == [("unresolved-path", "error", "[[source]] billing")]
+    assert keys_of(find(change, collects=True)) == [("unresolved-path", "error", "[[source]] billing")]
 
 
 # --- the log ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_pattern_without_a_file_is_named(find: Find) -> None:
-    found = find(("landing/billing/*.csv", "landing/bills/*.csv"), log=VOICE)
-    assert told(found) == [("empty-pattern", "notice", "[[source]] billing")]
-    assert "landing/bills/*.csv" in found[0].what
+def test_a_pattern_without_a_file_is_reported(find: Find) -> None:
+    problems = find(("landing/billing/*.csv", "landing/bills/*.csv"), log=VOICE)
+    assert keys_of(problems) == [("empty-pattern", "notice", "[[source]] billing")]
+    assert "landing/bills/*.csv" in problems[0].what
 
 
-def test_a_pattern_whose_files_were_moved_away_is_left_alone(find: Find, tmp_path: Path) -> None:
+def test_a_pattern_whose_files_were_moved_away_is_no_problem(find: Find, tmp_path: Path) -> None:
     (tmp_path / "landing/billing/b.csv").unlink()
     assert find(log=VOICE) == []
-    assert told(find(log=LogSummary())) == [("empty-pattern", "notice", "[[source]] billing")]
+    assert keys_of(find(log=LogSummary())) == [("empty-pattern", "notice", "[[source]] billing")]
 
 
 LOGS = {
     "same content": (
-        LogSummary(BROUGHT, (SameContent("billing", "msc", 2, "landing/msc/a.csv"),)), [], "",
+        LogSummary(DELIVERIES, (SameContent("billing", "msc", 2, "landing/msc/a.csv"),)), [], "",
         ("same-content", "warning", "landing/msc/a.csv"), "2 files",
     ),
     "never closed": (
@@ -312,37 +312,37 @@ LOGS = {
         ("never-closed", "notice", "[[source]] billing"), "billing",
     ),
     "a service in the data without a table": (
-        LogSummary(BROUGHT, used=frozenset({"voice", "Sms"})), [('constants = { service = "voice" }\n\n[rec', "[rec")],
+        LogSummary(DELIVERIES, used=frozenset({"voice", "Sms"})), [('constants = { service = "voice" }\n\n[rec', "[rec")],
         "[reconcile.sms]\nprice = '1'\n", ("service-without-rule", "warning", "[reconcile]"), "is 'Sms' the table 'sms'?",
     ),
     "usage that the tariff book does not rate": (
-        LogSummary(BROUGHT, used=frozenset({"voice"}), rated=frozenset({"sms"})), [('price = "0.01"\n', "")], BOOK,
-        ("service-without-price", "warning", "[reconcile.voice]"), "usage of voice came",
+        LogSummary(DELIVERIES, used=frozenset({"voice"}), rated=frozenset({"sms"})), [('price = "0.01"\n', "")], BOOK,
+        ("service-without-price", "warning", "[reconcile.voice]"), "usage of voice without a price",
     ),
-    "a table of which no record came": (
-        LogSummary(BROUGHT, used=frozenset({"voice"}), unseen=("voise",)), [], "[reconcile.voise]\nprice = '1'\n",
+    "a table without records": (
+        LogSummary(DELIVERIES, used=frozenset({"voice"}), unseen=("voise",)), [], "[reconcile.voise]\nprice = '1'\n",
         ("service-without-records", "notice", "[reconcile.voise]"), "voise",
     ),
     "charges of the log in another currency": (
-        LogSummary(BROUGHT, used=frozenset({"voice"}), billed={"voice": frozenset({"USD", "CHF"})}), [], "",
-        ("currency-mismatch", "warning", "[reconcile.voice]"), "all its charges that came are in CHF, USD",
+        LogSummary(DELIVERIES, used=frozenset({"voice"}), billed={"voice": frozenset({"USD", "CHF"})}), [], "",
+        ("currency-mismatch", "warning", "[reconcile.voice]"), "all its charges in the log are in CHF, USD",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("case", LOGS)
-def test_what_the_log_shows_is_named(find: Find, case: str) -> None:
+def test_problems_in_the_log_are_reported(find: Find, case: str) -> None:
     log, changes, added, expected, words = LOGS[case]
-    found = [p for p in find(*changes, added=added, log=log) if (p.rule, p.severity, p.where) == expected]
-    assert len(found) == 1, [str(p) for p in find(*changes, added=added, log=log)]
-    assert words in str(found[0])
+    problems = [p for p in find(*changes, added=added, log=log) if (p.rule, p.severity, p.where) == expected]
+    assert len(problems) == 1, [str(p) for p in find(*changes, added=added, log=log)]
+    assert words in str(problems[0])
 
 
 def test_every_rule_about_the_log_has_a_case() -> None:
     assert {rule.id for rule in LOG_RULES} - {case[3][0] for case in LOGS.values()} == {"empty-pattern"}
 
 
-def test_rules_differ_in_their_names_by_what_they_look_at() -> None:
+def test_rules_of_one_kind_have_distinct_names() -> None:
     for rules in (SETTING_RULES, FILE_RULES, COLLECTION_RULES, LOG_RULES):
         names = [rule.id for rule in rules]
         assert len(set(names)) == len(names)
@@ -353,18 +353,18 @@ def test_rules_differ_in_their_names_by_what_they_look_at() -> None:
     ("log", "changes"),
     [
         (VOICE, [('lateness = "1h"', 'frontier = "declared"\nidle_after = "2d"')]),
-        (LogSummary(BROUGHT | {"msc": SourceBrought("usage", 2, closed=True)}), [('lateness = "1h"', 'frontier = "declared"')]),
-        (LogSummary(BROUGHT | {"msc": SourceBrought("usage", 0)}), [('lateness = "1h"', 'frontier = "declared"')]),
-        (LogSummary(BROUGHT, used=frozenset({"voice"}), billed={"voice": frozenset({"USD", "EUR"})}), []),
-        (LogSummary(BROUGHT, billed={"fee": frozenset({"USD"})}), [("[reconcile.voice]", "[reconcile.default]")]),
-        (LogSummary(BROUGHT, (SameContent("gone", "msc", 2, "x"),)), []),
+        (LogSummary(DELIVERIES | {"msc": SourceDeliveries("usage", 2, closed=True)}), [('lateness = "1h"', 'frontier = "declared"')]),
+        (LogSummary(DELIVERIES | {"msc": SourceDeliveries("usage", 0)}), [('lateness = "1h"', 'frontier = "declared"')]),
+        (LogSummary(DELIVERIES, used=frozenset({"voice"}), billed={"voice": frozenset({"USD", "EUR"})}), []),
+        (LogSummary(DELIVERIES, billed={"fee": frozenset({"USD"})}), [("[reconcile.voice]", "[reconcile.default]")]),
+        (LogSummary(DELIVERIES, (SameContent("removed", "msc", 2, "x"),)), []),
     ],
 )  # fmt: skip
-def test_a_log_without_the_fault_is_left_alone(find: Find, log: LogSummary, changes: list[tuple[str, str]]) -> None:
+def test_a_log_without_a_problem_is_not_reported(find: Find, log: LogSummary, changes: list[tuple[str, str]]) -> None:
     assert find(*changes, log=log) == []
 
 
-def test_a_default_that_nothing_sets_is_a_notice_that_fails_no_check(find: Find) -> None:
+def test_an_implied_default_is_a_notice_that_fails_no_check(find: Find) -> None:
     defaults = find(('currency = "EUR"\n', ""), ('timezone = "UTC"\n', ""))
     assert {p.rule: p.fails_check for p in defaults} == {"implied-currency": False, "implied-timezone": False}
     assert all(p.fails_check for p in find(('grace = "1h"', 'grace = "63d"')))

@@ -1,1 +1,1 @@
-"""What is wrong with a project, found before it runs: rules over its settings, its files and a summary of its log."""
+"""Project checks: find problems before a run, by rules over a project's settings, its files and a summary of its log."""

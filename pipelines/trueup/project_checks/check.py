@@ -1,4 +1,4 @@
-"""All rules about a project, by what they look at, and the problems they find."""
+"""All rules of a project by their input, and the problems that they find."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from trueup.project_checks.problem import Problem, Rule, Severity
 SETTING_RULES = (
     *feeds.SETTING_RULES, *services.SETTING_RULES, *money.SETTING_RULES, *settings.SETTING_RULES,
 )  # fmt: skip
-"""Rules that the settings and files decide; `COLLECTION_RULES` are about files that only a command which collects needs."""
+"""Rules that need settings and files; `COLLECTION_RULES` concern files that only a collecting command needs."""
 FILE_RULES, COLLECTION_RULES = files.FILE_RULES, files.COLLECTION_RULES
 LOG_RULES = (*files.LOG_RULES, *feeds.LOG_RULES, *services.LOG_RULES, *money.LOG_RULES)
-"""Rules that need the summary of the log as well."""
+"""Rules that also need the summary of the log."""
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "notice": 2}
 
 
 def project_problems(
     project: Project, *, log: LogSummary | None = None, published: Path | None = None, collects: bool = False
 ) -> list[Problem]:
-    """What is wrong with a project, errors first.
+    """Return the problems of a project, errors first.
 
-    Without `log` only the rules that need none are looked at. `published` is the file that is about to be published; `collects`
-    says that files are about to be collected, for which every path must be resolved.
+    Without `log` only rules that need no log are evaluated. `published` is the file about to be published. With `collects`, files
+    are about to be collected, and every path must be resolvable.
     """
     rules: Sequence[Rule] = (*SETTING_RULES, *FILE_RULES, *(COLLECTION_RULES if collects else ()))
-    return _found(rules if log is None else (*rules, *LOG_RULES), Facts(project, log or LogSummary(), published))
+    return _problems_of(rules if log is None else (*rules, *LOG_RULES), Facts(project, log or LogSummary(), published))
 
 
 def log_problems(project: Project, log: LogSummary) -> list[Problem]:
-    """What the log adds to the problems of a project: those of the rules that need its summary."""
-    return _found(LOG_RULES, Facts(project, log))
+    """Return the problems of the rules that need the summary of the log."""
+    return _problems_of(LOG_RULES, Facts(project, log))
 
 
 def collection_problems(project: Project, log: LogSummary) -> list[Problem]:
-    """What the log adds about the files of sources; of its summary only what the sources have brought is looked at."""
-    return _found(files.LOG_RULES, Facts(project, log))
+    """Return the problems of the rules about source files; of the summary they need only the sources' deliveries."""
+    return _problems_of(files.LOG_RULES, Facts(project, log))
 
 
-def _found(rules: Iterable[Rule], facts: Facts) -> list[Problem]:
-    found = [problem for rule in rules for problem in rule.problems(facts)]
-    return sorted(found, key=lambda problem: _ORDER[problem.severity])
+def _problems_of(rules: Iterable[Rule], facts: Facts) -> list[Problem]:
+    problems = [problem for rule in rules for problem in rule.problems(facts)]
+    return sorted(problems, key=lambda problem: _ORDER[problem.severity])

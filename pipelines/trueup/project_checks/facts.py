@@ -1,4 +1,4 @@
-"""What rules look at: a project's settings, the files its sources lead to, and what its log holds."""
+"""Facts for rules: a project's settings, the files of its sources, and the summary of its log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trueup.project_checks.log_summary import LogSummary
 
 @dataclass(frozen=True)
 class Facts:
-    """A project; the summary of its log, where it was read; and the file that is about to be published, where there is one."""
+    """A project, the summary of its log if it was read, and the file about to be published, if any."""
 
     project: Project
     log: LogSummary = field(default_factory=LogSummary)
@@ -30,11 +30,11 @@ class Facts:
 
     @cached_property
     def sources(self) -> Sequence[SourceConfig]:
-        """The sources, with the columns that their format or stream names for them."""
+        """The sources, with the preset columns of their format or stream."""
         return [expand_preset(source) for source in self.config.source]
 
     def sources_of(self, stream: str) -> list[SourceConfig]:
-        """The sources of a stream."""
+        """Return the sources of a stream."""
         return [source for source in self.sources if source.stream == stream]
 
     @property
@@ -44,35 +44,35 @@ class Facts:
 
     @property
     def reconciles(self) -> bool:
-        """Whether there is something to reconcile: usage and charges."""
+        """Whether there are sources of both usage and charges."""
         return bool(self.sources_of("usage") and self.sources_of("charge"))
 
     @cached_property
     def patterns(self) -> Mapping[str, Mapping[str, Sequence[Path]]]:
-        """By source and path as it is written: the files it leads to. A path that cannot be resolved is in `unresolved`."""
+        """Files by source and path as written; a path that cannot be resolved is in `unresolved`."""
         return self._files[0]
 
     @property
     def unresolved(self) -> Mapping[str, ConfigError]:
-        """By source: why its path cannot be resolved."""
+        """The error of a path that cannot be resolved, by source."""
         return self._files[1]
 
     @cached_property
     def _files(self) -> tuple[dict[str, dict[str, Sequence[Path]]], dict[str, ConfigError]]:
-        found: dict[str, dict[str, Sequence[Path]]] = {}
+        by_source: dict[str, dict[str, Sequence[Path]]] = {}
         unresolved: dict[str, ConfigError] = {}
         for source in self.config.source:
             try:
-                found[source.name] = {
+                by_source[source.name] = {
                     path: find_files(self.project, source.model_copy(update={"path": (path,)})).paths for path in source.path
                 }
             except ConfigError as error:
                 unresolved[source.name] = error
-        return found, unresolved
+        return by_source, unresolved
 
 
 def possible_values(source: SourceConfig, column: str) -> frozenset[str] | None:
-    """The texts that an event column of a source can have, where the settings alone tell; None where the data decide.
+    """Return the texts that an event column of a source can have by its settings; None where the data decide.
 
     Empty where the source has no such column.
     """
@@ -84,5 +84,5 @@ def possible_values(source: SourceConfig, column: str) -> frozenset[str] | None:
 
 
 def is_mapped(source: SourceConfig, column: str) -> bool:
-    """Whether an event column of a source has a source column or a constant."""
+    """Return whether an event column of a source has a source column or a constant."""
     return column in source.columns or column in source.constants

@@ -1,4 +1,4 @@
-"""Rules about sources: which there are, what they map, and how they are completed."""
+"""Rules about sources: their streams, mappings, and how they become complete."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _unmapped_columns(facts: Facts) -> Iterator[Instance]:
 
 
 def _is_required(source: SourceConfig, column: str) -> bool:
-    # A record key may be made of the record's content or position.
+    # A record key may be derived from the record's content or position.
     return column != "record_key" or source.identity == "key"
 
 
@@ -75,9 +75,15 @@ def _unmapped_session_key(facts: Facts) -> Iterator[Instance]:
 
 def _never_closed(facts: Facts) -> Iterator[Instance]:
     for source in facts.movements:
-        brought = facts.log.sources.get(source.name)
-        tells_time = source.frontier == "observed" and is_mapped(source, "started_at")
-        if brought is not None and brought.accepted and not brought.closed and not tells_time and source.idle_after is None:
+        deliveries = facts.log.sources.get(source.name)
+        has_own_time = source.frontier == "observed" and is_mapped(source, "started_at")
+        if (
+            deliveries is not None
+            and deliveries.accepted
+            and not deliveries.closed
+            and not has_own_time
+            and source.idle_after is None
+        ):
             yield {"where": f"[[source]] {source.name}", "source": source.name}
 
 
@@ -107,7 +113,7 @@ SETTING_RULES = (
 LOG_RULES = (
     Rule(
         "never-closed", "notice",
-        "source {source} has delivered records, but how far it is complete is not known: findings wait for it",
+        "source {source} has delivered records, but nothing shows how far it is complete: its findings are delayed",
         "run `trueup close --source {source} --through DAY` for the days that are complete", _never_closed,
     ),
 )  # fmt: skip

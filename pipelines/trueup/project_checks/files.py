@@ -1,4 +1,4 @@
-"""Rules about files: what the paths of sources lead to, and what they must not lead to."""
+"""Rules about files: the files that the paths of sources match, and those they must not match."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from trueup.project_checks.facts import Facts
 from trueup.project_checks.problem import Instance, Rule
 
 PUBLISHED = "leakage.duckdb"
-"""Where `trueup run` publishes unless another file is named."""
+"""File to which `trueup run` publishes by default."""
 
 
 def _shared(facts: Facts) -> Iterator[Instance]:
-    paths = {name: [path for found in patterns.values() for path in found] for name, patterns in facts.patterns.items()}
+    paths = {name: [path for matched in patterns.values() for path in matched] for name, patterns in facts.patterns.items()}
     for pair in shared_files(facts.config.source, paths):
         yield {"where": display_path(facts.project, pair.paths[0]), "first": pair.first, "second": pair.second, "more": pair.more}
 
@@ -40,7 +40,7 @@ def _own_files(facts: Facts) -> Iterator[Instance]:
         for pattern in source.path:
             parts = _pattern_parts(facts.project, pattern)
             inside = folder is not None and _literal_folder(parts).is_relative_to(folder)
-            own = folder if inside else next((path for path in written if _leads_to(parts, path.parts)), None)
+            own = folder if inside else next((path for path in written if _matches(parts, path.parts)), None)
             if own is not None:
                 yield {
                     "where": f"[[source]] {source.name}", "source": source.name, "pattern": pattern,
@@ -60,30 +60,32 @@ def _same_content(facts: Facts) -> Iterator[Instance]:
     sources = {source.name: source for source in facts.sources}
     for same in facts.log.same_content:
         first, second = sources.get(same.first), sources.get(same.second)
-        if first is not None and second is not None and _are_twice(first, second):
+        if first is not None and second is not None and _count_twice(first, second):
             files = "a file" if same.units == 1 else f"{same.units} files"
             yield {"where": same.path, "first": same.first, "second": same.second, "files": files}
 
 
-def _are_twice(first: SourceConfig, second: SourceConfig) -> bool:
-    """Whether equal bytes of two sources count twice: keys of one scope are known again, states are told by each system."""
-    is_known_again = first.stream == second.stream and first.scope == second.scope
+def _count_twice(first: SourceConfig, second: SourceConfig) -> bool:
+    """Return whether equal bytes of two sources count twice: not within one key scope, nor for states of different systems."""
+    is_duplicate = first.stream == second.stream and first.scope == second.scope
     on_purpose = first.shared_files and second.shared_files
-    return {first.stream, second.stream} <= set(MOVEMENTS) and not is_known_again and not on_purpose
+    return {first.stream, second.stream} <= set(MOVEMENTS) and not is_duplicate and not on_purpose
 
 
 def _was_read(facts: Facts, source: SourceConfig, pattern: str) -> bool:
-    """Whether units of a source were read by a pattern: files that were moved away afterwards are missed by nobody."""
-    brought = facts.log.sources.get(source.name)
+    """Return whether units of a source were read by a pattern: files that were moved away later are not missing."""
+    deliveries = facts.log.sources.get(source.name)
     parts = _pattern_parts(facts.project, pattern)
-    return brought is not None and any(_leads_to(parts, (facts.project.directory / path).parts) for path in brought.newest_paths)
+    return deliveries is not None and any(
+        _matches(parts, (facts.project.directory / path).parts) for path in deliveries.newest_paths
+    )
 
 
-# --- what trueup writes -----------------------------------------------------------------------------------------------
+# --- files that trueup writes -----------------------------------------------------------------------------------------
 
 
 def _data_folder(project: Project) -> Path | None:
-    """The folder of the lake's data; None where it lies in an object store or its place cannot be resolved."""
+    """Return the folder of the lake's data; None for an object store or a path that cannot be resolved."""
     try:
         path = data_path(project)
     except ConfigError:
@@ -92,7 +94,7 @@ def _data_folder(project: Project) -> Path | None:
 
 
 def _written_files(facts: Facts) -> list[Path]:
-    """Files of the project that no source may read, whether they are there yet or not."""
+    """Return files of the project that no source may read, whether they exist or not."""
     directory, folder = facts.project.directory, _data_folder(facts.project)
     files = [directory / FILE_NAME, (facts.published or directory / PUBLISHED).absolute()]
     if folder is not None:
@@ -110,44 +112,44 @@ def _written_files(facts: Facts) -> list[Path]:
 
 
 def _pattern_parts(project: Project, pattern: str) -> Sequence[str]:
-    """The parts of a path as written in `path` of a source; those of the project's folder are no pattern."""
+    """Return the parts of a path as written in a source's `path`; those of the project's folder are literal."""
     relative = Path(expand_path(pattern))
     return relative.parts if relative.is_absolute() else (*map(glob.escape, project.directory.parts), *relative.parts)
 
 
 def _literal_folder(parts: Sequence[str]) -> Path:
-    """The folder within which a pattern leads to files."""
+    """Return the folder that contains all files of a pattern."""
     names = []
     for part in parts[:-1]:
-        if glob.has_magic(part) and glob.escape(_unescaped(part)) != part:
+        if glob.has_magic(part) and glob.escape(_unescape(part)) != part:
             break
-        names.append(_unescaped(part))
+        names.append(_unescape(part))
     return Path(*names)
 
 
-def _unescaped(part: str) -> str:
+def _unescape(part: str) -> str:
     for magic in "*?[":
         part = part.replace(f"[{magic}]", magic)
     return part
 
 
-def _leads_to(pattern: Sequence[str], path: Sequence[str]) -> bool:
-    """Whether a pattern leads to a path: `**` stands for any number of folders, and no wildcard for a hidden name."""
+def _matches(pattern: Sequence[str], path: Sequence[str]) -> bool:
+    """Return whether a pattern matches a path: `**` matches any number of folders, and no wildcard matches a hidden name."""
     if not pattern or not path:
         return not pattern and not path
     if pattern[0] == "**":
-        if _leads_to(pattern[1:], path) or (len(pattern) == 1 and len(path) == 1 and not path[0].startswith(".")):
+        if _matches(pattern[1:], path) or (len(pattern) == 1 and len(path) == 1 and not path[0].startswith(".")):
             return True
-        return not path[0].startswith(".") and _leads_to(pattern, path[1:])
+        return not path[0].startswith(".") and _matches(pattern, path[1:])
     hidden = path[0].startswith(".") and not pattern[0].startswith(".")
-    return not hidden and fnmatchcase(path[0], pattern[0]) and _leads_to(pattern[1:], path[1:])
+    return not hidden and fnmatchcase(path[0], pattern[0]) and _matches(pattern[1:], path[1:])
 
 
 FILE_RULES = (
     Rule("shared-file", "error", SENTENCE, TODO, _shared),
     Rule(
-        "own-file", "error", "the path {pattern} of source {source} also leads to {own}, which is the project's own",
-        "keep delivered files in a folder of their own, such as landing/{source}", _own_files,
+        "own-file", "error", "the path {pattern} of source {source} also matches {own}, a file of the project itself",
+        "keep delivered files in a separate folder, such as landing/{source}", _own_files,
     ),
 )  # fmt: skip
 COLLECTION_RULES = (

@@ -1,4 +1,4 @@
-"""What rules about a project need to know of its log, read without a scan of the records that are reconciled."""
+"""Summary of a log for project checks, read without a scan of reconciled records."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from trueup.reconcile.log_io.commit import CONSUMER
 
 
 @dataclass(frozen=True)
-class SourceBrought:
-    """What a source has brought: accepted records, the paths of its newest units, and whether it was ever closed."""
+class SourceDeliveries:
+    """Deliveries of a source: accepted records, the paths of its newest units, and whether it was ever closed."""
 
     stream: str
     accepted: int
@@ -27,7 +27,7 @@ class SourceBrought:
 
 @dataclass(frozen=True)
 class SameContent:
-    """Two sources that brought units of the same bytes: how many, and the path of one."""
+    """Two sources with units of the same bytes: the number of units, and the path of one."""
 
     first: str
     second: str
@@ -37,13 +37,13 @@ class SameContent:
 
 @dataclass(frozen=True)
 class LogSummary:
-    """The log as rules see it.
+    """Summary of a log.
 
-    `used` are services of which usage came, `billed` the currencies of the charges of each service, `rated` the services of the
-    tariff book, `unseen` the services with a table `[reconcile.SERVICE]` of which no record came.
+    `used` are the services with usage, `billed` the currencies of the charges by service, `rated` the services of the tariff
+    book, `unseen` the services with a table `[reconcile.SERVICE]` and without a record.
     """
 
-    sources: dict[str, SourceBrought] = field(default_factory=dict)
+    sources: dict[str, SourceDeliveries] = field(default_factory=dict)
     same_content: tuple[SameContent, ...] = ()
     used: frozenset[str] = frozenset()
     billed: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -52,24 +52,24 @@ class LogSummary:
 
     @property
     def services(self) -> frozenset[str]:
-        """The services of which any record came."""
+        """Services with any record."""
         return self.used.union(self.billed)
 
     def has_records(self, stream: str) -> bool:
-        """Whether the log took a record of a stream."""
-        return any(brought.stream == stream and brought.accepted for brought in self.sources.values())
+        """Return whether the log accepted a record of a stream."""
+        return any(deliveries.stream == stream and deliveries.accepted for deliveries in self.sources.values())
 
 
 def summarise_sources(lake: Lake) -> LogSummary:
-    """What the sources of an open lake have brought; nothing is read of the records themselves."""
+    """Return the deliveries of an open lake's sources; no record is read."""
     return _of_sources(lake, _rows(lake, "sources", {"after": 0}))
 
 
 def summarise_log(lake: Lake, project: Project, *, most_records: int | None = None) -> LogSummary:
-    """The summary of an open lake. Of records it scans only those that are not reconciled yet, and none if they are too many.
+    """Return the summary of an open lake; of records it scans only those not reconciled yet, and none if they are too many.
 
-    With more than `most_records` of them the summary holds the services of reconciled records alone: for a command that is run
-    often, and does not read the records itself.
+    With more than `most_records` of them the summary has the services of reconciled records alone. This is for commands that run
+    often and do not read records themselves.
     """
     after = lake.snapshot_of(lake.consumer_position(CONSUMER))
     sources = _rows(lake, "sources", {"after": after})
@@ -89,13 +89,13 @@ def summarise_log(lake: Lake, project: Project, *, most_records: int | None = No
         used=frozenset(used),
         billed={service: frozenset(currencies) for service, currencies in billed.items()},
         rated=frozenset(row["service"] for row in _rows(lake, "rated_services")) if has_book else frozenset(),
-        unseen=tuple(_unseen(lake, project.config.reconcile, used.union(billed))) if has_records else (),
+        unseen=tuple(_services_without_records(lake, project.config.reconcile, used.union(billed))) if has_records else (),
     )
 
 
 def _of_sources(lake: Lake, rows: list[dict[str, Any]]) -> LogSummary:
     sources = {
-        row["source"]: SourceBrought(row["stream"], row["accepted"], tuple(row["newest_paths"]), row["closed"]) for row in rows
+        row["source"]: SourceDeliveries(row["stream"], row["accepted"], tuple(row["newest_paths"]), row["closed"]) for row in rows
     }
     pairs: dict[tuple[str, str], list[str]] = {}
     for row in _rows(lake, "same_content"):
@@ -106,24 +106,28 @@ def _of_sources(lake: Lake, rows: list[dict[str, Any]]) -> LogSummary:
 
 
 def _services(lake: Lake, after: int, *, scans: bool) -> list[dict[str, Any]]:
-    """Services and currencies; the ledger speaks for what is reconciled, the records after that snapshot for themselves."""
+    """Return services and currencies: of reconciled records from the ledger, of later ones from the records."""
     tables = {name: f"lake.events.{name}" for name in MOVEMENTS}
     if not scans:
         tables = {name: f"(SELECT *, snapshot_id FROM {table} WHERE false)" for name, table in tables.items()}
     elif lake.oldest_snapshot <= after:
-        # Of the files of the lake, these are only the ones that later commits brought.
+        # This relation reads only the data files of later commits.
         last = lake.snapshot_of(lake.last_position())
         tables = {name: f"ducklake_table_insertions('lake', 'events', '{name}', {after}, {last})" for name in tables}
     return _rows(lake, "services", {"after": after}, **tables)
 
 
-def _unseen(lake: Lake, tables: Iterable[str], seen: set[str]) -> Iterable[str]:
-    """Services without a record: what costs nothing leaves no sum, so the records are asked for the few without one."""
+def _services_without_records(lake: Lake, tables: Iterable[str], with_sums: set[str]) -> Iterable[str]:
+    """Yield services without a record; free usage leaves no sum, so the records of services without a sum are searched."""
     for service in tables:
-        if service != DEFAULT and service not in seen and not _rows(lake, "has_service", {"service": service})[0]["came"]:
+        if (
+            service != DEFAULT
+            and service not in with_sums
+            and not _rows(lake, "has_service", {"service": service})[0]["has_records"]
+        ):
             yield service
 
 
 def _rows(lake: Lake, name: str, values: dict[str, object] | None = None, **identifiers: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = lake.connection.execute(statement(name, **identifiers), values or {}).to_arrow_table().to_pylist()
-    return found
+    rows: list[dict[str, Any]] = lake.connection.execute(statement(name, **identifiers), values or {}).to_arrow_table().to_pylist()
+    return rows

@@ -1,4 +1,4 @@
-"""Rules about money: currencies that are none, that nothing sets, and that prices and charges do not share."""
+"""Rules about money: invalid currencies, implied ones, and prices in other currencies than the charges."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _unknown(facts: Facts) -> Iterator[Instance]:
 
 
 def _currencies(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Every currency that the settings name, and where."""
+    """Yield every currency of the settings with its location."""
     yield "[project] currency", facts.config.project.currency
     for service, rules in facts.config.reconcile.items():
         if rules.currency is not None:
@@ -39,23 +39,23 @@ def _implied(facts: Facts) -> Iterator[Instance]:
         yield {"where": "[project] currency", "sources": ", ".join(sources), "code": facts.config.project.currency}
 
 
-def _charged_otherwise(facts: Facts) -> Iterator[Instance]:
+def _charge_currency_differs(facts: Facts) -> Iterator[Instance]:
     for service in facts.config.reconcile:
         codes = _charge_currencies(facts, service)
-        if codes and _is_priced_otherwise(facts, service, codes):
+        if codes and _price_currency_differs(facts, service, codes):
             yield _mismatch(facts, service, codes)
 
 
-def _billed_otherwise(facts: Facts) -> Iterator[Instance]:
-    reported = {instance["service"] for instance in _charged_otherwise(facts)}
+def _billed_currency_differs(facts: Facts) -> Iterator[Instance]:
+    reported = {instance["service"] for instance in _charge_currency_differs(facts)}
     for service, codes in sorted(facts.log.billed.items()):
-        if service in facts.log.used and service not in reported and _is_priced_otherwise(facts, service, codes):
+        if service in facts.log.used and service not in reported and _price_currency_differs(facts, service, codes):
             yield _mismatch(facts, service, codes)
 
 
-def _is_priced_otherwise(facts: Facts, service: str, codes: frozenset[str]) -> bool:
+def _price_currency_differs(facts: Facts, service: str, codes: frozenset[str]) -> bool:
     price_currency = _price_currency(facts, service)
-    # A price in no currency is reported as that.
+    # Another rule reports a price in an unknown currency.
     return price_currency not in codes and price_currency in known_codes(facts.config.project.further_currencies)
 
 
@@ -71,16 +71,16 @@ def _price_currency(facts: Facts, service: str) -> str:
 
 
 def _charge_currencies(facts: Facts, service: str) -> frozenset[str]:
-    """The currencies that charges of a service can be in; empty where only the data tell."""
+    """Return the currencies that charges of a service can have; empty where only the data decide."""
     codes, is_certain = frozenset[str](), False
     for source in facts.sources_of("charge"):
         services = possible_values(source, "service")
         if services and service not in services:
             continue
-        found = _codes_of(facts, source)
-        if found is None:
+        possible = _codes_of(facts, source)
+        if possible is None:
             return frozenset()
-        codes, is_certain = codes | found, is_certain or bool(services)
+        codes, is_certain = codes | possible, is_certain or bool(services)
     return codes if is_certain else frozenset()
 
 
@@ -88,30 +88,30 @@ def _codes_of(facts: Facts, source: SourceConfig) -> frozenset[str] | None:
     codes = possible_values(source, "currency")
     if codes is None:
         return None
-    # A charge that names no currency is in the project's.
+    # A charge without a currency has the project's.
     named = "currency" in source.constants
     return codes if named else codes | {facts.config.project.currency}
 
 
 SETTING_RULES = (
     Rule(
-        "unknown-currency", "error", "{code} is no currency of ISO 4217", "{advice}",
+        "unknown-currency", "error", "{code} is not a currency of ISO 4217", "{advice}",
         _unknown,
     ),
     Rule(
-        "implied-currency", "notice", "charges of source {sources} are taken as {code}, since nothing sets their currency",
+        "implied-currency", "notice", "charges of source {sources} count as {code}, because no setting names their currency",
         "set [project] currency, or map the column", _implied, fails_check=False,
     ),
     Rule(
         "currency-mismatch", "warning",
         "service {service} is priced in {price_currency}, but all its charges are in {codes}: none can match",
-        "set `currency` in its table, or correct that of the charges", _charged_otherwise,
+        "set `currency` in its table, or correct that of the charges", _charge_currency_differs,
     ),
 )  # fmt: skip
 LOG_RULES = (
     Rule(
         "currency-mismatch", "warning",
-        "service {service} is priced in {price_currency}, but all its charges that came are in {codes}: none can match",
-        "set `currency` in its table, or correct that of the charges", _billed_otherwise,
+        "service {service} is priced in {price_currency}, but all its charges in the log are in {codes}: none can match",
+        "set `currency` in its table, or correct that of the charges", _billed_currency_differs,
     ),
 )  # fmt: skip

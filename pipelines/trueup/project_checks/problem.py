@@ -1,4 +1,4 @@
-"""A problem of a project, and the rules that find them."""
+"""Problems of a project, and the rules that find them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Literal
 from trueup.project_checks.facts import Facts
 
 Severity = Literal["error", "warning", "notice"]
-"""error: the log would take in what it cannot lose again. warning: findings would be wrong until it is corrected. notice: perhaps
+"""error: the log would accept data that it cannot remove. warning: findings would be wrong until corrected. notice: possibly
 intended."""
 
 Instance = Mapping[str, object]
-"""One place that a rule finds wrong: `where`, and the values of the rule's sentence and advice."""
+"""One location of a problem: `where`, and the values for the rule's sentence and advice."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a project: the rule that found it, a sentence, the table or file, and what to do about it.
+    """A problem of a project: the rule that found it, a sentence, the table or file, and advice.
 
-    `fails_check` says whether `--check` fails for it: a default that holds since nothing is set is worth a line, but no failure.
+    With `fails_check`, `--check` fails. An implied default is worth a line, but does not fail the check.
     """
 
     rule: str
@@ -34,13 +34,13 @@ class Problem:
         return f"{self.what} ({self.where}); {self.todo}"
 
     def as_value(self) -> dict[str, str]:
-        """The problem for JSON."""
+        """Return the problem for JSON."""
         return {"rule": self.rule, "severity": self.severity, "what": self.what, "where": self.where, "todo": self.todo}
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: what it is called, how bad it is, what it says, and how it finds what it is about."""
+    """A rule: its name, severity and sentences, and the function that finds its instances."""
 
     id: str
     severity: Severity
@@ -50,7 +50,7 @@ class Rule:
     fails_check: bool = True
 
     def problems(self, facts: Facts) -> Iterable[Problem]:
-        """A problem for each place that the rule finds."""
+        """Yield a problem for each instance that the rule finds."""
         for instance in self.find(facts):
             values = {name: str(value) for name, value in instance.items()}
             what, todo = self.sentence.format_map(values), self.todo.format_map(values)

@@ -12,7 +12,7 @@ from trueup.reconcile.domain.policies import DEFAULT
 
 
 def rule_tables(facts: Facts) -> Mapping[str, ServiceConfig]:
-    """The tables `[reconcile.NAME]`, with the rule of services without one where a source delivers such a service for certain."""
+    """Return the tables `[reconcile.NAME]`, with the default rule where a source certainly delivers a service without one."""
     tables = facts.config.reconcile
     if DEFAULT not in tables and fixed_services(facts) - tables.keys():
         return {**tables, DEFAULT: ServiceConfig()}
@@ -20,41 +20,41 @@ def rule_tables(facts: Facts) -> Mapping[str, ServiceConfig]:
 
 
 def rules_of(facts: Facts, service: str) -> ServiceConfig:
-    """The rules of a service: of its own table, else of `[reconcile.default]`, else those that hold without any."""
+    """Return the rules of a service: of its own table, else of `[reconcile.default]`, else the built-in ones."""
     tables = facts.config.reconcile
     return tables.get(service) or tables.get(DEFAULT) or ServiceConfig()
 
 
 def table_of(facts: Facts, service: str) -> str:
-    """The name of the table that rules a service, or that would."""
+    """Return the name of the table that applies to a service, or would."""
     tables = facts.config.reconcile
     return f"[reconcile.{service if service in tables or DEFAULT not in tables else DEFAULT}]"
 
 
 def fixed_services(facts: Facts, stream: str | None = None) -> frozenset[str]:
-    """The services that sources of usage and charges (or of one of them) deliver by their settings, whatever their data hold."""
+    """Return the services that sources (of one stream, or of usage and charges) deliver by their settings, whatever their data."""
     sources = facts.movements if stream is None else facts.sources_of(stream)
     return frozenset[str]().union(*(possible_values(source, "service") or () for source in sources))
 
 
 def _sources_without_table(facts: Facts) -> Iterator[Instance]:
-    for source, services in _unruled(facts):
+    for source, services in _untabled(facts):
         hint = _hint(services, facts.config.reconcile)
-        yield {"where": f"[[source]] {source.name}", "source": source.name, "services": _listed(services), "hint": hint}
+        yield {"where": f"[[source]] {source.name}", "source": source.name, "services": _join_sorted(services), "hint": hint}
 
 
 def _services_without_table(facts: Facts) -> Iterator[Instance]:
     tables = facts.config.reconcile
     if DEFAULT in tables or not facts.reconciles:
         return
-    # Those the settings tell are reported by the rule that looks at the settings alone.
-    unruled = facts.log.services - tables.keys() - frozenset[str]().union(*(services for _, services in _unruled(facts)))
-    if unruled:
-        yield {"where": "[reconcile]", "services": _listed(unruled), "hint": _hint(unruled, tables)}
+    # The rule over settings alone reports the services that the settings determine.
+    untabled = facts.log.services - tables.keys() - frozenset[str]().union(*(services for _, services in _untabled(facts)))
+    if untabled:
+        yield {"where": "[reconcile]", "services": _join_sorted(untabled), "hint": _hint(untabled, tables)}
 
 
-def _unruled(facts: Facts) -> Iterator[tuple[SourceConfig, frozenset[str]]]:
-    """The sources that deliver, by their settings, only services without a table, with those services."""
+def _untabled(facts: Facts) -> Iterator[tuple[SourceConfig, frozenset[str]]]:
+    """Yield the sources whose settings yield only services without a table, with those services."""
     tables = facts.config.reconcile
     if DEFAULT in tables or not facts.reconciles:
         return
@@ -76,7 +76,7 @@ def _unpriced_usage(facts: Facts) -> Iterator[Instance]:
         return
     unpriced = facts.log.used - facts.log.rated
     if not facts.sources_of("tariff"):
-        # As above.
+        # As above: the rule over settings alone reports these.
         unpriced -= facts.config.reconcile.keys() | fixed_services(facts, "usage")
     yield from _without_price(facts, unpriced)
 
@@ -85,10 +85,10 @@ def _without_price(facts: Facts, services: Iterable[str]) -> Iterator[Instance]:
     unpriced = [service for service in services if rules_of(facts, service).price is None]
     if unpriced:
         tables = ", ".join(dict.fromkeys(table_of(facts, service) for service in sorted(unpriced)))
-        yield {"where": tables, "services": _listed(unpriced)}
+        yield {"where": tables, "services": _join_sorted(unpriced)}
 
 
-def _unseen(facts: Facts) -> Iterator[Instance]:
+def _without_records(facts: Facts) -> Iterator[Instance]:
     if not facts.log.unseen or not facts.log.services:
         return
     ruled_by_default = facts.log.services - facts.config.reconcile.keys()
@@ -98,12 +98,12 @@ def _unseen(facts: Facts) -> Iterator[Instance]:
         }  # fmt: skip
 
 
-def _listed(services: Iterable[str]) -> str:
+def _join_sorted(services: Iterable[str]) -> str:
     return ", ".join(sorted(services))
 
 
 def _hint(names: Iterable[str], known: Iterable[str], noun: str = "table") -> str:
-    """A question about a name that differs from a known one in case or a letter or two; empty where there is none."""
+    """Return a question about a name that differs from a known one in case or a few letters; empty without one."""
     by_fold = {name.casefold(): name for name in known if name != DEFAULT}
     for name in sorted(names):
         close = get_close_matches(name.casefold(), list(by_fold), n=1, cutoff=0.75)
@@ -129,17 +129,17 @@ SETTING_RULES = (
 LOG_RULES = (
     Rule(
         "service-without-rule", "warning",
-        "records of {services} came, which has no table [reconcile.SERVICE]{hint}: they are matched by session_key, "
+        "the log has records of {services}, which has no table [reconcile.SERVICE]{hint}: they are matched by session_key, "
         "without tolerance or grace",
         "add a table for each, or [reconcile.default]", _services_without_table,
     ),
     Rule(
         "service-without-price", "warning",
-        "usage of {services} came and has no price: neither its table sets `price`, nor does the tariff book have a rate for it",
+        "the log has usage of {services} without a price: neither its table sets `price`, nor does the tariff book rate it",
         "set `price`, or add a rate to the tariff book", _unpriced_usage,
     ),
     Rule(
-        "service-without-records", "notice", "no record of service {service} ever came{hint}",
-        "correct the name of the table, or remove it", _unseen,
+        "service-without-records", "notice", "the log has no record of service {service}{hint}",
+        "correct the name of the table, or remove it", _without_records,
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Rules about waits, the time zone, and settings that have no effect."""
+"""Rules about waiting times, the time zone, and settings without effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLUMN_SETTINGS = {
     "scale": {"decimal"}, "map": {"text", "truth value"}, "e164": {"text", "truth value"}, "timezone": {"time"},
     "time_format": {"time"},
 }  # fmt: skip
-"""The kinds of column that each setting of a column is for."""
+"""Kinds of column to which each column setting applies."""
 _RULE_SETTINGS = {
     "hot_list": {"numbers"}, "range": {"prefixes"}, "velocity": {"feature", "above"}, "overlap": {"above"},
     "travel": {"within", "area"},
@@ -51,14 +51,14 @@ def _idle_between_deliveries(facts: Facts) -> Iterator[Instance]:
 
 def _unused(facts: Facts) -> Iterator[Instance]:
     for source in facts.config.source:
-        for name, why in _unused_of_source(source):
-            yield {"where": f"[[source]] {source.name}", "name": name, "why": why}
+        for name, when in _unused_of_source(source):
+            yield {"where": f"[[source]] {source.name}", "name": name, "when": when}
     for service, rules in facts.config.reconcile.items():
-        for name, why in _unused_of_service(rules):
-            yield {"where": f"[reconcile.{service}]", "name": name, "why": why}
+        for name, when in _unused_of_service(rules):
+            yield {"where": f"[reconcile.{service}]", "name": name, "when": when}
     for rule in facts.config.fraud.rule:
         for name in sorted(rule.model_fields_set - _ANY_RULE - _RULE_SETTINGS[rule.kind]):
-            yield {"where": f"[[fraud.rule]] {rule.name}", "name": name, "why": f"in a rule of kind {rule.kind}"}
+            yield {"where": f"[[fraud.rule]] {rule.name}", "name": name, "when": f"in a rule of kind {rule.kind}"}
 
 
 def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
@@ -77,7 +77,7 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     elif "lateness" in written and source.frontier == "declared":
         yield "lateness", 'with frontier = "declared"'
     for column, rule in source.columns.items():
-        yield from ((f"{name} of {column}", why) for name, why in _unused_of_column(source, column, rule.model_fields_set))
+        yield from ((f"{name} of {column}", when) for name, when in _unused_of_column(source, column, rule.model_fields_set))
 
 
 def _unused_of_column(source: SourceConfig, column: str, written: set[str]) -> Iterator[tuple[str, str]]:
@@ -99,17 +99,17 @@ def _unused_of_service(rules: ServiceConfig) -> Iterator[tuple[str, str]]:
 
 SETTING_RULES = (
     Rule(
-        "implied-timezone", "notice", "no time zone is set, so days are those of UTC", "set [project] timezone", _implied_zone,
+        "implied-timezone", "notice", "no time zone is set, so days are in UTC", "set [project] timezone", _implied_zone,
         fails_check=False,
     ),
     Rule(
         "grace-beyond-horizon", "warning",
-        "usage of {service} waits longer for its charge (grace) than the two may be apart (horizon)",
+        "grace of {service} exceeds the horizon within which usage and charge are matched",
         "raise [project] horizon, or lower `grace`", _grace_beyond_horizon,
     ),
     Rule(
         "lateness-beyond-horizon", "warning",
-        "records of source {source} may be later (lateness) than records are matched at all (horizon)",
+        "lateness of source {source} exceeds the horizon within which records are matched",
         "raise [project] horizon, or lower `lateness`", _lateness_beyond_horizon,
     ),
     Rule(
@@ -117,5 +117,5 @@ SETTING_RULES = (
         "source {source} counts as idle (idle_after) before its next delivery is due (every of [source.feed])",
         "raise `idle_after` above `every`", _idle_between_deliveries,
     ),
-    Rule("unused-setting", "notice", "{name} has no effect {why}", "remove it, or correct the setting it belongs to", _unused),
+    Rule("unused-setting", "notice", "{name} has no effect {when}", "remove it, or correct the setting it belongs to", _unused),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The SQL of this package, one statement a file."""
+"""SQL statements of this package, one per file."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from importlib.resources import files
 
 
 def statement(name: str, **identifiers: str) -> str:
-    """The statement in `sql/NAME.sql`, with identifiers put in; values are bound, never put in."""
+    """Return the statement in `sql/NAME.sql` with identifiers filled in; values are bound as parameters, never filled in."""
     return files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8").format(**identifiers)

@@ -1,4 +1,4 @@
--- Services that the tariff book has a rate for. Grain: one service. Owner: project checks.
+-- Services with a rate in the tariff book. Grain: one service. Owner: project checks.
 SELECT DISTINCT t.service
 FROM lake.events.tariff AS t
 WHERE t.item = 'rate'

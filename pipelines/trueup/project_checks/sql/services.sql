@@ -1,5 +1,5 @@
--- Services and currencies of the records in the log: of those reconciled from the sums the kernel keeps, of later ones from the
--- records themselves, which {usage} and {charge} hold. Grain: one service and currency. Owner: project checks.
+-- Services and currencies of the records in the log: of reconciled records from the ledger, of later ones from the relations
+-- {usage} and {charge}. Grain: one service and currency. Owner: project checks.
 WITH evidence AS (
     SELECT
         l.service,
@@ -15,10 +15,10 @@ WITH evidence AS (
     FROM {charge} AS c WHERE c.snapshot_id > $after GROUP BY c.service, c.currency
 )
 SELECT
-    e.service,                          -- NULL: charges that name none
+    e.service,                          -- NULL: charges without a service
     e.currency,                         -- NULL: usage that is not reconciled yet
-    bool_or(e.is_used) AS is_used,      -- usage of the service came
-    bool_or(e.is_billed) AS is_billed   -- charges of the service in this currency came
+    bool_or(e.is_used) AS is_used,      -- the service has usage
+    bool_or(e.is_billed) AS is_billed   -- the service has charges in this currency
 FROM evidence AS e
 GROUP BY e.service, e.currency
 ORDER BY e.service, e.currency
