@@ -1,4 +1,4 @@
-"""Projects with files of their own, taken in at a fixed time."""
+"""Fixtures: projects with call records, ingested at a fixed time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trueup.collect.ingest import IngestSummary, ingest
 from trueup.config import FILE_NAME, Project
 from trueup.log.lake import Lake
 
-# What a test takes depends on the machine; only its answer counts.
+# The duration of a test depends on the machine; only its result counts.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -44,7 +44,7 @@ Write = Callable[..., Project]
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Write:
-    """Writes files into the landing folder of a project of call records (id, caller, at, seconds); returns the project."""
+    """Return a function that writes files into a project of call records (id, caller, at, seconds) and returns the project."""
 
     def write(files: dict[str, bytes | str] | None = None, *, settings: str = "", columns: str = "", toml: str = "") -> Project:
         folder = tmp_path / "project"
@@ -59,26 +59,26 @@ def calls(tmp_path: Path) -> Write:
 
 @pytest.fixture
 def take_in() -> Callable[[Project], IngestSummary]:
-    """Takes in a project at the fixed time."""
+    """Return a function that ingests a project at the fixed time."""
     return lambda project: ingest(project, clock=lambda: NOW)
 
 
 @pytest.fixture
 def query() -> Callable[..., pl.DataFrame]:
-    """Asks the lake of a project."""
+    """Return a function that runs a query on the lake of a project."""
 
-    def ask(project: Project, sql: str) -> pl.DataFrame:
+    def run_query(project: Project, sql: str) -> pl.DataFrame:
         with Lake.open(project, read_only=True) as lake:
             return lake.connection.execute(sql).pl()
 
-    return ask
+    return run_query
 
 
 @pytest.fixture
 def shared_data() -> Path:
-    """The folder of inputs nobody here made."""
-    told = os.environ.get("TRUEUP_SHARED_DATA")
-    folder = Path(told) if told else Path(__file__).parents[2].parent / "shared" / "data"
+    """Return the folder of third-party inputs; skip the test without it."""
+    configured = os.environ.get("TRUEUP_SHARED_DATA")
+    folder = Path(configured) if configured else Path(__file__).parents[2].parent / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"there is no {folder}; set TRUEUP_SHARED_DATA to the folder of third-party inputs")
     return folder

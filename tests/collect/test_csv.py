@@ -29,7 +29,7 @@ CELLS = st.text('ab",é ', max_size=5)
 
 
 @given(st.lists(st.lists(CELLS, min_size=3, max_size=3), max_size=15), st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
-def test_what_a_csv_writer_wrote_is_read_cell_by_cell(rows: list[list[str]], quoting: int) -> None:
+def test_the_output_of_a_csv_writer_is_read_cell_by_cell(rows: list[list[str]], quoting: int) -> None:
     file = io.StringIO()
     csv.writer(file, quoting=quoting, lineterminator="\n").writerows(rows)  # type: ignore[arg-type]
     batch = read(file.getvalue().encode())
@@ -38,7 +38,7 @@ def test_what_a_csv_writer_wrote_is_read_cell_by_cell(rows: list[list[str]], quo
 
 
 @given(st.lists(st.text('ab,"\x00é', min_size=1, max_size=12), max_size=20))
-def test_every_line_is_a_row_or_rejected_and_says_where_it_lies(texts: list[str]) -> None:
+def test_every_line_is_a_row_or_rejected_with_its_provenance(texts: list[str]) -> None:
     data = "\n".join(texts).encode()
     batch = read(data)
     places = batch.provenance.rows() + batch.rejected.select(batch.provenance.columns).rows()
@@ -47,12 +47,12 @@ def test_every_line_is_a_row_or_rejected_and_says_where_it_lies(texts: list[str]
         assert data[offset : offset + length] == texts[row].encode()
     for index, (row, _, _) in enumerate(batch.provenance.rows()):
         assert batch.raw([index]) == [texts[row].encode()]
-        # Whatever is taken for a row is what Python's own reader makes of that line.
+        # Each accepted row equals the result of Python's own reader.
         cells = next(csv.reader([texts[row]], strict=True))
         assert list(batch.fields.row(index)) == [cell or None for cell in cells]
 
 
-def test_a_line_is_damaged_alone() -> None:
+def test_a_damaged_line_affects_no_other_line() -> None:
     batch = read(b'1,2,3\n4,"5,6\n7,8,9\n1,2\n"a"b,1,2\n\xff,1,2\n1,\x00,2\nx,in"ch,y\n')
     assert batch.fields.rows() == [("1", "2", "3"), ("7", "8", "9"), ("x", 'in"ch', "y")]
     assert reasons(batch) == [
@@ -64,12 +64,12 @@ def test_a_line_is_damaged_alone() -> None:
     ]
 
 
-def test_what_is_not_mapped_becomes_a_json_object_of_what_is_there() -> None:
+def test_unmapped_columns_become_a_json_object_of_their_values() -> None:
     batch = read(b'1,"say ""hi""",3\n1,,\n', mapped="a", attributes=True)
     assert [text and json.loads(text) for text in batch.attributes] == [{"b": 'say "hi"', "c": "3"}, None]
 
 
-def test_a_header_names_the_fields_and_a_name_that_comes_again_gets_a_number() -> None:
+def test_a_header_names_the_fields_and_repeated_names_get_a_number() -> None:
     line = lines_in(b' id ,"a,b",id\n', offset=0, first_row=0)
     assert header_of(line, PLAIN, where="x") == ("id", "a,b", "id.2")
     with pytest.raises(SourceError, match="header line"):

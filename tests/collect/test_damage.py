@@ -59,7 +59,7 @@ DAMAGES = (flipped, cut, joined, swapped, mistyped)
 
 
 def damaged_files(lines: int, seed: int) -> list[bytes]:
-    """Files of which four lines in five are damaged; what a damage makes of line ends counts as lines."""
+    """Return files of which four lines in five are damaged; line ends from damage count as lines."""
     chance = random.Random(seed)
     files = []
     for number in range(FILES):
@@ -96,10 +96,10 @@ def holds(calls: Write, take_in: TakeIn, lines: int, seed: int) -> None:
         assert verified.checks[-1].compared == sum(unit.records for unit in summary.units)
 
 
-def test_damaged_lines_are_counted_kept_and_found_again(calls: Write, take_in: TakeIn) -> None:
+def test_damaged_lines_are_counted_quarantined_and_proven(calls: Write, take_in: TakeIn) -> None:
     holds(calls, take_in, 6_000, 1)
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_damaged_lines_are_counted_kept_and_found_again(calls: Write, take_in: TakeIn) -> None:
+def test_a_hundred_thousand_damaged_lines_are_counted_quarantined_and_proven(calls: Write, take_in: TakeIn) -> None:
     holds(calls, take_in, 128_000, 3)

@@ -36,7 +36,7 @@ def expected(text: str, power: int, multiplier: int) -> tuple[int, bool] | None:
     st.sampled_from([0, 3, 6]),
     st.sampled_from([1, 7, 60, 1_000, 1_048_576, 10**10, 10**30]),
 )
-def test_decimals_become_exactly_what_decimal_arithmetic_says(texts: list[str], power: int, multiplier: int) -> None:
+def test_decimals_convert_exactly_as_in_decimal_arithmetic(texts: list[str], power: int, multiplier: int) -> None:
     found = fixed_point(pl.Series(texts), power=power, multiplier=multiplier)
     for row, text in enumerate(texts):
         wanted = expected(text, power, multiplier)
@@ -47,7 +47,7 @@ def test_decimals_become_exactly_what_decimal_arithmetic_says(texts: list[str], 
 @pytest.mark.parametrize(
     "text", ["", "x", "nan", "Infinity", "1_0", "0x1", "1,5", ".", "-", "e5", "1e", "--1", "1 2", "٣", "1.2.3"]
 )
-def test_what_is_no_decimal_number_is_said_to_be_none(text: str) -> None:
+def test_a_text_that_is_not_a_decimal_number_is_marked(text: str) -> None:
     found = fixed_point(pl.Series([text]), power=6)
     assert found.no_number.tolist() == [True]
     assert found.value.tolist() == [0]
@@ -67,7 +67,7 @@ def test_the_ends_of_64_bits_fit_and_the_next_millionth_does_not() -> None:
     assert found.too_large.tolist() == [False, False, True, True, True]
 
 
-def test_sixteen_decimals_are_kept_when_the_unit_is_fine_enough() -> None:
+def test_sixteen_decimals_are_exact_in_a_fine_unit() -> None:
     found = fixed_point(pl.Series(["48.47023944990327", "3.4521318574003756"]), power=6, multiplier=10**10)
     assert found.value.tolist() == [484_702_394_499_032_700, 34_521_318_574_003_756]
     assert not found.rounded.any()

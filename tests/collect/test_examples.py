@@ -29,7 +29,7 @@ def taken_in(
     return project, [(unit.source, unit.records, unit.accepted, unit.quarantined, unit.lost_digits) for unit in summary.units]
 
 
-def test_the_wholesale_example_takes_in_every_record_and_every_decimal(
+def test_the_wholesale_example_ingests_every_record_and_every_decimal(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: Query
 ) -> None:
     project, counts = taken_in("wholesale", shared_data, tmp_path, monkeypatch)
@@ -39,7 +39,7 @@ def test_the_wholesale_example_takes_in_every_record_and_every_decimal(
     assert volume["quantity_micros"].to_list() == [48_470_239_449_903_270]
 
 
-def test_the_asterisk_example_takes_in_every_call(
+def test_the_asterisk_example_ingests_every_call(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: Query
 ) -> None:
     project, counts = taken_in("asterisk", shared_data, tmp_path, monkeypatch)

@@ -48,11 +48,11 @@ def quarantined(summary: IngestSummary) -> int:
 
 
 def limits(**numbers: object) -> str:
-    """A source's own limits, to be written above its columns."""
+    """Return the text of a source's own limits, to be placed above its columns."""
     return "[source.limits]\n" + "".join(f"{name} = {json.dumps(number)}\n" for name, number in numbers.items())
 
 
-# --- what is no file --------------------------------------------------------------------------------------------------
+# --- paths that are not files -----------------------------------------------------------------------------------------
 
 
 def named_pipe(path: Path) -> None:
@@ -92,7 +92,7 @@ def errors_by_name(summary: IngestSummary) -> dict[str, str]:
     return {Path(error.where).name: str(error) for error in summary.errors}
 
 
-def test_what_is_no_file_is_refused_by_its_kind_and_the_files_beside_it_are_taken_in(calls: Write, take_in: TakeIn) -> None:
+def test_a_path_that_is_not_a_file_is_refused_by_its_kind_and_other_files_are_ingested(calls: Write, take_in: TakeIn) -> None:
     project = calls({"good.csv": GOOD})
     for make in NO_FILES:
         make(project.directory / "landing" / f"{make.__name__}.csv")
@@ -104,7 +104,7 @@ def test_what_is_no_file_is_refused_by_its_kind_and_the_files_beside_it_are_take
 
 
 @pytest.mark.parametrize("complete", ["rename", "quiet"])
-def test_a_watch_names_what_is_no_file_once_and_goes_on(calls: Write, complete: str) -> None:
+def test_a_watch_reports_a_path_that_is_not_a_file_once_and_continues(calls: Write, complete: str) -> None:
     project = calls({}, settings=f'complete = "{complete}"\nquiet = "0s"')
     for make in NO_FILES:
         make(project.directory / "landing" / f"{make.__name__}.csv")
@@ -117,7 +117,7 @@ def test_a_watch_names_what_is_no_file_once_and_goes_on(calls: Write, complete: 
     assert second is not None and accepted(second) == 1 and not second.errors
 
 
-def test_a_manifest_that_is_no_file_is_refused_with_its_unit(calls: Write, take_in: TakeIn) -> None:
+def test_a_manifest_that_is_not_a_file_is_refused_with_its_unit(calls: Write, take_in: TakeIn) -> None:
     manifest = "[source.manifest]\npath = '{name}.ctl'\npattern = '(?P<records>[0-9]+)'"
     project = calls({f"{make.__name__}.csv": GOOD for make in NO_FILES}, settings=manifest)
     for make in NO_FILES:
@@ -127,7 +127,7 @@ def test_a_manifest_that_is_no_file_is_refused_with_its_unit(calls: Write, take_
         assert re.search(f"its manifest {make.__name__}.csv.ctl cannot be read: this is a.*{says}", errors[f"{make.__name__}.csv"])
 
 
-def test_a_marker_that_is_no_file_is_refused_with_its_unit(calls: Write, take_in: TakeIn) -> None:
+def test_a_marker_that_is_not_a_file_is_refused_with_its_unit(calls: Write, take_in: TakeIn) -> None:
     kinds = {make: says for make, says in NO_FILES.items() if make not in (circle, dangling)}
     project = calls({f"{make.__name__}.csv": GOOD for make in kinds}, settings='complete = "marker"')
     for make in kinds:
@@ -149,7 +149,7 @@ def test_a_manifest_of_any_length_costs_no_more_than_its_limit(calls: Write, tak
 
 
 @pytest.mark.parametrize("make", [named_pipe, device, directory], ids=lambda make: make.__name__)
-def test_whatever_else_is_read_is_opened_only_if_it_is_a_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_every_other_input_is_opened_only_if_it_is_a_file(tmp_path: Path, make: Callable[[Path], None]) -> None:
     says = NO_FILES[make]
     project = Project(tmp_path, parse(""))
     make(tmp_path / "odd.csv")
@@ -186,9 +186,7 @@ def test_a_link_that_leaves_the_folder_of_its_pattern_is_refused_unless_the_sour
     assert accepted(take_in(calls({}, settings="follow_links = true"))) == 1
 
 
-def test_a_folder_that_is_a_link_and_a_file_the_configuration_names_may_lie_anywhere(
-    calls: Write, take_in: TakeIn, tmp_path: Path
-) -> None:
+def test_a_linked_folder_and_a_literally_named_file_may_be_anywhere(calls: Write, take_in: TakeIn, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "a.csv").write_text(GOOD)
     project = calls()
@@ -205,10 +203,10 @@ def test_a_folder_that_is_a_link_and_a_file_the_configuration_names_may_lie_anyw
 # --- names ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_of_any_name_is_taken_in_under_it(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_file_of_any_name_is_ingested(calls: Write, take_in: TakeIn, query: Query) -> None:
     names = ["-rf.csv", "a\nb.csv", 'it\'s "ü".csv', " .csv", "[a].csv", "a*?.csv", "${HOME}.csv", "{}%s.csv"]
     project = calls({name: GOOD.replace("1,998", f"{number},998") for number, name in enumerate(names)})
-    # A name that is no text is escaped.
+    # A name that is not text is escaped.
     (project.directory / "landing" / os.fsdecode(b"\xff.csv")).write_text(GOOD.replace("1,998", "99,998"))
     assert accepted(take_in(project)) == len(names) + 1
     paths = query(project, "SELECT path FROM lake.events.control")["path"].to_list()
@@ -221,7 +219,7 @@ def test_a_file_of_any_name_is_taken_in_under_it(calls: Write, take_in: TakeIn, 
 NASTY = "a[b]c*? 'd\" ü"
 
 
-def test_a_projects_folder_is_no_pattern(tmp_path: Path, take_in: TakeIn, query: Query, calls: Write) -> None:
+def test_the_folder_of_a_project_is_literal(tmp_path: Path, take_in: TakeIn, query: Query, calls: Write) -> None:
     toml = (calls().directory / "trueup.toml").read_text()
     for name, key in (("abc", 1), ("a[b]c", 2), (NASTY, 3)):
         (tmp_path / name / "landing").mkdir(parents=True)
@@ -230,7 +228,7 @@ def test_a_projects_folder_is_no_pattern(tmp_path: Path, take_in: TakeIn, query:
     for name, key in (("a[b]c", "2"), (NASTY, "3")):
         project = Project.load(tmp_path / name)
         assert accepted(take_in(project)) == 1
-        # Read again from data files whose folder has such a name, and published beside them.
+        # The data files are read again from a folder with such a name, and published next to them.
         assert query(project, "SELECT record_key FROM lake.events.usage")["record_key"].to_list() == [key]
         if "?" not in name:
             assert publish(project, tmp_path / name / "x[1].duckdb").rows["tariffs"] == 0
@@ -239,9 +237,7 @@ def test_a_projects_folder_is_no_pattern(tmp_path: Path, take_in: TakeIn, query:
             publish(project, tmp_path / name / "x[1].duckdb")
 
 
-def test_the_value_of_a_variable_is_no_pattern(
-    tmp_path: Path, take_in: TakeIn, calls: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_value_of_a_variable_is_literal(tmp_path: Path, take_in: TakeIn, calls: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("in[1]", "in1", "in*"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.csv").write_text(GOOD.replace("998", name))
@@ -264,7 +260,7 @@ def test_brackets_written_in_the_configuration_are_a_pattern_and_can_be_escaped(
         assert [Path(unit.path).name for unit in take_in(Project.load(project.directory)).units] == names
 
 
-def test_folders_in_a_circle_are_walked_once(calls: Write, take_in: TakeIn) -> None:
+def test_folders_in_a_cycle_are_visited_once(calls: Write, take_in: TakeIn) -> None:
     project = calls({}, settings="")
     landing = project.directory / "landing"
     for name in "abcdefgh":
@@ -292,7 +288,7 @@ def test_more_files_than_a_pattern_may_match_are_refused_with_the_limits_name(ca
 @pytest.mark.parametrize("end", ["", "\n", "\r\n2,998,2024-05-01,1"])
 @pytest.mark.parametrize("settings", ["", "quoted_newlines = true\n"])
 @pytest.mark.parametrize("block", [16, 1 << 20])
-def test_a_long_line_goes_to_quarantine_with_its_beginning_and_its_place(
+def test_a_long_line_goes_to_quarantine_with_its_beginning_and_provenance(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch, end: str, settings: str, block: int
 ) -> None:
     monkeypatch.setattr("trueup.collect.decode.lines.BLOCK_BYTES", block)
@@ -312,7 +308,7 @@ def test_a_long_line_goes_to_quarantine_with_its_beginning_and_its_place(
         assert verify(lake, only=("counts",)).sound
 
 
-def test_limits_hold_for_all_sources_and_a_source_may_set_its_own() -> None:
+def test_limits_apply_to_all_sources_and_a_source_may_set_its_own() -> None:
     source = '[[source]]\nname = "{}"\nstream = "usage"\npath = "x"\nidentity = "content"\n'
     config = parse('[limits]\nrecord_bytes = "2MiB"\ncolumns = 9\n' + source.format("a") + source.format("b") + limits(columns=7))
     assert [(s.limits.record_bytes, s.limits.columns) for s in config.source] == [(2 << 20, 9), (2 << 20, 7)]
@@ -321,7 +317,7 @@ def test_limits_hold_for_all_sources_and_a_source_may_set_its_own() -> None:
             parse(f"[limits]\n{wrong}")
 
 
-def test_what_is_kept_of_a_files_rejected_records_has_a_bound(
+def test_the_stored_bytes_of_a_files_rejected_records_are_bounded(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest_module, "PART_RECORDS", 4)
@@ -355,7 +351,7 @@ def test_columns_without_a_header_have_the_same_limit(calls: Write, take_in: Tak
     assert "has 3 columns, more than 2" in str(take_in(project).errors[0])
 
 
-def test_a_unit_ends_a_part_by_its_bytes_too_and_goes_on_where_an_earlier_rule_stopped(
+def test_a_part_also_ends_by_its_bytes_and_a_unit_resumes_after_parts_of_an_earlier_rule(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = calls({"a.csv": HEADER + "".join(f"{n},{'9' * 50},2024-05-01,1\n" for n in range(20))})
@@ -392,7 +388,7 @@ def test_a_quote_that_never_closes_costs_its_own_line(
     assert query(project, REJECTED).rows()[0][3:5] == (b'x,"', "unparsable")
 
 
-def test_a_long_field_in_odd_quotes_is_not_taken_for_a_damaged_one(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_long_field_in_odd_quotes_does_not_count_as_damaged(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": HEADER.strip() + ",note\n" + f'1,998,2024-05-01,1,a"b"{"x" * 200_000}\n'})
     assert accepted(take_in(project)) == 1
 
@@ -410,7 +406,7 @@ LINES = (HEADER + "".join(f"{n},998,2024-05-01,1\n" for n in range(1_000))).enco
         ("members.gz", gzip.compress(LINES[:21], mtime=0) + gzip.compress(b"1" * 5_000, mtime=0) * 100),
     ],
 )
-def test_a_file_that_unpacks_to_more_than_its_limit_is_refused_before_anything_is_taken_in(
+def test_a_file_that_unpacks_beyond_its_limit_is_refused_before_any_record_is_ingested(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes
 ) -> None:
     monkeypatch.setattr(unpack_module, "LEAST_BYTES", 10_000)
@@ -462,7 +458,7 @@ def test_brackets_in_a_string_are_not_nesting(calls: Write, take_in: TakeIn) -> 
     assert accepted(take_in(project)) == 1
 
 
-def test_runs_of_blanks_and_backslashes_of_any_length_are_passed(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_runs_of_blanks_and_backslashes_of_any_length_are_skipped(calls: Write, take_in: TakeIn, query: Query) -> None:
     many = (1, 15, 16, 17, 40)
     lines = [
         f'{{"id":{" " * n}"{n}"{chr(9) * n},"caller":"{chr(92) * 2 * n}","at":"2024-05-01","seconds":1{" " * n}}}{" " * n}'
@@ -521,7 +517,7 @@ LIES = [
 ]
 
 
-def test_parquet_files_that_lie_are_refused_and_those_beside_them_are_taken_in(calls: Write, take_in: TakeIn) -> None:
+def test_parquet_files_with_false_metadata_are_refused_and_others_are_ingested(calls: Write, take_in: TakeIn) -> None:
     files = {f"{number}.parquet": data for number, (data, _) in enumerate(LIES)}
     summary = take_in(calls(files | {"good.parquet": parquet_of(rows_of(3))}, settings=PARQUET))
     errors = errors_by_name(summary)
@@ -562,7 +558,7 @@ def repeated_value(count: int, value: object) -> pa.Array:
 
 
 @pytest.mark.parametrize("value", ["x" * 20_000, b"x" * 20_000], ids=["text", "bytes"])
-def test_a_dictionary_is_multiplied_out_piece_by_piece_up_to_its_limit(
+def test_a_dictionary_is_decoded_piece_by_piece_up_to_its_limit(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch, value: object
 ) -> None:
     monkeypatch.setattr("trueup.collect.decode.parquet._PIECE_BYTES", 100_000)
@@ -599,7 +595,7 @@ PAGES: list[dict[str, object]] = [
 ]
 
 
-def test_rows_are_the_same_however_their_pages_are_made(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_rows_do_not_depend_on_the_layout_of_their_pages(calls: Write, take_in: TakeIn, query: Query) -> None:
     table = rows_of(100, x=[None if n % 3 else [n, None] for n in range(100)], y=[None if n % 2 else f"é{n}" for n in range(100)])
     project = calls(
         {f"{n}.parquet": parquet_of(table, **how) for n, how in enumerate(PAGES)}, settings=PARQUET + 'identity = "position"\n'
@@ -609,7 +605,7 @@ def test_rows_are_the_same_however_their_pages_are_made(calls: Write, take_in: T
         project, "SELECT source_row, count(*), list(DISTINCT attributes) FROM lake.events.usage GROUP BY ALL ORDER BY 1"
     ).rows()
     wanted = {
-        # Nested values are kept as JSON text.
+        # Nested values become JSON text.
         n: {k: v for k, v in (("x", None if n % 3 else f"[{n},null]"), ("y", None if n % 2 else f"é{n}")) if v}
         for n in range(100)
     }
@@ -621,7 +617,7 @@ def test_rows_are_the_same_however_their_pages_are_made(calls: Write, take_in: T
 # --- other streams and presets ----------------------------------------------------------------------------------------
 
 
-def test_the_limits_hold_for_the_asterisk_preset_and_for_states(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_the_limits_apply_to_the_asterisk_preset_and_to_states(calls: Write, take_in: TakeIn, query: Query) -> None:
     toml = """
         [limits]
         record_bytes = 400
@@ -655,7 +651,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, sum(u.accepted for u i
 
 
 def measured(project: Project) -> tuple[float, int, int]:
-    """Peak memory in MB of taking in a project in a process of its own, records accepted, errors."""
+    """Return peak memory in MB of ingesting a project in a separate process, accepted records, and errors."""
     done = subprocess.run([sys.executable, "-c", MEASURED, str(project.directory)], capture_output=True, text=True, check=True)
     peak, taken, errors = map(int, done.stdout.split())
     return peak / 1024, taken, errors

@@ -44,7 +44,7 @@ def ids(project: Project, query: Query) -> list[bytes]:
     return sorted(query(project, "SELECT event_id FROM lake.events.usage")["event_id"])
 
 
-def test_good_records_are_in_whatever_lies_beside_them(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_good_records_are_accepted_despite_bad_files(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls(
         {
             "a.csv": file_of(call(1), "torn", call(2)),
@@ -63,17 +63,17 @@ def test_good_records_are_in_whatever_lies_beside_them(calls: Write, take_in: Ta
         ("f.csv.zst", "taken", 1, 1, 0, 0),
         ("g.csv.gz", "taken", 1, 1, 0, 0),
     ]
-    told = [str(error) for error in summary.errors]
-    assert len(told) == 5
-    assert all("\n" not in line for line in told)
+    messages = [str(error) for error in summary.errors]
+    assert len(messages) == 5
+    assert all("\n" not in line for line in messages)
     for line, says in zip(
-        told, ["is empty", "binary", "cut short", "'id', which does not exist; there are x, y", "directory"], strict=True
+        messages, ["is empty", "binary", "cut short", "'id', which does not exist; there are x, y", "directory"], strict=True
     ):
         assert says in line
     assert query(project, "SELECT record_key FROM lake.events.usage ORDER BY 1")["record_key"].to_list() == ["1", "2", "4", "5"]
 
 
-def test_taking_in_again_takes_in_nothing_also_under_another_name(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_second_ingest_accepts_no_file_even_under_another_name(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": file_of(call(1), call(2))})
     take_in(project)
     before = query(project, "SELECT max(position) AS p FROM lake.events.position")["p"][0]
@@ -82,9 +82,7 @@ def test_taking_in_again_takes_in_nothing_also_under_another_name(calls: Write, 
     assert query(project, "SELECT max(position) AS p FROM lake.events.position")["p"][0] == before
 
 
-def test_one_byte_changed_makes_a_new_unit_whose_unchanged_records_are_duplicates(
-    calls: Write, take_in: TakeIn, query: Query
-) -> None:
+def test_a_changed_byte_is_a_new_unit_whose_unchanged_records_are_duplicates(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": file_of(call(1), call(2), call(3))})
     take_in(project)
     calls({"b.csv": file_of(call(1), call(2, seconds=61), call(3))})
@@ -92,7 +90,7 @@ def test_one_byte_changed_makes_a_new_unit_whose_unchanged_records_are_duplicate
     assert query(project, "SELECT count(*) AS n FROM lake.events.usage WHERE record_key = '2'")["n"][0] == 2
 
 
-def test_a_record_that_comes_twice_in_a_unit_is_in_once_at_its_first_place(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_repeated_record_of_a_unit_is_accepted_once_at_its_first_row(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": file_of(call(1), call(2), call(1), call(1))})
     assert counts(take_in(project)) == [("a.csv", "taken", 4, 2, 2, 0)]
     assert query(project, "SELECT source_row FROM lake.events.usage ORDER BY 1")["source_row"].to_list() == [0, 1]
@@ -108,7 +106,7 @@ def test_line_ends_blank_lines_and_a_byte_order_mark_change_no_event(calls: Writ
     assert ids(other, query) == wanted
 
 
-def test_a_header_in_another_order_and_other_formats_make_the_same_events(
+def test_another_column_order_and_other_formats_yield_the_same_events(
     calls: Write, take_in: TakeIn, query: Query, tmp_path: Path
 ) -> None:
     project = calls({"a.csv": file_of(call(1), call(2))})
@@ -127,7 +125,7 @@ def test_a_header_in_another_order_and_other_formats_make_the_same_events(
         (project.directory / "trueup.toml").write_text(text.replace(f'"lines/x.{kind}"', '"landing/*"'))
 
 
-def test_large_units_come_in_parts_that_say_which_is_the_last(
+def test_large_units_have_parts_of_which_one_is_marked_as_last(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest_module, "PART_RECORDS", 10)
@@ -146,7 +144,7 @@ def test_large_units_come_in_parts_that_say_which_is_the_last(
         assert [(check.name, check.compared) for check in verified.checks] == [("chains", 5), ("counts", 2), ("units", 46)]
 
 
-def test_a_unit_taken_in_half_goes_on_where_it_stopped(
+def test_a_half_ingested_unit_resumes_after_its_last_part(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ingest_module, "PART_RECORDS", 10)
@@ -183,14 +181,14 @@ def test_event_ids_do_not_depend_on_order_cut_or_parts(calls: Write, take_in: Ta
     assert query(other, same).equals(query(project, same))
 
 
-def test_a_header_without_records_is_taken_in_as_nothing(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_header_without_records_is_ingested_with_zero_records(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": HEADER})
     assert counts(take_in(project)) == [("a.csv", "taken", 0, 0, 0, 0)]
     assert counts(take_in(project)) == [("a.csv", "known", 0, 0, 0, 0)]
     assert query(project, "SELECT last_part, records FROM lake.events.control").rows() == [(True, 0)]
 
 
-def test_a_control_row_tells_what_the_unit_spans(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_control_row_has_the_times_of_its_unit(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": file_of(call(3), call(1, seconds="0.0000005"), call(2, seconds=-1), call(3))})
     take_in(project)
     (row,) = query(project, "SELECT * FROM lake.events.control").iter_rows(named=True)
@@ -224,7 +222,7 @@ def test_equal_lines_without_a_key_are_one_by_content_and_several_by_position(
     assert rows.select("amount_micros", "day", "currency").unique().rows() == [(1_500_000, None, "EUR")]
 
 
-def test_charges_without_a_day_are_known_again(calls: Write, take_in: TakeIn) -> None:
+def test_charges_without_a_day_are_recognised_as_duplicates(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": "key,amount\nx,1.5\n"}, toml=CHARGES.format(identity="content"))
     take_in(project)
     calls({"b.csv": "key,amount\nx,1.50\nz,1\n"}, toml=CHARGES.format(identity="content"))
@@ -241,7 +239,7 @@ def test_sources_that_share_a_scope_deliver_a_record_once(calls: Write, take_in:
     assert counts(take_in(project)) == [("a.csv", "taken", 1, 1, 0, 0), ("b.csv", "taken", 2, 1, 1, 0)]
 
 
-def test_a_quoted_line_end_is_part_of_its_record_when_the_source_says_so(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_quoted_line_end_is_part_of_its_record_if_so_configured(calls: Write, take_in: TakeIn, query: Query) -> None:
     line = '1,"two\nlines",2024-05-01 10:00:00,60'
     assert counts(take_in(calls({"a.csv": file_of(line)}))) == [("a.csv", "taken", 2, 0, 0, 2)]
     project = calls({"b.csv": file_of(line, call(2))}, settings="quoted_newlines = true")
@@ -249,7 +247,7 @@ def test_a_quoted_line_end_is_part_of_its_record_when_the_source_says_so(calls: 
     assert query(project, "SELECT subscriber FROM lake.events.usage ORDER BY record_key")["subscriber"][0] == "two\nlines"
 
 
-def test_attributes_keep_what_is_not_mapped_unless_they_are_dropped(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_attributes_have_the_unmapped_columns_unless_switched_off(calls: Write, take_in: TakeIn, query: Query) -> None:
     content = file_of(call(1) + ",5g", header=f"{HEADER},slice")
     project = calls({"a.csv": content})
     take_in(project)
@@ -259,7 +257,7 @@ def test_attributes_keep_what_is_not_mapped_unless_they_are_dropped(calls: Write
     assert query(dropped, "SELECT attributes FROM lake.events.usage WHERE record_key = '2'")["attributes"].to_list() == [None]
 
 
-def test_a_member_no_record_has_is_missed_in_time(calls: Write, take_in: TakeIn) -> None:
+def test_a_required_member_without_any_value_rejects_every_record(calls: Write, take_in: TakeIn) -> None:
     toml = (calls().directory / "trueup.toml").read_text().replace('path = "landing/*"', 'path = "landing/*"\nformat = "ndjson"')
     project = calls({"a.ndjson": '{"id": "1", "caller": "a", "when": "2024-05-01", "seconds": 1}\n'}, toml=toml)
     (error,) = take_in(project).errors
@@ -267,7 +265,7 @@ def test_a_member_no_record_has_is_missed_in_time(calls: Write, take_in: TakeIn)
     assert "'at', which does not exist; there are caller, id, seconds, when" in str(error)
 
 
-def test_a_file_that_grows_while_it_is_read_is_left_and_the_others_go_on(
+def test_a_file_that_grows_during_reading_is_left_and_the_others_are_ingested(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = calls({"a.csv": file_of(call(1)), "b.csv": file_of(call(2))})
@@ -288,32 +286,32 @@ def test_a_file_that_grows_while_it_is_read_is_left_and_the_others_go_on(
     assert counts(take_in(project))[0] == ("a.csv", "taken", 2, 2, 0, 0)
 
 
-def test_a_source_with_an_idle_limit_makes_the_clock_tick(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_source_with_an_idle_limit_causes_a_tick(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": file_of(call(1))}, settings='idle_after = "2d"')
     take_in(project)
     ticks = query(project, "SELECT through FROM lake.events.declaration WHERE kind = 'tick'")["through"].to_list()
     assert ticks == [datetime(2024, 6, 1, tzinfo=UTC)]
 
 
-def test_only_the_sources_named_are_taken_in(calls: Write) -> None:
+def test_only_the_named_sources_are_ingested(calls: Write) -> None:
     project = calls({"a.csv": file_of(call(1))})
     with pytest.raises(ConfigError, match="there is no source 'nope'; there are msc"):
         ingest(project, sources=["nope"])
     assert len(ingest(project, sources=["msc"], clock=lambda: datetime(2024, 6, 1, tzinfo=UTC)).units) == 1
 
 
-def test_progress_is_told_up_to_the_whole_unit(calls: Write) -> None:
-    told: list[tuple[str, int, int]] = []
+def test_progress_is_reported_up_to_the_end_of_the_unit(calls: Write) -> None:
+    messages: list[tuple[str, int, int]] = []
 
     class Listener:
         def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
-            told.append((unit, done_bytes, total_bytes))
+            messages.append((unit, done_bytes, total_bytes))
 
     project = calls({"a.csv": file_of(call(1))})
     ingest(project, clock=lambda: datetime(2024, 6, 1, tzinfo=UTC), progress=Listener())
     size = (project.directory / "landing" / "a.csv").stat().st_size
-    assert told[-1] == ("landing/a.csv", size, size)
-    assert all(0 <= done <= size for _, done, _ in told)
+    assert messages[-1] == ("landing/a.csv", size, size)
+    assert all(0 <= done <= size for _, done, _ in messages)
 
 
 @pytest.fixture

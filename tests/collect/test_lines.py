@@ -37,12 +37,12 @@ def records(data: bytes, size: int) -> list[tuple[int, int, bytes]]:
 
 
 @given(st.lists(st.sampled_from([b"a", b"bc", b",", b"\n", b"\r", b"\r\n", b'"', b"\xff", b""])).map(b"".join), st.integers(1, 9))
-def test_lines_are_found_wherever_the_blocks_are_cut_and_whatever_ends_them(data: bytes, size: int) -> None:
+def test_lines_do_not_depend_on_block_borders_or_line_ends(data: bytes, size: int) -> None:
     wanted = [(match.start(), match[0]) for match in re.finditer(rb"[^\r\n]+", data)]
     assert records(data, size) == [(row, at, text) for row, (at, text) in enumerate(wanted)]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_line() -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_line() -> None:
     for size in (1, 2, 3, 100):
         assert records(b"\xef\xbb\xbfa,b\n1,2\n", size) == [(0, 3, b"a,b"), (1, 7, b"1,2")]
 
@@ -51,7 +51,7 @@ LENGTHS = st.lists(st.integers(0, 40), max_size=12)
 
 
 @given(LENGTHS, st.integers(1, 30), st.integers(1, 20), st.integers(0, 5), st.sampled_from([b"", b"\n", b"\r\n"]))
-def test_of_a_long_line_only_the_beginning_is_held_wherever_the_blocks_are_cut(
+def test_of_a_long_line_only_the_beginning_is_held_at_any_block_border(
     lengths: list[int], record_bytes: int, size: int, kept_bytes: int, end: bytes
 ) -> None:
     data = b"\n".join(b"x" * length for length in lengths) + end
@@ -70,7 +70,7 @@ def test_of_a_long_line_only_the_beginning_is_held_wherever_the_blocks_are_cut(
 
 
 @given(st.lists(st.sampled_from([b"a,b", b",", b"\n", b"\r\n", b"x"])).map(b"".join), st.integers(1, 6))
-def test_pieces_hold_few_marks_and_all_records(data: bytes, most: int) -> None:
+def test_pieces_have_few_marks_and_all_records(data: bytes, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines_module, "MOST_MARKS", most)
         pieces = list(physical_lines([data], bounds=WIDE, mark=","))
@@ -82,7 +82,7 @@ def test_pieces_hold_few_marks_and_all_records(data: bytes, most: int) -> None:
 
 
 @given(st.lists(st.sampled_from([b"ab", "é€".encode(), b"\xc3", b"\x80", b"\n", b"\x00"])).map(b"".join))
-def test_exactly_the_lines_that_are_no_utf8_or_hold_a_nul_are_found(data: bytes) -> None:
+def test_exactly_the_lines_with_invalid_utf8_or_a_nul_are_found(data: bytes) -> None:
     found = lines_in(data, offset=0, first_row=0)
     for index, is_bad in enumerate(undecodable(found, "utf-8").tolist()):
         assert is_bad != _decodes(found.raw(index))
@@ -131,13 +131,13 @@ def quoted(data: bytes, size: int) -> list[bytes]:
 
 
 @given(st.lists(st.lists(FIELDS, min_size=3, max_size=3), min_size=1, max_size=20), st.integers(1, 60))
-def test_records_with_line_ends_in_quotes_are_found_whole(rows: list[list[str]], size: int) -> None:
+def test_records_with_line_ends_in_quotes_are_complete(rows: list[list[str]], size: int) -> None:
     found = quoted(in_quotes(rows), size)
     assert [next(csv.reader(io.StringIO(record.decode(), newline=""))) for record in found] == rows
 
 
 @given(st.lists(st.lists(FIELDS, min_size=2, max_size=2), min_size=1, max_size=20), st.data())
-def test_a_damaged_quote_loses_no_byte_of_what_follows(rows: list[list[str]], data: st.DataObject) -> None:
+def test_a_damaged_quote_loses_no_later_byte(rows: list[list[str]], data: st.DataObject) -> None:
     damaged = bytearray(in_quotes(rows))
     damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.sampled_from(b'"x,'))
     found = quoted(bytes(damaged), data.draw(st.integers(1, 60)))

@@ -1,4 +1,4 @@
-"""What senders declare of their files beside them: waited for, read, and held against what came."""
+"""Manifests: files wait for them, and their declarations are compared with the files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def declared(project: Project, query: Query) -> list[tuple[str, int | None]]:
     return [(Path(path).name, records) for path, records in rows.rows()]
 
 
-def test_a_file_waits_for_its_manifest_which_is_no_file_of_records_itself(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_a_file_waits_for_its_manifest_which_is_not_ingested(calls: Write, take_in: TakeIn, query: Query) -> None:
     project = calls({"a.csv": FILE}, settings=COUNTED)
     waiting = take_in(project)
     assert waiting.units == []
@@ -49,26 +49,26 @@ def test_fewer_records_than_declared_are_a_finding_with_the_difference(calls: Wr
     ingest(project, clock=lambda: NOW)
     with Lake.open(project, clock=lambda: NOW) as lake:
         control(lake)
-        told = lake.connection.execute(
+        findings = lake.connection.execute(
             "SELECT kind, control, reason, records_low, records_high FROM lake.events.finding"
         ).fetchall()
-    assert told == [("total_mismatch", "declared", "landing/a.csv declares 5 records and holds 2", 3, 3)]
+    assert findings == [("total_mismatch", "declared", "landing/a.csv declares 5 records and holds 2", 3, 3)]
 
 
-def test_one_manifest_may_tell_of_many_files(calls: Write, take_in: TakeIn, query: Query) -> None:
+def test_one_manifest_may_declare_many_files(calls: Write, take_in: TakeIn, query: Query) -> None:
     other = FILE.replace("\n1,", "\n3,").replace("\n2,", "\n4,")
     project = calls({"a.csv": FILE, "b.csv": other, "delivery.txt": "a.csv;2\nb.csv;7\n"}, settings=LISTED)
     assert take_in(project).errors == []
     assert declared(project, query) == [("a.csv", 2), ("b.csv", 7)]
 
 
-def test_a_file_whose_manifest_declares_nothing_of_it_is_not_taken_in(calls: Write, take_in: TakeIn) -> None:
+def test_a_file_without_an_entry_in_its_manifest_is_refused(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": FILE, "delivery.txt": "aXcsv;2\n"}, settings=LISTED)
     (error,) = take_in(project).errors
     assert "manifest delivery.txt has no entry for it" in str(error)
 
 
-def test_other_bytes_than_declared_are_not_taken_in_until_the_right_ones_come(calls: Write, take_in: TakeIn) -> None:
+def test_bytes_other_than_declared_are_refused_until_the_right_ones_arrive(calls: Write, take_in: TakeIn) -> None:
     summed = hashlib.sha256(FILE.encode()).hexdigest().upper()
     project = calls({"a.csv": FILE.replace(",5\n", ",6\n"), "a.sha256": f"{summed}  a.csv\n"}, settings=SUMMED)
     wrong = take_in(project)
@@ -80,7 +80,7 @@ def test_other_bytes_than_declared_are_not_taken_in_until_the_right_ones_come(ca
     assert right.errors == []
 
 
-def test_a_watched_file_is_looked_at_again_when_its_manifest_is_put_right(calls: Write) -> None:
+def test_a_watched_file_is_read_again_when_its_manifest_is_corrected(calls: Write) -> None:
     project = calls({"a.csv": FILE, "a.csv.ctl": "soon\n"}, settings=COUNTED)
     looking = Watch(project, clock=lambda: NOW)
     first = looking.look()
@@ -94,13 +94,13 @@ def test_a_watched_file_is_looked_at_again_when_its_manifest_is_put_right(calls:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ("""manifest = { path = "{name}.ctl", pattern = 'RECORDS=([0-9]+)' }""", "must have a group"),
         ("""manifest = { path = "all.txt", pattern = '(?P<records>[0-9]+)' }""", "contains the file.s name"),
         ("""manifest = { path = "{name}.ctl", pattern = '(' }""", "invalid pattern"),
     ],
 )
-def test_a_manifest_that_cannot_be_meant_is_refused(calls: Write, settings: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_contradictory_manifest_settings_are_refused(calls: Write, settings: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         calls(settings=settings)

@@ -42,13 +42,13 @@ def as_text(value: object) -> str | None:
 
 
 @given(st.lists(objects(), min_size=1, max_size=8))
-def test_members_are_what_a_parser_finds_and_numbers_the_text_they_are(texts: list[str]) -> None:
+def test_members_equal_those_of_a_parser_and_numbers_keep_their_text(texts: list[str]) -> None:
     batch = read("\n".join(texts).encode(), "a", "é")
     assert batch.rejected.is_empty()
     for row, text in enumerate(texts):
-        told = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
+        parsed = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
         for name in ("a", "é"):
-            value, found = told.get(name), batch.fields[name][row]
+            value, found = parsed.get(name), batch.fields[name][row]
             if isinstance(value, str):
                 assert found == (value or None)
             elif value is None:
@@ -56,7 +56,7 @@ def test_members_are_what_a_parser_finds_and_numbers_the_text_they_are(texts: li
             else:
                 assert json.loads(found, parse_float=str, parse_int=str) == value
         kept = batch.attributes[row]
-        rest = {key: value for key, value in told.items() if key not in ("a", "é")}
+        rest = {key: value for key, value in parsed.items() if key not in ("a", "é")}
         assert (json.loads(kept, parse_float=str, parse_int=str) if kept else {}) == rest
 
 
@@ -75,7 +75,7 @@ def test_a_number_of_many_digits_is_not_rounded() -> None:
     assert batch.fields.rows() == [("48.47023944990327512345678", "123456789012345678901234567890"), ("1.5e-7", None)]
 
 
-def test_what_is_no_object_or_says_a_member_twice_is_rejected() -> None:
+def test_invalid_objects_and_repeated_members_are_rejected() -> None:
     batch = read(b'{"a":1}\n[1]\n{"a":1,\n{"a":1,"a":2}\n{"b":1,"b":2}\nx\n"s"\n', "a")
     assert batch.provenance["source_row"].to_list() == [0, 4]
     assert batch.rejected["reason"].to_list() == ["unparsable"] * 5

@@ -19,7 +19,7 @@ def written(path: Path, table: pa.Table, rows_in_group: int = 2) -> ParquetFile:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_numbers_are_exact_text_and_times_stay_times(tmp_path: Path) -> None:
+def test_numbers_become_exact_text_and_times_keep_their_type(tmp_path: Path) -> None:
     table = pa.table(
         {
             "dec": pa.array([Decimal("0.1000000000000000005"), None], pa.decimal128(38, 19)),
@@ -46,7 +46,7 @@ def test_numbers_are_exact_text_and_times_stay_times(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_a_row_is_told_by_its_group_and_its_number(tmp_path: Path) -> None:
+def test_a_row_is_identified_by_its_group_and_number(tmp_path: Path) -> None:
     file = written(tmp_path / "x.parquet", pa.table({"a": ["p", "q", "r"], "b": [1, None, 3]}))
     batches = [read_parquet(rows, ["a"], attributes=True) for rows in file.rows()]
     assert [batch.provenance.rows() for batch in batches] == [[(0, 0, None), (1, 0, None)], [(2, 1, None)]]
@@ -58,14 +58,14 @@ def test_a_row_is_told_by_its_group_and_its_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_bytes_that_are_no_text_are_rejected(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_rejected(tmp_path: Path) -> None:
     (rows,) = written(tmp_path / "x.parquet", pa.table({"a": pa.array([b"ok", b"\xff"], pa.binary())})).rows()
     batch = read_parquet(rows, ["a"], attributes=False)
     assert batch.fields["a"].to_list() == ["ok"]
     assert batch.rejected.select("source_row", "reason").rows() == [(1, "bad_encoding")]
 
 
-def test_a_file_that_is_cut_short_or_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_truncated_or_other_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"a": [1]}), path)
     for content in (path.read_bytes()[:-20], b"id,at\n1,2\n"):

@@ -1,4 +1,4 @@
-"""What several processes at once, or one that dies, do to the log: nothing but what one that runs undisturbed does."""
+"""Concurrent and killed ingestion processes: the log equals that of one undisturbed run."""
 
 from __future__ import annotations
 
@@ -61,20 +61,20 @@ print(answers)
 """
 
 
-def started(program: str, *arguments: object) -> subprocess.Popen[str]:
+def start_process(program: str, *arguments: object) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": PORTIONS}
     command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def ended(process: subprocess.Popen[str]) -> str:
+def output_of(process: subprocess.Popen[str]) -> str:
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return output.strip()
 
 
 def landing(calls: Write, *, files: int = 3, records: int = 2_500) -> Project:
-    """Files that share records, with some damaged ones in each."""
+    """Return a project with files that share records, some damaged records in each."""
     lines = [
         f"{n},c{n % 50},2024-05-{1 + n % 28:02} 10:00:{n % 60:02},{n % 90 if n % 97 else 'x'}\n" for n in range(files * records)
     ]
@@ -84,7 +84,7 @@ def landing(calls: Write, *, files: int = 3, records: int = 2_500) -> Project:
 
 
 def content(project: Project) -> dict[str, pl.DataFrame]:
-    """Everything that must not depend on what happened on the way."""
+    """Return the content of the log that must not depend on interruptions."""
     queries = {
         "events": "SELECT event_id, source_id, source_row FROM lake.events.usage ORDER BY ALL",
         "quarantine": "SELECT event_id, raw, reason FROM lake.events.quarantine ORDER BY ALL",
@@ -101,7 +101,7 @@ def undisturbed(project: Project, tmp_path: Path) -> dict[str, pl.DataFrame]:
     alone.directory.mkdir(exist_ok=True)
     (alone.directory / "landing").symlink_to(project.directory / "landing")
     (alone.directory / "trueup.toml").write_text((project.directory / "trueup.toml").read_text())
-    ended(started(RUN, alone.directory))
+    output_of(start_process(RUN, alone.directory))
     return content(alone)
 
 
@@ -109,10 +109,10 @@ def same(one: dict[str, pl.DataFrame], other: dict[str, pl.DataFrame]) -> bool:
     return all(one[name].equals(other[name]) for name in one)
 
 
-def test_two_processes_at_once_lose_and_double_nothing(calls: Write, tmp_path: Path) -> None:
+def test_two_concurrent_processes_neither_lose_nor_double_a_record(calls: Write, tmp_path: Path) -> None:
     project = landing(calls)
-    both = [started(RUN, project.directory) for _ in range(2)]
-    answers = [ended(process).split() for process in both]
+    both = [start_process(RUN, project.directory) for _ in range(2)]
+    answers = [output_of(process).split() for process in both]
     wanted = undisturbed(project, tmp_path)
     assert [errors for _, errors in answers] == ["0", "0"]
     assert sum(int(accepted) for accepted, _ in answers) == wanted["events"].height
@@ -133,52 +133,52 @@ def killed_and_run_again(calls: Write, tmp_path: Path, kills: int, seed: int) ->
         again.directory.mkdir()
         (again.directory / "landing").symlink_to(project.directory / "landing")
         (again.directory / "trueup.toml").write_text((project.directory / "trueup.toml").read_text())
-        process = started(RUN, again.directory)
+        process = start_process(RUN, again.directory)
         time.sleep(chance.uniform(0.2, 0.95) * took_s)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
-        ended(started(RUN, again.directory))
+        output_of(start_process(RUN, again.directory))
         assert same(content(again), wanted), number
     assert killed
 
 
-def test_a_run_killed_at_any_moment_and_run_again_is_a_run_undisturbed(calls: Write, tmp_path: Path) -> None:
+def test_a_run_killed_at_any_moment_and_repeated_equals_an_undisturbed_run(calls: Write, tmp_path: Path) -> None:
     killed_and_run_again(calls, tmp_path, 3, 1)
 
 
 @pytest.mark.slow
-def test_thirty_runs_killed_at_any_moment_and_run_again_are_runs_undisturbed(calls: Write, tmp_path: Path) -> None:
+def test_thirty_killed_and_repeated_runs_equal_undisturbed_ones(calls: Write, tmp_path: Path) -> None:
     killed_and_run_again(calls, tmp_path, 30, 2)
 
 
-def test_a_reader_in_another_process_is_answered_all_the_time(calls: Write, tmp_path: Path) -> None:
+def test_a_reader_in_another_process_always_gets_an_answer(calls: Write, tmp_path: Path) -> None:
     project = landing(calls, files=4)
     Lake.create(project)
     stop = tmp_path / "stop"
-    readers = [started(READ, project.directory, stop) for _ in range(2)]
+    readers = [start_process(READ, project.directory, stop) for _ in range(2)]
     try:
-        ended(started(RUN, project.directory))
+        output_of(start_process(RUN, project.directory))
     finally:
         stop.touch()
-    assert all(int(ended(reader)) >= 3 for reader in readers)
+    assert all(int(output_of(reader)) >= 3 for reader in readers)
 
 
-def test_a_disk_that_fills_up_leaves_no_half_part_and_the_next_run_goes_on(calls: Write, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_half_part_and_the_next_run_resumes(calls: Write, tmp_path: Path) -> None:
     project = landing(calls)
     Lake.create(project)
-    full = started(LIMITED + RUN, project.directory)
+    full = start_process(LIMITED + RUN, project.directory)
     _, errors = full.communicate(timeout=300)
     assert full.returncode == 1
     assert errors.startswith("LogError: ")
     assert len(errors.strip().splitlines()) == 1
     content(project)
-    ended(started(RUN, project.directory))
+    output_of(start_process(RUN, project.directory))
     wanted = undisturbed(project, tmp_path)
     assert content(project)["events"].equals(wanted["events"])
 
 
-def test_a_commit_that_fails_in_the_middle_leaves_nothing(calls: Write, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_fails_in_the_middle_leaves_no_row(calls: Write, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch) -> None:
     project = landing(calls, files=1, records=50)
 
     def full(row: object) -> pl.DataFrame:

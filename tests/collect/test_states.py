@@ -1,4 +1,4 @@
-"""Tariff books and subscription states are taken in, refused, recognised and proven like records."""
+"""Tariff books and subscription states: ingested, refused, recognised and proven like records."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ TakeIn = Callable[[Project], IngestSummary]
 
 @pytest.fixture(autouse=True)
 def rows_by_themselves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here rows are looked at one by one; what makes a sound book of them has tests of its own."""
+    """Disable the checks across rows of a book, which have separate tests."""
     if "whole_book" not in request.keywords:
         monkeypatch.setitem(CHECKS, "tariff", lambda _, new: ending_before_they_begin(new))
 
 
 def written(folder: Path, name: str, format_: str, rows: list[dict[str, Any]]) -> None:
-    """Rows as a file of a format; None is an empty field, a null or a member that is not there."""
+    """Write rows as a file of a format; None is an empty field, a null or a missing member."""
     landing = folder / "project" / "landing"
     landing.mkdir(parents=True, exist_ok=True)
     path = landing / f"{name}.{format_}"
@@ -101,7 +101,7 @@ def written(folder: Path, name: str, format_: str, rows: list[dict[str, Any]]) -
 
 @pytest.fixture
 def project_of(tmp_path: Path) -> Callable[[str], Project]:
-    """A project of a `trueup.toml`, beside the files written."""
+    """Return a function that returns the project of a `trueup.toml`, in the folder of the written files."""
 
     def make(toml: str) -> Project:
         (tmp_path / "project").mkdir(exist_ok=True)
@@ -116,14 +116,14 @@ def read(project: Project, table: str) -> pl.DataFrame:
         return lake.read(table).sort("position", "source_row" if table != "control" else "sequence_no")
 
 
-def test_what_may_be_mapped_is_what_the_log_keeps() -> None:
+def test_the_columns_of_mapping_and_log_are_equal() -> None:
     kept = {stream: tuple(name.removesuffix("_micros") for name in core) for stream, core in CORE.items()}
     assert kept == STREAM_COLUMNS
     assert {name.removesuffix("_micros") for core in CORE.values() for name in core if name.endswith("_micros")} == DECIMAL_COLUMNS
 
 
 @pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])
-def test_a_tariff_row_keeps_every_value_exactly_in_any_format(tmp_path, project_of, take_in: TakeIn, format_: str) -> None:
+def test_a_tariff_row_has_every_exact_value_in_any_format(tmp_path, project_of, take_in: TakeIn, format_: str) -> None:
     written(tmp_path, "book", format_, [RATE, {**dict.fromkeys(RATE), "id": "b1", "item": "band", "valid_from": "1900-01-01"}])
     project = project_of(BOOK.format(format=format_, columns=NAMED))
     assert [(u.accepted, u.quarantined) for u in take_in(project).units] == [(2, 0)]
@@ -138,15 +138,15 @@ def test_a_tariff_row_keeps_every_value_exactly_in_any_format(tmp_path, project_
         assert [verify_record(lake, row["event_id"]).verdict for row in rows] == ["proven", "proven"]
 
 
-def test_truth_and_numbers_may_have_types_of_their_own(tmp_path, project_of, take_in: TakeIn) -> None:
+def test_booleans_and_numbers_may_have_native_types(tmp_path, project_of, take_in: TakeIn) -> None:
     written(tmp_path, "book", "parquet", [{
         "id": "r", "item": "rate", "valid_from": datetime(2030, 1, 1, tzinfo=UTC), "price_per": 1, "tax_included": True,
     }])  # fmt: skip
     columns = 'item = "item"\nvalid_from = "valid_from"\nprice_per = "price_per"\ntax_included = "tax_included"'
     project = project_of(BOOK.format(format="parquet", columns=columns))
     assert not take_in(project).errors
-    told = read(project, "tariff").select("valid_from", "price_per", "tax_included").row(0)
-    assert told == (datetime(2030, 1, 1, tzinfo=UTC), 1, True)
+    row = read(project, "tariff").select("valid_from", "price_per", "tax_included").row(0)
+    assert row == (datetime(2030, 1, 1, tzinfo=UTC), 1, True)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_truth_and_numbers_may_have_types_of_their_own(tmp_path, project_of, tak
         ({"tax_included": "perhaps"}, "unparsable", "tax_included: is true or false"),
     ],
 )
-def test_a_tariff_row_that_breaks_a_rule_is_kept_apart(
+def test_a_tariff_row_that_breaks_a_rule_is_quarantined(
     tmp_path, project_of, take_in: TakeIn, wrong: dict[str, object], reason: str, rule: str
 ) -> None:
     written(tmp_path, "book", "csv", [{**RATE, **wrong}, {**RATE, "id": "r2"}])
@@ -178,11 +178,11 @@ def test_a_tariff_row_that_breaks_a_rule_is_kept_apart(
 
 
 @pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])
-def test_states_are_taken_in_refused_and_recognised_in_any_format(tmp_path, project_of, take_in: TakeIn, format_: str) -> None:
+def test_states_are_ingested_refused_and_recognised_in_any_format(tmp_path, project_of, take_in: TakeIn, format_: str) -> None:
     ceased = {**ACTIVE, "status": "ceased", "from": "2024-03-01T00:00:00", "to": "2199-01-01T00:00:00"}
     ends_first = {**ceased, "to": "2024-02-01T00:00:00"}
     written(tmp_path, "crm", format_, [
-        ACTIVE, ceased, ends_first, ACTIVE, {**ACTIVE, "system": "crm"}, {**ACTIVE, "status": "gone"}, ends_first,
+        ACTIVE, ceased, ends_first, ACTIVE, {**ACTIVE, "system": "crm"}, {**ACTIVE, "status": "lost"}, ends_first,
         {**ACTIVE, "msisdn": None},
     ])  # fmt: skip
     project = project_of(STATES.format(format=format_, bucket_by="subscriber", settings=""))
@@ -207,7 +207,7 @@ def test_states_are_taken_in_refused_and_recognised_in_any_format(tmp_path, proj
         assert verify(lake, only=("counts", "chains", "event_ids", "units")).sound
 
 
-def test_a_control_row_tells_when_its_states_begin_and_shows_no_frontier(tmp_path, project_of, take_in: TakeIn) -> None:
+def test_a_control_row_of_states_has_their_begin_and_no_frontier(tmp_path, project_of, take_in: TakeIn) -> None:
     later = {**ACTIVE, "from": "2024-03-01T00:00:00"}
     never = {**ACTIVE, "from": "2024-09-01T00:00:00", "to": "2024-08-01T00:00:00"}
     written(tmp_path, "crm", "csv", [ACTIVE, later, never])
@@ -236,7 +236,7 @@ def test_the_same_content_again_is_a_duplicate_and_another_one_of_the_key_a_late
 
 
 @pytest.mark.parametrize(("bucket_by", "same"), [("subscriber", False), ("account", True), ("session_key", True)])
-def test_states_lie_in_the_bucket_of_their_key_and_in_the_first_where_they_have_none(
+def test_states_are_in_the_bucket_of_their_key_or_in_the_first(
     tmp_path, project_of, take_in: TakeIn, bucket_by: str, same: bool
 ) -> None:
     written(tmp_path, "crm", "csv", [{**ACTIVE, "msisdn": f"49{n}"} for n in range(20)])
@@ -267,19 +267,19 @@ def test_a_row_refused_against_the_log_is_refused_with_its_bytes(
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "message"),
     [
         ('price = "p"\nprices = "q"', "unknown column 'prices' of stream tariff"),
         ('price = "p"\n[source.range]\namount = ["0", "1"]', "`range` takes a decimal column, not 'amount'"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused_by_name(columns: str, told: str) -> None:
-    with pytest.raises(ConfigError, match=told):
+def test_contradictory_settings_are_refused_by_name(columns: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         parse(BOOK.format(format="csv", columns=columns))
 
 
 @pytest.mark.whole_book
-def test_rows_that_make_no_sound_book_are_kept_apart_with_the_rule_they_break(tmp_path, project_of, take_in: TakeIn) -> None:
+def test_rows_of_an_unsound_book_are_quarantined_with_their_rule(tmp_path, project_of, take_in: TakeIn) -> None:
     sound = {**dict.fromkeys(RATE), "id": "r1", "item": "rate", "service": "voice", "currency": "EUR", "price": "0.1",
              "price_per": "60", "unit": "s", "valid_from": "2024-01-01"}  # fmt: skip
     rows = [

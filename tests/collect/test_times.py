@@ -73,12 +73,12 @@ def test_formats_and_epochs_are_read(time_format: str, text: str, wanted: dateti
     assert read(text, time_format) == wanted
 
 
-def test_an_hour_that_daylight_saving_skips_is_no_time() -> None:
+def test_an_hour_that_daylight_saving_skips_is_invalid() -> None:
     for choice in ("earliest", "latest", "quarantine"):
         assert read("2024-03-31 02:30:00", zone="Europe/Berlin", ambiguous=choice) is None
 
 
-def test_an_hour_that_daylight_saving_repeats_is_what_the_source_says() -> None:
+def test_a_source_decides_an_hour_that_daylight_saving_repeats() -> None:
     text = "2024-10-27 02:30:00"
     assert read(text, zone="Europe/Berlin") is None
     assert read(text, zone="Europe/Berlin", ambiguous="earliest") == utc(2024, 10, 27, 0, 30)
@@ -86,7 +86,7 @@ def test_an_hour_that_daylight_saving_repeats_is_what_the_source_says() -> None:
     assert read(f"{text}+01:00", zone="Europe/Berlin") == utc(2024, 10, 27, 1, 30)
 
 
-def test_a_directive_nobody_knows_is_an_error_of_the_configuration() -> None:
+def test_an_unknown_directive_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match="directive %Q"):
         read("1", "%Q")
     with pytest.raises(ConfigError, match="yields no time"):
@@ -96,7 +96,7 @@ def test_a_directive_nobody_knows_is_an_error_of_the_configuration() -> None:
 @given(
     st.datetimes(datetime(1990, 1, 1), datetime(2035, 1, 1)), st.sampled_from(["Europe/Berlin", "America/St_Johns", "Asia/Jakarta"])
 )
-def test_a_local_time_that_is_there_once_is_the_one_python_says(local: datetime, zone: str) -> None:
+def test_an_unambiguous_local_time_equals_that_of_python(local: datetime, zone: str) -> None:
     places = {local.replace(tzinfo=ZoneInfo(zone), fold=fold).astimezone(UTC) for fold in (0, 1)}
     there = {place for place in places if place.astimezone(ZoneInfo(zone)).replace(tzinfo=None) == local}
     wanted = there.pop() if len(there) == 1 else None

@@ -45,16 +45,16 @@ def unit_of(project: Project) -> Iterator[Unit]:
     ],
     ids=lambda value: value if isinstance(value, str) and "." in value else "",
 )
-def test_what_cannot_be_a_unit_says_so_in_one_line(calls: Write, name: str, content: bytes, says: str) -> None:
+def test_an_invalid_unit_is_an_error_of_one_line(calls: Write, name: str, content: bytes, says: str) -> None:
     project = calls({name: content})
-    with pytest.raises(SourceError, match=says) as told, unit_of(project) as unit:
+    with pytest.raises(SourceError, match=says) as raised, unit_of(project) as unit:
         unit.check_readable_to_end()
         unit.check_text()
-    assert f"landing/{name}" in str(told.value)
-    assert "\n" not in str(told.value)
+    assert f"landing/{name}" in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_directories_missing_files_and_unreadable_ones_are_told_apart(calls: Write) -> None:
+def test_directories_missing_and_unreadable_files_have_different_errors(calls: Write) -> None:
     project = calls({"shut.csv": LINES})
     (project.directory / "landing" / "folder").mkdir()
     source = project.config.source[0].model_copy(update={"path": ("landing/*", "landing/none.csv", "landing/*.parquet")})
@@ -70,7 +70,7 @@ def test_directories_missing_files_and_unreadable_ones_are_told_apart(calls: Wri
             pass
 
 
-def test_a_file_two_patterns_match_is_one_unit(calls: Write) -> None:
+def test_a_file_matched_by_two_patterns_is_one_unit(calls: Write) -> None:
     project = calls({"a.csv": LINES})
     source = project.config.source[0].model_copy(update={"path": ("landing/*", "landing/a.csv")})
     assert len(find_files(project, source).paths) == 1
@@ -86,7 +86,7 @@ def test_a_file_that_changes_after_it_was_fingerprinted_is_still_growing(calls: 
             unit.check_unchanged()
 
 
-@pytest.mark.skipif(not Path("/proc/self/fdinfo").is_dir(), reason="only Linux tells who has a file open")
+@pytest.mark.skipif(not Path("/proc/self/fdinfo").is_dir(), reason="only Linux shows which process has a file open")
 def test_a_file_that_another_process_holds_open_for_writing_is_still_growing(calls: Write) -> None:
     project = calls({"a.csv": LINES})
     hold = "import sys; f = open(sys.argv[1], 'ab'); print(flush=True); sys.stdin.read()"
@@ -118,7 +118,7 @@ def test_any_bytes_of_the_decompressed_stream_can_be_read_again(
         length = data.draw(st.integers(0, len(whole) - start))
         source = SourceConfig(name="x", stream="usage", path=("file",), identity="content")
         with open_unit(Project(path.parent, Config()), source, path) as unit:
-            # Bytes that happen to begin like a compressed file are read as one.
+            # Bytes that begin like a compressed file by chance are read as one.
             if unit.compression == compression:
                 assert unit.bytes_at(start, length) == whole[start : start + length]
                 with pytest.raises(SourceError, match="ends before"):

@@ -62,7 +62,7 @@ def test_every_record_is_proven_by_its_own_bytes(calls: Write, take_in: TakeIn, 
     assert verified(project).sound
 
 
-def test_a_file_that_was_renamed_still_proves_its_records(calls: Write, take_in: TakeIn) -> None:
+def test_a_renamed_file_still_proves_its_records(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": CSV})
     take_in(project)
     landing = project.directory / "landing"
@@ -106,7 +106,7 @@ def test_archived_units_are_found_by_their_sha256_under_any_name(calls: Write, t
         assert verify(lake, only=("units",), archives=(archive, packed.parent)).sound
 
 
-def test_the_mapping_that_made_a_record_proves_it_after_the_configuration_changed(calls: Write, take_in: TakeIn) -> None:
+def test_the_recorded_mapping_proves_a_record_after_a_configuration_change(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": CSV})
     take_in(project)
     changed = calls(columns='session_key = "id"')
@@ -118,9 +118,7 @@ def test_the_mapping_that_made_a_record_proves_it_after_the_configuration_change
     assert verified(changed, "units").sound
 
 
-def test_a_unit_whose_mapping_was_not_recorded_is_proven_only_while_the_configuration_makes_it(
-    calls: Write, take_in: TakeIn
-) -> None:
+def test_a_unit_without_recorded_mapping_is_proven_only_by_an_unchanged_configuration(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": CSV})
     take_in(project)
     with Lake.open(project) as lake:
@@ -130,7 +128,7 @@ def test_a_unit_whose_mapping_was_not_recorded_is_proven_only_while_the_configur
     assert (fault.kind, "recorded no mapping" in fault.detail) == ("unavailable", True)
 
 
-def test_an_id_nobody_knows_is_unknown(calls: Write, take_in: TakeIn) -> None:
+def test_an_id_that_the_log_lacks_is_unknown(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.csv": CSV})
     take_in(project)
     with Lake.open(project, read_only=True) as lake:
@@ -152,7 +150,7 @@ def test_a_source_no_longer_configured_is_proven_by_its_recorded_mapping(calls: 
         ("DELETE FROM lake.events.control WHERE sequence_no = 1", "control row 1"),
     ],
 )
-def test_the_chain_names_the_control_row_that_was_changed(calls: Write, take_in: TakeIn, statement: str, where: str) -> None:
+def test_the_chain_check_names_the_changed_control_row(calls: Write, take_in: TakeIn, statement: str, where: str) -> None:
     project = calls({f"{n}.csv": CSV + f"{n}x,a,2024-05-01,1\n".encode() for n in range(3)})
     take_in(project)
     assert verified(project, "chains").sound
@@ -185,7 +183,7 @@ def test_rows_deleted_or_changed_through_the_lake_are_marked_and_have_no_positio
         ("INSERT INTO lake.events.control SELECT * FROM lake.events.control", "a part is missing or repeated"),
     ],
 )
-def test_counts_that_do_not_add_up_are_named(calls: Write, take_in: TakeIn, statement: str, says: str) -> None:
+def test_contradictory_counts_are_named(calls: Write, take_in: TakeIn, statement: str, says: str) -> None:
     project = calls({"a.csv": CSV})
     take_in(project)
     assert verified(project, "counts").sound

@@ -1,4 +1,4 @@
-"""Files are taken in as they land: the complete ones, each once."""
+"""Watching: complete files are ingested as they land, each once."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def taken(summary: IngestSummary | None) -> list[str]:
     return [Path(unit.path).name for unit in summary.units if unit.outcome == "taken"]
 
 
-def test_what_lands_is_taken_in_and_what_is_known_is_not_looked_at_again(tmp_path: Path) -> None:
+def test_new_files_are_ingested_and_known_ones_are_not_read_again(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     looking = Watch(project, clock=lambda: NOW)
     assert looking.look() is None
@@ -60,7 +60,7 @@ def test_what_lands_is_taken_in_and_what_is_known_is_not_looked_at_again(tmp_pat
     assert taken(Watch(project, clock=lambda: NOW).look()) == []
 
 
-def test_a_file_that_cannot_be_taken_in_is_told_once_and_again_when_it_has_changed(tmp_path: Path) -> None:
+def test_a_refused_file_is_reported_once_and_again_after_a_change(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     looking = Watch(project, clock=lambda: NOW)
     (tmp_path / "landing" / "bad.csv").write_text("other,header\n1,2\n", "utf-8")
@@ -71,7 +71,7 @@ def test_a_file_that_cannot_be_taken_in_is_told_once_and_again_when_it_has_chang
     assert taken(looking.look()) == ["bad.csv"]
 
 
-def test_a_file_with_a_marker_to_come_waits_for_it(tmp_path: Path) -> None:
+def test_a_file_is_left_until_its_marker_arrives(tmp_path: Path) -> None:
     project = project_in(tmp_path, 'complete = "marker"\nmarker = ".ok"\n')
     looking = Watch(project, clock=lambda: NOW)
     path = land(project, "a.csv")
@@ -83,52 +83,52 @@ def test_a_file_with_a_marker_to_come_waits_for_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("quiet_s", "expected"), [(29, False), (30, True)])
-def test_a_file_is_taken_in_once_it_has_been_quiet_for_long_enough(quiet_s: int, expected: bool, tmp_path: Path) -> None:
+def test_a_file_is_ingested_after_its_quiet_period(quiet_s: int, expected: bool, tmp_path: Path) -> None:
     project = project_in(tmp_path, 'complete = "quiet"\nquiet = "30s"\n')
     land(project, "a.csv", NOW - timedelta(seconds=quiet_s))
     assert (Watch(project, clock=lambda: NOW).look() is not None) == expected
 
 
-def test_watching_ends_when_told_to(tmp_path: Path) -> None:
-    project, stop, told = project_in(tmp_path), threading.Event(), list[IngestSummary]()
+def test_watching_ends_on_request(tmp_path: Path) -> None:
+    project, stop, reports = project_in(tmp_path), threading.Event(), list[IngestSummary]()
     land(project, "a.csv")
 
-    def tell(summary: IngestSummary) -> None:
-        told.append(summary)
+    def report(summary: IngestSummary) -> None:
+        reports.append(summary)
         stop.set()
 
-    watch(project, every=timedelta(milliseconds=1), clock=lambda: NOW, stop=stop, report=tell)
-    assert [taken(summary) for summary in told] == [["a.csv"]]
+    watch(project, every=timedelta(milliseconds=1), clock=lambda: NOW, stop=stop, report=report)
+    assert [taken(summary) for summary in reports] == [["a.csv"]]
 
 
-def test_the_command_takes_in_what_lands_until_it_is_asked_to_end(tmp_path: Path) -> None:
+def test_the_command_ingests_new_files_until_it_is_stopped(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     asked = [sys.executable, "-m", "trueup.cli", "ingest", "--watch", "--every", "50ms", "--project", str(tmp_path)]
     with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
         land(project, "a.csv")
         assert process.stdout is not None
-        told = process.stdout.readline()
+        reports = process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-    assert told == "took in 1 file, 1 record: 1 accepted, 0 duplicate, 0 quarantined; 0 files known already\n"
+    assert reports == "took in 1 file, 1 record: 1 accepted, 0 duplicate, 0 quarantined; 0 files known already\n"
 
 
-def test_a_clock_that_becomes_wrong_is_told_once_and_what_landed_is_taken_in_when_it_is_right(tmp_path: Path) -> None:
-    project, stop, told = project_in(tmp_path), threading.Event(), list[IngestSummary]()
+def test_a_clock_that_becomes_wrong_is_reported_once_and_new_files_are_ingested_later(tmp_path: Path) -> None:
+    project, stop, reports = project_in(tmp_path), threading.Event(), list[IngestSummary]()
     land(project, "a.csv")
     ingest(project, clock=lambda: NOW)
     land(project, "b.csv")
-    # The first is that of the start; then the clock runs ahead for some looks.
+    # The first time is that of the start; then the clock runs ahead for some scans.
     times = iter([NOW] * 4 + [NOW + timedelta(days=9)] * 40)
 
-    def tell(summary: IngestSummary) -> None:
-        told.append(summary)
+    def report(summary: IngestSummary) -> None:
+        reports.append(summary)
         if not summary.errors:
             stop.set()
 
-    watch(project, every=timedelta(milliseconds=1), clock=lambda: next(times, NOW), stop=stop, report=tell)
-    refused, done = told
+    watch(project, every=timedelta(milliseconds=1), clock=lambda: next(times, NOW), stop=stop, report=report)
+    refused, done = reports
     assert [type(error) for error in refused.errors] == [ClockError] and refused.units == []
     assert taken(done) == ["b.csv"]
 
@@ -141,7 +141,7 @@ def test_watching_does_not_begin_with_a_wrong_clock(tmp_path: Path) -> None:
         watch(project, clock=lambda: NOW - timedelta(hours=1), stop=threading.Event(), report=lambda _: None)
 
 
-def test_a_file_that_lands_after_days_of_silence_is_no_jump_of_the_clock(tmp_path: Path) -> None:
+def test_a_file_after_days_without_files_is_no_clock_jump(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     land(project, "a.csv")
     moments = [NOW + timedelta(hours=hours) for hours in range(0, 24 * 5, 6)]
