@@ -27,7 +27,7 @@ from trueup.log.lake import Lake
 from trueup.reconcile.log_io.commit import CONSUMER
 
 LIMIT_S = 420
-FACETS = ("contents", "untimed", "long ago", "mixed keys")
+FACETS = ("contents", "undated", "very late", "mixed keys")
 ENV = {**os.environ, "TRUEUP_NOW": "2024-06-01T00:00:00+00:00", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
 
 

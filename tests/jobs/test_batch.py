@@ -101,7 +101,7 @@ def test_the_job_commits_the_outcome_of_the_plain_call_once(options: tuple[str, 
 def test_two_runs_of_the_job_on_a_random_log_commit_the_outcome_of_the_plain_call(
     n: int, options: tuple[str, ...], tmp_path: Path
 ) -> None:
-    generator, log = any_log(random.Random(f"beam/{n}"), ("contents", "untimed", "long ago"))
+    generator, log = any_log(random.Random(f"beam/{n}"), ("contents", "undated", "very late"))
     log, rows = lake_fixture.with_event_ids_of_lake(
         [[generator.first], *lake_fixture.one_declaration_per_commit(log)], "subscriber"
     )

@@ -20,11 +20,11 @@ FACETS = (
     "zone",
     "mixed keys",
     "nulls",
-    "long ago",
+    "very late",
     "currencies",
     "horizon",
     "key scopes",
-    "untimed",
+    "undated",
 )
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 PRICE = 2 * MICRO

@@ -24,29 +24,41 @@ FACETS = (
     "policies",
     "currencies",
     "unrated",
-    "untimed",
+    "undated",
     "horizon",
     "idle",
     "zone",
     "mixed keys",
     "key scopes",
     "nulls",
-    "poor keys",
+    "keys only",
     "contents",
     "huge",
     "accounts",
-    "long ago",
+    "very late",
 )
+"""Difficulties of a log. `keys only`: charges have a key and an amount only; `mixed keys`: a key joins records of several parties."""
 MATCHES = (("session_key", "nearest"), ("session_key", "nearest"), ("session_key",), ("nearest",), ("aggregate",))
 ZONES = (("Europe/Berlin", "2024-03-31T01:00Z"), ("Europe/Berlin", "2024-10-27T01:00Z"), ("Asia/Jakarta", "2024-06-01T17:00Z"),
          ("Australia/Lord_Howe", "2024-04-06T15:00Z"), ("America/Havana", "2024-11-03T05:00Z"), ("Antarctica/Troll", "2024-03-31T01:00Z"))  # fmt: skip
 
 
-def service(match: Sequence[str], *, near: int = 0, slack: int = 0, money: int = 0, grace: int = 0, price: int | None = MICRO, per: int = 1,
-            currency: str | None = None, period: int = 1) -> ServiceConfig:  # fmt: skip
+def service(
+    match: Sequence[str],
+    *,
+    start_tolerance: int = 0,
+    quantity_tolerance: int = 0,
+    amount_tolerance: int = 0,
+    grace: int = 0,
+    price: int | None = MICRO,
+    price_per: int = 1,
+    currency: str | None = None,
+    period: int = 1,
+) -> ServiceConfig:
+    """Return the rules of a service; times in µs, quantities and amounts in millionths."""
     return ServiceConfig.model_construct(
-        match=tuple(match), start_tolerance=near, quantity_tolerance=slack, amount_tolerance=money, grace=grace, price=price,
-        price_per=per, currency=currency, period=period,
+        match=tuple(match), start_tolerance=start_tolerance, quantity_tolerance=quantity_tolerance, amount_tolerance=amount_tolerance,
+        grace=grace, price=price, price_per=price_per, currency=currency, period=period,
     )  # fmt: skip
 
 
@@ -78,7 +90,7 @@ class LogGenerator:
 
     @property
     def bucket_by(self) -> str:
-        return "session_key" if "poor keys" in self.facets else "account" if "accounts" in self.facets else "subscriber"
+        return "session_key" if "keys only" in self.facets else "account" if "accounts" in self.facets else "subscriber"
 
     @property
     def has_ticks(self) -> bool:
@@ -88,11 +100,11 @@ class LogGenerator:
 
     def rules(self) -> ServiceConfig:
         r, step = self.rng, self.step_us
-        match = r.choice(MATCHES) if "poor keys" not in self.facets else ("session_key",)
-        near = r.choice((0, 1, 2, 3)) if "nearest" in match else 0
+        match = r.choice(MATCHES) if "keys only" not in self.facets else ("session_key",)
+        tolerance = r.choice((0, 1, 2, 3)) if "nearest" in match else 0
         return service(
-            match, near=near * step, slack=r.choice((0, 0, MICRO, 2 * MICRO)), money=r.choice((0, 0, 10, 2 * MICRO)),
-            grace=max(near, r.choice((0, 3, 5, 8, 12))) * step, per=r.choice((1, 1, 60)),
+            match, start_tolerance=tolerance * step, quantity_tolerance=r.choice((0, 0, MICRO, 2 * MICRO)), amount_tolerance=r.choice((0, 0, 10, 2 * MICRO)),
+            grace=max(tolerance, r.choice((0, 3, 5, 8, 12))) * step, price_per=r.choice((1, 1, 60)),
             price=None if "unrated" in self.facets and r.random() < 0.4 else r.choice((MICRO, 10 * MICRO, 7_300_001)),
             currency=r.choice((None, "EUR", "USD")) if "currencies" in self.facets else None,
             period=r.choice((1, 6, 20)) * (step if step == MICRO else 6 * step),
@@ -154,7 +166,7 @@ class LogGenerator:
             else f"K{r.randrange(6)}"
             + (f"{kind}{subscriber}{peer}" if "mixed keys" not in self.facets or self.in_time_only else "")
         )
-        if "poor keys" in self.facets:
+        if "keys only" in self.facets:
             key = f"K{r.randrange(9)}"
         start, parts = self.random_step(), r.choice((1, 1, 1, 2, 3)) if key else 1
         dense = self.crowd == 6
@@ -181,7 +193,7 @@ class LogGenerator:
         if number and r.random() < 0.3:
             amount = clamp_int64(-amount)  # A credit.
         at = start + (r.choice((0, 0, 1, -1, 2, 3)) if r.random() < 0.85 else r.randrange(self.spread + 1))
-        if key and r.random() < 0.25 and "poor keys" not in self.facets:
+        if key and r.random() < 0.25 and "keys only" not in self.facets:
             key = r.choice((None, f"{key[:1]}{r.randrange(9)}{key[2:]}"))
         billed = self.record(
             True,
@@ -196,13 +208,13 @@ class LogGenerator:
         )
         if "mixed keys" in self.facets and not self.in_time_only and r.random() < 0.3:
             billed = replace(billed, service=r.choice(self.names), peer=r.choice("pq"))
-        if "poor keys" in self.facets and r.random() < 0.8:
+        if "keys only" in self.facets and r.random() < 0.8:
             billed = replace(
                 billed, service=None, subscriber=None, peer=None, started_us=None, quantity_micros=None, billed_us=billed.started_us
             )
         elif r.random() < 0.1:
             billed = replace(billed, quantity_micros=None)
-        if "untimed" in self.facets and r.random() < 0.4:
+        if "undated" in self.facets and r.random() < 0.4:
             billed = replace(billed, started_us=None, billed_us=None)
         elif r.random() < 0.1 and billed.started_us is not None:
             billed = replace(billed, started_us=None, billed_us=billed.started_us)
@@ -226,7 +238,7 @@ class LogGenerator:
             self.of_source[record.source] += 1
             shared = f"r{self.of_source[record.source] if self.in_time_only else number}"
             record = replace(record, key_scope=record.source, key=shared if twice else record.key)
-        if "poor keys" in self.facets:
+        if "keys only" in self.facets:
             return replace(record, scope=record.session or record.key)
         # A subscriber may have several accounts, and an account several subscribers.
         return replace(record, scope=r.choice(("A", "A", "B", "")) if "accounts" in self.facets else record.subscriber or "")
@@ -241,7 +253,7 @@ class LogGenerator:
             change = {"quantity_micros": max(0, record.quantity_micros + r.choice((-MICRO, MICRO, 2 * MICRO)))}
         if not self.in_time_only and r.random() < 0.4 and record.started_us is not None:
             change["started_us"] = self.time_us(self.random_step())
-        if not self.in_time_only and r.random() < 0.3 and "poor keys" not in self.facets:
+        if not self.in_time_only and r.random() < 0.3 and "keys only" not in self.facets:
             change["session"] = r.choice((None, f"K{r.randrange(6)}", record.session))
         if not self.in_time_only and r.random() < 0.1:
             change["peer"], change["service"] = r.choice("pq"), r.choice(self.names)
@@ -273,7 +285,7 @@ class LogGenerator:
                 scope="z",
                 key_scope=source,
             )
-            items.append(replace(far, scope=far.session or "") if "poor keys" in self.facets else far)
+            items.append(replace(far, scope=far.session or "") if "keys only" in self.facets else far)
         return items
 
     def closings(self) -> list[Item]:
@@ -321,7 +333,7 @@ def any_log(
         )
     if rng.random() < 0.6:
         items += generator.advance_watermarks(generator.high + 200)
-    if "long ago" in generator.facets:
+    if "very late" in generator.facets:
         # The rest arrives days later, when all findings are final.
         at = rng.randrange(1, len(items) + 1)
         items = [
@@ -380,7 +392,7 @@ def in_time_log(
     rng: random.Random, facets: Iterable[str] | None = None, size: int | None = None
 ) -> tuple[LogGenerator, list[Item]]:
     """Return a generator and its items, which `deliver_in_time` can deliver in time."""
-    allowed = frozenset(random_facets(rng) if facets is None else facets) - {"policies", "untimed", "mixed keys", "horizon"}
+    allowed = frozenset(random_facets(rng) if facets is None else facets) - {"policies", "undated", "mixed keys", "horizon"}
     generator = LogGenerator(rng, allowed, in_time_only=True)
     items = [*generator.records(size or rng.choice((3, 5, 8, 12))), *generator.closings()]
     return generator, items + (

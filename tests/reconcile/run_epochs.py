@@ -16,7 +16,7 @@ def process_epochs(lake: Lake, ends: Sequence[int], buckets: BucketRange, lost: 
     The state is lost before the epochs that end at the positions `lost`. Two settled keys are enough for a hash run in a file.
     """
     state: ReconcilerState | None = None
-    store = store_for(lake.project.directory / "shelves", buckets, min_hashes=2)
+    store = store_for(lake.project.directory / "hash-runs", buckets, min_hashes=2)
     after, results = 0, []
     for upto in ends:
         epoch = Epoch(after, upto, frontier_of(lake, upto), terms_of(lake, buckets, upto))

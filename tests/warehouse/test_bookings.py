@@ -39,7 +39,7 @@ def reconciled(folder: Path, *commits: list[Any], rules: Policy | None = None) -
     """A reconciled lake in which a second of voice costs 1 EUR."""
     log: Log = [[rules or policy()], [Tariff((rate("voice", MICRO),))], *commits]
     log += [[Close(source, moment(LATER))] for source in ("n", "b")]
-    with lake_fixture.lake_of(folder, *lake_fixture.with_ids_of_content(log, "subscriber"), "subscriber") as lake:
+    with lake_fixture.lake_of(folder, *lake_fixture.with_event_ids_of_lake(log, "subscriber"), "subscriber") as lake:
         lake_fixture.reconcile(lake, len(log), 1)
         return lake.project
 

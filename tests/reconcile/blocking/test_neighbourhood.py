@@ -21,7 +21,7 @@ from trueup.reconcile.log_io.load import arrivals, frontier_of
 
 S = 1_000_000
 TOLERANCE_US = 2 * S
-NEAREST = service(("session_key", "nearest"), near=TOLERANCE_US, slack=MICRO, grace=12 * S)
+NEAREST = service(("session_key", "nearest"), start_tolerance=TOLERANCE_US, quantity_tolerance=MICRO, grace=12 * S)
 POLICY = Policy(
     0, {"voice": NEAREST, "sms": NEAREST, "web": service(("session_key",))},
     sources={"n": SourceRules("usage"), "b": SourceRules("charge")},

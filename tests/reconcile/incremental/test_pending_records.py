@@ -24,7 +24,7 @@ from trueup.reconcile.results.outcome import merge_outcomes
 
 HOUR_S = 3600
 RULES = Policy(
-    0, {"voice": service(("session_key", "nearest"), near=2 * MICRO, grace=HOUR_S * MICRO)},
+    0, {"voice": service(("session_key", "nearest"), start_tolerance=2 * MICRO, grace=HOUR_S * MICRO)},
     sources={"n": SourceRules("usage"), "b": SourceRules("charge")},
 )  # fmt: skip
 
@@ -79,14 +79,14 @@ def test_an_epoch_evaluates_pending_records_that_a_watermark_has_passed(tmp_path
 
 
 def test_an_epoch_evaluates_undated_charges_that_a_closing_assigns_a_time(tmp_path: Path) -> None:
-    untimed = replace(charge("K1", 0), started_us=None)
-    log: Log = [[RULES], [untimed], [usage("far", 100 * HOUR_S, "b")], [Close("b", 10 * HOUR_S * MICRO)]]
+    undated = replace(charge("K1", 0), started_us=None)
+    log: Log = [[RULES], [undated], [usage("far", 100 * HOUR_S, "b")], [Close("b", 10 * HOUR_S * MICRO)]]
     # The closing assigns its end to the charge as time; the watermark of usage has passed that already.
     assert records_per_epoch(tmp_path, log) == [0, 1, 1, 1]
 
 
 def test_records_read_again_are_not_kept_twice(tmp_path: Path) -> None:
-    generator, log = any_log(random.Random("twice"), ("contents", "untimed", "long ago", "mixed keys"), 30)
+    generator, log = any_log(random.Random("twice"), ("contents", "undated", "very late", "mixed keys"), 30)
     log, rows = lake_fixture.with_event_ids_of_lake(
         [[generator.first], *lake_fixture.one_declaration_per_commit(log)], generator.bucket_by
     )
@@ -158,7 +158,7 @@ def test_pending_records_keep_no_text_of_other_records_in_memory(tmp_path: Path)
     # Most records form pairs, which do not stay pending; a few are unmatched.
     names = [f"a session with a long name, {n}" for n in range(3_000)]
     pairs = [record for n, name in enumerate(names) for record in (usage(name, n, f"s{n}"), charge(name, n, f"s{n}"))]
-    unmatched = [usage(f"a session that waits, {n}", n, f"w{n}") for n in range(300)]
+    unmatched = [usage(f"an unmatched session, {n}", n, f"w{n}") for n in range(300)]
     log, rows = lake_fixture.with_event_ids_of_lake([[RULES], [*pairs, *unmatched]], "subscriber")
     with lake_fixture.lake_of(tmp_path, log, rows, "subscriber") as lake:
         state = process_epochs(lake, range(1, 3), lake_fixture.ranges(1)[0])[-1].state

@@ -17,9 +17,9 @@ from trueup.reconcile.kernel.evaluate import evaluate
 
 S = 1_000_000
 DAY = 86_400
-VOICE = service(("session_key", "nearest"), near=2 * S, slack=MICRO, grace=12 * S, price=10 * MICRO)
+VOICE = service(("session_key", "nearest"), start_tolerance=2 * S, quantity_tolerance=MICRO, grace=12 * S, price=10 * MICRO)
 WEB = service(("session_key",), grace=8 * S, price=3 * MICRO)
-IOT = service(("aggregate",), slack=2 * MICRO, grace=5 * S, price=MICRO, period=20 * S)
+IOT = service(("aggregate",), quantity_tolerance=2 * MICRO, grace=5 * S, price=MICRO, period=20 * S)
 NEAR = Policy(0, {"voice": VOICE, "web": WEB, "iot": IOT}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
 Change = tuple[int, str, str, str, str, int]
 
@@ -32,7 +32,7 @@ def c(key: str, t: int, quantity: int, amount: int, session: str | None = None, 
     return Record(True, "b", key, session, started_us=t * S, quantity_micros=quantity * MICRO, amount_micros=amount * MICRO, **more)
 
 
-def untimed(key: str, quantity: int, amount: int, session: str | None = None, **more: Any) -> Record:
+def undated(key: str, quantity: int, amount: int, session: str | None = None, **more: Any) -> Record:
     return replace(c(key, 0, quantity, amount, session, **more), started_us=None)
 
 
@@ -198,13 +198,13 @@ def test_a_silent_source_is_skipped_after_idle_after() -> None:
 
 def test_an_undated_charge_is_pending_until_its_source_is_closed() -> None:
     policy = replace(NEAR, sources={"n": SourceRules("usage"), "b": SourceRules("charge", None)})
-    log: Log = [[untimed("c", 5, 50, "K", service="web")], advance_watermarks(100), [Close("b", 50 * S)], advance_watermarks(200)]
+    log: Log = [[undated("c", 5, 50, "K", service="web")], advance_watermarks(100), [Close("b", 50 * S)], advance_watermarks(200)]
     assert changes_of(log, policy) == [(3, "raised", "frontier", "charge_without_usage", "K", -50)]
     assert checked_run(log, policy).changes[0]["day"] is None
 
 
 def test_an_undated_charge_is_aggregated_in_the_period_that_its_closing_completes() -> None:
-    log: Log = [[u("a", 21, 5, service="iot"), untimed("c", 5, 3, service="iot")], [Close("b", 30 * S)], advance_watermarks(100)]
+    log: Log = [[u("a", 21, 5, service="iot"), undated("c", 5, 3, service="iot")], [Close("b", 30 * S)], advance_watermarks(100)]
     assert changes_of(log) == [(3, "raised", "frontier", "misrated", "s", 2)]
     # Until then it is in no period, and its money is pending.
     assert {sums[4] // MICRO for (_, day, _), sums in checked_run(log).sums[0].items() if day is None} == {-3}
@@ -335,7 +335,7 @@ def test_an_amount_within_the_tolerance_raises_no_finding(amount: int, kinds: li
 
 
 def test_quantities_at_the_ends_of_64_bits_are_compared_exactly() -> None:
-    rules = service(("session_key",), slack=2**62, money=2**62, price=1)
+    rules = service(("session_key",), quantity_tolerance=2**62, amount_tolerance=2**62, price=1)
     policy = replace(NEAR, services={"voice": rules})
     largest = 2**63 - 1
     log: Log = [[replace(u("u", 0, 0, "K"), quantity_micros=largest)], [replace(c("c", 0, 0, 7, "K"), quantity_micros=-largest)]]

@@ -25,7 +25,7 @@ from trueup.reconcile.log_io.load import frontier_of
 
 S = 1_000_000
 HOUR = 3_600
-VOICE = service(("session_key", "nearest"), near=2 * S, slack=MICRO, grace=12 * S)
+VOICE = service(("session_key", "nearest"), start_tolerance=2 * S, quantity_tolerance=MICRO, grace=12 * S)
 WEB = service(("session_key",), grace=8 * S)
 IOT = service(("aggregate",), grace=5 * S, period=20 * S)
 SOURCES = {"n": SourceRules("usage"), "b": SourceRules("charge")}

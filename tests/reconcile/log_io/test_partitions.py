@@ -71,7 +71,7 @@ def test_findings_of_single_days_are_part_of_the_full_history_of_many_logs(n: in
 def check_single_days(seed: str, n: int, folder: Path) -> None:
     rng = random.Random(n)
     log, rows, by = random_log(
-        f"{seed}/{n}", facets=("long ago", "untimed", *rng.sample(("mixed keys", "zone", "policies", "horizon"), 2))
+        f"{seed}/{n}", facets=("very late", "undated", *rng.sample(("mixed keys", "zone", "policies", "horizon"), 2))
     )
     with lake_fixture.quick_lake(folder, log, rows, by) as lake:
         full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
@@ -89,7 +89,7 @@ def check_single_days(seed: str, n: int, folder: Path) -> None:
 
 
 def test_reconciling_after_every_commit_and_once_at_the_end_store_the_same(tmp_path: Path) -> None:
-    log, rows, by = random_log("ways/0", facets=("contents", "untimed"), size=4)
+    log, rows, by = random_log("ways/0", facets=("contents", "undated"), size=4)
     stored, stored_digests = [], []
     for way, (partitions, ends) in enumerate([(8, [len(log)]), (1, range(1, len(log) + 1))]):
         with lake_fixture.lake_of(tmp_path / str(way), log, rows, by) as lake:

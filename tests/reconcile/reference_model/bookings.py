@@ -224,33 +224,33 @@ def match(sessions: dict[Name, Group], charge_groups: dict[Name, Group], settled
     while True:
         free_s = {n: s for n, s in sessions.items() if n not in exact | settled.keys() and "aggregate" not in s.match}
         busy = exact | excess | set(settled.values())
-        free_b = {n: b for n, b in charge_groups.items() if n not in busy and "aggregate" not in b.match}
-        edges = {(s, b): edge for s in free_s for b in free_b if (edge := edge_of(free_s[s], free_b[b])) is not None}
+        free_c = {n: c for n, c in charge_groups.items() if n not in busy and "aggregate" not in c.match}
+        edges = {(s, c): edge for s in free_s for c in free_c if (edge := edge_of(free_s[s], free_c[c])) is not None}
         stable = {
-            (s, b) for (s, b), edge in edges.items()
-            if free_s[s].match_ready and free_b[b].match_ready and all(edge <= e for ends, e in edges.items() if s == ends[0] or b == ends[1])
+            (s, c) for (s, c), edge in edges.items()
+            if free_s[s].match_ready and free_c[c].match_ready and all(edge <= e for ends, e in edges.items() if s == ends[0] or c == ends[1])
         }  # fmt: skip
         if not stable:
-            return Matching(exact, excess, free_s, free_b, edges)
+            return Matching(exact, excess, free_s, free_c, edges)
         settled.update(stable)
 
 
-def edge_of(s: Group, b: Group) -> tuple[object, ...] | None:
+def edge_of(s: Group, c: Group) -> tuple[object, ...] | None:
     if (
         "nearest" not in s.match
-        or b.beyond_horizon
-        or s.party != b.party
-        or not b.has_start
-        or b.quantity is None
+        or c.beyond_horizon
+        or s.party != c.party
+        or not c.has_start
+        or c.quantity is None
         or s.quantity is None
     ):
         return None
-    assert s.start_us is not None and b.start_us is not None
-    start_difference, quantity_difference = abs(s.start_us - b.start_us), abs(s.quantity - b.quantity)
-    undecided = s.awaits_exact_match or b.awaits_exact_match
+    assert s.start_us is not None and c.start_us is not None
+    start_difference, quantity_difference = abs(s.start_us - c.start_us), abs(s.quantity - c.quantity)
+    undecided = s.awaits_exact_match or c.awaits_exact_match
     if start_difference > s.rules.start_tolerance or (quantity_difference > s.rules.quantity_tolerance and not undecided):
         return None
-    return (not undecided, start_difference, quantity_difference, s.name, b.name)
+    return (not undecided, start_difference, quantity_difference, s.name, c.name)
 
 
 # --- bookings ---------------------------------------------------------------------------------------------------------
@@ -308,22 +308,22 @@ def bookings_of(
     bookings: list[Booking] = []
     differences: list[Difference] = []
     for s_name, c_name in {**settled, **{n: n for n in matching.exact}}.items():
-        s, b, further = sessions[s_name], charge_groups[c_name], [charge_groups[s_name]] if s_name in matching.excess else []
-        extra = [*b.excess, *(r for f in further for r in f.records)]
-        extra_money = b.money(b.excess) + sum(f.money() for f in further)
-        is_open = s_name not in settled and not (s.is_complete and b.is_complete)
-        charges, billed = list(b.main), b.money(b.main)
+        s, c, further = sessions[s_name], charge_groups[c_name], [charge_groups[s_name]] if s_name in matching.excess else []
+        extra = [*c.excess, *(r for f in further for r in f.records)]
+        extra_money = c.money(c.excess) + sum(f.money() for f in further)
+        is_open = s_name not in settled and not (s.is_complete and c.is_complete)
+        charges, billed = list(c.main), c.money(c.main)
         if extra_money > 0 and not is_open:
             bookings.append(book(s, "duplicate_charge", 0, extra_money, (), extra))
         else:
             charges, billed = charges + extra, billed + extra_money
         kind = "pending" if is_open else "unrated"
         if s.by_book and not is_open and s.expected is not None:
-            differences.append(Difference(s, b, billed, charges, price_of_quantity(s, b.quantity, sessions)))
+            differences.append(Difference(s, c, billed, charges, price_of_quantity(s, c.quantity, sessions)))
             continue
         if not is_open and s.expected is not None and s.quantity is not None:
             kind = classify(
-                s.rules, s.expected, billed, s.quantity, b.quantity, priced(s.rules, b.quantity, s.name[4], known.policy)
+                s.rules, s.expected, billed, s.quantity, c.quantity, priced(s.rules, c.quantity, s.name[4], known.policy)
             )
         bookings.append(book(s, kind, s.expected, billed, s.records, charges))
     for n, s in matching.free_sessions.items():
@@ -331,9 +331,9 @@ def bookings_of(
         bookings.append(
             book(s, "pending" if not final else "unrated" if s.expected is None else "unbilled", s.expected, 0, s.records)
         )
-    for n, b in matching.free_charge_groups.items():
-        final = b.is_final_unmatched and not any(ends[1] == n for ends in matching.edges)
-        bookings.append(book(b, "charge_without_usage" if final else "pending", 0, b.money(), (), b.records))
+    for n, c in matching.free_charge_groups.items():
+        final = c.is_final_unmatched and not any(ends[1] == n for ends in matching.edges)
+        bookings.append(book(c, "charge_without_usage" if final else "pending", 0, c.money(), (), c.records))
     bookings += [p for d in differences for p in d.bookings(differences)]
     return bookings + period_bookings(sessions, charge_groups, settled, known)
 
@@ -374,11 +374,11 @@ class Difference:
         return ("tolerated" if is_even else "misrated"), pool[0]
 
     def bookings(self, others: list[Difference]) -> list[Booking]:
-        s, b = self.session, self.charge_group
+        s, c = self.session, self.charge_group
         assert s.expected is not None
         quantity_difference, (by_amount, pool) = s.expected - self.charged, self.amount_kind(others)
         quantities_differ = (
-            b.quantity is not None and s.quantity is not None and abs(s.quantity - b.quantity) > s.rules.quantity_tolerance
+            c.quantity is not None and s.quantity is not None and abs(s.quantity - c.quantity) > s.rules.quantity_tolerance
         )
         by_quantity = (
             ("underbilled" if quantity_difference > 0 else "overbilled")
@@ -412,10 +412,10 @@ def period_bookings(
     for s in sessions.values():
         if "aggregate" in s.match and s.name not in settled:
             cell(s, s.start_us)[0].append(s)
-    for b in charge_groups.values():
-        if "aggregate" in b.match and b.name not in settled.values():
-            for record_id, one in b.records.items():
-                cell(b, one.last_us)[1][record_id] = one
+    for c in charge_groups.values():
+        if "aggregate" in c.match and c.name not in settled.values():
+            for record_id, one in c.records.items():
+                cell(c, one.last_us)[1][record_id] = one
     bookings = []
     for (scope, currency, service, subscriber, index), (used, charged, group) in cells.items():
         rules, amounts = group.rules, [h.record.amount_micros for h in charged.values()]

@@ -61,7 +61,7 @@ class Close:
 @dataclass(frozen=True)
 class Tick:
     now_us: int
-    number: int = 0  # tells equal ticks of a log from one another
+    number: int = 0  # distinguishes equal ticks of a log
 
 
 @dataclass(frozen=True)
