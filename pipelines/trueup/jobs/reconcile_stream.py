@@ -144,7 +144,7 @@ class Reconcile(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         """Store a group's reconciler state; of its hash runs and row segments only the new ones are written."""
         self._states[group] = after
         if before is None or after is None:
-            # Stored state without a decoded one is unusable, such as that of an older version.
+            # Without a decoded state the stored one is unusable, for instance because an older version wrote it.
             for state in (self._head, self._runs, self._segments):
                 state.clear()
         if after is None:

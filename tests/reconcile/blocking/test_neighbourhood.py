@@ -57,17 +57,17 @@ def test_the_reader_finds_a_record_of_every_unit_that_the_rule_makes_a_neighbour
         records = arrivals(lake, buckets, after=0, upto=2)
         unit = pl.coalesce("session_key", "record_key")
         units = records.select("event_id", "charge", "service", "time_us", unit=unit)
-        places = with_party_time_pairs(
+        party_times = with_party_time_pairs(
             units.drop("event_id"), unit=["unit", "charge"], party=["service"], times=["time_us"]
         ).unique()  # fmt: skip
-        by_nearest = places.filter(pl.col("service").is_in(["voice", "sms"]))
+        by_nearest = party_times.filter(pl.col("service").is_in(["voice", "sms"]))
         reader = AffectedReader(lake, frontier, buckets, FLAT, 2)
         for step in records.iter_slices(1):
             (own,) = step.select(unit).to_series().to_list()
             known = records.filter(unit == own)
             read = [*known["event_id"], *reader.neighbours(step, known)["event_id"]]
-            own_places = by_nearest.filter((pl.col("unit") == own) & (pl.col("charge") == step["charge"][0]))
-            neighbours = own_places.join(by_nearest, on="service", suffix="_other").filter(
+            own_party_times = by_nearest.filter((pl.col("unit") == own) & (pl.col("charge") == step["charge"][0]))
+            neighbours = own_party_times.join(by_nearest, on="service", suffix="_other").filter(
                 (pl.col("time_us") - pl.col("time_us_other")).abs() <= TOLERANCE_US
             )
             for other, charge in neighbours.select("unit_other", "charge_other").unique().iter_rows():

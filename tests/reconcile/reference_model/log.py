@@ -159,7 +159,7 @@ class AdmittedRecord:
     currency: str
     contents: set[bytes]
     frozen: bool = False  # its stream has passed its time since it arrived, so its content stays
-    assigned_time_us: int | None = None  # of a record without any time: when a closing of its source assigned it one
+    assigned_time_us: int | None = None  # of an undated record: its time, which a closing of its source assigns
 
     @property
     def last_us(self) -> int | None:
