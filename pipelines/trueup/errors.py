@@ -1,4 +1,4 @@
-"""The one family of errors: each says what happened, where, and what to do about it."""
+"""The family of errors: each states what happened, where, and what to do about it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from trueup.secret import mask
 
 
 class TrueupError(Exception):
-    """Something trueup could not do, told in one line.
+    """An operation that trueup could not do, described in one line.
 
     Parameters
     ----------
     what:
         What happened, as a sentence without its full stop.
     where:
-        The file, record, table or setting it happened at; empty where there is no such place.
+        The file, record, table or setting concerned; empty if there is none.
     todo:
-        What the reader can do about it; empty where nothing can be done.
+        What the reader can do about it; empty if there is no remedy.
 
-    All three are kept without the secrets that are known: the error may be pickled, logged or shown by a library.
+    Known secrets are masked in all three, because a library may pickle, log or show the error.
     """
 
     def __init__(self, what: str, *, where: str = "", todo: str = "") -> None:
@@ -28,40 +28,40 @@ class TrueupError(Exception):
         self.what, self.where, self.todo = what, where, todo
 
     def __str__(self) -> str:
-        place = f" ({self.where})" if self.where else ""
+        location = f" ({self.where})" if self.where else ""
         advice = f"; {self.todo}" if self.todo else ""
-        # Masked again: a secret may have become known since.
-        return mask(f"{self.what}{place}{advice}")
+        # Mask again: more secrets may be known by now.
+        return mask(f"{self.what}{location}{advice}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Workers of a runner hand errors over pickled; keyword-only arguments need saying how.
-        return (_again, (type(self), self.what, self.where, self.todo))
+        # Workers of a runner pickle errors, and pickle does not restore keyword-only arguments by itself.
+        return (_rebuild, (type(self), self.what, self.where, self.todo))
 
 
 _MOST_NAMES, _MOST_CHARACTERS = 20, 60
 
 
 def list_names(names: Sequence[str]) -> str:
-    """Names for a message: the first of many, the beginning of long ones, `none` where there is none."""
-    some = [name if len(name) <= _MOST_CHARACTERS else f"{name[:_MOST_CHARACTERS]}…" for name in names[:_MOST_NAMES]]
+    """Return names for a message: the first of many, the beginning of long ones, `none` for an empty list."""
+    shown = [name if len(name) <= _MOST_CHARACTERS else f"{name[:_MOST_CHARACTERS]}…" for name in names[:_MOST_NAMES]]
     more = [f"{len(names) - _MOST_NAMES} more"] if len(names) > _MOST_NAMES else []
-    return ", ".join([*some, *more]) or "none"
+    return ", ".join([*shown, *more]) or "none"
 
 
-def _again(kind: type[TrueupError], what: str, where: str, todo: str) -> TrueupError:
+def _rebuild(kind: type[TrueupError], what: str, where: str, todo: str) -> TrueupError:
     return kind(what, where=where, todo=todo)
 
 
 class ConfigError(TrueupError):
-    """The project's configuration says something that cannot be meant."""
+    """The project's configuration holds an invalid setting."""
 
 
 class SourceError(TrueupError):
-    """A source unit (a file) could not be taken in; the others can."""
+    """A source unit (a file) could not be ingested; the others can."""
 
 
 class LogError(TrueupError):
-    """The event log could not do what was asked of it."""
+    """The event log could not do the requested operation."""
 
 
 class LogBusyError(LogError):
@@ -69,11 +69,11 @@ class LogBusyError(LogError):
 
 
 class DamagedError(LogError):
-    """A file of the lake, or its catalog, is not as it was written."""
+    """A file of the lake, or its catalog, is damaged."""
 
 
 class ClockError(LogError):
-    """The machine's clock and the times of the log's commits differ by more than may be: nothing was committed."""
+    """The machine's clock differs too far from the times of the log's commits: nothing was committed."""
 
 
 class QueryError(TrueupError):

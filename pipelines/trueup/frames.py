@@ -1,4 +1,4 @@
-"""Polars frames asked by DuckDB, named rather than found, and as bytes, as workers pass them on and states keep them."""
+"""Polars frames as tables of a DuckDB query, and as bytes for workers and for persisted state."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LENGTH_BYTES = 8
 def query_frames(
     connection: duckdb.DuckDBPyConnection, query: str, values: Mapping[str, object] | None = None, **frames: pl.DataFrame
 ) -> pl.DataFrame:
-    """The answer of a query over `frames`, each a table of its own name while it runs; `values` are bound."""
+    """Return the result of a query over `frames`, each a table of its own name while it runs; `values` are bound."""
     for name, frame in frames.items():
-        # Views of strings are handed over as they are, rather than copied.
+        # String views are passed on without a copy.
         connection.register(name, frame.to_arrow(compat_level=pl.CompatLevel.newest()))
     try:
         return connection.execute(query, dict(values or {})).pl()
@@ -27,18 +27,18 @@ def query_frames(
 
 
 def to_ipc(*frames: pl.DataFrame, compression: Literal["lz4", "zstd", "uncompressed"] = "lz4") -> bytes:
-    """Frames as Arrow IPC streams, each behind its length."""
+    """Return frames as Arrow IPC streams, each behind its length in eight bytes."""
     parts = []
     for frame in frames:
         buffer = io.BytesIO()
-        # Views of strings would carry all the text of the larger frame that these rows were taken from; see `owned`.
+        # String views would carry all text of the larger frame from which these rows were taken; see `compact_strings`.
         frame.write_ipc_stream(buffer, compression=compression, compat_level=pl.CompatLevel.oldest())
         parts.append(buffer.getvalue())
     return b"".join(len(part).to_bytes(_LENGTH_BYTES, "little") + part for part in parts)
 
 
 def from_ipc(data: bytes) -> list[pl.DataFrame]:
-    """The frames that `bytes_of` made bytes of."""
+    """Return the frames of bytes that `to_ipc` wrote."""
     frames, at = [], 0
     while at < len(data):
         begin = at + _LENGTH_BYTES
@@ -48,7 +48,9 @@ def from_ipc(data: bytes) -> list[pl.DataFrame]:
 
 
 def compact_strings(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with text of its own: rows taken from a larger frame else keep all the text of that in memory, as long as they are
-    kept themselves."""
-    (mine,) = from_ipc(to_ipc(frame, compression="uncompressed"))
-    return mine
+    """Return the frame with a copy of its text.
+
+    Rows taken from a larger frame otherwise hold all text of that frame in memory for as long as they are retained.
+    """
+    (compact,) = from_ipc(to_ipc(frame, compression="uncompressed"))
+    return compact

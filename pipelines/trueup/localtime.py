@@ -13,40 +13,40 @@ def _moment(time_us: pl.Expr) -> pl.Expr:
 
 
 def wall_us(time_us: pl.Expr, zone: str) -> pl.Expr:
-    """What a clock on the wall shows, in µs since 1970 on that wall."""
+    """Return the wall-clock time of `zone` at each instant, in µs since 1970 on that clock."""
     if zone in UTC_NAMES:
         return time_us
     return _moment(time_us).dt.convert_time_zone(zone).dt.replace_time_zone(None).cast(pl.Int64)
 
 
 def local_day(time_us: pl.Expr, zone: str) -> pl.Expr:
-    """The calendar day of `zone` at each instant; NULL where the instant is."""
+    """Return the calendar day of `zone` at each instant; NULL where the instant is NULL."""
     return wall_us(time_us, zone).cast(pl.Datetime("us")).dt.date()
 
 
 def period_index(time_us: pl.Expr, period_us: int | pl.Expr, zone: str) -> pl.Expr:
-    """The number of the period an instant lies in, counted on the wall clock of `zone` from 1970."""
+    """Return the number of the period that contains an instant, counted on the wall clock of `zone` from 1970."""
     return wall_us(time_us, zone) // period_us
 
 
 def period_last_us(index: pl.Expr, period_us: int | pl.Expr, zone: str) -> pl.Expr:
-    """The last UTC microsecond of a period: one before the next begins."""
+    """Return the last UTC microsecond of a period: one before the start of the next."""
     return utc_us((index + 1) * period_us, zone) - 1
 
 
 def period_first_day(index: pl.Expr, period_us: int | pl.Expr) -> pl.Expr:
-    """The calendar day a period begins on."""
+    """Return the calendar day on which a period begins."""
     return (index * period_us).cast(pl.Datetime("us")).dt.date()
 
 
 def utc_us(wall_us: pl.Expr, zone: str) -> pl.Expr:
-    """The instant a clock on the wall shows a time: of two the later, of a time that is skipped the end of the gap."""
+    """Return the instant of a wall-clock time: the later of two, and the end of the gap for a skipped time."""
     if zone in UTC_NAMES:
         return wall_us
     wall = wall_us.cast(pl.Datetime("us"))
 
     def at(shown: pl.Expr) -> pl.Expr:
-        # A wall time shown twice begins the period at its later showing: nothing is final too early.
+        # A wall time that occurs twice begins the period at its later occurrence, so no finding is final too early.
         return shown.dt.replace_time_zone(zone, ambiguous="latest", non_existent="null").dt.convert_time_zone("UTC").cast(pl.Int64)
 
     # A wall time that is skipped begins the period some hours of wall clock later, which is the same instant or after it: most

@@ -1,4 +1,4 @@
-"""Opening what others deliver: only regular files are opened, whatever lies at the path."""
+"""Delivered files: only regular files are opened, never pipes, devices or other entries at the path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fault = Literal["irregular", "directory", "outside", "too_long"]
 
 
 class NotRegularError(OSError):
-    """What lies at a path is no regular file, or not one that may be read; `strerror` names what it is, `fault` its kind."""
+    """A path leads to no regular file, or to one outside of its limits; `strerror` names the entry, `fault` its kind."""
 
     def __init__(self, reason: str, fault: Fault = "irregular") -> None:
         super().__init__(errno.EINVAL, reason)
@@ -26,17 +26,18 @@ class NotRegularError(OSError):
 
 
 def refuse_irregular(mode: int) -> None:
-    """Raises `NotRegularError` for the mode of anything but a regular file."""
+    """Raise `NotRegularError` unless the mode is that of a regular file."""
     if not stat.S_ISREG(mode):
         kind = _KINDS.get(stat.S_IFMT(mode), "no regular file")
         raise NotRegularError(f"this is {kind}, not a file", "directory" if stat.S_ISDIR(mode) else "irregular")
 
 
 def open_regular(path: Path, *, within: Path | None = None) -> BinaryIO:
-    """Opens a regular file to be read; raises `NotRegularError` for anything else, and `OSError`.
+    """Open a regular file for reading; raise `NotRegularError` for any other entry, and `OSError`.
 
-    A device is looked at before it is opened, since opening may act on it. What is open is looked at again, since the path may lead
-    to something else by then; opening waits for no writer of a pipe. With `within`, a file outside of that folder is refused.
+    The type is checked before the open, because opening a device may act on it. It is checked again on the open file, because the
+    path may have changed meanwhile. The open never blocks on the writer of a pipe. With `within`, a file outside of that folder is
+    refused.
     """
     try:
         refuse_irregular(path.stat().st_mode)
@@ -54,7 +55,7 @@ def open_regular(path: Path, *, within: Path | None = None) -> BinaryIO:
 
 
 def read_regular(path: Path, *, max_bytes: int, within: Path | None = None) -> bytes:
-    """The bytes of a regular file; raises `NotRegularError`, also for more than `max_bytes`, and `OSError`."""
+    """Return the bytes of a regular file; raise `NotRegularError`, also for more than `max_bytes`, and `OSError`."""
     with open_regular(path, within=within) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
@@ -63,7 +64,7 @@ def read_regular(path: Path, *, max_bytes: int, within: Path | None = None) -> b
 
 
 def _of_link(path: Path, error: OSError) -> OSError:
-    """The error of a path that cannot be looked at: a symbolic link says so."""
+    """Return the error of a path that `stat` refuses; for a symbolic link, an error that names it."""
     if error.errno == errno.ELOOP:
         return NotRegularError("this is a symbolic link that leads to itself")
     if error.errno == errno.ENOENT and path.is_symlink():
@@ -72,7 +73,7 @@ def _of_link(path: Path, error: OSError) -> OSError:
 
 
 def _refuse_outside(descriptor: int, path: Path, within: Path) -> None:
-    # Linux names the file that is open, so that a path swapped after the look deceives nobody.
+    # Linux names the open file, so a path that was swapped after the check is detected.
     held = Path(f"/proc/self/fd/{descriptor}")
     real = Path(os.path.realpath(held if held.exists() else path))
     if not real.is_relative_to(os.path.realpath(within)):
