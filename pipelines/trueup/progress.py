@@ -1,8 +1,8 @@
-"""The type of the callbacks that long work reports its progress to."""
+"""The type of the callbacks to which long work reports its progress."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 LogFn = Callable[[str], None]
-"""Takes one line of progress, for the person who waits."""
+"""A function that takes one line of progress."""

@@ -1,9 +1,9 @@
 """Secrets of the configuration: a type whose text is masked, and a mask for everything that is printed.
 
-A setting that may hold credentials is a `Place`: its `str`, `repr` and JSON show where it is, never the credentials. What the
-program does with the value, it does with `get_secret_value`. Behind that stands a second fence. Each value that a process loads
-(a password of a connection string, the value of a `${NAME}`) is remembered here, and `masked` replaces it in any text. It looks for
-the values themselves, not for patterns.
+A setting that may hold credentials is a `Place`: its `str`, `repr` and JSON show the location, never the credentials. Code that needs
+the value calls `get_secret_value`. A second protection follows. Each value that a process loads (a password of a connection string,
+the value of a `${NAME}`) is remembered here, and `mask` replaces it in any text. It searches for the values themselves, not for
+patterns.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pydantic import SecretStr
 
 MASK = "***"
 SHORTEST = 6
-"""Shorter values are not looked for in texts: they are parts of words, and what is masked would tell what they are."""
+"""Shorter values are not masked in texts: they occur in words, and the masked places would reveal them."""
 
 
 class Place(SecretStr):
-    """Where something is, with the credentials that open it; shown without them."""
+    """A location with the credentials that open it; shown without them."""
 
     def _display(self) -> str:
         return without_credentials(self.get_secret_value())
@@ -32,7 +32,7 @@ class Place(SecretStr):
 
 @dataclass(frozen=True)
 class _Known:
-    """The values to look for, with what is shown for each; `credentials` in all texts, `variables` in messages only."""
+    """Values to their replacements: `credentials` are masked in all texts, `variables` in messages only."""
 
     credentials: Mapping[str, str]
     variables: Mapping[str, str]
@@ -44,7 +44,7 @@ _known = _Known({}, {})
 
 
 def remember(value: str, shown: str = MASK) -> None:
-    """Masks a credential from now on, in every text and however it is quoted there."""
+    """Mask a credential from now on, in every text and every form of quoting."""
     global _known
     if len(value) >= SHORTEST:
         forms = {form: shown for form in _forms(value) if len(form) >= SHORTEST}
@@ -52,19 +52,19 @@ def remember(value: str, shown: str = MASK) -> None:
 
 
 def remember_variable(name: str, value: str) -> None:
-    """Shows the value of an environment variable as `${NAME}` in messages, where it stands alone or begins a path."""
+    """Show the value of an environment variable as `${NAME}` in messages, as a whole word or at the start of a path."""
     global _known
     if len(value) >= SHORTEST:
         _known = _compiled(replace(_known, variables={**_known.variables, value: f"${{{name}}}"}))
 
 
 def mask(text: str) -> str:
-    """A message without any value that was remembered."""
+    """Return a message with every remembered value masked."""
     return _replaced(text, _known.messages)
 
 
 def mask_data(value: Any) -> Any:
-    """A result (text, rows, mappings, dataclasses) without credentials; what is no text stays as it is."""
+    """Return a result (text, rows, mappings, dataclasses) with credentials masked; other values are unchanged."""
     if _known.data is None:
         return value
     if isinstance(value, str):
@@ -79,7 +79,7 @@ def mask_data(value: Any) -> Any:
 
 
 def without_credentials(text: str) -> str:
-    """A place as people may see it: of PostgreSQL only the kind, of a URL neither user, password nor parameters."""
+    """Return a location for display: of PostgreSQL only the kind, of a URL neither user, password nor parameters."""
     kind, colon, _ = text.partition(":")
     if kind in ("postgres", "postgresql"):
         return f"{kind}{colon}{MASK}"
@@ -92,7 +92,7 @@ def without_credentials(text: str) -> str:
 
 
 def remember_url(text: str) -> None:
-    """Masks the credentials of a URL from now on: its user and password, and the values of its parameters."""
+    """Mask the credentials of a URL from now on: its user and password, and the values of its parameters."""
     url = urlsplit(text)
     user, _, password = url.netloc.rpartition("@")[0].partition(":")
     for value in (user, password, *(value for _, value in parse_qsl(url.query))):
@@ -100,7 +100,7 @@ def remember_url(text: str) -> None:
 
 
 def _forms(value: str) -> set[str]:
-    """A value as it stands in texts: as it is, and as SQL, JSON, Python, HTML, URLs and connection strings quote it."""
+    """Return the forms of a value in texts: unquoted, and as SQL, JSON, Python, HTML, URLs and connection strings quote it."""
     in_json = json.dumps(value)[1:-1]
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return {
@@ -127,4 +127,4 @@ def _replaced(text: str, pattern: re.Pattern[str] | None) -> str:
     if pattern is None:
         return text
     known = _known
-    return pattern.sub(lambda found: known.credentials.get(found[0]) or known.variables[found[0]], text)
+    return pattern.sub(lambda match: known.credentials.get(match[0]) or known.variables[match[0]], text)
