@@ -37,10 +37,10 @@ from trueup.collect.map.mapping_record import mapping_record
 from trueup.collect.map.presets import expand_preset
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
+from trueup.events.streams import MOVEMENTS
 from trueup.log.lake import Configuration, Lake
 from trueup.log.ticks import TICK, declare_idle
 from trueup.quality.project_expectations import row_rules
-from trueup.reconcile.domain.policies import Policy
 from trueup.reconcile.log_io.declared_policies import ensure_policy
 
 _READERS = 2
@@ -119,7 +119,7 @@ def ingest(
         ensure_policy(lake)
         for source in selected:
             _ingest_source(lake, expand_preset(source), summary, progress or _Silent(), choose)
-        if any(rules.idle_after_us is not None for rules in Policy.of(project.config).sources.values()):
+        if any(source.idle_after is not None for source in project.config.source if source.stream in MOVEMENTS):
             lake.commit(lambda transaction: transaction.declare(TICK, through=clock()))
         declare_idle(lake)
     return summary

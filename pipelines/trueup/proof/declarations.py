@@ -12,8 +12,8 @@ CHECK = "declarations"
 def check_declarations(evidence: Evidence) -> Check:
     """Recompute the id of every declaration and recorded configuration, and name each that differs from its content."""
     faults = FaultCollector(CHECK)
-    made = digest16_sql("concat_ws(';', '1;declaration', d.kind, d.source, d.through, d.content::VARCHAR, p.position)")
-    for row in evidence.rows("declaration_ids", made=made):
+    expected_id = digest16_sql("concat_ws(';', '1;declaration', d.kind, d.source, d.through, d.content::VARCHAR, p.position)")
+    for row in evidence.rows("declaration_ids", expected_id=expected_id):
         about = f" of {row['source']}" if row["source"] else ""
         detail = "the id is not that of its content and position: it was changed after it was declared"
         faults.tampered(f"declaration {row['kind']}{about} at position {row['position']}", detail)

@@ -69,13 +69,13 @@ def read_csv(lines: Lines, dialect: Dialect, names: Sequence[str], mapped: Seque
     """
     screened = screen_lines(lines, dialect.encoding)
     odd = _oddly_quoted(screened.text, dialect)
-    wanted = tuple(names) if attributes else tuple(mapped)
+    requested = tuple(names) if attributes else tuple(mapped)
     fields, plain = _plain_fields(
-        replace(screened.only(~odd), rejected=screened.rejected) if odd.any() else screened, dialect, names, wanted
+        replace(screened.only(~odd), rejected=screened.rejected) if odd.any() else screened, dialect, names, requested
     )
     provenance, raw, rejected = provenance_of(plain.lines), raw_of(plain.lines), plain.rejected
     if odd.any():
-        odd_fields, strict = _strict_fields(screened.only(odd), dialect, names, wanted)
+        odd_fields, strict = _strict_fields(screened.only(odd), dialect, names, requested)
         fields, provenance = pl.concat([fields, odd_fields]), pl.concat([provenance, provenance_of(strict.lines)])
         raw, rejected = _raw_of_both(plain.lines, strict.lines), [*rejected, *strict.rejected]
     others = [name for name in names if name not in set(mapped)] if attributes else []
@@ -84,7 +84,7 @@ def read_csv(lines: Lines, dialect: Dialect, names: Sequence[str], mapped: Seque
 
 
 def _raw_of_both(first: Lines, then: Lines) -> Raw:
-    return lambda wanted: [first.raw(i) if i < len(first) else then.raw(i - len(first)) for i in wanted]
+    return lambda requested: [first.raw(i) if i < len(first) else then.raw(i - len(first)) for i in requested]
 
 
 # --- lines without quotes, or with well-formed quotes ------------------------------------------------------------------
@@ -138,7 +138,7 @@ def _ranges(first: Offsets, counts: Offsets) -> Offsets:
 
 
 def _plain_fields(
-    screened: ScreenedLines, dialect: Dialect, names: Sequence[str], wanted: Sequence[str]
+    screened: ScreenedLines, dialect: Dialect, names: Sequence[str], requested: Sequence[str]
 ) -> tuple[pl.DataFrame, ScreenedLines]:
     at, counts = _separators(screened.text, dialect)
     inner = len(names) - 1
@@ -149,7 +149,7 @@ def _plain_fields(
     text = screened.text
     grid = at.reshape(len(text), inner)
     numbers, quote, is_quoted = text.codes, ord(dialect.quote), dialect.quote.encode() in text.data
-    cells, chosen = {}, set(wanted)
+    cells, chosen = {}, set(requested)
     for index, name in enumerate(names):
         if name in chosen:
             start = text.starts if index == 0 else grid[:, index - 1] + 1
@@ -169,13 +169,13 @@ def _plain_fields(
 
 
 def _strict_fields(
-    screened: ScreenedLines, dialect: Dialect, names: Sequence[str], wanted: Sequence[str]
+    screened: ScreenedLines, dialect: Dialect, names: Sequence[str], requested: Sequence[str]
 ) -> tuple[pl.DataFrame, ScreenedLines]:
     rows = [_parse_strictly(screened.text.raw(index), dialect) for index in range(len(screened.text))]
     unpaired = np.array([row is None for row in rows])
     wrong = np.array([row is not None and len(row) != len(names) for row in rows])
     good = [row for row in rows if row is not None and len(row) == len(names)]
-    chosen = set(wanted)
+    chosen = set(requested)
     fields = {
         name: pl.Series([row[index] or None for row in good], dtype=pl.String) for index, name in enumerate(names) if name in chosen
     }

@@ -67,7 +67,7 @@ class Piece(Protocol):
     def __len__(self) -> int:
         """Return the number of records."""
 
-    def only(self, wanted: slice, /) -> Piece:
+    def only(self, selection: slice, /) -> Piece:
         """Return the selected records."""
 
 
@@ -98,7 +98,7 @@ def provenance_of(lines: Lines) -> pl.DataFrame:
 
 def raw_of(lines: Lines) -> Raw:
     """Return a function that returns the bytes of lines by index."""
-    return lambda wanted: [lines.raw(index) for index in wanted]
+    return lambda selection: [lines.raw(index) for index in selection]
 
 
 def reject(lines: Lines, bad: Mask, reason: Reason, rule: str) -> pl.DataFrame:
@@ -131,9 +131,9 @@ class ScreenedLines:
     text: Lines
     rejected: list[pl.DataFrame]
 
-    def only(self, wanted: Mask) -> ScreenedLines:
+    def only(self, selection: Mask) -> ScreenedLines:
         """Return the selected lines, without the rejected records."""
-        return ScreenedLines(self.lines.only(wanted), self.text.only(wanted), [])
+        return ScreenedLines(self.lines.only(selection), self.text.only(selection), [])
 
     def without(self, bad: Mask, reason: Reason, rule: str) -> ScreenedLines:
         """Move the lines that a rule refuses to the rejected records."""

@@ -56,10 +56,10 @@ class Members:
     value_start: Offsets
     value_end: Offsets
 
-    def only(self, wanted: Offsets | Mask) -> Members:
+    def only(self, selection: Offsets | Mask) -> Members:
         """Return the selected members."""
         arrays = (self.line, self.key_start, self.key_end, self.value_start, self.value_end)
-        return Members(*(array[wanted] for array in arrays))
+        return Members(*(array[selection] for array in arrays))
 
 
 def read_ndjson(lines: Lines, mapped: Sequence[str], *, encoding: str, attributes: bool, limits: Nesting = _FREE) -> Batch:

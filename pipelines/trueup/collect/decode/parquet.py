@@ -43,9 +43,9 @@ class Rows:
     def __len__(self) -> int:
         return self.frame.height
 
-    def only(self, wanted: slice) -> Rows:
+    def only(self, selection: slice) -> Rows:
         """Return the selected rows."""
-        first, last, _ = wanted.indices(len(self))
+        first, last, _ = selection.indices(len(self))
         frame = self.frame.slice(first, max(0, last - first))
         return Rows(frame, self.group, self.first_row + first, self.held_bytes[first:last])
 
@@ -250,8 +250,8 @@ def read_parquet(rows: Rows, mapped: Sequence[str], *, attributes: bool, limits:
     other_columns = json_objects(texts.select(name for name in names if name not in mapped), height=len(rows))
     bad = _undecodable(rows.frame.select(names), texts)
 
-    def raw(wanted: Sequence[int]) -> list[bytes]:
-        return raw_rows(rows, wanted)
+    def raw(selection: Sequence[int]) -> list[bytes]:
+        return raw_rows(rows, selection)
 
     if not bad.any():
         return Batch(texts.select(mapped), other_columns, provenance, raw, concat_rejected(too_long))
@@ -265,9 +265,9 @@ def read_parquet(rows: Rows, mapped: Sequence[str], *, attributes: bool, limits:
     )  # fmt: skip
 
 
-def raw_rows(rows: Rows, wanted: Sequence[int]) -> list[bytes]:
+def raw_rows(rows: Rows, selection: Sequence[int]) -> list[bytes]:
     """Return rows as JSON objects of their values as text: a Parquet record has no bytes of its own."""
-    selected = rows.frame[list(wanted)]
+    selected = rows.frame[list(selection)]
     texts = selected.select(_as_text(series, keep_time=False) for series in selected)
     return [(text or "{}").encode() for text in json_objects(texts, height=selected.height)]
 
