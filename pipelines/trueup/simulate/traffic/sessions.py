@@ -21,15 +21,15 @@ DIRECTIONS = ("out", "in", "forwarded")
 SCHEMA: dict[str, pl.DataType] = {
     "service": pl.Int32(),
     "subscriber": pl.Int32(),
-    "peer": pl.Int32(),  # a number of `Numbers`, NOBODY for none
+    "peer": pl.Int32(),  # a number of `Numbers`, `NO_NUMBER` for none
     "device": pl.Int32(),
     "node": pl.Int32(),
-    "cell": pl.Int32(),  # NOBODY where the element knows none
+    "cell": pl.Int32(),  # `NO_NUMBER` if the element knows none
     "direction": pl.Int32(),
     "start_us": pl.Int64(),  # true time
     "duration_s": pl.Int32(),
     "quantity": pl.Int64(),  # whole units of the service
-    "incident": pl.Int32(),  # NOBODY: ordinary traffic
+    "incident": pl.Int32(),  # `NO_NUMBER`: ordinary traffic
 }
 MARGIN_US = 10 * SECOND_US
 """No session with a nearest match starts this close to midnight, so look-alikes never span two simulated days."""
