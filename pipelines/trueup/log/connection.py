@@ -60,7 +60,7 @@ def spare_pandas() -> None:
     """Prevent DuckDB from importing pandas in a process of this project.
 
     DuckDB compares each bound value with pandas' missing values and imports pandas for it: 0.6 s of CPU, for values that cannot
-    that occur without pandas. It looks them up once, here in a module that forwards everything else.
+    occur without pandas. It looks them up once, here in a module that forwards everything else.
     """
     if "pandas" in sys.modules:
         return

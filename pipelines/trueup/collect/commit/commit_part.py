@@ -193,8 +193,10 @@ class Part:
 
     def _refused(self, rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         """Return the rows that the stream's check refuses and their repetitions, with reason and rule."""
-        found = refused(self._stream, lambda: self._lake.read(self._stream).sort("position", "source_row"), new.sort("source_row"))
-        ids = new.join(found, on="source_row").select("event_id", "reason", "rule")
+        refusals = refused(
+            self._stream, lambda: self._lake.read(self._stream).sort("position", "source_row"), new.sort("source_row")
+        )
+        ids = new.join(refusals, on="source_row").select("event_id", "reason", "rule")
         return rows.join(ids, on="event_id").select("event_id", *PROVENANCE, "reason", "rule") if ids.height else ids
 
     def _with_bytes(self, refused: pl.DataFrame) -> pl.DataFrame:

@@ -79,8 +79,8 @@ def read_csv(lines: Lines, dialect: Dialect, names: Sequence[str], mapped: Seque
         fields, provenance = pl.concat([fields, odd_fields]), pl.concat([provenance, provenance_of(strict.lines)])
         raw, rejected = _raw_of_both(plain.lines, strict.lines), [*rejected, *strict.rejected]
     others = [name for name in names if name not in set(mapped)] if attributes else []
-    rest = json_objects(fields.select(others), height=fields.height)
-    return Batch(fields.select(mapped), rest, provenance, raw, concat_rejected(rejected))
+    attribute_texts = json_objects(fields.select(others), height=fields.height)
+    return Batch(fields.select(mapped), attribute_texts, provenance, raw, concat_rejected(rejected))
 
 
 def _raw_of_both(first: Lines, then: Lines) -> Raw:

@@ -89,24 +89,24 @@ class _Log:
         self.lake = lake
         self.unreadable: dict[str, str] = {}
         self._upto = upto_snapshot
-        found = lake.connection.execute("SELECT current_setting('temp_directory')").fetchone()
-        assert found is not None
-        self._folder = str(found[0])
+        row = lake.connection.execute("SELECT current_setting('temp_directory')").fetchone()
+        assert row is not None
+        self._folder = str(row[0])
         self._blocks: dict[tuple[str, int, int], Block | None] = {}
 
     @cached_property
     def commits(self) -> dict[str, list[Block]]:
         """Blocks of one commit each, by table; a table whose files cannot be read is in `unreadable` instead."""
-        found = {}
+        commits = {}
         for name, table in tables_of(self.lake).items():
             try:
-                found[name] = self._commits(table)
+                commits[name] = self._commits(table)
             except (duckdb.Error, ValueError) as error:
                 if is_transient(error):
                     raise
                 self.unreadable[name] = f"its rows cannot be read: {(str(error).splitlines() or [''])[0]}"
                 self.reconnect()
-        return found
+        return commits
 
     def reconnect(self) -> None:
         """Reconnect: damaged data can end DuckDB's database, and with it the connection."""
@@ -124,11 +124,11 @@ class _Log:
 
     def positions(self, requested: Sequence[int]) -> tuple[int, dict[int, list[int]]]:
         """Return the newest position (0 without any readable), and the snapshots of the requested positions."""
-        found: dict[int, list[int]] = {}
+        snapshots: dict[int, list[int]] = {}
         newest = self.row("positions_of_commits", {"low": 0, "high": current_snapshot(self.lake)})
         for position, snapshot in self._rows(statement("snapshots_of_positions"), [list(requested)]):
-            found.setdefault(position, []).append(snapshot)
-        return (0 if newest is None else newest[2]), found
+            snapshots.setdefault(position, []).append(snapshot)
+        return (0 if newest is None else newest[2]), snapshots
 
     def links(self, requested: Collection[tuple[str, int]]) -> dict[tuple[str, int], list[str]]:
         """Return the hashes of the requested control rows, by source and sequence number."""
