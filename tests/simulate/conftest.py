@@ -1,4 +1,4 @@
-"""Simulated operators shared by the tests of the simulator, and their files read back in the plainest way."""
+"""Simulated operators that the tests share, and their CSV files read back without the product."""
 
 import csv
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ SERVICES_OF_GROUP = {"1": "data", "99": "zero_rated"}
 
 @dataclass(frozen=True)
 class Record:
-    """A usage record or charge as a file has it; `start_s` is UTC epoch seconds, `amount_micros` 0 for usage."""
+    """A usage record or charge of a file; `start_s` is UTC epoch seconds, `amount_micros` is 0 for usage."""
 
     key: str
     session_key: str
@@ -35,7 +35,7 @@ class Record:
 
 @dataclass
 class World:
-    """A simulated operator and everything its files say, in the order in which files come."""
+    """A simulated operator and all records of its files, in the order of the files."""
 
     directory: Path
     summary: SimulationSummary
@@ -49,23 +49,23 @@ def _epoch(text: str, zone: str) -> float:
 
 def _micros(text: str) -> int:
     sign = -1 if text.startswith("-") else 1
-    whole, _, rest = text.lstrip("-").partition(".")
-    return sign * (int(whole) * 10**6 + int(rest.ljust(6, "0")))
+    units, _, decimals = text.lstrip("-").partition(".")
+    return sign * (int(units) * 10**6 + int(decimals.ljust(6, "0")))
 
 
 def _usage(feed: str, row: dict[str, str], file: str) -> Record:
     if feed == "msc":
-        named = (row["call_ref"], SERVICES_OF_TYPE[row["record_type"]], row["served_number"], row["other_number"], row["node"],
+        fields = (row["call_ref"], SERVICES_OF_TYPE[row["record_type"]], row["served_number"], row["other_number"], row["node"],
                  _epoch(row["start_time"], "Europe/Berlin"), int(row["units"]), row["partial"])  # fmt: skip
     elif feed == "pgw":
-        named = (row["charging_id"], SERVICES_OF_GROUP[row["rating_group"]], row["msisdn"], "", row["node"],
+        fields = (row["charging_id"], SERVICES_OF_GROUP[row["rating_group"]], row["msisdn"], "", row["node"],
                  int(row["opened_ms"]) / 1000, int(row["volume_kb"]), row["partial"])  # fmt: skip
     elif feed == "tap":
-        named = (row["call_ref"], "roaming", row["msisdn"], row["called_number"], row["partner"],
+        fields = (row["call_ref"], "roaming", row["msisdn"], row["called_number"], row["partner"],
                  _epoch(row["start_local"], "Asia/Jakarta"), int(row["seconds"]), row["partial"])  # fmt: skip
     else:
-        named = ("", "iot", row["msisdn"], "", row["node"], float(row["reported_s"]), int(row["kb"]), "")
-    return Record(row["record_id"], *named, 0, "", 0.0, file)
+        fields = ("", "iot", row["msisdn"], "", row["node"], float(row["reported_s"]), int(row["kb"]), "")
+    return Record(row["record_id"], *fields, 0, "", 0.0, file)
 
 
 def _charge(row: dict[str, str], file: str) -> Record:
@@ -77,7 +77,7 @@ def _charge(row: dict[str, str], file: str) -> Record:
 
 
 def read_world(directory: Path, summary: SimulationSummary) -> World:
-    """Everything the CSV files of a world say."""
+    """Return all records of a simulated operator's CSV files."""
     world = World(directory, summary)
     for feed in ("msc", "pgw", "tap", "iot", "billing"):
         for path in sorted((directory / "landing" / feed).iterdir()):
@@ -92,14 +92,14 @@ def read_world(directory: Path, summary: SimulationSummary) -> World:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A small operator of a few days, in CSV."""
+    """Return a small operator of a few days, in CSV."""
     directory = tmp_path_factory.mktemp("operator") / "world"
     return read_world(directory, simulate(directory, subscribers=160, days=5, seed=11))
 
 
 @pytest.fixture(scope="session")
 def quiet_world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The same operator when nothing leaks, so that no record of a case is lost."""
+    """Return the same operator without leaks, so that no record of a fraud case is lost."""
     directory = tmp_path_factory.mktemp("quiet") / "world"
     nothing = dict.fromkeys(PROFILES["small"].rates, 0.0)
     return read_world(directory, simulate(directory, subscribers=160, days=5, seed=11, rates=nothing))
@@ -107,7 +107,7 @@ def quiet_world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture(scope="session")
 def week(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A week of some thousand subscribers in Parquet, in which nothing leaks."""
+    """Return a week of some thousand subscribers in Parquet, without leaks."""
     directory = tmp_path_factory.mktemp("week") / "world"
     nothing = dict.fromkeys(PROFILES["mvno"].rates, 0.0)
     simulate(directory, subscribers=4_000, days=7, seed=5, profile="mvno", file_format="parquet", rates=nothing)

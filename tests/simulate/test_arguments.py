@@ -28,7 +28,7 @@ GOOD = {"subscribers": 10, "days": 1, "seed": 1}
         ({"rates": {"late_charge": 0.7, "duplicate_charge": 0.7}}, "rates"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line_and_nothing_is_written(tmp_path: Path, wrong: dict, where: str) -> None:
+def test_invalid_arguments_are_refused_in_one_line_and_no_file_is_written(tmp_path: Path, wrong: dict, where: str) -> None:
     target = tmp_path / "operator"
     with pytest.raises(SimulationError) as refused:
         simulate(target, **{**GOOD, **wrong})
@@ -38,8 +38,8 @@ def test_what_makes_no_sense_is_refused_in_one_line_and_nothing_is_written(tmp_p
     assert not target.exists()
 
 
-def test_a_folder_with_files_in_it_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "precious.txt").write_text("mine")
+def test_a_folder_with_files_in_it_is_refused_and_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("own")
     with pytest.raises(SimulationError, match="has files in it"):
         simulate(tmp_path, **GOOD)
     assert [p.name for p in tmp_path.iterdir()] == ["precious.txt"]
@@ -52,25 +52,25 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         simulate(target, **GOOD)
 
 
-def test_an_empty_folder_is_as_good_as_a_new_one(tmp_path: Path) -> None:
+def test_an_empty_folder_is_accepted(tmp_path: Path) -> None:
     simulate(tmp_path, **GOOD)
     assert (tmp_path / "trueup.toml").is_file()
 
 
-def test_a_full_disk_is_told_with_the_file_it_happened_at() -> None:
+def test_a_full_disk_raises_an_error_that_names_the_file() -> None:
     with pytest.raises(TrueupError, match="cannot be written") as refused:
         write_text("x" * 100_000, Path("/dev/full"))
     assert isinstance(refused.value.__cause__, OSError)
     assert refused.value.__cause__.errno == errno.ENOSPC
 
 
-def test_one_subscriber_for_one_day_is_a_world_and_says_what_it_is_too_small_for(tmp_path: Path) -> None:
+def test_one_subscriber_for_one_day_lists_the_incidents_it_is_too_small_for(tmp_path: Path) -> None:
     summary = simulate(tmp_path, subscribers=1, days=1, seed=3)
     assert summary.usage_records > 0
     assert "irsf" in summary.skipped
 
 
-def test_progress_is_told_after_each_day(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    simulate(tmp_path, **GOOD, on_day=lambda done, of: told.append((done, of)))
-    assert told == [(n, 6) for n in range(1, 7)]
+def test_progress_is_reported_after_each_day(tmp_path: Path) -> None:
+    reported: list[tuple[int, int]] = []
+    simulate(tmp_path, **GOOD, on_day=lambda done, of: reported.append((done, of)))
+    assert reported == [(n, 6) for n in range(1, 7)]

@@ -1,4 +1,4 @@
-"""That the traffic is distributed as configured."""
+"""The traffic has the configured distributions."""
 
 import math
 from pathlib import Path
@@ -23,7 +23,7 @@ def feed(week: Path, name: str) -> pl.DataFrame:
 
 @pytest.fixture(scope="module")
 def ordinary(week: Path) -> pl.Series:
-    """The numbers that play no part in an incident, by segment consumer."""
+    """Return the numbers of consumers without a part in an incident."""
     truth = pl.read_parquet(week / "truth.parquet").filter(pl.col("decided_by") == "fraud")
     actors = truth["details"].str.json_path_match("$.subscribers").str.extract_all(r"\+\d+").explode()
     states = pl.read_parquet(week / "landing" / "subscribers" / "network.parquet")
@@ -31,7 +31,7 @@ def ordinary(week: Path) -> pl.Series:
 
 
 def test_consumers_call_by_the_hours_of_their_week(week: Path, ordinary: pl.Series) -> None:
-    # A file's calls on the day the clocks change are left out, since their week has no such day.
+    # Calls on the day when the clocks change are left out, since the weekly profile has no such day.
     calls = feed(week, "msc").filter((pl.col("record_type") == "MOC") & pl.col("served_number").is_in(ordinary.implode()))
     calls = calls.filter(pl.col("partial").fill_null(1) == 1, pl.col("start_time").dt.date() != pl.date(2025, 3, 30))
     calls = calls.filter(pl.col("start_time").dt.date() <= pl.date(2025, 4, 2))
@@ -41,7 +41,7 @@ def test_consumers_call_by_the_hours_of_their_week(week: Path, ordinary: pl.Seri
     expected[48:] = 0
     expected *= seen.sum() / expected.sum()
     assert len(calls) > 15_000
-    # Activity differs between subscribers, so that counts scatter somewhat more than Poisson's.
+    # Activity differs between subscribers, so counts scatter somewhat more than Poisson counts.
     deviation = (seen - expected)[:48] / np.sqrt(expected[:48])
     assert np.abs(deviation).max() < 5
     assert np.sqrt(np.mean(deviation**2)) < 1.6
@@ -60,18 +60,18 @@ def test_durations_have_the_tail_index_configured() -> None:
     assert np.median(seconds) == pytest.approx(MVNO.voice_median_s, rel=0.05)
 
 
-def test_as_many_data_sessions_are_split_as_last_longer_than_a_part(week: Path, ordinary: pl.Series) -> None:
+def test_data_sessions_longer_than_one_part_are_split(week: Path, ordinary: pl.Series) -> None:
     rows = feed(week, "pgw").filter(pl.col("msisdn").is_in(ordinary.implode()))
     sessions = rows.group_by("charging_id").agg(split=pl.col("partial").is_not_null().any())
     longer = 1 - NormalDist(math.log(MVNO.data_median_s), MVNO.data_sigma).cdf(math.log(3_600))
     assert sessions["split"].mean() == pytest.approx(longer, abs=0.015)
 
 
-def test_parts_of_a_session_are_counted_from_one_without_gap(week: Path) -> None:
+def test_partial_records_are_numbered_from_one_without_a_gap(week: Path) -> None:
     parts = feed(week, "pgw").filter(pl.col("partial").is_not_null())
-    whole = parts.group_by("charging_id").agg(pl.col("partial").unique().sort(), most=pl.col("partial").max())
-    assert len(whole) > 1_000
-    assert (whole["partial"].list.len() == whole["most"]).all()
+    sessions = parts.group_by("charging_id").agg(pl.col("partial").unique().sort(), most=pl.col("partial").max())
+    assert len(sessions) > 1_000
+    assert (sessions["partial"].list.len() == sessions["most"]).all()
 
 
 def test_billing_lags_by_hours_with_a_slow_share(week: Path) -> None:
@@ -90,14 +90,14 @@ def test_lags_are_lognormal_below_the_lateness_and_within_grace_above(service: i
     assert lag.max() < 12 + 36
 
 
-def test_part_of_the_traffic_shares_a_key_with_its_charge_and_the_rest_does_not(week: Path, ordinary: pl.Series) -> None:
+def test_a_share_of_calls_has_a_session_key_sms_none_and_data_always(week: Path, ordinary: pl.Series) -> None:
     calls = feed(week, "msc").filter((pl.col("record_type") == "MOC") & pl.col("served_number").is_in(ordinary.implode()))
     assert calls["call_ref"].is_not_null().mean() == pytest.approx(0.6, abs=0.02)
     assert feed(week, "msc").filter(record_type="SMO")["call_ref"].is_null().all()
     assert feed(week, "pgw")["charging_id"].is_not_null().all()
 
 
-def test_most_calls_stay_among_a_few_contacts(week: Path, ordinary: pl.Series) -> None:
+def test_most_calls_go_to_a_few_contacts(week: Path, ordinary: pl.Series) -> None:
     calls = feed(week, "msc").filter((pl.col("record_type") == "MOC") & pl.col("served_number").is_in(ordinary.implode()))
     busy = calls.group_by("served_number").agg(calls=pl.len(), peers=pl.col("other_number").n_unique())
     busy = busy.filter(pl.col("calls") >= 20)

@@ -1,4 +1,4 @@
-"""That each fraud shows the mechanism it is documented by, and each innocent case its likeness."""
+"""Each fraud shows its documented mechanism, and each innocent case resembles a fraud."""
 
 import json
 from collections import Counter
@@ -17,7 +17,7 @@ PREMIUM = tuple(f"+{d.prefix}" for d in destinations() if d.kind == "premium" an
 
 @pytest.fixture(scope="module")
 def cases(quiet_world) -> dict[tuple[str, str], list]:
-    """The usage records of each case, by time."""
+    """Return the usage records of each case, by time."""
     usage = {r.key: r for r in quiet_world.usage}
     truth = pl.read_parquet(quiet_world.directory / "truth.parquet").filter(pl.col("decided_by") == "fraud")
     rows = truth.select("kind", "variant", "usage_record_keys").iter_rows()
@@ -25,7 +25,7 @@ def cases(quiet_world) -> dict[tuple[str, str], list]:
 
 
 def rows_of(world, records: list) -> pl.DataFrame:
-    """The switches' own rows of some records."""
+    """Return the switches' rows of the given records."""
     files = (world.directory / "landing" / "msc").iterdir()
     rows = pl.concat([pl.read_csv(path, infer_schema=False) for path in sorted(files)])
     return rows.filter(pl.col("record_id").is_in([r.key for r in records]))
@@ -43,7 +43,7 @@ def overlaps(records: list) -> int:
     return sum(b.start_s < a.start_s + a.quantity for a, b in pairwise(records))
 
 
-def test_every_kind_is_there_and_the_five_also_in_the_hard_variant(cases) -> None:
+def test_every_kind_occurs_and_five_also_in_the_hard_variant(cases) -> None:
     innocent = {k.name for k in LOOKALIKES if k.decided_by == "fraud"}
     assert {kind for kind, _ in cases} == {k.name for k in FRAUDS} | innocent
     assert {kind for kind, variant in cases if variant == "hard"} == set(HARD_FRAUDS)
@@ -67,7 +67,7 @@ def test_wangiri_rings_many_and_some_call_back_the_number_that_rang(cases) -> No
         assert {(r.subscriber, r.peer) for r in back} <= {(r.subscriber, r.peer) for r in rings}
 
 
-def test_a_sim_box_stays_in_place_and_hears_from_nobody_unless_it_is_hard_to_find(quiet_world, cases) -> None:
+def test_a_plain_sim_box_stays_in_one_cell_without_incoming_calls_and_a_hard_one_does_not(quiet_world, cases) -> None:
     plain, hard = cases["sim_box", "plain"], cases["sim_box", "hard"]
     assert {r.service for r in plain} == {"voice"}
     assert {r.service for r in hard} == {"voice", "incoming"}
@@ -80,7 +80,7 @@ def test_a_sim_box_stays_in_place_and_hears_from_nobody_unless_it_is_hard_to_fin
     assert cells["hard"] > 20
 
 
-def test_a_broken_into_exchange_calls_by_night_and_the_hard_one_in_office_hours(cases) -> None:
+def test_a_hacked_exchange_calls_by_night_and_the_hard_one_in_office_hours(cases) -> None:
     night, office = ([int(r.start_s // 3600 + 1) % 24 for r in cases["pbx_hacking", v]] for v in ("plain", "hard"))
     assert max(night) <= 7
     assert min(office) >= 7
@@ -104,7 +104,7 @@ def test_a_swapped_number_has_another_sim_and_handset(quiet_world, cases) -> Non
     assert states["imsi"].n_unique() == 2
 
 
-def test_forwarded_calls_follow_the_calls_that_came_in(cases) -> None:
+def test_forwarded_calls_follow_the_incoming_calls(cases) -> None:
     records = cases["call_forwarding", "plain"]
     incoming = [r for r in records if r.service == "incoming"]
     onward = [r for r in records if r.service == "voice"]
@@ -113,13 +113,13 @@ def test_forwarded_calls_follow_the_calls_that_came_in(cases) -> None:
     assert incoming[0].start_s < onward[0].start_s
 
 
-def test_a_misused_meter_carries_bulk_data_and_a_tunnel_pays_nothing(cases) -> None:
+def test_a_misused_meter_carries_bulk_data_and_a_tunnel_is_zero_rated(cases) -> None:
     data = [r for r in cases["iot_sim_misuse", "plain"] if r.service == "data"]
     assert sum(r.quantity for r in data) > 5_000_000
     assert {r.service for r in cases["zero_rated_tunnel", "plain"]} == {"zero_rated"}
 
 
-def test_an_event_gathers_many_on_one_number_within_the_hour(cases) -> None:
+def test_an_event_has_many_voters_on_one_number_within_the_hour(cases) -> None:
     votes = cases["event_day", "plain"]
     assert len({r.peer for r in votes}) == 1
     assert len({r.subscriber for r in votes}) >= 10

@@ -1,4 +1,4 @@
-"""Leaks injected into a copy of a log: a tiny simulated operator, and a tiny project whose charges are a key and an amount."""
+"""Inject leaks into copies of two logs: a tiny simulated operator, and a project whose charges are a key and an amount."""
 
 import hashlib
 import json
@@ -39,14 +39,14 @@ def done(*arguments: object) -> None:
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """What every file holds. Of the catalog, its rows: SQLite tidies up its own files when a reader leaves."""
-    told = {}
+    """Return the hash of every file; of the catalog, the hash of its rows, since SQLite changes its files when a reader closes."""
+    hash_of = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.name.startswith("catalog.sqlite"):
-            told[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
+            hash_of[str(path.relative_to(folder))] = hashlib.sha256(path.read_bytes()).hexdigest()
     with closing(sqlite3.connect(folder / "lake" / "catalog.sqlite")) as catalog:
-        told["catalog"] = hashlib.sha256("\n".join(catalog.iterdump()).encode()).hexdigest()
-    return told
+        hash_of["catalog"] = hashlib.sha256("\n".join(catalog.iterdump()).encode()).hexdigest()
+    return hash_of
 
 
 def stored(folder: Path) -> dict[str, str]:
@@ -68,7 +68,7 @@ def report(folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A simulated operator of some days, leaks of its own included, taken in and reconciled. Only to be read."""
+    """Return a simulated operator with leaks of its own, ingested and reconciled; tests only read it."""
     folder = tmp_path_factory.mktemp("operator") / "own"
     simulate(folder, subscribers=25, days=1, seed=7)
     done("ingest", "--project", folder)
@@ -78,7 +78,7 @@ def operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def branch(operator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A branch of it with every kind of leak, reconciled and scored. Only to be read."""
+    """Return a branch of it with every kind of leak, reconciled and scored; tests only read it."""
     folder = tmp_path_factory.mktemp("branch") / "leaking"
     before, digest = hashes(operator), stored(operator)
     done("inject", "--rates", EVERYTHING, "--seed", 5, "--into", folder, "--project", operator)
@@ -88,7 +88,7 @@ def branch(operator: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_every_kind_is_injected_found_and_worth_what_the_truth_says(branch: Path) -> None:
+def test_every_kind_is_injected_and_found_with_the_money_of_the_truth(branch: Path) -> None:
     scores = report(branch)
     assert (scores["misses"], scores["unexplained"], scores["passed"]) == ([], [], True)
     assert {row["kind"] for row in scores["leaks"]} >= set(DRAWN)
@@ -97,7 +97,7 @@ def test_every_kind_is_injected_found_and_worth_what_the_truth_says(branch: Path
         assert (row["recall"], row["precision"], row["found_micros"]) == (1.0, 1.0, row["injected_micros"])
 
 
-def test_what_the_original_had_found_is_found_again_with_the_same_money_and_counted_apart(operator: Path, branch: Path) -> None:
+def test_findings_of_the_original_recur_with_the_same_money_and_count_as_undecidable(operator: Path, branch: Path) -> None:
     truth = pl.read_parquet(branch / "truth.parquet")
     assert truth.schema == pl.Schema(TRUTH)
     (row,) = [row for row in report(branch)["undecidable"] if row["kind"] == FOUND_BEFORE]
@@ -105,23 +105,23 @@ def test_what_the_original_had_found_is_found_again_with_the_same_money_and_coun
     assert row["injected_micros"] == row["findings_micros"]
 
 
-def test_the_branch_keeps_every_promise_of_a_lake(branch: Path) -> None:
+def test_the_branch_passes_the_audits_of_a_lake(branch: Path) -> None:
     done("status", "--check", "--project", branch)
-    # Its own events differ from the raw files on purpose: what was injected is in no file.
+    # Injected events are in no raw file, so the checks against the files are left out.
     with Lake.open(Project.load(branch), read_only=True) as lake:
         assert verify(lake, only=("chains", "counts", "positions", "declarations", "event_ids", "duplicates")).sound
 
 
-def test_the_branch_has_the_same_positions_and_is_complete_as_the_original_was(operator: Path, branch: Path) -> None:
+def test_the_branch_has_the_positions_and_the_frontiers_of_the_original(operator: Path, branch: Path) -> None:
     columns = ["position", "kind", "committed_at"]
     one, other = (events(folder, "position") for folder in (operator, branch))
     assert one.select(columns).sort("position").equals(other.select(columns).sort("position"))
-    told = ["source_id", "last_started_at", "last_time", "taken_at", "position"]
-    controls = [events(folder, "control").select(told).sort("position") for folder in (operator, branch)]
+    times = ["source_id", "last_started_at", "last_time", "taken_at", "position"]
+    controls = [events(folder, "control").select(times).sort("position") for folder in (operator, branch)]
     assert controls[0].equals(controls[1])
 
 
-def test_only_the_charges_of_the_truth_differ_and_ids_are_those_of_the_content(operator: Path, branch: Path) -> None:
+def test_only_charges_of_the_truth_differ_and_event_ids_are_unique(operator: Path, branch: Path) -> None:
     truth = pl.read_parquet(branch / "truth.parquet").filter(pl.col("kind") != FOUND_BEFORE)
     before, after = events(operator, "charge"), events(branch, "charge")
     touched = pl.concat([before.join(after, on="event_id", how="anti"), after.join(before, on="event_id", how="anti")])
@@ -138,7 +138,7 @@ def test_only_the_charges_of_the_truth_differ_and_ids_are_those_of_the_content(o
     assert after["event_id"].is_unique().all()
 
 
-def test_the_same_seed_gives_the_same_truth_and_the_same_log_and_another_seed_another(
+def test_the_same_seed_gives_the_same_truth_and_log_and_another_seed_a_different_truth(
     operator: Path, branch: Path, tmp_path: Path
 ) -> None:
     done("inject", "--rates", EVERYTHING, "--seed", 5, "--into", tmp_path / "again", "--project", operator)
@@ -197,11 +197,11 @@ def poor(tmp_path: Path) -> Path:
     return folder
 
 
-Said = Callable[..., tuple[int, str, str]]
+RunCommand = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Said:
+def run_command(capsys: pytest.CaptureFixture[str]) -> RunCommand:
     def run(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
         status = main([str(argument) for argument in arguments])
@@ -210,37 +210,41 @@ def said(capsys: pytest.CaptureFixture[str]) -> Said:
     return run
 
 
-def test_charges_of_a_key_and_an_amount_leak_in_the_ways_they_can(poor: Path, tmp_path: Path, said: Said) -> None:
+def test_charges_with_only_a_key_and_an_amount_get_the_kinds_that_fit_them(
+    poor: Path, tmp_path: Path, run_command: RunCommand
+) -> None:
     before = stored(poor)
     target = tmp_path / "branch"
-    status, out, _ = said("inject", "--rates", EVERYTHING, "--seed", 2, "--into", target, "--project", poor, "--json")
+    status, out, _ = run_command("inject", "--rates", EVERYTHING, "--seed", 2, "--into", target, "--project", poor, "--json")
     assert status == 0
-    told = {row["kind"]: row for row in json.loads(out)["kinds"]}
-    assert {kind for kind, row in told.items() if row["injected"]} == {
+    by_kind = {row["kind"]: row for row in json.loads(out)["kinds"]}
+    assert {kind for kind, row in by_kind.items() if row["injected"]} == {
         "unbilled_random", "wrong_amount", "duplicate_charge", "phantom_charge", "conflicting_usage",
     }  # fmt: skip
     for kind in ("under_quantity", "over_quantity", "late_charge", "conflicting_charge", *CONDITIONED):
-        assert told[kind]["note"].startswith("skipped: ")
+        assert by_kind[kind]["note"].startswith("skipped: ")
     done("reconcile", "--project", target)
-    assert said("score-controls", "--check", "--project", target)[0] == 0
+    assert run_command("score-controls", "--check", "--project", target)[0] == 0
     assert stored(poor) == before
     assert all(row["recall"] == 1 for row in report(target)["leaks"])
 
 
-def test_a_charge_without_a_time_is_late_where_the_log_goes_on_after_the_closing(poor: Path, tmp_path: Path, said: Said) -> None:
+def test_a_charge_without_a_time_can_be_late_when_records_follow_the_closing(
+    poor: Path, tmp_path: Path, run_command: RunCommand
+) -> None:
     (poor / "billing_later.csv").write_text("id,amount\nend,3\n")
     done("ingest", "--project", poor)
     done("reconcile", "--project", poor)
     target = tmp_path / "branch"
     done("inject", "--rates", "late_charge=0.5", "--into", target, "--project", poor)
     done("reconcile", "--project", target)
-    assert said("score-controls", "--check", "--project", target)[0] == 0
+    assert run_command("score-controls", "--check", "--project", target)[0] == 0
     (row,) = report(target)["leaks"]
     assert row["found"] == row["injected"] > 0
 
 
 @pytest.mark.parametrize(
-    ("rates", "says"),
+    ("rates", "message"),
     [
         ("unbilled_random=1.5", "invalid rate"),
         ("unbilled_random=-1", "invalid rate"),
@@ -254,39 +258,39 @@ def test_a_charge_without_a_time_is_late_where_the_log_goes_on_after_the_closing
         ("late_charge=1", "too little"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line_and_nothing_is_written(
-    poor: Path, tmp_path: Path, said: Said, rates: str, says: str
+def test_invalid_rates_are_refused_in_one_line_and_no_branch_is_written(
+    poor: Path, tmp_path: Path, run_command: RunCommand, rates: str, message: str
 ) -> None:
-    status, out, err = said("inject", "--rates", rates, "--into", tmp_path / "branch", "--project", poor)
+    status, out, err = run_command("inject", "--rates", rates, "--into", tmp_path / "branch", "--project", poor)
     assert (status, out, err.count("\n")) == (2, "", 1)
-    assert says in err
+    assert message in err
     assert not (tmp_path / "branch").exists()
 
 
-def test_a_folder_with_files_in_it_is_left_alone(poor: Path, tmp_path: Path, said: Said) -> None:
+def test_a_target_with_files_in_it_is_refused_and_unchanged(poor: Path, tmp_path: Path, run_command: RunCommand) -> None:
     before = hashes(poor)
     for target in (poor, poor / "lake"):
-        status, _, err = said("inject", "--rates", "unbilled_random=1", "--into", target, "--project", poor)
+        status, _, err = run_command("inject", "--rates", "unbilled_random=1", "--into", target, "--project", poor)
         assert (status, err.count("\n")) == (2, 1)
     assert hashes(poor) == before
 
 
-def test_a_project_that_is_not_ready_is_refused(tmp_path: Path, said: Said) -> None:
+def test_a_project_that_is_not_ready_is_refused(tmp_path: Path, run_command: RunCommand) -> None:
     fresh = poor_project(tmp_path / "fresh", sessions=2)
     arguments = ("inject", "--rates", "unbilled_random=1", "--into", tmp_path / "branch", "--project", fresh)
-    status, _, err = said(*arguments)
+    status, _, err = run_command(*arguments)
     assert (status, err.count("\n")) == (2, 1)
     assert "no lake" in err
     done("ingest", "--project", fresh)
-    assert "reconcile" in said(*arguments)[2]
+    assert "reconcile" in run_command(*arguments)[2]
     done("reconcile", "--project", fresh)
-    assert "too little" in said(*arguments)[2]
+    assert "too little" in run_command(*arguments)[2]
     (fresh / "trueup.toml").write_text(POOR.replace('"3"', '"4"'))
-    assert "another policy" in said(*arguments)[2]
+    assert "another policy" in run_command(*arguments)[2]
     assert not (tmp_path / "branch").exists()
 
 
-def test_rates_may_come_from_a_file(tmp_path: Path) -> None:
+def test_rates_are_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "rates.toml").write_text("late_charge = 0.25\nunbilled_node = 1\n")
     assert rates_of(str(tmp_path / "rates.toml")) == {"late_charge": 0.25, "unbilled_node": 1.0}
     (tmp_path / "rates.toml").write_text("late_charge = true\n")
@@ -303,10 +307,10 @@ def test_a_branch_never_writes_into_the_lake_of_the_original() -> None:
         branch_text('lake = { catalog = "postgres:dbname=live" }\n', where="trueup.toml")
 
 
-def test_a_branch_can_be_injected_into_again(poor: Path, tmp_path: Path, said: Said) -> None:
+def test_a_branch_can_be_injected_into_again(poor: Path, tmp_path: Path, run_command: RunCommand) -> None:
     done("inject", "--rates", "unbilled_random=0.2", "--into", tmp_path / "one", "--project", poor)
     shutil.rmtree(poor)
     done("reconcile", "--project", tmp_path / "one")
     done("inject", "--rates", "duplicate_charge=0.2", "--into", tmp_path / "two", "--project", tmp_path / "one")
     done("reconcile", "--project", tmp_path / "two")
-    assert said("score-controls", "--check", "--project", tmp_path / "two")[0] == 0
+    assert run_command("score-controls", "--check", "--project", tmp_path / "two")[0] == 0

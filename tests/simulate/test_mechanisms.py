@@ -21,7 +21,7 @@ def charges(*amounts: int, quantity: int = 60_000_000) -> pl.DataFrame:
             "amount_micros": list(amounts),
             "currency": ["EUR"] * count,
             "billed_at": [START + timedelta(hours=4)] * count,
-            "anything": ["kept"] * count,
+            "anything": ["unchanged"] * count,
         },
         schema_overrides={"session_key": pl.String, "started_at": pl.Datetime("us", "UTC"), "billed_at": pl.Datetime("us", "UTC")},
     )
@@ -40,7 +40,7 @@ def test_the_flat_price_is_the_exact_one_rounded_once(quantity: int, price: int,
         assert frame.select(leak_mechanisms.flat_price(pl.col("q"), pl.col("p"), pl.col("n"))).item() == round(exact)
 
 
-def test_scaling_takes_whole_units_and_the_amount_in_proportion() -> None:
+def test_scaling_gives_whole_units_and_the_amount_in_proportion() -> None:
     less = leak_mechanisms.scale_quantities(charges(6_000), pl.Series([505]))
     assert less["quantity_micros"].to_list() == [30_000_000]
     assert less["amount_micros"].to_list() == [3_000]
@@ -50,7 +50,7 @@ def test_another_version_of_the_tariff_prices_the_charged_quantity() -> None:
     assert leak_mechanisms.reprice(charges(79_000), pl.lit(99_000), pl.lit(60))["amount_micros"].to_list() == [99_000]
 
 
-def test_amounts_are_rounded_up_to_the_step_and_stay_on_it() -> None:
+def test_amounts_are_rounded_up_to_the_step_and_multiples_do_not_change() -> None:
     assert leak_mechanisms.round_up_amounts(charges(10_001, 20_000, 1), 10_000)["amount_micros"].to_list() == [
         20_000,
         20_000,
@@ -58,16 +58,16 @@ def test_amounts_are_rounded_up_to_the_step_and_stay_on_it() -> None:
     ]
 
 
-def test_begun_increments_are_charged_in_full_and_the_quantity_stays() -> None:
+def test_started_increments_are_charged_in_full_and_the_quantity_does_not_change() -> None:
     made = leak_mechanisms.bill_in_increments(charges(0, quantity=61_000_000), 60, pl.lit(60_000), pl.lit(60))
     assert made.select("quantity_micros", "amount_micros").row(0) == (61_000_000, 120_000)
 
 
-def test_what_is_zero_rated_by_mistake_costs_nothing() -> None:
+def test_a_charge_zero_rated_by_mistake_has_amount_zero() -> None:
     assert leak_mechanisms.zero_amounts(charges(5, 6))["amount_micros"].to_list() == [0, 0]
 
 
-def test_a_converted_figure_keeps_its_label_and_a_relabelled_one_its_figure() -> None:
+def test_a_conversion_changes_the_amount_only_and_a_relabelling_the_currency_only() -> None:
     converted, relabelled = (
         leak_mechanisms.convert_amounts(charges(1_000_000), 1_080_000),
         leak_mechanisms.relabel_currency(charges(1_000_000), "USD"),
@@ -76,7 +76,7 @@ def test_a_converted_figure_keeps_its_label_and_a_relabelled_one_its_figure() ->
     assert relabelled.select("amount_micros", "currency").row(0) == (1_000_000, "USD")
 
 
-def test_a_duplicate_differs_in_when_it_was_billed_and_a_reversal_takes_it_back() -> None:
+def test_a_duplicate_differs_in_its_billing_time_and_a_reversal_has_the_negative_amount() -> None:
     after = pl.Series([3_600_000_000])
     second, back = leak_mechanisms.duplicate_charges(charges(700), after), leak_mechanisms.reverse_charges(charges(700), after)
     assert second.drop("billed_at").equals(charges(700).drop("billed_at"))
@@ -84,7 +84,7 @@ def test_a_duplicate_differs_in_when_it_was_billed_and_a_reversal_takes_it_back(
     assert back["amount_micros"].to_list() == [-700]
 
 
-def test_a_phantom_is_moved_in_time_under_a_key_of_its_own() -> None:
+def test_a_phantom_charge_is_moved_in_time_and_has_its_own_key() -> None:
     made = leak_mechanisms.make_phantoms(charges(700, 800), pl.Series([60_000_000, -60_000_000]), pl.Series(["X", None]))
     assert made["started_at"].to_list() == [START + timedelta(minutes=1), START - timedelta(minutes=1)]
     assert made["session_key"].to_list() == ["X", None]
@@ -96,17 +96,17 @@ def test_a_conflicting_resend_holds_less_than_the_first_so_that_the_first_counts
     assert leak_mechanisms.resend_with_less(usage, 800)["quantity_micros"].to_list() == [8_000_000]
 
 
-def test_columns_a_mechanism_does_not_know_stay_as_they_are() -> None:
+def test_a_mechanism_leaves_other_columns_unchanged() -> None:
     one = charges(1)
     for made in (
         leak_mechanisms.zero_amounts(one),
         leak_mechanisms.scale_quantities(one, pl.Series([2_000])),
         leak_mechanisms.resend_with_less(one, 900),
     ):
-        assert made["anything"].to_list() == ["kept"]
+        assert made["anything"].to_list() == ["unchanged"]
 
 
-def test_mechanisms_take_frames_without_rows() -> None:
+def test_mechanisms_accept_frames_without_rows() -> None:
     none = charges(1).clear()
     assert leak_mechanisms.scale_quantities(none, pl.Series([], dtype=pl.Int64)).is_empty()
     assert leak_mechanisms.duplicate_charges(none, pl.Series([], dtype=pl.Int64)).is_empty()

@@ -5,7 +5,7 @@ import phonenumbers
 from trueup.simulate.market.numbering import HOME_CODE, destinations, dialable, imsi_texts, numbers_of
 
 
-def test_the_check_of_dialable_numbers_would_notice_one() -> None:
+def test_dialable_accepts_a_real_number_and_rejects_a_simulated_one() -> None:
     real = phonenumbers.format_number(phonenumbers.example_number("FR"), phonenumbers.PhoneNumberFormat.E164)
     assert dialable(real)
     assert not dialable("+999700000000")
@@ -17,13 +17,13 @@ def test_no_number_in_the_files_can_be_dialled(world) -> None:
     assert [n for n in numbers if dialable(n)] == []
 
 
-def test_every_number_of_a_large_world_is_its_own_and_none_can_be_dialled() -> None:
+def test_numbers_of_a_large_operator_are_unique_and_cannot_be_dialled() -> None:
     text = numbers_of(30_000).text
     assert text.n_unique() == len(text)
     assert [n for n in text.gather_every(17) if dialable(n)] == []
 
 
-def test_prefixes_abroad_are_real_and_among_them_are_premium_and_shared_cost_ranges() -> None:
+def test_foreign_prefixes_are_real_and_include_premium_and_shared_cost_ranges() -> None:
     abroad = [d for d in destinations() if d.region != "home"]
     codes = {str(phonenumbers.country_code_for_region(d.region)) for d in abroad}
     assert all(any(d.prefix.startswith(code) for code in codes) for d in abroad)

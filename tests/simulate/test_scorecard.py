@@ -1,4 +1,4 @@
-"""The comparison of truth and findings, on literal frames; and the command over a lake of two files."""
+"""Compare truth and findings on literal frames, and run the command over a lake of two files."""
 
 import json
 from collections.abc import Callable
@@ -35,31 +35,31 @@ def finding(
     kind: str, usage: str = "", charges: str = "", money: int = 0, status: str = "open", after_h: float = 0,
     reason: str | None = None, subscriber: str | None = None,
 ) -> dict:  # fmt: skip
-    told = {"kind": kind, "usage": usage, "charges": charges, "money": money, "status": status, "after_h": after_h}
-    return told | {"reason": reason, "subscriber": subscriber}
+    fields = {"kind": kind, "usage": usage, "charges": charges, "money": money, "status": status, "after_h": after_h}
+    return fields | {"reason": reason, "subscriber": subscriber}
 
 
 def scored(leaks: list[dict], findings: list[dict], *, log_time: datetime = NOON + timedelta(days=9)) -> Scorecard:
     rows, members = [], []
-    for number, told in enumerate(findings):
+    for number, row in enumerate(findings):
         name = f"{number:032x}"
-        raised = NOON + timedelta(hours=told["after_h"])
+        raised = NOON + timedelta(hours=row["after_h"])
         rows.append(
             (
                 name,
-                told["kind"],
-                told["status"],
+                row["kind"],
+                row["status"],
                 "voice",
                 date(2025, 3, 27),
                 "EUR",
-                told["money"],
+                row["money"],
                 raised,
-                told["reason"],
-                told["subscriber"],
+                row["reason"],
+                row["subscriber"],
             )
         )
-        members += [(name, "usage", key) for key in told["usage"].split()]
-        members += [(name, "charge", key) for key in told["charges"].split()]
+        members += [(name, "usage", key) for key in row["usage"].split()]
+        members += [(name, "charge", key) for key in row["charges"].split()]
     evidence = Evidence(
         pl.DataFrame(rows, schema=FINDING, orient="row"),
         pl.DataFrame(members, schema={"finding_id": pl.String, "stream": pl.String, "record_key": pl.String}, orient="row"),
@@ -75,14 +75,14 @@ def one(frame: pl.DataFrame) -> dict:
 
 def test_a_leak_is_found_by_the_finding_of_its_kind_with_its_records_and_its_money() -> None:
     card = scored([leak("unbilled_random", "unbilled", "u1 u2", money=7)], [finding("unbilled", "u2 u1", money=7, after_h=2)])
-    told = one(card.leaks)
-    assert (told["found"], told["missed"], told["wrong_money"], told["recall"], told["precision"]) == (1, 0, 0, 1.0, 1.0)
-    assert (told["injected_micros"], told["found_micros"], told["median_delay_s"]) == (7, 7, 7200)
+    row = one(card.leaks)
+    assert (row["found"], row["missed"], row["wrong_money"], row["recall"], row["precision"]) == (1, 0, 0, 1.0, 1.0)
+    assert (row["injected_micros"], row["found_micros"], row["median_delay_s"]) == (7, 7, 7200)
     assert card.passed
 
 
 @pytest.mark.parametrize(
-    ("told", "outcome", "reason"),
+    ("answer", "outcome", "reason"),
     [
         (finding("unbilled", "u1 u2", money=8), "wrong_money", "other money"),
         (finding("unbilled", "u1", money=7), "missed", "more or fewer records"),
@@ -93,28 +93,28 @@ def test_a_leak_is_found_by_the_finding_of_its_kind_with_its_records_and_its_mon
         (finding("unbilled", "u9", money=7), "missed", "no finding has its records"),
     ],
 )
-def test_a_leak_answered_otherwise_is_not_found_and_the_report_says_why(told: dict, outcome: str, reason: str) -> None:
-    card = scored([leak("unbilled_random", "unbilled", "u1 u2", money=7)], [told])
+def test_a_leak_with_another_finding_is_not_found_and_the_report_gives_the_reason(answer: dict, outcome: str, reason: str) -> None:
+    card = scored([leak("unbilled_random", "unbilled", "u1 u2", money=7)], [answer])
     row = one(card.leaks)
     assert (row["found"], row[outcome], row["recall"]) == (0, 1, 0.0)
     assert reason in one(card.misses)["reason"]
     assert not card.passed
 
 
-def test_a_leak_the_log_has_not_come_to_yet_says_so() -> None:
+def test_a_leak_beyond_the_end_of_the_log_is_missed_with_that_reason() -> None:
     card = scored([leak("unbilled_random", "unbilled", "u1", money=7)], [], log_time=NOON - timedelta(hours=1))
     assert "not yet reach" in one(card.misses)["reason"]
 
 
-def test_a_late_charge_is_found_only_once_its_finding_was_resolved() -> None:
+def test_a_late_charge_is_found_once_its_finding_is_resolved() -> None:
     late = leak("late_charge", "unbilled", "u1", "c1", 7, expected_status="resolved")
     assert scored([late], [finding("unbilled", "u1", money=7, status="resolved")]).passed
-    standing = scored([late], [finding("unbilled", "u1", money=7)])
-    assert one(standing.leaks)["missed"] == 1
-    assert standing.unexplained.height == 1
+    still_open = scored([late], [finding("unbilled", "u1", money=7)])
+    assert one(still_open.leaks)["missed"] == 1
+    assert still_open.unexplained.height == 1
 
 
-def test_each_kind_is_compared_by_the_records_it_is_about() -> None:
+def test_each_kind_is_compared_by_the_records_of_its_streams() -> None:
     leaks = [
         leak("duplicate_charge", "duplicate_charge", "u1", "c2", -5),
         leak("conflicting_usage", "conflicting_usage", "u3", "c3"),
@@ -128,24 +128,24 @@ def test_each_kind_is_compared_by_the_records_it_is_about() -> None:
     assert one(without_its_charge.leaks)["missed"] == 1
 
 
-def test_several_findings_may_answer_one_leak_if_together_they_hold_its_records_and_money() -> None:
+def test_several_findings_answer_one_leak_if_together_they_have_its_records_and_money() -> None:
     twice = leak("conflicting_charge", "conflicting_charge", "u1", "c1 c2")
     assert scored([twice], [finding("conflicting_charge", "", "c1"), finding("conflicting_charge", "", "c2")]).passed
     assert not scored([twice], [finding("conflicting_charge", "", "c1")]).passed
 
 
-def test_precision_counts_what_no_leak_explains_and_leaves_out_what_was_retracted() -> None:
+def test_precision_counts_unexplained_findings_and_leaves_out_retracted_ones() -> None:
     card = scored(
         [leak("unbilled_random", "unbilled", "u1", money=7)],
         [finding("unbilled", "u1", money=7), finding("unbilled", "u2", money=1), finding("unbilled", "u3", status="retracted")],
     )
-    told = one(card.findings)
-    assert (told["open"], told["retracted"], told["explained"], told["unexplained"], told["precision"]) == (2, 1, 1, 1, 0.5)
+    row = one(card.findings)
+    assert (row["open"], row["retracted"], row["explained"], row["unexplained"], row["precision"]) == (2, 1, 1, 1, 0.5)
     assert one(card.unexplained)["usage_record_keys"] == ["u2"]
     assert not card.passed
 
 
-def test_leaks_of_other_deciders_explain_findings_and_are_reported_as_not_yet_covered() -> None:
+def test_leaks_that_other_parts_decide_explain_findings_and_are_reported_as_not_covered() -> None:
     leaks = [
         leak("zero_rated_by_mistake", "misrated", "u1", "c1", 7, decided_by="fraud"),
         leak("lost_file", "charge_without_usage", "u2 u3", "c2 c3", -9, decided_by="quality", expected_kind="missing_records"),
@@ -158,11 +158,11 @@ def test_leaks_of_other_deciders_explain_findings_and_are_reported_as_not_yet_co
     card = scored(leaks, found)
     assert card.passed
     assert card.leaks.is_empty()
-    told = {row["kind"]: (row["findings"], row["findings_micros"]) for row in card.not_covered.to_dicts()}
-    assert told == {"zero_rated_by_mistake": (1, 7), "lost_file": (2, -9), "currency_mistake": (2, 1)}
+    row = {row["kind"]: (row["findings"], row["findings_micros"]) for row in card.not_covered.to_dicts()}
+    assert row == {"zero_rated_by_mistake": (1, 7), "lost_file": (2, -9), "currency_mistake": (2, 1)}
 
 
-def test_what_the_data_do_not_decide_is_counted_apart() -> None:
+def test_undecidable_rows_are_counted_separately() -> None:
     unsure = leak("duplicate_charge", None, "u1", "c1 c2", -5, decidable=False, expected_kind="duplicate_charge")
     card = scored([unsure], [finding("charge_without_usage", "", "c2", -5)])
     assert (one(card.leaks)["injected"], one(card.leaks)["decidable"], one(card.leaks)["recall"]) == (1, 0, None)
@@ -171,26 +171,26 @@ def test_what_the_data_do_not_decide_is_counted_apart() -> None:
     assert card.passed
 
 
-def test_an_undecidable_row_that_names_a_kind_stands_for_findings_of_that_kind_only() -> None:
+def test_an_undecidable_row_with_a_kind_covers_findings_of_that_kind_only() -> None:
     known = leak("found_before", "unbilled", "u1", money=5, decidable=False)
     assert scored([known], [finding("unbilled", "u1", money=5)]).passed
     assert scored([known], [finding("misrated", "u1", money=5)]).unexplained.height == 1
 
 
-def test_a_charge_taken_back_explains_the_duplicate_that_was_resolved() -> None:
+def test_a_reversed_charge_explains_the_resolved_duplicate() -> None:
     back = leak("reversed_duplicate", None, "u1", "c1 c2 c3", category="lookalike", expected_status=None)
     assert scored([back], [finding("duplicate_charge", "", "c2", -5, "resolved")]).passed
     assert not scored([back], [finding("duplicate_charge", "", "c2", -5)]).passed
 
 
-def test_sums_of_currencies_are_kept_apart_and_money_beyond_64_bits_adds_up() -> None:
+def test_sums_are_per_currency_and_exact_beyond_64_bits() -> None:
     leaks = [leak("unbilled_random", "unbilled", f"u{n}", money=2**62) for n in range(4)]
     leaks.append(leak("unbilled_random", "unbilled", "u9", money=1, currency="USD"))
-    told = scored(leaks, []).leaks
-    assert dict(told.select("currency", "injected_micros").iter_rows()) == {"EUR": 2**64, "USD": 1}
+    row = scored(leaks, []).leaks
+    assert dict(row.select("currency", "injected_micros").iter_rows()) == {"EUR": 2**64, "USD": 1}
 
 
-def test_the_order_of_rows_does_not_matter() -> None:
+def test_scores_do_not_depend_on_the_order_of_rows() -> None:
     leaks = [leak("unbilled_random", "unbilled", f"u{n}", money=n) for n in range(1, 6)]
     found = [finding("unbilled", f"u{n}", money=n) for n in range(2, 9)]
     forth, back = scored(leaks, found), scored(leaks[::-1], found[::-1])
@@ -198,7 +198,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
     assert forth.findings.equals(back.findings)
 
 
-def test_nothing_at_all_is_nothing_missed() -> None:
+def test_an_empty_truth_without_findings_passes() -> None:
     card = scored([], [])
     assert card.passed
     assert card.leaks.is_empty()
@@ -248,11 +248,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-Said = Callable[..., tuple[int, str, str]]
+RunCommand = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def said(project: Path, capsys: pytest.CaptureFixture[str]) -> Said:
+def run_command(project: Path, capsys: pytest.CaptureFixture[str]) -> RunCommand:
     def run(*arguments: str) -> tuple[int, str, str]:
         capsys.readouterr()
         status = main([*arguments, "--project", str(project)])
@@ -265,37 +265,37 @@ def write_truth(folder: Path, *leaks: dict) -> None:
     pl.DataFrame(list(leaks), schema=TRUTH).write_parquet(folder / "truth.parquet")
 
 
-def test_the_command_prints_and_saves_the_scores_with_exact_money(project: Path, said: Said) -> None:
+def test_the_command_prints_and_saves_the_scores_with_exact_money(project: Path, run_command: RunCommand) -> None:
     write_truth(project, leak("unbilled_random", "unbilled", "u2", money=4_000_000))
-    # What is not reconciled yet is, first.
-    assert said("score-controls", "--check")[0] == 0
-    status, out, err = said("score-controls", "--check")
+    # The command first reconciles an unreconciled log.
+    assert run_command("score-controls", "--check")[0] == 0
+    status, out, err = run_command("score-controls", "--check")
     assert (status, err) == (0, "")
     assert "unbilled_random" in out
     assert "4.000000" in out
-    _, out, _ = said("score-controls", "--json")
+    _, out, _ = run_command("score-controls", "--json")
     report = json.loads(out)
     assert report == json.loads((project / "score-controls.json").read_text())
     (row,) = report["leaks"]
     assert (row["found"], row["found_micros"], row["found_money"], row["precision"]) == (1, 4_000_000, 4.0, 1.0)
-    # Raised when the log had seen 15:00, knowable at noon.
+    # Raised when the log reached 15:00, knowable at noon.
     assert row["median_delay_s"] == 3 * 3600
 
 
-def test_the_check_fails_on_money_that_is_off_and_on_findings_nobody_injected(project: Path, said: Said) -> None:
-    assert said("reconcile")[0] == 0
+def test_the_check_fails_on_wrong_money_and_on_unexplained_findings(project: Path, run_command: RunCommand) -> None:
+    assert run_command("reconcile")[0] == 0
     write_truth(project, leak("unbilled_random", "unbilled", "u2", money=4_000_001))
-    status, out, _ = said("score-controls", "--check")
+    status, out, _ = run_command("score-controls", "--check")
     assert status == 1
     assert "other money" in out
-    assert said("score-controls")[0] == 0
+    assert run_command("score-controls")[0] == 0
     write_truth(project)
-    assert said("score-controls", "--check")[0] == 1
+    assert run_command("score-controls", "--check")[0] == 1
 
 
-def test_what_is_missing_is_said_in_one_line(project: Path, said: Said) -> None:
-    status, out, err = said("score-controls")
+def test_a_missing_or_unreadable_truth_is_refused_in_one_line(project: Path, run_command: RunCommand) -> None:
+    status, out, err = run_command("score-controls")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert "truth" in err
     (project / "truth.parquet").write_text("no parquet")
-    assert said("score-controls")[0] == 2
+    assert run_command("score-controls")[0] == 2

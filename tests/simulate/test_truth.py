@@ -1,4 +1,4 @@
-"""The truth against the files it speaks of, recomputed by brute force with fractions and plain loops."""
+"""Check the truth against the files, recomputed by brute force with fractions and plain loops."""
 
 import json
 from collections import Counter, defaultdict
@@ -29,21 +29,21 @@ def price(service: str, quantity: int) -> int:
 
 def rows_of(world, *kinds: str, decidable: bool | None = None) -> list[dict]:
     truth = pl.read_parquet(world.directory / "truth.parquet")
-    wanted = truth.filter(pl.col("kind").is_in(kinds)) if kinds else truth
-    return wanted.filter(pl.col("decidable") == decidable).to_dicts() if decidable is not None else wanted.to_dicts()
+    rows = truth.filter(pl.col("kind").is_in(kinds)) if kinds else truth
+    return rows.filter(pl.col("decidable") == decidable).to_dicts() if decidable is not None else rows.to_dicts()
 
 
 def contents(records: list) -> dict[str, set]:
-    """The different contents of each record key, whatever file they came in."""
-    found: dict[str, set] = defaultdict(set)
+    """Return the different contents of each record key over all files."""
+    by_key: dict[str, set] = defaultdict(set)
     for r in records:
-        found[r.key].add((r.service, r.subscriber, r.peer, r.session_key, r.start_s, r.quantity, r.partial, r.amount_micros))
-    return found
+        by_key[r.key].add((r.service, r.subscriber, r.peer, r.session_key, r.start_s, r.quantity, r.partial, r.amount_micros))
+    return by_key
 
 
 @pytest.fixture(scope="module")
 def ledger(world):
-    """What counts of each record: the greatest content."""
+    """Return the effective content of each record key: the greatest one."""
 
     def counted(records):
         best = {}
@@ -55,7 +55,7 @@ def ledger(world):
     return counted(world.usage), counted(world.charges)
 
 
-def test_the_truth_has_its_columns_and_names_every_row_once(world) -> None:
+def test_the_truth_has_its_columns_and_unique_leak_ids(world) -> None:
     truth = pl.read_parquet(world.directory / "truth.parquet")
     assert truth.schema == pl.Schema(TRUTH)
     assert truth["leak_id"].is_unique().all()
@@ -64,7 +64,7 @@ def test_the_truth_has_its_columns_and_names_every_row_once(world) -> None:
     assert dict(truth.group_by("kind").len().iter_rows()) == world.summary.truth
 
 
-def test_every_record_the_truth_names_is_in_the_files_but_those_that_were_lost(world, ledger) -> None:
+def test_every_record_of_the_truth_is_in_the_files_except_lost_ones(world, ledger) -> None:
     usage, charges = ledger
     lost = Counter()
     for row in rows_of(world):
@@ -85,7 +85,7 @@ def test_every_record_the_truth_names_is_in_the_files_but_those_that_were_lost(w
         ("phantom_charge",),
     ],
 )
-def test_the_money_of_each_leak_is_what_its_files_say(world, ledger, kinds) -> None:
+def test_the_money_of_each_leak_follows_from_its_files(world, ledger, kinds) -> None:
     usage, charges = ledger
     rows = rows_of(world, *kinds, decidable=True)
     assert rows
@@ -100,7 +100,7 @@ def test_the_money_of_each_leak_is_what_its_files_say(world, ledger, kinds) -> N
         elif row["kind"] == "late_charge":
             assert row["impact_micros"] == expected
         elif row["expected_kind"] in ("underbilled", "overbilled") and row["service"] != "iot":
-            # What the quantity costs; that parts of a charge are rounded one by one is another matter.
+            # The price of the quantity; parts of a charge are rounded one by one, which adds a further difference.
             charged = sum(charges[key].quantity for key in row["charge_record_keys"])
             assert row["impact_micros"] == expected - price(row["service"], charged)
             assert abs(expected - billed - row["impact_micros"]) <= len(row["charge_record_keys"])
@@ -125,19 +125,19 @@ def test_the_kind_of_finding_expected_follows_from_quantities_and_amounts(world,
             assert abs(row["impact_micros"]) > AMOUNT_TOLERANCE
 
 
-def test_what_is_not_decidable_expects_no_finding_of_the_kernel(world) -> None:
+def test_undecidable_rows_expect_no_finding_of_reconciliation(world) -> None:
     rows = rows_of(world, decidable=False)
     assert {"duplicate_charge", "look_alike_records"} <= {row["kind"] for row in rows}
     assert all(row["kernel_kind"] is None for row in rows)
 
 
-def test_phantoms_are_far_from_any_usage_so_that_the_data_decide_them(world) -> None:
+def test_most_phantom_charges_are_decidable(world) -> None:
     rows = rows_of(world, "phantom_charge")
     assert {row["variant"] for row in rows} == {"plain", "hard"}
     assert sum(row["decidable"] for row in rows) > 0.9 * len(rows)
 
 
-def test_conflicts_have_two_contents_under_one_key_and_the_greater_comes_first(world) -> None:
+def test_conflicts_have_two_contents_of_one_key_and_the_greater_is_first(world) -> None:
     for kind, records, column in (("conflicting_usage", world.usage, "usage_record_keys"),
                                   ("conflicting_charge", world.charges, "charge_record_keys")):  # fmt: skip
         several = {key for key, found in contents(records).items() if len(found) > 1}
@@ -153,7 +153,7 @@ def test_conflicts_have_two_contents_under_one_key_and_the_greater_comes_first(w
         assert all(row["impact_micros"] == 0 for row in named)
 
 
-def test_retransmissions_repeat_records_without_a_change(world) -> None:
+def test_retransmissions_repeat_records_unchanged(world) -> None:
     copies = Counter(r.key for r in (*world.usage, *world.charges))
     rows = rows_of(world, "retransmitted_record", "retransmitted_file")
     assert {"retransmitted_record", "retransmitted_file"} == {row["kind"] for row in rows}
@@ -165,7 +165,7 @@ def test_retransmissions_repeat_records_without_a_change(world) -> None:
     assert {key for key, count in copies.items() if count > 1} <= named | conflicting
 
 
-def test_late_charges_come_after_their_session_was_final_and_all_others_before(world) -> None:
+def test_late_charges_arrive_after_their_session_is_final_and_all_others_before(world) -> None:
     late = {key for row in rows_of(world, "late_charge") for key in row["charge_record_keys"]}
     ends = session_ends(world.usage)
     frontier = float("-inf")
@@ -179,9 +179,11 @@ def test_late_charges_come_after_their_session_was_final_and_all_others_before(w
             if charge.service == "iot":
                 last = charge.start_s // DAY_S * DAY_S + DAY_S - 1e-6
             if charge.key in late:
-                assert charge.key in seen or frontier > last + GRACE_S[charge.service], "a late charge that nobody waited for"
+                assert charge.key in seen or frontier > last + GRACE_S[charge.service], "a late charge that arrives within grace"
             elif charge.service != "zero_rated":
-                assert charge.key in seen or frontier <= last + GRACE_S[charge.service], "a charge that is late by accident"
+                assert charge.key in seen or frontier <= last + GRACE_S[charge.service], (
+                    "an ordinary charge that arrives after grace"
+                )
             seen.add(charge.key)
         frontier = max(frontier, max(c.start_s for c in by_file[file]) - BILLING_LATENESS_S)
     assert late
@@ -198,7 +200,7 @@ def session_ends(records: list) -> dict[str, float]:
     return ends
 
 
-def test_the_main_period_is_final_by_the_traffic_of_the_tail(world) -> None:
+def test_the_traffic_of_the_tail_makes_the_main_period_final(world) -> None:
     limit = max(r.start_s for r in world.usage if r.start_s < day_end(world)) + max(GRACE_S.values())
     feeds = {r.key[:3]: 0.0 for r in world.usage}
     for r in world.usage:
@@ -213,14 +215,14 @@ def day_end(world) -> float:
     return datetime(after.year, after.month, after.day, tzinfo=ZoneInfo("Europe/Berlin")).timestamp()
 
 
-def test_everything_the_truth_does_not_name_is_billed_to_the_micro(world, ledger) -> None:
-    """Matches by key, by time and by day in plain loops, and finds nothing wrong with the rest of the world."""
+def test_every_session_outside_the_truth_is_billed_to_the_micro(world, ledger) -> None:
+    """Match by key, by time and by day in plain loops: no other session has a difference."""
     usage, charges = ledger
     innocent = ("look_alike_records", "reversed_duplicate")
-    told = [row for row in rows_of(world) if row["category"] == "leak" or row["kind"] in innocent]
-    named = {key for row in told for key in (*row["usage_record_keys"], *row["charge_record_keys"])}
+    excluded = [row for row in rows_of(world) if row["category"] == "leak" or row["kind"] in innocent]
+    named = {key for row in excluded for key in (*row["usage_record_keys"], *row["charge_record_keys"])}
     used = [r for r in usage.values() if r.key not in named and r.service != "incoming"]
-    # Of a session charged twice the truth names the second charge only; the first goes with it.
+    # Of a session charged twice the truth names only the second charge; the first is excluded with it.
     stories = {usage[k].session_key for k in named if k in usage} - {""}
     billed = [c for c in charges.values() if c.key not in named and c.session_key not in stories]
     assert len(used) > 3_000
@@ -247,17 +249,17 @@ def test_everything_the_truth_does_not_name_is_billed_to_the_micro(world, ledger
         for r in sorted(records, key=lambda r: r.start_s):
             if r.quantity == 0:
                 continue
-            near = [c for c in left if abs(c.start_s - r.start_s) <= TOLERANCE_S[service]]
-            assert len(near) == 1, (r, near)
-            assert_clean([r], near)
-            left.remove(near[0])
+            candidates = [c for c in left if abs(c.start_s - r.start_s) <= TOLERANCE_S[service]]
+            assert len(candidates) == 1, (r, candidates)
+            assert_clean([r], candidates)
+            left.remove(candidates[0])
         assert left == []
 
 
 def assert_clean(records: list, lines: list) -> None:
     service, quantity = records[0].service, sum(r.quantity for r in records)
     if not lines:
-        assert price(service, quantity) == 0, "only what costs nothing may be without a charge"
+        assert price(service, quantity) == 0, "only usage without a price may lack a charge"
         return
     charged, amount = sum(c.quantity for c in lines), sum(c.amount_micros for c in lines)
     assert abs(charged - quantity) <= QUANTITY_TOLERANCE.get(service, 0)
@@ -266,19 +268,19 @@ def assert_clean(records: list, lines: list) -> None:
     assert len({c.partial for c in lines}) == len(lines)
 
 
-def test_lost_files_and_stretches_leave_gaps_in_the_count_of_their_element_and_nowhere_else(world) -> None:
+def test_only_lost_files_and_lost_windows_leave_gaps_in_the_record_numbers(world) -> None:
     lost = {k for row in rows_of(world, "lost_file", "lost_stretch") for k in row["usage_record_keys"]}
     lost -= {r.key for r in world.usage}
     assert lost
-    there: dict[str, set[int]] = defaultdict(set)
+    arrived: dict[str, set[int]] = defaultdict(set)
     for r in world.usage:
         element, count = r.key.split("-")
-        there[element].add(int(count))
-    gaps = {f"{e}-{n}" for e, seen in there.items() for n in range(1_000_000_000, max(seen) + 1) if n not in seen}
+        arrived[element].add(int(count))
+    gaps = {f"{e}-{n}" for e, seen in arrived.items() for n in range(1_000_000_000, max(seen) + 1) if n not in seen}
     assert gaps == lost
 
 
-def test_a_lost_file_is_worth_what_its_records_were(world, ledger) -> None:
+def test_the_money_of_a_lost_file_is_that_of_its_records(world, ledger) -> None:
     usage, charges = ledger
     for row in rows_of(world, "lost_file", "lost_stretch"):
         details = json.loads(row["details"])
@@ -293,7 +295,7 @@ def test_a_lost_file_is_worth_what_its_records_were(world, ledger) -> None:
         assert row["impact_micros"] == surviving - sum(charges[k].amount_micros for k in row["charge_record_keys"])
 
 
-def test_frauds_and_innocent_cases_name_their_records_and_what_they_would_cost(world, ledger) -> None:
+def test_frauds_and_innocent_cases_name_their_records_and_exposure(world, ledger) -> None:
     usage, _ = ledger
     lost = {k for row in rows_of(world, "lost_file", "lost_stretch") for k in row["usage_record_keys"]}
     for row in rows_of(world):
@@ -308,7 +310,7 @@ def test_frauds_and_innocent_cases_name_their_records_and_what_they_would_cost(w
                 assert row["exposure_micros"] == worth
 
 
-def test_a_world_without_any_leak_has_an_empty_ledger_of_leaks(tmp_path: Path) -> None:
+def test_an_operator_without_leaks_has_no_leak_in_its_truth(tmp_path: Path) -> None:
     nothing = dict.fromkeys(PROFILES["small"].rates, 0.0)
     summary = simulate(tmp_path, subscribers=60, days=2, seed=2, rates=nothing)
     truth = pl.read_parquet(tmp_path / "truth.parquet")
@@ -316,7 +318,7 @@ def test_a_world_without_any_leak_has_an_empty_ledger_of_leaks(tmp_path: Path) -
     assert summary.usage_records > 500
 
 
-def test_rates_are_what_they_say(tmp_path: Path) -> None:
+def test_the_share_of_unbilled_messages_is_the_configured_rate(tmp_path: Path) -> None:
     rates = dict.fromkeys(PROFILES["small"].rates, 0.0) | {"unbilled_random": 0.25}
     simulate(tmp_path, subscribers=400, days=2, seed=2, rates=rates)
     truth = pl.read_parquet(tmp_path / "truth.parquet").filter(kind="unbilled_random", service="sms")

@@ -96,7 +96,7 @@ class Counters:
 
 def number_records(records: pl.DataFrame, day: FileDay, counters: Counters) -> pl.DataFrame:
     """Return records by element and time with `sequence` (the element's count) and `block`; advance the counters."""
-    # Rows come by session and part; a stable sort by one number keeps that order among equal times.
+    # Rows are in order of session and part; a stable sort preserves that order among equal times.
     sort_key = (numbers(records, "node") << _OFFSET_BITS) + numbers(records, "stamp_us") - day.start_us
     ordered = records.with_columns(sort_key=pl.Series(sort_key)).sort("sort_key", maintain_order=True).drop("sort_key")
     node = numbers(ordered, "node")
@@ -150,7 +150,7 @@ class UsageFiles:
         runs = _runs(records, copies)
         arrived = ROWS[feed](records, self.names)
         again = ROWS[feed](copies, self.names)
-        kept = ~records["lost"]
+        not_lost = ~records["lost"]
         for node, block, (first, count), (copy_first, copy_count) in runs:
             self.counters.files[node] += 1
             name = f"{moment(day.begin_us(block)):%Y%m%dT%H%MZ}-{self.names.network.names[node]}-{self.counters.files[node]:06d}"
@@ -161,7 +161,7 @@ class UsageFiles:
                     "sequence": int(self.counters.files[node]), "declared_records": count + copy_count,
                 }
             )  # fmt: skip
-            body = arrived[first : first + count].filter(kept[first : first + count])
+            body = arrived[first : first + count].filter(not_lost[first : first + count])
             body = pl.concat([body, again[copy_first : copy_first + copy_count]]) if copy_count else body
             if (node, block) in dropped or body.is_empty():
                 continue
@@ -172,7 +172,7 @@ class UsageFiles:
             if rng.random() < self.profile.rates["retransmitted_file"]:
                 copy_file(path, path.with_name(f"{name}_R.{self.file_format}"))
                 self.files += 1
-                yield records[first : first + count].filter(kept[first : first + count])
+                yield records[first : first + count].filter(not_lost[first : first + count])
 
 
 def _runs(records: pl.DataFrame, copies: pl.DataFrame) -> list[tuple[int, int, tuple[int, int], tuple[int, int]]]:
