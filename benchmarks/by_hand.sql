@@ -1,4 +1,4 @@
--- The same answer for this traffic by hand: match by key, price, and sum what differs, with nothing kept of how it came about.
+-- The findings for this traffic in plain SQL: match by key, price, and sum the differences, without any history.
 SELECT CASE WHEN c.session_key IS NULL THEN 'unbilled' WHEN u.session_key IS NULL THEN 'charge_without_usage' ELSE 'misrated' END AS kind,
        count(*) AS findings,
        sum(coalesce(u.quantity_micros / 10, 0) - coalesce(c.amount_micros, 0))::DECIMAL(38, 0) AS impact_micros

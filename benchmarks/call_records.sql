@@ -1,4 +1,4 @@
--- Call records as a mediation system writes them: one CSV file in order of time, three days long.
+-- Call records as a mediation system writes them: one CSV file of three days, in order of time.
 COPY (
     SELECT
         'C' || lpad(i::VARCHAR, 10, '0') AS cdr_id,

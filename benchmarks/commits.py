@@ -1,10 +1,10 @@
-"""Many small commits, and what merging them changes: files and the time of questions, but no answer.
+"""Write many small commits and merge them: files and query times change, answers must not.
 
     python benchmarks/commits.py [COMMITS] [ROWS]
 
-Writes COMMITS commits of ROWS records, reconciles them, and asks in another process all the while. Then `trueup maintain` merges.
-Prints files, the time of three questions before and after, the longest any question took meanwhile, and whether fingerprints and
-answers as of old positions stayed the same. Exits with 1 where they did not, or where a question went unanswered.
+Writes COMMITS commits of ROWS records while another process runs queries, and reconciles them. Then `trueup maintain` merges.
+Prints the number of files, the time of three queries before and after, the longest query meanwhile, and whether digests and
+answers as of old positions stayed the same. Exits with 1 where they differ, or where a query failed.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from types import TracebackType
 from typing import Self
 
 sys.path.insert(0, str(Path(__file__).parent))
-from steady import SPAN, written
+from steady import SPAN, write_pair
 from stream import project_with
 
 from trueup.config import Project
 from trueup.log.lake import Lake
 
 TABLES = ("usage", "charge", "control", "position", "finding")
-QUESTIONS = {
+QUERIES = {
     "findings by kind": "SELECT kind, count(*), sum(impact) FROM findings GROUP BY ALL ORDER BY ALL",
     "conservation": "SELECT sum(difference_micros), sum(pending_micros) FROM conservation",
 }
@@ -40,8 +40,8 @@ def trueup(*arguments: str) -> str:
     return done.stdout
 
 
-class Asking:
-    """Asks `trueup sql` again and again, in processes of its own, as a context."""
+class QueryLoop:
+    """Runs `trueup sql` repeatedly, in separate processes, while the context is open."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._stop = folder, threading.Event()
@@ -57,8 +57,11 @@ class Asking:
         self._stop.set()
         self._thread.join()
 
+    def summary(self) -> str:
+        return f"{len(self.took_s)} queries took {max(self.took_s):.2f} s at most"
+
     def _run(self) -> None:
-        command = [sys.executable, "-m", "trueup.cli", "sql", "--project", str(self._folder), QUESTIONS["findings by kind"]]
+        command = [sys.executable, "-m", "trueup.cli", "sql", "--project", str(self._folder), QUERIES["findings by kind"]]
         while not self._stop.wait(0.5):
             begun = time.perf_counter()
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -76,30 +79,30 @@ def files(project: Project) -> int:
 
 
 def timed(project: Project) -> dict[str, float]:
-    """Seconds of each question, the least of three."""
+    """Return the seconds of each query, the least of three runs."""
     took: dict[str, float] = {}
     with Lake.open(project, read_only=True) as lake:
         newest = lake.last_position()
-        questions = {
+        queries = {
             "all usage": lambda: lake.connection.execute("SELECT sum(quantity_micros) FROM lake.events.usage").fetchall(),
-            "what four positions brought": lambda: lake.read("usage", after=newest // 2, upto=newest // 2 + 4),
+            "events of four positions": lambda: lake.read("usage", after=newest // 2, upto=newest // 2 + 4),
             "the newest position": lake.last_position,
         }
-        for name, ask in questions.items():
+        for name, run in queries.items():
             runs = []
             for _ in range(3):
                 begun = time.perf_counter()
-                ask()
+                run()
                 runs.append(time.perf_counter() - begun)
             took[name] = min(runs)
     return took
 
 
 def answers(folder: Path, positions: list[int]) -> list[str]:
-    here = ["--project", str(folder)]
+    project = ["--project", str(folder)]
     return [
-        trueup("digest", *here),
-        *(trueup("sql", *here, q, "--as-of", str(p), "--format", "csv") for p in positions for q in QUESTIONS.values()),
+        trueup("digest", *project),
+        *(trueup("sql", *project, q, "--as-of", str(p), "--format", "csv") for p in positions for q in QUERIES.values()),
     ]
 
 
@@ -111,29 +114,27 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         project = project_with(folder, args.rows, SPAN)
-        with Asking(folder) as asking, Lake.open(project, threads=1) as lake:
+        with QueryLoop(folder) as during_commits, Lake.open(project, threads=1) as lake:
             for number in range(1, args.commits // 2 + 1):
-                written(lake, number * args.rows, (number + 1) * args.rows, SPAN)
-        print(f"while {args.commits:,} commits were made, {len(asking.took_s)} questions took {max(asking.took_s):.2f} s at most")
+                write_pair(lake, number * args.rows, (number + 1) * args.rows, SPAN)
+        print(f"while {args.commits:,} commits were made, {during_commits.summary()}")
         trueup("reconcile", "--project", name)
         with Lake.open(project, read_only=True) as lake:
             newest = lake.last_position()
         positions = [newest // 4, newest // 2, newest]
-        before, slow, many = answers(folder, positions), timed(project), files(project)
-        with Asking(folder) as meanwhile:
+        before, slow, files_before = answers(folder, positions), timed(project), files(project)
+        with QueryLoop(folder) as during_merge:
             begun = time.perf_counter()
             trueup("maintain", "--project", name)
             took_s = time.perf_counter() - begun
-        after, quick, few = answers(folder, positions), timed(project), files(project)
-        print(
-            f"maintain took {took_s:.1f} s; meanwhile {len(meanwhile.took_s)} questions took {max(meanwhile.took_s):.2f} s at most"
-        )
-        print(f"files {many:,} -> {few:,}")
-        for question, seconds in slow.items():
-            print(f"{question:<30} {seconds * 1000:8.1f} ms -> {quick[question] * 1000:8.1f} ms: {seconds / quick[question]:.1f} x")
-        failed = [*asking.failed, *meanwhile.failed]
-        print("fingerprints and answers as of old positions: " + ("the same" if before == after else "DIFFERENT"))
-        print(f"questions unanswered: {len(failed)}" + (f": {failed[0]}" if failed else ""))
+        after, quick, files_after = answers(folder, positions), timed(project), files(project)
+        print(f"maintain took {took_s:.1f} s; meanwhile {during_merge.summary()}")
+        print(f"files {files_before:,} -> {files_after:,}")
+        for query, seconds in slow.items():
+            print(f"{query:<30} {seconds * 1000:8.1f} ms -> {quick[query] * 1000:8.1f} ms: {seconds / quick[query]:.1f} x")
+        failed = [*during_commits.failed, *during_merge.failed]
+        print("digests and answers as of old positions: " + ("the same" if before == after else "DIFFERENT"))
+        print(f"failed queries: {len(failed)}" + (f": {failed[0]}" if failed else ""))
     return int(before != after or bool(failed))
 
 

@@ -2,10 +2,10 @@
 
     python benchmarks/continuous.py [SUBSCRIBERS] [DAYS] [FOLDER]
 
-Files land a few at a time; some late, behind the frontier. Meanwhile a tariff and some subscriptions change back in time. When
-the job is idle, the digests of its stored findings are compared with those derived again from the input streams: by the plain
-call, by the batch job, and by the job itself with epochs of 1, 3 and 50 commits at parallelism 1, 2 and 4, with as many groups of
-buckets. Exits with 1 if any digest differs.
+Files land a few at a time, some of them late, behind the frontier. Meanwhile a tariff and some subscriptions change
+retroactively. When the job is idle, the digests of its findings are compared with those recomputed from the input streams: by the
+plain call, by the batch job, and by the job itself with epochs of 1, 3 and 50 commits at parallelism 1, 2 and 4, with as many
+bucket groups. Exits with 1 where any differs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROUNDS = 30
 LATE = 0.04
 """The share of the files of the first half that land half of all rounds later."""
 CEASED = 500
-"""How many subscriptions have ended long before anybody heard of it."""
+"""How many subscriptions end retroactively."""
 
 
 def trueup(*arguments: str) -> str:
@@ -45,7 +45,7 @@ def trueup(*arguments: str) -> str:
 
 
 def operator(folder: Path, subscribers: int, days: int) -> list[list[Path]]:
-    """Write a simulated operator and set its record files aside, in the rounds in which they land."""
+    """Write a simulated operator, hide its record files, and return them by the round in which they land."""
     trueup("simulate", str(folder), "--subscribers", str(subscribers), "--days", str(days), "--seed", "5", "--profile", "mvno",
            "--format", "parquet")  # fmt: skip
     toml = (folder / "trueup.toml").read_text("utf-8")
@@ -54,25 +54,25 @@ def operator(folder: Path, subscribers: int, days: int) -> list[list[Path]]:
     (folder / "trueup.toml").write_text(toml, "utf-8")
     records = [p for p in (folder / "landing").rglob("*.parquet") if p.parent.name not in ("subscribers", "manifests")]
     line = sorted(records, key=lambda p: p.name)
-    late = _late(line[: len(line) // 2])
+    late = _late_files(line[: len(line) // 2])
     rounds: list[list[Path]] = [[] for _ in range(ROUNDS)]
     for number, path in enumerate(line):
         at = number * ROUNDS // len(line)
         rounds[at + ROUNDS // 2 if path in late else at].append(path)
     for path in line:
-        path.rename(path.with_suffix(".waits"))
+        path.rename(path.with_suffix(".pending"))
     return rounds
 
 
-def _late(line: list[Path]) -> set[Path]:
-    """Choose the files of each feed that land late."""
+def _late_files(line: list[Path]) -> set[Path]:
+    """Draw some files of each feed."""
     rng, feeds = random.Random("late"), sorted({path.parent for path in line})
     of_feed = ([path for path in line if path.parent == feed] for feed in feeds)
     return {path for paths in of_feed for path in rng.sample(paths, max(1, round(LATE * len(paths))))}
 
 
-def change_back_in_time(folder: Path, number: int) -> None:
-    """Change a past tariff, and end some subscriptions long before the log receives it."""
+def change_retroactively(folder: Path, number: int) -> None:
+    """Change a tariff and end some subscriptions retroactively, each in one round."""
     if number == ROUNDS // 3:
         book = pl.read_csv(folder / "tariffs.csv", infer_schema=False)
         rates = book.filter((pl.col("item") == "rate") & (pl.col("service") == "voice") & (pl.col("destination_prefix") == ""))
@@ -94,8 +94,8 @@ def _middle(folder: Path) -> datetime:
     return datetime.fromisoformat(f"{first}00Z").replace(tzinfo=None) + timedelta(days=1)
 
 
-def waited(project: Project, job: subprocess.Popen[bytes]) -> int:
-    """Wait until the findings cover the whole log, and return its last position."""
+def wait_until_reconciled(project: Project, job: subprocess.Popen[bytes]) -> int:
+    """Wait until the findings cover the whole log; return its last position."""
     with Lake.open(project, read_only=True, threads=1) as lake:
         while lake.consumer_position(CONSUMER) < lake.last_position():
             if job.poll() is not None:
@@ -104,7 +104,7 @@ def waited(project: Project, job: subprocess.Popen[bytes]) -> int:
         return lake.last_position()
 
 
-def printed(label: str, found: dict[str, str], stored: dict[str, str] | None = None) -> bool:
+def print_comparison(label: str, found: dict[str, str], stored: dict[str, str] | None = None) -> bool:
     same = stored is None or all(stored[name] == found[name] for name in ("state", "history"))
     verdict = "" if stored is None else "same" if same else "DIFFERENT"
     print(f"{label:<44} state {found['state'][:16]} history {found['history'][:16]} {verdict}", flush=True)
@@ -120,23 +120,23 @@ def main() -> int:
     parser.add_argument("subscribers", type=int, nargs="?", default=62_000)
     parser.add_argument("days", type=int, nargs="?", default=3)
     parser.add_argument("folder", type=Path, nargs="?")
-    asked = parser.parse_args()
-    folder = asked.folder or Path(tempfile.mkdtemp())
-    rounds = operator(folder, asked.subscribers, asked.days)
-    here = ["--project", str(folder)]
-    trueup("ingest", *here)
+    args = parser.parse_args()
+    folder = args.folder or Path(tempfile.mkdtemp())
+    rounds = operator(folder, args.subscribers, args.days)
+    in_folder = ["--project", str(folder)]
+    trueup("ingest", *in_folder)
     log = (folder / "stream.log").open("ab")
     job = subprocess.Popen(
-        [sys.executable, "-m", "trueup.cli", "stream", *here, "--groups", "4", "--parallelism", "2"], stdout=log, stderr=log
+        [sys.executable, "-m", "trueup.cli", "stream", *in_folder, "--groups", "4", "--parallelism", "2"], stdout=log, stderr=log
     )
     project = Project.load(folder)
     try:
         for number, paths in enumerate(rounds):
             for path in paths:
-                path.with_suffix(".waits").rename(path)
-            change_back_in_time(folder, number)
-            trueup("ingest", *here)
-        position = waited(project, job)
+                path.with_suffix(".pending").rename(path)
+            change_retroactively(folder, number)
+            trueup("ingest", *in_folder)
+        position = wait_until_reconciled(project, job)
     finally:
         job.terminate()
         job.wait(300)
@@ -151,18 +151,18 @@ def main() -> int:
     missing = {"tariff_change", "subscriber_change", "late_usage", "late_charge", "conflict"} - causes.keys()
     if missing:
         raise SystemExit(f"no input record causes a change by {', '.join(sorted(missing))}: the comparison would not cover it")
-    stored = digest_lines(trueup("digest", *here))
-    printed("stored, as files landed", stored)
+    stored = digest_lines(trueup("digest", *in_folder))
+    print_comparison("stored, as files landed", stored)
     same = [
-        printed(f"derived by the {how} call", digest_lines(trueup("digest", *here, "--recompute", how)), stored)
+        print_comparison(f"derived by the {how} call", digest_lines(trueup("digest", *in_folder, "--recompute", how)), stored)
         for how in ("plain", "batch")
     ]
     for commits in (50, 3, 1):
         for parallelism in (1, 2, 4):
             options = StreamOptions(str(folder), parallelism=parallelism, groups=parallelism, bounds=Bounds(commits=commits))
             label = f"derived in epochs of {commits}, parallelism {parallelism}"
-            same.append(printed(label, digests(derive(project, upto=position, options=options)), stored))
-    if asked.folder is None:
+            same.append(print_comparison(label, digests(derive(project, upto=position, options=options)), stored))
+    if args.folder is None:
         shutil.rmtree(folder)
     return 0 if all(same) else 1
 

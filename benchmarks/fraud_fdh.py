@@ -1,15 +1,14 @@
-"""Card fraud against a published table: the Fraud Detection Handbook's simulated transactions.
+"""Compare card fraud detection with a published table on the Fraud Detection Handbook's simulated transactions.
 
     FDH_DATA=FOLDER python benchmarks/fraud_fdh.py
 
-Protocol. Test days are 2018-08-08 to 08-14. Customers with a fraud from 07-25 up to eight days before a test day are out of that
-day, as published. A label is known seven days after its transaction, never sooner: not by a feature, not in training. AUC and AP
-are over the test transactions, CP@100 is the mean over days of the precision among the 100 customers ranked first, with those
-caught out of later days.
+Protocol. Test days are 2018-08-08 to 08-14. As published, a test day excludes customers with a fraud from 07-25 up to eight days
+before it. Features and training use a label from seven days after its transaction, never sooner. AUC and AP are over the test
+transactions. CP@100 is the mean over days of the precision among the 100 top-ranked customers; caught customers leave later days.
 
 (a) The twelve published window features, computed by the engine. (b) The published features and settings: seven days of training,
-the exact tree method, base score 0.5. (c) Own features, and every label known by the first test day. What is tuned is tuned on
-07-25 to 07-31, with training up to 07-17; the test days are scored once, by the last line.
+the exact tree method, base score 0.5. (c) Own features, and every label known by the first test day. Settings are tuned on
+07-25 to 07-31, with training up to 07-17; the test days are scored once, in the last lines.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from trueup.fraud.features.feature_engine import history
 from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision
 
 TEST, TUNING, WEEK = date(2018, 8, 8), date(2018, 7, 25), timedelta(days=7)
-LONG_AGO = date(2018, 5, 10)
-"""Training begins here: before it, windows are not full yet."""
+TRAIN_FROM = date(2018, 5, 10)
+"""The first training day; windows of earlier days are not yet full."""
 PUBLISHED = {"objective": "binary:logistic", "tree_method": "exact", "base_score": 0.5, "seed": 0, "nthread": 2}
 OWN = {
     "objective": "binary:logistic", "tree_method": "hist", "max_depth": 5, "eta": 0.06, "subsample": 0.8, "colsample_bytree": 0.5,
@@ -39,12 +38,12 @@ OWN = {
 }  # fmt: skip
 OWN_ROUNDS = 250
 ONE_IN = 4
-"""Of honest transactions one in so many is trained on, with as much weight; all frauds are."""
+"""Training takes one honest transaction in so many, with that weight, and every fraud."""
 
 
 @dataclass
-class World:
-    """Rows in one order: who and when, whether a fraud, and the features by name."""
+class CardData:
+    """Transactions in one order: customer and day, whether a fraud, and the features by name."""
 
     rows: pl.DataFrame
     fraud: np.ndarray
@@ -57,55 +56,55 @@ class World:
         return np.column_stack([self.values[n][at] for n in names])
 
 
-def tested(world: World, first: date) -> np.ndarray:
-    """The rows of seven test days: without customers whose fraud was known by then, as the handbook leaves them out."""
+def test_rows(data: CardData, first: date) -> np.ndarray:
+    """Return the rows of seven test days without customers whose fraud is already known, as the handbook does."""
     train = first - 2 * WEEK
-    frauds = world.rows.filter("fraud")
+    frauds = data.rows.filter("fraud")
     known = set(frauds.filter(pl.col("day").is_between(train, train + timedelta(days=6)))["customer"])
-    kept = []
+    rows = []
     for n in range(7):
         day = first + timedelta(days=n)
         known |= set(frauds.filter(pl.col("day") == day - timedelta(days=8))["customer"])
-        of_day = world.rows.filter((pl.col("day") == day) & ~pl.col("customer").is_in(list(known)))
-        kept.append(of_day["row"].to_numpy())
-    return np.concatenate(kept)
+        of_day = data.rows.filter((pl.col("day") == day) & ~pl.col("customer").is_in(list(known)))
+        rows.append(of_day["row"].to_numpy())
+    return np.concatenate(rows)
 
 
-def trained(world: World, names: list[str], first: date, last: date, settings: dict, rounds: int, one_in: int = 1) -> xgb.Booster:
-    ids = world.rows["event_id"].to_numpy()
-    at = np.flatnonzero(world.days(first, last) & (world.fraud | (ids % one_in == 0)))
-    weight = np.where(world.fraud[at], 1.0, one_in)
-    return xgb.train(settings, xgb.DMatrix(world.matrix(names, at), world.fraud[at], weight=weight), rounds)
+def train(data: CardData, names: list[str], first: date, last: date, settings: dict, rounds: int, one_in: int = 1) -> xgb.Booster:
+    ids = data.rows["event_id"].to_numpy()
+    at = np.flatnonzero(data.days(first, last) & (data.fraud | (ids % one_in == 0)))
+    weight = np.where(data.fraud[at], 1.0, one_in)
+    return xgb.train(settings, xgb.DMatrix(data.matrix(names, at), data.fraud[at], weight=weight), rounds)
 
 
-def judged(world: World, model: xgb.Booster, names: list[str], at: np.ndarray) -> tuple[float, float, float]:
-    score = model.predict(xgb.DMatrix(world.matrix(names, at))).astype(np.float64)
-    scored = world.rows[at].select("day", party="customer", fraud="fraud").with_columns(score=pl.Series(score))
-    return auc_roc(world.fraud[at], score), average_precision(world.fraud[at], score), party_precision(scored, budget=100)
+def evaluate(data: CardData, model: xgb.Booster, names: list[str], at: np.ndarray) -> tuple[float, float, float]:
+    score = model.predict(xgb.DMatrix(data.matrix(names, at))).astype(np.float64)
+    scored = data.rows[at].select("day", party="customer", fraud="fraud").with_columns(score=pl.Series(score))
+    return auc_roc(data.fraud[at], score), average_precision(data.fraud[at], score), party_precision(scored, budget=100)
 
 
-def print_metrics(what: str, found: tuple[float, float, float], seconds: float) -> None:
-    print(f"{what:<64} AUC {found[0]:.3f}  AP {found[1]:.3f}  CP@100 {found[2]:.3f}   ({seconds:.0f} s)", flush=True)
+def print_metrics(label: str, metrics: tuple[float, float, float], seconds: float) -> None:
+    print(f"{label:<64} AUC {metrics[0]:.3f}  AP {metrics[1]:.3f}  CP@100 {metrics[2]:.3f}   ({seconds:.0f} s)", flush=True)
 
 
 def windows(folder: Path, handbook: pl.DataFrame) -> None:
-    """Compare published window features with those of the engine: part (a) of the protocol."""
+    """Print step (a): how many rows differ from each published window feature."""
     published_rows = pl.read_parquet(folder / "window_features.parquet").with_columns(pl.col("TRANSACTION_ID").cast(pl.Int64))
-    both = published_rows.join(handbook, left_on="TRANSACTION_ID", right_on="event_id")
+    joined = published_rows.join(handbook, left_on="TRANSACTION_ID", right_on="event_id")
     names = {
         "customer_count": "CUSTOMER_ID_NB_TX", "customer_mean": "CUSTOMER_ID_AVG_AMOUNT", "terminal_count": "TERMINAL_ID_NB_TX",
         "terminal_risk": "TERMINAL_ID_RISK",
     }  # fmt: skip
-    print(f"(a) {both.height} rows; rows that differ, by published feature:")
-    for ours, published in names.items():
+    print(f"(a) {joined.height} rows; rows that differ, by published feature:")
+    for own_name, published in names.items():
         for days in HANDBOOK_DAYS:
-            own, other = pl.col(f"{ours}_{days}d").fill_null(0), pl.col(f"{published}_{days}DAY_WINDOW")
-            rows = both.filter((own - other).abs() > 1e-9 * other.abs().clip(1))["TRANSACTION_ID"].to_list()
-            why = "  one customer twice in one second, numbered against the ids there" if rows else ""
-            print(f"    {published}_{days}DAY_WINDOW: {len(rows)} {rows or ''}{why}")
+            own, other = pl.col(f"{own_name}_{days}d").fill_null(0), pl.col(f"{published}_{days}DAY_WINDOW")
+            rows = joined.filter((own - other).abs() > 1e-9 * other.abs().clip(1))["TRANSACTION_ID"].to_list()
+            note = "  one customer twice in one second; the published order differs from that of the ids" if rows else ""
+            print(f"    {published}_{days}DAY_WINDOW: {len(rows)} {rows or ''}{note}")
 
 
-def world_of(transactions: pl.DataFrame, handbook: pl.DataFrame, own: pl.DataFrame) -> World:
+def card_data(transactions: pl.DataFrame, handbook: pl.DataFrame, own: pl.DataFrame) -> CardData:
     rows = transactions.select(
         event_id=pl.col("TRANSACTION_ID").cast(pl.Int64), customer="CUSTOMER_ID", day=pl.col("TX_DATETIME").dt.date(),
         fraud=pl.col("TX_FRAUD") == 1,
@@ -113,7 +112,7 @@ def world_of(transactions: pl.DataFrame, handbook: pl.DataFrame, own: pl.DataFra
     assert rows["event_id"].equals(handbook["event_id"]) and rows["event_id"].equals(own["event_id"])
     values = {n: handbook[n].cast(pl.Float32).to_numpy() for n in handbook.columns[1:]}
     values |= {f"own {n}": own[n].cast(pl.Float32).to_numpy() for n in own.columns[1:]}
-    return World(rows, rows["fraud"].to_numpy(), values)
+    return CardData(rows, rows["fraud"].to_numpy(), values)
 
 
 def main() -> None:
@@ -127,38 +126,40 @@ def main() -> None:
     windows(folder, handbook)
     own = history(own_features(), card_facts(events))
     print(f"    features of {transactions.height} transactions: {time.perf_counter() - begun:.0f} s")
-    world = world_of(transactions, handbook, own)
+    data = card_data(transactions, handbook, own)
 
     published = list(handbook.columns[1:])
-    # A risk of nothing counts as none in the published table.
-    plain = World(world.rows, world.fraud, {n: np.nan_to_num(world.values[n], nan=0.0) for n in published})
+    # The published table counts a risk over no transaction as 0.
+    plain = CardData(data.rows, data.fraud, {n: np.nan_to_num(data.values[n], nan=0.0) for n in published})
     begun = time.perf_counter()
-    model = trained(plain, published, TEST - 2 * WEEK, TEST - WEEK - timedelta(days=1), PUBLISHED, 100)
+    model = train(plain, published, TEST - 2 * WEEK, TEST - WEEK - timedelta(days=1), PUBLISHED, 100)
     print_metrics(
         "(b) published settings; published: AUC .862, AP .639, CP@100 .273",
-        judged(plain, model, published, tested(world, TEST)),
+        evaluate(plain, model, published, test_rows(data, TEST)),
          time.perf_counter() - begun)  # fmt: skip
 
-    own_names = [n for n in world.values if n.startswith("own ")]
+    own_names = [n for n in data.values if n.startswith("own ")]
     terminal = [*published, *(n for n in own_names if n.startswith(("own terminal_", "own odd_", "own honest_")))]
     print("(c) on the days tuned on, 07-25 to 07-31:")
     known = TUNING - WEEK - timedelta(days=1)
     steps = (
         ("published features, seven days of training", published, TUNING - 2 * WEEK, PUBLISHED | {"tree_method": "hist"}, 100, 1),
-        ("+ all labels known, other settings", published, LONG_AGO, OWN, OWN_ROUNDS, ONE_IN),
-        ("+ terminals: known frauds no amount explains, honest ones since", terminal, LONG_AGO, OWN, OWN_ROUNDS, ONE_IN),
-        ("+ customers: amounts against their own usual ones; all own", own_names, LONG_AGO, OWN, OWN_ROUNDS, ONE_IN),
+        ("+ all labels known, other settings", published, TRAIN_FROM, OWN, OWN_ROUNDS, ONE_IN),
+        ("+ terminals: known frauds not explained by the amount, honest ones since", terminal, TRAIN_FROM, OWN, OWN_ROUNDS, ONE_IN),
+        ("+ customers: amounts relative to their usual ones; all own", own_names, TRAIN_FROM, OWN, OWN_ROUNDS, ONE_IN),
     )
-    at = tested(world, TUNING)
-    for what, names, first, settings, rounds, one_in in steps:
+    at = test_rows(data, TUNING)
+    for label, names, first, settings, rounds, one_in in steps:
         begun = time.perf_counter()
-        model = trained(world, names, first, known, settings, rounds, one_in)
-        print_metrics(f"    {what}", judged(world, model, names, at), time.perf_counter() - begun)
+        model = train(data, names, first, known, settings, rounds, one_in)
+        print_metrics(f"    {label}", evaluate(data, model, names, at), time.perf_counter() - begun)
     begun = time.perf_counter()
-    model = trained(world, own_names, LONG_AGO, TEST - WEEK - timedelta(days=1), OWN, OWN_ROUNDS, ONE_IN)
-    found = judged(world, model, own_names, tested(world, TEST))
-    print_metrics("(c) the test days, once", found, time.perf_counter() - begun)
-    perfect = world.rows[tested(world, TEST)].select("day", party="customer", fraud="fraud", score=pl.col("fraud").cast(pl.Float64))
+    model = train(data, own_names, TRAIN_FROM, TEST - WEEK - timedelta(days=1), OWN, OWN_ROUNDS, ONE_IN)
+    metrics = evaluate(data, model, own_names, test_rows(data, TEST))
+    print_metrics("(c) the test days, once", metrics, time.perf_counter() - begun)
+    perfect = data.rows[test_rows(data, TEST)].select(
+        "day", party="customer", fraud="fraud", score=pl.col("fraud").cast(pl.Float64)
+    )
     print(f"    a perfect ranker has CP@100 {party_precision(perfect, budget=100):.3f}")
 
 

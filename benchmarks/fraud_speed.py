@@ -1,10 +1,10 @@
-"""Features and scores per second, against XGBoost alone; and whether all ways of computing them agree.
+"""Measure features and scores per second against XGBoost alone, and check that all ways of computing them agree.
 
     python benchmarks/fraud_speed.py [TRANSACTIONS]
 
-Synthetic usage records of a large operator. The model is trained on the first tenth with made-up labels: its size is what counts.
-`inplace_predict` alone gets the finished matrix, as if features cost nothing. The fingerprints are of features over history, of
-features computed in partitions, and of features computed in batches with carried state.
+Synthetic usage records of a large operator. The model is trained on the first tenth with invented labels; only its size matters.
+`inplace_predict` alone gets the finished matrix, without the cost of features. The printed digests are of features over history,
+of features computed in partitions, and of features computed in batches with carried state.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CONFIG = FraudConfig(home_prefixes=("+999",), premium_prefixes=("+999900",))
 
 
 def usage(count: int) -> pl.DataFrame:
-    """Return a week of an operator: calls, messages, data and calls received, half of the traffic from a tenth of the numbers."""
+    """Return a week of an operator: calls, messages, data and incoming calls, unevenly spread over the numbers."""
     rng = np.random.default_rng(7)
     people = max(100, count // 40)
     who = (rng.random(count) ** 2 * people).astype(np.int64)
@@ -59,10 +59,10 @@ def usage(count: int) -> pl.DataFrame:
     )
 
 
-def timed(what: Callable[[], T]) -> tuple[T, np.ndarray]:
-    """Return a result with its seconds and CPU seconds; the latter are more reliable on a shared machine."""
+def timed(run: Callable[[], T]) -> tuple[T, np.ndarray]:
+    """Return a result with its elapsed and CPU seconds; CPU seconds are more stable on a shared machine."""
     wall, cpu = time.perf_counter(), time.process_time()
-    result = what()
+    result = run()
     return result, np.array([time.perf_counter() - wall, time.process_time() - cpu])
 
 
@@ -72,37 +72,37 @@ def main() -> None:
     events, facts_s = timed(lambda: transactions(records, CONFIG))
     features, features_s = timed(lambda: history(declared, events))
     values = matrix(features, declared.names)
-    few = values[: count // 10]
-    label = np.nan_to_num(few[:, declared.names.index("sub_called_24h")]) > 6
+    training_values = values[: count // 10]
+    label = np.nan_to_num(training_values[:, declared.names.index("sub_called_24h")]) > 6
     settings = {"objective": "binary:logistic", "tree_method": "hist", "max_depth": 5, "nthread": THREADS, "seed": 0}
-    booster = xgb.train(settings, xgb.DMatrix(few, label), 100)
+    booster = xgb.train(settings, xgb.DMatrix(training_values, label), 100)
     alone, alone_s = timed(lambda: booster.inplace_predict(values, predict_type="margin"))
     margins, scored_s = timed(lambda: margins_of(booster, features, declared.names))
     assert np.array_equal(margins, alone.astype(np.float64)), "the score of a row depends on another row"
-    whole_s = facts_s + features_s + scored_s
+    total_s = facts_s + features_s + scored_s
     print(f"{count} transactions, {len(declared.names)} features, 100 trees of depth 5, {THREADS} threads")
     parts_s = {
         "facts": facts_s, "windows": features_s, "matrix and score": scored_s, "XGBoost inplace_predict alone": alone_s,
-        "features + score": whole_s,
+        "features + score": total_s,
     }  # fmt: skip
-    for what, (wall, cpu) in parts_s.items():
-        print(f"{what:<32} {wall:8.2f} s ({cpu:.2f} s of CPU)  {count / wall:>12,.0f} transactions/s")
+    for step, (wall, cpu) in parts_s.items():
+        print(f"{step:<32} {wall:8.2f} s ({cpu:.2f} s of CPU)  {count / wall:>12,.0f} transactions/s")
     print(
-        f"features + score reach {alone_s[0] / whole_s[0]:.2f} of inplace_predict alone ({alone_s[1] / whole_s[1]:.2f} by CPU time)"
+        f"features + score reach {alone_s[0] / total_s[0]:.2f} of inplace_predict alone ({alone_s[1] / total_s[1]:.2f} by CPU time)"
     )
 
     digest = features_digest(features)
     print(f"history      {digest}")
     parts = features_digest(in_partitions(declared, events, 4))
     print(f"partitions   {parts}")
-    state, found = State.of(declared, events.clear()), []
+    state, parts_found = State.of(declared, events.clear()), []
     for position in range(1, BATCHES + 1):
         part, state = advance(declared, state, events.filter(pl.col("position") == position), lateness_us=DAY_US)
-        found.append(part)
-    steps = features_digest(pl.concat(found))
+        parts_found.append(part)
+    steps = features_digest(pl.concat(parts_found))
     print(f"step by step {steps}")
     if len({digest, parts, steps}) > 1:
-        sys.exit("they differ")
+        sys.exit("the digests differ")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Hostile files at real size: what each costs to take in, and what trueup says of it.
+"""Ingest hostile files of real size, and print the cost and the message of each.
 
     python benchmarks/hostile.py [PATTERN]
 
-Makes each file (those whose name PATTERN matches) in a temporary folder beside a sound one, takes both in by `trueup ingest` in a
-process of its own, and prints a table: peak memory above that of taking in the sound file alone, processor time, that time as a
-ratio to reading and hashing the same bytes, the exit code, whether the sound file was taken in, what became of the records, and the
-message. The last line says which rows took more than 600 MB.
+Makes each file whose name PATTERN matches in a temporary folder beside a sound one, ingests both by `trueup ingest` in a separate
+process, and prints a table: peak memory above that of the sound file alone, processor time, that time as a ratio to reading and
+hashing the same bytes, the exit code, whether the sound file was ingested, the counts of the hostile file's records, and the
+message. The last line names the rows that took more than 600 MB.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 MB = 1_000_000
-MOST_MB = 600
+MAX_MB = 600
 SOUND = b"id,caller,at,seconds\n" + b"".join(b"s%d,99890%06d,2026-05-01 10:00:00,1\n" % (i, i) for i in range(100))
 COLUMNS = ("id", "caller", "at", "seconds")
 TOML = """
@@ -63,7 +63,7 @@ service = "voice"
 
 @dataclass(frozen=True)
 class Case:
-    """A hostile file: `make` writes it into a folder; `settings` and `more` are of its source."""
+    """A hostile file: `make` writes it into a folder; `settings` and `more` configure its source."""
 
     name: str
     make: Callable[[Path], None]
@@ -77,30 +77,30 @@ CASES: list[Case] = []
 
 
 def case(name: str, **how: object) -> Callable[[Callable[[Path], None]], Callable[[Path], None]]:
-    def added(make: Callable[[Path], None]) -> Callable[[Path], None]:
+    def register(make: Callable[[Path], None]) -> Callable[[Path], None]:
         CASES.append(Case(name, make, **how))  # type: ignore[arg-type]
         return make
 
-    return added
+    return register
 
 
-def written(path: Path, parts: Iterator[bytes] | list[bytes]) -> None:
+def write_parts(path: Path, parts: Iterator[bytes] | list[bytes]) -> None:
     with path.open("wb") as file:
         for part in parts:
             file.write(part)
 
 
-def repeated(data: bytes, size: int) -> Iterator[bytes]:
-    many = data * max(1, MB // len(data))
-    for _ in range(max(1, size // len(many))):
-        yield many
+def repeat_bytes(data: bytes, size: int) -> Iterator[bytes]:
+    chunk = data * max(1, MB // len(data))
+    for _ in range(max(1, size // len(chunk))):
+        yield chunk
 
 
 HEADER = b"id,caller,at,seconds\n"
 LINE = b"1,998901234567,2026-05-01 10:00:00,1"
 NDJSON, PARQUET, QUOTED = 'format = "ndjson"', 'format = "parquet"', "quoted_newlines = true"
 
-# --- no files ---------------------------------------------------------------------------------------------------------
+# --- not files ---------------------------------------------------------------------------------------------------------
 
 
 @case("named pipe")
@@ -154,7 +154,7 @@ def _(folder: Path) -> None:
 @case("manifest of 200 MB", more="[source.manifest]\npath = '{name}.ctl'\npattern = '(?P<records>[0-9]+)'")
 def _(folder: Path) -> None:
     (folder / "a.csv").write_bytes(HEADER + LINE)
-    written(folder / "a.csv.ctl", repeated(b"x", 200 * MB))
+    write_parts(folder / "a.csv.ctl", repeat_bytes(b"x", 200 * MB))
 
 
 @case("marker that is a named pipe", settings='complete = "marker"')
@@ -182,37 +182,37 @@ def _(folder: Path) -> None:
 
 @case("100 MB of line ends")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *repeated(b"\n", 100 * MB)])
+    write_parts(folder / "a.csv", [HEADER, *repeat_bytes(b"\n", 100 * MB)])
 
 
 @case("one line of 300 MB")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *repeated(b"x", 300 * MB)])
+    write_parts(folder / "a.csv", [HEADER, *repeat_bytes(b"x", 300 * MB)])
 
 
 @case("one line of 300 MB among good ones")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, LINE, b"\n", *repeated(b"x", 300 * MB), b"\n", LINE.replace(b"1,", b"2,", 1), b"\n"])
+    write_parts(folder / "a.csv", [HEADER, LINE, b"\n", *repeat_bytes(b"x", 300 * MB), b"\n", LINE.replace(b"1,", b"2,", 1), b"\n"])
 
 
-@case("nothing but one line of 300 MB")
+@case("a single line of 300 MB without a header")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", repeated(b"x", 300 * MB))
+    write_parts(folder / "a.csv", repeat_bytes(b"x", 300 * MB))
 
 
 @case("200 lines of 0.9 MB")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *((b"%d," % n + b"x" * 900_000 + b",2026-05-01,1\n") for n in range(200))])
+    write_parts(folder / "a.csv", [HEADER, *((b"%d," % n + b"x" * 900_000 + b",2026-05-01,1\n") for n in range(200))])
 
 
 @case("a field of 50 MB")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, b"1,", *repeated(b"x", 50 * MB), b",2026-05-01,1\n", LINE, b"\n"])
+    write_parts(folder / "a.csv", [HEADER, b"1,", *repeat_bytes(b"x", 50 * MB), b",2026-05-01,1\n", LINE, b"\n"])
 
 
 @case("a header of 10 MB")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER.rstrip(), b",", *repeated(b"x", 10 * MB), b"\n", LINE, b"\n"])
+    write_parts(folder / "a.csv", [HEADER.rstrip(), b",", *repeat_bytes(b"x", 10 * MB), b"\n", LINE, b"\n"])
 
 
 def wide(columns: int, records: int) -> Iterator[bytes]:
@@ -223,57 +223,57 @@ def wide(columns: int, records: int) -> Iterator[bytes]:
 
 @case("8,000 columns")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", wide(8_000, 3_000))
+    write_parts(folder / "a.csv", wide(8_000, 3_000))
 
 
 @case("8,000 columns, allowed", more="[source.limits]\ncolumns = 10_000")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", wide(8_000, 3_000))
+    write_parts(folder / "a.csv", wide(8_000, 3_000))
 
 
 @case("a million columns", more='[source.limits]\nrecord_bytes = "16MiB"')
 def _(folder: Path) -> None:
-    written(folder / "a.csv", wide(1_000_000, 20))
+    write_parts(folder / "a.csv", wide(1_000_000, 20))
 
 
 @case("100 MB of separators")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *repeated(b",,,\n", 100 * MB)])
+    write_parts(folder / "a.csv", [HEADER, *repeat_bytes(b",,,\n", 100 * MB)])
 
 
 @case("10 million records, all rejected")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *repeated(b"no record\n", 100 * MB)])
+    write_parts(folder / "a.csv", [HEADER, *repeat_bytes(b"no record\n", 100 * MB)])
 
 
 @case("300 MB in a quote that never closes", settings=QUOTED)
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, b'1,"', *repeated(LINE + b"\n", 300 * MB)])
+    write_parts(folder / "a.csv", [HEADER, b'1,"', *repeat_bytes(LINE + b"\n", 300 * MB)])
 
 
 @case("50 MB of damaged quotes", settings=QUOTED)
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *repeated(b'1,"9989,2026-05-01,1\n', 50 * MB)])
+    write_parts(folder / "a.csv", [HEADER, *repeat_bytes(b'1,"9989,2026-05-01,1\n', 50 * MB)])
 
 
-@case("50 MB of quotes where none belong")
+@case("50 MB of misplaced quotes")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *repeated(b'1,99"89"0,2026-05-01,x\n', 50 * MB)])
+    write_parts(folder / "a.csv", [HEADER, *repeat_bytes(b'1,99"89"0,2026-05-01,x\n', 50 * MB)])
 
 
 @case("every line in another encoding, 50 MB")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *repeated(b"1,K\xf6ln,2026-05-01,1\n", 50 * MB)])
+    write_parts(folder / "a.csv", [HEADER, *repeat_bytes(b"1,K\xf6ln,2026-05-01,1\n", 50 * MB)])
 
 
 @case("100 MB of NUL bytes")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *repeated(b"\0", 100 * MB)])
+    write_parts(folder / "a.csv", [HEADER, *repeat_bytes(b"\0", 100 * MB)])
 
 
 @case("a NUL byte in each line, 50 MB")
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *repeated(LINE + b"\0\n", 50 * MB)])
+    write_parts(folder / "a.csv", [HEADER, *repeat_bytes(LINE + b"\0\n", 50 * MB)])
 
 
 @case("UTF-16")
@@ -283,7 +283,7 @@ def _(folder: Path) -> None:
 
 @case("Asterisk: one line of 100 MB", settings='format = "asterisk"', columns="")
 def _(folder: Path) -> None:
-    written(folder / "Master.csv", [b'"x","', *repeated(b"1", 100 * MB), b'"\n'])
+    write_parts(folder / "Master.csv", [b'"x","', *repeat_bytes(b"1", 100 * MB), b'"\n'])
 
 
 # --- compressed -------------------------------------------------------------------------------------------------------
@@ -292,16 +292,16 @@ def _(folder: Path) -> None:
 @case("gzip bomb: 10 GB in 10 MB")
 def _(folder: Path) -> None:
     member = gzip.compress(b"0" * (100 * MB), mtime=0)
-    written(folder / "a.csv.gz", [gzip.compress(HEADER, mtime=0), *[member] * 100])
+    write_parts(folder / "a.csv.gz", [gzip.compress(HEADER, mtime=0), *[member] * 100])
 
 
 @case("zstd bomb: 100 GB in 5 MB")
 def _(folder: Path) -> None:
     frame = zstandard.compress(b"0" * (500 * MB))
-    written(folder / "a.csv.zst", [zstandard.compress(HEADER), *[frame] * 200])
+    write_parts(folder / "a.csv.zst", [zstandard.compress(HEADER), *[frame] * 200])
 
 
-@case("zstd frame that asks for a window of 2 GB")
+@case("zstd frame with a window of 2 GB")
 def _(folder: Path) -> None:
     parameters = zstandard.ZstdCompressionParameters(window_log=31, enable_ldm=False, compression_level=1)
     compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
@@ -310,7 +310,7 @@ def _(folder: Path) -> None:
 
 @case("gzip of a million members")
 def _(folder: Path) -> None:
-    written(folder / "a.csv.gz", [gzip.compress(HEADER, mtime=0), *repeated(gzip.compress(LINE + b"\n", mtime=0), 50 * MB)])
+    write_parts(folder / "a.csv.gz", [gzip.compress(HEADER, mtime=0), *repeat_bytes(gzip.compress(LINE + b"\n", mtime=0), 50 * MB)])
 
 
 @case("gzip cut short")
@@ -318,7 +318,7 @@ def _(folder: Path) -> None:
     (folder / "a.csv.gz").write_bytes(gzip.compress(HEADER + (LINE + b"\n") * MB, mtime=0)[:-9])
 
 
-@case("gzip with other bytes behind it")
+@case("gzip followed by other bytes")
 def _(folder: Path) -> None:
     (folder / "a.csv.gz").write_bytes(gzip.compress(HEADER + LINE + b"\n", mtime=0) + os.urandom(MB))
 
@@ -337,48 +337,48 @@ def objects(inner: bytes, records: int) -> Iterator[bytes]:
 
 @case("NDJSON nested 100,000 deep", settings=NDJSON)
 def _(folder: Path) -> None:
-    written(folder / "a.ndjson", objects(b'"x":' + b"[" * 100_000 + b"]" * 100_000, 250))
+    write_parts(folder / "a.ndjson", objects(b'"x":' + b"[" * 100_000 + b"]" * 100_000, 250))
 
 
 @case("NDJSON with a string of 300 MB", settings=NDJSON)
 def _(folder: Path) -> None:
-    written(folder / "a.ndjson", [PLAIN, b'\n{"id":"', *repeated(b"x", 300 * MB), b'"}\n'])
+    write_parts(folder / "a.ndjson", [PLAIN, b'\n{"id":"', *repeat_bytes(b"x", 300 * MB), b'"}\n'])
 
 
 @case("NDJSON of repeated members, 50 MB", settings=NDJSON)
 def _(folder: Path) -> None:
-    written(folder / "a.ndjson", objects(b",".join([b'"id":"2"'] * 1_000), 5_000))
+    write_parts(folder / "a.ndjson", objects(b",".join([b'"id":"2"'] * 1_000), 5_000))
 
 
 @case("NDJSON of 100,000 members", settings=NDJSON)
 def _(folder: Path) -> None:
-    written(folder / "a.ndjson", objects(b",".join(b'"%d":1' % n for n in range(70_000)), 60))
+    write_parts(folder / "a.ndjson", objects(b",".join(b'"%d":1' % n for n in range(70_000)), 60))
 
 
 @case("NDJSON, each record with other members, 50 MB", settings=NDJSON)
 def _(folder: Path) -> None:
-    written(folder / "a.ndjson", (next(iter(list(objects(b'"member %d":1' % n, 1))[1:])) for n in range(430_000)))
+    write_parts(folder / "a.ndjson", (next(iter(list(objects(b'"member %d":1' % n, 1))[1:])) for n in range(430_000)))
 
 
 @case("NDJSON numbers of 100,000 digits", settings=NDJSON)
 def _(folder: Path) -> None:
-    written(folder / "a.ndjson", (PLAIN.replace(b'": 1}', b'": ' + b"9" * 100_000 + b"}") + b"\n" for _ in range(500)))
+    write_parts(folder / "a.ndjson", (PLAIN.replace(b'": 1}', b'": ' + b"9" * 100_000 + b"}") + b"\n" for _ in range(500)))
 
 
 @case("NDJSON numbers of 1e400 and NaN", settings=NDJSON)
 def _(folder: Path) -> None:
     numbers = (b"1e400", b"NaN", b"-Infinity", b"1e-999999999", b"1e99999999999999999999")
-    written(folder / "a.ndjson", (PLAIN.replace(b'": 1}', b'": ' + n + b"}") + b"\n" for n in numbers * 1_000))
+    write_parts(folder / "a.ndjson", (PLAIN.replace(b'": 1}', b'": ' + n + b"}") + b"\n" for n in numbers * 1_000))
 
 
 @case("NDJSON with a million blanks in each line", settings=NDJSON)
 def _(folder: Path) -> None:
-    written(folder / "a.ndjson", (PLAIN.replace(b'"at":', b'"at":' + b" " * 1_000_000) + b"\n" for _ in range(50)))
+    write_parts(folder / "a.ndjson", (PLAIN.replace(b'"at":', b'"at":' + b" " * 1_000_000) + b"\n" for _ in range(50)))
 
 
 @case("NDJSON with a million backslashes in each line", settings=NDJSON)
 def _(folder: Path) -> None:
-    written(folder / "a.ndjson", objects(b'"x":"' + b"\\\\" * 500_000 + b'"', 50))
+    write_parts(folder / "a.ndjson", objects(b'"x":"' + b"\\\\" * 500_000 + b'"', 50))
 
 
 # --- Parquet ----------------------------------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ def with_footer(path: Path, change: Callable[[bytes], bytes]) -> None:
 
 
 def varint(number: int) -> bytes:
-    """Return a whole number as Thrift's compact protocol writes it."""
+    """Encode a whole number as Thrift's compact protocol does."""
     number = number << 1 ^ number >> 63
     out = b""
     while number > 127:
@@ -425,7 +425,7 @@ def _(folder: Path) -> None:
     with_footer(folder / "a.parquet", lambda footer: footer.replace(varint(123_457), varint(246_914)))
 
 
-@case("Parquet of fewer rows than none", settings=PARQUET)
+@case("Parquet that declares a negative row count", settings=PARQUET)
 def _(folder: Path) -> None:
     pq.write_table(rows_of(123_457), folder / "a.parquet")
     with_footer(folder / "a.parquet", lambda footer: footer.replace(varint(123_457), varint(-123_457)))
@@ -470,7 +470,7 @@ def _(folder: Path) -> None:
     pq.write_table(rows_of(375_000, x=texts), folder / "a.parquet", row_group_size=10**9, use_dictionary=False, compression="none")
 
 
-@case("Parquet whose values each repeat the one before", settings=PARQUET)
+@case("Parquet whose values each repeat the previous one", settings=PARQUET)
 def _(folder: Path) -> None:
     texts = pa.array(["x" * 900_000 + str(n) for n in range(300)])
     pq.write_table(
@@ -498,7 +498,7 @@ def _(folder: Path) -> None:
 
 @case("Parquet nested 2,000 deep", settings=PARQUET)
 def _(folder: Path) -> None:
-    # A library would not write this: the schema is written by hand, element by element.
+    # No library writes such a schema, so its elements are written by hand.
     pq.write_table(pa.table({"id": pa.array(["1"])}), folder / "a.parquet")
     group = b"\x35\x04\x18\x01g\x15\x02\x00"
     with_footer(folder / "a.parquet", lambda footer: b"\x15\x04\x19\xfc" + b"\xd1\x0f" + group * 2_001 + footer[-40:])
@@ -510,9 +510,9 @@ def _(folder: Path) -> None:
     (folder / "a.parquet").write_bytes((folder / "a.parquet").read_bytes()[:-100])
 
 
-@case("Parquet with a footer of 1 GB, by its own account", settings=PARQUET)
+@case("Parquet that declares a footer of 1 GB", settings=PARQUET)
 def _(folder: Path) -> None:
-    written(folder / "a.parquet", [b"PAR1", *repeated(b"\0", 1_100 * MB), struct.pack("<I", 1_000 * MB), b"PAR1"])
+    write_parts(folder / "a.parquet", [b"PAR1", *repeat_bytes(b"\0", 1_100 * MB), struct.pack("<I", 1_000 * MB), b"PAR1"])
 
 
 @case("Parquet with an encrypted footer", settings=PARQUET)
@@ -536,7 +536,7 @@ def shrink(folder: Path) -> None:
 @case("a file that grows while it is read", meanwhile=grow)
 @case("a file that is cut while it is read", meanwhile=shrink)
 def _(folder: Path) -> None:
-    written(folder / "a.csv", [HEADER, *repeated(LINE + b"\n", 60 * MB)])
+    write_parts(folder / "a.csv", [HEADER, *repeat_bytes(LINE + b"\n", 60 * MB)])
 
 
 # --- measuring --------------------------------------------------------------------------------------------------------
@@ -544,7 +544,7 @@ def _(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Cost:
-    """What taking in a project has cost, and what was said."""
+    """The cost of ingesting a project, its exit code and its output."""
 
     peak_mb: float
     cpu_s: float
@@ -553,7 +553,7 @@ class Cost:
     errors: str
 
 
-def taken_in(project: Path, meanwhile: Callable[[], None] | None = None) -> Cost:
+def ingest_project(project: Path, meanwhile: Callable[[], None] | None = None) -> Cost:
     command = [sys.executable, "-m", "trueup.cli", "ingest", "--json", "--project", str(project)]
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         process = subprocess.Popen(command, stdout=out, stderr=err)
@@ -568,7 +568,7 @@ def taken_in(project: Path, meanwhile: Callable[[], None] | None = None) -> Cost
 
 
 def reading_s(folder: Path) -> tuple[int, float]:
-    """How many bytes the regular files of a folder have, and the processor time to read and hash them."""
+    """Return the bytes of a folder's regular files, and the processor time to read and hash them."""
     begun, size = time.process_time(), 0
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
@@ -586,7 +586,7 @@ def project_of(one: Case | None, scratch: Path) -> Path:
     toml = TOML.format(columns=MAPPED, settings="", more="") if one is None else _toml(one)
     (project / "trueup.toml").write_text(toml)
     if one is not None:
-        # In a process of its own: a process that is started inherits the peak of the one that starts it.
+        # A child process inherits the peak memory of its parent, so a separate process makes the file.
         subprocess.run([sys.executable, __file__, "--make", one.name, str(project / "landing")], check=True)
     return project
 
@@ -599,30 +599,30 @@ def _toml(one: Case) -> str:
 def main(pattern: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        usual = taken_in(project_of(None, scratch))
-        print(f"sound file alone: {usual.peak_mb:.0f} MB, {usual.cpu_s:.1f} s of processor time\n")
+        baseline = ingest_project(project_of(None, scratch))
+        print(f"sound file alone: {baseline.peak_mb:.0f} MB, {baseline.cpu_s:.1f} s of processor time\n")
         print("| file | size | MB above | s | × reading | exit | sound file | hostile file | message |")
         print("|---|--:|--:|--:|--:|--:|---|---|---|")
-        beyond = []
+        over_limit = []
         for one in CASES:
             if not re.search(pattern, one.name):
                 continue
             project = project_of(one, scratch)
             size, plain_s = reading_s(project / "landing")
-            cost = taken_in(project, (lambda: one.meanwhile(project / "landing")) if one.meanwhile else None)  # noqa: B023
-            above = cost.peak_mb - usual.peak_mb
-            more_s = max(0.0, cost.cpu_s - usual.cpu_s)
+            cost = ingest_project(project, (lambda: one.meanwhile(project / "landing")) if one.meanwhile else None)  # noqa: B023
+            above = cost.peak_mb - baseline.peak_mb
+            more_s = max(0.0, cost.cpu_s - baseline.cpu_s)
             ratio = f"{more_s / plain_s:.0f}" if size >= MB else "–"
-            if above > MOST_MB:
-                beyond.append(one.name)
-            cells = (one.name, f"{size / MB:.1f} MB", f"{above:.0f}", f"{more_s:.1f}", ratio, str(cost.code), _became(cost))
+            if above > MAX_MB:
+                over_limit.append(one.name)
+            cells = (one.name, f"{size / MB:.1f} MB", f"{above:.0f}", f"{more_s:.1f}", ratio, str(cost.code), _outcome_cells(cost))
             print(f"| {' | '.join(cells)} | {_message(cost, scratch)} |", flush=True)
             shutil.rmtree(project, ignore_errors=True)
-        print(f"\nmore than {MOST_MB} MB: {', '.join(beyond) or 'none'}")
+        print(f"\nmore than {MAX_MB} MB: {', '.join(over_limit) or 'none'}")
 
 
-def _became(cost: Cost) -> str:
-    """Return the outcome of the sound file and of the hostile one."""
+def _outcome_cells(cost: Cost) -> str:
+    """Return the cells of the sound file and of the hostile one."""
     try:
         units = json.loads(cost.output)["units"]
     except (ValueError, KeyError):
@@ -630,8 +630,8 @@ def _became(cost: Cost) -> str:
     sound = sum(unit["accepted"] for unit in units if unit["source"] == "sound")
     others = [unit for unit in units if unit["source"] == "hostile"]
     counts = {name: sum(unit[name] for unit in others) for name in ("accepted", "duplicate", "quarantined")}
-    became = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-    return f"{'taken' if sound == 100 else '**lost**'} | {became or ('taken' if others else 'refused')}"
+    counted = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+    return f"{'ingested' if sound == 100 else '**lost**'} | {counted or ('ingested' if others else 'refused')}"
 
 
 def _message(cost: Cost, scratch: Path) -> str:

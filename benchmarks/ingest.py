@@ -1,10 +1,10 @@
-"""Taking in against DuckDB's own reader, in one run on the same file.
+"""Compare ingest with DuckDB's own CSV reader, in one run on the same file.
 
     python benchmarks/ingest.py [RECORDS] [ROUNDS]
 
 Prints records per second from a CSV file to committed events (ids, provenance, row rules, attributes, counts, in order of
-bucket), the same for `INSERT … SELECT … FROM read_csv` into the same table, the ratio, and how much memory it took. Each round
-does both, in turn; the best of each counts. Times differ between machines; the ratio is what counts.
+bucket), the same for `INSERT … SELECT … FROM read_csv` into the same table, the ratio, and the peak memory. Each round runs both
+in turn; the best round of each counts. Times differ between machines; only the ratio is comparable.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ cell = "cell"
 """
 
 
-def seconds(what: Callable[[], None]) -> tuple[float, float]:
-    """Elapsed and processor time."""
+def seconds(run: Callable[[], None]) -> tuple[float, float]:
+    """Return elapsed and processor time in seconds."""
     begun, worked = time.perf_counter(), time.process_time()
-    what()
+    run()
     return time.perf_counter() - begun, time.process_time() - worked
 
 
@@ -87,9 +87,9 @@ def main(records: int, rounds: int) -> None:
                 wall, cpu = way(folder, path, records)
                 best[name] = min(best[name][0], wall), min(best[name][1], cpu)
                 print(f"  {name:15} {records / wall:12,.0f} records/s   {wall:6.2f} s elapsed  {cpu:6.2f} s of processor")
-        ours, peer = best.values()
-        print(f"ratio {peer[0] / ours[0]:.2f} elapsed, {peer[1] / ours[1]:.2f} of processor time (to reach: 0.3; moonshot: 0.8)")
-        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB, of both")
+        own, peer = best.values()
+        print(f"ratio {peer[0] / own[0]:.2f} elapsed, {peer[1] / own[1]:.2f} of processor time (to reach: 0.3; moonshot: 0.8)")
+        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB for both")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
--- What DuckDB does at its best with the same file and table: no ids, no provenance, no row rules, no attributes, no counts.
+-- The fastest plain DuckDB load of the same file and table: no ids, no provenance, no row rules, no attributes, no counts.
 INSERT INTO lake.events.usage (
     record_key, session_key, service, subscriber, peer, node, cell, started_at, quantity_micros, bucket, day
 )

@@ -1,10 +1,11 @@
-"""What quality costs: a whole day validated by Great Expectations inside DuckDB, and row rules while taking in.
+"""Measure quality: a day validated by Great Expectations inside DuckDB, and row rules during ingest.
 
     python benchmarks/quality.py [RECORDS] [--memory-gib N] [--ingest-records N]
 
 Validates RECORDS (default 10,000,000) usage records of one day with every expectation of the suite that needs no earlier day,
-and prints time, records per second and the peak memory of the process. Then takes in the same call records with the row rules
-of the suites and without any, in turn, and prints the share of the time that they cost."""
+and prints time, records per second and the peak memory of the process. Then ingests the same call records with the row rules
+of the suites and without any, in turn, and prints their share of the processor time.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from pathlib import Path
 import duckdb
 from ingest import TOML
 
-from trueup.collect import ingest as taking_in
+from trueup.collect import ingest as ingest_module
 from trueup.config import Project, parse
 from trueup.log.lake import Lake
 from trueup.quality.expectation import Fact
@@ -60,21 +61,21 @@ def validate(records: int, folder: Path, memory_gib: float) -> None:
 def share_of_rules(records: int, folder: Path) -> None:
     path = folder / "calls.csv"
     duckdb.execute((HERE / "call_records.sql").read_text().format(records=records, path=path))
-    rules, best = taking_in.row_rules, {"with": float("inf"), "without": float("inf")}
+    rules, best = ingest_module.row_rules, {"with": float("inf"), "without": float("inf")}
     for number in range(3):
         for way in best:
-            taking_in.row_rules = rules if way == "with" else lambda *_: ()
+            ingest_module.row_rules = rules if way == "with" else lambda *_: ()
             project = Project(folder / f"{way}{number}", parse(TOML.format(path=path)))
             project.directory.mkdir()
             Lake.create(project)
             begun = time.process_time()
-            summary = taking_in.ingest(project, clock=lambda: datetime(2024, 6, 1, tzinfo=UTC))
+            summary = ingest_module.ingest(project, clock=lambda: datetime(2024, 6, 1, tzinfo=UTC))
             best[way] = min(best[way], time.process_time() - begun)
             assert summary.units[0].accepted == records
-    taking_in.row_rules = rules
+    ingest_module.row_rules = rules
     share = max(0.0, best["with"] - best["without"]) / best["with"]
     print(
-        f"row rules  {records:,} records taken in: {best['with']:.2f} s of processor time with, {best['without']:.2f} s without: "
+        f"row rules  {records:,} records ingested: {best['with']:.2f} s of processor time with, {best['without']:.2f} s without: "
         f"{share:.1%} of ingest"
     )
 

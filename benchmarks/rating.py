@@ -1,10 +1,10 @@
-"""Rating against a flat price, by itself and within reconciliation, and the judging of a book's rows.
+"""Compare rating with a flat price, alone and within reconciliation, and time the validation of a book's rows.
 
     python benchmarks/rating.py [CALLS] [PREFIXES]
 
 Prints records per second by a book of many prefixes, with and without allowances, the ratio to a flat price per unit in one
-expression, and the time refusals take. Then each call is reconciled with its charge, one in fifty of them wrong: by a flat price,
-by the prefixes, and by the prefixes with allowances. Times differ between machines; the ratios are what counts.
+expression, and the time of the book's validation. Then each call is reconciled with its charge, one in fifty of them wrong: by a
+flat price, by the prefixes, and by the prefixes with allowances. Times differ between machines; only the ratios are comparable.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ MONTH_US = 31 * 86_400 * MICRO
 
 
 def tariff(prefixes: int) -> pl.DataFrame:
-    """Return a rate of 60/1 for each of some seven-digit prefixes, and one for all others."""
+    """Return a rate of 60/1 for each of `prefixes` seven-digit prefixes, and one for all other destinations."""
     values = {
         "item": "rate", "service": "voice", "currency": "EUR", "unit": "s", "price_per": 60, "valid_from": FIRST,
         "first_increment_micros": 60 * MICRO, "next_increment_micros": MICRO,
     }  # fmt: skip
     number = pl.int_range(prefixes + 1)
     rows = pl.select(destination=pl.when(number > 0).then((number + 1_000_000).cast(pl.String)), price_micros=10_000 + number % 977)
-    return _whole(rows.with_columns(pl.lit(v, TARIFF[n]).alias(n) for n, v in values.items()))
+    return _tariff_rows(rows.with_columns(pl.lit(v, TARIFF[n]).alias(n) for n, v in values.items()))
 
 
 def allowance() -> pl.DataFrame:
     """Return an allowance of a hundred minutes a month for each subscriber."""
     row = {"item": "allowance", "name": "A", "services": "voice", "units_micros": 6_000 * MICRO, "valid_from": FIRST}
-    return _whole(pl.DataFrame([row], schema={n: TARIFF[n] for n in row}))
+    return _tariff_rows(pl.DataFrame([row], schema={n: TARIFF[n] for n in row}))
 
 
-def _whole(rows: pl.DataFrame) -> pl.DataFrame:
+def _tariff_rows(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(pl.col(n).cast(t) if n in rows.columns else pl.lit(None, t).alias(n) for n, t in TARIFF.items())
 
 
 def traffic(records: int, prefixes: int) -> pl.DataFrame:
-    """Return calls of up to ten minutes in one month, over all prefixes, ten to a subscriber."""
+    """Return calls of up to ten minutes in one month, over all prefixes, ten per subscriber."""
     i = pl.int_range(records)
     rows = pl.select(
         call=i, service=pl.lit("voice"), peer=pl.concat_str(pl.lit("+"), (i * 7919) % (prefixes * 2) + 1_000_001, i % 9000 + 1000),
@@ -67,14 +67,14 @@ def traffic(records: int, prefixes: int) -> pl.DataFrame:
     return rows.select(pl.col(n).cast(t) if n in rows.columns else pl.lit(None, t).alias(n) for n, t in CALL.items())
 
 
-def timed(what: Callable[[], object]) -> float:
+def seconds(run: Callable[[], object]) -> float:
     begun = time.perf_counter()
-    what()
+    run()
     return time.perf_counter() - begun
 
 
 def events(calls: pl.DataFrame, amounts: pl.Series) -> pl.DataFrame:
-    """Each call as usage and as a charge, both in five commits in the order of time; one charge in fifty is a cent off."""
+    """Return each call as usage and as a charge, each stream in five commits by time; one charge in fifty is a cent off."""
     part = pl.col("start_us").rank("ordinal").sub(1) * PARTS // calls.height
     names = {n: pl.col("call").cast(pl.String) for n in ("record_key", "session_key")}
     usage = calls.with_columns(
@@ -82,10 +82,10 @@ def events(calls: pl.DataFrame, amounts: pl.Series) -> pl.DataFrame:
         key_scope=pl.lit("n"), time_us="start_us", started=pl.lit(True), amount_micros=pl.lit(0),
         currency=pl.lit(None, pl.String), **names,
     )  # fmt: skip
-    wrong = pl.when(pl.col("call") % 50 == 7).then(10_000).otherwise(0)
+    error_micros = pl.when(pl.col("call") % 50 == 7).then(10_000).otherwise(0)
     charges = usage.with_columns(
         charge=pl.lit(True), event_id=pl.concat_str(pl.lit("c"), names["record_key"]).cast(pl.Binary), source=pl.lit("b"),
-        position=pl.col("position") + PARTS, key_scope=pl.lit("b"), amount_micros=amounts + wrong, currency=pl.lit("EUR"),
+        position=pl.col("position") + PARTS, key_scope=pl.lit("b"), amount_micros=amounts + error_micros, currency=pl.lit("EUR"),
     )  # fmt: skip
     return pl.concat([_columns(usage), _columns(charges)])
 
@@ -94,8 +94,8 @@ def _columns(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(pl.col(n).cast(t) if n in rows.columns else pl.lit(None, t).alias(n) for n, t in EVENTS.items())
 
 
-def reconciled(rows: pl.DataFrame, book: Book | None) -> Outcome:
-    """Reconcile the usage and charges of the month after its end: by a book, or by a flat price."""
+def reconcile_month(rows: pl.DataFrame, book: Book | None) -> Outcome:
+    """Reconcile the usage and charges of the month after its end, priced by a book or by a flat price."""
     rules = ServiceConfig.model_construct(
         match=("session_key",), start_tolerance=0, quantity_tolerance=0, amount_tolerance=1_000, grace=0,
         price=None if book else 10_000, price_per=60, currency=None, period=86_400 * MICRO,
@@ -110,25 +110,26 @@ def reconciled(rows: pl.DataFrame, book: Book | None) -> Outcome:
 def main() -> None:
     records, prefixes = (int(a) for a in (*sys.argv[1:], *("1000000", "500000")[len(sys.argv) - 1 :]))
     rows, calls = tariff(prefixes), traffic(records, prefixes)
-    flat_s = timed(lambda: calls.select(flat_price(pl.col("quantity_micros"), pl.lit(10_000), pl.lit(60))))
+    flat_s = seconds(lambda: calls.select(flat_price(pl.col("quantity_micros"), pl.lit(10_000), pl.lit(60))))
     print(f"{records:,} calls, {prefixes:,} prefixes; flat price: {records / flat_s:,.0f} records/s")
     for name, book_rows in (("prefixes", rows), ("prefixes and allowances", pl.concat([rows, allowance()]))):
         book = Book.of(book_rows)
-        taken_s = timed(lambda book=book: rate(calls, book))
-        print(f"{name}: {taken_s:.1f} s, {records / taken_s:,.0f} records/s, {taken_s / flat_s:.0f} times a flat price")
+        book_s = seconds(lambda book=book: rate(calls, book))
+        print(f"{name}: {book_s:.1f} s, {records / book_s:,.0f} records/s, {book_s / flat_s:.0f} times a flat price")
     flat = calls.select(flat_price(pl.col("quantity_micros"), pl.lit(10_000), pl.lit(60)))["quantity_micros"].cast(pl.Int64)
-    flat_events = events(calls, flat)
-    alone_s = timed(lambda: reconciled(flat_events, None))
-    print(f"reconciled by a flat price: {alone_s:.1f} s, {flat_events.height / alone_s:,.0f} records/s")
+    records = events(calls, flat)
+    flat_priced_s = seconds(lambda: reconcile_month(records, None))
+    print(f"reconciled by a flat price: {flat_priced_s:.1f} s, {records.height / flat_priced_s:,.0f} records/s")
     for name, book_rows in (("prefixes", rows), ("prefixes and allowances", pl.concat([rows, allowance()]))):
         book = Book.of(book_rows)
-        both = events(calls, rate(calls, book).amounts["amount_micros"].cast(pl.Int64))
-        taken_s = timed(lambda book=book, both=both: reconciled(both, book))
+        rated = events(calls, rate(calls, book).amounts["amount_micros"].cast(pl.Int64))
+        book_s = seconds(lambda book=book, rated=rated: reconcile_month(rated, book))
         print(
-            f"reconciled by {name}: {taken_s:.1f} s, {both.height / taken_s:,.0f} records/s, {taken_s / alone_s:.1f} times as long"
+            f"reconciled by {name}: {book_s:.1f} s, {rated.height / book_s:,.0f} records/s, "
+            f"{book_s / flat_priced_s:.1f} times as long"
         )
     new = rows.with_row_index("source_row")
-    print(f"refusals of {new.height:,} rows: {timed(lambda: refusals(rows.clear(), new)):.1f} s")
+    print(f"refusals of {new.height:,} rows: {seconds(lambda: refusals(rows.clear(), new)):.1f} s")
 
 
 if __name__ == "__main__":

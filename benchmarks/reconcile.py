@@ -1,9 +1,9 @@
-"""Reconciliation against its peers, in one run on the same events.
+"""Compare reconciliation with its peers, in one run on the same events.
 
     python benchmarks/reconcile.py [USAGE_RECORDS] [PEER_RECORDS]
 
 Prints records per second from lake to committed findings, the same for a per-record Beam `CoGroupByKey` on a slice, the time of
-hand-written DuckDB SQL that finds the same leaks, and the ratios. Times differ between machines; the ratios are what counts.
+hand-written DuckDB SQL that finds the same leaks, and the ratios. Times differ between machines; only the ratios are comparable.
 """
 
 from __future__ import annotations
@@ -48,42 +48,42 @@ price = "0.1"
 """
 
 
-def timed(what: Callable[[], object]) -> tuple[float, object]:
+def timed(run: Callable[[], object]) -> tuple[float, object]:
     begun = time.perf_counter()
-    return (lambda result: (time.perf_counter() - begun, result))(what())
+    return (lambda result: (time.perf_counter() - begun, result))(run())
 
 
 def write(lake: Lake, records: int) -> None:
-    """Both streams, each in several commits, as collectors would bring them."""
+    """Write both streams, each in several commits, as collectors do."""
     for stream, names, values in (
         ("usage", "", ""),
         ("charge", ", amount_micros, billed_at", ", (i % 600) * 100000 + CASE WHEN i % 50 = 7 THEN 1000000 ELSE 0 END, started_at"),
     ):
         for part in range(PARTS):
-            holes = {
+            fields = {
                 "stream": stream, "extra_names": names, "extra_values": values, "n": str(records),
                 "low": str(records * part // PARTS), "high": str(records * (part + 1) // PARTS),
             }  # fmt: skip
-            lake.commit(lambda transaction, holes=holes: _part(transaction, holes))  # type: ignore[misc]
-        # Everything is declared complete, so that all of it is final and the hand-written query has the same to find.
+            lake.commit(lambda transaction, fields=fields: _part(transaction, fields))  # type: ignore[misc]
+        # Both sources are closed, so that every finding is final, as in the hand-written query.
         lake.commit(lambda transaction, name=stream: transaction.declare("close", source=name, through=THE_END))  # type: ignore[misc]
 
 
-def _part(transaction: Transaction, holes: dict[str, str]) -> None:
+def _part(transaction: Transaction, fields: dict[str, str]) -> None:
     text = (HERE / "traffic.sql").read_text("utf-8")
-    for name, value in holes.items():
+    for name, value in fields.items():
         text = text.replace("{" + name + "}", value)
     transaction.connection.execute(text)
     transaction.connection.execute(
         "INSERT INTO lake.events.control (source_id, source, stream, accepted, records, last_started_at) "
-        f"SELECT source_id, '{holes['stream']}', '{holes['stream']}', count(*), count(*), max(started_at) "
-        f"FROM lake.events.{holes['stream']} WHERE source_id = '{holes['stream']}@{holes['low']}' GROUP BY source_id"
+        f"SELECT source_id, '{fields['stream']}', '{fields['stream']}', count(*), count(*), max(started_at) "
+        f"FROM lake.events.{fields['stream']} WHERE source_id = '{fields['stream']}@{fields['low']}' GROUP BY source_id"
     )
     transaction.next_position("unit")
 
 
 class Compare(beam.DoFn):  # type: ignore[misc]
-    """What a per-record pipeline does with one key."""
+    """Compares the records of one key, as a per-record pipeline does."""
 
     def process(self, element: tuple[str, dict[str, list[tuple[int, int]]]]) -> Iterator[tuple[str, int]]:
         sides = element[1]
@@ -94,7 +94,7 @@ class Compare(beam.DoFn):  # type: ignore[misc]
 
 
 def per_record(project: Project, records: int) -> int:
-    """Beam's textbook way on the first `records` usage records and their charges; returns how many records went through."""
+    """Run a textbook Beam pipeline on the first `records` usage records and their charges; return the number of records."""
     with Lake.open(project, read_only=True) as lake:
         sides = {
             stream: lake.connection.execute(
@@ -129,13 +129,13 @@ def main(records: int, peer_records: int) -> None:
                 "SELECT kind, count(*), sum(expected_micros - billed_micros) FROM lake.events.finding GROUP BY kind"
             ).fetchall()
         same = {kind: (n, money) for kind, n, money in found} == sql
-        slow, through = timed(lambda: per_record(project, peer_records))
-        both = summary.records  # type: ignore[attr-defined]
-        own, peer = both / took, through / slow  # type: ignore[operator]
+        peer_s, peer_count = timed(lambda: per_record(project, peer_records))
+        records_read = summary.records  # type: ignore[attr-defined]
+        own, peer = records_read / took, peer_count / peer_s  # type: ignore[operator]
         peak = max(resource.getrusage(w).ru_maxrss for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 2**20
-        print(f"records                        {both:>12,}  (peak memory {peak:.2f} GiB)")
+        print(f"records                        {records_read:>12,}  (peak memory {peak:.2f} GiB)")
         print(f"trueup reconcile               {own:>12,.0f} records/s")
-        print(f"Beam CoGroupByKey, per record  {peer:>12,.0f} records/s on {through:,} records")
+        print(f"Beam CoGroupByKey, per record  {peer:>12,.0f} records/s on {peer_count:,} records")
         print(f"ratio to CoGroupByKey          {own / peer:>12.1f} x")
         print(f"time to hand-written SQL       {took / took_sql:>12.1f} x  (same findings and money: {same})")
 

@@ -1,10 +1,10 @@
-"""A steady feed, and what the continuous job takes of memory and disk meanwhile.
+"""Measure the memory and disk of the continuous job under a steady feed.
 
     python benchmarks/steady.py [EVENTS_PER_SECOND] [MINUTES] [TABLE.csv]
 
 Appends usage and charges at a steady rate while `trueup stream` runs; prints, ten times in all, the memory of its Java and Python
-processes, the size of its newest checkpoint and how many positions it is behind. With a file, every sample goes there. Event time
-passes 864 times as fast as the clock: grace is over in minutes, so that as many records leave what is kept as come to it.
+processes, the size of its newest checkpoint and its lag in positions. With a file, every sample goes there. Event time runs 864
+times as fast as the clock: grace passes within minutes, so that as many records leave the job's state as enter it.
 """
 
 from __future__ import annotations
@@ -24,42 +24,42 @@ from typing import Self
 HERE = Path(__file__).parent
 APPENDS_PER_SECOND = 1
 SPAN = 1_000_000_000
-"""Records in three days, where event time is to pass no faster than the clock."""
+"""Records in three days, where event time runs no faster than the clock."""
 THREE_DAYS_S = 300
-"""Seconds in which three days of event time pass, where grace is to be over within the run."""
+"""Seconds for three days of event time, where grace is to pass within the run."""
 
 
-def written(lake, low: int, high: int, records: int) -> tuple[int, int]:
-    """One commit of usage and one of the charges for it; returns their positions."""
+def write_pair(lake, low: int, high: int, records: int) -> tuple[int, int]:
+    """Commit usage and then its charges; return both positions."""
     positions = []
     for stream, names, values in (
         ("usage", "", ""),
         ("charge", ", amount_micros, billed_at", ", (i % 600) * 100000 + CASE WHEN i % 50 = 7 THEN 1000000 ELSE 0 END, started_at"),
     ):
-        holes = {"stream": stream, "extra_names": names, "extra_values": values}
-        holes |= {"n": str(records), "low": str(low), "high": str(high)}
-        positions.append(lake.commit(lambda transaction, holes=holes: _part(transaction, holes)))
+        fields = {"stream": stream, "extra_names": names, "extra_values": values}
+        fields |= {"n": str(records), "low": str(low), "high": str(high)}
+        positions.append(lake.commit(lambda transaction, fields=fields: _part(transaction, fields)))
     return positions[0], positions[1]
 
 
-def _part(transaction, holes: dict[str, str]) -> int:
+def _part(transaction, fields: dict[str, str]) -> int:
     text = (HERE / "traffic.sql").read_text("utf-8")
-    for name, value in holes.items():
+    for name, value in fields.items():
         text = text.replace("{" + name + "}", value)
     transaction.connection.execute(text)
-    position, count = transaction.next_position("unit"), int(holes["high"]) - int(holes["low"])
+    position, count = transaction.next_position("unit"), int(fields["high"]) - int(fields["low"])
     transaction.connection.execute(
         "INSERT INTO lake.events.control "
         "(source_id, source, stream, accepted, duplicate, quarantined, records, last_started_at, last_part, part_no) "
-        f"SELECT '{holes['stream']}@{holes['low']}', '{holes['stream']}', '{holes['stream']}', {count}, 0, 0, {count}, "
+        f"SELECT '{fields['stream']}@{fields['low']}', '{fields['stream']}', '{fields['stream']}', {count}, 0, 0, {count}, "
         "TIMESTAMPTZ '2024-05-01 00:00:00+00' "
-        f"+ to_microseconds(({holes['high']}::DOUBLE * 259200000000.0 / {holes['n']})::BIGINT), true, 0"
+        f"+ to_microseconds(({fields['high']}::DOUBLE * 259200000000.0 / {fields['n']})::BIGINT), true, 0"
     )
     return position
 
 
 class Feed:
-    """Appends at a steady rate, as a context; event time goes by so that three days pass in `span` records."""
+    """Appends at a steady rate while the context is open; `span` records cover three days of event time."""
 
     def __init__(self, project, per_second: int, span: int = SPAN) -> None:
         self._project, self._rows, self._span = project, max(1, per_second // APPENDS_PER_SECOND // 2), span
@@ -82,7 +82,7 @@ class Feed:
         low, due = 10_000_000, time.monotonic()
         with Lake.open(self._project, threads=1) as lake:
             while not self._stop.is_set():
-                for position in written(lake, low, low + self._rows, self._span):
+                for position in write_pair(lake, low, low + self._rows, self._span):
                     with self._lock:
                         self.appended[position] = time.monotonic()
                 low += self._rows
@@ -90,8 +90,8 @@ class Feed:
                 self.behind_s = max(0.0, time.monotonic() - due)
                 self._stop.wait(max(0.0, due - time.monotonic()))
 
-    def seen_within(self, seconds: int) -> list[float]:
-        """For each append of so many seconds, how long it took until the findings held it."""
+    def delays_within(self, seconds: int) -> list[float]:
+        """Return, for each append of so many seconds, how long it took until the findings covered it."""
         from trueup.log.lake import Lake
         from trueup.reconcile.log_io.commit import CONSUMER
 
@@ -104,7 +104,7 @@ class Feed:
                         delays_s.append(now - self.appended.pop(position))
                 time.sleep(0.05)
         with self._lock:
-            # What has not been seen by the end counts as seen now, lest the slow ones be left out.
+            # Appends that the findings do not cover at the end count with the delay so far, so that slow ones are not left out.
             delays_s += [time.monotonic() - at for at in self.appended.values()]
         if self.behind_s > 1:
             print(f"(the feed itself is {self.behind_s:.0f} s behind its rate)")
@@ -112,7 +112,7 @@ class Feed:
 
 
 def memory_mib(process: subprocess.Popen) -> dict[str, int]:
-    """Resident memory of a job's processes."""
+    """Return the resident memory of a job's Java and Python processes in MiB."""
     memory_mib = {"java": 0, "python": 0}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
@@ -121,7 +121,7 @@ def memory_mib(process: subprocess.Popen) -> dict[str, int]:
             if os.getpgid(int(folder.name)) != process.pid:
                 continue
             line = (folder / "cmdline").read_bytes()
-            rss = next(one for one in (folder / "status").read_text().splitlines() if one.startswith("VmRSS"))
+            rss = next(row for row in (folder / "status").read_text().splitlines() if row.startswith("VmRSS"))
         except (OSError, StopIteration):
             continue
         memory_mib["java" if b"PythonGatewayServer" in line else "python"] += int(rss.split()[1]) // 1024
@@ -129,13 +129,13 @@ def memory_mib(process: subprocess.Popen) -> dict[str, int]:
 
 
 def state_kib(folder: Path) -> int:
-    """Return the size of the newest checkpoint, 0 before the first."""
+    """Return the size of the newest checkpoint in KiB, 0 before the first."""
     while True:
         try:
             state = max(folder.glob("**/_metadata"), key=lambda p: p.stat().st_mtime, default=None)
             return sum(p.stat().st_size for p in state.parent.iterdir()) // 1024 if state else 0
         except FileNotFoundError:
-            # The job has removed a checkpoint that was being looked at: there is a newer one.
+            # The job removed this checkpoint meanwhile, so there is a newer one.
             continue
 
 
@@ -154,8 +154,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         span = max(1, args.per_second * THREE_DAYS_S // 2)
         project = project_with(Path(name), FEW, span)
-        asked = [sys.executable, "-m", "trueup.cli", "stream", "--project", name, "--groups", "2"]
-        job = subprocess.Popen(asked, start_new_session=True, stdout=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "trueup.cli", "stream", "--project", name, "--groups", "2"]
+        job = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL)
         lines = ["seconds,java_mib,python_mib,state_kib,positions_behind"]
         samples = max(10, int(args.minutes * 6))
         try:

@@ -1,11 +1,11 @@
-"""The continuous job against its peers, in one run on the same events, and how long an append takes to be seen in the findings.
+"""Compare the continuous job with its peers on the same events, and time how soon an append reaches the findings.
 
     python benchmarks/stream.py [USAGE_RECORDS] [PEER_RECORDS] [EVENTS_PER_SECOND] [SECONDS] [PARALLELISM]
 
 Catch-up: events per second of `trueup stream`; of Flink SQL's full outer interval join over the same events as JSON; of a
-record-at-a-time PyFlink keyed process. All three are jobs of a mini-cluster of their own, of one parallelism (as many as there
-are processors), checkpoints on. The start is measured separately and not counted: of ours up to the first commit, of the others
-the time of a few records. Times differ between machines; the ratios are what counts.
+record-at-a-time PyFlink keyed process. Each of the three jobs runs in its own mini-cluster with checkpoints, at the same
+parallelism (by default the number of processors). Start-up is measured separately and not counted: for trueup the time to the
+first commit, for the peers the time of a few records. Times differ between machines; only the ratios are comparable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parent))
 from reconcile import TOML
-from steady import SPAN, Feed, written
+from steady import SPAN, Feed, write_pair
 
 from trueup.config import Project
 from trueup.jobs.flink_client import prepare_java, run, start_java
@@ -43,7 +43,7 @@ CHECKPOINTS = {"execution.checkpointing.interval": "10 s"}
 
 @dataclass(frozen=True)
 class Timed:
-    """How long a job took to work through events, and to start before that."""
+    """The time a job took for its events, and for its start."""
 
     events: int
     took_s: float
@@ -58,9 +58,9 @@ class Timed:
 
 
 def project_with(folder: Path, records: int, of: int | None = None) -> Project:
-    """Write a project whose lake holds usage and charges, a part of each in turn, as collectors commit them.
+    """Return a project with usage and charges, committed part by part in turn, as collectors do.
 
-    The lake holds `records` of the `of` records of three days, or all of them.
+    The lake holds the first `records` of the `of` records of three days, or all of them.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "trueup.toml").write_text(TOML, "utf-8")
@@ -69,19 +69,19 @@ def project_with(folder: Path, records: int, of: int | None = None) -> Project:
     with Lake.open(project) as lake:
         ensure_policy(lake)
         for low in range(0, records, PART):
-            written(lake, low, min(low + PART, records), of or records)
+            write_pair(lake, low, min(low + PART, records), of or records)
     return project
 
 
-class Watched:
-    """Notes when the findings reached which position, while the job runs."""
+class PositionWatch:
+    """Records when the findings reach which position, while the job runs."""
 
     def __init__(self, project: Project) -> None:
         self._project, self._stop = project, threading.Event()
         self.reached: list[tuple[float, int]] = []
         self._thread = threading.Thread(target=self._run)
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> PositionWatch:
         self._thread.start()
         return self
 
@@ -97,29 +97,29 @@ class Watched:
                     self.reached.append((time.perf_counter(), position))
 
 
-def in_own_process(what: Callable[..., T], *values: object) -> T:
+def in_own_process(run_job: Callable[..., T], *values: object) -> T:
     """Run a function in a separate process, so that it does not share its Java with another, and return its result."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(what, *values).result()
+        return pool.submit(run_job, *values).result()
 
 
-def ours(folder: Path, parallelism: int) -> Timed:
+def time_stream_job(folder: Path, parallelism: int) -> Timed:
     """Measure the job from its first commit to its last; the time before is its start."""
     project, begun = Project.load(folder), time.perf_counter()
-    with Watched(project) as watched:
+    with PositionWatch(project) as watched:
         options = StreamOptions(str(project.directory), parallelism=parallelism, groups=parallelism)
         run(project, options, until_idle=True)
     first, last = watched.reached[0], watched.reached[-1]
     with Lake.open(project, read_only=True) as lake:
-        brought = lake.read("control", columns=["accepted"], after=first[1], upto=last[1])
-    return Timed(int(brought["accepted"].sum()), last[0] - first[0], first[0] - begun)
+        control = lake.read("control", columns=["accepted"], after=first[1], upto=last[1])
+    return Timed(int(control["accepted"].sum()), last[0] - first[0], first[0] - begun)
 
 
 # --- peers ---------------------------------------------------------------------------------------------------------------
 
 
-def as_json(project: Project, folder: Path, records: int) -> int:
-    """Write the first usage records and their charges as files of JSON lines, and return their number."""
+def write_json(project: Project, folder: Path, records: int) -> int:
+    """Write the first usage records and their charges as files of JSON lines; return their number."""
     count = 0
     with Lake.open(project, read_only=True) as lake:
         for stream, amount in (("usage", ""), ("charge", ", amount_micros")):
@@ -146,21 +146,21 @@ def tables(folder: Path, parallelism: int) -> Any:
     for name, value in settings.items():
         settings.set_string(name, value)
     environment = StreamExecutionEnvironment.get_execution_environment(settings)
-    made = StreamTableEnvironment.create(environment)
+    table_environment = StreamTableEnvironment.create(environment)
     for stream, amount in (("usage", ""), ("charge", ", amount_micros BIGINT")):
-        made.execute_sql(
+        table_environment.execute_sql(
             f"CREATE TEMPORARY TABLE {stream[0]} (session_key STRING, ts TIMESTAMP(3), quantity_micros BIGINT{amount}, "
             "WATERMARK FOR ts AS ts - INTERVAL '5' SECOND) "
             f"WITH ('connector' = 'filesystem', 'path' = '{folder / stream}', 'format' = 'json')"
         )
-    return environment, made
+    return environment, table_environment
 
 
 def interval_join(folder: Path, parallelism: int) -> float:
-    """Flink SQL's full outer interval join: what a pair says and what has no partner."""
-    _, made = tables(folder, parallelism)
-    made.execute_sql("CREATE TEMPORARY TABLE found (k STRING, q BIGINT, a BIGINT) WITH ('connector' = 'blackhole')")
-    job = made.execute_sql(
+    """Run Flink SQL's full outer interval join, which returns pairs and records without a partner; return seconds."""
+    _, table_environment = tables(folder, parallelism)
+    table_environment.execute_sql("CREATE TEMPORARY TABLE found (k STRING, q BIGINT, a BIGINT) WITH ('connector' = 'blackhole')")
+    job = table_environment.execute_sql(
         "INSERT INTO found SELECT COALESCE(u.session_key, c.session_key), u.quantity_micros, c.amount_micros "
         "FROM u FULL OUTER JOIN c ON u.session_key = c.session_key "
         "AND c.ts BETWEEN u.ts - INTERVAL '2' SECOND AND u.ts + INTERVAL '2' SECOND"
@@ -169,15 +169,15 @@ def interval_join(folder: Path, parallelism: int) -> float:
 
 
 def by_record(folder: Path, parallelism: int) -> float:
-    """Run a keyed process that is called for each record and retains the first of a pair in its state."""
+    """Run a keyed process that is called per record and stores the first of a pair in its state; return seconds."""
     from pyflink.common import Types
     from pyflink.datastream import KeyedProcessFunction
     from pyflink.datastream.connectors.base import Sink
     from pyflink.datastream.state import ValueStateDescriptor
     from pyflink.java_gateway import get_gateway
 
-    environment, made = tables(folder, parallelism)
-    rows = made.sql_query(
+    environment, table_environment = tables(folder, parallelism)
+    rows = table_environment.sql_query(
         "SELECT session_key, quantity_micros, CAST(-1 AS BIGINT) AS amount FROM u "
         "UNION ALL SELECT session_key, quantity_micros, amount_micros FROM c"
     )
@@ -193,7 +193,7 @@ def by_record(folder: Path, parallelism: int) -> float:
             elif abs(first - own) > 5_000:
                 yield first - own
 
-    matches = made.to_data_stream(rows).key_by(lambda row: row[0], Types.STRING()).process(Match(), Types.LONG())
+    matches = table_environment.to_data_stream(rows).key_by(lambda row: row[0], Types.STRING()).process(Match(), Types.LONG())
     matches.sink_to(Sink(get_gateway().jvm.org.apache.flink.streaming.api.functions.sink.v2.DiscardingSink()))
     return environment.execute("by record").get_net_runtime() / 1000
 
@@ -202,7 +202,7 @@ def by_record(folder: Path, parallelism: int) -> float:
 
 
 def latencies(folder: Path, per_second: int, seconds: int, parallelism: int) -> list[float]:
-    """Seconds from an append's commit to the commit of its findings, for each append at a steady rate."""
+    """Return, per append at a steady rate, the seconds from its commit to the commit of its findings, sorted."""
     project, stop, delays_s = project_with(folder, FEW, SPAN), threading.Event(), list[float]()
     options = StreamOptions(str(project.directory), parallelism=parallelism, groups=parallelism)
     ended: list[Exception] = []
@@ -219,7 +219,7 @@ def latencies(folder: Path, per_second: int, seconds: int, parallelism: int) -> 
         while lake.consumer_position(CONSUMER) < lake.last_position() and not ended:
             time.sleep(0.1)
     with Feed(project, per_second) as feed:
-        delays_s = feed.seen_within(seconds)
+        delays_s = feed.delays_within(seconds)
     stop.set()
     thread.join()
     if ended:
@@ -239,25 +239,25 @@ def main() -> None:
         folder = Path(name)
         few = project_with(folder / "few", FEW)
         many = project_with(folder / "many", args.records)
-        own = in_own_process(ours, many.directory, args.parallelism)
+        own = in_own_process(time_stream_job, many.directory, args.parallelism)
         with Lake.open(many, read_only=True) as lake:
             found = counted(lake, "finding")
         print(f"{'trueup stream':<30}{own.summary()}, {found:,} changes of findings", flush=True)
-        as_json(few, folder / "json few", FEW)
-        # A job that is called for each record takes many times as long for each.
+        write_json(few, folder / "json few", FEW)
+        # A job that is called per record takes many times as long per record, so it gets fewer.
         peers = (("Flink SQL interval join, JSON", interval_join, 1), ("PyFlink, record at a time", by_record, 20))
-        for label, what, part in peers:
-            events = as_json(many, folder / label, args.peer_records // part)
-            # What a few records take is the start of workers.
-            start_s = in_own_process(what, folder / "json few", args.parallelism)
-            one = Timed(events, in_own_process(what, folder / label, args.parallelism) - start_s, start_s)
-            print(f"{label:<30}{one.summary()}: {own.per_second / one.per_second:.1f} x", flush=True)
-        seen = in_own_process(latencies, folder / "steady", args.per_second, args.seconds, args.parallelism)
-        at = {p: seen[min(len(seen) - 1, int(len(seen) * p / 100))] for p in (50, 90, 99)}
+        for label, run_peer, part in peers:
+            events = write_json(many, folder / label, args.peer_records // part)
+            # The time of a few records is the start of the workers.
+            start_s = in_own_process(run_peer, folder / "json few", args.parallelism)
+            peer = Timed(events, in_own_process(run_peer, folder / label, args.parallelism) - start_s, start_s)
+            print(f"{label:<30}{peer.summary()}: {own.per_second / peer.per_second:.1f} x", flush=True)
+        delays_s = in_own_process(latencies, folder / "steady", args.per_second, args.seconds, args.parallelism)
+        at = {p: delays_s[min(len(delays_s) - 1, int(len(delays_s) * p / 100))] for p in (50, 90, 99)}
         print(
             f"append to finding at {args.per_second:,} events/s: "
             + ", ".join(f"p{p} {s:.2f} s" for p, s in at.items())
-            + f", most {seen[-1]:.2f} s, of {len(seen)} appends"
+            + f", most {delays_s[-1]:.2f} s, of {len(delays_s)} appends"
         )
 
 

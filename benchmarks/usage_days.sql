@@ -1,4 +1,4 @@
--- One UTC day of usage as the log holds it, {records} records of 200 nodes; one in ten thousand breaks a rule.
+-- One UTC day of usage in the log's columns, {records} records of 200 nodes; one in ten thousand breaks a rule.
 CREATE TABLE usage AS
 SELECT
     md5(i::VARCHAR) AS event_id,

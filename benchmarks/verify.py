@@ -1,10 +1,10 @@
-"""Verification against a plain scan of the same rows, in one run.
+"""Compare verification with a plain scan of the same rows, in one run.
 
     python benchmarks/verify.py [RECORDS]
 
 Ingests a CSV file of call records, then prints the time of each check of `trueup verify`, and its ratio to a scan that decodes
-every value of every row once and hashes it (one pass of DuckDB over the table). Each check runs in a process of its own, whose
-peak memory is printed. Times differ between machines; the ratios are what counts.
+every value of every row once and hashes it (one pass of DuckDB over the table). Each check runs in its own process, whose
+peak memory is printed. Times differ between machines; only the ratios are comparable.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ from trueup.proof.verify import ALL, verify
 SCAN = "SELECT bit_xor(hash(COLUMNS(*))) FROM lake.events.usage"
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 CHECKS = [name for name, _ in ALL if name not in ("findings", "scores", "decisions")]
-"""Those of the input streams; findings cost what reconciling costs (`benchmarks/reconcile.py`)."""
+"""The checks of input streams; checking findings costs what reconciling costs (`benchmarks/reconcile.py`)."""
 
 
-def work(folder: str, what: str, results: Connection) -> None:
+def measure(folder: str, check: str, results: Connection) -> None:
     """Run one check, or the scan, and send its elapsed time, processor time and peak memory."""
     with Lake.open(Project.load(folder), read_only=True) as lake:
         lake.count("usage")
         begun, worked = time.perf_counter(), time.process_time()
-        if what == "scan":
+        if check == "scan":
             lake.connection.execute(SCAN).fetchall()
         else:
-            result = verify(lake, only=() if what == "all" else (what,))
+            result = verify(lake, only=() if check == "all" else (check,))
             assert result.sound, result.faults[:3]
         elapsed, processor = time.perf_counter() - begun, time.process_time() - worked
     results.send((elapsed, processor, peak_gib()))
 
 
 def peak_gib() -> float:
-    """Return the peak memory of this process; `getrusage` would include that of its parent before the fork."""
+    """Return the peak memory of this process; `getrusage` would include that of its parent before the start."""
     line = next(line for line in Path("/proc/self/status").read_text("ascii").splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 2**20
 
 
-def apart(folder: str, what: str) -> tuple[float, float, float]:
-    """Measure one check in a separate process."""
+def measure_in_own_process(folder: str, check: str) -> tuple[float, float, float]:
+    """Return the measurements of `measure` from a separate process."""
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
-    process = context.Process(target=work, args=(folder, what, send))
+    process = context.Process(target=measure, args=(folder, check, send))
     process.start()
     measured: tuple[float, float, float] = receive.recv()
     process.join()
@@ -70,13 +70,13 @@ def main(records: int) -> None:
         (folder / FILE_NAME).write_text(TOML.format(path=path), "utf-8")
         worked = time.process_time()
         assert not ingest(Project.load(folder), clock=lambda: NOW).errors
-        took_in = time.process_time() - worked
-        elapsed, processor, memory = apart(str(folder), "scan")
-        print(f"{records:,} events; ingest took {took_in:.1f} s of processor")
+        ingest_s = time.process_time() - worked
+        elapsed, processor, memory = measure_in_own_process(str(folder), "scan")
+        print(f"{records:,} events; ingest took {ingest_s:.1f} s of processor")
         print(f"{'plain scan':14} {elapsed:8.1f} s {processor:8.1f} s of processor          peak {memory:.2f} GiB")
         base = processor
         for name in CHECKS:
-            elapsed, processor, memory = apart(str(folder), name)
+            elapsed, processor, memory = measure_in_own_process(str(folder), name)
             ratio = f"{processor / base:6.1f} x scan"
             print(f"{name:14} {elapsed:8.1f} s {processor:8.1f} s of processor {ratio}  peak {memory:.2f} GiB")
 
