@@ -33,7 +33,7 @@ def test_a_lake_is_anchored_and_verified_by_the_anchor(keyed: Path, invoke: Invo
     assert (value["position"], value["sequence_no"], value["is_new"]) == (7, 1, True)
     assert Path(value["path"]).parent == keyed / "kept"
     again = invoke("anchor", "--project", keyed)
-    assert again.out == f"nothing is new since position 7: {value['path']} states it\n"
+    assert again.out == f"nothing is new since position 7: {value['path']} is the latest anchor\n"
     verified = invoke("verify", "--anchor", value["path"], "--project", keyed)
     assert (verified.status, f"note: 1 of 1 anchor agree, the newest {value['name']}" in verified.out) == (0, True)
     # Without the configuration, by a key from elsewhere.
@@ -76,10 +76,10 @@ def test_a_run_that_cannot_write_its_anchor_shows_all_else_and_fails(keyed: Path
     ("arguments", "says"),
     [
         (["anchor"], "there is no key to sign anchors with ([anchor] key); name it there or with --key"),
-        (["anchor", "--new-key", "k", "--recompute"], "--new-key only makes a key"),
+        (["anchor", "--new-key", "k", "--recompute"], "--new-key only creates a key"),
         (["verify", "--anchor", "none.json", "--public-key", "no.pub"], "the public key cannot be read"),
         (["verify", "--anchor", "none.json"], "there is no public key to check anchors with"),
-        (["verify", "--public-key", "no.pub"], "a public key checks anchors, and none is named"),
+        (["verify", "--public-key", "no.pub"], "a public key checks anchors, but no anchor is named"),
         (["verify", "00", "--anchor", "none.json"], "anchors are checked for the whole log"),
     ],
 )

@@ -43,7 +43,7 @@ def test_a_file_that_is_missing_is_named_and_run_goes_on_with_what_is_in(invoke:
     assert told.status == 2
     assert len(errors) == 1
     assert "landing/billing.csv" in errors[0]
-    assert "took in 1 file, 4 records: 3 accepted, 0 duplicate, 1 quarantined" in told.out
+    assert "ingested 1 file, 4 records: 3 accepted, 0 duplicate, 1 quarantined" in told.out
     assert (fresh / "leakage.duckdb").exists()
 
 
@@ -59,7 +59,7 @@ def test_a_day_that_is_none_is_told(invoke: Invoke, done: Path, day: str) -> Non
         (["ingest", "mcs"], "there is no source 'mcs'"),
         (["findings", "--from", "soon"], "--from"),
         (["findings", "--limit", "0"], "--limit"),
-        (["findings", "--status", "closed"], "'closed' is no status"),
+        (["findings", "--status", "closed"], "unknown status 'closed'"),
         (["sql"], "QUERY"),
         (["sql", "select 1", "--format", "xml"], "xml"),
         (["sql", "select 1", "--as-of", "99"], "no position 99"),
@@ -121,7 +121,7 @@ def test_an_interrupt_is_told_in_one_line(
     assert "interrupted" in one_line(invoke("status", "--project", done))
 
 
-def test_an_unforeseen_error_is_one_line_too_unless_debugging(
+def test_an_unexpected_error_is_one_line_too_unless_debugging(
     invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: str) -> None:

@@ -134,7 +134,7 @@ def test_a_tariff_plan_of_cgrates_prices_and_becomes_a_book_that_prices_the_same
         ([*ONE[:-1], "B"], "there is no plan 'B'.*has A"),
         (["nothing.csv"], r"no such file \(nothing.csv\)"),
         (["calls.xlsx"], "does not show the format"),
-        (["calls.csv", "--quantity", "1"], "a file tells this"),
+        (["calls.csv", "--quantity", "1"], "the file has a value for each record"),
         ([*ONE, "--timezone", "Mars"], "unknown time zone.*--timezone"),
         ([*ONE, "--to", "x.txt"], "neither .csv nor .parquet"),
     ],

@@ -108,7 +108,7 @@ def test_the_records_of_a_finding_are_proven_from_the_raw_files(invoke: Invoke, 
 
 def test_a_changed_byte_in_a_raw_file_is_noticed(invoke: Invoke, copied: Path) -> None:
     told = invoke("verify", "--project", copied)
-    assert (told.status, told.out.splitlines()[-1]) == (0, "verified: nothing differs from what was computed again")
+    assert (told.status, told.out.splitlines()[-1]) == (0, "verified: the log agrees with everything that was recomputed")
     file = copied / "landing/msc/a.csv"
     file.write_text(file.read_text("utf-8").replace("yesterday", "yesterdax"), "utf-8")
     told = invoke("verify", "--project", copied)
@@ -137,7 +137,7 @@ def test_digests_of_what_is_stored_and_of_what_is_derived_anew_agree(invoke: Inv
 
 def test_doing_everything_again_adds_nothing(invoke: Invoke, copied: Path) -> None:
     before = invoke("digest", "--project", copied).out
-    assert "nothing new; 2 files known already" in invoke("ingest", "--project", copied).out
+    assert "nothing new; 2 files already ingested" in invoke("ingest", "--project", copied).out
     assert "nothing changed" in invoke("reconcile", "--project", copied).out
     again = invoke("close", "--source", "msc", "--through", "2024-03-01", "--project", copied)
     assert (again.status, "nothing changed" in again.out) == (0, True)
@@ -246,7 +246,7 @@ def test_a_run_with_nothing_to_do_says_so_and_writes_nothing(invoke: Invoke, cop
     with Lake.open(Project.load(copied), read_only=True) as lake:
         commit = lake.newest_snapshot()
     told = invoke("run", "--project", copied)
-    assert "publish    nothing changed: " in told.out and "as the last run found of this state" in told.out
+    assert "publish    nothing changed: " in told.out and "unchanged since the last run" in told.out
     again = invoke("run", "--json", "--check", "--project", copied)
     with Lake.open(Project.load(copied), read_only=True) as lake:
         assert lake.newest_snapshot() == commit

@@ -88,6 +88,6 @@ def test_without_a_champion_or_with_records_that_wait_nothing_is_judged_again(
         rescore(operator, date(2024, 3, 1))
     where = ["--project", str(operator.directory)]
     assert main(["score", "--since", "2024-03-01", *where]) == 0
-    assert f"judged again by {model_of(operator)} from 2024-03-01 on" in capsys.readouterr().out
+    assert f"rescored by {model_of(operator)} from 2024-03-01 on" in capsys.readouterr().out
     assert main(["score", "--since", "March", *where]) == 2
     assert "no day" in capsys.readouterr().err

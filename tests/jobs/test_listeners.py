@@ -92,4 +92,4 @@ def test_a_grpc_server_on_the_wildcard_address_gets_loopback_and_one_on_a_named_
 
 def test_a_metrics_host_without_a_metrics_port_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stream", "--project", str(tmp_path), "--metrics-host", "0.0.0.0"]) == 2
-    assert capsys.readouterr().err == "trueup: no metrics are served without a port (--metrics-host); add --metrics-port\n"
+    assert capsys.readouterr().err == "trueup: metrics are served only on a named port (--metrics-host); add --metrics-port\n"

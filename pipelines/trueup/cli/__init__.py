@@ -1,4 +1,4 @@
-"""The command line: `trueup COMMAND [--project DIR]`. Each command does its work through the packages and tells the result."""
+"""The command line: `trueup COMMAND [--project DIR]`. Each command calls the packages and prints their results."""
 
 from trueup.cli.main import app, main
 

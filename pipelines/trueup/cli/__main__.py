@@ -1,4 +1,4 @@
-"""`python -m trueup.cli`: the same as the command `trueup`."""
+"""Run `python -m trueup.cli` like the command `trueup`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The problems of a project, shown once by the commands that collect, reconcile or show its state."""
+"""Problems of a project, shown once by the commands that ingest, reconcile or show its status."""
 
 from __future__ import annotations
 
@@ -9,66 +9,66 @@ from typing import TYPE_CHECKING
 import typer
 
 from trueup.cli import output
+from trueup.cli.exit_codes import FAILED
 
 if TYPE_CHECKING:
     from trueup.config import Project
     from trueup.project_checks.problem import Problem
 
-FAILED = 2
 STATUS_SCANS = 5_000_000
-"""How many records that wait to be reconciled `status` looks through at most; who reconciles them reads them anyway."""
+"""Largest number of pending records that `status` checks; `reconcile` reads them all in any case."""
 
 
-def checked(project: Project, *, published: Path | None = None, collects: bool = False) -> list[Problem]:
-    """Shows what is wrong with the settings and files of a project; ends the command with exit status 2 where one is an error."""
+def check_settings(project: Project, *, published: Path | None = None, collects: bool = False) -> list[Problem]:
+    """Show problems of a project's settings and files; end the command with exit status 2 where one is an error."""
     from trueup.project_checks.check import project_problems
 
-    found = project_problems(project, published=published, collects=collects)
-    show(found)
-    refuse(found)
-    return found
+    problems = project_problems(project, published=published, collects=collects)
+    show(problems)
+    refuse(problems)
+    return problems
 
 
-def log_checked(project: Project) -> list[Problem]:
-    """Shows what the log of a project adds to its problems."""
+def check_log(project: Project) -> list[Problem]:
+    """Show problems that only the log of a project reveals."""
     from trueup.project_checks.check import log_problems
     from trueup.project_checks.log_summary import summarise_log
     from trueup.warehouse.query import with_retries
 
-    found = log_problems(project, with_retries(project, lambda warehouse: summarise_log(warehouse.lake, project)))
-    show(found)
-    return found
+    problems = log_problems(project, with_retries(project, lambda warehouse: summarise_log(warehouse.lake, project)))
+    show(problems)
+    return problems
 
 
-def collection_checked(project: Project) -> list[Problem]:
-    """Shows what the log adds about files, once they have been collected."""
+def check_collection(project: Project) -> list[Problem]:
+    """Show problems of files that only the log reveals, after they have been ingested."""
     from trueup.project_checks.check import collection_problems
     from trueup.project_checks.log_summary import summarise_sources
     from trueup.warehouse.query import with_retries
 
-    found = collection_problems(project, with_retries(project, lambda warehouse: summarise_sources(warehouse.lake)))
-    show(found)
-    return found
+    problems = collection_problems(project, with_retries(project, lambda warehouse: summarise_sources(warehouse.lake)))
+    show(problems)
+    return problems
 
 
 def show(problems: Iterable[Problem]) -> None:
-    """One line on stderr for each problem."""
+    """Print one line on stderr for each problem."""
     for problem in problems:
         prefix = "trueup" if problem.severity == "error" else problem.severity
         output.note(f"{prefix}: {' '.join(str(problem).split())}")
 
 
 def refuse(problems: Iterable[Problem]) -> None:
-    """Ends the command with exit status 2 where a problem is an error."""
+    """End the command with exit status 2 where a problem is an error."""
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(FAILED)
 
 
 def fails(problems: Iterable[Problem]) -> bool:
-    """Whether `--check` fails for a problem."""
+    """Return whether a problem makes `--check` fail."""
     return any(problem.fails_check for problem in problems)
 
 
 def as_value(problems: Iterable[Problem]) -> list[dict[str, str]]:
-    """Problems for JSON."""
+    """Return problems as values of JSON."""
     return [problem.as_value() for problem in problems]

@@ -1,4 +1,4 @@
-"""The application: commands by group, and what an error becomes."""
+"""The application: all commands, and the one line that an error becomes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,10 @@ from trueup.cli.commands import (
     stream,
     verify,
 )
+from trueup.cli.exit_codes import DONE, FAILED
 from trueup.config import as_utf8, is_utf8
 from trueup.errors import TrueupError
 from trueup.secret import mask
-
-DONE, EXCEEDED, FAILED = 0, 1, 2
-"""Exit statuses: done; a `--check` threshold was exceeded; the command could not do its work."""
 
 EXTRAS = {
     "apache_beam": "batch",
@@ -47,8 +45,8 @@ EXTRAS = {
     "streamlit": "workbench",
     "psycopg": "postgres",
 }
-"""Which extra of the distribution brings a package that may be missing."""
-_INTERRUPTED = "interrupted; what was committed stays, run the command again to go on"
+"""The extra of the distribution that installs an optional package."""
+_INTERRUPTED = "interrupted; committed work is kept, run the command again to continue"
 
 app = typer.Typer(
     name="trueup",
@@ -57,8 +55,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_requested: bool) -> None:
+    if is_requested:
         from trueup.warehouse.publish import version
 
         output.line(f"trueup {version()}")
@@ -66,10 +64,10 @@ def _show_version(wanted: bool) -> None:
 
 
 @app.callback()
-def whole(
+def root(
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Reconciles what the network carried with what was billed, and says where money leaks."""
+    """Reconcile network usage with billing, and show where revenue leaks."""
 
 
 _GROUPS = (project, ingest, reconcile, stream, quality, query, status, clock, verify, anchor, rate, run, controls, fraud)
@@ -78,25 +76,25 @@ for group in _GROUPS:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit status; whatever goes wrong becomes one line on stderr, never a traceback."""
-    told = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    """Run one command and return its exit status; an error becomes one line on stderr, never a traceback."""
+    argv = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     output.guard_stderr()
-    with _printable():
-        return _status(told)
+    with _printable_streams():
+        return _run_safely(argv)
 
 
-def _status(told: list[str]) -> int:
+def _run_safely(argv: list[str]) -> int:
     try:
-        _check_text(told)
-        return _run(told)
+        _check_utf8(argv)
+        return _run(argv)
     except TrueupError as error:
         return _failed(str(error))
     except typer.TyperException as error:
-        return _failed(f"{error.format_message().rstrip('.')}; see `trueup {_command(told)}--help`")
+        return _failed(f"{error.format_message().rstrip('.')}; see `trueup {_command_name(argv)}--help`")
     except (KeyboardInterrupt, typer.Abort):
         return _failed(_INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read the output has had enough, as `head` does. Python would complain when it flushes at its end.
+        # The reader of the output has stopped, as `head` does. Python would print an error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except ModuleNotFoundError as error:
@@ -107,18 +105,18 @@ def _status(told: list[str]) -> int:
         place = f" ({error.filename})" if error.filename else ""
         return _failed(f"{error.strerror or error}{place}; check the path, its permissions and the free space")
     except Exception as error:  # noqa: BLE001 - nothing is outside of this but the interpreter, which would print unmasked
-        if str(error) == "Query interrupted":  # What DuckDB makes of an interrupt while it works.
+        if str(error) == "Query interrupted":  # DuckDB's error for an interrupt during a query.
             return _failed(_INTERRUPTED)
         if os.environ.get("TRUEUP_DEBUG"):
             sys.stderr.write(traceback.format_exc())
         if isinstance(error, UnicodeError):
             return _failed(f"text is not UTF-8: {error}; write the file or the name in UTF-8")
         first = (str(error).splitlines() or [""])[0]
-        return _failed(f"unforeseen {type(error).__name__}: {first}; set TRUEUP_DEBUG=1 to see where, and report it")
+        return _failed(f"unexpected {type(error).__name__}: {first}; set TRUEUP_DEBUG=1 for a traceback, and report it")
 
 
 class _Masked:
-    """A stream for messages: what is written to it is written without the secrets that are known."""
+    """A stream for messages that masks the known secrets."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -136,8 +134,8 @@ class _Masked:
 
 
 @contextmanager
-def _printable() -> Iterator[None]:
-    """Masks what libraries print on stderr, and writes as escapes what a stream's encoding does not have."""
+def _printable_streams() -> Iterator[None]:
+    """Mask secrets in the output of libraries on stderr, and escape characters that a stream's encoding lacks."""
     for output_stream in (sys.stdout, sys.stderr):
         if isinstance(output_stream, io.TextIOWrapper) and output_stream.errors == "strict":
             output_stream.reconfigure(errors="backslashreplace")
@@ -149,8 +147,8 @@ def _printable() -> Iterator[None]:
         sys.stderr = before
 
 
-def _check_text(arguments: Sequence[str]) -> None:
-    """Raises `TrueupError` for an argument that is not UTF-8: nothing could store or print it."""
+def _check_utf8(arguments: Sequence[str]) -> None:
+    """Raise `TrueupError` for an argument that is not UTF-8: it could be neither stored nor printed."""
     for argument in arguments:
         if not is_utf8(argument):
             raise TrueupError(f"the argument {as_utf8(argument)} is not UTF-8", todo="write it in UTF-8, or rename the file")
@@ -167,11 +165,11 @@ def _run(arguments: list[str]) -> int:
     return DONE
 
 
-def _command(arguments: Sequence[str]) -> str:
+def _command_name(arguments: Sequence[str]) -> str:
     first = arguments[0] if arguments else ""
     return f"{first} " if first and not first.startswith("-") and first in get_command(app).commands else ""  # type: ignore[attr-defined]
 
 
-def _failed(told: str) -> int:
-    output.note("trueup: " + " ".join(told.split()))
+def _failed(message: str) -> int:
+    output.note("trueup: " + " ".join(message.split()))
     return FAILED

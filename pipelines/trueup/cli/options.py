@@ -1,4 +1,4 @@
-"""Options that many commands share, and how their values are read."""
+"""Options that several commands share, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ if TYPE_CHECKING:
 
 ProjectDir = Annotated[Path, typer.Option("--project", metavar="DIR", help="The folder that holds trueup.toml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each step, also where no terminal shows it.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line for each step, also where stderr is not a terminal.")]
 AsOfOption = Annotated[
     str | None,
-    typer.Option("--as-of", metavar="POSITION-OR-TIME", help="As of a position, a time or a day (its end); else the newest."),
+    typer.Option(
+        "--as-of", metavar="POSITION-OR-TIME", help="As of a position, a time or the end of a day; by default the newest."
+    ),
 ]
 AcceptClock = Annotated[
-    bool, typer.Option("--accept-clock", help="The clock is right, however far it is ahead of the newest commit.")
+    bool, typer.Option("--accept-clock", help="Accept the clock, however far it is ahead of the newest commit.")
 ]
 Spreadsheet = Annotated[
     bool | None,
     typer.Option(
         "--spreadsheet/--no-spreadsheet",
-        help="Put an apostrophe before text in CSV that a spreadsheet would run (= + - @); as it comes: where a person exports.",
+        help="Put an apostrophe before CSV text that a spreadsheet would run as a formula (= + - @); by default on a terminal.",
     ),
 ]
 HERE = Path()
 
 
 def load(directory: Path, *, accept_clock: bool = False) -> Project:
-    """The project of a folder; raises `ConfigError`.
+    """Load the project of a folder; raise `ConfigError` for an invalid one.
 
-    With `accept_clock`, a clock too far ahead of the newest commit is declared right in the log; `ClockError` is raised for one
-    that is behind.
+    With `accept_clock`, a clock too far ahead of the newest commit is accepted by a declaration in the log; a clock that is behind
+    raises `ClockError`.
     """
     from trueup.config import Project
     from trueup.log.connection import spare_pandas
@@ -46,11 +48,11 @@ def load(directory: Path, *, accept_clock: bool = False) -> Project:
     spare_pandas()
     project = Project.load(directory)
     if accept_clock:
-        _accept(project)
+        _accept_clock(project)
     return project
 
 
-def _accept(project: Project) -> None:
+def _accept_clock(project: Project) -> None:
     from trueup.log.ticks import accept_clock
 
     declared = accept_clock(project)
@@ -58,21 +60,21 @@ def _accept(project: Project) -> None:
         output.note(f"the clock is accepted: {output.moment(declared.through)} (position {declared.position})")
 
 
-def day(told: str | None, option: str) -> date | None:
-    """A day written like 2024-03-31; raises `TrueupError` naming the option for anything else."""
-    if told is None:
+def day(text: str | None, option: str) -> date | None:
+    """Parse a day like 2024-03-31; raise `TrueupError` that names the option for anything else."""
+    if text is None:
         return None
     try:
-        return date.fromisoformat(told)
+        return date.fromisoformat(text)
     except ValueError:
-        raise TrueupError(f"{told!r} is no day", where=option, todo="write it like 2024-03-31") from None
+        raise TrueupError(f"invalid day {text!r}", where=option, todo="write it like 2024-03-31") from None
 
 
-def only_options(told: list[str] | None) -> list[str]:
-    """What is written after `--`, for a runner; raises `TrueupError` for anything else."""
-    options = told or []
+def only_options(arguments: list[str] | None) -> list[str]:
+    """Return the runner options after `--`; raise `TrueupError` for an argument that is not an option."""
+    options = arguments or []
     if options and not options[0].startswith("-"):
         raise TrueupError(
-            f"{options[0]!r} is no runner option", todo="write runner options after --, such as -- --runner=FlinkRunner"
+            f"{options[0]!r} is not a runner option", todo="write runner options after --, such as -- --runner=FlinkRunner"
         )
     return options

@@ -1,11 +1,10 @@
-"""How results are shown: tables for people, JSON and CSV for programs, progress on stderr.
+"""Output of results: tables for people, JSON and CSV for programs, progress on stderr.
 
-Everything a command prints comes through here, and secrets of the configuration are masked here: in messages whatever was expanded
-from the environment, in results the credentials.
+All output of commands passes through this module, which masks the secrets of the configuration: values of environment variables in
+messages, credentials in results.
 
-Records hold any text that the network wrote, and files have any name. All text therefore passes `visible` on its way to a person:
-characters that a terminal would obey are shown as escapes. JSON and CSV in a file or a pipe are exactly the data; on a terminal
-they pass it as well.
+Records and file names may hold any text. Text for people therefore passes `visible`, which shows characters that a terminal would
+obey as escapes. JSON and CSV in a file or a pipe are exactly the data; on a terminal they pass `visible` as well.
 """
 
 from __future__ import annotations
@@ -31,22 +30,22 @@ _NUMBERS = (int, float, Decimal)
 _ANY_WIDTH = 100_000
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _ESCAPES = "nrtxuU\\"
-"""What follows the backslash of an escape."""
+"""The characters that may follow the backslash of an escape."""
 
 
 def visible(text: str) -> str:
-    """Text in which each character that a terminal obeys or hides is an escape: `\\n`, `\\x1b`, `\\u202e`, `\\U000e0001`.
+    """Return text in which each character that a terminal obeys or hides is an escape: `\\n`, `\\x1b`, `\\u202e`, `\\U000e0001`.
 
-    Those are control characters (C0, C1), line and paragraph separators, bidirectional and other format controls, surrogates and
-    whatever else Unicode does not call printable. A backslash before what would read as an escape is doubled, so that nothing is
-    lost.
+    These are control characters (C0, C1), line and paragraph separators, bidirectional and other format controls, surrogates, and
+    all others that Unicode does not class as printable. A backslash in front of a character that would complete an escape is
+    doubled, so that the text can be read back without loss.
     """
     if text.isprintable() and "\\" not in text:
         return text
-    return "".join(map(_shown, text, f"{text[1:]} "))
+    return "".join(map(_escape, text, f"{text[1:]} "))
 
 
-def _shown(character: str, following: str) -> str:
+def _escape(character: str, following: str) -> str:
     if character == "\\":
         return "\\\\" if following in _ESCAPES or not following.isprintable() else character
     if character.isprintable():
@@ -56,7 +55,7 @@ def _shown(character: str, following: str) -> str:
 
 
 def guard_stderr() -> None:
-    """Lets log messages and warnings of libraries, which may quote data, pass `visible` as well."""
+    """Pass log messages and warnings of libraries, which may quote data, through `visible`."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Visible())
     warnings.formatwarning = _format_warning
@@ -72,29 +71,29 @@ def _format_warning(message: Warning | str, category: type[Warning], filename: s
 
 
 def line(text: str = "") -> None:
-    """One line of a result."""
+    """Print one line of a result."""
     sys.stdout.write(visible(mask(text)) + "\n")
 
 
 def lines(text: str) -> None:
-    """Several lines of a result, such as a query plan."""
-    for one in text.rstrip("\n").split("\n"):
-        line(one)
+    """Print several lines of a result, such as a query plan."""
+    for text_line in text.rstrip("\n").split("\n"):
+        line(text_line)
 
 
 def note(text: str) -> None:
-    """One line about what is going on; never part of a result."""
+    """Print one line of progress or an error on stderr; never part of a result."""
     sys.stderr.write(visible(mask(text)) + "\n")
     sys.stderr.flush()
 
 
 def note_each(verbose: bool) -> Callable[[str], None] | None:
-    """How lines are printed of which there may be very many: to a terminal, or where they are asked for; else not at all."""
+    """Return the printer of frequent progress lines: `note` on a terminal or with `--verbose`, else None."""
     return note if verbose or sys.stderr.isatty() else None
 
 
 def json_value(value: object) -> None:
-    """A result as JSON; an array with one element on each line."""
+    """Print a result as JSON; an array with one element per line."""
     if isinstance(value, Sequence) and not isinstance(value, str) and value:
         json_rows(value)
     else:
@@ -102,19 +101,19 @@ def json_value(value: object) -> None:
 
 
 def json_rows(rows: Iterable[object]) -> None:
-    """Rows as a JSON array, written as they come."""
-    written = 0
-    for written, row in enumerate(rows, start=1):
-        sys.stdout.write(("[\n" if written == 1 else ",\n") + _json(row))
-    sys.stdout.write("\n]\n" if written else "[]\n")
+    """Print rows as a JSON array, one by one."""
+    count = 0
+    for count, row in enumerate(rows, start=1):
+        sys.stdout.write(("[\n" if count == 1 else ",\n") + _json(row))
+    sys.stdout.write("\n]\n" if count else "[]\n")
 
 
 def _json(value: object) -> str:
-    """A value as JSON; on a terminal, what it would obey is written by JSON's own escapes, so that it is the same value."""
+    """Return a value as JSON; on a terminal, unprintable characters become JSON escapes, so that the value stays the same."""
     text = as_json(mask_data(value))
     if not sys.stdout.isatty() or text.isprintable():
         return text
-    # All that is not printable stands within strings: `as_json` puts nothing but spaces between the parts.
+    # Unprintable characters occur only within strings: `as_json` writes nothing but spaces between the parts.
     return "".join(c if c.isprintable() else _json_escape(c) for c in text)
 
 
@@ -124,10 +123,10 @@ def _json_escape(character: str) -> str:
 
 
 def csv_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, spreadsheet: bool | None = None) -> None:
-    """Rows as CSV with a header; a missing value is an empty field.
+    """Print rows as CSV with a header; a missing value is an empty field.
 
-    With `spreadsheet`, text that a spreadsheet would run is kept from it (see `for_spreadsheet`); None is with it on a terminal
-    only. On a terminal each cell passes `visible`; elsewhere cells are exactly the data.
+    With `spreadsheet`, text that a spreadsheet would run as a formula gets an apostrophe (see `for_spreadsheet`); None means only
+    on a terminal. On a terminal each cell passes `visible`; elsewhere cells are exactly the data.
     """
     terminal = sys.stdout.isatty()
     for_person = terminal if spreadsheet is None else spreadsheet
@@ -143,29 +142,29 @@ def csv_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, spreadshe
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
-    """Rows as a table: fitted to a terminal, in full width anywhere else so that nothing is cut."""
-    shown = [list(row) for row in rows]
+    """Print rows as a table: fitted to a terminal, in full width anywhere else so that nothing is cut."""
+    cells = [list(row) for row in rows]
     head = Text(visible(title), style="table.title") if title else None
-    drawn = Table(box=SIMPLE_HEAD, title=head, title_justify="left", pad_edge=False, show_edge=False)
+    grid = Table(box=SIMPLE_HEAD, title=head, title_justify="left", pad_edge=False, show_edge=False)
     for index, column in enumerate(columns):
-        numeric = any(isinstance(row[index], _NUMBERS) for row in shown)
-        drawn.add_column(Text(visible(mask(column))), justify="right" if numeric else "left", overflow="fold")
-    for row in shown:
-        drawn.add_row(*(Text(visible(as_text(mask_data(value)))) for value in row))
+        numeric = any(isinstance(row[index], _NUMBERS) for row in cells)
+        grid.add_column(Text(visible(mask(column))), justify="right" if numeric else "left", overflow="fold")
+    for row in cells:
+        grid.add_row(*(Text(visible(as_text(mask_data(value)))) for value in row))
     terminal = sys.stdout.isatty()
-    Console(file=sys.stdout, width=None if terminal else _ANY_WIDTH, highlight=False, soft_wrap=not terminal).print(drawn)
+    Console(file=sys.stdout, width=None if terminal else _ANY_WIDTH, highlight=False, soft_wrap=not terminal).print(grid)
 
 
 def dictionaries(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str = "") -> None:
-    """Some columns of rows that are dictionaries, as a table."""
+    """Print some columns of rows that are dictionaries, as a table."""
     table(columns, ([row[column] for column in columns] for row in rows), title=title)
 
 
 def moment(value: datetime | None) -> str:
-    """A time for people, to the second; a dash where there is none."""
+    """Return a time to the second, or a dash for None."""
     return "-" if value is None else value.strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 finding`, `2 findings`."""
+    """Return a number with its noun: `1 finding`, `2 findings`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,4 @@
-"""How far a long command has come: a bar on a terminal, plain lines elsewhere; on stderr, so that results stay clean."""
+"""Progress of long commands: a bar on a terminal, plain lines elsewhere; on stderr, so that results stay clean."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from trueup.collect.ingest import Progress
 
 LARGE_BYTES = 64 << 20
-"""Files from this size on say how far they have come, where there is no terminal to draw a bar on."""
+"""Smallest file with progress lines where there is no terminal to draw a bar on."""
 
 
 @contextmanager
 def steps(noun: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows how many of a known number of steps are done: call what is given with (done, of)."""
+    """Show how many of a known number of steps are done: call the given function with (done, total)."""
     if not sys.stderr.isatty():
         yield lambda done, of: output.note(f"{noun} {done} of {of}")
         return
@@ -32,7 +32,7 @@ def steps(noun: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def ingest_progress() -> Iterator[Progress]:
-    """Shows how much of each source unit has been read."""
+    """Show how much of each source unit has been read."""
     if not sys.stderr.isatty():
         yield Lines()
         return
@@ -48,20 +48,20 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
-        """Moves the unit's bar."""
+        """Move the unit's bar."""
         if unit not in self._tasks:
             self._tasks[unit] = self._bar.add_task(output.visible(unit), total=total_bytes)
         self._bar.update(self._tasks[unit], completed=done_bytes)
 
 
 class Lines:
-    """A line for each quarter of a large unit; small ones are told when they are in."""
+    """A line for each quarter of a large unit; small units appear only in the summary."""
 
     def __init__(self) -> None:
         self._quarters: dict[str, int] = {}
 
     def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
-        """Says so when a large unit has come a quarter further."""
+        """Print a line when another quarter of a large unit has been read."""
         if total_bytes < LARGE_BYTES:
             return
         quarter = 4 * done_bytes // total_bytes

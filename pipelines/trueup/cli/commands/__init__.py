@@ -1,1 +1,1 @@
-"""The commands, one file for each or for a pair that shares its subject."""
+"""The commands: one file per command, or per group of commands with one subject."""

@@ -1,4 +1,4 @@
-"""`anchor`: a small signed statement of the log's head."""
+"""The command `anchor`: a small signed statement of the log's head."""
 
 from __future__ import annotations
 
@@ -18,46 +18,48 @@ if TYPE_CHECKING:
 
 AnchorPaths = Annotated[
     list[Path] | None,
-    typer.Option("--anchor", metavar="PATH", help="Compare with an anchor, or with all in a folder; may be repeated."),
+    typer.Option("--anchor", metavar="PATH", help="Compare with an anchor, or with all anchors of a folder; may be repeated."),
 ]
 PublicKeyPaths = Annotated[
     list[Path] | None,
-    typer.Option("--public-key", metavar="FILE", help="A key that signs anchors; else those of [anchor]; may be repeated."),
+    typer.Option("--public-key", metavar="FILE", help="A trusted public key; by default those of [anchor]; may be repeated."),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
+    """Register the command of this module."""
     app.command()(anchor)
 
 
 def anchor(
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="PATH", help="A folder, or a file that ends in .json; else [anchor] to."),
+        typer.Option("--to", metavar="PATH", help="A folder, or a file that ends in .json; by default [anchor] to."),
     ] = None,
     to_command: Annotated[
         str | None,
         typer.Option(
-            "--to-command", metavar="COMMAND", help="And a program, run without a shell, that reads the anchor; {name} in it."
+            "--to-command",
+            metavar="COMMAND",
+            help="A program that reads the anchor, run without a shell; {name} is replaced by the anchor's name.",
         ),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", metavar="FILE", help="The private key that signs; else [anchor] key.")
+        Path | None, typer.Option("--key", metavar="FILE", help="The private key that signs; by default [anchor] key.")
     ] = None,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Read all rows and files again, and compare them with the anchor before.")
+        bool, typer.Option("--recompute", help="Read all rows and files again, and compare them with the previous anchor.")
     ] = False,
     new_key: Annotated[
-        Path | None, typer.Option("--new-key", metavar="FILE", help="Only make a private key, and FILE.pub beside it.")
+        Path | None, typer.Option("--new-key", metavar="FILE", help="Only create a private key, and FILE.pub next to it.")
     ] = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Sign a statement of the log's head, against which `verify --anchor` compares the lake later."""
+    """Sign a statement of the log's head, with which `verify --anchor` later compares the lake."""
     if new_key is not None:
         if recompute or to is not None or to_command is not None or key is not None:
-            raise TrueupError("--new-key only makes a key", where="--new-key", todo="leave the other options away")
+            raise TrueupError("--new-key only creates a key", where="--new-key", todo="leave out the other options")
         _make_key(new_key, json=json)
         return
     from trueup.proof.anchors.make import Request
@@ -71,9 +73,9 @@ def anchor(
 
 
 def summary_line(anchored: AnchorResult) -> str:
-    """What was anchored, in one line."""
+    """Return the result in one line."""
     if not anchored.is_new:
-        return f"nothing is new since position {anchored.position}: {anchored.path} states it"
+        return f"nothing is new since position {anchored.position}: {anchored.path} is the latest anchor"
     sent = "" if anchored.sent_to is None else f" and sent to {anchored.sent_to}"
     return (
         f"anchored position {anchored.position}, number {anchored.sequence_no}: {output.counted(anchored.rows, 'row')}, "
@@ -88,16 +90,18 @@ def _make_key(path: Path, *, json: bool) -> None:
     if json:
         output.json_value(made)
         return
-    output.line(f"private key  {made.private_key}: keep it from whoever can write to the lake")
-    output.line(f"public key   {made.public_key}: `trueup verify --anchor` checks with it")
+    output.line(f"private key  {made.private_key}: store it where no writer of the lake can read it")
+    output.line(f"public key   {made.public_key}: `trueup verify --anchor` needs it")
     output.line(f"fingerprint  {made.fingerprint}")
 
 
 def check_all(project: Project, paths: list[Path] | None, public_keys: list[Path] | None) -> AnchorCheck | None:
-    """The lake compared with anchors, None where none is named; raises `TrueupError` for a key without an anchor to check."""
+    """Compare the lake with anchors, None where none is named; raise `TrueupError` for a key without an anchor."""
     if not paths:
         if public_keys:
-            raise TrueupError("a public key checks anchors, and none is named", where="--public-key", todo="name one with --anchor")
+            raise TrueupError(
+                "a public key checks anchors, but no anchor is named", where="--public-key", todo="name one with --anchor"
+            )
         return None
     from trueup.proof.anchors.check import check_anchors
     from trueup.proof.anchors.make import trusted_keys

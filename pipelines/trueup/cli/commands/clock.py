@@ -1,4 +1,4 @@
-"""`clock`: the ticks of the log, and what becomes of a wrong one."""
+"""The command `clock`: show the ticks of the log, and supersede wrong ones."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ if TYPE_CHECKING:
     from trueup.log.ticks import ClockDeclaration
     from trueup.warehouse.query import Warehouse
 
-_COLUMNS = ("position", "tick", "state", "superseded at", "refused records", "what it says now")
+_COLUMNS = ("position", "tick", "state", "superseded at", "refused records", "compared with the clock")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
+    """Register the command of this module."""
     app.command()(clock)
 
 
 def clock(
     supersede: Annotated[
         list[int] | None,
-        typer.Option("--supersede", metavar="POSITION", help="Declare the tick of this position void from now on; repeatable."),
+        typer.Option(
+            "--supersede", metavar="POSITION", help="Declare the tick of this position void from now on; may be repeated."
+        ),
     ] = None,
     accept_clock: Annotated[
-        bool, typer.Option("--accept-clock", help="Declare the clock right as it is, though far from the newest commit.")
+        bool, typer.Option("--accept-clock", help="Accept the clock, however far it is from the newest commit.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many ticks, the newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of ticks, the newest first.")] = 20,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Show the ticks, which declare the time in the log, or declare a wrong one void."""
+    """Show the ticks, which declare the time in the log, or declare a wrong tick void."""
     if supersede and accept_clock:
-        raise TrueupError("--supersede declares the clock right already", where="--accept-clock", todo="leave it out")
+        raise TrueupError("--supersede already accepts the clock", where="--accept-clock", todo="leave it out")
     if supersede:
         _supersede(supersede, project=project, json=json)
     elif accept_clock:
@@ -57,27 +59,30 @@ def _supersede(positions: list[int], *, project: Path, json: bool) -> None:
     void = with_retries(opened, lambda warehouse: warehouse.rows("queries/status/superseded_ticks"))
     refused = {row["position"]: row["refused_records"] for row in void}
     if json:
-        output.json_value([_as_value(one, refused) for one in declared])
+        output.json_value([_as_value(declaration, refused) for declaration in declared])
         return
-    for one in declared:
-        assert one.supersedes is not None
-        output.line(f"the tick of position {one.supersedes} is void from position {one.position} on; the next run judges again")
-        output.line(_refused(refused[one.supersedes]))
-    output.line(f"the clock is taken as right: {output.moment(declared[-1].through)}")
+    for declaration in declared:
+        assert declaration.supersedes is not None
+        output.line(
+            f"the tick of position {declaration.supersedes} is void from position {declaration.position} on; "
+            "the next run reconciles again"
+        )
+        output.line(_describe_refused(refused[declaration.supersedes]))
+    output.line(f"the clock is accepted: {output.moment(declared[-1].through)}")
 
 
-def _refused(records: int) -> str:
-    """How many records a wrong tick may have refused, and where they are."""
+def _describe_refused(records: int) -> str:
+    """Return how many records a wrong tick may have refused, and where they are."""
     counted = output.counted(records, "record")
     if not records:
         return "no record was refused for its time while it was in force"
     return f"{counted} refused for the time while it was in force (time_out_of_range): see the view quarantine"
 
 
-def _as_value(one: ClockDeclaration, refused: dict[int, int]) -> dict[str, Any]:
+def _as_value(declaration: ClockDeclaration, refused: dict[int, int]) -> dict[str, Any]:
     return {
-        "position": one.position, "clock": one.through, "supersedes": one.supersedes,
-        "refused_records": refused.get(one.supersedes or 0, 0),
+        "position": declaration.position, "clock": declaration.through, "supersedes": declaration.supersedes,
+        "refused_records": refused.get(declaration.supersedes or 0, 0),
     }  # fmt: skip
 
 
@@ -90,7 +95,7 @@ def _accept(*, project: Path, json: bool) -> None:
     elif declared is None:
         output.line("the clock is accepted as it is; nothing changed")
     else:
-        output.line(f"the clock is taken as right from position {declared.position} on: {output.moment(declared.through)}")
+        output.line(f"the clock is accepted from position {declared.position} on: {output.moment(declared.through)}")
 
 
 def _show(limit: int, *, project: Path, json: bool) -> None:
@@ -113,7 +118,7 @@ def _show(limit: int, *, project: Path, json: bool) -> None:
 
 
 def _ticks(warehouse: Warehouse, now: datetime) -> list[dict[str, Any]]:
-    """The ticks, newest first, with their state and what they say now."""
+    """Return the ticks, newest first, with their state and their distance from the clock."""
     from trueup.log.ticks import read_ticks
 
     rows = read_ticks(warehouse.lake).to_dicts()
@@ -123,13 +128,13 @@ def _ticks(warehouse: Warehouse, now: datetime) -> list[dict[str, Any]]:
         void = row["superseded_at"] is not None
         row["state"] = "void" if void else "in force"
         row["refused_records"] = refused.get(row["position"])
-        row["says"] = "nothing" if void else _says(row["through"], now, is_latest=row["through"] == latest)
+        row["says"] = "nothing" if void else _compare(row["through"], now, is_latest=row["through"] == latest)
     return rows
 
 
-def _says(through: datetime, now: datetime, *, is_latest: bool) -> str:
+def _compare(through: datetime, now: datetime, *, is_latest: bool) -> str:
     ahead: timedelta = through - now
     if ahead > MAX_CLOCK_LAG:
         return f"it is {describe_span(ahead)} later than the clock: supersede it if the clock is right"
     age = f"{describe_span(ahead)} ago"
-    return f"the latest time, {age}: silent feeds are judged by it" if is_latest else f"an earlier time, {age}"
+    return f"the latest time, {age}: silent feeds are detected by it" if is_latest else f"an earlier time, {age}"

@@ -1,4 +1,4 @@
-"""Measuring the controls: `score-controls` and `inject`."""
+"""The commands `inject` and `score-controls`: measure the controls."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueup.cli import output
+from trueup.cli.exit_codes import EXCEEDED
 from trueup.cli.options import HERE, Json, ProjectDir, load
 from trueup.errors import TrueupError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from trueup.simulate.truth.evidence import Evidence
     from trueup.simulate.truth.scorecard import Scorecard
 
-EXCEEDED = 1
 REPORT = "score-controls.json"
 TRUTH_FILE = "truth.parquet"
 _SHOWN = 10
@@ -25,26 +25,26 @@ _SHOWN_KEYS = 3
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Register the commands of this module."""
     app.command()(inject)
     app.command("score-controls")(score_controls)
 
 
 def inject(
-    rates: Annotated[str, typer.Option(metavar="FILE|KIND=SHARE,…", help="How often each kind of leak is injected.")],
+    rates: Annotated[str, typer.Option(metavar="FILE|KIND=SHARE,…", help="The share of clean pairs that get each kind of leak.")],
     into: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write the branch to: new, or empty.")],
-    seed: Annotated[int, typer.Option(help="The same seed makes the same leaks.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same leaks.")] = 1,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Write a scratch branch of the log with leaks in it, and the truth about them. The original is only read."""
+    """Copy the log to a scratch branch with injected leaks and a truth ledger of them; the original is only read."""
     from trueup.cli.progress import steps
     from trueup.simulate.injection.inject import inject as injected
     from trueup.simulate.injection.rates import rates_of
 
-    wanted = rates_of(rates)
+    leak_rates = rates_of(rates)
     with steps("commit") as on_commit:
-        done = injected(load(project), into, rates=wanted, seed=seed, on_commit=on_commit)
+        done = injected(load(project), into, rates=leak_rates, seed=seed, on_commit=on_commit)
     if json:
         output.json_value(done)
         return
@@ -54,38 +54,41 @@ def inject(
     output.table(columns, ([k.kind, k.rate, k.qualified, k.injected, money_of(k.impact_micros), k.note] for k in done.kinds))
     output.line(
         f"wrote {output.counted(done.positions, 'commit')} to {into}; of {output.counted(done.clean_pairs, 'clean pair')} "
-        f"{sum(k.injected for k in done.kinds)} leak; {output.counted(done.found_before, 'finding')} of the original count apart"
+        f"{sum(k.injected for k in done.kinds)} leak; "
+        f"{output.counted(done.found_before, 'finding')} of the original log count separately"
     )
     output.line(f"next: trueup score-controls --project {into}")
 
 
 def score_controls(
     truth: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The ledger of truth; else truth.parquet of the project.")
+        Path | None, typer.Option(metavar="FILE", help="The truth ledger; by default truth.parquet of the project.")
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="Exit status 1 when a decidable leak was missed, money is off or a finding is unexplained."),
+        typer.Option(
+            "--check", help="Exit status 1 when a decidable leak was missed, its money is wrong or a finding is unexplained."
+        ),
     ] = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Reconcile what is not yet, and compare the findings with the truth: recall, precision and money per kind of leak."""
-    from trueup.cli.commands.reconcile import reconciled
+    """Bring the findings up to date and compare them with the truth: recall, precision and money per kind of leak."""
+    from trueup.cli.commands.reconcile import reconcile_project
     from trueup.log.lake import Lake
     from trueup.simulate.truth.evidence import evidence_of
     from trueup.simulate.truth.scorecard import check_truth, score
 
     opened = load(project)
     path = truth or opened.directory / TRUTH_FILE
-    told = check_truth(_read(path), where=str(path))
+    ledger = check_truth(_read(path), where=str(path))
     with Lake.open(opened, read_only=True) as lake:
         behind = lake.consumer_position("reconcile") < lake.last_position()
     if behind:
-        reconciled(opened)
+        reconcile_project(opened)
     with Lake.open(opened, read_only=True) as lake:
         evidence = evidence_of(lake)
-    scored = score(told, evidence)
+    scored = score(ledger, evidence)
     value = _as_value(scored, evidence, path)
     _save(value, opened.directory / REPORT)
     if json:
@@ -102,12 +105,12 @@ def _read(path: Path) -> pl.DataFrame:
     from trueup.regular import open_regular
 
     try:
-        # Opened here: Polars would take the characters [, * and ? of a path for wildcards.
+        # Opened here, because Polars would take the characters [, * and ? of a path for wildcards.
         with open_regular(path) as file:
             return pl.read_parquet(file)
     except FileNotFoundError:
         raise TrueupError(
-            "there is no ledger of truth",
+            "there is no truth ledger",
             where=str(path),
             todo="`trueup simulate` and `trueup inject` write one; name it with --truth",
         ) from None
@@ -126,7 +129,7 @@ def _as_value(scored: Scorecard, evidence: Evidence, path: Path) -> dict[str, An
 def _save(value: dict[str, Any], path: Path) -> None:
     from trueup.warehouse.text import as_json
 
-    # Whoever reads the report meanwhile has the old one or the new one, never half of either.
+    # A concurrent reader gets the old report or the new one, never a part of either.
     unfinished = path.with_name(f".{path.name}.part")
     unfinished.write_text(as_json(value) + "\n", "utf-8")
     unfinished.replace(path)
@@ -137,22 +140,22 @@ def _show(scored: Scorecard, report: Path) -> None:
 
     leaks = plain_rows(scored.leaks)
     if leaks:
-        output.table(_LEAK_COLUMNS, (_leak_row(row) for row in leaks), title="leaks the kernel decides")
+        output.table(_LEAK_COLUMNS, (_leak_row(row) for row in leaks), title="leaks that reconciliation decides")
     if scored.findings.height:
         columns = ("kind", "open", "resolved", "retracted", "explained", "undecidable", "unexplained")
         shown = ([*(row[c] for c in columns), _share(row["precision"])] for row in scored.findings.iter_rows(named=True))
         output.table((*columns, "precision"), shown, title="findings")
     _show_others(scored.not_covered, "not yet covered: decided by quality or fraud scores", "explained today")
-    _show_others(scored.undecidable, "not decidable from the data: counted apart", "touched")
-    _show_odd(plain_rows(scored.misses), "missed", ("leak_id", "finding_kind", "impact_money", "found_money", "reason"))
-    _show_odd(
+    _show_others(scored.undecidable, "not decidable from the data: counted separately", "affected")
+    _show_rows(plain_rows(scored.misses), "missed", ("leak_id", "finding_kind", "impact_money", "found_money", "reason"))
+    _show_rows(
         plain_rows(scored.unexplained), "unexplained findings", ("finding_id", "kind", "status", "service", "day", "impact_money")
     )
     verdict = "every decidable leak found with its money, every finding explained" if scored.passed else (
-        f"{output.counted(scored.misses.height, 'leak')} missed or with other money, "
+        f"{output.counted(scored.misses.height, 'leak')} missed or with wrong money, "
         f"{output.counted(scored.unexplained.height, 'finding')} unexplained"
     )  # fmt: skip
-    output.line(f"{verdict}; the whole report is in {report}")
+    output.line(f"{verdict}; the full report is in {report}")
 
 
 _LEAK_COLUMNS = (
@@ -170,7 +173,7 @@ def _leak_row(row: dict[str, Any]) -> list[Any]:
 
 
 def _share(value: float | None) -> str:
-    """A share to three decimals; never 1.000 for what is not whole."""
+    """Return a share to three decimals; only an exact 1 is shown as 1.000."""
     if value is None:
         return "-"
     return f"{value:.3f}" if value == 1 else f"{min(value, 0.999):.3f}"
@@ -193,7 +196,7 @@ def _show_others(frame: pl.DataFrame, title: str, verb: str) -> None:
     output.table(heads, ([row[c] for c in columns] for row in plain_rows(frame)), title=title)
 
 
-def _show_odd(rows: list[dict[str, Any]], title: str, columns: tuple[str, ...]) -> None:
+def _show_rows(rows: list[dict[str, Any]], title: str, columns: tuple[str, ...]) -> None:
     if not rows:
         return
     names = (*columns, "usage_record_keys", "charge_record_keys")

@@ -1,4 +1,4 @@
-"""A finding or an event in words."""
+"""Text of `explain`: a finding or an event, line by line."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _FACTS = (
     "tariff_code",
     "invoice_id",
 )
-_TOLD_APART = frozenset({
+_OMITTED_STATE_COLUMNS = frozenset({
     "event_id", "stream", "record_key", "valid_from", "valid_to", "attributes", "key_scope", "snapshot_id", "source_id",
     "source_row", "source_offset", "source_length", "source", "path", "position", "taken_at",
 })  # fmt: skip
-"""Of a state: what is told in a sentence of its own, or to nobody."""
+"""Columns of a state that are shown in another line, or not at all."""
 
 
-def explained(result: FindingExplanation | EventExplanation) -> Iterator[str]:
-    """What was found about an id, line by line."""
+def explanation_lines(result: FindingExplanation | EventExplanation) -> Iterator[str]:
+    """Yield the explanation of a finding or event, line by line."""
     from trueup.warehouse.explain import FindingExplanation
 
-    return _finding(result) if isinstance(result, FindingExplanation) else _event(result)
+    return _finding_lines(result) if isinstance(result, FindingExplanation) else _event_lines(result)
 
 
-def _finding(result: FindingExplanation) -> Iterator[str]:
+def _finding_lines(result: FindingExplanation) -> Iterator[str]:
     from trueup.reconcile.domain.kinds import CAUSES
     from trueup.warehouse.explain import plain
 
@@ -47,7 +47,7 @@ def _finding(result: FindingExplanation) -> Iterator[str]:
     yield f"{f['kind']} {f['finding_id']}: {f['status']}"
     yield result.meaning
     yield f"next: {result.next_step}"
-    yield _sentence(f)
+    yield _finding_sentence(f)
     yield ""
     for side in ("usage", "charge"):
         members = [m for m in result.members if m["stream"] == side]
@@ -78,31 +78,31 @@ def _finding(result: FindingExplanation) -> Iterator[str]:
         yield f"  {moment(decision['decided_at'])}: {decision['decision']}{by}{note}"
 
 
-def _of_feed(finding: dict[str, Any]) -> str:
-    """What a feed lacks, with its bounds, in one sentence."""
+def _feed_sentence(finding: dict[str, Any]) -> str:
+    """Return the finding of a feed with its bounds, in one sentence."""
     from trueup.warehouse.explain import money
 
     low, high = finding["records_low"], finding["records_high"]
     records = "" if low is None else f"; {low} records" if low == high else f"; {low} to {high} records"
-    worth = ""
+    value = ""
     if finding["impact_high"] is not None:
         currency = finding["currency"]
-        worth = f", worth {money(finding['impact_low'], currency)} to {money(finding['impact_high'], currency)} (a 99 % interval)"
+        value = f", worth {money(finding['impact_low'], currency)} to {money(finding['impact_high'], currency)} (a 99 % interval)"
     until = f" until {moment(finding['ended_at'])}" if finding["ended_at"] else ""
     where = " ".join(name for name in (finding["source"], finding["node"], finding["service"]) if name)
-    return f"{where} from {moment(finding['started_at'])}{until}: {finding['reason']}{records}{worth}."
+    return f"{where} from {moment(finding['started_at'])}{until}: {finding['reason']}{records}{value}."
 
 
-def _sentence(finding: dict[str, Any]) -> str:
-    """Who, when and how much, in one sentence."""
+def _finding_sentence(finding: dict[str, Any]) -> str:
+    """Return service, subscriber, day and money of a finding, in one sentence."""
     from trueup.warehouse.explain import money
 
     if finding["control"] is not None:
-        return _of_feed(finding)
+        return _feed_sentence(finding)
     impact, currency = finding["impact"], finding["currency"]
-    who = f"subscriber {finding['subscriber']}" if finding["subscriber"] else "nobody named"
-    service = finding["service"] or "a service not named"
-    when = f"on {finding['day']}" if finding["day"] else "on no day told"
+    who = f"subscriber {finding['subscriber']}" if finding["subscriber"] else "unknown subscriber"
+    service = finding["service"] or "unknown service"
+    when = f"{finding['day']}" if finding["day"] else "no date"
     outcome = {
         1: f"{money(impact, currency)} leaked",
         0: "no money is at stake",
@@ -110,30 +110,30 @@ def _sentence(finding: dict[str, Any]) -> str:
     }
     sign = (impact > 0) - (impact < 0)
     expected, billed = money(finding["expected"], currency), money(finding["billed"], currency)
-    return f"{service} of {who} {when}: expected {expected}, billed {billed}; {outcome[sign]}."
+    return f"{service}, {who}, {when}: expected {expected}, billed {billed}; {outcome[sign]}."
 
 
-def _event(result: EventExplanation) -> Iterator[str]:
+def _event_lines(result: EventExplanation) -> Iterator[str]:
     from trueup.warehouse.explain import money
 
     event = result.event
     if "reason" in event:
         yield f"quarantined {event['stream']} record {event['event_id']}: {event['reason']} ({event['rule']})"
         yield _origin(event)
-        yield f"it reads: {event['record'] if event['record'] is not None else event['raw'].hex()}"
+        yield f"its content: {event['record'] if event['record'] is not None else event['raw'].hex()}"
         return
     is_state = "valid_from" in event
     yield f"{event['stream']} {event['event_id']}"
     yield f"  {_valid(event) if is_state else _record(event)}"
-    for name in (name for name in event if name not in _TOLD_APART) if is_state else _FACTS:
+    for name in (name for name in event if name not in _OMITTED_STATE_COLUMNS) if is_state else _FACTS:
         if event[name] is not None:
             yield f"  {name} = {event[name]}"
     if event["attributes"]:
         yield f"  attributes = {event['attributes']}"
-    yield f"{_origin(event)}, taken in at position {event['position']} ({moment(event['taken_at'])})"
+    yield f"{_origin(event)}, ingested at position {event['position']} ({moment(event['taken_at'])})"
     if is_state:
         return
-    yield "" if result.findings else "it is in no finding"
+    yield "" if result.findings else "no finding refers to it"
     for finding in result.findings:
         impact = money(finding["impact"], finding["currency"])
         yield f"in {finding['kind']} {finding['finding_id']}: {finding['status']}, impact {impact}"
@@ -154,11 +154,11 @@ def _valid(state: dict[str, Any]) -> str:
 
 
 def _origin(record: dict[str, Any]) -> str:
-    place = record["path"] or record["source_id"]
-    bytes_told = (
+    provenance = record["path"] or record["source_id"]
+    byte_range = (
         ""
         if record["source_length"] is None
         else f", bytes {record['source_offset']} to {record['source_offset'] + record['source_length']}"
     )
     row = "" if record["source_row"] is None else f", record {record['source_row']}"
-    return f"from {place}{row}{bytes_told} (event {record['event_id']})"
+    return f"from {provenance}{row}{byte_range} (event {record['event_id']})"

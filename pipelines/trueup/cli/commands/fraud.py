@@ -1,4 +1,4 @@
-"""Fraud: `train`, `promote`, `try-rules` and `score`."""
+"""The commands `train`, `promote`, `try-rules` and `score`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 _COMPARED = ("model_id", "role", "average_precision", "auc", "precision_at_budget", "alerts", "had_seen")
 _Truth = Annotated[
-    Path | None, typer.Option("--truth", metavar="FILE", help="Labels from a simulated truth.parquet; else from decisions.")
+    Path | None,
+    typer.Option("--truth", metavar="FILE", help="Take labels from a simulated truth.parquet; by default from decisions."),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Register the commands of this module."""
     app.command()(train)
     app.command()(promote)
     app.command("try-rules")(try_rules)
@@ -34,12 +35,12 @@ def register(app: typer.Typer) -> None:
 def train(
     truth: _Truth = None,
     against: Annotated[
-        bool, typer.Option("--compare", help="Compare a new model with the one in force, on the same later days; write nothing.")
+        bool, typer.Option("--compare", help="Compare a new model with the champion on the same later days; write nothing.")
     ] = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Train a fraud model on the log, with the labels known, and write its folder and card."""
+    """Train a fraud model on the labelled records of the log, and write its folder and model card."""
     from trueup.fraud.training import train_run
 
     opened = load(project)
@@ -51,34 +52,34 @@ def train(
     if json:
         output.json_value({"model_id": done.model.model_id, "folder": str(done.folder), "position": done.position, **metrics})
         return
-    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items())
-    output.line(f"trained {done.model.model_id} at position {done.position}: on later days {told}")
-    output.line(f"its card is {done.folder / 'card.md'}; next: trueup promote {done.model.model_id} --project {project}")
+    shown = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items())
+    output.line(f"trained {done.model.model_id} at position {done.position}: on later days {shown}")
+    output.line(f"its model card is {done.folder / 'card.md'}; next: trueup promote {done.model.model_id} --project {project}")
 
 
-def _show_compared(found: list[Compared], *, json: bool) -> None:
+def _show_compared(compared: list[Compared], *, json: bool) -> None:
     if json:
-        output.json_value(found)
+        output.json_value(compared)
         return
-    output.table([name.replace("_", " ") for name in _COMPARED], ([getattr(c, name) for name in _COMPARED] for c in found))
-    if len(found) == 1:
-        output.line("no model is in force to compare it with")
+    output.table([name.replace("_", " ") for name in _COMPARED], ([getattr(c, name) for name in _COMPARED] for c in compared))
+    if len(compared) == 1:
+        output.line("there is no champion to compare it with")
 
 
 def promote(
-    model_id: Annotated[str, typer.Argument(metavar="MODEL", help="The model's id: the name of its folder.")],
+    model_id: Annotated[str, typer.Argument(metavar="MODEL", help="The model id: the name of its folder.")],
     role: Annotated[
-        str, typer.Option("--as", metavar="ROLE", help="champion; challenger: counted, never alerted; or retired.")
+        str, typer.Option("--as", metavar="ROLE", help="champion (alerts), challenger (counts, never alerts) or retired.")
     ] = "champion",
     since: Annotated[
         int | None,
-        typer.Option(metavar="POSITION", min=0, help="In force for all that came after this position; else from now on."),
+        typer.Option(metavar="POSITION", min=0, help="Apply to records after this position; by default from now on."),
     ] = None,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Declare which model is in force."""
+    """Declare the role of a model: champion, challenger or retired."""
     from trueup.fraud.features.telecom import telecom_features
     from trueup.fraud.scoring.model_registry import promote as promoted
     from trueup.log.lake import Lake
@@ -92,7 +93,7 @@ def promote(
 
 
 def try_rules(truth: _Truth = None, project: ProjectDir = HERE, json: Json = False) -> None:
-    """Show what the rules would have caught in all of the log, those in shadow too; write nothing."""
+    """Show what the rules, including shadow rules, would have caught in the whole log; write nothing."""
     from trueup.fraud.training.train_run import tried
 
     found = tried(load(project), truth=truth)
@@ -108,50 +109,50 @@ def score(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(metavar="DAY", help="Have the champion also judge what came before it was in force, from this day on."),
+        typer.Option(metavar="DAY", help="Also score, by the champion, records of before its promotion, from this day on."),
     ] = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Score the usage records that came since the last run; what is suspicious is kept, all is counted."""
+    """Score the usage records ingested since the last run; suspicious ones are stored, all are counted."""
     from trueup.jobs.score_batch import score as scored
 
     opened, first = load(project), day(since, "--since")
     summary = scored(opened, runner_options=only_options(runner_options), log=output.note)
-    again = _rescored(opened, first) if first is not None else None
-    watched(opened)
+    rescored = _rescore(opened, first) if first is not None else None
+    monitor_scores(opened)
     if json:
-        output.json_value(summary if again is None else {"score": summary, "again": again})
+        output.json_value(summary if rescored is None else {"score": summary, "again": rescored})
         return
     output.line(summary_line(summary))
-    if again is not None:
-        counted = output.counted(again.transactions, "transaction")
-        output.line(f"judged again by {again.model_id} from {first} on: {counted}, {again.suspicious} suspicious")
+    if rescored is not None:
+        counted = output.counted(rescored.transactions, "transaction")
+        output.line(f"rescored by {rescored.model_id} from {first} on: {counted}, {rescored.suspicious} suspicious")
 
 
-def _rescored(project: Project, since: date) -> RescoreSummary:
+def _rescore(project: Project, since: date) -> RescoreSummary:
     from trueup.fraud.scoring.rescore import rescore
 
     return rescore(project, since, say=output.note)
 
 
-def watched(project: Project) -> None:
-    """Judges the days that have been scored, and says how many findings about them changed."""
+def monitor_scores(project: Project) -> None:
+    """Evaluate the scored days for drift and alert rates, and print how many findings changed."""
     from trueup.fraud.monitoring.watch import watch
     from trueup.log.lake import Lake
 
     with Lake.open(project) as lake:
         changed = watch(lake)
     if changed:
-        output.note(f"{output.counted(changed, 'change')} of findings about drift and rates; see the view findings")
+        output.note(f"{output.counted(changed, 'change')} of findings about drift and alert rates; see the view findings")
 
 
 def summary_line(summary: ScoreSummary) -> str:
-    """What a scoring did, in one line."""
+    """Return the result of a scoring run in one line."""
     if summary.skipped:
         return f"skipped: {summary.skipped}"
     if summary.from_position == summary.to_position:
-        return f"scored already up to position {summary.to_position}; nothing changed"
+        return f"already scored up to position {summary.to_position}; nothing changed"
     by = ", ".join(f"{role} {model_id}" for model_id, role in summary.models.items()) or "rules alone"
     return (
         f"scored positions {summary.from_position + 1} to {summary.to_position} by {by}: "

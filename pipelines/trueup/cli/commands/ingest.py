@@ -1,4 +1,4 @@
-"""Taking in: `ingest` and `close`."""
+"""The commands `ingest` and `close`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import checked, output
+from trueup.cli.exit_codes import FAILED
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, day, load
 from trueup.cli.progress import ingest_progress
 
@@ -15,73 +16,74 @@ if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
     from trueup.config import Project
 
-FAILED = 2
 _COLUMNS = ("source", "file", "outcome", "records", "accepted", "duplicate", "quarantined", "lost digits")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Register the commands of this module."""
     app.command()(ingest)
     app.command()(close)
 
 
 def ingest(
-    sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE…]", help="Only these sources; else all.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Go on taking in files as they land, until interrupted.")] = False,
-    every: Annotated[str, typer.Option(metavar="DURATION", help="How long to pause between two looks.")] = "2s",
+    sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE…]", help="Only these sources; by default all.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep ingesting files as they land, until interrupted.")] = False,
+    every: Annotated[
+        str, typer.Option(metavar="DURATION", help="With --watch: interval between two scans of the landing folders.")
+    ] = "2s",
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Take in what is new."""
+    """Ingest new files."""
     opened = load(project, accept_clock=accept_clock)
     if watch:
-        checked.checked(opened, collects=True)
+        checked.check_settings(opened, collects=True)
         _watch(sources or [], every, opened, json=json)
         return
-    from trueup.collect.ingest import ingest as taken
+    from trueup.collect.ingest import ingest as ingest_files
     from trueup.collect.ingest import select_sources
 
     select_sources(opened, sources or ())
-    # With only some sources the paths of the others need not be there.
-    problems = checked.checked(opened, collects=not sources)
+    # With only some sources, the paths of the others may be missing.
+    problems = checked.check_settings(opened, collects=not sources)
     with ingest_progress() as progress:
-        summary = taken(opened, sources=sources or (), progress=progress)
-    problems += checked.collection_checked(opened)
+        summary = ingest_files(opened, sources=sources or (), progress=progress)
+    problems += checked.check_collection(opened)
     if json:
         output.json_value(as_value(summary) | {"problems": checked.as_value(problems)})
     else:
         show(summary)
-    tell_errors(summary)
+    note_errors(summary)
     if summary.errors:
         raise typer.Exit(FAILED)
 
 
 def _watch(sources: list[str], every: str, project: Project, *, json: bool) -> None:
-    """Takes in what lands until interrupted, and tells of each time something did."""
+    """Ingest files as they land until interrupted, and print a summary each time."""
     from trueup.cli.commands.stream import duration, interrupted
     from trueup.collect.watch import watch
 
-    def tell(summary: IngestSummary) -> None:
+    def report(summary: IngestSummary) -> None:
         if json:
             output.json_value(as_value(summary))
         elif summary.units:
             output.line(summary_line(summary))
-        # Whoever reads this through a pipe is told now, not when the buffer is full.
+        # A reader at the other end of a pipe gets the line now, not when the buffer is full.
         sys.stdout.flush()
-        tell_errors(summary)
+        note_errors(summary)
 
     with interrupted() as stop:
-        watch(project, sources=sources, every=duration(every, "--every"), stop=stop, report=tell)
+        watch(project, sources=sources, every=duration(every, "--every"), stop=stop, report=report)
 
 
 def as_value(summary: IngestSummary) -> dict[str, object]:
-    """What was taken in, for JSON."""
+    """Return the summary as a value of JSON."""
     return {"units": summary.units, "errors": [str(error) for error in summary.errors], "notices": summary.notices}
 
 
 def show(summary: IngestSummary) -> None:
-    """What was taken in, as a table of the new units and one line for those known before."""
+    """Print the new source units as a table, and one line for all."""
     taken = [unit for unit in summary.units if unit.outcome == "taken"]
     if taken:
         output.table(
@@ -92,21 +94,21 @@ def show(summary: IngestSummary) -> None:
 
 
 def summary_line(summary: IngestSummary) -> str:
-    """What was taken in, in one line."""
+    """Return the summary in one line."""
     taken = [unit for unit in summary.units if unit.outcome == "taken"]
     known = len(summary.units) - len(taken)
     if not taken:
-        return f"nothing new; {output.counted(known, 'file')} known already"
+        return f"nothing new; {output.counted(known, 'file')} already ingested"
     sums = (sum(getattr(unit, name) for unit in taken) for name in ("records", "accepted", "duplicate", "quarantined"))
     records, accepted, duplicate, quarantined = sums
     return (
-        f"took in {output.counted(len(taken), 'file')}, {output.counted(records, 'record')}: {accepted} accepted, "
-        f"{duplicate} duplicate, {quarantined} quarantined; {output.counted(known, 'file')} known already"
+        f"ingested {output.counted(len(taken), 'file')}, {output.counted(records, 'record')}: {accepted} accepted, "
+        f"{duplicate} duplicate, {quarantined} quarantined; {output.counted(known, 'file')} already ingested"
     )
 
 
-def tell_errors(summary: IngestSummary) -> None:
-    """One line on stderr for each unit that could not be taken in, after what else is worth knowing."""
+def note_errors(summary: IngestSummary) -> None:
+    """Print the notices on stderr, then one line for each unit that could not be ingested."""
     for notice in summary.notices:
         output.note(notice)
     for error in summary.errors:
@@ -121,15 +123,15 @@ def close(
     json: Json = False,
 ) -> None:
     """Declare a source complete up to the end of a day."""
-    from trueup.warehouse.close import close as closed
+    from trueup.warehouse.close import close as close_source
 
-    wanted = day(through, "--through")
-    assert wanted is not None
-    done = closed(load(project, accept_clock=accept_clock), source, wanted)
+    last_day = day(through, "--through")
+    assert last_day is not None
+    done = close_source(load(project, accept_clock=accept_clock), source, last_day)
     if json:
         output.json_value(done)
     elif done.position is None:
-        output.line(f"{source} was declared complete through {done.day} already; nothing changed")
+        output.line(f"{source} is already declared complete through {done.day}; nothing changed")
     else:
         output.line(
             f"{source} is complete through {done.day}, that is before {output.moment(done.through)} (position {done.position})"

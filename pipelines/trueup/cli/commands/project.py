@@ -1,4 +1,4 @@
-"""Making projects: `init` and `simulate`."""
+"""The commands `init` and `simulate`: create projects."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from trueup.errors import TrueupError
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Register the commands of this module."""
     app.command()(init)
     app.command()(simulate)
 
 
 def init(
     directory: Annotated[
-        Path | None, typer.Argument(metavar="DIR", help="The folder to make it in; else that of --project.")
+        Path | None, typer.Argument(metavar="DIR", help="The folder of the new project; by default that of --project.")
     ] = None,
     project: ProjectDir = HERE,
     json: Json = False,
@@ -34,35 +34,39 @@ def init(
     folder = directory or project
     path = folder / FILE_NAME
     if path.exists():
-        raise TrueupError("there is a trueup.toml already", where=str(path), todo="name another folder, or edit that file")
+        raise TrueupError("trueup.toml already exists", where=str(path), todo="name another folder, or edit that file")
     text = files("trueup.cli").joinpath("template.toml").read_text("utf-8")
     folder.mkdir(parents=True, exist_ok=True)
     Lake.create(Project(folder.resolve(), parse(text)))
-    # The file comes last: its being there says that the lake is, too.
+    # The file is written last: where it exists, the lake exists too.
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
     if json:
         output.json_value({"project": str(folder.resolve()), "config": str(path.resolve())})
     else:
-        output.line(f"made {path} and an empty lake; describe your sources in it, then run `trueup run --project {folder}`")
+        output.line(f"created {path} and an empty lake; describe your sources in it, then run `trueup run --project {folder}`")
 
 
 def simulate(
-    directory: Annotated[Path | None, typer.Argument(metavar="DIR", help="The folder to write; else that of --project.")] = None,
-    subscribers: Annotated[int, typer.Option(min=1, help="How many subscribers the operator has.")] = 200,
-    days: Annotated[int, typer.Option(min=1, help="How many days are simulated.")] = 3,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same files.")] = 1,
-    profile: Annotated[str, typer.Option(help="How the operator is made up.")] = "small",
+    directory: Annotated[
+        Path | None, typer.Argument(metavar="DIR", help="The folder to write; by default that of --project.")
+    ] = None,
+    subscribers: Annotated[int, typer.Option(min=1, help="Number of subscribers of the operator.")] = 200,
+    days: Annotated[int, typer.Option(min=1, help="Number of days to simulate.")] = 3,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 1,
+    profile: Annotated[str, typer.Option(help="The profile of the operator: services, tariffs and systems.")] = "small",
     form: Annotated[str, typer.Option("--format", help="The format of the raw files.")] = "csv",
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Write an operator's raw files, a trueup.toml and truth.parquet."""
-    from trueup.simulate import simulate as written
+    """Simulate an operator: write its raw files, a trueup.toml and truth.parquet."""
+    from trueup.simulate import simulate as simulate_operator
 
     folder = directory or project
     with steps("day") as on_day:
-        summary = written(folder, subscribers=subscribers, days=days, seed=seed, profile=profile, file_format=form, on_day=on_day)
+        summary = simulate_operator(
+            folder, subscribers=subscribers, days=days, seed=seed, profile=profile, file_format=form, on_day=on_day
+        )
     if json:
         output.json_value(summary.as_json())
     else:

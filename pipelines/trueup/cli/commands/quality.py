@@ -1,4 +1,4 @@
-"""`quality`: whether the feeds are whole, and which days may be reconciled."""
+"""The command `quality`: evaluate the completeness of feeds, and gate the days."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueup.cli import output
+from trueup.cli.exit_codes import EXCEEDED
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Verbose, load
 
 if TYPE_CHECKING:
     from trueup.quality.run import FeedState, QualitySummary
 
-EXCEEDED = 1
 _ACTIONS = ("raised", "revised", "resolved")
 COLUMNS = ("feed", "expected", "arrived", "missing", "late", "worst rule", "money at stake")
 _SHOWN_DAYS = 14
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Register the commands of this module."""
     app.command()(quality)
 
 
 def quality(
     check: Annotated[bool, typer.Option("--check", help="Exit status 1 when a day is blocked.")] = False,
-    validate: Annotated[bool, typer.Option(help="Validate days that changed with Great Expectations.")] = True,
+    validate: Annotated[bool, typer.Option(help="Validate changed days with Great Expectations.")] = True,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Judge whether the feeds are whole, and say which days may be reconciled."""
-    from trueup.quality.run import quality as judged
+    """Evaluate whether the feeds are complete, and show which days may be reconciled."""
+    from trueup.quality.run import quality as evaluate_quality
 
     opened = load(project, accept_clock=accept_clock)
-    summary = judged(opened, validate=validate, say=output.note, say_day=output.note_each(verbose))
+    summary = evaluate_quality(opened, validate=validate, say=output.note, say_day=output.note_each(verbose))
     if json:
         output.json_value(as_value(summary))
     else:
@@ -46,11 +46,11 @@ def quality(
 
 
 def as_value(summary: QualitySummary) -> dict[str, Any]:
-    """What was found and decided, for JSON; money as exact decimals."""
+    """Return findings and verdicts as values of JSON; money as exact decimals."""
     return {
         "position": summary.position,
         **{action: summary.actions[action] for action in _ACTIONS},
-        "feeds": [_feed(state) for state in summary.feeds],
+        "feeds": [_feed_value(state) for state in summary.feeds],
         "days": [{"day": d.day, "verdict": d.verdict, "reasons": list(d.reasons)} for d in summary.days],
         "failed": [
             {
@@ -63,7 +63,7 @@ def as_value(summary: QualitySummary) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _feed(state: FeedState) -> dict[str, Any]:
+def _feed_value(state: FeedState) -> dict[str, Any]:
     low, high = state.expected
     return {
         "feed": state.feed, "stream": state.stream, "expected_low": low, "expected_high": high, "arrived": state.arrived,
@@ -79,8 +79,8 @@ def _money(micros: int) -> Decimal:
     return Decimal(micros).scaleb(-6)
 
 
-def _told_money(state: FeedState) -> str:
-    """What is at stake, to the cent, currency by currency."""
+def _money_text(state: FeedState) -> str:
+    """Return the money at stake to the cent, per currency."""
     ranges = ((s.currency, *(_money(m).quantize(Decimal("0.01")) for m in (s.low_micros, s.high_micros))) for s in state.at_stake)
     return ", ".join(f"{_range(low, high)} {currency}" for currency, low, high in ranges) or "-"
 
@@ -90,27 +90,27 @@ def _range(low: object, high: object) -> str:
 
 
 def show(summary: QualitySummary) -> None:
-    """The table of feeds, the days that are not sound, and where the Data Docs are."""
+    """Print the table of feeds, the days with a verdict, and the path of the Data Docs."""
     rows = []
     for state in summary.feeds:
         rows.append(
             [state.feed, _range(*state.expected), state.arrived, _range(state.missing_low, state.missing_high), state.late or "-",
-             state.worst_rule or "-", _told_money(state)]
+             state.worst_rule or "-", _money_text(state)]
         )  # fmt: skip
     output.table(COLUMNS, rows)
     for day in summary.days[:_SHOWN_DAYS]:
         more = f" (and {len(day.reasons) - 1} more)" if len(day.reasons) > 1 else ""
-        output.line(f"{_WORDS[day.verdict]} {day.day}: {day.reasons[0]}{more}")
+        output.line(f"{_VERDICTS[day.verdict]} {day.day}: {day.reasons[0]}{more}")
     if len(summary.days) > _SHOWN_DAYS:
         output.line(f"and {output.counted(len(summary.days) - _SHOWN_DAYS, 'more day')}")
     output.line(summary_line(summary))
 
 
-_WORDS = {"block": "blocked    ", "mark": "provisional", "note": "noted      "}
+_VERDICTS = {"block": "blocked    ", "mark": "provisional", "note": "noted      "}
 
 
 def summary_line(summary: QualitySummary) -> str:
-    """What quality found and decided, in one line."""
+    """Return findings and verdicts in one line."""
     counts = {v: sum(day.verdict == v for day in summary.days) for v in ("block", "mark", "note")}
     failed = sum(len(v.failed) for v in summary.validated)
     validated = (

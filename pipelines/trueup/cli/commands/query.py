@@ -1,4 +1,4 @@
-"""Asking the warehouse: `sql`, `publish`, `findings` and `explain`."""
+"""The commands `sql`, `publish`, `findings` and `explain`: query the warehouse."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueup.cli import output
-from trueup.cli.commands.explain_text import explained
+from trueup.cli.commands.explain_text import explanation_lines
+from trueup.cli.exit_codes import FAILED
 from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, Spreadsheet, day, load
 from trueup.errors import TrueupError
 
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from trueup.errors import QueryError
     from trueup.warehouse.query import Answer
 
-MOST_ROWS_SHOWN, MOST_CHARACTERS_SHOWN = 1_000, 2_000_000
-"""What a table shows at most; the other formats write all rows."""
-FAILED = 2
+MAX_TABLE_ROWS, MAX_TABLE_CHARACTERS = 1_000, 2_000_000
+"""Largest table; the other formats write all rows."""
 FORMATS = ("table", "json", "csv")
 STATUSES = ("open", "confirmed", "recovered", "dismissed", "resolved", "retracted")
 _SHOWN = (
@@ -42,7 +42,7 @@ _SHORT_ID = 12
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Register the commands of this module."""
     app.command()(sql)
     app.command()(publish)
     app.command()(findings)
@@ -52,22 +52,22 @@ def register(app: typer.Typer) -> None:
 def sql(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT or EXPLAIN.")],
     as_of: AsOfOption = None,
-    form: Annotated[str, typer.Option("--format", metavar="table|json|csv", help="How to print the answer.")] = "table",
+    form: Annotated[str, typer.Option("--format", metavar="table|json|csv", help="Format of the answer.")] = "table",
     timeout: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Longest time for the answer, such as 30s; else that of [sql], or 5m.")
+        str | None, typer.Option(metavar="DURATION", help="Time limit of the answer, such as 30s; by default that of [sql], or 5m.")
     ] = None,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Most memory for the query, such as 4GiB; else that of [sql], or 2GiB.")
+        str | None, typer.Option(metavar="SIZE", help="Memory limit of the query, such as 4GiB; by default that of [sql], or 2GiB.")
     ] = None,
     spreadsheet: Spreadsheet = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Ask the views one question."""
+    """Run one SELECT against the views."""
     if form not in FORMATS:
-        raise TrueupError(f"{form!r} is no format", where="--format", todo=f"write one of {', '.join(FORMATS)}")
+        raise TrueupError(f"unknown format {form!r}", where="--format", todo=f"write one of {', '.join(FORMATS)}")
     if spreadsheet is not None and (json or form != "csv"):
-        raise TrueupError("only CSV is opened by spreadsheets", where="--spreadsheet", todo="write --format csv, or leave it out")
+        raise TrueupError("the option applies to CSV only", where="--spreadsheet", todo="write --format csv, or leave it out")
     from trueup.warehouse.bounds import bounds_of, process_within
     from trueup.warehouse.query import run
 
@@ -78,7 +78,7 @@ def sql(
 
 
 def _end_overdue(error: QueryError) -> None:
-    """Ends the process at once: the query is within a call that no interrupt reaches."""
+    """End the process at once: the query is in a call that cannot be interrupted."""
     output.note(f"trueup: {error}")
     os._exit(FAILED)
 
@@ -98,33 +98,33 @@ def _print(answer: Answer, form: str, spreadsheet: bool | None) -> None:
         rows, is_cut = _first(answer.rows())
         output.table(answer.columns, rows)
         if is_cut:
-            output.line(f"only the first {output.counted(len(rows), 'row')} of more are shown; --format csv or json writes all")
+            output.line(f"only the first {output.counted(len(rows), 'row')} are shown; --format csv or json writes all")
 
 
 def _first(rows: Iterator[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], bool]:
-    """As many rows as a table shows, and whether there are more."""
+    """Return as many rows as a table shows, and whether there are more."""
     from trueup.warehouse.text import as_text
 
     shown: list[tuple[Any, ...]] = []
     characters = 0
     for row in rows:
         characters += sum(len(as_text(value)) for value in row)
-        if len(shown) == MOST_ROWS_SHOWN or (shown and characters > MOST_CHARACTERS_SHOWN):
+        if len(shown) == MAX_TABLE_ROWS or (shown and characters > MAX_TABLE_CHARACTERS):
             return shown, True
         shown.append(row)
     return shown, False
 
 
 def publish(
-    file: Annotated[Path, typer.Argument(metavar="FILE.duckdb", help="The file to write, or to replace.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.duckdb", help="The file to write or replace.")],
     as_of: AsOfOption = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Write the views as plain tables of one DuckDB file, replaced atomically."""
-    from trueup.warehouse.publish import publish as published
+    """Write the views as plain tables of one DuckDB file, which is replaced atomically."""
+    from trueup.warehouse.publish import publish as publish_views
 
-    done = published(load(project), file, as_of=as_of, log=output.note)
+    done = publish_views(load(project), file, as_of=as_of, log=output.note)
     if json:
         output.json_value(done)
     else:
@@ -132,31 +132,34 @@ def publish(
 
 
 def findings(
-    kind: Annotated[str | None, typer.Option(help="Only of this kind, such as unbilled.")] = None,
-    service: Annotated[str | None, typer.Option(help="Only of this service.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only findings of this kind, such as unbilled.")] = None,
+    service: Annotated[str | None, typer.Option(help="Only findings of this service.")] = None,
     status: Annotated[
-        str | None, typer.Option(metavar="STATUS", help="Only open, confirmed, recovered, dismissed, resolved or retracted.")
+        str | None,
+        typer.Option(
+            metavar="STATUS", help="Only findings of this status: open, confirmed, recovered, dismissed, resolved or retracted."
+        ),
     ] = None,
-    from_day: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Only from this day on.")] = None,
-    to_day: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Only up to this day.")] = None,
-    most: Annotated[int, typer.Option("--limit", min=1, help="At most so many, those with the most money first.")] = 20,
+    from_day: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Only findings from this day on.")] = None,
+    to_day: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Only findings up to this day.")] = None,
+    most: Annotated[int, typer.Option("--limit", min=1, help="Largest number of findings to list.")] = 20,
     as_of: AsOfOption = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """List findings, those with the most money first."""
+    """List findings, largest impact first, and total those that are open or confirmed."""
     from trueup.warehouse.query import with_retries
 
     if status is not None and status not in STATUSES:
-        raise TrueupError(f"{status!r} is no status", where="--status", todo=f"write one of {', '.join(STATUSES)}")
-    wanted: dict[str, str | date | None] = {
+        raise TrueupError(f"unknown status {status!r}", where="--status", todo=f"write one of {', '.join(STATUSES)}")
+    filters: dict[str, str | date | None] = {
         "kind": kind, "service": service, "status": status, "from_day": day(from_day, "--from"), "to_day": day(to_day, "--to"),
     }  # fmt: skip
     rows, sums = with_retries(
         load(project),
         lambda warehouse: (
-            warehouse.rows("queries/findings/list_findings", {**wanted, "most": most}),
-            warehouse.rows("queries/findings/finding_totals", wanted),
+            warehouse.rows("queries/findings/list_findings", {**filters, "most": most}),
+            warehouse.rows("queries/findings/finding_totals", filters),
         ),
         as_of,
     )
@@ -168,8 +171,8 @@ def findings(
     output.dictionaries([_short(row) for row in rows], _SHOWN)
     for total in sums:
         closed = f"; {output.counted(total['closed_findings'], 'closed finding')}" if total["closed_findings"] else ""
-        standing = f"{output.counted(total['findings'], 'finding')} open or confirmed"
-        output.line(f"{standing}, impact {money(total['impact'], total['currency'])}{closed}")
+        counted = f"{output.counted(total['findings'], 'finding')} open or confirmed"
+        output.line(f"{counted}, impact {money(total['impact'], total['currency'])}{closed}")
     if not sums:
         output.line("no findings")
 
@@ -179,18 +182,18 @@ def _short(row: dict[str, object]) -> dict[str, object]:
 
 
 def explain(
-    told: Annotated[str, typer.Argument(metavar="ID", help="A finding or event: its id, or the beginning of it.")],
+    id_prefix: Annotated[str, typer.Argument(metavar="ID", help="The id of a finding or event, or the beginning of its id.")],
     as_of: AsOfOption = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Tell why a finding says what it says, down to the records."""
-    from trueup.warehouse import explain as explaining
+    """Explain a finding: meaning, records, arithmetic and history; or show one event."""
+    from trueup.warehouse import explain as explanation
     from trueup.warehouse.query import with_retries
 
-    result = with_retries(load(project), lambda warehouse: explaining.explain(warehouse, told), as_of)
+    result = with_retries(load(project), lambda warehouse: explanation.explain(warehouse, id_prefix), as_of)
     if json:
         output.json_value(result)
     else:
-        for text in explained(result):
+        for text in explanation_lines(result):
             output.line(text)

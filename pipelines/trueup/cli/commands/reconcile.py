@@ -1,4 +1,4 @@
-"""Findings anew: `reconcile` and `digest`."""
+"""The commands `reconcile` and `digest`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HOW = ("plain", "batch", "stream")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Register the commands of this module."""
     app.command()(reconcile)
     app.command()(digest)
 
@@ -41,19 +41,19 @@ def reconcile(
     """Bring the findings up to the newest position."""
     options = only_options(runner_options)
     opened, first, last = load(project, accept_clock=accept_clock), day(from_day, "--from"), day(to_day, "--to")
-    problems = checked.checked(opened) + checked.log_checked(opened)
-    summary = reconciled(opened, from_day=first, to_day=last, runner_options=options)
+    problems = checked.check_settings(opened) + checked.check_log(opened)
+    summary = reconcile_project(opened, from_day=first, to_day=last, runner_options=options)
     if json:
         output.json_value(asdict(summary) | {"problems": checked.as_value(problems)})
     else:
         limited = from_day is not None or to_day is not None
-        output.line(summary_line(summary) + ("; only the days asked for, the next run does the rest" if limited else ""))
+        output.line(summary_line(summary) + ("; only these days, the next run reconciles the others" if limited else ""))
 
 
-def reconciled(
+def reconcile_project(
     project: Project, *, from_day: date | None = None, to_day: date | None = None, runner_options: Sequence[str] = ()
 ) -> ReconcileSummary:
-    """Reconciles what the log holds beyond what was reconciled before; imports Beam only where there is work for it."""
+    """Reconcile the positions that are not reconciled yet; import Beam only where there is enough work for it."""
     from trueup.reconcile.run import reconcile_little
 
     if not runner_options:
@@ -66,9 +66,9 @@ def reconciled(
 
 
 def summary_line(summary: ReconcileSummary) -> str:
-    """What a reconciliation did, in one line."""
+    """Return the result in one line."""
     if summary.from_position == summary.to_position:
-        return f"reconciled already up to position {summary.to_position}; nothing changed"
+        return f"already reconciled up to position {summary.to_position}; nothing changed"
     return (
         f"reconciled positions {summary.from_position + 1} to {summary.to_position}: {output.counted(summary.records, 'record')}, "
         f"{summary.raised} raised, {summary.revised} revised, {summary.retracted} retracted"
@@ -80,44 +80,45 @@ def digest(
     recompute: Annotated[
         str | None,
         typer.Option(
-            metavar="plain|batch|stream", help="Derive the findings anew from the input streams, instead of those stored."
+            metavar="plain|batch|stream",
+            help="Derive the findings again from the input streams, instead of reading the stored ones.",
         ),
     ] = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Print the fingerprints of the findings, what stands and how it came about, and of the scores."""
+    """Print digests of the open findings, of their history and of the scores."""
     if recompute is not None and recompute not in HOW:
         raise TrueupError(
-            f"{recompute!r} is no way to recompute", where="--recompute", todo=f"write {', '.join(HOW[:-1])} or {HOW[-1]}"
+            f"unknown way to recompute {recompute!r}", where="--recompute", todo=f"write {', '.join(HOW[:-1])} or {HOW[-1]}"
         )
     from trueup.reconcile.results.digest import digests
 
     opened = load(project)
     position, history = _history(opened, as_of, recompute)
-    found = digests(history)
+    values = digests(history)
     if recompute is None and (scores := _scores(opened, as_of)) is not None:
-        found["scores"] = scores
+        values["scores"] = scores
     if json:
-        output.json_value({"position": position, "recomputed": recompute, **found})
+        output.json_value({"position": position, "recomputed": recompute, **values})
     else:
-        for name, value in found.items():
+        for name, value in values.items():
             output.line(f"{name:<8}{value}")
 
 
 def _scores(project: Project, as_of: str | None) -> str | None:
-    """The fingerprint of what was scored up to a position; None where nothing was."""
+    """Return the digest of the scores up to a position; None where there are none."""
     import polars as pl
 
     from trueup.fraud.scoring.digest import score_digest
     from trueup.warehouse.query import with_retries
 
-    found = with_retries(project, lambda warehouse: pl.DataFrame(warehouse.table("queries/fraud/scores")), as_of)
-    return score_digest(found) if found.height else None
+    rows = with_retries(project, lambda warehouse: pl.DataFrame(warehouse.table("queries/fraud/scores")), as_of)
+    return score_digest(rows) if rows.height else None
 
 
 def _history(project: Project, as_of: str | None, recompute: str | None) -> tuple[int, pl.DataFrame]:
-    """The findings' history up to a position: stored, or derived anew."""
+    """Return the history of findings up to a position, stored or derived again."""
     import polars as pl
 
     from trueup.warehouse.query import Warehouse, with_retries
@@ -134,9 +135,9 @@ def _history(project: Project, as_of: str | None, recompute: str | None) -> tupl
         assert history is not None
         return position, history
     if recompute == "stream":
-        from trueup.jobs.flink_client import derive as streamed
+        from trueup.jobs.flink_client import derive as derive_by_stream
 
-        return position, streamed(project, upto=position)
+        return position, derive_by_stream(project, upto=position)
     from trueup.jobs.reconcile_batch import derive
 
     return position, derive(project, how=recompute, upto=position)

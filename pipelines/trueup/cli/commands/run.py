@@ -1,4 +1,4 @@
-"""`run`: everything a scheduler wants, in one command."""
+"""The command `run`: all regular steps, for a scheduler."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import typer
 
 from trueup.cli import checked, output
 from trueup.cli.commands import anchor, fraud, reconcile, status
-from trueup.cli.commands import ingest as ingesting
-from trueup.cli.commands import quality as gate
+from trueup.cli.commands import ingest as ingest_command
+from trueup.cli.commands import quality as quality_command
+from trueup.cli.exit_codes import EXCEEDED, FAILED
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Verbose, load
 from trueup.cli.progress import ingest_progress
 from trueup.errors import TrueupError
@@ -29,31 +30,32 @@ if TYPE_CHECKING:
     from trueup.warehouse.publish import Published
 
 PUBLISHED = "leakage.duckdb"
-EXCEEDED, FAILED = 1, 2
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Register the commands of this module."""
     app.command()(run)
 
 
 def run(
     file: Annotated[
         Path | None,
-        typer.Option("--publish", metavar="FILE.duckdb", help=f"Where to publish; else {PUBLISHED} in the project's folder."),
+        typer.Option(
+            "--publish", metavar="FILE.duckdb", help=f"The file to publish; by default {PUBLISHED} in the project's folder."
+        ),
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit status 1 when an audit fails, a day is blocked or the project has a problem.")
     ] = False,
     anchors: Annotated[
-        bool | None, typer.Option("--anchor/--no-anchor", help="Write an anchor at the end; else as [anchor] run says.")
+        bool | None, typer.Option("--anchor/--no-anchor", help="Write an anchor at the end; by default as [anchor] run is set.")
     ] = None,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Ingest, judge the feeds, reconcile, score, audit and publish, with one summary."""
+    """Ingest, check the feeds, reconcile, score, audit and publish, with one summary."""
     from trueup.collect.ingest import ingest
     from trueup.log.lake import Lake
     from trueup.quality.gate import blocked_from
@@ -61,40 +63,41 @@ def run(
 
     opened = load(project, accept_clock=accept_clock)
     target = file or opened.directory / PUBLISHED
-    problems = checked.checked(opened, published=target, collects=True)
+    problems = checked.check_settings(opened, published=target, collects=True)
     with ingest_progress() as progress:
-        taken = ingest(opened, progress=progress)
-    # Open all the while, so that the lake is attached once for all steps.
+        ingested = ingest(opened, progress=progress)
+    # Held open, so that the lake is attached once for all steps.
     with Lake.open(opened):
-        problems += checked.log_checked(opened)
-        judged = quality(opened, say=output.note, say_day=output.note_each(verbose))
-        blocked = blocked_from(judged.days)
-        # Days before the first one blocked are reconciled all the same; the rest waits until its feeds are whole.
-        reconciled = reconcile.reconciled(opened, to_day=None if blocked is None else blocked - timedelta(days=1))
-        suspected = _scored(opened)
-        published = _published(opened, target)
-    anchored = _anchored(opened) if (opened.config.anchor.run if anchors is None else anchors) else None
+        problems += checked.check_log(opened)
+        checked_feeds = quality(opened, say=output.note, say_day=output.note_each(verbose))
+        blocked = blocked_from(checked_feeds.days)
+        # Days before the first blocked day are reconciled; later days wait until their feeds are complete.
+        reconciled = reconcile.reconcile_project(opened, to_day=None if blocked is None else blocked - timedelta(days=1))
+        scored = _score(opened)
+        published = _publish(opened, target)
+    results = _Results(ingested, checked_feeds, reconciled, scored, published)
+    anchored = _write_anchor(opened) if (opened.config.anchor.run if anchors is None else anchors) else None
     if json:
-        value = _as_value(taken, judged, reconciled, suspected, published) | {"problems": checked.as_value(problems)}
+        value = _as_value(results) | {"problems": checked.as_value(problems)}
         output.json_value(value | {"anchor": {"error": str(anchored)} if isinstance(anchored, TrueupError) else anchored})
     else:
-        _show(taken, judged, reconciled, suspected, published)
+        _show(results)
         if anchored is not None and not isinstance(anchored, TrueupError):
             output.line(f"anchor     {anchor.summary_line(anchored)}")
-    ingesting.tell_errors(taken)
+    ingest_command.note_errors(ingested)
     if isinstance(anchored, TrueupError):
-        # All else is done and shown by now.
+        # All other steps are done and shown by now.
         raise anchored
-    if taken.errors:
+    if ingested.errors:
         raise typer.Exit(FAILED)
     if check and (checked.fails(problems) or blocked is not None or not all(result.passed for result in published.audits)):
         raise typer.Exit(EXCEEDED)
 
 
-def _scored(project: Project) -> ScoreSummary | str:
-    """What scoring did, or why it was skipped: no model is in force and no rule is set, or the extra is not installed."""
+def _score(project: Project) -> ScoreSummary | str:
+    """Score, and return the summary, or why it was skipped: no model and no rule, or the extra is not installed."""
     if importlib.util.find_spec("xgboost") is None:
-        return "comes with trueup[fraud]"
+        return "trueup[fraud] is not installed"
     from trueup.fraud.scoring.score_run import ScoreSummary, pending
     from trueup.log.lake import Lake
     from trueup.reconcile.run import partitions_needed
@@ -107,37 +110,48 @@ def _scored(project: Project) -> ScoreSummary | str:
         else:
             from trueup.jobs.score_batch import score
         summary = score(project, log=output.note)
-    fraud.watched(project)
+    fraud.monitor_scores(project)
     return summary.skipped or summary
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """What people see of the lake: the audits, the leakage, and the published file; `anew` where that was written."""
+class _Publication:
+    """The audits, the leakage and the published file; `is_new` where the file was written by this run."""
 
     audits: list[AuditResult]
     leakage: list[dict[str, Any]]
     file: Published
-    anew: bool
+    is_new: bool
 
 
-def _published(project: Project, path: Path) -> _Shown:
-    """Audits and publishes, unless the file is there, of the newest state, and every audit held of that."""
+@dataclass(frozen=True)
+class _Results:
+    """The results of the steps of a run."""
+
+    ingested: IngestSummary
+    feeds: QualitySummary
+    reconciled: ReconcileSummary
+    scored: ScoreSummary | str
+    published: _Publication
+
+
+def _publish(project: Project, path: Path) -> _Publication:
+    """Audit and publish, unless the published file is up to date and all audits passed of its state."""
     from trueup.warehouse.audit import all_passed, audit
     from trueup.warehouse.publish import find_published, publish
     from trueup.warehouse.query import Warehouse, with_retries
 
-    def looked(warehouse: Warehouse) -> tuple[Published | None, list[AuditResult], list[dict[str, Any]]]:
-        there = find_published(warehouse, path)
-        return there, all_passed() if there else audit(warehouse), warehouse.rows("queries/status/leakage_summary")
+    def find_or_audit(warehouse: Warehouse) -> tuple[Published | None, list[AuditResult], list[dict[str, Any]]]:
+        current = find_published(warehouse, path)
+        return current, all_passed() if current else audit(warehouse), warehouse.rows("queries/status/leakage_summary")
 
-    there, audits, leakage = with_retries(project, looked)
-    held = sum(result.passed for result in audits)
-    return _Shown(audits, leakage, there or publish(project, path, audits_passed=held), there is None)
+    current, audits, leakage = with_retries(project, find_or_audit)
+    passed = sum(result.passed for result in audits)
+    return _Publication(audits, leakage, current or publish(project, path, audits_passed=passed), current is None)
 
 
-def _anchored(project: Project) -> AnchorResult | TrueupError:
-    """The anchor that was written, or why it could not be."""
+def _write_anchor(project: Project) -> AnchorResult | TrueupError:
+    """Write an anchor, and return it or the error that prevented it."""
     from trueup.proof.anchors.make import Request
     from trueup.proof.anchors.make import anchor as write_anchor
 
@@ -147,47 +161,39 @@ def _anchored(project: Project) -> AnchorResult | TrueupError:
         return error
 
 
-def _as_value(
-    taken: IngestSummary,
-    judged: QualitySummary,
-    reconciled: ReconcileSummary,
-    suspected: ScoreSummary | str,
-    published: _Shown,
-) -> dict[str, object]:
+def _as_value(results: _Results) -> dict[str, object]:
     return {
-        "ingest": ingesting.as_value(taken),
-        "quality": gate.as_value(judged),
-        "reconcile": reconciled,
-        "score": {"skipped": suspected} if isinstance(suspected, str) else suspected,
-        "audits": [{"name": a.name, "passed": a.passed, "offending": a.offending} for a in published.audits],
-        "leakage": published.leakage,
-        "publish": published.file,
-        "published_anew": published.anew,
+        "ingest": ingest_command.as_value(results.ingested),
+        "quality": quality_command.as_value(results.feeds),
+        "reconcile": results.reconciled,
+        "score": {"skipped": results.scored} if isinstance(results.scored, str) else results.scored,
+        "audits": [{"name": a.name, "passed": a.passed, "offending": a.offending} for a in results.published.audits],
+        "leakage": results.published.leakage,
+        "publish": results.published.file,
+        "published_anew": results.published.is_new,
     }
 
 
-def _show(
-    taken: IngestSummary,
-    judged: QualitySummary,
-    reconciled: ReconcileSummary,
-    suspected: ScoreSummary | str,
-    published: _Shown,
-) -> None:
+def _show(results: _Results) -> None:
+    published, scored = results.published, results.scored
     failed = [result for result in published.audits if not result.passed]
     if published.leakage:
         columns = ("kind", "service", "currency", "findings", "leakage", "overcharge", "impact")
         output.dictionaries(published.leakage, columns, title="leakage: findings that are open or confirmed")
-    output.line(f"ingest     {ingesting.summary_line(taken)}")
-    output.line(f"quality    {gate.summary_line(judged)}")
-    held = any(day.verdict == "block" for day in judged.days)
+    output.line(f"ingest     {ingest_command.summary_line(results.ingested)}")
+    output.line(f"quality    {quality_command.summary_line(results.feeds)}")
+    is_blocked = any(day.verdict == "block" for day in results.feeds.days)
     output.line(
-        f"reconcile  {reconcile.summary_line(reconciled)}" + ("; only the days before the first that is blocked" if held else "")
+        f"reconcile  {reconcile.summary_line(results.reconciled)}"
+        + ("; only the days before the first blocked day" if is_blocked else "")
     )
-    output.line(f"score      {f'skipped: {suspected}' if isinstance(suspected, str) else fraud.summary_line(suspected)}")
+    output.line(f"score      {f'skipped: {scored}' if isinstance(scored, str) else fraud.summary_line(scored)}")
     total = len(published.audits)
-    since = "" if published.anew else ", as the last run found of this state"
-    output.line(f"audits     {total - len(failed)} of {total} hold{since}")
+    since = "" if published.is_new else ", unchanged since the last run"
+    output.line(f"audits     {total - len(failed)} of {total} audits passed{since}")
     file = published.file
     rows = f"{output.counted(sum(file.rows.values()), 'row')} as of position {file.position}"
-    output.line(f"publish    {rows} to {file.path}" if published.anew else f"publish    nothing changed: {file.path} holds {rows}")
+    output.line(
+        f"publish    {rows} to {file.path}" if published.is_new else f"publish    nothing changed: {file.path} holds {rows}"
+    )
     status.show_audits(failed)

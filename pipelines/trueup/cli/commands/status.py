@@ -1,4 +1,4 @@
-"""Health and care: `status`, `decide` and `maintain`."""
+"""The commands `status`, `decide` and `maintain`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueup.cli import checked, output
+from trueup.cli.exit_codes import EXCEEDED
 from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, load
 from trueup.errors import LogBusyError, TrueupError
 
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
     from trueup.warehouse.query import Warehouse
     from trueup.warehouse.status import Status
 
-EXCEEDED = 1
 _COUNTS = ("source", "stream", "units", "records", "accepted", "duplicate", "quarantined", "lost_digits")
 _MOMENTS = ("frontier", "last_taken_at")
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Register the commands of this module."""
     app.command()(status)
     app.command()(decide)
     app.command()(maintain)
@@ -42,7 +42,7 @@ def status(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Show how the project stands."""
+    """Show positions, sources, money and findings of the project."""
     from trueup.project_checks.check import project_problems
     from trueup.project_checks.log_summary import LogSummary, summarise_log
     from trueup.warehouse import audit as auditing
@@ -51,20 +51,20 @@ def status(
 
     opened = load(project)
 
-    def look(warehouse: Warehouse) -> tuple[Status, list[AuditResult] | None, Verification | None, LogSummary | None]:
+    def read_status(warehouse: Warehouse) -> tuple[Status, list[AuditResult] | None, Verification | None, LogSummary | None]:
         audits = auditing.audit(warehouse) if check else None
         proof = _quick_proof(warehouse) if check else None
-        # What is wrong with the settings now says nothing about the log as of an earlier position.
+        # Problems of today's settings do not concern the log as of an earlier position.
         log = None if as_of else summarise_log(warehouse.lake, opened, most_records=checked.STATUS_SCANS)
         return state.status(warehouse), audits, proof, log
 
-    found, audits, proof, log = with_retries(opened, look, as_of)
+    current, audits, proof, log = with_retries(opened, read_status, as_of)
     problems = project_problems(opened, log=log)
     if json:
-        value = _as_value(found, audits) | ({} if proof is None else {"proof": _proof_value(proof)})
+        value = _as_value(current, audits) | ({} if proof is None else {"proof": _proof_value(proof)})
         output.json_value(value | {"problems": checked.as_value(problems)})
     else:
-        _show(found)
+        _show(current)
         show_audits(audits or [])
         if proof is not None:
             _show_proof(proof)
@@ -75,7 +75,7 @@ def status(
         raise typer.Exit(EXCEEDED)
 
 
-# `verify` imports frames, which `status` without `--check` does without.
+# `verify` imports Polars, which `status` without `--check` does not need.
 
 
 def _quick_proof(warehouse: Warehouse) -> Verification:
@@ -96,42 +96,43 @@ def _show_proof(proof: Verification) -> None:
     show_checks(proof)
 
 
-def _as_value(found: Status, audits: list[AuditResult] | None) -> dict[str, Any]:
+def _as_value(current: Status, audits: list[AuditResult] | None) -> dict[str, Any]:
     value: dict[str, Any] = {
-        "position": found.position, "reconciled_position": found.reconciled_position, "lag": found.lag,
-        "waiting_since": found.waiting_since, "changes": found.changes,
-        "sources": found.sources, "money": found.money, "findings": found.findings, "superseded_ticks": found.superseded_ticks,
+        "position": current.position, "reconciled_position": current.reconciled_position, "lag": current.lag,
+        "waiting_since": current.waiting_since, "changes": current.changes,
+        "sources": current.sources, "money": current.money, "findings": current.findings,
+        "superseded_ticks": current.superseded_ticks,
     }  # fmt: skip
     if audits is not None:
         value["audits"] = [{"name": a.name, "passed": a.passed, "offending": a.offending, "rows": a.rows} for a in audits]
     return value
 
 
-def _show(found: Status) -> None:
+def _show(current: Status) -> None:
     from trueup.warehouse.explain import plain
 
-    since = "" if found.waiting_since is None else f" since {output.moment(found.waiting_since)}"
-    behind = "" if found.lag == 0 else f", {output.counted(found.lag, 'position')} behind{since}: run `trueup reconcile`"
-    output.line(f"position {found.position}, reconciled up to {found.reconciled_position}{behind}")
-    if found.sources:
-        rows = ([*(s[name] for name in _COUNTS), *(output.moment(s[name]) for name in _MOMENTS)] for s in found.sources)
+    since = "" if current.waiting_since is None else f" since {output.moment(current.waiting_since)}"
+    behind = "" if current.lag == 0 else f", {output.counted(current.lag, 'position')} behind{since}: run `trueup reconcile`"
+    output.line(f"position {current.position}, reconciled up to {current.reconciled_position}{behind}")
+    if current.sources:
+        rows = ([*(s[name] for name in _COUNTS), *(output.moment(s[name]) for name in _MOMENTS)] for s in current.sources)
         columns = [name.replace("_", " ") for name in (*_COUNTS, *_MOMENTS)]
         output.table(columns, rows)
-    for sums in found.money:
+    for sums in current.money:
         output.line(
             f"{sums['currency'] or '(no currency)'}: expected {plain(sums['expected'])}, billed {plain(sums['billed'])}, "
             f"findings explain {plain(sums['impact'])}, tolerated {plain(sums['tolerated'])}, pending {plain(sums['pending'])}"
         )
-    if found.superseded_ticks:
-        refused = output.counted(sum(tick["refused_records"] for tick in found.superseded_ticks), "record")
-        ticks = output.counted(len(found.superseded_ticks), "tick")
-        output.line(f"{ticks} of a wrong clock superseded; {refused} refused for their time meanwhile, see `trueup clock`")
-    if found.findings:
-        output.dictionaries(found.findings, ("kind", "status", "findings", "impact", "currency"))
+    if current.superseded_ticks:
+        refused = output.counted(sum(tick["refused_records"] for tick in current.superseded_ticks), "record")
+        ticks = output.counted(len(current.superseded_ticks), "tick")
+        output.line(f"{ticks} of a wrong clock superseded; {refused} refused for their time while in force, see `trueup clock`")
+    if current.findings:
+        output.dictionaries(current.findings, ("kind", "status", "findings", "impact", "currency"))
 
 
 def show_audits(audits: list[AuditResult]) -> None:
-    """Each audit with its verdict, and the first rows that break a promise."""
+    """Print each audit with its verdict, and the first rows that break its promise."""
     for result in audits:
         if result.passed:
             output.line(f"ok      {result.name}")
@@ -141,20 +142,20 @@ def show_audits(audits: list[AuditResult]) -> None:
 
 
 def decide(
-    told: Annotated[
-        str, typer.Argument(metavar="ID", help="The finding, fraud case or suspicious transaction: its id, or the beginning of it.")
+    id_prefix: Annotated[
+        str, typer.Argument(metavar="ID", help="The id of a finding, fraud case or suspicious transaction, or its beginning.")
     ],
-    decision: Annotated[str, typer.Argument(metavar="DECISION", help="confirmed, recovered, dismissed or reopened.")],
-    note: Annotated[str, typer.Option(help="Why.")] = "",
-    decided_by: Annotated[str | None, typer.Option("--by", help="Who decides; else the name you are logged in with.")] = None,
+    decision: Annotated[str, typer.Argument(metavar="DECISION", help="The decision: confirmed, recovered, dismissed or reopened.")],
+    note: Annotated[str, typer.Option(help="The reason of the decision.")] = "",
+    decided_by: Annotated[str | None, typer.Option("--by", help="Who decides; by default your login name.")] = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Record what you decide on a finding."""
-    from trueup.warehouse.decide import decide as decided
+    """Record a decision on a finding, fraud case or suspicious transaction."""
+    from trueup.warehouse.decide import decide as record_decision
 
     by = _login() if decided_by is None else decided_by
-    finding_id = decided(load(project), told, decision, note=note, decided_by=by)
+    finding_id = record_decision(load(project), id_prefix, decision, note=note, decided_by=by)
     if json:
         output.json_value({"finding_id": finding_id, "decision": decision, "note": note, "decided_by": by})
     else:
@@ -165,39 +166,37 @@ def _login() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):
-        raise TrueupError("it is not known who you are", todo="say so with --by NAME") from None
+        raise TrueupError("your login name is unknown", todo="name yourself with --by NAME") from None
 
 
 def maintain(
-    every: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Do it again after each such pause, until interrupted.")
-    ] = None,
+    every: Annotated[str | None, typer.Option(metavar="DURATION", help="Repeat at this interval, until interrupted.")] = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Merge small files of the lake, and remove those merged a day ago or earlier. No answer changes."""
+    """Merge small files of the lake, and remove files merged a day ago or earlier; no result changes."""
     from trueup.cli.commands.stream import duration, interrupted
 
     opened = load(project)
     if every is None:
-        _maintained(opened, json=json)
+        _maintain(opened, json=json)
         return
     pause = duration(every, "--every").total_seconds()
     with interrupted() as stop:
         while not stop.is_set():
             try:
-                _maintained(opened, json=json)
+                _maintain(opened, json=json)
             except LogBusyError as busy:
-                # Somebody writes at length; there is no hurry.
+                # Another process is writing; maintenance can wait.
                 output.note(str(busy))
             stop.wait(pause)
 
 
-def _maintained(project: Project, *, json: bool) -> None:
-    from trueup.warehouse.maintain import maintain as maintained
+def _maintain(project: Project, *, json: bool) -> None:
+    from trueup.warehouse.maintain import maintain as maintain_lake
 
-    done = maintained(project)
+    done = maintain_lake(project)
     if json:
         output.json_value(done)
     else:
-        output.line(f"merged {output.counted(done.merged, 'file')} into {done.made}, removed {done.removed} merged before")
+        output.line(f"merged {output.counted(done.merged, 'file')} into {done.made}, removed {done.removed} merged earlier")

@@ -1,4 +1,4 @@
-"""Running for months: `stream`."""
+"""The command `stream`: reconcile continuously."""
 
 from __future__ import annotations
 
@@ -24,51 +24,49 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Register the commands of this module."""
     app.command()(stream)
 
 
 def stream(
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="Process what is there, then end.")] = False,
-    parallelism: Annotated[int, typer.Option(min=1, metavar="N", help="Workers that reconcile.")] = 1,
-    groups: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Groups of buckets to divide the work by; changing it rebuilds the state.")
-    ] = 8,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Process all committed positions, then end.")] = False,
+    parallelism: Annotated[int, typer.Option(min=1, metavar="N", help="Number of workers.")] = 1,
+    groups: Annotated[int, typer.Option(min=1, metavar="N", help="Number of bucket groups; a change rebuilds the state.")] = 8,
     epoch_rows: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Records an epoch holds at most, unless one commit has more.")
+        int, typer.Option(min=1, metavar="N", help="Largest number of records of an epoch, unless one commit has more.")
     ] = 1_000_000,
-    epoch_commits: Annotated[int, typer.Option(min=1, metavar="N", help="Commits an epoch holds at most.")] = 1_000,
-    polls: Annotated[int, typer.Option(min=1, metavar="N", help="How often a second to look for what is new.")] = 10,
+    epoch_commits: Annotated[int, typer.Option(min=1, metavar="N", help="Largest number of commits of an epoch.")] = 1_000,
+    polls: Annotated[int, typer.Option(min=1, metavar="N", help="Number of polls for new commits per second.")] = 10,
     tick_every: Annotated[
-        str, typer.Option(metavar="DURATION", help="How often to declare the time, so that silence is seen.")
+        str, typer.Option(metavar="DURATION", help="Interval between clock events; a silent feed is detected at the next one.")
     ] = "5m",
-    checkpoint_every: Annotated[str, typer.Option(metavar="DURATION", help="How often to keep the state.")] = "10s",
+    checkpoint_every: Annotated[str, typer.Option(metavar="DURATION", help="Interval between checkpoints of the state.")] = "10s",
     keys_in_memory: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Keys of settled records a group keeps in its state, not in files.")
+        int, typer.Option(min=1, metavar="N", help="Settled keys that a group holds in its state rather than in files.")
     ] = 65_536,
     state: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the state lies; else in the project, under stream.")
+        Path | None, typer.Option(metavar="DIR", help="The folder of the state; by default `stream` in the project.")
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Forget the state and make it of the log again.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard the state and rebuild it from the log.")] = False,
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65_535, metavar="PORT", help="Serve metrics for Prometheus on this port.")
     ] = None,
     metrics_host: Annotated[
-        str | None, typer.Option(metavar="HOST", help="Listen for Prometheus on this address; else on loopback only.")
+        str | None, typer.Option(metavar="HOST", help="Listen for Prometheus on this address; by default on loopback only.")
     ] = None,
     scoring: Annotated[
-        bool, typer.Option("--score/--no-score", help="Score usage records beside, by the model and the rules in force.")
+        bool, typer.Option("--score/--no-score", help="Also score usage records by the active models and rules.")
     ] = True,
-    flink: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A setting of Flink; may be repeated.")] = None,
+    flink: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A Flink setting; may be repeated.")] = None,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Keep the findings up to the newest position, until interrupted."""
+    """Reconcile new commits continuously, until interrupted."""
     if metrics_host is not None and metrics_port is None:
-        raise TrueupError("no metrics are served without a port", where="--metrics-host", todo="add --metrics-port")
+        raise TrueupError("metrics are served only on a named port", where="--metrics-host", todo="add --metrics-port")
     opened = load(project, accept_clock=accept_clock)
-    checked.checked(opened)
+    checked.check_settings(opened)
     from trueup.jobs.flink_client import prepare_java, run
     from trueup.jobs.loopback import LOOPBACK
     from trueup.jobs.options import StreamOptions
@@ -88,7 +86,7 @@ def stream(
             state=state,
             fresh=fresh,
             until_idle=until_idle,
-            settings=_settings(flink or []),
+            settings=_parse_settings(flink or []),
             stop=stop,
             metrics_port=metrics_port,
             metrics_host=LOOPBACK if metrics_host is None else metrics_host,
@@ -101,33 +99,33 @@ def stream(
 
 
 def summary_line(summary: StreamSummary) -> str:
-    """What a run of the job did, in one line."""
+    """Return the result of the job in one line."""
     if summary.from_position == summary.to_position:
-        found = f"reconciled already up to position {summary.to_position}; nothing changed"
+        line = f"already reconciled up to position {summary.to_position}; nothing changed"
     else:
         changes = output.counted(summary.changes, "change")
-        found = f"reconciled positions {summary.from_position + 1} to {summary.to_position}: {changes} of findings"
+        line = f"reconciled positions {summary.from_position + 1} to {summary.to_position}: {changes} of findings"
     scored = summary.scored
     if scored is None or scored.from_position == scored.to_position:
-        return found
-    return f"{found}; scored positions {scored.from_position + 1} to {scored.to_position}: {scored.suspicious} suspicious"
+        return line
+    return f"{line}; scored positions {scored.from_position + 1} to {scored.to_position}: {scored.suspicious} suspicious"
 
 
 def duration(text: str, where: str) -> timedelta:
-    """A duration such as `5m`; raises `TrueupError` for anything else."""
+    """Parse a duration such as `5m`; raise `TrueupError` for zero or anything else."""
     from trueup.config import duration_us
 
     try:
-        found = timedelta(microseconds=duration_us(text))
+        span = timedelta(microseconds=duration_us(text))
     except ValueError as error:
         raise TrueupError(str(error), where=where) from None
-    if not found:
-        raise TrueupError("a duration of nothing is none", where=where, todo="write one such as '5m'")
-    return found
+    if not span:
+        raise TrueupError("the duration must be longer than 0", where=where, todo="write one such as '5m'")
+    return span
 
 
 def tick_interval(text: str, project: Project) -> timedelta:
-    """How often to declare the time; raises `TrueupError` for longer than a clock may jump, for then each tick would be refused."""
+    """Parse the interval of ticks; raise `TrueupError` beyond the longest clock jump, where each tick would be refused."""
     interval = duration(text, "--tick-every")
     if interval > timedelta(microseconds=project.config.project.max_clock_jump):
         raise TrueupError(
@@ -139,15 +137,15 @@ def tick_interval(text: str, project: Project) -> timedelta:
 
 @contextmanager
 def interrupted() -> Iterator[threading.Event]:
-    """An event that an interrupt or a request to end sets, the first time; a second interrupt ends at once."""
+    """Give an event that the first interrupt or termination signal sets; a second signal ends the process at once."""
     stop = threading.Event()
 
-    def asked(number: int, _: object) -> None:
+    def on_signal(number: int, _: object) -> None:
         if stop.is_set():
             os._exit(128 + number)
         stop.set()
 
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield stop
     finally:
@@ -155,9 +153,9 @@ def interrupted() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _settings(told: list[str]) -> dict[str, str]:
-    pairs = [one.partition("=") for one in told]
+def _parse_settings(arguments: list[str]) -> dict[str, str]:
+    pairs = [argument.partition("=") for argument in arguments]
     for name, equals, _ in pairs:
         if not equals or not name:
-            raise TrueupError(f"{name!r} is no setting of Flink", where="--flink", todo="write KEY=VALUE")
+            raise TrueupError(f"invalid Flink setting {name!r}", where="--flink", todo="write KEY=VALUE")
     return {name: value for name, _, value in pairs}

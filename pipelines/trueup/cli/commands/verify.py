@@ -1,4 +1,4 @@
-"""`verify`: what the log holds against its raw bytes and against what is derived from it anew."""
+"""The command `verify`: compare the log with its raw bytes and with findings derived again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import typer
 
 from trueup.cli import output
 from trueup.cli.commands.anchor import AnchorPaths, PublicKeyPaths, check_all
+from trueup.cli.exit_codes import EXCEEDED
 from trueup.cli.options import HERE, Json, ProjectDir, load
 from trueup.errors import TrueupError
 
@@ -19,26 +20,25 @@ if TYPE_CHECKING:
     from trueup.proof.verify import Verification
     from trueup.warehouse.query import Warehouse
 
-EXCEEDED = 1
 _SHOWN_FAULTS = 50
 
 RawFolders = Annotated[
     list[Path] | None,
     typer.Option(
-        "--raw", metavar="DIR", help="A folder of archived raw files: units are found in it by their sha256, under any name."
+        "--raw", metavar="DIR", help="A folder of archived raw files, found by their sha256 under any name; may be repeated."
     ),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command of this module."""
+    """Register the command of this module."""
     app.command()(verify)
 
 
 def verify(
-    told: Annotated[
+    id_prefix: Annotated[
         str | None,
-        typer.Argument(metavar="[ID]", help="An event, or a finding: its records; else the whole log."),
+        typer.Argument(metavar="[ID]", help="The id of an event, or of a finding for its records; by default the whole log."),
     ] = None,
     raw: RawFolders = None,
     anchors: AnchorPaths = None,
@@ -46,7 +46,7 @@ def verify(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """Compute again what the log holds, and compare: ids, counts, hash chains, raw bytes, findings, scores and decisions.
+    """Recompute ids, counts, hash chains, findings, scores and decisions from the raw bytes, and compare them with the log.
 
     Exit status 1 when content was changed (tampered) or evidence is missing (unavailable).
     """
@@ -54,16 +54,16 @@ def verify(
     from trueup.warehouse.query import with_retries
 
     opened, archives = load(project), _archives(raw or [])
-    if told is None:
+    if id_prefix is None:
         checked = check_all(opened, anchors, public_keys)
         result = with_retries(opened, lambda warehouse: _everything(warehouse, archives))
         result = result if checked is None else with_anchors(result, checked)
         _show(result, checked, json=json)
         sound = result.sound
     elif anchors or public_keys:
-        raise TrueupError("anchors are checked for the whole log, not for one record", where="--anchor", todo="leave the ID away")
+        raise TrueupError("anchors are checked for the whole log, not for one record", where="--anchor", todo="leave out the ID")
     else:
-        records = with_retries(opened, lambda warehouse: _records(warehouse, told, archives))
+        records = with_retries(opened, lambda warehouse: _records(warehouse, id_prefix, archives))
         _show_records(records, json=json)
         sound = all(record.verdict in SOUND for record in records)
     if not sound:
@@ -83,16 +83,16 @@ def _everything(warehouse: Warehouse, archives: tuple[Path, ...]) -> Verificatio
     return verified(warehouse.lake, archives=archives, log=output.note)
 
 
-def _records(warehouse: Warehouse, told: str, archives: tuple[Path, ...]) -> list[VerifyResult]:
+def _records(warehouse: Warehouse, id_prefix: str, archives: tuple[Path, ...]) -> list[VerifyResult]:
     from trueup.proof.raw.records import verify_record
     from trueup.warehouse.explain import event_ids_of
 
-    ids = event_ids_of(warehouse, told)
+    ids = event_ids_of(warehouse, id_prefix)
     return [verify_record(warehouse.lake, bytes.fromhex(event_id), archives=archives) for event_id in ids]
 
 
 def as_value(result: Verification) -> dict[str, Any]:
-    """A result as values of JSON."""
+    """Return a result as values of JSON."""
     return {
         "checks": [
             {
@@ -106,9 +106,9 @@ def as_value(result: Verification) -> dict[str, Any]:
 
 
 def with_anchors(result: Verification, checked: AnchorCheck) -> Verification:
-    """The result with the comparison with anchors as a further check.
+    """Return the result with the comparison with anchors as a further check.
 
-    `since` of other checks' faults stays empty: what they found may be older than an anchor that agrees, or lie in raw files.
+    `since` of other checks' faults stays empty: these faults may be older than an anchor that agrees, or lie in raw files.
     """
     from trueup.proof.evidence import Check
     from trueup.proof.verify import Verification
@@ -125,13 +125,13 @@ def _show(result: Verification, checked: AnchorCheck | None, *, json: bool) -> N
         return
     show_checks(result)
     if result.sound:
-        output.line("verified: nothing differs from what was computed again")
+        output.line("verified: the log agrees with everything that was recomputed")
     else:
         output.line(f"{output.counted(len(result.faults), 'fault')}: {result.tampered} tampered, {result.unavailable} unavailable")
 
 
 def show_checks(result: Verification) -> None:
-    """Each check with what it compared, then the faults."""
+    """Print each check with its count, then the faults."""
     for check in result.checks:
         output.line(f"{_verdict(check):<8}{check.name.replace('_', ' ')}: {_compared(check)}")
         for note in check.notes:
