@@ -1,5 +1,5 @@
--- Every record a finding names is in the log.
--- A row: a member of a finding that the log does not hold.
+-- Every record of a finding is in the log.
+-- A row: a record of a finding that is missing from the log.
 WITH members AS (
     SELECT r.finding_id, r.stream, unhex(r.event_id) AS event_id FROM main.finding_records r
 )

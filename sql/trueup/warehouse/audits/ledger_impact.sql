@@ -1,4 +1,4 @@
--- The kernel's ledger and the findings tell the same impact.
+-- The impacts of the kernel's ledger and of the findings are equal.
 -- A row: a service, day and currency in which they differ.
 WITH entries AS (
     SELECT coalesce(l.service, '') AS service, l.day, l.currency, l.impact_micros AS ledger_micros, 0 AS findings_micros

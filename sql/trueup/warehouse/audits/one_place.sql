@@ -1,5 +1,5 @@
--- No record's money is in two findings: each record is in at most one standing finding that bears money.
--- A row: a record in two of them.
+-- No money is counted twice: each record belongs to at most one open finding with an impact.
+-- A row: a record that belongs to two.
 SELECT r.stream, r.event_id, count(*) AS findings, list(f.finding_id ORDER BY f.finding_id) AS finding_ids
 FROM main.finding_records r
 JOIN main.findings f ON f.finding_id = r.finding_id

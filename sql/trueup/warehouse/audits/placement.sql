@@ -1,5 +1,5 @@
--- Every accepted event has been placed: count and sums of the log, as far as reconciled, equal the kernel's.
--- A row: a stream, source and currency in which the log and the kernel differ.
+-- Every accepted event is booked: counts and sums of the reconciled log equal those of the kernel.
+-- A row: a stream, source and currency in which log and kernel differ.
 WITH reconciled AS (
     SELECT coalesce(max(p.snapshot_id), 0) AS snapshot_id, coalesce(max(p.position), 0) AS position
     FROM lake.events.position p

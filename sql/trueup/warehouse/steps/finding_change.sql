@@ -4,10 +4,10 @@ SELECT
     f.finding_id,                                 -- 16 bytes, a hash of kind and subject
     f.position,                                   -- the position it changed at
     f.action,                                     -- raised, revised, resolved or retracted
-    f.action IN ('raised', 'revised') AS stands,  -- whether it stands after this change
+    f.action IN ('raised', 'revised') AS stands,  -- whether the finding is open after this change
     f.cause,                                      -- why it changed
     f.kind,                                       -- what is wrong
-    coalesce(f.service, '') AS service,           -- '' for charges that name none
+    coalesce(f.service, '') AS service,           -- '' for charges without a service
     f.subscriber,                                 -- of the first record
     f.peer,                                       -- of the first record
     f.node,                                       -- of the first record
@@ -19,12 +19,12 @@ SELECT
     f.currency,                                   -- of all three amounts
     f.usage_event_ids,                            -- usage members, ascending
     f.charge_event_ids,                           -- charge members, ascending
-    f.content_event_ids,                          -- of a conflict: all contents seen
-    f.reason,                                     -- why it is misrated or unrated; the two plans of a plan mismatch
+    f.content_event_ids,                          -- of a conflict: all delivered contents
+    f.reason,                                     -- why it is misrated or unrated; of a plan mismatch, the two plans
     f.ended_at,                                   -- when two systems agreed again on a subscription; of a feed, the end
-    f.stream,                                     -- of what a feed lacks; NULL for what reconciliation finds, as all below
+    f.stream,                                     -- stream of the incomplete feed; NULL for findings of reconciliation, like the columns below up to impact_high_micros
     f.source,                                     -- the feed
-    f.control,                                    -- what noticed it
+    f.control,                                    -- the control that raised it
     f.records_low,                                -- least records concerned
     f.records_high,                               -- most records concerned
     f.impact_low_micros,                          -- least money at stake

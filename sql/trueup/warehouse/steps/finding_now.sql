@@ -1,6 +1,6 @@
--- The last change of each finding, with when its current life began and what people decided.
+-- The last change of each finding, with the position of its last raise and the decision on it.
 -- Grain: one row per finding ever raised. Owner: warehouse.
--- A finding that was retracted and raised again began a new life: its revisions count from there.
+-- A retracted finding may be raised again; its revisions count from its last raise.
 WITH lives AS (
     SELECT
         c.finding_id,
@@ -19,8 +19,8 @@ SELECT
         coalesce(if(c.stands, b.billed_micros, l.billed_micros), c.billed_micros) AS whole_billed_micros,
         if(c.stands, b.tolerated_micros, NULL) AS whole_tolerated_micros
     ),
-    l.raised_position,                            -- where its current life began
-    l.changed_position,                           -- where it last changed
+    l.raised_position,                            -- the position at which it was last raised
+    l.changed_position,                           -- the position of its last change
     len(list_filter(l.positions, lambda p: p >= l.raised_position)) AS revision, -- 1 = as raised
     CASE WHEN c.stands THEN coalesce(nullif(d.decision, 'reopened'), 'open') ELSE c.action END AS status -- see findings
 FROM lives l

@@ -1,12 +1,12 @@
--- Findings whose money is still to be won back or given back.
+-- Findings whose money is still to be recovered or refunded.
 -- Grain: one row per finding. Owner: warehouse.
 -- Open and confirmed findings count. Recovered, dismissed, resolved and retracted ones do not, nor provisional ones (see findings), nor
--- what a feed lacks: exposure_by_day has its bounds.
+-- findings about feeds: exposure_by_day has their bounds.
 SELECT
     f.finding_id,                                 -- 16 bytes
     f.cause,                                      -- cause of the last change
     f.kind,                                       -- what is wrong
-    f.service,                                    -- '' for charges that name none
+    f.service,                                    -- '' for charges without a service
     f.day,                                        -- in the project's time zone; NULL for charges without any date
     f.currency,                                   -- of the impact
     f.impact_micros                               -- positive: leakage, negative: overcharge

@@ -1,6 +1,6 @@
--- Findings of what one side lacks on days of which that side is known not to be whole: its records may only not have come.
+-- Provisional findings: a record of one side is missing on a day on which the feed of that side is known to be incomplete.
 -- Grain: one row per finding. Owner: warehouse.
--- What a person has dismissed is whole enough. A failed expectation with bounds is one that puts its day in doubt.
+-- A dismissed finding about a feed does not count. A failed expectation with bounds marks its day as incomplete.
 WITH zone AS (
     SELECT coalesce((SELECT p.timezone FROM steps.policy_now p), getvariable('project_timezone')) AS name
 ),

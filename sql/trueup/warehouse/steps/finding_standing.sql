@@ -1,6 +1,6 @@
--- Findings that stand, as far as the log is reconciled.
--- Grain: one row per finding that stands. Owner: warehouse.
--- A recomputation of some days tells findings ahead of the sums; they wait here until the sums have come as far.
+-- Open findings, up to the position to which the log is reconciled.
+-- Grain: one row per open finding. Owner: warehouse.
+-- A recomputation of some days writes findings beyond that position; they are left out until the ledger reaches them.
 WITH last_changes AS (
     SELECT c.finding_id, max(c.position) AS position
     FROM steps.finding_change c
@@ -9,7 +9,7 @@ WITH last_changes AS (
 )
 SELECT
     c.finding_id,                                 -- 16 bytes
-    c.service,                                    -- '' for charges that name none
+    c.service,                                    -- '' for charges without a service
     c.day,                                        -- in the project's time zone
     c.currency,                                   -- of the impact
     c.impact_micros                               -- expected - billed

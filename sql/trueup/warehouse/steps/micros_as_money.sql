@@ -1,3 +1,3 @@
--- Money of a number of millionths: exact, because multiplying a DECIMAL(38,0) by 0.000001 only moves its point.
+-- Money from millionths: exact, because a multiplication of DECIMAL(38,0) by 0.000001 only moves the decimal point.
 -- Owner: warehouse.
 CREATE OR REPLACE MACRO steps.micros_as_money(micros) AS CAST(CAST(micros AS DECIMAL(38, 0)) * 0.000001 AS DECIMAL(38, 6));

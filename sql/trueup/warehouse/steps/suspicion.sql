@@ -1,9 +1,9 @@
--- What models in force and rules that alert say of a transaction.
+-- Suspicious transactions by the champion and by alerting rules.
 -- Grain: one row per suspicious transaction. Owner: fraud.
 SELECT
     s.event_id,                                   -- 16 bytes, of the usage record
-    min(s.position) AS position,                  -- the position it came with; if only a later model told, that of the telling
-    min(s.snapshot_id) AS scored_snapshot,        -- the commit that first brought it
+    min(s.position) AS position,                  -- the position of the record; of a later score, the position of the scoring
+    min(s.snapshot_id) AS scored_snapshot,        -- the commit of its first score
     any_value(s.day) AS day,                      -- UTC day
     any_value(s.started_at) AS started_at,        -- UTC
     any_value(s.service) AS service,              -- of the record

@@ -1,4 +1,4 @@
--- Appends one decision; its id is a hash of all it says.
+-- Appends one decision; its id is a hash of its content.
 INSERT INTO lake.events.decision BY NAME
 SELECT
     unhex(left(sha256(concat_ws(';', '1;decision', $finding_id, $decision, length($note), $note, length($decided_by), $decided_by,

@@ -1,4 +1,4 @@
--- The records a finding is about, as the log holds them, with the file each came from.
+-- The records of a finding as stored in the log, each with its file.
 WITH members AS (
     SELECT r.stream, unhex(r.event_id) AS event_id FROM main.finding_records r WHERE r.finding_id = $finding_id
 ),

@@ -1,5 +1,5 @@
--- Findings by kind, service and day that are open or confirmed: their number and money, per currency. As leakage views count them.
--- A parameter that is NULL asks for all; a status asked for that is neither open nor confirmed is counted in closed_findings only.
+-- Number and money of open and confirmed findings by currency, counted as in the leakage views.
+-- A NULL parameter does not filter. Findings of any other requested status count in closed_findings only.
 SELECT
     f.currency,
     count(*) FILTER (WHERE f.status IN ('open', 'confirmed')) AS findings,

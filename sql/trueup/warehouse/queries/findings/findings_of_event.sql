@@ -1,4 +1,4 @@
--- The findings a record is in, as they are now.
+-- The findings that a record belongs to, in their current state.
 SELECT f.finding_id, f.kind, f.status, f.service, f.day, f.impact, f.currency
 FROM main.findings f
 JOIN main.finding_records r ON r.finding_id = f.finding_id

@@ -1,4 +1,4 @@
--- Findings by kind, service, status and day, those with the most money first. A parameter that is NULL asks for all.
+-- Findings by kind, service, status and day, largest impact first. A NULL parameter does not filter.
 SELECT f.*
 FROM main.findings f
 WHERE ($kind IS NULL OR f.kind = $kind)

@@ -1,4 +1,4 @@
--- The policy in force at a position: what the last declaration up to it says.
+-- The policy in force at a position: the last one declared up to it.
 SELECT CAST(d.content AS VARCHAR) AS content
 FROM lake.events.declaration d
 JOIN lake.events.position p ON p.snapshot_id = d.snapshot_id

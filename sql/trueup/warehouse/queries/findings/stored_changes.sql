@@ -1,2 +1,2 @@
--- The stored history of findings up to a position, in the columns of the log: what digests are made of.
+-- The stored history of findings up to a position, in the columns of the log, as digests read it.
 SELECT f.* FROM lake.events.finding f WHERE f.position <= $position

@@ -1,2 +1,2 @@
--- How many decisions have been made: whether there are new ones.
+-- The number of decisions; a change means that there are new ones.
 SELECT count(*) FROM lake.events.decision

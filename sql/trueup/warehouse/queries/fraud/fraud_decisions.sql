@@ -1,4 +1,4 @@
--- Every decision on a suspicious transaction, made on itself or on its case once it had happened and was seen, oldest first.
+-- Every decision on a suspicious transaction, or on its case after the transaction was scored, oldest first.
 SELECT s.event_id, s.day, d.decision, d.decided_at, d.snapshot_id AS decided_snapshot
 FROM lake.events.decision d
 JOIN steps.suspicion s

@@ -1,4 +1,4 @@
--- What stands of the findings about days of scoring.
+-- Open findings about days of scoring.
 SELECT f.kind, f.control, f.subject AS model_id, f.day, f.records_low AS records, f.reason
 FROM lake.events.finding f
 WHERE f.kind IN ('model_drift', 'alert_rate', 'label_rate')

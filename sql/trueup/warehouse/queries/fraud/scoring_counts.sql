@@ -1,4 +1,4 @@
--- What was counted by a run, known by the position it went up to.
+-- Transactions counted by one scoring run, by role.
 SELECT g.role, g.transactions
 FROM lake.events.scoring g
 WHERE g.position > $after AND g.position <= $upto

@@ -1,4 +1,4 @@
--- One event of the log, with the file and the position it came with.
+-- One event of the log, with its file and position.
 WITH events AS (
     SELECT
         'usage' AS stream, u.event_id, u.snapshot_id, u.source_id, u.source_row, u.source_offset, u.source_length, u.record_key, u.session_key,

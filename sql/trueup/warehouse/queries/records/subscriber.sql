@@ -1,4 +1,4 @@
--- One state of a subscription, with the file and the position it came with.
+-- One state of a subscription, with its file and position.
 SELECT
     e.* EXCLUDE (event_id, canonical_version, bucket), lower(hex(e.event_id)) AS event_id,
     u.source, u.path, p.position, p.committed_at AS taken_at

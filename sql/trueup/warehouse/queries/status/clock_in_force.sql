@@ -1,4 +1,4 @@
--- The newest time that a tick in force declared at the position asked for. Grain: one row, NULL without a tick.
+-- The newest time that a tick in force declared at the requested position. Grain: one row, NULL without a tick.
 WITH superseded AS (
     SELECT CAST(d.content ->> '$.supersedes' AS BIGINT) AS position
     FROM lake.events.declaration d

@@ -1,4 +1,4 @@
--- Where the money is, per currency: the conservation sums, added up.
+-- Totals of the conservation sums by currency.
 SELECT
     c.currency, steps.micros_as_money(sum(c.expected_micros)) AS expected, steps.micros_as_money(sum(c.billed_micros)) AS billed,
     steps.micros_as_money(sum(c.impact_micros)) AS impact, steps.micros_as_money(sum(c.tolerated_micros)) AS tolerated,

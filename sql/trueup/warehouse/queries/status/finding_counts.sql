@@ -1,4 +1,4 @@
--- How many findings stand, by kind, status and currency, and what they come to.
+-- Number and impact of open findings, by kind, status and currency.
 SELECT f.kind, f.status, f.currency, count(*) AS findings, sum(f.impact) AS impact
 FROM main.findings f
 WHERE f.status NOT IN ('resolved', 'retracted')

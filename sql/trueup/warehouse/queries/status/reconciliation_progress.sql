@@ -1,4 +1,4 @@
--- When the first position was committed that the findings do not know yet, and how much has ever happened to findings.
+-- The commit time of the first position that is not reconciled yet, and the number of changes of findings.
 -- Grain: one row.
 SELECT
     (SELECT min(p.committed_at) FROM lake.events.position p WHERE p.position > $reconciled AND p.position <= $position)

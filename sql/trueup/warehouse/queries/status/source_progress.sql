@@ -1,6 +1,6 @@
--- What each source has brought so far, and how far it was declared complete.
--- Grain: one row per source that has brought a unit or was closed.
-WITH brought AS (
+-- Ingested units and records of each source, and the time up to which it was declared complete.
+-- Grain: one row per source with a unit or a closing.
+WITH ingested AS (
     SELECT
         f.source, any_value(f.stream) AS stream, count(*) AS units, sum(f.records) AS records, sum(f.accepted) AS accepted,
         sum(f.duplicate) AS duplicate, sum(f.quarantined) AS quarantined, sum(f.lost_digits) AS lost_digits,
@@ -8,7 +8,7 @@ WITH brought AS (
     FROM main.source_units f
     GROUP BY f.source
 ),
-seen AS (
+newest AS (
     SELECT c.source, max(c.last_started_at) AS last_started_at
     FROM lake.events.control c
     WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
@@ -24,7 +24,7 @@ SELECT
     coalesce(b.source, c.source) AS source, b.stream, coalesce(b.units, 0) AS units, coalesce(b.records, 0) AS records,
     coalesce(b.accepted, 0) AS accepted, coalesce(b.duplicate, 0) AS duplicate, coalesce(b.quarantined, 0) AS quarantined,
     coalesce(b.lost_digits, 0) AS lost_digits, b.first_time, b.last_time, s.last_started_at, c.closed_through, b.last_taken_at
-FROM brought b
+FROM ingested b
 FULL JOIN closed c ON c.source = b.source
-LEFT JOIN seen s ON s.source = b.source
+LEFT JOIN newest s ON s.source = b.source
 ORDER BY source

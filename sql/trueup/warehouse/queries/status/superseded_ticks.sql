@@ -1,5 +1,5 @@
 -- Ticks that were superseded, with the records refused for their time while they were in force.
--- Grain: one superseded tick. A record refused under several of them counts for the first.
+-- Grain: one superseded tick. A record refused under several ticks counts for the first.
 WITH ticks AS (
     SELECT p.position, d.through
     FROM lake.events.declaration d
@@ -39,7 +39,7 @@ SELECT
     s.through,                                    -- the time it declared
     s.superseded_at,                              -- the position it is void from
     s.after_position,                             -- the last tick before it that is in force, 0 where there is none
-    count(r.event_id) AS refused_records          -- that came after it and before the superseding
+    count(r.event_id) AS refused_records          -- records refused while it was in force
 FROM superseded s
 LEFT JOIN refused r ON r.position = s.position
 GROUP BY ALL

@@ -1,5 +1,5 @@
--- How each feed came in, hour by hour of its records, with what is known to be wrong with the hour.
--- Grain: one row per source, node and UTC hour that brought records, or that a standing finding of the feed is about.
+-- Arrival of each feed by hour of its records, with the open findings about the hour.
+-- Grain: one row per source, node and UTC hour with records, or with an open finding of the feed.
 -- Owner: warehouse.
 WITH records AS (
     SELECT u.source_id, 'usage' AS stream, coalesce(u.node, '') AS node, u.started_at AS began, u.quantity_micros
@@ -18,7 +18,7 @@ by_unit AS (
     WHERE r.began IS NOT NULL
     GROUP BY r.source_id, r.node, epoch_us(r.began) // 3600000000
 ),
-came AS (
+delivered AS (
     SELECT
         regexp_replace(b.source_id, '@[^@]*$', '') AS source, any_value(b.stream) AS stream, b.node, b.hour,
         sum(b.records) AS records, sum(b.zero_records) AS zero_records
@@ -45,13 +45,13 @@ wrong AS (
 SELECT
     coalesce(c.source, w.source) AS source,       -- the feed's name in trueup.toml
     coalesce(c.stream, w.stream) AS stream,       -- usage or charge
-    coalesce(c.node, w.node) AS node,             -- '' where records name none, or the finding is about the whole feed
+    coalesce(c.node, w.node) AS node,             -- '' where records have no node, or the finding is about the whole feed
     make_timestamptz(coalesce(c.hour, w.hour) * 3600000000) AS hour, -- its beginning, UTC
-    CAST(coalesce(c.records, 0) AS BIGINT) AS records, -- accepted records that began in it
-    CAST(coalesce(c.zero_records, 0) AS BIGINT) AS zero_records, -- of them, those of no quantity
-    CAST(coalesce(w.findings, 0) AS BIGINT) AS findings, -- standing findings of the feed that are about it
-    w.kind,                                       -- of the one with most at stake
-    w.reason                                      -- what it saw
-FROM came c
+    CAST(coalesce(c.records, 0) AS BIGINT) AS records, -- accepted records that began in the hour
+    CAST(coalesce(c.zero_records, 0) AS BIGINT) AS zero_records, -- of these, records with a quantity of 0
+    CAST(coalesce(w.findings, 0) AS BIGINT) AS findings, -- open findings of the feed about the hour
+    w.kind,                                       -- kind of the finding with the most at stake
+    w.reason                                      -- reason of that finding
+FROM delivered c
 FULL JOIN wrong w ON w.source = c.source AND w.node = c.node AND w.hour = c.hour
 ORDER BY source, node, hour

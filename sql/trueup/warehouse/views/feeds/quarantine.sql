@@ -1,4 +1,4 @@
--- Records that could not be taken in, with their bytes.
+-- Rejected records, with their bytes.
 -- Grain: one row per rejected record. Owner: warehouse.
 WITH units AS (
     SELECT c.source_id, any_value(c.path) AS path FROM lake.events.control c GROUP BY c.source_id
@@ -13,11 +13,11 @@ SELECT
     q.source_offset,                              -- its first byte in the decompressed unit
     q.source_length,                              -- its length in bytes
     q.reason,                                     -- unparsable, missing_required, bad_time, value_out_of_range, …
-    q.rule,                                       -- the rule and the column that refused it
-    TRY(decode(q.raw)) AS record,                 -- its bytes as text; NULL where they are no UTF-8
-    q.raw,                                        -- its bytes as they came
-    p.position,                                   -- the position it came with
-    p.committed_at AS taken_at                    -- when, UTC
+    q.rule,                                       -- the rule and the column that rejected it
+    TRY(decode(q.raw)) AS record,                 -- its bytes as text; NULL where they are not UTF-8
+    q.raw,                                        -- its original bytes
+    p.position,                                   -- the position of its commit
+    p.committed_at AS taken_at                    -- when it was committed, UTC
 FROM lake.events.quarantine q
 JOIN lake.events.position p ON p.snapshot_id = q.snapshot_id
 LEFT JOIN units u ON u.source_id = q.source_id

@@ -1,7 +1,7 @@
--- The sum that must come out: expected - billed = impact + tolerated + pending, to the micro.
+-- Conservation of money: expected - billed = impact + tolerated + pending, exact to the millionth.
 -- Grain: one row per service, day and currency that holds money or unrated records. Owner: warehouse.
--- Expected, billed, tolerated and pending are the kernel's ledger, added up; impact is what the findings themselves say.
--- The two come by different ways, so that a difference of 0 proves something.
+-- Expected, billed, tolerated and pending are sums of the kernel's ledger; impact is the sum of the findings. The two are computed
+-- independently, so a difference of 0 is evidence.
 WITH entries AS (
     SELECT
         coalesce(l.service, '') AS service, l.day, l.currency, l.expected_micros, l.billed_micros, 0 AS impact_micros,
@@ -23,15 +23,15 @@ sums AS (
     GROUP BY e.service, e.day, e.currency
 )
 SELECT
-    s.service,                                    -- '' for charges that name none
+    s.service,                                    -- '' for charges without a service
     s.day,                                        -- in the project's time zone; NULL for charges without any date
     s.currency,                                   -- of all the sums
     s.expected_micros,                            -- what should have been billed
     s.billed_micros,                              -- what was billed
-    s.impact_micros,                              -- what standing findings explain, from the findings themselves
+    s.impact_micros,                              -- sum of the impacts of open findings
     s.tolerated_micros,                           -- differences within tolerance
     s.pending_micros,                             -- not final yet
-    s.unrated_records,                            -- usage records no price is known for: they expect 0
+    s.unrated_records,                            -- usage records without a price: they expect 0
     s.expected_micros - s.billed_micros - s.impact_micros - s.tolerated_micros - s.pending_micros AS difference_micros -- must be 0
 FROM sums s
 WHERE s.expected_micros <> 0 OR s.billed_micros <> 0 OR s.impact_micros <> 0 OR s.tolerated_micros <> 0 OR s.pending_micros <> 0

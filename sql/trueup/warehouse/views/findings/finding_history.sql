@@ -1,13 +1,13 @@
--- How each finding came to be what it is: every raise, revision, resolution and retraction.
+-- History of each finding: every raise, revision, resolution and retraction.
 -- Grain: one row per finding and position it changed at. Owner: warehouse.
 SELECT
     lower(hex(c.finding_id)) AS finding_id,       -- the finding, as in findings
     c.position,                                   -- the position of the log it changed at
-    p.committed_at,                               -- when that position was taken in, UTC
+    p.committed_at,                               -- when that position was committed, UTC
     c.action,                                     -- raised, revised, resolved or retracted
     c.cause,                                      -- why
     c.kind,                                       -- what is wrong
-    c.service,                                    -- of its first record; '' for charges that name none
+    c.service,                                    -- of its first record; '' for charges without a service
     c.subscriber,                                 -- of its first record
     c.peer,                                       -- of its first record
     c.node,                                       -- network node of its first record

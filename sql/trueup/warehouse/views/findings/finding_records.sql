@@ -1,4 +1,4 @@
--- The records a finding is about, as it last stood.
+-- The records of each finding, as of its last change.
 -- Grain: one row per finding, stream and record. Owner: warehouse.
 WITH members AS (
     SELECT f.finding_id, 'usage' AS stream, unnest(f.usage_event_ids) AS event_id FROM steps.finding_now f
@@ -9,6 +9,6 @@ WITH members AS (
 )
 SELECT
     lower(hex(m.finding_id)) AS finding_id,       -- the finding, as in findings
-    m.stream,                                     -- usage or charge: the table of the log the record is in
-    lower(hex(m.event_id)) AS event_id            -- the record; of a conflict, each of the contents seen
+    m.stream,                                     -- usage or charge: the stream of the record
+    lower(hex(m.event_id)) AS event_id            -- the record; of a conflict, each delivered content
 FROM members m

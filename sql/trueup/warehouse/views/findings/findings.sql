@@ -1,10 +1,10 @@
--- The current state of each finding, those that no longer stand included.
+-- The current state of each finding, including resolved and retracted ones.
 -- Grain: one row per finding ever raised. Owner: warehouse.
 SELECT
     lower(hex(f.finding_id)) AS finding_id,       -- its id in lower-case hex: a hash of kind and subject, never of time or amount
     f.kind,                                       -- what is wrong: unbilled, underbilled, misrated, duplicate_charge, …
-    f.status,                                     -- resolved or retracted if it no longer stands; else confirmed, recovered or dismissed if decided; else open
-    f.service,                                    -- of its first record; '' for charges that name none
+    f.status,                                     -- resolved or retracted where later records closed it; else confirmed, recovered or dismissed if decided; else open
+    f.service,                                    -- of its first record; '' for charges without a service
     f.subscriber,                                 -- of its first record
     f.peer,                                       -- of its first record
     f.node,                                       -- network node of its first record
@@ -22,13 +22,13 @@ SELECT
     lower(hex(f.usage_event_ids[1])) AS usage_event_id, -- its lowest usage record; all are in finding_records
     lower(hex(f.charge_event_ids[1])) AS charge_event_id, -- its lowest charge; all are in finding_records
     f.cause,                                      -- why it last changed: frontier, arrival, late_usage, late_charge, conflict, policy_change, …
-    f.revision,                                   -- 1 as raised, one more with each revision of its current life
-    f.raised_position,                            -- the position its current life began at
+    f.revision,                                   -- 1 as raised, one more with each revision since
+    f.raised_position,                            -- the position at which it was last raised
     f.changed_position,                           -- the position it last changed at
-    f.reason,                                     -- what made the billed amount (former_version, wrong_increment, …), why usage is unrated, or which plans differ; of a feed, what was seen; NULL where nothing tells
-    f.ended_at,                                   -- of a subscription two systems told differently from started_at on: when they agreed again, UTC; of a feed, the end of what it is about
-    f.source,                                     -- of what is wrong with a feed: the feed; NULL for other findings
-    f.control,                                    -- of what is wrong with a feed: what noticed it (files, records, volume, mix, schedule, expectations, …)
-    p.finding_id IS NOT NULL AS provisional       -- whether the charges it lacks, or the usage, are known not to be whole on its day: it may be nothing at all
+    f.reason,                                     -- what made the billed amount (former_version, wrong_increment, …), why usage is unrated, or which plans differ; of a feed, the observation; NULL where it is unknown
+    f.ended_at,                                   -- when two systems that differ on a subscription since started_at agreed again, UTC; of a feed, the end of the affected time
+    f.source,                                     -- the feed of a finding about a feed; NULL for other findings
+    f.control,                                    -- the control that raised a finding about a feed (files, records, volume, mix, schedule, expectations, …)
+    p.finding_id IS NOT NULL AS provisional       -- whether the feed of its missing side is known to be incomplete on its day, so that the finding may vanish
 FROM steps.finding_now f
 LEFT JOIN steps.finding_provisional p ON p.finding_id = f.finding_id

@@ -1,12 +1,11 @@
--- How a day went: what was carried, what was billed, what leaked.
+-- Key figures by day: usage, billed money and leakage.
 -- Grain: one row per service, day and currency. Owner: warehouse.
--- Records are counted on the service and day they name themselves; their money is where conservation has it, which for a
--- charge that names no service is the service and day of its usage. Usage is counted in the currency its service is
--- priced in.
+-- Records count on their own service and day. Their money counts where conservation has it: for a charge without a service, on the
+-- service and day of its usage. Usage counts in the currency in which its service is priced.
 WITH zone AS (
     SELECT coalesce((SELECT p.timezone FROM steps.policy_now p), getvariable('project_timezone')) AS name
 ),
--- Offsets of time zones are whole quarters of an hour, so quarters are counted first and only they are put on days.
+-- Offsets of time zones are multiples of 15 minutes, so records are counted by quarter of an hour first, and quarters by day.
 usage_quarters AS (
     SELECT coalesce(u.service, '') AS service, epoch_us(u.started_at) // 900000000 AS quarter, count(*) AS records
     FROM lake.events.usage u
@@ -60,7 +59,7 @@ entries AS (
 )
 SELECT
     e.day,                                        -- in the project's time zone; NULL for charges without any date
-    e.service,                                    -- '' for charges that name none
+    e.service,                                    -- '' for charges without a service
     e.currency,                                   -- of the amounts
     CAST(sum(e.usage_records) AS BIGINT) AS usage_records, -- usage records accepted
     CAST(sum(e.charge_records) AS BIGINT) AS charge_records, -- charges accepted
@@ -68,8 +67,8 @@ SELECT
     steps.micros_as_money(sum(e.billed_micros)) AS billed, -- what was billed
     steps.micros_as_money(sum(e.tolerated_micros)) AS tolerated, -- expected - billed within tolerance
     steps.micros_as_money(sum(e.pending_micros)) AS pending, -- expected - billed that is not final yet
-    CAST(sum(e.unrated_records) AS BIGINT) AS unrated_records, -- usage records no price is known for
-    CAST(sum(e.findings) AS BIGINT) AS findings,  -- findings that stand and are not dismissed
+    CAST(sum(e.unrated_records) AS BIGINT) AS unrated_records, -- usage records without a price
+    CAST(sum(e.findings) AS BIGINT) AS findings,  -- open findings, including confirmed and recovered ones
     steps.micros_as_money(sum(e.leakage_micros)) AS leakage, -- their positive impact, recovered or not
     steps.micros_as_money(sum(e.recovered_micros)) AS recovered, -- the part of leakage that was recovered
     steps.micros_as_money(sum(e.overcharge_micros)) AS overcharge, -- their negative impact, as a positive amount

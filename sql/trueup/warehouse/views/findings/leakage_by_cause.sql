@@ -1,12 +1,12 @@
--- Money still to be won back or given back, by what is wrong and why it was last told so.
+-- Money still to be recovered or refunded, by kind of finding and cause of its last change.
 -- Grain: one row per cause, kind, service and currency. Owner: warehouse.
 -- Counts the findings of steps.finding_owed: open or confirmed, and not provisional.
 SELECT
     f.cause,                                      -- cause of the last change: frontier, arrival, late_usage, late_charge, …
     f.kind,                                       -- what is wrong
-    f.service,                                    -- '' for charges that name none
+    f.service,                                    -- '' for charges without a service
     f.currency,                                   -- of the amounts
-    count(*) AS findings,                         -- how many
+    count(*) AS findings,                         -- number of findings
     steps.micros_as_money(coalesce(sum(f.impact_micros) FILTER (WHERE f.impact_micros > 0), 0)) AS leakage, -- earned and not billed
     steps.micros_as_money(coalesce(-sum(f.impact_micros) FILTER (WHERE f.impact_micros < 0), 0)) AS overcharge, -- billed and not earned, as a positive amount
     steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS impact, -- leakage - overcharge

@@ -1,12 +1,12 @@
--- Money still to be won back or given back, by day.
+-- Money still to be recovered or refunded, by day.
 -- Grain: one row per service, day, currency and kind. Owner: warehouse.
 -- Counts the findings of steps.finding_owed: open or confirmed, and not provisional.
 SELECT
-    f.service,                                    -- '' for charges that name none
+    f.service,                                    -- '' for charges without a service
     f.day,                                        -- in the project's time zone; NULL for charges without any date
     f.currency,                                   -- of the amounts
     f.kind,                                       -- what is wrong
-    count(*) AS findings,                         -- how many
+    count(*) AS findings,                         -- number of findings
     steps.micros_as_money(coalesce(sum(f.impact_micros) FILTER (WHERE f.impact_micros > 0), 0)) AS leakage, -- earned and not billed
     steps.micros_as_money(coalesce(-sum(f.impact_micros) FILTER (WHERE f.impact_micros < 0), 0)) AS overcharge, -- billed and not earned, as a positive amount
     steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS impact, -- leakage - overcharge

@@ -1,6 +1,6 @@
--- How a day of scoring went: what was looked at, what was alerted, what people then said.
+-- Scoring by day: transactions scored, alerts, and decisions on them.
 -- Grain: one row per UTC day and model or rule. Owner: fraud.
-WITH said AS (
+WITH decided AS (
     SELECT t.day, t.model_id AS name, count(*) FILTER (t.status IN ('confirmed', 'recovered')) AS confirmed,
         count(*) FILTER (t.status = 'dismissed') AS dismissed
     FROM main.suspicious_transactions t
@@ -8,16 +8,16 @@ WITH said AS (
 )
 SELECT
     g.day,                                        -- UTC day
-    g.source,                                     -- model, rule, or none: no model was in force
+    g.source,                                     -- model, rule, or none where no model was active
     g.name,                                       -- model id, or the rule's name
-    g.role,                                       -- champion, challenger, alert or shadow: counted, never alerted
-    CAST(sum(g.transactions) AS BIGINT) AS transactions, -- looked at
-    CAST(sum(g.suspicious) AS BIGINT) AS suspicious, -- of them
+    g.role,                                       -- champion, challenger, alert or shadow; challenger and shadow never alert
+    CAST(sum(g.transactions) AS BIGINT) AS transactions, -- transactions scored
+    CAST(sum(g.suspicious) AS BIGINT) AS suspicious, -- suspicious transactions
     sum(g.suspicious) / nullif(sum(g.transactions), 0) AS alert_rate, -- suspicious / transactions
-    CAST(coalesce(any_value(s.confirmed), 0) AS BIGINT) AS confirmed, -- of a champion's alerts: decided to be fraud
-    CAST(coalesce(any_value(s.dismissed), 0) AS BIGINT) AS dismissed -- of a champion's alerts: decided to be none
+    CAST(coalesce(any_value(s.confirmed), 0) AS BIGINT) AS confirmed, -- of a champion's alerts: confirmed as fraud
+    CAST(coalesce(any_value(s.dismissed), 0) AS BIGINT) AS dismissed -- of a champion's alerts: dismissed
 FROM lake.events.scoring g
-LEFT JOIN said s ON s.day = g.day AND s.name = g.name AND g.role = 'champion'
+LEFT JOIN decided s ON s.day = g.day AND s.name = g.name AND g.role = 'champion'
 WHERE g.position <= coalesce(getvariable('as_of_position'), 9223372036854775807)
 GROUP BY g.day, g.source, g.name, g.role
 ORDER BY g.day, g.source, g.name

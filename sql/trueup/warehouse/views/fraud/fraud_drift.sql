@@ -1,5 +1,5 @@
--- How far a day differs from what a model was trained on: the population stability index.
--- Grain: one row per model, UTC day and feature, `(margin)` being what the model says. Owner: fraud.
+-- Drift of a day from a model's training data: the population stability index.
+-- Grain: one row per model, UTC day and feature, `(margin)` being the output of the model. Owner: fraud.
 WITH bins AS (
     SELECT d.name, d.day, d.feature, d.bin, sum(d.transactions) AS transactions, any_value(d.expected) AS expected
     FROM lake.events.drift d
@@ -16,7 +16,7 @@ SELECT
     s.name AS model_id,                           -- the model
     s.day,                                        -- UTC day
     s.feature,                                    -- or (margin)
-    CAST(sum(s.transactions) AS BIGINT) AS transactions, -- looked at
+    CAST(sum(s.transactions) AS BIGINT) AS transactions, -- transactions scored
     sum((s.actual - s.expected) * ln(s.actual / s.expected)) AS psi, -- 0 for the same distribution
     CASE WHEN psi >= 0.25 THEN 'alarm' WHEN psi >= 0.1 THEN 'watch' ELSE 'steady' END AS verdict -- by the customary bounds 0.1 and 0.25
 FROM shares s

@@ -1,29 +1,29 @@
--- Subscriptions that network and billing tell differently: for how long, and what money is at stake meanwhile.
--- Grain: one row per such finding that still stands and is not dismissed, and currency of the money. Owner: warehouse.
--- The money is that of other findings of the subscription while it lasted; it is proven there and counted there, not here.
-WITH seen AS (
+-- Subscriptions on which network and billing differ: for how long, and the money at stake in that time.
+-- Grain: one row per open or confirmed finding of this kind, and currency of the money. Owner: warehouse.
+-- The money belongs to other findings of the subscription in that time; leakage views count it there, not here.
+WITH newest AS (
     SELECT max(c.last_started_at) AS until
     FROM lake.events.control c
     WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
 ),
-apart AS (
+disagreements AS (
     SELECT f.*, coalesce(f.ended_at, greatest(s.until, f.started_at)) AS lasted_until
-    FROM steps.finding_now f, seen s
+    FROM steps.finding_now f, newest s
     WHERE f.kind IN ('active_not_billed', 'billed_not_active', 'plan_mismatch') AND f.status IN ('open', 'confirmed')
 )
 SELECT
     lower(hex(a.finding_id)) AS finding_id,       -- as in findings
     a.kind,                                       -- active_not_billed, billed_not_active or plan_mismatch
     a.status,                                     -- open or confirmed
-    a.subscriber,                                 -- whose subscription it is
-    a.reason,                                     -- of a plan_mismatch: which plans
+    a.subscriber,                                 -- the subscription
+    a.reason,                                     -- of a plan_mismatch: the two plans
     a.started_at,                                 -- since when the systems differ, UTC
     a.ended_at,                                   -- when they agreed again; NULL while they do not
-    CAST((epoch_us(a.lasted_until) - epoch_us(a.started_at)) / 86400000000 AS DECIMAL(18, 2)) AS days, -- so long; while it lasts, up to the latest record seen
-    count(f.finding_id) AS findings,              -- other findings of the subscription that began meanwhile
+    CAST((epoch_us(a.lasted_until) - epoch_us(a.started_at)) / 86400000000 AS DECIMAL(18, 2)) AS days, -- duration; while the difference lasts, up to the newest record
+    count(f.finding_id) AS findings,              -- other findings of the subscription that began in that time
     steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS at_stake, -- their money: positive is leakage
     coalesce(f.currency, a.currency) AS currency  -- of that money
-FROM apart a
+FROM disagreements a
 LEFT JOIN steps.finding_now f
     ON f.subscriber = a.subscriber AND f.status IN ('open', 'confirmed') AND f.control IS NULL
     AND f.kind NOT IN ('active_not_billed', 'billed_not_active', 'plan_mismatch')
