@@ -107,7 +107,7 @@ def simulate(
 
     `days` are the days of the main period; some days with only test calls follow. The same arguments give the same bytes.
     `rates` replaces rates of leak kinds (shares from 0 to 1, see `profile.Profile`). Calls `on_day(done, of)` after each day.
-    Memory holds the traffic of one region and day at a time, however many days and regions there are.
+    Memory does not grow with the days; of the traffic it holds one region at a time.
 
     Raises `SimulationError`, before anything is written, for invalid arguments and for a folder with files in it; and later
     when a file cannot be written.

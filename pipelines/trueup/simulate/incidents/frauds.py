@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from trueup.simulate.incidents.scene import Scene
+from trueup.simulate.incidents.scene import Route, Scene
 from trueup.simulate.market.period import HOUR_US, SECOND_US
 from trueup.simulate.traffic.load import BUSINESS, CONSUMER, IOT_DEVICE, WHOLESALE
 from trueup.simulate.traffic.sessions import Ints
@@ -80,7 +80,7 @@ def sim_box(scene: Scene, hard: bool) -> Case | None:
             peers = rng.choice(regulars, count) if hard else scene.own_numbers(count)
             seconds = np.clip(120 * np.exp(0.8 * rng.standard_normal(count)), 10, 1_500).astype(np.int64)
             peers = np.where(peers == who, (peers + 1) % scene.world.people.customers, peers)
-            parts.append(scene.calls(int(who), start, seconds, peers, home_of=int(actors[0]), moving=hard))
+            parts.append(scene.calls(int(who), start, seconds, peers, Route(home_of=int(actors[0]), moving=hard)))
             if hard:
                 rings = scene.spread(day, (9, 21), 4)
                 parts.append(scene.rings(int(who), rings, rng.integers(20, 300, 4), scene.leased("mobile", 4, home=True)))
@@ -136,7 +136,7 @@ def sim_swap(scene: Scene, hard: bool) -> Case | None:
     banks = scene.leased("fixed", 3, home=True)
     parts = [
         scene.rings(who, at[:5], rng.integers(15, 40, 5), rng.choice(banks, 5)).with_columns(device=pl.lit(device, pl.Int32)),
-        scene.calls(who, at[5:30], rng.integers(200, 1_500, 25), rng.choice(scene.leased("premium", 5), 25), device=device),
+        scene.calls(who, at[5:30], rng.integers(200, 1_500, 25), rng.choice(scene.leased("premium", 5), 25), Route(device=device)),
         scene.texts(who, at[30:], rng.choice(scene.leased("shared_cost", 30, home=True), 30), device=device),
     ]
     return Case(actors, pl.concat(parts), "the number moved to another SIM")
@@ -164,7 +164,7 @@ def call_forwarding(scene: Scene, hard: bool) -> Case | None:
     start = scene.spread(day, (19, 23), 45)
     seconds = rng.integers(200, 1_700, 45)
     callers = rng.choice(scene.leased("mobile", 12, home=True), 45)
-    onward = scene.calls(who, start + 2 * SECOND_US, seconds, rng.choice(scene.leased("premium", 4), 45), forwarded=True)
+    onward = scene.calls(who, start + 2 * SECOND_US, seconds, rng.choice(scene.leased("premium", 4), 45), Route(forwarded=True))
     return Case(actors, pl.concat([scene.rings(who, start, seconds, callers), onward]), "forwarded calls")
 
 
@@ -179,7 +179,7 @@ def roaming_fraud(scene: Scene, hard: bool) -> Case | None:
     for day in days:
         count = int(rng.integers(35, 60))
         start, seconds = scene.spread(day, (2, 22), count), rng.integers(200, 1_700, count)
-        parts.append(scene.calls(who, start, seconds, rng.choice(scene.leased("premium", 8), count), abroad=True))
+        parts.append(scene.calls(who, start, seconds, rng.choice(scene.leased("premium", 8), count), Route(abroad=True)))
     return Case(actors, pl.concat(parts), "a visited network")
 
 
@@ -194,7 +194,7 @@ def iot_sim_misuse(scene: Scene, hard: bool) -> Case | None:
         start = scene.spread(day, (0, 23), 24)
         parts.append(scene.volumes(who, start, rng.integers(300, 3_500, 24), rng.integers(50_000, 900_000, 24), device=device))
         calls = scene.one_by_one(day, (9, 20), 4, 900)
-        parts.append(scene.calls(who, calls, rng.integers(60, 800, 4), scene.leased("mobile", 4), device=device))
+        parts.append(scene.calls(who, calls, rng.integers(60, 800, 4), scene.leased("mobile", 4), Route(device=device)))
     return Case(actors, pl.concat(parts), "the SIM in another device")
 
 

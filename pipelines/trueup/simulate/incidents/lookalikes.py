@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from trueup.simulate.incidents.frauds import Case, Script
-from trueup.simulate.incidents.scene import Scene
+from trueup.simulate.incidents.scene import Route, Scene
 from trueup.simulate.market.period import HOUR_US, SECOND_US
 from trueup.simulate.traffic.load import BUSINESS, CONSUMER
 
@@ -38,7 +38,7 @@ def traveller(scene: Scene, hard: bool) -> Case | None:
     for day in days:
         count = int(rng.integers(8, 16))
         start, seconds = scene.one_by_one(day, (7, 22), count, 120), rng.integers(20, 900, count)
-        parts.append(scene.calls(who, start, seconds, scene.world.graph.peers(rng, np.full(count, who)), abroad=True))
+        parts.append(scene.calls(who, start, seconds, scene.world.graph.peers(rng, np.full(count, who)), Route(abroad=True)))
     return Case(actors, pl.concat(parts), "days abroad")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +15,24 @@ from trueup.simulate.market.services import DATA, INCOMING, ROAMING, SMS, VOICE,
 from trueup.simulate.traffic.load import BUSINESS, CONSUMER
 from trueup.simulate.traffic.ordinary import World
 from trueup.simulate.traffic.sessions import FORWARDED, INCOMING_CALL, OUTGOING, Ints, session_frame
+
+
+@dataclass(frozen=True)
+class Route:
+    """How calls leave the network.
+
+    `abroad`: on a visited network. `forwarded`: as the second leg of an incoming call. `device`: from another device than the
+    subscriber's own. `home_of`: from the home cell of that subscriber. `moving`: from changing cells.
+    """
+
+    abroad: bool = False
+    forwarded: bool = False
+    device: Ints | int | None = None
+    home_of: int | None = None
+    moving: bool = False
+
+
+HOME = Route()
 
 
 @dataclass
@@ -107,58 +126,60 @@ class Scene:
 
     # --- sessions ---
 
-    def calls(
-        self, who: Ints | int, start_us: Ints, seconds: Ints | int, peers: Ints, *, abroad: bool = False, forwarded: bool = False,
-        device: Ints | int | None = None, home_of: int | None = None, moving: bool = False,
-    ) -> pl.DataFrame:  # fmt: skip
-        """Return outgoing calls: on a visited network if `abroad`, from the cell of `home_of`, from changing cells if `moving`."""
-        service = ROAMING if abroad else VOICE
-        direction = FORWARDED if forwarded else OUTGOING
-        return self._sessions(service, who, start_us, seconds, seconds, peers, direction, device, home_of, moving)
+    def calls(self, who: Ints | int, start_us: Ints, seconds: Ints | int, peers: Ints, route: Route = HOME) -> pl.DataFrame:
+        """Return outgoing calls by a route."""
+        columns = {
+            "service": ROAMING if route.abroad else VOICE, "start_us": start_us, "duration_s": seconds, "quantity": seconds,
+            "direction": FORWARDED if route.forwarded else OUTGOING, "peer": peers, **_device(route.device),
+        }  # fmt: skip
+        return self._sessions(who, columns, route)
 
     def rings(self, who: Ints | int, start_us: Ints, seconds: Ints | int, callers: Ints) -> pl.DataFrame:
         """Return incoming calls from other networks to numbers in use; 0 seconds: not answered."""
         people = self.world.people
-        rung = self._sessions(INCOMING, who, start_us, seconds, seconds, callers, INCOMING_CALL)
-        whom = np.broadcast_to(np.asarray(who, dtype=np.int64), len(start_us))
-        return rung.filter(pl.Series((start_us >= people.join_us[whom]) & (start_us < people.leave_us[whom])))
+        columns = {
+            "service": INCOMING, "start_us": start_us, "duration_s": seconds, "quantity": seconds, "direction": INCOMING_CALL,
+            "peer": callers,
+        }  # fmt: skip
+        called = np.broadcast_to(np.asarray(who, dtype=np.int64), len(start_us))
+        in_use = (start_us >= people.join_us[called]) & (start_us < people.leave_us[called])
+        return self._sessions(who, columns).filter(pl.Series(in_use))
 
     def texts(self, who: Ints | int, start_us: Ints, peers: Ints, device: Ints | int | None = None) -> pl.DataFrame:
         """Return one message per peer."""
-        return self._sessions(SMS, who, start_us, 0, 1, peers, OUTGOING, device)
+        columns = {
+            "service": SMS, "start_us": start_us, "duration_s": 0, "quantity": 1, "direction": OUTGOING, "peer": peers,
+            **_device(device),
+        }  # fmt: skip
+        return self._sessions(who, columns)
 
     def volumes(
         self, who: Ints | int, start_us: Ints, seconds: Ints, kilobytes: Ints, *, zero_rated: bool = False,
         device: Ints | int | None = None,
     ) -> pl.DataFrame:  # fmt: skip
         """Return data sessions."""
-        return self._sessions(ZERO_RATED if zero_rated else DATA, who, start_us, seconds, kilobytes, None, OUTGOING, device)
+        columns = {
+            "service": ZERO_RATED if zero_rated else DATA, "start_us": start_us, "duration_s": seconds, "quantity": kilobytes,
+            "direction": OUTGOING, **_device(device),
+        }  # fmt: skip
+        return self._sessions(who, columns)
 
-    def _sessions(
-        self, service: int, who: Ints | int, start_us: Ints, seconds: Ints | int, quantity: Ints | int, peers: Ints | None,
-        direction: int, device: Ints | int | None = None, home_of: int | None = None, moving: bool = False,
-    ) -> pl.DataFrame:  # fmt: skip
-        people, network = self.world.people, self.world.network
-        whom = np.broadcast_to(np.asarray(who, dtype=np.int64), len(start_us))
-        region = people.region[whom]
+    def _sessions(self, who: Ints | int, columns: dict[str, Any], route: Route = HOME) -> pl.DataFrame:
+        people, network, service = self.world.people, self.world.network, columns["service"]
+        subscriber = np.broadcast_to(np.asarray(who, dtype=np.int64), len(columns["start_us"]))
+        region = people.region[subscriber]
         feed = {ROAMING: "tap", DATA: "pgw", ZERO_RATED: "pgw"}.get(service, "msc")
         firsts = np.array([network.elements(r, feed)[0] for r in range(people.regions)])
         per_region = len(network.elements(0, feed))
-        at_home = whom if home_of is None else np.full(len(whom), home_of)
-        home = people.home_node[at_home]
-        node = home if feed == "msc" else firsts[region] + whom % per_region
+        at_home = subscriber if route.home_of is None else np.full(len(subscriber), route.home_of)
+        node = people.home_node[at_home] if feed == "msc" else firsts[region] + subscriber % per_region
         cell = people.home_cell[at_home]
-        if moving:
-            node = firsts[region] + self.rng.integers(0, per_region, len(whom))
-            cell = network.cell_of(node, self.rng.integers(0, network.cells, len(whom)))
-        columns = {
-            "service": service, "subscriber": whom, "node": node, "start_us": start_us, "duration_s": seconds,
-            "quantity": quantity, "direction": direction,
-        }  # fmt: skip
-        if feed != "tap":
-            columns["cell"] = cell
-        if peers is not None:
-            columns["peer"] = peers
-        if device is not None:
-            columns["device"] = device
-        return session_frame(columns)
+        if route.moving:
+            node = firsts[region] + self.rng.integers(0, per_region, len(subscriber))
+            cell = network.cell_of(node, self.rng.integers(0, network.cells, len(subscriber)))
+        placed = {"subscriber": subscriber, "node": node} | ({} if feed == "tap" else {"cell": cell})
+        return session_frame(columns | placed)
+
+
+def _device(device: Ints | int | None) -> dict[str, Ints | int]:
+    return {} if device is None else {"device": device}
