@@ -143,7 +143,7 @@ def test_a_manifest_of_any_length_costs_no_more_than_its_limit(calls: Write, tak
     (error,) = take_in(project).errors
     assert "longer than 100 bytes" in str(error) and "raise `manifest_bytes` in [limits]" in str(error)
     (project.directory / "landing" / "a.csv.ctl").write_text("9" * 90)
-    assert "is no number" in str(take_in(project).errors[0])
+    assert "invalid number of records" in str(take_in(project).errors[0])
     (project.directory / "landing" / "a.csv.ctl").write_text("1")
     assert accepted(take_in(project)) == 1
 
