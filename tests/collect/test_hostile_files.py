@@ -336,7 +336,7 @@ def test_the_stored_bytes_of_a_files_rejected_records_are_bounded(
     [
         ("x" * 101 + "\n1,2", "record_bytes = 100", "header line has 101 bytes, more than 100.*`record_bytes`"),
         (HEADER.strip() + ",a,b\n1", "columns = 5", "has 6 columns, more than 5.*`columns`"),
-        ("\n" * 200, "columns = 5", "nothing but empty lines"),
+        ("\n" * 200, "columns = 5", "only empty lines"),
     ],
     ids=["header", "columns", "empty lines"],
 )
