@@ -10,7 +10,7 @@ export UV_NO_PROGRESS := 1
 .DEFAULT_GOAL := help
 .PHONY: help run test one check fmt slow lint bench clean
 
-help: ## what each target does
+help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/uv:
@@ -25,7 +25,7 @@ $(BIN)/uv:
 	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --extra batch --extra stream --extra quality --extra fraud
 	@touch $@ .venv/.runs
 
-run: .venv/.runs ## set up, reconcile and score a small simulated operator, show what leaked and what is suspicious
+run: .venv/.runs ## set up, reconcile and score a small simulated operator, show leakage and suspicious transactions
 	@$(MAKE) --no-print-directory -j 2 $(DEMO)/.validated $(DEMO)-training/.trained
 	@$(MAKE) --no-print-directory $(DEMO)/.promoted
 	@$(BIN)/trueup run --accept-clock --project $(DEMO)
@@ -36,7 +36,7 @@ run: .venv/.runs ## set up, reconcile and score a small simulated operator, show
 	@$(BIN)/trueup score-controls --project $(DEMO)
 	@echo
 	@$(BIN)/trueup sql --project $(DEMO) "select kind, status, count(*) findings, sum(impact) impact, currency from findings group by all order by abs(sum(impact)) desc"
-	@echo "ask further: $(BIN)/trueup sql --project $(DEMO) 'select * from leakage_by_day', or open $(DEMO)/leakage.duckdb with any DuckDB client"
+	@echo "next: $(BIN)/trueup sql --project $(DEMO) 'select * from leakage_by_day', or open $(DEMO)/leakage.duckdb with any DuckDB client"
 
 $(DEMO)/.validated: .venv/.runs
 	@test -d $(DEMO) || $(BIN)/trueup simulate $(DEMO) --subscribers 400 --days 7 --seed 7
@@ -44,7 +44,7 @@ $(DEMO)/.validated: .venv/.runs
 	@$(BIN)/trueup quality --project $(DEMO) >/dev/null
 	@touch $@
 
-# The model learns from an operator of another seed: its voice and messages are enough, and one trial of parameters.
+# The model is trained on an operator of another seed; its voice and messages, and one trial of parameters, are enough.
 $(DEMO)-training/.trained: .venv/.runs
 	@test -d $(DEMO)-training || $(BIN)/trueup simulate $(DEMO)-training --subscribers 150 --days 14 --seed 8 >/dev/null
 	@grep -q '^trials' $(DEMO)-training/trueup.toml || sed -i 's/^alerts_per_day.*/&\ntrials = 1/' $(DEMO)-training/trueup.toml
@@ -60,30 +60,30 @@ $(DEMO)/.promoted: $(DEMO)/.validated $(DEMO)-training/.trained
 test: .venv/.tests lint ## set up, check style and types, run the tests
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --durations 25
 
-one: .venv/.tests ## one test file or test: make one T=tests/log/test_lake.py
+one: .venv/.tests ## run one test file or test: make one T=tests/log/test_lake.py
 	$(BIN)/python -m pytest -q -x $(T)
 
-check: .venv/.tests lint ## style, types, and the tests of what changed since the branch left BASE (main)
+check: .venv/.tests lint ## check style and types, and test what changed since the branch left BASE (main)
 	@tests="$$($(BIN)/python tests/changed.py $(BASE))"; \
-	if [ -n "$$tests" ]; then $(BIN)/python -m pytest -q -m "not slow" $$tests; else echo "no test is of what changed"; fi
+	if [ -n "$$tests" ]; then $(BIN)/python -m pytest -q -m "not slow" $$tests; else echo "no test covers the changes"; fi
 
-fmt: .venv/.tests ## put the code into the project's style
+fmt: .venv/.tests ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-slow: .venv/.tests ## the tests that take long: thousands of random logs, many kills, mutations
+slow: .venv/.tests ## run the slow tests: thousands of random logs, many kills, mutations
 	$(BIN)/python -m pytest -q -n 2 -m slow
 
-lint: .venv/.tests ## ruff and strict mypy
+lint: .venv/.tests ## run ruff and strict mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/.tests ## ratios against peers, measured in the same run
+bench: .venv/.tests ## measure ratios against peers in the same run
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/reconcile.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/fraud_speed.py
 
-clean: ## remove what was made here
+clean: ## remove everything that the targets create
 	rm -rf .venv $(DEMO) $(DEMO)-training .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""A tiny project of two CSV files, taken through the whole path once by the commands themselves."""
+"""A tiny project of two CSV files, processed once from ingestion to publication by the commands."""
 
 from __future__ import annotations
 
@@ -55,32 +55,32 @@ c3,u3,A2,2024-03-01 10:10:00,2,20.25
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a command said."""
+class CommandResult:
+    """Exit status and output of a command."""
 
     status: int
     out: str
     err: str
 
 
-Invoke = Callable[..., Told]
+Invoke = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def invoke(capsys: pytest.CaptureFixture[str]) -> Invoke:
-    """Runs one command in this process."""
+    """Return a function that runs one command in this process."""
 
-    def run(*arguments: object) -> Told:
+    def run(*arguments: object) -> CommandResult:
         capsys.readouterr()
         status = main([str(argument) for argument in arguments])
-        told = capsys.readouterr()
-        return Told(status, told.out, told.err)
+        result = capsys.readouterr()
+        return CommandResult(status, result.out, result.err)
 
     return run
 
 
 def write_project(folder: Path) -> Path:
-    """Writes the tiny project's files."""
+    """Write the files of the tiny project."""
     (folder / "landing/msc").mkdir(parents=True)
     (folder / "trueup.toml").write_text(TOML, "utf-8")
     (folder / "landing/msc/a.csv").write_text(USAGE, "utf-8")
@@ -90,7 +90,7 @@ def write_project(folder: Path) -> Path:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
-    """The tiny project before anything was done with it."""
+    """The tiny project before any command."""
     return write_project(tmp_path / "fresh")
 
 
@@ -108,13 +108,13 @@ def _done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def done(_done: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tiny project after `ingest`, both sources closed, and `run`. Only to be read; its clock stands still."""
+    """The tiny project after `ingest`, both sources closed, and `run`. Read-only; its clock is fixed."""
     monkeypatch.setenv("TRUEUP_NOW", NOW)
     return _done
 
 
 @pytest.fixture
 def copied(_done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same, for tests that change it."""
+    """A copy of `done`, for tests that change it."""
     monkeypatch.setenv("TRUEUP_NOW", NOW)
     return Path(shutil.copytree(_done, tmp_path / "copied"))

@@ -55,17 +55,17 @@ def test_a_decision_that_was_removed_is_found_by_an_anchor_alone(keyed: Path, in
     assert (value["sound"], value["anchors"]["agreeing"]) == (False, [])
 
 
-def test_run_writes_an_anchor_when_asked_to(keyed: Path, invoke: Invoke) -> None:
+def test_run_writes_an_anchor_on_request(keyed: Path, invoke: Invoke) -> None:
     assert "anchor     " not in invoke("run", "--project", keyed).out
-    asked = invoke("run", "--anchor", "--project", keyed)
-    assert (asked.status, "anchor     anchored position " in asked.out) == (0, True)
+    anchored = invoke("run", "--anchor", "--project", keyed)
+    assert (anchored.status, "anchor     anchored position " in anchored.out) == (0, True)
     path = keyed / "trueup.toml"
     path.write_text(path.read_text("utf-8") + "run = true\n", "utf-8")
     assert "anchor     nothing is new since position " in invoke("run", "--project", keyed).out
     assert json.loads(invoke("run", "--no-anchor", "--project", keyed, "--json").out)["anchor"] is None
 
 
-def test_a_run_that_cannot_write_its_anchor_shows_all_else_and_fails(keyed: Path, invoke: Invoke) -> None:
+def test_a_run_that_cannot_write_its_anchor_shows_all_other_results_and_fails(keyed: Path, invoke: Invoke) -> None:
     (keyed / "key").chmod(0o640)
     ended = invoke("run", "--anchor", "--project", keyed)
     assert (ended.status, "publish    " in ended.out) == (2, True)
@@ -73,7 +73,7 @@ def test_a_run_that_cannot_write_its_anchor_shows_all_else_and_fails(keyed: Path
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["anchor"], "there is no key to sign anchors with ([anchor] key); name it there or with --key"),
         (["anchor", "--new-key", "k", "--recompute"], "--new-key only creates a key"),
@@ -83,14 +83,14 @@ def test_a_run_that_cannot_write_its_anchor_shows_all_else_and_fails(keyed: Path
         (["verify", "00", "--anchor", "none.json"], "anchors are checked for the whole log"),
     ],
 )
-def test_a_wrong_option_of_anchors_is_named_in_one_line(invoke: Invoke, done: Path, arguments: list[str], says: str) -> None:
+def test_a_wrong_option_of_anchors_is_named_in_one_line(invoke: Invoke, done: Path, arguments: list[str], message: str) -> None:
     ended = invoke(*arguments, "--project", done)
     assert (ended.status, ended.out) == (2, "")
-    assert says in ended.err
+    assert message in ended.err
     assert ended.err.count("\n") == 1
 
 
-def test_an_anchor_that_is_not_there_is_named(keyed: Path, invoke: Invoke) -> None:
+def test_a_missing_anchor_is_named(keyed: Path, invoke: Invoke) -> None:
     assert "there is no such anchor" in invoke("verify", "--anchor", keyed / "none.json", "--project", keyed).err
     assert "there is no anchor in this folder" in invoke("verify", "--anchor", keyed / "landing", "--project", keyed).err
 

@@ -1,4 +1,4 @@
-"""`trueup clock`, and what a wrong clock does to the commands that commit."""
+"""`trueup clock`, and the effect of a wrong clock on commands that commit."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ RIGHT, BEHIND, AHEAD, FAR = (
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Sets the clock."""
+    """Return a function that sets the clock."""
     return lambda moment: monkeypatch.setenv("TRUEUP_NOW", moment)
 
 
 @pytest.fixture
 def idle(fresh: Path) -> Path:
-    """The tiny project, whose feeds are let go when they are silent for a month."""
+    """The tiny project with a source that is skipped after a month of silence."""
     toml = fresh / "trueup.toml"
     toml.write_text(toml.read_text("utf-8").replace('stream = "charge"', 'stream = "charge"\nidle_after = "30d"'), "utf-8")
     return fresh
@@ -50,31 +50,31 @@ def test_a_wrong_clock_is_refused_in_one_line_and_nothing_is_committed(
     before = positions(fresh)
     at(moment)
     (fresh / "landing/msc/b.csv").write_text("id,caller,start,seconds\nu9,A1,2024-03-01 10:00:00,3\n", "utf-8")
-    told = invoke(*command, "--project", fresh)
-    assert (told.status, told.out, told.err.count("\n")) == (2, "", 1)
-    assert told.err.startswith("trueup: the clock shows 2024-03-0") and advice in told.err
+    result = invoke(*command, "--project", fresh)
+    assert (result.status, result.out, result.err.count("\n")) == (2, "", 1)
+    assert result.err.startswith("trueup: the clock shows 2024-03-0") and advice in result.err
     assert positions(fresh) == before
 
 
-def test_a_jump_ahead_goes_on_once_it_is_accepted_and_stays_in_the_log(
+def test_an_accepted_jump_ahead_is_declared_in_the_log_and_later_runs_continue(
     invoke: Invoke, fresh: Path, at: Callable[[str], None]
 ) -> None:
     at(RIGHT)
     invoke("ingest", "--project", fresh)
     at(AHEAD)
-    told = invoke("ingest", "--accept-clock", "--project", fresh)
-    assert (told.status, told.err) == (0, "the clock is accepted: 2024-03-07 00:00:00Z (position 4)\n")
+    result = invoke("ingest", "--accept-clock", "--project", fresh)
+    assert (result.status, result.err) == (0, "the clock is accepted: 2024-03-07 00:00:00Z (position 4)\n")
     assert invoke("ingest", "--project", fresh).status == 0
 
 
-def test_a_longest_jump_of_nothing_is_refused(invoke: Invoke, fresh: Path) -> None:
+def test_a_longest_jump_below_an_hour_is_refused(invoke: Invoke, fresh: Path) -> None:
     toml = fresh / "trueup.toml"
     toml.write_text(toml.read_text("utf-8").replace("[project]", '[project]\nmax_clock_jump = "5m"'), "utf-8")
-    told = invoke("ingest", "--project", fresh)
-    assert told.status == 2 and "max_clock_jump" in told.err
+    result = invoke("ingest", "--project", fresh)
+    assert result.status == 2 and "max_clock_jump" in result.err
 
 
-def test_a_wrong_tick_is_shown_superseded_and_counted_with_what_was_refused_meanwhile(
+def test_a_wrong_tick_is_shown_superseded_and_counted_with_the_records_it_refused(
     invoke: Invoke, idle: Path, at: Callable[[str], None]
 ) -> None:
     at(RIGHT)
@@ -88,8 +88,8 @@ def test_a_wrong_tick_is_shown_superseded_and_counted_with_what_was_refused_mean
     newest, oldest = json.loads(invoke("clock", "--json", "--project", idle).out)["ticks"]
     assert (newest["position"], newest["state"], oldest["state"]) == (7, "in force", "in force")
     assert newest["says"].endswith("later than the clock: supersede it if the clock is right")
-    told = invoke("clock", "--supersede", 7, "--project", idle)
-    assert told.status == 0 and "void from position 8 on" in told.out and "1 record refused for the time" in told.out
+    result = invoke("clock", "--supersede", 7, "--project", idle)
+    assert result.status == 0 and "void from position 8 on" in result.out and "1 record refused for the time" in result.out
     assert invoke("ingest", "--project", idle).status == 0
     assert invoke("reconcile", "--project", idle).status == 0
     assert "1 tick of a wrong clock superseded; 1 record refused" in invoke("status", "--project", idle).out
@@ -111,8 +111,8 @@ def test_the_table_of_ticks_is_newest_first_and_a_log_without_any_says_so(
 ) -> None:
     at(RIGHT)
     assert invoke("ingest", "--project", fresh).status == 0
-    told = invoke("clock", "--project", fresh)
-    assert told.out.splitlines() == [
+    result = invoke("clock", "--project", fresh)
+    assert result.out.splitlines() == [
         "the log has no ticks: no command has declared the time yet",
         "the clock shows 2024-03-05 00:00:00Z",
     ]
@@ -120,5 +120,5 @@ def test_the_table_of_ticks_is_newest_first_and_a_log_without_any_says_so(
 
 
 def test_ticks_further_apart_than_a_clock_may_jump_are_refused(invoke: Invoke, fresh: Path) -> None:
-    told = invoke("stream", "--tick-every", "2d", "--project", fresh)
-    assert told.status == 2 and "--tick-every" in told.err and "max_clock_jump" in told.err
+    result = invoke("stream", "--tick-every", "2d", "--project", fresh)
+    assert result.status == 2 and "--tick-every" in result.err and "max_clock_jump" in result.err

@@ -1,4 +1,4 @@
-"""What people get wrong, and the one line they are told."""
+"""Mistakes of users: each is reported in one line."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from trueup.cli.commands import project, status
 
 Invoke = Callable[..., Any]
 
-# Beam and what it imports use what is deprecated elsewhere.
+# Beam and its imports use deprecated functions.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
-def one_line(told: Any) -> str:
-    """The one line on stderr of a command that could not do its work."""
-    assert told.status == 2
-    assert told.err.count("\n") == 1, told.err
-    assert "Traceback" not in told.err
-    line: str = told.err.removesuffix("\n")
+def one_line(result: Any) -> str:
+    """Return the one line on stderr of a command that failed."""
+    assert result.status == 2
+    assert result.err.count("\n") == 1, result.err
+    assert "Traceback" not in result.err
+    line: str = result.err.removesuffix("\n")
     return line
 
 
-def test_a_column_that_the_file_does_not_have_is_named_and_the_other_source_is_in(invoke: Invoke, fresh: Path) -> None:
+def test_a_column_missing_from_the_file_is_named_and_the_other_source_is_ingested(invoke: Invoke, fresh: Path) -> None:
     text = (fresh / "trueup.toml").read_text("utf-8")
     (fresh / "trueup.toml").write_text(text.replace('quantity = "seconds" }', 'quantity = "secs" }', 1), "utf-8")
-    told = invoke("ingest", "--project", fresh)
-    assert "secs" in one_line(told)
-    assert "billing" in told.out
-    assert "2 accepted" in told.out
+    result = invoke("ingest", "--project", fresh)
+    assert "secs" in one_line(result)
+    assert "billing" in result.out
+    assert "2 accepted" in result.out
 
 
-def test_a_file_that_is_missing_is_named_and_run_goes_on_with_what_is_in(invoke: Invoke, fresh: Path) -> None:
+def test_a_missing_file_is_named_and_run_continues_with_the_other_sources(invoke: Invoke, fresh: Path) -> None:
     (fresh / "landing/billing.csv").unlink()
-    told = invoke("run", "--project", fresh)
-    errors = [line for line in told.err.splitlines() if line.startswith("trueup:")]
-    assert told.status == 2
+    result = invoke("run", "--project", fresh)
+    errors = [line for line in result.err.splitlines() if line.startswith("trueup:")]
+    assert result.status == 2
     assert len(errors) == 1
     assert "landing/billing.csv" in errors[0]
-    assert "ingested 1 file, 4 records: 3 accepted, 0 duplicate, 1 quarantined" in told.out
+    assert "ingested 1 file, 4 records: 3 accepted, 0 duplicate, 1 quarantined" in result.out
     assert (fresh / "leakage.duckdb").exists()
 
 
 @pytest.mark.parametrize("day", ["2024-02-30", "tomorrow", "", "20240230", "9999-12-31"])
-def test_a_day_that_is_none_is_told(invoke: Invoke, done: Path, day: str) -> None:
+def test_an_invalid_day_is_reported(invoke: Invoke, done: Path, day: str) -> None:
     assert "--through" in one_line(invoke("close", "--source", "msc", "--through", day, "--project", done))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["close", "--source", "mcs", "--through", "2024-03-01"], "there is no source 'mcs'.*msc, billing"),
         (["ingest", "mcs"], "there is no source 'mcs'"),
@@ -76,16 +76,16 @@ def test_a_day_that_is_none_is_told(invoke: Invoke, done: Path, day: str) -> Non
         (["status", "--frobnicate"], "frobnicate"),
     ],
 )
-def test_a_wrong_argument_is_told_in_one_line(invoke: Invoke, done: Path, arguments: list[str], told: str) -> None:
-    assert re.search(told, one_line(invoke(*arguments, "--project", done)))
+def test_a_wrong_argument_is_reported_in_one_line(invoke: Invoke, done: Path, arguments: list[str], message: str) -> None:
+    assert re.search(message, one_line(invoke(*arguments, "--project", done)))
 
 
 @pytest.mark.parametrize("arguments", [["frobnicate"], ["--frobnicate"], ["simulate", "--days", "0"]])
-def test_a_command_that_is_none_is_told_in_one_line(invoke: Invoke, arguments: list[str]) -> None:
+def test_an_unknown_command_is_reported_in_one_line(invoke: Invoke, arguments: list[str]) -> None:
     one_line(invoke(*arguments))
 
 
-def test_a_folder_without_a_project_is_told(invoke: Invoke, tmp_path: Path) -> None:
+def test_a_folder_without_a_project_is_reported(invoke: Invoke, tmp_path: Path) -> None:
     assert "trueup init" in one_line(invoke("status", "--project", tmp_path))
     (tmp_path / "trueup.toml").write_text("[lake\n", "utf-8")
     assert "TOML" in one_line(invoke("status", "--project", tmp_path))
@@ -93,25 +93,23 @@ def test_a_folder_without_a_project_is_told(invoke: Invoke, tmp_path: Path) -> N
     assert "bukets" in one_line(invoke("status", "--project", tmp_path))
 
 
-def test_init_where_nothing_can_be_written_is_told(invoke: Invoke, tmp_path: Path) -> None:
+def test_init_in_an_unwritable_place_is_reported(invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     one_line(invoke("init", tmp_path / "file" / "project"))
 
 
-def test_a_package_that_is_not_installed_is_told_with_its_extra(
-    invoke: Invoke, done: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_reported_with_its_extra(invoke: Invoke, done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "trueup.jobs.reconcile_batch", None)
     monkeypatch.setitem(sys.modules, "apache_beam", None)
-    # With runner options the engine does the work, however little there is.
-    told = one_line(invoke("reconcile", "--project", done, "--", "--direct_num_workers=1"))
-    assert "trueup.jobs" in told
+    # With runner options the engine does the work, even for few records.
+    result = one_line(invoke("reconcile", "--project", done, "--", "--direct_num_workers=1"))
+    assert "trueup.jobs" in result
     monkeypatch.delitem(sys.modules, "trueup.jobs.reconcile_batch")
     assert "install trueup[batch]" in one_line(invoke("reconcile", "--project", done, "--", "--direct_num_workers=1"))
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
-def test_an_interrupt_is_told_in_one_line(
+def test_an_interrupt_is_reported_in_one_line(
     invoke: Invoke, done: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException
 ) -> None:
     def interrupted(_: Path) -> None:
@@ -121,15 +119,13 @@ def test_an_interrupt_is_told_in_one_line(
     assert "interrupted" in one_line(invoke("status", "--project", done))
 
 
-def test_an_unexpected_error_is_one_line_too_unless_debugging(
-    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unexpected_error_is_one_line_unless_debugging(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: str) -> None:
         raise ZeroDivisionError("first line\nsecond line")
 
     monkeypatch.setattr(project, "files", broken)
     assert "ZeroDivisionError: first line; set TRUEUP_DEBUG=1" in one_line(invoke("init", tmp_path / "new"))
     monkeypatch.setenv("TRUEUP_DEBUG", "1")
-    told = invoke("init", tmp_path / "new")
-    assert told.status == 2
-    assert "Traceback" in told.err and "second line" in told.err
+    result = invoke("init", tmp_path / "new")
+    assert result.status == 2
+    assert "Traceback" in result.err and "second line" in result.err

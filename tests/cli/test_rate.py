@@ -1,4 +1,4 @@
-"""Prices without reconciliation: of one record, of a file of them, by the lake's book or by one of one's own."""
+"""Prices without reconciliation: of one record or a file, by the lake's book or by a book file."""
 
 from __future__ import annotations
 
@@ -40,31 +40,34 @@ def book(tmp_path: Path) -> Path:
     return tmp_path / "book.csv"
 
 
-def priced(told) -> list[tuple[float | None, str | None]]:
-    assert told.status == 0, told.err
-    return [(row["amount"], row["reason"]) for row in json.loads(told.out)]
+def priced(result) -> list[tuple[float | None, str | None]]:
+    assert result.status == 0, result.err
+    return [(row["amount"], row["reason"]) for row in json.loads(result.out)]
 
 
-def one_line(told) -> str:
-    assert told.status == 2
-    assert told.err.count("\n") == 1, told.err
-    return str(told.err)
+def one_line(result) -> str:
+    assert result.status == 2
+    assert result.err.count("\n") == 1, result.err
+    return str(result.err)
 
 
-def test_one_record_is_priced_by_a_book_of_ones_own_with_its_arithmetic(invoke, book: Path) -> None:
+def test_a_book_file_prices_one_record_with_its_arithmetic(invoke, book: Path) -> None:
     assert priced(invoke("rate", *ONE, "--book", book, "--json")) == [(1.2, None)]
-    told = invoke("rate", *ONE, "--book", book, "--explain", "--subscriber", "s").out.splitlines()
-    assert told[-2:] == ["  from 10:00:00Z: 120 s in increments of 60/60, 100 free by free; 20 × 0.6 per 60 s = 0.2", "  = 0.2 EUR"]
-    assert "tariff T1 as of 2024-01-01T00:00:00Z: service voice, plan A, any destination" in told[1]
+    result = invoke("rate", *ONE, "--book", book, "--explain", "--subscriber", "s").out.splitlines()
+    assert result[-2:] == [
+        "  from 10:00:00Z: 120 s in increments of 60/60, 100 free by free; 20 × 0.6 per 60 s = 0.2",
+        "  = 0.2 EUR",
+    ]
+    assert "tariff T1 as of 2024-01-01T00:00:00Z: service voice, plan A, any destination" in result[1]
 
 
-def test_the_records_of_a_file_are_priced_in_order_and_take_from_what_they_share(invoke, book: Path, tmp_path: Path) -> None:
+def test_records_of_a_file_are_priced_in_order_and_share_allowances(invoke, book: Path, tmp_path: Path) -> None:
     (tmp_path / "calls.csv").write_text(CALLS, "utf-8")
-    told = invoke("rate", tmp_path / "calls.csv", "--book", book, "--service", "voice", "--json")
-    assert priced(told) == [(0.2, None), (3, None), (None, "no_quantity")]
+    result = invoke("rate", tmp_path / "calls.csv", "--book", book, "--service", "voice", "--json")
+    assert priced(result) == [(0.2, None), (3, None), (None, "no_quantity")]
     rows = [dict(zip(CALLS.splitlines()[0].split(","), line.split(","), strict=True)) for line in CALLS.splitlines()[1:]]
     (tmp_path / "calls.ndjson").write_text("".join(json.dumps({k: v or None for k, v in r.items()}) + "\n" for r in rows), "utf-8")
-    assert priced(invoke("rate", tmp_path / "calls.ndjson", "--book", book, "--service", "voice", "--json")) == priced(told)
+    assert priced(invoke("rate", tmp_path / "calls.ndjson", "--book", book, "--service", "voice", "--json")) == priced(result)
     pl.DataFrame(rows[:2]).with_columns(pl.col("start").str.to_datetime(), pl.col("quantity").cast(pl.Int64)).write_parquet(
         tmp_path / "calls.parquet"
     )
@@ -72,12 +75,12 @@ def test_the_records_of_a_file_are_priced_in_order_and_take_from_what_they_share
     assert pl.read_csv(tmp_path / "prices.csv")["amount"].to_list() == [0.2, 3.0]
 
 
-def test_times_without_an_offset_are_of_the_time_zone_told(invoke, book: Path) -> None:
-    told = ["--service", "voice", "--quantity", "1", "--plan", "A", "--book", book, "--json"]
-    assert priced(invoke("rate", "--start", "2024-01-01T00:30:00", "--timezone", "Europe/Berlin", *told)) == [
+def test_times_without_an_offset_are_in_the_given_time_zone(invoke, book: Path) -> None:
+    arguments = ["--service", "voice", "--quantity", "1", "--plan", "A", "--book", book, "--json"]
+    assert priced(invoke("rate", "--start", "2024-01-01T00:30:00", "--timezone", "Europe/Berlin", *arguments)) == [
         (None, "before_any_tariff")
     ]
-    assert priced(invoke("rate", "--start", "2024-01-01T00:30:00", *told)) == [(0.6, None)]
+    assert priced(invoke("rate", "--start", "2024-01-01T00:30:00", *arguments)) == [(0.6, None)]
 
 
 def test_the_lakes_book_prices_as_of_a_position_by_the_plan_of_the_subscription(invoke, tmp_path: Path) -> None:
@@ -85,7 +88,7 @@ def test_the_lakes_book_prices_as_of_a_position_by_the_plan_of_the_subscription(
     (tmp_path / "trueup.toml").write_text(LAKE, "utf-8")
     (tmp_path / "landing/book1.csv").write_text(BOOK, "utf-8")
     (tmp_path / "landing/states.csv").write_text("who,plan,status,from\ns,A,active,2024-01-01\n", "utf-8")
-    told = [
+    arguments = [
         "--service",
         "voice",
         "--start",
@@ -98,15 +101,15 @@ def test_the_lakes_book_prices_as_of_a_position_by_the_plan_of_the_subscription(
         "--project",
         tmp_path,
     ]
-    assert "no lake" in one_line(invoke("rate", *told))
+    assert "no lake" in one_line(invoke("rate", *arguments))
     assert invoke("ingest", "--project", tmp_path).status == 0
     first = invoke("sql", "SELECT max(position) AS p FROM tariffs", "--json", "--project", tmp_path)
     position = json.loads(first.out)[0]["p"]
     (tmp_path / "landing/book2.csv").write_text(BOOK.replace("0.60", "0.30"), "utf-8")
     assert invoke("ingest", "--project", tmp_path).status == 0
-    assert priced(invoke("rate", *told)) == [(0.7, None)]
-    assert priced(invoke("rate", *told, "--as-of", position + 1)) == [(1.4, None)]
-    assert "no tariff book is known at position 0" in one_line(invoke("rate", *told, "--as-of", "2020-01-01"))
+    assert priced(invoke("rate", *arguments)) == [(0.7, None)]
+    assert priced(invoke("rate", *arguments, "--as-of", position + 1)) == [(1.4, None)]
+    assert "no tariff book is known at position 0" in one_line(invoke("rate", *arguments, "--as-of", "2020-01-01"))
 
 
 def test_a_tariff_plan_of_cgrates_prices_and_becomes_a_book_that_prices_the_same(invoke, tmp_path: Path) -> None:
@@ -118,15 +121,15 @@ def test_a_tariff_plan_of_cgrates_prices_and_becomes_a_book_that_prices_the_same
         (tmp_path / f"{name}.csv").write_text(text, "utf-8")
     record = ["--service", "call", "--start", "2024-03-01", "--quantity", "61", "--peer", "+4930", "--json"]
     assert priced(invoke("rate", *record, "--cgrates", tmp_path, "--currency", "EUR")) == [(0.35, None)]
-    told = invoke("cgrates", tmp_path, tmp_path / "book.csv", "--currency", "EUR", "--timezone", "Europe/Berlin")
-    assert told.status == 0
-    assert 'stream = "tariff"' in told.out
+    result = invoke("cgrates", tmp_path, tmp_path / "book.csv", "--currency", "EUR", "--timezone", "Europe/Berlin")
+    assert result.status == 0
+    assert 'stream = "tariff"' in result.out
     assert priced(invoke("rate", *record, "--book", tmp_path / "book.csv")) == [(0.35, None)]
     assert "no currency" in one_line(invoke("rate", *record, "--cgrates", tmp_path))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["--service", "voice", "--start", "soon", "--quantity", "1"], "invalid time: 'soon'.*--start"),
         (["--service", "voice", "--start", "2024-03-01", "--quantity", "-1"], "no quantity"),
@@ -139,12 +142,12 @@ def test_a_tariff_plan_of_cgrates_prices_and_becomes_a_book_that_prices_the_same
         ([*ONE, "--to", "x.txt"], "neither .csv nor .parquet"),
     ],
 )
-def test_what_cannot_be_priced_at_all_is_told_in_one_line(invoke, book: Path, arguments: list[str], says: str) -> None:
-    assert re.search(says, one_line(invoke("rate", *arguments, "--book", book)))
+def test_a_record_that_cannot_be_priced_is_reported_in_one_line(invoke, book: Path, arguments: list[str], message: str) -> None:
+    assert re.search(message, one_line(invoke("rate", *arguments, "--book", book)))
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("service,start\nvoice,2024-03-01\n", "no column quantity"),
         ("service,start,quantity,seconds\nvoice,2024-03-01,1,1\n", "the column seconds means nothing"),
@@ -153,13 +156,13 @@ def test_what_cannot_be_priced_at_all_is_told_in_one_line(invoke, book: Path, ar
         ("service,start,quantity\n,2024-03-01,1\n", "record 0 .*service: is there"),
     ],
 )
-def test_a_record_of_a_file_that_cannot_be_read_is_named(invoke, book: Path, tmp_path: Path, text: str, says: str) -> None:
+def test_an_unreadable_record_of_a_file_is_named(invoke, book: Path, tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "calls.csv").write_text(text, "utf-8")
-    assert re.search(says, one_line(invoke("rate", tmp_path / "calls.csv", "--book", book)))
+    assert re.search(message, one_line(invoke("rate", tmp_path / "calls.csv", "--book", book)))
 
 
 @pytest.mark.parametrize(
-    ("book_text", "says"),
+    ("book_text", "message"),
     [
         (BOOK + "rate,T1,A,voice,,2024-01-01T00:00:00Z,EUR,9,60,s,,,,,\n", "record 3 .*repeated_key"),
         (BOOK.replace("0.60", "cheap"), "record 0 .*price: is a decimal number"),
@@ -167,6 +170,6 @@ def test_a_record_of_a_file_that_cannot_be_read_is_named(invoke, book: Path, tmp
         (BOOK.replace("valid_from", "since"), "no column valid_from"),
     ],
 )
-def test_a_book_that_could_not_be_taken_in_is_refused_with_its_row(invoke, book: Path, book_text: str, says: str) -> None:
+def test_an_invalid_book_is_refused_with_its_row(invoke, book: Path, book_text: str, message: str) -> None:
     book.write_text(book_text, "utf-8")
-    assert re.search(says, one_line(invoke("rate", *ONE, "--book", book)))
+    assert re.search(message, one_line(invoke("rate", *ONE, "--book", book)))

@@ -1,4 +1,4 @@
-"""A project whose prices and subscriptions come late and change back in time: findings follow, and can be derived anew."""
+"""Late and retroactive prices and subscriptions: findings follow, and can be derived again."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def lands(project: Path, **files: str) -> None:
+def deliver(project: Path, **files: str) -> None:
     for name, text in files.items():
         (project / "landing" / f"{name}.csv").write_text(text, "utf-8")
 
@@ -96,22 +96,22 @@ def findings(invoke, project: Path) -> set[tuple[str, ...]]:
         "SELECT coalesce(r.record_key, f.subscriber) AS about, f.kind, f.status, f.impact, f.cause, f.reason FROM findings f "
         "LEFT JOIN lake.events.usage r ON lower(hex(r.event_id)) = f.usage_event_id"
     )
-    told = invoke("sql", query, "--json", "--project", project)
-    assert told.status == 0, told.err
+    result = invoke("sql", query, "--json", "--project", project)
+    assert result.status == 0, result.err
     return {
         (row["about"], row["kind"], row["status"], f"{float(row['impact']):.2f}", row["cause"], row["reason"])
-        for row in json.loads(told.out)
+        for row in json.loads(result.out)
     }
 
 
-def derived_anew(invoke, project: Path) -> None:
-    """What is stored is what both ways of recomputation tell, of the state and of the history."""
+def check_recomputation(invoke, project: Path) -> None:
+    """Check that both ways of recomputation give the stored digests, of the state and of the history."""
     stored, plain, batch = (
         invoke("digest", *how, "--json", "--project", project).out
         for how in ((), ("--recompute", "plain"), ("--recompute", "batch"))
     )
-    told = [{k: json.loads(text)[k] for k in ("state", "history")} for text in (stored, plain, batch)]
-    assert told[0] == told[1] == told[2]
+    digests = [{k: json.loads(text)[k] for k in ("state", "history")} for text in (stored, plain, batch)]
+    assert digests[0] == digests[1] == digests[2]
 
 
 FOUND = {
@@ -124,30 +124,30 @@ FOUND = {
 
 
 def run(invoke, project: Path, *commands: str) -> None:
-    """The steps of `run` that prices decide: what it does beside them is the subject of other tests, and takes longer."""
+    """Run the steps that depend on prices; other tests cover the other steps of `run`, which take longer."""
     for command in commands or ("ingest", "reconcile"):
-        told = invoke(command, "--project", project)
-        assert told.status == 0, told.err
+        result = invoke(command, "--project", project)
+        assert result.status == 0, result.err
 
 
-def test_usage_is_priced_by_the_book_and_what_differs_is_told_by_quantity_and_by_amount(invoke, project: Path) -> None:
-    lands(project, **FIRST)
+def test_usage_is_priced_by_the_book_and_differences_are_split_into_quantity_and_amount(invoke, project: Path) -> None:
+    deliver(project, **FIRST)
     run(invoke, project, "run")
     assert findings(invoke, project) == FOUND
-    derived_anew(invoke, project)
+    check_recomputation(invoke, project)
 
 
-def test_prices_and_states_that_come_to_be_known_later_change_what_they_are_about_and_nothing_else(invoke, project: Path) -> None:
-    lands(project, **FIRST)
+def test_late_prices_and_states_change_only_the_findings_they_concern(invoke, project: Path) -> None:
+    deliver(project, **FIRST)
     run(invoke, project)
     # From 13:30 on a minute costs a euro, known only now: u5 was charged at the price of before.
-    lands(project, book2=BOOK + "rate,A,voice,,2024-03-01T13:30:00,EUR,1.00,60,s,\n")
+    deliver(project, book2=BOOK + "rate,A,voice,,2024-03-01T13:30:00,EUR,1.00,60,s,\n")
     run(invoke, project)
     dearer = ("u5", "misrated", "open", "4.00", "tariff_change", "former_version")
     assert findings(invoke, project) == FOUND | {dearer}
-    derived_anew(invoke, project)
+    check_recomputation(invoke, project)
     # Billing has had the second subscriber all along.
-    lands(project, states2=STATES + "billing,s2,A,active,2024-01-01\n")
+    deliver(project, states2=STATES + "billing,s2,A,active,2024-01-01\n")
     run(invoke, project)
     known = {
         ("u3", "unknown_subscriber", "retracted", "1.00", "subscriber_change", None),
@@ -155,7 +155,7 @@ def test_prices_and_states_that_come_to_be_known_later_change_what_they_are_abou
         ("s2", "active_not_billed", "retracted", "0.00", "subscriber_change", None),
     }
     assert findings(invoke, project) == {f for f in FOUND if f[0] not in ("u3", "s2")} | {dearer} | known
-    derived_anew(invoke, project)
+    check_recomputation(invoke, project)
 
 
 def explained(invoke, project: Path, kind: str, usage: str) -> list[str]:
@@ -164,14 +164,14 @@ def explained(invoke, project: Path, kind: str, usage: str) -> list[str]:
         f"WHERE f.kind = '{kind}' AND u.record_key = '{usage}'"
     )
     found = json.loads(invoke("sql", query, "--json", "--project", project).out)
-    told = invoke("explain", found[0]["finding_id"], "--project", project)
-    assert told.status == 0, told.err
-    lines = told.out.splitlines()
+    result = invoke("explain", found[0]["finding_id"], "--project", project)
+    assert result.status == 0, result.err
+    lines = result.out.splitlines()
     return lines[next(i for i, line in enumerate(lines) if line.startswith("impact ")) + 1 : lines.index("history") - 1]
 
 
-def test_a_finding_is_explained_by_the_raters_steps_of_both_sides_and_the_mistake_in_words(invoke, project: Path) -> None:
-    lands(project, **FIRST)
+def test_a_finding_is_explained_by_rating_steps_of_both_sides_and_the_billing_error(invoke, project: Path) -> None:
+    deliver(project, **FIRST)
     run(invoke, project)
     assert explained(invoke, project, "misrated", "u4") == [
         "usage, by the tariff book:",
@@ -184,7 +184,7 @@ def test_a_finding_is_explained_by_the_raters_steps_of_both_sides_and_the_mistak
         "  = 0.6 EUR",
     ]
     assert explained(invoke, project, "unknown_subscriber", "u3")[-1] == "  = 1 EUR"
-    lands(project, book2=BOOK + "rate,A,voice,,2024-03-01T13:30:00,EUR,1.00,60,s,\n")
+    deliver(project, book2=BOOK + "rate,A,voice,,2024-03-01T13:30:00,EUR,1.00,60,s,\n")
     run(invoke, project)
     assert explained(invoke, project, "misrated", "u5") == [
         "usage, by the tariff book:",
@@ -193,8 +193,8 @@ def test_a_finding_is_explained_by_the_raters_steps_of_both_sides_and_the_mistak
         "  = 10 EUR",
         "reason: former_version, billed at the price of before 2024-03-01 13:30Z",
     ]
-    # Whatever became known later, a finding is told as of the position it last changed at.
-    lands(project, book3=BOOK + "rate,A,voice,,2024-03-01T15:00:00,EUR,2.00,60,s,\n")
+    # A finding is explained as of the position it last changed at, whatever became known later.
+    deliver(project, book3=BOOK + "rate,A,voice,,2024-03-01T15:00:00,EUR,2.00,60,s,\n")
     run(invoke, project)
     assert (
         explained(invoke, project, "misrated", "u5")[-1]
@@ -202,16 +202,16 @@ def test_a_finding_is_explained_by_the_raters_steps_of_both_sides_and_the_mistak
     )
 
 
-def test_usage_without_a_price_is_told_as_such_until_the_book_has_one(invoke, project: Path) -> None:
-    lands(project, **{name: text for name, text in FIRST.items() if name != "book1"})
+def test_usage_is_unrated_until_the_book_has_a_price(invoke, project: Path) -> None:
+    deliver(project, **{name: text for name, text in FIRST.items() if name != "book1"})
     run(invoke, project)
     unrated = {f for f in findings(invoke, project) if f[1] == "unrated"}
     assert {(f[0], f[5]) for f in unrated} == {(u, "no_tariff") for u in ("u1", "u2", "u3", "u4", "u5", "last")}
-    lands(project, book1=FIRST["book1"])
+    deliver(project, book1=FIRST["book1"])
     run(invoke, project)
-    standing = {f[:4] for f in findings(invoke, project) if f[2] == "open"}
-    assert standing == {f[:4] for f in FOUND}
-    derived_anew(invoke, project)
+    open_findings = {f[:4] for f in findings(invoke, project) if f[2] == "open"}
+    assert open_findings == {f[:4] for f in FOUND}
+    check_recomputation(invoke, project)
 
 
 def with_free_units(project: Path, shared: str, charges: str) -> None:
@@ -223,17 +223,17 @@ def with_free_units(project: Path, shared: str, charges: str) -> None:
     head, first, second = FIRST["book1"].splitlines()
     rows = [f"{head},name,services,units,shared", f"{first},,,,", f"{second},,,,"]
     rows += [f"allowance,A,,,2024-01-01,,,,,,free,voice,600,{shared}"]
-    lands(project, **{**FIRST, "book1": "\n".join(rows) + "\n", "charges1": charges})
+    deliver(project, **{**FIRST, "book1": "\n".join(rows) + "\n", "charges1": charges})
 
 
-def test_free_units_are_consumed_in_the_order_of_calls_and_explained_so(
+def test_free_units_are_consumed_and_explained_in_the_order_of_calls(
     invoke, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRUEUP_NOW", "2024-04-05T00:00:00+00:00")
     over = "last2,s1,4930,2024-04-02T00:00:00,0\n"
     charges = CHARGES + "c5,u5,s1,2024-03-01T14:00:00,600,6.00\nlast,last,s1,2024-03-03T00:00:00,0,0\n"
     with_free_units(project, "", charges + "last2,last2,s1,2024-04-02T00:00:00,0,0\n")
-    lands(project, usage1=FIRST["usage1"] + over)
+    deliver(project, usage1=FIRST["usage1"] + over)
     run(invoke, project)
     money = {f[:2]: (f[3], f[5]) for f in findings(invoke, project)}
     # What the first three calls leave is 420 seconds; billing gave nothing free.
@@ -248,12 +248,12 @@ def test_free_units_are_consumed_in_the_order_of_calls_and_explained_so(
         "  = 1.8 EUR",
         "reason: allowance_ignored, billed without free units",
     ]
-    derived_anew(invoke, project)
+    check_recomputation(invoke, project)
 
 
-def test_a_book_shared_by_accounts_is_refused_where_accounts_are_kept_apart(invoke, project: Path) -> None:
+def test_allowances_shared_by_account_are_refused_where_buckets_separate_accounts(invoke, project: Path) -> None:
     with_free_units(project, "account", FIRST["charges1"])
-    told = invoke("run", "--project", project)
-    assert told.status == 2
-    assert "bucket_by = 'subscriber' separates" in told.err
-    assert told.err.strip().count("\n") <= 12
+    result = invoke("run", "--project", project)
+    assert result.status == 2
+    assert "bucket_by = 'subscriber' separates" in result.err
+    assert result.err.strip().count("\n") <= 12

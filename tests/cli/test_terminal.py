@@ -1,4 +1,4 @@
-"""What data may do to a terminal or a spreadsheet: nothing. In a file or a pipe it is exactly what it is."""
+"""Data controls neither a terminal nor a spreadsheet; in a file or a pipe it is exact."""
 
 from __future__ import annotations
 
@@ -92,11 +92,11 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
         ("\U000e0041", r"\U000e0041"), ("\udc80", r"\udc80"), (r"^\d+\.csv$", r"^\d+\.csv$"), (r"\x1b", r"\\x1b"), ("\\\\", "\\\\\\"),
     ],
 )  # fmt: skip
-def test_what_a_terminal_obeys_is_shown_as_an_escape(text: str, shown: str) -> None:
+def test_characters_that_a_terminal_obeys_are_shown_as_escapes(text: str, shown: str) -> None:
     assert output.visible(text) == shown
 
 
-def test_what_is_shown_can_be_read_back_without_loss() -> None:
+def test_shown_text_can_be_read_back_without_loss() -> None:
     escape = re.compile(r"\\(?:(\\)|([nrt])|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8}))")
 
     def read(found: re.Match[str]) -> str:
@@ -137,11 +137,11 @@ def test_json_on_a_terminal_is_the_same_value(done: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("form", ["csv", "json"])
 def test_in_a_pipe_an_answer_is_exactly_the_data(form: str, invoke: Invoke, done: Path) -> None:
     text = HOSTILE + "\n=1+1"
-    told = invoke("sql", query(text), "--format", form, "--project", done)
+    result = invoke("sql", query(text), "--format", form, "--project", done)
     if form == "csv":
-        assert list(csv.reader(io.StringIO(told.out, newline="")))[1] == [text, "1.50"]
+        assert list(csv.reader(io.StringIO(result.out, newline="")))[1] == [text, "1.50"]
     else:
-        assert json.loads(told.out)[0][f"{ESC}[1mhead{RLO}"] == text
+        assert json.loads(result.out)[0][f"{ESC}[1mhead{RLO}"] == text
 
 
 def test_a_plan_shows_its_constants(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,18 +231,18 @@ def test_csv_is_for_a_spreadsheet_where_a_person_exports_and_numbers_stay_number
     options: tuple[str, ...], at_terminal: bool, expected: bool, done: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("sql", CELLS, "--format", "csv", *options, "--project", done)
-    told = on_terminal(monkeypatch, *arguments) if at_terminal else invoke(*arguments).out
+    result = on_terminal(monkeypatch, *arguments) if at_terminal else invoke(*arguments).out
     mark = "'" if expected else ""
-    assert told == f"{mark}=h,text,whole,exact,float,phone\n{mark}=1+1,{mark}-5,-5,-1.50,-2.5,{mark}+49151\n"
+    assert result == f"{mark}=h,text,whole,exact,float,phone\n{mark}=1+1,{mark}-5,-5,-1.50,-2.5,{mark}+49151\n"
 
 
 @pytest.mark.parametrize("form", [("--format", "table"), ("--json",)])
 def test_the_option_for_spreadsheets_is_refused_where_there_is_no_csv(form: tuple[str, ...], invoke: Invoke, done: Path) -> None:
-    told = invoke("sql", "select 1", *form, "--spreadsheet", "--project", done)
-    assert (told.status, told.err.count("\n")) == (2, 1) and "--spreadsheet" in told.err
+    result = invoke("sql", "select 1", *form, "--spreadsheet", "--project", done)
+    assert (result.status, result.err.count("\n")) == (2, 1) and "--spreadsheet" in result.err
 
 
-def test_prices_written_to_csv_are_for_a_spreadsheet_unless_told_otherwise(tmp_path: Path, invoke: Invoke) -> None:
+def test_prices_written_to_csv_are_safe_for_a_spreadsheet_by_default(tmp_path: Path, invoke: Invoke) -> None:
     book = pl.DataFrame({
         "item": ["rate"], "service": ["voice"], "valid_from": ["2024-01-01T00:00:00Z"], "currency": ["EUR"], "price": ["1"],
         "price_per": ["1"], "unit": ["s"],
@@ -254,5 +254,5 @@ def test_prices_written_to_csv_are_for_a_spreadsheet_unless_told_otherwise(tmp_p
         assert invoke(*common, *options).status == 0
         written = (tmp_path / "prices.csv").read_text("utf-8")
         assert f"{mark}+4915" in written and ("'" in written) == bool(mark)
-    told = invoke(*common[:-2], "--spreadsheet")
-    assert told.status == 2 and "--spreadsheet" in told.err
+    result = invoke(*common[:-2], "--spreadsheet")
+    assert result.status == 2 and "--spreadsheet" in result.err

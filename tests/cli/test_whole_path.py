@@ -1,4 +1,4 @@
-"""The commands on a tiny project, end to end."""
+"""The commands on a tiny project, from ingestion to publication."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trueup.log.lake import Lake
 Invoke = Callable[..., Any]
 NOW = "2024-03-05T00:00:00+00:00"
 
-# Beam and what it imports use what is deprecated elsewhere.
+# Beam and its imports use deprecated functions.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 
 
@@ -30,14 +30,14 @@ def parsed(text: str) -> Any:
     return json.loads(text, parse_float=Decimal)
 
 
-def test_usage_that_was_never_charged_is_found_with_its_money(invoke: Invoke, done: Path) -> None:
+def test_usage_without_a_charge_is_found_with_its_money(invoke: Invoke, done: Path) -> None:
     query = "select kind, impact, usage_event_id is not null as member from findings where status = 'open' order by kind"
-    told = invoke("sql", query, "--format", "json", "--project", done)
-    assert parsed(told.out) == [
+    result = invoke("sql", query, "--format", "json", "--project", done)
+    assert parsed(result.out) == [
         {"kind": "unbilled", "impact": Decimal("100.000000"), "member": True},
         {"kind": "underbilled", "impact": Decimal("34.750000"), "member": True},
     ]
-    assert (told.status, told.err) == (0, "")
+    assert (result.status, result.err) == (0, "")
 
 
 def test_formats_of_sql_are_exact(invoke: Invoke, done: Path) -> None:
@@ -49,29 +49,31 @@ def test_formats_of_sql_are_exact(invoke: Invoke, done: Path) -> None:
     assert invoke("sql", "select 1 where false", "--json", "--project", done).out == "[]\n"
 
 
-def test_a_plan_is_printed_as_it_is(invoke: Invoke, done: Path) -> None:
-    told = invoke("sql", "explain select count(*) from findings", "--project", done)
-    assert told.status == 0
-    assert "DUCKLAKE_SCAN" in told.out
+def test_a_query_plan_is_printed_unchanged(invoke: Invoke, done: Path) -> None:
+    result = invoke("sql", "explain select count(*) from findings", "--project", done)
+    assert result.status == 0
+    assert "DUCKLAKE_SCAN" in result.out
 
 
 def test_sql_refuses_anything_but_one_select_in_one_line(invoke: Invoke, done: Path, tmp_path: Path) -> None:
     for query in (f"copy (select 1) to '{tmp_path}/x'", "select 1; select 2", "from read_text('/etc/hostname')"):
-        told = invoke("sql", query, "--project", done)
-        assert (told.status, told.out, told.err.count("\n")) == (2, "", 1), query
+        result = invoke("sql", query, "--project", done)
+        assert (result.status, result.out, result.err.count("\n")) == (2, "", 1), query
     assert not (tmp_path / "x").exists()
 
 
 def test_as_of_before_the_closing_no_usage_was_unbilled(invoke: Invoke, done: Path) -> None:
-    told = invoke("sql", "select count(*) as n from findings where kind = 'unbilled'", "--as-of", "3", "--json", "--project", done)
-    assert told.out == '[\n{"n": 0}\n]\n'
+    result = invoke(
+        "sql", "select count(*) as n from findings where kind = 'unbilled'", "--as-of", "3", "--json", "--project", done
+    )
+    assert result.out == '[\n{"n": 0}\n]\n'
 
 
 def test_findings_are_listed_by_money_and_filtered(invoke: Invoke, done: Path) -> None:
-    told = invoke("findings", "--status", "open", "--from", "2024-03-01", "--to", "2024-03-01", "--project", done)
-    assert told.status == 0
-    assert told.out.index("unbilled") < told.out.index("underbilled")
-    assert "2 findings open or confirmed, impact 134.75 IDR" in told.out
+    result = invoke("findings", "--status", "open", "--from", "2024-03-01", "--to", "2024-03-01", "--project", done)
+    assert result.status == 0
+    assert result.out.index("unbilled") < result.out.index("underbilled")
+    assert "2 findings open or confirmed, impact 134.75 IDR" in result.out
     rows = parsed(invoke("findings", "--kind", "unbilled", "--limit", "1", "--json", "--project", done).out)
     assert [(row["kind"], row["billed"]) for row in rows] == [("unbilled", Decimal(0))]
     assert "no findings" in invoke("findings", "--service", "sms", "--project", done).out
@@ -79,18 +81,18 @@ def test_findings_are_listed_by_money_and_filtered(invoke: Invoke, done: Path) -
 
 def test_a_finding_is_explained_down_to_the_bytes_of_its_records(invoke: Invoke, done: Path) -> None:
     finding = parsed(invoke("findings", "--kind", "underbilled", "--json", "--project", done).out)[0]
-    told = invoke("explain", finding["finding_id"][:12], "--project", done).out
-    assert "expected = 55: 1 usage record of 5.5 units in all x 10 per 1" in told
-    assert "billed   = 20.25: one charge" in told
-    assert "landing/msc/a.csv, record 2, bytes 81 to" in told
+    result = invoke("explain", finding["finding_id"][:12], "--project", done).out
+    assert "expected = 55: 1 usage record of 5.5 units in all x 10 per 1" in result
+    assert "billed   = 20.25: one charge" in result
+    assert "landing/msc/a.csv, record 2, bytes 81 to" in result
     event = parsed(invoke("explain", finding["charge_event_id"], "--json", "--project", done).out)
     assert (event["event"]["record_key"], event["findings"][0]["finding_id"]) == ("c3", finding["finding_id"])
 
 
-def test_status_balances_and_every_audit_holds(invoke: Invoke, done: Path) -> None:
-    told = invoke("status", "--check", "--json", "--project", done)
-    found = parsed(told.out)
-    assert told.status == 0
+def test_status_balances_and_every_audit_passes(invoke: Invoke, done: Path) -> None:
+    result = invoke("status", "--check", "--json", "--project", done)
+    found = parsed(result.out)
+    assert result.status == 0
     assert found["lag"] == 0
     assert {s["source"]: (s["accepted"], s["quarantined"]) for s in found["sources"]} == {"msc": (3, 1), "billing": (2, 0)}
     assert [m["difference"] for m in found["money"]] == [Decimal(0)]
@@ -99,34 +101,34 @@ def test_status_balances_and_every_audit_holds(invoke: Invoke, done: Path) -> No
 
 def test_the_records_of_a_finding_are_proven_from_the_raw_files(invoke: Invoke, done: Path) -> None:
     finding = parsed(invoke("findings", "--kind", "underbilled", "--json", "--project", done).out)[0]
-    told = invoke("verify", finding["finding_id"], "--json", "--project", done)
-    assert told.status == 0
-    results = parsed(told.out)
+    result = invoke("verify", finding["finding_id"], "--json", "--project", done)
+    assert result.status == 0
+    results = parsed(result.out)
     assert {(r["stream"], r["verdict"]) for r in results} == {("usage", "proven"), ("charge", "proven")}
     assert b"u3,A2,2024-03-01 10:10:00,5.5" in {bytes.fromhex(r["raw"]).rstrip() for r in results}
 
 
 def test_a_changed_byte_in_a_raw_file_is_noticed(invoke: Invoke, copied: Path) -> None:
-    told = invoke("verify", "--project", copied)
-    assert (told.status, told.out.splitlines()[-1]) == (0, "verified: the log agrees with everything that was recomputed")
+    result = invoke("verify", "--project", copied)
+    assert (result.status, result.out.splitlines()[-1]) == (0, "verified: the log agrees with everything that was recomputed")
     file = copied / "landing/msc/a.csv"
     file.write_text(file.read_text("utf-8").replace("yesterday", "yesterdax"), "utf-8")
-    told = invoke("verify", "--project", copied)
-    assert told.status == 1
-    assert "(landing/msc/a.csv): the file's bytes are not those that were ingested" in told.out
-    assert told.out.splitlines()[-1] == "1 fault: 1 tampered, 0 unavailable"
+    result = invoke("verify", "--project", copied)
+    assert result.status == 1
+    assert "(landing/msc/a.csv): the file's bytes are not those that were ingested" in result.out
+    assert result.out.splitlines()[-1] == "1 fault: 1 tampered, 0 unavailable"
 
 
-def test_the_archive_named_by_raw_holds_what_left_the_landing_folder(invoke: Invoke, copied: Path, tmp_path: Path) -> None:
+def test_raw_names_an_archive_of_files_that_left_the_landing_folder(invoke: Invoke, copied: Path, tmp_path: Path) -> None:
     (tmp_path / "archive").mkdir()
     (copied / "landing/msc/a.csv").rename(tmp_path / "archive/0001")
-    told = invoke("verify", "--json", "--project", copied)
-    assert (told.status, parsed(told.out)["unavailable"], parsed(told.out)["tampered"]) == (1, 1, 0)
+    result = invoke("verify", "--json", "--project", copied)
+    assert (result.status, parsed(result.out)["unavailable"], parsed(result.out)["tampered"]) == (1, 1, 0)
     assert invoke("verify", "--raw", tmp_path / "archive", "--project", copied).status == 0
     assert invoke("verify", "--raw", tmp_path / "nowhere", "--project", copied).status == 2
 
 
-def test_digests_of_what_is_stored_and_of_what_is_derived_anew_agree(invoke: Invoke, done: Path) -> None:
+def test_digests_of_stored_and_recomputed_findings_agree(invoke: Invoke, done: Path) -> None:
     stored = parsed(invoke("digest", "--json", "--project", done).out)
     derived = parsed(invoke("digest", "--recompute", "plain", "--json", "--project", done).out)
     assert (stored["state"], stored["history"]) == (derived["state"], derived["history"])
@@ -135,7 +137,7 @@ def test_digests_of_what_is_stored_and_of_what_is_derived_anew_agree(invoke: Inv
     assert earlier["state"] != stored["state"]
 
 
-def test_doing_everything_again_adds_nothing(invoke: Invoke, copied: Path) -> None:
+def test_repeating_every_command_adds_nothing(invoke: Invoke, copied: Path) -> None:
     before = invoke("digest", "--project", copied).out
     assert "nothing new; 2 files already ingested" in invoke("ingest", "--project", copied).out
     assert "nothing changed" in invoke("reconcile", "--project", copied).out
@@ -149,35 +151,35 @@ def test_the_published_file_holds_the_views(done: Path) -> None:
         assert file.execute("SELECT sum(impact) FROM leakage_by_day").fetchone() == (Decimal("134.750000"),)
 
 
-def test_a_decision_is_recorded_and_leaves_the_digest(invoke: Invoke, copied: Path) -> None:
+def test_a_decision_is_recorded_without_a_change_of_the_digest(invoke: Invoke, copied: Path) -> None:
     before = invoke("digest", "--project", copied).out
     finding = parsed(invoke("findings", "--kind", "unbilled", "--json", "--project", copied).out)[0]
     decision = ("dismissed", "--note", "a test call", "--by", "ann")
-    told = invoke("decide", finding["finding_id"], *decision, "--json", "--project", copied)
-    assert parsed(told.out)["decision"] == "dismissed"
+    result = invoke("decide", finding["finding_id"], *decision, "--json", "--project", copied)
+    assert parsed(result.out)["decision"] == "dismissed"
     assert "dismissed by ann: a test call" in invoke("explain", finding["finding_id"], "--project", copied).out
     assert invoke("digest", "--project", copied).out == before
 
 
 def test_maintain_merges_and_changes_no_digest(invoke: Invoke, copied: Path) -> None:
     before = invoke("digest", "--project", copied).out
-    told = parsed(invoke("maintain", "--json", "--project", copied).out)
-    assert told["merged"] > told["made"] > 0
+    result = parsed(invoke("maintain", "--json", "--project", copied).out)
+    assert result["merged"] > result["made"] > 0
     assert invoke("digest", "--project", copied).out == before
     assert invoke("verify", "--project", copied).status == 0
 
 
-def test_maintain_goes_on_until_it_is_told_to_stop(invoke: Invoke, copied: Path) -> None:
+def test_maintain_repeats_until_it_is_interrupted(invoke: Invoke, copied: Path) -> None:
     before = invoke("digest", "--project", copied).out
     command = [sys.executable, "-m", "trueup.cli", "maintain", "--every", "100ms", "--json", "--project", str(copied)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        told: list[str] = []
-        # What there is to merge is merged once, and then looked for again.
-        while sum('"made": 0' in line for line in told) < 2:
-            told.append(process.stdout.readline())
-            assert told[-1], "it ended by itself"
+        result: list[str] = []
+        # All files are merged in the first round; later rounds find none.
+        while sum('"made": 0' in line for line in result) < 2:
+            result.append(process.stdout.readline())
+            assert result[-1], "it ended by itself"
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
         assert process.wait(timeout=60) == 0
@@ -188,37 +190,37 @@ def test_a_check_that_fails_is_exit_status_1(invoke: Invoke, copied: Path) -> No
     row = pl.DataFrame({"position": [1], "service": ["voice"], "currency": ["IDR"], "expected_micros": [1]})
     with Lake.open(Project.load(copied)) as lake:
         lake.commit(lambda transaction: transaction.append("ledger", row))
-    told = invoke("status", "--check", "--project", copied)
-    assert told.status == 1
-    assert "FAILED  conservation" in told.out
+    result = invoke("status", "--check", "--project", copied)
+    assert result.status == 1
+    assert "FAILED  conservation" in result.out
 
 
 def test_status_check_runs_the_quick_half_of_verify(invoke: Invoke, copied: Path) -> None:
     assert parsed(invoke("status", "--check", "--json", "--project", copied).out)["proof"]["sound"] is True
     with Lake.open(Project.load(copied)) as lake:
         lake.connection.execute("UPDATE lake.events.declaration SET through = through + INTERVAL 1 DAY WHERE source = 'msc'")
-    told = invoke("status", "--check", "--project", copied)
-    assert told.status == 1
-    assert "TAMPERED    table declaration: 1 rows are marked as deleted" in told.out
+    result = invoke("status", "--check", "--project", copied)
+    assert result.status == 1
+    assert "TAMPERED    table declaration: 1 rows are marked as deleted" in result.out
 
 
 def test_init_makes_a_project_that_runs_and_refuses_to_make_it_twice(invoke: Invoke, tmp_path: Path) -> None:
     assert invoke("init", tmp_path / "new").status == 0
-    told = invoke("status", "--json", "--project", tmp_path / "new")
-    assert parsed(told.out)["position"] == 0
+    result = invoke("status", "--json", "--project", tmp_path / "new")
+    assert parsed(result.out)["position"] == 0
     again = invoke("init", tmp_path / "new")
     assert (again.status, again.err.count("\n")) == (2, 1)
 
 
 def test_simulate_writes_a_project(invoke: Invoke, tmp_path: Path) -> None:
-    told = invoke("simulate", tmp_path / "op", "--subscribers", 3, "--days", 1, "--seed", 7, "--json")
-    assert told.status == 0
-    assert parsed(told.out)["seed"] == 7
+    result = invoke("simulate", tmp_path / "op", "--subscribers", 3, "--days", 1, "--seed", 7, "--json")
+    assert result.status == 0
+    assert parsed(result.out)["seed"] == 7
     assert (tmp_path / "op/trueup.toml").exists()
     assert (tmp_path / "op/truth.parquet").exists()
 
 
-def test_who_stops_reading_the_output_causes_no_complaint(done: Path) -> None:
+def test_a_reader_that_closes_the_pipe_early_causes_no_error(done: Path) -> None:
     command = [sys.executable, "-m", "trueup.cli", "sql", "select * from range(2000000)", "--format", "csv", "--project", str(done)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment()) as process:
         assert process.stdout is not None
@@ -234,19 +236,19 @@ def _environment() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("command", ["run", "ingest"])
-def test_commands_are_quick_to_ask_for_help(invoke: Invoke, command: str) -> None:
+def test_help_of_a_command_imports_no_engine(invoke: Invoke, command: str) -> None:
     before = set(sys.modules)
     assert invoke(command, "--help").status == 0
     assert not any(name.split(".")[0] in ("apache_beam", "polars") for name in set(sys.modules) - before)
 
 
-def test_a_run_with_nothing_to_do_says_so_and_writes_nothing(invoke: Invoke, copied: Path) -> None:
+def test_a_run_without_changes_reports_it_and_writes_nothing(invoke: Invoke, copied: Path) -> None:
     file = copied / "leakage.duckdb"
     before = file.stat().st_ino, file.read_bytes()
     with Lake.open(Project.load(copied), read_only=True) as lake:
         commit = lake.newest_snapshot()
-    told = invoke("run", "--project", copied)
-    assert "publish    nothing changed: " in told.out and "unchanged since the last run" in told.out
+    result = invoke("run", "--project", copied)
+    assert "publish    nothing changed: " in result.out and "unchanged since the last run" in result.out
     again = invoke("run", "--json", "--check", "--project", copied)
     with Lake.open(Project.load(copied), read_only=True) as lake:
         assert lake.newest_snapshot() == commit
@@ -257,12 +259,12 @@ def test_a_run_with_nothing_to_do_says_so_and_writes_nothing(invoke: Invoke, cop
 
 
 def _runs_anew(invoke: Invoke, folder: Path) -> bool:
-    told = invoke("run", "--json", "--project", folder)
-    assert told.status == 0
-    return bool(parsed(told.out)["published_anew"])
+    result = invoke("run", "--json", "--project", folder)
+    assert result.status == 0
+    return bool(parsed(result.out)["published_anew"])
 
 
-def test_a_run_works_again_when_anything_changed(invoke: Invoke, copied: Path) -> None:
+def test_a_run_publishes_again_after_any_change(invoke: Invoke, copied: Path) -> None:
     finding = parsed(invoke("findings", "--kind", "unbilled", "--json", "--project", copied).out)[0]
     invoke("decide", finding["finding_id"], "dismissed", "--by", "ann", "--project", copied)
     assert _runs_anew(invoke, copied)
@@ -283,13 +285,13 @@ def _imported(*arguments: object) -> set[str]:
     return {name.split(".")[0] for name in done.stderr.split()}
 
 
-def test_commands_that_only_look_import_no_engine_and_frames_where_needed(done: Path) -> None:
+def test_read_only_commands_import_no_engine_and_polars_only_where_needed(done: Path) -> None:
     engines = {"pandas", "apache_beam", "great_expectations", "xgboost"}
     assert not (engines | {"polars", "pyarrow", "numpy"}) & _imported("findings", "--project", done)
     assert not (engines | {"polars"}) & _imported("sql", "select 1", "--project", done)
-    # Checks of the project try its time formats, which takes frames.
+    # Checks of the project try its time formats, which needs Polars.
     assert not engines & _imported("status", "--project", done)
 
 
-def test_a_run_with_nothing_to_do_imports_no_engine(copied: Path) -> None:
+def test_a_run_without_changes_imports_no_engine(copied: Path) -> None:
     assert not {"pandas", "apache_beam", "great_expectations", "xgboost"} & _imported("run", "--project", copied)

@@ -1,4 +1,4 @@
-"""SIGKILL at any moment of taking in and of reconciling: run again, and it is as if nothing had happened."""
+"""SIGKILL at any moment of ingestion and reconciliation leaves no trace after a repeated run."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ STEPS = {
 }
 
 
-def begun(project: Project, step: str) -> subprocess.Popen[str]:
-    """A process that has imported everything and is about to take the step."""
+def start(project: Project, step: str) -> subprocess.Popen[str]:
+    """Start a process that has imported everything and is about to run the step."""
     code = (
         f"{STEPS[step]}\nfrom trueup.config import Project\nfrom trueup.log.lake import Lake\n"
         f"project = Project.load({str(project.directory)!r})\nLake.create(project)\nprint('go', flush=True)\nstep(project)\n"
@@ -91,28 +91,28 @@ def begun(project: Project, step: str) -> subprocess.Popen[str]:
         env={**os.environ, "PYTHONPATH": path},
     )
     assert process.stdout is not None
-    with process.stdout as told:
-        assert told.readline() == "go\n"
+    with process.stdout as output:
+        assert output.readline() == "go\n"
     return process
 
 
-def finished(project: Project, step: str) -> float:
-    """Takes the step undisturbed; returns how many seconds it took."""
-    process, start = begun(project, step), time.monotonic()
+def run_to_end(project: Project, step: str) -> float:
+    """Run the step undisturbed; return its duration in seconds."""
+    process, begin = start(project, step), time.monotonic()
     assert process.wait(timeout=300) == 0
-    return time.monotonic() - start
+    return time.monotonic() - begin
 
 
-def killed(project: Project, step: str, after_s: float) -> bool:
-    """Kills the step after a while; returns whether it was still running."""
-    process = begun(project, step)
+def kill(project: Project, step: str, after_s: float) -> bool:
+    """Kill the step after `after_s` seconds; return whether it was still running."""
+    process = start(project, step)
     time.sleep(after_s)
     process.send_signal(signal.SIGKILL)
     return process.wait() == -signal.SIGKILL
 
 
 def outcome(project: Project) -> dict[str, object]:
-    """Everything that must not depend on what was killed; positions do not, for units are taken in in one order."""
+    """Return everything that must not depend on a kill; positions do not, because units are ingested in one order."""
     with Lake.open(project, read_only=True) as lake:
         history = lake.connection.execute("SELECT * FROM lake.events.finding").pl()
         counts = lake.connection.execute(
@@ -130,8 +130,8 @@ def outcome(project: Project) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, object], dict[str, float]]:
-    project = write_project(tmp_path_factory.mktemp("calm") / "project")
-    took = {step: finished(project, step) for step in STEPS}
+    project = write_project(tmp_path_factory.mktemp("undisturbed") / "project")
+    took = {step: run_to_end(project, step) for step in STEPS}
     result = outcome(project)
     assert result["changes"] > 200  # type: ignore[operator]
     assert digests(derive(project)) == result["digests"]
@@ -139,15 +139,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, obj
 
 
 def _survives(folder: Path, seed: int, undisturbed: tuple[dict[str, object], dict[str, float]]) -> None:
-    wanted, took = undisturbed
+    expected, took = undisturbed
     chance, project = random.Random(seed), write_project(folder / "project")
     victim = "ingest" if seed % 2 else "reconcile"
     if victim == "reconcile":
-        finished(project, "ingest")
-    killed(project, victim, chance.uniform(0, took[victim]))
+        run_to_end(project, "ingest")
+    kill(project, victim, chance.uniform(0, took[victim]))
     for step in STEPS:
-        finished(project, step)
-    assert outcome(project) == wanted
+        run_to_end(project, step)
+    assert outcome(project) == expected
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -165,11 +165,11 @@ def test_thirty_killed_steps_run_again_leave_no_trace(
     _survives(tmp_path, seed, undisturbed)
 
 
-def test_the_traffic_of_these_tests_leaks_in_every_way_it_says(
+def test_the_traffic_of_these_tests_has_every_kind_of_leak(
     undisturbed: tuple[dict[str, object], dict[str, float]], tmp_path: Path
 ) -> None:
     project = write_project(tmp_path / "project")
     for step in STEPS:
-        finished(project, step)
+        run_to_end(project, step)
     kinds = set(derive(project)["kind"].unique().to_list())
     assert {"unbilled", "duplicate_charge", "overbilled", "charge_without_usage"} <= kinds
