@@ -21,7 +21,8 @@ def changed_since(base: str) -> list[str]:
 def related_tests(changed: Iterable[str], root: Path = ROOT) -> list[str]:
     """Return the test files of changed files: themselves, and those that name a changed module.
 
-    If no test names the module, and for other files, these are all tests of its folder. A test helper selects its folder.
+    If no test names the module, and for other files, these are all tests of its folder, or those that name
+    its package where there is no such folder. A test helper selects its folder.
     """
     tests = {path: path.read_text("utf-8") for path in sorted((root / "tests").rglob("test_*.py"))}
     found = set[Path]()
@@ -31,9 +32,14 @@ def related_tests(changed: Iterable[str], root: Path = ROOT) -> list[str]:
             found |= {path} & tests.keys() if path.name.startswith("test_") else {t for t in tests if t.is_relative_to(path.parent)}
         elif portion := next((p for p in PORTIONS if name.startswith(p)), None):
             module = "trueup." + name.removeprefix(portion).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-            named = {t for t, text in tests.items() if name.endswith(".py") and _names(text, module)}
             folder = root / "tests" / name.removeprefix(portion).split("/")[0]
-            found |= named or {t for t in tests if t.is_relative_to(folder)}
+            in_folder = {t for t in tests if t.is_relative_to(folder)}
+            selected = {t for t, text in tests.items() if name.endswith(".py") and _names(text, module)} or in_folder
+            while not selected and module.count(".") > 1:
+                # A package without a folder of tests, such as `trueup.config`, re-exports its modules.
+                module = module.rpartition(".")[0]
+                selected = {t for t, text in tests.items() if _names(text, module)}
+            found |= selected
     return sorted(str(path.relative_to(root)) for path in found)
 
 

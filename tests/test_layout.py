@@ -29,13 +29,15 @@ def test_the_core_imports_without_any_engine() -> None:
 def test_a_changed_module_selects_the_tests_that_name_it_else_those_of_its_folder(tmp_path: Path) -> None:
     for name, text in {
         "log/test_lake.py": "from trueup.log.lake import Lake", "log/test_other.py": "import pytest",
-        "cli/test_path.py": "from trueup.log import (\n)\nfrom trueup.log import lake, writer", "log/helper.py": "",
+        "cli/test_path.py": "from trueup.log import (\n)\nfrom trueup.log import lake, writer", "cli/test_config.py": "from trueup.config import Project",
+        "log/helper.py": "",
     }.items():  # fmt: skip
         (tmp_path / "tests" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "tests" / name).write_text(text, "utf-8")
     assert related_tests(["pipelines/trueup/log/lake.py"], tmp_path) == ["tests/cli/test_path.py", "tests/log/test_lake.py"]
     assert related_tests(["pipelines/trueup/log/migrate.py"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
     assert related_tests(["pipelines/trueup/log/schema.sql"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
+    assert related_tests(["pipelines/trueup/config/tables/sql.py"], tmp_path) == ["tests/cli/test_config.py"]
     assert related_tests(["tests/log/helper.py"], tmp_path) == ["tests/log/test_lake.py", "tests/log/test_other.py"]
     assert related_tests(["tests/cli/test_path.py", "docs/x.md", "Makefile"], tmp_path) == ["tests/cli/test_path.py"]
 
