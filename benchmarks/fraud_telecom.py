@@ -26,7 +26,7 @@ from trueup.fraud.load import events_of, party, usage_of
 from trueup.fraud.scoring.model import matrix
 from trueup.fraud.scoring.model_score import margins
 from trueup.fraud.training.labels import labels_of_truth, training_targets
-from trueup.fraud.training.train import Settings, Table, table_of, trained
+from trueup.fraud.training.train import Settings, Table, table_of, train_model
 from trueup.log.lake import Lake
 from trueup.simulate import simulate
 from trueup.simulate.market.services import NAMES, flat_price
@@ -93,7 +93,7 @@ def main() -> None:
     sampled = np.flatnonzero(table.fraud | (np.arange(len(table.fraud)) % ONE_IN == 0))
     order = sampled[np.argsort(table.rows["at_us"].to_numpy()[sampled], kind="stable")]
     settings = Settings(alerts_per_day=budget * len(TRAIN_SEEDS), trials=1, folds=2)
-    model = trained(declared, Table(table.values[order], table.rows[order]), settings)
+    model = train_model(declared, Table(table.values[order], table.rows[order]), settings)
     frauds, rows, took_s = int(table.fraud.sum()), table.rows.height, time.perf_counter() - begun
     print(f"trained on {len(sampled)} of {rows} transactions of {len(TRAIN_SEEDS)} operators, {frauds} frauds, {took_s:.0f} s")
     booster, parts, alerts = model.booster(), [], []

@@ -1,4 +1,4 @@
-"""A small trade with two customers who are robbed, made by arithmetic alone."""
+"""A small set of card payments with a fraud on every third day, computed by arithmetic alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SETTINGS = Settings(alerts_per_day=2, label_delay_us=DAY_US, trials=2)
 
 
 def payments(days: int = 40) -> pl.DataFrame:
-    """Ten customers pay three times a day; on every third day one of them is robbed of five large amounts."""
+    """Return payments of ten customers, three a day each; on every third day one has five large fraudulent ones."""
     rows = []
     for day in range(days):
         for customer in range(10):

@@ -1,4 +1,4 @@
-"""What features mean, said row by row: slow, and plain enough to be believed."""
+"""A reference implementation of features, row by row: slow, and simple enough to check by reading."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def features_of(declared: FeatureSet, events: pl.DataFrame) -> pl.DataFrame:
         if not row["is_label"]:
             first.setdefault(row["event_id"], row)
     labels = [row for row in rows if row["is_label"]]
-    told = []
+    results = []
     for row in events.filter(~pl.col("is_label")).unique("event_id", keep="first", maintain_order=True).to_dicts():
         own = first[row["event_id"]]
         values = {name: own[name] for name in declared.own}
         values |= {f.name: value(f, own, list(first.values()), labels) for f in declared.features}
         values |= {r.name: quotient(r, values) for r in declared.ratios}
-        told.append({"event_id": own["event_id"], **{n: values[n] for n in declared.names}})
-    return pl.DataFrame(told, infer_schema_length=None)
+        results.append({"event_id": own["event_id"], **{n: values[n] for n in declared.names}})
+    return pl.DataFrame(results, infer_schema_length=None)
 
 
 def value(f: Feature, own: Row, events: list[Row], labels: list[Row]) -> int | None:
@@ -32,8 +32,8 @@ def value(f: Feature, own: Row, events: list[Row], labels: list[Row]) -> int | N
     if f.track == "label":
         past = [r for r in labels if r["at_us"] <= own["at_us"]]
     else:
-        me = (own["at_us"], own["event_id"])
-        past = [r for r in events if r["position"] <= own["position"] and (r["at_us"], r["event_id"]) <= me]
+        current = (own["at_us"], own["event_id"])
+        past = [r for r in events if r["position"] <= own["position"] and (r["at_us"], r["event_id"]) <= current]
     past = [r for r in past if all(r[p] == own[p] for p in f.entity) and r["at_us"] > own["at_us"] - f.window_us]
     past = [r for r in past if (f.where is None or r[f.where]) and (f.of is None or r[f.of] is not None)]
     past.sort(key=lambda r: (r["at_us"], r["event_id"]))

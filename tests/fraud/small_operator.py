@@ -1,4 +1,4 @@
-"""A tiny operator of twelve subscribers, one of whom is broken into every few days: its files, its truth, its model."""
+"""Build a tiny operator of twelve subscribers, one of them hacked every other day: its files, truth and model."""
 
 from __future__ import annotations
 
@@ -59,15 +59,27 @@ area = "^([^-]+)"
 
 
 def records() -> list[tuple[int, str, str, str, str, datetime, int, bool]]:
-    """(day, id, service, caller, called, start, seconds, fraud): four calls a day each, and on every other day thirty by night."""
+    """Return rows (day, id, service, caller, called, start, seconds, fraud).
+
+    Each subscriber makes four calls a day; on every other day a hacked one makes thirty calls by night.
+    """
     rows = []
     for day in range(DAYS):
-        for who in range(12):
+        for subscriber_no in range(12):
             for n in range(4):
-                start = BEGIN + timedelta(days=day, hours=8 + 3 * n, minutes=who * 4, seconds=(day * 13 + n) % 50)
-                called = f"+9997000{(who * 7 + n * 3 + day % 2) % 12:04d}"
+                start = BEGIN + timedelta(days=day, hours=8 + 3 * n, minutes=subscriber_no * 4, seconds=(day * 13 + n) % 50)
+                called = f"+9997000{(subscriber_no * 7 + n * 3 + day % 2) % 12:04d}"
                 rows.append(
-                    (day, f"c{day}-{who}-{n}", "voice", f"+9997000{who:04d}", called, start, 30 + (who * 11 + n * 17) % 200, False)
+                    (
+                        day,
+                        f"c{day}-{subscriber_no}-{n}",
+                        "voice",
+                        f"+9997000{subscriber_no:04d}",
+                        called,
+                        start,
+                        30 + (subscriber_no * 11 + n * 17) % 200,
+                        False,
+                    )
                 )
         if day % 2:
             for n in range(30):
@@ -78,8 +90,8 @@ def records() -> list[tuple[int, str, str, str, str, datetime, int, bool]]:
     return rows
 
 
-def written(folder: Path, arrivals: list[tuple[int, tuple]]) -> Project:
-    """A project whose files hold records by the day each arrives."""
+def write_project(folder: Path, arrivals: list[tuple[int, tuple]]) -> Project:
+    """Write a project with one file of records per day of arrival."""
     (folder / "landing").mkdir(parents=True)
     (folder / "trueup.toml").write_text(TOML, "utf-8")
     for day in sorted({d for d, _ in arrivals}):
@@ -89,10 +101,10 @@ def written(folder: Path, arrivals: list[tuple[int, tuple]]) -> Project:
     return Project.load(folder)
 
 
-def trained_in(folder: Path) -> Path:
-    """The operator with all records taken in day by day, and a model that has been trained on them."""
+def operator_with_model(folder: Path) -> Path:
+    """Build the operator with all records collected day by day, and a model trained on them; return its folder."""
     rows = records()
-    project = written(folder, [(r[0], r) for r in rows])
+    project = write_project(folder, [(r[0], r) for r in rows])
     by_day = [[r for r in rows if r[7] and r[0] == day] for day in range(DAYS)]
     truth = pl.DataFrame({
         "kind": ["pbx_hacking" for part in by_day if part], "category": ["fraud" for part in by_day if part],
@@ -105,29 +117,29 @@ def trained_in(folder: Path) -> Path:
     return folder
 
 
-def told(project: Project, query: str) -> list[tuple]:
+def query_rows(project: Project, query: str) -> list[tuple]:
     with run(project, query) as answer:
         return list(answer.rows())
 
 
-def late(day: int, number: int) -> int:
-    """Every fifth record is a day late, some of them six days."""
+def arrival_day(day: int, number: int) -> int:
+    """Return the day a record arrives: every fifth is a day late, some are six days late."""
     return day + (0 if number % 5 else 6 if number % 35 == 0 else 1)
 
 
-def disordered_in(folder: Path, models: Path) -> Path:
-    """The operator with records that come late, and files that repeat what has come; a model of before in force."""
-    arrivals = [(late(r[0], n), r) for n, r in enumerate(records())]
-    again = [(at + 2, r) for n, (at, r) in enumerate(arrivals) if n % 11 == 0]
-    project = written(folder, arrivals + again)
+def disordered_operator(folder: Path, models: Path) -> Path:
+    """Build the operator with late records, files that repeat earlier ones, and a given model in force; return its folder."""
+    arrivals = [(arrival_day(r[0], n), r) for n, r in enumerate(records())]
+    repeated = [(at + 2, r) for n, (at, r) in enumerate(arrivals) if n % 11 == 0]
+    project = write_project(folder, arrivals + repeated)
     shutil.copytree(models, folder / "models")
     assert not ingest(project).errors
-    in_force(project)
+    put_in_force(project)
     return folder
 
 
-def blaming(project: Project) -> Project:
-    """The project with one more rule: what goes where frauds are known to have gone."""
+def with_blamed_rule(project: Project) -> Project:
+    """Add a rule that matches calls to a number range with known frauds."""
     path = project.directory / "trueup.toml"
     rule = '[[fraud.rule]]\nname = "blamed"\nkind = "velocity"\nfeature = "range_known_frauds_30d"\nabove = 0\n'
     path.write_text(path.read_text("utf-8") + rule, "utf-8")
@@ -138,7 +150,7 @@ def model_of(project: Project) -> str:
     return next((project.directory / "models").iterdir()).name
 
 
-def in_force(project: Project, role: str = "champion", since: int | None = 0) -> str:
+def put_in_force(project: Project, role: str = "champion", since: int | None = 0) -> str:
     with Lake.open(project) as lake:
         promote(lake, telecom_features(), model_of(project), role=role, since=since)
     return model_of(project)

@@ -1,16 +1,16 @@
-"""The scoring as a Beam job: the scores of the plain call, committed once, in any division and any process."""
+"""The Beam scoring job gives the scores of the plain call, committed once, for any number of partitions and processes."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import pytest
-from small_operator import blaming, in_force, model_of, told
+from small_operator import model_of, put_in_force, query_rows, with_blamed_rule
 from test_pieces import assert_scored_alike, copied
 
 from trueup.config import Project
 from trueup.errors import TrueupError
-from trueup.fraud.scoring.score_run import score as plain
+from trueup.fraud.scoring.score_run import score as plain_score
 from trueup.jobs.score_batch import score
 from trueup.log.lake import Lake
 from trueup.warehouse.decide import decide
@@ -25,42 +25,42 @@ def test_partitions_score_as_the_plain_call_does_and_a_second_run_adds_nothing(
 ) -> None:
     other = copied(disorderly, "other")
     summary = score(other, partitions=partitions, runner_options=options)
-    assert summary == plain(disorderly)
+    assert summary == plain_score(disorderly)
     assert_scored_alike(disorderly, other)
     again = score(other, partitions=partitions)
     assert (again.from_position, again.transactions) == (again.to_position, 0)
     assert_scored_alike(disorderly, other)
 
 
-def test_what_comes_after_decisions_knows_their_labels_in_partitions_too(operator: Project) -> None:
-    operator = blaming(operator)
-    in_force(operator)
-    plain(operator)
-    assert told(operator, BLAMED) == [(0,)]
-    for (case,) in told(operator, "SELECT case_id FROM cases WHERE probability > 0.5"):
+def test_features_after_a_decision_use_its_label_in_partitions_too(operator: Project) -> None:
+    operator = with_blamed_rule(operator)
+    put_in_force(operator)
+    plain_score(operator)
+    assert query_rows(operator, BLAMED) == [(0,)]
+    for (case,) in query_rows(operator, "SELECT case_id FROM cases WHERE probability > 0.5"):
         decide(operator, case, "confirmed", decided_by="a", clock=lambda: datetime(2024, 3, 20, tzinfo=UTC))
-    # As if nothing after the sixteenth file had been scored, which had been decided on all the same.
+    # Reset scoring to position 16, while the decisions remain.
     with Lake.open(operator) as lake:
         lake.commit(lambda t: t.connection.execute("DELETE FROM lake.events.consumer"))
         lake.commit(lambda t: t.set_consumer_position("score", 16))
         for table in ("scoring", "drift"):
             lake.commit(lambda t, table=table: t.connection.execute(f"DELETE FROM lake.events.{table}"))
     other = copied(operator, "other")
-    assert plain(operator) == score(other, partitions=3)
+    assert plain_score(operator) == score(other, partitions=3)
     assert_scored_alike(operator, other)
-    assert told(other, BLAMED)[0][0] > 30
+    assert query_rows(other, BLAMED)[0][0] > 30
 
 
-def test_a_damaged_model_is_told_of_before_anything_runs(disorderly: Project) -> None:
+def test_a_damaged_model_is_reported_before_the_job_runs(disorderly: Project) -> None:
     trees = disorderly.directory / "models" / model_of(disorderly) / "model.ubj"
     trees.write_bytes(trees.read_bytes()[:-10])
     with pytest.raises(TrueupError, match="the model is damaged"):
         score(disorderly)
-    assert told(disorderly, "SELECT count(*) FROM lake.events.score") == [(0,)]
+    assert query_rows(disorderly, "SELECT count(*) FROM lake.events.score") == [(0,)]
 
 
-def test_positions_without_usage_records_are_passed_over(disorderly: Project) -> None:
+def test_positions_without_usage_records_are_skipped(disorderly: Project) -> None:
     last = score(disorderly).to_position
-    in_force(disorderly, "challenger", since=None)
+    put_in_force(disorderly, "challenger", since=None)
     summary = score(disorderly)
     assert (summary.from_position, summary.to_position, summary.transactions) == (last, last + 1, 0)

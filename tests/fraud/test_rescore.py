@@ -1,4 +1,4 @@
-"""A model promoted today judges what came before it: as it would have then, beside what was said, and once."""
+"""A newly promoted model scores earlier records once, as it would have at their time, and leaves existing scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 from polars.testing import assert_frame_equal
-from small_operator import in_force, model_of, told
+from small_operator import model_of, put_in_force, query_rows
 from test_pieces import copied, stored
 
 from trueup.cli import main
@@ -21,40 +21,40 @@ ROWS = "SELECT count(*) FROM lake.events.score WHERE source = 'model'"
 
 
 def scored_by_rules(project: Project) -> Project:
-    """The project after everything was scored without a model."""
+    """Score all records by rules alone and return the project."""
     score(project)
-    assert told(project, ROWS) == [(0,)]
+    assert query_rows(project, ROWS) == [(0,)]
     return project
 
 
-def test_history_is_judged_as_the_model_would_have_then_and_only_once(operator: Project) -> None:
+def test_rescoring_gives_the_scores_of_a_model_in_force_from_the_start_and_only_once(operator: Project) -> None:
     other = copied(operator, "other")
-    in_force(other)
+    put_in_force(other)
     score(other)
     scored_by_rules(operator)
-    in_force(operator, since=None)
+    put_in_force(operator, since=None)
     score(operator)
     later = rescore(operator, date(2024, 3, 11))
     assert 0 < later.transactions < 1_500
     earlier = rescore(operator, date(1900, 1, 1))
     again = rescore(operator, date(2024, 3, 5))
     assert (again.transactions, again.suspicious) == (0, 0)
-    kept = ["event_id", "source", "name", "role", "margin", "probability", "reasons"]
-    mine, theirs = (next(stored(p)).select(kept) for p in (operator, other))
-    assert_frame_equal(mine, theirs)
-    counted = told(operator, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")
-    assert counted == told(other, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")
+    columns = ["event_id", "source", "name", "role", "margin", "probability", "reasons"]
+    rescored, expected = (next(stored(p)).select(columns) for p in (operator, other))
+    assert_frame_equal(rescored, expected)
+    counted = query_rows(operator, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")
+    assert counted == query_rows(other, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")
     assert counted == [(later.transactions + earlier.transactions,)]
     with Lake.open(operator, read_only=True) as lake:
         assert verify(lake, only=("positions", "scores")).faults == ()
 
 
-def test_what_was_said_before_stays_and_an_earlier_position_does_not_show_what_was_said_later(operator: Project) -> None:
+def test_rescoring_leaves_earlier_scores_and_an_earlier_position_does_not_show_the_new_ones(operator: Project) -> None:
     scored_by_rules(operator)
     with Lake.open(operator, read_only=True) as lake:
         before = lake.last_position()
-    rules = told(operator, "SELECT event_id, rules FROM suspicious_transactions ORDER BY 1")
-    in_force(operator, since=None)
+    rules = query_rows(operator, "SELECT event_id, rules FROM suspicious_transactions ORDER BY 1")
+    put_in_force(operator, since=None)
     score(operator)
     assert rescore(operator, date(2024, 3, 1)).suspicious > 100
     from trueup.warehouse.query import run
@@ -62,28 +62,29 @@ def test_what_was_said_before_stays_and_an_earlier_position_does_not_show_what_w
     with run(operator, "SELECT event_id, rules FROM suspicious_transactions ORDER BY 1", as_of=str(before)) as answer:
         then = list(answer.rows())
     assert then == rules
-    now = dict(told(operator, "SELECT event_id, rules FROM suspicious_transactions"))
+    now = dict(query_rows(operator, "SELECT event_id, rules FROM suspicious_transactions"))
     assert {event for event, _ in rules} < set(now)
 
 
-def test_a_model_that_was_in_force_for_a_part_judges_only_the_rest(operator: Project) -> None:
-    in_force(operator, since=10)
+def test_a_model_in_force_for_a_part_rescores_only_the_remaining_records(operator: Project) -> None:
+    put_in_force(operator, since=10)
     first = score(operator)
-    before = told(operator, ROWS)[0][0]
+    before = query_rows(operator, ROWS)[0][0]
     summary = rescore(operator, date(2024, 3, 1))
-    assert summary.transactions + told(operator, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")[0][0] > 0
-    by_model = told(operator, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")[0][0]
+    assert (
+        summary.transactions + query_rows(operator, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")[0][0]
+        > 0
+    )
+    by_model = query_rows(operator, "SELECT sum(transactions)::INT FROM fraud_daily WHERE source = 'model'")[0][0]
     assert by_model == first.transactions
-    assert told(operator, ROWS)[0][0] == before + summary.suspicious
+    assert query_rows(operator, ROWS)[0][0] == before + summary.suspicious
 
 
-def test_without_a_champion_or_with_records_that_wait_nothing_is_judged_again(
-    operator: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_rescoring_needs_a_champion_and_no_unscored_records(operator: Project, capsys: pytest.CaptureFixture[str]) -> None:
     scored_by_rules(operator)
     with pytest.raises(TrueupError, match="no model is in force"):
         rescore(operator, date(2024, 3, 1))
-    in_force(operator, since=None)
+    put_in_force(operator, since=None)
     with pytest.raises(TrueupError, match="not all records have been scored"):
         rescore(operator, date(2024, 3, 1))
     where = ["--project", str(operator.directory)]

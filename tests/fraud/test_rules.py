@@ -28,7 +28,7 @@ def call(
 SCHEMA = {"peer": pl.String, "direction": pl.String, "attributes": pl.String}
 
 
-def held(rule: HotRule, *calls: dict) -> list[int]:
+def matched(rule: HotRule, *calls: dict) -> list[int]:
     events = with_cell_areas(transactions(pl.DataFrame(list(calls), schema_overrides=SCHEMA), CONFIG), [rule])
     return rule_matches([rule], events, history(with_rule_features(telecom_features(), [rule]), events))["event_id"].to_list()
 
@@ -37,45 +37,45 @@ def rule(kind: str, **settings: object) -> HotRule:
     return HotRule(name="r", kind=kind, **settings)  # type: ignore[arg-type]
 
 
-def test_a_hot_list_holds_for_whoever_calls_or_is_called() -> None:
+def test_a_hot_list_matches_the_caller_and_the_called_number() -> None:
     hot = rule("hot_list", numbers=["+1", "+2"])
-    assert held(hot, call(1, 0, "+1", "+9"), call(2, 1, "+8", "+2"), call(3, 2, "+8", "+9"), call(4, 3, "+8", None)) == [1, 2]
+    assert matched(hot, call(1, 0, "+1", "+9"), call(2, 1, "+8", "+2"), call(3, 2, "+8", "+9"), call(4, 3, "+8", None)) == [1, 2]
 
 
-def test_a_range_holds_for_what_is_called_and_not_for_who_calls() -> None:
+def test_a_range_matches_the_called_number_and_not_the_caller() -> None:
     watch = rule("range", prefixes=["+22", "+33"])
     calls = (call(1, 0, "+1", "+2211"), call(2, 1, "+1", "+4411"), call(3, 2, "+1", "+3311", service="incoming"))
-    assert held(watch, *calls) == [1]
+    assert matched(watch, *calls) == [1]
 
 
-def test_velocity_holds_from_the_first_transaction_over_the_limit() -> None:
+def test_velocity_matches_from_the_first_transaction_over_the_limit() -> None:
     fast = rule("velocity", feature="sub_outgoing_1h", above=2)
-    assert held(fast, *(call(n, n, "+1", f"+9{n}") for n in range(5)), call(9, 70, "+1", "+2")) == [2, 3, 4]
+    assert matched(fast, *(call(n, n, "+1", f"+9{n}") for n in range(5)), call(9, 70, "+1", "+2")) == [2, 3, 4]
 
 
-def test_overlap_counts_calls_that_still_go_on() -> None:
-    assert held(rule("overlap"), call(1, 0, "+1", "+2", seconds=600), call(2, 5, "+1", "+3"), call(3, 20, "+1", "+4")) == [2]
+def test_overlap_counts_calls_in_progress() -> None:
+    assert matched(rule("overlap"), call(1, 0, "+1", "+2", seconds=600), call(2, 5, "+1", "+3"), call(3, 20, "+1", "+4")) == [2]
 
 
-def test_nobody_is_in_two_places_within_minutes() -> None:
+def test_travel_matches_two_distant_areas_within_minutes() -> None:
     travel = rule("travel", within="30m")
     calls = (call(1, 0, "+1", "+2", cell="A-1"), call(2, 10, "+1", "+2", cell="A-7"), call(3, 20, "+1", "+2", cell="B-1"))
-    assert held(travel, *calls, call(4, 90, "+1", "+2", cell="A-1")) == [3]
+    assert matched(travel, *calls, call(4, 90, "+1", "+2", cell="A-1")) == [3]
 
 
-def test_a_rule_about_a_feature_that_is_none_is_an_error() -> None:
-    with pytest.raises(FeatureError, match="'speed', which is no feature"):
-        held(rule("velocity", feature="speed"), call(1, 0, "+1", "+2"))
+def test_a_rule_on_an_unknown_feature_is_an_error() -> None:
+    with pytest.raises(FeatureError, match="'speed', an unknown feature"):
+        matched(rule("velocity", feature="speed"), call(1, 0, "+1", "+2"))
 
 
-def test_a_back_test_counts_only_what_is_known() -> None:
-    found = pl.DataFrame({"event_id": [1, 2, 9], "rule": ["r"] * 3, "shadow": [False] * 3, "reason": [""] * 3})
+def test_a_back_test_counts_only_transactions_with_a_known_label() -> None:
+    matches = pl.DataFrame({"event_id": [1, 2, 9], "rule": ["r"] * 3, "shadow": [False] * 3, "reason": [""] * 3})
     known = pl.DataFrame({"event_id": [1, 2, 3, 4], "fraud": [True, False, True, True]})
-    (row,) = back_test(found, known).to_dicts()
+    (row,) = back_test(matches, known).to_dicts()
     assert (row["transactions"], row["frauds"], row["precision"], row["recall"]) == (2, 1, 0.5, 1 / 3)
 
 
-def test_a_number_is_known_by_its_beginning_and_home_by_what_the_project_says() -> None:
+def test_a_number_is_classified_by_its_prefix_and_home_by_the_settings() -> None:
     called = ("+99970000002", "+999900123456", "+442079460123", "+449098790000")
     calls = pl.DataFrame([call(1, 0, "+99970000001", number) for number in called], schema_overrides=SCHEMA)
     events = transactions(calls, CONFIG)

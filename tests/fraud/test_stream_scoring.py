@@ -1,4 +1,4 @@
-"""The scoring of the Flink job: the scores of `trueup score`, whatever is killed meanwhile."""
+"""The Flink scoring job gives the scores of `trueup score`, whichever process is killed meanwhile."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import streaming
-from small_operator import in_force, model_of
+from small_operator import model_of, put_in_force
 from test_pieces import assert_scored_alike, copied
 
 from trueup.config import Project
@@ -17,26 +17,26 @@ from trueup.log.lake import Lake
 
 
 def position(project: Project) -> int:
-    """How far scores are."""
+    """Return the position up to which records are scored."""
     with Lake.open(project, read_only=True) as lake:
         return lake.consumer_position(CONSUMER)
 
 
-def test_the_job_scores_as_one_run_does_and_goes_on_with_its_windows(disorderly: Project) -> None:
+def test_the_job_gives_the_scores_of_one_run_and_resumes_with_its_windows(disorderly: Project) -> None:
     other = copied(disorderly, "other")
     streaming.catch_up(other, "--score", "--epoch-commits", "4", "--parallelism", "2", "--groups", "3")
     assert "scored positions 1 to" in streaming.log_text(other), streaming.log_text(other)
     for project in (disorderly, other):
-        in_force(project, "challenger", since=None)
+        put_in_force(project, "challenger", since=None)
     streaming.catch_up(other, "--score", "--parallelism", "1", "--groups", "3")
     score(disorderly)
     assert_scored_alike(disorderly, other)
 
 
-def test_without_a_model_or_a_rule_the_job_says_that_scoring_waits_and_takes_on_a_model_promoted_while_it_runs(
+def test_the_job_reports_that_no_model_is_in_force_and_uses_one_promoted_while_it_runs(
     operator: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The operator's commits are of today, and so is the job's clock.
+    # The operator's commits have today's time, so the job needs the real clock.
     monkeypatch.delitem(streaming.ENV, "TRUEUP_NOW")
     path = operator.directory / "trueup.toml"
     path.write_text(path.read_text("utf-8").split("[[fraud.rule]]")[0], "utf-8")
@@ -45,7 +45,7 @@ def test_without_a_model_or_a_rule_the_job_says_that_scoring_waits_and_takes_on_
         streaming.wait_until(lambda: len(set(streaming.position(project))) == 1, process)
         assert "scoring waits: no model is in force" in streaming.log_text(project)
         assert position(project) == 0
-        in_force(project)
+        put_in_force(project)
         streaming.wait_until(lambda: position(project) == streaming.position(project)[1], process)
         process.send_signal(signal.SIGTERM)
         assert streaming.exit_status(process) == 0, streaming.log_text(project)
@@ -73,7 +73,7 @@ def test_a_damaged_model_ends_the_job_in_one_line(disorderly: Project) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n", range(6))
-def test_a_kill_in_between_loses_repeats_and_changes_no_score(n: int, disorderly: Project) -> None:
+def test_a_killed_job_loses_repeats_and_changes_no_score(n: int, disorderly: Project) -> None:
     other = copied(disorderly, "other")
     options = ("--score", "--epoch-commits", str(1 + n % 3), "--groups", "3", "--parallelism", str(1 + n % 2))
     with streaming.running(other, *options) as process:
@@ -93,7 +93,7 @@ def test_a_kill_in_between_loses_repeats_and_changes_no_score(n: int, disorderly
     assert_scored_alike(disorderly, other)
 
 
-def test_scoring_by_command_while_the_job_runs_is_taken_for_what_it_is(disorderly: Project, tmp_path: Path) -> None:
+def test_the_job_resumes_after_scores_of_the_command(disorderly: Project, tmp_path: Path) -> None:
     other = copied(disorderly, "other")
     streaming.catch_up(other, "--epoch-commits", "5", "--groups", "2")
     assert position(other) == 0

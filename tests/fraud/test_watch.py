@@ -1,15 +1,15 @@
-"""What is odd about a day of scoring becomes a finding, and is one no longer once it is not odd."""
+"""A day of scoring that differs from the usual raises a finding, which resolves once the day no longer differs."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
 
 import polars as pl
-from small_operator import in_force, told
+from small_operator import put_in_force, query_rows
 
 from trueup.config import Project
 from trueup.fraud.monitoring import watch as watching
-from trueup.fraud.monitoring.watch import FOUND, changes, drifted, odd, unusual, watch
+from trueup.fraud.monitoring.watch import MONITORING_FINDING, changes, drift_findings, monitoring_findings, unusual, watch
 from trueup.fraud.scoring.score_run import score
 from trueup.log.lake import Lake
 from trueup.quality.run import quality
@@ -21,7 +21,7 @@ def days(*counts: tuple[int, int]) -> list[tuple[date, int, int]]:
     return [(FIRST + timedelta(days=n), of, counted) for n, (of, counted) in enumerate(counts)]
 
 
-def test_a_day_is_unusual_by_the_days_before_it_and_not_by_chance() -> None:
+def test_a_day_is_unusual_against_the_days_before_it_and_not_by_chance() -> None:
     usual = [(1_000, 20), (1_000, 22), (1_000, 18)]
     assert unusual(days(*usual, (1_000, 41))) == [(FIRST + timedelta(days=3), 1_000, 41, 20.0)]
     assert unusual(days(*usual, (1_000, 37))) == []
@@ -30,54 +30,54 @@ def test_a_day_is_unusual_by_the_days_before_it_and_not_by_chance() -> None:
     assert unusual(days(*usual[:2], (1_000, 90))) == []
 
 
-def test_a_day_differs_from_training_where_features_do_by_more_than_chance() -> None:
+def test_a_day_drifts_where_features_differ_by_more_than_chance() -> None:
     drift = pl.DataFrame(
         [("m", FIRST, "a", 1_000, 0.5), ("m", FIRST, "b", 1_000, 0.3), ("m", FIRST, "c", 1_000, 0.255), ("m", FIRST, "d", 400, 9.0)],
         schema=["model_id", "day", "feature", "transactions", "psi"], orient="row",
     )  # fmt: skip
     reason = "2 of 4 features differ from training by a PSI of 0.25 or more: a 0.50, b 0.30"
-    assert drifted(drift) == [("model_drift", "drift", "m", FIRST, 1_000, reason)]
+    assert drift_findings(drift) == [("model_drift", "drift", "m", FIRST, 1_000, reason)]
 
 
-def test_labels_that_stay_away_are_told_of_once_the_label_delay_has_passed() -> None:
+def test_missing_decisions_raise_a_finding_after_the_label_delay() -> None:
     drift = pl.DataFrame(
         schema={"model_id": pl.String, "day": pl.Date, "feature": pl.String, "transactions": pl.Int64, "psi": pl.Float64}
     )
     rows = [(FIRST + timedelta(days=n), "m", "champion", 1_000, 100, 40 if n < 4 else 0, 40 if n < 4 else 0) for n in range(9)]
     daily = pl.DataFrame(rows, schema=["day", "name", "role", "transactions", "suspicious", "confirmed", "dismissed"], orient="row")
-    found = odd(drift, daily, label_delay=timedelta(days=2))
-    assert found["day"].to_list() == [FIRST + timedelta(days=4)]
-    assert found["reason"].to_list() == ["0 of 100 suspicious transactions have been decided on; usual: 80"]
+    findings = monitoring_findings(drift, daily, label_delay=timedelta(days=2))
+    assert findings["day"].to_list() == [FIRST + timedelta(days=4)]
+    assert findings["reason"].to_list() == ["0 of 100 suspicious transactions have been decided on; usual: 80"]
 
 
 def test_a_finding_is_raised_revised_and_resolved() -> None:
     def row(reason: str) -> pl.DataFrame:
-        return pl.DataFrame([("alert_rate", "alert_rate", "m", FIRST, 7, reason)], schema=FOUND, orient="row")
+        return pl.DataFrame([("alert_rate", "alert_rate", "m", FIRST, 7, reason)], schema=MONITORING_FINDING, orient="row")
 
-    nothing = pl.DataFrame(schema=FOUND)
-    raised, revised, resolved = changes(nothing, row("a"), 1), changes(row("a"), row("b"), 2), changes(row("b"), nothing, 3)
+    no_findings = pl.DataFrame(schema=MONITORING_FINDING)
+    raised, revised, resolved = changes(no_findings, row("a"), 1), changes(row("a"), row("b"), 2), changes(row("b"), no_findings, 3)
     assert [c["action"].item() for c in (raised, revised, resolved)] == ["raised", "revised", "resolved"]
     assert len({c["finding_id"].item() for c in (raised, revised, resolved)}) == 1
     assert changes(row("a"), row("a"), 4).is_empty()
 
 
-def test_what_is_odd_about_a_day_is_in_the_findings_and_quality_leaves_it_alone(operator: Project, monkeypatch) -> None:
+def test_monitoring_findings_are_stored_and_quality_does_not_change_them(operator: Project, monkeypatch) -> None:
     monkeypatch.setattr(watching, "LEAST_TRANSACTIONS", 40)
-    in_force(operator)
+    put_in_force(operator)
     score(operator)
     with Lake.open(operator) as lake:
         raised = watch(lake)
         assert watch(lake) == 0
-    found = told(
+    findings = query_rows(
         operator,
         "SELECT kind, status, day, records_low, reason FROM findings WHERE control IN ('drift', 'alert_rate') ORDER BY ALL",
     )
-    assert len(found) == raised > 5
-    assert {kind for kind, *_ in found} == {"alert_rate", "model_drift"}
+    assert len(findings) == raised > 5
+    assert {kind for kind, *_ in findings} == {"alert_rate", "model_drift"}
     quality(operator, validate=False)
-    after = told(
+    after = query_rows(
         operator,
         "SELECT kind, status, day, records_low, reason FROM findings WHERE control IN ('drift', 'alert_rate') ORDER BY ALL",
     )
-    assert after == found
-    assert told(operator, "SELECT count(*) FROM feed_quality WHERE kind IN ('alert_rate', 'model_drift')") == [(0,)]
+    assert after == findings
+    assert query_rows(operator, "SELECT count(*) FROM feed_quality WHERE kind IN ('alert_rate', 'model_drift')") == [(0,)]

@@ -1,1 +1,1 @@
-"""Fraud: what a transaction's parties did before it, a model that judges it, and the reasons it gives."""
+"""Fraud detection: windowed features of transactions, a model that scores them, and the reasons of each score."""

@@ -1,4 +1,4 @@
-"""The scores of a log derived anew: what runs of scoring had to find, given the models, settings and decisions of their time."""
+"""Recompute the scores of a log with the models, settings and decisions that each scoring run had."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trueup.fraud.features.partitioned import merge_scores
 from trueup.fraud.features.telecom import telecom_features, transactions
 from trueup.fraud.load import decisions_of, first_day_needed, label_events, usage_of
 from trueup.fraud.scoring.model_registry import ModelInterval, model_intervals, models_of
-from trueup.fraud.scoring.rescore import judged_again, unjudged_upto
+from trueup.fraud.scoring.rescore import rescore_records, unscored_upto
 from trueup.fraud.scoring.rules import with_cell_areas, with_rule_features
 from trueup.fraud.scoring.score_run import CONSUMER, EMPTY, ScoreBatch, score_transactions
 from trueup.log.lake import Lake
@@ -27,7 +27,7 @@ RESCORE = "rescore "
 
 @dataclass(frozen=True)
 class Run:
-    """One commit of scores: of positions in (after, upto], or of a model that judged earlier records again (`rescore`)."""
+    """One commit of scores: for positions in (after, upto], or for earlier records that a model rescored (`rescore`)."""
 
     after: int
     upto: int
@@ -38,28 +38,28 @@ class Run:
 
 @dataclass(frozen=True)
 class Runs:
-    """Consecutive runs that knew the same settings, models and decisions: together they score what one run would have."""
+    """Consecutive runs with equal settings, models and decisions: together they give the scores of one run."""
 
     runs: tuple[Run, ...]
 
     @property
     def after(self) -> int:
-        """The position before the first."""
+        """Return the position before the first run."""
         return self.runs[0].after
 
     @property
     def upto(self) -> int:
-        """The position that the last went up to."""
+        """Return the last position of the last run."""
         return self.runs[-1].upto
 
     @property
     def snapshots(self) -> list[int]:
-        """The commits that brought their scores."""
+        """Return the snapshots that committed the scores."""
         return [run.snapshot for run in self.runs]
 
 
 def runs_of(lake: Lake) -> list[Runs]:
-    """All commits of scores in their order, those that knew the same together."""
+    """Return all commits of scores in order, grouped where settings, models and decisions are equal."""
     query = (
         "SELECT consumer, position, snapshot_id, configuration FROM lake.events.consumer "
         "WHERE consumer = ? OR starts_with(consumer, ?) ORDER BY snapshot_id"
@@ -71,13 +71,16 @@ def runs_of(lake: Lake) -> list[Runs]:
             after = position
         else:
             runs.append(Run(after, position, snapshot, configuration, consumer.removeprefix(RESCORE)))
-    knew = _known(lake, runs)
-    grouped = groupby(runs, key=lambda run: (run.configuration, run.rescore, knew[run.snapshot]))
+    known_counts = _count_known(lake, runs)
+    grouped = groupby(runs, key=lambda run: (run.configuration, run.rescore, known_counts[run.snapshot]))
     return [Runs(tuple(part)) for _, part in grouped]
 
 
-def _known(lake: Lake, runs: list[Run]) -> dict[int, tuple[int, int]]:
-    """How many models and decisions each commit knew; decisions that no earlier record could have known count from the start."""
+def _count_known(lake: Lake, runs: list[Run]) -> dict[int, tuple[int, int]]:
+    """Count the models and decisions that each commit knew.
+
+    A decision later than every record scored before it changes no earlier feature, so it is not counted.
+    """
     models = [int(row[2]) for row in lake.connection.execute(statement("queries/fraud/model_declarations").text).fetchall()]
     decisions = decisions_of(lake, lake.project).select(
         at=pl.col("decided_at").dt.epoch("us"), snapshot="decided_snapshot"
@@ -95,25 +98,28 @@ def _known(lake: Lake, runs: list[Run]) -> dict[int, tuple[int, int]]:
 
 
 def derive(lake: Lake, project: Project, runs: Runs) -> ScoreBatch:
-    """What some runs found, derived anew under the settings of `project`. Raises `ModelError` for a model that cannot be used."""
+    """Recompute the scores of some runs under the settings of `project`.
+
+    Raises `ModelError` for a model that cannot be used.
+    """
     last = runs.runs[-1]
     decisions = decisions_of(lake, project).filter(pl.col("decided_snapshot") < last.snapshot)
     if last.rescore:
-        return _again(lake, project, last, decisions)
+        return _derive_rescore(lake, project, last, decisions)
     parts = model_intervals(lake, after=runs.after, upto=runs.upto, before=last.snapshot)
     models = models_of(project, telecom_features(), parts)
-    found = [
-        _judged(lake, project, parts, decisions, after=after, upto=upto, first_day=first_day, models=models)
+    batches = [
+        _score_span(lake, project, parts, decisions, after=after, upto=upto, first_day=first_day, models=models)
         for after, upto, first_day in _spans(lake, project, runs)
     ]
-    return merge_scores(found) if found else EMPTY
+    return merge_scores(batches) if batches else EMPTY
 
 
 def _spans(lake: Lake, project: Project, runs: Runs) -> Iterator[tuple[int, int, date]]:
-    """Positions in spans of about a million records, with the first day that their windows reach back to."""
+    """Yield spans of about a million records, each with the earliest day that its windows need."""
     declared = with_rule_features(telecom_features(), project.config.fraud.rule)
-    brought = lake.read("control", columns=["stream", "accepted"], after=runs.after, upto=runs.upto)
-    usage = brought.filter(pl.col("stream") == "usage").sort("position")
+    arrived = lake.read("control", columns=["stream", "accepted"], after=runs.after, upto=runs.upto)
+    usage = arrived.filter(pl.col("stream") == "usage").sort("position")
     after, rows = runs.after, 0
     spans = list[tuple[int, int]]()
     for position, accepted in usage.select("position", "accepted").iter_rows():
@@ -127,7 +133,7 @@ def _spans(lake: Lake, project: Project, runs: Runs) -> Iterator[tuple[int, int,
             yield low, high, first_day
 
 
-def _judged(
+def _score_span(
     lake: Lake, project: Project, parts: list[ModelInterval], decisions: pl.DataFrame, *, after: int, upto: int, first_day: date,
     models: dict,  # type: ignore[type-arg]
 ) -> ScoreBatch:  # fmt: skip
@@ -135,12 +141,12 @@ def _judged(
     usage = usage_of(lake, upto=upto, first_day=first_day)
     labels = label_events(lake, project, decisions, upto=upto)
     events = with_cell_areas(pl.concat([transactions(usage, config), labels]), config.rule)
-    features = history(with_rule_features(telecom_features(), config.rule), events, wanted=events["position"] > after)
+    features = history(with_rule_features(telecom_features(), config.rule), events, requested=events["position"] > after)
     return score_transactions(events, features, parts, models, config, upto=0)
 
 
-def _again(lake: Lake, project: Project, run: Run, decisions: pl.DataFrame) -> ScoreBatch:
-    """What a model found that judged earlier records again."""
+def _derive_rescore(lake: Lake, project: Project, run: Run, decisions: pl.DataFrame) -> ScoreBatch:
+    """Recompute the scores of one rescore run."""
     model_id, first = run.rescore.rsplit(" ", 1)
     query = (
         "SELECT min(split_part(consumer, ' ', 3)::BIGINT) FROM lake.events.consumer "
@@ -148,5 +154,5 @@ def _again(lake: Lake, project: Project, run: Run, decisions: pl.DataFrame) -> S
     )
     before = lake.connection.execute(query, [f"{RESCORE}{model_id} ", run.snapshot]).fetchone()
     last = None if before is None or before[0] is None else int(before[0])
-    part = ModelInterval(model_id, "champion", 0, unjudged_upto(lake, model_id))
-    return merge_scores(judged_again(lake, project, part, (int(first), last), decisions, upto=run.upto))
+    part = ModelInterval(model_id, "champion", 0, unscored_upto(lake, model_id))
+    return merge_scores(rescore_records(lake, project, part, (int(first), last), decisions, upto=run.upto))

@@ -87,9 +87,9 @@ class ComputeFeatures(beam.DoFn):  # type: ignore[misc]
     def process(self, element: tuple[tuple[int, int], Iterable[bytes]]) -> Iterator[tuple[int, tuple[int, bytes]]]:
         """Yield the features of all new transactions of one window part."""
         (entity, _), batches = element
-        own_features = declared_for(Project.load(self._run.project).config.fraud).apart[entity]
+        own_features = declared_for(Project.load(self._run.project).config.fraud).per_entity[entity]
         rows = pl.concat([frame for batch in batches for frame in from_ipc(batch)])
-        features = history(own_features, rows, wanted=rows["position"] > self._run.after)
+        features = history(own_features, rows, requested=rows["position"] > self._run.after)
         for owner, own in route_features(features, rows.filter(~pl.col("is_label")).select("event_id", HOME)):
             yield owner, (entity, to_ipc(own))
 

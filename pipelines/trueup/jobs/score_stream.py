@@ -20,7 +20,7 @@ from pyflink.datastream.state import MapStateDescriptor, ValueStateDescriptor
 
 from trueup.config import Project
 from trueup.frames import from_ipc, to_ipc
-from trueup.fraud.features.incremental import Arrivals, FeatureWindows, notes_of, stretches_of
+from trueup.fraud.features.incremental import Arrivals, FeatureWindows, decode_intervals, encode_intervals
 from trueup.fraud.features.partitioned import (
     HOME,
     Part,
@@ -98,7 +98,7 @@ class Read(LakeOperator, ProcessFunction):  # type: ignore[misc]
             for owner in rows.filter(~pl.col("is_label"))[HOME].unique().to_list():
                 batches_of_owner[owner] = batches_of_owner.get(owner, 0) + 1
             yield part.entity, part.group, after, upto, least_us, to_ipc(rows)
-        parts = notes_of(active_models(self._lake, after=after, upto=upto) or [])
+        parts = encode_intervals(active_models(self._lake, after=after, upto=upto) or [])
         transactions = dict(transactions_by_owner(self._declared, events, self._ranges)) or {0: events.clear()}
         for owner, rows in transactions.items():
             notes = {"feature_batches": batches_of_owner.get(owner, 0), "owners": len(transactions), "parts": parts}
@@ -121,23 +121,23 @@ class ComputeFeatures(LakeOperator, KeyedProcessFunction):  # type: ignore[misc]
         entity, group, after, upto, least_us, data = value
         self._lake.reconnect_when_due()
         part, (rows,) = Part(entity, group), from_ipc(data)
-        self._windows.forget(after)
+        self._windows.release(after)
         before = self._states[part] if part in self._states else self._restore(part)
-        features, state = self._windows.told(part, before, rows, after=after, least_us=least_us)
+        features, state = self._windows.compute(part, before, rows, after=after, least_us=least_us)
         self._store(part, before, state)
         for owner, own in route_features(features, rows.filter(~pl.col("is_label")).select("event_id", HOME)):
             yield owner, entity, after, upto, "", to_ipc(own)
 
     def _restore(self, part: Part) -> Any:
         head = self._head.value()
-        return None if head is None else self._windows.restored(part, head, dict(self._runs.items()))
+        return None if head is None else self._windows.restore(part, head, dict(self._runs.items()))
 
     def _store(self, part: Part, before: Any, after: Any) -> None:
         """Store a part's windows; of their runs only the new ones are written."""
         self._states[part] = after
         if after is None:
             return
-        encoded = self._windows.kept(after, before)
+        encoded = self._windows.serialize(after, before)
         for number, run in encoded.runs.items():
             self._runs.put(number, run)
         for number in [n for n in self._runs.keys() if n >= encoded.count]:  # noqa: SIM118 - a Flink state is not a mapping
@@ -180,7 +180,7 @@ class ScoreTransactions(KeyedProcessFunction):  # type: ignore[misc]
         if received.notes is None or received.transactions is None or received.count < received.notes["feature_batches"]:
             return
         del self._waiting[owner, upto]
-        parts = stretches_of(received.notes["parts"])
+        parts = decode_intervals(received.notes["parts"])
         new = [s for s in parts if s.model_id not in self._models]
         self._models |= models_of(self._project, telecom_features(), new)
         scores = ScoreBatch(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())

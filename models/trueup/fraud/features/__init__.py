@@ -1,1 +1,1 @@
-"""Windowed features by declaration, over history, in partitions and step by step."""
+"""Declared windowed features, computed over history, in partitions, and incrementally."""

@@ -1,6 +1,6 @@
-"""Card transactions as input: customers at terminals, with an amount in cents and a fraud label known after a delay.
+"""Use card transactions as input: customers at terminals, amounts in cents, and a fraud label known after a delay.
 
-The engine knows entities and windows and no trade; this is what it takes to hand it another one than telephony.
+The engine depends on entities and windows alone; this module shows what another domain than telephony has to supply.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HANDBOOK_DAYS = (1, 7, 30)
 
 
 def card_events(transactions: pl.DataFrame, *, label_delay_us: int = 7 * DAY_US) -> pl.DataFrame:
-    """Events of the Fraud Detection Handbook's transactions: each once as it happens, and once as its label becomes known."""
+    """Return two events per transaction of the Fraud Detection Handbook: the transaction, and its label when it becomes known."""
     when = pl.col("TX_DATETIME")
     events = transactions.select(
         event_id=pl.col("TRANSACTION_ID").cast(pl.Int64),
@@ -33,12 +33,12 @@ def card_events(transactions: pl.DataFrame, *, label_delay_us: int = 7 * DAY_US)
         fraud=pl.col("TX_FRAUD").cast(pl.Int64),
     )
     labels = events.with_columns(at_us=pl.col("at_us") + label_delay_us, position=pl.lit(0, pl.Int64), is_label=pl.lit(value=True))
-    # What is known of a transaction when it happens is not whether it is a fraud.
+    # The label is unknown at the time of the transaction.
     return pl.concat([events.with_columns(fraud=pl.lit(None, pl.Int64)), labels])
 
 
 def handbook_features() -> FeatureSet:
-    """The handbook's own features: amount, weekend, night, and twelve windows."""
+    """Return the handbook's own features: amount, weekend, night, and twelve windows."""
     features, ratios, sums = [], [], []
     for days in HANDBOOK_DAYS:
         window = days * DAY_US
@@ -57,10 +57,10 @@ def handbook_features() -> FeatureSet:
 
 
 def card_facts(events: pl.DataFrame, *, label_delay_us: int = 7 * DAY_US) -> pl.DataFrame:
-    """Events with what two passes know: how an amount compares with the customer's own before it, and what explains a fraud.
+    """Add the facts of two passes: how an amount compares with the customer's earlier ones, and what explains a fraud.
 
-    An amount is `unusual` when it is far above the mean of those before it. A fraud is `odd`, once it is known, when neither a
-    high amount nor unusual ones of the same customer explain it: then the terminal is to blame.
+    An amount is `unusual` when it is far above the mean of the earlier ones. A known fraud is `odd` when neither a high amount nor
+    unusual amounts of the same customer explain it: the terminal is then the likely cause.
     """
     mean = FeatureSet(
         (),
@@ -71,14 +71,14 @@ def card_facts(events: pl.DataFrame, *, label_delay_us: int = 7 * DAY_US) -> pl.
         ),
     )
     plain = events.with_columns(plain_cents=pl.col("cents"), plain=pl.lit(value=True))
-    # Twice: the second time without the amounts that the first found to be unusual, which raise the mean they are held against.
+    # The second pass leaves out the unusual amounts of the first, which would raise the mean they are compared with.
     for _ in range(2):
         usual = history(mean, plain)
         compared = events.filter(~pl.col("is_label")).select("event_id", own="cents").join(usual, on="event_id")
-        kept = plain.filter(~pl.col("is_label")).select("event_id", kept="plain")
-        compared = compared.join(kept, on="event_id").with_columns(
-            before=pl.col("plain") - pl.col("kept").cast(pl.Int64),
-            sum_before=pl.col("cents") - pl.when("kept").then("own").otherwise(0),
+        own_plain = plain.filter(~pl.col("is_label")).select("event_id", own_plain="plain")
+        compared = compared.join(own_plain, on="event_id").with_columns(
+            before=pl.col("plain") - pl.col("own_plain").cast(pl.Int64),
+            sum_before=pl.col("cents") - pl.when("own_plain").then("own").otherwise(0),
         )
         times_1000 = pl.when(pl.col("sum_before") > 0).then(1_000 * pl.col("own") * pl.col("before") // pl.col("sum_before"))
         compared = compared.select("event_id", times_1000=times_1000, unusual=(times_1000 > 2_600).fill_null(value=False))
@@ -92,18 +92,18 @@ def card_facts(events: pl.DataFrame, *, label_delay_us: int = 7 * DAY_US) -> pl.
 
 
 def _suspected_about(events: pl.DataFrame, label_delay_us: int) -> pl.DataFrame:
-    """For each transaction, how many unusual amounts its customer paid from 14 days before it until its label was known."""
+    """Count, per transaction, the customer's unusual amounts from 14 days before it until its label was known."""
     seen = events.filter(~pl.col("is_label"))
     probes = seen.with_columns(
         event_id=-1 - pl.col("event_id"), at_us=pl.col("at_us") + label_delay_us, unusual=pl.lit(None, pl.Boolean)
     )
     count = Feature("suspected", CUSTOMER, 14 * DAY_US + label_delay_us, "count", where="unusual")
-    found = history(FeatureSet((), (count,)), pl.concat([seen, probes]))
-    return found.filter(pl.col("event_id") < 0).with_columns(event_id=-1 - pl.col("event_id"))
+    counts = history(FeatureSet((), (count,)), pl.concat([seen, probes]))
+    return counts.filter(pl.col("event_id") < 0).with_columns(event_id=-1 - pl.col("event_id"))
 
 
 def own_features() -> FeatureSet:
-    """What card_facts allows to be asked beyond the handbook's features."""
+    """Return the features over the facts of `card_facts`, which go beyond the handbook's features."""
     features: list[Feature] = []
     for days in (1, 7, 14, 30, 90):
         window = days * DAY_US

@@ -1,4 +1,4 @@
-"""Features by declaration: entity, window, aggregate, filter. One definition serves training, batch and stream."""
+"""Declare features by entity, window, aggregate and filter; training, batch and stream share one definition."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ ENGINE_VERSION = 1
 
 
 class FeatureError(TrueupError):
-    """A feature that is declared wrongly, or events it cannot be computed from."""
+    """An invalid feature declaration, or events that a feature cannot be computed from."""
 
 
 @dataclass(frozen=True)
 class Feature:
     """One number about an entity's past, seen from each of its transactions.
 
-    It is over the entity's transactions in (t − window, t] up to and including the one it is seen from: earlier in time, or at
-    the same time with a lower event id. On the track `label` it is over labels instead, by the time they became known.
+    It counts the entity's transactions in (t − window, t] up to and including the current one: earlier in time, or at the same
+    time with a lower event id. On the track `label` it counts labels instead, by the time they became known.
 
     `count`: how many; `sum`, `min`, `max`, `distinct`: of a column, missing values left out; `since_first`, `since_last`:
     microseconds since the first, and since the last before this one; `open`: how many others have not ended, their end being
@@ -44,9 +44,11 @@ class Feature:
 
     def __post_init__(self) -> None:
         if self.aggregate not in AGGREGATES:
-            raise FeatureError(f"{self.aggregate!r} is no aggregate", where=self.name, todo=f"use one of {', '.join(AGGREGATES)}")
+            raise FeatureError(
+                f"invalid aggregate: {self.aggregate!r}", where=self.name, todo=f"use one of {', '.join(AGGREGATES)}"
+            )
         if self.window_us <= 0:
-            raise FeatureError("a window must be longer than nothing", where=self.name)
+            raise FeatureError("a window must be longer than 0", where=self.name)
         if (self.of is None) != (self.aggregate in _OF_NOTHING):
             needs = "needs no column" if self.aggregate in _OF_NOTHING else "needs a column in `of`"
             raise FeatureError(f"{self.aggregate} {needs}", where=self.name)
@@ -67,22 +69,22 @@ class Ratio:
 
 
 def ratio(name: str, over: str | Mapping[str, int], under: str | Mapping[str, int] = "") -> Ratio:
-    """A `Ratio` of column names, or of mappings from column to weight."""
+    """Return the `Ratio` of two column names, or of mappings from column to weight."""
     return Ratio(name, _terms(over), _terms(under))
 
 
-def _terms(told: str | Mapping[str, int]) -> tuple[tuple[str, int], ...]:
-    if isinstance(told, str):
-        return ((told, 1),) if told else ()
-    return tuple(told.items())
+def _terms(columns: str | Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    if isinstance(columns, str):
+        return ((columns, 1),) if columns else ()
+    return tuple(columns.items())
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """What a model sees of a transaction: its own columns, windowed features, and ratios of both.
+    """The inputs of a model per transaction: its own columns, windowed features, and ratios of both.
 
-    `facts_version` names the code that makes the columns the features are of; it is part of the hash. `hidden` are computed
-    for ratios alone and are not shown to the model.
+    `facts_version` names the code that computes the event columns; it is part of the hash. The `hidden` features are computed for
+    ratios alone and are not shown to the model.
     """
 
     own: tuple[str, ...]
@@ -96,49 +98,49 @@ class FeatureSet:
         for name in names:
             if names.count(name) > 1:
                 raise FeatureError(f"two features are named {name!r}")
-        for one in self.ratios:
-            for column, _ in (*one.over, *one.under):
+        for declared in self.ratios:
+            for column, _ in (*declared.over, *declared.under):
                 if column not in names:
-                    raise FeatureError(f"the ratio is of {column!r}, which is no feature", where=one.name)
+                    raise FeatureError(f"the ratio is of {column!r}, an unknown feature", where=declared.name)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the model sees, in its order."""
+        """Return the names of the features that the model sees, in its order."""
         every = (*self.own, *(f.name for f in self.features), *(r.name for r in self.ratios))
         return tuple(n for n in every if n not in self.hidden)
 
     @property
     def entities(self) -> tuple[tuple[str, ...], ...]:
-        """The different entities, in order of first mention."""
+        """Return the different entities, in order of first mention."""
         return tuple(dict.fromkeys(f.entity for f in self.features))
 
     @property
-    def apart(self) -> tuple[FeatureSet, ...]:
-        """For each entity, its features alone: what a host computes where that entity's events meet, to be joined afterwards."""
+    def per_entity(self) -> tuple[FeatureSet, ...]:
+        """Return one feature set per entity, which a worker computes over that entity's events and another joins."""
         return tuple(FeatureSet((), self.of(entity), facts_version=self.facts_version) for entity in self.entities)
 
     @property
     def longest_window_us(self) -> int:
-        """How far back any feature looks; 0 where there is none."""
+        """Return the longest window in microseconds; 0 without features."""
         return max((f.window_us for f in self.features), default=0)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of events it is computed from, beside id, time, position and track."""
+        """Return the event columns that the features need, in addition to id, time, position and track."""
         used: list[str] = list(self.own)
         for f in self.features:
             used += [*f.entity, *(c for c in (f.of, f.where) if c is not None)]
         return tuple(dict.fromkeys(used))
 
     def of(self, entity: Sequence[str]) -> tuple[Feature, ...]:
-        """The features of one entity."""
+        """Return the features of one entity."""
         return tuple(f for f in self.features if f.entity == tuple(entity))
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over everything that decides a feature's value and place; a model is only good for one."""
-        told = {
+        """Return the SHA-256 of everything that decides a feature's value and column order; a model is valid for one hash."""
+        declaration = {
             "engine": ENGINE_VERSION, "facts": self.facts_version, "own": self.own, "hidden": sorted(self.hidden),
             "features": [asdict(f) for f in self.features], "ratios": [asdict(r) for r in self.ratios],
         }  # fmt: skip
-        return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(declaration, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

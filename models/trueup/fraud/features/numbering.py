@@ -1,4 +1,4 @@
-"""What a number is by its beginning: country, and whether calling it costs extra. From the numbering plans of `phonenumbers`."""
+"""Look up the country of a number and whether calling it costs extra, by the numbering plans of `phonenumbers`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import polars as pl
 from phonenumbers import PhoneNumberType
 
 RANGE_DIGITS = 4
-"""A range of numbers is all that differ in no more than their last digits; a number is what its range is."""
+"""Numbers that differ in at most this many last digits are one range and share its country and cost."""
 _COSTLY = frozenset({PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST})
 _LONGER = 2
-"""A number may be so many digits short of one in service, and still be dialled and billed."""
+"""Numbers up to this many digits short of a valid one are still dialled and billed."""
 
 
 @lru_cache(maxsize=200_000)
 def _plan(numbers: str) -> tuple[str | None, bool]:
-    """The country code of a range, and whether it costs extra; no country where no plan knows its code."""
+    """Return the country code of a range, and whether it costs extra; no country for an unknown code."""
     country = None
     for short in range(_LONGER + 1):
         try:
@@ -32,10 +32,10 @@ def _plan(numbers: str) -> tuple[str | None, bool]:
 
 
 def number_facts(numbers: pl.Series, *, home: Sequence[str], costly: Sequence[str]) -> pl.DataFrame:
-    """For each number: `country`, `is_abroad`, `is_premium` and `range`, missing where the number is.
+    """Return one row per number: `country`, `range`, `is_abroad` and `is_premium`, missing for a missing number.
 
-    `home` are prefixes of the own country, `costly` further ones that cost extra; both decide before any numbering plan. A number
-    of no known country is at home.
+    `home` are prefixes of the own country and `costly` prefixes that cost extra; both take precedence over the numbering plan. A
+    number of unknown country counts as domestic.
     """
     ranges = pl.select(pl.lit(numbers.cast(pl.String)).str.head(-RANGE_DIGITS)).to_series().rename("range")
     different = ranges.unique().drop_nulls().sort().to_list()

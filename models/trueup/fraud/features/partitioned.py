@@ -1,8 +1,8 @@
-"""Scoring in pieces: windows where an entity's events meet, the judgement where a transaction is at home.
+"""Score in partitions: compute windows per entity, and score each transaction in its owner range.
 
-An engine divides events by entity (`divided`), has each part's features told by whoever holds that part of the windows, sends
-them home (`homeward`), and has each home's transactions judged (`judged_at_home`). A home is a range of the lake's buckets; a part
-is a group of an entity's values. Which engine carries the pieces makes no difference to any number.
+An engine divides events by entity (`partition_by_entity`) and computes the features of each part in the worker that holds its
+windows. It routes features to the owner range (`route_features`) and scores the transactions there (`score_owner_range`). An owner
+range is a range of the lake's buckets; a part is a group of an entity's values. The choice of engine changes no number.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 import polars as pl
 
 from trueup.config import FraudConfig
-from trueup.fraud.features.feature_engine import HEAD, joined
+from trueup.fraud.features.feature_engine import HEAD, join_entity_features
 from trueup.fraud.features.feature_spec import FeatureError, FeatureSet
 from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.scoring.model import Model
 from trueup.fraud.scoring.model_registry import ModelInterval
 from trueup.fraud.scoring.rules import with_rule_features
-from trueup.fraud.scoring.score_run import KEPT_COLUMNS, ScoreBatch, score_transactions
+from trueup.fraud.scoring.score_run import SCORE_COLUMNS, ScoreBatch, score_transactions
 from trueup.log.lake import BucketRange
 
 GROUPING = f"polars {pl.__version__}"
-"""Who says which group a value is in: another version may say another one."""
+"""The library that assigns values to groups; another version may assign another group."""
 _FACTS = ("is_label", "is_received", "called")
 HOME = "home"
 
@@ -38,19 +38,19 @@ class Part:
 
 
 def declared_for(config: FraudConfig) -> FeatureSet:
-    """The features that models and the rules of a configuration ask for."""
+    """Return the features that the models and the rules of a configuration use."""
     return with_rule_features(telecom_features(), config.rule)
 
 
 def grouped(events: pl.DataFrame, entity: Sequence[str], groups: int) -> pl.Series:
-    """The group of each event's value of an entity; missing where a part of it is."""
+    """Return the group of each event's entity value; missing where a part of the value is missing."""
     columns = [pl.col(c) for c in entity]
     group = (pl.struct(columns).hash(seed=0) % groups).cast(pl.Int64)
     return events.select(group=pl.when(pl.all_horizontal(c.is_not_null() for c in columns)).then(group)).to_series()
 
 
-def homes(events: pl.DataFrame, ranges: Sequence[BucketRange]) -> pl.Series:
-    """The number of the range of buckets each event is in."""
+def owner_ranges(events: pl.DataFrame, ranges: Sequence[BucketRange]) -> pl.Series:
+    """Return the number of the bucket range of each event."""
     first = np.array([r.first for r in ranges])
     return pl.Series(HOME, np.searchsorted(first, events["bucket"].to_numpy(), side="right") - 1, dtype=pl.Int32)
 
@@ -58,75 +58,82 @@ def homes(events: pl.DataFrame, ranges: Sequence[BucketRange]) -> pl.Series:
 def partition_by_entity(
     declared: FeatureSet, events: pl.DataFrame, ranges: Sequence[BucketRange], groups: int
 ) -> Iterator[tuple[Part, pl.DataFrame]]:
-    """Events as each part of each entity needs them, with the home of each; those without a value of one are in none of its."""
-    at_home = events.with_columns(homes(events, ranges))
-    for number, alone in enumerate(declared.apart):
-        group = grouped(at_home, alone.entities[0], groups)
-        columns = [*HEAD, HOME, *(c for c in alone.columns if c not in HEAD)]
+    """Yield the events of each part of each entity, with their owner range.
+
+    An event without a value of an entity is in no part of that entity.
+    """
+    with_owner = events.with_columns(owner_ranges(events, ranges))
+    for number, own in enumerate(declared.per_entity):
+        group = grouped(with_owner, own.entities[0], groups)
+        columns = [*HEAD, HOME, *(c for c in own.columns if c not in HEAD)]
         for value in group.unique().drop_nulls().sort().to_list():
-            yield Part(number, value), at_home.filter(group == value).select(columns)
+            yield Part(number, value), with_owner.filter(group == value).select(columns)
 
 
 def transactions_by_owner(
     declared: FeatureSet, events: pl.DataFrame, ranges: Sequence[BucketRange]
 ) -> Iterator[tuple[int, pl.DataFrame]]:
-    """The transactions of each home, with what a judgement needs beside windows; homes without any have none."""
+    """Yield the transactions of each owner range that has any, with the columns that scoring needs in addition to windows."""
     parts = (c for entity in declared.entities for c in entity)
-    columns = dict.fromkeys((*(c for c in KEPT_COLUMNS if c != "party"), *_FACTS, *parts, *declared.own))
+    columns = dict.fromkeys((*(c for c in SCORE_COLUMNS if c != "party"), *_FACTS, *parts, *declared.own))
     rows = events.filter(~pl.col("is_label"))
-    home = homes(rows, ranges)
-    for number in home.unique().sort().to_list():
-        yield number, rows.filter(home == number).select(*columns)
+    owner = owner_ranges(rows, ranges)
+    for number in owner.unique().sort().to_list():
+        yield number, rows.filter(owner == number).select(*columns)
 
 
 def route_features(features: pl.DataFrame, home: pl.DataFrame) -> Iterator[tuple[int, pl.DataFrame]]:
-    """Features of a part's transactions, divided by the home of each (`event_id`, `home`)."""
+    """Yield features of a part's transactions by owner range; `home` has a row per transaction: `event_id`, `home`."""
     where = features.select("event_id").join(home, on="event_id", how="left", maintain_order="left")[HOME]
     for number in where.unique().sort().to_list():
         yield number, features.filter(where == number)
 
 
-def join_features(declared: FeatureSet, facts: pl.DataFrame, told: Mapping[int, Sequence[pl.DataFrame]]) -> pl.DataFrame:
-    """Features of a home's transactions out of those each entity's parts told of them.
+def join_features(
+    declared: FeatureSet, facts: pl.DataFrame, features_by_entity: Mapping[int, Sequence[pl.DataFrame]]
+) -> pl.DataFrame:
+    """Join the features that each entity's parts computed for the transactions of an owner range.
 
-    Raises `FeatureError` where not every part that should know a transaction has told of it, once.
+    Raises `FeatureError` unless every entity's parts returned each transaction exactly once.
     """
     parts = []
-    for number, alone in enumerate(declared.apart):
-        nothing = facts.select("event_id", *(pl.lit(None, pl.Int64).alias(n) for n in alone.names)).clear()
-        part = pl.concat([nothing, *told.get(number, ())], how="vertical_relaxed")
-        due = facts.filter(pl.all_horizontal(pl.col(c).is_not_null() for c in alone.entities[0]))
+    for number, own in enumerate(declared.per_entity):
+        nothing = facts.select("event_id", *(pl.lit(None, pl.Int64).alias(n) for n in own.names)).clear()
+        part = pl.concat([nothing, *features_by_entity.get(number, ())], how="vertical_relaxed")
+        due = facts.filter(pl.all_horizontal(pl.col(c).is_not_null() for c in own.entities[0]))
         if part.height != due.height or not due.join(part, on="event_id", how="anti").is_empty():
             raise FeatureError(
-                f"the windows of {' and '.join(alone.entities[0])} told of {part.height} transactions, not of {due.height}",
-                todo="run `trueup stream --fresh`, which makes them of the log again",
+                f"the windows of {' and '.join(own.entities[0])} returned {part.height} transactions instead of {due.height}",
+                todo="run `trueup stream --fresh`, which rebuilds them from the log",
             )
         parts.append(part)
-    return joined(declared, facts, parts)
+    return join_entity_features(declared, facts, parts)
 
 
 def score_owner_range(
-    config: FraudConfig, facts: pl.DataFrame, told: Mapping[int, Sequence[pl.DataFrame]], parts: list[ModelInterval],
+    config: FraudConfig, facts: pl.DataFrame, features_by_entity: Mapping[int, Sequence[pl.DataFrame]], parts: list[ModelInterval],
     models: dict[str, Model], *, upto: int,
 ) -> ScoreBatch:  # fmt: skip
-    """What models and rules say of a home's transactions."""
-    return score_transactions(facts, join_features(declared_for(config), facts, told), parts, models, config, upto=upto)
+    """Score the transactions of an owner range by models and rules."""
+    return score_transactions(
+        facts, join_features(declared_for(config), facts, features_by_entity), parts, models, config, upto=upto
+    )
 
 
-def merge_scores(found: Sequence[ScoreBatch]) -> ScoreBatch:
-    """The judgements of several homes as one: their scores side by side, their counts added up."""
+def merge_scores(batches: Sequence[ScoreBatch]) -> ScoreBatch:
+    """Merge the scores of several owner ranges: concatenate their rows and add up their counts."""
 
-    def summed(frames: list[pl.DataFrame], *counted: str) -> pl.DataFrame:
-        some = [f for f in frames if f.width]
-        if not some:
+    def add_counts(frames: list[pl.DataFrame], *counted: str) -> pl.DataFrame:
+        with_columns = [f for f in frames if f.width]
+        if not with_columns:
             return pl.DataFrame()
-        rows = pl.concat(some, how="diagonal")
+        rows = pl.concat(with_columns, how="diagonal")
         keys = [c for c in rows.columns if c not in counted]
         return rows.group_by(keys).agg(pl.col(counted).sum()).sort(keys, nulls_last=True)
 
-    some = [f.score for f in found if f.score.height]
+    scores = [f.score for f in batches if f.score.height]
     return ScoreBatch(
-        pl.concat(some, how="diagonal") if some else pl.DataFrame(),
-        summed([f.scoring for f in found], "transactions", "suspicious"),
-        summed([f.drift for f in found], "transactions"),
+        pl.concat(scores, how="diagonal") if scores else pl.DataFrame(),
+        add_counts([f.scoring for f in batches], "transactions", "suspicious"),
+        add_counts([f.drift for f in batches], "transactions"),
     )

@@ -1,4 +1,4 @@
-"""Usage records as transactions, and the features of telecom fraud: who calls whom, how often, how long, from where."""
+"""Convert usage records to transactions, and declare the features of telecom fraud."""
 
 from __future__ import annotations
 
@@ -20,17 +20,19 @@ USAGE = (
     "event_id", "bucket", "subscriber", "peer", "service", "direction", "node", "cell", "started_at", "quantity_micros",
     "attributes",
 )  # fmt: skip
-"""What is read of `events.usage`."""
+"""The columns read from `events.usage`."""
 
 
 def transactions(usage: pl.DataFrame, config: FraudConfig) -> pl.DataFrame:
-    """Events of usage records (`USAGE` and `position`), with the facts features are about; records without a time are none."""
+    """Return one transaction event per usage record (`USAGE` and `position`) that has a time, with the facts features use."""
     rows = usage.filter(pl.col("started_at").is_not_null())
     of = {"is_call": config.calls, "is_received": config.received, "is_message": config.messages, "is_volume": config.volumes}
     kinds = [pl.col("service").is_in(services).fill_null(value=False).alias(name) for name, services in of.items()]
-    noted = {n: pl.col("attributes").str.json_path_match(f"$.{told}") for n, told in (("imei", config.imei), ("imsi", config.imsi))}
+    devices = {
+        n: pl.col("attributes").str.json_path_match(f"$.{path}") for n, path in (("imei", config.imei), ("imsi", config.imsi))
+    }
     rows = rows.with_columns(
-        *kinds, **noted,
+        *kinds, **devices,
         at_us=pl.col("started_at").cast(pl.Int64),
         is_label=pl.lit(value=False),
         units=pl.col("quantity_micros").fill_null(0) // MICROS,
@@ -61,28 +63,28 @@ def transactions(usage: pl.DataFrame, config: FraudConfig) -> pl.DataFrame:
     )
 
 
-def labelled(events: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
-    """Events with labels (`event_id`, `known_us`, `fraud` 0 or 1) beside them, each from the time it became known.
+def with_labels(events: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
+    """Append a label event per label (`event_id`, `known_us`, `fraud` 0 or 1), at the time it became known.
 
-    What a label says counts for the parties of its transaction; a label of an unknown transaction counts for nobody.
+    A label counts for the parties of its transaction; a label of an unknown transaction is left out.
     """
-    known = events.join(labels.select("event_id", "known_us", said="fraud"), on="event_id", how="inner", maintain_order="left")
-    told = known.with_columns(at_us="known_us", position=pl.lit(0, pl.Int64), is_label=pl.lit(value=True), fraud="said")
-    return pl.concat([events, told.select(events.columns).cast(dict(events.schema))])  # type: ignore[arg-type]
+    known = events.join(labels.select("event_id", "known_us", label="fraud"), on="event_id", how="inner", maintain_order="left")
+    label_events = known.with_columns(at_us="known_us", position=pl.lit(0, pl.Int64), is_label=pl.lit(value=True), fraud="label")
+    return pl.concat([events, label_events.select(events.columns).cast(dict(events.schema))])  # type: ignore[arg-type]
 
 
-def _over(prefix: str, entity: tuple[str, ...], windows: str, wanted: tuple[tuple[str, Aggregate, str | None, str | None], ...],
+def _over(prefix: str, entity: tuple[str, ...], windows: str, aggregates: tuple[tuple[str, Aggregate, str | None, str | None], ...],
           ) -> list[Feature]:  # fmt: skip
     lengths = {"1h": HOUR_US, "4h": 4 * HOUR_US, "24h": DAY_US, "7d": 7 * DAY_US, "30d": 30 * DAY_US}
     return [
         Feature(f"{prefix}_{name}_{window}", entity, lengths[window], aggregate, of, where)
         for window in windows.split()
-        for name, aggregate, of, where in wanted
+        for name, aggregate, of, where in aggregates
     ]
 
 
 def telecom_features() -> FeatureSet:
-    """The features of usage records."""
+    """Return the features of usage records."""
     features = [
         *_over("sub", SUBSCRIBER, "1h 24h 7d", (
             ("outgoing", "count", None, "is_outgoing"), ("seconds", "sum", "seconds", None), ("called", "distinct", "called", None),

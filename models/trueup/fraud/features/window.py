@@ -1,7 +1,7 @@
-"""Aggregates over sliding windows, as a few passes over whole columns of integers.
+"""Compute aggregates over sliding windows in a few passes over whole integer columns.
 
-Rows are ordered by entity, then time, then track and event id. A window of row i is then the slice from its first row up to i
-itself, so that counts and sums are differences of running totals, and nothing is ever looked at row by row.
+Rows are ordered by entity, then time, then track and event id. The window of row i is then the slice from its first row up to i
+itself, so counts and sums are differences of running totals, and no loop visits single rows.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Column:
-    """Whole numbers, some of them missing."""
+    """Integers, and which of them are present."""
 
     values: Ints
-    there: Bools
+    is_present: Bools
 
-    def taken(self, rows: NDArray[np.intp]) -> Column:
-        """The values of some rows."""
-        # Most columns are complete, and looking is quicker than gathering.
-        there = np.ones(len(rows), dtype=np.bool_) if self.there.all() else self.there.take(rows)
-        return Column(self.values.take(rows), there)
+    def take(self, rows: NDArray[np.intp]) -> Column:
+        """Return the values of the given rows."""
+        # Most columns are complete, and checking is quicker than gathering.
+        is_present = np.ones(len(rows), dtype=np.bool_) if self.is_present.all() else self.is_present.take(rows)
+        return Column(self.values.take(rows), is_present)
 
 
 class Times:
-    """The different times there are, in order: their ranks stand for them, so that entity and time fit one number together."""
+    """The different times in order; ranks replace times so that entity and time fit one integer together."""
 
     def __init__(self, at_us: Ints) -> None:
         self.times, self.rank = np.unique(at_us, return_inverse=True)
@@ -41,7 +41,7 @@ class Times:
         self._begin: dict[int, NDArray[np.intp]] = {}
 
     def begin(self, window_us: int) -> NDArray[np.intp]:
-        """For each time, the rank of the first one in its window."""
+        """Return, for each time, the rank of the first one in its window."""
         if window_us not in self._begin:
             self._begin[window_us] = np.searchsorted(self.times, self.times - window_us, side="right")
         return self._begin[window_us]
@@ -69,39 +69,39 @@ class Rows:
 
     @cached_property
     def at_us(self) -> Ints:
-        """The times themselves."""
+        """Return the time of each row, in microseconds since 1970."""
         at: Ints = self.times.times[self.rank]
         return at
 
     @cached_property
-    def place(self) -> Ints:
-        """Entity and time as one number, never less than that of the row before."""
-        place: Ints = self.code * self.times.width + self.rank
-        return place
+    def sort_key(self) -> Ints:
+        """Return entity and time as one number, which never decreases from row to row."""
+        key: Ints = self.code * self.times.width + self.rank
+        return key
 
     def first(self, window_us: int) -> NDArray[np.intp]:
-        """The first row of each row's window (t − window, t]."""
+        """Return the first row of each row's window (t − window, t]."""
         if window_us not in self._first:
-            wanted = self.code * self.times.width + self.times.begin(window_us)[self.rank]
-            self._first[window_us] = np.searchsorted(self.place, wanted, side="left")
+            begin_key = self.code * self.times.width + self.times.begin(window_us)[self.rank]
+            self._first[window_us] = np.searchsorted(self.sort_key, begin_key, side="left")
         return self._first[window_us]
 
     def leaves(self, window_us: int) -> Ints:
-        """For each row, the first one whose window begins after it; beginnings never go back."""
+        """Return, for each row, the first one whose window begins after it; window beginnings never decrease."""
         if window_us not in self._leaves:
             self._leaves[window_us] = np.cumsum(np.bincount(self.first(window_us), minlength=len(self)))
         return self._leaves[window_us]
 
     def counted(self, feature: Feature) -> Bools:
-        """The rows a feature is over: those of its track for which its filter holds and its column has a value."""
+        """Return the rows that a feature counts: those of its track whose filter is true and whose column has a value."""
         key = _key(feature)
         if key not in self._masks:
             mask: Bools = self.is_label if feature.track == "label" else ~self.is_label
             if feature.where is not None:
-                held = self.columns[feature.where]
-                mask = mask & held.there & (held.values != 0)
+                condition = self.columns[feature.where]
+                mask = mask & condition.is_present & (condition.values != 0)
             if feature.of is not None:
-                mask = mask & self.columns[feature.of].there
+                mask = mask & self.columns[feature.of].is_present
             self._masks[key] = mask
         return self._masks[key]
 
@@ -137,29 +137,32 @@ def _neighbours(code: Ints, values: Ints, mask: Bools) -> tuple[NDArray[np.intp]
 
 
 def in_order(major: Ints, minor: Ints) -> NDArray[np.intp]:
-    """The order of two columns of whole numbers, equal ones as they come."""
+    """Return the stable sort order of rows by two integer columns, the first one first."""
     if not len(major):
         return np.zeros(0, dtype=np.intp)
     low, high = int(minor.min()), int(minor.max())
     least, width, size = int(major.min()), high - low + 1, len(major)
     if (int(major.max()) - least + 1) * width * size >= 2**62:
-        apart: NDArray[np.intp] = np.lexsort((minor, major))
-        return apart
-    # Both and the row as one number: sorting numbers takes a fraction of sorting by them.
-    whole = ((major - least) * width + (minor - low)) * size + np.arange(size)
-    whole.sort()
-    order: NDArray[np.intp] = whole % size
+        by_both: NDArray[np.intp] = np.lexsort((minor, major))
+        return by_both
+    # Keys and row number as one integer: sorting integers takes a fraction of the time of a sort by two keys.
+    combined = ((major - least) * width + (minor - low)) * size + np.arange(size)
+    combined.sort()
+    order: NDArray[np.intp] = combined % size
     return order
 
 
 def aggregate(rows: Rows, feature: Feature) -> Column:
-    """The value of one feature as seen from every row."""
+    """Return the value of one feature at every row.
+
+    Raises `FeatureError` for a sum that does not fit 64 bits.
+    """
     mask, first = rows.counted(feature), rows.first(feature.window_us)
     match feature.aggregate:
         case "count":
             return _complete(_between(rows.counts(feature), first))
         case "sum":
-            return _complete(_between(_running(_safe(rows, feature, mask)), first))
+            return _complete(_between(_running(_summands(rows, feature, mask)), first))
         case "distinct":
             return _complete(_distinct(rows, feature, mask, first))
         case "min" | "max":
@@ -181,12 +184,12 @@ def _running(values: Ints) -> Ints:
 
 
 def _between(running: Ints, first: NDArray[np.intp]) -> Ints:
-    found: Ints = running[1:] - running[first]
-    return found
+    differences: Ints = running[1:] - running[first]
+    return differences
 
 
-def _safe(rows: Rows, feature: Feature, mask: Bools) -> Ints:
-    """The values to be added up; raises `FeatureError` where a running total could leave 64 bits."""
+def _summands(rows: Rows, feature: Feature, mask: Bools) -> Ints:
+    """Return the values to add up; raises `FeatureError` where the sum of a window could leave 64 bits."""
     assert feature.of is not None
     values = np.where(mask, rows.columns[feature.of].values, 0)
     # Running totals wrap around without changing any difference; only a window's own sum must fit.
@@ -198,7 +201,10 @@ def _safe(rows: Rows, feature: Feature, mask: Bools) -> Ints:
 
 
 def _distinct(rows: Rows, feature: Feature, mask: Bools, first: NDArray[np.intp]) -> Ints:
-    """Values enter with a row whose like is out of the window already, and leave with a row that no like follows in time."""
+    """Count the different values in each window.
+
+    A value enters at a row whose previous equal row is outside the window. It leaves with a row that no equal row follows in time.
+    """
     before, after = rows.neighbours(feature, mask)
     size = len(rows)
     enters = mask & (before < first)
@@ -214,47 +220,47 @@ def _extreme(rows: Rows, feature: Feature, mask: Bools, first: NDArray[np.intp])
     values = rows.columns[feature.of].values
     largest = feature.aggregate == "max"
     nothing = np.iinfo(np.int64).min if largest else np.iinfo(np.int64).max
-    found = extremes(np.where(mask, values, nothing), first, largest=largest)
-    return Column(found, _between(rows.counts(feature), first) > 0)
+    values_in_window = extremes(np.where(mask, values, nothing), first, largest=largest)
+    return Column(values_in_window, _between(rows.counts(feature), first) > 0)
 
 
 def extremes(values: Ints, first: NDArray[np.intp], *, largest: bool) -> Ints:
-    """The extreme of each slice [first, row], from the extremes of stretches of 1, 2, 4, … rows."""
+    """Return the extreme of each slice [first, row], from the extremes of blocks of 1, 2, 4, … rows."""
     pick = np.maximum if largest else np.minimum
     row = np.arange(len(values))
     length = row - first + 1
-    found = values.copy()
-    stretch, size = values.copy(), 1
+    result = values.copy()
+    block, size = values.copy(), 1
     while True:
-        mine = np.flatnonzero((length >= size) & (length < 2 * size))
-        found[mine] = pick(stretch[row[mine]], stretch[first[mine] + size - 1])
+        fitting = np.flatnonzero((length >= size) & (length < 2 * size))
+        result[fitting] = pick(block[row[fitting]], block[first[fitting] + size - 1])
         if not (length >= 2 * size).any():
-            return found
-        longer = stretch.copy()
-        pick(stretch[size:], stretch[:-size], out=longer[size:])
-        stretch, size = longer, 2 * size
+            return result
+        longer = block.copy()
+        pick(block[size:], block[:-size], out=longer[size:])
+        block, size = longer, 2 * size
 
 
 def _since(rows: Rows, feature: Feature, first: NDArray[np.intp], *, last: bool) -> Column:
     at, running = np.flatnonzero(rows.counted(feature)), rows.counts(feature)
     if last:
-        found, there = running[:-1] - 1, running[:-1] > running[first]
+        index, is_present = running[:-1] - 1, running[:-1] > running[first]
     else:
-        found, there = running[first], running[1:] > running[first]
+        index, is_present = running[first], running[1:] > running[first]
     if not len(at):
         return Column(np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows), dtype=np.bool_))
-    return Column(rows.at_us - rows.at_us[at[np.clip(found, 0, len(at) - 1)]], there)
+    return Column(rows.at_us - rows.at_us[at[np.clip(index, 0, len(at) - 1)]], is_present)
 
 
 def _open(rows: Rows, feature: Feature, mask: Bools) -> Ints:
-    """What has begun before a row, less what has ended by its time; what lasts longer than the window counts as ended."""
+    """Count the sessions begun before a row, less those ended by its time; one longer than the window counts as ended."""
     assert feature.of is not None
     until = np.minimum(rows.columns[feature.of].values, rows.at_us + feature.window_us)
     mask = mask & (until > rows.at_us)
-    # Entity and end as one number, on the scale of the rows' own times: an end between two times counts as the later one.
+    # Entity and end as one integer, on the scale of the rows' own times: an end between two times counts as the later one.
     ends = np.sort(rows.code[mask] * rows.times.width + np.searchsorted(rows.times.times, until[mask], side="left"))
-    begun, ended = _running(mask.astype(np.int64))[:-1], np.searchsorted(ends, rows.place, side="right")
+    begun, ended = _running(mask.astype(np.int64))[:-1], np.searchsorted(ends, rows.sort_key, side="right")
     begun_before = begun[np.searchsorted(rows.code, rows.code, side="left")]
     ended_before = np.searchsorted(ends, rows.code * rows.times.width, side="left")
-    still: Ints = (begun - begun_before) - (ended - ended_before)
-    return still
+    open_sessions: Ints = (begun - begun_before) - (ended - ended_before)
+    return open_sessions

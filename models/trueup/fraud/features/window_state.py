@@ -1,7 +1,7 @@
-"""Features step by step: a state carried from one batch of events to the next, as bytes between whiles.
+"""Compute features incrementally: a state passes from one batch of events to the next, serialized in between.
 
-The state is the events a later one may still look back at. `advance` is a pure fold, state + new events → features + state, and
-gives what `history` gives for the same transactions. As bytes it is a head and runs of rows, of which a step changes few.
+The state holds the events that a later window may still cover. `advance` is a pure fold, state + new events → features + state,
+and equals `history` for the same transactions. Serialized, it is a head and runs of rows, of which a step changes few.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from trueup.fraud.features.feature_engine import HEAD, history
 from trueup.fraud.features.feature_spec import FeatureError, FeatureSet
 
 STATE_VERSION = 2
-"""Part of the bytes; raised when they change their meaning."""
-_FORGET_AT = 4
-"""Rows nobody can look back at are dropped when they are one in so many: then all runs are written anew."""
+"""Part of the serialized state; raised when its meaning changes."""
+_DROP_AT = 4
+"""Expired rows are dropped when they are at least one row in this many, because all runs are then rewritten."""
 _CHUNKS = 64
 _BEGINNING = -(2**62)
 
 
 class StateError(FeatureError):
-    """A state that cannot be gone on from; the log holds what it takes to make another."""
+    """A state that cannot be continued; it can be rebuilt from the log."""
 
 
 @dataclass(frozen=True)
-class Parted:
-    """A state as bytes: a head, and those of its runs that are not the same as in the state before it."""
+class SerializedState:
+    """A serialized state: a head, and the runs that differ from the previous state, by number."""
 
     head: bytes
     runs: dict[int, bytes]
@@ -40,9 +40,10 @@ class Parted:
 
 @dataclass(frozen=True)
 class State:
-    """Events to look back at, complete for every time after `forgotten_us`, and the features they are for.
+    """Events that later windows cover, complete for every time after `forgotten_us`, and the hash of their features.
 
-    `runs` are the lengths of stretches of rows, each more than twice as long as the next; `edition` changes when rows are dropped.
+    `runs` are the lengths of consecutive row ranges, each more than twice as long as the next; `edition` changes when rows are
+    dropped.
     """
 
     feature_hash: str
@@ -53,26 +54,26 @@ class State:
 
     @classmethod
     def of(cls, declared: FeatureSet, events: pl.DataFrame, *, forgotten_us: int = _BEGINNING) -> State:
-        """The state after a history: the events later than `forgotten_us`."""
+        """Return the state after a history: the events later than `forgotten_us`."""
         columns = [*HEAD, *(c for c in declared.columns if c not in HEAD)]
         rows = events.select(columns).filter(pl.col("at_us") > forgotten_us)
         return cls(declared.hash, rows, forgotten_us, _runs((), rows.height))
 
-    def packed(self) -> bytes:
-        """The whole state as one Arrow stream, with its version and feature hash in the schema."""
-        return self._written(self.rows, ())
+    def pack(self) -> bytes:
+        """Return the whole state as one Arrow stream, with its version and feature hash in the schema."""
+        return self._serialize(self.rows, ())
 
-    def parted(self, before: State | None = None) -> Parted:
-        """The state as a head and the runs that the state `before` did not have."""
-        known = _places(before.runs) if before is not None and before.edition == self.edition else []
+    def pack_changes(self, before: State | None = None) -> SerializedState:
+        """Return the state as a head and the runs that the state `before` did not have."""
+        known = _bounds(before.runs) if before is not None and before.edition == self.edition else []
         changed = {
             n: _stream(self.rows[low:high].to_arrow(), {})
-            for n, (low, high) in enumerate(_places(self.runs))
+            for n, (low, high) in enumerate(_bounds(self.runs))
             if n >= len(known) or known[n] != (low, high)
         }
-        return Parted(self._written(self.rows.clear(), self.runs), changed, len(self.runs))
+        return SerializedState(self._serialize(self.rows.clear(), self.runs), changed, len(self.runs))
 
-    def _written(self, rows: pl.DataFrame, runs: tuple[int, ...]) -> bytes:
+    def _serialize(self, rows: pl.DataFrame, runs: tuple[int, ...]) -> bytes:
         notes = {
             "trueup.state": str(STATE_VERSION), "trueup.features": self.feature_hash, "trueup.forgotten": str(self.forgotten_us),
             "trueup.runs": " ".join(map(str, runs)), "trueup.edition": str(self.edition),
@@ -80,28 +81,28 @@ class State:
         return _stream(rows.to_arrow(), notes)
 
     @classmethod
-    def unpacked(cls, data: bytes, declared: FeatureSet, runs: Mapping[int, bytes] | None = None) -> State:
-        """The state that `packed` made bytes of, or `parted` a head and runs.
+    def unpack(cls, data: bytes, declared: FeatureSet, runs: Mapping[int, bytes] | None = None) -> State:
+        """Return the state of bytes from `pack`, or of a head and runs from `pack_changes`.
 
-        Raises `StateError` for damaged bytes, an older version or other features, and `TrueupError` for a version that is newer:
-        going on would undo what it has kept.
+        Raises `StateError` for damaged bytes, an older version or other features. Raises `TrueupError` for a newer version, whose
+        state an older program must not overwrite.
         """
         table = _read(data)
         notes = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-        told = notes.get("trueup.state", "none")
-        if told.isdigit() and int(told) > STATE_VERSION:
+        version = notes.get("trueup.state", "none")
+        if version.isdigit() and int(version) > STATE_VERSION:
             raise TrueupError(
-                f"the state of windows was written by a later version ({told}; this one has {STATE_VERSION})",
-                todo="run the later version, or `trueup stream --fresh`, which makes the state of the log again",
+                f"the state of windows was written by a later version ({version}; this one has {STATE_VERSION})",
+                todo="run the later version, or `trueup stream --fresh`, which rebuilds the state from the log",
             )
-        if told != str(STATE_VERSION):
-            raise StateError(f"the state is of version {told}, not {STATE_VERSION}", todo="make it again from the log")
+        if version != str(STATE_VERSION):
+            raise StateError(f"the state is of version {version}, not {STATE_VERSION}", todo="rebuild it from the log")
         if notes["trueup.features"] != declared.hash:
-            raise StateError("the state is for other features", todo="make it again from the log")
+            raise StateError("the state is for other features", todo="rebuild it from the log")
         sizes = tuple(int(n) for n in notes["trueup.runs"].split())
         tables = [table, *(_read((runs or {}).get(n, b"")) for n in range(len(sizes)))]
         if [t.num_rows for t in tables[1:]] != list(sizes):
-            raise StateError("the state's runs are not those it names", todo="make it again from the log")
+            raise StateError("the state's runs differ from those that its head lists", todo="rebuild it from the log")
         rows = pl.from_arrow(pa.concat_tables(t.replace_schema_metadata(None) for t in tables))
         assert isinstance(rows, pl.DataFrame)
         return cls(
@@ -121,70 +122,69 @@ def _read(data: bytes) -> pa.Table:
     try:
         return pa.ipc.open_stream(data).read_all()
     except (pa.ArrowInvalid, OSError) as error:
-        raise StateError(f"the state is damaged: {str(error).splitlines()[0]}", todo="make it again from the log") from None
+        raise StateError(f"the state is damaged: {str(error).splitlines()[0]}", todo="rebuild it from the log") from None
 
 
 def _runs(before: tuple[int, ...], added: int) -> tuple[int, ...]:
-    """Lengths of runs with one more: whatever is not twice as long as what follows it becomes one with it."""
+    """Return run lengths with one more run: each run at most twice as long as the next is merged with it."""
     runs = list(before)
     while added and runs and runs[-1] <= 2 * added:
         added += runs.pop()
     return (*runs, added) if added else tuple(runs)
 
 
-def _places(runs: tuple[int, ...]) -> list[tuple[int, int]]:
+def _bounds(runs: tuple[int, ...]) -> list[tuple[int, int]]:
     ends = [sum(runs[: n + 1]) for n in range(len(runs))]
     return list(zip([0, *ends], ends, strict=False))
 
 
 def advance(declared: FeatureSet, state: State, events: pl.DataFrame, *, lateness_us: int) -> tuple[pl.DataFrame, State]:
-    """Features of the transactions among new events, and the state for what comes next.
+    """Return features of the transactions among new events, and the state for the next batch.
 
-    They come batch by batch in the order of positions; those known already, delivered again, give nothing. What a transaction up to
-    `lateness_us` behind the newest could look back at is kept, and whatever this batch looked back at. Raises `StateError` for a
-    transaction that is later than that.
+    Batches are in the order of positions; an event delivered again gives no row. The state retains the windows of this batch, and
+    the windows of any transaction at most `lateness_us` older than the newest. Raises `StateError` for an older transaction.
     """
     if state.feature_hash != declared.hash:
-        raise StateError("the state is for other features", todo="make it again from the log")
+        raise StateError("the state is for other features", todo="rebuild it from the log")
     columns = state.rows.columns
-    near = _near(declared, state.rows, events)
-    # A label has the id of the transaction it is of.
+    earlier = _rows_of_entities(declared, state.rows, events)
+    # A label has the event id of its transaction.
     fresh = events.select(columns).join(
-        near.select("event_id", "is_label"), on=["event_id", "is_label"], how="anti", maintain_order="left"
+        earlier.select("event_id", "is_label"), on=["event_id", "is_label"], how="anti", maintain_order="left"
     )
-    # Where an event came first is what counts, also among those that come together.
+    # The first position of an event counts, also within one batch.
     fresh = fresh.sort("position", maintain_order=True).unique(["event_id", "is_label"], keep="first", maintain_order=True)
     fresh = fresh.cast(dict(state.rows.schema))  # type: ignore[arg-type]
-    begins = _needed(declared, fresh)
+    begins = _earliest_needed_us(declared, fresh)
     if begins is not None and begins < state.forgotten_us:
-        raise StateError("a transaction is later than the state reaches back", todo="make the state again from the log")
-    new = pl.repeat(False, near.height, eager=True).append(pl.repeat(True, fresh.height, eager=True))
-    features = history(declared, pl.concat([near, fresh]), wanted=new)
+        raise StateError("a transaction is older than the state covers", todo="rebuild the state from the log")
+    new = pl.repeat(False, earlier.height, eager=True).append(pl.repeat(True, fresh.height, eager=True))
+    features = history(declared, pl.concat([earlier, fresh]), requested=new)
     rows = pl.concat([state.rows, fresh])
     rows = rows.rechunk() if rows.n_chunks() > _CHUNKS else rows
     grown = replace(state, rows=rows, runs=_runs(state.runs, fresh.height))
-    return features, grown if begins is None else _forgetting(declared, grown, begins, lateness_us)
+    return features, grown if begins is None else _drop_expired(declared, grown, begins, lateness_us)
 
 
-def _near(declared: FeatureSet, rows: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
-    """The rows that new events can look back at: where all features are of one entity, those of the same value of it."""
+def _rows_of_entities(declared: FeatureSet, rows: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that windows of new events can cover; with one entity, the rows of the same entity values."""
     if len(declared.entities) != 1:
         return rows
     on = list(declared.entities[0])
     return rows.join(events.select(on).unique(), on=on, how="semi", nulls_equal=True, maintain_order="left")
 
 
-def _needed(declared: FeatureSet, events: pl.DataFrame) -> int | None:
-    """The earliest time that transactions look back at; None where there are none."""
+def _earliest_needed_us(declared: FeatureSet, events: pl.DataFrame) -> int | None:
+    """Return the earliest time that windows of the transactions cover; None without transactions."""
     least = events.filter(~pl.col("is_label"))["at_us"].min()
     return least - declared.longest_window_us if isinstance(least, int) else None
 
 
-def _forgetting(declared: FeatureSet, state: State, begins: int, lateness_us: int) -> State:
+def _drop_expired(declared: FeatureSet, state: State, begins: int, lateness_us: int) -> State:
     newest = state.rows.filter(~pl.col("is_label"))["at_us"].max()
     assert isinstance(newest, int)
     forgotten = max(state.forgotten_us, min(begins, newest - declared.longest_window_us - lateness_us))
-    kept = state.rows.filter(pl.col("at_us") > forgotten)
-    if _FORGET_AT * (state.rows.height - kept.height) < state.rows.height:
+    retained = state.rows.filter(pl.col("at_us") > forgotten)
+    if _DROP_AT * (state.rows.height - retained.height) < state.rows.height:
         return replace(state, forgotten_us=forgotten)
-    return State(state.feature_hash, kept.rechunk(), forgotten, _runs((), kept.height), state.edition + 1)
+    return State(state.feature_hash, retained.rechunk(), forgotten, _runs((), retained.height), state.edition + 1)

@@ -1,1 +1,1 @@
-"""Drift, alert rate and label rate of days of scoring."""
+"""Monitor drift, alert rate and label rate of scored days."""

@@ -1,4 +1,4 @@
-"""Drift: how far what is scored today differs from what the model was trained on."""
+"""Measure drift: how far scored transactions differ from those of training."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from numpy.typing import NDArray
 
 BINS = 10
 MARGIN = "(margin)"
-"""What a model says, among the features it says it of."""
+"""The name of the model margin among the feature names."""
 WATCH, ALARM = 0.1, 0.25
-"""Customary bounds of the population stability index: worth watching, worth training again."""
+"""Customary bounds of the population stability index: above the first watch, above the second retrain."""
 _LEAST_SHARE = 1e-4
 
 
 def reference(values: NDArray[np.float32]) -> dict[str, Any]:
-    """Inner edges of up to ten bins of about equal content, and the share of rows in each; the last is of missing values."""
-    there = values[~np.isnan(values)].astype(np.float64)
-    inner = np.unique(np.quantile(there, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf")) if len(there) else np.array([])
+    """Return inner edges of up to ten bins of about equal counts, and the share of rows in each; missing values are last."""
+    present = values[~np.isnan(values)].astype(np.float64)
+    inner = (
+        np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf")) if len(present) else np.array([])
+    )
     edges = [float(e) for e in inner]
     return {"edges": edges, "shares": [float(s) for s in _shares(counts(values, edges))]}
 
 
 def counts(values: NDArray[np.float32], edges: list[float]) -> NDArray[np.int64]:
-    """How many values are in each bin, a bin holding its upper edge; those missing come last."""
+    """Count the values in each bin, which includes its upper edge; missing values are last."""
     missing = int(np.isnan(values).sum())
-    # Edges are of this precision themselves. What exceeds the last of them is in no bin below; nothing exceeds a missing value.
+    # Edges have the precision of the values. A value above the last edge is in the last bin; comparisons with NaN are false.
     above = [int((values > edge).sum()) for edge in np.array(edges, dtype=np.float32)]
-    beyond = np.array([len(values) - missing, *above, 0])
-    return np.append(beyond[:-1] - beyond[1:], missing).astype(np.int64)
+    exceeding = np.array([len(values) - missing, *above, 0])
+    return np.append(exceeding[:-1] - exceeding[1:], missing).astype(np.int64)
 
 
-def _shares(found: NDArray[np.int64]) -> NDArray[np.float64]:
-    shares: NDArray[np.float64] = found / max(1, int(found.sum()))
+def _shares(bin_counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    shares: NDArray[np.float64] = bin_counts / max(1, int(bin_counts.sum()))
     return shares
 
 
-def psi(shares: list[float], found: NDArray[np.int64]) -> float:
-    """The population stability index of counts against reference shares: 0 for the same distribution."""
+def psi(shares: list[float], bin_counts: NDArray[np.int64]) -> float:
+    """Return the population stability index of counts against reference shares: 0 for equal distributions."""
     expected = np.maximum(np.array(shares), _LEAST_SHARE)
-    actual = np.maximum(_shares(found), _LEAST_SHARE)
+    actual = np.maximum(_shares(bin_counts), _LEAST_SHARE)
     return float(np.sum((actual - expected) * np.log(actual / expected)))

@@ -1,6 +1,6 @@
-"""What is odd about a day of scoring, as findings of the log: it differs from training, alerts are more or fewer, labels stay away.
+"""Raise findings on scored days: drift from training, an unusual number of alerts, or missing decisions.
 
-A day is judged once a later one has been scored, and again whenever late records change it.
+A day is checked once a later one has been scored, and again whenever late records change it.
 """
 
 from __future__ import annotations
@@ -19,35 +19,42 @@ from trueup.warehouse.query import Warehouse
 
 CONSUMER = "fraud_watch"
 LEAST_TRANSACTIONS = 500
-"""Of fewer transactions a day, shares say little."""
+"""Days with fewer transactions are not checked for drift, because chance dominates their shares."""
 _BEFORE, _LEAST_BEFORE = 7, 3
-"""How many days before one are its usual, and how few of them are enough."""
+"""The number of earlier days that give the usual share, and the least number needed."""
 _DEVIATIONS, _TIMES = 4.0, 2.0
 _NAMED = 3
-FOUND: dict[str, pl.DataType] = {
+MONITORING_FINDING: dict[str, pl.DataType] = {
     "kind": pl.String(), "control": pl.String(), "model_id": pl.String(), "day": pl.Date(), "records": pl.Int64(),
     "reason": pl.String(),
 }  # fmt: skip
 _Row = tuple[str, str, str, date, int, str]
 
 
-def drifted(drift: pl.DataFrame) -> list[_Row]:
-    """Days that differ from training: rows of the view `fraud_drift`, beyond what chance makes of so few transactions."""
+def drift_findings(drift: pl.DataFrame) -> list[_Row]:
+    """Return a finding per model and day whose PSI exceeds the alarm bound by more than chance explains.
+
+    `drift` has the rows of the view `fraud_drift`.
+    """
     chance = (BINS - 1) / pl.col("transactions")
     far = drift.filter((pl.col("transactions") >= LEAST_TRANSACTIONS) & (pl.col("psi") - chance >= ALARM))
     counted = drift.group_by("model_id", "day").agg(features=pl.len())
     rows: list[_Row] = []
-    for (model_id, day), mine in far.sort(["psi", "feature"], descending=[True, False]).group_by(["model_id", "day"]):
+    for (model_id, day), features in far.sort(["psi", "feature"], descending=[True, False]).group_by(["model_id", "day"]):
         every = counted.filter((pl.col("model_id") == model_id) & (pl.col("day") == day))["features"][0]
-        worst = ", ".join(f"{f} {p:.2f}" for f, p in mine.head(_NAMED).select("feature", "psi").iter_rows())
-        told = f"{mine.height} of {every} features differ from training by a PSI of {ALARM} or more: {worst}"
-        rows.append(("model_drift", "drift", str(model_id), day, int(mine["transactions"].max()), told))  # type: ignore[arg-type]
+        worst = ", ".join(f"{f} {p:.2f}" for f, p in features.head(_NAMED).select("feature", "psi").iter_rows())
+        reason = f"{features.height} of {every} features differ from training by a PSI of {ALARM} or more: {worst}"
+        rows.append(("model_drift", "drift", str(model_id), day, int(features["transactions"].max()), reason))  # type: ignore[arg-type]
     return rows
 
 
 def unusual(days: list[tuple[date, int, int]], *, fewer_only: bool = False) -> list[tuple[date, int, int, float]]:
-    """Of days (day, of, counted) in order, those whose count is far from what the days before make expect, with that."""
-    found = []
+    """Return the days whose count differs much from the count expected, with that expectation.
+
+    `days` has (day, total, counted) in order. The median share of the days before gives the expectation; `fewer_only` leaves out
+    days that count more.
+    """
+    unusual_days = []
     for n, (day, of, counted) in enumerate(days):
         shares = sorted(c / o for _, o, c in days[max(0, n - _BEFORE) : n] if o)
         if len(shares) < _LEAST_BEFORE:
@@ -55,43 +62,43 @@ def unusual(days: list[tuple[date, int, int]], *, fewer_only: bool = False) -> l
         expected = shares[len(shares) // 2] * of
         far = abs(counted - expected) > _DEVIATIONS * sqrt(max(expected, 1.0))
         if far and (counted * _TIMES < expected or (not fewer_only and counted > expected * _TIMES)):
-            found.append((day, of, counted, expected))
-    return found
+            unusual_days.append((day, of, counted, expected))
+    return unusual_days
 
 
-def odd(drift: pl.DataFrame, daily: pl.DataFrame, *, label_delay: timedelta) -> pl.DataFrame:
-    """Everything odd about the days of champions (rows of `fraud_drift` and `fraud_daily`), the newest day of each left out."""
+def monitoring_findings(drift: pl.DataFrame, daily: pl.DataFrame, *, label_delay: timedelta) -> pl.DataFrame:
+    """Return all findings on the days of champions (rows of `fraud_drift` and `fraud_daily`), without the newest day of each."""
     champions = daily.filter(pl.col("role") == "champion").sort("name", "day")
     closed = champions.filter(pl.col("day") < pl.col("day").max().over("name"))
-    rows = drifted(drift.join(closed, left_on=["model_id", "day"], right_on=["name", "day"], how="semi"))
-    for (name,), mine in closed.group_by(["name"], maintain_order=True):
-        looked = list(mine.select("day", "transactions", "suspicious").iter_rows())
-        for day, of, counted, expected in unusual(looked):
-            told = f"{counted} of {of} transactions were suspicious; usual: {expected:.0f}"
-            rows.append(("alert_rate", "alert_rate", str(name), day, of, told))
-        due = mine.filter(pl.col("day") < pl.lit(mine["day"].max()) - label_delay)
-        said = list(due.select("day", "suspicious", pl.col("confirmed") + pl.col("dismissed")).iter_rows())
-        for day, of, counted, expected in unusual(said, fewer_only=True):
-            told = f"{counted} of {of} suspicious transactions have been decided on; usual: {expected:.0f}"
-            rows.append(("label_rate", "label_rate", str(name), day, of, told))
-    return pl.DataFrame(rows, schema=FOUND, orient="row").sort("kind", "model_id", "day")
+    rows = drift_findings(drift.join(closed, left_on=["model_id", "day"], right_on=["name", "day"], how="semi"))
+    for (name,), of_model in closed.group_by(["name"], maintain_order=True):
+        alerts = list(of_model.select("day", "transactions", "suspicious").iter_rows())
+        for day, of, counted, expected in unusual(alerts):
+            reason = f"{counted} of {of} transactions were suspicious; usual: {expected:.0f}"
+            rows.append(("alert_rate", "alert_rate", str(name), day, of, reason))
+        due = of_model.filter(pl.col("day") < pl.lit(of_model["day"].max()) - label_delay)
+        decided = list(due.select("day", "suspicious", pl.col("confirmed") + pl.col("dismissed")).iter_rows())
+        for day, of, counted, expected in unusual(decided, fewer_only=True):
+            reason = f"{counted} of {of} suspicious transactions have been decided on; usual: {expected:.0f}"
+            rows.append(("label_rate", "label_rate", str(name), day, of, reason))
+    return pl.DataFrame(rows, schema=MONITORING_FINDING, orient="row").sort("kind", "model_id", "day")
 
 
-def changes(stands: pl.DataFrame, now: pl.DataFrame, position: int) -> pl.DataFrame:
-    """What became of the findings that stood (rows of `FOUND`), as rows of `events.finding`."""
+def changes(open_findings: pl.DataFrame, now: pl.DataFrame, position: int) -> pl.DataFrame:
+    """Return the changes from open findings to current ones (rows of `MONITORING_FINDING`), as rows of `events.finding`."""
     key = ["kind", "control", "model_id", "day"]
-    told, new = stands.with_columns(was=pl.lit(True)), now.with_columns(is_=pl.lit(True))
-    both = told.join(new, on=key, how="full", suffix="_new", coalesce=True)
+    earlier, new = open_findings.with_columns(was=pl.lit(True)), now.with_columns(is_=pl.lit(True))
+    compared = earlier.join(new, on=key, how="full", suffix="_new", coalesce=True)
     was, is_ = pl.col("was").fill_null(False), pl.col("is_").fill_null(False)
     differs = pl.col("reason").ne_missing(pl.col("reason_new")) | pl.col("records").ne_missing(pl.col("records_new"))
-    both = both.filter(differs).with_columns(
+    compared = compared.filter(differs).with_columns(
         action=pl.when(~was).then(pl.lit("raised")).when(~is_).then(pl.lit("resolved")).otherwise(pl.lit("revised")),
         cause=pl.when(~was).then(pl.lit("frontier")).otherwise(pl.lit("late_usage")),
         reason=pl.coalesce("reason_new", "reason"), records=pl.coalesce("records_new", "records"),
     )  # fmt: skip
-    nothing = pl.lit(None, pl.String)
-    named = with_finding_ids(both.with_columns(
-        about=pl.lit("model"), id_scope=nothing, id_currency=nothing, id_service=nothing, id_subscriber=nothing, name="model_id",
+    absent = pl.lit(None, pl.String)
+    named = with_finding_ids(compared.with_columns(
+        about=pl.lit("model"), id_scope=absent, id_currency=absent, id_service=absent, id_subscriber=absent, name="model_id",
         name_scope="control", period=pl.col("day").cast(pl.String),
     ))  # fmt: skip
     start = pl.col("day").cast(pl.Datetime("us", "UTC"))
@@ -103,24 +110,32 @@ def changes(stands: pl.DataFrame, now: pl.DataFrame, position: int) -> pl.DataFr
 
 
 def watch(lake: Lake) -> int:
-    """Judges what has been scored and commits what changed once; how many findings changed. Nothing new scored adds nothing."""
+    """Check the scored days, commit changed findings once, and return their number; 0 without new scores."""
     upto = lake.consumer_position(SCORER)
     if lake.consumer_position(CONSUMER) >= upto:
         return 0
     install_views.set_variables(lake.connection, lake.project)
     warehouse = Warehouse(lake, None)
     names = ("feature_drift", "scored_days", "monitoring_findings")
-    drift, daily, told = (pl.DataFrame(warehouse.table(f"queries/fraud/{n}"), infer_schema_length=None) for n in names)
+    drift, daily, stored = (pl.DataFrame(warehouse.table(f"queries/fraud/{n}"), infer_schema_length=None) for n in names)
     delay = timedelta(microseconds=lake.project.config.fraud.label_delay)
-    now = odd(drift, daily, label_delay=delay) if daily.height and drift.height else pl.DataFrame(schema=FOUND)
-    stands = told.select(pl.col(n).cast(t) for n, t in FOUND.items()) if told.height else pl.DataFrame(schema=FOUND)
-    found = changes(stands, now, upto)
+    now = (
+        monitoring_findings(drift, daily, label_delay=delay)
+        if daily.height and drift.height
+        else pl.DataFrame(schema=MONITORING_FINDING)
+    )
+    open_findings = (
+        stored.select(pl.col(n).cast(t) for n, t in MONITORING_FINDING.items())
+        if stored.height
+        else pl.DataFrame(schema=MONITORING_FINDING)
+    )
+    changed = changes(open_findings, now, upto)
 
     def write(transaction: Transaction) -> int:
         if lake.consumer_position(CONSUMER) >= upto:
             return 0
-        transaction.append("finding", found)
+        transaction.append("finding", changed)
         transaction.set_consumer_position(CONSUMER, upto)
-        return found.height
+        return changed.height
 
     return lake.commit(write)

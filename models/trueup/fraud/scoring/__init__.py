@@ -1,1 +1,1 @@
-"""Models in force, scores with reasons, rules."""
+"""Score transactions by the models in force and by rules, with reasons."""

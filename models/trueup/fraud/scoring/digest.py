@@ -1,4 +1,4 @@
-"""Fingerprints of features and scores: equal for equal content, whatever order it came in."""
+"""Digest features and scores, independent of row order."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import polars as pl
 
 
 def score_digest(scores: pl.DataFrame) -> str:
-    """SHA-256 of scores in canonical order: event id, source, name and margin to its last bit."""
+    """Return the SHA-256 of scores in canonical order: event id, source, name and margin to its last bit."""
     rows = scores.select("event_id", "source", "name", "margin").sort("event_id", "source", "name")
     digest = hashlib.sha256()
     for event_id, source, name, margin in rows.iter_rows():
-        told = "~" if margin is None else float(margin).hex()
-        digest.update(f"{bytes(event_id).hex()};{source};{name};{told}\n".encode())
+        margin_hex = "~" if margin is None else float(margin).hex()
+        digest.update(f"{bytes(event_id).hex()};{source};{name};{margin_hex}\n".encode())
     return digest.hexdigest()
 
 
 def features_digest(features: pl.DataFrame) -> str:
-    """SHA-256 of features in the order of event ids, whatever order they came in."""
+    """Return the SHA-256 of features in the order of event ids."""
     digest = hashlib.sha256()
     ordered = features.sort("event_id")
     for name in ordered.columns:
@@ -28,7 +28,7 @@ def features_digest(features: pl.DataFrame) -> str:
         if series.dtype == pl.Binary:
             digest.update(b"".join(series.to_list()))
             continue
-        there = series.is_not_null().to_numpy()
-        digest.update(np.packbits(there).tobytes())
+        is_present = series.is_not_null().to_numpy()
+        digest.update(np.packbits(is_present).tobytes())
         digest.update(series.cast(pl.Float64).fill_null(0.0).to_numpy().tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""A trained model as a folder: the trees in XGBoost's own format, and a card that says what they are and when to distrust them."""
+"""Store a trained model as a folder: trees in XGBoost's own format, and a card with their origin, quality and blind spots."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _MOST_BYTES = 1 << 30
 if TYPE_CHECKING:
     import xgboost as xgb
 
-TREES, CARD, TOLD = "model.ubj", "card.json", "card.md"
+TREES, CARD, CARD_TEXT = "model.ubj", "card.json", "card.md"
 CARD_VERSION = 1
 _ROWS_AT_ONCE = 4_096
 THREADS = 2
-"""As many everywhere: sums of a training depend on how it is divided, and the same data must give the same bytes."""
+"""Fixed on every machine: sums in training depend on the number of threads, and equal data must give equal bytes."""
 
 Floats = NDArray[np.float64]
 
 
 class ModelError(TrueupError):
-    """A model that cannot be trained, read or used as asked."""
+    """A model that cannot be trained, read or used."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """Trees with what it takes to use them. `card` is everything else worth knowing, as plain values."""
+    """Trees with the settings needed to score. `card` has all further facts, as plain values."""
 
     trees: bytes
     feature_names: tuple[str, ...]
@@ -49,27 +49,27 @@ class Model:
 
     @property
     def model_id(self) -> str:
-        """SHA-256, shortened, over all that decides a score."""
+        """Return the first 16 hex digits of the SHA-256 over everything that decides a score."""
         digest = hashlib.sha256(self.trees)
         settings = (self.feature_hash, self.calibration.slope, self.calibration.shift, self.threshold)
         digest.update(json.dumps(settings).encode())
         return digest.hexdigest()[:16]
 
     def booster(self) -> xgb.Booster:
-        """The trees, ready to be asked."""
+        """Load the trees into an XGBoost booster."""
         import xgboost as xgb
 
         booster = xgb.Booster({"nthread": THREADS})
         booster.load_model(bytearray(self.trees))
         return booster
 
-    def saved(self, folder: Path) -> Path:
-        """Writes the model's folder, named by its id, within `folder`; one that is there already is the same and stays."""
+    def save(self, folder: Path) -> Path:
+        """Write the model's folder, named by its id, within `folder`, and return it; an existing one has equal content."""
         target = folder / self.model_id
         target.mkdir(parents=True, exist_ok=True)
         (target / TREES).write_bytes(self.trees)
         (target / CARD).write_text(json.dumps(self._card(), indent=2, sort_keys=True) + "\n", "utf-8")
-        (target / TOLD).write_text(told(self), "utf-8")
+        (target / CARD_TEXT).write_text(render_card(self), "utf-8")
         return target
 
     def _card(self) -> dict[str, Any]:
@@ -81,8 +81,11 @@ class Model:
         }  # fmt: skip
 
 
-def loaded(folder: Path, declared: FeatureSet) -> Model:
-    """The model of a folder; raises `ModelError` where it is missing, damaged, or was made for other features."""
+def load_model(folder: Path, declared: FeatureSet) -> Model:
+    """Load the model of a folder.
+
+    Raises `ModelError` for a model that is missing, damaged, or trained on other features.
+    """
     where = str(folder)
     try:
         card = json.loads(read_regular(folder / CARD, max_bytes=_MOST_BYTES))
@@ -100,24 +103,27 @@ def loaded(folder: Path, declared: FeatureSet) -> Model:
     except (KeyError, TypeError) as error:
         raise ModelError(f"the card lacks {error}", where=where, todo="train the model again") from None
     if sums != (hashlib.sha256(trees).hexdigest(), model.model_id):
-        raise ModelError("the model is damaged: its bytes are not those its card tells", where=where, todo="train it again")
+        raise ModelError("the model is damaged: its content differs from its card", where=where, todo="train it again")
     if model.feature_hash != declared.hash or model.feature_names != declared.names:
         raise ModelError("the model was trained on other features than this version computes", where=where, todo="train it again")
     return model
 
 
 def matrix(features: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
-    """Features as XGBoost takes them, missing ones as NaN; raises `ModelError` for one that is not there or infinite."""
+    """Return features as the matrix that XGBoost takes, missing values as NaN.
+
+    Raises `ModelError` for a missing feature or an infinite value.
+    """
     for name in names:
         if name not in features.columns:
             raise ModelError(f"the feature {name!r} is missing", todo="compute the features the model was trained on")
     columns = [features[name].cast(pl.Float32).to_numpy() for name in names]
     for name, column in zip(names, columns, strict=True):
-        # Whole numbers are finite, however large.
+        # Integers are always finite.
         if features[name].dtype.is_float() and np.isinf(column).any():
             raise ModelError(f"the feature {name!r} has infinite values", todo="correct the records it is of")
     values = np.empty((features.height, len(names)), dtype=np.float32)
-    # Some rows at a time, so that a row's values are written while it is at hand.
+    # Rows are copied in blocks, so that a block stays in the processor cache while its columns are written.
     for begin in range(0, features.height, _ROWS_AT_ONCE):
         rows = slice(begin, begin + _ROWS_AT_ONCE)
         for i, column in enumerate(columns):
@@ -125,8 +131,8 @@ def matrix(features: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32
     return values
 
 
-def told(model: Model) -> str:
-    """The card for people, in Markdown."""
+def render_card(model: Model) -> str:
+    """Render the card in Markdown."""
     card = model.card
     lines = [f"# Fraud model {model.model_id}", "", f"Trained on {card.get('snapshot', 'features alone')}.", ""]
     for name in ("transactions", "frauds", "from", "to", "seed", "rounds"):
@@ -136,7 +142,7 @@ def told(model: Model) -> str:
     lines += ["", "## Parameters", "", *(f"- {k}: {v}" for k, v in sorted(card.get("parameters", {}).items()))]
     lines += ["", "## How good it is, on later days than it was trained on", "", "| measure | value |", "|---|---:|"]
     lines += [f"| {k.replace('_', ' ')} | {v:.4f} |" for k, v in card.get("metrics", {}).items()]
-    lines += ["", "## Calibration", "", "| from | transactions | said | was |", "|---:|---:|---:|---:|"]
+    lines += ["", "## Calibration", "", "| from | transactions | predicted | observed |", "|---:|---:|---:|---:|"]
     lines += [f"| {b['from']:.1f} | {b['transactions']} | {b['said']:.3f} | {b['was']:.3f} |" for b in card.get("reliability", [])]
     if "by_type" in card:
         lines += ["", "## By fraud type", "", "| type | transactions | alerted |", "|---|---:|---:|"]

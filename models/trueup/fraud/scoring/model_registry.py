@@ -1,4 +1,4 @@
-"""Which model is in force where: declarations of the log, read back."""
+"""Read from the declarations of the log which model is in force at which positions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.fraud.features.feature_spec import FeatureSet
-from trueup.fraud.scoring.model import Model, loaded
+from trueup.fraud.scoring.model import Model, load_model
 from trueup.log.lake import Lake
 from trueup.warehouse.statements import statement
 
@@ -31,44 +31,44 @@ class ModelInterval:
 
 
 def promote(lake: Lake, declared: FeatureSet, model_id: str, *, role: str = "champion", since: int | None = None) -> int:
-    """Declares a model to be in force from this commit on, or for all positions after `since`; returns the declaration's position.
+    """Declare a model in force from this commit on, or for all positions after `since`; return the declaration's position.
 
-    A challenger is counted and never alerts; one that is retired is neither. Raises `TrueupError` for a model that cannot be used.
+    A challenger is counted and raises no alert; a retired model does neither. Raises `TrueupError` for a model that cannot be used.
     """
     if role not in ROLES:
-        raise TrueupError(f"{role!r} is no role of a model", todo=f"write one of {', '.join(ROLES)}")
-    loaded(folder_of(lake.project, model_id), declared)
+        raise TrueupError(f"invalid role of a model: {role!r}", todo=f"write one of {', '.join(ROLES)}")
+    load_model(folder_of(lake.project, model_id), declared)
     content = {"model_id": model_id, "role": role, "since": since}
     return lake.commit(lambda transaction: transaction.declare("model", content=content))
 
 
 def model_intervals(lake: Lake, *, after: int, upto: int, before: int | None = None) -> list[ModelInterval]:
-    """Which models are in force in (after, upto]: one champion at a time, and any challengers.
+    """Return the models in force in (after, upto]: one champion at a time, and any challengers.
 
-    With `before`, by the declarations that had been committed before that snapshot.
+    `before` limits the declarations to those committed before that snapshot.
     """
     rows = lake.connection.execute(statement("queries/fraud/model_declarations").text).fetchall()
     champion: list[tuple[int, str | None]] = []
-    found: list[ModelInterval] = []
+    intervals: list[ModelInterval] = []
     challengers: dict[str, int] = {}
     for position, content, snapshot in rows:
         if before is not None and snapshot >= before:
             continue
-        told = json.loads(content)
-        begin = int(position if told["since"] is None else told["since"])
-        model_id, role = told["model_id"], told["role"]
+        declaration = json.loads(content)
+        begin = int(position if declaration["since"] is None else declaration["since"])
+        model_id, role = declaration["model_id"], declaration["role"]
         if model_id in challengers:
-            found.append(ModelInterval(model_id, "challenger", challengers.pop(model_id), begin))
+            intervals.append(ModelInterval(model_id, "challenger", challengers.pop(model_id), begin))
         if role == "champion":
             champion = [c for c in champion if c[0] < begin] + [(begin, model_id)]
         elif role == "challenger":
             challengers[model_id] = begin
         elif champion and champion[-1][1] == model_id:
             champion.append((begin, None))
-    found += [ModelInterval(model_id, "challenger", begin, upto) for model_id, begin in challengers.items()]
+    intervals += [ModelInterval(model_id, "challenger", begin, upto) for model_id, begin in challengers.items()]
     ends = [*(begin for begin, _ in champion[1:]), upto][: len(champion)]
-    found += [ModelInterval(m, "champion", begin, end) for (begin, m), end in zip(champion, ends, strict=True) if m is not None]
-    cut = [ModelInterval(s.model_id, s.role, max(s.after, after), min(s.upto, upto)) for s in found]
+    intervals += [ModelInterval(m, "champion", begin, end) for (begin, m), end in zip(champion, ends, strict=True) if m is not None]
+    cut = [ModelInterval(s.model_id, s.role, max(s.after, after), min(s.upto, upto)) for s in intervals]
     return sorted((s for s in cut if s.after < s.upto), key=lambda s: (s.after, s.role, s.model_id))
 
 
@@ -76,21 +76,21 @@ NO_MODEL = "no model is in force; `trueup train` makes one, `trueup promote` dec
 
 
 def active_models(lake: Lake, *, after: int, upto: int) -> list[ModelInterval] | None:
-    """The models in force in (after, upto]; None where nothing is to be scored: there is no model, and no rule either."""
-    found = model_intervals(lake, after=after, upto=upto)
-    return found if found or lake.project.config.fraud.rule else None
+    """Return the models in force in (after, upto]; None where there is neither a model nor a rule."""
+    intervals = model_intervals(lake, after=after, upto=upto)
+    return intervals if intervals or lake.project.config.fraud.rule else None
 
 
 def folder_of(project: Project, model_id: str) -> Path:
-    """Where a model of that id lies."""
+    """Return the folder of a model."""
     return project.resolve(project.config.fraud.models) / model_id
 
 
 def models_of(project: Project, declared: FeatureSet, parts: list[ModelInterval]) -> dict[str, Model]:
-    """The models of stretches, each read once; raises `ModelError` for one that cannot be used."""
-    return {s.model_id: loaded(folder_of(project, s.model_id), declared) for s in parts}
+    """Return the models of intervals, each read once; raises `ModelError` for one that cannot be used."""
+    return {s.model_id: load_model(folder_of(project, s.model_id), declared) for s in parts}
 
 
-def within(position: str, stretch: ModelInterval) -> pl.Expr:
-    """Whether a row came within a stretch."""
-    return (pl.col(position) > stretch.after) & (pl.col(position) <= stretch.upto)
+def within(position: str, interval: ModelInterval) -> pl.Expr:
+    """Return whether the position of a row is within a model interval."""
+    return (pl.col(position) > interval.after) & (pl.col(position) <= interval.upto)

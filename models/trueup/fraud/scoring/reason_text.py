@@ -1,4 +1,4 @@
-"""A feature and its value in plain words."""
+"""Write a feature and its value as a sentence."""
 
 from __future__ import annotations
 
@@ -48,7 +48,19 @@ _DAY_US, _HOUR_US, _MINUTE_US = 86_400_000_000, 3_600_000_000, 60_000_000
 
 
 def sentence(name: str, value: object, usual: float | None) -> str:
-    """What a feature says of one transaction, such as `23 calls and messages abroad by this subscriber in 1 hour; usual: 0`."""
+    """Return the sentence of a feature's value in one transaction; `usual` is the median of honest transactions.
+
+    >>> sentence("sub_abroad_1h", 23, 0.0)
+    '23 calls and messages abroad by this subscriber in 1 hour; usual: 0'
+    >>> sentence("sub_handsets_7d", 1, 2.0)
+    '1 handset by this subscriber in 7 days; usual: 2'
+    >>> sentence("range_rung_24h", 140, 1.0)
+    '140 different numbers rung from this range of numbers in 24 hours; usual: 1'
+    >>> sentence("to_premium", value=False, usual=0.0)
+    'not: it goes to a premium number'
+    >>> sentence("sub_age_30d", 5_400_000_000, None)
+    'first record by this subscriber 1.5 hours ago; usual: never'
+    """
     if name in _OWN:
         return _OWN[name] if value else f"not: {_OWN[name]}"
     if name in _OWN_AMOUNTS:

@@ -1,4 +1,4 @@
-"""How good a ranking is: by area, by average precision, and as an analyst with room for so many alerts a day would judge."""
+"""Measure a ranking: area under ROC, average precision, and precision at a daily alert budget."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 
 
 def auc_roc(fraud: NDArray[np.bool_], score: Floats) -> float:
-    """The chance that a fraud ranks above an honest transaction, ties counting half; NaN where there is only one class."""
+    """Return the chance that a fraud ranks above an honest transaction, ties counting half; NaN where there is only one class."""
     frauds = int(fraud.sum())
     honest = len(fraud) - frauds
     if not frauds or not honest:
@@ -20,7 +20,7 @@ def auc_roc(fraud: NDArray[np.bool_], score: Floats) -> float:
 
 
 def average_precision(fraud: NDArray[np.bool_], score: Floats) -> float:
-    """The mean over recall of precision, transactions of equal score taken together; NaN without any fraud."""
+    """Return the mean over recall of precision, transactions of equal score taken together; NaN without any fraud."""
     if not fraud.any():
         return float("nan")
     order = np.argsort(-score, kind="stable")
@@ -31,10 +31,10 @@ def average_precision(fraud: NDArray[np.bool_], score: Floats) -> float:
 
 
 def party_precision(scored: pl.DataFrame, *, budget: int, forget_caught: bool = True) -> float:
-    """Precision of the daily alerts: each day the `budget` parties with the highest scores are looked at.
+    """Return the mean daily precision when an analyst checks the `budget` parties with the highest scores each day.
 
-    `scored`: day, party, fraud (truth value), score. A party caught is out of all later days, as a blocked card is. Days with
-    fewer parties than the budget count what is missing as wasted, as the published definition does.
+    `scored`: day, party, fraud (truth value), score. A party caught is left out of all later days, like a blocked card. A day with
+    fewer parties than the budget counts the missing ones as false alerts, as the published definition does.
     """
     per_party = scored.group_by("day", "party").agg(pl.col("score").max(), pl.col("fraud").any())
     caught: set[object] = set()

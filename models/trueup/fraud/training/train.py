@@ -1,4 +1,4 @@
-"""Training as time allows: folds that only look back, labels only once they are known, and a threshold people can work through."""
+"""Train a model on earlier transactions with labels known by then, and set the threshold by the daily alert budget."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from trueup.fraud.training.metrics import auc_roc, average_precision, party_prec
 DAY_US = 86_400_000_000
 BLIND_SPOTS = (
     "a party's first fraudulent transactions, before they differ from its usual ones",
-    "kinds of fraud that nobody has labelled yet",
-    "frauds whose labels come later than the label delay: they were taken for honest",
-    "what happens outside the records taken in: applications, payments, handsets sold",
+    "kinds of fraud without any label yet",
+    "frauds whose labels come later than the label delay: they count as honest",
+    "events outside the collected records: applications, payments, handsets sold",
 )
 _GRID: dict[str, tuple[float, ...]] = {"max_depth": (5, 3), "scale": (1.0, 0.5), "eta": (0.1,), "min_child_weight": (5, 1)}
-"""Searched in this order as far as the budget goes; `scale` is the power of the class ratio that frauds are weighted by."""
+"""Searched in this order up to the number of trials; frauds are weighted by the class ratio to the power `scale`."""
 _MOST_ROUNDS, _USUAL_ROUNDS, _LEAST_ROUNDS, _PATIENCE = 300, 100, 30, 25
 _STOPPING_SHARE = 0.2
 
@@ -35,7 +35,7 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Settings:
-    """How to train. `label_delay_us`: what nobody has labelled by then is honest."""
+    """Settings of training. `label_delay_us`: a transaction without a label after this time counts as honest."""
 
     alerts_per_day: int = 100
     label_delay_us: int = 7 * DAY_US
@@ -46,19 +46,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to learn from, in order of time: features, and `at_us`, `known_us`, `day`, `party`, `fraud`, `type` of each."""
+    """Rows of training, in order of time: features, and `at_us`, `known_us`, `day`, `party`, `fraud`, `type` of each."""
 
     values: NDArray[np.float32]
     rows: pl.DataFrame
 
     @property
     def fraud(self) -> Bools:
-        """Which rows are frauds."""
+        """Return which rows are frauds."""
         return self.rows["fraud"].to_numpy()
 
 
 def table_of(declared: FeatureSet, features: pl.DataFrame, rows: pl.DataFrame) -> Table:
-    """A table of features (`event_id` and `declared.names`) and rows (`event_id` and the columns of `Table.rows`)."""
+    """Return the table of features (`event_id` and `declared.names`) and rows (`event_id` and the columns of `Table.rows`)."""
     joined = rows.join(features, on="event_id", how="inner", maintain_order="left").sort("at_us", "event_id")
     if "type" not in joined.columns:
         joined = joined.with_columns(type=pl.lit(None, pl.String))
@@ -67,16 +67,16 @@ def table_of(declared: FeatureSet, features: pl.DataFrame, rows: pl.DataFrame) -
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows known before an instant, and those of the time from it to the next."""
+    """Row numbers known before an instant (`train`), and those from it to the next (`test`)."""
 
     train: NDArray[np.intp]
     test: NDArray[np.intp]
 
 
 def folds(table: Table, count: int) -> list[Fold]:
-    """Prequential folds over the later half of the time: each is tested on one stretch, trained on what was known before it.
+    """Return prequential folds over the later half of the time: each is tested on one interval and trained on labels known before.
 
-    Raises `ModelError` where no stretch has frauds to test on and frauds known before.
+    Raises `ModelError` where no interval has frauds to test on and frauds known before.
     """
     at, known, fraud = (table.rows[n].to_numpy() for n in ("at_us", "known_us", "fraud"))
     if not len(at) or fraud.all() or not fraud.any():
@@ -84,8 +84,10 @@ def folds(table: Table, count: int) -> list[Fold]:
         raise ModelError(f"there is nothing to learn: {had}", todo="decide on some cases, or wait until labels are known")
     first, last = int(at.min()), int(at.max()) + 1
     edges = [first + (last - first) * (count + n) // (2 * count) for n in range(count + 1)]
-    made = [Fold(np.flatnonzero(known < low), np.flatnonzero((at >= low) & (at < high))) for low, high in itertools.pairwise(edges)]
-    usable = [f for f in made if fraud[f.train].any() and fraud[f.test].any()]
+    candidates = [
+        Fold(np.flatnonzero(known < low), np.flatnonzero((at >= low) & (at < high))) for low, high in itertools.pairwise(edges)
+    ]
+    usable = [f for f in candidates if fraud[f.train].any() and fraud[f.test].any()]
     if not usable:
         raise ModelError(
             "no later days have frauds that earlier labels could foretell", todo="wait for more labels, or shorten label_delay"
@@ -93,14 +95,14 @@ def folds(table: Table, count: int) -> list[Fold]:
     return usable
 
 
-def trained(
+def train_model(
     declared: FeatureSet, table: Table, settings: Settings, *, recent: Table | None = None, card: dict[str, Any] | None = None
 ) -> Model:
-    """Searches the grid on folds and calibrates on what was scored unseen, then trains on everything.
+    """Search the grid on folds, calibrate on their test rows, then train on all rows.
 
-    The threshold is the one that fills the alert budget on `recent` rows, whose labels are not known yet: the model has not
-    seen them, and they are likest to what comes. Without any it is that of the folds. Raises `ModelError` without labels of
-    both classes, or when no fold can be judged.
+    The threshold fills the alert budget on `recent` rows, whose labels are not known yet: the model was not trained on them, and
+    they resemble future transactions most. Without recent rows the test rows of the folds decide. Raises `ModelError` without
+    labels of both classes, or when no fold can be tested.
     """
     parts = folds(table, settings.folds)
     best: tuple[float, dict[str, float], int] | None = None
@@ -111,25 +113,25 @@ def trained(
         if best is None or quality > best[0]:
             best = quality, parameters, rounds
     assert best is not None
-    _, parameters, wanted = best
+    _, parameters, best_rounds = best
     at = np.concatenate([f.test for f in parts])
-    margin = np.concatenate([m for _, m in _unseen(table, parts, parameters, wanted, settings)])
+    margin = np.concatenate([m for _, m in _unseen(table, parts, parameters, best_rounds, settings)])
     fraud = table.fraud[at]
     calibration = Calibration.fitted(margin, fraud)
     probability = calibration.probability(margin)
     unseen = table.rows[at].with_columns(score=pl.Series(probability))
     everything = np.arange(len(table.fraud))
-    booster = xgb.train(_parameters(table.fraud, parameters, settings.seed), _data(table, everything), wanted)
-    said = margin
+    booster = xgb.train(_parameters(table.fraud, parameters, settings.seed), _data(table, everything), best_rounds)
+    unseen_margin = margin
     if recent is not None and recent.rows.height:
-        said = booster.predict(_data(recent, np.arange(recent.rows.height)), output_margin=True).astype(np.float64)
-        unseen = recent.rows.with_columns(score=pl.Series(calibration.probability(said)))
-    # What is no likelier than any transaction is not suspicious, however few there are to look at.
+        unseen_margin = booster.predict(_data(recent, np.arange(recent.rows.height)), output_margin=True).astype(np.float64)
+        unseen = recent.rows.with_columns(score=pl.Series(calibration.probability(unseen_margin)))
+    # A transaction no likelier fraud than the average one is not suspicious, even where the alert budget allows it.
     threshold = max(threshold_for(unseen, settings.alerts_per_day), float(table.fraud.mean()))
     honest = table.values[~table.fraud]
     usual = {n: float(v) for n, v in zip(declared.names, _medians(honest), strict=True)}
-    told = _card(table, settings, parameters, wanted, at, probability, threshold) | _bins(declared, table, said)
-    return Model(bytes(booster.save_raw("ubj")), declared.names, declared.hash, calibration, threshold, usual, told | (card or {}))
+    facts = _card(table, settings, parameters, best_rounds, at, probability, threshold) | _bins(declared, table, unseen_margin)
+    return Model(bytes(booster.save_raw("ubj")), declared.names, declared.hash, calibration, threshold, usual, facts | (card or {}))
 
 
 def _trials(budget: int) -> list[dict[str, float]]:
@@ -137,12 +139,12 @@ def _trials(budget: int) -> list[dict[str, float]]:
     return every[:budget]
 
 
-def _parameters(fraud: Bools, told: dict[str, float], seed: int) -> dict[str, Any]:
+def _parameters(fraud: Bools, parameters: dict[str, float], seed: int) -> dict[str, Any]:
     honest_per_fraud = (len(fraud) - fraud.sum()) / max(1, fraud.sum())
     return {
-        "objective": "binary:logistic", "tree_method": "hist", "base_score": 0.5, "max_depth": int(told["max_depth"]),
-        "eta": told["eta"], "min_child_weight": told["min_child_weight"], "subsample": 0.8, "colsample_bytree": 0.6,
-        "reg_lambda": 3.0, "scale_pos_weight": float(honest_per_fraud ** told["scale"]) if told["scale"] < 1 else 1.0,
+        "objective": "binary:logistic", "tree_method": "hist", "base_score": 0.5, "max_depth": int(parameters["max_depth"]),
+        "eta": parameters["eta"], "min_child_weight": parameters["min_child_weight"], "subsample": 0.8, "colsample_bytree": 0.6,
+        "reg_lambda": 3.0, "scale_pos_weight": float(honest_per_fraud ** parameters["scale"]) if parameters["scale"] < 1 else 1.0,
         "seed": seed, "nthread": THREADS, "eval_metric": "logloss",
     }  # fmt: skip
 
@@ -151,30 +153,35 @@ def _data(table: Table, at: NDArray[np.intp]) -> xgb.DMatrix:
     return xgb.DMatrix(table.values[at], table.fraud[at], nthread=THREADS)
 
 
-def _rounds(table: Table, fold: Fold, told: dict[str, float], seed: int) -> int:
-    """How many rounds are enough, as seen on the last stretch of a fold's training rows."""
+def _rounds(table: Table, fold: Fold, parameters: dict[str, float], seed: int) -> int:
+    """Return the number of rounds that early stopping finds on the last part of a fold's training rows."""
     cut = int(len(fold.train) * (1 - _STOPPING_SHARE))
     early, late = fold.train[:cut], fold.train[cut:]
     if not table.fraud[early].any() or not table.fraud[late].any():
         return _USUAL_ROUNDS
     watched = xgb.train(
-        _parameters(table.fraud[early], told, seed), _data(table, early), _MOST_ROUNDS, evals=[(_data(table, late), "later")],
+        _parameters(table.fraud[early], parameters, seed), _data(table, early), _MOST_ROUNDS, evals=[(_data(table, late), "later")],
         verbose_eval=False, early_stopping_rounds=_PATIENCE,
     )  # fmt: skip
     return max(_LEAST_ROUNDS, int(watched.best_iteration) + 1)
 
 
-def _unseen(table: Table, parts: list[Fold], told: dict[str, float], rounds: int, settings: Settings) -> list[tuple[Fold, Floats]]:
-    """Each fold's margins of its test rows. All folds take as many rounds, as the model itself will: margins then compare."""
-    found = []
+def _unseen(
+    table: Table, parts: list[Fold], parameters: dict[str, float], rounds: int, settings: Settings
+) -> list[tuple[Fold, Floats]]:
+    """Return each fold with the margins of its test rows.
+
+    All folds train for the rounds of the final model, so their margins are comparable.
+    """
+    results = []
     for fold in parts:
-        booster = xgb.train(_parameters(table.fraud[fold.train], told, settings.seed), _data(table, fold.train), rounds)
-        found.append((fold, booster.predict(_data(table, fold.test), output_margin=True).astype(np.float64)))
-    return found
+        booster = xgb.train(_parameters(table.fraud[fold.train], parameters, settings.seed), _data(table, fold.train), rounds)
+        results.append((fold, booster.predict(_data(table, fold.test), output_margin=True).astype(np.float64)))
+    return results
 
 
 def threshold_for(scored: pl.DataFrame, alerts_per_day: int) -> float:
-    """The least score that alerts no more parties a day, on average, than can be looked at."""
+    """Return the lowest score that alerts on average no more parties a day than `alerts_per_day`."""
     days = scored["day"].n_unique()
     per_party = scored.group_by("day", "party").agg(pl.col("score").max())["score"].sort(descending=True)
     allowed = min(alerts_per_day * days, len(per_party))
@@ -182,8 +189,8 @@ def threshold_for(scored: pl.DataFrame, alerts_per_day: int) -> float:
 
 
 def _medians(values: NDArray[np.float32]) -> Floats:
-    told = [np.median(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in values.T]
-    return np.array(told, dtype=np.float64)
+    medians = [np.median(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in values.T]
+    return np.array(medians, dtype=np.float64)
 
 
 def _card(
@@ -209,11 +216,11 @@ def _card(
     if by_type["type"].null_count() < by_type.height:
         card["by_type"] = by_type.to_dicts()
         missed = [t["type"] for t in card["by_type"] if t["type"] and not t["alerted"]]
-        card["blind_spots"] += [f"{t}: none of it was alerted on later days" for t in missed]
+        card["blind_spots"] += [f"{t}: no transaction of this type raised an alert on later days" for t in missed]
     return card
 
 
 def _bins(declared: FeatureSet, table: Table, margin: Floats) -> dict[str, Any]:
-    """Edges of ten bins of each feature and of unseen margins, and their shares: what drift is measured against."""
+    """Return the bin edges and shares of each feature and of margins outside training, the reference of drift."""
     bins = {n: reference(table.values[:, i]) for i, n in enumerate(declared.names)}
     return {"reference": bins | {MARGIN: reference(margin.astype(np.float32))}}

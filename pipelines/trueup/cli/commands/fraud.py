@@ -94,9 +94,9 @@ def promote(
 
 def try_rules(truth: _Truth = None, project: ProjectDir = HERE, json: Json = False) -> None:
     """Show what the rules, including shadow rules, would have caught in the whole log; write nothing."""
-    from trueup.fraud.training.train_run import tried
+    from trueup.fraud.training.train_run import try_rules as back_test_rules
 
-    found = tried(load(project), truth=truth)
+    found = back_test_rules(load(project), truth=truth)
     if json:
         output.json_value(found.to_dicts())
     else:
@@ -133,7 +133,7 @@ def score(
 def _rescore(project: Project, since: date) -> RescoreSummary:
     from trueup.fraud.scoring.rescore import rescore
 
-    return rescore(project, since, say=output.note)
+    return rescore(project, since, log=output.note)
 
 
 def monitor_scores(project: Project) -> None:
