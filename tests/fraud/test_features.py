@@ -256,7 +256,7 @@ def test_a_state_drops_events_outside_every_future_window() -> None:
 def test_a_transaction_older_than_the_state_covers_is_an_error() -> None:
     declared = FeatureSet((), (Feature("calls", ("caller",), 10, "count"),))
     _, state = advance(declared, State.of(declared, events_of_rows()), events_of_rows(call(1, 1_000)), lateness_us=5)
-    with pytest.raises(StateError, match="later than the state"):
+    with pytest.raises(StateError, match="older than the state"):
         advance(declared, state, events_of_rows(call(2, 900)), lateness_us=5)
 
 

@@ -59,7 +59,7 @@ Rows = Callable[..., None]
 
 
 class TickingClock:
-    """A clock that shows one hour more each time it is read."""
+    """Return a clock that advances by one hour each time it is read."""
 
     def __init__(self, now: datetime = datetime(2024, 3, 3, 0, 0, tzinfo=UTC)) -> None:
         self.now = now
@@ -87,7 +87,7 @@ def events(stream: str, rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
 
 
 def control(source: str, unit: str, stream: str, *, accepted: int, duplicate: int = 0, quarantined: int = 0) -> pl.DataFrame:
-    """One control row of a unit."""
+    """Return one control row of a source unit."""
     return pl.DataFrame(
         {
             "source_id": f"{source}@{unit}", "source": source, "stream": stream,
@@ -99,19 +99,19 @@ def control(source: str, unit: str, stream: str, *, accepted: int, duplicate: in
     )  # fmt: skip
 
 
-def finding(name: str, position: int, action: str, cause: str, kind: str, **told: Any) -> dict[str, Any]:
-    """One change of a finding; money in whole units."""
-    expected, billed = told.pop("expected", 0), told.pop("billed", 0)
+def finding(name: str, position: int, action: str, cause: str, kind: str, **values: Any) -> dict[str, Any]:
+    """Return one change of a finding; money in whole units."""
+    expected, billed = values.pop("expected", 0), values.pop("billed", 0)
     row = {
         "finding_id": event_id(name), "position": position, "action": action, "cause": cause, "kind": kind, "bucket": 0,
         "service": "voice", "subscriber": "s1", "peer": "p1", "node": "n1", "day": DAY,
         "started_at": LATE_EVENING, "currency": "IDR",
         "expected_micros": expected * MICROS, "billed_micros": billed * MICROS,
-        "usage_event_ids": [event_id(n) for n in told.pop("usage", ())],
-        "charge_event_ids": [event_id(n) for n in told.pop("charges", ())],
-        "content_event_ids": [event_id(n) for n in told.pop("contents", ())],
+        "usage_event_ids": [event_id(n) for n in values.pop("usage", ())],
+        "charge_event_ids": [event_id(n) for n in values.pop("charges", ())],
+        "content_event_ids": [event_id(n) for n in values.pop("contents", ())],
     }  # fmt: skip
-    return row | told
+    return row | values
 
 
 FINDING_SCHEMA: dict[str, pl.DataType] = {
@@ -124,7 +124,7 @@ FINDING_SCHEMA: dict[str, pl.DataType] = {
 
 
 def ledger(position: int, service: str, day: date | None, **micros: int) -> dict[str, Any]:
-    """One movement of the conservation sums, in whole units."""
+    """Return one change of the conservation sums, in whole units."""
     names = ("expected", "billed", "impact", "tolerated", "pending")
     sums = {f"{name}_micros": micros.get(name, 0) * MICROS for name in names}
     return {
@@ -138,7 +138,7 @@ def ledger(position: int, service: str, day: date | None, **micros: int) -> dict
 
 
 def placed(position: int, stream: str, source: str, records: int, quantity: int, amount: int = 0) -> dict[str, Any]:
-    """What the kernel placed of a source, in whole units."""
+    """Return the amounts that the kernel booked for a source, in whole units."""
     return {
         "position": position, "stream": stream, "source": source, "currency": "IDR" if stream == "charge" else "",
         "placed_records": records, "outdone_records": 0, "quantity_micros": quantity * MICROS, "amount_micros": amount * MICROS,
@@ -151,12 +151,12 @@ def append(lake: Lake, table: str, rows: Sequence[dict[str, Any]], schema: dict[
 
 
 def _unit(
-    lake: Lake, stream: str, rows: Sequence[dict[str, Any]], told: pl.DataFrame, rejected: pl.DataFrame | None = None
+    lake: Lake, stream: str, rows: Sequence[dict[str, Any]], control_row: pl.DataFrame, rejected: pl.DataFrame | None = None
 ) -> None:
     def write(transaction: Transaction) -> None:
         transaction.next_position("unit")
         transaction.append(stream, events(stream, rows))
-        transaction.append("control", told)
+        transaction.append("control", control_row)
         if rejected is not None:
             transaction.append("quarantine", rejected)
 
@@ -175,22 +175,22 @@ def _results(
     lake.commit(write)
 
 
-def _usage(name: str, quantity: int, **told: Any) -> dict[str, Any]:
+def _usage(name: str, quantity: int, **values: Any) -> dict[str, Any]:
     return {
         "record_key": name, "source_id": "msc@a", "service": "voice", "subscriber": "s1", "peer": "p1", "node": "n1",
-        "quantity_micros": quantity * MICROS, **told,
+        "quantity_micros": quantity * MICROS, **values,
     }  # fmt: skip
 
 
-def _charge(name: str, unit: str, quantity: int, amount: int, **told: Any) -> dict[str, Any]:
+def _charge(name: str, unit: str, quantity: int, amount: int, **values: Any) -> dict[str, Any]:
     return {
         "record_key": name, "source_id": f"billing@{unit}", "service": "voice", "subscriber": "s1", "peer": "p1",
-        "quantity_micros": quantity * MICROS, "amount_micros": amount * MICROS, "currency": "IDR", **told,
+        "quantity_micros": quantity * MICROS, "amount_micros": amount * MICROS, "currency": "IDR", **values,
     }  # fmt: skip
 
 
 def write_log(lake: Lake) -> None:
-    """The whole log, position by position.
+    """Write the complete log, position by position.
 
     u1 is billed by c1. u2 (100) is unbilled at position 3, until c2 comes late at position 4. u3 (50) is underbilled: 20, then
     25. u4 (70) is still pending. c5 (70) has no usage; c6 (5) has neither usage nor service nor time.
@@ -201,8 +201,8 @@ def write_log(lake: Lake) -> None:
         "source_length": 7, "raw": b"x,\xff\x1b[2", "reason": "bad_encoding", "rule": "line",
     }  # fmt: skip
     usage = [_usage("u1", 3), _usage("u2", 10), _usage("u3", 5), _usage("u4", 7)]
-    told = control("msc", "a", "usage", accepted=4, duplicate=1, quarantined=1)
-    _unit(lake, "usage", usage, told, pl.DataFrame([rejected], schema=QUARANTINE))
+    control_row = control("msc", "a", "usage", accepted=4, duplicate=1, quarantined=1)
+    _unit(lake, "usage", usage, control_row, pl.DataFrame([rejected], schema=QUARANTINE))
     timeless = {"service": None, "subscriber": None, "peer": None, "started_at": None, "day": None, "quantity_micros": None}
     charges = [
         _charge("c1", "b", 3, 30),
@@ -262,7 +262,7 @@ def project(_written: Path, tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[duckdb.DuckDBPyConnection]:
-    """One DuckDB with the extensions loaded: checking their signatures takes longer than all that a test does."""
+    """Load the extensions once: checking their signatures takes longer than a test."""
     connection = connect()
     yield connection
     connection.close()
@@ -289,8 +289,8 @@ def ask(lake: Lake) -> Callable[..., list[dict[str, Any]]]:
 
     def rows(query: str, as_of: str | None = None) -> list[dict[str, Any]]:
         install_views.install(lake.connection, lake.project, None if as_of is None else resolve(lake, as_of))
-        found: list[dict[str, Any]] = lake.connection.execute(query).to_arrow_table().to_pylist()
-        return found
+        rows: list[dict[str, Any]] = lake.connection.execute(query).to_arrow_table().to_pylist()
+        return rows
 
     return rows
 
@@ -302,7 +302,7 @@ def make() -> type[Make]:
 
 
 class Make:
-    """The builders above, as one name that a fixture can hand out."""
+    """Return the builders above under one name, for use as a fixture."""
 
     append = staticmethod(append)
     control = staticmethod(control)

@@ -1,4 +1,4 @@
-"""The audits hold on a sound lake, and each of them notices what it is there for."""
+"""The audits pass on a sound lake, and each of them detects the damage it checks for."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ DAY = date(2024, 3, 2)
 Damage = Callable[[Lake, Any], None]
 
 
-def failing(warehouse: Warehouse, *wanted: str) -> set[str]:
-    return {result.name for result in audit(warehouse, wanted) if not result.passed}
+def failing(warehouse: Warehouse, *audits: str) -> set[str]:
+    return {result.name for result in audit(warehouse, audits) if not result.passed}
 
 
-def test_all_audits_hold_on_a_sound_lake(warehouse: Warehouse) -> None:
+def test_all_audits_pass_on_a_sound_lake(warehouse: Warehouse) -> None:
     assert failing(warehouse) == set()
 
 
-def test_every_audit_says_what_it_promises_and_what_a_row_means() -> None:
+def test_every_audit_documents_what_a_row_means() -> None:
     assert len(names("audits")) >= 8
     assert all("A row:" in statement(f"audits/{name}").comment for name in names("audits"))
 
@@ -36,8 +36,8 @@ def _one(lake: Lake, make: Any, *rows: dict[str, Any]) -> None:
 
 
 def _lost_record(lake: Lake, make: Any) -> None:
-    told = make.control("msc", "z", "usage", accepted=0).with_columns(records=pl.lit(1))
-    make.append(lake, "control", told.to_dicts())
+    control = make.control("msc", "z", "usage", accepted=0).with_columns(records=pl.lit(1))
+    make.append(lake, "control", control.to_dicts())
 
 
 def _missing_event(lake: Lake, make: Any) -> None:
@@ -49,7 +49,7 @@ def _event_without_control(lake: Lake, make: Any) -> None:
     lake.commit(lambda transaction: transaction.append("usage", make.events("usage", [row])))
 
 
-def _unplaced(lake: Lake, make: Any) -> None:
+def _unbooked(lake: Lake, make: Any) -> None:
     def write(transaction: Transaction) -> None:
         transaction.next_position("unit")
         transaction.append("usage", make.events("usage", [{"record_key": "u9", "source_id": "msc@z", "quantity_micros": 1}]))
@@ -83,7 +83,7 @@ def _retracted_twice(lake: Lake, make: Any) -> None:
     _one(lake, make, make.finding("f1", 5, "retracted", "frontier", "unbilled", expected=100, usage=["u2"]))
 
 
-def _in_two_places(lake: Lake, make: Any) -> None:
+def _booked_twice(lake: Lake, make: Any) -> None:
     _one(
         lake, make,
         make.finding("f8", 4, "raised", "frontier", "unbilled", expected=1, usage=["u4"]),
@@ -108,30 +108,30 @@ def _gap(lake: Lake, make: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "noticed"),
+    ("damage", "detected"),
     [
         (_lost_record, "records_accounted"),
         (_missing_event, "control_counts"),
         (_event_without_control, "control_counts"),
-        (_unplaced, "placement"),
+        (_unbooked, "placement"),
         (_unbalanced, "conservation"),
         (_impact_without_finding, "ledger_impact"),
         (_impact_without_finding, "conservation"),
         (_revised_unraised, "finding_lives"),
         (_raised_twice, "finding_lives"),
         (_retracted_twice, "finding_lives"),
-        (_in_two_places, "one_place"),
+        (_booked_twice, "one_place"),
         (_no_currency, "finding_arithmetic"),
         (_unknown_record, "known_records"),
         (_ahead, "positions"),
         (_gap, "positions"),
     ],
 )
-def test_an_audit_returns_the_rows_that_break_its_promise(warehouse: Warehouse, make: Any, damage: Damage, noticed: str) -> None:
+def test_an_audit_returns_the_rows_that_violate_it(warehouse: Warehouse, make: Any, damage: Damage, detected: str) -> None:
     damage(warehouse.lake, make)
-    assert failing(warehouse, noticed) == {noticed}
+    assert failing(warehouse, detected) == {detected}
 
 
-def test_every_audit_is_shown_to_notice_something() -> None:
-    marks = test_an_audit_returns_the_rows_that_break_its_promise.pytestmark  # type: ignore[attr-defined]
-    assert {noticed for _, noticed in marks[0].args[1]} == set(names("audits"))
+def test_every_audit_has_a_case_that_it_detects() -> None:
+    marks = test_an_audit_returns_the_rows_that_violate_it.pytestmark  # type: ignore[attr-defined]
+    assert {detected for _, detected in marks[0].args[1]} == set(names("audits"))

@@ -38,13 +38,13 @@ def failure(project: Project, query: str, bounds: SqlConfig | None = None) -> st
     [ENDLESS, "select * from range(10_000_000_000_000)", "select * from range(10_000_000_000_000) t(i) where i + 1 < 0"],
     ids=["before the first row", "while rows are read", "in search of a row"],
 )
-def test_a_query_is_interrupted_when_its_time_is_over(project: Project, query: str) -> None:
+def test_a_query_is_interrupted_at_its_time_limit(project: Project, query: str) -> None:
     assert failure(project, query, SHORT) == (
         "the query takes longer than its time limit of 300ms; ask for less, or raise --timeout, or `timeout` of [sql] in trueup.toml"
     )
 
 
-def test_rows_that_are_taken_too_slowly_end_at_the_time_limit_too(project: Project) -> None:
+def test_rows_read_too_slowly_end_at_the_time_limit_too(project: Project) -> None:
     with run(project, "select * from range(1_000_000)", bounds=SHORT) as answer:
         rows = answer.rows()
         assert next(rows) == (0,)
@@ -55,7 +55,7 @@ def test_rows_that_are_taken_too_slowly_end_at_the_time_limit_too(project: Proje
             next(rows)
 
 
-def test_a_query_in_time_is_not_disturbed_and_leaves_no_thread(project: Project) -> None:
+def test_a_query_within_its_time_limit_succeeds_and_leaves_no_thread(project: Project) -> None:
     with run(project, "select sum(i) from range(1000) t(i)") as answer:
         assert list(answer.rows()) == [(499_500,)]
         assert "time limit" in {thread.name for thread in threading.enumerate()}
@@ -90,12 +90,12 @@ def test_memory_and_temporary_files_have_limits_of_their_own(project: Project) -
     )
 
 
-def test_what_is_spilled_within_the_limits_is_answered(project: Project) -> None:
+def test_a_query_that_spills_within_the_limits_is_answered(project: Project) -> None:
     with run(project, "select i from range(3_000_000) t(i) order by hash(i) limit 2_500_000", bounds=SMALL) as answer:
         assert next(answer.rows())
 
 
-def test_a_full_disk_is_named_as_that() -> None:
+def test_a_full_disk_is_reported_as_such() -> None:
     error = duckdb.IOException('IO Error: Could not write file "/tmp/x": No space left on device')
     time_limit = TimeLimit(duckdb.connect(), SMALL)
     message = "no space left on the disk for the query's temporary files; set TMPDIR"
@@ -103,7 +103,7 @@ def test_a_full_disk_is_named_as_that() -> None:
         raise error
 
 
-def test_an_error_about_no_limit_stays_what_it_is(project: Project) -> None:
+def test_an_error_unrelated_to_limits_is_reported_unchanged(project: Project) -> None:
     assert failure(project, "select case when i = 9_000 then error('Out of Memory Error') else i end from range(10_000) t(i)") == (
         "Invalid Input Error: Out of Memory Error; correct the query"
     )
@@ -138,10 +138,10 @@ def test_a_batch_is_turned_into_values_in_parts_that_lose_nothing() -> None:
         "struct": pa.array([{"a": [n, None]} for n in range(100)]),
         "enum": pa.array(["voice", "sms"] * 50).dictionary_encode(),
     })  # fmt: skip
-    found = list(parts(batch, SqlConfig()))
-    assert pa.Table.from_batches(found).equals(pa.Table.from_batches([batch]))
-    assert len(found) > 2
-    assert all(bounding._weight(column) <= PART_WEIGHT for part in found for column in part.columns)
+    split = list(parts(batch, SqlConfig()))
+    assert pa.Table.from_batches(split).equals(pa.Table.from_batches([batch]))
+    assert len(split) > 2
+    assert all(bounding._weight(column) <= PART_WEIGHT for part in split for column in part.columns)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_batch_is_turned_into_values_in_parts_that_lose_nothing() -> None:
         ("--memory", "9999999PiB", "'9999999PiB' is not between 64MiB and 1PiB"),
     ],
 )
-def test_a_limit_that_cannot_be_meant_is_refused_by_its_option(
+def test_an_invalid_limit_is_refused_with_its_option(
     project: Project, capsys: pytest.CaptureFixture[str], option: str, value: str, message: str
 ) -> None:
     assert main(["sql", "select 1", option, value, "--project", str(project.directory)]) == 2
@@ -167,11 +167,11 @@ def test_a_limit_that_cannot_be_meant_is_refused_by_its_option(
     assert printed.out == "" and printed.err.startswith(f"trueup: {message}") and printed.err.endswith(f"({option})\n")
 
 
-def test_the_project_sets_limits_and_an_option_goes_before_them() -> None:
+def test_an_option_overrides_the_limits_of_the_project() -> None:
     config = parse('[sql]\ntimeout = "30s"\nmemory = "512MB"\ntemp = "1GiB"\nthreads = 2\n').sql
     assert (config.timeout, config.memory, config.temp, config.threads) == (30_000_000, 512_000_000, 1 << 30, 2)
-    asked = bounds_of(config, timeout="2h", memory="4GiB")
-    assert (asked.timeout, asked.memory, asked.temp, asked.threads) == (7_200_000_000, 4 << 30, 1 << 30, 2)
+    overridden = bounds_of(config, timeout="2h", memory="4GiB")
+    assert (overridden.timeout, overridden.memory, overridden.temp, overridden.threads) == (7_200_000_000, 4 << 30, 1 << 30, 2)
     assert bounds_of(config) == config
     with pytest.raises(
         ConfigError, match=r"sql\.timeout: a time limit of '0s' would stop.*sql\.memory: invalid size '5x'.*sql\.threads"
@@ -179,7 +179,7 @@ def test_the_project_sets_limits_and_an_option_goes_before_them() -> None:
         parse('[sql]\ntimeout = "0s"\nmemory = "5x"\nthreads = 0\n')
 
 
-def test_the_limits_of_the_project_hold_without_an_option(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_limits_of_the_project_apply_without_an_option(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(project.directory, "trueup.toml")
     path.write_text(path.read_text("utf-8") + '\n[sql]\ntimeout = "200ms"\n', "utf-8")
     assert main(["sql", ENDLESS, "--project", str(project.directory)]) == 2
@@ -188,12 +188,12 @@ def test_the_limits_of_the_project_hold_without_an_option(project: Project, caps
 
 
 @pytest.mark.parametrize(("limit_us", "text"), [(300_000_000, "5m"), (90_000_000, "90s"), (1, "1us"), (172_800_000_000, "2d")])
-def test_a_time_limit_is_written_as_a_person_would(limit_us: int, text: str) -> None:
+def test_a_time_limit_and_a_size_are_written_in_their_largest_unit(limit_us: int, text: str) -> None:
     assert time_text(limit_us) == text
     assert [size_text(size) for size in (2 << 30, 64 << 20, 5 * 10**8, 123)] == ["2GiB", "64MiB", "500MB", "123B"]
 
 
-def test_a_table_shows_a_thousand_rows_and_says_so_where_the_other_formats_write_all(
+def test_a_table_shows_a_thousand_rows_with_a_notice_and_other_formats_write_all(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def printed(query: str, *options: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Findings and events in detail, and what people decide on them."""
+"""Findings and events in detail, and the decisions of analysts on them."""
 
 from __future__ import annotations
 
@@ -25,91 +25,98 @@ def hexed(name: str) -> str:
 
 
 def test_a_finding_is_explained_by_the_records_of_both_sides(warehouse: Warehouse) -> None:
-    told = explain(warehouse, hexed("f2")[:6])
-    assert isinstance(told, FindingExplanation)
-    assert told.finding["kind"] == "underbilled"
-    assert [(m["stream"], m["record_key"], m["quantity"], m["amount"], m["path"], m["source_offset"]) for m in told.members] == [
+    explanation = explain(warehouse, hexed("f2")[:6])
+    assert isinstance(explanation, FindingExplanation)
+    assert explanation.finding["kind"] == "underbilled"
+    assert [
+        (m["stream"], m["record_key"], m["quantity"], m["amount"], m["path"], m["source_offset"]) for m in explanation.members
+    ] == [
         ("usage", "u3", Decimal(5), None, "landing/msc/a.csv", 20),
         ("charge", "c3", Decimal(2), Decimal(20), "landing/billing/b.csv", 10),
         ("charge", "c4", Decimal(1), Decimal(5), "landing/billing/d.csv", 10),
     ]
-    assert [(h["position"], h["action"], h["cause"]) for h in told.history] == [
+    assert [(h["position"], h["action"], h["cause"]) for h in explanation.history] == [
         (3, "raised", "arrival"),
         (4, "revised", "late_charge"),
     ]
-    assert told.arithmetic == [
+    assert explanation.arithmetic == [
         "expected = 50: 1 usage record of 5 units in all x 10 per 1",
         "billed   = 25: 20 + 5, 2 charges",
         "impact   = 50 - 25 = 25 IDR",
     ]
 
 
-def test_the_arithmetic_of_a_charge_alone_expects_nothing(warehouse: Warehouse) -> None:
-    told = explain(warehouse, hexed("f3"))
-    assert isinstance(told, FindingExplanation)
-    assert told.arithmetic == [
+def test_the_arithmetic_of_a_charge_without_usage_expects_0(warehouse: Warehouse) -> None:
+    explanation = explain(warehouse, hexed("f3"))
+    assert isinstance(explanation, FindingExplanation)
+    assert explanation.arithmetic == [
         "expected = 0: without usage nothing is expected", "billed   = 70: one charge", "impact   = 0 - 70 = -70 IDR",
     ]  # fmt: skip
 
 
-def test_a_price_that_does_not_make_the_amount_is_not_claimed_to() -> None:
+def test_a_price_that_does_not_give_the_amount_is_left_out() -> None:
     finding = {"kind": "unbilled", "expected": Decimal(7), "billed": Decimal(0), "impact": Decimal(7), "currency": "EUR"}
     usage = [{"stream": "usage", "quantity": Decimal(2), "amount": None}]
     assert "session by session" in arithmetic(finding, usage, (Decimal(3), 1))[0]
 
 
-def test_an_event_is_explained_by_where_it_came_from_and_its_findings(warehouse: Warehouse) -> None:
-    told = explain(warehouse, hexed("c5"))
-    assert isinstance(told, EventExplanation)
-    assert (told.event["record_key"], told.event["amount"], told.event["path"], told.event["position"]) == (
+def test_an_event_is_explained_by_its_source_file_and_its_findings(warehouse: Warehouse) -> None:
+    explanation = explain(warehouse, hexed("c5"))
+    assert isinstance(explanation, EventExplanation)
+    assert (
+        explanation.event["record_key"],
+        explanation.event["amount"],
+        explanation.event["path"],
+        explanation.event["position"],
+    ) == (
         "c5",
         Decimal(70),
         "landing/billing/b.csv",
         3,
     )
-    assert [f["finding_id"] for f in told.findings] == [hexed("f3")]
+    assert [f["finding_id"] for f in explanation.findings] == [hexed("f3")]
 
 
 def test_a_quarantined_record_is_explained_by_its_reason(warehouse: Warehouse) -> None:
-    told = explain(warehouse, hexed("q1"))
-    assert isinstance(told, EventExplanation)
-    assert (told.event["reason"], told.event["raw"]) == ("bad_encoding", b"x,\xff\x1b[2")
+    explanation = explain(warehouse, hexed("q1"))
+    assert isinstance(explanation, EventExplanation)
+    assert (explanation.event["reason"], explanation.event["raw"]) == ("bad_encoding", b"x,\xff\x1b[2")
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("id_text", "message"),
     [("f", "no finding or event"), ("66", "more than one"), ("xyz", "invalid id"), ("", "invalid id"), ("0" * 33, "invalid id")],
 )
-def test_an_id_that_is_not_one_is_refused(warehouse: Warehouse, told: str, why: str) -> None:
-    with pytest.raises(TrueupError, match=why):
-        explain(warehouse, told)
+def test_an_invalid_id_is_refused(warehouse: Warehouse, id_text: str, message: str) -> None:
+    with pytest.raises(TrueupError, match=message):
+        explain(warehouse, id_text)
 
 
-def test_an_event_is_no_finding_to_decide_on(warehouse: Warehouse) -> None:
+def test_a_decision_on_an_event_is_refused(warehouse: Warehouse) -> None:
     with pytest.raises(TrueupError, match="no finding"):
         finding_id_of(warehouse, hexed("u1"))
 
 
 def test_the_last_decision_counts_until_it_is_reopened(project: Project, ask: Callable[..., Any]) -> None:
-    def standing() -> Any:
+    def decided_status() -> Any:
         return ask(f"SELECT status FROM findings WHERE finding_id = '{hexed('f2')}'")[0]["status"]
 
     moment = datetime(2024, 3, 5, tzinfo=UTC)
     assert decide(project, hexed("f2")[:8], "confirmed", note="seen; yes", decided_by="ann", clock=lambda: moment) == hexed("f2")
-    assert standing() == "confirmed"
+    assert decided_status() == "confirmed"
     decide(project, hexed("f2"), "reopened", clock=lambda: moment)
-    assert standing() == "open"
+    assert decided_status() == "open"
     with pytest.raises(TrueupError, match="unknown decision"):
         decide(project, hexed("f2"), "forgotten")
 
 
-def test_status_tells_positions_sources_and_money(warehouse: Warehouse) -> None:
-    found = status(warehouse)
-    assert (found.position, found.reconciled_position, found.lag) == (4, 4, 0)
-    told = {s["source"]: (s["records"], s["quarantined"], s["frontier"]) for s in found.sources}
-    # The billing feed declares how far it is complete, and has not yet.
-    assert told == {"msc": (6, 1, datetime(2024, 3, 1, 18, tzinfo=UTC)), "billing": (6, 0, None)}
-    assert [(m["currency"], m["pending"], m["difference"]) for m in found.money] == [("IDR", Decimal(70), Decimal(0))]
+def test_status_shows_positions_sources_and_money(warehouse: Warehouse) -> None:
+    summary = status(warehouse)
+    assert (summary.position, summary.reconciled_position, summary.lag) == (4, 4, 0)
+    by_source = {s["source"]: (s["records"], s["quarantined"], s["frontier"]) for s in summary.sources}
+    # The billing feed declares its completeness, and has not done so yet.
+    assert by_source == {"msc": (6, 1, datetime(2024, 3, 1, 18, tzinfo=UTC)), "billing": (6, 0, None)}
+    assert [(m["currency"], m["pending"], m["difference"]) for m in summary.money] == [("IDR", Decimal(70), Decimal(0))]
 
 
 def test_a_source_is_closed_to_the_end_of_a_local_day_and_only_once(project: Project, ask: Callable[..., Any]) -> None:
@@ -126,8 +133,8 @@ def test_a_source_is_closed_to_the_end_of_a_local_day_and_only_once(project: Pro
 
 def test_maintenance_merges_files_and_changes_no_answer(project: Project, lake: Lake, ask: Callable[..., Any], make: Any) -> None:
     questions = [f"SELECT * FROM {view} ORDER BY ALL" for view in ("findings", "finding_history", "feed_quality")]
-    before = [ask(question, told) for question in questions for told in (None, "3")]
+    before = [ask(question, as_of) for question in questions for as_of in (None, "3")]
     done = maintain(project)
     assert done.merged > done.made > 0
-    assert [ask(question, told) for question in questions for told in (None, "3")] == before
+    assert [ask(question, as_of) for question in questions for as_of in (None, "3")] == before
     assert maintain(project).merged == 0

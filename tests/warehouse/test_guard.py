@@ -1,4 +1,4 @@
-"""What `trueup sql` lets through, and what it refuses, each at both fences."""
+"""The queries that `trueup sql` permits and refuses, each checked by the parser and by the lock of the connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trueup.warehouse.query import Warehouse, answer, open_warehouse
 
 @pytest.fixture(scope="module")
 def locked(_written: Path) -> Iterator[Warehouse]:
-    """A warehouse opened as `trueup sql` opens it, and locked."""
+    """Yield a warehouse opened as `trueup sql` opens it, and locked."""
     project = Project.load(_written)
     with open_warehouse(project, private=True) as warehouse:
         guard.lock(warehouse.connection, f"{project.directory}/lake/data/", str(_written / "spill"))
@@ -158,7 +158,7 @@ REFUSED = [
     ("select * from __ducklake_metadata_lake.main.ducklake_snapshot", "__ducklake_metadata_lake"),
     ('select * from "__DUCKLAKE_METADATA_LAKE".ducklake_snapshot', "__ducklake_metadata_lake"),
     ("insert into __ducklake_metadata_lake.ducklake_snapshot select * from __ducklake_metadata_lake.ducklake_snapshot", "INSERT"),
-    # The same, hidden where a parser may overlook it.
+    # The same, in places that a parser may overlook.
     ("select (select content from read_text('{file}'))", "read_text"),
     ("select 1 where exists (from read_text('{file}'))", "read_text"),
     ("with t as (select * from read_text('{file}')) select 1", "read_text"),
@@ -185,13 +185,15 @@ def test_one_select_or_explain_is_answered(locked: Warehouse, query: str) -> Non
     assert list(answer(locked.connection, query).rows())
 
 
-@pytest.mark.parametrize(("query", "told"), REFUSED)
-def test_anything_else_is_refused_by_name_and_leaves_no_trace(locked: Warehouse, tmp_path: Path, query: str, told: str) -> None:
+@pytest.mark.parametrize(("query", "message"), REFUSED)
+def test_any_other_statement_is_refused_by_name_and_writes_no_file(
+    locked: Warehouse, tmp_path: Path, query: str, message: str
+) -> None:
     paths = {name: tmp_path / f"{name}.csv" for name in ("out", "file", "other")}
     paths["file"].write_text("a\n1\n")
     folder = locked.lake.project.directory
     text = query.format(**paths, data=folder / "lake/data", catalog=folder / "lake/catalog.sqlite")
-    with pytest.raises(QueryError, match=f"(?i){told}") as refused:
+    with pytest.raises(QueryError, match=f"(?i){message}") as refused:
         answer(locked.connection, text)
     assert "\n" not in str(refused.value)
     assert not paths["out"].exists()
@@ -224,7 +226,7 @@ def test_anything_else_is_refused_by_name_and_leaves_no_trace(locked: Warehouse,
         "call ducklake_expire_snapshots('lake', older_than => now())",
     ],
 )
-def test_the_lock_alone_refuses_it_too(locked: Warehouse, tmp_path: Path, statement: str) -> None:
+def test_the_lock_of_the_connection_alone_refuses_it_too(locked: Warehouse, tmp_path: Path, statement: str) -> None:
     file = tmp_path / "file.csv"
     file.write_text("a\n1\n")
     with pytest.raises(duckdb.Error):
@@ -238,33 +240,33 @@ def test_no_query_runs_without_bounds_of_memory_threads_and_temporary_files(lock
     assert values == ["2.0 GiB", "10.0 GiB", min(4, os.cpu_count() or 1)]
 
 
-def test_a_variable_of_the_calling_program_is_no_table(locked: Warehouse) -> None:
-    secret = duckdb.sql("select 42 as a")  # noqa: F841 - what a replacement scan would find.
+def test_a_query_cannot_read_a_variable_of_the_calling_program(locked: Warehouse) -> None:
+    secret = duckdb.sql("select 42 as a")  # noqa: F841 - a replacement scan would read it.
     with pytest.raises(QueryError, match="does not exist"):
         answer_of(locked, "select * from secret")
 
 
 def answer_of(warehouse: Warehouse, query: str) -> list[tuple[object, ...]]:
-    """As the command asks: with what DuckDB says made into errors of ours."""
+    """Run a query as the command does, with DuckDB errors translated."""
     from trueup.warehouse.query import CORRECT, _errors_translated
 
     with _errors_translated(CORRECT):
         return list(answer(warehouse.connection, query).rows())
 
 
-def test_a_table_that_is_not_there_is_told_in_one_line(locked: Warehouse) -> None:
-    with pytest.raises(QueryError, match="finding_s does not exist") as told:
+def test_a_missing_table_is_reported_in_one_line(locked: Warehouse) -> None:
+    with pytest.raises(QueryError, match="finding_s does not exist") as raised:
         answer_of(locked, "select * from finding_s")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_a_query_nested_beyond_reason_is_refused(locked: Warehouse) -> None:
+def test_a_query_nested_too_deeply_is_refused(locked: Warehouse) -> None:
     for query in ("not " * 5000 + "true", "abs(" * 900 + "1" + ")" * 900, "abs(" * 5000 + "1" + ")" * 5000):
         with pytest.raises(QueryError):
             answer_of(locked, f"select {query}")
 
 
-def test_a_value_that_cannot_be_written_exactly_is_refused_rather_than_bent(locked: Warehouse) -> None:
+def test_a_value_that_cannot_be_written_exactly_is_refused(locked: Warehouse) -> None:
     with pytest.raises(QueryError, match="UHUGEINT"):
         answer_of(locked, "select 340282366920938463463374607431768211455::uhugeint as x")
     with pytest.raises(QueryError, match="cannot be written"):

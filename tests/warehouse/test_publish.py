@@ -1,4 +1,4 @@
-"""A published file is whole, replaces the one before at once, and touches nothing that is not its own."""
+"""Publishing writes a complete file, replaces the previous one atomically, and changes no other file."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def test_the_views_are_plain_tables_with_their_comments(project: Project, tmp_pa
         assert tables == {*install_views.VIEWS, "published"}
         assert file.execute("SELECT count(*), sum(impact) FILTER (status = 'open') FROM findings").fetchone() == (4, -50)
         assert file.execute("SELECT count(*) FROM duckdb_columns() WHERE comment IS NULL AND NOT internal").fetchone() == (0,)
-        told = "SELECT position, reconciled_position, as_of IS NOT NULL, version <> '', timezone FROM published"
-        assert file.execute(told).fetchone() == (4, 4, True, True, "Asia/Jakarta")
+        query = "SELECT position, reconciled_position, as_of IS NOT NULL, version <> '', timezone FROM published"
+        assert file.execute(query).fetchone() == (4, 4, True, True, "Asia/Jakarta")
         assert done.rows["findings"] == 4
     assert [p.name for p in tmp_path.iterdir() if "publish" in p.name] == []
 
@@ -40,7 +40,7 @@ def test_an_old_state_can_be_published(project: Project, tmp_path: Path) -> None
         assert file.execute("SELECT status FROM findings WHERE kind = 'unbilled'").fetchone() == ("open",)
 
 
-def test_whoever_has_the_old_file_open_keeps_reading_it(project: Project, tmp_path: Path) -> None:
+def test_a_reader_of_the_previous_file_continues_to_read_it(project: Project, tmp_path: Path) -> None:
     target = tmp_path / "leakage.duckdb"
     publish(project, target, as_of="3")
     with duckdb.connect(str(target), read_only=True) as reader:
@@ -50,7 +50,7 @@ def test_whoever_has_the_old_file_open_keeps_reading_it(project: Project, tmp_pa
         assert reader.execute("SELECT position FROM published").fetchone() == (4,)
 
 
-def test_a_publish_that_fails_leaves_the_old_file(project: Project, tmp_path: Path) -> None:
+def test_a_failed_publish_leaves_the_previous_file(project: Project, tmp_path: Path) -> None:
     target = tmp_path / "leakage.duckdb"
     publish(project, target)
     before = target.read_bytes()
@@ -62,7 +62,7 @@ def test_a_publish_that_fails_leaves_the_old_file(project: Project, tmp_path: Pa
     assert sorted(p.name for p in tmp_path.iterdir()) == ["leakage.duckdb", "project"]
 
 
-def test_what_a_killed_publish_left_is_no_hindrance(project: Project, tmp_path: Path) -> None:
+def test_publish_replaces_the_remains_of_a_killed_one(project: Project, tmp_path: Path) -> None:
     (tmp_path / ".leakage.duckdb.publishing").write_bytes(b"half a file")
     (tmp_path / ".leakage.duckdb.publishing.wal").write_bytes(b"half a log")
     publish(project, tmp_path / "leakage.duckdb")
@@ -70,70 +70,70 @@ def test_what_a_killed_publish_left_is_no_hindrance(project: Project, tmp_path: 
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "own.duckdb", "folder", "missing/leakage.duckdb"])
-def test_what_publish_did_not_write_is_left_alone(project: Project, tmp_path: Path, name: str) -> None:
-    (tmp_path / "notes.txt").write_text("mine")
+def test_a_file_that_publish_did_not_write_is_not_replaced(project: Project, tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").write_text("own notes")
     (tmp_path / "folder").mkdir()
     with duckdb.connect(str(tmp_path / "own.duckdb")) as own:
-        own.execute("CREATE TABLE mine AS SELECT 1")
-    with pytest.raises(TrueupError) as told:
+        own.execute("CREATE TABLE own_table AS SELECT 1")
+    with pytest.raises(TrueupError) as raised:
         publish(project, tmp_path / name)
-    assert "\n" not in str(told.value)
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert duckdb.connect(str(tmp_path / "own.duckdb")).execute("FROM mine").fetchone() == (1,)
+    assert "\n" not in str(raised.value)
+    assert (tmp_path / "notes.txt").read_text() == "own notes"
+    assert duckdb.connect(str(tmp_path / "own.duckdb")).execute("FROM own_table").fetchone() == (1,)
 
 
-def test_a_published_file_somebody_wrote_into_is_not_replaced(project: Project, tmp_path: Path) -> None:
+def test_a_published_file_that_another_program_changed_is_not_replaced(project: Project, tmp_path: Path) -> None:
     target = tmp_path / "leakage.duckdb"
     publish(project, target)
-    (tmp_path / "leakage.duckdb.wal").write_bytes(b"what somebody wrote")
+    (tmp_path / "leakage.duckdb.wal").write_bytes(b"a change of another program")
     with pytest.raises(TrueupError, match="another program is writing"):
         publish(project, target)
 
 
-def _held(project: Project, target: Path) -> int | None:
-    """The position of the file that need not be written again, None where it must be."""
-    there = with_retries(project, lambda warehouse: find_published(warehouse, target))
-    return None if there is None else there.position
+def _current_position(project: Project, target: Path) -> int | None:
+    """Return the position of a published file that is up to date, else None."""
+    published = with_retries(project, lambda warehouse: find_published(warehouse, target))
+    return None if published is None else published.position
 
 
-def test_a_file_is_of_the_newest_state_until_anything_is_committed(project: Project, tmp_path: Path, make: Any) -> None:
+def test_a_file_is_up_to_date_until_the_next_commit(project: Project, tmp_path: Path, make: Any) -> None:
     target, audits = tmp_path / "leakage.duckdb", len(names("audits"))
-    assert _held(project, target) is None
+    assert _current_position(project, target) is None
     done = publish(project, target, audits_passed=audits)
     assert with_retries(project, lambda warehouse: find_published(warehouse, target)) == done
     decided = {"finding_id": make.event_id("f3"), "decision": "dismissed", "decided_at": datetime(2024, 3, 3, 6, tzinfo=UTC)}
     with Lake.open(project) as lake:
-        # A decision has no position: the commit counts.
+        # A decision has no position, so the commit itself makes the file outdated.
         make.append(lake, "decision", [decided])
-    assert _held(project, target) is None
+    assert _current_position(project, target) is None
 
 
-def test_a_file_is_not_of_the_newest_state_when_settings_views_or_audits_differ(
+def test_a_file_is_outdated_when_settings_views_or_audits_differ(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, audits = tmp_path / "leakage.duckdb", len(names("audits"))
     publish(project, target, audits_passed=audits)
     toml = (project.directory / "trueup.toml").read_text("utf-8")
     for old, new in (('"Asia/Jakarta"', '"Asia/Tokyo"'), ('"IDR"', '"USD"')):
-        assert _held(Project(project.directory, parse(toml.replace(old, new, 1))), target) is None
+        assert _current_position(Project(project.directory, parse(toml.replace(old, new, 1))), target) is None
     with monkeypatch.context() as patch:
         patch.setattr("trueup.warehouse.publish.version", lambda: "another")
-        assert _held(project, target) is None
+        assert _current_position(project, target) is None
     with monkeypatch.context() as patch:
         patch.setattr("trueup.warehouse.publish.install_views.VIEWS", install_views.VIEWS[:-1])
-        assert _held(project, target) is None
-    assert _held(project, target) == 4
+        assert _current_position(project, target) is None
+    assert _current_position(project, target) == 4
     publish(project, target, audits_passed=audits - 1)
-    assert _held(project, target) is None
+    assert _current_position(project, target) is None
     publish(project, target)
-    assert _held(project, target) is None
+    assert _current_position(project, target) is None
 
 
-def test_a_file_of_an_earlier_state_or_version_is_not_of_the_newest_state(project: Project, tmp_path: Path) -> None:
+def test_a_file_of_an_earlier_state_or_version_is_outdated(project: Project, tmp_path: Path) -> None:
     target, audits = tmp_path / "leakage.duckdb", len(names("audits"))
     publish(project, target, as_of="4", audits_passed=audits)
-    assert _held(project, target) is None
+    assert _current_position(project, target) is None
     publish(project, target, audits_passed=audits)
     with duckdb.connect(str(target)) as file:
         file.execute("ALTER TABLE published DROP COLUMN state")
-    assert _held(project, target) is None
+    assert _current_position(project, target) is None

@@ -1,4 +1,4 @@
-"""As of when a question is asked, what an answer looks like as text, and questions asked while others write."""
+"""Queries as of a position or time, answers as text, and queries during concurrent writes."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ def test_a_day_means_its_end_in_the_projects_time_zone() -> None:
     assert moment_of("2024-03-03T12:00:00Z", JAKARTA) == datetime(2024, 3, 3, 12, tzinfo=UTC)
 
 
-def test_the_end_of_a_day_knows_daylight_saving() -> None:
+def test_the_end_of_a_day_follows_daylight_saving() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     assert end_of_day(date(2024, 3, 30), berlin) == datetime(2024, 3, 30, 23, tzinfo=UTC)
     assert end_of_day(date(2024, 3, 31), berlin) == datetime(2024, 3, 31, 22, tzinfo=UTC)
-    # In São Paulo the clock went from 23:59:59 to 01:00 that night: the day ended when midnight did not come.
+    # In São Paulo the clock moved from 23:59:59 to 01:00 that night, so the day ended without a midnight.
     assert end_of_day(date(2018, 11, 3), ZoneInfo("America/Sao_Paulo")) == datetime(2018, 11, 4, 3, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("told", ["yesterday", "-1", "1.5", "2024-13-01", "", "2024-02-30", "9999-12-31"])
-def test_what_is_no_position_time_or_day_is_refused(lake: Lake, told: str) -> None:
+@pytest.mark.parametrize("text", ["yesterday", "-1", "1.5", "2024-13-01", "", "2024-02-30", "9999-12-31"])
+def test_an_invalid_position_time_or_day_is_refused(lake: Lake, text: str) -> None:
     with pytest.raises(QueryError, match="not a position, time or day"):
-        resolve(lake, told)
+        resolve(lake, text)
 
 
 def test_a_position_the_log_does_not_have_is_refused(lake: Lake) -> None:
@@ -56,17 +56,17 @@ def test_a_decision_counts_as_of_the_position_before_the_next_and_as_of_its_time
     made = {"finding_id": make.event_id("f3"), "decision": "dismissed", "decided_at": datetime(2024, 3, 3, 6, tzinfo=UTC)}
     make.append(lake, "decision", [made])
     status = "SELECT status FROM findings WHERE kind = 'charge_without_usage' AND service = 'voice'"
-    assert [ask(status, told)[0]["status"] for told in (None, "4", "3", "2024-03-03T05:59:00Z", "2024-03-03T06:00:00Z")] == [
+    assert [ask(status, as_of)[0]["status"] for as_of in (None, "4", "3", "2024-03-03T05:59:00Z", "2024-03-03T06:00:00Z")] == [
         "dismissed", "dismissed", "open", "open", "dismissed",
     ]  # fmt: skip
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**31), max_value=10**31))
-def test_json_keeps_every_digit_of_a_decimal(value: Decimal) -> None:
+def test_json_writes_every_digit_of_a_decimal(value: Decimal) -> None:
     assert json.loads(as_json({"x": value}), parse_float=Decimal, parse_int=Decimal) == {"x": value}
 
 
-def test_json_of_every_kind_of_value() -> None:
+def test_json_writes_every_type_of_value() -> None:
     value = {
         "n": None, "t": True, "i": 2**100, "f": 0.1, "nan": float("nan"), "d": date(2024, 3, 1), "b": b"\x00\xff", "s": 'a"\n',
         "at": datetime(2024, 3, 1, 12, tzinfo=UTC), "l": [1, [Decimal("1.50")]],
@@ -88,7 +88,7 @@ def test_column_names_are_made_different_without_losing_one(names: list[str]) ->
     assert len(made) == len(set(made)) == len(names)
 
 
-def test_run_answers_from_a_project_alone(project: Project) -> None:
+def test_run_opens_the_lake_of_a_project(project: Project) -> None:
     query = "select kind, sum(impact) as loss, sum(impact) as loss from findings where status = 'open' group by kind order by kind"
     with run(project, query) as answer:
         assert answer.columns == ("kind", "loss", "loss")
@@ -98,7 +98,7 @@ def test_run_answers_from_a_project_alone(project: Project) -> None:
         ]
 
 
-def test_a_lock_of_a_moment_is_waited_out_and_one_that_stays_is_told(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_is_repeated_after_a_short_lock(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def question(warehouse: Warehouse) -> int:
@@ -111,14 +111,14 @@ def test_a_lock_of_a_moment_is_waited_out_and_one_that_stays_is_told(project: Pr
     assert len(calls) == 2
 
 
-def test_where_there_is_no_lake_the_error_says_what_to_do(tmp_path: Any) -> None:
+def test_a_query_without_a_lake_suggests_trueup_init(tmp_path: Any) -> None:
     (tmp_path / "trueup.toml").write_text("", "utf-8")
-    with pytest.raises(LogError, match="trueup init") as told, run(Project.load(tmp_path), "select 1"):
+    with pytest.raises(LogError, match="trueup init") as raised, run(Project.load(tmp_path), "select 1"):
         pass
-    assert not isinstance(told.value, LogBusyError)
+    assert not isinstance(raised.value, LogBusyError)
 
 
-def test_a_reader_is_answered_all_the_time_while_another_writes(project: Project, make: Any) -> None:
+def test_queries_are_answered_during_writes(project: Project, make: Any) -> None:
     stop = threading.Event()
     written = []
 

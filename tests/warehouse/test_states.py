@@ -1,4 +1,4 @@
-"""Subscriptions and tariffs as they are known, now or at a position."""
+"""Subscriptions and tariffs as known now or at a position."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def appended(lake: Lake, table: str, *rows: dict[str, object]) -> int:
     return lake.commit(lambda transaction: (transaction.append(table, frame), transaction.next_position("unit"))[1])
 
 
-def state(**told: object) -> dict[str, object]:
-    return {"record_key": "x", "system": "billing", "subscriber": "s1", "status": "active", "valid_from": JANUARY, **told}
+def state(**values: object) -> dict[str, object]:
+    return {"record_key": "x", "system": "billing", "subscriber": "s1", "status": "active", "valid_from": JANUARY, **values}
 
 
-def test_what_came_last_about_a_time_is_the_state_then_and_what_was_known_before_stays(lake: Lake, ask) -> None:
+def test_the_last_record_about_a_time_is_the_state_then_and_earlier_positions_show_the_earlier_state(lake: Lake, ask) -> None:
     first = appended(lake, "subscriber", state(), state(system="network"), state(valid_from=MARCH, status="ceased"))
     appended(lake, "subscriber", state(status="suspended"), state(status="active", plan="GOLD"))
     query = "SELECT system, valid_from, status, plan FROM subscriptions ORDER BY ALL"
@@ -40,13 +40,13 @@ def test_what_came_last_about_a_time_is_the_state_then_and_what_was_known_before
 
 
 def test_of_states_of_one_commit_the_view_shows_the_one_that_reconciliation_goes_by(lake: Lake, ask) -> None:
-    told = [state(event_id=bytes([9]) * 16, plan="GOLD"), state(event_id=bytes([1]) * 16, plan="SILVER")]
-    appended(lake, "subscriber", *told)
+    rows_written = [state(event_id=bytes([9]) * 16, plan="GOLD"), state(event_id=bytes([1]) * 16, plan="SILVER")]
+    appended(lake, "subscriber", *rows_written)
     (shown,) = ask("SELECT plan FROM subscriptions")
     assert shown["plan"] == states_of(lake.read("subscriber"))["plan"].item() == "GOLD"
 
 
-def test_every_row_of_the_book_is_there_in_decimals_with_the_position_it_is_known_from(lake: Lake, ask) -> None:
+def test_the_view_has_every_row_of_the_book_in_decimals_with_its_position(lake: Lake, ask) -> None:
     row = {"record_key": "r1", "item": "rate", "valid_from": JANUARY, "price_per": 60, "tax_micros": 190_000, "tax_included": True}
     first = appended(lake, "tariff", {**row, "price_micros": 90_000}, {**row, "record_key": "r2", "price_micros": 1})
     second = appended(lake, "tariff", {**row, "price_micros": -80_000})
@@ -59,7 +59,7 @@ def test_every_row_of_the_book_is_there_in_decimals_with_the_position_it_is_know
     assert [row["position"] for row in ask(query, as_of=str(first))] == [first, first]
 
 
-def test_a_price_that_still_rates_is_seen_though_its_record_key_came_again(lake: Lake, ask) -> None:
+def test_a_price_still_in_force_is_shown_although_its_record_key_was_repeated(lake: Lake, ask) -> None:
     row = {"record_key": "r1", "item": "rate", "service": "voice", "currency": "IDR"}
     appended(lake, "tariff", {**row, "valid_from": JANUARY, "price_micros": 1})
     appended(lake, "tariff", {**row, "valid_from": MARCH, "price_micros": 2})
@@ -67,16 +67,16 @@ def test_a_price_that_still_rates_is_seen_though_its_record_key_came_again(lake:
     assert [shown["valid_from"] for shown in ask("SELECT valid_from FROM tariffs ORDER BY 1")] == rated_by == [JANUARY, MARCH]
 
 
-def test_what_systems_tell_differently_has_its_days_and_the_money_that_leaked_meanwhile(lake: Lake, ask, make) -> None:
-    apart = {"subscriber": "s9", "service": "", "peer": None, "node": None}
-    told = [
-        make.finding("N", 4, "raised", "frontier", "active_not_billed", started_at=JANUARY, ended_at=MARCH, **apart),
-        make.finding("P", 4, "raised", "frontier", "plan_mismatch", started_at=MARCH, ended_at=None, **apart),
+def test_a_disagreement_of_systems_has_its_days_and_the_leakage_of_that_time(lake: Lake, ask, make) -> None:
+    subscription = {"subscriber": "s9", "service": "", "peer": None, "node": None}
+    rows_written = [
+        make.finding("N", 4, "raised", "frontier", "active_not_billed", started_at=JANUARY, ended_at=MARCH, **subscription),
+        make.finding("P", 4, "raised", "frontier", "plan_mismatch", started_at=MARCH, ended_at=None, **subscription),
         make.finding("U", 4, "raised", "frontier", "inactive_subscriber", subscriber="s9", expected=7, started_at=JANUARY),
         make.finding("V", 4, "raised", "frontier", "inactive_subscriber", subscriber="s9", expected=5, started_at=MARCH),
         make.finding("W", 4, "raised", "frontier", "unbilled", subscriber="s8", expected=3, started_at=JANUARY),
     ]
-    make.append(lake, "finding", told, make.FINDING_SCHEMA | {"ended_at": pl.Datetime("us", "UTC")})
+    make.append(lake, "finding", rows_written, make.FINDING_SCHEMA | {"ended_at": pl.Datetime("us", "UTC")})
     rows = ask("SELECT kind, days, findings, at_stake, currency FROM provisioning ORDER BY kind")
     assert [tuple(row.values()) for row in rows] == [
         ("active_not_billed", Decimal("60.00"), 1, Decimal(7), "IDR"),

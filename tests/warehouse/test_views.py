@@ -1,4 +1,4 @@
-"""What the views say about the tiny log."""
+"""The rows of the views over the tiny log."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_columns_of_a_view_are_the_contract(ask: Ask, view: str) -> None:
     assert [row["column_name"] for row in ask(f"DESCRIBE {view}")] == CONTRACT[view].split()
 
 
-def test_every_column_of_every_view_has_a_comment_and_every_view_tells_its_grain(warehouse: Warehouse) -> None:
+def test_every_column_has_a_comment_and_every_view_documents_its_grain(warehouse: Warehouse) -> None:
     columns = warehouse.connection.execute(
         "SELECT table_name, column_name FROM duckdb_columns() WHERE database_name = 'memory' AND schema_name = 'main' "
         "AND comment IS NULL"
@@ -58,8 +58,8 @@ def test_findings_show_the_current_state_of_each_finding_ever_raised(ask: Ask) -
         "SELECT finding_id, status, expected, billed, impact, revision, raised_position, changed_position, cause "
         "FROM findings ORDER BY 1"
     )
-    told = {bytes.fromhex(row["finding_id"])[:2].decode(): tuple(row.values())[1:] for row in rows}
-    assert told == {
+    by_id = {bytes.fromhex(row["finding_id"])[:2].decode(): tuple(row.values())[1:] for row in rows}
+    assert by_id == {
         "f1": ("resolved", Decimal(100), Decimal(0), Decimal(100), 1, 3, 4, "late_charge"),
         "f2": ("open", Decimal(50), Decimal(25), Decimal(25), 2, 3, 4, "late_charge"),
         "f3": ("open", Decimal(0), Decimal(70), Decimal(-70), 1, 3, 3, "frontier"),
@@ -96,8 +96,8 @@ def test_the_two_ids_in_findings_are_the_lowest_of_its_records(ask: Ask) -> None
 def test_all_contents_of_a_conflict_are_its_records(ask: Ask, lake: Lake, make: Any) -> None:
     row = make.finding("f9", 4, "raised", "conflict", "conflicting_charge", charges=["c1"], contents=["c1", "c3"])
     make.append(lake, "finding", [row], make.FINDING_SCHEMA)
-    found = ask(f"SELECT stream, event_id FROM finding_records WHERE finding_id = '{hexed('f9')}' ORDER BY ALL")
-    assert found == [{"stream": "charge", "event_id": hexed("c1")}, {"stream": "charge", "event_id": hexed("c3")}]
+    records = ask(f"SELECT stream, event_id FROM finding_records WHERE finding_id = '{hexed('f9')}' ORDER BY ALL")
+    assert records == [{"stream": "charge", "event_id": hexed("c1")}, {"stream": "charge", "event_id": hexed("c3")}]
     assert ask("SELECT sum(difference_micros) AS d, count(*) AS n FROM conservation") == [{"d": Decimal(0), "n": 2}]
 
 
@@ -110,7 +110,7 @@ def test_a_finding_raised_again_begins_a_new_life(ask: Ask, lake: Lake, make: An
     assert row == {"status": "open", "impact": Decimal(90), "revision": 1, "raised_position": 5, "changed_position": 5}
 
 
-def test_history_tells_every_change_with_its_cause_and_time(ask: Ask) -> None:
+def test_history_has_every_change_with_its_cause_and_time(ask: Ask) -> None:
     rows = ask(
         "SELECT position, action, cause, impact, committed_at IS NOT NULL AS timed FROM finding_history "
         f"WHERE finding_id = '{hexed('f2')}' ORDER BY 1"
@@ -129,7 +129,7 @@ def test_conservation_balances_and_takes_impact_from_the_findings(ask: Ask) -> N
     ]
 
 
-def test_leakage_counts_what_is_open_or_confirmed(ask: Ask) -> None:
+def test_leakage_counts_open_and_confirmed_findings(ask: Ask) -> None:
     rows = ask(
         "SELECT service, day, currency, kind, findings, leakage, overcharge, impact FROM leakage_by_day ORDER BY kind, service"
     )
@@ -168,7 +168,7 @@ def test_parts_of_a_unit_are_one_row(ask: Ask, lake: Lake, make: Any) -> None:
     ]
 
 
-def test_quarantine_holds_the_bytes_and_text_only_where_they_are_text(ask: Ask) -> None:
+def test_quarantine_has_the_bytes_and_the_text_of_valid_text_only(ask: Ask) -> None:
     rows = ask("SELECT event_id, source, path, reason, record, raw, position FROM quarantine")
     assert [tuple(row.values()) for row in rows] == [
         (hexed("q1"), "msc", "landing/msc/a.csv", "bad_encoding", None, b"x,\xff\x1b[2", 2)
@@ -198,7 +198,7 @@ def test_usage_of_a_service_without_a_table_is_counted_in_the_default_currency(a
     assert ask("SELECT currency, usage_records FROM kpi_daily WHERE service = 'da/ta'") == [{"currency": "USD", "usage_records": 1}]
 
 
-def test_as_of_an_earlier_position_everything_is_as_it_was(ask: Ask) -> None:
+def test_views_as_of_an_earlier_position_show_the_earlier_state(ask: Ask) -> None:
     assert ask("SELECT status, billed, revision FROM findings WHERE kind = 'underbilled'", "3") == [
         {"status": "open", "billed": Decimal(20), "revision": 1}
     ]
@@ -210,28 +210,28 @@ def test_as_of_an_earlier_position_everything_is_as_it_was(ask: Ask) -> None:
     assert ask("SELECT sum(charge_records) AS n FROM kpi_daily", "3") == [{"n": Decimal(4)}]
 
 
-def test_as_of_position_zero_there_is_nothing(ask: Ask) -> None:
+def test_views_as_of_position_zero_are_empty(ask: Ask) -> None:
     for view in set(install_views.VIEWS) - set(install_views.REGISTRIES):
         assert ask(f"SELECT count(*) AS n FROM {view}", "0") == [{"n": 0}], view
 
 
-def test_as_of_a_time_is_the_newest_position_taken_in_by_then(ask: Ask) -> None:
-    # Positions 1 to 4 came at 01:00, 02:00, 03:00 and 04:00 UTC on 3 March, which is 08:00 to 11:00 in Jakarta.
+def test_as_of_a_time_is_the_newest_position_committed_by_then(ask: Ask) -> None:
+    # Positions 1 to 4 were committed at 01:00, 02:00, 03:00 and 04:00 UTC on 3 March, which is 08:00 to 11:00 in Jakarta.
     assert ask("SELECT max(last_position) AS p FROM source_units", "2024-03-03T03:30:00+00:00") == [{"p": 3}]
     assert ask("SELECT max(last_position) AS p FROM source_units", "2024-03-03T10:30:00") == [{"p": 3}]
     assert ask("SELECT max(last_position) AS p FROM source_units", "2024-03-03") == [{"p": 4}]
     assert ask("SELECT max(last_position) AS p FROM source_units", "2024-03-02") == [{"p": None}]
 
 
-def test_an_open_connection_sees_what_is_committed_after_it_was_opened(warehouse: Warehouse, lake: Lake, make: Any) -> None:
+def test_an_open_connection_reads_later_commits(warehouse: Warehouse, lake: Lake, make: Any) -> None:
     count = "SELECT count(*) FROM findings"
     assert warehouse.connection.execute(count).fetchone() == (4,)
     make.append(lake, "finding", [make.finding("f9", 4, "raised", "frontier", "unbilled", expected=1)], make.FINDING_SCHEMA)
     assert warehouse.connection.execute(count).fetchone() == (5,)
 
 
-def test_findings_told_ahead_of_the_sums_do_not_unbalance_them(ask: Ask, lake: Lake, make: Any) -> None:
-    # A recomputation of some days commits findings at position 5, the sums still end at position 4.
+def test_findings_committed_ahead_of_the_sums_do_not_unbalance_them(ask: Ask, lake: Lake, make: Any) -> None:
+    # A recomputation of some days commits findings at position 5, while the sums still end at position 4.
     ahead = make.finding(
         "f2", 5, "retracted", "late_usage", "underbilled", expected=50, billed=25, usage=["u3"], charges=["c3", "c4"]
     )
