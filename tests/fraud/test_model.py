@@ -227,5 +227,5 @@ def test_calibration_preserves_the_ranking_and_the_number_of_frauds() -> None:
     assert probability.sum() == pytest.approx(fraud.sum(), rel=0.02)
 
 
-def test_calibration_on_one_class_is_the_identity_of_margins() -> None:
+def test_calibration_on_one_class_has_slope_1_and_shift_0() -> None:
     assert Calibration.fitted(np.array([1.0, 2.0]), np.array([False, False])) == Calibration()

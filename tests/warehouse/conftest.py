@@ -146,7 +146,7 @@ def placed(position: int, stream: str, source: str, records: int, quantity: int,
 
 
 def append(lake: Lake, table: str, rows: Sequence[dict[str, Any]], schema: dict[str, pl.DataType] | None = None) -> None:
-    """Commits rows that have no position of their own."""
+    """Commit rows that have no position of their own."""
     lake.commit(lambda transaction: transaction.append(table, pl.DataFrame(rows, schema=schema)))
 
 
@@ -254,7 +254,7 @@ def _written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(_written: Path, tmp_path: Path) -> Project:
-    """A project of its own for each test, with the tiny log in its lake."""
+    """Return a project for one test, with the tiny log in its lake."""
     folder = tmp_path / "project"
     shutil.copytree(_written, folder)
     return Project.load(folder)
@@ -270,7 +270,7 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
 
 @pytest.fixture
 def lake(project: Project, engine: duckdb.DuckDBPyConnection) -> Iterator[Lake]:
-    """The project's lake, open for writing, with the views installed."""
+    """Yield the project's lake, open for writing, with the views installed."""
     attach(engine, SqliteCatalog(project.directory / "lake/catalog.sqlite"), data_path(project), read_only=False)
     install_views.install(engine, project)
     yield Lake(project, lambda: engine, TickingClock(AFTER_THE_LOG))
@@ -279,7 +279,7 @@ def lake(project: Project, engine: duckdb.DuckDBPyConnection) -> Iterator[Lake]:
 
 @pytest.fixture
 def warehouse(lake: Lake) -> Warehouse:
-    """The project's warehouse at the newest position, on the connection of `lake`."""
+    """Return the project's warehouse at the newest position, on the connection of `lake`."""
     return Warehouse(lake, None)
 
 

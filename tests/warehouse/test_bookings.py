@@ -36,7 +36,7 @@ def charge(key: str, seconds: int, euros: int) -> Record:
 
 
 def reconciled(folder: Path, *commits: list[Any], rules: Policy | None = None) -> Project:
-    """A reconciled lake in which a second of voice costs 1 EUR."""
+    """Return a project with a reconciled lake in which a second of voice costs 1 EUR."""
     log: Log = [[rules or policy()], [Tariff((rate("voice", MICRO),))], *commits]
     log += [[Close(source, moment(LATER))] for source in ("n", "b")]
     with lake_fixture.lake_of(folder, *lake_fixture.with_event_ids_of_lake(log, "subscriber"), "subscriber") as lake:
@@ -45,7 +45,7 @@ def reconciled(folder: Path, *commits: list[Any], rules: Policy | None = None) -
 
 
 def money(project: Project, as_of: str | None = None) -> list[tuple[Any, ...]]:
-    """Kind, expected, billed, impact and revision of the open findings."""
+    """Return kind, expected, billed, impact and revision of the open findings."""
     query = "SELECT kind, expected, billed, impact, revision FROM findings WHERE status = 'open' ORDER BY kind"
     with open_warehouse(project, as_of=as_of) as warehouse:
         assert all(found.passed for found in audit(warehouse, MONEY_AUDITS))

@@ -79,7 +79,7 @@ def runs_of(lake: Lake) -> list[Runs]:
 def _count_known(lake: Lake, runs: list[Run]) -> dict[int, tuple[int, int]]:
     """Count the models and decisions that each commit knew.
 
-    A decision later than every record scored before it changes no earlier feature, so it is not counted.
+    Only a decision dated before a record that was already scored is counted; any other is known to no earlier record.
     """
     models = [int(row[2]) for row in lake.connection.execute(statement("queries/fraud/model_declarations").text).fetchall()]
     decisions = decisions_of(lake, lake.project).select(

@@ -40,7 +40,7 @@ class RescoreSummary:
 
 
 def rescore(project: Project, since: date, *, clock: Clock = system_clock, log: LogFn | None = None) -> RescoreSummary:
-    """Let the champion score the records from a day on that came before it was in force.
+    """Let the champion score the records, from a day on, that arrived before it was in force.
 
     `since` is a day of the project's time zone. A second run adds nothing; an earlier day adds the days before. Rules are not
     applied: `trueup try-rules` shows their matches. Raises `TrueupError` without a champion, or while records are not yet scored.
