@@ -14,6 +14,7 @@ from trueup.fraud.features.feature_engine import history
 from trueup.fraud.features.partitioned import merge_scores
 from trueup.fraud.features.telecom import telecom_features, transactions
 from trueup.fraud.load import decisions_of, first_day_needed, label_events, usage_of
+from trueup.fraud.scoring.model import Model
 from trueup.fraud.scoring.model_registry import ModelInterval, model_intervals, models_of
 from trueup.fraud.scoring.rescore import rescore_records, unscored_upto
 from trueup.fraud.scoring.rules import with_cell_areas, with_rule_features
@@ -56,6 +57,15 @@ class Runs:
     def snapshots(self) -> list[int]:
         """Return the snapshots that committed the scores."""
         return [run.snapshot for run in self.runs]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Positions (after, upto] that are scored together, and the earliest day that their windows need."""
+
+    after: int
+    upto: int
+    first_day: date
 
 
 def runs_of(lake: Lake) -> list[Runs]:
@@ -108,14 +118,11 @@ def derive(lake: Lake, project: Project, runs: Runs) -> ScoreBatch:
         return _derive_rescore(lake, project, last, decisions)
     parts = model_intervals(lake, after=runs.after, upto=runs.upto, before=last.snapshot)
     models = models_of(project, telecom_features(), parts)
-    batches = [
-        _score_span(lake, project, parts, decisions, after=after, upto=upto, first_day=first_day, models=models)
-        for after, upto, first_day in _spans(lake, project, runs)
-    ]
+    batches = [_score_span(lake, project, span, parts, decisions, models) for span in _spans(lake, project, runs)]
     return merge_scores(batches) if batches else EMPTY
 
 
-def _spans(lake: Lake, project: Project, runs: Runs) -> Iterator[tuple[int, int, date]]:
+def _spans(lake: Lake, project: Project, runs: Runs) -> Iterator[Span]:
     """Yield spans of about a million records, each with the earliest day that its windows need."""
     declared = with_rule_features(telecom_features(), project.config.fraud.rule)
     arrived = lake.read("control", columns=["stream", "accepted"], after=runs.after, upto=runs.upto)
@@ -130,18 +137,17 @@ def _spans(lake: Lake, project: Project, runs: Runs) -> Iterator[tuple[int, int,
     for low, high in (*spans, (after, runs.upto)):
         first_day = first_day_needed(lake, declared, after=low, upto=high) if low < high else None
         if first_day is not None:
-            yield low, high, first_day
+            yield Span(low, high, first_day)
 
 
 def _score_span(
-    lake: Lake, project: Project, parts: list[ModelInterval], decisions: pl.DataFrame, *, after: int, upto: int, first_day: date,
-    models: dict,  # type: ignore[type-arg]
-) -> ScoreBatch:  # fmt: skip
+    lake: Lake, project: Project, span: Span, parts: list[ModelInterval], decisions: pl.DataFrame, models: dict[str, Model]
+) -> ScoreBatch:
     config = project.config.fraud
-    usage = usage_of(lake, upto=upto, first_day=first_day)
-    labels = label_events(lake, project, decisions, upto=upto)
+    usage = usage_of(lake, upto=span.upto, first_day=span.first_day)
+    labels = label_events(lake, project, decisions, upto=span.upto)
     events = with_cell_areas(pl.concat([transactions(usage, config), labels]), config.rule)
-    features = history(with_rule_features(telecom_features(), config.rule), events, requested=events["position"] > after)
+    features = history(with_rule_features(telecom_features(), config.rule), events, requested=events["position"] > span.after)
     return score_transactions(events, features, parts, models, config, upto=0)
 
 
