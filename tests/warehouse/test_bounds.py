@@ -200,7 +200,7 @@ def test_a_table_shows_a_thousand_rows_with_a_notice_and_other_formats_write_all
         assert main(["sql", query, *options, "--project", str(project.directory)]) == 0
         return capsys.readouterr().out.splitlines()
 
-    cut = "only the first 1000 rows of more are shown; --format csv or json writes all"
+    cut = "only the first 1000 rows are shown; --format csv or json writes all"
     assert printed("from range(1001)")[-2:] == ["  999", cut]
     assert printed("from range(1000)")[-1] == "  999"
     assert printed("select repeat('x', 1_500_000) from range(3)")[-1] == cut.replace("1000 rows", "1 row")
