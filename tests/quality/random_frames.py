@@ -82,15 +82,15 @@ def by_library(cases: Sequence[tuple[pl.DataFrame, Expectation]]) -> list[set[in
     wide = pl.concat(
         [f.rename({n: f"{n}_{number}" for n in f.columns}) for number, (f, _) in enumerate(cases)], how="horizontal"
     ).with_row_index("row_no").with_columns(pl.col("row_no").cast(pl.Int64))  # fmt: skip
-    told = []
+    expectations = []
     for number, (_, expectation) in enumerate(cases):
         names = {n: f"{v}_{number}" for n, v in expectation.arguments.items() if n in ("column", "column_A", "column_B")}
-        told.append(engine.impl(expectation, **names))
+        expectations.append(engine.impl(expectation, **names))
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("wide", wide.to_arrow())
         connection.execute("CREATE TABLE frames AS FROM wide")
-        results = engine.validated(connection, "frames", told, index=["row_no"])
+        results = engine.validated(connection, "frames", expectations, index=["row_no"])
     found = []
     for result, (_, expectation) in zip(results, cases, strict=True):
         assert not result.exception_info.get("raised_exception"), (expectation, result.exception_info)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from trueup.config import FeedConfig
-from trueup.quality.completeness.history import history, standing
+from trueup.quality.completeness.history import history, open_findings
 from trueup.quality.completeness.inputs import HOUR_US, CompletenessInputs, Feed, Rules
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -77,11 +77,13 @@ def rules(feed: FeedConfig = PLAIN, *, alarms: int = 2) -> Rules:
     return Rules({"msc": Feed("msc", "usage", 0, feed), "billing": Feed("billing", "charge")}, false_alarms_per_year=alarms)
 
 
-def ticked(seen: dict[str, pl.DataFrame], *ticks: tuple[int, int]) -> CompletenessInputs:
-    return CompletenessInputs.of(**seen, ticks=pl.DataFrame(ticks, schema=["position", "at_us"], orient="row"))
+def ticked(inputs: dict[str, pl.DataFrame], *ticks: tuple[int, int]) -> CompletenessInputs:
+    return CompletenessInputs.of(**inputs, ticks=pl.DataFrame(ticks, schema=["position", "at_us"], orient="row"))
 
 
-def seen_of(records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, position: int = 1) -> dict[str, pl.DataFrame]:
+def inputs_of_records(
+    records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, position: int = 1
+) -> dict[str, pl.DataFrame]:
     """What the log would show of the records that came; charges are of everything, since billing lost nothing."""
     base = records.with_columns(stream=pl.lit("usage"), source=pl.lit("msc"), hour_us=pl.col("at_us") // HOUR_US * HOUR_US)
     key = ["stream", "source", "node"]
@@ -127,12 +129,12 @@ def money(everything: pl.DataFrame) -> pl.DataFrame:
 END_US = START_US + HOURS * HOUR_US
 
 
-def stands(
+def open_rows(
     records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, alarms: int = 2, feed: FeedConfig | None = None
 ) -> pl.DataFrame:
     """What the controls say of records that came, at one tick when all is over."""
-    seen = ticked(seen_of(records, everything, numbered=numbered), (2, END_US))
-    return standing(history(seen, rules(feed or (NUMBERED if numbered else PLAIN), alarms=alarms), after=0, upto=2))
+    inputs = ticked(inputs_of_records(records, everything, numbered=numbered), (2, END_US))
+    return open_findings(history(inputs, rules(feed or (NUMBERED if numbered else PLAIN), alarms=alarms), after=0, upto=2))
 
 
 def between(first_hour: int, hours: int, *nodes: str) -> pl.Expr:

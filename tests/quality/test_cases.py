@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 import simulated_operator as op
 
-from trueup.quality.completeness.history import history, standing
+from trueup.quality.completeness.history import history, open_findings
 from trueup.quality.completeness.inputs import HOUR_US
 
 HOUR = 5 * 168 + 34
@@ -18,15 +18,15 @@ def made() -> pl.DataFrame:
     return op.made(7)
 
 
-def found(stands: pl.DataFrame) -> list[tuple[str, str, str]]:
-    return stands.select("kind", "control", "node").rows()
+def found(open_rows: pl.DataFrame) -> list[tuple[str, str, str]]:
+    return open_rows.select("kind", "control", "node").rows()
 
 
 def test_lost_files_are_one_finding_with_every_record_of_them(made: pl.DataFrame) -> None:
     gone = made.select((pl.col("node") == "MSC02") & pl.col("file").is_in([140, 141])).to_series()
-    stands = op.stands(made.filter(~gone), made, numbered=True)
-    assert found(stands) == [("missing_records", "files", "MSC02")]
-    (row,) = stands.to_dicts()
+    open_rows = op.open_rows(made.filter(~gone), made, numbered=True)
+    assert found(open_rows) == [("missing_records", "files", "MSC02")]
+    (row,) = open_rows.to_dicts()
     assert row["reason"] == "2 files, 140 to 141, did not come"
     assert row["records_low"] == row["records_high"] == gone.sum()
     assert row["from_us"] < op.moment(141 * op.FILE_HOURS) < row["to_us"]
@@ -34,9 +34,9 @@ def test_lost_files_are_one_finding_with_every_record_of_them(made: pl.DataFrame
 
 def test_a_lost_stretch_within_a_file_is_counted_to_the_record(made: pl.DataFrame) -> None:
     gone = made.select(op.between(HOUR, 1, "MSC01")).to_series()
-    stands = op.stands(made.filter(~gone), made, numbered=True)
-    assert found(stands) == [("missing_records", "records", "MSC01")]
-    (row,) = stands.to_dicts()
+    open_rows = op.open_rows(made.filter(~gone), made, numbered=True)
+    assert found(open_rows) == [("missing_records", "records", "MSC01")]
+    (row,) = open_rows.to_dicts()
     assert row["records_low"] == row["records_high"] == gone.sum()
     assert abs(row["from_us"] - op.moment(HOUR)) < HOUR_US // 2
     assert abs(row["to_us"] - op.moment(HOUR + 1)) < HOUR_US // 2
@@ -44,9 +44,9 @@ def test_a_lost_stretch_within_a_file_is_counted_to_the_record(made: pl.DataFram
 
 def test_a_node_silent_for_three_hours_is_found_without_any_numbers(made: pl.DataFrame) -> None:
     gone = made.select(op.between(HOUR, 3, "MSC02")).to_series()
-    stands = op.stands(made.filter(~gone), made, numbered=False)
-    assert found(stands) == [("volume_drop", "volume", "MSC02")]
-    (row,) = stands.to_dicts()
+    open_rows = op.open_rows(made.filter(~gone), made, numbered=False)
+    assert found(open_rows) == [("volume_drop", "volume", "MSC02")]
+    (row,) = open_rows.to_dicts()
     assert (row["from_us"], row["to_us"], row["reason"]) == (op.moment(HOUR), op.moment(HOUR + 3), "silent for 3 h")
     assert row["records_low"] <= gone.sum() <= row["records_high"]
 
@@ -55,9 +55,9 @@ def test_a_field_that_is_null_after_an_upgrade_is_found_from_its_hour_on(made: p
     upgraded = made.with_columns(
         anonymous=pl.col("anonymous") | ((pl.col("node") == "MSC01") & (pl.col("at_us") >= op.moment(HOUR)))
     )
-    stands = op.stands(upgraded, made, numbered=False)
-    assert found(stands) == [("total_mismatch", "mix", "MSC01")]
-    (row,) = stands.to_dicts()
+    open_rows = op.open_rows(upgraded, made, numbered=False)
+    assert found(open_rows) == [("total_mismatch", "mix", "MSC01")]
+    (row,) = open_rows.to_dicts()
     assert row["from_us"] == op.moment(HOUR)
     assert row["to_us"] > op.END_US - 8 * HOUR_US
     assert "without a subscriber" in row["reason"]
@@ -68,52 +68,52 @@ def test_a_field_that_is_null_after_an_upgrade_is_found_from_its_hour_on(made: p
 def test_a_destination_that_takes_over_is_found_from_its_hour_on(made: pl.DataFrame) -> None:
     pumped = op.between(HOUR, 6, "MSC02") & (pl.col("number") % 3 == 0)
     shifted = made.with_columns(destination=pl.when(pumped).then(pl.lit("17")).otherwise("destination"))
-    stands = op.stands(shifted, made, numbered=False)
-    assert found(stands) == [("total_mismatch", "mix", "MSC02")]
-    (row,) = stands.to_dicts()
+    open_rows = op.open_rows(shifted, made, numbered=False)
+    assert found(open_rows) == [("total_mismatch", "mix", "MSC02")]
+    (row,) = open_rows.to_dicts()
     assert (row["from_us"], row["to_us"]) == (op.moment(HOUR), op.moment(HOUR + 6))
     assert "are to 17, unlike before" in row["reason"]
     assert row["records_high"] is None, "what goes elsewhere is not missing"
 
 
 def test_a_file_delivered_twice_under_other_bytes_is_told_and_costs_nothing(made: pl.DataFrame) -> None:
-    seen = op.seen_of(made, made, numbered=False)
-    first = seen["units"].filter(pl.col("node") == "MSC01").sort("first_us").head(1)
+    inputs = op.inputs_of_records(made, made, numbered=False)
+    first = inputs["units"].filter(pl.col("node") == "MSC01").sort("first_us").head(1)
     again = first.with_columns(unit=pl.lit("msc@again"), duplicate="records", accepted=pl.lit(0), path=pl.lit("again"))
-    seen["units"] = pl.concat([seen["units"], again], how="vertical_relaxed")
-    stands = standing(history(op.ticked(seen, (2, op.END_US)), op.rules(), after=0, upto=2))
-    assert found(stands) == [("total_mismatch", "duplicates", "MSC01")]
-    assert stands["money_high"].to_list() == [None]
-    assert stands.select("from_us", "to_us").rows() == first.select("first_us", "last_us").rows()
+    inputs["units"] = pl.concat([inputs["units"], again], how="vertical_relaxed")
+    open_rows = open_findings(history(op.ticked(inputs, (2, op.END_US)), op.rules(), after=0, upto=2))
+    assert found(open_rows) == [("total_mismatch", "duplicates", "MSC01")]
+    assert open_rows["money_high"].to_list() == [None]
+    assert open_rows.select("from_us", "to_us").rows() == first.select("first_us", "last_us").rows()
 
 
 def test_a_clock_that_jumps_ahead_and_is_set_right_is_found_as_that(made: pl.DataFrame) -> None:
     wrong = op.between(HOUR, 4, "MSC02")
     jumped = made.with_columns(at_us=pl.when(wrong).then(pl.col("at_us") + 3 * HOUR_US).otherwise("at_us"))
-    stands = op.stands(jumped, made, numbered=True).filter(pl.col("node") == "MSC02")
-    clock = stands.filter(pl.col("control") == "clock")
+    open_rows = op.open_rows(jumped, made, numbered=True).filter(pl.col("node") == "MSC02")
+    clock = open_rows.filter(pl.col("control") == "clock")
     assert clock.height == 1
     # Records of ten to two bear one to five: from one on, two times share an hour.
     assert op.moment(HOUR + 3) <= clock["from_us"][0] <= op.moment(HOUR + 5)
     assert op.moment(HOUR + 5) <= clock["to_us"][0] <= op.moment(HOUR + 7)
-    silent = stands.filter(pl.col("control") == "volume")
+    silent = open_rows.filter(pl.col("control") == "volume")
     assert silent.select("from_us", "to_us").rows() == [(op.moment(HOUR), op.moment(HOUR + 3))]
-    assert stands.filter(pl.col("kind") == "missing_records").is_empty(), "no number is missing"
+    assert open_rows.filter(pl.col("kind") == "missing_records").is_empty(), "no number is missing"
 
 
 def test_what_comes_late_closes_the_silence_and_a_further_tick_says_nothing_new(made: pl.DataFrame) -> None:
     gone = made.select(op.between(HOUR, 3, "MSC01")).to_series()
     first, late = (
-        op.seen_of(made.filter(~gone), made, numbered=False),
-        op.seen_of(made.filter(gone), made, numbered=False, position=3),
+        op.inputs_of_records(made.filter(~gone), made, numbered=False),
+        op.inputs_of_records(made.filter(gone), made, numbered=False, position=3),
     )
     both = {n: pl.concat([first[n], late[n]], how="diagonal_relaxed") if n != "money" else first[n] for n in first}
-    seen = op.ticked(both, (2, op.END_US), (4, op.END_US), (5, op.END_US + HOUR_US))
-    told = history(seen, op.rules(), after=0, upto=5)
-    assert told.select("position", "action", "cause", "kind").rows() == [
+    inputs = op.ticked(both, (2, op.END_US), (4, op.END_US), (5, op.END_US + HOUR_US))
+    changes = history(inputs, op.rules(), after=0, upto=5)
+    assert changes.select("position", "action", "cause", "kind").rows() == [
         (2, "raised", "frontier", "volume_drop"), (4, "resolved", "late_usage", "volume_drop"),
     ]  # fmt: skip
     # Divided at any tick, the history is the same.
-    head = history(seen, op.rules(), after=0, upto=2)
-    tail = history(seen, op.rules(), after=2, upto=5, told=standing(head))
-    assert pl.concat([head, tail]).equals(told)
+    head = history(inputs, op.rules(), after=0, upto=2)
+    tail = history(inputs, op.rules(), after=2, upto=5, open_before=open_findings(head))
+    assert pl.concat([head, tail]).equals(changes)

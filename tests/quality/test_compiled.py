@@ -19,7 +19,7 @@ BATCH = 110
 
 def differences(cases: list[tuple[pl.DataFrame, Expectation]], compiled: object = row_rule) -> list[Expectation]:
     both = zip(cases, random_frames.by_library(cases), random_frames.by_compiled(cases, compiled), strict=True)
-    return [expectation for (_, expectation), library, ours in both if library != ours]
+    return [expectation for (_, expectation), library, own_result in both if library != own_result]
 
 
 def test_random_frames_get_the_same_rows_and_verdict_from_both() -> None:
@@ -54,9 +54,9 @@ def expectation(kind: str, **arguments: object) -> Expectation:
 
 
 @pytest.mark.parametrize(
-    ("told", "said"),
+    ("expectation", "message"),
     [
-        (expectation("expect_column_mean_to_be_between", column="amount_micros"), "is no row rule"),
+        (expectation("expect_column_mean_to_be_between", column="amount_micros"), "is not a row rule"),
         (expectation("expect_column_values_to_not_be_null", column="peer", mostly=0.9), "mostly is not supported"),
         (expectation("expect_column_values_to_not_be_null", column="pear"), "no column 'pear'"),
         (expectation("expect_column_values_to_match_regex", column="amount_micros", regex="^1$"), "cannot be about"),
@@ -72,7 +72,7 @@ def expectation(kind: str, **arguments: object) -> Expectation:
         ),
     ],
 )
-def test_what_does_not_compile_is_refused_by_name(told: Expectation, said: str) -> None:
+def test_what_does_not_compile_is_refused_by_name(expectation: Expectation, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        row_rule(told)
-    assert said in str(caught.value)
+        row_rule(expectation)
+    assert message in str(caught.value)

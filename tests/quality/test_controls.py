@@ -108,8 +108,8 @@ def rows(made: Project, query: str) -> list[dict[str, object]]:
 
 def test_a_lost_file_is_bounded_and_closes_when_it_comes_with_its_money_proven(tmp_path: Path) -> None:
     made = project(tmp_path)
-    told = controlled(made)
-    assert told.select("action", "cause", "kind", "node", "control", "records_low", "records_high").rows() == [
+    changes = controlled(made)
+    assert changes.select("action", "cause", "kind", "node", "control", "records_low", "records_high").rows() == [
         ("raised", "arrival", "missing_records", "M1", "files", 40, 40)
     ]
     (found,) = rows(made, "SELECT day, reason, impact, impact_low, impact_high FROM findings WHERE kind = 'missing_records'")
@@ -155,8 +155,10 @@ def test_a_feed_that_stops_is_stale_by_the_clock_until_it_goes_on(tmp_path: Path
     made = project(tmp_path)
     (tmp_path / "landing/msc/M1-002.csv").write_text(usage_file(2))
     assert controlled(made).is_empty()
-    told = controlled(made, NOW + timedelta(hours=40))
-    assert told.select("kind", "action", "cause", "reason").rows() == [("stale_feed", "raised", "frontier", "nothing new for 40 h")]
+    changes = controlled(made, NOW + timedelta(hours=40))
+    assert changes.select("kind", "action", "cause", "reason").rows() == [
+        ("stale_feed", "raised", "frontier", "nothing new for 40 h")
+    ]
     (tmp_path / "landing/msc/M1-005.csv").write_text(usage_file(5))
     assert controlled(made, NOW + timedelta(hours=41)).select("action", "cause").rows()[-1] == ("resolved", "late_usage")
 
@@ -166,10 +168,10 @@ def test_every_division_into_runs_tells_the_same_history(tmp_path: Path) -> None
     controlled(made)
     controlled(made, NOW + timedelta(hours=40))
     (tmp_path / "landing/msc/M1-002.csv").write_text(usage_file(2))
-    told = controlled(made, NOW + timedelta(hours=41))
+    changes = controlled(made, NOW + timedelta(hours=41))
     with Lake.open(made, read_only=True) as lake:
         anew = derived(lake, upto=lake.last_position())
-        assert controlled(made, NOW + timedelta(hours=41)).equals(told), "a run at the same moment adds nothing"
+        assert controlled(made, NOW + timedelta(hours=41)).equals(changes), "a run at the same moment adds nothing"
     shared = [
         "position",
         "finding_id",
@@ -182,4 +184,4 @@ def test_every_division_into_runs_tells_the_same_history(tmp_path: Path) -> None
         "impact_high_micros",
     ]
     assert anew.height >= 3
-    assert anew.select(shared).sort("position", "finding_id").rows() == told.select(shared).sort("position", "finding_id").rows()
+    assert anew.select(shared).sort("position", "finding_id").rows() == changes.select(shared).sort("position", "finding_id").rows()

@@ -13,7 +13,7 @@ import pytest
 from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.log.lake import Lake
-from trueup.quality.docs import LOOK_ALIKES, Shown
+from trueup.quality.docs import LOOK_ALIKES, SafeText
 from trueup.quality.policy import policy_of
 from trueup.quality.validation.validate import Validation, suite_name
 from trueup.quality.validation.validation_schedule import DayOf
@@ -168,14 +168,14 @@ def test_each_page_with_replaced_characters_says_which_and_none_of_them_is_left(
 
 
 def test_what_is_shown_is_free_of_what_is_obeyed_whatever_it_is_put_into() -> None:
-    shown = Shown()
+    shown = SafeText()
     every = "".join(map(chr, [*range(0x250), *range(0x2000, 0x2070), 0xFEFF, 0xE0001, 0xD800]))
-    told = shown.value({every: [every, 1, None, True]})
-    (key,) = told
-    assert told == {key: [key, 1, None, True]}
+    shown_value = shown.value({every: [every, 1, None, True]})
+    (key,) = shown_value
+    assert shown_value == {key: [key, 1, None, True]}
     assert key.isprintable() and not set(key) & LOOK_ALIKES.keys()
     assert "U+003C" in shown.note and "⟨U+XXXX⟩" in shown.note
-    assert Shown().note == ""
+    assert SafeText().note == ""
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_what_is_shown_is_free_of_what_is_obeyed_whatever_it_is_put_into() -> No
     ],
 )  # fmt: skip
 def test_a_note_is_one_line_of_text_and_no_markdown(note: str, shown: str) -> None:
-    assert Shown().value({"notes": [{"content": note}]}) == {"notes": [{"content": shown}]}
+    assert SafeText().value({"notes": [{"content": note}]}) == {"notes": [{"content": shown}]}
 
 
 def test_a_feed_has_a_page_of_its_own_in_the_folder_of_its_stream_whatever_its_name() -> None:

@@ -18,7 +18,7 @@ def us(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
 
 
-def seen(*hours: tuple[str, int], states: int | None = None) -> CompletenessInputs:
+def inputs_of(*hours: tuple[str, int], states: int | None = None) -> CompletenessInputs:
     rows = [{"stream": "usage", "source": "msc", "hour_us": us(text), "position": position} for text, position in hours]
     state = [] if states is None else [{"stream": "tariff", "source": "book", "position": states}]
     return CompletenessInputs.of(hours=pl.DataFrame(rows, HOUR), states=pl.DataFrame(state, STATE))
@@ -33,7 +33,7 @@ def days(found: list[DayOf]) -> list[tuple[str, date | None]]:
 
 
 def test_a_day_is_due_once_when_it_is_over_and_not_again_by_the_clock() -> None:
-    known = seen(("2024-03-01 10:00", 1))
+    known = inputs_of(("2024-03-01 10:00", 1))
     noon, midnight, later = (Tick(2, us("2024-03-01 12:00")), Tick(3, us("2024-03-02 00:00")), Tick(4, us("2024-03-03 00:00")))
     assert due(known, rules(), noon, None) == []
     assert days(due(known, rules(), midnight, noon)) == [("msc", date(2024, 3, 1))]
@@ -41,13 +41,13 @@ def test_a_day_is_due_once_when_it_is_over_and_not_again_by_the_clock() -> None:
 
 
 def test_lateness_that_is_allowed_is_waited_for() -> None:
-    known, tick = seen(("2024-03-01 10:00", 1)), Tick(2, us("2024-03-02 05:00"))
+    known, tick = inputs_of(("2024-03-01 10:00", 1)), Tick(2, us("2024-03-02 05:00"))
     assert due(known, rules(lateness_h=6), tick, None) == []
     assert len(due(known, rules(lateness_h=5), tick, None)) == 1
 
 
 def test_a_day_is_due_again_when_records_come_for_it_and_no_other_day_is() -> None:
-    known = seen(("2024-03-01 10:00", 1), ("2024-03-02 10:00", 1), ("2024-03-01 11:00", 3))
+    known = inputs_of(("2024-03-01 10:00", 1), ("2024-03-02 10:00", 1), ("2024-03-01 11:00", 3))
     before, tick = Tick(2, us("2024-03-05 00:00")), Tick(4, us("2024-03-05 01:00"))
     assert days(due(known, rules(), tick, before)) == [("msc", date(2024, 3, 1))]
     # What comes behind a tick is not known at it.
@@ -55,7 +55,7 @@ def test_a_day_is_due_again_when_records_come_for_it_and_no_other_day_is() -> No
 
 
 def test_states_are_due_whenever_some_came() -> None:
-    known = seen(states=3)
+    known = inputs_of(states=3)
     assert days(due(known, rules(), Tick(4, us("2024-03-01 00:00")), Tick(2, us("2024-03-01 00:00")))) == [("book", None)]
     assert due(known, rules(), Tick(6, us("2024-03-01 00:00")), Tick(4, us("2024-03-01 00:00"))) == []
 
@@ -68,10 +68,10 @@ def test_states_are_due_whenever_some_came() -> None:
     ],
 )
 def test_days_are_of_the_projects_zone_however_long_they_are(zone: str, first: str, last: str) -> None:
-    found = due(seen(("2024-03-10 12:00", 1)), rules(zone), Tick(2, us("2024-03-20 00:00")), None)
+    found = due(inputs_of(("2024-03-10 12:00", 1)), rules(zone), Tick(2, us("2024-03-20 00:00")), None)
     assert [(d.day, d.from_us, d.to_us) for d in found] == [(date(2024, 3, 10), us(first), us(last))]
 
 
 def test_an_hour_that_midnight_divides_touches_both_days() -> None:
-    found = due(seen(("2024-03-10 18:00", 1)), rules("Asia/Kolkata"), Tick(2, us("2024-03-20 00:00")), None)
+    found = due(inputs_of(("2024-03-10 18:00", 1)), rules("Asia/Kolkata"), Tick(2, us("2024-03-20 00:00")), None)
     assert [d.day for d in found] == [date(2024, 3, 10), date(2024, 3, 11)]

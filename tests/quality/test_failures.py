@@ -123,7 +123,7 @@ def rows(made: Project, query: str) -> list[dict[str, Any]]:
     return with_retries(made, lambda warehouse: warehouse.connection.execute(query).to_arrow_table().to_pylist())
 
 
-def told(made: Project) -> pl.DataFrame:
+def failure_history(made: Project) -> pl.DataFrame:
     with Lake.open(made, read_only=True) as lake:
         query = "SELECT * FROM lake.events.finding WHERE kind = 'failed_expectation' ORDER BY position, finding_id"
         return lake.connection.execute(query).pl()
@@ -165,14 +165,14 @@ def test_what_is_only_noted_puts_no_money_at_stake_and_states_have_no_day(ran: P
 
 def test_asking_again_at_the_same_position_adds_nothing_and_says_the_same(ran: Path) -> None:
     made = Project.load(ran)
-    before = told(made)
+    before = failure_history(made)
     first = judged(made, NOW + timedelta(hours=1))
     with Lake.open(made, read_only=True) as lake:
         position = lake.last_position()
     again = judged(made, NOW + timedelta(hours=2))
     with Lake.open(made, read_only=True) as lake:
         assert lake.last_position() == position, "the clock alone has changed nothing"
-    assert told(made).equals(before)
+    assert failure_history(made).equals(before)
     assert first.days == again.days
     assert [(d.day.isoformat(), d.verdict) for d in again.days] == [("2024-03-03", "mark")]
     assert again.validated == []
@@ -185,8 +185,8 @@ def test_it_closes_when_records_come_that_put_the_day_right(ran: Path, tmp_path:
     made = Project.load(shutil.copytree(ran, tmp_path / "copied"))
     (made.directory / "landing/msc/more.csv").write_text(calls(DAYS - 1, range(100, 1_000)))
     summary = judged(made, NOW + timedelta(hours=1))
-    mine = told(made).filter(pl.col("subject").str.starts_with(ANONYMOUS))
-    assert mine.select("action", "cause").rows() == [("raised", "frontier"), ("resolved", "late_usage")]
+    of_source = failure_history(made).filter(pl.col("subject").str.starts_with(ANONYMOUS))
+    assert of_source.select("action", "cause").rows() == [("raised", "frontier"), ("resolved", "late_usage")]
     assert [d.verdict for d in summary.days] == ["note"], "some calls name nobody all the same"
 
 
@@ -238,7 +238,7 @@ def test_the_history_does_not_depend_on_when_days_are_validated(tmp_path: Path) 
             if number == 2:
                 (made.directory / "landing/msc/more.csv").write_text(calls(DAYS - 1, range(100, 1_000)))
             judged(made, now, validate=at_each or number == 2)
-        histories.append(told(made))
+        histories.append(failure_history(made))
     assert histories[0].filter(pl.col("source") == "msc").height >= 2
     assert histories[0].equals(histories[1])
 
@@ -265,15 +265,15 @@ def _added(folder: Path, kind: str, arguments: str) -> Project:
     [
         ("values_to_bee_null", '{ column = "node" }', "Great Expectations has no expect_column_values_to_bee_null"),
         ("values_to_not_be_null", '{ column = "noode" }', "usage has no column 'noode'"),
-        ("values_to_not_be_null", '{ colum = "node" }', "cannot be meant so: column: field required"),
+        ("values_to_not_be_null", '{ colum = "node" }', "has unusable arguments: column: field required"),
     ],
 )
 def test_an_expectation_that_cannot_be_meant_is_refused_before_it_is_in_force(
-    tmp_path: Path, kind: str, arguments: str, said: str
+    tmp_path: Path, kind: str, arguments: str, message: str
 ) -> None:
     judged(project(tmp_path / "p"), NOW - timedelta(days=DAYS))
     made = _added(tmp_path / "p", kind, arguments)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         quality(made, clock=lambda: NOW)
     with Lake.open(made, read_only=True) as lake:
         assert lake.read("declaration").filter(pl.col("kind") == "quality_policy").height == 1
@@ -283,7 +283,7 @@ def test_what_the_library_cannot_compute_is_said_and_no_finding(tmp_path: Path) 
     project(tmp_path / "p")
     made = _added(tmp_path / "p", "mean_to_be_between", '{ column = "subscriber", max_value = 3 }')
     ingest(made, clock=lambda: NOW)
-    said = list[str]()
-    quality(made, clock=lambda: NOW, say=said.append)
-    assert any(line.startswith("msc: mine: not computed: ") for line in said)
-    assert told(made).filter(pl.col("subject").str.starts_with("mine")).is_empty()
+    message = list[str]()
+    quality(made, clock=lambda: NOW, log=message.append)
+    assert any(line.startswith("msc: mine: not computed: ") for line in message)
+    assert failure_history(made).filter(pl.col("subject").str.starts_with("mine")).is_empty()

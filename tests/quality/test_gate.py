@@ -14,7 +14,7 @@ import test_controls as story
 
 from trueup.cli import main
 from trueup.config import GateConfig
-from trueup.quality.completeness.evaluate_tick import STANDING
+from trueup.quality.completeness.evaluate_tick import OPEN_FINDING
 from trueup.quality.gate import Day, blocked_from, gate
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -24,31 +24,31 @@ START_US = 1_709_337_600_000_000
 """Midnight UTC of that day."""
 
 
-def standing(kind: str, *, hours: int = 1) -> pl.DataFrame:
+def finding_of(kind: str, *, hours: int = 1) -> pl.DataFrame:
     row = {
         "kind": kind, "control": "c", "stream": "usage", "source": "msc", "node": "M1", "service": "", "subject": "1",
         "from_us": START_US, "to_us": START_US + hours * HOUR_US, "reason": "seen",
     }  # fmt: skip
-    return pl.DataFrame([row], schema=STANDING)
+    return pl.DataFrame([row], schema=OPEN_FINDING)
 
 
 @pytest.mark.parametrize("verdict", ["block", "mark", "note"])
 @pytest.mark.parametrize("kind", ["missing_records", "stale_feed", "volume_drop", "total_mismatch"])
 def test_a_finding_does_to_its_day_what_the_configuration_says(kind: str, verdict: str) -> None:
     config = GateConfig.model_validate({kind: verdict})
-    assert gate(standing(kind), config, "UTC", {}) == [Day(DAY, verdict, (f"{kind}: msc M1: seen",))]  # type: ignore[arg-type]
+    assert gate(finding_of(kind), config, "UTC", {}) == [Day(DAY, verdict, (f"{kind}: msc M1: seen",))]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("severity", "verdict"), [("block", "block"), ("mark", "mark"), ("note", "note"), ("quarantine", "mark")])
 def test_a_failing_suite_does_to_its_day_what_its_severity_says(severity: Any, verdict: str) -> None:
-    failed = standing("failed_expectation", hours=24).with_columns(subject=pl.lit(f"a rule {DAY}"))
+    failed = finding_of("failed_expectation", hours=24).with_columns(subject=pl.lit(f"a rule {DAY}"))
     days = gate(failed, GateConfig(), "UTC", {("usage", "a rule"): severity, ("charge", "a rule"): "block"})
     assert days == [Day(DAY, verdict, ("failed_expectation: msc M1: seen",))]  # type: ignore[arg-type]
     assert [d.verdict for d in gate(failed, GateConfig(), "UTC", {})] == ["note"], "nobody expects it any more"
 
 
 def test_the_heaviest_reason_decides_and_days_are_of_the_projects_zone() -> None:
-    both = pl.concat([standing("total_mismatch", hours=24), standing("stale_feed", hours=1)])
+    both = pl.concat([finding_of("total_mismatch", hours=24), finding_of("stale_feed", hours=1)])
     days = gate(both, GateConfig(), "Asia/Jakarta", {})
     assert [(d.day, d.verdict) for d in days] == [(DAY, "block"), (DAY + timedelta(days=1), "mark")]
     assert blocked_from(days) == DAY
@@ -94,10 +94,10 @@ def test_quality_prints_a_row_for_each_feed_and_exits_by_the_gate(ran: Path, cap
     for word in ("feed", "expected", "arrived", "missing", "late", "worst rule", "money at stake", "blocked"):
         assert word in out
     status, out = asked(capsys, "quality", "--project", str(ran), "--no-validate", "--check", "--json")
-    told = json.loads(out)
+    answer = json.loads(out)
     assert status == 1
-    assert {d["verdict"] for d in told["days"]} == {"block"}
-    billing = next(f for f in told["feeds"] if f["feed"] == "billing")
+    assert {d["verdict"] for d in answer["days"]} == {"block"}
+    billing = next(f for f in answer["feeds"] if f["feed"] == "billing")
     assert (billing["arrived"], billing["worst_rule"]) == (160, "file 2 did not come")
 
 
@@ -117,11 +117,11 @@ def test_when_the_file_comes_the_day_is_reconciled(ran: Path, tmp_path: Path, ca
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRUEUP_NOW", (story.NOW + timedelta(hours=1)).isoformat())
         status, out = asked(capsys, "run", "--project", str(folder), "--check", "--json")
-    told = json.loads(out)
+    answer = json.loads(out)
     assert status == 0
-    assert told["quality"]["days"] == []
-    assert told["leakage"] == []
-    assert all(a["passed"] for a in told["audits"])
+    assert answer["quality"]["days"] == []
+    assert answer["leakage"] == []
+    assert all(a["passed"] for a in answer["audits"])
 
 
 def test_a_finding_of_a_feed_is_explained_with_its_bounds(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:

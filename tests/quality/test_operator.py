@@ -14,8 +14,8 @@ from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.quality.completeness.controls import control
-from trueup.quality.completeness.history import standing
-from trueup.quality.validation.validate_days import told_of_feeds
+from trueup.quality.completeness.history import open_findings
+from trueup.quality.validation.validate_days import feed_findings
 from trueup.simulate import PROFILES, simulate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,14 +29,14 @@ def test_lost_files_and_stretches_of_an_operator_are_found_to_the_record(tmp_pat
     ingest(project, clock=lambda: NOW)
     with Lake.open(project, clock=lambda: NOW) as lake:
         control(lake)
-        stands = standing(told_of_feeds(lake, lake.last_position()))
+        open_rows = open_findings(feed_findings(lake, lake.last_position()))
     truth = pl.read_parquet(tmp_path / "op/truth.parquet").filter(pl.col("kind").is_in(["lost_file", "lost_stretch"]))
     lost = Counter[str]()
     for details in truth["details"].to_list():
-        told = json.loads(details)
-        lost[told["node"]] += told["lost_records"]
+        detail = json.loads(details)
+        lost[detail["node"]] += detail["lost_records"]
     assert sum(lost.values()) > 0
-    missing = stands.filter(pl.col("kind") == "missing_records")
+    missing = open_rows.filter(pl.col("kind") == "missing_records")
     assert missing["records_low"].to_list() == missing["records_high"].to_list()
     assert {row["node"]: row["n"] for row in missing.group_by("node").agg(n=pl.col("records_low").sum()).to_dicts()} == lost
-    assert stands.filter(pl.col("kind") != "missing_records").is_empty()
+    assert open_rows.filter(pl.col("kind") != "missing_records").is_empty()

@@ -38,24 +38,24 @@ def test_a_changed_setting_is_declared_and_what_it_changes_has_that_cause(tmp_pa
     assert (first["action"], first["cause"]) == ("raised", "arrival")
     # Files count no more; only records do: the same loss is another finding.
     made = renamed(made, "file = '(?P<node>M\\d+)-(?P<sequence>\\d+)\\.csv'\n", "")
-    told = story.controlled(made)
+    changes = story.controlled(made)
     assert declared(made) == 2
-    assert told.select("control", "action", "cause").sort("control", "action").rows() == [
+    assert changes.select("control", "action", "cause").sort("control", "action").rows() == [
         ("files", "raised", "arrival"), ("files", "resolved", "policy_change"), ("records", "raised", "policy_change"),
     ]  # fmt: skip
-    assert told["position"].n_unique() == 2
+    assert changes["position"].n_unique() == 2
 
 
 def test_the_history_is_derived_anew_whatever_the_settings_are_today(tmp_path: Path) -> None:
     made = story.project(tmp_path)
     story.controlled(made)
     made = renamed(made, 'every = "1d"', 'every = "1h"')
-    told = story.controlled(made, story.NOW + timedelta(hours=20))
-    assert told.select("kind", "cause").rows()[-1] == ("stale_feed", "policy_change")
+    changes = story.controlled(made, story.NOW + timedelta(hours=20))
+    assert changes.select("kind", "cause").rows()[-1] == ("stale_feed", "policy_change")
     made = renamed(made, 'every = "1h"', 'every = "9d"')
     with Lake.open(made, read_only=True) as lake:
         anew = derived(lake, upto=lake.last_position())
-    assert anew.select(SHARED).sort(SHARED[:2]).rows() == told.select(SHARED).sort(SHARED[:2]).rows()
+    assert anew.select(SHARED).sort(SHARED[:2]).rows() == changes.select(SHARED).sort(SHARED[:2]).rows()
 
 
 def test_settings_that_stay_declare_nothing(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def test_records_are_counted_by_where_they_go(tmp_path: Path) -> None:
     made = Project.load(tmp_path)
     ingest(made, clock=lambda: datetime(2024, 3, 2, tzinfo=UTC))
     with Lake.open(made, read_only=True) as lake:
-        seen = load.seen(lake, policy_of(made).rules, after=0, upto=lake.last_position())
-    rows = seen.destinations.select("node", "destination", "records").sort("destination").rows()
+        inputs = load.load_inputs(lake, policy_of(made).rules, after=0, upto=lake.last_position())
+    rows = inputs.destinations.select("node", "destination", "records").sort("destination").rows()
     assert rows == [("M1", "33", 1), ("M1", "49", 2)]
 
 

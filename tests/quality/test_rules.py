@@ -87,7 +87,7 @@ def test_a_record_that_breaks_a_row_rule_is_kept_apart_with_the_rules_name(tmp_p
 def test_a_row_rule_that_does_not_compile_stops_before_anything_is_taken_in(tmp_path: Path) -> None:
     wrong = OWN.replace("expect_column_values_to_match_regex", "expect_column_values_to_be_json_parseable")
     made = project(tmp_path, wrong)
-    with pytest.raises(ConfigError, match="is no row rule"):
+    with pytest.raises(ConfigError, match="is not a row rule"):
         ingest(made, clock=lambda: datetime(2024, 3, 2, tzinfo=UTC))
     assert not (tmp_path / "lake").exists()
 

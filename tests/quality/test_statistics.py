@@ -18,10 +18,10 @@ def alarms(seeds: range) -> tuple[int, int]:
     volume = mix = 0
     for seed in seeds:
         made = op.made(seed)
-        stands = op.stands(made, made, numbered=bool(seed % 2))
-        volume += stands.filter(pl.col("control") == "volume").height
-        mix += stands.filter(pl.col("control") == "mix").height
-        assert stands.filter(~pl.col("control").is_in(["volume", "mix"])).is_empty()
+        open_rows = op.open_rows(made, made, numbered=bool(seed % 2))
+        volume += open_rows.filter(pl.col("control") == "volume").height
+        mix += open_rows.filter(pl.col("control") == "mix").height
+        assert open_rows.filter(~pl.col("control").is_in(["volume", "mix"])).is_empty()
     return volume, mix
 
 
@@ -53,13 +53,13 @@ def bound(seed: int, *, numbered: bool) -> tuple[bool, bool]:
     gone = lost(seed, made)
     what = op.Operator(made, gone)
     records, worth = what.worth()
-    stands = op.stands(made.filter(~gone), made, numbered=numbered)
-    mine = stands.filter(
+    open_rows = op.open_rows(made.filter(~gone), made, numbered=numbered)
+    of_source = open_rows.filter(
         pl.col("kind").is_in(["missing_records", "volume_drop"]) & (pl.col("node") == op.NODES[seed % 2])
         & (pl.col("from_us") < made.filter(gone)["at_us"].max()) & (pl.col("to_us") > made.filter(gone)["at_us"].min())
     )  # fmt: skip
-    assert mine.height == 1, (seed, numbered, stands)
-    (found,) = mine.to_dicts()
+    assert of_source.height == 1, (seed, numbered, open_rows)
+    (found,) = of_source.to_dicts()
     return found["records_low"] <= records <= found["records_high"], found["money_low"] <= worth <= found["money_high"]
 
 
@@ -80,7 +80,7 @@ def bound_of_stale(seed: int) -> tuple[bool, bool]:
     gone = made.select(pl.col("at_us") >= op.END_US - (12 + (seed * 7) % 108) * op.HOUR_US).to_series()
     records, worth = op.Operator(made, gone).worth()
     (found,) = (
-        op.stands(made.filter(~gone), made, numbered=False, feed=op.SCHEDULED).filter(pl.col("kind") == "stale_feed").to_dicts()
+        op.open_rows(made.filter(~gone), made, numbered=False, feed=op.SCHEDULED).filter(pl.col("kind") == "stale_feed").to_dicts()
     )
     return found["records_low"] <= records <= found["records_high"], found["money_low"] <= worth <= found["money_high"]
 

@@ -95,8 +95,10 @@ def results(project: Project, validation: Validation) -> Validated:
     with Lake.open(project, read_only=True) as lake:
         position = lake.last_position()
         snapshot_id = lake.snapshot_of(position)
-    told = policy_of(project).expected_of("usage", "msc")
-    return validation.validate(DayOf("usage", "msc", first.date(), from_us, from_us + 86_400_000_000), position, snapshot_id, told)
+    expectations = policy_of(project).expected_of("usage", "msc")
+    return validation.validate(
+        DayOf("usage", "msc", first.date(), from_us, from_us + 86_400_000_000), position, snapshot_id, expectations
+    )
 
 
 def test_suites_are_listed_by_the_library_itself(validation: Validation, results: Validated) -> None:
@@ -142,14 +144,16 @@ def test_data_docs_open_in_a_browser(validation: Validation, results: Validated,
 
 def test_the_librarys_own_engine_still_needs_ours(tmp_path: Path) -> None:
     """When this fails after an upgrade, the library keeps its connection open by itself, and our engine can go."""
-    told = engine.impl(Expectation("e", "usage", "expect_column_values_to_not_be_null", {"column": "node"}, "mark", "why"))
+    expectations = engine.impl(Expectation("e", "usage", "expect_column_values_to_not_be_null", {"column": "node"}, "mark", "why"))
     path = tmp_path / "one.duckdb"
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE t AS SELECT 1 AS node")
-        (ours,) = engine.validated(connection, "t", [told])
-        assert ours.success
+        (own_result,) = engine.validated(connection, "t", [expectations])
+        assert own_result.success
     own = SqlAlchemyExecutionEngine(connection_string=f"duckdb:///{path}")
     with pytest.raises(IndexError):
         batch = Batch(data=SqlAlchemyBatchData(execution_engine=own, table_name="t", create_temp_table=False))
-        (theirs,) = Validator(execution_engine=own, batches=[batch]).graph_validate(configurations=[told.configuration])
-        raise IndexError if "list index out of range" in str(theirs.exception_info) else AssertionError(theirs)
+        (library_result,) = Validator(execution_engine=own, batches=[batch]).graph_validate(
+            configurations=[expectations.configuration]
+        )
+        raise IndexError if "list index out of range" in str(library_result.exception_info) else AssertionError(library_result)

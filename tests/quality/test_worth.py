@@ -14,25 +14,27 @@ TENTH_US = 19_792 * DAY_US
 """The beginning of 10 March 2024."""
 
 
-def money(*told: tuple[str, str, str, float]) -> pl.DataFrame:
+def money(*rows_of: tuple[str, str, str, float]) -> pl.DataFrame:
     """Nine days of a hundred charges a day: by source, service, currency and amount of each."""
     rows = [
         {
             "source": source, "service": service, "day": date(2024, 3, day), "currency": currency, "used": 0, "charged": 100,
             "amount": 100 * amount, "amount_squared": 100 * amount**2, "position": 1,
         }
-        for source, service, currency, amount in told for day in range(1, 10)
+        for source, service, currency, amount in rows_of for day in range(1, 10)
     ]  # fmt: skip
     used = [
         {"source": "msc", "service": s, "day": date(2024, 3, day), "used": 100, "charged": 0, "amount": 0.0, "amount_squared": 0.0,
          "position": 1}
-        for s in sorted({service for _, service, _, _ in told}) for day in range(1, 10)
+        for s in sorted({service for _, service, _, _ in rows_of}) for day in range(1, 10)
     ]  # fmt: skip
     return pl.DataFrame([*rows, *used], MONEY)
 
 
-def hours(*told: tuple[str, str, str, int]) -> pl.DataFrame:
-    rows = [{"stream": s, "source": n, "node": "", "service": v, "hour_us": 0, "records": r, "position": 1} for s, n, v, r in told]
+def hours(*rows_of: tuple[str, str, str, int]) -> pl.DataFrame:
+    rows = [
+        {"stream": s, "source": n, "node": "", "service": v, "hour_us": 0, "records": r, "position": 1} for s, n, v, r in rows_of
+    ]
     return pl.DataFrame(rows, HOUR)
 
 

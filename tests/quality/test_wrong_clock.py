@@ -35,22 +35,22 @@ def last_tick(made: Project) -> int:
         return int(lake.connection.execute(query).fetchall()[0][0])
 
 
-def told(rows: pl.DataFrame) -> list[tuple[str, ...]]:
+def changes_of(rows: pl.DataFrame) -> list[tuple[str, ...]]:
     return rows.select("kind", "action", "cause").rows()
 
 
 def test_a_stale_feed_of_a_wrong_clock_is_resolved_where_its_tick_is_superseded(tmp_path: Path) -> None:
     made = whole(tmp_path)
     assert controlled(made).is_empty()
-    assert told(controlled(made, WRONG)) == [("stale_feed", "raised", "frontier")]
+    assert changes_of(controlled(made, WRONG)) == [("stale_feed", "raised", "frontier")]
     (declared,) = supersede(made, [last_tick(made)], clock=lambda: NOW + timedelta(hours=1))
     rows = controlled(made, NOW + timedelta(hours=1))
-    assert told(rows)[1:] == [("stale_feed", "resolved", "policy_change")]
+    assert changes_of(rows)[1:] == [("stale_feed", "resolved", "policy_change")]
     assert rows["position"].to_list()[1] == declared.position
     # It is raised again when the feed is late by the right clock, and the history is the same in one look.
     rows = controlled(made, NOW + timedelta(hours=30)).vstack(controlled(made, NOW + timedelta(hours=41)).clear())
     rows = controlled(made, NOW + timedelta(hours=41))
-    assert told(rows)[2:] == [("stale_feed", "raised", "frontier")]
+    assert changes_of(rows)[2:] == [("stale_feed", "raised", "frontier")]
     with Lake.open(made, read_only=True) as lake:
         columns = ["position", "finding_id", "action", "cause"]
         anew = derived(lake, upto=lake.last_position()).select(columns)
@@ -96,8 +96,8 @@ def test_days_that_a_wrong_clock_had_validated_early_are_validated_when_they_are
 
 def test_a_superseding_is_judged_from_the_last_tick_before_the_wrong_one_by_the_clock_in_force() -> None:
     rows = [(2, 20, None), (4, 900, 9), (6, 25, None), (8, 950, 11)]
-    seen = CompletenessInputs.of(ticks=pl.DataFrame(rows, schema=["position", "at_us", "superseded_at"], orient="row"))
-    turns = turns_of(seen, after=4, upto=20)
+    inputs = CompletenessInputs.of(ticks=pl.DataFrame(rows, schema=["position", "at_us", "superseded_at"], orient="row"))
+    turns = turns_of(inputs, after=4, upto=20)
     assert [(t.tick, t.before, t.last, t.superseded) for t in turns] == [
         (Tick(6, 25), Tick(4, 900), Tick(4, 900), False),
         (Tick(8, 950), Tick(6, 25), Tick(6, 25), False),

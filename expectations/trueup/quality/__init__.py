@@ -1,1 +1,1 @@
-"""Quality: what a record must be, whether a feed is whole, and what may be decided while it is not."""
+"""Quality: expectations of records, completeness of feeds, and the gate for days that fail them."""

@@ -1,8 +1,8 @@
-"""Data Docs in which data is text: what a browser would obey is replaced before Great Expectations renders it.
+"""Render Data Docs in which data is text: characters with a meaning to a browser are replaced before rendering.
 
 The library puts values of records into HTML, attributes, scripts and string templates, and escapes some of them in some of these
-places. So no value reaches its renderers as it came: a character that means something in one of these places is shown as one that
-looks like it and means nothing in any. Each page says which characters were replaced. The stored results stay as they are.
+places. So no value reaches its renderers unchanged: a character with a meaning in one of these places is replaced by one that
+looks like it and has none. Each page says which characters were replaced. The stored results stay as they are.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from great_expectations.render import RenderedDocumentContent, RenderedStringTem
 from great_expectations.render.renderer import ExpectationSuitePageRenderer, SiteIndexPageRenderer, ValidationResultsPageRenderer
 
 LOOK_ALIKES = {"<": "‹", ">": "›", "&": "＆", '"': "″", "'": "′", "`": "ˋ", "\\": "＼", "$": "＄", "{": "｛", "}": "｝"}
-"""What means something in HTML, an attribute, a script or a string template, and what is shown instead."""
+"""Characters with a meaning in HTML, an attribute, a script or a string template, and their replacements."""
 MARKDOWN = {"[": "［", "]": "］", "*": "＊", "_": "＿", "#": "＃", "~": "～", "|": "｜"}
-"""What besides means something in Markdown, which the library takes notes for."""
+"""Further characters with a meaning in Markdown, as which the library renders notes."""
 
 
-class Shown:
-    """Shows data as text, and remembers which characters it replaced."""
+class SafeText:
+    """Turns data into safe text, and records which characters it replaced."""
 
     def __init__(self) -> None:
         self.replaced: set[str] = set()
 
     def text(self, text: str) -> str:
-        """A text without a character that anything obeys; what cannot be seen is shown by its number."""
+        """Return a text without special characters; an invisible character is shown by its number."""
         return "".join(self._character(c, LOOK_ALIKES) for c in text)
 
     def notes(self, text: str) -> str:
-        """A text that is no Markdown either: one line that begins with a letter, without emphasis, links or bare addresses."""
+        """Return a text without Markdown either: one line that begins with a letter, without emphasis, links or addresses."""
         line = " ".join(text.split()).replace("://", "：//")
         line = line if line[:1].isalpha() else f"Note: {line}"
         return "".join(self._character(c, LOOK_ALIKES | MARKDOWN) for c in line)
 
     def value(self, value: Any, *, is_note: bool = False) -> Any:
-        """A value as JSON has them, all texts in it shown; keys are shown as well. What stands below `notes` is Markdown."""
+        """Return a JSON value with all texts and keys made safe; the values below `notes` are Markdown."""
         if isinstance(value, str):
             return self.notes(value) if is_note else self.text(value)
         if isinstance(value, Mapping):
@@ -50,7 +50,7 @@ class Shown:
 
     @property
     def note(self) -> str:
-        """Which characters were replaced, in a sentence that names them; empty where none were."""
+        """A sentence that names the replaced characters, empty where none were."""
         if not self.replaced:
             return ""
         shown = LOOK_ALIKES | MARKDOWN
@@ -70,8 +70,8 @@ class SafeValidationResultsPageRenderer(ValidationResultsPageRenderer):  # type:
     """The page of a validation, whose values are shown as text."""
 
     def render(self, validation_results: Any, suite_parameters: Any = None) -> RenderedDocumentContent:
-        """The page, with a note of what was replaced."""
-        shown = Shown()
+        """Render the page, with a note of the replaced characters."""
+        shown = SafeText()
         results: Any = expectationSuiteValidationResultSchema.load(shown.value(validation_results.to_json_dict()))
         return _with_note(super().render(results, suite_parameters), shown)
 
@@ -80,31 +80,31 @@ class SafeExpectationSuitePageRenderer(ExpectationSuitePageRenderer):  # type: i
     """The page of a suite, whose arguments, notes and names are shown as text."""
 
     def render(self, expectations: Any) -> RenderedDocumentContent:
-        """The page, with a note of what was replaced."""
-        shown = Shown()
+        """Render the page, with a note of the replaced characters."""
+        shown = SafeText()
         suite = expectations if isinstance(expectations, dict) else expectations.to_json_dict()
         return _with_note(super().render(ExpectationSuite(**shown.value(suite))), shown)
 
 
 class SafeSiteIndexPageRenderer(SiteIndexPageRenderer):  # type: ignore[misc]
-    """The first page, whose names are shown as text. Paths to pages are made of names of sources, which hold nothing to replace."""
+    """The first page, whose names are shown as text. Paths to pages consist of source names, which need no replacement."""
 
     @classmethod
     def render(cls, index_links_dict: Any) -> RenderedDocumentContent:
-        """The page, with a note of what was replaced."""
-        shown = Shown()
+        """Render the page, with a note of the replaced characters."""
+        shown = SafeText()
         links = {key: value if key == "cta_object" else _shown_links(value, shown) for key, value in index_links_dict.items()}
         return _with_note(super().render(links), shown)
 
 
-def _shown_links(value: Any, shown: Shown) -> Any:
-    """The rows of a section, whose times the library wants as times."""
+def _shown_links(value: Any, shown: SafeText) -> Any:
+    """Return the rows of a section; the library requires their times unchanged."""
     if not isinstance(value, list):
         return shown.value(value)
     return [{key: one if key == "run_time" else shown.value(one) for key, one in row.items()} for row in value]
 
 
-def _with_note(page: Any, shown: Shown) -> RenderedDocumentContent:
+def _with_note(page: Any, shown: SafeText) -> RenderedDocumentContent:
     if shown.note:
         styling = {"classes": ["col-12", "p-1", "text-muted"]}
         note = {"template": shown.note, "tag": "p", "styling": styling}
@@ -126,6 +126,6 @@ SITE_INDEX: dict[str, Any] = {
 
 
 def with_safe_pages(sites: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration of all sites of a project, each rendered by the classes above."""
+    """Return the configuration of all sites of a project, each rendered by the classes above."""
     safe = {"site_section_builders": SITE_SECTIONS, "site_index_builder": SITE_INDEX}
     return {name: {**site, **safe} for name, site in sites.items()}

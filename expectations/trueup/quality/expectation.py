@@ -1,7 +1,7 @@
-"""One expectation: what must hold of a stream, why, and what becomes of what breaks it.
+"""One expectation: what must hold of a stream, why, and what follows from a failure.
 
-An expectation is told in the words of Great Expectations: the name of one of its types and that type's own arguments. The
-collectors run a row rule without importing that library (`compiled.py`); validation of whole days hands the same words to it
+An expectation uses the vocabulary of Great Expectations: the name of one of its types and that type's own arguments. The
+collectors run a row rule without importing that library (`row_rules.py`); validation of whole days hands the same expectation to it
 (`validate.py`). A property test holds the two to the same verdict.
 """
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Severity = Literal["quarantine", "block", "mark", "note"]
-"""What follows from a failure: the record is kept apart; the day is not reconciled; the day is provisional; it is told."""
+"""The consequence of a failure: the record is quarantined, or the day is blocked, marked as provisional or only noted."""
 
 
 @dataclass(frozen=True)
 class Fact:
-    """An argument that only the log can tell, such as the nodes known so far: `facts.py` finds its value."""
+    """An argument whose value comes from the log, such as the nodes known so far: see `history_facts.py`."""
 
     name: str
 
@@ -29,7 +29,7 @@ class Expectation:
     Parameters
     ----------
     name:
-        What people call it; unique within a stream.
+        Its name, unique within a stream.
     stream:
         Whose rows it is about; `source` limits it to one feed of the stream.
     type:
@@ -58,5 +58,5 @@ class Expectation:
 
     @property
     def rule(self) -> str:
-        """How quarantine names it."""
+        """The name of the rule in quarantine."""
         return f"{self.column or self.arguments.get('column_A') or self.stream}: {self.name}"

@@ -1,4 +1,4 @@
-"""The gate between taking in and reconciling: which days may be judged, which only for now, and why."""
+"""The gate between ingest and reconciliation: which days are blocked, which are provisional, and why."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ Severities = Mapping[tuple[str, str], Severity]
 
 @dataclass(frozen=True)
 class Day:
-    """What was decided for a day of the project's time zone, and everything that speaks against it."""
+    """The verdict on a day of the project's time zone, and all reasons against it."""
 
     day: date
     verdict: Verdict
     reasons: tuple[str, ...]
 
 
-def gate(standing: pl.DataFrame, config: GateConfig, timezone: str, severities: Severities) -> list[Day]:
-    """The days something speaks against, the heaviest reason deciding; a day that is not listed is sound.
+def gate(findings: pl.DataFrame, config: GateConfig, timezone: str, severities: Severities) -> list[Day]:
+    """Return the days with reasons against them, the heaviest reason deciding; a day that is not listed is sound.
 
-    `standing` are the findings of feeds that stand and that nobody has dismissed.
+    `standing` are the open findings of feeds that no decision has dismissed.
     """
-    told = sorted(set(_told(standing, config, timezone, severities)), key=lambda t: (t[0], -WEIGHT[t[1]], t[2]))
+    reasons = sorted(set(_day_reasons(findings, config, timezone, severities)), key=lambda t: (t[0], -WEIGHT[t[1]], t[2]))
     days = []
-    for day in sorted({day for day, _, _ in told}):
-        mine = [(verdict, reason) for d, verdict, reason in told if d == day]
-        days.append(Day(day, mine[0][0], tuple(reason for _, reason in mine)))
+    for day in sorted({day for day, _, _ in reasons}):
+        of_day = [(verdict, reason) for d, verdict, reason in reasons if d == day]
+        days.append(Day(day, of_day[0][0], tuple(reason for _, reason in of_day)))
     return days
 
 
 def blocked_from(days: Iterable[Day]) -> date | None:
-    """The first day that must not be reconciled, None when every day may."""
+    """Return the first day that must not be reconciled, None when every day may."""
     return min((d.day for d in days if d.verdict == "block"), default=None)
 
 
 def verdict_of(kind: str, stream: str, subject: str, config: GateConfig, severities: Severities) -> Verdict:
-    """What a finding does to its days: what the gate is told of its kind, or the expectation of itself.
+    """Return the effect of a finding on its days: by the configuration of its kind, or the severity of its expectation.
 
-    A record that a quarantine rule would refuse today came before the rule: its day is not as good as others. An expectation
-    that nobody has any more is only told of.
+    A record that a quarantine rule would refuse today arrived before the rule: its day is marked. A finding of an expectation
+    that is no longer configured is noted only.
     """
     if kind != KIND:
         verdict: Verdict = getattr(config, kind)
@@ -61,9 +61,11 @@ def verdict_of(kind: str, stream: str, subject: str, config: GateConfig, severit
     return "mark" if severity == "quarantine" else severity
 
 
-def _told(standing: pl.DataFrame, config: GateConfig, timezone: str, severities: Severities) -> Iterable[tuple[date, Verdict, str]]:
-    # States are of no day.
-    days = standing.drop_nulls("from_us").with_columns(
+def _day_reasons(
+    findings: pl.DataFrame, config: GateConfig, timezone: str, severities: Severities
+) -> Iterable[tuple[date, Verdict, str]]:
+    # States have no day.
+    days = findings.drop_nulls("from_us").with_columns(
         first=local_day(pl.col("from_us"), timezone), last=local_day(pl.max_horizontal("from_us", pl.col("to_us") - 1), timezone)
     )
     for row in days.iter_rows(named=True):

@@ -1,4 +1,4 @@
-"""What only the log can tell an expectation: what is known, and what earlier days were like."""
+"""Compute the arguments of expectations that come from the log: known values, and statistics of earlier days."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trueup.quality.validation.validation_schedule import DayOf
 
 HISTORY_DAYS = 28
 LEAST_DAYS = 5
-"""With fewer days before it, a day is like no other: what needs their history is not judged."""
+"""With fewer days of history, an expectation that needs them is not checked."""
 _DEVIATIONS = 6.0
 """How many deviations from the median are still usual, by the median absolute deviation scaled to a normal one."""
 _SCALE = 1.4826
@@ -22,7 +22,7 @@ _LEAST_SHARE_SLACK, _LEAST_MEAN_SLACK = 0.02, 0.25
 
 
 def facts_of(connection: duckdb.DuckDBPyConnection, of: DayOf, snapshot_id: int) -> dict[str, Any]:
-    """The facts about a feed before a day, as known at a snapshot, by name; a fact that nothing tells is not there."""
+    """Return the facts about a feed before a day by name, as known at a snapshot; a fact without data is left out."""
     if of.from_us is None:
         return {}
     before = datetime.fromtimestamp(of.from_us // 1_000_000, UTC).date()

@@ -1,7 +1,7 @@
-"""Regular expressions that mean the same to DuckDB and to Polars.
+"""Check regular expressions for the same meaning in DuckDB and in Polars.
 
-DuckDB's classes such as `\\d` are of ASCII, those of Polars of all of Unicode; they are written out. What cannot be made equal is
-refused.
+DuckDB's classes such as `\\d` are of ASCII, those of Polars of all of Unicode; they are written out. A construct with
+different meanings is refused.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ _REFUSED = {"b": r"\b", "B": r"\B", "A": r"\A", "z": r"\z", "p": r"\p", "P": r"\
 
 
 def common(pattern: object, *, where: str) -> str:
-    """A pattern, checked and written out; raises `ConfigError` for one that the two engines would read differently."""
+    """Return a pattern, checked and written out; raise `ConfigError` for one that the two engines would read differently."""
     if not isinstance(pattern, str):
-        raise ConfigError(f"{pattern!r} is no pattern", where=where)
+        raise ConfigError(f"invalid pattern: {pattern!r}", where=where)
     if "(?" in pattern.replace("(?:", ""):
         raise ConfigError(f"the pattern {pattern!r} uses (?…)", where=where, todo="write groups as ( ) or (?: )")
     made = _written_out(pattern, where)
     try:
         pl.select(pl.lit("").str.contains(made))
     except pl.exceptions.ComputeError as error:
-        raise ConfigError(f"the pattern {pattern!r} is none: {str(error).splitlines()[0]}", where=where) from None
+        raise ConfigError(f"invalid pattern {pattern!r}: {str(error).splitlines()[0]}", where=where) from None
     return made
 
 
@@ -36,7 +36,7 @@ def _written_out(pattern: str, where: str) -> str:
             made.append(_escaped(pattern[at + 1], in_class, where))
             at += 2
             continue
-        # In a class, a further bracket stands for itself to DuckDB and for a class within to Polars.
+        # In a class, a further bracket is literal to DuckDB and opens a nested class to Polars.
         if in_class and (letter == "[" or pattern.startswith(("&&", "--", "~~"), at)):
             raise ConfigError(f"the class in {pattern!r} holds {letter!r}", where=where, todo=f"write \\{letter}")
         in_class = letter == "[" or (in_class and letter != "]")

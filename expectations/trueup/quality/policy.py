@@ -1,6 +1,6 @@
-"""What decides the findings of feeds, as declared in the log: in force from a position on, so that earlier findings stay as told.
+"""The quality policy, declared in the log: in force from a position on, so that earlier findings stay as they are.
 
-The gate is no part of it: what becomes of a day is decided anew each time somebody asks.
+The gate is not part of it: the verdict on a day is computed at each run.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ Content = dict[str, Any]
 
 @dataclass(frozen=True)
 class QualityPolicy:
-    """What decides the controls and what is expected of each stream."""
+    """The settings of the controls and the expectations of each stream."""
 
     rules: Rules
     expectations: tuple[Expectation, ...]
 
     def expected_of(self, stream: str, source: str) -> list[Expectation]:
-        """What must hold of a feed: what is expected of its stream, and of it alone."""
+        """Return the expectations of a feed: those of its stream, and its own."""
         return [e for e in self.expectations if e.stream == stream and e.source in (None, source)]
 
 
 @dataclass(frozen=True)
-class Stretch:
+class PolicyInterval:
     """Positions in (after, upto] under one policy."""
 
     after: int
@@ -47,7 +47,7 @@ class Stretch:
 
 
 def policy_of(project: Project) -> QualityPolicy:
-    """The policy of a configuration; raises `ConfigError` for expectations that cannot be meant."""
+    """Return the policy of a configuration; raise `ConfigError` for invalid expectations."""
     config, quality = project.config, project.config.quality
     rules = Rules(
         {s.name: Feed(s.name, s.stream, s.lateness, s.feed) for s in config.source if s.stream in MOVEMENTS},
@@ -58,26 +58,26 @@ def policy_of(project: Project) -> QualityPolicy:
 
 
 def ensure_quality_policy(lake: Lake) -> int | None:
-    """Declares the project's policy when it differs from the one in force; returns its position, None when nothing changed.
+    """Declare the project's policy when it differs from the one in force; return its position, None when it is the same.
 
-    Raises `ConfigError` for expectations that cannot be meant.
+    Raises `ConfigError` for invalid expectations.
     """
     policy = policy_of(lake.project)
-    wanted = content_of(policy)
+    content = content_of(policy)
 
     def declare(transaction: Transaction) -> int | None:
-        standing = _contents(lake)
-        return None if standing and standing[-1][1] == wanted else transaction.declare(KIND, content=wanted)
+        declared = _contents(lake)
+        return None if declared and declared[-1][1] == content else transaction.declare(KIND, content=content)
 
-    standing = _contents(lake)
-    if standing and standing[-1][1] == wanted:
+    declared = _contents(lake)
+    if declared and declared[-1][1] == content:
         return None
     _check_meant(policy)
     return lake.commit(declare)
 
 
 def _check_meant(policy: QualityPolicy) -> None:
-    """Raises `ConfigError` for what the library could not make, before it is in force for good."""
+    """Raise `ConfigError` for an expectation that the library cannot build, before it is declared."""
     if importlib.util.find_spec("great_expectations") is None:
         return
     from trueup.quality.validation.engine import check_meant
@@ -86,15 +86,15 @@ def _check_meant(policy: QualityPolicy) -> None:
         check_meant(expectation)
 
 
-def stretches_of(lake: Lake, *, after: int, upto: int) -> list[Stretch]:
-    """Positions in (after, upto] by the policy they are under; what came before the first is under the first."""
+def policy_intervals(lake: Lake, *, after: int, upto: int) -> list[PolicyInterval]:
+    """Return the positions in (after, upto] by policy; positions before the first policy are under the first."""
     contents = [(0 if number == 0 else position, content) for number, (position, content) in enumerate(_contents(lake))]
-    found = list[Stretch]()
+    found = list[PolicyInterval]()
     for number, (since, content) in enumerate(contents):
         until = contents[number + 1][0] - 1 if number + 1 < len(contents) else upto
         low, high = max(after, since - 1), min(upto, until)
         if low < high:
-            found.append(Stretch(low, high, from_content(content, since=since)))
+            found.append(PolicyInterval(low, high, from_content(content, since=since)))
     return found
 
 
@@ -107,9 +107,9 @@ def _contents(lake: Lake) -> list[tuple[int, Content]]:
 
 
 def content_of(policy: QualityPolicy) -> Content:
-    """A policy as what its declaration says, exactly as reading that gives it back."""
+    """Return the content of a policy's declaration, exactly as reading the declaration returns it."""
     rules = policy.rules
-    told = {
+    content = {
         "feeds": {
             f.name: {"stream": f.stream, "lateness_us": f.lateness_us, **f.feed.model_dump()} for f in rules.feeds.values()
         },
@@ -117,36 +117,36 @@ def content_of(policy: QualityPolicy) -> Content:
         "false_alarms_per_year": rules.false_alarms_per_year, "lookback_us": rules.lookback_us,
         "expectations": [expectation_content(e) for e in policy.expectations],
     }  # fmt: skip
-    read: Content = json.loads(json.dumps(told))
+    read: Content = json.loads(json.dumps(content))
     return read
 
 
 def from_content(content: Content, *, since: int) -> QualityPolicy:
-    """The policy that a declaration says, in force since its position."""
+    """Return the policy of a declaration, in force since its position."""
     rules = Rules(
-        {name: _feed(name, told) for name, told in content["feeds"].items()}, content["timezone"], content["currency"],
+        {name: _feed(name, values) for name, values in content["feeds"].items()}, content["timezone"], content["currency"],
         frozenset(map(date.fromisoformat, content["holidays"])), content["false_alarms_per_year"], content["lookback_us"], since,
     )  # fmt: skip
-    return QualityPolicy(rules, tuple(expectation_from(told) for told in content["expectations"]))
+    return QualityPolicy(rules, tuple(expectation_from(values) for values in content["expectations"]))
 
 
-def _feed(name: str, told: Mapping[str, Any]) -> Feed:
-    rest = {n: v for n, v in told.items() if n not in ("stream", "lateness_us")}
-    # It was checked when it was declared, and its durations are numbers now.
-    return Feed(name, told["stream"], told["lateness_us"], FeedConfig.model_construct(**rest))
+def _feed(name: str, values: Mapping[str, Any]) -> Feed:
+    settings = {n: v for n, v in values.items() if n not in ("stream", "lateness_us")}
+    # The settings were checked when they were declared, and durations are numbers.
+    return Feed(name, values["stream"], values["lateness_us"], FeedConfig.model_construct(**settings))
 
 
 def expectation_content(e: Expectation) -> Content:
-    """An expectation as JSON values; raises `ConfigError` for an argument that JSON cannot hold."""
-    return {**asdict(e), "arguments": {n: _told(v, e.name) for n, v in e.arguments.items()}}
+    """Return an expectation as JSON values; raise `ConfigError` for an argument that JSON cannot hold."""
+    return {**asdict(e), "arguments": {n: _to_json(v, e.name) for n, v in e.arguments.items()}}
 
 
-def expectation_from(told: Mapping[str, Any]) -> Expectation:
-    """The expectation that `expectation_content` wrote."""
-    return Expectation(**{**told, "arguments": {name: _meant(value) for name, value in told["arguments"].items()}})
+def expectation_from(content: Mapping[str, Any]) -> Expectation:
+    """Return the expectation that `expectation_content` wrote."""
+    return Expectation(**{**content, "arguments": {name: _from_json(value) for name, value in content["arguments"].items()}})
 
 
-def _told(value: object, name: str) -> object:
+def _to_json(value: object, name: str) -> object:
     if isinstance(value, Fact):
         return {"fact": value.name}
     if isinstance(value, datetime):
@@ -154,25 +154,25 @@ def _told(value: object, name: str) -> object:
     if isinstance(value, date):
         return {"date": value.isoformat()}
     if isinstance(value, Mapping):
-        return {"table": {str(n): _told(v, name) for n, v in value.items()}}
+        return {"table": {str(n): _to_json(v, name) for n, v in value.items()}}
     if isinstance(value, Sequence | frozenset | set) and not isinstance(value, str | bytes):
-        return [_told(v, name) for v in (value if isinstance(value, Sequence) else sorted(value))]
+        return [_to_json(v, name) for v in (value if isinstance(value, Sequence) else sorted(value))]
     if value is None or isinstance(value, str | int | float):
         return value
     raise ConfigError(
-        f"{value!r} is no argument that can be written down", where=f"expectation {name!r}",
+        f"invalid argument: {value!r} has no form in JSON", where=f"expectation {name!r}",
         todo="use texts, numbers, times, and lists or tables of them",
     )  # fmt: skip
 
 
-def _meant(value: Any) -> Any:
+def _from_json(value: Any) -> Any:
     if isinstance(value, dict):
-        ((kind, told),) = value.items()
-        return _READ[kind](told)
-    return [_meant(v) for v in value] if isinstance(value, list) else value
+        ((kind, stored),) = value.items()
+        return _READ[kind](stored)
+    return [_from_json(v) for v in value] if isinstance(value, list) else value
 
 
 _READ: dict[str, Callable[[Any], Any]] = {
     "fact": Fact, "time": datetime.fromisoformat, "date": date.fromisoformat,
-    "table": lambda told: {name: _meant(value) for name, value in told.items()},
+    "table": lambda table: {name: _from_json(value) for name, value in table.items()},
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a project expects: the suites everybody has, its own tables in `trueup.toml`, and a Python file of its own."""
+"""The expectations of a project: the built-in suites, its tables in `trueup.toml`, and its Python file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXPECTATIONS = "EXPECTATIONS"
 
 
 def expectations(project: Project, stream: str) -> tuple[Expectation, ...]:
-    """All that must hold of a stream; raises `ConfigError` for a name told twice or a row rule that does not compile."""
+    """Return the expectations of a stream; raise `ConfigError` for a repeated name or a row rule that does not compile."""
     found = (*SUITES[stream], *(e for e in own(project) if e.stream == stream))
     names = [e.name for e in found]
     for name in names:
@@ -33,33 +33,33 @@ def expectations(project: Project, stream: str) -> tuple[Expectation, ...]:
 
 
 def _check_columns(e: Expectation) -> None:
-    """Raises `ConfigError` for a rule about a column that its stream does not have: nothing else would say so."""
-    there = EVENT[e.stream]
-    told = [e.arguments[name] for name in ("column", "column_A", "column_B") if name in e.arguments]
-    for name in (*told, *(n for part in _LISTS for n in e.arguments.get(part) or ())):
-        if name not in there:
+    """Raise `ConfigError` for a rule about a column that its stream does not have: no other check reports it."""
+    columns = EVENT[e.stream]
+    named = [e.arguments[name] for name in ("column", "column_A", "column_B") if name in e.arguments]
+    for name in (*named, *(n for part in _LISTS for n in e.arguments.get(part) or ())):
+        if name not in columns:
             raise ConfigError(
-                f"{e.stream} has no column {name!r}", where=f"expectation {e.name!r}", todo=f"it has {', '.join(there)}"
+                f"{e.stream} has no column {name!r}", where=f"expectation {e.name!r}", todo=f"it has {', '.join(columns)}"
             )
 
 
 def own(project: Project) -> tuple[Expectation, ...]:
-    """What the project adds: its `[[expectation]]` tables, then its Python file."""
+    """Return the expectations that the project adds: its `[[expectation]]` tables, then its Python file."""
     config = project.config
     sources = {source.name: source.stream for source in config.source}
-    told = [
+    configured = [
         Expectation(e.name, e.stream, e.type, e.arguments, e.severity, e.notes, e.source) for e in config.expectation
     ]  # fmt: skip
-    for e in (*told, *(extra := _of_file(project))):
+    for e in (*configured, *(extra := _of_file(project))):
         if e.source is not None and sources.get(e.source) != e.stream:
             raise ConfigError(
                 f"there is no source {e.source!r} of {e.stream}", where=f"expectation {e.name!r}", todo="correct `source`"
             )
-    return (*told, *extra)
+    return (*configured, *extra)
 
 
 def _of_file(project: Project) -> Sequence[Expectation]:
-    """The expectations a project's Python file defines; it runs with the rights of whoever runs the command."""
+    """Return the expectations that a project's Python file defines; it runs with the rights of the user of the command."""
     if project.config.quality.file is None:
         return ()
     path = project.resolve(project.config.quality.file)
@@ -74,6 +74,6 @@ def _of_file(project: Project) -> Sequence[Expectation]:
 
 
 def row_rules(project: Project, source: SourceConfig) -> tuple[RowRule, ...]:
-    """The rules that keep records of a source apart; raises `ConfigError` for one that does not compile."""
-    mine = (e for e in expectations(project, source.stream) if e.severity == "quarantine" and e.source in (None, source.name))
-    return tuple(row_rule(e) for e in mine)
+    """Return the rules that quarantine records of a source; raise `ConfigError` for one that does not compile."""
+    of_source = (e for e in expectations(project, source.stream) if e.severity == "quarantine" and e.source in (None, source.name))
+    return tuple(row_rule(e) for e in of_source)

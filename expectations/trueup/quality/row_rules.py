@@ -1,7 +1,7 @@
-"""Row rules for the hot path: an expectation about single rows as one Polars expression.
+"""Compile row rules for ingest: an expectation about single rows becomes one Polars expression.
 
-What is listed here is all that a rule of severity `quarantine` may be. Anything else is refused when the rules are loaded:
-skipping it would let through what it was written to stop.
+A rule of severity `quarantine` has one of the types listed here. Any other type is refused when the rules are loaded:
+skipping it would accept the records that it was written to stop.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class RowRule:
 
     @property
     def rule(self) -> str:
-        """How quarantine names it."""
+        """The name of the rule in quarantine."""
         return self.expectation.rule
 
 
 @dataclass(frozen=True)
 class _Form:
-    """How one type compiles: what it may be given, what columns it may be about, and the condition a good row meets."""
+    """How one type compiles: its arguments, the types of its columns, and the condition that a good row meets."""
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
@@ -58,7 +58,7 @@ def _column(a: Arguments) -> pl.Expr:
 
 
 def _missing_passes(a: Arguments, holds: pl.Expr) -> pl.Expr:
-    """A value that is not there is no unexpected one: whether it must be there is a rule of its own."""
+    """Accept a missing value: whether a value is required is a rule of its own."""
     return _column(a).is_null() | holds
 
 
@@ -121,12 +121,12 @@ FORMS: dict[str, _Form] = {
 
 
 def row_rule(expectation: Expectation) -> RowRule:
-    """The compiled form; raises `ConfigError` for a type, an argument or a column that does not compile."""
+    """Compile an expectation; raise `ConfigError` for a type, an argument or a column that does not compile."""
     where = f"expectation {expectation.name!r} of {expectation.stream}"
     form = FORMS.get(expectation.type)
     if form is None:
         raise ConfigError(
-            f"{expectation.type} is no row rule", where=where,
+            f"{expectation.type} is not a row rule", where=where,
             todo=f"use one of {', '.join(sorted(FORMS))}, or the severity block, mark or note",
         )  # fmt: skip
     arguments = checked(expectation, form, where)
@@ -134,22 +134,24 @@ def row_rule(expectation: Expectation) -> RowRule:
 
 
 def checked(expectation: Expectation, form: _Form, where: str) -> Arguments:
-    """The arguments of a row rule, with its pattern written out; raises `ConfigError` for what cannot be meant."""
-    told = dict(expectation.arguments)
+    """Return the arguments of a row rule, with its pattern written out; raise `ConfigError` for invalid ones."""
+    arguments = dict(expectation.arguments)
     for name in form.required:
-        if name not in told:
+        if name not in arguments:
             raise ConfigError(f"{expectation.type} needs {name}", where=where)
-    for name in told:
+    for name in arguments:
         if name not in (*form.required, *form.optional):
             raise ConfigError(f"{name} is not supported by the compiled {expectation.type}", where=where, todo="leave it out")
-    if "column_A" in told and told["ignore_row_if"] != "either_value_is_missing":
+    if "column_A" in arguments and arguments["ignore_row_if"] != "either_value_is_missing":
         raise ConfigError("ignore_row_if must be either_value_is_missing", where=where, todo="require the values by another rule")
-    _check_columns(expectation, form, [str(told[name]) for name in ("column", "column_A", "column_B") if name in told], where)
-    if "regex" in told:
-        told["regex"] = common(told["regex"], where=where)
-    if "value_set" in told and (not told["value_set"] or any(value is None for value in told["value_set"])):
+    _check_columns(
+        expectation, form, [str(arguments[name]) for name in ("column", "column_A", "column_B") if name in arguments], where
+    )
+    if "regex" in arguments:
+        arguments["regex"] = common(arguments["regex"], where=where)
+    if "value_set" in arguments and (not arguments["value_set"] or any(value is None for value in arguments["value_set"])):
         raise ConfigError("value_set must hold values, and no missing one", where=where)
-    return told
+    return arguments
 
 
 def _check_columns(expectation: Expectation, form: _Form, columns: Sequence[str], where: str) -> None:
@@ -164,5 +166,5 @@ def _check_columns(expectation: Expectation, form: _Form, columns: Sequence[str]
 
 
 def broken_rows(rules: Sequence[RowRule], rows: pl.DataFrame) -> pl.DataFrame:
-    """One truth column for each rule, by its number: where rows break it."""
+    """Return one boolean column per rule, named by its number: true where a row breaks it."""
     return rows.select(rule.broken.alias(str(number)) for number, rule in enumerate(rules))

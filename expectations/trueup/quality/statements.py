@@ -6,5 +6,8 @@ from importlib.resources import files
 
 
 def statement(name: str, **identifiers: str) -> str:
-    """The statement in `sql/NAME.sql`, with identifiers put in; values are bound, save where Great Expectations binds none."""
+    """Return the statement in `sql/NAME.sql`, with identifiers inserted.
+
+    Values are bound, except where Great Expectations binds none.
+    """
     return files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8").format(**identifiers)

@@ -1,1 +1,1 @@
-"""Completeness: what should have come and did not, as findings with bounds of records and money."""
+"""Find records that should have arrived and did not, with bounds of records and money."""

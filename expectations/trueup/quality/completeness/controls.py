@@ -1,4 +1,4 @@
-"""The controls over the log: the clock is declared where it says something, every tick not judged yet is judged, once."""
+"""Run the completeness controls over the log: evaluate each tick once, and declare a tick where it changes a finding."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import polars as pl
 from trueup.log.lake import Lake, Transaction
 from trueup.quality.completeness import load
 from trueup.quality.completeness.evaluate_tick import Tick
-from trueup.quality.completeness.history import TOLD, history, standing, turns_of
+from trueup.quality.completeness.history import FINDING_CHANGE, history, open_findings, turns_of
 from trueup.quality.completeness.inputs import TICK, CompletenessInputs, Rules
-from trueup.quality.policy import ensure_quality_policy, stretches_of
+from trueup.quality.policy import ensure_quality_policy, policy_intervals
 from trueup.quality.statements import statement
 from trueup.quality.validation.expectation_findings import CONTROL
 from trueup.quality.validation.validation_schedule import due
@@ -24,35 +24,35 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Controlled:
-    """What a run of the controls did: how many findings it raised, revised and resolved.
+    """Outcome of a run of the controls: how many findings it raised, revised and resolved.
 
-    `seen` is what it looked at, None where that was under more than one policy.
+    `inputs` is None where the positions fall under more than one policy.
     """
 
     from_position: int
     to_position: int
     actions: Counter[str]
-    seen: CompletenessInputs | None
+    inputs: CompletenessInputs | None
 
 
 def control(lake: Lake) -> Controlled:
-    """Judges all ticks since the last run, the one of now included, each under the policy that was in force.
+    """Evaluate all ticks since the last run and the current one, each under the policy that was in force.
 
-    A tick of now is declared where something came since the last one, or where the clock alone changes what the controls or
-    validation say: otherwise there is nothing to be known at it, and the log stays as it is.
+    A current tick is declared where records arrived since the last one, or where the clock alone changes a finding or makes a
+    day due. Otherwise the log stays as it is.
     """
     ensure_quality_policy(lake)
     after, newest = lake.consumer_position(CONSUMER), lake.last_position()
     now = Tick(newest + 1, (lake.clock() - _EPOCH) // timedelta(microseconds=1))
-    changes, parts = [pl.DataFrame(schema=TOLD)], stretches_of(lake, after=after, upto=now.position)
-    told, seen = _told(lake, newest), CompletenessInputs.of()
+    changes, parts = [pl.DataFrame(schema=FINDING_CHANGE)], policy_intervals(lake, after=after, upto=now.position)
+    past_changes, inputs = _completeness_findings(lake, newest), CompletenessInputs.of()
     for part in parts:
         rules, upto = part.policy.rules, part.upto
-        seen = load.seen(lake, rules, after=part.after, upto=upto)
+        inputs = load.load_inputs(lake, rules, after=part.after, upto=upto)
         if part is parts[-1]:
-            seen, upto = _with_now(lake, seen, rules, now, told, after=part.after)
-        changes.append(history(seen, rules, after=part.after, upto=upto, told=standing(told)))
-        told = pl.concat([told, changes[-1]], how="diagonal_relaxed")
+            inputs, upto = _with_now(lake, inputs, rules, now, past_changes, after=part.after)
+        changes.append(history(inputs, rules, after=part.after, upto=upto, open_before=open_findings(past_changes)))
+        past_changes = pl.concat([past_changes, changes[-1]], how="diagonal_relaxed")
     every = pl.concat(changes)
 
     def write(transaction: Transaction) -> bool:
@@ -63,42 +63,42 @@ def control(lake: Lake) -> Controlled:
         return True
 
     actions = Counter[str](every["action"].to_list() if lake.commit(write) else [])
-    one = seen if len(parts) == 1 else None
-    return Controlled(after, upto, actions, one)
+    looked_at = inputs if len(parts) == 1 else None
+    return Controlled(after, upto, actions, looked_at)
 
 
 def derived(lake: Lake, *, after: int = 0, upto: int) -> pl.DataFrame:
-    """What the ticks in (after, upto] change, as rows of `history.TOLD`; commits nothing."""
-    changes, told = [pl.DataFrame(schema=TOLD)], _told(lake, after)
-    for part in stretches_of(lake, after=after, upto=upto):
+    """Return what the ticks in (after, upto] change, as rows of `history.FINDING_CHANGE`, without a commit."""
+    changes, past_changes = [pl.DataFrame(schema=FINDING_CHANGE)], _completeness_findings(lake, after)
+    for part in policy_intervals(lake, after=after, upto=upto):
         rules = part.policy.rules
-        seen = load.seen(lake, rules, after=part.after, upto=part.upto)
-        changes.append(history(seen, rules, after=part.after, upto=part.upto, told=standing(told)))
-        told = pl.concat([told, changes[-1]], how="diagonal_relaxed")
+        inputs = load.load_inputs(lake, rules, after=part.after, upto=part.upto)
+        changes.append(history(inputs, rules, after=part.after, upto=part.upto, open_before=open_findings(past_changes)))
+        past_changes = pl.concat([past_changes, changes[-1]], how="diagonal_relaxed")
     return pl.concat(changes)
 
 
 def _with_now(
-    lake: Lake, seen: CompletenessInputs, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int
+    lake: Lake, inputs: CompletenessInputs, rules: Rules, now: Tick, past_changes: pl.DataFrame, *, after: int
 ) -> tuple[CompletenessInputs, int]:
-    """What is looked at, with a tick of now where that says something; and up to which position."""
-    if not _speaks(seen, rules, now, standing(told), after=after):
-        return seen, now.position - 1
+    """Return the inputs, with a current tick where that changes a finding, and their last position."""
+    if not _changes_findings(inputs, rules, now, open_findings(past_changes), after=after):
+        return inputs, now.position - 1
     position = _declared(lake)
     if position == now.position:
-        return replace(seen, ticks=_with(seen.ticks, now)), position
-    # Others were quicker: the tick stands behind what they brought.
-    return load.seen(lake, rules, after=after, upto=position), position
+        return replace(inputs, ticks=_with(inputs.ticks, now)), position
+    # Another writer committed first: the tick follows its records.
+    return load.load_inputs(lake, rules, after=after, upto=position), position
 
 
-def _speaks(seen: CompletenessInputs, rules: Rules, now: Tick, told: pl.DataFrame, *, after: int) -> bool:
-    """Whether a tick of now would say anything that the last one did not."""
-    ticked = replace(seen, ticks=_with(seen.ticks, now))
+def _changes_findings(inputs: CompletenessInputs, rules: Rules, now: Tick, open_before: pl.DataFrame, *, after: int) -> bool:
+    """Return whether a current tick would change a finding or make a day due."""
+    ticked = replace(inputs, ticks=_with(inputs.ticks, now))
     (turn,) = turns_of(ticked, after=now.position - 1, upto=now.position)
     last = turn.last
     if last is None or last.position < now.position - 1:
         return True
-    changes = history(ticked, rules, after=after, upto=now.position, told=told)
+    changes = history(ticked, rules, after=after, upto=now.position, open_before=open_before)
     return not changes.filter(pl.col("position") == now.position).is_empty() or bool(due(ticked, rules, now, last))
 
 
@@ -106,9 +106,9 @@ def _with(ticks: pl.DataFrame, tick: Tick) -> pl.DataFrame:
     return pl.concat([ticks, pl.DataFrame([(tick.position, tick.at_us, None)], TICK, orient="row")])
 
 
-def _told(lake: Lake, upto: int) -> pl.DataFrame:
-    """What was told of completeness up to a position, as rows of `events.finding`."""
-    return lake.connection.execute(statement("told"), {"upto": upto}).pl().filter(pl.col("control") != CONTROL)
+def _completeness_findings(lake: Lake, upto: int) -> pl.DataFrame:
+    """Return the changes of completeness findings up to a position, as rows of `events.finding`."""
+    return lake.connection.execute(statement("feed_findings"), {"upto": upto}).pl().filter(pl.col("control") != CONTROL)
 
 
 def _declared(lake: Lake) -> int:

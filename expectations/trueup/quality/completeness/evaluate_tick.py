@@ -1,4 +1,4 @@
-"""What the controls say at one tick of the clock, given what they said at the tick before."""
+"""Evaluate the controls at one tick of the clock, given the findings that were open at the tick before."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ BOUNDS: dict[str, pl.DataType] = {
     "records_low": pl.Int64(), "records_high": pl.Int64(), "money_low": pl.Int64(), "money_high": pl.Int64(),
     "currency": pl.String(),
 }  # fmt: skip
-STANDING: dict[str, pl.DataType] = {
+OPEN_FINDING: dict[str, pl.DataType] = {
     **{n: FOUND[n] for n in KEY}, "from_us": pl.Int64(), "to_us": pl.Int64(), "reason": pl.String(), **BOUNDS,
 }  # fmt: skip
-"""What stands after a tick. Money is in whole millionths of the currency."""
+"""A finding that is open after a tick. Money is in whole millionths of the currency."""
 _NODE = ["stream", "source", "node"]
 PROFILE_US = profile.WEEKS * profile.WEEK_HOURS * HOUR_US
 
 
 @dataclass(frozen=True)
 class Tick:
-    """The injected clock at a position: a tick, or a superseding, where the clock is what the last tick in force says."""
+    """The injected clock at a position: a tick, or a superseding, where the clock is that of the last tick in force."""
 
     position: int
     at_us: int
@@ -35,10 +35,10 @@ class Tick:
 
 @dataclass(frozen=True)
 class Turn:
-    """One judgement of the controls.
+    """One evaluation of the controls.
 
-    `before` is the tick whose judgement it goes on from: what came since, and what was not complete then, is judged anew. `last`
-    is the judgement before it, whose findings stand. They differ where a tick is `superseded`: what it decided is judged again.
+    `before` is the tick from which it continues: it evaluates what arrived since and what was not complete then. `last` is the
+    evaluation before it, whose findings are open. They differ where a tick is `superseded`: its decisions are evaluated again.
     """
 
     tick: Tick
@@ -47,14 +47,16 @@ class Turn:
     superseded: bool = False
 
 
-def nothing() -> pl.DataFrame:
-    """What stands before the first tick."""
-    return pl.DataFrame(schema=STANDING)
+def no_findings() -> pl.DataFrame:
+    """Return the open findings before the first tick: none."""
+    return pl.DataFrame(schema=OPEN_FINDING)
 
 
-def evaluate_tick(seen: CompletenessInputs, rules: Rules, tick: Tick, before: Tick | None, told: pl.DataFrame) -> pl.DataFrame:
-    """What stands at a tick (rows of `STANDING`); `told` is what stood at the tick `before`."""
-    known = seen.upto(tick.position)
+def evaluate_tick(
+    inputs: CompletenessInputs, rules: Rules, tick: Tick, before: Tick | None, previous: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the open findings at a tick (rows of `OPEN_FINDING`); `previous` are those at the tick `before`."""
+    known = inputs.upto(tick.position)
     floor_us = _floor(known, rules)
     known = replace(
         known,
@@ -62,94 +64,96 @@ def evaluate_tick(seen: CompletenessInputs, rules: Rules, tick: Tick, before: Ti
         destinations=known.destinations.filter(pl.col("hour_us") >= floor_us),
         runs=known.runs.filter(pl.col("first_us") >= floor_us),
     )
-    then = complete_until(seen.upto(before.position), rules) if before else complete_until(CompletenessInputs.of(), rules)
+    then = complete_until(inputs.upto(before.position), rules) if before else complete_until(CompletenessInputs.of(), rules)
     complete = complete_until(known, rules)
     new = _arrivals(known, before)
-    told_low = _told_cells(told.filter(pl.col("control") == "volume"), {})
-    grid = profile.grid(profile.hourly(known.hours), complete, rules, told_low)
+    previous_low = _hour_cells(previous.filter(pl.col("control") == "volume"), {})
+    grid = profile.grid(profile.hourly(known.hours), complete, rules, previous_low)
     holes = _sized(gaps.joined(gaps.missing_files(known), gaps.missing_numbers(known)), grid)
     rows = [
         holes, gaps.numbers_twice(known), gaps.delivered_twice(known), gaps.declared(known),
-        _volume(grid, rules, told_low, _cells_to_reevaluate(grid.select(volume.CELL), new, then), holes),
-        _mix(known, complete, rules, told, new, then), share_shift.jumped(known.hours, holes),
+        _volume(grid, rules, previous_low, _cells_to_reevaluate(grid.select(volume.CELL), new, then), holes),
+        _mix(known, complete, rules, previous, new, then), share_shift.jumped(known.hours, holes),
         _sized(stale(known, rules, tick.at_us), grid, whole_source=True),
     ]  # fmt: skip
-    standing = bounded(pl.concat(rows), settled_money(known, complete, rules), known.hours, rules.currency)
-    return _carry_over(standing.select(pl.col(n).cast(t) for n, t in STANDING.items()), told, floor_us)
+    current = bounded(pl.concat(rows), settled_money(known, complete, rules), known.hours, rules.currency)
+    return _carry_over(current.select(pl.col(n).cast(t) for n, t in OPEN_FINDING.items()), previous, floor_us)
 
 
 def _floor(known: CompletenessInputs, rules: Rules) -> int:
-    """The instant before which nothing is judged again: what was told of earlier times stays told."""
+    """Return the instant before which nothing is evaluated again: findings of earlier times are carried over."""
     latest = known.hours["hour_us"].max()
     return (int(latest) if isinstance(latest, int) else 0) - rules.lookback_us - PROFILE_US
 
 
 def _arrivals(known: CompletenessInputs, before: Tick | None) -> pl.DataFrame:
-    """The hours of nodes that got records since the tick before."""
+    """Return the hours of nodes that received records since the tick before."""
     since = known.hours if before is None else known.hours.filter(pl.col("position") > before.position)
     return since.select(*_NODE, "hour_us").unique()
 
 
 def _cells_to_reevaluate(cells: pl.DataFrame, new: pl.DataFrame, then: pl.DataFrame) -> pl.DataFrame:
-    """The cells that are judged now: those of hours that were not complete at the tick before, or got records since."""
+    """Return the cells to evaluate: hours that were not complete at the tick before, or received records since."""
     reached = cells.join(then, on="source", how="left")
     fresh = reached.filter(pl.col("passed_us").is_null() | (pl.col("hour_us") + HOUR_US > pl.col("passed_us")))
     return pl.concat([fresh.drop("passed_us"), cells.join(new, on=[*_NODE, "hour_us"], how="semi")]).unique()
 
 
-def _told_cells(told: pl.DataFrame, added: Mapping[str, pl.Expr]) -> pl.DataFrame:
-    """The hours of stretches that were told."""
-    return told.with_columns(hour_us=pl.int_ranges("from_us", "to_us", HOUR_US, dtype=pl.Int64), **added).explode("hour_us")
+def _hour_cells(findings: pl.DataFrame, added: Mapping[str, pl.Expr]) -> pl.DataFrame:
+    """Return one row per hour of the period of each finding."""
+    return findings.with_columns(hour_us=pl.int_ranges("from_us", "to_us", HOUR_US, dtype=pl.Int64), **added).explode("hour_us")
 
 
 def _outside(cells: pl.DataFrame, holes: pl.DataFrame) -> pl.DataFrame:
-    """Cells that no hole in the numbers explains."""
+    """Return the cells that no gap in the numbers explains."""
     inside = cells.join(holes.select(*_NODE, "from_us", "to_us"), on=_NODE).filter(
         (pl.col("hour_us") < pl.col("to_us")) & (pl.col("hour_us") + HOUR_US > pl.col("from_us"))
     )
     return cells.join(inside.select(cells.columns).unique(), on=cells.columns, how="anti")
 
 
-def _volume(grid: pl.DataFrame, rules: Rules, told: pl.DataFrame, again: pl.DataFrame, holes: pl.DataFrame) -> pl.DataFrame:
-    low = volume.settled(volume.low_hours(grid, rules), grid, told, again)
-    return volume.stretches(_outside(low, holes), grid)
+def _volume(
+    grid: pl.DataFrame, rules: Rules, previous: pl.DataFrame, reevaluated: pl.DataFrame, holes: pl.DataFrame
+) -> pl.DataFrame:
+    low = volume.settled(volume.low_hours(grid, rules), grid, previous, reevaluated)
+    return volume.low_periods(_outside(low, holes), grid)
 
 
 def _mix(
-    known: CompletenessInputs, complete: pl.DataFrame, rules: Rules, told: pl.DataFrame, new: pl.DataFrame, then: pl.DataFrame
+    known: CompletenessInputs, complete: pl.DataFrame, rules: Rules, previous: pl.DataFrame, new: pl.DataFrame, then: pl.DataFrame
 ) -> pl.DataFrame:
     cell = [*share_shift.NODE, "measure", "hour_us"]
     measure = {"measure": pl.col("subject").str.replace(r" \d+$", "")}
-    stood = _told_cells(told.filter(pl.col("control") == "mix"), measure).select(cell)
+    previous_cells = _hour_cells(previous.filter(pl.col("control") == "mix"), measure).select(cell)
     far = share_shift.shifted(known, complete, rules)
     hours = known.hours.select(*_NODE, "hour_us").unique()
-    again = _cells_to_reevaluate(hours, new, then)
-    kept = stood.join(again, on=[*_NODE, "hour_us"], how="anti")
-    # A told hour may lie between two that shifted: it stays in their stretch.
-    fresh = far.join(again, on=[*_NODE, "hour_us"], how="semi")
-    return share_shift.stretches(pl.concat([kept, fresh.select(cell)]).unique(), known)
+    reevaluated = _cells_to_reevaluate(hours, new, then)
+    retained = previous_cells.join(reevaluated, on=[*_NODE, "hour_us"], how="anti")
+    # An hour of an earlier finding may lie between two shifted hours: it stays in their period.
+    fresh = far.join(reevaluated, on=[*_NODE, "hour_us"], how="semi")
+    return share_shift.shifted_periods(pl.concat([retained, fresh.select(cell)]).unique(), known)
 
 
 def _sized(rows: pl.DataFrame, grid: pl.DataFrame, *, whole_source: bool = False) -> pl.DataFrame:
-    """Says how many records are missing in periods of which only the hours are known."""
+    """Add how many records are missing in periods of which only the hours are known."""
     open_, exact = rows.filter(pl.col("records").is_null()), rows.filter(pl.col("records").is_not_null())
     if whole_source:
         sums = [pl.col("records", "mean", "variance").sum(), pl.col("spread").max()]
         grid = grid.filter(pl.col("service") == WHOLE).with_columns(node=pl.lit(WHOLE)).group_by(volume.CELL).agg(sums)
-        # Nothing came, so the profile ends where the feed does; what the same hours brought a week before stands for it.
+        # No record arrived, so the profile ends where the feed does; the same hours of the week before replace it.
         week = grid.with_columns(pl.col("hour_us") + profile.WEEK_HOURS * HOUR_US, mean=pl.col("records").cast(pl.Float64))
         later = week.join(grid.select(volume.CELL), on=volume.CELL, how="anti").with_columns(
             records=pl.lit(0, pl.Int64), variance=pl.col("mean") * pl.col("spread") * 2
         )  # fmt: skip
         grid = pl.concat([grid, later.select(grid.columns)])
-    told = profile.usually(grid, open_).with_columns(
+    sized = profile.usually(grid, open_).with_columns(
         records=(pl.col("usual") - pl.col("came")).clip(lower_bound=0.0), records_variance=pl.col("usual_variance")
     )
-    return pl.concat([exact, as_findings(told)])
+    return pl.concat([exact, as_findings(sized)])
 
 
 def settled_money(known: CompletenessInputs, complete: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """What was charged on days that every source of charges has passed: later ones are still being billed."""
+    """Return the charges of days that every source of charges has passed: later days are still being billed."""
     charging = [f.name for f in rules.feeds.values() if f.stream == "charge"]
     reached = complete.filter(pl.col("source").is_in(charging))["passed_us"].min()
     if not isinstance(reached, int):
@@ -157,15 +161,17 @@ def settled_money(known: CompletenessInputs, complete: pl.DataFrame, rules: Rule
     return known.money.filter(pl.col("day") < pl.lit(reached).cast(pl.Datetime("us")).dt.date())
 
 
-def keep_previous_bounds(standing: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
-    """Keeps the bounds that were told of the same facts, so that a profile that moves on revises nothing by itself."""
+def keep_previous_bounds(current: pl.DataFrame, previous: pl.DataFrame) -> pl.DataFrame:
+    """Retain the previous bounds of unchanged findings, so that a later profile alone revises none."""
     fact = [*KEY, "from_us", "to_us", "reason"]
-    both = standing.join(told.select(*fact, **{f"told_{n}": pl.col(n) for n in BOUNDS}), on=fact, how="left", nulls_equal=True)
-    return both.with_columns(pl.coalesce(f"told_{n}", n).alias(n) for n in BOUNDS).select(*STANDING)
+    compared = current.join(
+        previous.select(*fact, **{f"previous_{n}": pl.col(n) for n in BOUNDS}), on=fact, how="left", nulls_equal=True
+    )
+    return compared.with_columns(pl.coalesce(f"previous_{n}", n).alias(n) for n in BOUNDS).select(*OPEN_FINDING)
 
 
-def _carry_over(standing: pl.DataFrame, told: pl.DataFrame, floor_us: int) -> pl.DataFrame:
-    """What stands, with the bounds that were told of it, and what was told and is too old to be judged again."""
-    same = keep_previous_bounds(standing, told)
-    old = told.filter(pl.col("from_us") < floor_us + profile.WEEK_HOURS * HOUR_US)
+def _carry_over(current: pl.DataFrame, previous: pl.DataFrame, floor_us: int) -> pl.DataFrame:
+    """Return the open findings with their previous bounds, and previous findings too old to be evaluated again."""
+    same = keep_previous_bounds(current, previous)
+    old = previous.filter(pl.col("from_us") < floor_us + profile.WEEK_HOURS * HOUR_US)
     return pl.concat([same, old.join(same.select(KEY), on=KEY, how="anti", nulls_equal=True)]).unique(KEY, maintain_order=True)

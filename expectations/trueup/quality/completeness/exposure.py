@@ -1,4 +1,4 @@
-"""What missing records are worth: bounds of records and of money, a nominal 99 % interval.
+"""Estimate what missing records are worth: bounds of records and of money, a nominal 99 % interval.
 
 A record of a service is worth what charges came to per record on the days before: their sum over the number of records, and
 their squares for how far single ones differ. Many unequal records added up are skewed to the right, so that a gamma
@@ -22,40 +22,43 @@ _LEAST_RECORDS = 50
 _MICROS = 1_000_000
 _DAY_DEVIATION, _DAYS_OF_BELIEF = 0.15, 5
 """How far the mean worth of one day lies from that of others, as a share of it, before days have shown it; and how many days of
-showing that belief is worth. Records of a day are not independent: a few subscribers make much of it."""
+observation that assumption is worth. Records of a day are not independent: a few subscribers account for much of it."""
 
 
 def in_one_currency(money: pl.DataFrame) -> pl.DataFrame:
-    """Keeps of each service the charges in the currency that most of its charges are in, and says it of all its rows.
+    """Select the charges in each service's most frequent currency, and set it on all rows of the service.
 
-    Where two are as frequent, the first by name counts. What is in another is worth nothing here: no rate is known.
+    Where two are equally frequent, the first by name is taken. Charges in another are left out: no exchange rate is known.
     """
     by_currency = money.drop_nulls("currency").group_by("service", "currency").agg(pl.col("charged").sum())
     most = by_currency.sort("service", pl.col("charged"), "currency", descending=[False, True, False]).unique(
         "service", keep="first", maintain_order=True
     )  # fmt: skip
-    told = money.join(most.select("service", own="currency"), on="service", how="left")
+    in_currency = money.join(most.select("service", own="currency"), on="service", how="left")
     return (
-        told.filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("own"))).with_columns(currency="own").drop("own")
+        in_currency.filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("own")))
+        .with_columns(currency="own")
+        .drop("own")
     )
 
 
 def worths(money: pl.DataFrame) -> pl.DataFrame:
-    """What one record is worth (`per_record`), by `stream` and the feed it is `of`.
+    """Return what one record is worth (`per_record`), by `stream` and by the feed it is `of`.
 
-    Usage is worth what any feed charges for its service, a charge what its own feed charges.
+    Usage is valued at what all feeds charge for its service, a charge at what its own feed charges.
     """
-    told = in_one_currency(money)
-    found = [per_record(told, "usage").with_columns(stream=pl.lit("usage"), of=pl.lit(""))]
+    single_currency = in_one_currency(money)
+    found = [per_record(single_currency, "usage").with_columns(stream=pl.lit("usage"), of=pl.lit(""))]
     for (source,), own in sorted(money.filter(pl.col("charged") > 0).group_by("source"), key=lambda part: str(part[0])):
         found.append(per_record(in_one_currency(own), "charge").with_columns(stream=pl.lit("charge"), of=pl.lit(source, pl.String)))
     return pl.concat(found)
 
 
 def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
-    """What one record is worth by service and day it is missing from: `service`, `day`, `currency`, `worth`, `square`, `known`.
+    """Return what one record is worth, by service and by the day from which it is missing.
 
-    `worth` and `square` are mean and mean square on the days before; of a charge they are those of its amount.
+    Columns: `service`, `day`, `known`, `worth`, `square`, `drift`, `currency`. `worth` and `square` are mean and
+    mean square on the days before; for a charge they are those of its amount.
     """
     currencies = money.select("service", "currency").unique()
     of_day = (
@@ -70,42 +73,74 @@ def per_record(money: pl.DataFrame, stream: str) -> pl.DataFrame:
         ("days", each.is_not_null().cast(pl.Float64)), ("one", each.fill_null(0.0)), ("two", each.pow(2).fill_null(0.0)),
     ))  # fmt: skip
     shown = of_day.with_columns(days, one, two).select("service", "day", drift=_drift())
-    told = ["service", "day", "known", "worth", "square", "drift"]
+    columns = ["service", "day", "known", "worth", "square", "drift"]
     before = sums.filter(pl.col(counted) >= _LEAST_RECORDS).select(
         "service", "day", known=pl.col(counted), worth=pl.col("amount") / pl.col(counted),
         square=pl.col("amount_squared") / pl.col(counted),
     ).join(shown, on=["service", "day"])  # fmt: skip
-    # Where too little was known before, the median of all days stands for it: the day that lacks records does not move it.
+    # With too little history, the median of all days is used: the day that lacks records does not move it.
     whole = of_day.filter(pl.col(counted) > 0).group_by("service").agg(
         day=pl.lit(date.min), known=pl.col(counted).cast(pl.Float64).sum(),
         worth=(pl.col("amount") / pl.col(counted)).median(), square=(pl.col("amount_squared") / pl.col(counted)).median(),
         drift=pl.lit(2 * _DAY_DEVIATION**2),
     )  # fmt: skip
-    both = pl.concat([whole.filter(pl.col("known") >= _LEAST_RECORDS).select(told), before.select(told)])
+    both = pl.concat([whole.filter(pl.col("known") >= _LEAST_RECORDS).select(columns), before.select(columns)])
     return both.join(currencies, on="service", how="left")
 
 
 def _drift() -> pl.Expr:
-    """The variance of a day's mean worth about what is expected of it, as a share of its square, from `days`, `one` and `two`."""
+    """Return the variance of a day's mean worth around its expectation, relative to its square.
+
+    Reads the columns `days`, `one` and `two`.
+    """
     days = pl.col("days").fill_null(0.0)
     mean = pl.col("one") / days
-    seen = pl.when((days > 0) & (mean != 0)).then(((pl.col("two") / days) / mean.pow(2) - 1).clip(lower_bound=0.0)).otherwise(0.0)
-    own = (_DAYS_OF_BELIEF * _DAY_DEVIATION**2 + days * seen) / (_DAYS_OF_BELIEF + days)
+    observed = (
+        pl.when((days > 0) & (mean != 0)).then(((pl.col("two") / days) / mean.pow(2) - 1).clip(lower_bound=0.0)).otherwise(0.0)
+    )
+    own = (_DAYS_OF_BELIEF * _DAY_DEVIATION**2 + days * observed) / (_DAYS_OF_BELIEF + days)
     return own * (1 + 1 / days.clip(lower_bound=1.0))
 
 
 def mixes(hours: pl.DataFrame) -> pl.DataFrame:
-    """The share of each service in a node's records: `stream`, `source`, `node`, `service`, `share`."""
+    """Return the share of each service in a node's records: `stream`, `source`, `node`, `service`, `share`."""
     node = ["stream", "source", "node"]
     counts = hours.group_by(*node, "service").agg(pl.col("records").sum())
     return counts.with_columns(share=pl.col("records") / pl.col("records").sum().over(node)).drop("records")
 
 
 def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, currency: str) -> pl.DataFrame:
-    """Adds to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (whole millionths), `currency`.
+    """Add to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (millionths), `currency`.
 
-    The currency is that of most of what is missing. Money is NULL, and the currency `currency`, where nothing tells what the
-    records are worth. What is not missing has no bounds.
+    The currency is that of most missing records. Where their worth is unknown, money is NULL and the currency is `currency`.
+    A finding without missing records has no bounds.
+
+    Examples
+    --------
+    A gap in the record numbers says that exactly 100 voice records are missing. The day before, 400 charges of voice came to
+    200 EUR. The mean is 50 EUR; the bounds are wide because a single day of history says little about the next.
+
+    >>> from trueup.quality.completeness.inputs import FOUND, HOUR, HOUR_US, MONEY
+    >>> gap = pl.DataFrame(
+    ...     [("missing_records", "records", "usage", "msc", "n1", "voice", "7", 26 * HOUR_US, 27 * HOUR_US, 100.0, 0.0, "")],
+    ...     FOUND,
+    ...     orient="row",
+    ... )
+    >>> charges = pl.DataFrame([("billing", "voice", date(1970, 1, 1), "EUR", 400, 400, 200.0, 100.0, 1)], MONEY, orient="row")
+    >>> ends = ["records_low", "records_high", "money_low", "money_high", "currency"]
+    >>> bounded(gap, charges, pl.DataFrame(schema=HOUR), "EUR").select(ends).row(0)
+    (100, 100, 26854647, 81555424, 'EUR')
+
+    Where the count itself is an estimate, here with a standard deviation of 20 records, both intervals widen.
+
+    >>> estimated = gap.with_columns(records_variance=pl.lit(400.0))
+    >>> bounded(estimated, charges, pl.DataFrame(schema=HOUR), "EUR").select(ends).row(0)
+    (55, 160, 20280093, 95534578, 'EUR')
+
+    Without charges the records are counted and not valued.
+
+    >>> bounded(gap, charges.clear(), pl.DataFrame(schema=HOUR), "EUR").select(ends).row(0)
+    (100, 100, None, None, 'EUR')
     """
     numbered = found.with_row_index("row")
     parts = _parts(numbered, mixes(hours))
@@ -117,13 +152,13 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
         "row", "share", "currency", descending=[False, True, False]
     ).unique("row", keep="first", maintain_order=True).select("row", main="currency")  # fmt: skip
     parts = parts.join(main, on="row", how="left").filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("main")))
-    # Services nobody charges for are worth nothing, where any service is worth something.
-    told = parts.group_by("row").agg(
+    # A service without charges is worth nothing, where any other service of the row has a worth.
+    worth_by_row = parts.group_by("row").agg(
         any_worth=pl.col("worth").is_not_null().any(), mean=(pl.col("share") * pl.col("worth")).sum(),
         square=(pl.col("share") * pl.col("square")).sum(), known=pl.col("known").sum(),
         drift=pl.col("drift").max(), currency=pl.col("main").first(),
     )  # fmt: skip
-    both = numbered.join(told, on="row", how="left", maintain_order="left")
+    valued = numbered.join(worth_by_row, on="row", how="left", maintain_order="left")
     n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
     low, high = _ends(n, var)
     low, high = pl.when(var == 0).then(n).otherwise(low), pl.when(var == 0).then(n).otherwise(high)
@@ -133,7 +168,7 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
     money_variance = n * of_one + pl.col("mean").pow(2) * var + n.pow(2) * error
     money_low, money_high = _ends(money_mean, money_variance)
     priced = pl.col("records").is_not_null() & pl.col("any_worth").fill_null(False)
-    return both.with_columns(
+    return valued.with_columns(
         records_low=pl.when(n.is_not_null()).then(low.floor().cast(pl.Int64)),
         records_high=pl.when(n.is_not_null()).then(high.ceil().cast(pl.Int64)),
         money_low=pl.when(priced).then((money_low * _MICROS).floor().cast(pl.Int64)),
@@ -143,12 +178,12 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
 
 
 def _parts(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFrame:
-    """Each finding by the services it is of: those of its node, or of its whole source where the node is not known."""
+    """Divide each finding among the services of its node, or of its whole source where the node is not known."""
     node = ["stream", "source", "node"]
     one = numbered.filter(pl.col("service") != WHOLE).select("row", "stream", "source", "from_us", "service", share=pl.lit(1.0))
     whole = numbered.filter(pl.col("service") == WHOLE).drop("service")
     by_node = whole.join(mix, on=node).select("row", "stream", "source", "from_us", "service", "share")
-    # A source's mix, by its nodes' weight, for what names no node that is known.
+    # A finding without a known node takes the mean of the mixes of its source's nodes.
     rest = whole.join(by_node.select("row").unique(), on="row", how="anti")
     of_source = mix.group_by("stream", "source", "service").agg(pl.col("share").mean())
     by_source = rest.drop("node").join(of_source, on=["stream", "source"])
@@ -156,7 +191,7 @@ def _parts(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFrame:
 
 
 def _ends(mean: pl.Expr, variance: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """The ends of the interval of a gamma distribution, by Wilson and Hilferty's cube; of nothing it is nothing."""
+    """Return the ends of the interval of a gamma distribution, by the cube of Wilson and Hilferty; 0 for a mean of 0."""
     safe = pl.when(mean > 0).then(mean)
     inverse = variance / (9 * safe.pow(2))
     cube = [safe * (1 - inverse + sign * _Z * inverse.sqrt()).clip(lower_bound=0.0).pow(3) for sign in (-1, 1)]

@@ -1,4 +1,4 @@
-"""Feeds that are late against their own schedule, by the ticks of the injected clock."""
+"""Find feeds that are late against their own schedule, by the ticks of the injected clock."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import polars as pl
 from trueup.quality.completeness.inputs import HOUR_US, CompletenessInputs, Rules, as_findings
 
 
-def stale(seen: CompletenessInputs, rules: Rules, now_us: int) -> pl.DataFrame:
-    """Rows of `FOUND` for sources with a schedule that have brought nothing new for longer than it allows.
+def stale(inputs: CompletenessInputs, rules: Rules, now_us: int) -> pl.DataFrame:
+    """Return rows of `FOUND` for sources with a schedule that have delivered nothing new for longer than it allows.
 
-    A source that has brought nothing yet has no last record to be late against.
+    A source that has never delivered a record cannot be late.
     """
     due = {
         name: feed.feed.every + feed.feed.late_after + feed.lateness_us
         for name, feed in rules.feeds.items() if feed.feed.every is not None
     }  # fmt: skip
     last = (
-        seen.units.filter(pl.col("source").is_in(list(due))).group_by("stream", "source").agg(from_us=pl.col("observed_us").max())
+        inputs.units.filter(pl.col("source").is_in(list(due))).group_by("stream", "source").agg(from_us=pl.col("observed_us").max())
     )
-    closed = seen.closed.group_by("source").agg(pl.col("through_us").max())
+    closed = inputs.closed.group_by("source").agg(pl.col("through_us").max())
     waiting = last.join(closed, on="source", how="left").with_columns(
-        # What was declared complete is not waited for.
+        # A period declared complete delays no feed.
         since=pl.max_horizontal("from_us", "through_us"),
         allowed=pl.col("source").replace_strict(due, default=None, return_dtype=pl.Int64) if due else pl.lit(None, pl.Int64),
     ).filter(now_us - pl.col("since") > pl.col("allowed"))  # fmt: skip

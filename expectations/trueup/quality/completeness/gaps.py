@@ -1,4 +1,4 @@
-"""Holes in what is numbered: files that did not come, records that are in none, numbers delivered twice."""
+"""Find gaps and repeats in numbered files and records: missing files, missing records, numbers delivered twice."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from trueup.quality.completeness.inputs import CompletenessInputs, as_findings
 _NODE = ["stream", "source", "node"]
 
 
-def missing_files(seen: CompletenessInputs) -> pl.DataFrame:
-    """Rows of `FOUND` for each hole in the numbers of a node's files; how many records it means is not known yet."""
+def missing_files(inputs: CompletenessInputs) -> pl.DataFrame:
+    """Return a row of `FOUND` for each gap in the file numbers of a node; how many records it means is not known yet."""
     files = (
-        seen.units.drop_nulls("number").group_by(*_NODE, "number").agg(pl.col("first_us").min(), pl.col("last_us").max())
+        inputs.units.drop_nulls("number").group_by(*_NODE, "number").agg(pl.col("first_us").min(), pl.col("last_us").max())
         .sort(*_NODE, "number")
     )  # fmt: skip
     before = files.with_columns(
         previous=pl.col("number").shift(1).over(_NODE), reached=pl.col("last_us").cum_max().shift(1).over(_NODE),
         began=pl.col("first_us").shift(1).over(_NODE),
     )  # fmt: skip
-    # Files that overlap in time, as those of billing do, say no more than that the missing one lies around both.
+    # Where files overlap in time, as those of billing do, the missing one may lie anywhere around both.
     overlap = pl.col("first_us") <= pl.col("reached")
     holes = before.filter(pl.col("number") - pl.col("previous") > 1).with_columns(
         low=pl.col("previous") + 1, high=pl.col("number") - 1,
         from_us=pl.when(overlap).then("began").otherwise("reached"), to_us=pl.when(overlap).then("last_us").otherwise("first_us"),
     )  # fmt: skip
-    one = pl.col("low") == pl.col("high")
-    told = pl.when(one).then(pl.format("file {} did not come", "low")).otherwise(
+    is_single = pl.col("low") == pl.col("high")
+    reason = pl.when(is_single).then(pl.format("file {} did not come", "low")).otherwise(
         pl.format("{} files, {} to {}, did not come", pl.col("high") - pl.col("low") + 1, "low", "high")
     )  # fmt: skip
     return as_findings(
         holes.with_columns(
             kind=pl.lit("missing_records"), control=pl.lit("files"), service=pl.lit(""), subject=pl.col("low").cast(pl.String),
-            reason=told,
+            reason=reason,
         )
     )  # fmt: skip
 
 
-def missing_numbers(seen: CompletenessInputs) -> pl.DataFrame:
-    """Rows of `FOUND` for each hole in the numbers of a node's records: how many are missing is exact."""
-    runs = seen.runs.sort(*_NODE, "first", "last")
+def missing_numbers(inputs: CompletenessInputs) -> pl.DataFrame:
+    """Return a row of `FOUND` for each gap in the record numbers of a node: how many are missing is exact."""
+    runs = inputs.runs.sort(*_NODE, "first", "last")
     before = runs.with_columns(
         reached=pl.col("last").cum_max().shift(1).over(_NODE), from_us=pl.col("last_us").cum_max().shift(1).over(_NODE)
     )
@@ -57,22 +57,22 @@ def missing_numbers(seen: CompletenessInputs) -> pl.DataFrame:
 
 
 def joined(files: pl.DataFrame, numbers: pl.DataFrame) -> pl.DataFrame:
-    """One finding for a loss that both counts tell: the file's, with the exact number of records that are missing with it."""
-    both = files.drop("records", "records_variance").join(
+    """Return one finding for a loss that both numberings show: that of the file, with the exact number of missing records."""
+    explained = files.drop("records", "records_variance").join(
         numbers.select(*_NODE, "records", hole=pl.col("subject"), low_us="from_us", high_us="to_us"), on=_NODE
     ).filter((pl.col("low_us") >= pl.col("from_us")) & (pl.col("high_us") <= pl.col("to_us")))  # fmt: skip
-    exact = both.group_by(*_NODE, "subject").agg(pl.col("records").sum())
-    told = files.drop("records").join(exact, on=[*_NODE, "subject"], how="left").with_columns(
+    exact = explained.group_by(*_NODE, "subject").agg(pl.col("records").sum())
+    counted = files.drop("records").join(exact, on=[*_NODE, "subject"], how="left").with_columns(
         records_variance=pl.when(pl.col("records").is_not_null()).then(0.0)
     )  # fmt: skip
-    rest = numbers.join(both.select(*_NODE, subject="hole"), on=[*_NODE, "subject"], how="anti")
-    return pl.concat([as_findings(told), rest])
+    unexplained = numbers.join(explained.select(*_NODE, subject="hole"), on=[*_NODE, "subject"], how="anti")
+    return pl.concat([as_findings(counted), unexplained])
 
 
-def numbers_twice(seen: CompletenessInputs) -> pl.DataFrame:
-    """Rows of `FOUND` for file numbers under which two different files came: which of them counts, nobody can say."""
+def numbers_twice(inputs: CompletenessInputs) -> pl.DataFrame:
+    """Return rows of `FOUND` for file numbers under which different files arrived: which is right is unknown."""
     twice = (
-        seen.units.drop_nulls("number").group_by(*_NODE, "number")
+        inputs.units.drop_nulls("number").group_by(*_NODE, "number")
         .agg(pl.col("unit").n_unique().alias("units"), pl.col("first_us").min(), pl.col("last_us").max())
         .filter(pl.col("units") > 1)
     )  # fmt: skip
@@ -85,9 +85,9 @@ def numbers_twice(seen: CompletenessInputs) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def delivered_twice(seen: CompletenessInputs) -> pl.DataFrame:
-    """Rows of `FOUND` for units of which most records were known before: they cost nothing here, but somebody sends them twice."""
-    whole = seen.units.group_by("stream", "source", "unit").agg(
+def delivered_twice(inputs: CompletenessInputs) -> pl.DataFrame:
+    """Return rows of `FOUND` for units most of whose records are duplicates: no money is at stake, but the sender repeats them."""
+    whole = inputs.units.group_by("stream", "source", "unit").agg(
         pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records", "duplicate").sum(),
         pl.col("first_us").min(), pl.col("last_us").max(),
     )  # fmt: skip
@@ -102,9 +102,9 @@ def delivered_twice(seen: CompletenessInputs) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def declared(seen: CompletenessInputs) -> pl.DataFrame:
-    """Rows of `FOUND` for units that hold fewer or more records than they themselves declare."""
-    whole = seen.units.group_by("stream", "source", "unit").agg(
+def declared(inputs: CompletenessInputs) -> pl.DataFrame:
+    """Return rows of `FOUND` for units that hold fewer or more records than they declare."""
+    whole = inputs.units.group_by("stream", "source", "unit").agg(
         pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records").sum(), pl.col("declared").max(),
         pl.col("first_us").min(), pl.col("last_us").max(),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the controls look at: units, hours and runs of record numbers, each with the position that brought it."""
+"""Inputs of the controls: units, hours and runs of record numbers, each with the position of its commit."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from trueup.config import FeedConfig
 
 HOUR_US = 3_600_000_000
 WHOLE = ""
-"""The service of a series that is a node's whole traffic."""
+"""The service of a series that is the whole traffic of a node."""
 
 UNIT: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "unit": pl.String(), "path": pl.String(), "node": pl.String(),
     "number": pl.Int64(), "declared": pl.Int64(), "records": pl.Int64(), "accepted": pl.Int64(), "duplicate": pl.Int64(),
     "first_us": pl.Int64(), "last_us": pl.Int64(), "observed_us": pl.Int64(), "position": pl.Int64(),
 }  # fmt: skip
-"""A source unit or part of one; `node` and `number` are what its name says, NULL where it says nothing."""
+"""A source unit or part of one; `node` and `number` are read from its name, NULL where the name has none."""
 HOUR: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "node": pl.String(), "service": pl.String(), "hour_us": pl.Int64(),
     "records": pl.Int64(), "zeros": pl.Int64(), "no_subscriber": pl.Int64(), "no_peer": pl.Int64(), "numbered": pl.Int64(),
     "number_mean": pl.Float64(), "number_deviation": pl.Float64(), "position": pl.Int64(),
 }  # fmt: skip
-"""Records of one UTC hour that one commit brought; how many were of no quantity or named nobody; where their numbers lie."""
+"""Records of one UTC hour in one commit; how many lack a quantity, subscriber or peer; where their numbers lie."""
 DESTINATION: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "node": pl.String(), "destination": pl.String(), "hour_us": pl.Int64(),
     "records": pl.Int64(), "position": pl.Int64(),
 }  # fmt: skip
-"""Records of one UTC hour to one destination that one commit brought."""
+"""Records of one UTC hour to one destination in one commit."""
 RUN: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "node": pl.String(), "first": pl.Int64(), "last": pl.Int64(),
     "first_us": pl.Int64(), "last_us": pl.Int64(), "position": pl.Int64(),
 }  # fmt: skip
-"""Record numbers of a node that one commit brought without a hole between them, and when the first and last began."""
+"""Record numbers of a node in one commit without a gap between them, and when the first and last record began."""
 MONEY: dict[str, pl.DataType] = {
     "source": pl.String(), "service": pl.String(), "day": pl.Date(), "currency": pl.String(), "used": pl.Int64(),
     "charged": pl.Int64(), "amount": pl.Float64(), "amount_squared": pl.Float64(), "position": pl.Int64(),
@@ -48,14 +48,14 @@ TICK: dict[str, pl.DataType] = {"position": pl.Int64(), "at_us": pl.Int64(), "su
 """A tick of the injected clock; from `superseded_at` on it is void, NULL while it is in force."""
 CLOSED: dict[str, pl.DataType] = {"source": pl.String(), "through_us": pl.Int64(), "position": pl.Int64()}
 STATE: dict[str, pl.DataType] = {"stream": pl.String(), "source": pl.String(), "position": pl.Int64()}
-"""Commits that brought subscriptions or tariffs, by feed."""
+"""Commits of subscriptions or tariffs, by feed."""
 
 FOUND: dict[str, pl.DataType] = {
     "kind": pl.String(), "control": pl.String(), "stream": pl.String(), "source": pl.String(), "node": pl.String(),
     "service": pl.String(), "subject": pl.String(), "from_us": pl.Int64(), "to_us": pl.Int64(), "records": pl.Float64(),
     "records_variance": pl.Float64(), "reason": pl.String(),
 }  # fmt: skip
-"""What a control finds: how many records are missing (NULL: none are), and exactly what was seen, in `reason`."""
+"""A finding of a control: how many records are missing (NULL: none are), and exactly what was observed, in `reason`."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides the controls; `since` is the position it is in force from, 0 for the first."""
+    """The settings of the controls; `since` is the position from which they are in force, 0 for the first."""
 
     feeds: Mapping[str, Feed]
     timezone: str = "UTC"
@@ -83,7 +83,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class CompletenessInputs:
-    """All that the controls look at."""
+    """The frames from which the controls are evaluated."""
 
     units: pl.DataFrame
     hours: pl.DataFrame
@@ -95,12 +95,12 @@ class CompletenessInputs:
     states: pl.DataFrame
 
     @classmethod
-    def of(cls, **told: pl.DataFrame) -> CompletenessInputs:
-        """From the frames there are; the others are empty."""
-        return cls(**{name: _typed(told.get(name), schema) for name, schema in _SEEN.items()})
+    def of(cls, **frames: pl.DataFrame) -> CompletenessInputs:
+        """Build the inputs from the given frames; the others are empty."""
+        return cls(**{name: _typed(frames.get(name), schema) for name, schema in _SEEN.items()})
 
     def upto(self, position: int) -> CompletenessInputs:
-        """What was known at a position."""
+        """Return the inputs as known at a position."""
         return replace(self, **{n: getattr(self, n).filter(pl.col("position") <= position) for n in _SEEN})
 
 
@@ -118,15 +118,15 @@ def _typed(frame: pl.DataFrame | None, schema: Mapping[str, pl.DataType]) -> pl.
 
 
 def as_findings(frame: pl.DataFrame) -> pl.DataFrame:
-    """A control's rows as rows of `FOUND`."""
+    """Return the rows of a control as rows of `FOUND`."""
     return _typed(frame, FOUND)
 
 
-def complete_until(seen: CompletenessInputs, rules: Rules) -> pl.DataFrame:
-    """How far each source is complete (`source`, `passed_us`): what it brought less its lateness, or what was declared."""
+def complete_until(inputs: CompletenessInputs, rules: Rules) -> pl.DataFrame:
+    """Return how far each source is complete (`source`, `passed_us`): its latest record less its lateness, or its closing."""
     lateness = {name: feed.lateness_us for name, feed in rules.feeds.items()}
-    observed = seen.units.group_by("source").agg(pl.col("observed_us").max()).select(
+    observed = inputs.units.group_by("source").agg(pl.col("observed_us").max()).select(
         "source", passed_us=pl.col("observed_us") - pl.col("source").replace_strict(lateness, default=0, return_dtype=pl.Int64)
     )  # fmt: skip
-    closed = seen.closed.group_by("source").agg(passed_us=pl.col("through_us").max())
+    closed = inputs.closed.group_by("source").agg(passed_us=pl.col("through_us").max())
     return pl.concat([observed, closed]).group_by("source").agg(pl.col("passed_us").max()).drop_nulls()

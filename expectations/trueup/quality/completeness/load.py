@@ -1,4 +1,4 @@
-"""From the log to what the controls look at: aggregates made inside DuckDB, each with its position."""
+"""Load the inputs of the controls from the log: aggregates computed in DuckDB, each with its position."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from trueup.quality.statements import statement
 
 _NOTHING = "^$"
 _SPARE_DAYS = 8
-"""Read beyond what is judged, so that the first hours judged have their history whole."""
+"""Days read before the evaluated period, so that its first hours have their full history."""
 
 
-def seen(lake: Lake, rules: Rules, *, after: int, upto: int) -> CompletenessInputs:
-    """All that the ticks in (after, upto] look at."""
+def load_inputs(lake: Lake, rules: Rules, *, after: int, upto: int) -> CompletenessInputs:
+    """Load what the evaluation of the ticks in (after, upto] reads."""
     units = lake.connection.execute(statement("units"), {"upto": upto}).pl()
     declared = lake.connection.execute(statement("ticks"), {"upto": upto}).pl()
     first_day = _first_day(units, rules, after)
     bounds = {"upto": upto, "first_day": first_day}
     hours, runs, destinations = ([pl.DataFrame(schema=schema)] for schema in (HOUR, RUN, DESTINATION))
     for feed in rules.feeds.values():
-        told = {**bounds, "source": feed.name, **_group(feed.feed.record, "sequence")}
+        parameters = {**bounds, "source": feed.name, **_group(feed.feed.record, "sequence")}
         names = {"stream": feed.stream, "own_time": OWN_TIME_SQL[feed.stream]}
-        hours.append(lake.connection.execute(statement("hours", **names), told).pl())
+        hours.append(lake.connection.execute(statement("hours", **names), parameters).pl())
         if feed.feed.record is not None:
-            runs.append(lake.connection.execute(statement("runs", **names), told).pl())
+            runs.append(lake.connection.execute(statement("runs", **names), parameters).pl())
         if feed.feed.destination is not None:
-            told |= _group(feed.feed.destination, "destination")
-            destinations.append(lake.connection.execute(statement("destinations", **names), told).pl())
+            parameters |= _group(feed.feed.destination, "destination")
+            destinations.append(lake.connection.execute(statement("destinations", **names), parameters).pl())
     money = lake.connection.execute(statement("money"), bounds).pl()
     return CompletenessInputs.of(
         units=_named(units, rules), hours=_all(hours), destinations=_all(destinations), runs=_all(runs),
@@ -50,7 +50,7 @@ def _all(frames: list[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _first_day(units: pl.DataFrame, rules: Rules, after: int) -> date:
-    """The first UTC day that any tick after a position may look at: what the first of them would, and some days more."""
+    """Return the first UTC day that the evaluation of a tick after a position may read, and some days more."""
     known = units.filter(pl.col("position") <= max(after, 1))["last_us"].max()
     latest = known if isinstance(known, int) else units["first_us"].min()
     if not isinstance(latest, int):
@@ -60,21 +60,21 @@ def _first_day(units: pl.DataFrame, rules: Rules, after: int) -> date:
 
 
 def _group(pattern: str | None, name: str) -> dict[str, object]:
-    """A pattern and which of its groups is wanted, by number; without a pattern nothing is found."""
+    """Return a pattern and the number of one of its groups; without a pattern it matches no record."""
     if pattern is None:
         return {"pattern": _NOTHING, "group": 0}
     return {"pattern": pattern, "group": re.compile(pattern).groupindex[name]}
 
 
 def _named(units: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """Adds `node` and `number`: what the name of a unit says by the pattern of its feed."""
-    found = [_told(source, path, rules) for source, path in units.select("source", "path").iter_rows()]
+    """Add `node` and `number`, read from the name of each unit by the pattern of its feed."""
+    found = [_node_and_number(source, path, rules) for source, path in units.select("source", "path").iter_rows()]
     return units.with_columns(
         node=pl.Series([node for node, _ in found], dtype=pl.String), number=pl.Series([n for _, n in found], dtype=pl.Int64)
     )
 
 
-def _told(source: str, path: str, rules: Rules) -> tuple[str | None, int | None]:
+def _node_and_number(source: str, path: str, rules: Rules) -> tuple[str | None, int | None]:
     pattern = rules.feeds[source].feed.file if source in rules.feeds else None
     match = re.search(pattern, path) if pattern else None
     if match is None:

@@ -1,9 +1,9 @@
-"""What an hour usually brings: the same hour of the week before, robustly, with its trend and its spread.
+"""Estimate the usual records of an hour, robustly, from the same hour of earlier weeks, with trend and spread.
 
 For a series (a node's whole traffic, or one service of it) the expected records of an hour are the median of the same hour of
 the up to eight weeks before, on the wall clock, times how the last week ran against that. The spread is that of counts, times
-an overdispersion which the median absolute deviation of all its hours tells: one bad day moves neither. Hours of holidays and
-of days on which the clock is changed are no history and are not judged; nor is an hour with fewer than three weeks before it.
+an overdispersion estimated by the median absolute deviation of all its hours: one bad day moves neither. Hours of holidays and
+of days on which the clock is changed are neither history nor evaluated; nor is an hour with fewer than three weeks before it.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ WEEKS = 8
 LEAST_WEEKS = 3
 SERIES = ["stream", "source", "node", "service"]
 _LARGE = 10.0
-"""Below this many records an hour says too little about the trend."""
+"""An hour with fewer records is not used for the trend."""
 _LEAST_LARGE_HOURS = 24
 _MEDIAN_EXCESS = math.pi / 2
 """How much more a median of independent values varies than their mean does."""
 _TREND_ERROR = 0.02
-"""The standard error granted to the trend and to what no model of this kind knows, as a share of what is expected."""
+"""The standard error granted to the trend and to what the model leaves out, as a share of what is expected."""
 
 
 def hourly(hours: pl.DataFrame) -> pl.DataFrame:
-    """Records of each hour (`SERIES`, `hour_us`, `records`), by service and for each node as a whole."""
+    """Return the records of each hour (`SERIES`, `hour_us`, `records`), by service and for each node as a whole."""
     key = [*SERIES, "hour_us"]
     by_service = hours.group_by(key).agg(pl.col("records").sum())
     whole = by_service.with_columns(service=pl.lit(WHOLE)).group_by(key).agg(pl.col("records").sum())
     several = by_service.group_by("stream", "source", "node").agg(several=pl.col("service").n_unique() > 1)
-    told = by_service.join(several.filter("several"), on=["stream", "source", "node"], how="semi")
-    return pl.concat([whole, told.filter(pl.col("service") != WHOLE)])
+    of_several = by_service.join(several.filter("several"), on=["stream", "source", "node"], how="semi")
+    return pl.concat([whole, of_several.filter(pl.col("service") != WHOLE)])
 
 
 def grid(counts: pl.DataFrame, passed: pl.DataFrame, rules: Rules, spared: pl.DataFrame) -> pl.DataFrame:
-    """Every hour of every series from its first to where its source has passed, with what it brought and usually brings.
+    """Return every hour of every series up to where its source has passed, with its records and its expectation.
 
     Columns: `SERIES`, `hour_us`, `records`, `mean` (NULL where nothing can be expected), `variance`, `spread`. The hours of
-    `spared` (`SERIES`, `hour_us`) are known to be bad: they are no history.
+    `spared` (`SERIES`, `hour_us`) are known to be bad and are not used as history.
     """
     ends = counts.join(passed, on="source").group_by(SERIES).agg(
         first=pl.col("hour_us").min(), last=(pl.col("passed_us").first() // HOUR_US - 1) * HOUR_US
@@ -70,7 +70,7 @@ _GRID: dict[str, pl.DataType] = {
 
 
 def _usual_day(whole: pl.DataFrame, rules: Rules) -> pl.Expr:
-    """Whether an hour is on a day like others: no holiday, and of twenty-four hours."""
+    """Return whether an hour is on an ordinary day: no holiday, and of twenty-four hours."""
     day = pl.col("wall").cast(pl.Datetime("us")).dt.date()
     hours = whole.select("hour_us", "wall").unique()
     lengths = hours.group_by(day=day).agg(
@@ -85,8 +85,8 @@ def _expected(whole: pl.DataFrame) -> pl.DataFrame:
     bounds = whole.group_by(SERIES).agg(low=pl.col("wall").min(), high=pl.col("wall").max())
     lines = bounds.with_columns(wall=pl.int_ranges("low", pl.col("high") + HOUR_US, HOUR_US, dtype=pl.Int64)).explode("wall")
     value = pl.when("usable").then(pl.col("records").cast(pl.Float64))
-    told = whole.select(*SERIES, "wall", value=value).group_by(*SERIES, "wall").agg(pl.col("value").mean())
-    line = lines.drop("low", "high").join(told, on=[*SERIES, "wall"], how="left").sort(*SERIES, "wall")
+    values = whole.select(*SERIES, "wall", value=value).group_by(*SERIES, "wall").agg(pl.col("value").mean())
+    line = lines.drop("low", "high").join(values, on=[*SERIES, "wall"], how="left").sort(*SERIES, "wall")
     weeks = pl.concat_list(pl.col("value").shift(WEEK_HOURS * n).over(SERIES) for n in range(1, WEEKS + 1)).list.drop_nulls()
     line = line.with_columns(weeks=weeks).with_columns(known=pl.col("weeks").list.len(), base=pl.col("weeks").list.median())
     enough = pl.col("known") >= LEAST_WEEKS
@@ -104,9 +104,9 @@ def _expected(whole: pl.DataFrame) -> pl.DataFrame:
 
 
 def usually(grid: pl.DataFrame, periods: pl.DataFrame) -> pl.DataFrame:
-    """Adds to periods (`stream`, `source`, `node`, `from_us`, `to_us`) what their nodes usually bring in them.
+    """Add to periods (`stream`, `source`, `node`, `from_us`, `to_us`) the usual records of their nodes.
 
-    `usual` and `usual_variance` are NULL where nothing can be expected of an hour of the period; `came` is what did come.
+    `usual` and `usual_variance` are NULL where an hour of the period has no expectation; `came` are the records that arrived.
     Hours are counted by the share that lies in the period.
     """
     node = ["stream", "source", "node"]

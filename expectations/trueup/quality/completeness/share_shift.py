@@ -1,4 +1,4 @@
-"""Shares that shifted: of records of no quantity, of those that name nobody, of a service, a destination; clocks that jumped."""
+"""Find shares that shifted: of records without quantity, subscriber or peer, of a service or destination; clocks that jumped."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ LEAST_DAYS = 7
 _LEAST_RECORDS = 20
 _NIGHT_HOURS = 24
 _LEAST_SHIFT = 0.1
-"""A share that moves by less, however surely, is nobody's emergency."""
+"""A share that moves by less, however surely, raises no finding."""
 _JUMP_RATIO = 2.5
-"""How many times as widely as their number warrants the numbers of an hour must lie for two stretches of time to be in it."""
+"""How many times as widely as their number warrants the numbers of an hour must lie for the hour to hold records of two times."""
 
 
-def _shares(seen: CompletenessInputs) -> pl.DataFrame:
-    """Counts of each measure by node and hour: `NODE`, `measure`, `hour_us`, `part`, `records`.
+def _shares(inputs: CompletenessInputs) -> pl.DataFrame:
+    """Return the counts of each measure by node and hour: `NODE`, `measure`, `hour_us`, `part`, `records`.
 
     A destination that never had so large a share of an hour that it could shift by what counts is left out.
     """
-    sums = seen.hours.group_by(*NODE, "hour_us").agg(pl.col("records", *MEASURES).sum())
+    sums = inputs.hours.group_by(*NODE, "hour_us").agg(pl.col("records", *MEASURES).sum())
     of_measures = [
-        sums.select(*NODE, "hour_us", "records", measure=pl.lit(told), part=pl.col(name)) for name, told in MEASURES.items()
+        sums.select(*NODE, "hour_us", "records", measure=pl.lit(label), part=pl.col(name)) for name, label in MEASURES.items()
     ]
     whole = sums.select(*NODE, "hour_us", "records")
-    services = seen.hours.group_by(*NODE, "service", "hour_us").agg(part=pl.col("records").sum())
+    services = inputs.hours.group_by(*NODE, "service", "hour_us").agg(part=pl.col("records").sum())
     several = services.filter(pl.col("service").n_unique().over(NODE) > 1)
-    destinations = seen.destinations.group_by(*NODE, "destination", "hour_us").agg(part=pl.col("records").sum())
+    destinations = inputs.destinations.group_by(*NODE, "destination", "hour_us").agg(part=pl.col("records").sum())
     large = destinations.join(whole, on=[*NODE, "hour_us"]).filter(
         (pl.col("records") >= _LEAST_RECORDS) & (pl.col("part") > _LEAST_SHIFT * pl.col("records"))
     )  # fmt: skip
@@ -44,41 +44,41 @@ def _shares(seen: CompletenessInputs) -> pl.DataFrame:
     ])  # fmt: skip
 
 
-def _every_hour(parts: pl.DataFrame, name: str, told: str, whole: pl.DataFrame) -> pl.DataFrame:
-    """The parts of a node's traffic in every hour it brought something, none where one brought nothing."""
+def _every_hour(parts: pl.DataFrame, name: str, label: str, whole: pl.DataFrame) -> pl.DataFrame:
+    """Return each part of a node's traffic in every hour with records, 0 where the part has none."""
     every = parts.select(*NODE, name).unique().join(whole, on=NODE)
     return every.join(parts, on=[*NODE, name, "hour_us"], how="left").select(
-        *NODE, "hour_us", "records", measure=pl.format(told, name), part=pl.col("part").fill_null(0)
+        *NODE, "hour_us", "records", measure=pl.format(label, name), part=pl.col("part").fill_null(0)
     )
 
 
-def _tests(seen: CompletenessInputs) -> pl.DataFrame:
-    """How many shares of each node are tested, those included that are too small to shift: `NODE`, `tests`."""
-    services = seen.hours.group_by(NODE).agg(services=pl.col("service").n_unique())
-    destinations = seen.destinations.group_by(NODE).agg(destinations=pl.col("destination").n_unique())
+def _tests(inputs: CompletenessInputs) -> pl.DataFrame:
+    """Return how many shares of each node are tested, including those too small to shift: `NODE`, `tests`."""
+    services = inputs.hours.group_by(NODE).agg(services=pl.col("service").n_unique())
+    destinations = inputs.destinations.group_by(NODE).agg(destinations=pl.col("destination").n_unique())
     of_services = pl.when(pl.col("services") > 1).then("services").otherwise(0)
     return services.join(destinations, on=NODE, how="left").select(
         *NODE, tests=len(MEASURES) + of_services + pl.col("destinations").fill_null(0)
     )
 
 
-def shifted(seen: CompletenessInputs, passed: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """The cells (`NODE`, `measure`, `hour_us`) whose share is far from that of the weeks before, with `part` and `records`.
+def shifted(inputs: CompletenessInputs, passed: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """Return the cells (`NODE`, `measure`, `hour_us`) whose share shifted from the weeks before, with `part` and `records`.
 
     The usual share of an hour is that of the days before at the same hour, so that what differs by night differs from nights.
     What is tested is a count among counts, with the spread that such counts had before and the skew that small ones have.
     """
     line = [*NODE, "measure"]
-    complete = _shares(seen).join(passed, on="source").filter(pl.col("hour_us") + HOUR_US <= pl.col("passed_us"))
+    complete = _shares(inputs).join(passed, on="source").filter(pl.col("hour_us") + HOUR_US <= pl.col("passed_us"))
     place = [*line, "of_day"]
     ordered = complete.with_columns(of_day=pl.col("hour_us") // HOUR_US % DAY_HOURS).sort(*place, "hour_us")
     before = {n: pl.col(n).rolling_sum(HISTORY_DAYS, min_samples=LEAST_DAYS).shift(1).over(place) for n in ("part", "records")}
-    # Never quite nothing and never quite all: what did not happen in a month may happen by chance.
+    # Never exactly 0 or 1: what did not happen in a month may happen by chance.
     usual = ((before["part"] + 1) / (before["records"] + 2)).alias("usual")
     whole = ordered.with_columns(usual).drop_nulls("usual")
     mean = pl.col("records") * pl.col("usual")
     deviation = (mean * (1 - pl.col("usual")) * (1 + pl.col("records") / (_LEAST_RECORDS + before["records"]))).sqrt()
-    whole = whole.with_columns(mean=mean, deviation=deviation).join(_tests(seen), on=NODE)
+    whole = whole.with_columns(mean=mean, deviation=deviation).join(_tests(inputs), on=NODE)
     residual = (pl.col("part") - pl.col("mean")) / pl.col("deviation")
     spread = (residual.abs().median() * 1.4826).over(line).fill_null(1.0).clip(lower_bound=1.0)
     chance = chance_of_an_alarm(rules)
@@ -92,17 +92,17 @@ def shifted(seen: CompletenessInputs, passed: pl.DataFrame, rules: Rules) -> pl.
     return whole.filter(far & (pl.col("records") >= _LEAST_RECORDS)).select(*line, "hour_us", "part", "records")
 
 
-def stretches(cells: pl.DataFrame, seen: CompletenessInputs) -> pl.DataFrame:
-    """Rows of `FOUND` for stretches of shifted hours, as they are counted now.
+def shifted_periods(cells: pl.DataFrame, inputs: CompletenessInputs) -> pl.DataFrame:
+    """Return rows of `FOUND` for periods of shifted hours, as they are counted now.
 
-    Nights, in which too little comes to be judged, do not part a stretch and are counted with it.
+    Nights, with too few records to be tested, do not divide a period and are counted with it.
     """
     line = [*NODE, "measure"]
     new = (pl.col("hour_us").diff().over(line) > _NIGHT_HOURS * HOUR_US).fill_null(True)
     bounds = cells.sort(*line, "hour_us").with_columns(run=new.cum_sum().over(line)).group_by(*line, "run").agg(
         from_us=pl.col("hour_us").min(), to_us=pl.col("hour_us").max() + HOUR_US
     )  # fmt: skip
-    shares = _shares(seen)
+    shares = _shares(inputs)
     usual = shares.group_by(line).agg(usual=(pl.col("part") / pl.col("records")).median())
     within = bounds.join(shares, on=line).filter(pl.col("hour_us").is_between("from_us", "to_us", closed="left"))
     runs = within.join(usual, on=line).group_by(*line, "from_us", "to_us").agg(
@@ -112,7 +112,7 @@ def stretches(cells: pl.DataFrame, seen: CompletenessInputs) -> pl.DataFrame:
         runs.with_columns(
             kind=pl.lit("total_mismatch"), control=pl.lit("mix"), service=pl.lit(""),
             subject=pl.format("{} {}", "measure", "from_us"),
-            # Records that name nobody or carry nothing are as good as lost; one service or destination less is another's more.
+            # Records without subscriber, peer or quantity are as good as lost; a lower share of one service is a higher of another.
             records=pl.when(pl.col("measure").is_in(list(MEASURES.values()))).then(
                 (pl.col("part") - pl.col("usual")).clip(lower_bound=0.0)
             ),
@@ -123,9 +123,9 @@ def stretches(cells: pl.DataFrame, seen: CompletenessInputs) -> pl.DataFrame:
 
 
 def jumped(hours: pl.DataFrame, holes: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `FOUND` for nodes whose clock jumped: record numbers of different times lie in one hour, and none is missing.
+    """Return rows of `FOUND` for nodes whose clock jumped: one hour holds record numbers of different times, and none is missing.
 
-    Numbers count on as records are written. An hour whose numbers lie much wider than their number, without a hole in them,
+    Numbers count on as records are written. An hour whose numbers lie much wider than their number, without a gap in them,
     holds records of two times.
     """
     numbered = hours.filter(pl.col("numbered") > 0).with_columns(pl.col("numbered").cast(pl.Float64))

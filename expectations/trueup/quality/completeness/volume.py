@@ -1,4 +1,4 @@
-"""Hours that brought too little: a drop against the profile, or a silence that lasts too long to be chance."""
+"""Find hours with too few records: a drop against the profile, or a silence too long to be chance."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from trueup.quality.completeness.profile import SERIES
 CELL = [*SERIES, "hour_us"]
 _HOURS_PER_YEAR = 8_766
 _SILENCE_MARGIN = 1.5
-"""What is expected of a silence is itself an estimate: it must be so many times what chance would need."""
+"""The expected records of a silence are an estimate: they must be this many times what chance would need."""
 
 
 def chance_of_an_alarm(rules: Rules) -> float:
-    """The share of an hour's sound verdicts that may be alarms: half of the stated rate for each of the two tests."""
+    """Return the probability of a false alarm in an hour: half of the configured rate for each of the two tests."""
     return rules.false_alarms_per_year / _HOURS_PER_YEAR / 2
 
 
 def low_hours(grid: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """The cells (`CELL`) that brought less than chance explains."""
+    """Return the cells (`CELL`) with fewer records than chance explains."""
     chance = chance_of_an_alarm(rules)
     limit = NormalDist().inv_cdf(1 - chance)
     judged = grid.filter(pl.col("mean") > 0)
@@ -36,18 +36,18 @@ def low_hours(grid: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     return pl.concat([drop.select(CELL), silent.select(CELL)]).unique()
 
 
-def settled(low: pl.DataFrame, grid: pl.DataFrame, told: pl.DataFrame, judged_again: pl.DataFrame) -> pl.DataFrame:
-    """The cells that stand as low: verdicts of hours that are new or got records, and earlier verdicts of all others.
+def settled(low: pl.DataFrame, grid: pl.DataFrame, previous: pl.DataFrame, judged_again: pl.DataFrame) -> pl.DataFrame:
+    """Return the low cells: new verdicts of hours to evaluate, and earlier verdicts of all others.
 
     An hour is judged by what was known when it was complete: a profile that moves on does not open or close findings by itself.
     """
     again = judged_again.join(grid.select(CELL), on=CELL, how="semi")
-    kept = told.select(CELL).join(again, on=CELL, how="anti")
-    return pl.concat([kept, low.join(again, on=CELL, how="semi").select(CELL)]).unique()
+    retained = previous.select(CELL).join(again, on=CELL, how="anti")
+    return pl.concat([retained, low.join(again, on=CELL, how="semi").select(CELL)]).unique()
 
 
-def stretches(cells: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `FOUND` for stretches of low hours: of a node's whole traffic, and of services where that is not low."""
+def low_periods(cells: pl.DataFrame, grid: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of `FOUND` for periods of low hours: of a node's whole traffic, and of services where that is not low."""
     node = ["stream", "source", "node", "hour_us"]
     whole = cells.filter(pl.col("service") == WHOLE)
     rest = cells.filter(pl.col("service") != WHOLE).join(whole.select(node), on=node, how="anti")

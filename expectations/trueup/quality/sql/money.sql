@@ -1,5 +1,5 @@
 -- Usage and charges by feed, service, UTC day, currency and commit, with sums of amounts and of their squares in whole units.
--- Grain: one of each. Owner: quality. Statistics for an estimate: no sum of what is owed is made of them.
+-- Grain: one of each. Owner: quality. Statistics for an estimate: they enter no sum of money owed.
 WITH reached AS (
     SELECT max(p.snapshot_id) AS snapshot_id FROM lake.events.position AS p WHERE p.position <= $upto
 ),

@@ -1,1 +1,1 @@
-"""Which days are due, their validation by Great Expectations, and the findings of failed expectations."""
+"""Schedule days, validate them by Great Expectations, and record failed expectations as findings."""

@@ -1,7 +1,7 @@
 """Great Expectations over DuckDB: its SQL engine on a connection that stays open.
 
 As it comes, the engine closes its connection before it fetches, and DuckDB's result goes with the connection. The one method
-that hands out connections is public and meant to be told apart by dialect; here it hands out the same one each time.
+that hands out connections is public and meant to be overridden per dialect; here it returns the same one each time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-# Before the library is imported, since it asks then: nothing about an operator's data leaves the machine.
+# Set before the import, which reads it: no usage statistics leave the machine.
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
 import duckdb
@@ -45,13 +45,13 @@ class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
 
     @contextmanager
     def get_connection(self) -> Iterator[Any]:
-        """The one connection; it is closed with the engine, not after each query."""
+        """Yield the one connection; it is closed with the engine, not after each query."""
         if getattr(self, "held", None) is None:
             self.held = self.engine.connect()
         yield self.held
 
     def close(self) -> None:
-        """Closes the engine and, where it is over a lake, gives back the connection to it."""
+        """Close the engine and, where it is over a lake, release the connection to it."""
         super().close()
         if (lake := getattr(self, "lake", None)) is not None:
             self.lake = None
@@ -59,7 +59,7 @@ class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
 
 
 class DuckdbMatchesPattern(ColumnMapMetricProvider):  # type: ignore[misc]
-    """What matching means on DuckDB, which the library does not know: a search, as its other engines do it."""
+    """Pattern matching on DuckDB, which the library does not know: a search, as in its other engines."""
 
     condition_metric_name = "column_values.match_regex"
     condition_value_keys = ("regex",)
@@ -70,7 +70,7 @@ class DuckdbMatchesPattern(ColumnMapMetricProvider):  # type: ignore[misc]
 
 
 class DuckdbMatchesNoPattern(ColumnMapMetricProvider):  # type: ignore[misc]
-    """The opposite."""
+    """The negation of `DuckdbMatchesPattern`."""
 
     condition_metric_name = "column_values.not_match_regex"
     condition_value_keys = ("regex",)
@@ -90,15 +90,15 @@ class LakeDatasource(SQLDatasource):  # type: ignore[misc]
 
     @property
     def execution_engine_type(self) -> Any:
-        """What computes."""
+        """The class of the execution engine."""
         return DuckdbExecutionEngine
 
     def get_engine(self) -> Any:
-        """The SQLAlchemy engine over the lake."""
+        """Return the SQLAlchemy engine over the lake."""
         return self.get_execution_engine().engine
 
     def get_execution_engine(self) -> Any:
-        """One engine for as long as the data source lives."""
+        """Return one engine for the lifetime of the data source."""
         if self._opened is None:
             lake = lake_connection(Project.load(self.project_directory))
             self._opened = DuckdbExecutionEngine(engine=sqlalchemy_engine(lake), create_temp_table=False)
@@ -107,12 +107,12 @@ class LakeDatasource(SQLDatasource):  # type: ignore[misc]
 
 
 def lake_connection(project: Project) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection with the lake attached read-only; `release` closes it."""
+    """Return a DuckDB connection with the lake attached read-only; `release` closes it."""
     return acquire(catalog_of(project), data_path(project), read_only=True)
 
 
 def sqlalchemy_engine(connection: duckdb.DuckDBPyConnection) -> sa.Engine:
-    """An SQLAlchemy engine whose only connection is a further one to the same database, so that closing it closes no other."""
+    """Return an SQLAlchemy engine with a second connection to the same database, so that closing it closes no other."""
     further = connection.cursor()
     further.execute("SET TimeZone = 'UTC'")
     return sa.create_engine(
@@ -121,7 +121,7 @@ def sqlalchemy_engine(connection: duckdb.DuckDBPyConnection) -> sa.Engine:
 
 
 def impl(expectation: Expectation, facts: Mapping[str, Any] | None = None, **renamed: str) -> Any:
-    """An expectation as an object of the library; row rules with the very arguments that were compiled."""
+    """Return an expectation as an object of the library; row rules have the arguments that were compiled."""
     arguments = dict(expectation.arguments)
     form = FORMS.get(expectation.type)
     if form is not None and expectation.severity == "quarantine":
@@ -135,9 +135,9 @@ def impl(expectation: Expectation, facts: Mapping[str, Any] | None = None, **ren
 
 
 def check_meant(expectation: Expectation) -> None:
-    """Raises `ConfigError` for an expectation that the library does not have, or has with other arguments.
+    """Raise `ConfigError` for an expectation that the library does not have, or has with other arguments.
 
-    One of which only the log can tell an argument (a `Fact`) is not looked at.
+    An expectation with a `Fact`, whose value comes from the log, is not checked.
     """
     if any(isinstance(value, Fact) for value in expectation.arguments.values()):
         return
@@ -152,21 +152,23 @@ def check_meant(expectation: Expectation) -> None:
         first = error.errors()[0]
         named = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"{expectation.type} cannot be meant so: {named}: {first['msg']}", where=where, todo="correct `arguments`"
+            f"{expectation.type} has unusable arguments: {named}: {first['msg']}", where=where, todo="correct `arguments`"
         ) from None
 
 
-def validated(connection: duckdb.DuckDBPyConnection, table: str, told: Sequence[Any], *, index: Sequence[str] = ()) -> list[Any]:
-    """The library's results on one table of a connection, in the order of what is expected; `index` columns name the rows."""
+def validated(
+    connection: duckdb.DuckDBPyConnection, table: str, expectations: Sequence[Any], *, index: Sequence[str] = ()
+) -> list[Any]:
+    """Return the library's results on one table, in the order of the expectations; `index` columns identify the rows."""
     engine = DuckdbExecutionEngine(engine=sqlalchemy_engine(connection), create_temp_table=False)
     batch = Batch(data=SqlAlchemyBatchData(execution_engine=engine, table_name=table, create_temp_table=False))
     validator = Validator(execution_engine=engine, batches=[batch])
-    told_format: dict[str, Any] = {"result_format": "COMPLETE", "unexpected_index_column_names": list(index)}
-    # Those that raise come first in the library's answer, so each carries its number.
-    numbered = [e.configuration for e in told]
+    result_format: dict[str, Any] = {"result_format": "COMPLETE", "unexpected_index_column_names": list(index)}
+    # The library returns failed computations first, so each carries its number.
+    numbered = [e.configuration for e in expectations]
     for number, configuration in enumerate(numbered):
         configuration.meta = {**(configuration.meta or {}), "number": number}
-    results = validator.graph_validate(configurations=numbered, runtime_configuration={"result_format": told_format})
+    results = validator.graph_validate(configurations=numbered, runtime_configuration={"result_format": result_format})
     return sorted(results, key=lambda result: int(result.expectation_config.meta["number"]))
 
 

@@ -1,4 +1,4 @@
-"""Validation of whole days by Great Expectations, inside DuckDB; what it found, and its Data Docs."""
+"""Validate whole days by Great Expectations, inside DuckDB, and build its Data Docs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MICROS = 1_000_000
 
 
 class Validation:
-    """Great Expectations at work on a project: its suites and results are kept in `quality/gx` under the project's folder."""
+    """Great Expectations at work on a project: its suites and results are in `quality/gx` under the project's folder."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -50,19 +50,19 @@ class Validation:
         """The names of the suites, as the library lists them."""
         return sorted(suite.name for suite in self.context.suites.all())
 
-    def validate(self, of: DayOf, position: int, snapshot_id: int, told: Sequence[Expectation]) -> Validated:
-        """Validates what is expected of a day of a feed, as the day was known at a position."""
+    def validate(self, of: DayOf, position: int, snapshot_id: int, expectations: Sequence[Expectation]) -> Validated:
+        """Validate the expectations of a day of a feed, as the day was known at a position."""
         condition = _condition(of, snapshot_id)
         (records,) = self._lake.execute(statement("batch_size", stream=of.stream, condition=condition)).fetchall()[0]
         if records == 0:
             return Validated(of.stream, of.source, of.day, position, ())
         facts = facts_of(self._lake, of, snapshot_id)
-        known = [e for e in told if all(v.name in facts for v in e.arguments.values() if isinstance(v, Fact))]
-        unknown = [Check(e.name, e.severity, None, 0, 0, (), "nothing to compare with yet") for e in told if e not in known]
-        # An earlier version of the library may have had what this one has not.
+        known = [e for e in expectations if all(v.name in facts for v in e.arguments.values() if isinstance(v, Fact))]
+        unknown = [Check(e.name, e.severity, None, 0, 0, (), "nothing to compare with yet") for e in expectations if e not in known]
+        # A policy may have been declared under a version of the library with other expectations.
         unmeant = {e.name: said for e in known if (said := _not_meant(e)) is not None}
         known = [e for e in known if e.name not in unmeant]
-        unknown += [Check(e.name, e.severity, None, 0, 0, (), unmeant[e.name]) for e in told if e.name in unmeant]
+        unknown += [Check(e.name, e.severity, None, 0, 0, (), unmeant[e.name]) for e in expectations if e.name in unmeant]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             name = suite_name(of.stream, of.source)
@@ -71,8 +71,8 @@ class Validation:
         checks = (_check(e, by_name[e.name], records, facts) for e in known)
         return Validated(of.stream, of.source, of.day, position, (*checks, *unknown))
 
-    def _run(self, name: str, query: str, told: Sequence[Expectation], facts: dict[str, Any]) -> Any:
-        suite = gx.ExpectationSuite(name=name, expectations=[impl(e, facts) for e in told])
+    def _run(self, name: str, query: str, expectations: Sequence[Expectation], facts: dict[str, Any]) -> Any:
+        suite = gx.ExpectationSuite(name=name, expectations=[impl(e, facts) for e in expectations])
         suite = self.context.suites.add_or_update(suite)
         if name in {asset.name for asset in self._source.assets}:
             self._source.delete_asset(name)
@@ -86,20 +86,20 @@ class Validation:
         )  # fmt: skip
 
     def docs(self) -> Path:
-        """Builds the Data Docs, a static site, and returns its first page."""
+        """Build the Data Docs, a static site, and return its first page."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             built = self.context.build_data_docs()
         return Path(next(iter(built.values())).removeprefix("file://"))
 
     def close(self) -> None:
-        """Closes the connections to the lake."""
+        """Close the connections to the lake."""
         release(self._lake)
         self._source.get_execution_engine().close()
 
 
 def suite_name(stream: str, source: str) -> str:
-    """The name of a feed's suite. The library makes folders of what dots divide: those of a source become `~`."""
+    """Return the name of a feed's suite: dots in a source become `~`, since the library would create folders."""
     return f"{stream}.{source.replace('.', '~')}"
 
 
@@ -112,7 +112,7 @@ def _not_meant(expectation: Expectation) -> str | None:
 
 
 def _condition(of: DayOf, snapshot_id: int) -> str:
-    """Which events are of a day of a feed, as an SQL condition: the library binds no values."""
+    """Return the SQL condition for the events of a day of a feed: the library binds no values."""
     # Names of sources hold letters, digits, dots, dashes and underscores only.
     conditions = [f"starts_with(e.source_id, '{of.source}@')", f"e.snapshot_id <= {snapshot_id}"]
     if of.from_us is not None and of.to_us is not None:
@@ -127,7 +127,7 @@ def _condition(of: DayOf, snapshot_id: int) -> str:
 
 def _query(stream: str, condition: str) -> str:
     text = statement("batch", stream=stream, condition=condition)
-    # The library wants a query to begin with SELECT.
+    # The library requires a query to begin with SELECT.
     return text[text.index("SELECT") :]
 
 
@@ -146,13 +146,13 @@ def _check(expectation: Expectation, result: Any, records: int, facts: dict[str,
 
 
 def _detail(found: dict[str, Any], expected: dict[str, Any], records: int) -> str:
-    """What was seen, so that the same facts are told in the same words."""
+    """Describe the observation; the same facts give the same text."""
     observed = found.get("observed_value")
     if "unexpected_count" in found:
         return f"not so for {found['unexpected_count']} of {records} records"
     ends = [_short(expected.get(name)) for name in ("min_value", "max_value")]
-    wanted = f", expected {ends[0] or 'anything'} to {ends[1] or 'anything'}" if any(ends) else ""
-    return f"observed {_short(observed)}{wanted}"
+    expected_range = f", expected {ends[0] or 'anything'} to {ends[1] or 'anything'}" if any(ends) else ""
+    return f"observed {_short(observed)}{expected_range}"
 
 
 def _short(value: object) -> str:
@@ -160,7 +160,7 @@ def _short(value: object) -> str:
 
 
 def _concerned(expectation: Expectation, found: dict[str, Any], records: int, facts: dict[str, Any]) -> tuple[int, int] | None:
-    """How many records a failure is about, at least and at most; of what is only noted nothing is at stake."""
+    """Return the least and most records that a failure concerns, None where it is only noted."""
     if expectation.severity == "note":
         return None
     if "unexpected_count" in found:
@@ -168,14 +168,14 @@ def _concerned(expectation: Expectation, found: dict[str, Any], records: int, fa
     least, observed = expectation.arguments.get("min_value"), found.get("observed_value")
     least = facts[least.name] if isinstance(least, Fact) else least
     if expectation.type == _SHARE and least is not None and observed is not None and observed < least:
-        # Between those that lack to the least share, and all that are empty.
+        # At least the records that are short of the least share, at most all empty ones.
         return math.floor((least - observed) * records), math.ceil((1 - observed) * records)
     return 0, records
 
 
-def _raised(told: Any) -> str:
-    """What the library says went wrong, empty when nothing did; it tells one exception, or one for each metric."""
-    if not told:
+def _raised(exception_info: Any) -> str:
+    """Return the first error of the library, empty without one; it reports one exception, or one for each metric."""
+    if not exception_info:
         return ""
-    each = [told] if "raised_exception" in told else list(told.values())
+    each = [exception_info] if "raised_exception" in exception_info else list(exception_info.values())
     return next((str(e.get("exception_message", "")).splitlines()[0] for e in each if e.get("raised_exception")), "")

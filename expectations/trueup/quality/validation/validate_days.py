@@ -1,4 +1,4 @@
-"""Validation along the log: the days that are due at each tick, as they were known at it; failures as findings."""
+"""Validate along the log the days that are due at each tick, as known at it, and record failures as findings."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from trueup.log.lake import Lake, Transaction
+from trueup.progress import LogFn
 from trueup.quality.completeness import load
 from trueup.quality.completeness.evaluate_tick import settled_money
-from trueup.quality.completeness.history import TOLD, changed, renewed, standing, turns_of
+from trueup.quality.completeness.history import FINDING_CHANGE, changed, open_findings, renewed, turns_of
 from trueup.quality.completeness.inputs import CompletenessInputs, Rules, complete_until
-from trueup.quality.policy import QualityPolicy, stretches_of
+from trueup.quality.policy import QualityPolicy, policy_intervals
 from trueup.quality.statements import statement
-from trueup.quality.validation.expectation_findings import CONTROL, failing, of_days_over
+from trueup.quality.validation.expectation_findings import CONTROL, of_days_over, open_failures
 from trueup.quality.validation.validate_result import NOT_COMPUTED, Validated
 from trueup.quality.validation.validation_schedule import DayOf, due
 
@@ -27,15 +28,14 @@ if TYPE_CHECKING:
     from trueup.quality.validation.validate import Validation
 
 VALIDATOR = "validation"
-"""The consumer that says up to which position the ticks have been gone through."""
-Say = Callable[[str], None]
+"""The consumer whose position says up to where ticks have been validated."""
 Judge = Callable[[DayOf, int], Validated]
-"""Validates a day of a feed as of a position."""
+"""A function that validates a day of a feed as of a position."""
 
 
 @dataclass(frozen=True)
 class ValidatedDays:
-    """What validation found, and how many findings it raised, revised and resolved.
+    """The results of validation, and how many findings it raised, revised and resolved.
 
     `docs` is the first page of the Data Docs, None where nothing was validated.
     """
@@ -47,30 +47,30 @@ class ValidatedDays:
 
 
 def validate_days(
-    lake: Lake, *, upto: int, seen: CompletenessInputs | None = None, say: Say | None = None, say_day: Say | None = None
+    lake: Lake, *, upto: int, inputs: CompletenessInputs | None = None, log: LogFn | None = None, log_day: LogFn | None = None
 ) -> ValidatedDays:
-    """Validates what was due at the ticks since the last validation; its failures and how far it came are committed once.
+    """Validate what was due at the ticks since the last validation, and commit failures and position at once.
 
-    The controls have been judged up to `upto`; `seen` is what they looked at, where that is all under one policy and reaches back
-    as far as the last validation. Without the library nothing is done, and what is due stays due.
+    The controls have been evaluated up to `upto`; `inputs` are theirs, where one policy covers them and they reach
+    back to the last validation. Without the library nothing is validated, and days due stay due.
     """
     if importlib.util.find_spec("great_expectations") is None:
         return ValidatedDays(notice="days are not validated: trueup[quality] is not installed")
     after = lake.consumer_position(VALIDATOR)
     if after >= upto:
         return ValidatedDays(notice="nothing new to validate")
-    told, results = told_of_feeds(lake, upto), list[Validated]()
-    before = told.height
-    with _library(lake, say_day) as library:
-        for part in stretches_of(lake, after=after, upto=upto):
-            looked_at = load.seen(lake, part.policy.rules, after=part.after, upto=part.upto) if seen is None else seen
+    findings, results = feed_findings(lake, upto), list[Validated]()
+    before = findings.height
+    with _library(lake, log_day) as library:
+        for part in policy_intervals(lake, after=after, upto=upto):
+            looked_at = load.load_inputs(lake, part.policy.rules, after=part.after, upto=part.upto) if inputs is None else inputs
             judge = partial(library.judge, part.policy)
-            changes, validated = failures(looked_at, part.policy.rules, judge, after=part.after, upto=part.upto, told=told)
-            _tell_not_computed(validated, say)
-            told, results = pl.concat([told, changes], how="diagonal_relaxed"), [*results, *validated]
+            changes, validated = failures(looked_at, part.policy.rules, judge, after=part.after, upto=part.upto, findings=findings)
+            _log_not_computed(validated, log)
+            findings, results = pl.concat([findings, changes], how="diagonal_relaxed"), [*results, *validated]
         docs = library.docs()
 
-    new = told[before:].select(*TOLD)
+    new = findings[before:].select(*FINDING_CHANGE)
 
     def write(transaction: Transaction) -> bool:
         if lake.consumer_position(VALIDATOR) != after:
@@ -83,46 +83,48 @@ def validate_days(
     return ValidatedDays(results, actions, docs, "" if results else "nothing new to validate")
 
 
-def _tell_not_computed(validated: Sequence[Validated], say: Say | None) -> None:
-    told = {f"{v.source}: {c.name}: {c.detail}" for v in validated for c in v.checks if c.detail.startswith(NOT_COMPUTED)}
-    for line in sorted(told):
-        if say is not None:
-            say(line)
+def _log_not_computed(validated: Sequence[Validated], log: LogFn | None) -> None:
+    lines = {f"{v.source}: {c.name}: {c.detail}" for v in validated for c in v.checks if c.detail.startswith(NOT_COMPUTED)}
+    for line in sorted(lines):
+        if log is not None:
+            log(line)
 
 
 def failures(
-    seen: CompletenessInputs, rules: Rules, judge: Judge, *, after: int, upto: int, told: pl.DataFrame
+    inputs: CompletenessInputs, rules: Rules, judge: Judge, *, after: int, upto: int, findings: pl.DataFrame
 ) -> tuple[pl.DataFrame, list[Validated]]:
-    """What the ticks in (after, upto] change in failed expectations (rows of `TOLD`), and all that was validated for it.
+    """Return the changes in failed expectations at the ticks in (after, upto] (`FINDING_CHANGE`), and the validations.
 
-    `told` is what was told of feeds so far (rows of `TOLD`): failures up to `after`, and the completeness of every tick.
+    `findings` are the changes recorded so far (rows of `FINDING_CHANGE`): failures up to `after`, completeness of every tick.
     """
-    mine = pl.col("control") == CONTROL
-    stands = standing(told.filter(mine & (pl.col("position") <= after)))
-    changes, results = [pl.DataFrame(schema=TOLD)], list[Validated]()
-    for turn in turns_of(seen, after=after, upto=upto):
+    is_failure = pl.col("control") == CONTROL
+    open_rows = open_findings(findings.filter(is_failure & (pl.col("position") <= after)))
+    changes, results = [pl.DataFrame(schema=FINDING_CHANGE)], list[Validated]()
+    for turn in turns_of(inputs, after=after, upto=upto):
         tick = turn.tick
-        validated = [(day, judge(day, tick.position)) for day in due(seen, rules, tick, turn.before)]
+        validated = [(day, judge(day, tick.position)) for day in due(inputs, rules, tick, turn.before)]
         if validated or turn.superseded:
-            known = seen.upto(tick.position)
-            others = standing(told.filter(~mine & (pl.col("position") <= tick.position)))
-            kept = of_days_over(stands, rules, tick) if turn.superseded else stands
-            now = failing(validated, kept, others, known, settled_money(known, complete_until(known, rules), rules), rules.currency)
-            changes.append(changed(stands, now, rules, tick, renewed(seen, rules, turn)))
-            stands, results = now, [*results, *(v for _, v in validated)]
+            known = inputs.upto(tick.position)
+            others = open_findings(findings.filter(~is_failure & (pl.col("position") <= tick.position)))
+            retained = of_days_over(open_rows, rules, tick) if turn.superseded else open_rows
+            now = open_failures(
+                validated, retained, others, known, settled_money(known, complete_until(known, rules), rules), rules.currency
+            )
+            changes.append(changed(open_rows, now, rules, tick, renewed(inputs, rules, turn)))
+            open_rows, results = now, [*results, *(v for _, v in validated)]
     return pl.concat(changes), results
 
 
-def told_of_feeds(lake: Lake, upto: int) -> pl.DataFrame:
-    """All that was told of feeds up to a position, as rows of `events.finding`."""
-    return lake.connection.execute(statement("told"), {"upto": upto}).pl()
+def feed_findings(lake: Lake, upto: int) -> pl.DataFrame:
+    """Return the changes of findings about feeds up to a position, as rows of `events.finding`."""
+    return lake.connection.execute(statement("feed_findings"), {"upto": upto}).pl()
 
 
 class _Library:
-    """Great Expectations, opened when the first day needs it: most runs have none that is due."""
+    """Opens Great Expectations when the first day needs it: most runs have no day due."""
 
-    def __init__(self, lake: Lake, say_day: Say | None) -> None:
-        self._lake, self._say_day = lake, say_day
+    def __init__(self, lake: Lake, log_day: LogFn | None) -> None:
+        self._lake, self._log_day = lake, log_day
         self._opened: Validation | None = None
 
     def judge(self, policy: QualityPolicy, day: DayOf, position: int) -> Validated:
@@ -130,8 +132,8 @@ class _Library:
             from trueup.quality.validation.validate import Validation
 
             self._opened = Validation(self._lake.project)
-        if self._say_day:
-            self._say_day(f"validating {day.source}" + (f" of {day.day}" if day.day else ""))
+        if self._log_day:
+            self._log_day(f"validating {day.source}" + (f" of {day.day}" if day.day else ""))
         return self._opened.validate(day, position, self._lake.snapshot_of(position), policy.expected_of(day.stream, day.source))
 
     def docs(self) -> str | None:
@@ -143,8 +145,8 @@ class _Library:
 
 
 @contextmanager
-def _library(lake: Lake, say_day: Say | None) -> Iterator[_Library]:
-    library = _Library(lake, say_day)
+def _library(lake: Lake, log_day: LogFn | None) -> Iterator[_Library]:
+    library = _Library(lake, log_day)
     try:
         yield library
     finally:

@@ -1,4 +1,4 @@
-"""What a validation found, apart from the library that finds it."""
+"""Results of a validation, independent of the library that computes them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import date
 from trueup.quality.expectation import Severity
 
 NOT_COMPUTED = "not computed"
-"""How the detail of a check begins that the library could not make or finish."""
+"""Prefix of the detail of a check that the library could not compute."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What became of one expectation: `passed` is None where the log cannot tell yet, or the library could not compute it.
+    """The result of one expectation: `passed` is None where history is missing, or the library could not compute it.
 
     `records` are the records concerned by a failure, at least and at most: None where it is only noted. `share_of`
     is the column whose share of values a feed-level rule is about.
@@ -32,7 +32,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Validated:
-    """What the library found in a day of a feed (`day` is None for a feed of states), as it was known at a position."""
+    """The checks of a day of a feed (`day` is None for a feed of states), as known at a position."""
 
     stream: str
     source: str
@@ -42,5 +42,5 @@ class Validated:
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        """What does not hold."""
+        """The checks that failed."""
         return tuple(check for check in self.checks if check.passed is False)

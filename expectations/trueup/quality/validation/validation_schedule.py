@@ -1,6 +1,6 @@
-"""Which days of which feeds are validated at a tick: each once it is over, and again when records come for it.
+"""Schedule the validation of days: each once it is over, and again when records arrive for it.
 
-What is due depends on the log alone, so that the verdicts do, whenever somebody asks for them.
+Due days depend on the log alone, so the results do not depend on when validation runs.
 """
 
 from __future__ import annotations
@@ -33,20 +33,22 @@ class DayOf:
     to_us: int | None
 
 
-def due(seen: CompletenessInputs, rules: Rules, tick: Tick, before: Tick | None) -> list[DayOf]:
-    """The days that are validated at a tick: those over by its clock that were not by that of the tick `before`, or got records
-    since; and feeds of states that got any."""
-    days = _days(seen.hours.filter(pl.col("position") <= tick.position), rules)
+def due(inputs: CompletenessInputs, rules: Rules, tick: Tick, before: Tick | None) -> list[DayOf]:
+    """Return the days to validate at a tick, and the feeds of states with new records.
+
+    A day is due when it is over by the clock of this tick and was not at the tick `before`, or received records since.
+    """
+    days = _days(inputs.hours.filter(pl.col("position") <= tick.position), rules)
     over, new = pl.col("over_us") <= tick.at_us, pl.lit(True)
     if before is not None:
         new = (pl.col("over_us") > before.at_us) | (pl.col("position") > before.position)
     since = 0 if before is None else before.position
-    states = seen.states.filter(pl.col("position").is_between(since + 1, tick.position))
+    states = inputs.states.filter(pl.col("position").is_between(since + 1, tick.position))
     return [*_of(days.filter(over & new)), *_of(states.select(_FEED).unique())]
 
 
 def _days(hours: pl.DataFrame, rules: Rules) -> pl.DataFrame:
-    """The days hours lie on: `stream`, `source`, `day`, `from_us`, `to_us`, when it is over, and the newest position."""
+    """Return the local days of hours: `stream`, `source`, `day`, `from_us`, `to_us`, when it is over, and the newest position."""
     lateness = {name: feed.lateness_us for name, feed in rules.feeds.items()}
     # Midnight need not be on a whole hour of UTC.
     ends = (pl.col("hour_us"), pl.col("hour_us") + HOUR_US - 1)

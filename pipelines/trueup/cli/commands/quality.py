@@ -36,7 +36,7 @@ def quality(
     from trueup.quality.run import quality as evaluate_quality
 
     opened = load(project, accept_clock=accept_clock)
-    summary = evaluate_quality(opened, validate=validate, say=output.note, say_day=output.note_each(verbose))
+    summary = evaluate_quality(opened, validate=validate, log=output.note, log_day=output.note_each(verbose))
     if json:
         output.json_value(as_value(summary))
     else:

@@ -69,7 +69,7 @@ def run(
     # Held open, so that the lake is attached once for all steps.
     with Lake.open(opened):
         problems += checked.check_log(opened)
-        checked_feeds = quality(opened, say=output.note, say_day=output.note_each(verbose))
+        checked_feeds = quality(opened, log=output.note, log_day=output.note_each(verbose))
         blocked = blocked_from(checked_feeds.days)
         # Days before the first blocked day are reconciled; later days wait until their feeds are complete.
         reconciled = reconcile.reconcile_project(opened, to_day=None if blocked is None else blocked - timedelta(days=1))
