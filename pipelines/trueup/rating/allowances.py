@@ -1,7 +1,7 @@
-"""What depends on the other records of a period: free units, consumed in event order, and prices by volume.
+"""Apply allowances, consumed in event order, and tiers by volume: both depend on other records of the period.
 
-A call that is `aside` is priced as if it were in the place of the one of its own start and order: it takes from what is shared
-as that one finds it, and leaves nothing taken.
+A call that is `aside` is a what-if: it is priced at the place of its own start and order among the others. It draws on the
+allowance that is left there, and consumes nothing from the others.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from trueup.rating.bands import DAY_US
 from trueup.rating.book import DECK, NEVER_US, Book
 
 _POOL: list[str | pl.Expr] = ["by_account", "who", "plan", "period", "index"]
-"""Whose volume adds up, and within which period."""
+"""The key of an allowance pool: whose volume adds up, and within which period."""
 _EVENTS = ["start_us", "order", "counts", "call", "piece"]
-"""The order in which records take from what is shared; one aside comes before the one whose place it takes."""
+"""The order in which records consume; a what-if call comes before the call whose place it takes."""
 SHARE: dict[str, pl.DataType] = {
     "call": pl.Int64(),
     "piece": pl.Int64(),
@@ -32,7 +32,7 @@ SHARE: dict[str, pl.DataType] = {
 
 
 def apply_allowances_and_tiers(pieces: pl.DataFrame, calls: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Pieces as `SHARE`s: what allowances cover of each, and the tiers the rest falls into.
+    """Divide pieces into `SHARE`s: what allowances cover of each, and the tiers of the rest.
 
     Allowances cover the charged quantity of a record from its beginning, several in the order of their names. A tier's
     price holds for what a subscription or account is charged, beyond its allowances, above the tier's volume in the period.
@@ -50,7 +50,7 @@ def apply_allowances_and_tiers(pieces: pl.DataFrame, calls: pl.DataFrame, book: 
 
 
 def _taken_before(rows: pl.DataFrame, volume: str, pool: list[str | pl.Expr]) -> pl.Expr:
-    """What has been taken when the turn of each of `rows` comes: by calls that count, and by its own call's earlier pieces."""
+    """Return the volume consumed before each row: by calls that count, and by earlier pieces of its own call."""
     of = pl.col(volume)
     if rows["counts"].all():
         return of.cum_sum().over(pool) - of
@@ -60,7 +60,7 @@ def _taken_before(rows: pl.DataFrame, volume: str, pool: list[str | pl.Expr]) ->
 
 
 def period_number(period: pl.Expr, timezone: str, time: pl.Expr) -> pl.Expr:
-    """A number of the billing period an instant lies in, on the wall clock of a zone."""
+    """Return the number of the billing period of an instant, on the wall clock of a zone."""
     wall = wall_us(time, timezone).cast(pl.Datetime("us"))
     month = wall.dt.year().cast(pl.Int64) * 12 + wall.dt.month()
     days = wall.dt.epoch("d").cast(pl.Int64)
@@ -69,33 +69,33 @@ def period_number(period: pl.Expr, timezone: str, time: pl.Expr) -> pl.Expr:
 
 
 def period_end_us(period: pl.Expr, timezone: str, number: pl.Expr) -> pl.Expr:
-    """The last microsecond of a numbered billing period."""
+    """Return the last microsecond of a numbered billing period."""
     month = pl.date(number // 12, number % 12 + 1, 1).cast(pl.Datetime("us")).cast(pl.Int64)
     days = pl.when(period == "day").then(number + 1).otherwise((number + 1) * 7 - 3)
     return utc_us(pl.when(period == "month").then(month).otherwise(days * DAY_US), timezone) - 1
 
 
 def _indexed(rows: pl.DataFrame, zones: pl.Series) -> pl.DataFrame:
-    """Adds the `_POOL` of each row: `index` is the period its `start_us` lies in, by its `period` and `timezone`."""
+    """Add the `_POOL` of each row: `index` is the number of the period of `start_us`, by `period` and `timezone`."""
     index = pl.lit(None, pl.Int64)
     for zone in zones.fill_null("UTC").unique().sort().to_list():
-        here = pl.col("timezone").fill_null("UTC") == zone
-        index = pl.when(here).then(period_number(pl.col("period"), zone, pl.col("start_us"))).otherwise(index)
+        in_zone = pl.col("timezone").fill_null("UTC") == zone
+        index = pl.when(in_zone).then(period_number(pl.col("period"), zone, pl.col("start_us"))).otherwise(index)
     by_account = (pl.col("shared") == "account").fill_null(False)
     who = pl.when(by_account).then("account").otherwise("subscriber")
     return rows.with_columns(index=index, who=who, by_account=by_account, period=pl.col("period").fill_null("month"))
 
 
 def _apply_allowances(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Takes the free units of each allowance in turn from what is charged."""
+    """Cover charged quantities by the free units of each allowance in turn."""
     for name in book.allowances["name"].unique().sort().to_list():
-        mine = book.allowances.filter(pl.col("name") == name)
-        used = _qualifying(rows, facts, mine)
+        terms = book.allowances.filter(pl.col("name") == name)
+        used = _qualifying(rows, facts, terms)
         if used.is_empty():
             continue
         wanted = pl.col("charged_micros") - pl.col("free_micros")
-        # A record of nobody known has no part in what others share.
-        owned = _indexed(used, mine["timezone"]).drop_nulls("who")
+        # A record of an unknown subscriber draws on no allowance.
+        owned = _indexed(used, terms["timezone"]).drop_nulls("who")
         ordered = owned.sort(_EVENTS).with_columns(wanted=wanted.cast(pl.Int128))
         before = _taken_before(ordered, "wanted", _POOL)
         free = (pl.col("units_micros").cast(pl.Int128) - before).clip(0, None)
@@ -109,12 +109,12 @@ def _apply_allowances(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl
 
 
 def _qualifying(rows: pl.DataFrame, facts: pl.DataFrame, allowance: pl.DataFrame) -> pl.DataFrame:
-    """The pieces an allowance (all rows of one name) may cover, each with the terms in force at its call's start."""
+    """Return the pieces that an allowance (all rows of one name) may cover, with the terms in force at the call's start."""
     terms = allowance.select(
         "from_us", "to_us", "units_micros", "shared", "period", "timezone", plan_of="plan", zone_of="zone", prefix="destination",
         service=pl.col("services").str.split(",").list.eval(pl.element().str.strip_chars()),
     ).explode("service").with_row_index("term")  # fmt: skip
-    told = rows.filter(pl.col("charged_micros") > pl.col("free_micros")).join(facts, on="call").join(terms, on="service")
+    candidates = rows.filter(pl.col("charged_micros") > pl.col("free_micros")).join(facts, on="call").join(terms, on="service")
     number = pl.col("peer").str.strip_prefix("+").fill_null("")
     fits = (
         pl.col("start_us").is_between(pl.col("from_us"), pl.col("to_us"), closed="left")
@@ -122,11 +122,11 @@ def _qualifying(rows: pl.DataFrame, facts: pl.DataFrame, allowance: pl.DataFrame
         & (pl.col("zone_of").is_null() | (pl.col("zone_of") == pl.col("zone")).fill_null(False))
         & (pl.col("prefix").is_null() | number.str.starts_with(pl.col("prefix").fill_null("")))
     )
-    return told.filter(fits).sort("term").unique(["call", "piece"], keep="first", maintain_order=True)
+    return candidates.filter(fits).sort("term").unique(["call", "piece"], keep="first", maintain_order=True)
 
 
 def _apply_tiers(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Divides what is paid for among the tiers of its rate."""
+    """Divide the charged quantity beyond allowances among the tiers of its rate."""
     key = [*DECK, "destination", "band"]
     terms_of = ["period", "timezone", "shared"]
     tiers = book.rates.select("rate", "from_us", "to_us", *key, *terms_of, "tier_from_micros")
@@ -134,28 +134,28 @@ def _apply_tiers(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl.Data
     several = table.join(tiers.drop(terms_of), on=key, nulls_equal=True)
     several = several.filter((pl.col("tier_from_micros") > 0) | (pl.col("rate") == pl.col("base")))
     several = several.filter(pl.col("base").is_in(several.filter(pl.col("tier_from_micros") > 0)["base"].unique().implode()))
-    mine = rows.join(several.select(rate="base").unique(), on="rate", how="semi")
-    if mine.is_empty():
+    tiered_rows = rows.join(several.select(rate="base").unique(), on="rate", how="semi")
+    if tiered_rows.is_empty():
         return rows
     paid = pl.col("charged_micros").cast(pl.Int128) - pl.col("free_micros")
     terms = several.filter(pl.col("rate") == pl.col("base")).select("rate", "period", "timezone", "shared")
-    ordered = _indexed(mine.join(facts, on="call").join(terms, on="rate"), terms["timezone"]).sort(_EVENTS)
-    nobody = pl.when(pl.col("who").is_null()).then("call")
-    ordered = ordered.with_columns(paid=paid).with_columns(before=_taken_before(ordered, "paid", [*_POOL, "service", nobody]))
+    ordered = _indexed(tiered_rows.join(facts, on="call").join(terms, on="rate"), terms["timezone"]).sort(_EVENTS)
+    own_call = pl.when(pl.col("who").is_null()).then("call")
+    ordered = ordered.with_columns(paid=paid).with_columns(before=_taken_before(ordered, "paid", [*_POOL, "service", own_call]))
     cut = ordered.drop("rate").join(several.select("base", "rate", "from_us", "to_us", "tier_from_micros"), on="base")
-    # A tier that is not in force when the record begins is none.
+    # A tier counts only if it is in force when the record begins.
     cut = cut.filter(pl.col("start_us").is_between("from_us", "to_us", closed="left") | (pl.col("rate") == pl.col("base")))
     cut = cut.sort("call", "piece", "tier_from_micros").with_columns(
         tier_to=pl.col("tier_from_micros").shift(-1).over("call", "piece").fill_null(NEVER_US)
     )
     low = pl.max_horizontal(pl.col("before"), pl.col("tier_from_micros").cast(pl.Int128))
     high = pl.min_horizontal(pl.col("before") + pl.col("paid"), pl.col("tier_to").cast(pl.Int128))
-    part = cut.with_columns(here=(high - low).clip(0, None).cast(pl.Int64))
-    # What is free, and a record of nothing, stays with the first share.
+    part = cut.with_columns(in_tier=(high - low).clip(0, None).cast(pl.Int64))
+    # The free quantity, and a record of quantity 0, belong to the first share.
     first = pl.col("share") == 0
-    part = part.filter((pl.col("here") > 0) | (pl.col("paid") == 0) & (pl.col("tier_from_micros") == 0))
+    part = part.filter((pl.col("in_tier") > 0) | (pl.col("paid") == 0) & (pl.col("tier_from_micros") == 0))
     part = part.with_columns(share=pl.int_range(pl.len()).over("call", "piece").cast(pl.Int64)).with_columns(
         free_micros=pl.when(first).then("free_micros").otherwise(0)
     )
-    divided = part.with_columns(charged_micros=pl.col("here") + pl.col("free_micros"))
-    return pl.concat([rows.join(mine, on=["call", "piece"], how="anti").select(*SHARE), divided.select(*SHARE)])
+    divided = part.with_columns(charged_micros=pl.col("in_tier") + pl.col("free_micros"))
+    return pl.concat([rows.join(tiered_rows, on=["call", "piece"], how="anti").select(*SHARE), divided.select(*SHARE)])

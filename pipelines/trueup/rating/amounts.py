@@ -1,4 +1,4 @@
-"""From pieces to one amount: exact fractions in 128 bits, rounded at their stage."""
+"""Add shares to one amount: exact fractions in 128 bits, rounded at their stage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ONE = float(_MICROS)
 """The largest unit of a last decimal: one of the currency."""
 _WIDE = pl.Int128()
 _MOST = 1.6e38
-"""Less than 128 bits hold; what may come near it is not computed."""
+"""Less than the largest value of 128 bits; a larger amount is not computed."""
 TOO_LARGE, NO_EXCHANGE_RATE = "amount_too_large", "no_exchange_rate"
 _TERMS = [
     "currency", "setup_micros", "minimum_micros", "rounding", "decimals", "rounding_stage", "tax_micros", "tax_included",
@@ -21,16 +21,16 @@ _TERMS = [
 
 
 def amounts_of(parts: pl.DataFrame, calls: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """(`call`, `amount_micros`, `currency`, `reason`, `tariff_code`) of the calls that `parts` are the shares of.
+    """Return `call`, `amount_micros`, `currency`, `reason` and `tariff_code` of the calls with the shares `parts`.
 
-    Set-up fee, minimum, tax and rounding are those of a record's first piece. A record of nothing, and one that allowances
-    cover whole, costs nothing.
+    Set-up fee, minimum, tax and rounding are those of a record's first piece. A record of quantity 0, or
+    fully covered by allowances, costs 0.
     """
     net = _net(parts, book)
-    told = net.join(book.rates.select("rate", *_TERMS), on="rate", how="left")
+    terms = net.join(book.rates.select("rate", *_TERMS), on="rate", how="left")
     wanted = calls.select("call", "start_us", wanted="currency")
-    told = told.join(wanted, on="call").with_columns(wanted=pl.coalesce("wanted", "currency"))
-    taxed = _taxed(_with_fees(told, book.common_per))
+    terms = terms.join(wanted, on="call").with_columns(wanted=pl.coalesce("wanted", "currency"))
+    taxed = _taxed(_with_fees(terms, book.common_per))
     rounded = _rounded_at(taxed, "total")
     exchanged = _exchanged(rounded, book)
     amount = rounded_div(pl.col("net"), pl.col("per"), pl.col("rounding"))
@@ -41,7 +41,10 @@ def amounts_of(parts: pl.DataFrame, calls: pl.DataFrame, book: Book) -> pl.DataF
 
 
 def _net(parts: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Sums of the shares of each call: `net` / `per` is its price in millionths, `rate` that of its first piece, tiers apart."""
+    """Add the shares of each call.
+
+    `net` / `per` is the price in millionths, `rate` the rate of the first piece without tiers.
+    """
     prices = book.rates.select("rate", "price_micros", "price_per")
     terms = book.rates.select("rounding", "decimals", "rounding_stage", base="rate")
     rows = parts.join(prices, on="rate", how="left").join(terms, on="base", how="left")
@@ -63,8 +66,8 @@ def _net(parts: pl.DataFrame, book: Book) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _by_increment(rows: pl.DataFrame, here: pl.Expr, per: int) -> pl.DataFrame:
-    """Prices shares of which each increment is rounded by itself; what is paid of a share is divided from its beginning."""
+def _by_increment(rows: pl.DataFrame, applies: pl.Expr, per: int) -> pl.DataFrame:
+    """Price shares whose increments are rounded one by one; a share is divided from its beginning."""
     step = pl.coalesce("increment_micros", "paid").cast(_WIDE)
     step = pl.when(step == 0).then(pl.lit(1, _WIDE)).otherwise(step)
 
@@ -72,18 +75,18 @@ def _by_increment(rows: pl.DataFrame, here: pl.Expr, per: int) -> pl.DataFrame:
         over = pl.col("price_per").cast(_WIDE) * _MICROS
         return to_decimals(quantity * pl.col("price_micros").cast(_WIDE), over)
 
-    # Rounding up may make much of many increments of little.
+    # Rounding up many small increments may give a large amount.
     many = pl.col("paid").cast(pl.Float64) / pl.col("step").cast(pl.Float64) + 1
     rounded = pl.max_horizontal("size", pl.col("size") + many * _ONE * float(per))
-    rows = rows.with_columns(step=step).with_columns(size=pl.when(here).then(rounded).otherwise("size"))
+    rows = rows.with_columns(step=step).with_columns(size=pl.when(applies).then(rounded).otherwise("size"))
     whole, rest = pl.col("paid") // pl.col("step"), pl.col("paid") % pl.col("step")
     net = (whole * price(pl.col("step")) + price(rest)) * pl.lit(per, _WIDE)
     fits = pl.col("size") < _MOST
-    return rows.with_columns(net=pl.when(here & fits).then(net).when(here).then(0).otherwise("net")).drop("step")
+    return rows.with_columns(net=pl.when(applies & fits).then(net).when(applies).then(0).otherwise("net")).drop("step")
 
 
 def _with_fees(rows: pl.DataFrame, common_per: int) -> pl.DataFrame:
-    """Adds the set-up fee, raises to the minimum, and rounds what is rounded before tax."""
+    """Add the set-up fee, raise to the minimum, and round amounts that are rounded before tax."""
     something = pl.col("paid") > 0
     setup = pl.when(something).then(pl.col("setup_micros").fill_null(0)).otherwise(0).cast(_WIDE) * pl.col("per")
     least = pl.when(something).then(pl.col("minimum_micros")).cast(_WIDE) * pl.col("per")
@@ -95,7 +98,7 @@ def _with_fees(rows: pl.DataFrame, common_per: int) -> pl.DataFrame:
 
 
 def _taxed(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds tax where prices are without it."""
+    """Add tax where prices exclude it."""
     taxable = (pl.col("tax_micros").fill_null(0) != 0) & ~pl.col("tax_included").fill_null(False)
     if not rows.select(taxable.any()).item():
         return rows
@@ -105,15 +108,15 @@ def _taxed(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _exchanged(rows: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Brings amounts into the currency wanted, at the rate in force when the record began."""
+    """Convert amounts to the requested currency, at the rate in force when the record began."""
     foreign = pl.col("currency") != pl.col("wanted")
     if not rows.select(foreign.any()).item():
         return rows.with_columns(reason=pl.lit(None, pl.String))
     table = book.exchange.select(
         "currency", "from_us", "to_us", "price_micros", "price_per", wanted="to_currency"
     )  # fmt: skip
-    asked = rows.filter(foreign).join(table, on=["currency", "wanted"])
-    fits = asked.filter(pl.col("start_us").is_between("from_us", "to_us", closed="left")).unique("call", keep="first")
+    offers = rows.filter(foreign).join(table, on=["currency", "wanted"])
+    fits = offers.filter(pl.col("start_us").is_between("from_us", "to_us", closed="left")).unique("call", keep="first")
     found = rows.join(fits.select("call", factor="price_micros", over="price_per"), on="call", how="left")
     missing = foreign & pl.col("factor").is_null()
     found = found.with_columns(reason=pl.when(missing).then(pl.lit(NO_EXCHANGE_RATE)))
@@ -123,11 +126,11 @@ def _exchanged(rows: pl.DataFrame, book: Book) -> pl.DataFrame:
 
 
 def _times(rows: pl.DataFrame, factor: pl.Expr, over: pl.Expr) -> pl.DataFrame:
-    """Multiplies amounts by a fraction, and marks those that 128 bits may not hold."""
+    """Multiply amounts by a fraction, and mark those that may not fit 128 bits."""
     rows = _reduced(rows.with_columns(by=factor, over_by=over))
     size = pl.col("net").cast(pl.Float64).abs() * pl.col("by").cast(pl.Float64).abs()
     below = pl.col("per").cast(pl.Float64) * pl.col("over_by").cast(pl.Float64)
-    # Rounding doubles a remainder, which is less than what is below the line.
+    # Rounding doubles a remainder, which is less than the denominator.
     fits = (size < _MOST) & (below < _MOST / 2)
     return rows.with_columns(
         net=pl.when(fits).then(pl.col("net") * pl.col("by")).otherwise(0),
@@ -136,32 +139,32 @@ def _times(rows: pl.DataFrame, factor: pl.Expr, over: pl.Expr) -> pl.DataFrame:
 
 
 def _reduced(rows: pl.DataFrame) -> pl.DataFrame:
-    """Cancels what the fraction `by` / `over_by` has in common: 1.19 is 119 / 100, which leaves amounts more room."""
+    """Reduce the fraction `by` / `over_by`: 1.19 becomes 119 / 100, so that larger amounts fit."""
     pair = rows.select(pl.col("by", "over_by").cast(pl.Int64, strict=False).fill_null(1))
     common = pl.Series(np.gcd(pair["by"].to_numpy(), pair["over_by"].to_numpy())).cast(_WIDE)
     return rows.with_columns(by=pl.col("by") // common, over_by=pl.col("over_by") // common)
 
 
 def _rounded_at(rows: pl.DataFrame, stage: str) -> pl.DataFrame:
-    """Rounds, to the decimals told, the amounts that are rounded at a stage; `total` is the usual one."""
-    here = (pl.col("rounding_stage").fill_null("total") == stage) & pl.col("decimals").is_not_null()
-    if not rows.select(here.any()).item():
+    """Round the amounts that are rounded at a stage to their decimals; the default stage is `total`."""
+    applies = (pl.col("rounding_stage").fill_null("total") == stage) & pl.col("decimals").is_not_null()
+    if not rows.select(applies.any()).item():
         return rows
     value = to_decimals(pl.col("net"), pl.col("per"))
     return rows.with_columns(
-        net=pl.when(here).then(value).otherwise("net"), per=pl.when(here).then(pl.lit(1, _WIDE)).otherwise("per")
+        net=pl.when(applies).then(value).otherwise("net"), per=pl.when(applies).then(pl.lit(1, _WIDE)).otherwise("per")
     )
 
 
 def to_decimals(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:
-    """A fraction of millionths rounded to a tariff's `decimals` by its `rounding`, as whole millionths."""
+    """Return a fraction of millionths rounded to a tariff's `decimals` by its `rounding`, as whole millionths."""
     # Millionths for one unit of the last decimal.
     unit = pl.lit(10, pl.Int64).pow(6 - pl.col("decimals").fill_null(6)).cast(_WIDE)
     return rounded_div(numerator, denominator * unit, pl.col("rounding")) * unit
 
 
 def rounded_div(numerator: pl.Expr, denominator: pl.Expr, rounding: pl.Expr) -> pl.Expr:
-    """`numerator` / `denominator` (> 0) as a whole number: up is away from zero, half_up too; half_even where nothing is told."""
+    """Round `numerator` / `denominator` (> 0) to an integer; up and half_up are away from zero, the default is half_even."""
     negative = numerator < 0
     size = pl.when(negative).then(numerator * -1).otherwise(numerator)
     whole, rest = size // denominator, size % denominator

@@ -1,4 +1,4 @@
-"""When rates hold: their validity cut by the time bands they are bound to, as instants of UTC."""
+"""Compute when rates hold: their validity cut by their time bands, as instants of UTC."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMELINE: dict[str, pl.DataType] = {"rate": pl.Int64(), "at_us": pl.Int64(), "ho
 
 
 def timelines(book: Book, rates: pl.DataFrame, days: pl.Series) -> pl.DataFrame:
-    """The `TIMELINE` of `rates` (rows of `book.priced`), exact on some `days` since 1970, sorted by `at_us`."""
+    """Return the `TIMELINE` of `rates` (rows of `book.priced`), exact on some `days` since 1970, sorted by `at_us`."""
     plain = rates.filter(~pl.col("banded")).select("rate", "from_us", "to_us")
     bound = rates.filter("banded")
     if not bound.is_empty():
@@ -30,7 +30,7 @@ def timelines(book: Book, rates: pl.DataFrame, days: pl.Series) -> pl.DataFrame:
 
 
 def _timeline(spans: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
-    """Spans (`rate`, `from_us`, `to_us`) as a timeline that says of every instant whether each of `rates` holds."""
+    """Turn spans (`rate`, `from_us`, `to_us`) into a timeline on which each of `rates` holds or not at every instant."""
     edges = [
         rates.select("rate", at_us=pl.lit(EVER_US, pl.Int64), step=pl.lit(0)),
         spans.select("rate", at_us="from_us", step=pl.lit(1)),
@@ -43,26 +43,26 @@ def _timeline(spans: pl.DataFrame, rates: pl.DataFrame) -> pl.DataFrame:
 
 
 def active_spans(book: Book, bands: list[str], days: pl.Series) -> pl.DataFrame:
-    """When each band is active (`band`, `from_us`, `to_us`) on some days since 1970, of UTC.
+    """Return when each band is active (`band`, `from_us`, `to_us`) on some days since 1970, of UTC.
 
-    Each UTC minute is looked at on the wall clock of the band's zone, so that the hour shown twice counts twice and the hour
+    Each UTC minute is tested on the wall clock of the band's zone, so that the hour shown twice counts twice and the hour
     that is skipped not at all: bands begin on whole minutes, and so do changes of the clock.
     """
     minute = pl.int_ranges(pl.col("day") * _MINUTES, (pl.col("day") + 1) * _MINUTES)
     minutes = pl.DataFrame({"day": days}).select(at_us=minute.explode() * _MINUTE_US)
-    wanted = book.bands.filter(pl.col("band").is_in(bands))
+    rows = book.bands.filter(pl.col("band").is_in(bands))
     found = [pl.DataFrame(schema={"band": pl.String, "from_us": pl.Int64, "to_us": pl.Int64})]
-    for (zone,), mine in wanted.group_by("timezone", maintain_order=True):
+    for (zone,), in_zone in rows.group_by("timezone", maintain_order=True):
         wall = wall_us(pl.col("at_us") + book.shift_us, str(zone or "UTC"))
         local = minutes.select("at_us", wall=wall).with_columns(
             minute=(pl.col("wall") % DAY_US) // _MINUTE_US, day=pl.col("wall") // DAY_US
         )
-        found += [_of_band(local, row, book.holidays) for row in mine.iter_rows(named=True)]
+        found += [_of_band(local, row, book.holidays) for row in in_zone.iter_rows(named=True)]
     return pl.concat(found)
 
 
 def _of_band(local: pl.DataFrame, band: dict[str, Any], holidays: pl.DataFrame) -> pl.DataFrame:
-    """The spans of one band row, over minutes with their wall-clock `minute` of the day and `day` number."""
+    """Return the spans of one band row, over minutes with their wall-clock `minute` of the day and `day` number."""
     begins, ends = (minute_of(str(band[n] or "00:00")) for n in ("from_time", "to_time"))
     minute = pl.col("minute")
     over_midnight = (minute >= begins) | (minute < ends)
@@ -87,15 +87,15 @@ def _of_band(local: pl.DataFrame, band: dict[str, Any], holidays: pl.DataFrame) 
 
 
 def minute_of(text: str) -> int:
-    """The minute of the day of `HH:MM`; raises `ValueError` for anything else."""
+    """Return the minute of the day of `HH:MM`; raise `ValueError` for anything else."""
     hours, colon, minutes = text.partition(":")
     if not (colon and hours.isdigit() and len(minutes) == 2 and minutes.isdigit()) or int(hours) > 24 or int(minutes) > 59:
-        raise ValueError(f"{text!r} is no time of day; write HH:MM")
+        raise ValueError(f"invalid time of day: {text!r}; write HH:MM")
     return (int(hours) * 60 + int(minutes)) % _MINUTES
 
 
 def weekdays_of(text: str) -> tuple[list[int], bool]:
-    """The weekdays of `1-5`, `1,3,7` or `6-7,hol` (1 is Monday), and whether public holidays are meant too.
+    """Return the weekdays of `1-5`, `1,3,7` or `6-7,hol` (1 is Monday), and whether public holidays count too.
 
     Raises `ValueError` for anything else.
     """
@@ -108,5 +108,5 @@ def weekdays_of(text: str) -> tuple[list[int], bool]:
         elif first.isdigit() and (not dash or last.isdigit()) and 1 <= int(first) <= int(last or first) <= 7:
             days |= set(range(int(first), int(last or first) + 1))
         else:
-            raise ValueError(f"{text!r} are no weekdays; write 1-5, 1,3,7 or 6-7,hol")
+            raise ValueError(f"invalid weekdays: {text!r}; write 1-5, 1,3,7 or 6-7,hol")
     return sorted(days), holidays

@@ -1,7 +1,7 @@
-"""The tariff book: effective-dated rates, bands, holidays, allowances and exchange rates, as they are known at one moment.
+"""The tariff book: effective-dated rates, bands, holidays, allowances and exchange rates, as known at one moment.
 
-A row is an *item*. Its *key* is everything that says what it prices; its validity says when. Of rows with one key the one known
-later replaces an earlier one of the same beginning, and a later beginning ends what was open before.
+A row is an *item*. Its *key* identifies what it prices; its validity says when. Of rows with one key and one
+beginning the one known later replaces the earlier, and a later beginning ends an open validity.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROUNDINGS = ("half_even", "half_up", "up", "down")
 STAGES = ("increment", "record", "total")
 MOST_PER = 10**18
 EVER_US, NEVER_US = -(2**62), 2**62
-"""Before and after every instant there is."""
+"""Instants before and after every valid one."""
 
 TARIFF: dict[str, pl.DataType] = {
     "item": pl.String(),
@@ -65,7 +65,7 @@ TARIFF: dict[str, pl.DataType] = {
 """A row of a tariff book; NULL is "any", "none" or the usual. Amounts are millionths of `currency`, quantities of `unit`."""
 
 LARGEST = {"first_increment_micros": 2**61, "next_increment_micros": 2**61, "price_per": 10**18}
-"""What must be at least 1 is at most this, for sums and multiples of it to fit."""
+"""Largest values of columns that must be at least 1, so that their sums and multiples fit 64 bits."""
 DECK = ["plan", "service", "direction", "zone", "trunk"]
 KEYS: dict[str, list[str]] = {
     RATE: [*DECK, "destination", "band", "tier_from_micros"],
@@ -74,15 +74,15 @@ KEYS: dict[str, list[str]] = {
     ALLOWANCE: ["plan", "name", "destination", "zone"],
     EXCHANGE: ["currency", "to_currency"],
 }
-"""What an item prices or says; two rows of one key are versions of one another."""
+"""The key of each item; two rows with one key are versions of one another."""
 
 
 @dataclass(frozen=True)
 class Book:
-    """What is known of all prices; each frame has `from_us` and `to_us` (exclusive), versions of one key do not overlap.
+    """All known prices; each frame has `from_us` and `to_us` (exclusive), versions of one key do not overlap.
 
-    `rates` has `rate`, the number of the row; a rate with `tier_from_micros` > 0 only says another price for the volume beyond
-    it of the one without. `shift_us` moves every band in time: an error to try, never a truth.
+    `rates` has `rate`, the number of the row; a rate with `tier_from_micros` > 0 replaces only the
+    price of the rate without, for the volume beyond it. `shift_us` moves every band in time, to test an error hypothesis.
     """
 
     rates: pl.DataFrame
@@ -94,12 +94,12 @@ class Book:
 
     @classmethod
     def of(cls, rows: pl.DataFrame) -> Self:
-        """The book that rows of `TARIFF` make, in the order they became known."""
-        told = told_of(rows)
-        if told.select(pl.any_horizontal(~pl.col(n).is_between(1, most) for n, most in LARGEST.items()).any()).item():
+        """Build the book from rows of `TARIFF`, in the order in which they became known."""
+        rows_of_tariff = normalized_rows(rows)
+        if rows_of_tariff.select(pl.any_horizontal(~pl.col(n).is_between(1, most) for n, most in LARGEST.items()).any()).item():
             names = ", ".join(LARGEST)
             raise TrueupError(f"a row of the tariff book has no usable {names}", todo="let each be at least 1 and fit 64 bits")
-        parts = {item: _versions(told.filter(pl.col("item") == item), KEYS[item]) for item in ITEMS}
+        parts = {item: _versions(rows_of_tariff.filter(pl.col("item") == item), KEYS[item]) for item in ITEMS}
         rates = parts[RATE].with_row_index("rate").with_columns(
             pl.col("rate").cast(pl.Int64), pl.col("price_micros", "setup_micros", "tax_micros").fill_null(0),
             pl.col("price_per").fill_null(1), pl.col("tax_included").fill_null(False),
@@ -109,7 +109,7 @@ class Book:
 
     @cached_property
     def decks(self) -> pl.DataFrame:
-        """Every combination of `DECK` that has a price, with its `deck` number and `rank`: the least is the most specific."""
+        """Combinations of `DECK` that have a price, with its `deck` number and `rank`: the least is the most specific."""
         weight = {"plan": 8, "trunk": 4, "zone": 2, "direction": 1}
         rank = pl.sum_horizontal(pl.col(n).is_null().cast(pl.Int64) * w for n, w in weight.items())
         decks = self.rates.select(DECK).unique().sort(DECK, nulls_last=True).with_columns(rank=rank)
@@ -117,7 +117,7 @@ class Book:
 
     @cached_property
     def priced(self) -> pl.DataFrame:
-        """The rates a record may fall under by itself (`rate`, `deck`, `prefix`, `banded`, `band`, `from_us`, `to_us`)."""
+        """The rates without tiers (`rate`, `deck`, `prefix`, `banded`, `band`, `from_us`, `to_us`)."""
         base = self.rates.filter(pl.col("tier_from_micros") == 0).join(self.decks, on=DECK, nulls_equal=True)
         return base.select(
             "rate",
@@ -131,7 +131,7 @@ class Book:
 
     @cached_property
     def common_per(self) -> int:
-        """A number of units that every `price_per` divides: the denominator sums of prices share."""
+        """The least common multiple of all `price_per`: the common denominator of sums of prices."""
         per = reduce(lcm, self.rates["price_per"].unique().to_list(), 1)
         if per > MOST_PER:
             raise TrueupError(
@@ -146,25 +146,28 @@ class Book:
         return bool((self.rates["tier_from_micros"] > 0).any())
 
     @property
-    def gathers(self) -> bool:
+    def has_shared_terms(self) -> bool:
         """Whether the price of a record can depend on others of its period."""
         return self.tiered or not self.allowances.is_empty()
 
 
-def told_of(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with all columns of `TARIFF`, in the one way there is to write a prefix and the first tier."""
-    told = rows.select(pl.col(n).cast(t) if n in rows.columns else pl.lit(None, t).alias(n) for n, t in TARIFF.items())
-    return told.with_columns(
+def normalized_rows(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows with all columns of `TARIFF`, with prefixes and first tiers in one notation."""
+    typed = rows.select(pl.col(n).cast(t) if n in rows.columns else pl.lit(None, t).alias(n) for n, t in TARIFF.items())
+    return typed.with_columns(
         destination=pl.col("destination").str.strip_prefix("+").replace("", None),
         tier_from_micros=pl.col("tier_from_micros").fill_null(0),
     )
 
 
 def _versions(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
-    """The rows of one item with `from_us` and `to_us`: what is superseded is gone, what is open ends where the next begins."""
+    """Return the rows of one item with `from_us` and `to_us`.
+
+    Superseded rows are left out; an open validity ends where the next begins.
+    """
     begins = pl.col("valid_from").cast(pl.Int64)
     names = [*dict.fromkeys([*key, "valid_from"])]
     last = rows.with_row_index("known").unique(names, keep="last", maintain_order=True).sort(*names, nulls_last=True)
     following = begins.shift(-1).over(key) if key != names else pl.lit(None, pl.Int64)
-    told = pl.col("valid_to").cast(pl.Int64)
-    return last.with_columns(from_us=begins, to_us=pl.min_horizontal(told, following).fill_null(NEVER_US)).drop("known")
+    valid_to = pl.col("valid_to").cast(pl.Int64)
+    return last.with_columns(from_us=begins, to_us=pl.min_horizontal(valid_to, following).fill_null(NEVER_US)).drop("known")

@@ -1,4 +1,4 @@
-"""A tariff book as a person writes it: decimals instead of millionths, the columns of a source of the stream `tariff`."""
+"""Write a tariff book as CSV columns of a source of the stream `tariff`: decimals instead of millionths."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _MICROS = "_micros"
 
 
 def in_units(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows of `TARIFF` as a CSV source holds them; columns that say nothing are left away."""
-    told = [series.name for series in rows.select(*TARIFF) if series.null_count() < rows.height]
+    """Return rows of `TARIFF` as a CSV source holds them; empty columns are left out."""
+    named = [series.name for series in rows.select(*TARIFF) if series.null_count() < rows.height]
     return rows.select(
         _decimal(n).alias(n.removesuffix(_MICROS)) if n.endswith(_MICROS)
         else pl.col(n).dt.strftime("%Y-%m-%dT%H:%M:%SZ") if TARIFF[n] == pl.Datetime("us", "UTC") else pl.col(n)
-        for n in told
+        for n in named
     )  # fmt: skip
 
 
 def as_decimal(micros: pl.Expr) -> pl.Expr:
-    """Millionths as the number they are of, exactly."""
+    """Return millionths as an exact decimal number."""
     return micros.cast(pl.Decimal(38, 0)) * pl.lit(Decimal("0.000001"))
 
 

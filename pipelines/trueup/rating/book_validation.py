@@ -21,7 +21,7 @@ from trueup.rating.book import (
     RATE,
     ROUNDINGS,
     STAGES,
-    told_of,
+    normalized_rows,
 )
 
 REFUSAL: dict[str, pl.DataType] = {"source_row": pl.Int64(), "reason": pl.String(), "rule": pl.String()}
@@ -42,16 +42,18 @@ _CHOICES = {
 _MINUTE_US = 60_000_000
 _PREFIX = "^[0-9]{1,15}$"
 _Rule = tuple[str, str, pl.Expr]
-"""A reason, what should be so, and where it is not."""
+"""A reason, the rule in words, and the condition under which a row breaks it."""
 
 
 def refusals(known: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
-    """`REFUSAL` of the rows of `new` that must not be taken in beside what is known; both have the columns of `TARIFF`.
+    """Return a `REFUSAL` for each row of `new` that contradicts itself, the other rows or the `known` book.
 
-    A row that is refused counts for nothing else: it defines no band, and no version of a price.
+    Both frames have the columns of `TARIFF`. A refused row defines no band and no version of a price.
     """
-    rows = told_of(new).with_columns(new["source_row"].cast(pl.Int64), reason=pl.lit(None, pl.String), rule=pl.lit(None, pl.String))
-    past = told_of(known).with_columns(
+    rows = normalized_rows(new).with_columns(
+        new["source_row"].cast(pl.Int64), reason=pl.lit(None, pl.String), rule=pl.lit(None, pl.String)
+    )
+    past = normalized_rows(known).with_columns(
         source_row=pl.lit(None, pl.Int64), reason=pl.lit(None, pl.String), rule=pl.lit(None, pl.String)
     )  # fmt: skip
     rows = _marked(rows, [*_missing(), *_out_of_range(rows, past)])
@@ -64,11 +66,11 @@ def refusals(known: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
 
 
 def _marked(rows: pl.DataFrame, rules: list[_Rule]) -> pl.DataFrame:
-    """Tells of each row not refused so far the first rule that it breaks."""
+    """Add to each row not refused so far the first rule that it breaks."""
     reason, rule = pl.col("reason"), pl.col("rule")
     for why, what, broken in rules:
-        here = rule.is_null() & broken.fill_null(False)
-        reason, rule = pl.when(here).then(pl.lit(why)).otherwise(reason), pl.when(here).then(pl.lit(what)).otherwise(rule)
+        breaks = rule.is_null() & broken.fill_null(False)
+        reason, rule = pl.when(breaks).then(pl.lit(why)).otherwise(reason), pl.when(breaks).then(pl.lit(what)).otherwise(rule)
         rows = rows.with_columns(reason.alias("reason"), rule.alias("rule"))
         reason, rule = pl.col("reason"), pl.col("rule")
     return rows
@@ -104,7 +106,7 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
 
 
 def _unreadable(texts: pl.Series, read: Callable[[str], object]) -> list[str]:
-    """The distinct texts that `read` cannot."""
+    """Return the distinct texts that `read` refuses."""
 
     def fails(text: str) -> bool:
         try:
@@ -117,7 +119,7 @@ def _unreadable(texts: pl.Series, read: Callable[[str], object]) -> list[str]:
 
 
 def _uncommon(rows: pl.DataFrame, past: pl.DataFrame) -> list[int]:
-    """The values of `price_per` that leave those before them without a common multiple prices can be added over."""
+    """Return the values of `price_per` without a common multiple with those before them that fits."""
     per, bad = 1, []
     for value in pl.concat([past["price_per"], rows["price_per"]]).drop_nulls().unique(maintain_order=True).to_list():
         both = lcm(per, value) if value > 0 else per
@@ -129,27 +131,27 @@ def _uncommon(rows: pl.DataFrame, past: pl.DataFrame) -> list[int]:
 
 
 def _repeated(item: str) -> _Rule:
-    """The same key and beginning twice in one unit: the later row."""
+    """Refuse the later row of two with one key and beginning in one unit."""
     names = [*dict.fromkeys([*KEYS[item], "valid_from"])]
-    stands = (pl.col("item") == item) & pl.col("rule").is_null()
-    earlier = stands.cast(pl.Int64).cum_sum().over(["item", *names]) > 1
-    return REPEATED, f"{', '.join(names)}: are told once", stands & earlier
+    accepted = (pl.col("item") == item) & pl.col("rule").is_null()
+    earlier = accepted.cast(pl.Int64).cum_sum().over(["item", *names]) > 1
+    return REPEATED, f"{', '.join(names)}: are told once", accepted & earlier
 
 
-def _stands(book: pl.DataFrame, item: str) -> pl.DataFrame:
+def _accepted(book: pl.DataFrame, item: str) -> pl.DataFrame:
     return book.filter((pl.col("item") == item) & pl.col("rule").is_null())
 
 
 def _calendars(book: pl.DataFrame) -> _Rule:
-    told = _stands(book, HOLIDAY)["calendar"].unique()
+    calendars = _accepted(book, HOLIDAY)["calendar"].unique()
     meant = pl.col("calendar").is_not_null() | pl.col("weekdays").str.contains("hol", literal=True)
-    there = pl.col("calendar").is_in(told.implode(), nulls_equal=True)
-    return UNKNOWN, "calendar: has holidays", (pl.col("item") == BAND) & meant & ~there
+    has_holidays = pl.col("calendar").is_in(calendars.implode(), nulls_equal=True)
+    return UNKNOWN, "calendar: has holidays", (pl.col("item") == BAND) & meant & ~has_holidays
 
 
 def _bands(book: pl.DataFrame) -> _Rule:
-    told = _stands(book, BAND)["band"].unique()
-    return UNKNOWN, "band: is a band of the book", (pl.col("item") == RATE) & ~pl.col("band").is_in(told.implode())
+    bands = _accepted(book, BAND)["band"].unique()
+    return UNKNOWN, "band: is a band of the book", (pl.col("item") == RATE) & ~pl.col("band").is_in(bands.implode())
 
 
 def _tiers(book: pl.DataFrame) -> _Rule:
@@ -160,12 +162,12 @@ def _tiers(book: pl.DataFrame) -> _Rule:
 
 
 def _plans(book: pl.DataFrame) -> _Rule:
-    told = _stands(book, RATE)["plan"].unique()
-    return UNKNOWN, "plan: is a plan of a rate", (pl.col("item") == ALLOWANCE) & ~pl.col("plan").is_in(told.implode())
+    plans = _accepted(book, RATE)["plan"].unique()
+    return UNKNOWN, "plan: is a plan of a rate", (pl.col("item") == ALLOWANCE) & ~pl.col("plan").is_in(plans.implode())
 
 
 def _gaps_marked(book: pl.DataFrame) -> pl.DataFrame:
-    """Marks the rows that make a version end after the next begins, or before.
+    """Mark the rows that make a version end after the next begins, or before.
 
     It is the row with the `valid_to`; where that one was known before, the one that begins.
     """

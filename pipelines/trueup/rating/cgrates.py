@@ -42,14 +42,14 @@ class Line:
         return self.fields[index] if index < len(self.fields) else ""
 
     def refusal(self, what: str, todo: str = "") -> TrueupError:
-        """The error that this line is."""
+        """Return the error for this line."""
         return TrueupError(what, where=f"{self.file} line {self.number}", todo=todo)
 
 
 def read_cgrates(
     folder: Path, *, currency: str, timezone: str = "UTC", tenant: str | None = None, services: Mapping[str, str] | None = None
 ) -> pl.DataFrame:
-    """The rows of `TARIFF` of a folder; `services` says which service a category is, where they are not named the same.
+    """Read a folder as rows of `TARIFF`; `services` maps categories to services of another name.
 
     Raises `TrueupError`, with file and line, for what the tariff book has no exact word for.
     """
@@ -65,8 +65,8 @@ def read_cgrates(
         rows += [dims | rate for rate, _ in found]
         bands |= {band["band"]: band for _, band in found if band is not None}
     first = min((row["valid_from"] for row in rows), default=None)
-    told = [{"item": BAND, "valid_from": first} | band for band in bands.values()]
-    return pl.DataFrame([{n: row.get(n) for n in TARIFF} for row in [*told, *rows]], schema=TARIFF)
+    band_rows = [{"item": BAND, "valid_from": first} | band for band in bands.values()]
+    return pl.DataFrame([{n: row.get(n) for n in TARIFF} for row in [*band_rows, *rows]], schema=TARIFF)
 
 
 def _lines(folder: Path, file: str, least: int, *, needed: bool = True) -> list[Line]:
@@ -78,13 +78,13 @@ def _lines(folder: Path, file: str, least: int, *, needed: bool = True) -> list[
     try:
         text = read_regular(path, max_bytes=_MOST_BYTES).decode("utf-8-sig")
         reader = csv.reader(io.StringIO(text, newline=""))
-        told = [(reader.line_num, row) for row in reader]
+        numbered_rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise TrueupError(
             f"the file cannot be read: {reason}", where=str(path), todo="have the tariff plan exported again"
         ) from None
-    lines = [Line(file, n, tuple(f.strip() for f in row)) for n, row in told if row and not row[0].startswith("#")]
+    lines = [Line(file, n, tuple(f.strip() for f in row)) for n, row in numbered_rows if row and not row[0].startswith("#")]
     for line in lines:
         if len(line.fields) < least:
             raise line.refusal(f"a line of {file} has {len(line.fields)} fields instead of {least}")
@@ -92,25 +92,25 @@ def _lines(folder: Path, file: str, least: int, *, needed: bool = True) -> list[
 
 
 def _profiles(folder: Path, tenant: str | None) -> Iterator[tuple[Line, datetime | None]]:
-    """The lines of rating profiles, each with the moment the next activation of the same subject ends it."""
+    """Return the lines of rating profiles, each with its end: the next activation of the same subject."""
     lines = _lines(folder, "RatingProfiles.csv", 5)
     for line in lines:
         if tenant is None and line[0] != lines[0][0]:
             raise line.refusal("there are several tenants", "name the one to import")
-    mine = [line for line in lines if tenant in (None, line[0])]
-    alone = {line[1] for line in mine if line[2] == ANY}
-    for line in mine:
+    of_tenant = [line for line in lines if tenant in (None, line[0])]
+    alone = {line[1] for line in of_tenant if line[2] == ANY}
+    for line in of_tenant:
         if line[5] not in ("", ANY):
             raise line.refusal(f"subject {line[2]} falls back on {line[5]}", f"only {ANY} can be fallen back on")
         if line[2] != ANY and line[1] in alone and line[5] != ANY:
             raise line.refusal(
                 f"subject {line[2]} does not fall back on {ANY}, as every plan of a tariff book does",
-                f"tell the fallback {ANY}, or import the subjects apart from {ANY}",
+                f"set the fallback to {ANY}, or import this subject and {ANY} separately",
             )
     begins = defaultdict(list)
-    for line in mine:
+    for line in of_tenant:
         begins[line[1], line[2]].append(_instant(line))
-    for line in mine:
+    for line in of_tenant:
         later = [moment for moment in begins[line[1], line[2]] if moment > _instant(line)]
         yield line, min(later, default=None)
 
@@ -155,7 +155,7 @@ class _Plans:
         self._terms: dict[tuple[str, str, str], dict[str, Any]] = {}
 
     def rates_of(self, profile: Line) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
-        """The rates of a profile's rating plan, each with its band."""
+        """Return the rates of a profile's rating plan, each with its band."""
         if profile[4] not in self._plans:
             raise profile.refusal(f"there is no rating plan {profile[4]}")
         by_prefix = defaultdict[str | None, list[tuple[Line, Line]]](list)
@@ -179,7 +179,7 @@ class _Plans:
     def _of_prefix(
         self, prefix: str | None, lines: list[tuple[Line, Line]]
     ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
-        """The rates of one prefix of a plan: each timing lasts until the next of the day begins."""
+        """Return the rates of one prefix of a plan: each timing lasts until the next of the day begins."""
         plan = lines[0][0]
         if len({line[3] for line, _ in lines}) > 1:
             raise lines[1][0].refusal(f"prices of {prefix or ANY} differ in weight", "let one price hold at a time, by timings")
@@ -204,8 +204,8 @@ class _Plans:
         if (begin, end, days) == ("00:00", "24:00", list(_WEEK)):
             return None
         weekdays = ",".join(map(str, days))
-        told = {"weekdays": weekdays, "from_time": begin, "to_time": end, "timezone": self._timezone}
-        return told | {"band": f"{timing} {weekdays} {begin}-{end}"}
+        band = {"weekdays": weekdays, "from_time": begin, "to_time": end, "timezone": self._timezone}
+        return band | {"band": f"{timing} {weekdays} {begin}-{end}"}
 
     def _terms_of(self, priced: Line) -> dict[str, Any]:
         """Price, increments, fee and rounding of a line of destination rates."""

@@ -1,4 +1,4 @@
-"""What billing must have done: the one mistake that makes exactly the amount that was billed."""
+"""Find the billing error: the first hypothesis that gives exactly the billed amount."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _MOST_PLANS = 64
 def explain_billed_amount(
     calls: pl.DataFrame, billed: pl.DataFrame, book: Book, others: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """Of each call (`CALL`) with its `billed_micros` (`call`, `billed_micros`), the first mistake that explains it.
+    """Return for each call (`CALL`) the first error that explains its amount in `billed` (`call`, `billed_micros`).
 
     Tried in this order: zero rated, another version of the tariff, another increment, another rounding, tax twice or not at
     all, allowances ignored, bands shifted by hours, another plan, an amount in another currency. `cause` and `sentence` are
-    NULL where none makes the amount. `others` are records they share free units or tiers with: each call is then tried aside,
-    in its place among those.
+    NULL where none gives the amount. `others` are records that share allowances or tiers with them: each call is then priced
+    as a what-if in its place among those.
     """
     left = calls.join(billed, on="call")
     free = left.filter(pl.col("billed_micros") == 0).select("call")
@@ -47,7 +47,7 @@ def explain_billed_amount(
 
 @dataclass(frozen=True)
 class _Mistake:
-    """A way to err: records are priced by `book`, with `columns` put in the place of what they are."""
+    """A hypothesis: records are priced by `book`, with the values in `columns` instead of their own."""
 
     cause: str
     sentence: str
@@ -56,8 +56,8 @@ class _Mistake:
 
 
 def _made(left: pl.DataFrame, mistake: _Mistake, others: pl.DataFrame | None) -> pl.DataFrame:
-    """The calls whose billed amount a mistake makes: as `ALTERNATIVE`."""
-    # A mistake that changes nothing of a record is none.
+    """Return the calls whose billed amount equals the amount under a hypothesis, as `ALTERNATIVE`."""
+    # A hypothesis that changes no column of a record explains nothing.
     rows = left.filter(pl.all_horizontal(pl.lit(True), *(pl.col(n).ne_missing(pl.lit(v)) for n, v in mistake.columns.items())))
     rows = rows.with_columns(pl.lit(v).alias(n) for n, v in mistake.columns.items())
     tried = rows.drop("billed_micros")
@@ -67,23 +67,23 @@ def _made(left: pl.DataFrame, mistake: _Mistake, others: pl.DataFrame | None) ->
 
 
 def _mistakes(book: Book) -> Iterator[_Mistake]:
-    """Every mistake to try."""
+    """Yield every hypothesis to try, in order."""
     yield from (_Mistake("former_version", f"billed at the price of before {day}", b) for day, b in _other_versions(book, 1))
     yield from (_Mistake("coming_version", f"billed at the price of {day} on", b) for day, b in _other_versions(book, -1))
     for first_s, next_s in _INCREMENTS_S:
-        told = "billed exactly, without increments" if first_s is None else f"billed in increments of {first_s}/{next_s} s"
-        yield _Mistake("wrong_increment", told, _with_increments(book, first_s, next_s))
+        sentence = "billed exactly, without increments" if first_s is None else f"billed in increments of {first_s}/{next_s} s"
+        yield _Mistake("wrong_increment", sentence, _with_increments(book, first_s, next_s))
     for decimals in _DECIMALS:
-        for rounding, told in _ROUNDINGS:
+        for rounding, name in _ROUNDINGS:
             terms = {"rounding": pl.lit(rounding), "decimals": pl.lit(decimals, pl.Int64), "rounding_stage": pl.lit("total")}
-            said = f"billed rounded {told} to {decimals} decimals"
-            yield _Mistake("wrong_rounding", said, replace(book, rates=book.rates.with_columns(**terms)))
+            sentence = f"billed rounded {name} to {decimals} decimals"
+            yield _Mistake("wrong_rounding", sentence, replace(book, rates=book.rates.with_columns(**terms)))
     yield from _about_tax(book)
     if not book.allowances.is_empty():
         yield _Mistake("allowance_ignored", "billed without free units", replace(book, allowances=book.allowances.clear()))
     for hours in _SHIFTS_H if not book.bands.is_empty() else ():
-        said = f"billed as if the bands were {abs(hours)} h {'later' if hours < 0 else 'earlier'}"
-        yield _Mistake("shifted_band", said, replace(book, shift_us=hours * _HOUR_US))
+        sentence = f"billed as if the bands were {abs(hours)} h {'later' if hours < 0 else 'earlier'}"
+        yield _Mistake("shifted_band", sentence, replace(book, shift_us=hours * _HOUR_US))
     plans = book.rates["plan"].drop_nulls().unique().sort().to_list()
     for plan in plans if len(plans) <= _MOST_PLANS else ():
         yield _Mistake("other_plan", f"billed as plan {plan}", book, {"plan": plan})
@@ -92,7 +92,7 @@ def _mistakes(book: Book) -> Iterator[_Mistake]:
 
 
 def _other_versions(book: Book, step: int) -> Iterator[tuple[str, Book]]:
-    """Books in which rates are in force when the version after (1) or before (−1) them is; told with the day of the change.
+    """Yield books with each version moved to the validity of the version after (1) or before (−1) it, and the day of the change.
 
     Versions of one key may change at other times than those of another: each moment of change is an alternative of its own.
     """
@@ -102,10 +102,10 @@ def _other_versions(book: Book, step: int) -> Iterator[tuple[str, Book]]:
     change = "from_us" if step > 0 else "own_from_us"
     shifted = ordered.with_columns(own_from_us="from_us", **neighbour).drop_nulls("from_us")
     for moment in shifted[change].unique().sort().to_list():
-        mine = shifted.filter(pl.col(change) == moment).select(ordered.columns)
+        shifted_rates = shifted.filter(pl.col(change) == moment).select(ordered.columns)
         # What did not change then keeps its price, so that what it falls back on is still there.
-        rest = ordered.join(mine.select(key).unique(), on=key, how="anti", nulls_equal=True)
-        yield _day(moment), replace(book, rates=_renumbered(pl.concat([mine, rest])))
+        others_unchanged = ordered.join(shifted_rates.select(key).unique(), on=key, how="anti", nulls_equal=True)
+        yield _day(moment), replace(book, rates=_renumbered(pl.concat([shifted_rates, others_unchanged])))
 
 
 def _renumbered(rates: pl.DataFrame) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""A flat price per unit of a service."""
+"""Price a quantity by a flat price per unit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _MICROS = 1_000_000
 
 
 def flat_price(quantity_micros: pl.Expr, price_micros: pl.Expr, price_per: pl.Expr) -> pl.Expr:
-    """The price of a quantity in millionths of the currency, as Int128; NULL where there is no price.
+    """Return the price of a quantity in millionths of the currency, as Int128; NULL where there is no price.
 
     `price_micros` is for `price_per` whole units. Computed in 128 bits and rounded once, half to even, so that the price is
     exact and symmetric in sign.

@@ -1,4 +1,4 @@
-"""How Go writes durations, decimals and times of day, read exactly."""
+"""Read durations, decimals and times of day in the notation of Go, exactly."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d:00")
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number of seconds (`s`) or, where no unit is told, of units."""
+    """A number of seconds (`s`) or, without a unit, of units."""
 
     number: Fraction
     unit: str
 
 
 def quantity_of(text: str) -> Quantity | None:
-    """A duration (`60s`, `1m30s`) or a bare number of units (`1024`); None for anything else."""
+    """Return a duration (`60s`, `1m30s`) or a bare number of units (`1024`); None for anything else."""
     if re.fullmatch(_DECIMAL, text) and not text.startswith("-"):
         return Quantity(Fraction(text), UNITS)
     parts = _PART.findall(text)
@@ -35,10 +35,10 @@ def quantity_of(text: str) -> Quantity | None:
 
 
 def decimal_of(text: str) -> Fraction | None:
-    """A decimal number; None for anything else."""
+    """Return a decimal number; None for anything else."""
     return Fraction(text) if _DECIMAL.fullmatch(text) else None
 
 
 def clock_of(text: str) -> str | None:
-    """`HH:MM` of `HH:MM:00`; None for anything else."""
+    """Return `HH:MM` of `HH:MM:00`; None for anything else."""
     return text[:5] if _CLOCK.fullmatch(text) else None

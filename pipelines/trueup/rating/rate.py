@@ -1,4 +1,4 @@
-"""The price of records by a tariff book: exact, rounded where the tariff says, and told with all its parts."""
+"""Price records by a tariff book: exactly, rounded where the tariff says so, and with all parts of each price."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MOST_MICROS = 2**61
 
 @dataclass(frozen=True)
 class RatingResult:
-    """`amounts` as in `AMOUNT`, one row for each of `calls` in their order; `parts` as in `SHARE`, what each amount is made of."""
+    """`amounts` as in `AMOUNT`, one row for each of `calls` in their order; `parts` as in `SHARE`, the shares of each amount."""
 
     amounts: pl.DataFrame
     parts: pl.DataFrame
@@ -50,11 +50,11 @@ class RatingResult:
 
 
 def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
-    """Prices records (`CALL`) by a book; where allowances or tiers apply, all records of their period must be among them.
+    """Price records (`CALL`) by a book; where allowances or tiers apply, all records of their period must be among them.
 
-    A call with a true `aside`, where there is such a column, is priced in the place of the one of its start and order, and
-    takes nothing from the others. An amount is a sum of exact fractions, rounded at the stage and to the decimals its tariff
-    tells, and at last to millionths.
+    A call with a true `aside`, if that column exists, is a what-if: priced at the place of its start and order,
+    it consumes nothing from the others. An amount is a sum of exact fractions, rounded at the stage and to the decimals of its
+    tariff, and finally to millionths.
     """
     able = calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= MOST_MICROS)
     if able.is_empty() or book.rates.is_empty():
@@ -64,30 +64,34 @@ def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     cut, unpriced = segment_calls(able.join(found, on="call", how="semi"), found, book) if found.height else (
         pl.DataFrame(schema=SEGMENT), pl.DataFrame(schema={"call": pl.Int64, "begun": pl.Boolean})
     )  # fmt: skip
-    parts = apply_allowances_and_tiers(cut, able, book) if book.gathers else _whole(cut)
+    parts = apply_allowances_and_tiers(cut, able, book) if book.has_shared_terms else _whole(cut)
     priced = amounts_of(parts, able, book)
     return RatingResult(_to_amount_rows(calls, priced, _unpriced_reason(calls, unpriced, book)), parts, calls)
 
 
 def _whole(cut: pl.DataFrame) -> pl.DataFrame:
-    """Pieces as shares of which nothing is free."""
+    """Return pieces as shares without free quantity."""
     nothing = {"share": pl.lit(0, pl.Int64), "free_micros": pl.lit(0, pl.Int64), "allowance": pl.lit(None, pl.String)}
     return cut.with_columns(base="rate", **nothing).select(*SHARE)
 
 
 def _to_amount_rows(calls: pl.DataFrame, priced: pl.DataFrame, why: pl.DataFrame) -> pl.DataFrame:
-    """One row of `AMOUNT` for each call, in their order."""
-    both = calls.select("call").join(priced, on="call", how="left", maintain_order="left")
-    both = both.join(why, on="call", how="left", maintain_order="left")
+    """Return one row of `AMOUNT` for each call, in their order."""
+    joined = calls.select("call").join(priced, on="call", how="left", maintain_order="left")
+    joined = joined.join(why, on="call", how="left", maintain_order="left")
     reason = pl.when(pl.col("amount_micros").is_null()).then(pl.coalesce("reason", "why"))
-    return both.with_columns(reason=reason).select(pl.col(n).cast(t) for n, t in AMOUNT.items())
+    return joined.with_columns(reason=reason).select(pl.col(n).cast(t) for n, t in AMOUNT.items())
 
 
 def _unpriced_reason(calls: pl.DataFrame, unpriced: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """`why` calls that no rate holds for have no price."""
+    """Return the reason (`why`) for which each call may have no price."""
     early = unpriced.filter(~pl.col("begun")).select("call", early=pl.lit(True)) if "begun" in unpriced.columns else None
-    told = calls.select("call", "plan", "service", "start_us", "quantity_micros")
-    told = told.join(early, on="call", how="left") if early is not None else told.with_columns(early=pl.lit(None, pl.Boolean))
+    asked_calls = calls.select("call", "plan", "service", "start_us", "quantity_micros")
+    asked_calls = (
+        asked_calls.join(early, on="call", how="left")
+        if early is not None
+        else asked_calls.with_columns(early=pl.lit(None, pl.Boolean))
+    )
     planned = book.rates.filter(pl.col("plan").is_not_null())["service"].unique().implode()
     why = (
         pl.when(pl.col("quantity_micros").is_null() | pl.col("start_us").is_null()).then(pl.lit(NO_QUANTITY))
@@ -96,4 +100,4 @@ def _unpriced_reason(calls: pl.DataFrame, unpriced: pl.DataFrame, book: Book) ->
         .when(pl.col("plan").is_null() & pl.col("service").is_in(planned)).then(pl.lit(NO_PLAN))
         .otherwise(pl.lit(NO_RATE))
     )  # fmt: skip
-    return told.select("call", why=why)
+    return asked_calls.select("call", why=why)

@@ -1,4 +1,4 @@
-"""Which rates a record may fall under: the decks that fit it, and the prefixes of its destination, most specific first."""
+"""Select the rates that may price a record: matching decks and destination prefixes, most specific first."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import polars as pl
 from trueup.rating.book import DECK, Book
 
 CANDIDATE: dict[str, pl.DataType] = {"call": pl.Int64(), "rate": pl.Int64(), "rank": pl.Int64()}
-"""A rate a call may fall under; the one of the least rank that holds at an instant is the call's there."""
+"""A rate that may price a call; at an instant, the valid one with the least rank does."""
 _LONGEST = 32
 
 
 def candidates(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """The `CANDIDATE` rates of calls: by plan, trunk, zone and direction first, then the longest prefix, then a band over none."""
+    """Return the `CANDIDATE` rates of calls.
+
+    Plan, trunk, zone and direction rank first, then the longest prefix, then a rate with a band before one without.
+    """
     kinds = calls.select(DECK).unique().with_row_index("kind")
     fitting = _fitting(kinds, book)
     dialled = calls.select("call", *DECK, peer=pl.col("peer").str.strip_prefix("+").fill_null(""))
@@ -24,21 +27,21 @@ def candidates(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
 
 
 def _fitting(kinds: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """(`kind`, `deck`, `rank`) of the decks whose every told dimension is that of a kind of call."""
+    """Return (`kind`, `deck`, `rank`) of the decks whose every given dimension equals that of a kind of call."""
     met = kinds.join(book.decks.rename({n: f"{n}_deck" for n in DECK if n != "service"}), on="service")
     fits = [(pl.col(f"{n}_deck").is_null() | (pl.col(f"{n}_deck") == pl.col(n))).fill_null(False) for n in DECK if n != "service"]
     return met.filter(pl.all_horizontal(fits)).select("kind", "deck", "rank")
 
 
 def _matches(lines: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """(`line`, `rate`, `rank`) of every rate of a line's decks whose prefix its number begins with."""
+    """Return (`line`, `rate`, `rank`) of every rate of a line's decks whose prefix its number begins with."""
     priced = book.priced.select("rate", "deck", "prefix", "banded")
     lengths = priced.select(pl.col("prefix").str.len_chars().unique()).to_series().sort().to_list()
     found = []
     for length in lengths:
-        mine = priced.filter(pl.col("prefix").str.len_chars() == length)
-        told = lines if not length else lines.with_columns(prefix=pl.col("peer").str.head(length))
-        met = told.join(mine.drop("prefix"), on="deck") if not length else told.join(mine, on=["deck", "prefix"])
+        of_length = priced.filter(pl.col("prefix").str.len_chars() == length)
+        prefixed = lines if not length else lines.with_columns(prefix=pl.col("peer").str.head(length))
+        met = prefixed.join(of_length.drop("prefix"), on="deck") if not length else prefixed.join(of_length, on=["deck", "prefix"])
         order = (pl.col("rank") * _LONGEST + (_LONGEST - 1 - length)) * 2 + (~pl.col("banded")).cast(pl.Int64)
         found.append(met.select("line", "rate", rank=order))
     return pl.concat(found) if found else pl.DataFrame(schema={"line": pl.UInt32, "rate": pl.Int64, "rank": pl.Int64})

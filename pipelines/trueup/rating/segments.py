@@ -1,4 +1,4 @@
-"""Cutting a record into pieces of one price: at band edges, at changes of price, increment by increment."""
+"""Cut a record into pieces of one price: at band edges, at changes of price, increment by increment."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _INCREMENTS = ["first_increment_micros", "next_increment_micros", "unit", "round
 
 
 def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Cuts calls into `PIECE`s; returns (pieces, calls that no rate holds for: `call` and `begun`).
+    """Cut calls into `SEGMENT`s; return them, and the calls without a valid rate (`call`, `begun`).
 
-    `calls` has `call`, `start_us` and `quantity_micros`; `found` are their candidates. A record of nothing has one piece of
-    nothing. Increments run on from the start of the record, the first once; an increment is charged whole at the rate in
-    force when it begins. `begun` says that some candidate was in force by then, be it not at that time of day.
+    `calls` has `call`, `start_us` and `quantity_micros`; `found` are their candidates. A record of quantity 0 has one
+    piece of quantity 0. Increments continue from the start of the record, the first one once. An increment is charged whole
+    at the rate in force when it begins. `begun` is true if some candidate had come into force by then, even if not at that time of day.
     """
     longest = pl.col("quantity_micros").clip(0, _YEAR_US)
     first_us, last_us = calls.select(pl.col("start_us").min(), last=(pl.col("start_us") + longest).max()).row(0)
@@ -39,25 +39,25 @@ def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple
     found = found.join(since, on="rate").join(steady, on="rate", how="left").with_columns(pl.col("steady").fill_null(False))
     found = _reachable_candidates(found)
     terms = book.rates.select("rate", *_INCREMENTS)
-    going = calls.select("call", "quantity_micros", at_us="start_us", done=pl.lit(0, pl.Int64))
+    remaining = calls.select("call", "quantity_micros", at_us="start_us", done=pl.lit(0, pl.Int64))
     made, lost, number = [pl.DataFrame(schema=SEGMENT)], [pl.DataFrame(schema={"call": pl.Int64, "begun": pl.Boolean})], 0
-    while not going.is_empty():
-        held, missed = _rate_in_force(going, found, line)
+    while not remaining.is_empty():
+        held, missed = _rate_in_force(remaining, found, line)
         lost.append(missed)
         cut = _charged(held.join(terms, on="rate"))
         made.append(cut.select(pl.lit(number, pl.Int64).alias("piece"), *[n for n in SEGMENT if n != "piece"]).select(*SEGMENT))
-        gone = cut.with_columns(done=pl.col("from_micros") + pl.col("charged_micros"))
-        left = gone.filter(pl.col("done") < pl.col("quantity_micros"))
-        # A volume is at one instant, however much of it there is.
+        charged = cut.with_columns(done=pl.col("from_micros") + pl.col("charged_micros"))
+        left = charged.filter(pl.col("done") < pl.col("quantity_micros"))
+        # A volume is at one instant, whatever its quantity.
         moved = pl.when(_TIMED).then(pl.col("at_us") + pl.col("charged_micros")).otherwise("at_us")
-        going, number = left.select("call", "quantity_micros", "done", at_us=moved), number + 1
+        remaining, number = left.select("call", "quantity_micros", "done", at_us=moved), number + 1
     unpriced = pl.concat(lost)
     whole = pl.concat(made).join(unpriced, on="call", how="anti")
     return _merged(whole.sort("call", "piece")), unpriced
 
 
 def _reachable_candidates(found: pl.DataFrame) -> pl.DataFrame:
-    """The candidates that can come first somewhere: none of those after one that holds throughout."""
+    """Return the candidates that can be in force somewhere: none ranked after one that holds throughout."""
     if found["steady"].all():
         return found.sort("call", "rank", "rate").unique("call", keep="first", maintain_order=True)
     sure = found.filter("steady").group_by("call").agg(sure=pl.col("rank").min())
@@ -65,7 +65,7 @@ def _reachable_candidates(found: pl.DataFrame) -> pl.DataFrame:
 
 
 def _merged(made: pl.DataFrame) -> pl.DataFrame:
-    """Makes one piece of neighbours under one rate: they were only cut where another rate might have begun."""
+    """Merge adjacent pieces under one rate, cut only where another rate might have begun."""
     same = ["call", "rate", "increment_micros"]
     begins = pl.any_horizontal(pl.col(n).ne_missing(pl.col(n).shift(1)) for n in same)
     if made["call"].is_unique().all():
@@ -77,7 +77,7 @@ def _merged(made: pl.DataFrame) -> pl.DataFrame:
 
 
 def _reach(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Adds `end_us`, when a call ends at the latest: a volume is at one instant, and none lasts for more than a year."""
+    """Add `end_us`, the latest end of a call: a volume is at one instant, and no call lasts more than a year."""
     timed = found.join(book.rates.filter(_TIMED), on="rate", how="semi").select("call").unique()
     lasting = calls.join(timed, on="call", how="semi").with_columns(
         end_us=pl.col("start_us") + pl.col("quantity_micros").clip(0, _YEAR_US)
@@ -86,38 +86,38 @@ def _reach(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> pl.DataFrame
 
 
 def _days(calls: pl.DataFrame) -> pl.Series:
-    """The days since 1970 that calls lie on, those before and after them too: whatever the zone, they are there."""
+    """Return the days since 1970 of calls, with the days before and after, so that every time zone is covered."""
     spans = calls.select(first=pl.col("start_us") // DAY_US - 1, last=pl.col("end_us") // DAY_US + 2).unique()
     return spans.select(pl.int_ranges("first", "last").explode()).to_series().unique().sort()
 
 
-def _rate_in_force(going: pl.DataFrame, found: pl.DataFrame, line: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """(calls with the `rate` that holds where they have come to, and `edge_us` until when none can change; calls with none).
+def _rate_in_force(remaining: pl.DataFrame, found: pl.DataFrame, line: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return calls with the `rate` in force and `edge_us`, before which it cannot change; and calls without one.
 
-    `found` says of each candidate whether it is `steady`: holds throughout; `line` is the timeline of the others.
+    In `found` a candidate is `steady` if it holds throughout; `line` is the timeline of the others.
     """
-    at = going.join(found, on="call")
+    at = remaining.join(found, on="call")
     always = at.filter("steady").with_columns(holds=pl.lit(True), next_us=pl.lit(NEVER_US, pl.Int64))
     now = at.filter(~pl.col("steady")).sort("at_us").join_asof(
         line.rename({"at_us": "since_us"}), left_on="at_us", right_on="since_us", by="rate", check_sortedness=False
     )  # fmt: skip
-    told = pl.concat([always, now.select(always.columns)])
-    if told["call"].is_unique().all() and told["holds"].all():
-        return told.rename({"next_us": "edge_us"}), going.select("call", begun=pl.lit(True)).clear()
-    best = told.group_by("call").agg(
+    states = pl.concat([always, now.select(always.columns)])
+    if states["call"].is_unique().all() and states["holds"].all():
+        return states.rename({"next_us": "edge_us"}), remaining.select("call", begun=pl.lit(True)).clear()
+    best = states.group_by("call").agg(
         best=pl.col("rank").filter("holds").min(), begun=(pl.col("valid_us") <= pl.col("at_us")).any()
     )  # fmt: skip
-    ranked = told.join(best.drop_nulls("best"), on="call")
+    ranked = states.join(best.drop_nulls("best"), on="call")
     rates = ranked.filter(pl.col("rank") <= pl.col("best")).group_by("call").agg(
         pl.col("at_us", "quantity_micros", "done").first(),
         rate=pl.col("rate").filter((pl.col("rank") == pl.col("best")) & pl.col("holds")).min(), edge_us=pl.col("next_us").min(),
     )  # fmt: skip
-    missed = going.join(rates, on="call", how="anti").select("call").join(best.select("call", "begun"), on="call", how="left")
+    missed = remaining.join(rates, on="call", how="anti").select("call").join(best.select("call", "begun"), on="call", how="left")
     return rates, missed.with_columns(pl.col("begun").fill_null(False))
 
 
 def _charged(held: pl.DataFrame) -> pl.DataFrame:
-    """Charges increments from where a call has come to: those that begin before the edge, of what is left."""
+    """Charge the remaining increments of a call that begin before the edge."""
     first = (pl.col("done") == 0) & pl.col("first_increment_micros").is_not_null()
     alone = first & (pl.col("rounding_stage") == "increment") | (first & pl.col("next_increment_micros").is_null())
     step = pl.when(first).then("first_increment_micros").otherwise(

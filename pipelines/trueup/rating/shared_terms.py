@@ -1,4 +1,4 @@
-"""Whose records depend on one another by a tariff book: services that share free units or have tiers, by whom, how long."""
+"""Find the records that depend on one another by a tariff book: services with shared allowances or tiers, and periods."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from trueup.rating.book import DECK, Book
 SHARING: dict[str, pl.DataType] = {
     "service": pl.String(),
     "plan": pl.String(),  # NULL: of any plan
-    "group": pl.String(),  # the least name of the services that hang together
+    "group": pl.String(),  # the least name of the connected services
     "by_account": pl.Boolean(),  # some term of the group is shared by the account
     "period": pl.String(),  # the longest of the group's
     "timezone": pl.String(),
-    "spans": pl.UInt32(),  # how many different periods the group has, time zones told apart
+    "spans": pl.UInt32(),  # how many different pairs of period and time zone the group has
 }
 """A service and plan whose prices depend on other records."""
 _LONGEST = ["month", "week", "day"]
@@ -23,11 +23,11 @@ _TIERED = [*DECK, "destination", "band"]
 
 
 def sharing(books: Iterable[Book]) -> pl.DataFrame:
-    """The `SHARING` of one book, or of several as if each of their terms were in force."""
-    told = [_terms(book) for book in books if book.gathers]
-    if not told:
+    """Return the `SHARING` of one book, or of several as if all their terms were in force."""
+    terms_of_books = [_terms(book) for book in books if book.has_shared_terms]
+    if not terms_of_books:
         return pl.DataFrame(schema=SHARING)
-    terms = pl.concat(told).unique(maintain_order=True)
+    terms = pl.concat(terms_of_books).unique(maintain_order=True)
     terms = terms.with_columns(group=pl.col("service").replace_strict(_groups(terms)))
     longest = pl.col("period").sort_by(pl.col("period").replace_strict(_LONGEST, range(3)), "timezone")
     of_group = terms.group_by("group").agg(
@@ -40,7 +40,7 @@ def sharing(books: Iterable[Book]) -> pl.DataFrame:
 
 
 def _terms(book: Book) -> pl.DataFrame:
-    """(`service`, `plan`, `by_account`, `period`, `timezone`, `name`) of everything shared; `name` ties services together."""
+    """Return the shared terms; services with one `name` are connected."""
     tiers = book.rates.filter(pl.col("tier_from_micros") > 0).select(_TIERED).unique()
     base = book.rates.filter(pl.col("tier_from_micros") == 0).join(tiers, on=_TIERED, how="semi", nulls_equal=True)
     free = book.allowances.with_columns(service=pl.col("services").str.split(",").list.eval(pl.element().str.strip_chars()))
@@ -53,7 +53,7 @@ def _terms(book: Book) -> pl.DataFrame:
 
 
 def _groups(terms: pl.DataFrame) -> dict[str, str]:
-    """Of each service the least name of those it hangs together with, by the names of what they share."""
+    """Return for each service the least name of the services connected to it by shared allowances."""
     group = {service: service for service in terms["service"].to_list()}
     named = terms.drop_nulls("name").group_by("name").agg(pl.col("service").unique())["service"].to_list()
     for services in named * len(named):

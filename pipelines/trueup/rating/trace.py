@@ -1,4 +1,4 @@
-"""The arithmetic of one record, line by line."""
+"""Trace the arithmetic of the price of one record, line by line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 def steps(rated: RatingResult, call: int, book: Book) -> list[str]:
-    """How the price of a record comes about, each line a step; the last is its amount, or why it has none."""
+    """Return the steps of the price of a record, one a line; the last is its amount, or the reason for none."""
     record = rated.calls.row(by_predicate=pl.col("call") == call, named=True)
     answer = rated.amounts.row(by_predicate=pl.col("call") == call, named=True)
     parts = rated.parts.filter(pl.col("call") == call).sort("piece", "share").to_dicts()
@@ -49,16 +49,16 @@ def steps(rated: RatingResult, call: int, book: Book) -> list[str]:
 
 
 def _tariff(rate: Row) -> str:
-    """Which version of which price it is."""
+    """Return the version and dimensions of a rate."""
     since = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=rate["from_us"])).isoformat().replace("+00:00", "Z")
-    told = [f"{n} {rate[n]}" for n in _DIMENSIONS if rate[n] is not None]
-    told += [f"prefix {rate['destination']}" if rate["destination"] else "any destination"]
-    told += [f"band {rate['band']}"] if rate["band"] else []
-    return f"tariff {rate['tariff_code'] or 'without a code'} as of {since}: {', '.join(told)}"
+    dimensions = [f"{n} {rate[n]}" for n in _DIMENSIONS if rate[n] is not None]
+    dimensions += [f"prefix {rate['destination']}" if rate["destination"] else "any destination"]
+    dimensions += [f"band {rate['band']}"] if rate["band"] else []
+    return f"tariff {rate['tariff_code'] or 'without a code'} as of {since}: {', '.join(dimensions)}"
 
 
 def _charge(part: Row, priced: Row, base: Row, record: Row, value: Fraction) -> str:
-    """One share: from where, how much of it is free and by what, and its price."""
+    """Return the line of one share: its start, the part covered by an allowance, and its price."""
     unit = base["unit"] or "units"
     begins, charged = part["from_micros"], part["charged_micros"]
     where = f"at {_number(begins)} {unit}"
@@ -80,7 +80,7 @@ def _step(micros: int | None) -> str:
 
 
 def _from_net(terms: Row, net: Fraction, *, paid: bool) -> tuple[list[str], Fraction]:
-    """Set-up fee, minimum, rounding and tax: the lines, and the amount after them."""
+    """Apply set-up fee, minimum, rounding and tax; return the lines and the amount after them."""
     lines = []
     if paid and terms["setup_micros"]:
         net += terms["setup_micros"]
@@ -108,16 +108,18 @@ def _rounding(stage: str, when: str, terms: Row, net: Fraction) -> tuple[list[st
 
 
 def _exchange(terms: Row, record: Row, net: Fraction, book: Book) -> tuple[list[str], Fraction]:
-    wanted = record["currency"]
-    if wanted is None or wanted == terms["currency"]:
+    currency = record["currency"]
+    if currency is None or currency == terms["currency"]:
         return [], net
     within = pl.lit(record["start_us"]).is_between("from_us", "to_us", closed="left")
-    found = book.exchange.filter(within & (pl.col("currency") == terms["currency"]) & (pl.col("to_currency") == wanted)).to_dicts()
+    found = book.exchange.filter(
+        within & (pl.col("currency") == terms["currency"]) & (pl.col("to_currency") == currency)
+    ).to_dicts()
     if not found:
-        return [f"{terms['currency']} cannot be exchanged into {wanted} then"], net
+        return [f"{terms['currency']} cannot be exchanged into {currency} then"], net
     price, per = found[0]["price_micros"], found[0]["price_per"]
     net *= Fraction(price, per * _MICROS)
-    return [f"× {_money(Fraction(price))} {wanted} per {per} {terms['currency']} = {_money(net)}"], net
+    return [f"× {_money(Fraction(price))} {currency} per {per} {terms['currency']} = {_money(net)}"], net
 
 
 def _by_increment(terms: Row) -> bool:
@@ -130,14 +132,14 @@ def _price(part: Row, priced: Row, base: Row) -> Fraction:
     if not _by_increment(base) or not paid:
         return one * paid
     step = int(part["increment_micros"] or paid)
-    whole, rest = divmod(paid, step)
+    whole, remainder = divmod(paid, step)
     return whole * rounded_to(one * step, base["decimals"], base["rounding"]) + rounded_to(
-        one * rest, base["decimals"], base["rounding"]
+        one * remainder, base["decimals"], base["rounding"]
     )
 
 
 def rounded_to(micros: Fraction, decimals: int, rounding: str | None) -> Fraction:
-    """A number of millionths rounded to some decimals of the whole; up and half up are away from zero."""
+    """Round an amount in millionths to `decimals` of the currency unit; up and half up are away from zero."""
     unit = 10 ** (6 - decimals)
     whole, rest = divmod(abs(micros) / unit, 1)
     half = Fraction(1, 2)
@@ -156,7 +158,7 @@ def _number(micros: int) -> str:
 
 
 def _money(micros: Fraction) -> str:
-    """A number of millionths in decimal, exact where that takes no more than some digits; `…` says that more would follow."""
+    """Format millionths as a decimal, exact up to 12 decimal places; `…` marks further digits."""
     shown = abs(micros) / _MICROS
     digits, rest = divmod(shown * 10**_DIGITS, 1)
     text = f"{int(digits) // 10**_DIGITS}.{int(digits) % 10**_DIGITS:0{_DIGITS}d}"

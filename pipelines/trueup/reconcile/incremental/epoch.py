@@ -85,7 +85,7 @@ def process_epoch(
     """
     frontier, terms, after, upto = epoch.frontier, epoch.terms, epoch.after, epoch.upto
     reader = AffectedReader(lake, frontier, buckets, terms, upto)
-    if any(edition.book.gathers for edition in terms.editions):
+    if any(edition.book.has_shared_terms for edition in terms.editions):
         # A price that depends on a whole period affects more records than the state can select.
         events = reader.affected_records(after)
         evaluated = evaluate(events, frontier, terms, after=after, upto=upto)
