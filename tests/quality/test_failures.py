@@ -261,7 +261,7 @@ def _added(folder: Path, kind: str, arguments: str) -> Project:
 
 
 @pytest.mark.parametrize(
-    ("kind", "arguments", "said"),
+    ("kind", "arguments", "message"),
     [
         ("values_to_bee_null", '{ column = "node" }', "Great Expectations has no expect_column_values_to_bee_null"),
         ("values_to_not_be_null", '{ column = "noode" }', "usage has no column 'noode'"),

@@ -25,9 +25,10 @@ _INCREMENTS = ["first_increment_micros", "next_increment_micros", "unit", "round
 def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Cut calls into `SEGMENT`s; return them, and the calls without a valid rate (`call`, `begun`).
 
-    `calls` has `call`, `start_us` and `quantity_micros`; `found` are their candidates. A record of quantity 0 has one
-    piece of quantity 0. Increments continue from the start of the record, the first one once. An increment is charged whole
-    at the rate in force when it begins. `begun` is true if some candidate had come into force by then, even if not at that time of day.
+    `calls` has `call`, `start_us` and `quantity_micros`; `found` are their candidates. A record of quantity 0 has one piece
+    of quantity 0. Increments continue from the start of the record, the first one once. An increment is charged whole at the
+    rate in force when it begins. `begun` is true if some candidate had come into force by then, even if not at that time of
+    day.
     """
     longest = pl.col("quantity_micros").clip(0, _YEAR_US)
     first_us, last_us = calls.select(pl.col("start_us").min(), last=(pl.col("start_us") + longest).max()).row(0)
