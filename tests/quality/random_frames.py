@@ -1,4 +1,4 @@
-"""Random frames and random row rules of every kind, and what the library and the compiled form say of them."""
+"""Draw random frames and row rules of every kind, and evaluate them by the library and by the compiled form."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EPOCH = datetime(2024, 3, 1, tzinfo=UTC)
 
 
 def frame(chance: random.Random) -> pl.DataFrame:
-    """A dozen charges, with every kind of value and many that are not there."""
+    """Draw a dozen charges, with every kind of value and many missing values."""
     number = [None, -1, 0, 1, 2, 3, 2**62, -(2**62)]
     time = [None, *(EPOCH + timedelta(microseconds=n) for n in (-1, 0, 1, 86_400_000_000))]
     choices: Sequence[Sequence[Any]] = (TEXTS, TEXTS, number, number, time, time)
@@ -36,7 +36,7 @@ def frame(chance: random.Random) -> pl.DataFrame:
 
 
 def rule(chance: random.Random, kind: str) -> Expectation:
-    """A rule of one kind with random arguments."""
+    """Draw a rule of one kind with random arguments."""
     text, number = chance.choice(COLUMNS[:2]), chance.choice(COLUMNS[2:4])
     time = chance.choice(COLUMNS[4:])
     low, high = sorted(chance.choice([-2, 0, 1, 2, 3]) for _ in range(2))
@@ -58,7 +58,7 @@ def rule(chance: random.Random, kind: str) -> Expectation:
     elif kind.endswith("regex"):
         arguments = {"column": text, "regex": chance.choice(PATTERNS)}
     elif kind == "expect_column_value_lengths_to_be_between":
-        # The library refuses strict bounds of lengths that are equal; they would let nothing pass.
+        # The library refuses strict bounds of lengths that are equal; no value would pass.
         arguments = {"column": text, **{n: max(v, 0) for n, v in bounds.items()}}
     elif kind == "expect_column_value_lengths_to_equal":
         arguments = {"column": text, "value": max(low, 0)}
@@ -71,14 +71,14 @@ def rule(chance: random.Random, kind: str) -> Expectation:
 
 
 def drawn(count: int, seed: int) -> list[tuple[pl.DataFrame, Expectation]]:
-    """So many frames, each with a rule; every kind in its turn."""
+    """Draw `count` frames, each with a rule; every kind in turn."""
     chance = random.Random(seed)
     kinds = sorted(FORMS)
     return [(frame(chance), rule(chance, kinds[number % len(kinds)])) for number in range(count)]
 
 
 def by_library(cases: Sequence[tuple[pl.DataFrame, Expectation]]) -> list[set[int]]:
-    """The rows that Great Expectations itself finds unexpected; the frames lie side by side in one table."""
+    """Return the rows that Great Expectations finds unexpected; the frames are columns of one table."""
     wide = pl.concat(
         [f.rename({n: f"{n}_{number}" for n in f.columns}) for number, (f, _) in enumerate(cases)], how="horizontal"
     ).with_row_index("row_no").with_columns(pl.col("row_no").cast(pl.Int64))  # fmt: skip
@@ -102,7 +102,7 @@ def by_library(cases: Sequence[tuple[pl.DataFrame, Expectation]]) -> list[set[in
 
 
 def by_compiled(cases: Sequence[tuple[pl.DataFrame, Expectation]], compiled: Any = row_rule) -> list[set[int]]:
-    """The rows that the compiled rules refuse."""
+    """Return the rows that the compiled rules refuse."""
     found = []
     for rows, expectation in cases:
         made: RowRule = compiled(expectation)

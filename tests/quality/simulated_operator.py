@@ -1,4 +1,4 @@
-"""Feeds simulated directly as what the controls look at: hours, numbers, files and money, with what was lost on purpose."""
+"""Simulate feeds directly as inputs of the controls: hours, numbers, files and money, with chosen losses."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def made(seed: int, *, per_hour: float = 60.0) -> pl.DataFrame:
 
 
 def _destinations(seed: int, node: int, hour: np.ndarray) -> pl.Series:
-    """Where records go: a few large destinations, many small ones, and more abroad in the evening."""
+    """Draw destinations: a few large destinations, many small ones, and more abroad in the evening."""
     rng = np.random.default_rng([seed, node])
     weight = 1 / np.arange(1, DESTINATIONS + 1) ** 1.5
     drawn = rng.choice(DESTINATIONS, len(hour), p=weight / weight.sum())
@@ -84,7 +84,7 @@ def ticked(inputs: dict[str, pl.DataFrame], *ticks: tuple[int, int]) -> Complete
 def inputs_of_records(
     records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, position: int = 1
 ) -> dict[str, pl.DataFrame]:
-    """What the log would show of the records that came; charges are of everything, since billing lost nothing."""
+    """Return the inputs for the records that arrived; charges cover all records, since billing lost none."""
     base = records.with_columns(stream=pl.lit("usage"), source=pl.lit("msc"), hour_us=pl.col("at_us") // HOUR_US * HOUR_US)
     key = ["stream", "source", "node"]
     hours = base.group_by(*key, "service", "hour_us").agg(
@@ -132,7 +132,7 @@ END_US = START_US + HOURS * HOUR_US
 def open_rows(
     records: pl.DataFrame, everything: pl.DataFrame, *, numbered: bool, alarms: int = 2, feed: FeedConfig | None = None
 ) -> pl.DataFrame:
-    """What the controls say of records that came, at one tick when all is over."""
+    """Return the open findings for the records that arrived, at one tick after the end."""
     inputs = ticked(inputs_of_records(records, everything, numbered=numbered), (2, END_US))
     return open_findings(history(inputs, rules(feed or (NUMBERED if numbered else PLAIN), alarms=alarms), after=0, upto=2))
 

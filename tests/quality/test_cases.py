@@ -1,4 +1,4 @@
-"""What goes wrong with feeds, one case each: found, on the right node, in the right period."""
+"""Faults of feeds, one case each: found on the right node, in the right period."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_lost_files_are_one_finding_with_every_record_of_them(made: pl.DataFrame
     assert row["from_us"] < op.moment(141 * op.FILE_HOURS) < row["to_us"]
 
 
-def test_a_lost_stretch_within_a_file_is_counted_to_the_record(made: pl.DataFrame) -> None:
+def test_a_gap_within_a_file_is_counted_to_the_record(made: pl.DataFrame) -> None:
     gone = made.select(op.between(HOUR, 1, "MSC01")).to_series()
     open_rows = op.open_rows(made.filter(~gone), made, numbered=True)
     assert found(open_rows) == [("missing_records", "records", "MSC01")]
@@ -76,7 +76,7 @@ def test_a_destination_that_takes_over_is_found_from_its_hour_on(made: pl.DataFr
     assert row["records_high"] is None, "what goes elsewhere is not missing"
 
 
-def test_a_file_delivered_twice_under_other_bytes_is_told_and_costs_nothing(made: pl.DataFrame) -> None:
+def test_a_file_delivered_twice_with_other_bytes_is_a_finding_without_money(made: pl.DataFrame) -> None:
     inputs = op.inputs_of_records(made, made, numbered=False)
     first = inputs["units"].filter(pl.col("node") == "MSC01").sort("first_us").head(1)
     again = first.with_columns(unit=pl.lit("msc@again"), duplicate="records", accepted=pl.lit(0), path=pl.lit("again"))
@@ -87,7 +87,7 @@ def test_a_file_delivered_twice_under_other_bytes_is_told_and_costs_nothing(made
     assert open_rows.select("from_us", "to_us").rows() == first.select("first_us", "last_us").rows()
 
 
-def test_a_clock_that_jumps_ahead_and_is_set_right_is_found_as_that(made: pl.DataFrame) -> None:
+def test_a_clock_that_jumps_ahead_and_back_is_found_as_a_clock_jump(made: pl.DataFrame) -> None:
     wrong = op.between(HOUR, 4, "MSC02")
     jumped = made.with_columns(at_us=pl.when(wrong).then(pl.col("at_us") + 3 * HOUR_US).otherwise("at_us"))
     open_rows = op.open_rows(jumped, made, numbered=True).filter(pl.col("node") == "MSC02")
@@ -101,7 +101,7 @@ def test_a_clock_that_jumps_ahead_and_is_set_right_is_found_as_that(made: pl.Dat
     assert open_rows.filter(pl.col("kind") == "missing_records").is_empty(), "no number is missing"
 
 
-def test_what_comes_late_closes_the_silence_and_a_further_tick_says_nothing_new(made: pl.DataFrame) -> None:
+def test_late_records_resolve_the_silence_and_a_further_tick_changes_nothing(made: pl.DataFrame) -> None:
     gone = made.select(op.between(HOUR, 3, "MSC01")).to_series()
     first, late = (
         op.inputs_of_records(made.filter(~gone), made, numbered=False),

@@ -34,7 +34,7 @@ def test_eleven_hundred_random_frames_get_the_same_rows_and_verdict_from_both() 
         assert differences(random_frames.drawn(BATCH, seed)) == []
 
 
-def test_each_rule_broken_on_purpose_is_noticed() -> None:
+def test_each_deliberately_wrong_rule_is_detected() -> None:
     cases = random_frames.drawn(BATCH, seed=20)
 
     def inverted(expectation: Expectation) -> RowRule:
@@ -72,7 +72,7 @@ def expectation(kind: str, **arguments: object) -> Expectation:
         ),
     ],
 )
-def test_what_does_not_compile_is_refused_by_name(expectation: Expectation, message: str) -> None:
+def test_an_expectation_that_does_not_compile_is_refused_by_name(expectation: Expectation, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         row_rule(expectation)
     assert message in str(caught.value)

@@ -1,4 +1,4 @@
-"""The controls over a real lake: a file that does not come, and comes; whatever the runs in between."""
+"""The controls over a real lake: a file is missing and arrives later, in any division into runs."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def rows(made: Project, query: str) -> list[dict[str, object]]:
     return with_retries(made, lambda warehouse: warehouse.connection.execute(query).to_arrow_table().to_pylist())
 
 
-def test_a_lost_file_is_bounded_and_closes_when_it_comes_with_its_money_proven(tmp_path: Path) -> None:
+def test_a_missing_file_is_bounded_and_resolves_on_arrival_with_its_money_within_the_bounds(tmp_path: Path) -> None:
     made = project(tmp_path)
     changes = controlled(made)
     assert changes.select("action", "cause", "kind", "node", "control", "records_low", "records_high").rows() == [
@@ -118,11 +118,11 @@ def test_a_lost_file_is_bounded_and_closes_when_it_comes_with_its_money_proven(t
     assert float(found["impact_low"]) <= 80 <= float(found["impact_high"])  # type: ignore[arg-type]
     assert found["impact"] == 0
     reconcile(made, clock=lambda: NOW)
-    # Charges of the day have no usage, and nobody is told that they were billed too much: the usage may only not have come.
+    # Charges of the day have no usage and raise no overbilling: their usage may only be missing.
     without = "SELECT count(*) AS n, sum(impact) AS impact, bool_and(provisional) AS provisional FROM findings WHERE kind = 'charge_without_usage'"
     assert rows(made, without) == [{"n": 40, "impact": -80, "provisional": True}]
     assert rows(made, "SELECT * FROM leakage_by_day") == []
-    # The file comes.
+    # The file arrives.
     (tmp_path / "landing/msc/M1-002.csv").write_text(usage_file(2))
     later = NOW + timedelta(hours=1)
     last = controlled(made, later).row(-1, named=True)
@@ -133,7 +133,7 @@ def test_a_lost_file_is_bounded_and_closes_when_it_comes_with_its_money_proven(t
     assert all(result.passed for result in with_retries(made, audit))
 
 
-def test_a_missing_charge_file_makes_no_leakage_of_what_it_would_have_billed(tmp_path: Path) -> None:
+def test_a_missing_charge_file_raises_no_leakage_for_its_usage(tmp_path: Path) -> None:
     made = project(tmp_path)
     (tmp_path / "landing/msc/M1-002.csv").write_text(usage_file(2))
     (tmp_path / "landing/billing/002.csv").unlink()
@@ -151,7 +151,7 @@ def test_a_missing_charge_file_makes_no_leakage_of_what_it_would_have_billed(tmp
     assert rows(made, "SELECT status FROM findings WHERE kind = 'missing_records'") == [{"status": "resolved"}]
 
 
-def test_a_feed_that_stops_is_stale_by_the_clock_until_it_goes_on(tmp_path: Path) -> None:
+def test_a_feed_that_stops_is_stale_by_the_clock_until_it_continues(tmp_path: Path) -> None:
     made = project(tmp_path)
     (tmp_path / "landing/msc/M1-002.csv").write_text(usage_file(2))
     assert controlled(made).is_empty()
@@ -163,7 +163,7 @@ def test_a_feed_that_stops_is_stale_by_the_clock_until_it_goes_on(tmp_path: Path
     assert controlled(made, NOW + timedelta(hours=41)).select("action", "cause").rows()[-1] == ("resolved", "late_usage")
 
 
-def test_every_division_into_runs_tells_the_same_history(tmp_path: Path) -> None:
+def test_every_division_into_runs_gives_the_same_history(tmp_path: Path) -> None:
     made = project(tmp_path)
     controlled(made)
     controlled(made, NOW + timedelta(hours=40))

@@ -1,4 +1,4 @@
-"""Data Docs of hostile data: whatever records hold is text there, and makes no element, attribute or script of any page."""
+"""Data Docs of hostile data: values of records are text, never an element, attribute or script of a page."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ arguments = {{ column = "node", min_value = 1 }}
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page: its elements with the names of their attributes, and where its texts are."""
+    """A page as a browser parses it: its elements with the names of their attributes, and where its texts are."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -104,7 +104,7 @@ class Page(HTMLParser):
 
 
 def built(folder: Path, values: list[str]) -> dict[str, Page]:
-    """The pages of a day whose records hold the values wherever they hold text, by their paths without ids and times."""
+    """Return the pages of a day whose text columns hold the values, by their paths without ids and times."""
     (folder / "landing").mkdir(parents=True)
     rows = [
         {"id": f"{n} {v}", "who": v, "at": f"2024-03-01T00:00:{n:02d}", "seconds": 5, "node": v, "service": v}
@@ -167,7 +167,7 @@ def test_each_page_with_replaced_characters_says_which_and_none_of_them_is_left(
         assert not [text for text in values if re.search(r"[<>\"`$\x00-\x08\x1b\x7f-\x9f\u2028\u202a-\u202e]", text)], path
 
 
-def test_what_is_shown_is_free_of_what_is_obeyed_whatever_it_is_put_into() -> None:
+def test_safe_text_has_no_special_character_in_any_context() -> None:
     shown = SafeText()
     every = "".join(map(chr, [*range(0x250), *range(0x2000, 0x2070), 0xFEFF, 0xE0001, 0xD800]))
     shown_value = shown.value({every: [every, 1, None, True]})

@@ -40,21 +40,21 @@ def test_a_day_is_due_once_when_it_is_over_and_not_again_by_the_clock() -> None:
     assert due(known, rules(), later, midnight) == []
 
 
-def test_lateness_that_is_allowed_is_waited_for() -> None:
+def test_a_day_is_due_after_the_lateness_of_its_feed() -> None:
     known, tick = inputs_of(("2024-03-01 10:00", 1)), Tick(2, us("2024-03-02 05:00"))
     assert due(known, rules(lateness_h=6), tick, None) == []
     assert len(due(known, rules(lateness_h=5), tick, None)) == 1
 
 
-def test_a_day_is_due_again_when_records_come_for_it_and_no_other_day_is() -> None:
+def test_only_the_day_of_new_records_is_due_again() -> None:
     known = inputs_of(("2024-03-01 10:00", 1), ("2024-03-02 10:00", 1), ("2024-03-01 11:00", 3))
     before, tick = Tick(2, us("2024-03-05 00:00")), Tick(4, us("2024-03-05 01:00"))
     assert days(due(known, rules(), tick, before)) == [("msc", date(2024, 3, 1))]
-    # What comes behind a tick is not known at it.
+    # Records after a tick are not known at it.
     assert due(known, rules(), Tick(2, us("2024-03-05 02:00")), before) == []
 
 
-def test_states_are_due_whenever_some_came() -> None:
+def test_states_are_due_after_each_arrival() -> None:
     known = inputs_of(states=3)
     assert days(due(known, rules(), Tick(4, us("2024-03-01 00:00")), Tick(2, us("2024-03-01 00:00")))) == [("book", None)]
     assert due(known, rules(), Tick(6, us("2024-03-01 00:00")), Tick(4, us("2024-03-01 00:00"))) == []

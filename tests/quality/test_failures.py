@@ -1,4 +1,4 @@
-"""Failed expectations over a real lake, by the library itself: findings that open, change and close, whenever somebody looks."""
+"""Failed expectations over a real lake, by the library itself: the life of their findings in any division into runs."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def charges(day: int) -> str:
 
 
 def project(folder: Path, severity: str = "mark") -> Project:
-    """Three days of calls; of the last, half name nobody."""
+    """Write three days of calls; half of the last day's have no subscriber."""
     for name in ("msc", "billing", "book"):
         (folder / "landing" / name).mkdir(parents=True)
     (folder / "trueup.toml").write_text(TOML % severity)
@@ -153,7 +153,7 @@ def test_a_failed_expectation_is_a_finding_of_its_feed_and_day_with_bounds(ran: 
     assert all(result.passed for result in with_retries(made, audit))
 
 
-def test_what_is_only_noted_puts_no_money_at_stake_and_states_have_no_day(ran: Path) -> None:
+def test_a_noted_failure_has_no_money_at_stake_and_states_have_no_day(ran: Path) -> None:
     query = "SELECT day, reason, records_high, impact_high FROM findings WHERE kind = 'failed_expectation' AND source = 'book'"
     assert rows(Project.load(ran), query) == [
         {
@@ -163,7 +163,7 @@ def test_what_is_only_noted_puts_no_money_at_stake_and_states_have_no_day(ran: P
     ]  # fmt: skip
 
 
-def test_asking_again_at_the_same_position_adds_nothing_and_says_the_same(ran: Path) -> None:
+def test_a_second_run_at_the_same_position_adds_nothing_and_gives_the_same_summary(ran: Path) -> None:
     made = Project.load(ran)
     before = failure_history(made)
     first = judged(made, NOW + timedelta(hours=1))
@@ -181,7 +181,7 @@ def test_asking_again_at_the_same_position_adds_nothing_and_says_the_same(ran: P
     assert (msc.missing_low, msc.missing_high) == (0, 0), "what is there and wrong is not missing"
 
 
-def test_it_closes_when_records_come_that_put_the_day_right(ran: Path, tmp_path: Path) -> None:
+def test_a_failure_resolves_when_corrected_records_arrive(ran: Path, tmp_path: Path) -> None:
     made = Project.load(shutil.copytree(ran, tmp_path / "copied"))
     (made.directory / "landing/msc/more.csv").write_text(calls(DAYS - 1, range(100, 1_000)))
     summary = judged(made, NOW + timedelta(hours=1))
@@ -200,7 +200,7 @@ def test_a_day_that_is_not_over_is_not_validated_yet(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_a_blocked_day_stays_blocked_in_every_later_run_until_somebody_dismisses_it(tmp_path: Path) -> None:
+def test_a_blocked_day_stays_blocked_in_every_later_run_until_its_finding_is_dismissed(tmp_path: Path) -> None:
     made = project(tmp_path / "p", severity="block")
     assert [d.verdict for d in judged(made).days] == ["block"]
     assert [d.verdict for d in judged(made, validate=False).days] == ["block"]
@@ -268,9 +268,7 @@ def _added(folder: Path, kind: str, arguments: str) -> Project:
         ("values_to_not_be_null", '{ colum = "node" }', "has unusable arguments: column: field required"),
     ],
 )
-def test_an_expectation_that_cannot_be_meant_is_refused_before_it_is_in_force(
-    tmp_path: Path, kind: str, arguments: str, message: str
-) -> None:
+def test_an_invalid_expectation_is_refused_before_it_is_in_force(tmp_path: Path, kind: str, arguments: str, message: str) -> None:
     judged(project(tmp_path / "p"), NOW - timedelta(days=DAYS))
     made = _added(tmp_path / "p", kind, arguments)
     with pytest.raises(ConfigError, match=message):
@@ -279,7 +277,7 @@ def test_an_expectation_that_cannot_be_meant_is_refused_before_it_is_in_force(
         assert lake.read("declaration").filter(pl.col("kind") == "quality_policy").height == 1
 
 
-def test_what_the_library_cannot_compute_is_said_and_no_finding(tmp_path: Path) -> None:
+def test_an_expectation_that_the_library_cannot_compute_is_logged_and_raises_no_finding(tmp_path: Path) -> None:
     project(tmp_path / "p")
     made = _added(tmp_path / "p", "mean_to_be_between", '{ column = "subscriber", max_value = 3 }')
     ingest(made, clock=lambda: NOW)

@@ -1,4 +1,4 @@
-"""The gate: what blocks a day, what marks it, what is only noted; and the commands that go by it."""
+"""The gate: what blocks a day, what marks it, what is only noted; and the commands that follow it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def finding_of(kind: str, *, hours: int = 1) -> pl.DataFrame:
 
 @pytest.mark.parametrize("verdict", ["block", "mark", "note"])
 @pytest.mark.parametrize("kind", ["missing_records", "stale_feed", "volume_drop", "total_mismatch"])
-def test_a_finding_does_to_its_day_what_the_configuration_says(kind: str, verdict: str) -> None:
+def test_the_configuration_decides_the_effect_of_a_finding_on_its_day(kind: str, verdict: str) -> None:
     config = GateConfig.model_validate({kind: verdict})
     assert gate(finding_of(kind), config, "UTC", {}) == [Day(DAY, verdict, (f"{kind}: msc M1: seen",))]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("severity", "verdict"), [("block", "block"), ("mark", "mark"), ("note", "note"), ("quarantine", "mark")])
-def test_a_failing_suite_does_to_its_day_what_its_severity_says(severity: Any, verdict: str) -> None:
+def test_the_severity_decides_the_effect_of_a_failed_expectation_on_its_day(severity: Any, verdict: str) -> None:
     failed = finding_of("failed_expectation", hours=24).with_columns(subject=pl.lit(f"a rule {DAY}"))
     days = gate(failed, GateConfig(), "UTC", {("usage", "a rule"): severity, ("charge", "a rule"): "block"})
     assert days == [Day(DAY, verdict, ("failed_expectation: msc M1: seen",))]  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def test_the_heaviest_reason_decides_and_days_are_of_the_projects_zone() -> None
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The story's operator, billing file 2 lost and the gate told to block for that, after `run`."""
+    """Return the test operator after `run`, with billing file 2 lost and a gate that blocks for it."""
     folder = tmp_path_factory.mktemp("gate") / "project"
     story.project(folder)
     (folder / "landing/msc/M1-002.csv").write_text(story.usage_file(2))
@@ -72,11 +72,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here may outlive its test: others share this process."""
+    """Restore the clock after each test: other tests share this process."""
     monkeypatch.setenv("TRUEUP_NOW", story.NOW.isoformat())
 
 
-def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+def run_command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     capsys.readouterr()
     status = main(list(arguments))
     return status, capsys.readouterr().out
@@ -84,16 +84,16 @@ def asked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str
 
 def test_run_reconciles_the_days_before_the_first_that_is_blocked(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
     query = "select kind, status, count(*) n from findings group by all order by all"
-    status, out = asked(capsys, "sql", query, "--json", "--project", str(ran))
+    status, out = run_command(capsys, "sql", query, "--json", "--project", str(ran))
     assert (status, json.loads(out)) == (0, [{"kind": "missing_records", "status": "open", "n": 1}])
 
 
 def test_quality_prints_a_row_for_each_feed_and_exits_by_the_gate(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out = asked(capsys, "quality", "--project", str(ran), "--no-validate")
+    status, out = run_command(capsys, "quality", "--project", str(ran), "--no-validate")
     assert status == 0
     for word in ("feed", "expected", "arrived", "missing", "late", "worst rule", "money at stake", "blocked"):
         assert word in out
-    status, out = asked(capsys, "quality", "--project", str(ran), "--no-validate", "--check", "--json")
+    status, out = run_command(capsys, "quality", "--project", str(ran), "--no-validate", "--check", "--json")
     answer = json.loads(out)
     assert status == 1
     assert {d["verdict"] for d in answer["days"]} == {"block"}
@@ -101,9 +101,9 @@ def test_quality_prints_a_row_for_each_feed_and_exits_by_the_gate(ran: Path, cap
     assert (billing["arrived"], billing["worst_rule"]) == (160, "file 2 did not come")
 
 
-def test_feed_quality_tells_of_each_node_and_hour(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_feed_quality_has_a_row_for_each_node_and_hour(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
     query = "select source, node, count(*) n, sum(records) records, sum(findings) > 0 as wrong from feed_quality group by all order by all"
-    _, out = asked(capsys, "sql", query, "--json", "--project", str(ran))
+    _, out = run_command(capsys, "sql", query, "--json", "--project", str(ran))
     rows = json.loads(out)
     assert [(r["source"], r["node"], r["records"], r["wrong"]) for r in rows] == [
         ("billing", "", 160, True),
@@ -111,12 +111,12 @@ def test_feed_quality_tells_of_each_node_and_hour(ran: Path, capsys: pytest.Capt
     ]
 
 
-def test_when_the_file_comes_the_day_is_reconciled(ran: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_day_is_reconciled_once_the_file_arrives(ran: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(shutil.copytree(ran, tmp_path / "copied"))
     (folder / "landing/billing/002.csv").write_text(story.charge_file(2))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRUEUP_NOW", (story.NOW + timedelta(hours=1)).isoformat())
-        status, out = asked(capsys, "run", "--project", str(folder), "--check", "--json")
+        status, out = run_command(capsys, "run", "--project", str(folder), "--check", "--json")
     answer = json.loads(out)
     assert status == 0
     assert answer["quality"]["days"] == []
@@ -125,9 +125,9 @@ def test_when_the_file_comes_the_day_is_reconciled(ran: Path, tmp_path: Path, ca
 
 
 def test_a_finding_of_a_feed_is_explained_with_its_bounds(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, out = asked(capsys, "findings", "--kind", "missing_records", "--json", "--project", str(ran))
+    _, out = run_command(capsys, "findings", "--kind", "missing_records", "--json", "--project", str(ran))
     (found,) = json.loads(out)
-    status, out = asked(capsys, "explain", found["finding_id"], "--project", str(ran))
+    status, out = run_command(capsys, "explain", found["finding_id"], "--project", str(ran))
     assert status == 0
     assert "billing" in out.splitlines()[3]
     assert "file 2 did not come" in out

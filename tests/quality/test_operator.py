@@ -1,4 +1,4 @@
-"""The simulated operator, files and all: every file and stretch that got lost is found on its node, to the record."""
+"""The simulated operator, files and all: every lost file and gap is found on its node, to the record."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.slow
-def test_lost_files_and_stretches_of_an_operator_are_found_to_the_record(tmp_path: Path) -> None:
+def test_lost_files_and_gaps_of_an_operator_are_found_to_the_record(tmp_path: Path) -> None:
     rates = dict.fromkeys(PROFILES["small"].rates, 0.0) | {"lost_file": 0.15, "lost_stretch": 0.2, "retransmitted_file": 0.2}
     simulate(tmp_path / "op", subscribers=120, days=4, seed=3, rates=rates)
     project = Project.load(tmp_path / "op")

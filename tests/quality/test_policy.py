@@ -1,4 +1,4 @@
-"""What decides the findings of feeds is declared: in force from a position on, earlier findings stay as they were told."""
+"""The quality policy is declared: in force from a position on, earlier findings stay as they are."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_changed_setting_is_declared_and_what_it_changes_has_that_cause(tmp_pa
     made = story.project(tmp_path)
     (first,) = story.controlled(made).to_dicts()
     assert (first["action"], first["cause"]) == ("raised", "arrival")
-    # Files count no more; only records do: the same loss is another finding.
+    # Only record numbers are checked, no file numbers: the same loss is another finding.
     made = renamed(made, "file = '(?P<node>M\\d+)-(?P<sequence>\\d+)\\.csv'\n", "")
     changes = story.controlled(made)
     assert declared(made) == 2
@@ -46,7 +46,7 @@ def test_a_changed_setting_is_declared_and_what_it_changes_has_that_cause(tmp_pa
     assert changes["position"].n_unique() == 2
 
 
-def test_the_history_is_derived_anew_whatever_the_settings_are_today(tmp_path: Path) -> None:
+def test_the_history_is_derived_again_independently_of_current_settings(tmp_path: Path) -> None:
     made = story.project(tmp_path)
     story.controlled(made)
     made = renamed(made, 'every = "1d"', 'every = "1h"')
@@ -58,7 +58,7 @@ def test_the_history_is_derived_anew_whatever_the_settings_are_today(tmp_path: P
     assert anew.select(SHARED).sort(SHARED[:2]).rows() == changes.select(SHARED).sort(SHARED[:2]).rows()
 
 
-def test_settings_that_stay_declare_nothing(tmp_path: Path) -> None:
+def test_unchanged_settings_declare_nothing(tmp_path: Path) -> None:
     made = story.project(tmp_path)
     story.controlled(made)
     made = renamed(made, 'grace = "1h"', 'grace = "2h"')
@@ -85,7 +85,7 @@ def test_a_policy_is_read_back_as_it_was_declared(tmp_path: Path) -> None:
     assert content_of(read) == content_of(policy)
 
 
-def test_an_argument_that_cannot_be_written_down_is_refused(tmp_path: Path) -> None:
+def test_an_argument_without_a_form_in_json_is_refused(tmp_path: Path) -> None:
     policy = policy_of(story.project(tmp_path))
     odd = Expectation("odd", "usage", "expect_x", {"a": object()}, "mark", "why")
     with pytest.raises(ConfigError, match="is no argument"):

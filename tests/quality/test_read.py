@@ -1,4 +1,4 @@
-"""What the controls look at, read from a real lake."""
+"""Inputs of the controls, loaded from a real lake."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CALLS = """id,called,at,node
 """
 
 
-def test_records_are_counted_by_where_they_go(tmp_path: Path) -> None:
+def test_records_are_counted_by_destination(tmp_path: Path) -> None:
     (tmp_path / "trueup.toml").write_text(TOML)
     (tmp_path / "a.csv").write_text(CALLS)
     made = Project.load(tmp_path)

@@ -1,4 +1,4 @@
-"""Suites, what a project adds to them, and what they keep out of the log."""
+"""Suites, expectations that a project adds, and records that they quarantine."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_every_expectation_says_why_and_row_rules_compile() -> None:
                 row_rule(e)
 
 
-def test_a_record_that_breaks_a_row_rule_is_kept_apart_with_the_rules_name(tmp_path: Path) -> None:
+def test_a_record_that_breaks_a_row_rule_is_quarantined_with_the_rules_name(tmp_path: Path) -> None:
     made = project(tmp_path, OWN + '[quality]\nfile = "more.py"\n', FILE)
     summary = ingest(made, clock=lambda: datetime(2024, 3, 2, tzinfo=UTC))
     (unit,) = summary.units
@@ -84,7 +84,7 @@ def test_a_record_that_breaks_a_row_rule_is_kept_apart_with_the_rules_name(tmp_p
     ]
 
 
-def test_a_row_rule_that_does_not_compile_stops_before_anything_is_taken_in(tmp_path: Path) -> None:
+def test_a_row_rule_that_does_not_compile_stops_before_any_ingest(tmp_path: Path) -> None:
     wrong = OWN.replace("expect_column_values_to_match_regex", "expect_column_values_to_be_json_parseable")
     made = project(tmp_path, wrong)
     with pytest.raises(ConfigError, match="is not a row rule"):
@@ -99,7 +99,7 @@ def test_a_rule_may_be_of_one_source_only(tmp_path: Path) -> None:
     assert "a node of ours" not in {r.expectation.name for r in row_rules(made, msc.model_copy(update={"name": "other"}))}
 
 
-def test_a_name_told_twice_and_an_unknown_source_are_refused(tmp_path: Path) -> None:
+def test_a_repeated_name_and_an_unknown_source_are_refused(tmp_path: Path) -> None:
     made = project(tmp_path, OWN + OWN)
     with pytest.raises(ConfigError, match="two expectations"):
         expectations(made, "usage")

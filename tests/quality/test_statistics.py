@@ -1,4 +1,4 @@
-"""What the controls promise: how often they err, and how often their bounds hold the truth."""
+"""Statistics of the controls: the rate of false alarms, and how often the bounds hold the truth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SERIES = 2 * 3
 
 
 def alarms(seeds: range) -> tuple[int, int]:
-    """How many findings of volume and of mix operators raise of whom nothing is lost."""
+    """Count the findings of volume and of mix of operators without losses."""
     volume = mix = 0
     for seed in seeds:
         made = op.made(seed)
@@ -37,7 +37,7 @@ def within_the_stated_rate(seeds: range) -> None:
 
 
 def lost(seed: int, made: pl.DataFrame) -> pl.Series:
-    """One of four losses: two files, a stretch of a busy hour or two, three silent hours, half a day."""
+    """Draw one of four losses: two files, a busy hour or two, three silent hours, half a day."""
     hour = 4 * 168 + 24 * (seed % 11) + 9 + seed % 5
     node = op.NODES[seed % 2]
     if seed % 4 == 0:
@@ -48,7 +48,7 @@ def lost(seed: int, made: pl.DataFrame) -> pl.Series:
 
 
 def bound(seed: int, *, numbered: bool) -> tuple[bool, bool]:
-    """Whether the finding of a loss holds the true number of records, and the true money."""
+    """Return whether the bounds of a loss hold the true number of records, and the true money."""
     made = op.made(1_000 + seed)
     gone = lost(seed, made)
     what = op.Operator(made, gone)
@@ -75,7 +75,7 @@ def holds_the_truth(seeds: range) -> None:
 
 
 def bound_of_stale(seed: int) -> tuple[bool, bool]:
-    """The same of a feed that stopped some hours before the clock's tick: half a day to five days."""
+    """Return the same for a feed that stopped half a day to five days before the tick."""
     made = op.made(3_000 + seed)
     gone = made.select(pl.col("at_us") >= op.END_US - (12 + (seed * 7) % 108) * op.HOUR_US).to_series()
     records, worth = op.Operator(made, gone).worth()

@@ -116,11 +116,11 @@ def test_a_day_is_validated_and_its_unexpected_rows_lead_to_events(project: Proj
     with Lake.open(project, read_only=True) as lake:
         shown = verify_record(lake, bytes.fromhex(negative.event_ids[0]))
     assert (shown.verdict, shown.row) == ("proven", 1)
-    # What a quarantine rule refuses is not in the day any more: the library finds nothing that breaks it.
+    # Quarantined records are not in the day, so no record breaks a quarantine rule.
     assert next(c for c in results.checks if c.name == "no test number").passed is True
 
 
-def test_what_needs_earlier_days_is_not_judged_on_the_first(results: Validated) -> None:
+def test_an_expectation_that_needs_history_is_not_checked_on_the_first_day(results: Validated) -> None:
     unjudged = {c.name for c in results.checks if c.passed is None}
     assert unjudged == {
         "the node is known", "subscribers are filled in as before", "other parties are filled in as before",
@@ -142,8 +142,8 @@ def test_data_docs_open_in_a_browser(validation: Validation, results: Validated,
     assert "Failed" in shown.stdout or "failed" in shown.stdout
 
 
-def test_the_librarys_own_engine_still_needs_ours(tmp_path: Path) -> None:
-    """When this fails after an upgrade, the library keeps its connection open by itself, and our engine can go."""
+def test_the_engine_of_the_library_still_closes_its_connection(tmp_path: Path) -> None:
+    """If this fails after an upgrade, the library leaves its connection open, and `DuckdbExecutionEngine` can be removed."""
     expectations = engine.impl(Expectation("e", "usage", "expect_column_values_to_not_be_null", {"column": "node"}, "mark", "why"))
     path = tmp_path / "one.duckdb"
     with duckdb.connect(str(path)) as connection:

@@ -1,4 +1,4 @@
-"""What missing records are worth: in the currency their charges are in, and never in two at once."""
+"""The worth of missing records: in the currency of their charges, and never in two at once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TENTH_US = 19_792 * DAY_US
 
 
 def money(*rows_of: tuple[str, str, str, float]) -> pl.DataFrame:
-    """Nine days of a hundred charges a day: by source, service, currency and amount of each."""
+    """Return nine days of a hundred charges a day: by source, service, currency and amount of each."""
     rows = [
         {
             "source": source, "service": service, "day": date(2024, 3, day), "currency": currency, "used": 0, "charged": 100,
@@ -76,6 +76,6 @@ def test_of_services_in_two_currencies_the_one_with_most_records_is_bounded() ->
     assert row["money_low"] < 18_000_000 < row["money_high"] < 40_000_000
 
 
-def test_what_nobody_charges_for_has_no_bound_and_the_projects_currency() -> None:
+def test_a_service_without_charges_has_no_bound_and_the_projects_currency() -> None:
     (row,) = bounded(missing("usage", "msc"), money(), hours(("usage", "msc", "voice", 5)), "EUR").to_dicts()
     assert (row["currency"], row["money_low"], row["money_high"], row["records_low"]) == ("EUR", None, None, 10)

@@ -1,4 +1,4 @@
-"""What a wrong clock made the controls and validations say, and what is left of it once its tick is superseded."""
+"""Findings of a wrong clock, and their life after its tick is superseded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_stale_feed_of_a_wrong_clock_is_resolved_where_its_tick_is_superseded(
     rows = controlled(made, NOW + timedelta(hours=1))
     assert changes_of(rows)[1:] == [("stale_feed", "resolved", "policy_change")]
     assert rows["position"].to_list()[1] == declared.position
-    # It is raised again when the feed is late by the right clock, and the history is the same in one look.
+    # It is raised again when the feed is late by the right clock, and the history is the same in one run.
     rows = controlled(made, NOW + timedelta(hours=30)).vstack(controlled(made, NOW + timedelta(hours=41)).clear())
     rows = controlled(made, NOW + timedelta(hours=41))
     assert changes_of(rows)[2:] == [("stale_feed", "raised", "frontier")]
@@ -94,7 +94,7 @@ def test_days_that_a_wrong_clock_had_validated_early_are_validated_when_they_are
     assert [row[1:] for row in failed(last_day)][2:] == [("raised", "frontier")]
 
 
-def test_a_superseding_is_judged_from_the_last_tick_before_the_wrong_one_by_the_clock_in_force() -> None:
+def test_a_superseding_is_evaluated_from_the_last_tick_before_the_wrong_one_by_the_clock_in_force() -> None:
     rows = [(2, 20, None), (4, 900, 9), (6, 25, None), (8, 950, 11)]
     inputs = CompletenessInputs.of(ticks=pl.DataFrame(rows, schema=["position", "at_us", "superseded_at"], orient="row"))
     turns = turns_of(inputs, after=4, upto=20)

@@ -38,7 +38,7 @@ class Paid:
 
 
 def price(rows: Sequence[Row], calls: Sequence[Row]) -> dict[int, tuple[int | None, str | None]]:
-    """Of each call its amount in millionths, or why it has none."""
+    """Return for each call its amount in millionths, or the reason for none."""
     book = {item: _versions([r for r in rows if r["item"] == item], key) for item, key in KEYS.items()}
     pieces, answer = {}, {}
     for call in calls:
@@ -58,7 +58,7 @@ def _instant(us: int) -> datetime:
 
 
 def _versions(rows: Sequence[Row], key: tuple[str, ...]) -> list[dict[str, Any]]:
-    """What is known later of one key and beginning replaces what was known before; a later beginning ends what was open."""
+    """Resolve versions: a row known later replaces one of its key and beginning; a later beginning ends an open one."""
 
     def name(row: Row) -> tuple[Any, ...]:
         return tuple(
@@ -99,16 +99,16 @@ def _shines(band: Row, moment: datetime, holidays: Sequence[Row]) -> bool:
             return False
         # After midnight it is still the band of the day before.
         day -= timedelta(days=1 if now < ends else 0)
-    told = (band.get("weekdays") or "1-7").split(",")
-    usual = any(int(p.split("-")[0]) <= day.isoweekday() <= int(p.split("-")[-1]) for p in told if p != "hol")
+    weekdays = (band.get("weekdays") or "1-7").split(",")
+    usual = any(int(p.split("-")[0]) <= day.isoweekday() <= int(p.split("-")[-1]) for p in weekdays if p != "hol")
     off = any(h["valid_from"].date() == day and h.get("calendar") == band.get("calendar") for h in holidays)
-    if "hol" in told:
+    if "hol" in weekdays:
         return usual or off
     return usual and not (off and band.get("calendar"))
 
 
 def _candidates(call: Row, book: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """The rates a call may fall under, the first choice first."""
+    """Return the rates that may price a call, the first choice first."""
 
     def may(rate: Row) -> bool:
         fits = all(rate.get(n) is None or rate[n] == call.get(n) for n in DIMENSIONS)
@@ -125,7 +125,7 @@ def _candidates(call: Row, book: Mapping[str, Sequence[Row]]) -> list[Row]:
 
 
 def _pieces(call: Row, book: Mapping[str, Sequence[Row]]) -> list[Paid] | str:
-    """What is charged, increment by increment; or why there is no price."""
+    """Return the charged pieces, increment by increment; or the reason for no price."""
     if call["quantity_micros"] is None or call["start_us"] is None:
         return "no_quantity"
     may = _candidates(call, book)
@@ -170,10 +170,10 @@ def _period(row: Row, call: Row) -> date:
 
 
 def _whose(row: Row, call: Row) -> tuple[Any, ...]:
-    """Whose volume a record adds to, and in which period."""
+    """Return the pool of a record: whose volume it adds to, and in which period."""
     shared = row.get("shared") == "account"
     who = call["account"] if shared else call["subscriber"]
-    # A record of nobody knows stands for itself.
+    # A record of an unknown subscriber is a pool of its own.
     return (shared, who if who is not None else (call["call"],), call.get("plan"), row.get("period") or "month", _period(row, call))
 
 
@@ -181,18 +181,18 @@ def _take_free_units(inorder: Sequence[Row], pieces: Mapping[int, list[Paid]], b
     for name in sorted({a["name"] for a in book["allowance"]}):
         used: dict[Any, int] = defaultdict(int)
         for call in inorder:
-            mine = next((a for a in _by_plan(book["allowance"]) if a["name"] == name and _covers(a, call)), None)
-            if mine is None or call["account" if mine.get("shared") == "account" else "subscriber"] is None:
+            allowance = next((a for a in _by_plan(book["allowance"]) if a["name"] == name and _covers(a, call)), None)
+            if allowance is None or call["account" if allowance.get("shared") == "account" else "subscriber"] is None:
                 continue
-            pool = _whose(mine, call)
+            pool = _whose(allowance, call)
             for piece in pieces[call["call"]]:
                 wanted = piece.charged - piece.free
-                piece.free += min(wanted, max(mine["units_micros"] - used[pool], 0))
+                piece.free += min(wanted, max(allowance["units_micros"] - used[pool], 0))
                 used[pool] += wanted
 
 
 def _by_plan(allowances: Sequence[Row]) -> list[Row]:
-    """An allowance of the plan comes before one of any plan, and so for destination and zone."""
+    """Sort allowances: one of the plan before one of any plan, and so for destination and zone."""
     return sorted(allowances, key=lambda a: [(a.get(n) is None, a.get(n) or "") for n in ("plan", "destination", "zone")])
 
 
@@ -224,7 +224,7 @@ def _divide_by_tiers(inorder: Sequence[Row], pieces: Mapping[int, list[Paid]], b
 
 
 def _tiers_of(rate: Row, moment: datetime, rates: Sequence[Row]) -> list[Row]:
-    """The tiers of a rate that are in force when the record begins, the rate itself first."""
+    """Return the tiers of a rate in force when the record begins, the rate itself first."""
 
     def name(row: Row) -> list[Any]:
         return [_number(row) if n == "destination" else row.get(n) for n in KEYS["rate"][:-1]]
@@ -258,7 +258,7 @@ def _changes(exchange: Row, currency: str, call: Row) -> bool:
 
 
 def _price(piece: Paid, tier: Row, paid: int) -> Fraction:
-    """What is paid for a share; where increments are rounded, each of them, and what is left of one."""
+    """Return the price of a share; where increments are rounded, of each one and of the remainder."""
     one = Fraction(tier.get("price_micros") or 0, (tier.get("price_per") or 1) * 1_000_000)
     if piece.rate.get("rounding_stage") != "increment" or piece.rate.get("decimals") is None:
         return one * paid
@@ -279,7 +279,7 @@ def _rounded_at(stage: str, amount: Fraction, terms: Row) -> Fraction:
 
 
 def _rounded(number: Fraction, how: str | None) -> int:
-    """Up is away from zero, and so is the half of half up; half to even where nothing is told."""
+    """Up is away from zero, and so is the half of half up; the default is half to even."""
     size, sign = abs(number), -1 if number < 0 else 1
     whole, rest = divmod(size, 1)
     half = Fraction(1, 2)

@@ -1,4 +1,4 @@
-"""Tariff rows and records as short as a test can say them, and what they cost."""
+"""Short forms of tariff rows and records for tests, and their prices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 def at(text: str) -> datetime:
-    """An instant of UTC: `2025-03-30 01:00`."""
+    """Return an instant of UTC: `2025-03-30 01:00`."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
@@ -35,13 +35,13 @@ def micros(number: str | int) -> int:
 
 
 def rated_at(price: str, *, per: int = 60, **more: Any) -> Row:
-    """A rate of voice in EUR: `price` for `per` seconds."""
-    told = {"service": "voice", "currency": "EUR", "unit": "s", "valid_from": LONG_AGO}
-    return {"item": "rate", **told, "price_micros": micros(price), "price_per": per, **more}
+    """Return a rate of voice in EUR: `price` for `per` seconds."""
+    defaults = {"service": "voice", "currency": "EUR", "unit": "s", "valid_from": LONG_AGO}
+    return {"item": "rate", **defaults, "price_micros": micros(price), "price_per": per, **more}
 
 
 def stepped(first_s: int, next_s: int) -> Row:
-    """The columns of increments."""
+    """Return the columns of increments."""
     return {"first_increment_micros": micros(first_s), "next_increment_micros": micros(next_s)}
 
 
@@ -54,7 +54,7 @@ def holiday(day: str, calendar: str | None = None) -> Row:
 
 
 def free(name: str, units: int, *, services: str = "voice", **more: Any) -> Row:
-    """An allowance of `units` whole units."""
+    """Return an allowance of `units` whole units."""
     return {"item": "allowance", "name": name, "services": services, "units_micros": micros(units), "valid_from": LONG_AGO, **more}
 
 
@@ -64,9 +64,9 @@ def exchange(price: str, *, to: str = "USD", **more: Any) -> Row:
 
 
 def call(quantity: str | int, start: str = "2025-06-04 10:00", **more: Any) -> Row:
-    """A call of some seconds (or another quantity) on a Wednesday morning."""
-    told = {"service": "voice", "peer": "+4930111", "account": "a", "subscriber": "s", "order": b""}
-    return {**told, "start_us": us(at(start)), "quantity_micros": micros(quantity), **more}
+    """Return a call of some seconds (or another quantity) on a Wednesday morning."""
+    defaults = {"service": "voice", "peer": "+4930111", "account": "a", "subscriber": "s", "order": b""}
+    return {**defaults, "start_us": us(at(start)), "quantity_micros": micros(quantity), **more}
 
 
 def book_of(rows: Sequence[Mapping[str, Any]]) -> Book:
@@ -74,7 +74,7 @@ def book_of(rows: Sequence[Mapping[str, Any]]) -> Book:
 
 
 def calls_of(calls: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
-    """Calls as the rater takes them, numbered where they have no number."""
+    """Return calls as input of the rater, numbered where they have no number."""
     return pl.DataFrame([{n: c.get(n) for n in CALL} | {"call": c.get("call", i)} for i, c in enumerate(calls)], schema=CALL)
 
 
@@ -83,5 +83,5 @@ def rated(rows: Sequence[Mapping[str, Any]], calls: Sequence[Mapping[str, Any]])
 
 
 def answers(rated: RatingResult) -> dict[int, tuple[int | None, str | None]]:
-    """Of each call its amount in millionths, or why it has none."""
+    """Return for each call its amount in millionths, or the reason for none."""
     return {call: (amount, reason) for call, amount, reason in rated.amounts.select("call", "amount_micros", "reason").iter_rows()}

@@ -1,6 +1,6 @@
 """The rules of rating, case by case, each worked out by hand.
 
-Amounts are in millionths: 200000 is 0.20. The records lie on a Wednesday of summer, 10:00 of UTC, where nothing else is said.
+Amounts are in millionths: 200000 is 0.20. The records lie on a Wednesday of summer, 10:00 UTC, unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ ALLOWANCES = [
         [call(60, "2025-06-02 00:00"), call(60, "2025-06-08 23:00"), call(60, "2025-06-09 00:00")], [0, 100_000, 0],
     ),
     one(
-        "a record of nobody known has no part in an allowance of subscribers", "0.10", [MINUTE, free("A", 60)],
+        "a record of an unknown subscriber draws on no allowance of subscribers", "0.10", [MINUTE, free("A", 60)],
         call(60, subscriber=None), 100_000,
     ),
 ]  # fmt: skip
@@ -314,7 +314,7 @@ ROUNDING = [
     one("half even goes down to an even cent", "0.105 → 0.10", [rounded_to(2, "half_even", "0.105")], call(1), 100_000),
     one("half even goes up to an even cent", "0.115 → 0.12", [rounded_to(2, "half_even", "0.115")], call(1), 120_000),
     one("half even lifts what is more than half", "0.105001 → 0.11", [rounded_to(2, "half_even", "0.105001")], call(1), 110_000),
-    one("half even is what is meant where nothing is told", "0.105 → 0.10", [rounded_to(2, None, "0.105")], call(1), 100_000),
+    one("half even is the default", "0.105 → 0.10", [rounded_to(2, None, "0.105")], call(1), 100_000),
     one("no decimals are whole units", "0.5 → 0", [rounded_to(0, None, "0.5")], call(1), 0),
     one("without decimals only millionths are rounded, by the same rule", "1/3 up", [rated_at("1", per=3, rounding="up")], call(1), 333_334),
     one(
@@ -355,16 +355,16 @@ VOLUMES = [
     one("data in steps of a megabyte", "2 × 1024 KB × 0.20 / 1024", [data("0.20", 1024, **stepped(1024, 1024))], used(1500), 400_000),
     one("messages are each", "3 × 0.09", [rated_at("0.09", per=1, service="sms", unit="message")], used(3, "sms"), 270_000),
     one("events are each", "1 × 1.99", [rated_at("1.99", per=1, service="premium", unit="event")], used(1, "premium"), 1_990_000),
-    one("a unit that is not told is a volume", "2 × 0.05", [rated_at("0.05", per=1, service="iot", unit=None)], used(2, "iot"), 100_000),
+    one("a missing unit is a volume", "2 × 0.05", [rated_at("0.05", per=1, service="iot", unit=None)], used(2, "iot"), 100_000),
 ]  # fmt: skip
 CASES = [*INCREMENTS, *FEES, *ALLOWANCES, *VOLUME, *CHOICE, *TIME, *TAX, *ROUNDING, *EXCHANGE, *VOLUMES]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.rule for case in CASES])
-def test_what_a_record_costs(case: Case):
-    told = answers(rated(case.rows, case.calls))
-    assert [why if amount is None else amount for amount, why in told.values()] == case.gives, case.by_hand
+def test_a_record_has_the_price_worked_out_by_hand(case: Case):
+    prices = answers(rated(case.rows, case.calls))
+    assert [why if amount is None else amount for amount, why in prices.values()] == case.gives, case.by_hand
 
 
-def test_every_rule_is_told_once():
+def test_every_rule_is_listed_once():
     assert len({case.rule for case in CASES}) == len(CASES) >= 60

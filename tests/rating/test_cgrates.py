@@ -62,7 +62,7 @@ cgrates.org,data,*any,2025-01-01T00:00:00Z,RP_DATA,
 
 
 def folder(where: Path, **changed: str) -> Path:
-    """The folder, with lines added to some of its files (named without `.csv`)."""
+    """Write the folder, with lines added to some of its files (named without `.csv`)."""
     for name, text in FILES.items():
         (where / name).write_text(text + changed.get(name.removesuffix(".csv"), ""), encoding="utf-8")
     return where
@@ -70,8 +70,8 @@ def folder(where: Path, **changed: str) -> Path:
 
 def prices(where: Path, calls: list[Row]) -> list[int | str | None]:
     rows = read_cgrates(where, currency="EUR", timezone="Europe/Berlin", services={"call": "voice"})
-    told = answers(rate(calls_of(calls), Book.of(rows)))
-    return [why if amount is None else amount for amount, why in told.values()]
+    prices = answers(rate(calls_of(calls), Book.of(rows)))
+    return [why if amount is None else amount for amount, why in prices.values()]
 
 
 MORNING, EVENING, SATURDAY = "2025-06-04 10:00", "2025-06-04 17:00", "2025-06-07 10:00"
@@ -103,12 +103,12 @@ def test_a_tariff_plan_prices_as_it_says(tmp_path: Path, by_hand: str, record: R
     assert prices(folder(tmp_path), [record]) == [gives], by_hand
 
 
-def test_a_call_over_the_edge_of_a_timing_goes_on_in_the_other(tmp_path: Path):
+def test_a_call_over_the_edge_of_a_timing_continues_in_the_next(tmp_path: Path):
     """18:59:30 in Berlin: 0.20 + 0.10 for the first minute, then 30 s × 0.06/60 = 0.03."""
     assert prices(folder(tmp_path), [call(90, "2025-06-04 16:59:30")]) == [330_000]
 
 
-def test_what_is_imported_may_be_taken_in(tmp_path: Path):
+def test_an_imported_tariff_plan_passes_book_validation(tmp_path: Path):
     rows = read_cgrates(folder(tmp_path), currency="EUR", timezone="Europe/Berlin")
     assert refusals(rows.clear(), rows.with_row_index("source_row")).is_empty()
 
@@ -146,13 +146,13 @@ def test_one_tenant_of_several_is_chosen(tmp_path: Path):
         ("RatingProfiles", "cgrates.org,mms", "2 fields instead of 5"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_said_exactly_is_refused_with_its_line(tmp_path: Path, file: str, line: str, says: str):
+def test_a_line_without_an_exact_equivalent_is_refused_with_its_number(tmp_path: Path, file: str, line: str, says: str):
     added: dict[str, Any] = {file: f"{line}\n"}
-    with pytest.raises(TrueupError) as told:
+    with pytest.raises(TrueupError) as prices:
         read_cgrates(folder(tmp_path, **added), currency="EUR")
-    assert says in str(told.value)
+    assert says in str(prices.value)
 
 
-def test_a_folder_without_its_files_is_told(tmp_path: Path):
+def test_a_folder_without_its_files_is_refused(tmp_path: Path):
     with pytest.raises(TrueupError, match=r"there is no RatingPlans\.csv"):
         read_cgrates(tmp_path, currency="EUR")

@@ -1,4 +1,4 @@
-"""What holds of every tariff book and every record."""
+"""Laws of every tariff book and every record."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ROUNDINGS = ["half_even", "half_up", "up", "down"]
 
 @settings(max_examples=200)
 @given(BOOKS, RECORDS)
-def test_the_rater_agrees_with_the_slow_one_to_the_last_millionth(rows: list[Row], calls: list[Row]):
+def test_the_rater_agrees_with_the_slow_rater_to_the_last_millionth(rows: list[Row], calls: list[Row]):
     assert answers(rated(rows, calls)) == fractions_rater.price(rows, calls)
 
 
 @given(BOOKS, RECORDS, st.randoms(use_true_random=False))
-def test_the_order_in_which_records_come_changes_nothing(rows, calls, chance):
+def test_the_order_of_arrival_does_not_change_prices(rows, calls, chance):
     before = answers(rated(rows, calls))
     shuffled = chance.sample(calls, len(calls))
     assert answers(rated(rows, shuffled)) == before
@@ -33,21 +33,21 @@ def test_the_order_in_which_records_come_changes_nothing(rows, calls, chance):
 
 @settings(max_examples=60)
 @given(BOOKS, RECORDS, st.integers(0, 7), st.integers(0, 400 * MICRO))
-def test_a_record_aside_costs_what_it_would_in_the_place_of_its_own_and_changes_no_other(rows, calls, which, quantity):
+def test_a_what_if_record_has_the_price_of_the_record_whose_place_it_takes_and_changes_no_other(rows, calls, which, quantity):
     which %= len(calls)
     # Of several that begin at once with one id, none has a place of its own.
     assume(len({(c["start_us"], c["order"]) for c in calls}) == len(calls))
     book, before = book_of(rows), answers(rated(rows, calls))
     other = calls[which] | {"call": 1, "quantity_micros": quantity}
     both = pl.concat([calls_of(calls).with_columns(aside=pl.lit(False)), calls_of([other]).with_columns(aside=pl.lit(True))])
-    told = answers(rate(both, book))
+    prices = answers(rate(both, book))
     in_place = [calls[which] | {"quantity_micros": quantity} if i == which else c for i, c in enumerate(calls)]
-    assert told.pop(1) == answers(rated(rows, in_place))[calls[which]["call"]]
-    assert told == before
+    assert prices.pop(1) == answers(rated(rows, in_place))[calls[which]["call"]]
+    assert prices == before
 
 
 def _plain(rows: Sequence[Row]) -> list[Row]:
-    """The rows with prices alone: exact to the microsecond, each µs at a whole number of millionths, no fees, nothing rounded."""
+    """Return the rows with prices alone: exact to the microsecond, each µs at a whole number of millionths, no fees, nothing rounded."""
     off = {
         "first_increment_micros": None,
         "next_increment_micros": None,
@@ -77,7 +77,7 @@ def test_a_record_cut_in_two_costs_the_same_where_nothing_is_stepped_or_rounded(
 
 
 @given(BOOKS, CALLS, st.integers(0, 4_000 * MICRO), st.integers(0, 4_000 * MICRO))
-def test_who_talks_longer_never_pays_less(rows, record, one, other):
+def test_a_longer_record_never_costs_less(rows, record, one, other):
     """For one record at a time, of prices that are not negative, rounded not at all or at the end.
 
     Tiers are left out, for a cheaper one may end a dearer increment early; and a record rounded increment by increment may pay
@@ -93,7 +93,9 @@ def test_who_talks_longer_never_pays_less(rows, record, one, other):
     LARGE, st.integers(-(2**63), 2**63 - 1), st.sampled_from([1, 7, 10**9 + 7]), st.none() | LARGE, LARGE, LARGE,
     st.sampled_from(ROUNDINGS), st.none() | st.integers(0, 6), st.sampled_from(["increment", "record", "total"]), LARGE,
 )  # fmt: skip
-def test_what_is_too_large_is_told_and_never_wrong(quantity, price, per, step, setup, tax, rounding, decimals, stage, fx):
+def test_an_amount_that_is_too_large_is_refused_and_never_wrong(
+    quantity, price, per, step, setup, tax, rounding, decimals, stage, fx
+):
     steps = {"first_increment_micros": step or None, "next_increment_micros": step or None}
     fees = {"setup_micros": setup, "tax_micros": tax, "rounding": rounding, "decimals": decimals, "rounding_stage": stage}
     # A longer increment is refused with its book.

@@ -1,4 +1,4 @@
-"""Which rows of a tariff book are not taken in."""
+"""Rows of a tariff book that are refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def refused(new: Sequence[Row], known: Sequence[Row] = ()) -> list[tuple[int, st
     return [(row, reason, rule.split(":")[0]) for row, reason, rule in found.iter_rows()]
 
 
-def test_a_book_that_is_in_order_is_taken_in_whole():
+def test_a_valid_book_is_accepted_whole():
     rows = [
         rated_at("0.10", plan="P", band="night", tier_from_micros=0), rated_at("0.05", plan="P", band="night", tier_from_micros=5),
         band("night", from_time="20:00", to_time="06:00", weekdays="1-5,hol", calendar="DE", timezone="Europe/Berlin"),
@@ -42,7 +42,7 @@ def test_a_book_that_is_in_order_is_taken_in_whole():
         (exchange("1") | {"price_micros": None}, "price_micros"),
     ],
 )  # fmt: skip
-def test_what_an_item_cannot_be_without_is_missed(row: Row, column: str):
+def test_a_missing_required_column_is_refused(row: Row, column: str):
     assert refused([rated_at("1", destination="+1"), row]) == [(2, "missing_required", column)]
 
 
@@ -71,7 +71,7 @@ def test_prices_per_numbers_without_a_common_multiple_are_refused_from_the_first
     assert refused(rows) == [(2, "value_out_of_range", "price_per")]
 
 
-def test_a_key_told_twice_in_one_unit_is_refused_the_second_time_but_may_correct_what_was_known():
+def test_a_repeated_key_in_one_unit_is_refused_but_may_correct_a_known_row():
     rows = [rated_at("1", destination="+49"), rated_at("2", destination="49")]
     assert refused(rows) == [
         (2, "repeated_key", "plan, service, direction, zone, trunk, destination, band, tier_from_micros, valid_from")
@@ -80,7 +80,7 @@ def test_a_key_told_twice_in_one_unit_is_refused_the_second_time_but_may_correct
     assert refused([rated_at("1"), rated_at("1", plan="P"), rated_at("1", valid_from=JUNE)]) == []
 
 
-def test_a_row_that_is_refused_is_no_first_telling():
+def test_a_refused_row_does_not_count_as_the_first_of_its_key():
     assert refused([rated_at("1") | {"decimals": 9}, rated_at("1")]) == [(1, "value_out_of_range", "decimals")]
 
 
@@ -99,7 +99,7 @@ def test_a_version_that_ends_before_the_next_begins_leaves_a_gap():
     ]
 
 
-def test_what_a_row_refers_to_must_be_there_before_or_beside_it():
+def test_a_referenced_item_must_be_known_or_in_the_same_unit():
     assert refused([rated_at("1", band="night")]) == [(1, "unknown_reference", "band")]
     assert refused([rated_at("1", band="night"), band("night")]) == []
     assert refused([rated_at("1", band="night")], [band("night")]) == []
@@ -111,6 +111,6 @@ def test_what_a_row_refers_to_must_be_there_before_or_beside_it():
     assert refused([rated_at("1", tier_from_micros=5)]) == [(1, "unknown_reference", "tier_from_micros")]
 
 
-def test_what_is_refused_can_be_referred_to_by_nothing():
+def test_no_row_may_reference_a_refused_row():
     rows = [rated_at("1", plan="P", band="night"), band("night", calendar="DE"), free("A", 1, plan="P")]
     assert [(row, column) for row, _, column in refused(rows)] == [(1, "band"), (2, "calendar"), (3, "plan")]

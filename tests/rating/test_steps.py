@@ -1,4 +1,4 @@
-"""The arithmetic of one record, as it is told."""
+"""The trace of the price of one record."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from trueup.rating.rate import rate
 from trueup.rating.trace import steps
 
 
-def told(rows: list[Row], *calls: Row) -> list[str]:
-    """The steps of the last of some calls."""
+def steps_of(rows: list[Row], *calls: Row) -> list[str]:
+    """Return the steps of the last call."""
     book = book_of(rows)
     return steps(rate(calls_of(calls), book), len(calls) - 1, book)
 
 
 def test_a_plain_record():
-    assert told([rated_at("0.10", tariff_code="T1", plan="P", destination="+49", **stepped(60, 60))], call(61, plan="P")) == [
+    assert steps_of([rated_at("0.10", tariff_code="T1", plan="P", destination="+49", **stepped(60, 60))], call(61, plan="P")) == [
         "tariff T1 as of 2020-01-01T00:00:00Z: service voice, plan P, prefix 49",
         "from 10:00:00Z: 120 s in increments of 60/60; 120 × 0.1 per 60 s = 0.2",
         "= 0.2 EUR",
@@ -31,7 +31,7 @@ def test_free_units_fees_tax_rounding_and_exchange():
         rated_at("0.10", setup_micros=50_000, tax_micros=190_000, decimals=2, rounding="half_up", **stepped(60, 1)),
         free("A", 20), free("B", 10), exchange("1.25"),
     ]  # fmt: skip
-    assert told(rows, call("61.5", currency="USD")) == [
+    assert steps_of(rows, call("61.5", currency="USD")) == [
         "tariff without a code as of 2020-01-01T00:00:00Z: service voice, any destination",
         "from 10:00:00Z: 62 s in increments of 60/1, 30 free by A, B; 32 × 0.1 per 60 s = 0.053333333333…",
         "+ set-up fee 0.05 = 0.103333333333…",
@@ -47,7 +47,7 @@ def test_a_record_over_the_edge_of_a_band_and_a_change_of_price():
         rated_at("0.60"), rated_at("0.06", band="night", valid_from=at("2025-01-01 00:00")),
         band("night", from_time="20:00", to_time="06:00", timezone="Europe/Berlin"),
     ]  # fmt: skip
-    assert told(rows, call(60, "2025-06-04 17:59:30")) == [
+    assert steps_of(rows, call(60, "2025-06-04 17:59:30")) == [
         "tariff without a code as of 2020-01-01T00:00:00Z: service voice, any destination",
         "from 17:59:30Z: 30 s; 30 × 0.6 per 60 s = 0.3",
         "tariff without a code as of 2025-01-01T00:00:00Z: service voice, any destination, band night",
@@ -58,7 +58,7 @@ def test_a_record_over_the_edge_of_a_band_and_a_change_of_price():
 
 def test_a_record_beyond_a_tier_raised_to_a_minimum():
     rows = [rated_at("0.60", minimum_micros=1_000_000), rated_at("0.30", tier_from_micros=100_000_000)]
-    assert told(rows, call(90), call(20, "2025-06-04 11:00")) == [
+    assert steps_of(rows, call(90), call(20, "2025-06-04 11:00")) == [
         "tariff without a code as of 2020-01-01T00:00:00Z: service voice, any destination",
         "from 11:00:00Z: 10 s; 10 × 0.6 per 60 s = 0.1",
         "from 11:00:00Z: 10 s; 10 × 0.3 per 60 s (beyond 100 s of the period) = 0.05",
@@ -68,21 +68,21 @@ def test_a_record_beyond_a_tier_raised_to_a_minimum():
 
 
 def test_a_record_without_a_price_says_why():
-    assert told([rated_at("0.60", destination="+33")], call(60)) == ["no price: no_rate"]
-    assert told([rated_at("0.60")], call(60, currency="CHF"))[-2:] == [
+    assert steps_of([rated_at("0.60", destination="+33")], call(60)) == ["no price: no_rate"]
+    assert steps_of([rated_at("0.60")], call(60, currency="CHF"))[-2:] == [
         "EUR cannot be exchanged into CHF then", "no price: no_exchange_rate",
     ]  # fmt: skip
 
 
 def test_a_sum_between_two_millionths_says_how_it_was_rounded():
-    assert told([rated_at("0.10")], call(1))[1:] == [
+    assert steps_of([rated_at("0.10")], call(1))[1:] == [
         "from 10:00:00Z: 1 s; 1 × 0.1 per 60 s = 0.001666666666…", "to the millionth, half to even", "= 0.001667 EUR",
     ]  # fmt: skip
 
 
 @given(BOOKS, RECORDS)
 def test_the_steps_of_every_record_end_in_what_they_add_up_to(rows, calls):
-    """The last number before the amount is the amount, but for what is less than a millionth."""
+    """The last number before the amount is the amount, except for fractions of a millionth."""
     book = book_of(rows)
     found = rate(calls_of(calls), book)
     for record, amount in found.amounts.select("call", "amount_micros").iter_rows():
