@@ -88,5 +88,5 @@ def test_a_policy_is_read_back_as_it_was_declared(tmp_path: Path) -> None:
 def test_an_argument_without_a_form_in_json_is_refused(tmp_path: Path) -> None:
     policy = policy_of(story.project(tmp_path))
     odd = Expectation("odd", "usage", "expect_x", {"a": object()}, "mark", "why")
-    with pytest.raises(ConfigError, match="is no argument"):
+    with pytest.raises(ConfigError, match="invalid argument"):
         content_of(QualityPolicy(policy.rules, (odd,)))
