@@ -90,7 +90,7 @@ REFUSED = [
     ("prepare p as select 1", "PREPARE"),
     ("execute p", "refused"),
     ("export database '{out}'", "refused"),
-    ("import database '{out}'", "refused"),
+    ("import database '{out}'", "invalid SQL: "),
     ("select 1; select 2", "2 statements"),
     ("select 1; copy (select 1) to '{out}'", "2 statements"),
     ("", "the query is empty"),
