@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 import polars as pl
 
 from trueup.config import ServiceConfig
+from trueup.policies.policy import Policies, Policy, SourceRules
 from trueup.rating.book import TARIFF, Book
 from trueup.rating.book_validation import refusals
 from trueup.rating.flat import flat_price
 from trueup.rating.rate import CALL, rate
 from trueup.reconcile.domain.frontier import Frontier, RunningMax
-from trueup.reconcile.domain.policies import Policies, Policy, SourceRules
 from trueup.reconcile.domain.tariff_terms import FLAT, Edition, Terms, changes_of
 from trueup.reconcile.results.outcome import Outcome
 from trueup.reconcile.run_partition import reconcile_events

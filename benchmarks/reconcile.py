@@ -22,7 +22,7 @@ import apache_beam as beam
 from trueup.config import Project
 from trueup.jobs.reconcile_batch import reconcile
 from trueup.log.lake import Lake, Transaction
-from trueup.reconcile.log_io.declared_policies import ensure_policy
+from trueup.policies.declared import ensure_policy
 
 HERE = Path(__file__).parent
 PARTS = 5

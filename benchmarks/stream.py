@@ -32,8 +32,8 @@ from trueup.jobs.flink_client import prepare_java, run, start_java
 from trueup.jobs.loopback import FLINK_SETTINGS
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
+from trueup.policies.declared import ensure_policy
 from trueup.reconcile.log_io.commit import CONSUMER
-from trueup.reconcile.log_io.declared_policies import ensure_policy
 
 T = TypeVar("T")
 FEW = 1_000

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from trueup.collect.ingest import IngestSummary
-from trueup.collect.reasons import REASONS
 from trueup.config import Project
+from trueup.events.reasons import REASONS
 from trueup.log.lake import Lake
 from trueup.proof.verify import verify
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from trueup.events.identity import with_content_keys, with_event_ids
 from trueup.events.schema import COLLECTED, CORE, EVENT
-from trueup.log.connection import connect
+from trueup.log.catalog.connection import connect
 
 START = datetime(2024, 5, 1, 12, 0, 0, 250, tzinfo=UTC)
 

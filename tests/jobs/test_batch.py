@@ -23,7 +23,7 @@ from trueup.config import Project
 from trueup.errors import LogBusyError, TrueupError
 from trueup.jobs.reconcile_batch import derive, reconcile
 from trueup.log.lake import Lake
-from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.kernel.ledger import LEDGER
 from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.results.digest import digests

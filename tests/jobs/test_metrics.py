@@ -16,7 +16,7 @@ from reference_model.log import Close, Log, Record
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.jobs.metrics import StatusCollector, serve_metrics
-from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.policies.policy import Policy, SourceRules
 
 NOW = datetime(2024, 6, 1, 0, 1, tzinfo=UTC)
 RULES = Policy(0, {"voice": service(("session_key",))}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})

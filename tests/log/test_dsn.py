@@ -11,8 +11,8 @@ import pytest
 from trueup.cli import main
 from trueup.config import Project, parse
 from trueup.errors import ConfigError
-from trueup.log.catalog import PostgresCatalog, catalog_of
-from trueup.log.dsn import parse_dsn
+from trueup.log.catalog.catalogs import PostgresCatalog, catalog_of
+from trueup.log.catalog.dsn import parse_dsn
 from trueup.log.lake import Lake
 
 COMMANDS = (

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from trueup.config import Project, parse
-from trueup.log import instances
-from trueup.log.connection import connect
+from trueup.log.catalog import instances
+from trueup.log.catalog.connection import connect
 from trueup.log.lake import Lake, Transaction
 
 

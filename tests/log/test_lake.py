@@ -14,7 +14,7 @@ import pytest
 
 from trueup.config import Project, parse
 from trueup.errors import LogBusyError, LogError
-from trueup.log.catalog import SqliteCatalog
+from trueup.log.catalog.catalogs import SqliteCatalog
 from trueup.log.lake import BucketRange, Lake, Transaction
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)

@@ -10,12 +10,12 @@ import polars as pl
 from reference_model.history import ReferenceRun, Sums
 from reference_model.log import Close, Log, Record, Supersede, Tariff, Tick
 
+from trueup.policies.declared import without_void_ticks
+from trueup.policies.policy import Policies, Policy
 from trueup.rating.book import TARIFF, Book
 from trueup.reconcile.domain.frontier import Frontier, RunningMax, Ticks
-from trueup.reconcile.domain.policies import Policies, Policy
 from trueup.reconcile.domain.tariff_terms import FLAT, TARIFF_CHANGE, Edition, Terms, changes_of
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
-from trueup.reconcile.log_io.declared_policies import without_void_ticks
 from trueup.reconcile.log_io.load import touched_from
 from trueup.reconcile.results.finding_rows import finding_changes
 from trueup.reconcile.sessions.admission import EVENTS

@@ -22,7 +22,7 @@ from trueup.events.schema import COLLECTED, CORE, EVENT
 from trueup.frames import query_frames
 from trueup.log.lake import CLOCK, BucketRange, Lake, Transaction
 from trueup.log.ticks import SUPERSEDES
-from trueup.reconcile.domain.policies import Policy
+from trueup.policies.policy import Policy
 from trueup.reconcile.log_io.affected import Days
 from trueup.reconcile.log_io.commit import CONSUMER, Committed, commit_outcome
 from trueup.reconcile.log_io.load import frontier_of

@@ -17,7 +17,7 @@ from reference_model.bookings import priced
 from reference_model.log import EPOCH, US, Close, Item, KnownAtPosition, Log, Record, Supersede, Tick, closed_wait, rules_of
 
 from trueup.config import ServiceConfig
-from trueup.reconcile.domain.policies import NO_HORIZON_US, Policy, SourceRules
+from trueup.policies.policy import NO_HORIZON_US, Policy, SourceRules
 
 MICRO = 1_000_000
 FACETS = (

@@ -14,8 +14,8 @@ import pytest
 
 from trueup.config import Project, parse
 from trueup.events.schema import EVENT, QUARANTINE
-from trueup.log.catalog import SqliteCatalog, attach
-from trueup.log.connection import connect
+from trueup.log.catalog.catalogs import SqliteCatalog, attach
+from trueup.log.catalog.connection import connect
 from trueup.log.lake import Lake, Transaction, data_path
 from trueup.warehouse import install_views
 from trueup.warehouse.asof import resolve

@@ -12,7 +12,7 @@ from random_logs import MICRO, service
 from reference_model.log import Close, Log, Record, Tariff
 
 from trueup.config import Project
-from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.policies.policy import Policy, SourceRules
 from trueup.warehouse.audit import audit
 from trueup.warehouse.explain import FindingExplanation, explain
 from trueup.warehouse.query import open_warehouse

@@ -13,8 +13,8 @@ from typing import Any
 
 import polars as pl
 
-from trueup.collect.reasons import Reason
 from trueup.errors import ConfigError
+from trueup.events.reasons import Reason
 from trueup.events.schema import CORE
 from trueup.quality.expectation import Expectation
 from trueup.quality.patterns import common

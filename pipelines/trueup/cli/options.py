@@ -43,7 +43,7 @@ def load(directory: Path, *, accept_clock: bool = False) -> Project:
     raises `ClockError`.
     """
     from trueup.config import Project
-    from trueup.log.connection import spare_pandas
+    from trueup.log.catalog.connection import spare_pandas
 
     spare_pandas()
     project = Project.load(directory)

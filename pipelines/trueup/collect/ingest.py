@@ -40,8 +40,8 @@ from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.events.streams import MOVEMENTS
 from trueup.log.lake import Configuration, Lake
 from trueup.log.ticks import TICK, declare_idle
+from trueup.policies.declared import ensure_policy
 from trueup.quality.project_expectations import row_rules
-from trueup.reconcile.log_io.declared_policies import ensure_policy
 
 _READERS = 2
 _AHEAD = 4

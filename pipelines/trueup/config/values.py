@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Confi
 
 from trueup.errors import ConfigError
 from trueup.secret import Place
+from trueup.units import MICROS
 
-MICROS = 1_000_000
 _UNITS_US = {"us": 1, "ms": 1_000, "s": MICROS, "m": 60 * MICROS, "h": 3_600 * MICROS, "d": 86_400 * MICROS}
 _BYTES = TypeAdapter(ByteSize)
 _MIN_BYTES, _MAX_BYTES = 1 << 26, 1 << 50

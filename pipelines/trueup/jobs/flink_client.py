@@ -25,9 +25,9 @@ from trueup.jobs.loopback import FLINK_SETTINGS, JAVA_OPTION, LOOPBACK, bind_jav
 from trueup.jobs.metrics import PROGRESS, serve_metrics
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import Lake
+from trueup.policies.declared import ensure_policy
 from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER
-from trueup.reconcile.log_io.declared_policies import ensure_policy
 from trueup.reconcile.results.outcome import merge_outcomes
 from trueup.reconcile.results.outcome_codec import decode
 

@@ -29,9 +29,9 @@ from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.jobs.loopback import grpc_servers_on_loopback
 from trueup.log.lake import BucketRange, Lake
+from trueup.policies.declared import ensure_policy
 from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
-from trueup.reconcile.log_io.declared_policies import ensure_policy
 from trueup.reconcile.log_io.load import frontier_of
 from trueup.reconcile.results.outcome import merge_outcomes
 from trueup.reconcile.results.outcome_codec import decode, encode

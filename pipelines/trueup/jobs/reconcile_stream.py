@@ -37,12 +37,12 @@ from trueup.jobs.flink_operators import (
 )
 from trueup.jobs.options import StreamOptions
 from trueup.log.lake import BucketRange
+from trueup.policies.declared import ensure_policy
 from trueup.reconcile.incremental.epoch import process_epoch
 from trueup.reconcile.incremental.epoch_ranges import Span
 from trueup.reconcile.incremental.poller import EpochLoader, Poller, resume_position
 from trueup.reconcile.incremental.state_codec import decode_state, encode_state
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
-from trueup.reconcile.log_io.declared_policies import ensure_policy
 from trueup.reconcile.results.outcome import Outcome, merge_outcomes
 from trueup.reconcile.results.outcome_codec import decode as decode_outcome
 from trueup.reconcile.results.outcome_codec import encode as encode_outcome

@@ -17,9 +17,9 @@ import duckdb
 
 from trueup.config import Project
 from trueup.errors import DamagedError, LogError
-from trueup.log.catalog import SqliteCatalog, attach, catalog_of
-from trueup.log.catalog_file import catalog_damage
-from trueup.log.connection import connect
+from trueup.log.catalog.catalog_file import catalog_damage
+from trueup.log.catalog.catalogs import SqliteCatalog, attach, catalog_of
+from trueup.log.catalog.connection import connect
 from trueup.log.place import data_path
 
 TODO = "restore it from a backup; `trueup verify` lists all"

@@ -12,11 +12,11 @@ import duckdb
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import LogError
-from trueup.log.catalog import LOCK_WAIT_S, SqliteCatalog, catalog_of
-from trueup.log.catalog_file import lost_catalog
+from trueup.log.catalog.catalog_file import lost_catalog
+from trueup.log.catalog.catalogs import LOCK_WAIT_S, SqliteCatalog, catalog_of
+from trueup.log.catalog.instances import acquire, release
 from trueup.log.configuration import Configuration as Configuration
 from trueup.log.damage import naming_damage
-from trueup.log.instances import acquire, release
 from trueup.log.migrate import missing, schema
 from trueup.log.place import data_path as data_path
 from trueup.log.reader import BucketRange as BucketRange

@@ -12,8 +12,8 @@ import duckdb
 
 from trueup.clock import Clock
 from trueup.config import Project
-from trueup.log.catalog import catalog_of
-from trueup.log.instances import release, retire
+from trueup.log.catalog.catalogs import catalog_of
+from trueup.log.catalog.instances import release, retire
 
 if TYPE_CHECKING:
     # A command that only reads numbers, such as `trueup status`, needs no frames: importing them takes longer than reading.

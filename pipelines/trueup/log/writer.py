@@ -14,7 +14,7 @@ import tenacity
 from trueup.clock import Clock
 from trueup.errors import LogBusyError, LogError
 from trueup.events.streams import MOVEMENTS, STATES
-from trueup.log.catalog import LOCK_WAIT_S
+from trueup.log.catalog.catalogs import LOCK_WAIT_S
 from trueup.log.configuration import Configuration
 from trueup.log.damage import damage_behind
 from trueup.log.position_lookup import PositionLookup

@@ -8,9 +8,9 @@ import polars as pl
 
 from trueup.collect.decode.encoding import check_encoding
 from trueup.collect.map.times import NAMED_FORMATS, utc_times
-from trueup.collect.reasons import REQUIRED
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError
+from trueup.events.reasons import REQUIRED
 from trueup.project_checks.facts import Facts, is_mapped
 from trueup.project_checks.problem import Instance, Rule
 from trueup.project_checks.services import rule_tables

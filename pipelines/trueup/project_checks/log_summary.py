@@ -10,8 +10,8 @@ from typing import Any
 from trueup.config import Project
 from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import Lake
+from trueup.policies.policy import DEFAULT
 from trueup.project_checks.statements import statement
-from trueup.reconcile.domain.policies import DEFAULT
 from trueup.reconcile.log_io.commit import CONSUMER
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trueup.collect.reasons import CURRENCY_COLUMNS
 from trueup.config import SourceConfig
 from trueup.currencies import advice, known_codes
+from trueup.events.reasons import CURRENCY_COLUMNS
 from trueup.project_checks.facts import Facts, is_mapped, possible_values
 from trueup.project_checks.problem import Instance, Rule
 from trueup.project_checks.services import rules_of, table_of

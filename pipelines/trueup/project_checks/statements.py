@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from trueup.sql_files import SqlFiles
 
-
-def statement(name: str, **identifiers: str) -> str:
-    """Return the statement in `sql/NAME.sql` with identifiers filled in; values are bound as parameters, never filled in."""
-    return files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8").format(**identifiers)
+statement = SqlFiles("trueup.project_checks").statement

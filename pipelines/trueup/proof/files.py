@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from trueup.log.connection import connect
+from trueup.log.catalog.connection import connect
 from trueup.log.lake import data_path
 from trueup.proof.evidence import Check, Evidence, FaultCollector
 from trueup.proof.statements import statement

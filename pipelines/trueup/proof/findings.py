@@ -9,9 +9,9 @@ import polars as pl
 
 from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import BucketRange
+from trueup.policies.policy import KERNEL_VERSION
 from trueup.proof.evidence import Check, Evidence, FaultCollector, format_value
 from trueup.reconcile.domain.kinds import FEED_KINDS
-from trueup.reconcile.domain.policies import KERNEL_VERSION
 from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.log_io.load import frontier_of
 from trueup.reconcile.results.finding_rows import BOOKING_MONEY, HISTORY

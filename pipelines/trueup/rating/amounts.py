@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from trueup.rating.book import Book
+from trueup.units import MICROS
 
-_MICROS = 1_000_000
-_ONE = float(_MICROS)
+_ONE = float(MICROS)
 """The largest unit of a last decimal: one of the currency."""
 _WIDE = pl.Int128()
 _MOST = 1.6e38
@@ -48,7 +48,7 @@ def _net(parts: pl.DataFrame, book: Book) -> pl.DataFrame:
     prices = book.rates.select("rate", "price_micros", "price_per")
     terms = book.rates.select("rounding", "decimals", "rounding_stage", base="rate")
     rows = parts.join(prices, on="rate", how="left").join(terms, on="base", how="left")
-    per = book.common_per * _MICROS
+    per = book.common_per * MICROS
     paid = (pl.col("charged_micros") - pl.col("free_micros")).cast(_WIDE)
     size = paid.cast(pl.Float64).abs() * pl.col("price_micros").cast(pl.Float64).abs() * (book.common_per / pl.col("price_per"))
     rows = rows.with_columns(paid=paid, size=size)
@@ -72,7 +72,7 @@ def _by_increment(rows: pl.DataFrame, applies: pl.Expr, per: int) -> pl.DataFram
     step = pl.when(step == 0).then(pl.lit(1, _WIDE)).otherwise(step)
 
     def price(quantity: pl.Expr) -> pl.Expr:
-        over = pl.col("price_per").cast(_WIDE) * _MICROS
+        over = pl.col("price_per").cast(_WIDE) * MICROS
         return to_decimals(quantity * pl.col("price_micros").cast(_WIDE), over)
 
     # Rounding up many small increments may give a large amount.
@@ -90,9 +90,9 @@ def _with_fees(rows: pl.DataFrame, common_per: int) -> pl.DataFrame:
     something = pl.col("paid") > 0
     setup = pl.when(something).then(pl.col("setup_micros").fill_null(0)).otherwise(0).cast(_WIDE) * pl.col("per")
     least = pl.when(something).then(pl.col("minimum_micros")).cast(_WIDE) * pl.col("per")
-    limit = _MOST / (common_per * _MICROS)
+    limit = _MOST / (common_per * MICROS)
     fees = pl.max_horizontal(pl.col("setup_micros", "minimum_micros").cast(pl.Float64).abs()).fill_null(0)
-    too_large = (pl.col("size") >= _MOST) | (fees >= limit) | (pl.col("size") + fees * common_per * _MICROS >= _MOST)
+    too_large = (pl.col("size") >= _MOST) | (fees >= limit) | (pl.col("size") + fees * common_per * MICROS >= _MOST)
     whole = pl.col("net") + setup
     return _rounded_at(rows.with_columns(net=pl.max_horizontal(whole, pl.coalesce(least, whole)), too_large=too_large), "record")
 
@@ -102,8 +102,8 @@ def _taxed(rows: pl.DataFrame) -> pl.DataFrame:
     taxable = (pl.col("tax_micros").fill_null(0) != 0) & ~pl.col("tax_included").fill_null(False)
     if not rows.select(taxable.any()).item():
         return rows
-    factor = pl.when(taxable).then(pl.col("tax_micros").cast(_WIDE) + _MICROS).otherwise(1).cast(_WIDE)
-    over = pl.when(taxable).then(_MICROS).otherwise(1).cast(_WIDE)
+    factor = pl.when(taxable).then(pl.col("tax_micros").cast(_WIDE) + MICROS).otherwise(1).cast(_WIDE)
+    over = pl.when(taxable).then(MICROS).otherwise(1).cast(_WIDE)
     return _times(rows, factor, over)
 
 
@@ -121,7 +121,7 @@ def _exchanged(rows: pl.DataFrame, book: Book) -> pl.DataFrame:
     missing = foreign & pl.col("factor").is_null()
     found = found.with_columns(reason=pl.when(missing).then(pl.lit(NO_EXCHANGE_RATE)))
     factor = pl.when(foreign).then(pl.col("factor")).otherwise(1).fill_null(1).cast(_WIDE)
-    over = pl.when(foreign).then(pl.col("over").cast(_WIDE) * _MICROS).otherwise(1).fill_null(1).cast(_WIDE)
+    over = pl.when(foreign).then(pl.col("over").cast(_WIDE) * MICROS).otherwise(1).fill_null(1).cast(_WIDE)
     return _times(found, factor, over)
 
 

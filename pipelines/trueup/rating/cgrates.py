@@ -22,9 +22,9 @@ from trueup.errors import TrueupError
 from trueup.rating.book import BAND, RATE, TARIFF
 from trueup.rating.go_literals import clock_of, decimal_of, quantity_of
 from trueup.regular import read_regular
+from trueup.units import MICROS
 
 ANY = "*any"
-_MICROS = 1_000_000
 _MOST_BYTES = 256 << 20
 _ROUNDINGS = {"*up": "up", "*down": "down", "*middle": "half_up"}
 _WEEK = range(1, 8)
@@ -269,7 +269,7 @@ def _slots(lines: list[Line]) -> dict[str, Any]:
                 "a rate, its unit, its increment or its start is no number or duration", "write them like 0.1,60s,1s,0s"
             )
         units |= {q.unit for q in (per, step, begins) if q.number}
-        slots.append(_Slot(begins.number, rate * _MICROS / (per.number or 1), step.number))
+        slots.append(_Slot(begins.number, rate * MICROS / (per.number or 1), step.number))
     fee = decimal_of(lines[0][1] or "0")
     slots.sort(key=lambda slot: slot.begins)
     if fee is None or len(units) != 1 or slots[0].begins != 0:
@@ -279,8 +279,8 @@ def _slots(lines: list[Line]) -> dict[str, Any]:
         raise lines[-1].refusal(
             f"rate {lines[0][0]} changes after more than its first increment", "let it change right after it, and once"
         )
-    setup = fee * _MICROS + (first.price - last.price) * first.step
-    numbers = [setup, first.step * _MICROS, last.step * _MICROS]
+    setup = fee * MICROS + (first.price - last.price) * first.step
+    numbers = [setup, first.step * MICROS, last.step * MICROS]
     if any(number.denominator != 1 for number in numbers) or last.price.denominator > 10**9:
         raise lines[0].refusal(f"rate {lines[0][0]} is finer than millionths")
     setup_micros, first_micros, next_micros = map(int, numbers)

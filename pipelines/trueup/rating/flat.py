@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-_MICROS = 1_000_000
+from trueup.units import MICROS
 
 
 def flat_price(quantity_micros: pl.Expr, price_micros: pl.Expr, price_per: pl.Expr) -> pl.Expr:
@@ -13,7 +13,7 @@ def flat_price(quantity_micros: pl.Expr, price_micros: pl.Expr, price_per: pl.Ex
     `price_micros` is for `price_per` whole units. Computed in 128 bits and rounded once, half to even, so that the price is
     exact and symmetric in sign.
     """
-    divisor = price_per.cast(pl.Int128) * _MICROS
+    divisor = price_per.cast(pl.Int128) * MICROS
     product = quantity_micros.cast(pl.Int128) * price_micros.cast(pl.Int128)
     whole, twice = product // divisor, (product % divisor) * 2
     up = (twice > divisor) | ((twice == divisor) & (whole % 2 == 1))

@@ -11,8 +11,8 @@ import polars as pl
 from trueup.rating.book import Book
 from trueup.rating.rate import RatingResult
 from trueup.rating.segments import SECOND
+from trueup.units import MICROS
 
-_MICROS = 1_000_000
 _DIMENSIONS = ("service", "plan", "direction", "zone", "trunk")
 _SPOKEN = {"half_even": "half to even", "half_up": "half up", "up": "up", "down": "down"}
 _DIGITS = 12
@@ -90,12 +90,12 @@ def _from_net(terms: Row, net: Fraction, *, paid: bool) -> tuple[list[str], Frac
         lines.append(f"raised to the minimum = {_money(net)}")
     rounded, net = _rounding("record", "before tax", terms, net)
     lines += rounded
-    tax = Fraction(terms["tax_micros"] or 0, _MICROS)
+    tax = Fraction(terms["tax_micros"] or 0, MICROS)
     if tax and not terms["tax_included"]:
         net *= 1 + tax
-        lines.append(f"+ {_number(int(tax * 100 * _MICROS))} % tax = {_money(net)}")
+        lines.append(f"+ {_number(int(tax * 100 * MICROS))} % tax = {_money(net)}")
     elif tax:
-        lines.append(f"{_number(int(tax * 100 * _MICROS))} % tax is included")
+        lines.append(f"{_number(int(tax * 100 * MICROS))} % tax is included")
     rounded, net = _rounding("total", "at the end", terms, net)
     return lines + rounded, net
 
@@ -118,7 +118,7 @@ def _exchange(terms: Row, record: Row, net: Fraction, book: Book) -> tuple[list[
     if not found:
         return [f"{terms['currency']} cannot be exchanged into {currency} then"], net
     price, per = found[0]["price_micros"], found[0]["price_per"]
-    net *= Fraction(price, per * _MICROS)
+    net *= Fraction(price, per * MICROS)
     return [f"× {_money(Fraction(price))} {currency} per {per} {terms['currency']} = {_money(net)}"], net
 
 
@@ -127,7 +127,7 @@ def _by_increment(terms: Row) -> bool:
 
 
 def _price(part: Row, priced: Row, base: Row) -> Fraction:
-    one = Fraction(priced["price_micros"], priced["price_per"] * _MICROS)
+    one = Fraction(priced["price_micros"], priced["price_per"] * MICROS)
     paid = int(part["charged_micros"] - part["free_micros"])
     if not _by_increment(base) or not paid:
         return one * paid
@@ -159,7 +159,7 @@ def _number(micros: int) -> str:
 
 def _money(micros: Fraction) -> str:
     """Format millionths as a decimal, exact up to 12 decimal places; `…` marks further digits."""
-    shown = abs(micros) / _MICROS
+    shown = abs(micros) / MICROS
     digits, rest = divmod(shown * 10**_DIGITS, 1)
     text = f"{int(digits) // 10**_DIGITS}.{int(digits) % 10**_DIGITS:0{_DIGITS}d}"
     text = f"{text}…" if rest else text.rstrip("0").rstrip(".")

@@ -15,9 +15,9 @@ from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.events.streams import MOVEMENTS
 from trueup.log.lake import Lake
+from trueup.policies.declared import ensure_policy
 from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
-from trueup.reconcile.log_io.declared_policies import ensure_policy
 from trueup.reconcile.log_io.load import frontier_of
 from trueup.reconcile.run_partition import bucket_ranges, reconcile_partition
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from trueup.sql_files import SqlFiles
 
-
-def statement(name: str) -> str:
-    """Return the statement in `sql/NAME.sql`; values are bound as parameters."""
-    return files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
+statement = SqlFiles("trueup.simulate").statement

@@ -16,7 +16,7 @@ import duckdb
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import LogError, TrueupError
-from trueup.log.catalog import LOCK_WAIT_S, catalog_of
+from trueup.log.catalog.catalogs import LOCK_WAIT_S, catalog_of
 from trueup.log.damage import damage_behind
 from trueup.progress import LogFn
 from trueup.regular import NotRegularError, open_regular

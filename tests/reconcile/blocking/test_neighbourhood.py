@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from random_logs import MICRO, service
 from reference_model.log import Record
 
+from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs, with_party_time_pairs
-from trueup.reconcile.domain.policies import Policy, SourceRules
 from trueup.reconcile.domain.tariff_terms import FLAT
 from trueup.reconcile.log_io.affected import AffectedReader
 from trueup.reconcile.log_io.load import arrivals, frontier_of

@@ -25,9 +25,9 @@ from reference_model.log import Log, Record, Supersede, Tick
 from run_epochs import process_epochs
 
 from trueup.log.lake import BucketRange
-from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.policies.declared import without_void_ticks
+from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.kernel.evaluate import evaluate
-from trueup.reconcile.log_io.declared_policies import without_void_ticks
 from trueup.reconcile.results.outcome import merge_outcomes
 
 HOUR = 3_600 * MICRO

@@ -16,8 +16,8 @@ from random_logs import MICRO, any_log, service
 from reference_model.log import Close, Log, Record
 from run_epochs import process_epochs
 
+from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.blocking.keys import blocking_keys, candidate_keys, identity_keys
-from trueup.reconcile.domain.policies import Policy, SourceRules
 from trueup.reconcile.incremental.pending_records import PendingRecords
 from trueup.reconcile.log_io.affected import ROW
 from trueup.reconcile.results.outcome import merge_outcomes

@@ -18,8 +18,8 @@ from reference_model.log import Log, Record
 from trueup.errors import LogError
 from trueup.frames import to_ipc
 from trueup.log.lake import BucketRange, Lake
+from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.blocking.keys import identity_keys
-from trueup.reconcile.domain.policies import Policy, SourceRules
 from trueup.reconcile.incremental.epoch import ReconcilerState
 from trueup.reconcile.incremental.epoch_ranges import Bounds, epoch_end, split_ranges
 from trueup.reconcile.incremental.pending_records import PendingRecords

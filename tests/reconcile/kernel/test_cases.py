@@ -12,7 +12,7 @@ from random_logs import MICRO, service
 from reference_model.history import ReferenceRun, run_reference
 from reference_model.log import Close, Item, Log, Record, Tick
 
-from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.kernel.evaluate import evaluate
 
 S = 1_000_000

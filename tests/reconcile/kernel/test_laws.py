@@ -18,7 +18,7 @@ from random_logs import any_log, deliver_in_time, in_time_log
 from reference_model.history import ReferenceRun, run_reference
 from reference_model.log import Item, Log, Record
 
-from trueup.reconcile.domain.policies import Policy
+from trueup.policies.policy import Policy
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 
 

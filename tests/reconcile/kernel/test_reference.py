@@ -15,8 +15,8 @@ import polars as pl
 import pytest
 
 from trueup.config import ServiceConfig
+from trueup.policies.policy import Policies, Policy, SourceRules
 from trueup.reconcile.domain.frontier import Frontier, RunningMax
-from trueup.reconcile.domain.policies import Policies, Policy, SourceRules
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 from trueup.reconcile.sessions.admission import EVENTS
 

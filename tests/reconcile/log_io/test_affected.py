@@ -18,7 +18,7 @@ from random_logs import MICRO, service
 from reference_model.history import run_reference
 from reference_model.log import Close, Item, Log, Record
 
-from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.kernel.evaluate import evaluate
 from trueup.reconcile.log_io.affected import _OFFSET_US, _time_blocks, _width_us, affected_records
 from trueup.reconcile.log_io.load import frontier_of

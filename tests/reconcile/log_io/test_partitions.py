@@ -13,7 +13,7 @@ from random_logs import MICRO, any_log, service
 from reference_model.log import Close, Log, Record
 
 from trueup.errors import LogError
-from trueup.reconcile.domain.policies import Policy, SourceRules
+from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
 from trueup.reconcile.results.digest import digests
 

@@ -15,7 +15,7 @@ from reference_model.history import run_reference
 from reference_model.log import Log, Record, Tariff
 
 from trueup.errors import LogError
-from trueup.reconcile.domain.policies import NEVER_POSITION, Policy, SourceRules
+from trueup.policies.policy import NEVER_POSITION, Policy, SourceRules
 from trueup.reconcile.domain.tariff_terms import STATE, SUBSCRIBER_CHANGE, Terms, changes_of
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 from trueup.reconcile.results.finding_rows import finding_changes

@@ -15,7 +15,7 @@ import fractions_rater
 from reference_model.log import EPOCH, US, AdmittedRecord, KnownAtPosition, RecordId, closed_wait, rules_of
 
 from trueup.config import ServiceConfig
-from trueup.reconcile.domain.policies import Policy
+from trueup.policies.policy import Policy
 
 Name = tuple[bool, str, str, str, str]
 """A group's name, which a session and its charge group share: (is unkeyed, scope, key, scope of that key, currency)."""

@@ -14,7 +14,7 @@ from typing import Any
 from reference_model.bookings import Booking, Name, bookings_of, groups_of, local_day, match, price_by_book
 from reference_model.log import AdmittedRecord, KnownAtPosition, Log, RecordId, Supersede, Tariff, admit
 
-from trueup.reconcile.domain.policies import Policy
+from trueup.policies.policy import Policy
 
 Sums = dict[tuple[str, date | None, str], tuple[int, ...]]
 """By (service, day, currency): expected, billed, impact, tolerated, pending, unrated records."""

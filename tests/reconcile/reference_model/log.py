@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from trueup.config import ServiceConfig
-from trueup.reconcile.domain.policies import Policy
+from trueup.policies.policy import Policy
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 US = timedelta(microseconds=1)

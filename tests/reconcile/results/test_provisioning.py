@@ -11,7 +11,7 @@ from kernel_adapter import frontier_of
 from reference_model.log import Log, Record
 
 from trueup.events.schema import UTC_TIME
-from trueup.reconcile.domain.policies import NEVER_POSITION, Policy, SourceRules
+from trueup.policies.policy import NEVER_POSITION, Policy, SourceRules
 from trueup.reconcile.domain.tariff_terms import SUBSCRIBER_CHANGE, Terms, changes_of, states_of
 from trueup.reconcile.results.provisioning import provisioning
 

@@ -14,12 +14,12 @@ from statistics import NormalDist
 import polars as pl
 
 from trueup.quality.completeness.inputs import WHOLE
+from trueup.units import MICROS
 
 CONFIDENCE = 0.99
 _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 _DAY_US = 86_400_000_000
 _LEAST_RECORDS = 50
-_MICROS = 1_000_000
 _DAY_DEVIATION, _DAYS_OF_BELIEF = 0.15, 5
 """How far the mean worth of one day lies from that of others, as a share of it, before days have shown it; and how many days of
 observation that assumption is worth. Records of a day are not independent: a few subscribers account for much of it."""
@@ -171,8 +171,8 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
     return valued.with_columns(
         records_low=pl.when(n.is_not_null()).then(low.floor().cast(pl.Int64)),
         records_high=pl.when(n.is_not_null()).then(high.ceil().cast(pl.Int64)),
-        money_low=pl.when(priced).then((money_low * _MICROS).floor().cast(pl.Int64)),
-        money_high=pl.when(priced).then((money_high * _MICROS).ceil().cast(pl.Int64)),
+        money_low=pl.when(priced).then((money_low * MICROS).floor().cast(pl.Int64)),
+        money_high=pl.when(priced).then((money_high * MICROS).ceil().cast(pl.Int64)),
         currency=pl.coalesce("currency", pl.lit(currency)),
     ).drop("row", "any_worth", "mean", "square", "known", "drift")  # fmt: skip
 

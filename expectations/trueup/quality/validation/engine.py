@@ -30,8 +30,8 @@ from great_expectations.validator.validator import Validator
 
 from trueup.config import Project
 from trueup.errors import ConfigError
-from trueup.log.catalog import catalog_of
-from trueup.log.instances import acquire, release
+from trueup.log.catalog.catalogs import catalog_of
+from trueup.log.catalog.instances import acquire, release
 from trueup.log.place import data_path
 from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.row_rules import FORMS, checked

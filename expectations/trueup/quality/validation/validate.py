@@ -12,7 +12,7 @@ from typing import Any
 from trueup.config import Project
 from trueup.errors import ConfigError
 from trueup.events.schema import OWN_TIME_SQL
-from trueup.log.instances import release
+from trueup.log.catalog.instances import release
 from trueup.quality.docs import with_safe_pages
 from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.history_facts import facts_of
@@ -20,12 +20,12 @@ from trueup.quality.statements import statement
 from trueup.quality.validation.engine import check_meant, gx, impl, lake_connection
 from trueup.quality.validation.validate_result import NOT_COMPUTED, Check, Validated
 from trueup.quality.validation.validation_schedule import DayOf
+from trueup.units import MICROS
 
 FOLDER = "quality"
 SHOWN_ROWS = 20
 _LAKE = "lake"
 _SHARE = "expect_column_proportion_of_non_null_values_to_be_between"
-_MICROS = 1_000_000
 
 
 class Validation:
@@ -116,7 +116,7 @@ def _condition(of: DayOf, snapshot_id: int) -> str:
     # Names of sources hold letters, digits, dots, dashes and underscores only.
     conditions = [f"starts_with(e.source_id, '{of.source}@')", f"e.snapshot_id <= {snapshot_id}"]
     if of.from_us is not None and of.to_us is not None:
-        first, last = (datetime.fromtimestamp(us // _MICROS, UTC).date() for us in (of.from_us, of.to_us - 1))
+        first, last = (datetime.fromtimestamp(us // MICROS, UTC).date() for us in (of.from_us, of.to_us - 1))
         own_time = OWN_TIME_SQL[of.stream]
         conditions += [
             f"e.day BETWEEN DATE '{first}' AND DATE '{last}'",

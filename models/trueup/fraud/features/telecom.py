@@ -7,10 +7,10 @@ import polars as pl
 from trueup.config import FraudConfig
 from trueup.fraud.features.feature_spec import Aggregate, Feature, FeatureSet, ratio
 from trueup.fraud.features.numbering import number_facts
+from trueup.units import MICROS
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
-MICROS = 1_000_000
 FACTS_VERSION = "2"
 SUBSCRIBER, PEER, PAIR, RANGE = ("subscriber",), ("peer",), ("subscriber", "peer"), ("range",)
 _SHORT_S = 10

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from trueup.collect.reasons import Reason
+from trueup.events.reasons import Reason
 from trueup.rating.book_validation import refusals
 
 REFUSED: dict[str, pl.DataType] = {"source_row": pl.Int64(), "reason": pl.String(), "rule": pl.String()}

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from trueup.collect.decode.encoding import in_utf8, undecodable, with_nul
 from trueup.collect.decode.lines import Lines, Mask, Offsets
-from trueup.collect.reasons import Reason
+from trueup.events.reasons import Reason
 
 REJECTED: dict[str, pl.DataType] = {
     "source_row": pl.Int64(),

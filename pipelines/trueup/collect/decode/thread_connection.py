@@ -6,7 +6,7 @@ import threading
 
 import duckdb
 
-from trueup.log.connection import connect
+from trueup.log.catalog.connection import connect
 
 _OF_THREAD = threading.local()
 

@@ -15,10 +15,10 @@ from trueup.collect.decode.decoded import REJECTED, Batch, concat_rejected
 from trueup.collect.decode.lines import Mask
 from trueup.collect.map.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
 from trueup.collect.map.times import to_utc, utc_times
-from trueup.collect.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, ProjectConfig, SourceConfig
 from trueup.currencies import known_codes
 from trueup.errors import SourceError, list_names
+from trueup.events.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.events.schema import COLLECTED, CORE, STATES, UTC_TIME
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from trueup.config.values import MICROS, Duration, Table
+from trueup.config.values import Duration, Table
+from trueup.units import MICROS
 
 
 class AnchorConfig(Table):

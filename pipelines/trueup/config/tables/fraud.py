@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trueup.config.values import MICROS, Duration, Flag, Pattern, Table, Text, Whole, Zone
+from trueup.config.values import Duration, Flag, Pattern, Table, Text, Whole, Zone
+from trueup.units import MICROS
 
 
 class HotRule(Table):

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trueup.config.values import MICROS, CurrencyCode, Duration, PositiveDuration, Table, Zone
+from trueup.config.values import CurrencyCode, Duration, PositiveDuration, Table, Zone
+from trueup.units import MICROS
 
 
 class ProjectConfig(Table):

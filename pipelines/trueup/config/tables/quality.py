@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trueup.config.columns import Stream
-from trueup.config.values import MICROS, PositiveDuration, Table, Whole
+from trueup.config.values import PositiveDuration, Table, Whole
+from trueup.units import MICROS
 
 GateSeverity = Literal["block", "mark", "note"]
 Severity = Literal["quarantine", "block", "mark", "note"]

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trueup.config.values import MICROS, Duration, Table
+from trueup.config.values import Duration, Table
+from trueup.units import MICROS
 
 Attribute = Annotated[str, Field(pattern=r"^[^\"'$]+$")]
 

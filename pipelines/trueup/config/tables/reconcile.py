@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trueup.config.values import MICROS, Duration, Micros, PositiveDuration, QuantityTolerance, Table, Tolerance, Whole
+from trueup.config.values import Duration, Micros, PositiveDuration, QuantityTolerance, Table, Tolerance, Whole
+from trueup.units import MICROS
 
 Match = Literal["session_key", "nearest", "aggregate"]
 

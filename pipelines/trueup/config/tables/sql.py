@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trueup.config.values import MICROS, Size, Table, TimeLimit
+from trueup.config.values import Size, Table, TimeLimit
+from trueup.units import MICROS
 
 
 class SqlConfig(Table):

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from trueup.clock import Clock, system_clock
-from trueup.config import MICROS, Project
+from trueup.config import Project
 from trueup.errors import ConfigError, LogError
 from trueup.log.lake import Lake
 from trueup.proof.anchors import compare
@@ -18,6 +18,7 @@ from trueup.proof.anchors.head import identity, row_counts, state_head, unreadab
 from trueup.proof.anchors.keys import PublicKeys, SigningKey, read_private_key, read_public_keys
 from trueup.proof.anchors.rows import bounded_memory
 from trueup.proof.anchors.statement import Anchor, AnchorError
+from trueup.units import MICROS
 from trueup.warehouse.query import Warehouse, is_transient, with_retries
 
 

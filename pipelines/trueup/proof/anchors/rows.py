@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from itertools import pairwise
 
 import numpy as np
 
 from trueup.log.lake import Lake
 from trueup.proof.anchors.blocks import Block
+from trueup.sql_files import SqlFiles
 
 MEMORY_LIMIT = "1GB"
 """Memory that DuckDB may use to sort the digests of rows; it spills the rest to a temporary folder."""
@@ -52,10 +52,7 @@ class Table:
     is_append_only: bool
 
 
-@cache
-def statement(name: str) -> str:
-    """Return the text of `sql/NAME.sql`."""
-    return files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
+statement = cache(SqlFiles("trueup.proof.anchors").text)
 
 
 def tables_of(lake: Lake) -> dict[str, Table]:

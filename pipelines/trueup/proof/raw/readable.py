@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from trueup.config import Project
-from trueup.log.catalog import SqliteCatalog, catalog_of
-from trueup.log.catalog_file import copy_catalog
+from trueup.log.catalog.catalog_file import copy_catalog
+from trueup.log.catalog.catalogs import SqliteCatalog, catalog_of
 from trueup.log.lake import Lake
 from trueup.secret import Place
 

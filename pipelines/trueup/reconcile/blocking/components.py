@@ -26,8 +26,8 @@ from __future__ import annotations
 import polars as pl
 
 from trueup.localtime import period_index
+from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.blocking.neighbourhood import with_party_time_pairs
-from trueup.reconcile.domain.policies import NEVER_POSITION, Policies
 from trueup.reconcile.sessions.grouping import PARTY
 
 CELL = ["scope", "currency", "service", "subscriber", "period_us", "timezone", "index"]

@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 
 from trueup.localtime import period_index, period_last_us
+from trueup.policies.policy import NEVER_POSITION
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.policies import NEVER_POSITION
 from trueup.reconcile.domain.record_hashes import NAMES, Hashes, is_duplicated, record_hashes, session_hashes
 from trueup.reconcile.sessions.admission import with_due_date
 from trueup.reconcile.sessions.grouping import PARTY

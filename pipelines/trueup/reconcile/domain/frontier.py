@@ -9,7 +9,7 @@ instants at once. So the kernel evaluates every component at its own positions w
 A source that reached 100 µs at position 1 and 300 µs at position 2, with a lateness of 50 µs:
 
 >>> import numpy as np
->>> from trueup.reconcile.domain.policies import Policies, Policy, SourceRules
+>>> from trueup.policies.policy import Policies, Policy, SourceRules
 >>> policies = Policies([Policy(sources={"switch": SourceRules("usage", lateness_us=50)})])
 >>> observed = RunningMax(np.array([1, 2]), np.array([100, 300]))
 >>> frontier = Frontier(policies, observed={"switch": observed})
@@ -37,7 +37,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trueup.reconcile.domain.policies import NEVER_POSITION, Policies, Policy, SourceRules
+from trueup.policies.policy import NEVER_POSITION, Policies, Policy, SourceRules
 from trueup.reconcile.domain.source_frontier import SourceMarks, source_frontier_us
 
 Positions = NDArray[np.int64]

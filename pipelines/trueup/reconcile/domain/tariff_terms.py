@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trueup.policies.policy import NEVER_POSITION
 from trueup.rating.book import Book
 from trueup.rating.shared_terms import sharing
-from trueup.reconcile.domain.policies import NEVER_POSITION
 
 STATE: dict[str, pl.DataType] = {
     "bucket": pl.Int16(),

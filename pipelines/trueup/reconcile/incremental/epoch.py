@@ -16,11 +16,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trueup.log.lake import BucketRange, Lake
+from trueup.policies.policy import UNKNOWN_TIME_US
 from trueup.reconcile.blocking.keys import blocking_keys, candidate_keys, identity_keys
 from trueup.reconcile.blocking.lookback import open_from_us, widest_us
 from trueup.reconcile.blocking.neighbourhood import units_of_several_parties
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.policies import UNKNOWN_TIME_US
 from trueup.reconcile.domain.record_hashes import NAMES, NO_HASHES, Hashes, record_hashes, session_hashes
 from trueup.reconcile.domain.tariff_terms import LONGEST_US, Terms
 from trueup.reconcile.incremental.epoch_ranges import Bounds, split_ranges

@@ -13,12 +13,12 @@ import polars as pl
 
 from trueup.errors import ClockError, LogError
 from trueup.log.lake import CLOCK, BucketRange, Lake
+from trueup.policies.declared import read_policies
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.incremental.epoch import Epoch
 from trueup.reconcile.incremental.epoch_ranges import Bounds, Span, epoch_end
 from trueup.reconcile.log_io.commit import CONSUMER
-from trueup.reconcile.log_io.declared_policies import read_policies
 from trueup.reconcile.log_io.load import DECLARED, OBSERVED, arrivals, frontier_from, terms_of
 
 _STATES = ("subscriber", "tariff")

@@ -15,10 +15,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trueup.frames import compact_strings
+from trueup.policies.policy import NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.reconcile.blocking.keys import ANY_RULE
 from trueup.reconcile.blocking.lookback import open_from_us
 from trueup.reconcile.domain.frontier import STREAMS, Frontier
-from trueup.reconcile.domain.policies import NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.incremental.pending_records import PassedInterval
 from trueup.reconcile.kernel.evaluate import Evaluated

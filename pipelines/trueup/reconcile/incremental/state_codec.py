@@ -12,7 +12,7 @@ import polars as pl
 from trueup.errors import LogError
 from trueup.frames import from_ipc, to_ipc
 from trueup.log.lake import BucketRange
-from trueup.reconcile.domain.policies import KERNEL_VERSION
+from trueup.policies.policy import KERNEL_VERSION
 from trueup.reconcile.domain.record_hashes import HASHING, NO_HASHES, Hashes
 from trueup.reconcile.incremental.epoch import ReconcilerState
 from trueup.reconcile.incremental.hash_runs import HashRunStore

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 
 from trueup.localtime import period_first_day, period_index, period_last_us
+from trueup.policies.policy import NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.rating.flat import flat_price
 from trueup.reconcile.blocking.components import CELL
 from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, UNRATED, ZONED, as_bookings, by_zone
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.policies import NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 from trueup.reconcile.kernel.classification import classify_flat
 from trueup.reconcile.kernel.matching import Matched

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from trueup.policies.policy import NEVER_POSITION
 from trueup.reconcile.domain.bookings import MAIN, PENDING, SESSION, SURPLUS, TOLERATED, UNRATED, as_bookings, with_days
-from trueup.reconcile.domain.policies import NEVER_POSITION
 from trueup.reconcile.kernel.aggregation import book_periods
 from trueup.reconcile.kernel.classification import classify, with_charged_price
 from trueup.reconcile.kernel.context import EvaluationContext

@@ -20,10 +20,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trueup.localtime import local_day
+from trueup.policies.policy import UNKNOWN_TIME_US
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
 from trueup.reconcile.domain.bookings import TOLERATED
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.policies import UNKNOWN_TIME_US
 from trueup.reconcile.domain.record_hashes import Hashes, is_duplicated, record_hashes, session_hashes
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.kernel.classification import classify, with_charged_price

@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from trueup.policies.policy import NEVER_POSITION
 from trueup.rating.allowances import period_end_us, period_number
 from trueup.rating.shared_terms import SHARING, sharing
 from trueup.reconcile.domain.bookings import NETTING_GROUP, PENDING, TOLERATED
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.policies import NEVER_POSITION
 from trueup.reconcile.domain.tariff_terms import Terms
 
 _POOL = ["component", "at", "currency", "scope", "who", "plan", "group", "index"]

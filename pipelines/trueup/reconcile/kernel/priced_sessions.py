@@ -7,7 +7,7 @@ partner may still arrive within grace.
 A usage feed and a charge feed that reach 100, 200 and 300 µs at positions 1, 2 and 3; a tolerance of 20 µs and a grace of 150 µs:
 
 >>> from trueup.reconcile.domain.frontier import RunningMax
->>> from trueup.reconcile.domain.policies import Policies, Policy, SourceRules
+>>> from trueup.policies.policy import Policies, Policy, SourceRules
 >>> policies = Policies([Policy(sources={"switch": SourceRules("usage"), "billing": SourceRules("charge")})])
 >>> feed = RunningMax(np.array([1, 2, 3]), np.array([100, 200, 300]))
 >>> units = pl.DataFrame({

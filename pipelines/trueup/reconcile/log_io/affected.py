@@ -21,11 +21,11 @@ from trueup.events.schema import OWN_TIME_SQL
 from trueup.frames import query_frames
 from trueup.localtime import period_index
 from trueup.log.lake import BucketRange, Lake
+from trueup.policies.policy import DEFAULT_RULE, NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.rating.allowances import period_number
 from trueup.reconcile.blocking.lookback import EARLIEST, EPOCH, MONTH_US, aggregate_us, instant_of, nearest_us, open_from
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.policies import DEFAULT_RULE, NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.reconcile.domain.tariff_terms import FLAT, LONGEST_US, Terms, shared_terms
 from trueup.reconcile.log_io.load import COLUMNS, as_events, noted_sql
 from trueup.reconcile.sessions.admission import EVENTS, with_due_date

@@ -10,13 +10,13 @@ from trueup.errors import LogError
 from trueup.events.identity import bucket_key
 from trueup.events.schema import own_time
 from trueup.log.lake import BucketRange, Lake
+from trueup.policies.declared import read_policies
+from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.rating.bands import DAY_US
 from trueup.rating.book import HOLIDAY, Book
 from trueup.rating.shared_terms import sharing
 from trueup.reconcile.domain.frontier import Frontier, RunningMax, Ticks
-from trueup.reconcile.domain.policies import NEVER_POSITION, Policies
 from trueup.reconcile.domain.tariff_terms import SUBSCRIBER_CHANGE, TARIFF_CHANGE, Edition, Terms, changes_of, states_of
-from trueup.reconcile.log_io.declared_policies import read_policies
 from trueup.reconcile.sessions.admission import EVENTS
 
 _SHARED = (

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from trueup.policies.policy import NEVER_POSITION
 from trueup.rating.allowances import period_number
 from trueup.rating.rate import MOST_MICROS
 from trueup.reconcile.blocking.components import GROUP_NAME, assign_groups, schedule_of
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.policies import NEVER_POSITION
 from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 from trueup.reconcile.pricing.calls import PRICED
 from trueup.reconcile.pricing.pool_snapshots import POOL_MEMBER, PRICE, pool_prices, rate_members, snapshot_calls, snapshot_for

@@ -23,8 +23,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from trueup.policies.policy import NEVER_POSITION
 from trueup.rating.rate import CALL, RatingResult, rate
-from trueup.reconcile.domain.policies import NEVER_POSITION
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.pricing.calls import PRICED
 

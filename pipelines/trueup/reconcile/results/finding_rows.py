@@ -11,8 +11,8 @@ from trueup.events.identity import digest16_sql, netstring_sql
 from trueup.events.schema import UTC_TIME
 from trueup.frames import query_frames
 from trueup.localtime import local_day
+from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.domain.bookings import PERIOD, SESSION
-from trueup.reconcile.domain.policies import NEVER_POSITION, Policies
 from trueup.reconcile.kernel.evaluate import Evaluated
 from trueup.reconcile.kernel.lifecycle import WHOLE
 

@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trueup.policies.policy import NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.policies import NEVER_POSITION, UNKNOWN_TIME_US
 
 EVENTS: dict[str, pl.DataType] = {
     "charge": pl.Boolean(),  # a charge; else a usage record

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.policies.policy import UNKNOWN_TIME_US
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.policies import UNKNOWN_TIME_US
 from trueup.reconcile.domain.tariff_terms import Terms
 
 PARTY = ["scope", "currency", "service", "subscriber", "peer"]

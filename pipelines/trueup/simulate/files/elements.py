@@ -16,8 +16,8 @@ from trueup.simulate.leaks import leak_mechanisms
 from trueup.simulate.market.network import Network
 from trueup.simulate.market.period import moment
 from trueup.simulate.market.profile import Profile
-from trueup.simulate.market.services import MICROS
 from trueup.simulate.traffic.sessions import NO_NUMBER, Ints, numbers
+from trueup.units import MICROS
 
 RESENT_PERMILLE = 800
 _OFFSET_BITS = 40

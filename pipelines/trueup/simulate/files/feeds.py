@@ -10,9 +10,10 @@ import polars as pl
 from trueup.simulate.market.network import Network
 from trueup.simulate.market.numbering import Numbers
 from trueup.simulate.market.population import Population
-from trueup.simulate.market.services import MICROS, NAMES, TARIFF_CODES
+from trueup.simulate.market.services import NAMES, TARIFF_CODES
 from trueup.simulate.traffic.records import WHOLE
 from trueup.simulate.traffic.sessions import DIRECTIONS, NO_NUMBER, numbers
+from trueup.units import MICROS
 
 FIRST_SEQUENCE = 1_000_000_000
 """Record numbers of an element start here, and those of billing a hundred times higher: equal in length, so that text

@@ -19,7 +19,7 @@ import polars as pl
 from trueup.config import FILE_NAME, MAX_TOML_BYTES, Project
 from trueup.errors import LogError
 from trueup.log.lake import Lake
-from trueup.reconcile.domain.policies import Policy
+from trueup.policies.policy import Policy
 from trueup.regular import read_regular
 from trueup.simulate.checks import SimulationError, check_target
 from trueup.simulate.injection.branch import Changes, branch_text, replay, write_config

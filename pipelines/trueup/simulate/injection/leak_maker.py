@@ -13,8 +13,8 @@ from trueup.frames import query_frames
 from trueup.log.lake import Lake
 from trueup.simulate.injection.matched_pairs import CleanPairs
 from trueup.simulate.leaks import leak_mechanisms
-from trueup.simulate.leaks.leak_mechanisms import MICROS
 from trueup.simulate.statements import statement
+from trueup.units import MICROS
 
 _HOUR_US = 3_600_000_000
 _RESENT_PERMILLE = 800

@@ -15,9 +15,9 @@ import polars as pl
 
 from trueup.frames import query_frames
 from trueup.log.lake import BucketRange, Lake
+from trueup.policies.policy import NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.reconcile.blocking.components import assign_components, assign_groups
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.policies import NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.kernel.evaluate import with_rules
 from trueup.reconcile.log_io.affected import affected_records

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.units import MICROS
+
 _WIDE = pl.Int128
-MICROS = 1_000_000
 
 
 def half_even(numerator: pl.Expr, denominator: pl.Expr) -> pl.Expr:

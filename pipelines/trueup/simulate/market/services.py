@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
-MICROS = 1_000_000
 CURRENCY = "EUR"
 FOREIGN_CURRENCY = "USD"
 EXCHANGE_MICROS = 1_080_000

@@ -13,9 +13,9 @@ import filelock
 
 from trueup.config import Project, expand, variables
 from trueup.errors import ConfigError, LogBusyError, LogError
-from trueup.log.catalog_file import catalog_damage, readable_path
-from trueup.log.connection import load_extension
-from trueup.log.dsn import WHERE, Dsn, parse_dsn
+from trueup.log.catalog.catalog_file import catalog_damage, readable_path
+from trueup.log.catalog.connection import load_extension
+from trueup.log.catalog.dsn import WHERE, Dsn, parse_dsn
 from trueup.secret import remember, remember_variable
 
 LOCK_WAIT_S = 600.0

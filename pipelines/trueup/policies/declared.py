@@ -10,7 +10,7 @@ import polars as pl
 
 from trueup.log.lake import Lake, Transaction
 from trueup.log.ticks import superseded_ticks
-from trueup.reconcile.domain.policies import Policies, Policy
+from trueup.policies.policy import Policies, Policy
 
 
 def ensure_policy(lake: Lake) -> int | None:

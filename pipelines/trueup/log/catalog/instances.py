@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
-from trueup.log.catalog import PostgresCatalog, SqliteCatalog, attach
-from trueup.log.connection import connect, localise
+from trueup.log.catalog.catalogs import PostgresCatalog, SqliteCatalog, attach
+from trueup.log.catalog.connection import connect, localise
 
 MAX_IDLE = 2
 """Maximum number of idle instances: reading and writing need one each."""

@@ -1,0 +1,1 @@
+"""Policies: the rules that decide findings, declared in the log from a position on."""
