@@ -23,7 +23,6 @@ from trueup.config.tables.reconcile import Match, ServiceConfig
 from trueup.config.tables.source import ColumnRule, FeedConfig, ManifestConfig, SourceConfig
 from trueup.config.tables.sql import SqlConfig
 from trueup.config.values import decimal_micros, duration_us, size_bytes, time_limit_us, zone_of
-from trueup.units import MICROS
 
 __all__ = [
     "CHARGE_COLUMNS",

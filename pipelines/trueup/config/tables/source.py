@@ -9,7 +9,6 @@ from pydantic import BeforeValidator, Field, model_validator
 from trueup.config.columns import DECIMAL_COLUMNS, STREAM_COLUMNS, Stream
 from trueup.config.tables.limits import LimitsConfig
 from trueup.config.values import (
-    MICROS,
     AsciiCharacter,
     CountryCode,
     DestinationPattern,
@@ -25,6 +24,7 @@ from trueup.config.values import (
     Zone,
     pattern_groups,
 )
+from trueup.units import MICROS
 
 
 class ColumnRule(Table):

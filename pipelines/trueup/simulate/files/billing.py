@@ -13,7 +13,6 @@ from trueup.simulate.market.services import (
     CURRENCY,
     DATA,
     IOT,
-    MICROS,
     ROAMING,
     SERVICES,
     VOICE,
@@ -24,6 +23,7 @@ from trueup.simulate.market.services import (
 )
 from trueup.simulate.traffic.records import part_quantities, repeat_rows
 from trueup.simulate.traffic.sessions import NO_NUMBER, Ints, numbers
+from trueup.units import MICROS
 
 MAIN, EXTRA, REVERSAL, PHANTOM = range(4)
 """The role of a charge for its session."""

@@ -16,13 +16,13 @@ from trueup.simulate.market.services import (
     CURRENCY,
     EXCHANGE_MICROS,
     FOREIGN_CURRENCY,
-    MICROS,
     PLANS,
     SERVICES,
     USAGE_LATENESS_H,
 )
 from trueup.simulate.traffic.load import SEGMENTS
 from trueup.simulate.traffic.sessions import Ints
+from trueup.units import MICROS
 
 _SINCE = "2024-06-01T00:00:00"
 _UNTIL_NEXT_DAYS = 60

@@ -20,7 +20,6 @@ from trueup.simulate.market.services import (
     DATA,
     EXCHANGE_MICROS,
     FLEX,
-    MICROS,
     PAYG,
     PRICE_MICROS,
     ROAMING,
@@ -33,6 +32,7 @@ from trueup.simulate.market.services import (
 from trueup.simulate.traffic.load import PROBE
 from trueup.simulate.traffic.ordinary import World
 from trueup.simulate.traffic.sessions import NO_NUMBER, Ints, numbers
+from trueup.units import MICROS
 
 Bools = NDArray[np.bool_]
 

@@ -18,13 +18,13 @@ from trueup.simulate.market.services import (
     AMOUNT_TOLERANCE_MICROS,
     CURRENCY,
     EXCHANGE_MICROS,
-    MICROS,
     NAMES,
     TARIFF_CODES,
     column,
     flat_price,
 )
 from trueup.simulate.traffic.sessions import NO_NUMBER, numbers
+from trueup.units import MICROS
 
 TRUTH: dict[str, pl.DataType] = {
     "leak_id": pl.String(),
