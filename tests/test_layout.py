@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 from changed import related_tests
@@ -54,3 +59,60 @@ def test_every_file_of_the_package_has_a_docstring() -> None:
         if not f.read_text("utf-8").lstrip().startswith(('"""', 'r"""'))
     ]  # fmt: skip
     assert not without
+
+
+def test_no_module_or_package_imports_itself_over_others() -> None:
+    imports = {module: set(names) for module, (_, names) in project_imports().items()}
+    by_package: dict[str, set[str]] = {}
+    for module, names in imports.items():
+        by_package.setdefault(package_of(module), set()).update(package_of(name) for name in names)
+    for graph in (imports, {package: names - {package} for package, names in by_package.items()}):
+        TopologicalSorter(graph).prepare()
+
+
+def test_no_folder_holds_more_than_fifteen_files() -> None:
+    folders = Counter(path.parent for path, _ in project_imports().values() if path.name != "__init__.py")
+    assert {str(folder.relative_to(ROOT)): count for folder, count in folders.items() if count > 15} == {}
+
+
+def test_a_step_imports_nothing_of_a_later_step() -> None:
+    upstream = {
+        (package_of(module), package_of(name))
+        for module, (_, names) in project_imports().items() for name in names
+        if package_of(module) in STEPS and package_of(name) in STEPS
+        and STEPS.index(package_of(name)) > STEPS.index(package_of(module))
+    }  # fmt: skip
+    assert upstream == set()
+
+
+STEPS = [
+    f"trueup.{name}"
+    for name in (
+        "units", "secret", "errors", "clock", "config", "events", "log", "policies", "rating", "reconcile", "quality", "collect",
+        "warehouse", "fraud", "jobs", "proof", "project_checks", "simulate", "cli",
+    )
+]  # fmt: skip
+"""Packages in the order in which each may import those before it."""
+
+
+def package_of(module: str) -> str:
+    return ".".join(module.split(".")[:2])
+
+
+@cache
+def project_imports() -> dict[str, tuple[Path, frozenset[str]]]:
+    """Return each module's file and the modules of the project that it imports, in functions as well."""
+    files = {
+        ".".join(path.relative_to(portion.parent).with_suffix("").parts).removesuffix(".__init__"): path
+        for portion in PORTIONS for path in portion.rglob("*.py")
+    }  # fmt: skip
+    return {module: (path, frozenset(_imported(path, files)) - {module}) for module, path in files.items()}
+
+
+def _imported(path: Path, modules: Mapping[str, Path]) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("trueup."):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in modules else node.module for name in names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)

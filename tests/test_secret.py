@@ -52,7 +52,7 @@ def test_the_value_of_a_variable_is_its_name_in_messages_and_stays_in_results() 
     assert mask_data("/srv/landing/a.csv") == "/srv/landing/a.csv"
 
 
-def test_what_is_too_short_to_be_told_from_words_is_left_alone() -> None:
+def test_a_value_too_short_to_differ_from_words_is_not_masked() -> None:
     remember("trip")
     remember_variable("WHERE", "data")
     assert mask("a trip to the data") == "a trip to the data"

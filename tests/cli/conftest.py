@@ -90,7 +90,7 @@ def write_project(folder: Path) -> Path:
 
 @pytest.fixture
 def fresh(tmp_path: Path) -> Path:
-    """The tiny project before any command."""
+    """Return the tiny project before any command."""
     return write_project(tmp_path / "fresh")
 
 
@@ -108,13 +108,13 @@ def _done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def done(_done: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The tiny project after `ingest`, both sources closed, and `run`. Read-only; its clock is fixed."""
+    """Return the tiny project after `ingest`, both sources closed, and `run`; read-only; its clock is fixed."""
     monkeypatch.setenv("TRUEUP_NOW", NOW)
     return _done
 
 
 @pytest.fixture
 def copied(_done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of `done`, for tests that change it."""
+    """Return a copy of `done`, for tests that change it."""
     monkeypatch.setenv("TRUEUP_NOW", NOW)
     return Path(shutil.copytree(_done, tmp_path / "copied"))

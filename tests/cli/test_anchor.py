@@ -18,7 +18,7 @@ Invoke = Callable[..., Any]
 
 @pytest.fixture
 def keyed(copied: Path, invoke: Invoke) -> Path:
-    """The tiny project with a key for anchors in its configuration."""
+    """Return the tiny project with a key for anchors in its configuration."""
     made = invoke("anchor", "--new-key", copied / "key")
     assert (made.status, "BEGIN" in made.out + made.err) == (0, False)
     path = copied / "trueup.toml"

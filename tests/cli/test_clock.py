@@ -27,7 +27,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 @pytest.fixture
 def idle(fresh: Path) -> Path:
-    """The tiny project with a source that is skipped after a month of silence."""
+    """Return the tiny project with a source that is skipped after a month of silence."""
     toml = fresh / "trueup.toml"
     toml.write_text(toml.read_text("utf-8").replace('stream = "charge"', 'stream = "charge"\nidle_after = "30d"'), "utf-8")
     return fresh

@@ -72,7 +72,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch, *streams: str) -> Iterator[Screen]
 
 
 def obeyed(text: str) -> set[str]:
-    """The characters a terminal would obey or hide, but the ends of lines."""
+    """Return the characters a terminal would obey or hide, but the ends of lines."""
     return {c for c in text if c != "\n" and (unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp"))}
 
 

@@ -278,7 +278,7 @@ def test_a_run_publishes_again_after_any_change(invoke: Invoke, copied: Path) ->
 
 
 def _imported(*arguments: object) -> set[str]:
-    """The packages that a command has imported by its end, in a process of its own."""
+    """Return the packages that a command has imported by its end, in a process of its own."""
     code = "import sys; from trueup.cli import main; s = main(sys.argv[1:]); sys.stderr.write(' '.join(sys.modules)); sys.exit(s)"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=_environment() | {"TRUEUP_NOW": NOW})

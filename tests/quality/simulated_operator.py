@@ -28,15 +28,15 @@ NUMBERED = FeedConfig.model_validate({"file": r"(?P<node>M\d+)-(?P<sequence>\d+)
 
 @dataclass
 class Operator:
-    """What two switches made (`made`), one row a record, and what came of it (`came`), with its true worth in millionths."""
+    """What two switches made (`made`), one row a record, and the records that arrived (`came`), with its true worth in millionths."""
 
     made: pl.DataFrame
     lost: pl.Series = field(default_factory=pl.Series)
 
     def worth(self) -> tuple[int, int]:
         """How many records were lost and what they are worth."""
-        gone = self.made.filter(self.lost)
-        return gone.height, int(gone["worth"].sum())
+        missing = self.made.filter(self.lost)
+        return missing.height, int(missing["worth"].sum())
 
 
 def made(seed: int, *, per_hour: float = 60.0) -> pl.DataFrame:

@@ -23,32 +23,32 @@ def found(open_rows: pl.DataFrame) -> list[tuple[str, str, str]]:
 
 
 def test_lost_files_are_one_finding_with_every_record_of_them(made: pl.DataFrame) -> None:
-    gone = made.select((pl.col("node") == "MSC02") & pl.col("file").is_in([140, 141])).to_series()
-    open_rows = op.open_rows(made.filter(~gone), made, numbered=True)
+    missing = made.select((pl.col("node") == "MSC02") & pl.col("file").is_in([140, 141])).to_series()
+    open_rows = op.open_rows(made.filter(~missing), made, numbered=True)
     assert found(open_rows) == [("missing_records", "files", "MSC02")]
     (row,) = open_rows.to_dicts()
     assert row["reason"] == "2 files, 140 to 141, did not come"
-    assert row["records_low"] == row["records_high"] == gone.sum()
+    assert row["records_low"] == row["records_high"] == missing.sum()
     assert row["from_us"] < op.moment(141 * op.FILE_HOURS) < row["to_us"]
 
 
 def test_a_gap_within_a_file_is_counted_to_the_record(made: pl.DataFrame) -> None:
-    gone = made.select(op.between(HOUR, 1, "MSC01")).to_series()
-    open_rows = op.open_rows(made.filter(~gone), made, numbered=True)
+    missing = made.select(op.between(HOUR, 1, "MSC01")).to_series()
+    open_rows = op.open_rows(made.filter(~missing), made, numbered=True)
     assert found(open_rows) == [("missing_records", "records", "MSC01")]
     (row,) = open_rows.to_dicts()
-    assert row["records_low"] == row["records_high"] == gone.sum()
+    assert row["records_low"] == row["records_high"] == missing.sum()
     assert abs(row["from_us"] - op.moment(HOUR)) < HOUR_US // 2
     assert abs(row["to_us"] - op.moment(HOUR + 1)) < HOUR_US // 2
 
 
 def test_a_node_silent_for_three_hours_is_found_without_any_numbers(made: pl.DataFrame) -> None:
-    gone = made.select(op.between(HOUR, 3, "MSC02")).to_series()
-    open_rows = op.open_rows(made.filter(~gone), made, numbered=False)
+    missing = made.select(op.between(HOUR, 3, "MSC02")).to_series()
+    open_rows = op.open_rows(made.filter(~missing), made, numbered=False)
     assert found(open_rows) == [("volume_drop", "volume", "MSC02")]
     (row,) = open_rows.to_dicts()
     assert (row["from_us"], row["to_us"], row["reason"]) == (op.moment(HOUR), op.moment(HOUR + 3), "silent for 3 h")
-    assert row["records_low"] <= gone.sum() <= row["records_high"]
+    assert row["records_low"] <= missing.sum() <= row["records_high"]
 
 
 def test_a_field_that_is_null_after_an_upgrade_is_found_from_its_hour_on(made: pl.DataFrame) -> None:
@@ -102,10 +102,10 @@ def test_a_clock_that_jumps_ahead_and_back_is_found_as_a_clock_jump(made: pl.Dat
 
 
 def test_late_records_resolve_the_silence_and_a_further_tick_changes_nothing(made: pl.DataFrame) -> None:
-    gone = made.select(op.between(HOUR, 3, "MSC01")).to_series()
+    missing = made.select(op.between(HOUR, 3, "MSC01")).to_series()
     first, late = (
-        op.inputs_of_records(made.filter(~gone), made, numbered=False),
-        op.inputs_of_records(made.filter(gone), made, numbered=False, position=3),
+        op.inputs_of_records(made.filter(~missing), made, numbered=False),
+        op.inputs_of_records(made.filter(missing), made, numbered=False, position=3),
     )
     both = {n: pl.concat([first[n], late[n]], how="diagonal_relaxed") if n != "money" else first[n] for n in first}
     inputs = op.ticked(both, (2, op.END_US), (4, op.END_US), (5, op.END_US + HOUR_US))

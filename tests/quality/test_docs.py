@@ -46,13 +46,13 @@ arguments = {{ column = "node", regex = '^MSC[<>$]?[0-9]+$' }}
 name = "services are ours"
 stream = "usage"
 type = "expect_column_values_to_be_in_set"
-notes = "Others are billed to nobody."
+notes = "Others are billed to no customer."
 arguments = {{ column = "service", value_set = {values} }}
 [[expectation]]
 name = "values are few"
 stream = "usage"
 type = "expect_column_distinct_values_to_be_in_set"
-notes = "Others are billed to nobody."
+notes = "Others are billed to no customer."
 arguments = {{ column = "peer", value_set = {values} }}
 [[expectation]]
 name = "one is the most common"

@@ -71,7 +71,7 @@ source = "msc"
 type = "expect_column_values_to_not_be_null"
 arguments = { column = "subscriber", mostly = 0.9 }
 severity = "%s"
-notes = "A call of nobody is billed to nobody."
+notes = "A call without a customer is billed to no customer."
 [[expectation]]
 name = "a rate has a code"
 stream = "tariff"
@@ -187,7 +187,7 @@ def test_a_failure_resolves_when_corrected_records_arrive(ran: Path, tmp_path: P
     summary = judged(made, NOW + timedelta(hours=1))
     of_source = failure_history(made).filter(pl.col("subject").str.starts_with(ANONYMOUS))
     assert of_source.select("action", "cause").rows() == [("raised", "frontier"), ("resolved", "late_usage")]
-    assert [d.verdict for d in summary.days] == ["note"], "some calls name nobody all the same"
+    assert [d.verdict for d in summary.days] == ["note"], "some calls still name no customer"
 
 
 def test_a_day_that_is_not_over_is_not_validated_yet(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_the_history_does_not_depend_on_when_days_are_validated(tmp_path: Path) 
 
 MISTAKE = """
 [[expectation]]
-name = "mine"
+name = "own rule"
 stream = "usage"
 type = "expect_column_{kind}"
 arguments = {arguments}
@@ -283,5 +283,5 @@ def test_an_expectation_that_the_library_cannot_compute_is_logged_and_raises_no_
     ingest(made, clock=lambda: NOW)
     message = list[str]()
     quality(made, clock=lambda: NOW, log=message.append)
-    assert any(line.startswith("msc: mine: not computed: ") for line in message)
-    assert failure_history(made).filter(pl.col("subject").str.starts_with("mine")).is_empty()
+    assert any(line.startswith("msc: own rule: not computed: ") for line in message)
+    assert failure_history(made).filter(pl.col("subject").str.starts_with("own rule")).is_empty()

@@ -44,7 +44,7 @@ def test_the_severity_decides_the_effect_of_a_failed_expectation_on_its_day(seve
     failed = finding_of("failed_expectation", hours=24).with_columns(subject=pl.lit(f"a rule {DAY}"))
     days = gate(failed, GateConfig(), "UTC", {("usage", "a rule"): severity, ("charge", "a rule"): "block"})
     assert days == [Day(DAY, verdict, ("failed_expectation: msc M1: seen",))]  # type: ignore[arg-type]
-    assert [d.verdict for d in gate(failed, GateConfig(), "UTC", {})] == ["note"], "nobody expects it any more"
+    assert [d.verdict for d in gate(failed, GateConfig(), "UTC", {})] == ["note"], "no rule expects it any more"
 
 
 def test_the_heaviest_reason_decides_and_days_are_of_the_projects_zone() -> None:

@@ -38,14 +38,14 @@ name = "a node of ours"
 stream = "usage"
 type = "expect_column_values_to_match_regex"
 severity = "quarantine"
-notes = "Records of another operator's switch are billed to nobody here."
+notes = "Records of another operator's switch are billed to no customer here."
 arguments = { column = "node", regex = "^MSC[0-9]{2}$" }
 """
 FILE = """
 from trueup.quality.expectation import Expectation
 EXPECTATIONS = [Expectation(
     "no test number", "usage", "expect_column_values_to_not_be_in_set", {"column": "subscriber", "value_set": ["000"]},
-    "quarantine", "Test calls are billed to nobody.",
+    "quarantine", "Test calls are billed to no customer.",
 )]
 """
 

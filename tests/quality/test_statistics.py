@@ -50,13 +50,13 @@ def lost(seed: int, made: pl.DataFrame) -> pl.Series:
 def bound(seed: int, *, numbered: bool) -> tuple[bool, bool]:
     """Return whether the bounds of a loss hold the true number of records, and the true money."""
     made = op.made(1_000 + seed)
-    gone = lost(seed, made)
-    what = op.Operator(made, gone)
+    missing = lost(seed, made)
+    what = op.Operator(made, missing)
     records, worth = what.worth()
-    open_rows = op.open_rows(made.filter(~gone), made, numbered=numbered)
+    open_rows = op.open_rows(made.filter(~missing), made, numbered=numbered)
     of_source = open_rows.filter(
         pl.col("kind").is_in(["missing_records", "volume_drop"]) & (pl.col("node") == op.NODES[seed % 2])
-        & (pl.col("from_us") < made.filter(gone)["at_us"].max()) & (pl.col("to_us") > made.filter(gone)["at_us"].min())
+        & (pl.col("from_us") < made.filter(missing)["at_us"].max()) & (pl.col("to_us") > made.filter(missing)["at_us"].min())
     )  # fmt: skip
     assert of_source.height == 1, (seed, numbered, open_rows)
     (found,) = of_source.to_dicts()
@@ -77,10 +77,12 @@ def holds_the_truth(seeds: range) -> None:
 def bound_of_stale(seed: int) -> tuple[bool, bool]:
     """Return the same for a feed that stopped half a day to five days before the tick."""
     made = op.made(3_000 + seed)
-    gone = made.select(pl.col("at_us") >= op.END_US - (12 + (seed * 7) % 108) * op.HOUR_US).to_series()
-    records, worth = op.Operator(made, gone).worth()
+    missing = made.select(pl.col("at_us") >= op.END_US - (12 + (seed * 7) % 108) * op.HOUR_US).to_series()
+    records, worth = op.Operator(made, missing).worth()
     (found,) = (
-        op.open_rows(made.filter(~gone), made, numbered=False, feed=op.SCHEDULED).filter(pl.col("kind") == "stale_feed").to_dicts()
+        op.open_rows(made.filter(~missing), made, numbered=False, feed=op.SCHEDULED)
+        .filter(pl.col("kind") == "stale_feed")
+        .to_dicts()
     )
     return found["records_low"] <= records <= found["records_high"], found["money_low"] <= worth <= found["money_high"]
 

@@ -52,7 +52,7 @@ name = "no test number"
 stream = "usage"
 type = "expect_column_values_to_not_be_in_set"
 severity = "quarantine"
-notes = "Test calls are billed to nobody."
+notes = "Test calls are billed to no customer."
 arguments = { column = "subscriber", value_set = ["000"] }
 [[expectation]]
 name = "an MSC"

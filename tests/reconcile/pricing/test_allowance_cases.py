@@ -228,10 +228,10 @@ def test_a_later_plan_brings_its_own_allowance() -> None:
     terms = Terms((edition,), states, changes_of([(1, 0)], states), {4: SUBSCRIBER_CHANGE})
     frontier = frontier_of(log, POLICY)
     rows = finding_changes(evaluate(events_of(log), frontier, terms, after=0, upto=4), frontier.policies, after=0)
-    told_of = rows.filter(pl.col("service") == "voice").select(
+    voice_changes = rows.filter(pl.col("service") == "voice").select(
         "position", "action", "cause", pl.col("expected_micros").cast(pl.Int64)
     )
-    assert sorted(told_of.rows()) == [
+    assert sorted(voice_changes.rows()) == [
         (3, "raised", "frontier", 6 * MICRO), (3, "raised", "frontier", 6 * MICRO),
         (4, "retracted", "subscriber_change", 6 * MICRO), (4, "revised", "subscriber_change", 2 * MICRO),
     ]  # fmt: skip

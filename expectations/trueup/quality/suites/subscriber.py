@@ -1,4 +1,4 @@
-"""What must hold of subscriptions: a state that is misread serves somebody who pays for nothing."""
+"""Expectations of subscriptions: a misread state serves a customer who pays nothing."""
 
 from __future__ import annotations
 

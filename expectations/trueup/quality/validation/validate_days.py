@@ -51,8 +51,8 @@ def validate_days(
 ) -> ValidatedDays:
     """Validate what was due at the ticks since the last validation, and commit failures and position at once.
 
-    The controls have been evaluated up to `upto`; `inputs` are theirs, where one policy covers them and they reach
-    back to the last validation. Without the library nothing is validated, and days due stay due.
+    The controls have been evaluated up to `upto`; `inputs` are their inputs, where one policy covers them and they reach back to
+    the last validation. Without the library nothing is validated, and days due stay due.
     """
     if importlib.util.find_spec("great_expectations") is None:
         return ValidatedDays(notice="days are not validated: trueup[quality] is not installed")
