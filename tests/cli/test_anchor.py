@@ -50,7 +50,7 @@ def test_a_decision_that_was_removed_is_found_by_an_anchor_alone(keyed: Path, in
         lake.connection.execute("DELETE FROM lake.events.decision")
     verified = invoke("verify", "--anchor", keyed / "kept", "--project", keyed)
     assert verified.status == 1
-    assert "decision, after position 7: the rows are not those that anchor-" in verified.out
+    assert "decision, after position 7: the rows differ from those that anchor-" in verified.out
     value = json.loads(invoke("verify", "--anchor", keyed / "kept", "--project", keyed, "--json").out)
     assert (value["sound"], value["anchors"]["agreeing"]) == (False, [])
 

@@ -132,7 +132,7 @@ def test_a_tariff_plan_of_cgrates_prices_and_becomes_a_book_that_prices_the_same
     ("arguments", "message"),
     [
         (["--service", "voice", "--start", "soon", "--quantity", "1"], "invalid time: 'soon'.*--start"),
-        (["--service", "voice", "--start", "2024-03-01", "--quantity", "-1"], "no quantity"),
+        (["--service", "voice", "--start", "2024-03-01", "--quantity", "-1"], "invalid quantity: '-1'"),
         (["--service", "voice", "--quantity", "1"], "needs --start"),
         ([*ONE[:-1], "B"], "there is no plan 'B'.*has A"),
         (["nothing.csv"], r"no such file \(nothing.csv\)"),
@@ -150,7 +150,7 @@ def test_a_record_that_cannot_be_priced_is_reported_in_one_line(invoke, book: Pa
     ("text", "message"),
     [
         ("service,start\nvoice,2024-03-01\n", "no column quantity"),
-        ("service,start,quantity,seconds\nvoice,2024-03-01,1,1\n", "the column seconds means nothing"),
+        ("service,start,quantity,seconds\nvoice,2024-03-01,1,1\n", "the column seconds is unknown"),
         ("service,start,quantity\nvoice,2024-03-01,1\nvoice,yesterday,1\n", "record 1 .*start: is a time"),
         ("service,start,quantity\nvoice,2024-03-01,x\n", "record 0 .*quantity: is a number"),
         ("service,start,quantity\n,2024-03-01,1\n", "record 0 .*service: is there"),
