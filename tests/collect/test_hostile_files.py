@@ -506,7 +506,7 @@ SOUND = parquet_of(rows_of(12_345), compression="none")
 LIES = [
     (with_footer(SOUND, lambda f: f.replace(varint(12_345), varint(10**12), 1)), "declares 1000000000000 rows, but 12345"),
     (with_footer(SOUND, lambda f: f.replace(varint(12_345), varint(10**12))), "rows unpack to more than"),
-    (with_footer(SOUND, lambda f: f.replace(varint(12_345), varint(24_690))), "declares 24690 rows and holds 12345"),
+    (with_footer(SOUND, lambda f: f.replace(varint(12_345), varint(24_690))), "declares 24690 rows and has 12345"),
     (with_footer(SOUND, lambda f: f.replace(varint(12_345), varint(-12_345))), "declares -12345 rows"),
     (SOUND[:-100], "not Parquet, or is cut short"),
     (SOUND[:-4] + b"PARE", "footer is encrypted"),
