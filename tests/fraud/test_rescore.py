@@ -91,4 +91,4 @@ def test_rescoring_needs_a_champion_and_no_unscored_records(operator: Project, c
     assert main(["score", "--since", "2024-03-01", *where]) == 0
     assert f"rescored by {model_of(operator)} from 2024-03-01 on" in capsys.readouterr().out
     assert main(["score", "--since", "March", *where]) == 2
-    assert "no day" in capsys.readouterr().err
+    assert "invalid day" in capsys.readouterr().err

@@ -192,7 +192,7 @@ def test_the_model_in_force_is_the_last_one_declared_for_a_position(operator: Pr
 def test_champion_and_challenger_are_compared_on_the_same_later_days(operator: Project) -> None:
     put_in_force(operator)
     found = compare(operator, truth=operator.directory / "truth.parquet")
-    assert [(c.role, c.had_scored) for c in found] == [("challenger", False), ("champion", True)]
+    assert [(c.role, c.had_seen) for c in found] == [("challenger", False), ("champion", True)]
     assert found[0].average_precision > 0.5
 
 
