@@ -190,6 +190,7 @@ def test_the_state_does_not_depend_on_which_side_comes_first(
     assert digests(derive(other))["state"] == digests(derive(ingested))["state"]
 
 
+@pytest.mark.slow
 def test_the_history_is_the_same_for_every_way_of_running(ingested: Project) -> None:
     expected = digests(derive(ingested))
     assert all(digests(derive(ingested, partitions=n)) == expected for n in (8, 64))

@@ -96,7 +96,13 @@ def copied(project: Project, name: str) -> Project:
     return Project.load(shutil.copytree(project.directory, project.directory.with_name(name)))
 
 
-@pytest.mark.parametrize(("groups", "owner_ranges", "step", "forgetful"), [(1, 1, 1, 0), (3, 2, 4, 0), (8, 4, 3, 2), (2, 3, 50, 0)])
+@pytest.mark.parametrize(
+    ("groups", "owner_ranges", "step", "forgetful"),
+    [
+        pytest.param(1, 1, 1, 0, marks=pytest.mark.slow), pytest.param(3, 2, 4, 0, marks=pytest.mark.slow), (8, 4, 3, 2),
+        (2, 3, 50, 0),
+    ],
+)  # fmt: skip
 def test_partitions_give_the_scores_of_one_run(
     disorderly: Project, groups: int, owner_ranges: int, step: int, forgetful: int
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -272,13 +273,19 @@ def _mini_cluster_settings(folder: Path) -> dict[str, str]:
         **FLINK_SETTINGS,
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
-        "io.tmp.dirs": str(_ensure_dir(folder / "tmp")),
+        "io.tmp.dirs": str(_empty_temporary_folder(folder / "tmp")),
     }
 
 
 def _ensure_dir(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _empty_temporary_folder(parent: Path) -> Path:
+    """Return a new folder; a cluster that ended just now may still delete files in its own."""
+    shutil.rmtree(parent, ignore_errors=True)
+    return Path(tempfile.mkdtemp(dir=_ensure_dir(parent)))
 
 
 def _prune_state(folder: Path) -> None:
