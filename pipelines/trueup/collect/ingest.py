@@ -180,29 +180,26 @@ def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
         reader = reader_of(unit)
         mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
         counts, positions = Counts(), list[int]()
-        for committed in _parts(lake, unit, reader, mapping, run.recorded, ingested.parts, declared, run.progress):
+        for committed in _parts(run, unit, reader, ingested.parts, declared):
             counts, positions = counts + committed.counts, [*positions, committed.position]
         run.complete.add(unit.source_id)
         # Another process may have ingested every part in the meantime.
         return UnitResult(source.name, unit.shown, "taken" if positions else "known", **asdict(counts), positions=positions)
 
 
-def _parts(
-    lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, recorded: Configuration, taken: dict[int, int],
-    declared: DeclaredContent, progress: Progress,
-) -> Iterator[Committed]:  # fmt: skip
+def _parts(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int], declared: DeclaredContent) -> Iterator[Committed]:
     """Commit the parts that the log lacks, in order; each but the last once the next one has begun."""
     part: Part | None = None
-    budget = QuarantineBudget(unit.limits, quarantined_bytes(lake, unit.source_id) if taken else 0)
+    budget = QuarantineBudget(unit.limits, quarantined_bytes(run.lake, unit.source_id) if taken else 0)
     with ThreadPoolExecutor(_READERS) as pool:
-        for number, events in _read(pool, lake, unit, reader, mapping, taken, progress):
+        for number, events in _read(pool, run, unit, reader, taken):
             if part is not None and part.number != number:
                 yield from _committed(part, unit, reader, declared, is_last=False)
             if part is None or part.number != number:
-                part = Part(lake, unit, number, budget, recorded)
+                part = Part(run.lake, unit, number, budget, run.recorded)
             part.add(events)
     # A unit without records is ingested too: its control row states zero records.
-    yield from _committed(part or Part(lake, unit, 0, budget, recorded), unit, reader, declared, is_last=True)
+    yield from _committed(part or Part(run.lake, unit, 0, budget, run.recorded), unit, reader, declared, is_last=True)
 
 
 def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent, *, is_last: bool) -> Iterator[Committed]:
@@ -214,15 +211,16 @@ def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent
 
 
 def _read(
-    pool: ThreadPoolExecutor, lake: Lake, unit: Unit, reader: Reader, mapping: Mapping, taken: dict[int, int], progress: Progress
+    pool: ThreadPoolExecutor, run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]
 ) -> Iterator[tuple[int, Events]]:
     """Return the events of the parts that the log lacks, in order, while a few pieces ahead are being read."""
+    mapping, progress = run.mapping, run.progress
     requested = mapping.requested_among(reader.columns()) if unit.source.format != "ndjson" else mapping.requested
 
     def read_events(piece: Piece) -> Events:
         batch = reader.read(piece, requested, attributes=unit.source.attributes)
         mapped = mapping.apply(batch, source_id=unit.source_id, sha256=unit.sha256)
-        return events_of(mapped, unit.source, lake.project.config.lake)
+        return events_of(mapped, unit.source, run.lake.project.config.lake)
 
     waiting = deque[tuple[int, Future[Events]]]()
     has_names = unit.source.attributes and unit.source.format != "ndjson"
