@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -96,11 +95,13 @@ def state_folder(project: Project) -> Path:
 def last_state(folder: Path) -> Path | None:
     """Return the newest complete checkpoint or savepoint below a folder, or None."""
     complete: list[tuple[int, str]] = []
-    for path in folder.glob("**/_metadata"):
-        # Flink may remove an older checkpoint at the same time.
-        with suppress(FileNotFoundError):
-            complete.append((path.stat().st_mtime_ns, str(path)))
-    return Path(max(complete)[1]).parent if complete else None
+    for states in (folder / "checkpoints", folder / "savepoints"):
+        # Flink may remove an older checkpoint at the same time: `os.walk` passes over folders that are missing by then.
+        for parent, _, files in os.walk(states):
+            if "_metadata" in files:
+                with suppress(FileNotFoundError):
+                    complete.append((Path(parent, "_metadata").stat().st_mtime_ns, parent))
+    return Path(max(complete)[1]) if complete else None
 
 
 def run(
@@ -273,19 +274,13 @@ def _mini_cluster_settings(folder: Path) -> dict[str, str]:
         **FLINK_SETTINGS,
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
-        "io.tmp.dirs": str(_empty_temporary_folder(folder / "tmp")),
+        "io.tmp.dirs": str(_ensure_dir(folder / "tmp")),
     }
 
 
 def _ensure_dir(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _empty_temporary_folder(parent: Path) -> Path:
-    """Return a new folder; a cluster that ended just now may still delete files in its own."""
-    shutil.rmtree(parent, ignore_errors=True)
-    return Path(tempfile.mkdtemp(dir=_ensure_dir(parent)))
 
 
 def _prune_state(folder: Path) -> None:
