@@ -61,7 +61,7 @@ def test_every_file_of_the_package_has_a_docstring() -> None:
     assert not without
 
 
-def test_no_module_or_package_imports_itself_over_others() -> None:
+def test_no_modules_or_packages_import_each_other_in_a_cycle() -> None:
     imports = {module: set(names) for module, (_, names) in project_imports().items()}
     by_package: dict[str, set[str]] = {}
     for module, names in imports.items():

@@ -325,3 +325,12 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_duplicates_are_found_across_parts_of_one_unit(calls: Write, take_in: TakeIn) -> None:
     lines = [call(n % 10) for n in range(40)]
     assert counts(take_in(calls({"a.csv": file_of(*lines)}))) == [("a.csv", "taken", 40, 10, 30, 0)]
+
+
+def test_files_known_when_a_run_starts_are_looked_up_in_one_query(
+    calls: Write, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = calls({name: f"id,caller,at,seconds\n{name},1,2024-05-01,1\n" for name in ("a.csv", "b.csv", "c.csv")})
+    take_in(project)
+    monkeypatch.setattr(ingest_module, "ingested_parts", pytest.fail)
+    assert [outcome[:2] for outcome in counts(take_in(project))] == [("a.csv", "known"), ("b.csv", "known"), ("c.csv", "known")]

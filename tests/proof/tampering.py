@@ -269,6 +269,11 @@ TAMPERINGS: dict[str, Tampering] = {
     "finding_money_altered": Tampering(
         edit("finding", by("kind", "underbilled"), billed_micros=Decimal(50_000_000)), "findings", ("underbilled", "billed_micros")
     ),
+    "finding_booking_money_altered": Tampering(
+        edit("finding", by("kind", "underbilled"), whole_billed_micros=Decimal(50_000_000)),
+        "findings",
+        ("underbilled", "whole_billed_micros"),
+    ),
     "finding_subscriber_altered": Tampering(
         edit("finding", by("kind", "underbilled"), subscriber="A9"), "findings", ("underbilled", "subscriber")
     ),

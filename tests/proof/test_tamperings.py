@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from _pytest.mark import ParameterSet
-from tampering import TAMPERINGS, Tampering
+from tampering import TAMPERINGS, Tampering, edit
 
 from trueup.config import Project
 from trueup.log.lake import Lake
@@ -38,11 +38,17 @@ def test_an_unchanged_lake_has_no_faults(verified_lake: Path) -> None:
     assert all((check.not_made, check.notes) == ("", ()) for check in result.checks)
 
 
+def test_findings_of_an_earlier_version_have_no_money_of_a_booking_and_no_faults(verified_lake: Path) -> None:
+    missing = dict.fromkeys(("booking_id", "whole_expected_micros", "whole_billed_micros", "whole_tolerated_micros"))
+    edit("finding", lambda row: True, **missing)(verified_lake)
+    assert faults(verified_lake, "findings") == []
+
+
 ALWAYS = {
     "usage_subscriber", "charge_amount_with_its_id", "usage_attributes", "usage_bucket", "usage_byte_flipped", "control_file_removed",
     "event_deleted", "event_duplicated", "event_deleted_and_called_duplicate", "control_row_altered_chain_rehashed",
     "position_removed", "catalog_says_another_commit", "setting_altered", "policy_altered", "quarantine_bytes_altered", "raw_file_changed", "raw_file_missing",
-    "finding_money_altered", "score_rows_deleted", "decision_on_nothing",
+    "finding_money_altered", "finding_booking_money_altered", "score_rows_deleted", "decision_on_nothing",
 }  # fmt: skip
 """One tampering of each kind; each takes about a second."""
 

@@ -21,9 +21,9 @@ from trueup.collect.commit.commit_part import (
     Events,
     Part,
     QuarantineBudget,
-    complete_units,
     events_of,
     ingested_parts,
+    ingested_units,
     quarantined_bytes,
 )
 from trueup.collect.decode.decoded import Piece, Reader, attribute_name_bytes
@@ -141,7 +141,8 @@ def _ingest_source(lake: Lake, source: SourceConfig, summary: IngestSummary, pro
     ready = [path for path in files.paths if (choose or _complete_at(lake.clock()))(source, path)]
     if choose is None and len(ready) < len(files.paths):
         summary.notices.append(f"source {source.name}: {len(files.paths) - len(ready)} not complete yet, left for the next run")
-    run = _SourceRun(lake, source, mapping, mapping_record(lake.project, source), progress, complete_units(lake, source.name))
+    complete = {unit for unit, ingested in ingested_units(lake, source.name).items() if ingested.is_complete}
+    run = _SourceRun(lake, source, mapping, mapping_record(lake.project, source), progress, complete)
     for path in ready:
         try:
             summary.units.append(_ingest_unit(run, path))
@@ -171,7 +172,7 @@ def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
         # One query for each of 100,000 known files would take minutes.
         if unit.source_id in run.complete:
             return UnitResult(source.name, unit.shown, "known")
-        ingested = ingested_parts(lake, unit.source_id)
+        ingested = ingested_parts(lake, unit)
         if ingested.is_complete:
             return UnitResult(source.name, unit.shown, "known")
         unit.check_readable_to_end()

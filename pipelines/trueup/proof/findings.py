@@ -11,6 +11,7 @@ from trueup.events.schema import MOVEMENTS
 from trueup.log.lake import BucketRange
 from trueup.policies.policy import KERNEL_VERSION
 from trueup.proof.evidence import Check, Evidence, FaultCollector, format_value
+from trueup.proof.statements import statement
 from trueup.reconcile.domain.kinds import FEED_KINDS
 from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.log_io.load import frontier_of
@@ -38,9 +39,7 @@ def check_findings(evidence: Evidence) -> Check:
         return Check(CHECK, 0, "change of a finding", not_made=other)
     faults, compared = FaultCollector(CHECK), 0
     outcomes = list[Outcome]()
-    (first_booking,) = lake.connection.execute(
-        "SELECT min(position) FROM lake.events.finding WHERE booking_id IS NOT NULL"
-    ).fetchall()[0]
+    (first_booking,) = (row["position"] for row in evidence.rows("first_booking"))
     for buckets in _ranges(evidence):
         outcome = _derived(evidence, buckets, reconciled)
         stored = _stored(evidence, buckets)
@@ -77,11 +76,9 @@ def _derived(evidence: Evidence, buckets: BucketRange, upto: int) -> Outcome:
 
 
 def _stored(evidence: Evidence, buckets: BucketRange) -> pl.DataFrame:
-    rows = evidence.lake.connection.execute(
-        f"SELECT {', '.join(f'f.{name}' for name in HISTORY)} FROM lake.events.finding AS f "
-        "WHERE coalesce(f.bucket, 0) BETWEEN ? AND ? AND f.kind NOT IN (SELECT unnest(?))",
-        [buckets.first, buckets.last, list(FEED_KINDS)],
-    ).pl()
+    query = statement("stored_findings", columns=", ".join(f"f.{name}" for name in HISTORY))
+    values = {"first": buckets.first, "last": buckets.last, "feed_kinds": list(FEED_KINDS)}
+    rows = evidence.lake.connection.execute(query, values).pl()
     return rows.select(pl.col(name).cast(dtype) for name, dtype in HISTORY.items())
 
 

@@ -33,7 +33,7 @@ VIEW_ROOMS = {
 MACROS = ("steps/micros_as_money",)
 STEPS = (
     "policy_now", "reconciled", "finding_change", "decision_now", "booking_now", "finding_now", "finding_standing",
-    "finding_provisional", "finding_owed", "suspicion",
+    "finding_provisional", "finding_owed", "tick", "suspicion",
 )  # fmt: skip
 REGISTRIES = ("finding_kinds", "finding_causes")
 """Views of the registries of kinds and causes. Steps read them, so they are created first."""

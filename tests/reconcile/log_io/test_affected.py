@@ -121,18 +121,12 @@ def check_affected_records(seed: str, n: int, folder: Path, pairs: int) -> None:
         [[generator.first], *lake_fixture.one_declaration_per_commit(log)], generator.bucket_by
     )
     with lake_fixture.quick_lake(folder, log, rows, generator.bucket_by) as lake:
-        full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
         frontier = frontier_of(lake, len(log))
         all_records = affected_records(lake, frontier, lake_fixture.ranges(1)[0], after=0, upto=len(log))
         assert_same_history(
             run_reference(log, generator.first), evaluate(all_records, frontier, after=0, upto=len(log)), frontier.policies
         )
-        for _ in range(pairs):
-            after, upto = sorted(rng.sample(range(len(log) + 1), 2))
-            partial = lake_fixture.totals(lake_fixture.outcome_of(lake, after, upto, 1))
-            where = f"log {n} of seed {seed}, positions {after + 1} to {upto}, {sorted(generator.facets)}"
-            assert partial["history"] == [r for r in full["history"] if after < r[1] <= upto], where
-            assert partial["ledger"] == {k: v for k, v in full["ledger"].items() if after < k[0] <= upto}, where
+        lake_fixture.check_position_ranges(lake, rng, pairs, f"log {n} of seed {seed}, {sorted(generator.facets)}")
 
 
 @pytest.mark.parametrize("n", range(8))

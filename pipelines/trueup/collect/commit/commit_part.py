@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -84,22 +84,30 @@ def events_of(mapped: Mapped, source: SourceConfig, lake: LakeConfig) -> Events:
 
 @dataclass(frozen=True)
 class IngestedParts:
-    """Parts of a unit in the log: the records of each part by number, and whether the unit is complete."""
+    """Parts of a unit in the log: the records of each part by number, and the number of the last part once it is known."""
 
-    parts: dict[int, int]
-    is_complete: bool
+    parts: dict[int, int] = field(default_factory=dict)
+    last_part: int | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the log has the last part and all parts before it."""
+        return self.last_part is not None and self.parts.keys() == set(range(self.last_part + 1))
 
 
-def ingested_parts(lake: Lake, source_id: str) -> IngestedParts:
+def ingested_units(lake: Lake, source: str, source_id: str | None = None) -> dict[str, IngestedParts]:
+    """Return the units of a source that the log has parts of, or the one with this id, by id."""
+    units: dict[str, IngestedParts] = {}
+    values = {"source": source, "source_id": source_id}
+    for unit, part_no, is_last, records in lake.connection.execute(statement("ingested_parts"), values).fetchall():
+        known = units.get(unit, IngestedParts())
+        units[unit] = IngestedParts({**known.parts, part_no: records}, part_no if is_last else known.last_part)
+    return units
+
+
+def ingested_parts(lake: Lake, unit: Unit) -> IngestedParts:
     """Return the parts of a unit that the log has."""
-    rows = lake.connection.execute(statement("taken_parts"), {"source_id": source_id}).fetchall()
-    parts = {int(part_no): int(records) for part_no, _, records in rows}
-    return IngestedParts(parts, any(is_last and set(parts) == set(range(part_no + 1)) for part_no, is_last, _ in rows))
-
-
-def complete_units(lake: Lake, source: str) -> set[str]:
-    """Return the ids of the units of a source that the log has in full."""
-    return {str(source_id) for (source_id,) in lake.connection.execute(statement("complete_units"), {"source": source}).fetchall()}
+    return ingested_units(lake, unit.source.name, unit.source_id).get(unit.source_id, IngestedParts())
 
 
 def quarantined_bytes(lake: Lake, source_id: str) -> int:
@@ -171,7 +179,7 @@ class Part:
         self, transaction: Transaction, control: dict[str, Any], rows: pl.DataFrame, unique_rows: pl.DataFrame, days: str,
         rejected: pl.DataFrame,
     ) -> Committed | None:  # fmt: skip
-        if self.number in ingested_parts(self._lake, self._unit.source_id).parts:
+        if self.number in ingested_parts(self._lake, self._unit).parts:
             return None
         new = new_events(transaction.connection, unique_rows, self._stream, days)
         refused = self._refused(rows, new)

@@ -1,30 +1,13 @@
 -- Ticks that were superseded, with the records refused for their time while they were in force.
 -- Grain: one superseded tick. A record refused under several ticks counts for the first.
-WITH ticks AS (
-    SELECT p.position, d.through
-    FROM lake.events.declaration d
-    JOIN lake.events.position p ON p.snapshot_id = d.snapshot_id
-    WHERE d.kind = 'tick' AND d.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
-),
-superseding AS (
-    SELECT CAST(d.content ->> '$.supersedes' AS BIGINT) AS position, min(p.position) AS superseded_at
-    FROM lake.events.declaration d
-    JOIN lake.events.position p ON p.snapshot_id = d.snapshot_id
-    WHERE
-        d.kind = 'clock' AND d.content IS NOT NULL
-        AND d.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
-    GROUP BY ALL
-),
-superseded AS (
+WITH superseded AS (
     SELECT
-        t.position, t.through, s.superseded_at,
+        t.position, t.through, t.superseded_at,
         coalesce((
-            SELECT max(before.position)
-            FROM ticks before
-            WHERE before.position < t.position AND before.position NOT IN (SELECT position FROM superseding)
+            SELECT max(before.position) FROM steps.tick before WHERE before.position < t.position AND before.superseded_at IS NULL
         ), 0) AS after_position
-    FROM ticks t
-    JOIN superseding s ON s.position = t.position
+    FROM steps.tick t
+    WHERE t.superseded_at IS NOT NULL
 ),
 refused AS (
     SELECT q.event_id, min(s.position) AS position
