@@ -14,6 +14,7 @@ import pytest
 import zstandard
 
 from trueup.collect import ingest as ingest_module
+from trueup.collect.commit.commit_part import IngestedParts
 from trueup.collect.decode import lines as lines_module
 from trueup.collect.ingest import IngestSummary, ingest
 from trueup.config import Project
@@ -334,3 +335,9 @@ def test_files_known_when_a_run_starts_are_looked_up_in_one_query(
     take_in(project)
     monkeypatch.setattr(ingest_module, "ingested_parts", pytest.fail)
     assert [outcome[:2] for outcome in counts(take_in(project))] == [("a.csv", "known"), ("b.csv", "known"), ("c.csv", "known")]
+
+
+def test_a_unit_is_complete_with_its_last_part_and_all_parts_before_it() -> None:
+    assert IngestedParts({0: 5, 1: 3}, 1).is_complete
+    assert not IngestedParts({0: 5, 2: 3}, 2).is_complete
+    assert not IngestedParts({0: 5}).is_complete
