@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -243,6 +244,18 @@ def outcome_of(lake: Lake, after: int, upto: int, partitions: int, days: Days = 
     """Return the merged outcome of the positions (after, upto], computed in a number of partitions."""
     frontier = frontier_of(lake, upto)
     return merge_outcomes([reconcile_partition(lake, frontier, r, after=after, upto=upto, days=days) for r in ranges(partitions)])
+
+
+def check_position_ranges(lake: Lake, rng: random.Random, pairs: int, name: str) -> None:
+    """Check that random ranges (after, upto] of a lake change what the full run changes at the same positions."""
+    last = lake.last_position()
+    full = totals(outcome_of(lake, 0, last, 1))
+    for _ in range(pairs):
+        after, upto = sorted(rng.sample(range(last + 1), 2))
+        partial = totals(outcome_of(lake, after, upto, 1))
+        where = f"{name}, positions {after + 1} to {upto}"
+        assert partial["history"] == [r for r in full["history"] if after < r[1] <= upto], where
+        assert partial["ledger"] == {k: v for k, v in full["ledger"].items() if after < k[0] <= upto}, where
 
 
 def outcome_in_steps(lake: Lake, ends: Iterable[int], partitions: int) -> Outcome:
