@@ -7,7 +7,7 @@ that hands out connections is public and meant to be overridden per dialect; her
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -35,13 +35,17 @@ from trueup.log.catalog.instances import acquire, release
 from trueup.log.place import data_path
 from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.row_rules import FORMS, checked
+from trueup.quality.statements import statement
 
 _SEVERITY = {"quarantine": "critical", "block": "critical", "mark": "warning", "note": "info"}
 """What the library calls our severities; the gate goes by ours, which the suite keeps beside it."""
 
 
 class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
-    """The library's SQL engine, on one connection that outlives every fetch."""
+    """The library's SQL engine, on one connection that outlives every fetch.
+
+    Over a lake it copies the records of a batch into a temporary table: some twenty queries of a validation read that.
+    """
 
     @contextmanager
     def get_connection(self) -> Iterator[Any]:
@@ -49,6 +53,12 @@ class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
         if getattr(self, "held", None) is None:
             self.held = self.engine.connect()
         yield self.held
+
+    def drop_batches(self) -> None:
+        """Drop the temporary tables in which the library keeps the records of its batches."""
+        with self.get_connection() as connection:
+            for (name,) in connection.exec_driver_sql(statement("batch_tables")).fetchall():
+                connection.exec_driver_sql(f'DROP TABLE temp."{name}"')
 
     def close(self) -> None:
         """Close the engine and, where it is over a lake, release the connection to it."""
@@ -101,7 +111,7 @@ class LakeDatasource(SQLDatasource):  # type: ignore[misc]
         """Return one engine for the lifetime of the data source."""
         if self._opened is None:
             lake = lake_connection(Project.load(self.project_directory))
-            self._opened = DuckdbExecutionEngine(engine=sqlalchemy_engine(lake), create_temp_table=False)
+            self._opened = DuckdbExecutionEngine(engine=sqlalchemy_engine(lake), create_temp_table=True)
             self._opened.lake = lake
         return self._opened
 
@@ -120,14 +130,17 @@ def sqlalchemy_engine(connection: duckdb.DuckDBPyConnection) -> sa.Engine:
     )
 
 
-def impl(expectation: Expectation, facts: Mapping[str, Any] | None = None, **renamed: str) -> Any:
-    """Return an expectation as an object of the library; row rules have the arguments that were compiled."""
+def impl(expectation: Expectation, **renamed: str) -> Any:
+    """Return an expectation as an object of the library; row rules have the arguments that were compiled.
+
+    A `Fact` becomes a parameter of its name: each validation gives its own value, so that the suite stays the same.
+    """
     arguments = dict(expectation.arguments)
     form = FORMS.get(expectation.type)
     if form is not None and expectation.severity == "quarantine":
         arguments = dict(checked(expectation, form, f"expectation {expectation.name!r}"))
-    arguments = {name: (facts or {}).get(value.name) if isinstance(value, Fact) else value for name, value in arguments.items()}
-    arguments |= renamed
+    parameters = {name: {"$PARAMETER": value.name} for name, value in arguments.items() if isinstance(value, Fact)}
+    arguments |= parameters | renamed
     meta = {"name": expectation.name, "severity": expectation.severity, "stream": expectation.stream}
     return get_expectation_impl(expectation.type)(
         **arguments, notes=expectation.notes, severity=_SEVERITY[expectation.severity], meta=meta

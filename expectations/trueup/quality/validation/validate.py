@@ -44,6 +44,7 @@ class Validation:
                 self.context.update_data_docs_site(name, site)
             self._source = self.context.data_sources.add_or_update_trueup_lake(name=_LAKE, project_directory=str(project.directory))
         self._lake = lake_connection(project)
+        self._definitions: dict[str, tuple[tuple[Expectation, ...], Any]] = {}
 
     @property
     def suites(self) -> list[str]:
@@ -72,18 +73,38 @@ class Validation:
         return Validated(of.stream, of.source, of.day, position, (*checks, *unknown))
 
     def _run(self, name: str, query: str, expectations: Sequence[Expectation], facts: dict[str, Any]) -> Any:
-        suite = gx.ExpectationSuite(name=name, expectations=[impl(e, facts) for e in expectations])
+        definition = self._definition_of(name, query, expectations)
+        used = {value.name for e in expectations for value in e.arguments.values() if isinstance(value, Fact)}
+        try:
+            return definition.run(
+                expectation_parameters={fact: facts[fact] for fact in used},
+                result_format={
+                    "result_format": "SUMMARY", "unexpected_index_column_names": ["event_id"],
+                    "partial_unexpected_count": SHOWN_ROWS,
+                },
+            )  # fmt: skip
+        finally:
+            self._source.get_execution_engine().drop_batches()
+
+    def _definition_of(self, name: str, query: str, expectations: Sequence[Expectation]) -> Any:
+        """Return the library's definition of a validation of a feed; it changes only with the expectations.
+
+        The days of a feed share a suite and a definition, since the library writes its files again with each of them. The query
+        of the asset, which selects the day, is replaced in memory only.
+        """
+        defined, definition = self._definitions.get(name, (None, None))
+        if defined == tuple(expectations) and definition is not None:
+            definition.batch_definition.data_asset.query = query
+            return definition
+        suite = gx.ExpectationSuite(name=name, expectations=[impl(e) for e in expectations])
         suite = self.context.suites.add_or_update(suite)
         if name in {asset.name for asset in self._source.assets}:
             self._source.delete_asset(name)
         batch = self._source.add_query_asset(name=name, query=query).add_batch_definition_whole_table("whole")
         definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
         definition = self.context.validation_definitions.add_or_update(definition)
-        return definition.run(
-            result_format={
-                "result_format": "SUMMARY", "unexpected_index_column_names": ["event_id"], "partial_unexpected_count": SHOWN_ROWS,
-            }
-        )  # fmt: skip
+        self._definitions[name] = tuple(expectations), definition
+        return definition
 
     def docs(self) -> Path:
         """Build the Data Docs, a static site, and return its first page."""
