@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
+import random
 import re
 import socket
 import struct
@@ -657,6 +659,16 @@ def measured(project: Project) -> tuple[float, int, int]:
     return peak / 1024, taken, errors
 
 
+def different_texts(*, use_dictionary: bool) -> bytes:
+    """Return a Parquet file of one row group with 300 MB of texts, all different."""
+    rng = random.Random(7)
+    columns = {name: [f"{number}"] * 300_000 for number, name in enumerate(("id", "caller", "seconds"))}
+    rows = pa.table({**columns, "at": ["2024-05-01 00:00:00"] * 300_000, "x": [rng.randbytes(500).hex() for _ in range(300_000)]})
+    file = io.BytesIO()
+    pq.write_table(rows, file, row_group_size=10**9, use_dictionary=use_dictionary, compression="none")
+    return file.getvalue()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "content"),
@@ -666,8 +678,10 @@ def measured(project: Project) -> tuple[float, int, int]:
         ("", lambda: HEADER.encode() + b",,,\n" * 10_000_000),
         ("quoted_newlines = true", lambda: HEADER.encode() + b'1,"' + b"2,998,2024-05-01,1\n" * 5_000_000),
         ('format = "ndjson"', lambda: (OBJECT + "}\n").encode() + b'{"id":"' + b"x" * 300_000_000),
+        ('format = "parquet"', lambda: different_texts(use_dictionary=False)),
+        ('format = "parquet"', lambda: different_texts(use_dictionary=True)),
     ],
-    ids=["line ends", "one line", "separators", "open quote", "one string"],
+    ids=["line ends", "one line", "separators", "open quote", "one string", "row group", "row group beyond its dictionary"],
 )
 def test_real_sizes_take_no_more_than_600_mb_beyond_a_small_file(calls: Write, settings: str, content: Callable[[], bytes]) -> None:
     good = (OBJECT + "}\n") if "ndjson" in settings else GOOD

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from trueup.collect.decode import parquet_pages
 from trueup.collect.decode.parquet import ParquetFile, read_parquet
 from trueup.errors import SourceError
 
@@ -55,6 +57,30 @@ def test_a_row_is_identified_by_its_group_and_number(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no row 9"):
         file.row(1, 9)
     assert (file.records, file.groups, file.columns()) == (3, 2, ("a", "b"))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(("grown_bytes", "as_dictionary"), [(1 << 20, ["few", "grown"]), (1_000, ["few"])])
+def test_only_texts_whose_dictionary_stays_small_are_read_as_dictionaries(
+    grown_bytes: int, as_dictionary: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_pages, "_GROWN_BYTES", grown_bytes)
+    table = pa.table({
+        "few": ["a", "b"] * 1_000, "grown": [f"{n:020}" for n in range(2_000)], "plain": [f"{n}" for n in range(2_000)],
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "x.parquet", use_dictionary=["few", "grown"], dictionary_pagesize_limit=3_000)
+    read = list[list[str]]()
+    opened = ParquetFile._open
+
+    def recorded(self: ParquetFile, columns: Sequence[str]) -> pq.ParquetFile:
+        read.append(list(columns))
+        return opened(self, columns)
+
+    monkeypatch.setattr(ParquetFile, "_open", recorded)
+    with (tmp_path / "x.parquet").open("rb") as handle:
+        frames = [rows.frame for rows in ParquetFile(handle, "x.parquet").rows()]
+    assert read[-1] == as_dictionary
+    assert pl.concat(frames).equals(pl.DataFrame(pl.from_arrow(table)))
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -109,7 +109,7 @@ def test_two_runs_of_the_job_on_a_random_log_commit_the_outcome_of_the_plain_cal
     with lake_fixture.lake_of(tmp_path, log[:middle], rows, "subscriber") as lake:
         project = lake.project
     reconcile(project, partitions=2, runner_options=options)
-    with Lake.open(project) as lake:
+    with Lake.open(project, clock=lake_fixture.clock) as lake:
         lake_fixture.append(lake, log, rows, middle + 1)
     reconcile(project, partitions=5, runner_options=options)
     assert committed(project) == plain_outcome(project)

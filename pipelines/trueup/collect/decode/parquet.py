@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -16,13 +16,12 @@ import pyarrow.parquet as pq
 
 from trueup.collect.decode.decoded import PROVENANCE, Batch, concat_rejected, json_objects
 from trueup.collect.decode.lines import Offsets
-from trueup.collect.decode.parquet_pages import check_footer, rows_at_once
+from trueup.collect.decode.parquet_pages import check_footer, reading_of
 from trueup.collect.discover.unpack import LEAST_BYTES
 from trueup.config import LimitsConfig
 from trueup.errors import SourceError
 
 _REASON_CHARACTERS = 300
-_AS_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 _USUAL = LimitsConfig()
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 _PIECE_BYTES = 8 << 20
@@ -58,15 +57,11 @@ class ParquetFile:
         check_footer(handle, limits, where)
         handle.seek(0)
         try:
-            metadata = pq.read_metadata(handle)
-            self._as_dictionary = _flat_texts(metadata)
-            # A column chunk may be as large as the file, so it is read page by page.
-            self._file = pq.ParquetFile(
-                handle, metadata=metadata, read_dictionary=self._as_dictionary, buffer_size=1 << 20, pre_buffer=False
-            )
+            self._metadata = pq.read_metadata(handle)
+            self._columns = tuple(self._metadata.schema.to_arrow_schema().names)
         except (pa.ArrowException, OSError) as error:
             raise self._damaged(error) from None
-        self._firsts = self._first_rows(metadata)
+        self._firsts = self._first_rows(self._metadata)
 
     def _first_rows(self, metadata: Any) -> list[int]:
         """Return the number of the first row of each row group, then the number of rows."""
@@ -91,7 +86,7 @@ class ParquetFile:
 
     def columns(self) -> tuple[str, ...]:
         """Return the columns in order."""
-        return tuple(self._file.schema_arrow.names)
+        return self._columns
 
     def rows(self) -> Iterator[Rows]:
         """Yield all rows in order."""
@@ -105,13 +100,13 @@ class ParquetFile:
     def group(self, number: int) -> Iterator[Rows]:
         """Yield the rows of one row group in order, in pieces of bounded size."""
         row, end = self._firsts[number], self._firsts[number + 1]
-        metadata = self._file.metadata
-        most_rows = rows_at_once(
-            self._handle, metadata.row_group(number), metadata.schema, self._limits, self._where,
-            as_dictionary=set(self._as_dictionary),
-        )  # fmt: skip
         try:
-            for table in _batch_to_tables(self._file.iter_batches(batch_size=most_rows, row_groups=[number])):
+            reading = reading_of(
+                self._handle, self._metadata.row_group(number), self._metadata.schema, self._limits, self._where,
+                lambda name: self._longest_in_dictionary(number, name),
+            )  # fmt: skip
+            batches = self._open(reading.as_dictionary).iter_batches(batch_size=reading.rows, row_groups=[number])
+            for table in _batch_to_tables(batches):
                 for piece, sizes in _pieces(table):
                     frame = pl.DataFrame(pl.from_arrow(_readable(piece)))
                     yield Rows(frame, number, row, sizes)
@@ -129,6 +124,18 @@ class ParquetFile:
                 return rows.only(slice(number - rows.first_row, number - rows.first_row + 1))
         raise SourceError(f"the file has no row {number} in row group {group}", where=self._where)
 
+    def _open(self, as_dictionary: Sequence[str]) -> pq.ParquetFile:
+        # A column chunk may be as large as the file, so it is read page by page.
+        return pq.ParquetFile(
+            self._handle, metadata=self._metadata, read_dictionary=list(as_dictionary), buffer_size=1 << 20, pre_buffer=False
+        )
+
+    def _longest_in_dictionary(self, group: int, name: str) -> int:
+        """Return the bytes of the longest value in a column's dictionary; the first row of the column brings it with it."""
+        batches = self._open([name]).iter_batches(batch_size=1, row_groups=[group], columns=[name])
+        lengths = [pc.max(pc.binary_length(batch.column(0).dictionary)).as_py() or 0 for batch in islice(batches, 1)]
+        return max(lengths, default=0)
+
     def _check_size(self, size_bytes: int) -> None:
         most = max(LEAST_BYTES, self._limits.expansion * os.fstat(self._handle.fileno()).st_size)
         if size_bytes > most:
@@ -140,15 +147,6 @@ class ParquetFile:
     def _damaged(self, error: Exception) -> SourceError:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:_REASON_CHARACTERS]
         return SourceError(f"the file is not Parquet, or is damaged: {reason}", where=self._where, todo="have it delivered again")
-
-
-def _flat_texts(metadata: Any) -> list[str]:
-    """Return text columns outside lists and structures: read as dictionaries, their values are not copied per row at once."""
-    columns = [(index, metadata.schema.column(index)) for index in range(metadata.num_columns)]
-    flat = [(i, c) for i, c in columns if c.physical_type == "BYTE_ARRAY" and c.path == c.name and not c.max_repetition_level]
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    # Arrow builds dictionaries from these encodings only.
-    return [c.path for i, c in flat if all(_AS_DICTIONARY.issuperset(group.column(i).encodings) for group in groups)]
 
 
 def _batch_to_tables(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -7,8 +7,8 @@ https://github.com/apache/parquet-format/blob/master/src/main/thrift/parquet.thr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from trueup.collect.decode.thrift import Compact, ThriftError
@@ -18,7 +18,13 @@ from trueup.errors import SourceError
 _TAIL_BYTES = 8
 _HEADER_BYTES = (1 << 10, 1 << 16, 1 << 22)
 _DELTA_BYTE_ARRAY = 7
+_OF_DICTIONARY = (2, 8)
+"""Encodings of pages whose values are numbers of dictionary entries."""
+_AS_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
+"""Encodings from which Arrow can build dictionaries."""
 _BATCH_BYTES = 32 << 20
+_GROWN_BYTES = 64 << 20
+"""Bytes by which the dictionaries of a row group may grow: Arrow adds each value of its other pages, and keeps them all."""
 _MOST_ROWS = 1 << 16
 _VALUE_BYTES = 8
 
@@ -78,6 +84,7 @@ class _Pages:
 
     largest_bytes: int = 0
     dictionary_bytes: int = 0
+    plain_bytes: int = 0
     value_bytes: float = 0.0
     values: int = 0
     has_prefixes: bool = False
@@ -86,20 +93,37 @@ class _Pages:
         size = int(header.get(2, 0))
         data = header.get(5) or header.get(8)
         if data is None:
-            return _Pages(self.largest_bytes, max(self.dictionary_bytes, size), self.value_bytes, self.values, self.has_prefixes)
+            return replace(self, dictionary_bytes=max(self.dictionary_bytes, size))
         values, encoding = int(data.get(1, 0)), data.get(2 if 5 in header else 4)
-        return _Pages(
-            max(self.largest_bytes, size), self.dictionary_bytes, max(self.value_bytes, size / max(1, values)),
-            self.values + values, self.has_prefixes or encoding == _DELTA_BYTE_ARRAY,
+        return replace(
+            self, largest_bytes=max(self.largest_bytes, size), value_bytes=max(self.value_bytes, size / max(1, values)),
+            plain_bytes=self.plain_bytes + (0 if encoding in _OF_DICTIONARY else size), values=self.values + values,
+            has_prefixes=self.has_prefixes or encoding == _DELTA_BYTE_ARRAY,
         )  # fmt: skip
 
 
-def rows_at_once(handle: BinaryIO, group: Any, columns: Any, limits: LimitsConfig, where: str, *, as_dictionary: set[str]) -> int:
-    """Return how many rows of a row group may be decoded at once; raise `SourceError` where even one needs too much memory.
+@dataclass(frozen=True)
+class Reading:
+    """How a row group is decoded within bounds: rows at a time, and the text columns that are read as dictionaries.
 
-    `group` and `columns` are the metadata of the row group and the schema. Columns in `as_dictionary` are not copied per row.
+    Values of a dictionary are not copied for each row.
     """
-    rows, held_bytes, row_bytes, most = max(1, int(group.num_rows)), 0, 0.0, _MOST_ROWS
+
+    rows: int
+    as_dictionary: tuple[str, ...]
+
+
+Longest = Callable[[str], int]
+"""Returns the bytes of the longest value in the dictionary of a text column."""
+
+
+def reading_of(handle: BinaryIO, group: Any, columns: Any, limits: LimitsConfig, where: str, longest: Longest) -> Reading:
+    """Return how to decode a row group; raise `SourceError` where even one row needs too much memory.
+
+    `group` and `columns` are the metadata of the row group and the schema.
+    """
+    rows, held_bytes, row_bytes, most, grown_bytes = max(1, int(group.num_rows)), 0, 0.0, _MOST_ROWS, 0
+    as_dictionary, from_dictionary = list[str](), list[str]()
     for index in range(group.num_columns):
         column = group.column(index)
         pages = _pages_of(handle, column, where)
@@ -108,15 +132,27 @@ def rows_at_once(handle: BinaryIO, group: Any, columns: Any, limits: LimitsConfi
             # In the worst case all values of a list belong to one row.
             held_bytes += pages.values * _VALUE_BYTES
         row_bytes += pages.value_bytes * max(1.0, pages.values / rows)
-        is_text = column.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY")
-        if is_text and pages.dictionary_bytes and column.path_in_schema not in as_dictionary:
-            # In the worst case each row has the largest value of the dictionary.
-            most = min(most, _BATCH_BYTES // pages.dictionary_bytes)
+        if column.physical_type in ("BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY") and pages.dictionary_bytes:
+            if not _is_flat_text(column, columns.column(index)):
+                # In the worst case each row has the largest value of the dictionary.
+                most = min(most, _BATCH_BYTES // pages.dictionary_bytes)
+            elif grown_bytes + pages.plain_bytes <= _GROWN_BYTES:
+                grown_bytes += pages.plain_bytes
+                as_dictionary.append(column.path_in_schema)
+            else:
+                from_dictionary.append(column.path_in_schema)
         if pages.has_prefixes:
             # In the worst case each value begins with the whole previous value.
             most = min(most, _BATCH_BYTES // max(1, pages.largest_bytes))
     _limit("pages that are needed at once have", held_bytes, "bytes", limits.page_bytes, "page_bytes", where)
-    return max(1, min(most, int(_BATCH_BYTES / max(1.0, row_bytes))))
+    most = min([most, *(_BATCH_BYTES // max(1, longest(name)) for name in from_dictionary)])
+    return Reading(max(1, min(most, int(_BATCH_BYTES / max(1.0, row_bytes)))), tuple(as_dictionary))
+
+
+def _is_flat_text(chunk: Any, column: Any) -> bool:
+    """Return whether a column is text outside lists and structures, of which Arrow can build a dictionary."""
+    is_flat = column.path == column.name and not column.max_repetition_level
+    return bool(column.physical_type == "BYTE_ARRAY" and is_flat and _AS_DICTIONARY.issuperset(chunk.encodings))
 
 
 def _pages_of(handle: BinaryIO, column: Any, where: str) -> _Pages:
