@@ -167,19 +167,6 @@ def with_source(template: str, **paths: tuple[str | int, ...]) -> Change:
     return change
 
 
-def previous(index: int) -> Change:
-    """Leave one target of a tuple assignment at the value it had."""
-
-    def change(node: ast.AST) -> ast.AST:
-        assert isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple)
-        (names,) = node.targets
-        assert isinstance(names, ast.Tuple) and isinstance(names.elts[index], ast.Name)
-        node.value.elts[index] = ast.Name(names.elts[index].id, ast.Load())  # type: ignore[attr-defined]
-        return node
-
-    return change
-
-
 def augmented(operator: ast.operator) -> Change:
     """Replace an assignment by an augmented one."""
 

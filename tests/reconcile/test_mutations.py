@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutants import Mutant, Select, apply, augmented, compared_by, part, previous, source, with_source, without
+from mutants import Mutant, Select, apply, augmented, compared_by, part, source, with_source, without
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path("pipelines/trueup/reconcile")
@@ -39,8 +39,8 @@ POOLS: dict[str, Mutant] = {
     "a pool does not wait for the end of its period": Mutant("kernel/pool_netting.py", "net_by_pool", Select("BitOr", 0), part("right"), POOL_TESTS),
     "a pool has no next check position": Mutant("kernel/pool_netting.py", "net_by_pool", Select("Attribute", 52), part("value", "func", "value", "args", 0, "right", "func"), POOL_TESTS),
     "components of one pool are evaluated separately": Mutant("kernel/evaluate.py", "_evaluate_components", Select("Call", 6), with_source("frame.clear()", frame=()), POOL_TESTS),
-    "pairs of one pool do not cause each other's changes": Mutant("kernel/lifecycle.py", "_causes_of", Select("List", 1), without("elts", 2), POOL_TESTS),
-    "a changed price has no cause of its own": Mutant("kernel/lifecycle.py", "diff_findings", Select("Call", 31), without("args", 2), POOL_TESTS),
+    "pairs of one pool do not cause each other's changes": Mutant("kernel/lifecycle.py", "_causes_of", Select("List", 2), without("elts", 2), POOL_TESTS),
+    "a changed price has no cause of its own": Mutant("kernel/lifecycle.py", "diff_findings", Select("Call", 33), without("args", 2), POOL_TESTS),
     "repriced sessions take the fast path": Mutant("pricing/allowance_pools.py", "Pools.has_stable_price", Select("Call", 5), part("func", "value"), POOL_TESTS),
     "billing periods follow UTC days": Mutant("pricing/allowance_pools.py", "_period_index", Select("Name", 12), source("'UTC'"), POOL_TESTS),
     "a misrated finding has no reason": Mutant("pricing/billing_error.py", "add_misrating_reason", Select("Call", 17), with_source("pl.col(name)", name=("args", 0)), POOL_TESTS),
@@ -55,7 +55,7 @@ MATCHING: dict[str, Mutant] = {
     "keyed records wait for the start tolerance only": Mutant("kernel/priced_sessions.py", "_with_watermark_positions", Select("Call", 10), part("args", 2), CASES),
     "undecided edges do not block": Mutant("kernel/matching.py", "_candidate_edges", Select("Name", 27), source("pl.lit(False)"), CASES),
     "an edge settles when it is first at one end": Mutant("kernel/matching.py", "_settle_stable_edges", Select("BitAnd", 1), part("left"), LAWS),
-    "settled pairs are not carried over": Mutant("kernel/evaluate.py", "_run_iterations", Select("Assign", 19), previous(1), CASES),
+    "settled pairs are not carried over": Mutant("kernel/evaluate.py", "_run_iterations", Select("Call", 24), with_source("f(units, s.clear())", f=("func",), units=("args", 0), s=("args", 1)), CASES),
     "settled sessions are matched by key again": Mutant("kernel/matching.py", "_match_by_key", Select("Invert", 2), source("pl.lit(True)"), CASES),
     "a charge group behind the horizon has neighbours": Mutant("kernel/matching.py", "_candidate_edges", Select("BitAnd", 1), part("right"), CASES),
     "a charge without a start has neighbours": Mutant("kernel/matching.py", "_candidate_edges", Select("BitAnd", 1), part("left"), CASES),
@@ -85,9 +85,10 @@ JUDGEMENT: dict[str, Mutant] = {
     "usage is priced in any currency": Mutant("pricing/session_price.py", "price_sessions", Select("BitAnd", 0), part("left"), CASES),
     "days follow UTC": Mutant("../localtime.py", "wall_us", Select("In", 0), source("True"), LAWS),
     "a repeated hour ends at its first occurrence": Mutant("../localtime.py", "utc_us.at", Select("Constant", 1), source("'earliest'"), CASES),
-    "any later record is the cause of a change": Mutant("kernel/lifecycle.py", "_causes_of", Select("Eq", 0), compared_by(ast.LtE()), CASES),
-    "records of other owners cause no change": Mutant("kernel/lifecycle.py", "_causes_of", Select("Call", 25), part("func", "value", "args", 0, "elts", 0), LAWS),
-    "a revision needs another amount": Mutant("kernel/lifecycle.py", "", Select("List", 1), without("elts", 5, 6), LAWS),
+    "any later record is the cause of a change": Mutant("kernel/evaluate.py", "_run_iterations", Select("Eq", 0), compared_by(ast.LtE()), CASES),
+    "records of other owners cause no change": Mutant("kernel/lifecycle.py", "_causes_of", Select("Call", 23), part("func", "value", "args", 0, "elts", 0), LAWS),
+    "a revision needs another amount": Mutant("kernel/lifecycle.py", "", Select("List", 2), without("elts", 5, 6), LAWS),
+    "a later comparison has nothing before it": Mutant("kernel/evaluations.py", "Evaluations._compare", Select("Call", 33), with_source("f.clear()", f=("func", "value")), LAWS),
 }  # fmt: skip
 ITERATIONS: dict[str, Mutant] = {
     "match readiness schedules no check": Mutant("kernel/booking.py", "_book_unmatched", Select("Call", 19), source("pl.lit(False)"), CASES),

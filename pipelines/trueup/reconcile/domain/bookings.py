@@ -46,12 +46,18 @@ BOOKING: dict[str, pl.DataType] = {
 }
 MEMBER: dict[str, pl.DataType] = {
     "component": pl.Int64(),
+    "at": pl.Int64(),
     "record_no": pl.Int64(),
     "charge": pl.Boolean(),
     "owner_no": pl.Int64(),
     "part": pl.Int8(),
 }
-NETTING_GROUP: dict[str, pl.DataType] = {"component": pl.Int64(), "owner_no": pl.Int64(), "netting_group": pl.UInt32()}
+NETTING_GROUP: dict[str, pl.DataType] = {
+    "component": pl.Int64(),
+    "at": pl.Int64(),
+    "owner_no": pl.Int64(),
+    "netting_group": pl.UInt32(),
+}
 """Owners whose amounts are judged together have one `netting_group`."""
 
 

@@ -65,13 +65,15 @@ def book_periods(
     bookings = _with_kind(totals.join(cells, on=CELL, nulls_equal=True, how="left"), frontier)
     members = pl.concat(
         [
-            rows.filter(~pl.col("charge")).select("component", "record_no", "charge", "group_no")
+            rows.filter(~pl.col("charge")).select("component", "at", "record_no", "charge", "group_no")
             .join(sessions.select("group_no", *CELL), on="group_no"),
-            charges.select("component", "record_no", "charge", "group_no", *CELL),
+            charges.select("component", "at", "record_no", "charge", "group_no", *CELL),
         ]
     ).join(cells, on=CELL, nulls_equal=True, how="left")  # fmt: skip
     owner_no = pl.col("cell") * 3 + PERIOD
-    return as_bookings(bookings), members.select("component", "record_no", "charge", owner_no=owner_no, part=pl.lit(MAIN, pl.Int8))
+    return as_bookings(bookings), members.select(
+        "component", "at", "record_no", "charge", owner_no=owner_no, part=pl.lit(MAIN, pl.Int8)
+    )
 
 
 def _charged_value(charges: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Series:

@@ -37,9 +37,9 @@ from trueup.reconcile.pricing.billing_error import JUDGED
 class Bookings:
     """Bookings with their members, netting groups and the pairs that need a further look.
 
-    `bookings` are rows of `BOOKING`. `members` give each counted record its booking: `component`, `record_no`, `charge`,
-    `owner_no`, `part`. `netting_groups` are rows of `NETTING_GROUP`. `differing` are the sessions (`group_no`) of pairs that
-    are judged with their pool. `misrated` are the misrated pairs (`JUDGED`), of which a finding may need the reason.
+    `bookings` are rows of `BOOKING`. `members` (`MEMBER`) give each counted record its booking. `netting_groups` are rows of
+    `NETTING_GROUP`. `differing` are the sessions (`group_no`) of pairs that are judged with their pool. `misrated` are the
+    misrated pairs (`JUDGED`), of which a finding may need the reason.
     """
 
     bookings: pl.DataFrame
@@ -62,14 +62,21 @@ def book(
     bookings = pl.concat([pair_bookings, unmatched_bookings, period_bookings]).with_columns(kind=_drop_zero_impact())
     memberships = pl.concat([pair_memberships, unmatched_memberships])
     split = bookings.filter(pl.col("part") == SURPLUS).select("owner_no", split=pl.lit(True))
-    with_owner = rows.select("component", "record_no", "group_no", "charge", "main").join(memberships, on=["group_no", "charge"])
+    with_owner = rows.select("component", "at", "record_no", "group_no", "charge", "main").join(
+        memberships, on=["group_no", "charge"]
+    )
     members = (
         with_owner.join(split, on="owner_no", how="left")
         .with_columns(
             in_surplus=pl.col("split").fill_null(False) & pl.col("charge") & (~pl.col("main") | pl.col("in_excess_group"))
         )
         .select(
-            "component", "record_no", "charge", "owner_no", part=pl.when("in_surplus").then(SURPLUS).otherwise(MAIN).cast(pl.Int8)
+            "component",
+            "at",
+            "record_no",
+            "charge",
+            "owner_no",
+            part=pl.when("in_surplus").then(SURPLUS).otherwise(MAIN).cast(pl.Int8),
         )
     )
     all_members = pl.concat([members, period_members])

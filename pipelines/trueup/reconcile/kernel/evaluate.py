@@ -18,9 +18,10 @@ from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, Terms
 from trueup.reconcile.kernel.booking import book
 from trueup.reconcile.kernel.context import EvaluationContext
+from trueup.reconcile.kernel.evaluations import Evaluations
 from trueup.reconcile.kernel.fast_path import split_fast_path
-from trueup.reconcile.kernel.ledger import DELTA, LEDGER, ledger_deltas, ledger_rows
-from trueup.reconcile.kernel.lifecycle import CHANGE, Snapshot, diff_findings
+from trueup.reconcile.kernel.ledger import LEDGER, ledger_rows
+from trueup.reconcile.kernel.lifecycle import ARRIVED
 from trueup.reconcile.kernel.matching import match
 from trueup.reconcile.kernel.priced_sessions import priced_sessions
 from trueup.reconcile.pricing.allowance_pools import build_pools
@@ -131,10 +132,9 @@ def _run_iterations(versions: pl.DataFrame, cells: pl.DataFrame, context: Evalua
     frontier, terms, pools, upto = context.frontier, context.terms, context.pools, context.upto
     schedule = pl.concat([schedule_of(versions), terms.schedule(versions), pools.schedule(versions)])
     settled = pl.DataFrame(schema={"session": pl.Int64, "charge_group": pl.Int64})
-    before = Snapshot.empty()
-    changes, deltas, members = [pl.DataFrame(schema=CHANGE)], [pl.DataFrame(schema=DELTA)], [before.members]
     differing, misrated = [pl.Series(dtype=pl.Int64)], list[pl.DataFrame]()
     pooled = versions.join(pools.numbers, on="group_no", how="semi").select("component", of="component").unique()
+    evaluations = Evaluations(pooled, context.after)
     causes = {**terms.causes, **dict.fromkeys(frontier.policies.starts.tolist(), "policy_change")}
     due_now = schedule.group_by("component").agg(at=pl.col("at").min()).filter(pl.col("at") <= upto)
     while not due_now.is_empty():
@@ -144,36 +144,31 @@ def _run_iterations(versions: pl.DataFrame, cells: pl.DataFrame, context: Evalua
         rows, units = priced_sessions(rows, frontier, terms, pools)
         matched = match(units, settled)
         booked = book(rows, units, matched, cells, context, together=together)
-        now = Snapshot.of(booked)
         differing.append(booked.differing)
         misrated.append(booked.misrated)
         declared = due_now.with_columns(declared=pl.col("at").replace_strict(causes, default=None, return_dtype=pl.String))
-        changes.append(diff_findings(before, now, rows, declared).filter(pl.col("at") > context.after))
-        deltas.append(ledger_deltas(before, now, due_now, pooled))
-        due_next = _next_positions(due_now, schedule, now, frontier, upto)
-        ended = now.members.join(due_next, on="component", how="anti")
-        members.append(ended)
-        before, settled = now.of_components(due_next), _carry_settled_pairs(matched.settled, versions, due_next)
+        evaluations.add(declared, booked, rows.filter(pl.col("since") == pl.col("at")).select(*ARRIVED))
+        due_next = _next_positions(due_now, schedule, booked.bookings, frontier, upto)
+        evaluations.compare_if_many(due_next)
+        settled = _carry_settled_pairs(matched.settled, versions, due_next)
         schedule, due_now = schedule.join(due_next.select("component"), on="component", how="semi"), due_next
-    return _Iterated(
-        add_misrating_reason(pl.concat(changes), misrated, terms, pools),
-        pl.concat(deltas),
-        pl.concat(members),
-        pl.concat(differing).unique(),
-    )
+    changes, deltas, members = evaluations.results()
+    return _Iterated(add_misrating_reason(changes, misrated, terms, pools), deltas, members, pl.concat(differing).unique())
 
 
 def _with_policy(due_now: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     return due_now.with_columns(policy=pl.Series(frontier.policies.number_at(due_now["at"].to_numpy())))
 
 
-def _next_positions(due_now: pl.DataFrame, schedule: pl.DataFrame, now: Snapshot, frontier: Frontier, upto: int) -> pl.DataFrame:
+def _next_positions(
+    due_now: pl.DataFrame, schedule: pl.DataFrame, bookings: pl.DataFrame, frontier: Frontier, upto: int
+) -> pl.DataFrame:
     """Return each component's next position; components without one up to `upto` are left out."""
     scheduled = (
         schedule.join(due_now.rename({"at": "now"}), on="component").filter(pl.col("at") > pl.col("now"))
         .group_by("component").agg(scheduled=pl.col("at").min())
     )  # fmt: skip
-    checks = now.bookings.group_by("component").agg(pl.col("next_check_position").min())
+    checks = bookings.group_by("component").agg(pl.col("next_check_position").min())
     policy = pl.Series("policy_at", frontier.policies.next_start(due_now["at"].to_numpy()))
     nexts = due_now.with_columns(policy).join(scheduled, on="component", how="left").join(checks, on="component", how="left")
     return nexts.select("component", at=pl.min_horizontal("scheduled", "next_check_position", "policy_at")).filter(

@@ -42,13 +42,13 @@ def ledger_amounts() -> list[pl.Expr]:
     return [pl.when(of).then(impact).otherwise(pl.lit(0, pl.Int128)).alias(name) for name, of in kinds.items()]
 
 
-def ledger_deltas(before: Snapshot, now: Snapshot, due_now: pl.DataFrame, pooled: pl.DataFrame) -> pl.DataFrame:
-    """Return the changes of each sum at each component's position, as `DELTA`: bookings now less bookings before.
+def ledger_deltas(before: Snapshot, after: Snapshot, pooled: pl.DataFrame) -> pl.DataFrame:
+    """Return the changes of each sum at each evaluation, as `DELTA`: bookings since it less the bookings until it.
 
     Components in `pooled` (`component`, `of`) keep rows of their own; all others are added up.
     """
-    was = before.bookings.drop("at").join(due_now, on="component").with_columns(pl.col(c) * -1 for c in _MONEY)
-    entries = pl.concat([now.bookings.select(*_BOOKED), was.select(*_BOOKED)])
+    was = before.bookings.with_columns(pl.col(c) * -1 for c in _MONEY)
+    entries = pl.concat([after.bookings.select(*_BOOKED), was.select(*_BOOKED)])
     booked = entries.with_columns(ledger_amounts()).rename({"at": "position"})
     if pooled.is_empty():
         booked = booked.with_columns(component=pl.lit(None, pl.Int64))

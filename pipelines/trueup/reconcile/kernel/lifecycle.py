@@ -3,24 +3,23 @@
 A finding is raised when its booking gets its kind, revised when its content changes, and retracted when the booking loses the
 kind. A retraction because of a late charge is *resolved*. An unbilled session whose charge arrives late, in three evaluations:
 
+>>> from trueup.reconcile.domain.bookings import BOOKING, MEMBER, NETTING_GROUP
 >>> def snapshot(at, kind, billed_micros, records):
 ...     booking = {"component": 1, "at": at, "owner_no": 3, "part": MAIN, "kind": kind, "service": "voice", "currency": "EUR",
 ...                "expected_micros": 500, "billed_micros": billed_micros}
-...     members = [{"component": 1, "record_no": r, "charge": r > 1, "owner_no": 3, "part": MAIN} for r in records]
+...     members = [{"component": 1, "at": at, "record_no": r, "charge": r > 1, "owner_no": 3, "part": MAIN} for r in records]
 ...     as_frame = lambda rows, schema: pl.DataFrame(rows, schema_overrides=schema).select(
 ...         pl.col(n).cast(t) if n in rows[0] else pl.lit(None, t).alias(n) for n, t in schema.items())
-...     none = pl.DataFrame(schema=NETTING_GROUP)
-...     bookings, nothing = as_frame([booking], BOOKING), pl.Series(dtype=pl.Int64)
-...     return Snapshot.of(Bookings(bookings, as_frame(members, MEMBER), none, nothing, pl.DataFrame()))
+...     return Snapshot.of(as_frame([booking], BOOKING), as_frame(members, MEMBER), pl.DataFrame(schema=NETTING_GROUP))
 >>> def changes(before, after, at, arrived):
-...     rows = pl.DataFrame({"component": 1, "record_no": arrived, "since": at, "charge": arrived > 1, "late": arrived > 1,
-...                          "beyond_horizon": False})
-...     due_now = pl.DataFrame({"component": [1], "at": [at], "declared": [None]}, schema_overrides={"declared": pl.String})
-...     changed = diff_findings(before, after, rows.filter(pl.lit(arrived > 0)), due_now)
+...     evaluation = pl.DataFrame({"component": [1], "at": [at], "declared": [None]}, schema_overrides={"declared": pl.String})
+...     records = evaluation.with_columns(record_no=arrived, charge=arrived > 1, late=arrived > 1, beyond_horizon=False)
+...     until = before.until(before.bookings.select("component", "at", next_at=pl.lit(at, pl.Int64)))
+...     changed = diff_findings(until, after, records.filter(pl.lit(arrived > 0)), evaluation)
 ...     return changed.select("at", "action", "cause", "kind").rows()
 >>> pending, unbilled = snapshot(1, "pending", 0, [1]), snapshot(5, "unbilled", 0, [1])
 >>> matched = snapshot(9, "tolerated", 500, [1, 2])
->>> changes(Snapshot.empty(), pending, 1, 1)  # the usage arrives: pending, no finding
+>>> changes(pending, pending, 1, 1)  # the usage arrives: pending, no finding
 []
 >>> changes(pending, unbilled, 5, 0)  # both streams have passed the grace period
 [(5, 'raised', 'frontier', 'unbilled')]
@@ -34,8 +33,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from trueup.reconcile.domain.bookings import BOOKING, MAIN, MEMBER, NETTING_GROUP, PENDING, QUANTITY, TOLERATED
-from trueup.reconcile.kernel.booking import Bookings
+from trueup.reconcile.domain.bookings import MAIN, PENDING, QUANTITY, TOLERATED
 
 FINDING: dict[str, pl.DataType] = {
     "component": pl.Int64(),
@@ -63,13 +61,19 @@ WHOLE: dict[str, pl.DataType] = {
 }
 """The money of all parts of a booking: expected, billed, and the part of their difference that is within tolerance."""
 CHANGE: dict[str, pl.DataType] = {"at": pl.Int64(), "action": pl.String(), "cause": pl.String(), **FINDING, **WHOLE}
+ARRIVED = ["component", "at", "record_no", "charge", "late", "beyond_horizon"]
+"""The columns of record versions that count since an evaluation."""
 _IDENTITY = ["component", "owner_no", "kind"]
 _CONTENT = ["service", "day", "currency", "expected_micros", "billed_micros", "usage", "charges"]
 
 
+EVALUATION = ["component", "at"]
+"""The key of an evaluation: owners and records are compared within one, since a component has many."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
-    """Components after one evaluation.
+    """Components after evaluations, each row with its evaluation (`component`, `at`).
 
     `bookings` and `members` are as in `Bookings`; `findings` are those of the bookings that are findings; owners with one
     `netting_group` are judged together.
@@ -81,12 +85,12 @@ class Snapshot:
     netting_groups: pl.DataFrame
 
     @classmethod
-    def of(cls, booked: Bookings) -> Snapshot:
+    def of(cls, bookings: pl.DataFrame, members: pl.DataFrame, netting_groups: pl.DataFrame) -> Snapshot:
         """Select the findings among the bookings and list their records."""
-        findings_only = booked.bookings.filter(~pl.col("kind").is_in([PENDING, TOLERATED]))
+        findings_only = bookings.filter(~pl.col("kind").is_in([PENDING, TOLERATED]))
         listed = (
-            booked.members.join(findings_only.select("owner_no"), on="owner_no", how="semi").sort("record_no")
-            .group_by("owner_no", "part").agg(
+            members.join(findings_only.select(*EVALUATION, "owner_no"), on=[*EVALUATION, "owner_no"], how="semi").sort("record_no")
+            .group_by(*EVALUATION, "owner_no", "part").agg(
                 usage=pl.col("record_no").filter(~pl.col("charge")), charges=pl.col("record_no").filter(pl.col("charge"))
             )
         )  # fmt: skip
@@ -94,33 +98,40 @@ class Snapshot:
         part_of_records = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
         findings = (
             findings_only.with_columns(part=part_of_records, judged_at="at")
-            .join(listed, on=["owner_no", "part"], how="left")
-            .select(*FINDING)
+            .join(listed, on=[*EVALUATION, "owner_no", "part"], how="left")
+            .select("at", *FINDING)
         )
-        return cls(booked.bookings, booked.members, findings, booked.netting_groups)
+        return cls(bookings, members, findings, netting_groups)
 
-    @classmethod
-    def empty(cls) -> Snapshot:
-        """Return the snapshot before the first evaluation."""
-        return cls(*(pl.DataFrame(schema=schema) for schema in (BOOKING, MEMBER, FINDING, NETTING_GROUP)))
-
-    def of_components(self, components: pl.DataFrame) -> Snapshot:
-        """Return the part that belongs to the components in `components`."""
-        parts = (
-            f.join(components, on="component", how="semi")
-            for f in (self.bookings, self.members, self.findings, self.netting_groups)
+    def of_evaluations(self, evaluations: pl.DataFrame) -> Snapshot:
+        """Return the rows of some evaluations."""
+        bookings, members, findings, groups = (
+            frame.join(evaluations, on=EVALUATION, how="semi")
+            for frame in (self.bookings, self.members, self.findings, self.netting_groups)
         )
-        return Snapshot(*parts)
+        return Snapshot(bookings, members, findings, groups)
+
+    def until(self, nexts: pl.DataFrame) -> Snapshot:
+        """Return the same rows, each at the next evaluation of its component: what was in force until then.
+
+        `nexts` has the `next_at` of each evaluation that has a next one; others are left out.
+        """
+        bookings, members, findings, groups = (
+            frame.join(nexts, on=EVALUATION).with_columns(at="next_at").drop("next_at")
+            for frame in (self.bookings, self.members, self.findings, self.netting_groups)
+        )
+        return Snapshot(bookings, members, findings, groups)
 
 
-def diff_findings(before: Snapshot, after: Snapshot, rows: pl.DataFrame, due_now: pl.DataFrame) -> pl.DataFrame:
-    """Return the changes of findings between two evaluations, as rows of `CHANGE`.
+def diff_findings(before: Snapshot, after: Snapshot, arrived: pl.DataFrame, evaluations: pl.DataFrame) -> pl.DataFrame:
+    """Return the changes of findings between evaluations and those before them, as rows of `CHANGE`.
 
-    `rows` are the record versions that count now (`record_no`, `since`, `late`, `beyond_horizon`). `due_now` has each
-    component's position `at`, and in `declared` the cause that came into force there, if any: a policy, a tariff or a
-    subscriber's state.
+    `before` has the bookings in force until each evaluation, `after` those since. `arrived` are the record versions that count
+    since an evaluation (`ARRIVED`). `evaluations` has, in `declared`, the
+    cause that came into force at one, if any: a policy, a tariff or a subscriber's state.
     """
-    joined = before.findings.join(after.findings, on=_IDENTITY, how="full", suffix="_new", coalesce=True, nulls_equal=True)
+    key = ["at", *_IDENTITY]
+    joined = before.findings.join(after.findings, on=key, how="full", suffix="_new", coalesce=True, nulls_equal=True)
     was_open, is_open = pl.col("usage").is_not_null(), pl.col("usage_new").is_not_null()
     differs = pl.any_horizontal(pl.col(n).ne_missing(pl.col(f"{n}_new")) for n in _CONTENT)
     changed = joined.filter(~(was_open & is_open) | differs)
@@ -128,12 +139,14 @@ def diff_findings(before: Snapshot, after: Snapshot, rows: pl.DataFrame, due_now
         return pl.DataFrame(schema=CHANGE)
     action = pl.when(~was_open).then(pl.lit("raised")).when(~is_open).then(pl.lit("retracted")).otherwise(pl.lit("revised"))
     changed = changed.with_columns(action=action).with_row_index("change")
-    caused = changed.join(due_now, on="component").join(_causes_of(changed, before, after, rows, due_now), on="change", how="left")
+    causes = _causes_of(changed, before.of_evaluations(changed), after.of_evaluations(changed), arrived)
+    caused = changed.join(evaluations, on=EVALUATION).join(causes, on="change", how="left")
     shown = [pl.when(is_open).then(pl.col(f"{n}_new")).otherwise(pl.col(n)).alias(n) for n in FINDING if n not in _IDENTITY]
     cause = pl.coalesce("cause", "declared", "repriced", pl.lit("frontier"))
     action = pl.when((pl.col("action") == "retracted") & (cause == "late_charge")).then(pl.lit("resolved")).otherwise("action")
     named = caused.select("at", action.alias("action"), cause.alias("cause"), *_IDENTITY, *shown)
-    return named.join(_whole_money(after, named), on="owner_no", how="left", maintain_order="left").select(*CHANGE)
+    whole = _whole_money(after, named)
+    return named.join(whole, on=[*EVALUATION, "owner_no"], how="left", maintain_order="left").select(*CHANGE)
 
 
 def _whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
@@ -141,51 +154,44 @@ def _whole_money(after: Snapshot, changes: pl.DataFrame) -> pl.DataFrame:
 
     Every change carries the whole of that position, so the newest change of any finding of a booking gives the whole of all.
     """
+    owner = [*EVALUATION, "owner_no"]
     impact = pl.col("expected_micros") - pl.col("billed_micros")
-    changed = after.bookings.join(changes.select("owner_no").unique(), on="owner_no", how="semi")
-    return changed.group_by("owner_no").agg(
+    changed = after.bookings.join(changes.select(owner), on=owner, how="semi")
+    return changed.group_by(owner).agg(
         whole_expected_micros=pl.col("expected_micros").sum(),
         whole_billed_micros=pl.col("billed_micros").sum(),
         whole_tolerated_micros=impact.filter(pl.col("kind") == TOLERATED).sum(),
     )
 
 
-def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: pl.DataFrame, due_now: pl.DataFrame) -> pl.DataFrame:
+def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived: pl.DataFrame) -> pl.DataFrame:
     """Return `cause` of each numbered change that records arriving at its position contributed to, and `repriced` of others.
 
     The records near a change are those of the finding before and after. Further records near it share an owner with one of
     them, or are judged together with one, before or after. Where none arrived and a decided finding has another price now,
     usage that consumes the same free units or tiers arrived late.
     """
+    record, owner, group = ([*EVALUATION, name] for name in ("record_no", "owner_no", "netting_group"))
     lists = ("usage", "charges", "usage_new", "charges_new")
-    own = pl.concat([changed.select("change", record_no=n).explode("record_no") for n in lists]).drop_nulls().unique()
-    memberships = pl.concat(
-        [before.members.select("record_no", "owner_no"), after.members.select("record_no", "owner_no")]
-    ).unique()
+    own = pl.concat([changed.select("change", *EVALUATION, record_no=n).explode("record_no") for n in lists]).drop_nulls().unique()
+    memberships = pl.concat([before.members.select(*record, "owner_no"), after.members.select(*record, "owner_no")]).unique()
     shared = (
-        own.join(memberships, on="record_no")
-        .select("change", "owner_no")
-        .unique()
-        .join(memberships, on="owner_no")
-        .select("change", "record_no")
+        own.join(memberships, on=record).select("change", *owner).unique().join(memberships, on=owner).select("change", *record)
     )
     netted = [
-        own.join(s.members.select("record_no", "owner_no"), on="record_no")
-        .join(s.netting_groups.select("owner_no", "netting_group"), on="owner_no")
-        .select("change", "netting_group").unique().join(s.netting_groups.select("owner_no", "netting_group"), on="netting_group")
-        .join(s.members.select("record_no", "owner_no"), on="owner_no").select("change", "record_no") for s in (before, after)
+        own.join(s.members.select(*record, "owner_no"), on=record)
+        .join(s.netting_groups, on=owner)
+        .select("change", *group).unique().join(s.netting_groups, on=group)
+        .join(s.members.select(*record, "owner_no"), on=owner).select("change", *record) for s in (before, after)
     ]  # fmt: skip
     records_near = pl.concat([own, shared, *netted]).unique()
-    arrived = (
-        rows.join(due_now.select("component", "at"), on="component").filter(pl.col("since") == pl.col("at"))
-        .select("record_no", "charge", "late", "beyond_horizon", arrived=pl.lit(True))
-    )  # fmt: skip
+    newly = arrived.select(*record, "charge", "late", "beyond_horizon", arrived=pl.lit(True))
     part_of_records = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
     decided_bookings = (
-        before.bookings.filter(pl.col("kind") != PENDING).select("owner_no", part=part_of_records, decided=pl.lit(True)).unique()
+        before.bookings.filter(pl.col("kind") != PENDING).select(*owner, part=part_of_records, decided=pl.lit(True)).unique()
     )
-    decided = before.members.join(decided_bookings, on=["owner_no", "part"]).select("record_no", "decided")
-    with_facts = records_near.join(arrived, on="record_no", how="left").join(decided, on="record_no", how="left")
+    decided = before.members.join(decided_bookings, on=[*owner, "part"]).select(*record, "decided")
+    with_facts = records_near.join(newly, on=record, how="left").join(decided, on=record, how="left")
     has_arrived = pl.col("arrived").fill_null(False)
     facts = with_facts.group_by("change").agg(
         arrived=has_arrived.any(), charge=(has_arrived & pl.col("charge")).any(), late=(has_arrived & pl.col("late")).any(),
@@ -198,7 +204,7 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: p
         .otherwise(pl.lit("arrival"))
     )  # fmt: skip
     caused = facts.select("change", "decided", cause=pl.when("arrived").then(cause))
-    repriced = own.join(memberships, on="record_no").join(_repriced_owners(before, after), on="owner_no").select("change").unique()
+    repriced = own.join(memberships, on=record).join(_repriced_owners(before, after), on=owner).select("change").unique()
     late = repriced.with_columns(late=pl.lit(True))
     joined = caused.join(late, on="change", how="left")
     return joined.select("change", "cause", repriced=pl.when(pl.col("late") & pl.col("decided")).then(pl.lit("late_usage")))
@@ -206,13 +212,14 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, rows: p
 
 def _repriced_owners(before: Snapshot, after: Snapshot) -> pl.DataFrame:
     """Return the owners whose usage is unchanged and whose expected amount is not."""
-    was, now = (s.bookings.group_by("owner_no").agg(pl.col("expected_micros").sum()) for s in (before, after))
-    joined = was.join(now, on="owner_no", suffix="_now")
-    repriced = joined.filter(pl.col("expected_micros") != pl.col("expected_micros_now")).select("owner_no")
+    owner = [*EVALUATION, "owner_no"]
+    was, now = (s.bookings.group_by(owner).agg(pl.col("expected_micros").sum()) for s in (before, after))
+    joined = was.join(now, on=owner, suffix="_now")
+    repriced = joined.filter(pl.col("expected_micros") != pl.col("expected_micros_now")).select(owner)
     lists = (
-        s.members.filter(~pl.col("charge")).join(repriced, on="owner_no", how="semi")
-        .group_by("owner_no").agg(pl.col("record_no").sort())
+        s.members.filter(~pl.col("charge")).join(repriced, on=owner, how="semi")
+        .group_by(owner).agg(pl.col("record_no").sort())
         for s in (before, after)
     )  # fmt: skip
     first, second = lists
-    return first.join(second, on=["owner_no", "record_no"]).select("owner_no")
+    return first.join(second, on=[*owner, "record_no"]).select(owner)
