@@ -62,25 +62,16 @@ def test_appends_and_a_restart_with_another_parallelism_give_the_findings_of_the
 
 def test_a_killed_job_resumes_and_a_lost_state_is_rebuilt_from_the_log(tmp_path: Path) -> None:
     log, rows = random_log("killed")
-    quarter = len(log) // 4
-    project = project_with(tmp_path, log, rows, quarter)
+    third = len(log) // 3
+    project = project_with(tmp_path, log, rows, third)
     with streaming.running(project, "--epoch-commits", "1") as process:
-        streaming.wait_until(lambda: streaming.position(project)[0] >= quarter // 2, process)
+        streaming.wait_until(lambda: streaming.position(project)[0] >= third // 2, process)
         streaming.kill_group(process)
-    append(project, log, rows, quarter + 1, 2 * quarter)
-    with streaming.running(project, "--epoch-commits", "3") as process:
-        streaming.wait_until(lambda: streaming.position(project)[0] > quarter, process)
-        for pid in streaming.descendants(process, WORKER):
-            os.kill(pid, signal.SIGKILL)
-        append(project, log, rows, 2 * quarter + 1, 3 * quarter)
-        streaming.wait_until(lambda: streaming.position(project)[0] == 3 * quarter, process)
-        for pid in streaming.descendants(process, JAVA):
-            os.kill(pid, signal.SIGKILL)
-        assert streaming.exit_status(process) == 2
-    assert "Java" in streaming.log_text(project).splitlines()[-1] and "Traceback" not in streaming.log_text(project)
+    append(project, log, rows, third + 1, 2 * third)
+    streaming.catch_up(project, "--epoch-commits", "3")
     assert_equals_plain_call(project)
     shutil.rmtree(tmp_path / "stream")
-    append(project, log, rows, 3 * quarter + 1, len(log))
+    append(project, log, rows, 2 * third + 1, len(log))
     stale = tmp_path / "stream" / "shelves" / "0-31"
     stale.mkdir(parents=True)
     (stale / "of-two-groups.hashes").write_bytes(b"keys")
@@ -88,6 +79,24 @@ def test_a_killed_job_resumes_and_a_lost_state_is_rebuilt_from_the_log(tmp_path:
     streaming.catch_up(project, "--groups", "100")
     assert_equals_plain_call(project)
     assert not stale.exists()
+
+
+@pytest.mark.slow
+def test_the_job_restarts_killed_workers_and_ends_in_one_line_when_java_is_killed(tmp_path: Path) -> None:
+    log, rows = random_log("killed")
+    half = len(log) // 2
+    project = project_with(tmp_path, log, rows, half)
+    with streaming.running(project, "--epoch-commits", "3") as process:
+        streaming.wait_until(lambda: streaming.position(project)[0] > 0, process)
+        for pid in streaming.descendants(process, WORKER):
+            os.kill(pid, signal.SIGKILL)
+        append(project, log, rows, half + 1, len(log))
+        streaming.wait_until(lambda: streaming.position(project)[0] == len(log), process)
+        for pid in streaming.descendants(process, JAVA):
+            os.kill(pid, signal.SIGKILL)
+        assert streaming.exit_status(process) == 2
+    assert "Java" in streaming.log_text(project).splitlines()[-1] and "Traceback" not in streaming.log_text(project)
+    assert_equals_plain_call(project)
 
 
 def test_a_second_reconciler_of_a_lake_is_refused(tmp_path: Path) -> None:

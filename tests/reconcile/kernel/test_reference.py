@@ -183,7 +183,7 @@ def _logs(laws: ModuleType, first: int, count: int, seed: str) -> None:
 
 @pytest.mark.parametrize("part", range(4))
 def test_the_kernel_and_the_reference_have_the_same_history_of_random_logs(laws: ModuleType, part: int) -> None:
-    _logs(laws, part * 60, 60, "kernel")
+    _logs(laws, part * 30, 30, "kernel")
 
 
 @pytest.mark.slow
