@@ -42,7 +42,6 @@ EXTRAS = {
     "prometheus_client": "stream",
     "great_expectations": "quality",
     "xgboost": "fraud",
-    "streamlit": "workbench",
     "psycopg": "postgres",
 }
 """The extra of the distribution that installs an optional package."""
