@@ -7,13 +7,14 @@ import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.log.lake import Lake
-from trueup.quality.docs import LOOK_ALIKES, SafeText
+from trueup.quality.docs import LOOK_ALIKES, SafeText, SafeValidationResultsPageRenderer
 from trueup.quality.policy import policy_of
 from trueup.quality.validation.validate import Validation, suite_name
 from trueup.quality.validation.validation_schedule import DayOf
@@ -103,8 +104,8 @@ class Page(HTMLParser):
         self.elements.append(("declaration",))
 
 
-def built(folder: Path, values: list[str]) -> dict[str, Page]:
-    """Return the pages of a day whose text columns hold the values, by their paths without ids and times."""
+def project_of(folder: Path, values: list[str]) -> Project:
+    """Return a project with one day of usage, whose text columns hold the values."""
     (folder / "landing").mkdir(parents=True)
     rows = [
         {"id": f"{n} {v}", "who": v, "at": f"2024-03-01T00:00:{n:02d}", "seconds": 5, "node": v, "service": v}
@@ -116,6 +117,11 @@ def built(folder: Path, values: list[str]) -> dict[str, Page]:
     project = Project.load(folder)
     (unit,) = ingest(project, clock=lambda: datetime(2024, 3, 2, tzinfo=UTC)).units
     assert unit.accepted == len(values), "what was quarantined would be shown nowhere"
+    return project
+
+
+def validate_day(project: Project) -> Path:
+    """Validate the day of a project, and return the folder of its pages."""
     first_us = int(datetime(2024, 3, 1, tzinfo=UTC).timestamp()) * 1_000_000
     day = DayOf("usage", "msc", datetime(2024, 3, 1, tzinfo=UTC).date(), first_us, first_us + 86_400_000_000)
     with Lake.open(project, read_only=True) as lake:
@@ -123,9 +129,14 @@ def built(folder: Path, values: list[str]) -> dict[str, Page]:
     validation = Validation(project)
     try:
         validation.validate(day, position, snapshot_id, policy_of(project).expected_of("usage", "msc"))
-        site = validation.docs().parent
+        return validation.docs().parent
     finally:
         validation.close()
+
+
+def built(folder: Path, values: list[str]) -> dict[str, Page]:
+    """Return the pages of a day whose text columns hold the values, by their paths without ids and times."""
+    site = validate_day(project_of(folder, values))
     pages = sorted(site.rglob("*.html"))
     return {"/".join(page.relative_to(site).parts[:3:2]): Page(page.read_text("utf-8")) for page in pages}
 
@@ -194,3 +205,25 @@ def test_a_feed_has_a_page_of_its_own_in_the_folder_of_its_stream_whatever_its_n
     parts = [suite_name("usage", name).split(".") for name in names]
     assert all(len(part) == 2 and part[0] == "usage" and part[1] for part in parts)
     assert len({part for _, part in parts}) == len(names)
+
+
+def test_a_run_builds_the_pages_of_its_own_validations_and_all_after_one_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, rendered = project_of(tmp_path / "p", ["a"]), list[str]()
+    render = SafeValidationResultsPageRenderer.render
+
+    def counted(self: SafeValidationResultsPageRenderer, results: Any, *arguments: Any) -> Any:
+        rendered.append(results.suite_name)
+        return render(self, results, *arguments)
+
+    monkeypatch.setattr(SafeValidationResultsPageRenderer, "render", counted)
+    site = validate_day(project)
+    validate_day(project)
+    assert len(rendered) == 2
+    assert len(list((site / "validations").rglob("*.html"))) == 2
+    assert (site / "index.html").read_text("utf-8").count("validations/usage/msc") == 2
+    # A killed run leaves no mark that the pages are complete.
+    (project.directory / "quality/gx/pages_version").unlink()
+    validate_day(project)
+    assert len(rendered) == 2 + 3

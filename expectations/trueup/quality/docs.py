@@ -16,6 +16,8 @@ from great_expectations.core.expectation_validation_result import expectationSui
 from great_expectations.render import RenderedDocumentContent, RenderedStringTemplateContent
 from great_expectations.render.renderer import ExpectationSuitePageRenderer, SiteIndexPageRenderer, ValidationResultsPageRenderer
 
+PAGES_VERSION = "1"
+"""Version of what these classes render; pages of another version are built again."""
 LOOK_ALIKES = {"<": "‹", ">": "›", "&": "＆", '"': "″", "'": "′", "`": "ˋ", "\\": "＼", "$": "＄", "{": "｛", "}": "｝"}
 """Characters with a meaning in HTML, an attribute, a script or a string template, and their replacements."""
 MARKDOWN = {"[": "［", "]": "］", "*": "＊", "_": "＿", "#": "＃", "~": "～", "|": "｜"}

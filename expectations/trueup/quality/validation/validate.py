@@ -13,7 +13,7 @@ from trueup.config import Project
 from trueup.errors import ConfigError
 from trueup.events.schema import OWN_TIME_SQL
 from trueup.log.catalog.instances import release
-from trueup.quality.docs import with_safe_pages
+from trueup.quality.docs import PAGES_VERSION, with_safe_pages
 from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.history_facts import facts_of
 from trueup.quality.statements import statement
@@ -43,6 +43,11 @@ class Validation:
             for name, site in with_safe_pages(self.context.list_data_docs_sites()).items():
                 self.context.update_data_docs_site(name, site)
             self._source = self.context.data_sources.add_or_update_trueup_lake(name=_LAKE, project_directory=str(project.directory))
+        # The mark is missing while a run validates: after one that was killed, all pages are built.
+        self._mark = folder / "gx" / "pages_version"
+        complete = self._mark.exists() and self._mark.read_text("utf-8") == PAGES_VERSION
+        self._with_pages = set(self.context.validation_results_store.list_keys()) if complete else None
+        self._mark.unlink(missing_ok=True)
         self._lake = lake_connection(project)
         self._definitions: dict[str, tuple[tuple[Expectation, ...], Any]] = {}
 
@@ -107,10 +112,22 @@ class Validation:
         return definition
 
     def docs(self) -> Path:
-        """Build the Data Docs, a static site, and return its first page."""
+        """Build the Data Docs, a static site, and return its first page.
+
+        Only pages of new results are built: there is one result per feed and day, and an old one never changes.
+        """
+        results = self.context.validation_results_store.list_keys()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            built = self.context.build_data_docs()
+            if self._with_pages is None:
+                built = self.context.build_data_docs()
+            elif new := [key for key in results if key not in self._with_pages]:
+                suites = [gx.data_context.types.resource_identifiers.ExpectationSuiteIdentifier(name=n) for n in self._definitions]
+                built = self.context.build_data_docs(resource_identifiers=[*new, *suites])
+            else:
+                built = self.context.build_data_docs(dry_run=True)
+        self._with_pages = set(results)
+        self._mark.write_text(PAGES_VERSION, "utf-8")
         return Path(next(iter(built.values())).removeprefix("file://"))
 
     def close(self) -> None:
