@@ -402,15 +402,16 @@ def test_recompute_refuses_to_anchor_a_lake_with_altered_rows(anchored: Path) ->
 
 
 def test_a_new_key_is_readable_by_its_owner_alone_and_never_overwritten(tmp_path: Path) -> None:
-    result = make_key(tmp_path / "key")
+    result = make_key(tmp_path / "keys" / "anchor")
+    assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
     assert Path(result.private_key).stat().st_mode & 0o777 == 0o600
-    assert read_private_key(tmp_path / "key").fingerprint == result.fingerprint
-    assert list(read_public_keys([tmp_path / "key.pub"]).by_fingerprint) == [result.fingerprint]
+    assert read_private_key(tmp_path / "keys" / "anchor").fingerprint == result.fingerprint
+    assert list(read_public_keys([tmp_path / "keys" / "anchor.pub"]).by_fingerprint) == [result.fingerprint]
     with pytest.raises(ConfigError, match="is left alone"):
-        make_key(tmp_path / "key")
-    (tmp_path / "key.pub").unlink()
+        make_key(tmp_path / "keys" / "anchor")
+    (tmp_path / "keys" / "anchor.pub").unlink()
     with pytest.raises(ConfigError, match="is left alone"):
-        make_key(tmp_path / "key")
+        make_key(tmp_path / "keys" / "anchor")
 
 
 def _open_to_all(path: Path) -> None:

@@ -155,6 +155,7 @@ def _read(path: Path, what: str, *, is_secret: bool = False) -> bytes:
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     except FileExistsError:
         raise ConfigError("a file of this name exists and is left alone", where=str(path), todo="name another file") from None
