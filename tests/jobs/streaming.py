@@ -63,7 +63,7 @@ def run_command(project: Project, *arguments: str) -> tuple[int, str]:
         with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(log):
             for name in ("TRUEUP_NOW", "PYTHONPATH"):
                 # Java passes the environment that it was started with on to its workers.
-                patch.setenv(name, ENV[name])
+                patch.setenv(name, ENV[name]) if name in ENV else patch.delenv(name, raising=False)
             status = main([*arguments, "--project", str(project.directory)])
     with Path(project.directory, "stream.log").open("a", encoding="utf-8") as log:
         log.write(out.getvalue())
