@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from trueup.config import Project
 from trueup.jobs.flink_client import prepare_java
 
 HOME = Path(pyflink.__file__).parent
+ROOT = Path(__file__).resolve().parents[2]
 ON_ONE_MACHINE = {"rest.bind-address": "localhost", "web.submit.enable": "false", "web.cancel.enable": "false"}
 """Settings that the operations page adds to the default `config.yaml` of Flink, which binds the other ports to localhost."""
 
@@ -77,6 +79,10 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     for path in (HOME / "conf").iterdir():
         (folder / "conf" / path.name).write_bytes(path.read_bytes())
     (folder / "conf" / "config.yaml").write_text(settings, "utf-8")
+    # Without these lines Beam logs the environment of its workers; the planted secret is in it.
+    (_, documented, _) = re.split("```properties\n(.*?)```", (ROOT / "docs" / "operations.md").read_text("utf-8"), flags=re.DOTALL)
+    with (folder / "conf" / "log4j.properties").open("a", encoding="utf-8") as properties:
+        properties.write(documented)
     env = {**streaming.ENV, "JAVA_HOME": os.environ["JAVA_HOME"], "FLINK_HOME": str(HOME), "FLINK_PID_DIR": str(folder)}
     env |= {"FLINK_CONF_DIR": str(folder / "conf"), "FLINK_LOG_DIR": str(folder / "log")}
     scripts = [HOME / "bin" / name for name in ("jobmanager.sh", "taskmanager.sh")]
