@@ -28,7 +28,7 @@ from trueup.log.lake import Configuration, Lake, Transaction
 PART_RECORDS = 250_000
 """Records of a unit that one commit takes at most."""
 
-PART_BYTES = 64 << 20
+PART_BYTES = 32 << 20
 """Bytes of records after which a part ends, even if it has fewer records than `PART_RECORDS`.
 
 Both constants bound the memory of a part. They must not change with settings: the parts of a unit are the same at every reading.
