@@ -20,6 +20,11 @@ import pytest
 import zstandard
 
 from trueup.collect import ingest as ingest_module
+from trueup.collect.decode import lines as lines_module
+from trueup.collect.decode import readers as readers_module
+from trueup.collect.decode.decoded import Batch
+from trueup.collect.decode.lines import Lines
+from trueup.collect.decode.ndjson import read_ndjson
 from trueup.collect.discover import unpack as unpack_module
 from trueup.collect.ingest import IngestSummary
 from trueup.collect.standalone import read_book, read_calls
@@ -458,6 +463,22 @@ def test_a_json_record_beyond_a_limit_is_rejected_alone(calls: Write, take_in: T
 def test_brackets_in_a_string_are_not_nesting(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.ndjson": OBJECT + ',"x":"' + "[" * 50 + '","y":[[1]]}'}, settings='format = "ndjson"\n' + limits(depth=3))
     assert accepted(take_in(project)) == 1
+
+
+@pytest.mark.parametrize("value", ['"x":1,' * 50, '"x":' + "[" * 50 + "]" * 50 + ",", '"x":' + '{"a":' * 50 + "1" + "}" * 50 + ","])
+def test_nested_json_is_decoded_in_small_pieces(calls: Write, take_in: TakeIn, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    sizes: list[int] = []
+
+    def read(lines: Lines, *args: object, **how: object) -> Batch:
+        sizes.append(len(lines))
+        return read_ndjson(lines, *args, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(lines_module, "MOST_MARKS", 200)
+    monkeypatch.setattr(readers_module, "read_ndjson", read)
+    records = [f"{{{value}{OBJECT[1:].replace('1', str(n), 1)}}}" for n in range(40)]
+    summary = take_in(calls({"a.ndjson": "\n".join(records)}, settings='format = "ndjson"'))
+    assert accepted(summary) + quarantined(summary) == sum(sizes) == 40
+    assert max(sizes) <= 4
 
 
 def test_runs_of_blanks_and_backslashes_of_any_length_are_skipped(calls: Write, take_in: TakeIn, query: Query) -> None:

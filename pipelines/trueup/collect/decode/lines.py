@@ -161,14 +161,14 @@ def lines_in(data: bytes, *, offset: int, first_row: int) -> Lines:
     return Lines(data, offset, starts, ends, np.arange(first_row, first_row + len(starts)))
 
 
-def physical_lines(chunks: Iterable[bytes], *, bounds: Bounds, mark: str = "") -> Iterator[Lines]:
+def physical_lines(chunks: Iterable[bytes], *, bounds: Bounds, marks: str = "") -> Iterator[Lines]:
     """Yield the records of a stream in pieces; each physical line is one record.
 
-    A piece has about `MOST_MARKS` line ends and characters `mark` at most, which bounds the memory derived from it.
+    A piece has about `MOST_MARKS` line ends and characters of `marks` at most, which bounds the memory derived from it.
     """
     row = 0
     for block in blocks(chunks, size_bytes=BLOCK_BYTES, bounds=bounds):
-        for part in split_block(block, mark.encode()):
+        for part in split_block(block, marks.encode()):
             lines = lines_of(part, first_row=row)
             row += len(lines)
             if len(lines):
@@ -182,17 +182,17 @@ def lines_of(block: Block, *, first_row: int) -> Lines:
     return replace(one_line(block.data, offset=block.offset, row=first_row), unread_bytes=block.unread_bytes)
 
 
-def split_block(block: Block, mark: bytes) -> Iterator[Block]:
+def split_block(block: Block, marks: bytes) -> Iterator[Block]:
     """Yield a block in pieces that end at a line end, none with many more than `MOST_MARKS` line ends and marks."""
     data = block.data
-    marks = sum(data.count(sign) for sign in (b"\n", b"\r", mark) if sign)
+    count = sum(data.count(sign) for sign in b"\n\r" + marks)
     middle = len(data) // 2
     cut = max(data.rfind(b"\n", 0, middle), data.rfind(b"\r", 0, middle)) + 1 or _next_end(data, middle)
-    if block.unread_bytes or marks <= MOST_MARKS or not 0 < cut < len(data):
+    if block.unread_bytes or count <= MOST_MARKS or not 0 < cut < len(data):
         yield block
         return
-    yield from split_block(Block(block.offset, data[:cut]), mark)
-    yield from split_block(Block(block.offset + cut, data[cut:]), mark)
+    yield from split_block(Block(block.offset, data[:cut]), marks)
+    yield from split_block(Block(block.offset + cut, data[cut:]), marks)
 
 
 def _next_end(data: bytes, begin: int) -> int:

@@ -114,7 +114,7 @@ class CsvReader:
         chunks, bounds, dialect = self._unit.stream(), _bounds(self._unit), self._dialect
         if self._unit.source.quoted_newlines:
             return quoted_records(chunks, Quoting(dialect.delimiter, dialect.quote), bounds=bounds)
-        return physical_lines(chunks, bounds=bounds, mark=dialect.delimiter)
+        return physical_lines(chunks, bounds=bounds, marks=dialect.delimiter)
 
 
 class NdjsonReader:
@@ -135,7 +135,7 @@ class NdjsonReader:
 
     def pieces(self) -> Iterator[Lines]:
         """Yield the lines."""
-        return physical_lines(self._unit.stream(), bounds=_bounds(self._unit), mark='"')
+        return physical_lines(self._unit.stream(), bounds=_bounds(self._unit), marks='"{[')
 
     def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
         """Decode lines."""
