@@ -48,6 +48,12 @@ def test_a_range_matches_the_called_number_and_not_the_caller() -> None:
     assert matched(watch, *calls) == [1]
 
 
+def test_numbers_of_rules_and_records_are_compared_in_one_form() -> None:
+    hot, watch = rule("hot_list", numbers=["00 1 (234)"]), rule("range", prefixes=["0022"])
+    calls = (call(1, 0, "tel:+1234", "+9"), call(2, 1, "+8", "+2211"), call(3, 2, "+8", "22-11"))
+    assert (matched(hot, *calls), matched(watch, *calls)) == ([1], [2, 3])
+
+
 def test_velocity_matches_from_the_first_transaction_over_the_limit() -> None:
     fast = rule("velocity", feature="sub_outgoing_1h", above=2)
     assert matched(fast, *(call(n, n, "+1", f"+9{n}") for n in range(5)), call(9, 70, "+1", "+2")) == [2, 3, 4]

@@ -185,6 +185,12 @@ CHOICE = [
         [call(1, peer="+4930111"), call(1, peer="+4915111"), call(1, peer="+33111"), call(1, peer=None)],
         [30_000, 20_000, 10_000, 10_000],
     ),
+    Case(
+        "a number has the prefix of its digits however it is written", "all are 12345550000: 0.03 of prefix 1234",
+        [rated_at("0.01", destination="+1"), rated_at("0.03", destination="001234")],
+        [call(60, peer=peer) for peer in ("+12345550000", "12345550000", "0012345550000", "+1 (234) 555-0000", "tel:+1-234-555-0000")],
+        [30_000] * 5,
+    ),
     one("no prefix fits", "only +33", [rated_at("0.01", destination="+33")], call(1), "no_rate"),
     one(
         "a plan's price comes before any plan's, whatever the prefixes", "P: 0.05, though +4930 is longer",

@@ -114,3 +114,8 @@ def test_a_referenced_item_must_be_known_or_in_the_same_unit():
 def test_no_row_may_reference_a_refused_row():
     rows = [rated_at("1", plan="P", band="night"), band("night", calendar="DE"), free("A", 1, plan="P")]
     assert [(row, column) for row, _, column in refused(rows)] == [(1, "band"), (2, "calendar"), (3, "plan")]
+
+
+def test_the_mark_of_an_international_number_alone_is_no_destination():
+    assert refused([rated_at("1", destination="00")]) == [(1, "value_out_of_range", "destination")]
+    assert refused([rated_at("1", destination="0049"), rated_at("1", destination="+1 234", price_per=1)]) == []

@@ -26,6 +26,7 @@ from trueup.collect.commit.commit_part import (
     ingested_units,
     quarantined_bytes,
 )
+from trueup.collect.commit.earlier_form import EarlierForm, earlier_form
 from trueup.collect.decode.decoded import Piece, Reader, attribute_name_bytes
 from trueup.collect.decode.readers import reader_of
 from trueup.collect.discover.arrival import check_marker, is_complete
@@ -33,7 +34,7 @@ from trueup.collect.discover.manifest import DeclaredContent, read_manifest
 from trueup.collect.discover.shared_files import refuse_shared_files
 from trueup.collect.discover.units import Unit, find_files, open_unit
 from trueup.collect.map.mapping import Mapping
-from trueup.collect.map.mapping_record import mapping_record
+from trueup.collect.map.mapping_record import mapping_of, mapping_record, mapping_version
 from trueup.collect.map.presets import expand_preset
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
@@ -137,12 +138,15 @@ def select_sources(project: Project, names: Sequence[str]) -> list[SourceConfig]
 def _ingest_source(lake: Lake, source: SourceConfig, summary: IngestSummary, progress: Progress, choose: Choose | None) -> None:
     files = find_files(lake.project, source)
     summary.errors.extend(files.errors)
-    mapping = Mapping(source, lake.project.config.project, lake.clock(), row_rules(lake.project, source))
+    version = mapping_version(lake, source)
+    recorded = mapping_of(lake.project, source, version)
+    mapping = recorded.at(lake.clock())
     ready = [path for path in files.paths if (choose or _complete_at(lake.clock()))(source, path)]
     if choose is None and len(ready) < len(files.paths):
         summary.notices.append(f"source {source.name}: {len(files.paths) - len(ready)} not complete yet, left for the next run")
     complete = {unit for unit, ingested in ingested_units(lake, source.name).items() if ingested.is_complete}
-    run = _SourceRun(lake, source, mapping, mapping_record(lake.project, source), progress, complete)
+    earlier = earlier_form(lake.connection, recorded)
+    run = _SourceRun(lake, source, mapping, mapping_record(lake.project, source, version), progress, complete, earlier)
     for path in ready:
         try:
             summary.units.append(_ingest_unit(run, path))
@@ -156,7 +160,10 @@ def _complete_at(now: datetime) -> Choose:
 
 @dataclass(frozen=True)
 class _SourceRun:
-    """Inputs that the units of one source share in one run; `complete` holds the ids of units that the log has in full."""
+    """Inputs that the units of one source share in one run.
+
+    `complete` holds the ids of units that the log has in full, `earlier` what an earlier version of the mapping made.
+    """
 
     lake: Lake
     source: SourceConfig
@@ -164,6 +171,7 @@ class _SourceRun:
     recorded: Configuration
     progress: Progress
     complete: set[str]
+    earlier: EarlierForm | None
 
 
 def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
@@ -197,10 +205,10 @@ def _parts(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int], d
             if part is not None and part.number != number:
                 yield from _committed(part, unit, reader, declared, is_last=False)
             if part is None or part.number != number:
-                part = Part(run.lake, unit, number, budget, run.recorded)
+                part = Part(run.lake, unit, number, budget, run.recorded, run.earlier)
             part.add(events)
     # A unit without records is ingested too: its control row states zero records.
-    yield from _committed(part or Part(run.lake, unit, 0, budget, run.recorded), unit, reader, declared, is_last=True)
+    yield from _committed(part or Part(run.lake, unit, 0, budget, run.recorded, run.earlier), unit, reader, declared, is_last=True)
 
 
 def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent, *, is_last: bool) -> Iterator[Committed]:

@@ -16,6 +16,7 @@ from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.fraud import FraudConfig, HotRule
 from trueup.config.tables.lake import BucketBy, LakeConfig
 from trueup.config.tables.limits import LimitsConfig
+from trueup.config.tables.notation import NotationConfig
 from trueup.config.tables.project import ProjectConfig
 from trueup.config.tables.quality import ExpectationConfig, GateConfig, GateSeverity, QualityConfig, Severity
 from trueup.config.tables.rating import RatingConfig
@@ -47,6 +48,7 @@ __all__ = [
     "LimitsConfig",
     "ManifestConfig",
     "Match",
+    "NotationConfig",
     "Project",
     "ProjectConfig",
     "QualityConfig",

@@ -16,7 +16,7 @@ _MOVEMENTS_ONLY = ("frontier", "lateness", "idle_after")
 _KINDS: dict[pl.DataType, str] = {pl.String(): "text", pl.Boolean(): "truth value", UTC_TIME: "time"}
 _COLUMN_SETTINGS = {
     "scale": {"decimal"}, "map": {"text", "truth value"}, "e164": {"text", "truth value"}, "timezone": {"time"},
-    "time_format": {"time"},
+    "time_format": {"time"}, "notation": {"decimal", "whole number"}, "duration": {"decimal"},
 }  # fmt: skip
 """Kinds of column to which each column setting applies."""
 _RULE_SETTINGS = {
@@ -76,6 +76,8 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
         yield from ((name, f'with stream = "{source.stream}"') for name in _MOVEMENTS_ONLY if name in written)
     elif "lateness" in written and source.frontier == "declared":
         yield "lateness", 'with frontier = "declared"'
+    if "trim" in written and source.mapping_version == 1:
+        yield "trim", "with mapping_version = 1"
     for column, rule in source.columns.items():
         yield from ((f"{name} of {column}", when) for name, when in _unused_of_column(source, column, rule.model_fields_set))
 
@@ -87,6 +89,8 @@ def _unused_of_column(source: SourceConfig, column: str, written: set[str]) -> I
             yield name, f"for a column of kind {kind}"
     if "separator" in written and "columns" not in written:
         yield "separator", "without `columns`"
+    if "notation" in written and "duration" in written:
+        yield "notation", "with `duration`"
 
 
 def _unused_of_service(rules: ServiceConfig) -> Iterator[tuple[str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 from trueup.localtime import utc_us, wall_us
+from trueup.party_numbers import international_digits
 from trueup.rating.bands import DAY_US
 from trueup.rating.book import DECK, NEVER_US, Book
 
@@ -115,7 +116,7 @@ def _qualifying(rows: pl.DataFrame, facts: pl.DataFrame, allowance: pl.DataFrame
         service=pl.col("services").str.split(",").list.eval(pl.element().str.strip_chars()),
     ).explode("service").with_row_index("term")  # fmt: skip
     candidates = rows.filter(pl.col("charged_micros") > pl.col("free_micros")).join(facts, on="call").join(terms, on="service")
-    number = pl.col("peer").str.strip_prefix("+").fill_null("")
+    number = international_digits(pl.col("peer").fill_null("")).str.strip_prefix("+")
     fits = (
         pl.col("start_us").is_between(pl.col("from_us"), pl.col("to_us"), closed="left")
         & (pl.col("plan_of").is_null() | (pl.col("plan_of") == pl.col("plan")).fill_null(False))

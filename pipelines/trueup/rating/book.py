@@ -15,6 +15,7 @@ import polars as pl
 
 from trueup.errors import TrueupError
 from trueup.events.schema import UTC_TIME
+from trueup.party_numbers import international_digits
 
 RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE = "rate", "band", "holiday", "allowance", "exchange"
 ITEMS = (RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE)
@@ -155,7 +156,7 @@ def normalized_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows with all columns of `TARIFF`, with prefixes and first tiers in one notation."""
     typed = rows.select(pl.col(n).cast(t) if n in rows.columns else pl.lit(None, t).alias(n) for n, t in TARIFF.items())
     return typed.with_columns(
-        destination=pl.col("destination").str.strip_prefix("+").replace("", None),
+        destination=international_digits(pl.col("destination")).str.strip_prefix("+").replace("", None),
         tier_from_micros=pl.col("tier_from_micros").fill_null(0),
     )
 

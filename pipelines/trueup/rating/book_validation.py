@@ -100,6 +100,8 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         (pl.col("item") == BAND) & ~pl.all_horizontal(whole.fill_null(True)),
     )
     yield OUT_OF_RANGE, "destination: is a prefix of up to 15 digits", ~pl.col("destination").str.contains(_PREFIX)
+    # Numbers are compared without their international mark, so this prefix would match none.
+    yield OUT_OF_RANGE, "destination: is more than the mark 00 of an international number", pl.col("destination") == "00"
     for name, read in (("weekdays", weekdays_of), ("from_time", minute_of), ("to_time", minute_of), ("timezone", ZoneInfo)):
         yield OUT_OF_RANGE, f"{name}: can be read", pl.col(name).is_in(_unreadable(rows[name], read))
     yield OUT_OF_RANGE, "price_per: has a common multiple with the others", pl.col("price_per").is_in(_uncommon(rows, past))

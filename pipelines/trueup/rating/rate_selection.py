@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.party_numbers import international_digits
 from trueup.rating.book import DECK, Book
 
 CANDIDATE: dict[str, pl.DataType] = {"call": pl.Int64(), "rate": pl.Int64(), "rank": pl.Int64()}
@@ -18,10 +19,11 @@ def candidates(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
     """
     kinds = calls.select(DECK).unique().with_row_index("kind")
     fitting = _fitting(kinds, book)
-    dialled = calls.select("call", *DECK, peer=pl.col("peer").str.strip_prefix("+").fill_null(""))
-    placed = dialled.join(kinds, on=DECK, nulls_equal=True).select("call", "kind", "peer")
+    calls = calls.select("call", *DECK, pl.col("peer").fill_null(""))
+    placed = calls.join(kinds, on=DECK, nulls_equal=True).select("call", "kind", "peer")
     lines = placed.select("kind", "peer").unique().with_row_index("line")
-    matches = _matches(lines.join(fitting, on="kind"), book)
+    dialled = lines.with_columns(international_digits(pl.col("peer")).str.strip_prefix("+").alias("peer"))
+    matches = _matches(dialled.join(fitting, on="kind"), book)
     named = placed.join(lines, on=["kind", "peer"]).select("call", "line")
     return named.join(matches, on="line").select(*CANDIDATE)
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from trueup.config import HotRule
 from trueup.fraud.features.feature_spec import Feature, FeatureError, FeatureSet
+from trueup.party_numbers import digits_of, international_digits
 
 RULE_TEXT = {
     "hot_list": "a number on the hot list",
@@ -68,9 +69,11 @@ def rule_matches(rules: Sequence[HotRule], events: pl.DataFrame, features: pl.Da
 def _rule_condition(rule: HotRule, transactions: pl.DataFrame) -> pl.Expr:
     match rule.kind:
         case "hot_list":
-            return pl.col("peer").is_in(rule.numbers) | pl.col("subscriber").is_in(rule.numbers)
+            numbers = digits_of(rule.numbers)
+            return pl.any_horizontal(international_digits(pl.col(name)).is_in(numbers) for name in ("peer", "subscriber"))
         case "range":
-            return pl.any_horizontal(pl.col("called").str.starts_with(p) for p in rule.prefixes)
+            called = international_digits(pl.col("called"))
+            return pl.any_horizontal(called.str.starts_with(prefix) for prefix in digits_of(rule.prefixes))
         case "velocity" | "overlap" | "travel":
             if _number(rule) not in transactions.columns:
                 raise FeatureError(f"the rule is about {_number(rule)!r}, an unknown feature", where=rule.name)

@@ -12,6 +12,7 @@ import polars as pl
 
 from trueup.collect.commit.chain import chained, frame_of
 from trueup.collect.commit.cross_row_checks import refused
+from trueup.collect.commit.earlier_form import EarlierForm
 from trueup.collect.decode.decoded import PROVENANCE, REJECTED, concat_rejected
 from trueup.collect.decode.reread import read_raw_records
 from trueup.collect.decode.thread_connection import own_connection
@@ -142,8 +143,11 @@ class QuarantineBudget:
 class Part:
     """A part that is not committed yet: `add` the pieces that are read, then `commit`."""
 
-    def __init__(self, lake: Lake, unit: Unit, number: int, budget: QuarantineBudget, mapping: Configuration) -> None:
-        self._lake, self._unit, self.number, self._budget, self._mapping = lake, unit, number, budget, mapping
+    def __init__(
+        self, lake: Lake, unit: Unit, number: int, budget: QuarantineBudget, mapping: Configuration, earlier: EarlierForm | None
+    ) -> None:
+        self._lake, self._unit, self.number, self._budget = lake, unit, number, budget
+        self._mapping, self._earlier = mapping, earlier
         self._stream = unit.source.stream
         self._rows = [pl.DataFrame(schema=EVENT[self._stream])]
         self._rejected = list[pl.DataFrame]()
@@ -169,19 +173,18 @@ class Part:
             "lost_digits": self._lost_digits,
         }  # fmt: skip
         unique_rows = _deduplicate(rows).sort("bucket")
-        days = day_filter(unique_rows)
         try:
-            return self._lake.commit(lambda transaction: self._write(transaction, control, rows, unique_rows, days, rejected))
+            return self._lake.commit(lambda transaction: self._write(transaction, control, rows, unique_rows, rejected))
         except OSError as error:
             raise LogError(f"the lake refused a commit: {error.strerror or error}", where=self._unit.shown) from error
 
     def _write(
-        self, transaction: Transaction, control: dict[str, Any], rows: pl.DataFrame, unique_rows: pl.DataFrame, days: str,
+        self, transaction: Transaction, control: dict[str, Any], rows: pl.DataFrame, unique_rows: pl.DataFrame,
         rejected: pl.DataFrame,
     ) -> Committed | None:  # fmt: skip
         if self.number in ingested_parts(self._lake, self._unit).parts:
             return None
-        new = new_events(transaction.connection, unique_rows, self._stream, days)
+        new = new_events(transaction.connection, unique_rows, self._stream, self._earlier)
         refused = self._refused(rows, new)
         if refused.height:
             rows, new = (frame.join(refused, on="event_id", how="anti", maintain_order="left") for frame in (rows, new))
@@ -266,7 +269,9 @@ def _literal(day: date) -> str:
     return f"DATE '{day.isoformat()}'"
 
 
-def new_events(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, stream: str, days: str) -> pl.DataFrame:
-    """Return the events that the log does not have yet."""
+def new_events(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, stream: str, earlier: EarlierForm | None) -> pl.DataFrame:
+    """Return the events that the log does not have yet, neither as they are nor in an earlier form of their source."""
+    days = day_filter(rows)
     known = query_frames(connection, statement("known", stream=stream, days=days), part=rows.select("event_id"))
-    return rows.join(known, on="event_id", how="anti", maintain_order="left") if known.height else rows
+    new = rows.join(known, on="event_id", how="anti", maintain_order="left") if known.height else rows
+    return new if earlier is None or new.is_empty() else earlier.new_rows(connection, new, days)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,6 +40,7 @@ class Batch:
     `fields` has one column for each mapped source column (text, or the file's own time type). `attributes` has the other
     columns of each record as a JSON object, or NULL without any. `provenance` has the columns of `PROVENANCE`, row by row.
     `rejected` (columns of `REJECTED`) has the records that could not be read: every record is in `fields` or in `rejected`.
+    `typed` has, by source column, which values the file itself types as numbers: those are plain decimals in any notation.
     """
 
     fields: pl.DataFrame
@@ -47,6 +48,7 @@ class Batch:
     provenance: pl.DataFrame
     raw: Raw
     rejected: pl.DataFrame
+    typed: Mapping[str, Mask] = field(default_factory=dict)
 
     def with_rejected(self, more: Sequence[pl.DataFrame]) -> Batch:
         """Return the same records, with further rejected records."""

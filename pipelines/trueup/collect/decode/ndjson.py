@@ -96,13 +96,16 @@ def read_ndjson(lines: Lines, mapped: Sequence[str], *, encoding: str, attribute
         provenance_of(screened.lines),
         raw_of(screened.lines),
         concat_rejected(screened.rejected),
+        {name: ~is_string for name, (_, _, is_string) in cells.items()},
     )
 
 
 def _without_repeated(screened: ScreenedLines, is_repeated: Mask, mapped: Sequence[str], encoding: str, attributes: bool) -> Batch:
     clean = screened.without(is_repeated, "unparsable", "line: has each member once")
     batch = read_ndjson(clean.lines, mapped, encoding=encoding, attributes=attributes)
-    return Batch(batch.fields, batch.attributes, batch.provenance, batch.raw, concat_rejected([*clean.rejected, batch.rejected]))
+    return Batch(
+        batch.fields, batch.attributes, batch.provenance, batch.raw, concat_rejected([*clean.rejected, batch.rejected]), batch.typed
+    )
 
 
 # --- which lines are valid --------------------------------------------------------------------------------------------

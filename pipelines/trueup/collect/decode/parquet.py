@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trueup.collect.decode.decoded import PROVENANCE, Batch, concat_rejected, json_objects
-from trueup.collect.decode.lines import Offsets
+from trueup.collect.decode.lines import Mask, Offsets
 from trueup.collect.decode.parquet_pages import check_footer, reading_of
 from trueup.collect.discover.unpack import LEAST_BYTES
 from trueup.config import LimitsConfig
@@ -252,15 +252,19 @@ def read_parquet(rows: Rows, mapped: Sequence[str], *, attributes: bool, limits:
         return raw_rows(rows, selection)
 
     if not bad.any():
-        return Batch(texts.select(mapped), other_columns, provenance, raw, concat_rejected(too_long))
+        return Batch(texts.select(mapped), other_columns, provenance, raw, concat_rejected(too_long), _typed(rows.frame, mapped))
     at, good = bad.arg_true().to_list(), (~bad).arg_true().to_list()
     rejected = provenance[at].with_columns(
         raw=pl.Series(raw(at), dtype=pl.Binary), reason=pl.lit("bad_encoding"), rule=pl.lit("row: is utf-8")
     )
     return Batch(
         texts.select(mapped)[good], other_columns.gather(good), provenance[good], lambda selected: raw([good[i] for i in selected]),
-        concat_rejected([*too_long, rejected]),
+        concat_rejected([*too_long, rejected]), _typed(rows.frame[good], mapped),
     )  # fmt: skip
+
+
+def _typed(frame: pl.DataFrame, mapped: Sequence[str]) -> dict[str, Mask]:
+    return {name: np.ones(frame.height, np.bool_) for name in mapped if frame[name].dtype.is_numeric()}
 
 
 def raw_rows(rows: Rows, selection: Sequence[int]) -> list[bytes]:

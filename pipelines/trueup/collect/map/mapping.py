@@ -14,22 +14,33 @@ import polars as pl
 from trueup.collect.decode.decoded import REJECTED, Batch, concat_rejected
 from trueup.collect.decode.lines import Mask
 from trueup.collect.map.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
-from trueup.collect.map.times import to_utc, utc_times
-from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, ProjectConfig, SourceConfig
+from trueup.collect.map.notation import describe, plain_numbers, plain_seconds
+from trueup.collect.map.texts import clean_texts, repair_numbers
+from trueup.collect.map.times import to_utc, utc_times, utc_times_of_days
+from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, NotationConfig, ProjectConfig, SourceConfig
 from trueup.currencies import known_codes
 from trueup.errors import SourceError, list_names
 from trueup.events.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.events.schema import COLLECTED, CORE, STATES, UTC_TIME
+from trueup.party_numbers import international_digits
 
 if TYPE_CHECKING:
     from trueup.quality.row_rules import RowRule
 
-MAPPING_VERSION = 1
-"""Part of every recorded mapping; raised when the same settings turn the same bytes into other events."""
+MAPPING_VERSION = 2
+"""Version of new sources, part of every recorded mapping; raised when the same settings turn the same bytes into other events.
+
+Version 1 takes texts as delivered. Version 2 takes them in one form (`trueup.collect.map.texts`), accepts 24:00 as the end of a
+day, and gives local times that do not exist once a reason of their own.
+"""
 
 _MICRO_POWER = 6
+_PLAIN = NotationConfig()
 _SIGNED = ("amount", "setup", "price")
 """Decimals that may be negative: credits and discounts."""
+_NUMBERED = ("subscriber", "peer", "imsi")
+"""Text columns of telephone numbers and the like, which have no decimal point."""
+_KEYS = ("record_key", "session_key", "account", "invoice_id")
 _LEAST = {"price_per": 1, "decimals": 0}
 """Smallest permitted value of integer columns."""
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
@@ -62,8 +73,11 @@ class _Refusal:
 class Mapping:
     """Mapping of a source's records to events at one moment of the injected clock; `rules` are row rules that reject records."""
 
-    def __init__(self, source: SourceConfig, project: ProjectConfig, now: datetime, rules: Sequence[RowRule] = ()) -> None:
-        self.source, self.project, self.rules = source, project, rules
+    def __init__(
+        self, source: SourceConfig, project: ProjectConfig, now: datetime, rules: Sequence[RowRule] = (), *,
+        version: int = MAPPING_VERSION,
+    ) -> None:  # fmt: skip
+        self.source, self.project, self.rules, self.version = source, project, rules, version
         self.zone = source.timezone or project.timezone
         if source.stream in STATES:
             (self.earliest, self.latest), self.reach_text = _STATE_YEARS, "within the years 1900 to 2200"
@@ -121,6 +135,24 @@ class Mapping:
         return builder.build(columns, source_id)
 
 
+def in_present_form(events: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
+    """Return the texts of events that version 1 of a source's mapping made as the present version makes them."""
+    if not source.trim:
+        return events
+    for name in [name for name in events.columns if name in STREAM_COLUMNS[source.stream] and events[name].dtype == pl.String]:
+        rule, text = source.columns.get(name), events[name]
+        if rule is None:
+            continue
+        if rule.columns:
+            parts = text.str.split(rule.separator).list.eval(pl.element().str.strip_chars())
+            text = parts.list.join(rule.separator)
+        text = clean_texts(pl.DataFrame({name: text}))[name]
+        if name in (*_NUMBERED, *_KEYS):
+            text = repair_numbers(text, has_decimals=name not in _NUMBERED).texts
+        events = events.with_columns((text if rule.e164 is None else _in_digits(text, rule.e164)).alias(name))
+    return events
+
+
 def _earliest(now: datetime, max_age_us: int) -> datetime:
     try:
         return now - timedelta(microseconds=max_age_us)
@@ -136,8 +168,9 @@ class _RowBuilder:
         self._height = batch.provenance.height
         self._refusals: list[_Refusal] = []
         self._rounded = np.zeros(self._height, np.bool_)
+        fields = clean_texts(batch.fields) if mapping.version > 1 and self._source.trim else batch.fields
         self._sourced: dict[str, pl.Series] = {
-            name: _derived(batch.fields, rule, self._height) for name, rule in self._source.columns.items()
+            name: _derived(fields, rule, self._height) for name, rule in self._source.columns.items()
         }
 
     def build(self, columns: dict[str, pl.Series], source_id: str) -> Mapped:
@@ -211,14 +244,22 @@ class _RowBuilder:
         rule, constant = self._source.columns.get(name), self._source.constants.get(name)
         if rule is None:
             return pl.repeat(constant, self._height, dtype=pl.String, eager=True)
-        values = text = self._sourced[name].cast(pl.String)
+        values = text = self._repaired(name, self._sourced[name].cast(pl.String))
         if rule.map is not None:
             text = values.replace_strict(rule.map, default=rule.map.get("*"), return_dtype=pl.String)
             text = text.set(values.is_null(), None)
             self._refuse((text.is_null() & values.is_not_null()).to_numpy(), "value_out_of_range", f"{name}: is in its map")
         if rule.e164 is not None:
-            text = _e164(text, rule.e164)
+            text = _e164(text, rule.e164) if self._mapping.version == 1 else _in_digits(text, rule.e164)
         return text if constant is None else text.fill_null(constant)
+
+    def _repaired(self, name: str, text: pl.Series) -> pl.Series:
+        """Return keys and numbers of parties as they were before a spreadsheet; refuse those that lost digits."""
+        if self._mapping.version == 1 or name not in (*_NUMBERED, *_KEYS):
+            return text
+        repaired = repair_numbers(text, has_decimals=name not in _NUMBERED)
+        self._refuse(repaired.is_lost.to_numpy(), "lost_digits", f"{name}: has all its digits (a spreadsheet rounded it)")
+        return repaired.texts
 
     def time(self, name: str) -> pl.Series:
         """Return a time column in UTC; refuse times outside the permitted period."""
@@ -228,12 +269,25 @@ class _RowBuilder:
         zone = (rule and rule.timezone) or self._mapping.zone
         if values.dtype == pl.String:
             time_format = (rule and rule.time_format) or self._source.time_format
-            value = utc_times(values, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
+            value = self._utc_times(name, values, time_format, zone)
         else:
             value = _typed_time(values, zone, self._source)
         self._refuse((value.is_null() & values.is_not_null()).to_numpy(), "bad_time", f"{name}: is a time")
         outside = ~value.is_between(self._mapping.earliest, self._mapping.latest).fill_null(True)
         self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {self._mapping.reach_text}")
+        return value
+
+    def _utc_times(self, name: str, values: pl.Series, time_format: str, zone: str) -> pl.Series:
+        """Return texts in UTC; from version 2 on, refuse local times that daylight saving skips or repeats as such."""
+        if self._mapping.version == 1:
+            return utc_times(values, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
+        value = utc_times_of_days(values, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
+        failed = (value.is_null() & values.is_not_null()).arg_true()
+        if zone != "UTC" and len(failed):
+            naive = utc_times_of_days(values.gather(failed), time_format=time_format, zone="UTC", ambiguous="earliest")
+            at = failed.filter(naive.is_not_null()).to_numpy()
+            rule = f"{name}: is a local time that {zone} has once (`ambiguous` chooses one of two)"
+            self._refuse(np.isin(np.arange(self._height), at), "ambiguous_time", rule)
         return value
 
     def micros(self, name: str) -> pl.Series:
@@ -264,11 +318,30 @@ class _RowBuilder:
 
     def _number(self, name: str, *, power: int, multiplier: int) -> tuple[FixedPoint, Mask]:
         """Return fixed-point numbers, and which records have one."""
+        what = self._in_plain_notation(name)
         values = self._value(name).cast(pl.String)
         number = fixed_point(values, power=power, multiplier=multiplier)
-        self._refuse(number.no_number, "unparsable", f"{name}: is a decimal number")
+        self._refuse(number.no_number, "unparsable", f"{name}: is {what}")
         self._refuse(number.too_large, "value_out_of_range", f"{name}: fits 64 bits of millionths")
         return number, values.is_not_null().to_numpy() & ~number.no_number & ~number.too_large
+
+    def _in_plain_notation(self, name: str) -> str:
+        """Rewrite a column's texts as plain decimals; return what each must be.
+
+        Constants of the configuration and values that the file itself types as numbers are plain already.
+        """
+        rule = self._source.columns.get(name)
+        notation = self._source.notation if rule is None else rule.notation or self._source.notation
+        if rule is None or (rule.duration is None and notation == _PLAIN):
+            return "a decimal number"
+        texts = self._sourced[name].cast(pl.String)
+        if rule.duration is not None:
+            plain, what = plain_seconds(texts, rule.duration), f"a duration written as {rule.duration}"
+        else:
+            plain, what = plain_numbers(texts, notation), f"a number in its notation ({describe(notation)})"
+        typed = pl.Series(self._batch.typed.get(rule.names[0], np.zeros(self._height, np.bool_)))
+        self._sourced[name] = plain.zip_with(~typed, texts)
+        return what
 
     def _value(self, name: str) -> pl.Series:
         """Return the source's values of an event column, with the constant where they are missing."""
@@ -302,10 +375,14 @@ def _typed_time(values: pl.Series, zone: str, source: SourceConfig) -> pl.Series
     return to_utc(values.cast(pl.Datetime("us")), zone, source.ambiguous)
 
 
-def _e164(text: pl.Series, country: str) -> pl.Series:
-    """Return the digits of an international number: a leading + or 00 is removed, a leading 0 becomes the country code.
+def _in_digits(text: pl.Series, country: str) -> pl.Series:
+    return pl.select(international_digits(pl.lit(text), country)).to_series().alias(text.name)
 
-    A text with letters is not a number and is unchanged.
+
+def _e164(text: pl.Series, country: str) -> pl.Series:
+    """Return numbers as version 1 of the mapping has them, which knows no `tel:` or `sip:` and no `(0)`.
+
+    A leading + or 00 is removed, a leading 0 becomes the country code. A text with letters is not a number and is unchanged.
     """
     digits = text.str.replace_all(r"[ \-./()]", "").str.replace(r"^(?:\+|00)", "").str.replace("^0", country)
     is_number = text.str.contains(r"^\+?[0-9 \-./()]+$").fill_null(False)

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from trueup.collect.map.mapping import MAPPING_VERSION, Mapping
-from trueup.config import ColumnRule, LakeConfig, LimitsConfig, Project, ProjectConfig, SourceConfig
+from trueup.collect.statements import statement
+from trueup.config import ColumnRule, LakeConfig, LimitsConfig, NotationConfig, Project, ProjectConfig, SourceConfig
 from trueup.errors import ConfigError
-from trueup.log.lake import Configuration
+from trueup.log.lake import Configuration, Lake
 from trueup.quality.policy import expectation_content, expectation_from
 from trueup.quality.project_expectations import row_rules
 from trueup.quality.row_rules import row_rule
@@ -31,17 +32,36 @@ class RecordedMapping:
     project: ProjectConfig
     lake: LakeConfig
     rules: tuple[Any, ...]
+    version: int = MAPPING_VERSION
 
     def at(self, moment: datetime) -> Mapping:
         """Return the mapping at a moment of the injected clock."""
-        return Mapping(self.source, self.project, moment, self.rules)
+        return Mapping(self.source, self.project, moment, self.rules, version=self.version)
 
 
-def mapping_record(project: Project, source: SourceConfig) -> Configuration:
+def mapping_version(lake: Lake, source: SourceConfig) -> int:
+    """Return the version of a source's mapping: as configured, else as its latest unit in the log has it, else the newest.
+
+    Ids of events depend on it, so a source that has delivered keeps its version until its configuration raises it.
+    """
+    if source.mapping_version is not None:
+        return source.mapping_version
+    latest = lake.connection.execute(statement("latest_mapping"), {"source": source.name}).fetchone()
+    if latest is None:
+        return MAPPING_VERSION
+    return version_of(latest[0])
+
+
+def version_of(text: str | None) -> int:
+    """Return the version of a recorded mapping; units ingested before mappings were recorded have version 1."""
+    return 1 if text is None else int(json.loads(text)["version"])
+
+
+def mapping_record(project: Project, source: SourceConfig, version: int) -> Configuration:
     """Return everything that decides a source's events (with all its columns named), as a configuration of the log."""
     config = project.config
     content = {
-        "version": MAPPING_VERSION,
+        "version": version,
         "source": {name: value for name, value in source.model_dump(mode="json").items() if name not in _DELIVERY_SETTINGS},
         "timezone": config.project.timezone, "currency": config.project.currency, "max_age": config.project.max_age,
         "further_currencies": sorted(config.project.further_currencies),
@@ -51,15 +71,15 @@ def mapping_record(project: Project, source: SourceConfig) -> Configuration:
     return Configuration.of(KIND, content)
 
 
-def mapping_of(project: Project, source: SourceConfig) -> RecordedMapping:
+def mapping_of(project: Project, source: SourceConfig, version: int) -> RecordedMapping:
     """Return the mapping of the project's present configuration."""
-    return RecordedMapping(source, project.config.project, project.config.lake, row_rules(project, source))
+    return RecordedMapping(source, project.config.project, project.config.lake, row_rules(project, source), version)
 
 
 def read_mapping(text: str) -> RecordedMapping:
-    """Return the mapping of a recorded content; raise `ConfigError` for one of another mapping version."""
+    """Return the mapping of a recorded content; raise `ConfigError` for one of a later mapping version."""
     content = json.loads(text)
-    if content["version"] != MAPPING_VERSION:
+    if content["version"] > MAPPING_VERSION:
         raise ConfigError(
             f"the mapping was recorded by version {content['version']} of the mapping code, this one is {MAPPING_VERSION}",
             todo="verify with the version that ingested the unit",
@@ -71,15 +91,24 @@ def read_mapping(text: str) -> RecordedMapping:
         ),
         LakeConfig(bucket_by=content["bucket_by"], buckets=content["buckets"]),
         tuple(row_rule(expectation_from(rule)) for rule in content["rules"]),
+        content["version"],
     )
 
 
 def _source_of(content: dict[str, Any]) -> SourceConfig:
     """Return the recorded settings of a source: values were checked when recorded, and durations and money are numbers."""
-    columns = {
-        name: ColumnRule.model_construct(**{**rule, "columns": tuple(rule["columns"])}) for name, rule in content["columns"].items()
-    }
+    columns = {name: _rule_of(rule) for name, rule in content["columns"].items()}
+    notation = NotationConfig.model_validate(content.get("notation", {}))
     ranges = {name: tuple(bounds) for name, bounds in content["range"].items()}
     # Units ingested by an earlier version have no recorded limits: the defaults were in force.
     limits = LimitsConfig.model_validate(content.get("limits", {}))
-    return SourceConfig.model_construct(**{**content, "path": (), "columns": columns, "range": ranges, "limits": limits})
+    return SourceConfig.model_construct(
+        **{**content, "path": (), "columns": columns, "range": ranges, "limits": limits, "notation": notation}
+    )
+
+
+def _rule_of(content: dict[str, Any]) -> ColumnRule:
+    notation = content.get("notation")
+    return ColumnRule.model_construct(
+        **{**content, "columns": tuple(content["columns"]), "notation": notation and NotationConfig.model_validate(notation)}
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Literal
 
 import polars as pl
@@ -13,6 +14,7 @@ from trueup.events.schema import UTC_TIME
 
 Ambiguous = Literal["earliest", "latest", "quarantine"]
 
+_DAY = timedelta(days=1)
 _NAIVE = pl.Datetime("us")
 _EPOCH_POWER = {"epoch_s": 6, "epoch_ms": 3, "epoch_us": 0}
 NAMED_FORMATS = frozenset({"iso", *_EPOCH_POWER})
@@ -24,6 +26,8 @@ _ISO = (
     r"(?:[Tt ](?P<minute>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-5][0-9])(?:[.,](?P<fraction>[0-9]+))?)?"
     r" ?(?P<offset>[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)?)?$"
 )
+_END_OF_DAY = r"(^|[^0-9:.,])24:00((?::00(?:[.,]0+)?)?)($|[^0-9:.,])"
+_ENDS_IN_OFFSET = r"(?:[Zz]|[+-][0-9]{2}(?::?[0-9]{2})?)$"
 _OFFSET = r"^([+-])([01][0-9]|2[0-3]):?([0-5][0-9])?$"
 
 # Regular expression of each directive, so that only the format is accepted: the parser would also accept signs, blanks and
@@ -48,6 +52,18 @@ def utc_times(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambigu
     if time_format in _EPOCH_POWER:
         return _epoch(stripped, _EPOCH_POWER[time_format])
     return _iso(stripped, zone, ambiguous) if time_format == "iso" else _parse_formatted(stripped, time_format, zone, ambiguous)
+
+
+def utc_times_of_days(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambiguous) -> pl.Series:
+    """Convert as `utc_times`, and accept 24:00 as the end of a day (ISO 8601): 0:00 of the next day."""
+    value = utc_times(text, time_format=time_format, zone=zone, ambiguous=ambiguous)
+    ends = (value.is_null() & text.str.contains(_END_OF_DAY)).fill_null(False).arg_true()
+    if not len(ends):
+        return value
+    at_midnight = text.gather(ends).str.replace(_END_OF_DAY, "${1}00:00${2}${3}")
+    local = utc_times(at_midnight, time_format=time_format, zone="UTC", ambiguous=ambiguous) + _DAY
+    has_offset = at_midnight.str.contains(_ENDS_IN_OFFSET) & (time_format == "iso" or "%z" in time_format)
+    return value.scatter(ends, local.zip_with(has_offset, to_utc(local.cast(_NAIVE), zone, ambiguous)))
 
 
 def to_utc(local: pl.Series, zone: str, ambiguous: Ambiguous) -> pl.Series:

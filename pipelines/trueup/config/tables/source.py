@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from trueup.config.columns import DECIMAL_COLUMNS, STREAM_COLUMNS, Stream
 from trueup.config.tables.limits import LimitsConfig
+from trueup.config.tables.notation import NotationConfig
 from trueup.config.values import (
     AsciiCharacter,
     CountryCode,
@@ -37,6 +38,8 @@ class ColumnRule(Table):
     unit: str | None = None
     map: dict[str, str] | None = None
     e164: CountryCode | None = None
+    notation: NotationConfig | None = None
+    duration: Literal["h:m:s", "h:m", "m:s", "units"] | None = None
     timezone: Zone | None = None
     time_format: str | None = None
     optional: Flag = False
@@ -103,6 +106,9 @@ class SourceConfig(Table):
     timezone: Zone | None = None
     time_format: Text = "iso"
     ambiguous: Literal["earliest", "latest", "quarantine"] = "quarantine"
+    notation: NotationConfig = NotationConfig()
+    trim: Flag = True
+    mapping_version: Annotated[Whole, Field(ge=1, le=2)] | None = None
     delimiter: AsciiCharacter = ","
     quote: AsciiCharacter = '"'
     header: Flag = True

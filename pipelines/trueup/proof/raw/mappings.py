@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, read_mapping
+from trueup.collect.map.mapping_record import (
+    RecordedMapping,
+    mapping_of,
+    mapping_record,
+    mapping_version,
+    read_mapping,
+)
 from trueup.collect.map.presets import expand_preset
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError
@@ -47,7 +53,10 @@ class UnitMappings:
         configured = self._configured(source)
         if configured is None:
             return None
-        return UnitMapping(mapping_of(self._project, configured), mapping_record(self._project, configured).id, True)
+        version = mapping_version(self._evidence.lake, configured)
+        return UnitMapping(
+            mapping_of(self._project, configured, version), mapping_record(self._project, configured, version).id, True
+        )
 
     def _load(self, source: str, recorded: str | None) -> UnitMapping:
         present = self.current(source)

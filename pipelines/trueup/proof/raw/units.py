@@ -8,8 +8,9 @@ from typing import Any
 
 import polars as pl
 
-from trueup.collect.commit.commit_part import day_filter, new_events, time_extent
+from trueup.collect.commit.commit_part import new_events, time_extent
 from trueup.collect.commit.cross_row_checks import CHECKS
+from trueup.collect.commit.earlier_form import earlier_form
 from trueup.collect.decode.decoded import REJECTED
 from trueup.collect.decode.reread import read_raw_records
 from trueup.collect.discover.units import Unit
@@ -132,7 +133,7 @@ class _UnitComparison:
             of_unit = pl.col("source_id") == unit.recorded.source_id
             comparison = _Comparison(unit, raw, piece, events.filter(of_unit), rejects.filter(of_unit), faults)
             comparison.rejects()
-            self._missing_events(unit, comparison.events(), faults)
+            self._missing_events(unit, mapping, comparison.events(), faults)
             sums.add(piece)
             last = piece.last_row
         self._outside(unit, last, stored, faults)
@@ -161,11 +162,12 @@ class _UnitComparison:
             frames.append(rows.select(pl.col(name).cast(dtype) for name, dtype in columns.items()))
         return frames[0], frames[1]
 
-    def _missing_events(self, unit: UnitParts, absent: pl.DataFrame, faults: FaultCollector) -> None:
+    def _missing_events(self, unit: UnitParts, mapping: UnitMapping, absent: pl.DataFrame, faults: FaultCollector) -> None:
         """Add a fault for each absent event that no unit stored: a repeated event is stored with another unit."""
         if absent.is_empty():
             return
-        missing = new_events(self._connection, absent, unit.stream, day_filter(absent))
+        earlier = earlier_form(self._connection, mapping.mapping)
+        missing = new_events(self._connection, absent, unit.stream, earlier)
         for row, event_id in missing.sort("source_row").select("source_row", "event_id").iter_rows():
             detail = f"the bytes yield the {unit.stream} event {event_id.hex()}, which the log lacks: it was removed"
             faults.tampered(_record(unit, row), detail)

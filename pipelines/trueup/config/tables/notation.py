@@ -1,0 +1,34 @@
+"""`notation` of a source or a column: how its numbers are written."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from trueup.config.values import Flag, Table, Text
+
+
+class NotationConfig(Table):
+    """How a feed writes its numbers; a number in another notation is refused.
+
+    `decimal` is the decimal mark and `grouping` the mark between groups of three digits; a blank also stands for the no-break
+    blanks, an apostrophe also for the typographic one. `negative` names how a number may be negative beside a leading minus.
+    `currency` lists the signs and codes that may precede or follow a number. With `percent`, each number ends in a percent sign
+    and counts hundredths.
+    """
+
+    decimal: Literal[".", ","] = "."
+    grouping: Literal["", ".", ",", " ", "'"] = ""
+    negative: Literal["leading", "trailing", "parentheses"] = "leading"
+    currency: tuple[Text, ...] = Field(default=())
+    percent: Flag = False
+
+    @model_validator(mode="after")
+    def _check_marks(self) -> Self:
+        if self.decimal == self.grouping:
+            raise ValueError(f"`decimal` and `grouping` are both {self.decimal!r}")
+        for text in self.currency:
+            if not text.strip() or any(character in "0123456789+-.,()%" for character in text):
+                raise ValueError(f"{text!r} is no sign or code of a currency")
+        return self
