@@ -41,7 +41,7 @@ def test_the_job_reports_that_no_model_is_in_force_and_uses_one_promoted_while_i
     path = operator.directory / "trueup.toml"
     path.write_text(path.read_text("utf-8").split("[[fraud.rule]]")[0], "utf-8")
     project = Project.load(operator.directory)
-    with streaming.running(project, "--score") as process:
+    with streaming.running(project, "--score", "--groups", "2") as process:
         streaming.wait_until(lambda: len(set(streaming.position(project))) == 1, process)
         assert "scoring waits: no model is in force" in streaming.log_text(project)
         assert position(project) == 0
@@ -64,7 +64,9 @@ def test_a_damaged_model_ends_the_job_in_one_line(disorderly: Project) -> None:
     trees = disorderly.directory / "models" / model_of(disorderly) / "model.ubj"
     trees.write_bytes(trees.read_bytes()[:-10])
     assert (
-        streaming.exit_status(streaming.start_job(disorderly, "--score", "--until-idle", "--flink", "restart-strategy.type=none"))
+        streaming.exit_status(
+            streaming.start_job(disorderly, "--score", "--until-idle", "--groups", "2", "--flink", "restart-strategy.type=none")
+        )
         == 2
     )
     assert "the model is damaged" in streaming.log_text(disorderly).splitlines()[-1]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import lake_fixture
 import pytest
 import streaming
 from streaming import FACETS, JAVA, WORKER, append, assert_equals_plain_call, digest_lines, project_with, random_log
@@ -60,19 +61,20 @@ def test_appends_and_a_restart_with_another_parallelism_give_the_findings_of_the
     assert digest_lines(project, "stream") == plain
 
 
-def test_a_killed_job_resumes_and_a_lost_state_is_rebuilt_from_the_log(tmp_path: Path) -> None:
+def test_a_killed_job_resumes_and_a_lost_state_is_rebuilt_from_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lake_fixture, "BUCKETS", 6)
     log, rows = random_log("killed")
     third = len(log) // 3
     project = project_with(tmp_path, log, rows, third)
-    with streaming.running(project, "--epoch-commits", "1") as process:
+    with streaming.running(project, "--epoch-commits", "1", "--groups", "3") as process:
         streaming.wait_until(lambda: streaming.position(project)[0] >= third // 2, process)
         streaming.kill_group(process)
     append(project, log, rows, third + 1, 2 * third)
-    streaming.catch_up(project, "--epoch-commits", "3")
+    streaming.catch_up(project, "--epoch-commits", "3", "--groups", "3")
     assert_equals_plain_call(project)
     shutil.rmtree(tmp_path / "stream")
     append(project, log, rows, 2 * third + 1, len(log))
-    stale = tmp_path / "stream" / "shelves" / "0-31"
+    stale = tmp_path / "stream" / "shelves" / "0-1"
     stale.mkdir(parents=True)
     (stale / "of-two-groups.hashes").write_bytes(b"keys")
     # The number of groups is limited by the number of buckets.
