@@ -48,8 +48,7 @@ def reconcile(
     if json:
         output.json_value(asdict(summary) | {"problems": checked.as_value(problems)})
     else:
-        limit = "" if days == ALL_DAYS else "; only these days, the next run reconciles the others"
-        output.line(summary_line(summary) + limit)
+        output.line(summary_line(summary, "" if days == ALL_DAYS else "only these days, the next run reconciles the others"))
 
 
 def reconcile_project(project: Project, days: Days, *, runner_options: Sequence[str] = ()) -> ReconcileSummary:
@@ -65,13 +64,13 @@ def reconcile_project(project: Project, days: Days, *, runner_options: Sequence[
     return reconcile(project, days=days, runner_options=runner_options, log=output.note)
 
 
-def summary_line(summary: ReconcileSummary) -> str:
-    """Return the result in one line."""
+def summary_line(summary: ReconcileSummary, limit: str = "") -> str:
+    """Return the result in one line; `limit` states which days it is about, where there was anything to reconcile."""
     if summary.from_position == summary.to_position:
         return f"already reconciled up to position {summary.to_position}; nothing changed"
     return (
         f"reconciled positions {summary.from_position + 1} to {summary.to_position}: {output.counted(summary.records, 'record')}, "
-        f"{summary.raised} raised, {summary.revised} revised, {summary.retracted} retracted"
+        f"{summary.raised} raised, {summary.revised} revised, {summary.retracted} retracted" + (f"; {limit}" if limit else "")
     )
 
 

@@ -183,8 +183,8 @@ def _show(results: _Results) -> None:
     output.line(f"ingest     {ingest_command.summary_line(results.ingested)}")
     output.line(f"quality    {quality_command.summary_line(results.feeds)}")
     is_blocked = any(day.verdict == "block" for day in results.feeds.days)
-    limit = "; only the days before the first blocked day" if is_blocked else ""
-    output.line(f"reconcile  {reconcile.summary_line(results.reconciled)}{limit}")
+    limit = "only the days before the first blocked day" if is_blocked else ""
+    output.line(f"reconcile  {reconcile.summary_line(results.reconciled, limit)}")
     output.line(f"score      {f'skipped: {scored}' if isinstance(scored, str) else fraud.summary_line(scored)}")
     total = len(published.audits)
     since = "" if published.is_new else ", unchanged since the last run"
