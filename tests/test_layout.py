@@ -13,6 +13,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from changed import related_tests
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 PORTIONS = [ROOT / folder / "trueup" for folder in ("pipelines", "models", "expectations", "sql")]
@@ -51,6 +52,12 @@ def test_the_extra_all_brings_every_other_extra() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     (everything,) = extras.pop("all")
     assert set(everything.removeprefix("trueup[").removesuffix("]").split(",")) == set(extras)
+
+
+def test_the_package_names_the_versions_of_python_that_it_accepts() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    accepted = [f"3.{minor}" for minor in range(30) if SpecifierSet(project["requires-python"]).contains(f"3.{minor}.1")]
+    assert [line.rpartition(" ")[2] for line in project["classifiers"] if ":: Python :: 3." in line] == accepted
 
 
 def test_every_file_of_the_package_has_a_docstring() -> None:
