@@ -1,4 +1,4 @@
-# Everything a new machine needs is Python 3.11 (venv, pip) and make; the rest lives in .venv.
+# Everything a new machine needs is Python 3.11 or 3.12 (venv, pip) and make; the rest lives in .venv.
 PYTHON ?= python3.11
 UV_VERSION := 0.13.9
 BIN := .venv/bin

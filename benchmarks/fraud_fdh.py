@@ -70,9 +70,9 @@ def test_rows(data: CardData, first: date) -> np.ndarray:
     return np.concatenate(rows)
 
 
-def train(data: CardData, names: list[str], first: date, last: date, settings: dict, rounds: int, one_in: int = 1) -> xgb.Booster:
+def train(data: CardData, names: list[str], days: tuple[date, date], settings: dict, rounds: int, one_in: int = 1) -> xgb.Booster:
     ids = data.rows["event_id"].to_numpy()
-    at = np.flatnonzero(data.days(first, last) & (data.fraud | (ids % one_in == 0)))
+    at = np.flatnonzero(data.days(*days) & (data.fraud | (ids % one_in == 0)))
     weight = np.where(data.fraud[at], 1.0, one_in)
     return xgb.train(settings, xgb.DMatrix(data.matrix(names, at), data.fraud[at], weight=weight), rounds)
 
@@ -132,7 +132,7 @@ def main() -> None:
     # The published table counts a risk over no transaction as 0.
     plain = CardData(data.rows, data.fraud, {n: np.nan_to_num(data.values[n], nan=0.0) for n in published})
     begun = time.perf_counter()
-    model = train(plain, published, TEST - 2 * WEEK, TEST - WEEK - timedelta(days=1), PUBLISHED, 100)
+    model = train(plain, published, (TEST - 2 * WEEK, TEST - WEEK - timedelta(days=1)), PUBLISHED, 100)
     print_metrics(
         "(b) published settings; published: AUC .862, AP .639, CP@100 .273",
         evaluate(plain, model, published, test_rows(data, TEST)),
@@ -151,10 +151,10 @@ def main() -> None:
     at = test_rows(data, TUNING)
     for label, names, first, settings, rounds, one_in in steps:
         begun = time.perf_counter()
-        model = train(data, names, first, known, settings, rounds, one_in)
+        model = train(data, names, (first, known), settings, rounds, one_in)
         print_metrics(f"    {label}", evaluate(data, model, names, at), time.perf_counter() - begun)
     begun = time.perf_counter()
-    model = train(data, own_names, TRAIN_FROM, TEST - WEEK - timedelta(days=1), OWN, OWN_ROUNDS, ONE_IN)
+    model = train(data, own_names, (TRAIN_FROM, TEST - WEEK - timedelta(days=1)), OWN, OWN_ROUNDS, ONE_IN)
     metrics = evaluate(data, model, own_names, test_rows(data, TEST))
     print_metrics("(c) the test days, once", metrics, time.perf_counter() - begun)
     perfect = data.rows[test_rows(data, TEST)].select(

@@ -28,7 +28,7 @@ from trueup.fraud.scoring.model_score import margins
 from trueup.fraud.training.labels import labels_of_truth, training_targets
 from trueup.fraud.training.train import Settings, Table, table_of, train_model
 from trueup.log.lake import Lake
-from trueup.simulate import simulate
+from trueup.simulate import SimulationRequest, simulate
 from trueup.simulate.market.services import NAMES, flat_price
 
 TRAIN_SEEDS, TEST_SEEDS = (11, 12, 13, 14), (21, 22)
@@ -42,7 +42,7 @@ def operator(folder: Path, seed: int, subscribers: int, days: int) -> tuple[pl.D
     """Return usage records, events with labels, and the truth of one operator."""
     directory = folder / f"{subscribers}-{days}-{seed}"
     if not (directory / "taken").exists():
-        simulate(directory, subscribers=subscribers, days=days, seed=seed)
+        simulate(directory, SimulationRequest(subscribers=subscribers, days=days, seed=seed))
         sources = [s.name for s in Project.load(directory).config.source if s.stream == "usage"]
         assert not ingest(Project.load(directory), sources=sources).errors
         (directory / "taken").touch()

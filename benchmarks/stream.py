@@ -30,7 +30,7 @@ from steady import SPAN, Feed, write_pair
 from trueup.config import Project
 from trueup.jobs.flink_client import prepare_java, run, start_java
 from trueup.jobs.loopback import FLINK_SETTINGS
-from trueup.jobs.options import StreamOptions
+from trueup.jobs.options import RunOptions, StreamOptions
 from trueup.log.lake import Lake
 from trueup.policies.declared import ensure_policy
 from trueup.reconcile.log_io.commit import CONSUMER
@@ -108,7 +108,7 @@ def time_stream_job(folder: Path, parallelism: int) -> Timed:
     project, begun = Project.load(folder), time.perf_counter()
     with PositionWatch(project) as watched:
         options = StreamOptions(str(project.directory), parallelism=parallelism, groups=parallelism)
-        run(project, options, until_idle=True)
+        run(project, options, RunOptions(until_idle=True))
     first, last = watched.reached[0], watched.reached[-1]
     with Lake.open(project, read_only=True) as lake:
         control = lake.read("control", columns=["accepted"], after=first[1], upto=last[1])
@@ -209,7 +209,7 @@ def latencies(folder: Path, per_second: int, seconds: int, parallelism: int) -> 
 
     def job() -> None:
         try:
-            run(project, options, stop=stop)
+            run(project, options, RunOptions(), stop=stop)
         except Exception as error:  # noqa: BLE001 - the waiting thread raises it again
             ended.append(error)
 

@@ -13,6 +13,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 from changed import related_tests
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 PORTIONS = [ROOT / folder / "trueup" for folder in ("pipelines", "models", "expectations", "sql")]
@@ -53,6 +54,12 @@ def test_the_extra_all_brings_every_other_extra() -> None:
     assert set(everything.removeprefix("trueup[").removesuffix("]").split(",")) == set(extras)
 
 
+def test_the_package_names_the_versions_of_python_that_it_accepts() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    accepted = [f"3.{minor}" for minor in range(30) if SpecifierSet(project["requires-python"]).contains(f"3.{minor}.1")]
+    assert [line.rpartition(" ")[2] for line in project["classifiers"] if ":: Python :: 3." in line] == accepted
+
+
 def test_every_file_of_the_package_has_a_docstring() -> None:
     without = [
         str(f.relative_to(ROOT)) for p in PORTIONS for f in p.rglob("*.py")
@@ -73,6 +80,27 @@ def test_no_modules_or_packages_import_each_other_in_a_cycle() -> None:
 def test_no_folder_holds_more_than_fifteen_files() -> None:
     folders = Counter(path.parent for path, _ in project_imports().values() if path.name != "__init__.py")
     assert {str(folder.relative_to(ROOT)): count for folder, count in folders.items() if count > 15} == {}
+
+
+def test_no_function_takes_more_than_six_parameters() -> None:
+    commands = ROOT / "pipelines/trueup/cli/commands"
+    files = [path for path, _ in project_imports().values()] + sorted((ROOT / "benchmarks").rglob("*.py"))
+    # The parameters of a command are its arguments and options.
+    taken = {where: count for path in files if path.parent != commands for where, count in parameters_of(path).items()}
+    assert len(taken) > 1_000
+    assert {where: count for where, count in taken.items() if count > 6} == {}
+
+
+def test_parameters_of_any_kind_count_but_not_the_instance_or_class(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(
+        "def plain(a, /, b, *rest, c, **others):\n    def inner(self): ...\n"
+        "class Thing:\n    def method(self, a): ...\n    @classmethod\n    async def of(cls, a, *, b): ...\n"
+        "    @staticmethod\n    def free(a): ...\n",
+        "utf-8",
+    )
+    counts = {where.rpartition(" ")[2]: count for where, count in parameters_of(file, tmp_path).items()}
+    assert counts == {"plain": 5, "inner": 1, "method": 1, "of": 2, "free": 1}
 
 
 def test_a_step_imports_nothing_of_a_later_step() -> None:
@@ -107,6 +135,22 @@ def project_imports() -> dict[str, tuple[Path, frozenset[str]]]:
         for portion in PORTIONS for path in portion.rglob("*.py")
     }  # fmt: skip
     return {module: (path, frozenset(_imported(path, files)) - {module}) for module, path in files.items()}
+
+
+def parameters_of(path: Path, root: Path = ROOT) -> dict[str, int]:
+    """Return the number of parameters of each function and method of a file, without the instance or class of a method."""
+    counts = {}
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    tree = ast.parse(path.read_text("utf-8"))
+    methods = {member for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for member in node.body}
+    for node in ast.walk(tree):
+        if isinstance(node, functions):
+            arguments = node.args
+            every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+            is_static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in node.decorator_list)
+            own = node in methods and not is_static
+            counts[f"{path.relative_to(root)}:{node.lineno} {node.name}"] = sum(a is not None for a in every) - own
+    return counts
 
 
 def _imported(path: Path, modules: Mapping[str, Path]) -> Iterator[str]:

@@ -146,6 +146,16 @@ def test_repeating_every_command_adds_nothing(invoke: Invoke, copied: Path) -> N
     assert invoke("digest", "--project", copied).out == before
 
 
+def test_a_run_limited_to_days_announces_the_other_days_only_where_it_leaves_some(invoke: Invoke, copied: Path) -> None:
+    days = ("--from", "2024-03-01", "--to", "2024-03-01", "--project", copied)
+    assert invoke("reconcile", *days).out == "already reconciled up to position 7; nothing changed\n"
+    assert invoke("close", "--source", "msc", "--through", "2024-03-02", "--project", copied).status == 0
+    limited = invoke("reconcile", *days).out
+    assert limited.startswith("reconciled positions 8 to 8: ")
+    assert limited.endswith("; only these days, the next run reconciles the others\n")
+    assert "days" not in invoke("reconcile", "--project", copied).out
+
+
 def test_the_published_file_holds_the_views(done: Path) -> None:
     with duckdb.connect(str(done / "leakage.duckdb"), read_only=True) as file:
         assert file.execute("SELECT sum(impact) FROM leakage_by_day").fetchone() == (Decimal("134.750000"),)

@@ -117,13 +117,13 @@ def test_two_runs_of_the_job_on_a_random_log_commit_the_outcome_of_the_plain_cal
 
 def test_a_run_limited_to_days_leaves_the_rest_to_the_next_full_run(tmp_path: Path) -> None:
     project = project_with(tmp_path, SMALL_LOG)
-    summary = reconcile(project, from_day=date(1970, 1, 11), to_day=date(1970, 1, 11), partitions=2)
+    summary = reconcile(project, days=(date(1970, 1, 11), date(1970, 1, 11)), partitions=2)
     assert (summary.raised, summary.retracted) == (1, 0)
     limited = committed(project)
     assert (limited["ledger"], limited["placement"]) == ({}, {})
     with Lake.open(project, read_only=True) as lake:
         assert lake.consumer_position(CONSUMER) == 0
-    assert reconcile(project, from_day=date(1970, 1, 11), partitions=2).raised == 0
+    assert reconcile(project, days=(date(1970, 1, 11), None), partitions=2).raised == 0
     assert reconcile(project, partitions=2).raised == 2
     assert committed(project) == plain_outcome(project)
 
@@ -226,7 +226,7 @@ def test_a_small_amount_of_work_is_done_without_the_job_and_commits_the_same(
 ) -> None:
     project = project_with(tmp_path / "little", SMALL_LOG)
     summary_of_job = reconcile(project_with(tmp_path / "job", SMALL_LOG), partitions=1)
-    limited = reconcile_little(project, to_day=date(1970, 1, 1))
+    limited = reconcile_little(project, days=(None, date(1970, 1, 1)))
     assert limited is not None and (limited.from_position, limited.raised) == (0, 1)
     monkeypatch.setattr("trueup.reconcile.run.ROWS_WORTH_A_CORE", 1)
     monkeypatch.setattr("os.cpu_count", lambda: 2)

@@ -90,6 +90,19 @@ def test_a_grpc_server_on_the_wildcard_address_gets_loopback_and_one_on_a_named_
     assert len({*ports} & {each.port for each in observed.listeners}) == 3
 
 
+def test_an_empty_metrics_host_is_refused_before_the_job_discards_its_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, rows = random_log("empty host", size=3)
+    project = project_with(tmp_path, log, rows, len(log))
+    (tmp_path / "state/checkpoints").mkdir(parents=True)
+    options = ("--metrics-port", "0", "--metrics-host", "", "--fresh", "--state", str(tmp_path / "state"))
+    assert main(["stream", "--project", str(project.directory), *options]) == 2
+    todo = "write an address such as 127.0.0.1, or omit it"
+    assert capsys.readouterr().err == f"trueup: the host of the metrics is empty (--metrics-host); {todo}\n"
+    assert (tmp_path / "state/checkpoints").exists()
+
+
 def test_a_metrics_host_without_a_metrics_port_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["stream", "--project", str(tmp_path), "--metrics-host", "0.0.0.0"]) == 2
     assert capsys.readouterr().err == "trueup: metrics are served only on a named port (--metrics-host); add --metrics-port\n"

@@ -16,6 +16,7 @@ from reference_model.log import Close, Log, Record
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.jobs.metrics import StatusCollector, serve_metrics
+from trueup.jobs.options import MetricsAddress
 from trueup.policies.policy import Policy, SourceRules
 
 NOW = datetime(2024, 6, 1, 0, 1, tzinfo=UTC)
@@ -66,21 +67,21 @@ def test_the_metrics_have_the_age_of_the_state_and_the_number_of_pending_records
 
 def test_metrics_are_served_on_loopback_and_a_port_in_use_is_refused(tmp_path: Path) -> None:
     project = project_in(tmp_path)
-    with serve_metrics(project, tmp_path, 0, clock=lambda: NOW) as url:
+    with serve_metrics(project, tmp_path, MetricsAddress(0), clock=lambda: NOW) as url:
         assert url.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(url, timeout=60) as answer:
             assert "trueup_reconciled_position 4.0" in answer.read().decode()
         port = url.removesuffix("/metrics").rpartition(":")[2]
         addresses = {each.address for each in listeners.listeners_of(listeners.this_process()) if each.port == int(port)}
         assert addresses == {"127.0.0.1"}
-        with pytest.raises(TrueupError, match=f"port {port}"), serve_metrics(project, tmp_path, int(port)):
+        with pytest.raises(TrueupError, match=f"port {port}"), serve_metrics(project, tmp_path, MetricsAddress(int(port))):
             pass
 
 
 @pytest.mark.parametrize(("host", "bound"), [("0.0.0.0", "0.0.0.0"), ("127.0.0.2", "127.0.0.2"), ("localhost", None)])
 def test_metrics_are_served_on_a_named_host(host: str, bound: str | None, tmp_path: Path) -> None:
     project = project_in(tmp_path)
-    with serve_metrics(project, tmp_path, 0, host, clock=lambda: NOW) as url:
+    with serve_metrics(project, tmp_path, MetricsAddress(0, host), clock=lambda: NOW) as url:
         port = int(url.removesuffix("/metrics").rpartition(":")[2])
         (listener,) = [each for each in listeners.listeners_of(listeners.this_process()) if each.port == port]
         assert listener.address == bound or (bound is None and listener.is_loopback)
@@ -88,14 +89,19 @@ def test_metrics_are_served_on_a_named_host(host: str, bound: str | None, tmp_pa
             assert answer.status == 200
 
 
-@pytest.mark.parametrize("host", ["", "no.such.host.invalid"])
-def test_a_metrics_host_that_does_not_exist_is_refused(host: str, tmp_path: Path) -> None:
+def test_a_metrics_host_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     project = project_in(tmp_path)
     with (
         pytest.raises(TrueupError, match=r"is not a host of this machine \(--metrics-host\)"),
-        serve_metrics(project, tmp_path, 0, host),
+        serve_metrics(project, tmp_path, MetricsAddress(0, "no.such.host.invalid")),
     ):
         pass
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_metrics_host_is_no_address(host: str) -> None:
+    with pytest.raises(TrueupError, match=r"the host of the metrics is empty \(--metrics-host\)"):
+        MetricsAddress(0, host)
 
 
 def test_an_unreadable_lake_is_shown_as_the_only_metric(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from trueup.config import Project, parse
 from trueup.errors import LogBusyError, LogError
 from trueup.log.catalog.catalogs import SqliteCatalog
-from trueup.log.lake import BucketRange, Lake, Transaction
+from trueup.log.lake import BucketRange, Lake, TablePart, Transaction
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -56,9 +56,9 @@ def test_rows_are_read_by_bucket_and_day_and_rows_without_a_day_are_always_read(
     with Lake.open(project, clock=clock) as lake:
         commit_usage(lake, usage("a", bucket=3))
         commit_usage(lake, usage("b", bucket=7).with_columns(day=pl.lit(None, pl.Date)))
-        assert keys(lake, buckets=BucketRange(0, 5)) == ["a"]
-        assert keys(lake, days=(datetime(2024, 5, 2).date(), None)) == ["b"]
-        assert keys(lake, days=(NOON.date(), NOON.date())) == ["a", "b"]
+        assert keys(lake, part=TablePart(BucketRange(0, 5))) == ["a"]
+        assert keys(lake, part=TablePart(days=(datetime(2024, 5, 2).date(), None))) == ["b"]
+        assert keys(lake, part=TablePart(days=(NOON.date(), NOON.date()))) == ["a", "b"]
 
 
 def test_a_failing_commit_leaves_no_rows(project: Project) -> None:

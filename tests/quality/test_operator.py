@@ -16,7 +16,7 @@ from trueup.log.lake import Lake
 from trueup.quality.completeness.controls import control
 from trueup.quality.completeness.history import open_findings
 from trueup.quality.validation.validate_days import feed_findings
-from trueup.simulate import PROFILES, simulate
+from trueup.simulate import PROFILES, SimulationRequest, simulate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.mark.slow
 def test_lost_files_and_gaps_of_an_operator_are_found_to_the_record(tmp_path: Path) -> None:
     rates = dict.fromkeys(PROFILES["small"].rates, 0.0) | {"lost_file": 0.15, "lost_stretch": 0.2, "retransmitted_file": 0.2}
-    simulate(tmp_path / "op", subscribers=120, days=4, seed=3, rates=rates)
+    simulate(tmp_path / "op", SimulationRequest(subscribers=120, days=4, seed=3, rates=rates))
     project = Project.load(tmp_path / "op")
     ingest(project, clock=lambda: NOW)
     with Lake.open(project, clock=lambda: NOW) as lake:

@@ -21,10 +21,9 @@ from trueup.config import Project, ServiceConfig
 from trueup.events.identity import with_event_ids
 from trueup.events.schema import COLLECTED, CORE, EVENT
 from trueup.frames import query_frames
-from trueup.log.lake import CLOCK, BucketRange, Lake, Transaction
+from trueup.log.lake import ALL_DAYS, CLOCK, BucketRange, Days, Lake, Transaction
 from trueup.log.ticks import SUPERSEDES
 from trueup.policies.policy import Policy
-from trueup.reconcile.log_io.affected import Days
 from trueup.reconcile.log_io.commit import CONSUMER, Committed, commit_outcome
 from trueup.reconcile.log_io.load import frontier_of
 from trueup.reconcile.results.finding_rows import HISTORY
@@ -240,7 +239,7 @@ def ranges(count: int) -> list[BucketRange]:
     return [BucketRange(BUCKETS * i // count, BUCKETS * (i + 1) // count - 1) for i in range(count)]
 
 
-def outcome_of(lake: Lake, after: int, upto: int, partitions: int, days: Days = (None, None)) -> Outcome:
+def outcome_of(lake: Lake, after: int, upto: int, partitions: int, days: Days = ALL_DAYS) -> Outcome:
     """Return the merged outcome of the positions (after, upto], computed in a number of partitions."""
     frontier = frontier_of(lake, upto)
     return merge_outcomes([reconcile_partition(lake, frontier, r, after=after, upto=upto, days=days) for r in ranges(partitions)])
@@ -267,11 +266,11 @@ def outcome_in_steps(lake: Lake, ends: Iterable[int], partitions: int) -> Outcom
     return merge_outcomes(outcomes)
 
 
-def reconcile(lake: Lake, upto: int, partitions: int, days: Days = (None, None)) -> Committed:
+def reconcile(lake: Lake, upto: int, partitions: int, days: Days = ALL_DAYS) -> Committed:
     """Reconcile a lake up to a position and commit the outcome."""
     after = lake.consumer_position(CONSUMER)
     outcome = outcome_of(lake, after, upto, partitions, days)
-    return commit_outcome(lake, outcome, after=after, upto=upto, all_days=days == (None, None))
+    return commit_outcome(lake, outcome, after=after, upto=upto, all_days=days == ALL_DAYS)
 
 
 Totals = dict[str, Any]

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from trueup.simulate import PROFILES, SimulationSummary, simulate
+from trueup.simulate import PROFILES, SimulationRequest, SimulationSummary, simulate
 
 SERVICES_OF_TYPE = {"MOC": "voice", "SMO": "sms", "MTC": "incoming"}
 SERVICES_OF_GROUP = {"1": "data", "99": "zero_rated"}
@@ -94,7 +94,7 @@ def read_world(directory: Path, summary: SimulationSummary) -> World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Return a small operator of a few days, in CSV."""
     directory = tmp_path_factory.mktemp("operator") / "world"
-    return read_world(directory, simulate(directory, subscribers=160, days=5, seed=11))
+    return read_world(directory, simulate(directory, SimulationRequest(subscribers=160, days=5, seed=11)))
 
 
 @pytest.fixture(scope="session")
@@ -102,7 +102,7 @@ def quiet_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Return the same operator without leaks, so that no record of a fraud case is lost."""
     directory = tmp_path_factory.mktemp("quiet") / "world"
     nothing = dict.fromkeys(PROFILES["small"].rates, 0.0)
-    return read_world(directory, simulate(directory, subscribers=160, days=5, seed=11, rates=nothing))
+    return read_world(directory, simulate(directory, SimulationRequest(subscribers=160, days=5, seed=11, rates=nothing)))
 
 
 @pytest.fixture(scope="session")
@@ -110,5 +110,5 @@ def week(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a week of some thousand subscribers in Parquet, without leaks."""
     directory = tmp_path_factory.mktemp("week") / "world"
     nothing = dict.fromkeys(PROFILES["mvno"].rates, 0.0)
-    simulate(directory, subscribers=4_000, days=7, seed=5, profile="mvno", file_format="parquet", rates=nothing)
+    simulate(directory, SimulationRequest(subscribers=4_000, days=7, seed=5, profile="mvno", file_format="parquet", rates=nothing))
     return directory

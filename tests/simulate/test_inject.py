@@ -17,7 +17,7 @@ from trueup.errors import ConfigError
 from trueup.log.lake import Lake
 from trueup.proof.verify import verify
 from trueup.reconcile.results.digest import digests
-from trueup.simulate import SimulationError, simulate
+from trueup.simulate import SimulationError, SimulationRequest, simulate
 from trueup.simulate.injection.branch import branch_text
 from trueup.simulate.injection.rates import CONDITIONED, DRAWN, rates_of
 from trueup.simulate.injection.truth_rows import FOUND_BEFORE
@@ -70,7 +70,7 @@ def report(folder: Path) -> dict:
 def operator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a simulated operator with leaks of its own, ingested and reconciled; tests only read it."""
     folder = tmp_path_factory.mktemp("operator") / "own"
-    simulate(folder, subscribers=25, days=1, seed=7)
+    simulate(folder, SimulationRequest(subscribers=25, days=1, seed=7))
     done("ingest", "--project", folder)
     done("reconcile", "--project", folder)
     return folder

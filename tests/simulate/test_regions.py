@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from trueup.simulate import PROFILES, simulate
+from trueup.simulate import PROFILES, SimulationRequest, simulate
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def regions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("regions") / "world"
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PROFILES, "regions", replace(PROFILES["small"], name="regions", region_subscribers=40, blocks=8))
-        simulate(directory, subscribers=150, days=2, seed=3, profile="regions", file_format="parquet")
+        simulate(directory, SimulationRequest(subscribers=150, days=2, seed=3, profile="regions", file_format="parquet"))
     return directory
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 import pytest
 
-from trueup.simulate import PROFILES, simulate
+from trueup.simulate import PROFILES, SimulationRequest, simulate
 from trueup.simulate.truth.ledger import TRUTH
 
 PRICES = {"voice": Fraction(79_000, 60), "sms": Fraction(50_000), "incoming": Fraction(0), "data": Fraction(3_500, 1_000),
@@ -312,7 +312,7 @@ def test_frauds_and_innocent_cases_name_their_records_and_exposure(world, ledger
 
 def test_an_operator_without_leaks_has_no_leak_in_its_truth(tmp_path: Path) -> None:
     nothing = dict.fromkeys(PROFILES["small"].rates, 0.0)
-    summary = simulate(tmp_path, subscribers=60, days=2, seed=2, rates=nothing)
+    summary = simulate(tmp_path, SimulationRequest(subscribers=60, days=2, seed=2, rates=nothing))
     truth = pl.read_parquet(tmp_path / "truth.parquet")
     assert truth.filter(category="leak").is_empty()
     assert summary.usage_records > 500
@@ -320,7 +320,7 @@ def test_an_operator_without_leaks_has_no_leak_in_its_truth(tmp_path: Path) -> N
 
 def test_the_share_of_unbilled_messages_is_the_configured_rate(tmp_path: Path) -> None:
     rates = dict.fromkeys(PROFILES["small"].rates, 0.0) | {"unbilled_random": 0.25}
-    simulate(tmp_path, subscribers=400, days=2, seed=2, rates=rates)
+    simulate(tmp_path, SimulationRequest(subscribers=400, days=2, seed=2, rates=rates))
     truth = pl.read_parquet(tmp_path / "truth.parquet").filter(kind="unbilled_random", service="sms")
     sent = pl.concat([pl.read_csv(p, infer_schema=False) for p in sorted((tmp_path / "landing" / "msc").iterdir())])
     states = pl.read_csv(tmp_path / "landing" / "subscribers" / "network.csv", infer_schema=False)

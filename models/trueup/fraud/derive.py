@@ -16,7 +16,7 @@ from trueup.fraud.features.telecom import telecom_features, transactions
 from trueup.fraud.load import decisions_of, first_day_needed, label_events, usage_of
 from trueup.fraud.scoring.model import Model
 from trueup.fraud.scoring.model_registry import ModelInterval, model_intervals, models_of
-from trueup.fraud.scoring.rescore import rescore_records, unscored_upto
+from trueup.fraud.scoring.rescore import RescoreRequest, rescore_records, unscored_upto
 from trueup.fraud.scoring.rules import with_cell_areas, with_rule_features
 from trueup.fraud.scoring.score_run import CONSUMER, EMPTY, ScoreBatch, score_transactions
 from trueup.log.lake import Lake
@@ -160,5 +160,5 @@ def _derive_rescore(lake: Lake, project: Project, run: Run, decisions: pl.DataFr
     )
     before = lake.connection.execute(query, [f"{RESCORE}{model_id} ", run.snapshot]).fetchone()
     last = None if before is None or before[0] is None else int(before[0])
-    part = ModelInterval(model_id, "champion", 0, unscored_upto(lake, model_id))
-    return merge_scores(rescore_records(lake, project, part, (int(first), last), decisions, upto=run.upto))
+    request = RescoreRequest(ModelInterval(model_id, "champion", 0, unscored_upto(lake, model_id)), int(first), last)
+    return merge_scores(rescore_records(lake, project, request, decisions, upto=run.upto))

@@ -11,7 +11,7 @@ from trueup.errors import TrueupError
 from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.features.telecom import USAGE, transactions, with_labels
 from trueup.fraud.training.labels import labels_of_decisions, labels_of_truth
-from trueup.log.lake import BucketRange, Lake
+from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.warehouse import install_views
 from trueup.warehouse.query import Warehouse
 
@@ -27,7 +27,8 @@ def usage_of(
 ) -> pl.DataFrame:
     """Return usage records of positions in (after, upto] and of the given UTC days, each with its position."""
     columns = (*USAGE, "day", "record_key")
-    return lake.read("usage", columns=columns, after=after, upto=upto, days=(first_day, last_day), buckets=buckets)
+    part = TablePart(buckets, (first_day, last_day))
+    return lake.read("usage", columns=columns, after=after, upto=upto, part=part)
 
 
 def first_day_needed(lake: Lake, declared: FeatureSet, *, after: int, upto: int) -> date | None:

@@ -21,9 +21,9 @@ import polars as pl
 
 from trueup.config import Project
 from trueup.errors import ClockError, LogError, TrueupError
-from trueup.jobs.loopback import FLINK_SETTINGS, JAVA_OPTION, LOOPBACK, bind_java_to_loopback, grpc_servers_on_loopback
+from trueup.jobs.loopback import FLINK_SETTINGS, JAVA_OPTION, bind_java_to_loopback, grpc_servers_on_loopback
 from trueup.jobs.metrics import PROGRESS, serve_metrics
-from trueup.jobs.options import StreamOptions
+from trueup.jobs.options import RunOptions, StreamOptions
 from trueup.log.lake import Lake
 from trueup.policies.declared import ensure_policy
 from trueup.progress import LogFn
@@ -107,25 +107,18 @@ def last_state(folder: Path) -> Path | None:
 def run(
     project: Project,
     options: StreamOptions,
+    run_options: RunOptions,
     *,
-    state: Path | None = None,
-    fresh: bool = False,
-    until_idle: bool = False,
-    settings: Mapping[str, str] | None = None,
     stop: threading.Event | None = None,
-    metrics_port: int | None = None,
-    metrics_host: str = LOOPBACK,
     log: LogFn | None = None,
 ) -> StreamSummary:
-    """Run the job of `StreamOptions` until `stop` is set or, with `until_idle`, until it has caught up.
+    """Run the job of `StreamOptions` until `stop` is set or, as `RunOptions` may ask for, until it has caught up.
 
-    The job resumes from the newest state in the folder `state`, and leaves its state there; `fresh` discards that state first.
-    `settings` are Flink settings and take precedence. Raises `LogBusyError` when another reconciler holds the lake, and
-    `TrueupError` for any other failure of the job.
+    Raises `LogBusyError` when another reconciler holds the lake, and `TrueupError` for any other failure of the job.
     """
     prepare_java()
-    folder, log = state or state_folder(project), log or (lambda _: None)
-    if fresh:
+    folder, log = run_options.state or state_folder(project), log or (lambda _: None)
+    if run_options.fresh:
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     before = last_state(folder)
@@ -134,7 +127,7 @@ def run(
         "execution.checkpointing.savepoint-dir": (folder / "savepoints").as_uri(),
         **({"execution.state-recovery.path": before.as_uri()} if before else {}),
         **_mini_cluster_settings(folder),
-        **(settings or {}),
+        **run_options.settings,
     }
     with ExitStack() as end:
         lake = end.enter_context(Lake.open(project))
@@ -145,18 +138,19 @@ def run(
             ensure_policy(lake)
         first, changes_before = lake.consumer_position(CONSUMER), lake.count("finding")
         scoring = _Scoring(lake) if options.score else None
-        if until_idle and first == lake.last_position() and not (scoring and scoring.is_behind()):
+        if run_options.until_idle and first == lake.last_position() and not (scoring and scoring.is_behind()):
             return StreamSummary(first, first, 0, scoring.summary() if scoring else None)
         if scoring and scoring.blocked_by:
             log(f"scoring waits: {scoring.blocked_by}")
         log(f"resuming from position {first}, " + (f"state {before}" if before else "without a state"))
         own_options = replace(options, progress=str(folder / PROGRESS), hash_runs_folder=str(folder / HASH_RUNS))
-        if metrics_port is not None:
-            log(f"metrics at {end.enter_context(serve_metrics(project, folder, metrics_port, metrics_host))}")
+        if run_options.metrics is not None:
+            log(f"metrics at {end.enter_context(serve_metrics(project, folder, run_options.metrics))}")
         job = _submit(own_options, flink_settings, folder / "flink.log")
         try:
             clock_check = _ClockCheck(lake, options.tick_every, log)
-            _watch(job, lake, scoring, until_idle=until_idle, stop=stop or threading.Event(), on_check=clock_check.check)
+            stop = stop or threading.Event()
+            _watch(job, lake, scoring, until_idle=run_options.until_idle, stop=stop, on_check=clock_check.check)
         except BaseException:
             # An error or an interrupt must not leave the job running unattended.
             job.abandon()

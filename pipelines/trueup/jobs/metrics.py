@@ -18,6 +18,7 @@ from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.jobs.loopback import LOOPBACK
+from trueup.jobs.options import MetricsAddress
 from trueup.warehouse.query import with_retries
 from trueup.warehouse.status import Status, status
 
@@ -115,17 +116,15 @@ def of_folder(folder: Path, now: datetime) -> Iterator[Metric]:
 
 
 @contextmanager
-def serve_metrics(project: Project, folder: Path, port: int, host: str = LOOPBACK, clock: Clock = system_clock) -> Iterator[str]:
-    """Serve the metrics within the context, on loopback unless `host` names another interface; yield their URL.
+def serve_metrics(project: Project, folder: Path, address: MetricsAddress, clock: Clock = system_clock) -> Iterator[str]:
+    """Serve the metrics at an address within the context; yield their URL.
 
-    Port 0 lets the system choose a port. Raises `TrueupError` for a host or port that cannot be listened on.
+    Raises `TrueupError` for a host or port that cannot be listened on.
     """
+    host, port = address.host, address.port
     registry = CollectorRegistry(auto_describe=False)
     registry.register(StatusCollector(project, folder, clock))
     try:
-        if not host:
-            # To a socket an empty host means every interface; an unset shell variable must not mean that.
-            raise socket.gaierror
         server, thread = start_http_server(port, addr=host, registry=registry)
     except socket.gaierror:
         raise TrueupError(

@@ -1,13 +1,16 @@
-"""Options of the continuous job that its client and its workers share."""
+"""Options of the continuous job: those that its client and its workers share, and those of one run of the client."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
+from trueup.errors import TrueupError
+from trueup.jobs.loopback import LOOPBACK
 from trueup.log.lake import BucketRange
 from trueup.reconcile.incremental.epoch_ranges import Bounds
 from trueup.reconcile.incremental.hash_runs import MIN_HASHES_PER_RUN, HashRunStore, remove_stale_stores, store_for
@@ -53,3 +56,37 @@ class StreamOptions:
         """Remove the hash runs of bucket ranges that no group of this job has."""
         if self.hash_runs_folder is not None:
             remove_stale_stores(Path(self.hash_runs_folder), self.ranges())
+
+
+@dataclass(frozen=True)
+class MetricsAddress:
+    """The port and host on which metrics are served; port 0 lets the system choose a port.
+
+    Raises `TrueupError` for an empty host.
+    """
+
+    port: int
+    host: str = LOOPBACK
+
+    def __post_init__(self) -> None:
+        # To a socket an empty host means every interface; an unset shell variable must not mean that.
+        if not self.host.strip():
+            raise TrueupError(
+                "the host of the metrics is empty", where="--metrics-host", todo=f"write an address such as {LOOPBACK}, or omit it"
+            )
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of one run of the client.
+
+    The job resumes from the newest state in the folder `state` (by default that of the project), and leaves its state there;
+    `fresh` discards that state first. With `until_idle` the run ends once the job has caught up. `settings` are Flink settings and
+    take precedence. Without `metrics` none are served.
+    """
+
+    state: Path | None = None
+    fresh: bool = False
+    until_idle: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+    metrics: MetricsAddress | None = None

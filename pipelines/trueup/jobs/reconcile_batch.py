@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +27,7 @@ from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.jobs.loopback import grpc_servers_on_loopback
-from trueup.log.lake import BucketRange, Lake
+from trueup.log.lake import ALL_DAYS, BucketRange, Days, Lake
 from trueup.policies.declared import ensure_policy
 from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
@@ -47,7 +46,7 @@ class Partition:
     buckets: BucketRange
     after: int
     upto: int
-    days: tuple[date | None, date | None] = (None, None)
+    days: Days = ALL_DAYS
 
 
 class Reconcile(beam.DoFn):  # type: ignore[misc]
@@ -72,16 +71,16 @@ class Reconcile(beam.DoFn):  # type: ignore[misc]
 class Commit(beam.DoFn):  # type: ignore[misc]
     """Commits the outcomes of all partitions once, in one transaction."""
 
-    def __init__(self, partition: Partition, full_run: bool) -> None:
+    def __init__(self, partition: Partition) -> None:
         super().__init__()
-        self._partition, self._full_run = partition, full_run
+        self._partition = partition
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[dict[str, int]]:
         """Commit all encoded outcomes of a run; yield the number of findings per action."""
         outcome = merge_outcomes([decode(o) for o in element[1]])
         with Lake.open(Project.load(self._partition.project)) as lake:
-            after, upto = self._partition.after, self._partition.upto
-            yield commit_outcome(lake, outcome, after=after, upto=upto, all_days=self._full_run).actions
+            part = self._partition
+            yield commit_outcome(lake, outcome, after=part.after, upto=part.upto, all_days=part.days == ALL_DAYS).actions
 
 
 class WriteOutcome(beam.DoFn):  # type: ignore[misc]
@@ -111,8 +110,7 @@ def outcomes(root: Any, partitions: Sequence[Partition]) -> Any:
 def reconcile(
     project: Project,
     *,
-    from_day: date | None = None,
-    to_day: date | None = None,
+    days: Days = ALL_DAYS,
     runner_options: Sequence[str] = (),
     partitions: int | None = None,
     clock: Clock = system_clock,
@@ -120,17 +118,16 @@ def reconcile(
 ) -> ReconcileSummary:
     """Reconcile all positions after the consumer position, and commit the changed findings once.
 
-    Days (of the project's time zone) limit what is recomputed; then the consumer position stays where it is.
+    `days` (of the project's time zone) limit what is recomputed; then the consumer position stays where it is.
     Raises `LogBusyError` when another reconciler holds the lake, and `TrueupError` for any other failure.
     """
-    full_run = from_day is None and to_day is None
     with Lake.open(project, clock=clock) as lake, lake.reconciler_lock():
         ensure_policy(lake)
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
         if after == upto:
             return ReconcileSummary(after, upto, 0, 0, 0, 0, 0)
         parts = [
-            Partition(str(project.directory), r, after, upto, (from_day, to_day))
+            Partition(str(project.directory), r, after, upto, days)
             for r in bucket_ranges(project.config.lake.buckets, partitions or partitions_needed(lake))
         ]
         if log:
@@ -141,7 +138,7 @@ def reconcile(
                 outcomes(root, parts)
                 | "for one commit" >> beam.Map(lambda outcome: (0, outcome))
                 | "gather" >> beam.GroupByKey()
-                | "commit" >> beam.ParDo(Commit(parts[0], full_run))
+                | "commit" >> beam.ParDo(Commit(parts[0]))
             )
         return summary_of(lake, before, after=after, upto=upto, partitions=len(parts))
 

@@ -35,7 +35,7 @@ from trueup.fraud.scoring.model_registry import ModelInterval, models_of
 from trueup.fraud.scoring.rules import with_cell_areas
 from trueup.fraud.scoring.score_run import EMPTY, ScoreBatch, ScoreSummary, commit_judged, pending, summary_of
 from trueup.jobs.reconcile_batch import run_pipeline
-from trueup.log.lake import BucketRange, Lake
+from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.progress import LogFn
 from trueup.reconcile.run import ROWS_PER_PARTITION, ROWS_WORTH_A_CORE
 from trueup.reconcile.run_partition import bucket_ranges
@@ -175,7 +175,7 @@ def score(
 
 def usage_rows(lake: Lake, upto: int, first_day: date) -> int:
     """Return the number of usage records that a run reads."""
-    return lake.read("usage", columns=["bucket"], upto=upto, days=(first_day, None)).height
+    return lake.read("usage", columns=["bucket"], upto=upto, part=TablePart(days=(first_day, None))).height
 
 
 def _summary(lake: Lake, run: Scoring) -> ScoreSummary:

@@ -19,8 +19,11 @@ from trueup.log.configuration import Configuration as Configuration
 from trueup.log.damage import naming_damage
 from trueup.log.migrate import missing, schema
 from trueup.log.place import data_path as data_path
+from trueup.log.reader import ALL_DAYS as ALL_DAYS
 from trueup.log.reader import BucketRange as BucketRange
+from trueup.log.reader import Days as Days
 from trueup.log.reader import LogReader
+from trueup.log.reader import TablePart as TablePart
 from trueup.log.settings import check_settings, fix_settings, has_log
 from trueup.log.writer import CLOCK as CLOCK
 from trueup.log.writer import LogWriter

@@ -22,6 +22,22 @@ class BucketRange:
     last: int
 
 
+Days = tuple[date | None, date | None]
+"""A range of days, both ends included; None leaves an end open."""
+ALL_DAYS: Days = (None, None)
+
+
+@dataclass(frozen=True)
+class TablePart:
+    """The part of a table to read: a range of buckets (None: all of them) and UTC days; rows without a day belong to each part."""
+
+    buckets: BucketRange | None = None
+    days: Days = ALL_DAYS
+
+
+WHOLE_TABLE = TablePart()
+
+
 class LogReader(PositionLookup):
     """A lake session that reads rows of the log."""
 
@@ -33,13 +49,12 @@ class LogReader(PositionLookup):
         noted: Sequence[str] = (),
         after: int = 0,
         upto: int | None = None,
-        buckets: BucketRange | None = None,
-        days: tuple[date | None, date | None] | None = None,
+        part: TablePart = WHOLE_TABLE,
     ) -> pl.DataFrame:
-        """Return rows of `events.TABLE` committed at positions in (after, upto], with their `position`.
+        """Return the rows of a part of `events.TABLE` committed at positions in (after, upto], with their `position`.
 
-        `noted` are further expressions over a row `e`. `buckets` and `days` (UTC, both ends included; rows without a day are always
-        read) restrict the rows. The result is exact even if old snapshots have expired: each row has its commit as a column.
+        `noted` are further expressions over a row `e`. The result is exact even if old snapshots have expired: each row has its
+        commit as a column.
         """
         newest = self.last_position() if upto is None else upto
         # One query covers both ends of the range.
@@ -48,13 +63,12 @@ class LogReader(PositionLookup):
         self._saw(high)
         conditions = ["e.snapshot_id > ?", "e.snapshot_id <= ?"]
         values: list[object] = [low, high]
-        if buckets is not None:
+        if part.buckets is not None:
             conditions.append("e.bucket BETWEEN ? AND ?")
-            values += [buckets.first, buckets.last]
-        if days is not None and days != (None, None):
-            first, last = days[0] or date.min, days[1] or date.max
+            values += [part.buckets.first, part.buckets.last]
+        if part.days != ALL_DAYS:
             conditions.append("(e.day BETWEEN ? AND ? OR e.day IS NULL)")
-            values += [first, last]
+            values += [part.days[0] or date.min, part.days[1] or date.max]
         selected = ", ".join([*(f"e.{name}" for name in columns), *noted])
         relation, relation_values = self.relation(table, low, high)
         rows = self.connection.execute(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
-from datetime import date
 
 import duckdb
 import polars as pl
@@ -14,7 +13,7 @@ from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.events.streams import MOVEMENTS
-from trueup.log.lake import Lake
+from trueup.log.lake import ALL_DAYS, Days, Lake
 from trueup.policies.declared import ensure_policy
 from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
@@ -39,18 +38,13 @@ class ReconcileSummary:
 
 
 def reconcile_little(
-    project: Project,
-    *,
-    from_day: date | None = None,
-    to_day: date | None = None,
-    clock: Clock = system_clock,
-    log: LogFn | None = None,
+    project: Project, *, days: Days = ALL_DAYS, clock: Clock = system_clock, log: LogFn | None = None
 ) -> ReconcileSummary | None:
     """Reconcile what the log has beyond the last run, where one partition is enough; else return None.
 
-    The steps are those of `trueup.jobs.reconcile_batch.reconcile`, without an engine. Days (of the project's time zone) limit
-    what is evaluated; then the consumer position stays where it is. Raises `LogBusyError` when another reconciler holds the
-    lake.
+    The steps are those of `trueup.jobs.reconcile_batch.reconcile`, without an engine. `days` (of the project's time zone)
+    limit what is evaluated; then the consumer position stays where it is. Raises `LogBusyError` when another reconciler holds
+    the lake.
     """
     with Lake.open(project, clock=clock) as lake, lake.reconciler_lock():
         ensure_policy(lake)
@@ -63,12 +57,11 @@ def reconcile_little(
             log(f"reconciling positions {after + 1} to {upto}")
         before = changes_known(lake)
         (all_buckets,) = bucket_ranges(project.config.lake.buckets, 1)
-        days, all_days = (from_day, to_day), from_day is None and to_day is None
         try:
             outcome = reconcile_partition(lake, frontier_of(lake, upto), all_buckets, after=after, upto=upto, days=days)
         except duckdb.Error as error:
             raise TrueupError(f"the reconciliation failed: {str(error).splitlines()[0]}", where=str(project.directory)) from error
-        commit_outcome(lake, outcome, after=after, upto=upto, all_days=all_days)
+        commit_outcome(lake, outcome, after=after, upto=upto, all_days=days == ALL_DAYS)
         return summary_of(lake, before, after=after, upto=upto, partitions=1)
 
 

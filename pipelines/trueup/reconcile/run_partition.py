@@ -6,11 +6,11 @@ import itertools
 
 import polars as pl
 
-from trueup.log.lake import BucketRange, Lake
+from trueup.log.lake import ALL_DAYS, BucketRange, Days, Lake
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, Terms
 from trueup.reconcile.kernel.evaluate import evaluate
-from trueup.reconcile.log_io.affected import AffectedReader, Days
+from trueup.reconcile.log_io.affected import AffectedReader
 from trueup.reconcile.log_io.load import terms_of
 from trueup.reconcile.results.outcome import Outcome, outcome_of
 
@@ -22,7 +22,7 @@ def reconcile_events(events: pl.DataFrame, frontier: Frontier, terms: Terms = FL
 
 
 def reconcile_partition(
-    lake: Lake, frontier: Frontier, buckets: BucketRange, *, after: int, upto: int, days: Days = (None, None)
+    lake: Lake, frontier: Frontier, buckets: BucketRange, *, after: int, upto: int, days: Days = ALL_DAYS
 ) -> Outcome:
     """Read the records of a partition that positions in (after, upto] can affect, and reconcile them."""
     terms = terms_of(lake, buckets, upto)

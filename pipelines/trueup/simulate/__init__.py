@@ -2,6 +2,6 @@
 
 from trueup.simulate.checks import SimulationError
 from trueup.simulate.market.profile import PROFILES, Profile
-from trueup.simulate.operator import SimulationSummary, simulate
+from trueup.simulate.operator import SimulationRequest, SimulationSummary, simulate
 
-__all__ = ["PROFILES", "Profile", "SimulationError", "SimulationSummary", "simulate"]
+__all__ = ["PROFILES", "Profile", "SimulationError", "SimulationRequest", "SimulationSummary", "simulate"]

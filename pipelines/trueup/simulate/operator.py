@@ -56,6 +56,29 @@ _RECORD = (
 
 
 @dataclass(frozen=True)
+class SimulationRequest:
+    """The operator to simulate: its size, the days of its main period, its seed, and its profile and file format by name.
+
+    Some days with only test calls follow the main period. The same request gives the same bytes. `rates` replaces rates of leak
+    kinds (shares from 0 to 1, see `profile.Profile`).
+    """
+
+    subscribers: int
+    days: int
+    seed: int
+    profile: str = "small"
+    file_format: str = "csv"
+    rates: Mapping[str, float] | None = None
+
+    def command(self) -> str:
+        """Return the command that writes the same operator, but for `rates`."""
+        return (
+            f"trueup simulate DIR --subscribers {self.subscribers} --days {self.days} --seed {self.seed} --profile {self.profile} "
+            f"--format {self.file_format}"
+        )
+
+
+@dataclass(frozen=True)
 class SimulationSummary:
     """The periods and counts of a simulation.
 
@@ -92,44 +115,33 @@ class SimulationSummary:
         return {**plain, "records": self.records, "skipped": list(self.skipped)}
 
 
-def simulate(
-    directory: Path,
-    *,
-    subscribers: int,
-    days: int,
-    seed: int,
-    profile: str = "small",
-    file_format: str = "csv",
-    rates: Mapping[str, float] | None = None,
-    on_day: Callable[[int, int], None] | None = None,
-) -> SimulationSummary:
+def simulate(directory: Path, request: SimulationRequest, *, on_day: Callable[[int, int], None] | None = None) -> SimulationSummary:
     """Write a simulated operator into an empty or new folder: files per feed, `trueup.toml` and `truth.parquet`.
 
-    `days` are the days of the main period; some days with only test calls follow. The same arguments give the same bytes.
-    `rates` replaces rates of leak kinds (shares from 0 to 1, see `profile.Profile`). Calls `on_day(done, of)` after each day.
-    Memory does not grow with the days; of the traffic it holds one region at a time.
+    Calls `on_day(done, of)` after each day. Memory does not grow with the days; of the traffic it holds one region at a time.
 
-    Raises `SimulationError`, before anything is written, for invalid arguments and for a folder with files in it; and later
+    Raises `SimulationError`, before anything is written, for an invalid request and for a folder with files in it; and later
     when a file cannot be written.
     """
-    check_counts(subscribers, days, seed)
-    check_format(file_format)
-    size = profile_of(profile, rates)
+    check_counts(request.subscribers, request.days, request.seed)
+    check_format(request.file_format)
+    profile = profile_of(request.profile, request.rates)
     check_target(directory)
-    call = f"trueup simulate DIR --subscribers {subscribers} --days {days} --seed {seed} --profile {profile} --format {file_format}"
-    run = _Run(directory, size, Period(FIRST_DAY, days, size.tail_days, ZoneInfo(HOME_ZONE)), subscribers, seed, file_format)
-    total = days + size.tail_days
+    run = _Run(directory, request, profile)
+    total = request.days + profile.tail_days
     for index in range(total):
         run.play(index)
         if on_day:
             on_day(index + 1, total)
-    return run.finish(call)
+    return run.finish(request.command())
 
 
 class _Run:
     """One running simulation: its counters, and the records and charges held for later files."""
 
-    def __init__(self, directory: Path, profile: Profile, period: Period, subscribers: int, seed: int, file_format: str) -> None:
+    def __init__(self, directory: Path, request: SimulationRequest, profile: Profile) -> None:
+        period = Period(FIRST_DAY, request.days, profile.tail_days, ZoneInfo(HOME_ZONE))
+        subscribers, seed, file_format = request.subscribers, request.seed, request.file_format
         self.directory, self.profile, self.period, self.seed, self.file_format = directory, profile, period, seed, file_format
         self.regions = regions_of(profile, subscribers)
         network = network_of(profile, self.regions)

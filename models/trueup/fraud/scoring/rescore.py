@@ -39,6 +39,15 @@ class RescoreSummary:
     suspicious: int
 
 
+@dataclass(frozen=True)
+class RescoreRequest:
+    """The model that rescores, up to a position, and the times of the records: [first, last), without an end where that is None."""
+
+    part: ModelInterval
+    first_us: int
+    last_us: int | None
+
+
 def rescore(project: Project, since: date, *, clock: Clock = system_clock, log: LogFn | None = None) -> RescoreSummary:
     """Let the champion score the records, from a day on, that arrived before it was in force.
 
@@ -54,10 +63,10 @@ def rescore(project: Project, since: date, *, clock: Clock = system_clock, log: 
             raise TrueupError(NO_MODEL, where=str(project.directory))
         model_id = champions[-1].model_id
         first_us, last_us = day_start_us(since, project), _rescored_from(lake, model_id)
-        part = ModelInterval(model_id, "champion", 0, unscored_upto(lake, model_id))
+        request = RescoreRequest(ModelInterval(model_id, "champion", 0, unscored_upto(lake, model_id)), first_us, last_us)
         batches = []
         if last_us is None or first_us < last_us:
-            batches = rescore_records(lake, project, part, (first_us, last_us), decisions_of(lake, project), upto=upto, log=log)
+            batches = rescore_records(lake, project, request, decisions_of(lake, project), upto=upto, log=log)
         judged = merge_scores(batches)
         _commit(lake, judged, model_id, first_us, upto)
     transactions_scored = judged.scoring["transactions"].sum() if judged.scoring.width else 0
@@ -82,16 +91,16 @@ def _rescored_from(lake: Lake, model_id: str) -> int | None:
 
 
 def rescore_records(
-    lake: Lake, project: Project, part: ModelInterval, times_us: tuple[int, int | None], decisions: pl.DataFrame, *, upto: int,
-    log: LogFn | None = None,
-) -> list[ScoreBatch]:  # fmt: skip
-    """Score the records in [first, last) of `times_us`, some days per batch, reading back as far as their windows."""
-    first_us, last_us = times_us
+    lake: Lake, project: Project, request: RescoreRequest, decisions: pl.DataFrame, *, upto: int, log: LogFn | None = None
+) -> list[ScoreBatch]:
+    """Score the records of a request, some days per batch, reading back as far as their windows."""
+    part = request.part
     declared, config = telecom_features(), project.config.fraud.model_copy(update={"rule": ()})
     models = models_of(project, declared, [part])
     labels = label_events(lake, project, decisions, upto=upto)
     begins_us, ends_us = _extent_us(lake, part.upto)
-    first_us, end_us = max(first_us, begins_us), min(ends_us, ends_us if last_us is None else last_us)
+    first_us = max(request.first_us, begins_us)
+    end_us = ends_us if request.last_us is None else min(ends_us, request.last_us)
     batches = []
     for begin_us in range(first_us, end_us, DAYS_AT_ONCE * DAY_US):
         stop_us = min(begin_us + DAYS_AT_ONCE * DAY_US, end_us)

@@ -95,6 +95,15 @@ def folds(table: Table, count: int) -> list[Fold]:
     return usable
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """The parameters of one trial of the grid, the rounds of its folds, and its average precision on their test rows."""
+
+    parameters: dict[str, float]
+    rounds: int
+    quality: float
+
+
 def train_model(
     declared: FeatureSet, table: Table, settings: Settings, *, recent: Table | None = None, card: dict[str, Any] | None = None
 ) -> Model:
@@ -105,23 +114,16 @@ def train_model(
     labels of both classes, or when no fold can be tested.
     """
     parts = folds(table, settings.folds)
-    best: tuple[float, dict[str, float], int] | None = None
-    for parameters in _trials(settings.trials):
-        rounds = int(np.median([_rounds(table, fold, parameters, settings.seed) for fold in parts]))
-        judged = _unseen(table, parts, parameters, rounds, settings)
-        quality = float(np.mean([average_precision(table.fraud[f.test], margin) for f, margin in judged]))
-        if best is None or quality > best[0]:
-            best = quality, parameters, rounds
-    assert best is not None
-    _, parameters, best_rounds = best
+    # Of equally good trials the first counts.
+    best = max((_trial(table, parts, parameters, settings) for parameters in _grid(settings.trials)), key=lambda t: t.quality)
     at = np.concatenate([f.test for f in parts])
-    margin = np.concatenate([m for _, m in _unseen(table, parts, parameters, best_rounds, settings)])
+    margin = np.concatenate([m for _, m in _unseen(table, parts, best.parameters, best.rounds, settings)])
     fraud = table.fraud[at]
     calibration = Calibration.fitted(margin, fraud)
     probability = calibration.probability(margin)
     unseen = table.rows[at].with_columns(score=pl.Series(probability))
     everything = np.arange(len(table.fraud))
-    booster = xgb.train(_parameters(table.fraud, parameters, settings.seed), _data(table, everything), best_rounds)
+    booster = xgb.train(_parameters(table.fraud, best.parameters, settings.seed), _data(table, everything), best.rounds)
     unseen_margin = margin
     if recent is not None and recent.rows.height:
         unseen_margin = booster.predict(_data(recent, np.arange(recent.rows.height)), output_margin=True).astype(np.float64)
@@ -130,11 +132,18 @@ def train_model(
     threshold = max(threshold_for(unseen, settings.alerts_per_day), float(table.fraud.mean()))
     honest = table.values[~table.fraud]
     usual = {n: float(v) for n, v in zip(declared.names, _medians(honest), strict=True)}
-    facts = _card(table, settings, parameters, best_rounds, at, probability, threshold) | _bins(declared, table, unseen_margin)
+    facts = _card(table, settings, best, at, probability, threshold) | _bins(declared, table, unseen_margin)
     return Model(bytes(booster.save_raw("ubj")), declared.names, declared.hash, calibration, threshold, usual, facts | (card or {}))
 
 
-def _trials(budget: int) -> list[dict[str, float]]:
+def _trial(table: Table, parts: list[Fold], parameters: dict[str, float], settings: Settings) -> _Trial:
+    """Return the trial of parameters on folds."""
+    rounds = int(np.median([_rounds(table, fold, parameters, settings.seed) for fold in parts]))
+    judged = _unseen(table, parts, parameters, rounds, settings)
+    return _Trial(parameters, rounds, float(np.mean([average_precision(table.fraud[f.test], margin) for f, margin in judged])))
+
+
+def _grid(budget: int) -> list[dict[str, float]]:
     every = [dict(zip(_GRID, values, strict=True)) for values in itertools.product(*_GRID.values())]
     return every[:budget]
 
@@ -194,17 +203,16 @@ def _medians(values: NDArray[np.float32]) -> Floats:
 
 
 def _card(
-    table: Table, settings: Settings, parameters: dict[str, float], rounds: int, at: NDArray[np.intp], probability: Floats,
-    threshold: float,
-) -> dict[str, Any]:  # fmt: skip
+    table: Table, settings: Settings, trial: _Trial, at: NDArray[np.intp], probability: Floats, threshold: float
+) -> dict[str, Any]:
     fraud, unseen = table.fraud[at], table.rows[at].with_columns(score=pl.Series(probability))
     alerted = (pl.col("score") >= threshold).sum()
     by_type = unseen.filter("fraud").group_by("type").agg(transactions=pl.len(), alerted=alerted).sort("type")
     days = table.rows["day"]
     card: dict[str, Any] = {
         "transactions": table.rows.height, "frauds": int(table.fraud.sum()), "from": str(days.min()), "to": str(days.max()),
-        "seed": settings.seed, "threads": THREADS, "rounds": rounds, "parameters": parameters, "xgboost": xgb.__version__,
-        "alerts_per_day": settings.alerts_per_day, "label_delay_us": settings.label_delay_us,
+        "seed": settings.seed, "threads": THREADS, "rounds": trial.rounds, "parameters": trial.parameters,
+        "xgboost": xgb.__version__, "alerts_per_day": settings.alerts_per_day, "label_delay_us": settings.label_delay_us,
         "metrics": {
             "average_precision": average_precision(fraud, probability),
             "auc": auc_roc(fraud, probability),

@@ -75,7 +75,7 @@ def score_controls(
 ) -> None:
     """Bring the findings up to date and compare them with the truth: recall, precision and money per kind of leak."""
     from trueup.cli.commands.reconcile import reconcile_project
-    from trueup.log.lake import Lake
+    from trueup.log.lake import ALL_DAYS, Lake
     from trueup.simulate.truth.evidence import evidence_of
     from trueup.simulate.truth.scorecard import check_truth, score
 
@@ -85,7 +85,7 @@ def score_controls(
     with Lake.open(opened, read_only=True) as lake:
         behind = lake.consumer_position("reconcile") < lake.last_position()
     if behind:
-        reconcile_project(opened)
+        reconcile_project(opened, ALL_DAYS)
     with Lake.open(opened, read_only=True) as lake:
         evidence = evidence_of(lake)
     scored = score(ledger, evidence)

@@ -60,13 +60,12 @@ def simulate(
     json: Json = False,
 ) -> None:
     """Simulate an operator: write its raw files, a trueup.toml and truth.parquet."""
+    from trueup.simulate import SimulationRequest
     from trueup.simulate import simulate as simulate_operator
 
     folder = directory or project
     with steps("day") as on_day:
-        summary = simulate_operator(
-            folder, subscribers=subscribers, days=days, seed=seed, profile=profile, file_format=form, on_day=on_day
-        )
+        summary = simulate_operator(folder, SimulationRequest(subscribers, days, seed, profile, form), on_day=on_day)
     if json:
         output.json_value(summary.as_json())
     else:

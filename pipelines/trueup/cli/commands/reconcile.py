@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from trueup.config import Project
+    from trueup.log.lake import Days
     from trueup.reconcile.run import ReconcileSummary
 
 HOW = ("plain", "batch", "stream")
@@ -39,39 +39,38 @@ def reconcile(
     json: Json = False,
 ) -> None:
     """Bring the findings up to the newest position."""
+    from trueup.log.lake import ALL_DAYS
+
     options = only_options(runner_options)
-    opened, first, last = load(project, accept_clock=accept_clock), day(from_day, "--from"), day(to_day, "--to")
+    opened, days = load(project, accept_clock=accept_clock), (day(from_day, "--from"), day(to_day, "--to"))
     problems = checked.check_settings(opened) + checked.check_log(opened)
-    summary = reconcile_project(opened, from_day=first, to_day=last, runner_options=options)
+    summary = reconcile_project(opened, days, runner_options=options)
     if json:
         output.json_value(asdict(summary) | {"problems": checked.as_value(problems)})
     else:
-        limited = from_day is not None or to_day is not None
-        output.line(summary_line(summary) + ("; only these days, the next run reconciles the others" if limited else ""))
+        output.line(summary_line(summary, "" if days == ALL_DAYS else "only these days, the next run reconciles the others"))
 
 
-def reconcile_project(
-    project: Project, *, from_day: date | None = None, to_day: date | None = None, runner_options: Sequence[str] = ()
-) -> ReconcileSummary:
+def reconcile_project(project: Project, days: Days, *, runner_options: Sequence[str] = ()) -> ReconcileSummary:
     """Reconcile the positions that are not reconciled yet; import Beam only where there is enough work for it."""
     from trueup.reconcile.run import reconcile_little
 
     if not runner_options:
-        done = reconcile_little(project, from_day=from_day, to_day=to_day, log=output.note)
+        done = reconcile_little(project, days=days, log=output.note)
         if done is not None:
             return done
     from trueup.jobs.reconcile_batch import reconcile
 
-    return reconcile(project, from_day=from_day, to_day=to_day, runner_options=runner_options, log=output.note)
+    return reconcile(project, days=days, runner_options=runner_options, log=output.note)
 
 
-def summary_line(summary: ReconcileSummary) -> str:
-    """Return the result in one line."""
+def summary_line(summary: ReconcileSummary, limit: str = "") -> str:
+    """Return the result in one line; `limit` states which days it is about, where there was anything to reconcile."""
     if summary.from_position == summary.to_position:
         return f"already reconciled up to position {summary.to_position}; nothing changed"
     return (
         f"reconciled positions {summary.from_position + 1} to {summary.to_position}: {output.counted(summary.records, 'record')}, "
-        f"{summary.raised} raised, {summary.revised} revised, {summary.retracted} retracted"
+        f"{summary.raised} raised, {summary.revised} revised, {summary.retracted} retracted" + (f"; {limit}" if limit else "")
     )
 
 

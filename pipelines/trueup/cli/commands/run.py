@@ -57,7 +57,7 @@ def run(
 ) -> None:
     """Ingest, check the feeds, reconcile, score, audit and publish, with one summary."""
     from trueup.collect.ingest import ingest
-    from trueup.log.lake import Lake
+    from trueup.log.lake import ALL_DAYS, Lake
     from trueup.quality.gate import blocked_from
     from trueup.quality.run import quality
 
@@ -72,7 +72,7 @@ def run(
         checked_feeds = quality(opened, log=output.note, log_day=output.note_each(verbose))
         blocked = blocked_from(checked_feeds.days)
         # Days before the first blocked day are reconciled; later days wait until their feeds are complete.
-        reconciled = reconcile.reconcile_project(opened, to_day=None if blocked is None else blocked - timedelta(days=1))
+        reconciled = reconcile.reconcile_project(opened, ALL_DAYS if blocked is None else (None, blocked - timedelta(days=1)))
         scored = _score(opened)
         published = _publish(opened, target)
     results = _Results(ingested, checked_feeds, reconciled, scored, published)
@@ -183,10 +183,8 @@ def _show(results: _Results) -> None:
     output.line(f"ingest     {ingest_command.summary_line(results.ingested)}")
     output.line(f"quality    {quality_command.summary_line(results.feeds)}")
     is_blocked = any(day.verdict == "block" for day in results.feeds.days)
-    output.line(
-        f"reconcile  {reconcile.summary_line(results.reconciled)}"
-        + ("; only the days before the first blocked day" if is_blocked else "")
-    )
+    limit = "only the days before the first blocked day" if is_blocked else ""
+    output.line(f"reconcile  {reconcile.summary_line(results.reconciled, limit)}")
     output.line(f"score      {f'skipped: {scored}' if isinstance(scored, str) else fraud.summary_line(scored)}")
     total = len(published.audits)
     since = "" if published.is_new else ", unchanged since the last run"

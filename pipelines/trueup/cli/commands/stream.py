@@ -21,6 +21,7 @@ from trueup.errors import TrueupError
 if TYPE_CHECKING:
     from trueup.config import Project
     from trueup.jobs.flink_client import StreamSummary
+    from trueup.jobs.options import MetricsAddress
 
 
 def register(app: typer.Typer) -> None:
@@ -63,13 +64,11 @@ def stream(
     json: Json = False,
 ) -> None:
     """Reconcile new commits continuously, until interrupted."""
-    if metrics_host is not None and metrics_port is None:
-        raise TrueupError("metrics are served only on a named port", where="--metrics-host", todo="add --metrics-port")
+    metrics = metrics_address(metrics_port, metrics_host)
     opened = load(project, accept_clock=accept_clock)
     checked.check_settings(opened)
     from trueup.jobs.flink_client import prepare_java, run
-    from trueup.jobs.loopback import LOOPBACK
-    from trueup.jobs.options import StreamOptions
+    from trueup.jobs.options import RunOptions, StreamOptions
     from trueup.reconcile.incremental.epoch_ranges import Bounds
 
     prepare_java()
@@ -80,18 +79,8 @@ def stream(
         score=scoring and importlib.util.find_spec("xgboost") is not None,
     )  # fmt: skip
     with interrupted() as stop:
-        summary = run(
-            opened,
-            options,
-            state=state,
-            fresh=fresh,
-            until_idle=until_idle,
-            settings=_parse_settings(flink or []),
-            stop=stop,
-            metrics_port=metrics_port,
-            metrics_host=LOOPBACK if metrics_host is None else metrics_host,
-            log=output.note,
-        )
+        run_options = RunOptions(state, fresh, until_idle, _parse_settings(flink or []), metrics)
+        summary = run(opened, options, run_options, stop=stop, log=output.note)
     if json:
         output.json_value(summary)
     else:
@@ -109,6 +98,17 @@ def summary_line(summary: StreamSummary) -> str:
     if scored is None or scored.from_position == scored.to_position:
         return line
     return f"{line}; scored positions {scored.from_position + 1} to {scored.to_position}: {scored.suspicious} suspicious"
+
+
+def metrics_address(port: int | None, host: str | None) -> MetricsAddress | None:
+    """Return the address of the metrics, None without a port; raise `TrueupError` for a host without a port, or an empty host."""
+    if host is None and port is None:
+        return None
+    if port is None:
+        raise TrueupError("metrics are served only on a named port", where="--metrics-host", todo="add --metrics-port")
+    from trueup.jobs.options import MetricsAddress
+
+    return MetricsAddress(port) if host is None else MetricsAddress(port, host)
 
 
 def duration(text: str, where: str) -> timedelta:

@@ -20,7 +20,7 @@ from trueup.events.identity import bucket_key_sql
 from trueup.events.schema import OWN_TIME_SQL
 from trueup.frames import query_frames
 from trueup.localtime import period_index
-from trueup.log.lake import BucketRange, Lake
+from trueup.log.lake import ALL_DAYS, BucketRange, Days, Lake
 from trueup.policies.policy import DEFAULT_RULE, NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.rating.allowances import period_number
 from trueup.reconcile.blocking.lookback import EARLIEST, EPOCH, MONTH_US, aggregate_us, instant_of, nearest_us, open_from
@@ -39,7 +39,6 @@ ROW = ["charge", "event_id", "position", "source"]
 """The columns that identify a row of the log."""
 _KEY = ["bucket", "scope", "session_key"]
 _EMPTY = pl.DataFrame(schema={**EVENTS, "own": pl.Boolean})
-Days = tuple[date | None, date | None]
 
 
 def affected_records(
@@ -78,13 +77,13 @@ class AffectedReader:
     terms: Terms
     upto: int
 
-    def affected_records(self, after: int, days: Days = (None, None)) -> pl.DataFrame:
+    def affected_records(self, after: int, days: Days = ALL_DAYS) -> pl.DataFrame:
         """Return every record (rows of `EVENTS`) that positions after `after` can affect, with all of its component.
 
         `days` (of the project's time zone, both included) restrict this to components with a record on one of them.
         """
         known = self.seed_records(after, days)
-        if after == 0 and days == (None, None):
+        if after == 0 and days == ALL_DAYS:
             return known
         return self.transitive_closure(known, known)
 
@@ -122,8 +121,8 @@ class AffectedReader:
             "prices_from": _prices_from(self.terms, after), "longest_us": LONGEST_US,
             "lasting_from": _lasting_from(self.terms, after),
             # A day of another time zone lies within the UTC day and the days next to it.
-            "from_day": None if days == (None, None) else (first - _DAY if first else date.min),
-            "to_day": None if days == (None, None) else (last + _DAY if last else date.max),
+            "from_day": None if days == ALL_DAYS else (first - _DAY if first else date.min),
+            "to_day": None if days == ALL_DAYS else (last + _DAY if last else date.max),
         }  # fmt: skip
         return self._read("seeds", values, untimed=untimed, changed_subscribers=_changed_subscribers(self.terms, after))
 

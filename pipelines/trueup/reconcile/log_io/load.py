@@ -9,7 +9,7 @@ import polars as pl
 from trueup.errors import LogError
 from trueup.events.identity import bucket_key
 from trueup.events.schema import own_time
-from trueup.log.lake import BucketRange, Lake
+from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.policies.declared import read_policies
 from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.rating.bands import DAY_US
@@ -42,7 +42,7 @@ def noted_sql(lake: Lake) -> list[str]:
 def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
     """Return the tariff book and the subscriptions of a range of buckets, as known at every position up to `upto`."""
     tariffs = lake.read("tariff", upto=upto)
-    known = lake.read("subscriber", upto=upto, buckets=buckets)
+    known = lake.read("subscriber", upto=upto, part=TablePart(buckets))
     editions = []
     for position in tariffs["position"].unique().sort().to_list():
         so_far = tariffs.filter(pl.col("position") <= position).sort("position", "source_row")
@@ -161,7 +161,7 @@ def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.D
     """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets."""
     noted = noted_sql(lake)
     frames = {
-        stream: lake.read(stream, columns=COLUMNS[stream], noted=noted, after=after, upto=upto, buckets=buckets)
+        stream: lake.read(stream, columns=COLUMNS[stream], noted=noted, after=after, upto=upto, part=TablePart(buckets))
         for stream in COLUMNS
     }
     return as_events(frames, lake)
