@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import duckdb
 import polars as pl
 import pytest
+from typer.main import get_command
 
 from trueup.config import Project
 from trueup.log.lake import Lake
@@ -287,6 +289,15 @@ def test_a_run_publishes_again_after_any_change(invoke: Invoke, copied: Path) ->
     assert _runs_anew(invoke, copied)
 
 
+def test_a_command_is_built_without_the_others_and_shows_its_own_help(invoke: Invoke) -> None:
+    application = importlib.import_module("trueup.cli.main")
+    names = get_command(application.app).commands
+    assert len(names) > 20
+    for name in names:
+        assert list(get_command(application.app_of([name])).commands) == [name]
+        assert f"trueup {name} [OPTIONS]" in invoke(name, "--help").out
+
+
 def _imported(*arguments: object) -> set[str]:
     """Return the packages that a command has imported by its end, in a process of its own."""
     code = "import sys; from trueup.cli import main; s = main(sys.argv[1:]); sys.stderr.write(' '.join(sys.modules)); sys.exit(s)"
@@ -298,9 +309,8 @@ def _imported(*arguments: object) -> set[str]:
 def test_read_only_commands_import_no_engine_and_polars_only_where_needed(done: Path) -> None:
     engines = {"pandas", "apache_beam", "great_expectations", "xgboost"}
     assert not (engines | {"polars", "pyarrow", "numpy"}) & _imported("findings", "--project", done)
+    assert not (engines | {"polars", "pyarrow", "numpy"}) & _imported("status", "--project", done)
     assert not (engines | {"polars"}) & _imported("sql", "select 1", "--project", done)
-    # Checks of the project try its time formats, which needs Polars.
-    assert not engines & _imported("status", "--project", done)
 
 
 def test_a_run_without_changes_imports_no_engine(copied: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from trueup.collect.commit.cross_row_checks import CHECKS, ending_before_they_begin
 from trueup.collect.ingest import IngestSummary
-from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, Project, parse
+from trueup.config import DECIMAL_COLUMNS, FLAG_COLUMNS, STREAM_COLUMNS, TIME_COLUMNS, WHOLE_COLUMNS, Project, parse
 from trueup.errors import ConfigError
-from trueup.events.schema import CORE
+from trueup.events.schema import CORE, UTC_TIME
 from trueup.log.lake import Lake
 from trueup.proof.raw.records import verify_record
 from trueup.proof.verify import verify
@@ -120,6 +120,12 @@ def test_the_columns_of_mapping_and_log_are_equal() -> None:
     kept = {stream: tuple(name.removesuffix("_micros") for name in core) for stream, core in CORE.items()}
     assert kept == STREAM_COLUMNS
     assert {name.removesuffix("_micros") for core in CORE.values() for name in core if name.endswith("_micros")} == DECIMAL_COLUMNS
+    of_type = {
+        dtype: {name for core in CORE.values() for name, column in core.items() if column == dtype and not name.endswith("_micros")}
+        for core in CORE.values() for dtype in core.values()
+    }  # fmt: skip
+    assert of_type.keys() == {pl.String(), UTC_TIME, pl.Boolean(), pl.Int64()}
+    assert (of_type[UTC_TIME], of_type[pl.Boolean()], of_type[pl.Int64()]) == (TIME_COLUMNS, FLAG_COLUMNS, WHOLE_COLUMNS)
 
 
 @pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet"])

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from trueup.config import Project, parse
+from trueup.errors import LogError
 from trueup.log.catalog import instances
 from trueup.log.catalog.connection import connect
 from trueup.log.lake import Lake, Transaction
@@ -77,6 +78,17 @@ def test_a_lake_replaced_on_disk_is_read_again(tmp_path: Path) -> None:
         assert (lake.consumer_position("before"), lake.consumer_position("after")) == (0, 1)
 
 
+def test_the_settings_of_a_lake_replaced_on_disk_are_read_again(tmp_path: Path) -> None:
+    project, other = create_lake(tmp_path / "one"), Project(tmp_path / "two", parse("[lake]\nbuckets = 8\n"))
+    Lake.create(other)
+    with Lake.open(project), Lake.open(project):
+        pass
+    shutil.rmtree(tmp_path / "one/lake")
+    shutil.copytree(tmp_path / "two/lake", tmp_path / "one/lake")
+    with pytest.raises(LogError, match="buckets = 8"), Lake.open(project):
+        pass
+
+
 def test_a_read_only_connection_cannot_write(tmp_path: Path) -> None:
     project = create_lake(tmp_path)
     with Lake.open(project, read_only=True) as lake, pytest.raises(duckdb.Error, match="read-only"):
@@ -95,7 +107,17 @@ def test_settings_of_a_private_instance_affect_no_other_connection(tmp_path: Pat
         assert setting(free, "lock_configuration") is False
 
 
-def test_an_instance_uses_the_smallest_requested_number_of_threads(tmp_path: Path) -> None:
+def test_a_small_lake_is_read_by_one_thread_and_a_larger_one_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = create_lake(tmp_path)
+    with Lake.open(project, read_only=True) as lake:
+        assert setting(lake, "threads") == 1
+    monkeypatch.setattr(instances, "SMALL_LAKE_BYTES", 0)
+    with Lake.open(project, read_only=True) as lake, connect() as unlimited:
+        assert (setting(lake, "threads"),) == unlimited.execute("SELECT current_setting('threads')").fetchone()
+
+
+def test_an_instance_uses_the_smallest_requested_number_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instances, "SMALL_LAKE_BYTES", 0)
     project = create_lake(tmp_path)
     with Lake.open(project) as lake:
         every = setting(lake, "threads")

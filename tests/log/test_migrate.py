@@ -12,7 +12,7 @@ from trueup.config import Project, parse
 from trueup.errors import LogError
 from trueup.log import lake as lake_module
 from trueup.log.lake import Lake
-from trueup.log.migrate import declared, missing, schema
+from trueup.log.migrate import declared, missing, names, schema
 
 
 @pytest.fixture
@@ -49,6 +49,10 @@ def test_reading_a_lake_before_its_migration_raises_an_error_with_advice(old: Pr
     with pytest.raises(LogError, match="earlier version") as raised, Lake.open(old, read_only=True):
         pass
     assert "trueup ingest" in str(raised.value)
+
+
+def test_the_names_read_from_the_schema_are_those_that_duckdb_creates() -> None:
+    assert names() == {(table, column) for table, columns in declared().items() for column in columns}
 
 
 def _open(project: Project) -> None:

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from typing import Annotated, Any, TextIO, cast
 
 import typer
-from typer.main import get_command
+from typer.main import get_command, get_command_name
+from typer.models import CommandInfo
 
 from trueup.cli import output
 from trueup.cli.commands import (
@@ -47,11 +48,12 @@ EXTRAS = {
 """The extra of the distribution that installs an optional package."""
 _INTERRUPTED = "interrupted; committed work is kept, run the command again to continue"
 
-app = typer.Typer(
-    name="trueup",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+
+def _new_app() -> typer.Typer:
+    return typer.Typer(name="trueup", add_completion=False, pretty_exceptions_enable=False)
+
+
+app = _new_app()
 
 
 def _show_version(is_requested: bool) -> None:
@@ -154,7 +156,7 @@ def _check_utf8(arguments: Sequence[str]) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    command = get_command(app)
+    command = get_command(app_of(arguments))
     try:
         with command.make_context("trueup", arguments) as context:
             command.invoke(context)
@@ -164,9 +166,24 @@ def _run(arguments: list[str]) -> int:
     return DONE
 
 
+def app_of(arguments: Sequence[str]) -> typer.Typer:
+    """Return the application with the named command alone: building all commands takes as long as a small query."""
+    named = [info for info in app.registered_commands if _name_of(info) == arguments[0]]
+    if not named:
+        return app
+    alone = _new_app()
+    alone.callback()(root)
+    alone.registered_commands = named
+    return alone
+
+
+def _name_of(command: CommandInfo) -> str:
+    return command.name or get_command_name(command.callback.__name__ if command.callback else "")
+
+
 def _command_name(arguments: Sequence[str]) -> str:
     first = arguments[0] if arguments else ""
-    return f"{first} " if first and not first.startswith("-") and first in get_command(app).commands else ""  # type: ignore[attr-defined]
+    return f"{first} " if first in map(_name_of, app.registered_commands) else ""
 
 
 def _failed(message: str) -> int:

@@ -3,10 +3,13 @@
 from trueup.config.columns import (
     CHARGE_COLUMNS,
     DECIMAL_COLUMNS,
+    FLAG_COLUMNS,
     STREAM_COLUMNS,
     SUBSCRIBER_COLUMNS,
     TARIFF_COLUMNS,
+    TIME_COLUMNS,
     USAGE_COLUMNS,
+    WHOLE_COLUMNS,
     Stream,
 )
 from trueup.config.document import FILE_NAME, Config, parse
@@ -29,11 +32,14 @@ __all__ = [
     "CHARGE_COLUMNS",
     "DECIMAL_COLUMNS",
     "FILE_NAME",
+    "FLAG_COLUMNS",
     "MAX_TOML_BYTES",
     "STREAM_COLUMNS",
     "SUBSCRIBER_COLUMNS",
     "TARIFF_COLUMNS",
+    "TIME_COLUMNS",
     "USAGE_COLUMNS",
+    "WHOLE_COLUMNS",
     "AnchorConfig",
     "BucketBy",
     "ColumnRule",

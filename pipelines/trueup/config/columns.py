@@ -28,3 +28,7 @@ DECIMAL_COLUMNS = frozenset({
     "quantity", "amount", "setup", "price", "first_increment", "next_increment", "minimum", "tier_from", "tax", "units",
 })  # fmt: skip
 """Columns that hold decimals; the log stores them in millionths."""
+TIME_COLUMNS = frozenset({"started_at", "billed_at", "valid_from", "valid_to"})
+FLAG_COLUMNS = frozenset({"tax_included"})
+WHOLE_COLUMNS = frozenset({"partial_no", "price_per", "decimals"})
+"""Columns that hold whole numbers. Columns of no kind named here hold texts."""

@@ -14,7 +14,7 @@ from trueup.config import Project
 from trueup.errors import LogError
 from trueup.log.catalog.catalog_file import lost_catalog
 from trueup.log.catalog.catalogs import LOCK_WAIT_S, SqliteCatalog, catalog_of
-from trueup.log.catalog.instances import acquire, release
+from trueup.log.catalog.instances import acquire, facts, release
 from trueup.log.configuration import Configuration as Configuration
 from trueup.log.damage import naming_damage
 from trueup.log.migrate import missing, schema
@@ -110,7 +110,9 @@ class Lake(LogReader, LogWriter):
                 release(lake.connection)
 
     def _migrate(self, *, read_only: bool) -> None:
-        if not missing(self.connection):
+        known = facts(self.connection)
+        if known.get("is_current") or not missing(self.connection):
+            known["is_current"] = True
             return
         if read_only:
             raise LogError(

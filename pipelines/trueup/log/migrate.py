@@ -11,6 +11,8 @@ import duckdb
 
 _TABLE = re.compile(r"^(?:CREATE|ALTER) TABLE lake\.events\.(\w+)", re.MULTILINE)
 
+_COLUMN = re.compile(r"^ +(\w+) [A-Z]", re.MULTILINE)
+
 Columns = dict[str, dict[str, str]]
 """Column types by table and column."""
 
@@ -25,7 +27,7 @@ def schema() -> tuple[str, ...]:
 @cache
 def declared() -> Columns:
     """Return the tables and columns of `schema.sql`, as an empty DuckDB creates them."""
-    with duckdb.connect(":memory:") as connection:
+    with duckdb.connect(":memory:", config={"threads": "1"}) as connection:
         connection.execute("ATTACH ':memory:' AS lake")
         for statement in schema():
             if "CREATE" in statement:
@@ -43,9 +45,20 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> Columns:
     return columns
 
 
+@cache
+def names() -> frozenset[tuple[str, str]]:
+    """Return the tables and columns of `schema.sql` by name alone, as its text has them."""
+    tables = ((match[1], text) for text in schema() if (match := _TABLE.search(text)))
+    return frozenset((table, column) for table, text in tables for column in _COLUMN.findall(text))
+
+
 def missing(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Return the statements that add what the attached lake lacks: none for one that is up to date."""
-    return list(_missing(_columns(connection)))
+    existing = _columns(connection)
+    if names() <= {(table, column) for table, columns in existing.items() for column in columns}:
+        # The types, which a DuckDB of their own must parse, are needed for additions only.
+        return []
+    return list(_missing(existing))
 
 
 def _missing(existing: Columns) -> Iterator[str]:

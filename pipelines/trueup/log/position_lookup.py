@@ -55,12 +55,19 @@ class PositionLookup(Session):
         """Return the snapshot that committed `position`, 0 for position 0; raise `LogError` for an unknown position."""
         if position == 0:
             return 0
-        snapshots = self._snapshots_of_positions(position - 1, position)["snapshot_id"]
-        if snapshots.is_empty():
+        snapshots = self._read_snapshots(position)
+        if not snapshots:
             raise LogError(
                 f"there is no position {position}; the newest is {self.last_position()}", where=str(self.project.directory)
             )
-        return int(snapshots[0])
+        return snapshots[0]
+
+    def _read_snapshots(self, position: int) -> list[int]:
+        """Return the snapshot of a position, or none; without frames where the session has needed none yet."""
+        if self._cached_positions is not None:
+            return self._snapshots_of_positions(position - 1, position)["snapshot_id"].to_list()
+        query = "SELECT snapshot_id FROM lake.events.position WHERE position = ? AND snapshot_id IS NOT NULL"
+        return [snapshot for (snapshot,) in self.connection.execute(query, [position]).fetchall()]
 
     def with_positions(self, rows: pl.DataFrame, *, after: int = 0, upto: int) -> pl.DataFrame:
         """Replace `at_snapshot` by the `position` in (after, upto] that the snapshot committed; drop all other rows."""

@@ -9,14 +9,14 @@ import duckdb
 
 from trueup.config import LakeConfig
 from trueup.errors import LogError
+from trueup.log.catalog.instances import facts
 
 
 def has_log(connection: duckdb.DuckDBPyConnection) -> bool:
     """Return whether the attached lake has an event log."""
-    row = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE database_name = 'lake' AND table_name = 'position'"
-    ).fetchone()
-    return bool(row and row[0])
+    # `duckdb_tables` would count the rows of every table.
+    query = "SELECT 1 FROM duckdb_columns() WHERE database_name = 'lake' AND table_name = 'position' LIMIT 1"
+    return connection.execute(query).fetchone() is not None
 
 
 def fix_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig) -> None:
@@ -26,19 +26,24 @@ def fix_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig) -> Non
 
 def check_settings(connection: duckdb.DuckDBPyConnection, lake: LakeConfig, where: str) -> None:
     """Raise `LogError` where the attached lake has no event log, or was created with other settings."""
-    try:
-        row = connection.execute("SELECT content FROM lake.events.setting").fetchone()
-    except duckdb.CatalogException:
-        row = None
-    if row is None:
+    known = facts(connection)
+    fixed = known["settings"] = known.get("settings") or _fixed_settings(connection)
+    if fixed is None:
         raise LogError("the catalog holds no event log", where=where, todo="run `trueup init` first")
-    fixed = json.loads(row[0])
     for name, value in _settings(lake).items():
         if fixed[name] != value:
             raise LogError(
                 f"the lake was created with {name} = {fixed[name]!r}, but trueup.toml has {value!r}", where=where,
                 todo=f"set [lake] {name} back; it is fixed when the lake is created",
             )  # fmt: skip
+
+
+def _fixed_settings(connection: duckdb.DuckDBPyConnection) -> dict[str, Any] | None:
+    try:
+        row = connection.execute("SELECT content FROM lake.events.setting").fetchone()
+    except duckdb.CatalogException:
+        row = None
+    return None if row is None else json.loads(row[0])
 
 
 def _settings(lake: LakeConfig) -> dict[str, Any]:

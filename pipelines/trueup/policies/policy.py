@@ -11,10 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trueup.config import Config, ServiceConfig
+from trueup.config.tables.reconcile import DEFAULT
 from trueup.events.schema import MOVEMENTS
 
 KERNEL_VERSION = 2
-DEFAULT = "default"
 DEFAULT_RULE = -1
 NEVER_POSITION = 2**62
 """A position after every position of a log."""

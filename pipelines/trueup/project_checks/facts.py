@@ -11,7 +11,7 @@ from trueup.collect.discover.units import find_files
 from trueup.collect.map.presets import expand_preset
 from trueup.config import Config, Project, SourceConfig
 from trueup.errors import ConfigError
-from trueup.events.schema import MOVEMENTS
+from trueup.events.streams import MOVEMENTS
 from trueup.project_checks.log_summary import LogSummary
 
 

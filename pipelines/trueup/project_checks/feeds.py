@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import polars as pl
-
-from trueup.collect.decode.encoding import check_encoding
-from trueup.collect.map.times import NAMED_FORMATS, utc_times
+from trueup.collect.decode.encoding_names import check_encoding
+from trueup.collect.map.time_formats import NAMED_FORMATS
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError
 from trueup.events.reasons import REQUIRED
@@ -15,7 +13,6 @@ from trueup.project_checks.facts import Facts, is_mapped
 from trueup.project_checks.problem import Instance, Rule
 from trueup.project_checks.services import rule_tables
 
-_ONE_TIME = pl.Series(["2024-03-01T10:00:00Z"])
 _OTHER = {"usage": "charge", "charge": "usage"}
 
 
@@ -49,9 +46,18 @@ def _unreadable(facts: Facts) -> Iterator[Instance]:
         try:
             check_encoding(source.encoding, where=where)
             for time_format in sorted(formats - NAMED_FORMATS):
-                utc_times(_ONE_TIME, time_format=time_format, zone="UTC", ambiguous="earliest")
+                _check_time_format(time_format)
         except ConfigError as error:
             yield {"where": where, "what": error.what, "advice": error.todo or "correct it"}
+
+
+def _check_time_format(time_format: str) -> None:
+    # Polars, which knows the directives, takes longer to import than all other checks take.
+    import polars as pl
+
+    from trueup.collect.map.times import utc_times
+
+    utc_times(pl.Series(["2024-03-01T10:00:00Z"]), time_format=time_format, zone="UTC", ambiguous="earliest")
 
 
 def _unmapped_owner(facts: Facts) -> Iterator[Instance]:

@@ -11,7 +11,7 @@ from trueup.collect.discover.shared_files import SENTENCE, TODO, shared_files
 from trueup.collect.discover.units import display_path
 from trueup.config import FILE_NAME, Project, SourceConfig, expand_path
 from trueup.errors import ConfigError
-from trueup.events.schema import MOVEMENTS
+from trueup.events.streams import MOVEMENTS
 from trueup.log.catalog.catalogs import SqliteCatalog, catalog_of
 from trueup.log.lake import data_path
 from trueup.project_checks.facts import Facts

@@ -8,11 +8,11 @@ from itertools import combinations
 from typing import Any
 
 from trueup.config import Project
-from trueup.events.schema import MOVEMENTS
+from trueup.config.tables.reconcile import DEFAULT
+from trueup.events.streams import MOVEMENTS
 from trueup.log.lake import Lake
-from trueup.policies.policy import DEFAULT
 from trueup.project_checks.statements import statement
-from trueup.reconcile.log_io.commit import CONSUMER
+from trueup.reconcile.domain.consumer import CONSUMER
 
 
 @dataclass(frozen=True)
@@ -129,5 +129,7 @@ def _services_without_records(lake: Lake, tables: Iterable[str], with_sums: set[
 
 
 def _rows(lake: Lake, name: str, values: dict[str, object] | None = None, **identifiers: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = lake.connection.execute(statement(name, **identifiers), values or {}).to_arrow_table().to_pylist()
-    return rows
+    # As plain values: `status` needs no frames, and importing a library of them takes longer than these queries.
+    result = lake.connection.execute(statement(name, **identifiers), values or {})
+    columns = [column[0] for column in result.description or ()]
+    return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 
 from trueup.config import ServiceConfig, SourceConfig
-from trueup.policies.policy import DEFAULT
+from trueup.config.tables.reconcile import DEFAULT
 from trueup.project_checks.facts import Facts, possible_values
 from trueup.project_checks.problem import Instance, Rule
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import polars as pl
-
-from trueup.config import DECIMAL_COLUMNS, ServiceConfig, SourceConfig
-from trueup.events.schema import CORE, MOVEMENTS, UTC_TIME
+from trueup.config import DECIMAL_COLUMNS, FLAG_COLUMNS, TIME_COLUMNS, WHOLE_COLUMNS, ServiceConfig, SourceConfig
+from trueup.events.streams import MOVEMENTS
 from trueup.project_checks.facts import Facts
 from trueup.project_checks.problem import Instance, Rule
 
 _CSV_ONLY = ("delimiter", "quote", "header", "quoted_newlines")
 _MOVEMENTS_ONLY = ("frontier", "lateness", "idle_after")
-_KINDS: dict[pl.DataType, str] = {pl.String(): "text", pl.Boolean(): "truth value", UTC_TIME: "time"}
+_KINDS = {"decimal": DECIMAL_COLUMNS, "time": TIME_COLUMNS, "truth value": FLAG_COLUMNS, "whole number": WHOLE_COLUMNS}
 _COLUMN_SETTINGS = {
     "scale": {"decimal"}, "map": {"text", "truth value"}, "e164": {"text", "truth value"}, "timezone": {"time"},
     "time_format": {"time"}, "notation": {"decimal", "whole number"}, "duration": {"decimal"},
@@ -79,11 +77,11 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     if "trim" in written and source.mapping_version == 1:
         yield "trim", "with mapping_version = 1"
     for column, rule in source.columns.items():
-        yield from ((f"{name} of {column}", when) for name, when in _unused_of_column(source, column, rule.model_fields_set))
+        yield from ((f"{name} of {column}", when) for name, when in _unused_of_column(column, rule.model_fields_set))
 
 
-def _unused_of_column(source: SourceConfig, column: str, written: set[str]) -> Iterator[tuple[str, str]]:
-    kind = "decimal" if column in DECIMAL_COLUMNS else _KINDS.get(CORE[source.stream][column], "whole number")
+def _unused_of_column(column: str, written: set[str]) -> Iterator[tuple[str, str]]:
+    kind = next((kind for kind, columns in _KINDS.items() if column in columns), "text")
     for name, kinds in _COLUMN_SETTINGS.items():
         if name in written and kind not in kinds:
             yield name, f"for a column of kind {kind}"

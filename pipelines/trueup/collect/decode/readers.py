@@ -9,7 +9,7 @@ from itertools import chain
 from trueup.collect.decode import asterisk
 from trueup.collect.decode.csv import Dialect, header_of, read_csv, usual_width
 from trueup.collect.decode.decoded import Batch, Reader, within_limit
-from trueup.collect.decode.encoding import check_encoding
+from trueup.collect.decode.encoding_names import check_encoding
 from trueup.collect.decode.lines import Bounds, Lines, one_line, physical_lines
 from trueup.collect.decode.multiline_csv import Quoting, quoted_records
 from trueup.collect.decode.ndjson import Nesting, names_in, read_ndjson

@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 
 from trueup.collect.map.decimals import fixed_point
+from trueup.collect.map.time_formats import EPOCH_POWER
 from trueup.errors import ConfigError
 from trueup.events.schema import UTC_TIME
 
@@ -16,9 +17,6 @@ Ambiguous = Literal["earliest", "latest", "quarantine"]
 
 _DAY = timedelta(days=1)
 _NAIVE = pl.Datetime("us")
-_EPOCH_POWER = {"epoch_s": 6, "epoch_ms": 3, "epoch_us": 0}
-NAMED_FORMATS = frozenset({"iso", *_EPOCH_POWER})
-"""Time formats that have a name; any other is a strptime format."""
 _YEAR_1_US, _YEAR_10000_US = -62_135_596_800_000_000, 253_402_300_800_000_000
 _ISO_PLAIN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-5][0-9]$"
 _ISO = (
@@ -49,8 +47,8 @@ def utc_times(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambigu
     finer than a microsecond are truncated. Raises `ConfigError` for a format with an unknown directive.
     """
     stripped = text.str.strip_chars(" \t")
-    if time_format in _EPOCH_POWER:
-        return _epoch(stripped, _EPOCH_POWER[time_format])
+    if time_format in EPOCH_POWER:
+        return _epoch(stripped, EPOCH_POWER[time_format])
     return _iso(stripped, zone, ambiguous) if time_format == "iso" else _parse_formatted(stripped, time_format, zone, ambiguous)
 
 

@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from trueup.config.values import Duration, Micros, PositiveDuration, QuantityTolerance, Table, Tolerance, Whole
 from trueup.units import MICROS
 
+DEFAULT = "default"
+"""The table whose rules apply to services without a table of their own."""
 Match = Literal["session_key", "nearest", "aggregate"]
 
 

@@ -23,7 +23,9 @@ def connect(path: str = ":memory:", *, threads: int | None = None, extensions: S
     """
     wheels = [_in_wheel(name) for name in extensions]
     trusted = bool(wheels) and all(wheels)
-    connection = duckdb.connect(path, config={"allow_unsigned_extensions": "true"} if trusted else {})
+    # Threads are set at once, so that DuckDB starts none that it must stop again.
+    config: dict[str, str | bool | int | float | list[str]] = {} if threads is None else {"threads": threads}
+    connection = duckdb.connect(path, config=config | {"allow_unsigned_extensions": True} if trusted else config)
     if trusted:
         for name in extensions:
             load_extension(connection, name)
@@ -33,8 +35,6 @@ def connect(path: str = ":memory:", *, threads: int | None = None, extensions: S
     connection.execute("SET autoinstall_known_extensions = false")
     # A process that follows a log reads each file once; the cache would grow to most of the machine's memory.
     connection.execute("SET enable_external_file_cache = false")
-    if threads is not None:
-        connection.execute(f"SET threads = {int(threads)}")
     return connection
 
 
@@ -66,7 +66,7 @@ def spare_pandas() -> None:
         return
     sys.modules["pandas"] = _NotYetImported("pandas")
     try:
-        with duckdb.connect() as connection:
+        with duckdb.connect(config={"threads": "1"}) as connection:
             connection.execute("SELECT ?", [1])
     finally:
         del sys.modules["pandas"]

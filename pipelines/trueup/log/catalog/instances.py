@@ -10,12 +10,15 @@ from __future__ import annotations
 import os
 import threading
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import duckdb
 
 from trueup.log.catalog.catalogs import PostgresCatalog, SqliteCatalog, attach
 from trueup.log.catalog.connection import connect, localise
 
+SMALL_LAKE_BYTES = 16 << 20
+"""Largest lake that one thread reads: on so few bytes, further threads mostly wait for one another, with a processor each."""
 MAX_IDLE = 2
 """Maximum number of idle instances: reading and writing need one each."""
 _OWN_DATABASES = ("memory", "system", "temp")
@@ -38,6 +41,10 @@ class _Instance:
     users: dict[int, int | None] = field(default_factory=dict)
     """Number of threads that each open connection requests, None without a request; by the id of the connection."""
     retired: bool = False
+    is_small: bool = True
+    """Whether the lake was small when its last connection was opened."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What was read from the attached lake and never changes in it, by name."""
 
 
 @dataclass
@@ -57,13 +64,14 @@ def acquire(
     """Return a connection with the lake attached as `lake`; close it with `release`.
 
     A `private` connection has an instance that no other connection ever shares: for settings that apply to a whole instance.
-    An instance uses the smallest number of `threads` that a connection requests. Raises `LogError` where attaching fails.
+    An instance uses the smallest number of `threads` that a connection requests; without a request one for a small lake, else all.
+    Raises `LogError` where attaching fails.
     """
     requested = Attachment(catalog.uri(), data, read_only)
     with _pool.lock:
         instance = None if private else _find_shared(requested) or _find_idle()
         if instance is None:
-            instance = _Instance(connect(extensions=(catalog.extension, "ducklake")), retired=private)
+            instance = _Instance(connect(threads=1, extensions=(catalog.extension, "ducklake")), retired=private)
             _pool.instances.append(instance)
         if instance.attached is None:
             try:
@@ -72,6 +80,7 @@ def acquire(
                 _discard(instance)
                 raise
             instance.attached = requested
+        instance.is_small = _is_small(instance)
         connection = instance.root.cursor()
         localise(connection)
         instance.users[id(connection)] = threads
@@ -92,6 +101,12 @@ def release(connection: duckdb.DuckDBPyConnection) -> None:
             _set_threads(instance)
         elif instance.retired or not _detach_all(instance) or sum(not other.users for other in _pool.instances) > MAX_IDLE:
             _discard(instance)
+
+
+def facts(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Return what is known of the lake that a connection reads: facts that never change, such as the settings of its creation."""
+    with _pool.lock:
+        return _pool.open[id(connection)][0].facts
 
 
 def retire(connection: duckdb.DuckDBPyConnection) -> None:
@@ -134,7 +149,8 @@ def _detach_all(instance: _Instance) -> bool:
         for (name,) in instance.root.execute("SELECT database_name FROM duckdb_databases() WHERE NOT internal").fetchall():
             if name not in _OWN_DATABASES and not name.startswith("__ducklake_metadata_"):
                 instance.root.execute(f'DETACH "{name}"')
-        instance.attached = None
+        instance.attached, instance.is_small = None, True
+        instance.facts.clear()
         _set_threads(instance)
     except duckdb.Error:
         return False
@@ -144,7 +160,21 @@ def _detach_all(instance: _Instance) -> bool:
 
 def _set_threads(instance: _Instance) -> None:
     requested = [threads for threads in instance.users.values() if threads is not None]
-    instance.root.execute(f"SET threads = {min(requested)}" if requested else "RESET threads")
+    threads = min(requested) if requested else 1 if instance.is_small else None
+    instance.root.execute("RESET threads" if threads is None else f"SET threads = {threads}")
+
+
+def _is_small(instance: _Instance) -> bool:
+    """Return whether the data files are few bytes on a local disk; DuckLake keeps their sum with the statistics of each table."""
+    if instance.attached is None or _URL_MARK in instance.attached.data:
+        return False
+    query = "SELECT coalesce(sum(file_size_bytes), 0) FROM __ducklake_metadata_lake.ducklake_table_stats"
+    try:
+        row = instance.root.execute(query).fetchone()
+    except duckdb.Error:
+        # A locked or damaged catalog is reported by the query that needs it.
+        return False
+    return row is not None and row[0] <= SMALL_LAKE_BYTES
 
 
 def _discard(instance: _Instance) -> None:

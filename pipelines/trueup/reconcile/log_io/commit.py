@@ -9,9 +9,8 @@ import polars as pl
 
 from trueup.errors import LogError
 from trueup.log.lake import Lake, Transaction
+from trueup.reconcile.domain.consumer import CONSUMER as CONSUMER
 from trueup.reconcile.results.outcome import Outcome
-
-CONSUMER = "reconcile"
 
 
 @dataclass(frozen=True)

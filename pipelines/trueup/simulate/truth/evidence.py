@@ -11,9 +11,8 @@ from trueup.errors import LogError
 from trueup.events.schema import UTC_TIME
 from trueup.frames import query_frames
 from trueup.log.lake import Lake
+from trueup.reconcile.domain.consumer import CONSUMER
 from trueup.simulate.statements import statement
-
-_CONSUMER = "reconcile"
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Evidence:
 
 def evidence_of(lake: Lake) -> Evidence:
     """Read the findings of a lake; raise `LogError` where nothing has been reconciled."""
-    position = lake.consumer_position(_CONSUMER)
+    position = lake.consumer_position(CONSUMER)
     if position == 0:
         raise LogError("nothing has been reconciled yet", where=str(lake.project.directory), todo="run `trueup reconcile` first")
     findings_read = query_frames(lake.connection, statement("findings"), {"position": position})
