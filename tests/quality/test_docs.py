@@ -128,7 +128,7 @@ def validate_day(project: Project) -> Path:
         position, snapshot_id = lake.last_position(), lake.snapshot_of(lake.last_position())
     validation = Validation(project)
     try:
-        validation.validate(day, position, snapshot_id, policy_of(project).expected_of("usage", "msc"))
+        list(validation.validate([day], position, snapshot_id, policy_of(project).expected_of("usage", "msc")))
         return validation.docs().parent
     finally:
         validation.close()

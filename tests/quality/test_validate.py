@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ from great_expectations.validator.validator import Validator
 
 from trueup.quality.expectation import Expectation
 from trueup.quality.policy import policy_of
-from trueup.quality.validation import engine
+from trueup.quality.validation import due_records, engine
+from trueup.quality.validation.feed_validator import RESULT_FORMAT, FeedValidator
 from trueup.quality.validation.validate import Validation
 from trueup.quality.validation.validate_result import Validated
 from trueup.quality.validation.validation_schedule import DayOf
@@ -96,9 +98,9 @@ def results(project: Project, validation: Validation) -> Validated:
         position = lake.last_position()
         snapshot_id = lake.snapshot_of(position)
     expectations = policy_of(project).expected_of("usage", "msc")
-    return validation.validate(
-        DayOf("usage", "msc", first.date(), from_us, from_us + 86_400_000_000), position, snapshot_id, expectations
-    )
+    day = DayOf("usage", "msc", first.date(), from_us, from_us + 86_400_000_000)
+    (found,) = validation.validate([day], position, snapshot_id, expectations)
+    return found
 
 
 def test_suites_are_listed_by_the_library_itself(validation: Validation, results: Validated) -> None:
@@ -126,6 +128,57 @@ def test_an_expectation_that_needs_history_is_not_checked_on_the_first_day(resul
         "the node is known", "subscribers are filled in as before", "other parties are filled in as before",
         "quantities are as large as before",
     }  # fmt: skip
+
+
+def test_days_that_are_copied_together_have_the_results_of_days_copied_alone(
+    project: Project, validation: Validation, results: Validated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, day_us = datetime(2024, 2, 29, tzinfo=UTC), 86_400_000_000
+    first_us = int(before.timestamp()) * 1_000_000
+    days = [
+        DayOf("usage", "msc", before.date(), first_us, first_us + day_us),
+        DayOf("usage", "msc", results.day, first_us + day_us, first_us + 2 * day_us),
+    ]
+    with Lake.open(project, read_only=True) as lake:
+        snapshot_id = lake.snapshot_of(results.position)
+    expectations = policy_of(project).expected_of("usage", "msc")
+    together = list(validation.validate(days, results.position, snapshot_id, expectations))
+    monkeypatch.setattr(due_records, "TOGETHER", 0)
+    alone = list(validation.validate(days, results.position, snapshot_id, expectations))
+    assert together == alone
+    assert together[0].checks == (), "no record is of the day before"
+    assert together[1] == results
+
+
+@pytest.mark.parametrize("values", ["('MSC01', 1, 'a'), ('MSC02', 2, 'b')", "('MSC01', -1, 'a'), (NULL, 2, 'a'), ('X', NULL, 'b')"])
+def test_kept_metrics_give_the_results_of_the_library_as_it_comes(values: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = [
+        ("a node", "expect_column_values_to_not_be_null", {"column": "node"}),
+        ("an MSC", "expect_column_values_to_match_regex", {"column": "node", "regex": "^MSC"}),
+        ("most are positive", "expect_column_values_to_be_between", {"column": "seconds", "min_value": 0, "mostly": 0.4}),
+        ("once", "expect_column_values_to_be_unique", {"column": "event_id"}),
+        ("a mean", "expect_column_mean_to_be_between", {"column": "seconds", "min_value": 1, "max_value": 1.5}),
+    ]
+    configurations = [
+        engine.impl(Expectation(name, "usage", kind, given, "mark", "why")).configuration for name, kind, given in rules
+    ]
+    with duckdb.connect() as connection:
+        own = engine.DuckdbExecutionEngine(engine=engine.sqlalchemy_engine(connection), create_temp_table=False)
+        # What is kept of the day before, on which every rule was broken, must not show in this one.
+        connection.execute(f"CREATE TABLE {engine.BATCH} AS SELECT 'X' AS node, -1 AS seconds, 'a' AS event_id FROM range(2)")
+        batch = Batch(data=SqlAlchemyBatchData(execution_engine=own, table_name=engine.BATCH, create_temp_table=False))
+        kept, plain = (kind(execution_engine=own, batches=[batch]) for kind in (FeedValidator, Validator))
+        shown = {"result_format": dict(RESULT_FORMAT)}
+        expected_of = Validator.graph_validate
+        monkeypatch.delattr(Validator, "graph_validate")
+        kept.graph_validate(configurations, shown)
+        connection.execute(f"CREATE OR REPLACE TABLE {engine.BATCH} AS FROM (VALUES {values}) AS v(node, seconds, event_id)")
+        found = [json.loads(json.dumps(r.to_json_dict())) for r in kept.graph_validate(configurations, shown)]
+        expected = [json.loads(json.dumps(r.to_json_dict())) for r in expected_of(plain, configurations, shown)]
+    for of_kept, of_plain in zip(found, expected, strict=True):
+        if not of_plain["result"].get("unexpected_count"):
+            of_plain["result"].pop("unexpected_index_query", None)
+        assert of_kept == of_plain
 
 
 def test_data_docs_open_in_a_browser(validation: Validation, results: Validated, tmp_path: Path) -> None:

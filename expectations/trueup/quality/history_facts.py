@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -21,19 +21,38 @@ _LEAST_SHARE_SLACK, _LEAST_MEAN_SLACK = 0.02, 0.25
 """Slack on top: a share may always fall by this much, a mean always differ by this share of it."""
 
 
-def facts_of(connection: duckdb.DuckDBPyConnection, of: DayOf, snapshot_id: int) -> dict[str, Any]:
-    """Return the facts about a feed before a day by name, as known at a snapshot; a fact without data is left out."""
-    if of.from_us is None:
-        return {}
-    before = datetime.fromtimestamp(of.from_us // 1_000_000, UTC).date()
-    bounds = {"first": before - timedelta(days=HISTORY_DAYS), "before": before, "source": of.source, "snapshot_id": snapshot_id}
-    found = _of_days(connection.execute(statement(f"days_of_{of.stream}"), bounds).pl())
-    if of.stream == "usage":
-        found["known_nodes"] = [row[0] for row in connection.execute(statement("known_nodes"), bounds).fetchall()]
-    else:
-        codes = connection.execute(statement("tariff_codes"), {"snapshot_id": snapshot_id}).fetchall()
-        found["tariff_codes"] = [row[0] for row in codes]
-    return {name: value for name, value in found.items() if value not in (None, [])}
+class History:
+    """What is known of a feed before each of the days from `first` to `last`, as known at a snapshot; the lake is read once."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, first: DayOf, last: DayOf, snapshot_id: int) -> None:
+        self._days, self._nodes, self._codes = pl.DataFrame(), pl.DataFrame(), list[str]()
+        if first.from_us is None or last.from_us is None:
+            return
+        earliest = _utc_day(first.from_us) - timedelta(days=HISTORY_DAYS)
+        bounds = {"first": earliest, "before": _utc_day(last.from_us), "source": first.source, "snapshot_id": snapshot_id}
+        self._days = connection.execute(statement(f"days_of_{first.stream}"), bounds).pl()
+        if first.stream == "usage":
+            self._nodes = connection.execute(statement("known_nodes"), bounds).pl()
+        else:
+            codes = connection.execute(statement("tariff_codes"), {"snapshot_id": snapshot_id}).fetchall()
+            self._codes = [row[0] for row in codes]
+
+    def facts_of(self, of: DayOf) -> dict[str, Any]:
+        """Return the facts about the feed before a day by name; a fact without data is left out."""
+        if of.from_us is None:
+            return {}
+        before = _utc_day(of.from_us)
+        is_earlier = pl.col("day").is_between(before - timedelta(days=HISTORY_DAYS), before, closed="left")
+        found = _of_days(self._days.filter(is_earlier))
+        if of.stream == "usage":
+            found["known_nodes"] = self._nodes.filter(is_earlier)["node"].unique(maintain_order=True).to_list()
+        else:
+            found["tariff_codes"] = self._codes
+        return {name: value for name, value in found.items() if value not in (None, [])}
+
+
+def _utc_day(us: int) -> date:
+    return datetime.fromtimestamp(us // 1_000_000, UTC).date()
 
 
 def _of_days(days: pl.DataFrame) -> dict[str, Any]:

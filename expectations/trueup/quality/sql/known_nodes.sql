@@ -1,6 +1,6 @@
--- The nodes of a feed seen on days before one, as of a position. Grain: one node. Owner: quality.
-SELECT DISTINCT u.node
+-- The nodes of a feed seen on days before one, as of a position. Grain: one node and UTC day. Owner: quality.
+SELECT DISTINCT u.day, u.node
 FROM lake.events.usage AS u
 WHERE u.day >= $first AND u.day < $before AND starts_with(u.source_id, $source || '@') AND u.snapshot_id <= $snapshot_id
     AND u.node IS NOT NULL
-ORDER BY u.node
+ORDER BY u.node, u.day

@@ -7,8 +7,9 @@ that hands out connections is public and meant to be overridden per dialect; her
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 # Set before the import, which reads it: no usage statistics leave the machine.
@@ -19,7 +20,7 @@ import great_expectations as gx
 import sqlalchemy as sa
 from duckdb_engine import ConnectionWrapper
 from great_expectations.compatibility.pydantic import PrivateAttr, ValidationError
-from great_expectations.core.batch import Batch
+from great_expectations.core.batch import Batch, BatchMarkers
 from great_expectations.datasource.fluent import SQLDatasource
 from great_expectations.exceptions import ExpectationNotFoundError
 from great_expectations.execution_engine import SqlAlchemyExecutionEngine
@@ -35,16 +36,20 @@ from trueup.log.catalog.instances import acquire, release
 from trueup.log.place import data_path
 from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.row_rules import FORMS, checked
-from trueup.quality.statements import statement
 
 _SEVERITY = {"quarantine": "critical", "block": "critical", "mark": "warning", "note": "info"}
 """What the library calls our severities; the gate goes by ours, which the suite keeps beside it."""
 
 
+BATCH = "batch"
+"""The name of the table or view that holds the day under validation."""
+_OF_THE_TABLE = ("table.columns", "table.column_types")
+
+
 class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
     """The library's SQL engine, on one connection that outlives every fetch.
 
-    Over a lake it copies the records of a batch into a temporary table: some twenty queries of a validation read that.
+    Over a lake a batch is what `BATCH` holds: its queries read a copy of the records, and all days of a feed have the same columns.
     """
 
     @contextmanager
@@ -54,11 +59,20 @@ class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
             self.held = self.engine.connect()
         yield self.held
 
-    def drop_batches(self) -> None:
-        """Drop the temporary tables in which the library keeps the records of its batches."""
-        with self.get_connection() as connection:
-            for (name,) in connection.exec_driver_sql(statement("batch_tables")).fetchall():
-                connection.exec_driver_sql(f'DROP TABLE temp."{name}"')
+    def get_batch_data_and_markers(self, batch_spec: Any) -> tuple[Any, Any]:
+        """Return the day that `BATCH` holds, whatever query of the lake it was read by."""
+        data = SqlAlchemyBatchData(execution_engine=self, table_name=BATCH, create_temp_table=False)
+        return data, BatchMarkers({"ge_load_time": datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")})
+
+    def resolve_metrics(
+        self, metrics_to_resolve: Collection[Any], metrics: dict[Any, Any] | None = None, runtime_configuration: Any = None
+    ) -> dict[Any, Any]:
+        """Return the values of metrics by id; the columns of a feed are read once, as it takes as long as all other queries."""
+        columns = self.__dict__.setdefault("columns", {})
+        known = {m.id: columns[m.id] for m in metrics_to_resolve if m.id in columns}
+        found = super().resolve_metrics([m for m in metrics_to_resolve if m.id not in known], metrics, runtime_configuration)
+        columns |= {m.id: found[m.id] for m in metrics_to_resolve if m.metric_name in _OF_THE_TABLE and m.id in found}
+        return {**known, **found}
 
     def close(self) -> None:
         """Close the engine and, where it is over a lake, release the connection to it."""
@@ -111,7 +125,7 @@ class LakeDatasource(SQLDatasource):  # type: ignore[misc]
         """Return one engine for the lifetime of the data source."""
         if self._opened is None:
             lake = lake_connection(Project.load(self.project_directory))
-            self._opened = DuckdbExecutionEngine(engine=sqlalchemy_engine(lake), create_temp_table=True)
+            self._opened = DuckdbExecutionEngine(engine=sqlalchemy_engine(lake), create_temp_table=False)
             self._opened.lake = lake
         return self._opened
 
@@ -186,5 +200,6 @@ def validated(
 
 
 __all__ = [
-    "DuckdbExecutionEngine", "LakeDatasource", "check_meant", "gx", "impl", "lake_connection", "sqlalchemy_engine", "validated",
+    "BATCH", "DuckdbExecutionEngine", "LakeDatasource", "check_meant", "gx", "impl", "lake_connection", "sqlalchemy_engine",
+    "validated",
 ]  # fmt: skip

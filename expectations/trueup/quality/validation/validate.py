@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from trueup.config import Project
 from trueup.errors import ConfigError
-from trueup.events.schema import OWN_TIME_SQL
 from trueup.log.catalog.instances import release
 from trueup.quality.docs import PAGES_VERSION, with_safe_pages
 from trueup.quality.expectation import Expectation, Fact
-from trueup.quality.history_facts import facts_of
-from trueup.quality.statements import statement
+from trueup.quality.history_facts import History
+from trueup.quality.validation.due_records import DueRecords, query_of
 from trueup.quality.validation.engine import check_meant, gx, impl, lake_connection
+from trueup.quality.validation.feed_validator import SHOWN_ROWS, FeedValidation
 from trueup.quality.validation.validate_result import NOT_COMPUTED, Check, Validated
 from trueup.quality.validation.validation_schedule import DayOf
-from trueup.units import MICROS
 
 FOLDER = "quality"
-SHOWN_ROWS = 20
 _LAKE = "lake"
 _SHARE = "expect_column_proportion_of_non_null_values_to_be_between"
 
@@ -49,67 +46,58 @@ class Validation:
         self._with_pages = set(self.context.validation_results_store.list_keys()) if complete else None
         self._mark.unlink(missing_ok=True)
         self._lake = lake_connection(project)
-        self._definitions: dict[str, tuple[tuple[Expectation, ...], Any]] = {}
+        self._engine = self._source.get_execution_engine()
+        self._feeds: dict[str, tuple[tuple[Expectation, ...], FeedValidation]] = {}
 
     @property
     def suites(self) -> list[str]:
         """The names of the suites, as the library lists them."""
         return sorted(suite.name for suite in self.context.suites.all())
 
-    def validate(self, of: DayOf, position: int, snapshot_id: int, expectations: Sequence[Expectation]) -> Validated:
-        """Validate the expectations of a day of a feed, as the day was known at a position."""
-        condition = _condition(of, snapshot_id)
-        (records,) = self._lake.execute(statement("batch_size", stream=of.stream, condition=condition)).fetchall()[0]
-        if records == 0:
-            return Validated(of.stream, of.source, of.day, position, ())
-        facts = facts_of(self._lake, of, snapshot_id)
-        known = [e for e in expectations if all(v.name in facts for v in e.arguments.values() if isinstance(v, Fact))]
-        unknown = [Check(e.name, e.severity, None, 0, 0, (), "nothing to compare with yet") for e in expectations if e not in known]
+    def validate(
+        self, days: Sequence[DayOf], position: int, snapshot_id: int, expectations: Sequence[Expectation]
+    ) -> Iterator[Validated]:
+        """Validate the expectations of days of one feed, in their order, as each day was known at a position."""
+        history = History(self._lake, days[0], days[-1], snapshot_id)
         # A policy may have been declared under a version of the library with other expectations.
-        unmeant = {e.name: said for e in known if (said := _not_meant(e)) is not None}
-        known = [e for e in known if e.name not in unmeant]
-        unknown += [Check(e.name, e.severity, None, 0, 0, (), unmeant[e.name]) for e in expectations if e.name in unmeant]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            name = suite_name(of.stream, of.source)
-            result = self._run(name, _query(of.stream, condition), known, facts)
-        by_name = {r.expectation_config.meta["name"]: r for r in result.results}
-        checks = (_check(e, by_name[e.name], records, facts) for e in known)
-        return Validated(of.stream, of.source, of.day, position, (*checks, *unknown))
+        unmeant = {e.name: said for e in expectations if (said := _not_meant(e)) is not None}
+        meant = [e for e in expectations if e.name not in unmeant]
+        for of, records in DueRecords(self._engine, snapshot_id).batches(days):
+            if records == 0:
+                yield Validated(of.stream, of.source, of.day, position, ())
+                continue
+            facts = history.facts_of(of)
+            unknown = {e.name: "nothing to compare with yet" for e in meant if not _used(e) <= facts.keys()} | unmeant
+            known = [e for e in meant if e.name not in unknown]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                feed = self._feed_of(suite_name(of.stream, of.source), query_of(of, snapshot_id), meant)
+                result = feed.validate({e.name: {name: facts[name] for name in _used(e)} for e in known})
+            by_name = {r.expectation_config.meta["name"]: r for r in result.results}
+            checks = [_check(e, by_name[e.name], records, facts) for e in known]
+            checks += [Check(e.name, e.severity, None, 0, 0, (), unknown[e.name]) for e in expectations if e.name in unknown]
+            yield Validated(of.stream, of.source, of.day, position, tuple(checks))
 
-    def _run(self, name: str, query: str, expectations: Sequence[Expectation], facts: dict[str, Any]) -> Any:
-        definition = self._definition_of(name, query, expectations)
-        used = {value.name for e in expectations for value in e.arguments.values() if isinstance(value, Fact)}
-        try:
-            return definition.run(
-                expectation_parameters={fact: facts[fact] for fact in used},
-                result_format={
-                    "result_format": "SUMMARY", "unexpected_index_column_names": ["event_id"],
-                    "partial_unexpected_count": SHOWN_ROWS,
-                },
-            )  # fmt: skip
-        finally:
-            self._source.get_execution_engine().drop_batches()
+    def _feed_of(self, name: str, query: str, expectations: Sequence[Expectation]) -> FeedValidation:
+        """Return the validation of a feed, by the suite and the definition that the library keeps; `query` selects the day.
 
-    def _definition_of(self, name: str, query: str, expectations: Sequence[Expectation]) -> Any:
-        """Return the library's definition of a validation of a feed; it changes only with the expectations.
-
-        The days of a feed share a suite and a definition, since the library writes its files again with each of them. The query
-        of the asset, which selects the day, is replaced in memory only.
+        The days of a feed share them, since the library writes its files again with each of them: they change only with the
+        expectations, and the query of a day is in memory only.
         """
-        defined, definition = self._definitions.get(name, (None, None))
-        if defined == tuple(expectations) and definition is not None:
-            definition.batch_definition.data_asset.query = query
-            return definition
+        defined, feed = self._feeds.get(name, (None, None))
+        if defined != tuple(expectations) or feed is None:
+            feed = FeedValidation(self._define(name, query, expectations), self.context, self._engine)
+            self._feeds[name] = tuple(expectations), feed
+        feed.definition.batch_definition.data_asset.query = query
+        return feed
+
+    def _define(self, name: str, query: str, expectations: Sequence[Expectation]) -> Any:
         suite = gx.ExpectationSuite(name=name, expectations=[impl(e) for e in expectations])
         suite = self.context.suites.add_or_update(suite)
         if name in {asset.name for asset in self._source.assets}:
             self._source.delete_asset(name)
         batch = self._source.add_query_asset(name=name, query=query).add_batch_definition_whole_table("whole")
-        definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
-        definition = self.context.validation_definitions.add_or_update(definition)
-        self._definitions[name] = tuple(expectations), definition
-        return definition
+        return self.context.validation_definitions.add_or_update(gx.ValidationDefinition(name=name, data=batch, suite=suite))
 
     def docs(self) -> Path:
         """Build the Data Docs, a static site, and return its first page.
@@ -122,7 +110,7 @@ class Validation:
             if self._with_pages is None:
                 built = self.context.build_data_docs()
             elif new := [key for key in results if key not in self._with_pages]:
-                suites = [gx.data_context.types.resource_identifiers.ExpectationSuiteIdentifier(name=n) for n in self._definitions]
+                suites = [gx.data_context.types.resource_identifiers.ExpectationSuiteIdentifier(name=n) for n in self._feeds]
                 built = self.context.build_data_docs(resource_identifiers=[*new, *suites])
             else:
                 built = self.context.build_data_docs(dry_run=True)
@@ -133,12 +121,17 @@ class Validation:
     def close(self) -> None:
         """Close the connections to the lake."""
         release(self._lake)
-        self._source.get_execution_engine().close()
+        self._engine.close()
 
 
 def suite_name(stream: str, source: str) -> str:
     """Return the name of a feed's suite: dots in a source become `~`, since the library would create folders."""
     return f"{stream}.{source.replace('.', '~')}"
+
+
+def _used(expectation: Expectation) -> set[str]:
+    """Return the names of the facts that an expectation compares with."""
+    return {value.name for value in expectation.arguments.values() if isinstance(value, Fact)}
 
 
 def _not_meant(expectation: Expectation) -> str | None:
@@ -147,26 +140,6 @@ def _not_meant(expectation: Expectation) -> str | None:
     except ConfigError as error:
         return f"{NOT_COMPUTED}: {error.what}"
     return None
-
-
-def _condition(of: DayOf, snapshot_id: int) -> str:
-    """Return the SQL condition for the events of a day of a feed: the library binds no values."""
-    # Names of sources hold letters, digits, dots, dashes and underscores only.
-    conditions = [f"starts_with(e.source_id, '{of.source}@')", f"e.snapshot_id <= {snapshot_id}"]
-    if of.from_us is not None and of.to_us is not None:
-        first, last = (datetime.fromtimestamp(us // MICROS, UTC).date() for us in (of.from_us, of.to_us - 1))
-        own_time = OWN_TIME_SQL[of.stream]
-        conditions += [
-            f"e.day BETWEEN DATE '{first}' AND DATE '{last}'",
-            f"{own_time} >= make_timestamptz({of.from_us})", f"{own_time} < make_timestamptz({of.to_us})",
-        ]  # fmt: skip
-    return " AND ".join(conditions)
-
-
-def _query(stream: str, condition: str) -> str:
-    text = statement("batch", stream=stream, condition=condition)
-    # The library requires a query to begin with SELECT.
-    return text[text.index("SELECT") :]
 
 
 def _check(expectation: Expectation, result: Any, records: int, facts: dict[str, Any]) -> Check:

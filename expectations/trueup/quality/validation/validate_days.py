@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 VALIDATOR = "validation"
 """The consumer whose position says up to where ticks have been validated."""
-Judge = Callable[[DayOf, int], Validated]
-"""A function that validates a day of a feed as of a position."""
+Judge = Callable[[Sequence[DayOf], int], Iterable[Validated]]
+"""A function that validates days of one feed as of a position, in their order."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ def failures(
     changes, results = [pl.DataFrame(schema=FINDING_CHANGE)], list[Validated]()
     for turn in turns_of(inputs, after=after, upto=upto):
         tick = turn.tick
-        validated = [(day, judge(day, tick.position)) for day in due(inputs, rules, tick, turn.before)]
+        by_feed = groupby(due(inputs, rules, tick, turn.before), key=lambda day: (day.stream, day.source))
+        due_days = [list(days) for _, days in by_feed]
+        validated = [pair for days in due_days for pair in zip(days, judge(days, tick.position), strict=True)]
         if validated or turn.superseded:
             known = inputs.upto(tick.position)
             others = open_findings(findings.filter(~is_failure & (pl.col("position") <= tick.position)))
@@ -127,14 +130,17 @@ class _Library:
         self._lake, self._log_day = lake, log_day
         self._opened: Validation | None = None
 
-    def judge(self, policy: QualityPolicy, day: DayOf, position: int) -> Validated:
+    def judge(self, policy: QualityPolicy, days: Sequence[DayOf], position: int) -> Iterator[Validated]:
         if self._opened is None:
             from trueup.quality.validation.validate import Validation
 
             self._opened = Validation(self._lake.project)
-        if self._log_day:
-            self._log_day(f"validating {day.source}" + (f" of {day.day}" if day.day else ""))
-        return self._opened.validate(day, position, self._lake.snapshot_of(position), policy.expected_of(day.stream, day.source))
+        expected = policy.expected_of(days[0].stream, days[0].source)
+        validated = self._opened.validate(days, position, self._lake.snapshot_of(position), expected)
+        for day in days:
+            if self._log_day:
+                self._log_day(f"validating {day.source}" + (f" of {day.day}" if day.day else ""))
+            yield next(validated)
 
     def docs(self) -> str | None:
         return None if self._opened is None else str(self._opened.docs())

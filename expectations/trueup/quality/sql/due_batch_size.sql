@@ -1,0 +1,2 @@
+-- How many events the batch under validation holds. Owner: quality.
+SELECT count(*) FROM {batch}
