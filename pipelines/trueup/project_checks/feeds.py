@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from trueup.collect.decode.encoding import check_encoding
+from trueup.collect.map.expressions.syntax import parse_condition
 from trueup.collect.map.times import NAMED_FORMATS, utc_times
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError
@@ -50,8 +51,16 @@ def _unreadable(facts: Facts) -> Iterator[Instance]:
             check_encoding(source.encoding, where=where)
             for time_format in sorted(formats - NAMED_FORMATS):
                 utc_times(_ONE_TIME, time_format=time_format, zone="UTC", ambiguous="earliest")
+            if source.where is not None:
+                parse_condition(source.where, where=f"{where}, where")
         except ConfigError as error:
             yield {"where": where, "what": error.what, "advice": error.todo or "correct it"}
+
+
+def _numbered_beside_filter(facts: Facts) -> Iterator[Instance]:
+    for source in facts.movements:
+        if source.where is not None and source.feed.record is not None:
+            yield {"where": f"[[source]] {source.name}, where", "source": source.name}
 
 
 def _unmapped_owner(facts: Facts) -> Iterator[Instance]:
@@ -100,6 +109,12 @@ SETTING_RULES = (
         "map {columns} in [source.columns] or set it in [source.constants]", _unmapped_columns,
     ),
     Rule("unreadable-setting", "error", "{what}", "{advice}", _unreadable),
+    Rule(
+        "numbered-beside-filter", "warning",
+        "source {source} leaves out records by `where` and numbers them by `record`: those that have a number look missing",
+        "remove `record` from [source.feed] and number the files, unless no record that `where` leaves out has a number",
+        _numbered_beside_filter,
+    ),
     Rule(
         "unmapped-owner", "warning",
         "source {source} maps no {owner}, by which records are grouped: none of its records matches {others} records that have one",
