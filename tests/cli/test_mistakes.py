@@ -43,7 +43,7 @@ def test_a_missing_file_is_named_and_run_continues_with_the_other_sources(invoke
     assert result.status == 2
     assert len(errors) == 1
     assert "landing/billing.csv" in errors[0]
-    assert "ingested 1 file, 4 records: 3 accepted, 0 duplicate, 1 quarantined" in result.out
+    assert "ingested 1 file, 4 records: 3 accepted, 0 duplicate, 0 filtered, 1 quarantined" in result.out
     assert (fresh / "leakage.duckdb").exists()
 
 

@@ -111,7 +111,7 @@ def test_the_command_ingests_new_files_until_it_is_stopped(tmp_path: Path) -> No
         reports = process.stdout.readline()
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-    assert reports == "ingested 1 file, 1 record: 1 accepted, 0 duplicate, 0 quarantined; 0 files already ingested\n"
+    assert reports == "ingested 1 file, 1 record: 1 accepted, 0 duplicate, 0 filtered, 0 quarantined; 0 files already ingested\n"
 
 
 def test_a_clock_that_becomes_wrong_is_reported_once_and_new_files_are_ingested_later(tmp_path: Path) -> None:

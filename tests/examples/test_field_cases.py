@@ -19,21 +19,24 @@ NOW = "2026-11-25T00:00:00+00:00"
 GERMAN = 'notation = { decimal = ",", grouping = "." }\n'
 
 
-def findings_of(case: str, folder: Path, capsys: pytest.CaptureFixture[str], *, settings: str = "") -> list[tuple[str, Decimal]]:
-    """Return kind and impact of the open findings of a case, with `settings` in each source of usage and charges."""
+def findings_of(
+    case: str, folder: Path, capsys: pytest.CaptureFixture[str], *, settings: str = "", stream: str = "usage|charge",
+    replaced: tuple[str, str] = ("", ""),
+) -> list[tuple[str, Decimal]]:  # fmt: skip
+    """Return kind and impact of the open findings of a case, with `settings` in each source of the streams, and a text replaced."""
     if not (CASES / case).is_dir():
         pytest.skip(f"there is no {CASES / case}; set TRUEUP_CASES to the folder of cases")
     project = Path(shutil.copytree(CASES / case, folder / "project"))
     path = project / "trueup.toml"
-    text = re.sub(r'(?m)^stream = "(usage|charge)"\n', rf"\g<0>{settings}", path.read_text("utf-8"))
-    path.write_text(text, "utf-8")
+    text = re.sub(rf'(?m)^stream = "({stream})"\n', rf"\g<0>{settings}", path.read_text("utf-8"))
+    path.write_text(text.replace(*replaced), "utf-8")
     assert main(["ingest", "--project", str(project)]) == 0, capsys.readouterr().err
-    for source in ("sw", "bill"):
+    for source in re.findall(r'(?m)^name = "(.*)"\nstream = "(?:usage|charge)"', text):
         assert main(["close", "--source", source, "--through", "2026-11-24", "--project", str(project)]) == 0
     assert main(["reconcile", "--project", str(project)]) == 0
     capsys.readouterr()
     assert main(["findings", "--status", "open", "--json", "--project", str(project)]) == 0
-    return sorted((row["kind"], Decimal(row["impact"])) for row in json.loads(capsys.readouterr().out))
+    return sorted((row["kind"], Decimal(row["impact"])) for row in json.loads(capsys.readouterr().out, parse_float=Decimal))
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +57,9 @@ def test_a_decimal_comma_and_a_thousands_point_are_read_as_declared(tmp_path: Pa
 def test_columns_padded_with_blanks_match(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # C36: 60 s × 0.01 = 0.60 and 30 s × 0.01 = 0.30, both billed.
     assert findings_of("C36-blanks-in-keys", tmp_path, capsys) == []
+
+
+def test_only_the_billable_leg_of_a_call_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # C14: of the A legs, c1 and c2 are billed; c3 has 10 s × 0.01 = 0.10 and no charge.
+    settings = "where = \"leg = 'a'\"\n"
+    assert findings_of("C14-a-and-b-legs", tmp_path, capsys, settings=settings, stream="usage") == [("unbilled", Decimal("0.1"))]

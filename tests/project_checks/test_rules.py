@@ -70,6 +70,13 @@ SETTINGS = {
     "an invalid time format": (
         [('lateness = "1h"', 'time_format = "%Q"')], "", ("unreadable-setting", "error", "[[source]] msc"), "%Q",
     ),
+    "a condition that is not permitted": (
+        [('lateness = "1h"', 'where = "random() > seconds"')], "", ("unreadable-setting", "error", "[[source]] msc"), "RANDOM",
+    ),
+    "a condition beside numbered records": (
+        [('lateness = "1h"', 'where = "seconds > 0"\nfeed = { record = "(?P<sequence>[0-9]+)" }')], "",
+        ("numbered-beside-filter", "warning", "[[source]] msc, where"), "look missing",
+    ),
     "charges without a subscriber": (
         [(CHARGES, CHARGES.replace('subscriber = "caller", ', ""))], "",
         ("unmapped-owner", "warning", "[[source]] billing"), "subscriber",

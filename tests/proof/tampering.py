@@ -186,6 +186,11 @@ TAMPERINGS: dict[str, Tampering] = {
         "units",
         ("msc-1.csv", "record 2"),
     ),
+    "event_deleted_and_called_filtered": Tampering(
+        both(delete("usage", U3), edit_and_rehash(by("path", "landing/msc-1.csv"), accepted=3, filtered=1)),
+        "units",
+        ("msc-1.csv", "record 2"),
+    ),
     # Control rows.
     "control_row_altered": Tampering(
         edit("control", by("path", "landing/msc-1.csv"), duplicate=1, records=6), "chains", ("msc", "control row 0"), quick=True

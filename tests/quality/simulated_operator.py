@@ -97,11 +97,12 @@ def inputs_of_records(
         records=pl.len(), first_us=pl.col("at_us").min(), last_us=pl.col("at_us").max()
     ).with_columns(
         unit=pl.format("msc@{}{}", "node", "file"), path=pl.format("{}-{}", "node", "file"),
-        number=pl.col("file") if numbered else pl.lit(None, pl.Int64), accepted="records", duplicate=0, observed_us="last_us",
+        number=pl.col("file") if numbered else pl.lit(None, pl.Int64), accepted="records", duplicate=0, filtered=0,
+        observed_us="last_us",
     )  # fmt: skip
     billing = pl.DataFrame({
         "stream": "charge", "source": "billing", "unit": "billing@1", "path": "b", "node": None, "records": 1, "accepted": 1,
-        "duplicate": 0, "observed_us": START_US + HOURS * HOUR_US,
+        "duplicate": 0, "filtered": 0, "observed_us": START_US + HOURS * HOUR_US,
     })  # fmt: skip
     found = {
         "hours": hours,

@@ -74,6 +74,7 @@ class UnitResult:
     records: int = 0
     accepted: int = 0
     duplicate: int = 0
+    filtered: int = 0
     quarantined: int = 0
     lost_digits: int = 0
     positions: list[int] = field(default_factory=list)
@@ -227,7 +228,7 @@ def _read(
     requested = mapping.requested_among(reader.columns()) if unit.source.format != "ndjson" else mapping.requested
 
     def read_events(piece: Piece) -> Events:
-        batch = reader.read(piece, requested, attributes=unit.source.attributes)
+        batch = reader.read(piece, requested, attributes=unit.source.attributes, kept=mapping.kept)
         mapped = mapping.apply(batch, source_id=unit.source_id, sha256=unit.sha256)
         return events_of(mapped, unit.source, run.lake.project.config.lake)
 

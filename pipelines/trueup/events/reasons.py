@@ -7,7 +7,7 @@ from typing import Literal, get_args
 Reason = Literal[
     "unparsable", "missing_required", "bad_time", "time_out_of_range", "value_out_of_range", "wrong_field_count", "bad_encoding",
     "overlapping_validity", "gapped_validity", "repeated_key", "unknown_reference",
-    "inconsistent", "unknown_currency", "over_limit", "lost_digits", "ambiguous_time",
+    "inconsistent", "unknown_currency", "over_limit", "lost_digits", "ambiguous_time", "uncomputable",
 ]  # fmt: skip
 REASONS: tuple[str, ...] = get_args(Reason)
 

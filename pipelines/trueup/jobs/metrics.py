@@ -32,6 +32,7 @@ _COUNTED = {
     "records": "Records received.",
     "accepted": "Records that became events.",
     "duplicate": "Records that were already ingested.",
+    "filtered": "Records that a source leaves out by its `where`.",
     "quarantined": "Records that were rejected.",
 }
 

@@ -184,9 +184,10 @@ CREATE TABLE lake.events.control (
     part_no BIGINT,             -- from 0
     last_part BOOLEAN,
     declared_records BIGINT,    -- number of records that the unit or its manifest declares; NULL without a declaration
-    records BIGINT,             -- = accepted + duplicate + quarantined
+    records BIGINT,             -- = accepted + duplicate + filtered + quarantined
     accepted BIGINT,
     duplicate BIGINT,
+    filtered BIGINT,            -- left out by the source's `where`; NULL in rows of older versions, which counts as 0
     quarantined BIGINT,
     lost_digits BIGINT,         -- records whose decimals were rounded to millionths
     first_time TIMESTAMPTZ,     -- least own time of its accepted and duplicate records; of states, valid_from

@@ -47,6 +47,8 @@ def _unreadable(facts: Facts) -> Iterator[Instance]:
             check_encoding(source.encoding, where=where)
             for time_format in sorted(formats - NAMED_FORMATS):
                 _check_time_format(time_format)
+            if source.where is not None:
+                _check_condition(source.where, where=f"{where}, where")
         except ConfigError as error:
             yield {"where": where, "what": error.what, "advice": error.todo or "correct it"}
 
@@ -58,6 +60,19 @@ def _check_time_format(time_format: str) -> None:
     from trueup.collect.map.times import utc_times
 
     utc_times(pl.Series(["2024-03-01T10:00:00Z"]), time_format=time_format, zone="UTC", ambiguous="earliest")
+
+
+def _check_condition(condition: str, *, where: str) -> None:
+    # Polars parses the condition.
+    from trueup.collect.map.expressions.syntax import parse_condition
+
+    parse_condition(condition, where=where)
+
+
+def _numbered_beside_filter(facts: Facts) -> Iterator[Instance]:
+    for source in facts.movements:
+        if source.where is not None and source.feed.record is not None:
+            yield {"where": f"[[source]] {source.name}, where", "source": source.name}
 
 
 def _unmapped_owner(facts: Facts) -> Iterator[Instance]:
@@ -106,6 +121,12 @@ SETTING_RULES = (
         "map {columns} in [source.columns] or set it in [source.constants]", _unmapped_columns,
     ),
     Rule("unreadable-setting", "error", "{what}", "{advice}", _unreadable),
+    Rule(
+        "numbered-beside-filter", "warning",
+        "source {source} leaves out records by `where` and numbers them by `record`: those that have a number look missing",
+        "remove `record` from [source.feed] and number the files, unless no record that `where` leaves out has a number",
+        _numbered_beside_filter,
+    ),
     Rule(
         "unmapped-owner", "warning",
         "source {source} maps no {owner}, by which records are grouped: none of its records matches {others} records that have one",

@@ -1,4 +1,4 @@
-"""Counts of units: records = accepted + duplicate + quarantined, and the log has as many rows as the control rows count."""
+"""Counts of units: records = accepted + duplicate + filtered + quarantined, and the log has as many rows as they count."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def differences(row: Mapping[str, Any]) -> list[str]:
     mismatches = []
     if row["records"] is None:
         return [f"{row['event_rows'] + row['quarantine_rows']} rows without a control row"]
-    if row["records"] != row["accepted"] + row["duplicate"] + row["quarantined"]:
-        mismatches.append("records are not accepted + duplicate + quarantined")
+    if row["records"] != row["accepted"] + row["duplicate"] + row["filtered"] + row["quarantined"]:
+        mismatches.append("records are not accepted + duplicate + filtered + quarantined")
     if row["accepted"] != row["event_rows"]:
         mismatches.append(f"{row['accepted']} accepted, but {row['event_rows']} events")
     if row["quarantined"] != row["quarantine_rows"]:

@@ -72,7 +72,7 @@ def _sources(warehouse: Warehouse) -> list[dict[str, Any]]:
 
 
 _NO_RECORDS: dict[str, Any] = {
-    "units": 0, "records": 0, "accepted": 0, "duplicate": 0, "quarantined": 0, "lost_digits": 0, "first_time": None,
+    "units": 0, "records": 0, "accepted": 0, "duplicate": 0, "filtered": 0, "quarantined": 0, "lost_digits": 0, "first_time": None,
     "last_time": None, "last_started_at": None, "closed_through": None, "last_taken_at": None,
 }  # fmt: skip
 

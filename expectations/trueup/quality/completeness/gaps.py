@@ -86,11 +86,14 @@ def numbers_twice(inputs: CompletenessInputs) -> pl.DataFrame:
 
 
 def delivered_twice(inputs: CompletenessInputs) -> pl.DataFrame:
-    """Return rows of `FOUND` for units most of whose records are duplicates: no money is at stake, but the sender repeats them."""
+    """Return rows of `FOUND` for units most of whose records are duplicates: no money is at stake, but the sender repeats them.
+
+    Records that `where` leaves out are not compared with the log, so they count on neither side.
+    """
     whole = inputs.units.group_by("stream", "source", "unit").agg(
-        pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records", "duplicate").sum(),
+        pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records", "duplicate", "filtered").sum(),
         pl.col("first_us").min(), pl.col("last_us").max(),
-    )  # fmt: skip
+    ).with_columns(pl.col("records") - pl.col("filtered"))  # fmt: skip
     again = whole.filter((pl.col("duplicate") * 2 > pl.col("records")) & (pl.col("records") > 0))
     return as_findings(
         again.with_columns(

@@ -16,7 +16,7 @@ WHOLE = ""
 UNIT: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "unit": pl.String(), "path": pl.String(), "node": pl.String(),
     "number": pl.Int64(), "declared": pl.Int64(), "records": pl.Int64(), "accepted": pl.Int64(), "duplicate": pl.Int64(),
-    "first_us": pl.Int64(), "last_us": pl.Int64(), "observed_us": pl.Int64(), "position": pl.Int64(),
+    "filtered": pl.Int64(), "first_us": pl.Int64(), "last_us": pl.Int64(), "observed_us": pl.Int64(), "position": pl.Int64(),
 }  # fmt: skip
 """A source unit or part of one; `node` and `number` are read from its name, NULL where the name has none."""
 HOUR: dict[str, pl.DataType] = {

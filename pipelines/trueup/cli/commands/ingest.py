@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
     from trueup.config import Project
 
-_COLUMNS = ("source", "file", "outcome", "records", "accepted", "duplicate", "quarantined", "lost digits")
+_COLUMNS = ("source", "file", "outcome", "records", "accepted", "duplicate", "filtered", "quarantined", "lost digits")
 
 
 def register(app: typer.Typer) -> None:
@@ -88,7 +88,10 @@ def show(summary: IngestSummary) -> None:
     if taken:
         output.table(
             _COLUMNS,
-            ([u.source, str(u.path), u.outcome, u.records, u.accepted, u.duplicate, u.quarantined, u.lost_digits] for u in taken),
+            (
+                [u.source, str(u.path), u.outcome, u.records, u.accepted, u.duplicate, u.filtered, u.quarantined, u.lost_digits]
+                for u in taken
+            ),
         )
     output.line(summary_line(summary))
 
@@ -99,11 +102,11 @@ def summary_line(summary: IngestSummary) -> str:
     known = len(summary.units) - len(taken)
     if not taken:
         return f"nothing new; {output.counted(known, 'file')} already ingested"
-    sums = (sum(getattr(unit, name) for unit in taken) for name in ("records", "accepted", "duplicate", "quarantined"))
-    records, accepted, duplicate, quarantined = sums
+    outcomes = ("accepted", "duplicate", "filtered", "quarantined")
+    counts = ", ".join(f"{sum(getattr(unit, name) for unit in taken)} {name}" for name in outcomes)
     return (
-        f"ingested {output.counted(len(taken), 'file')}, {output.counted(records, 'record')}: {accepted} accepted, "
-        f"{duplicate} duplicate, {quarantined} quarantined; {output.counted(known, 'file')} already ingested"
+        f"ingested {output.counted(len(taken), 'file')}, {output.counted(sum(unit.records for unit in taken), 'record')}: "
+        f"{counts}; {output.counted(known, 'file')} already ingested"
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trueup.warehouse.query import Warehouse
     from trueup.warehouse.status import Status
 
-_COUNTS = ("source", "stream", "units", "records", "accepted", "duplicate", "quarantined", "lost_digits")
+_COUNTS = ("source", "stream", "units", "records", "accepted", "duplicate", "filtered", "quarantined", "lost_digits")
 _MOMENTS = ("frontier", "last_taken_at")
 
 

@@ -13,11 +13,14 @@ from trueup.events.schema import UTC_TIME
 CONTROL: dict[str, pl.DataType] = {
     "source_id": pl.String(), "source": pl.String(), "stream": pl.String(), "path": pl.String(), "sha256": pl.String(),
     "bytes": pl.Int64(), "part_no": pl.Int64(), "last_part": pl.Boolean(), "declared_records": pl.Int64(), "records": pl.Int64(),
-    "accepted": pl.Int64(), "duplicate": pl.Int64(), "quarantined": pl.Int64(), "lost_digits": pl.Int64(),
+    "accepted": pl.Int64(), "duplicate": pl.Int64(), "filtered": pl.Int64(), "quarantined": pl.Int64(), "lost_digits": pl.Int64(),
     "first_time": UTC_TIME, "last_time": UTC_TIME, "last_started_at": UTC_TIME, "taken_at": UTC_TIME, "mapping": pl.String(),
     "sequence_no": pl.Int64(), "previous_hash": pl.String(), "hash": pl.String(),
 }  # fmt: skip
 """The columns of a control row; as Python values, times are whole microseconds."""
+
+LATER = ("mapping", "filtered")
+"""Columns that rows of earlier versions lack."""
 
 
 def hash_of(row: Mapping[str, object]) -> str:
@@ -25,9 +28,10 @@ def hash_of(row: Mapping[str, object]) -> str:
 
     It is SHA-256 over the previous hash and the row's other columns as canonical JSON.
 
-    Rows written before mappings were recorded have no mapping; their hash covers the other columns alone.
+    Rows written before mappings were recorded have no mapping, and rows written before filtered records were counted no such
+    count; their hash covers the other columns alone.
     """
-    excluded = ("hash", "previous_hash", "mapping") if row.get("mapping") is None else ("hash", "previous_hash")
+    excluded = {"hash", "previous_hash", *(name for name in LATER if row.get(name) is None)}
     content = {name: row[name] for name in CONTROL if name not in excluded}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(f"{row['previous_hash']}{text}".encode()).hexdigest()

@@ -42,18 +42,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Counts:
-    """Counts of records by outcome: records = accepted + duplicate + quarantined."""
+    """Counts of records by outcome: records = accepted + duplicate + filtered + quarantined."""
 
     records: int = 0
     accepted: int = 0
     duplicate: int = 0
+    filtered: int = 0
     quarantined: int = 0
     lost_digits: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
             self.records + other.records, self.accepted + other.accepted, self.duplicate + other.duplicate,
-            self.quarantined + other.quarantined, self.lost_digits + other.lost_digits,
+            self.filtered + other.filtered, self.quarantined + other.quarantined, self.lost_digits + other.lost_digits,
         )  # fmt: skip
 
 
@@ -67,11 +68,15 @@ class Committed:
 
 @dataclass(frozen=True)
 class Events:
-    """Events of one piece of a unit (columns of `EVENT[stream]`), the number of lost digits, and the rejected records."""
+    """Events of one piece of a unit (columns of `EVENT[stream]`), the number of lost digits, and the rejected records.
+
+    `filtered` is the number of records that the source's `where` leaves out.
+    """
 
     rows: pl.DataFrame
     lost_digits: int
     rejected: pl.DataFrame
+    filtered: int
 
 
 def events_of(mapped: Mapped, source: SourceConfig, lake: LakeConfig) -> Events:
@@ -80,7 +85,7 @@ def events_of(mapped: Mapped, source: SourceConfig, lake: LakeConfig) -> Events:
     if source.identity == "content":
         rows = with_content_keys(own_connection(), rows, source.stream)
     events = with_event_ids(own_connection(), rows, source.stream, bucket_by=lake.bucket_by, buckets=lake.buckets)
-    return Events(events, mapped.lost_digits, mapped.rejected)
+    return Events(events, mapped.lost_digits, mapped.rejected, len(mapped.filtered))
 
 
 @dataclass(frozen=True)
@@ -151,13 +156,14 @@ class Part:
         self._stream = unit.source.stream
         self._rows = [pl.DataFrame(schema=EVENT[self._stream])]
         self._rejected = list[pl.DataFrame]()
-        self._lost_digits = 0
+        self._lost_digits, self._filtered = 0, 0
 
     def add(self, events: Events) -> None:
         """Add events and rejected records to the commit."""
         self._rows.append(events.rows)
         self._rejected.append(self._budget.truncate_raw(events.rejected))
         self._lost_digits += events.lost_digits
+        self._filtered += events.filtered
 
     def commit(self, *, is_last: bool, declared_records: int | None) -> Committed | None:
         """Commit the part with its quarantine and control row; return None if the log already has the part.
@@ -192,7 +198,10 @@ class Part:
             rejected = pl.concat([rejected, self._quarantine([copy(self._budget).truncate_raw(self._with_bytes(refused))])])
         transaction.append(self._stream, new)
         transaction.append("quarantine", rejected)
-        counted = {"records": rows.height + rejected.height, "quarantined": rejected.height, "duplicate": rows.height - new.height}
+        counted = {
+            "records": rows.height + self._filtered + rejected.height, "quarantined": rejected.height, "filtered": self._filtered,
+            "duplicate": rows.height - new.height,
+        }  # fmt: skip
         last = transaction.connection.execute(statement("last_control"), {"source": self._unit.source.name}).fetchone()
         taken_at_us = (self._lake.clock() - _EPOCH) // timedelta(microseconds=1)
         mapping = transaction.record(self._mapping)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,10 +62,12 @@ def usual_width(lines: Lines, dialect: Dialect) -> int:
     return counts.most_common(1)[0][0] if counts else 0
 
 
-def read_csv(lines: Lines, dialect: Dialect, names: Sequence[str], mapped: Sequence[str], *, attributes: bool) -> Batch:
+def read_csv(
+    lines: Lines, dialect: Dialect, names: Sequence[str], mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()
+) -> Batch:
     """Cut lines into the fields `names`; reject lines with another number of fields or with unpaired quotes.
 
-    The `mapped` fields become text columns, the others attributes if requested; an empty field is NULL.
+    The `mapped` fields become text columns, the others and those in `kept` attributes if requested; an empty field is NULL.
     """
     screened = screen_lines(lines, dialect.encoding)
     odd = _oddly_quoted(screened.text, dialect)
@@ -78,7 +80,7 @@ def read_csv(lines: Lines, dialect: Dialect, names: Sequence[str], mapped: Seque
         odd_fields, strict = _strict_fields(screened.only(odd), dialect, names, requested)
         fields, provenance = pl.concat([fields, odd_fields]), pl.concat([provenance, provenance_of(strict.lines)])
         raw, rejected = _raw_of_both(plain.lines, strict.lines), [*rejected, *strict.rejected]
-    others = [name for name in names if name not in set(mapped)] if attributes else []
+    others = [name for name in names if name not in set(mapped).difference(kept)] if attributes else []
     attribute_texts = json_objects(fields.select(others), height=fields.height)
     return Batch(fields.select(mapped), attribute_texts, provenance, raw, concat_rejected(rejected))
 

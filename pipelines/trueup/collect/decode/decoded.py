@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -37,8 +37,9 @@ Raw = Callable[[Sequence[int]], list[bytes]]
 class Batch:
     """Decoded records of a unit.
 
-    `fields` has one column for each mapped source column (text, or the file's own time type). `attributes` has the other
-    columns of each record as a JSON object, or NULL without any. `provenance` has the columns of `PROVENANCE`, row by row.
+    `fields` has one column for each source column that the mapping reads (text, or the file's own time type). `attributes` has
+    those that become no event column by themselves, as a JSON object for each record, or NULL without any. `provenance` has the
+    columns of `PROVENANCE`, row by row.
     `rejected` (columns of `REJECTED`) has the records that could not be read: every record is in `fields` or in `rejected`.
     `typed` has, by source column, which values the file itself types as numbers: those are plain decimals in any notation.
     """
@@ -49,6 +50,17 @@ class Batch:
     raw: Raw
     rejected: pl.DataFrame
     typed: Mapping[str, Mask] = field(default_factory=dict)
+
+    def only(self, selection: Mask) -> Batch:
+        """Return the selected records, and all rejected ones."""
+        if selection.all():
+            return self
+        chosen, raw, at = pl.Series(selection), self.raw, np.flatnonzero(selection)
+        return Batch(
+            self.fields.filter(chosen), self.attributes.filter(chosen), self.provenance.filter(chosen),
+            lambda selected: raw(at[list(selected)].tolist()), self.rejected,
+            {name: mask[selection] for name, mask in self.typed.items()},
+        )  # fmt: skip
 
     def with_rejected(self, more: Sequence[pl.DataFrame]) -> Batch:
         """Return the same records, with further rejected records."""
@@ -85,8 +97,8 @@ class Reader(Protocol):
     def pieces(self) -> Iterator[Any]:
         """Yield the unit's records in pieces, in order; raise `SourceError` where it cannot be read."""
 
-    def read(self, piece: Any, mapped: Sequence[str], *, attributes: bool) -> Batch:
-        """Decode a piece: the mapped columns, and the others as attributes if requested."""
+    def read(self, piece: Any, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
+        """Decode a piece: the mapped columns, and the others as attributes if requested, with the mapped ones in `kept`."""
 
     def at(self, row: int, offset: int, length: int | None) -> Any:
         """Return the one record at this provenance; raise `SourceError` where the unit does not reach that far."""

@@ -7,7 +7,7 @@ Quotes, brackets and colons then show where the members of valid lines begin and
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,6 @@ import polars as pl
 
 from trueup.collect.decode.decoded import (
     Batch,
-    ScreenedLines,
     concat_rejected,
     line_series,
     provenance_of,
@@ -62,7 +61,9 @@ class Members:
         return Members(*(array[selection] for array in arrays))
 
 
-def read_ndjson(lines: Lines, mapped: Sequence[str], *, encoding: str, attributes: bool, limits: Nesting = _FREE) -> Batch:
+def read_ndjson(
+    lines: Lines, mapped: Sequence[str], *, encoding: str, attributes: bool, kept: Collection[str] = (), limits: Nesting = _FREE
+) -> Batch:
     """Decode lines of JSON objects; reject lines that are no valid object, exceed `limits`, or repeat a mapped member.
 
     Strings lose their quotes and escapes; numbers and nested values keep their text; `null` is NULL.
@@ -81,10 +82,12 @@ def read_ndjson(lines: Lines, mapped: Sequence[str], *, encoding: str, attribute
     for rows in rows_by_name.values():
         is_repeated[np.bincount(members.line[rows], minlength=len(is_repeated)) > 1] = True
     if is_repeated.any():
-        return _without_repeated(screened, is_repeated, mapped, encoding, attributes)
+        clean = screened.without(is_repeated, "unparsable", "line: has each member once")
+        batch = read_ndjson(clean.lines, mapped, encoding=encoding, attributes=attributes, kept=kept)
+        return batch.with_rejected(clean.rejected)
     is_unmapped = np.ones(len(members.line), np.bool_)
-    for rows in rows_by_name.values():
-        is_unmapped[rows] = False
+    for name, rows in rows_by_name.items():
+        is_unmapped[rows] = name in kept
     cells = {name: _cells(screened.text, members.only(rows)) for name, rows in rows_by_name.items()}
     fields = slice_cells(screened.text, {name: (starts, ends) for name, (starts, ends, _) in cells.items()})
     if b"\\" in screened.text.data:
@@ -97,14 +100,6 @@ def read_ndjson(lines: Lines, mapped: Sequence[str], *, encoding: str, attribute
         raw_of(screened.lines),
         concat_rejected(screened.rejected),
         {name: ~is_string for name, (_, _, is_string) in cells.items()},
-    )
-
-
-def _without_repeated(screened: ScreenedLines, is_repeated: Mask, mapped: Sequence[str], encoding: str, attributes: bool) -> Batch:
-    clean = screened.without(is_repeated, "unparsable", "line: has each member once")
-    batch = read_ndjson(clean.lines, mapped, encoding=encoding, attributes=attributes)
-    return Batch(
-        batch.fields, batch.attributes, batch.provenance, batch.raw, concat_rejected([*clean.rejected, batch.rejected]), batch.typed
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, islice
 from typing import Any, BinaryIO
@@ -236,7 +236,9 @@ def _provenance(numbers: Sequence[int], group: int) -> pl.DataFrame:
     )
 
 
-def read_parquet(rows: Rows, mapped: Sequence[str], *, attributes: bool, limits: LimitsConfig = _USUAL) -> Batch:
+def read_parquet(
+    rows: Rows, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = (), limits: LimitsConfig = _USUAL
+) -> Batch:
     """Decode rows: the mapped columns as text (times keep their type), the others as attributes if requested.
 
     `source_offset` is the row group. A row that is too long, or has bytes that are not UTF-8, is rejected.
@@ -245,7 +247,8 @@ def read_parquet(rows: Rows, mapped: Sequence[str], *, attributes: bool, limits:
     names = rows.frame.columns if attributes else list(mapped)
     texts = rows.frame.select(_as_text(rows.frame[name], keep_time=name in mapped) for name in names)
     provenance = _provenance(numbers, rows.group)
-    other_columns = json_objects(texts.select(name for name in names if name not in mapped), height=len(rows))
+    others = [name for name in names if name not in mapped or name in kept] if attributes else []
+    other_columns = json_objects(texts.select(_as_text(texts[name], keep_time=False) for name in others), height=len(rows))
     bad = _undecodable(rows.frame.select(names), texts)
 
     def raw(selection: Sequence[int]) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -93,10 +93,11 @@ class CsvReader:
             lines = (piece.renumbered(-1) for piece in chain([first.only(slice(1, None))], lines))
         return (piece for piece in lines if len(piece))
 
-    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
+    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode lines."""
         lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
-        return read_csv(lines, self._dialect, self._names, mapped, attributes=attributes).with_rejected(too_long)
+        batch = read_csv(lines, self._dialect, self._names, mapped, attributes=attributes, kept=kept)
+        return batch.with_rejected(too_long)
 
     def at(self, row: int, offset: int, length: int | None) -> Lines:
         """Return one line."""
@@ -137,11 +138,12 @@ class NdjsonReader:
         """Yield the lines."""
         return physical_lines(self._unit.stream(), bounds=_bounds(self._unit), marks='"{[')
 
-    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool) -> Batch:
+    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode lines."""
         lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
         limits = Nesting(self._unit.limits.columns, self._unit.limits.depth)
-        batch = read_ndjson(lines, mapped, encoding=self._unit.source.encoding, attributes=attributes, limits=limits)
+        encoding = self._unit.source.encoding
+        batch = read_ndjson(lines, mapped, encoding=encoding, attributes=attributes, kept=kept, limits=limits)
         return batch.with_rejected(too_long)
 
     def at(self, row: int, offset: int, length: int | None) -> Lines:
@@ -169,9 +171,9 @@ class ParquetReader:
         """Yield the rows."""
         return self._file.rows()
 
-    def read(self, piece: Rows, mapped: Sequence[str], *, attributes: bool) -> Batch:
+    def read(self, piece: Rows, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode rows."""
-        return read_parquet(piece, mapped, attributes=attributes, limits=self._limits)
+        return read_parquet(piece, mapped, attributes=attributes, kept=kept, limits=self._limits)
 
     def at(self, row: int, offset: int, length: int | None) -> Rows:
         """Return one row of the row group `offset`."""

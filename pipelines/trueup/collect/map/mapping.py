@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,6 +14,9 @@ import polars as pl
 from trueup.collect.decode.decoded import REJECTED, Batch, concat_rejected
 from trueup.collect.decode.lines import Mask
 from trueup.collect.map.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
+from trueup.collect.map.expressions.node import Node
+from trueup.collect.map.expressions.syntax import parse_condition
+from trueup.collect.map.expressions.values import FAILURES, Codes, Records
 from trueup.collect.map.notation import describe, plain_numbers, plain_seconds
 from trueup.collect.map.texts import clean_texts, repair_numbers
 from trueup.collect.map.times import to_utc, utc_times, utc_times_of_days
@@ -51,16 +54,15 @@ _STATE_YEARS = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59,
 
 @dataclass(frozen=True)
 class Mapped:
-    """A mapped batch: rows of `COLLECTED[stream]`, how many of them lost digits, and all rejected records."""
+    """A mapped batch: rows of `COLLECTED[stream]`, how many of them lost digits, and all rejected records.
+
+    `filtered` has the numbers of the records that the source's `where` leaves out.
+    """
 
     rows: pl.DataFrame
     lost_digits: int
     rejected: pl.DataFrame
-
-    @property
-    def records(self) -> int:
-        """Number of records, accepted and rejected."""
-        return self.rows.height + self.rejected.height
+    filtered: pl.Series
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Mapping:
     ) -> None:  # fmt: skip
         self.source, self.project, self.rules, self.version = source, project, rules, version
         self.zone = source.timezone or project.timezone
+        self.condition = None if source.where is None else parse_condition(source.where, where=f"`where` of source {source.name}")
         if source.stream in STATES:
             (self.earliest, self.latest), self.reach_text = _STATE_YEARS, "within the years 1900 to 2200"
         else:
@@ -96,7 +99,21 @@ class Mapping:
     @property
     def requested(self) -> tuple[str, ...]:
         """Source columns that the mapping reads, each once."""
-        return tuple(dict.fromkeys(name for rule in self.source.columns.values() for name in rule.names))
+        computed = (name for expression in self._expressions for name in expression.columns)
+        return tuple(dict.fromkeys([*self._mapped, *computed]))
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """Source columns that the mapping reads and that become no event column by themselves: they stay attributes."""
+        return frozenset(self.requested).difference(self._mapped)
+
+    @property
+    def _mapped(self) -> list[str]:
+        return [name for rule in self.source.columns.values() for name in rule.names]
+
+    @property
+    def _expressions(self) -> list[Node]:
+        return [] if self.condition is None else [self.condition]
 
     def requested_among(self, available: Sequence[str]) -> tuple[str, ...]:
         """Return the source columns that the mapping reads and the source has: optional ones may be missing."""
@@ -106,7 +123,7 @@ class Mapping:
         """Raise `SourceError` when a mapped column is not available.
 
         Columns with `optional = true` may be missing. With `required_only`, so may all that a record need not have (a JSON
-        member that no record has).
+        member that no record has), and those of which `where` says what their absence means (COALESCE, IS NULL).
         """
         for event_column, rule in self.source.columns.items():
             if rule.optional or (required_only and event_column not in REQUIRED[self.source.stream]):
@@ -117,10 +134,29 @@ class Mapping:
                         f"{event_column} is mapped to the column {name!r}, which does not exist; there are {list_names(available)}",
                         where=where, todo=f"correct [source.columns] of source {self.source.name}, or set optional = true",
                     )  # fmt: skip
+        if self.condition is not None:
+            # A JSON member may be missing in all records where the condition says what its absence means.
+            self._check_read("`where`", self.condition.needed if required_only else self.condition.columns, available, where)
+
+    def _check_read(self, reader: str, names: Sequence[str], available: Sequence[str], where: str) -> None:
+        for name in names:
+            if name not in available:
+                raise SourceError(
+                    f"{reader} reads the column {name!r}, which does not exist; there are {list_names(available)}", where=where,
+                    todo=f"correct {reader} of source {self.source.name}",
+                )  # fmt: skip
 
     def apply(self, batch: Batch, *, source_id: str, sha256: str) -> Mapped:
         """Convert a batch's records to rows of events, and reject those that break a row rule."""
+        fields = clean_texts(batch.fields) if self.version > 1 and self.source.trim else batch.fields
+        batch, filtered = replace(batch, fields=fields), pl.Series(dtype=pl.Int64)
+        if self.condition is not None:
+            condition = self.condition.evaluate(self._records(batch))
+            is_kept = condition.holds | (condition.error > 0)
+            batch, filtered = batch.only(is_kept), batch.provenance["source_row"].filter(pl.Series(~is_kept))
         builder = _RowBuilder(self, batch)
+        if self.condition is not None:
+            builder.refuse_without_value("where", condition.error[is_kept])
         builder.refuse_missing()
         columns = {}
         for name in STREAM_COLUMNS[self.source.stream]:
@@ -132,7 +168,10 @@ class Mapping:
             columns["record_key"] = batch.provenance.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
         if self.source.stream == "charge":
             columns["currency"] = columns["currency"].fill_null(self.project.currency)
-        return builder.build(columns, source_id)
+        return builder.build(columns, source_id, filtered)
+
+    def _records(self, batch: Batch) -> Records:
+        return Records(batch.fields, batch.provenance.height, batch.typed, self.source.notation)
 
 
 def in_present_form(events: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
@@ -168,12 +207,11 @@ class _RowBuilder:
         self._height = batch.provenance.height
         self._refusals: list[_Refusal] = []
         self._rounded = np.zeros(self._height, np.bool_)
-        fields = clean_texts(batch.fields) if mapping.version > 1 and self._source.trim else batch.fields
         self._sourced: dict[str, pl.Series] = {
-            name: _derived(fields, rule, self._height) for name, rule in self._source.columns.items()
+            name: _derived(batch.fields, rule, self._height) for name, rule in self._source.columns.items()
         }
 
-    def build(self, columns: dict[str, pl.Series], source_id: str) -> Mapped:
+    def build(self, columns: dict[str, pl.Series], source_id: str, filtered: pl.Series) -> Mapped:
         """Return the accepted rows and the rejected records."""
         source = self._source
         rows = self._batch.provenance.with_columns(
@@ -182,10 +220,15 @@ class _RowBuilder:
         ).select(pl.col(name).cast(dtype) for name, dtype in COLLECTED[source.stream].items())  # fmt: skip
         self._refuse_broken(rows)
         if not self._refusals:
-            return Mapped(rows, int(self._rounded.sum()), self._batch.rejected)
+            return Mapped(rows, int(self._rounded.sum()), self._batch.rejected, filtered)
         bad = np.logical_or.reduce([refusal.bad for refusal in self._refusals])
         rejected = concat_rejected([self._batch.rejected, self._rejected_rows(np.flatnonzero(bad))])
-        return Mapped(rows.filter(pl.Series(~bad)), int(self._rounded[~bad].sum()), rejected)
+        return Mapped(rows.filter(pl.Series(~bad)), int(self._rounded[~bad].sum()), rejected, filtered)
+
+    def refuse_without_value(self, name: str, error: Codes) -> None:
+        """Refuse records for which an expression has no value, each with its reason."""
+        for code, (reason, rule) in FAILURES.items():
+            self._refuse(error == code, reason, f"{name}: {rule}")
 
     def refuse_missing(self) -> None:
         """Refuse records without a required value."""

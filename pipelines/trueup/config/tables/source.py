@@ -123,6 +123,7 @@ class SourceConfig(Table):
     marker: Marker = ".done"
     quiet: Duration = 30 * MICROS
     attributes: Flag = True
+    where: Text | None = None
     shared_files: Flag = False
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_as_rule)]] = Field(default_factory=dict)
     constants: dict[str, Text] = Field(default_factory=dict)

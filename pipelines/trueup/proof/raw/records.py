@@ -111,8 +111,7 @@ def _verdict(
             return "differs", f"the quarantine differs from the file: {_column_names(differences)}", differences
         return "proven", "the file has the bytes that were rejected", ()
     if remapped.rows.is_empty():
-        detail = f"the bytes are rejected ({remapped.rejected['reason'][0]}), but the log has an event of them"
-        return "differs", detail, ()
+        return "differs", f"the bytes: their mapping {_treatment(remapped)}, but the log has an event of them", ()
     differences = _differences(stored, remapped.rows.row(0, named=True))
     if not differences:
         return "proven", "every stored column equals that of the raw bytes", ()
@@ -134,11 +133,16 @@ def _compare_with_present(
     provenance = (stored["source_row"], stored["source_offset"], stored["source_length"])
     _, remapped = remap_record(unit, present.mapping, provenance, stored["taken_at_us"])
     if remapped.rows.is_empty():
-        return "found", f"{detail}, by its own mapping; the present one rejects them ({remapped.rejected['reason'][0]})", ()
+        return "found", f"{detail}, by its own mapping; the present one {_treatment(remapped)}", ()
     differences = _differences(stored, remapped.rows.row(0, named=True))
     if not differences:
         return "proven", f"{detail}, by its own mapping and by the present one", ()
     return "found", f"{detail}, by its own mapping; the present one yields another {_column_names(differences)}", differences
+
+
+def _treatment(remapped: RemappedRecords) -> str:
+    """Return what a mapping does with the bytes of a record that yields no event."""
+    return f"rejects them ({remapped.rejected['reason'][0]})" if remapped.rejected.height else "leaves them out (`where`)"
 
 
 def _differences(stored: Mapping[str, Any], remapped: Mapping[str, Any]) -> tuple[Difference, ...]:
@@ -149,7 +153,7 @@ def _compare_reject(stored: Mapping[str, Any], raw: bytes, remapped: RemappedRec
     if remapped.rejected.is_empty() or int(stored["source_row"]) in remapped.clock_dependent:
         # Other rows of its stream, or the clock, refused it: the file proves only its bytes.
         differences = [] if bytes(stored["raw"]) == raw else [Difference("raw", bytes(stored["raw"]), raw)]
-        if remapped.rejected.is_empty() and stored["stream"] not in CHECKS:
+        if remapped.rejected.is_empty() and (stored["stream"] not in CHECKS or len(remapped.filtered)):
             differences.append(Difference("reason", stored["reason"], None))
         return tuple(differences)
     reject = remapped.rejected.select(pl.col(name) for name in REJECTED).row(0, named=True)

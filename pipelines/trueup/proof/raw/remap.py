@@ -27,7 +27,8 @@ class RemappedRecords:
     """Events and rejected records of consecutive records of a unit.
 
     `rows` has the columns of `EVENT[stream]`, `rejected` those of `REJECTED`. `clock_dependent` has the numbers of records that are
-    events at the commit's clock and rejected an hour before, or the reverse; they are in `rows` and in `rejected`.
+    events at the commit's clock and rejected an hour before, or the reverse; they are in `rows` and in `rejected`. `filtered` has
+    the numbers of records that the source's `where` leaves out.
     """
 
     first_row: int
@@ -35,6 +36,7 @@ class RemappedRecords:
     rows: pl.DataFrame
     rejected: pl.DataFrame
     clock_dependent: pl.Series
+    filtered: pl.Series
     lost_digits: int
 
 
@@ -52,7 +54,7 @@ def remap_unit(
         moment = _EPOCH + timedelta(microseconds=taken_at_us.get(number, newest))
         columns = mapping.at(moment)
         requested = columns.requested if source.format == "ndjson" else columns.requested_among(reader.columns())
-        batch = reader.read(piece, requested, attributes=source.attributes)
+        batch = reader.read(piece, requested, attributes=source.attributes, kept=columns.kept)
         remapped = _remap_batch(unit, mapping, batch, moment, piece.first_row, piece.first_row + len(piece) - 1)
         # Quarantine stores the beginning of a long record, and no bytes once the unit's budget is used up.
         yield replace(remapped, rejected=budget.truncate_raw(remapped.rejected))
@@ -70,7 +72,7 @@ def remap_record(
     moment = _EPOCH + timedelta(microseconds=taken_at_us)
     columns = mapping.at(moment)
     requested = columns.requested if source.format == "ndjson" else columns.requested_among(reader.columns())
-    batch = reader.read(reader.at(*provenance), requested, attributes=source.attributes)
+    batch = reader.read(reader.at(*provenance), requested, attributes=source.attributes, kept=columns.kept)
     remapped = _remap_batch(unit, mapping, batch, moment, provenance[0], provenance[0])
     raw = bytes(batch.rejected["raw"][0]) if batch.rejected.height else batch.raw([0])[0]
     rejected = QuarantineBudget(unit.limits, used_bytes).truncate_raw(remapped.rejected)
@@ -90,8 +92,8 @@ def _remap_batch(unit: Unit, mapping: RecordedMapping, batch: Batch, moment: dat
         rejected = pl.concat([rejected, early.rejected.filter(_among(clock_dependent))]).unique(
             "source_row", keep="first", maintain_order=True
         )  # fmt: skip
-    events = events_of(Mapped(rows, late.lost_digits, rejected), mapping.source, mapping.lake)
-    return RemappedRecords(first, last, events.rows, rejected, clock_dependent, late.lost_digits)
+    events = events_of(Mapped(rows, late.lost_digits, rejected, late.filtered), mapping.source, mapping.lake)
+    return RemappedRecords(first, last, events.rows, rejected, clock_dependent, late.filtered, late.lost_digits)
 
 
 def _clock_decides(late: Mapped, mapping: RecordedMapping, moment: datetime) -> bool:
@@ -128,10 +130,12 @@ def concat_pieces(pieces: Sequence[RemappedRecords]) -> RemappedRecords:
     """Return consecutive pieces as one."""
     return RemappedRecords(
         pieces[0].first_row, pieces[-1].last_row, pl.concat([p.rows for p in pieces], rechunk=False),
-        pl.concat([p.rejected for p in pieces]), pl.concat([p.clock_dependent for p in pieces]), sum(p.lost_digits for p in pieces),
+        pl.concat([p.rejected for p in pieces]), pl.concat([p.clock_dependent for p in pieces]),
+        pl.concat([p.filtered for p in pieces]), sum(p.lost_digits for p in pieces),
     )  # fmt: skip
 
 
 def no_records(stream: str) -> RemappedRecords:
     """Return an empty piece of a stream."""
-    return RemappedRecords(0, -1, pl.DataFrame(schema=EVENT[stream]), pl.DataFrame(schema=REJECTED), pl.Series(dtype=pl.Int64), 0)
+    none = pl.Series(dtype=pl.Int64)
+    return RemappedRecords(0, -1, pl.DataFrame(schema=EVENT[stream]), pl.DataFrame(schema=REJECTED), none, none, 0)

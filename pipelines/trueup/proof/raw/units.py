@@ -234,7 +234,10 @@ class _Comparison:
         excused = pl.col("source_row").is_in(self._remapped.clock_dependent.implode()) & pl.col("source_row").is_in(stored_events)
         for row, reason in absent.filter(~excused).sort("source_row").select("source_row", "reason").iter_rows():
             self._faults.tampered(_record(self._unit, row), f"the record is rejected ({reason}), but the quarantine lacks it")
-        self._refused_by_others(stored.join(remapped, on="source_row", how="anti"))
+        left_out = pl.col("source_row").is_in(self._remapped.filtered.implode())
+        for row, reason in stored.filter(left_out).sort("source_row").select("source_row", "reason").iter_rows():
+            self._faults.tampered(_record(self._unit, row), f"the quarantine has the record ({reason}), but `where` leaves it out")
+        self._refused_by_others(stored.filter(~left_out).join(remapped, on="source_row", how="anti"))
 
     def _refused_by_others(self, rows: pl.DataFrame) -> None:
         """Check stored rejects that the mapping accepts: other rows may have refused a state; its bytes are compared."""
@@ -261,13 +264,14 @@ class _Sums:
     """Counts and times of a unit from its bytes, to be compared with its control rows."""
 
     def __init__(self, unit: UnitParts) -> None:
-        self._unit, self._records, self._lost_digits = unit, 0, 0
+        self._unit, self._records, self._lost_digits, self._filtered = unit, 0, 0, 0
         self._extents = list[dict[str, int | None]]()
 
     def add(self, piece: RemappedRecords) -> None:
         """Add remapped records."""
         self._records += piece.last_row - piece.first_row + 1
         self._lost_digits += piece.lost_digits
+        self._filtered += len(piece.filtered)
         self._extents.append(time_extent(piece.rows, self._unit.stream))
 
     def compare(self, faults: FaultCollector) -> None:
@@ -275,14 +279,18 @@ class _Sums:
 
         Times and digits are not compared where rows may refuse each other.
         """
-        remapped: dict[str, int | None] = {"records": self._records}
+        remapped: dict[str, int | None] = {"records": self._records, "filtered": self._filtered}
         if self._unit.stream not in CHECKS:
             remapped["lost_digits"] = self._lost_digits
             remapped |= {"first_time": self._of("first_time", min), "last_time": self._of("last_time", max)}
             remapped["last_started_at"] = self._of("last_started_at", max)
         for name, value in remapped.items():
             parts = [part[name] for part in self._unit.parts if part[name] is not None]
-            stored = sum(parts) if name in ("records", "lost_digits") else _extreme(parts, min if name == "first_time" else max)
+            stored = (
+                sum(parts)
+                if name in ("records", "filtered", "lost_digits")
+                else _extreme(parts, min if name == "first_time" else max)
+            )
             if stored != value:
                 faults.tampered(_where(self._unit), f"its control rows have {name} = {stored}, the bytes yield {value}")
 

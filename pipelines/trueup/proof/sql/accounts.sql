@@ -7,6 +7,7 @@ WITH counted AS (
         sum(records)::BIGINT AS records,
         sum(accepted)::BIGINT AS accepted,
         sum(duplicate)::BIGINT AS duplicate,
+        sum(coalesce(filtered, 0))::BIGINT AS filtered,
         sum(quarantined)::BIGINT AS quarantined,
         count(*) AS parts,
         count(DISTINCT part_no) AS distinct_parts,

@@ -3,7 +3,8 @@
 WITH ingested AS (
     SELECT
         f.source, any_value(f.stream) AS stream, count(*) AS units, sum(f.records) AS records, sum(f.accepted) AS accepted,
-        sum(f.duplicate) AS duplicate, sum(f.quarantined) AS quarantined, sum(f.lost_digits) AS lost_digits,
+        sum(f.duplicate) AS duplicate, sum(f.filtered) AS filtered, sum(f.quarantined) AS quarantined,
+        sum(f.lost_digits) AS lost_digits,
         min(f.first_time) AS first_time, max(f.last_time) AS last_time, max(f.taken_at) AS last_taken_at
     FROM main.source_units f
     GROUP BY f.source
@@ -22,7 +23,8 @@ closed AS (
 )
 SELECT
     coalesce(b.source, c.source) AS source, b.stream, coalesce(b.units, 0) AS units, coalesce(b.records, 0) AS records,
-    coalesce(b.accepted, 0) AS accepted, coalesce(b.duplicate, 0) AS duplicate, coalesce(b.quarantined, 0) AS quarantined,
+    coalesce(b.accepted, 0) AS accepted, coalesce(b.duplicate, 0) AS duplicate, coalesce(b.filtered, 0) AS filtered,
+    coalesce(b.quarantined, 0) AS quarantined,
     coalesce(b.lost_digits, 0) AS lost_digits, b.first_time, b.last_time, s.last_started_at, c.closed_through, b.last_taken_at
 FROM ingested b
 FULL JOIN closed c ON c.source = b.source

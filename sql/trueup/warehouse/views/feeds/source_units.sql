@@ -10,9 +10,10 @@ SELECT
     CAST(count(*) AS BIGINT) AS parts,            -- number of commits that ingested it
     bool_or(c.last_part) AND count(*) = max(c.part_no) + 1 AS complete, -- whether all its parts are ingested
     max(c.declared_records) AS declared_records,  -- records that its sender declares; NULL where it declares none
-    CAST(sum(c.records) AS BIGINT) AS records,    -- = accepted + duplicate + quarantined
+    CAST(sum(c.records) AS BIGINT) AS records,    -- = accepted + duplicate + filtered + quarantined
     CAST(sum(c.accepted) AS BIGINT) AS accepted,  -- new events
     CAST(sum(c.duplicate) AS BIGINT) AS duplicate, -- already ingested, same content
+    CAST(sum(coalesce(c.filtered, 0)) AS BIGINT) AS filtered, -- left out by the source's `where`
     CAST(sum(c.quarantined) AS BIGINT) AS quarantined, -- rejected
     sum(c.quarantined) / nullif(sum(c.records), 0) AS quarantined_share, -- of records, 0 to 1
     CAST(sum(c.lost_digits) AS BIGINT) AS lost_digits, -- records whose decimals were rounded to millionths

@@ -1,0 +1,1 @@
+"""Expressions of a mapping: exact numbers, values, and the parts of an expression."""

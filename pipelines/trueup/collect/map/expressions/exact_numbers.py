@@ -1,0 +1,191 @@
+"""Exact fractions, column by column: whole numerators and denominators of any size, so that nothing wraps or rounds.
+
+Columns are 64-bit integers as long as their largest values show that no result can exceed 64 bits, and Python's integers beyond.
+Which of the two holds a column affects its speed alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from trueup.collect.decode.lines import Mask
+from trueup.collect.map.decimals import INT64_MAX
+
+Whole = npt.NDArray[Any]
+"""Whole numbers as 64-bit integers or as Python's; of one row where all rows are equal."""
+
+MOST_DIGITS = 38
+"""Digits that a number of a source may have before its decimal point, and after it."""
+_PLAIN = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)$"
+_NUMBER = r"^[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?$"
+_SHORT = 18
+_LONGEST = 2 * MOST_DIGITS + 8
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """Fractions, row by row; every denominator is positive."""
+
+    numerator: Whole
+    denominator: Whole
+
+    @classmethod
+    def of(cls, number: int, denominator: int = 1) -> Fractions:
+        """Return one number for all rows."""
+        return cls(_narrowed(np.array([number], object)), _narrowed(np.array([denominator], object)))
+
+    def __add__(self, other: Fractions) -> Fractions:
+        if self.denominator is other.denominator or _is_same(self.denominator, other.denominator):
+            return Fractions(_plus(self.numerator, other.numerator), self.denominator)
+        numerator = _plus(_times(self.numerator, other.denominator), _times(other.numerator, self.denominator))
+        return Fractions(numerator, _times(self.denominator, other.denominator))
+
+    def __neg__(self) -> Fractions:
+        return Fractions(_times(self.numerator, np.array([-1])), self.denominator)
+
+    def __sub__(self, other: Fractions) -> Fractions:
+        return self + -other
+
+    def __mul__(self, other: Fractions) -> Fractions:
+        return Fractions(_times(self.numerator, other.numerator), _times(self.denominator, other.denominator))
+
+    def __truediv__(self, other: Fractions) -> Fractions:
+        """Return the quotient; no row of `other` is 0."""
+        divisor, sign = other.numerator, np.where(other.numerator < 0, -1, 1)
+        numerator = _times(_times(self.numerator, other.denominator), sign)
+        denominator = _times(_times(self.denominator, divisor), sign)
+        common = np.gcd(numerator, denominator)
+        return Fractions(numerator // common, denominator // common)
+
+    def __abs__(self) -> Fractions:
+        return Fractions(_times(self.numerator, np.where(self.numerator < 0, -1, 1)), self.denominator)
+
+    def sign(self) -> Whole:
+        """Return -1, 0 or 1."""
+        return np.asarray((self.numerator > 0).astype(np.int8) - (self.numerator < 0).astype(np.int8))
+
+    def floor(self) -> Fractions:
+        """Return the greatest whole number that is not above."""
+        return Fractions(self.numerator // self.denominator, np.array([1]))
+
+    def rounded(self, decimals: int) -> Fractions:
+        """Return the nearest number of so many decimals; halves are rounded away from zero."""
+        scale = Fractions.of(10**decimals)
+        away = (abs(self) * scale + Fractions.of(1, 2)).floor()
+        return away * Fractions(np.where(self.numerator < 0, -1, 1), np.array([1])) / scale
+
+    def where(self, chosen: Mask, other: Fractions) -> Fractions:
+        """Return these numbers in the chosen rows, and those of `other` in the rest."""
+        return Fractions(
+            np.where(chosen, self.numerator, other.numerator), np.where(chosen, self.denominator, other.denominator)
+        )  # fmt: skip
+
+
+def read_fractions(texts: pl.Series) -> tuple[Fractions, Mask, Mask]:
+    """Return plain decimals as fractions; which texts are no number, and which have too many digits. Those rows and NULLs are 0."""
+    text = texts.str.strip_chars(" \t")
+    present = text.is_not_null().to_numpy()
+    is_short = (text.str.contains(_PLAIN) & (text.str.len_bytes() <= _SHORT)).fill_null(False).to_numpy()
+    none = np.zeros(len(text), np.bool_)
+    if bool((is_short | ~present).all()):
+        return _read_short(text), none, none
+    is_number = text.str.contains(_NUMBER).fill_null(False).to_numpy()
+    numerators, denominators = np.zeros(len(text), object), np.ones(len(text), object)
+    too_long = none.copy()
+    for row in np.flatnonzero(is_number):
+        ratio = _ratio(text[int(row)])
+        too_long[row] = ratio is None
+        numerators[row], denominators[row] = ratio or (0, 1)
+    return Fractions(_narrowed(numerators), _narrowed(denominators)), present & ~is_number, too_long
+
+
+def _read_short(text: pl.Series) -> Fractions:
+    point = text.str.find(".", literal=True)
+    digits = text.str.replace(".", "", literal=True).str.strip_prefix("+").cast(pl.Int64).fill_null(0).to_numpy()
+    decimals = (text.str.len_bytes().cast(pl.Int64) - point.cast(pl.Int64) - 1).fill_null(0).to_numpy()
+    most = int(decimals.max(initial=0))
+    factors = np.array([10 ** (most - places) for places in range(most + 1)])
+    return Fractions(_times(digits, factors[decimals]) if most else digits, np.array([10**most]))
+
+
+def _ratio(text: str) -> tuple[int, int] | None:
+    """Return a number as numerator and denominator, None where it has too many digits."""
+    if len(text) > _LONGEST:
+        return None
+    _, digits, exponent = (number := Decimal(text)).as_tuple()
+    if not isinstance(exponent, int) or len(digits) + exponent > MOST_DIGITS or -exponent > MOST_DIGITS:
+        return (0, 1) if not number else None
+    return number.as_integer_ratio()
+
+
+def decimal_texts(numbers: Fractions, rows: int) -> tuple[pl.Series, Mask]:
+    """Return numbers as plain decimals, and which rows have none because their decimals never end (a third)."""
+    numerators, denominators = (np.broadcast_to(part, rows) for part in (numbers.numerator, numbers.denominator))
+    if (numbers.denominator == 1).all():
+        return _whole_texts(numerators), np.zeros(rows, np.bool_)
+    texts = [_decimal(int(top), int(bottom)) for top, bottom in zip(numerators.tolist(), denominators.tolist(), strict=True)]
+    series = pl.Series(texts, dtype=pl.String)
+    return series, series.is_null().to_numpy()
+
+
+def _whole_texts(numerators: Whole) -> pl.Series:
+    if numerators.dtype == object:
+        return pl.Series([str(number) for number in numerators], dtype=pl.String)
+    return pl.Series(np.ascontiguousarray(numerators)).cast(pl.String)
+
+
+def _decimal(numerator: int, denominator: int) -> str | None:
+    whole, rest = divmod(abs(numerator), denominator)
+    sign = "-" if numerator < 0 else ""
+    if not rest:
+        return f"{sign}{whole}"
+    fraction = denominator // math.gcd(rest, denominator)
+    twos, fives = _times_divisible(fraction, 2), _times_divisible(fraction, 5)
+    places = max(twos, fives)
+    if fraction != 2**twos * 5**fives:
+        return None
+    return f"{sign}{whole}.{rest * 10**places // denominator:0{places}}"
+
+
+def _times_divisible(number: int, by: int) -> int:
+    times = 0
+    while number % by == 0:
+        number, times = number // by, times + 1
+    return times
+
+
+# --- whole numbers that never wrap ------------------------------------------------------------------------------------
+
+
+def _most(numbers: Whole) -> int:
+    return max(int(numbers.max(initial=0)), -int(numbers.min(initial=0)))
+
+
+def _is_same(one: Whole, other: Whole) -> bool:
+    return len(one) == len(other) == 1 and bool(one[0] == other[0])
+
+
+def _plus(one: Whole, other: Whole) -> Whole:
+    fits = _most(one) + _most(other) <= INT64_MAX
+    return np.asarray(one + other if fits else one.astype(object) + other.astype(object))
+
+
+def _times(one: Whole, other: Whole) -> Whole:
+    fits = _most(one) * _most(other) <= INT64_MAX
+    return np.asarray(one * other if fits else one.astype(object) * other.astype(object))
+
+
+def _narrowed(numbers: Whole) -> Whole:
+    return numbers.astype(np.int64) if _most(numbers) <= INT64_MAX else numbers
+
+
+def compare(one: Fractions, other: Fractions) -> Whole:
+    """Return the sign of one minus the other: -1, 0 or 1."""
+    return (one - other).sign()
