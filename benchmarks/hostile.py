@@ -23,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -299,6 +300,16 @@ def _(folder: Path) -> None:
 def _(folder: Path) -> None:
     frame = zstandard.compress(b"0" * (500 * MB))
     write_parts(folder / "a.csv.zst", [zstandard.compress(HEADER), *[frame] * 200])
+
+
+@case("zip bomb: 10 GB in 10 MB")
+def _(folder: Path) -> None:
+    with (
+        zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("a.csv", "w", force_zip64=True) as member,
+    ):
+        for block in (HEADER, *[b"0" * (100 * MB)] * 100):
+            member.write(block)
 
 
 @case("zstd frame with a window of 2 GB")

@@ -8,6 +8,7 @@ import re
 import shutil
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,17 +20,26 @@ NOW = "2026-11-25T00:00:00+00:00"
 GERMAN = 'notation = { decimal = ",", grouping = "." }\n'
 
 
-def findings_of(
-    case: str, folder: Path, capsys: pytest.CaptureFixture[str], *, settings: str = "", stream: str = "usage|charge",
-    replaced: tuple[str, str] = ("", ""),
-) -> list[tuple[str, Decimal]]:  # fmt: skip
-    """Return kind and impact of the open findings of a case, with `settings` in each source of the streams, and a text replaced."""
+def project_of(
+    case: str, folder: Path, *, settings: str = "", streams: str = "usage|charge", replaced: tuple[str, str] = ("", "")
+) -> Path:
+    """Return a copy of a case's project, with `settings` in each source of these streams and a text of its settings replaced.
+
+    Skips the test without the case.
+    """
     if not (CASES / case).is_dir():
         pytest.skip(f"there is no {CASES / case}; set TRUEUP_CASES to the folder of cases")
     project = Path(shutil.copytree(CASES / case, folder / "project"))
     path = project / "trueup.toml"
-    text = re.sub(rf'(?m)^stream = "({stream})"\n', rf"\g<0>{settings}", path.read_text("utf-8"))
+    text = re.sub(rf'(?m)^stream = "({streams})"\n', rf"\g<0>{settings}", path.read_text("utf-8"))
     path.write_text(text.replace(*replaced), "utf-8")
+    return project
+
+
+def findings_of(case: str, folder: Path, capsys: pytest.CaptureFixture[str], **settings: Any) -> list[tuple[str, Decimal]]:
+    """Return kind and impact of the open findings of a case; `settings` are those of `project_of`."""
+    project = project_of(case, folder, **settings)
+    text = (project / "trueup.toml").read_text("utf-8")
     assert main(["ingest", "--project", str(project)]) == 0, capsys.readouterr().err
     for source in re.findall(r'(?m)^name = "(.*)"\nstream = "(?:usage|charge)"', text):
         assert main(["close", "--source", source, "--through", "2026-11-24", "--project", str(project)]) == 0
@@ -62,4 +72,42 @@ def test_columns_padded_with_blanks_match(tmp_path: Path, capsys: pytest.Capture
 def test_only_the_billable_leg_of_a_call_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # C14: of the A legs, c1 and c2 are billed; c3 has 10 s × 0.01 = 0.10 and no charge.
     settings = "where = \"leg = 'a'\"\n"
-    assert findings_of("C14-a-and-b-legs", tmp_path, capsys, settings=settings, stream="usage") == [("unbilled", Decimal("0.1"))]
+    assert findings_of("C14-a-and-b-legs", tmp_path, capsys, settings=settings, streams="usage") == [("unbilled", Decimal("0.1"))]
+
+
+def test_repeated_headers_are_no_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # C15: three calls between three header lines; the one of 10 s × 0.01 is not billed.
+    assert findings_of("C15-repeated-header", tmp_path, capsys) == [("unbilled", Decimal("0.1"))]
+    assert rows_of("SELECT count(*)::INT AS n FROM quarantine", tmp_path / "project", capsys) == [{"n": 0}]
+
+
+def test_a_trailer_that_declares_a_missing_record_is_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # C16: the trailer declares 3 records, the file has 2; both are billed rightly.
+    framing = "framing = { header = '^HDR', trailer = '^TRL,[^,]*,(?P<records>[0-9]+),' }\n"
+    project = project_of("C16-header-and-trailer-records", tmp_path, settings=framing, streams="usage")
+    usage = project / "landing/usage.csv"
+    usage.write_text("HDR,MSC07\n" + usage.read_text("utf-8").removeprefix("HDR,MSC07\n"), "utf-8")
+    assert main(["ingest", "--project", str(project)]) == 0, capsys.readouterr().err
+    assert main(["quality", "--project", str(project)]) == 0
+    capsys.readouterr()
+    query = "SELECT kind, control, reason, records_low::INT AS n FROM findings"
+    (found,) = rows_of(query, project, capsys)
+    assert found == {
+        "kind": "total_mismatch", "control": "declared", "reason": "landing/usage.csv declares 3 records and holds 2", "n": 1,
+    }  # fmt: skip
+
+
+def test_a_zip_archive_of_one_file_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # C31: c.zip holds one record, c1; an empty file and one in UTF-16 beside it are refused.
+    project = project_of("C31-containers", tmp_path)
+    assert main(["ingest", "--project", str(project)]) == 2
+    capsys.readouterr()
+    query = "SELECT path, records::INT AS n, accepted::INT AS taken FROM source_units WHERE path LIKE '%.zip'"
+    assert rows_of(query, project, capsys) == [{"path": "landing/c.zip", "n": 1, "taken": 1}]
+
+
+def rows_of(query: str, project: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    """Return the rows of a query on the project's warehouse."""
+    assert main(["sql", query, "--json", "--project", str(project)]) == 0, capsys.readouterr().err
+    rows: list[dict[str, object]] = json.loads(capsys.readouterr().out)
+    return rows

@@ -135,6 +135,14 @@ SETTINGS = {
         [('lateness = "1h"', 'format = "parquet"\nencoding = "cp1252"')], "",
         ("unused-setting", "notice", "[[source]] msc"), "encoding has no effect",
     ),
+    "skipped lines of Parquet": (
+        [('lateness = "1h"', 'format = "parquet"\nskip_lines = 1')], "",
+        ("unused-setting", "notice", "[[source]] msc"), "skip_lines has no effect",
+    ),
+    "a repeated header without header": (
+        [('lateness = "1h"', "header = false\nrepeated_header = true")], "",
+        ("unused-setting", "notice", "[[source]] msc"), "repeated_header has no effect with header = false",
+    ),
     "a marker without effect": (
         [('lateness = "1h"', 'marker = ".ok"')], "", ("unused-setting", "notice", "[[source]] msc"), 'complete = "marker"',
     ),

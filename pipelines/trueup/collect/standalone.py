@@ -27,7 +27,7 @@ TEXTS = ("service", "plan", "peer", "direction", "zone", "trunk", "account", "su
 CALL_COLUMNS = (*TEXTS, "start", "quantity")
 """Columns that a file of records to be priced may have; `start` and `quantity` are required."""
 _FORMATS = {".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".parquet": "parquet"}
-_COMPRESSED = (".gz", ".zst")
+_COMPRESSED = (".gz", ".zst", ".zip")
 
 
 def format_of(path: Path) -> str:

@@ -9,7 +9,8 @@ from trueup.events.streams import MOVEMENTS
 from trueup.project_checks.facts import Facts
 from trueup.project_checks.problem import Instance, Rule
 
-_CSV_ONLY = ("delimiter", "quote", "header", "quoted_newlines")
+_CSV_ONLY = ("delimiter", "quote", "header", "repeated_header", "quoted_newlines")
+_TEXT_ONLY = ("encoding", "skip_lines", "framing")
 _MOVEMENTS_ONLY = ("frontier", "lateness", "idle_after")
 _KINDS = {"decimal": DECIMAL_COLUMNS, "time": TIME_COLUMNS, "truth value": FLAG_COLUMNS, "whole number": WHOLE_COLUMNS}
 _COLUMN_SETTINGS = {
@@ -63,10 +64,12 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     written = source.model_fields_set
     if source.format in ("ndjson", "parquet"):
         yield from ((name, f'with format = "{source.format}"') for name in _CSV_ONLY if name in written)
-    if source.format == "parquet" and "encoding" in written:
-        yield "encoding", 'with format = "parquet"'
-    if source.format == "asterisk" and "header" in written:
-        yield "header", 'with format = "asterisk"'
+    if source.format == "parquet":
+        yield from ((name, 'with format = "parquet"') for name in _TEXT_ONLY if name in written)
+    if source.format == "asterisk":
+        yield from ((name, 'with format = "asterisk"') for name in ("header", "repeated_header") if name in written)
+    elif "repeated_header" in written and not source.header:
+        yield "repeated_header", "with header = false"
     for name, complete in (("marker", "marker"), ("quiet", "quiet")):
         if name in written and source.complete != complete:
             yield name, f'without complete = "{complete}"'

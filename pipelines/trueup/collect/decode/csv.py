@@ -38,13 +38,18 @@ class Dialect:
 
 
 def header_of(line: Lines, dialect: Dialect, *, where: str) -> tuple[str, ...]:
-    """Return the names in a header line; repeated names get a number. Raise `SourceError` where the line is unreadable."""
+    """Return the unique names in a header line. Raise `SourceError` where the line is unreadable."""
     text = screen_lines(line, dialect.encoding).text
-    cells = _parse_strictly(text.raw(0), dialect) if len(text) else None
+    cells = parse_strictly(text.raw(0), dialect) if len(text) else None
     if cells is None:
         raise SourceError("the header line cannot be read", where=where, todo="check delimiter, quote and encoding of its source")
+    return unique_names([cell.strip() for cell in cells])
+
+
+def unique_names(cells: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of columns; repeated names get a number."""
     seen, names = Counter[str](), dict[str, None]()
-    for name in (cell.strip() for cell in cells):
+    for name in cells:
         seen[name] += 1
         unique = name if seen[name] == 1 else f"{name}.{seen[name]}"
         while unique in names:
@@ -173,7 +178,7 @@ def _plain_fields(
 def _strict_fields(
     screened: ScreenedLines, dialect: Dialect, names: Sequence[str], requested: Sequence[str]
 ) -> tuple[pl.DataFrame, ScreenedLines]:
-    rows = [_parse_strictly(screened.text.raw(index), dialect) for index in range(len(screened.text))]
+    rows = [parse_strictly(screened.text.raw(index), dialect) for index in range(len(screened.text))]
     unpaired = np.array([row is None for row in rows])
     wrong = np.array([row is not None and len(row) != len(names) for row in rows])
     good = [row for row in rows if row is not None and len(row) == len(names)]
@@ -186,7 +191,7 @@ def _strict_fields(
     return pl.DataFrame(fields), screened
 
 
-def _parse_strictly(line: bytes, dialect: Dialect) -> list[str] | None:
+def parse_strictly(line: bytes, dialect: Dialect) -> list[str] | None:
     """Return the fields of one line; None where a quoted field is not closed. Other quotes belong to their field."""
     reader = csv.reader([line.decode()], delimiter=dialect.delimiter, quotechar=dialect.quote, strict=True)
     try:

@@ -17,7 +17,7 @@ BLOCK_BYTES = 4 << 20
 MOST_MARKS = 1 << 18
 """Line ends and field separators processed at once at most; the memory derived from a block grows with them."""
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,10 @@ def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Itera
     while (chunk := next(remaining, None)) is not None:
         held.append(chunk)
         held_bytes += len(chunk)
-        if held_bytes < max(size_bytes, len(_BOM)):
+        if held_bytes < max(size_bytes, len(BOM)):
             continue
         joined = b"".join(held)
-        if is_first and joined.startswith(_BOM):
+        if is_first and joined.startswith(BOM):
             joined, offset = joined[3:], 3
         is_first = False
         cut = max(joined.rfind(b"\n"), joined.rfind(b"\r")) + 1
@@ -125,7 +125,7 @@ def blocks(chunks: Iterable[bytes], *, size_bytes: int, bounds: Bounds) -> Itera
         # A line that fills a block must not be joined again with every chunk.
         size_bytes = max(size_bytes, min(2 * held_bytes, bounds.longest_bytes + 1))
     last = b"".join(held)
-    if is_first and last.startswith(_BOM):
+    if is_first and last.startswith(BOM):
         last, offset = last[3:], 3
     if last:
         yield Block(offset, last)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -10,10 +10,12 @@ from trueup.collect.decode import asterisk
 from trueup.collect.decode.csv import Dialect, header_of, read_csv, usual_width
 from trueup.collect.decode.decoded import Batch, Reader, within_limit
 from trueup.collect.decode.encoding_names import check_encoding
+from trueup.collect.decode.framing import frame_of
 from trueup.collect.decode.lines import Bounds, Lines, one_line, physical_lines
 from trueup.collect.decode.multiline_csv import Quoting, quoted_records
 from trueup.collect.decode.ndjson import Nesting, names_in, read_ndjson
 from trueup.collect.decode.parquet import ParquetFile, Rows, read_parquet
+from trueup.collect.decode.repeated_header import Header, NamedLines
 from trueup.collect.discover.units import Unit
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError, SourceError
@@ -41,6 +43,11 @@ def _line_at(unit: Unit, row: int, offset: int, length: int) -> Lines:
     return replace(one_line(unit.bytes_at(offset, held), offset=offset, row=row), unread_bytes=length - held)
 
 
+def _mapped_names(source: SourceConfig) -> tuple[str, ...]:
+    """Return the columns that the mapping reads: those of a framed file that has no record to show any."""
+    return tuple(dict.fromkeys(name for rule in source.columns.values() for name in rule.names))
+
+
 def _check_columns(names: Sequence[str], unit: Unit) -> None:
     if len(names) > unit.limits.columns:
         raise SourceError(
@@ -61,14 +68,18 @@ def _ascii_character(source: SourceConfig, name: str) -> str:
 class CsvReader:
     """Reader of CSV with or without a header line; fields may be in any order."""
 
-    declared_records: int | None = None
-
     def __init__(self, unit: Unit, *, names: Sequence[str] | None) -> None:
         source = unit.source
         self._dialect = Dialect(_ascii_character(source, "delimiter"), _ascii_character(source, "quote"), source.encoding)
-        self._unit = unit
+        self._unit, self._frame = unit, frame_of(unit)
+        self.declared_records: int | None = self._frame.records
         self._has_header = source.header and names is None
+        self._header: Header | None = None
+        self._names: tuple[str, ...]
         first = next(self._lines(), None)
+        if first is None and self._frame.is_shown:
+            self._has_header, self._names = False, tuple(names or _mapped_names(source))
+            return
         if first is None:
             raise SourceError("the file has only empty lines", where=unit.shown, todo="have it delivered again")
         if names is not None:
@@ -76,6 +87,7 @@ class CsvReader:
         elif self._has_header:
             self._check_header(first)
             self._names = header_of(first.only(slice(0, 1)), self._dialect, where=unit.shown)
+            self._header = Header(first.raw(0), self._dialect) if source.repeated_header else None
         else:
             fitting, _ = within_limit(first, unit.limits.record_bytes)
             self._names = tuple(str(number + 1) for number in range(usual_width(fitting, self._dialect)))
@@ -85,23 +97,47 @@ class CsvReader:
         """Return the header's names, or the numbers of the fields from 1."""
         return self._names
 
-    def pieces(self) -> Iterator[Lines]:
-        """Yield the lines after the header."""
+    def pieces(self) -> Iterator[NamedLines]:
+        """Yield the lines after the header, without its repetitions."""
         lines = self._lines()
         if self._has_header:
             first = next(lines)
             lines = (piece.renumbered(-1) for piece in chain([first.only(slice(1, None))], lines))
-        return (piece for piece in lines if len(piece))
+        filled = (piece for piece in lines if len(piece))
+        if self._header is not None and self._header.is_recognisable:
+            return self._header.named(filled, self._unit.shown)
+        return (NamedLines(piece, self._names) for piece in filled)
 
-    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
+    def read(self, piece: NamedLines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode lines."""
-        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
-        batch = read_csv(lines, self._dialect, self._names, mapped, attributes=attributes, kept=kept)
+        lines, too_long = within_limit(piece.lines, self._unit.limits.record_bytes)
+        batch = read_csv(lines, self._dialect, piece.names, mapped, attributes=attributes, kept=kept)
         return batch.with_rejected(too_long)
 
-    def at(self, row: int, offset: int, length: int | None) -> Lines:
-        """Return one line."""
-        return _line_at(self._unit, row, offset, length or 0)
+    def at(self, row: int, offset: int, length: int | None) -> NamedLines:
+        """Return one line, with the names of the latest header before it."""
+        return NamedLines(_line_at(self._unit, row, offset, length or 0), self._names_at(offset))
+
+    def _names_at(self, offset: int) -> tuple[str, ...]:
+        header = self._header
+        if header is None or not header.is_recognisable or not self._may_repeat(header.longest_name, offset):
+            return self._names
+        until = (piece.names for piece in self.pieces() if piece.lines.offset + int(piece.lines.starts[-1]) >= offset)
+        return next(until, self._names)
+
+    def _may_repeat(self, name: bytes, until: int) -> bool:
+        """Return whether a name of the header is found after it: searching for bytes costs less than finding lines."""
+        at, held = 0, b""
+        after = next(self._lines()).only(slice(0, 1))
+        begin = after.offset + int(after.ends[0])
+        for chunk in self._unit.stream():
+            searched = held + chunk
+            if searched.find(name, max(0, begin - at + len(held))) >= 0:
+                return True
+            at, held = at + len(chunk), searched[-len(name) :]
+            if at >= until:
+                break
+        return False
 
     def _check_header(self, first: Lines) -> None:
         most = self._unit.limits.record_bytes
@@ -112,31 +148,35 @@ class CsvReader:
             )  # fmt: skip
 
     def _lines(self) -> Iterator[Lines]:
-        chunks, bounds, dialect = self._unit.stream(), _bounds(self._unit), self._dialect
-        if self._unit.source.quoted_newlines:
-            return quoted_records(chunks, Quoting(dialect.delimiter, dialect.quote), bounds=bounds)
-        return physical_lines(chunks, bounds=bounds, marks=dialect.delimiter)
+        bounds, dialect = _bounds(self._unit), self._dialect
+
+        def read(chunks: Iterable[bytes]) -> Iterator[Lines]:
+            if self._unit.source.quoted_newlines:
+                return quoted_records(chunks, Quoting(dialect.delimiter, dialect.quote), bounds=bounds)
+            return physical_lines(chunks, bounds=bounds, marks=dialect.delimiter)
+
+        return self._frame.cut(self._unit.stream(), read)
 
 
 class NdjsonReader:
     """Reader of NDJSON: one JSON object per line, whose members are the source columns."""
 
-    declared_records: int | None = None
-
     def __init__(self, unit: Unit) -> None:
-        self._unit = unit
+        self._unit, self._frame = unit, frame_of(unit)
+        self.declared_records: int | None = self._frame.records
 
     def columns(self) -> Sequence[str]:
         """Return the member names of the first lines."""
         first = next(self.pieces(), None)
         if first is None:
-            return ()
+            return _mapped_names(self._unit.source) if self._frame.is_shown else ()
         lines, _ = within_limit(first, self._unit.limits.record_bytes)
         return names_in(lines, self._unit.source.encoding)
 
     def pieces(self) -> Iterator[Lines]:
         """Yield the lines."""
-        return physical_lines(self._unit.stream(), bounds=_bounds(self._unit), marks='"{[')
+        bounds = _bounds(self._unit)
+        return self._frame.cut(self._unit.stream(), lambda chunks: physical_lines(chunks, bounds=bounds, marks='"{['))
 
     def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode lines."""

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from trueup.collect.discover.archives import container_of
 from trueup.collect.discover.open_writers import is_being_written
 from trueup.collect.discover.patterns import Pattern
-from trueup.collect.discover.unpack import LEAST_BYTES, Compression, compression_of, decompress
+from trueup.collect.discover.unpack import LEAST_BYTES, Compression, compression_of, unpack
 from trueup.config import LimitsConfig, Project, SourceConfig
 from trueup.errors import SourceError
 from trueup.regular import NotRegularError, open_regular, read_regular
@@ -114,7 +115,8 @@ class Unit:
         """Return the decompressed bytes from the start, in chunks; raise `SourceError` where they are unreadable or end early."""
         self.handle.seek(0)
         max_bytes = max(LEAST_BYTES, self.limits.expansion * self.size_bytes)
-        return decompress(_chunks(self.handle, _CHUNK_BYTES, self.shown), self.compression, self.shown, max_bytes=max_bytes)
+        chunks = _chunks(self.handle, _CHUNK_BYTES, self.shown)
+        return unpack(self.handle, chunks, self.compression, self.shown, max_bytes=max_bytes)
 
     def bytes_at(self, offset: int, length: int) -> bytes:
         """Return bytes of the decompressed stream; raise `SourceError` where it ends before them."""
@@ -154,10 +156,17 @@ class Unit:
             raise SourceError("the file is UTF-16 text", where=self.shown, todo="convert it to UTF-8 before it lands")
         controls = sum(head.count(bytes([code])) for code in range(32) if code not in _TEXT_CONTROLS)
         # A damaged byte or two must not cost the good lines of the file; a binary file is full of control bytes.
-        if 0 in head and controls * 100 > len(head):
-            raise SourceError(
-                "the file is binary, not text", where=self.shown, todo=f"check `path` and `format` of source {self.source.name}"
-            )
+        if 0 in head and (controls * 100 > len(head) or container_of(head)):
+            raise self._not_text(head)
+
+    def _not_text(self, head: bytes) -> SourceError:
+        container = container_of(head)
+        todo = f"check `path` and `format` of source {self.source.name}"
+        if container is None:
+            return SourceError("the file is binary, not text", where=self.shown, todo=todo)
+        return SourceError(
+            f"the file is {container}, not text", where=self.shown, todo=f"unpack or export it before it lands, or {todo}"
+        )
 
 
 @contextmanager

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 import zstandard
 
+from trueup.collect.discover.archives import is_zip, read_zip
 from trueup.errors import SourceError
 
-Compression = Literal["", "gzip", "zstd"]
+Compression = Literal["", "gzip", "zstd", "zip"]
 
 LEAST_BYTES = 256 << 20
 """Bytes to which any file may decompress, however small it is."""
@@ -27,6 +28,8 @@ def compression_of(head: bytes) -> Compression:
     """Return the compression of a file by its first bytes."""
     if head.startswith(_GZIP_MAGIC):
         return "gzip"
+    if is_zip(head):
+        return "zip"
     return "zstd" if head.startswith(_ZSTD_MAGIC) else ""
 
 
@@ -80,16 +83,26 @@ class _Zstd:
 _MEMBERS: dict[str, Callable[[], _Member]] = {"gzip": _Gzip, "zstd": _Zstd}
 
 
+def unpack(
+    handle: BinaryIO, chunks: Iterable[bytes], compression: Compression, where: str, *, max_bytes: int | None = None
+) -> Iterator[bytes]:
+    """Yield the decompressed bytes of an open file whose bytes are `chunks`, as `decompress` does, those of a zip archive too."""
+    if compression == "zip":
+        return _bounded(read_zip(handle, where), where, max_bytes)
+    return decompress(chunks, compression, where, max_bytes=max_bytes)
+
+
 def decompress(chunks: Iterable[bytes], compression: Compression, where: str, *, max_bytes: int | None = None) -> Iterator[bytes]:
     """Yield the decompressed bytes of a file in chunks of bounded size; several members or frames are one stream.
 
     Raises `SourceError` for a damaged stream, for one that ends inside a member, and beyond `max_bytes`.
     """
-    if not compression:
-        yield from chunks
-        return
+    return _bounded(_decompress_members(chunks, compression, where), where, max_bytes) if compression else iter(chunks)
+
+
+def _bounded(outputs: Iterable[bytes], where: str, max_bytes: int | None) -> Iterator[bytes]:
     size = 0
-    for output in _decompress_members(chunks, compression, where):
+    for output in outputs:
         size += len(output)
         if max_bytes is not None and size > max_bytes:
             raise SourceError(

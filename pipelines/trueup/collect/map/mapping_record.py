@@ -9,7 +9,7 @@ from typing import Any
 
 from trueup.collect.map.mapping import MAPPING_VERSION, Mapping
 from trueup.collect.statements import statement
-from trueup.config import ColumnRule, LakeConfig, LimitsConfig, NotationConfig, Project, ProjectConfig, SourceConfig
+from trueup.config import ColumnRule, FramingConfig, LakeConfig, LimitsConfig, NotationConfig, Project, ProjectConfig, SourceConfig
 from trueup.errors import ConfigError
 from trueup.log.lake import Configuration, Lake
 from trueup.quality.policy import expectation_content, expectation_from
@@ -102,9 +102,10 @@ def _source_of(content: dict[str, Any]) -> SourceConfig:
     ranges = {name: tuple(bounds) for name, bounds in content["range"].items()}
     # Units ingested by an earlier version have no recorded limits: the defaults were in force.
     limits = LimitsConfig.model_validate(content.get("limits", {}))
-    return SourceConfig.model_construct(
-        **{**content, "path": (), "columns": columns, "range": ranges, "limits": limits, "notation": notation}
-    )
+    framing = content.get("framing") and FramingConfig.model_validate(content["framing"])
+    typed = {"columns": columns, "range": ranges, "limits": limits, "notation": notation, "framing": framing}
+    # Earlier versions read a repeated header as a record, which they rejected.
+    return SourceConfig.model_construct(**{"repeated_header": False, **content, "path": (), **typed})
 
 
 def _rule_of(content: dict[str, Any]) -> ColumnRule:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from trueup.config.columns import DECIMAL_COLUMNS, STREAM_COLUMNS, Stream
+from trueup.config.tables.framing import RECORDS, FramingConfig
 from trueup.config.tables.limits import LimitsConfig
 from trueup.config.tables.notation import NotationConfig
 from trueup.config.values import (
@@ -89,11 +90,16 @@ class ManifestConfig(Table):
 
     @model_validator(mode="after")
     def _check_groups(self) -> Self:
-        if not {"records", "sha256"} & pattern_groups(self.pattern.replace("{name}", "name")):
+        if not {"records", "sha256"} & self.groups:
             raise ValueError(f"{self.pattern!r} must have a group (?P<records>[0-9]+) or (?P<sha256>[0-9a-f]{{64}})")
         if "{name}" not in self.path + self.pattern and "{stem}" not in self.path:
             raise ValueError("neither `path` nor `pattern` contains the file's name; write {name} where its name belongs")
         return self
+
+    @property
+    def groups(self) -> set[str]:
+        """Names of the groups of its pattern."""
+        return pattern_groups(self.pattern.replace("{name}", "name"))
 
 
 class SourceConfig(Table):
@@ -112,8 +118,10 @@ class SourceConfig(Table):
     delimiter: AsciiCharacter = ","
     quote: AsciiCharacter = '"'
     header: Flag = True
+    repeated_header: Flag = True
     encoding: Text = "utf-8"
     quoted_newlines: Flag = False
+    skip_lines: Annotated[Whole, Field(ge=0, le=10_000)] = 0
     identity: Literal["key", "content", "position"] = "key"
     key_scope: str | None = None
     frontier: Literal["observed", "declared"] = "observed"
@@ -129,6 +137,7 @@ class SourceConfig(Table):
     constants: dict[str, Text] = Field(default_factory=dict)
     range: dict[str, tuple[Micros, Micros]] = Field(default_factory=dict)
     feed: FeedConfig = FeedConfig()
+    framing: FramingConfig | None = None
     manifest: ManifestConfig | None = None
     follow_links: bool = False
     limits: LimitsConfig = LimitsConfig()
@@ -151,6 +160,15 @@ class SourceConfig(Table):
             raise ValueError(f"`delimiter` and `quote` are both {self.quote!r}")
         if self.format != "asterisk" and self.identity == "key" and "record_key" not in self.columns:
             raise ValueError('map record_key, or set identity = "content" or identity = "position"')
+        return self
+
+    @model_validator(mode="after")
+    def _check_declared_once(self) -> Self:
+        framed, manifest = self.framing, self.manifest
+        if framed is not None and manifest is not None and RECORDS in framed.groups & manifest.groups:
+            raise ValueError(
+                "`framing` and `manifest` both find the number of records; remove the group `records` from one of them"
+            )
         return self
 
     @property

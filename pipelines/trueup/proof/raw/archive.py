@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trueup.collect.discover.units import Unit, display_path, find_files, open_unit
-from trueup.collect.discover.unpack import Compression, compression_of, decompress
+from trueup.collect.discover.unpack import Compression, compression_of, unpack
 from trueup.config import Project, SourceConfig
 from trueup.errors import SourceError
 
@@ -95,7 +95,7 @@ class Archive:
                     handle.seek(0)
                     digest, size = hashlib.sha256(), 0
                     try:
-                        for chunk in decompress(_chunks(handle), compression, str(path)):
+                        for chunk in unpack(handle, _chunks(handle), compression, str(path)):
                             digest.update(chunk)
                             size += len(chunk)
                     except SourceError:
@@ -108,7 +108,7 @@ class Archive:
     def _decompressed(self, path: Path, compression: Compression) -> Iterator[BinaryIO]:
         """Yield a temporary file with the decompressed bytes of an archive file."""
         with tempfile.TemporaryFile(prefix="trueup-verify-") as copy, path.open("rb") as handle:
-            for chunk in decompress(_chunks(handle), compression, str(path)):
+            for chunk in unpack(handle, _chunks(handle), compression, str(path)):
                 copy.write(chunk)
             copy.seek(0)
             yield copy

@@ -1,0 +1,103 @@
+"""Repeated headers: finds header lines among the records of a concatenated CSV file, so that none is read as a record.
+
+A header with the same names in another order names the fields of the lines after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from trueup.collect.decode.csv import Dialect, parse_strictly, unique_names
+from trueup.collect.decode.lines import BOM, Lines, Offsets
+from trueup.errors import SourceError
+
+_MOST_ORDERS = 1_000
+"""Changes of the order of columns in one file: each begins a piece of its own."""
+
+
+@dataclass(frozen=True)
+class NamedLines:
+    """Lines of a CSV file, and the names of their fields in order."""
+
+    lines: Lines
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @property
+    def first_row(self) -> int:
+        """Number of the first record in its unit."""
+        return self.lines.first_row
+
+    @property
+    def held_bytes(self) -> Offsets:
+        """Bytes of each record that are in memory."""
+        return self.lines.held_bytes
+
+    def only(self, selection: slice) -> NamedLines:
+        """Return the selected lines."""
+        return replace(self, lines=self.lines.only(selection))
+
+
+class Header:
+    """The first header line of a file: it recognises its repetitions."""
+
+    def __init__(self, line: bytes, dialect: Dialect) -> None:
+        self._dialect = dialect
+        cells = self._cells(line) or ()
+        self.names, self._sorted = unique_names(cells), sorted(cells)
+        # A record of numbers and times may equal a header of numbers, never one of words: some field must be a number or a time.
+        self.is_recognisable = bool(cells) and all(cell[:1].isalpha() or cell[:1] == "_" for cell in cells)
+        self.longest_name = max((cell.encode(dialect.encoding) for cell in cells), key=len, default=b"")
+        least = sum(len(cell.encode(dialect.encoding)) + 1 for cell in cells) - 1
+        self._lengths = least, max(len(line), least + 2 * len(cells)) + len(BOM)
+
+    def named(self, pieces: Iterable[Lines], where: str) -> Iterator[NamedLines]:
+        """Yield the lines that are no header, numbered from 0, with the names of the latest header before them.
+
+        No piece is empty.
+        """
+        names, row, orders = self.names, 0, 0
+        for piece in pieces:
+            found, begin = self._in(piece), 0
+            is_record = np.ones(len(piece), np.bool_)
+            is_record[[at for at, _ in found]] = False
+            for until, order in [*found, (len(piece), None)]:
+                if order == names:
+                    continue
+                lines = piece.only(slice(begin, until)).only(is_record[begin:until])
+                if len(lines):
+                    yield NamedLines(replace(lines, rows=np.arange(row, row + len(lines))), names)
+                row, begin = row + len(lines), until
+                if order is not None:
+                    names, orders = order, orders + 1
+            if orders > _MOST_ORDERS:
+                raise SourceError(
+                    f"headers change the order of the columns more than {_MOST_ORDERS} times", where=where,
+                    todo="have it delivered again, or set repeated_header = false",
+                )  # fmt: skip
+
+    def _in(self, piece: Lines) -> list[tuple[int, tuple[str, ...]]]:
+        """Return which lines are a header, and the names of each."""
+        if piece.data.find(self.longest_name, int(piece.starts[0])) < 0:
+            return []
+        least, most = self._lengths
+        lengths = piece.lengths
+        found = []
+        for index in np.flatnonzero((lengths >= least) & (lengths <= most)).tolist():
+            cells = self._cells(line) if self.longest_name in (line := piece.raw(index)) else None
+            if cells is not None and sorted(cells) == self._sorted:
+                found.append((index, unique_names(cells)))
+        return found
+
+    def _cells(self, line: bytes) -> tuple[str, ...] | None:
+        try:
+            text = line.removeprefix(BOM).decode(self._dialect.encoding)
+        except UnicodeDecodeError:
+            return None
+        cells = parse_strictly(text.encode(), self._dialect)
+        return None if cells is None else tuple(cell.strip() for cell in cells)

@@ -1,0 +1,36 @@
+"""`[source.framing]`: the header and trailer records of a text file."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import model_validator
+
+from trueup.config.values import Pattern, Table, pattern_groups
+
+RECORDS = "records"
+"""Group of a pattern that finds the declared number of records."""
+
+
+class FramingConfig(Table):
+    """`[source.framing]`: regular expressions that find the header and trailer records of a text file, line by line.
+
+    `header` finds the first lines of the file, `trailer` its last ones; such lines are no records. A group `records` in either
+    finds the number of records that the sender declares.
+    """
+
+    header: Pattern | None = None
+    trailer: Pattern | None = None
+
+    @model_validator(mode="after")
+    def _check_patterns(self) -> Self:
+        if self.header is None and self.trailer is None:
+            raise ValueError("set `header`, `trailer` or both")
+        for name in sorted(self.groups - {RECORDS}):
+            raise ValueError(f"a pattern has the unknown group {name!r}; the one it may have is {RECORDS!r}")
+        return self
+
+    @property
+    def groups(self) -> set[str]:
+        """Names of the groups of both patterns."""
+        return set().union(*(pattern_groups(pattern) for pattern in (self.header, self.trailer) if pattern is not None))
