@@ -42,9 +42,8 @@ def trace_price(
     every = BucketRange(0, lake.project.config.lake.buckets - 1)
     terms = terms_of(lake, every, position)
     events = records_with_closure(lake, frontier, terms, [*usage, *charges], upto=position)
-    units, pools = _units(events, [*usage, *charges], frontier, terms, position)
+    sessions, charge_groups, pools = _units(events, [*usage, *charges], frontier, terms, position)
     number = int(terms.edition_at(pl.Series([position]).to_numpy())[0])
-    sessions, charge_groups = units.filter(~pl.col("charge")), units.filter("charge")
     if number < 0 or sessions.height != 1 or sessions["price_micros"][0] is not None:
         return None
     book = terms.editions[number].book
@@ -79,8 +78,8 @@ def _steps(session: pl.DataFrame, quantity: str, book: Book, pools: Pools) -> li
 
 def _units(
     events: pl.DataFrame, members: list[bytes], frontier: Frontier, terms: Terms, position: int
-) -> tuple[pl.DataFrame, Pools]:
-    """Return sessions and charge groups of the records as the kernel forms them at a position, and the pools of all."""
+) -> tuple[pl.DataFrame, pl.DataFrame, Pools]:
+    """Return (sessions, charge groups) of the records as the kernel forms them at a position, and the pools of all."""
     all_events = with_rules(events, frontier)
     pools = build_pools(all_events, frontier, terms, position)
     versions, groups = assign_groups(with_due_date(resolve_contents(all_events, frontier).versions, frontier))
@@ -91,6 +90,6 @@ def _units(
     )
     requested = rows.filter(pl.col("event_id").is_in(members)).select("group_no", "charge").unique()
     numbered_pools = pools.for_groups(groups)
-    return priced_sessions(rows.join(requested, on=["group_no", "charge"], how="semi"), frontier, terms, numbered_pools)[
-        1
-    ], numbered_pools
+    of_request = rows.join(requested, on=["group_no", "charge"], how="semi")
+    _, sessions, charge_groups = priced_sessions(of_request, frontier, terms, numbered_pools)
+    return sessions, charge_groups, numbered_pools

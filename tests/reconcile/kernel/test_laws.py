@@ -19,7 +19,7 @@ from reference_model.history import ReferenceRun, run_reference
 from reference_model.log import Item, Log, Record
 
 from trueup.policies.policy import Policy
-from trueup.reconcile.kernel import evaluations
+from trueup.reconcile.kernel import schedule
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 
 
@@ -38,7 +38,7 @@ def compare_with_reference(seed: str, numbers: range) -> None:
         try:
             with pytest.MonkeyPatch.context() as patch:
                 # Some evaluations are compared with those before them in several batches.
-                patch.setattr(evaluations, "MOST_MEMBERS", 1 if n % 4 == 1 else 10 if n % 4 == 2 else evaluations.MOST_MEMBERS)
+                patch.setattr(schedule, "MOST_MEMBERS", 1 if n % 4 == 1 else 10 if n % 4 == 2 else schedule.MOST_MEMBERS)
                 kernel = evaluated(log, generator.first, fast_path=n % 3 != 0)
             assert_same_history(reference, kernel, frontier_of(log, generator.first).policies)
             check_laws(reference, log)

@@ -23,6 +23,7 @@ Usage at 0 s and a charge at 2 s are within a tolerance of 3 s; usage at 9 s is 
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from trueup.localtime import period_index
@@ -101,9 +102,26 @@ def schedule_of(versions: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([arrivals, replaced, due]).unique()
 
 
+def spans_of(scheduled: pl.DataFrame, policies: Policies, upto: int) -> pl.DataFrame:
+    """Return the spans (`component`, `at`, `next_at`, `policy`) of scheduled positions (`component`, `at`) up to a position.
+
+    A span is the positions [at, next_at) of a component, in which its records, prices and policy stay the same. A component is
+    scheduled at each start of a policy after its first position as well. Spans ascend by component and position.
+    """
+    if len(policies.starts) > 1:
+        first = scheduled.group_by("component").agg(first=pl.col("at").min())
+        starts = first.join(pl.DataFrame({"at": policies.starts}), how="cross").filter(pl.col("at") > pl.col("first"))
+        scheduled = pl.concat([scheduled, starts.select("component", "at")])
+    spans = scheduled.filter(pl.col("at") <= upto).unique().sort("component", "at")
+    next_at = pl.when(pl.col("component") == pl.col("component").shift(-1)).then(pl.col("at").shift(-1)).fill_null(NEVER_POSITION)
+    return spans.with_columns(next_at=next_at, policy=pl.Series(policies.number_at(spans["at"].to_numpy())))
+
+
 def _regrouped_records(versions: pl.DataFrame) -> pl.DataFrame:
     """Return the groups of records that belonged to several groups one after the other."""
     changed = versions.filter((pl.col("until") != NEVER_POSITION) | (pl.col("since") != pl.col("position").min().over("record_no")))
+    if changed.is_empty():
+        return changed.select("group_no", link_id="record_no")
     numbers = changed.select("record_no").unique()
     return versions.join(numbers, on="record_no", how="semi").select("group_no", link_id="record_no").unique()
 
@@ -133,6 +151,8 @@ def _aggregation_periods(entries: pl.DataFrame, policies: Policies) -> pl.DataFr
 
     Records without any time are in a period without a number until a closing assigns their time.
     """
+    if entries.is_empty():
+        return pl.DataFrame(schema={"group_no": pl.Int64, **_CELL_TYPES, "cell": pl.Int64})
     undated = entries.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
     candidates = pl.concat([entries, undated])
     periods: list[pl.DataFrame] = []
@@ -144,8 +164,6 @@ def _aggregation_periods(entries: pl.DataFrame, policies: Policies) -> pl.DataFr
         periods.append(
             rows.with_columns(index=period_index(pl.col("aggregation_time_us"), period, zone)).select("group_no", *CELL).unique()
         )
-    if not periods:
-        return pl.DataFrame(schema={"group_no": pl.Int64, **_CELL_TYPES, "cell": pl.Int64})
     rows = pl.concat(periods)
     cells = rows.select(CELL).unique().sort(CELL).with_row_index("cell").with_columns(pl.col("cell").cast(pl.Int64))
     return rows.join(cells, on=CELL, nulls_equal=True, how="left")
@@ -153,14 +171,16 @@ def _aggregation_periods(entries: pl.DataFrame, policies: Policies) -> pl.DataFr
 
 def _connected(links: pl.DataFrame) -> pl.DataFrame:
     """Return the least `group_no` reachable from each `group_no` over links (`group_no`, `link_id`)."""
-    components = links.select("group_no").unique().with_columns(component=pl.col("group_no"))
+    group_no, link_id = links["group_no"].to_numpy(), links["link_id"].to_numpy()
+    component = np.arange(group_no.max() + 1)
     while True:
-        of_link = links.join(components, on="group_no").group_by("link_id").agg(pl.col("component").min())
-        reached = links.join(of_link, on="link_id").group_by("group_no").agg(reached=pl.col("component").min())
-        # Following the component of the component halves the distance, so that long chains take few iterations.
-        jumped = reached.join(components.select(reached="group_no", further="component"), on="reached", how="left")
-        least = jumped.select("group_no", component=pl.min_horizontal("reached", "further"))
-        joined = components.join(least, on="group_no", suffix="_new", how="left")
-        if joined.select((pl.col("component") == pl.col("component_new")).all()).item():
-            return components
-        components = joined.select("group_no", component="component_new")
+        of_link = np.full(link_id.max() + 1, NEVER_POSITION)
+        np.minimum.at(of_link, link_id, component[group_no])
+        reached = component.copy()
+        np.minimum.at(reached, group_no, of_link[link_id])
+        # Following the component of the component halves the distance, so that long chains take few rounds.
+        least = np.minimum(reached, reached[reached])
+        if np.array_equal(least, component):
+            linked = np.unique(group_no)
+            return pl.DataFrame({"group_no": linked, "component": component[linked]})
+        component = least

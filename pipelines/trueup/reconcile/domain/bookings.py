@@ -42,7 +42,6 @@ BOOKING: dict[str, pl.DataType] = {
     "peer": pl.String(),
     "node": pl.String(),
     "started_us": pl.Int64(),
-    "next_check_position": pl.Int64(),  # the next position at which it can change without a new record
 }
 MEMBER: dict[str, pl.DataType] = {
     "component": pl.Int64(),

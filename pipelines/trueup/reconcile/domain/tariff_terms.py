@@ -124,10 +124,10 @@ class Terms:
         `inactive_subscriber`, or NULL. It is NULL where billing has an active state, or where no subscriptions of
         billing are known.
         """
-        numbered = rows.select("subscriber", "at", "time_us").with_row_index("row")
         if self.states.is_empty() and self.billing_since == NEVER_POSITION:
-            empty = pl.repeat(None, numbered.height, dtype=pl.String, eager=True)
+            empty = pl.Series(dtype=pl.String).extend_constant(None, rows.height)
             return pl.DataFrame({"plan": empty, "billing_status": empty})
+        numbered = rows.select("subscriber", "at", "time_us").with_row_index("row")
         billing, network = (_states_in_force(numbered, self.states.filter(pl.col("system") == s)) for s in ("billing", "network"))
         joined = numbered.join(billing, on="row", how="left").join(network, on="row", how="left", suffix="_network").sort("row")
         status = (

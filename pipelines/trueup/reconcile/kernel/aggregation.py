@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
 from trueup.localtime import period_first_day, period_index, period_last_us
-from trueup.policies.policy import NEVER_POSITION, UNKNOWN_TIME_US
+from trueup.policies.policy import UNKNOWN_TIME_US
 from trueup.rating.flat import flat_price
 from trueup.reconcile.blocking.components import CELL
 from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, UNRATED, ZONED, as_bookings, by_zone
@@ -18,21 +20,36 @@ from trueup.reconcile.pricing.session_price import price_sessions
 from trueup.reconcile.sessions.grouping import RATED_BY
 
 
-def book_periods(
-    rows: pl.DataFrame, units: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, terms: Terms
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the bookings of the sums per service, subscriber and period, and their members."""
-    settled_pairs = matched.settled
-    is_settled = pl.when("charge").then(pl.col("group_no").is_in(settled_pairs["charge_group"].implode())).otherwise(
-        pl.col("group_no").is_in(settled_pairs["session"].implode())
-    )  # fmt: skip
-    aggregated = units.filter(pl.col("by_aggregate") & ~is_settled)
-    if aggregated.is_empty():
-        return pl.DataFrame(schema=ZONED), pl.DataFrame(schema=MEMBER)
+@dataclass(frozen=True)
+class PeriodSums:
+    """The sums of periods as of spans of positions.
+
+    `totals` have one row for each period and span, with its rules and the position `passed_at` at which both streams have passed
+    it.
+    `members` are the records in them (`component`, `at`, `record_no`, `charge`, `cell`).
+    """
+
+    totals: pl.DataFrame
+    members: pl.DataFrame
+
+
+NO_SUMS = PeriodSums(
+    pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64, "passed_at": pl.Int64}),
+    pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64, "record_no": pl.Int64, "charge": pl.Boolean, "cell": pl.Int64}),
+)
+"""No period is summed."""
+
+
+def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, terms: Terms) -> PeriodSums:
+    """Return the sums per service, subscriber and period of units that are not settled."""
+    aggregated = pl.col("by_aggregate") & (pl.col("settled_at") > pl.col("at"))
+    if not matched.sessions["by_aggregate"].any() and not matched.charge_groups["by_aggregate"].any():
+        return NO_SUMS
+    summed, charge_groups = matched.sessions.filter(aggregated), matched.charge_groups.filter(aggregated)
     cell_columns = ["component", "at", "policy", "rule", "bucket", *CELL[:4], "period_us", "timezone"]
-    sessions = _with_period_index(aggregated.filter(~pl.col("charge")), "start_us", frontier)
-    charge_groups = aggregated.filter("charge").select("group_no", *cell_columns)
-    charges = rows.filter("charge").drop(cell_columns[:5] + CELL[:4]).join(charge_groups, on="group_no")
+    sessions = _with_period_index(summed, "start_us", frontier)
+    charge_groups = charge_groups.select("group_no", *cell_columns)
+    charges = rows.filter("charge").drop("component", *cell_columns[2:5], *CELL[:4]).join(charge_groups, on=["at", "group_no"])
     assigned = pl.when(pl.col("assigned_at") <= pl.col("at")).then("assigned_time_us")
     charges = _with_period_index(
         charges.with_columns(aggregation_time_us=pl.coalesce("time_us", assigned)), "aggregation_time_us", frontier
@@ -62,16 +79,26 @@ def book_periods(
         started_us=pl.col("start_us").min(), reason=pl.col("reason").min(), billing_status=pl.col("billing_status").max(),
         charged_value=pl.when(pl.col("charged_value").null_count() == 0).then(pl.col("charged_value").sum()),
     )  # fmt: skip
-    bookings = _with_kind(totals.join(cells, on=CELL, nulls_equal=True, how="left"), frontier)
     members = pl.concat(
         [
             rows.filter(~pl.col("charge")).select("component", "at", "record_no", "charge", "group_no")
-            .join(sessions.select("group_no", *CELL), on="group_no"),
+            .join(sessions.select("at", "group_no", *CELL), on=["at", "group_no"]),
             charges.select("component", "at", "record_no", "charge", "group_no", *CELL),
         ]
     ).join(cells, on=CELL, nulls_equal=True, how="left")  # fmt: skip
+    timed = _with_passed_position(totals.join(cells, on=CELL, nulls_equal=True, how="left"), frontier)
+    return PeriodSums(timed, members.select(NO_SUMS.members.columns))
+
+
+def book_periods(sums: PeriodSums, evaluations: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the bookings of sums at evaluations, and their members."""
+    if sums.totals.is_empty():
+        return pl.DataFrame(schema=ZONED), pl.DataFrame(schema=MEMBER)
+    totals, members = (
+        frame.join(evaluations, on=["component", "at"]).with_columns(at="position") for frame in (sums.totals, sums.members)
+    )
     owner_no = pl.col("cell") * 3 + PERIOD
-    return as_bookings(bookings), members.select(
+    return as_bookings(_with_kind(totals)), members.select(
         "component", "at", "record_no", "charge", owner_no=owner_no, part=pl.lit(MAIN, pl.Int8)
     )
 
@@ -99,32 +126,33 @@ def _with_period_index(frame: pl.DataFrame, time: str, frontier: Frontier) -> pl
     return frame.with_columns(index=by_zone(frontier, lambda zone: period_index(pl.col(time), pl.col("period_us"), zone)))
 
 
-def _with_kind(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Add the kind of each period: pending until both streams have passed its last instant by grace."""
+def _with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
+    """Add the rules of each period, and the position `passed_at` at which both streams have passed its last instant by grace."""
     with_rules = totals.join(frontier.policies.frame.drop("period_us", "timezone"), on=["policy", "rule"], how="left")
     end = by_zone(frontier, lambda zone: period_last_us(pl.col("index"), pl.col("period_us"), zone))
     with_rules = with_rules.with_columns(end_us=end.fill_null(UNKNOWN_TIME_US))
     end_us, grace_us, closed_wait_us = (with_rules[c].to_numpy() for c in ("end_us", "grace_us", "closed_wait_us"))
     policy, usage_side = with_rules["policy"].to_numpy(), np.zeros(len(end_us), dtype=np.bool_)
-    watermark_position = np.maximum(
-        *(frontier.passed_at(s, end_us, grace_us, closed_wait_us, policy) for s in (usage_side, ~usage_side))
-    )
-    with_rules = with_rules.with_columns(passed=pl.Series(watermark_position)).with_columns(final=pl.col("passed") <= pl.col("at"))
+    passed_at = np.maximum(*(frontier.passed_at(s, end_us, grace_us, closed_wait_us, policy) for s in (usage_side, ~usage_side)))
+    return with_rules.with_columns(passed_at=pl.Series(passed_at))
+
+
+def _with_kind(totals: pl.DataFrame) -> pl.DataFrame:
+    """Add the kind of each period: pending until both streams have passed it."""
     flat = flat_price(pl.col("charge_quantity"), pl.col("price_micros"), pl.col("price_per"))
-    with_rules = with_rules.with_columns(
+    charged = totals.with_columns(
         charged_micros=pl.when(pl.col("charge_quantity").is_not_null()).then(pl.coalesce(flat, "charged_value"))
     )
     kind = (
-        pl.when(~pl.col("final")).then(pl.lit(PENDING))
+        pl.when(pl.col("passed_at") > pl.col("at")).then(pl.lit(PENDING))
         .when(pl.col("unrated_records") > 0).then(pl.lit(UNRATED))
         .when(~pl.col("charged")).then(pl.coalesce("billing_status", pl.lit("unbilled")))
         .when(~pl.col("used")).then(pl.lit("charge_without_usage"))
         .otherwise(classify_flat())
     )  # fmt: skip
-    return with_rules.with_columns(
+    return charged.with_columns(
         owner_no=pl.col("cell") * 3 + PERIOD, part=pl.lit(MAIN), kind=kind,
         reason=pl.when(kind == UNRATED).then("reason"),
-        next_check_position=pl.when("final").then(NEVER_POSITION).otherwise("passed"),
         peer=pl.lit(None, pl.String), node=pl.lit(None, pl.String), start_us="started_us",
         day=period_first_day(pl.col("index"), pl.col("period_us")),
     )  # fmt: skip

@@ -23,14 +23,25 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from trueup.policies.policy import NEVER_POSITION
-from trueup.reconcile.domain.bookings import MAIN, PENDING, SESSION, SURPLUS, TOLERATED, UNRATED, as_bookings, with_days
-from trueup.reconcile.kernel.aggregation import book_periods
+from trueup.reconcile.domain.bookings import (
+    CHARGE_GROUP,
+    MAIN,
+    PENDING,
+    SESSION,
+    SURPLUS,
+    TOLERATED,
+    UNRATED,
+    as_bookings,
+    with_days,
+)
+from trueup.reconcile.kernel.aggregation import PeriodSums, book_periods
 from trueup.reconcile.kernel.classification import classify, with_charged_price
 from trueup.reconcile.kernel.context import EvaluationContext
-from trueup.reconcile.kernel.matching import Matched
+from trueup.reconcile.kernel.matching import SPAN, Matched
 from trueup.reconcile.kernel.pool_netting import net_by_pool, netting_groups
 from trueup.reconcile.pricing.billing_error import JUDGED
+
+_OWNERS = ["span_at", "at", "group_no", "charge", "owner_no", "in_excess_group"]
 
 
 @dataclass(frozen=True)
@@ -50,37 +61,89 @@ class Bookings:
 
 
 def book(
-    rows: pl.DataFrame, units: pl.DataFrame, matched: Matched, cells: pl.DataFrame, context: EvaluationContext, *, together: bool
+    rows: pl.DataFrame, matched: Matched, sums: PeriodSums, evaluations: pl.DataFrame, context: EvaluationContext, *, together: bool
 ) -> Bookings:
-    """Book every unit of `units`, and every record of `rows` with it.
+    """Book every unit at every evaluation, and every record of `rows` with it.
 
     With `together`, components hold all pairs that are judged with their pool; without it such pairs stay pending.
     """
-    pair_bookings, pair_memberships, netted, misrated = _book_pairs(units, matched, context, together=together)
-    unmatched_bookings, unmatched_memberships = _book_unmatched(matched.free)
-    period_bookings, period_members = book_periods(rows, units, matched, cells, context.frontier, context.terms)
-    bookings = pl.concat([pair_bookings, unmatched_bookings, period_bookings]).with_columns(kind=_drop_zero_impact())
-    memberships = pl.concat([pair_memberships, unmatched_memberships])
-    split = bookings.filter(pl.col("part") == SURPLUS).select("owner_no", split=pl.lit(True))
-    with_owner = rows.select("component", "at", "record_no", "group_no", "charge", "main").join(
-        memberships, on=["group_no", "charge"]
-    )
-    members = (
-        with_owner.join(split, on="owner_no", how="left")
+    sessions, charge_groups = _units_at(evaluations, matched)
+    pairs = net_by_pool(_pairs(sessions, charge_groups, context), context.frontier, context.terms, together=together)
+    # The reason of a misrated pair is computed for findings only, see `add_misrating_reason`.
+    judged = classify(pairs).with_columns(reason=pl.when(pl.col("kind") == UNRATED).then("reason"))
+    surplus = pairs.filter("split")
+    period_bookings, period_members = book_periods(sums, evaluations)
+    unmatched_bookings = _book_unmatched(sessions, charge_groups, matched.blocked)
+    bookings = pl.concat([as_bookings(judged), _book_surplus(surplus), *unmatched_bookings, period_bookings])
+    is_booked = pl.col("is_matched") | ~pl.col("by_aggregate")
+    owners = pl.concat([frame.filter(is_booked).select(_OWNERS) for frame in (sessions, charge_groups)])
+    netted = pairs.drop_nulls("verdict")
+    return Bookings(
+        with_days(bookings.with_columns(kind=_drop_zero_impact()), context.frontier),
+        pl.concat([_members(rows, owners, surplus), period_members]), netting_groups(netted), netted["session"],
+        judged.filter(pl.col("kind") == "misrated").select(JUDGED),
+    )  # fmt: skip
+
+
+def _units_at(evaluations: pl.DataFrame, matched: Matched) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return (sessions, charge groups) at every evaluation, with their match at its position.
+
+    `at` becomes the position of the evaluation. `is_matched` marks units of a pair and excess charge groups. `session` and
+    `charge_group` are the numbers of the pair, and `owner_no` is that of the unit's booking.
+    """
+    at, number = pl.col("position"), pl.col("group_no")
+    is_settled = pl.col("settled_at") <= at
+    has_exact_match = pl.col("same_key") & (pl.col("partner_settled_at") > at)
+    is_charge_matched = is_settled | pl.col("same_key")
+    session = pl.when(is_settled).then("partner").otherwise("group_no")
+    moment = {"span_at": "at", "at": "position"}
+    sessions = matched.sessions.join(evaluations, on=SPAN).with_columns(
+        **moment, is_settled=is_settled, is_matched=is_settled | has_exact_match, is_complete=pl.col("complete_at") <= at,
+        session="group_no", charge_group=session, owner_no=number * 3 + SESSION, in_excess_group=pl.lit(False),
+    )  # fmt: skip
+    charge_groups = matched.charge_groups.join(evaluations, on=SPAN).with_columns(
+        **moment, is_matched=is_charge_matched, is_complete=pl.col("complete_at") <= at, session=session,
+        owner_no=pl.when(is_charge_matched).then(session * 3 + SESSION).otherwise(number * 3 + CHARGE_GROUP),
+        in_excess_group=pl.col("same_key") & ~is_settled & ~has_exact_match,
+    )  # fmt: skip
+    return sessions, charge_groups
+
+
+def _pairs(sessions: pl.DataFrame, charge_groups: pl.DataFrame, context: EvaluationContext) -> pl.DataFrame:
+    """Return sessions with their charge groups, the money of both, and the price of the charged quantity.
+
+    Excess charge groups of a session are `extra_micros` of its pair. `split` marks pairs whose excess has a booking of its own.
+    """
+    charged = charge_groups.filter("is_matched").select(
+        "at", "in_excess_group", "session", charge_group="group_no", charge_quantity="quantity_micros", charged_main="main_micros",
+        group_micros="all_micros", group_is_complete="is_complete",
+    )  # fmt: skip
+    further = charged.filter("in_excess_group").group_by("at", "session").agg(further_micros=pl.col("group_micros").sum())
+    excess = pl.col("group_micros") - pl.col("charged_main") + pl.col("further_micros").fill_null(0)
+    is_open = ~pl.col("is_settled") & ~(pl.col("is_complete") & pl.col("group_is_complete"))
+    has_split, unrated = (excess > 0) & ~is_open, pl.col("expected_micros").is_null()
+    pairs = (
+        sessions.filter("is_matched").drop("main_micros", "all_micros").rename({"quantity_micros": "usage_quantity"})
+        .join(charged.drop("session", "in_excess_group"), on=["at", "charge_group"])
+        .join(further, on=["at", "session"], how="left")
         .with_columns(
-            in_surplus=pl.col("split").fill_null(False) & pl.col("charge") & (~pl.col("main") | pl.col("in_excess_group"))
+            extra_micros=excess, open=is_open, split=has_split, unrated=unrated, part=pl.lit(MAIN), started_us="start_us",
+            expected_micros=pl.col("expected_micros").fill_null(0),
+            billed_micros=pl.col("charged_main") + pl.when(has_split).then(0).otherwise(excess),
+            unrated_records=pl.when(unrated).then(pl.col("records")).otherwise(0),
         )
-        .select(
-            "component",
-            "at",
-            "record_no",
-            "charge",
-            "owner_no",
-            part=pl.when("in_surplus").then(SURPLUS).otherwise(MAIN).cast(pl.Int8),
+    )  # fmt: skip
+    return with_charged_price(pairs, context.terms, context.pools)
+
+
+def _book_surplus(split: pl.DataFrame) -> pl.DataFrame:
+    """Return the bookings of excess charges that a pair is split from."""
+    return as_bookings(
+        split.with_columns(
+            part=pl.lit(SURPLUS), kind=pl.lit("duplicate_charge"), reason=pl.lit(None, pl.String),
+            expected_micros=pl.lit(0, pl.Int128), billed_micros=pl.col("extra_micros"), unrated_records=pl.lit(0, pl.UInt32),
         )
-    )
-    all_members = pl.concat([members, period_members])
-    return Bookings(with_days(bookings, context.frontier), all_members, netting_groups(netted), netted["session"], misrated)
+    )  # fmt: skip
 
 
 def _drop_zero_impact() -> pl.Expr:
@@ -89,84 +152,46 @@ def _drop_zero_impact() -> pl.Expr:
     return pl.when(no_impact).then(pl.lit(TOLERATED)).otherwise("kind")
 
 
-def _book_pairs(
-    units: pl.DataFrame, matched: Matched, context: EvaluationContext, *, together: bool
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Book sessions with their charge groups: one booking, plus one for excess charges, plus one for a difference by quantity.
-
-    Return bookings, memberships, the pairs that are judged with their pool, and the misrated pairs.
-    """
-    charge_groups = units.filter("charge").select(
-        charge_group="group_no", charge_quantity="quantity_micros", main_micros="main_micros", group_micros="all_micros",
-        group_is_complete="is_complete", group_complete_at="own_watermark_position",
-    )  # fmt: skip
-    excess = (
-        matched.excess.join(charge_groups, on="charge_group").group_by("session").agg(further_micros=pl.col("group_micros").sum())
-    )
-    sessions = units.filter(~pl.col("charge")).rename({"quantity_micros": "usage_quantity"}).drop("main_micros")
-    pairs = (
-        matched.pairs.join(sessions, left_on="session", right_on="group_no").join(charge_groups, on="charge_group")
-        .join(excess, on="session", how="left")
-        .with_columns(extra_micros=pl.col("group_micros") - pl.col("main_micros") + pl.col("further_micros").fill_null(0))
-        .with_columns(open=~pl.col("settled") & ~(pl.col("is_complete") & pl.col("group_is_complete")))
-        .with_columns(split=(pl.col("extra_micros") > 0) & ~pl.col("open"))
-        .with_columns(
-            unrated=pl.col("expected_micros").is_null(),
-            expected_micros=pl.col("expected_micros").fill_null(0),
-            billed_micros=pl.col("main_micros") + pl.when("split").then(0).otherwise("extra_micros"),
-        )
-    )  # fmt: skip
-    next_checks = [
-        pl.when(pl.col(c) > pl.col("at")).then(c).otherwise(NEVER_POSITION) for c in ("own_watermark_position", "group_complete_at")
-    ]
-    pairs = with_charged_price(pairs, context.terms, context.pools).with_columns(
-        owner_no=pl.col("session") * 3 + SESSION, part=pl.lit(MAIN), started_us="start_us",
-        unrated_records=pl.when("unrated").then(pl.col("records")).otherwise(0),
-        next_check_position=pl.when("open").then(pl.min_horizontal(next_checks)).otherwise(NEVER_POSITION),
-    )  # fmt: skip
-    pairs = net_by_pool(pairs, context.frontier, context.terms, together=together)
-    # The reason of a misrated pair is computed for findings only, see `add_misrating_reason`.
-    judged = classify(pairs).with_columns(reason=pl.when(pl.col("kind") == UNRATED).then("reason"))
-    surplus = pairs.filter("split").with_columns(
-        part=pl.lit(SURPLUS), kind=pl.lit("duplicate_charge"), reason=pl.lit(None, pl.String),
-        expected_micros=pl.lit(0, pl.Int128), billed_micros=pl.col("extra_micros"), unrated_records=pl.lit(0, pl.UInt32),
-    )  # fmt: skip
-    memberships = pl.concat(
-        [
-            pairs.select(group_no="session", charge=pl.lit(False), owner_no="owner_no", in_excess_group=pl.lit(False)),
-            pairs.select(group_no="charge_group", charge=pl.lit(True), owner_no="owner_no", in_excess_group=pl.lit(False)),
-            matched.excess.select(
-                group_no="charge_group", charge=pl.lit(True), owner_no=pl.col("session") * 3 + SESSION, in_excess_group=pl.lit(True)
-            ),
-        ]
-    )
-    misrated = judged.filter(pl.col("kind") == "misrated").select(JUDGED)
-    return pl.concat([as_bookings(judged), as_bookings(surplus)]), memberships, pairs.drop_nulls("verdict"), misrated
-
-
-def _book_unmatched(unmatched: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _book_unmatched(sessions: pl.DataFrame, charge_groups: pl.DataFrame, blocked: pl.DataFrame) -> list[pl.DataFrame]:
     """Book unmatched sessions and charge groups: pending until final."""
-    charge = pl.col("charge")
-    final = pl.col("is_complete") & (pl.col("other_watermark_position") <= pl.col("at")) & ~pl.col("blocked_by_edge")
-    unrated = ~charge & pl.col("expected_micros").is_null()
-    final_kind = (
-        pl.when(charge).then(pl.lit("charge_without_usage")).when(unrated).then(pl.lit(UNRATED))
-        .otherwise(pl.coalesce("billing_status", pl.lit("unbilled")))
-    )  # fmt: skip
-    next_checks = [
-        pl.when((pl.col(c) > pl.col("at")) & applies).then(c).otherwise(NEVER_POSITION)
-        for c, applies in (
-            ("own_watermark_position", pl.col("has_partials")),
-            ("other_watermark_position", True),
-            ("match_ready_at", pl.col("by_nearest")),
-        )
-    ]
-    bookings = unmatched.with_columns(
-        owner_no=pl.col("group_no") * 3 + charge.cast(pl.Int64), part=pl.lit(MAIN), started_us="start_us",
-        kind=pl.when(final).then(final_kind).otherwise(pl.lit(PENDING)), reason=pl.when(final & unrated).then("reason"),
-        expected_micros=pl.col("expected_micros").fill_null(0),
-        billed_micros=pl.when(charge).then("all_micros").otherwise(0),
+    final = pl.col("is_complete") & (pl.col("other_watermark_position") <= pl.col("at")) & ~pl.col("is_blocked").fill_null(False)
+    unrated = pl.col("expected_micros").is_null()
+    usage_kind = pl.when(unrated).then(pl.lit(UNRATED)).otherwise(pl.coalesce("billing_status", pl.lit("unbilled")))
+    usage = _unmatched(sessions, blocked).with_columns(
+        kind=pl.when(final).then(usage_kind).otherwise(pl.lit(PENDING)), reason=pl.when(final & unrated).then("reason"),
+        expected_micros=pl.col("expected_micros").fill_null(0), billed_micros=pl.lit(0),
         unrated_records=pl.when(unrated).then(pl.col("records")).otherwise(0),
-        next_check_position=pl.when(final).then(NEVER_POSITION).otherwise(pl.min_horizontal(next_checks)),
     )  # fmt: skip
-    return as_bookings(bookings), bookings.select("group_no", "charge", "owner_no", in_excess_group=pl.lit(False))
+    charges = _unmatched(charge_groups, blocked).with_columns(
+        kind=pl.when(final).then(pl.lit("charge_without_usage")).otherwise(pl.lit(PENDING)), reason=pl.lit(None, pl.String),
+        expected_micros=pl.lit(0), billed_micros="all_micros", unrated_records=pl.lit(0),
+    )  # fmt: skip
+    return [as_bookings(usage), as_bookings(charges)]
+
+
+def _unmatched(units: pl.DataFrame, blocked: pl.DataFrame) -> pl.DataFrame:
+    """Return unmatched units with `is_blocked`: true where an undecided edge blocks one at its position, else NULL."""
+    unmatched = units.filter(~pl.col("is_matched") & ~pl.col("by_aggregate")).with_columns(
+        part=pl.lit(MAIN), started_us="start_us", is_blocked=pl.lit(None, pl.Boolean)
+    )
+    if blocked.is_empty():
+        return unmatched
+    of_span = ["group_no", "charge", "span_at"]
+    of_units = unmatched.select(*of_span, "at").join(blocked.rename({"at": "span_at"}), on=of_span)
+    within = of_units.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
+    return unmatched.drop("is_blocked").join(
+        within.select("group_no", "at", is_blocked=pl.lit(True)), on=["group_no", "at"], how="left"
+    )
+
+
+def _members(rows: pl.DataFrame, owners: pl.DataFrame, surplus: pl.DataFrame) -> pl.DataFrame:
+    """Return the booking of each record of the owners' groups at each evaluation (`MEMBER`)."""
+    split = surplus.select("at", "owner_no", split=pl.lit(True))
+    in_surplus = pl.col("split").fill_null(False) & pl.col("charge") & (~pl.col("main") | pl.col("in_excess_group"))
+    part = pl.when(in_surplus).then(SURPLUS).otherwise(MAIN).cast(pl.Int8)
+    return (
+        rows.select("component", "record_no", "group_no", "charge", "main", span_at="at")
+        .join(owners, on=["span_at", "group_no", "charge"])
+        .join(split, on=["at", "owner_no"], how="left")
+        .select("component", "at", "record_no", "charge", "owner_no", part=part)
+    )

@@ -73,15 +73,15 @@ def classify(pairs: pl.DataFrame) -> pl.DataFrame:
         "amount_difference": charged - pl.col("billed_micros"),
     }
     classified = pairs.with_columns(by_quantity=by_quantity, by_amount=by_amount, **differences)
-    undivided = (
+    whole_kind = (
         pl.when("open").then(pl.lit(PENDING)).when("unrated").then(pl.lit(UNRATED)).when(flat).then(classify_flat())
     )  # fmt: skip
-    undivided_kind = pl.when(pl.col("amount_difference") == 0).then("by_quantity").otherwise("by_amount")
-    two_parts = (
+    one_part_kind = pl.when(pl.col("amount_difference") == 0).then("by_quantity").otherwise("by_amount")
+    two_parts = whole_kind.is_null() & (
         (pl.col("quantity_difference") != 0) & (pl.col("amount_difference") != 0) & (pl.col("by_quantity") != pl.col("by_amount"))
     )
-    classified = classified.with_columns(kind=undivided).with_columns(two_part=pl.col("kind").is_null() & two_parts)
-    classified = classified.with_columns(kind=pl.coalesce("kind", pl.when("two_part").then("by_amount").otherwise(undivided_kind)))
+    kind = pl.coalesce(whole_kind, pl.when(two_parts).then("by_amount").otherwise(one_part_kind))
+    classified = classified.with_columns(kind=kind, two_part=two_parts)
     if not classified["two_part"].any():
         return classified
     none = pl.lit(0, pl.Int128)

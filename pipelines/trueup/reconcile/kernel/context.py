@@ -11,7 +11,7 @@ from trueup.reconcile.pricing.allowance_pools import Pools
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What all iterations of one evaluation share; changes are reported for positions in (after, upto]."""
+    """What all steps of one evaluation share; changes are reported for positions in (after, upto]."""
 
     frontier: Frontier
     terms: Terms

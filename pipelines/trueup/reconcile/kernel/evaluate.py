@@ -2,9 +2,9 @@
 
 A component is evaluated only at positions at which it can change. It can change when one of its records arrives, or when a
 stream passes an instant that it depends on. It can also change when another policy, price or state comes into force. All
-components advance together, each to its own next position. One iteration evaluates them all at once. The busiest component
-determines the number of iterations. The work is in proportion to what can change. The result is that of evaluating everything
-at every position.
+components are evaluated at all their positions at once, within a bound of memory. Only settled pairs pass from one position to the
+next, and matching alone goes through the positions in order. The work is in proportion to what can change. The result is that of
+evaluating everything at every position.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from trueup.reconcile.blocking.components import assign_components, assign_groups, schedule_of
+from trueup.reconcile.blocking.components import assign_components, assign_groups, schedule_of, spans_of
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, Terms
+from trueup.reconcile.kernel.aggregation import sum_periods
 from trueup.reconcile.kernel.booking import book
 from trueup.reconcile.kernel.context import EvaluationContext
 from trueup.reconcile.kernel.evaluations import Evaluations
 from trueup.reconcile.kernel.fast_path import split_fast_path
 from trueup.reconcile.kernel.ledger import LEDGER, ledger_rows
 from trueup.reconcile.kernel.lifecycle import ARRIVED
-from trueup.reconcile.kernel.matching import match
+from trueup.reconcile.kernel.matching import SPAN, SettledPairs, match
+from trueup.reconcile.kernel.pool_netting import pool_checks
 from trueup.reconcile.kernel.priced_sessions import priced_sessions
+from trueup.reconcile.kernel.schedule import evaluations_of, in_batches
 from trueup.reconcile.pricing.allowance_pools import build_pools
 from trueup.reconcile.pricing.billing_error import add_misrating_reason
 from trueup.reconcile.sessions.admission import ResolvedRecords, resolve_contents, with_due_date
@@ -34,7 +37,7 @@ class Evaluated:
     """The result of an evaluation, and the frames that its numbers (`record_no`, `group_no`, `owner_no`, `cell`) refer to.
 
     `changes` (`CHANGE`) and `ledger` (`LEDGER`) are of positions after `after`. `members` are the last bookings of the records
-    that went through the iterations. `fast_path_records` are the records that did not need to, see
+    that the fast path left. `fast_path_records` are the records that it took, see
     `trueup.reconcile.kernel.fast_path`. `unmatched` are the row numbers of the events that are unmatched among those.
     """
 
@@ -55,7 +58,7 @@ def evaluate(
     """Evaluate `events` (rows of `EVENTS` up to position `upto`) at every position in (after, upto].
 
     Positions up to `after` are evaluated as well, to know the findings that were open then, but not reported again. Without the
-    fast path all records go through the iterations: slower, with the same result.
+    fast path all records go through all steps: slower, with the same result.
     """
     all_events = with_rules(events, frontier)
     pools = build_pools(all_events, frontier, terms, upto)
@@ -77,7 +80,7 @@ def _evaluate_components(
     Allowance pools do not join components, since few have a pair whose amount differs. The components of those few are
     evaluated once more, joined by pool, because such a pair is judged with all others of its pool.
     """
-    first = _run_iterations(versions.sort("component"), cells, context, together=False)
+    first = _evaluate_spans(versions.sort("component"), cells, context, together=False)
     if first.differing.is_empty():
         return first.changes, first.ledger_deltas.drop("component"), first.members
     joined, _ = assign_components(
@@ -85,7 +88,7 @@ def _evaluate_components(
     )
     differing = first.differing.to_frame("group_no").unique()
     once_more = versions.join(differing, on="group_no", how="semi").select("component").unique()
-    second = _run_iterations(
+    second = _evaluate_spans(
         joined.join(
             versions.join(once_more, on="component", how="semi").select("group_no").unique(), on="group_no", how="semi"
         ).sort("component"),
@@ -115,8 +118,8 @@ def with_rules(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Iterated:
-    """The result of all iterations over some components.
+class _Components:
+    """The result of all evaluations of some components.
 
     `ledger_deltas` of pooled sessions are by component. `differing` are the sessions that must be judged with their pool.
     """
@@ -127,58 +130,31 @@ class _Iterated:
     differing: pl.Series
 
 
-def _run_iterations(versions: pl.DataFrame, cells: pl.DataFrame, context: EvaluationContext, *, together: bool) -> _Iterated:
-    """Advance all components to the last position."""
+def _evaluate_spans(versions: pl.DataFrame, cells: pl.DataFrame, context: EvaluationContext, *, together: bool) -> _Components:
+    """Evaluate all components at all their positions up to the last one."""
     frontier, terms, pools, upto = context.frontier, context.terms, context.pools, context.upto
-    schedule = pl.concat([schedule_of(versions), terms.schedule(versions), pools.schedule(versions)])
-    settled = pl.DataFrame(schema={"session": pl.Int64, "charge_group": pl.Int64})
-    differing, misrated = [pl.Series(dtype=pl.Int64)], list[pl.DataFrame]()
+    scheduled = pl.concat([schedule_of(versions), terms.schedule(versions), pools.schedule(versions)])
+    records = versions.group_by("component").agg(records=pl.len())
+    spans = spans_of(scheduled, frontier.policies, upto).join(records, on="component", maintain_order="left")
     pooled = versions.join(pools.numbers, on="group_no", how="semi").select("component", of="component").unique()
-    evaluations = Evaluations(pooled, context.after)
+    compared = Evaluations(pooled, context.after)
+    settled = SettledPairs.none(int(versions["group_no"].max() or 0) + 1)  # type: ignore[arg-type]
+    differing, misrated = [pl.Series(dtype=pl.Int64)], list[pl.DataFrame]()
     causes = {**terms.causes, **dict.fromkeys(frontier.policies.starts.tolist(), "policy_change")}
-    due_now = schedule.group_by("component").agg(at=pl.col("at").min()).filter(pl.col("at") <= upto)
-    while not due_now.is_empty():
-        versions = versions.join(due_now.select("component"), on="component", how="semi", maintain_order="left")
-        rows = versions.join(_with_policy(due_now, frontier), on="component", maintain_order="left")
+    for batch in in_batches(spans):
+        rows = versions.join(batch.drop("records"), on="component")
         rows = rows.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
-        rows, units = priced_sessions(rows, frontier, terms, pools)
-        matched = match(units, settled)
-        booked = book(rows, units, matched, cells, context, together=together)
-        differing.append(booked.differing)
-        misrated.append(booked.misrated)
-        declared = due_now.with_columns(declared=pl.col("at").replace_strict(causes, default=None, return_dtype=pl.String))
-        evaluations.add(declared, booked, rows.filter(pl.col("since") == pl.col("at")).select(*ARRIVED))
-        due_next = _next_positions(due_now, schedule, booked.bookings, frontier, upto)
-        evaluations.compare_if_many(due_next)
-        settled = _carry_settled_pairs(matched.settled, versions, due_next)
-        schedule, due_now = schedule.join(due_next.select("component"), on="component", how="semi"), due_next
-    changes, deltas, members = evaluations.results()
-    return _Iterated(add_misrating_reason(changes, misrated, terms, pools), deltas, members, pl.concat(differing).unique())
-
-
-def _with_policy(due_now: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    return due_now.with_columns(policy=pl.Series(frontier.policies.number_at(due_now["at"].to_numpy())))
-
-
-def _next_positions(
-    due_now: pl.DataFrame, schedule: pl.DataFrame, bookings: pl.DataFrame, frontier: Frontier, upto: int
-) -> pl.DataFrame:
-    """Return each component's next position; components without one up to `upto` are left out."""
-    scheduled = (
-        schedule.join(due_now.rename({"at": "now"}), on="component").filter(pl.col("at") > pl.col("now"))
-        .group_by("component").agg(scheduled=pl.col("at").min())
-    )  # fmt: skip
-    checks = bookings.group_by("component").agg(pl.col("next_check_position").min())
-    policy = pl.Series("policy_at", frontier.policies.next_start(due_now["at"].to_numpy()))
-    nexts = due_now.with_columns(policy).join(scheduled, on="component", how="left").join(checks, on="component", how="left")
-    return nexts.select("component", at=pl.min_horizontal("scheduled", "next_check_position", "policy_at")).filter(
-        pl.col("at") <= upto
-    )
-
-
-def _carry_settled_pairs(settled: pl.DataFrame, versions: pl.DataFrame, due_next: pl.DataFrame) -> pl.DataFrame:
-    """Return the settled pairs of components that have a next position."""
-    if settled.is_empty():
-        return settled
-    sessions = versions.join(due_next, on="component", how="semi").select(session="group_no").unique()
-    return settled.join(sessions, on="session", how="semi")
+        rows, sessions, charge_groups = priced_sessions(rows, frontier, terms, pools)
+        matched = match(sessions, charge_groups, batch, settled)
+        sums = sum_periods(rows, matched, cells, frontier, terms)
+        checks = [sums.totals.select(*SPAN, position="passed_at")]
+        checks += [pool_checks(matched.sessions, frontier, terms)] if together else []
+        arrived = rows.filter(pl.col("since") == pl.col("at")).select(*ARRIVED)
+        for evaluations in in_batches(evaluations_of(batch, matched, checks, upto)):
+            booked = book(rows, matched, sums, evaluations, context, together=together)
+            differing.append(booked.differing)
+            misrated.append(booked.misrated)
+            declared = pl.col("position").replace_strict(causes, default=None, return_dtype=pl.String)
+            compared.add(evaluations.select("component", at="position", declared=declared), booked, arrived)
+    changes, deltas, members = compared.results()
+    return _Components(add_misrating_reason(changes, misrated, terms, pools), deltas, members, pl.concat(differing).unique())

@@ -2,10 +2,10 @@
 
 Most traffic is one usage record and one charge of one session key that agree. Such a pair without neighbours is pending when
 its first record arrives and tolerated when its second does, unless the first had become final before. A record without any
-partner or neighbour is pending from its arrival until it is final. The iterations give the same result, and tests compare the
+partner or neighbour is pending from its arrival until it is final. All steps together give the same result, and tests compare the
 two.
 
-The decision uses hashes that are checked against the true keys. A collision sends records to the iterations, never past them.
+The decision uses hashes that are checked against the true keys. A collision sends records through all steps, never past them.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros
 class FastPath:
     """The result of the fast path.
 
-    `remaining` are the events that go through the iterations. `ledger_deltas` are the ledger rows (position, service, day,
+    `remaining` are the events that go through all steps. `ledger_deltas` are the ledger rows (position, service, day,
     currency and sums) of all others. `booked_records` are their records as `booking_counts` counts them. `unmatched` are the
     row numbers of the unmatched among them.
     """
@@ -162,12 +162,10 @@ def split_fast_path(
         no_pairs = _no_pairs(events)
         return FastPath(events, _pair_deltas(no_pairs), _bookings(no_pairs), pl.Series(dtype=pl.UInt32))
     candidates = _Candidates.of(events, frontier)
-    pairs = _agreeing_pairs(
-        _with_rule_columns(_in_time(_with_pool_sessions(_pairs(candidates), pools), candidates, terms), candidates),
-        frontier,
-        terms,
-        pools,
-    )
+    in_time = _in_time(_with_pool_sessions(_pairs(candidates), pools), candidates, terms)
+    pairs = _no_pairs(events)
+    if not in_time.is_empty():
+        pairs = _agreeing_pairs(_with_rule_columns(in_time, candidates), frontier, terms, pools)
     unmatched = _priced(_with_pool_sessions(_unmatched_in_grace(candidates, terms, upto), pools), candidates, terms, pools)
     remaining = np.ones(events.height, dtype=np.bool_)
     for rows in (pairs["row"], pairs["row_charge"], unmatched["row"]):
@@ -206,6 +204,8 @@ def _pairs(candidates: _Candidates) -> pl.DataFrame:
     pairs = pl.DataFrame(
         {"row": usage[agree_so_far], "row_charge": charge[agree_so_far]}, schema={"row": pl.UInt32, "row_charge": pl.UInt32}
     )
+    if pairs.is_empty():
+        return pairs
     usage_keys, charge_keys = candidates.columns_of(pairs["row"], _KEY), candidates.columns_of(pairs["row_charge"], _KEY)
     same_key = [(usage_keys[n] == charge_keys[n]).fill_null(False) for n in _KEY]
     return pairs.filter(reduce(operator.and_, same_key))
@@ -262,7 +262,7 @@ def _neighbour_mask(places: pl.DataFrame) -> NDArray[np.bool_]:
     """Return which rows (`party`, `time_us`, `session`, `tolerance_us`) are within the tolerance of another session of their party.
 
     Rows are sorted by one number: half of it is the party's hash and half the time, which is much quicker than sorting by both.
-    Two parties that share a half count as neighbours. That sends them to the iterations, and has no other effect.
+    Two parties that share a half count as neighbours. That sends them through all steps, and has no other effect.
     """
     party, time_us, session, tolerance_us = (places[n].to_numpy() for n in ("party", "time_us", "session", "tolerance_us"))
     if not len(party):
@@ -288,6 +288,8 @@ def _party_time_pairs(entries: pl.DataFrame) -> pl.DataFrame:
 
 def _in_time(pairs: pl.DataFrame, candidates: _Candidates, terms: Terms) -> pl.DataFrame:
     """Return the pairs whose first record was not final before the second arrived, with neither beyond the horizon."""
+    if pairs.is_empty():
+        return pairs
     usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
     position, other_passed_at, beyond = (
         candidates.rows["position"].to_numpy(),
@@ -319,6 +321,8 @@ def _with_rule_columns(pairs: pl.DataFrame, candidates: _Candidates) -> pl.DataF
 
 def _priced(unmatched: pl.DataFrame, candidates: _Candidates, terms: Terms, pools: Pools) -> pl.DataFrame:
     """Return unmatched records with their expected and billed amounts while pending; those without a price are left out."""
+    if unmatched.is_empty():
+        return pl.DataFrame(schema={**candidates.rows.schema, **dict.fromkeys(_SUMS[:2], pl.Int128()), "day": pl.Date()})
     rows = pl.concat([unmatched, candidates.columns_of(unmatched["row"], ["charge", *_NEEDED])], how="horizontal")
     usage, charges = rows.filter(~pl.col("charge")), rows.filter("charge")
     rules = candidates.frontier.policies.rules(len(candidates.frontier.policies.all) - 1, usage["rule"].to_numpy())
@@ -356,7 +360,9 @@ def _agreeing_pairs(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, pools
     no_difference = (equal_amount & requests.select(quantity).to_series()).fill_null(False)
     priced = requests.hstack(prices)
     differing = priced.filter(~no_difference & prices["expected_micros"].is_not_null())
-    agreeing = pl.concat([priced.filter(no_difference).select(_AGREED), _tolerated_pairs(differing, terms, pools).select(_AGREED)])
+    agreeing = priced.filter(no_difference).select(_AGREED)
+    if not differing.is_empty():
+        agreeing = pl.concat([agreeing, _tolerated_pairs(differing, terms, pools).select(_AGREED)])
     zone = frontier.policies.all[-1].timezone
     return agreeing.with_columns(day=local_day(pl.col("time_us"), zone), day_charge=local_day(pl.col("time_us_charge"), zone))
 
@@ -372,15 +378,16 @@ def _tolerated_pairs(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.Data
 
 
 def _no_pairs(events: pl.DataFrame) -> pl.DataFrame:
-    empty = charges = events.select(_RULE_COLUMNS).clear()
-    no_amount, no_date = pl.lit(None, pl.Int128), pl.lit(None, pl.Date)
-    pairs = pl.concat([empty, charges.rename({n: f"{n}_charge" for n in _RULE_COLUMNS})], how="horizontal")
-    return pairs.with_columns(expected_micros=no_amount, billed_micros=no_amount, day=no_date, day_charge=no_date)
+    of_records = {n: events.schema[n] for n in _RULE_COLUMNS} | {"row": pl.UInt32()}
+    schema = of_records | {f"{n}_charge": t for n, t in of_records.items()}
+    return pl.DataFrame(schema=schema | dict.fromkeys(_SUMS[:2], pl.Int128()) | dict.fromkeys(("day", "day_charge"), pl.Date()))
 
 
 def _deltas(rows: pl.DataFrame, at: pl.Expr, cell: dict[str, pl.Expr], *sums: pl.Expr) -> pl.DataFrame:
     """Return the changes of sums by rows; `sums` are in the order of `_SUMS`."""
     named = rows.select(position=at, **cell, **dict(zip(_SUMS, sums, strict=True)))
+    if named.is_empty():
+        return named
     return named.group_by("position", "service", "day", "currency").agg(pl.col(_SUMS).sum())
 
 

@@ -29,6 +29,7 @@ kind. A retraction because of a late charge is *resolved*. An unbilled session w
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import polars as pl
@@ -105,22 +106,19 @@ class Snapshot:
 
     def of_evaluations(self, evaluations: pl.DataFrame) -> Snapshot:
         """Return the rows of some evaluations."""
-        bookings, members, findings, groups = (
-            frame.join(evaluations, on=EVALUATION, how="semi")
-            for frame in (self.bookings, self.members, self.findings, self.netting_groups)
-        )
-        return Snapshot(bookings, members, findings, groups)
+        return self._map(lambda frame: frame.join(evaluations, on=EVALUATION, how="semi"))
 
     def until(self, nexts: pl.DataFrame) -> Snapshot:
         """Return the same rows, each at the next evaluation of its component: what was in force until then.
 
         `nexts` has the `next_at` of each evaluation that has a next one; others are left out.
         """
-        bookings, members, findings, groups = (
-            frame.join(nexts, on=EVALUATION).with_columns(at="next_at").drop("next_at")
-            for frame in (self.bookings, self.members, self.findings, self.netting_groups)
-        )
-        return Snapshot(bookings, members, findings, groups)
+        return self._map(lambda frame: frame.join(nexts, on=EVALUATION).select(pl.exclude("at", "next_at"), at="next_at"))
+
+    def _map(self, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Snapshot:
+        """Return the same change of all frames."""
+        frames = (self.bookings, self.members, self.findings, self.netting_groups)
+        return Snapshot(*(frame if frame.is_empty() else change(frame) for frame in frames))
 
 
 def diff_findings(before: Snapshot, after: Snapshot, arrived: pl.DataFrame, evaluations: pl.DataFrame) -> pl.DataFrame:
@@ -172,8 +170,8 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
     usage that consumes the same free units or tiers arrived late.
     """
     record, owner, group = ([*EVALUATION, name] for name in ("record_no", "owner_no", "netting_group"))
-    lists = ("usage", "charges", "usage_new", "charges_new")
-    own = pl.concat([changed.select("change", *EVALUATION, record_no=n).explode("record_no") for n in lists]).drop_nulls().unique()
+    lists = [pl.col(n).fill_null([]) for n in ("usage", "charges", "usage_new", "charges_new")]
+    own = changed.select("change", *EVALUATION, record_no=pl.concat_list(lists)).explode("record_no").drop_nulls().unique()
     memberships = pl.concat([before.members.select(*record, "owner_no"), after.members.select(*record, "owner_no")]).unique()
     shared = (
         own.join(memberships, on=record).select("change", *owner).unique().join(memberships, on=owner).select("change", *record)
@@ -182,7 +180,8 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
         own.join(s.members.select(*record, "owner_no"), on=record)
         .join(s.netting_groups, on=owner)
         .select("change", *group).unique().join(s.netting_groups, on=group)
-        .join(s.members.select(*record, "owner_no"), on=owner).select("change", *record) for s in (before, after)
+        .join(s.members.select(*record, "owner_no"), on=owner).select("change", *record)
+        for s in (before, after) if not s.netting_groups.is_empty()
     ]  # fmt: skip
     records_near = pl.concat([own, shared, *netted]).unique()
     newly = arrived.select(*record, "charge", "late", "beyond_horizon", arrived=pl.lit(True))
@@ -216,6 +215,8 @@ def _repriced_owners(before: Snapshot, after: Snapshot) -> pl.DataFrame:
     was, now = (s.bookings.group_by(owner).agg(pl.col("expected_micros").sum()) for s in (before, after))
     joined = was.join(now, on=owner, suffix="_now")
     repriced = joined.filter(pl.col("expected_micros") != pl.col("expected_micros_now")).select(owner)
+    if repriced.is_empty():
+        return repriced
     lists = (
         s.members.filter(~pl.col("charge")).join(repriced, on=owner, how="semi")
         .group_by(owner).agg(pl.col("record_no").sort())

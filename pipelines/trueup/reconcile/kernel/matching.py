@@ -1,131 +1,242 @@
 """Matching: sessions and charge groups as of one position each, and which of them belong together.
 
-All frames hold many components at once, each as of its own position `at` under its own `policy`. A group (`group_no`) belongs to
-one component, so a join on groups never mixes positions.
+All frames hold many components at once, each as of its own positions under its own policy. A row holds for a span of positions,
+see `spans_of`. Within a span units do not change, but edges do: one is decided, or ready, from a position on.
 
 A session and a charge group of one key are an exact match. Session 1 below has the charge group of the same group number:
 
->>> columns = {"grouped_by_key": True, "by_key": True, "by_nearest": True, "by_aggregate": False, "beyond_horizon": False}
->>> unit = {"charge": False, "quantity_micros": 60, "has_start": True, "match_ready": True, "start_tolerance_us": 5,
-...         "quantity_tolerance_micros": 0, **dict.fromkeys(PARTY, "x"), **columns}
->>> no_key = {"grouped_by_key": False}
->>> units = pl.DataFrame([
-...     unit | {"group_no": 1, "start_us": 100}, unit | {"group_no": 1, "charge": True, "start_us": 900},
-...     unit | no_key | {"group_no": 2, "start_us": 200}, unit | no_key | {"group_no": 3, "start_us": 204},
-...     unit | no_key | {"group_no": 4, "charge": True, "start_us": 203},
+>>> unit = {"component": 1, "at": 5, "quantity_micros": 60, "has_start": True, "match_ready_at": 5, "start_tolerance_us": 5,
+...         "quantity_tolerance_micros": 0, "grouped_by_key": False, "by_key": True, "by_nearest": True, "by_aggregate": False,
+...         "beyond_horizon": False, **dict.fromkeys(PARTY, "x")}
+>>> sessions = pl.DataFrame([
+...     unit | {"group_no": 1, "start_us": 100, "grouped_by_key": True}, unit | {"group_no": 2, "start_us": 200},
+...     unit | {"group_no": 3, "start_us": 204},
 ... ])
->>> none = pl.DataFrame(schema={"session": pl.Int64, "charge_group": pl.Int64})
->>> matched = match(units, none)
->>> matched.pairs.rows()  # session 1 by key; session 3 is the nearest of charge group 4, which ends at 203
-[(1, 1, False), (3, 4, True)]
->>> matched.free["group_no"].to_list()  # session 2 has no partner
+>>> charge_groups = pl.DataFrame([
+...     unit | {"group_no": 1, "start_us": 900, "grouped_by_key": True}, unit | {"group_no": 4, "start_us": 203},
+... ])
+>>> spans = pl.DataFrame({"component": [1], "at": [5], "next_at": [NEVER_POSITION]})
+>>> matched = match(sessions, charge_groups, spans, SettledPairs.none(5))
+>>> matched.charge_groups.select("group_no", "same_key", "partner").rows()  # 3 is the nearest of 4, which starts at 203
+[(1, True, -1), (4, False, 3)]
+>>> matched.sessions.filter((pl.col("partner") < 0) & ~pl.col("same_key"))["group_no"].to_list()  # session 2 has no partner
 [2]
 
 While a keyed unit is not match-ready, its exact partner may still arrive, so its edges decide nothing and block their other end:
 
->>> waiting = unit | {"group_no": 5, "start_us": 203, "match_ready": False}
->>> matched = match(pl.concat([units.filter(pl.col("group_no") >= 4), pl.DataFrame([waiting])], how="diagonal"), none)
->>> matched.pairs.height, matched.free.select("group_no", "blocked_by_edge").sort("group_no").rows()
-(0, [(4, True), (5, True)])
+>>> early = sessions.filter(pl.col("group_no") > 1).with_columns(grouped_by_key=True, match_ready_at=9)
+>>> matched = match(early, charge_groups.filter(pl.col("group_no") > 1), spans, SettledPairs.none(5))
+>>> matched.blocked.sort("group_no", "since").select("group_no", "since", "until").rows()  # at 9 session 3 has charge group 4
+[(2, 5, 9), (3, 5, 9), (4, 5, 9)]
+>>> matched.sessions.select("group_no", "partner", "settled_at").rows()[1]
+(3, 4, 9)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from trueup.policies.policy import NEVER_POSITION
 from trueup.reconcile.sessions.grouping import PARTY
+
+Numbers = NDArray[np.int64]
+SPAN = ["component", "at"]
+"""The key of a span of positions: units of one component from one position on."""
+_BLOCKED = {**dict.fromkeys((*SPAN, "group_no"), pl.Int64), "charge": pl.Boolean, "since": pl.Int64, "until": pl.Int64}
+_EDGE = dict.fromkeys((*SPAN, "next_at", "session", "charge_group", "undecided_until", "ready_at"), pl.Int64) | {
+    "near": pl.Boolean, "has_same_key": pl.Boolean,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SettledPairs:
+    """The nearest matches settled so far, by group number: each session's charge group, and each charge group's session.
+
+    `session_of` and `charge_group_of` are −1, and `session_since` and `charge_group_since` are `NEVER_POSITION`, for groups whose
+    charge group or session is not settled.
+    """
+
+    charge_group_of: Numbers
+    session_since: Numbers
+    session_of: Numbers
+    charge_group_since: Numbers
+
+    @classmethod
+    def none(cls, groups: int) -> SettledPairs:
+        """Return no settled pair of group numbers below `groups`."""
+        return cls(*(np.full(groups, value, dtype=np.int64) for value in (-1, NEVER_POSITION) * 2))
+
+    def add(self, sessions: Numbers, charge_groups: Numbers, positions: Numbers) -> None:
+        """Settle pairs from a position on."""
+        self.charge_group_of[sessions], self.session_since[sessions] = charge_groups, positions
+        self.session_of[charge_groups], self.charge_group_since[charge_groups] = sessions, positions
+
+    def are_apart(self, sessions: Numbers, charge_groups: Numbers) -> NDArray[np.bool_]:
+        """Return whether neither end of each pair is settled."""
+        apart: NDArray[np.bool_] = (self.session_since[sessions] == NEVER_POSITION) & (
+            self.charge_group_since[charge_groups] == NEVER_POSITION
+        )
+        return apart
 
 
 @dataclass(frozen=True)
 class Matched:
-    """The result of matching.
+    """Sessions and charge groups with their matches.
 
-    `pairs` are (session, charge_group, settled) by group number. `excess` are charge groups (charge_group, session) of a
-    session that is settled elsewhere. `free` are the unmatched units, with `blocked_by_edge` where an undecided edge blocks
-    them. `settled` are all settled pairs (session, charge_group).
+    `same_key` marks units that have their exact partner: a unit of the same group number. `partner` is the group that the unit is
+    settled with from the position `settled_at` on. `partner_settled_at` is the position at which the exact partner is settled
+    elsewhere. `blocked` are the units that an undecided edge blocks at the positions [since, until) of their span.
     """
 
-    pairs: pl.DataFrame
-    excess: pl.DataFrame
-    free: pl.DataFrame
-    settled: pl.DataFrame
+    sessions: pl.DataFrame
+    charge_groups: pl.DataFrame
+    blocked: pl.DataFrame
 
 
-def match(units: pl.DataFrame, settled: pl.DataFrame) -> Matched:
-    """Match by key, then settle every nearest pair that can be decided now.
+def match(sessions: pl.DataFrame, charge_groups: pl.DataFrame, spans: pl.DataFrame, settled: SettledPairs) -> Matched:
+    """Match by key, then settle every nearest pair from the position on at which it can be decided.
 
-    `settled` holds the pairs (session, charge_group) settled at earlier positions of these components. The result's holds all.
+    `settled` holds the pairs settled at earlier positions of these components; pairs that settle now are added.
     """
-    sessions, charge_groups = units.filter(~pl.col("charge")), units.filter("charge")
-    links, excess = _match_by_key(sessions, charge_groups, settled)
-    taken_sessions = pl.concat([links["session"], settled["session"]])
-    taken_groups = pl.concat([links["charge_group"], excess["charge_group"], settled["charge_group"]])
-    free_sessions = sessions.filter(~pl.col("by_aggregate") & ~pl.col("group_no").is_in(taken_sessions.implode()))
-    free_groups = charge_groups.filter(~pl.col("by_aggregate") & ~pl.col("group_no").is_in(taken_groups.implode()))
-    new_pairs, edges = _settle_stable_edges(_candidate_edges(free_sessions, free_groups))
-    all_settled = pl.concat([settled, new_pairs])
-    free = pl.concat(
-        [
-            free_sessions.join(new_pairs, left_on="group_no", right_on="session", how="anti")
-            .with_columns(blocked_by_edge=pl.col("group_no").is_in(edges["session"].implode())),
-            free_groups.join(new_pairs, left_on="group_no", right_on="charge_group", how="anti")
-            .with_columns(blocked_by_edge=pl.col("group_no").is_in(edges["charge_group"].implode())),
-        ]
+    exact = _exact_matches(sessions, charge_groups)
+    sessions, charge_groups = (
+        frame.join(exact, on=["at", "group_no"], how="left", maintain_order="left")
+        .with_columns(pl.col("same_key").fill_null(False)) for frame in (sessions, charge_groups)
     )  # fmt: skip
-    pairs = pl.concat([links.with_columns(settled=pl.lit(False)), all_settled.with_columns(settled=pl.lit(True))])
-    return Matched(pairs, excess, free, all_settled)
-
-
-def _match_by_key(sessions: pl.DataFrame, charge_groups: pl.DataFrame, settled: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return (pairs of one key, charge groups of one key whose session is settled elsewhere)."""
-    same_key = (
-        sessions.filter(pl.col("grouped_by_key") & pl.col("by_key")).select("group_no")
-        .join(charge_groups.filter(pl.col("grouped_by_key") & ~pl.col("by_aggregate")).select("group_no"), on="group_no")
-        .filter(~pl.col("group_no").is_in(settled["charge_group"].implode()))
-        .with_columns(elsewhere=pl.col("group_no").is_in(settled["session"].implode()))
+    blocked = _settle_stable_edges(_candidate_edges(sessions, charge_groups, spans), settled)
+    session_no, charge_group_no = sessions["group_no"].to_numpy(), charge_groups["group_no"].to_numpy()
+    return Matched(
+        sessions.hstack([
+            pl.Series("partner", settled.charge_group_of[session_no]), pl.Series("settled_at", settled.session_since[session_no]),
+            pl.Series("partner_settled_at", settled.charge_group_since[session_no]),
+        ]),
+        charge_groups.hstack([
+            pl.Series("partner", settled.session_of[charge_group_no]),
+            pl.Series("settled_at", settled.charge_group_since[charge_group_no]),
+            pl.Series("partner_settled_at", settled.session_since[charge_group_no]),
+        ]),
+        blocked,
     )  # fmt: skip
-    links = same_key.filter(~pl.col("elsewhere")).select(session="group_no", charge_group="group_no")
-    return links, same_key.filter("elsewhere").select(charge_group="group_no", session="group_no")
 
 
-def _candidate_edges(sessions: pl.DataFrame, charge_groups: pl.DataFrame) -> pl.DataFrame:
-    """Return every edge between free units, in the order of their rank."""
-    columns = [*PARTY, "group_no", "start_us", "quantity_micros", "grouped_by_key", "match_ready"]
-    ends = charge_groups.filter(~pl.col("beyond_horizon") & pl.col("has_start") & pl.col("quantity_micros").is_not_null()).select(
-        columns
-    )
-    starts = sessions.filter("by_nearest").select(*columns, "start_tolerance_us", "quantity_tolerance_micros")
-    start_difference = pl.col("start_us") - pl.col("start_us_charge")
-    quantity_difference = pl.col("quantity_micros") - pl.col("quantity_micros_charge")
-    undecided = (pl.col("grouped_by_key") & ~pl.col("match_ready")) | (
-        pl.col("grouped_by_key_charge") & ~pl.col("match_ready_charge")
-    )
+def _exact_matches(sessions: pl.DataFrame, charge_groups: pl.DataFrame) -> pl.DataFrame:
+    """Return (`at`, `group_no`, `same_key`) of sessions and charge groups of one key."""
+    keyed = charge_groups.filter(pl.col("grouped_by_key") & ~pl.col("by_aggregate")).select("at", "group_no", same_key=True)
+    return sessions.filter(pl.col("grouped_by_key") & pl.col("by_key")).select("at", "group_no").join(keyed, on=["at", "group_no"])
+
+
+def _candidate_edges(sessions: pl.DataFrame, charge_groups: pl.DataFrame, spans: pl.DataFrame) -> pl.DataFrame:
+    """Return every edge between units without an exact match, by span and then in the order of their rank.
+
+    An edge is undecided until a position; from then on it needs a quantity that is `near`. A session `has_same_key` if it has an
+    exact partner: it is free only where that is settled elsewhere.
+    """
+    starts = sessions.filter("by_nearest")
+    ends = charge_groups.filter(
+        ~pl.col("beyond_horizon") & pl.col("has_start") & pl.col("quantity_micros").is_not_null()
+        & ~pl.col("same_key") & ~pl.col("by_aggregate")
+    )  # fmt: skip
+    if starts.is_empty() or ends.is_empty():
+        return pl.DataFrame(schema=_EDGE)
+    columns = [*SPAN, *PARTY, "group_no", "start_us", "quantity_micros", "grouped_by_key", "match_ready_at"]
+    start_difference = (pl.col("start_us") - pl.col("start_us_charge")).abs()
+    quantity_difference = (pl.col("quantity_micros") - pl.col("quantity_micros_charge")).abs()
+    near = quantity_difference <= pl.col("quantity_tolerance_micros")
+    decided_at = [pl.when(f"grouped_by_key{end}").then(f"match_ready_at{end}").otherwise(0) for end in ("", "_charge")]
+    undecided_until = pl.max_horizontal(decided_at)
+    # Units further apart than one block of time are never joined: a party may have many.
+    block = pl.col("start_us") // (starts["start_tolerance_us"].max() + 1)  # type: ignore[operator]
+    starts = starts.select(*columns, "start_tolerance_us", "quantity_tolerance_micros", has_same_key="same_key", block=block)
+    ends = ends.select(*columns, block=pl.concat_list(block - 1, block, block + 1)).explode("block")
     return (
-        starts.join(ends, on=PARTY, suffix="_charge", nulls_equal=True)
-        .with_columns(start_difference=start_difference.abs(), quantity_difference=quantity_difference.abs(), undecided=undecided)
-        .filter(
-            (pl.col("start_difference") <= pl.col("start_tolerance_us"))
-            & (pl.col("undecided") | (pl.col("quantity_difference") <= pl.col("quantity_tolerance_micros")))
-        )
-        .sort(~pl.col("undecided"), "start_difference", "quantity_difference", "group_no", "group_no_charge")
+        starts.join(ends, on=[*SPAN, *PARTY, "block"], suffix="_charge", nulls_equal=True)
+        .filter((start_difference <= pl.col("start_tolerance_us")) & (near.fill_null(False) | (undecided_until > pl.col("at"))))
+        .join(spans.select(*SPAN, "next_at"), on=SPAN)
+        .sort(*SPAN, start_difference, quantity_difference, "group_no", "group_no_charge")
         .select(
-            session="group_no", charge_group="group_no_charge", match_ready=pl.col("match_ready") & pl.col("match_ready_charge")
+            *SPAN, "next_at", session="group_no", charge_group="group_no_charge", undecided_until=undecided_until,
+            ready_at=pl.max_horizontal("match_ready_at", "match_ready_at_charge"), near=near.fill_null(False),
+            has_same_key="has_same_key",
         )
+    )  # fmt: skip
+
+
+def _settle_stable_edges(edges: pl.DataFrame, settled: SettledPairs) -> pl.DataFrame:
+    """Settle, position by position, the match-ready edges that rank first at both ends; return the units blocked by others.
+
+    Components do not influence each other, so each advances to its own next position in one step.
+    """
+    session, charge_group, undecided_until, ready_at = (
+        edges[name].to_numpy() for name in ("session", "charge_group", "undecided_until", "ready_at")
     )
+    near, has_same_key = edges["near"].to_numpy(), edges["has_same_key"].to_numpy()
+    blocked = [pl.DataFrame(schema=_BLOCKED)]
+    for edge, position, until in _steps(edges):
+        is_free = settled.are_apart(session[edge], charge_group[edge])
+        is_free &= ~has_same_key[edge] | (settled.charge_group_since[session[edge]] != NEVER_POSITION)
+        undecided = position < undecided_until[edge]
+        is_edge = is_free & (undecided | near[edge])
+        # Undecided edges rank before all others.
+        ranked = np.concatenate([np.flatnonzero(is_edge & undecided), np.flatnonzero(is_edge & ~undecided)])
+        while len(ranked):
+            of_session, of_charge_group = session[edge[ranked]], charge_group[edge[ranked]]
+            is_ready = ready_at[edge[ranked]] <= position[ranked]
+            stable = ranked[_is_first_distinct(of_session) & _is_first_distinct(of_charge_group) & is_ready]
+            if not len(stable):
+                break
+            settled.add(session[edge[stable]], charge_group[edge[stable]], position[stable])
+            ranked = ranked[settled.are_apart(of_session, of_charge_group)]
+        span = edges.select(SPAN)[edge[ranked]].with_columns(since=pl.Series(position[ranked]), until=pl.Series(until[ranked]))
+        for charge, group_no in ((False, session), (True, charge_group)):
+            ends = span.with_columns(group_no=pl.Series(group_no[edge[ranked]]), charge=pl.lit(charge))
+            blocked.append(ends.select(*_BLOCKED))
+    return pl.concat(blocked).unique()
 
 
-def _settle_stable_edges(edges: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Take out, repeatedly, the match-ready edges that rank first at both ends; return (settled pairs, other edges)."""
-    settled = [edges.select("session", "charge_group").clear()]
-    while not edges.is_empty():
-        ranks_first = pl.col("session").is_first_distinct() & pl.col("charge_group").is_first_distinct() & pl.col("match_ready")
-        stable = edges.filter(ranks_first).select("session", "charge_group")
-        if stable.is_empty():
-            break
-        settled.append(stable)
-        edges = edges.join(stable, on="session", how="anti", maintain_order="left").join(
-            stable, on="charge_group", how="anti", maintain_order="left"
-        )
-    return pl.concat(settled), edges
+def _steps(edges: pl.DataFrame) -> Iterator[tuple[Numbers, Numbers, Numbers]]:
+    """Yield, for each step, the row numbers of edges, the position at which each is examined, and the next one in its span.
+
+    An edge changes where it is decided and where it is ready. So all edges of a span are examined at the first position of the span
+    and at these positions of each. The n-th step has the n-th such position of every component.
+    """
+    component, at, next_at = (edges[name].to_numpy() for name in ("component", "at", "next_at"))
+    if not len(at):
+        return
+    first = np.flatnonzero(_differs_from_previous(component, at))
+    count = np.diff(first, append=len(at))
+    span_of_edge = np.repeat(np.arange(len(first)), count)
+    span, position = np.tile(span_of_edge, 3), np.concatenate([at, *(edges[n].to_numpy() for n in ("undecided_until", "ready_at"))])
+    inside = (at[first][span] <= position) & (position < next_at[first][span])
+    order = np.lexsort((position[inside], span[inside]))
+    span, position = span[inside][order], position[inside][order]
+    fresh = _differs_from_previous(span, position)
+    span, position = span[fresh], position[fresh]
+    until = np.where(np.append(span[1:], -1) == span, np.append(position[1:], 0), next_at[first][span])
+    starts = np.flatnonzero(_differs_from_previous(component[first][span]))
+    step = np.arange(len(span)) - np.repeat(starts, np.diff(starts, append=len(span)))
+    for rows in np.split(np.argsort(step, kind="stable"), np.cumsum(np.bincount(step))[:-1]):
+        examined = count[span[rows]]
+        ends = np.cumsum(examined)
+        edge = np.arange(ends[-1]) + np.repeat(first[span[rows]] - (ends - examined), examined)
+        yield edge, np.repeat(position[rows], examined), np.repeat(until[rows], examined)
+
+
+def _differs_from_previous(*columns: Numbers) -> NDArray[np.bool_]:
+    """Return which rows differ from the row before them in one of the columns; the first row does."""
+    differs = np.zeros(len(columns[0]), dtype=np.bool_)
+    differs[:1] = True
+    for column in columns:
+        differs[1:] |= column[1:] != column[:-1]
+    return differs
+
+
+def _is_first_distinct(numbers: Numbers) -> NDArray[np.bool_]:
+    """Return which numbers occur for the first time."""
+    is_first = np.zeros(len(numbers), dtype=np.bool_)
+    is_first[np.unique(numbers, return_index=True)[1]] = True
+    return is_first

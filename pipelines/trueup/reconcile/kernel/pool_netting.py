@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from trueup.policies.policy import NEVER_POSITION
 from trueup.rating.allowances import period_end_us, period_number
 from trueup.rating.shared_terms import SHARING, sharing
 from trueup.reconcile.domain.bookings import NETTING_GROUP, PENDING, TOLERATED
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms
+from trueup.reconcile.kernel.schedule import NO_CHECKS
 
 _POOL = ["component", "at", "currency", "scope", "who", "plan", "group", "index"]
 
@@ -23,8 +23,7 @@ _POOL = ["component", "at", "currency", "scope", "who", "plan", "group", "index"
 def net_by_pool(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, *, together: bool) -> pl.DataFrame:
     """Add `verdict` to pairs: the kind that their pool gives their amount; NULL where there is no pool, or no difference.
 
-    Unless components hold pools `together`, the verdict is that the pair is pending. `next_check_position` of pending pairs is the
-    position at which the period has passed.
+    Unless components hold pools `together`, the verdict is that the pair is pending.
     """
     difference = pl.coalesce("charged_micros", "expected_micros") - pl.col("billed_micros")
     differs = ~pl.col("open") & ~pl.col("unrated") & (difference.abs() > pl.col("amount_tolerance_micros"))
@@ -48,13 +47,17 @@ def net_by_pool(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, *, togeth
         .when(pl.col("pool_difference") <= pl.col("pool_tolerance")).then(pl.lit(TOLERATED))
         .otherwise(pl.lit("misrated"))
     )  # fmt: skip
-    verdicts = netted.select(
-        "pair", "netting_group", verdict=verdict, due=pl.when(is_pending & pl.lit(together)).then("due").otherwise(NEVER_POSITION)
-    )
-    joined = numbered.drop("amount_difference").join(verdicts, on="pair", how="left", maintain_order="left")
-    return joined.with_columns(
-        next_check_position=pl.min_horizontal("next_check_position", pl.col("due").fill_null(NEVER_POSITION))
-    ).drop("pair", "due")
+    verdicts = netted.select("pair", "netting_group", verdict=verdict)
+    return numbered.drop("amount_difference").join(verdicts, on="pair", how="left", maintain_order="left").drop("pair")
+
+
+def pool_checks(sessions: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.DataFrame:
+    """Return the check positions (`component`, `at`, `position`) of sessions in a pool: those at which their period has passed."""
+    tables = _sharing_by_edition(terms)
+    if tables.is_empty():
+        return NO_CHECKS
+    pooled = _in_pools(sessions.filter(pl.col("price_micros").is_null()).with_row_index("pair"), tables, terms)
+    return pooled.select("component", "at", position=pl.Series(_period_passed_at(pooled, frontier)))
 
 
 def netting_groups(netted: pl.DataFrame) -> pl.DataFrame:

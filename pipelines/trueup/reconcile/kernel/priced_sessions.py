@@ -1,5 +1,7 @@
 """Priced sessions: units as of one position each, with their price and the positions at which streams pass them.
 
+A unit is *complete* once its own stream has passed its last partial record by grace, at once where it has none.
+
 A unit is *match-ready* when no exact partner can arrive in time any more. A unit without a session key waits for both streams to
 pass its start by the start tolerance. A unit with a session key waits for both to pass its last record by grace, since its exact
 partner may still arrive within grace.
@@ -13,11 +15,11 @@ A usage feed and a charge feed that reach 100, 200 and 300 µs at positions 1, 2
 >>> units = pl.DataFrame({
 ...     "charge": [False, False], "last_us": [90, 90], "grace_us": [150, 150], "closed_wait_us": [0, 0],
 ...     "start_tolerance_us": [20, 20], "policy": [0, 0], "grouped_by_key": [False, True], "beyond_horizon": [False, False],
-...     "has_partials": [False, False], "at": [2, 2],
+...     "has_partials": [False, False],
 ... })
 >>> with_positions = _with_watermark_positions(units, Frontier(policies, observed={"switch": feed, "billing": feed}))
->>> with_positions.select("grouped_by_key", "match_ready_at", "match_ready").rows()  # 200 > 90 + 20, 300 > 90 + 150
-[(False, 2, True), (True, 3, False)]
+>>> with_positions.select("grouped_by_key", "match_ready_at").rows()  # 200 > 90 + 20, 300 > 90 + 150
+[(False, 2), (True, 3)]
 """
 
 from __future__ import annotations
@@ -28,33 +30,28 @@ import polars as pl
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.pricing.allowance_pools import NO_POOLS, Pools
-from trueup.reconcile.pricing.calls import PRICED
 from trueup.reconcile.pricing.session_price import price_sessions
 from trueup.reconcile.sessions.grouping import group_records
 
 
 def priced_sessions(
     rows: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools = NO_POOLS
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return (`rows` with `main`, one row for each session and charge group), sessions with their prices."""
+) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Return (`rows` with `main`, sessions, charge groups), one row for each unit at each position.
+
+    Sessions have `pool_session_id`, their number in the pools, and their price: `expected_micros` and its `reason`.
+    """
     ordered, units = group_records(rows, frontier, terms)
-    return ordered, _with_watermark_positions(_with_price(units, terms, pools), frontier)
-
-
-def _with_price(units: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Add `pool_session_id`, the number in the pools, to each unit, and `expected_micros` and its `reason` to sessions."""
-    numbered = units.with_columns(pools.pool_session_of(units))
-    sessions = numbered.filter(~pl.col("charge"))
-    priced = pl.concat([sessions, price_sessions(sessions, terms, pools)], how="horizontal")
-    unpriced = (pl.lit(None, t).alias(n) for n, t in PRICED.items())
-    return pl.concat([priced, numbered.filter("charge").with_columns(unpriced)])
+    timed = _with_watermark_positions(units, frontier)
+    sessions = timed.filter(~pl.col("charge"))
+    numbered = sessions.hstack([pools.pool_session_of(sessions)])
+    return ordered, numbered.hstack(price_sessions(numbered, terms, pools)), timed.filter("charge")
 
 
 def _with_watermark_positions(units: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
-    """Add the positions at which each unit's own and the other stream pass (last, grace), and at which it is match-ready.
+    """Add the positions from which each unit is complete, passed by the other stream, and match-ready.
 
-    The columns are `own_watermark_position`, `other_watermark_position` and `match_ready_at`; `is_complete` and `match_ready`
-    mark units that have reached the first and the last.
+    The columns are `complete_at`, `other_watermark_position` and `match_ready_at`. Streams pass a unit by (last, grace).
     """
     charge, last_us = units["charge"].to_numpy(), units["last_us"].to_numpy()
     grace_us, closed_wait = units["grace_us"].to_numpy(), units["closed_wait_us"].to_numpy()
@@ -66,11 +63,8 @@ def _with_watermark_positions(units: pl.DataFrame, frontier: Frontier) -> pl.Dat
     ]
     match_ready_at = np.where(units["grouped_by_key"].to_numpy(), np.maximum(own, other), np.maximum(*short_waits))
     beyond = units["beyond_horizon"].to_numpy()
-    return units.with_columns(
-        own_watermark_position=pl.Series(np.where(beyond, 0, own)),
-        other_watermark_position=pl.Series(np.where(beyond, 0, other)),
-        match_ready_at=pl.Series(match_ready_at),
-    ).with_columns(
-        is_complete=~pl.col("has_partials") | (pl.col("own_watermark_position") <= pl.col("at")),
-        match_ready=pl.col("match_ready_at") <= pl.col("at"),
-    )
+    return units.hstack([
+        pl.Series("complete_at", np.where(units["has_partials"].to_numpy() & ~beyond, own, 0)),
+        pl.Series("other_watermark_position", np.where(beyond, 0, other)),
+        pl.Series("match_ready_at", match_ready_at),
+    ])  # fmt: skip

@@ -1,7 +1,7 @@
 """Allowance pools: a *pool* is the sessions of one owner, group of services and billing period that share free units or tiers.
 
 The price of a session depends on the sessions of its pool before it. It changes when one of them arrives late. The prices at
-all positions are computed before the iterations, over all usage, so that pools do not join components.
+all positions are computed before matching, over all usage, so that pools do not join components.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import polars as pl
 from trueup.policies.policy import NEVER_POSITION
 from trueup.rating.allowances import period_number
 from trueup.rating.rate import MOST_MICROS
-from trueup.reconcile.blocking.components import GROUP_NAME, assign_groups, schedule_of
+from trueup.reconcile.blocking.components import GROUP_NAME, assign_groups, schedule_of, spans_of
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 from trueup.reconcile.pricing.calls import PRICED
@@ -68,7 +68,7 @@ class Pools:
     def pool_session_of(self, units: pl.DataFrame) -> pl.Series:
         """Return the number of each session in the pools, NULL for one that shares nothing, and for charge groups."""
         if self.is_empty:
-            return pl.repeat(None, units.height, dtype=pl.Int64, eager=True).alias("pool_session_id")
+            return pl.Series("pool_session_id", dtype=pl.Int64).extend_constant(None, units.height)
         numbered = units.select("group_no", "charge").join(self.numbers, on="group_no", how="left", maintain_order="left")
         return numbered.select(pl.when(~pl.col("charge")).then("pool_session_id").alias("pool_session_id")).to_series()
 
@@ -171,18 +171,12 @@ def build_pools(events: pl.DataFrame, frontier: Frontier, terms: Terms, upto: in
 def _session_versions(records: pl.DataFrame, frontier: Frontier, terms: Terms, upto: int) -> pl.DataFrame:
     """Return every session (`pool_session_id`) at every position `at` at which it may change, valid until `until`."""
     versions = records.with_columns(component="group_no")
-    first = versions.group_by("component").agg(first=pl.col("since").min())
-    starts = pl.DataFrame({"at": frontier.policies.starts})
-    policies = first.join(starts, how="cross").filter(pl.col("at") > pl.col("first")).select("component", "at")
-    moments = pl.concat([schedule_of(versions), terms.schedule(versions), policies]).unique().filter(pl.col("at") <= upto)
-    moments = moments.sort("component", "at").with_row_index("moment").with_columns(pl.col("moment").cast(pl.Int64))
-    until = pl.col("at").shift(-1).over("component").fill_null(NEVER_POSITION)
-    moments = moments.with_columns(until=until, policy=pl.Series(frontier.policies.number_at(moments["at"].to_numpy())))
-    rows = versions.join(moments.drop("until"), on="component")
+    scheduled = pl.concat([schedule_of(versions), terms.schedule(versions)])
+    spans = spans_of(scheduled, frontier.policies, upto)
+    rows = versions.join(spans.drop("next_at"), on="component")
     rows = rows.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
-    # Each session at each position is a group of its own.
-    units = group_records(rows.with_columns(group_no="moment"), frontier, terms)[1]
-    timed = units.join(moments.select("moment", "until", pool_session_id="component"), left_on="group_no", right_on="moment")
+    units = group_records(rows, frontier, terms)[1].with_columns(pool_session_id="group_no")
+    timed = units.join(spans.select("component", "at", until="next_at"), on=["component", "at"])
     return timed.with_columns(edition=pl.Series(terms.edition_at(timed["at"].to_numpy())))
 
 

@@ -69,8 +69,9 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
     names = events.select(RECORD).unique().sort(RECORD).with_row_index("record_no").with_columns(pl.col("record_no").cast(pl.Int64))
     rows = events.join(names, on=RECORD, how="left", maintain_order="left")
     rows = _with_lateness(rows, frontier)
-    repeated = rows.filter(rows.select(pl.col("record_no").is_duplicated()).to_series())
-    single = rows.filter(rows.select(pl.col("record_no").is_unique()).to_series()).with_columns(
+    is_single = rows["record_no"].is_unique()
+    repeated = rows.filter(~is_single)
+    single = rows.filter(is_single).with_columns(
         since=pl.col("position"), until=pl.lit(NEVER_POSITION, pl.Int64), late=pl.col("arrived_late")
     )
     if repeated.is_empty():
@@ -96,8 +97,8 @@ def _with_lateness(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     watermark_position = frontier.passed_at(charge, time, none, none, policy)
     horizon = np.array([p.horizon_us for p in frontier.policies.all], dtype=np.int64)[policy]
     horizon_passed = frontier.passed_at(charge, time, horizon, horizon, policy)
-    return rows.with_columns(
-        arrived_late=pl.Series(watermark_position < position), beyond_horizon=pl.Series(horizon_passed < position)
+    return rows.hstack(
+        [pl.Series("arrived_late", watermark_position < position), pl.Series("beyond_horizon", horizon_passed < position)]
     )
 
 
@@ -117,7 +118,7 @@ def with_due_date(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
             index = np.searchsorted(marks.positions, arrival[of_source], side="left")
             due_position[of_source] = np.append(marks.positions, NEVER_POSITION)[index]
             due_us[of_source] = np.append(marks.values, 0)[index] - 1
-    return rows.with_columns(assigned_at=pl.Series(due_position), assigned_time_us=pl.Series(due_us))
+    return rows.hstack([pl.Series("assigned_at", due_position), pl.Series("assigned_time_us", due_us)])
 
 
 def _frozen_positions(contents: pl.DataFrame, frontier: Frontier) -> NDArray[np.int64]:

@@ -16,10 +16,12 @@ RATED_BY = ["direction", "zone", "trunk"]
 def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return (`rows` with `main`, units with the `plan` and `billing_status` of their subscription), without prices.
 
+    Rows are of groups as of positions `at`. One group at several positions makes several units.
+
     Of the charges of one charge group and `partial_no` the least (negative, time, record) is main, the others are excess. All usage
     is main. A unit's party is that of its first record. Its start, quantity and `main_micros` are those of its main records.
     """
-    charge_slot = pl.struct("group_no", "charge", "partial_no")
+    charge_slot = pl.struct("at", "group_no", "charge", "partial_no")
     ordered = rows.sort(pl.col("amount_micros") < 0, "time_us", "record_no", nulls_last=True)
     ordered = ordered.with_columns(main=~pl.col("charge") | charge_slot.is_first_distinct()).sort(
         "time_us", "record_no", nulls_last=True
@@ -35,10 +37,8 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
         all_micros=pl.col("amount_micros").cast(int128),
         in_part=pl.col("partial_no").is_not_null(),
     )
-    units = counted.group_by("group_no", "charge", maintain_order=True).agg(
-        pl.col(
-            "component", "at", "policy", "bucket", *PARTY, *RATED_BY, "node", "grouped_by_key", "beyond_horizon", "rule"
-        ).first(),
+    units = counted.group_by("at", "group_no", "charge", maintain_order=True).agg(
+        pl.col("component", "policy", "bucket", *PARTY, *RATED_BY, "node", "grouped_by_key", "beyond_horizon", "rule").first(),
         pl.col("start_us").min(),
         order=pl.col("event_id").first(),
         last_us=pl.col("wait_us").max(),
@@ -50,5 +50,7 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
         records=pl.len(),
     )
     with_rules = units.join(frontier.policies.frame, on=["policy", "rule"], how="left", maintain_order="left")
-    with_rules = with_rules.with_columns(pl.col("by_key", "by_nearest", "by_aggregate") & ~pl.col("beyond_horizon"))
-    return ordered, with_rules.hstack(terms.states_at(with_rules.select("subscriber", "at", time_us="start_us")))
+    states = terms.states_at(with_rules.select("subscriber", "at", time_us="start_us"))
+    return ordered, with_rules.with_columns(
+        pl.col("by_key", "by_nearest", "by_aggregate") & ~pl.col("beyond_horizon"), *states.get_columns()
+    )
