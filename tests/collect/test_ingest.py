@@ -333,8 +333,15 @@ def test_files_known_when_a_run_starts_are_looked_up_in_one_query(
 ) -> None:
     project = calls({name: f"id,caller,at,seconds\n{name},1,2024-05-01,1\n" for name in ("a.csv", "b.csv", "c.csv")})
     take_in(project)
-    monkeypatch.setattr(ingest_module, "ingested_parts", pytest.fail)
+    looked_up, ingested_units = list[str](), ingest_module.ingested_units
+
+    def counted(lake: Lake, source: str) -> dict[str, IngestedParts]:
+        looked_up.append(source)
+        return ingested_units(lake, source)
+
+    monkeypatch.setattr(ingest_module, "ingested_units", counted)
     assert [outcome[:2] for outcome in counts(take_in(project))] == [("a.csv", "known"), ("b.csv", "known"), ("c.csv", "known")]
+    assert len(looked_up) == 1
 
 
 def test_a_unit_is_complete_with_its_last_part_and_all_parts_before_it() -> None:

@@ -136,6 +136,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def early(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, QualitySummary]:
+    """Return the folder and summary of a project as validated before its last day was over."""
+    folder = tmp_path_factory.mktemp("early") / "project"
+    return folder, judged(project(folder), NOW - timedelta(hours=2))
+
+
 def test_a_failed_expectation_is_a_finding_of_its_feed_and_day_with_bounds(ran: Path) -> None:
     made = Project.load(ran)
     found = rows(
@@ -190,11 +197,10 @@ def test_a_failure_resolves_when_corrected_records_arrive(ran: Path, tmp_path: P
     assert [d.verdict for d in summary.days] == ["note"], "some calls still name no customer"
 
 
-def test_a_day_that_is_not_over_is_not_validated_yet(tmp_path: Path) -> None:
-    made = project(tmp_path / "p")
-    early = judged(made, NOW - timedelta(hours=2))
-    assert {v.day for v in early.validated if v.source == "msc"} == {START.date(), (START + timedelta(days=1)).date()}
-    later = judged(made, NOW)
+def test_a_day_that_is_not_over_is_not_validated_yet(early: tuple[Path, QualitySummary], tmp_path: Path) -> None:
+    folder, summary = early
+    assert {v.day for v in summary.validated if v.source == "msc"} == {START.date(), (START + timedelta(days=1)).date()}
+    later = judged(Project.load(shutil.copytree(folder, tmp_path / "copied")), NOW)
     assert {(v.source, v.day) for v in later.validated} == {
         ("msc", (START + timedelta(days=2)).date()), ("billing", (START + timedelta(days=2)).date()),
     }  # fmt: skip
@@ -229,15 +235,14 @@ def test_on_a_day_of_doubtful_usage_a_charge_without_any_is_provisional(tmp_path
     assert all(result.passed for result in with_retries(made, audit))
 
 
-def test_the_history_does_not_depend_on_when_days_are_validated(tmp_path: Path) -> None:
-    moments = [NOW - timedelta(hours=2), NOW, NOW + timedelta(hours=1)]
+def test_the_history_does_not_depend_on_when_days_are_validated(early: tuple[Path, QualitySummary], tmp_path: Path) -> None:
+    each, last = Project.load(shutil.copytree(early[0], tmp_path / "each")), project(tmp_path / "last")
+    judged(last, NOW - timedelta(hours=2), validate=False)
     histories = []
-    for name, at_each in (("each", True), ("last", False)):
-        made = project(tmp_path / name)
-        for number, now in enumerate(moments):
-            if number == 2:
-                (made.directory / "landing/msc/more.csv").write_text(calls(DAYS - 1, range(100, 1_000)))
-            judged(made, now, validate=at_each or number == 2)
+    for made in (each, last):
+        judged(made, NOW, validate=made is each)
+        (made.directory / "landing/msc/more.csv").write_text(calls(DAYS - 1, range(100, 1_000)))
+        judged(made, NOW + timedelta(hours=1))
         histories.append(failure_history(made))
     assert histories[0].filter(pl.col("source") == "msc").height >= 2
     assert histories[0].equals(histories[1])
@@ -268,9 +273,10 @@ def _added(folder: Path, kind: str, arguments: str) -> Project:
         ("values_to_not_be_null", '{ colum = "node" }', "has unusable arguments: column: field required"),
     ],
 )
-def test_an_invalid_expectation_is_refused_before_it_is_in_force(tmp_path: Path, kind: str, arguments: str, message: str) -> None:
-    judged(project(tmp_path / "p"), NOW - timedelta(days=DAYS))
-    made = _added(tmp_path / "p", kind, arguments)
+def test_an_invalid_expectation_is_refused_before_it_is_in_force(
+    ran: Path, tmp_path: Path, kind: str, arguments: str, message: str
+) -> None:
+    made = _added(Path(shutil.copytree(ran, tmp_path / "copied")), kind, arguments)
     with pytest.raises(ConfigError, match=message):
         quality(made, clock=lambda: NOW)
     with Lake.open(made, read_only=True) as lake:

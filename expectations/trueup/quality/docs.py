@@ -22,6 +22,7 @@ LOOK_ALIKES = {"<": "‹", ">": "›", "&": "＆", '"': "″", "'": "′", "`": 
 """Characters with a meaning in HTML, an attribute, a script or a string template, and their replacements."""
 MARKDOWN = {"[": "［", "]": "］", "*": "＊", "_": "＿", "#": "＃", "~": "～", "|": "｜"}
 """Further characters with a meaning in Markdown, as which the library renders notes."""
+_ACTIVE = frozenset(LOOK_ALIKES)
 
 
 class SafeText:
@@ -32,6 +33,8 @@ class SafeText:
 
     def text(self, text: str) -> str:
         """Return a text without special characters; an invisible character is shown by its number."""
+        if text.isprintable() and _ACTIVE.isdisjoint(text):
+            return text
         return "".join(self._character(c, LOOK_ALIKES) for c in text)
 
     def notes(self, text: str) -> str:
@@ -74,7 +77,9 @@ class SafeValidationResultsPageRenderer(ValidationResultsPageRenderer):  # type:
     def render(self, validation_results: Any, suite_parameters: Any = None) -> RenderedDocumentContent:
         """Render the page, with a note of the replaced characters."""
         shown = SafeText()
-        results: Any = expectationSuiteValidationResultSchema.load(shown.value(validation_results.to_json_dict()))
+        # The result was read from JSON, so that its dump is a JSON value already.
+        dumped = expectationSuiteValidationResultSchema.dump(validation_results)
+        results: Any = expectationSuiteValidationResultSchema.load(shown.value(dumped))
         return _with_note(super().render(results, suite_parameters), shown)
 
 

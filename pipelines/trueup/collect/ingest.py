@@ -19,10 +19,10 @@ from trueup.collect.commit.commit_part import (
     Committed,
     Counts,
     Events,
+    IngestedParts,
     Part,
     QuarantineBudget,
     events_of,
-    ingested_parts,
     ingested_units,
     quarantined_bytes,
 )
@@ -145,9 +145,9 @@ def _ingest_source(lake: Lake, source: SourceConfig, summary: IngestSummary, pro
     ready = [path for path in files.paths if (choose or _complete_at(lake.clock()))(source, path)]
     if choose is None and len(ready) < len(files.paths):
         summary.notices.append(f"source {source.name}: {len(files.paths) - len(ready)} not complete yet, left for the next run")
-    complete = {unit for unit, ingested in ingested_units(lake, source.name).items() if ingested.is_complete}
     earlier = earlier_form(lake.connection, recorded)
-    run = _SourceRun(lake, source, mapping, mapping_record(lake.project, source, version), progress, complete, earlier)
+    record = mapping_record(lake.project, source, version)
+    run = _SourceRun(lake, source, mapping, record, progress, earlier, ingested_units(lake, source.name))
     for path in ready:
         try:
             summary.units.append(_ingest_unit(run, path))
@@ -163,7 +163,7 @@ def _complete_at(now: datetime) -> Choose:
 class _SourceRun:
     """Inputs that the units of one source share in one run.
 
-    `complete` holds the ids of units that the log has in full, `earlier` what an earlier version of the mapping made.
+    `earlier` has what an earlier version of the mapping made, `ingested` the units that the log had parts of, by id.
     """
 
     lake: Lake
@@ -171,18 +171,17 @@ class _SourceRun:
     mapping: Mapping
     recorded: Configuration
     progress: Progress
-    complete: set[str]
     earlier: EarlierForm | None
+    ingested: dict[str, IngestedParts]
+    complete: set[str] = field(default_factory=set)
 
 
 def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
     lake, source, mapping = run.lake, run.source, run.mapping
     with open_unit(lake.project, source, path) as unit:
-        # One query for each of 100,000 known files would take minutes.
-        if unit.source_id in run.complete:
-            return UnitResult(source.name, unit.shown, "known")
-        ingested = ingested_parts(lake, unit)
-        if ingested.is_complete:
+        # One query for each file would cost as much as its commit; a part that came since then is found by the commit.
+        ingested = run.ingested.get(unit.source_id, IngestedParts())
+        if ingested.is_complete or unit.source_id in run.complete:
             return UnitResult(source.name, unit.shown, "known")
         unit.check_readable_to_end()
         check_marker(source, path, shown=unit.shown)

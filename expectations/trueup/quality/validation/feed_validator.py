@@ -90,7 +90,9 @@ class FeedValidator(Validator):  # type: ignore[misc]
         if self.active_batch_id:
             own.kwargs.update({"batch_id": self.active_batch_id})
         expectation = steady(own.to_domain_obj())
-        needed = expectation.get_validation_dependencies(self.execution_engine, runtime_configuration)
+        needed = expectation.get_validation_dependencies(
+            execution_engine=self.execution_engine, runtime_configuration=runtime_configuration
+        )
         graph = self.metrics_calculator.build_metric_dependency_graph(
             metric_configurations=needed.get_metric_configurations(), runtime_configuration=runtime_configuration
         )
@@ -168,7 +170,9 @@ def _steady(kind: Any) -> Any:
     ) -> Any:
         key = repr(runtime_configuration)
         if key not in self._dependencies:
-            self._dependencies[key] = kind.get_validation_dependencies(self, execution_engine, runtime_configuration)
+            self._dependencies[key] = kind.get_validation_dependencies(
+                self, execution_engine=execution_engine, runtime_configuration=runtime_configuration
+            )
         return self._dependencies[key]
 
     members = {

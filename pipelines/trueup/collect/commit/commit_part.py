@@ -101,19 +101,13 @@ class IngestedParts:
         return self.last_part is not None and self.parts.keys() == set(range(self.last_part + 1))
 
 
-def ingested_units(lake: Lake, source: str, source_id: str | None = None) -> dict[str, IngestedParts]:
-    """Return the units of a source that the log has parts of, or the one with this id, by id."""
+def ingested_units(lake: Lake, source: str) -> dict[str, IngestedParts]:
+    """Return the units of a source that the log has parts of, by id."""
     units: dict[str, IngestedParts] = {}
-    values = {"source": source, "source_id": source_id}
-    for unit, part_no, is_last, records in lake.connection.execute(statement("ingested_parts"), values).fetchall():
+    for unit, part_no, is_last, records in lake.connection.execute(statement("ingested_parts"), {"source": source}).fetchall():
         known = units.get(unit, IngestedParts())
         units[unit] = IngestedParts({**known.parts, part_no: records}, part_no if is_last else known.last_part)
     return units
-
-
-def ingested_parts(lake: Lake, unit: Unit) -> IngestedParts:
-    """Return the parts of a unit that the log has."""
-    return ingested_units(lake, unit.source.name, unit.source_id).get(unit.source_id, IngestedParts())
 
 
 def quarantined_bytes(lake: Lake, source_id: str) -> int:
@@ -188,7 +182,9 @@ class Part:
         self, transaction: Transaction, control: dict[str, Any], rows: pl.DataFrame, unique_rows: pl.DataFrame,
         rejected: pl.DataFrame,
     ) -> Committed | None:  # fmt: skip
-        if self.number in ingested_parts(self._lake, self._unit).parts:
+        values = {"source": self._unit.source.name, "source_id": self._unit.source_id, "part_no": self.number}
+        ((last_no, last_hash, is_known),) = transaction.connection.execute(statement("last_control"), values).fetchall()
+        if is_known:
             return None
         new = new_events(transaction.connection, unique_rows, self._stream, self._earlier)
         refused = self._refused(rows, new)
@@ -202,12 +198,11 @@ class Part:
             "records": rows.height + self._filtered + rejected.height, "quarantined": rejected.height, "filtered": self._filtered,
             "duplicate": rows.height - new.height,
         }  # fmt: skip
-        last = transaction.connection.execute(statement("last_control"), {"source": self._unit.source.name}).fetchone()
         taken_at_us = (self._lake.clock() - _EPOCH) // timedelta(microseconds=1)
         mapping = transaction.record(self._mapping)
         extent = time_extent(rows, self._stream)
         row = {**control, **counted, "accepted": new.height, "taken_at": taken_at_us, "mapping": mapping, **extent}
-        transaction.append("control", frame_of(chained(row, last)))
+        transaction.append("control", frame_of(chained(row, None if last_no is None else (last_no, last_hash))))
         counts = Counts(accepted=new.height, lost_digits=self._lost_digits, **counted)
         return Committed(transaction.next_position("unit"), counts)
 
