@@ -117,8 +117,13 @@ def ingest(
     with Lake.open(project, clock=clock, threads=1) as lake:
         lake.check_clock(clock())
         ensure_policy(lake)
-        for source in selected:
-            _ingest_source(lake, expand_preset(source), summary, progress or _Silent(), choose)
+        # One query for all sources; the id of a unit names its source.
+        units = ingested_units(lake, [source.name for source in selected])
+        complete = {unit for unit, ingested in units.items() if ingested.is_complete}
+        for source in map(expand_preset, selected):
+            mapping = Mapping(source, project.config.project, lake.clock(), row_rules(project, source))
+            run = _SourceRun(lake, source, mapping, mapping_record(project, source), progress or _Silent(), complete)
+            _ingest_source(run, summary, choose)
         if any(source.idle_after is not None for source in project.config.source if source.stream in MOVEMENTS):
             lake.commit(lambda transaction: transaction.declare(TICK, through=clock()))
         declare_idle(lake)
@@ -134,15 +139,13 @@ def select_sources(project: Project, names: Sequence[str]) -> list[SourceConfig]
     return [source for name, source in configured.items() if not names or name in names]
 
 
-def _ingest_source(lake: Lake, source: SourceConfig, summary: IngestSummary, progress: Progress, choose: Choose | None) -> None:
+def _ingest_source(run: _SourceRun, summary: IngestSummary, choose: Choose | None) -> None:
+    lake, source = run.lake, run.source
     files = find_files(lake.project, source)
     summary.errors.extend(files.errors)
-    mapping = Mapping(source, lake.project.config.project, lake.clock(), row_rules(lake.project, source))
     ready = [path for path in files.paths if (choose or _complete_at(lake.clock()))(source, path)]
     if choose is None and len(ready) < len(files.paths):
         summary.notices.append(f"source {source.name}: {len(files.paths) - len(ready)} not complete yet, left for the next run")
-    complete = {unit for unit, ingested in ingested_units(lake, source.name).items() if ingested.is_complete}
-    run = _SourceRun(lake, source, mapping, mapping_record(lake.project, source), progress, complete)
     for path in ready:
         try:
             summary.units.append(_ingest_unit(run, path))
@@ -156,7 +159,10 @@ def _complete_at(now: datetime) -> Choose:
 
 @dataclass(frozen=True)
 class _SourceRun:
-    """Inputs that the units of one source share in one run; `complete` holds the ids of units that the log has in full."""
+    """Inputs that the units of one source share in one run.
+
+    `complete` holds the ids of units that the log has in full, of all sources of the run.
+    """
 
     lake: Lake
     source: SourceConfig

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -95,10 +96,10 @@ class IngestedParts:
         return self.last_part is not None and self.parts.keys() == set(range(self.last_part + 1))
 
 
-def ingested_units(lake: Lake, source: str, source_id: str | None = None) -> dict[str, IngestedParts]:
-    """Return the units of a source that the log has parts of, or the one with this id, by id."""
+def ingested_units(lake: Lake, sources: Sequence[str], source_id: str | None = None) -> dict[str, IngestedParts]:
+    """Return the units of some sources that the log has parts of, or the one with this id, by id."""
     units: dict[str, IngestedParts] = {}
-    values = {"source": source, "source_id": source_id}
+    values = {"sources": list(sources), "source_id": source_id}
     for unit, part_no, is_last, records in lake.connection.execute(statement("ingested_parts"), values).fetchall():
         known = units.get(unit, IngestedParts())
         units[unit] = IngestedParts({**known.parts, part_no: records}, part_no if is_last else known.last_part)
@@ -107,7 +108,7 @@ def ingested_units(lake: Lake, source: str, source_id: str | None = None) -> dic
 
 def ingested_parts(lake: Lake, unit: Unit) -> IngestedParts:
     """Return the parts of a unit that the log has."""
-    return ingested_units(lake, unit.source.name, unit.source_id).get(unit.source_id, IngestedParts())
+    return ingested_units(lake, [unit.source.name], unit.source_id).get(unit.source_id, IngestedParts())
 
 
 def quarantined_bytes(lake: Lake, source_id: str) -> int:

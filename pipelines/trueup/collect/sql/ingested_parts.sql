@@ -1,5 +1,5 @@
--- Parts that the log has of a source's units, or of one unit, with the records of each. Grain: one part. Owner: collect.
+-- Parts that the log has of the units of some sources, or of one unit, with the records of each. Grain: one part. Owner: collect.
 SELECT source_id, part_no, last_part, records
 FROM lake.events.control
-WHERE source = $source AND ($source_id IS NULL OR source_id = $source_id)
+WHERE source IN (SELECT unnest($sources)) AND ($source_id IS NULL OR source_id = $source_id)
 ORDER BY source_id, part_no
