@@ -90,17 +90,22 @@ def test_a_published_file_that_another_program_changed_is_not_replaced(project: 
         publish(project, target)
 
 
+LEAKAGE = "queries/status/leakage_summary"
+
+
 def _current_position(project: Project, target: Path) -> int | None:
     """Return the position of a published file that is up to date, else None."""
-    published = with_retries(project, lambda warehouse: find_published(warehouse, target))
-    return None if published is None else published.position
+    found = with_retries(project, lambda warehouse: find_published(warehouse, target, LEAKAGE))
+    return None if found is None else found[0].position
 
 
 def test_a_file_is_up_to_date_until_the_next_commit(project: Project, tmp_path: Path, make: Any) -> None:
     target, audits = tmp_path / "leakage.duckdb", len(names("audits"))
     assert _current_position(project, target) is None
     done = publish(project, target, audits_passed=audits)
-    assert with_retries(project, lambda warehouse: find_published(warehouse, target)) == done
+    leakage = with_retries(project, lambda warehouse: warehouse.rows(LEAKAGE))
+    assert leakage
+    assert with_retries(project, lambda warehouse: find_published(warehouse, target, LEAKAGE)) == (done, leakage)
     decided = {"finding_id": make.event_id("f3"), "decision": "dismissed", "decided_at": datetime(2024, 3, 3, 6, tzinfo=UTC)}
     with Lake.open(project) as lake:
         # A decision has no position, so the commit itself makes the file outdated.

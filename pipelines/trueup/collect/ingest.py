@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -34,7 +35,7 @@ from trueup.collect.discover.manifest import DeclaredContent, read_manifest
 from trueup.collect.discover.shared_files import refuse_shared_files
 from trueup.collect.discover.units import Unit, find_files, open_unit
 from trueup.collect.map.mapping import Mapping
-from trueup.collect.map.mapping_record import mapping_of, mapping_record, mapping_version
+from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, mapping_version
 from trueup.collect.map.presets import expand_preset
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
@@ -119,8 +120,10 @@ def ingest(
     with Lake.open(project, clock=clock, threads=1) as lake:
         lake.check_clock(clock())
         ensure_policy(lake)
-        for source in selected:
-            _ingest_source(lake, expand_preset(source), summary, progress or _Silent(), choose)
+        # One query for all sources; the id of a unit names its source.
+        ingested, complete = ingested_units(lake, [source.name for source in selected]), set[str]()
+        for source in map(expand_preset, selected):
+            _ingest_source(_SourceRun(lake, source, progress or _Silent(), ingested, complete), summary, choose)
         if any(source.idle_after is not None for source in project.config.source if source.stream in MOVEMENTS):
             lake.commit(lambda transaction: transaction.declare(TICK, through=clock()))
         declare_idle(lake)
@@ -136,18 +139,13 @@ def select_sources(project: Project, names: Sequence[str]) -> list[SourceConfig]
     return [source for name, source in configured.items() if not names or name in names]
 
 
-def _ingest_source(lake: Lake, source: SourceConfig, summary: IngestSummary, progress: Progress, choose: Choose | None) -> None:
+def _ingest_source(run: _SourceRun, summary: IngestSummary, choose: Choose | None) -> None:
+    lake, source = run.lake, run.source
     files = find_files(lake.project, source)
     summary.errors.extend(files.errors)
-    version = mapping_version(lake, source)
-    recorded = mapping_of(lake.project, source, version)
-    mapping = recorded.at(lake.clock())
     ready = [path for path in files.paths if (choose or _complete_at(lake.clock()))(source, path)]
     if choose is None and len(ready) < len(files.paths):
         summary.notices.append(f"source {source.name}: {len(files.paths) - len(ready)} not complete yet, left for the next run")
-    earlier = earlier_form(lake.connection, recorded)
-    record = mapping_record(lake.project, source, version)
-    run = _SourceRun(lake, source, mapping, record, progress, earlier, ingested_units(lake, source.name))
     for path in ready:
         try:
             summary.units.append(_ingest_unit(run, path))
@@ -161,23 +159,45 @@ def _complete_at(now: datetime) -> Choose:
 
 @dataclass(frozen=True)
 class _SourceRun:
-    """Inputs that the units of one source share in one run.
+    """Inputs that the units of one source share in one run; what only a new unit needs is read with the first one.
 
-    `earlier` has what an earlier version of the mapping made, `ingested` the units that the log had parts of, by id.
+    `ingested` has the units of all sources that the log had parts of, by id; `complete` has the ids of units that this run completed.
     """
 
     lake: Lake
     source: SourceConfig
-    mapping: Mapping
-    recorded: Configuration
     progress: Progress
-    earlier: EarlierForm | None
     ingested: dict[str, IngestedParts]
-    complete: set[str] = field(default_factory=set)
+    complete: set[str]
+
+    @cached_property
+    def version(self) -> int:
+        """Version of the source's mapping."""
+        return mapping_version(self.lake, self.source)
+
+    @cached_property
+    def recorded(self) -> Configuration:
+        """The mapping as the log records it."""
+        return mapping_record(self.lake.project, self.source, self.version)
+
+    @cached_property
+    def present(self) -> RecordedMapping:
+        """The mapping with all that it depends on."""
+        return mapping_of(self.lake.project, self.source, self.version)
+
+    @cached_property
+    def mapping(self) -> Mapping:
+        """The mapping at the time of this run."""
+        return self.present.at(self.lake.clock())
+
+    @cached_property
+    def earlier(self) -> EarlierForm | None:
+        """What an earlier version of the mapping made."""
+        return earlier_form(self.lake.connection, self.present)
 
 
 def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
-    lake, source, mapping = run.lake, run.source, run.mapping
+    lake, source = run.lake, run.source
     with open_unit(lake.project, source, path) as unit:
         # One query for each file would cost as much as its commit; a part that came since then is found by the commit.
         ingested = run.ingested.get(unit.source_id, IngestedParts())
@@ -187,7 +207,7 @@ def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
         check_marker(source, path, shown=unit.shown)
         declared = read_manifest(lake.project, unit)
         reader = reader_of(unit)
-        mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
+        run.mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
         counts, positions = Counts(), list[int]()
         for committed in _parts(run, unit, reader, ingested.parts, declared):
             counts, positions = counts + committed.counts, [*positions, committed.position]

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -173,11 +174,12 @@ def _write_published_table(warehouse: Warehouse, clock: Clock, state: str | None
     return position
 
 
-def find_published(warehouse: Warehouse, path: Path) -> Published | None:
+def find_published(warehouse: Warehouse, path: Path, query: str) -> tuple[Published, list[dict[str, Any]]] | None:
     """Return the published file if it is up to date: of the lake's newest state, of which all audits passed; else None.
 
-    The state is the lake's newest commit (including findings, decisions and scores), the settings that views read, and the SQL of
-    views and audits. Raises `TrueupError` like `publish` where the file cannot be replaced.
+    With it return the rows of a query file that reads the published tables, which then equal the views. The state is the lake's
+    newest commit (including findings, decisions and scores), the settings that views read, and the SQL of views and audits.
+    Raises `TrueupError` like `publish` where the file cannot be replaced.
     """
     target = path.absolute()
     _check_target(target)
@@ -190,10 +192,14 @@ def find_published(warehouse: Warehouse, path: Path) -> Published | None:
                 return None
             counts = " UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in install_views.VIEWS)
             rows = dict(file.execute(counts).fetchall())
+            answer = file.execute(statement(query).text)
+            columns = [column[0] for column in answer.description or ()]
+            answered = [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
     except duckdb.Error:
         # A file of an earlier version, or one that another program has open for writing: publish it again.
         return None
-    return Published(str(target), int(description[0]), {name: int(rows[name]) for name in install_views.VIEWS})
+    counted = {name: int(rows[name]) for name in install_views.VIEWS}
+    return Published(str(target), int(description[0]), counted), answered
 
 
 def _state(warehouse: Warehouse) -> str:

@@ -23,21 +23,26 @@ def load_inputs(lake: Lake, rules: Rules, *, after: int, upto: int) -> Completen
     units = lake.connection.execute(statement("units"), {"upto": upto}).pl()
     declared = lake.connection.execute(statement("ticks"), {"upto": upto}).pl()
     first_day = _first_day(units, rules, after)
-    bounds = {"upto": upto, "first_day": first_day}
+    last = min(upto, lake.last_position())
+    bounds = {"reached": lake.snapshot_of(last), "first_day": first_day}
+
+    def read(name: str, parameters: dict[str, object], **names: str) -> pl.DataFrame:
+        # The lake has read the position of each commit once; joined in every query, it is read again from as many files.
+        return lake.with_positions(lake.connection.execute(statement(name, **names), parameters).pl(), upto=last)
+
     hours, runs, destinations = ([pl.DataFrame(schema=schema)] for schema in (HOUR, RUN, DESTINATION))
     for feed in rules.feeds.values():
         parameters = {**bounds, "source": feed.name, **_group(feed.feed.record, "sequence")}
         names = {"stream": feed.stream, "own_time": OWN_TIME_SQL[feed.stream]}
-        hours.append(lake.connection.execute(statement("hours", **names), parameters).pl())
+        hours.append(read("hours", parameters, **names))
         if feed.feed.record is not None:
-            runs.append(lake.connection.execute(statement("runs", **names), parameters).pl())
+            runs.append(read("runs", parameters, **names))
         if feed.feed.destination is not None:
             parameters |= _group(feed.feed.destination, "destination")
-            destinations.append(lake.connection.execute(statement("destinations", **names), parameters).pl())
-    money = lake.connection.execute(statement("money"), bounds).pl()
+            destinations.append(read("destinations", parameters, **names))
     return CompletenessInputs.of(
         units=_named(units, rules), hours=_all(hours), destinations=_all(destinations), runs=_all(runs),
-        money=_all([pl.DataFrame(schema=MONEY), money]),
+        money=_all([pl.DataFrame(schema=MONEY), read("money", bounds)]),
         ticks=declared.filter(pl.col("kind") == "tick").rename({"through_us": "at_us"}),
         closed=declared.filter(pl.col("kind") == "close"),
         states=lake.connection.execute(statement("states"), {"upto": upto}).pl(),

@@ -6,10 +6,9 @@ WITH records AS (
         epoch_us({own_time}) // 3600000000 * 3600000000 AS hour_us, e.snapshot_id
     FROM lake.events.{stream} AS e
     WHERE starts_with(e.source_id, $source || '@') AND e.day >= $first_day
-        AND e.snapshot_id <= (SELECT max(p.snapshot_id) FROM lake.events.position AS p WHERE p.position <= $upto)
+        AND e.snapshot_id <= $reached
 )
-SELECT '{stream}' AS stream, $source AS source, r.node, r.destination, r.hour_us, p.position, count(*) AS records
+SELECT '{stream}' AS stream, $source AS source, r.node, r.destination, r.hour_us, r.snapshot_id AS at_snapshot, count(*) AS records
 FROM records AS r
-JOIN lake.events.position AS p ON p.snapshot_id = r.snapshot_id
 WHERE r.hour_us IS NOT NULL AND r.destination <> ''
-GROUP BY r.node, r.destination, r.hour_us, p.position
+GROUP BY r.node, r.destination, r.hour_us, r.snapshot_id

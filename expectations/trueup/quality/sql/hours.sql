@@ -6,14 +6,13 @@ WITH records AS (
         try_cast(regexp_extract(e.record_key, $pattern, $group) AS BIGINT) AS number
     FROM lake.events.{stream} AS e
     WHERE starts_with(e.source_id, $source || '@') AND e.day >= $first_day
-        AND e.snapshot_id <= (SELECT max(p.snapshot_id) FROM lake.events.position AS p WHERE p.position <= $upto)
+        AND e.snapshot_id <= $reached
 )
 SELECT
-    '{stream}' AS stream, $source AS source, r.node, r.service, r.hour_us, p.position, count(*) AS records,
+    '{stream}' AS stream, $source AS source, r.node, r.service, r.hour_us, r.snapshot_id AS at_snapshot, count(*) AS records,
     count(*) FILTER (WHERE r.quantity_micros = 0) AS zeros, count(*) - count(r.subscriber) AS no_subscriber,
     count(*) - count(r.peer) AS no_peer, count(r.number) AS numbered, avg(r.number) AS number_mean,
     stddev_pop(r.number) AS number_deviation
 FROM records AS r
-JOIN lake.events.position AS p ON p.snapshot_id = r.snapshot_id
 WHERE r.hour_us IS NOT NULL
-GROUP BY r.node, r.service, r.hour_us, p.position
+GROUP BY r.node, r.service, r.hour_us, r.snapshot_id

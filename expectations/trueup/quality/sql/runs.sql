@@ -6,7 +6,7 @@ WITH numbered AS (
         try_cast(regexp_extract(e.record_key, $pattern, $group) AS BIGINT) AS number
     FROM lake.events.{stream} AS e
     WHERE starts_with(e.source_id, $source || '@') AND e.day >= $first_day
-        AND e.snapshot_id <= (SELECT max(p.snapshot_id) FROM lake.events.position AS p WHERE p.position <= $upto)
+        AND e.snapshot_id <= $reached
 ),
 whole AS (
     SELECT
@@ -33,6 +33,5 @@ runs AS (
     FROM ordered AS o
     GROUP BY o.node, o.snapshot_id, o.island
 )
-SELECT '{stream}' AS stream, $source AS source, r.node, r.first, r.last, r.first_us, r.last_us, p.position
+SELECT '{stream}' AS stream, $source AS source, r.node, r.first, r.last, r.first_us, r.last_us, r.snapshot_id AS at_snapshot
 FROM runs AS r
-JOIN lake.events.position AS p ON p.snapshot_id = r.snapshot_id

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-import phonenumbers
 import polars as pl
-from phonenumbers import PhoneNumberType
 
 RANGE_DIGITS = 4
 """Numbers that differ in at most this many last digits are one range and share its country and cost."""
-_COSTLY = frozenset({PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST})
 _LONGER = 2
 """Numbers up to this many digits short of a valid one are still dialled and billed."""
 
@@ -19,6 +16,10 @@ _LONGER = 2
 @lru_cache(maxsize=200_000)
 def _plan(numbers: str) -> tuple[str | None, bool]:
     """Return the country code of a range, and whether it costs extra; no country for an unknown code."""
+    import phonenumbers  # Its numbering plans take long to import, and a run may have nothing to score.
+    from phonenumbers import PhoneNumberType
+
+    costly = (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST)
     country = None
     for short in range(_LONGER + 1):
         try:
@@ -27,7 +28,7 @@ def _plan(numbers: str) -> tuple[str | None, bool]:
             return country, False
         country, kind = str(parsed.country_code), phonenumbers.number_type(parsed)
         if kind != PhoneNumberType.UNKNOWN:
-            return country, kind in _COSTLY
+            return country, kind in costly
     return country, False
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from trueup.warehouse.publish import Published
 
 PUBLISHED = "leakage.duckdb"
+_LEAKAGE = "queries/status/leakage_summary"
 
 
 def register(app: typer.Typer) -> None:
@@ -142,8 +143,11 @@ def _publish(project: Project, path: Path) -> _Publication:
     from trueup.warehouse.query import Warehouse, with_retries
 
     def find_or_audit(warehouse: Warehouse) -> tuple[Published | None, list[AuditResult], list[dict[str, Any]]]:
-        current = find_published(warehouse, path)
-        return current, all_passed() if current else audit(warehouse), warehouse.rows("queries/status/leakage_summary")
+        # The tables of a file that is up to date need no computation, unlike the views.
+        found = find_published(warehouse, path, _LEAKAGE)
+        if found is not None:
+            return found[0], all_passed(), found[1]
+        return None, audit(warehouse), warehouse.rows(_LEAKAGE)
 
     current, audits, leakage = with_retries(project, find_or_audit)
     passed = sum(result.passed for result in audits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -101,10 +102,11 @@ class IngestedParts:
         return self.last_part is not None and self.parts.keys() == set(range(self.last_part + 1))
 
 
-def ingested_units(lake: Lake, source: str) -> dict[str, IngestedParts]:
-    """Return the units of a source that the log has parts of, by id."""
+def ingested_units(lake: Lake, sources: Sequence[str]) -> dict[str, IngestedParts]:
+    """Return the units of some sources that the log has parts of, by id."""
     units: dict[str, IngestedParts] = {}
-    for unit, part_no, is_last, records in lake.connection.execute(statement("ingested_parts"), {"source": source}).fetchall():
+    values = {"sources": list(sources)}
+    for unit, part_no, is_last, records in lake.connection.execute(statement("ingested_parts"), values).fetchall():
         known = units.get(unit, IngestedParts())
         units[unit] = IngestedParts({**known.parts, part_no: records}, part_no if is_last else known.last_part)
     return units

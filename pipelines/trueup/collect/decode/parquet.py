@@ -11,7 +11,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from trueup.collect.decode.decoded import PROVENANCE, Batch, concat_rejected, json_objects
@@ -132,6 +131,8 @@ class ParquetFile:
 
     def _longest_in_dictionary(self, group: int, name: str) -> int:
         """Return the bytes of the longest value in a column's dictionary; the first row of the column brings it with it."""
+        import pyarrow.compute as pc  # Making its functions takes long, and most projects have no Parquet files.
+
         batches = self._open([name]).iter_batches(batch_size=1, row_groups=[group], columns=[name])
         lengths = [pc.max(pc.binary_length(batch.column(0).dictionary)).as_py() or 0 for batch in islice(batches, 1)]
         return max(lengths, default=0)
@@ -189,6 +190,8 @@ def _row_bytes(table: pa.Table) -> Offsets:
 
 
 def _value_bytes(array: pa.Array) -> Offsets:
+    import pyarrow.compute as pc
+
     if pa.types.is_dictionary(array.type):
         lengths = np.append(_value_bytes(array.dictionary), 0)
         numbers = pc.fill_null(array.indices.cast(pa.int64()), len(lengths) - 1).to_numpy(zero_copy_only=False)
