@@ -63,3 +63,11 @@ def test_only_the_billable_leg_of_a_call_is_compared(tmp_path: Path, capsys: pyt
     # C14: of the A legs, c1 and c2 are billed; c3 has 10 s × 0.01 = 0.10 and no charge.
     settings = "where = \"leg = 'a'\"\n"
     assert findings_of("C14-a-and-b-legs", tmp_path, capsys, settings=settings, stream="usage") == [("unbilled", Decimal("0.1"))]
+
+
+def test_a_volume_counts_what_32_bit_counters_carried_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # C10: r1 has 705032704 + 2^32 + 1000000000 = 6,000,000,000 bytes = 6.00, billed 1.705033; r2 has 300 bytes and is right.
+    expression = "in_octets + out_octets + 4294967296 * (in_gw + out_gw)"
+    replaced = ('quantity = "in_octets"', f'quantity = {{ expression = "{expression}" }}')
+    found = findings_of("C10-radius-gigawords", tmp_path, capsys, replaced=replaced)
+    assert found == [("underbilled", Decimal("4.294967"))]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from trueup.collect.decode.encoding import check_encoding
-from trueup.collect.map.expressions.syntax import parse_condition
+from trueup.collect.map.expressions.syntax import parse, parse_condition
 from trueup.collect.map.times import NAMED_FORMATS, utc_times
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError
@@ -53,6 +53,9 @@ def _unreadable(facts: Facts) -> Iterator[Instance]:
                 utc_times(_ONE_TIME, time_format=time_format, zone="UTC", ambiguous="earliest")
             if source.where is not None:
                 parse_condition(source.where, where=f"{where}, where")
+            for name, rule in source.columns.items():
+                if rule.expression is not None:
+                    parse(rule.expression, where=f"{where}, {name}")
         except ConfigError as error:
             yield {"where": where, "what": error.what, "advice": error.todo or "correct it"}
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from trueup.collect.map.expressions.syntax import parse
 from trueup.config import DECIMAL_COLUMNS, ServiceConfig, SourceConfig
+from trueup.errors import ConfigError
 from trueup.events.schema import CORE, MOVEMENTS, UTC_TIME
 from trueup.project_checks.facts import Facts
 from trueup.project_checks.problem import Instance, Rule
@@ -89,8 +91,19 @@ def _unused_of_column(source: SourceConfig, column: str, written: set[str]) -> I
             yield name, f"for a column of kind {kind}"
     if "separator" in written and "columns" not in written:
         yield "separator", "without `columns`"
+    rule = source.columns[column]
+    if "duration" in written and rule.expression is not None and _is_number(rule.expression):
+        yield "duration", "with an `expression` of numbers"
     if "notation" in written and "duration" in written:
         yield "notation", "with `duration`"
+
+
+def _is_number(expression: str) -> bool:
+    try:
+        return parse(expression, where="").kind == "number"
+    except ConfigError:
+        # Another rule reports an expression that is not permitted.
+        return False
 
 
 def _unused_of_service(rules: ServiceConfig) -> Iterator[tuple[str, str]]:
