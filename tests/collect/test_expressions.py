@@ -75,7 +75,7 @@ def test_texts_and_choices(expression: str, a: str | None, b: str | None, value:
         ("a > 9", "10", None, "true"), ("a BETWEEN 1 AND 2", "2", None, "true"), ("a NOT BETWEEN 1 AND 2", "2", None, "false"),
         ("a IN ('x', 'y')", "y", None, "true"), ("a NOT IN ('x', 'y')", "y", None, "false"), ("a IN (1, 2)", "2.0", None, "true"),
         ("a LIKE 'x%_'", "x.1", None, "true"), ("a LIKE '1.%'", "1x2", None, "false"), ("a NOT LIKE 'x%'", "y", None, "true"),
-        ("a IS NULL", None, None, "true"), ("a IS NOT NULL", None, None, "false"), ("a IS DISTINCT FROM b", None, "x", "true"),
+        ("a LIKE 'x y+%'", "x y+z", None, "true"), ("a IS NULL", None, None, "true"), ("a IS NOT NULL", None, None, "false"), ("a IS DISTINCT FROM b", None, "x", "true"),
         ("a IS NOT DISTINCT FROM b", None, None, "true"), ("NOT a = 'x'", "x", None, "false"), ("a >= '2024-01'", "2024-02", None, "true"),
         ("a = 'x' AND b > 1", "y", "?", "false"), ("a = 'x' OR b > 1", "x", "?", "true"), ("a = 'x' AND b > 1", "x", "?", "<no number>"),
         ("a = 'x' OR b = 'x'", None, "x", "true"), ("a = 'x' AND b = 'x'", None, "x", None), ("true AND a = 'x'", "x", None, "true"),

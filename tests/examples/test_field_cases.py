@@ -111,3 +111,11 @@ def rows_of(query: str, project: Path, capsys: pytest.CaptureFixture[str]) -> li
     assert main(["sql", query, "--json", "--project", str(project)]) == 0, capsys.readouterr().err
     rows: list[dict[str, object]] = json.loads(capsys.readouterr().out)
     return rows
+
+
+def test_a_volume_counts_what_32_bit_counters_carried_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # C10: r1 has 705032704 + 2^32 + 1000000000 = 6,000,000,000 bytes = 6.00, billed 1.705033; r2 has 300 bytes and is right.
+    expression = "in_octets + out_octets + 4294967296 * (in_gw + out_gw)"
+    replaced = ('quantity = "in_octets"', f'quantity = {{ expression = "{expression}" }}')
+    found = findings_of("C10-radius-gigawords", tmp_path, capsys, replaced=replaced)
+    assert found == [("underbilled", Decimal("4.294967"))]

@@ -73,6 +73,14 @@ SETTINGS = {
     "a condition that is not permitted": (
         [('lateness = "1h"', 'where = "random() > seconds"')], "", ("unreadable-setting", "error", "[[source]] msc"), "RANDOM",
     ),
+    "an expression that is not permitted": (
+        [('quantity = "seconds"', 'quantity = { expression = "seconds % 2" }')], "",
+        ("unreadable-setting", "error", "[[source]] msc"), "uses %",
+    ),
+    "a duration of computed numbers": (
+        [('quantity = "seconds"', 'quantity = { expression = "seconds * 2", duration = "m:s" }')], "",
+        ("unused-setting", "notice", "[[source]] msc"), "duration of quantity has no effect with an `expression` of numbers",
+    ),
     "a condition beside numbered records": (
         [('lateness = "1h"', 'where = "seconds > 0"\nfeed = { record = "(?P<sequence>[0-9]+)" }')], "",
         ("numbered-beside-filter", "warning", "[[source]] msc, where"), "look missing",

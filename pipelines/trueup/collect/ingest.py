@@ -161,7 +161,7 @@ def _complete_at(now: datetime) -> Choose:
 class _SourceRun:
     """Inputs that the units of one source share in one run; what only a new unit needs is read with the first one.
 
-    `ingested` has the units of all sources that the log had parts of, by id; `complete` has the ids of units that this run completed.
+    `ingested` has the units of all sources that the log had parts of, by id; `complete` has the ids that this run completed.
     """
 
     lake: Lake

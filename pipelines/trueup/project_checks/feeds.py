@@ -48,7 +48,10 @@ def _unreadable(facts: Facts) -> Iterator[Instance]:
             for time_format in sorted(formats - NAMED_FORMATS):
                 _check_time_format(time_format)
             if source.where is not None:
-                _check_condition(source.where, where=f"{where}, where")
+                _check_expression(source.where, where=f"{where}, where", is_condition=True)
+            for name, rule in source.columns.items():
+                if rule.expression is not None:
+                    _check_expression(rule.expression, where=f"{where}, {name}", is_condition=False)
         except ConfigError as error:
             yield {"where": where, "what": error.what, "advice": error.todo or "correct it"}
 
@@ -62,11 +65,11 @@ def _check_time_format(time_format: str) -> None:
     utc_times(pl.Series(["2024-03-01T10:00:00Z"]), time_format=time_format, zone="UTC", ambiguous="earliest")
 
 
-def _check_condition(condition: str, *, where: str) -> None:
-    # Polars parses the condition.
-    from trueup.collect.map.expressions.syntax import parse_condition
+def _check_expression(text: str, *, where: str, is_condition: bool) -> None:
+    # Polars parses expressions; importing it takes longer than all other checks take.
+    from trueup.collect.map.expressions.syntax import parse, parse_condition
 
-    parse_condition(condition, where=where)
+    (parse_condition if is_condition else parse)(text, where=where)
 
 
 def _numbered_beside_filter(facts: Facts) -> Iterator[Instance]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from trueup.config import DECIMAL_COLUMNS, FLAG_COLUMNS, TIME_COLUMNS, WHOLE_COLUMNS, ServiceConfig, SourceConfig
+from trueup.errors import ConfigError
 from trueup.events.streams import MOVEMENTS
 from trueup.project_checks.facts import Facts
 from trueup.project_checks.problem import Instance, Rule
@@ -90,8 +91,22 @@ def _unused_of_column(column: str, written: set[str]) -> Iterator[tuple[str, str
             yield name, f"for a column of kind {kind}"
     if "separator" in written and "columns" not in written:
         yield "separator", "without `columns`"
+    rule = source.columns[column]
+    if "duration" in written and rule.expression is not None and _is_number(rule.expression):
+        yield "duration", "with an `expression` of numbers"
     if "notation" in written and "duration" in written:
         yield "notation", "with `duration`"
+
+
+def _is_number(expression: str) -> bool:
+    # Polars parses expressions; importing it takes longer than all other checks take.
+    from trueup.collect.map.expressions.syntax import parse
+
+    try:
+        return parse(expression, where="").kind == "number"
+    except ConfigError:
+        # Another rule reports an expression that is not permitted.
+        return False
 
 
 def _unused_of_service(rules: ServiceConfig) -> Iterator[tuple[str, str]]:

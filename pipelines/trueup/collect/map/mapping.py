@@ -15,8 +15,8 @@ from trueup.collect.decode.decoded import REJECTED, Batch, concat_rejected
 from trueup.collect.decode.lines import Mask
 from trueup.collect.map.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
 from trueup.collect.map.expressions.node import Node
-from trueup.collect.map.expressions.syntax import parse_condition
-from trueup.collect.map.expressions.values import FAILURES, Codes, Records
+from trueup.collect.map.expressions.syntax import parse, parse_condition
+from trueup.collect.map.expressions.values import FAILURES, Codes, Records, text_of
 from trueup.collect.map.notation import describe, plain_numbers, plain_seconds
 from trueup.collect.map.texts import clean_texts, repair_numbers
 from trueup.collect.map.times import to_utc, utc_times, utc_times_of_days
@@ -64,6 +64,11 @@ class Mapped:
     rejected: pl.DataFrame
     filtered: pl.Series
 
+    @property
+    def records(self) -> int:
+        """Number of records: accepted, filtered and rejected."""
+        return self.rows.height + len(self.filtered) + self.rejected.height
+
 
 @dataclass(frozen=True)
 class _Refusal:
@@ -81,6 +86,11 @@ class Mapping:
     ) -> None:  # fmt: skip
         self.source, self.project, self.rules, self.version = source, project, rules, version
         self.zone = source.timezone or project.timezone
+        self.computed = {
+            name: parse(rule.expression, where=f"{name} of source {source.name}")
+            for name, rule in source.columns.items()
+            if rule.expression is not None
+        }
         self.condition = None if source.where is None else parse_condition(source.where, where=f"`where` of source {source.name}")
         if source.stream in STATES:
             (self.earliest, self.latest), self.reach_text = _STATE_YEARS, "within the years 1900 to 2200"
@@ -113,7 +123,7 @@ class Mapping:
 
     @property
     def _expressions(self) -> list[Node]:
-        return [] if self.condition is None else [self.condition]
+        return [*self.computed.values(), *([] if self.condition is None else [self.condition])]
 
     def requested_among(self, available: Sequence[str]) -> tuple[str, ...]:
         """Return the source columns that the mapping reads and the source has: optional ones may be missing."""
@@ -123,11 +133,13 @@ class Mapping:
         """Raise `SourceError` when a mapped column is not available.
 
         Columns with `optional = true` may be missing. With `required_only`, so may all that a record need not have (a JSON
-        member that no record has), and those of which `where` says what their absence means (COALESCE, IS NULL).
+        member that no record has), and those of which an expression says what their absence means (COALESCE, IS NULL).
         """
         for event_column, rule in self.source.columns.items():
             if rule.optional or (required_only and event_column not in REQUIRED[self.source.stream]):
                 continue
+            if event_column in self.computed:
+                self._check_read(event_column, self.computed[event_column], available, where=where, some_absent=required_only)
             for name in rule.names:
                 if name not in available:
                     raise SourceError(
@@ -135,11 +147,11 @@ class Mapping:
                         where=where, todo=f"correct [source.columns] of source {self.source.name}, or set optional = true",
                     )  # fmt: skip
         if self.condition is not None:
-            # A JSON member may be missing in all records where the condition says what its absence means.
-            self._check_read("`where`", self.condition.needed if required_only else self.condition.columns, available, where)
+            self._check_read("`where`", self.condition, available, where=where, some_absent=required_only)
 
-    def _check_read(self, reader: str, names: Sequence[str], available: Sequence[str], where: str) -> None:
-        for name in names:
+    def _check_read(self, reader: str, expression: Node, available: Sequence[str], *, where: str, some_absent: bool) -> None:
+        # A JSON member may be missing in all records where the expression says what its absence means.
+        for name in expression.needed if some_absent else expression.columns:
             if name not in available:
                 raise SourceError(
                     f"{reader} reads the column {name!r}, which does not exist; there are {list_names(available)}", where=where,
@@ -151,7 +163,7 @@ class Mapping:
         fields = clean_texts(batch.fields) if self.version > 1 and self.source.trim else batch.fields
         batch, filtered = replace(batch, fields=fields), pl.Series(dtype=pl.Int64)
         if self.condition is not None:
-            condition = self.condition.evaluate(self._records(batch))
+            condition = self.condition.evaluate(Records.of(batch, self.source.notation))
             is_kept = condition.holds | (condition.error > 0)
             batch, filtered = batch.only(is_kept), batch.provenance["source_row"].filter(pl.Series(~is_kept))
         builder = _RowBuilder(self, batch)
@@ -169,9 +181,6 @@ class Mapping:
         if self.source.stream == "charge":
             columns["currency"] = columns["currency"].fill_null(self.project.currency)
         return builder.build(columns, source_id, filtered)
-
-    def _records(self, batch: Batch) -> Records:
-        return Records(batch.fields, batch.provenance.height, batch.typed, self.source.notation)
 
 
 def in_present_form(events: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
@@ -207,8 +216,10 @@ class _RowBuilder:
         self._height = batch.provenance.height
         self._refusals: list[_Refusal] = []
         self._rounded = np.zeros(self._height, np.bool_)
+        self._plain: set[str] = set()
         self._sourced: dict[str, pl.Series] = {
-            name: _derived(batch.fields, rule, self._height) for name, rule in self._source.columns.items()
+            name: self._computed(name, rule) if name in mapping.computed else _derived(batch.fields, rule, self._height)
+            for name, rule in self._source.columns.items()
         }
 
     def build(self, columns: dict[str, pl.Series], source_id: str, filtered: pl.Series) -> Mapped:
@@ -224,6 +235,15 @@ class _RowBuilder:
         bad = np.logical_or.reduce([refusal.bad for refusal in self._refusals])
         rejected = concat_rejected([self._batch.rejected, self._rejected_rows(np.flatnonzero(bad))])
         return Mapped(rows.filter(pl.Series(~bad)), int(self._rounded[~bad].sum()), rejected, filtered)
+
+    def _computed(self, name: str, rule: ColumnRule) -> pl.Series:
+        """Return the values of an expression as text, an empty one as missing; refuse records for which it has none."""
+        expression = self._mapping.computed[name]
+        value = text_of(expression.evaluate(Records.of(self._batch, rule.notation or self._source.notation)), self._height)
+        self.refuse_without_value(name, value.error)
+        if expression.kind != "text":
+            self._plain.add(name)
+        return value.texts.set((value.texts == "").fill_null(False) | pl.Series(value.error > 0), None)
 
     def refuse_without_value(self, name: str, error: Codes) -> None:
         """Refuse records for which an expression has no value, each with its reason."""
@@ -371,19 +391,19 @@ class _RowBuilder:
     def _in_plain_notation(self, name: str) -> str:
         """Rewrite a column's texts as plain decimals; return what each must be.
 
-        Constants of the configuration and values that the file itself types as numbers are plain already.
+        Constants of the configuration, computed numbers and values that the file itself types as numbers are plain already.
         """
         rule = self._source.columns.get(name)
         notation = self._source.notation if rule is None else rule.notation or self._source.notation
-        if rule is None or (rule.duration is None and notation == _PLAIN):
+        if rule is None or name in self._plain or (rule.duration is None and notation == _PLAIN):
             return "a decimal number"
         texts = self._sourced[name].cast(pl.String)
         if rule.duration is not None:
             plain, what = plain_seconds(texts, rule.duration), f"a duration written as {rule.duration}"
         else:
             plain, what = plain_numbers(texts, notation), f"a number in its notation ({describe(notation)})"
-        typed = pl.Series(self._batch.typed.get(rule.names[0], np.zeros(self._height, np.bool_)))
-        self._sourced[name] = plain.zip_with(~typed, texts)
+        typed = self._batch.typed.get(rule.names[0]) if rule.names else None
+        self._sourced[name] = plain if typed is None else plain.zip_with(~pl.Series(typed), texts)
         return what
 
     def _value(self, name: str) -> pl.Series:

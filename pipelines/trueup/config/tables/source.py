@@ -34,6 +34,7 @@ class ColumnRule(Table):
 
     column: Text | None = None
     columns: tuple[Text, ...] = ()
+    expression: Text | None = None
     separator: str = "|"
     scale: Annotated[Whole, Field(ge=1, lt=2**63)] = 1
     unit: str | None = None
@@ -47,14 +48,14 @@ class ColumnRule(Table):
 
     @model_validator(mode="after")
     def _check_origin(self) -> Self:
-        if (self.column is None) == (not self.columns):
-            raise ValueError("name either `column` or `columns`")
+        if [self.column is not None, bool(self.columns), self.expression is not None].count(True) != 1:
+            raise ValueError("name either `column`, `columns` or `expression`")
         return self
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The source columns read."""
-        return self.columns or (str(self.column),)
+        """The source columns whose texts it takes; an expression computes with others."""
+        return self.columns or ((self.column,) if self.column is not None else ())
 
 
 def _as_rule(value: object) -> object:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -187,7 +186,7 @@ def _length(arguments: Sequence[Node]) -> Node:
 def _like(arguments: Sequence[Node], *, is_negated: bool) -> Node:
     part, pattern = as_text(arguments[0]), text_literal(arguments[1], "the pattern of LIKE")
     wildcards = {"%": "(?s:.*)", "_": "(?s:.)"}
-    expression = f"^{''.join(wildcards.get(character, re.escape(character)) for character in pattern)}$"
+    expression = f"^{''.join(wildcards.get(character, pl.escape_regex(character)) for character in pattern)}$"
 
     def evaluate(records: Records) -> Value:
         value = part.evaluate(records)

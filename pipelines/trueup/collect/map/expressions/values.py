@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from trueup.collect.decode.decoded import Batch
 from trueup.collect.decode.lines import Mask
 from trueup.collect.map.expressions.exact_numbers import Fractions, decimal_texts, read_fractions
 from trueup.collect.map.notation import plain_numbers
@@ -78,6 +79,11 @@ class Records:
     rows: int
     typed: Mapping[str, Mask]
     notation: NotationConfig
+
+    @classmethod
+    def of(cls, batch: Batch, notation: NotationConfig) -> Records:
+        """Return the records of a batch."""
+        return cls(batch.fields, batch.provenance.height, batch.typed, notation)
 
     def text(self, name: str) -> Value:
         """Return a source column as text; NULL in all records that lack it."""
