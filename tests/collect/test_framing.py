@@ -244,8 +244,8 @@ def test_a_header_in_another_order_names_the_fields_of_the_lines_after_it() -> N
 
 @pytest.mark.parametrize("line", ["a,c", "a", "a,b,c", "a,a", '"a,b"', "A,b", "xa,b"])
 def test_a_line_of_other_names_is_a_record(line: str) -> None:
-    assert content_of(f"a,b\n{line}\n3,4\n").fields[-1] == ("3", "4")
-    assert len(content_of(f"a,b\n{line},x\n3,4\n").rows + content_of(f"a,b\n{line}\n3,4\n").rows) >= 2
+    content = content_of(f"a,b\n{line}\n3,4\n")
+    assert (content.fields[-1], content.rows[-1]) == (("3", "4"), 1)
 
 
 def test_a_header_of_numbers_is_never_taken_for_repeated() -> None:
