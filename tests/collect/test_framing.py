@@ -204,7 +204,7 @@ CELL = st.text(st.characters(codec="latin-1", exclude_characters='\r\n\0"'), max
 STORED = [("utf-8", bytes), ("latin-1", gzip.compress), ("utf-8", zstandard.compress)]
 
 
-@settings(max_examples=100)
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(CELL, CELL), max_size=12),
     st.lists(st.text("ab, ", max_size=5), max_size=3),
@@ -244,8 +244,8 @@ def test_a_header_in_another_order_names_the_fields_of_the_lines_after_it() -> N
 
 @pytest.mark.parametrize("line", ["a,c", "a", "a,b,c", "a,a", '"a,b"', "A,b", "xa,b"])
 def test_a_line_of_other_names_is_a_record(line: str) -> None:
-    assert content_of(f"a,b\n{line}\n3,4\n").fields[-1] == ("3", "4")
-    assert len(content_of(f"a,b\n{line},x\n3,4\n").rows + content_of(f"a,b\n{line}\n3,4\n").rows) >= 2
+    content = content_of(f"a,b\n{line}\n3,4\n")
+    assert (content.fields[-1], content.rows[-1]) == (("3", "4"), 1)
 
 
 def test_a_header_of_numbers_is_never_taken_for_repeated() -> None:
@@ -261,7 +261,7 @@ def test_columns_that_change_their_order_at_every_record_are_refused() -> None:
         content_of("a,b\n" + "b,a\na,b\n" * 600)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(CELL, st.permutations(["a", "bb", "c c"]), st.integers(0, 2)), min_size=1, max_size=12),
     st.sampled_from(STORED),
@@ -306,6 +306,16 @@ def test_a_framed_file_of_several_parts_is_proven_whatever_the_settings_are_now(
     ]  # fmt: skip
     with Lake.open(calls(settings="skip_lines = 3"), read_only=True) as lake:
         assert verify(lake, only=("units", "counts")).sound
+
+
+def test_a_changed_declaration_of_a_trailer_is_tampering(calls: Write, take_in: TakeIn) -> None:
+    project = calls({"a.csv": f"{COLUMNS}{RECORDS}TRL,5\n"}, settings=TRAILED)
+    take_in(project)
+    with Lake.open(project) as lake:
+        assert verify(lake, only=("units",)).sound
+        lake.connection.execute("UPDATE lake.events.control SET declared_records = 3")
+        (fault,) = verify(lake, only=("units",)).faults
+    assert (fault.kind, "declared_records = 3, the bytes declare 5" in fault.detail) == ("tampered", True)
 
 
 def test_a_watched_file_is_ingested_once_its_trailer_has_come(calls: Write, query: Query) -> None:

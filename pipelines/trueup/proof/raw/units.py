@@ -12,8 +12,10 @@ from trueup.collect.commit.commit_part import new_events, time_extent
 from trueup.collect.commit.cross_row_checks import CHECKS
 from trueup.collect.commit.earlier_form import earlier_form
 from trueup.collect.decode.decoded import REJECTED
+from trueup.collect.decode.readers import reader_of
 from trueup.collect.decode.reread import read_raw_records
 from trueup.collect.discover.units import Unit
+from trueup.config.tables.framing import RECORDS
 from trueup.errors import ConfigError, SourceError
 from trueup.events.schema import EVENT
 from trueup.proof.evidence import MAX_NAMED_FAULTS, Check, Evidence, FaultCollector, format_value
@@ -138,6 +140,7 @@ class _UnitComparison:
             last = piece.last_row
         self._outside(unit, last, stored, faults)
         sums.compare(faults)
+        _compare_declared(unit, raw, faults)
         self._report(unit, mapping, faults)
 
     def _report(self, unit: UnitParts, mapping: UnitMapping, faults: FaultCollector) -> None:
@@ -296,6 +299,17 @@ class _Sums:
 
     def _of(self, name: str, choose: Any) -> int | None:
         return _extreme([extent[name] for extent in self._extents if extent[name] is not None], choose)
+
+
+def _compare_declared(unit: UnitParts, raw: Unit, faults: FaultCollector) -> None:
+    """Add a fault where header or trailer declare another number of records than the control rows; a manifest is no raw file."""
+    framing = raw.source.framing
+    if framing is None or RECORDS not in framing.groups:
+        return
+    stored = {part["declared_records"] for part in unit.parts}
+    if stored != {declared := reader_of(raw).declared_records}:
+        names = ", ".join(sorted(map(str, stored)))
+        faults.tampered(_where(unit), f"its control rows have declared_records = {names}, the bytes declare {declared}")
 
 
 def _extreme(values: list[Any], choose: Any) -> int | None:
