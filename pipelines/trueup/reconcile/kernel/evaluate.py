@@ -134,7 +134,7 @@ def _evaluate_spans(versions: pl.DataFrame, cells: pl.DataFrame, context: Evalua
     """Evaluate all components at all their positions up to the last one."""
     frontier, terms, pools, upto = context.frontier, context.terms, context.pools, context.upto
     scheduled = pl.concat([schedule_of(versions), terms.schedule(versions), pools.schedule(versions)])
-    records = versions.group_by("component").agg(records=pl.len())
+    records = versions.group_by("component").agg(records=pl.len().cast(pl.Int64))
     spans = spans_of(scheduled, frontier.policies, upto).join(records, on="component", maintain_order="left")
     pooled = versions.join(pools.numbers, on="group_no", how="semi").select("component", of="component").unique()
     compared = Evaluations(pooled, context.after)

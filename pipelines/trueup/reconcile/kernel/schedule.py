@@ -22,6 +22,8 @@ NO_CHECKS = pl.DataFrame(schema=_CHECK)
 
 def in_batches(positions: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Divide positions of components into frames in their order, so that memory holds the `records` of each."""
+    if positions.is_empty():
+        return
     if positions["records"].sum() <= MOST_MEMBERS:
         yield positions
     else:
