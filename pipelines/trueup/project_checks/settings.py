@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trueup.config import DECIMAL_COLUMNS, FLAG_COLUMNS, TIME_COLUMNS, WHOLE_COLUMNS, ServiceConfig, SourceConfig
+from trueup.config import (
+    DECIMAL_COLUMNS,
+    FLAG_COLUMNS,
+    TIME_COLUMNS,
+    WHOLE_COLUMNS,
+    ColumnRule,
+    ServiceConfig,
+    SourceConfig,
+)
 from trueup.errors import ConfigError
 from trueup.events.streams import MOVEMENTS
 from trueup.project_checks.facts import Facts
@@ -81,17 +89,17 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     if "trim" in written and source.mapping_version == 1:
         yield "trim", "with mapping_version = 1"
     for column, rule in source.columns.items():
-        yield from ((f"{name} of {column}", when) for name, when in _unused_of_column(column, rule.model_fields_set))
+        yield from ((f"{name} of {column}", when) for name, when in _unused_of_column(column, rule))
 
 
-def _unused_of_column(column: str, written: set[str]) -> Iterator[tuple[str, str]]:
+def _unused_of_column(column: str, rule: ColumnRule) -> Iterator[tuple[str, str]]:
+    written = rule.model_fields_set
     kind = next((kind for kind, columns in _KINDS.items() if column in columns), "text")
     for name, kinds in _COLUMN_SETTINGS.items():
         if name in written and kind not in kinds:
             yield name, f"for a column of kind {kind}"
     if "separator" in written and "columns" not in written:
         yield "separator", "without `columns`"
-    rule = source.columns[column]
     if "duration" in written and rule.expression is not None and _is_number(rule.expression):
         yield "duration", "with an `expression` of numbers"
     if "notation" in written and "duration" in written:
