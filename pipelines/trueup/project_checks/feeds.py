@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from trueup.collect.decode.encoding_names import check_encoding
 from trueup.collect.map.time_formats import NAMED_FORMATS
 from trueup.config import SourceConfig
+from trueup.config.encodings import check_encoding
 from trueup.errors import ConfigError
 from trueup.events.reasons import REQUIRED
 from trueup.project_checks.facts import Facts, is_mapped
@@ -66,7 +66,7 @@ def _check_time_format(time_format: str) -> None:
 
 
 def _check_expression(text: str, *, where: str, is_condition: bool) -> None:
-    # Polars parses expressions; importing it takes longer than all other checks take.
+    # The parser imports Polars, which takes longer than all other checks take.
     from trueup.collect.map.expressions.syntax import parse, parse_condition
 
     (parse_condition if is_condition else parse)(text, where=where)

@@ -107,7 +107,7 @@ def _unused_of_column(column: str, rule: ColumnRule) -> Iterator[tuple[str, str]
 
 
 def _is_number(expression: str) -> bool:
-    # Polars parses expressions; importing it takes longer than all other checks take.
+    # The parser imports Polars, which takes longer than all other checks take.
     from trueup.collect.map.expressions.syntax import parse
 
     try:

@@ -9,7 +9,6 @@ from itertools import chain
 from trueup.collect.decode import asterisk
 from trueup.collect.decode.csv import Dialect, header_of, read_csv, usual_width
 from trueup.collect.decode.decoded import Batch, Reader, within_limit
-from trueup.collect.decode.encoding_names import check_encoding
 from trueup.collect.decode.framing import frame_of
 from trueup.collect.decode.lines import Bounds, Lines, one_line, physical_lines
 from trueup.collect.decode.multiline_csv import Quoting, quoted_records
@@ -18,6 +17,7 @@ from trueup.collect.decode.parquet import ParquetFile, Rows, read_parquet
 from trueup.collect.decode.repeated_header import Header, NamedLines
 from trueup.collect.discover.units import Unit
 from trueup.config import SourceConfig
+from trueup.config.encodings import check_encoding
 from trueup.errors import ConfigError, SourceError
 
 
