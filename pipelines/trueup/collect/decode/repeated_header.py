@@ -64,6 +64,10 @@ class Header:
         names, row, orders = self.names, 0, 0
         for piece in pieces:
             found, begin = self._in(piece), 0
+            if not found:
+                yield NamedLines(piece.renumbered(row - piece.first_row), names)
+                row += len(piece)
+                continue
             is_record = np.ones(len(piece), np.bool_)
             is_record[[at for at, _ in found]] = False
             for until, order in [*found, (len(piece), None)]:
