@@ -14,7 +14,6 @@ from trueup.log.lake import Lake
 pytest.importorskip("great_expectations", reason="trueup[quality] is not installed")
 
 from trueup.quality.policy import policy_of
-from trueup.quality.validation.engine import DuckdbExecutionEngine
 from trueup.quality.validation.validate import Validation
 from trueup.quality.validation.validate_result import Check, Validated
 from trueup.quality.validation.validation_schedule import DayOf
@@ -72,14 +71,18 @@ def validation(project: Project) -> Iterator[Validation]:
     opened.close()
 
 
-def validate(validation: Validation, day: date) -> Validated:
-    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    from_us, to_us = (int(at.timestamp()) * 1_000_000 for at in (begin, begin + timedelta(days=1)))
+def validate(validation: Validation, *days: date) -> list[Validated]:
+    """Validate days of the feed together."""
+    begins = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in days]
+    of_days = [
+        DayOf("usage", "msc", begin.date(), *(int(at.timestamp()) * 1_000_000 for at in (begin, begin + timedelta(days=1))))
+        for begin in begins
+    ]
     with Lake.open(validation.project, read_only=True) as lake:
         position = lake.last_position()
         snapshot_id = lake.snapshot_of(position)
     expectations = policy_of(validation.project).expected_of("usage", "msc")
-    return validation.validate(DayOf("usage", "msc", day, from_us, to_us), position, snapshot_id, expectations)
+    return list(validation.validate(of_days, position, snapshot_id, expectations))
 
 
 def not_an_msc(validated: Validated) -> Check:
@@ -93,8 +96,12 @@ def record_keys(project: Project, check: Check) -> list[str]:
     return sorted(key for key, event_id in rows.select("record_key", "event_id").iter_rows() if event_id.hex() in check.event_ids)
 
 
-def test_days_that_share_a_definition_are_each_validated_on_their_own_records(project: Project, validation: Validation) -> None:
-    checks = [not_an_msc(validate(validation, day)) for day in (FIRST, SECOND, THIRD, FIRST)]
+@pytest.mark.parametrize("together", [True, False])
+def test_days_that_share_a_definition_are_each_validated_on_their_own_records(
+    project: Project, validation: Validation, together: bool
+) -> None:
+    groups = [(FIRST, SECOND, THIRD), (FIRST,)] if together else [(FIRST,), (SECOND,), (THIRD,), (FIRST,)]
+    checks = [not_an_msc(validated) for days in groups for validated in validate(validation, *days)]
     assert [(check.passed, check.looked_at, check.unexpected) for check in checks] == [
         (False, 2, 1), (False, 3, 2), (True, 1, 0), (False, 2, 1),
     ]  # fmt: skip
@@ -102,23 +109,17 @@ def test_days_that_share_a_definition_are_each_validated_on_their_own_records(pr
     assert [definition.name for definition in validation.context.validation_definitions.all()] == ["usage.msc"]
 
 
-def test_the_temporary_table_of_a_day_is_dropped_after_its_validation(
-    validation: Validation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drop, seen = DuckdbExecutionEngine.drop_batches, list[tuple[list[int], int]]()
-
-    def observed_drop(engine: DuckdbExecutionEngine) -> None:
-        before = rows_of_temporary_tables(engine)
-        drop(engine)
-        seen.append((before, len(rows_of_temporary_tables(engine))))
-
-    monkeypatch.setattr(DuckdbExecutionEngine, "drop_batches", observed_drop)
-    for day in (FIRST, SECOND):
-        validate(validation, day)
-    assert seen == [([2], 0), ([3], 0)]
+def test_copies_of_earlier_days_do_not_stay_in_memory(validation: Validation) -> None:
+    copied = []
+    for days in ((FIRST,), (SECOND,), (THIRD,)):
+        validate(validation, *days)
+        copied.append(rows_of_temporary_tables(validation))
+    assert copied == [[2], [3], [1]]
 
 
-def rows_of_temporary_tables(engine: DuckdbExecutionEngine) -> list[int]:
+def rows_of_temporary_tables(validation: Validation) -> list[int]:
+    engine = validation.context.data_sources.get("lake").get_execution_engine()
     with engine.get_connection() as connection:
-        names = connection.exec_driver_sql("SELECT table_name FROM duckdb_tables() WHERE database_name = 'temp'").fetchall()
+        query = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'temp'"
+        names = connection.exec_driver_sql(query).fetchall()
         return [connection.exec_driver_sql(f'SELECT count(*) FROM temp."{name}"').fetchone()[0] for (name,) in names]
