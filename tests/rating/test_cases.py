@@ -129,6 +129,11 @@ ALLOWANCES = [
         [MINUTE, free("A", 500, destination="+49")], [call(60, peer="+4930111"), call(60, peer="+33111")], [0, 100_000],
     ),
     Case(
+        "an allowance of a destination covers its numbers however they are written", "0049 is +49: all three are free",
+        [MINUTE, free("A", 500, destination="0049")],
+        [call(60, peer=peer) for peer in ("+4930111", "004930111", "+49 (0)30 111")], [0, 0, 0],
+    ),
+    Case(
         "an allowance of a plan is for it alone", "P is free, Q is not",
         [MINUTE, free("A", 500, plan="P")], [call(60, plan="P"), call(60, plan="Q")], [0, 100_000],
     ),
