@@ -79,8 +79,18 @@ def listeners_of(root: psutil.Process) -> set[Listener]:
             name, connections = process.name(), process.net_connections("inet")
         except psutil.Error:
             continue
-        listeners |= {Listener(name, c.laddr.ip, c.laddr.port) for c in connections if _listens(c)}
+        listeners |= without_port_probe({Listener(name, c.laddr.ip, c.laddr.port) for c in connections if _listens(c)})
     return listeners
+
+
+def without_port_probe(listeners: set[Listener]) -> set[Listener]:
+    """Omit the listener by which PyFlink finds a free port before its gateway listens.
+
+    It is on all interfaces, accepts no connection and is closed before the gateway listens. The gateway stays open from then to
+    the end of Java, so a Java process whose only listener is not on loopback has no port yet that accepts code.
+    """
+    starts = len(listeners) == 1 and all("java" in each.process and not each.is_loopback for each in listeners)
+    return set() if starts else listeners
 
 
 def _family(root: psutil.Process) -> list[psutil.Process]:

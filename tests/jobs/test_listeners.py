@@ -39,6 +39,9 @@ def test_the_check_fails_for_a_socket_open_to_other_machines_and_where_no_listen
         streaming.wait_until(lambda: bool(observed.listeners))
     with pytest.raises(AssertionError, match=r"open to other machines: .*0\.0\.0\.0"):
         observed.assert_only_loopback(1)
+    beside_the_gateway = {listeners.Listener("java", "127.0.0.1", 1), listeners.Listener("java", "::", 2)}
+    assert listeners.without_port_probe(beside_the_gateway) == beside_the_gateway
+    assert not listeners.without_port_probe({listeners.Listener("java", "::", 2)})
     with pytest.raises(AssertionError, match="observed in 9 samples"):
         listeners.ObservedListeners(samples=9).assert_only_loopback(1)
 

@@ -44,6 +44,9 @@ def bind_java_to_loopback(gateway: Any) -> None:
     artifacts) on the wildcard address, and neither Flink nor Beam has a setting for them. Java keeps the wildcard address in
     one field, which this replaces; a listener that names `0.0.0.0` on purpose still gets it. Raises `TrueupError` where the
     Java in use does not allow that: the ports would be open to other machines.
+
+    Before this, while Java starts, PyFlink finds a free port by a listener on all interfaces. It accepts no connection and is
+    closed before Java listens anywhere else.
     """
     from py4j.protocol import Py4JJavaError
 
