@@ -82,6 +82,12 @@ def decimal_micros(text: object) -> int:
     return int(micros)
 
 
+def _share(micros: int) -> int:
+    if not 0 <= micros <= MICROS:
+        raise ValueError("must lie between '0' and '1'")
+    return micros
+
+
 def _quantity_micros(text: object) -> int:
     try:
         return duration_us(text)
@@ -168,6 +174,7 @@ FileSize = Annotated[ByteSize, Field(ge=1, le=1 << 40)]
 Duration = Annotated[int, BeforeValidator(duration_us)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Micros = Annotated[int, BeforeValidator(decimal_micros)]
+Share = Annotated[Micros, AfterValidator(_share)]
 Tolerance = Annotated[Micros, AfterValidator(_not_negative)]
 QuantityTolerance = Annotated[int, BeforeValidator(_quantity_micros), AfterValidator(_not_negative)]
 Zone = Annotated[str, AfterValidator(_check_zone)]

@@ -117,6 +117,20 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
 }
 """Columns of a stream's table in the log."""
 
+READABLE: dict[str, pl.DataType] = {
+    "record_key": pl.String(),
+    "session_key": pl.String(),
+    "account": pl.String(),
+    "service": pl.String(),
+    "subscriber": pl.String(),
+    "peer": pl.String(),
+    "own_time": UTC_TIME,
+    "quantity_micros": pl.Int64(),
+    "amount_micros": pl.Int64(),
+    "currency": pl.String(),
+}
+"""Columns of a rejected record that its mapping could still read; each is NULL where it could not, and where it is too long."""
+
 QUARANTINE: dict[str, pl.DataType] = {
     "event_id": pl.Binary(),
     "source_id": pl.String(),
@@ -128,6 +142,7 @@ QUARANTINE: dict[str, pl.DataType] = {
     "raw": pl.Binary(),
     "reason": pl.String(),
     "rule": pl.String(),
+    **READABLE,
 }
 
 

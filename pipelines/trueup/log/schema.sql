@@ -195,6 +195,7 @@ CREATE TABLE lake.events.control (
     last_started_at TIMESTAMPTZ, -- greatest started_at, from which the frontier derives; NULL for states
     taken_at TIMESTAMPTZ,       -- the injected clock
     mapping VARCHAR,            -- the configuration that mapped its records; NULL in rows of older versions
+    recycles VARCHAR,           -- of records mapped again: the unit that delivered them; NULL for a unit
     sequence_no BIGINT,         -- the ordinal of this row within its source
     previous_hash VARCHAR,      -- hash of the row before in the same source; empty for the first
     hash VARCHAR                -- sha256 over previous_hash and this row
@@ -211,7 +212,25 @@ CREATE TABLE lake.events.quarantine (
     source_length BIGINT,
     raw BLOB,                   -- the record's bytes as delivered
     reason VARCHAR,             -- reason code
-    rule VARCHAR                -- the rule and the column that refused it
+    rule VARCHAR,               -- the rule and the column that refused it
+    record_key VARCHAR,         -- this and the columns below: what its mapping could read of the record; NULL where it could not
+    session_key VARCHAR,
+    account VARCHAR,
+    service VARCHAR,
+    subscriber VARCHAR,
+    peer VARCHAR,
+    own_time TIMESTAMPTZ,       -- started_at, of a charge without it billed_at; of states, valid_from
+    quantity_micros BIGINT,
+    amount_micros BIGINT,
+    currency VARCHAR
+);
+
+-- One record in quarantine that was mapped again. Owner: collect.
+CREATE TABLE lake.events.recycling (
+    event_id BLOB,              -- of the rejected record
+    source_id VARCHAR,          -- the unit of records mapped again, as in control
+    part_no BIGINT,             -- the part of that unit
+    outcome VARCHAR             -- accepted, duplicate, filtered or quarantined
 );
 
 -- One change of one finding: raised, revised, resolved or retracted. Owner: reconcile; of feeds: quality.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from trueup.config import Project
-from trueup.project_checks import feeds, files, money, services, settings
+from trueup.project_checks import feeds, files, money, refused, services, settings
 from trueup.project_checks.facts import Facts
 from trueup.project_checks.log_summary import LogSummary
 from trueup.project_checks.problem import Problem, Rule, Severity
@@ -16,7 +16,7 @@ SETTING_RULES = (
 )  # fmt: skip
 """Rules that need settings and files; `COLLECTION_RULES` concern files that only a collecting command needs."""
 FILE_RULES, COLLECTION_RULES = files.FILE_RULES, files.COLLECTION_RULES
-LOG_RULES = (*files.LOG_RULES, *feeds.LOG_RULES, *services.LOG_RULES, *money.LOG_RULES)
+LOG_RULES = (*files.LOG_RULES, *refused.LOG_RULES, *feeds.LOG_RULES, *services.LOG_RULES, *money.LOG_RULES)
 """Rules that also need the summary of the log."""
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "notice": 2}
 
@@ -40,7 +40,7 @@ def log_problems(project: Project, log: LogSummary) -> list[Problem]:
 
 def collection_problems(project: Project, log: LogSummary) -> list[Problem]:
     """Return the problems of the rules about source files; of the summary they need only the sources' deliveries."""
-    return _problems_of(files.LOG_RULES, Facts(project, log))
+    return _problems_of((*files.LOG_RULES, *refused.LOG_RULES), Facts(project, log))
 
 
 def _problems_of(rules: Iterable[Rule], facts: Facts) -> list[Problem]:

@@ -36,6 +36,17 @@ class SameContent:
 
 
 @dataclass(frozen=True)
+class RefusedUnit:
+    """A source unit with records in quarantine that no recycling has mapped again; `example` is a reason and its rule."""
+
+    source: str
+    path: str
+    records: int
+    refused: int
+    example: str
+
+
+@dataclass(frozen=True)
 class LogSummary:
     """Summary of a log.
 
@@ -45,6 +56,7 @@ class LogSummary:
 
     sources: dict[str, SourceDeliveries] = field(default_factory=dict)
     same_content: tuple[SameContent, ...] = ()
+    refused: tuple[RefusedUnit, ...] = ()
     used: frozenset[str] = frozenset()
     billed: dict[str, frozenset[str]] = field(default_factory=dict)
     rated: frozenset[str] = frozenset()
@@ -102,7 +114,7 @@ def _of_sources(lake: Lake, rows: list[dict[str, Any]]) -> LogSummary:
         for first, second in combinations(row["sources"], 2):
             pairs.setdefault((first, second), []).append(row["path"])
     same = (SameContent(first, second, len(paths), paths[0]) for (first, second), paths in pairs.items())
-    return LogSummary(sources, tuple(same))
+    return LogSummary(sources, tuple(same), tuple(RefusedUnit(**row) for row in _rows(lake, "refused_records")))
 
 
 def _services(lake: Lake, after: int, *, scans: bool) -> list[dict[str, Any]]:

@@ -25,22 +25,22 @@ VIEW_ROOMS = {
         "findings", "finding_records", "finding_history", "finding_kinds", "finding_causes", "leakage_by_day", "leakage_by_cause",
         "conservation", "kpi_daily",
     ),
-    "feeds": ("quarantine", "source_units", "feed_quality", "exposure_by_day"),
+    "feeds": ("quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day"),
     "terms": ("subscriptions", "tariffs", "provisioning"),
     "fraud": ("suspicious_transactions", "cases", "fraud_daily", "fraud_drift"),
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
-MACROS = ("steps/micros_as_money",)
+MACROS = ("steps/micros_as_money", "steps/period_number")
 STEPS = (
-    "policy_now", "reconciled", "finding_change", "decision_now", "booking_now", "finding_now", "finding_standing",
-    "finding_provisional", "finding_owed", "tick", "suspicion",
+    "policy_now", "reconciled", "finding_change", "decision_now", "booking_now", "finding_now", "finding_standing", "match_rule",
+    "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
 )  # fmt: skip
 REGISTRIES = ("finding_kinds", "finding_causes")
 """Views of the registries of kinds and causes. Steps read them, so they are created first."""
 VIEWS = (
     *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
-    "quarantine", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs", "provisioning",
-    "suspicious_transactions", "cases", "fraud_daily", "fraud_drift",
+    "quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs",
+    "provisioning", "suspicious_transactions", "cases", "fraud_daily", "fraud_drift",
 )  # fmt: skip
 
 
@@ -136,6 +136,7 @@ def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of
         "as_of_moment": ("TIMESTAMPTZ", as_of.moment if as_of else None),
         "project_timezone": ("VARCHAR", project.config.project.timezone),
         "project_currency": ("VARCHAR", project.config.project.currency),
+        "quarantine_share_millionths": ("BIGINT", project.config.quality.quarantine_share),
         "finding_kinds": ("JSON", json.dumps([asdict(kind) for kind in KINDS.values()])),
         "finding_causes": ("JSON", json.dumps(CAUSES)),
     }

@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from trueup.warehouse.explain import EventExplanation, FindingExplanation
 
 _SHOWN_MEMBERS = 50
+_PROVISIONAL = {
+    "quarantined record": "the missing record may be one in quarantine",
+    "quarantined share": "more records of its day than declared are in quarantine without a key",
+    "quarantined pool usage": "usage in quarantine may draw on its allowance or count in its tier",
+    "incomplete feed": "the feed of the missing record is incomplete on its day",
+}
+"""The sentence for each value of findings.provisional_reason."""
 _FACTS = (
     "record_key",
     "session_key",
@@ -44,7 +51,8 @@ def _finding_lines(result: FindingExplanation) -> Iterator[str]:
     from trueup.warehouse.explain import plain
 
     f = result.finding
-    yield f"{f['kind']} {f['finding_id']}: {f['status']}"
+    provisional = f", provisional: {_PROVISIONAL[f['provisional_reason']]}" if f["provisional"] else ""
+    yield f"{f['kind']} {f['finding_id']}: {f['status']}{provisional}"
     yield result.meaning
     yield f"next: {result.next_step}"
     yield _finding_sentence(f)

@@ -147,7 +147,7 @@ def findings(
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
-    """List findings, largest impact first, and total those that are open or confirmed."""
+    """List findings, largest impact first, and total those that are open or confirmed; provisional ones apart."""
     from trueup.warehouse.query import with_retries
 
     if status is not None and status not in STATUSES:
@@ -172,13 +172,19 @@ def findings(
     for total in sums:
         closed = f"; {output.counted(total['closed_findings'], 'closed finding')}" if total["closed_findings"] else ""
         counted = f"{output.counted(total['findings'], 'finding')} open or confirmed"
-        output.line(f"{counted}, impact {money(total['impact'], total['currency'])}{closed}")
+        provisional = (
+            f"; {total['provisional_findings']} provisional, impact {money(total['provisional_impact'], total['currency'])}"
+            if total["provisional_findings"]
+            else ""
+        )
+        output.line(f"{counted}, impact {money(total['impact'], total['currency'])}{provisional}{closed}")
     if not sums:
         output.line("no findings")
 
 
 def _short(row: dict[str, object]) -> dict[str, object]:
-    return {**row, "finding": str(row["finding_id"])[:_SHORT_ID]}
+    status = f"{row['status']}, provisional" if row["provisional"] else row["status"]
+    return {**row, "finding": str(row["finding_id"])[:_SHORT_ID], "status": status}
 
 
 def explain(

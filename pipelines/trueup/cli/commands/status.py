@@ -128,7 +128,7 @@ def _show(current: Status) -> None:
         ticks = output.counted(len(current.superseded_ticks), "tick")
         output.line(f"{ticks} of a wrong clock superseded; {refused} refused for their time while in force, see `trueup clock`")
     if current.findings:
-        output.dictionaries(current.findings, ("kind", "status", "findings", "impact", "currency"))
+        output.dictionaries(current.findings, ("kind", "status", "provisional", "findings", "impact", "currency"))
 
 
 def show_audits(audits: list[AuditResult]) -> None:

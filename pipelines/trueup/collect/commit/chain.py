@@ -15,12 +15,12 @@ CONTROL: dict[str, pl.DataType] = {
     "bytes": pl.Int64(), "part_no": pl.Int64(), "last_part": pl.Boolean(), "declared_records": pl.Int64(), "records": pl.Int64(),
     "accepted": pl.Int64(), "duplicate": pl.Int64(), "filtered": pl.Int64(), "quarantined": pl.Int64(), "lost_digits": pl.Int64(),
     "first_time": UTC_TIME, "last_time": UTC_TIME, "last_started_at": UTC_TIME, "taken_at": UTC_TIME, "mapping": pl.String(),
-    "sequence_no": pl.Int64(), "previous_hash": pl.String(), "hash": pl.String(),
+    "recycles": pl.String(), "sequence_no": pl.Int64(), "previous_hash": pl.String(), "hash": pl.String(),
 }  # fmt: skip
 """The columns of a control row; as Python values, times are whole microseconds."""
 
-LATER = ("mapping", "filtered")
-"""Columns that rows of earlier versions lack."""
+LATER = ("mapping", "filtered", "recycles")
+"""Columns that rows of earlier versions lack, and `recycles` those of files."""
 
 
 def hash_of(row: Mapping[str, object]) -> str:
@@ -32,7 +32,7 @@ def hash_of(row: Mapping[str, object]) -> str:
     count; their hash covers the other columns alone.
     """
     excluded = {"hash", "previous_hash", *(name for name in LATER if row.get(name) is None)}
-    content = {name: row[name] for name in CONTROL if name not in excluded}
+    content = {name: row.get(name) for name in CONTROL if name not in excluded}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(f"{row['previous_hash']}{text}".encode()).hexdigest()
 
@@ -46,4 +46,4 @@ def chained(row: Mapping[str, object], last: tuple[int, str] | None) -> dict[str
 
 def frame_of(row: Mapping[str, object]) -> pl.DataFrame:
     """Return a control row as a frame of one row."""
-    return pl.DataFrame({name: pl.Series([row[name]]).cast(dtype) for name, dtype in CONTROL.items()})
+    return pl.DataFrame({name: pl.Series([row.get(name)]).cast(dtype) for name, dtype in CONTROL.items()})

@@ -14,6 +14,7 @@ import pyarrow as pa
 from trueup.collect.decode.encoding import in_utf8, undecodable, with_nul
 from trueup.collect.decode.lines import Lines, Mask, Offsets
 from trueup.events.reasons import Reason
+from trueup.events.schema import READABLE
 
 REJECTED: dict[str, pl.DataType] = {
     "source_row": pl.Int64(),
@@ -22,8 +23,9 @@ REJECTED: dict[str, pl.DataType] = {
     "raw": pl.Binary(),
     "reason": pl.String(),
     "rule": pl.String(),
+    **READABLE,
 }
-"""Columns of rejected records, before the unit is added."""
+"""Columns of rejected records, before the unit is added. A reader fills those up to `rule`, the mapping also the others."""
 
 PROVENANCE: dict[str, pl.DataType] = {name: REJECTED[name] for name in ("source_row", "source_offset", "source_length")}
 """Columns of a record's provenance: its number, byte offset and length in its unit."""
@@ -134,7 +136,7 @@ def within_limit(lines: Lines, record_bytes: int) -> tuple[Lines, list[pl.DataFr
 
 def concat_rejected(rejected: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return all rejected records in the order of their unit."""
-    return pl.concat([pl.DataFrame(schema=REJECTED), *rejected]).sort("source_row")
+    return pl.concat([pl.DataFrame(schema=REJECTED), *rejected], how="diagonal").sort("source_row")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, NotationC
 from trueup.currencies import known_codes
 from trueup.errors import SourceError, list_names
 from trueup.events.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
-from trueup.events.schema import COLLECTED, CORE, STATES, UTC_TIME
+from trueup.events.schema import COLLECTED, CORE, READABLE, STATES, UTC_TIME
 from trueup.party_numbers import international_digits
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ _KEYS = ("record_key", "session_key", "account", "invoice_id")
 _LEAST = {"price_per": 1, "decimals": 0}
 """Smallest permitted value of integer columns."""
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_OWN_TIMES = ("started_at", "billed_at", "valid_from")
+_MOST_KEY_BYTES = 256
+"""Bytes of the longest text that quarantine keeps beside a rejected record: a hostile record must not cost its length twice."""
 _DAY = timedelta(days=1)
 # States may be announced years ahead and begin before any record; a mistyped century must still be rejected.
 _STATE_YEARS = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC))
@@ -233,7 +236,7 @@ class _RowBuilder:
         if not self._refusals:
             return Mapped(rows, int(self._rounded.sum()), self._batch.rejected, filtered)
         bad = np.logical_or.reduce([refusal.bad for refusal in self._refusals])
-        rejected = concat_rejected([self._batch.rejected, self._rejected_rows(np.flatnonzero(bad))])
+        rejected = concat_rejected([self._batch.rejected, self._rejected_rows(np.flatnonzero(bad), rows)])
         return Mapped(rows.filter(pl.Series(~bad)), int(self._rounded[~bad].sum()), rejected, filtered)
 
     def _computed(self, name: str, rule: ColumnRule) -> pl.Series:
@@ -267,14 +270,34 @@ class _RowBuilder:
         for rule, bad in zip(rules, breaches, strict=True):
             self._refuse(bad.to_numpy(), rule.reason, rule.rule)
 
-    def _rejected_rows(self, at: np.ndarray) -> pl.DataFrame:  # type: ignore[type-arg]
+    def _rejected_rows(self, at: np.ndarray, rows: pl.DataFrame) -> pl.DataFrame:  # type: ignore[type-arg]
+        """Return the records at some indices as rows of `REJECTED`, with what could be read of them in `rows`."""
         first = np.argmax(np.stack([refusal.bad[at] for refusal in self._refusals]), axis=0)
         values = {
             "raw": pl.Series(self._batch.raw(at.tolist()), dtype=pl.Binary),
             "reason": pl.Series([self._refusals[index].reason for index in first], dtype=pl.String),
             "rule": pl.Series([self._refusals[index].rule for index in first], dtype=pl.String),
         }
-        return pl.DataFrame(self._batch.provenance[at.tolist()]).with_columns(**values).select(*REJECTED)
+        readable = self._readable(rows[at.tolist()], at)
+        return pl.DataFrame(self._batch.provenance[at.tolist()]).with_columns(**values, **readable).select(*REJECTED)
+
+    def _readable(self, rows: pl.DataFrame, at: np.ndarray) -> dict[str, pl.Series]:  # type: ignore[type-arg]
+        """Return the columns of `READABLE` of the rows at some indices; a value that a rule refuses is not readable."""
+        readable = {}
+        for name, dtype in READABLE.items():
+            sources = [n for n in _OWN_TIMES if n in rows.columns] if name == "own_time" else [name]
+            values = [self._unrefused(rows[n], n, at) for n in sources if n in rows.columns]
+            readable[name] = (
+                pl.select(pl.coalesce(values)).to_series() if values else pl.repeat(None, rows.height, dtype=dtype, eager=True)
+            )
+        return readable
+
+    def _unrefused(self, values: pl.Series, name: str, at: np.ndarray) -> pl.Series:  # type: ignore[type-arg]
+        column = name.removesuffix("_micros")
+        refused = [refusal.bad[at] for refusal in self._refusals if refusal.rule.partition(":")[0] == column]
+        if values.dtype == pl.String:
+            refused.append((values.str.len_bytes() > _MOST_KEY_BYTES).fill_null(False).to_numpy())
+        return values.set(pl.Series(np.logical_or.reduce(refused)), None) if refused else values
 
     def _refuse(self, bad: Mask, reason: Reason, rule: str) -> None:
         if bad.any():

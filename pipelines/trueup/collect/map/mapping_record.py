@@ -11,6 +11,7 @@ from trueup.collect.map.mapping import MAPPING_VERSION, Mapping
 from trueup.collect.statements import statement
 from trueup.config import ColumnRule, FramingConfig, LakeConfig, LimitsConfig, NotationConfig, Project, ProjectConfig, SourceConfig
 from trueup.errors import ConfigError
+from trueup.events.schema import READABLE
 from trueup.log.lake import Configuration, Lake
 from trueup.quality.policy import expectation_content, expectation_from
 from trueup.quality.project_expectations import row_rules
@@ -26,13 +27,18 @@ _DELIVERY_SETTINGS = frozenset({
 
 @dataclass(frozen=True)
 class RecordedMapping:
-    """A mapping read from the log: the source's settings, the other inputs of `Mapping`, and the bucket settings."""
+    """A mapping read from the log: the source's settings, the other inputs of `Mapping`, and the bucket settings.
+
+    `readable` names the columns of `READABLE` that quarantine keeps of a rejected record; units ingested by earlier versions have
+    none.
+    """
 
     source: SourceConfig
     project: ProjectConfig
     lake: LakeConfig
     rules: tuple[Any, ...]
     version: int = MAPPING_VERSION
+    readable: tuple[str, ...] = tuple(READABLE)
 
     def at(self, moment: datetime) -> Mapping:
         """Return the mapping at a moment of the injected clock."""
@@ -67,6 +73,7 @@ def mapping_record(project: Project, source: SourceConfig, version: int) -> Conf
         "further_currencies": sorted(config.project.further_currencies),
         "bucket_by": config.lake.bucket_by, "buckets": config.lake.buckets,
         "rules": [{**expectation_content(rule.expectation), "notes": ""} for rule in row_rules(project, source)],
+        "readable": sorted(READABLE),
     }  # fmt: skip
     return Configuration.of(KIND, content)
 
@@ -92,6 +99,7 @@ def read_mapping(text: str) -> RecordedMapping:
         LakeConfig(bucket_by=content["bucket_by"], buckets=content["buckets"]),
         tuple(row_rule(expectation_from(rule)) for rule in content["rules"]),
         content["version"],
+        tuple(content.get("readable", ())),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trueup.config.columns import Stream
-from trueup.config.values import PositiveDuration, Table, Whole
+from trueup.config.values import PositiveDuration, Share, Table, Whole
 from trueup.units import MICROS
 
 GateSeverity = Literal["block", "mark", "note"]
@@ -40,11 +40,13 @@ class QualityConfig(Table):
     """`[quality]`: the file of further expectations, holidays, and how sensitive the completeness checks are.
 
     `false_alarms_per_year` is how many findings of volume and mix a node and service may raise in a year without a fault.
-    `lookback` is how far back hours are evaluated again when records arrive for them.
+    `lookback` is how far back hours are evaluated again when records arrive for them. `quarantine_share` is the share of a feed's
+    day that may be in quarantine without a readable key before the day's findings are provisional.
     """
 
     file: str | None = None
     holidays: tuple[date, ...] = ()
     false_alarms_per_year: Annotated[Whole, Field(ge=1, le=365)] = 2
     lookback: PositiveDuration = 62 * 86_400 * MICROS
+    quarantine_share: Share = MICROS // 100
     gate: GateConfig = GateConfig()

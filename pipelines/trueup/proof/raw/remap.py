@@ -15,7 +15,7 @@ from trueup.collect.discover.units import Unit
 from trueup.collect.ingest import split_at_parts
 from trueup.collect.map.mapping import Mapped
 from trueup.collect.map.mapping_record import RecordedMapping
-from trueup.events.schema import CORE, EVENT, UTC_TIME
+from trueup.events.schema import CORE, EVENT, READABLE, UTC_TIME
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SLACK = timedelta(hours=1)
@@ -92,6 +92,8 @@ def _remap_batch(unit: Unit, mapping: RecordedMapping, batch: Batch, moment: dat
         rejected = pl.concat([rejected, early.rejected.filter(_among(clock_dependent))]).unique(
             "source_row", keep="first", maintain_order=True
         )  # fmt: skip
+    # Quarantine keeps of a rejected record what the recorded mapping kept.
+    rejected = rejected.with_columns(pl.lit(None, READABLE[name]).alias(name) for name in READABLE if name not in mapping.readable)
     events = events_of(Mapped(rows, late.lost_digits, rejected, late.filtered), mapping.source, mapping.lake)
     return RemappedRecords(first, last, events.rows, rejected, clock_dependent, late.filtered, late.lost_digits)
 

@@ -1,4 +1,4 @@
--- Provisional findings: a record of one side is missing on a day on which the feed of that side is known to be incomplete.
+-- Provisional findings: a record of one side is missing, and it may be in quarantine or in a feed that is known to be incomplete.
 -- Grain: one row per finding. Owner: warehouse.
 -- A dismissed finding about a feed does not count. A failed expectation with bounds marks its day as incomplete.
 WITH zone AS (
@@ -7,17 +7,95 @@ WITH zone AS (
 lacking AS (
     SELECT DISTINCT
         f.stream, f.service, CAST(timezone(z.name, f.started_at) AS DATE) AS first_day,
-        CAST(timezone(z.name, greatest(f.started_at, f.ended_at - INTERVAL 1 MICROSECOND)) AS DATE) AS last_day
+        CAST(timezone(z.name, greatest(f.started_at, f.ended_at - INTERVAL 1 MICROSECOND)) AS DATE) AS last_day,
+        'incomplete feed' AS reason
     FROM steps.finding_now f, zone z
     WHERE f.stands AND f.status <> 'dismissed' AND (
         f.kind IN ('missing_records', 'stale_feed', 'volume_drop') OR (f.kind = 'failed_expectation' AND f.records_high > 0)
     )
+    UNION ALL
+    SELECT d.stream, d.service, d.day, d.day, 'quarantined share' FROM steps.suspense_day d WHERE d.is_incomplete
+),
+lopsided AS (
+    SELECT
+        f.finding_id, k.missing_side, f.service, f.subscriber, f.peer, f.day, f.started_at,
+        if(k.missing_side = 'charge', f.usage_event_ids, f.charge_event_ids) AS member_ids
+    FROM steps.finding_now f
+    JOIN main.finding_kinds k ON k.kind = f.kind
+    WHERE f.stands AND k.missing_side IS NOT NULL
+),
+members AS (
+    SELECT l.finding_id, l.missing_side, l.service, unnest(l.member_ids) AS event_id FROM lopsided l
+),
+keyed AS (
+    -- Only the records whose session is in quarantine are read from the streams.
+    SELECT u.event_id, 'charge' AS missing_side, u.session_key, u.account
+    FROM lake.events.usage u
+    WHERE u.session_key IN (SELECT s.session_key FROM steps.suspense s WHERE s.stream = 'charge' AND s.session_key IS NOT NULL)
+    UNION ALL
+    SELECT c.event_id, 'usage', c.session_key, c.account
+    FROM lake.events.charge c
+    WHERE c.session_key IN (SELECT s.session_key FROM steps.suspense s WHERE s.stream = 'usage' AND s.session_key IS NOT NULL)
+),
+drawing AS (
+    SELECT s.*, s.subscriber AS drawer, FALSE AS by_account FROM steps.suspense s WHERE s.stream = 'usage'
+    UNION ALL
+    SELECT DISTINCT s.*, b.subscriber, TRUE
+    FROM steps.suspense s
+    JOIN lake.events.subscriber a ON a.subscriber = s.subscriber
+    JOIN lake.events.subscriber b ON b.account = a.account
+    WHERE s.stream = 'usage'
+),
+priced AS (
+    SELECT f.finding_id, f.service, f.subscriber, f.started_at
+    FROM steps.finding_now f
+    JOIN main.finding_kinds k ON k.kind = f.kind
+    WHERE f.stands AND k.evidence = 'proven' AND k.side IN ('usage', 'both')
+),
+reasons AS (
+    SELECT f.finding_id, 'quarantined pool usage' AS reason
+    FROM priced f
+    JOIN drawing s ON s.drawer = f.subscriber
+    JOIN steps.shared_price p ON p.service = f.service AND p.by_account = s.by_account
+    JOIN steps.shared_price q ON q.pool = p.pool AND q.period = p.period AND q.timezone = p.timezone AND q.by_account = p.by_account
+    WHERE
+        coalesce(q.service = s.service, TRUE)
+        AND date_trunc(p.period, timezone(p.timezone, f.started_at)) BETWEEN
+        date_trunc(p.period, timezone(p.timezone, coalesce(s.from_time, f.started_at))) AND date_trunc(p.period, timezone(p.timezone, s.until_time))
+    UNION ALL
+    SELECT l.finding_id, a.reason
+    FROM lopsided l
+    JOIN lacking a ON a.stream = l.missing_side AND l.day BETWEEN a.first_day AND a.last_day AND a.service IN ('', l.service)
+    UNION ALL
+    SELECT m.finding_id, 'quarantined record'
+    FROM members m
+    JOIN keyed k ON k.event_id = m.event_id AND k.missing_side = m.missing_side
+    JOIN steps.suspense s ON s.stream = m.missing_side AND s.session_key = k.session_key
+    WHERE coalesce(s.service = m.service, TRUE) AND coalesce(s.account = k.account, TRUE)
+    UNION ALL
+    SELECT l.finding_id, 'quarantined record'
+    FROM lopsided l
+    JOIN steps.suspense s ON s.stream = l.missing_side AND s.subscriber = l.subscriber
+    CROSS JOIN zone z
+    LEFT JOIN steps.match_rule own ON own.service = l.service
+    LEFT JOIN steps.match_rule other ON other.service IS NULL
+    WHERE
+        coalesce(s.service = l.service, TRUE) AND coalesce(s.peer = l.peer, TRUE)
+        -- Under a rule that has session keys alone, a record with a session key is of no other session.
+        AND (
+            s.session_key IS NULL OR NOT coalesce(own.by_key, other.by_key, TRUE) OR coalesce(own.by_nearest, other.by_nearest, FALSE)
+        )
+        AND if(
+            coalesce(own.by_period, other.by_period, FALSE),
+            steps.period_number(l.started_at, coalesce(own.period_us, other.period_us), z.name)
+            BETWEEN steps.period_number(coalesce(s.from_time, l.started_at), coalesce(own.period_us, other.period_us), z.name)
+            AND steps.period_number(s.until_time, coalesce(own.period_us, other.period_us), z.name),
+            epoch_us(l.started_at) BETWEEN epoch_us(coalesce(s.from_time, l.started_at)) - coalesce(own.start_tolerance_us, other.start_tolerance_us, 0)
+            AND epoch_us(s.until_time) + coalesce(own.start_tolerance_us, other.start_tolerance_us, 0)
+        )
 )
 SELECT
-    f.finding_id                                  -- 16 bytes
-FROM steps.finding_now f
-JOIN main.finding_kinds k ON k.kind = f.kind
-WHERE f.stands AND EXISTS (
-    FROM lacking l
-    WHERE f.day BETWEEN l.first_day AND l.last_day AND l.service IN ('', f.service) AND l.stream = k.missing_side
-)
+    r.finding_id,                                 -- 16 bytes
+    coalesce(max(r.reason) FILTER (r.reason = 'quarantined record'), max(r.reason)) AS reason -- quarantined record, quarantined share, quarantined pool usage or incomplete feed
+FROM reasons r
+GROUP BY r.finding_id

@@ -29,6 +29,7 @@ SELECT
     f.ended_at,                                   -- when two systems that differ on a subscription since started_at agreed again, UTC; of a feed, the end of the affected time
     f.source,                                     -- the feed of a finding about a feed; NULL for other findings
     f.control,                                    -- the control that raised a finding about a feed (files, records, volume, mix, schedule, expectations, …)
-    p.finding_id IS NOT NULL AS provisional       -- whether the feed of its missing side is known to be incomplete on its day, so that the finding may vanish
+    p.finding_id IS NOT NULL AS provisional,      -- whether its missing record may be in quarantine or in an incomplete feed, so that the finding may vanish
+    p.reason AS provisional_reason                -- quarantined record, quarantined share, quarantined pool usage or incomplete feed; NULL where it is not provisional
 FROM steps.finding_now f
 LEFT JOIN steps.finding_provisional p ON p.finding_id = f.finding_id

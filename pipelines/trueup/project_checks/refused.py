@@ -1,0 +1,47 @@
+"""Rules about records in quarantine: files refused whole, and files of which a larger share than declared is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+
+from trueup.project_checks.facts import Facts
+from trueup.project_checks.log_summary import RefusedUnit
+from trueup.project_checks.problem import Instance, Rule
+from trueup.units import MICROS
+
+_TODO = "correct the file's settings, then map its records again by `trueup recycle --source {source}`"
+
+
+def _refused_whole(facts: Facts) -> Iterator[Instance]:
+    return _of_sources(facts, lambda unit: unit.refused >= unit.records)
+
+
+def _refused_in_part(facts: Facts) -> Iterator[Instance]:
+    most = facts.config.quality.quarantine_share
+    return _of_sources(facts, lambda unit: unit.refused < unit.records and unit.refused * MICROS > unit.records * most)
+
+
+def _of_sources(facts: Facts, is_concerned: Callable[[RefusedUnit], bool]) -> Iterator[Instance]:
+    """Yield one instance for each source with such units, with the newest of them as the example."""
+    for source, of_source in groupby(filter(is_concerned, facts.log.refused), lambda unit: unit.source):
+        units = list(of_source)
+        newest = units[-1]
+        others = f" and of {len(units) - 1} more of its files" if len(units) > 1 else ""
+        yield {
+            "where": newest.path, "source": source, "refused": newest.refused, "records": newest.records, "others": others,
+            "example": newest.example,
+        }  # fmt: skip
+
+
+LOG_RULES = (
+    Rule(
+        "refused-file", "warning", "source {source}: all {records} records of this file{others} are in quarantine ({example})",
+        _TODO, _refused_whole,
+    ),
+    Rule(
+        "refused-share", "warning",
+        "source {source}: {refused} of {records} records of this file{others} are in quarantine ({example})", _TODO,
+        _refused_in_part, fails_check=False,
+    ),
+)  # fmt: skip

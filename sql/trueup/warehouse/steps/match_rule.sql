@@ -1,0 +1,14 @@
+-- How the usage and charges of each service are matched under the policy in force.
+-- Grain: one row per service with rules of its own, and one without a service for all others. Owner: warehouse.
+SELECT
+    r.service,                                    -- NULL: all services without rules of their own
+    json_contains(r.rules -> '$.match', '"session_key"') AS by_key, -- by session key
+    json_contains(r.rules -> '$.match', '"nearest"') AS by_nearest, -- by party and nearest start
+    json_contains(r.rules -> '$.match', '"aggregate"') AS by_period, -- all records of a subscriber and period together
+    CAST(r.rules ->> '$.start_tolerance' AS BIGINT) AS start_tolerance_us, -- how far two starts may be apart
+    CAST(r.rules ->> '$.period' AS BIGINT) AS period_us -- length of a period
+FROM (
+    SELECT s.key AS service, s.value AS rules FROM steps.policy_now p, json_each(p.content, '$.services') s
+    UNION ALL
+    SELECT NULL, p.content -> '$.default' FROM steps.policy_now p
+) r

@@ -1,0 +1,42 @@
+-- Usage and charges in quarantine that no recycling has mapped again, with what their mapping could read of them.
+-- Grain: one row per rejected record. Owner: warehouse.
+-- A record without a readable time lies within the times of its unit. A unit refused whole lies between the units around it.
+WITH parts AS (
+    SELECT
+        c.source_id, c.source, c.records, c.first_time, c.last_time, c.taken_at,
+        max(c.last_time) OVER (PARTITION BY c.source ORDER BY c.sequence_no ROWS UNBOUNDED PRECEDING) AS newest_time
+    FROM lake.events.control c
+    WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+),
+units AS (
+    SELECT
+        p.source_id, any_value(p.source) AS source, CAST(sum(p.records) AS BIGINT) AS records,
+        coalesce(min(p.first_time), min(p.newest_time)) AS first_time, coalesce(max(p.last_time), max(p.taken_at)) AS last_time
+    FROM parts p
+    GROUP BY p.source_id
+)
+SELECT
+    q.event_id,                                   -- 16 bytes, of the rejected record
+    q.stream,                                     -- usage or charge
+    q.source,                                     -- the feed's name in trueup.toml
+    q.source_id,                                  -- its unit
+    u.records AS unit_records,                    -- number of records of its unit
+    q.account,                                    -- this and the columns up to currency: NULL where they are not readable
+    q.service,                                    -- as mapped
+    q.subscriber,                                 -- as mapped
+    q.peer,                                       -- as mapped
+    q.session_key,                                -- as mapped
+    q.quantity_micros,                            -- as mapped
+    q.amount_micros,                              -- as mapped, of a charge
+    q.currency,                                   -- of the amount
+    q.own_time IS NOT NULL AS is_timed,           -- whether its time is readable
+    coalesce(q.own_time, u.first_time) AS from_time, -- UTC: its time, or the least that it may have; NULL where any earlier time may be
+    coalesce(q.own_time, u.last_time) AS until_time -- UTC: its time, or the greatest that it may have
+FROM lake.events.quarantine q
+JOIN units u ON u.source_id = q.source_id
+WHERE
+    q.stream IN ('usage', 'charge') AND q.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    AND NOT EXISTS (
+        FROM lake.events.recycling r
+        WHERE r.event_id = q.event_id AND r.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    )
