@@ -37,6 +37,7 @@ from trueup.collect.discover.units import Unit, find_files, open_unit
 from trueup.collect.map.mapping import Mapping
 from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, mapping_version
 from trueup.collect.map.presets import expand_preset
+from trueup.collect.statements import statement
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.events.streams import MOVEMENTS
@@ -127,7 +128,24 @@ def ingest(
         if any(source.idle_after is not None for source in project.config.source if source.stream in MOVEMENTS):
             lake.commit(lambda transaction: transaction.declare(TICK, through=clock()))
         declare_idle(lake)
+        summary.notices.extend(_recyclable(lake, selected))
     return summary
+
+
+def _recyclable(lake: Lake, sources: Sequence[SourceConfig]) -> Iterator[str]:
+    """Yield a notice for each source with records in quarantine that another mapping than the present one rejected."""
+    counts: dict[str, list[tuple[str | None, int]]] = {}
+    values = {"sources": [source.name for source in sources]}
+    for name, mapping, records in lake.connection.execute(statement("rejected_counts"), values).fetchall():
+        counts.setdefault(name, []).append((mapping, records))
+    for source in map(expand_preset, [source for source in sources if source.name in counts]):
+        present = mapping_record(lake.project, source, mapping_version(lake, source)).id
+        records = sum(number for mapping, number in counts[source.name] if mapping != present)
+        if records:
+            yield (
+                f"source {source.name}: its mapping has changed since {records} of its records were rejected; "
+                f"`trueup recycle --source {source.name}` maps them again"
+            )
 
 
 def select_sources(project: Project, names: Sequence[str]) -> list[SourceConfig]:

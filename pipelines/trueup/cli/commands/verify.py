@@ -53,7 +53,7 @@ def verify(
     from trueup.proof.raw.records import SOUND
     from trueup.warehouse.query import with_retries
 
-    opened, archives = load(project), _archives(raw or [])
+    opened, archives = load(project), archive_folders(raw or [])
     if id_prefix is None:
         checked = check_all(opened, anchors, public_keys)
         result = with_retries(opened, lambda warehouse: _everything(warehouse, archives))
@@ -70,7 +70,8 @@ def verify(
         raise typer.Exit(EXCEEDED)
 
 
-def _archives(folders: list[Path]) -> tuple[Path, ...]:
+def archive_folders(folders: list[Path]) -> tuple[Path, ...]:
+    """Return the folders of archived raw files; raise `TrueupError` for one that does not exist."""
     for folder in folders:
         if not folder.is_dir():
             raise TrueupError("there is no such folder", where=f"--raw {folder}", todo="name a folder of raw files")

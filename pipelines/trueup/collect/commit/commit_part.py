@@ -14,7 +14,7 @@ import polars as pl
 from trueup.collect.commit.chain import chained, frame_of
 from trueup.collect.commit.cross_row_checks import refused
 from trueup.collect.commit.earlier_form import EarlierForm
-from trueup.collect.decode.decoded import PROVENANCE, REJECTED, concat_rejected
+from trueup.collect.decode.decoded import PROVENANCE, concat_rejected
 from trueup.collect.decode.reread import read_raw_records
 from trueup.collect.decode.thread_connection import own_connection
 from trueup.collect.discover.units import Unit, open_unit
@@ -144,6 +144,9 @@ class QuarantineBudget:
 class Part:
     """A part that is not committed yet: `add` the pieces that are read, then `commit`."""
 
+    recycles: str | None = None
+    """Of records mapped again, the unit that delivered them."""
+
     def __init__(
         self, lake: Lake, unit: Unit, number: int, budget: QuarantineBudget, mapping: Configuration, earlier: EarlierForm | None
     ) -> None:
@@ -172,7 +175,7 @@ class Part:
             "source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream,
             "path": self._unit.shown, "sha256": self._unit.sha256, "bytes": self._unit.size_bytes,
             "part_no": self.number, "last_part": is_last, "declared_records": declared_records,
-            "lost_digits": self._lost_digits,
+            "lost_digits": self._lost_digits, "recycles": self.recycles,
         }  # fmt: skip
         unique_rows = _deduplicate(rows).sort("bucket")
         try:
@@ -193,7 +196,10 @@ class Part:
         if refused.height:
             rows, new = (frame.join(refused, on="event_id", how="anti", maintain_order="left") for frame in (rows, new))
             # Use a copy of the budget: a commit that is retried runs this again.
+            refused = self._first_refusals(refused)
             rejected = pl.concat([rejected, self._quarantine([copy(self._budget).truncate_raw(self._with_bytes(refused))])])
+        if not self._accept_outcome(transaction, rows, new, rejected):
+            return None
         transaction.append(self._stream, new)
         transaction.append("quarantine", rejected)
         counted = {
@@ -207,6 +213,14 @@ class Part:
         transaction.append("control", frame_of(chained(row, None if last_no is None else (last_no, last_hash))))
         counts = Counts(accepted=new.height, lost_digits=self._lost_digits, **counted)
         return Committed(transaction.next_position("unit"), counts)
+
+    def _first_refusals(self, refused: pl.DataFrame) -> pl.DataFrame:
+        """Return the refused rows that go to quarantine: of a delivery all."""
+        return refused
+
+    def _accept_outcome(self, transaction: Transaction, rows: pl.DataFrame, new: pl.DataFrame, rejected: pl.DataFrame) -> bool:
+        """Return whether to commit: `new` of the part's events `rows`, and `rejected`. A subclass may write rows of its own."""
+        return True
 
     def _refused(self, rows: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         """Return the rows that the stream's check refuses and their repetitions, with reason and rule."""
@@ -224,7 +238,7 @@ class Part:
             if again.sha256 != self._unit.sha256:
                 raise SourceError("the file has changed", where=self._unit.shown, todo="ingest it again")
             raw = pl.Series("raw", list(read_raw_records(again, ordered.select(*PROVENANCE).rows())), dtype=pl.Binary)
-        return ordered.with_columns(raw).select(*REJECTED)
+        return ordered.with_columns(raw).select(*PROVENANCE, "raw", "reason", "rule")
 
     def _quarantine(self, rejected: list[pl.DataFrame]) -> pl.DataFrame:
         """Return rejected records as rows of the log's quarantine."""

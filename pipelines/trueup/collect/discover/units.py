@@ -90,7 +90,10 @@ class _Stamp:
 
 @dataclass(frozen=True)
 class Unit:
-    """One open source unit: its bytes are those that were fingerprinted, or reading raises."""
+    """One open source unit: its bytes are those that were fingerprinted, or reading raises.
+
+    `recycled_by` is the id of the mapping that maps rejected records of the unit again, empty for a delivery.
+    """
 
     source: SourceConfig
     path: Path
@@ -100,6 +103,7 @@ class Unit:
     compression: Compression
     handle: BinaryIO
     stamp: _Stamp
+    recycled_by: str = ""
 
     @property
     def limits(self) -> LimitsConfig:
@@ -108,8 +112,8 @@ class Unit:
 
     @property
     def source_id(self) -> str:
-        """Identifier by which events refer to the unit."""
-        return f"{self.source.name}@{self.sha256[:32]}"
+        """Identifier by which events refer to the unit; records mapped again have one of their own for each mapping."""
+        return f"{self.source.name}@{self.sha256[:32]}" + (f"~{self.recycled_by[:16]}" if self.recycled_by else "")
 
     def stream(self) -> Iterator[bytes]:
         """Return the decompressed bytes from the start, in chunks; raise `SourceError` where they are unreadable or end early."""

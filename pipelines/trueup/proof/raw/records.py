@@ -12,12 +12,12 @@ import polars as pl
 from trueup.collect.commit.commit_part import quarantined_bytes
 from trueup.collect.commit.cross_row_checks import CHECKS
 from trueup.collect.decode.decoded import REJECTED
+from trueup.collect.discover.raw_files import Archive, MissingRawFile, RecordedUnit
 from trueup.collect.discover.units import Unit
 from trueup.errors import ConfigError, SourceError
 from trueup.events.schema import CORE, EVENT, QUARANTINE
 from trueup.log.lake import Lake
 from trueup.proof.evidence import Evidence
-from trueup.proof.raw.archive import Archive, MissingRawFile, RecordedUnit
 from trueup.proof.raw.mappings import UnitMapping, UnitMappings
 from trueup.proof.raw.remap import RemappedRecords, remap_record
 from trueup.proof.raw.units import read_units

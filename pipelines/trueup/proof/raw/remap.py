@@ -15,6 +15,7 @@ from trueup.collect.discover.units import Unit
 from trueup.collect.ingest import split_at_parts
 from trueup.collect.map.mapping import Mapped
 from trueup.collect.map.mapping_record import RecordedMapping
+from trueup.collect.recycle.select_records import read_records
 from trueup.events.schema import CORE, EVENT, READABLE, UTC_TIME
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -39,6 +40,11 @@ class RemappedRecords:
     filtered: pl.Series
     lost_digits: int
 
+    @property
+    def records(self) -> int:
+        """Number of records."""
+        return self.rows.height + self.rejected.height + len(self.filtered) - len(self.clock_dependent)
+
 
 def remap_unit(
     unit: Unit, mapping: RecordedMapping, taken_at_us: dict[int, int], part_records: dict[int, int]
@@ -58,6 +64,22 @@ def remap_unit(
         remapped = _remap_batch(unit, mapping, batch, moment, piece.first_row, piece.first_row + len(piece) - 1)
         # Quarantine stores the beginning of a long record, and no bytes once the unit's budget is used up.
         yield replace(remapped, rejected=budget.truncate_raw(remapped.rejected))
+
+
+def remap_recycled(unit: Unit, mapping: RecordedMapping, records: pl.DataFrame, taken_at_us: dict[int, int]) -> RemappedRecords:
+    """Map again the records of a unit that were recycled (`part_no` and the columns of `PROVENANCE`), in one piece.
+
+    `taken_at_us` is the clock of each part's commit. Raises `SourceError` where the unit cannot be read.
+    """
+    budget, pieces = QuarantineBudget(unit.limits, 0), [no_records(mapping.source.stream)]
+    for (number,), of_part in records.group_by("part_no", maintain_order=True):
+        moment = _EPOCH + timedelta(microseconds=taken_at_us[int(str(number))])
+        for batch in read_records(unit, mapping.at(moment), of_part):
+            remapped = _remap_batch(unit, mapping, batch, moment, 0, 0)
+            pieces.append(replace(remapped, rejected=budget.truncate_raw(remapped.rejected)))
+    whole = concat_pieces(pieces)
+    numbers: list[int] = records["source_row"].to_list()
+    return replace(whole, first_row=min(numbers, default=0), last_row=max(numbers, default=-1))
 
 
 def remap_record(

@@ -14,20 +14,21 @@ from trueup.collect.commit.earlier_form import earlier_form
 from trueup.collect.decode.decoded import REJECTED
 from trueup.collect.decode.readers import reader_of
 from trueup.collect.decode.reread import read_raw_records
+from trueup.collect.discover.raw_files import Archive, MissingRawFile, RecordedUnit
 from trueup.collect.discover.units import Unit
 from trueup.config.tables.framing import RECORDS
 from trueup.errors import ConfigError, SourceError
 from trueup.events.schema import EVENT
 from trueup.proof.evidence import MAX_NAMED_FAULTS, Check, Evidence, FaultCollector, format_value
-from trueup.proof.raw.archive import Archive, MissingRawFile, RecordedUnit
 from trueup.proof.raw.mappings import UnitMapping, UnitMappings
-from trueup.proof.raw.remap import RemappedRecords, join_pieces, remap_unit
+from trueup.proof.raw.remap import RemappedRecords, join_pieces, remap_recycled, remap_unit
 from trueup.proof.statements import statement
 
 CHECK = "units"
 ROWS_AT_ONCE = 400_000
 """Number of records compared at a time: some hundred megabytes."""
 _LAST = 2**62
+OUTCOMES = ("accepted", "duplicate", "filtered", "quarantined")
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,12 @@ class UnitParts:
     source: str
     stream: str
     parts: tuple[dict[str, Any], ...]
+
+    @property
+    def recycles(self) -> str | None:
+        """Of records mapped again, the unit that delivered them; None for a file."""
+        delivered: str | None = self.parts[0]["recycles"]
+        return delivered
 
     @property
     def records(self) -> int:
@@ -128,9 +135,8 @@ class _UnitComparison:
 
     def _compare(self, unit: UnitParts, raw: Unit, mapping: UnitMapping, stored: tuple[pl.DataFrame, pl.DataFrame] | None) -> None:
         faults, sums = FaultCollector(CHECK), _Sums(unit)
-        pieces = remap_unit(raw, mapping.mapping, unit.taken_at_us, unit.part_records)
         last = -1
-        for piece in join_pieces(pieces, rows=ROWS_AT_ONCE):
+        for piece in join_pieces(self._pieces(unit, raw, mapping, faults), rows=ROWS_AT_ONCE):
             events, rejects = stored or self._stored([unit], piece.first_row, piece.last_row)
             of_unit = pl.col("source_id") == unit.recorded.source_id
             comparison = _Comparison(unit, raw, piece, events.filter(of_unit), rejects.filter(of_unit), faults)
@@ -142,6 +148,31 @@ class _UnitComparison:
         sums.compare(faults)
         _compare_declared(unit, raw, faults)
         self._report(unit, mapping, faults)
+
+    def _pieces(self, unit: UnitParts, raw: Unit, mapping: UnitMapping, faults: FaultCollector) -> Iterator[RemappedRecords]:
+        """Map the records of a unit again: all those of a file, or those that were recycled."""
+        if unit.recycles is None:
+            yield from remap_unit(raw, mapping.mapping, unit.taken_at_us, unit.part_records)
+            return
+        records = self._recycled(unit, faults)
+        yield remap_recycled(raw, mapping.mapping, records, unit.taken_at_us)
+
+    def _recycled(self, unit: UnitParts, faults: FaultCollector) -> pl.DataFrame:
+        """Return the records that were recycled; add a fault where they are others than the control rows count."""
+        values = {"source_id": unit.recorded.source_id}
+        records = self._connection.execute(statement("recycled_records"), values).pl()
+        for part in unit.parts:
+            of_part = records.filter(pl.col("part_no") == part["part_no"])
+            outcomes = {str(name): int(count) for name, count in of_part["outcome"].value_counts().iter_rows()}
+            counted = {name: int(part[name] or 0) for name in OUTCOMES if part[name]}
+            if outcomes != counted:
+                faults.tampered(
+                    _where(unit), f"its control row of part {part['part_no']} counts {counted}, recycling has {outcomes}"
+                )
+        lost = records["source_row"].null_count()
+        if lost:
+            faults.tampered(_where(unit), f"quarantine lacks {lost} of the records that were mapped again")
+        return records.drop_nulls("source_row")
 
     def _report(self, unit: UnitParts, mapping: UnitMapping, faults: FaultCollector) -> None:
         """Report faults of a unit; without a recorded mapping they prove nothing, because the configuration may have changed."""
@@ -272,7 +303,7 @@ class _Sums:
 
     def add(self, piece: RemappedRecords) -> None:
         """Add remapped records."""
-        self._records += piece.last_row - piece.first_row + 1
+        self._records += piece.records
         self._lost_digits += piece.lost_digits
         self._filtered += len(piece.filtered)
         self._extents.append(time_extent(piece.rows, self._unit.stream))

@@ -2,8 +2,11 @@
 -- Grain: one row per source with a unit or a closing.
 WITH ingested AS (
     SELECT
-        f.source, any_value(f.stream) AS stream, count(*) AS units, sum(f.records) AS records, sum(f.accepted) AS accepted,
-        sum(f.duplicate) AS duplicate, sum(f.filtered) AS filtered, sum(f.quarantined) AS quarantined,
+        f.source, any_value(f.stream) AS stream, count(*) FILTER (f.recycles IS NULL) AS units,
+        coalesce(sum(f.records) FILTER (f.recycles IS NULL), 0) AS records, sum(f.accepted) AS accepted,
+        sum(f.duplicate) AS duplicate, sum(f.filtered) AS filtered,
+        -- A record mapped again leaves quarantine for its new outcome.
+        sum(f.quarantined) - coalesce(sum(f.records) FILTER (f.recycles IS NOT NULL), 0) AS quarantined,
         sum(f.lost_digits) AS lost_digits,
         min(f.first_time) AS first_time, max(f.last_time) AS last_time, max(f.taken_at) AS last_taken_at
     FROM main.source_units f

@@ -2,6 +2,13 @@
 -- Grain: one row per rejected record. Owner: warehouse.
 WITH units AS (
     SELECT c.source_id, any_value(c.path) AS path FROM lake.events.control c GROUP BY c.source_id
+),
+recycled AS (
+    SELECT r.event_id, min(p.position) AS position, any_value(r.outcome) AS outcome
+    FROM lake.events.recycling r
+    JOIN lake.events.position p ON p.snapshot_id = r.snapshot_id
+    WHERE r.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    GROUP BY r.event_id
 )
 SELECT
     lower(hex(q.event_id)) AS event_id,           -- its id in lower-case hex: a hash of unit and record number
@@ -17,8 +24,21 @@ SELECT
     TRY(decode(q.raw)) AS record,                 -- its bytes as text; NULL where they are not UTF-8
     q.raw,                                        -- its original bytes
     p.position,                                   -- the position of its commit
-    p.committed_at AS taken_at                    -- when it was committed, UTC
+    p.committed_at AS taken_at,                   -- when it was committed, UTC
+    q.record_key,                                 -- this and the columns up to currency: what its mapping could read of it; NULL where it could not
+    q.session_key,                                -- as mapped
+    q.account,                                    -- as mapped
+    q.service,                                    -- as mapped
+    q.subscriber,                                 -- as mapped
+    q.peer,                                       -- as mapped
+    q.own_time,                                   -- started_at, of a charge without it billed_at, of a state valid_from; UTC
+    q.quantity_micros,                            -- as mapped
+    steps.micros_as_money(q.amount_micros) AS amount, -- as mapped, of a charge
+    q.currency,                                   -- of the amount
+    e.position AS recycled_position,              -- the position at which it was mapped again; NULL while it waits in quarantine
+    e.outcome AS recycled_outcome                 -- accepted, duplicate, filtered or quarantined (with a row of its own)
 FROM lake.events.quarantine q
 JOIN lake.events.position p ON p.snapshot_id = q.snapshot_id
 LEFT JOIN units u ON u.source_id = q.source_id
+LEFT JOIN recycled e ON e.event_id = q.event_id
 WHERE q.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)

@@ -1,5 +1,5 @@
 -- Ingested source units, with the counts of their records.
--- Grain: one row per source unit (a file). Owner: warehouse.
+-- Grain: one row per source unit (a file), and one per unit and mapping of records mapped again. Owner: warehouse.
 SELECT
     c.source,                                     -- the feed's name in trueup.toml
     c.stream,                                     -- usage, charge, subscriber or tariff
@@ -21,7 +21,8 @@ SELECT
     max(c.last_time) AS last_time,                -- greatest time of a record, UTC; of a state, the time it begins
     max(c.taken_at) AS taken_at,                  -- when its last part was ingested, UTC
     min(p.position) AS first_position,            -- position of its first part
-    max(p.position) AS last_position              -- position of its last part
+    max(p.position) AS last_position,             -- position of its last part
+    any_value(c.recycles) AS recycles             -- of records mapped again: the unit that delivered them; NULL for a file
 FROM lake.events.control c
 JOIN lake.events.position p ON p.snapshot_id = c.snapshot_id
 WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)

@@ -27,6 +27,11 @@ class RecordedUnit:
     sha256: str
     size_bytes: int
 
+    @property
+    def recycled_by(self) -> str:
+        """The beginning of the id of the mapping that maps its records again, empty for a delivery."""
+        return self.source_id.rpartition("@")[2].partition("~")[2]
+
 
 class MissingRawFile(SourceError):
     """The bytes of a unit were not found; `changed` means that its path has other bytes, which no unit of the log has."""
@@ -50,7 +55,7 @@ class Archive:
         for path in self._candidates(recorded_unit):
             with open_unit(self._project, source, path) as unit:
                 if unit.sha256 == recorded_unit.sha256:
-                    yield unit
+                    yield replace(unit, recycled_by=recorded_unit.recycled_by)
                     return
         compressed = self._contents().get((recorded_unit.size_bytes, recorded_unit.sha256))
         if compressed is None:
@@ -58,7 +63,8 @@ class Archive:
         with self._decompressed(*compressed) as handle, open_unit(self._project, source, compressed[0]) as outer:
             compression = compression_of(handle.read(_HEAD_BYTES))
             yield replace(
-                outer, sha256=recorded_unit.sha256, size_bytes=recorded_unit.size_bytes, compression=compression, handle=handle
+                outer, sha256=recorded_unit.sha256, size_bytes=recorded_unit.size_bytes, compression=compression, handle=handle,
+                recycled_by=recorded_unit.recycled_by,
             )  # fmt: skip
 
     def _candidates(self, recorded_unit: RecordedUnit) -> Iterator[Path]:

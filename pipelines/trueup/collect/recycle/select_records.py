@@ -1,0 +1,56 @@
+"""Reads some records of a unit again, as the unit's present settings decode them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+
+from trueup.collect.decode.decoded import PROVENANCE, Batch, Reader
+from trueup.collect.decode.readers import reader_of
+from trueup.collect.discover.units import Unit
+from trueup.collect.map.mapping import Mapping
+
+
+def read_records(unit: Unit, mapping: Mapping, records: pl.DataFrame) -> Iterator[Batch]:
+    """Yield the records at some provenances (columns of `PROVENANCE`), each once and with its recorded number.
+
+    A record begins at its byte offset, also where other settings count the records of the unit differently: lines to skip, for
+    example. One that begins nowhere by the present settings is decoded alone. Raises `SourceError` where the unit cannot be read.
+    """
+    reader, source = reader_of(unit), mapping.source
+    requested = mapping.requested if source.format == "ndjson" else mapping.requested_among(reader.columns())
+    wanted = records.select(*PROVENANCE).sort("source_offset", "source_row")
+    # The offset of a Parquet record is its row group.
+    key = ["source_offset", "source_row"] if source.format == "parquet" else ["source_offset"]
+    found = [wanted.clear()]
+    for piece in reader.pieces():
+        batch = reader.read(piece, requested, attributes=source.attributes, kept=mapping.kept)
+        chosen = _only(batch, wanted, key)
+        if chosen is not None:
+            found.append(pl.concat([chosen.provenance, chosen.rejected.select(*PROVENANCE)]))
+            yield chosen
+    for row, offset, length in wanted.join(pl.concat(found), on="source_row", how="anti").iter_rows():
+        yield _alone(reader, mapping, requested, (row, offset, length))
+
+
+def _alone(reader: Reader, mapping: Mapping, requested: tuple[str, ...], record: tuple[int, int, int | None]) -> Batch:
+    piece = reader.at(*record)
+    return reader.read(piece, requested, attributes=mapping.source.attributes, kept=mapping.kept)
+
+
+def _only(batch: Batch, wanted: pl.DataFrame, key: list[str]) -> Batch | None:
+    """Return the wanted records of a batch with their recorded numbers, None without any."""
+    numbers = wanted.select(*key, number="source_row")
+    decoded, rejected = (
+        frame.join(numbers, on=key, how="left", maintain_order="left") for frame in (batch.provenance, batch.rejected)
+    )
+    is_wanted = decoded["number"].is_not_null().to_numpy() if decoded.height else np.zeros(0, np.bool_)
+    refused = rejected.filter(pl.col("number").is_not_null())
+    if not is_wanted.any() and refused.is_empty():
+        return None
+    chosen = batch.only(is_wanted)
+    provenance = decoded.filter(pl.Series(is_wanted, dtype=pl.Boolean)).with_columns(source_row="number").drop("number")
+    return replace(chosen, provenance=provenance, rejected=refused.with_columns(source_row="number").drop("number"))
