@@ -284,7 +284,7 @@ def test_an_archived_file_is_found_by_its_content_and_a_missing_one_is_named(pro
     shutil.rmtree(project.parent / "archive")
 
 
-def test_a_refused_tariff_row_is_mapped_again_once_nothing_overlaps_it_and_not_before(project: Path, invoke: Invoke) -> None:
+def test_a_row_of_the_tariff_book_that_another_row_still_refuses_is_left_in_quarantine(project: Path, invoke: Invoke) -> None:
     book = SETTINGS + "[[source]]\nname = 'book'\nstream = 'tariff'\npath = 'book*.csv'\n[source.columns]\n" + "".join(
         f'{name} = "{name}"\n' for name in ("record_key", "item", "service", "destination", "price", "currency", "valid_from")
     )  # fmt: skip
@@ -295,7 +295,7 @@ def test_a_refused_tariff_row_is_mapped_again_once_nothing_overlaps_it_and_not_b
     )
     status, _, err = invoke("ingest", "book")
     assert status == 0, err
-    assert rows(invoke, "SELECT reason FROM quarantine") == [{"reason": "overlapping_validity"}]
+    assert rows(invoke, "SELECT reason FROM quarantine") == [{"reason": "repeated_key"}]
     assert "nothing to recycle; 1 record left" in invoke("recycle", "--source", "book")[1]
     assert rows(invoke, "SELECT count(*)::INT AS n FROM lake.events.recycling") == [{"n": 0}]
 

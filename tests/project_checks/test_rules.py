@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from trueup.project_checks.check import COLLECTION_RULES, FILE_RULES, LOG_RULES, SETTING_RULES
-from trueup.project_checks.log_summary import LogSummary, SameContent, SourceDeliveries
+from trueup.project_checks.log_summary import LogSummary, RefusedUnit, SameContent, SourceDeliveries
 from trueup.project_checks.problem import Problem
 
 Find = Callable[..., list[Problem]]
@@ -326,6 +327,14 @@ LOGS = {
         LogSummary(DELIVERIES, (SameContent("billing", "msc", 2, "landing/msc/a.csv"),)), [], "",
         ("same-content", "warning", "landing/msc/a.csv"), "2 files",
     ),
+    "a file refused whole": (
+        replace(VOICE, refused=(RefusedUnit("msc", "landing/msc/a.csv", 3, 3, "bad_time: started_at: is a time"),)), [], "",
+        ("refused-file", "warning", "landing/msc/a.csv"), "all 3 records of this file are in quarantine (bad_time",
+    ),
+    "files refused in part": (
+        replace(VOICE, refused=tuple(RefusedUnit("msc", f"landing/msc/{n}.csv", 99, 1, "bad_time: x") for n in "ab")), [], "",
+        ("refused-share", "warning", "landing/msc/b.csv"), "1 of 99 records of this file and of 1 more of its files",
+    ),
     "never closed": (
         VOICE, [('lateness = "1h"', 'frontier = "declared"')], "",
         ("never-closed", "notice", "[[source]] msc"), "trueup close --source msc",
@@ -381,6 +390,7 @@ def test_rules_of_one_kind_have_distinct_names() -> None:
         (LogSummary(DELIVERIES, used=frozenset({"voice"}), billed={"voice": frozenset({"USD", "EUR"})}), []),
         (LogSummary(DELIVERIES, billed={"fee": frozenset({"USD"})}), [("[reconcile.voice]", "[reconcile.default]")]),
         (LogSummary(DELIVERIES, (SameContent("removed", "msc", 2, "x"),)), []),
+        (replace(VOICE, refused=(RefusedUnit("msc", "landing/msc/a.csv", 100, 1, "bad_time: x"),)), []),
     ],
 )  # fmt: skip
 def test_a_log_without_a_problem_is_not_reported(find: Find, log: LogSummary, changes: list[tuple[str, str]]) -> None:

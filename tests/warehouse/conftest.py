@@ -22,6 +22,8 @@ from trueup.warehouse.asof import resolve
 from trueup.warehouse.query import Warehouse
 
 TOML = """
+[quality]
+quarantine_share = "1"
 [project]
 timezone = "Asia/Jakarta"
 currency = "IDR"

@@ -26,7 +26,6 @@ from trueup.cli.commands import (
     query,
     rate,
     reconcile,
-    recycle,
     run,
     status,
     stream,
@@ -72,7 +71,7 @@ def root(
     """Reconcile network usage with billing, and show where revenue leaks."""
 
 
-_GROUPS = (project, ingest, recycle, reconcile, stream, quality, query, status, clock, verify, anchor, rate, run, controls, fraud)
+_GROUPS = (project, ingest, reconcile, stream, quality, query, status, clock, verify, anchor, rate, run, controls, fraud)
 for group in _GROUPS:
     group.register(app)
 
