@@ -119,3 +119,34 @@ def test_a_volume_counts_what_32_bit_counters_carried_over(tmp_path: Path, capsy
     replaced = ('quantity = "in_octets"', f'quantity = {{ expression = "{expression}" }}')
     found = findings_of("C10-radius-gigawords", tmp_path, capsys, replaced=replaced)
     assert found == [("underbilled", Decimal("4.294967"))]
+
+
+def test_damaged_durations_are_no_leakage_and_their_charges_no_overcharge(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # C12: a day is the longest call; d1 of 4,300 years and d2 of 84 hours are damaged, d3 of 60 s × 0.001 is right.
+    findings_of("C12-absurd-duration", tmp_path, capsys)
+    assert rows_of("SELECT * FROM leakage_by_day", tmp_path / "project", capsys) == []
+    query = "SELECT subscriber, provisional_reason AS reason FROM findings ORDER BY subscriber"
+    assert rows_of(query, tmp_path / "project", capsys) == [
+        {"subscriber": "491511000001", "reason": "quarantined record"},
+        {"subscriber": "491511000002", "reason": "quarantined record"},
+    ]
+
+
+def test_records_refused_by_a_wrong_mapping_come_in_once_it_is_corrected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # C35: 2 usage records after the correction; the second file holds the same two.
+    wrong = ('quantity = "in_octets"', 'quantity = "nas"')
+    project = project_of("C35-recycle-after-fix", tmp_path, replaced=wrong)
+    assert main(["ingest", "--project", str(project)]) == 0
+    capsys.readouterr()
+    assert rows_of("SELECT count(*)::INT AS n FROM lake.events.usage", project, capsys) == [{"n": 0}]
+    text = (project / "trueup.toml").read_text("utf-8")
+    (project / "trueup.toml").write_text(text.replace(*reversed(wrong)), "utf-8")
+    assert main(["recycle", "--project", str(project)]) == 0
+    capsys.readouterr()
+    assert rows_of("SELECT count(*)::INT AS n FROM lake.events.usage", project, capsys) == [{"n": 2}]
+    assert rows_of("SELECT count(*)::INT AS n FROM quarantine WHERE recycled_position IS NULL", project, capsys) == [{"n": 0}]
+    assert main(["verify", "--project", str(project)]) == 0

@@ -216,7 +216,7 @@ def test_provisional_findings_are_listed_and_explained_and_their_money_is_apart(
 
 
 def test_a_share_in_quarantine_is_reported_and_a_file_refused_whole_fails_the_check(
-    reconciled: Reconciled, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    reconciled: Reconciled, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = reconciled([call("a"), call("b", seconds="?")], [charge("a")])
     assert "source switch: 1 of 2 records of this file are in quarantine (unparsable: quantity: is a decimal number)" in (
@@ -228,6 +228,11 @@ def test_a_share_in_quarantine_is_reported_and_a_file_refused_whole_fails_the_ch
     whole = "source switch: all 1 records of this file are in quarantine (bad_time: started_at: is a time) (landing/usage2.csv)"
     assert whole in capsys.readouterr().err
     assert main(["status", "--check", "--project", str(project)]) == 1
+    # Beyond the horizon no finding can change any more.
+    monkeypatch.setenv("TRUEUP_NOW", "2024-09-10T00:00:00+00:00")
+    (project / "landing/usage3.csv").write_text(USAGE + call("d", at="2024-09-01T00:00:00") + "\n")
+    assert main(["ingest", "--accept-clock", "--project", str(project)]) == 0
+    assert main(["status", "--check", "--project", str(project)]) == 0
 
 
 def test_a_share_beyond_one_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,7 +114,8 @@ def _of_sources(lake: Lake, rows: list[dict[str, Any]]) -> LogSummary:
         for first, second in combinations(row["sources"], 2):
             pairs.setdefault((first, second), []).append(row["path"])
     same = (SameContent(first, second, len(paths), paths[0]) for (first, second), paths in pairs.items())
-    return LogSummary(sources, tuple(same), tuple(RefusedUnit(**row) for row in _rows(lake, "refused_records")))
+    refused = _rows(lake, "refused_records", {"horizon_us": lake.project.config.project.horizon})
+    return LogSummary(sources, tuple(same), tuple(RefusedUnit(**row) for row in refused))
 
 
 def _services(lake: Lake, after: int, *, scans: bool) -> list[dict[str, Any]]:

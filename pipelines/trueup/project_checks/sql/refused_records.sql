@@ -1,4 +1,5 @@
--- Records in quarantine that no recycling has mapped again. Grain: one source unit that has any. Owner: project checks.
+-- Records in quarantine that no recycling has mapped again, of units ingested within the horizon of reconciliation.
+-- Grain: one source unit that has any. Owner: project checks.
 WITH rejected AS (
     SELECT coalesce(c.recycles, q.source_id) AS source_id, q.reason, q.rule
     FROM lake.events.quarantine AS q
@@ -17,6 +18,7 @@ units AS (
     FROM lake.events.control AS c
     WHERE c.recycles IS NULL
     GROUP BY c.source_id
+    HAVING max(c.taken_at) >= (SELECT max(n.taken_at) FROM lake.events.control AS n) - to_microseconds($horizon_us)
 )
 SELECT u.source, u.path, u.records, n.refused, n.example
 FROM counted AS n
