@@ -41,6 +41,9 @@ amount = "amount"
 match = ["session_key"]
 price = "10"
 grace = "1h"
+
+[quality]
+quarantine_share = "1"
 """
 USAGE = """id,caller,start,seconds
 u1,A1,2024-03-01 10:00:00,3
