@@ -1,4 +1,4 @@
-"""The commands `init` and `simulate`: create projects."""
+"""The commands `init`, `schema` and `simulate`: create projects, and describe their settings."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _SAMPLE_ENDINGS = (".csv", ".txt", ".tsv", ".json", ".ndjson", ".jsonl", ".parqu
 def register(app: typer.Typer) -> None:
     """Register the commands of this module."""
     app.command()(init)
+    app.command()(schema)
     app.command()(simulate)
 
 
@@ -62,14 +63,14 @@ def _folder_and_samples(paths: list[Path], samples: list[Path], project: Path) -
 
 def _write_template(folder: Path, path: Path, *, json: bool) -> None:
     from trueup.config import Project, parse
+    from trueup.config.json_schema import SCHEMA_LINE
     from trueup.log.lake import Lake
 
-    text = files("trueup.cli").joinpath("template.toml").read_text("utf-8")
+    text = f"{SCHEMA_LINE}\n" + files("trueup.cli").joinpath("template.toml").read_text("utf-8")
     folder.mkdir(parents=True, exist_ok=True)
     Lake.create(Project(folder.resolve(), parse(text)))
     # The file is written last: where it exists, the lake exists too.
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
+    _write(path, text)
     if json:
         output.json_value({"project": str(folder.resolve()), "config": str(path.resolve())})
     else:
@@ -80,17 +81,17 @@ def _propose(folder: Path, path: Path, samples: list[Path], *, json: bool) -> No
     """Write the project that samples show. The lake is created by the first ingestion: what it fixes is to be checked before."""
     from trueup.clock import system_clock
     from trueup.config import parse
+    from trueup.config.json_schema import SCHEMA_LINE
     from trueup.log.catalog.connection import spare_pandas
     from trueup.onboarding.document import document_of
     from trueup.onboarding.proposal import propose
 
     spare_pandas()
     proposal = propose(samples, folder.resolve(), system_clock())
-    document = document_of(proposal)
+    document = document_of(proposal, head=[SCHEMA_LINE])
     parse(document.text, where=str(path))
     folder.mkdir(parents=True, exist_ok=True)
-    with path.open("x", encoding="utf-8") as file:
-        file.write(document.text)
+    _write(path, document.text)
     if json:
         check = [{"line": doubt.line, "setting": doubt.setting, "reason": doubt.reason} for doubt in document.doubts]
         places = {"project": str(folder.resolve()), "config": str(path.resolve())}
@@ -105,6 +106,32 @@ def _propose(folder: Path, path: Path, samples: list[Path], *, json: bool) -> No
     output.line(f"created {path}; check {output.counted(len(document.doubts), 'line')} of it:")
     output.table(("line", "setting", "reason"), [(d.line, d.setting, d.reason) for d in document.doubts])
     output.line(f"next: trueup run --project {folder}")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a new trueup.toml, and beside it the JSON Schema that its first line names."""
+    from trueup.config.json_schema import SCHEMA_NAME
+
+    beside = path.with_name(SCHEMA_NAME)
+    if not beside.exists():
+        beside.write_text(_schema_text(), "utf-8")
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+
+
+def schema() -> None:
+    """Print the JSON Schema of trueup.toml, by which editors complete and check the file."""
+    from trueup.config.json_schema import config_schema
+
+    output.json_value(config_schema())
+
+
+def _schema_text() -> str:
+    from json import dumps
+
+    from trueup.config.json_schema import config_schema
+
+    return dumps(config_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _source_value(source: ProposedSource) -> dict[str, object]:

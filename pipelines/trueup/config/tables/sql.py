@@ -18,6 +18,10 @@ class SqlConfig(Table):
     """
 
     timeout: TimeLimit = 5 * 60 * MICROS
+    """The time for a query and the writing of its answer."""
     memory: Size = 2 << 30
+    """What DuckDB may hold before it spills."""
     temp: Size = 10 << 30
+    """How much DuckDB may spill to temporary files."""
     threads: Annotated[int, Field(ge=1, le=1024)] = 4
+    """The most threads of a query."""
