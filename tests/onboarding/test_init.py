@@ -146,6 +146,19 @@ def test_a_mistyped_sample_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFi
     assert "cannot all be the folder" in capsys.readouterr().err
 
 
+def test_a_sample_is_named_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (usage,) = samples(tmp_path, usage=USAGE)
+    (tmp_path / "link.csv").symlink_to(usage)
+    assert main(["init", str(tmp_path / "p"), "--from", str(usage), str(tmp_path / "link.csv")]) == 2
+    assert "are one file" in capsys.readouterr().err
+
+
+def test_problems_of_the_written_project_are_shown_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (usage,) = samples(tmp_path, usage=USAGE)
+    assert main(["init", str(tmp_path / "p"), "--from", str(usage)]) == 0
+    assert "warning: no source has the stream charge, so nothing can be reconciled" in capsys.readouterr().err
+
+
 def test_a_path_may_hold_signs_of_patterns_and_variables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "p"
     folder.mkdir()

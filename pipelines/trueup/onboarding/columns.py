@@ -21,6 +21,7 @@ from trueup.collect.map.texts import clean_texts
 from trueup.collect.map.time_formats import EPOCH_POWER
 from trueup.collect.map.times import shape_of, utc_times_of_days
 from trueup.config import NotationConfig, SourceConfig
+from trueup.errors import SourceError
 from trueup.onboarding.evidence import Fit
 from trueup.onboarding.layout import Layout
 from trueup.onboarding.sample import MOST_ROWS, Sample
@@ -235,6 +236,8 @@ def records_of(sample: Sample, layout: Layout) -> Records:
     unit = sample_unit(source, sample.path, handle, sample.size_bytes if sample.is_parquet else len(layout.body))
     reader = reader_of(unit)
     names = [name for name in reader.columns() if name][:_MOST_COLUMNS]
+    if not names:
+        raise SourceError("no record of it can be read", where=sample.shown, todo="name a sample that has records")
     found = Records({}, reader, unit)
     frames = [clean_texts(batch.fields) for batch in found.batches(names)]
     fields = pl.concat(frames, how="vertical_relaxed") if frames else pl.DataFrame({name: [] for name in names})

@@ -106,7 +106,7 @@ def _by_known_layout(columns: Mapping[str, Column]) -> dict[str, Column]:
     if not 16 <= len(columns) <= 18 or disposition is None or not set(disposition.texts.to_list()) <= DISPOSITIONS:
         return {}
     found = {role: columns[number] for role, number in _CDR_CSV.items() if number in columns}
-    return {role: column for role, column in found.items() if len(column.texts)}
+    return {role: column for role, column in found.items() if _ROLES.get(role, _has_values)(column)}
 
 
 def _split_start(columns: Mapping[str, Column]) -> tuple[tuple[Column, str] | None, tuple[Column, str] | None]:

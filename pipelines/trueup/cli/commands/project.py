@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from trueup.cli import output
+from trueup.cli import checked, output
 from trueup.cli.options import HERE, Json, ProjectDir
 from trueup.cli.progress import steps
 from trueup.errors import TrueupError
@@ -80,23 +80,27 @@ def _write_template(folder: Path, path: Path, *, json: bool) -> None:
 def _propose(folder: Path, path: Path, samples: list[Path], *, json: bool) -> None:
     """Write the project that samples show. The lake is created by the first ingestion: what it fixes is to be checked before."""
     from trueup.clock import system_clock
-    from trueup.config import parse
+    from trueup.config import Project, parse
     from trueup.config.json_schema import SCHEMA_LINE
     from trueup.log.catalog.connection import spare_pandas
     from trueup.onboarding.document import document_of
     from trueup.onboarding.proposal import propose
+    from trueup.project_checks.check import project_problems
 
     spare_pandas()
-    proposal = propose(samples, folder.resolve(), system_clock())
+    proposal = propose(_each_once(samples), folder.resolve(), system_clock())
     document = document_of(proposal, head=[SCHEMA_LINE])
-    parse(document.text, where=str(path))
+    config = parse(document.text, where=str(path))
     folder.mkdir(parents=True, exist_ok=True)
     _write(path, document.text)
+    problems = project_problems(Project(folder.resolve(), config))
     if json:
         check = [{"line": doubt.line, "setting": doubt.setting, "reason": doubt.reason} for doubt in document.doubts]
         places = {"project": str(folder.resolve()), "config": str(path.resolve())}
-        output.json_value(places | {"sources": [_source_value(source) for source in proposal.sources], "check": check})
+        sources = [_source_value(source) for source in proposal.sources]
+        output.json_value(places | {"sources": sources, "check": check, "problems": checked.as_value(problems)})
         return
+    checked.show(problems)
     for source in proposal.sources:
         left_out = f", {source.outcome.filtered:,} left out" if source.outcome.filtered else ""
         output.line(
@@ -106,6 +110,17 @@ def _propose(folder: Path, path: Path, samples: list[Path], *, json: bool) -> No
     output.line(f"created {path}; check {output.counted(len(document.doubts), 'line')} of it:")
     output.table(("line", "setting", "reason"), [(d.line, d.setting, d.reason) for d in document.doubts])
     output.line(f"next: trueup run --project {folder}")
+
+
+def _each_once(samples: list[Path]) -> list[Path]:
+    """Return the samples; raise `TrueupError` for one that is named twice, which would be two sources of one file."""
+    seen: dict[Path, Path] = {}
+    for sample in samples:
+        real = sample.resolve()
+        if real in seen:
+            raise TrueupError(f"{sample} and {seen[real]} are one file", where="--from", todo="name each sample once")
+        seen[real] = sample
+    return samples
 
 
 def _write(path: Path, text: str) -> None:

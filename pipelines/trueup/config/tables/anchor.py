@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from trueup.config.values import Duration, Table
+from trueup.config.values import Duration, Flag, Table
 from trueup.units import MICROS
 
 
@@ -28,7 +28,7 @@ class AnchorConfig(Table):
     """A program with its arguments that reads each anchor on its standard input."""
     timeout: Annotated[Duration, Field(gt=0)] = 60 * MICROS
     """The time limit of the program."""
-    run: bool = False
+    run: Flag = False
     """Whether `trueup run` writes an anchor at its end."""
 
     @model_validator(mode="after")

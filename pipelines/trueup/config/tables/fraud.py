@@ -22,11 +22,11 @@ class HotRule(Table):
     """The name of the rule, unique in the project."""
     kind: Literal["hot_list", "range", "velocity", "overlap", "travel"]
     """What the rule looks for."""
-    numbers: tuple[str, ...] = ()
+    numbers: tuple[Text, ...] = ()
     """Numbers of a `hot_list`."""
-    prefixes: tuple[str, ...] = ()
+    prefixes: tuple[Text, ...] = ()
     """Prefixes of a `range`."""
-    feature: str | None = None
+    feature: Text | None = None
     """The feature of a `velocity` rule."""
     above: Whole = 0
     """The value of the feature, or the simultaneous calls, above which the rule alerts."""
@@ -48,21 +48,21 @@ class HotRule(Table):
 class FraudConfig(Table):
     """`[fraud]`: the roles of services, the daily budget of alerts, the folder of models, and rules in addition to them."""
 
-    calls: tuple[str, ...] = ("voice", "roaming")
+    calls: tuple[Text, ...] = ("voice", "roaming")
     """Services whose records are calls."""
-    received: tuple[str, ...] = ("incoming",)
+    received: tuple[Text, ...] = ("incoming",)
     """Services whose records are received calls."""
-    messages: tuple[str, ...] = ("sms",)
+    messages: tuple[Text, ...] = ("sms",)
     """Services whose records are messages."""
-    volumes: tuple[str, ...] = ("data", "zero_rated", "iot")
+    volumes: tuple[Text, ...] = ("data", "zero_rated", "iot")
     """Services whose records are volumes of data."""
-    free_volumes: tuple[str, ...] = ("zero_rated",)
+    free_volumes: tuple[Text, ...] = ("zero_rated",)
     """Services whose volumes are free."""
-    roaming: tuple[str, ...] = ("roaming",)
+    roaming: tuple[Text, ...] = ("roaming",)
     """Services used abroad."""
-    home_prefixes: tuple[str, ...] = ()
+    home_prefixes: tuple[Text, ...] = ()
     """Prefixes of domestic numbers, such as `+49`."""
-    premium_prefixes: tuple[str, ...] = ()
+    premium_prefixes: tuple[Text, ...] = ()
     """Prefixes of numbers that cost extra, in addition to those of numbering plans."""
     imei: Annotated[str, Field(pattern=r"^\w+$")] = "imei"
     """The attribute that holds the device."""

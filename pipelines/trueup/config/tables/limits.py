@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ByteSize, Field
 
-from trueup.config.values import FileSize, Table
+from trueup.config.values import FileSize, Table, Whole
 
 
 class LimitsConfig(Table):
@@ -23,11 +23,11 @@ class LimitsConfig(Table):
     """What quarantine stores of a rejected record."""
     quarantine_bytes: FileSize = ByteSize(256 << 20)
     """What quarantine stores of a file."""
-    columns: Annotated[int, Field(ge=1, le=100_000)] = 4_096
+    columns: Annotated[Whole, Field(ge=1, le=100_000)] = 4_096
     """The columns of a CSV or Parquet file, or the members of a JSON record."""
-    depth: Annotated[int, Field(ge=1, le=1_000)] = 100
+    depth: Annotated[Whole, Field(ge=1, le=1_000)] = 100
     """The depth of nesting in JSON and Parquet."""
-    expansion: Annotated[int, Field(ge=1)] = 200
+    expansion: Annotated[Whole, Field(ge=1)] = 200
     """How many times its size a file may unpack to."""
     page_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(128 << 20)
     """The size of a Parquet row group that must be in memory at once."""
@@ -35,5 +35,5 @@ class LimitsConfig(Table):
     """The size of a Parquet footer."""
     manifest_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(16 << 20)
     """The size of a manifest."""
-    files: Annotated[int, Field(ge=1)] = 1_000_000
+    files: Annotated[Whole, Field(ge=1)] = 1_000_000
     """The number of files that one pattern may match."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trueup.config.columns import Stream
-from trueup.config.values import PositiveDuration, Table, Whole
+from trueup.config.values import PositiveDuration, Table, Text, Whole
 from trueup.units import MICROS
 
 GateSeverity = Literal["block", "mark", "note"]
@@ -54,7 +54,7 @@ class QualityConfig(Table):
     `lookback` is how far back hours are evaluated again when records arrive for them.
     """
 
-    file: str | None = None
+    file: Text | None = None
     """A Python file of further expectations."""
     holidays: tuple[date, ...] = ()
     """Days on which less traffic is expected."""

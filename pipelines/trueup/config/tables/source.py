@@ -44,7 +44,7 @@ class ColumnRule(Table):
     """The text between joined columns."""
     scale: Annotated[Whole, Field(ge=1, lt=2**63)] = 1
     """What numbers are multiplied by."""
-    unit: str | None = None
+    unit: Text | None = None
     """The unit of the quantity, for readers of this file."""
     map: dict[str, str] | None = None
     """Event values by source values; `*` is for all others."""
@@ -167,7 +167,7 @@ class SourceConfig(Table):
     """Lines before the header line or the first record."""
     identity: Literal["key", "content", "position"] = "key"
     """What identifies a record: its key, its content, or its position in the file."""
-    key_scope: str | None = None
+    key_scope: Text | None = None
     """The name within which record keys are unique; by default that of the source."""
     frontier: Literal["observed", "declared"] = "observed"
     """Whether record times or `trueup close` show how far the source is complete."""
@@ -201,7 +201,7 @@ class SourceConfig(Table):
     """First and last lines that are no records."""
     manifest: ManifestConfig | None = None
     """The file in which the sender declares each delivered file."""
-    follow_links: bool = False
+    follow_links: Flag = False
     """Whether symbolic links may lead out of the folder of `path`."""
     limits: LimitsConfig = LimitsConfig()
     """Bounds of one delivered file of this source."""
@@ -224,6 +224,13 @@ class SourceConfig(Table):
             raise ValueError(f"`delimiter` and `quote` are both {self.quote!r}")
         if self.format != "asterisk" and self.identity == "key" and "record_key" not in self.columns:
             raise ValueError('map record_key, or set identity = "content" or identity = "position"')
+        return self
+
+    @model_validator(mode="after")
+    def _check_paths(self) -> Self:
+        for path in self.path:
+            if self.path.count(path) > 1:
+                raise ValueError(f"`path` names {path!r} twice")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trueup.config.values import Size, Table, TimeLimit
+from trueup.config.values import Size, Table, TimeLimit, Whole
 from trueup.units import MICROS
 
 
@@ -23,5 +23,5 @@ class SqlConfig(Table):
     """What DuckDB may hold before it spills."""
     temp: Size = 10 << 30
     """How much DuckDB may spill to temporary files."""
-    threads: Annotated[int, Field(ge=1, le=1024)] = 4
+    threads: Annotated[Whole, Field(ge=1, le=1024)] = 4
     """The most threads of a query."""
