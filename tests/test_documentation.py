@@ -24,7 +24,7 @@ OWN_PATH = re.compile(rf"(?<![\w./{{])(?:{FOLDERS})/[\w./-]*[\w/]")
 ANY_FILE = re.compile(r"(?<![\w./{*-])(?:[a-z_0-9]+/)*[a-z_0-9]+\.(?:py|sql)\b")
 NOT_IN_THE_TREE = {"expectations.py": "a file of the reader's own project", "trueup/__init__.py": "a test guards against it"}
 MODULE = re.compile(r"\btrueup((?:\.[A-Za-z_]\w*)+)")
-NOT_MODULES = {".toml", ".example", ".lock"}
+NOT_MODULES = {".toml", ".schema.json", ".example", ".lock"}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"(?<![\w./=-])trueup +(?!\W)([a-z][a-z-]*)((?:[^\n`|]|\\\n)*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")

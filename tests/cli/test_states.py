@@ -18,7 +18,6 @@ name = "crm"
 stream = "subscriber"
 path = "landing/crm.csv"
 identity = "content"
-idle_after = "1h"
 columns = { subscriber = "msisdn", status = "status", valid_from = "from" }
 constants = { system = "network" }
 

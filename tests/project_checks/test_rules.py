@@ -80,7 +80,7 @@ SETTINGS = {
     ),
     "a duration of computed numbers": (
         [('quantity = "seconds"', 'quantity = { expression = "seconds * 2", duration = "m:s" }')], "",
-        ("unused-setting", "notice", "[[source]] msc"), "duration of quantity has no effect with an `expression` of numbers",
+        ("unused-setting", "error", "[[source]] msc"), "duration of quantity has no effect with an `expression` of numbers",
     ),
     "a condition beside numbered records": (
         [('lateness = "1h"', 'where = "seconds > 0"\nfeed = { record = "(?P<sequence>[0-9]+)" }')], "",
@@ -138,41 +138,67 @@ SETTINGS = {
     ),
     "a delimiter of NDJSON": (
         [('lateness = "1h"', 'format = "ndjson"\ndelimiter = ";"')], "",
-        ("unused-setting", "notice", "[[source]] msc"), 'delimiter has no effect with format = "ndjson"',
+        ("unused-setting", "error", "[[source]] msc"), 'delimiter has no effect with format = "ndjson"',
     ),
     "an encoding of Parquet": (
         [('lateness = "1h"', 'format = "parquet"\nencoding = "cp1252"')], "",
-        ("unused-setting", "notice", "[[source]] msc"), "encoding has no effect",
+        ("unused-setting", "error", "[[source]] msc"), "encoding has no effect",
     ),
     "skipped lines of Parquet": (
         [('lateness = "1h"', 'format = "parquet"\nskip_lines = 1')], "",
-        ("unused-setting", "notice", "[[source]] msc"), "skip_lines has no effect",
+        ("unused-setting", "error", "[[source]] msc"), "skip_lines has no effect",
     ),
     "a repeated header without header": (
         [('lateness = "1h"', "header = false\nrepeated_header = true")], "",
-        ("unused-setting", "notice", "[[source]] msc"), "repeated_header has no effect with header = false",
+        ("unused-setting", "error", "[[source]] msc"), "repeated_header has no effect with header = false",
     ),
     "a marker without effect": (
-        [('lateness = "1h"', 'marker = ".ok"')], "", ("unused-setting", "notice", "[[source]] msc"), 'complete = "marker"',
+        [('lateness = "1h"', 'marker = ".ok"')], "", ("unused-setting", "error", "[[source]] msc"), 'complete = "marker"',
+    ),
+    "an idle time of states": (
+        [], '[[source]]\nname = "crm"\nstream = "subscriber"\npath = "landing/crm/*.csv"\nidentity = "content"\nidle_after = "1h"\n'
+        'columns = { subscriber = "a", status = "s", valid_from = "f" }\nconstants = { system = "network" }\n',
+        ("unused-setting", "error", "[[source]] crm"), 'idle_after has no effect with stream = "subscriber"',
     ),
     "a lateness of a declared frontier": (
         [('lateness = "1h"', 'lateness = "1h"\nfrontier = "declared"')], "",
-        ("unused-setting", "notice", "[[source]] msc"), "lateness has no effect",
+        ("unused-setting", "error", "[[source]] msc"), "lateness has no effect",
     ),
     "a scale of a text": (
         [('subscriber = "caller", started_at = "start", quantity', 'subscriber = { column = "c", scale = 2 }, started_at = "start", quantity')], "",
-        ("unused-setting", "notice", "[[source]] msc"), "scale of subscriber",
+        ("unused-setting", "error", "[[source]] msc"), "scale of subscriber",
     ),
     "a map of a decimal": (
         [('quantity = "seconds"', 'quantity = { column = "s", map = { a = "1" } }')], "",
-        ("unused-setting", "notice", "[[source]] msc"), "map of quantity",
+        ("unused-setting", "error", "[[source]] msc"), "map of quantity",
     ),
     "a period without aggregate match": (
-        [('grace = "1h"', 'grace = "1h"\nperiod = "7d"')], "", ("unused-setting", "notice", "[reconcile.voice]"), "period",
+        [('grace = "1h"', 'grace = "1h"\nperiod = "7d"')], "", ("unused-setting", "error", "[reconcile.voice]"), "period",
+    ),
+    "a delay of deliveries without an interval": (
+        [('lateness = "1h"', 'feed.late_after = "1h"')], "", ("unused-setting", "error", "[[source]] msc"), "late_after of feed",
+    ),
+    "a record key beside the position": (
+        [('lateness = "1h"', 'identity = "position"')], "", ("unused-setting", "error", "[[source]] msc"), "record_key has no effect",
+    ),
+    "a range of a column that is not mapped": (
+        [(CHARGES, CHARGES + '\nrange = { quantity = ["0", "1"] }')], "",
+        ("unused-setting", "error", "[[source]] billing"), "range of quantity has no effect without a column for quantity",
+    ),
+    "a zone of times that count from 1970": (
+        [('lateness = "1h"', 'time_format = "epoch_s"\ntimezone = "Europe/Berlin"')], "",
+        ("unused-setting", "error", "[[source]] msc"), "timezone has no effect with times that count from 1970",
+    ),
+    "a format of times without times": (
+        [(CHARGES, CHARGES.replace(', started_at = "start"', "") + '\ntime_format = "epoch_s"')], "",
+        ("unused-setting", "error", "[[source]] billing"), "time_format has no effect without a column of times",
+    ),
+    "a time limit of no command": (
+        [], '[anchor]\nkey = "k"\ntimeout = "5s"\n', ("unused-setting", "error", "[anchor]"), "without `to_command`",
     ),
     "a setting of another kind of fraud rule": (
         [], '[[fraud.rule]]\nname = "r"\nkind = "hot_list"\nnumbers = ["1"]\nabove = 3\n',
-        ("unused-setting", "notice", "[[fraud.rule]] r"), "above has no effect",
+        ("unused-setting", "error", "[[fraud.rule]] r"), "above has no effect",
     ),
 }  # fmt: skip
 

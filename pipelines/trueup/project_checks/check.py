@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from trueup.config import Project
-from trueup.project_checks import feeds, files, money, refused, services, settings
+from trueup.project_checks import feeds, files, money, refused, services, settings, unused
 from trueup.project_checks.facts import Facts
 from trueup.project_checks.log_summary import LogSummary
 from trueup.project_checks.problem import Problem, Rule, Severity
 
 SETTING_RULES = (
-    *feeds.SETTING_RULES, *services.SETTING_RULES, *money.SETTING_RULES, *settings.SETTING_RULES,
+    *feeds.SETTING_RULES, *services.SETTING_RULES, *money.SETTING_RULES, *settings.SETTING_RULES, *unused.SETTING_RULES,
 )  # fmt: skip
 """Rules that need settings and files; `COLLECTION_RULES` concern files that only a collecting command needs."""
 FILE_RULES, COLLECTION_RULES = files.FILE_RULES, files.COLLECTION_RULES

@@ -9,8 +9,8 @@ from typing import Literal
 from trueup.project_checks.facts import Facts
 
 Severity = Literal["error", "warning", "notice"]
-"""error: the log would accept data that it cannot remove. warning: findings would be wrong until corrected. notice: possibly
-intended."""
+"""error: the log would accept data that it cannot remove, or a setting would be ignored.
+warning: findings would be wrong until corrected. notice: possibly intended."""
 
 Instance = Mapping[str, object]
 """One location of a problem: `where`, and the values for the rule's sentence and advice."""

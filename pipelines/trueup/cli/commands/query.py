@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueup.cli import output
-from trueup.cli.commands.explain_text import explanation_lines
 from trueup.cli.exit_codes import FAILED
+from trueup.cli.explain_text import explanation_lines
 from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, Spreadsheet, day, load
 from trueup.errors import TrueupError
 

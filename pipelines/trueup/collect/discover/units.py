@@ -191,6 +191,12 @@ def open_unit(project: Project, source: SourceConfig, path: Path) -> Iterator[Un
         yield Unit(source, path, name, sha256, size, compression_of(head), handle, stamp)
 
 
+def sample_unit(source: SourceConfig, path: Path, handle: BinaryIO, size_bytes: int) -> Unit:
+    """Return a unit of bytes that are not fingerprinted, such as the beginning of a file: to look at, never to ingest."""
+    shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return Unit(source, path, shown, "", size_bytes, "", handle, _Stamp(0, 0, size_bytes, 0))
+
+
 def read_side_file(project: Project, source: SourceConfig, path: Path) -> bytes:
     """Return the bytes of a small file delivered with a unit, such as a manifest; raise `OSError`."""
     return read_regular(path, max_bytes=source.limits.manifest_bytes, within=link_boundary(project, source, path))

@@ -52,6 +52,11 @@ def utc_times(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambigu
     return _iso(stripped, zone, ambiguous) if time_format == "iso" else _parse_formatted(stripped, time_format, zone, ambiguous)
 
 
+def shape_of(time_format: str) -> str:
+    """Return a regular expression of the texts that a strptime format may read."""
+    return _parse_format(time_format)[0]
+
+
 def utc_times_of_days(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambiguous) -> pl.Series:
     """Convert as `utc_times`, and accept 24:00 as the end of a day (ISO 8601): 0:00 of the next day."""
     value = utc_times(text, time_format=time_format, zone=zone, ambiguous=ambiguous)

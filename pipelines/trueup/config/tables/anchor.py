@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from trueup.config.values import Duration, Table
+from trueup.config.values import Duration, Flag, Table
 from trueup.units import MICROS
 
 
@@ -19,11 +19,17 @@ class AnchorConfig(Table):
     """
 
     key: Annotated[str, Field(min_length=1)] | None = None
+    """The file of the private key that signs anchors."""
     public_keys: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Files of further public keys whose anchors are trusted."""
     to: Annotated[str, Field(min_length=1)] = "anchors"
+    """A folder, or a file that ends in `.json`, to which anchors are written."""
     to_command: Annotated[str, Field(min_length=1)] | None = None
+    """A program with its arguments that reads each anchor on its standard input."""
     timeout: Annotated[Duration, Field(gt=0)] = 60 * MICROS
-    run: bool = False
+    """The time limit of the program."""
+    run: Flag = False
+    """Whether `trueup run` writes an anchor at its end."""
 
     @model_validator(mode="after")
     def _check_key(self) -> Self:

@@ -20,7 +20,9 @@ class FramingConfig(Table):
     """
 
     header: Pattern | None = None
+    """A regular expression that finds the lines before the first record."""
     trailer: Pattern | None = None
+    """A regular expression that finds the last lines; a file without them is refused."""
 
     @model_validator(mode="after")
     def _check_patterns(self) -> Self:

@@ -19,14 +19,23 @@ class HotRule(Table):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    """The name of the rule, unique in the project."""
     kind: Literal["hot_list", "range", "velocity", "overlap", "travel"]
-    numbers: tuple[str, ...] = ()
-    prefixes: tuple[str, ...] = ()
-    feature: str | None = None
+    """What the rule looks for."""
+    numbers: tuple[Text, ...] = ()
+    """Numbers of a `hot_list`."""
+    prefixes: tuple[Text, ...] = ()
+    """Prefixes of a `range`."""
+    feature: Text | None = None
+    """The feature of a `velocity` rule."""
     above: Whole = 0
+    """The value of the feature, or the simultaneous calls, above which the rule alerts."""
     within: Duration = 0
+    """The time within which cells of two areas cannot both be reached, for `travel`."""
     area: Pattern = r"^([^-]+)"
+    """A regular expression whose first group is the area of a cell."""
     shadow: Flag = False
+    """Whether the rule only counts, without an alert."""
 
     @model_validator(mode="after")
     def _check_required(self) -> Self:
@@ -39,23 +48,40 @@ class HotRule(Table):
 class FraudConfig(Table):
     """`[fraud]`: the roles of services, the daily budget of alerts, the folder of models, and rules in addition to them."""
 
-    calls: tuple[str, ...] = ("voice", "roaming")
-    received: tuple[str, ...] = ("incoming",)
-    messages: tuple[str, ...] = ("sms",)
-    volumes: tuple[str, ...] = ("data", "zero_rated", "iot")
-    free_volumes: tuple[str, ...] = ("zero_rated",)
-    roaming: tuple[str, ...] = ("roaming",)
-    home_prefixes: tuple[str, ...] = ()
-    premium_prefixes: tuple[str, ...] = ()
+    calls: tuple[Text, ...] = ("voice", "roaming")
+    """Services whose records are calls."""
+    received: tuple[Text, ...] = ("incoming",)
+    """Services whose records are received calls."""
+    messages: tuple[Text, ...] = ("sms",)
+    """Services whose records are messages."""
+    volumes: tuple[Text, ...] = ("data", "zero_rated", "iot")
+    """Services whose records are volumes of data."""
+    free_volumes: tuple[Text, ...] = ("zero_rated",)
+    """Services whose volumes are free."""
+    roaming: tuple[Text, ...] = ("roaming",)
+    """Services used abroad."""
+    home_prefixes: tuple[Text, ...] = ()
+    """Prefixes of domestic numbers, such as `+49`."""
+    premium_prefixes: tuple[Text, ...] = ()
+    """Prefixes of numbers that cost extra, in addition to those of numbering plans."""
     imei: Annotated[str, Field(pattern=r"^\w+$")] = "imei"
+    """The attribute that holds the device."""
     imsi: Annotated[str, Field(pattern=r"^\w+$")] = "imsi"
+    """The attribute that holds the SIM card."""
     timezone: Zone = "UTC"
+    """The zone of days and hours in features."""
     label_delay: Duration = 7 * 86_400 * MICROS
+    """The age at which a transaction without a decision counts as honest."""
     alerts_per_day: Annotated[Whole, Field(ge=1)] = 100
+    """How many parties can be reviewed a day."""
     models: Text = "models"
+    """The folder of models."""
     seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
+    """The seed of training."""
     trials: Annotated[Whole, Field(ge=1, le=200)] = 6
+    """How many sets of parameters training tries."""
     rule: tuple[HotRule, ...] = ()
+    """Rules that need no model."""
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

@@ -16,6 +16,10 @@ class LakeConfig(Table):
     """`[lake]`: the catalog, the data and the buckets of the event log."""
 
     catalog: NonEmptyPlace = Place("sqlite:lake/catalog.sqlite")
+    """The catalog: `sqlite:PATH`, or `postgres:` with connection parameters."""
     data: NonEmptyPlace = Place("lake/data")
+    """The folder or object store of the data."""
     buckets: Annotated[Whole, Field(ge=1, le=32_767)] = 64
+    """The number of partitions; fixed when the lake is created."""
     bucket_by: BucketBy = "subscriber"
+    """The column that usage and charges share; fixed when the lake is created."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ByteSize, Field
 
-from trueup.config.values import FileSize, Table
+from trueup.config.values import FileSize, Table, Whole
 
 
 class LimitsConfig(Table):
@@ -18,12 +18,22 @@ class LimitsConfig(Table):
     """
 
     record_bytes: Annotated[FileSize, Field(le=256 << 20)] = ByteSize(1 << 20)
+    """The size of a line, or of a row."""
     kept_bytes: Annotated[FileSize, Field(le=16 << 20)] = ByteSize(1 << 16)
+    """What quarantine stores of a rejected record."""
     quarantine_bytes: FileSize = ByteSize(256 << 20)
-    columns: Annotated[int, Field(ge=1, le=100_000)] = 4_096
-    depth: Annotated[int, Field(ge=1, le=1_000)] = 100
-    expansion: Annotated[int, Field(ge=1)] = 200
+    """What quarantine stores of a file."""
+    columns: Annotated[Whole, Field(ge=1, le=100_000)] = 4_096
+    """The columns of a CSV or Parquet file, or the members of a JSON record."""
+    depth: Annotated[Whole, Field(ge=1, le=1_000)] = 100
+    """The depth of nesting in JSON and Parquet."""
+    expansion: Annotated[Whole, Field(ge=1)] = 200
+    """How many times its size a file may unpack to."""
     page_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(128 << 20)
+    """The size of a Parquet row group that must be in memory at once."""
     footer_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(16 << 20)
+    """The size of a Parquet footer."""
     manifest_bytes: Annotated[FileSize, Field(le=1 << 31)] = ByteSize(16 << 20)
-    files: Annotated[int, Field(ge=1)] = 1_000_000
+    """The size of a manifest."""
+    files: Annotated[Whole, Field(ge=1)] = 1_000_000
+    """The number of files that one pattern may match."""

@@ -19,10 +19,15 @@ class NotationConfig(Table):
     """
 
     decimal: Literal[".", ","] = "."
+    """The decimal mark."""
     grouping: Literal["", ".", ",", " ", "'"] = ""
+    """The mark between groups of three digits; a blank also means the no-break blanks."""
     negative: Literal["leading", "trailing", "parentheses"] = "leading"
+    """How a number may be negative beside a leading minus."""
     currency: tuple[Text, ...] = Field(default=())
+    """Signs and codes that may precede or follow a number."""
     percent: Flag = False
+    """Whether each number ends in `%` and counts hundredths."""
 
     @model_validator(mode="after")
     def _check_marks(self) -> Self:

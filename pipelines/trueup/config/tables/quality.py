@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from trueup.config.columns import Stream
-from trueup.config.values import PositiveDuration, Share, Table, Whole
+from trueup.config.values import PositiveDuration, Share, Table, Text, Whole
 from trueup.units import MICROS
 
 GateSeverity = Literal["block", "mark", "note"]
@@ -19,21 +19,32 @@ class ExpectationConfig(Table):
     """`[[expectation]]`: a further expectation of a stream, in the terms of Great Expectations."""
 
     name: Annotated[str, Field(min_length=1)]
+    """The name of the expectation."""
     stream: Stream
+    """The stream whose records are checked."""
     source: str | None = None
+    """The source whose records are checked; by default all of the stream."""
     type: Annotated[str, Field(pattern=r"^expect_\w+$")]
+    """The type in Great Expectations, such as `expect_column_values_to_be_between`."""
     arguments: dict[str, Any] = Field(default_factory=dict)
+    """The arguments of the type."""
     severity: Severity = "mark"
+    """What a failure does."""
     notes: Annotated[str, Field(min_length=1)]
+    """Why records should meet it."""
 
 
 class GateConfig(Table):
     """`[quality.gate]`: what each kind of completeness finding does to its day."""
 
     missing_records: GateSeverity = "mark"
+    """What missing numbers do to their day."""
     stale_feed: GateSeverity = "block"
+    """What a late delivery does to its day."""
     volume_drop: GateSeverity = "mark"
+    """What a drop of volume does to its day."""
     total_mismatch: GateSeverity = "mark"
+    """What another number of records than declared does to its day."""
 
 
 class QualityConfig(Table):
@@ -44,9 +55,15 @@ class QualityConfig(Table):
     day that may be in quarantine without a readable key before the day's findings are provisional.
     """
 
-    file: str | None = None
+    file: Text | None = None
+    """A Python file of further expectations."""
     holidays: tuple[date, ...] = ()
+    """Days on which less traffic is expected."""
     false_alarms_per_year: Annotated[Whole, Field(ge=1, le=365)] = 2
+    """How many findings of volume and mix a node and service may raise in a year without a fault."""
     lookback: PositiveDuration = 62 * 86_400 * MICROS
+    """How far back hours are evaluated again when records arrive for them."""
     quarantine_share: Share = MICROS // 100
+    """Share of a feed's day that may be in quarantine without a key before findings of the day are provisional."""
     gate: GateConfig = GateConfig()
+    """What each kind of completeness finding does to its day."""

@@ -16,5 +16,8 @@ class RatingConfig(Table):
     """`[rating]`: the record attributes that hold zone and trunk, and how long systems may disagree on a subscription."""
 
     zone: Attribute | None = None
+    """The record attribute that holds the zone."""
     trunk: Attribute | None = None
+    """The record attribute that holds the trunk."""
     provisioning_grace: Duration = 86_400 * MICROS
+    """How long network and billing may differ on a subscription."""

@@ -18,14 +18,23 @@ class ServiceConfig(Table):
     """`[reconcile.NAME]`: how the usage and charges of one service are matched and priced."""
 
     match: tuple[Match, ...] = ("session_key",)
+    """Ways to match, in order: by key, by nearest start time, or by sums."""
     start_tolerance: Duration = 0
+    """By how much the starts of usage and charge may differ."""
     quantity_tolerance: QuantityTolerance = 0
+    """By how much quantities may differ, as a duration or a number."""
     amount_tolerance: Tolerance = 0
+    """By how much amounts may differ."""
     grace: Duration = 0
+    """How long a charge may lag its usage before the usage is unbilled."""
     price: Micros | None = None
+    """The price of `price_per` units of quantity."""
     price_per: Annotated[Whole, Field(ge=1, lt=2**63)] = 1
+    """The units of quantity that `price` is for."""
     currency: str | None = None
+    """The currency of `price`; by default that of the project."""
     period: PositiveDuration = 86_400 * MICROS
+    """The period whose sums are compared, with `aggregate`."""
 
     @model_validator(mode="after")
     def _check_match(self) -> Self:

@@ -28,23 +28,38 @@ from trueup.config.values import (
 )
 from trueup.units import MICROS
 
+_Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
+
 
 class ColumnRule(Table):
     """A value of `[source.columns]`: how one event column is built from source columns."""
 
     column: Text | None = None
+    """The source column."""
     columns: tuple[Text, ...] = ()
+    """Source columns that are joined by `separator`."""
     expression: Text | None = None
+    """An SQL expression over source columns."""
     separator: str = "|"
+    """The text between joined columns."""
     scale: Annotated[Whole, Field(ge=1, lt=2**63)] = 1
-    unit: str | None = None
+    """What numbers are multiplied by."""
+    unit: Text | None = None
+    """The unit of the quantity, for readers of this file."""
     map: dict[str, str] | None = None
+    """Event values by source values; `*` is for all others."""
     e164: CountryCode | None = None
+    """The calling code of numbers without one."""
     notation: NotationConfig | None = None
+    """The notation of this column's numbers."""
     duration: Literal["h:m:s", "h:m", "m:s", "units"] | None = None
+    """How durations are written; they become seconds."""
     timezone: Zone | None = None
+    """The zone of this column's times without an offset."""
     time_format: str | None = None
+    """The format of this column's times."""
     optional: Flag = False
+    """Whether files may lack the column."""
 
     @model_validator(mode="after")
     def _check_origin(self) -> Self:
@@ -72,10 +87,15 @@ class FeedConfig(Table):
     """
 
     file: SequencePattern | None = None
+    """A regular expression with the group `sequence` that finds the number in file names."""
     record: SequencePattern | None = None
+    """A regular expression with the group `sequence` that finds the number in record keys."""
     destination: DestinationPattern | None = None
+    """A regular expression with the group `destination` that finds the destination of the peer."""
     every: PositiveDuration | None = None
+    """The interval between deliveries."""
     late_after: Duration = 0
+    """How much later a delivery is stale."""
 
 
 class ManifestConfig(Table):
@@ -87,7 +107,9 @@ class ManifestConfig(Table):
     """
 
     path: Annotated[str, Field(min_length=1)]
+    """The manifest of a delivered file: `{name}` is the file's name, `{stem}` the name without its last ending."""
     pattern: Annotated[str, Field(min_length=1)]
+    """A regular expression with the groups `records`, `sha256` or both."""
 
     @model_validator(mode="after")
     def _check_groups(self) -> Self:
@@ -107,41 +129,82 @@ class SourceConfig(Table):
     """`[[source]]`: one feed, and how its records become events."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
+    """The name of the source, unique in the project."""
     stream: Stream
-    path: Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(lambda p: (p,) if isinstance(p, str) else p)]
+    """What the records are: usage, charges, states of subscriptions, or rows of the tariff book."""
+    path: Annotated[
+        tuple[Text, ...], Field(min_length=1),
+        BeforeValidator(lambda p: (p,) if isinstance(p, str) else p, json_schema_input_type=Text | _Texts),
+    ]  # fmt: skip
+    """The files: paths or patterns, relative to the project's folder."""
     format: Literal["csv", "ndjson", "parquet", "asterisk"] = "csv"
+    """The format of the files."""
     timezone: Zone | None = None
+    """The zone of times without an offset; by default that of the project."""
     time_format: Text = "iso"
+    """`iso`, `epoch_s`, `epoch_ms`, `epoch_us`, or a strptime format."""
     ambiguous: Literal["earliest", "latest", "quarantine"] = "quarantine"
+    """Which of two repeated local times is meant."""
     notation: NotationConfig = NotationConfig()
+    """How numbers are written."""
     trim: Flag = True
+    """Whether texts lose their outer blanks."""
     mapping_version: Annotated[Whole, Field(ge=1, le=2)] | None = None
+    """The version of the mapping, for sources with a history."""
     delimiter: AsciiCharacter = ","
+    """The character between fields."""
     quote: AsciiCharacter = '"'
+    """The character around fields."""
     header: Flag = True
+    """Whether the first line has the names of the columns."""
     repeated_header: Flag = True
+    """Whether a header line in the middle of a file is no record."""
     encoding: Text = "utf-8"
+    """The encoding of the text."""
     quoted_newlines: Flag = False
+    """Whether quoted fields may hold line ends."""
     skip_lines: Annotated[Whole, Field(ge=0, le=10_000)] = 0
+    """Lines before the header line or the first record."""
     identity: Literal["key", "content", "position"] = "key"
-    key_scope: str | None = None
+    """What identifies a record: its key, its content, or its position in the file."""
+    key_scope: Text | None = None
+    """The name within which record keys are unique; by default that of the source."""
     frontier: Literal["observed", "declared"] = "observed"
+    """Whether record times or `trueup close` show how far the source is complete."""
     lateness: Duration = 0
+    """How late records may arrive."""
     idle_after: PositiveDuration | None = None
+    """The silence after which the source counts as complete up to now."""
     complete: Literal["rename", "marker", "quiet"] = "rename"
+    """How a file shows that it is complete."""
     marker: Marker = ".done"
+    """The ending of a marker file."""
     quiet: Duration = 30 * MICROS
+    """How long a file must not change."""
     attributes: Flag = True
+    """Whether unmapped columns remain attributes of the event."""
     where: Text | None = None
+    """A condition over source columns; other records are left out."""
     shared_files: Flag = False
-    columns: dict[str, Annotated[ColumnRule, BeforeValidator(_as_rule)]] = Field(default_factory=dict)
+    """Whether other sources may read the same files."""
+    columns: dict[str, Annotated[ColumnRule, BeforeValidator(_as_rule, json_schema_input_type=Text | ColumnRule)]] = Field(
+        default_factory=dict
+    )
+    """Source columns by event column."""
     constants: dict[str, Text] = Field(default_factory=dict)
+    """Fixed values by event column."""
     range: dict[str, tuple[Micros, Micros]] = Field(default_factory=dict)
+    """The least and greatest value of decimal columns."""
     feed: FeedConfig = FeedConfig()
+    """How the feed is numbered and how often it arrives."""
     framing: FramingConfig | None = None
+    """First and last lines that are no records."""
     manifest: ManifestConfig | None = None
-    follow_links: bool = False
+    """The file in which the sender declares each delivered file."""
+    follow_links: Flag = False
+    """Whether symbolic links may lead out of the folder of `path`."""
     limits: LimitsConfig = LimitsConfig()
+    """Bounds of one delivered file of this source."""
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
@@ -161,6 +224,13 @@ class SourceConfig(Table):
             raise ValueError(f"`delimiter` and `quote` are both {self.quote!r}")
         if self.format != "asterisk" and self.identity == "key" and "record_key" not in self.columns:
             raise ValueError('map record_key, or set identity = "content" or identity = "position"')
+        return self
+
+    @model_validator(mode="after")
+    def _check_paths(self) -> Self:
+        for path in self.path:
+            if self.path.count(path) > 1:
+                raise ValueError(f"`path` names {path!r} twice")
         return self
 
     @model_validator(mode="after")

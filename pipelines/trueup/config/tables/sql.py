@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from trueup.config.values import Size, Table, TimeLimit
+from trueup.config.values import Size, Table, TimeLimit, Whole
 from trueup.units import MICROS
 
 
@@ -18,6 +18,10 @@ class SqlConfig(Table):
     """
 
     timeout: TimeLimit = 5 * 60 * MICROS
+    """The time for a query and the writing of its answer."""
     memory: Size = 2 << 30
+    """What DuckDB may hold before it spills."""
     temp: Size = 10 << 30
-    threads: Annotated[int, Field(ge=1, le=1024)] = 4
+    """How much DuckDB may spill to temporary files."""
+    threads: Annotated[Whole, Field(ge=1, le=1024)] = 4
+    """The most threads of a query."""

