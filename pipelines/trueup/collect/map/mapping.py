@@ -234,7 +234,7 @@ class _RowBuilder:
         ).select(pl.col(name).cast(dtype) for name, dtype in COLLECTED[source.stream].items())  # fmt: skip
         self._refuse_broken(rows)
         if not self._refusals:
-            return Mapped(rows, int(self._rounded.sum()), self._batch.rejected, filtered)
+            return Mapped(rows, int(self._rounded.sum()), concat_rejected([self._batch.rejected]), filtered)
         bad = np.logical_or.reduce([refusal.bad for refusal in self._refusals])
         rejected = concat_rejected([self._batch.rejected, self._rejected_rows(np.flatnonzero(bad), rows)])
         return Mapped(rows.filter(pl.Series(~bad)), int(self._rounded[~bad].sum()), rejected, filtered)
