@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import zipfile
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from trueup.errors import TrueupError
 from trueup.onboarding.document import Document
 
 Propose = Callable[..., tuple[dict[str, Any], Document]]
@@ -280,3 +282,27 @@ def test_a_price_of_a_larger_unit_is_for_as_many_smaller_ones(propose_from: Prop
     )
     rules = settings["reconcile"]["default"]
     assert (rules["match"], rules["price"], rules["price_per"]) == (["session_key"], "0.07", 60)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_damaged_sample_gives_a_project_that_loads_or_one_message(propose_from: Propose, seed: int) -> None:
+    damages = (b'"', b"\n", b";", b"\0", b"\xff", b"\x1d", b"\x1b[2J", b"1e999", b"--", b"%", b"\xe2\x80\xae", b"9" * 60)
+    random_numbers = random.Random(seed)
+    loaded = 0
+    for _ in range(12):
+        data = CALLS.encode()
+        for _ in range(random_numbers.randint(1, 5)):
+            at = random_numbers.randrange(len(data))
+            data = (
+                data[:at]
+                + random_numbers.choice(damages) * random_numbers.randint(1, 3)
+                + data[at + random_numbers.randint(0, 9) :]
+            )
+        try:
+            _, document = propose_from(msc__csv=data)
+        except TrueupError as error:
+            assert error.what and error.where and error.todo
+        else:
+            assert all(line.isprintable() for line in document.text.splitlines())
+            loaded += 1
+    assert loaded
