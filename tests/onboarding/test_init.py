@@ -212,6 +212,7 @@ PRICE = "# price = …                                 # check: no sample shows 
         ("C14-a-and-b-legs", [], [("unbilled", "0.1")]),
         ("C15-repeated-header", [], [("unbilled", "0.1")]),
         ("C16-header-and-trailer-records", [], []),
+        ("C22-two-by-two-same-key", [], []),
         ("C36-blanks-in-keys", [], []),
     ],
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import random
 import zipfile
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from trueup.errors import TrueupError
 from trueup.onboarding.document import Document
 
 Propose = Callable[..., tuple[dict[str, Any], Document]]
@@ -257,3 +259,50 @@ def test_a_sample_is_bounded_and_its_trailer_still_found(propose_from: Propose) 
     assert "# msc.csv: 10,000 of 10,000 records of the sample become events" in document.text
     assert source(settings)["framing"] == {"trailer": "^TRL(,|$)"}
     assert "framing: trailer" in checked(document)
+
+
+def test_without_a_shared_key_the_price_is_that_of_the_charges_and_units_are_made_equal(propose_from: Propose) -> None:
+    usage = "".join(f"{n + 1000},49151100000{n},4930123450{n},2026-11-0{n} 10:00:00,{n}\n" for n in range(1, 9))
+    charges = "".join(f"{n},49151100000{n},4930123450{n},2026-11-0{n} 10:00:00,{n * 60},{n * 0.6:.2f}\n" for n in range(1, 9))
+    settings, document = propose_from(
+        msc__csv="cdr_id,caller,callee,start,minutes\n" + usage, bill__csv="line,caller,callee,start,seconds,amount\n" + charges
+    )
+    assert source(settings, 0)["columns"]["quantity"] == {"column": "minutes", "scale": 60}
+    assert source(settings, 1)["columns"]["quantity"] == "seconds"
+    assert settings["reconcile"]["default"]["match"] == ["nearest"]
+    assert settings["reconcile"]["default"]["price"] == "0.01"
+    assert {"[reconcile.default] price", "[reconcile.default] match"} <= checked(document)
+
+
+def test_a_price_of_a_larger_unit_is_for_as_many_smaller_ones(propose_from: Propose) -> None:
+    usage = "".join(f"k{n},49151100000{n},2026-11-0{n} 10:00:00,{n}\n" for n in range(1, 9))
+    charges = "".join(f"{n},k{n},{n * 60},{n * 0.07:.2f}\n" for n in range(1, 9))
+    settings, _ = propose_from(
+        msc__csv="call_id,caller,start,minutes\n" + usage, bill__csv="line,call_id,seconds,amount\n" + charges
+    )
+    rules = settings["reconcile"]["default"]
+    assert (rules["match"], rules["price"], rules["price_per"]) == (["session_key"], "0.07", 60)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_damaged_sample_gives_a_project_that_loads_or_one_message(propose_from: Propose, seed: int) -> None:
+    damages = (b'"', b"\n", b";", b"\0", b"\xff", b"\x1d", b"\x1b[2J", b"1e999", b"--", b"%", b"\xe2\x80\xae", b"9" * 60)
+    random_numbers = random.Random(seed)
+    loaded = 0
+    for _ in range(12):
+        data = CALLS.encode()
+        for _ in range(random_numbers.randint(1, 5)):
+            at = random_numbers.randrange(len(data))
+            data = (
+                data[:at]
+                + random_numbers.choice(damages) * random_numbers.randint(1, 3)
+                + data[at + random_numbers.randint(0, 9) :]
+            )
+        try:
+            _, document = propose_from(msc__csv=data)
+        except TrueupError as error:
+            assert error.what and error.where and error.todo
+        else:
+            assert all(line.isprintable() for line in document.text.splitlines())
+            loaded += 1
+    assert loaded

@@ -158,7 +158,8 @@ class Column:
     def _signs(self) -> tuple[list[str], bool]:
         """Return signs and codes of currencies before or after the numbers, and whether numbers are percentages."""
         groups = self._some.str.extract_groups(_SIGNS).struct.unnest()
-        signs = {sign for column in groups.columns for sign in groups[column].drop_nulls().unique().to_list()}
+        found = {sign for column in groups.columns for sign in groups[column].drop_nulls().unique().to_list()}
+        signs = {sign for sign in found if sign.strip() and sign.isprintable()}
         return sorted(signs)[:5], bool(self._some.str.contains(r"%\)?$").all())
 
     @cached_property

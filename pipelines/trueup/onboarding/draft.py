@@ -148,6 +148,12 @@ class Draft:
         return plain.set((~plain.str.contains(r"^-?[0-9]+(\.[0-9]*)?$")).fill_null(True), None)
 
     @property
+    def services(self) -> pl.Series:
+        """The service of each record; missing where no column names it."""
+        column = self.column("service")
+        return pl.Series([None] * self.records.height, dtype=pl.String) if column is None else column.values.cast(pl.String)
+
+    @property
     def decimals(self) -> int:
         """The most decimals that a quantity has."""
         found = self.quantities.str.extract(r"\.([0-9]+)$").str.len_chars().max()

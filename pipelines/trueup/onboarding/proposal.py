@@ -144,9 +144,7 @@ def _joined(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedK
     """Return usage and charges of one key side by side, quantities in the units of their files, by the two sources."""
     found = {}
     for usage, charge, key in links:
-        service = usage.column("service")
-        services = service.values if service is not None else pl.Series([None] * usage.records.height, dtype=pl.String)
-        left = pl.DataFrame({"key": key.usage.values.cast(pl.String), "quantity": usage.quantities, "service": services})
+        left = pl.DataFrame({"key": key.usage.values.cast(pl.String), "quantity": usage.quantities, "service": usage.services})
         if usage.first_leg is not None:
             left = left.filter(usage.first_leg[0].values == usage.first_leg[1])
         amount = charge.roles.columns["amount"]
@@ -293,22 +291,38 @@ def _rules(
     if not {"usage", "charge"} <= streams:
         return {}
     match = _match_lines(drafts, links)
-    found: dict[str, Price] = {}
-    for (usage, _), frame in joined.items():
-        by_service = next(draft for draft in drafts if draft.name == usage).column("service") is not None
-        found |= {service: price for service, price in prices(frame, by_service=by_service).items() if service not in found}
     if "tariff" in streams:
         return {"default": [*match, Line("amount_tolerance", "0.005", "half of the last digit of usual amounts", check=True)]}
-    usual = Counter(price.price for price in found.values()).most_common(1)
+    found = _prices(drafts, shared, joined)
+    usual = Counter((price.price, price.per) for price in found.values()).most_common(1)
     tables = {"default": usual[0][0] if usual else None} | {
-        service: price.price for service, price in found.items() if service and price.price != usual[0][0]
+        service: (price.price, price.per) for service, price in found.items() if service and (price.price, price.per) != usual[0][0]
     }
     rules = {}
-    for service, price in tables.items():
-        lines = [*match, *_price_lines(price, [one for one in found.values() if one.price == price], shared)]
+    for service, key in tables.items():
+        lines = [*match, *_price_lines([one for one in found.values() if (one.price, one.per) == key], shared)]
         # What concerns all services is checked once.
         rules[service] = [line if service == "default" or line.key == "price" else replace(line, check=False) for line in lines]
     return rules
+
+
+def _prices(drafts: Sequence[Draft], shared: Shared, joined: dict[tuple[str, str], pl.DataFrame]) -> dict[str, Price]:
+    """Return a price by service: of usage and charges of one key, else of the quantities that charges state themselves."""
+    by_name = {draft.name: draft for draft in drafts}
+    frames = [(by_name[usage], frame) for (usage, _), frame in joined.items()]
+    for draft in drafts:
+        amount = draft.column("amount")
+        if draft.stream == "charge" and amount is not None:
+            amounts = draft.plain(amount.values.cast(pl.String))
+            frames.append((draft, pl.DataFrame({"service": draft.services, "quantity": draft.quantities, "amount": amounts})))
+    found: dict[str, Price] = {}
+    for draft, frame in frames:
+        per = shared.scales.get(draft.name, (shared.fine, ""))[0] // shared.fine
+        if found and draft.stream == "charge":
+            break
+        for service, price in prices(frame, by_service=draft.column("service") is not None).items():
+            found.setdefault(service, replace(price, per=per))
+    return found
 
 
 def _match_lines(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey]]) -> list[Line]:
@@ -328,11 +342,12 @@ def _match_lines(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, Sh
     return [Line("match", ["aggregate"], "usage and charges share no key: their sums are compared", check=True), period, grace]
 
 
-def _price_lines(price: Decimal | None, explained: Sequence[Price], shared: Shared) -> list[Line]:
+def _price_lines(explained: Sequence[Price], shared: Shared) -> list[Line]:
     tolerance = Line("amount_tolerance", "0.005", "half of the last digit of usual amounts", check=True)
-    if price is None:
+    if not explained:
         return [tolerance, assumed("price", None, "no sample shows a price: write it here, or add a tariff book")]
-    per, number = shared.fine, price
+    price, per = explained[0].price, shared.fine * explained[0].per
+    number = price
     while number != round(number, _KEPT_DECIMALS) or number < Decimal("0.001"):
         number, per = number * 10, per * 10
     fit = Fit(sum(one.fit.count for one in explained), sum(one.fit.of for one in explained))

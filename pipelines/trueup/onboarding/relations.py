@@ -84,10 +84,11 @@ def _added(held: str | None, text: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Price:
-    """A price per unit of quantity, and how many of the pairs it explains."""
+    """A price of `per` units of quantity, and how many of the amounts it explains."""
 
     price: Decimal
     fit: Fit
+    per: int = 1
 
 
 def prices(joined: pl.DataFrame, *, by_service: bool) -> dict[str, Price]:
