@@ -188,13 +188,19 @@ def poor_project(folder: Path, sessions: int = 60) -> Path:
     return folder
 
 
-@pytest.fixture
-def poor(tmp_path: Path) -> Path:
-    folder = poor_project(tmp_path / "poor")
+@pytest.fixture(scope="module")
+def _poor(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = poor_project(tmp_path_factory.mktemp("poor") / "poor")
     done("ingest", "--project", folder)
     done("close", "--source", "billing", "--through", "2025-03-27", "--project", folder)
     done("reconcile", "--project", folder)
     return folder
+
+
+@pytest.fixture
+def poor(_poor: Path, tmp_path: Path) -> Path:
+    """Return a copy of the project whose charges are a key and an amount, ingested, closed and reconciled."""
+    return Path(shutil.copytree(_poor, tmp_path / "poor"))
 
 
 RunCommand = Callable[..., tuple[int, str, str]]
