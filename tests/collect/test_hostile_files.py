@@ -292,9 +292,9 @@ def test_more_files_than_a_pattern_may_match_are_refused_with_the_limits_name(ca
 # --- long records -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("end", ["", "\n", "\r\n2,998,2024-05-01,1"])
+@pytest.mark.parametrize("end", ["", pytest.param("\n", marks=pytest.mark.slow), "\r\n2,998,2024-05-01,1"])
 @pytest.mark.parametrize("settings", ["", "quoted_newlines = true\n"])
-@pytest.mark.parametrize("block", [16, 1 << 20])
+@pytest.mark.parametrize("block", [16, pytest.param(1 << 20, marks=pytest.mark.slow)])
 def test_a_long_line_goes_to_quarantine_with_its_beginning_and_provenance(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch, end: str, settings: str, block: int
 ) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from trueup.config import Project
+
+if TYPE_CHECKING:
+    from small_operator import Scored
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +39,14 @@ def _disorderly(_operator: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def disorderly(_disorderly: Path, tmp_path: Path) -> Project:
     """Return the small operator with late and repeated records, and a model in force."""
     return Project.load(shutil.copytree(_disorderly, tmp_path / "disorderly"))
+
+
+@pytest.fixture(scope="session")
+def scored(_disorderly: Path, tmp_path_factory: pytest.TempPathFactory) -> Scored:
+    """Return the disorderly operator after one scoring run over its log; tests only read it."""
+    from small_operator import scored_once
+
+    return scored_once(shutil.copytree(_disorderly, tmp_path_factory.mktemp("scored") / "operator"))
 
 
 @pytest.fixture(scope="session")

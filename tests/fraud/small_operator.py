@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.scoring.model_registry import promote
+from trueup.fraud.scoring.score_run import ScoreSummary, score
 from trueup.fraud.training.train_run import train
 from trueup.log.lake import Lake
 from trueup.warehouse.query import run
 
 DAYS = 24
+DISORDERLY_DAYS = 16
 BEGIN = datetime(2024, 3, 1, tzinfo=UTC)
 TOML = """
 [lake]
@@ -58,13 +61,13 @@ area = "^([^-]+)"
 """
 
 
-def records() -> list[tuple[int, str, str, str, str, datetime, int, bool]]:
+def records(days: int = DAYS) -> list[tuple[int, str, str, str, str, datetime, int, bool]]:
     """Return rows (day, id, service, caller, called, start, seconds, fraud).
 
     Each subscriber makes four calls a day; on every other day a hacked one makes thirty calls by night.
     """
     rows = []
-    for day in range(DAYS):
+    for day in range(days):
         for subscriber_no in range(12):
             for n in range(4):
                 start = BEGIN + timedelta(days=day, hours=8 + 3 * n, minutes=subscriber_no * 4, seconds=(day * 13 + n) % 50)
@@ -129,7 +132,7 @@ def arrival_day(day: int, number: int) -> int:
 
 def disordered_operator(folder: Path, models: Path) -> Path:
     """Build the operator with late records, files that repeat earlier ones, and a given model in force; return its folder."""
-    arrivals = [(arrival_day(r[0], n), r) for n, r in enumerate(records())]
+    arrivals = [(arrival_day(r[0], n), r) for n, r in enumerate(records(DISORDERLY_DAYS))]
     repeated = [(at + 2, r) for n, (at, r) in enumerate(arrivals) if n % 11 == 0]
     project = write_project(folder, arrivals + repeated)
     shutil.copytree(models, folder / "models")
@@ -144,6 +147,19 @@ def with_blamed_rule(project: Project) -> Project:
     rule = '[[fraud.rule]]\nname = "blamed"\nkind = "velocity"\nfeature = "range_known_frauds_30d"\nabove = 0\n'
     path.write_text(path.read_text("utf-8") + rule, "utf-8")
     return Project.load(project.directory)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An operator after one scoring run over its log, and the summary of that run."""
+
+    project: Project
+    summary: ScoreSummary
+
+
+def scored_once(folder: Path) -> Scored:
+    project = Project.load(folder)
+    return Scored(project, score(project))
 
 
 def model_of(project: Project) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from small_operator import model_of, put_in_force, query_rows, with_blamed_rule
+from small_operator import Scored, model_of, put_in_force, query_rows, with_blamed_rule
 from test_pieces import assert_scored_alike, copied
 
 from trueup.config import Project
@@ -21,15 +21,14 @@ PROCESSES = ("--direct_running_mode=multi_processing", "--direct_num_workers=2")
 
 @pytest.mark.parametrize(("partitions", "options"), [(1, ()), (3, ()), (4, PROCESSES)])
 def test_partitions_score_as_the_plain_call_does_and_a_second_run_adds_nothing(
-    disorderly: Project, partitions: int, options: tuple[str, ...]
+    disorderly: Project, scored: Scored, partitions: int, options: tuple[str, ...]
 ) -> None:
-    other = copied(disorderly, "other")
-    summary = score(other, partitions=partitions, runner_options=options)
-    assert summary == plain_score(disorderly)
-    assert_scored_alike(disorderly, other)
-    again = score(other, partitions=partitions)
+    summary = score(disorderly, partitions=partitions, runner_options=options)
+    assert summary == scored.summary
+    assert_scored_alike(scored.project, disorderly)
+    again = score(disorderly, partitions=partitions)
     assert (again.from_position, again.transactions) == (again.to_position, 0)
-    assert_scored_alike(disorderly, other)
+    assert_scored_alike(scored.project, disorderly)
 
 
 def test_features_after_a_decision_use_its_label_in_partitions_too(operator: Project) -> None:

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
+from repetitions import on_many_random, on_random
 from row_by_row_features import features_of
 
 from trueup.fraud.features.feature_engine import history, in_partitions, join_entity_features
@@ -180,21 +180,23 @@ def comparable(frame: pl.DataFrame) -> pl.DataFrame:
     return ordered(frame.cast(expected))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
-@given(event_logs())
-def test_history_equals_the_row_by_row_reference(events: pl.DataFrame) -> None:
+def check_history(events: pl.DataFrame) -> None:
     assert_frame_equal(comparable(history(ALL, events)), comparable(features_of(ALL, events)))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-@given(event_logs(), st.integers(1, 4))
-def test_partitions_equal_history(events: pl.DataFrame, count: int) -> None:
+test_history_equals_the_row_by_row_reference = on_random(event_logs(), examples=60)(check_history)
+test_history_equals_the_row_by_row_reference_of_many_logs = on_many_random(event_logs(), examples=300)(check_history)
+
+
+def check_partitions(events: pl.DataFrame, count: int) -> None:
     assert_frame_equal(in_partitions(ALL, events, count), history(ALL, events))
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
-@given(event_logs(), st.integers(0, 3))
-def test_incremental_features_equal_history_through_serialized_states_and_repeated_events(events: pl.DataFrame, cut: int) -> None:
+test_partitions_equal_history = on_random(event_logs(), st.integers(1, 4), examples=20)(check_partitions)
+test_partitions_equal_history_of_many_logs = on_many_random(event_logs(), st.integers(1, 4), examples=60)(check_partitions)
+
+
+def check_states(events: pl.DataFrame, cut: int) -> None:
     state = State.of(ALL, events.clear())
     found = []
     for low, high in ((0, cut), (cut, cut + 1), (cut + 1, 9)):
@@ -207,9 +209,15 @@ def test_incremental_features_equal_history_through_serialized_states_and_repeat
     assert_frame_equal(comparable(pl.concat(found)), comparable(expected))
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(event_logs())
-def test_features_computed_per_entity_and_joined_equal_history(events: pl.DataFrame) -> None:
+test_incremental_features_equal_history_through_serialized_states_and_repeated_events = on_random(
+    event_logs(), st.integers(0, 3), examples=25
+)(check_states)
+test_incremental_features_equal_history_through_serialized_states_and_repeated_events_of_many_logs = on_many_random(
+    event_logs(), st.integers(0, 3), examples=100
+)(check_states)
+
+
+def check_joined_features(events: pl.DataFrame) -> None:
     parts = []
     for own in ALL.per_entity:
         # One worker per value of the entity's first column, as in a stream keyed by it.
@@ -225,15 +233,27 @@ def test_features_computed_per_entity_and_joined_equal_history(events: pl.DataFr
     assert_frame_equal(comparable(join_entity_features(ALL, transactions, parts)), comparable(history(ALL, events)))
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
-@given(event_logs(), st.integers(0, 40), st.randoms())
-def test_shuffling_events_after_an_instant_changes_no_feature_up_to_it(events, instant, random) -> None:
+test_features_computed_per_entity_and_joined_equal_history = on_random(event_logs(), examples=12)(check_joined_features)
+test_features_computed_per_entity_and_joined_equal_history_of_many_logs = on_many_random(event_logs(), examples=40)(
+    check_joined_features
+)
+
+
+def check_instant(events, instant, random) -> None:
     past, future = events.filter(pl.col("at_us") <= instant), events.filter(pl.col("at_us") > instant)
     columns = {name: random.sample(future[name].to_list(), future.height) for name in ("caller", "peer", "seconds", "premium")}
     shuffled = future.with_columns(pl.Series(n, v, dtype=SCHEMA[n]) for n, v in columns.items())
     ids = past.filter(~pl.col("is_label"))["event_id"].unique()
     then = [ordered(history(ALL, pl.concat([past, f]))).filter(pl.col("event_id").is_in(ids)) for f in (future, shuffled)]
     assert_frame_equal(*then)
+
+
+test_shuffling_events_after_an_instant_changes_no_feature_up_to_it = on_random(
+    event_logs(), st.integers(0, 40), st.randoms(), examples=30
+)(check_instant)
+test_shuffling_events_after_an_instant_changes_no_feature_up_to_it_of_many_logs = on_many_random(
+    event_logs(), st.integers(0, 40), st.randoms(), examples=100
+)(check_instant)
 
 
 def test_an_event_delivered_twice_in_one_batch_has_its_first_position() -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 import streaming
-from small_operator import model_of, put_in_force
+from small_operator import Scored, model_of, put_in_force
 from test_pieces import assert_scored_alike, copied
 
 from trueup.config import Project
@@ -24,7 +23,7 @@ def position(project: Project) -> int:
 
 def test_the_job_gives_the_scores_of_one_run_and_resumes_with_its_windows(disorderly: Project) -> None:
     other = copied(disorderly, "other")
-    streaming.catch_up(other, "--score", "--epoch-commits", "4", "--parallelism", "2", "--groups", "3")
+    streaming.catch_up(other, "--score", "--epoch-commits", "6", "--parallelism", "2", "--groups", "3")
     assert "scored positions 1 to" in streaming.log_text(other), streaming.log_text(other)
     for project in (disorderly, other):
         put_in_force(project, "challenger", since=None)
@@ -63,12 +62,8 @@ def test_the_job_reports_that_no_model_is_in_force_and_uses_one_promoted_while_i
 def test_a_damaged_model_ends_the_job_in_one_line(disorderly: Project) -> None:
     trees = disorderly.directory / "models" / model_of(disorderly) / "model.ubj"
     trees.write_bytes(trees.read_bytes()[:-10])
-    assert (
-        streaming.exit_status(
-            streaming.start_job(disorderly, "--score", "--until-idle", "--groups", "2", "--flink", "restart-strategy.type=none")
-        )
-        == 2
-    )
+    options = ("--until-idle", "--score", "--groups", "2", "--flink", "restart-strategy.type=none")
+    assert streaming.run_command(disorderly, "stream", *options)[0] == 2
     assert "the model is damaged" in streaming.log_text(disorderly).splitlines()[-1]
     assert position(disorderly) == 0
 
@@ -97,11 +92,9 @@ def test_a_killed_job_loses_repeats_and_changes_no_score(n: int, disorderly: Pro
     assert_scored_alike(disorderly, other)
 
 
-def test_the_job_resumes_after_scores_of_the_command(disorderly: Project, tmp_path: Path) -> None:
-    other = copied(disorderly, "other")
-    streaming.catch_up(other, "--epoch-commits", "5", "--groups", "2")
-    assert position(other) == 0
-    score(other)
-    streaming.catch_up(other, "--score", "--groups", "2")
+def test_the_job_resumes_after_scores_of_the_command(disorderly: Project, scored: Scored) -> None:
+    streaming.catch_up(disorderly, "--epoch-commits", "20", "--groups", "2")
+    assert position(disorderly) == 0
     score(disorderly)
-    assert_scored_alike(disorderly, other)
+    streaming.catch_up(disorderly, "--score", "--groups", "2")
+    assert_scored_alike(scored.project, disorderly)

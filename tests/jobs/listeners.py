@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import socket
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from typing import Any
 
 import psutil
+import pytest
 
 SAMPLE_EVERY_S = 0.2
+GATEWAY, REST, BLOBS, PER_WORKER, METRICS = 1, 1, 1, 6, 1
+"""Number of ports of each kind that Java and the client of a job open; Beam opens six for each worker."""
 
 
 @dataclass(frozen=True)
@@ -102,3 +109,27 @@ def _family(root: psutil.Process) -> list[psutil.Process]:
 
 def _listens(connection: Any) -> bool:
     return bool(connection.laddr) and (connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM)
+
+
+def ports_of_job(parallelism: int) -> int:
+    """Return the number of ports of a job that serves its metrics."""
+    return GATEWAY + REST + BLOBS + PER_WORKER * parallelism + METRICS
+
+
+def assert_web_page_accepts_no_code(observed: ObservedListeners) -> None:
+    """Find Flink's REST endpoint among the listeners of Java, and fail if its web page can change anything."""
+    features = _features({each.port for each in observed.listeners if "java" in each.process})
+    assert features == {"web-submit": False, "web-cancel": False, "web-rescale": False, "web-history": False}
+
+
+def _features(ports: set[int]) -> dict[str, Any]:
+    for port in ports:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=20) as answer:
+                features = json.load(answer)["features"]
+                with pytest.raises(urllib.error.HTTPError, match="404"):
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/jars", timeout=20)
+                return dict(features)
+        except (OSError, ValueError, HTTPException):
+            continue
+    raise AssertionError(f"no REST endpoint among {sorted(ports)}")

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
-import urllib.error
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import listeners
 import pytest
@@ -18,9 +13,6 @@ from streaming import project_with, random_log
 
 from trueup.cli import main
 from trueup.jobs.loopback import grpc_servers_on_loopback
-
-GATEWAY, REST, BLOBS, PER_WORKER, METRICS = 1, 1, 1, 6, 1
-"""Number of ports of each kind that Java and the client open; Beam opens six for each worker."""
 
 
 @pytest.mark.parametrize(
@@ -46,32 +38,19 @@ def test_the_check_fails_for_a_socket_open_to_other_machines_and_where_no_listen
         listeners.ObservedListeners(samples=9).assert_only_loopback(1)
 
 
-def features(ports: set[int]) -> dict[str, Any]:
-    """Find Flink's REST endpoint among ports and return which features its web page has."""
-    for port in ports:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/config", timeout=20) as answer:
-                features_shown = json.load(answer)["features"]
-                with pytest.raises(urllib.error.HTTPError, match="404"):
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/jars", timeout=20)
-                return dict(features_shown)
-        except (OSError, ValueError, HTTPException):
-            continue
-    raise AssertionError(f"no REST endpoint among {sorted(ports)}")
-
-
-@pytest.mark.parametrize("parallelism", [1, pytest.param(4, marks=pytest.mark.slow)])
+# At a parallelism of 2, the test of appends and a restart in test_stream.py checks the same.
+@pytest.mark.slow
+@pytest.mark.parametrize("parallelism", [1, 4])
 def test_the_job_listens_on_loopback_only_and_its_web_page_accepts_no_code(parallelism: int, tmp_path: Path) -> None:
     log, rows = random_log("listeners", size=3)
     project = project_with(tmp_path, log, rows, len(log))
     options = ("--parallelism", str(parallelism), "--metrics-port", "0")
     with streaming.running(project, *options) as process, listeners.observe_listeners(process.pid) as observed:
         streaming.wait_until(lambda: streaming.position(project)[0] >= len(log), process)
-        java = {each.port for each in observed.listeners if "java" in each.process}
-        assert features(java) == {"web-submit": False, "web-cancel": False, "web-rescale": False, "web-history": False}
+        listeners.assert_web_page_accepts_no_code(observed)
         process.send_signal(signal.SIGTERM)
         assert streaming.exit_status(process) == 0, streaming.log_text(project)
-    observed.assert_only_loopback(GATEWAY + REST + BLOBS + PER_WORKER * parallelism + METRICS)
+    observed.assert_only_loopback(listeners.ports_of_job(parallelism))
 
 
 def test_a_grpc_server_on_the_wildcard_address_gets_loopback_and_one_on_a_named_host_gets_that_host() -> None:

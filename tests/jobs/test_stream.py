@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import lake_fixture
+import listeners
 import pytest
 import streaming
 from streaming import FACETS, JAVA, WORKER, append, assert_equals_plain_call, digest_lines, project_with, random_log
@@ -39,17 +40,20 @@ def killed_later(project: Project, kind: str, after_s: float, *options: str) -> 
 
 
 def test_appends_and_a_restart_with_another_parallelism_give_the_findings_of_the_plain_call(tmp_path: Path) -> None:
-    log, rows = random_log("appends")
+    log, rows = random_log("appends", size=8)
     third = len(log) // 3
     project = project_with(tmp_path, log, rows, third)
-    with streaming.running(project, "--epoch-commits", "3", "--parallelism", "2", "--groups", "4") as process:
+    options = ("--epoch-commits", "3", "--parallelism", "2", "--groups", "4", "--metrics-port", "0")
+    with streaming.running(project, *options) as process, listeners.observe_listeners(process.pid) as observed:
         append(project, log, rows, third + 1, 2 * third - 2, wait_s=0.05)
         maintain(project)
         append(project, log, rows, 2 * third - 1, 2 * third)
         streaming.wait_until(lambda: streaming.position(project) == (2 * third, 2 * third), process)
         assert_equals_plain_call(project)
+        listeners.assert_web_page_accepts_no_code(observed)
         process.send_signal(signal.SIGTERM)
         assert streaming.exit_status(process) == 0, streaming.log_text(project)
+    observed.assert_only_loopback(listeners.ports_of_job(parallelism=2))
     assert "reconciled positions 1 to" in streaming.log_text(project)
     assert [p.name for p in (tmp_path / "stream" / "savepoints").iterdir()]
     append(project, log, rows, 2 * third + 1, len(log))
@@ -63,7 +67,7 @@ def test_appends_and_a_restart_with_another_parallelism_give_the_findings_of_the
 
 def test_a_killed_job_resumes_and_a_lost_state_is_rebuilt_from_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lake_fixture, "BUCKETS", 6)
-    log, rows = random_log("killed")
+    log, rows = random_log("killed", size=6)
     third = len(log) // 3
     project = project_with(tmp_path, log, rows, third)
     with streaming.running(project, "--epoch-commits", "1", "--groups", "3") as process:

@@ -116,6 +116,17 @@ def test_a_small_lake_is_read_by_one_thread_and_a_larger_one_by_all(tmp_path: Pa
         assert (setting(lake, "threads"),) == unlimited.execute("SELECT current_setting('threads')").fetchone()
 
 
+def test_queries_of_a_tiny_lake_are_planned_without_statistics_and_those_of_a_larger_one_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = create_lake(tmp_path)
+    with Lake.open(project, read_only=True) as lake:
+        assert setting(lake, "disabled_optimizers") == "join_order,statistics_propagation"
+    monkeypatch.setattr(instances, "TINY_LAKE_BYTES", 0)
+    with Lake.open(project, read_only=True) as lake:
+        assert setting(lake, "disabled_optimizers") == ""
+
+
 def test_an_instance_uses_the_smallest_requested_number_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(instances, "SMALL_LAKE_BYTES", 0)
     project = create_lake(tmp_path)

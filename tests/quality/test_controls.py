@@ -60,7 +60,7 @@ match = ["session_key"]
 price = "1"
 grace = "1h"
 """
-DAYS, PER_DAY = 5, 40
+DAYS, PER_DAY = 4, 40
 START = datetime(2024, 3, 1, tzinfo=UTC)
 
 
@@ -159,7 +159,7 @@ def test_a_feed_that_stops_is_stale_by_the_clock_until_it_continues(tmp_path: Pa
     assert changes.select("kind", "action", "cause", "reason").rows() == [
         ("stale_feed", "raised", "frontier", "nothing new for 40 h")
     ]
-    (tmp_path / "landing/msc/M1-005.csv").write_text(usage_file(5))
+    (tmp_path / "landing/msc/M1-004.csv").write_text(usage_file(4))
     assert controlled(made, NOW + timedelta(hours=41)).select("action", "cause").rows()[-1] == ("resolved", "late_usage")
 
 

@@ -129,18 +129,45 @@ def failure_history(made: Project) -> pl.DataFrame:
         return lake.connection.execute(query).pl()
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("failures") / "project"
-    judged(project(folder))
+EARLY = NOW - timedelta(hours=2)
+"""A moment at which the last day is not over."""
+
+
+def ingested(folder: Path, now: datetime) -> Path:
+    ingest(project(folder), clock=lambda: now)
     return folder
 
 
 @pytest.fixture(scope="module")
-def early(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, QualitySummary]:
+def ingested_late(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a project whose files are ingested and not validated; tests copy it."""
+    return ingested(tmp_path_factory.mktemp("late") / "project", NOW)
+
+
+@pytest.fixture(scope="module")
+def ingested_early(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the same project, ingested before its last day was over; tests copy it."""
+    return ingested(tmp_path_factory.mktemp("early") / "project", EARLY)
+
+
+def copied(folder: Path, target: Path, severity: str = "mark") -> Project:
+    shutil.copytree(folder, target)
+    (target / "trueup.toml").write_text(TOML % severity)
+    return Project.load(target)
+
+
+@pytest.fixture(scope="module")
+def ran(ingested_late: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("failures") / "project"
+    judged(copied(ingested_late, folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def early(ingested_early: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, QualitySummary]:
     """Return the folder and summary of a project as validated before its last day was over."""
-    folder = tmp_path_factory.mktemp("early") / "project"
-    return folder, judged(project(folder), NOW - timedelta(hours=2))
+    folder = tmp_path_factory.mktemp("validated early") / "project"
+    return folder, judged(copied(ingested_early, folder), EARLY)
 
 
 def test_a_failed_expectation_is_a_finding_of_its_feed_and_day_with_bounds(ran: Path) -> None:
@@ -206,8 +233,8 @@ def test_a_day_that_is_not_over_is_not_validated_yet(early: tuple[Path, QualityS
     }  # fmt: skip
 
 
-def test_a_blocked_day_stays_blocked_in_every_later_run_until_its_finding_is_dismissed(tmp_path: Path) -> None:
-    made = project(tmp_path / "p", severity="block")
+def test_a_blocked_day_stays_blocked_in_every_later_run_until_its_finding_is_dismissed(ingested_late: Path, tmp_path: Path) -> None:
+    made = copied(ingested_late, tmp_path / "p", severity="block")
     assert [d.verdict for d in judged(made).days] == ["block"]
     assert [d.verdict for d in judged(made, validate=False).days] == ["block"]
     (found,) = rows(made, "SELECT finding_id FROM findings WHERE kind = 'failed_expectation' AND reason LIKE 'most%'")
@@ -235,9 +262,11 @@ def test_on_a_day_of_doubtful_usage_a_charge_without_any_is_provisional(tmp_path
     assert all(result.passed for result in with_retries(made, audit))
 
 
-def test_the_history_does_not_depend_on_when_days_are_validated(early: tuple[Path, QualitySummary], tmp_path: Path) -> None:
-    each, last = Project.load(shutil.copytree(early[0], tmp_path / "each")), project(tmp_path / "last")
-    judged(last, NOW - timedelta(hours=2), validate=False)
+def test_the_history_does_not_depend_on_when_days_are_validated(
+    early: tuple[Path, QualitySummary], ingested_early: Path, tmp_path: Path
+) -> None:
+    each, last = copied(early[0], tmp_path / "each"), copied(ingested_early, tmp_path / "last")
+    judged(last, EARLY, validate=False)
     histories = []
     for made in (each, last):
         judged(made, NOW, validate=made is each)
@@ -283,8 +312,10 @@ def test_an_invalid_expectation_is_refused_before_it_is_in_force(
         assert lake.read("declaration").filter(pl.col("kind") == "quality_policy").height == 1
 
 
-def test_an_expectation_that_the_library_cannot_compute_is_logged_and_raises_no_finding(tmp_path: Path) -> None:
-    project(tmp_path / "p")
+def test_an_expectation_that_the_library_cannot_compute_is_logged_and_raises_no_finding(
+    ingested_late: Path, tmp_path: Path
+) -> None:
+    copied(ingested_late, tmp_path / "p")
     made = _added(tmp_path / "p", "mean_to_be_between", '{ column = "subscriber", max_value = 3 }')
     ingest(made, clock=lambda: NOW)
     message = list[str]()

@@ -22,6 +22,8 @@ DAY = date(2024, 3, 2)
 HOUR_US = 3_600_000_000
 START_US = 1_709_337_600_000_000
 """Midnight UTC of that day."""
+USED, BILLED = story.DAYS * story.PER_DAY, (story.DAYS - 1) * story.PER_DAY
+"""Records that arrived: the billing file of one day is lost."""
 
 
 def finding_of(kind: str, *, hours: int = 1) -> pl.DataFrame:
@@ -98,7 +100,7 @@ def test_quality_prints_a_row_for_each_feed_and_exits_by_the_gate(ran: Path, cap
     assert status == 1
     assert {d["verdict"] for d in answer["days"]} == {"block"}
     billing = next(f for f in answer["feeds"] if f["feed"] == "billing")
-    assert (billing["arrived"], billing["worst_rule"]) == (160, "file 2 did not come")
+    assert (billing["arrived"], billing["worst_rule"]) == (BILLED, "file 2 did not come")
 
 
 def test_feed_quality_has_a_row_for_each_node_and_hour(ran: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,8 +108,8 @@ def test_feed_quality_has_a_row_for_each_node_and_hour(ran: Path, capsys: pytest
     _, out = run_command(capsys, "sql", query, "--json", "--project", str(ran))
     rows = json.loads(out)
     assert [(r["source"], r["node"], r["records"], r["wrong"]) for r in rows] == [
-        ("billing", "", 160, True),
-        ("msc", "M1", 200, False),
+        ("billing", "", BILLED, True),
+        ("msc", "M1", USED, False),
     ]
 
 

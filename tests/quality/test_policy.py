@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +21,19 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 SHARED = ["position", "finding_id", "action", "cause", "reason", "records_low", "records_high", "impact_low_micros", "currency"]
 
 
+@pytest.fixture(scope="module")
+def _controlled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = story.project(tmp_path_factory.mktemp("policy") / "project")
+    story.controlled(made)
+    return made.directory
+
+
+@pytest.fixture
+def controlled(_controlled: Path, tmp_path: Path) -> Project:
+    """Return a copy of the test operator after its controls, with a file lost."""
+    return Project.load(shutil.copytree(_controlled, tmp_path / "copied"))
+
+
 def renamed(made: Project, old: str, new: str) -> Project:
     path = made.directory / "trueup.toml"
     assert old in path.read_text()
@@ -32,8 +46,8 @@ def declared(made: Project) -> int:
         return lake.read("declaration").filter(pl.col("kind") == "quality_policy").height
 
 
-def test_a_changed_setting_is_declared_and_what_it_changes_has_that_cause(tmp_path: Path) -> None:
-    made = story.project(tmp_path)
+def test_a_changed_setting_is_declared_and_what_it_changes_has_that_cause(controlled: Project) -> None:
+    made = controlled
     (first,) = story.controlled(made).to_dicts()
     assert (first["action"], first["cause"]) == ("raised", "arrival")
     # Only record numbers are checked, no file numbers: the same loss is another finding.
@@ -46,10 +60,8 @@ def test_a_changed_setting_is_declared_and_what_it_changes_has_that_cause(tmp_pa
     assert changes["position"].n_unique() == 2
 
 
-def test_the_history_is_derived_again_independently_of_current_settings(tmp_path: Path) -> None:
-    made = story.project(tmp_path)
-    story.controlled(made)
-    made = renamed(made, 'every = "1d"', 'every = "1h"')
+def test_the_history_is_derived_again_independently_of_current_settings(controlled: Project) -> None:
+    made = renamed(controlled, 'every = "1d"', 'every = "1h"')
     changes = story.controlled(made, story.NOW + timedelta(hours=20))
     assert changes.select("kind", "cause").rows()[-1] == ("stale_feed", "policy_change")
     made = renamed(made, 'every = "1h"', 'every = "9d"')
@@ -58,10 +70,8 @@ def test_the_history_is_derived_again_independently_of_current_settings(tmp_path
     assert anew.select(SHARED).sort(SHARED[:2]).rows() == changes.select(SHARED).sort(SHARED[:2]).rows()
 
 
-def test_unchanged_settings_declare_nothing(tmp_path: Path) -> None:
-    made = story.project(tmp_path)
-    story.controlled(made)
-    made = renamed(made, 'grace = "1h"', 'grace = "2h"')
+def test_unchanged_settings_declare_nothing(controlled: Project) -> None:
+    made = renamed(controlled, 'grace = "1h"', 'grace = "2h"')
     story.controlled(made, story.NOW + timedelta(hours=1))
     assert declared(made) == 1, "how records are matched is no part of it"
 

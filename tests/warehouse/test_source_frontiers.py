@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import lake_fixture
+import pytest
 from random_logs import MICRO, service
 from reference_model.log import Close, Log, Record, Supersede, Tick
 
+from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.log_io.load import frontier_of
@@ -36,12 +38,19 @@ LOG: Log = [
 ]  # fmt: skip
 
 
-def frontiers(folder: Path, as_of: str | None = None, replaced: tuple[str, str] = ("", "")) -> dict[str, datetime | None]:
+def logged(folder: Path) -> Project:
     with lake_fixture.lake_of(folder, *lake_fixture.with_event_ids_of_lake(LOG, "subscriber"), "subscriber") as lake:
-        project = lake.project
-    path = folder / "trueup.toml"
-    path.write_text(path.read_text("utf-8").replace(*replaced), "utf-8")
-    with open_warehouse(project.load(folder), as_of=as_of) as warehouse:
+        return lake.project
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Return a project whose lake has the log; tests only read it."""
+    return logged(tmp_path_factory.mktemp("frontiers"))
+
+
+def frontiers(project: Project, as_of: str | None = None) -> dict[str, datetime | None]:
+    with open_warehouse(project, as_of=as_of) as warehouse:
         return {source["source"]: source["frontier"] for source in status(warehouse).sources}
 
 
@@ -49,24 +58,23 @@ def day(number: int) -> datetime:
     return datetime.fromtimestamp(number * 86_400, UTC)
 
 
-def test_a_source_that_is_silent_for_longer_than_idle_after_has_the_frontier_of_the_clock(tmp_path: Path) -> None:
-    assert frontiers(tmp_path, as_of="3") == {"observed": day(4), "silent": day(5), "declared": day(4)}
-    assert frontiers(tmp_path / "4", as_of="4") == {"observed": day(4), "silent": day(8), "declared": day(4)}
+def test_a_source_that_is_silent_for_longer_than_idle_after_has_the_frontier_of_the_clock(project: Project) -> None:
+    assert frontiers(project, as_of="3") == {"observed": day(4), "silent": day(5), "declared": day(4)}
+    assert frontiers(project, as_of="4") == {"observed": day(4), "silent": day(8), "declared": day(4)}
 
 
-def test_a_superseded_tick_moves_no_frontier(tmp_path: Path) -> None:
-    assert frontiers(tmp_path / "wrong", as_of="5")["silent"] == day(28)
-    assert frontiers(tmp_path / "superseded")["silent"] == day(8)
+def test_a_superseded_tick_moves_no_frontier(project: Project) -> None:
+    assert frontiers(project, as_of="5")["silent"] == day(28)
+    assert frontiers(project)["silent"] == day(8)
 
 
 def test_the_policy_in_force_decides_and_not_a_setting_of_today(tmp_path: Path) -> None:
-    changed = (f'lateness = "{DAY_US}us"', 'lateness = "0us"')
-    assert frontiers(tmp_path, replaced=changed)["observed"] == day(4)
+    path = logged(tmp_path).directory / "trueup.toml"
+    path.write_text(path.read_text("utf-8").replace(f'lateness = "{DAY_US}us"', 'lateness = "0us"'), "utf-8")
+    assert frontiers(Project.load(tmp_path))["observed"] == day(4)
 
 
-def test_status_and_kernel_have_the_same_frontier_at_every_position(tmp_path: Path) -> None:
-    with lake_fixture.lake_of(tmp_path, *lake_fixture.with_event_ids_of_lake(LOG, "subscriber"), "subscriber") as lake:
-        project = lake.project
+def test_status_and_kernel_have_the_same_frontier_at_every_position(project: Project) -> None:
     for position in range(2, len(LOG) + 1):
         with Lake.open(project, read_only=True) as lake:
             frontier = frontier_of(lake, position)
@@ -74,7 +82,6 @@ def test_status_and_kernel_have_the_same_frontier_at_every_position(tmp_path: Pa
         kernel = [
             frontier.passed_until_us(position, policy, wait_us=0, closed_wait_us=0, stream=stream) for stream in ("usage", "charge")
         ]
-        with open_warehouse(project, as_of=str(position)) as warehouse:
-            shown = {source["source"]: source["frontier"] for source in status(warehouse).sources}
+        shown = frontiers(project, as_of=str(position))
         usage_frontier = min(shown["observed"], shown["silent"])
         assert [us and datetime.fromtimestamp(us / MICRO, UTC) for us in kernel] == [usage_frontier, shown["declared"]]

@@ -15,6 +15,9 @@ from great_expectations.core import ExpectationSuite
 from great_expectations.core.expectation_validation_result import expectationSuiteValidationResultSchema
 from great_expectations.render import RenderedDocumentContent, RenderedStringTemplateContent
 from great_expectations.render.renderer import ExpectationSuitePageRenderer, SiteIndexPageRenderer, ValidationResultsPageRenderer
+from great_expectations.render.view import DefaultJinjaIndexPageView, DefaultJinjaPageView
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 
 PAGES_VERSION = "1"
 """Version of what these classes render; pages of another version are built again."""
@@ -121,14 +124,53 @@ def _with_note(page: Any, shown: SafeText) -> RenderedDocumentContent:
     return page
 
 
+class _CompiledTemplates(BytecodeCache):
+    """The code of the library's templates: each is compiled once in a process, not once for every kind of page and site."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if (code := self._code.get(bucket.key + bucket.checksum)) is not None:
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key + bucket.checksum] = bucket.bytecode_to_string()
+
+
+_compiled = _CompiledTemplates()
+
+
+class CompiledPageView(DefaultJinjaPageView):  # type: ignore[misc]
+    """A page of the library's templates, compiled once in a process."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.env.bytecode_cache = _compiled
+
+
+class CompiledIndexPageView(DefaultJinjaIndexPageView):  # type: ignore[misc]
+    """The first page of the library's templates, compiled once in a process."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.env.bytecode_cache = _compiled
+
+
+def _rendered_by(renderer: type, view: type) -> dict[str, Any]:
+    """Return the configuration of a kind of page."""
+    classes = {"renderer": renderer, "view": view}
+    return {name: {"module_name": __name__, "class_name": kind.__name__} for name, kind in classes.items()}
+
+
 SITE_SECTIONS: dict[str, Any] = {
-    "expectations": {"renderer": {"module_name": __name__, "class_name": SafeExpectationSuitePageRenderer.__name__}},
-    "validations": {"renderer": {"module_name": __name__, "class_name": SafeValidationResultsPageRenderer.__name__}},
+    "expectations": _rendered_by(SafeExpectationSuitePageRenderer, CompiledPageView),
+    "validations": _rendered_by(SafeValidationResultsPageRenderer, CompiledPageView),
     "profiling": "None",
 }
 SITE_INDEX: dict[str, Any] = {
     "class_name": "DefaultSiteIndexBuilder",
-    "renderer": {"module_name": __name__, "class_name": SafeSiteIndexPageRenderer.__name__},
+    **_rendered_by(SafeSiteIndexPageRenderer, CompiledIndexPageView),
 }
 
 

@@ -35,7 +35,7 @@ from trueup.collect.discover.manifest import DeclaredContent, read_manifest
 from trueup.collect.discover.shared_files import refuse_shared_files
 from trueup.collect.discover.units import Unit, find_files, open_unit
 from trueup.collect.map.mapping import Mapping
-from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, mapping_version
+from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, mapping_version, new_mapping_version
 from trueup.collect.map.presets import expand_preset
 from trueup.collect.statements import statement
 from trueup.config import Project, SourceConfig
@@ -189,9 +189,14 @@ class _SourceRun:
     complete: set[str]
 
     @cached_property
+    def is_new(self) -> bool:
+        """Whether the log had no part of the source when the run began: then no earlier mapping is looked up."""
+        return not any(unit.startswith(f"{self.source.name}@") for unit in self.ingested)
+
+    @cached_property
     def version(self) -> int:
         """Version of the source's mapping."""
-        return mapping_version(self.lake, self.source)
+        return new_mapping_version(self.source) if self.is_new else mapping_version(self.lake, self.source)
 
     @cached_property
     def recorded(self) -> Configuration:
@@ -211,7 +216,7 @@ class _SourceRun:
     @cached_property
     def earlier(self) -> EarlierForm | None:
         """What an earlier version of the mapping made."""
-        return earlier_form(self.lake.connection, self.present)
+        return None if self.is_new else earlier_form(self.lake.connection, self.present)
 
 
 def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:

@@ -14,8 +14,8 @@ from trueup.log.catalog.instances import facts
 
 def has_log(connection: duckdb.DuckDBPyConnection) -> bool:
     """Return whether the attached lake has an event log."""
-    # `duckdb_tables` would count the rows of every table.
-    query = "SELECT 1 FROM duckdb_columns() WHERE database_name = 'lake' AND table_name = 'position' LIMIT 1"
+    # The functions of DuckDB that list tables read the columns of all tables first.
+    query = "SELECT 1 FROM __ducklake_metadata_lake.ducklake_table WHERE table_name = 'position' AND end_snapshot IS NULL LIMIT 1"
     return connection.execute(query).fetchone() is not None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -125,20 +126,25 @@ def _footers(connection: duckdb.DuckDBPyConnection, files: Sequence[DataFile]) -
 
 def _undecodable(files: Sequence[DataFile]) -> Iterator[tuple[DataFile, str]]:
     """Yield the files that cannot be decoded, with the reason; the files of a table are read together while no read fails."""
-    for _, group in groupby(files, key=lambda file: file.table):
-        of_table = list(group)
-        if damage_of(*(file.path for file in of_table)):
-            yield from ((file, damage) for file in of_table if (damage := damage_of(file.path)))
+    with ExitStack() as opened:
+        connection = opened.enter_context(connect())
+        for _, group in groupby(files, key=lambda file: file.table):
+            of_table = list(group)
+            if damage_of(*(file.path for file in of_table), connection=connection):
+                yield from ((file, damage) for file in of_table if (damage := damage_of(file.path)))
+                # The failure may have ended the database.
+                opened.close()
+                connection = opened.enter_context(connect())
 
 
-def damage_of(*paths: str) -> str:
+def damage_of(*paths: str, connection: duckdb.DuckDBPyConnection | None = None) -> str:
     """Return the reason why one of the Parquet files cannot be decoded, empty if all can.
 
-    It uses its own database, which a failure may end.
+    The database of the connection, by default one of its own, may be unusable after a failure.
     """
     try:
-        with connect() as connection:
-            connection.execute(statement("decoded"), {"paths": list(paths)}).fetchall()
+        with nullcontext(connection) if connection else connect() as database:
+            database.execute(statement("decoded"), {"paths": list(paths)}).fetchall()
     except duckdb.Error as error:
         return first_line(error)
     return ""

@@ -9,11 +9,11 @@ from pathlib import Path
 import lake_fixture
 import numpy as np
 import polars as pl
-from hypothesis import given, settings
 from hypothesis import strategies as st
 from kernel_adapter import events_of, frontier_of
 from random_logs import MICRO, any_log, service
 from reference_model.log import Close, Log, Record
+from repetitions import on_many_random, on_random
 from run_epochs import process_epochs
 
 from trueup.policies.policy import Policy, SourceRules
@@ -110,9 +110,7 @@ def frame(rng: random.Random, count: int) -> pl.DataFrame:
     return events_of([[RULES], records])
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32))
-def test_pending_records_return_what_was_added_and_not_excluded(seed: int) -> None:
+def check_pending_records(seed: int) -> None:
     rng = random.Random(seed)
     rows = frame(rng, 60).with_columns(component=pl.Series([rng.randrange(20) for _ in range(60)], dtype=pl.Int64))
     frontier = frontier_of([[RULES]], RULES)
@@ -133,9 +131,13 @@ def test_pending_records_return_what_was_added_and_not_excluded(seed: int) -> No
         assert set(pending.rows["event_id"]) == set(expected) and pending.height == len(expected)
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32))
-def test_two_records_of_a_party_within_the_tolerance_share_a_blocking_key(seed: int) -> None:
+test_pending_records_return_what_was_added_and_not_excluded = on_random(st.integers(0, 2**32), examples=20)(check_pending_records)
+test_pending_records_return_what_was_added_and_not_excluded_of_many_logs = on_many_random(st.integers(0, 2**32), examples=60)(
+    check_pending_records
+)
+
+
+def check_blocking_keys(seed: int) -> None:
     rows = frame(random.Random(seed), 12)
     frontier, numbers = frontier_of([[RULES]], RULES), np.arange(12, dtype=np.uint64)
     candidates = candidate_keys(rows, numbers, frontier)
@@ -146,6 +148,14 @@ def test_two_records_of_a_party_within_the_tolerance_share_a_blocking_key(seed: 
         for b, other in enumerate(parties):
             if other[:2] == (scope, subscriber) and abs(other[2] - at_us) <= 2 * MICRO:
                 assert (a, b) in pairs
+
+
+test_two_records_of_a_party_within_the_tolerance_share_a_blocking_key = on_random(st.integers(0, 2**32), examples=25)(
+    check_blocking_keys
+)
+test_two_records_of_a_party_within_the_tolerance_share_a_blocking_key_of_many_logs = on_many_random(
+    st.integers(0, 2**32), examples=60
+)(check_blocking_keys)
 
 
 def text_bytes(rows: pl.DataFrame) -> int:

@@ -61,9 +61,9 @@ def check_laws(reference: ReferenceRun, log: Log) -> None:
     assert {r.record_id for commit in log for r in commit if isinstance(r, Record)} == set(reference.bookings[-1])
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(2))
 def test_the_kernel_agrees_with_the_reference_on_random_logs(part: int) -> None:
-    compare_with_reference("laws", range(part * 15, part * 15 + 15))
+    compare_with_reference("laws", range(part * 10, part * 10 + 10))
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def check_deliveries_in_time(seed: str, n: int, orders: int) -> None:
         assert not withdrawn & {("unbilled", "late_charge"), ("charge_without_usage", "late_usage")}, format_log(log)
 
 
-@pytest.mark.parametrize("n", range(6))
+@pytest.mark.parametrize("n", range(3))
 def test_records_in_time_leave_the_same_state_in_any_order_and_withdraw_no_finding(n: int) -> None:
     check_deliveries_in_time("in time", n, 1)
 
@@ -145,7 +145,7 @@ def check_divisions(seed: str, n: int) -> None:
     assert changes_by_finding(kernel_changes(evaluated(twice, generator.first), policies)) == expected, format_log(log)
 
 
-@pytest.mark.parametrize("n", range(5))
+@pytest.mark.parametrize("n", range(2))
 def test_history_and_sums_are_the_same_for_every_division_order_and_repetition(n: int) -> None:
     check_divisions("divided", n)
 

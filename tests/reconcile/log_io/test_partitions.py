@@ -34,7 +34,7 @@ def days_of(totals: lake_fixture.Totals) -> list[date]:
     return sorted({cell[2] for cell in totals["ledger"] if cell[2] is not None})
 
 
-@pytest.mark.parametrize(("n", "partitions", "steps"), [(0, 8, 3), (1, 2, 5), (2, 64, 0)])
+@pytest.mark.parametrize(("n", "partitions", "steps"), [(0, 8, 2), (1, 2, 3), (2, 64, 0)])
 def test_history_and_sums_are_the_same_for_any_partitions_and_steps(n: int, partitions: int, steps: int, tmp_path: Path) -> None:
     check_divisions("divided", n, (partitions,), steps, tmp_path)
 
@@ -52,14 +52,14 @@ def check_divisions(seed: str, n: int, counts: tuple[int, ...], most_steps: int,
         ends = random.Random(n).sample(range(1, len(log)), min(most_steps, len(log) - 1))
         for partitions in counts:
             assert lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), partitions)) == full, f"{partitions} partitions"
-            assert lake_fixture.totals(lake_fixture.outcome_in_steps(lake, [*sorted(ends), len(log)], partitions)) == full, (
-                f"{partitions} partitions, {ends}"
-            )
+            if ends:
+                assert lake_fixture.totals(lake_fixture.outcome_in_steps(lake, [*sorted(ends), len(log)], partitions)) == full, (
+                    f"{partitions} partitions, {ends}"
+                )
 
 
-@pytest.mark.parametrize("n", range(2))
-def test_findings_of_single_days_are_part_of_the_full_history(n: int, tmp_path: Path) -> None:
-    check_single_days("some days", n, tmp_path)
+def test_findings_of_single_days_are_part_of_the_full_history(tmp_path: Path) -> None:
+    check_single_days("some days", 0, tmp_path)
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def check_single_days(seed: str, n: int, folder: Path) -> None:
 def test_reconciling_after_every_commit_and_once_at_the_end_store_the_same(tmp_path: Path) -> None:
     log, rows, by = random_log("ways/0", facets=("contents", "undated"), size=4)
     stored, stored_digests = [], []
-    for way, (partitions, ends) in enumerate([(8, [len(log)]), (1, range(1, len(log) + 1))]):
+    for way, (partitions, ends) in enumerate([(3, [len(log)]), (1, range(1, len(log) + 1))]):
         with lake_fixture.lake_of(tmp_path / str(way), log, rows, by) as lake:
             for upto in ends:
                 lake_fixture.reconcile(lake, upto, partitions)

@@ -27,8 +27,15 @@ CARD_VERSION = 1
 _ROWS_AT_ONCE = 4_096
 THREADS = 2
 """Fixed on every machine: sums in training depend on the number of threads, and equal data must give equal bytes."""
+ONE_THREAD_ROWS = 10_000
+"""Most rows that one thread trains on or scores: on so few, further threads mostly wait for one another, with a processor each."""
 
 Floats = NDArray[np.float64]
+
+
+def threads_for(rows: int) -> int:
+    """Return the number of threads for some rows, the same on every machine."""
+    return 1 if rows <= ONE_THREAD_ROWS else THREADS
 
 
 class ModelError(TrueupError):

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trueup.fraud.scoring.model import THREADS, Model, ModelError, matrix
+from trueup.fraud.scoring.model import Model, ModelError, matrix, threads_for
 from trueup.fraud.scoring.reason_text import sentence
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def margins(booster: xgb.Booster, values: NDArray[np.float32]) -> Floats:
     """Return the margin of each row of a feature matrix."""
     if not len(values):
         return np.zeros(0)
+    booster.set_param({"nthread": threads_for(len(values))})
     margin: Floats = booster.inplace_predict(values, predict_type="margin").astype(np.float64)
     return margin
 
@@ -58,7 +59,8 @@ def contributions(model: Model, features: pl.DataFrame, *, booster: xgb.Booster 
         return np.zeros((0, len(model.feature_names) + 1))
     import xgboost as xgb
 
-    added = used.predict(xgb.DMatrix(values, nthread=THREADS), pred_contribs=True).astype(np.float64)
+    used.set_param({"nthread": threads_for(len(values))})
+    added = used.predict(xgb.DMatrix(values, nthread=threads_for(len(values))), pred_contribs=True).astype(np.float64)
     off = np.abs(added.sum(axis=1) - margins(used, values)).max()
     if off > _SUMS_TO:
         raise ModelError(f"reasons differ from the margin by {off:.6f}", where=model.model_id, todo="train the model again")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.monitoring.drift import MARGIN, reference
-from trueup.fraud.scoring.model import THREADS, Model, ModelError, matrix
+from trueup.fraud.scoring.model import Model, ModelError, matrix, threads_for
 from trueup.fraud.training.calibrate import Calibration, calibration_error
 from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision
 
@@ -154,12 +154,12 @@ def _parameters(fraud: Bools, parameters: dict[str, float], seed: int) -> dict[s
         "objective": "binary:logistic", "tree_method": "hist", "base_score": 0.5, "max_depth": int(parameters["max_depth"]),
         "eta": parameters["eta"], "min_child_weight": parameters["min_child_weight"], "subsample": 0.8, "colsample_bytree": 0.6,
         "reg_lambda": 3.0, "scale_pos_weight": float(honest_per_fraud ** parameters["scale"]) if parameters["scale"] < 1 else 1.0,
-        "seed": seed, "nthread": THREADS, "eval_metric": "logloss",
+        "seed": seed, "nthread": threads_for(len(fraud)), "eval_metric": "logloss",
     }  # fmt: skip
 
 
 def _data(table: Table, at: NDArray[np.intp]) -> xgb.DMatrix:
-    return xgb.DMatrix(table.values[at], table.fraud[at], nthread=THREADS)
+    return xgb.DMatrix(table.values[at], table.fraud[at], nthread=threads_for(len(at)))
 
 
 def _rounds(table: Table, fold: Fold, parameters: dict[str, float], seed: int) -> int:
@@ -211,7 +211,7 @@ def _card(
     days = table.rows["day"]
     card: dict[str, Any] = {
         "transactions": table.rows.height, "frauds": int(table.fraud.sum()), "from": str(days.min()), "to": str(days.max()),
-        "seed": settings.seed, "threads": THREADS, "rounds": trial.rounds, "parameters": trial.parameters,
+        "seed": settings.seed, "threads": threads_for(table.rows.height), "rounds": trial.rounds, "parameters": trial.parameters,
         "xgboost": xgb.__version__, "alerts_per_day": settings.alerts_per_day, "label_delay_us": settings.label_delay_us,
         "metrics": {
             "average_precision": average_precision(fraud, probability),

@@ -45,6 +45,11 @@ class RecordedMapping:
         return Mapping(self.source, self.project, moment, self.rules, version=self.version)
 
 
+def new_mapping_version(source: SourceConfig) -> int:
+    """Return the version of the mapping of a source that has not delivered: as configured, else the newest."""
+    return MAPPING_VERSION if source.mapping_version is None else source.mapping_version
+
+
 def mapping_version(lake: Lake, source: SourceConfig) -> int:
     """Return the version of a source's mapping: as configured, else as its latest unit in the log has it, else the newest.
 
@@ -53,9 +58,7 @@ def mapping_version(lake: Lake, source: SourceConfig) -> int:
     if source.mapping_version is not None:
         return source.mapping_version
     latest = lake.connection.execute(statement("latest_mapping"), {"source": source.name}).fetchone()
-    if latest is None:
-        return MAPPING_VERSION
-    return version_of(latest[0])
+    return new_mapping_version(source) if latest is None else version_of(latest[0])
 
 
 def version_of(text: str | None) -> int:

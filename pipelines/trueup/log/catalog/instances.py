@@ -7,6 +7,7 @@ detached: nothing of it stays open or in memory, and the instance serves the nex
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,10 @@ from trueup.log.catalog.connection import connect, localise
 
 SMALL_LAKE_BYTES = 16 << 20
 """Largest lake that one thread reads: on so few bytes, further threads mostly wait for one another, with a processor each."""
+TINY_LAKE_BYTES = 1 << 20
+"""Largest lake whose queries are planned without statistics: these save less than looking them up for each scan costs."""
+_BY_STATISTICS = "join_order,statistics_propagation"
+"""The optimizers of DuckDB that look up statistics of every table that a query scans, each time that it scans it."""
 MAX_IDLE = 2
 """Maximum number of idle instances: reading and writing need one each."""
 _OWN_DATABASES = ("memory", "system", "temp")
@@ -41,8 +46,8 @@ class _Instance:
     users: dict[int, int | None] = field(default_factory=dict)
     """Number of threads that each open connection requests, None without a request; by the id of the connection."""
     retired: bool = False
-    is_small: bool = True
-    """Whether the lake was small when its last connection was opened."""
+    size_bytes: float = 0
+    """Size of the lake when its last connection was opened, infinite where it is not known."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What was read from the attached lake and never changes in it, by name."""
 
@@ -65,6 +70,7 @@ def acquire(
 
     A `private` connection has an instance that no other connection ever shares: for settings that apply to a whole instance.
     An instance uses the smallest number of `threads` that a connection requests; without a request one for a small lake, else all.
+    Queries of a tiny lake are planned without statistics.
     Raises `LogError` where attaching fails.
     """
     requested = Attachment(catalog.uri(), data, read_only)
@@ -80,12 +86,12 @@ def acquire(
                 _discard(instance)
                 raise
             instance.attached = requested
-        instance.is_small = _is_small(instance)
+        instance.size_bytes = _size_bytes(instance)
         connection = instance.root.cursor()
         localise(connection)
         instance.users[id(connection)] = threads
         _pool.open[id(connection)] = instance, connection
-        _set_threads(instance)
+        _set_effort(instance)
         return connection
 
 
@@ -98,7 +104,7 @@ def release(connection: duckdb.DuckDBPyConnection) -> None:
             return
         del instance.users[id(connection)]
         if instance.users:
-            _set_threads(instance)
+            _set_effort(instance)
         elif instance.retired or not _detach_all(instance) or sum(not other.users for other in _pool.instances) > MAX_IDLE:
             _discard(instance)
 
@@ -149,32 +155,34 @@ def _detach_all(instance: _Instance) -> bool:
         for (name,) in instance.root.execute("SELECT database_name FROM duckdb_databases() WHERE NOT internal").fetchall():
             if name not in _OWN_DATABASES and not name.startswith("__ducklake_metadata_"):
                 instance.root.execute(f'DETACH "{name}"')
-        instance.attached, instance.is_small = None, True
+        instance.attached, instance.size_bytes = None, 0
         instance.facts.clear()
-        _set_threads(instance)
+        _set_effort(instance)
     except duckdb.Error:
         return False
     # Credentials of an object store or a server belong to the instance: it must not serve another project.
     return attached is not None and _URL_MARK not in attached.data and not attached.catalog.startswith("postgres:")
 
 
-def _set_threads(instance: _Instance) -> None:
+def _set_effort(instance: _Instance) -> None:
     requested = [threads for threads in instance.users.values() if threads is not None]
-    threads = min(requested) if requested else 1 if instance.is_small else None
+    threads = min(requested) if requested else 1 if instance.size_bytes <= SMALL_LAKE_BYTES else None
     instance.root.execute("RESET threads" if threads is None else f"SET threads = {threads}")
+    unused = _BY_STATISTICS if instance.size_bytes <= TINY_LAKE_BYTES else ""
+    instance.root.execute(f"SET disabled_optimizers = '{unused}'")
 
 
-def _is_small(instance: _Instance) -> bool:
-    """Return whether the data files are few bytes on a local disk; DuckLake keeps their sum with the statistics of each table."""
+def _size_bytes(instance: _Instance) -> float:
+    """Return the size of data files on a local disk, else infinity; DuckLake keeps their sum with the statistics of each table."""
     if instance.attached is None or _URL_MARK in instance.attached.data:
-        return False
+        return math.inf
     query = "SELECT coalesce(sum(file_size_bytes), 0) FROM __ducklake_metadata_lake.ducklake_table_stats"
     try:
         row = instance.root.execute(query).fetchone()
     except duckdb.Error:
         # A locked or damaged catalog is reported by the query that needs it.
-        return False
-    return row is not None and row[0] <= SMALL_LAKE_BYTES
+        return math.inf
+    return math.inf if row is None else float(row[0])
 
 
 def _discard(instance: _Instance) -> None:
