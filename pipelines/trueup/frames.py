@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,6 +11,8 @@ import duckdb
 import polars as pl
 
 _LENGTH_BYTES = 8
+# Arrow copies a buffer that is not aligned to its type; by default it also writes a warning of its own code's place on stderr.
+os.environ.setdefault("ACERO_ALIGNMENT_HANDLING", "reallocate")
 
 
 def query_frames(
