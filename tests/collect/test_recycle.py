@@ -284,7 +284,7 @@ def test_an_archived_file_is_found_by_its_content_and_a_missing_one_is_named(pro
     shutil.rmtree(project.parent / "archive")
 
 
-def test_a_row_of_the_tariff_book_that_another_row_still_refuses_is_left_in_quarantine(project: Path, invoke: Invoke) -> None:
+def test_a_row_of_the_tariff_book_that_another_row_refused_is_left_in_quarantine(project: Path, invoke: Invoke) -> None:
     book = SETTINGS + "[[source]]\nname = 'book'\nstream = 'tariff'\npath = 'book*.csv'\n[source.columns]\n" + "".join(
         f'{name} = "{name}"\n' for name in ("record_key", "item", "service", "destination", "price", "currency", "valid_from")
     )  # fmt: skip

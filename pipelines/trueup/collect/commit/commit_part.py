@@ -196,7 +196,6 @@ class Part:
         if refused.height:
             rows, new = (frame.join(refused, on="event_id", how="anti", maintain_order="left") for frame in (rows, new))
             # Use a copy of the budget: a commit that is retried runs this again.
-            refused = self._first_refusals(refused)
             rejected = pl.concat([rejected, self._quarantine([copy(self._budget).truncate_raw(self._with_bytes(refused))])])
         if not self._accept_outcome(transaction, rows, new, rejected):
             return None
@@ -213,10 +212,6 @@ class Part:
         transaction.append("control", frame_of(chained(row, None if last_no is None else (last_no, last_hash))))
         counts = Counts(accepted=new.height, lost_digits=self._lost_digits, **counted)
         return Committed(transaction.next_position("unit"), counts)
-
-    def _first_refusals(self, refused: pl.DataFrame) -> pl.DataFrame:
-        """Return the refused rows that go to quarantine: of a delivery all."""
-        return refused
 
     def _accept_outcome(self, transaction: Transaction, rows: pl.DataFrame, new: pl.DataFrame, rejected: pl.DataFrame) -> bool:
         """Return whether to commit: `new` of the part's events `rows`, and `rejected`. A subclass may write rows of its own."""

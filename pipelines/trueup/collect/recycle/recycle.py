@@ -110,28 +110,32 @@ class _SourceRecycling:
 def _recycle_unit(run: _SourceRecycling, archive: Archive, rejected: pl.DataFrame, summary: RecycleSummary) -> None:
     first = rejected.row(0, named=True)
     recorded = RecordedUnit(first["source_id"], first["path"], first["sha256"], first["size_bytes"])
-    committed = 0
+    # The same mapping rejects a record again, unless the clock decided.
+    may_fit = (pl.col("mapping").ne_missing(run.recorded.id)) | (pl.col("reason") == "time_out_of_range")
+    candidates, committed = rejected.filter(may_fit), 0
+    summary.left += rejected.height
+    if candidates.is_empty():
+        return
     try:
         with archive.unit(recorded, run.source) as delivered:
             unit = replace(delivered, recycled_by=run.recorded.id)
-            for claims in rejected.iter_slices(RECORDS_AT_ONCE):
+            for claims in candidates.iter_slices(RECORDS_AT_ONCE):
                 done = _commit_claims(run, unit, claims)
                 if done is not None:
                     committed += done.records
                     summary.units.append(done)
     except SourceError as error:
         summary.errors.append(error)
-    summary.left += rejected.height - committed
+    summary.left -= committed
 
 
 def _commit_claims(run: _SourceRecycling, unit: Unit, claims: pl.DataFrame) -> RecycledRecords | None:
     """Map some records of a unit again and commit them; return None where there is nothing to commit."""
-    # A mapping that rejected a record and accepts it now has another clock, or other rows of the log beside it.
     repeated = claims.filter(pl.col("mapping") == run.recorded.id)["source_row"]
     ((number,),) = run.lake.connection.execute(statement("next_part"), {"source_id": unit.source_id}).fetchall()
     budget = QuarantineBudget(unit.limits, quarantined_bytes(run.lake, unit.source_id))
     part = RecycledPart(run.lake, unit, number, budget, run.recorded, run.earlier)
-    part.claim(claims, repeated)
+    part.claim(claims)
     for events, filtered in _map_again(run, unit, claims, repeated):
         part.add(events)
         part.leave_out(filtered)

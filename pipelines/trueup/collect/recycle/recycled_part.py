@@ -18,22 +18,15 @@ RECYCLING: dict[str, pl.DataType] = {
 class RecycledPart(Part):
     """A part of records that were rejected before: `claim` them, `add` what they map to now, then `commit`."""
 
-    def claim(self, claims: pl.DataFrame, repeated: pl.Series) -> None:
-        """Set the records to map again (`event_id`, `source_id`, `source_row`).
-
-        `repeated` has the numbers of those that the same mapping rejected before; a repeated rejection of them is not committed.
-        """
-        self._claims, self._repeated = claims.select("event_id", "source_row"), repeated
+    def claim(self, claims: pl.DataFrame) -> None:
+        """Set the records to map again (`event_id`, `source_id`, `source_row`)."""
+        self._claims = claims.select("event_id", "source_row")
         self._left_out = [pl.Series("source_row", [], dtype=pl.Int64)]
         self.recycles = str(claims["source_id"][0])
 
     def leave_out(self, numbers: pl.Series) -> None:
         """Add the numbers of records that the source's `where` leaves out."""
         self._left_out.append(numbers)
-
-    def _first_refusals(self, refused: pl.DataFrame) -> pl.DataFrame:
-        """Return the refused rows that the same mapping did not reject before: those have their quarantine already."""
-        return refused.filter(~pl.col("source_row").is_in(self._repeated.implode()))
 
     def _accept_outcome(self, transaction: Transaction, rows: pl.DataFrame, new: pl.DataFrame, rejected: pl.DataFrame) -> bool:
         """Append the outcome of each record; return False where another process has mapped one again, or none is left."""
