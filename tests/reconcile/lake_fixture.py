@@ -58,11 +58,12 @@ def toml_of(policy: Policy, bucket_by: str) -> str:
 
 def _rules(rules: ServiceConfig) -> list[str]:
     values = {
-        "match": str(list(rules.match)), "price_per": rules.price_per, "start_tolerance": f'"{rules.start_tolerance}us"',
-        "grace": f'"{rules.grace}us"', "period": f'"{rules.period}us"', "quantity_tolerance": f'"{_decimal(rules.quantity_tolerance)}"',
+        "match": str(list(rules.match)), "start_tolerance": f'"{rules.start_tolerance}us"',
+        "grace": f'"{rules.grace}us"', "quantity_tolerance": f'"{_decimal(rules.quantity_tolerance)}"',
         "amount_tolerance": f'"{_decimal(rules.amount_tolerance)}"',
     }  # fmt: skip
-    values |= {} if rules.price is None else {"price": f'"{_decimal(rules.price)}"'}
+    values |= {} if rules.price is None else {"price": f'"{_decimal(rules.price)}"', "price_per": rules.price_per}
+    values |= {"period": f'"{rules.period}us"'} if "aggregate" in rules.match else {}
     values |= {} if rules.currency is None else {"currency": f'"{rules.currency}"'}
     return [f"{n} = {v}" for n, v in values.items()]
 

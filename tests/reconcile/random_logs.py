@@ -55,7 +55,13 @@ def service(
     currency: str | None = None,
     period: int = 1,
 ) -> ServiceConfig:
-    """Return the rules of a service; times in µs, quantities and amounts in millionths."""
+    """Return the rules of a service; times in µs, quantities and amounts in millionths.
+
+    A setting without effect has its default, because a project that writes it is refused.
+    """
+    unused = ServiceConfig()
+    period = period if "aggregate" in match else unused.period
+    price_per = price_per if price is not None else unused.price_per
     return ServiceConfig.model_construct(
         match=tuple(match), start_tolerance=start_tolerance, quantity_tolerance=quantity_tolerance, amount_tolerance=amount_tolerance,
         grace=grace, price=price, price_per=price_per, currency=currency, period=period,
