@@ -62,8 +62,11 @@ def _rules(rules: ServiceConfig) -> list[str]:
         "grace": f'"{rules.grace}us"', "quantity_tolerance": f'"{_decimal(rules.quantity_tolerance)}"',
         "amount_tolerance": f'"{_decimal(rules.amount_tolerance)}"',
     }  # fmt: skip
-    values |= {} if rules.price is None else {"price": f'"{_decimal(rules.price)}"', "price_per": rules.price_per}
-    values |= {"period": f'"{rules.period}us"'} if "aggregate" in rules.match else {}
+    values |= {} if rules.price is None else {"price": f'"{_decimal(rules.price)}"'}
+    # A setting with its default is left out: where it has no effect, a project that writes it is refused.
+    unused = ServiceConfig()
+    values |= {} if rules.price_per == unused.price_per else {"price_per": rules.price_per}
+    values |= {} if rules.period == unused.period else {"period": f'"{rules.period}us"'}
     values |= {} if rules.currency is None else {"currency": f'"{rules.currency}"'}
     return [f"{n} = {v}" for n, v in values.items()]
 
