@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from trueup.cli import main
+from trueup.collect.decode.decoded import Batch
+from trueup.collect.recycle import recycle as recycling
+from trueup.collect.recycle.recycle import recycle
 from trueup.config import Project
 from trueup.log.lake import Lake
 from trueup.proof.raw.records import verify_record
@@ -187,7 +190,7 @@ def test_only_records_of_the_named_source_and_reason_are_mapped_again(project: P
     (project / "landing/charges.csv").write_text(CHARGES.replace("2024-05-01", "1.5.24"))
     assert invoke("ingest")[0] == 0
     correct_times(project)
-    assert "mapped 0" not in invoke("recycle", "--reason", "unparsable")[1]
+    assert invoke("recycle", "--reason", "unparsable")[1] == "nothing to recycle; 0 records left in quarantine as before\n"
     assert rows(invoke, "SELECT count(*)::INT AS n FROM lake.events.recycling") == [{"n": 0}]
     assert "2 records again" in invoke("recycle", "--reason", "bad_time", "--source", "switch")[1]
     assert rows(invoke, "SELECT source FROM quarantine WHERE recycled_position IS NULL ORDER BY source") == [
@@ -224,16 +227,62 @@ def test_a_record_refused_for_the_time_fits_once_the_clock_is_right(
     assert_sound(project)
 
 
-def test_lines_that_are_skipped_now_do_not_change_which_record_is_meant(project: Path, invoke: Invoke) -> None:
-    (project / "landing/usage.csv").write_text("exported by the switch\n" + USAGE)
-    text = (project / "trueup.toml").read_text().replace('stream = "usage"', 'stream = "usage"\nidentity = "content"')
-    (project / "trueup.toml").write_text(text.replace('record_key = "id"\nsession_key = "id"', 'session_key = "id"', 1))
-    # Without a header that has the columns nothing can be ingested; with a wrong delimiter neither.
-    assert invoke("ingest")[0] == 2
-    (project / "landing/usage.csv").write_text(USAGE)
+def test_lines_that_are_skipped_now_do_not_change_which_record_is_mapped_again(project: Path, invoke: Invoke) -> None:
+    # Without a header, the title is a record of its own until the settings skip it; then every record has another number.
+    title = "exported by the switch\n"
+    (project / "landing/usage.csv").write_text(title + USAGE.split("\n", 1)[1])
+    text = SETTINGS.replace('stream = "usage"', 'stream = "usage"\nheader = false', 1)
+    for number, name in enumerate(("id", "caller", "at", "seconds"), start=1):
+        text = text.replace(f'= "{name}"', f'= "{number}"', 2 if name == "id" else 1)
+    (project / "trueup.toml").write_text(text)
+    assert invoke("ingest")[0] == 0
+    assert rows(invoke, "SELECT source_row FROM quarantine ORDER BY 1") == [{"source_row": number} for number in (0, 1, 2)]
+    correct_times(project)
+    text = (project / "trueup.toml").read_text()
+    text = text.replace("header = false", "header = false\nskip_lines = 1")
+    (project / "trueup.toml").write_text(text)
+    # The title begins no record now: it is decoded alone, and rejected again.
+    assert "mapped 3 records again, 1 accepted" in invoke("recycle")[1]
+    assert rows(invoke, "SELECT record_key, source_row FROM lake.events.usage") == [{"record_key": "a", "source_row": 1}]
+    waiting = "SELECT source_row FROM quarantine WHERE recycled_position IS NULL ORDER BY 1"
+    assert rows(invoke, waiting) == [{"source_row": 0}, {"source_row": 2}]
+    assert_sound(project)
+
+
+def test_many_records_are_mapped_again_in_several_passes_and_commits(
+    project: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [{"id": str(number), "caller": "491511000001", "at": "01.05.2024 10:00:00", "seconds": 60} for number in range(7)]
+    pq.write_table(pa.Table.from_pylist(records), project / "landing/usage.parquet", row_group_size=1)
+    (project / "trueup.toml").write_text(
+        SETTINGS.replace("usage*.csv", "usage.parquet").replace('stream = "usage"', 'stream = "usage"\nformat = "parquet"')
+    )
+    assert invoke("ingest", "switch")[0] == 0
+    correct_times(project)
+    monkeypatch.setattr("trueup.collect.recycle.recycle.RECORDS_PER_PASS", 4)
+    monkeypatch.setattr("trueup.collect.recycle.recycle.PART_RECORDS", 3)
+    assert "mapped 7 records again, 7 accepted" in invoke("recycle", "--source", "switch")[1]
+    assert [row["records"] for row in rows(invoke, "SELECT records FROM lake.events.control ORDER BY snapshot_id")] == [7, 3, 1, 3]
+    assert rows(invoke, "SELECT count(DISTINCT record_key)::INT AS n FROM lake.events.usage") == [{"n": 7}]
+    assert_sound(project)
+
+
+def test_records_that_another_process_maps_again_meanwhile_become_events_once(
+    project: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert invoke("ingest")[0] == 0
     correct_times(project)
-    assert "2 records again, 1 accepted" in invoke("recycle")[1]
+    read, begun = recycling.read_records, list[bool]()
+
+    def read_slowly(*arguments: Any) -> Iterator[Batch]:
+        if not begun:
+            begun.append(True)
+            assert recycle(Project.load(project)).units[0].accepted == 1
+        return read(*arguments)
+
+    monkeypatch.setattr(recycling, "read_records", read_slowly)
+    assert recycle(Project.load(project)).units == []
+    assert [row["accepted"] for row in rows(invoke, COUNTS)] == [0, 1, 1]
     assert_sound(project)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,12 @@ start_tolerance = "5s"
 price = "0.01"
 """
 USAGE, CHARGES = "id,session,caller,callee,at,seconds\n", "id,session,caller,callee,at,seconds,amount\n"
+
+
+def with_column(header: str, column: str) -> str:
+    return header.replace("\n", f",{column}\n") if column else header
+
+
 AT = "2024-05-01T10:00:00"
 
 Reconciled = Callable[..., Path]
@@ -58,11 +64,22 @@ def reconciled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reconciled:
     """Return a function that reconciles calls and charges, both feeds complete, and returns the project."""
     monkeypatch.setenv("TRUEUP_NOW", NOW)
 
-    def run(calls: Sequence[str], charges: Sequence[str], *, replaced: tuple[str, str] = ("", ""), more: str = "") -> Path:
+    def run(
+        calls: Sequence[str],
+        charges: Sequence[str],
+        *,
+        replaced: Mapping[str, str] | None = None,
+        more: str = "",
+        column: str = "",
+    ) -> Path:
         (tmp_path / "landing").mkdir()
-        (tmp_path / "landing/usage.csv").write_text(USAGE + "".join(f"{line}\n" for line in calls))
-        (tmp_path / "landing/charges.csv").write_text(CHARGES + "".join(f"{line}\n" for line in charges))
-        (tmp_path / "trueup.toml").write_text(SETTINGS.replace(*replaced) + more)
+        (tmp_path / "landing/usage.csv").write_text(with_column(USAGE, column) + "".join(f"{line}\n" for line in calls))
+        (tmp_path / "landing/charges.csv").write_text(with_column(CHARGES, column) + "".join(f"{line}\n" for line in charges))
+        settings = SETTINGS.replace("[source.constants]", f'{column} = "{column}"\n[source.constants]') if column else SETTINGS
+        for old, new in (replaced or {}).items():
+            assert old in settings
+            settings = settings.replace(old, new)
+        (tmp_path / "trueup.toml").write_text(settings + more)
         assert main(["ingest", "--project", str(tmp_path)]) == 0
         for source in ("switch", "bill"):
             assert main(["close", "--source", source, "--through", "2024-06-09", "--project", str(tmp_path)]) == 0
@@ -134,7 +151,7 @@ def test_a_charge_whose_time_was_refused_may_be_of_any_time_of_its_file(reconcil
         charge("d"),
         charge("b2", caller="491511000009", at="2024-05-05T10:00:00"),
     ]
-    project = reconciled(calls, charges, replaced=('match = ["session_key"]', 'match = ["nearest"]'))
+    project = reconciled(calls, charges, replaced={'match = ["session_key"]': 'match = ["nearest"]'})
     found = ask(project, "SELECT day, provisional FROM findings WHERE kind = 'unbilled' ORDER BY day")
     assert [row["provisional"] for row in found] == [True, True, False]
 
@@ -142,7 +159,7 @@ def test_a_charge_whose_time_was_refused_may_be_of_any_time_of_its_file(reconcil
 def test_in_a_period_a_charge_of_its_subscriber_counts(reconciled: Reconciled, ask: Ask) -> None:
     calls = [call("a"), call("b", at="2024-05-02T10:00:00"), call("c", caller="491511000002")]
     project = reconciled(
-        calls, [charge("x", amount="?", at="2024-05-01T23:00:00")], replaced=('match = ["session_key"]', 'match = ["aggregate"]')
+        calls, [charge("x", amount="?", at="2024-05-01T23:00:00")], replaced={'match = ["session_key"]': 'match = ["aggregate"]'}
     )
     found = ask(project, "SELECT subscriber, day, provisional FROM findings WHERE status = 'open' ORDER BY day, subscriber")
     assert [row["provisional"] for row in found] == [True, False, False]
@@ -176,31 +193,74 @@ def test_a_file_refused_whole_leaves_no_proven_finding_of_the_time_since_the_fil
     assert ask(project, LEAKAGE) == []
 
 
-def test_refused_usage_makes_the_findings_of_its_allowance_provisional(reconciled: Reconciled, ask: Ask, tmp_path: Path) -> None:
-    book = "[[source]]\nname = 'book'\nstream = 'tariff'\npath = 'book.csv'\n[source.columns]\n" + "".join(
-        f'{name} = "{name}"\n'
-        for name in (
-            "record_key", "item", "name", "services", "units", "period", "service", "destination", "price", "currency", "valid_from",
-        )
-    )  # fmt: skip
-    (tmp_path / "book.csv").write_text(
-        "record_key,item,name,services,units,period,service,destination,price,currency,valid_from\n"
-        "1,allowance,free,voice,60,month,,,,,2024-01-01T00:00:00\n"
-        "2,rate,,,,,voice,49,0.01,EUR,2024-01-01T00:00:00\n"
+BOOK = "[[source]]\nname = 'book'\nstream = 'tariff'\npath = 'book.csv'\n[source.columns]\n" + "".join(
+    f'{name} = "{name}"\n'
+    for name in (
+        "record_key", "item", "name", "services", "units", "shared", "period", "service", "destination", "price", "currency",
+        "valid_from",
     )
+)  # fmt: skip
+BY_KIND = (
+    "SELECT kind, day, subscriber, provisional_reason AS reason FROM findings WHERE status = 'open' ORDER BY day, kind, subscriber"
+)
+
+
+def write_book(folder: Path, *, shared: str = "") -> None:
+    """Write a tariff book with sixty free seconds of voice a month, of each subscriber or `shared` by the account."""
+    (folder / "book.csv").write_text(
+        "record_key,item,name,services,units,shared,period,service,destination,price,currency,valid_from\n"
+        f"1,allowance,free,voice,60,{shared},month,,,,,2024-01-01T00:00:00\n"
+        "2,rate,,,,,,voice,49,0.01,EUR,2024-01-01T00:00:00\n"
+    )
+
+
+def test_refused_usage_makes_the_findings_of_its_allowance_provisional(reconciled: Reconciled, ask: Ask, tmp_path: Path) -> None:
+    write_book(tmp_path)
     calls = [
         call("a", at="2024-04-30T10:00:00"), call("b"), call("c", at="2024-05-02T10:00:00", seconds="?"),
         call("d", at="2024-05-03T10:00:00"), call("e", at="2024-05-03T10:00:00", caller="491511000002", seconds="120"),
     ]  # fmt: skip
     charges = [charge("a", "0.60", at="2024-04-30T10:00:00"), charge("b", "0.00"), charge("d", "0.00", at="2024-05-03T10:00:00")]
-    project = reconciled(calls, charges, replaced=('price = "0.01"\n', ""), more=book)
+    project = reconciled(calls, charges, replaced={'price = "0.01"\n': ""}, more=BOOK)
     # Free is each subscriber's first minute of a month: d is the third call of the month of May, after the refused one.
-    found = ask(
-        project, "SELECT kind, day, subscriber, provisional_reason AS reason FROM findings WHERE status = 'open' ORDER BY day, kind"
-    )
-    assert [(row["kind"], row["day"][5:], row["reason"]) for row in found] == [
+    assert [(row["kind"], row["day"][5:], row["reason"]) for row in ask(project, BY_KIND)] == [
         ("misrated", "04-30", None), ("misrated", "05-03", "quarantined pool usage"), ("unbilled", "05-03", None),
     ]  # fmt: skip
+
+
+def test_refused_usage_of_another_service_draws_on_no_allowance_of_calls(reconciled: Reconciled, ask: Ask, tmp_path: Path) -> None:
+    write_book(tmp_path)
+    calls = [f"{call('a')},voice", f"{call('b', seconds='?')},data"]
+    by_record = {'price = "0.01"\n': "", '[source.constants]\nservice = "voice"\n': ""}
+    project = reconciled(calls, [f"{charge('a')},voice"], replaced=by_record, more=BOOK, column="service")
+    assert [(row["kind"], row["reason"]) for row in ask(project, BY_KIND)] == [("misrated", None)]
+
+
+def test_refused_usage_of_a_shared_allowance_concerns_the_findings_of_its_account(
+    reconciled: Reconciled, ask: Ask, tmp_path: Path
+) -> None:
+    write_book(tmp_path, shared="account")
+    # Both numbers of account A1 draw on its allowance; the number of account A2 does not.
+    calls = [
+        f"{call('a', caller='491511000001')},A1", f"{call('b', caller='491511000002', seconds='?')},A1",
+        f"{call('c', caller='491511000003')},A2",
+    ]  # fmt: skip
+    charges = [f"{charge('a', caller='491511000001')},A1", f"{charge('c', caller='491511000003')},A2"]
+    lake = '[lake]\nbucket_by = "account"\n'
+    project = reconciled(calls, charges, replaced={'price = "0.01"\n': ""}, more=lake + BOOK, column="account")
+    assert [(row["kind"], row["subscriber"][-1], row["reason"]) for row in ask(project, BY_KIND)] == [
+        ("misrated", "1", "quarantined pool usage"), ("misrated", "3", None),
+    ]  # fmt: skip
+
+
+def test_a_key_beyond_the_limit_of_readable_texts_is_not_kept(reconciled: Reconciled, ask: Ask) -> None:
+    # A text of 256 bytes is kept, a longer one is not.
+    calls = [call("a", session="k" * 256, seconds="?"), call("b", session="k" * 257, seconds="?")]
+    project = reconciled(calls, [charge("z")])
+    assert ask(project, "SELECT length(session_key) AS n FROM lake.events.quarantine ORDER BY source_row") == [
+        {"n": 256},
+        {"n": None},
+    ]
 
 
 def test_provisional_findings_are_listed_and_explained_and_their_money_is_apart(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
+import polars as pl
 
 from trueup.clock import Clock, system_clock
 from trueup.collect.commit.commit_part import (
@@ -27,21 +28,20 @@ from trueup.collect.commit.commit_part import (
     ingested_units,
     quarantined_bytes,
 )
-from trueup.collect.commit.earlier_form import EarlierForm, earlier_form
+from trueup.collect.commit.source_mapping import SourceMapping
 from trueup.collect.decode.decoded import Piece, Reader, attribute_name_bytes
 from trueup.collect.decode.readers import reader_of
 from trueup.collect.discover.arrival import check_marker, is_complete
 from trueup.collect.discover.manifest import DeclaredContent, read_manifest
 from trueup.collect.discover.shared_files import refuse_shared_files
 from trueup.collect.discover.units import Unit, find_files, open_unit
-from trueup.collect.map.mapping import Mapping
-from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, mapping_version, new_mapping_version
 from trueup.collect.map.presets import expand_preset
 from trueup.collect.statements import statement
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.events.streams import MOVEMENTS
-from trueup.log.lake import Configuration, Lake
+from trueup.frames import query_frames
+from trueup.log.lake import Lake
 from trueup.log.ticks import TICK, declare_idle
 from trueup.policies.declared import ensure_policy
 from trueup.quality.project_expectations import row_rules
@@ -134,16 +134,14 @@ def ingest(
 
 def _recyclable(lake: Lake, sources: Sequence[SourceConfig]) -> Iterator[str]:
     """Yield a notice for each source with records in quarantine that another mapping than the present one rejected."""
-    counts: dict[str, list[tuple[str | None, int]]] = {}
-    values = {"sources": [source.name for source in sources]}
-    for name, mapping, records in lake.connection.execute(statement("rejected_counts"), values).fetchall():
-        counts.setdefault(name, []).append((mapping, records))
-    for source in map(expand_preset, [source for source in sources if source.name in counts]):
-        present = mapping_record(lake.project, source, mapping_version(lake, source)).id
-        records = sum(number for mapping, number in counts[source.name] if mapping != present)
-        if records:
+    values = {"sources": [source.name for source in sources], "reason": None}
+    units = query_frames(lake.connection, statement("rejected_units"), values)
+    for source in map(expand_preset, [source for source in sources if source.name in set(units["source"])]):
+        present = SourceMapping(lake, source).recorded.id
+        changed = units.filter(pl.col("source") == source.name, pl.col("mapping").ne_missing(present))
+        if not changed.is_empty():
             yield (
-                f"source {source.name}: its mapping has changed since {records} of its records were rejected; "
+                f"source {source.name}: its mapping has changed since {changed['records'].sum()} of its records were rejected; "
                 f"`trueup recycle --source {source.name}` maps them again"
             )
 
@@ -189,34 +187,10 @@ class _SourceRun:
     complete: set[str]
 
     @cached_property
-    def is_new(self) -> bool:
-        """Whether the log had no part of the source when the run began: then no earlier mapping is looked up."""
-        return not any(unit.startswith(f"{self.source.name}@") for unit in self.ingested)
-
-    @cached_property
-    def version(self) -> int:
-        """Version of the source's mapping."""
-        return new_mapping_version(self.source) if self.is_new else mapping_version(self.lake, self.source)
-
-    @cached_property
-    def recorded(self) -> Configuration:
-        """The mapping as the log records it."""
-        return mapping_record(self.lake.project, self.source, self.version)
-
-    @cached_property
-    def present(self) -> RecordedMapping:
-        """The mapping with all that it depends on."""
-        return mapping_of(self.lake.project, self.source, self.version)
-
-    @cached_property
-    def mapping(self) -> Mapping:
-        """The mapping at the time of this run."""
-        return self.present.at(self.lake.clock())
-
-    @cached_property
-    def earlier(self) -> EarlierForm | None:
-        """What an earlier version of the mapping made."""
-        return None if self.is_new else earlier_form(self.lake.connection, self.present)
+    def of_today(self) -> SourceMapping:
+        """The mapping of this run."""
+        is_new = not any(unit.startswith(f"{self.source.name}@") for unit in self.ingested)
+        return SourceMapping(self.lake, self.source, is_new)
 
 
 def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
@@ -230,7 +204,7 @@ def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
         check_marker(source, path, shown=unit.shown)
         declared = read_manifest(lake.project, unit)
         reader = reader_of(unit)
-        run.mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
+        run.of_today.mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
         counts, positions = Counts(), list[int]()
         for committed in _parts(run, unit, reader, ingested.parts, declared):
             counts, positions = counts + committed.counts, [*positions, committed.position]
@@ -248,10 +222,10 @@ def _parts(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int], d
             if part is not None and part.number != number:
                 yield from _committed(part, unit, reader, declared, is_last=False)
             if part is None or part.number != number:
-                part = Part(run.lake, unit, number, budget, run.recorded, run.earlier)
+                part = Part(run.of_today, unit, number, budget)
             part.add(events)
     # A unit without records is ingested too: its control row states zero records.
-    yield from _committed(part or Part(run.lake, unit, 0, budget, run.recorded, run.earlier), unit, reader, declared, is_last=True)
+    yield from _committed(part or Part(run.of_today, unit, 0, budget), unit, reader, declared, is_last=True)
 
 
 def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent, *, is_last: bool) -> Iterator[Committed]:
@@ -266,7 +240,7 @@ def _read(
     pool: ThreadPoolExecutor, run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]
 ) -> Iterator[tuple[int, Events]]:
     """Return the events of the parts that the log lacks, in order, while a few pieces ahead are being read."""
-    mapping, progress = run.mapping, run.progress
+    mapping, progress = run.of_today.mapping, run.progress
     requested = mapping.requested_among(reader.columns()) if unit.source.format != "ndjson" else mapping.requested
 
     def read_events(piece: Piece) -> Events:

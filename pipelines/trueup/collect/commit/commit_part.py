@@ -14,6 +14,7 @@ import polars as pl
 from trueup.collect.commit.chain import chained, frame_of
 from trueup.collect.commit.cross_row_checks import refused
 from trueup.collect.commit.earlier_form import EarlierForm
+from trueup.collect.commit.source_mapping import SourceMapping
 from trueup.collect.decode.decoded import PROVENANCE, concat_rejected
 from trueup.collect.decode.reread import read_raw_records
 from trueup.collect.decode.thread_connection import own_connection
@@ -25,7 +26,7 @@ from trueup.errors import LogError, SourceError
 from trueup.events.identity import digest16_sql, with_content_keys, with_event_ids
 from trueup.events.schema import EVENT, QUARANTINE, STATES, own_time
 from trueup.frames import compact_strings, query_frames
-from trueup.log.lake import Configuration, Lake, Transaction
+from trueup.log.lake import Lake, Transaction
 
 PART_RECORDS = 250_000
 """Records of a unit that one commit takes at most."""
@@ -147,11 +148,9 @@ class Part:
     recycles: str | None = None
     """Of records mapped again, the unit that delivered them."""
 
-    def __init__(
-        self, lake: Lake, unit: Unit, number: int, budget: QuarantineBudget, mapping: Configuration, earlier: EarlierForm | None
-    ) -> None:
-        self._lake, self._unit, self.number, self._budget = lake, unit, number, budget
-        self._mapping, self._earlier = mapping, earlier
+    def __init__(self, of_today: SourceMapping, unit: Unit, number: int, budget: QuarantineBudget) -> None:
+        self._lake, self._of_today = of_today.lake, of_today
+        self._unit, self.number, self._budget = unit, number, budget
         self._stream = unit.source.stream
         self._rows = [pl.DataFrame(schema=EVENT[self._stream])]
         self._rejected = list[pl.DataFrame]()
@@ -191,7 +190,7 @@ class Part:
         ((last_no, last_hash, is_known),) = transaction.connection.execute(statement("last_control"), values).fetchall()
         if is_known:
             return None
-        new = new_events(transaction.connection, unique_rows, self._stream, self._earlier)
+        new = new_events(transaction.connection, unique_rows, self._stream, self._of_today.earlier)
         refused = self._refused(rows, new)
         if refused.height:
             rows, new = (frame.join(refused, on="event_id", how="anti", maintain_order="left") for frame in (rows, new))
@@ -206,7 +205,7 @@ class Part:
             "duplicate": rows.height - new.height,
         }  # fmt: skip
         taken_at_us = (self._lake.clock() - _EPOCH) // timedelta(microseconds=1)
-        mapping = transaction.record(self._mapping)
+        mapping = transaction.record(self._of_today.recorded)
         extent = time_extent(rows, self._stream)
         row = {**control, **counted, "accepted": new.height, "taken_at": taken_at_us, "mapping": mapping, **extent}
         transaction.append("control", frame_of(chained(row, None if last_no is None else (last_no, last_hash))))

@@ -5,29 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from trueup.clock import Clock, system_clock
-from trueup.collect.commit.commit_part import Counts, Events, QuarantineBudget, events_of, quarantined_bytes
-from trueup.collect.commit.earlier_form import EarlierForm, earlier_form
+from trueup.collect.commit.commit_part import PART_BYTES, PART_RECORDS, Counts, QuarantineBudget, quarantined_bytes
+from trueup.collect.commit.source_mapping import SourceMapping
 from trueup.collect.discover.raw_files import Archive, RecordedUnit
 from trueup.collect.discover.units import Unit
 from trueup.collect.ingest import select_sources
-from trueup.collect.map.mapping import Mapping
-from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, mapping_version
 from trueup.collect.map.presets import expand_preset
-from trueup.collect.recycle.recycled_part import RecycledPart
+from trueup.collect.recycle.recycled_part import Claims, RecycledPart
 from trueup.collect.recycle.select_records import read_records
 from trueup.collect.statements import statement
-from trueup.config import Project, SourceConfig
+from trueup.config import Project
 from trueup.errors import SourceError, TrueupError, list_names
 from trueup.events.reasons import REASONS
 from trueup.frames import query_frames
-from trueup.log.lake import Configuration, Lake
+from trueup.log.lake import Lake
 
-RECORDS_AT_ONCE = 100_000
-"""Largest number of records of a unit that one commit maps again."""
+RECORDS_PER_PASS = 2_000_000
+"""Largest number of records whose provenance is in memory in one pass over a unit's file."""
+
+_UNIT = ("delivered_id", "path", "sha256", "size_bytes")
 
 
 @dataclass(frozen=True)
@@ -77,84 +78,77 @@ def recycle(
     summary = RecycleSummary()
     with Lake.open(project, clock=clock, threads=1) as lake:
         lake.check_clock(clock())
-        rejected = query_frames(lake.connection, statement("rejected_records"), {"sources": list(selected)})
-        rejected = rejected.filter(pl.col("reason") == reason) if reason is not None else rejected
+        rejected = query_frames(lake.connection, statement("rejected_units"), {"sources": list(selected), "reason": reason})
         archive = Archive(project, tuple(archives), frozenset(rejected["sha256"].to_list()))
-        for (name,), of_source in rejected.group_by("source", maintain_order=True):
-            run = _SourceRecycling.of(lake, selected[str(name)])
-            for _, of_unit in of_source.group_by("source_id", maintain_order=True):
-                _recycle_unit(run, archive, of_unit, summary)
+        for (name,), units in rejected.group_by("source", maintain_order=True):
+            run = _Run(SourceMapping(lake, selected[str(name)]), reason, summary)
+            for unit in units.iter_rows(named=True):
+                _recycle_unit(run, archive, unit)
     return summary
 
 
 @dataclass(frozen=True)
-class _SourceRecycling:
-    """Inputs that the units of one source share: the present mapping, as the log records it and at the time of this run."""
+class _Run:
+    """Inputs that the units of one source share, and the summary of the run."""
 
-    lake: Lake
-    source: SourceConfig
-    recorded: Configuration
-    present: RecordedMapping
-    mapping: Mapping
-    earlier: EarlierForm | None
-
-    @classmethod
-    def of(cls, lake: Lake, source: SourceConfig) -> _SourceRecycling:
-        """Return the inputs of a source."""
-        version = mapping_version(lake, source)
-        present = mapping_of(lake.project, source, version)
-        earlier = earlier_form(lake.connection, present)
-        return cls(lake, source, mapping_record(lake.project, source, version), present, present.at(lake.clock()), earlier)
+    of_today: SourceMapping
+    reason: str | None
+    summary: RecycleSummary
 
 
-def _recycle_unit(run: _SourceRecycling, archive: Archive, rejected: pl.DataFrame, summary: RecycleSummary) -> None:
-    first = rejected.row(0, named=True)
-    recorded = RecordedUnit(first["source_id"], first["path"], first["sha256"], first["size_bytes"])
+def _recycle_unit(run: _Run, archive: Archive, rejected: dict[str, Any]) -> None:
+    """Map the records of one unit again in passes over its file, each of a bounded number of records."""
+    is_present = rejected["mapping"] == run.of_today.recorded.id
+    run.summary.left += rejected["records"]
     # The same mapping rejects a record again, unless the clock decided.
-    may_fit = (pl.col("mapping").ne_missing(run.recorded.id)) | (pl.col("reason") == "time_out_of_range")
-    candidates, committed = rejected.filter(may_fit), 0
-    summary.left += rejected.height
-    if candidates.is_empty():
+    if is_present and not rejected["records_out_of_range"]:
         return
     try:
-        with archive.unit(recorded, run.source) as delivered:
-            unit = replace(delivered, recycled_by=run.recorded.id)
-            for claims in candidates.iter_slices(RECORDS_AT_ONCE):
-                done = _commit_claims(run, unit, claims)
-                if done is not None:
-                    committed += done.records
-                    summary.units.append(done)
+        with archive.unit(RecordedUnit(*(rejected[name] for name in _UNIT)), run.of_today.source) as delivered:
+            unit = replace(delivered, recycled_by=run.of_today.recorded.id)
+            for claims in _claims(run, rejected["source_id"], is_present):
+                for done in _commit_claims(run, unit, Claims(rejected["delivered_id"], claims, is_present)):
+                    run.summary.left -= done.records
+                    run.summary.units.append(done)
     except SourceError as error:
-        summary.errors.append(error)
-    summary.left -= committed
+        run.summary.errors.append(error)
 
 
-def _commit_claims(run: _SourceRecycling, unit: Unit, claims: pl.DataFrame) -> RecycledRecords | None:
-    """Map some records of a unit again and commit them; return None where there is nothing to commit."""
-    repeated = claims.filter(pl.col("mapping") == run.recorded.id)["source_row"]
-    ((number,),) = run.lake.connection.execute(statement("next_part"), {"source_id": unit.source_id}).fetchall()
-    budget = QuarantineBudget(unit.limits, quarantined_bytes(run.lake, unit.source_id))
-    part = RecycledPart(run.lake, unit, number, budget, run.recorded, run.earlier)
-    part.claim(claims)
-    for events, filtered in _map_again(run, unit, claims, repeated):
-        part.add(events)
-        part.leave_out(filtered)
+def _claims(run: _Run, source_id: str, is_present: bool) -> Iterator[pl.DataFrame]:
+    """Yield the rejected records of a unit that may fit now, at most `RECORDS_PER_PASS` at a time, in the order of the file."""
+    values = {"source_id": source_id, "reason": run.reason, "is_present": is_present, "most": RECORDS_PER_PASS, "after": -1}
+    while True:
+        records = query_frames(run.of_today.lake.connection, statement("rejected_records"), values)
+        if records.is_empty():
+            return
+        values["after"] = records["source_row"][-1]
+        yield records
+
+
+def _commit_claims(run: _Run, unit: Unit, claims: Claims) -> Iterator[RecycledRecords]:
+    """Map the records of one pass again and commit them in parts; yield the counts of each commit."""
+    part, records, size = _next_part(run, unit, claims), 0, 0
+    for batch in read_records(unit, run.of_today.mapping, claims.records):
+        mapped = run.of_today.mapping.apply(batch, source_id=unit.source_id, sha256=unit.sha256)
+        part.add_mapped(mapped)
+        records, size = records + mapped.records, size + int(batch.provenance["source_length"].sum())
+        if records >= PART_RECORDS or size >= PART_BYTES:
+            yield from _committed(part, unit)
+            part, records, size = _next_part(run, unit, claims), 0, 0
+    yield from _committed(part, unit)
+
+
+def _next_part(run: _Run, unit: Unit, claims: Claims) -> RecycledPart:
+    lake = run.of_today.lake
+    ((number,),) = lake.connection.execute(statement("next_part"), {"source_id": unit.source_id}).fetchall()
+    return RecycledPart(run.of_today, unit, number, QuarantineBudget(unit.limits, quarantined_bytes(lake, unit.source_id)), claims)
+
+
+def _committed(part: RecycledPart, unit: Unit) -> Iterator[RecycledRecords]:
     committed = part.commit(is_last=True, declared_records=None)
-    if committed is None:
-        return None
-    counts: Counts = committed.counts
-    return RecycledRecords(
-        unit.source.name, unit.shown, counts.records, counts.accepted, counts.duplicate, counts.filtered, counts.quarantined,
-        committed.position,
-    )  # fmt: skip
-
-
-def _map_again(run: _SourceRecycling, unit: Unit, claims: pl.DataFrame, repeated: pl.Series) -> Iterator[tuple[Events, pl.Series]]:
-    """Yield the events of records, and the numbers of those that `where` leaves out, as the present mapping maps them.
-
-    Records of `repeated` that it rejects again are omitted: their quarantine has the same mapping already.
-    """
-    for batch in read_records(unit, run.mapping, claims):
-        mapped = run.mapping.apply(batch, source_id=unit.source_id, sha256=unit.sha256)
-        rejected = mapped.rejected.filter(~pl.col("source_row").is_in(repeated.implode()))
-        yield events_of(replace(mapped, rejected=rejected), run.source, run.lake.project.config.lake), mapped.filtered
+    if committed is not None:
+        counts: Counts = committed.counts
+        yield RecycledRecords(
+            unit.source.name, unit.shown, counts.records, counts.accepted, counts.duplicate, counts.filtered,
+            counts.quarantined, committed.position,
+        )  # fmt: skip

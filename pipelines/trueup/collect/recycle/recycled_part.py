@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import polars as pl
 
-from trueup.collect.commit.commit_part import Part
+from trueup.collect.commit.commit_part import Part, QuarantineBudget, events_of
+from trueup.collect.commit.source_mapping import SourceMapping
+from trueup.collect.discover.units import Unit
+from trueup.collect.map.mapping import Mapped
 from trueup.collect.statements import statement
 from trueup.frames import query_frames
 from trueup.log.lake import Transaction
@@ -15,18 +20,34 @@ RECYCLING: dict[str, pl.DataType] = {
 """Columns of `events.recycling`: the rejected record, the unit and part that mapped it again, and what became of it."""
 
 
+@dataclass(frozen=True)
+class Claims:
+    """Rejected records of one unit that one pass maps again (`event_id`, `source_row` and provenance).
+
+    `recycles` is the unit that delivered them. Where `is_present` is true, the present mapping rejected them before.
+    """
+
+    recycles: str
+    records: pl.DataFrame
+    is_present: bool
+
+
 class RecycledPart(Part):
-    """A part of records that were rejected before: `claim` them, `add` what they map to now, then `commit`."""
+    """A part of records that were rejected before: `add_mapped` what they map to now, then `commit`."""
 
-    def claim(self, claims: pl.DataFrame) -> None:
-        """Set the records to map again (`event_id`, `source_id`, `source_row`)."""
-        self._claims = claims.select("event_id", "source_row")
+    def __init__(self, of_today: SourceMapping, unit: Unit, number: int, budget: QuarantineBudget, claims: Claims) -> None:
+        super().__init__(of_today, unit, number, budget)
+        self.recycles, self._claims = claims.recycles, claims
         self._left_out = [pl.Series("source_row", [], dtype=pl.Int64)]
-        self.recycles = str(claims["source_id"][0])
 
-    def leave_out(self, numbers: pl.Series) -> None:
-        """Add the numbers of records that the source's `where` leaves out."""
-        self._left_out.append(numbers)
+    def add_mapped(self, mapped: Mapped) -> None:
+        """Add records as the present mapping maps them.
+
+        Records that it rejects once more are omitted where it rejected them before: their quarantine has this mapping already.
+        """
+        rejected = mapped.rejected.clear() if self._claims.is_present else mapped.rejected
+        self.add(events_of(replace(mapped, rejected=rejected), self._unit.source, self._lake.project.config.lake))
+        self._left_out.append(mapped.filtered)
 
     def _accept_outcome(self, transaction: Transaction, rows: pl.DataFrame, new: pl.DataFrame, rejected: pl.DataFrame) -> bool:
         """Append the outcome of each record; return False where another process has mapped one again, or none is left."""
@@ -36,7 +57,7 @@ class RecycledPart(Part):
             pl.concat(self._left_out).to_frame("source_row").with_columns(outcome=pl.lit("filtered")),
             rejected.select("source_row", outcome=pl.lit("quarantined")),
         ])  # fmt: skip
-        done = self._claims.join(outcomes, on="source_row")
+        done = self._claims.records.join(outcomes, on="source_row")
         ((known,),) = query_frames(transaction.connection, statement("known_recyclings"), claims=done.select("event_id")).rows()
         if known or done.is_empty():
             return False

@@ -28,12 +28,24 @@ def read_records(unit: Unit, mapping: Mapping, records: pl.DataFrame) -> Iterato
     found = [wanted.clear()]
     for piece in reader.pieces():
         batch = reader.read(piece, requested, attributes=source.attributes, kept=mapping.kept)
-        chosen = _only(batch, wanted, key)
+        chosen = _only(batch, _between(wanted, batch), key)
         if chosen is not None:
             found.append(pl.concat([chosen.provenance, chosen.rejected.select(*PROVENANCE)]))
             yield chosen
+        if sum(map(len, found)) == len(wanted):
+            return
     for row, offset, length in wanted.join(pl.concat(found), on="source_row", how="anti").iter_rows():
         yield _alone(reader, mapping, requested, (row, offset, length))
+
+
+def _between(wanted: pl.DataFrame, batch: Batch) -> pl.DataFrame:
+    """Return the rows of `wanted`, which is in order of byte offset, from the first to the last offset of a batch."""
+    offsets = pl.concat([batch.provenance["source_offset"], batch.rejected["source_offset"]]).to_numpy()
+    if not len(offsets):
+        return wanted.clear()
+    begin = wanted["source_offset"].search_sorted(int(offsets.min()), side="left")
+    end = wanted["source_offset"].search_sorted(int(offsets.max()), side="right")
+    return wanted[begin:end]
 
 
 def _alone(reader: Reader, mapping: Mapping, requested: tuple[str, ...], record: tuple[int, int, int | None]) -> Batch:

@@ -37,31 +37,38 @@ keyed AS (
     FROM lake.events.charge c
     WHERE c.session_key IN (SELECT s.session_key FROM steps.suspense s WHERE s.stream = 'usage' AND s.session_key IS NOT NULL)
 ),
-drawing AS (
-    SELECT s.*, s.subscriber AS drawer, FALSE AS by_account FROM steps.suspense s WHERE s.stream = 'usage'
-    UNION ALL
-    SELECT DISTINCT s.*, b.subscriber, TRUE
-    FROM steps.suspense s
-    JOIN lake.events.subscriber a ON a.subscriber = s.subscriber
-    JOIN lake.events.subscriber b ON b.account = a.account
-    WHERE s.stream = 'usage'
-),
 priced AS (
-    SELECT f.finding_id, f.service, f.subscriber, f.started_at
+    SELECT f.finding_id, f.service, f.subscriber, f.started_at, f.usage_event_ids
     FROM steps.finding_now f
     JOIN main.finding_kinds k ON k.kind = f.kind
     WHERE f.stands AND k.evidence = 'proven' AND k.side IN ('usage', 'both')
 ),
+owners AS (
+    -- An account's allowance is drawn by usage of the account: the record names it, not the state of its subscriber.
+    SELECT DISTINCT p.finding_id, u.account
+    FROM (SELECT r.finding_id, unnest(r.usage_event_ids) AS event_id FROM priced r) p
+    JOIN lake.events.usage u ON u.event_id = p.event_id
+    WHERE EXISTS (FROM steps.shared_price s WHERE s.by_account) AND EXISTS (FROM steps.suspense q WHERE q.stream = 'usage')
+),
+drawing AS (
+    SELECT f.*, s.service AS refused_service, s.from_time, s.until_time, FALSE AS by_account
+    FROM priced f
+    JOIN steps.suspense s ON s.stream = 'usage' AND s.subscriber = f.subscriber
+    UNION ALL
+    SELECT f.*, s.service, s.from_time, s.until_time, TRUE
+    FROM priced f
+    JOIN owners o ON o.finding_id = f.finding_id
+    JOIN steps.suspense s ON s.stream = 'usage' AND s.account = o.account
+),
 reasons AS (
     SELECT f.finding_id, 'quarantined pool usage' AS reason
-    FROM priced f
-    JOIN drawing s ON s.drawer = f.subscriber
-    JOIN steps.shared_price p ON p.service = f.service AND p.by_account = s.by_account
+    FROM drawing f
+    JOIN steps.shared_price p ON p.service = f.service AND p.by_account = f.by_account
     JOIN steps.shared_price q ON q.pool = p.pool AND q.period = p.period AND q.timezone = p.timezone AND q.by_account = p.by_account
     WHERE
-        coalesce(q.service = s.service, TRUE)
+        coalesce(q.service = f.refused_service, TRUE)
         AND date_trunc(p.period, timezone(p.timezone, f.started_at)) BETWEEN
-        date_trunc(p.period, timezone(p.timezone, coalesce(s.from_time, f.started_at))) AND date_trunc(p.period, timezone(p.timezone, s.until_time))
+        date_trunc(p.period, timezone(p.timezone, coalesce(f.from_time, f.started_at))) AND date_trunc(p.period, timezone(p.timezone, f.until_time))
     UNION ALL
     SELECT l.finding_id, a.reason
     FROM lopsided l
