@@ -6,6 +6,11 @@ import polars as pl
 
 UTC_NAMES = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT"})
 _HOUR_US = 3_600_000_000
+DAY_US = 24 * _HOUR_US
+WEEK, MONTH = -1, -2
+"""Periods of the calendar: weeks that begin on Monday, and months. Any other period is a number of microseconds."""
+CALENDAR_PERIODS = {"week": WEEK, "month": MONTH}
+"""Calendar periods by their name in settings, declarations and ids of findings."""
 
 
 def _moment(time_us: pl.Expr) -> pl.Expr:
@@ -24,19 +29,57 @@ def local_day(time_us: pl.Expr, zone: str) -> pl.Expr:
     return wall_us(time_us, zone).cast(pl.Datetime("us")).dt.date()
 
 
-def period_index(time_us: pl.Expr, period_us: int | pl.Expr, zone: str) -> pl.Expr:
-    """Return the number of the period that contains an instant, counted on the wall clock of `zone` from 1970."""
-    return wall_us(time_us, zone) // period_us
+def month_number(wall: pl.Expr) -> pl.Expr:
+    """Return the number of the calendar month of a wall-clock time (µs): twelve times its year, and 1 for January."""
+    shown = wall.cast(pl.Datetime("us"))
+    return shown.dt.year().cast(pl.Int64) * 12 + shown.dt.month()
 
 
-def period_last_us(index: pl.Expr, period_us: int | pl.Expr, zone: str) -> pl.Expr:
+def week_number(wall: pl.Expr) -> pl.Expr:
+    """Return the number of the week of a wall-clock time (µs); weeks begin on Monday, and 1970-01-01 was a Thursday."""
+    return (wall // DAY_US + 3) // 7
+
+
+def month_begin_us(number: pl.Expr) -> pl.Expr:
+    """Return the wall-clock time (µs) at which a numbered month begins."""
+    return pl.date((number - 1) // 12, (number - 1) % 12 + 1, 1).cast(pl.Datetime("us")).cast(pl.Int64)
+
+
+def week_begin_us(number: pl.Expr) -> pl.Expr:
+    """Return the wall-clock time (µs) at which a numbered week begins."""
+    return (number * 7 - 3) * DAY_US
+
+
+def period_index(time_us: pl.Expr, period: int, zone: str) -> pl.Expr:
+    """Return the number of the period that contains an instant, on the wall clock of `zone`.
+
+    A `period` is `MONTH`, `WEEK` or a number of microseconds; the latter are counted from 1970.
+    """
+    wall = wall_us(time_us, zone)
+    if period == MONTH:
+        return month_number(wall)
+    return week_number(wall) if period == WEEK else wall // period
+
+
+def period_last_us(index: pl.Expr, period: int, zone: str) -> pl.Expr:
     """Return the last UTC microsecond of a period: one before the start of the next."""
-    return utc_us((index + 1) * period_us, zone) - 1
+    return utc_us(_period_begin_us(index + 1, period), zone) - 1
 
 
-def period_first_day(index: pl.Expr, period_us: int | pl.Expr) -> pl.Expr:
+def period_first_day(index: pl.Expr, period: int) -> pl.Expr:
     """Return the calendar day on which a period begins."""
-    return (index * period_us).cast(pl.Datetime("us")).dt.date()
+    return _period_begin_us(index, period).cast(pl.Datetime("us")).dt.date()
+
+
+def longest_period_us(period: pl.Expr) -> pl.Expr:
+    """Return a length that no period of this kind exceeds, in microseconds of wall clock."""
+    return pl.when(period == MONTH).then(31 * DAY_US).when(period == WEEK).then(7 * DAY_US).otherwise(period)
+
+
+def _period_begin_us(index: pl.Expr, period: int) -> pl.Expr:
+    if period == MONTH:
+        return month_begin_us(index)
+    return week_begin_us(index) if period == WEEK else index * period
 
 
 def utc_us(wall_us: pl.Expr, zone: str) -> pl.Expr:

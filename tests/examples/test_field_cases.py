@@ -36,13 +36,15 @@ def project_of(
     return project
 
 
-def findings_of(case: str, folder: Path, capsys: pytest.CaptureFixture[str], **settings: Any) -> list[tuple[str, Decimal]]:
-    """Return kind and impact of the open findings of a case; `settings` are those of `project_of`."""
+def findings_of(
+    case: str, folder: Path, capsys: pytest.CaptureFixture[str], *, through: str = "2026-11-24", **settings: Any
+) -> list[tuple[str, Decimal]]:
+    """Return kind and impact of a case's open findings when its sources are complete; `settings` are those of `project_of`."""
     project = project_of(case, folder, **settings)
     text = (project / "trueup.toml").read_text("utf-8")
     assert main(["ingest", "--project", str(project)]) == 0, capsys.readouterr().err
     for source in re.findall(r'(?m)^name = "(.*)"\nstream = "(?:usage|charge)"', text):
-        assert main(["close", "--source", source, "--through", "2026-11-24", "--project", str(project)]) == 0
+        assert main(["close", "--source", source, "--through", through, "--project", str(project)]) == 0
     assert main(["reconcile", "--project", str(project)]) == 0
     capsys.readouterr()
     assert main(["findings", "--status", "open", "--json", "--project", str(project)]) == 0
@@ -79,6 +81,16 @@ def test_repeated_headers_are_no_records(tmp_path: Path, capsys: pytest.CaptureF
     # C15: three calls between three header lines; the one of 10 s × 0.01 is not billed.
     assert findings_of("C15-repeated-header", tmp_path, capsys) == [("unbilled", Decimal("0.1"))]
     assert rows_of("SELECT count(*)::INT AS n FROM quarantine", tmp_path / "project", capsys) == [{"n": 0}]
+
+
+def test_a_bill_for_a_month_is_compared_with_the_usage_of_its_calendar_month(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # C18: 350 MB and 100 MB of the first subscriber are billed rightly; of the second, 50 MB × 0.01 = 0.50 is billed at 0.10.
+    monkeypatch.setenv("TRUEUP_NOW", "2026-12-05T00:00:00+00:00")
+    replaced = ('period = "1d"', 'period = "month"')
+    found = findings_of("C18-calendar-month-aggregate", tmp_path, capsys, through="2026-12-01", replaced=replaced)
+    assert found == [("underbilled", Decimal("0.4"))]
 
 
 def test_a_trailer_that_declares_a_missing_record_is_a_finding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

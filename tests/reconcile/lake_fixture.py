@@ -66,7 +66,11 @@ def _rules(rules: ServiceConfig) -> list[str]:
     # A setting with its default is left out: where it has no effect, a project that writes it is refused.
     unused = ServiceConfig()
     values |= {} if rules.price_per == unused.price_per else {"price_per": rules.price_per}
-    values |= {} if rules.period == unused.period else {"period": f'"{rules.period}us"'}
+    values |= (
+        {}
+        if rules.period == unused.period
+        else {"period": f'"{rules.period}us"' if isinstance(rules.period, int) else f'"{rules.period}"'}
+    )
     values |= {} if rules.currency is None else {"currency": f'"{rules.currency}"'}
     return [f"{n} = {v}" for n, v in values.items()]
 

@@ -40,7 +40,7 @@ FACETS = (
 """Difficulties of a log. `keys only`: most charges have only a key and an amount; `mixed keys`: a key joins records of several parties."""
 MATCHES = (("session_key", "nearest"), ("session_key", "nearest"), ("session_key",), ("nearest",), ("aggregate",))
 ZONES = (("Europe/Berlin", "2024-03-31T01:00Z"), ("Europe/Berlin", "2024-10-27T01:00Z"), ("Asia/Jakarta", "2024-06-01T17:00Z"),
-         ("Australia/Lord_Howe", "2024-04-06T15:00Z"), ("America/Havana", "2024-11-03T05:00Z"), ("Antarctica/Troll", "2024-03-31T01:00Z"))  # fmt: skip
+         ("Europe/Berlin", "2024-03-31T22:00Z"), ("Australia/Lord_Howe", "2024-04-06T15:00Z"), ("America/Havana", "2024-11-03T05:00Z"), ("Antarctica/Troll", "2024-03-31T01:00Z"))  # fmt: skip
 
 
 def service(
@@ -53,7 +53,7 @@ def service(
     price: int | None = MICRO,
     price_per: int = 1,
     currency: str | None = None,
-    period: int = 1,
+    period: int | str = 1,
 ) -> ServiceConfig:
     """Return the rules of a service; times in µs, quantities and amounts in millionths.
 
@@ -113,7 +113,7 @@ class LogGenerator:
             grace=max(tolerance, r.choice((0, 3, 5, 8, 12))) * step, price_per=r.choice((1, 1, 60)),
             price=None if "unrated" in self.facets and r.random() < 0.4 else r.choice((MICRO, 10 * MICRO, 7_300_001)),
             currency=r.choice((None, "EUR", "USD")) if "currencies" in self.facets else None,
-            period=r.choice((1, 6, 20)) * (step if step == MICRO else 6 * step),
+            period=r.choice(("week", "month", *(n * (step if step == MICRO else 6 * step) for n in (1, 6, 20)))),
         )  # fmt: skip
 
     def policy(self, before: Policy | None = None) -> Policy:

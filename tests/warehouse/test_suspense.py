@@ -165,6 +165,14 @@ def test_in_a_period_a_charge_of_its_subscriber_counts(reconciled: Reconciled, a
     assert [row["provisional"] for row in found] == [True, False, False]
 
 
+def test_in_a_month_a_charge_of_its_subscriber_counts(reconciled: Reconciled, ask: Ask) -> None:
+    calls = [call("a"), call("b", at="2024-04-30T10:00:00"), call("c", caller="491511000002")]
+    by_month = {'match = ["session_key"]': 'match = ["aggregate"]\nperiod = "month"'}
+    project = reconciled(calls, [charge("x", amount="?", at="2024-05-31T23:00:00")], replaced=by_month)
+    found = ask(project, "SELECT subscriber, day, provisional FROM findings WHERE status = 'open' ORDER BY day, subscriber")
+    assert [(row["day"][5:], row["provisional"]) for row in found] == [("04-01", False), ("05-01", True), ("05-01", False)]
+
+
 def test_records_without_a_key_make_their_day_provisional_above_the_declared_share(reconciled: Reconciled, ask: Ask) -> None:
     charges = ["not a charge", charge("z", caller="491511000009"), charge("y", caller="491511000009")]
     project = reconciled([call("a"), call("b", at="2024-05-02T10:00:00")], charges)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, TypeAdapter, ValidationError
 
 from trueup.errors import ConfigError
+from trueup.localtime import CALENDAR_PERIODS
 from trueup.secret import Place
 from trueup.units import MICROS
 
@@ -61,6 +62,16 @@ def _positive(duration_us: int) -> int:
     if not duration_us:
         raise ValueError("must be longer than 0; write one such as '5m'")
     return duration_us
+
+
+def _period(text: object) -> int | str:
+    """Return a calendar period by its name, or the microseconds of a duration; a day is one of 24 hours of wall clock."""
+    if text in CALENDAR_PERIODS:
+        return str(text)
+    try:
+        return _positive(duration_us("1d" if text == "day" else text))
+    except ValueError as error:
+        raise ValueError(f"{error}; or write 'day', 'week' or 'month'") from None
 
 
 def _not_negative(micros: int) -> int:
@@ -184,6 +195,7 @@ Size = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=str | i
 FileSize = Annotated[ByteSize, BeforeValidator(_refuse_flag, json_schema_input_type=str | int), Field(ge=1, le=1 << 40)]
 Duration = Annotated[int, BeforeValidator(duration_us, json_schema_input_type=_DurationText)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+Period = Annotated[int | str, BeforeValidator(_period, json_schema_input_type=Literal["day", "week", "month"] | _DurationText)]
 Micros = Annotated[int, BeforeValidator(decimal_micros, json_schema_input_type=_DecimalText | int)]
 Share = Annotated[Micros, AfterValidator(_share)]
 Tolerance = Annotated[Micros, AfterValidator(_not_negative)]

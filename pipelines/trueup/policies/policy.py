@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trueup.config import Config, ServiceConfig
 from trueup.config.tables.reconcile import DEFAULT
 from trueup.events.schema import MOVEMENTS
+from trueup.localtime import CALENDAR_PERIODS
 
 KERNEL_VERSION = 2
 DEFAULT_RULE = -1
@@ -153,7 +154,8 @@ class Policies:
                         "start_tolerance_us": s.start_tolerance, "quantity_tolerance_micros": s.quantity_tolerance,
                         "amount_tolerance_micros": s.amount_tolerance, "grace_us": s.grace,
                         "closed_wait_us": s.start_tolerance if "nearest" in s.match else 0,
-                        "price_micros": s.price, "price_per": s.price_per, "period_us": s.period,
+                        "price_micros": s.price, "price_per": s.price_per,
+                        "sum_period": CALENDAR_PERIODS.get(str(s.period), s.period),
                         "price_currency": s.currency or policy.currency, "timezone": policy.timezone,
                     }
                 )  # fmt: skip
@@ -164,5 +166,5 @@ _RULE_SCHEMA = {
     "policy": pl.Int64, "rule": pl.Int32, "by_key": pl.Boolean, "by_nearest": pl.Boolean, "by_aggregate": pl.Boolean,
     "start_tolerance_us": pl.Int64, "quantity_tolerance_micros": pl.Int64, "amount_tolerance_micros": pl.Int64,
     "grace_us": pl.Int64, "closed_wait_us": pl.Int64, "price_micros": pl.Int64, "price_per": pl.Int64,
-    "period_us": pl.Int64, "price_currency": pl.String, "timezone": pl.String,
+    "sum_period": pl.Int64, "price_currency": pl.String, "timezone": pl.String,
 }  # fmt: skip

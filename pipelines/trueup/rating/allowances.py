@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.localtime import utc_us, wall_us
+from trueup.localtime import DAY_US, month_begin_us, month_number, utc_us, wall_us, week_begin_us, week_number
 from trueup.party_numbers import international_digits
-from trueup.rating.bands import DAY_US
 from trueup.rating.book import DECK, NEVER_US, Book
 
 _POOL: list[str | pl.Expr] = ["by_account", "who", "plan", "period", "index"]
@@ -62,18 +61,17 @@ def _taken_before(rows: pl.DataFrame, volume: str, pool: list[str | pl.Expr]) ->
 
 def period_number(period: pl.Expr, timezone: str, time: pl.Expr) -> pl.Expr:
     """Return the number of the billing period of an instant, on the wall clock of a zone."""
-    wall = wall_us(time, timezone).cast(pl.Datetime("us"))
-    month = wall.dt.year().cast(pl.Int64) * 12 + wall.dt.month()
-    days = wall.dt.epoch("d").cast(pl.Int64)
-    # 1970-01-01 was a Thursday; weeks begin on Monday.
-    return pl.when(period == "day").then(days).when(period == "week").then((days + 3) // 7).otherwise(month)
+    wall = wall_us(time, timezone)
+    return (
+        pl.when(period == "day").then(wall // DAY_US).when(period == "week").then(week_number(wall)).otherwise(month_number(wall))
+    )
 
 
 def period_end_us(period: pl.Expr, timezone: str, number: pl.Expr) -> pl.Expr:
     """Return the last microsecond of a numbered billing period."""
-    month = pl.date(number // 12, number % 12 + 1, 1).cast(pl.Datetime("us")).cast(pl.Int64)
-    days = pl.when(period == "day").then(number + 1).otherwise((number + 1) * 7 - 3)
-    return utc_us(pl.when(period == "month").then(month).otherwise(days * DAY_US), timezone) - 1
+    after = number + 1
+    days = pl.when(period == "day").then(after * DAY_US).otherwise(week_begin_us(after))
+    return utc_us(pl.when(period == "month").then(month_begin_us(after)).otherwise(days), timezone) - 1
 
 
 def _indexed(rows: pl.DataFrame, zones: pl.Series) -> pl.DataFrame:

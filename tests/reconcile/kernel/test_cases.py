@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from kernel_adapter import assert_same_history, events_of, frontier_of
@@ -208,6 +209,38 @@ def test_an_undated_charge_is_aggregated_in_the_period_that_its_closing_complete
     assert changes_of(log) == [(3, "raised", "frontier", "misrated", "s", 2)]
     # Until then it is in no period, and its money is pending.
     assert {sums[4] // MICRO for (_, day, _), sums in checked_run(log).sums[0].items() if day is None} == {-3}
+
+
+def in_berlin(text: str) -> int:
+    """Return the second of a wall-clock time in Berlin."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Europe/Berlin")).timestamp())
+
+
+def by_calendar(period: str) -> Policy:
+    rules = service(("aggregate",), grace=5 * S, price=MICRO, period=period)
+    return replace(NEAR, services={**NEAR.services, "iot": rules}, timezone="Europe/Berlin")
+
+
+def test_a_month_is_one_of_the_calendar_on_the_wall_clock() -> None:
+    # March of 2024 has 31 days less an hour; the last second of March and the first of April are in different sums.
+    march, april = in_berlin("2024-03-01T00:00:00"), in_berlin("2024-04-01T00:00:00")
+    used = [u("a", april - 1, 7, service="iot"), u("b", april, 5, service="iot")]
+    log: Log = [
+        [*used, c("c", march, 4, 4, service="iot"), c("d", april, 5, 5, service="iot")],
+        advance_watermarks(april + 4, by_calendar("month")), advance_watermarks(april + 5, by_calendar("month")),
+    ]  # fmt: skip
+    assert changes_of(log, by_calendar("month")) == [(3, "raised", "frontier", "underbilled", "s", 3)]
+    assert [change["day"] for change in checked_run(log, by_calendar("month")).changes] == [date(2024, 3, 1)]
+
+
+def test_a_week_begins_on_monday() -> None:
+    sunday, monday = in_berlin("2024-12-29T23:59:59"), in_berlin("2024-12-30T00:00:00")
+    log: Log = [
+        [u("a", sunday, 7, service="iot"), u("b", monday, 5, service="iot"), c("c", monday + 6 * DAY, 5, 5, service="iot")],
+        advance_watermarks(monday + 20 * DAY, by_calendar("week")),
+    ]
+    assert changes_of(log, by_calendar("week")) == [(2, "raised", "frontier", "unbilled", "s", 7)]
+    assert [change["day"] for change in checked_run(log, by_calendar("week")).changes] == [date(2024, 12, 23)]
 
 
 # --- unrated, horizon, policies ---------------------------------------------------------------------------------------

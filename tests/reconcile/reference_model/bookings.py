@@ -7,7 +7,7 @@ a key. A *booking* has the records whose money is judged together; its kind is `
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -406,7 +406,7 @@ def period_bookings(
     cells: dict[tuple[object, ...], tuple[list[Group], dict[RecordId, AdmittedRecord], Group]] = {}
 
     def cell(group: Group, time_us: int | None) -> tuple[list[Group], dict[RecordId, AdmittedRecord], Group]:
-        index = None if time_us is None else wall_us(time_us, known.policy) // group.rules.period
+        index = None if time_us is None else period_index(time_us, group.rules.period, known.policy)
         return cells.setdefault((group.name[1], group.name[4], group.service, group.subscriber, index), ([], {}, group))
 
     for s in sessions.values():
@@ -442,7 +442,7 @@ def period_bookings(
             kind = classify(rules, expected, billed, total, quantity, value if quantity is not None else None)
         kind = "tolerated" if kind not in ("pending", "unrated") and expected == billed else kind
         starts = [t for t in (*(s.start_us for s in used), *(h.record.time_us for h in charged.values())) if t is not None]
-        day = None if index is None else (EPOCH + index * rules.period * US).date()  # type: ignore[operator]
+        day = None if index is None else (EPOCH + period_begin_us(index, rules.period) * US).date()  # type: ignore[arg-type]
         bookings.append(
             Booking(
                 kind, ("period", scope, currency, service, subscriber, index, rules.period, known.policy.timezone), str(service or ""), day,
@@ -482,9 +482,27 @@ def local_day(time_us: int | None, policy: Policy) -> date | None:
     return None if time_us is None else (EPOCH + time_us * US).astimezone(ZoneInfo(policy.timezone)).date()
 
 
-def period_last_us(index: int, period_us: int, policy: Policy) -> int:
+def period_index(time_us: int, period: int | str, policy: Policy) -> int:
+    """Return the number of the period of an instant: of a month (12 a year), of a week from Monday, or of spans from 1970."""
+    shown = EPOCH + wall_us(time_us, policy) * US
+    if period == "month":
+        return shown.year * 12 + shown.month
+    if period == "week":
+        return ((shown.date() - EPOCH.date()).days + 3) // 7
+    return wall_us(time_us, policy) // int(period)
+
+
+def period_begin_us(index: int, period: int | str) -> int:
+    """Return the wall-clock time at which a period begins."""
+    if period == "month":
+        year, month = divmod(index - 1, 12)
+        return (datetime(year, month + 1, 1, tzinfo=UTC) - EPOCH) // US
+    return (7 * index - 3) * 86_400_000_000 if period == "week" else index * int(period)
+
+
+def period_last_us(index: int, period: int | str, policy: Policy) -> int:
     """Return the last microsecond of a period."""
-    return instant_us((index + 1) * period_us, policy.timezone) - 1
+    return instant_us(period_begin_us(index + 1, period), policy.timezone) - 1
 
 
 def instant_us(wall_us: int, timezone: str) -> int:

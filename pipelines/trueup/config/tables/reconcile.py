@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trueup.config.values import Duration, Micros, PositiveDuration, QuantityTolerance, Table, Tolerance, Whole
+from trueup.config.values import Duration, Micros, Period, QuantityTolerance, Table, Tolerance, Whole
 from trueup.units import MICROS
 
 DEFAULT = "default"
@@ -33,8 +33,8 @@ class ServiceConfig(Table):
     """The units of quantity that `price` is for."""
     currency: str | None = None
     """The currency of `price`; by default that of the project."""
-    period: PositiveDuration = 86_400 * MICROS
-    """The period whose sums are compared, with `aggregate`."""
+    period: Period = 86_400 * MICROS
+    """The period whose sums are compared, with `aggregate`: `day`, `week` (from Monday), `month` or a duration since 1970."""
 
     @model_validator(mode="after")
     def _check_match(self) -> Self:

@@ -31,8 +31,8 @@ from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.blocking.neighbourhood import with_party_time_pairs
 from trueup.reconcile.sessions.grouping import PARTY
 
-CELL = ["scope", "currency", "service", "subscriber", "period_us", "timezone", "index"]
-_CELL_TYPES = dict.fromkeys(CELL[:4], pl.String()) | {"period_us": pl.Int64(), "timezone": pl.String(), "index": pl.Int64()}
+CELL = ["scope", "currency", "service", "subscriber", "sum_period", "timezone", "index"]
+_CELL_TYPES = dict.fromkeys(CELL[:4], pl.String()) | {"sum_period": pl.Int64(), "timezone": pl.String(), "index": pl.Int64()}
 GROUP_NAME = ["own", "scope", "name", "name_scope", "currency"]
 
 
@@ -156,10 +156,10 @@ def _aggregation_periods(entries: pl.DataFrame, policies: Policies) -> pl.DataFr
     undated = entries.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
     candidates = pl.concat([entries, undated])
     periods: list[pl.DataFrame] = []
-    for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("period_us", "timezone", maintain_order=True):
+    for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
         assert isinstance(period, int) and isinstance(zone, str)
         rows = candidates.select("group_no", *CELL[:4], "aggregation_time_us").with_columns(
-            period_us=pl.lit(period, pl.Int64), timezone=pl.lit(zone)
+            sum_period=pl.lit(period, pl.Int64), timezone=pl.lit(zone)
         )
         periods.append(
             rows.with_columns(index=period_index(pl.col("aggregation_time_us"), period, zone)).select("group_no", *CELL).unique()

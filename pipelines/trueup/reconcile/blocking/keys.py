@@ -86,7 +86,7 @@ def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool)
     if not aggregated.is_empty():
         # A record without any time is in a period without a number, and also in one when a closing has assigned its time.
         undated = aggregated.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
-        for (period, zone), _ in rules.filter("by_aggregate").group_by("period_us", "timezone", maintain_order=True):
+        for (period, zone), _ in rules.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
             index = period_index(pl.col("aggregation_time_us"), period, zone)
             key = pl.col("aggregation_key") ^ index.hash(81) ^ pl.lit(period).hash(83)
@@ -112,7 +112,7 @@ def deadline_instants(rows: pl.DataFrame, candidates: pl.DataFrame, component_ke
     instants, aggregated = [own], candidates.filter("by_aggregate")
     if not aggregated.is_empty():
         rules = own.select(COMPONENT_KEY, "rule").unique()
-        for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("period_us", "timezone", maintain_order=True):
+        for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
             end = period_last_us(period_index(pl.col("aggregation_time_us"), period, zone), period, zone)
             ends = aggregated.select(COMPONENT_KEY, at_us=end, unkeyed=pl.lit(False))

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
+from trueup.localtime import DAY_US, longest_period_us
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
-_DAY_US = 86_400_000_000
-MONTH_US = 32 * _DAY_US
+MONTH_US = 32 * DAY_US
 """More than any billing period lasts."""
 
 
@@ -34,7 +34,9 @@ def open_from(frontier: Frontier, terms: Terms, after: int, upto: int) -> dateti
     rules = frontier.policies.frame.filter(pl.col("policy") == number)
     # An amount may be judged with others at the end of their billing period.
     pooled = 0 if shared_terms(terms).is_empty() else MONTH_US
-    period = pl.max_horizontal(pl.when("by_aggregate").then(pl.col("period_us") + _DAY_US).otherwise(0), pl.lit(pooled, pl.Int64))
+    period = pl.max_horizontal(
+        pl.when("by_aggregate").then(longest_period_us(pl.col("sum_period")) + DAY_US).otherwise(0), pl.lit(pooled, pl.Int64)
+    )
     wait = rules.select((pl.col("grace_us") + period).max()).item()
     short = rules.select((pl.col("closed_wait_us") + period).max()).item()
     instant = frontier.passed_until_us(after, number, wait_us=int(wait), closed_wait_us=int(short))
@@ -59,5 +61,6 @@ def nearest_us(frontier: Frontier) -> int:
 
 def aggregate_us(frontier: Frontier) -> int:
     """Return how far apart two records of one period can be in any time zone; 0 where no service is matched by aggregate."""
-    period_us = frontier.policies.frame.filter("by_aggregate")["period_us"].max()
-    return 0 if period_us is None else int(period_us) + _DAY_US  # type: ignore[arg-type]
+    longest = pl.col("sum_period").pipe(longest_period_us).max()
+    period_us = frontier.policies.frame.filter("by_aggregate").select(longest).item()
+    return 0 if period_us is None else int(period_us) + DAY_US

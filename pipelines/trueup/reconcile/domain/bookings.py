@@ -60,6 +60,22 @@ NETTING_GROUP: dict[str, pl.DataType] = {
 """Owners whose amounts are judged together have one `netting_group`."""
 
 
+def by_period(frontier: Frontier, of: Callable[[int, str], pl.Expr]) -> pl.Expr:
+    """Return the expression that `of` builds for each row's own `sum_period` and `timezone`, with one branch per pair in force."""
+    pairs = (
+        frontier.policies.frame.filter("by_aggregate")
+        .select("sum_period", "timezone")
+        .unique()
+        .sort("sum_period", "timezone")
+        .rows()
+    )
+    expression = pl.lit(None)
+    for period, zone in pairs:
+        is_own = (pl.col("sum_period") == period) & (pl.col("timezone") == zone)
+        expression = pl.when(is_own).then(of(period, zone)).otherwise(expression)
+    return expression
+
+
 def by_zone(frontier: Frontier, of: Callable[[str], pl.Expr]) -> pl.Expr:
     """Return the expression that `of` builds for each row's own time zone, with one branch per zone ever in force."""
     first, *others = sorted({p.timezone for p in frontier.policies.all})

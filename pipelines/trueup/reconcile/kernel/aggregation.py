@@ -11,7 +11,7 @@ from trueup.localtime import period_first_day, period_index, period_last_us
 from trueup.policies.policy import UNKNOWN_TIME_US
 from trueup.rating.flat import flat_price
 from trueup.reconcile.blocking.components import CELL
-from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, UNRATED, ZONED, as_bookings, by_zone
+from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, UNRATED, ZONED, as_bookings, by_period
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 from trueup.reconcile.kernel.classification import classify_flat
@@ -46,7 +46,7 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
     if not matched.sessions["by_aggregate"].any() and not matched.charge_groups["by_aggregate"].any():
         return NO_SUMS
     summed, charge_groups = matched.sessions.filter(aggregated), matched.charge_groups.filter(aggregated)
-    cell_columns = ["component", "at", "policy", "rule", "bucket", *CELL[:4], "period_us", "timezone"]
+    cell_columns = ["component", "at", "policy", "rule", "bucket", *CELL[:4], "sum_period", "timezone"]
     sessions = _with_period_index(summed, "start_us", frontier)
     charge_groups = charge_groups.select("group_no", *cell_columns)
     charges = rows.filter("charge").drop("component", *cell_columns[2:5], *CELL[:4]).join(charge_groups, on=["at", "group_no"])
@@ -90,7 +90,7 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
     return PeriodSums(timed, members.select(NO_SUMS.members.columns))
 
 
-def book_periods(sums: PeriodSums, evaluations: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def book_periods(sums: PeriodSums, evaluations: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the bookings of sums at evaluations, and their members."""
     if sums.totals.is_empty():
         return pl.DataFrame(schema=ZONED), pl.DataFrame(schema=MEMBER)
@@ -98,7 +98,7 @@ def book_periods(sums: PeriodSums, evaluations: pl.DataFrame) -> tuple[pl.DataFr
         frame.join(evaluations, on=["component", "at"]).with_columns(at="position") for frame in (sums.totals, sums.members)
     )
     owner_no = pl.col("cell") * 3 + PERIOD
-    return as_bookings(_with_kind(totals)), members.select(
+    return as_bookings(_with_kind(totals, frontier)), members.select(
         "component", "at", "record_no", "charge", owner_no=owner_no, part=pl.lit(MAIN, pl.Int8)
     )
 
@@ -123,13 +123,13 @@ def _charged_value(charges: pl.DataFrame, frontier: Frontier, terms: Terms) -> p
 
 def _with_period_index(frame: pl.DataFrame, time: str, frontier: Frontier) -> pl.DataFrame:
     """Add the `index` of the period that `time` lies in, in the time zone of its policy."""
-    return frame.with_columns(index=by_zone(frontier, lambda zone: period_index(pl.col(time), pl.col("period_us"), zone)))
+    return frame.with_columns(index=by_period(frontier, lambda period, zone: period_index(pl.col(time), period, zone)))
 
 
 def _with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add the rules of each period, and the position `passed_at` at which both streams have passed its last instant by grace."""
-    with_rules = totals.join(frontier.policies.frame.drop("period_us", "timezone"), on=["policy", "rule"], how="left")
-    end = by_zone(frontier, lambda zone: period_last_us(pl.col("index"), pl.col("period_us"), zone))
+    with_rules = totals.join(frontier.policies.frame.drop("sum_period", "timezone"), on=["policy", "rule"], how="left")
+    end = by_period(frontier, lambda period, zone: period_last_us(pl.col("index"), period, zone))
     with_rules = with_rules.with_columns(end_us=end.fill_null(UNKNOWN_TIME_US))
     end_us, grace_us, closed_wait_us = (with_rules[c].to_numpy() for c in ("end_us", "grace_us", "closed_wait_us"))
     policy, usage_side = with_rules["policy"].to_numpy(), np.zeros(len(end_us), dtype=np.bool_)
@@ -137,7 +137,7 @@ def _with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFr
     return with_rules.with_columns(passed_at=pl.Series(passed_at))
 
 
-def _with_kind(totals: pl.DataFrame) -> pl.DataFrame:
+def _with_kind(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add the kind of each period: pending until both streams have passed it."""
     flat = flat_price(pl.col("charge_quantity"), pl.col("price_micros"), pl.col("price_per"))
     charged = totals.with_columns(
@@ -154,5 +154,5 @@ def _with_kind(totals: pl.DataFrame) -> pl.DataFrame:
         owner_no=pl.col("cell") * 3 + PERIOD, part=pl.lit(MAIN), kind=kind,
         reason=pl.when(kind == UNRATED).then("reason"),
         peer=pl.lit(None, pl.String), node=pl.lit(None, pl.String), start_us="started_us",
-        day=period_first_day(pl.col("index"), pl.col("period_us")),
+        day=by_period(frontier, lambda period, _: period_first_day(pl.col("index"), period)),
     )  # fmt: skip

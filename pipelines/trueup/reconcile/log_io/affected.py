@@ -198,7 +198,7 @@ class AffectedReader:
         """Return, of records close in time, those in a period of `instants`, and `own`: whether by their own service."""
         rules = self.frontier.policies.frame.filter("by_aggregate")
         timed, same_period = _timed(close, self.frontier), [_EMPTY]
-        for (period, zone), _ in rules.group_by("period_us", "timezone", maintain_order=True):
+        for (period, zone), _ in rules.group_by("sum_period", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
             index = period_index(pl.col("aggregation_time_us"), period, zone).alias("index")
             cells, rows = instants.select("scope", "service", index).unique(), timed.with_columns(index)

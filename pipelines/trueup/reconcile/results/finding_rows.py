@@ -10,7 +10,7 @@ import polars as pl
 from trueup.events.identity import digest16_sql, netstring_sql
 from trueup.events.schema import UTC_TIME
 from trueup.frames import query_frames
-from trueup.localtime import local_day
+from trueup.localtime import CALENDAR_PERIODS, local_day
 from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.domain.bookings import PERIOD, SESSION
 from trueup.reconcile.kernel.evaluate import Evaluated
@@ -54,6 +54,12 @@ def finding_changes(evaluated: Evaluated, policies: Policies, *, after: int) -> 
     return named.select(pl.col(n).cast(t) for n, t in HISTORY.items()).sort(ORDER)
 
 
+def _period_name() -> pl.Expr:
+    """Return the period of cells as findings' ids name it: a calendar period by its name, others by their microseconds."""
+    names = {str(code): name for name, code in CALENDAR_PERIODS.items()}
+    return pl.col("sum_period").cast(pl.String).replace(names)
+
+
 def _of_bookings(evaluated: Evaluated) -> pl.DataFrame:
     """Return the changes of findings of bookings, with the event ids that counted at each position."""
     rows = evaluated.changes.with_row_index("change").with_columns(
@@ -65,7 +71,7 @@ def _of_bookings(evaluated: Evaluated) -> pl.DataFrame:
     )  # fmt: skip
     cells = evaluated.cells.select(
         number="cell", cell_scope="scope", cell_currency="currency", cell_service="service", cell_subscriber="subscriber",
-        period=pl.concat_str("period_us", "timezone", "index", separator="/"),
+        period=pl.concat_str(_period_name(), "timezone", "index", separator="/"),
     )  # fmt: skip
     of_groups = rows.filter(pl.col("owner_kind") != PERIOD).join(groups, on="number", how="left").with_columns(
         about=pl.when(pl.col("owner_kind") == SESSION).then(pl.lit("session")).otherwise(pl.lit("bill")),

@@ -94,9 +94,9 @@ reasons AS (
         )
         AND if(
             coalesce(own.by_period, other.by_period, FALSE),
-            steps.period_number(l.started_at, coalesce(own.period_us, other.period_us), z.name)
-            BETWEEN steps.period_number(coalesce(s.from_time, l.started_at), coalesce(own.period_us, other.period_us), z.name)
-            AND steps.period_number(s.until_time, coalesce(own.period_us, other.period_us), z.name),
+            steps.period_number(l.started_at, coalesce(own.period, other.period), z.name)
+            BETWEEN steps.period_number(coalesce(s.from_time, l.started_at), coalesce(own.period, other.period), z.name)
+            AND steps.period_number(s.until_time, coalesce(own.period, other.period), z.name),
             epoch_us(l.started_at) BETWEEN epoch_us(coalesce(s.from_time, l.started_at)) - coalesce(own.start_tolerance_us, other.start_tolerance_us, 0)
             AND epoch_us(s.until_time) + coalesce(own.start_tolerance_us, other.start_tolerance_us, 0)
         )
