@@ -83,6 +83,15 @@ def test_repeated_headers_are_no_records(tmp_path: Path, capsys: pytest.CaptureF
     assert rows_of("SELECT count(*)::INT AS n FROM quarantine", tmp_path / "project", capsys) == [{"n": 0}]
 
 
+def test_two_calls_and_two_charges_of_one_key_are_one_session_and_one_bill(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # C22 without part numbers: 60 s + 30 s of n1 and 45 s + 45 s of n2, all billed at 0.01.
+    replaced = ('partial_no = "part"\n', "")
+    settings = {"replaced": replaced, "settings": "bill_lines = true\n", "streams": "charge"}
+    assert findings_of("C22-two-by-two-same-key", tmp_path, capsys, **settings) == []
+
+
 def test_a_bill_for_a_month_is_compared_with_the_usage_of_its_calendar_month(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

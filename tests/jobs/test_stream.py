@@ -136,7 +136,7 @@ def test_a_kill_at_any_moment_neither_loses_nor_repeats_nor_changes_findings(n: 
 @pytest.mark.parametrize("parallelism", ["1", "2", "4"])
 @pytest.mark.parametrize("commits", ["1", "3", "50"])
 def test_findings_are_equal_for_any_epoch_size_and_parallelism(commits: str, parallelism: str, tmp_path: Path) -> None:
-    log, rows = random_log(f"sizes/{commits}/{parallelism}", (*FACETS, "policies"))
+    log, rows = random_log(f"sizes/{commits}/{parallelism}", (*FACETS, "policies", "counters"))
     project = project_with(tmp_path, log, rows, len(log))
     streaming.catch_up(project, "--epoch-commits", commits, "--parallelism", parallelism)
     assert_equals_plain_call(project)

@@ -50,6 +50,7 @@ def toml_of(policy: Policy, bucket_by: str) -> str:
         lines += ["[[source]]", f'name = "{name}"', f'stream = "{s.stream}"', 'path = "none"', 'identity = "content"']
         lines += ["columns = { " + ", ".join(f'{name} = "{name}"' for name in _MAPPED.get(s.stream, ())) + " }"]
         lines += ['frontier = "declared"'] if s.lateness_us is None else [f'lateness = "{s.lateness_us}us"']
+        lines += ["bill_lines = true"] if s.bill_lines else []
         lines += [] if s.idle_after_us is None else [f'idle_after = "{s.idle_after_us}us"']
     for service, rules in [*policy.services.items(), ("default", policy.default)]:
         lines += [f"[reconcile.{service}]", *_rules(rules)]
@@ -71,6 +72,7 @@ def _rules(rules: ServiceConfig) -> list[str]:
         if rules.period == unused.period
         else {"period": f'"{rules.period}us"' if isinstance(rules.period, int) else f'"{rules.period}"'}
     )
+    values |= {} if rules.parts == unused.parts else {"parts": f'"{rules.parts}"'}
     values |= {} if rules.currency is None else {"currency": f'"{rules.currency}"'}
     return [f"{n} = {v}" for n, v in values.items()]
 

@@ -36,8 +36,10 @@ FACETS = (
     "huge",
     "accounts",
     "very late",
+    "counters",
 )
-"""Difficulties of a log. `keys only`: most charges have only a key and an amount; `mixed keys`: a key joins records of several parties."""
+"""Difficulties of a log. `keys only`: most charges have only a key and an amount; `mixed keys`: a key joins records of several parties;
+`counters`: usage records are counters so far, and charges lines of bills, under some policies."""
 MATCHES = (("session_key", "nearest"), ("session_key", "nearest"), ("session_key",), ("nearest",), ("aggregate",))
 ZONES = (("Europe/Berlin", "2024-03-31T01:00Z"), ("Europe/Berlin", "2024-10-27T01:00Z"), ("Asia/Jakarta", "2024-06-01T17:00Z"),
          ("Europe/Berlin", "2024-03-31T22:00Z"), ("Australia/Lord_Howe", "2024-04-06T15:00Z"), ("America/Havana", "2024-11-03T05:00Z"), ("Antarctica/Troll", "2024-03-31T01:00Z"))  # fmt: skip
@@ -53,6 +55,7 @@ def service(
     price: int | None = MICRO,
     price_per: int = 1,
     currency: str | None = None,
+    parts: str = "sum",
     period: int | str = 1,
 ) -> ServiceConfig:
     """Return the rules of a service; times in µs, quantities and amounts in millionths.
@@ -64,7 +67,7 @@ def service(
     price_per = price_per if price is not None else unused.price_per
     return ServiceConfig.model_construct(
         match=tuple(match), start_tolerance=start_tolerance, quantity_tolerance=quantity_tolerance, amount_tolerance=amount_tolerance,
-        grace=grace, price=price, price_per=price_per, currency=currency, period=period,
+        grace=grace, price=price, price_per=price_per, currency=currency, parts=parts, period=period,
     )  # fmt: skip
 
 
@@ -113,6 +116,7 @@ class LogGenerator:
             grace=max(tolerance, r.choice((0, 3, 5, 8, 12))) * step, price_per=r.choice((1, 1, 60)),
             price=None if "unrated" in self.facets and r.random() < 0.4 else r.choice((MICRO, 10 * MICRO, 7_300_001)),
             currency=r.choice((None, "EUR", "USD")) if "currencies" in self.facets else None,
+            parts=r.choice(("sum", "last", "max")) if "counters" in self.facets else "sum",
             period=r.choice(("week", "month", *(n * (step if step == MICRO else 6 * step) for n in (1, 6, 20)))),
         )  # fmt: skip
 
@@ -132,6 +136,7 @@ class LogGenerator:
                 stream,
                 None if r.random() < (0.4 if n == "b_2" else 0.1) else r.choice((0, 0, 4, 6)) * self.step_us,
                 r.choice((None, 5, 20)) if self.has_ticks else None,
+                "counters" in self.facets and stream == "charge" and r.random() < 0.5,
             )
             for n, stream in self.sources.items()
         }  # fmt: skip

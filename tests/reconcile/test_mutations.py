@@ -29,6 +29,8 @@ INCREMENTAL: dict[str, Mutant] = {
     "each record of a component has a component key of its own": Mutant("incremental/pending_records.py", "_segment", Select("Call", 0), part("func", "value"), EPOCHS),
     "retained rows keep the text of all rows in memory": Mutant("incremental/retention.py", "split_retained", Select("IfExp", 0), part("test", "left", "right", "value"), EPOCHS),
     "settled keys in files are not looked up": Mutant("incremental/settled_keys.py", "SettledKeyIndex.contains", Select("Attribute", 4), source("()"), EPOCHS),
+    "a bill with lines is settled at once": Mutant("incremental/retention.py", "split_retained", Select("BitAnd", 2), part("left"), EPOCHS),
+    "a session of counters is settled at once": Mutant("incremental/retention.py", "split_retained", Select("BitAnd", 11), part("left"), EPOCHS),
     "settled keys are not looked up": Mutant("incremental/epoch.py", "_needs_reread", Select("Assign", 4), augmented(ast.BitAnd()), EPOCHS),
 }  # fmt: skip
 POOLS: dict[str, Mutant] = {
@@ -76,7 +78,12 @@ RECORDS: dict[str, Mutant] = {
     "an undated charge is never assigned a time": Mutant("sessions/admission.py", "with_due_date", Select("Call", 8), with_source("np.append(positions * 0 + never, never)", positions=("args", 0), never=("args", 1)), CASES),
 }  # fmt: skip
 JUDGEMENT: dict[str, Mutant] = {
-    "a credit is the main charge": Mutant("sessions/grouping.py", "group_records", Select("Call", 1), without("args", 0), LAWS),
+    "a credit is the main charge": Mutant("sessions/grouping.py", "group_records", Select("Call", 6), without("args", 0), LAWS),
+    "lines of one bill are duplicates": Mutant("sessions/grouping.py", "group_records", Select("Call", 3), without("keywords", 0), CASES),
+    "a line of a bill is complete at once": Mutant("sessions/grouping.py", "group_records", Select("BitOr", 2), part("left"), CASES),
+    "counters so far are added up": Mutant("sessions/grouping.py", "_with_counters", Select("NotEq", 0), source("pl.lit(False)"), CASES),
+    "a session of counters is complete at once": Mutant("sessions/grouping.py", "_with_counters", Select("BitOr", 0), part("left"), CASES),
+    "the greatest counter is the last": Mutant("sessions/grouping.py", "_with_counters", Select("Eq", 0), source("pl.lit(True)"), CASES),
     "a credit is a duplicate charge": Mutant("kernel/booking.py", "_pairs", Select("Gt", 0), compared_by(ast.NotEq()), CASES),
     "partial records are not waited for": Mutant("kernel/booking.py", "_pairs", Select("BitAnd", 0), source("pl.lit(False)"), CASES),
     "an undecided edge leaves nothing pending": Mutant("kernel/booking.py", "_book_unmatched", Select("BitAnd", 0), part("left"), CASES),
@@ -103,6 +110,8 @@ ITERATIONS: dict[str, Mutant] = {
     "two parties with one half of the hash are one": Mutant("kernel/fast_path.py", "_neighbour_mask", Select("BitOr", 1), with_source("near & (a == b)", near=("left", "left"), a=("right", "left"), b=("right", "comparators", 0)), FAST_PATH),
     "a repeated key counts as unique": Mutant("domain/record_hashes.py", "is_duplicated", Select("IfExp", 0), part("orelse"), FAST_PATH),
     "equal amounts never hide two differences": Mutant("kernel/fast_path.py", "_agreeing_pairs", Select("BitAnd", 0), part("left"), POOL_TESTS),
+    "the fast path takes lines of bills": Mutant("kernel/fast_path.py", "_is_complete", Select("BitOr", 0), part("right"), CASES),
+    "the fast path takes counters": Mutant("kernel/fast_path.py", "_is_complete", Select("BitAnd", 2), part("left"), CASES),
     "the fast path takes unmatched records past grace": Mutant("kernel/fast_path.py", "_unmatched_in_grace", Select("Name", 15), source("0"), CASES),
     "the fast path takes unmatched records with neighbours": Mutant("kernel/fast_path.py", "_unmatched_in_grace", Select("BitAnd", 2), part("left"), CASES),
     "the fast path takes unmatched records behind the horizon": Mutant("kernel/fast_path.py", "_unmatched_in_grace", Select("BitAnd", 0), part("left"), CASES),

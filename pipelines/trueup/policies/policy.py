@@ -29,11 +29,15 @@ NO_HORIZON_US = 365_250 * 86_400_000_000
 
 @dataclass(frozen=True)
 class SourceRules:
-    """How the frontier of one source advances; `lateness_us` is None where only closings move it."""
+    """How the frontier of one source advances; `lateness_us` is None where only closings move it.
+
+    With `bill_lines`, its charges of one session key without part number are lines of one bill.
+    """
 
     stream: str
     lateness_us: int | None = 0
     idle_after_us: int | None = None
+    bill_lines: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Policy:
         default = services.pop(DEFAULT, ServiceConfig())
         # A source of states has no frontier, so it is not part of a policy.
         sources = {
-            s.name: SourceRules(s.stream, s.lateness if s.frontier == "observed" else None, s.idle_after)
+            s.name: SourceRules(s.stream, s.lateness if s.frontier == "observed" else None, s.idle_after, s.bill_lines)
             for s in config.source
             if s.stream in MOVEMENTS
         }
@@ -75,10 +79,7 @@ class Policy:
             "kernel": KERNEL_VERSION,
             "services": {name: _service_content(s) for name, s in sorted(self.services.items())},
             "default": _service_content(self.default),
-            "sources": {
-                n: {"stream": s.stream, "lateness_us": s.lateness_us, "idle_after_us": s.idle_after_us}
-                for n, s in sorted(self.sources.items())
-            },
+            "sources": {name: _source_content(source) for name, source in sorted(self.sources.items())},
             "timezone": self.timezone,
             "currency": self.currency,
             "horizon_us": self.horizon_us,
@@ -92,7 +93,7 @@ class Policy:
             position,
             {name: _service_of(s) for name, s in content["services"].items()},
             _service_of(content["default"]),
-            {n: SourceRules(s["stream"], s["lateness_us"], s["idle_after_us"]) for n, s in content["sources"].items()},
+            {name: SourceRules(**source) for name, source in content["sources"].items()},
             content["timezone"],
             content["currency"],
             content["horizon_us"],
@@ -100,8 +101,16 @@ class Policy:
         )
 
 
+def _source_content(source: SourceRules) -> dict[str, Any]:
+    # Declarations of earlier versions lack this rule: without it the content stays the same.
+    later = {"bill_lines": True} if source.bill_lines else {}
+    return {"stream": source.stream, "lateness_us": source.lateness_us, "idle_after_us": source.idle_after_us, **later}
+
+
 def _service_content(service: ServiceConfig) -> dict[str, Any]:
-    return {**service.model_dump(mode="json"), "match": list(service.match)}
+    content = {**service.model_dump(mode="json"), "match": list(service.match)}
+    # Declarations of earlier versions lack this rule: without it the content stays the same.
+    return {name: value for name, value in content.items() if (name, value) != ("parts", "sum")}
 
 
 def _service_of(content: Mapping[str, Any]) -> ServiceConfig:
@@ -141,6 +150,15 @@ class Policies:
         """Return one row of `frame` per requested rule under its policy, without its numbers and time zone."""
         return self.frame.drop("policy", "rule", "timezone")[self.rule_index(policy, rule)]
 
+    def in_bill_lines(self, policy: pl.Expr) -> pl.Expr:
+        """Return whether rows (`source`, `partial_no`) are lines of a bill under the policy of this number."""
+        of_policies = [
+            (policy == number) & pl.col("source").is_in(names)
+            for number, one in enumerate(self.all)
+            if (names := [name for name, source in one.sources.items() if source.bill_lines])
+        ]
+        return pl.any_horizontal(pl.lit(False), *of_policies) & pl.col("partial_no").is_null()
+
     def _frame(self) -> pl.DataFrame:
         rows = []
         for number, policy in enumerate(self.all):
@@ -155,7 +173,7 @@ class Policies:
                         "amount_tolerance_micros": s.amount_tolerance, "grace_us": s.grace,
                         "closed_wait_us": s.start_tolerance if "nearest" in s.match else 0,
                         "price_micros": s.price, "price_per": s.price_per,
-                        "sum_period": CALENDAR_PERIODS.get(str(s.period), s.period),
+                        "parts": s.parts, "sum_period": CALENDAR_PERIODS.get(str(s.period), s.period),
                         "price_currency": s.currency or policy.currency, "timezone": policy.timezone,
                     }
                 )  # fmt: skip
@@ -165,6 +183,6 @@ class Policies:
 _RULE_SCHEMA = {
     "policy": pl.Int64, "rule": pl.Int32, "by_key": pl.Boolean, "by_nearest": pl.Boolean, "by_aggregate": pl.Boolean,
     "start_tolerance_us": pl.Int64, "quantity_tolerance_micros": pl.Int64, "amount_tolerance_micros": pl.Int64,
-    "grace_us": pl.Int64, "closed_wait_us": pl.Int64, "price_micros": pl.Int64, "price_per": pl.Int64,
+    "grace_us": pl.Int64, "closed_wait_us": pl.Int64, "price_micros": pl.Int64, "price_per": pl.Int64, "parts": pl.String,
     "sum_period": pl.Int64, "price_currency": pl.String, "timezone": pl.String,
 }  # fmt: skip

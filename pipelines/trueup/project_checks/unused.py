@@ -63,6 +63,8 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     for name, complete in (("marker", "marker"), ("quiet", "quiet")):
         if name in written and source.complete != complete:
             yield name, f'without complete = "{complete}"'
+    if "bill_lines" in written and source.stream != "charge":
+        yield "bill_lines", f'with stream = "{source.stream}"'
     if source.stream not in MOVEMENTS:
         yield from ((name, f'with stream = "{source.stream}"') for name in _MOVEMENTS_ONLY if name in written)
     elif "lateness" in written and source.frontier == "declared":

@@ -110,14 +110,15 @@ def _explain_finding(warehouse: Warehouse, finding_id: str) -> FindingExplanatio
     value = {"finding_id": finding_id}
     finding = warehouse.rows("queries/findings/finding", value)[0]
     members = warehouse.rows("queries/findings/finding_members", value)
-    price = _price(warehouse, finding)
+    rules = _rules(warehouse, finding)
+    price = None if rules["price"] is None else (Decimal(rules["price"]).scaleb(-6), int(rules["price_per"]))
     trace = None if price else _trace_price(warehouse, finding, members)
     return FindingExplanation(
         finding=finding,
         meaning=KINDS[finding["kind"]].meaning,
         next_step=KINDS[finding["kind"]].next_step,
         members=members,
-        arithmetic=arithmetic(finding, members, price),
+        arithmetic=arithmetic(finding, members, price, parts=rules.get("parts", "sum")),
         history=warehouse.rows("queries/findings/finding_changes", value),
         decisions=warehouse.rows("queries/findings/finding_decisions", value),
         steps=trace.steps if trace else {},
@@ -151,22 +152,23 @@ def _explain_event(warehouse: Warehouse, event_id: str, stream: str) -> EventExp
     )
 
 
-def _price(warehouse: Warehouse, finding: dict[str, Any]) -> tuple[Decimal, int] | None:
-    """Return the flat price in force when the finding last changed, and the units it is for; None where the tariff book prices."""
+def _rules(warehouse: Warehouse, finding: dict[str, Any]) -> dict[str, Any]:
+    """Return the rules of the finding's service in force when it last changed; `price` is NULL where the tariff book prices."""
     rows = warehouse.rows("queries/findings/policy_at", {"position": finding["changed_position"]})
     if not rows:
-        return None
+        return {"price": None}
     policy = json.loads(rows[0]["content"])
-    rules = policy["services"].get(finding["service"], policy["default"])
-    if rules["price"] is None:
-        return None
-    return Decimal(rules["price"]).scaleb(-6), int(rules["price_per"])
+    rules: dict[str, Any] = policy["services"].get(finding["service"], policy["default"])
+    return rules
 
 
-def arithmetic(finding: dict[str, Any], members: list[dict[str, Any]], price: tuple[Decimal, int] | None) -> list[str]:
+def arithmetic(
+    finding: dict[str, Any], members: list[dict[str, Any]], price: tuple[Decimal, int] | None, *, parts: str = "sum"
+) -> list[str]:
     """Return the exact arithmetic of expected, billed and impact, one line each, in the finding's currency.
 
-    A finding without money gets one line that states it; a finding with bounded money gets its range.
+    `price` is a flat price and the units it is for; `parts` states which usage records of a session count. A finding without money
+    gets one line that states it; a finding with bounded money gets its range.
     """
     kind = KINDS[finding["kind"]]
     if kind.evidence == "none":
@@ -175,7 +177,7 @@ def arithmetic(finding: dict[str, Any], members: list[dict[str, Any]], price: tu
         return [_describe_bounds(finding)]
     usage = [m for m in members if m["stream"] == "usage"]
     charges = [m for m in members if m["stream"] == "charge"]
-    return [_describe_expected(finding, usage, price), _describe_billed(finding, charges), *_describe_impact(finding)]
+    return [_describe_expected(finding, usage, price, parts), _describe_billed(finding, charges), *_describe_impact(finding)]
 
 
 def _describe_impact(finding: dict[str, Any]) -> list[str]:
@@ -204,12 +206,15 @@ def _describe_bounds(finding: dict[str, Any]) -> str:
     return f"{records}, worth between {plain(finding['impact_low'])} and {money(finding['impact_high'], currency)}"
 
 
-def _describe_expected(finding: dict[str, Any], usage: list[dict[str, Any]], price: tuple[Decimal, int] | None) -> str:
+def _describe_expected(finding: dict[str, Any], usage: list[dict[str, Any]], price: tuple[Decimal, int] | None, parts: str) -> str:
     total = f"expected = {plain(finding['expected'])}"
     if not usage:
         return f"{total}: without usage nothing is expected"
     quantity = sum((m["quantity"] for m in usage if m["quantity"] is not None), Decimal(0))
     usage_text = f"{len(usage)} usage record{'s' if len(usage) > 1 else ''} of {plain(quantity)} units in all"
+    if parts != "sum":
+        counted = {"last": "last", "max": "greatest"}[parts]
+        return f"{total}: {len(usage)} usage records that count the units so far; the {counted} of each session counts"
     if price is None:
         return f"{total}: {usage_text}"
     rate, per = price

@@ -243,6 +243,67 @@ def test_a_week_begins_on_monday() -> None:
     assert [change["day"] for change in checked_run(log, by_calendar("week")).changes] == [date(2024, 12, 23)]
 
 
+# --- sessions of several records --------------------------------------------------------------------------------------
+
+
+def counting(parts: str) -> Policy:
+    """Return rules under which usage records of web sessions are counters so far."""
+    return replace(NEAR, services={**NEAR.services, "web": replace_rules(WEB, parts=parts)})
+
+
+IN_LINES = replace(NEAR, sources={"n": SourceRules("usage"), "b": SourceRules("charge", bill_lines=True)})
+
+
+@pytest.mark.parametrize(("parts", "impact"), [("sum", 3 * (10 + 40 + 30) - 90), ("last", 0), ("max", 3 * 40 - 90)])
+def test_counters_of_a_session_are_added_or_the_last_or_the_greatest_counts(parts: str, impact: int) -> None:
+    # The session's counter was 10 and 40; it began again before the last record.
+    updates = [u(f"u{at}", at, quantity, "K", service="web") for at, quantity in ((0, 10), (2, 40), (4, 30))]
+    charge = c("c", 0, 30, 90, "K", service="web")
+    log: Log = [[*updates, charge], advance_watermarks(100)]
+    raised = [(kind, impact) for _, _, _, kind, key, impact in changes_of(log, counting(parts)) if key == "K"]
+    assert raised == ([("underbilled", impact)] if impact else [])
+
+
+def test_a_session_of_counters_waits_for_its_last_record() -> None:
+    charge = c("c", 0, 30, 90, "K", service="web")
+    log: Log = [
+        [u("a", 0, 10, "K", service="web"), charge], advance_watermarks(7, counting("last")),
+        [u("b", 4, 30, "K", service="web")], advance_watermarks(100, counting("last")),
+    ]  # fmt: skip
+    assert changes_of(log, counting("last")) == []
+    without_the_last: Log = [log[0], log[1], log[3]]
+    assert changes_of(without_the_last, counting("last")) == [(3, "raised", "frontier", "overbilled", "K", -60)]
+
+
+@pytest.mark.parametrize("of", ["counters", "lines"])
+def test_a_tolerated_pair_that_may_have_further_records_is_pending_until_its_stream_is_complete(of: str) -> None:
+    tolerant = replace_rules(WEB, amount_tolerance=2 * MICRO, parts="last" if of == "counters" else "sum")
+    policy = replace(IN_LINES if of == "lines" else NEAR, services={**NEAR.services, "web": tolerant})
+    pair = [u("a", 0, 30, "K", service="web"), c("c", 0, 30, 91, "K", service="web")]
+    log: Log = [list(pair), advance_watermarks(7, policy), advance_watermarks(100, policy)]
+    assert changes_of(log, policy) == []
+    sums = [by_cell["web", date(1970, 1, 1), "EUR"] for by_cell in checked_run(log, policy).sums]
+    assert [(tolerated // MICRO, pending // MICRO) for _, _, _, tolerated, pending, _ in sums] == [(0, -1), (0, -1), (-1, 0)]
+
+
+def test_charges_of_one_key_are_lines_of_one_bill_where_their_source_declares_it() -> None:
+    usage = [u("a", 0, 45, "K", service="web"), u("b", 0, 45, "K", service="web")]
+    lines = [c("c", 0, 45, 135, "K", service="web"), c("d", 0, 45, 135, "K", service="web")]
+    log: Log = [[*usage, *lines], advance_watermarks(100)]
+    assert changes_of(log, IN_LINES) == []
+    assert {kind for _, _, _, kind, _, _ in changes_of(log)} == {"duplicate_charge", "underbilled"}
+
+
+def test_a_bill_waits_for_its_last_line_and_a_surplus_line_is_overbilled() -> None:
+    log: Log = [
+        [u("a", 0, 45, "K", service="web"), c("c", 0, 20, 60, "K", service="web")], advance_watermarks(7, IN_LINES),
+        [c("d", 0, 25, 75, "K", service="web")], advance_watermarks(100, IN_LINES),
+    ]  # fmt: skip
+    assert changes_of(log, IN_LINES) == []
+    surplus: Log = [[*log[0], *log[2], c("e", 0, 25, 75, "K", service="web")], log[3]]
+    assert changes_of(surplus, IN_LINES) == [(2, "raised", "frontier", "overbilled", "K", -75)]
+
+
 # --- unrated, horizon, policies ---------------------------------------------------------------------------------------
 
 

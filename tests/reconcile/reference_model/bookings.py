@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import fractions_rater
-from reference_model.log import EPOCH, US, AdmittedRecord, KnownAtPosition, RecordId, closed_wait, rules_of
+from reference_model.log import EPOCH, US, AdmittedRecord, KnownAtPosition, Record, RecordId, closed_wait, rules_of
 
 from trueup.config import ServiceConfig
 from trueup.policies.policy import Policy
@@ -40,9 +40,11 @@ class Group:
         self.rules, self.unkeyed = rules_of(self.service, known.policy), name[0]
         self.beyond_horizon = first.beyond_horizon
         self.match = () if self.beyond_horizon else self.rules.match
-        slots: dict[int | None, list[RecordId]] = {}
+        lines = {r for r in order if charge and in_bill_lines(records[r].record, known.policy)}
+        slots: dict[tuple[int | None, RecordId | None], list[RecordId]] = {}
         for record_id in order:
-            slots.setdefault(records[record_id].record.part, []).append(record_id)
+            slot = (records[record_id].record.part, record_id if record_id in lines else None)
+            slots.setdefault(slot, []).append(record_id)
         first_of_slot = [min(slot, key=lambda r: (records[r].record.amount_micros < 0, by_time(r))) for slot in slots.values()]
         self.main = first_of_slot if charge else order
         main_records = [records[r].record for r in self.main]
@@ -52,7 +54,10 @@ class Group:
         self.has_start = all(r.started_us is not None for r in main_records)
         quantities = [r.quantity_micros for r in main_records]
         self.quantity = None if None in quantities else sum(q for q in quantities if q is not None)
-        self.has_partials = any(h.record.part is not None for h in records.values())
+        if not charge and self.rules.parts != "sum":
+            self.quantity = quantities[-1] if self.rules.parts == "last" else max(q for q in quantities if q is not None)
+        is_counter = not charge and self.rules.parts != "sum"
+        self.has_partials = is_counter or bool(lines) or any(h.record.part is not None for h in records.values())
         self.price: int | None = None  # by the tariff book, among all other sessions
         self.is_complete = self.beyond_horizon or not self.has_partials or known.passed_grace(charge, self.last_us, self.rules)
 
@@ -102,6 +107,11 @@ class Group:
     @property
     def party(self) -> tuple[str | None, ...]:
         return (self.name[1], self.name[4], self.service, self.subscriber, self.peer)
+
+
+def in_bill_lines(record: Record, policy: Policy) -> bool:
+    """Return whether a charge is a line of a bill: its source says so, and it has no part number."""
+    return record.part is None and record.source in policy.sources and policy.sources[record.source].bill_lines
 
 
 def priced(rules: ServiceConfig, quantity: int | None, currency: str, policy: Policy) -> int | None:

@@ -20,9 +20,9 @@ from trueup.quality.row_rules import row_rule
 KIND = "mapping"
 _DELIVERY_SETTINGS = frozenset({
     "path", "frontier", "lateness", "idle_after", "complete", "marker", "quiet", "feed", "manifest", "shared_files",
-    "follow_links",
+    "follow_links", "bill_lines",
 })  # fmt: skip
-"""Settings of where and when a source delivers; they do not affect the events of its records."""
+"""Settings of where and when a source delivers and how its charges match; they do not affect the events of its records."""
 
 
 @dataclass(frozen=True)

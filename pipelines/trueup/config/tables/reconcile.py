@@ -12,6 +12,7 @@ from trueup.units import MICROS
 DEFAULT = "default"
 """The table whose rules apply to services without a table of their own."""
 Match = Literal["session_key", "nearest", "aggregate"]
+Parts = Literal["sum", "last", "max"]
 
 
 class ServiceConfig(Table):
@@ -33,6 +34,8 @@ class ServiceConfig(Table):
     """The units of quantity that `price` is for."""
     currency: str | None = None
     """The currency of `price`; by default that of the project."""
+    parts: Parts = "sum"
+    """The quantity of a session with several usage records: their `sum`, or of counters so far the `last` or `max`."""
     period: Period = 86_400 * MICROS
     """The period whose sums are compared, with `aggregate`: `day`, `week` (from Monday), `month` or a duration since 1970."""
 

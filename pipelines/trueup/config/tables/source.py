@@ -187,6 +187,8 @@ class SourceConfig(Table):
     """A condition over source columns; other records are left out."""
     shared_files: Flag = False
     """Whether other sources may read the same files."""
+    bill_lines: Flag = False
+    """Whether charges of one session key without `partial_no` are lines of one bill; otherwise all but one are duplicates."""
     columns: dict[str, Annotated[ColumnRule, BeforeValidator(_as_rule, json_schema_input_type=Text | ColumnRule)]] = Field(
         default_factory=dict
     )

@@ -54,18 +54,20 @@ def split_retained(events: pl.DataFrame, evaluated: Evaluated, frontier: Frontie
     `open_from_us` is the first instant that is still open at that position.
     """
     versions = evaluated.versions
+    policy = int(frontier.policies.number_at(np.array([upto]))[0])
+    is_line = pl.col("charge") & frontier.policies.in_bill_lines(pl.lit(policy))
     time = pl.when(pl.col("time_us").is_not_null()).then("time_us").when(pl.col("assigned_at") <= upto).then("assigned_time_us")
     records = versions.select(
         NUMBER, "component", *RECORD, "group_no", record_time_us=time.otherwise(UNKNOWN_TIME_US),
-        simple=pl.col("grouped_by_key") & pl.col("partial_no").is_null() & pl.col("time_us").is_not_null(),
+        simple=pl.col("grouped_by_key") & pl.col("partial_no").is_null() & ~is_line & pl.col("time_us").is_not_null(),
         counts=pl.col("until") == NEVER_POSITION, rule="rule",
     )  # fmt: skip
-    policy = int(frontier.policies.number_at(np.array([upto]))[0])
-    rules = frontier.policies.frame.filter(pl.col("policy") == policy).select("rule", "by_key", "by_aggregate")
+    rules = frontier.policies.frame.filter(pl.col("policy") == policy).select("rule", "by_key", "by_aggregate", "parts")
     records = records.join(rules, on="rule", how="left", maintain_order="left")
     usage, charge = ~pl.col("charge") & pl.col("counts"), pl.col("charge") & pl.col("counts")
     single_pair = (pl.col("group_no").n_unique() == 1) & usage.any() & charge.any()
-    fits = pl.col("simple") & (pl.col("charge") | pl.col("by_key")) & ~pl.col("by_aggregate")
+    is_counter = ~pl.col("charge") & (pl.col("parts") != "sum")
+    fits = pl.col("simple") & ~is_counter & (pl.col("charge") | pl.col("by_key")) & ~pl.col("by_aggregate")
     of_superseded = evaluated.resolved.superseded.select(
         NUMBER, *RECORD, superseded_us=pl.col("time_us").fill_null(UNKNOWN_TIME_US)
     ).join(records.select(*RECORD, "component").unique(), on=RECORD, how="left", nulls_equal=True)  # fmt: skip

@@ -20,7 +20,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trueup.localtime import local_day
-from trueup.policies.policy import UNKNOWN_TIME_US
+from trueup.policies.policy import UNKNOWN_TIME_US, Policies
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
 from trueup.reconcile.domain.bookings import TOLERATED
 from trueup.reconcile.domain.frontier import Frontier
@@ -94,7 +94,9 @@ class _Candidates:
         record = record_hashes(rows)
         # A record without a session key is a session of its own.
         session = np.where(keyed, session_hashes(rows), record)
-        is_complete = rows["partial_no"].is_null().to_numpy() & ~is_duplicated(record)
+        last_policy = len(frontier.policies.all) - 1
+        rule_index = frontier.policies.rule_index(last_policy, rows["rule"].to_numpy())
+        is_complete = _is_complete(rows, frontier.policies, rule_index) & ~is_duplicated(record)
         order = np.argsort(session)
         begin, count, charge_counts = _runs(session[order], is_charge[order])
         single = order[begin[count == 1]]
@@ -104,7 +106,6 @@ class _Candidates:
         both_complete = is_complete[usage] & is_complete[charges_of] & keyed[usage] & keyed[charges_of]
         several_records = np.zeros(len(order), dtype=np.bool_)
         several_records[order] = np.repeat((charge_counts > 1) | (count - charge_counts > 1), count)
-        rule_index = frontier.policies.rule_index(len(frontier.policies.all) - 1, rows["rule"].to_numpy())
         has_neighbour = _has_neighbour(rows, frontier, rule_index, session, several_records)
         return cls(
             rows, frontier, rule_index, has_neighbour, single[is_complete[single]], usage[both_complete], charges_of[both_complete]
@@ -236,6 +237,14 @@ def _with_pool_sessions(rows: pl.DataFrame, pools: Pools) -> pl.DataFrame:
         return rows.with_columns(pool_session_id=pl.lit(None, pl.Int64))
     numbered = rows.join(pools.records, on="row", how="left", maintain_order="left")
     return numbered.filter(pools.has_stable_price(numbered))
+
+
+def _is_complete(rows: pl.DataFrame, policies: Policies, rule_index: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows are complete at once under the policy in force last: no further part, line or counter may come."""
+    is_line = pl.col("charge") & policies.in_bill_lines(pl.lit(len(policies.all) - 1))
+    in_part: NDArray[np.bool_] = rows.select(is_line | pl.col("partial_no").is_not_null()).to_series().to_numpy()
+    is_counter: NDArray[np.bool_] = (policies.frame["parts"] != "sum").to_numpy()[rule_index] & ~rows["charge"].to_numpy()
+    return ~in_part & ~is_counter
 
 
 def _has_neighbour(

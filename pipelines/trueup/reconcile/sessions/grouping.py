@@ -19,9 +19,11 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
     Rows are of groups as of positions `at`. One group at several positions makes several units.
 
     Of the charges of one charge group and `partial_no` the least (negative, time, record) is main, the others are excess. All usage
-    is main. A unit's party is that of its first record. Its start, quantity and `main_micros` are those of its main records.
+    and all lines of bills are main. A unit's party is that of its first record. Its start, quantity and `main_micros` are those of
+    its main records; where usage records are counters so far (`parts`), its quantity is the last or the greatest of them.
     """
-    charge_slot = pl.struct("at", "group_no", "charge", "partial_no")
+    is_line = pl.col("charge") & frontier.policies.in_bill_lines(pl.col("policy"))
+    charge_slot = pl.struct("at", "group_no", "charge", "partial_no", line=pl.when(is_line).then("record_no"))
     ordered = rows.sort(pl.col("amount_micros") < 0, "time_us", "record_no", nulls_last=True)
     ordered = ordered.with_columns(main=~pl.col("charge") | charge_slot.is_first_distinct()).sort(
         "time_us", "record_no", nulls_last=True
@@ -35,7 +37,7 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
         core_micros=pl.when(main).then(pl.col("quantity_micros").cast(int128)).otherwise(pl.lit(0, int128)),
         main_micros=pl.when(main).then(pl.col("amount_micros")).otherwise(0).cast(int128),
         all_micros=pl.col("amount_micros").cast(int128),
-        in_part=pl.col("partial_no").is_not_null(),
+        in_part=pl.col("partial_no").is_not_null() | is_line,
     )
     units = counted.group_by("at", "group_no", "charge", maintain_order=True).agg(
         pl.col("component", "policy", "bucket", *PARTY, *RATED_BY, "node", "grouped_by_key", "beyond_horizon", "rule").first(),
@@ -45,12 +47,24 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
         has_start=pl.col("start_known").all(),
         has_partials=pl.col("in_part").any(),
         quantity_micros=pl.when(pl.col("core_micros").null_count() == 0).then(pl.col("core_micros").sum()),
+        last_micros=pl.col("core_micros").last(),
+        greatest_micros=pl.col("core_micros").max(),
         main_micros=pl.col("main_micros").sum(),
         all_micros=pl.col("all_micros").sum(),
         records=pl.len(),
     )
-    with_rules = units.join(frontier.policies.frame, on=["policy", "rule"], how="left", maintain_order="left")
+    with_rules = _with_counters(units.join(frontier.policies.frame, on=["policy", "rule"], how="left", maintain_order="left"))
     states = terms.states_at(with_rules.select("subscriber", "at", time_us="start_us"))
     return ordered, with_rules.with_columns(
         pl.col("by_key", "by_nearest", "by_aggregate") & ~pl.col("beyond_horizon"), *states.get_columns()
     )
+
+
+def _with_counters(units: pl.DataFrame) -> pl.DataFrame:
+    """Return units with the quantity of counters; such a session may have further records, as one in parts may."""
+    is_counter = ~pl.col("charge") & (pl.col("parts") != "sum")
+    counter = pl.when(pl.col("parts") == "last").then("last_micros").otherwise("greatest_micros")
+    return units.with_columns(
+        quantity_micros=pl.when(is_counter).then(counter).otherwise("quantity_micros"),
+        has_partials=pl.col("has_partials") | is_counter,
+    ).drop("last_micros", "greatest_micros")
