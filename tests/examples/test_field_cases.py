@@ -142,6 +142,18 @@ def test_a_volume_counts_what_32_bit_counters_carried_over(tmp_path: Path, capsy
     assert found == [("underbilled", Decimal("4.294967"))]
 
 
+def test_damaged_durations_are_rejected_by_their_unit_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # C12 without a range of its own: a call of more than a day is not plausible in seconds.
+    project = project_of("C12-absurd-duration", tmp_path, replaced=('range = { quantity = ["0", "86400"] }\n', ""))
+    text = (project / "trueup.toml").read_text("utf-8")
+    (project / "trueup.toml").write_text(text.replace('"billsec"', '{ column = "billsec", unit = "s" }'), "utf-8")
+    assert main(["ingest", "--project", str(project)]) == 0
+    capsys.readouterr()
+    query = "SELECT source_row::INT AS row, reason, rule FROM quarantine ORDER BY 1"
+    rule = "quantity: lies in its range"
+    assert rows_of(query, project, capsys) == [{"row": row, "reason": "value_out_of_range", "rule": rule} for row in (0, 1)]
+
+
 def test_damaged_durations_are_no_leakage_and_their_charges_no_overcharge(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,7 +21,8 @@ ASSUMED = {"[project] timezone", "[project] currency", "constants: service"}
 CALLS = "id,caller,callee,start,billsec\n" + "".join(
     f"e{n},49151100000{n},4930123450{n},2026-11-0{n} 10:00:{n:02d},{n * 7}\n" for n in range(1, 9)
 )
-MAPPED = {"record_key": "id", "subscriber": "caller", "peer": "callee", "started_at": "start", "quantity": "billsec"}
+SECONDS = {"column": "billsec", "unit": "s"}
+MAPPED = {"record_key": "id", "subscriber": "caller", "peer": "callee", "started_at": "start", "quantity": SECONDS}
 
 
 def source(settings: dict[str, Any], number: int = 0) -> dict[str, Any]:
@@ -109,7 +110,7 @@ def test_ndjson(propose_from: Propose) -> None:
     settings, document = propose_from(gw__ndjson=rows)
     assert source(settings) == {
         "format": "ndjson", "constants": {"service": "data"},
-        "columns": {"record_key": "eventId", "subscriber": "msisdn", "started_at": "startTime", "quantity": "totalBytes"},
+        "columns": {"record_key": "eventId", "subscriber": "msisdn", "started_at": "startTime", "quantity": {"column": "totalBytes", "unit": "B"}},
     }  # fmt: skip
     assert checked(document) == {"[project] currency", "constants: service"}
 
@@ -187,7 +188,7 @@ def test_names_of_columns_may_hold_anything(propose_from: Propose) -> None:
     settings, document = propose_from(msc__csv=f"{header}\n{rows}")
     columns = source(settings)["columns"]
     assert columns["subscriber"] == "caller = '''"
-    assert columns["quantity"] == "billsec\u202e"
+    assert columns["quantity"]["column"] == "billsec\u202e"
     assert "\x1b" not in document.text and "\u202e" not in document.text
     assert "\\u202e" in document.text and "\\u001b" in document.text
 
@@ -268,7 +269,7 @@ def test_without_a_shared_key_the_price_is_that_of_the_charges_and_units_are_mad
         msc__csv="cdr_id,caller,callee,start,minutes\n" + usage, bill__csv="line,caller,callee,start,seconds,amount\n" + charges
     )
     assert source(settings, 0)["columns"]["quantity"] == {"column": "minutes", "scale": 60}
-    assert source(settings, 1)["columns"]["quantity"] == "seconds"
+    assert source(settings, 1)["columns"]["quantity"] == {"column": "seconds", "unit": "s"}
     assert settings["reconcile"]["default"]["match"] == ["nearest"]
     assert settings["reconcile"]["default"]["price"] == "0.01"
     assert {"[reconcile.default] price", "[reconcile.default] match"} <= checked(document)

@@ -93,7 +93,7 @@ def _default(field: FieldInfo, value: dict[str, Any]) -> object:
         return None
     if isinstance(default, Place):
         return default.get_secret_value()
-    if value.get("type") == "string" and isinstance(default, int):
+    if isinstance(default, int) and {choice.get("type") for choice in value.get("anyOf", [value])} == {"string"}:
         return duration_text(default)
     return list(default) if isinstance(default, tuple) else default
 

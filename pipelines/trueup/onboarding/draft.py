@@ -18,9 +18,10 @@ from trueup.errors import ConfigError
 from trueup.onboarding.columns import Column, Records, records_of
 from trueup.onboarding.evidence import Fit
 from trueup.onboarding.layout import Layout, layout_of
-from trueup.onboarding.names import FACTORS, counters_in, name_score, unit_in
+from trueup.onboarding.names import counters_in, name_score, unit_in
 from trueup.onboarding.roles import Roles, roles_of
 from trueup.onboarding.sample import Sample, read_sample
+from trueup.units import UNITS, UnitName
 
 _CARRY = 4_294_967_296
 _LEGS = {"a": "b", "aleg": "bleg", "a-leg": "b-leg", "a_leg": "b_leg", "originating": "terminating"}
@@ -78,7 +79,7 @@ class Draft:
         return f"{found['in_low']} + {found['out_low']}{words}"
 
     @property
-    def unit(self) -> str | None:
+    def unit(self) -> UnitName | None:
         """The unit of the quantity that its name or notation states."""
         if self.counters:
             return "B"
@@ -205,11 +206,11 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def factor_between(unit: str | None, base: str | None) -> int:
+def factor_between(unit: UnitName | None, base: UnitName | None) -> int:
     """Return how many of a smaller unit one of a unit has; 1 where they do not measure the same."""
-    if unit is None or base is None or FACTORS[unit][0] != FACTORS[base][0]:
+    if unit is None or base is None or UNITS[unit].measures != UNITS[base].measures:
         return 1
-    return max(1, FACTORS[unit][1] // FACTORS[base][1])
+    return max(1, UNITS[unit].size // UNITS[base].size)
 
 
 def drafts_of(paths: Sequence[Path]) -> list[Draft]:

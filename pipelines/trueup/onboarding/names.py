@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from trueup.units import UnitName
+
 _NAMES = {
     role: tuple(names.split())
     for role, names in {
@@ -62,7 +64,7 @@ _NAMES = {
 }
 """Names of each event column in English, German and other languages, the most usual ones first."""
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
-_UNITS = {
+_UNITS: dict[UnitName, tuple[str, ...]] = {
     "ms": ("ms", "msec", "msecs", "millis", "milliseconds", "billmsec"),
     "s": ("s", "sec", "secs", "second", "seconds", "billsec"),
     "min": ("min", "mins", "minute", "minutes"),
@@ -71,10 +73,6 @@ _UNITS = {
     "MB": ("mb", "mbyte", "mbytes", "megabytes"),
     "GB": ("gb", "gbyte", "gbytes", "gigabytes"),
 }
-FACTORS = {"ms": ("time", 1), "s": ("time", 1_000), "min": ("time", 60_000)} | {
-    "B": ("data", 1), "kB": ("data", 1_000), "MB": ("data", 1_000_000), "GB": ("data", 1_000_000_000),
-}  # fmt: skip
-"""Units of quantities: what they measure, and how many of the smallest unit one of them has."""
 _COUNTERS = {
     "in_low": r"^(acct)?in(put)?_?octets$", "out_low": r"^(acct)?out(put)?_?octets$",
     "in_high": r"^(acct)?in(put)?_?(gw|giga|gigawords)$", "out_high": r"^(acct)?out(put)?_?(gw|giga|gigawords)$",
@@ -111,7 +109,7 @@ def is_duration(name: str) -> bool:
     return re.search(r"dur|dauer|session_?time", words_of(name)) is not None
 
 
-def unit_in(name: str) -> str | None:
+def unit_in(name: str) -> UnitName | None:
     """Return the unit that a column's name states, such as `ms` of `duration_ms`."""
     words = words_of(name)
     parts = {words.replace("_", ""), words.rpartition("_")[2], words.partition("_")[0]}

@@ -19,9 +19,10 @@ from trueup.config import Config, ProjectConfig
 from trueup.errors import SourceError
 from trueup.onboarding.draft import Draft, drafts_of, factor_between
 from trueup.onboarding.evidence import Fit, Line, assumed
-from trueup.onboarding.names import FACTORS, is_duration, name_score
+from trueup.onboarding.names import is_duration, name_score
 from trueup.onboarding.relations import Price, SharedKey, pairs, prices, shared_key, usual_ratio
 from trueup.onboarding.source_table import Shared, SourceTables, currency_of, source_tables, zone_is_open
+from trueup.units import UNITS, UnitName
 
 _MOST_DECIMALS, _KEPT_DECIMALS = 15, 6
 _LOG_LIMIT = Decimal(9) * 10**18
@@ -173,15 +174,15 @@ def _shared(
     )
 
 
-def _base_unit(drafts: Sequence[Draft]) -> str | None:
+def _base_unit(drafts: Sequence[Draft]) -> UnitName | None:
     """Return the unit of the tariff book, else the smallest unit of the quantities."""
     for draft in drafts:
         unit = draft.records.columns.get("unit") if draft.stream == "tariff" else None
-        named: list[str] = [text for text in (unit.texts.to_list() if unit is not None else []) if text in FACTORS]
+        named: list[UnitName] = [text for text in (unit.texts.to_list() if unit is not None else []) if text in UNITS]
         if named:
             return named[0]
     units = [draft.unit for draft in drafts if draft.unit is not None and draft.stream != "tariff"]
-    return min(units, key=lambda unit: FACTORS[unit][1], default=None)
+    return min(units, key=lambda unit: UNITS[unit].size, default=None)
 
 
 def _fine(draft: Draft) -> int:
@@ -193,7 +194,7 @@ def _fine(draft: Draft) -> int:
 
 
 def _scales(
-    drafts: Sequence[Draft], base: str | None, fine: int, joined: dict[tuple[str, str], pl.DataFrame]
+    drafts: Sequence[Draft], base: UnitName | None, fine: int, joined: dict[tuple[str, str], pl.DataFrame]
 ) -> dict[str, tuple[int, str]]:
     scales = {}
     for draft in drafts:
@@ -229,7 +230,7 @@ def _service(drafts: Sequence[Draft]) -> tuple[str, str] | None:
     usage = [draft for draft in movements if draft.stream == "usage"] or movements
     if all(draft.column("service") is not None for draft in usage):
         return None
-    units = {FACTORS[draft.unit][0] for draft in movements if draft.unit is not None}
+    units = {UNITS[draft.unit].measures for draft in movements if draft.unit is not None}
     if "data" in units or any(draft.volume is not None for draft in usage):
         return "data", "no column names the service; quantities are volumes"
     lengths = [column for draft in movements if (column := draft.column("quantity")) is not None and is_duration(column.name)]

@@ -14,7 +14,7 @@ from trueup.currencies import known_codes
 from trueup.onboarding.columns import Column
 from trueup.onboarding.draft import Draft, factor_between, identifier
 from trueup.onboarding.evidence import Fit, Line, assumed, supported
-from trueup.onboarding.names import FACTORS
+from trueup.units import UNITS, UnitName
 
 _DAY = {"s": 86_400, "ms": 86_400_000}
 _TEXT_ROLES = ("account", "service", "direction", "node", "cell", "partial_no", "tariff_code", "invoice_id")
@@ -31,7 +31,7 @@ class Shared:
 
     folder: Path
     keys: dict[str, tuple[Column, str, bool]] = field(default_factory=dict)
-    base: str | None = None
+    base: UnitName | None = None
     fine: int = 1
     scales: dict[str, tuple[int, str]] = field(default_factory=dict)
     code: tuple[str, str, bool] | None = None
@@ -235,6 +235,8 @@ def _quantity_lines(draft: Draft, shared: Shared) -> list[Line]:
     if column is None:
         return []
     rule, evidence, check = {"column": column.name}, f"{column.fit_of(draft.notation.notation)} values are numbers", False
+    if scale == 1 and draft.unit is not None and not column.clocks and not _needs_division(draft, shared):
+        rule |= {"unit": draft.unit}
     if column.clocks:
         kind, fit = column.clocks[0]
         rivals = [other for other, rival in column.clocks[1:] if rival.count == fit.count]
@@ -251,7 +253,7 @@ def _quantity_lines(draft: Draft, shared: Shared) -> list[Line]:
         rule, evidence = rule | {"scale": scale}, f"{evidence}; {why}"
         check = check or not why.startswith("up to")
     elif _needs_division(draft, shared):
-        divisor = FACTORS[shared.base or "s"][1]
+        divisor = UNITS[shared.base or "s"].size // UNITS[draft.unit or "s"].size
         rule, check = {"expression": f"{identifier(column.name)} / {divisor}"}, True
         evidence = f"{evidence}; {draft.unit} are turned into the {shared.base} of the tariff book"
     return [Line("quantity", column.name if rule == {"column": column.name} else rule, evidence, check=check)]
@@ -259,8 +261,8 @@ def _quantity_lines(draft: Draft, shared: Shared) -> list[Line]:
 
 def _needs_division(draft: Draft, shared: Shared) -> bool:
     unit, base = draft.unit, shared.base
-    same_kind = unit is not None and base is not None and FACTORS[unit][0] == FACTORS[base][0]
-    return same_kind and FACTORS[unit or "s"][1] < FACTORS[base or "s"][1]
+    same_kind = unit is not None and base is not None and UNITS[unit].measures == UNITS[base].measures
+    return same_kind and UNITS[unit or "s"].size < UNITS[base or "s"].size
 
 
 def _amount_lines(draft: Draft) -> list[Line]:

@@ -99,6 +99,8 @@ def _unused_of_column(column: str, rule: ColumnRule) -> Iterator[tuple[str, str]
     for name, kinds in _COLUMN_SETTINGS.items():
         if name in written and kind not in kinds:
             yield name, f"for a column of kind {kind}"
+    if "unit" in written and column != "quantity":
+        yield "unit", "for a column other than the quantity"
     if "separator" in written and "columns" not in written:
         yield "separator", "without `columns`"
     if "duration" in written and rule.expression is not None and _is_number(rule.expression):

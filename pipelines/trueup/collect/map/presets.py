@@ -1,18 +1,34 @@
-"""Presets: the columns that a source's format or stream already names."""
+"""Presets: the columns and ranges that a source's format, stream or units already determine."""
 
 from __future__ import annotations
 
 from trueup.collect.decode import asterisk
 from trueup.config import STREAM_COLUMNS, ColumnRule, SourceConfig
+from trueup.units import greatest_plausible_micros
 
 
 def expand_preset(source: SourceConfig) -> SourceConfig:
-    """Return the source with the preset's columns; a tariff book without mapped columns uses the log's names."""
+    """Return the source with the preset's columns and a plausible range of its quantity.
+
+    A tariff book without mapped columns uses the log's names.
+    """
     if source.format == "asterisk":
-        return asterisk.apply_preset(source)
+        return _with_plausible_range(asterisk.apply_preset(source))
     if source.stream == "tariff" and not source.columns:
         return source.model_copy(update={"columns": same_named_columns(source)})
-    return source
+    return _with_plausible_range(source)
+
+
+def _with_plausible_range(source: SourceConfig) -> SourceConfig:
+    """Return the source with the plausible range of its quantity, where its unit is known and no range is set."""
+    rule = source.columns.get("quantity")
+    unit = None if rule is None else rule.unit or ("s" if rule.duration is not None else None)
+    if unit is None or "quantity" in source.range:
+        return source
+    greatest = greatest_plausible_micros(unit, source.constants.get("service"))
+    # A credited quantity is negative: the range of a charge is symmetric.
+    least = -greatest if source.stream == "charge" else 0
+    return source.model_copy(update={"range": source.range | {"quantity": (least, greatest)}})
 
 
 def same_named_columns(source: SourceConfig) -> dict[str, ColumnRule]:

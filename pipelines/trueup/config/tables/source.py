@@ -26,7 +26,7 @@ from trueup.config.values import (
     Zone,
     pattern_groups,
 )
-from trueup.units import MICROS
+from trueup.units import MICROS, UnitName
 
 _Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
 
@@ -44,8 +44,8 @@ class ColumnRule(Table):
     """The text between joined columns."""
     scale: Annotated[Whole, Field(ge=1, lt=2**63)] = 1
     """What numbers are multiplied by."""
-    unit: Text | None = None
-    """The unit of the quantity, for readers of this file."""
+    unit: UnitName | None = None
+    """The unit of the quantity, after `scale`: without a `range`, records beyond what is plausible in it are rejected."""
     map: dict[str, str] | None = None
     """Event values by source values; `*` is for all others."""
     e164: CountryCode | None = None
