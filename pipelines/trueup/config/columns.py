@@ -18,7 +18,7 @@ TARIFF_COLUMNS = (
     "record_key", "item", "tariff_code", "plan", "service", "direction", "zone", "trunk", "destination", "band",
     "valid_from", "valid_to", "currency", "setup", "price", "price_per", "first_increment", "next_increment", "minimum",
     "tier_from", "rounding", "decimals", "rounding_stage", "tax", "tax_included", "unit", "weekdays", "from_time", "to_time",
-    "timezone", "calendar", "name", "services", "shared", "period", "to_currency", "units",
+    "timezone", "calendar", "name", "services", "shared", "period", "to_currency", "units", "origin",
 )  # fmt: skip
 STREAM_COLUMNS = {
     "usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS, "subscriber": SUBSCRIBER_COLUMNS, "tariff": TARIFF_COLUMNS,
