@@ -26,6 +26,12 @@ def test_a_plain_record():
     ]
 
 
+def test_a_rate_of_an_origin_is_shown_with_it():
+    assert steps_of([rated_at("0.10", destination="+49", origin="0044")], call(60))[0] == (
+        "tariff without a code as of 2020-01-01T00:00:00Z: service voice, prefix 49, origin 44"
+    )
+
+
 def test_free_units_fees_tax_rounding_and_exchange():
     rows = [
         rated_at("0.10", setup_micros=50_000, tax_micros=190_000, decimals=2, rounding="half_up", **stepped(60, 1)),

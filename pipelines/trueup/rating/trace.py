@@ -53,6 +53,7 @@ def _tariff(rate: Row) -> str:
     since = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=rate["from_us"])).isoformat().replace("+00:00", "Z")
     dimensions = [f"{n} {rate[n]}" for n in _DIMENSIONS if rate[n] is not None]
     dimensions += [f"prefix {rate['destination']}" if rate["destination"] else "any destination"]
+    dimensions += [f"origin {rate['origin']}"] if rate["origin"] else []
     dimensions += [f"band {rate['band']}"] if rate["band"] else []
     return f"tariff {rate['tariff_code'] or 'without a code'} as of {since}: {', '.join(dimensions)}"
 

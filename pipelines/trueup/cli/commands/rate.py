@@ -47,7 +47,7 @@ def rate(
     zone: Annotated[str | None, typer.Option(help="The roaming zone.")] = None,
     trunk: Annotated[str | None, typer.Option(help="The trunk group.")] = None,
     account: Annotated[str | None, typer.Option(help="The account, for allowances and tiers shared by account.")] = None,
-    subscriber: Annotated[str | None, typer.Option(help="The subscriber, for plan, allowances and tiers.")] = None,
+    subscriber: Annotated[str | None, typer.Option(help="The subscriber, for plan, origin, allowances and tiers.")] = None,
     currency: Annotated[
         str | None, typer.Option(help="Currency to price in; with --cgrates, the currency of the folder's prices.")
     ] = None,
