@@ -33,7 +33,8 @@ def _query(evidence: Evidence, stream: str) -> str:
     lake = evidence.lake.project.config.lake
     has_day = stream in MOVEMENTS
     return statement(
-        "event_ids", rows="{rows}", since="{since}", event_id=digest16_sql(canonical_sql(stream)), version=canonical_version_sql(stream),
+        "event_ids", rows="{rows}", since="{since}", event_id=digest16_sql(canonical_sql(stream)),
+        version=canonical_version_sql(stream),
         bucket=bucket_sql(lake.bucket_by, lake.buckets) if is_bucketed(stream, lake.bucket_by) else "0::SMALLINT",
         day="e.day" if has_day else "NULL::DATE",
         day_made=f"(({OWN_TIME_SQL[stream]}) AT TIME ZONE 'UTC')::DATE" if has_day else "NULL::DATE",

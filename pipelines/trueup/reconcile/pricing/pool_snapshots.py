@@ -174,6 +174,7 @@ def _to_calls(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows as the rater takes them; owners share within one snapshot only."""
     snapshot = pl.col("number").cast(pl.String)
     return rows.with_columns(
-        account=pl.when(pl.col("scope") != "").then(snapshot), own_number="subscriber",
+        account=pl.when(pl.col("scope") != "").then(snapshot),
+        own_number="subscriber",
         subscriber=pl.concat_str(snapshot, pl.lit(" "), "subscriber"),
     ).select(*(pl.col(n).cast(t) for n, t in CALL.items()), "aside")
