@@ -39,6 +39,7 @@ RATES = st.fixed_dictionaries(
         "currency": st.just("EUR"), "price_micros": PRICES, "price_per": st.sampled_from([1, 7, 60]),
         "first_increment_micros": STEPS, "next_increment_micros": STEPS, "setup_micros": _maybe(st.sampled_from([0, 90_000])),
         "minimum_micros": _maybe(st.sampled_from([0, 20_000, 400_001])),
+        "maximum_micros": _seldom([0, 150_000, 1_000_001]),
         "tier_from_micros": st.sampled_from([None, None, None, 60 * MICRO, 200 * MICRO]),
         "rounding": _maybe(st.sampled_from(["half_even", "half_up", "up", "down"])), "decimals": _maybe(st.integers(0, 6)),
         "rounding_stage": _maybe(st.sampled_from(["increment", "record", "total"])),

@@ -241,6 +241,7 @@ def _amount(call: Row, pieces: Sequence[Paid], book: Mapping[str, Sequence[Row]]
     if any(paid for p in pieces for _, paid in p.shares):
         net += terms.get("setup_micros") or 0
         net = max(net, terms["minimum_micros"]) if terms.get("minimum_micros") is not None else net
+    net = min(net, terms["maximum_micros"]) if terms.get("maximum_micros") is not None else net
     net = _rounded_at("record", net, terms)
     if not terms.get("tax_included"):
         net *= 1 + Fraction(terms.get("tax_micros") or 0, 1_000_000)

@@ -68,6 +68,13 @@ def test_a_band_begins_on_a_whole_minute_and_an_exchange_costs_something():
 @pytest.mark.parametrize("row", [band("x"), holiday("2025-10-03"), free("A", 100), exchange("1.25")])
 def test_a_term_of_rates_is_refused_in_another_item(row: Row):
     assert refused([row | {"origin": "44"}]) == [(1, "value_out_of_range", "origin")]
+    assert refused([row | {"maximum_micros": 1}]) == [(1, "value_out_of_range", "maximum_micros")]
+
+
+def test_a_maximum_is_refused_if_it_is_negative_or_below_the_minimum():
+    rows = [rated_at("1", minimum_micros=-2, maximum_micros=-1), rated_at("1", plan="P", minimum_micros=2, maximum_micros=1)]
+    assert refused(rows) == [(1, "value_out_of_range", "maximum_micros"), (2, "value_out_of_range", "maximum_micros")]
+    assert refused([rated_at("1", minimum_micros=2, maximum_micros=2)]) == []
 
 
 def test_prices_per_numbers_without_a_common_multiple_are_refused_from_the_first_that_is_too_much():

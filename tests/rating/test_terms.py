@@ -75,3 +75,25 @@ def test_two_rates_that_differ_in_their_origin_alone_are_no_versions_of_one_anot
 
 def test_an_allowance_covers_calls_from_every_origin():
     assert prices([FROM_BRITAIN, FROM_ANYWHERE, free("A", 30)], call(60)) == [150_000]
+
+
+def test_a_maximum_limits_the_price_of_a_record_with_its_set_up_fee():
+    """0.10 a minute and 0.05 once, at most 0.25: 0.15 for a minute, 0.25 for two and for an hour."""
+    row = rated_at("0.10", setup_micros=50_000, maximum_micros=250_000)
+    assert prices([row], call(60), call(120), call(3600)) == [150_000, 250_000, 250_000]
+
+
+def test_a_maximum_holds_before_tax():
+    """0.60 is limited to 0.25; with 19 % tax 0.2975."""
+    assert prices([rated_at("0.60", maximum_micros=250_000, tax_micros=190_000)], call(60)) == [297_500]
+
+
+def test_a_limited_price_is_rounded_like_any_other():
+    """0.125 is rounded up to 0.13."""
+    assert prices([rated_at("0.60", maximum_micros=125_000, rounding="up", decimals=2)], call(60)) == [130_000]
+
+
+def test_the_maximum_of_the_first_rate_holds_for_the_whole_record():
+    """From 20:00 on a minute costs 0.60 with a maximum of 0.10: half a minute before it costs 0.30, and half a minute after it 0.30."""
+    rows = [rated_at("0.60"), rated_at("0.60", band="night", maximum_micros=100_000), band("night", from_time="20:00", to_time="06:00")]
+    assert prices(rows, call(60, "2025-06-04 19:59:30"), call(60, "2025-06-04 20:00")) == [600_000, 100_000]

@@ -92,6 +92,7 @@ _TARIFF: dict[str, pl.DataType] = {
 LATER: dict[str, dict[str, pl.DataType]] = {
     "tariff": {
         "origin": pl.String(),
+        "maximum_micros": pl.Int64(),
     },
 }
 """Core columns that canonical form 1 does not have: only a row that has one of them is in form 2, see `identity`."""

@@ -46,6 +46,7 @@ TARIFF: dict[str, pl.DataType] = {
     "first_increment_micros": pl.Int64(),
     "next_increment_micros": pl.Int64(),
     "minimum_micros": pl.Int64(),
+    "maximum_micros": pl.Int64(),
     "tier_from_micros": pl.Int64(),
     "rounding": pl.String(),
     "decimals": pl.Int64(),

@@ -36,7 +36,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     ALLOWANCE: ("name", "services", "units_micros"),
     EXCHANGE: ("currency", "to_currency", "price_micros"),
 }
-_OF_RATES = ("origin",)
+_OF_RATES = ("origin", "maximum_micros")
 """Columns that no other item may have."""
 _CHOICES = {
     "item": ITEMS, "rounding": ROUNDINGS, "rounding_stage": STAGES, "period": ("day", "week", "month"),
@@ -91,9 +91,10 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         yield OUT_OF_RANGE, f"{name}: is one of {', '.join(choices)}", ~pl.col(name).is_in(choices)
     for name, most in LARGEST.items():
         yield OUT_OF_RANGE, f"{name}: is at least 1 and fits 64 bits", ~pl.col(name).is_between(1, most)
-    for name in ("tax_micros", "tier_from_micros", "units_micros"):
+    for name in ("tax_micros", "tier_from_micros", "units_micros", "maximum_micros"):
         yield OUT_OF_RANGE, f"{name}: is not negative", pl.col(name) < 0
     yield OUT_OF_RANGE, "price_micros: is more than 0 for an exchange", (pl.col("item") == EXCHANGE) & (pl.col("price_micros") <= 0)
+    yield OUT_OF_RANGE, "maximum_micros: is not below minimum_micros", pl.col("maximum_micros") < pl.col("minimum_micros")
     yield OUT_OF_RANGE, "decimals: is 0 to 6", ~pl.col("decimals").is_between(0, 6)
     yield OUT_OF_RANGE, "valid_to: is after valid_from", pl.col("valid_to") <= pl.col("valid_from")
     whole = pl.col("valid_from", "valid_to").cast(pl.Int64) % _MINUTE_US == 0

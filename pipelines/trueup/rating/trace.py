@@ -81,7 +81,7 @@ def _step(micros: int | None) -> str:
 
 
 def _from_net(terms: Row, net: Fraction, *, paid: bool) -> tuple[list[str], Fraction]:
-    """Apply set-up fee, minimum, rounding and tax; return the lines and the amount after them."""
+    """Apply set-up fee, minimum, maximum, rounding and tax; return the lines and the amount after them."""
     lines = []
     if paid and terms["setup_micros"]:
         net += terms["setup_micros"]
@@ -89,6 +89,9 @@ def _from_net(terms: Row, net: Fraction, *, paid: bool) -> tuple[list[str], Frac
     if paid and terms["minimum_micros"] is not None and net < terms["minimum_micros"]:
         net = Fraction(terms["minimum_micros"])
         lines.append(f"raised to the minimum = {_money(net)}")
+    if terms["maximum_micros"] is not None and net > terms["maximum_micros"]:
+        net = Fraction(terms["maximum_micros"])
+        lines.append(f"limited to the maximum = {_money(net)}")
     rounded, net = _rounding("record", "before tax", terms, net)
     lines += rounded
     tax = Fraction(terms["tax_micros"] or 0, MICROS)
