@@ -36,3 +36,18 @@ def test_the_price_of_a_call_may_depend_on_the_country_of_the_caller(tmp_path: P
     case = case_of("C25-origin-based-rate", tmp_path)
     pl.read_csv(case / "book-origin.csv", infer_schema=False).drop("zone").write_csv(case / "book.csv")
     assert prices(case, capsys) == [Decimal("0.3"), Decimal("0.8"), Decimal("0.3")]
+
+
+@pytest.mark.parametrize("weight", ["10", "20"])
+def test_the_timing_of_the_afternoon_prices_a_prefix_of_two_destinations(
+    weight: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # C27: a minute costs 0.10 at 10:00 and 0.20 at 13:00, whether the timing of the afternoon is as heavy as the other or heavier.
+    case = case_of("C27-cgrates-same-prefix-two-tags", tmp_path)
+    plans = case / "tp/RatingPlans.csv"
+    plans.write_text(plans.read_text("utf-8").replace("RP,DR_B,AFT,10", f"RP,DR_B,AFT,{weight}"), "utf-8")
+    starts = [f"2026-11-20T{hour}:00:00Z" for hour in (10, 13)]
+    (case / "calls.csv").write_text("service,peer,start,quantity\n" + "".join(f"call,34600,{s},60\n" for s in starts), "utf-8")
+    command = ["rate", str(case / "calls.csv"), "--cgrates", str(case / "tp"), "--currency", "EUR", "--json"]
+    assert main([*command, "--project", str(case)]) == 0, capsys.readouterr().err
+    assert [row["amount"] for row in json.loads(capsys.readouterr().out)] == [0.1, 0.2]

@@ -95,5 +95,9 @@ def test_a_limited_price_is_rounded_like_any_other():
 
 def test_the_maximum_of_the_first_rate_holds_for_the_whole_record():
     """From 20:00 on a minute costs 0.60 with a maximum of 0.10: half a minute before it costs 0.30, and half a minute after it 0.30."""
-    rows = [rated_at("0.60"), rated_at("0.60", band="night", maximum_micros=100_000), band("night", from_time="20:00", to_time="06:00")]
+    rows = [
+        rated_at("0.60"),
+        rated_at("0.60", band="night", maximum_micros=100_000),
+        band("night", from_time="20:00", to_time="06:00"),
+    ]
     assert prices(rows, call(60, "2025-06-04 19:59:30"), call(60, "2025-06-04 20:00")) == [600_000, 100_000]

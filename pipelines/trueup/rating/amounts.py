@@ -15,8 +15,8 @@ _MOST = 1.6e38
 """Less than the largest value of 128 bits; a larger amount is not computed."""
 TOO_LARGE, NO_EXCHANGE_RATE = "amount_too_large", "no_exchange_rate"
 _TERMS = [
-    "currency", "setup_micros", "minimum_micros", "maximum_micros", "rounding", "decimals", "rounding_stage", "tax_micros", "tax_included",
-    "tariff_code",
+    "currency", "setup_micros", "minimum_micros", "maximum_micros", "rounding", "decimals", "rounding_stage", "tax_micros",
+    "tax_included", "tariff_code",
 ]  # fmt: skip
 
 

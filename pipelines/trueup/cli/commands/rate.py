@@ -247,7 +247,7 @@ def _read_cgrates(
     services: dict[str, str] | None = None,
 ) -> pl.DataFrame:
     from trueup.config import zone_of
-    from trueup.rating.cgrates import read_cgrates
+    from trueup.rating.cgrates.folder import read_cgrates
 
     assert folder is not None
     if currency is None:
