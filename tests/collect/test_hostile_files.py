@@ -34,7 +34,7 @@ from trueup.errors import ConfigError, SourceError, TrueupError
 from trueup.log.lake import Lake
 from trueup.proof.raw.records import verify_record
 from trueup.proof.verify import verify
-from trueup.rating.cgrates import read_cgrates
+from trueup.rating.cgrates.folder import read_cgrates
 from trueup.warehouse.publish import publish
 
 Write = Callable[..., Project]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trueup.events.identity import with_content_keys, with_event_ids
-from trueup.events.schema import COLLECTED, CORE, EVENT
+from trueup.events.schema import COLLECTED, CORE, EVENT, LATER
 from trueup.log.catalog.connection import connect
 
 START = datetime(2024, 5, 1, 12, 0, 0, 250, tzinfo=UTC)
@@ -48,8 +48,11 @@ def canonical(stream: str, row: dict[str, object]) -> bytes:
             value = round(value.timestamp() * 1_000_000)
         return "~" if value is None else f"{value};"
 
-    fields = (text(row[n]) if t == pl.String else number(row[n]) for n, t in CORE[stream].items())
-    return (f"1;{stream};" + text(row["key_scope"]) + "".join(fields)).encode()
+    later = LATER.get(stream, {})
+    fields = [text(row[n]) if t == pl.String else number(row[n]) for n, t in CORE[stream].items() if n not in later]
+    there = {n: t for n, t in later.items() if row[n] is not None}
+    fields += [text(n) + (text(row[n]) if t == pl.String else number(row[n])) for n, t in there.items()]
+    return (f"{2 if there else 1};{stream};" + text(row["key_scope"]) + "".join(fields)).encode()
 
 
 _TEXT = st.one_of(st.none(), st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=6))
@@ -64,6 +67,27 @@ def test_the_event_id_is_the_sha256_of_the_canonical_form(key: str | None, sessi
     with connect() as connection:
         result = event_id(connection, frame, "charge")
     assert result == hashlib.sha256(canonical("charge", frame.row(0, named=True))).digest()[:16]
+
+
+def tariff(**values: object) -> pl.DataFrame:
+    row = dict.fromkeys(COLLECTED["tariff"]) | {"record_key": "t1", "key_scope": "book", "item": "rate", "valid_from": START}
+    return pl.DataFrame([row | values], schema=COLLECTED["tariff"])
+
+
+def test_a_row_of_a_tariff_book_without_later_terms_keeps_the_id_it_always_had(connection: duckdb.DuckDBPyConnection) -> None:
+    """SHA-256 of `1;tariff;4:book2:t14:rate~…1714564800000250;~…`, as versions without later terms wrote it."""
+    former = "1;tariff;4:book2:t14:rate" + "~" * 8 + "1714564800000250;" + "~" * 26
+    rows = pl.concat([tariff(), tariff(record_key="t2", origin="44")])
+    stored = with_event_ids(connection, rows, "tariff", bucket_by="subscriber", buckets=64)
+    assert stored["event_id"][0] == hashlib.sha256(former.encode()).digest()[:16]
+    assert stored["canonical_version"].to_list() == [1, 2]
+
+
+def test_a_row_with_a_later_term_has_the_id_of_the_second_canonical_form(connection: duckdb.DuckDBPyConnection) -> None:
+    for row in (tariff(origin="44"), tariff(origin="")):
+        assert event_id(connection, row, "tariff") == hashlib.sha256(canonical("tariff", row.row(0, named=True))).digest()[:16]
+    both = with_event_ids(connection, pl.concat([tariff(), tariff(origin="44")]), "tariff", bucket_by="subscriber", buckets=64)
+    assert [bytes(i) for i in both["event_id"]] == [event_id(connection, r, "tariff") for r in (tariff(), tariff(origin="44"))]
 
 
 def test_a_missing_value_differs_from_an_empty_one(connection: duckdb.DuckDBPyConnection) -> None:

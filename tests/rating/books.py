@@ -11,6 +11,7 @@ from pricing import EPOCH, Row, at, us
 BEGINS = [at(t) for t in ("2025-03-01 00:00", "2025-03-30 00:30", "2025-03-31 10:02", "2025-10-26 00:10")]
 MOMENTS = [at(t) for t in ("2025-03-29 22:30", "2025-03-30 00:50", "2025-03-31 10:00", "2025-10-26 00:20", "2025-10-31 22:58")]
 PEERS = ["49301", "4930", "4915", "33", "+4930", None]
+OWN_NUMBERS = ["4420", "+44201", "1212", "s", None]
 ZONES = ["Europe/Berlin", "America/New_York", None]
 MICRO = 1_000_000
 
@@ -34,10 +35,11 @@ RATES = st.fixed_dictionaries(
     {
         "item": st.just("rate"), "service": st.sampled_from(["voice", "voice", "data"]), "plan": _seldom(["P", "P", "Q"]),
         "zone": _seldom(["roam"]), "trunk": _seldom(["t"]), "direction": _seldom(["out"]),
-        "destination": st.sampled_from([None, "49", "+4930", "33"]), "band": st.sampled_from([None, None, "day", "off"]),
+        "destination": st.sampled_from([None, "49", "+4930", "33"]), "origin": _seldom(["44", "+4420", "1", "4420"]), "band": st.sampled_from([None, None, "day", "off"]),
         "currency": st.just("EUR"), "price_micros": PRICES, "price_per": st.sampled_from([1, 7, 60]),
         "first_increment_micros": STEPS, "next_increment_micros": STEPS, "setup_micros": _maybe(st.sampled_from([0, 90_000])),
         "minimum_micros": _maybe(st.sampled_from([0, 20_000, 400_001])),
+        "maximum_micros": _seldom([0, 150_000, 1_000_001]),
         "tier_from_micros": st.sampled_from([None, None, None, 60 * MICRO, 200 * MICRO]),
         "rounding": _maybe(st.sampled_from(["half_even", "half_up", "up", "down"])), "decimals": _maybe(st.integers(0, 6)),
         "rounding_stage": _maybe(st.sampled_from(["increment", "record", "total"])),
@@ -46,7 +48,7 @@ RATES = st.fixed_dictionaries(
         "timezone": st.sampled_from(ZONES), **_valid(),
     }
 ).map(lambda row: row | {"unit": "s" if row["service"] == "voice" else "KB"})  # fmt: skip
-ANY = dict.fromkeys(["plan", "zone", "trunk", "direction", "destination", "band", "tier_from_micros", "valid_to"])
+ANY = dict.fromkeys(["plan", "zone", "trunk", "direction", "destination", "origin", "band", "tier_from_micros", "valid_to"])
 BASES = RATES.map(lambda row: row | ANY | {"service": "voice", "unit": "s", "valid_from": at("2025-01-01 00:00")})
 """A rate that most records fall under, where no other does."""
 TIERS = st.lists(st.tuples(st.sampled_from([30 * MICRO, 90 * MICRO, 1000 * MICRO]), PRICES), max_size=2)
@@ -97,7 +99,7 @@ CALLS = st.fixed_dictionaries(
     {
         "service": st.sampled_from(["voice", "voice", "voice", "data"]), "plan": st.sampled_from([None, "P", "P", "Q"]),
         "direction": _maybe(st.just("out")), "zone": _maybe(st.just("roam")), "trunk": _maybe(st.just("t")),
-        "peer": st.sampled_from(PEERS), "account": st.sampled_from(["a", "a", None]), "subscriber": st.sampled_from(["s", "s", "u", None]),
+        "peer": st.sampled_from(PEERS), "own_number": st.sampled_from(OWN_NUMBERS), "account": st.sampled_from(["a", "a", None]), "subscriber": st.sampled_from(["s", "s", "u", None]),
         "currency": st.sampled_from([None, "EUR", "USD"]), "moment": _seldom([EPOCH, *MOMENTS], MOMENTS[1]) | st.sampled_from(MOMENTS),
         "later_s": st.integers(0, 7200), "later_us": st.sampled_from([0, 0, 1, 500_000]),
         "quantity_micros": st.one_of(st.sampled_from([None, 0, 1]), st.integers(1, 200).map(lambda s: s * MICRO), st.integers(1, 4_000 * MICRO)),

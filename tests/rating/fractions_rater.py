@@ -18,7 +18,7 @@ Row = Mapping[str, Any]
 MINUTE = timedelta(minutes=1)
 DIMENSIONS = ("plan", "trunk", "zone", "direction")
 KEYS = {
-    "rate": ("plan", "service", "direction", "zone", "trunk", "destination", "band", "tier_from_micros"),
+    "rate": ("plan", "service", "direction", "zone", "trunk", "destination", "origin", "band", "tier_from_micros"),
     "band": ("band", "weekdays", "from_time", "to_time", "timezone", "calendar"),
     "holiday": ("calendar", "valid_from"),
     "allowance": ("plan", "name", "destination", "zone"),
@@ -62,7 +62,8 @@ def _versions(rows: Sequence[Row], key: tuple[str, ...]) -> list[dict[str, Any]]
 
     def name(row: Row) -> tuple[Any, ...]:
         return tuple(
-            (row.get(n) or 0) if n == "tier_from_micros" else _number(row) if n == "destination" else row.get(n) for n in key
+            (row.get(n) or 0) if n == "tier_from_micros" else _number(row, n) if n in ("destination", "origin") else row.get(n)
+            for n in key
         )
 
     known: dict[Any, dict[str, Any]] = {}
@@ -114,12 +115,12 @@ def _candidates(call: Row, book: Mapping[str, Sequence[Row]]) -> list[Row]:
         fits = all(rate.get(n) is None or rate[n] == call.get(n) for n in DIMENSIONS)
         return (
             rate["service"] == call["service"] and fits and not rate.get("tier_from_micros")
-            and _number(call, "peer").startswith(_number(rate))
+            and _number(call, "peer").startswith(_number(rate)) and _number(call, "own_number").startswith(_number(rate, "origin"))
         )  # fmt: skip
 
     def choice(rate: Row) -> tuple[Any, ...]:
-        band = rate.get("band")
-        return (*(rate.get(n) is None for n in DIMENSIONS), -len(_number(rate)), band is None, band or "")
+        band, lengths = rate.get("band"), (-len(_number(rate)), -len(_number(rate, "origin")))
+        return (*(rate.get(n) is None for n in DIMENSIONS), *lengths, band is None, band or "")
 
     return sorted((r for r in book["rate"] if may(r)), key=choice)
 
@@ -227,7 +228,7 @@ def _tiers_of(rate: Row, moment: datetime, rates: Sequence[Row]) -> list[Row]:
     """Return the tiers of a rate in force when the record begins, the rate itself first."""
 
     def name(row: Row) -> list[Any]:
-        return [_number(row) if n == "destination" else row.get(n) for n in KEYS["rate"][:-1]]
+        return [_number(row, n) if n in ("destination", "origin") else row.get(n) for n in KEYS["rate"][:-1]]
 
     beyond = [r for r in rates if r.get("tier_from_micros") and name(r) == name(rate)]
     inforce = sorted((r for r in beyond if _in_force(r, moment)), key=lambda r: r["tier_from_micros"])
@@ -240,6 +241,7 @@ def _amount(call: Row, pieces: Sequence[Paid], book: Mapping[str, Sequence[Row]]
     if any(paid for p in pieces for _, paid in p.shares):
         net += terms.get("setup_micros") or 0
         net = max(net, terms["minimum_micros"]) if terms.get("minimum_micros") is not None else net
+    net = min(net, terms["maximum_micros"]) if terms.get("maximum_micros") is not None else net
     net = _rounded_at("record", net, terms)
     if not terms.get("tax_included"):
         net *= 1 + Fraction(terms.get("tax_micros") or 0, 1_000_000)

@@ -65,7 +65,7 @@ def exchange(price: str, *, to: str = "USD", **more: Any) -> Row:
 
 def call(quantity: str | int, start: str = "2025-06-04 10:00", **more: Any) -> Row:
     """Return a call of some seconds (or another quantity) on a Wednesday morning."""
-    defaults = {"service": "voice", "peer": "+4930111", "account": "a", "subscriber": "s", "order": b""}
+    defaults = {"service": "voice", "peer": "+4930111", "own_number": "4420111", "account": "a", "subscriber": "s", "order": b""}
     return {**defaults, "start_us": us(at(start)), "quantity_micros": micros(quantity), **more}
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pricing import Row, answers, call, calls_of
 
 from trueup.errors import TrueupError
 from trueup.rating.book import Book
 from trueup.rating.book_validation import refusals
-from trueup.rating.cgrates import read_cgrates
+from trueup.rating.cgrates.folder import read_cgrates
+from trueup.rating.cgrates.lines import Line
+from trueup.rating.cgrates.timings import ALWAYS, Timed, Timing, spans_of
 from trueup.rating.rate import rate
 
 FILES = {
@@ -126,13 +132,19 @@ def test_one_tenant_of_several_is_chosen(tmp_path: Path):
         ("Timings", "ASAP,*any,*any,*any,*any,*asap", "no time of day of whole minutes (Timings.csv line 7)"),
         ("Timings", "ODD,*any,*any,*any,0;8,00:00:00", "no weekdays"),
         ("RatingPlans", "RP_SMS,DR_SMS,*any,10", "has two prices at a time on weekday 1 (RatingPlans.csv line 10)"),
-        ("RatingPlans", "RP_SMS,DR_SMS,OFFPEAK_EVENING,20", "differ in weight (RatingPlans.csv line 10)"),
+        ("RatingPlans", "RP_SMS,DR_SMS,OFFPEAK_EVENING,heavy", "'heavy' is no weight (RatingPlans.csv line 10)"),
+        ("RatingPlans", "RP_SMS,DR_SMS,PEAK,20\nRP_SMS,DR_SMS,PEAK,20", "two prices at a time on weekday 1 (RatingPlans.csv line 11)"),
+        ("RatingPlans", "RP_SMS,DR_CAPPED,PEAK,20", "prices of *any differ in MaxCost (DestinationRates.csv line 8)"),
         ("RatingPlans", "RP_SMS,DR_NONE,*any,10", "no destination rates DR_NONE (RatingPlans.csv line 10)"),
         ("RatingPlans", "RP_SMS,DR_MOBILE,PEAK,10", "no price on weekday 1 from 00:00 on"),
         ("RatingPlans", "RP_SMS,DR_MOBILE,NEVER,10", "no timing NEVER"),
         ("DestinationRates", "DR_SMS,DST_NONE,RT_SMS,*up,4,0,", "no destination DST_NONE (DestinationRates.csv line 8)"),
         ("DestinationRates", "DR_SMS,DST_FREE,RT_NONE,*up,4,0,", "no rate RT_NONE"),
-        ("DestinationRates", "DR_SMS,DST_FREE,RT_SMS,*up,4,0.62,*disconnect", "greatest cost of a call is not supported"),
+        ("DestinationRates", "DR_SMS,DST_FREE,RT_SMS,*up,4,0.62,", "MaxCost without MaxCostStrategy has no effect (DestinationRates.csv line 8)"),
+        ("DestinationRates", "DR_SMS,DST_FREE,RT_SMS,*up,4,0.62,*stop", "the strategy '*stop' is unknown"),
+        ("DestinationRates", "DR_SMS,DST_FREE,RT_SMS,*up,4,much,*free", "'much' is no greatest cost of a call"),
+        ("DestinationRates", "DR_SMS,DST_FREE,RT_SMS,*up,4,-1,*free", "'-1' is no greatest cost of a call"),
+        ("DestinationRates", "DR_SMS,DST_FREE,RT_SMS,*up,4,0.0000001,*free", "'0.0000001' is no greatest cost of a call"),
         ("DestinationRates", "DR_SMS,DST_FREE,RT_SMS,*up,8,0,", "rounding *up to 8 decimals is not supported"),
         ("DestinationRates", "DR_SMS,DST_FREE,RT_PEAK,*up,0,0,", "connect fee has more decimals"),
         ("Rates", "RT_SMS,0,0.05,1,1,7", "changes after more than its first increment (Rates.csv line 10)"),
@@ -147,10 +159,89 @@ def test_one_tenant_of_several_is_chosen(tmp_path: Path):
     ],
 )  # fmt: skip
 def test_a_line_without_an_exact_equivalent_is_refused_with_its_number(tmp_path: Path, file: str, line: str, says: str):
-    added: dict[str, Any] = {file: f"{line}\n"}
+    capped = {"DestinationRates": "DR_CAPPED,*any,RT_SMS,*up,4,0.62,*free\n"} if "DR_CAPPED" in line else {}
+    added: dict[str, Any] = {file: f"{line}\n"} | capped
     with pytest.raises(TrueupError) as prices:
         read_cgrates(folder(tmp_path, **added), currency="EUR")
     assert says in str(prices.value)
+
+
+def evening(where: Path, weight: str, *, timing: str = "OFFPEAK_EVENING", rates: str = "DR_FREE_MOBILE") -> Path:
+    """Write the folder with a second price of the mobile prefix, under a destination of its own, from a timing on."""
+    return folder(
+        where, Destinations="DST_MOBILE_AGAIN,4915\n", DestinationRates=f"{rates},DST_MOBILE_AGAIN,RT_FREE,*up,4,0,\n",
+        RatingPlans=f"RP_RETAIL,{rates},{timing},{weight}\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "weight", "gives"),
+    [
+        ("heavier: free from 19:00 in Berlin", "20", [50_000, 0, 50_000]),
+        ("of equal weight: the one that began last", "10", [50_000, 0, 50_000]),
+        ("lighter: never", "9.5", [50_000, 50_000, 50_000]),
+    ],
+)  # fmt: skip
+def test_of_two_prices_of_one_prefix_the_one_of_the_greater_weight_holds(
+    tmp_path: Path, by_hand: str, weight: str, gives: list[int]
+):
+    calls = [call(5, moment, peer="+4915111") for moment in (MORNING, EVENING, SATURDAY)]
+    assert prices(evening(tmp_path, weight), calls) == gives, by_hand
+
+
+def test_a_heavier_price_of_all_times_leaves_no_time_to_the_others(tmp_path: Path):
+    calls = [call(5, moment, peer="+4915111") for moment in (MORNING, EVENING, SATURDAY)]
+    assert prices(evening(tmp_path, "20", timing="ALWAYS"), calls) == [0, 0, 0]
+
+
+def test_two_equal_prices_that_a_heavier_one_outweighs_are_no_contradiction(tmp_path: Path):
+    twice = "RP_RETAIL,DR_MOBILE,*any,10\nRP_RETAIL,DR_MOBILE,*any,20\n"
+    assert prices(folder(tmp_path, RatingPlans=twice), [call(5, MORNING, peer="+4915111")]) == [50_000]
+
+
+TIMINGS = st.builds(
+    Timing, st.sampled_from(["00:00", "08:00", "12:30", "19:00"]), st.frozensets(st.integers(1, 7), min_size=1)
+)  # fmt: skip
+PRICES = st.lists(st.tuples(TIMINGS, st.sampled_from([0, 10, 20])), max_size=5, unique=True)
+
+
+@given(PRICES)
+def test_at_every_time_of_the_week_the_heaviest_timing_that_began_last_holds(others: list[tuple[Timing, int]]):
+    """Asked at each half hour, one after another, beside a price of weight 0 that is always there."""
+    line = Line("RatingPlans.csv", 1, ())
+    prices = [Timed(line, timing, Fraction(weight)) for timing, weight in [(ALWAYS, -1), *others]]
+    try:
+        spans = spans_of(prices, "49")
+    except TrueupError:
+        spans = None
+    contradiction = False
+    for day, time in product(range(1, 8), (f"{hour:02}:{minute}" for hour in range(24) for minute in ("00", "30"))):
+        begun = [
+            (p.weight, p.timing.begins, i) for i, p in enumerate(prices) if day in p.timing.weekdays and p.timing.begins <= time
+        ]
+        best = [i for weight, begins, i in begun if (weight, begins) == max(begun)[:2]]
+        contradiction |= len(best) > 1
+        if spans is not None:
+            assert [span.index for span, days in spans.items() if day in days and span.begins <= time < span.ends] == best
+    assert (spans is None) == contradiction
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "strategy", "gives"),
+    [
+        ("0.12 is free beyond 0.10", "*free", [90_000, 100_000]),
+        ("a call that was not disconnected has its price", "*disconnect", [90_000, 120_000]),
+    ],
+)
+def test_a_greatest_cost_limits_the_price_of_a_call_where_the_rest_is_free(
+    tmp_path: Path, by_hand: str, strategy: str, gives: list[int]
+):
+    where = folder(
+        tmp_path,
+        DestinationRates=f"DR_CAPPED,DST_FREE,RT_MOBILE,*up,4,0.10,{strategy}\n",
+        RatingPlans="RP_RETAIL,DR_CAPPED,*any,10\n",
+    )
+    assert prices(where, [call(9, MORNING, peer="+49800111"), call(12, MORNING, peer="+49800111")]) == gives, by_hand
 
 
 def test_a_folder_without_its_files_is_refused(tmp_path: Path):

@@ -53,6 +53,7 @@ def _plain(rows: Sequence[Row]) -> list[Row]:
         "next_increment_micros": None,
         "setup_micros": None,
         "minimum_micros": None,
+        "maximum_micros": None,
         "decimals": None,
     }
     plain = [r | off | {"price_per": 1, "tax_micros": None, "tier_from_micros": None} if r["item"] == "rate" else r for r in rows]

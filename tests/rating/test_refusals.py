@@ -52,7 +52,7 @@ def test_a_missing_required_column_is_refused(row: Row, column: str):
         ("item", "price"), ("rounding", "nearest"), ("rounding_stage", "invoice"), ("period", "year"), ("shared", "family"),
         ("first_increment_micros", 0), ("next_increment_micros", -1), ("next_increment_micros", 2**62), ("price_per", 0),
         ("tax_micros", -1), ("tier_from_micros", -1), ("decimals", 7), ("decimals", -1), ("valid_to", LONG_AGO),
-        ("destination", "0x1"), ("destination", "1234567890123456"), ("weekdays", "0-5"), ("weekdays", "Mon"), ("from_time", "8:00 am"),
+        ("origin", "0x1"), ("origin", "1234567890123456"), ("origin", "00"), ("destination", "0x1"), ("destination", "1234567890123456"), ("weekdays", "0-5"), ("weekdays", "Mon"), ("from_time", "8:00 am"),
         ("to_time", "25:00"), ("timezone", "Mars/Phobos"),
     ],
 )  # fmt: skip
@@ -65,6 +65,18 @@ def test_a_band_begins_on_a_whole_minute_and_an_exchange_costs_something():
     assert refused([odd, nothing]) == [(1, "value_out_of_range", "valid_from"), (2, "value_out_of_range", "price_micros")]
 
 
+@pytest.mark.parametrize("row", [band("x"), holiday("2025-10-03"), free("A", 100), exchange("1.25")])
+def test_a_term_of_rates_is_refused_in_another_item(row: Row):
+    assert refused([row | {"origin": "44"}]) == [(1, "value_out_of_range", "origin")]
+    assert refused([row | {"maximum_micros": 1}]) == [(1, "value_out_of_range", "maximum_micros")]
+
+
+def test_a_maximum_is_refused_if_it_is_negative_or_below_the_minimum():
+    rows = [rated_at("1", minimum_micros=-2, maximum_micros=-1), rated_at("1", plan="P", minimum_micros=2, maximum_micros=1)]
+    assert refused(rows) == [(1, "value_out_of_range", "maximum_micros"), (2, "value_out_of_range", "maximum_micros")]
+    assert refused([rated_at("1", minimum_micros=2, maximum_micros=2)]) == []
+
+
 def test_prices_per_numbers_without_a_common_multiple_are_refused_from_the_first_that_is_too_much():
     primes = (10**9 + 7, 10**9 + 9, 60)
     rows = [rated_at("1", per=per, destination=str(i)) for i, per in enumerate(primes)]
@@ -74,10 +86,11 @@ def test_prices_per_numbers_without_a_common_multiple_are_refused_from_the_first
 def test_a_repeated_key_in_one_unit_is_refused_but_may_correct_a_known_row():
     rows = [rated_at("1", destination="+49"), rated_at("2", destination="49")]
     assert refused(rows) == [
-        (2, "repeated_key", "plan, service, direction, zone, trunk, destination, band, tier_from_micros, valid_from")
+        (2, "repeated_key", "plan, service, direction, zone, trunk, destination, origin, band, tier_from_micros, valid_from")
     ]
     assert refused(rows[:1], rows[1:]) == []
-    assert refused([rated_at("1"), rated_at("1", plan="P"), rated_at("1", valid_from=JUNE)]) == []
+    others = [rated_at("1", plan="P"), rated_at("1", valid_from=JUNE), rated_at("1", origin="49"), rated_at("1", origin="4")]
+    assert refused([rated_at("1"), *others]) == []
 
 
 def test_a_refused_row_does_not_count_as_the_first_of_its_key():

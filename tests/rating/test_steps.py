@@ -26,6 +26,12 @@ def test_a_plain_record():
     ]
 
 
+def test_a_rate_of_an_origin_is_shown_with_it():
+    assert steps_of([rated_at("0.10", destination="+49", origin="0044")], call(60))[0] == (
+        "tariff without a code as of 2020-01-01T00:00:00Z: service voice, prefix 49, origin 44"
+    )
+
+
 def test_free_units_fees_tax_rounding_and_exchange():
     rows = [
         rated_at("0.10", setup_micros=50_000, tax_micros=190_000, decimals=2, rounding="half_up", **stepped(60, 1)),
@@ -67,6 +73,12 @@ def test_a_record_beyond_a_tier_raised_to_a_minimum():
     ]
 
 
+def test_a_record_limited_to_a_maximum():
+    assert steps_of([rated_at("0.60", maximum_micros=250_000)], call(60))[1:] == [
+        "from 10:00:00Z: 60 s; 60 × 0.6 per 60 s = 0.6", "limited to the maximum = 0.25", "= 0.25 EUR",
+    ]  # fmt: skip
+
+
 def test_a_record_without_a_price_says_why():
     assert steps_of([rated_at("0.60", destination="+33")], call(60)) == ["no price: no_rate"]
     assert steps_of([rated_at("0.60")], call(60, currency="CHF"))[-2:] == [
@@ -93,6 +105,6 @@ def test_the_steps_of_every_record_end_in_what_they_add_up_to(rows, calls):
         assert Fraction(lines[-1].split()[1]) * 1_000_000 == amount
         exact = not any("…" in line for line in lines)
         sums = [Fraction(line.split(" = ")[-1].removesuffix("…")) * 1_000_000 for line in lines[:-1] if " = " in line]
-        after_parts = [line for line in lines if line.startswith(("+", "×", "r"))]
+        after_parts = [line for line in lines if line.startswith(("+", "×", "r", "l"))]
         total = sums[-1] if after_parts else sum(sums)
         assert abs(total - amount) <= (Fraction(1) if not exact or "to the millionth" in lines[-2] else 0)

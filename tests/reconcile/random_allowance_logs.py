@@ -74,6 +74,8 @@ def book_of(generator: LogGenerator) -> list[dict[str, Any]]:
         step = r.choice((None, None, MICRO))
         rows.append(rate(service, **terms, first_increment_micros=step, next_increment_micros=step))
         rows += [rate(service, r.choice((MICRO, 3 * MICRO)), tier_from_micros=r.choice((3, 6)) * MICRO, **terms)] if tiered else []
+        # Subscribers are named s and t.
+        rows += [rate(service, r.choice((MICRO, 3 * MICRO)), origin=r.choice("st"))] if r.random() < 0.3 else []
     for name in r.sample(("A", "B"), r.choice((0, 1, 1, 2))):
         services = ", ".join(r.sample(("voice", "sms", "iot", "web"), r.choice((1, 2, 3))))
         other = {"period": r.choice(("day", "month"))} if r.random() < 0.2 else {}

@@ -83,9 +83,8 @@ def one_call(texts: dict[str, str | None], start: str, quantity: str, *, timezon
     number = fixed_point(pl.Series([quantity]), power=6)
     if number.no_number[0] or number.too_large[0] or number.value[0] < 0:
         raise ConfigError(f"invalid quantity: {quantity!r}", where="--quantity", todo="write a number that is not negative")
-    return pl.DataFrame(
-        [{**texts, "call": 0, "start_us": moment, "quantity_micros": int(number.value[0]), "order": b""}], schema=CALL
-    )
+    facts = {"call": 0, "own_number": texts.get("subscriber"), "start_us": moment, "quantity_micros": int(number.value[0])}
+    return pl.DataFrame([texts | facts | {"order": b""}], schema=CALL)
 
 
 def _source(path: Path, stream: str) -> SourceConfig:
@@ -148,6 +147,7 @@ def _calls(batch: Batch, timezone: str, usual: dict[str, str | None], where: str
         _first_fault(provenance.filter(pl.Series(bad)).with_columns(reason=pl.lit("unusable"), rule=pl.lit(rule)), where)
     rows = provenance.select(call="source_row").with_columns(
         start_us=start.cast(pl.Datetime("us", "UTC")).cast(pl.Int64), quantity_micros=quantity, **texts,
+        own_number=texts["subscriber"],
         order=pl.col("call").cast(pl.String).str.zfill(20).cast(pl.Binary),
     )  # fmt: skip
     return rows.select(pl.col(n).cast(t) for n, t in CALL.items())

@@ -1,11 +1,14 @@
 """Identity of events: the id, the bucket, and the canonical form that both derive from.
 
-The canonical form (version 1) of an event is the concatenation, in the order of `CORE`, of
+The canonical form of an event is the concatenation, in the order of `CORE`, of
 
 * a head: ``1;STREAM;`` and the key scope as a text,
-* each core column: a text as ``LENGTH:TEXT`` (length in UTF-8 bytes), an integer in decimal and ``;``,
+* each core column that is not in `LATER`: a text as ``LENGTH:TEXT`` (length in UTF-8 bytes), an integer in decimal and ``;``,
   a time as integer microseconds since 1970-01-01 UTC and ``;``, a boolean as ``true;`` or ``false;``;
   a missing value of any type is ``~``.
+
+That is form 1. An event with a column of `LATER` has form 2: its head begins with ``2;``, and each column of `LATER` that is not
+missing follows at the end, its name as a text and then its value. So a new column never changes the id of an event without it.
 
 `event_id` is the first 16 bytes of its SHA-256 (FIPS 180-4). Provenance, bucket and attributes are not part of it, so a
 record has the same id from every file of its key scope.
@@ -23,10 +26,8 @@ import duckdb
 import polars as pl
 
 from trueup.config import BucketBy
-from trueup.events.schema import CORE, EVENT, MOVEMENTS, own_time
+from trueup.events.schema import CORE, EVENT, LATER, MOVEMENTS, own_time
 from trueup.frames import query_frames
-
-CANONICAL_VERSION = 1
 
 BUCKET_KEYS = ("session_key", "record_key", "subscriber", "account")
 """Columns from which a bucket key may be derived."""
@@ -53,9 +54,25 @@ def canonical_sql(
 
     `missing` names columns that are NULL in every row, `complete` those that are NULL in none: both make the expression cheaper.
     """
-    columns = {"key_scope": pl.String(), **{name: dtype for name, dtype in CORE[stream].items() if name not in without}}
-    fields = (_field(name, dtype, is_missing=name in missing, is_complete=name in complete) for name, dtype in columns.items())
-    return f"concat('{CANONICAL_VERSION};{stream};', {', '.join(fields)})"
+    later = LATER.get(stream, {})
+    first = {name: dtype for name, dtype in CORE[stream].items() if name not in without and name not in later}
+    columns = {"key_scope": pl.String(), **first}
+    fields = [_field(name, dtype, is_missing=name in missing, is_complete=name in complete) for name, dtype in columns.items()]
+    further = {name: dtype for name, dtype in later.items() if name not in missing}
+    fields += [_later_field(name, dtype) for name, dtype in further.items()]
+    head = f"{canonical_version_sql(stream, missing=missing)}, ';{stream};'" if further else f"'1;{stream};'"
+    return f"concat({head}, {', '.join(fields)})"
+
+
+def _later_field(name: str, dtype: pl.DataType) -> str:
+    value = _field(name, dtype, is_missing=False, is_complete=True)
+    return f"CASE WHEN {name} IS NULL THEN '' ELSE concat('{len(name)}:{name}', {value}) END"
+
+
+def canonical_version_sql(stream: str, *, missing: Collection[str] = ()) -> str:
+    """Return a DuckDB expression for the canonical form of a row of `stream`: 1, or 2 for a row with a column of `LATER`."""
+    later = [name for name in LATER.get(stream, {}) if name not in missing]
+    return f"CASE WHEN coalesce({', '.join(f'{name}::VARCHAR' for name in later)}) IS NULL THEN 1 ELSE 2 END" if later else "1"
 
 
 def digest16_sql(expression: str) -> str:
@@ -115,7 +132,8 @@ def with_event_ids(
     # Columns that are NULL throughout, or not in the canonical form, are not passed to DuckDB.
     needed = [name for name in ("key_scope", *CORE[stream]) if name not in missing or name in BUCKET_KEYS]
     hashed = query_frames(connection, query, rows=frame.select(needed).with_row_index("row_no")).sort("row_no")
-    added = {"canonical_version": pl.lit(CANONICAL_VERSION)}
+    is_later = pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in LATER.get(stream, ())))
+    added = {"canonical_version": pl.when(is_later).then(2).otherwise(1)}
     if stream in MOVEMENTS:
         added["day"] = own_time(stream).dt.date()
     return frame.with_columns(hashed["event_id"], hashed["bucket"], **added).select(

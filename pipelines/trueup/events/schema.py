@@ -89,11 +89,19 @@ _TARIFF: dict[str, pl.DataType] = {
     "units_micros": pl.Int64(),
 }
 
+LATER: dict[str, dict[str, pl.DataType]] = {
+    "tariff": {
+        "origin": pl.String(),
+        "maximum_micros": pl.Int64(),
+    },
+}
+"""Core columns that canonical form 1 does not have: only a row that has one of them is in form 2, see `identity`."""
+
 CORE: dict[str, dict[str, pl.DataType]] = {
     "usage": _SHARED,
     "charge": {**_SHARED, **_CHARGE_ONLY},
     "subscriber": _SUBSCRIBER,
-    "tariff": _TARIFF,
+    "tariff": {**_TARIFF, **LATER["tariff"]},
 }
 """The core columns of each stream, in the fixed order of the canonical form."""
 

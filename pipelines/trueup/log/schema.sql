@@ -161,6 +161,8 @@ CREATE TABLE lake.events.tariff (
     period VARCHAR,
     to_currency VARCHAR,
     units_micros BIGINT,        -- of an allowance, in millionths of a unit
+    origin VARCHAR,             -- the prefix of the subscribers it is for
+    maximum_micros BIGINT,      -- the greatest price of a record
     attributes JSON
 );
 

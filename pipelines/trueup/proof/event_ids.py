@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trueup.events.identity import CANONICAL_VERSION, bucket_sql, canonical_sql, digest16_sql, is_bucketed
+from trueup.events.identity import bucket_sql, canonical_sql, canonical_version_sql, digest16_sql, is_bucketed
 from trueup.events.schema import CORE, MOVEMENTS, OWN_TIME_SQL
 from trueup.proof.evidence import Check, Evidence, FaultCollector
 from trueup.proof.statements import statement
@@ -33,7 +33,8 @@ def _query(evidence: Evidence, stream: str) -> str:
     lake = evidence.lake.project.config.lake
     has_day = stream in MOVEMENTS
     return statement(
-        "event_ids", rows="{rows}", since="{since}", event_id=digest16_sql(canonical_sql(stream)), version=str(CANONICAL_VERSION),
+        "event_ids", rows="{rows}", since="{since}", event_id=digest16_sql(canonical_sql(stream)),
+        version=canonical_version_sql(stream),
         bucket=bucket_sql(lake.bucket_by, lake.buckets) if is_bucketed(stream, lake.bucket_by) else "0::SMALLINT",
         day="e.day" if has_day else "NULL::DATE",
         day_made=f"(({OWN_TIME_SQL[stream]}) AT TIME ZONE 'UTC')::DATE" if has_day else "NULL::DATE",

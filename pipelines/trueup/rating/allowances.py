@@ -10,7 +10,7 @@ import polars as pl
 
 from trueup.localtime import DAY_US, month_begin_us, month_number, utc_us, wall_us, week_begin_us, week_number
 from trueup.party_numbers import international_digits
-from trueup.rating.book import DECK, NEVER_US, Book
+from trueup.rating.book import NEVER_US, PRICED_KEY, Book
 
 _POOL: list[str | pl.Expr] = ["by_account", "who", "plan", "period", "index"]
 """The key of an allowance pool: whose volume adds up, and within which period."""
@@ -126,7 +126,7 @@ def _qualifying(rows: pl.DataFrame, facts: pl.DataFrame, allowance: pl.DataFrame
 
 def _apply_tiers(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Divide the charged quantity beyond allowances among the tiers of its rate."""
-    key = [*DECK, "destination", "band"]
+    key = PRICED_KEY
     terms_of = ["period", "timezone", "shared"]
     tiers = book.rates.select("rate", "from_us", "to_us", *key, *terms_of, "tier_from_micros")
     table = tiers.filter(pl.col("tier_from_micros") == 0).select(*key, *terms_of, base="rate")

@@ -15,8 +15,8 @@ _MOST = 1.6e38
 """Less than the largest value of 128 bits; a larger amount is not computed."""
 TOO_LARGE, NO_EXCHANGE_RATE = "amount_too_large", "no_exchange_rate"
 _TERMS = [
-    "currency", "setup_micros", "minimum_micros", "rounding", "decimals", "rounding_stage", "tax_micros", "tax_included",
-    "tariff_code",
+    "currency", "setup_micros", "minimum_micros", "maximum_micros", "rounding", "decimals", "rounding_stage", "tax_micros",
+    "tax_included", "tariff_code",
 ]  # fmt: skip
 
 
@@ -86,15 +86,18 @@ def _by_increment(rows: pl.DataFrame, applies: pl.Expr, per: int) -> pl.DataFram
 
 
 def _with_fees(rows: pl.DataFrame, common_per: int) -> pl.DataFrame:
-    """Add the set-up fee, raise to the minimum, and round amounts that are rounded before tax."""
+    """Add the set-up fee, raise to the minimum, limit to the maximum, and round amounts that are rounded before tax."""
     something = pl.col("paid") > 0
     setup = pl.when(something).then(pl.col("setup_micros").fill_null(0)).otherwise(0).cast(_WIDE) * pl.col("per")
     least = pl.when(something).then(pl.col("minimum_micros")).cast(_WIDE) * pl.col("per")
     limit = _MOST / (common_per * MICROS)
-    fees = pl.max_horizontal(pl.col("setup_micros", "minimum_micros").cast(pl.Float64).abs()).fill_null(0)
+    fees = pl.max_horizontal(pl.col("setup_micros", "minimum_micros", "maximum_micros").cast(pl.Float64).abs()).fill_null(0)
     too_large = (pl.col("size") >= _MOST) | (fees >= limit) | (pl.col("size") + fees * common_per * MICROS >= _MOST)
     whole = pl.col("net") + setup
-    return _rounded_at(rows.with_columns(net=pl.max_horizontal(whole, pl.coalesce(least, whole)), too_large=too_large), "record")
+    net = pl.max_horizontal(whole, pl.coalesce(least, whole))
+    if rows["maximum_micros"].null_count() < rows.height:
+        net = pl.min_horizontal(net, pl.col("maximum_micros").cast(_WIDE) * pl.col("per"))
+    return _rounded_at(rows.with_columns(net=net, too_large=too_large), "record")
 
 
 def _taxed(rows: pl.DataFrame) -> pl.DataFrame:

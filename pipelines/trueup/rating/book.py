@@ -33,7 +33,8 @@ TARIFF: dict[str, pl.DataType] = {
     "direction": pl.String(),
     "zone": pl.String(),
     "trunk": pl.String(),
-    "destination": pl.String(),  # an E.164 prefix
+    "destination": pl.String(),  # an E.164 prefix of the other party's number
+    "origin": pl.String(),  # an E.164 prefix of the subscriber's own number
     "band": pl.String(),
     "valid_from": UTC_TIME,
     "valid_to": UTC_TIME,
@@ -45,6 +46,7 @@ TARIFF: dict[str, pl.DataType] = {
     "first_increment_micros": pl.Int64(),
     "next_increment_micros": pl.Int64(),
     "minimum_micros": pl.Int64(),
+    "maximum_micros": pl.Int64(),
     "tier_from_micros": pl.Int64(),
     "rounding": pl.String(),
     "decimals": pl.Int64(),
@@ -68,8 +70,11 @@ TARIFF: dict[str, pl.DataType] = {
 LARGEST = {"first_increment_micros": 2**61, "next_increment_micros": 2**61, "price_per": 10**18}
 """Largest values of columns that must be at least 1, so that their sums and multiples fit 64 bits."""
 DECK = ["plan", "service", "direction", "zone", "trunk"]
+PREFIXES = ("destination", "origin")
+PRICED_KEY = [*DECK, *PREFIXES, "band"]
+"""The key of a price; its tiers have the same."""
 KEYS: dict[str, list[str]] = {
-    RATE: [*DECK, "destination", "band", "tier_from_micros"],
+    RATE: [*PRICED_KEY, "tier_from_micros"],
     BAND: ["band", "weekdays", "from_time", "to_time", "timezone", "calendar"],
     HOLIDAY: ["calendar", "valid_from"],
     ALLOWANCE: ["plan", "name", "destination", "zone"],
@@ -118,7 +123,7 @@ class Book:
 
     @cached_property
     def priced(self) -> pl.DataFrame:
-        """The rates without tiers (`rate`, `deck`, `prefix`, `banded`, `band`, `from_us`, `to_us`)."""
+        """The rates without tiers (`rate`, `deck`, `prefix`, `origin`, `banded`, `band`, `from_us`, `to_us`)."""
         base = self.rates.filter(pl.col("tier_from_micros") == 0).join(self.decks, on=DECK, nulls_equal=True)
         return base.select(
             "rate",
@@ -126,9 +131,20 @@ class Book:
             "band",
             "from_us",
             "to_us",
+            "origin",
             prefix=pl.col("destination").fill_null(""),
             banded=pl.col("band").is_not_null(),
         )
+
+    @cached_property
+    def origins(self) -> pl.DataFrame:
+        """Each prefix of `priced` (`longest`) with every prefix of it that is one too (`origin`); "" stands for any origin.
+
+        Empty where no price depends on the origin. A number has the origins of the longest prefix that it begins with.
+        """
+        known = {"", *self.priced["origin"].drop_nulls()}
+        chains = [(long, long[:n]) for long in sorted(known) for n in range(len(long) + 1) if long[:n] in known]
+        return pl.DataFrame(chains if len(known) > 1 else [], schema={"longest": pl.String, "origin": pl.String}, orient="row")
 
     @cached_property
     def common_per(self) -> int:
@@ -156,7 +172,7 @@ def normalized_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows with all columns of `TARIFF`, with prefixes and first tiers in one notation."""
     typed = rows.select(pl.col(n).cast(t) if n in rows.columns else pl.lit(None, t).alias(n) for n, t in TARIFF.items())
     return typed.with_columns(
-        destination=international_digits(pl.col("destination")).str.strip_prefix("+").replace("", None),
+        *(international_digits(pl.col(n)).str.strip_prefix("+").replace("", None).alias(n) for n in PREFIXES),
         tier_from_micros=pl.col("tier_from_micros").fill_null(0),
     )
 

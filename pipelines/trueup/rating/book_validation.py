@@ -18,6 +18,7 @@ from trueup.rating.book import (
     KEYS,
     LARGEST,
     MOST_PER,
+    PREFIXES,
     RATE,
     ROUNDINGS,
     STAGES,
@@ -35,6 +36,8 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     ALLOWANCE: ("name", "services", "units_micros"),
     EXCHANGE: ("currency", "to_currency", "price_micros"),
 }
+_OF_RATES = ("origin", "maximum_micros")
+"""Columns that no other item may have."""
 _CHOICES = {
     "item": ITEMS, "rounding": ROUNDINGS, "rounding_stage": STAGES, "period": ("day", "week", "month"),
     "shared": ("account", "subscriber"),
@@ -88,9 +91,10 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         yield OUT_OF_RANGE, f"{name}: is one of {', '.join(choices)}", ~pl.col(name).is_in(choices)
     for name, most in LARGEST.items():
         yield OUT_OF_RANGE, f"{name}: is at least 1 and fits 64 bits", ~pl.col(name).is_between(1, most)
-    for name in ("tax_micros", "tier_from_micros", "units_micros"):
+    for name in ("tax_micros", "tier_from_micros", "units_micros", "maximum_micros"):
         yield OUT_OF_RANGE, f"{name}: is not negative", pl.col(name) < 0
     yield OUT_OF_RANGE, "price_micros: is more than 0 for an exchange", (pl.col("item") == EXCHANGE) & (pl.col("price_micros") <= 0)
+    yield OUT_OF_RANGE, "maximum_micros: is not below minimum_micros", pl.col("maximum_micros") < pl.col("minimum_micros")
     yield OUT_OF_RANGE, "decimals: is 0 to 6", ~pl.col("decimals").is_between(0, 6)
     yield OUT_OF_RANGE, "valid_to: is after valid_from", pl.col("valid_to") <= pl.col("valid_from")
     whole = pl.col("valid_from", "valid_to").cast(pl.Int64) % _MINUTE_US == 0
@@ -99,9 +103,12 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         "valid_from: a band begins and ends on whole minutes",
         (pl.col("item") == BAND) & ~pl.all_horizontal(whole.fill_null(True)),
     )
-    yield OUT_OF_RANGE, "destination: is a prefix of up to 15 digits", ~pl.col("destination").str.contains(_PREFIX)
-    # Numbers are compared without their international mark, so this prefix would match none.
-    yield OUT_OF_RANGE, "destination: is more than the mark 00 of an international number", pl.col("destination") == "00"
+    for name in PREFIXES:
+        yield OUT_OF_RANGE, f"{name}: is a prefix of up to 15 digits", ~pl.col(name).str.contains(_PREFIX)
+        # Numbers are compared without their international mark, so this prefix would match none.
+        yield OUT_OF_RANGE, f"{name}: is more than the mark 00 of an international number", pl.col(name) == "00"
+    for name in _OF_RATES:
+        yield OUT_OF_RANGE, f"{name}: is a term of a rate", (pl.col("item") != RATE) & pl.col(name).is_not_null()
     for name, read in (("weekdays", weekdays_of), ("from_time", minute_of), ("to_time", minute_of), ("timezone", ZoneInfo)):
         yield OUT_OF_RANGE, f"{name}: can be read", pl.col(name).is_in(_unreadable(rows[name], read))
     yield OUT_OF_RANGE, "price_per: has a common multiple with the others", pl.col("price_per").is_in(_uncommon(rows, past))

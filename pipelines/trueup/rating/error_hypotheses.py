@@ -28,9 +28,9 @@ def explain_billed_amount(
     """Return for each call (`CALL`) the first error that explains its amount in `billed` (`call`, `billed_micros`).
 
     Tried in this order: zero rated, another version of the tariff, another increment, another rounding, tax twice or not at
-    all, allowances ignored, bands shifted by hours, another plan, an amount in another currency. `cause` and `sentence` are
-    NULL where none gives the amount. `others` are records that share allowances or tiers with them: each call is then priced
-    as a what-if in its place among those.
+    all, origins or allowances ignored, bands shifted by hours, another plan, an amount in another currency. `cause` and
+    `sentence` are NULL where none gives the amount. `others` are records that share allowances or tiers with them: each call
+    is then priced as a what-if in its place among those.
     """
     left = calls.join(billed, on="call")
     free = left.filter(pl.col("billed_micros") == 0).select("call")
@@ -79,6 +79,9 @@ def _mistakes(book: Book) -> Iterator[_Mistake]:
             sentence = f"billed rounded {name} to {decimals} decimals"
             yield _Mistake("wrong_rounding", sentence, replace(book, rates=book.rates.with_columns(**terms)))
     yield from _about_tax(book)
+    if book.origins.height:
+        of_any = book.rates.filter(pl.col("origin").is_null())
+        yield _Mistake("origin_ignored", "billed as from any origin", replace(book, rates=_renumbered(of_any)))
     if not book.allowances.is_empty():
         yield _Mistake("allowance_ignored", "billed without free units", replace(book, allowances=book.allowances.clear()))
     for hours in _SHIFTS_H if not book.bands.is_empty() else ():

@@ -20,6 +20,7 @@ CALL: dict[str, pl.DataType] = {
     "zone": pl.String(),
     "trunk": pl.String(),
     "peer": pl.String(),
+    "own_number": pl.String(),  # of the subscriber, to which the origin of a rate applies
     "account": pl.String(),
     "subscriber": pl.String(),
     "currency": pl.String(),  # the currency wanted; NULL is the tariff's own

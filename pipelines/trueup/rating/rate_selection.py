@@ -1,4 +1,4 @@
-"""Select the rates that may price a record: matching decks and destination prefixes, most specific first."""
+"""Select the rates that may price a record: matching decks, destinations and origins, most specific first."""
 
 from __future__ import annotations
 
@@ -15,17 +15,23 @@ _LONGEST = 32
 def candidates(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Return the `CANDIDATE` rates of calls.
 
-    Plan, trunk, zone and direction rank first, then the longest prefix, then a rate with a band before one without.
+    Plan, trunk, zone and direction rank first, then the longest destination, then the longest origin, then a rate with a band
+    before one without.
     """
     kinds = calls.select(DECK).unique().with_row_index("kind")
     fitting = _fitting(kinds, book)
-    calls = calls.select("call", *DECK, pl.col("peer").fill_null(""))
-    placed = calls.join(kinds, on=DECK, nulls_equal=True).select("call", "kind", "peer")
-    lines = placed.select("kind", "peer").unique().with_row_index("line")
-    dialled = lines.with_columns(international_digits(pl.col("peer")).str.strip_prefix("+").alias("peer"))
-    matches = _matches(dialled.join(fitting, on="kind"), book)
-    named = placed.join(lines, on=["kind", "peer"]).select("call", "line")
+    # Calls that agree in these have the same candidates.
+    chosen_by = ["kind", "peer", *(["longest"] if book.origins.height else [])]
+    calls = calls.select("call", *DECK, pl.col("peer").fill_null(""), longest=_longest_origin(book))
+    placed = calls.join(kinds, on=DECK, nulls_equal=True).select("call", *chosen_by)
+    lines = placed.select(chosen_by).unique().with_row_index("line")
+    matches = _matches(lines.with_columns(_digits("peer").alias("peer")).join(fitting, on="kind"), book)
+    named = placed.join(lines, on=chosen_by).select("call", "line")
     return named.join(matches, on="line").select(*CANDIDATE)
+
+
+def _digits(number: str) -> pl.Expr:
+    return international_digits(pl.col(number)).str.strip_prefix("+")
 
 
 def _fitting(kinds: pl.DataFrame, book: Book) -> pl.DataFrame:
@@ -35,15 +41,29 @@ def _fitting(kinds: pl.DataFrame, book: Book) -> pl.DataFrame:
     return met.filter(pl.all_horizontal(fits)).select("kind", "deck", "rank")
 
 
+def _longest_origin(book: Book) -> pl.Expr:
+    """Return the longest prefix among the book's origins that the subscriber's own number begins with; "" without one."""
+    longest, origins = pl.lit(""), book.origins["longest"].unique()
+    for length in origins.str.len_chars().unique().sort().to_list():
+        begins = _digits("own_number").str.head(length)
+        of_length = origins.filter(origins.str.len_chars() == length)
+        longest = pl.when(begins.is_in(of_length.implode())).then(begins).otherwise(longest)
+    return longest
+
+
 def _matches(lines: pl.DataFrame, book: Book) -> pl.DataFrame:
-    """Return (`line`, `rate`, `rank`) of every rate of a line's decks whose prefix its number begins with."""
-    priced = book.priced.select("rate", "deck", "prefix", "banded")
+    """Return (`line`, `rate`, `rank`) of every rate of a line's decks whose prefixes its numbers begin with."""
+    priced = book.priced.select("rate", "deck", "prefix", "banded", pl.col("origin").fill_null(""))
+    on = ["deck"]
+    if book.origins.height:
+        lines, on = lines.join(book.origins, on="longest"), ["deck", "origin"]
     lengths = priced.select(pl.col("prefix").str.len_chars().unique()).to_series().sort().to_list()
     found = []
     for length in lengths:
         of_length = priced.filter(pl.col("prefix").str.len_chars() == length)
         prefixed = lines if not length else lines.with_columns(prefix=pl.col("peer").str.head(length))
-        met = prefixed.join(of_length.drop("prefix"), on="deck") if not length else prefixed.join(of_length, on=["deck", "prefix"])
-        order = (pl.col("rank") * _LONGEST + (_LONGEST - 1 - length)) * 2 + (~pl.col("banded")).cast(pl.Int64)
-        found.append(met.select("line", "rate", rank=order))
+        met = prefixed.join(of_length.drop("prefix"), on=on) if not length else prefixed.join(of_length, on=[*on, "prefix"])
+        prefixes = pl.col("rank") * _LONGEST + (_LONGEST - 1 - length)
+        prefixes = prefixes * _LONGEST + (_LONGEST - 1 - pl.col("origin").str.len_chars().cast(pl.Int64))
+        found.append(met.select("line", "rate", rank=prefixes * 2 + (~pl.col("banded")).cast(pl.Int64)))
     return pl.concat(found) if found else pl.DataFrame(schema={"line": pl.UInt32, "rate": pl.Int64, "rank": pl.Int64})

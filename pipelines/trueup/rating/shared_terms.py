@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from trueup.rating.book import DECK, Book
+from trueup.rating.book import PRICED_KEY, Book
 
 SHARING: dict[str, pl.DataType] = {
     "service": pl.String(),
@@ -19,7 +19,6 @@ SHARING: dict[str, pl.DataType] = {
 }
 """A service and plan whose prices depend on other records."""
 _LONGEST = ["month", "week", "day"]
-_TIERED = [*DECK, "destination", "band"]
 
 
 def sharing(books: Iterable[Book]) -> pl.DataFrame:
@@ -41,8 +40,8 @@ def sharing(books: Iterable[Book]) -> pl.DataFrame:
 
 def _terms(book: Book) -> pl.DataFrame:
     """Return the shared terms; services with one `name` are connected."""
-    tiers = book.rates.filter(pl.col("tier_from_micros") > 0).select(_TIERED).unique()
-    base = book.rates.filter(pl.col("tier_from_micros") == 0).join(tiers, on=_TIERED, how="semi", nulls_equal=True)
+    tiers = book.rates.filter(pl.col("tier_from_micros") > 0).select(PRICED_KEY).unique()
+    base = book.rates.filter(pl.col("tier_from_micros") == 0).join(tiers, on=PRICED_KEY, how="semi", nulls_equal=True)
     free = book.allowances.with_columns(service=pl.col("services").str.split(",").list.eval(pl.element().str.strip_chars()))
     terms = ["shared", "period", "timezone", "plan", "service"]
     both = [base.select(*terms, name=pl.lit(None, pl.String)), free.explode("service").select(*terms, "name")]

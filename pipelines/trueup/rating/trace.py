@@ -53,6 +53,7 @@ def _tariff(rate: Row) -> str:
     since = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=rate["from_us"])).isoformat().replace("+00:00", "Z")
     dimensions = [f"{n} {rate[n]}" for n in _DIMENSIONS if rate[n] is not None]
     dimensions += [f"prefix {rate['destination']}" if rate["destination"] else "any destination"]
+    dimensions += [f"origin {rate['origin']}"] if rate["origin"] else []
     dimensions += [f"band {rate['band']}"] if rate["band"] else []
     return f"tariff {rate['tariff_code'] or 'without a code'} as of {since}: {', '.join(dimensions)}"
 
@@ -80,7 +81,7 @@ def _step(micros: int | None) -> str:
 
 
 def _from_net(terms: Row, net: Fraction, *, paid: bool) -> tuple[list[str], Fraction]:
-    """Apply set-up fee, minimum, rounding and tax; return the lines and the amount after them."""
+    """Apply set-up fee, minimum, maximum, rounding and tax; return the lines and the amount after them."""
     lines = []
     if paid and terms["setup_micros"]:
         net += terms["setup_micros"]
@@ -88,6 +89,9 @@ def _from_net(terms: Row, net: Fraction, *, paid: bool) -> tuple[list[str], Frac
     if paid and terms["minimum_micros"] is not None and net < terms["minimum_micros"]:
         net = Fraction(terms["minimum_micros"])
         lines.append(f"raised to the minimum = {_money(net)}")
+    if terms["maximum_micros"] is not None and net > terms["maximum_micros"]:
+        net = Fraction(terms["maximum_micros"])
+        lines.append(f"limited to the maximum = {_money(net)}")
     rounded, net = _rounding("record", "before tax", terms, net)
     lines += rounded
     tax = Fraction(terms["tax_micros"] or 0, MICROS)

@@ -85,7 +85,7 @@ class Group:
         subscriber = None if self.subscriber is None else f"{self.name[1]} {self.subscriber}"
         unknown = dict.fromkeys(("plan", "direction", "zone", "trunk"))
         return unknown | {
-            "service": self.service, "peer": self.peer, "account": self.name[1] or None, "subscriber": subscriber, "currency": self.name[4],
+            "service": self.service, "peer": self.peer, "own_number": self.subscriber, "account": self.name[1] or None, "subscriber": subscriber, "currency": self.name[4],
             "start_us": self.start_us, "quantity_micros": quantity if quantity is not None and quantity < 2**63 else None,
             "order": self.records[first].record.event_id,
         }  # fmt: skip
@@ -176,7 +176,7 @@ def shared_terms_of(service: str | None, book: list[dict[str, Any]]) -> list[dic
 
 
 def same_rate(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return all(one[n] == other[n] for n in ("plan", "service", "destination", "band", "zone", "trunk", "direction"))
+    return all(one[n] == other[n] for n in ("plan", "service", "destination", "origin", "band", "zone", "trunk", "direction"))
 
 
 def services_of(name: str, book: list[dict[str, Any]]) -> set[str]:
@@ -473,7 +473,7 @@ def value_by_book(charged: dict[RecordId, AdmittedRecord], group: Group, known: 
         unknown = dict.fromkeys(("plan", "direction", "zone", "trunk", "account", "subscriber"))
         quantity = r.quantity_micros
         call = unknown | {
-            "call": 0, "service": group.service, "peer": group.peer, "currency": group.name[4], "start_us": one.last_us,
+            "call": 0, "service": group.service, "peer": group.peer, "own_number": group.subscriber, "currency": group.name[4], "start_us": one.last_us,
             "quantity_micros": quantity, "order": r.event_id,
         }  # fmt: skip
         amount = fractions_rater.price(known.book, [call])[0][0]

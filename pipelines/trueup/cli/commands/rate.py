@@ -47,7 +47,7 @@ def rate(
     zone: Annotated[str | None, typer.Option(help="The roaming zone.")] = None,
     trunk: Annotated[str | None, typer.Option(help="The trunk group.")] = None,
     account: Annotated[str | None, typer.Option(help="The account, for allowances and tiers shared by account.")] = None,
-    subscriber: Annotated[str | None, typer.Option(help="The subscriber, for plan, allowances and tiers.")] = None,
+    subscriber: Annotated[str | None, typer.Option(help="The subscriber, for plan, origin, allowances and tiers.")] = None,
     currency: Annotated[
         str | None, typer.Option(help="Currency to price in; with --cgrates, the currency of the folder's prices.")
     ] = None,
@@ -247,7 +247,7 @@ def _read_cgrates(
     services: dict[str, str] | None = None,
 ) -> pl.DataFrame:
     from trueup.config import zone_of
-    from trueup.rating.cgrates import read_cgrates
+    from trueup.rating.cgrates.folder import read_cgrates
 
     assert folder is not None
     if currency is None:

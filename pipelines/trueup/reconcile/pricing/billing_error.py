@@ -14,8 +14,7 @@ from trueup.reconcile.pricing.calls import calls_of
 
 JUDGED = (
     "owner_no", "at", "pool_session_id", "price_micros", "charge_quantity", "usage_quantity", "billed_micros", "service", "plan",
-    "direction",
-    "zone", "trunk", "peer", "currency", "start_us", "order",
+    "direction", "zone", "trunk", "subscriber", "peer", "currency", "start_us", "order",
 )  # fmt: skip
 """The columns of a misrated pair: its owner, and everything that its price depends on."""
 

@@ -12,11 +12,14 @@ PRICED: dict[str, pl.DataType] = {"expected_micros": pl.Int128(), "reason": pl.S
 def calls_of(rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
     """Return rows as the rater takes them, each by itself: without account and subscriber nothing is shared.
 
+    The own number, to which the origin of a rate applies, is that of the rows' subscriber.
+
     `call` is the rows' own. A quantity that does not fit 64 bits becomes NULL.
     """
     fits = pl.col(quantity).cast(pl.Int64, strict=False)
     return rows.select(
         "service", "plan", "direction", "zone", "trunk", "peer", "currency", "start_us", "order",
+        own_number="subscriber",
         call=pl.col("call").cast(pl.Int64), account=pl.lit(None, pl.String), subscriber=pl.lit(None, pl.String),
         quantity_micros=fits,
     ).select(pl.col(n).cast(t) for n, t in CALL.items())  # fmt: skip

@@ -37,7 +37,7 @@ POOL_MEMBER: dict[str, pl.DataType] = {
     "until": pl.Int64(),
     "changed": pl.Int64(),  # the last position at which something before it in its pool arrived, changed or left
     "scope": pl.String(),
-    **{n: t for n, t in CALL.items() if n not in ("call", "account")},
+    **{n: t for n, t in CALL.items() if n not in ("call", "account", "own_number")},
 }
 """A session of a pool as known at some positions."""
 PRICE: dict[str, pl.DataType] = {"pool_session_id": pl.Int64(), "since": pl.Int64(), "until": pl.Int64(), **PRICED}
@@ -175,5 +175,6 @@ def _to_calls(rows: pl.DataFrame) -> pl.DataFrame:
     snapshot = pl.col("number").cast(pl.String)
     return rows.with_columns(
         account=pl.when(pl.col("scope") != "").then(snapshot),
+        own_number="subscriber",
         subscriber=pl.concat_str(snapshot, pl.lit(" "), "subscriber"),
     ).select(*(pl.col(n).cast(t) for n, t in CALL.items()), "aside")

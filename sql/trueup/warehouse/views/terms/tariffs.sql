@@ -40,6 +40,8 @@ SELECT
     t.period,                                     -- period of the allowance
     t.to_currency,                                -- target currency of an exchange rate
     steps.micros_as_money(t.units_micros) AS units, -- units of an allowance
+    t.origin,                                     -- the prefix of the subscribers it is for
+    steps.micros_as_money(t.maximum_micros) AS maximum, -- greatest charge
     lower(hex(t.event_id)) AS event_id,           -- its id in lower-case hex, for explain and verify
     t.source_id,                                  -- its source unit, as in source_units
     p.position,                                   -- the position of its commit

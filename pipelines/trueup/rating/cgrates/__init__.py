@@ -1,0 +1,1 @@
+"""Tariff plans of CGRateS: CSV folders as rows of a tariff book."""

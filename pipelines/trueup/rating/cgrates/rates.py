@@ -1,0 +1,98 @@
+"""Rates and destination rates of CGRateS as terms of a rate: price, increments, set-up fee, rounding and maximum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from trueup.rating.cgrates.go_literals import decimal_of, quantity_of
+from trueup.rating.cgrates.lines import Line
+from trueup.units import MICROS
+
+_ROUNDINGS = {"*up": "up", "*down": "down", "*middle": "half_up"}
+_FREE, _DISCONNECT = "*free", "*disconnect"
+
+
+def terms_of(priced: Line, rates: Sequence[Line]) -> dict[str, Any]:
+    """Return the terms of a line of destination rates, whose rate has the lines `rates`.
+
+    Raises `TrueupError`, with file and line, for what a tariff book has no exact word for.
+    """
+    terms = _slots(rates) | _rounding(priced) | {"maximum_micros": _maximum(priced)}
+    fee, decimals = terms["setup_micros"], terms["decimals"]
+    if decimals is not None and fee % 10 ** (6 - decimals):
+        raise priced.refusal("the connect fee has more decimals than costs are rounded to", "a record is rounded with its fee")
+    return terms
+
+
+def _maximum(priced: Line) -> int | None:
+    """Return the greatest price of a record in millionths; None without one.
+
+    Only `*free` limits the price of a record. `*disconnect` ends a call of a prepaid account at that cost, and does not change
+    the price of a call that was recorded.
+    """
+    cost, strategy = decimal_of(priced[5] or "0"), priced[6]
+    if cost is None or cost < 0 or (cost * MICROS).denominator != 1:
+        raise priced.refusal(f"{priced[5]!r} is no greatest cost of a call", "write it like 1.5, with six decimals at most")
+    if strategy not in ("", _FREE, _DISCONNECT):
+        raise priced.refusal(f"the strategy {strategy!r} is unknown", f"write {_FREE} or {_DISCONNECT}")
+    if cost and not strategy:
+        raise priced.refusal("a MaxCost without MaxCostStrategy has no effect", f"add {_FREE} or {_DISCONNECT}, or leave it empty")
+    return int(cost * MICROS) if cost and strategy == _FREE else None
+
+
+def _rounding(priced: Line) -> dict[str, Any]:
+    if priced[3] == "" and priced[4] in ("", "0"):
+        return {"rounding": None, "decimals": None}
+    if priced[3] not in _ROUNDINGS or not priced[4].isdecimal() or int(priced[4]) > 6:
+        raise priced.refusal(
+            f"rounding {priced[3]} to {priced[4]} decimals is not supported", "use *up, *down or *middle and 0 to 6"
+        )
+    return {"rounding": _ROUNDINGS[priced[3]], "decimals": int(priced[4])}
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """A part of a rate: from `begins` on, `price` millionths for each unit, in increments of `step` units."""
+
+    begins: Fraction
+    price: Fraction
+    step: Fraction
+
+
+def _slots(lines: list[Line]) -> dict[str, Any]:
+    """One rate: a first increment of another price than the rest is a set-up fee beside the rest's price."""
+    units, slots = set[str](), list[_Slot]()
+    for line in lines:
+        rate, per, step, begins = (
+            decimal_of(line[2] or "0"),
+            quantity_of(line[3]),
+            quantity_of(line[4]),
+            quantity_of(line[5] or "0"),
+        )
+        if rate is None or per is None or step is None or begins is None or step.number <= 0 or (per.number <= 0 and rate):
+            raise line.refusal(
+                "a rate, its unit, its increment or its start is no number or duration", "write them like 0.1,60s,1s,0s"
+            )
+        units |= {q.unit for q in (per, step, begins) if q.number}
+        slots.append(_Slot(begins.number, rate * MICROS / (per.number or 1), step.number))
+    fee = decimal_of(lines[0][1] or "0")
+    slots.sort(key=lambda slot: slot.begins)
+    if fee is None or len(units) != 1 or slots[0].begins != 0:
+        raise lines[0].refusal(f"rate {lines[0][0]} has no fee, no one unit or no start at 0 that can be read")
+    first, last = slots[0], slots[-1]
+    if len(slots) > 2 or (len(slots) == 2 and first.step != last.begins):
+        raise lines[-1].refusal(
+            f"rate {lines[0][0]} changes after more than its first increment", "let it change right after it, and once"
+        )
+    setup = fee * MICROS + (first.price - last.price) * first.step
+    numbers = [setup, first.step * MICROS, last.step * MICROS]
+    if any(number.denominator != 1 for number in numbers) or last.price.denominator > 10**9:
+        raise lines[0].refusal(f"rate {lines[0][0]} is finer than millionths")
+    setup_micros, first_micros, next_micros = map(int, numbers)
+    return {
+        "setup_micros": setup_micros, "price_micros": last.price.numerator, "price_per": last.price.denominator,
+        "unit": units.pop(), "first_increment_micros": first_micros, "next_increment_micros": next_micros,
+    }  # fmt: skip
