@@ -185,6 +185,10 @@ SETTINGS = {
         [(CHARGES, CHARGES + '\nrange = { quantity = ["0", "1"] }')], "",
         ("unused-setting", "error", "[[source]] billing"), "range of quantity has no effect without a column for quantity",
     ),
+    "a declared sum of a column that is not mapped": (
+        [(CHARGES, CHARGES + "\nframing = { trailer = '^T(?P<quantity>[0-9]+)' }")], "",
+        ("unused-setting", "error", "[[source]] billing"), "the group quantity of framing has no effect without a column for quantity",
+    ),
     "a zone of times that count from 1970": (
         [('lateness = "1h"', 'time_format = "epoch_s"\ntimezone = "Europe/Berlin"')], "",
         ("unused-setting", "error", "[[source]] msc"), "timezone has no effect with times that count from 1970",

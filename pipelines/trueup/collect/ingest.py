@@ -34,6 +34,7 @@ from trueup.collect.discover.arrival import check_marker, is_complete
 from trueup.collect.discover.manifest import DeclaredContent, read_manifest
 from trueup.collect.discover.shared_files import refuse_shared_files
 from trueup.collect.discover.units import Unit, find_files, open_unit
+from trueup.collect.map.declared_sums import declared_micros
 from trueup.collect.map.mapping import Mapping
 from trueup.collect.map.mapping_record import RecordedMapping, mapping_of, mapping_record, mapping_version, new_mapping_version
 from trueup.collect.map.presets import expand_preset
@@ -257,7 +258,8 @@ def _parts(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int], d
 def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent, *, is_last: bool) -> Iterator[Committed]:
     unit.check_unchanged()
     records = reader.declared_records if declared.records is None else declared.records
-    committed = part.commit(is_last=is_last, declared_records=records)
+    sums = declared_micros(unit.source, reader.declared_sums, where=unit.shown)
+    committed = part.commit(is_last=is_last, declared_records=records, declared_sums=sums)
     if committed is not None:
         yield committed
 

@@ -74,6 +74,9 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     if source.identity == "position" and "record_key" in (*source.columns, *source.constants):
         yield "record_key", 'with identity = "position"'
     yield from ((f"range of {name}", f"without a column for {name}") for name in source.range if not is_mapped(source, name))
+    for name in source.framing.sums if source.framing is not None else ():
+        if not is_mapped(expand_preset(source), name):
+            yield f"the group {name} of framing", f"without a column for {name}"
     yield from _unused_of_times(source)
     for column, rule in source.columns.items():
         yield from ((f"{name} of {column}", when) for name, when in _unused_of_column(column, rule))

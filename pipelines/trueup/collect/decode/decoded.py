@@ -93,6 +93,9 @@ class Reader(Protocol):
     declared_records: int | None
     """Number of records that the unit itself declares."""
 
+    declared_sums: Mapping[str, str]
+    """Sums that the unit itself declares, by event column, as they are written there."""
+
     def columns(self) -> Sequence[str]:
         """Return the source columns."""
 

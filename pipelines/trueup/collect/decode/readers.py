@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -73,6 +73,7 @@ class CsvReader:
         self._dialect = Dialect(_ascii_character(source, "delimiter"), _ascii_character(source, "quote"), source.encoding)
         self._unit, self._frame = unit, frame_of(unit)
         self.declared_records: int | None = self._frame.records
+        self.declared_sums: Mapping[str, str] = self._frame.sums
         self._has_header = source.header and names is None
         self._header: Header | None = None
         self._names: tuple[str, ...]
@@ -164,6 +165,7 @@ class NdjsonReader:
     def __init__(self, unit: Unit) -> None:
         self._unit, self._frame = unit, frame_of(unit)
         self.declared_records: int | None = self._frame.records
+        self.declared_sums: Mapping[str, str] = self._frame.sums
 
     def columns(self) -> Sequence[str]:
         """Return the member names of the first lines."""
@@ -202,6 +204,7 @@ class ParquetReader:
         self._limits = unit.limits
         self._file = ParquetFile(unit.handle, unit.shown, unit.limits)
         self.declared_records: int | None = self._file.records
+        self.declared_sums: Mapping[str, str] = {}
 
     def columns(self) -> Sequence[str]:
         """Return the file's columns."""

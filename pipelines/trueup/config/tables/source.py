@@ -236,6 +236,9 @@ class SourceConfig(Table):
     @model_validator(mode="after")
     def _check_declared_once(self) -> Self:
         framed, manifest = self.framing, self.manifest
+        for name in framed.sums if framed is not None else ():
+            if name not in STREAM_COLUMNS[self.stream] or self.stream not in ("usage", "charge"):
+                raise ValueError(f"`framing` finds the sum of {name}, which stream {self.stream} does not have")
         if framed is not None and manifest is not None and RECORDS in framed.groups & manifest.groups:
             raise ValueError(
                 "`framing` and `manifest` both find the number of records; remove the group `records` from one of them"
