@@ -6,15 +6,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from trueup.collect.decode import asterisk
-from trueup.collect.decode.csv import Dialect, header_of, read_csv, usual_width
 from trueup.collect.decode.decoded import Batch, Reader, within_limit
-from trueup.collect.decode.framing import frame_of
-from trueup.collect.decode.lines import Bounds, Lines, one_line, physical_lines
-from trueup.collect.decode.multiline_csv import Quoting, quoted_records
-from trueup.collect.decode.ndjson import Nesting, names_in, read_ndjson
-from trueup.collect.decode.parquet import ParquetFile, Rows, read_parquet
-from trueup.collect.decode.repeated_header import Header, NamedLines
+from trueup.collect.decode.parquet.parquet_file import ParquetFile, Rows, read_parquet
+from trueup.collect.decode.text import asterisk
+from trueup.collect.decode.text.csv import Dialect, header_of, read_csv, usual_width
+from trueup.collect.decode.text.framing import frame_of
+from trueup.collect.decode.text.lines import Bounds, Lines, one_line, physical_lines
+from trueup.collect.decode.text.multiline_csv import Quoting, quoted_records
+from trueup.collect.decode.text.ndjson import Nesting, names_in, read_ndjson
+from trueup.collect.decode.text.repeated_header import Header, NamedLines
 from trueup.collect.discover.units import Unit
 from trueup.config import SourceConfig
 from trueup.config.encodings import check_encoding

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from trueup.collect.decode.parquet import ParquetFile, raw_rows
+from trueup.collect.decode.parquet.parquet_file import ParquetFile, raw_rows
 from trueup.collect.discover.units import Unit
 
 Provenance = tuple[int, int, int | None]

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from trueup.collect.decode.decoded import REJECTED, Batch, concat_rejected
-from trueup.collect.decode.lines import Mask
+from trueup.collect.decode.text.lines import Mask
 from trueup.collect.map.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
 from trueup.collect.map.expressions.node import Node
 from trueup.collect.map.expressions.syntax import parse, parse_condition

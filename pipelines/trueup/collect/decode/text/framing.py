@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from trueup.collect.decode.lines import BOM, Lines, lines_in
+from trueup.collect.decode.text.lines import BOM, Lines, lines_in
 from trueup.collect.discover.units import Unit
 from trueup.config.tables.framing import RECORDS, SUMMED
 from trueup.errors import SourceError
