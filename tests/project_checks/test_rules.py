@@ -189,6 +189,14 @@ SETTINGS = {
         [(CHARGES, CHARGES + "\nframing = { trailer = '^T(?P<quantity>[0-9]+)' }")], "",
         ("unused-setting", "error", "[[source]] billing"), "the group quantity of framing has no effect without a column for quantity",
     ),
+    "fields of fixed width in a file of another format": (
+        [('lateness = "1h"', 'fixed = { fields = [{ name = "id", length = 3 }] }')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'fixed has no effect without format = "fixed"',
+    ),
+    "a delimiter of a file of fixed width": (
+        [('lateness = "1h"', 'format = "fixed"\ndelimiter = ";"\nfixed = { fields = [{ name = "id", length = 3 }] }')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'delimiter has no effect with format = "fixed"',
+    ),
     "a zone of times that count from 1970": (
         [('lateness = "1h"', 'time_format = "epoch_s"\ntimezone = "Europe/Berlin"')], "",
         ("unused-setting", "error", "[[source]] msc"), "timezone has no effect with times that count from 1970",

@@ -231,7 +231,7 @@ def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
         check_marker(source, path, shown=unit.shown)
         declared = read_manifest(lake.project, unit)
         reader = reader_of(unit)
-        run.mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
+        run.mapping.check(reader.columns(), where=unit.shown, required_only=not source.has_equal_records)
         counts, positions = Counts(), list[int]()
         for committed in _parts(run, unit, reader, ingested.parts, declared):
             counts, positions = counts + committed.counts, [*positions, committed.position]
@@ -269,7 +269,7 @@ def _read(
 ) -> Iterator[tuple[int, Events]]:
     """Return the events of the parts that the log lacks, in order, while a few pieces ahead are being read."""
     mapping, progress = run.mapping, run.progress
-    requested = mapping.requested_among(reader.columns()) if unit.source.format != "ndjson" else mapping.requested
+    requested = mapping.requested_of(reader)
 
     def read_events(piece: Piece) -> Events:
         batch = reader.read(piece, requested, attributes=unit.source.attributes, kept=mapping.kept)
@@ -277,7 +277,7 @@ def _read(
         return events_of(mapped, unit.source, run.lake.project.config.lake)
 
     waiting = deque[tuple[int, Future[Events]]]()
-    has_names = unit.source.attributes and unit.source.format != "ndjson"
+    has_names = unit.source.attributes and unit.source.has_equal_records
     # A part's attributes are in memory twice while it is sorted for its commit.
     name_bytes = 2 * attribute_name_bytes(reader.columns()) if has_names else 0
     for number, piece in split_at_parts(reader.pieces(), taken, name_bytes):

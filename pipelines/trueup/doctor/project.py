@@ -149,7 +149,7 @@ def _check_columns(project: Project, source: SourceConfig, path: Path, clock: Cl
     with open_regular(path) if sample.is_parquet else io.BytesIO(sample.data) as handle:
         reader = reader_of(sample_unit(bounded, path, handle, sample.size_bytes if sample.is_parquet else len(sample.data)))
         available = reader.columns()
-    mapping.check(available, where=sample.shown, required_only=source.format == "ndjson")
+    mapping.check(available, where=sample.shown, required_only=not source.has_equal_records)
     return len(mapping.requested_among(available))
 
 

@@ -10,6 +10,7 @@ from trueup.collect.decode.decoded import Batch, Reader, within_limit
 from trueup.collect.decode.parquet.parquet_file import ParquetFile, Rows, read_parquet
 from trueup.collect.decode.text import asterisk
 from trueup.collect.decode.text.csv import Dialect, header_of, read_csv, usual_width
+from trueup.collect.decode.text.fixed_width import read_fixed
 from trueup.collect.decode.text.framing import frame_of
 from trueup.collect.decode.text.lines import Bounds, Lines, one_line, physical_lines
 from trueup.collect.decode.text.multiline_csv import Quoting, quoted_records
@@ -30,6 +31,8 @@ def reader_of(unit: Unit) -> Reader:
     unit.check_text()
     if source.format == "ndjson":
         return NdjsonReader(unit)
+    if source.format == "fixed":
+        return FixedReader(unit)
     return CsvReader(unit, names=asterisk.FIELDS if source.format == "asterisk" else None)
 
 
@@ -187,6 +190,34 @@ class NdjsonReader:
         encoding = self._unit.source.encoding
         batch = read_ndjson(lines, mapped, encoding=encoding, attributes=attributes, kept=kept, limits=limits)
         return batch.with_rejected(too_long)
+
+    def at(self, row: int, offset: int, length: int | None) -> Lines:
+        """Return one line."""
+        return _line_at(self._unit, row, offset, length or 0)
+
+
+class FixedReader:
+    """Reader of fixed-width text: one record per line."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit, self._frame = unit, frame_of(unit)
+        self.declared_records: int | None = self._frame.records
+        self.declared_sums: Mapping[str, str] = self._frame.sums
+        _check_columns(self.columns(), unit)
+
+    def columns(self) -> Sequence[str]:
+        """Return the declared fields."""
+        return tuple(self._unit.source.fixed.spans) if self._unit.source.fixed is not None else ()
+
+    def pieces(self) -> Iterator[Lines]:
+        """Yield the lines."""
+        bounds = _bounds(self._unit)
+        return self._frame.cut(self._unit.stream(), lambda chunks: physical_lines(chunks, bounds=bounds))
+
+    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
+        """Decode lines."""
+        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
+        return read_fixed(lines, self._unit.source, mapped, attributes=attributes, kept=kept).with_rejected(too_long)
 
     def at(self, row: int, offset: int, length: int | None) -> Lines:
         """Return one line."""

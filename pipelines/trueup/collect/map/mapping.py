@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from trueup.collect.decode.decoded import REJECTED, Batch, concat_rejected
+from trueup.collect.decode.decoded import REJECTED, Batch, Reader, concat_rejected
 from trueup.collect.decode.text.lines import Mask
 from trueup.collect.map.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
 from trueup.collect.map.expressions.node import Node
@@ -134,6 +134,10 @@ class Mapping:
     def requested_among(self, available: Sequence[str]) -> tuple[str, ...]:
         """Return the source columns that the mapping reads and the source has: optional ones may be missing."""
         return tuple(name for name in self.requested if name in available)
+
+    def requested_of(self, reader: Reader) -> tuple[str, ...]:
+        """Return the source columns to read of a unit: of records with columns of their own, all that the mapping reads."""
+        return self.requested_among(reader.columns()) if self.source.has_equal_records else self.requested
 
     def check(self, available: Sequence[str], *, where: str, required_only: bool = False) -> None:
         """Raise `SourceError` when a mapped column is not available.

@@ -61,7 +61,7 @@ def remap_unit(
     for number, piece in split_at_parts(reader.pieces(), part_records):
         moment = _EPOCH + timedelta(microseconds=taken_at_us.get(number, newest))
         columns = mapping.at(moment)
-        requested = columns.requested if source.format == "ndjson" else columns.requested_among(reader.columns())
+        requested = columns.requested_of(reader)
         batch = reader.read(piece, requested, attributes=source.attributes, kept=columns.kept)
         remapped = _remap_batch(unit, mapping, batch, moment, piece.first_row, piece.first_row + len(piece) - 1)
         # Quarantine stores the beginning of a long record, and no bytes once the unit's budget is used up.
@@ -95,7 +95,7 @@ def remap_record(
     reader, source = reader_of(unit), mapping.source
     moment = _EPOCH + timedelta(microseconds=taken_at_us)
     columns = mapping.at(moment)
-    requested = columns.requested if source.format == "ndjson" else columns.requested_among(reader.columns())
+    requested = columns.requested_of(reader)
     batch = reader.read(reader.at(*provenance), requested, attributes=source.attributes, kept=columns.kept)
     remapped = _remap_batch(unit, mapping, batch, moment, provenance[0], provenance[0])
     raw = bytes(batch.rejected["raw"][0]) if batch.rejected.height else batch.raw([0])[0]
