@@ -191,7 +191,15 @@ SETTINGS = {
     ),
     "fields of fixed width in a file of another format": (
         [('lateness = "1h"', 'fixed = { fields = [{ name = "id", length = 3 }] }')], "",
-        ("unused-setting", "error", "[[source]] msc"), 'fixed has no effect without format = "fixed"',
+        ("unused-setting", "error", "[[source]] msc"), 'fixed has no effect with format = "csv"',
+    ),
+    "a sheet of a file that is no workbook": (
+        [('lateness = "1h"', 'sheet = "May"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'sheet has no effect with format = "csv"',
+    ),
+    "an encoding of a workbook": (
+        [('lateness = "1h"', 'format = "xlsx"\nencoding = "latin-1"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'encoding has no effect with format = "xlsx"',
     ),
     "a delimiter of a file of fixed width": (
         [('lateness = "1h"', 'format = "fixed"\ndelimiter = ";"\nfixed = { fields = [{ name = "id", length = 3 }] }')], "",

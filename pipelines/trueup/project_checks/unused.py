@@ -20,9 +20,16 @@ from trueup.events.streams import MOVEMENTS
 from trueup.project_checks.facts import Facts, is_mapped
 from trueup.project_checks.problem import Instance, Rule
 
-_CSV_ONLY = ("delimiter", "quote", "header", "repeated_header", "quoted_newlines")
 _TEXTS = ("csv", "asterisk", "fixed", "ndjson")
-_TEXT_ONLY = ("encoding", "skip_lines", "framing")
+_FORMATS_OF: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("delimiter", "quote", "repeated_header", "quoted_newlines"): ("csv", "asterisk"),
+    ("header",): ("csv", "asterisk", "xlsx"),
+    ("encoding", "framing"): _TEXTS,
+    ("skip_lines",): (*_TEXTS, "xlsx"),
+    ("fixed",): ("fixed",),
+    ("sheet",): ("xlsx",),
+}
+"""Formats in which settings have an effect."""
 _MOVEMENTS_ONLY = ("frontier", "lateness", "idle_after")
 _KINDS = {"decimal": DECIMAL_COLUMNS, "time": TIME_COLUMNS, "truth value": FLAG_COLUMNS, "whole number": WHOLE_COLUMNS}
 _COLUMN_SETTINGS = {
@@ -53,12 +60,9 @@ def _unused(facts: Facts) -> Iterator[Instance]:
 
 def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     written = source.model_fields_set
-    if source.format not in ("csv", "asterisk"):
-        yield from ((name, f'with format = "{source.format}"') for name in _CSV_ONLY if name in written)
-    if source.format not in _TEXTS:
-        yield from ((name, f'with format = "{source.format}"') for name in _TEXT_ONLY if name in written)
-    if "fixed" in written and source.format != "fixed":
-        yield "fixed", 'without format = "fixed"'
+    for names, formats in _FORMATS_OF.items():
+        if source.format not in formats:
+            yield from ((name, f'with format = "{source.format}"') for name in names if name in written)
     if source.format == "asterisk":
         yield from ((name, 'with format = "asterisk"') for name in ("header", "repeated_header") if name in written)
     elif "repeated_header" in written and not source.header:

@@ -16,6 +16,7 @@ from trueup.collect.decode.text.lines import Bounds, Lines, one_line, physical_l
 from trueup.collect.decode.text.multiline_csv import Quoting, quoted_records
 from trueup.collect.decode.text.ndjson import Nesting, names_in, read_ndjson
 from trueup.collect.decode.text.repeated_header import Header, NamedLines
+from trueup.collect.decode.workbook.reader import WorkbookReader
 from trueup.collect.discover.units import Unit
 from trueup.config import SourceConfig
 from trueup.config.encodings import check_encoding
@@ -27,6 +28,8 @@ def reader_of(unit: Unit) -> Reader:
     source = unit.source
     if source.format == "parquet":
         return ParquetReader(unit)
+    if source.format == "xlsx":
+        return WorkbookReader(unit)
     check_encoding(source.encoding, where=f"source {source.name}")
     unit.check_text()
     if source.format == "ndjson":

@@ -138,7 +138,7 @@ class SourceConfig(Table):
         BeforeValidator(lambda p: (p,) if isinstance(p, str) else p, json_schema_input_type=Text | _Texts),
     ]  # fmt: skip
     """The files: paths or patterns, relative to the project's folder."""
-    format: Literal["csv", "fixed", "ndjson", "parquet", "asterisk"] = "csv"
+    format: Literal["csv", "fixed", "ndjson", "parquet", "xlsx", "asterisk"] = "csv"
     """The format of the files."""
     timezone: Zone | None = None
     """The zone of times without an offset; by default that of the project."""
@@ -200,6 +200,8 @@ class SourceConfig(Table):
     """How the feed is numbered and how often it arrives."""
     framing: FramingConfig | None = None
     """First and last lines that are no records."""
+    sheet: Text | None = None
+    """The name of the worksheet; by default the only visible one."""
     fixed: FixedConfig | None = None
     """The fields of a fixed-width file."""
     manifest: ManifestConfig | None = None
