@@ -90,7 +90,7 @@ def _only_member(listed: Sequence[zipfile.ZipInfo], where: str) -> zipfile.ZipIn
     """Return the one file of an archive; folders, and the attributes that macOS adds, are none."""
     names = {member.filename for member in listed}
     if "[Content_Types].xml" in names or "mimetype" in names:
-        todo = "export it as CSV before it lands"
+        todo = 'set format = "xlsx" of its source, or export it as CSV before it lands'
         raise SourceError("the file is a workbook or document (xlsx, docx, ods), not text", where=where, todo=todo)
     files = [member for member in listed if not member.is_dir() and not member.filename.startswith("__MACOSX/")]
     if len(files) != 1:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from trueup.collect.decode.workbook.package import Sheet
 from trueup.events.reasons import Reason
@@ -26,8 +25,7 @@ FAULTS: dict[Fault, tuple[Reason, str]] = {
 """Reason and rule of a rejected cell, by fault."""
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A cell: its text (of a fault, what the file has), whether the file types it as a number, and what is wrong with it."""
 
     text: str | None
@@ -35,12 +33,11 @@ class Cell:
     fault: Fault | None = None
 
 
-@dataclass(frozen=True)
-class RawCell:
+class RawCell(NamedTuple):
     """A cell as its XML has it: type and style, the texts of value and formula (None without one), and its own string."""
 
     kind: str
-    style: int
+    style: str
     value: str | None
     formula: str | None
     inline: str | None
@@ -68,9 +65,11 @@ def _typed(raw: RawCell, value: str, sheet: Sheet) -> Cell:
         return Cell("true" if int(value) else "false")
     if raw.kind != "n":
         return Cell(value)
-    if raw.style in sheet.dates:
-        return Cell(_moment(float(value), raw.style in sheet.durations, sheet.epoch))
-    return _number(value.strip())
+    style = int(raw.style)
+    if style in sheet.dates:
+        return Cell(_moment(float(value), style in sheet.durations, sheet.epoch))
+    # Most numbers are short: whatever their digits, a spreadsheet keeps all of them.
+    return Cell(value, is_number=True) if len(value) <= DIGITS and value.isdecimal() else _number(value.strip())
 
 
 def _number(value: str) -> Cell:
@@ -86,6 +85,8 @@ def _number(value: str) -> Cell:
     if _WHOLE.fullmatch(value):
         is_lost = len(value.lstrip("+-").lstrip("0")) > DIGITS
         return Cell(value, is_number=True, fault="lost" if is_lost else None)
+    if len(value) <= DIGITS and "e" not in value and "E" not in value:
+        return Cell(value, is_number=True)
     number = float(value)
     if abs(number) >= 10**DIGITS:
         return Cell(value, is_number=True, fault="lost")

@@ -14,12 +14,12 @@ from trueup.collect.decode.text.csv import unique_names
 from trueup.collect.decode.text.lines import Offsets
 from trueup.collect.decode.workbook.cells import FAULTS, Cell
 from trueup.collect.decode.workbook.package import Workbook
-from trueup.collect.decode.workbook.rows import SheetRow, column_letters, sheet_rows
+from trueup.collect.decode.workbook.rows import SheetRow, check_sheet, column_letters, sheet_rows
 from trueup.collect.discover.units import Unit
 from trueup.errors import SourceError
 from trueup.events.reasons import Reason
 
-_PIECE_ROWS, _PIECE_BYTES = 1 << 14, 4 << 20
+_PIECE_ROWS, _PIECE_BYTES = 1 << 12, 2 << 20
 _EMPTY = Cell(None)
 
 
@@ -71,9 +71,8 @@ class WorkbookReader:
             raise SourceError(f"a workbook must not be {unit.compression}-compressed as a whole", where=unit.shown, todo=todo)
         self._unit, self._book = unit, Workbook(unit)
         # A sheet that is damaged further on is refused before any of it is ingested.
-        first = None
-        for row in self._rows():
-            first = first or row
+        check_sheet(self._book, unit.shown)
+        first = next(self._rows(), None)
         if first is None:
             raise SourceError("the sheet has no rows", where=unit.shown, todo=f"check `sheet` of source {unit.source.name}")
         width = max(first.cells) + 1
@@ -143,6 +142,8 @@ class WorkbookReader:
                 "over_limit",
                 f"row: has at most {limits.record_bytes} bytes and {limits.columns} cells (record_bytes, columns in [limits])",
             )
+        if row.has_repeated:
+            return "unparsable", "row: has one cell in each column"
         if max(row.cells) >= len(self._names):
             return "wrong_field_count", f"row: has no cell beyond the column {column_letters(len(self._names) - 1)}"
         for column, name in wanted:
