@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.collect.decode.csv import Dialect, header_of, read_csv, usual_width
 from trueup.collect.decode.decoded import Batch, json_objects
-from trueup.collect.decode.lines import lines_in
+from trueup.collect.decode.text.csv import Dialect, header_of, read_csv, usual_width
+from trueup.collect.decode.text.lines import lines_in
 from trueup.errors import SourceError
 
 PLAIN = Dialect(",", '"', "utf-8")

@@ -346,6 +346,7 @@ def test_a_mapping_that_an_earlier_version_recorded_reads_repeated_headers_as_re
     project = calls()
     (source,) = project.config.source
     recorded = json.loads(mapping_record(project, source, 2).text)
+    assert "fixed" not in recorded["source"], "a later setting without effect must not change the id of a mapping"
     assert read_mapping(json.dumps(recorded)).source.repeated_header
     for name in ("repeated_header", "skip_lines", "framing"):
         del recorded["source"][name]

@@ -20,11 +20,11 @@ import pytest
 import zstandard
 
 from trueup.collect import ingest as ingest_module
-from trueup.collect.decode import lines as lines_module
 from trueup.collect.decode import readers as readers_module
 from trueup.collect.decode.decoded import Batch
-from trueup.collect.decode.lines import Lines
-from trueup.collect.decode.ndjson import read_ndjson
+from trueup.collect.decode.text import lines as lines_module
+from trueup.collect.decode.text.lines import Lines
+from trueup.collect.decode.text.ndjson import read_ndjson
 from trueup.collect.discover import unpack as unpack_module
 from trueup.collect.ingest import IngestSummary
 from trueup.collect.standalone import read_book, read_calls
@@ -298,8 +298,8 @@ def test_more_files_than_a_pattern_may_match_are_refused_with_the_limits_name(ca
 def test_a_long_line_goes_to_quarantine_with_its_beginning_and_provenance(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch, end: str, settings: str, block: int
 ) -> None:
-    monkeypatch.setattr("trueup.collect.decode.lines.BLOCK_BYTES", block)
-    monkeypatch.setattr("trueup.collect.decode.multiline_csv._BLOCK_BYTES", block)
+    monkeypatch.setattr("trueup.collect.decode.text.lines.BLOCK_BYTES", block)
+    monkeypatch.setattr("trueup.collect.decode.text.multiline_csv._BLOCK_BYTES", block)
     monkeypatch.setattr("trueup.collect.discover.units._CHUNK_BYTES", block)
     long = "3," + "x" * 5_000
     project = calls({"a.csv": GOOD + long + end}, settings=settings + limits(record_bytes=100, kept_bytes=40))
@@ -386,7 +386,7 @@ def test_a_part_also_ends_by_its_bytes_and_a_unit_resumes_after_parts_of_an_earl
 def test_a_quote_that_never_closes_costs_its_own_line(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trueup.collect.decode.multiline_csv._BLOCK_BYTES", 64)
+    monkeypatch.setattr("trueup.collect.decode.text.multiline_csv._BLOCK_BYTES", 64)
     monkeypatch.setattr("trueup.collect.discover.units._CHUNK_BYTES", 64)
     lines = "".join(f"{n},998,2024-05-01,1\n" for n in range(200))
     project = calls({"a.csv": HEADER + 'x,"\n' + lines}, settings="quoted_newlines = true\n" + limits(record_bytes=300))
@@ -584,13 +584,13 @@ def repeated_value(count: int, value: object) -> pa.Array:
 def test_a_dictionary_is_decoded_piece_by_piece_up_to_its_limit(
     calls: Write, take_in: TakeIn, query: Query, monkeypatch: pytest.MonkeyPatch, value: object
 ) -> None:
-    monkeypatch.setattr("trueup.collect.decode.parquet._PIECE_BYTES", 100_000)
+    monkeypatch.setattr("trueup.collect.decode.parquet.parquet_file._PIECE_BYTES", 100_000)
     data = of_pages(rows_of(200, x=repeated_value(200, value)), store_schema=False)
     project = calls({"a.parquet": data}, settings=PARQUET)
     assert accepted(take_in(project)) == 200
     lengths = query(project, "SELECT DISTINCT len(attributes) AS n FROM lake.events.usage")["n"].to_list()
     assert lengths == [20_000 + len('{"x":""}')]
-    monkeypatch.setattr("trueup.collect.decode.parquet.LEAST_BYTES", 1_000_000)
+    monkeypatch.setattr("trueup.collect.decode.parquet.parquet_file.LEAST_BYTES", 1_000_000)
     more = calls(
         {"b.parquet": of_pages(rows_of(200, x=repeated_value(200, value)), store_schema=False, row_group_size=100)},
         settings=PARQUET,

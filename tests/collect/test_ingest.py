@@ -15,7 +15,7 @@ import zstandard
 
 from trueup.collect import ingest as ingest_module
 from trueup.collect.commit.commit_part import IngestedParts
-from trueup.collect.decode import lines as lines_module
+from trueup.collect.decode.text import lines as lines_module
 from trueup.collect.ingest import IngestSummary, ingest
 from trueup.config import Project
 from trueup.errors import ConfigError, SourceError

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trueup.collect.decode import lines as lines_module
-from trueup.collect.decode.encoding import in_utf8, undecodable, with_nul
-from trueup.collect.decode.lines import Bounds, blocks, lines_in, lines_of, physical_lines
-from trueup.collect.decode.multiline_csv import Quoting, quoted_records
+from trueup.collect.decode.text import lines as lines_module
+from trueup.collect.decode.text.encoding import in_utf8, undecodable, with_nul
+from trueup.collect.decode.text.lines import Bounds, blocks, lines_in, lines_of, physical_lines
+from trueup.collect.decode.text.multiline_csv import Quoting, quoted_records
 from trueup.config.encodings import check_encoding
 from trueup.errors import ConfigError
 

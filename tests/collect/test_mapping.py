@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from trueup.collect.decode.csv import Dialect, read_csv
 from trueup.collect.decode.decoded import Batch
-from trueup.collect.decode.lines import lines_in
+from trueup.collect.decode.text.csv import Dialect, read_csv
+from trueup.collect.decode.text.lines import lines_in
 from trueup.collect.map.mapping import Mapped, Mapping
 from trueup.collect.map.presets import expand_preset
 from trueup.config import Config, parse

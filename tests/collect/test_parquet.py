@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trueup.collect.decode import parquet_pages
-from trueup.collect.decode.parquet import ParquetFile, read_parquet
+from trueup.collect.decode.parquet import pages as parquet_pages
+from trueup.collect.decode.parquet.parquet_file import ParquetFile, read_parquet
 from trueup.errors import SourceError
 
 

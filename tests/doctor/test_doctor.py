@@ -6,6 +6,7 @@ import json
 from importlib import util
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from trueup.cli import main
@@ -89,6 +90,14 @@ def test_a_mapped_column_that_the_first_file_lacks_is_an_error(project: Path, ca
     change(project, 'quantity = "seconds"', 'quantity = "secs"')
     error = the_error(project, capsys)
     assert error.startswith("[[source]] msc: quantity is mapped to the column 'secs', which does not exist; there are id, caller")
+
+
+def test_the_columns_of_a_workbook_are_checked(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    book = openpyxl.Workbook()
+    book.worksheets[0].append(("id", "anumber"))
+    book.save(project / "landing/a.xlsx")
+    change(project, 'path = "landing/msc*.csv"', 'path = "landing/a.xlsx"\nformat = "xlsx"')
+    assert "does not exist; there are id, anumber" in the_error(project, capsys)
 
 
 def test_a_column_that_only_where_reads_must_exist(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -185,6 +185,26 @@ SETTINGS = {
         [(CHARGES, CHARGES + '\nrange = { quantity = ["0", "1"] }')], "",
         ("unused-setting", "error", "[[source]] billing"), "range of quantity has no effect without a column for quantity",
     ),
+    "a declared sum of a column that is not mapped": (
+        [(CHARGES, CHARGES + "\nframing = { trailer = '^T(?P<quantity>[0-9]+)' }")], "",
+        ("unused-setting", "error", "[[source]] billing"), "the group quantity of framing has no effect without a column for quantity",
+    ),
+    "fields of fixed width in a file of another format": (
+        [('lateness = "1h"', 'fixed = { fields = [{ name = "id", length = 3 }] }')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'fixed has no effect with format = "csv"',
+    ),
+    "a sheet of a file that is no workbook": (
+        [('lateness = "1h"', 'sheet = "May"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'sheet has no effect with format = "csv"',
+    ),
+    "an encoding of a workbook": (
+        [('lateness = "1h"', 'format = "xlsx"\nencoding = "latin-1"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'encoding has no effect with format = "xlsx"',
+    ),
+    "a delimiter of a file of fixed width": (
+        [('lateness = "1h"', 'format = "fixed"\ndelimiter = ";"\nfixed = { fields = [{ name = "id", length = 3 }] }')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'delimiter has no effect with format = "fixed"',
+    ),
     "a zone of times that count from 1970": (
         [('lateness = "1h"', 'time_format = "epoch_s"\ntimezone = "Europe/Berlin"')], "",
         ("unused-setting", "error", "[[source]] msc"), "timezone has no effect with times that count from 1970",

@@ -35,6 +35,7 @@ from trueup.collect.discover.arrival import check_marker, is_complete
 from trueup.collect.discover.manifest import DeclaredContent, read_manifest
 from trueup.collect.discover.shared_files import refuse_shared_files
 from trueup.collect.discover.units import Unit, find_files, open_unit
+from trueup.collect.map.declared_sums import declared_micros
 from trueup.collect.map.presets import expand_preset
 from trueup.collect.statements import statement
 from trueup.config import Project, SourceConfig
@@ -204,7 +205,7 @@ def _ingest_unit(run: _SourceRun, path: Path) -> UnitResult:
         check_marker(source, path, shown=unit.shown)
         declared = read_manifest(lake.project, unit)
         reader = reader_of(unit)
-        run.of_today.mapping.check(reader.columns(), where=unit.shown, required_only=source.format == "ndjson")
+        run.of_today.mapping.check(reader.columns(), where=unit.shown, required_only=not source.has_equal_records)
         counts, positions = Counts(), list[int]()
         for committed in _parts(run, unit, reader, ingested.parts, declared):
             counts, positions = counts + committed.counts, [*positions, committed.position]
@@ -231,7 +232,8 @@ def _parts(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int], d
 def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent, *, is_last: bool) -> Iterator[Committed]:
     unit.check_unchanged()
     records = reader.declared_records if declared.records is None else declared.records
-    committed = part.commit(is_last=is_last, declared_records=records)
+    sums = declared_micros(unit.source, reader.declared_sums, where=unit.shown)
+    committed = part.commit(is_last=is_last, declared_records=records, declared_sums=sums)
     if committed is not None:
         yield committed
 
@@ -241,7 +243,7 @@ def _read(
 ) -> Iterator[tuple[int, Events]]:
     """Return the events of the parts that the log lacks, in order, while a few pieces ahead are being read."""
     mapping, progress = run.of_today.mapping, run.progress
-    requested = mapping.requested_among(reader.columns()) if unit.source.format != "ndjson" else mapping.requested
+    requested = mapping.requested_of(reader)
 
     def read_events(piece: Piece) -> Events:
         batch = reader.read(piece, requested, attributes=unit.source.attributes, kept=mapping.kept)
@@ -249,7 +251,7 @@ def _read(
         return events_of(mapped, unit.source, run.lake.project.config.lake)
 
     waiting = deque[tuple[int, Future[Events]]]()
-    has_names = unit.source.attributes and unit.source.format != "ndjson"
+    has_names = unit.source.attributes and unit.source.has_equal_records
     # A part's attributes are in memory twice while it is sorted for its commit.
     name_bytes = 2 * attribute_name_bytes(reader.columns()) if has_names else 0
     for number, piece in split_at_parts(reader.pieces(), taken, name_bytes):

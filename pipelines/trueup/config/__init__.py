@@ -16,6 +16,7 @@ from trueup.config.document import FILE_NAME, Config, parse
 from trueup.config.environment import as_utf8, expand, expand_path, is_utf8, variables
 from trueup.config.folder import MAX_TOML_BYTES, Project
 from trueup.config.tables.anchor import AnchorConfig
+from trueup.config.tables.fixed import FixedConfig, FixedField
 from trueup.config.tables.framing import FramingConfig
 from trueup.config.tables.fraud import FraudConfig, HotRule
 from trueup.config.tables.lake import BucketBy, LakeConfig
@@ -47,6 +48,8 @@ __all__ = [
     "Config",
     "ExpectationConfig",
     "FeedConfig",
+    "FixedConfig",
+    "FixedField",
     "FramingConfig",
     "FraudConfig",
     "GateConfig",

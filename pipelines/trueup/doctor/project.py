@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trueup.clock import Clock
@@ -143,14 +143,23 @@ def _check_columns(project: Project, source: SourceConfig, path: Path, clock: Cl
 
     Raises `TrueupError` for a column that the file lacks and for a file that cannot be read.
     """
-    expanded, sample = expand_preset(source), read_sample(path)
+    expanded = expand_preset(source)
     mapping = Mapping(expanded, project.config.project, clock())
-    bounded = expanded.model_copy(update={"framing": _framing(expanded, sample)})
-    with open_regular(path) if sample.is_parquet else io.BytesIO(sample.data) as handle:
-        reader = reader_of(sample_unit(bounded, path, handle, sample.size_bytes if sample.is_parquet else len(sample.data)))
-        available = reader.columns()
-    mapping.check(available, where=sample.shown, required_only=source.format == "ndjson")
+    available = _columns_of(expanded, path)
+    mapping.check(available, where=os.fspath(path), required_only=not source.has_equal_records)
     return len(mapping.requested_among(available))
+
+
+def _columns_of(source: SourceConfig, path: Path) -> Sequence[str]:
+    """Return the columns of a file: of text from its beginning, of a file whose reader seeks in it from the file itself."""
+    if source.format == "xlsx":
+        with open_regular(path) as handle:
+            return reader_of(sample_unit(source, path, handle, os.fstat(handle.fileno()).st_size)).columns()
+    sample = read_sample(path)
+    bounded = source.model_copy(update={"framing": _framing(source, sample)})
+    with open_regular(path) if sample.is_parquet else io.BytesIO(sample.data) as handle:
+        size = sample.size_bytes if sample.is_parquet else len(sample.data)
+        return reader_of(sample_unit(bounded, path, handle, size)).columns()
 
 
 def _framing(source: SourceConfig, sample: Sample) -> FramingConfig | None:

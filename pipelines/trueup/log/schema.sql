@@ -198,6 +198,7 @@ CREATE TABLE lake.events.control (
     taken_at TIMESTAMPTZ,       -- the injected clock
     mapping VARCHAR,            -- the configuration that mapped its records; NULL in rows of older versions
     recycles VARCHAR,           -- of records mapped again: the unit that delivered them; NULL for a unit
+    sums VARCHAR,               -- JSON by column: the sum that the unit declares, and that of this part as read; NULL without one
     sequence_no BIGINT,         -- the ordinal of this row within its source
     previous_hash VARCHAR,      -- hash of the row before in the same source; empty for the first
     hash VARCHAR                -- sha256 over previous_hash and this row

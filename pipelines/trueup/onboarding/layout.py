@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from trueup.collect.decode.asterisk import FIELDS
+from trueup.collect.decode.text.asterisk import FIELDS
 from trueup.collect.decode.thread_connection import own_connection
 from trueup.errors import SourceError
 from trueup.onboarding.evidence import Fit, Line, assumed, supported

@@ -20,8 +20,16 @@ from trueup.events.streams import MOVEMENTS
 from trueup.project_checks.facts import Facts, is_mapped
 from trueup.project_checks.problem import Instance, Rule
 
-_CSV_ONLY = ("delimiter", "quote", "header", "repeated_header", "quoted_newlines")
-_TEXT_ONLY = ("encoding", "skip_lines", "framing")
+_TEXTS = ("csv", "asterisk", "fixed", "ndjson")
+_FORMATS_OF: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("delimiter", "quote", "repeated_header", "quoted_newlines"): ("csv", "asterisk"),
+    ("header",): ("csv", "asterisk", "xlsx"),
+    ("encoding", "framing"): _TEXTS,
+    ("skip_lines",): (*_TEXTS, "xlsx"),
+    ("fixed",): ("fixed",),
+    ("sheet",): ("xlsx",),
+}
+"""Formats in which settings have an effect."""
 _MOVEMENTS_ONLY = ("frontier", "lateness", "idle_after")
 _KINDS = {"decimal": DECIMAL_COLUMNS, "time": TIME_COLUMNS, "truth value": FLAG_COLUMNS, "whole number": WHOLE_COLUMNS}
 _COLUMN_SETTINGS = {
@@ -52,10 +60,9 @@ def _unused(facts: Facts) -> Iterator[Instance]:
 
 def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     written = source.model_fields_set
-    if source.format in ("ndjson", "parquet"):
-        yield from ((name, f'with format = "{source.format}"') for name in _CSV_ONLY if name in written)
-    if source.format == "parquet":
-        yield from ((name, 'with format = "parquet"') for name in _TEXT_ONLY if name in written)
+    for names, formats in _FORMATS_OF.items():
+        if source.format not in formats:
+            yield from ((name, f'with format = "{source.format}"') for name in names if name in written)
     if source.format == "asterisk":
         yield from ((name, 'with format = "asterisk"') for name in ("header", "repeated_header") if name in written)
     elif "repeated_header" in written and not source.header:
@@ -76,6 +83,9 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     if source.identity == "position" and "record_key" in (*source.columns, *source.constants):
         yield "record_key", 'with identity = "position"'
     yield from ((f"range of {name}", f"without a column for {name}") for name in source.range if not is_mapped(source, name))
+    for name in source.framing.sums if source.framing is not None else ():
+        if not is_mapped(expand_preset(source), name):
+            yield f"the group {name} of framing", f"without a column for {name}"
     yield from _unused_of_times(source)
     for column, rule in source.columns.items():
         yield from ((f"{name} of {column}", when) for name, when in _unused_of_column(column, rule))

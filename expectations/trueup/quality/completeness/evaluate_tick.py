@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from trueup.quality.completeness import gaps, profile, share_shift, volume
+from trueup.quality.completeness import declarations, gaps, profile, share_shift, volume
 from trueup.quality.completeness.exposure import bounded
 from trueup.quality.completeness.freshness import stale
 from trueup.quality.completeness.inputs import FOUND, HOUR_US, WHOLE, CompletenessInputs, Rules, as_findings, complete_until
@@ -71,7 +71,7 @@ def evaluate_tick(
     grid = profile.grid(profile.hourly(known.hours), complete, rules, previous_low)
     holes = _sized(gaps.joined(gaps.missing_files(known), gaps.missing_numbers(known)), grid)
     rows = [
-        holes, gaps.numbers_twice(known), gaps.delivered_twice(known), gaps.declared(known),
+        holes, gaps.numbers_twice(known), gaps.delivered_twice(known), declarations.declared(known),
         _volume(grid, rules, previous_low, _cells_to_reevaluate(grid.select(volume.CELL), new, then), holes),
         _mix(known, complete, rules, previous, new, then), share_shift.jumped(known.hours, holes),
         _sized(stale(known, rules, tick.at_us), grid, whole_source=True),

@@ -113,7 +113,7 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
     """Add to rows of `FOUND` the bounds `records_low`, `records_high`, `money_low`, `money_high` (millionths), `currency`.
 
     The currency is that of most missing records. Where their worth is unknown, money is NULL and the currency is `currency`.
-    A finding without missing records has no bounds.
+    A finding without missing records has no bounds. Money that is exact (`exact_money`) is both its bounds.
 
     Examples
     --------
@@ -122,9 +122,9 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
 
     >>> from trueup.quality.completeness.inputs import FOUND, HOUR, HOUR_US, MONEY
     >>> gap = pl.DataFrame(
-    ...     [("missing_records", "records", "usage", "msc", "n1", "voice", "7", 26 * HOUR_US, 27 * HOUR_US, 100.0, 0.0, "")],
+    ...     {"kind": "missing_records", "control": "records", "stream": "usage", "source": "msc", "node": "n1", "service": "voice",
+    ...      "subject": "7", "from_us": 26 * HOUR_US, "to_us": 27 * HOUR_US, "records": 100.0, "records_variance": 0.0},
     ...     FOUND,
-    ...     orient="row",
     ... )
     >>> charges = pl.DataFrame([("billing", "voice", date(1970, 1, 1), "EUR", 400, 400, 200.0, 100.0, 1)], MONEY, orient="row")
     >>> ends = ["records_low", "records_high", "money_low", "money_high", "currency"]
@@ -171,9 +171,9 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
     return valued.with_columns(
         records_low=pl.when(n.is_not_null()).then(low.floor().cast(pl.Int64)),
         records_high=pl.when(n.is_not_null()).then(high.ceil().cast(pl.Int64)),
-        money_low=pl.when(priced).then((money_low * MICROS).floor().cast(pl.Int64)),
-        money_high=pl.when(priced).then((money_high * MICROS).ceil().cast(pl.Int64)),
-        currency=pl.coalesce("currency", pl.lit(currency)),
+        money_low=pl.coalesce("exact_money", pl.when(priced).then((money_low * MICROS).floor().cast(pl.Int64))),
+        money_high=pl.coalesce("exact_money", pl.when(priced).then((money_high * MICROS).ceil().cast(pl.Int64))),
+        currency=pl.coalesce("exact_currency", "currency", pl.lit(currency)),
     ).drop("row", "any_worth", "mean", "square", "known", "drift")  # fmt: skip
 
 

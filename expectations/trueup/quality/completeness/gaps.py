@@ -103,20 +103,3 @@ def delivered_twice(inputs: CompletenessInputs) -> pl.DataFrame:
             records=pl.lit(None, pl.Float64),
         )
     )  # fmt: skip
-
-
-def declared(inputs: CompletenessInputs) -> pl.DataFrame:
-    """Return rows of `FOUND` for units that hold fewer or more records than they declare."""
-    whole = inputs.units.group_by("stream", "source", "unit").agg(
-        pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records").sum(), pl.col("declared").max(),
-        pl.col("first_us").min(), pl.col("last_us").max(),
-    )  # fmt: skip
-    differs = whole.filter(pl.col("declared") != pl.col("records"))
-    fewer = (pl.col("declared") - pl.col("records")).clip(lower_bound=0).cast(pl.Float64)
-    return as_findings(
-        differs.with_columns(
-            kind=pl.lit("total_mismatch"), control=pl.lit("declared"), service=pl.lit(""), subject=pl.col("unit"),
-            from_us=pl.col("first_us"), to_us=pl.col("last_us"), records=fewer, records_variance=pl.lit(0.0),
-            reason=pl.format("{} declares {} records and holds {}", "path", "declared", "records"),
-        )
-    )  # fmt: skip

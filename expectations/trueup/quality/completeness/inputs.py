@@ -17,6 +17,7 @@ UNIT: dict[str, pl.DataType] = {
     "stream": pl.String(), "source": pl.String(), "unit": pl.String(), "path": pl.String(), "node": pl.String(),
     "number": pl.Int64(), "declared": pl.Int64(), "records": pl.Int64(), "accepted": pl.Int64(), "duplicate": pl.Int64(),
     "filtered": pl.Int64(), "first_us": pl.Int64(), "last_us": pl.Int64(), "observed_us": pl.Int64(), "position": pl.Int64(),
+    "sums": pl.String(),
 }  # fmt: skip
 """A source unit or part of one; `node` and `number` are read from its name, NULL where the name has none."""
 HOUR: dict[str, pl.DataType] = {
@@ -53,9 +54,12 @@ STATE: dict[str, pl.DataType] = {"stream": pl.String(), "source": pl.String(), "
 FOUND: dict[str, pl.DataType] = {
     "kind": pl.String(), "control": pl.String(), "stream": pl.String(), "source": pl.String(), "node": pl.String(),
     "service": pl.String(), "subject": pl.String(), "from_us": pl.Int64(), "to_us": pl.Int64(), "records": pl.Float64(),
-    "records_variance": pl.Float64(), "reason": pl.String(),
+    "records_variance": pl.Float64(), "reason": pl.String(), "exact_money": pl.Int64(), "exact_currency": pl.String(),
 }  # fmt: skip
-"""A finding of a control: how many records are missing (NULL: none are), and exactly what was observed, in `reason`."""
+"""A finding of a control: how many records are missing (NULL: none are), and exactly what was observed, in `reason`.
+
+`exact_money` (millionths of `exact_currency`) is the money that the sender declares and the log lacks, NULL where it is estimated.
+"""
 
 
 @dataclass(frozen=True)

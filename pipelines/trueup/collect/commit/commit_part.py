@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -23,6 +23,7 @@ from trueup.collect.map.mapping import Mapped
 from trueup.collect.statements import statement
 from trueup.config import LakeConfig, LimitsConfig, SourceConfig
 from trueup.errors import LogError, SourceError
+from trueup.events.declared_sums import ReadSum, add_sums, sums_text
 from trueup.events.identity import digest16_sql, with_content_keys, with_event_ids
 from trueup.events.schema import EVENT, QUARANTINE, STATES, own_time
 from trueup.frames import compact_strings, query_frames
@@ -72,13 +73,14 @@ class Committed:
 class Events:
     """Events of one piece of a unit (columns of `EVENT[stream]`), the number of lost digits, and the rejected records.
 
-    `filtered` is the number of records that the source's `where` leaves out.
+    `filtered` is the number of records that the source's `where` leaves out. `sums` has the columns whose sum the sender declares.
     """
 
     rows: pl.DataFrame
     lost_digits: int
     rejected: pl.DataFrame
     filtered: int
+    sums: dict[str, ReadSum]
 
 
 def events_of(mapped: Mapped, source: SourceConfig, lake: LakeConfig) -> Events:
@@ -87,7 +89,7 @@ def events_of(mapped: Mapped, source: SourceConfig, lake: LakeConfig) -> Events:
     if source.identity == "content":
         rows = with_content_keys(own_connection(), rows, source.stream)
     events = with_event_ids(own_connection(), rows, source.stream, bucket_by=lake.bucket_by, buckets=lake.buckets)
-    return Events(events, mapped.lost_digits, mapped.rejected, len(mapped.filtered))
+    return Events(events, mapped.lost_digits, mapped.rejected, len(mapped.filtered), mapped.sums)
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,7 @@ class Part:
         self._rows = [pl.DataFrame(schema=EVENT[self._stream])]
         self._rejected = list[pl.DataFrame]()
         self._lost_digits, self._filtered = 0, 0
+        self._sums = dict[str, ReadSum]()
 
     def add(self, events: Events) -> None:
         """Add events and rejected records to the commit."""
@@ -162,10 +165,14 @@ class Part:
         self._rejected.append(self._budget.truncate_raw(events.rejected))
         self._lost_digits += events.lost_digits
         self._filtered += events.filtered
+        self._sums = add_sums([self._sums, events.sums])
 
-    def commit(self, *, is_last: bool, declared_records: int | None) -> Committed | None:
+    def commit(
+        self, *, is_last: bool, declared_records: int | None, declared_sums: Mapping[str, int] | None = None
+    ) -> Committed | None:
         """Commit the part with its quarantine and control row; return None if the log already has the part.
 
+        `declared_records` and `declared_sums` (millionths by column) are what the sender declares of the whole unit.
         Raises `LogError` when the log refuses the commit; nothing of the part is in the log then.
         """
         rows = pl.concat(self._rows, rechunk=False)
@@ -174,7 +181,7 @@ class Part:
             "source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream,
             "path": self._unit.shown, "sha256": self._unit.sha256, "bytes": self._unit.size_bytes,
             "part_no": self.number, "last_part": is_last, "declared_records": declared_records,
-            "lost_digits": self._lost_digits, "recycles": self.recycles,
+            "lost_digits": self._lost_digits, "recycles": self.recycles, "sums": sums_text(declared_sums, self._sums),
         }  # fmt: skip
         unique_rows = _deduplicate(rows).sort("bucket")
         try:

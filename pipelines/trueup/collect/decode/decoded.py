@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from trueup.collect.decode.encoding import in_utf8, undecodable, with_nul
-from trueup.collect.decode.lines import Lines, Mask, Offsets
+from trueup.collect.decode.text.encoding import in_utf8, undecodable, with_nul
+from trueup.collect.decode.text.lines import Lines, Mask, Offsets
 from trueup.events.reasons import Reason
 from trueup.events.schema import READABLE
 
@@ -92,6 +92,9 @@ class Reader(Protocol):
 
     declared_records: int | None
     """Number of records that the unit itself declares."""
+
+    declared_sums: Mapping[str, str]
+    """Sums that the unit itself declares, by event column, as they are written there."""
 
     def columns(self) -> Sequence[str]:
         """Return the source columns."""

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
-from trueup.collect.decode import asterisk
-from trueup.collect.decode.csv import Dialect, header_of, read_csv, usual_width
 from trueup.collect.decode.decoded import Batch, Reader, within_limit
-from trueup.collect.decode.framing import frame_of
-from trueup.collect.decode.lines import Bounds, Lines, one_line, physical_lines
-from trueup.collect.decode.multiline_csv import Quoting, quoted_records
-from trueup.collect.decode.ndjson import Nesting, names_in, read_ndjson
-from trueup.collect.decode.parquet import ParquetFile, Rows, read_parquet
-from trueup.collect.decode.repeated_header import Header, NamedLines
+from trueup.collect.decode.parquet.parquet_file import ParquetFile, Rows, read_parquet
+from trueup.collect.decode.text import asterisk
+from trueup.collect.decode.text.csv import Dialect, header_of, read_csv, usual_width
+from trueup.collect.decode.text.fixed_width import read_fixed
+from trueup.collect.decode.text.framing import frame_of
+from trueup.collect.decode.text.lines import Bounds, Lines, one_line, physical_lines
+from trueup.collect.decode.text.multiline_csv import Quoting, quoted_records
+from trueup.collect.decode.text.ndjson import Nesting, names_in, read_ndjson
+from trueup.collect.decode.text.repeated_header import Header, NamedLines
+from trueup.collect.decode.workbook.reader import WorkbookReader
 from trueup.collect.discover.units import Unit
 from trueup.config import SourceConfig
 from trueup.config.encodings import check_encoding
@@ -26,10 +28,14 @@ def reader_of(unit: Unit) -> Reader:
     source = unit.source
     if source.format == "parquet":
         return ParquetReader(unit)
+    if source.format == "xlsx":
+        return WorkbookReader(unit)
     check_encoding(source.encoding, where=f"source {source.name}")
     unit.check_text()
     if source.format == "ndjson":
         return NdjsonReader(unit)
+    if source.format == "fixed":
+        return FixedReader(unit)
     return CsvReader(unit, names=asterisk.FIELDS if source.format == "asterisk" else None)
 
 
@@ -73,6 +79,7 @@ class CsvReader:
         self._dialect = Dialect(_ascii_character(source, "delimiter"), _ascii_character(source, "quote"), source.encoding)
         self._unit, self._frame = unit, frame_of(unit)
         self.declared_records: int | None = self._frame.records
+        self.declared_sums: Mapping[str, str] = self._frame.sums
         self._has_header = source.header and names is None
         self._header: Header | None = None
         self._names: tuple[str, ...]
@@ -164,6 +171,7 @@ class NdjsonReader:
     def __init__(self, unit: Unit) -> None:
         self._unit, self._frame = unit, frame_of(unit)
         self.declared_records: int | None = self._frame.records
+        self.declared_sums: Mapping[str, str] = self._frame.sums
 
     def columns(self) -> Sequence[str]:
         """Return the member names of the first lines."""
@@ -191,6 +199,34 @@ class NdjsonReader:
         return _line_at(self._unit, row, offset, length or 0)
 
 
+class FixedReader:
+    """Reader of fixed-width text: one record per line."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit, self._frame = unit, frame_of(unit)
+        self.declared_records: int | None = self._frame.records
+        self.declared_sums: Mapping[str, str] = self._frame.sums
+        _check_columns(self.columns(), unit)
+
+    def columns(self) -> Sequence[str]:
+        """Return the declared fields."""
+        return tuple(self._unit.source.fixed.spans) if self._unit.source.fixed is not None else ()
+
+    def pieces(self) -> Iterator[Lines]:
+        """Yield the lines."""
+        bounds = _bounds(self._unit)
+        return self._frame.cut(self._unit.stream(), lambda chunks: physical_lines(chunks, bounds=bounds))
+
+    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
+        """Decode lines."""
+        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
+        return read_fixed(lines, self._unit.source, mapped, attributes=attributes, kept=kept).with_rejected(too_long)
+
+    def at(self, row: int, offset: int, length: int | None) -> Lines:
+        """Return one line."""
+        return _line_at(self._unit, row, offset, length or 0)
+
+
 class ParquetReader:
     """Reader of Parquet, row group by row group."""
 
@@ -202,6 +238,7 @@ class ParquetReader:
         self._limits = unit.limits
         self._file = ParquetFile(unit.handle, unit.shown, unit.limits)
         self.declared_records: int | None = self._file.records
+        self.declared_sums: Mapping[str, str] = {}
 
     def columns(self) -> Sequence[str]:
         """Return the file's columns."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from trueup.collect.decode.parquet import ParquetFile, raw_rows
+from trueup.collect.decode.parquet.parquet_file import ParquetFile, raw_rows
+from trueup.collect.decode.workbook.reader import WorkbookReader
 from trueup.collect.discover.units import Unit
 
 Provenance = tuple[int, int, int | None]
@@ -25,6 +26,12 @@ def read_raw_records(unit: Unit, records: Sequence[Provenance]) -> Iterator[byte
             while requested and requested[0] < piece.first_row + len(piece):
                 indices.append(requested.popleft() - piece.first_row)
             yield from (raw[:most] for raw in raw_rows(piece, indices))
+        return
+    if unit.source.format == "xlsx":
+        wanted = deque(row for row, *_ in records)
+        for rows in WorkbookReader(unit).pieces():
+            while wanted and wanted[0] < rows.first_row + len(rows):
+                yield from (raw[:most] for raw in rows.raw([wanted.popleft() - rows.first_row]))
         return
     chunks, held, at = unit.stream(), bytearray(), 0
     for _, offset, length in records:

@@ -42,25 +42,29 @@ def container_of(head: bytes) -> str | None:
     return next((name for at, magic, name in _CONTAINERS if head[at:].startswith(magic)), None)
 
 
-class _BoundedFile(RawIOBase):
+class BoundedFile(RawIOBase):
     """A file for the reader of archives, which would read a list of members of any length at once."""
 
     def __init__(self, handle: BinaryIO, where: str) -> None:
         self._handle, self._where = handle, where
 
     def read(self, size: int = -1) -> bytes:
+        """Read bytes; raise `SourceError` for more of them than a list of members may have."""
         data = self._handle.read(min(size, _READ_BYTES + 1) if size >= 0 else _READ_BYTES + 1)
         if len(data) > _READ_BYTES:
             raise SourceError("the zip archive has too long a list of members", where=self._where, todo=_UNPACK)
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a position."""
         return self._handle.seek(offset, whence)
 
     def tell(self) -> int:
+        """Return the position."""
         return self._handle.tell()
 
     def seekable(self) -> bool:
+        """Return whether positions may be set."""
         return True
 
 
@@ -70,7 +74,7 @@ def read_zip(handle: BinaryIO, where: str) -> Iterator[bytes]:
     Raises `SourceError` for an archive that is damaged or encrypted, and for one with another number of members.
     """
     try:
-        with zipfile.ZipFile(_BoundedFile(handle, where)) as archive:
+        with zipfile.ZipFile(BoundedFile(handle, where)) as archive:
             member = _only_member(archive.infolist(), where)
             with archive.open(member) as content:
                 while chunk := content.read(_OUT_BYTES):
@@ -86,7 +90,7 @@ def _only_member(listed: Sequence[zipfile.ZipInfo], where: str) -> zipfile.ZipIn
     """Return the one file of an archive; folders, and the attributes that macOS adds, are none."""
     names = {member.filename for member in listed}
     if "[Content_Types].xml" in names or "mimetype" in names:
-        todo = "export it as CSV before it lands"
+        todo = 'set format = "xlsx" of its source, or export it as CSV before it lands'
         raise SourceError("the file is a workbook or document (xlsx, docx, ods), not text", where=where, todo=todo)
     files = [member for member in listed if not member.is_dir() and not member.filename.startswith("__MACOSX/")]
     if len(files) != 1:

@@ -188,7 +188,13 @@ def open_unit(project: Project, source: SourceConfig, path: Path) -> Iterator[Un
         sha256, size, head = _fingerprint(handle, name)
         if size != stamp.size_bytes or _stamp(handle) != stamp:
             raise _growing(name)
-        yield Unit(source, path, name, sha256, size, compression_of(head), handle, stamp)
+        yield Unit(source, path, name, sha256, size, _compression(source, head), handle, stamp)
+
+
+def _compression(source: SourceConfig, head: bytes) -> Compression:
+    """Return how a file is compressed as a whole; a workbook is a zip archive by itself."""
+    compression = compression_of(head)
+    return "" if compression == "zip" and source.format == "xlsx" else compression
 
 
 def sample_unit(source: SourceConfig, path: Path, handle: BinaryIO, size_bytes: int) -> Unit:

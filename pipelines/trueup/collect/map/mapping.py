@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from trueup.collect.decode.decoded import REJECTED, Batch, concat_rejected
-from trueup.collect.decode.lines import Mask
+from trueup.collect.decode.decoded import REJECTED, Batch, Reader, concat_rejected
+from trueup.collect.decode.text.lines import Mask
 from trueup.collect.map.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_point
 from trueup.collect.map.expressions.node import Node
 from trueup.collect.map.expressions.syntax import parse, parse_condition
@@ -23,6 +23,7 @@ from trueup.collect.map.times import to_utc, utc_times, utc_times_of_days
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, NotationConfig, ProjectConfig, SourceConfig
 from trueup.currencies import known_codes
 from trueup.errors import SourceError, list_names
+from trueup.events.declared_sums import ReadSum, add_sums
 from trueup.events.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.events.schema import COLLECTED, CORE, READABLE, STATES, UTC_TIME
 from trueup.party_numbers import international_digits
@@ -59,13 +60,15 @@ _STATE_YEARS = (datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 12, 31, 23, 59,
 class Mapped:
     """A mapped batch: rows of `COLLECTED[stream]`, how many of them lost digits, and all rejected records.
 
-    `filtered` has the numbers of the records that the source's `where` leaves out.
+    `filtered` has the numbers of the records that the source's `where` leaves out. `sums` has the columns whose sum the sender
+    declares, over all records: accepted, filtered and rejected.
     """
 
     rows: pl.DataFrame
     lost_digits: int
     rejected: pl.DataFrame
     filtered: pl.Series
+    sums: dict[str, ReadSum] = field(default_factory=dict)
 
     @property
     def records(self) -> int:
@@ -132,6 +135,10 @@ class Mapping:
         """Return the source columns that the mapping reads and the source has: optional ones may be missing."""
         return tuple(name for name in self.requested if name in available)
 
+    def requested_of(self, reader: Reader) -> tuple[str, ...]:
+        """Return the source columns to read of a unit: of records with columns of their own, all that the mapping reads."""
+        return self.requested_among(reader.columns()) if self.source.has_equal_records else self.requested
+
     def check(self, available: Sequence[str], *, where: str, required_only: bool = False) -> None:
         """Raise `SourceError` when a mapped column is not available.
 
@@ -168,6 +175,7 @@ class Mapping:
         if self.condition is not None:
             condition = self.condition.evaluate(Records.of(batch, self.source.notation))
             is_kept = condition.holds | (condition.error > 0)
+            left_out = batch.only(~is_kept)
             batch, filtered = batch.only(is_kept), batch.provenance["source_row"].filter(pl.Series(~is_kept))
         builder = _RowBuilder(self, batch)
         if self.condition is not None:
@@ -183,7 +191,24 @@ class Mapping:
             columns["record_key"] = batch.provenance.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
         if self.source.stream == "charge":
             columns["currency"] = columns["currency"].fill_null(self.project.currency)
-        return builder.build(columns, source_id, filtered)
+        mapped = builder.build(columns, source_id, filtered)
+        if self.summed:
+            others = {} if self.condition is None else self._sums_of(left_out)
+            mapped = replace(mapped, sums=add_sums([builder.sums(columns), others]))
+        return mapped
+
+    @property
+    def summed(self) -> tuple[str, ...]:
+        """Event columns whose sum the sender declares."""
+        return () if self.source.framing is None else self.source.framing.sums
+
+    def _sums_of(self, left_out: Batch) -> dict[str, ReadSum]:
+        """Return the sums over records that `where` leaves out."""
+        builder = _RowBuilder(self, left_out)
+        columns = {f"{name}_micros": builder.micros(name) for name in self.summed}
+        if "amount" in self.summed:
+            columns["currency"] = builder.text("currency").fill_null(self.project.currency)
+        return builder.sums(columns)
 
 
 def in_present_form(events: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
@@ -238,6 +263,19 @@ class _RowBuilder:
         bad = np.logical_or.reduce([refusal.bad for refusal in self._refusals])
         rejected = concat_rejected([self._batch.rejected, self._rejected_rows(np.flatnonzero(bad), rows)])
         return Mapped(rows.filter(pl.Series(~bad)), int(self._rounded[~bad].sum()), rejected, filtered)
+
+    def sums(self, columns: dict[str, pl.Series]) -> dict[str, ReadSum]:
+        """Return the sums that the sender declares, over all records of the batch of which the value could be read."""
+        sums = {}
+        for name in self._mapping.summed:
+            values = columns[f"{name}_micros"]
+            codes = columns["currency"].filter(values.is_not_null()) if name == "amount" else pl.Series(dtype=pl.String)
+            known = codes.unique().drop_nulls().to_list() if name == "amount" else []
+            micros = values.cast(pl.Int128).sum()
+            sums[name] = ReadSum(
+                int(micros), int(self._rounded.sum()), frozenset(known).intersection(self._mapping.currencies if known else ())
+            )
+        return sums
 
     def _computed(self, name: str, rule: ColumnRule) -> pl.Series:
         """Return the values of an expression as text, an empty one as missing; refuse records for which it has none."""

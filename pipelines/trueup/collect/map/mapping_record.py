@@ -9,7 +9,17 @@ from typing import Any
 
 from trueup.collect.map.mapping import MAPPING_VERSION, Mapping
 from trueup.collect.statements import statement
-from trueup.config import ColumnRule, FramingConfig, LakeConfig, LimitsConfig, NotationConfig, Project, ProjectConfig, SourceConfig
+from trueup.config import (
+    ColumnRule,
+    FixedConfig,
+    FramingConfig,
+    LakeConfig,
+    LimitsConfig,
+    NotationConfig,
+    Project,
+    ProjectConfig,
+    SourceConfig,
+)
 from trueup.errors import ConfigError
 from trueup.events.schema import READABLE
 from trueup.log.lake import Configuration, Lake
@@ -23,6 +33,8 @@ _DELIVERY_SETTINGS = frozenset({
     "follow_links", "bill_lines",
 })  # fmt: skip
 """Settings of where and when a source delivers and how its charges match; they do not affect the events of its records."""
+_WITHOUT_EFFECT = {"fixed": None, "sheet": None}
+"""Values with which later settings have no effect: they are not recorded, so that mappings keep the id of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ def mapping_record(project: Project, source: SourceConfig, version: int) -> Conf
     config = project.config
     content = {
         "version": version,
-        "source": {name: value for name, value in source.model_dump(mode="json").items() if name not in _DELIVERY_SETTINGS},
+        "source": _settings_of(source),
         "timezone": config.project.timezone, "currency": config.project.currency, "max_age": config.project.max_age,
         "further_currencies": sorted(config.project.further_currencies),
         "bucket_by": config.lake.bucket_by, "buckets": config.lake.buckets,
@@ -79,6 +91,14 @@ def mapping_record(project: Project, source: SourceConfig, version: int) -> Conf
         "readable": sorted(READABLE),
     }  # fmt: skip
     return Configuration.of(KIND, content)
+
+
+def _settings_of(source: SourceConfig) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in source.model_dump(mode="json").items()
+        if name not in _DELIVERY_SETTINGS and not (name in _WITHOUT_EFFECT and value == _WITHOUT_EFFECT[name])
+    }
 
 
 def mapping_of(project: Project, source: SourceConfig, version: int) -> RecordedMapping:
@@ -114,7 +134,8 @@ def _source_of(content: dict[str, Any]) -> SourceConfig:
     # Units ingested by an earlier version have no recorded limits: the defaults were in force.
     limits = LimitsConfig.model_validate(content.get("limits", {}))
     framing = content.get("framing") and FramingConfig.model_validate(content["framing"])
-    typed = {"columns": columns, "range": ranges, "limits": limits, "notation": notation, "framing": framing}
+    fixed = content.get("fixed") and FixedConfig.model_validate(content["fixed"])
+    typed = {"columns": columns, "range": ranges, "limits": limits, "notation": notation, "framing": framing, "fixed": fixed}
     # Earlier versions read a repeated header as a record, which they rejected.
     return SourceConfig.model_construct(**{"repeated_header": False, **content, "path": (), **typed})
 

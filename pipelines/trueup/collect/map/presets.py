@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trueup.collect.decode import asterisk
+from trueup.collect.decode.text import asterisk
 from trueup.config import STREAM_COLUMNS, ColumnRule, SourceConfig
 from trueup.units import greatest_plausible_micros
 

@@ -21,7 +21,7 @@ def read_records(unit: Unit, mapping: Mapping, records: pl.DataFrame) -> Iterato
     example. One that begins nowhere by the present settings is decoded alone. Raises `SourceError` where the unit cannot be read.
     """
     reader, source = reader_of(unit), mapping.source
-    requested = mapping.requested if source.format == "ndjson" else mapping.requested_among(reader.columns())
+    requested = mapping.requested_of(reader)
     wanted = records.select(*PROVENANCE).sort("source_offset", "source_row")
     # The offset of a Parquet record is its row group.
     key = ["source_offset", "source_row"] if source.format == "parquet" else ["source_offset"]

@@ -11,12 +11,15 @@ from trueup.config.values import Pattern, Table, pattern_groups
 RECORDS = "records"
 """Group of a pattern that finds the declared number of records."""
 
+SUMMED = ("quantity", "amount")
+"""Groups of a pattern that find the declared sum of the event column of that name."""
+
 
 class FramingConfig(Table):
     """`[source.framing]`: regular expressions that find the header and trailer records of a text file, line by line.
 
     `header` finds the first lines of the file, `trailer` its last ones; such lines are no records. A group `records` in either
-    finds the number of records that the sender declares.
+    finds the number of records that the sender declares, a group `quantity` or `amount` the sum of that column.
     """
 
     header: Pattern | None = None
@@ -28,9 +31,14 @@ class FramingConfig(Table):
     def _check_patterns(self) -> Self:
         if self.header is None and self.trailer is None:
             raise ValueError("set `header`, `trailer` or both")
-        for name in sorted(self.groups - {RECORDS}):
-            raise ValueError(f"a pattern has the unknown group {name!r}; the one it may have is {RECORDS!r}")
+        for name in sorted(self.groups - {RECORDS, *SUMMED}):
+            raise ValueError(f"a pattern has the unknown group {name!r}; it may have {', '.join((RECORDS, *SUMMED))}")
         return self
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """Event columns whose sum the sender declares."""
+        return tuple(name for name in SUMMED if name in self.groups)
 
     @property
     def groups(self) -> set[str]:

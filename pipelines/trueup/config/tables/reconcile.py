@@ -37,7 +37,7 @@ class ServiceConfig(Table):
     parts: Parts = "sum"
     """The quantity of a session with several usage records: their `sum`, or of counters so far the `last` or `max`."""
     period: Period = 86_400 * MICROS
-    """The period whose sums are compared, with `aggregate`: `day`, `week` (from Monday), `month`, or a duration (counted from 1970)."""
+    """The period whose sums are compared, with `aggregate`: `day`, `week` (from Monday), `month`, or a duration (from 1970)."""
 
     @model_validator(mode="after")
     def _check_match(self) -> Self:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from trueup.config.columns import DECIMAL_COLUMNS, STREAM_COLUMNS, Stream
+from trueup.config.tables.fixed import FixedConfig
 from trueup.config.tables.framing import RECORDS, FramingConfig
 from trueup.config.tables.limits import LimitsConfig
 from trueup.config.tables.notation import NotationConfig
@@ -137,7 +138,7 @@ class SourceConfig(Table):
         BeforeValidator(lambda p: (p,) if isinstance(p, str) else p, json_schema_input_type=Text | _Texts),
     ]  # fmt: skip
     """The files: paths or patterns, relative to the project's folder."""
-    format: Literal["csv", "ndjson", "parquet", "asterisk"] = "csv"
+    format: Literal["csv", "fixed", "ndjson", "parquet", "xlsx", "asterisk"] = "csv"
     """The format of the files."""
     timezone: Zone | None = None
     """The zone of times without an offset; by default that of the project."""
@@ -201,6 +202,10 @@ class SourceConfig(Table):
     """How the feed is numbered and how often it arrives."""
     framing: FramingConfig | None = None
     """First and last lines that are no records."""
+    sheet: Text | None = None
+    """The name of the worksheet; by default the only visible one."""
+    fixed: FixedConfig | None = None
+    """The fields of a fixed-width file."""
     manifest: ManifestConfig | None = None
     """The file in which the sender declares each delivered file."""
     follow_links: Flag = False
@@ -238,11 +243,25 @@ class SourceConfig(Table):
     @model_validator(mode="after")
     def _check_declared_once(self) -> Self:
         framed, manifest = self.framing, self.manifest
+        for name in framed.sums if framed is not None else ():
+            if name not in STREAM_COLUMNS[self.stream] or self.stream not in ("usage", "charge"):
+                raise ValueError(f"`framing` finds the sum of {name}, which stream {self.stream} does not have")
         if framed is not None and manifest is not None and RECORDS in framed.groups & manifest.groups:
             raise ValueError(
                 "`framing` and `manifest` both find the number of records; remove the group `records` from one of them"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_format(self) -> Self:
+        if self.format == "fixed" and self.fixed is None:
+            raise ValueError('format = "fixed" needs the fields of a line; declare them in [source.fixed]')
+        return self
+
+    @property
+    def has_equal_records(self) -> bool:
+        """Whether all records of a file have the same columns; members of JSON records may differ."""
+        return self.format != "ndjson"
 
     @property
     def scope(self) -> str:

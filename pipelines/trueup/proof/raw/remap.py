@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -16,6 +16,7 @@ from trueup.collect.ingest import split_at_parts
 from trueup.collect.map.mapping import Mapped
 from trueup.collect.map.mapping_record import RecordedMapping
 from trueup.collect.recycle.select_records import read_records
+from trueup.events.declared_sums import ReadSum, add_sums
 from trueup.events.schema import CORE, EVENT, READABLE, UTC_TIME
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,7 +30,7 @@ class RemappedRecords:
 
     `rows` has the columns of `EVENT[stream]`, `rejected` those of `REJECTED`. `clock_dependent` has the numbers of records that are
     events at the commit's clock and rejected an hour before, or the reverse; they are in `rows` and in `rejected`. `filtered` has
-    the numbers of records that the source's `where` leaves out.
+    the numbers of records that the source's `where` leaves out. `sums` has the columns whose sum the sender declares.
     """
 
     first_row: int
@@ -39,6 +40,7 @@ class RemappedRecords:
     clock_dependent: pl.Series
     filtered: pl.Series
     lost_digits: int
+    sums: dict[str, ReadSum] = field(default_factory=dict)
 
     @property
     def records(self) -> int:
@@ -59,7 +61,7 @@ def remap_unit(
     for number, piece in split_at_parts(reader.pieces(), part_records):
         moment = _EPOCH + timedelta(microseconds=taken_at_us.get(number, newest))
         columns = mapping.at(moment)
-        requested = columns.requested if source.format == "ndjson" else columns.requested_among(reader.columns())
+        requested = columns.requested_of(reader)
         batch = reader.read(piece, requested, attributes=source.attributes, kept=columns.kept)
         remapped = _remap_batch(unit, mapping, batch, moment, piece.first_row, piece.first_row + len(piece) - 1)
         # Quarantine stores the beginning of a long record, and no bytes once the unit's budget is used up.
@@ -93,7 +95,7 @@ def remap_record(
     reader, source = reader_of(unit), mapping.source
     moment = _EPOCH + timedelta(microseconds=taken_at_us)
     columns = mapping.at(moment)
-    requested = columns.requested if source.format == "ndjson" else columns.requested_among(reader.columns())
+    requested = columns.requested_of(reader)
     batch = reader.read(reader.at(*provenance), requested, attributes=source.attributes, kept=columns.kept)
     remapped = _remap_batch(unit, mapping, batch, moment, provenance[0], provenance[0])
     raw = bytes(batch.rejected["raw"][0]) if batch.rejected.height else batch.raw([0])[0]
@@ -117,7 +119,7 @@ def _remap_batch(unit: Unit, mapping: RecordedMapping, batch: Batch, moment: dat
     # Quarantine keeps of a rejected record what the recorded mapping kept.
     rejected = rejected.with_columns(pl.lit(None, READABLE[name]).alias(name) for name in READABLE if name not in mapping.readable)
     events = events_of(Mapped(rows, late.lost_digits, rejected, late.filtered), mapping.source, mapping.lake)
-    return RemappedRecords(first, last, events.rows, rejected, clock_dependent, late.filtered, late.lost_digits)
+    return RemappedRecords(first, last, events.rows, rejected, clock_dependent, late.filtered, late.lost_digits, late.sums)
 
 
 def _clock_decides(late: Mapped, mapping: RecordedMapping, moment: datetime) -> bool:
@@ -155,7 +157,7 @@ def concat_pieces(pieces: Sequence[RemappedRecords]) -> RemappedRecords:
     return RemappedRecords(
         pieces[0].first_row, pieces[-1].last_row, pl.concat([p.rows for p in pieces], rechunk=False),
         pl.concat([p.rejected for p in pieces]), pl.concat([p.clock_dependent for p in pieces]),
-        pl.concat([p.filtered for p in pieces]), sum(p.lost_digits for p in pieces),
+        pl.concat([p.filtered for p in pieces]), sum(p.lost_digits for p in pieces), add_sums([p.sums for p in pieces]),
     )  # fmt: skip
 
 

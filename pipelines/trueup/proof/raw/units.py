@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +16,10 @@ from trueup.collect.decode.readers import reader_of
 from trueup.collect.decode.reread import read_raw_records
 from trueup.collect.discover.raw_files import Archive, MissingRawFile, RecordedUnit
 from trueup.collect.discover.units import Unit
+from trueup.collect.map.declared_sums import declared_micros
 from trueup.config.tables.framing import RECORDS
 from trueup.errors import ConfigError, SourceError
+from trueup.events.declared_sums import ReadSum, add_sums, read_sums, sums_text
 from trueup.events.schema import EVENT
 from trueup.proof.evidence import MAX_NAMED_FAULTS, Check, Evidence, FaultCollector, format_value
 from trueup.proof.raw.mappings import UnitMapping, UnitMappings
@@ -146,7 +148,8 @@ class _UnitComparison:
             last = piece.last_row
         self._outside(unit, last, stored, faults)
         sums.compare(faults)
-        _compare_declared(unit, raw, faults)
+        if unit.recycles is None:
+            _compare_declared(unit, raw, sums.read, faults)
         self._report(unit, mapping, faults)
 
     def _pieces(self, unit: UnitParts, raw: Unit, mapping: UnitMapping, faults: FaultCollector) -> Iterator[RemappedRecords]:
@@ -300,12 +303,15 @@ class _Sums:
     def __init__(self, unit: UnitParts) -> None:
         self._unit, self._records, self._lost_digits, self._filtered = unit, 0, 0, 0
         self._extents = list[dict[str, int | None]]()
+        self.read = dict[str, ReadSum]()
+        """The sums of the columns whose sum the sender declares, over all records added."""
 
     def add(self, piece: RemappedRecords) -> None:
         """Add remapped records."""
         self._records += piece.records
         self._lost_digits += piece.lost_digits
         self._filtered += len(piece.filtered)
+        self.read = add_sums([self.read, piece.sums])
         self._extents.append(time_extent(piece.rows, self._unit.stream))
 
     def compare(self, faults: FaultCollector) -> None:
@@ -332,15 +338,27 @@ class _Sums:
         return _extreme([extent[name] for extent in self._extents if extent[name] is not None], choose)
 
 
-def _compare_declared(unit: UnitParts, raw: Unit, faults: FaultCollector) -> None:
-    """Add a fault where header or trailer declare another number of records than the control rows; a manifest is no raw file."""
+def _compare_declared(unit: UnitParts, raw: Unit, read: Mapping[str, ReadSum], faults: FaultCollector) -> None:
+    """Add a fault where header or trailer declare another number of records, or other sums, than the control rows.
+
+    `read` has the sums over the unit's bytes. A manifest is no raw file, so what it declares is not compared.
+    """
     framing = raw.source.framing
-    if framing is None or RECORDS not in framing.groups:
+    if framing is None or not framing.groups:
         return
+    reader = reader_of(raw)
     stored = {part["declared_records"] for part in unit.parts}
-    if stored != {declared := reader_of(raw).declared_records}:
+    if RECORDS in framing.groups and stored != {declared := reader.declared_records}:
         names = ", ".join(sorted(map(str, stored)))
         faults.tampered(_where(unit), f"its control rows have declared_records = {names}, the bytes declare {declared}")
+    of_bytes = declared_micros(raw.source, reader.declared_sums, where=raw.shown)
+    of_rows = read_sums([part["sums"] for part in unit.parts])
+    if {name: (one.declared, one.read) for name, one in of_rows.items()} != {
+        name: ((micros,), read.get(name, ReadSum())) for name, micros in of_bytes.items()
+    }:
+        whole = sums_text(of_bytes, read)
+        shown = ", ".join(str(part["sums"]) for part in unit.parts)
+        faults.tampered(_where(unit), f"its control rows have sums = {shown}, the bytes yield {whole}")
 
 
 def _extreme(values: list[Any], choose: Any) -> int | None:

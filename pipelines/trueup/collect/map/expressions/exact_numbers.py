@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from trueup.collect.decode.lines import Mask
+from trueup.collect.decode.text.lines import Mask
 from trueup.collect.map.decimals import INT64_MAX
 
 Whole = npt.NDArray[Any]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from trueup.collect.decode.decoded import Batch
-from trueup.collect.decode.lines import Mask
+from trueup.collect.decode.text.lines import Mask
 from trueup.collect.map.expressions.exact_numbers import Fractions, decimal_texts, read_fractions
 from trueup.collect.map.notation import plain_numbers
 from trueup.config import NotationConfig

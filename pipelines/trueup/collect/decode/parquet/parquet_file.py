@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trueup.collect.decode.decoded import PROVENANCE, Batch, concat_rejected, json_objects
-from trueup.collect.decode.lines import Mask, Offsets
-from trueup.collect.decode.parquet_pages import check_footer, reading_of
+from trueup.collect.decode.parquet.pages import check_footer, reading_of
+from trueup.collect.decode.text.lines import Mask, Offsets
 from trueup.collect.discover.unpack import LEAST_BYTES
 from trueup.config import LimitsConfig
 from trueup.errors import SourceError

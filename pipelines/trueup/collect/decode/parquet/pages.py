@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
-from trueup.collect.decode.thrift import Compact, ThriftError
+from trueup.collect.decode.parquet.thrift import Compact, ThriftError
 from trueup.config import LimitsConfig
 from trueup.errors import SourceError
 

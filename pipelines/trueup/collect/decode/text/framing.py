@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from trueup.collect.decode.lines import BOM, Lines, lines_in
+from trueup.collect.decode.text.lines import BOM, Lines, lines_in
 from trueup.collect.discover.units import Unit
-from trueup.config.tables.framing import RECORDS
+from trueup.config.tables.framing import RECORDS, SUMMED
 from trueup.errors import SourceError
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -40,6 +40,11 @@ class Frame:
     def records(self) -> int | None:
         """Number of records that header or trailer declare."""
         return int(self.declared[RECORDS]) if RECORDS in self.declared else None
+
+    @property
+    def sums(self) -> dict[str, str]:
+        """Sums that header or trailer declare, by event column, as they are written."""
+        return {name: self.declared[name] for name in SUMMED if name in self.declared}
 
     def cut(self, chunks: Iterable[bytes], reader: Callable[[Iterable[bytes]], Iterator[Lines]]) -> Iterator[Lines]:
         """Yield the records that `reader` finds in the framed bytes, with their offsets in the whole stream."""
@@ -142,13 +147,16 @@ class _Declared:
         return SourceError(what, where=self.unit.shown, todo=todo)
 
     def _keep(self, name: str, value: str) -> None:
-        if not (value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS):
+        what = "numbers" if name == RECORDS else "sums"
+        if name == RECORDS:
+            if not (value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS):
+                raise self.refuse(
+                    "the pattern", f"its header or trailer declares an invalid number of {name}: {value[:_SHOWN_CHARACTERS]!r}"
+                )
+            value = str(int(value))
+        if self.texts.setdefault(name, value) != value:
             raise self.refuse(
-                "the pattern", f"its header or trailer declares an invalid number of {name}: {value[:_SHOWN_CHARACTERS]!r}"
-            )
-        if int(self.texts.setdefault(name, value)) != int(value):
-            raise self.refuse(
-                "the pattern", f"its headers and trailers declare two numbers of {name}: {self.texts[name]} and {value}"
+                "the pattern", f"its headers and trailers declare two {what} of {name}: {self.texts[name]} and {value}"
             )
 
 

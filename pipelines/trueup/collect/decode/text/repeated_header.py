@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trueup.collect.decode.csv import Dialect, parse_strictly, unique_names
-from trueup.collect.decode.lines import BOM, Lines, Offsets
+from trueup.collect.decode.text.csv import Dialect, parse_strictly, unique_names
+from trueup.collect.decode.text.lines import BOM, Lines, Offsets
 from trueup.errors import SourceError
 
 _MOST_ORDERS = 1_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trueup.collect.decode.lines import Block, Bounds, Lines, Mask, Offsets, blocks, lines_in, lines_of
+from trueup.collect.decode.text.lines import Block, Bounds, Lines, Mask, Offsets, blocks, lines_in, lines_of
 
 _BLOCK_BYTES = 1 << 20
 """Smaller than for plain lines: the lines after a damaged quote are examined one by one up to the end of their block."""

@@ -21,7 +21,7 @@ from trueup.collect.decode.decoded import (
     screen_lines,
     slice_cells,
 )
-from trueup.collect.decode.lines import Lines, Mask, Offsets
+from trueup.collect.decode.text.lines import Lines, Mask, Offsets
 from trueup.errors import SourceError
 
 # Lines have their own limit (`record_bytes`); the csv module's limit would report a long field as badly quoted.

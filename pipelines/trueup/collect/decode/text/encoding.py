@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from trueup.collect.decode.lines import Lines, Mask
+from trueup.collect.decode.text.lines import Lines, Mask
 
 
 def undecodable(lines: Lines, encoding: str) -> Mask:

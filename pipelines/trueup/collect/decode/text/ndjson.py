@@ -22,7 +22,7 @@ from trueup.collect.decode.decoded import (
     screen_lines,
     slice_cells,
 )
-from trueup.collect.decode.lines import Lines, Mask, Offsets
+from trueup.collect.decode.text.lines import Lines, Mask, Offsets
 from trueup.collect.decode.thread_connection import own_connection
 from trueup.frames import query_frames
 

@@ -1,0 +1,69 @@
+"""Compare what units declare with what they hold: their number of records, and the sums of their columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from trueup.events.declared_sums import DeclaredSum, read_sums
+from trueup.quality.completeness.inputs import CompletenessInputs, as_findings
+from trueup.units import MICROS
+
+_GREATEST = 2**63 - 1
+
+
+def declared(inputs: CompletenessInputs) -> pl.DataFrame:
+    """Return rows of `FOUND` for units that hold another number of records, or other sums, than they declare.
+
+    A unit is one row, whatever differs. Where it declares a sum of amounts in one currency, the difference is its exact money.
+    """
+    whole = inputs.units.group_by("stream", "source", "unit").agg(
+        pl.col("node").first().fill_null(""), pl.col("path").first(), pl.col("records").sum(), pl.col("declared").max(),
+        pl.col("first_us").min(), pl.col("last_us").max(), pl.col("sums").drop_nulls(),
+    )  # fmt: skip
+    sums = pl.Series("sums", [_differing(texts) for texts in whole["sums"]], dtype=pl.Object)
+    money = [_money(one) for one in sums]
+    has_count = (pl.col("declared") != pl.col("records")).fill_null(False)
+    whole = whole.with_columns(
+        has_count=has_count, exact_money=pl.Series([amount for amount, _ in money], dtype=pl.Int64),
+        exact_currency=pl.Series([currency for _, currency in money], dtype=pl.String),
+        differences=pl.Series(["; ".join(_in_words(name, one) for name, one in each.items()) for each in sums], dtype=pl.String),
+    )  # fmt: skip
+    differs = whole.filter(pl.col("has_count") | (pl.col("differences") != ""))
+    fewer = (pl.col("declared") - pl.col("records")).clip(lower_bound=0).cast(pl.Float64)
+    counts = pl.when(pl.col("has_count")).then(pl.format("{} records and holds {}", "declared", "records"))
+    parts = pl.concat_list(counts, pl.when(pl.col("differences") != "").then(pl.col("differences"))).list.drop_nulls()
+    return as_findings(
+        differs.with_columns(
+            kind=pl.lit("total_mismatch"), control=pl.lit("declared"), service=pl.lit(""), subject=pl.col("unit"),
+            from_us=pl.col("first_us"), to_us=pl.col("last_us"), records=pl.when(pl.col("has_count")).then(fewer),
+            records_variance=pl.lit(0.0), reason=pl.format("{} declares {}", "path", parts.list.join("; ")),
+        )
+    )  # fmt: skip
+
+
+def _differing(texts: pl.Series) -> dict[str, DeclaredSum]:
+    """Return the sums of a unit that are not those it declares, by column."""
+    return {name: one for name, one in read_sums(texts.to_list()).items() if one.missing_micros}
+
+
+def _money(sums: Mapping[str, DeclaredSum]) -> tuple[int | None, str | None]:
+    """Return the amount that a unit declares and does not hold, and its currency; None where that is no one sum of money.
+
+    An amount beyond the declared one is no missing money.
+    """
+    amount = sums.get("amount")
+    if amount is None or len(amount.read.currencies) > 1:
+        return None, None
+    return min(max(amount.missing_micros, 0), _GREATEST), next(iter(amount.read.currencies), None)
+
+
+def _in_words(name: str, one: DeclaredSum) -> str:
+    """Return a difference in words: `amount 30 and holds 20`."""
+    return f"{name} {_decimal(max(one.declared))} and holds {_decimal(one.read.micros)}"
+
+
+def _decimal(micros: int) -> str:
+    sign, (whole, rest) = "-" * (micros < 0), divmod(abs(micros), MICROS)
+    return f"{sign}{whole}" + (f".{rest:06}".rstrip("0") if rest else "")

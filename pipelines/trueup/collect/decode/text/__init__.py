@@ -1,0 +1,1 @@
+"""Text files: finds the records of a file as physical lines, and cuts each into its fields."""

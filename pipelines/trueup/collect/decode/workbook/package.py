@@ -1,0 +1,135 @@
+"""The package of a workbook: its sheets by name, shared strings, formats of dates and epoch, read within bounds."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import BinaryIO
+from xml.etree.ElementTree import ParseError
+from xml.parsers import expat
+
+from trueup.collect.decode.documents.xml_parser import BoundedParser
+from trueup.collect.discover.archives import BoundedFile
+from trueup.collect.discover.units import Unit
+from trueup.collect.discover.unpack import LEAST_BYTES
+from trueup.errors import SourceError, list_names
+
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_CHUNK_BYTES = 1 << 16
+_STRINGS = "sharedStrings.xml"
+_SHEETS = "/worksheets/"
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ParseError, expat.ExpatError, KeyError, ValueError, TypeError,
+    AttributeError, IndexError,
+)  # fmt: skip
+"""What the libraries raise for a damaged workbook."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One worksheet: its member in the package, and what the texts of its cells depend on.
+
+    `strings` are shared by all cells. `dates` and `durations` are the numbers of styles that show a number as a date or a span of
+    time; such numbers count days from `epoch`.
+    """
+
+    member: str
+    strings: list[str]
+    dates: frozenset[int]
+    durations: frozenset[int]
+    epoch: datetime
+
+
+class Workbook:
+    """An open workbook; raises `SourceError` for one that is none, is damaged or encrypted, or exceeds a limit."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+        with self.damage():
+            self._archive = zipfile.ZipFile(self._file())
+            self._check_sizes()
+            self.sheet = self._find_sheet()
+
+    @contextmanager
+    def damage(self) -> Iterator[None]:
+        """Turn what the libraries raise for a damaged workbook into a `SourceError`."""
+        try:
+            yield
+        except _DAMAGE as error:
+            raise SourceError(
+                f"the workbook is damaged: {error or type(error).__name__}", where=self._unit.shown, todo="have it delivered again"
+            ) from None
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the XML of the sheet."""
+        yield from self._member(self.sheet.member)
+
+    def _member(self, name: str) -> Iterator[bytes]:
+        with self._archive.open(name) as content:
+            while chunk := content.read(_CHUNK_BYTES):
+                yield chunk
+
+    def _file(self) -> BinaryIO:
+        unit = self._unit
+        unit.handle.seek(0)
+        head = unit.handle.read(8)
+        if head.startswith(_OLE):
+            raise SourceError(
+                "the workbook has a password, or is of an old Office version (xls)", where=unit.shown,
+                todo="save it as xlsx without a password",
+            )  # fmt: skip
+        if not head.startswith(b"PK\x03\x04"):
+            todo = f"check `path` and `format` of source {unit.source.name}"
+            raise SourceError("the file is not a workbook (xlsx)", where=unit.shown, todo=todo)
+        return BoundedFile(unit.handle, unit.shown)  # type: ignore[return-value]
+
+    def _check_sizes(self) -> None:
+        """Refuse a package that unpacks to more than its limits; the archive's reader holds each member to its declared size."""
+        unit, members = self._unit, self._archive.infolist()
+        if any(member.flag_bits & 1 for member in members):
+            raise SourceError("the workbook is encrypted", where=unit.shown, todo="have it delivered without a password")
+        most = max(LEAST_BYTES, unit.limits.expansion * unit.size_bytes)
+        if sum(member.file_size for member in members) > most:
+            raise self._too_large("the workbook", most, "expansion")
+        for member in members:
+            limit = "page_bytes" if member.filename.endswith(_STRINGS) else "footer_bytes"
+            if _SHEETS not in member.filename and member.filename.endswith((".xml", ".rels")):
+                if member.file_size > getattr(unit.limits, limit):
+                    raise self._too_large(f"{member.filename} of the workbook", getattr(unit.limits, limit), limit)
+                BoundedParser(unit.shown).feed(self._member(member.filename))
+
+    def _too_large(self, what: str, most: int, limit: str) -> SourceError:
+        todo = f"check the file, or raise `{limit}` in [limits] or [source.limits]"
+        return SourceError(f"{what} unpacks to more than {most} bytes", where=self._unit.shown, todo=todo)
+
+    def _find_sheet(self) -> Sheet:
+        # The library takes longer to import than most files take to read, and few sources are workbooks.
+        from openpyxl.reader.excel import ExcelReader
+        from openpyxl.styles.stylesheet import apply_stylesheet
+
+        reader = ExcelReader(self._file(), read_only=True, keep_links=False)
+        reader.read_manifest()
+        reader.read_strings()
+        reader.read_workbook()
+        apply_stylesheet(reader.archive, reader.wb)
+        sheets = {sheet.name: (relation.target, sheet.state) for sheet, relation in reader.parser.find_sheets()}
+        sheets = {name: at for name, at in sheets.items() if _SHEETS in f"/{at[0]}"}
+        return Sheet(
+            sheets[self._chosen(sheets)][0], list(reader.shared_strings), frozenset(reader.wb._date_formats),
+            frozenset(reader.wb._timedelta_formats), reader.wb.epoch,
+        )  # fmt: skip
+
+    def _chosen(self, sheets: dict[str, tuple[str, str]]) -> str:
+        source, wanted = self._unit.source, self._unit.source.sheet
+        if wanted is not None and wanted in sheets:
+            return wanted
+        visible = [name for name, (_, state) in sheets.items() if state == "visible"]
+        if wanted is None and len(visible) == 1:
+            return visible[0]
+        what = f"the workbook has no sheet {wanted!r}" if wanted is not None else f"the workbook has {len(visible)} sheets"
+        todo = f"set `sheet` of source {source.name} to one of {list_names(list(sheets))}"
+        raise SourceError(what, where=self._unit.shown, todo=todo)

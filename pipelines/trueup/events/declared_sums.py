@@ -1,0 +1,83 @@
+"""Sums that a source unit declares of its columns, beside what was read of them: in its control rows as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ReadSum:
+    """The sum of a decimal column in millionths, over all records of which it could be read.
+
+    Of `rounded` records, digits beyond a millionth are not in the sum. `currencies` are those of the records.
+    """
+
+    micros: int = 0
+    rounded: int = 0
+    currencies: frozenset[str] = field(default=frozenset())
+
+    def __add__(self, other: ReadSum) -> ReadSum:
+        return ReadSum(self.micros + other.micros, self.rounded + other.rounded, self.currencies | other.currencies)
+
+
+def add_sums(pieces: Sequence[Mapping[str, ReadSum]]) -> dict[str, ReadSum]:
+    """Return the sums of all pieces together, by column.
+
+    >>> add_sums([{"amount": ReadSum(1)}, {"amount": ReadSum(2)}])
+    {'amount': ReadSum(micros=3, rounded=0, currencies=frozenset())}
+    """
+    names = dict.fromkeys(name for piece in pieces for name in piece)
+    return {name: sum((piece[name] for piece in pieces if name in piece), ReadSum()) for name in names}
+
+
+@dataclass(frozen=True)
+class DeclaredSum:
+    """What control rows say of one column: the sums that were declared (one, unless they were changed), and what was read."""
+
+    declared: tuple[int, ...]
+    read: ReadSum
+
+    @property
+    def missing_micros(self) -> int:
+        """How much more is declared than was read; 0 where rounding explains the difference."""
+        difference = max(self.declared) - self.read.micros
+        return difference if abs(difference) > self.read.rounded else 0
+
+
+def read_sums(texts: Sequence[str | None]) -> dict[str, DeclaredSum]:
+    """Return the sums of a unit from its control rows, one text per part; a text that is not of `sums_text` counts as none.
+
+    >>> text = sums_text({"amount": 3}, {"amount": ReadSum(2)})
+    >>> read_sums([text])["amount"].missing_micros
+    1
+    """
+    sums: dict[str, DeclaredSum] = {}
+    for text in texts:
+        try:
+            for name, one in json.loads(text or "{}").items():
+                read = ReadSum(int(one["read"]), int(one["rounded"]), frozenset(one["currencies"]))
+                known = sums.get(name, DeclaredSum((), ReadSum()))
+                sums[name] = DeclaredSum(tuple(sorted({*known.declared, int(one["declared"])})), known.read + read)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return sums
+
+
+def sums_text(declared: Mapping[str, int] | None, read: Mapping[str, ReadSum]) -> str | None:
+    """Return declared and read sums as canonical JSON for a control row; None where none is declared.
+
+    >>> sums_text({"amount": 3}, {"amount": ReadSum(2, 0, frozenset({"EUR"}))})
+    '{"amount":{"currencies":["EUR"],"declared":3,"read":2,"rounded":0}}'
+    """
+    if not declared:
+        return None
+    content = {
+        name: {
+            "declared": micros, "read": read.get(name, ReadSum()).micros, "rounded": read.get(name, ReadSum()).rounded,
+            "currencies": sorted(read.get(name, ReadSum()).currencies),
+        }
+        for name, micros in declared.items()
+    }  # fmt: skip
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
