@@ -238,6 +238,8 @@ class Part:
         """Return rejected records as rows of the log's quarantine."""
         unit = {"source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream}
         rows = concat_rejected(rejected).with_columns(pl.lit(text).alias(name) for name, text in unit.items())
+        if rows.is_empty():
+            return pl.DataFrame(schema=QUARANTINE)
         event_id = digest16_sql("concat_ws(';', '1;quarantine', source_id, source_row)")
         return query_frames(own_connection(), f"SELECT {event_id} AS event_id, * FROM rows", rows=rows).select(
             pl.col(name).cast(dtype) for name, dtype in QUARANTINE.items()
