@@ -348,3 +348,23 @@ def test_a_unit_is_complete_with_its_last_part_and_all_parts_before_it() -> None
     assert IngestedParts({0: 5, 1: 3}, 1).is_complete
     assert not IngestedParts({0: 5, 2: 3}, 2).is_complete
     assert not IngestedParts({0: 5}).is_complete
+
+
+def test_files_that_another_run_ingests_between_two_commits_are_known(calls: Write, take_in: TakeIn, query: Query) -> None:
+    project = calls({f"{n}.csv": f"id,caller,at,seconds\n{n},c,2024-05-01 10:00:00,1\n" for n in range(4)})
+    files, others = set[str](), list[IngestSummary]()
+
+    class OtherRun:
+        """Ingests the same project when the run that shows its progress reads its second file."""
+
+        def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
+            files.add(unit)
+            if len(files) == 2 and not others:
+                others.append(take_in(project))
+
+    first = ingest(project, clock=lambda: datetime(2024, 6, 1, tzinfo=UTC), progress=OtherRun())
+    assert [unit.outcome for unit in first.units] == ["taken", "known", "known", "known"]
+    assert [unit.outcome for unit in others[0].units] == ["known", "taken", "taken", "taken"]
+    assert query(project, "SELECT count(*) n FROM lake.events.usage").item() == 4
+    with Lake.open(project, read_only=True) as lake:
+        assert verify(lake, only=("counts", "chains", "units", "positions")).sound

@@ -121,7 +121,7 @@ def test_queries_of_a_tiny_lake_are_planned_without_statistics_and_those_of_a_la
 ) -> None:
     project = create_lake(tmp_path)
     with Lake.open(project, read_only=True) as lake:
-        assert setting(lake, "disabled_optimizers") == "join_order,statistics_propagation"
+        assert setting(lake, "disabled_optimizers") == "join_order,statistics_propagation,late_materialization"
     monkeypatch.setattr(instances, "TINY_LAKE_BYTES", 0)
     with Lake.open(project, read_only=True) as lake:
         assert setting(lake, "disabled_optimizers") == ""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -119,13 +120,14 @@ def ingest(
     refuse_shared_files(project, selected)
     summary = IngestSummary()
     Lake.create(project)
-    with Lake.open(project, clock=clock, threads=1) as lake:
+    # A thread for each unit would open a DuckDB instance for each.
+    with Lake.open(project, clock=clock, threads=1) as lake, ThreadPoolExecutor(_READERS) as pool:
         lake.check_clock(clock())
         ensure_policy(lake)
         # One query for all sources; the id of a unit names its source.
         ingested, complete = ingested_units(lake, [source.name for source in selected]), set[str]()
         for source in map(expand_preset, selected):
-            _ingest_source(_SourceRun(lake, source, progress or _Silent(), ingested, complete), summary, choose)
+            _ingest_source(_SourceRun(lake, source, progress or _Silent(), pool, ingested, complete), summary, choose)
         if any(source.idle_after is not None for source in project.config.source if source.stream in MOVEMENTS):
             lake.commit(lambda transaction: transaction.declare(TICK, through=clock()))
         declare_idle(lake)
@@ -184,6 +186,7 @@ class _SourceRun:
     lake: Lake
     source: SourceConfig
     progress: Progress
+    pool: ThreadPoolExecutor
     ingested: dict[str, IngestedParts]
     complete: set[str]
 
@@ -218,8 +221,8 @@ def _parts(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int], d
     """Commit the parts that the log lacks, in order; each but the last once the next one has begun."""
     part: Part | None = None
     budget = QuarantineBudget(unit.limits, quarantined_bytes(run.lake, unit.source_id) if taken else 0)
-    with ThreadPoolExecutor(_READERS) as pool:
-        for number, events in _read(pool, run, unit, reader, taken):
+    with closing(_read(run, unit, reader, taken)) as pieces:
+        for number, events in pieces:
             if part is not None and part.number != number:
                 yield from _committed(part, unit, reader, declared, is_last=False)
             if part is None or part.number != number:
@@ -238,10 +241,11 @@ def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent
         yield committed
 
 
-def _read(
-    pool: ThreadPoolExecutor, run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]
-) -> Iterator[tuple[int, Events]]:
-    """Return the events of the parts that the log lacks, in order, while a few pieces ahead are being read."""
+def _read(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]) -> Generator[tuple[int, Events], None, None]:
+    """Yield the events of the parts that the log lacks, in order, while a few pieces ahead are being read.
+
+    No thread reads the unit any more once the generator is closed.
+    """
     mapping, progress = run.of_today.mapping, run.progress
     requested = mapping.requested_of(reader)
 
@@ -254,16 +258,23 @@ def _read(
     has_names = unit.source.attributes and unit.source.has_equal_records
     # A part's attributes are in memory twice while it is sorted for its commit.
     name_bytes = 2 * attribute_name_bytes(reader.columns()) if has_names else 0
-    for number, piece in split_at_parts(reader.pieces(), taken, name_bytes):
-        progress.update(unit.shown, unit.position_bytes(), unit.size_bytes)
-        if number not in taken:
-            waiting.append((number, pool.submit(read_events, piece)))
-        if len(waiting) >= _AHEAD:
-            ahead, future = waiting.popleft()
-            yield ahead, future.result()
-    for ahead, future in waiting:
-        yield ahead, future.result()
+    try:
+        for number, piece in split_at_parts(reader.pieces(), taken, name_bytes):
+            progress.update(unit.shown, unit.position_bytes(), unit.size_bytes)
+            if number not in taken:
+                waiting.append((number, run.pool.submit(read_events, piece)))
+            if len(waiting) >= _AHEAD:
+                yield _next_of(waiting)
+        while waiting:
+            yield _next_of(waiting)
+    finally:
+        wait([future for _, future in waiting if not future.cancel()])
     progress.update(unit.shown, unit.size_bytes, unit.size_bytes)
+
+
+def _next_of(waiting: deque[tuple[int, Future[Events]]]) -> tuple[int, Events]:
+    number, future = waiting.popleft()
+    return number, future.result()
 
 
 def split_at_parts(pieces: Iterable[Piece], taken: dict[int, int], name_bytes: int = 0) -> Iterator[tuple[int, Piece]]:

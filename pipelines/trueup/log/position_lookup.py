@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from trueup.clock import check_clock
@@ -30,6 +31,25 @@ class PositionLookup(Session):
         # With the position in the condition only the newest file is read, however many there are.
         microseconds = self._number("SELECT epoch_us(committed_at) FROM lake.events.position WHERE position = ?", [position])
         return NewestCommit(position, _EPOCH + timedelta(microseconds=microseconds))
+
+    def newest_commit_at(self, snapshot: int) -> NewestCommit:
+        """Return the newest position and its time for an open transaction that reads the log up to `snapshot`.
+
+        The session knows the newest commit of an earlier snapshot. Only rows committed after that snapshot are read.
+        """
+        known_at, newest = self._newest_at
+        if known_at == 0:
+            newest = self.newest_commit()
+        elif known_at < snapshot:
+            relation, values = self.relation("position", known_at, snapshot)
+            row = self.connection.execute(
+                f"SELECT position, epoch_us(committed_at) FROM {relation} WHERE snapshot_id > ? AND snapshot_id <= ? "
+                "ORDER BY position DESC LIMIT 1",
+                [*values, known_at, snapshot],
+            ).fetchone()
+            newest = newest if row is None else NewestCommit(int(row[0]), _EPOCH + timedelta(microseconds=row[1]))
+        self._newest_at = snapshot, newest
+        return newest
 
     def check_clock(self, now: datetime, newest: NewestCommit | None = None) -> None:
         """Raise `ClockError` where a commit at `now` would be refused."""
@@ -104,3 +124,17 @@ class PositionLookup(Session):
             "WHERE position > ? AND position <= ? AND snapshot_id IS NOT NULL ORDER BY position"
         )
         return self.connection.execute(query, [after, upto]).pl()
+
+    def relation(self, table: str, low: int, high: int) -> tuple[str, list[object]]:
+        """Return a relation with at least the table's rows of snapshots (low, high], and the values of its parameters.
+
+        Where the log of snapshots reaches that far back, only their files are read, however many files there are.
+        """
+        if not 0 < low < high or low < self.oldest_snapshot:
+            return f"lake.events.{table}", []
+        return "ducklake_table_insertions('lake', 'events', ?, ?, ?)", [table, low, high]
+
+    @cached_property
+    def oldest_snapshot(self) -> int:
+        """The oldest snapshot that has not expired."""
+        return self._number("SELECT min(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")

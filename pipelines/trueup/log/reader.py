@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from trueup.log.position_lookup import PositionLookup
@@ -81,17 +80,3 @@ class LogReader(PositionLookup):
     def count(self, table: str) -> int:
         """Return the number of rows of `events.TABLE`."""
         return self._number(f"SELECT count(*) FROM lake.events.{table}")
-
-    def relation(self, table: str, low: int, high: int) -> tuple[str, list[object]]:
-        """Return a relation with at least the table's rows of snapshots (low, high], and the values of its parameters.
-
-        Where the log of snapshots reaches that far back, only their files are read, however many files there are.
-        """
-        if not 0 < low < high or low < self.oldest_snapshot:
-            return f"lake.events.{table}", []
-        return "ducklake_table_insertions('lake', 'events', ?, ?, ?)", [table, low, high]
-
-    @cached_property
-    def oldest_snapshot(self) -> int:
-        """The oldest snapshot that has not expired."""
-        return self._number("SELECT min(snapshot_id) FROM __ducklake_metadata_lake.ducklake_snapshot")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -46,6 +46,9 @@ class Session:
         self._cached_positions: PositionCache | None = None
         self._cached_numbers: dict[str, tuple[int, tuple[object, ...], int]] = {}
         self._newest = NewestCommit(0, None)
+        self._newest_at = 0, self._newest
+        self.kept = dict[str, Any]()
+        """What its users keep of the log between commits, by name; empty again after a reconnection."""
         self._first_seen: int | None = None
         self._last_seen = 0
         self.recorded = set[str]()

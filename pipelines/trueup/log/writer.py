@@ -37,6 +37,13 @@ class Transaction:
         self.connection, self._log, self._clock = log.connection, log, clock
         self.new_commit: NewestCommit | None = None
 
+    @property
+    def snapshot(self) -> int:
+        """The snapshot of the last commit before this transaction: what the transaction reads."""
+        row = self.connection.execute("FROM lake.current_snapshot()").fetchone()
+        assert row is not None
+        return int(row[0])
+
     def append(self, table: str, frame: pl.DataFrame, *, order_by: str = "") -> None:
         """Append rows to `events.TABLE` by column name; columns that the frame lacks are NULL.
 
@@ -59,7 +66,7 @@ class Transaction:
 
         Raises `ClockError` where the clock is too far from the time of the newest commit (see `trueup.clock`).
         """
-        newest, now = self._log.newest_commit(), self._clock()
+        newest, now = self._log.newest_commit_at(self.snapshot), self._clock()
         if kind != CLOCK:
             self._log.check_clock(now, newest)
         self.connection.execute("INSERT INTO lake.events.position VALUES (?, ?, ?)", [newest.position + 1, kind, now])

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from trueup.rating.amounts import amounts_of
 from trueup.rating.book import KEYS, NEVER_US, RATE, Book
-from trueup.rating.rate import rate
+from trueup.rating.rate import rateable, shares_of
 from trueup.rating.segments import SECOND
 
 ALTERNATIVE: dict[str, pl.DataType] = {"call": pl.Int64(), "cause": pl.String(), "sentence": pl.String()}
@@ -36,8 +37,9 @@ def explain_billed_amount(
     free = left.filter(pl.col("billed_micros") == 0).select("call")
     found = [free.select("call", cause=pl.lit("zero_rated"), sentence=pl.lit("billed as if it were free"))]
     left = left.join(free, on="call", how="anti")
+    shares: dict[str, pl.DataFrame] = {}
     for mistake in _mistakes(book) if left.height else ():
-        made = _made(left, mistake, others)
+        made = _made(left, mistake, others, shares)
         found.append(made)
         left = left.join(made, on="call", how="anti")
         if left.is_empty():
@@ -47,22 +49,37 @@ def explain_billed_amount(
 
 @dataclass(frozen=True)
 class _Mistake:
-    """A hypothesis: records are priced by `book`, with the values in `columns` instead of their own."""
+    """A hypothesis: records are priced by `book`, with the values in `columns` instead of their own.
+
+    The books of hypotheses with one `cut` differ in rounding, decimals or tax alone, hence give the same shares.
+    """
 
     cause: str
     sentence: str
     book: Book
     columns: dict[str, str] = field(default_factory=dict)
+    cut: str | None = None
 
 
-def _made(left: pl.DataFrame, mistake: _Mistake, others: pl.DataFrame | None) -> pl.DataFrame:
-    """Return the calls whose billed amount equals the amount under a hypothesis, as `ALTERNATIVE`."""
+def _made(left: pl.DataFrame, mistake: _Mistake, others: pl.DataFrame | None, shares: dict[str, pl.DataFrame]) -> pl.DataFrame:
+    """Return the calls whose billed amount equals the amount under a hypothesis, as `ALTERNATIVE`.
+
+    `shares` has the shares of earlier hypotheses by their `cut`, of all calls that were left then.
+    """
     # A hypothesis that changes no column of a record explains nothing.
     rows = left.filter(pl.all_horizontal(pl.lit(True), *(pl.col(n).ne_missing(pl.lit(v)) for n, v in mistake.columns.items())))
     rows = rows.with_columns(pl.lit(v).alias(n) for n, v in mistake.columns.items())
     tried = rows.drop("billed_micros")
-    rated = rate(tried if others is None else pl.concat([tried, others]), mistake.book).amounts
-    hits = rows.join(rated.select("call", "amount_micros"), on="call").filter(pl.col("amount_micros") == pl.col("billed_micros"))
+    able, book = rateable(tried), mistake.book
+    if able.is_empty() or book.rates.is_empty():
+        return pl.DataFrame(schema=ALTERNATIVE)
+    parts = shares.get(mistake.cut) if mistake.cut else None
+    if parts is None:
+        parts, _ = shares_of(able if others is None else rateable(pl.concat([tried, others])), book)
+        shares |= {mistake.cut: parts} if mistake.cut else {}
+    own = parts.join(able, on="call", how="semi", maintain_order="left")
+    hits = rows.join(amounts_of(own, able, book).select("call", "amount_micros"), on="call")
+    hits = hits.filter(pl.col("amount_micros") == pl.col("billed_micros"))
     return hits.select("call", cause=pl.lit(mistake.cause), sentence=pl.lit(mistake.sentence))
 
 
@@ -77,7 +94,7 @@ def _mistakes(book: Book) -> Iterator[_Mistake]:
         for rounding, name in _ROUNDINGS:
             terms = {"rounding": pl.lit(rounding), "decimals": pl.lit(decimals, pl.Int64), "rounding_stage": pl.lit("total")}
             sentence = f"billed rounded {name} to {decimals} decimals"
-            yield _Mistake("wrong_rounding", sentence, replace(book, rates=book.rates.with_columns(**terms)))
+            yield _Mistake("wrong_rounding", sentence, replace(book, rates=book.rates.with_columns(**terms)), cut="total")
     yield from _about_tax(book)
     if book.origins.height:
         of_any = book.rates.filter(pl.col("origin").is_null())
@@ -131,9 +148,9 @@ def _with_increments(book: Book, first_s: int | None, next_s: int | None) -> Boo
 def _about_tax(book: Book) -> Iterator[_Mistake]:
     if (book.rates["tax_micros"] != 0).any():
         without = book.rates.with_columns(tax_micros=pl.lit(0, pl.Int64))
-        yield _Mistake("tax_missing", "billed without tax", replace(book, rates=without))
+        yield _Mistake("tax_missing", "billed without tax", replace(book, rates=without), cut="own")
         # (1 + t)² = 1 + 2t + t²: exact where t² has no more than six decimals.
         tax = pl.col("tax_micros")
         added = pl.when("tax_included").then(tax).otherwise(tax * 2 + tax**2 // 1_000_000)
         twice = book.rates.with_columns(tax_micros=added, tax_included=pl.lit(False))
-        yield _Mistake("tax_twice", "billed with tax on tax", replace(book, rates=twice))
+        yield _Mistake("tax_twice", "billed with tax on tax", replace(book, rates=twice), cut="own")

@@ -57,17 +57,30 @@ def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     it consumes nothing from the others. An amount is a sum of exact fractions, rounded at the stage and to the decimals of its
     tariff, and finally to millionths.
     """
-    able = calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= MOST_MICROS)
+    able = rateable(calls)
     if able.is_empty() or book.rates.is_empty():
         nothing = _to_amount_rows(calls, pl.DataFrame(schema=AMOUNT), _unpriced_reason(calls, calls.select("call").clear(), book))
         return RatingResult(nothing, pl.DataFrame(schema=SHARE), calls)
+    parts, unpriced = shares_of(able, book)
+    priced = amounts_of(parts, able, book)
+    return RatingResult(_to_amount_rows(calls, priced, _unpriced_reason(calls, unpriced, book)), parts, calls)
+
+
+def rateable(calls: pl.DataFrame) -> pl.DataFrame:
+    """Return the records that have all that a price needs."""
+    return calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= MOST_MICROS)
+
+
+def shares_of(able: pl.DataFrame, book: Book) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the shares (`SHARE`) of rateable records, and the records without a valid rate (`call`, `begun`).
+
+    Of the terms of a rate, neither fees, rounding, decimals nor tax change the shares.
+    """
     found = candidates(able, book)
     cut, unpriced = segment_calls(able.join(found, on="call", how="semi"), found, book) if found.height else (
         pl.DataFrame(schema=SEGMENT), pl.DataFrame(schema={"call": pl.Int64, "begun": pl.Boolean})
     )  # fmt: skip
-    parts = apply_allowances_and_tiers(cut, able, book) if book.has_shared_terms else _whole(cut)
-    priced = amounts_of(parts, able, book)
-    return RatingResult(_to_amount_rows(calls, priced, _unpriced_reason(calls, unpriced, book)), parts, calls)
+    return apply_allowances_and_tiers(cut, able, book) if book.has_shared_terms else _whole(cut), unpriced
 
 
 def _whole(cut: pl.DataFrame) -> pl.DataFrame:

@@ -155,14 +155,9 @@ def findings(
     filters: dict[str, str | date | None] = {
         "kind": kind, "service": service, "status": status, "from_day": day(from_day, "--from"), "to_day": day(to_day, "--to"),
     }  # fmt: skip
-    rows, sums = with_retries(
-        load(project),
-        lambda warehouse: (
-            warehouse.rows("queries/findings/list_findings", {**filters, "most": most}),
-            warehouse.rows("queries/findings/finding_totals", filters),
-        ),
-        as_of,
-    )
+    path = "queries/findings/findings_and_totals"
+    (found,) = with_retries(load(project), lambda warehouse: warehouse.rows(path, {**filters, "most": most}), as_of)
+    rows, sums = found["findings"], found["totals"]
     if json:
         output.json_value(rows)
         return

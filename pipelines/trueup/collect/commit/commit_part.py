@@ -14,6 +14,7 @@ import polars as pl
 from trueup.collect.commit.chain import chained, frame_of
 from trueup.collect.commit.cross_row_checks import refused
 from trueup.collect.commit.earlier_form import EarlierForm
+from trueup.collect.commit.source_chain import follow
 from trueup.collect.commit.source_mapping import SourceMapping
 from trueup.collect.decode.decoded import PROVENANCE, concat_rejected
 from trueup.collect.decode.reread import read_raw_records
@@ -193,9 +194,8 @@ class Part:
         self, transaction: Transaction, control: dict[str, Any], rows: pl.DataFrame, unique_rows: pl.DataFrame,
         rejected: pl.DataFrame,
     ) -> Committed | None:  # fmt: skip
-        values = {"source": self._unit.source.name, "source_id": self._unit.source_id, "part_no": self.number}
-        ((last_no, last_hash, is_known),) = transaction.connection.execute(statement("last_control"), values).fetchall()
-        if is_known:
+        chain = follow(self._lake, transaction, self._unit.source.name)
+        if chain.has(self._unit.source_id, self.number):
             return None
         new = new_events(transaction.connection, unique_rows, self._stream, self._of_today.earlier)
         refused = self._refused(rows, new)
@@ -215,7 +215,7 @@ class Part:
         mapping = transaction.record(self._of_today.recorded)
         extent = time_extent(rows, self._stream)
         row = {**control, **counted, "accepted": new.height, "taken_at": taken_at_us, "mapping": mapping, **extent}
-        transaction.append("control", frame_of(chained(row, None if last_no is None else (last_no, last_hash))))
+        transaction.append("control", frame_of(chained(row, chain.last)))
         counts = Counts(accepted=new.height, lost_digits=self._lost_digits, **counted)
         return Committed(transaction.next_position("unit"), counts)
 
@@ -245,6 +245,8 @@ class Part:
         """Return rejected records as rows of the log's quarantine."""
         unit = {"source_id": self._unit.source_id, "source": self._unit.source.name, "stream": self._stream}
         rows = concat_rejected(rejected).with_columns(pl.lit(text).alias(name) for name, text in unit.items())
+        if rows.is_empty():
+            return pl.DataFrame(schema=QUARANTINE)
         event_id = digest16_sql("concat_ws(';', '1;quarantine', source_id, source_row)")
         return query_frames(own_connection(), f"SELECT {event_id} AS event_id, * FROM rows", rows=rows).select(
             pl.col(name).cast(dtype) for name, dtype in QUARANTINE.items()

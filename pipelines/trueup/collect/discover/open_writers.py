@@ -16,26 +16,24 @@ def is_being_written(device: int, inode: int) -> bool:
     of its writes, when size and modification time do not change.
     """
     own = str(os.getpid())
-    return any(
-        _writes(process, device, inode)
-        for process in (_PROC.iterdir() if _PROC.is_dir() else ())
-        if process.name.isdigit() and process.name != own
-    )
+    # A machine has thousands of open descriptors, and each file of a source asks for all: objects for their paths would cost more.
+    processes = os.listdir(_PROC) if _PROC.is_dir() else ()  # noqa: PTH208 - as text
+    return any(_writes(f"{_PROC}/{name}", device, inode) for name in processes if name.isdigit() and name != own)
 
 
-def _writes(process: Path, device: int, inode: int) -> bool:
+def _writes(process: str, device: int, inode: int) -> bool:
     # A process may end meanwhile, belong to another user, or close a file between two checks.
-    with suppress(OSError), os.scandir(process / "fd") as descriptors:
+    with suppress(OSError), os.scandir(f"{process}/fd") as descriptors:
         for descriptor in descriptors:
             with suppress(OSError):
-                held = Path(descriptor.path).stat()
+                held = descriptor.stat()
                 if (held.st_dev, held.st_ino) == (device, inode) and _is_for_writing(process, descriptor.name):
                     return True
     return False
 
 
-def _is_for_writing(process: Path, descriptor: str) -> bool:
-    for line in (process / "fdinfo" / descriptor).read_text().splitlines():
+def _is_for_writing(process: str, descriptor: str) -> bool:
+    for line in Path(process, "fdinfo", descriptor).read_text().splitlines():
         if line.startswith("flags:"):
             return int(line.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY
     return False

@@ -20,10 +20,10 @@ from trueup.log.catalog.connection import connect, localise
 
 SMALL_LAKE_BYTES = 16 << 20
 """Largest lake that one thread reads: on so few bytes, further threads mostly wait for one another, with a processor each."""
-TINY_LAKE_BYTES = 1 << 20
+TINY_LAKE_BYTES = 4 << 20
 """Largest lake whose queries are planned without statistics: these save less than looking them up for each scan costs."""
-_BY_STATISTICS = "join_order,statistics_propagation"
-"""The optimizers of DuckDB that look up statistics of every table that a query scans, each time that it scans it."""
+_BY_STATISTICS = "join_order,statistics_propagation,late_materialization"
+"""The optimizers of DuckDB that look up files or statistics of every table that a query scans, each time that it scans it."""
 MAX_IDLE = 2
 """Maximum number of idle instances: reading and writing need one each."""
 _OWN_DATABASES = ("memory", "system", "temp")

@@ -1,16 +1,34 @@
 -- Provisional findings: a record of one side is missing, and it may be in quarantine or in a feed that is known to be incomplete.
 -- Grain: one row per finding. Owner: warehouse.
 -- A dismissed finding about a feed does not count. A failed expectation with bounds marks its day as incomplete.
-WITH zone AS (
+-- Steps that several branches read are materialized: otherwise each branch plans and computes them again.
+WITH zone AS MATERIALIZED (
     SELECT coalesce((SELECT p.timezone FROM steps.policy_now p), getvariable('project_timezone')) AS name
+),
+rules AS MATERIALIZED (
+    FROM steps.match_rule
+),
+shared AS MATERIALIZED (
+    FROM steps.shared_price
+),
+suspended AS MATERIALIZED (
+    FROM steps.suspense
+),
+standing AS MATERIALIZED (
+    SELECT
+        f.finding_id, f.kind, f.status, f.stream, f.service, f.subscriber, f.peer, f.day, f.started_at, f.ended_at, f.records_high,
+        f.usage_event_ids, f.charge_event_ids, k.missing_side, k.evidence, k.side
+    FROM steps.finding_now f
+    LEFT JOIN main.finding_kinds k ON k.kind = f.kind
+    WHERE f.stands
 ),
 lacking AS (
     SELECT DISTINCT
         f.stream, f.service, CAST(timezone(z.name, f.started_at) AS DATE) AS first_day,
         CAST(timezone(z.name, greatest(f.started_at, f.ended_at - INTERVAL 1 MICROSECOND)) AS DATE) AS last_day,
         'incomplete feed' AS reason
-    FROM steps.finding_now f, zone z
-    WHERE f.stands AND f.status <> 'dismissed' AND (
+    FROM standing f, zone z
+    WHERE f.status <> 'dismissed' AND (
         f.kind IN ('missing_records', 'stale_feed', 'volume_drop') OR (f.kind = 'failed_expectation' AND f.records_high > 0)
     )
     UNION ALL
@@ -18,11 +36,10 @@ lacking AS (
 ),
 lopsided AS (
     SELECT
-        f.finding_id, k.missing_side, f.service, f.subscriber, f.peer, f.day, f.started_at,
-        if(k.missing_side = 'charge', f.usage_event_ids, f.charge_event_ids) AS member_ids
-    FROM steps.finding_now f
-    JOIN main.finding_kinds k ON k.kind = f.kind
-    WHERE f.stands AND k.missing_side IS NOT NULL
+        f.finding_id, f.missing_side, f.service, f.subscriber, f.peer, f.day, f.started_at,
+        if(f.missing_side = 'charge', f.usage_event_ids, f.charge_event_ids) AS member_ids
+    FROM standing f
+    WHERE f.missing_side IS NOT NULL
 ),
 members AS (
     SELECT l.finding_id, l.missing_side, l.service, unnest(l.member_ids) AS event_id FROM lopsided l
@@ -31,40 +48,43 @@ keyed AS (
     -- Only the records whose session is in quarantine are read from the streams.
     SELECT u.event_id, 'charge' AS missing_side, u.session_key, u.account
     FROM lake.events.usage u
-    WHERE u.session_key IN (SELECT s.session_key FROM steps.suspense s WHERE s.stream = 'charge' AND s.session_key IS NOT NULL)
+    WHERE u.session_key IN (SELECT s.session_key FROM suspended s WHERE s.stream = 'charge' AND s.session_key IS NOT NULL)
     UNION ALL
     SELECT c.event_id, 'usage', c.session_key, c.account
     FROM lake.events.charge c
-    WHERE c.session_key IN (SELECT s.session_key FROM steps.suspense s WHERE s.stream = 'usage' AND s.session_key IS NOT NULL)
+    WHERE c.session_key IN (SELECT s.session_key FROM suspended s WHERE s.stream = 'usage' AND s.session_key IS NOT NULL)
 ),
 priced AS (
     SELECT f.finding_id, f.service, f.subscriber, f.started_at, f.usage_event_ids
-    FROM steps.finding_now f
-    JOIN main.finding_kinds k ON k.kind = f.kind
-    WHERE f.stands AND k.evidence = 'proven' AND k.side IN ('usage', 'both')
+    FROM standing f
+    WHERE f.evidence = 'proven' AND f.side IN ('usage', 'both')
 ),
 owners AS (
     -- An account's allowance is drawn by usage of the account: the record names it, not the state of its subscriber.
     SELECT DISTINCT p.finding_id, u.account
-    FROM (SELECT r.finding_id, unnest(r.usage_event_ids) AS event_id FROM priced r) p
+    FROM (
+        SELECT r.finding_id, unnest(r.usage_event_ids) AS event_id
+        FROM priced r
+        -- Without either, no record is looked up and the stream is not read.
+        WHERE EXISTS (FROM shared s WHERE s.by_account) AND EXISTS (FROM suspended q WHERE q.stream = 'usage')
+    ) p
     JOIN lake.events.usage u ON u.event_id = p.event_id
-    WHERE EXISTS (FROM steps.shared_price s WHERE s.by_account) AND EXISTS (FROM steps.suspense q WHERE q.stream = 'usage')
 ),
 drawing AS (
     SELECT f.*, s.service AS refused_service, s.from_time, s.until_time, FALSE AS by_account
     FROM priced f
-    JOIN steps.suspense s ON s.stream = 'usage' AND s.subscriber = f.subscriber
+    JOIN suspended s ON s.stream = 'usage' AND s.subscriber = f.subscriber
     UNION ALL
     SELECT f.*, s.service, s.from_time, s.until_time, TRUE
     FROM priced f
     JOIN owners o ON o.finding_id = f.finding_id
-    JOIN steps.suspense s ON s.stream = 'usage' AND s.account = o.account
+    JOIN suspended s ON s.stream = 'usage' AND s.account = o.account
 ),
 reasons AS (
     SELECT f.finding_id, 'quarantined pool usage' AS reason
     FROM drawing f
-    JOIN steps.shared_price p ON p.service = f.service AND p.by_account = f.by_account
-    JOIN steps.shared_price q ON q.pool = p.pool AND q.period = p.period AND q.timezone = p.timezone AND q.by_account = p.by_account
+    JOIN shared p ON p.service = f.service AND p.by_account = f.by_account
+    JOIN shared q ON q.pool = p.pool AND q.period = p.period AND q.timezone = p.timezone AND q.by_account = p.by_account
     WHERE
         coalesce(q.service = f.refused_service, TRUE)
         AND date_trunc(p.period, timezone(p.timezone, f.started_at)) BETWEEN
@@ -77,15 +97,15 @@ reasons AS (
     SELECT m.finding_id, 'quarantined record'
     FROM members m
     JOIN keyed k ON k.event_id = m.event_id AND k.missing_side = m.missing_side
-    JOIN steps.suspense s ON s.stream = m.missing_side AND s.session_key = k.session_key
+    JOIN suspended s ON s.stream = m.missing_side AND s.session_key = k.session_key
     WHERE coalesce(s.service = m.service, TRUE) AND coalesce(s.account = k.account, TRUE)
     UNION ALL
     SELECT l.finding_id, 'quarantined record'
     FROM lopsided l
-    JOIN steps.suspense s ON s.stream = l.missing_side AND s.subscriber = l.subscriber
+    JOIN suspended s ON s.stream = l.missing_side AND s.subscriber = l.subscriber
     CROSS JOIN zone z
-    LEFT JOIN steps.match_rule own ON own.service = l.service
-    LEFT JOIN steps.match_rule other ON other.service IS NULL
+    LEFT JOIN rules own ON own.service = l.service
+    LEFT JOIN rules other ON other.service IS NULL
     WHERE
         coalesce(s.service = l.service, TRUE) AND coalesce(s.peer = l.peer, TRUE)
         -- Under a rule that has session keys alone, a record with a session key is of no other session.

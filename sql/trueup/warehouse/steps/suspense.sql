@@ -6,7 +6,10 @@ WITH parts AS (
         c.source_id, c.source, c.records, c.first_time, c.last_time, c.taken_at,
         max(c.last_time) OVER (PARTITION BY c.source ORDER BY c.sequence_no ROWS UNBOUNDED PRECEDING) AS newest_time
     FROM lake.events.control c
-    WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    -- Only the feeds with records in quarantine are read.
+    WHERE
+        c.source IN (SELECT q.source FROM lake.events.quarantine q)
+        AND c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
 ),
 units AS (
     SELECT

@@ -4,6 +4,9 @@
 WITH zone AS (
     SELECT coalesce((SELECT p.timezone FROM steps.policy_now p), getvariable('project_timezone')) AS name
 ),
+rules AS MATERIALIZED (
+    FROM steps.match_rule
+),
 suspended AS (
     SELECT
         s.source, s.stream, coalesce(s.service, '') AS service, s.source_id, s.unit_records, s.amount_micros, s.currency,
@@ -11,8 +14,8 @@ suspended AS (
         CAST(timezone(z.name, s.from_time) AS DATE) AS first_day, CAST(timezone(z.name, s.until_time) AS DATE) AS last_day
     FROM steps.suspense s
     CROSS JOIN zone z
-    LEFT JOIN steps.match_rule own ON own.service = s.service
-    LEFT JOIN steps.match_rule other ON other.service IS NULL
+    LEFT JOIN rules own ON own.service = s.service
+    LEFT JOIN rules other ON other.service IS NULL
 ),
 days AS (
     -- A unit that nothing precedes may hold records of any earlier day: it counts on the last day alone.
