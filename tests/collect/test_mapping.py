@@ -173,3 +173,16 @@ def test_the_source_overrides_the_asterisk_preset() -> None:
     source = expand_preset(text.source[0])
     assert (source.columns["quantity"].column, source.constants) == ("duration", {"service": "pbx"})
     assert source.columns["subscriber"].column == "src"
+
+
+def test_a_record_version_is_a_whole_number_or_a_time() -> None:
+    number = USAGE.format(more=", record_version = 'v'")
+    result = mapped(number, "id,at,q,v", f"{GOOD},2", f"{GOOD},", f"{GOOD},ten", f"{GOOD},1.5")
+    assert result.rows["record_version"].to_list() == [2, None]
+    assert reasons(result) == [
+        (2, "unparsable", "record_version: is a decimal number"), (3, "unparsable", "record_version: is a whole number"),
+    ]  # fmt: skip
+    time = USAGE.format(more=", record_version = { column = 'v', time_format = '%d.%m.%Y' }")
+    result = mapped(time, "id,at,q,v", f"{GOOD},02.05.2024", f"{GOOD},2024-05-02")
+    assert result.rows["record_version"].to_list() == [1_714_608_000_000_000]
+    assert reasons(result) == [(1, "bad_time", "record_version: is a time")]

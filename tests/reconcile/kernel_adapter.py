@@ -30,7 +30,8 @@ def events_of(log: Log) -> pl.DataFrame:
             "charge": r.charge, "event_id": r.event_id, "position": position, "source": r.source, "bucket": 0, "scope": r.scope,
             "key_scope": r.key_scope, "record_key": r.key, "session_key": r.session, "service": r.service, "subscriber": r.subscriber,
             "peer": r.peer, "node": r.node, "time_us": r.time_us, "started": r.started_us is not None,
-            "quantity_micros": r.quantity_micros, "amount_micros": r.amount_micros, "partial_no": r.part, "currency": r.currency,
+            "quantity_micros": r.quantity_micros, "amount_micros": r.amount_micros, "partial_no": r.part, "record_version": r.version,
+            "currency": r.currency,
         }
         for position, commit in enumerate(log, start=1) for r in commit if isinstance(r, Record)
     ]  # fmt: skip

@@ -125,7 +125,7 @@ def _row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any
     row = {
         "source_id": f"{r.source}@{position}", "source_row": number, "source_offset": 0, "source_length": 0, "key_scope": r.key_scope,
         "record_key": r.key, "session_key": r.session, "service": r.service, "subscriber": r.subscriber, "peer": r.peer, "node": r.node,
-        "account": r.scope or None if bucket_by == "account" else None, "started_at": moment(r.started_us), "quantity_micros": r.quantity_micros, "partial_no": r.part,
+        "account": r.scope or None if bucket_by == "account" else None, "started_at": moment(r.started_us), "quantity_micros": r.quantity_micros, "partial_no": r.part, "record_version": r.version,
     }  # fmt: skip
     charged = {"amount_micros": r.amount_micros, "currency": r.currency, "billed_at": moment(r.billed_us)}
     return {n: (row | charged).get(n) for n in COLLECTED["charge" if r.charge else "usage"]}

@@ -37,9 +37,11 @@ FACETS = (
     "accounts",
     "very late",
     "counters",
+    "versions",
 )
 """Difficulties of a log. `keys only`: most charges have only a key and an amount; `mixed keys`: a key joins records of several parties;
-`counters`: usage records are counters so far, and charges lines of bills, under some policies."""
+`counters`: usage records are counters so far, and charges lines of bills, under some policies;
+`versions`: records have versions, and some are corrected."""
 MATCHES = (("session_key", "nearest"), ("session_key", "nearest"), ("session_key",), ("nearest",), ("aggregate",))
 ZONES = (("Europe/Berlin", "2024-03-31T01:00Z"), ("Europe/Berlin", "2024-10-27T01:00Z"), ("Asia/Jakarta", "2024-06-01T17:00Z"),
          ("Europe/Berlin", "2024-03-31T22:00Z"), ("Australia/Lord_Howe", "2024-04-06T15:00Z"), ("America/Havana", "2024-11-03T05:00Z"), ("Antarctica/Troll", "2024-03-31T01:00Z"))  # fmt: skip
@@ -275,8 +277,12 @@ class LogGenerator:
         while len(records) < size:
             records += self.session()
         repeated = [r for r in records if self.rng.random() < 0.1]
-        probability = 0.3 if "contents" in self.facets else 0.08
-        return records + repeated + [self.with_other_content(r) for r in records if self.rng.random() < probability]
+        probability = 0.3 if {"contents", "versions"} & self.facets else 0.08
+        others = [self.with_other_content(r) for r in records if self.rng.random() < probability]
+        if "versions" in self.facets:
+            records = [replace(r, version=self.rng.choice((None, 1, 1, 2))) for r in records]
+            others = [replace(r, version=self.rng.choice((None, 1, 2, 2, 3))) for r in others]
+        return records + repeated + others
 
     def advance_watermarks(self, at: int) -> list[Item]:
         """Return records, closings and ticks that make each source pass all earlier times."""

@@ -68,14 +68,21 @@ MATCHING: dict[str, Mutant] = {
     "neighbours are found by one record of a session only": Mutant("blocking/components.py", "_candidate_entries", Select("Call", 5), part("args", 0), CASES),
 }  # fmt: skip
 RECORDS: dict[str, Mutant] = {
-    "the least content of a record counts": Mutant("sessions/admission.py", "_content_versions", Select("Constant", 1), source("False"), LAWS),
-    "the first content of a record counts": Mutant("sessions/admission.py", "_content_versions", Select("BitAnd", 2), with_source("both & False", both=()), CASES),
-    "a late content replaces the first": Mutant("sessions/admission.py", "_content_versions", Select("BitAnd", 0), part("left"), CASES),
-    "a complete content may still change": Mutant("sessions/admission.py", "_content_versions", Select("BitAnd", 2), part("left"), LAWS),
+    "the least content of a record counts": Mutant("sessions/admission.py", "_content_versions", Select("Constant", 2), source("False"), LAWS),
+    "the first content of a record counts": Mutant("sessions/admission.py", "_is_greater_in_time", Select("BitAnd", 1), with_source("both & False", both=()), CASES),
+    "a late content replaces the first": Mutant("sessions/admission.py", "_is_greater_in_time", Select("BitAnd", 3), part("left"), CASES),
+    "a complete content may still change": Mutant("sessions/admission.py", "_is_greater_in_time", Select("BitAnd", 2), part("left"), LAWS),
     "a record is judged by the policy at its arrival only": Mutant("sessions/admission.py", "_frozen_positions", Select("Call", 8), with_source("[never] * len(starts)", never=("args", 1), starts=("args", 0, "value")), LAWS),
     "lateness counts the record's own commit": Mutant("sessions/admission.py", "_with_lateness", Select("Lt", 0), compared_by(ast.LtE()), CASES),
-    "no record is behind the horizon": Mutant("sessions/admission.py", "_with_lateness", Select("Name", 41), source("0"), CASES),
+    "no record is behind the horizon": Mutant("sessions/admission.py", "_behind_horizon", Select("Lt", 0), with_source("position < 0", position=("left",)), CASES),
     "an undated charge is never assigned a time": Mutant("sessions/admission.py", "with_due_date", Select("Call", 8), with_source("np.append(positions * 0 + never, never)", positions=("args", 0), never=("args", 1)), CASES),
+    "the greatest amount counts, whatever its version": Mutant("sessions/admission.py", "_content_versions", Select("List", 0), without("elts", 0), CASES),
+    "a correction behind the horizon is applied": Mutant("sessions/admission.py", "_may_be_corrected", Select("BitAnd", 1), part("right"), CASES),
+    "a correction separates a settled pair": Mutant("sessions/admission.py", "_may_be_corrected", Select("BitAnd", 1), part("left"), CASES),
+    "a correction never changes the session key": Mutant("sessions/admission.py", "_may_be_corrected", Select("BitAnd", 2), part("left"), CASES),
+    "two versions are a conflict": Mutant("sessions/admission.py", "_conflicts", Select("Call", 2), without("args", 1), CASES),
+    "a correction that is not applied raises nothing": Mutant("sessions/admission.py", "_conflicts", Select("List", 0), without("elts", 1), CASES),
+    "a correction has no cause of its own": Mutant("kernel/lifecycle.py", "_causes_of", Select("Call", 52), source("pl.lit(False)"), CASES),
 }  # fmt: skip
 JUDGEMENT: dict[str, Mutant] = {
     "a credit is the main charge": Mutant("sessions/grouping.py", "group_records", Select("Call", 6), without("args", 0), LAWS),

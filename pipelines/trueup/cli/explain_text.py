@@ -29,6 +29,7 @@ _FACTS = (
     "node",
     "cell",
     "partial_no",
+    "record_version",
     "tariff_code",
     "invoice_id",
 )

@@ -8,7 +8,7 @@ Stream = Literal["usage", "charge", "subscriber", "tariff"]
 
 USAGE_COLUMNS = (
     "record_key", "session_key", "account", "service", "subscriber", "peer", "direction", "node", "cell",
-    "started_at", "quantity", "partial_no",
+    "started_at", "quantity", "partial_no", "record_version",
 )  # fmt: skip
 CHARGE_COLUMNS = (*USAGE_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at")
 SUBSCRIBER_COLUMNS = (
@@ -30,5 +30,5 @@ DECIMAL_COLUMNS = frozenset({
 """Columns that hold decimals; the log stores them in millionths."""
 TIME_COLUMNS = frozenset({"started_at", "billed_at", "valid_from", "valid_to"})
 FLAG_COLUMNS = frozenset({"tax_included"})
-WHOLE_COLUMNS = frozenset({"partial_no", "price_per", "decimals"})
+WHOLE_COLUMNS = frozenset({"partial_no", "record_version", "price_per", "decimals"})
 """Columns that hold whole numbers. Columns of no kind named here hold texts."""

@@ -90,6 +90,8 @@ _TARIFF: dict[str, pl.DataType] = {
 }
 
 LATER: dict[str, dict[str, pl.DataType]] = {
+    "usage": {"record_version": pl.Int64()},
+    "charge": {"record_version": pl.Int64()},
     "tariff": {
         "origin": pl.String(),
         "maximum_micros": pl.Int64(),
@@ -98,8 +100,8 @@ LATER: dict[str, dict[str, pl.DataType]] = {
 """Core columns that canonical form 1 does not have: only a row that has one of them is in form 2, see `identity`."""
 
 CORE: dict[str, dict[str, pl.DataType]] = {
-    "usage": _SHARED,
-    "charge": {**_SHARED, **_CHARGE_ONLY},
+    "usage": {**_SHARED, **LATER["usage"]},
+    "charge": {**_SHARED, **_CHARGE_ONLY, **LATER["charge"]},
     "subscriber": _SUBSCRIBER,
     "tariff": {**_TARIFF, **LATER["tariff"]},
 }

@@ -51,6 +51,7 @@ CREATE TABLE lake.events.usage (
     started_at TIMESTAMPTZ,
     quantity_micros BIGINT,     -- millionths of the source's declared unit
     partial_no BIGINT,
+    record_version BIGINT,      -- the greatest of a record counts; NULL where its source has no versions
     attributes JSON             -- source columns without a mapping
 );
 ALTER TABLE lake.events.usage SET PARTITIONED BY (day);
@@ -84,6 +85,7 @@ CREATE TABLE lake.events.charge (
     tariff_code VARCHAR,
     invoice_id VARCHAR,
     billed_at TIMESTAMPTZ,
+    record_version BIGINT,
     attributes JSON
 );
 ALTER TABLE lake.events.charge SET PARTITIONED BY (day);

@@ -106,8 +106,10 @@ def _unused_of_times(source: SourceConfig) -> Iterator[tuple[str, str]]:
 def _unused_of_column(column: str, rule: ColumnRule) -> Iterator[tuple[str, str]]:
     written = rule.model_fields_set
     kind = next((kind for kind, columns in _KINDS.items() if column in columns), "text")
+    # A version may be a number or a time.
+    may_be_time = column == "record_version" and "time_format" in written
     for name, kinds in _COLUMN_SETTINGS.items():
-        if name in written and kind not in kinds:
+        if name in written and kind not in kinds and not (may_be_time and "time" in kinds):
             yield name, f"for a column of kind {kind}"
     if "unit" in written and column != "quantity":
         yield "unit", "for a column other than the quantity"

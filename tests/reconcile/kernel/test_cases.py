@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -302,6 +303,60 @@ def test_a_bill_waits_for_its_last_line_and_a_surplus_line_is_overbilled() -> No
     assert changes_of(log, IN_LINES) == []
     surplus: Log = [[*log[0], *log[2], c("e", 0, 25, 75, "K", service="web")], log[3]]
     assert changes_of(surplus, IN_LINES) == [(2, "raised", "frontier", "overbilled", "K", -75)]
+
+
+# --- corrections ------------------------------------------------------------------------------------------------------
+
+
+def corrected(version: int | None, amount: int, **more: Any) -> Record:
+    """Return a version of the charge for a call of 5 units, whose price is 50."""
+    return replace(c("c", 0, 5, amount, "K"), version=version, **more)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations([corrected(None, 90), corrected(1, 70), corrected(2, 50)])))
+def test_the_greatest_version_counts_in_any_order_of_arrival(order: tuple[Record, ...]) -> None:
+    log: Log = [[u("u", 0, 5, "K")], advance_watermarks(100), *([version] for version in order)]
+    run = checked_run(log)
+    assert [finding.kind for finding in run.open_findings[-1].values()] == []
+    assert {change["cause"] for change in run.changes} <= {"frontier", "late_charge", "correction"}
+    together: Log = [*log[:2], list(order)]
+    assert changes_of(together)[1:] == [(3, "resolved", "late_charge", "unbilled", "K", 50)]
+
+
+def test_a_late_correction_revises_a_final_finding() -> None:
+    log: Log = [[u("u", 0, 5, "K"), corrected(1, 70)], advance_watermarks(100), [corrected(3, 20)], [corrected(2, 50)]]
+    assert changes_of(log) == [(1, "raised", "arrival", "misrated", "K", -20), (3, "revised", "correction", "misrated", "K", 30)]
+
+
+def test_another_content_of_one_version_is_a_conflict_and_of_a_lesser_version_is_none() -> None:
+    log: Log = [[u("u", 0, 5, "K"), corrected(2, 50)], advance_watermarks(100), [corrected(1, 70)], [corrected(2, 60)]]
+    assert changes_of(log) == [(4, "raised", "conflict", "conflicting_charge", "c", 0)]
+
+
+def test_a_correction_behind_the_horizon_is_a_conflict_and_changes_no_money() -> None:
+    policy = replace(NEAR, horizon_us=20 * S)
+    log: Log = [[u("u", 0, 5, "K"), corrected(1, 50)], advance_watermarks(100, policy), [corrected(2, 70)]]
+    assert changes_of(log, policy) == [(3, "raised", "conflict", "conflicting_charge", "c", 0)]
+
+
+def test_a_correction_of_the_session_key_moves_the_charge() -> None:
+    by_key = replace(NEAR, services={"voice": service(("session_key",), grace=12 * S, price=10 * MICRO)})
+    log: Log = [
+        [u("u", 0, 5, "K"), u("v", 0, 5, "L"), corrected(1, 50)], advance_watermarks(100, by_key),
+        [corrected(2, 50, session="L")],
+    ]  # fmt: skip
+    assert sorted(changes_of(log, by_key)) == [
+        (2, "raised", "frontier", "unbilled", "L", 50), (3, "raised", "correction", "unbilled", "K", 50),
+        (3, "retracted", "correction", "unbilled", "L", 50),
+    ]  # fmt: skip
+
+
+def test_a_settled_pair_stays_and_is_priced_again_but_takes_no_other_session_key() -> None:
+    pair = [u("u", 0, 5), replace(c("c", 1, 5, 50), version=1)]
+    log: Log = [pair, advance_watermarks(100), [replace(c("c", 2, 5, 80), version=2)], [replace(c("c", 1, 5, 50, "K"), version=3)]]
+    assert changes_of(log) == [
+        (3, "raised", "correction", "misrated", "u", -30), (4, "raised", "conflict", "conflicting_charge", "c", 0),
+    ]  # fmt: skip
 
 
 # --- unrated, horizon, policies ---------------------------------------------------------------------------------------

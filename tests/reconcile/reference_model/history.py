@@ -38,9 +38,10 @@ def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
     before: list[Booking] = []
     for position, commit in enumerate(log, start=1):
         known.policy = next((i for i in commit if isinstance(i, Policy)), known.policy)
+        known.matched_nearest |= any("nearest" in s.match for s in (*known.policy.services.values(), known.policy.default))
         known.void_ticks(commit)
         ids_before = {record_id: one.record.event_id for record_id, one in run.records.items()}
-        seen_before = {record_id: len(one.contents) for record_id, one in run.records.items()}
+        seen_before = {record_id: (len(one.contents), one.in_conflict) for record_id, one in run.records.items()}
         new = admit(run.records, commit, position, known)
         advanced = known.add(commit)
         for one in run.records.values():
@@ -60,8 +61,9 @@ def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
         )
         run.changes += finding_changes(position, before, bookings, new, declared, run.records, ids_before)
         for record_id, one in run.records.items():
-            if len(one.contents) > max(seen_before.get(record_id, 1), 1):
-                run.changes.append(conflict_change(position, one, seen_before.get(record_id, 1) == 1, known))
+            contents_before, was_in_conflict = seen_before.get(record_id, (0, False))
+            if one.in_conflict and len(one.contents) > contents_before:
+                run.changes.append(conflict_change(position, one, not was_in_conflict, known))
         run.sums.append(sums_by_cell(bookings))
         run.bookings.append({record_id: p for p in bookings if p.part == "main" for record_id in (*p.usage, *p.charges)})
         run.open_findings.append(findings_of(bookings))
@@ -105,6 +107,8 @@ def finding_changes(
             cause = declared or ("late_usage" if decided and repriced(records_of(old, current), before, now) else "frontier")
         elif any(new[r].beyond_horizon for r in arrived):
             cause = "beyond_horizon"
+        elif any(new[r].corrected for r in arrived):
+            cause = "correction"
         elif decided or any(new[r].late for r in arrived):
             cause = "late_charge" if any(r[0] for r in arrived) else "late_usage"
         else:

@@ -33,6 +33,7 @@ class Record:
     quantity_micros: int | None = 0
     amount_micros: int = 0
     part: int | None = None
+    version: int | None = None
     currency: str | None = None
     node: str | None = None
     scope: str = "s"
@@ -93,6 +94,7 @@ class KnownAtPosition:
     observed: dict[str, int] = field(default_factory=dict)
     closed: dict[str, int] = field(default_factory=dict)
     ticks: tuple[Tick, ...] = ()
+    matched_nearest: bool = False  # some policy so far matches by nearest
     book: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -157,7 +159,9 @@ class AdmittedRecord:
     late: bool
     beyond_horizon: bool
     currency: str
-    contents: set[bytes]
+    contents: dict[bytes, int | None]  # all contents, with their versions
+    in_conflict: bool = False
+    corrected: bool = False  # it replaced a content of a lesser version
     frozen: bool = False  # its stream has passed its time since it arrived, so its content stays
     assigned_time_us: int | None = None  # of an undated record: its time, which a closing of its source assigns
 
@@ -166,8 +170,13 @@ class AdmittedRecord:
         return self.record.time_us if self.record.time_us is not None else self.assigned_time_us
 
 
-def rank(record: Record) -> tuple[int, int, bytes]:
-    return (record.quantity_micros or 0, record.amount_micros, record.event_id)
+def version_of(record: Record) -> tuple[bool, int]:
+    """Return the version of a content; one without is the least."""
+    return (record.version is not None, record.version or 0)
+
+
+def rank(record: Record) -> tuple[tuple[bool, int], int, int, bytes]:
+    return (version_of(record), record.quantity_micros or 0, record.amount_micros, record.event_id)
 
 
 def admit(
@@ -181,23 +190,37 @@ def admit(
     def late(record: Record) -> bool:
         return before.passed(record.charge, record.time_us, 0, 0)
 
+    def behind_horizon(record: Record) -> bool:
+        return before.passed(record.charge, record.time_us, before.policy.horizon_us, before.policy.horizon_us)
+
+    def may_correct(record: Record, known: AdmittedRecord) -> bool:
+        is_regrouped = (record.session, currency_of(record, before.policy)) != (known.record.session, known.currency)
+        may_be_settled = known.frozen and before.matched_nearest
+        return not (behind_horizon(record) or behind_horizon(known.record) or (is_regrouped and may_be_settled))
+
     new: dict[RecordId, AdmittedRecord] = {}
     for record_id, contents in fresh.items():
         known = records.get(record_id)
+        refused = False
         if known is None:
-            best, rivals = max(contents.values(), key=rank), []
+            best = max(contents.values(), key=rank)
         else:
-            rivals = [r for i, r in contents.items() if i not in known.contents and not late(r) and not known.frozen]
-            best = max([known.record, *rivals], key=rank)
-        seen = (known.contents if known else set()) | set(contents)
+            unseen = [r for i, r in contents.items() if i not in known.contents]
+            corrections = [r for r in unseen if version_of(r) > version_of(known.record)]
+            applied = [r for r in corrections if may_correct(r, known)]
+            refused = len(applied) < len(corrections)
+            rivals = [r for r in unseen if version_of(r) == version_of(known.record) and not late(r) and not known.frozen]
+            best = max([known.record, *rivals, *applied], key=rank)
+        seen = (known.contents if known else {}) | {i: r.version for i, r in contents.items()}
+        in_conflict = refused or bool(known and known.in_conflict) or len(set(seen.values())) < len(seen)
         if known is not None and best is known.record:
-            known.contents = seen
+            known.contents, known.in_conflict = seen, in_conflict
             continue
-        horizon = before.policy.horizon_us
-        beyond_horizon = known is None and before.passed(best.charge, best.time_us, horizon, horizon)
+        beyond_horizon = known is None and behind_horizon(best)
         records[record_id] = new[record_id] = AdmittedRecord(
-            best, position, known is None and late(best), beyond_horizon, currency_of(best, before.policy), seen
-        )
+            best, position, known is None and late(best), beyond_horizon, currency_of(best, before.policy), seen, in_conflict,
+            known is not None and version_of(best) > version_of(known.record),
+        )  # fmt: skip
     return new
 
 

@@ -426,7 +426,10 @@ class _RowBuilder:
         return pl.Series(number.value).set(pl.Series(~given), None)
 
     def integer(self, name: str) -> pl.Series:
-        """Return an integer column; refuse fractions and values below the minimum."""
+        """Return an integer column; refuse fractions and values below the minimum. With a time format it is the time in µs."""
+        rule = self._source.columns.get(name)
+        if rule is not None and rule.time_format is not None:
+            return self.time(name).cast(pl.Int64)
         number, given = self._number(name, power=0, multiplier=1)
         self._refuse(number.rounded, "unparsable", f"{name}: is a whole number")
         if name in _LEAST:

@@ -143,6 +143,7 @@ CAUSES: dict[str, str] = {
     "arrival": "a pending record's counterpart arrived",
     "late_usage": "a usage record arrived late",
     "late_charge": "a charge arrived late",
+    "correction": "a later version of a record arrived",
     "conflict": "another content of a record arrived",
     "policy_change": "a policy declaration changed tolerances, grace or prices, or a wrong tick was superseded",
     "tariff_change": "a tariff row changed a price",

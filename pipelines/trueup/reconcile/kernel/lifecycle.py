@@ -13,7 +13,8 @@ kind. A retraction because of a late charge is *resolved*. An unbilled session w
 ...     return Snapshot.of(as_frame([booking], BOOKING), as_frame(members, MEMBER), pl.DataFrame(schema=NETTING_GROUP))
 >>> def changes(before, after, at, arrived):
 ...     evaluation = pl.DataFrame({"component": [1], "at": [at], "declared": [None]}, schema_overrides={"declared": pl.String})
-...     records = evaluation.with_columns(record_no=arrived, charge=arrived > 1, late=arrived > 1, beyond_horizon=False)
+...     records = evaluation.with_columns(
+...         record_no=arrived, charge=arrived > 1, late=arrived > 1, beyond_horizon=False, corrected=False)
 ...     until = before.until(before.bookings.select("component", "at", next_at=pl.lit(at, pl.Int64)))
 ...     changed = diff_findings(until, after, records.filter(pl.lit(arrived > 0)), evaluation)
 ...     return changed.select("at", "action", "cause", "kind").rows()
@@ -62,7 +63,7 @@ WHOLE: dict[str, pl.DataType] = {
 }
 """The money of all parts of a booking: expected, billed, and the part of their difference that is within tolerance."""
 CHANGE: dict[str, pl.DataType] = {"at": pl.Int64(), "action": pl.String(), "cause": pl.String(), **FINDING, **WHOLE}
-ARRIVED = ["component", "at", "record_no", "charge", "late", "beyond_horizon"]
+ARRIVED = ["component", "at", "record_no", "charge", "late", "beyond_horizon", "corrected"]
 """The columns of record versions that count since an evaluation."""
 _IDENTITY = ["component", "owner_no", "kind"]
 _CONTENT = ["service", "day", "currency", "expected_micros", "billed_micros", "usage", "charges"]
@@ -184,7 +185,7 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
         for s in (before, after) if not s.netting_groups.is_empty()
     ]  # fmt: skip
     records_near = pl.concat([own, shared, *netted]).unique()
-    newly = arrived.select(*record, "charge", "late", "beyond_horizon", arrived=pl.lit(True))
+    newly = arrived.select(*record, "charge", "late", "beyond_horizon", "corrected", arrived=pl.lit(True))
     part_of_records = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
     decided_bookings = (
         before.bookings.filter(pl.col("kind") != PENDING).select(*owner, part=part_of_records, decided=pl.lit(True)).unique()
@@ -194,11 +195,13 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
     has_arrived = pl.col("arrived").fill_null(False)
     facts = with_facts.group_by("change").agg(
         arrived=has_arrived.any(), charge=(has_arrived & pl.col("charge")).any(), late=(has_arrived & pl.col("late")).any(),
-        beyond_horizon=(has_arrived & pl.col("beyond_horizon")).any(), decided=pl.col("decided").fill_null(False).any(),
+        beyond_horizon=(has_arrived & pl.col("beyond_horizon")).any(),
+        corrected=(has_arrived & pl.col("corrected")).any(), decided=pl.col("decided").fill_null(False).any(),
     )  # fmt: skip
     overdue = pl.when("charge").then(pl.lit("late_charge")).otherwise(pl.lit("late_usage"))
     cause = (
         pl.when("beyond_horizon").then(pl.lit("beyond_horizon"))
+        .when("corrected").then(pl.lit("correction"))
         .when(pl.col("late") | pl.col("decided")).then(overdue)
         .otherwise(pl.lit("arrival"))
     )  # fmt: skip

@@ -21,7 +21,7 @@ from trueup.reconcile.sessions.admission import EVENTS
 
 _SHARED = (
     "event_id", "source_id", "bucket", "key_scope", "record_key", "session_key", "account", "service", "subscriber", "peer",
-    "node", "started_at", "quantity_micros", "partial_no", "direction",
+    "node", "started_at", "quantity_micros", "partial_no", "record_version", "direction",
 )  # fmt: skip
 COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at")}
 """The columns of each stream that the kernel reads."""

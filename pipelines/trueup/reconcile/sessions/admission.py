@@ -1,7 +1,14 @@
 """Resolution of contents: which content of a record counts, from which position on, and which conflicts remain.
 
 A *record* is (stream, scope, key scope, record key). Of the contents in the commit that first delivered it, the greatest
-(quantity, amount, content) counts. A greater content of a later commit replaces it only while neither of the two is late.
+(version, quantity, amount, content) counts; a content without version has the least. A greater content of the same version in a
+later commit replaces it only while neither of the two is late.
+
+A content of a greater version is a *correction*: it replaces the other whenever it arrives, with two exceptions. Behind the horizon
+nothing is corrected. Where neighbours are matched, a late correction with another session key or currency is not applied either,
+because the record may be settled already.
+
+Two contents of one version are a conflict, and so is a correction that is not applied.
 """
 
 from __future__ import annotations
@@ -34,6 +41,7 @@ EVENTS: dict[str, pl.DataType] = {
     "quantity_micros": pl.Int64(),
     "amount_micros": pl.Int64(),
     "partial_no": pl.Int64(),
+    "record_version": pl.Int64(),
     "currency": pl.String(),  # of a charge; NULL is the project's
     "direction": pl.String(),
     "zone": pl.String(),  # roaming zone and trunk group: attributes that a price may depend on
@@ -43,6 +51,9 @@ EVENTS: dict[str, pl.DataType] = {
 
 RECORD = ["charge", "scope", "key_scope", "record_key"]
 _RANK = ["rank_quantity", "amount_micros", "event_id"]
+_NO_VERSION = -(2**63)
+_COMPARED = ["rank_version", *_RANK, "time_us", "frozen_at", "session_key", "currency"]
+"""Columns of the content that counts with which a further content is compared."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +61,10 @@ class ResolvedRecords:
     """Record versions and conflicts.
 
     `versions` are the rows of `EVENTS` that count, each at positions [since, until). They have `record_no`, ascending as the
-    records' names do. They have `late` (late on arrival; False for a content that replaced another) and `beyond_horizon`
-    (on arrival).
+    records' names do. They have `late` (late on arrival; False for a content that replaced another), `beyond_horizon` (on arrival)
+    and `corrected` (it replaced a content of a lesser version).
 
-    `conflicts` has one row for each record and position at which its set of contents grew beyond one: `record_no`, `position`, the
+    `conflicts` has one row for each position at which the contents of a record in conflict grew: `record_no`, `position`, the
     `counted` event id after it, `first` (raised rather than revised) and `contents`, all event ids so far, ascending.
 
     `superseded` are the rows of `EVENTS` that do not count at the end.
@@ -72,19 +83,20 @@ def resolve_contents(events: pl.DataFrame, frontier: Frontier) -> ResolvedRecord
     is_single = rows["record_no"].is_unique()
     repeated = rows.filter(~is_single)
     single = rows.filter(is_single).with_columns(
-        since=pl.col("position"), until=pl.lit(NEVER_POSITION, pl.Int64), late=pl.col("arrived_late")
+        since=pl.col("position"), until=pl.lit(NEVER_POSITION, pl.Int64), late=pl.col("arrived_late"), corrected=pl.lit(False)
     )
     if repeated.is_empty():
         return ResolvedRecords(_compact(single), _no_conflicts(), events.clear())
     contents = repeated.sort("position", "source").unique(["record_no", "event_id"], keep="first", maintain_order=True)
     contents = contents.with_columns(
-        rank_quantity=pl.col("quantity_micros").fill_null(0), step=pl.col("position").rank("dense").over("record_no")
-    )
-    counted = _content_versions(contents.with_columns(frozen_at=pl.Series(_frozen_positions(contents, frontier))))
+        rank_version=pl.col("record_version").fill_null(_NO_VERSION), rank_quantity=pl.col("quantity_micros").fill_null(0),
+        step=pl.col("position").rank("dense").over("record_no"), frozen_at=pl.Series(_frozen_positions(contents, frontier)),
+    )  # fmt: skip
+    counted, refused = _content_versions(contents, frontier)
     last = counted.filter(pl.col("until") == NEVER_POSITION).select("record_no", "event_id")
     superseded = contents.join(last, on=["record_no", "event_id"], how="anti").select(events.columns)
     versions = pl.concat([_compact(single), _compact(counted)])
-    return ResolvedRecords(versions, _conflicts(contents, counted), superseded)
+    return ResolvedRecords(versions, _conflicts(contents, counted, refused), superseded)
 
 
 def _with_lateness(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
@@ -95,11 +107,18 @@ def _with_lateness(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     time = rows["time_us"].fill_null(UNKNOWN_TIME_US).to_numpy()
     none = 0 * time
     watermark_position = frontier.passed_at(charge, time, none, none, policy)
+    beyond = _behind_horizon(charge, time, position, frontier)
+    return rows.hstack([pl.Series("arrived_late", watermark_position < position), pl.Series("beyond_horizon", beyond)])
+
+
+def _behind_horizon(
+    charge: NDArray[np.bool_], time_us: NDArray[np.int64], position: NDArray[np.int64], frontier: Frontier
+) -> NDArray[np.bool_]:
+    """Return whether the stream had passed each time by the horizon before a position, by the policy at that position."""
+    policy = frontier.policies.number_at(position)
     horizon = np.array([p.horizon_us for p in frontier.policies.all], dtype=np.int64)[policy]
-    horizon_passed = frontier.passed_at(charge, time, horizon, horizon, policy)
-    return rows.hstack(
-        [pl.Series("arrived_late", watermark_position < position), pl.Series("beyond_horizon", horizon_passed < position)]
-    )
+    beyond: NDArray[np.bool_] = frontier.passed_at(charge, time_us, horizon, horizon, policy) < position
+    return beyond
 
 
 def with_due_date(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
@@ -137,40 +156,72 @@ def _frozen_positions(contents: pl.DataFrame, frontier: Frontier) -> NDArray[np.
     return frozen
 
 
-def _content_versions(contents: pl.DataFrame) -> pl.DataFrame:
-    """Return the counted contents of records with several, as versions; one step per commit with contents of a record."""
-    best = contents.sort(_RANK, descending=True)
+def _content_versions(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the counted contents of records with several, as versions, and (`record_no`, `position`) of refused corrections.
+
+    There is one step per commit with contents of a record.
+    """
+    best = contents.sort(["rank_version", *_RANK], descending=True)
     current = best.filter(pl.col("step") == 1).unique("record_no", keep="first", maintain_order=True)
-    current = current.with_columns(since=pl.col("position"), late=pl.col("arrived_late"))
-    ended: list[pl.DataFrame] = []
+    current = current.with_columns(since=pl.col("position"), late=pl.col("arrived_late"), corrected=pl.lit(False))
+    ended, refused = list[pl.DataFrame](), [contents.clear().select("record_no", "position")]
     for step in range(2, contents.select(pl.col("step").max()).item() + 1):
-        rivals = best.filter((pl.col("step") == step) & ~pl.col("arrived_late")).unique(
-            "record_no", keep="first", maintain_order=True
-        )
-        compared = current.join(rivals, on="record_no", suffix="_new", how="inner")
-        greater = pl.any_horizontal(
-            pl.all_horizontal(pl.col(n) == pl.col(f"{n}_new") for n in _RANK[:i]) & (pl.col(f"{name}_new") > pl.col(name))
-            if i else pl.col(f"{name}_new") > pl.col(name)
-            for i, name in enumerate(_RANK)
-        )  # fmt: skip
-        open_still = pl.col("frozen_at") >= pl.col("position_new")
-        replaced = compared.filter(greater & open_still).select("record_no", ended="position_new")
-        if replaced.is_empty():
+        counted = current.select("record_no", *(pl.col(name).alias(f"{name}_counted") for name in _COMPARED))
+        compared = best.filter(pl.col("step") == step).join(counted, on="record_no", how="inner", maintain_order="left")
+        compared = compared.with_columns(corrected=pl.col("rank_version") > pl.col("rank_version_counted"))
+        is_applied = pl.Series(_may_be_corrected(compared, frontier))
+        refused.append(compared.filter(pl.col("corrected") & ~is_applied).select("record_no", "position"))
+        replacing = compared.filter(pl.when("corrected").then(is_applied).otherwise(_is_greater_in_time()))
+        if replacing.is_empty():
             continue
+        replacing = replacing.unique("record_no", keep="first", maintain_order=True)
+        replaced = replacing.select("record_no", ended="position")
         ended.append(current.join(replaced, on="record_no").with_columns(until=pl.col("ended")).drop("ended"))
-        replacing = rivals.join(replaced, on="record_no", how="semi").with_columns(since=pl.col("position"), late=pl.lit(False))
-        current = pl.concat([current.join(replaced, on="record_no", how="anti"), replacing.select(current.columns)])
+        new = replacing.with_columns(since=pl.col("position"), late=pl.lit(False))
+        current = pl.concat([current.join(replaced, on="record_no", how="anti"), new.select(current.columns)])
     current = current.with_columns(until=pl.lit(NEVER_POSITION, pl.Int64))
-    return pl.concat([*(d.select(current.columns) for d in ended), current])
+    return pl.concat([*(d.select(current.columns) for d in ended), current]), pl.concat(refused)
 
 
-def _conflicts(contents: pl.DataFrame, counted: pl.DataFrame) -> pl.DataFrame:
-    steps = contents.select("record_no", "position").unique()
+def _is_greater_in_time() -> pl.Expr:
+    """Return whether a content ranks before the counted one of the same version, and neither of the two is late."""
+    greater = pl.any_horizontal(
+        pl.all_horizontal(pl.col(n) == pl.col(f"{n}_counted") for n in _RANK[:i]) & (pl.col(name) > pl.col(f"{name}_counted"))
+        if i else pl.col(name) > pl.col(f"{name}_counted")
+        for i, name in enumerate(_RANK)
+    )  # fmt: skip
+    same_version = pl.col("rank_version") == pl.col("rank_version_counted")
+    return same_version & ~pl.col("arrived_late") & (pl.col("frozen_at_counted") >= pl.col("position")) & greater
+
+
+def _may_be_corrected(compared: pl.DataFrame, frontier: Frontier) -> NDArray[np.bool_]:
+    """Return whether a correction of each row would be applied: see the exceptions in the description of this module."""
+    if not compared["corrected"].any():
+        return np.zeros(compared.height, dtype=np.bool_)
+    position, charge = compared["position"].to_numpy(), compared["charge"].to_numpy()
+    counted_us = compared["time_us_counted"].fill_null(UNKNOWN_TIME_US).to_numpy()
+    behind = compared["beyond_horizon"].to_numpy() | _behind_horizon(charge, counted_us, position, frontier)
+    is_regrouped = compared.select(
+        ~pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_counted")) for name in ("session_key", "currency"))
+    ).to_series().to_numpy()  # fmt: skip
+    policies = frontier.policies
+    with_nearest = policies.frame.filter("by_nearest")["policy"].unique().to_numpy()
+    nearest_from = min((int(policies.starts[number]) if number else 0 for number in with_nearest), default=NEVER_POSITION)
+    may_be_settled = (compared["frozen_at_counted"].to_numpy() < position) & (position >= nearest_from)
+    applied: NDArray[np.bool_] = ~behind & ~(is_regrouped & may_be_settled)
+    return applied
+
+
+def _conflicts(contents: pl.DataFrame, counted: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
+    second = contents.sort("position").with_columns(nth=pl.int_range(1, pl.len() + 1).over("record_no", "rank_version"))
+    in_conflict = pl.concat([second.filter(pl.col("nth") == 2).select("record_no", "position"), refused])
+    since = in_conflict.group_by("record_no").agg(conflict_at=pl.col("position").min())
+    steps = contents.select("record_no", "position").unique().join(since, on="record_no")
     grown = (
-        steps.join(contents.select("record_no", "event_id", arrived="position"), on="record_no")
+        steps.filter(pl.col("position") >= pl.col("conflict_at"))
+        .join(contents.select("record_no", "event_id", arrived="position"), on="record_no")
         .filter(pl.col("arrived") <= pl.col("position"))
         .group_by("record_no", "position").agg(contents=pl.col("event_id").sort())
-        .filter(pl.col("contents").list.len() > 1)
     )  # fmt: skip
     in_force = counted.select("record_no", counted="event_id", since="since", until="until")
     return (
@@ -194,6 +245,6 @@ def _no_conflicts() -> pl.DataFrame:
 
 
 def _compact(rows: pl.DataFrame) -> pl.DataFrame:
-    return rows.drop("arrived_late", "rank_quantity", "step", "frozen_at", strict=False).select(
-        pl.exclude("record_no", "since", "until", "late", "beyond_horizon"), "record_no", "since", "until", "late", "beyond_horizon"
-    )
+    added = ["record_no", "since", "until", "late", "beyond_horizon", "corrected"]
+    dropped = ["arrived_late", "rank_version", "rank_quantity", "step", "frozen_at"]
+    return rows.drop(dropped, strict=False).select(pl.exclude(added), *added)
