@@ -197,6 +197,10 @@ SETTINGS = {
         [('lateness = "1h"', 'sheet = "May"')], "",
         ("unused-setting", "error", "[[source]] msc"), 'sheet has no effect with format = "csv"',
     ),
+    "a list of records in a file that is no JSON": (
+        [('lateness = "1h"', 'records = "calls"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'records has no effect with format = "csv"',
+    ),
     "an encoding of a workbook": (
         [('lateness = "1h"', 'format = "xlsx"\nencoding = "latin-1"')], "",
         ("unused-setting", "error", "[[source]] msc"), 'encoding has no effect with format = "xlsx"',

@@ -138,7 +138,7 @@ class SourceConfig(Table):
         BeforeValidator(lambda p: (p,) if isinstance(p, str) else p, json_schema_input_type=Text | _Texts),
     ]  # fmt: skip
     """The files: paths or patterns, relative to the project's folder."""
-    format: Literal["csv", "fixed", "ndjson", "parquet", "xlsx", "asterisk"] = "csv"
+    format: Literal["csv", "fixed", "ndjson", "json", "parquet", "xlsx", "asterisk"] = "csv"
     """The format of the files."""
     timezone: Zone | None = None
     """The zone of times without an offset; by default that of the project."""
@@ -200,6 +200,8 @@ class SourceConfig(Table):
     """How the feed is numbered and how often it arrives."""
     framing: FramingConfig | None = None
     """First and last lines that are no records."""
+    records: Text | None = None
+    """The path of the list in each JSON line or document whose items are the records, such as `data.calls`."""
     sheet: Text | None = None
     """The name of the worksheet; by default the only visible one."""
     fixed: FixedConfig | None = None
@@ -254,12 +256,16 @@ class SourceConfig(Table):
     def _check_format(self) -> Self:
         if self.format == "fixed" and self.fixed is None:
             raise ValueError('format = "fixed" needs the fields of a line; declare them in [source.fixed]')
+        if self.records is not None and self.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "ascii"):
+            raise ValueError(f"`records` finds lists in UTF-8, not in {self.encoding}")
+        if self.records is not None and not all(self.records.split(".")):
+            raise ValueError(f"`records` = {self.records!r} must be names of members with dots between them, such as 'data.calls'")
         return self
 
     @property
     def has_equal_records(self) -> bool:
         """Whether all records of a file have the same columns; members of JSON records may differ."""
-        return self.format != "ndjson"
+        return self.format not in ("ndjson", "json")
 
     @property
     def scope(self) -> str:
