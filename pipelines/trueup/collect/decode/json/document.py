@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trueup.collect.decode.json.lists import stripped
+from trueup.collect.decode.json.spans import stripped
 from trueup.collect.decode.text.lines import BOM, Bounds, Lines, Mask, Offsets
 
 _QUOTE, _BACKSLASH = b'"\\'

@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from trueup.collect.decode.decoded import screen_lines
+from trueup.collect.decode.json.document import DocumentScan
 from trueup.collect.decode.json.members import Paths, brackets_of, is_object, strings_of
-from trueup.collect.decode.text.lines import Lines, Offsets
+from trueup.collect.decode.json.spans import stripped
+from trueup.collect.decode.text.lines import Bounds, Lines, Offsets
 
-_BLANKS = np.zeros(256, np.bool_)
-_BLANKS[list(b" \t\r\n")] = True
 _COMMA, _OPEN_LIST = b",["
-_NULL = b"null"
+_LONG_BYTES, _CHUNK_BYTES = 1 << 20, 1 << 20
+"""A longer line is read chunk by chunk: the positions of its members at once would need many times its size."""
 
 
 def listed_items(pieces: Iterable[Lines], path: Sequence[str], record_bytes: int) -> Iterator[Lines]:
@@ -25,10 +26,34 @@ def listed_items(pieces: Iterable[Lines], path: Sequence[str], record_bytes: int
     """
     row = 0
     for lines in pieces:
-        starts, ends = _spans(lines, path, record_bytes)
-        if len(starts):
-            yield replace(lines, starts=starts, ends=ends, rows=np.arange(row, row + len(starts)))
-            row += len(starts)
+        for records in _records(lines, path, record_bytes):
+            yield replace(records, rows=np.arange(row, row + len(records)))
+            row += len(records)
+
+
+def _records(lines: Lines, path: Sequence[str], record_bytes: int) -> Iterator[Lines]:
+    is_long = len(lines) == 1 and _LONG_BYTES < lines.lengths[0] <= record_bytes
+    if is_long and (records := list_of_long_line(lines, path)) is not None:
+        yield from records
+        return
+    starts, ends = _spans(lines, path, record_bytes)
+    if len(starts):
+        yield replace(lines, starts=starts, ends=ends, rows=np.arange(len(starts)))
+
+
+def list_of_long_line(line: Lines, path: Sequence[str]) -> Iterator[Lines] | None:
+    """Return the records of one line chunk by chunk, as of a document; None for a line that is not closed."""
+    data, begin, end = line.data, int(line.starts[0]), int(line.ends[0])
+    bounds = Bounds(len(data), len(data))
+
+    def scanned(scan: DocumentScan) -> Iterator[Lines]:
+        chunks = (data[at : min(at + _CHUNK_BYTES, end)] for at in range(begin, end, _CHUNK_BYTES))
+        return (replace(piece, offset=piece.offset + begin + line.offset) for piece in scan.records(chunks))
+
+    check = DocumentScan(path, bounds)
+    for _ in scanned(check):
+        pass
+    return scanned(DocumentScan(path, bounds)) if check.is_closed else None
 
 
 def _spans(lines: Lines, path: Sequence[str], record_bytes: int) -> tuple[Offsets, Offsets]:
@@ -63,14 +88,3 @@ def items_of(lists: Lines) -> tuple[Offsets, Offsets]:
     commas = commas[depth[np.searchsorted(brackets, commas) - 1] == 1]
     starts = np.sort(np.concatenate([lists.starts + 1, commas + 1]))
     return stripped(lists.codes, starts, np.sort(np.concatenate([commas, lists.ends - 1])))
-
-
-def stripped(codes: np.ndarray, starts: Offsets, ends: Offsets) -> tuple[Offsets, Offsets]:  # type: ignore[type-arg]
-    """Return spans without blanks around them; spans of blanks alone are left out."""
-    starts, ends = starts.copy(), ends.copy()
-    while len(more := np.flatnonzero((starts < ends) & _BLANKS[codes[np.minimum(starts, len(codes) - 1)]])):
-        starts[more] += 1
-    while len(more := np.flatnonzero((starts < ends) & _BLANKS[codes[ends - 1]])):
-        ends[more] -= 1
-    is_filled = ends > starts
-    return starts[is_filled], ends[is_filled]
