@@ -201,6 +201,10 @@ SETTINGS = {
         [('lateness = "1h"', 'records = "calls"')], "",
         ("unused-setting", "error", "[[source]] msc"), 'records has no effect with format = "csv"',
     ),
+    "an element of a file that is no XML": (
+        [('lateness = "1h"', 'element = "CDR"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'element has no effect with format = "csv"',
+    ),
     "an encoding of a workbook": (
         [('lateness = "1h"', 'format = "xlsx"\nencoding = "latin-1"')], "",
         ("unused-setting", "error", "[[source]] msc"), 'encoding has no effect with format = "xlsx"',

@@ -29,6 +29,7 @@ _FORMATS_OF: dict[tuple[str, ...], tuple[str, ...]] = {
     ("fixed",): ("fixed",),
     ("sheet",): ("xlsx",),
     ("records",): ("ndjson", "json"),
+    ("element",): ("xml",),
 }
 """Formats in which settings have an effect."""
 _MOVEMENTS_ONLY = ("frontier", "lateness", "idle_after")

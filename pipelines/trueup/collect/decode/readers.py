@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from trueup.collect.decode.decoded import Batch, Reader, within_limit
-from trueup.collect.decode.json.readers import DocumentReader, NdjsonReader, bounds_of, mapped_names, record_at
+from trueup.collect.decode.json.readers import DocumentReader, NdjsonReader, mapped_names
 from trueup.collect.decode.parquet.parquet_file import ParquetFile, Rows, read_parquet
+from trueup.collect.decode.record_bytes import bounds_of, record_at
 from trueup.collect.decode.text import asterisk
 from trueup.collect.decode.text.csv import Dialect, header_of, read_csv, usual_width
 from trueup.collect.decode.text.fixed_width import read_fixed
@@ -16,6 +17,7 @@ from trueup.collect.decode.text.lines import Lines, physical_lines
 from trueup.collect.decode.text.multiline_csv import Quoting, quoted_records
 from trueup.collect.decode.text.repeated_header import Header, NamedLines
 from trueup.collect.decode.workbook.reader import WorkbookReader
+from trueup.collect.decode.xml.reader import XmlReader
 from trueup.collect.discover.units import Unit
 from trueup.config import SourceConfig
 from trueup.config.encodings import check_encoding
@@ -33,6 +35,8 @@ def reader_of(unit: Unit) -> Reader:
     unit.check_text()
     if source.format == "ndjson":
         return NdjsonReader(unit)
+    if source.format == "xml":
+        return XmlReader(unit)
     if source.format == "json":
         return DocumentReader(unit)
     if source.format == "fixed":

@@ -33,7 +33,7 @@ _DELIVERY_SETTINGS = frozenset({
     "follow_links",
 })  # fmt: skip
 """Settings of where and when a source delivers; they do not affect the events of its records."""
-_WITHOUT_EFFECT = {"fixed": None, "records": None, "sheet": None}
+_WITHOUT_EFFECT = {"element": None, "fixed": None, "records": None, "sheet": None}
 """Values with which later settings have no effect: they are not recorded, so that mappings keep the id of earlier versions."""
 
 

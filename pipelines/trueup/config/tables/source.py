@@ -138,7 +138,7 @@ class SourceConfig(Table):
         BeforeValidator(lambda p: (p,) if isinstance(p, str) else p, json_schema_input_type=Text | _Texts),
     ]  # fmt: skip
     """The files: paths or patterns, relative to the project's folder."""
-    format: Literal["csv", "fixed", "ndjson", "json", "parquet", "xlsx", "asterisk"] = "csv"
+    format: Literal["csv", "fixed", "ndjson", "json", "xml", "parquet", "xlsx", "asterisk"] = "csv"
     """The format of the files."""
     timezone: Zone | None = None
     """The zone of times without an offset; by default that of the project."""
@@ -202,6 +202,8 @@ class SourceConfig(Table):
     """First and last lines that are no records."""
     records: Text | None = None
     """The path of the list in each JSON line or document whose items are the records, such as `data.calls`."""
+    element: Annotated[str, Field(pattern=r"^[^\W\d][\w.-]*$")] | None = None
+    """The name of the XML elements that are the records, without a prefix."""
     sheet: Text | None = None
     """The name of the worksheet; by default the only visible one."""
     fixed: FixedConfig | None = None
@@ -256,6 +258,8 @@ class SourceConfig(Table):
     def _check_format(self) -> Self:
         if self.format == "fixed" and self.fixed is None:
             raise ValueError('format = "fixed" needs the fields of a line; declare them in [source.fixed]')
+        if self.format == "xml" and self.element is None:
+            raise ValueError('format = "xml" needs `element`, the name of the elements that are the records')
         if self.records is not None and self.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "ascii"):
             raise ValueError(f"`records` finds lists in UTF-8, not in {self.encoding}")
         if self.records is not None and not all(self.records.split(".")):
@@ -265,7 +269,7 @@ class SourceConfig(Table):
     @property
     def has_equal_records(self) -> bool:
         """Whether all records of a file have the same columns; members of JSON records may differ."""
-        return self.format not in ("ndjson", "json")
+        return self.format not in ("ndjson", "json", "xml")
 
     @property
     def scope(self) -> str:

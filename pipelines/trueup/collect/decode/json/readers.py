@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from trueup.collect.decode.decoded import Batch, within_limit
 from trueup.collect.decode.json.document import DocumentScan, without_mark
 from trueup.collect.decode.json.lists import listed_items
 from trueup.collect.decode.json.members import Nesting, names_in, read_ndjson
+from trueup.collect.decode.record_bytes import bounds_of, record_at
 from trueup.collect.decode.text.framing import frame_of
-from trueup.collect.decode.text.lines import Bounds, Lines, one_line, physical_lines
+from trueup.collect.decode.text.lines import Lines, physical_lines
 from trueup.collect.discover.units import Unit
 from trueup.config import SourceConfig
 from trueup.errors import SourceError
-
-
-def bounds_of(unit: Unit) -> Bounds:
-    """Return the bounds of a record of a unit."""
-    return Bounds(unit.limits.record_bytes, unit.limits.kept_bytes)
-
-
-def record_at(unit: Unit, row: int, offset: int, length: int) -> Lines:
-    """Return the bytes of one record of a unit; of one that is too long, as many as the log holds."""
-    held = length if length <= unit.limits.record_bytes else min(length, unit.limits.kept_bytes)
-    return replace(one_line(unit.bytes_at(offset, held), offset=offset, row=row), unread_bytes=length - held)
 
 
 def mapped_names(source: SourceConfig) -> tuple[str, ...]:
