@@ -30,6 +30,7 @@ _FORMATS_OF: dict[tuple[str, ...], tuple[str, ...]] = {
     ("sheet",): ("xlsx",),
     ("records",): ("ndjson", "json"),
     ("element",): ("xml",),
+    ("record_type",): ("csv", "fixed"),
 }
 """Formats in which settings have an effect."""
 _MOVEMENTS_ONLY = ("frontier", "lateness", "idle_after")

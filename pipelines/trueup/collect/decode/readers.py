@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from trueup.collect.decode.decoded import Batch, Reader, within_limit
@@ -15,6 +16,7 @@ from trueup.collect.decode.text.fixed_width import read_fixed
 from trueup.collect.decode.text.framing import frame_of
 from trueup.collect.decode.text.lines import Lines, physical_lines
 from trueup.collect.decode.text.multiline_csv import Quoting, quoted_records
+from trueup.collect.decode.text.record_types import of_type
 from trueup.collect.decode.text.repeated_header import Header, NamedLines
 from trueup.collect.decode.workbook.reader import WorkbookReader
 from trueup.collect.decode.xml.reader import XmlReader
@@ -22,6 +24,8 @@ from trueup.collect.discover.units import Unit
 from trueup.config import SourceConfig
 from trueup.config.encodings import check_encoding
 from trueup.errors import ConfigError, SourceError
+
+_MOST_FIELDS = 1_000
 
 
 def reader_of(unit: Unit) -> Reader:
@@ -86,8 +90,10 @@ class CsvReader:
             self._names = header_of(first.only(slice(0, 1)), self._dialect, where=unit.shown)
             self._header = Header(first.raw(0), self._dialect) if source.repeated_header else None
         else:
-            fitting, _ = within_limit(first, unit.limits.record_bytes)
-            self._names = tuple(str(number + 1) for number in range(usual_width(fitting, self._dialect)))
+            fitting, _ = within_limit(self._first_of_type(first), unit.limits.record_bytes)
+            # A file may have no record of the source's type: then any field may be mapped.
+            width = usual_width(fitting, self._dialect) or min(_MOST_FIELDS, unit.limits.columns)
+            self._names = tuple(str(number + 1) for number in range(width))
         _check_columns(self._names, unit)
 
     def columns(self) -> Sequence[str]:
@@ -107,13 +113,22 @@ class CsvReader:
 
     def read(self, piece: NamedLines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode lines."""
-        lines, too_long = within_limit(piece.lines, self._unit.limits.record_bytes)
+        wanted, left_out = of_type(piece.lines, self._unit.source.record_type, self._dialect)
+        lines, too_long = within_limit(wanted, self._unit.limits.record_bytes)
         batch = read_csv(lines, self._dialect, piece.names, mapped, attributes=attributes, kept=kept)
-        return batch.with_rejected(too_long)
+        return replace(batch.with_rejected(too_long), left_out=left_out)
 
     def at(self, row: int, offset: int, length: int | None) -> NamedLines:
         """Return one line, with the names of the latest header before it."""
         return NamedLines(record_at(self._unit, row, offset, length or 0), self._names_at(offset))
+
+    def _first_of_type(self, first: Lines) -> Lines:
+        """Return the first lines of the source's record type, or none, as they show the number of its fields."""
+        record_type = self._unit.source.record_type
+        if record_type is None:
+            return first
+        wanted = (of_type(piece, record_type, self._dialect)[0] for piece in self._lines())
+        return next((lines for lines in wanted if len(lines)), first.only(slice(0, 0)))
 
     def _names_at(self, offset: int) -> tuple[str, ...]:
         header = self._header
@@ -175,8 +190,11 @@ class FixedReader:
 
     def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode lines."""
-        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
-        return read_fixed(lines, self._unit.source, mapped, attributes=attributes, kept=kept).with_rejected(too_long)
+        source = self._unit.source
+        wanted, left_out = of_type(piece, source.record_type, Dialect("", "", source.encoding))
+        lines, too_long = within_limit(wanted, self._unit.limits.record_bytes)
+        batch = read_fixed(lines, source, mapped, attributes=attributes, kept=kept)
+        return replace(batch.with_rejected(too_long), left_out=left_out)
 
     def at(self, row: int, offset: int, length: int | None) -> Lines:
         """Return one line."""

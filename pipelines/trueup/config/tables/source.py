@@ -11,6 +11,7 @@ from trueup.config.tables.fixed import FixedConfig
 from trueup.config.tables.framing import RECORDS, FramingConfig
 from trueup.config.tables.limits import LimitsConfig
 from trueup.config.tables.notation import NotationConfig
+from trueup.config.tables.record_type import RecordTypeConfig
 from trueup.config.values import (
     AsciiCharacter,
     CountryCode,
@@ -204,6 +205,8 @@ class SourceConfig(Table):
     """The path of the list in each JSON line or document whose items are the records, such as `data.calls`."""
     element: Annotated[str, Field(pattern=r"^[^\W\d][\w.-]*$")] | None = None
     """The name of the XML elements that are the records, without a prefix."""
+    record_type: RecordTypeConfig | None = None
+    """Which lines of a file with records of several types are those of this source."""
     sheet: Text | None = None
     """The name of the worksheet; by default the only visible one."""
     fixed: FixedConfig | None = None
@@ -258,6 +261,11 @@ class SourceConfig(Table):
     def _check_format(self) -> Self:
         if self.format == "fixed" and self.fixed is None:
             raise ValueError('format = "fixed" needs the fields of a line; declare them in [source.fixed]')
+        if self.record_type is not None and self.format in ("csv", "fixed"):
+            place = "field" if self.format == "csv" else "start"
+            if getattr(self.record_type, place) is None:
+                needed = "`field`" if place == "field" else "`start` and `length`"
+                raise ValueError(f'`record_type` needs {needed} with format = "{self.format}"')
         if self.format == "xml" and self.element is None:
             raise ValueError('format = "xml" needs `element`, the name of the elements that are the records')
         if self.records is not None and self.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "ascii"):

@@ -24,8 +24,7 @@ _Fault = tuple[Reason, str]
 class Leaves:
     """Texts of an element by path, in order; a path that is there several times has all of them.
 
-    `party/number` is the element `number` of the element `party`. `@id` is the attribute `id` of the record, `party/@type` is one of
-    `party`.
+    `party/number` is the element `number` of the element `party`. `@id` is an attribute of the record, `party/@type` of `party`.
     """
 
     limits: LimitsConfig
