@@ -22,9 +22,9 @@ import zstandard
 from trueup.collect import ingest as ingest_module
 from trueup.collect.decode import readers as readers_module
 from trueup.collect.decode.decoded import Batch
+from trueup.collect.decode.json.members import read_ndjson
 from trueup.collect.decode.text import lines as lines_module
 from trueup.collect.decode.text.lines import Lines
-from trueup.collect.decode.text.ndjson import read_ndjson
 from trueup.collect.discover import unpack as unpack_module
 from trueup.collect.ingest import IngestSummary
 from trueup.collect.standalone import read_book, read_calls

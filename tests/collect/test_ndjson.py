@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trueup.collect.decode.decoded import Batch
+from trueup.collect.decode.json.members import names_in, read_ndjson
 from trueup.collect.decode.text.lines import lines_in
-from trueup.collect.decode.text.ndjson import names_in, read_ndjson
 
 
 def read(data: bytes, *mapped: str) -> Batch:

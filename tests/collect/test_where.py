@@ -149,7 +149,7 @@ def test_an_event_that_another_condition_leaves_out_is_found_by_its_own_mapping(
     with Lake.open(calls({}, settings="where = \"leg = 'b'\""), read_only=True) as lake:
         assert verify(lake).sound
         result = verify_record(lake, event_id)
-    assert (result.verdict, result.detail.endswith("the present one leaves them out (`where`)")) == ("found", True)
+    assert (result.verdict, result.detail.endswith("the present one leaves them out (`where`, `record_type`)")) == ("found", True)
 
 
 def test_a_lake_of_an_earlier_version_gets_the_count_and_keeps_its_chain(

@@ -197,6 +197,18 @@ SETTINGS = {
         [('lateness = "1h"', 'sheet = "May"')], "",
         ("unused-setting", "error", "[[source]] msc"), 'sheet has no effect with format = "csv"',
     ),
+    "a list of records in a file that is no JSON": (
+        [('lateness = "1h"', 'records = "calls"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'records has no effect with format = "csv"',
+    ),
+    "an element of a file that is no XML": (
+        [('lateness = "1h"', 'element = "CDR"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'element has no effect with format = "csv"',
+    ),
+    "record types of a file of JSON": (
+        [('lateness = "1h"', 'format = "ndjson"\nrecord_type = { field = 1, values = ["20"] }')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'record_type has no effect with format = "ndjson"',
+    ),
     "an encoding of a workbook": (
         [('lateness = "1h"', 'format = "xlsx"\nencoding = "latin-1"')], "",
         ("unused-setting", "error", "[[source]] msc"), 'encoding has no effect with format = "xlsx"',

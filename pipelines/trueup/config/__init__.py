@@ -26,6 +26,7 @@ from trueup.config.tables.project import ProjectConfig
 from trueup.config.tables.quality import ExpectationConfig, GateConfig, GateSeverity, QualityConfig, Severity
 from trueup.config.tables.rating import RatingConfig
 from trueup.config.tables.reconcile import Match, ServiceConfig
+from trueup.config.tables.record_type import RecordTypeConfig
 from trueup.config.tables.source import ColumnRule, FeedConfig, ManifestConfig, SourceConfig
 from trueup.config.tables.sql import SqlConfig
 from trueup.config.values import decimal_micros, duration_us, size_bytes, time_limit_us, zone_of
@@ -64,6 +65,7 @@ __all__ = [
     "ProjectConfig",
     "QualityConfig",
     "RatingConfig",
+    "RecordTypeConfig",
     "ServiceConfig",
     "Severity",
     "SourceConfig",

@@ -6,11 +6,12 @@ from typing import Literal
 
 Stream = Literal["usage", "charge", "subscriber", "tariff"]
 
-USAGE_COLUMNS = (
+_MOVEMENT_COLUMNS = (
     "record_key", "session_key", "account", "service", "subscriber", "peer", "direction", "node", "cell",
-    "started_at", "quantity", "partial_no", "record_version",
+    "started_at", "quantity", "partial_no",
 )  # fmt: skip
-CHARGE_COLUMNS = (*USAGE_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at")
+USAGE_COLUMNS = (*_MOVEMENT_COLUMNS, "record_version")
+CHARGE_COLUMNS = (*_MOVEMENT_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at", "record_version")
 SUBSCRIBER_COLUMNS = (
     "record_key", "system", "subscriber", "account", "imsi", "plan", "segment", "status", "valid_from", "valid_to",
 )  # fmt: skip

@@ -28,6 +28,9 @@ _FORMATS_OF: dict[tuple[str, ...], tuple[str, ...]] = {
     ("skip_lines",): (*_TEXTS, "xlsx"),
     ("fixed",): ("fixed",),
     ("sheet",): ("xlsx",),
+    ("records",): ("ndjson", "json"),
+    ("element",): ("xml",),
+    ("record_type",): ("csv", "fixed"),
 }
 """Formats in which settings have an effect."""
 _MOVEMENTS_ONLY = ("frontier", "lateness", "idle_after")

@@ -44,6 +44,7 @@ class Batch:
     columns of `PROVENANCE`, row by row.
     `rejected` (columns of `REJECTED`) has the records that could not be read: every record is in `fields` or in `rejected`.
     `typed` has, by source column, which values the file itself types as numbers: those are plain decimals in any notation.
+    `left_out` has the numbers of the records of another type than the source's, which are in neither frame.
     """
 
     fields: pl.DataFrame
@@ -52,16 +53,17 @@ class Batch:
     raw: Raw
     rejected: pl.DataFrame
     typed: Mapping[str, Mask] = field(default_factory=dict)
+    left_out: pl.Series = field(default_factory=lambda: pl.Series(dtype=pl.Int64))
 
     def only(self, selection: Mask) -> Batch:
         """Return the selected records, and all rejected ones."""
         if selection.all():
             return self
         chosen, raw, at = pl.Series(selection), self.raw, np.flatnonzero(selection)
-        return Batch(
-            self.fields.filter(chosen), self.attributes.filter(chosen), self.provenance.filter(chosen),
-            lambda selected: raw(at[list(selected)].tolist()), self.rejected,
-            {name: mask[selection] for name, mask in self.typed.items()},
+        return replace(
+            self, fields=self.fields.filter(chosen), attributes=self.attributes.filter(chosen),
+            provenance=self.provenance.filter(chosen), raw=lambda selected: raw(at[list(selected)].tolist()),
+            typed={name: mask[selection] for name, mask in self.typed.items()},
         )  # fmt: skip
 
     def with_rejected(self, more: Sequence[pl.DataFrame]) -> Batch:

@@ -7,20 +7,25 @@ from dataclasses import replace
 from itertools import chain
 
 from trueup.collect.decode.decoded import Batch, Reader, within_limit
+from trueup.collect.decode.json.readers import DocumentReader, NdjsonReader, mapped_names
 from trueup.collect.decode.parquet.parquet_file import ParquetFile, Rows, read_parquet
+from trueup.collect.decode.record_bytes import bounds_of, record_at
 from trueup.collect.decode.text import asterisk
 from trueup.collect.decode.text.csv import Dialect, header_of, read_csv, usual_width
 from trueup.collect.decode.text.fixed_width import read_fixed
 from trueup.collect.decode.text.framing import frame_of
-from trueup.collect.decode.text.lines import Bounds, Lines, one_line, physical_lines
+from trueup.collect.decode.text.lines import Lines, physical_lines
 from trueup.collect.decode.text.multiline_csv import Quoting, quoted_records
-from trueup.collect.decode.text.ndjson import Nesting, names_in, read_ndjson
+from trueup.collect.decode.text.record_types import of_type
 from trueup.collect.decode.text.repeated_header import Header, NamedLines
 from trueup.collect.decode.workbook.reader import WorkbookReader
+from trueup.collect.decode.xml.reader import XmlReader
 from trueup.collect.discover.units import Unit
 from trueup.config import SourceConfig
 from trueup.config.encodings import check_encoding
 from trueup.errors import ConfigError, SourceError
+
+_MOST_FIELDS = 1_000
 
 
 def reader_of(unit: Unit) -> Reader:
@@ -34,24 +39,13 @@ def reader_of(unit: Unit) -> Reader:
     unit.check_text()
     if source.format == "ndjson":
         return NdjsonReader(unit)
+    if source.format == "xml":
+        return XmlReader(unit)
+    if source.format == "json":
+        return DocumentReader(unit)
     if source.format == "fixed":
         return FixedReader(unit)
     return CsvReader(unit, names=asterisk.FIELDS if source.format == "asterisk" else None)
-
-
-def _bounds(unit: Unit) -> Bounds:
-    return Bounds(unit.limits.record_bytes, unit.limits.kept_bytes)
-
-
-def _line_at(unit: Unit, row: int, offset: int, length: int) -> Lines:
-    """Return one line; of a line that is too long, as much as the log holds."""
-    held = length if length <= unit.limits.record_bytes else min(length, unit.limits.kept_bytes)
-    return replace(one_line(unit.bytes_at(offset, held), offset=offset, row=row), unread_bytes=length - held)
-
-
-def _mapped_names(source: SourceConfig) -> tuple[str, ...]:
-    """Return the columns that the mapping reads: those of a framed file that has no record to show any."""
-    return tuple(dict.fromkeys(name for rule in source.columns.values() for name in rule.names))
 
 
 def _check_columns(names: Sequence[str], unit: Unit) -> None:
@@ -85,7 +79,7 @@ class CsvReader:
         self._names: tuple[str, ...]
         first = next(self._lines(), None)
         if first is None and self._frame.is_shown:
-            self._has_header, self._names = False, tuple(names or _mapped_names(source))
+            self._has_header, self._names = False, tuple(names or mapped_names(source))
             return
         if first is None:
             raise SourceError("the file has only empty lines", where=unit.shown, todo="have it delivered again")
@@ -96,8 +90,10 @@ class CsvReader:
             self._names = header_of(first.only(slice(0, 1)), self._dialect, where=unit.shown)
             self._header = Header(first.raw(0), self._dialect) if source.repeated_header else None
         else:
-            fitting, _ = within_limit(first, unit.limits.record_bytes)
-            self._names = tuple(str(number + 1) for number in range(usual_width(fitting, self._dialect)))
+            fitting, _ = within_limit(self._first_of_type(first), unit.limits.record_bytes)
+            # A file may have no record of the source's type: then any field may be mapped.
+            width = usual_width(fitting, self._dialect) or min(_MOST_FIELDS, unit.limits.columns)
+            self._names = tuple(str(number + 1) for number in range(width))
         _check_columns(self._names, unit)
 
     def columns(self) -> Sequence[str]:
@@ -117,13 +113,22 @@ class CsvReader:
 
     def read(self, piece: NamedLines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode lines."""
-        lines, too_long = within_limit(piece.lines, self._unit.limits.record_bytes)
+        wanted, left_out = of_type(piece.lines, self._unit.source.record_type, self._dialect)
+        lines, too_long = within_limit(wanted, self._unit.limits.record_bytes)
         batch = read_csv(lines, self._dialect, piece.names, mapped, attributes=attributes, kept=kept)
-        return batch.with_rejected(too_long)
+        return replace(batch.with_rejected(too_long), left_out=left_out)
 
     def at(self, row: int, offset: int, length: int | None) -> NamedLines:
         """Return one line, with the names of the latest header before it."""
-        return NamedLines(_line_at(self._unit, row, offset, length or 0), self._names_at(offset))
+        return NamedLines(record_at(self._unit, row, offset, length or 0), self._names_at(offset))
+
+    def _first_of_type(self, first: Lines) -> Lines:
+        """Return the first lines of the source's record type, or none, as they show the number of its fields."""
+        record_type = self._unit.source.record_type
+        if record_type is None:
+            return first
+        wanted = (of_type(piece, record_type, self._dialect)[0] for piece in self._lines())
+        return next((lines for lines in wanted if len(lines)), first.only(slice(0, 0)))
 
     def _names_at(self, offset: int) -> tuple[str, ...]:
         header = self._header
@@ -155,7 +160,7 @@ class CsvReader:
             )  # fmt: skip
 
     def _lines(self) -> Iterator[Lines]:
-        bounds, dialect = _bounds(self._unit), self._dialect
+        bounds, dialect = bounds_of(self._unit), self._dialect
 
         def read(chunks: Iterable[bytes]) -> Iterator[Lines]:
             if self._unit.source.quoted_newlines:
@@ -163,40 +168,6 @@ class CsvReader:
             return physical_lines(chunks, bounds=bounds, marks=dialect.delimiter)
 
         return self._frame.cut(self._unit.stream(), read)
-
-
-class NdjsonReader:
-    """Reader of NDJSON: one JSON object per line, whose members are the source columns."""
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit, self._frame = unit, frame_of(unit)
-        self.declared_records: int | None = self._frame.records
-        self.declared_sums: Mapping[str, str] = self._frame.sums
-
-    def columns(self) -> Sequence[str]:
-        """Return the member names of the first lines."""
-        first = next(self.pieces(), None)
-        if first is None:
-            return _mapped_names(self._unit.source) if self._frame.is_shown else ()
-        lines, _ = within_limit(first, self._unit.limits.record_bytes)
-        return names_in(lines, self._unit.source.encoding)
-
-    def pieces(self) -> Iterator[Lines]:
-        """Yield the lines."""
-        bounds = _bounds(self._unit)
-        return self._frame.cut(self._unit.stream(), lambda chunks: physical_lines(chunks, bounds=bounds, marks='"{['))
-
-    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
-        """Decode lines."""
-        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
-        limits = Nesting(self._unit.limits.columns, self._unit.limits.depth)
-        encoding = self._unit.source.encoding
-        batch = read_ndjson(lines, mapped, encoding=encoding, attributes=attributes, kept=kept, limits=limits)
-        return batch.with_rejected(too_long)
-
-    def at(self, row: int, offset: int, length: int | None) -> Lines:
-        """Return one line."""
-        return _line_at(self._unit, row, offset, length or 0)
 
 
 class FixedReader:
@@ -214,17 +185,20 @@ class FixedReader:
 
     def pieces(self) -> Iterator[Lines]:
         """Yield the lines."""
-        bounds = _bounds(self._unit)
+        bounds = bounds_of(self._unit)
         return self._frame.cut(self._unit.stream(), lambda chunks: physical_lines(chunks, bounds=bounds))
 
     def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode lines."""
-        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
-        return read_fixed(lines, self._unit.source, mapped, attributes=attributes, kept=kept).with_rejected(too_long)
+        source = self._unit.source
+        wanted, left_out = of_type(piece, source.record_type, Dialect("", "", source.encoding))
+        lines, too_long = within_limit(wanted, self._unit.limits.record_bytes)
+        batch = read_fixed(lines, source, mapped, attributes=attributes, kept=kept)
+        return replace(batch.with_rejected(too_long), left_out=left_out)
 
     def at(self, row: int, offset: int, length: int | None) -> Lines:
         """Return one line."""
-        return _line_at(self._unit, row, offset, length or 0)
+        return record_at(self._unit, row, offset, length or 0)
 
 
 class ParquetReader:

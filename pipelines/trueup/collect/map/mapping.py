@@ -171,12 +171,13 @@ class Mapping:
     def apply(self, batch: Batch, *, source_id: str, sha256: str) -> Mapped:
         """Convert a batch's records to rows of events, and reject those that break a row rule."""
         fields = clean_texts(batch.fields) if self.version > 1 and self.source.trim else batch.fields
-        batch, filtered = replace(batch, fields=fields), pl.Series(dtype=pl.Int64)
+        batch, filtered = replace(batch, fields=fields), batch.left_out
         if self.condition is not None:
             condition = self.condition.evaluate(Records.of(batch, self.source.notation))
             is_kept = condition.holds | (condition.error > 0)
             left_out = batch.only(~is_kept)
-            batch, filtered = batch.only(is_kept), batch.provenance["source_row"].filter(pl.Series(~is_kept))
+            filtered = pl.concat([filtered, batch.provenance["source_row"].filter(pl.Series(~is_kept))])
+            batch = batch.only(is_kept)
         builder = _RowBuilder(self, batch)
         if self.condition is not None:
             builder.refuse_without_value("where", condition.error[is_kept])

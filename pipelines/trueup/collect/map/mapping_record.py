@@ -18,6 +18,7 @@ from trueup.config import (
     NotationConfig,
     Project,
     ProjectConfig,
+    RecordTypeConfig,
     SourceConfig,
 )
 from trueup.errors import ConfigError
@@ -33,7 +34,7 @@ _DELIVERY_SETTINGS = frozenset({
     "follow_links", "bill_lines",
 })  # fmt: skip
 """Settings of where and when a source delivers and how its charges match; they do not affect the events of its records."""
-_WITHOUT_EFFECT = {"fixed": None, "sheet": None}
+_WITHOUT_EFFECT = dict.fromkeys(("element", "fixed", "record_type", "records", "sheet"))
 """Values with which later settings have no effect: they are not recorded, so that mappings keep the id of earlier versions."""
 
 
@@ -135,7 +136,11 @@ def _source_of(content: dict[str, Any]) -> SourceConfig:
     limits = LimitsConfig.model_validate(content.get("limits", {}))
     framing = content.get("framing") and FramingConfig.model_validate(content["framing"])
     fixed = content.get("fixed") and FixedConfig.model_validate(content["fixed"])
-    typed = {"columns": columns, "range": ranges, "limits": limits, "notation": notation, "framing": framing, "fixed": fixed}
+    record_type = content.get("record_type") and RecordTypeConfig.model_validate(content["record_type"])
+    typed = {
+        "columns": columns, "range": ranges, "limits": limits, "notation": notation, "framing": framing, "fixed": fixed,
+        "record_type": record_type,
+    }  # fmt: skip
     # Earlier versions read a repeated header as a record, which they rejected.
     return SourceConfig.model_construct(**{"repeated_header": False, **content, "path": (), **typed})
 

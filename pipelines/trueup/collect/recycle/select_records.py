@@ -65,4 +65,6 @@ def _only(batch: Batch, wanted: pl.DataFrame, key: list[str]) -> Batch | None:
         return None
     chosen = batch.only(is_wanted)
     provenance = decoded.filter(pl.Series(is_wanted, dtype=pl.Boolean)).with_columns(source_row="number").drop("number")
-    return replace(chosen, provenance=provenance, rejected=refused.with_columns(source_row="number").drop("number"))
+    # A record of another type is none of these; it is looked at by itself, with its recorded number.
+    none = chosen.left_out.clear()
+    return replace(chosen, provenance=provenance, rejected=refused.with_columns(source_row="number").drop("number"), left_out=none)

@@ -11,6 +11,7 @@ from trueup.config.tables.fixed import FixedConfig
 from trueup.config.tables.framing import RECORDS, FramingConfig
 from trueup.config.tables.limits import LimitsConfig
 from trueup.config.tables.notation import NotationConfig
+from trueup.config.tables.record_type import RecordTypeConfig
 from trueup.config.values import (
     AsciiCharacter,
     CountryCode,
@@ -138,7 +139,7 @@ class SourceConfig(Table):
         BeforeValidator(lambda p: (p,) if isinstance(p, str) else p, json_schema_input_type=Text | _Texts),
     ]  # fmt: skip
     """The files: paths or patterns, relative to the project's folder."""
-    format: Literal["csv", "fixed", "ndjson", "parquet", "xlsx", "asterisk"] = "csv"
+    format: Literal["csv", "fixed", "ndjson", "json", "xml", "parquet", "xlsx", "asterisk"] = "csv"
     """The format of the files."""
     timezone: Zone | None = None
     """The zone of times without an offset; by default that of the project."""
@@ -202,6 +203,12 @@ class SourceConfig(Table):
     """How the feed is numbered and how often it arrives."""
     framing: FramingConfig | None = None
     """First and last lines that are no records."""
+    records: Text | None = None
+    """The path of the list in each JSON line or document whose items are the records, such as `data.calls`."""
+    element: Annotated[str, Field(pattern=r"^[^\W\d][\w.-]*$")] | None = None
+    """The name of the XML elements that are the records, without a prefix."""
+    record_type: RecordTypeConfig | None = None
+    """Which lines of a file with records of several types are those of this source."""
     sheet: Text | None = None
     """The name of the worksheet; by default the only visible one."""
     fixed: FixedConfig | None = None
@@ -256,12 +263,23 @@ class SourceConfig(Table):
     def _check_format(self) -> Self:
         if self.format == "fixed" and self.fixed is None:
             raise ValueError('format = "fixed" needs the fields of a line; declare them in [source.fixed]')
+        if self.record_type is not None and self.format in ("csv", "fixed"):
+            place = "field" if self.format == "csv" else "start"
+            if getattr(self.record_type, place) is None:
+                needed = "`field`" if place == "field" else "`start` and `length`"
+                raise ValueError(f'`record_type` needs {needed} with format = "{self.format}"')
+        if self.format == "xml" and self.element is None:
+            raise ValueError('format = "xml" needs `element`, the name of the elements that are the records')
+        if self.records is not None and self.encoding.lower().replace("_", "-") not in ("utf-8", "utf8", "ascii"):
+            raise ValueError(f"`records` finds lists in UTF-8, not in {self.encoding}")
+        if self.records is not None and not all(self.records.split(".")):
+            raise ValueError(f"`records` = {self.records!r} must be names of members with dots between them, such as 'data.calls'")
         return self
 
     @property
     def has_equal_records(self) -> bool:
         """Whether all records of a file have the same columns; members of JSON records may differ."""
-        return self.format != "ndjson"
+        return self.format not in ("ndjson", "json", "xml")
 
     @property
     def scope(self) -> str:

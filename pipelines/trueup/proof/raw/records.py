@@ -142,7 +142,11 @@ def _compare_with_present(
 
 def _treatment(remapped: RemappedRecords) -> str:
     """Return what a mapping does with the bytes of a record that yields no event."""
-    return f"rejects them ({remapped.rejected['reason'][0]})" if remapped.rejected.height else "leaves them out (`where`)"
+    return (
+        f"rejects them ({remapped.rejected['reason'][0]})"
+        if remapped.rejected.height
+        else "leaves them out (`where`, `record_type`)"
+    )
 
 
 def _differences(stored: Mapping[str, Any], remapped: Mapping[str, Any]) -> tuple[Difference, ...]:

@@ -98,7 +98,8 @@ def remap_record(
     requested = columns.requested_of(reader)
     batch = reader.read(reader.at(*provenance), requested, attributes=source.attributes, kept=columns.kept)
     remapped = _remap_batch(unit, mapping, batch, moment, provenance[0], provenance[0])
-    raw = bytes(batch.rejected["raw"][0]) if batch.rejected.height else batch.raw([0])[0]
+    # A record of another type than the source's is not decoded.
+    raw = bytes(batch.rejected["raw"][0]) if batch.rejected.height else batch.raw([0])[0] if batch.provenance.height else b""
     rejected = QuarantineBudget(unit.limits, used_bytes).truncate_raw(remapped.rejected)
     stored_raw = QuarantineBudget(unit.limits, used_bytes).truncate_raw(pl.DataFrame({"raw": [raw]}))["raw"][0]
     return stored_raw, replace(remapped, rejected=rejected)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from xml.etree.ElementTree import ParseError
 from xml.parsers import expat
 
-from trueup.collect.decode.documents.xml_parser import BoundedParser
+from trueup.collect.decode.xml.bounded_parser import BoundedParser
 from trueup.collect.discover.archives import BoundedFile
 from trueup.collect.discover.units import Unit
 from trueup.collect.discover.unpack import LEAST_BYTES

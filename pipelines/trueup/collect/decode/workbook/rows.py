@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from trueup.collect.decode.documents.xml_parser import BoundedParser, local_name
 from trueup.collect.decode.workbook.cells import Cell, RawCell, cell_of
 from trueup.collect.decode.workbook.package import Workbook
+from trueup.collect.decode.xml.bounded_parser import BoundedParser, local_name
 from trueup.config import LimitsConfig
 from trueup.errors import SourceError
 

@@ -1,4 +1,4 @@
-"""NDJSON: finds the members of each line's object by their punctuation, so that a number keeps its text.
+"""Members: finds the members of each line's object by their punctuation, so that a number keeps its text.
 
 A JSON parser would return `48.470239449903275` as the nearest float. Here DuckDB's parser only decides which lines are valid.
 Quotes, brackets and colons then show where the members of valid lines begin and end.
@@ -7,8 +7,9 @@ Quotes, brackets and colons then show where the members of valid lines begin and
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import polars as pl
@@ -28,7 +29,7 @@ from trueup.frames import query_frames
 
 _QUOTE, _BACKSLASH, _COLON, _COMMA = b'"\\:,'
 _BLANKS = np.zeros(256, np.bool_)
-_BLANKS[list(b" \t")] = True
+_BLANKS[list(b" \t\r\n")] = True
 _OPENING, _CLOSING = list(b"{["), list(b"}]")
 _FEW = 16
 """Consecutive blanks or backslashes that are skipped one by one, in all lines at once; longer runs are searched."""
@@ -43,6 +44,9 @@ class Nesting:
 
 
 _FREE = Nesting(2**31, 2**31)
+
+Cells = tuple[Offsets, Offsets, Mask, Mask]
+"""Starts and ends of one value per line (equal where there is none), which are strings, and which lines have several."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +70,11 @@ def read_ndjson(
 ) -> Batch:
     """Decode lines of JSON objects; reject lines that are no valid object, exceed `limits`, or repeat a mapped member.
 
-    Strings lose their quotes and escapes; numbers and nested values keep their text; `null` is NULL.
+    Strings lose their quotes and escapes; numbers and nested values keep their text; `null` is NULL. A mapped name with dots is
+    that of a member, or else the path of a member of nested objects: `a.b` is `b` of the object `a`.
     """
     screened = screen_lines(lines, encoding)
-    screened = screened.without(~_objects(screened.text), "unparsable", "line: is a JSON object")
+    screened = screened.without(~is_object(screened.text), "unparsable", "line: is a JSON object")
     is_too_deep = _depths(screened.text) > limits.depth
     screened = screened.without(is_too_deep, "over_limit", f"line: is nested {limits.depth} deep at most (depth in [limits])")
     members = members_of(screened.text)
@@ -77,21 +82,21 @@ def read_ndjson(
     if has_too_many.any():
         screened = screened.without(has_too_many, "over_limit", f"line: has at most {limits.members} members (columns in [limits])")
         members = members_of(screened.text)
-    rows_by_name = {name: _named(screened.text, members, name) for name in mapped}
+    paths = Paths(screened.text, members)
+    cells = {name: paths.cells_of_name(name) for name in mapped}
     is_repeated = np.zeros(len(screened.text), np.bool_)
-    for rows in rows_by_name.values():
-        is_repeated[np.bincount(members.line[rows], minlength=len(is_repeated)) > 1] = True
+    for *_, repeated in cells.values():
+        is_repeated |= repeated
     if is_repeated.any():
         clean = screened.without(is_repeated, "unparsable", "line: has each member once")
         batch = read_ndjson(clean.lines, mapped, encoding=encoding, attributes=attributes, kept=kept)
         return batch.with_rejected(clean.rejected)
     is_unmapped = np.ones(len(members.line), np.bool_)
-    for name, rows in rows_by_name.items():
-        is_unmapped[rows] = name in kept
-    cells = {name: _cells(screened.text, members.only(rows)) for name, rows in rows_by_name.items()}
-    fields = slice_cells(screened.text, {name: (starts, ends) for name, (starts, ends, _) in cells.items()})
+    for name in mapped:
+        is_unmapped[paths.rows(name)] = name in kept
+    fields = slice_cells(screened.text, {name: (starts, ends) for name, (starts, ends, *_) in cells.items()})
     if b"\\" in screened.text.data:
-        fields = fields.with_columns(_unescaped(fields[name], is_string) for name, (_, _, is_string) in cells.items())
+        fields = fields.with_columns(_unescaped(fields[name], is_string) for name, (_, _, is_string, _) in cells.items())
     attribute_texts = _objects_of(screened.text, members.only(is_unmapped)) if attributes else _none(len(screened.text))
     return Batch(
         fields.select(mapped),
@@ -99,14 +104,14 @@ def read_ndjson(
         provenance_of(screened.lines),
         raw_of(screened.lines),
         concat_rejected(screened.rejected),
-        {name: ~is_string for name, (_, _, is_string) in cells.items()},
+        {name: ~is_string for name, (_, _, is_string, _) in cells.items()},
     )
 
 
 # --- which lines are valid --------------------------------------------------------------------------------------------
 
 
-def _objects(text: Lines) -> Mask:
+def is_object(text: Lines) -> Mask:
     """Return which lines are a valid JSON object."""
     lines = slice_cells(text, {"line": (text.starts, text.ends)})
     query = "SELECT CASE WHEN json_valid(line) THEN json_type(line) = 'OBJECT' ELSE false END AS is_object FROM lines"
@@ -119,7 +124,7 @@ def _objects(text: Lines) -> Mask:
 def members_of(text: Lines) -> Members:
     """Find the members of the outermost objects of lines that are valid JSON objects."""
     numbers = text.codes
-    opens, closes = _strings(text)
+    opens, closes = strings_of(text)
     colon = _after_blanks(numbers, closes + 1)
     is_key = numbers[colon] == _COLON
     is_key &= _depth(text, opens, closes) == 1
@@ -132,7 +137,7 @@ def members_of(text: Lines) -> Members:
     return Members(line, key_start, key_end, value_start, _before_blanks(numbers, following))
 
 
-def _strings(text: Lines) -> tuple[Offsets, Offsets]:
+def strings_of(text: Lines) -> tuple[Offsets, Offsets]:
     """Return positions of the opening and closing quotes of all strings."""
     numbers = text.codes
     quotes = np.flatnonzero(numbers == _QUOTE)
@@ -157,7 +162,7 @@ def _depth(text: Lines, opens: Offsets, closes: Offsets) -> Offsets:
     """Return the depth in objects and arrays of each string."""
     if _is_flat(text):
         return np.ones(len(opens), np.int64)
-    brackets, depth = _brackets(text, opens, closes)
+    brackets, depth = brackets_of(text, opens, closes)
     of_strings: Offsets = depth[np.searchsorted(brackets, opens) - 1]
     return of_strings
 
@@ -166,7 +171,7 @@ def _is_flat(text: Lines) -> bool:
     return text.data.count(b"{") == len(text) and b"[" not in text.data
 
 
-def _brackets(text: Lines, opens: Offsets, closes: Offsets) -> tuple[Offsets, Offsets]:
+def brackets_of(text: Lines, opens: Offsets, closes: Offsets) -> tuple[Offsets, Offsets]:
     """Return the brackets in lines and outside strings, and the depth after each."""
     numbers = text.codes
     brackets = np.flatnonzero(np.isin(numbers, _OPENING + _CLOSING))
@@ -183,7 +188,7 @@ def _depths(text: Lines) -> Offsets:
     """Return the depth of nesting of each line's object; the lines are valid JSON objects."""
     deepest = np.ones(len(text), np.int64)
     if not _is_flat(text):
-        brackets, depth = _brackets(text, *_strings(text))
+        brackets, depth = brackets_of(text, *strings_of(text))
         np.maximum.at(deepest, np.searchsorted(text.ends, brackets, side="right"), depth)
     return deepest
 
@@ -237,13 +242,78 @@ def _named(text: Lines, members: Members, name: str) -> Offsets:
     return rows
 
 
-def names_in(lines: Lines, encoding: str) -> tuple[str, ...]:
-    """Return the names of all members of the valid lines, sorted."""
+_MOST_NAMES, _MOST_LEVELS = 10_000, 10
+"""Names and levels of nested objects that are listed as columns at most."""
+
+
+class Paths:
+    """Members of lines that are valid JSON objects, and of the objects nested in them."""
+
+    def __init__(self, text: Lines, members: Members | None = None) -> None:
+        self._text = text
+        self._members = members_of(text) if members is None else members
+        self._inner: dict[str, tuple[Paths, Offsets]] = {}
+        self._rows: dict[str, Offsets] = {}
+
+    def rows(self, name: str) -> Offsets:
+        """Return the indices of the outermost members of this name."""
+        if name not in self._rows:
+            self._rows[name] = _named(self._text, self._members, name)
+        return self._rows[name]
+
+    def cells_of_name(self, name: str) -> Cells:
+        """Return the values of a member, or, in lines without a member of that name, those at its dotted path."""
+        cells = self.cells([name])
+        if "." not in name:
+            return cells
+        nested = self.cells(name.split("."))
+        is_own = np.zeros(len(self._text), np.bool_)
+        is_own[self._members.line[self.rows(name)]] = True
+        starts, ends, strings, repeated = (np.where(is_own, a, b) for a, b in zip(cells, nested, strict=True))
+        return starts, ends, strings, repeated
+
+    def cells(self, path: Sequence[str]) -> Cells:
+        """Return the values at a path of member names."""
+        first, *rest = path
+        rows = self.rows(first)
+        is_repeated = np.bincount(self._members.line[rows], minlength=len(self._text)) > 1
+        if not rest:
+            return (*_cells(self._text, self._members.only(rows)), is_repeated)
+        starts, ends, strings = self._text.starts.copy(), self._text.starts.copy(), np.zeros(len(self._text), np.bool_)
+        inner, line = self.inside(first)
+        starts[line], ends[line], strings[line], repeated = inner.cells(rest)
+        is_repeated[line] |= repeated
+        return starts, ends, strings, is_repeated
+
+    def inside(self, name: str) -> tuple[Paths, Offsets]:
+        """Return the objects that are the values of a member, and the line of each."""
+        if name not in self._inner:
+            members = self._members.only(self.rows(name))
+            members = members.only(self._text.codes[members.value_start] == _OPENING[0])
+            # Of a repeated member, whose line is rejected, the first one is taken.
+            members = members.only(np.append(True, members.line[1:] != members.line[:-1])[: len(members.line)])
+            line = members.line
+            nested = replace(self._text, starts=members.value_start, ends=members.value_end, rows=self._text.rows[line])
+            self._inner[name] = Paths(nested), line
+        return self._inner[name]
+
+    def names(self, *, levels: int = 1) -> Iterator[str]:
+        """Yield the names of all members, and the paths of nested ones up to a number of levels."""
+        members, data = self._members, self._text.data
+        keys = {data[start:end] for start, end in zip(members.key_start.tolist(), members.key_end.tolist(), strict=True)}
+        for key in sorted(keys):
+            name = str(json.loads(key))
+            yield name
+            if levels > 1:
+                inner, line = self.inside(name)
+                yield from (f"{name}.{nested}" for nested in (inner.names(levels=levels - 1) if len(line) else ()))
+
+
+def names_in(lines: Lines, encoding: str, *, nested: bool = False) -> tuple[str, ...]:
+    """Return the names of all members of the valid lines, sorted; if `nested`, also the paths of members of nested objects."""
     text = screen_lines(lines, encoding).text
-    text = text.only(_objects(text))
-    members = members_of(text)
-    keys = {text.data[start:end] for start, end in zip(members.key_start.tolist(), members.key_end.tolist(), strict=True)}
-    return tuple(sorted(str(json.loads(key)) for key in keys))
+    paths = Paths(text.only(is_object(text)))
+    return tuple(sorted(set(islice(paths.names(levels=_MOST_LEVELS if nested else 1), _MOST_NAMES))))
 
 
 def _cells(text: Lines, members: Members) -> tuple[Offsets, Offsets, Mask]:

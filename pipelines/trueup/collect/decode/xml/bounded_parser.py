@@ -10,24 +10,38 @@ from trueup.errors import SourceError
 _STEP_BYTES = 1 << 16
 _LONGEST_TAG = 4 << 20
 """Bytes of a tag, comment or instruction; the parser holds each of them whole."""
-
-Start = Callable[[str, dict[str, str]], None]
+_DEEPEST = 1_000
 
 
 class BoundedParser:
     """A streaming parser; names lose their prefix. Raises `SourceError` for XML that could grow or read other files.
 
     A document type definition is refused: entities that it declares expand to any size, or name files of this machine.
-    `parser` is the parser of the standard library, on which handlers are set.
+    `parser` is the parser of the standard library, on which handlers are set; until then it bounds the depth of elements, and calls
+    `seen` with the name of each.
     """
 
-    def __init__(self, where: str, *, encoding: str | None = None) -> None:
+    def __init__(self, where: str, *, encoding: str | None = None, seen: Callable[[str], None] | None = None) -> None:
         self.parser = expat.ParserCreate(encoding)
         self.parser.buffer_text = True
+        self.parser.StartElementHandler, self.parser.EndElementHandler = self._enter, self._leave
+        self._depth, self._seen = 0, seen
         self.parser.StartDoctypeDeclHandler = self._refuse_definition
         self.parser.EntityDeclHandler = self._refuse_definition
         self.parser.ExternalEntityRefHandler = self._refuse_definition
         self._where, self._fed = where, 0
+
+    def _enter(self, name: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise SourceError(
+                f"the file has elements nested more than {_DEEPEST} deep", where=self._where, todo="have it delivered again"
+            )
+        if self._seen is not None:
+            self._seen(name)
+
+    def _leave(self, name: str) -> None:
+        self._depth -= 1
 
     def _refuse_definition(self, *_: object) -> int:
         raise SourceError(

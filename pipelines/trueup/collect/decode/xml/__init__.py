@@ -1,0 +1,1 @@
+"""XML: finds the elements that are records in a document of any size, and reads each by itself."""

@@ -1,0 +1,90 @@
+"""Reader of XML: the elements of one name are the records."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from xml.parsers import expat
+
+from trueup.collect.decode.decoded import Batch, within_limit
+from trueup.collect.decode.record_bytes import bounds_of, record_at
+from trueup.collect.decode.text.lines import Lines
+from trueup.collect.decode.xml.bounded_parser import BoundedParser, local_name
+from trueup.collect.decode.xml.elements import ElementScan
+from trueup.collect.decode.xml.leaves import XmlForm, leaves_of, read_elements
+from trueup.collect.discover.units import Unit
+from trueup.errors import SourceError, list_names
+
+_MOST_NAMES = 20
+_SHOWN_RECORDS = 1_000
+_UNKNOWN_ENCODINGS = (18, 19)
+"""Errors of the parser: an encoding that it does not know, or another one than declared."""
+
+
+class XmlReader:
+    """Reader of the elements of one name in a document.
+
+    A document with a document type definition is refused before anything of it is read. Of one that is not well-formed, the damaged
+    records are rejected.
+    """
+
+    declared_records: int | None = None
+    declared_sums: Mapping[str, str] = {}
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit, self._element = unit, unit.source.element or ""
+        self._names: dict[str, None] = {}
+        self._form = XmlForm("utf-8", unit.limits)
+        self._is_sound = self._check()
+        self._columns = self._first_columns()
+
+    def columns(self) -> Sequence[str]:
+        """Return the paths in the first records."""
+        return self._columns
+
+    def pieces(self) -> Iterator[Lines]:
+        """Yield the records."""
+        return ElementScan(self._element, bounds_of(self._unit), is_sound=self._is_sound).records(self._unit.stream())
+
+    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
+        """Decode records."""
+        lines, too_long = within_limit(piece, self._unit.limits.record_bytes)
+        return read_elements(lines, self._form, mapped, attributes=attributes, kept=kept).with_rejected(too_long)
+
+    def at(self, row: int, offset: int, length: int | None) -> Lines:
+        """Return one record."""
+        return record_at(self._unit, row, offset, length or 0)
+
+    def _check(self) -> bool:
+        """Return whether the document is well-formed; raise `SourceError` for a definition and for an unknown encoding."""
+        bounded = BoundedParser(self._unit.shown, seen=self._see)
+        bounded.parser.XmlDeclHandler = self._declare
+        try:
+            bounded.feed(self._unit.stream())
+        except (expat.ExpatError, LookupError, ValueError) as error:
+            if isinstance(error, expat.ExpatError) and error.code not in _UNKNOWN_ENCODINGS:
+                return False
+            todo = "convert it to UTF-8 before it lands"
+            raise SourceError("the encoding that the document declares is unknown", where=self._unit.shown, todo=todo) from None
+        return True
+
+    def _declare(self, version: str, encoding: str | None, standalone: int) -> None:
+        self._form = XmlForm(encoding or "utf-8", self._unit.limits)
+
+    def _see(self, name: str) -> None:
+        if len(self._names) <= _MOST_NAMES:
+            self._names[local_name(name)] = None
+
+    def _first_columns(self) -> tuple[str, ...]:
+        first = next(self.pieces(), None)
+        source = self._unit.source
+        if first is None:
+            if self._is_sound and len(self._names) <= 1:
+                # A root without any element is a delivery without records.
+                return tuple(dict.fromkeys(name for rule in source.columns.values() for name in rule.names))
+            raise SourceError(
+                f"the document has no element {self._element!r}; there are {list_names(list(self._names))}", where=self._unit.shown,
+                todo=f"correct `element` of source {source.name}",
+            )  # fmt: skip
+        lines, _ = within_limit(first.only(slice(0, _SHOWN_RECORDS)), self._unit.limits.record_bytes)
+        found = (leaves_of(lines.raw(index), self._form.encoding, self._unit.limits) for index in range(len(lines)))
+        return tuple(sorted({name for one in found if one.fault is None for name in one.texts}))
