@@ -32,29 +32,19 @@ def test_the_job_gives_the_scores_of_one_run_and_resumes_with_its_windows(disord
     assert_scored_alike(disorderly, other)
 
 
-def test_the_job_reports_that_no_model_is_in_force_and_uses_one_promoted_while_it_runs(
-    operator: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The operator's commits have today's time, so the job needs the real clock.
-    monkeypatch.delitem(streaming.ENV, "TRUEUP_NOW")
+def test_the_job_reports_that_no_model_is_in_force_and_uses_one_promoted_while_it_runs(operator: Project) -> None:
     path = operator.directory / "trueup.toml"
     path.write_text(path.read_text("utf-8").split("[[fraud.rule]]")[0], "utf-8")
     project = Project.load(operator.directory)
-    with streaming.running(project, "--score", "--groups", "2") as process:
-        streaming.wait_until(lambda: len(set(streaming.position(project))) == 1, process)
-        assert "scoring waits: no model is in force" in streaming.log_text(project)
+    other, notes = copied(project, "other"), list[str]()
+    with streaming.running_here(project, notes, groups=2) as job:
+        streaming.wait_for_job(lambda: len(set(streaming.position(project))) == 1, job)
+        assert "scoring waits: no model is in force" in notes[0]
         assert position(project) == 0
         put_in_force(project)
-        streaming.wait_until(lambda: position(project) == streaming.position(project)[1], process)
-        process.send_signal(signal.SIGTERM)
-        assert streaming.exit_status(process) == 0, streaming.log_text(project)
-    other = copied(project, "other")
-    with Lake.open(other) as lake:
-        lake.commit(
-            lambda transaction: [
-                transaction.connection.execute(f"DELETE FROM lake.events.{t}") for t in ("score", "scoring", "drift", "consumer")
-            ]
-        )
+        streaming.wait_for_job(lambda: position(project) == streaming.position(project)[1], job)
+    assert job.result().scored.to_position == position(project)
+    put_in_force(other)
     score(other)
     assert_scored_alike(project, other)
 

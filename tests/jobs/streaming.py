@@ -8,12 +8,15 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lake_fixture
 import listeners
@@ -23,8 +26,12 @@ from reference_model.log import Log
 
 from trueup.cli import main
 from trueup.config import Project
+from trueup.jobs.options import RunOptions, StreamOptions
 from trueup.log.lake import Lake
 from trueup.reconcile.log_io.commit import CONSUMER
+
+if TYPE_CHECKING:
+    from trueup.jobs.flink_client import StreamSummary
 
 LIMIT_S = 420
 FACETS = ("contents", "undated", "very late", "mixed keys")
@@ -82,6 +89,35 @@ def running(project: Project, *options: str) -> Iterator[subprocess.Popen[str]]:
         yield process
     finally:
         kill_group(process)
+
+
+@contextmanager
+def running_here(project: Project, notes: list[str], *, groups: int) -> Iterator[Future[StreamSummary]]:
+    """Run a scoring job within the context in a thread of this process, whose Java serves all jobs that no test kills.
+
+    It declares no time, and `notes` receives its messages. The future has its summary after the context.
+    """
+    from trueup.jobs.flink_client import prepare_java, run
+
+    prepare_java()
+    stop = threading.Event()
+    options = StreamOptions(str(project.directory), groups=groups, checkpoint_every=timedelta(milliseconds=500), score=True)
+    with warnings.catch_warnings(), ThreadPoolExecutor(1) as pool:
+        # PyFlink imports modules that are deprecated.
+        warnings.simplefilter("ignore")
+        job = pool.submit(run, project, options, RunOptions(), stop=stop, log=notes.append)
+        try:
+            yield job
+        finally:
+            stop.set()
+            job.exception(timeout=LIMIT_S)
+
+
+def wait_for_job(condition: Callable[[], bool], job: Future[StreamSummary]) -> None:
+    """Wait until a condition holds; raise the error of a job that ends first."""
+    wait_until(lambda: job.done() or condition())
+    if job.done():
+        pytest.fail(f"the job ended: {job.result()}")
 
 
 def kill_group(process: subprocess.Popen[str]) -> None:

@@ -1,18 +1,25 @@
 -- The impacts of the findings of a booking, and what is tolerated, add up to its expected money less its billed money.
 -- A row: a booking of which that is not so; or a finding whose impact differs from its millionths, or which lacks a currency or a part
 -- of its identity. Cells with open findings of an earlier version, which have no booking, are left out.
-WITH earlier AS (
-    SELECT DISTINCT f.service, f.day, f.currency
+WITH standing AS MATERIALIZED (
+    SELECT
+        f.finding_id, f.kind, f.service, f.day, f.currency, f.booking_id, f.control, f.impact_micros, f.whole_expected_micros,
+        f.whole_billed_micros, f.whole_tolerated_micros
     FROM steps.finding_now f
-    WHERE f.stands AND f.booking_id IS NULL AND f.control IS NULL AND f.impact_micros <> 0
+    WHERE f.stands
+),
+earlier AS (
+    SELECT DISTINCT f.service, f.day, f.currency
+    FROM standing f
+    WHERE f.booking_id IS NULL AND f.control IS NULL AND f.impact_micros <> 0
 ),
 bookings AS (
     SELECT
         min(lower(hex(f.finding_id))) AS finding_id, any_value(f.whole_expected_micros) AS expected_micros,
         any_value(f.whole_billed_micros) AS billed_micros, any_value(f.whole_tolerated_micros) AS tolerated_micros,
         sum(f.impact_micros) AS impact_micros, any_value(f.currency) AS currency, string_agg(f.kind, ', ' ORDER BY f.kind) AS kinds
-    FROM steps.finding_now f
-    WHERE f.stands AND f.booking_id IS NOT NULL AND NOT EXISTS (
+    FROM standing f
+    WHERE f.booking_id IS NOT NULL AND NOT EXISTS (
         FROM earlier e
         WHERE e.service = f.service AND e.day IS NOT DISTINCT FROM f.day AND e.currency IS NOT DISTINCT FROM f.currency
     )

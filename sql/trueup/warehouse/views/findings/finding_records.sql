@@ -1,11 +1,17 @@
 -- The records of each finding, as of its last change.
 -- Grain: one row per finding, stream and record. Owner: warehouse.
-WITH members AS (
-    SELECT f.finding_id, 'usage' AS stream, unnest(f.usage_event_ids) AS event_id FROM steps.finding_now f
-    UNION
-    SELECT f.finding_id, 'charge', unnest(f.charge_event_ids) FROM steps.finding_now f
-    UNION
-    SELECT f.finding_id, if(f.kind = 'conflicting_charge', 'charge', 'usage'), unnest(f.content_event_ids) FROM steps.finding_now f
+WITH lists AS (
+    SELECT
+        f.finding_id,
+        unnest([
+            {'stream': 'usage', 'event_ids': f.usage_event_ids},
+            {'stream': 'charge', 'event_ids': f.charge_event_ids},
+            {'stream': if(f.kind = 'conflicting_charge', 'charge', 'usage'), 'event_ids': f.content_event_ids}
+        ]) AS members
+    FROM steps.finding_now f
+),
+members AS (
+    SELECT DISTINCT l.finding_id, l.members.stream AS stream, unnest(l.members.event_ids) AS event_id FROM lists l
 )
 SELECT
     lower(hex(m.finding_id)) AS finding_id,       -- the finding, as in findings

@@ -6,10 +6,16 @@ WITH newest AS (
     FROM lake.events.control c
     WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
 ),
+current AS MATERIALIZED (
+    SELECT
+        f.finding_id, f.kind, f.status, f.subscriber, f.reason, f.started_at, f.ended_at, f.control, f.impact_micros, f.currency
+    FROM steps.finding_now f
+    WHERE f.status IN ('open', 'confirmed')
+),
 disagreements AS (
     SELECT f.*, coalesce(f.ended_at, greatest(s.until, f.started_at)) AS lasted_until
-    FROM steps.finding_now f, newest s
-    WHERE f.kind IN ('active_not_billed', 'billed_not_active', 'plan_mismatch') AND f.status IN ('open', 'confirmed')
+    FROM current f, newest s
+    WHERE f.kind IN ('active_not_billed', 'billed_not_active', 'plan_mismatch')
 )
 SELECT
     lower(hex(a.finding_id)) AS finding_id,       -- as in findings
@@ -24,8 +30,8 @@ SELECT
     steps.micros_as_money(coalesce(sum(f.impact_micros), 0)) AS at_stake, -- their money: positive is leakage
     coalesce(f.currency, a.currency) AS currency  -- of that money
 FROM disagreements a
-LEFT JOIN steps.finding_now f
-    ON f.subscriber = a.subscriber AND f.status IN ('open', 'confirmed') AND f.control IS NULL
+LEFT JOIN current f
+    ON f.subscriber = a.subscriber AND f.control IS NULL
     AND f.kind NOT IN ('active_not_billed', 'billed_not_active', 'plan_mismatch')
     AND f.started_at >= a.started_at AND f.started_at < coalesce(a.ended_at, f.started_at + INTERVAL 1 second)
 GROUP BY ALL
