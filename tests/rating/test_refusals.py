@@ -51,7 +51,7 @@ def test_a_missing_required_column_is_refused(row: Row, column: str):
     [
         ("item", "price"), ("rounding", "nearest"), ("rounding_stage", "invoice"), ("period", "year"), ("shared", "family"),
         ("first_increment_micros", 0), ("next_increment_micros", -1), ("next_increment_micros", 2**62), ("price_per", 0),
-        ("tax_micros", -1), ("tier_from_micros", -1), ("decimals", 7), ("decimals", -1), ("valid_to", LONG_AGO),
+        ("chargeable_from_micros", -1), ("free_first_micros", -1), ("priced_at", "end"), ("tax_micros", -1), ("tier_from_micros", -1), ("decimals", 7), ("decimals", -1), ("valid_to", LONG_AGO),
         ("origin", "0x1"), ("origin", "1234567890123456"), ("origin", "00"), ("destination", "0x1"), ("destination", "1234567890123456"), ("weekdays", "0-5"), ("weekdays", "Mon"), ("from_time", "8:00 am"),
         ("to_time", "25:00"), ("timezone", "Mars/Phobos"),
     ],
@@ -68,7 +68,9 @@ def test_a_band_begins_on_a_whole_minute_and_an_exchange_costs_something():
 @pytest.mark.parametrize("row", [band("x"), holiday("2025-10-03"), free("A", 100), exchange("1.25")])
 def test_a_term_of_rates_is_refused_in_another_item(row: Row):
     assert refused([row | {"origin": "44"}]) == [(1, "value_out_of_range", "origin")]
-    assert refused([row | {"maximum_micros": 1}]) == [(1, "value_out_of_range", "maximum_micros")]
+    for column in ("maximum_micros", "chargeable_from_micros", "free_first_micros"):
+        assert refused([row | {column: 1}]) == [(1, "value_out_of_range", column)]
+    assert refused([row | {"priced_at": "start"}]) == [(1, "value_out_of_range", "priced_at")]
 
 
 def test_a_maximum_is_refused_if_it_is_negative_or_below_the_minimum():

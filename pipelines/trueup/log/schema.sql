@@ -163,6 +163,9 @@ CREATE TABLE lake.events.tariff (
     units_micros BIGINT,        -- of an allowance, in millionths of a unit
     origin VARCHAR,             -- the prefix of the subscribers it is for
     maximum_micros BIGINT,      -- the greatest price of a record
+    chargeable_from_micros BIGINT,-- a record of a lesser quantity costs nothing
+    free_first_micros BIGINT,   -- the quantity at the beginning of a record that is free
+    priced_at VARCHAR,          -- increment or start: whose price holds
     attributes JSON
 );
 

@@ -21,6 +21,9 @@ RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE = "rate", "band", "holiday", "allowance
 ITEMS = (RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE)
 ROUNDINGS = ("half_even", "half_up", "up", "down")
 STAGES = ("increment", "record", "total")
+BY_INCREMENT, BY_START = "increment", "start"
+PRICED_AT = (BY_INCREMENT, BY_START)
+"""Whose price an increment has: that of its own beginning (the default), or of the record's."""
 MOST_PER = 10**18
 EVER_US, NEVER_US = -(2**62), 2**62
 """Instants before and after every valid one."""
@@ -47,6 +50,9 @@ TARIFF: dict[str, pl.DataType] = {
     "next_increment_micros": pl.Int64(),
     "minimum_micros": pl.Int64(),
     "maximum_micros": pl.Int64(),
+    "chargeable_from_micros": pl.Int64(),  # a record of a lesser quantity costs nothing
+    "free_first_micros": pl.Int64(),  # the quantity at the beginning of a record that is free
+    "priced_at": pl.String(),  # one of `PRICED_AT`
     "tier_from_micros": pl.Int64(),
     "rounding": pl.String(),
     "decimals": pl.Int64(),
@@ -161,6 +167,12 @@ class Book:
     def tiered(self) -> bool:
         """Whether some price depends on the volume of the period."""
         return bool((self.rates["tier_from_micros"] > 0).any())
+
+    @cached_property
+    def has_start_terms(self) -> bool:
+        """Whether the rate in force when a record begins can decide what is charged later."""
+        free = pl.max_horizontal("chargeable_from_micros", "free_first_micros").fill_null(0) > 0
+        return bool(self.rates.select((free | (pl.col("priced_at") == BY_START)).any()).item())
 
     @property
     def has_shared_terms(self) -> bool:

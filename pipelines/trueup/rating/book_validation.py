@@ -19,6 +19,7 @@ from trueup.rating.book import (
     LARGEST,
     MOST_PER,
     PREFIXES,
+    PRICED_AT,
     RATE,
     ROUNDINGS,
     STAGES,
@@ -36,11 +37,14 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     ALLOWANCE: ("name", "services", "units_micros"),
     EXCHANGE: ("currency", "to_currency", "price_micros"),
 }
-_OF_RATES = ("origin", "maximum_micros")
+_OF_RATES = ("origin", "maximum_micros", "chargeable_from_micros", "free_first_micros", "priced_at")
 """Columns that no other item may have."""
+_NOT_NEGATIVE = (
+    "tax_micros", "tier_from_micros", "units_micros", "maximum_micros", "chargeable_from_micros", "free_first_micros",
+)  # fmt: skip
 _CHOICES = {
     "item": ITEMS, "rounding": ROUNDINGS, "rounding_stage": STAGES, "period": ("day", "week", "month"),
-    "shared": ("account", "subscriber"),
+    "shared": ("account", "subscriber"), "priced_at": PRICED_AT,
 }  # fmt: skip
 _MINUTE_US = 60_000_000
 _PREFIX = "^[0-9]{1,15}$"
@@ -91,7 +95,7 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         yield OUT_OF_RANGE, f"{name}: is one of {', '.join(choices)}", ~pl.col(name).is_in(choices)
     for name, most in LARGEST.items():
         yield OUT_OF_RANGE, f"{name}: is at least 1 and fits 64 bits", ~pl.col(name).is_between(1, most)
-    for name in ("tax_micros", "tier_from_micros", "units_micros", "maximum_micros"):
+    for name in _NOT_NEGATIVE:
         yield OUT_OF_RANGE, f"{name}: is not negative", pl.col(name) < 0
     yield OUT_OF_RANGE, "price_micros: is more than 0 for an exchange", (pl.col("item") == EXCHANGE) & (pl.col("price_micros") <= 0)
     yield OUT_OF_RANGE, "maximum_micros: is not below minimum_micros", pl.col("maximum_micros") < pl.col("minimum_micros")

@@ -71,8 +71,8 @@ def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
 
 
 def _whole(cut: pl.DataFrame) -> pl.DataFrame:
-    """Return pieces as shares without free quantity."""
-    nothing = {"share": pl.lit(0, pl.Int64), "free_micros": pl.lit(0, pl.Int64), "allowance": pl.lit(None, pl.String)}
+    """Return pieces as shares that no allowance covers."""
+    nothing = {"share": pl.lit(0, pl.Int64), "allowance": pl.lit(None, pl.String)}
     return cut.with_columns(base="rate", **nothing).select(*SHARE)
 
 

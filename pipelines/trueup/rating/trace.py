@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from trueup.rating.book import Book
+from trueup.rating.book import BY_START, Book
 from trueup.rating.rate import RatingResult
 from trueup.rating.segments import SECOND
 from trueup.units import MICROS
@@ -55,6 +55,7 @@ def _tariff(rate: Row) -> str:
     dimensions += [f"prefix {rate['destination']}" if rate["destination"] else "any destination"]
     dimensions += [f"origin {rate['origin']}"] if rate["origin"] else []
     dimensions += [f"band {rate['band']}"] if rate["band"] else []
+    dimensions += ["priced at the start"] if rate["priced_at"] == BY_START else []
     return f"tariff {rate['tariff_code'] or 'without a code'} as of {since}: {', '.join(dimensions)}"
 
 
@@ -66,6 +67,8 @@ def _charge(part: Row, priced: Row, base: Row, record: Row, value: Fraction) -> 
     if base["unit"] == SECOND:
         start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=record["start_us"] + begins)
         where = f"from {start.time().isoformat()}Z"
+    if part["increment_micros"] is None and part["allowance"] is None and part["free_micros"]:
+        return f"{where}: {_number(charged)} {unit}, {_free_at_start(base, record)}"
     first, following = base["first_increment_micros"], base["next_increment_micros"]
     stepped = "" if first is None and following is None else f" in increments of {_step(first or following)}/{_step(following)}"
     free = f", {_number(part['free_micros'])} free by {part['allowance']}" if part["free_micros"] else ""
@@ -74,6 +77,14 @@ def _charge(part: Row, priced: Row, base: Row, record: Row, value: Fraction) -> 
     price = f"{_money(Fraction(priced['price_micros']))} per {priced['price_per']} {unit}{beyond}"
     each = f", each increment rounded {_how(base)} to {base['decimals']} decimals" if _by_increment(base) else ""
     return f"{where}: {_number(charged)} {unit}{stepped}{free}; {paid} × {price}{each} = {_money(value)}"
+
+
+def _free_at_start(base: Row, record: Row) -> str:
+    """Return why the beginning of a record is free."""
+    unit, least = base["unit"] or "units", base["chargeable_from_micros"]
+    if least is not None and record["quantity_micros"] < least:
+        return f"free: records of less than {_number(least)} {unit} are not charged"
+    return f"the first {_number(base['free_first_micros'])} of each record, free"
 
 
 def _step(micros: int | None) -> str:

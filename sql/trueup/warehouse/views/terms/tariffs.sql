@@ -42,6 +42,9 @@ SELECT
     steps.micros_as_money(t.units_micros) AS units, -- units of an allowance
     t.origin,                                     -- the prefix of the subscribers it is for
     steps.micros_as_money(t.maximum_micros) AS maximum, -- greatest charge
+    steps.micros_as_money(t.chargeable_from_micros) AS chargeable_from, -- least quantity that is charged
+    steps.micros_as_money(t.free_first_micros) AS free_first, -- free quantity at the beginning of each record
+    t.priced_at,                                  -- whose price holds: that of each increment, or of the start
     lower(hex(t.event_id)) AS event_id,           -- its id in lower-case hex, for explain and verify
     t.source_id,                                  -- its source unit, as in source_units
     p.position,                                   -- the position of its commit
