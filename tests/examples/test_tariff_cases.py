@@ -74,7 +74,9 @@ def test_a_price_that_changes_in_a_call_holds_from_then_on_or_for_later_calls(
     assert prices(case, capsys, *zone, book="start.csv") == [Decimal(p) for p in ("0.9", "1.2", "1.8", "1.2")]
 
 
-def test_rounding_for_the_call_and_for_each_increment_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_call_rounded_once_and_one_rounded_by_increments_have_their_prices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     # C05: 0.15 + 0.025 = 0.175 → 0.18 for the call; three increments of 0.00833… → 0.01 each are 0.18 with the fee.
     case = case_of("C05-rounding-stage", tmp_path)
     assert prices(case, capsys) == [Decimal("0.18")] * 4

@@ -86,9 +86,15 @@ EXCHANGES = st.fixed_dictionaries(
         "price_micros": st.sampled_from([1_100_000, 999_999]), **_valid(),
     }
 )  # fmt: skip
+PORTED = st.fixed_dictionaries(
+    {
+        "item": st.just("ported"), "destination": st.sampled_from(["49301", "+4930", "4915", "33"]),
+        "rated_as": st.sampled_from(["33", "49", "+4930"]), **_valid(),
+    }
+)  # fmt: skip
 BOOKS = st.tuples(
     st.builds(_with_tiers, BASES, TIERS) | st.just([]), st.lists(RATES, min_size=1, max_size=5), st.lists(BANDS, max_size=3), st.lists(HOLIDAYS, max_size=2),
-    st.lists(ALLOWANCES, max_size=3), st.lists(EXCHANGES, max_size=2),
+    st.lists(ALLOWANCES, max_size=3), st.lists(EXCHANGES, max_size=2), st.lists(PORTED, max_size=2),
 ).map(lambda parts: [row for part in parts for row in part])  # fmt: skip
 
 

@@ -23,6 +23,7 @@ KEYS = {
     "holiday": ("calendar", "valid_from"),
     "allowance": ("plan", "name", "destination", "zone"),
     "exchange": ("currency", "to_currency"),
+    "ported": ("destination",),
 }
 
 
@@ -41,6 +42,7 @@ def price(rows: Sequence[Row], calls: Sequence[Row]) -> dict[int, tuple[int | No
     """Return for each call its amount in millionths, or the reason for none."""
     book = {item: _versions([r for r in rows if r["item"] == item], key) for item, key in KEYS.items()}
     pieces, answer = {}, {}
+    calls = [_ported(call, book["ported"]) for call in calls]
     for call in calls:
         cut = _pieces(call, book)
         if isinstance(cut, str):
@@ -51,6 +53,14 @@ def price(rows: Sequence[Row], calls: Sequence[Row]) -> dict[int, tuple[int | No
     _take_free_units(inorder, pieces, book)
     _divide_by_tiers(inorder, pieces, book)
     return answer | {call["call"]: _amount(call, pieces[call["call"]], book) for call in inorder}
+
+
+def _ported(call: Row, ported: Sequence[Row]) -> Row:
+    """Return a call to a number that is ported when it begins as one to the number as which it is rated."""
+    if call["start_us"] is None:
+        return call
+    moved = [p for p in ported if _number(p) == _number(call, "peer") and _in_force(p, _instant(call["start_us"]))]
+    return {**call, "peer": moved[0]["rated_as"]} if moved else call
 
 
 def _instant(us: int) -> datetime:

@@ -65,6 +65,26 @@ def test_a_band_begins_on_a_whole_minute_and_an_exchange_costs_something():
     assert refused([odd, nothing]) == [(1, "value_out_of_range", "valid_from"), (2, "value_out_of_range", "price_micros")]
 
 
+def ported(number: str | None, rated_as: str | None, **more: object) -> Row:
+    return {"item": "ported", "destination": number, "rated_as": rated_as, "valid_from": LONG_AGO, **more}
+
+
+def test_a_ported_number_has_a_number_as_which_it_is_rated():
+    rows = [ported(None, "49176"), ported("491511000001", None), ported("491511000001", "x1"), rated_at("1", rated_as="49176")]
+    assert refused(rows) == [
+        (1, "missing_required", "destination"), (2, "missing_required", "rated_as"), (3, "value_out_of_range", "rated_as"),
+        (4, "value_out_of_range", "rated_as"),
+    ]  # fmt: skip
+
+
+def test_a_number_is_ported_once_at_a_time():
+    first, again = ported("491511000001", "49176"), ported("+49 151 1000001", "49177")
+    assert refused([first, again]) == [(2, "repeated_key", "destination, valid_from")]
+    assert refused([first, again | {"valid_from": JUNE}]) == []
+    assert refused([first | {"valid_to": JUNE}, again | {"valid_from": JULY}]) == [], "between them it is back at its network"
+    assert refused([first | {"valid_to": JULY}, again | {"valid_from": JUNE}]) == [(1, "overlapping_validity", "valid_to")]
+
+
 @pytest.mark.parametrize("row", [band("x"), holiday("2025-10-03"), free("A", 100), exchange("1.25")])
 def test_a_term_of_rates_is_refused_in_another_item(row: Row):
     assert refused([row | {"origin": "44"}]) == [(1, "value_out_of_range", "origin")]

@@ -5,6 +5,8 @@ Amounts are in millionths: 200000 is 0.20. Calls are to +4930111 from 4420111, o
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pricing import MICRO, Row, answers, at, band, call, free, micros, rated, rated_at, stepped
 
@@ -226,3 +228,46 @@ def test_a_rate_that_ends_in_a_record_still_prices_it_at_the_price_of_its_start(
 def test_a_record_without_a_rate_at_its_start_has_no_price():
     begins = rated_at("0.60", valid_from=at("2025-06-01 00:00"), free_first_micros=micros(60))
     assert prices([begins], call(90, OVER_MIDNIGHT)) == ["before_any_tariff"]
+
+
+MOBILE_A, MOBILE_B = rated_at("0.06", destination="49151"), rated_at("0.60", destination="49176")
+
+
+def ported(number: str, rated_as: str, **more: Any) -> Row:
+    return {"item": "ported", "destination": number, "rated_as": rated_as, "valid_from": at("2025-06-01 00:00"), **more}
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "peer", "start", "gives"),
+    [
+        ("a minute to 49151… at 0.06", "491511000002", "2025-06-04 10:00", 60_000),
+        ("the ported number at 0.60 of its network", "491511000001", "2025-06-04 10:00", 600_000),
+        ("in international notation", "+49 151 1000001", "2025-06-04 10:00", 600_000),
+        ("before it was ported", "491511000001", "2025-05-31 23:59:59", 60_000),
+        ("at the instant when it is ported", "491511000001", "2025-06-01 00:00", 600_000),
+        ("a call over that instant is to the former network", "491511000001", "2025-05-31 23:59:30", 60_000),
+        ("a number that only begins with it", "4915110000011", "2025-06-04 10:00", 60_000),
+    ],
+)
+def test_a_call_to_a_ported_number_has_the_price_of_its_network(by_hand: str, peer: str, start: str, gives: int):
+    assert prices([MOBILE_A, MOBILE_B, ported("491511000001", "49176")], call(60, start, peer=peer)) == [gives], by_hand
+
+
+def test_a_number_may_be_ported_again_and_back():
+    rows = [
+        MOBILE_A, MOBILE_B, ported("491511000001", "49176"), ported("491511000001", "49151", valid_from=at("2025-06-03 00:00")),
+        ported("491511000003", "49176", valid_to=at("2025-06-03 00:00")),
+    ]  # fmt: skip
+    peers = [("491511000001", "02"), ("491511000001", "03"), ("491511000003", "02"), ("491511000003", "03")]
+    calls = [call(60, f"2025-06-{day} 10:00", peer=peer) for peer, day in peers]
+    assert prices(rows, *calls) == [600_000, 60_000, 600_000, 60_000]
+
+
+def test_an_allowance_of_a_network_covers_calls_to_numbers_ported_to_it():
+    rows = [MOBILE_A, MOBILE_B, free("A", 30, destination="49176"), ported("491511000001", "49176")]
+    assert prices(rows, call(60, peer="491511000001"), call(60, peer="491511000002")) == [300_000, 60_000]
+
+
+def test_the_origin_of_a_call_is_the_number_as_it_is():
+    rows = [rated_at("0.60", origin="49176"), rated_at("0.06"), ported("491511000001", "49176")]
+    assert prices(rows, call(60, own_number="491511000001")) == [60_000]

@@ -19,7 +19,7 @@ TARIFF_COLUMNS = (
     "valid_from", "valid_to", "currency", "setup", "price", "price_per", "first_increment", "next_increment", "minimum",
     "tier_from", "rounding", "decimals", "rounding_stage", "tax", "tax_included", "unit", "weekdays", "from_time", "to_time",
     "timezone", "calendar", "name", "services", "shared", "period", "to_currency", "units", "origin",
-    "maximum", "chargeable_from", "free_first", "priced_at",
+    "maximum", "chargeable_from", "free_first", "priced_at", "rated_as",
 )  # fmt: skip
 STREAM_COLUMNS = {
     "usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS, "subscriber": SUBSCRIBER_COLUMNS, "tariff": TARIFF_COLUMNS,

@@ -18,6 +18,7 @@ from trueup.rating.book import (
     KEYS,
     LARGEST,
     MOST_PER,
+    PORTED,
     PREFIXES,
     PRICED_AT,
     RATE,
@@ -36,6 +37,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     HOLIDAY: (),
     ALLOWANCE: ("name", "services", "units_micros"),
     EXCHANGE: ("currency", "to_currency", "price_micros"),
+    PORTED: ("destination", "rated_as"),
 }
 _OF_RATES = ("origin", "maximum_micros", "chargeable_from_micros", "free_first_micros", "priced_at")
 """Columns that no other item may have."""
@@ -111,6 +113,7 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         yield OUT_OF_RANGE, f"{name}: is a prefix of up to 15 digits", ~pl.col(name).str.contains(_PREFIX)
         # Numbers are compared without their international mark, so this prefix would match none.
         yield OUT_OF_RANGE, f"{name}: is more than the mark 00 of an international number", pl.col(name) == "00"
+    yield OUT_OF_RANGE, "rated_as: is of a ported number", (pl.col("item") != PORTED) & pl.col("rated_as").is_not_null()
     for name in _OF_RATES:
         yield OUT_OF_RANGE, f"{name}: is a term of a rate", (pl.col("item") != RATE) & pl.col(name).is_not_null()
     for name, read in (("weekdays", weekdays_of), ("from_time", minute_of), ("to_time", minute_of), ("timezone", ZoneInfo)):
@@ -198,7 +201,11 @@ def _item_gaps(rows: pl.DataFrame, item: str | None) -> pl.DataFrame:
     last = rows.filter(pl.col("rule").is_null()).unique(names, keep="last", maintain_order=True).sort(*names, nulls_last=True)
     ends, next_begins, isnew = pl.col("valid_to"), pl.col("valid_from").shift(-1).over(key), pl.col("source_row").is_not_null()
     edges = last.select(
-        "known", isnew, overlaps=ends > next_begins, gapped=ends < next_begins, next=pl.col("known").shift(-1).over(key)
+        "known",
+        isnew,
+        overlaps=ends > next_begins,
+        gapped=(ends < next_begins) & pl.lit(item != PORTED),
+        next=pl.col("known").shift(-1).over(key),
     )
     edges = edges.filter(pl.col("overlaps") | pl.col("gapped"))
     marks = edges.select(

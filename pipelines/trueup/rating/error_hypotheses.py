@@ -140,6 +140,8 @@ def _without_a_term(book: Book) -> Iterator[_Mistake]:
         if book.rates[column].null_count() < book.rates.height:
             without = book.rates.with_columns(pl.lit(None, book.rates.schema[column]).alias(column))
             yield _Mistake(cause, sentence, replace(book, rates=without))
+    if not book.ported.is_empty():
+        yield _Mistake("ported_ignored", "billed as if its number were not ported", replace(book, ported=book.ported.clear()))
     if book.origins.height:
         of_any = book.rates.filter(pl.col("origin").is_null())
         yield _Mistake("origin_ignored", "billed as from any origin", replace(book, rates=_renumbered(of_any)))

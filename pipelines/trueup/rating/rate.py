@@ -9,6 +9,7 @@ import polars as pl
 from trueup.rating.allowances import SHARE, apply_allowances_and_tiers
 from trueup.rating.amounts import TOO_LARGE, amounts_of
 from trueup.rating.book import Book
+from trueup.rating.portability import with_rated_peers
 from trueup.rating.rate_selection import candidates
 from trueup.rating.segments import SEGMENT, segment_calls
 
@@ -58,6 +59,7 @@ def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     tariff, and finally to millionths.
     """
     able = calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= MOST_MICROS)
+    able = with_rated_peers(able, book)
     if able.is_empty() or book.rates.is_empty():
         nothing = _to_amount_rows(calls, pl.DataFrame(schema=AMOUNT), _unpriced_reason(calls, calls.select("call").clear(), book))
         return RatingResult(nothing, pl.DataFrame(schema=SHARE), calls)

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from trueup.rating.book import BY_START, Book
+from trueup.rating.portability import with_rated_peers
 from trueup.rating.rate import RatingResult
 from trueup.rating.segments import SECOND
 from trueup.units import MICROS
@@ -28,7 +29,7 @@ def steps(rated: RatingResult, call: int, book: Book) -> list[str]:
         return [f"no price: {answer['reason']}"]
     numbers = {part[n] for part in parts for n in ("rate", "base")}
     rates = {row["rate"]: row for row in book.rates.filter(pl.col("rate").is_in(numbers)).to_dicts()}
-    lines, net = [], Fraction(0)
+    lines, net = _ported(rated.calls.filter(pl.col("call") == call), book), Fraction(0)
     for i, part in enumerate(parts):
         base = rates[part["base"]]
         if i == 0 or part["base"] != parts[i - 1]["base"]:
@@ -46,6 +47,12 @@ def steps(rated: RatingResult, call: int, book: Book) -> list[str]:
     if net.denominator != 1:
         lines.append(f"to the millionth, {_how(rates[parts[0]['base']])}")
     return [*lines, f"= {_money(Fraction(answer['amount_micros']))} {answer['currency']}"]
+
+
+def _ported(record: pl.DataFrame, book: Book) -> list[str]:
+    """Return the line of a record to a ported number."""
+    peer, rated_as = record["peer"][0], with_rated_peers(record, book)["peer"][0]
+    return [] if peer == rated_as else [f"number {peer} is ported: rated as {rated_as}"]
 
 
 def _tariff(rate: Row) -> str:

@@ -137,3 +137,22 @@ def test_a_bill_at_another_time_of_the_price_is_misrated_for_that_reason() -> No
         book = Tariff((rate("voice", MICRO, **terms), rate("voice", 3 * MICRO, band="night"), night))
         pair = [replace(call("1", 7), **late)], [replace(charge("1", euros, 7), **late)]
         assert [c[4:] for c in changes([[book], *pair, watermarks_past("2024-06-02 00:00")])] == [expected]
+
+
+def test_a_number_ported_later_reprices_the_calls_since_then() -> None:
+    """Known from position 4 on, a number is ported from 2 May on: the second of two calls costs 18 instead of 6."""
+    book = Tariff((rate("voice", MICRO), rate("voice", 3 * MICRO, destination="49176")))
+    later = Tariff((row("ported", destination="491511", rated_as="49176", valid_from=datetime(2024, 5, 2, tzinfo=UTC)),))
+    calls = [replace(call(number), peer="491511") for number in "12"]
+    log: Log = [[book], calls, watermarks_past("2024-05-10 00:00"), [later]]
+    assert [c[:5] for c in changes(log)] == [
+        (3, "raised", "frontier", "unbilled", 6), (3, "raised", "frontier", "unbilled", 6),
+        (4, "revised", "tariff_change", "unbilled", 18),
+    ]  # fmt: skip
+
+
+def test_a_bill_for_the_former_network_of_a_ported_number_is_misrated_for_that_reason() -> None:
+    moved = row("ported", destination="491511", rated_as="49176")
+    book = Tariff((rate("voice", MICRO), rate("voice", 3 * MICRO, destination="49176"), moved))
+    pair = [replace(call("1"), peer="491511")], [replace(charge("1", 6), peer="491511")]
+    assert [c[3:] for c in changes([[book], *pair, watermarks_past("2024-06-02 00:00")])] == [("misrated", 12, "ported_ignored")]
