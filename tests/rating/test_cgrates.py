@@ -155,6 +155,8 @@ def test_one_tenant_of_several_is_chosen(tmp_path: Path):
         ("RatingProfiles", "cgrates.org,call,1002,+1h,RP_FREE,*any", "no activation time"),
         ("RatingProfiles", "cgrates.org,mms,*any,2024-01-01T00:00:00Z,RP_NONE,", "no rating plan RP_NONE"),
         ("RatingProfiles", "other.org,mms,*any,2024-01-01T00:00:00Z,RP_SMS,", "several tenants"),
+        ("RatingProfiles", "*out,cgrates.org,call,*any,2014-01-14T00:00:00Z,RP_SMS,,", "has a direction, as in early versions"),
+        ("RatingProfiles", "cgrates.org,call,*out,*any,2012-01-01T00:00:00Z,RP_SMS,", "has a direction, as in early versions"),
         ("RatingProfiles", "cgrates.org,mms", "2 fields instead of 5"),
     ],
 )  # fmt: skip

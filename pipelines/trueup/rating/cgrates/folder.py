@@ -21,6 +21,8 @@ from trueup.rating.cgrates.lines import ANY, Line, lines_of
 from trueup.rating.cgrates.rates import terms_of
 from trueup.rating.cgrates.timings import ALWAYS, Timed, Timing, spans_of, timing_of
 
+_DIRECTIONS = frozenset({"*out", "*in"})
+
 
 def read_cgrates(
     folder: Path, *, currency: str, timezone: str = "UTC", tenant: str | None = None, services: Mapping[str, str] | None = None
@@ -49,6 +51,10 @@ def _profiles(folder: Path, tenant: str | None) -> Iterator[tuple[Line, datetime
     """Return the lines of rating profiles, each with its end: the next activation of the same subject."""
     lines = lines_of(folder, "RatingProfiles.csv", 5)
     for line in lines:
+        if {line[0], line[2]} & _DIRECTIONS:
+            raise line.refusal(
+                "the line has a direction, as in early versions of CGRateS", "have the tariff plan exported without it"
+            )
         if tenant is None and line[0] != lines[0][0]:
             raise line.refusal("there are several tenants", "name the one to import")
     of_tenant = [line for line in lines if tenant in (None, line[0])]
