@@ -51,3 +51,32 @@ def test_the_timing_of_the_afternoon_prices_a_prefix_of_two_destinations(
     command = ["rate", str(case / "calls.csv"), "--cgrates", str(case / "tp"), "--currency", "EUR", "--json"]
     assert main([*command, "--project", str(case)]) == 0, capsys.readouterr().err
     assert [row["amount"] for row in json.loads(capsys.readouterr().out)] == [0.1, 0.2]
+
+
+def test_the_first_ten_seconds_of_each_call_are_included(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # C04: 8 s 0; 10 s 0; 15 s 0.05; 0 s 0: by the term for it as by a negative set-up fee with a minimum of 0.
+    case = case_of("C04-included-seconds", tmp_path)
+    book = pl.read_csv(case / "book.csv", infer_schema=False)
+    book.drop("setup", "minimum").with_columns(free_first=pl.lit("10")).write_csv(case / "included.csv")
+    right = [Decimal(0), Decimal(0), Decimal("0.05"), Decimal(0)]
+    assert prices(case, capsys) == prices(case, capsys, book="included.csv") == right
+
+
+def test_a_price_that_changes_in_a_call_holds_from_then_on_or_for_later_calls(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # C26: 90 s from 23:59:30 cost 30 × 0.01 + 60 × 0.02 = 1.50, at 60/60 0.60 + 1.20; at the price of the start 0.90, and 1.20.
+    case = case_of("C26-price-change-in-call", tmp_path)
+    book = pl.read_csv(case / "book.csv", infer_schema=False)
+    book.with_columns(priced_at=pl.lit("start")).write_csv(case / "start.csv")
+    zone = ("--timezone", "America/Sao_Paulo")
+    assert prices(case, capsys, *zone) == [Decimal(p) for p in ("1.5", "1.8", "1.8", "1.2")]
+    assert prices(case, capsys, *zone, book="start.csv") == [Decimal(p) for p in ("0.9", "1.2", "1.8", "1.2")]
+
+
+def test_a_call_rounded_once_and_one_rounded_by_increments_have_their_prices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # C05: 0.15 + 0.025 = 0.175 → 0.18 for the call; three increments of 0.00833… → 0.01 each are 0.18 with the fee.
+    case = case_of("C05-rounding-stage", tmp_path)
+    assert prices(case, capsys) == [Decimal("0.18")] * 4

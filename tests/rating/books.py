@@ -40,6 +40,8 @@ RATES = st.fixed_dictionaries(
         "first_increment_micros": STEPS, "next_increment_micros": STEPS, "setup_micros": _maybe(st.sampled_from([0, 90_000])),
         "minimum_micros": _maybe(st.sampled_from([0, 20_000, 400_001])),
         "maximum_micros": _seldom([0, 150_000, 1_000_001]),
+        "chargeable_from_micros": _seldom([0, MICRO, 30 * MICRO]), "free_first_micros": _seldom([0, 1, 10 * MICRO, 90 * MICRO]),
+        "priced_at": _seldom(["increment", "start", "start"]),
         "tier_from_micros": st.sampled_from([None, None, None, 60 * MICRO, 200 * MICRO]),
         "rounding": _maybe(st.sampled_from(["half_even", "half_up", "up", "down"])), "decimals": _maybe(st.integers(0, 6)),
         "rounding_stage": _maybe(st.sampled_from(["increment", "record", "total"])),
@@ -84,9 +86,15 @@ EXCHANGES = st.fixed_dictionaries(
         "price_micros": st.sampled_from([1_100_000, 999_999]), **_valid(),
     }
 )  # fmt: skip
+PORTED = st.fixed_dictionaries(
+    {
+        "item": st.just("ported"), "destination": st.sampled_from(["49301", "+4930", "4915", "33"]),
+        "rated_as": st.sampled_from(["33", "49", "+4930"]), **_valid(),
+    }
+)  # fmt: skip
 BOOKS = st.tuples(
     st.builds(_with_tiers, BASES, TIERS) | st.just([]), st.lists(RATES, min_size=1, max_size=5), st.lists(BANDS, max_size=3), st.lists(HOLIDAYS, max_size=2),
-    st.lists(ALLOWANCES, max_size=3), st.lists(EXCHANGES, max_size=2),
+    st.lists(ALLOWANCES, max_size=3), st.lists(EXCHANGES, max_size=2), st.lists(PORTED, max_size=2),
 ).map(lambda parts: [row for part in parts for row in part])  # fmt: skip
 
 

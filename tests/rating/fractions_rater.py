@@ -23,6 +23,7 @@ KEYS = {
     "holiday": ("calendar", "valid_from"),
     "allowance": ("plan", "name", "destination", "zone"),
     "exchange": ("currency", "to_currency"),
+    "ported": ("destination",),
 }
 
 
@@ -41,6 +42,7 @@ def price(rows: Sequence[Row], calls: Sequence[Row]) -> dict[int, tuple[int | No
     """Return for each call its amount in millionths, or the reason for none."""
     book = {item: _versions([r for r in rows if r["item"] == item], key) for item, key in KEYS.items()}
     pieces, answer = {}, {}
+    calls = [_ported(call, book["ported"]) for call in calls]
     for call in calls:
         cut = _pieces(call, book)
         if isinstance(cut, str):
@@ -51,6 +53,14 @@ def price(rows: Sequence[Row], calls: Sequence[Row]) -> dict[int, tuple[int | No
     _take_free_units(inorder, pieces, book)
     _divide_by_tiers(inorder, pieces, book)
     return answer | {call["call"]: _amount(call, pieces[call["call"]], book) for call in inorder}
+
+
+def _ported(call: Row, ported: Sequence[Row]) -> Row:
+    """Return a call to a number that is ported when it begins as one to the number as which it is rated."""
+    if call["start_us"] is None:
+        return call
+    moved = [p for p in ported if _number(p) == _number(call, "peer") and _in_force(p, _instant(call["start_us"]))]
+    return {**call, "peer": moved[0]["rated_as"]} if moved else call
 
 
 def _instant(us: int) -> datetime:
@@ -130,23 +140,39 @@ def _pieces(call: Row, book: Mapping[str, Sequence[Row]]) -> list[Paid] | str:
     if call["quantity_micros"] is None or call["start_us"] is None:
         return "no_quantity"
     may = _candidates(call, book)
-    moment, done, made = _instant(call["start_us"]), 0, list[Paid]()
+    moment, made = _instant(call["start_us"]), list[Paid]()
+    at_start = _holding(may, moment, book)
+    free = done = _uncharged(call["quantity_micros"], at_start) if at_start else 0
+    if at_start and free:
+        made.append(Paid(at_start, None, free, free=free))
+        moment += timedelta(microseconds=free if at_start.get("unit") == "s" else 0)
     while not made or done < call["quantity_micros"]:
-        rate = next((r for r in may if _in_force(r, moment) and (r.get("band") is None or _active(r["band"], moment, book))), None)
+        rate = at_start if at_start and at_start.get("priced_at") == "start" else _holding(may, moment, book)
         if rate is None:
             return _why(call, may, moment, book)
-        first = rate.get("first_increment_micros") if not done else None
+        first = rate.get("first_increment_micros") if done == free else None
         step = first or rate.get("next_increment_micros")
         left = max(call["quantity_micros"] - done, 0)
         timed = rate.get("unit") == "s"
         charged = min(left, step or (_until_something_may_change(moment, may) if timed else left)) if left else 0
         charged = step if step and left else charged
-        if made and made[-1].rate is rate and made[-1].step == step:
+        if made and done > free and made[-1].rate is rate and made[-1].step == step:
             made[-1].charged += charged
         else:
             made.append(Paid(rate, step, charged))
         done, moment = done + charged, moment + timedelta(microseconds=charged if timed else 0)
     return made
+
+
+def _holding(may: Sequence[Row], moment: datetime, book: Mapping[str, Sequence[Row]]) -> Row | None:
+    """Return the first of some rates that holds at a moment."""
+    return next((r for r in may if _in_force(r, moment) and (r.get("band") is None or _active(r["band"], moment, book))), None)
+
+
+def _uncharged(quantity: int, terms: Row) -> int:
+    """Return the quantity at the beginning of a record that is free: all of one that is too short to be charged."""
+    too_short = quantity < (terms.get("chargeable_from_micros") or 0)
+    return quantity if too_short else min(quantity, terms.get("free_first_micros") or 0)
 
 
 def _until_something_may_change(moment: datetime, may: Sequence[Row]) -> int:

@@ -155,12 +155,18 @@ def test_one_tenant_of_several_is_chosen(tmp_path: Path):
         ("RatingProfiles", "cgrates.org,call,1002,+1h,RP_FREE,*any", "no activation time"),
         ("RatingProfiles", "cgrates.org,mms,*any,2024-01-01T00:00:00Z,RP_NONE,", "no rating plan RP_NONE"),
         ("RatingProfiles", "other.org,mms,*any,2024-01-01T00:00:00Z,RP_SMS,", "several tenants"),
+        ("RatingProfiles", "*out,cgrates.org,call,*any,2014-01-14T00:00:00Z,RP_SMS,,", "has a direction, as in early versions"),
+        ("RatingProfiles", "cgrates.org,call,*out,*any,2012-01-01T00:00:00Z,RP_SMS,", "has a direction, as in early versions"),
         ("RatingProfiles", "cgrates.org,mms", "2 fields instead of 5"),
     ],
 )  # fmt: skip
 def test_a_line_without_an_exact_equivalent_is_refused_with_its_number(tmp_path: Path, file: str, line: str, says: str):
+    # A timing or a destination matters only where a plan uses it.
+    timing, tag = (line.split(",")[0] if file == name else "" for name in ("Timings", "Destinations"))
+    used = {"RatingPlans": f"RP_SMS,DR_SMS,{timing},20\n"} if timing else {}
+    used |= {"RatingPlans": "RP_SMS,DR_USED,*any,10\n", "DestinationRates": f"DR_USED,{tag},RT_SMS,*up,4,0,\n"} if tag else {}
     capped = {"DestinationRates": "DR_CAPPED,*any,RT_SMS,*up,4,0.62,*free\n"} if "DR_CAPPED" in line else {}
-    added: dict[str, Any] = {file: f"{line}\n"} | capped
+    added: dict[str, Any] = {file: f"{line}\n"} | capped | used
     with pytest.raises(TrueupError) as prices:
         read_cgrates(folder(tmp_path, **added), currency="EUR")
     assert says in str(prices.value)
@@ -242,6 +248,11 @@ def test_a_greatest_cost_limits_the_price_of_a_call_where_the_rest_is_free(
         RatingPlans="RP_RETAIL,DR_CAPPED,*any,10\n",
     )
     assert prices(where, [call(9, MORNING, peer="+49800111"), call(12, MORNING, peer="+49800111")]) == gives, by_hand
+
+
+def test_a_timing_of_actions_and_a_destination_without_a_price_are_no_obstacle(tmp_path: Path):
+    where = folder(tmp_path, Timings="ASAP,*any,*any,*any,*any,*asap\n", Destinations="DST_VOICEMAIL,voicemail\n")
+    assert prices(where, [call(60, MORNING)]) == [300_000]
 
 
 def test_a_folder_without_its_files_is_refused(tmp_path: Path):

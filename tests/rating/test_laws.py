@@ -54,6 +54,9 @@ def _plain(rows: Sequence[Row]) -> list[Row]:
         "setup_micros": None,
         "minimum_micros": None,
         "maximum_micros": None,
+        "chargeable_from_micros": None,
+        "free_first_micros": None,
+        "priced_at": None,
         "decimals": None,
     }
     plain = [r | off | {"price_per": 1, "tax_micros": None, "tier_from_micros": None} if r["item"] == "rate" else r for r in rows]

@@ -51,7 +51,7 @@ def test_a_missing_required_column_is_refused(row: Row, column: str):
     [
         ("item", "price"), ("rounding", "nearest"), ("rounding_stage", "invoice"), ("period", "year"), ("shared", "family"),
         ("first_increment_micros", 0), ("next_increment_micros", -1), ("next_increment_micros", 2**62), ("price_per", 0),
-        ("tax_micros", -1), ("tier_from_micros", -1), ("decimals", 7), ("decimals", -1), ("valid_to", LONG_AGO),
+        ("chargeable_from_micros", -1), ("free_first_micros", -1), ("priced_at", "end"), ("tax_micros", -1), ("tier_from_micros", -1), ("decimals", 7), ("decimals", -1), ("valid_to", LONG_AGO),
         ("origin", "0x1"), ("origin", "1234567890123456"), ("origin", "00"), ("destination", "0x1"), ("destination", "1234567890123456"), ("weekdays", "0-5"), ("weekdays", "Mon"), ("from_time", "8:00 am"),
         ("to_time", "25:00"), ("timezone", "Mars/Phobos"),
     ],
@@ -65,10 +65,32 @@ def test_a_band_begins_on_a_whole_minute_and_an_exchange_costs_something():
     assert refused([odd, nothing]) == [(1, "value_out_of_range", "valid_from"), (2, "value_out_of_range", "price_micros")]
 
 
+def ported(number: str | None, rated_as: str | None, **more: object) -> Row:
+    return {"item": "ported", "destination": number, "rated_as": rated_as, "valid_from": LONG_AGO, **more}
+
+
+def test_a_ported_number_has_a_number_as_which_it_is_rated():
+    rows = [ported(None, "49176"), ported("491511000001", None), ported("491511000001", "x1"), rated_at("1", rated_as="49176")]
+    assert refused(rows) == [
+        (1, "missing_required", "destination"), (2, "missing_required", "rated_as"), (3, "value_out_of_range", "rated_as"),
+        (4, "value_out_of_range", "rated_as"),
+    ]  # fmt: skip
+
+
+def test_a_number_is_ported_once_at_a_time():
+    first, again = ported("491511000001", "49176"), ported("+49 151 1000001", "49177")
+    assert refused([first, again]) == [(2, "repeated_key", "destination, valid_from")]
+    assert refused([first, again | {"valid_from": JUNE}]) == []
+    assert refused([first | {"valid_to": JUNE}, again | {"valid_from": JULY}]) == [], "between them it is back at its network"
+    assert refused([first | {"valid_to": JULY}, again | {"valid_from": JUNE}]) == [(1, "overlapping_validity", "valid_to")]
+
+
 @pytest.mark.parametrize("row", [band("x"), holiday("2025-10-03"), free("A", 100), exchange("1.25")])
 def test_a_term_of_rates_is_refused_in_another_item(row: Row):
     assert refused([row | {"origin": "44"}]) == [(1, "value_out_of_range", "origin")]
-    assert refused([row | {"maximum_micros": 1}]) == [(1, "value_out_of_range", "maximum_micros")]
+    for column in ("maximum_micros", "chargeable_from_micros", "free_first_micros"):
+        assert refused([row | {column: 1}]) == [(1, "value_out_of_range", column)]
+    assert refused([row | {"priced_at": "start"}]) == [(1, "value_out_of_range", "priced_at")]
 
 
 def test_a_maximum_is_refused_if_it_is_negative_or_below_the_minimum():

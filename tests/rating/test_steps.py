@@ -79,6 +79,24 @@ def test_a_record_limited_to_a_maximum():
     ]  # fmt: skip
 
 
+def test_free_first_seconds_a_record_too_short_and_the_price_of_the_start():
+    row = rated_at("0.60", free_first_micros=10_000_000, chargeable_from_micros=6_000_000, priced_at="start", **stepped(6, 6))
+    assert steps_of([row], call(15)) == [
+        "tariff without a code as of 2020-01-01T00:00:00Z: service voice, any destination, priced at the start",
+        "from 10:00:00Z: 10 s, the first 10 of each record, free",
+        "from 10:00:10Z: 6 s in increments of 6/6; 6 × 0.6 per 60 s = 0.06",
+        "= 0.06 EUR",
+    ]
+    assert steps_of([row], call(5))[1:] == ["from 10:00:00Z: 5 s, free: records of less than 6 s are not charged", "= 0 EUR"]
+
+
+def test_a_record_to_a_ported_number():
+    moved = {"item": "ported", "destination": "4930111", "rated_as": "33", "valid_from": at("2025-01-01 00:00")}
+    assert steps_of([rated_at("0.60", destination="33"), moved], call(60))[:2] == [
+        "number +4930111 is ported: rated as 33", "tariff without a code as of 2020-01-01T00:00:00Z: service voice, prefix 33",
+    ]  # fmt: skip
+
+
 def test_a_record_without_a_price_says_why():
     assert steps_of([rated_at("0.60", destination="+33")], call(60)) == ["no price: no_rate"]
     assert steps_of([rated_at("0.60")], call(60, currency="CHF"))[-2:] == [

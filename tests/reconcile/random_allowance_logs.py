@@ -72,7 +72,11 @@ def book_of(generator: LogGenerator) -> list[dict[str, Any]]:
         tiered = r.random() < 0.35
         terms = sharing if tiered else {}
         step = r.choice((None, None, MICRO))
-        rows.append(rate(service, **terms, first_increment_micros=step, next_increment_micros=step))
+        beginning: dict[str, Any] = {
+            "free_first_micros": r.choice((None, None, None, MICRO)), "chargeable_from_micros": r.choice((None, None, None, 2 * MICRO)),
+            "priced_at": r.choice((None, None, "start")), "maximum_micros": r.choice((None, None, None, 5 * MICRO)),
+        }  # fmt: skip
+        rows.append(rate(service, **terms, **beginning, first_increment_micros=step, next_increment_micros=step))
         rows += [rate(service, r.choice((MICRO, 3 * MICRO)), tier_from_micros=r.choice((3, 6)) * MICRO, **terms)] if tiered else []
         # Subscribers are named s and t.
         rows += [rate(service, r.choice((MICRO, 3 * MICRO)), origin=r.choice("st"))] if r.random() < 0.3 else []

@@ -19,14 +19,16 @@ TARIFF_COLUMNS = (
     "record_key", "item", "tariff_code", "plan", "service", "direction", "zone", "trunk", "destination", "band",
     "valid_from", "valid_to", "currency", "setup", "price", "price_per", "first_increment", "next_increment", "minimum",
     "tier_from", "rounding", "decimals", "rounding_stage", "tax", "tax_included", "unit", "weekdays", "from_time", "to_time",
-    "timezone", "calendar", "name", "services", "shared", "period", "to_currency", "units", "origin", "maximum",
+    "timezone", "calendar", "name", "services", "shared", "period", "to_currency", "units", "origin",
+    "maximum", "chargeable_from", "free_first", "priced_at", "rated_as",
 )  # fmt: skip
 STREAM_COLUMNS = {
     "usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS, "subscriber": SUBSCRIBER_COLUMNS, "tariff": TARIFF_COLUMNS,
 }  # fmt: skip
 """The columns of each stream."""
 DECIMAL_COLUMNS = frozenset({
-    "quantity", "amount", "setup", "price", "first_increment", "next_increment", "minimum", "tier_from", "tax", "units", "maximum",
+    "quantity", "amount", "setup", "price", "first_increment", "next_increment", "minimum", "tier_from", "tax", "units",
+    "maximum", "chargeable_from", "free_first",
 })  # fmt: skip
 """Columns that hold decimals; the log stores them in millionths."""
 TIME_COLUMNS = frozenset({"started_at", "billed_at", "valid_from", "valid_to"})

@@ -21,7 +21,7 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "subscriber": {"system": ("network", "billing"), "status": ("active", "suspended", "ceased")},
-    "tariff": {"item": ("rate", "band", "holiday", "allowance", "exchange")},
+    "tariff": {"item": ("rate", "band", "holiday", "allowance", "exchange", "ported")},
 }
 """Permitted values of enumerated text columns, by stream and event column."""
 

@@ -95,6 +95,10 @@ LATER: dict[str, dict[str, pl.DataType]] = {
     "tariff": {
         "origin": pl.String(),
         "maximum_micros": pl.Int64(),
+        "chargeable_from_micros": pl.Int64(),
+        "free_first_micros": pl.Int64(),
+        "priced_at": pl.String(),
+        "rated_as": pl.String(),
     },
 }
 """Core columns that canonical form 1 does not have: only a row that has one of them is in form 2, see `identity`."""

@@ -127,7 +127,7 @@ CREATE TABLE lake.events.tariff (
     bucket SMALLINT,            -- 0: the book applies to every bucket
     key_scope VARCHAR,
     record_key VARCHAR,         -- the row's own identity, or derived from its content
-    item VARCHAR,               -- rate, band, holiday, allowance or exchange: the kind of row
+    item VARCHAR,               -- rate, band, holiday, allowance, exchange or ported: the kind of row
     tariff_code VARCHAR,
     plan VARCHAR,
     service VARCHAR,
@@ -165,6 +165,10 @@ CREATE TABLE lake.events.tariff (
     units_micros BIGINT,        -- of an allowance, in millionths of a unit
     origin VARCHAR,             -- the prefix of the subscribers it is for
     maximum_micros BIGINT,      -- the greatest price of a record
+    chargeable_from_micros BIGINT,-- a record of a lesser quantity costs nothing
+    free_first_micros BIGINT,   -- the quantity at the beginning of a record that is free
+    priced_at VARCHAR,          -- increment or start: whose price holds
+    rated_as VARCHAR,           -- of a ported number: the number whose price calls to it have
     attributes JSON
 );
 

@@ -23,7 +23,7 @@ SHARE: dict[str, pl.DataType] = {
     "rate": pl.Int64(),  # that prices it
     "base": pl.Int64(),  # the rate without tiers: its terms are those of the piece
     "charged_micros": pl.Int64(),
-    "free_micros": pl.Int64(),  # of it, covered by allowances
+    "free_micros": pl.Int64(),  # of it, free at the beginning of the record or covered by allowances
     "allowance": pl.String(),
     "increment_micros": pl.Int64(),
     "from_micros": pl.Int64(),
@@ -39,9 +39,7 @@ def apply_allowances_and_tiers(pieces: pl.DataFrame, calls: pl.DataFrame, book: 
     """
     counts = ~pl.col("aside") if "aside" in calls.columns else pl.lit(True)
     facts = calls.select("call", "plan", "service", "zone", "peer", "account", "subscriber", "start_us", "order", counts=counts)
-    rows = pieces.with_columns(
-        base="rate", free_micros=pl.lit(0, pl.Int64), allowance=pl.lit(None, pl.String), share=pl.lit(0, pl.Int64)
-    )
+    rows = pieces.with_columns(base="rate", allowance=pl.lit(None, pl.String), share=pl.lit(0, pl.Int64))
     if not book.allowances.is_empty():
         rows = _apply_allowances(rows, facts, book)
     if book.tiered:

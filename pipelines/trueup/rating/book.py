@@ -1,4 +1,4 @@
-"""The tariff book: effective-dated rates, bands, holidays, allowances and exchange rates, as known at one moment.
+"""The tariff book: effective-dated rates, bands, holidays, allowances, exchange rates and ported numbers, as known at one moment.
 
 A row is an *item*. Its *key* identifies what it prices; its validity says when. Of rows with one key and one
 beginning the one known later replaces the earlier, and a later beginning ends an open validity.
@@ -17,10 +17,13 @@ from trueup.errors import TrueupError
 from trueup.events.schema import UTC_TIME
 from trueup.party_numbers import international_digits
 
-RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE = "rate", "band", "holiday", "allowance", "exchange"
-ITEMS = (RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE)
+RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE, PORTED = "rate", "band", "holiday", "allowance", "exchange", "ported"
+ITEMS = (RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE, PORTED)
 ROUNDINGS = ("half_even", "half_up", "up", "down")
 STAGES = ("increment", "record", "total")
+BY_INCREMENT, BY_START = "increment", "start"
+PRICED_AT = (BY_INCREMENT, BY_START)
+"""Whose price an increment has: that of its own beginning (the default), or of the record's."""
 MOST_PER = 10**18
 EVER_US, NEVER_US = -(2**62), 2**62
 """Instants before and after every valid one."""
@@ -47,6 +50,9 @@ TARIFF: dict[str, pl.DataType] = {
     "next_increment_micros": pl.Int64(),
     "minimum_micros": pl.Int64(),
     "maximum_micros": pl.Int64(),
+    "chargeable_from_micros": pl.Int64(),  # a record of a lesser quantity costs nothing
+    "free_first_micros": pl.Int64(),  # the quantity at the beginning of a record that is free
+    "priced_at": pl.String(),  # one of `PRICED_AT`
     "tier_from_micros": pl.Int64(),
     "rounding": pl.String(),
     "decimals": pl.Int64(),
@@ -64,14 +70,15 @@ TARIFF: dict[str, pl.DataType] = {
     "shared": pl.String(),
     "period": pl.String(),
     "to_currency": pl.String(),
+    "rated_as": pl.String(),  # the number whose price calls to the ported number `destination` have
 }
 """A row of a tariff book; NULL is "any", "none" or the usual. Amounts are millionths of `currency`, quantities of `unit`."""
 
 LARGEST = {"first_increment_micros": 2**61, "next_increment_micros": 2**61, "price_per": 10**18}
 """Largest values of columns that must be at least 1, so that their sums and multiples fit 64 bits."""
 DECK = ["plan", "service", "direction", "zone", "trunk"]
-PREFIXES = ("destination", "origin")
-PRICED_KEY = [*DECK, *PREFIXES, "band"]
+PREFIXES = ("destination", "origin", "rated_as")
+PRICED_KEY = [*DECK, "destination", "origin", "band"]
 """The key of a price; its tiers have the same."""
 KEYS: dict[str, list[str]] = {
     RATE: [*PRICED_KEY, "tier_from_micros"],
@@ -79,6 +86,7 @@ KEYS: dict[str, list[str]] = {
     HOLIDAY: ["calendar", "valid_from"],
     ALLOWANCE: ["plan", "name", "destination", "zone"],
     EXCHANGE: ["currency", "to_currency"],
+    PORTED: ["destination"],
 }
 """The key of each item; two rows with one key are versions of one another."""
 
@@ -96,6 +104,7 @@ class Book:
     holidays: pl.DataFrame
     allowances: pl.DataFrame
     exchange: pl.DataFrame
+    ported: pl.DataFrame
     shift_us: int = 0
 
     @classmethod
@@ -111,7 +120,8 @@ class Book:
             pl.col("price_per").fill_null(1), pl.col("tax_included").fill_null(False),
         )  # fmt: skip
         exchange = parts[EXCHANGE].with_columns(pl.col("price_per").fill_null(1))
-        return cls(rates, parts[BAND], parts[HOLIDAY], parts[ALLOWANCE].sort("name", maintain_order=True), exchange)
+        ported = parts[PORTED].select("destination", "rated_as", "from_us", "to_us")
+        return cls(rates, parts[BAND], parts[HOLIDAY], parts[ALLOWANCE].sort("name", maintain_order=True), exchange, ported)
 
     @cached_property
     def decks(self) -> pl.DataFrame:
@@ -161,6 +171,12 @@ class Book:
     def tiered(self) -> bool:
         """Whether some price depends on the volume of the period."""
         return bool((self.rates["tier_from_micros"] > 0).any())
+
+    @cached_property
+    def has_start_terms(self) -> bool:
+        """Whether the rate in force when a record begins can decide what is charged later."""
+        free = pl.max_horizontal("chargeable_from_micros", "free_first_micros").fill_null(0) > 0
+        return bool(self.rates.select((free | (pl.col("priced_at") == BY_START)).any()).item())
 
     @property
     def has_shared_terms(self) -> bool:

@@ -18,7 +18,9 @@ from trueup.rating.book import (
     KEYS,
     LARGEST,
     MOST_PER,
+    PORTED,
     PREFIXES,
+    PRICED_AT,
     RATE,
     ROUNDINGS,
     STAGES,
@@ -35,12 +37,16 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     HOLIDAY: (),
     ALLOWANCE: ("name", "services", "units_micros"),
     EXCHANGE: ("currency", "to_currency", "price_micros"),
+    PORTED: ("destination", "rated_as"),
 }
-_OF_RATES = ("origin", "maximum_micros")
+_OF_RATES = ("origin", "maximum_micros", "chargeable_from_micros", "free_first_micros", "priced_at")
 """Columns that no other item may have."""
+_NOT_NEGATIVE = (
+    "tax_micros", "tier_from_micros", "units_micros", "maximum_micros", "chargeable_from_micros", "free_first_micros",
+)  # fmt: skip
 _CHOICES = {
     "item": ITEMS, "rounding": ROUNDINGS, "rounding_stage": STAGES, "period": ("day", "week", "month"),
-    "shared": ("account", "subscriber"),
+    "shared": ("account", "subscriber"), "priced_at": PRICED_AT,
 }  # fmt: skip
 _MINUTE_US = 60_000_000
 _PREFIX = "^[0-9]{1,15}$"
@@ -91,7 +97,7 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         yield OUT_OF_RANGE, f"{name}: is one of {', '.join(choices)}", ~pl.col(name).is_in(choices)
     for name, most in LARGEST.items():
         yield OUT_OF_RANGE, f"{name}: is at least 1 and fits 64 bits", ~pl.col(name).is_between(1, most)
-    for name in ("tax_micros", "tier_from_micros", "units_micros", "maximum_micros"):
+    for name in _NOT_NEGATIVE:
         yield OUT_OF_RANGE, f"{name}: is not negative", pl.col(name) < 0
     yield OUT_OF_RANGE, "price_micros: is more than 0 for an exchange", (pl.col("item") == EXCHANGE) & (pl.col("price_micros") <= 0)
     yield OUT_OF_RANGE, "maximum_micros: is not below minimum_micros", pl.col("maximum_micros") < pl.col("minimum_micros")
@@ -107,6 +113,7 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         yield OUT_OF_RANGE, f"{name}: is a prefix of up to 15 digits", ~pl.col(name).str.contains(_PREFIX)
         # Numbers are compared without their international mark, so this prefix would match none.
         yield OUT_OF_RANGE, f"{name}: is more than the mark 00 of an international number", pl.col(name) == "00"
+    yield OUT_OF_RANGE, "rated_as: is of a ported number", (pl.col("item") != PORTED) & pl.col("rated_as").is_not_null()
     for name in _OF_RATES:
         yield OUT_OF_RANGE, f"{name}: is a term of a rate", (pl.col("item") != RATE) & pl.col(name).is_not_null()
     for name, read in (("weekdays", weekdays_of), ("from_time", minute_of), ("to_time", minute_of), ("timezone", ZoneInfo)):
@@ -194,7 +201,11 @@ def _item_gaps(rows: pl.DataFrame, item: str | None) -> pl.DataFrame:
     last = rows.filter(pl.col("rule").is_null()).unique(names, keep="last", maintain_order=True).sort(*names, nulls_last=True)
     ends, next_begins, isnew = pl.col("valid_to"), pl.col("valid_from").shift(-1).over(key), pl.col("source_row").is_not_null()
     edges = last.select(
-        "known", isnew, overlaps=ends > next_begins, gapped=ends < next_begins, next=pl.col("known").shift(-1).over(key)
+        "known",
+        isnew,
+        overlaps=ends > next_begins,
+        gapped=(ends < next_begins) & pl.lit(item != PORTED),
+        next=pl.col("known").shift(-1).over(key),
     )
     edges = edges.filter(pl.col("overlaps") | pl.col("gapped"))
     marks = edges.select(

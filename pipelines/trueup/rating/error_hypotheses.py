@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 
 from trueup.rating.amounts import amounts_of
-from trueup.rating.book import KEYS, NEVER_US, RATE, Book
+from trueup.rating.book import BY_START, KEYS, NEVER_US, RATE, Book
 from trueup.rating.rate import rateable, shares_of
 from trueup.rating.segments import SECOND
 
@@ -28,10 +28,10 @@ def explain_billed_amount(
 ) -> pl.DataFrame:
     """Return for each call (`CALL`) the first error that explains its amount in `billed` (`call`, `billed_micros`).
 
-    Tried in this order: zero rated, another version of the tariff, another increment, another rounding, tax twice or not at
-    all, origins or allowances ignored, bands shifted by hours, another plan, an amount in another currency. `cause` and
-    `sentence` are NULL where none gives the amount. `others` are records that share allowances or tiers with them: each call
-    is then priced as a what-if in its place among those.
+    Tried in this order: zero rated, another version of the tariff, a term of the tariff ignored, another increment, another
+    rounding, tax twice or not at all, the price of the start, allowances ignored, bands shifted by hours, another plan, an
+    amount in another currency. `cause` and `sentence` are NULL where none gives the amount. `others` are records that share
+    allowances or tiers with them: each call is then priced as a what-if in its place among those.
     """
     left = calls.join(billed, on="call")
     free = left.filter(pl.col("billed_micros") == 0).select("call")
@@ -70,12 +70,13 @@ def _made(left: pl.DataFrame, mistake: _Mistake, others: pl.DataFrame | None, sh
     rows = left.filter(pl.all_horizontal(pl.lit(True), *(pl.col(n).ne_missing(pl.lit(v)) for n, v in mistake.columns.items())))
     rows = rows.with_columns(pl.lit(v).alias(n) for n, v in mistake.columns.items())
     tried = rows.drop("billed_micros")
-    able, book = rateable(tried), mistake.book
+    book = mistake.book
+    able = rateable(tried, book)
     if able.is_empty() or book.rates.is_empty():
         return pl.DataFrame(schema=ALTERNATIVE)
     parts = shares.get(mistake.cut) if mistake.cut else None
     if parts is None:
-        parts, _ = shares_of(able if others is None else rateable(pl.concat([tried, others])), book)
+        parts, _ = shares_of(able if others is None else rateable(pl.concat([tried, others]), book), book)
         shares |= {mistake.cut: parts} if mistake.cut else {}
     own = parts.join(able, on="call", how="semi", maintain_order="left")
     hits = rows.join(amounts_of(own, able, book).select("call", "amount_micros"), on="call")
@@ -87,6 +88,7 @@ def _mistakes(book: Book) -> Iterator[_Mistake]:
     """Yield every hypothesis to try, in order."""
     yield from (_Mistake("former_version", f"billed at the price of before {day}", b) for day, b in _other_versions(book, 1))
     yield from (_Mistake("coming_version", f"billed at the price of {day} on", b) for day, b in _other_versions(book, -1))
+    yield from _without_a_term(book)
     for first_s, next_s in _INCREMENTS_S:
         sentence = "billed exactly, without increments" if first_s is None else f"billed in increments of {first_s}/{next_s} s"
         yield _Mistake("wrong_increment", sentence, _with_increments(book, first_s, next_s))
@@ -96,9 +98,9 @@ def _mistakes(book: Book) -> Iterator[_Mistake]:
             sentence = f"billed rounded {name} to {decimals} decimals"
             yield _Mistake("wrong_rounding", sentence, replace(book, rates=book.rates.with_columns(**terms)), cut="total")
     yield from _about_tax(book)
-    if book.origins.height:
-        of_any = book.rates.filter(pl.col("origin").is_null())
-        yield _Mistake("origin_ignored", "billed as from any origin", replace(book, rates=_renumbered(of_any)))
+    if not book.bands.is_empty():
+        at_start = book.rates.with_columns(priced_at=pl.lit(BY_START))
+        yield _Mistake("priced_at_start", "billed at the price of its start", replace(book, rates=at_start))
     if not book.allowances.is_empty():
         yield _Mistake("allowance_ignored", "billed without free units", replace(book, allowances=book.allowances.clear()))
     for hours in _SHIFTS_H if not book.bands.is_empty() else ():
@@ -143,6 +145,24 @@ def _with_increments(book: Book, first_s: int | None, next_s: int | None) -> Boo
     other = [pl.lit(None if s is None else s * _SECOND_US, pl.Int64) for s in steps.values()]
     changed = [pl.when(timed).then(value).otherwise(n).alias(n) for n, value in zip(steps, other, strict=True)]
     return replace(book, rates=book.rates.with_columns(changed))
+
+
+def _without_a_term(book: Book) -> Iterator[_Mistake]:
+    """Yield books without a term of their rates that decides what is charged, or whose price it is."""
+    sentences = {
+        "free_first_micros": ("free_first_ignored", "billed with the first units, which are free"),
+        "chargeable_from_micros": ("chargeable_from_ignored", "billed although it is too short to be charged"),
+        "priced_at": ("priced_by_increment", "billed with a price that changed after its start"),
+    }
+    for column, (cause, sentence) in sentences.items():
+        if book.rates[column].null_count() < book.rates.height:
+            without = book.rates.with_columns(pl.lit(None, book.rates.schema[column]).alias(column))
+            yield _Mistake(cause, sentence, replace(book, rates=without))
+    if not book.ported.is_empty():
+        yield _Mistake("ported_ignored", "billed as if its number were not ported", replace(book, ported=book.ported.clear()))
+    if book.origins.height:
+        of_any = book.rates.filter(pl.col("origin").is_null())
+        yield _Mistake("origin_ignored", "billed as from any origin", replace(book, rates=_renumbered(of_any)))
 
 
 def _about_tax(book: Book) -> Iterator[_Mistake]:

@@ -9,6 +9,7 @@ import polars as pl
 from trueup.rating.allowances import SHARE, apply_allowances_and_tiers
 from trueup.rating.amounts import TOO_LARGE, amounts_of
 from trueup.rating.book import Book
+from trueup.rating.portability import with_rated_peers
 from trueup.rating.rate_selection import candidates
 from trueup.rating.segments import SEGMENT, segment_calls
 
@@ -57,7 +58,7 @@ def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     it consumes nothing from the others. An amount is a sum of exact fractions, rounded at the stage and to the decimals of its
     tariff, and finally to millionths.
     """
-    able = rateable(calls)
+    able = rateable(calls, book)
     if able.is_empty() or book.rates.is_empty():
         nothing = _to_amount_rows(calls, pl.DataFrame(schema=AMOUNT), _unpriced_reason(calls, calls.select("call").clear(), book))
         return RatingResult(nothing, pl.DataFrame(schema=SHARE), calls)
@@ -66,9 +67,10 @@ def rate(calls: pl.DataFrame, book: Book) -> RatingResult:
     return RatingResult(_to_amount_rows(calls, priced, _unpriced_reason(calls, unpriced, book)), parts, calls)
 
 
-def rateable(calls: pl.DataFrame) -> pl.DataFrame:
-    """Return the records that have all that a price needs."""
-    return calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= MOST_MICROS)
+def rateable(calls: pl.DataFrame, book: Book) -> pl.DataFrame:
+    """Return the records that have all that a price needs, each with the peer as which it is rated."""
+    complete = calls.drop_nulls(["service", "start_us", "quantity_micros"]).filter(pl.col("quantity_micros") <= MOST_MICROS)
+    return with_rated_peers(complete, book)
 
 
 def shares_of(able: pl.DataFrame, book: Book) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -84,8 +86,8 @@ def shares_of(able: pl.DataFrame, book: Book) -> tuple[pl.DataFrame, pl.DataFram
 
 
 def _whole(cut: pl.DataFrame) -> pl.DataFrame:
-    """Return pieces as shares without free quantity."""
-    nothing = {"share": pl.lit(0, pl.Int64), "free_micros": pl.lit(0, pl.Int64), "allowance": pl.lit(None, pl.String)}
+    """Return pieces as shares that no allowance covers."""
+    nothing = {"share": pl.lit(0, pl.Int64), "allowance": pl.lit(None, pl.String)}
     return cut.with_columns(base="rate", **nothing).select(*SHARE)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from trueup.rating.bands import DAY_US, timelines
-from trueup.rating.book import NEVER_US, Book
+from trueup.rating.book import BY_START, NEVER_US, Book
 
 SECOND = "s"
 _YEAR_US = 366 * DAY_US
@@ -16,9 +16,11 @@ SEGMENT: dict[str, pl.DataType] = {
     "from_micros": pl.Int64(),  # quantity already charged before it
     "charged_micros": pl.Int64(),  # whole increments, hence often more than was used
     "increment_micros": pl.Int64(),  # NULL: exactly what was used
+    "free_micros": pl.Int64(),  # of the charged quantity, what is free at the beginning of a record
 }
 _NO_DAYS = pl.Series(dtype=pl.Int64)
 _TIMED = (pl.col("unit") == SECOND).fill_null(False)
+_START_TERMS = ["unit", "chargeable_from_micros", "free_first_micros", "priced_at"]
 _INCREMENTS = ["first_increment_micros", "next_increment_micros", "unit", "rounding_stage"]
 
 
@@ -27,7 +29,8 @@ def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple
 
     `calls` has `call`, `start_us` and `quantity_micros`; `found` are their candidates. A record of quantity 0 has one piece
     of quantity 0. Increments continue from the start of the record, the first one once. An increment is charged whole at the
-    rate in force when it begins. `begun` is true if some candidate had come into force by then, even if not at that time of
+    rate in force when it begins. What is free at the beginning of a record is a piece of its own, and increments begin after it.
+    `begun` is true if some candidate had come into force by then, even if not at that time of
     day.
     """
     longest = pl.col("quantity_micros").clip(0, _YEAR_US)
@@ -42,19 +45,66 @@ def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple
     terms = book.rates.select("rate", *_INCREMENTS)
     remaining = calls.select("call", "quantity_micros", at_us="start_us", done=pl.lit(0, pl.Int64))
     made, lost, number = [pl.DataFrame(schema=SEGMENT)], [pl.DataFrame(schema={"call": pl.Int64, "begun": pl.Boolean})], 0
+    free = made[0]
+    if book.has_start_terms:
+        held, missed = _rate_in_force(remaining, found, line)
+        lost.append(missed)
+        begun = held.join(book.rates.select("rate", *_START_TERMS), on="rate")
+        remaining, free, found = _after_free(begun), _free_pieces(begun), _fixed_at_start(found, begun)
     while not remaining.is_empty():
         held, missed = _rate_in_force(remaining, found, line)
         lost.append(missed)
         cut = _charged(held.join(terms, on="rate"))
-        made.append(cut.select(pl.lit(number, pl.Int64).alias("piece"), *[n for n in SEGMENT if n != "piece"]).select(*SEGMENT))
+        numbered = cut.with_columns(piece=pl.lit(number, pl.Int64), free_micros=pl.lit(0, pl.Int64))
+        made.append(numbered.select(*SEGMENT))
         charged = cut.with_columns(done=pl.col("from_micros") + pl.col("charged_micros"))
         left = charged.filter(pl.col("done") < pl.col("quantity_micros"))
         # A volume is at one instant, whatever its quantity.
         moved = pl.when(_TIMED).then(pl.col("at_us") + pl.col("charged_micros")).otherwise("at_us")
         remaining, number = left.select("call", "quantity_micros", "done", at_us=moved), number + 1
     unpriced = pl.concat(lost)
-    whole = pl.concat(made).join(unpriced, on="call", how="anti")
-    return _merged(whole.sort("call", "piece")), unpriced
+    whole = pl.concat(made) if free.is_empty() else _with_free(pl.concat(made), free)
+    return _merged(whole.join(unpriced, on="call", how="anti").sort("call", "piece")), unpriced
+
+
+def _uncharged() -> pl.Expr:
+    """Return the quantity at the beginning of a record that is free: all of one that is too short to be charged."""
+    quantity = pl.col("quantity_micros")
+    too_short = (quantity < pl.col("chargeable_from_micros")).fill_null(False)
+    return pl.when(too_short).then(quantity).otherwise(pl.min_horizontal(quantity, pl.col("free_first_micros").fill_null(0)))
+
+
+def _free_pieces(begun: pl.DataFrame) -> pl.DataFrame:
+    """Return the `SEGMENT`s that are free at the beginning of records (with `rate`, the one in force then)."""
+    free = begun.with_columns(charged_micros=_uncharged()).filter(pl.col("charged_micros") > 0)
+    zero = pl.lit(0, pl.Int64)
+    return free.with_columns(
+        piece=zero - 1, from_micros=zero, increment_micros=pl.lit(None, pl.Int64), free_micros="charged_micros"
+    ).select(*SEGMENT)  # fmt: skip
+
+
+def _after_free(begun: pl.DataFrame) -> pl.DataFrame:
+    """Return what remains of records after their free beginning, as a record that begins there."""
+    left = pl.col("quantity_micros") - pl.col("uncharged")
+    at_us = pl.col("at_us") + pl.when(_TIMED).then("uncharged").otherwise(0)
+    rest = begun.with_columns(uncharged=_uncharged()).filter((left > 0) | (pl.col("quantity_micros") == 0))
+    return rest.select("call", "done", quantity_micros=left, at_us=at_us)
+
+
+def _fixed_at_start(found: pl.DataFrame, begun: pl.DataFrame) -> pl.DataFrame:
+    """Return the candidates, with one alone, held throughout, for each record that is priced at its start."""
+    fixed = begun.filter(pl.col("priced_at") == BY_START).select("call", "rate", fixed=pl.lit(True))
+    marked = found.join(fixed.select("call", fixed_rate="rate"), on="call", how="left")
+    kept = marked.filter(pl.col("fixed_rate").is_null() | (pl.col("fixed_rate") == pl.col("rate")))
+    return kept.with_columns(pl.col("steady") | pl.col("fixed_rate").is_not_null()).select(found.columns)
+
+
+def _with_free(made: pl.DataFrame, free: pl.DataFrame) -> pl.DataFrame:
+    """Return the pieces of records behind their free beginning."""
+    behind = made.join(free.select("call", uncharged="charged_micros"), on="call", how="left")
+    shifted = behind.with_columns(pl.col("from_micros") + pl.col("uncharged").fill_null(0)).select(*SEGMENT)
+    both = pl.concat([free, shifted]).sort("call", "piece")
+    return both.with_columns(piece=pl.int_range(pl.len()).over("call").cast(pl.Int64))
 
 
 def _reachable_candidates(found: pl.DataFrame) -> pl.DataFrame:
@@ -67,12 +117,12 @@ def _reachable_candidates(found: pl.DataFrame) -> pl.DataFrame:
 
 def _merged(made: pl.DataFrame) -> pl.DataFrame:
     """Merge adjacent pieces under one rate, cut only where another rate might have begun."""
-    same = ["call", "rate", "increment_micros"]
-    begins = pl.any_horizontal(pl.col(n).ne_missing(pl.col(n).shift(1)) for n in same)
+    same = [pl.col("call"), pl.col("rate"), pl.col("increment_micros"), pl.col("free_micros") > 0]
+    begins = pl.any_horizontal(of.ne_missing(of.shift(1)) for of in same)
     if made["call"].is_unique().all():
         return made
     runs = made.with_columns(run=begins.cum_sum()).group_by("run", maintain_order=True).agg(
-        pl.col("call", "rate", "from_micros", "increment_micros").first(), pl.col("charged_micros").sum()
+        pl.col("call", "rate", "from_micros", "increment_micros", "free_micros").first(), pl.col("charged_micros").sum()
     )  # fmt: skip
     return runs.with_columns(piece=pl.int_range(pl.len()).over("call").cast(pl.Int64)).select(*SEGMENT)
 

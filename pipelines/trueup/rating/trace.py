@@ -8,7 +8,8 @@ from typing import Any
 
 import polars as pl
 
-from trueup.rating.book import Book
+from trueup.rating.book import BY_START, Book
+from trueup.rating.portability import with_rated_peers
 from trueup.rating.rate import RatingResult
 from trueup.rating.segments import SECOND
 from trueup.units import MICROS
@@ -28,7 +29,7 @@ def steps(rated: RatingResult, call: int, book: Book) -> list[str]:
         return [f"no price: {answer['reason']}"]
     numbers = {part[n] for part in parts for n in ("rate", "base")}
     rates = {row["rate"]: row for row in book.rates.filter(pl.col("rate").is_in(numbers)).to_dicts()}
-    lines, net = [], Fraction(0)
+    lines, net = _ported(rated.calls.filter(pl.col("call") == call), book), Fraction(0)
     for i, part in enumerate(parts):
         base = rates[part["base"]]
         if i == 0 or part["base"] != parts[i - 1]["base"]:
@@ -48,6 +49,12 @@ def steps(rated: RatingResult, call: int, book: Book) -> list[str]:
     return [*lines, f"= {_money(Fraction(answer['amount_micros']))} {answer['currency']}"]
 
 
+def _ported(record: pl.DataFrame, book: Book) -> list[str]:
+    """Return the line of a record to a ported number."""
+    peer, rated_as = record["peer"][0], with_rated_peers(record, book)["peer"][0]
+    return [] if peer == rated_as else [f"number {peer} is ported: rated as {rated_as}"]
+
+
 def _tariff(rate: Row) -> str:
     """Return the version and dimensions of a rate."""
     since = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=rate["from_us"])).isoformat().replace("+00:00", "Z")
@@ -55,6 +62,7 @@ def _tariff(rate: Row) -> str:
     dimensions += [f"prefix {rate['destination']}" if rate["destination"] else "any destination"]
     dimensions += [f"origin {rate['origin']}"] if rate["origin"] else []
     dimensions += [f"band {rate['band']}"] if rate["band"] else []
+    dimensions += ["priced at the start"] if rate["priced_at"] == BY_START else []
     return f"tariff {rate['tariff_code'] or 'without a code'} as of {since}: {', '.join(dimensions)}"
 
 
@@ -66,6 +74,8 @@ def _charge(part: Row, priced: Row, base: Row, record: Row, value: Fraction) -> 
     if base["unit"] == SECOND:
         start = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=record["start_us"] + begins)
         where = f"from {start.time().isoformat()}Z"
+    if part["increment_micros"] is None and part["allowance"] is None and part["free_micros"]:
+        return f"{where}: {_number(charged)} {unit}, {_free_at_start(base, record)}"
     first, following = base["first_increment_micros"], base["next_increment_micros"]
     stepped = "" if first is None and following is None else f" in increments of {_step(first or following)}/{_step(following)}"
     free = f", {_number(part['free_micros'])} free by {part['allowance']}" if part["free_micros"] else ""
@@ -74,6 +84,14 @@ def _charge(part: Row, priced: Row, base: Row, record: Row, value: Fraction) -> 
     price = f"{_money(Fraction(priced['price_micros']))} per {priced['price_per']} {unit}{beyond}"
     each = f", each increment rounded {_how(base)} to {base['decimals']} decimals" if _by_increment(base) else ""
     return f"{where}: {_number(charged)} {unit}{stepped}{free}; {paid} × {price}{each} = {_money(value)}"
+
+
+def _free_at_start(base: Row, record: Row) -> str:
+    """Return why the beginning of a record is free."""
+    unit, least = base["unit"] or "units", base["chargeable_from_micros"]
+    if least is not None and record["quantity_micros"] < least:
+        return f"free: records of less than {_number(least)} {unit} are not charged"
+    return f"the first {_number(base['free_first_micros'])} of each record, free"
 
 
 def _step(micros: int | None) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import lake_fixture
 import pytest
-from random_allowance_logs import rate
+from random_allowance_logs import moment, rate, row
 from random_logs import MICRO, service
 from rated_logs import POLICY, c, changes, evaluated, u, watermarks_past
 from reference_model.log import Log, Record, Tariff
@@ -86,3 +88,71 @@ def test_the_trace_of_a_price_has_the_origin(shared: bool, tmp_path: Path) -> No
     assert trace is not None and trace.sentence == "billed as from any origin"
     assert trace.steps["usage, by the tariff book"][0].endswith("any destination, origin 44")
     assert trace.steps["usage, by the tariff book"][-1] == "= 18 EUR"
+
+
+def test_usage_within_the_free_first_seconds_is_not_unbilled() -> None:
+    """The first 5 s are free: 5 s cost 0 and 6 s cost 1."""
+    book = Tariff((rate("voice", MICRO, free_first_micros=5 * MICRO),))
+    log: Log = [[book], [call("1", 5), call("2")], watermarks_past("2024-06-02 00:00")]
+    assert [c[3:5] for c in changes(log)] == [("unbilled", 1)]
+
+
+def test_free_first_seconds_are_those_of_the_whole_session() -> None:
+    """Two partial records of 4 s are one session of 8 s: 3 s are charged."""
+    book = Tariff((rate("voice", MICRO, free_first_micros=5 * MICRO),))
+    parts = [replace(call("1", 4), key=f"u1{n}", part=n, started_us=moment(f"2024-05-01 10:00:0{4 * n}")) for n in range(2)]
+    log: Log = [[book], parts, watermarks_past("2024-06-02 00:00")]
+    assert [c[3:5] for c in changes(log)] == [("unbilled", 3)]
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "terms", "euros", "expected"),
+    [
+        ("6 − 5 = 1 s, billed 6 s", {"free_first_micros": 5 * MICRO}, 6, ("misrated", -5, "free_first_ignored")),
+        ("6 s are too short, billed 6", {"chargeable_from_micros": 7 * MICRO}, 6, ("misrated", -6, "chargeable_from_ignored")),
+        ("6 s cost at most 4, billed 6", {"maximum_micros": 4 * MICRO}, 6, ("misrated", -2, None)),
+    ],
+)
+def test_a_bill_without_a_term_of_the_tariff_is_misrated_for_that_reason(
+    by_hand: str, terms: dict[str, int], euros: int, expected: tuple[str, int, str | None]
+) -> None:
+    log: Log = [[Tariff((rate("voice", MICRO, **terms),))], [call("1")], [charge("1", euros)], watermarks_past("2024-06-02 00:00")]
+    assert [c[3:] for c in changes(log)] == [expected], by_hand
+
+
+def test_a_price_that_begins_in_a_call_does_not_reprice_one_that_is_priced_at_its_start() -> None:
+    """From 10:00:03 on a second costs 3: by increments the call costs 3 + 9 = 12, at the price of its start 6."""
+    later = Tariff((rate("voice", 3 * MICRO, valid_from=datetime(2024, 5, 1, 10, 0, 3, tzinfo=UTC)),))
+    for terms, reprices in (({}, [12]), ({"priced_at": "start"}, [])):
+        book = Tariff((rate("voice", MICRO, **terms),))
+        log: Log = [[book], [call("1")], watermarks_past("2024-05-10 00:00"), [later]]
+        assert [c[4] for c in changes(log) if c[0] == 4] == reprices
+
+
+def test_a_bill_at_another_time_of_the_price_is_misrated_for_that_reason() -> None:
+    """The band of 3 a second begins 3 s into the call of 7 s: 3 + 12 = 15, or 7 at the price of the start."""
+    night = row("band", band="night", from_time="10:00", to_time="11:00")
+    late = {"started_us": moment("2024-05-01 09:59:57")}
+    for terms, euros, expected in (({}, 7, (8, "priced_at_start")), ({"priced_at": "start"}, 15, (-8, "priced_by_increment"))):
+        book = Tariff((rate("voice", MICRO, **terms), rate("voice", 3 * MICRO, band="night"), night))
+        pair = [replace(call("1", 7), **late)], [replace(charge("1", euros, 7), **late)]
+        assert [c[4:] for c in changes([[book], *pair, watermarks_past("2024-06-02 00:00")])] == [expected]
+
+
+def test_a_number_ported_later_reprices_the_calls_since_then() -> None:
+    """Known from position 4 on, a number is ported from 2 May on: the second of two calls costs 18 instead of 6."""
+    book = Tariff((rate("voice", MICRO), rate("voice", 3 * MICRO, destination="49176")))
+    later = Tariff((row("ported", destination="491511", rated_as="49176", valid_from=datetime(2024, 5, 2, tzinfo=UTC)),))
+    calls = [replace(call(number), peer="491511") for number in "12"]
+    log: Log = [[book], calls, watermarks_past("2024-05-10 00:00"), [later]]
+    assert [c[:5] for c in changes(log)] == [
+        (3, "raised", "frontier", "unbilled", 6), (3, "raised", "frontier", "unbilled", 6),
+        (4, "revised", "tariff_change", "unbilled", 18),
+    ]  # fmt: skip
+
+
+def test_a_bill_for_the_former_network_of_a_ported_number_is_misrated_for_that_reason() -> None:
+    moved = row("ported", destination="491511", rated_as="49176")
+    book = Tariff((rate("voice", MICRO), rate("voice", 3 * MICRO, destination="49176"), moved))
+    pair = [replace(call("1"), peer="491511")], [replace(charge("1", 6), peer="491511")]
+    assert [c[3:] for c in changes([[book], *pair, watermarks_past("2024-06-02 00:00")])] == [("misrated", 12, "ported_ignored")]

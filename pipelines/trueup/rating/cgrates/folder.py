@@ -19,7 +19,9 @@ from trueup.rating.book import BAND, RATE, TARIFF
 from trueup.rating.cgrates.go_literals import decimal_of
 from trueup.rating.cgrates.lines import ANY, Line, lines_of
 from trueup.rating.cgrates.rates import terms_of
-from trueup.rating.cgrates.timings import ALWAYS, Timed, spans_of, timing_of
+from trueup.rating.cgrates.timings import ALWAYS, Timed, Timing, spans_of, timing_of
+
+_DIRECTIONS = frozenset({"*out", "*in"})
 
 
 def read_cgrates(
@@ -49,6 +51,10 @@ def _profiles(folder: Path, tenant: str | None) -> Iterator[tuple[Line, datetime
     """Return the lines of rating profiles, each with its end: the next activation of the same subject."""
     lines = lines_of(folder, "RatingProfiles.csv", 5)
     for line in lines:
+        if {line[0], line[2]} & _DIRECTIONS:
+            raise line.refusal(
+                "the line has a direction, as in early versions of CGRateS", "have the tariff plan exported without it"
+            )
         if tenant is None and line[0] != lines[0][0]:
             raise line.refusal("there are several tenants", "name the one to import")
     of_tenant = [line for line in lines if tenant in (None, line[0])]
@@ -83,7 +89,7 @@ class _Plans:
     def __init__(self, folder: Path, timezone: str) -> None:
         self._timezone = timezone
         self._plans, self._destination_rates, self._prefixes, self._rates = (
-            defaultdict[str, list[Line]](list), defaultdict[str, list[Line]](list), defaultdict[str, list[str]](list),
+            defaultdict[str, list[Line]](list), defaultdict[str, list[Line]](list), defaultdict[str, list[Line]](list),
             defaultdict[str, list[Line]](list),
         )  # fmt: skip
         for line in lines_of(folder, "RatingPlans.csv", 4):
@@ -93,11 +99,8 @@ class _Plans:
         for line in lines_of(folder, "Rates.csv", 6):
             self._rates[line[0]].append(line)
         for line in lines_of(folder, "Destinations.csv", 2, needed=False):
-            if not line[1].removeprefix("+").isdecimal():
-                raise line.refusal(f"{line[1]!r} is no prefix of digits")
-            self._prefixes[line[0]].append(line[1].removeprefix("+"))
-        timings = {line[0]: timing_of(line) for line in lines_of(folder, "Timings.csv", 6, needed=False)}
-        self._timings = {ANY: ALWAYS} | timings
+            self._prefixes[line[0]].append(line)
+        self._timings = {line[0]: line for line in lines_of(folder, "Timings.csv", 6, needed=False)}
         self._terms: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def rates_of(self, profile: Line) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:
@@ -108,8 +111,6 @@ class _Plans:
         for line in self._plans[profile[4]]:
             if line[1] not in self._destination_rates:
                 raise line.refusal(f"there are no destination rates {line[1]}")
-            if line[2] not in self._timings:
-                raise line.refusal(f"there is no timing {line[2]}")
             for priced in self._destination_rates[line[1]]:
                 for prefix in self._prefixes_of(priced):
                     by_prefix[prefix].append((line, priced))
@@ -120,13 +121,22 @@ class _Plans:
             return [None]
         if priced[1] not in self._prefixes:
             raise priced.refusal(f"there is no destination {priced[1]}")
-        return self._prefixes[priced[1]]
+        for line in self._prefixes[priced[1]]:
+            if not line[1].removeprefix("+").isdecimal():
+                raise line.refusal(f"{line[1]!r} is no prefix of digits")
+        return [line[1].removeprefix("+") for line in self._prefixes[priced[1]]]
+
+    def _timing_of(self, line: Line) -> Timing:
+        """Return the timing of a line of a rating plan; timings of other things than prices are never read."""
+        if line[2] not in self._timings and line[2] != ANY:
+            raise line.refusal(f"there is no timing {line[2]}")
+        return timing_of(self._timings[line[2]]) if line[2] in self._timings else ALWAYS
 
     def _of_prefix(
         self, prefix: str | None, lines: list[tuple[Line, Line]]
     ) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None]]:
         """Return the rates of one prefix of a plan, each with the band in which it holds."""
-        timed = [Timed(line, self._timings[line[2]], _weight_of(line)) for line, _ in lines]
+        timed = [Timed(line, self._timing_of(line), _weight_of(line)) for line, _ in lines]
         terms = [self._terms_of(priced) for _, priced in lines]
         for (_, priced), own in zip(lines, terms, strict=True):
             if own["maximum_micros"] != terms[0]["maximum_micros"]:

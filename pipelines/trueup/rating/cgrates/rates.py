@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -15,7 +14,7 @@ _ROUNDINGS = {"*up": "up", "*down": "down", "*middle": "half_up"}
 _FREE, _DISCONNECT = "*free", "*disconnect"
 
 
-def terms_of(priced: Line, rates: Sequence[Line]) -> dict[str, Any]:
+def terms_of(priced: Line, rates: list[Line]) -> dict[str, Any]:
     """Return the terms of a line of destination rates, whose rate has the lines `rates`.
 
     Raises `TrueupError`, with file and line, for what a tariff book has no exact word for.

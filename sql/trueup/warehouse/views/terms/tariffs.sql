@@ -2,7 +2,7 @@
 -- Grain: one row per ingested row of the book. Owner: warehouse.
 -- A row supersedes another by the item it prices and its validity, not by its record key, so any row may still price something.
 SELECT
-    t.item,                                       -- kind of the row: a rate, band, holiday, allowance or exchange
+    t.item,                                       -- kind of the row: a rate, band, holiday, allowance, exchange or ported number
     t.key_scope,                                  -- the scope within which record_key is unique
     t.record_key,                                 -- the row's own identity
     t.tariff_code,                                -- the tariff it belongs to
@@ -42,6 +42,10 @@ SELECT
     steps.micros_as_money(t.units_micros) AS units, -- units of an allowance
     t.origin,                                     -- the prefix of the subscribers it is for
     steps.micros_as_money(t.maximum_micros) AS maximum, -- greatest charge
+    steps.micros_as_money(t.chargeable_from_micros) AS chargeable_from, -- least quantity that is charged
+    steps.micros_as_money(t.free_first_micros) AS free_first, -- free quantity at the beginning of each record
+    t.priced_at,                                  -- whose price holds: that of each increment, or of the start
+    t.rated_as,                                   -- of a ported number: the number whose price calls to it have
     lower(hex(t.event_id)) AS event_id,           -- its id in lower-case hex, for explain and verify
     t.source_id,                                  -- its source unit, as in source_units
     p.position,                                   -- the position of its commit
