@@ -149,7 +149,7 @@ def test_formulas_have_their_stored_value_or_reject_their_record(calls: Write, t
 def test_dates_are_right_from_either_epoch(calls: Write, take_in: TakeIn, query: Query, epoch: datetime | None) -> None:
     rows = [("a", "x", AT, timedelta(hours=100, seconds=1)), ("b", "x", AT, time(0, 1, 30))]
     data = workbook(HEADER, *rows, epoch=epoch)
-    project = calls({"a.xlsx": data}, settings=XLSX, columns="").directory
+    project = calls({"a.xlsx": data}, settings=f"{XLSX}\nrange = {{ quantity = ['0', '400000'] }}", columns="").directory
     text = (project / "trueup.toml").read_text()
     changed = calls(toml=text.replace('quantity = "seconds"', 'quantity = { column = "seconds", duration = "h:m:s" }'))
     take_in(changed)
