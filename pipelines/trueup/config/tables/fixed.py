@@ -19,7 +19,7 @@ class FixedField(Table):
     length: Annotated[Whole, Field(ge=1, le=_LONGEST)]
     """Its length, in characters or bytes."""
     start: Annotated[Whole, Field(ge=1, le=_LONGEST)] | None = None
-    """Its first position; the first of a line is 1."""
+    """Its first position; that of a line is one."""
 
 
 class FixedConfig(Table):

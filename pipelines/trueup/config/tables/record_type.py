@@ -18,9 +18,9 @@ class RecordTypeConfig(Table):
     values: Annotated[tuple[Text, ...], Field(min_length=1)]
     """The types of the records of this source."""
     field: Annotated[Whole, Field(ge=1, le=1_000)] | None = None
-    """The number of the field of a CSV line that has its type; the first field is 1."""
+    """The number of the field of a CSV line that has its type, counted from one."""
     start: Annotated[Whole, Field(ge=1, le=1 << 20)] | None = None
-    """The position at which the type of a fixed-width line begins; the first is 1."""
+    """The position at which the type of a fixed-width line begins, counted from one."""
     length: Annotated[Whole, Field(ge=1, le=1_000)] | None = None
     """The length of the type of a fixed-width line."""
 
