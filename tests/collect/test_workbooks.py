@@ -85,6 +85,16 @@ def test_cells_of_a_sheet_are_the_fields_of_records(calls: Write, take_in: TakeI
     assert is_proven(project)
 
 
+def test_shared_strings_are_read_without_their_furigana(calls: Write, take_in: TakeIn, query: Query) -> None:
+    strings = edited(
+        workbook(HEADER, ("a", "x", AT, 1)), ("<t>x</t>", "<r><t>x</t></r><r><t> y</t></r><rPh><t>no</t></rPh>"),
+        member="xl/sharedStrings.xml",
+    )  # fmt: skip
+    project = calls({"a.xlsx": strings}, settings=XLSX)
+    take_in(project)
+    assert query(project, LAID)["subscriber"].to_list() == ["x y"]
+
+
 def test_a_sheet_of_many_chunks_is_read_whole(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.xlsx": workbook(HEADER, *((str(n), "x", AT, n) for n in range(3000)))}, settings=XLSX)
     assert [(u.accepted, u.quarantined) for u in take_in(project).units] == [(3000, 0)]
