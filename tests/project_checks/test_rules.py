@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trueup.project_checks.check import COLLECTION_RULES, FILE_RULES, LOG_RULES, SETTING_RULES
-from trueup.project_checks.log_summary import LogSummary, RefusedUnit, SameContent, SourceDeliveries
+from trueup.project_checks.log_summary import LogSummary, MovedRecords, RefusedUnit, SameContent, SourceDeliveries
 from trueup.project_checks.problem import Problem
 
 Find = Callable[..., list[Problem]]
@@ -384,6 +384,10 @@ LOGS = {
     "same content": (
         LogSummary(DELIVERIES, (SameContent("billing", "msc", 2, "landing/msc/a.csv"),)), [], "",
         ("same-content", "warning", "landing/msc/a.csv"), "2 files",
+    ),
+    "a correction of the bucket key": (
+        replace(VOICE, moved=(MovedRecords("billing", "charge", 2, "r7"),)), [], "",
+        ("moved-record", "warning", "[[source]] billing"), "2 charge records such as r7 have versions with different subscriber",
     ),
     "a file refused whole": (
         replace(VOICE, refused=(RefusedUnit("msc", "landing/msc/a.csv", 3, 3, "bad_time: started_at: is a time"),)), [], "",
