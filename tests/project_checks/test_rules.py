@@ -181,6 +181,18 @@ SETTINGS = {
     "a record key beside the position": (
         [('lateness = "1h"', 'identity = "position"')], "", ("unused-setting", "error", "[[source]] msc"), "record_key has no effect",
     ),
+    "a version of records that have no key of their own": (
+        [(USAGE, USAGE.replace('record_key = "id"', 'record_version = "rev"')), ('lateness = "1h"', 'identity = "content"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'record_version has no effect with identity = "content"',
+    ),
+    "lines of bills without a key of the bill": (
+        [(CHARGES, CHARGES.replace('session_key = "id", ', "") + "\nbill_lines = true")], "",
+        ("unused-setting", "error", "[[source]] billing"), "bill_lines has no effect without a column for session_key",
+    ),
+    "counters of sessions without a key of the session": (
+        [(USAGE, USAGE.replace('session_key = "id", ', "")), ('grace = "1h"', 'grace = "1h"\nparts = "last"')], "",
+        ("unused-setting", "error", "[reconcile.voice]"), "parts has no effect without a column for session_key",
+    ),
     "a range of a column that is not mapped": (
         [(CHARGES, CHARGES + '\nrange = { quantity = ["0", "1"] }')], "",
         ("unused-setting", "error", "[[source]] billing"), "range of quantity has no effect without a column for quantity",
