@@ -41,7 +41,7 @@ def test_the_line_of_the_preset_has_its_evidence(propose_from: Propose) -> None:
 
 
 def test_settings_that_differ_from_the_preset_are_written(propose_from: Propose) -> None:
-    settings, _ = propose_from(cdr__csv=CISCO_CUCM.replace(",", ";").encode("utf-8") + "1;Ä".encode("cp1252") * 0)
+    settings, _ = propose_from(cdr__csv=CISCO_CUCM.replace(",", ";"))
     assert source(settings) == {"preset": "cisco-cucm", "delimiter": ";"}
 
 

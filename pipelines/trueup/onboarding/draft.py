@@ -224,8 +224,7 @@ def drafts_of(paths: Sequence[Path]) -> list[Draft]:
     for path in paths:
         sample = read_sample(path)
         layout = layout_of(sample)
-        records = records_of(sample, layout)
-        known = known_format(records, layout)
+        known, records = known_format(sample, records_of(sample, layout), layout)
         has_names = layout.settings.get("header", True) is True
         roles = roles_of(records.columns, has_names=has_names) if known is None else known.roles(records.columns)
         drafts.append(Draft(_source_name(path, [draft.name for draft in drafts]), sample, layout, records, roles, known))

@@ -8,10 +8,11 @@ from functools import cache
 
 from trueup.collect.map.expressions.syntax import parse as parse_expression
 from trueup.config import ColumnRule, SourceConfig, parse, preset_names, preset_text
-from trueup.onboarding.columns import Column, Records
+from trueup.onboarding.columns import Column, Records, records_by
 from trueup.onboarding.evidence import Fit
 from trueup.onboarding.layout import DISPOSITIONS, Layout
 from trueup.onboarding.roles import Roles
+from trueup.onboarding.sample import Sample
 from trueup.units import UnitName
 
 _STAMP = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}:[0-9]{2}"
@@ -49,16 +50,34 @@ class KnownFormat:
         return Roles(self.source.stream, found, set(found))
 
 
-def known_format(records: Records, layout: Layout) -> KnownFormat | None:
-    """Return the preset that a sample fits; None where there is none."""
-    if layout.format not in ("csv", "ndjson"):
-        return None
+def known_format(sample: Sample, records: Records, layout: Layout) -> tuple[KnownFormat | None, Records]:
+    """Return the preset that a sample fits, if there is one, and the sample's records as that preset reads them."""
+    if layout.format == "ndjson":
+        return _of_json(sample, records, layout)
+    if layout.format != "csv":
+        return None, records
     if layout.settings.get("header") is False:
         found = [_by_values(name, records.columns) for name in _WITHOUT_NAMES]
     else:
         available = set(records.reader.columns())
-        found = [_by_names(name, available, layout.format) for name in preset_names() if name not in _WITHOUT_NAMES]
-    return max((one for one in found if one is not None), key=lambda one: one.fit.count, default=None)
+        named = [name for name in preset_names() if name not in _WITHOUT_NAMES and preset_as_source(name).format == "csv"]
+        found = [_by_names(name, available) for name in named]
+    return max((one for one in found if one is not None), key=lambda one: one.fit.count, default=None), records
+
+
+def _of_json(sample: Sample, records: Records, layout: Layout) -> tuple[KnownFormat | None, Records]:
+    for name in preset_names():
+        source = preset_as_source(name)
+        outermost = {column.split(".")[0] for column in _columns_read(source)}
+        if source.format not in ("ndjson", "json") or not outermost <= set(records.columns):
+            continue
+        # Each line of the sample is an object; the paths of the preset name members of inner ones.
+        by_line = source.model_copy(update={"format": "ndjson"})
+        read = records_by(by_line, sample, layout, first=_columns_read(source))
+        known = _by_names(name, read.columns)
+        if known is not None:
+            return known, read
+    return None, records
 
 
 def _by_values(name: str, columns: Mapping[str, Column]) -> KnownFormat | None:
@@ -72,10 +91,10 @@ def _by_values(name: str, columns: Mapping[str, Column]) -> KnownFormat | None:
     return KnownFormat(name, preset_as_source(name), fit, f"{fit} values of fields {', '.join(patterns)} fit the format")
 
 
-def _by_names(name: str, available: Collection[str], layout_format: str) -> KnownFormat | None:
+def _by_names(name: str, available: Collection[str]) -> KnownFormat | None:
     source = preset_as_source(name)
     read = _columns_read(source)
-    if (source.format == "csv") != (layout_format == "csv") or not set(read) <= set(available):
+    if not set(read) <= set(available):
         return None
     shown = ", ".join(read[:_MOST_NAMED])
     return KnownFormat(name, source, Fit(len(read), len(read)), f"the sample has its {len(read)} columns, among them {shown}")
