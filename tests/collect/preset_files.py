@@ -39,9 +39,33 @@ CGRATES_CSV = (
     "d1,*raw,*voice,call-1,*postpaid,cgrates.org,call,1001,1001,493012345,2024-05-01T10:00:00Z,2024-05-01T10:00:09Z,1m21s,-1.0000\n"
     "d2,*default,*data,gx-2,*postpaid,cgrates.org,data,1001,1001,internet,2024-05-01T10:00:00Z,2024-05-01T10:00:09Z,1.024µs,0.5000\n"
 )
+FREERADIUS_RADACCT = (
+    "radacctid,acctsessionid,acctuniqueid,username,realm,nasipaddress,nasportid,nasporttype,acctstarttime,acctupdatetime,"
+    "acctstoptime,acctinterval,acctsessiontime,acctauthentic,connectinfo_start,connectinfo_stop,acctinputoctets,acctoutputoctets,"
+    "calledstationid,callingstationid,acctterminatecause,servicetype,framedprotocol,framedipaddress\n"
+    "1,8030,u1,491511000001,,10.0.0.1,1,Virtual,2024-05-01 10:00:00,2024-05-01 10:05:00,,300,300,RADIUS,,,1000,2000,,,,,PPP,10.1.0.1\n"
+    "2,8031,u2,491511000002,,10.0.0.1,2,Virtual,2024-05-01 11:00:00,2024-05-01 11:00:00,,,0,RADIUS,,,,,,,,,PPP,10.1.0.2\n"
+)
+"""A session after its first interim update, and one that has begun."""
+FREERADIUS_RADACCT_LATER = FREERADIUS_RADACCT.partition("1,8030")[0] + (
+    "1,8030,u1,491511000001,,10.0.0.1,1,Virtual,2024-05-01 10:00:00,2024-05-01 10:05:00,2024-05-01 10:09:00,300,540,RADIUS,,,"
+    "5000000000,3000,,,User-Request,,PPP,10.1.0.1\n"
+)
+"""The first session after its stop: its octets exceed 32 bits."""
 KAMAILIO_CDRS = (
     "id,start_time,end_time,duration,callid,src_user,dst_user\n"
     "7,2024-05-01 10:00:09,2024-05-01 10:00:30,21.250,a84b4c76e66710@10.0.0.1,491511000001,493012345\n"
+)
+MPESA_STATEMENT = (
+    "Receipt No.,Completion Time,Initiation Time,Details,Transaction Status,Paid In,Withdrawn,Balance,Balance Confirmed,Reason Type,"
+    "Other Party Info,Linked Transaction ID,A/C No.\n"
+    'SE1,2024-05-01 13:00:09,2024-05-01 13:00:00,Pay Bill Online,Completed,"1,053.00",,"10,053.00",true,Pay Bill Online,'
+    "254712345678 - ANN OTIENO,,ACC-7\n"
+    'SE1,2024-05-01 13:00:09,2024-05-01 13:00:00,Pay Bill Charge,Completed,,15.00,"10,038.00",true,Pay Bill Charge,'
+    "254712345678 - ANN OTIENO,,ACC-7\n"
+    'SE2,01-05-2024 14:00:00,01-05-2024 14:00:00,Business Payment,Completed,,"-4,000.00","6,038.00",true,Business Payment,'
+    "254700000001 - BOB KAMAU,,\n"
+    "SE3,2024-05-01 15:00:00,2024-05-01 15:00:00,Pay Bill Online,Failed,700.00,,,,Pay Bill Online,254712345678 - ANN OTIENO,,ACC-7\n"
 )
 OPENSIPS_ACC = (
     "id,method,from_tag,to_tag,callid,sip_code,sip_reason,time,duration,ms_duration,setuptime,created,src_user,dst_user\n"
@@ -66,7 +90,7 @@ def freeswitch_call(uuid: str, direction: str = "inbound", answered: str = "1714
 
 FILES = {
     "asterisk-csv": ASTERISK_CSV, "asterisk-database": ASTERISK_DATABASE, "cgrates-csv": CGRATES_CSV, "cisco-cucm": CISCO_CUCM,
-    "freeswitch-csv": FREESWITCH_CSV, "freeswitch-json": freeswitch_call("u1", accountcode="acme"), "kamailio-cdrs": KAMAILIO_CDRS,
-    "opensips-acc": OPENSIPS_ACC,
+    "freeradius-radacct": FREERADIUS_RADACCT, "freeswitch-csv": FREESWITCH_CSV, "freeswitch-json": freeswitch_call("u1", accountcode="acme"), "kamailio-cdrs": KAMAILIO_CDRS,
+    "mpesa-statement": MPESA_STATEMENT, "opensips-acc": OPENSIPS_ACC,
 }  # fmt: skip
 """A file for each preset."""

@@ -15,8 +15,11 @@ from preset_files import (
     CGRATES_CSV,
     CISCO_CUCM,
     FILES,
+    FREERADIUS_RADACCT,
+    FREERADIUS_RADACCT_LATER,
     FREESWITCH_CSV,
     KAMAILIO_CDRS,
+    MPESA_STATEMENT,
     OPENSIPS_ACC,
     freeswitch_call,
 )
@@ -146,6 +149,33 @@ def test_opensips_acc_with_answered_calls_alone(feed: Feed) -> None:
         event("7", "c1@10.0.0.1|f1|t1", None, "voice", "491511000001", "493012345", at("2024-05-01 10:00:09"), 21.25)
     ]
     assert feed.counts == (1, 1, 0)
+
+
+def test_freeradius_radacct_of_two_exports(feed: Feed, calls: Write, query: Query) -> None:
+    # The stop is in the file that is read first: the version decides, not the order.
+    files = {"radacct-1.csv": FREERADIUS_RADACCT_LATER, "radacct-2.csv": FREERADIUS_RADACCT}
+    events = feed("freeradius-radacct", files)
+    assert sorted((e["record_key"], e["subscriber"], e["service"], e["started_at"], e["quantity"]) for e in events) == [
+        ("u1", "491511000001", "data", at("2024-05-01 10:00:00"), 3000.0),
+        ("u1", "491511000001", "data", at("2024-05-01 10:00:00"), 5000003000.0),
+        ("u2", "491511000002", "data", at("2024-05-01 11:00:00"), 0.0),
+    ]
+    latest = query(
+        calls(), "SELECT quantity_micros / 1e6 AS bytes FROM lake.events.usage WHERE record_key = 'u1' ORDER BY record_version DESC"
+    )
+    assert latest["bytes"][0] == 5000003000.0
+
+
+def test_an_mpesa_statement_with_fees_and_payments_out(feed: Feed) -> None:
+    assert feed("mpesa-statement", {"statement.csv": MPESA_STATEMENT}, stream="charge") == [
+        event("SE1|Pay Bill Charge", "SE1", "ACC-7", "payment", "254712345678", None, at("2024-05-01 10:00:09"), None,
+              amount=-15.0, currency="KES"),
+        event("SE1|Pay Bill Online", "SE1", "ACC-7", "payment", "254712345678", None, at("2024-05-01 10:00:09"), None,
+              amount=1053.0, currency="KES"),
+        event("SE2|Business Payment", "SE2", None, "payment", "254700000001", None, at("2024-05-01 11:00:00"), None,
+              amount=-4000.0, currency="KES"),
+    ]  # fmt: skip
+    assert feed.counts == (3, 1, 0)
 
 
 # --- the setting ------------------------------------------------------------------------------------------------------
