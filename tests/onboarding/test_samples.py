@@ -233,10 +233,7 @@ def test_call_records_of_an_exchange(propose_from: Propose) -> None:
     )
     settings, _ = propose_from(custom__csv=custom, Master__csv=plain)
     assert source(settings, 0) == {"format": "asterisk"}
-    assert source(settings, 1) == {
-        "header": False, "constants": {"service": "voice"},
-        "columns": {"record_key": "17", "subscriber": "2", "peer": "3", "started_at": "10", "quantity": "14"},
-    }  # fmt: skip
+    assert source(settings, 1) == {"preset": "asterisk-csv"}
 
 
 def test_volumes_count_what_32_bit_counters_carried_over(propose_from: Propose) -> None:

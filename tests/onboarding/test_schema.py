@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 
 from trueup.cli import main
-from trueup.config import parse
+from trueup.config import parse, preset_names, preset_text
 from trueup.config.json_schema import SCHEMA_LINE, config_schema
 from trueup.errors import ConfigError
 
@@ -80,7 +80,7 @@ def test_each_setting_of_the_template_is_valid_once_its_comment_sign_is_removed(
         SOURCE + "range = { duration = ['0', '1'] }", "[reconcile.voice]\nprize = '1'", "[rating]\nzones = 'z'",
         "[fraud]\nalerts = 3", "[[fraud.rule]]\nname = 'r'\nkind = 'overlap'\nlimit = 2", "[quality]\ngates = 1",
         "[quality.gate]\nstale = 'block'", "[sql]\nrows = 1", "[anchor]\nkeys = 'k'",
-        "[[expectation]]\nname = 'e'\nstream = 'usage'\ntype = 'expect_x'\nnotes = 'n'\nwhy = 'w'",
+        "[[source]]\nname = 's'\npath = 'x'\npreset = 'nix'", "[[expectation]]\nname = 'e'\nstream = 'usage'\ntype = 'expect_x'\nnotes = 'n'\nwhy = 'w'",
     ],
 )  # fmt: skip
 def test_an_unknown_setting_fails_in_each_table_by_schema_and_by_parser(text: str) -> None:
@@ -100,6 +100,14 @@ def test_a_value_of_another_type_fails_by_schema_and_by_parser(text: str) -> Non
     assert faults(text)
     with pytest.raises(ConfigError):
         parse(text)
+
+
+def test_it_names_the_presets_and_needs_no_stream_beside_one() -> None:
+    source = config_schema()["$defs"]["SourceConfig"]
+    assert source["properties"]["preset"]["enum"] == preset_names()
+    assert faults("[[source]]\nname = 's'\npath = 'x'\npreset = 'cisco-cucm'") == []
+    assert faults("[[source]]\nname = 's'\npath = 'x'\nidentity = 'content'")
+    assert [fault for name in preset_names() for fault in faults(preset_text(name))] == []
 
 
 def test_init_writes_it_beside_the_file_that_names_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from trueup.config.columns import (
 from trueup.config.document import FILE_NAME, Config, parse
 from trueup.config.environment import as_utf8, expand, expand_path, is_utf8, variables
 from trueup.config.folder import MAX_TOML_BYTES, Project
+from trueup.config.preset_files import preset_names, preset_source, preset_text, preset_title
 from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.fixed import FixedConfig, FixedField
 from trueup.config.tables.framing import FramingConfig
@@ -78,6 +79,10 @@ __all__ = [
     "expand_path",
     "is_utf8",
     "parse",
+    "preset_names",
+    "preset_source",
+    "preset_text",
+    "preset_title",
     "size_bytes",
     "time_limit_us",
     "variables",

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from trueup.config.columns import DECIMAL_COLUMNS, STREAM_COLUMNS
 from trueup.config.document import Config
+from trueup.config.preset_files import PRESET, preset_names
 from trueup.config.tables.source import SourceConfig
 from trueup.secret import Place
 from trueup.units import MICROS
@@ -34,6 +35,7 @@ def config_schema() -> dict[str, Any]:
         _describe(table, models[name])
     _describe(schema, Config)
     _name_columns(tables[SourceConfig.__name__]["properties"])
+    _name_presets(tables[SourceConfig.__name__])
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": _TITLE}
     return head | {name: value for name, value in schema.items() if name != "title"} | {"$defs": tables}
 
@@ -115,3 +117,10 @@ def _name_columns(properties: dict[str, Any]) -> None:
     for table, names in (("columns", known), ("constants", known), ("range", sorted(DECIMAL_COLUMNS))):
         value = properties[table].pop("additionalProperties")
         properties[table] |= {"properties": dict.fromkeys(names, value), "additionalProperties": False}
+
+
+def _name_presets(table: dict[str, Any]) -> None:
+    """Name the presets; one of them may take the place of the stream."""
+    table["properties"][PRESET] |= {"enum": preset_names()}
+    table["required"] = [name for name in table["required"] if name != "stream"]
+    table["anyOf"] = [{"required": ["stream"]}, {"required": [PRESET]}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, cached_property
@@ -232,11 +232,16 @@ class Records:
 def records_of(sample: Sample, layout: Layout) -> Records:
     """Return the records of a sample; raise `SourceError` where they cannot be read."""
     settings = layout.settings | {"name": "sample", "stream": "usage", "path": "sample", "identity": "content"}
-    source = SourceConfig.model_validate(settings)
+    return records_by(SourceConfig.model_validate(settings), sample, layout)
+
+
+def records_by(source: SourceConfig, sample: Sample, layout: Layout, *, first: Collection[str] = ()) -> Records:
+    """Return the records of a sample as a source reads them, the columns `first` before others that may be too many."""
     handle = open_regular(sample.path) if sample.is_parquet else io.BytesIO(layout.body)
     unit = sample_unit(source, sample.path, handle, sample.size_bytes if sample.is_parquet else len(layout.body))
     reader = reader_of(unit)
-    names = [name for name in reader.columns() if name][:_MOST_COLUMNS]
+    available = [name for name in reader.columns() if name]
+    names = [*(name for name in first if name in available), *(name for name in available if name not in first)][:_MOST_COLUMNS]
     if not names:
         raise SourceError("no record of it can be read", where=sample.shown, todo="name a sample that has records")
     found = Records({}, reader, unit)

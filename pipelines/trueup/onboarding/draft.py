@@ -17,6 +17,7 @@ from trueup.config import NotationConfig, Stream
 from trueup.errors import ConfigError
 from trueup.onboarding.columns import Column, Records, records_of
 from trueup.onboarding.evidence import Fit
+from trueup.onboarding.known_formats import KnownFormat, known_format
 from trueup.onboarding.layout import Layout, layout_of
 from trueup.onboarding.names import counters_in, name_score, unit_in
 from trueup.onboarding.roles import Roles, roles_of
@@ -46,6 +47,8 @@ class Draft:
     layout: Layout
     records: Records
     roles: Roles
+    known: KnownFormat | None = None
+    """The preset that the sample fits."""
 
     @property
     def stream(self) -> Stream:
@@ -64,7 +67,7 @@ class Draft:
     @cached_property
     def counters(self) -> dict[str, str]:
         """Columns of octets in and out, which add up to the volume."""
-        found = counters_in(list(self.records.columns))
+        found = counters_in(list(self.records.columns)) if self.known is None else {}
         both = {"in_low", "out_low"} <= set(found) or {"up", "down"} <= set(found)
         return {} if self.stream == "charge" or not both else found
 
@@ -81,6 +84,8 @@ class Draft:
     @property
     def unit(self) -> UnitName | None:
         """The unit of the quantity that its name or notation states."""
+        if self.known is not None:
+            return self.known.unit
         if self.counters:
             return "B"
         column = self.column("quantity")
@@ -135,7 +140,7 @@ class Draft:
     @cached_property
     def first_leg(self) -> tuple[Column, str] | None:
         """The column that distinguishes the legs of a call, and its value for the first leg."""
-        for name, column in self.records.columns.items():
+        for name, column in self.records.columns.items() if self.known is None else ():
             values = {text.lower(): text for text in column.texts.unique().to_list()} if column.distinct.count == 2 else {}
             first = next((low for low in values if _LEGS.get(low) in values), None)
             if first is not None and name_score(name, "leg"):
@@ -219,10 +224,10 @@ def drafts_of(paths: Sequence[Path]) -> list[Draft]:
     for path in paths:
         sample = read_sample(path)
         layout = layout_of(sample)
-        records = records_of(sample, layout)
+        known, records = known_format(sample, records_of(sample, layout), layout)
         has_names = layout.settings.get("header", True) is True
-        roles = roles_of(records.columns, has_names=has_names)
-        drafts.append(Draft(_source_name(path, [draft.name for draft in drafts]), sample, layout, records, roles))
+        roles = roles_of(records.columns, has_names=has_names) if known is None else known.roles(records.columns)
+        drafts.append(Draft(_source_name(path, [draft.name for draft in drafts]), sample, layout, records, roles, known))
     return drafts
 
 

@@ -100,7 +100,7 @@ def propose(paths: Sequence[Path], folder: Path, now: datetime) -> Proposal:
 def _check_understood(draft: Draft) -> None:
     if not draft.records.height:
         raise SourceError("the sample has no record", where=draft.sample.shown, todo="name a sample that has records")
-    if draft.is_mapped_by_name or draft.stream == "charge" or draft.roles.has_start:
+    if draft.is_mapped_by_name or draft.known is not None or draft.stream == "charge" or draft.roles.has_start:
         return
     names = ", ".join(list(draft.records.columns)[:20]) or "none"
     raise SourceError(
@@ -129,7 +129,7 @@ def _keys(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey
         keys.setdefault(charge.name, (key.charge, f"{key.fit} keys are in {key.usage.name} of {usage.name}", key.fit.share < 0.9))
         keys.setdefault(usage.name, (key.usage, f"{key.fit} keys are in {key.charge.name} of {charge.name}", key.fit.share < 0.9))
     for draft in drafts:
-        if draft.name in keys or draft.is_mapped_by_name:
+        if draft.name in keys or draft.is_mapped_by_name or draft.known is not None:
             continue
         named = [
             column for name, column in draft.records.columns.items()

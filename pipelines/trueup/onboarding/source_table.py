@@ -14,6 +14,7 @@ from trueup.currencies import known_codes
 from trueup.onboarding.columns import Column
 from trueup.onboarding.draft import Draft, factor_between, identifier
 from trueup.onboarding.evidence import Fit, Line, assumed, supported
+from trueup.onboarding.known_formats import KnownFormat
 from trueup.units import UNITS, UnitName
 
 _DAY = {"s": 86_400, "ms": 86_400_000}
@@ -55,12 +56,13 @@ class SourceTables:
 
 def source_tables(draft: Draft, shared: Shared) -> SourceTables:
     """Return the tables of a draft."""
+    if draft.known is not None:
+        return _of_preset(draft, draft.known, shared)
     found_by_values = not draft.is_mapped_by_name and not draft.roles.named
-    path, pattern = _written_path(draft, shared.folder), "this sample; a pattern such as landing/*.csv takes further deliveries"
     head = [
         Line("name", draft.name),
         Line("stream", draft.stream, _stream_evidence(draft), check=found_by_values),
-        Line("path", path, pattern),
+        _path_line(draft, shared.folder),
         *draft.layout.lines,
     ]
     if draft.is_mapped_by_name:
@@ -73,6 +75,25 @@ def source_tables(draft: Draft, shared: Shared) -> SourceTables:
         head.append(Line("bill_lines", True, shared.bill_lines[draft.name], check=True))
     columns = [*_key_lines(draft, shared, head), *_value_lines(draft, shared)]
     return SourceTables(head, {"columns": columns, "constants": _constants(draft, shared), "framing": draft.layout.framing})
+
+
+def _of_preset(draft: Draft, known: KnownFormat, shared: Shared) -> SourceTables:
+    """Return the tables of a draft that fits a preset: its name, and the settings that differ."""
+    head = [
+        Line("name", draft.name),
+        Line("preset", known.name, known.evidence),
+        Line("stream", draft.stream, "that of the preset"),
+        _path_line(draft, shared.folder),
+        *(line for line in draft.layout.lines if line.key != "format" and line.value != getattr(known.source, line.key)),
+    ]
+    session = shared.keys.get(draft.name)
+    rule = known.source.columns["session_key"]
+    columns = [] if session is None or session[0].name == rule.column else [Line("session_key", session[0].name, *session[1:])]
+    return SourceTables(head, {"columns": columns, "framing": draft.layout.framing})
+
+
+def _path_line(draft: Draft, folder: Path) -> Line:
+    return Line("path", _written_path(draft, folder), "this sample; a pattern such as landing/*.csv takes further deliveries")
 
 
 def _stream_evidence(draft: Draft) -> str:

@@ -1,4 +1,4 @@
-"""The commands `init`, `schema` and `simulate`: create projects, and describe their settings."""
+"""The commands `init`, `presets`, `schema` and `simulate`: create projects, and describe their settings."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _SAMPLE_ENDINGS = (".csv", ".txt", ".tsv", ".json", ".ndjson", ".jsonl", ".parqu
 def register(app: typer.Typer) -> None:
     """Register the commands of this module."""
     app.command()(init)
+    app.command()(presets)
     app.command()(schema)
     app.command()(simulate)
 
@@ -132,6 +133,27 @@ def _write(path: Path, text: str) -> None:
         beside.write_text(_schema_text(), "utf-8")
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
+
+
+def presets(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The preset to print; without it, all are listed.")] = None,
+    json: Json = False,
+) -> None:
+    """List the presets of [[source]], or print the TOML of one to read and copy."""
+    from trueup.config import preset_names, preset_source, preset_text, preset_title
+
+    if name is not None:
+        if json:
+            output.json_value({"name": name, "title": preset_title(name), "source": preset_source(name)})
+        else:
+            for line in preset_text(name).splitlines():
+                output.line(line)
+        return
+    rows = [{"name": each, "stream": preset_source(each)["stream"], "reads": preset_title(each)} for each in preset_names()]
+    if json:
+        output.json_value(rows)
+    else:
+        output.table(("preset", "stream", "reads"), [tuple(row.values()) for row in rows])
 
 
 def schema() -> None:

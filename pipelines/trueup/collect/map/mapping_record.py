@@ -31,9 +31,12 @@ from trueup.quality.row_rules import row_rule
 KIND = "mapping"
 _DELIVERY_SETTINGS = frozenset({
     "path", "frontier", "lateness", "idle_after", "complete", "marker", "quiet", "feed", "manifest", "shared_files",
-    "follow_links", "bill_lines",
+    "follow_links", "bill_lines", "preset",
 })  # fmt: skip
-"""Settings of where and when a source delivers and how its charges match; they do not affect the events of its records."""
+"""Settings of where and when a source delivers and how its charges match; they do not affect the events of its records.
+
+The settings of a preset are recorded as those of the source: its name alone would not prove them.
+"""
 _WITHOUT_EFFECT = dict.fromkeys(("element", "fixed", "record_type", "records", "sheet"))
 """Values with which later settings have no effect: they are not recorded, so that mappings keep the id of earlier versions."""
 

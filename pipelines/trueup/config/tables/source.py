@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from trueup.config.columns import DECIMAL_COLUMNS, STREAM_COLUMNS, Stream
+from trueup.config.preset_files import PRESET, with_preset
 from trueup.config.tables.fixed import FixedConfig
 from trueup.config.tables.framing import RECORDS, FramingConfig
 from trueup.config.tables.limits import LimitsConfig
@@ -140,6 +141,8 @@ class SourceConfig(Table):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")]
     """The name of the source, unique in the project."""
+    preset: Text | None = None
+    """The name of a preset whose settings apply where this table sets none; `trueup presets` lists them."""
     stream: Stream
     """What the records are: usage, charges, states of subscriptions, or rows of the tariff book."""
     path: Annotated[
@@ -227,6 +230,12 @@ class SourceConfig(Table):
     """Whether symbolic links may lead out of the folder of `path`."""
     limits: LimitsConfig = LimitsConfig()
     """Bounds of one delivered file of this source."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_preset(cls, settings: Any) -> Any:
+        """Add the settings of the preset that the table does not set itself."""
+        return with_preset(settings) if isinstance(settings, dict) and settings.get(PRESET) is not None else settings
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
