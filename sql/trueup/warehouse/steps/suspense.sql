@@ -24,7 +24,9 @@ SELECT
     q.source,                                     -- the feed's name in trueup.toml
     q.source_id,                                  -- its unit
     u.records AS unit_records,                    -- number of records of its unit
-    q.account,                                    -- this and the columns up to currency: NULL where they are not readable
+    q.snapshot_id,                                -- of its commit
+    q.record_key,                                 -- this and the columns up to currency: NULL where they are not readable
+    q.account,                                    -- as mapped
     q.service,                                    -- as mapped
     q.subscriber,                                 -- as mapped
     q.peer,                                       -- as mapped
