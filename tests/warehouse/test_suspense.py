@@ -179,6 +179,16 @@ def test_a_finding_is_provisional_while_a_correction_of_its_usage_is_in_quaranti
     assert len(ask(project, PROVEN)) == 2
 
 
+def test_a_refused_charge_that_arrives_again_leaves_its_finding_proven(reconciled: Reconciled, ask: Ask) -> None:
+    project = reconciled([call("a"), call("b")], [charge("a", amount="O.40"), charge("b", amount="O.40")])
+    assert [row["kind"] for row in ask(project, PROVISIONAL)] == ["unbilled", "unbilled"]
+    (project / "landing/charges2.csv").write_text(CHARGES + charge("a", amount="0.40", seconds="40") + "\n")
+    assert main(["ingest", "--project", str(project)]) == main(["reconcile", "--project", str(project)]) == 0
+    assert ask(project, PROVISIONAL) == [{"kind": "unbilled", "reason": "quarantined record"}]
+    assert ask(project, PROVEN) == [{"kind": "underbilled", "impact": Decimal("0.2")}]
+    assert ask(project, "SELECT records::INT AS records FROM suspense_by_day") == [{"records": 1}]
+
+
 def test_in_a_period_a_charge_of_its_subscriber_counts(reconciled: Reconciled, ask: Ask) -> None:
     calls = [call("a"), call("b", at="2024-05-02T10:00:00"), call("c", caller="491511000002")]
     project = reconciled(
