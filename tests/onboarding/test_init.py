@@ -243,6 +243,19 @@ def test_charges_of_the_first_of_a_month_are_compared_by_month(tmp_path: Path, c
     assert findings_of(folder, written, capsys) == [("underbilled", Decimal("0.4"))]
 
 
+def test_charges_of_one_day_whose_usage_is_of_that_day_alone_are_no_months(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, files = tmp_path / "p", {"usage": "id,msisdn,start,seconds\n", "charges": "line,msisdn,date,seconds,amount\n"}
+    for n in range(7):
+        files["usage"] += f"{n},49151100000{n},2024-03-01 10:0{n}:00,{10 + n}\n"
+        files["charges"] += f"{n},49151100000{n},2024-03-01,{10 + n},0.{10 + n}\n"
+    for name, text in files.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    init(folder, [tmp_path / "usage.csv", tmp_path / "charges.csv"], capsys)
+    assert 'period = "1d"' in (folder / "trueup.toml").read_text()
+
+
 def test_several_charges_of_one_key_are_lines_where_as_many_calls_have_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trueup.cli import main
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.log.lake import Lake
@@ -58,6 +61,57 @@ def test_a_price_that_does_not_give_the_amount_is_left_out() -> None:
     finding = {"kind": "unbilled", "expected": Decimal(7), "billed": Decimal(0), "impact": Decimal(7), "currency": "EUR"}
     usage = [{"stream": "usage", "quantity": Decimal(2), "amount": None}]
     assert "session by session" in arithmetic(finding, usage, (Decimal(3), 1))[0]
+
+
+def test_the_arithmetic_of_counters_names_the_one_that_counts() -> None:
+    finding = {"kind": "unbilled", "expected": Decimal(9), "billed": Decimal(0), "impact": Decimal(9), "currency": "EUR"}
+    usage = [{"stream": "usage", "quantity": Decimal(quantity), "amount": None} for quantity in (1, 3)]
+    several = "expected = 9: 2 usage records that count the units so far; the last of each session counts, at 3 per 1"
+    assert arithmetic(finding, usage, (Decimal(3), 1), parts="last")[0] == several
+    assert (
+        arithmetic(finding, usage[1:], (Decimal(3), 1), parts="last")[0]
+        == "expected = 9: 1 usage record of 3 units in all x 3 per 1"
+    )
+
+
+COUNTERS = """
+[project]
+timezone = "UTC"
+currency = "EUR"
+[[source]]
+name = "network"
+stream = "usage"
+path = "usage.csv"
+columns = { record_key = "id", session_key = "session", service = "kind", subscriber = "user", started_at = "start", quantity = "units" }
+[[source]]
+name = "billing"
+stream = "charge"
+path = "charges.csv"
+columns = { record_key = "id", session_key = "session", service = "kind", subscriber = "user", started_at = "start", amount = "amount" }
+[reconcile.default]
+match = ["session_key"]
+price = "1"
+"""
+
+
+def test_a_finding_that_new_rules_retract_is_explained_by_the_rules_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRUEUP_NOW", "2024-05-10T00:00:00Z")
+    usage = "id,session,kind,user,start,units\n1,a,data,s,2024-05-01T10:00:00,2\n2,a,data,s,2024-05-01T11:00:00,5\n3,b,data,s,2024-05-09,0\n"
+    (tmp_path / "usage.csv").write_text(usage)
+    charges = "id,session,kind,user,start,amount\n1,a,data,s,2024-05-01T10:00:00,5\n2,b,data,s,2024-05-09,0\n"
+    (tmp_path / "charges.csv").write_text(charges)
+    (tmp_path / "trueup.toml").write_text(COUNTERS)
+    assert main(["ingest", "--project", str(tmp_path)]) == main(["reconcile", "--project", str(tmp_path)]) == 0
+    (tmp_path / "trueup.toml").write_text(COUNTERS + 'parts = "last"\n')
+    assert main(["reconcile", "--project", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["findings", "--json", "--project", str(tmp_path)]) == 0
+    (finding,) = json.loads(capsys.readouterr().out)
+    assert (finding["kind"], finding["status"], finding["cause"]) == ("misrated", "retracted", "policy_change")
+    assert main(["explain", finding["finding_id"], "--project", str(tmp_path)]) == 0
+    assert "expected = 7: 2 usage records of 7 units in all x 1 per 1" in capsys.readouterr().out
 
 
 def test_an_event_is_explained_by_its_source_file_and_its_findings(warehouse: Warehouse) -> None:

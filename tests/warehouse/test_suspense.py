@@ -156,6 +156,39 @@ def test_a_charge_whose_time_was_refused_may_be_of_any_time_of_its_file(reconcil
     assert [row["provisional"] for row in found] == [True, True, False]
 
 
+def test_a_wrong_amount_is_provisional_while_a_line_of_its_bill_is_in_quarantine(reconciled: Reconciled, ask: Ask) -> None:
+    lines = {
+        'path = "landing/charges*.csv"': 'path = "landing/charges*.csv"\nbill_lines = true',
+        'quantity = "seconds"\namount': "amount",
+    }
+    charges = [charge("a", amount="0.40"), charge("a2", session="a", amount="?"), charge("b", amount="0.40", caller="491511000002")]
+    project = reconciled([call("a"), call("b", caller="491511000002")], charges, replaced=lines)
+    assert ask(project, PROVISIONAL) == [{"kind": "misrated", "reason": "quarantined record"}]
+    assert ask(project, PROVEN) == [{"kind": "misrated", "impact": Decimal("0.2")}]
+
+
+def test_a_finding_is_provisional_while_a_correction_of_its_usage_is_in_quarantine(reconciled: Reconciled, ask: Ask) -> None:
+    calls = [call(key) + ",1" for key in "abc"]
+    project = reconciled(calls, [], column="record_version")
+    assert ask(project, PROVISIONAL) == []
+    # The first is a correction of call a, the other a further record of the session of call c.
+    corrections = [call("a", seconds="many") + ",2", call("d", session="c", seconds="many") + ",2"]
+    (project / "landing/usage2.csv").write_text(with_column(USAGE, "record_version") + "".join(f"{line}\n" for line in corrections))
+    assert main(["ingest", "--project", str(project)]) == main(["reconcile", "--project", str(project)]) == 0
+    assert ask(project, PROVISIONAL) == [{"kind": "unbilled", "reason": "quarantined record"}]
+    assert len(ask(project, PROVEN)) == 2
+
+
+def test_a_refused_charge_that_arrives_again_leaves_its_finding_proven(reconciled: Reconciled, ask: Ask) -> None:
+    project = reconciled([call("a"), call("b")], [charge("a", amount="O.40"), charge("b", amount="O.40")])
+    assert [row["kind"] for row in ask(project, PROVISIONAL)] == ["unbilled", "unbilled"]
+    (project / "landing/charges2.csv").write_text(CHARGES + charge("a", amount="0.40", seconds="40") + "\n")
+    assert main(["ingest", "--project", str(project)]) == main(["reconcile", "--project", str(project)]) == 0
+    assert ask(project, PROVISIONAL) == [{"kind": "unbilled", "reason": "quarantined record"}]
+    assert ask(project, PROVEN) == [{"kind": "underbilled", "impact": Decimal("0.2")}]
+    assert ask(project, "SELECT records::INT AS records FROM suspense_by_day") == [{"records": 1}]
+
+
 def test_in_a_period_a_charge_of_its_subscriber_counts(reconciled: Reconciled, ask: Ask) -> None:
     calls = [call("a"), call("b", at="2024-05-02T10:00:00"), call("c", caller="491511000002")]
     project = reconciled(

@@ -360,15 +360,18 @@ def _match_lines(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, Sh
             assumed("quantity_tolerance", "1s", "the same"),
         ]
         return [Line("match", ["nearest"], "usage and charges share no key", check=True), *near, grace]
-    period = _period_line([draft for draft in movements if draft.stream == "charge"])
+    period = _period_line(movements)
     return [Line("match", ["aggregate"], "usage and charges share no key: their sums are compared", check=True), period, grace]
 
 
-def _period_line(charges: Sequence[Draft]) -> Line:
-    """Return the period of charges: a month where each begins at the first of a month."""
-    starts = [times for draft in charges if (times := _times(draft)) is not None]
+def _period_line(movements: Sequence[Draft]) -> Line:
+    """Return the period of charges: a month where each begins at the first of a month, and usage also on other days."""
+    charges = [_times(draft) for draft in movements if draft.stream == "charge"]
+    starts = [times for times in charges if times is not None]
+    used = [times for draft in movements if draft.stream == "usage" and (times := _times(draft)) is not None]
+    is_spread = any(bool((times.dt.day() > 1).any()) for times in used)
     months = [(times.dt.day() == 1) & (times.dt.time() == time()) for times in starts]
-    if months and len(starts) == len(charges) and all(bool(begins.all()) for begins in months):
+    if is_spread and months and len(starts) == len(charges) and all(bool(begins.all()) for begins in months):
         return Line("period", "month", f"{sum(map(len, months))} charges begin at the first of a month", check=True)
     return assumed("period", "1d", "the period of a charge")
 

@@ -151,12 +151,16 @@ class Policies:
         return self.frame.drop("policy", "rule", "timezone")[self.rule_index(policy, rule)]
 
     def in_bill_lines(self, policy: pl.Expr) -> pl.Expr:
-        """Return whether rows (`source`, `partial_no`) are lines of a bill under the policy of this number."""
-        of_policies = [
-            (policy == number) & pl.col("source").is_in(names)
-            for number, one in enumerate(self.all)
-            if (names := [name for name, source in one.sources.items() if source.bill_lines])
-        ]
+        """Return whether rows (`source`, `partial_no`) are lines of a bill under the policy of this number.
+
+        A source that a policy no longer has keeps its last rule: its earlier charges do not become duplicates.
+        """
+        of_policies, is_line = list[pl.Expr](), dict[str, bool]()
+        for number, one in enumerate(self.all):
+            is_line |= {name: source.bill_lines for name, source in one.sources.items()}
+            names = [name for name, of_source in is_line.items() if of_source]
+            if names:
+                of_policies.append((policy == number) & pl.col("source").is_in(names))
         return pl.any_horizontal(pl.lit(False), *of_policies) & pl.col("partial_no").is_null()
 
     def _frame(self) -> pl.DataFrame:

@@ -132,9 +132,7 @@ def _trace_price(warehouse: Warehouse, finding: dict[str, Any], members: list[di
     if not usage or len(members) > _MAX_TRACED_RECORDS or finding["kind"].startswith("conflicting_"):
         return None
     charges = [bytes.fromhex(m["event_id"]) for m in members if m["stream"] == "charge"]
-    # A closed finding is explained as it was just before it was resolved or retracted.
-    is_closed = finding["status"] in ("resolved", "retracted")
-    position = finding["changed_position"] - is_closed
+    position = _explained_position(finding)
     billed_micros = int(finding["part_billed"].scaleb(6)) if finding["kind"] == "misrated" else None
     from trueup.reconcile.reprice import trace_price  # Imports the kernel, which most explanations do without.
 
@@ -152,9 +150,15 @@ def _explain_event(warehouse: Warehouse, event_id: str, stream: str) -> EventExp
     )
 
 
+def _explained_position(finding: dict[str, Any]) -> int:
+    """Return the position as of which a finding is explained: a closed one as it was just before it was resolved or retracted."""
+    is_closed = finding["status"] in ("resolved", "retracted")
+    return int(finding["changed_position"]) - is_closed
+
+
 def _rules(warehouse: Warehouse, finding: dict[str, Any]) -> dict[str, Any]:
-    """Return the rules of the finding's service in force when it last changed; `price` is NULL where the tariff book prices."""
-    rows = warehouse.rows("queries/findings/policy_at", {"position": finding["changed_position"]})
+    """Return the rules of the finding's service by which its money was computed; `price` is NULL where the tariff book prices."""
+    rows = warehouse.rows("queries/findings/policy_at", {"position": _explained_position(finding)})
     if not rows:
         return {"price": None}
     policy = json.loads(rows[0]["content"])
@@ -212,9 +216,10 @@ def _describe_expected(finding: dict[str, Any], usage: list[dict[str, Any]], pri
         return f"{total}: without usage nothing is expected"
     quantity = sum((m["quantity"] for m in usage if m["quantity"] is not None), Decimal(0))
     usage_text = f"{len(usage)} usage record{'s' if len(usage) > 1 else ''} of {plain(quantity)} units in all"
-    if parts != "sum":
+    if parts != "sum" and len(usage) > 1:
         counted = {"last": "last", "max": "greatest"}[parts]
-        return f"{total}: {len(usage)} usage records that count the units so far; the {counted} of each session counts"
+        at = f", at {plain(price[0])} per {price[1]}" if price else ""
+        return f"{total}: {len(usage)} usage records that count the units so far; the {counted} of each session counts{at}"
     if price is None:
         return f"{total}: {usage_text}"
     rate, per = price

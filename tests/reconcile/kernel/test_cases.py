@@ -305,6 +305,16 @@ def test_a_bill_waits_for_its_last_line_and_a_surplus_line_is_overbilled() -> No
     assert changes_of(surplus, IN_LINES) == [(2, "raised", "frontier", "overbilled", "K", -75)]
 
 
+def test_lines_of_a_source_that_is_no_longer_read_stay_lines() -> None:
+    bill = [u("u", 0, 100, "K", service="web"), c("c", 0, 75, 225, "K", service="web"), c("d", 0, 25, 75, "K", service="web")]
+    renamed = replace(IN_LINES, sources={"n": SourceRules("usage"), "m": SourceRules("charge", bill_lines=True)})
+    as_duplicates = replace(IN_LINES, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
+    log: Log = [bill, advance_watermarks(100, IN_LINES), [renamed], [as_duplicates]]
+    assert changes_of(log, IN_LINES) == [
+        (4, "raised", "policy_change", "duplicate_charge", "K", -75), (4, "raised", "policy_change", "underbilled", "K", 75),
+    ]  # fmt: skip
+
+
 # --- corrections ------------------------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,7 @@ class Group:
         self.rules, self.unkeyed = rules_of(self.service, known.policy), name[0]
         self.beyond_horizon = first.beyond_horizon
         self.match = () if self.beyond_horizon else self.rules.match
-        lines = {r for r in order if charge and in_bill_lines(records[r].record, known.policy)}
+        lines = {r for r in order if charge and in_bill_lines(records[r].record, known)}
         slots: dict[tuple[int | None, RecordId | None], list[RecordId]] = {}
         for record_id in order:
             slot = (records[record_id].record.part, record_id if record_id in lines else None)
@@ -109,9 +109,9 @@ class Group:
         return (self.name[1], self.name[4], self.service, self.subscriber, self.peer)
 
 
-def in_bill_lines(record: Record, policy: Policy) -> bool:
-    """Return whether a charge is a line of a bill: its source says so, and it has no part number."""
-    return record.part is None and record.source in policy.sources and policy.sources[record.source].bill_lines
+def in_bill_lines(record: Record, known: KnownAtPosition) -> bool:
+    """Return whether a charge is a line of a bill: its source says so or said so at last, and it has no part number."""
+    return record.part is None and known.bill_lines.get(record.source, False)
 
 
 def priced(rules: ServiceConfig, quantity: int | None, currency: str, policy: Policy) -> int | None:

@@ -34,11 +34,12 @@ class ReferenceRun:
 
 def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
     """Run the reference model over a log; `first_policy` is in force until another is declared."""
-    run, known, settled = ReferenceRun(), KnownAtPosition(first_policy), dict[Name, Name]()
+    run, known, settled = ReferenceRun(), KnownAtPosition(first_policy, bill_lines=lines_of(first_policy)), dict[Name, Name]()
     before: list[Booking] = []
     for position, commit in enumerate(log, start=1):
         known.policy = next((i for i in commit if isinstance(i, Policy)), known.policy)
         known.matched_nearest |= any("nearest" in s.match for s in (*known.policy.services.values(), known.policy.default))
+        known.bill_lines |= lines_of(known.policy)
         known.void_ticks(commit)
         ids_before = {record_id: one.record.event_id for record_id, one in run.records.items()}
         seen_before = {record_id: (len(one.contents), one.in_conflict) for record_id, one in run.records.items()}
@@ -72,6 +73,10 @@ def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
         assert sum(len(p.usage) + len(p.charges) for p in main_parts) == len(run.bookings[-1]) == len(run.records)
         before = bookings
     return run
+
+
+def lines_of(policy: Policy) -> dict[str, bool]:
+    return {name: source.bill_lines for name, source in policy.sources.items()}
 
 
 def findings_of(bookings: list[Booking]) -> dict[tuple[object, ...], Booking]:

@@ -95,6 +95,7 @@ class KnownAtPosition:
     closed: dict[str, int] = field(default_factory=dict)
     ticks: tuple[Tick, ...] = ()
     matched_nearest: bool = False  # some policy so far matches by nearest
+    bill_lines: dict[str, bool] = field(default_factory=dict)  # by source: the rule of the last policy that has it
     book: list[dict[str, Any]] = field(default_factory=list)
 
     @property

@@ -145,7 +145,7 @@ CAUSES: dict[str, str] = {
     "late_charge": "a charge arrived late",
     "correction": "a later version of a record arrived",
     "conflict": "another content of a record arrived",
-    "policy_change": "a policy declaration changed tolerances, grace or prices, or a wrong tick was superseded",
+    "policy_change": "a policy declaration changed rules of reconciliation, or a wrong tick was superseded",
     "tariff_change": "a tariff row changed a price",
     "subscriber_change": "a subscription's state changed",
     "beyond_horizon": "the record is older than the horizon and is not matched",

@@ -17,7 +17,7 @@ suspended AS MATERIALIZED (
 standing AS MATERIALIZED (
     SELECT
         f.finding_id, f.kind, f.status, f.stream, f.service, f.subscriber, f.peer, f.day, f.started_at, f.ended_at, f.records_high,
-        f.usage_event_ids, f.charge_event_ids, k.missing_side, k.evidence, k.side
+        f.usage_event_ids, f.charge_event_ids, f.impact_micros, k.missing_side, k.evidence, k.side
     FROM steps.finding_now f
     LEFT JOIN main.finding_kinds k ON k.kind = f.kind
     WHERE f.stands
@@ -41,8 +41,18 @@ lopsided AS (
     FROM standing f
     WHERE f.missing_side IS NOT NULL
 ),
+unexplained AS (
+    FROM lopsided
+    UNION ALL
+    -- A wrong amount misses a charge where too little is billed, and usage where too much is.
+    SELECT
+        f.finding_id, if(f.impact_micros > 0, 'charge', 'usage'), f.service, f.subscriber, f.peer, f.day, f.started_at,
+        if(f.impact_micros > 0, f.usage_event_ids, f.charge_event_ids)
+    FROM standing f
+    WHERE f.kind = 'misrated'
+),
 members AS (
-    SELECT l.finding_id, l.missing_side, l.service, unnest(l.member_ids) AS event_id FROM lopsided l
+    SELECT l.finding_id, l.missing_side, l.service, unnest(l.member_ids) AS event_id FROM unexplained l
 ),
 keyed AS (
     -- Only the records whose session is in quarantine are read from the streams.
@@ -53,6 +63,20 @@ keyed AS (
     SELECT c.event_id, 'usage', c.session_key, c.account
     FROM lake.events.charge c
     WHERE c.session_key IN (SELECT s.session_key FROM suspended s WHERE s.stream = 'usage' AND s.session_key IS NOT NULL)
+),
+corrected AS MATERIALIZED (
+    -- Records with versions of which quarantine has a content that was delivered after them.
+    SELECT u.event_id
+    FROM lake.events.usage u
+    JOIN suspended s ON s.stream = 'usage' AND s.record_key = u.record_key AND s.snapshot_id > u.snapshot_id
+    WHERE u.record_version IS NOT NULL AND coalesce(s.subscriber = u.subscriber, TRUE)
+        AND s.source IN (SELECT c.source FROM lake.events.control c WHERE c.source_id = u.source_id)
+    UNION ALL
+    SELECT b.event_id
+    FROM lake.events.charge b
+    JOIN suspended s ON s.stream = 'charge' AND s.record_key = b.record_key AND s.snapshot_id > b.snapshot_id
+    WHERE b.record_version IS NOT NULL AND coalesce(s.subscriber = b.subscriber, TRUE)
+        AND s.source IN (SELECT c.source FROM lake.events.control c WHERE c.source_id = b.source_id)
 ),
 priced AS (
     SELECT f.finding_id, f.service, f.subscriber, f.started_at, f.usage_event_ids
@@ -100,8 +124,16 @@ reasons AS (
     JOIN suspended s ON s.stream = m.missing_side AND s.session_key = k.session_key
     WHERE coalesce(s.service = m.service, TRUE) AND coalesce(s.account = k.account, TRUE)
     UNION ALL
+    SELECT r.finding_id, 'quarantined record'
+    FROM (
+        SELECT f.finding_id, unnest(list_concat(f.usage_event_ids, f.charge_event_ids)) AS event_id
+        FROM standing f
+        WHERE f.evidence = 'proven' AND EXISTS (FROM corrected)
+    ) r
+    JOIN corrected c ON c.event_id = r.event_id
+    UNION ALL
     SELECT l.finding_id, 'quarantined record'
-    FROM lopsided l
+    FROM unexplained l
     JOIN suspended s ON s.stream = l.missing_side AND s.subscriber = l.subscriber
     CROSS JOIN zone z
     LEFT JOIN rules own ON own.service = l.service

@@ -1,4 +1,5 @@
--- Usage and charges in quarantine that no recycling has mapped again, with what their mapping could read of them.
+-- Usage and charges in quarantine that no recycling has mapped again and that their feed has not delivered again, with what their
+-- mapping could read of them.
 -- Grain: one row per rejected record. Owner: warehouse.
 -- A record without a readable time lies within the times of its unit. A unit refused whole lies between the units around it.
 WITH parts AS (
@@ -17,6 +18,21 @@ units AS (
         coalesce(min(p.first_time), min(p.newest_time)) AS first_time, coalesce(max(p.last_time), max(p.taken_at)) AS last_time
     FROM parts p
     GROUP BY p.source_id
+),
+accepted AS (
+    SELECT 'usage' AS stream, u.record_key, u.subscriber, u.snapshot_id, u.source_id FROM lake.events.usage u
+    UNION ALL
+    SELECT 'charge', c.record_key, c.subscriber, c.snapshot_id, c.source_id FROM lake.events.charge c
+),
+delivered_again AS (
+    -- Rejected records that their feed delivered again later, as records that fitted.
+    SELECT DISTINCT q.event_id
+    FROM lake.events.quarantine q
+    JOIN accepted a ON a.stream = q.stream AND a.record_key = q.record_key AND a.snapshot_id > q.snapshot_id
+    JOIN lake.events.control c ON c.source_id = a.source_id AND c.source = q.source
+    WHERE
+        coalesce(a.subscriber = q.subscriber, TRUE)
+        AND a.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
 )
 SELECT
     q.event_id,                                   -- 16 bytes, of the rejected record
@@ -24,7 +40,9 @@ SELECT
     q.source,                                     -- the feed's name in trueup.toml
     q.source_id,                                  -- its unit
     u.records AS unit_records,                    -- number of records of its unit
-    q.account,                                    -- this and the columns up to currency: NULL where they are not readable
+    q.snapshot_id,                                -- of its commit
+    q.record_key,                                 -- this and the columns up to currency: NULL where they are not readable
+    q.account,                                    -- as mapped
     q.service,                                    -- as mapped
     q.subscriber,                                 -- as mapped
     q.peer,                                       -- as mapped
@@ -43,3 +61,4 @@ WHERE
         FROM lake.events.recycling r
         WHERE r.event_id = q.event_id AND r.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
     )
+    AND q.event_id NOT IN (FROM delivered_again)
