@@ -388,6 +388,13 @@ class _RowBuilder:
 
     def time(self, name: str) -> pl.Series:
         """Return a time column in UTC; refuse times outside the permitted period."""
+        value = self._instant(name)
+        outside = ~value.is_between(self._mapping.earliest, self._mapping.latest).fill_null(True)
+        self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {self._mapping.reach_text}")
+        return value
+
+    def _instant(self, name: str) -> pl.Series:
+        """Return a column of times of any period in UTC."""
         rule, values = self._source.columns.get(name), self._value(name)
         if values.null_count() == self._height:
             return pl.repeat(None, self._height, dtype=UTC_TIME, eager=True)
@@ -398,8 +405,6 @@ class _RowBuilder:
         else:
             value = _typed_time(values, zone, self._source)
         self._refuse((value.is_null() & values.is_not_null()).to_numpy(), "bad_time", f"{name}: is a time")
-        outside = ~value.is_between(self._mapping.earliest, self._mapping.latest).fill_null(True)
-        self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {self._mapping.reach_text}")
         return value
 
     def _utc_times(self, name: str, values: pl.Series, time_format: str, zone: str) -> pl.Series:
@@ -430,7 +435,7 @@ class _RowBuilder:
         """Return an integer column; refuse fractions and values below the minimum. With a time format it is the time in µs."""
         rule = self._source.columns.get(name)
         if rule is not None and rule.time_format is not None:
-            return self.time(name).cast(pl.Int64)
+            return self._instant(name).cast(pl.Int64)
         number, given = self._number(name, power=0, multiplier=1)
         self._refuse(number.rounded, "unparsable", f"{name}: is a whole number")
         if name in _LEAST:
