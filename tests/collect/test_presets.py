@@ -15,6 +15,7 @@ from preset_files import (
     CGRATES_CSV,
     CISCO_CUCM,
     FILES,
+    FREERADIUS_DETAIL,
     FREERADIUS_RADACCT,
     FREERADIUS_RADACCT_LATER,
     FREESWITCH_CSV,
@@ -149,6 +150,20 @@ def test_opensips_acc_with_answered_calls_alone(feed: Feed) -> None:
         event("7", "c1@10.0.0.1|f1|t1", None, "voice", "491511000001", "493012345", at("2024-05-01 10:00:09"), 21.25)
     ]
     assert feed.counts == (1, 1, 0)
+
+
+def test_freeradius_detail_with_gigawords_and_interim_updates(feed: Feed, calls: Write, query: Query) -> None:
+    session = "ea6a1089816f19c0"
+    assert feed("freeradius-detail", {"detail-20240501": FREERADIUS_DETAIL}) == [
+        event(
+            f"{session}|Interim-Update|1714557910", session, None, "data", "491511000001", None, at("2024-05-01 10:05:00"), 3000.0
+        ),
+        # 705,032,704 + 4,294,967,296 + 3,000
+        event(f"{session}|Stop|1714558140", session, None, "data", "491511000001", None, at("2024-05-01 10:09:00"), 5000003000.0),
+    ]
+    assert feed.counts == (2, 1, 0)
+    (attributes, _) = query(calls(), "SELECT attributes FROM lake.events.usage ORDER BY started_at")["attributes"]
+    assert json.loads(attributes)["Cisco-AVPair"] == ["a=1", 'b="2"']
 
 
 def test_freeradius_radacct_of_two_exports(feed: Feed, calls: Write, query: Query) -> None:
