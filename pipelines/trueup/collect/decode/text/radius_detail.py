@@ -20,7 +20,8 @@ HEADER = "header"
 """The column of the line above the attributes, by default the time of the packet."""
 _BLOCK_BYTES = 1 << 20
 _SHOWN_RECORDS = 1_000
-_ATTRIBUTE = re.compile(r"[ \t]+([A-Za-z0-9][\w.:\[\]-]*)[ \t]*(?:\+|:)?=[ \t]*(.*)")
+RADIUS_ATTRIBUTE = re.compile(r"[ \t]+([A-Za-z0-9][\w.:\[\]-]*)[ \t]*(?:\+|:)?=[ \t]*(.*)")
+"""An indented line: the name of an attribute, an operator and its value."""
 _ESCAPED = re.compile(rb"\\([0-7]{3}|.)", re.S)
 _LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
@@ -137,7 +138,7 @@ def attributes_of(block: str) -> _Texts | None:
     else:
         rest.insert(0, first)
     for line in rest:
-        match = _ATTRIBUTE.fullmatch(line)
+        match = RADIUS_ATTRIBUTE.fullmatch(line)
         if match is None:
             return None
         found.setdefault(match[1], []).append(_value(match[2].rstrip()))
