@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from preset_files import CISCO_CUCM, FILES, FREESWITCH_CSV, freeswitch_call
+from preset_files import CISCO_CUCM, FILES, FREERADIUS_DETAIL, FREESWITCH_CSV, freeswitch_call
 
 from trueup.onboarding.document import Document
 
@@ -53,6 +53,13 @@ def test_usage_of_a_preset_is_linked_with_charges(propose_from: Propose) -> None
     assert settings["source"][1]["columns"]["session_key"] == "call"
     assert settings["reconcile"]["default"]["match"] == ["session_key"]
     assert (settings["reconcile"]["default"]["price"], "5 of 5 amounts are 0.1 × quantity" in document.text) == ("0.1", True)
+
+
+def test_counters_of_radius_are_not_added(propose_from: Propose) -> None:
+    charges = "line,session,amount\n1,ea6a1089816f19c0,5.00\n"
+    settings, _ = propose_from(detail__20240501=FREERADIUS_DETAIL, bill__csv=charges)
+    assert source(settings) == {"preset": "freeradius-detail"}
+    assert settings["reconcile"]["default"]["parts"] == "last"
 
 
 def test_a_session_key_that_charges_share_replaces_that_of_the_preset(propose_from: Propose) -> None:

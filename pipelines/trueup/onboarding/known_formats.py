@@ -42,6 +42,11 @@ class KnownFormat:
         rule = self.source.columns.get("quantity")
         return None if rule is None else rule.unit or ("s" if rule.duration is not None else None)
 
+    @property
+    def has_counters(self) -> bool:
+        """Whether its records have counters since the start of their session, of which the last counts."""
+        return self.source.format == "radius"
+
     def roles(self, columns: Mapping[str, Column]) -> Roles:
         """Return the roles of a sample's columns as the preset maps them."""
         found = {role: columns[name] for role, rule in self.source.columns.items() if (name := _main_column(role, rule)) in columns}

@@ -84,7 +84,7 @@ class DetailReader:
 def detail_blocks(chunks: Iterable[bytes], bounds: Bounds) -> Iterator[Lines]:
     """Yield the blocks of a stream as records: a block begins at a line that is not indented, or after an empty line."""
     row, held = 0, Block(0, b"")
-    for block in blocks(chunks, size_bytes=max(_BLOCK_BYTES, bounds.record_bytes), bounds=bounds):
+    for block in blocks(chunks, size_bytes=_BLOCK_BYTES, bounds=bounds):
         joined = Block(held.offset if held.data else block.offset, held.data + (b"" if block.unread_bytes else block.data))
         records, used = _records(joined, bounds, first_row=row, is_last=bool(block.unread_bytes))
         held = Block(joined.offset + used, joined.data[used:])
