@@ -62,6 +62,16 @@ def test_counters_of_radius_are_not_added(propose_from: Propose) -> None:
     assert settings["reconcile"]["default"]["parts"] == "last"
 
 
+def test_packets_with_repeated_attributes_are_no_hindrance(propose_from: Propose) -> None:
+    other = FREERADIUS_DETAIL.replace("Acct-Unique-Session-Id", "Vendor-Session-Id").replace(
+        "\tTimestamp", '\tClass = "a"\n\tClass = "b"\n\tTimestamp'
+    )
+    settings, document = propose_from(detail__20240501=other)
+    assert "preset" not in source(settings)
+    assert "2 of 3 records of the sample become events" in document.text
+    assert source(settings)["columns"]["quantity"]["expression"].startswith('"Acct-Input-Octets" + "Acct-Output-Octets"')
+
+
 def test_a_session_key_that_charges_share_replaces_that_of_the_preset(propose_from: Propose) -> None:
     calls = "\n".join(freeswitch_call(f"u{n}", sip_call_id=f"sip{n}") for n in range(1, 6))
     charges = "line,call_id,amount\n" + "".join(f"{n},sip{n},2.10\n" for n in range(1, 6))

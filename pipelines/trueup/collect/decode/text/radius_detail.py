@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -40,17 +41,25 @@ class DetailReader:
 
     def columns(self) -> Sequence[str]:
         """Return the attributes of the first records."""
+        names = sorted({name for one in self._first for name in one})
+        if not names:
+            todo = f"correct `format` of source {self._unit.source.name}"
+            raise SourceError("its first lines are no RADIUS attributes `Name = value`", where=self._unit.shown, todo=todo)
+        return names
+
+    @property
+    def repeated(self) -> frozenset[str]:
+        """The attributes that one of the first records has several times, and that would reject it if they were mapped."""
+        return frozenset(name for one in self._first for name, values in one.items() if len(values) > 1)
+
+    @cached_property
+    def _first(self) -> list[_Texts]:
         first = next(self.pieces(), None)
         if first is None:
             raise SourceError("the file has only empty lines", where=self._unit.shown, todo="have it delivered again")
         lines, _ = within_limit(first.only(slice(0, _SHOWN_RECORDS)), self._unit.limits.record_bytes)
         screened = screen_lines(lines, "utf-8").lines
-        found = (attributes_of(screened.raw(index).decode()) for index in range(len(screened)))
-        names = sorted({name for one in found if one is not None for name in one})
-        if not names:
-            todo = f"correct `format` of source {self._unit.source.name}"
-            raise SourceError("its first lines are no RADIUS attributes `Name = value`", where=self._unit.shown, todo=todo)
-        return names
+        return [attributes_of(screened.raw(index).decode()) or {} for index in range(len(screened))]
 
     def pieces(self) -> Iterator[Lines]:
         """Yield the blocks."""
