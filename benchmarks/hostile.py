@@ -287,6 +287,137 @@ def _(folder: Path) -> None:
     write_parts(folder / "Master.csv", [b'"x","', *repeat_bytes(b"1", 100 * MB), b'"\n'])
 
 
+# --- documents --------------------------------------------------------------------------------------------------------
+
+DOCUMENT, XML, XLSX = 'format = "json"', 'format = "xml"\nelement = "CDR"', 'format = "xlsx"'
+ITEM = b'{"id":"1","caller":"998901234567","at":"2026-05-01 10:00:00","seconds":1}'
+ELEMENT = b"<CDR><id>1</id><caller>998901234567</caller><at>2026-05-01 10:00:00</at><seconds>1</seconds></CDR>"
+
+
+@case("JSON: a list of 800,000", settings=DOCUMENT)
+def _(folder: Path) -> None:
+    write_parts(folder / "a.json", [b"[", *repeat_bytes(ITEM + b",\n", 60 * MB), ITEM, b"]"])
+
+
+@case("JSON: 30 million numbers in a list", settings=DOCUMENT)
+def _(folder: Path) -> None:
+    write_parts(folder / "a.json", [b"[", *repeat_bytes(b"1,", 60 * MB), b"1]"])
+
+
+@case("JSON: 60 MB of brackets", settings=DOCUMENT + '\nrecords = "calls"')
+def _(folder: Path) -> None:
+    write_parts(folder / "a.json", [*repeat_bytes(b"[", 30 * MB), *repeat_bytes(b"]", 30 * MB)])
+
+
+@case("JSON: an item of 300 MB", settings=DOCUMENT)
+def _(folder: Path) -> None:
+    write_parts(folder / "a.json", [b"[", ITEM, b',{"id":"', *repeat_bytes(b"x", 300 * MB), b'"},', ITEM, b"]"])
+
+
+@case("JSON: a line with a list of 800,000", settings=NDJSON + '\nrecords = "calls"\nlimits = { record_bytes = "128MiB" }')
+def _(folder: Path) -> None:
+    write_parts(folder / "a.json", [b'{"calls":[', *repeat_bytes(ITEM + b",", 60 * MB), ITEM, b"]}\n"])
+
+
+@case("XML: 500,000 elements", settings=XML)
+def _(folder: Path) -> None:
+    write_parts(folder / "a.xml", [b"<f>", *repeat_bytes(ELEMENT, 50 * MB), b"</f>"])
+
+
+@case("XML: 10 million empty elements", settings=XML)
+def _(folder: Path) -> None:
+    write_parts(folder / "a.xml", [b"<f>", *repeat_bytes(b"<CDR/>", 60 * MB), b"</f>"])
+
+
+@case("XML: an element of 300 MB", settings=XML)
+def _(folder: Path) -> None:
+    write_parts(folder / "a.xml", [b"<f>", ELEMENT, b"<CDR><id>", *repeat_bytes(b"x", 300 * MB), b"</id></CDR>", ELEMENT, b"</f>"])
+
+
+@case("XML: 60 MB of nested elements", settings=XML)
+def _(folder: Path) -> None:
+    write_parts(folder / "a.xml", repeat_bytes(b"<a>", 60 * MB))
+
+
+@case("XML: entities that grow to gigabytes", settings=XML)
+def _(folder: Path) -> None:
+    entities = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
+    (folder / "a.xml").write_text(f'<!DOCTYPE f [<!ENTITY e0 "x">{entities}]><f><CDR><id>&e11;</id></CDR></f>')
+
+
+def write_workbook(path: Path, rows: list[bytes], *, strings: list[bytes] | None = None) -> None:
+    """Write a workbook of one sheet with these bytes as its rows."""
+    parts = [
+        ("[Content_Types].xml", [
+            b'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+            b'<Override PartName="/xl/workbook.xml" ContentType='
+            b'"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml"/>'
+            b'<Override PartName="/xl/sharedStrings.xml" ContentType='
+            b'"application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>'
+        ]),
+        ("xl/workbook.xml", [
+            b'<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" '
+            b'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships">'
+            b'<sheets><sheet name="S" sheetId="1" r:id="rId1"/></sheets></workbook>'
+        ]),
+        ("xl/_rels/workbook.xml.rels", [
+            b'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" '
+            b'Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" '
+            b'Target="worksheets/sheet1.xml"/></Relationships>'
+        ]),
+        ("xl/styles.xml", [b'<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"/>']),
+        ("xl/sharedStrings.xml", [
+            b'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">', *(strings or []), b"</sst>"
+        ]),
+        ("xl/worksheets/sheet1.xml", [
+            b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>', *rows,
+            b"</sheetData></worksheet>",
+        ]),
+    ]  # fmt: skip
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts:
+            with archive.open(name, "w", force_zip64=True) as member:
+                for block in data:
+                    member.write(block)
+
+
+def sheet_row(*texts: str) -> bytes:
+    return b"<row>" + b"".join(f'<c t="inlineStr"><is><t>{text}</t></is></c>'.encode() for text in texts) + b"</row>"
+
+
+HEAD_ROW, DATA_ROW = sheet_row(*COLUMNS), sheet_row("1", "998901234567", "2026-05-01 10:00:00", "1")
+
+
+@case("workbook: 300,000 rows", settings=XLSX)
+def _(folder: Path) -> None:
+    write_workbook(folder / "a.xlsx", [HEAD_ROW, *[DATA_ROW * 1000] * 300])
+
+
+@case("workbook: 10 GB of rows in 10 MB", settings=XLSX)
+def _(folder: Path) -> None:
+    write_workbook(folder / "a.xlsx", [HEAD_ROW, *[DATA_ROW * 10_000] * 4_000])
+
+
+@case("workbook: a row of 5 million cells", settings=XLSX)
+def _(folder: Path) -> None:
+    write_workbook(folder / "a.xlsx", [HEAD_ROW, b"<row>", *[b"<c><v>1</v></c>" * 10_000] * 500, b"</row>", DATA_ROW])
+
+
+@case("workbook: a text of 200 MB", settings=XLSX)
+def _(folder: Path) -> None:
+    write_workbook(folder / "a.xlsx", [HEAD_ROW, b"<row><c><v>", *[b"1" * MB] * 200, b"</v></c></row>", DATA_ROW])
+
+
+@case("workbook: 6 million shared strings", settings=XLSX)
+def _(folder: Path) -> None:
+    write_workbook(folder / "a.xlsx", [HEAD_ROW, DATA_ROW], strings=[b"<si><t>a</t></si>" * 10_000] * 600)
+
+
+@case("workbook: 60 MB of nested elements", settings=XLSX)
+def _(folder: Path) -> None:
+    write_workbook(folder / "a.xlsx", [HEAD_ROW, *[b"<a>" * 333_333] * 60])
+
+
 # --- compressed -------------------------------------------------------------------------------------------------------
 
 

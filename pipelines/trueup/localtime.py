@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.units import MONTH, WEEK
+
 UTC_NAMES = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT"})
 _HOUR_US = 3_600_000_000
 DAY_US = 24 * _HOUR_US
-WEEK, MONTH = -1, -2
-"""Periods of the calendar: weeks that begin on Monday, and months. Any other period is a number of microseconds."""
-CALENDAR_PERIODS = {"week": WEEK, "month": MONTH}
-"""Calendar periods by their name in settings, declarations and ids of findings."""
 
 
 def _moment(time_us: pl.Expr) -> pl.Expr:

@@ -121,3 +121,14 @@ def test_a_version_that_returns_to_an_earlier_content_counts(project: Path, rows
     deliver(project, [[FIRST], [SECOND, FIRST.removesuffix(",1") + ",3"]])
     assert rows("SELECT impact FROM findings WHERE status = 'open'") == [{"impact": Decimal("-0.3")}]
     assert rows("SELECT sum(duplicate)::INT AS n FROM source_units") == [{"n": 0}]
+
+
+def test_a_correction_of_the_subscriber_is_another_record_and_is_named(
+    project: Path, rows: Rows, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(project, [[THIRD, SECOND.replace("491511000001", "491511000002").removesuffix(",2") + ",11"]])
+    assert rows("SELECT kind FROM findings WHERE status = 'open'") == [{"kind": "charge_without_usage"}]
+    capsys.readouterr()
+    assert main(["status", "--check", "--project", str(project)]) == 1
+    named = "source bill: 1 charge records such as a have versions with different subscriber, which all count"
+    assert named in capsys.readouterr().err

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from trueup.collect import ingest as ingest_module
+from trueup.collect.commit.chain import CONTROL, hash_of
 from trueup.collect.ingest import IngestSummary
 from trueup.collect.recycle.recycle import recycle
 from trueup.config import Project, parse
@@ -169,3 +170,9 @@ def test_a_declared_sum_without_its_column_is_an_error() -> None:
             '[[source]]\nname = "msc"\nstream = "usage"\npath = "x.csv"\nidentity = "content"\n'
             + "framing = { trailer = '(?P<amount>.*)' }"
         )
+
+
+def test_the_hash_of_a_control_row_covers_its_sums_and_is_that_of_earlier_versions_without() -> None:
+    row: dict[str, object] = dict.fromkeys(CONTROL) | {"previous_hash": "", "records": 1}
+    earlier = {name: value for name, value in row.items() if name != "sums"}
+    assert hash_of(earlier) == hash_of(row) != hash_of({**row, "sums": "{}"})

@@ -20,8 +20,8 @@ import pytest
 import zstandard
 
 from trueup.collect import ingest as ingest_module
-from trueup.collect.decode import readers as readers_module
 from trueup.collect.decode.decoded import Batch
+from trueup.collect.decode.json import readers as readers_module
 from trueup.collect.decode.json.members import read_ndjson
 from trueup.collect.decode.text import lines as lines_module
 from trueup.collect.decode.text.lines import Lines

@@ -21,6 +21,7 @@ from trueup.config import Project
 from trueup.errors import ConfigError, SourceError
 from trueup.log.lake import Lake
 from trueup.proof.verify import verify
+from trueup.warehouse.maintain import maintain
 
 Write = Callable[..., Project]
 TakeIn = Callable[[Project], IngestSummary]
@@ -350,21 +351,26 @@ def test_a_unit_is_complete_with_its_last_part_and_all_parts_before_it() -> None
     assert not IngestedParts({0: 5}).is_complete
 
 
-def test_files_that_another_run_ingests_between_two_commits_are_known(calls: Write, take_in: TakeIn, query: Query) -> None:
+@pytest.mark.parametrize("merges", [False, True])
+def test_files_that_another_run_ingests_between_two_commits_are_known(merges: bool, calls: Write, query: Query) -> None:
     project = calls({f"{n}.csv": f"id,caller,at,seconds\n{n},c,2024-05-01 10:00:00,1\n" for n in range(4)})
     files, others = set[str](), list[IngestSummary]()
 
+    def now() -> datetime:
+        return datetime(2024, 6, 1, tzinfo=UTC)
+
     class OtherRun:
-        """Ingests the same project when the run that shows its progress reads its second file."""
+        """Ingests all files but the last when the run that shows its progress reads its second file; then it may merge."""
 
         def update(self, unit: str, done_bytes: int, total_bytes: int) -> None:
             files.add(unit)
             if len(files) == 2 and not others:
-                others.append(take_in(project))
+                others.append(ingest(project, clock=now, choose=lambda source, path: path.name != "3.csv"))
+                assert not merges or maintain(project, clock=now).merged
 
-    first = ingest(project, clock=lambda: datetime(2024, 6, 1, tzinfo=UTC), progress=OtherRun())
-    assert [unit.outcome for unit in first.units] == ["taken", "known", "known", "known"]
-    assert [unit.outcome for unit in others[0].units] == ["known", "taken", "taken", "taken"]
+    first = ingest(project, clock=now, progress=OtherRun())
+    assert [unit.outcome for unit in first.units] == ["taken", "known", "known", "taken"]
+    assert [unit.outcome for unit in others[0].units] == ["known", "taken", "taken"]
     assert query(project, "SELECT count(*) n FROM lake.events.usage").item() == 4
     with Lake.open(project, read_only=True) as lake:
         assert verify(lake, only=("counts", "chains", "units", "positions")).sound

@@ -63,6 +63,12 @@ def test_a_written_duration_is_a_number_of_seconds(tmp_path: Path, capsys: pytes
     assert rejected_rows(tmp_path, capsys, ["24:00:00", "24:00:01"], unit=', duration = "h:m:s"') == [1]
 
 
+@pytest.mark.parametrize("unit", ["", ', unit = "ms"'])
+def test_a_written_duration_in_smaller_units_is_as_plausible(unit: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = f', duration = "h:m:s", scale = 1000{unit}'
+    assert rejected_rows(tmp_path, capsys, ["00:05:00", "24:00:00", "24:00:01"], unit=settings) == [2]
+
+
 def test_a_range_of_its_own_replaces_the_plausible_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {"unit": ', unit = "s"', "more": 'range = { quantity = ["0", "200000"] }'}
     assert rejected_rows(tmp_path, capsys, ["86401", "200001"], **settings) == [1]
@@ -81,10 +87,11 @@ def test_without_a_unit_no_quantity_is_too_large(tmp_path: Path, capsys: pytest.
     ("written", "message"),
     [
         ('{ column = "used", unit = "parsec" }', "columns.quantity.unit: must be 'ms', 's'"),
+        ('{ column = "used", duration = "h:m:s", unit = "h" }', "a written `duration` is a number of seconds, times `scale`"),
         ('"used"\npeer = { column = "caller", unit = "s" }', "unit of peer has no effect for a column other than the quantity"),
     ],
 )  # fmt: skip
-def test_an_unknown_unit_or_one_of_another_column_is_refused(
+def test_an_unknown_unit_or_one_of_another_kind_is_refused(
     written: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = SETTINGS.format(stream="usage", service="voice", unit="", more="", amount="")

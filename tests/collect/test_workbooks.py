@@ -85,6 +85,29 @@ def test_cells_of_a_sheet_are_the_fields_of_records(calls: Write, take_in: TakeI
     assert is_proven(project)
 
 
+STRING = "<r><t>x</t></r><r><t> y</t></r><rPh><t>no</t></rPh>"
+
+
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_strings_are_read_without_their_furigana(calls: Write, take_in: TakeIn, query: Query, is_shared: bool) -> None:
+    data = workbook(HEADER, ("a", "x", AT, 1))
+    if is_shared:
+        cell, kind = '<c r="B2" t="s"><v>1</v></c>', "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+        data = edited(
+            data, ("</Types>", f'<Override PartName="/xl/strings.xml" ContentType="{kind}"/></Types>'), member="[Content_Types].xml"
+        )
+        out = io.BytesIO(data)
+        with zipfile.ZipFile(out, "a") as archive:
+            archive.writestr("xl/strings.xml", f"<sst><si><t>other</t></si><si>{STRING}</si></sst>")
+        data = out.getvalue()
+    else:
+        cell = f'<c r="B2" t="inlineStr"><is>{STRING}</is></c>'
+    project = calls({"a.xlsx": edited(data, ('<c r="B2".*?</c>', cell))}, settings=XLSX)
+    assert take_in(project).errors == []
+    assert query(project, LAID)["subscriber"].to_list() == ["x y"]
+    assert is_proven(project)
+
+
 def test_a_sheet_of_many_chunks_is_read_whole(calls: Write, take_in: TakeIn) -> None:
     project = calls({"a.xlsx": workbook(HEADER, *((str(n), "x", AT, n) for n in range(3000)))}, settings=XLSX)
     assert [(u.accepted, u.quarantined) for u in take_in(project).units] == [(3000, 0)]

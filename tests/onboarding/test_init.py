@@ -235,6 +235,28 @@ def test_a_case_with_a_tariff_book_needs_no_price(tmp_path: Path, capsys: pytest
         capsys.readouterr()
 
 
+def test_charges_of_the_first_of_a_month_are_compared_by_month(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # C18: the second subscriber used 50 MB in October, billed at 0.10; the prices of the charges show 0.01 per MB.
+    folder = tmp_path / "p"
+    written = init(folder, case("C18-calendar-month-aggregate", folder), capsys)
+    assert 'period = "month"' in (folder / "trueup.toml").read_text()
+    assert findings_of(folder, written, capsys) == [("underbilled", Decimal("0.4"))]
+
+
+def test_several_charges_of_one_key_are_lines_where_as_many_calls_have_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # C22 without its part numbers.
+    folder = tmp_path / "p"
+    paths = case("C22-two-by-two-same-key", folder)
+    for path in paths:
+        if "charges" in path.name:
+            path.write_text("".join(f"{line.rpartition(',')[0]}\n" for line in path.read_text().splitlines()))
+    written = init(folder, paths, capsys)
+    assert "bill_lines = true" in (folder / "trueup.toml").read_text()
+    assert findings_of(folder, written, capsys) == []
+
+
 def test_damaged_durations_get_a_range(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "p"
     written = init(folder, case("C12-absurd-duration", folder), capsys)

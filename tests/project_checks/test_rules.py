@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trueup.project_checks.check import COLLECTION_RULES, FILE_RULES, LOG_RULES, SETTING_RULES
-from trueup.project_checks.log_summary import LogSummary, RefusedUnit, SameContent, SourceDeliveries
+from trueup.project_checks.log_summary import LogSummary, MovedRecords, RefusedUnit, SameContent, SourceDeliveries
 from trueup.project_checks.problem import Problem
 
 Find = Callable[..., list[Problem]]
@@ -187,6 +187,18 @@ SETTINGS = {
     ),
     "a record key beside the position": (
         [('lateness = "1h"', 'identity = "position"')], "", ("unused-setting", "error", "[[source]] msc"), "record_key has no effect",
+    ),
+    "a version of records that have no key of their own": (
+        [(USAGE, USAGE.replace('record_key = "id"', 'record_version = "rev"')), ('lateness = "1h"', 'identity = "content"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'record_version has no effect with identity = "content"',
+    ),
+    "lines of bills without a key of the bill": (
+        [(CHARGES, CHARGES.replace('session_key = "id", ', "") + "\nbill_lines = true")], "",
+        ("unused-setting", "error", "[[source]] billing"), "bill_lines has no effect without a column for session_key",
+    ),
+    "counters of sessions without a key of the session": (
+        [(USAGE, USAGE.replace('session_key = "id", ', "")), ('grace = "1h"', 'grace = "1h"\nparts = "last"')], "",
+        ("unused-setting", "error", "[reconcile.voice]"), "parts has no effect without a column for session_key",
     ),
     "a range of a column that is not mapped": (
         [(CHARGES, CHARGES + '\nrange = { quantity = ["0", "1"] }')], "",
@@ -397,6 +409,10 @@ LOGS = {
     "same content": (
         LogSummary(DELIVERIES, (SameContent("billing", "msc", 2, "landing/msc/a.csv"),)), [], "",
         ("same-content", "warning", "landing/msc/a.csv"), "2 files",
+    ),
+    "a correction of the bucket key": (
+        replace(VOICE, moved=(MovedRecords("billing", "charge", 2, "r7"),)), [], "",
+        ("moved-record", "warning", "[[source]] billing"), "2 charge records such as r7 have versions with different subscriber",
     ),
     "a file refused whole": (
         replace(VOICE, refused=(RefusedUnit("msc", "landing/msc/a.csv", 3, 3, "bad_time: started_at: is a time"),)), [], "",

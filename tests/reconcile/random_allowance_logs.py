@@ -80,6 +80,11 @@ def book_of(generator: LogGenerator) -> list[dict[str, Any]]:
         rows += [rate(service, r.choice((MICRO, 3 * MICRO)), tier_from_micros=r.choice((3, 6)) * MICRO, **terms)] if tiered else []
         # Subscribers are named s and t.
         rows += [rate(service, r.choice((MICRO, 3 * MICRO)), origin=r.choice("st"))] if r.random() < 0.3 else []
+    # Peers are named p and q.
+    rows += [rate("voice", 3 * MICRO, destination="q")] if r.random() < 0.3 else []
+    if r.random() < 0.3:
+        middle = (EPOCH + generator.middle * generator.step_us * US).replace(microsecond=0)
+        rows.append(row("ported", destination="p", rated_as="q", valid_from=r.choice((LONG_AGO, middle))))
     for name in r.sample(("A", "B"), r.choice((0, 1, 1, 2))):
         services = ", ".join(r.sample(("voice", "sms", "iot", "web"), r.choice((1, 2, 3))))
         other = {"period": r.choice(("day", "month"))} if r.random() < 0.2 else {}

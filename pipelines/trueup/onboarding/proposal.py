@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,23 @@ def _shared(
         _scales(drafts, base, fine, joined),
         _calling_code(drafts),
         _service(drafts),
+        _bill_lines(links),
     )
+
+
+def _bill_lines(links: Sequence[tuple[Draft, Draft, SharedKey]]) -> dict[str, str]:
+    """Return the evidence, by source, that several charges of one key are lines of a bill: as many usage records have the key."""
+    found = {}
+    for usage, charge, key in links:
+        counts = [
+            column.values.cast(pl.String).drop_nulls().alias("key").value_counts(name="records")
+            for column in (key.charge, key.usage)
+        ]
+        several = counts[0].filter(pl.col("records") > 1)
+        as_many = several.join(counts[1], on=["key", "records"])
+        if charge.column("partial_no") is None and several.height == as_many.height > 0:
+            found[charge.name] = f"{several.height:,} keys have several charges, and as many records of {usage.name}"
+    return found
 
 
 def _base_unit(drafts: Sequence[Draft]) -> UnitName | None:
@@ -272,6 +288,13 @@ def _project_lines(drafts: Sequence[Draft], now: datetime) -> list[Line]:
 
 
 def _first_time(draft: Draft) -> datetime | None:
+    times = _times(draft)
+    first = None if times is None else times.min()
+    return first if isinstance(first, datetime) else None
+
+
+def _times(draft: Draft) -> pl.Series | None:
+    """Return the starts of a sample's records on their own wall clock; None where no column of texts has them."""
     if draft.layout.format == "asterisk":
         column, time_format = draft.records.columns["start"], "%d/%m/%Y %H:%M:%S"
     else:
@@ -279,9 +302,7 @@ def _first_time(draft: Draft) -> datetime | None:
         if started is None or started.is_typed or draft.stream == "tariff":
             return None
         column, time_format = started, started.times[0][0]
-    times = utc_times_of_days(column.texts, time_format=time_format, zone="UTC", ambiguous="earliest")
-    first = times.min()
-    return first if isinstance(first, datetime) else None
+    return utc_times_of_days(column.texts, time_format=time_format, zone="UTC", ambiguous="earliest")
 
 
 def _rules(
@@ -339,13 +360,22 @@ def _match_lines(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, Sh
             assumed("quantity_tolerance", "1s", "the same"),
         ]
         return [Line("match", ["nearest"], "usage and charges share no key", check=True), *near, grace]
-    period = assumed("period", "1d", "the period of a charge")
+    period = _period_line([draft for draft in movements if draft.stream == "charge"])
     return [Line("match", ["aggregate"], "usage and charges share no key: their sums are compared", check=True), period, grace]
 
 
 def _parts_lines(drafts: Sequence[Draft]) -> list[Line]:
     counters = [draft.name for draft in drafts if draft.known is not None and draft.known.has_counters]
     return [Line("parts", "last", f"interim updates of {', '.join(counters)} have counters so far")] if counters else []
+
+
+def _period_line(charges: Sequence[Draft]) -> Line:
+    """Return the period of charges: a month where each begins at the first of a month."""
+    starts = [times for draft in charges if (times := _times(draft)) is not None]
+    months = [(times.dt.day() == 1) & (times.dt.time() == time()) for times in starts]
+    if months and len(starts) == len(charges) and all(bool(begins.all()) for begins in months):
+        return Line("period", "month", f"{sum(map(len, months))} charges begin at the first of a month", check=True)
+    return assumed("period", "1d", "the period of a charge")
 
 
 def _price_lines(explained: Sequence[Price], shared: Shared) -> list[Line]:

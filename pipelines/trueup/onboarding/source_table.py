@@ -27,7 +27,7 @@ class Shared:
     """Decisions that concern all sources: the session key of each, the unit of quantities, the calling code, the service.
 
     `base` is the unit of quantities in the log, `fine` the factor that keeps decimals beyond six. `keys` has the column and the
-    evidence of the session key by source.
+    evidence of the session key by source, `bill_lines` the evidence that charges are lines of bills.
     """
 
     folder: Path
@@ -37,6 +37,7 @@ class Shared:
     scales: dict[str, tuple[int, str]] = field(default_factory=dict)
     code: tuple[str, str, bool] | None = None
     service: tuple[str, str] | None = None
+    bill_lines: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def source_tables(draft: Draft, shared: Shared) -> SourceTables:
         )
         return SourceTables([*head, *identity], {"framing": draft.layout.framing})
     head += [*_time_lines(draft), *_notation_lines(draft), *_range_lines(draft, shared), *_where_lines(draft)]
+    if draft.name in shared.bill_lines:
+        head.append(Line("bill_lines", True, shared.bill_lines[draft.name], check=True))
     columns = [*_key_lines(draft, shared, head), *_value_lines(draft, shared)]
     return SourceTables(head, {"columns": columns, "constants": _constants(draft, shared), "framing": draft.layout.framing})
 

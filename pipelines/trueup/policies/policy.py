@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trueup.config import Config, ServiceConfig
 from trueup.config.tables.reconcile import DEFAULT
 from trueup.events.schema import MOVEMENTS
-from trueup.localtime import CALENDAR_PERIODS
+from trueup.units import CALENDAR_PERIODS
 
 KERNEL_VERSION = 2
 DEFAULT_RULE = -1

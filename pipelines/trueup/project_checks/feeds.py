@@ -140,7 +140,24 @@ SETTING_RULES = (
         'map session_key, or write match = ["nearest"] or match = ["aggregate"]', _unmapped_session_key,
     ),
 )  # fmt: skip
+
+
+def _moved(facts: Facts) -> Iterator[Instance]:
+    """Yield one instance for each source whose corrections have another bucket key than the versions before."""
+    column = facts.config.lake.bucket_by
+    for moved in facts.log.moved:
+        yield {
+            "where": f"[[source]] {moved.source}", "source": moved.source, "stream": moved.stream, "records": moved.records,
+            "example": moved.example, "column": column,
+        }  # fmt: skip
+
+
 LOG_RULES = (
+    Rule(
+        "moved-record", "warning",
+        "source {source}: {records} {stream} records such as {example} have versions with different {column}, which all count",
+        "deliver a version with quantity and amount zero for each former {column}", _moved,
+    ),
     Rule(
         "never-closed", "notice",
         "source {source} has delivered records, but nothing shows how far it is complete: its findings are delayed",

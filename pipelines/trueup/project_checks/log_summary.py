@@ -47,6 +47,16 @@ class RefusedUnit:
 
 
 @dataclass(frozen=True)
+class MovedRecords:
+    """Records of a source whose versions have different bucket keys: their number, and the key of one."""
+
+    source: str
+    stream: str
+    records: int
+    example: str
+
+
+@dataclass(frozen=True)
 class LogSummary:
     """Summary of a log.
 
@@ -57,6 +67,7 @@ class LogSummary:
     sources: dict[str, SourceDeliveries] = field(default_factory=dict)
     same_content: tuple[SameContent, ...] = ()
     refused: tuple[RefusedUnit, ...] = ()
+    moved: tuple[MovedRecords, ...] = ()
     used: frozenset[str] = frozenset()
     billed: dict[str, frozenset[str]] = field(default_factory=dict)
     rated: frozenset[str] = frozenset()
@@ -98,6 +109,7 @@ def summarise_log(lake: Lake, project: Project, *, most_records: int | None = No
     has_book = summary.has_records("tariff")
     return replace(
         summary,
+        moved=tuple(_moved_records(lake, project)),
         used=frozenset(used),
         billed={service: frozenset(currencies) for service, currencies in billed.items()},
         rated=frozenset(row["service"] for row in _rows(lake, "rated_services")) if has_book else frozenset(),
@@ -116,6 +128,19 @@ def _of_sources(lake: Lake, rows: list[dict[str, Any]]) -> LogSummary:
     same = (SameContent(first, second, len(paths), paths[0]) for (first, second), paths in pairs.items())
     refused = _rows(lake, "refused_records", {"horizon_us": lake.project.config.project.horizon})
     return LogSummary(sources, tuple(same), tuple(RefusedUnit(**row) for row in refused))
+
+
+def _moved_records(lake: Lake, project: Project) -> Iterable[MovedRecords]:
+    """Yield records whose corrections have another bucket key; streams without versions are not read."""
+    versioned = {source.stream for source in project.config.source if "record_version" in source.columns}
+    if not versioned:
+        return
+    # It imports a library of frames, which no other summary needs.
+    from trueup.events.identity import bucket_key_sql
+
+    for stream in sorted(versioned):
+        key = bucket_key_sql(project.config.lake.bucket_by, of="e")
+        yield from (MovedRecords(**row) for row in _rows(lake, "moved_records", stream=stream, bucket_key=key))
 
 
 def _services(lake: Lake, after: int, *, scans: bool) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from trueup.collect.map.presets import expand_preset
 from trueup.collect.map.time_formats import EPOCH_POWER
@@ -52,7 +52,7 @@ def _unused(facts: Facts) -> Iterator[Instance]:
         for name, when in _unused_of_source(source):
             yield {"where": f"[[source]] {source.name}", "name": name, "when": when}
     for service, rules in facts.config.reconcile.items():
-        for name, when in _unused_of_service(rules):
+        for name, when in _unused_of_service(rules, facts.config.source):
             yield {"where": f"[reconcile.{service}]", "name": name, "when": when}
     if "timeout" in facts.config.anchor.model_fields_set and facts.config.anchor.to_command is None:
         yield {"where": "[anchor]", "name": "timeout", "when": "without `to_command`"}
@@ -75,6 +75,8 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
             yield name, f'without complete = "{complete}"'
     if "bill_lines" in written and source.stream != "charge":
         yield "bill_lines", f'with stream = "{source.stream}"'
+    elif "bill_lines" in written and not is_mapped(source, "session_key"):
+        yield "bill_lines", "without a column for session_key"
     if source.stream not in MOVEMENTS:
         yield from ((name, f'with stream = "{source.stream}"') for name in _MOVEMENTS_ONLY if name in written)
     elif "lateness" in written and source.frontier == "declared":
@@ -85,6 +87,8 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
         yield "late_after of feed", "without `every`"
     if source.identity == "position" and "record_key" in (*source.columns, *source.constants):
         yield "record_key", 'with identity = "position"'
+    if source.identity != "key" and is_mapped(source, "record_version"):
+        yield "record_version", f'with identity = "{source.identity}"'
     yield from ((f"range of {name}", f"without a column for {name}") for name in source.range if not is_mapped(source, name))
     for name in source.framing.sums if source.framing is not None else ():
         if not is_mapped(expand_preset(source), name):
@@ -135,8 +139,11 @@ def _is_number(expression: str) -> bool:
         return False
 
 
-def _unused_of_service(rules: ServiceConfig) -> Iterator[tuple[str, str]]:
+def _unused_of_service(rules: ServiceConfig, sources: Sequence[SourceConfig]) -> Iterator[tuple[str, str]]:
     written = rules.model_fields_set
+    usage = [expand_preset(source) for source in sources if source.stream == "usage"]
+    if "parts" in written and usage and not any(is_mapped(source, "session_key") for source in usage):
+        yield "parts", "without a column for session_key of usage"
     if "period" in written and "aggregate" not in rules.match:
         yield "period", 'without match = ["aggregate"]'
     if "price_per" in written and rules.price is None:

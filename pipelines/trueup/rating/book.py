@@ -187,8 +187,9 @@ class Book:
 def normalized_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows with all columns of `TARIFF`, with prefixes and first tiers in one notation."""
     typed = rows.select(pl.col(n).cast(t) if n in rows.columns else pl.lit(None, t).alias(n) for n, t in TARIFF.items())
+    given = [n for n in PREFIXES if typed[n].null_count() < typed.height]
     return typed.with_columns(
-        *(international_digits(pl.col(n)).str.strip_prefix("+").replace("", None).alias(n) for n in PREFIXES),
+        *(international_digits(pl.col(n)).str.strip_prefix("+").replace("", None).alias(n) for n in given),
         tier_from_micros=pl.col("tier_from_micros").fill_null(0),
     )
 

@@ -39,14 +39,14 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     EXCHANGE: ("currency", "to_currency", "price_micros"),
     PORTED: ("destination", "rated_as"),
 }
-_OF_RATES = ("origin", "maximum_micros", "chargeable_from_micros", "free_first_micros", "priced_at")
-"""Columns that no other item may have."""
-_NOT_NEGATIVE = (
-    "tax_micros", "tier_from_micros", "units_micros", "maximum_micros", "chargeable_from_micros", "free_first_micros",
-)  # fmt: skip
+_OF_ONE_ITEM = {
+    "origin": RATE, "maximum_micros": RATE, "chargeable_from_micros": RATE, "free_first_micros": RATE, "priced_at": RATE,
+    "rated_as": PORTED,
+}  # fmt: skip
+"""Columns that only one item may have."""
 _CHOICES = {
     "item": ITEMS, "rounding": ROUNDINGS, "rounding_stage": STAGES, "period": ("day", "week", "month"),
-    "shared": ("account", "subscriber"), "priced_at": PRICED_AT,
+    "shared": ("account", "subscriber"),
 }  # fmt: skip
 _MINUTE_US = 60_000_000
 _PREFIX = "^[0-9]{1,15}$"
@@ -66,7 +66,7 @@ def refusals(known: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
         source_row=pl.lit(None, pl.Int64), reason=pl.lit(None, pl.String), rule=pl.lit(None, pl.String)
     )  # fmt: skip
     rows = _marked(rows, [*_missing(), *_out_of_range(rows, past)])
-    rows = _marked(rows, [_repeated(item) for item in ITEMS])
+    rows = _marked(rows, [_repeated(item) for item in ITEMS if (rows["item"] == item).any()])
     book = pl.concat([past, rows]).with_row_index("known")
     for rules in (_calendars, _bands, _tiers, _plans):
         book = _marked(book, [rules(book)])
@@ -97,10 +97,9 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         yield OUT_OF_RANGE, f"{name}: is one of {', '.join(choices)}", ~pl.col(name).is_in(choices)
     for name, most in LARGEST.items():
         yield OUT_OF_RANGE, f"{name}: is at least 1 and fits 64 bits", ~pl.col(name).is_between(1, most)
-    for name in _NOT_NEGATIVE:
+    for name in ("tax_micros", "tier_from_micros", "units_micros"):
         yield OUT_OF_RANGE, f"{name}: is not negative", pl.col(name) < 0
     yield OUT_OF_RANGE, "price_micros: is more than 0 for an exchange", (pl.col("item") == EXCHANGE) & (pl.col("price_micros") <= 0)
-    yield OUT_OF_RANGE, "maximum_micros: is not below minimum_micros", pl.col("maximum_micros") < pl.col("minimum_micros")
     yield OUT_OF_RANGE, "decimals: is 0 to 6", ~pl.col("decimals").is_between(0, 6)
     yield OUT_OF_RANGE, "valid_to: is after valid_from", pl.col("valid_to") <= pl.col("valid_from")
     whole = pl.col("valid_from", "valid_to").cast(pl.Int64) % _MINUTE_US == 0
@@ -109,16 +108,32 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
         "valid_from: a band begins and ends on whole minutes",
         (pl.col("item") == BAND) & ~pl.all_horizontal(whole.fill_null(True)),
     )
-    for name in PREFIXES:
-        yield OUT_OF_RANGE, f"{name}: is a prefix of up to 15 digits", ~pl.col(name).str.contains(_PREFIX)
-        # Numbers are compared without their international mark, so this prefix would match none.
-        yield OUT_OF_RANGE, f"{name}: is more than the mark 00 of an international number", pl.col(name) == "00"
-    yield OUT_OF_RANGE, "rated_as: is of a ported number", (pl.col("item") != PORTED) & pl.col("rated_as").is_not_null()
-    for name in _OF_RATES:
-        yield OUT_OF_RANGE, f"{name}: is a term of a rate", (pl.col("item") != RATE) & pl.col(name).is_not_null()
+    yield from _prefix("destination")
+    yield from _terms_of_one_item([name for name in _OF_ONE_ITEM if rows[name].null_count() < rows.height])
     for name, read in (("weekdays", weekdays_of), ("from_time", minute_of), ("to_time", minute_of), ("timezone", ZoneInfo)):
         yield OUT_OF_RANGE, f"{name}: can be read", pl.col(name).is_in(_unreadable(rows[name], read))
     yield OUT_OF_RANGE, "price_per: has a common multiple with the others", pl.col("price_per").is_in(_uncommon(rows, past))
+
+
+def _prefix(name: str) -> Iterator[_Rule]:
+    yield OUT_OF_RANGE, f"{name}: is a prefix of up to 15 digits", ~pl.col(name).str.contains(_PREFIX)
+    # Numbers are compared without their international mark, so this prefix would match none.
+    yield OUT_OF_RANGE, f"{name}: is more than the mark 00 of an international number", pl.col(name) == "00"
+
+
+def _terms_of_one_item(given: list[str]) -> Iterator[_Rule]:
+    """Yield the rules of those columns of `_OF_ONE_ITEM` that some row has: most books have none of them."""
+    for name in given:
+        item, kind = _OF_ONE_ITEM[name], pl.col("item")
+        yield OUT_OF_RANGE, f"{name}: is of the item {item}", (kind != item) & pl.col(name).is_not_null()
+        if name in PREFIXES:
+            yield from _prefix(name)
+        elif name.endswith("_micros"):
+            yield OUT_OF_RANGE, f"{name}: is not negative", pl.col(name) < 0
+        else:
+            yield OUT_OF_RANGE, f"{name}: is one of {', '.join(PRICED_AT)}", ~pl.col(name).is_in(PRICED_AT)
+    if "maximum_micros" in given:
+        yield OUT_OF_RANGE, "maximum_micros: is not below minimum_micros", pl.col("maximum_micros") < pl.col("minimum_micros")
 
 
 def _unreadable(texts: pl.Series, read: Callable[[str], object]) -> list[str]:

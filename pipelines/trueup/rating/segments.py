@@ -30,8 +30,7 @@ def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple
     `calls` has `call`, `start_us` and `quantity_micros`; `found` are their candidates. A record of quantity 0 has one piece
     of quantity 0. Increments continue from the start of the record, the first one once. An increment is charged whole at the
     rate in force when it begins. What is free at the beginning of a record is a piece of its own, and increments begin after it.
-    `begun` is true if some candidate had come into force by then, even if not at that time of
-    day.
+    `begun` is true if some candidate had come into force by then, even if not at that time of day.
     """
     longest = pl.col("quantity_micros").clip(0, _YEAR_US)
     first_us, last_us = calls.select(pl.col("start_us").min(), last=(pl.col("start_us") + longest).max()).row(0)
@@ -93,8 +92,8 @@ def _after_free(begun: pl.DataFrame) -> pl.DataFrame:
 
 def _fixed_at_start(found: pl.DataFrame, begun: pl.DataFrame) -> pl.DataFrame:
     """Return the candidates, with one alone, held throughout, for each record that is priced at its start."""
-    fixed = begun.filter(pl.col("priced_at") == BY_START).select("call", "rate", fixed=pl.lit(True))
-    marked = found.join(fixed.select("call", fixed_rate="rate"), on="call", how="left")
+    fixed = begun.filter(pl.col("priced_at") == BY_START).select("call", fixed_rate="rate")
+    marked = found.join(fixed, on="call", how="left")
     kept = marked.filter(pl.col("fixed_rate").is_null() | (pl.col("fixed_rate") == pl.col("rate")))
     return kept.with_columns(pl.col("steady") | pl.col("fixed_rate").is_not_null()).select(found.columns)
 

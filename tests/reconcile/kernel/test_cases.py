@@ -359,6 +359,16 @@ def test_a_settled_pair_stays_and_is_priced_again_but_takes_no_other_session_key
     ]  # fmt: skip
 
 
+def test_a_settled_record_that_a_correction_moves_ahead_takes_no_other_session_key() -> None:
+    pair = [u("u", 0, 5), replace(c("c", 1, 5, 50), version=1)]
+    ahead = [replace(c("c", 150, 5, 50), version=2)]
+    with_key = [replace(c("c", 150, 5, 50, "K"), version=3)]
+    log: Log = [pair, advance_watermarks(100), [u("k", 150, 5, "K")], ahead, with_key, advance_watermarks(300)]
+    assert changes_of(log) == [
+        (5, "raised", "conflict", "conflicting_charge", "c", 0), (6, "raised", "frontier", "unbilled", "K", 50),
+    ]  # fmt: skip
+
+
 # --- unrated, horizon, policies ---------------------------------------------------------------------------------------
 
 

@@ -162,7 +162,7 @@ class AdmittedRecord:
     contents: dict[bytes, int | None]  # all contents, with their versions
     in_conflict: bool = False
     corrected: bool = False  # it replaced a content of a lesser version
-    frozen: bool = False  # its stream has passed its time since it arrived, so its content stays
+    frozen: bool = False  # its stream has passed a time that counted, so the record may be settled
     assigned_time_us: int | None = None  # of an undated record: its time, which a closing of its source assigns
 
     @property
@@ -219,7 +219,7 @@ def admit(
         beyond_horizon = known is None and behind_horizon(best)
         records[record_id] = new[record_id] = AdmittedRecord(
             best, position, known is None and late(best), beyond_horizon, currency_of(best, before.policy), seen, in_conflict,
-            known is not None and version_of(best) > version_of(known.record),
+            known is not None and version_of(best) > version_of(known.record), known is not None and known.frozen,
         )  # fmt: skip
     return new
 

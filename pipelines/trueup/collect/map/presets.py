@@ -25,10 +25,13 @@ def expand_preset(source: SourceConfig) -> SourceConfig:
 def _with_plausible_range(source: SourceConfig) -> SourceConfig:
     """Return the source with the plausible range of its quantity, where its unit is known and no range is set."""
     rule = source.columns.get("quantity")
-    unit = None if rule is None else rule.unit or ("s" if rule.duration is not None else None)
-    if unit is None or "quantity" in source.range:
+    if rule is None or (rule.unit is None and rule.duration is None) or "quantity" in source.range:
         return source
-    greatest = greatest_plausible_micros(unit, source.constants.get("service"))
+    service = source.constants.get("service")
+    # A written duration is a number of seconds, times `scale`.
+    greatest = (
+        greatest_plausible_micros("s", service) * rule.scale if rule.unit is None else greatest_plausible_micros(rule.unit, service)
+    )
     # A credited quantity is negative: the range of a charge is symmetric.
     least = -greatest if source.stream == "charge" else 0
     return source.model_copy(update={"range": source.range | {"quantity": (least, greatest)}})

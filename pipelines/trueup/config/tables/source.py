@@ -29,7 +29,7 @@ from trueup.config.values import (
     Zone,
     pattern_groups,
 )
-from trueup.units import MICROS, UnitName
+from trueup.units import MICROS, UNITS, UnitName
 
 _Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
 
@@ -68,6 +68,14 @@ class ColumnRule(Table):
     def _check_origin(self) -> Self:
         if [self.column is not None, bool(self.columns), self.expression is not None].count(True) != 1:
             raise ValueError("name either `column`, `columns` or `expression`")
+        return self
+
+    @model_validator(mode="after")
+    def _check_unit(self) -> Self:
+        if self.unit is not None and self.duration is not None:
+            unit = UNITS[self.unit]
+            if unit.measures != "time" or unit.size * self.scale != UNITS["s"].size:
+                raise ValueError(f"a written `duration` is a number of seconds, times `scale`: its unit is not {self.unit}")
         return self
 
     @property

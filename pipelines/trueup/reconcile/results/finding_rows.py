@@ -10,11 +10,12 @@ import polars as pl
 from trueup.events.identity import digest16_sql, netstring_sql
 from trueup.events.schema import UTC_TIME
 from trueup.frames import query_frames
-from trueup.localtime import CALENDAR_PERIODS, local_day
+from trueup.localtime import local_day
 from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.domain.bookings import PERIOD, SESSION
 from trueup.reconcile.kernel.evaluate import Evaluated
 from trueup.reconcile.kernel.lifecycle import WHOLE
+from trueup.units import CALENDAR_PERIODS
 
 MONEY = pl.Decimal(38, 0)
 BOOKING_MONEY: dict[str, pl.DataType] = {"booking_id": pl.Binary(), **dict.fromkeys(WHOLE, MONEY)}

@@ -176,8 +176,11 @@ def _content_versions(contents: pl.DataFrame, frontier: Frontier) -> tuple[pl.Da
             continue
         replacing = replacing.unique("record_no", keep="first", maintain_order=True)
         replaced = replacing.select("record_no", ended="position")
+        # What the stream had passed may be settled: the record stays frozen, wherever a correction moves it.
+        is_frozen = pl.col("frozen_at_counted") < pl.col("position")
+        frozen_at = pl.when(is_frozen).then(pl.min_horizontal("frozen_at", "frozen_at_counted")).otherwise("frozen_at")
         ended.append(current.join(replaced, on="record_no").with_columns(until=pl.col("ended")).drop("ended"))
-        new = replacing.with_columns(since=pl.col("position"), late=pl.lit(False))
+        new = replacing.with_columns(since=pl.col("position"), late=pl.lit(False), frozen_at=frozen_at)
         current = pl.concat([current.join(replaced, on="record_no", how="anti"), new.select(current.columns)])
     current = current.with_columns(until=pl.lit(NEVER_POSITION, pl.Int64))
     return pl.concat([*(d.select(current.columns) for d in ended), current]), pl.concat(refused)

@@ -106,7 +106,7 @@ class _Reading:
         self._column, self._kind, self._style = -1, "n", "0"
         self._local: dict[str, str] = {}
         self._texts: dict[str, list[str]] = {}
-        self._open, self._held = "", 0
+        self._open, self._held, self._is_phonetic = "", 0, False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
         name = self._local.get(name) or self._local.setdefault(name, local_name(name))
@@ -114,12 +114,12 @@ class _Reading:
             self._begin_row(attributes.get("r"))
         elif name == "c":
             self._begin_cell(attributes)
-        elif name in ("v", "f", "t"):
+        elif name in ("v", "f", "t") and not self._is_phonetic:
             self._open = name
             self._texts.setdefault(name, [])
         elif name == "rPh":
             # Furigana beside a string are no part of it.
-            self._open = ""
+            self._is_phonetic = True
 
     def text(self, data: str) -> None:
         if self._open:
@@ -131,6 +131,8 @@ class _Reading:
         name = self._local[name]
         if name in ("v", "f", "t"):
             self._open = ""
+        elif name == "rPh":
+            self._is_phonetic = False
         elif name == "c":
             self._end_cell()
         elif name == "row" and self._row.cells:
