@@ -52,6 +52,20 @@ FREERADIUS_RADACCT_LATER = FREERADIUS_RADACCT.partition("1,8030")[0] + (
     "5000000000,3000,,,User-Request,,PPP,10.1.0.1\n"
 )
 """The first session after its stop: its octets exceed 32 bits."""
+FREERADIUS_DETAIL = (
+    "Wed May  1 10:00:00 2024\n"
+    '\tUser-Name = "491511000001"\n\tAcct-Status-Type = Start\n\tAcct-Session-Id = "8030"\n\tNAS-IP-Address = 10.0.0.1\n'
+    '\tAcct-Unique-Session-Id = "ea6a1089816f19c0"\n\tTimestamp = 1714557600\n\n'
+    "Wed May  1 10:05:10 2024\n"
+    '\tUser-Name = "491511000001"\n\tAcct-Status-Type = Interim-Update\n\tAcct-Session-Id = "8030"\n\tNAS-IP-Address = 10.0.0.1\n'
+    "\tAcct-Input-Octets = 1000\n\tAcct-Output-Octets = 2000\n\tAcct-Delay-Time = 10\n"
+    '\tEvent-Timestamp = "May  1 2024 10:05:00 UTC"\n\tCisco-AVPair = "a=1"\n\tCisco-AVPair += "b=\\"2\\""\n'
+    '\tAcct-Unique-Session-Id = "ea6a1089816f19c0"\n\tTimestamp = 1714557910\n\n'
+    "Wed May  1 10:09:00 2024\n"
+    '\tUser-Name = "491511000001"\n\tAcct-Status-Type = Stop\n\tAcct-Session-Id = "8030"\n\tNAS-IP-Address = 10.0.0.1\n'
+    "\tAcct-Input-Octets = 705032704\n\tAcct-Output-Octets = 3000\n\tAcct-Input-Gigawords = 1\n\tAcct-Output-Gigawords = 0\n"
+    '\tAcct-Terminate-Cause = User-Request\n\tAcct-Unique-Session-Id = "ea6a1089816f19c0"\n\tTimestamp = 1714558140\n\n'
+)
 KAMAILIO_CDRS = (
     "id,start_time,end_time,duration,callid,src_user,dst_user\n"
     "7,2024-05-01 10:00:09,2024-05-01 10:00:30,21.250,a84b4c76e66710@10.0.0.1,491511000001,493012345\n"
@@ -90,7 +104,7 @@ def freeswitch_call(uuid: str, direction: str = "inbound", answered: str = "1714
 
 FILES = {
     "asterisk-csv": ASTERISK_CSV, "asterisk-database": ASTERISK_DATABASE, "cgrates-csv": CGRATES_CSV, "cisco-cucm": CISCO_CUCM,
-    "freeradius-radacct": FREERADIUS_RADACCT, "freeswitch-csv": FREESWITCH_CSV, "freeswitch-json": freeswitch_call("u1", accountcode="acme"), "kamailio-cdrs": KAMAILIO_CDRS,
+    "freeradius-detail": FREERADIUS_DETAIL, "freeradius-radacct": FREERADIUS_RADACCT, "freeswitch-csv": FREESWITCH_CSV, "freeswitch-json": freeswitch_call("u1", accountcode="acme"), "kamailio-cdrs": KAMAILIO_CDRS,
     "mpesa-statement": MPESA_STATEMENT, "opensips-acc": OPENSIPS_ACC,
 }  # fmt: skip
 """A file for each preset."""

@@ -15,6 +15,7 @@ from preset_files import (
     CGRATES_CSV,
     CISCO_CUCM,
     FILES,
+    FREERADIUS_DETAIL,
     FREERADIUS_RADACCT,
     FREERADIUS_RADACCT_LATER,
     FREESWITCH_CSV,
@@ -40,6 +41,26 @@ TakeIn = Callable[[Project], IngestSummary]
 Query = Callable[..., pl.DataFrame]
 
 SOURCE = '[lake]\nbuckets = 4\n[[source]]\nname = "s"\npath = "landing/*"\npreset = "{name}"\n'
+BILLED = """
+idle_after = "1h"
+[[source]]
+name = "bill"
+stream = "charge"
+path = "bill.csv"
+idle_after = "1h"
+[source.columns]
+record_key = "line"
+session_key = "session"
+subscriber = "msisdn"
+started_at = "start"
+amount = "amount"
+[source.constants]
+service = "data"
+[reconcile.data]
+parts = "max"
+price = "1"
+price_per = 1_000_000_000
+"""
 USAGE = "record_key, session_key, account, service, subscriber, peer, started_at, quantity_micros / 1e6 AS quantity"
 NAMES = ("record_key", "session_key", "account", "service", "subscriber", "peer", "started_at", "quantity")
 
@@ -149,6 +170,34 @@ def test_opensips_acc_with_answered_calls_alone(feed: Feed) -> None:
         event("7", "c1@10.0.0.1|f1|t1", None, "voice", "491511000001", "493012345", at("2024-05-01 10:00:09"), 21.25)
     ]
     assert feed.counts == (1, 1, 0)
+
+
+def test_freeradius_detail_with_gigawords_and_interim_updates(feed: Feed, calls: Write, query: Query) -> None:
+    session = "ea6a1089816f19c0"
+    assert feed("freeradius-detail", {"detail-20240501": FREERADIUS_DETAIL}) == [
+        event(
+            f"{session}|Interim-Update|1714557910", session, None, "data", "491511000001", None, at("2024-05-01 10:05:00"), 3000.0
+        ),
+        # 705,032,704 + 4,294,967,296 + 3,000
+        event(f"{session}|Stop|1714558140", session, None, "data", "491511000001", None, at("2024-05-01 10:09:00"), 5000003000.0),
+    ]
+    assert feed.counts == (2, 1, 0)
+    (attributes, _) = query(calls(), "SELECT attributes FROM lake.events.usage ORDER BY started_at")["attributes"]
+    assert json.loads(attributes)["Cisco-AVPair"] == ["a=1", 'b="2"']
+
+
+def test_the_last_counter_of_a_radius_session_is_priced(calls: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    project = calls({"detail-1": FREERADIUS_DETAIL}, toml=SOURCE.format(name="freeradius-detail") + BILLED)
+    (project.directory / "bill.csv").write_text(
+        "line,session,msisdn,start,amount\n1,ea6a1089816f19c0,491511000001,2024-05-01T10:09:00,3.00\n"
+    )
+    assert main(["run", "--project", str(project.directory)]) == 0
+    capsys.readouterr()
+    assert main(["sql", "SELECT kind, expected, billed FROM findings", "--json", "--project", str(project.directory)]) == 0
+    # 5,000,003,000 bytes at 1 for each 1,000,000,000, not 5,000,006,000.
+    assert json.loads(capsys.readouterr().out, parse_float=str) == [
+        {"kind": "misrated", "expected": "5.000003", "billed": "3.000000"}
+    ]
 
 
 def test_freeradius_radacct_of_two_exports(feed: Feed, calls: Write, query: Query) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from preset_files import CISCO_CUCM, FILES, FREESWITCH_CSV, freeswitch_call
+from preset_files import CISCO_CUCM, FILES, FREERADIUS_DETAIL, FREESWITCH_CSV, freeswitch_call
 
 from trueup.onboarding.document import Document
 
@@ -14,9 +14,9 @@ Propose = Callable[..., tuple[dict[str, Any], Document]]
 
 OUTCOMES = {
     "asterisk-csv": "2 of 2", "asterisk-database": "1 of 1", "cgrates-csv": "1 of 3", "cisco-cucm": "2 of 3",
-    "freeradius-radacct": "2 of 2", "freeswitch-csv": "2 of 2", "freeswitch-json": "1 of 1", "kamailio-cdrs": "1 of 1", "mpesa-statement": "3 of 4", "opensips-acc": "1 of 2",
+    "freeradius-detail": "2 of 3", "freeradius-radacct": "2 of 2", "freeswitch-csv": "2 of 2", "freeswitch-json": "1 of 1", "kamailio-cdrs": "1 of 1", "mpesa-statement": "3 of 4", "opensips-acc": "1 of 2",
 }  # fmt: skip
-WITH_OFFSET = ("cgrates-csv", "cisco-cucm", "freeswitch-json")
+WITH_OFFSET = ("cgrates-csv", "cisco-cucm", "freeradius-detail", "freeswitch-json")
 
 
 def source(settings: dict[str, Any], number: int = 0) -> dict[str, Any]:
@@ -53,6 +53,23 @@ def test_usage_of_a_preset_is_linked_with_charges(propose_from: Propose) -> None
     assert settings["source"][1]["columns"]["session_key"] == "call"
     assert settings["reconcile"]["default"]["match"] == ["session_key"]
     assert (settings["reconcile"]["default"]["price"], "5 of 5 amounts are 0.1 × quantity" in document.text) == ("0.1", True)
+
+
+def test_counters_of_radius_are_not_added(propose_from: Propose) -> None:
+    charges = "line,session,amount\n1,ea6a1089816f19c0,5.00\n"
+    settings, _ = propose_from(detail__20240501=FREERADIUS_DETAIL, bill__csv=charges)
+    assert source(settings) == {"preset": "freeradius-detail"}
+    assert settings["reconcile"]["default"]["parts"] == "max"
+
+
+def test_packets_with_repeated_attributes_are_no_hindrance(propose_from: Propose) -> None:
+    other = FREERADIUS_DETAIL.replace("Acct-Unique-Session-Id", "Vendor-Session-Id").replace(
+        "\tTimestamp", '\tClass = "a"\n\tClass = "b"\n\tTimestamp'
+    )
+    settings, document = propose_from(detail__20240501=other)
+    assert "preset" not in source(settings)
+    assert "2 of 3 records of the sample become events" in document.text
+    assert source(settings)["columns"]["quantity"]["expression"].startswith('"Acct-Input-Octets" + "Acct-Output-Octets"')
 
 
 def test_a_session_key_that_charges_share_replaces_that_of_the_preset(propose_from: Propose) -> None:

@@ -119,6 +119,13 @@ SETTINGS = {
     "a service without a price": (
         [('price = "0.01"\n', "")], "", ("service-without-price", "warning", "[reconcile.voice]"), "voice",
     ),
+    "counters of RADIUS that are added": (
+        [('lateness = "1h"', 'format = "radius"')], "", ("summed-counters", "warning", "[reconcile.voice]"), "counters so far",
+    ),
+    "an encoding of RADIUS attributes": (
+        [('lateness = "1h"', 'format = "radius"\nencoding = "cp1252"\nwhere = "kind = \'Stop\'"')], "",
+        ("unused-setting", "error", "[[source]] msc"), 'encoding has no effect with format = "radius"',
+    ),
     "a source of a service without a table": (
         [('seconds" }\nconstants = { service = "voice" }', 'seconds" }\nconstants = { service = "Voice" }')],
         "[reconcile.sms]\nprice = '1'\n", ("service-without-rule", "warning", "[[source]] msc"), "is 'Voice' the table 'voice'?",
@@ -287,6 +294,12 @@ def test_the_tariff_book_prices_services_without_a_price(find: Find, tmp_path: P
 def test_charges_without_a_fixed_service_may_be_in_any_currency(find: Find) -> None:
     open_service = ('constants = { service = "voice" }\n\n[rec', "[rec")
     assert find(open_service, ('price = "0.01"', 'price = "0.01"\ncurrency = "USD"')) == []
+
+
+def test_counters_of_radius_may_be_the_last_of_a_session_or_of_stops_alone(find: Find) -> None:
+    radius = ('lateness = "1h"', 'format = "radius"')
+    assert find(radius, ('price = "0.01"', 'price = "0.01"\nparts = "last"')) == []
+    assert find((radius[0], f"{radius[1]}\nwhere = \"kind = 'Stop'\"")) == []
 
 
 def test_reconcile_default_covers_every_service(find: Find) -> None:

@@ -15,6 +15,7 @@ import polars as pl
 
 from trueup.collect.decode.decoded import Batch, Reader
 from trueup.collect.decode.readers import reader_of
+from trueup.collect.decode.text.radius_detail import DetailReader
 from trueup.collect.discover.units import Unit, sample_unit
 from trueup.collect.map.notation import Clock, plain_numbers, plain_seconds
 from trueup.collect.map.texts import clean_texts
@@ -240,7 +241,8 @@ def records_by(source: SourceConfig, sample: Sample, layout: Layout, *, first: C
     handle = open_regular(sample.path) if sample.is_parquet else io.BytesIO(layout.body)
     unit = sample_unit(source, sample.path, handle, sample.size_bytes if sample.is_parquet else len(layout.body))
     reader = reader_of(unit)
-    available = [name for name in reader.columns() if name]
+    unusable = reader.repeated if isinstance(reader, DetailReader) else frozenset[str]()
+    available = [name for name in reader.columns() if name and name not in unusable]
     names = [*(name for name in first if name in available), *(name for name in available if name not in first)][:_MOST_COLUMNS]
     if not names:
         raise SourceError("no record of it can be read", where=sample.shown, todo="name a sample that has records")

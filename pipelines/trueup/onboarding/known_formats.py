@@ -42,6 +42,11 @@ class KnownFormat:
         rule = self.source.columns.get("quantity")
         return None if rule is None else rule.unit or ("s" if rule.duration is not None else None)
 
+    @property
+    def has_counters(self) -> bool:
+        """Whether its records have counters since the start of their session, of which the last counts."""
+        return self.source.format == "radius"
+
     def roles(self, columns: Mapping[str, Column]) -> Roles:
         """Return the roles of a sample's columns as the preset maps them."""
         found = {role: columns[name] for role, rule in self.source.columns.items() if (name := _main_column(role, rule)) in columns}
@@ -54,13 +59,13 @@ def known_format(sample: Sample, records: Records, layout: Layout) -> tuple[Know
     """Return the preset that a sample fits, if there is one, and the sample's records as that preset reads them."""
     if layout.format == "ndjson":
         return _of_json(sample, records, layout)
-    if layout.format != "csv":
+    if layout.format not in ("csv", "radius"):
         return None, records
     if layout.settings.get("header") is False:
         found = [_by_values(name, records.columns) for name in _WITHOUT_NAMES]
     else:
         available = set(records.reader.columns())
-        named = [name for name in preset_names() if name not in _WITHOUT_NAMES and preset_as_source(name).format == "csv"]
+        named = [name for name in preset_names() if name not in _WITHOUT_NAMES and preset_as_source(name).format == layout.format]
         found = [_by_names(name, available) for name in named]
     return max((one for one in found if one is not None), key=lambda one: one.fit.count, default=None), records
 
@@ -108,16 +113,25 @@ def preset_as_source(name: str) -> SourceConfig:
 
 
 def _columns_read(source: SourceConfig) -> list[str]:
-    """Return the columns that each file of a preset has: those of its mapping and of its condition."""
-    mapped = [name for rule in source.columns.values() if not rule.optional for name in (*rule.names, *_operands(rule.expression))]
-    return list(dict.fromkeys([*mapped, *_operands(source.where)]))
+    """Return the columns that each file of a preset has: those of its mapping and of its condition.
+
+    Where records differ in their columns, a sample may lack those of which an expression says what their absence means.
+    """
+    expressions = [rule.expression for rule in source.columns.values() if not rule.optional] + [source.where]
+    read = _operands if source.has_equal_records else _needed
+    mapped = [name for rule in source.columns.values() if not rule.optional for name in rule.names]
+    return list(dict.fromkeys([*mapped, *(name for expression in expressions for name in read(expression))]))
 
 
 def _operands(expression: str | None) -> tuple[str, ...]:
     return () if expression is None else tuple(parse_expression(expression, where="").columns)
 
 
+def _needed(expression: str | None) -> tuple[str, ...]:
+    return () if expression is None else tuple(parse_expression(expression, where="").needed)
+
+
 def _main_column(role: str, rule: ColumnRule) -> str:
     """Return the column that stands for an event column: of an expression, the one that it falls back to."""
-    names = rule.names or (() if role == "quantity" else _operands(rule.expression)[-1:])
+    names = rule.names or (() if role == "quantity" else (_needed(rule.expression) or _operands(rule.expression))[-1:])
     return names[0] if names else ""

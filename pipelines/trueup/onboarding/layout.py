@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 
 from trueup.collect.decode.text.asterisk import FIELDS
+from trueup.collect.decode.text.radius_detail import RADIUS_ATTRIBUTE
 from trueup.collect.decode.thread_connection import own_connection
 from trueup.errors import SourceError
 from trueup.onboarding.evidence import Fit, Line, assumed, supported
@@ -56,6 +57,8 @@ def layout_of(sample: Sample) -> Layout:
     texts = [row.decode(encoding, "replace").rstrip("\r\n") for row in rows[:_LINES]]
     if (json_lines := _ndjson(texts, sample)) is not None:
         return Layout("ndjson", sample.data, {"format": "ndjson"} | _values(encoded), [json_lines, *encoded])
+    if (attributes := _radius(texts)) is not None:
+        return Layout("radius", sample.data, {"format": "radius"}, [attributes])
     return _csv_layout(sample, rows, texts, (encoding, encoded))
 
 
@@ -97,6 +100,16 @@ def _ndjson(texts: Sequence[str], sample: Sample) -> Line | None:
     if objects * 4 <= len(filled):
         return None
     return supported("format", "ndjson", Fit(objects, len(filled)), "of the first lines are JSON objects")
+
+
+def _radius(texts: Sequence[str]) -> Line | None:
+    """Return the line that declares RADIUS attributes, where nearly all indented lines are some and most lines are indented."""
+    filled = [text for text in texts if text.strip()]
+    indented = [text for text in filled if text[0] in " \t"]
+    fit = Fit(sum(bool(RADIUS_ATTRIBUTE.fullmatch(text)) for text in indented), len(indented))
+    if len(indented) * 2 < len(filled) or fit.share < 0.9:
+        return None
+    return supported("format", "radius", fit, "indented lines are attributes `Name = value`")
 
 
 def _is_object(text: str) -> bool:

@@ -74,8 +74,8 @@ _UNITS: dict[UnitName, tuple[str, ...]] = {
     "GB": ("gb", "gbyte", "gbytes", "gigabytes"),
 }
 _COUNTERS = {
-    "in_low": r"^(acct)?in(put)?_?octets$", "out_low": r"^(acct)?out(put)?_?octets$",
-    "in_high": r"^(acct)?in(put)?_?(gw|giga|gigawords)$", "out_high": r"^(acct)?out(put)?_?(gw|giga|gigawords)$",
+    "in_low": r"^(acct_?)?in(put)?_?octets$", "out_low": r"^(acct_?)?out(put)?_?octets$",
+    "in_high": r"^(acct_?)?in(put)?_?(gw|giga|gigawords)$", "out_high": r"^(acct_?)?out(put)?_?(gw|giga|gigawords)$",
     "up": r"^(up(link)?|tx|sent)_?(volume|bytes|octets)?$", "down": r"^(down(link)?|rx|received)_?(volume|bytes|octets)?$",
 }  # fmt: skip
 

@@ -312,7 +312,7 @@ def _rules(
     streams = {draft.stream for draft in drafts}
     if not {"usage", "charge"} <= streams:
         return {}
-    match = _match_lines(drafts, links)
+    match = [*_match_lines(drafts, links), *_parts_lines(drafts)]
     if "tariff" in streams:
         return {"default": [*match, Line("amount_tolerance", "0.005", "half of the last digit of usual amounts", check=True)]}
     found = _prices(drafts, shared, joined)
@@ -362,6 +362,11 @@ def _match_lines(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, Sh
         return [Line("match", ["nearest"], "usage and charges share no key", check=True), *near, grace]
     period = _period_line(movements)
     return [Line("match", ["aggregate"], "usage and charges share no key: their sums are compared", check=True), period, grace]
+
+
+def _parts_lines(drafts: Sequence[Draft]) -> list[Line]:
+    counters = [draft.name for draft in drafts if draft.known is not None and draft.known.has_counters]
+    return [Line("parts", "max", f"interim updates of {', '.join(counters)} have counters so far")] if counters else []
 
 
 def _period_line(movements: Sequence[Draft]) -> Line:

@@ -10,6 +10,9 @@ from trueup.config.tables.reconcile import DEFAULT
 from trueup.project_checks.facts import Facts, possible_values
 from trueup.project_checks.problem import Instance, Rule
 
+_INTERIM = "Interim-Update"
+"""The RADIUS packets whose octets are counters since the start of their session."""
+
 
 def rule_tables(facts: Facts) -> Mapping[str, ServiceConfig]:
     """Return the tables `[reconcile.NAME]`, with the default rule where a source certainly delivers a service without one."""
@@ -71,6 +74,15 @@ def _unpriced(facts: Facts) -> Iterator[Instance]:
     yield from _without_price(facts, services)
 
 
+def _summed_counters(facts: Facts) -> Iterator[Instance]:
+    for source in facts.sources_of("usage") if facts.reconciles else ():
+        has_updates = source.format == "radius" and (source.where is None or _INTERIM in source.where)
+        services = possible_values(source, "service") if has_updates else None
+        summed = sorted(service for service in services or () if rules_of(facts, service).parts == "sum")
+        if summed:
+            yield {"where": table_of(facts, summed[0]), "source": source.name}
+
+
 def _unpriced_usage(facts: Facts) -> Iterator[Instance]:
     if not facts.reconciles or not facts.log.used:
         return
@@ -124,6 +136,11 @@ SETTING_RULES = (
         "service-without-price", "warning",
         "usage of {services} has no price: neither its table sets `price`, nor does a source deliver a tariff book",
         'set `price`, or add a [[source]] with stream = "tariff"', _unpriced,
+    ),
+    Rule(
+        "summed-counters", "warning",
+        "source {source} has interim updates with counters so far, and the quantity of a session is the sum of its records",
+        'set parts = "max"', _summed_counters,
     ),
 )  # fmt: skip
 LOG_RULES = (

@@ -16,6 +16,7 @@ from trueup.collect.decode.text.fixed_width import read_fixed
 from trueup.collect.decode.text.framing import frame_of
 from trueup.collect.decode.text.lines import Lines, physical_lines
 from trueup.collect.decode.text.multiline_csv import Quoting, quoted_records
+from trueup.collect.decode.text.radius_detail import DetailReader
 from trueup.collect.decode.text.record_types import of_type
 from trueup.collect.decode.text.repeated_header import Header, NamedLines
 from trueup.collect.decode.workbook.reader import WorkbookReader
@@ -45,6 +46,8 @@ def reader_of(unit: Unit) -> Reader:
         return DocumentReader(unit)
     if source.format == "fixed":
         return FixedReader(unit)
+    if source.format == "radius":
+        return DetailReader(unit)
     return CsvReader(unit, names=asterisk.FIELDS if source.format == "asterisk" else None)
 
 

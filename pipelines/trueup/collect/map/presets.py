@@ -1,4 +1,7 @@
-"""Presets: the columns and ranges that a source's format, stream or units already determine."""
+"""Implied settings: the columns and ranges that a source's format, stream or units already determine.
+
+The presets that a source names are part of its settings (`trueup.config.preset_files`).
+"""
 
 from __future__ import annotations
 

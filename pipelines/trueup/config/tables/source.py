@@ -150,7 +150,7 @@ class SourceConfig(Table):
         BeforeValidator(lambda p: (p,) if isinstance(p, str) else p, json_schema_input_type=Text | _Texts),
     ]  # fmt: skip
     """The files: paths or patterns, relative to the project's folder."""
-    format: Literal["csv", "fixed", "ndjson", "json", "xml", "parquet", "xlsx", "asterisk"] = "csv"
+    format: Literal["csv", "fixed", "ndjson", "json", "xml", "parquet", "xlsx", "asterisk", "radius"] = "csv"
     """The format of the files."""
     timezone: Zone | None = None
     """The zone of times without an offset; by default that of the project."""
@@ -295,8 +295,8 @@ class SourceConfig(Table):
 
     @property
     def has_equal_records(self) -> bool:
-        """Whether all records of a file have the same columns; members of JSON records may differ."""
-        return self.format not in ("ndjson", "json", "xml")
+        """Whether all records of a file have the same columns; members of JSON records and RADIUS attributes may differ."""
+        return self.format not in ("ndjson", "json", "xml", "radius")
 
     @property
     def scope(self) -> str:
