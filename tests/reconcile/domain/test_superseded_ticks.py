@@ -129,7 +129,7 @@ def test_the_kernel_agrees_with_the_reference_on_many_logs_with_superseded_ticks
 
 def test_superseded_ticks_retract_findings_in_the_random_logs() -> None:
     retracted = 0
-    for n in range(60):
+    for n in range(80):
         generator, log = log_of(f"wrong clock/{n}")
         superseding = {at for at, commit in enumerate(log, start=1) if any(isinstance(i, Supersede) for i in commit)}
         reference = run_reference(log, generator.first)

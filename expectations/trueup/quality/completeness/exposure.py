@@ -120,12 +120,11 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
     A gap in the record numbers says that exactly 100 voice records are missing. The day before, 400 charges of voice came to
     200 EUR. The mean is 50 EUR; the bounds are wide because a single day of history says little about the next.
 
-    >>> from trueup.quality.completeness.inputs import FOUND, HOUR, HOUR_US, MONEY
-    >>> gap = pl.DataFrame(
+    >>> from trueup.quality.completeness.inputs import HOUR, HOUR_US, MONEY, as_findings
+    >>> gap = as_findings(pl.DataFrame([
     ...     {"kind": "missing_records", "control": "records", "stream": "usage", "source": "msc", "node": "n1", "service": "voice",
     ...      "subject": "7", "from_us": 26 * HOUR_US, "to_us": 27 * HOUR_US, "records": 100.0, "records_variance": 0.0},
-    ...     FOUND,
-    ... )
+    ... ]))
     >>> charges = pl.DataFrame([("billing", "voice", date(1970, 1, 1), "EUR", 400, 400, 200.0, 100.0, 1)], MONEY, orient="row")
     >>> ends = ["records_low", "records_high", "money_low", "money_high", "currency"]
     >>> bounded(gap, charges, pl.DataFrame(schema=HOUR), "EUR").select(ends).row(0)
