@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import psutil
 import pytest
 
 SAMPLE_EVERY_S = 0.2
+SAMPLE_WITHIN_S = 60
 GATEWAY, REST, BLOBS, PER_WORKER, METRICS = 1, 1, 1, 6, 1
 """Number of ports of each kind that Java and the client of a job open; Beam opens six for each worker."""
 
@@ -44,6 +46,13 @@ class ObservedListeners:
 
     listeners: set[Listener] = field(default_factory=set)
     samples: int = 0
+
+    def wait_for_sample(self) -> None:
+        """Wait until a sample that begins from now on has ended; the one in progress may have missed a new listener."""
+        wanted, deadline = self.samples + 2, time.monotonic() + SAMPLE_WITHIN_S
+        while self.samples < wanted:
+            assert time.monotonic() < deadline, f"no sample within {SAMPLE_WITHIN_S} s"
+            time.sleep(SAMPLE_EVERY_S / 4)
 
     def assert_only_loopback(self, least: int) -> None:
         """Fail unless at least `least` listeners were observed and all of them are on loopback; no listener proves nothing."""

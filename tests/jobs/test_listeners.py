@@ -65,6 +65,7 @@ def test_a_grpc_server_on_the_wildcard_address_gets_loopback_and_one_on_a_named_
         ]
         for server in servers:
             server.start()
+        observed.wait_for_sample()
         addresses = {each.port: each.address for each in listeners.listeners_of(listeners.this_process())}
         for server in servers:
             server.stop(None).wait()
