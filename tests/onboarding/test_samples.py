@@ -69,6 +69,13 @@ def test_semicolons_and_decimal_commas(propose_from: Propose) -> None:
     assert checked(document) == ASSUMED
 
 
+def test_german_names_of_both_parties(propose_from: Propose) -> None:
+    rows = "".join(f"R{n};4915110000{n};493012345{n};{n}.11.2026 10:00:00;{n * 70}\n" for n in range(1, 9))
+    settings, _ = propose_from(anrufe__csv="Referenz;A-Nummer;B-Nummer;Beginn;Dauer\n" + rows)
+    columns = source(settings)["columns"]
+    assert (columns["subscriber"], columns["peer"]) == ("A-Nummer", "B-Nummer")
+
+
 def test_a_number_with_two_readings_is_to_be_checked(propose_from: Propose) -> None:
     rows = "".join(f"K{n},4915110000{n},2026-11-0{n} 10:00:00,1.00{n}\n" for n in range(1, 9))
     settings, document = propose_from(bill__csv="line,msisdn,start,amount\n" + rows)
