@@ -56,7 +56,7 @@ MATCHING: dict[str, Mutant] = {
     "a silent source holds its stream back despite idle_after": Mutant("domain/frontier.py", "Frontier._observed_passed", Select("IsNot", 1), source("False"), CASES),
     "keyed records wait for the start tolerance only": Mutant("kernel/priced_sessions.py", "_with_watermark_positions", Select("Call", 10), part("args", 2), CASES),
     "undecided edges do not block": Mutant("kernel/matching.py", "_settle_stable_edges", Select("Lt", 0), with_source("position < 0", position=("left",)), CASES),
-    "an edge settles when it is first at one end": Mutant("kernel/matching.py", "_settle_stable_edges", Select("BitAnd", 4), part("left"), LAWS),
+    "an edge settles when it is first at one end": Mutant("kernel/matching.py", "_settle_stable_edges", Select("BitAnd", 4), part("left"), CASES),
     "settled pairs are not carried over": Mutant("kernel/matching.py", "_settle_stable_edges", Select("Call", 5), with_source("edge >= 0", edge=("args", 0, "slice")), CASES),
     "settled pairs are not carried over to another batch": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("Call", 24), with_source("f(a, b, spans, s.none(len(s.session_of)))", f=("func",), a=("args", 0), b=("args", 1), spans=("args", 2), s=("args", 3)), LAWS),
     "settled sessions are matched by key again": Mutant("kernel/booking.py", "_units_at", Select("Gt", 0), source("pl.lit(True)"), CASES),
@@ -72,7 +72,7 @@ RECORDS: dict[str, Mutant] = {
     "the first content of a record counts": Mutant("sessions/admission.py", "_is_greater_in_time", Select("BitAnd", 1), with_source("both & False", both=()), CASES),
     "a late content replaces the first": Mutant("sessions/admission.py", "_is_greater_in_time", Select("BitAnd", 3), part("left"), CASES),
     "a complete content may still change": Mutant("sessions/admission.py", "_is_greater_in_time", Select("BitAnd", 2), part("left"), LAWS),
-    "a record is judged by the policy at its arrival only": Mutant("sessions/admission.py", "_frozen_positions", Select("Call", 8), with_source("[never] * len(starts)", never=("args", 1), starts=("args", 0, "value")), LAWS),
+    "a record is judged by the policy at its arrival only": Mutant("sessions/admission.py", "_frozen_positions", Select("Call", 8), with_source("[never] * len(starts)", never=("args", 1), starts=("args", 0, "value")), CASES),
     "lateness counts the record's own commit": Mutant("sessions/admission.py", "_with_lateness", Select("Lt", 0), compared_by(ast.LtE()), CASES),
     "no record is behind the horizon": Mutant("sessions/admission.py", "_behind_horizon", Select("Lt", 0), with_source("position < 0", position=("left",)), CASES),
     "an undated charge is never assigned a time": Mutant("sessions/admission.py", "with_due_date", Select("Call", 8), with_source("np.append(positions * 0 + never, never)", positions=("args", 0), never=("args", 1)), CASES),
@@ -102,7 +102,7 @@ JUDGEMENT: dict[str, Mutant] = {
     "a repeated hour ends at its first occurrence": Mutant("../localtime.py", "utc_us.at", Select("Constant", 1), source("'earliest'"), CASES),
     "any later record is the cause of a change": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("Eq", 0), compared_by(ast.LtE()), CASES),
     "records of other owners cause no change": Mutant("kernel/lifecycle.py", "_causes_of", Select("Call", 26), part("func", "value", "args", 0, "elts", 0), LAWS),
-    "a revision needs another amount": Mutant("kernel/lifecycle.py", "", Select("List", 2), without("elts", 5, 6), LAWS),
+    "a revision needs another amount": Mutant("kernel/lifecycle.py", "", Select("List", 2), without("elts", 5, 6), CASES),
     "a later comparison has nothing before it": Mutant("kernel/evaluations.py", "Evaluations.add", Select("Call", 31), with_source("f.clear()", f=("func", "value")), LAWS),
 }  # fmt: skip
 ITERATIONS: dict[str, Mutant] = {

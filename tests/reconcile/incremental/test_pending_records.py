@@ -102,6 +102,15 @@ def test_a_pair_that_may_have_further_records_stays_in_the_state_until_its_strea
     assert records_per_epoch(tmp_path, log) == [0, 2, 4]
 
 
+def test_settled_records_are_read_again_when_a_record_of_their_key_arrives(tmp_path: Path) -> None:
+    pairs = [record for n in range(4) for record in (usage(f"K{n}", 100 * n), charge(f"K{n}", 100 * n))]
+    # The keys of the first pairs lie in files by then, the key of the last in the state.
+    late = [[replace(charge(key, at_s), key=f"again {key}", amount_micros=MICRO)] for key, at_s in (("K0", 0), ("K9", 900))]
+    log: Log = [[RULES], *([record] for record in pairs), [usage("K9", 900), charge("K9", 900)], *late]
+    records = records_per_epoch(tmp_path, log)
+    assert records[-2:] == [3, 3]
+
+
 def test_records_read_again_are_not_kept_twice(tmp_path: Path) -> None:
     generator, log = any_log(random.Random("twice"), ("contents", "undated", "very late", "mixed keys"), 30)
     log, rows = lake_fixture.with_event_ids_of_lake(

@@ -315,6 +315,33 @@ def test_lines_of_a_source_that_is_no_longer_read_stay_lines() -> None:
     ]  # fmt: skip
 
 
+def test_a_content_that_another_policy_makes_late_is_not_replaced() -> None:
+    # Under the first policy the charges may be 100 s late. Under the second the first content is late, the greater one is not.
+    waits = replace(NEAR, sources={"n": SourceRules("usage"), "b": SourceRules("charge", 100 * S)})
+    log: Log = [[u("u", 0, 5, "K"), c("c", 0, 5, 50, "K")], advance_watermarks(50, waits), [NEAR], [c("c", 60, 9, 90, "K")]]
+    assert changes_of(log, waits) == [(4, "raised", "conflict", "conflicting_charge", "c", 0)]
+
+
+def test_a_content_that_another_policy_keeps_in_time_is_replaced() -> None:
+    # Under the first policy the content would be late at second 50; the second, which is in force by then, waits 100 s.
+    waits = replace(NEAR, sources={"n": SourceRules("usage"), "b": SourceRules("charge", 100 * S)})
+    log: Log = [[u("u", 0, 5, "K"), c("c", 0, 5, 50, "K")], [waits], advance_watermarks(50, waits), [c("c", 0, 9, 90, "K")]]
+    raised = [(kind, impact) for _, _, _, kind, _, impact in changes_of(log, NEAR)]
+    assert sorted(raised) == [("conflicting_charge", 0), ("overbilled", -40)]
+
+
+def test_a_further_record_revises_a_finding_whose_money_it_does_not_change() -> None:
+    log: Log = [[u("u", 0, 5, "K", service="web")], advance_watermarks(100), [u("v", 0, 0, "K", service="web")]]
+    assert changes_of(log) == [
+        (2, "raised", "frontier", "unbilled", "K", 15), (3, "revised", "late_usage", "unbilled", "K", 15),
+    ]  # fmt: skip
+
+
+def test_of_two_sessions_near_a_charge_the_nearest_settles_alone() -> None:
+    log: Log = [[u("u", 0, 5), u("v", 1, 5), c("c", 1, 5, 50)], advance_watermarks(100)]
+    assert changes_of(log) == [(2, "raised", "frontier", "unbilled", "u", 50)]
+
+
 # --- corrections ------------------------------------------------------------------------------------------------------
 
 
