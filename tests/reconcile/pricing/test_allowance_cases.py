@@ -71,6 +71,14 @@ def test_a_difference_is_not_spread_over_pairs_that_agree() -> None:
     assert [c[:5] for c in changes(log)] == [(4, "raised", "frontier", "misrated", 1)]
 
 
+def test_an_equal_amount_for_another_quantity_hides_two_differences() -> None:
+    """16 seconds cost 6. The 12 seconds of the charge would cost 2, and are billed at 6."""
+    log: Log = [
+        [BOOK], [u("1", "2024-05-01 10:00", 16)], [c("1", "2024-05-01 10:00", 12, 6)], watermarks_past("2024-06-02 00:00"),
+    ]  # fmt: skip
+    assert sorted(change[3:5] for change in changes(log)) == [("misrated", -4), ("underbilled", 4)]
+
+
 def test_late_usage_takes_the_allowance_from_later_usage() -> None:
     """Unbilled are 0 and 2; after 10 earlier seconds, which are free, 6 and 6."""
     log: Log = [[BOOK], [FIRST, SECOND], watermarks_past("2024-05-10 00:00"), [u("0", "2024-05-01 09:00", 10)]]
