@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from trueup.localtime import wall_us
+from trueup.localtime import DAY_US, wall_us
 from trueup.rating.book import EVER_US, NEVER_US, Book
 
-_MINUTE_US, DAY_US = 60_000_000, 86_400_000_000
+_MINUTE_US = 60_000_000
 _MINUTES = DAY_US // _MINUTE_US
 TIMELINE: dict[str, pl.DataType] = {"rate": pl.Int64(), "at_us": pl.Int64(), "holds": pl.Boolean(), "next_us": pl.Int64()}
 """From `at_us` until `next_us` (exclusive) a rate holds or does not."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.rating.bands import DAY_US, timelines
+from trueup.localtime import DAY_US
+from trueup.rating.bands import timelines
 from trueup.rating.book import BY_START, NEVER_US, Book
 
 SECOND = "s"

@@ -9,10 +9,10 @@ import polars as pl
 from trueup.errors import LogError
 from trueup.events.identity import bucket_key
 from trueup.events.schema import own_time
+from trueup.localtime import DAY_US
 from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.policies.declared import read_policies
 from trueup.policies.policy import NEVER_POSITION, Policies
-from trueup.rating.bands import DAY_US
 from trueup.rating.book import HOLIDAY, Book
 from trueup.rating.shared_terms import sharing
 from trueup.reconcile.domain.frontier import Frontier, RunningMax, Ticks
