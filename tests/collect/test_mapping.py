@@ -7,8 +7,8 @@ import pytest
 from trueup.collect.decode.decoded import Batch
 from trueup.collect.decode.text.csv import Dialect, read_csv
 from trueup.collect.decode.text.lines import lines_in
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.map.mapping import Mapped, Mapping
-from trueup.collect.map.presets import expand_preset
 from trueup.config import Config, parse
 from trueup.errors import SourceError
 
@@ -19,7 +19,7 @@ SHA = "ab" * 32
 def mapped(toml: str, header: str, *lines: str) -> Mapped:
     config = parse(f"[[source]]\nname = 's'\npath = 'x'\n{toml}")
     names = header.split(",")
-    mapping = Mapping(expand_preset(config.source[0]), config.project, NOW)
+    mapping = Mapping(with_implied_settings(config.source[0]), config.project, NOW)
     data = "\n".join(lines).encode()
     expected = mapping.requested_among(names)
     batch: Batch = read_csv(lines_in(data, offset=0, first_row=0), Dialect(",", '"', "utf-8"), names, expected, attributes=True)
@@ -170,7 +170,7 @@ def test_the_source_overrides_the_asterisk_preset() -> None:
     text = parse(
         "[[source]]\nname='p'\nstream='usage'\npath='x'\nformat='asterisk'\ncolumns={quantity='duration'}\nconstants={service='pbx'}"
     )
-    source = expand_preset(text.source[0])
+    source = with_implied_settings(text.source[0])
     assert (source.columns["quantity"].column, source.constants) == ("duration", {"service": "pbx"})
     assert source.columns["subscriber"].column == "src"
 

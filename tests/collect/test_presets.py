@@ -27,8 +27,8 @@ from preset_files import (
 
 from trueup.cli import main
 from trueup.collect.ingest import IngestSummary
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.map.mapping_record import mapping_record, new_mapping_version
-from trueup.collect.map.presets import expand_preset
 from trueup.config import Project, parse, preset_names, preset_text
 from trueup.errors import ConfigError
 from trueup.log.lake import Lake
@@ -237,7 +237,7 @@ def sources(text: str) -> Any:
 def mapping_id(text: str) -> str:
     project = Project.__new__(Project)
     project.config = parse(text)
-    source = expand_preset(project.config.source[0])
+    source = with_implied_settings(project.config.source[0])
     return mapping_record(project, source, new_mapping_version(source)).id
 
 

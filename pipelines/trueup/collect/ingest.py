@@ -37,7 +37,7 @@ from trueup.collect.discover.manifest import DeclaredContent, read_manifest
 from trueup.collect.discover.shared_files import refuse_shared_files
 from trueup.collect.discover.units import Unit, find_files, open_unit
 from trueup.collect.map.declared_sums import declared_micros
-from trueup.collect.map.presets import expand_preset
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.statements import statement
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, TrueupError
@@ -126,7 +126,7 @@ def ingest(
         ensure_policy(lake)
         # One query for all sources; the id of a unit names its source.
         ingested, complete = ingested_units(lake, [source.name for source in selected]), set[str]()
-        for source in map(expand_preset, selected):
+        for source in map(with_implied_settings, selected):
             _ingest_source(_SourceRun(lake, source, progress or _Silent(), pool, ingested, complete), summary, choose)
         if any(source.idle_after is not None for source in project.config.source if source.stream in MOVEMENTS):
             lake.commit(lambda transaction: transaction.declare(TICK, through=clock()))
@@ -139,7 +139,7 @@ def _recyclable(lake: Lake, sources: Sequence[SourceConfig]) -> Iterator[str]:
     """Yield a notice for each source with records in quarantine that another mapping than the present one rejected."""
     values = {"sources": [source.name for source in sources], "reason": None}
     units = query_frames(lake.connection, statement("rejected_units"), values)
-    for source in map(expand_preset, [source for source in sources if source.name in set(units["source"])]):
+    for source in map(with_implied_settings, [source for source in sources if source.name in set(units["source"])]):
         present = SourceMapping(lake, source).recorded.id
         changed = units.filter(pl.col("source") == source.name, pl.col("mapping").ne_missing(present))
         if not changed.is_empty():

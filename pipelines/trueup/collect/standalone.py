@@ -13,8 +13,8 @@ from trueup.collect.decode.decoded import Batch, Reader
 from trueup.collect.decode.readers import reader_of
 from trueup.collect.discover.units import Unit, open_unit
 from trueup.collect.map.decimals import fixed_point
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.map.mapping import Mapping
-from trueup.collect.map.presets import expand_preset
 from trueup.collect.map.times import to_utc, utc_times
 from trueup.config import Project, SourceConfig
 from trueup.errors import ConfigError, SourceError, list_names
@@ -43,7 +43,7 @@ def read_book(project: Project, path: Path) -> Book:
 
     Raises `SourceError` with the reason for the first row that cannot be accepted.
     """
-    source = expand_preset(_source(path, "tariff"))
+    source = with_implied_settings(_source(path, "tariff"))
     with _unit_of(project, source, path) as (unit, reader):
         mapping = Mapping(source, project.config.project, system_clock())
         _check(reader.columns(), mapping.source.columns, ("item", "valid_from"), unit.shown)

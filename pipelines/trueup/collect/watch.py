@@ -12,7 +12,7 @@ from trueup.collect.discover.arrival import is_complete
 from trueup.collect.discover.manifest import manifest_of
 from trueup.collect.discover.units import find_files
 from trueup.collect.ingest import IngestSummary, ingest, select_sources
-from trueup.collect.map.presets import expand_preset
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.config import Project, SourceConfig
 from trueup.errors import ClockError, TrueupError
 from trueup.log.lake import Lake
@@ -30,7 +30,7 @@ class Watch:
 
     def __init__(self, project: Project, *, sources: Sequence[str] = (), clock: Clock = system_clock) -> None:
         self._project, self._names, self._clock = project, sources, clock
-        self._sources = [expand_preset(source) for source in select_sources(project, sources)]
+        self._sources = [with_implied_settings(source) for source in select_sources(project, sources)]
         self._stamps: dict[tuple[str, Path], _Stamp] = {}
         self._last_idle_check = clock()
         self._reported = set[str]()

@@ -10,8 +10,8 @@ from pathlib import Path
 from trueup.clock import Clock
 from trueup.collect.decode.readers import reader_of
 from trueup.collect.discover.units import find_files, sample_unit
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.map.mapping import Mapping
-from trueup.collect.map.presets import expand_preset
 from trueup.config import FILE_NAME, Project, SourceConfig
 from trueup.config.tables.framing import FramingConfig
 from trueup.doctor.result import Grade, Result, of_error
@@ -143,7 +143,7 @@ def _check_columns(project: Project, source: SourceConfig, path: Path, clock: Cl
 
     Raises `TrueupError` for a column that the file lacks and for a file that cannot be read.
     """
-    expanded = expand_preset(source)
+    expanded = with_implied_settings(source)
     mapping = Mapping(expanded, project.config.project, clock())
     available = _columns_of(expanded, path)
     mapping.check(available, where=os.fspath(path), required_only=not source.has_equal_records)

@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.map.mapping import Mapping
-from trueup.collect.map.presets import expand_preset
 from trueup.collect.map.times import utc_times_of_days
 from trueup.config import Config, ProjectConfig
 from trueup.errors import SourceError
@@ -400,7 +400,7 @@ def _price_lines(explained: Sequence[Price], shared: Shared) -> list[Line]:
 def _outcome(draft: Draft, tables: SourceTables, project: ProjectConfig, now: datetime) -> Outcome:
     """Map the sample by its proposed source: the same code as of ingestion, so the counts are those of the records."""
     settings = {name: value for name, value in tables.settings.items() if name != "framing"}
-    source = expand_preset(Config.model_validate({"source": [settings]}).source[0])
+    source = with_implied_settings(Config.model_validate({"source": [settings]}).source[0])
     mapping = Mapping(source, project, now)
     accepted, filtered, reasons = 0, 0, Counter[str]()
     names = list(mapping.requested_among(draft.records.reader.columns()))

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from trueup.collect.discover.units import find_files
-from trueup.collect.map.presets import expand_preset
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.config import Config, Project, SourceConfig
 from trueup.errors import ConfigError
 from trueup.events.streams import MOVEMENTS
@@ -31,7 +31,7 @@ class Facts:
     @cached_property
     def sources(self) -> Sequence[SourceConfig]:
         """The sources, with the preset columns of their format or stream."""
-        return [expand_preset(source) for source in self.config.source]
+        return [with_implied_settings(source) for source in self.config.source]
 
     def sources_of(self, stream: str) -> list[SourceConfig]:
         """Return the sources of a stream."""

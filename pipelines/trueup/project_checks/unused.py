@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from trueup.collect.map.presets import expand_preset
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.map.time_formats import EPOCH_POWER
 from trueup.config import (
     DECIMAL_COLUMNS,
@@ -91,7 +91,7 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
         yield "record_version", f'with identity = "{source.identity}"'
     yield from ((f"range of {name}", f"without a column for {name}") for name in source.range if not is_mapped(source, name))
     for name in source.framing.sums if source.framing is not None else ():
-        if not is_mapped(expand_preset(source), name):
+        if not is_mapped(with_implied_settings(source), name):
             yield f"the group {name} of framing", f"without a column for {name}"
     yield from _unused_of_times(source)
     for column, rule in source.columns.items():
@@ -101,7 +101,7 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
 def _unused_of_times(source: SourceConfig) -> Iterator[tuple[str, str]]:
     """Yield settings of times of a source without times, or with times that count from 1970."""
     written = [name for name in ("time_format", "timezone", "ambiguous") if name in source.model_fields_set]
-    times = {name: rule for name, rule in expand_preset(source).columns.items() if name in TIME_COLUMNS}
+    times = {name: rule for name, rule in with_implied_settings(source).columns.items() if name in TIME_COLUMNS}
     if not times and not TIME_COLUMNS & set(source.constants):
         yield from ((name, "without a column of times") for name in written)
     elif source.format != "parquet" and times and not TIME_COLUMNS & set(source.constants):
@@ -141,7 +141,7 @@ def _is_number(expression: str) -> bool:
 
 def _unused_of_service(rules: ServiceConfig, sources: Sequence[SourceConfig]) -> Iterator[tuple[str, str]]:
     written = rules.model_fields_set
-    usage = [expand_preset(source) for source in sources if source.stream == "usage"]
+    usage = [with_implied_settings(source) for source in sources if source.stream == "usage"]
     if "parts" in written and usage and not any(is_mapped(source, "session_key") for source in usage):
         yield "parts", "without a column for session_key of usage"
     if "period" in written and "aggregate" not in rules.match:

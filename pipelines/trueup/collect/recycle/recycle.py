@@ -15,7 +15,7 @@ from trueup.collect.commit.source_mapping import SourceMapping
 from trueup.collect.discover.raw_files import Archive, RecordedUnit
 from trueup.collect.discover.units import Unit
 from trueup.collect.ingest import select_sources
-from trueup.collect.map.presets import expand_preset
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.recycle.recycled_part import Claims, RecycledPart
 from trueup.collect.recycle.select_records import read_records
 from trueup.collect.statements import statement
@@ -74,7 +74,7 @@ def recycle(
     """
     if reason is not None and reason not in REASONS:
         raise TrueupError(f"unknown reason {reason!r}", where="--reason", todo=f"write one of {list_names(REASONS)}")
-    selected = {source.name: expand_preset(source) for source in select_sources(project, sources)}
+    selected = {source.name: with_implied_settings(source) for source in select_sources(project, sources)}
     summary = RecycleSummary()
     with Lake.open(project, clock=clock, threads=1) as lake:
         lake.check_clock(clock())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.map.mapping_record import (
     RecordedMapping,
     mapping_of,
@@ -12,7 +13,6 @@ from trueup.collect.map.mapping_record import (
     mapping_version,
     read_mapping,
 )
-from trueup.collect.map.presets import expand_preset
 from trueup.config import SourceConfig
 from trueup.errors import ConfigError
 from trueup.proof.evidence import Evidence
@@ -74,7 +74,7 @@ class UnitMappings:
         return UnitMapping(read_mapping(self._texts[recorded]), recorded, False)
 
     def _configured(self, name: str) -> SourceConfig | None:
-        return next((expand_preset(source) for source in self._project.config.source if source.name == name), None)
+        return next((with_implied_settings(source) for source in self._project.config.source if source.name == name), None)
 
     @cached_property
     def _texts(self) -> dict[str, str]:

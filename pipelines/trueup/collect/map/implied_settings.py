@@ -10,7 +10,7 @@ from trueup.config import STREAM_COLUMNS, ColumnRule, SourceConfig
 from trueup.units import greatest_plausible_micros
 
 
-def expand_preset(source: SourceConfig) -> SourceConfig:
+def with_implied_settings(source: SourceConfig) -> SourceConfig:
     """Return the source with the preset's columns and a plausible range of its quantity.
 
     A tariff book without mapped columns uses the log's names.
