@@ -16,6 +16,7 @@ from functools import cache
 import duckdb
 
 from trueup.config import Project
+from trueup.events.streams import DATED
 from trueup.reconcile.domain.kinds import CAUSES, KINDS
 from trueup.warehouse.asof import AsOf
 from trueup.warehouse.statements import Statement, statement
@@ -27,20 +28,22 @@ VIEW_ROOMS = {
     ),
     "feeds": ("quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day"),
     "terms": ("subscriptions", "tariffs", "provisioning"),
+    "chain": ("chain_hops", "chain_losses", "chain_flow"),
     "fraud": ("suspicious_transactions", "cases", "fraud_daily", "fraud_drift"),
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
-MACROS = ("steps/micros_as_money", "steps/period_number")
+MACROS = ("steps/micros_as_money", "steps/period_number", "steps/period_first_day")
 STEPS = (
     "policy_now", "reconciled", "finding_change", "decision_now", "booking_now", "finding_now", "finding_standing", "match_rule",
     "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
+    "chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop",
 )  # fmt: skip
 REGISTRIES = ("finding_kinds", "finding_causes")
 """Views of the registries of kinds and causes. Steps read them, so they are created first."""
 VIEWS = (
     *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
     "quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs",
-    "provisioning", "suspicious_transactions", "cases", "fraud_daily", "fraud_drift",
+    "provisioning", "chain_hops", "chain_losses", "chain_flow", "suspicious_transactions", "cases", "fraud_daily", "fraud_drift",
 )  # fmt: skip
 
 
@@ -136,12 +139,28 @@ def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of
         "as_of_moment": ("TIMESTAMPTZ", as_of.moment if as_of else None),
         "project_timezone": ("VARCHAR", project.config.project.timezone),
         "project_currency": ("VARCHAR", project.config.project.currency),
+        "bucket_by": ("VARCHAR", project.config.lake.bucket_by),
+        "chains": ("JSON", json.dumps([chain.model_dump(mode="json") for chain in project.config.chain])),
+        "chain_feeds": ("JSON", json.dumps(_chain_feeds(project))),
         "quarantine_share_millionths": ("BIGINT", project.config.quality.quarantine_share),
         "finding_kinds": ("JSON", json.dumps([asdict(kind) for kind in KINDS.values()])),
         "finding_causes": ("JSON", json.dumps(CAUSES)),
     }
     for name, (dtype, value) in values.items():
         connection.execute(f"SET VARIABLE {name} = CAST($value AS {dtype})", {"value": value})
+
+
+def _chain_feeds(project: Project) -> list[dict[str, object]]:
+    """Return the feeds of the stages of chains, with the pattern and groups that number their files."""
+    if not project.config.chain:
+        return []
+    return [
+        {
+            "source": source.name, "stream": source.stream, "stage": source.constants.get("stage"), "pattern": source.feed.file,
+            **{f"{name}_group": re.compile(source.feed.file or "").groupindex.get(name, 0) for name in ("sequence", "node")},
+        }
+        for source in project.config.source if source.stream in DATED
+    ]  # fmt: skip
 
 
 def _quoted(text: str) -> str:
