@@ -240,11 +240,18 @@ def _with_pool_sessions(rows: pl.DataFrame, pools: Pools) -> pl.DataFrame:
 
 
 def _is_complete(rows: pl.DataFrame, policies: Policies, rule_index: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which rows are complete at once under the policy in force last: no further part, line or counter may come."""
+    """Return which rows are complete at once under the policy in force last: no further part, line or counter may come.
+
+    Records that a charge may correct are not: all of its scope go through all steps.
+    """
     is_line = pl.col("charge") & policies.in_bill_lines(pl.lit(len(policies.all) - 1))
     in_part: NDArray[np.bool_] = rows.select(is_line | pl.col("partial_no").is_not_null()).to_series().to_numpy()
     is_counter: NDArray[np.bool_] = (policies.frame["parts"] != "sum").to_numpy()[rule_index] & ~rows["charge"].to_numpy()
-    return ~in_part & ~is_counter
+    complete: NDArray[np.bool_] = ~in_part & ~is_counter
+    if rows["corrected_key"].null_count() < rows.height:
+        scopes = rows.filter(pl.col("corrected_key").is_not_null())["scope"].unique()
+        complete &= ~rows["scope"].is_in(scopes.implode()).to_numpy()
+    return complete
 
 
 def _has_neighbour(
@@ -378,7 +385,8 @@ def _agreeing_pairs(pairs: pl.DataFrame, frontier: Frontier, terms: Terms, pools
 
 def _tolerated_pairs(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
     """Return, of pairs with a difference, those whose difference is tolerated or nets to zero."""
-    prepared = pairs.with_columns(unrated=pl.lit(False), part=pl.lit(0), unrated_records=pl.lit(0), verdict=pl.lit(None, pl.String))
+    prepared = pairs.with_columns(unrated=pl.lit(False), part=pl.lit(0), unrated_records=pl.lit(0), verdict=pl.lit(None, pl.String),
+                                is_corrected=pl.lit(False))
     no_impact = pl.col("expected_micros") == pl.col("billed_micros")
     # A pair that became two rows differs by quantity and by amount, so it is not tolerated.
     return classify(with_charged_price(prepared, terms, pools)).filter(
