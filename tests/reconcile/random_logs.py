@@ -387,11 +387,18 @@ def with_corrections(rng: random.Random, generator: LogGenerator, items: list[It
     items = list(items)
     for named in [i for i in items if isinstance(i, Record) and rng.random() < 0.4]:
         side, amount = rng.choice((None, named.charge)), rng.choice((-3, -1, 1, 2, 3, 5, 10, 20, 30)) * MICRO
-        charge = generator.record(True, rng.choice((None, named.session)), named.service, named.subscriber, named.peer,
+        is_stray, by_session = rng.random() < 0.05, "keys only" in generator.facets
+        scope = "z" if is_stray else named.scope
+        session = scope if by_session else rng.choice((None, named.session))
+        charge = generator.record(True, session, named.service, "z" if is_stray else named.subscriber, named.peer,
                                   generator.random_step(), rng.choice((0, 1, 3)) * MICRO, amount)  # fmt: skip
-        exact = named.amount_micros if named.charge else priced(rules_of(named.service, generator.first), named.quantity_micros, "EUR", generator.first)
+        exact = (
+            named.amount_micros
+            if named.charge
+            else priced(rules_of(named.service, generator.first), named.quantity_micros, "EUR", generator.first)
+        )
         charge = replace(
-            charge, scope=named.scope if rng.random() < 0.95 else "z", corrects=(side, named.key if rng.random() < 0.95 else "none"),
+            charge, scope=scope, corrects=(side, named.key if rng.random() < 0.95 else "none"),
             currency=named.currency, started_us=charge.started_us if rng.random() < 0.8 else 0,
             amount_micros=amount if exact is None or rng.random() < 0.6 or abs(exact) >= 2**62 else -exact if named.charge else exact,
         )  # fmt: skip

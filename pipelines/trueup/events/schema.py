@@ -94,7 +94,7 @@ _TARIFF: dict[str, pl.DataType] = {
 
 LATER: dict[str, dict[str, pl.DataType]] = {
     "usage": {"record_version": pl.Int64()},
-    "charge": {"record_version": pl.Int64()},
+    "charge": {"record_version": pl.Int64(), "corrects": pl.String()},
     "tariff": {
         "origin": pl.String(),
         "maximum_micros": pl.Int64(),

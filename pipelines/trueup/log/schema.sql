@@ -86,6 +86,9 @@ CREATE TABLE lake.events.charge (
     invoice_id VARCHAR,
     billed_at TIMESTAMPTZ,
     record_version BIGINT,
+    corrects VARCHAR,           -- the finding or the record key that it corrects; NULL for most
+    corrected_key VARCHAR,      -- the key of the record whose booking it joins, found when it was collected
+    corrected_charge BOOLEAN,   -- whether that record is a charge; NULL: usage, else a charge
     attributes JSON
 );
 ALTER TABLE lake.events.charge SET PARTITIONED BY (day);

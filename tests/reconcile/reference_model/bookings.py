@@ -469,7 +469,10 @@ class Difference:
 
 
 def period_bookings(
-    sessions: dict[Name, Group], charge_groups: dict[Name, Group], settled: dict[Name, Name], known: KnownAtPosition,
+    sessions: dict[Name, Group],
+    charge_groups: dict[Name, Group],
+    settled: dict[Name, Name],
+    known: KnownAtPosition,
     corrections: Corrections,
 ) -> list[Booking]:
     """Return one booking per scope, currency, service, subscriber and period: sessions by start, charges each by its own time."""

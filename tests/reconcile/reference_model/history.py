@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from reference_model.bookings import Booking, Corrections, Name, bookings_of, corrected_records, groups_of, local_day, match, price_by_book
+from reference_model.bookings import (
+    Booking,
+    Corrections,
+    Name,
+    bookings_of,
+    corrected_records,
+    groups_of,
+    local_day,
+    match,
+    price_by_book,
+)
 from reference_model.log import AdmittedRecord, KnownAtPosition, Log, RecordId, Supersede, Tariff, admit
 
 from trueup.policies.policy import Policy

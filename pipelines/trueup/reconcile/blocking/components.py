@@ -132,7 +132,9 @@ def _corrected_records(versions: pl.DataFrame) -> pl.DataFrame:
     correcting = versions.filter(pl.col("corrected_key").is_not_null())
     names = correcting.select("scope", name="corrected_key").unique(maintain_order=True).with_row_index("link_id")
     names = names.with_columns(pl.col("link_id").cast(pl.Int64))
-    named = versions.filter(pl.col("corrected_key").is_null()).join(names, left_on=["scope", "record_key"], right_on=["scope", "name"])
+    named = versions.filter(pl.col("corrected_key").is_null()).join(
+        names, left_on=["scope", "record_key"], right_on=["scope", "name"]
+    )
     linked = correcting.join(names, left_on=["scope", "corrected_key"], right_on=["scope", "name"])
     return pl.concat([frame.select("group_no", "link_id") for frame in (linked, named)]).unique()
 

@@ -149,7 +149,7 @@ def _with_kind(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     flat = flat_price(pl.col("charge_quantity"), pl.col("price_micros"), pl.col("price_per"))
     charged = totals.with_columns(
         billed_micros=pl.col("billed_micros") + total_micros(),
-        charged_micros=pl.when(pl.col("charge_quantity").is_not_null()).then(pl.coalesce(flat, "charged_value"))
+        charged_micros=pl.when(pl.col("charge_quantity").is_not_null()).then(pl.coalesce(flat, "charged_value")),
     )
     kind = (
         pl.when(pl.col("passed_at") > pl.col("at")).then(pl.lit(PENDING))

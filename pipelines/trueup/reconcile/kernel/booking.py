@@ -37,7 +37,7 @@ from trueup.reconcile.domain.bookings import (
 from trueup.reconcile.kernel.aggregation import PeriodSums, book_periods
 from trueup.reconcile.kernel.classification import classify, with_charged_price
 from trueup.reconcile.kernel.context import EvaluationContext
-from trueup.reconcile.kernel.corrections import Corrections, corrected_kind, corrections_at, total_micros, with_money
+from trueup.reconcile.kernel.corrections import corrected_kind, corrections_at, total_micros, with_money
 from trueup.reconcile.kernel.matching import SPAN, Matched
 from trueup.reconcile.kernel.pool_netting import net_by_pool, netting_groups
 from trueup.reconcile.pricing.billing_error import JUDGED
@@ -122,7 +122,12 @@ def _pairs(sessions: pl.DataFrame, charge_groups: pl.DataFrame, context: Evaluat
         group_micros="all_micros", group_is_complete="is_complete",
     )  # fmt: skip
     further = charged.filter("in_excess_group").group_by("at", "session").agg(further_micros=pl.col("group_micros").sum())
-    excess = pl.col("group_micros") - pl.col("charged_main") + pl.col("further_micros").fill_null(0) + pl.col("credited_micros").fill_null(0)
+    excess = (
+        pl.col("group_micros")
+        - pl.col("charged_main")
+        + pl.col("further_micros").fill_null(0)
+        + pl.col("credited_micros").fill_null(0)
+    )
     is_open = ~pl.col("is_settled") & ~(pl.col("is_complete") & pl.col("group_is_complete"))
     has_split, unrated = (excess > 0) & ~is_open, pl.col("expected_micros").is_null()
     pairs = (
@@ -132,7 +137,8 @@ def _pairs(sessions: pl.DataFrame, charge_groups: pl.DataFrame, context: Evaluat
         .with_columns(
             extra_micros=excess, open=is_open, split=has_split, unrated=unrated, part=pl.lit(MAIN), started_us="start_us",
             expected_micros=pl.col("expected_micros").fill_null(0),
-            billed_micros=pl.col("charged_main") + pl.col("corrected_micros").fill_null(0) + pl.when(has_split).then(0).otherwise(excess),
+            billed_micros=pl.col("charged_main") + pl.col("corrected_micros").fill_null(0)
+            + pl.when(has_split).then(0).otherwise(excess),
             is_corrected=pl.col("corrected_micros").is_not_null(),
             unrated_records=pl.when(unrated).then(pl.col("records")).otherwise(0),
         )
@@ -163,7 +169,8 @@ def _book_unmatched(sessions: pl.DataFrame, charge_groups: pl.DataFrame, blocked
     usage_kind = pl.when(unrated).then(pl.lit(UNRATED)).otherwise(pl.coalesce("billing_status", pl.lit("unbilled")))
     usage = _unmatched(sessions, blocked).with_columns(
         kind=pl.when(final).then(pl.when(unrated).then(usage_kind).otherwise(corrected_kind(usage_kind))).otherwise(pl.lit(PENDING)),
-        reason=pl.when(final & unrated).then("reason"), expected_micros=pl.col("expected_micros").fill_null(0), billed_micros=total_micros(),
+        reason=pl.when(final & unrated).then("reason"),
+        expected_micros=pl.col("expected_micros").fill_null(0), billed_micros=total_micros(),
         unrated_records=pl.when(unrated).then(pl.col("records")).otherwise(0),
     )  # fmt: skip
     charges = _unmatched(charge_groups, blocked).with_columns(

@@ -1,7 +1,7 @@
 """Corrections: charges that name the record whose booking they join, whatever their key, their time or its match.
 
-A correcting charge is a group of its own and is never matched. It joins the booking of the record that it names: the pair or period of
-that record, or the record's own booking while it is unmatched. Its money is part of what was billed there, as that of a further
+A correcting charge is a group of its own and is never matched. It joins the booking of the record that it names: the pair or period
+of that record, or the record's own booking while it is unmatched. Its money is part of what was billed there, as that of a further
 main charge; a negative one is a credit. It names no quantity: the quantities of the booking are compared without it.
 """
 
@@ -48,8 +48,8 @@ NO_CORRECTIONS = Corrections(
 def corrections_at(rows: pl.DataFrame, units: list[pl.DataFrame], period_members: pl.DataFrame) -> Corrections:
     """Return the correcting charges of `rows` with the owner of the record that each names, at every evaluation of `units`.
 
-    `units` are sessions and charge groups at evaluations, with their owner; `period_members` are the records of sums. A charge names a usage record before a charge, and of
-    several the one with the least name. Its scope and currency must be those of the record.
+    `units` are sessions and charge groups at evaluations, with their owner; `period_members` are the records of sums. A charge
+    names a usage record before a charge, and of several the one with the least name. Scope and currency must be those of the record.
     """
     if rows["corrected_key"].null_count() == rows.height:
         return NO_CORRECTIONS
@@ -60,7 +60,9 @@ def corrections_at(rows: pl.DataFrame, units: list[pl.DataFrame], period_members
     found = named.join(by_unit, left_on=["span_at", "named_group", "named_charge"], right_on=["span_at", "group_no", "charge"])
     in_period = pl.col("by_aggregate") & ~pl.col("is_matched")
     cells = period_members.select(span_at="at", named_record="record_no", cell="cell")
-    of_periods = found.filter(in_period).join(cells, on=["span_at", "named_record"]).with_columns(owner_no=pl.col("cell") * 3 + PERIOD)
+    of_periods = (
+        found.filter(in_period).join(cells, on=["span_at", "named_record"]).with_columns(owner_no=pl.col("cell") * 3 + PERIOD)
+    )
     placed = pl.concat([found.filter(~in_period), of_periods.drop("cell")])
     amount = pl.col("amount_micros").cast(pl.Int128)
     money = placed.group_by(OWNER).agg(
@@ -77,7 +79,14 @@ def _named_records(rows: pl.DataFrame) -> pl.DataFrame:
     """Return correcting charges (`span_at`, `group_no`, `amount_micros`) with the record, group and side that each names."""
     by_name = ["component", "span_at", "scope", "currency", "named_key"]
     correcting = rows.filter(pl.col("corrected_key").is_not_null()).select(
-        *by_name[:1], *by_name[2:4], "record_no", "group_no", "amount_micros", "corrected_charge", span_at="at", named_key="corrected_key"
+        *by_name[:1],
+        *by_name[2:4],
+        "record_no",
+        "group_no",
+        "amount_micros",
+        "corrected_charge",
+        span_at="at",
+        named_key="corrected_key",
     )
     others = rows.filter(pl.col("corrected_key").is_null()).select(
         *by_name[:1], *by_name[2:4], span_at="at", named_key="record_key", named_charge="charge", named_group="group_no",

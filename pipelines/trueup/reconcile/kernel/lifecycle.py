@@ -1,7 +1,8 @@
 """Life of a finding: what changed between two evaluations of the same components, and why.
 
 A finding is raised when its booking gets its kind, revised when its content changes, and retracted when the booking loses the
-kind. A retraction because of a late or correcting charge is *resolved*. An unbilled session whose charge arrives late, in three evaluations:
+kind. A retraction because of a late or correcting charge is *resolved*. An unbilled session whose charge arrives late, in three
+evaluations:
 
 >>> from trueup.reconcile.domain.bookings import BOOKING, MEMBER, NETTING_GROUP
 >>> def snapshot(at, kind, billed_micros, records):
@@ -201,7 +202,8 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
     facts = with_facts.group_by("change").agg(
         arrived=has_arrived.any(), charge=(has_arrived & pl.col("charge")).any(), late=(has_arrived & pl.col("late")).any(),
         beyond_horizon=(has_arrived & pl.col("beyond_horizon")).any(),
-        corrected=(has_arrived & pl.col("corrected")).any(), correcting=(has_arrived & pl.col("correcting")).any(), decided=pl.col("decided").fill_null(False).any(),
+        corrected=(has_arrived & pl.col("corrected")).any(), correcting=(has_arrived & pl.col("correcting")).any(),
+        decided=pl.col("decided").fill_null(False).any(),
     )  # fmt: skip
     overdue = pl.when("charge").then(pl.lit("late_charge")).otherwise(pl.lit("late_usage"))
     cause = (

@@ -159,7 +159,7 @@ class AffectedReader:
         untimed = period_instants.select("bucket", "scope", pl.lit(_UNTIMED).alias("block"), upto_us=None, from_us=None).unique()
         periods = _time_blocks(period_instants.with_columns(time_us="aggregation_time_us"), period_us)
         tables = {
-            "reached": step.select(*_KEY, "key_scope", "record_key", "charge"),
+            "reached": step.select(*_KEY, "key_scope", "record_key", "charge", "corrected_key"),
             "nearest_blocks": _time_blocks(nearest_instants, near_us),
             "aggregate_blocks": pl.concat([periods, untimed], how="vertical_relaxed"),
         }
@@ -256,7 +256,8 @@ class AffectedReader:
         text = _sql(name).replace("{records}", _sql("records"))
         scope = bucket_key_sql(self.lake.project.config.lake.bucket_by, of="e")
         for placeholder, value in (
-            ("stream", stream), ("time", OWN_TIME_SQL[stream]), ("scope", scope),
+            ("stream", stream), ("corrected_key", "r.corrected_key" if stream == "charge" else "NULL"),
+            ("time", OWN_TIME_SQL[stream]), ("scope", scope),
             ("columns", ", ".join([*(f"e.{c}" for c in COLUMNS[stream]), *noted_sql(self.lake)])),
         ):  # fmt: skip
             text = text.replace("{" + placeholder + "}", value)

@@ -23,7 +23,7 @@ _SHARED = (
     "event_id", "source_id", "bucket", "key_scope", "record_key", "session_key", "account", "service", "subscriber", "peer",
     "node", "started_at", "quantity_micros", "partial_no", "record_version", "direction",
 )  # fmt: skip
-COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at")}
+COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at", "corrected_key", "corrected_charge")}
 """The columns of each stream that the kernel reads."""
 
 
@@ -154,6 +154,11 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
             started=pl.col("started_at").is_not_null(),
             amount_micros=amount,
             currency=currency,
+            **(
+                {}
+                if stream == "charge"
+                else {"corrected_key": pl.lit(None, pl.String), "corrected_charge": pl.lit(None, pl.Boolean)}
+            ),
         ).select(pl.col(n).cast(t) for n, t in EVENTS.items())
 
 

@@ -5,7 +5,7 @@ A *record* is (stream, scope, key scope, record key). Of the contents in the com
 later commit replaces it only while neither of the two is late.
 
 A content of a greater version is a *correction*: it replaces the other whenever it arrives, with two exceptions. Behind the horizon
-nothing is corrected. Where neighbours are matched, a late correction with another session key, currency or corrected record is not applied either,
+nothing is corrected. Where neighbours are matched, a late one with another session key, currency or corrected record is not applied either,
 because the record may be settled already.
 
 Two contents of one version are a conflict, and so is a correction that is not applied.
@@ -207,8 +207,9 @@ def _may_be_corrected(compared: pl.DataFrame, frontier: Frontier) -> NDArray[np.
     position, charge = compared["position"].to_numpy(), compared["charge"].to_numpy()
     counted_us = compared["time_us_counted"].fill_null(UNKNOWN_TIME_US).to_numpy()
     behind = compared["beyond_horizon"].to_numpy() | _behind_horizon(charge, counted_us, position, frontier)
+    grouped_by = ("session_key", "currency", "corrected_key")
     is_regrouped = compared.select(
-        ~pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_counted")) for name in ("session_key", "currency", "corrected_key"))
+        ~pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_counted")) for name in grouped_by)
     ).to_series().to_numpy()  # fmt: skip
     policies = frontier.policies
     with_nearest = policies.frame.filter("by_nearest")["policy"].unique().to_numpy()
