@@ -17,6 +17,7 @@ from trueup.config.environment import as_utf8, expand, expand_path, is_utf8, var
 from trueup.config.folder import MAX_TOML_BYTES, Project
 from trueup.config.preset_files import preset_names, preset_source, preset_text, preset_title
 from trueup.config.tables.anchor import AnchorConfig
+from trueup.config.tables.chain import ChainConfig
 from trueup.config.tables.fixed import FixedConfig, FixedField
 from trueup.config.tables.framing import FramingConfig
 from trueup.config.tables.fraud import FraudConfig, HotRule
@@ -46,6 +47,7 @@ __all__ = [
     "WHOLE_COLUMNS",
     "AnchorConfig",
     "BucketBy",
+    "ChainConfig",
     "ColumnRule",
     "Config",
     "ExpectationConfig",
