@@ -31,6 +31,7 @@ from trueup.cli.commands import (
     status,
     stream,
     verify,
+    workbench,
 )
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
@@ -63,7 +64,24 @@ def root(
     """Reconcile network usage with billing, and show where revenue leaks."""
 
 
-_GROUPS = (project, ingest, reconcile, stream, quality, query, status, clock, verify, anchor, rate, run, controls, fraud, doctor)
+_GROUPS = (
+    project,
+    ingest,
+    reconcile,
+    stream,
+    quality,
+    query,
+    status,
+    clock,
+    verify,
+    anchor,
+    rate,
+    run,
+    controls,
+    fraud,
+    doctor,
+    workbench,
+)
 for group in _GROUPS:
     group.register(app)
 
