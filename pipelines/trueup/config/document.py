@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from trueup.config.tables.anchor import AnchorConfig
+from trueup.config.tables.cases import CasesConfig
 from trueup.config.tables.fraud import FraudConfig
 from trueup.config.tables.lake import LakeConfig
 from trueup.config.tables.limits import LimitsConfig
@@ -45,6 +46,8 @@ class Config(Table):
     """Further expectations of streams."""
     quality: QualityConfig = QualityConfig()
     """Checks of feeds."""
+    cases: CasesConfig = CasesConfig()
+    """Grouping of findings by root cause, and decisions on their money."""
     sql: SqlConfig = SqlConfig()
     """Bounds of one query of `trueup sql`."""
     anchor: AnchorConfig = AnchorConfig()

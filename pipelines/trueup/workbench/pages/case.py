@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,11 +93,12 @@ def register(workbench: Workbench) -> None:
 
 async def _root_cause(workbench: Workbench, session: Session, row: Row) -> None:
     ask, case_id = workbench.questions.rows, row["case_id"]
-    members, sums, days, decisions = await asyncio.gather(
+    members, sums, days, history, accounts = await asyncio.gather(
         ask("case/members", id=case_id, most=MOST_SHOWN),
         ask("case/sums", id=case_id),
         ask("case/days", id=case_id),
-        workbench.questions.lake_rows("case/decisions", id=case_id),
+        workbench.questions.lake_rows("case/history", id=case_id),
+        ask("case/accounts", id=case_id),
     )
     currency, total = row["currency"] or "", sums[0]
     kinds = {each["kind"]: each for each in await ask("case/kinds")}
@@ -118,6 +120,7 @@ async def _root_cause(workbench: Workbench, session: Session, row: Row) -> None:
                     ("Age", count_text(row["age_days"], "day")),
                     ("Owner", row["owner"] or "no person yet"),
                     ("Due", row["due_on"] or "no day set"),
+                    *((f"In account {words(a['account'])}", money_text(a["balance"], a["currency"])) for a in accounts),
                     ("Next", kinds.get(row["kind"], {}).get("next_step", "")),
                 ]
             )
@@ -136,20 +139,20 @@ async def _root_cause(workbench: Workbench, session: Session, row: Row) -> None:
         with section("Findings", "Largest first; open one for its records, arithmetic and history.", width="tu-span"):
             _members(workbench, session, row, members)
         with section("History", width="tu-span"):
-            _timeline([(d["decided_at"], d["decision"], d["decided_by"], d["note"]) for d in decisions], workbench)
+            _timeline([(h["at"], h["event"], h["by"], h["note"] or detail_text(h["details"])) for h in history], workbench)
 
 
-def _case_actions(workbench: Workbench, session: Session, subject: str, status: str) -> None:
+def _case_actions(workbench: Workbench, session: Session, subject: str, status: str, *, only_finding: bool = False) -> None:
     status_chip = text("span", words(workbench.copy.status_of(subject, status))).classes(f"tu-chip {status}").mark("status")
 
     async def selected() -> list[str]:
         return [subject]
 
     def decided(_: Sequence[str], choice: Choice) -> None:
-        status_chip.set_text("open" if choice.decision == "reopened" else choice.decision)
+        status_chip.set_text(words(workbench.copy.status_of(subject, status)))
         ui.navigate.reload()
 
-    decision_buttons(workbench, session, selected, decided)
+    decision_buttons(workbench, session, selected, decided, only_finding=only_finding)
 
 
 def _members(workbench: Workbench, session: Session, row: Row, members: Sequence[Row]) -> None:
@@ -200,7 +203,7 @@ def _finding(workbench: Workbench, session: Session, explained: FindingExplanati
             text("div", f"{words(finding['kind'])}: {money_text(finding['impact'], currency)}").classes("tu-title")
             text("div", explained.meaning).classes("tu-quiet")
         with ui.element("div").classes("tu-actions"):
-            _case_actions(workbench, session, finding["finding_id"], finding["status"])
+            _case_actions(workbench, session, finding["finding_id"], finding["status"], only_finding=True)
     with ui.element("div").classes("tu-columns"):
         with section("Facts", width="tu-third"):
             provisional = f"yes: {finding['provisional_reason']}" if finding["provisional"] else "no"
@@ -225,7 +228,8 @@ def _finding(workbench: Workbench, session: Session, explained: FindingExplanati
                 text("p", line).classes("tu-pre")
             for title, lines in explained.steps.items():
                 text("div", title).classes("tu-strong")
-                text("pre", "\n".join(lines)).classes("tu-pre")
+                for line in lines:
+                    text("p", line).classes("tu-pre")
         with section("Records side by side", "≠ marks what differs between them.", width="tu-span"):
             _records(explained.members)
         with section("History", width="tu-span"):
@@ -282,6 +286,12 @@ def _timeline(entries: Sequence[tuple[Any, str, str | None, str | None]], workbe
                 text("div", f"{at:%-d %b %Y %H:%M} UTC, {age_text(at, workbench.now())}").classes("tu-quiet")
                 if note:
                     text("div", note)
+
+
+def detail_text(details: object) -> str:
+    """Return the details of an event of a case as words."""
+    loaded = json.loads(details) if isinstance(details, str) else details
+    return ", ".join(f"{words(str(name))} {value}" for name, value in (loaded or {}).items()) if isinstance(loaded, dict) else ""
 
 
 def _event(event: Row, findings: Sequence[Row]) -> None:

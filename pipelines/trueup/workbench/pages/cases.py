@@ -21,7 +21,7 @@ from trueup.workbench.workbench import Workbench
 Row = dict[str, Any]
 MOST_SHOWN, MOST_EXPORTED = 2_000, 100_000
 COLUMNS = (
-    Column("rank", "#", "number", 70),
+    Column("type", "Type", "words", 105),
     Column("kind", "What", "words", 175),
     Column("what", "Where", grow=3),
     Column("open_impact", "Undecided", "money", 112),
@@ -34,8 +34,9 @@ COLUMNS = (
     Column("status", "Status", "words", 105),
     Column("case_id", "Case", "id", 120, hidden=True),
 )
-_DEFAULTS = {"type": "root_cause", "status": "open", "kind": "", "owner": "", "currency": "", "search": ""}
+_DEFAULTS = {"type": "", "status": "open", "kind": "", "owner": "", "currency": "", "search": ""}
 _EVERY = "all"
+_MONEY = (("leakage", "Leakage", "leak"), ("overcharge", "Overcharge", "over"), ("fraud", "Charged to fraud", "leak"))
 
 
 def register(workbench: Workbench) -> None:
@@ -75,26 +76,19 @@ class _Queue:
 
     def _facts(self, totals: Sequence[Row]) -> None:
         waiting = [row for row in totals if row["status"] == "open"]
-        money: dict[str, list[Any]] = {}
+        sums: dict[str, dict[str, Any]] = {}
         for row in waiting:
-            if row["currency"] and (row["leakage"] or row["overcharge"]):
-                sums = money.setdefault(row["currency"], [0, 0])
-                sums[0] += row["leakage"]
-                sums[1] += row["overcharge"]
+            amounts = sums.setdefault(row["currency"] or "", {"leakage": 0, "overcharge": 0, "fraud": 0})
+            for name in amounts:
+                amounts[name] += row[name]
         with ui.element("div").classes("tu-facts"):
-            roots = sum(row["cases"] for row in waiting if row["type"] == "root_cause")
-            fact("Open root causes", count_text(roots), "cases to decide", "watch")
-            fact(
-                "Open fraud cases",
-                count_text(sum(row["cases"] for row in waiting if row["type"] == "fraud")),
-                "a party on a day",
-                "watch",
-            )
-            for currency, (leakage, overcharge) in sorted(money.items()):
-                fact("Undecided leakage", money_text(leakage, currency), "provisional included", "leak")
-                fact("Undecided overcharge", money_text(overcharge, currency), "provisional included", "over")
-            decided = sum(row["cases"] for row in totals if row["status"] != "open")
-            fact("Decided", count_text(decided), "cases with a decision", "good")
+            for kind, title in (("root_cause", "Root causes"), ("finding", "Findings in no case"), ("fraud", "Fraud cases")):
+                fact(title, count_text(sum(row["cases"] for row in waiting if row["type"] == kind)), "open", "watch")
+            for name, title, tone in _MONEY:
+                held = {currency: amounts[name] for currency, amounts in sums.items() if amounts[name]}
+                shown = max(held, key=lambda currency: held[currency], default="")
+                more = f", and in {count_text(len(held) - 1, 'more currency', 'more currencies')}" if len(held) > 1 else ""
+                fact(title, money_text(held.get(shown, 0), shown), f"undecided{more}", tone)
 
     def _filters(self, totals: Sequence[Row]) -> None:
         for name, title in (("type", "Type"), ("status", "Status"), ("kind", "Kind"), ("owner", "Owner"), ("currency", "Currency")):
@@ -129,7 +123,7 @@ class _Queue:
 
     async def _ask(self, most: int) -> list[Row]:
         values = {name: "" if self.state[name] == _EVERY else self.state[name] for name in _DEFAULTS}
-        rows = await self.workbench.questions.rows("cases/queue", most=most, **values)
+        rows = await self.workbench.questions.rows("cases/queue", most=most, now=self.workbench.now(), **values)
         for row in rows:
             row["what"] = row["party"] if row["type"] == "fraud" else pattern_text(row["pattern"])
             row["status"] = self.workbench.copy.status_of(row["case_id"], row["status"])
@@ -145,17 +139,21 @@ class _Queue:
         self.grid.update()
 
     async def _open_selected(self) -> None:
-        selected = await self._selected()
+        selected = await self.grid.get_selected_rows()
         if selected:
-            ui.navigate.to(f"/case/{selected[0]}")
+            _open(selected[0])
 
     def _open_row(self, event: events.GenericEventArguments) -> None:
-        ui.navigate.to(f"/case/{event.args['data']['key']}")
+        _open(event.args["data"])
 
     async def _export(self) -> None:
         rows = await self._ask(MOST_EXPORTED)
         self.workbench.actions.append(self.session.user, "export", "cases", rows=len(rows), address=self.state.address())
         ui.download.content(csv_text(COLUMNS, rows), "cases.csv", "text/csv")
+
+
+def _open(row: Row) -> None:
+    ui.navigate.to(f"/{'finding' if row['type'] == 'finding' else 'case'}/{row['key']}")
 
 
 def _cells(rows: Sequence[Row]) -> list[Row]:

@@ -36,6 +36,7 @@ COLUMNS = (
     Column("status", "Status", "words", 110),
     Column("case_id", "Case", "id", 125, hidden=True),
 )
+_STATUSES = ("open", "confirmed", "dismissed", "claimed", "prevented", "written_off", "all")
 _DEFAULTS = {"status": "open", "search": "", "case": ""}
 
 
@@ -61,7 +62,9 @@ class _Queue:
     async def draw(self) -> None:
         self.rows = await self._ask(MOST_SHOWN)
         with ui.element("div").classes("tu-bar"):
-            statuses = {"open": "open", "confirmed": "confirmed", "dismissed": "dismissed", "all": "all"}
+            statuses = {
+                name: words(name) for name in ("open", "confirmed", "dismissed", "claimed", "prevented", "written_off", "all")
+            }
             ui.select(
                 statuses, value=self.state.one_of("status", list(statuses)), label="Status", on_change=self._filter("status")
             ).props("outlined dense")
@@ -261,7 +264,7 @@ def _graph(party: str, links: Sequence[Row]) -> None:
                 "right": 60,
                 "top": 20,
                 "bottom": 20,
-                "force": {"repulsion": 160, "edgeLength": [40, 120], "layoutAnimation": False},
+                "force": {"repulsion": 70, "gravity": 0.22, "edgeLength": [20, 70], "layoutAnimation": False},
                 "label": {"position": "right", "fontSize": 11},
                 "lineStyle": {"color": "#8C8C8C", "opacity": 0.7},
                 "emphasis": {"focus": "adjacency"},

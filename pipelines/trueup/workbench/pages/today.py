@@ -168,7 +168,8 @@ def _cases(cases: Sequence[Row]) -> None:
         for row in cases:
             with ui.element("div"):
                 with ui.element("div").classes("tu-line"):
-                    ui.link(words(row["kind"]), f"/case/{row['case_id']}").classes("tu-strong")
+                    target = f"/case/{row['case_id']}" if row["case_id"] else f"/cases?type=finding&kind={row['kind']}"
+                    ui.link(words(row["kind"]), target).classes("tu-strong")
                     tone = "tu-leak" if row["open_impact"] > 0 else "tu-over"
                     text("span", money_text(row["open_impact"], row["currency"])).classes(f"tu-amount {tone}")
                 text("div", f"{pattern_text(row['pattern'])} · {count_text(row['open_findings'], 'finding')}").classes("tu-quiet")

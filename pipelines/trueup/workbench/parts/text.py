@@ -27,6 +27,10 @@ def facts_table(rows: Iterable[tuple[str, object]]) -> None:
                 text("td", value)
 
 
+NEVER_EQUAL = ("stream", "record key", "file", "bytes", "event", "billed at")
+"""Facts in which any two records differ."""
+
+
 def side_by_side(titles: Sequence[str], rows: Iterable[tuple[str, Sequence[object]]]) -> None:
     """Draw records as columns and their facts as rows; a row whose values differ is marked, in colour and by a sign."""
     with (
@@ -39,7 +43,8 @@ def side_by_side(titles: Sequence[str], rows: Iterable[tuple[str, Sequence[objec
                 text("th", title).props('scope="col"')
         with ui.element("tbody"):
             for name, values in rows:
-                differs = len({str(value) for value in values if value not in (None, "")}) > 1
+                compared = {str(value) for value in values if value not in (None, "")}
+                differs = len(compared) > 1 and name not in NEVER_EQUAL
                 with ui.element("tr"):
                     text("th", f"≠ {name}" if differs else name).props('scope="row"')
                     for value in values:

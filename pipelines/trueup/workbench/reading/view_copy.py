@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,14 +20,15 @@ from trueup.clock import Clock
 from trueup.config import Project
 from trueup.errors import LogBusyError
 from trueup.log.catalog.connection import localise
+from trueup.reconcile.domain.decision_kinds import DECISIONS
 from trueup.warehouse import install_views
 from trueup.warehouse.query import Warehouse, with_retries
 from trueup.workbench.reading.statements import has_statement, statement_text
 
 COPIED = (
     "finding_kinds", "finding_causes", "findings", "finding_history", "conservation", "source_units", "feed_quality",
-    "exposure_by_day", "suspense_by_day", "provisioning", "suspicious_transactions", "cases", "case_members", "fraud_daily",
-    "fraud_drift", "subscriptions",
+    "exposure_by_day", "suspense_by_day", "provisioning", "suspicious_transactions", "cases", "case_members", "case_history",
+    "money_by_account", "fraud_daily", "fraud_drift", "subscriptions",
 )  # fmt: skip
 """The views that pages read. Of one with a file in `queries/copy/`, the copy holds what that file selects."""
 
@@ -83,10 +84,13 @@ class ViewCopy:
         except LogBusyError:
             return False
 
-    def note_decision(self, subject: str, decision: str) -> None:
-        """Note a decision that this server has just committed: pages show it before the views are copied again."""
-        status = "open" if decision == "reopened" else decision
-        self._decided[subject] = status, with_retries(self._project, _snapshot)
+    def note_decisions(self, decisions: Mapping[str, str]) -> None:
+        """Note decisions, by subject, that this server has just committed: pages show them before the views are copied again."""
+        snapshot = with_retries(self._project, _snapshot)
+        for subject, decision in decisions.items():
+            status = DECISIONS[decision].status
+            if status is not None:
+                self._decided[subject] = status, snapshot
 
     def status_of(self, subject: str, status: str) -> str:
         """Return the status of a finding or case: that of the copy, or of a later decision."""

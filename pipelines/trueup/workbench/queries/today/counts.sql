@@ -4,7 +4,7 @@ SELECT
     (SELECT coalesce(sum(f.impact), 0) FROM findings f WHERE f.currency = $currency AND f.day BETWEEN $from_day AND $to_day
         AND f.provisional AND f.status IN ('open', 'confirmed')) AS provisional, -- money of findings that may vanish
     (SELECT coalesce(sum(f.impact), 0) FROM findings f WHERE f.currency = $currency AND f.day BETWEEN $from_day AND $to_day
-        AND f.status IN ('recovered', 'claimed')) AS recovered, -- money that a person says was recovered
+        AND f.status = 'claimed') AS claimed, -- money that a person says was recovered
     (SELECT coalesce(sum(e.impact_low), 0) FROM exposure_by_day e WHERE e.currency = $currency
         AND e.day BETWEEN $from_day AND $to_day) AS exposure_low, -- least money in records that are missing
     (SELECT coalesce(sum(e.impact_high), 0) FROM exposure_by_day e WHERE e.currency = $currency
