@@ -31,6 +31,7 @@ from trueup.cli.commands import (
     status,
     stream,
     verify,
+    workbench,
 )
 from trueup.cli.commands.investigation import decide
 from trueup.cli.exit_codes import DONE, FAILED
@@ -66,6 +67,7 @@ def root(
 
 _GROUPS = (
     project, ingest, reconcile, stream, quality, query, status, decide, clock, verify, anchor, rate, run, controls, fraud, doctor,
+    workbench,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

@@ -31,6 +31,7 @@ from trueup.config.tables.reconcile import Match, ServiceConfig
 from trueup.config.tables.record_type import RecordTypeConfig
 from trueup.config.tables.source import ColumnRule, FeedConfig, ManifestConfig, SourceConfig
 from trueup.config.tables.sql import SqlConfig
+from trueup.config.tables.workbench import LOOPBACK_HOSTS, Role, WorkbenchConfig
 from trueup.config.values import decimal_micros, duration_us, size_bytes, time_limit_us, zone_of
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "DECIMAL_COLUMNS",
     "FILE_NAME",
     "FLAG_COLUMNS",
+    "LOOPBACK_HOSTS",
     "MAX_TOML_BYTES",
     "STREAM_COLUMNS",
     "SUBSCRIBER_COLUMNS",
@@ -69,11 +71,13 @@ __all__ = [
     "QualityConfig",
     "RatingConfig",
     "RecordTypeConfig",
+    "Role",
     "ServiceConfig",
     "Severity",
     "SourceConfig",
     "SqlConfig",
     "Stream",
+    "WorkbenchConfig",
     "as_utf8",
     "decimal_micros",
     "duration_us",

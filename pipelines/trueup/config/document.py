@@ -19,6 +19,7 @@ from trueup.config.tables.rating import RatingConfig
 from trueup.config.tables.reconcile import ServiceConfig
 from trueup.config.tables.source import SourceConfig
 from trueup.config.tables.sql import SqlConfig
+from trueup.config.tables.workbench import WorkbenchConfig
 from trueup.config.values import Table, Text
 from trueup.errors import ConfigError
 
@@ -54,6 +55,8 @@ class Config(Table):
     """Bounds of one query of `trueup sql`."""
     anchor: AnchorConfig = AnchorConfig()
     """Signed statements of the log's head."""
+    workbench: WorkbenchConfig = WorkbenchConfig()
+    """The web page."""
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +105,7 @@ def parse(text: str, *, where: str = FILE_NAME) -> Config:
 
 
 _NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]", "chain": "[[chain]]"}
+_NESTED_LISTS = (("fraud", "rule"), ("workbench", "user"))
 
 
 def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:
@@ -110,8 +114,9 @@ def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> st
     if len(location) > 1 and location[0] in _NAMED_LISTS:
         name, keys = _item_name(tables[str(location[0])], location[1]), location[2:]
         head = f"{_NAMED_LISTS[str(location[0])]} {name}"
-    elif location[:2] == ("fraud", "rule") and len(location) > 2:
-        head, keys = f"[[fraud.rule]] {_item_name(tables['fraud']['rule'], location[2])}", location[3:]
+    elif location[:2] in _NESTED_LISTS and len(location) > 2:
+        table, name = str(location[0]), str(location[1])
+        head, keys = f"[[{table}.{name}]] {_item_name(tables[table][name], location[2])}", location[3:]
     return ", ".join(filter(None, (head, ".".join(str(part) for part in keys)))) or "file"
 
 
