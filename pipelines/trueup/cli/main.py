@@ -16,7 +16,6 @@ from typer.models import CommandInfo
 
 from trueup.cli import output
 from trueup.cli.commands import (
-    anchor,
     clock,
     controls,
     doctor,
@@ -30,10 +29,10 @@ from trueup.cli.commands import (
     run,
     status,
     stream,
-    verify,
     workbench,
 )
 from trueup.cli.commands.investigation import decide
+from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
 from trueup.config import as_utf8, is_utf8
