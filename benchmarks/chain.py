@@ -55,8 +55,8 @@ def write(lake: Lake, sessions: int) -> int:
             count = int(rows[0]) if rows else 0
             control = {
                 "source_id": f"{name}@a", "source": name, "stream": stream, "path": f"{name}.csv", "accepted": count,
-                "records": count, "duplicate": 0, "filtered": 0, "quarantined": 0, "first_time": NOW,
-                "last_time": END, "last_started_at": END,
+                "records": count, "duplicate": 0, "filtered": 0, "quarantined": 0, "first_time": NOW, "last_time": END,
+                "last_started_at": END,
             }  # fmt: skip
             transaction.append("control", pl.DataFrame([control]))
             return count

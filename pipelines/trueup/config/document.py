@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from trueup.config.tables.anchor import AnchorConfig
+from trueup.config.tables.cases import CasesConfig
 from trueup.config.tables.chain import ChainConfig, check_chains
 from trueup.config.tables.fraud import FraudConfig
 from trueup.config.tables.lake import LakeConfig
@@ -18,6 +19,7 @@ from trueup.config.tables.rating import RatingConfig
 from trueup.config.tables.reconcile import ServiceConfig
 from trueup.config.tables.source import SourceConfig
 from trueup.config.tables.sql import SqlConfig
+from trueup.config.tables.workbench import WorkbenchConfig
 from trueup.config.values import Table, Text
 from trueup.errors import ConfigError
 
@@ -47,10 +49,14 @@ class Config(Table):
     """Further expectations of streams."""
     quality: QualityConfig = QualityConfig()
     """Checks of feeds."""
+    cases: CasesConfig = CasesConfig()
+    """Grouping of findings by root cause, and decisions on their money."""
     sql: SqlConfig = SqlConfig()
     """Bounds of one query of `trueup sql`."""
     anchor: AnchorConfig = AnchorConfig()
     """Signed statements of the log's head."""
+    workbench: WorkbenchConfig = WorkbenchConfig()
+    """The web page."""
 
     @model_validator(mode="before")
     @classmethod
@@ -99,6 +105,7 @@ def parse(text: str, *, where: str = FILE_NAME) -> Config:
 
 
 _NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]", "chain": "[[chain]]"}
+_NESTED_LISTS = (("fraud", "rule"), ("workbench", "user"))
 
 
 def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:
@@ -107,8 +114,9 @@ def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> st
     if len(location) > 1 and location[0] in _NAMED_LISTS:
         name, keys = _item_name(tables[str(location[0])], location[1]), location[2:]
         head = f"{_NAMED_LISTS[str(location[0])]} {name}"
-    elif location[:2] == ("fraud", "rule") and len(location) > 2:
-        head, keys = f"[[fraud.rule]] {_item_name(tables['fraud']['rule'], location[2])}", location[3:]
+    elif location[:2] in _NESTED_LISTS and len(location) > 2:
+        table, name = str(location[0]), str(location[1])
+        head, keys = f"[[{table}.{name}]] {_item_name(tables[table][name], location[2])}", location[3:]
     return ", ".join(filter(None, (head, ".".join(str(part) for part in keys)))) or "file"
 
 

@@ -135,6 +135,9 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
 }
 """Columns of a stream's table in the log."""
 
+CORRECTED: dict[str, pl.DataType] = {"corrected_key": pl.String(), "corrected_charge": pl.Boolean()}
+"""Columns of a charge that its commit finds in the log: which record it corrects. They follow from `corrects` and are in no id."""
+
 READABLE: dict[str, pl.DataType] = {
     "record_key": pl.String(),
     "session_key": pl.String(),

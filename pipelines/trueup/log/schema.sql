@@ -383,12 +383,33 @@ CREATE TABLE lake.events.drift (
     expected DOUBLE             -- the bin's share when the model was trained
 );
 
--- One human decision on a finding, a fraud case or a suspicious transaction. Owner: warehouse.
+-- One decision of a person on a finding, a case or a suspicious transaction. Owner: warehouse.
 CREATE TABLE lake.events.decision (
     event_id BLOB,              -- 16 bytes of sha256 over the decision
     finding_id BLOB,            -- or the case's or the transaction's
-    decision VARCHAR,           -- confirmed, recovered, dismissed or reopened
+    decision VARCHAR,           -- confirmed, dismissed, claimed, …: see trueup.reconcile.domain.decision_kinds
     note VARCHAR,
     decided_by VARCHAR,
-    decided_at TIMESTAMPTZ      -- the injected clock
+    decided_at TIMESTAMPTZ,     -- the injected clock
+    details JSON                -- amount_micros, whole, until, assignee, into, …; NULL for a decision without any, and of older lakes
+);
+
+-- One case of a root cause opened: its id is a hash of kind, currency and pattern, or of its parent and findings. Owner: investigation.
+CREATE TABLE lake.events.case_opening (
+    case_id BLOB,               -- 16 bytes of sha256
+    kind VARCHAR,               -- of its findings
+    currency VARCHAR,           -- of its money
+    pattern JSON,               -- the values of dimensions that its findings share: an array of [dimension, value]
+    parent BLOB,                -- the case that it was split from; NULL for a case that a search opened
+    position BIGINT,            -- the position up to which the search read
+    opened_at TIMESTAMPTZ,      -- the injected clock
+    evidence JSON               -- findings, money_micros and records that the search counted
+);
+
+-- One finding filed in a case; the last filing of a finding counts. Owner: investigation.
+CREATE TABLE lake.events.case_filing (
+    finding_id BLOB,
+    case_id BLOB,
+    position BIGINT,            -- the position up to which the search read
+    filed_at TIMESTAMPTZ        -- the injected clock
 );

@@ -17,6 +17,7 @@ import duckdb
 
 from trueup.config import Project
 from trueup.events.streams import DATED
+from trueup.reconcile.domain.decision_kinds import DECISIONS
 from trueup.reconcile.domain.kinds import CAUSES, KINDS
 from trueup.warehouse.asof import AsOf
 from trueup.warehouse.statements import Statement, statement
@@ -29,22 +30,39 @@ VIEW_ROOMS = {
     "feeds": ("quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day"),
     "terms": ("subscriptions", "tariffs", "provisioning"),
     "chain": ("chain_hops", "chain_losses", "chain_flow"),
-    "fraud": ("suspicious_transactions", "cases", "fraud_daily", "fraud_drift"),
+    "fraud": ("suspicious_transactions", "fraud_daily", "fraud_drift"),
+    "cases": ("cases", "case_members", "case_history", "money_ledger", "money_by_account", "decision_kinds"),
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
 MACROS = ("steps/micros_as_money", "steps/period_number", "steps/period_first_day")
+CASE_STEPS = (
+    "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "root_cause", "fraud_money", "money_item",
+    "money_share", "money_event", "fraud_case",
+)  # fmt: skip
+"""Steps in the folder `steps/cases/`."""
 STEPS = (
-    "policy_now", "reconciled", "finding_change", "decision_now", "booking_now", "finding_now", "finding_standing", "match_rule",
+    "policy_now", "reconciled", "finding_change", "decision_event", "case_opening", "case_filing", "decision_on_finding",
+    "decision_now", "booking_now", "finding_now", "finding_standing", "match_rule",
     "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
+    "case_note", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
     "chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop",
 )  # fmt: skip
-REGISTRIES = ("finding_kinds", "finding_causes")
-"""Views of the registries of kinds and causes. Steps read them, so they are created first."""
+STEPS_ON_VIEWS = {"cases": ("fraud_case",)}
+"""Steps that read views, by the view before which they are created."""
+REGISTRIES = ("finding_kinds", "finding_causes", "decision_kinds")
+"""Views of the registries of kinds, causes and decisions. Steps read them, so they are created first."""
 VIEWS = (
     *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
     "quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs",
-    "provisioning", "chain_hops", "chain_losses", "chain_flow", "suspicious_transactions", "cases", "fraud_daily", "fraud_drift",
+    "provisioning", "chain_hops", "chain_losses", "chain_flow", "suspicious_transactions", "cases", "case_members", "case_history",
+    "money_ledger", "money_by_account", "fraud_daily", "fraud_drift",
 )  # fmt: skip
+ALL_STEPS = (*STEPS, *(name for names in STEPS_ON_VIEWS.values() for name in names))
+_ORDER = (
+    *REGISTRIES, *STEPS,
+    *(name for view in VIEWS if view not in REGISTRIES for name in (*STEPS_ON_VIEWS.get(view, ()), view)),
+)  # fmt: skip
+"""All views and steps in the order in which each may read those before it."""
 
 
 _CATALOGS = re.compile(
@@ -76,7 +94,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None
             connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
             for path in MACROS:
                 connection.execute(statement(path).text)
-        for name in (*REGISTRIES, *STEPS, *(view for view in VIEWS if view not in REGISTRIES)):
+        for name in _ORDER:
             if name not in existing and (required is None or name in required):
                 _create_view(connection, _target(name), view_statement(name))
         for name in VIEWS:
@@ -85,17 +103,19 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None
 
 
 def _target(name: str) -> str:
-    return f"steps.{name}" if name in STEPS else f"main.{name}"
+    return f"steps.{name}" if name in ALL_STEPS else f"main.{name}"
 
 
 def view_statement(name: str) -> Statement:
     """Return the SQL file of a view or step."""
+    if name in CASE_STEPS:
+        return statement(f"steps/cases/{name}")
     return statement(f"steps/{name}" if name in STEPS else f"views/{_ROOM_OF[name]}/{name}")
 
 
 @cache
 def _names_in(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", text.lower())) & {*STEPS, *VIEWS}
+    return frozenset(re.findall(r"\w+", text.lower())) & {*ALL_STEPS, *VIEWS}
 
 
 def _views_read_by(query: str) -> set[str]:
@@ -145,6 +165,7 @@ def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of
         "quarantine_share_millionths": ("BIGINT", project.config.quality.quarantine_share),
         "finding_kinds": ("JSON", json.dumps([asdict(kind) for kind in KINDS.values()])),
         "finding_causes": ("JSON", json.dumps(CAUSES)),
+        "decision_kinds": ("JSON", json.dumps([asdict(kind) for kind in DECISIONS.values()])),
     }
     for name, (dtype, value) in values.items():
         connection.execute(f"SET VARIABLE {name} = CAST($value AS {dtype})", {"value": value})

@@ -8,15 +8,16 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from trueup.config.columns import DECIMAL_COLUMNS, STREAM_COLUMNS, Stream
 from trueup.config.preset_files import PRESET, with_preset
-from trueup.config.tables.fixed import FixedConfig
-from trueup.config.tables.framing import RECORDS, FramingConfig
 from trueup.config.tables.limits import LimitsConfig
-from trueup.config.tables.notation import NotationConfig
-from trueup.config.tables.record_type import RecordTypeConfig
+from trueup.config.tables.of_source.fixed import FixedConfig
+from trueup.config.tables.of_source.framing import RECORDS, FramingConfig
+from trueup.config.tables.of_source.notation import NotationConfig
+from trueup.config.tables.of_source.record_type import RecordTypeConfig
 from trueup.config.values import (
     AsciiCharacter,
     CountryCode,
     DestinationPattern,
+    DialPrefix,
     Duration,
     Flag,
     Marker,
@@ -53,6 +54,10 @@ class ColumnRule(Table):
     """Event values by source values; `*` is for all others."""
     e164: CountryCode | None = None
     """The calling code of numbers without one."""
+    prefixes: dict[DialPrefix, DialPrefix | Literal[""]] | None = None
+    """Leading digits of numbers without `+`, and what replaces them; without it, 00 is left out and 0 becomes the calling code."""
+    national_digits: tuple[Annotated[Whole, Field(ge=1, le=15)], ...] = ()
+    """How many digits a number without the calling code and without such a prefix has; it then gets the calling code."""
     notation: NotationConfig | None = None
     """The notation of this column's numbers."""
     duration: Literal["h:m:s", "h:m", "m:s", "units"] | None = None
@@ -68,6 +73,17 @@ class ColumnRule(Table):
     def _check_origin(self) -> Self:
         if [self.column is not None, bool(self.columns), self.expression is not None].count(True) != 1:
             raise ValueError("name either `column`, `columns` or `expression`")
+        return self
+
+    @property
+    def has_numbering(self) -> bool:
+        """Whether the rule has a dialling plan of its own."""
+        return self.prefixes is not None or bool(self.national_digits)
+
+    @model_validator(mode="after")
+    def _check_numbering(self) -> Self:
+        if self.has_numbering and self.e164 is None:
+            raise ValueError("`prefixes` and `national_digits` need `e164`, the calling code")
         return self
 
     @model_validator(mode="after")
@@ -164,7 +180,7 @@ class SourceConfig(Table):
     """How numbers are written."""
     trim: Flag = True
     """Whether texts lose their outer blanks."""
-    mapping_version: Annotated[Whole, Field(ge=1, le=2)] | None = None
+    mapping_version: Annotated[Whole, Field(ge=1, le=3)] | None = None
     """The version of the mapping, for sources with a history."""
     delimiter: AsciiCharacter = ","
     """The character between fields."""

@@ -49,7 +49,7 @@ def corrections_at(rows: pl.DataFrame, units: list[pl.DataFrame], period_members
     """Return the correcting charges of `rows` with the owner of the record that each names, at every evaluation of `units`.
 
     `units` are sessions and charge groups at evaluations, with their owner; `period_members` are the records of sums. A charge
-    names a usage record before a charge, and of several the one with the least name. Scope and currency must be those of the record.
+    names a usage record before a charge, and of several the one with the least name. Scope and currency must be the same.
     """
     if rows["corrected_key"].null_count() == rows.height:
         return NO_CORRECTIONS

@@ -8,7 +8,7 @@ import polars as pl
 
 from trueup.errors import LogError
 from trueup.events.identity import bucket_key
-from trueup.events.schema import own_time
+from trueup.events.schema import CORRECTED, own_time
 from trueup.localtime import DAY_US
 from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.policies.declared import read_policies
@@ -23,17 +23,16 @@ _SHARED = (
     "event_id", "source_id", "bucket", "key_scope", "record_key", "session_key", "account", "service", "subscriber", "peer",
     "node", "started_at", "quantity_micros", "partial_no", "record_version", "direction",
 )  # fmt: skip
-COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at", "corrected_key", "corrected_charge")}
+COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at", *CORRECTED)}
 """The columns of each stream that the kernel reads."""
 
-
-_NOTED = ("zone", "trunk")
+NOTED = ("zone", "trunk")
 """Attributes that a price may depend on, under the names that the configuration gives them."""
 
 
 def noted_sql(lake: Lake) -> list[str]:
     """Return DuckDB expressions, over a stream's table `e`, for the attributes that prices depend on."""
-    names = {n: getattr(lake.project.config.rating, n) for n in _NOTED}
+    names = {n: getattr(lake.project.config.rating, n) for n in NOTED}
     return [
         f"e.attributes ->> '$.\"{attribute}\"' AS {n}" if attribute else f"NULL::VARCHAR AS {n}" for n, attribute in names.items()
     ]
@@ -145,28 +144,29 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
     for stream, frame in frames.items():
         amount = pl.lit(0, pl.Int64) if stream == "usage" else pl.col("amount_micros")
         currency = pl.lit(None, pl.String) if stream == "usage" else pl.col("currency")
-        sources = frame["source_id"].unique().to_list()
         yield frame.with_columns(
             charge=pl.lit(stream == "charge"),
-            source=pl.col("source_id").replace_strict(sources, [s.rpartition("@")[0] for s in sources], return_dtype=pl.String),
+            source=source_names(frame["source_id"]),
             scope=bucket_key(lake.project.config.lake.bucket_by),
             time_us=own_time(stream).cast(pl.Int64),
             started=pl.col("started_at").is_not_null(),
             amount_micros=amount,
             currency=currency,
-            **(
-                {}
-                if stream == "charge"
-                else {"corrected_key": pl.lit(None, pl.String), "corrected_charge": pl.lit(None, pl.Boolean)}
-            ),
+            **({} if stream == "charge" else no_correction()),
         ).select(pl.col(n).cast(t) for n, t in EVENTS.items())
 
 
-def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
-    """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets."""
-    noted = noted_sql(lake)
-    frames = {
-        stream: lake.read(stream, columns=COLUMNS[stream], noted=noted, after=after, upto=upto, part=TablePart(buckets))
-        for stream in COLUMNS
-    }
-    return as_events(frames, lake)
+def no_correction() -> dict[str, pl.Expr]:
+    """Return the columns of a usage record, which corrects nothing."""
+    return {name: pl.lit(None, dtype) for name, dtype in CORRECTED.items()}
+
+
+def source_names(source_ids: pl.Series) -> pl.Series:
+    """Return the name of the source of each source unit."""
+    first = source_ids.first()
+    if first is not None and (source_ids == first).all():
+        # One unit is the rule, and comparing with it is quicker than looking up each row.
+        return pl.Series("source", [str(first).rpartition("@")[0]]).new_from_index(0, len(source_ids))
+    units = source_ids.drop_nulls().unique().to_list()
+    names = [unit.rpartition("@")[0] for unit in units]
+    return source_ids.replace_strict(units, names, default=None, return_dtype=pl.String).alias("source")
