@@ -26,6 +26,7 @@ from trueup.cli.commands import (
     query,
     rate,
     reconcile,
+    recover,
     run,
     status,
     stream,
@@ -65,8 +66,8 @@ def root(
 
 
 _GROUPS = (
-    project, ingest, reconcile, stream, quality, query, status, decide, clock, verify, anchor, rate, run, controls, fraud, doctor,
-    workbench,
+    project, ingest, reconcile, stream, quality, query, status, decide, clock, verify, anchor, rate, recover, run, controls, fraud,
+    doctor, workbench,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

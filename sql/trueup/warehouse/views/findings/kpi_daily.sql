@@ -52,10 +52,12 @@ entries AS (
     UNION ALL
     SELECT
         f.service, f.day, f.currency, 0, 0, 0, 0, 0, 0, 0, 1, greatest(f.impact_micros, 0), greatest(-f.impact_micros, 0),
-        if(f.status = 'recovered', greatest(f.impact_micros, 0), 0)
+        0
     FROM steps.finding_now f
     WHERE f.stands AND f.status <> 'dismissed' AND f.control IS NULL
         AND NOT EXISTS (FROM steps.finding_provisional p WHERE p.finding_id = f.finding_id)
+    UNION ALL
+    SELECT r.service, r.day, r.currency, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, greatest(r.recovered_micros, 0) FROM steps.recovery r
 )
 SELECT
     e.day,                                        -- in the project's time zone; NULL for charges without any date
@@ -68,9 +70,9 @@ SELECT
     steps.micros_as_money(sum(e.tolerated_micros)) AS tolerated, -- expected - billed within tolerance
     steps.micros_as_money(sum(e.pending_micros)) AS pending, -- expected - billed that is not final yet
     CAST(sum(e.unrated_records) AS BIGINT) AS unrated_records, -- usage records without a price
-    CAST(sum(e.findings) AS BIGINT) AS findings,  -- open findings, including confirmed and recovered ones
-    steps.micros_as_money(sum(e.leakage_micros)) AS leakage, -- their positive impact, recovered or not
-    steps.micros_as_money(sum(e.recovered_micros)) AS recovered, -- the part of leakage that was recovered
+    CAST(sum(e.findings) AS BIGINT) AS findings,  -- open findings, including confirmed ones
+    steps.micros_as_money(sum(e.leakage_micros)) AS leakage, -- their positive impact
+    steps.micros_as_money(sum(e.recovered_micros)) AS recovered, -- what correcting charges brought back of former leakage
     steps.micros_as_money(sum(e.overcharge_micros)) AS overcharge, -- their negative impact, as a positive amount
     sum(e.leakage_micros) / nullif(sum(e.expected_micros), 0) AS leakage_rate -- leakage / expected; NULL where nothing was expected
 FROM entries e
