@@ -269,3 +269,44 @@ def test_a_template_sets_delimiter_head_and_the_form_of_times() -> None:
     )
     text = form.write([row | {"finding_id": "f1", "started_at": datetime(2024, 3, 1, 9), "amount": "1.5"}])
     assert text == "ti;tle\nid;day;amount\nf1;01.03.2024;1.5\n"
+
+
+BILLING = (
+    "line_id,session_ref,account,service,msisdn,called_number,started_utc,quantity,partial,amount,currency,tariff,invoice,billed_utc,"
+    "corrects\n{line},{session_key},{account},{service},{subscriber},{peer},{started_at:%Y-%m-%dT%H:%M:%S},,,{amount},{currency},,,,"
+    "{finding_id}\n"
+)
+
+
+@pytest.mark.slow
+def test_all_leakage_of_a_simulated_operator_is_recovered_and_nothing_else_moves(tmp_path: Path) -> None:
+    folder = tmp_path / "operator"
+    assert (
+        main(
+            ["simulate", str(folder), "--subscribers", "60", "--days", "4", "--seed", "5", "--profile", "small", "--format", "csv"]
+        )
+        == 0
+    )
+    settings = (folder / FILE_NAME).read_text("utf-8")
+    (folder / FILE_NAME).write_text(
+        settings.replace(
+            'billed_at = "billed_utc"', 'billed_at = "billed_utc"\ncorrects = { column = "corrects", optional = true }'
+        ),
+        "utf-8",
+    )
+    (folder / "template.csv").write_text(BILLING, "utf-8")
+    for command in ("ingest", "reconcile"):
+        assert main([command, "--project", str(folder)]) == 0
+    operator = Operator(folder)
+    state = "SELECT finding_id, status, impact_micros, cause FROM findings WHERE control IS NULL ORDER BY ALL"
+    before = {row["finding_id"]: row for row in operator.ask(state)}
+    out = folder / "landing/billing/back-bill.csv"
+    assert main(["recover", "--out", str(out), "--template", str(folder / "template.csv"), "--project", str(folder)]) == 0
+    billed = {line.rpartition(",")[2] for line in out.read_text("utf-8").splitlines()[1:]}
+    for command in ("ingest", "reconcile"):
+        assert main([command, "--project", str(folder)]) == 0
+    after = {row["finding_id"]: row for row in operator.ask(state)}
+    recovered = {"status": "recovered", "cause": "recovery"}
+    assert len(billed) > 50
+    assert after == {name: row | recovered if name in billed else row for name, row in before.items()}
+    assert operator.ask("SELECT sum(abs(difference_micros)) AS difference FROM conservation") == [{"difference": 0}]
