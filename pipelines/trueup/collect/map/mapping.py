@@ -191,8 +191,10 @@ class Mapping:
                 columns[name] = builder.of_type(name, CORE[self.source.stream][name])
         if self.source.identity == "position":
             columns["record_key"] = batch.provenance.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
-        if self.source.stream == "charge":
-            columns["currency"] = columns["currency"].fill_null(self.project.currency)
+        if "amount" in STREAM_COLUMNS[self.source.stream]:
+            has_amount = columns["amount_micros"].is_not_null() | (self.source.stream == "charge")
+            currency = columns["currency"].fill_null(self.project.currency)
+            columns["currency"] = currency.zip_with(has_amount, columns["currency"])
         mapped = builder.build(columns, source_id, filtered)
         if self.summed:
             others = {} if self.condition is None else self._sums_of(left_out)
