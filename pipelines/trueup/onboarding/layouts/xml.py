@@ -81,7 +81,7 @@ def xml_layout(sample: Sample, data: bytes) -> Layout:
 
 
 def _single(sample: Sample, data: bytes, element: str) -> Fit:
-    """Return how many of the first elements of a name have most of their paths once: one that holds records has theirs often."""
+    """Return how many of the first elements of a name have most of their paths once; one that holds records has paths often."""
     source = SourceConfig.model_validate(
         {"name": "sample", "stream": "usage", "path": "s", "identity": "content", "format": "xml", "element": element}
     )
