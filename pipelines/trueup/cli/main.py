@@ -32,7 +32,7 @@ from trueup.cli.commands import (
     stream,
     verify,
 )
-from trueup.cli.commands.investigation import decide
+from trueup.cli.commands.investigation import cases, decide
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
 from trueup.config import as_utf8, is_utf8
@@ -65,7 +65,8 @@ def root(
 
 
 _GROUPS = (
-    project, ingest, reconcile, stream, quality, query, status, decide, clock, verify, anchor, rate, run, controls, fraud, doctor,
+    project, ingest, reconcile, stream, quality, query, status, cases, decide,
+    clock, verify, anchor, rate, run, controls, fraud, doctor,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)
