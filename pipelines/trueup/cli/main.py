@@ -16,7 +16,6 @@ from typer.models import CommandInfo
 
 from trueup.cli import output
 from trueup.cli.commands import (
-    anchor,
     clock,
     controls,
     doctor,
@@ -30,9 +29,10 @@ from trueup.cli.commands import (
     run,
     status,
     stream,
-    verify,
+    workbench,
 )
 from trueup.cli.commands.investigation import cases, decide
+from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
 from trueup.config import as_utf8, is_utf8
@@ -66,7 +66,7 @@ def root(
 
 _GROUPS = (
     project, ingest, reconcile, stream, quality, query, status, cases, decide,
-    clock, verify, anchor, rate, run, controls, fraud, doctor,
+    clock, verify, anchor, rate, run, controls, fraud, doctor, workbench,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

@@ -93,6 +93,41 @@ ALTER TABLE lake.events.charge SET SORTED BY (bucket);
 -- Rows are appended in this order; merging preserves it.
 CALL lake.set_option('sort_on_insert', false);
 
+-- One record as a system between switch and bill passed it on. It is compared along a chain and never reconciled. Owner: collect.
+CREATE TABLE lake.events.stage (
+    event_id BLOB,
+    canonical_version SMALLINT,
+    source_id VARCHAR,
+    source_row BIGINT,
+    source_offset BIGINT,
+    source_length BIGINT,
+    bucket SMALLINT,
+    day DATE,                   -- UTC day of started_at, else of billed_at, else NULL
+    key_scope VARCHAR,
+    record_key VARCHAR,
+    session_key VARCHAR,
+    account VARCHAR,
+    service VARCHAR,
+    subscriber VARCHAR,
+    peer VARCHAR,
+    direction VARCHAR,
+    node VARCHAR,
+    cell VARCHAR,
+    started_at TIMESTAMPTZ,
+    quantity_micros BIGINT,
+    partial_no BIGINT,
+    amount_micros BIGINT,       -- millionths of the currency; NULL before the stage that rates
+    currency VARCHAR,
+    tariff_code VARCHAR,
+    invoice_id VARCHAR,
+    billed_at TIMESTAMPTZ,
+    record_version BIGINT,
+    stage VARCHAR,              -- the stage of a chain that passed it on
+    attributes JSON
+);
+ALTER TABLE lake.events.stage SET PARTITIONED BY (day);
+ALTER TABLE lake.events.stage SET SORTED BY (bucket);
+
 -- One state of one subscription, as network or billing has it, from a time on. Owner: collect.
 CREATE TABLE lake.events.subscriber (
     event_id BLOB,
