@@ -400,6 +400,8 @@ CREATE TABLE lake.events.case_opening (
     parent BLOB,                -- the case that it was split from; NULL for a case that a search opened
     position BIGINT,            -- the position up to which the search read
     opened_at TIMESTAMPTZ,      -- the injected clock
+    owner VARCHAR,              -- who is responsible, by the settings; a decision may assign another person
+    due_on DATE,                -- the day by which it is due, by the settings
     evidence JSON               -- findings, money_micros and records that the search counted
 );
 
