@@ -21,6 +21,7 @@ EXPECTATION: dict[str, pl.DataType] = {
     "service": pl.String(),
     "currency": pl.String(),
     "is_recurring": pl.Boolean(),
+    "period": pl.Int64(),  # the kind of its period; NULL of a one-off item
     "period_from_us": pl.Int64(),
     "period_to_us": pl.Int64(),  # exclusive; NULL of a one-off item
     "due_us": pl.Int64(),
@@ -94,7 +95,7 @@ def _amounts(pieces: pl.DataFrame) -> pl.DataFrame:
     due_day = pl.when("in_advance").then(pl.max_horizontal("begins", "first_day")).otherwise("ends")
     zones = priced["zone"].unique().sort().to_list()
     return priced.select(
-        "view", "subscriber", "service", "currency", "expected_micros", item="name", is_recurring=pl.lit(True),
+        "view", "subscriber", "service", "currency", "expected_micros", "period", item="name", is_recurring=pl.lit(True),
         period_from_us=_begin_us(pl.col("begins"), zones), period_to_us=_begin_us(pl.col("ends"), zones),
         due_us=_begin_us(due_day, zones), day=pl.col("begins").cast(pl.Int32).cast(pl.Date),
     ).select(pl.col(n).cast(t) for n, t in EXPECTATION.items())  # fmt: skip
@@ -158,7 +159,8 @@ def _priced_events(events: pl.DataFrame) -> pl.DataFrame:
     zones = events["zone"].unique().sort().to_list()
     amount = to_decimals(_net(pl.col("price_micros")), pl.lit(MICROS * MICROS, _WIDE))
     return events.select(
-        "view", "subscriber", "service", "currency", item="name", is_recurring=pl.lit(False), period_from_us="event_us",
+        "view", "subscriber", "service", "currency", item="name", is_recurring=pl.lit(False), period=pl.lit(None, pl.Int64),
+        period_from_us="event_us",
         period_to_us=pl.lit(None, pl.Int64), due_us="event_us", expected_micros=amount,
         day=day_number(pl.col("event_us"), pl.col("zone"), zones).cast(pl.Int32).cast(pl.Date),
     ).select(pl.col(n).cast(t) for n, t in EXPECTATION.items())  # fmt: skip

@@ -19,6 +19,7 @@ MATCH: dict[str, pl.DataType] = {
     "item": pl.String(),
     "currency": pl.String(),
     "is_recurring": pl.Boolean(),  # NULL of an unexplained charge, as the next column
+    "period": pl.Int64(),
     "period_from_us": pl.Int64(),
 }
 
@@ -37,7 +38,7 @@ def match_charges(charges: pl.DataFrame, views: pl.DataFrame, expectations: pl.D
         since=pl.max_horizontal("since", "c_since"), until=pl.min_horizontal("until", "c_until")
     ).filter(pl.col("since") < pl.col("until")).with_row_index("pair")  # fmt: skip
     key = ["view", "item", "currency"]
-    expected = expectations.select(*key, "is_recurring", "period_from_us", "period_to_us")
+    expected = expectations.select(*key, "is_recurring", "period", "period_from_us", "period_to_us")
     reachable = seen.filter(~pl.col("beyond_horizon")).select("pair", *key, "moment_us").join(expected, on=key)
     within = (
         pl.col("is_recurring") & (pl.col("moment_us") >= pl.col("period_from_us")) & (pl.col("moment_us") < pl.col("period_to_us"))
@@ -51,8 +52,8 @@ def match_charges(charges: pl.DataFrame, views: pl.DataFrame, expectations: pl.D
     )
     chosen = (
         reachable.filter(within | ~pl.col("is_recurring")).with_columns(is_after=~after_event, rank=rank)
-        .sort("pair", "is_after", "rank").unique("pair", keep="first", maintain_order=True)
-        .select("pair", "is_recurring", "period_from_us")
+        .sort("pair", "is_after", "rank", "period").unique("pair", keep="first", maintain_order=True)
+        .select("pair", "is_recurring", "period", "period_from_us")
     )  # fmt: skip
     matched = seen.drop("period_from_us").join(chosen, on="pair", how="left", maintain_order="left")
     return matched.select(pl.col(n).cast(t) for n, t in MATCH.items())

@@ -27,17 +27,17 @@ def pieces_of(spans: pl.DataFrame, recurring: pl.DataFrame, reach: pl.DataFrame)
     `recurring` are rows of `ITEM` with `edition`, `of_plan` and `zone`. `reach` has ranges of days (`view`, `low_day`, `high_day`).
     """
     living = spans.join(reach.select("view").unique(), on="view", how="semi")
+    version = ["edition", "of_plan", "zone", "name"]
+    versions = with_days(recurring).sort(*version, "from_us")
+    ends = pl.min_horizontal("last_day", pl.col("first_day").shift(-1).over(version) - 1)
+    terms = ("charged_suspended", *(n for n in _TERMS if n != "name"))
+    held = versions.select(*version, *terms, v_first="first_day", v_last=ends)
     charged = []
     for suspended in (False, True):
-        versions = with_days(recurring.filter(pl.col("charged_suspended") == suspended)).sort(
-            "edition", "of_plan", "zone", "name", "from_us"
-        )
-        version = ["edition", "of_plan", "zone", "name"]
-        ends = pl.min_horizontal("last_day", pl.col("first_day").shift(-1).over(version) - 1)
-        held = versions.select(*version, *(n for n in _TERMS if n != "name"), v_first="first_day", v_last=ends)
         days = _with_cycles(charged_days(living, suspended=suspended), living)
+        own = held.filter(pl.col("charged_suspended") == suspended)
         charged.append(
-            days.join(held, left_on=["edition", "plan", "zone"], right_on=["edition", "of_plan", "zone"], nulls_equal=True)
+            days.join(own, left_on=["edition", "plan", "zone"], right_on=["edition", "of_plan", "zone"], nulls_equal=True)
         )
     whole = pl.concat(charged).with_columns(
         first_day=pl.max_horizontal("first_day", "v_first"), last_day=pl.min_horizontal("last_day", "v_last")

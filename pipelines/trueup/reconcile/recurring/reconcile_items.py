@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from trueup.policies.policy import NEVER_POSITION
+from trueup.rating.charged_items.items import PERIODS
 from trueup.reconcile.domain.bookings import NETTING_GROUP
 from trueup.reconcile.domain.frontier import Frontier, RunningMax
 from trueup.reconcile.domain.tariff_terms import Terms
@@ -41,8 +42,6 @@ from trueup.reconcile.results.outcome import Outcome
 from trueup.reconcile.sessions.admission import ResolvedRecords, resolve_contents
 from trueup.units import MICROS
 
-_OWNER = ["subscriber", "item", "currency", "is_recurring", "period_from_us"]
-"""The identity of an expectation, beyond the views in which it is expected."""
 _DAY_US = 86_400 * MICROS
 
 
@@ -136,7 +135,11 @@ def _numbered(
     facts = charges.select(
         "record_no", "service", "moment_us", "bucket", "key_scope", "record_key", "beyond_horizon", c_since="since"
     ).unique("record_no", keep="last", maintain_order=True).drop("c_since")  # fmt: skip
-    alone = matches.filter(pl.col("is_recurring").is_null()).drop("period_from_us", "is_recurring").join(facts, on="record_no")
+    alone = (
+        matches.filter(pl.col("is_recurring").is_null())
+        .drop("period_from_us", "period", "is_recurring")
+        .join(facts, on="record_no")
+    )
     zones = views.views["zone"].unique().sort().to_list()
     dayed = alone.join(of_views.select("view", "zone"), on="view").with_columns(
         due_us="moment_us", matched_us="moment_us", period_from_us="moment_us",
@@ -144,10 +147,9 @@ def _numbered(
     )  # fmt: skip
     unexplained = with_waits(dayed, frontier)
     owners = owners_of(explained, unexplained).with_columns(line=pl.when(~pl.col("explained")).then("record_no"))
-    key = [*_OWNER, "line"]
     # An unexplained charge is one whatever its moment, which another content of it may change.
     named = owners.with_columns(pl.when("explained").then("period_from_us").alias("identity_us"))
-    key = ["subscriber", "item", "currency", "is_recurring", "identity_us", "line"]
+    key = ["subscriber", "item", "currency", "is_recurring", "period", "identity_us", "line"]
     numbers = (
         named.select(key)
         .unique()
@@ -185,15 +187,16 @@ def _history(
 ) -> pl.DataFrame:
     """Return changes of bookings and of conflicts as rows of `HISTORY`."""
     subjects = owners.unique("component", keep="first").select(
-        "owner_no", "item", "is_recurring", "line", "key_scope", "record_key", id_from="identity_us"
+        "owner_no", "item", "is_recurring", "line", "key_scope", "record_key", id_from="identity_us", id_period="period"
     )  # fmt: skip
     rows = changes.with_row_index("change").join(subjects, on="owner_no", how="left", maintain_order="left")
+    kind = pl.col("id_period").replace_strict({code: name for name, code in PERIODS.items()}, default=None, return_dtype=pl.String)
     is_line, none = pl.col("line").is_not_null(), pl.lit(None, pl.String)
     named = rows.with_columns(
         about=pl.when(is_line).then(pl.lit("bill")).otherwise(pl.lit("expectation")), id_scope="subscriber", id_currency="currency",
         id_service=none, id_subscriber="subscriber", name=pl.when(is_line).then("record_key").otherwise("item"),
         name_scope=pl.when(is_line).then(pl.concat_str(pl.lit("record:"), "key_scope")).otherwise(pl.lit("item")),
-        period=pl.col("id_from").cast(pl.String),
+        period=pl.concat_str(kind.fill_null("event"), pl.col("id_from"), separator="/"),
     )  # fmt: skip
     identified = with_booking_ids(named).join(
         event_ids(named, resolved.versions, "charges", "charge_event_ids"), on="change", how="left"
