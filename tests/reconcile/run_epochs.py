@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from trueup.log.lake import BucketRange, Lake
 from trueup.reconcile.incremental.epoch import Epoch, EpochResult, ReconcilerState, process_epoch
 from trueup.reconcile.incremental.hash_runs import store_for
-from trueup.reconcile.log_io.load import arrivals, frontier_of, terms_of
+from trueup.reconcile.log_io.column_scan import arrivals
+from trueup.reconcile.log_io.load import frontier_of, terms_of
 
 
 def process_epochs(lake: Lake, ends: Sequence[int], buckets: BucketRange, lost: frozenset[int] = frozenset()) -> list[EpochResult]:

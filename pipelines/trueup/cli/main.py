@@ -31,7 +31,9 @@ from trueup.cli.commands import (
     status,
     stream,
     verify,
+    workbench,
 )
+from trueup.cli.commands.investigation import decide
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
 from trueup.config import as_utf8, is_utf8
@@ -63,7 +65,10 @@ def root(
     """Reconcile network usage with billing, and show where revenue leaks."""
 
 
-_GROUPS = (project, ingest, reconcile, stream, quality, query, status, clock, verify, anchor, rate, run, controls, fraud, doctor)
+_GROUPS = (
+    project, ingest, reconcile, stream, quality, query, status, decide, clock, verify, anchor, rate, run, controls, fraud, doctor,
+    workbench,
+)  # fmt: skip
 for group in _GROUPS:
     group.register(app)
 

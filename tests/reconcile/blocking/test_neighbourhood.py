@@ -17,7 +17,8 @@ from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs, with_party_time_pairs
 from trueup.reconcile.domain.tariff_terms import FLAT
 from trueup.reconcile.log_io.affected import AffectedReader
-from trueup.reconcile.log_io.load import arrivals, frontier_of
+from trueup.reconcile.log_io.column_scan import arrivals
+from trueup.reconcile.log_io.load import frontier_of
 
 S = 1_000_000
 TOLERANCE_US = 2 * S

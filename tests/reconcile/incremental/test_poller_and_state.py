@@ -26,7 +26,8 @@ from trueup.reconcile.incremental.pending_records import PendingRecords
 from trueup.reconcile.incremental.poller import EpochLoader, Poller, resume_position
 from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 from trueup.reconcile.incremental.state_codec import decode_state, encode_state
-from trueup.reconcile.log_io.load import arrivals, frontier_of
+from trueup.reconcile.log_io.column_scan import arrivals
+from trueup.reconcile.log_io.load import frontier_of
 
 RULES = Policy(0, {"voice": service(("session_key",))}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
 ALL = BucketRange(0, lake_fixture.BUCKETS - 1)

@@ -30,7 +30,7 @@ from trueup.reconcile.incremental.retention import NO_TIME_US, newly_passed_inte
 from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 from trueup.reconcile.kernel.evaluate import evaluate
 from trueup.reconcile.log_io.affected import ROW, AffectedReader
-from trueup.reconcile.log_io.load import arrivals
+from trueup.reconcile.log_io.column_scan import arrivals
 from trueup.reconcile.recurring.item_partition import with_items
 from trueup.reconcile.results.outcome import Outcome, outcome_of
 from trueup.reconcile.sessions.admission import with_due_date

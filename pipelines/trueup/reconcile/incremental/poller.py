@@ -18,8 +18,9 @@ from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.incremental.epoch import Epoch
 from trueup.reconcile.incremental.epoch_ranges import Bounds, Span, epoch_end
+from trueup.reconcile.log_io.column_scan import arrivals
 from trueup.reconcile.log_io.commit import CONSUMER
-from trueup.reconcile.log_io.load import DECLARED, OBSERVED, arrivals, frontier_from, terms_of
+from trueup.reconcile.log_io.load import DECLARED, OBSERVED, frontier_from, terms_of
 
 _STATES = ("subscriber", "tariff")
 _OF_POLICIES = ("policy", CLOCK)

@@ -27,6 +27,7 @@ from trueup.reconcile.blocking.lookback import EARLIEST, EPOCH, MONTH_US, aggreg
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, LONGEST_US, Terms, shared_terms
+from trueup.reconcile.log_io.column_scan import arrivals
 from trueup.reconcile.log_io.load import COLUMNS, OF_USAGE_SQL, as_events, noted_sql
 from trueup.reconcile.sessions.admission import EVENTS, with_due_date
 
@@ -82,9 +83,9 @@ class AffectedReader:
 
         `days` (of the project's time zone, both included) restrict this to components with a record on one of them.
         """
-        known = self.seed_records(after, days)
         if after == 0 and days == ALL_DAYS:
-            return known
+            return arrivals(self.lake, self.buckets, after=0, upto=self.upto)
+        known = self.seed_records(after, days)
         return self.transitive_closure(known, known)
 
     def transitive_closure(self, step: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

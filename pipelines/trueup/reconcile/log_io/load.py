@@ -27,16 +27,15 @@ _SHARED = (
 COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at")}
 """The columns of each stream that the kernel reads."""
 
-
 OF_USAGE_SQL = {"usage": "true", "charge": "e.item IS NULL"}
 """The rows `e` of each stream that the kernel reads: charges of items have no usage."""
-_NOTED = ("zone", "trunk")
+NOTED = ("zone", "trunk")
 """Attributes that a price may depend on, under the names that the configuration gives them."""
 
 
 def noted_sql(lake: Lake) -> list[str]:
     """Return DuckDB expressions, over a stream's table `e`, for the attributes that prices depend on."""
-    names = {n: getattr(lake.project.config.rating, n) for n in _NOTED}
+    names = {n: getattr(lake.project.config.rating, n) for n in NOTED}
     return [
         f"e.attributes ->> '$.\"{attribute}\"' AS {n}" if attribute else f"NULL::VARCHAR AS {n}" for n, attribute in names.items()
     ]
@@ -148,10 +147,9 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
     for stream, frame in frames.items():
         amount = pl.lit(0, pl.Int64) if stream == "usage" else pl.col("amount_micros")
         currency = pl.lit(None, pl.String) if stream == "usage" else pl.col("currency")
-        sources = frame["source_id"].unique().to_list()
         yield frame.with_columns(
             charge=pl.lit(stream == "charge"),
-            source=pl.col("source_id").replace_strict(sources, [s.rpartition("@")[0] for s in sources], return_dtype=pl.String),
+            source=source_names(frame["source_id"]),
             scope=bucket_key(lake.project.config.lake.bucket_by),
             time_us=own_time(stream).cast(pl.Int64),
             started=pl.col("started_at").is_not_null(),
@@ -160,14 +158,12 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
         ).select(pl.col(n).cast(t) for n, t in EVENTS.items())
 
 
-def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
-    """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets."""
-    noted = noted_sql(lake)
-    frames = {
-        stream: lake.read(
-            stream, columns=COLUMNS[stream], noted=[*noted, f"{OF_USAGE_SQL[stream]} AS of_usage"], after=after, upto=upto,
-            part=TablePart(buckets),
-        ).filter("of_usage")
-        for stream in COLUMNS
-    }  # fmt: skip
-    return as_events(frames, lake)
+def source_names(source_ids: pl.Series) -> pl.Series:
+    """Return the name of the source of each source unit."""
+    first = source_ids.first()
+    if first is not None and (source_ids == first).all():
+        # One unit is the rule, and comparing with it is quicker than looking up each row.
+        return pl.Series("source", [str(first).rpartition("@")[0]]).new_from_index(0, len(source_ids))
+    units = source_ids.drop_nulls().unique().to_list()
+    names = [unit.rpartition("@")[0] for unit in units]
+    return source_ids.replace_strict(units, names, default=None, return_dtype=pl.String).alias("source")

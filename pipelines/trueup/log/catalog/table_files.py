@@ -1,0 +1,60 @@
+"""Files of a table of the log, for readers that take columns straight from Parquet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+
+KNOWN_VERSIONS = ("1.0",)
+"""The versions of DuckLake's catalog whose tables of files are known."""
+SNAPSHOT = "_ducklake_internal_snapshot_id"
+"""The column with the snapshot of each row, in a file that was merged from several commits."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A Parquet file of a table, with its number of records and the snapshot of its first rows.
+
+    A merged file has rows of several commits, and the column `SNAPSHOT`.
+    """
+
+    path: str
+    records: int
+    first_snapshot: int
+    is_merged: bool
+
+
+def table_files(connection: duckdb.DuckDBPyConnection, data: str, table: str, *, low: int, high: int) -> list[DataFile] | None:
+    """Return the files of `events.TABLE` with rows of snapshots in (low, high], in the order of their commits.
+
+    `data` is the location of the lake's data. Return None where rows can only be read through DuckLake: the data are not in a
+    folder, the catalog is of an unknown version, rows are in the catalog itself, or a file is encrypted, of another format, or
+    has deleted rows.
+    """
+    if "://" in data:
+        return None
+    try:
+        if not _is_known(connection):
+            return None
+        query = files(__package__).joinpath("table_files.sql").read_text("utf-8")
+        rows = connection.execute(query, {"table": table, "low": low, "high": high}).fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException):
+        return None
+    if any(is_special for *_, is_special in rows):
+        return None
+    return [
+        DataFile(str(Path(data, path)) if is_relative else path, records, first_snapshot, is_merged)
+        for path, is_relative, records, first_snapshot, is_merged, _ in rows
+    ]
+
+
+def _is_known(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether the catalog is of a known version and holds no rows of tables itself."""
+    version, inlined = connection.execute(
+        "SELECT (SELECT value FROM __ducklake_metadata_lake.ducklake_metadata WHERE key = 'version' AND scope IS NULL), "
+        "(SELECT count(*) FROM __ducklake_metadata_lake.ducklake_inlined_data_tables)"
+    ).fetchall()[0]
+    return version in KNOWN_VERSIONS and not inlined

@@ -1,0 +1,135 @@
+"""Column scan: reads the records of a range of positions straight from the Parquet files of the lake.
+
+DuckDB reads the same rows at several times the cost: it hands each column over through Arrow, and knows the position of a row only
+from a join. Polars takes the columns as they are in the file, and the position from the commit of the file. Where the files cannot
+be read this way, DuckDB reads the rows, and they are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from trueup.events.identity import bucket_key
+from trueup.events.schema import EVENT, own_time
+from trueup.frames import query_frames
+from trueup.log.catalog.table_files import SNAPSHOT, DataFile, table_files
+from trueup.log.lake import BucketRange, Lake, TablePart
+from trueup.log.place import data_path
+from trueup.reconcile.log_io.load import COLUMNS, NOTED, OF_USAGE_SQL, as_events, noted_sql, source_names
+from trueup.reconcile.sessions.admission import EVENTS
+
+FEWEST_RECORDS_PER_FILE = 5_000
+"""The mean size of files below which DuckDB opens and reads them more quickly."""
+_FILES_AT_ONCE = 64
+_FILE_SCHEMA = {
+    stream: {n: EVENT[stream][n] for n in names} | {"attributes": pl.Binary(), "item": pl.String()}
+    for stream, names in COLUMNS.items()
+}
+"""The columns of a file that may be read; a file of an older lake lacks those that came later."""
+_PER_FILE = ("source", "position", *NOTED)
+"""The columns of `EVENTS` that are added to the rows of one file, because they take one value or come from `attributes`."""
+
+
+def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
+    """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets, without charges of items."""
+    scanned = scan_columns(lake, buckets, after=after, upto=upto)
+    if scanned is not None:
+        return scanned
+    noted = noted_sql(lake)
+    frames = {
+        stream: lake.read(
+            stream, columns=COLUMNS[stream], noted=[*noted, f"{OF_USAGE_SQL[stream]} AS of_usage"], after=after, upto=upto,
+            part=TablePart(buckets),
+        ).filter("of_usage")
+        for stream in COLUMNS
+    }  # fmt: skip
+    return as_events(frames, lake)
+
+
+def scan_columns(
+    lake: Lake, buckets: BucketRange, *, after: int, upto: int, fewest_records: int = FEWEST_RECORDS_PER_FILE
+) -> pl.DataFrame | None:
+    """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets, read from their files.
+
+    Return None where only DuckDB can read them, or reads them better: see `table_files`; files with less than `fewest_records`
+    each; a file that is gone since it was listed, or is damaged. DuckDB then reads the files listed anew, or names the damage.
+    """
+    low, high = lake.snapshot_of(after), lake.snapshot_of(upto)
+    listed = {stream: table_files(lake.connection, data_path(lake.project), stream, low=low, high=high) for stream in COLUMNS}
+    files = [(stream, file) for stream, of_stream in listed.items() for file in of_stream or ()]
+    if None in listed.values() or sum(file.records for _, file in files) < fewest_records * len(files):
+        return None
+    snapshots = pl.DataFrame({"snapshot": sorted({file.first_snapshot for _, file in files})}, schema={"snapshot": pl.Int64})
+    known = lake.with_positions(snapshots.with_columns(at_snapshot="snapshot"), after=after, upto=upto)
+    try:
+        return _Scan(lake, buckets, after, upto, dict(known.select("snapshot", "position").rows())).read(files)
+    except (pl.exceptions.PolarsError, OSError):
+        return None
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """Reads data files as rows of `EVENTS`, in a range of buckets and at positions in (after, upto].
+
+    `positions` has the position of each snapshot that a file begins with; a snapshot without one is no input commit.
+    """
+
+    lake: Lake
+    buckets: BucketRange
+    after: int
+    upto: int
+    positions: dict[int, int]
+
+    def read(self, files: Sequence[tuple[str, DataFile]]) -> pl.DataFrame:
+        """Return the rows of files, each of a stream."""
+        frames = [pl.DataFrame(schema=EVENTS)]
+        readable = [(stream, file) for stream, file in files if file.is_merged or file.first_snapshot in self.positions]
+        for begin in range(0, len(readable), _FILES_AT_ONCE):
+            some = readable[begin : begin + _FILES_AT_ONCE]
+            rows = pl.collect_all([self._columns(stream, file) for stream, file in some])
+            frames += [self._events(of_file, file) for of_file, (_, file) in zip(rows, some, strict=True)]
+        return pl.concat(frames, rechunk=False)
+
+    def _columns(self, stream: str, file: DataFile) -> pl.LazyFrame:
+        """Return the columns of `EVENTS` that a file has, with those from which `_events` makes the others."""
+        schema = _FILE_SCHEMA[stream] | ({SNAPSHOT: pl.Int64()} if file.is_merged else {})
+        rows = pl.scan_parquet(file.path, schema=schema, hive_partitioning=False, missing_columns="insert", extra_columns="ignore")
+        if self.buckets != BucketRange(0, self.lake.project.config.lake.buckets - 1):
+            rows = rows.filter(pl.col("bucket").is_between(self.buckets.first, self.buckets.last))
+        is_charge = stream == "charge"
+        made = {
+            "charge": pl.lit(is_charge), "scope": bucket_key(self.lake.project.config.lake.bucket_by),
+            "time_us": own_time(stream).cast(pl.Int64), "started": pl.col("started_at").is_not_null(),
+            "amount_micros": pl.col("amount_micros") if is_charge else pl.lit(0, pl.Int64),
+            "currency": pl.col("currency") if is_charge else pl.lit(None, pl.String),
+        }  # fmt: skip
+        made |= {"item": pl.col("item") if is_charge else pl.lit(None, pl.String)}
+        further = ["source_id", *([SNAPSHOT] if file.is_merged else []), *(["attributes"] if self._noted else [])]
+        as_read = [n for n in EVENTS if n not in made and n not in _PER_FILE]
+        return rows.select(*as_read, *further, **made)
+
+    def _events(self, rows: pl.DataFrame, file: DataFile) -> pl.DataFrame:
+        """Return rows of `_columns` as rows of `EVENTS`, without charges of items."""
+        if rows["item"].null_count() < rows.height:
+            rows = rows.filter(pl.col("item").is_null())
+        rows = rows.with_columns(source=source_names(rows["source_id"]))
+        if file.is_merged:
+            rows = self.lake.with_positions(rows.rename({SNAPSHOT: "at_snapshot"}), after=self.after, upto=self.upto)
+        else:
+            rows = rows.with_columns(position=pl.lit(self.positions[file.first_snapshot], pl.Int64))
+        if self._noted and rows["attributes"].null_count() < rows.height:
+            attributes = rows.select(pl.col("attributes").cast(pl.String)).with_row_index("row")
+            query = f"SELECT {', '.join(noted_sql(self.lake))} FROM read_rows e ORDER BY row"
+            rows = rows.hstack(query_frames(self.lake.connection, query, read_rows=attributes))
+        else:
+            rows = rows.with_columns(pl.lit(None, pl.String).alias(n) for n in NOTED)
+        return rows.select(pl.col(n).cast(t) for n, t in EVENTS.items())
+
+    @cached_property
+    def _noted(self) -> bool:
+        """Whether prices depend on attributes."""
+        return any(getattr(self.lake.project.config.rating, name) for name in NOTED)
