@@ -14,6 +14,7 @@ from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.policies.declared import read_policies
 from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.rating.book import HOLIDAY, Book
+from trueup.rating.charged_items.items import items_of
 from trueup.rating.shared_terms import sharing
 from trueup.reconcile.domain.frontier import Frontier, RunningMax, Ticks
 from trueup.reconcile.domain.tariff_terms import SUBSCRIBER_CHANGE, TARIFF_CHANGE, Edition, Terms, changes_of, states_of
@@ -26,6 +27,8 @@ _SHARED = (
 COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at")}
 """The columns of each stream that the kernel reads."""
 
+OF_USAGE_SQL = {"usage": "true", "charge": "e.item IS NULL"}
+"""The rows `e` of each stream that the kernel reads: charges of items have no usage."""
 NOTED = ("zone", "trunk")
 """Attributes that a price may depend on, under the names that the configuration gives them."""
 
@@ -56,7 +59,7 @@ def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
     causes = dict.fromkeys(known["position"].to_list(), SUBSCRIBER_CHANGE)
     causes |= {billing: SUBSCRIBER_CHANGE} if billing != NEVER_POSITION else {}
     causes |= {e.position: TARIFF_CHANGE for e in editions}
-    return Terms(tuple(editions), states, changes, causes, billing, network)
+    return Terms(tuple(editions), states, changes, causes, billing, network, items_of(tariffs))
 
 
 def book_at(lake: Lake, upto: int) -> Book:
