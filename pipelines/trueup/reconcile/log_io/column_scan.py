@@ -50,7 +50,7 @@ def scan_columns(
     """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets, read from their files.
 
     Return None where only DuckDB can read them, or reads them better: see `table_files`; files with less than `fewest_records`
-    each; a file that is gone since it was listed, or is damaged. DuckDB then reads the files listed anew, or names the damage.
+    each; a file that was removed since it was listed, or is damaged. DuckDB then reads the files listed anew, or names the damage.
     """
     low, high = lake.snapshot_of(after), lake.snapshot_of(upto)
     listed = {stream: table_files(lake.connection, data_path(lake.project), stream, low=low, high=high) for stream in COLUMNS}
