@@ -278,7 +278,7 @@ def _runs_anew(invoke: Invoke, folder: Path) -> bool:
 
 def test_a_run_publishes_again_after_any_change(invoke: Invoke, copied: Path) -> None:
     finding = parsed(invoke("findings", "--kind", "unbilled", "--json", "--project", copied).out)[0]
-    invoke("decide", finding["finding_id"], "dismissed", "--by", "ann", "--project", copied)
+    invoke("decide", finding["finding_id"], "dismissed", "--note", "seen", "--by", "ann", "--project", copied)
     assert _runs_anew(invoke, copied)
     (copied / "leakage.duckdb").unlink()
     assert _runs_anew(invoke, copied)

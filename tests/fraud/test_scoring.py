@@ -137,7 +137,7 @@ def test_labels_of_transactions_older_than_any_window_are_read_by_their_day(scor
 
 def test_a_transaction_after_the_decision_on_its_case_is_open(scored: Project) -> None:
     case = query_rows(scored, "SELECT case_id FROM cases WHERE day = '2024-03-02' AND probability > 0.5")[0][0]
-    decide(scored, case, "dismissed", decided_by="a", clock=lambda: datetime(2024, 3, 2, 2, 30, tzinfo=UTC))
+    decide(scored, case, "dismissed", note="known", decided_by="a", clock=lambda: datetime(2024, 3, 2, 2, 30, tzinfo=UTC))
     by = query_rows(
         scored, f"SELECT status, max(started_at) FROM suspicious_transactions WHERE case_id = '{case}' GROUP BY status ORDER BY 1"
     )
@@ -150,7 +150,7 @@ def test_a_single_transaction_can_be_decided_on_and_outranks_its_case(scored: Pr
         scored, "SELECT event_id, case_id FROM suspicious_transactions ORDER BY probability DESC NULLS LAST LIMIT 1"
     )[0]
     decide(scored, case, "confirmed", decided_by="a")
-    decide(scored, event, "dismissed", decided_by="a")
+    decide(scored, event, "dismissed", note="known", decided_by="a")
     assert query_rows(scored, f"SELECT status FROM suspicious_transactions WHERE event_id = '{event}'") == [("dismissed",)]
     with pytest.raises(TrueupError, match="there is no finding"):
         decide(scored, "0" * 32, "confirmed", decided_by="a")

@@ -21,6 +21,7 @@ from trueup.quality.statements import statement
 from trueup.quality.validation.expectation_findings import KIND
 from trueup.quality.validation.validate_days import VALIDATOR, ValidatedDays, feed_findings, validate_days
 from trueup.quality.validation.validate_result import Validated
+from trueup.reconcile.domain.decision_kinds import STATUS_DECISIONS
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def quality(
 
 def _undismissed_findings(lake: Lake) -> pl.DataFrame:
     """Return the open findings of feeds that no decision has dismissed, as rows of `OPEN_FINDING`."""
-    dismissed = lake.connection.execute(statement("dismissed")).pl()
+    dismissed = lake.connection.execute(statement("dismissed"), {"status_decisions": list(STATUS_DECISIONS)}).pl()
     return open_findings(feed_findings(lake, lake.last_position()).join(dismissed, on="finding_id", how="anti"))
 
 

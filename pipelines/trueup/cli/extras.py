@@ -10,5 +10,11 @@ EXTRAS = {
     "great_expectations": "quality",
     "xgboost": "fraud",
     "psycopg": "postgres",
+    "nicegui": "workbench",
+    "uvicorn": "workbench",
+    "fastapi": "workbench",
+    "mosaic_widget": "workbench",
+    "vl_convert": "workbench",
+    "altair": "workbench",
 }
 """The extra of the distribution that installs an optional package."""

@@ -17,7 +17,6 @@ from typer.models import CommandInfo
 from trueup.allocation import keep_freed_memory
 from trueup.cli import output
 from trueup.cli.commands import (
-    anchor,
     clock,
     controls,
     doctor,
@@ -31,8 +30,10 @@ from trueup.cli.commands import (
     run,
     status,
     stream,
-    verify,
+    workbench,
 )
+from trueup.cli.commands.investigation import decide
+from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
 from trueup.config import as_utf8, is_utf8
@@ -64,7 +65,10 @@ def root(
     """Reconcile network usage with billing, and show where revenue leaks."""
 
 
-_GROUPS = (project, ingest, reconcile, stream, quality, query, status, clock, verify, anchor, rate, run, controls, fraud, doctor)
+_GROUPS = (
+    project, ingest, reconcile, stream, quality, query, status, decide, clock, verify, anchor, rate, run, controls, fraud, doctor,
+    workbench,
+)  # fmt: skip
 for group in _GROUPS:
     group.register(app)
 

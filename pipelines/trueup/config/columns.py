@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-Stream = Literal["usage", "charge", "subscriber", "tariff"]
+Stream = Literal["usage", "charge", "stage", "subscriber", "tariff"]
 
 _MOVEMENT_COLUMNS = (
     "record_key", "session_key", "account", "service", "subscriber", "peer", "direction", "node", "cell",
@@ -12,6 +12,7 @@ _MOVEMENT_COLUMNS = (
 )  # fmt: skip
 USAGE_COLUMNS = (*_MOVEMENT_COLUMNS, "record_version")
 CHARGE_COLUMNS = (*_MOVEMENT_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at", "record_version")
+STAGE_COLUMNS = (*CHARGE_COLUMNS, "stage")
 SUBSCRIBER_COLUMNS = (
     "record_key", "system", "subscriber", "account", "imsi", "plan", "segment", "status", "valid_from", "valid_to",
 )  # fmt: skip
@@ -23,7 +24,8 @@ TARIFF_COLUMNS = (
     "maximum", "chargeable_from", "free_first", "priced_at", "rated_as",
 )  # fmt: skip
 STREAM_COLUMNS = {
-    "usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS, "subscriber": SUBSCRIBER_COLUMNS, "tariff": TARIFF_COLUMNS,
+    "usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS, "stage": STAGE_COLUMNS, "subscriber": SUBSCRIBER_COLUMNS,
+    "tariff": TARIFF_COLUMNS,
 }  # fmt: skip
 """The columns of each stream."""
 DECIMAL_COLUMNS = frozenset({

@@ -13,7 +13,7 @@ from trueup.collect.discover.units import find_files, sample_unit
 from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.map.mapping import Mapping
 from trueup.config import FILE_NAME, Project, SourceConfig
-from trueup.config.tables.framing import FramingConfig
+from trueup.config.tables.of_source.framing import FramingConfig
 from trueup.doctor.result import Grade, Result, of_error
 from trueup.errors import TrueupError, list_names
 from trueup.log.catalog.catalogs import SqliteCatalog, catalog_of

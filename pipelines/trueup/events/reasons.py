@@ -14,6 +14,7 @@ REASONS: tuple[str, ...] = get_args(Reason)
 REQUIRED: dict[str, tuple[str, ...]] = {
     "usage": ("record_key", "service", "started_at", "quantity"),
     "charge": ("record_key", "amount"),
+    "stage": ("record_key", "stage"),
     "subscriber": ("record_key", "system", "subscriber", "status", "valid_from"),
     "tariff": ("record_key", "item", "valid_from"),
 }

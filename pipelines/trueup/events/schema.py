@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.events.streams import DATED
 from trueup.events.streams import MOVEMENTS as MOVEMENTS
 from trueup.events.streams import STATES as STATES
 
@@ -36,6 +37,8 @@ _CHARGE_ONLY: dict[str, pl.DataType] = {
     "invoice_id": pl.String(),
     "billed_at": UTC_TIME,
 }
+
+_STAGE: dict[str, pl.DataType] = {**_SHARED, **_CHARGE_ONLY, "record_version": pl.Int64(), "stage": pl.String()}
 
 _SUBSCRIBER: dict[str, pl.DataType] = {
     "record_key": pl.String(),
@@ -106,6 +109,7 @@ LATER: dict[str, dict[str, pl.DataType]] = {
 CORE: dict[str, dict[str, pl.DataType]] = {
     "usage": {**_SHARED, **LATER["usage"]},
     "charge": {**_SHARED, **_CHARGE_ONLY, **LATER["charge"]},
+    "stage": _STAGE,
     "subscriber": _SUBSCRIBER,
     "tariff": {**_TARIFF, **LATER["tariff"]},
 }
@@ -122,7 +126,7 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
         "canonical_version": pl.Int16(),
         **_PROVENANCE,
         "bucket": pl.Int16(),
-        **({"day": pl.Date()} if stream in MOVEMENTS else {}),
+        **({"day": pl.Date()} if stream in DATED else {}),
         "key_scope": pl.String(),
         **core,
         "attributes": pl.String(),
@@ -160,12 +164,13 @@ QUARANTINE: dict[str, pl.DataType] = {
 }
 
 
-OWN_TIME_SQL = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
-"""`own_time` of a usage or charge row `e`, as a DuckDB expression."""
+_CHARGE_TIME_SQL = "coalesce(e.started_at, e.billed_at)"
+OWN_TIME_SQL = {"usage": "e.started_at", "charge": _CHARGE_TIME_SQL, "stage": _CHARGE_TIME_SQL}
+"""`own_time` of a row `e` of a dated stream, as a DuckDB expression."""
 
 
 def own_time(stream: str) -> pl.Expr:
-    """Return the time that orders a record: `started_at`, for a charge without it `billed_at`; for a state `valid_from`."""
+    """Return the time that orders a record: `started_at`, else `billed_at`; for a state `valid_from`."""
     if stream in STATES:
         return pl.col("valid_from")
     return pl.col("started_at") if stream == "usage" else pl.coalesce("started_at", "billed_at")

@@ -93,6 +93,41 @@ ALTER TABLE lake.events.charge SET SORTED BY (bucket);
 -- Rows are appended in this order; merging preserves it.
 CALL lake.set_option('sort_on_insert', false);
 
+-- One record as a system between switch and bill passed it on. It is compared along a chain and never reconciled. Owner: collect.
+CREATE TABLE lake.events.stage (
+    event_id BLOB,
+    canonical_version SMALLINT,
+    source_id VARCHAR,
+    source_row BIGINT,
+    source_offset BIGINT,
+    source_length BIGINT,
+    bucket SMALLINT,
+    day DATE,                   -- UTC day of started_at, else of billed_at, else NULL
+    key_scope VARCHAR,
+    record_key VARCHAR,
+    session_key VARCHAR,
+    account VARCHAR,
+    service VARCHAR,
+    subscriber VARCHAR,
+    peer VARCHAR,
+    direction VARCHAR,
+    node VARCHAR,
+    cell VARCHAR,
+    started_at TIMESTAMPTZ,
+    quantity_micros BIGINT,
+    partial_no BIGINT,
+    amount_micros BIGINT,       -- millionths of the currency; NULL before the stage that rates
+    currency VARCHAR,
+    tariff_code VARCHAR,
+    invoice_id VARCHAR,
+    billed_at TIMESTAMPTZ,
+    record_version BIGINT,
+    stage VARCHAR,              -- the stage of a chain that passed it on
+    attributes JSON
+);
+ALTER TABLE lake.events.stage SET PARTITIONED BY (day);
+ALTER TABLE lake.events.stage SET SORTED BY (bucket);
+
 -- One state of one subscription, as network or billing has it, from a time on. Owner: collect.
 CREATE TABLE lake.events.subscriber (
     event_id BLOB,
@@ -345,12 +380,33 @@ CREATE TABLE lake.events.drift (
     expected DOUBLE             -- the bin's share when the model was trained
 );
 
--- One human decision on a finding, a fraud case or a suspicious transaction. Owner: warehouse.
+-- One decision of a person on a finding, a case or a suspicious transaction. Owner: warehouse.
 CREATE TABLE lake.events.decision (
     event_id BLOB,              -- 16 bytes of sha256 over the decision
     finding_id BLOB,            -- or the case's or the transaction's
-    decision VARCHAR,           -- confirmed, recovered, dismissed or reopened
+    decision VARCHAR,           -- confirmed, dismissed, claimed, …: see trueup.reconcile.domain.decision_kinds
     note VARCHAR,
     decided_by VARCHAR,
-    decided_at TIMESTAMPTZ      -- the injected clock
+    decided_at TIMESTAMPTZ,     -- the injected clock
+    details JSON                -- amount_micros, whole, until, assignee, into, …; NULL for a decision without any, and of older lakes
+);
+
+-- One case of a root cause opened: its id is a hash of kind, currency and pattern, or of its parent and findings. Owner: investigation.
+CREATE TABLE lake.events.case_opening (
+    case_id BLOB,               -- 16 bytes of sha256
+    kind VARCHAR,               -- of its findings
+    currency VARCHAR,           -- of its money
+    pattern JSON,               -- the values of dimensions that its findings share: an array of [dimension, value]
+    parent BLOB,                -- the case that it was split from; NULL for a case that a search opened
+    position BIGINT,            -- the position up to which the search read
+    opened_at TIMESTAMPTZ,      -- the injected clock
+    evidence JSON               -- findings, money_micros and records that the search counted
+);
+
+-- One finding filed in a case; the last filing of a finding counts. Owner: investigation.
+CREATE TABLE lake.events.case_filing (
+    finding_id BLOB,
+    case_id BLOB,
+    position BIGINT,            -- the position up to which the search read
+    filed_at TIMESTAMPTZ        -- the injected clock
 );

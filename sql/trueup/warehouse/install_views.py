@@ -16,6 +16,8 @@ from functools import cache
 import duckdb
 
 from trueup.config import Project
+from trueup.events.streams import DATED
+from trueup.reconcile.domain.decision_kinds import DECISIONS
 from trueup.reconcile.domain.kinds import CAUSES, KINDS
 from trueup.warehouse.asof import AsOf
 from trueup.warehouse.statements import Statement, statement
@@ -27,21 +29,40 @@ VIEW_ROOMS = {
     ),
     "feeds": ("quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day"),
     "terms": ("subscriptions", "tariffs", "provisioning"),
-    "fraud": ("suspicious_transactions", "cases", "fraud_daily", "fraud_drift"),
+    "chain": ("chain_hops", "chain_losses", "chain_flow"),
+    "fraud": ("suspicious_transactions", "fraud_daily", "fraud_drift"),
+    "cases": ("cases", "case_members", "case_history", "money_ledger", "money_by_account", "decision_kinds"),
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
-MACROS = ("steps/micros_as_money", "steps/period_number")
-STEPS = (
-    "policy_now", "reconciled", "finding_change", "decision_now", "booking_now", "finding_now", "finding_standing", "match_rule",
-    "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
+MACROS = ("steps/micros_as_money", "steps/period_number", "steps/period_first_day")
+CASE_STEPS = (
+    "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "root_cause", "fraud_money", "money_item",
+    "money_share", "money_event", "fraud_case",
 )  # fmt: skip
-REGISTRIES = ("finding_kinds", "finding_causes")
-"""Views of the registries of kinds and causes. Steps read them, so they are created first."""
+"""Steps in the folder `steps/cases/`."""
+STEPS = (
+    "policy_now", "reconciled", "finding_change", "decision_event", "case_opening", "case_filing", "decision_on_finding",
+    "decision_now", "booking_now", "finding_now", "finding_standing", "match_rule",
+    "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
+    "case_note", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
+    "chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop",
+)  # fmt: skip
+STEPS_ON_VIEWS = {"cases": ("fraud_case",)}
+"""Steps that read views, by the view before which they are created."""
+REGISTRIES = ("finding_kinds", "finding_causes", "decision_kinds")
+"""Views of the registries of kinds, causes and decisions. Steps read them, so they are created first."""
 VIEWS = (
     *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
     "quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs",
-    "provisioning", "suspicious_transactions", "cases", "fraud_daily", "fraud_drift",
+    "provisioning", "chain_hops", "chain_losses", "chain_flow", "suspicious_transactions", "cases", "case_members", "case_history",
+    "money_ledger", "money_by_account", "fraud_daily", "fraud_drift",
 )  # fmt: skip
+ALL_STEPS = (*STEPS, *(name for names in STEPS_ON_VIEWS.values() for name in names))
+_ORDER = (
+    *REGISTRIES, *STEPS,
+    *(name for view in VIEWS if view not in REGISTRIES for name in (*STEPS_ON_VIEWS.get(view, ()), view)),
+)  # fmt: skip
+"""All views and steps in the order in which each may read those before it."""
 
 
 _CATALOGS = re.compile(
@@ -73,7 +94,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None
             connection.execute("CREATE SCHEMA IF NOT EXISTS steps")
             for path in MACROS:
                 connection.execute(statement(path).text)
-        for name in (*REGISTRIES, *STEPS, *(view for view in VIEWS if view not in REGISTRIES)):
+        for name in _ORDER:
             if name not in existing and (required is None or name in required):
                 _create_view(connection, _target(name), view_statement(name))
         for name in VIEWS:
@@ -82,17 +103,19 @@ def create_views(connection: duckdb.DuckDBPyConnection, query: str | None = None
 
 
 def _target(name: str) -> str:
-    return f"steps.{name}" if name in STEPS else f"main.{name}"
+    return f"steps.{name}" if name in ALL_STEPS else f"main.{name}"
 
 
 def view_statement(name: str) -> Statement:
     """Return the SQL file of a view or step."""
+    if name in CASE_STEPS:
+        return statement(f"steps/cases/{name}")
     return statement(f"steps/{name}" if name in STEPS else f"views/{_ROOM_OF[name]}/{name}")
 
 
 @cache
 def _names_in(text: str) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", text.lower())) & {*STEPS, *VIEWS}
+    return frozenset(re.findall(r"\w+", text.lower())) & {*ALL_STEPS, *VIEWS}
 
 
 def _views_read_by(query: str) -> set[str]:
@@ -136,12 +159,29 @@ def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of
         "as_of_moment": ("TIMESTAMPTZ", as_of.moment if as_of else None),
         "project_timezone": ("VARCHAR", project.config.project.timezone),
         "project_currency": ("VARCHAR", project.config.project.currency),
+        "bucket_by": ("VARCHAR", project.config.lake.bucket_by),
+        "chains": ("JSON", json.dumps([chain.model_dump(mode="json") for chain in project.config.chain])),
+        "chain_feeds": ("JSON", json.dumps(_chain_feeds(project))),
         "quarantine_share_millionths": ("BIGINT", project.config.quality.quarantine_share),
         "finding_kinds": ("JSON", json.dumps([asdict(kind) for kind in KINDS.values()])),
         "finding_causes": ("JSON", json.dumps(CAUSES)),
+        "decision_kinds": ("JSON", json.dumps([asdict(kind) for kind in DECISIONS.values()])),
     }
     for name, (dtype, value) in values.items():
         connection.execute(f"SET VARIABLE {name} = CAST($value AS {dtype})", {"value": value})
+
+
+def _chain_feeds(project: Project) -> list[dict[str, object]]:
+    """Return the feeds of the stages of chains, with the pattern and groups that number their files."""
+    if not project.config.chain:
+        return []
+    return [
+        {
+            "source": source.name, "stream": source.stream, "stage": source.constants.get("stage"), "pattern": source.feed.file,
+            **{f"{name}_group": re.compile(source.feed.file or "").groupindex.get(name, 0) for name in ("sequence", "node")},
+        }
+        for source in project.config.source if source.stream in DATED
+    ]  # fmt: skip
 
 
 def _quoted(text: str) -> str:

@@ -207,7 +207,7 @@ def _state(warehouse: Warehouse) -> str:
     newest = warehouse.lake.newest_snapshot()
     settings = warehouse.lake.project.config.project
     sql = [statement(path).text for path in install_views.MACROS]
-    sql += [install_views.view_statement(name).text for name in (*install_views.STEPS, *install_views.VIEWS)]
+    sql += [install_views.view_statement(name).text for name in (*install_views.ALL_STEPS, *install_views.VIEWS)]
     sql += [statement(f"audits/{name}").text for name in names("audits")]
     text = json.dumps([version(), *map(str, newest), settings.timezone, settings.currency, *sql])
     return hashlib.sha256(text.encode()).hexdigest()

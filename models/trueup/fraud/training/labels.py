@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.reconcile.domain.decision_kinds import FRAUD_LABELS
+
 LABELS = {"event_id": pl.Binary(), "known_us": pl.Int64(), "fraud": pl.Int64()}
-_LABEL_OF_DECISION = {"confirmed": 1, "recovered": 1, "dismissed": 0}
 
 
 def labels_of_decisions(decisions: pl.DataFrame) -> pl.DataFrame:
@@ -26,7 +27,7 @@ def latest_decision(decisions: pl.DataFrame, *, upto_us: int) -> pl.DataFrame:
 
 
 def _labels(decisions: pl.DataFrame) -> pl.DataFrame:
-    fraud = pl.col("decision").replace_strict(_LABEL_OF_DECISION, default=None, return_dtype=pl.Int64)
+    fraud = pl.col("decision").replace_strict(FRAUD_LABELS, default=None, return_dtype=pl.Int64)
     labels = decisions.select("event_id", known_us=pl.col("decided_at").cast(pl.Int64), fraud=fraud)
     return labels.drop_nulls("fraud").sort("known_us", "event_id", "fraud").cast(LABELS)  # type: ignore[arg-type]
 

@@ -15,6 +15,7 @@ from trueup.cli.exit_codes import FAILED
 from trueup.cli.explain_text import explanation_lines
 from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, Spreadsheet, day, load
 from trueup.errors import TrueupError
+from trueup.reconcile.domain.decision_kinds import STATUSES
 
 if TYPE_CHECKING:
     from trueup.errors import QueryError
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 MAX_TABLE_ROWS, MAX_TABLE_CHARACTERS = 1_000, 2_000_000
 """Largest table; the other formats write all rows."""
 FORMATS = ("table", "json", "csv")
-STATUSES = ("open", "confirmed", "recovered", "dismissed", "resolved", "retracted")
 _SHOWN = (
     "finding",
     "kind",
@@ -136,9 +136,7 @@ def findings(
     service: Annotated[str | None, typer.Option(help="Only findings of this service.")] = None,
     status: Annotated[
         str | None,
-        typer.Option(
-            metavar="STATUS", help="Only findings of this status: open, confirmed, recovered, dismissed, resolved or retracted."
-        ),
+        typer.Option(metavar="STATUS", help=f"Only findings of this status: {', '.join(STATUSES)}."),
     ] = None,
     from_day: Annotated[str | None, typer.Option("--from", metavar="DAY", help="Only findings from this day on.")] = None,
     to_day: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Only findings up to this day.")] = None,

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueup.cli import checked, output
-from trueup.cli.commands import anchor, fraud, reconcile, status
+from trueup.cli.commands import fraud, reconcile, status
 from trueup.cli.commands import ingest as ingest_command
 from trueup.cli.commands import quality as quality_command
+from trueup.cli.commands.proof import anchor
 from trueup.cli.exit_codes import EXCEEDED, FAILED
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Verbose, load
 from trueup.cli.progress import ingest_progress

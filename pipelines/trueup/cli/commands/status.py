@@ -1,8 +1,7 @@
-"""The commands `status`, `decide` and `maintain`."""
+"""The commands `status` and `maintain`."""
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from trueup.cli import checked, output
 from trueup.cli.exit_codes import EXCEEDED
 from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, load
-from trueup.errors import LogBusyError, TrueupError
+from trueup.errors import LogBusyError
 
 if TYPE_CHECKING:
     from trueup.config import Project
@@ -26,7 +25,6 @@ _MOMENTS = ("frontier", "last_taken_at")
 def register(app: typer.Typer) -> None:
     """Register the commands of this module."""
     app.command()(status)
-    app.command()(decide)
     app.command()(maintain)
 
 
@@ -85,13 +83,13 @@ def _quick_proof(warehouse: Warehouse) -> Verification:
 
 
 def _proof_value(proof: Verification) -> dict[str, Any]:
-    from trueup.cli.commands.verify import as_value
+    from trueup.cli.commands.proof.verify import as_value
 
     return as_value(proof)
 
 
 def _show_proof(proof: Verification) -> None:
-    from trueup.cli.commands.verify import show_checks
+    from trueup.cli.commands.proof.verify import show_checks
 
     show_checks(proof)
 
@@ -139,34 +137,6 @@ def show_audits(audits: list[AuditResult]) -> None:
             continue
         output.line(f"FAILED  {result.name}: {output.counted(result.offending, 'row')}; {result.promise}")
         output.table(tuple(result.rows[0]), (tuple(row.values()) for row in result.rows))
-
-
-def decide(
-    id_prefix: Annotated[
-        str, typer.Argument(metavar="ID", help="The id of a finding, fraud case or suspicious transaction, or its beginning.")
-    ],
-    decision: Annotated[str, typer.Argument(metavar="DECISION", help="The decision: confirmed, recovered, dismissed or reopened.")],
-    note: Annotated[str, typer.Option(help="The reason of the decision.")] = "",
-    decided_by: Annotated[str | None, typer.Option("--by", help="Who decides; by default your login name.")] = None,
-    project: ProjectDir = HERE,
-    json: Json = False,
-) -> None:
-    """Record a decision on a finding, fraud case or suspicious transaction."""
-    from trueup.warehouse.decide import decide as record_decision
-
-    by = _login() if decided_by is None else decided_by
-    finding_id = record_decision(load(project), id_prefix, decision, note=note, decided_by=by)
-    if json:
-        output.json_value({"finding_id": finding_id, "decision": decision, "note": note, "decided_by": by})
-    else:
-        output.line(f"{decision}: {finding_id}")
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        raise TrueupError("your login name is unknown", todo="name yourself with --by NAME") from None
 
 
 def maintain(

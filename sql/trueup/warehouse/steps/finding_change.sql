@@ -32,6 +32,7 @@ SELECT
     f.booking_id,                                 -- the booking it is part of; NULL in old lakes, for conflicts and for feeds
     f.whole_expected_micros,                      -- expected money of all parts of the booking after this change
     f.whole_billed_micros,                        -- billed money of all parts of the booking
-    f.whole_tolerated_micros                      -- the part of their difference within tolerance
+    f.whole_tolerated_micros,                     -- the part of their difference within tolerance
+    f.snapshot_id AS snapshot                     -- the commit that stored it
 FROM lake.events.finding f
 WHERE f.position <= coalesce(getvariable('as_of_position'), 9223372036854775807)

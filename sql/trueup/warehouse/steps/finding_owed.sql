@@ -1,6 +1,6 @@
 -- Findings whose money is still to be recovered or refunded.
 -- Grain: one row per finding. Owner: warehouse.
--- Open and confirmed findings count. Recovered, dismissed, resolved and retracted ones do not, nor provisional ones (see findings), nor
+-- Open and confirmed findings count. Those claimed, prevented, written off, dismissed, resolved or retracted do not, nor provisional ones (see findings), nor
 -- findings about feeds: exposure_by_day has their bounds.
 SELECT
     f.finding_id,                                 -- 16 bytes

@@ -23,6 +23,8 @@ _OF_DICTIONARY = (2, 8)
 _AS_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 """Encodings from which Arrow can build dictionaries."""
 _BATCH_BYTES = 32 << 20
+_PREFIX_BATCH_BYTES = 8 << 20
+"""Bytes of a batch of values that share prefixes: the decoder holds each value twice, once whole and once as its suffix."""
 _GROWN_BYTES = 64 << 20
 """Bytes by which the dictionaries of a row group may grow: Arrow adds each value of its other pages, and keeps them all."""
 _MOST_ROWS = 1 << 16
@@ -143,7 +145,7 @@ def reading_of(handle: BinaryIO, group: Any, columns: Any, limits: LimitsConfig,
                 from_dictionary.append(column.path_in_schema)
         if pages.has_prefixes:
             # In the worst case each value begins with the whole previous value.
-            most = min(most, _BATCH_BYTES // max(1, pages.largest_bytes))
+            most = min(most, _PREFIX_BATCH_BYTES // max(1, pages.largest_bytes))
     _limit("pages that are needed at once have", held_bytes, "bytes", limits.page_bytes, "page_bytes", where)
     most = min([most, *(_BATCH_BYTES // max(1, longest(name)) for name in from_dictionary)])
     return Reading(max(1, min(most, int(_BATCH_BYTES / max(1.0, row_bytes)))), tuple(as_dictionary))

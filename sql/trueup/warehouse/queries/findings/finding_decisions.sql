@@ -1,7 +1,8 @@
--- All decisions on one finding, oldest first.
-SELECT d.decision, d.note, d.decided_by, d.decided_at
-FROM lake.events.decision d
-WHERE d.finding_id = unhex($finding_id)
-    AND d.snapshot_id < coalesce(getvariable('as_of_next_snapshot'), 9223372036854775807)
-    AND (getvariable('as_of_moment') IS NULL OR d.decided_at <= getvariable('as_of_moment'))
-ORDER BY d.snapshot_id
+-- All decisions on one finding, and on the case it was filed in, oldest first.
+WITH decided AS (
+    SELECT d.decision, d.note, d.decided_by, d.decided_at, d.snapshot FROM steps.decision_event d WHERE d.finding_id = unhex($finding_id)
+    UNION ALL
+    SELECT d.decision, d.note, d.decided_by, d.decided_at, d.snapshot FROM steps.decision_on_finding d
+    WHERE d.finding_id = unhex($finding_id) AND d.case_id IS NOT NULL
+)
+SELECT d.decision, d.note, d.decided_by, d.decided_at FROM decided d ORDER BY d.snapshot

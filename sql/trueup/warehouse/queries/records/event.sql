@@ -13,6 +13,13 @@ WITH events AS (
         c.amount_micros, c.currency, c.tariff_code, c.invoice_id, c.billed_at, c.attributes
     FROM lake.events.charge c
     WHERE c.event_id = unhex($event_id)
+    UNION ALL
+    SELECT
+        'stage', g.event_id, g.snapshot_id, g.source_id, g.source_row, g.source_offset, g.source_length, g.record_key, g.session_key,
+        g.account, g.service, g.subscriber, g.peer, g.direction, g.node, g.cell, g.started_at, g.quantity_micros, g.partial_no, g.record_version,
+        g.amount_micros, g.currency, g.tariff_code, g.invoice_id, g.billed_at, g.attributes
+    FROM lake.events.stage g
+    WHERE g.event_id = unhex($event_id)
 )
 SELECT
     e.* EXCLUDE (event_id, snapshot_id, quantity_micros, amount_micros), lower(hex(e.event_id)) AS event_id,

@@ -1,7 +1,7 @@
 -- Scoring by day: transactions scored, alerts, and decisions on them.
 -- Grain: one row per UTC day and model or rule. Owner: fraud.
 WITH decided AS (
-    SELECT t.day, t.model_id AS name, count(*) FILTER (t.status IN ('confirmed', 'recovered')) AS confirmed,
+    SELECT t.day, t.model_id AS name, count(*) FILTER (t.status NOT IN ('open', 'dismissed')) AS confirmed,
         count(*) FILTER (t.status = 'dismissed') AS dismissed
     FROM main.suspicious_transactions t
     GROUP BY ALL

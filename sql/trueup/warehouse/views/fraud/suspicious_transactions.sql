@@ -17,7 +17,7 @@ SELECT
     CAST(s.reasons AS VARCHAR) AS reasons,        -- JSON: the sentences, and for a model the contribution of each feature to the margin
     CASE coalesce(own.decision, whole.decision, 'open')
         WHEN 'reopened' THEN 'open' ELSE coalesce(own.decision, whole.decision, 'open')
-    END AS status,                                -- open, confirmed, recovered or dismissed: by its own decision, else by a later one on its case
+    END AS status,                                -- open, or as decided (see decision_kinds): by its own decision, else by a later one on its case
     s.position                                    -- the position of the record; of a later score, the position of the scoring
 FROM steps.suspicion s
 LEFT JOIN steps.decision_now own ON own.finding_id = s.event_id

@@ -13,9 +13,8 @@ SELECT
     max(t.probability) AS probability,            -- of its most suspicious transaction; NULL where only rules alert
     string_agg(DISTINCT t.rules, ', ' ORDER BY t.rules) AS rules, -- the rules that alert; NULL where none does
     arg_max(t.sentences, coalesce(t.probability, 0)) AS sentences, -- reasons of its most suspicious transaction: a JSON array
-    CASE WHEN bool_or(t.status IN ('confirmed', 'recovered')) THEN 'confirmed'
+    CASE WHEN bool_or(t.status NOT IN ('open', 'dismissed')) THEN 'confirmed'
         WHEN bool_and(t.status = 'dismissed') THEN 'dismissed' ELSE 'open'
     END AS status                                 -- confirmed if any of its transactions is, dismissed if all are, else open
 FROM main.suspicious_transactions t
 GROUP BY t.case_id, t.day
-ORDER BY t.day, rank_of_day

@@ -1,0 +1,1 @@
+"""Commands of investigation: cases, decisions, money and evidence."""

@@ -1,0 +1,1 @@
+"""Investigation: root causes as cases, evidence, and what changed or would change."""

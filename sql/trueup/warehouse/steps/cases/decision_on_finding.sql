@@ -1,0 +1,23 @@
+-- Every decision that concerns a finding: its own, and those on the case it was filed in.
+-- Grain: one row per finding and decision that moves money or changes the status. Owner: investigation.
+-- A decision on a case holds for the findings filed before it. A dismissal that suppresses holds for those filed in its time too,
+-- until the next decision on the case.
+SELECT
+    d.finding_id, NULL AS case_id, d.event_id, d.decision, d.note, d.decided_by, d.decided_at, d.snapshot, d.status, d.account,
+    d.sets_status, d.amount_micros, false AS is_suppressed
+FROM steps.decision_event d
+WHERE d.status IS NOT NULL
+UNION ALL
+SELECT
+    f.finding_id, f.case_id, d.event_id, d.decision, d.note, d.decided_by, d.decided_at, d.snapshot, d.status, d.account,
+    d.sets_status, d.amount_micros, f.snapshot > d.snapshot
+FROM steps.decision_event d
+JOIN steps.case_filing f ON f.case_id = d.finding_id
+WHERE d.status IS NOT NULL
+    AND (
+        (f.snapshot <= d.snapshot AND d.snapshot < coalesce(f.until_snapshot, 9223372036854775807))
+        OR (
+            d.suppress_until IS NOT NULL AND d.snapshot < f.snapshot AND f.filed_at < d.suppress_until
+            AND f.snapshot < coalesce(d.next_snapshot, 9223372036854775807)
+        )
+    )

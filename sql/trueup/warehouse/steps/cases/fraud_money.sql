@@ -1,0 +1,43 @@
+-- The money that is charged for suspicious transactions, and that a fraudster will not pay.
+-- Grain: one row per suspicious transaction that is charged. Owner: investigation.
+-- Charges of the same session key count. What an overcharge among the findings claims back of them is left out; usage that was not
+-- billed is leakage, and no money of it is here. So what is leakage and fraud counts once.
+WITH sessions AS (
+    SELECT s.event_id, u.session_key, s.scored_snapshot, s.position, s.service, s.day, unhex(s.case_id) AS case_id, s.started_at
+    FROM steps.suspicion s
+    JOIN lake.events.usage u ON u.event_id = s.event_id AND u.day = s.day
+    WHERE u.session_key IS NOT NULL
+),
+-- A session of several suspicious records has its charges once, with its first record.
+first_records AS (
+    SELECT s.session_key, min_by(s, (s.started_at, s.event_id)) AS record FROM sessions s GROUP BY s.session_key
+),
+charged AS (
+    SELECT c.session_key, c.event_id, any_value(c.currency) AS currency, any_value(c.amount_micros) AS amount_micros
+    FROM lake.events.charge c
+    SEMI JOIN first_records r ON r.session_key = c.session_key
+    WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    GROUP BY c.session_key, c.event_id
+),
+overcharged AS (
+    SELECT m.event_id, sum(m.impact_micros) AS impact_micros
+    FROM (
+        SELECT f.finding_id, f.impact_micros, unnest(f.charge_event_ids[:1]) AS event_id
+        FROM steps.finding_now f
+        WHERE f.stands AND f.impact_micros < 0 AND f.control IS NULL
+    ) m
+    GROUP BY m.event_id
+)
+SELECT
+    r.record.event_id AS event_id,                -- the usage record, 16 bytes
+    r.record.case_id AS case_id,                  -- its fraud case, 16 bytes
+    r.record.scored_snapshot AS snapshot,         -- the commit of its first score
+    r.record.position AS position,                -- of its score
+    r.record.service AS service,                  -- of the record
+    r.record.day AS day,                          -- UTC day
+    coalesce(any_value(c.currency), getvariable('project_currency')) AS currency, -- of its charges
+    CAST(greatest(sum(c.amount_micros) + coalesce(sum(o.impact_micros), 0), 0) AS DECIMAL(38, 0)) AS micros -- what it is charged
+FROM first_records r
+JOIN charged c ON c.session_key = r.session_key
+LEFT JOIN overcharged o ON o.event_id = c.event_id
+GROUP BY ALL

@@ -1,0 +1,39 @@
+-- What changed the money of an item, or the account it is on.
+-- Grain: one row per item and change, decision, or part of a decision. Owner: investigation.
+WITH changes AS (
+    SELECT i.item_id, c.snapshot, c.position, c.action AS reason, if(c.stands, c.impact_micros, 0) AS micros
+    FROM steps.money_item i
+    JOIN steps.finding_change c ON c.finding_id = i.item_id
+    WHERE i.type <> 'fraud'
+    UNION ALL
+    SELECT m.event_id, m.snapshot, m.position, 'scored', m.micros FROM steps.fraud_money m WHERE m.micros <> 0
+),
+decisions AS (
+    SELECT d.finding_id AS item_id, d.snapshot, d.decision, d.decided_by, d.account
+    FROM steps.decision_on_finding d
+    WHERE d.sets_status AND d.amount_micros IS NULL
+    UNION ALL
+    SELECT m.event_id, d.snapshot, d.decision, d.decided_by, d.account
+    FROM steps.fraud_money m
+    JOIN steps.decision_event d ON d.finding_id = m.case_id AND m.snapshot < d.snapshot
+    WHERE d.sets_status AND d.amount_micros IS NULL
+)
+SELECT
+    c.item_id,                                    -- 16 bytes
+    c.snapshot,                                   -- the commit
+    c.position,                                   -- of a change of the money; NULL for a decision
+    c.reason,                                     -- raised, revised, resolved, retracted, scored, or the decision
+    NULL AS decided_by,                           -- name of the person; NULL for a change
+    c.micros,                                     -- its money from here on; NULL for a decision
+    NULL AS account,                              -- the account its money is on from here on; NULL: as before
+    NULL AS part_account,                         -- the account that a part of the money moves to
+    0 AS part_micros                              -- that part; negative where it moves back
+FROM changes c
+UNION ALL
+SELECT d.item_id, d.snapshot, NULL, d.decision, d.decided_by, NULL, d.account, NULL, 0 FROM decisions d
+UNION ALL
+SELECT s.item_id, s.snapshot, NULL, s.decision, s.decided_by, NULL, NULL, s.account, s.micros FROM steps.money_share s
+UNION ALL
+SELECT s.item_id, s.until_snapshot, NULL, 'reopened', NULL, NULL, NULL, s.account, -s.micros
+FROM steps.money_share s
+WHERE s.until_snapshot IS NOT NULL

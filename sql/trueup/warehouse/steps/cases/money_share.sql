@@ -1,0 +1,43 @@
+-- The part that each item has of a decision about a part of the money.
+-- Grain: one row per item and decision with an amount. Owner: investigation.
+-- The items of a case stand in a line: those filed first, then the larger ones. Amounts are taken from the line in the order of the
+-- decisions. A reopening gives back what was taken before it.
+WITH amounts AS (
+    SELECT
+        d.event_id, d.finding_id AS subject, d.decision, d.decided_by, d.account, d.amount_micros, d.snapshot,
+        (SELECT count(*) FROM steps.decision_event r WHERE r.finding_id = d.finding_id AND r.status = 'open' AND r.snapshot < d.snapshot) AS times_reopened,
+        (SELECT min(r.snapshot) FROM steps.decision_event r WHERE r.finding_id = d.finding_id AND r.status = 'open' AND r.snapshot > d.snapshot) AS until_snapshot
+    FROM steps.decision_event d
+    WHERE d.amount_micros IS NOT NULL AND d.account IS NOT NULL
+),
+stretches AS (
+    SELECT
+        a.*, sum(a.amount_micros) OVER (PARTITION BY a.subject, a.times_reopened ORDER BY a.snapshot) AS to_micros,
+        to_micros - a.amount_micros AS from_micros
+    FROM amounts a
+),
+concerned AS (
+    SELECT i.item_id AS subject, i.item_id, i.micros, i.filed_snapshot FROM steps.money_item i
+    WHERE i.item_id IN (SELECT a.subject FROM amounts a)
+    UNION ALL
+    SELECT i.case_id, i.item_id, i.micros, i.filed_snapshot FROM steps.money_item i
+    WHERE i.case_id IN (SELECT a.subject FROM amounts a)
+),
+line AS (
+    SELECT
+        c.subject, c.item_id, sign(c.micros) AS direction,
+        sum(abs(c.micros)) OVER (PARTITION BY c.subject ORDER BY c.filed_snapshot, abs(c.micros) DESC, c.item_id) AS to_micros,
+        to_micros - abs(c.micros) AS from_micros
+    FROM concerned c
+)
+SELECT
+    l.item_id,                                    -- 16 bytes
+    s.event_id,                                   -- the decision
+    s.decision,                                   -- as recorded
+    s.decided_by,                                 -- name of the person
+    s.account,                                    -- the account it moves money to
+    s.snapshot,                                   -- the commit of it
+    s.until_snapshot,                             -- the commit that reopened the subject; NULL while the decision holds
+    CAST(l.direction * (least(s.to_micros, l.to_micros) - greatest(s.from_micros, l.from_micros)) AS DECIMAL(38, 0)) AS micros -- the part of this item
+FROM stretches s
+JOIN line l ON l.subject = s.subject AND l.from_micros < s.to_micros AND s.from_micros < l.to_micros

@@ -1,0 +1,22 @@
+-- What happened to each case: opened, findings filed, decisions.
+-- Grain: one row per case and event. Owner: investigation.
+SELECT
+    lower(hex(o.case_id)) AS case_id,             -- the case
+    o.opened_at AS at,                            -- when
+    'opened' AS event,                            -- opened, filed, or the decision
+    NULL AS by,                                   -- who; NULL for what a search did
+    NULL AS note,                                 -- the note of the person
+    CAST(o.evidence AS VARCHAR) AS details,       -- JSON: what the search counted, how many findings were filed, or what the decision says
+    o.snapshot                                    -- the commit
+FROM steps.case_opening o
+UNION ALL
+SELECT
+    lower(hex(f.case_id)), min(f.filed_at), 'filed', NULL, NULL, CAST(to_json({'findings': count(*)}) AS VARCHAR), f.snapshot
+FROM steps.case_filing f
+GROUP BY f.case_id, f.snapshot
+UNION ALL
+SELECT lower(hex(d.finding_id)), d.decided_at, d.decision, d.decided_by, d.note, CAST(e.details AS VARCHAR), d.snapshot
+FROM steps.decision_event d
+JOIN lake.events.decision e ON e.event_id = d.event_id AND e.snapshot_id = d.snapshot
+WHERE lower(hex(d.finding_id)) IN (SELECT o.case_id FROM main.cases o)
+ORDER BY snapshot, event

@@ -1,0 +1,157 @@
+"""Decisions as events: what they do to status and money, what is refused, and two persons at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal as Number
+from typing import Any
+
+import pytest
+
+from trueup.config import Project, parse
+from trueup.errors import TrueupError
+from trueup.warehouse.decide import Decision, amount_micros_of, decide, record
+from trueup.warehouse.query import with_retries
+
+NOW = datetime(2024, 3, 3, 12, tzinfo=UTC)
+
+
+def hexed(name: str) -> str:
+    return name.encode().ljust(16, b"\0").hex()
+
+
+def clock() -> datetime:
+    return NOW
+
+
+def rows(project: Project, query: str) -> list[dict[str, Any]]:
+    found: Callable[..., Any] = lambda warehouse: warehouse.connection.execute(query).to_arrow_table().to_pylist()  # noqa: E731
+    return list(with_retries(project, found))
+
+
+def balances(project: Project) -> dict[tuple[str, str], int]:
+    query = "SELECT type, account, CAST(sum(balance) AS BIGINT) AS balance FROM money_by_account GROUP BY ALL ORDER BY ALL"
+    return {(row["type"], row["account"]): row["balance"] for row in rows(project, query) if row["balance"]}
+
+
+def strict(project: Project, above: str) -> Project:
+    text = (project.directory / "trueup.toml").read_text("utf-8") + f'\n[cases]\nsecond_person_above = "{above}"\n'
+    return Project(project.directory, parse(text))
+
+
+def test_every_account_has_an_opposite_and_all_add_up_to_zero(project: Project) -> None:
+    assert balances(project) == {
+        ("leakage", "assessed"): -25, ("leakage", "detected"): 25, ("overcharge", "assessed"): 75, ("overcharge", "detected"): -75,
+    }  # fmt: skip
+    decide(project, hexed("f2"), "confirmed", decided_by="ann", clock=clock)
+    decide(project, hexed("f3"), "dismissed", note="a test line", decided_by="ann", clock=clock)
+    assert balances(project) == {
+        ("leakage", "assessed"): -25, ("leakage", "confirmed"): 25,
+        ("overcharge", "assessed"): 75, ("overcharge", "detected"): -5, ("overcharge", "false_alarm"): -70,
+    }  # fmt: skip
+    (uneven,) = rows(
+        project, "SELECT count(*) AS n FROM (FROM money_ledger SELECT sum(micros) AS s GROUP BY item_id, entry) WHERE s <> 0"
+    )
+    assert uneven == {"n": 0}
+
+
+def test_a_part_of_the_money_moves_alone_until_a_reopening_gives_it_back(project: Project) -> None:
+    record(project, [hexed("f2")], Decision("claimed", decided_by="ann", amount_micros=amount_micros_of("10")), clock=clock)
+    assert balances(project)["leakage", "claimed"] == 10
+    assert balances(project)["leakage", "detected"] == 15
+    assert rows(project, f"SELECT status FROM findings WHERE finding_id = '{hexed('f2')}'") == [{"status": "open"}]
+    decide(project, hexed("f2"), "prevented", clock=clock)
+    assert balances(project)["leakage", "prevented"] == 15
+    decide(project, hexed("f2"), "reopened", clock=clock)
+    assert {account: money for (kind, account), money in balances(project).items() if kind == "leakage"} == {
+        "assessed": -25, "detected": 25,
+    }  # fmt: skip
+
+
+def test_an_amount_above_the_money_that_is_left_is_refused(project: Project) -> None:
+    claim = Decision("claimed", decided_by="ann", amount_micros=20_000_000)
+    record(project, [hexed("f2")], claim, clock=clock)
+    with pytest.raises(TrueupError, match=r"above the money that is left of .*: 5 IDR"):
+        record(project, [hexed("f2")], claim, clock=clock)
+    with pytest.raises(TrueupError, match=r"above the money that is left of .*: 0"):
+        record(project, [hexed("f1")], claim, clock=clock)  # Retracted meanwhile: nothing of it stands.
+
+
+def test_a_large_write_off_waits_for_a_second_person(project: Project) -> None:
+    careful = strict(project, "20")
+    written_off = Decision("written_off", decided_by="ann")
+    (proposed,) = record(careful, [hexed("f2")], written_off, clock=clock)
+    assert proposed.decision == "write_off_proposed"
+    assert ("leakage", "written_off") not in balances(careful)
+    with pytest.raises(TrueupError, match="a second person"):
+        record(careful, [hexed("f2")], Decision("written_off", decided_by=" ANN"), clock=clock)
+    (agreed,) = record(careful, [hexed("f2")], Decision("written_off", decided_by="bob"), clock=clock)
+    assert agreed.decision == "written_off"
+    assert balances(careful)["leakage", "written_off"] == 25
+    assert rows(careful, f"SELECT status FROM findings WHERE finding_id = '{hexed('f2')}'") == [{"status": "written_off"}]
+
+
+@pytest.mark.parametrize(
+    ("decision", "message"),
+    [
+        (Decision("recovered"), "unknown decision 'recovered'; write claimed"),
+        (Decision("dismissed"), "needs its reason"),
+        (Decision("commented", " "), "needs a text"),
+        (Decision("assigned", assignee="bob"), "is about a case"),
+        (Decision("assigned"), "needs a name"),
+        (Decision("snoozed"), "needs its end"),
+        (Decision("snoozed", until=NOW), "has passed"),
+        (Decision("snoozed", until=NOW + timedelta(days=1)), "is about a case"),
+        (Decision("confirmed", until=NOW + timedelta(days=1)), "has no end"),
+        (Decision("dismissed", "why", until=NOW + timedelta(days=1)), "only a case of a root cause"),
+        (Decision("commented", "why", amount_micros=1), "moves no money"),
+        (Decision("confirmed", amount_micros=-1), "greater than 0"),
+        (Decision("confirmed", assignee="bob"), "only assigned has bob"),
+        (Decision("due"), "needs a day"),
+        (Decision("written_off"), "needs a name"),
+        (Decision("write_off_proposed"), "write written_off"),
+    ],
+)
+def test_a_decision_that_cannot_be_meant_is_refused(project: Project, decision: Decision, message: str) -> None:
+    with pytest.raises(TrueupError, match=message):
+        record(project, [hexed("f2")], decision, clock=clock)
+
+
+def test_one_unknown_id_of_many_refuses_all(project: Project) -> None:
+    with pytest.raises(TrueupError, match=f"there is no finding {'0' * 32}"):
+        record(project, [hexed("f2"), "0" * 32], Decision("confirmed"), clock=clock)
+    with pytest.raises(TrueupError, match="no id"):
+        record(project, [], Decision("confirmed"), clock=clock)
+    assert rows(project, "SELECT DISTINCT status FROM findings WHERE status = 'confirmed'") == []
+    done = record(project, [hexed("f2"), hexed("f3"), hexed("f2")], Decision("confirmed"), clock=clock)
+    assert [one.subject_id for one in done] == [hexed("f2"), hexed("f3")]
+
+
+def test_two_persons_at_once_lose_nothing(project: Project) -> None:
+    def comment(number: int) -> None:
+        decide(project, hexed("f2"), "commented", note=f"note {number}", decided_by="ann", clock=clock)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(comment, range(6)))
+    notes = rows(project, "SELECT count(DISTINCT note) AS notes, count(*) AS n FROM steps.decision_event")
+    assert notes == [{"notes": 6, "n": 6}]
+
+
+def test_texts_with_markup_formulas_and_controls_are_kept_as_they_are(project: Project) -> None:
+    note = "<script>alert(1)</script> =cmd()|'x' \x1b[31m'); DROP TABLE x;--"
+    decide(project, hexed("f2"), "commented", note=note, decided_by="=1+1", clock=clock)
+    assert rows(project, "SELECT note, decided_by FROM steps.decision_event") == [{"note": note, "decided_by": "=1+1"}]
+
+
+@pytest.mark.parametrize("text", ["", "1e400", "nan", "0.0000001", "ten", "1,5"])
+def test_an_amount_that_is_no_exact_number_is_refused(text: str) -> None:
+    with pytest.raises(TrueupError, match="invalid amount"):
+        amount_micros_of(text)
+
+
+def test_money_is_exact(project: Project) -> None:
+    record(project, [hexed("f2")], Decision("claimed", amount_micros=amount_micros_of("0.000001")), clock=clock)
+    (row,) = rows(project, "SELECT amount FROM money_ledger WHERE account = 'claimed'")
+    assert row == {"amount": Number("0.000001")}
