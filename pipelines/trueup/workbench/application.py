@@ -54,7 +54,9 @@ def _show_failure(error: Exception) -> None:
     with ui.element("main").classes("tu-main"):
         text("h1", "This page cannot be drawn").classes("tu-title")
         known = isinstance(error, TrueupError)
-        text("p", str(error) if known else f"An unexpected {type(error).__name__} is in the output of `trueup workbench`: report it.")
+        text(
+            "p", str(error) if known else f"An unexpected {type(error).__name__} is in the output of `trueup workbench`: report it."
+        )
         ui.link("First page", "/")
 
 
