@@ -89,6 +89,9 @@ CREATE TABLE lake.events.charge (
     item VARCHAR,               -- the recurring or one-off item that it charges; NULL for a charge of usage
     period_from TIMESTAMPTZ,    -- begin of the time that an item is charged for
     period_to TIMESTAMPTZ,      -- its end, exclusive
+    corrects VARCHAR,           -- the finding or the record key that it corrects; NULL for most
+    corrected_key VARCHAR,      -- the key of the record whose booking it joins, found when it was collected
+    corrected_charge BOOLEAN,   -- whether that record is a charge; NULL: usage, else a charge
     attributes JSON
 );
 ALTER TABLE lake.events.charge SET PARTITIONED BY (day);

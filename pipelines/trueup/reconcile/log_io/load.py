@@ -8,7 +8,7 @@ import polars as pl
 
 from trueup.errors import LogError
 from trueup.events.identity import bucket_key
-from trueup.events.schema import own_time
+from trueup.events.schema import CORRECTED, own_time
 from trueup.localtime import DAY_US
 from trueup.log.catalog.table_files import table_files
 from trueup.log.lake import BucketRange, Lake, TablePart
@@ -26,7 +26,7 @@ _SHARED = (
     "event_id", "source_id", "bucket", "key_scope", "record_key", "session_key", "account", "service", "subscriber", "peer",
     "node", "started_at", "quantity_micros", "partial_no", "record_version", "direction",
 )  # fmt: skip
-COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at")}
+COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at", *CORRECTED)}
 """The columns of each stream that the kernel reads."""
 
 OF_USAGE_SQL = {"usage": "true", "charge": "e.item IS NULL"}
@@ -164,7 +164,13 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
             started=pl.col("started_at").is_not_null(),
             amount_micros=amount,
             currency=currency,
+            **({} if stream == "charge" else no_correction()),
         ).select(pl.col(n).cast(t) for n, t in EVENTS.items())
+
+
+def no_correction() -> dict[str, pl.Expr]:
+    """Return the columns of a usage record, which corrects nothing."""
+    return {name: pl.lit(None, dtype) for name, dtype in CORRECTED.items()}
 
 
 def source_names(source_ids: pl.Series) -> pl.Series:
