@@ -31,6 +31,7 @@ from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 from trueup.reconcile.kernel.evaluate import evaluate
 from trueup.reconcile.log_io.affected import ROW, AffectedReader
 from trueup.reconcile.log_io.column_scan import arrivals
+from trueup.reconcile.recurring.item_partition import with_items
 from trueup.reconcile.results.outcome import Outcome, outcome_of
 from trueup.reconcile.sessions.admission import with_due_date
 
@@ -90,9 +91,8 @@ def process_epoch(
         # A price that depends on a whole period affects more records than the state can select.
         events = reader.affected_records(after)
         evaluated = evaluate(events, frontier, terms, after=after, upto=upto)
-        return EpochResult(
-            outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height), None, events.height
-        )
+        outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
+        return EpochResult(with_items(outcome, reader, after=after), None, events.height)
     if state is None and after == 0:
         state = ReconcilerState(settled_keys=SettledKeyIndex(store=store))
     rebuild = state is None or state.position != after
@@ -121,7 +121,8 @@ def process_epoch(
     has_corrections = before.has_corrections or _has_corrections(events)
     new_state = ReconcilerState(upto, unaffected.add(retention.rows, frontier), settled_keys, passed_us, latest_us, has_corrections)
     outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
-    return EpochResult(outcome, new_state, events.height - known.height)
+    whole = with_items(outcome, reader, after=after)
+    return EpochResult(whole, new_state, events.height - known.height)
 
 
 def _components_affected(before: ReconcilerState, epoch: Epoch, arrived: pl.DataFrame) -> Hashes:

@@ -106,6 +106,8 @@ class Snapshot:
         findings = (
             findings_only.with_columns(part=part_of_records, judged_at="at")
             .join(listed, on=[*EVALUATION, "owner_no", "part"], how="left")
+            # A period that was not billed at all has no record.
+            .with_columns(pl.col("usage", "charges").fill_null([]))
             .select("at", *FINDING)
         )
         return cls(bookings, members, findings, netting_groups)
@@ -177,8 +179,11 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
     """
     record, owner, group = ([*EVALUATION, name] for name in ("record_no", "owner_no", "netting_group"))
     lists = [pl.col(n).fill_null([]) for n in ("usage", "charges", "usage_new", "charges_new")]
-    own = changed.select("change", *EVALUATION, record_no=pl.concat_list(lists)).explode("record_no").drop_nulls().unique()
+    listed = changed.select("change", *EVALUATION, record_no=pl.concat_list(lists)).explode("record_no").drop_nulls()
     memberships = pl.concat([before.members.select(*record, "owner_no"), after.members.select(*record, "owner_no")]).unique()
+    # A finding without records, such as a rental that was not billed, has those that its owner has before or after.
+    without = changed.select("change", *owner).join(listed, on="change", how="anti")
+    own = pl.concat([listed, without.join(memberships, on=owner).select("change", *record)]).unique()
     shared = (
         own.join(memberships, on=record).select("change", *owner).unique().join(memberships, on=owner).select("change", *record)
     )

@@ -28,7 +28,7 @@ from trueup.reconcile.blocking.neighbourhood import party_time_pairs
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, LONGEST_US, Terms, shared_terms
 from trueup.reconcile.log_io.column_scan import arrivals
-from trueup.reconcile.log_io.load import COLUMNS, as_events, noted_sql
+from trueup.reconcile.log_io.load import COLUMNS, OF_USAGE_SQL, as_events, noted_sql
 from trueup.reconcile.sessions.admission import EVENTS, with_due_date
 
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
@@ -257,8 +257,8 @@ class AffectedReader:
         text = _sql(name).replace("{records}", _sql("records"))
         scope = bucket_key_sql(self.lake.project.config.lake.bucket_by, of="e")
         for placeholder, value in (
-            ("stream", stream), ("corrected_key", "r.corrected_key" if stream == "charge" else "NULL"),
-            ("time", OWN_TIME_SQL[stream]), ("scope", scope),
+            ("stream", stream), ("of_usage", OF_USAGE_SQL[stream]), ("time", OWN_TIME_SQL[stream]), ("scope", scope),
+            ("corrected_key", "r.corrected_key" if stream == "charge" else "NULL"),
             ("columns", ", ".join([*(f"e.{c}" for c in COLUMNS[stream]), *noted_sql(self.lake)])),
         ):  # fmt: skip
             text = text.replace("{" + placeholder + "}", value)
