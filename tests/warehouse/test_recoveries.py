@@ -17,7 +17,7 @@ from trueup.errors import TrueupError
 from trueup.reconcile.run import reconcile_little
 from trueup.warehouse.audit import audit
 from trueup.warehouse.query import open_warehouse
-from trueup.warehouse.recover import DEFAULT_TEMPLATE, BackBillTemplate, Selection, back_bill_rows
+from trueup.warehouse.recover import DEFAULT_TEMPLATE, FIELDS, BackBillTemplate, Selection, back_bill_rows, write_back_bill
 
 NOW = datetime(2024, 3, 5, tzinfo=UTC)
 TOML = """
@@ -241,6 +241,15 @@ def test_the_command_writes_a_line_for_each_finding_once(operator: Operator, cap
     assert "the file exists already" in capsys.readouterr().err
     assert main(["recover", "--kind", "missing_records", "--out", "x.csv", "--project", str(operator.folder)]) == 2
     assert "has no proven money" in capsys.readouterr().err
+
+
+def test_findings_without_a_record_are_left_out_and_counted(tmp_path: Path) -> None:
+    row = {"finding_id": "f", "currency": "EUR", "amount": "2.5", "record_key": "u"}
+    template = BackBillTemplate.of("id,amount\n{finding_id},{amount}\n", where="t")
+    rows = [dict.fromkeys(FIELDS) | row, dict.fromkeys(FIELDS) | row | {"record_key": None}]
+    done = write_back_bill(rows, template, tmp_path / "b.csv")
+    assert (done.lines, done.left_out, done.sums) == (1, 1, {"EUR": Decimal("2.5")})
+    assert (tmp_path / "b.csv").read_text("utf-8") == "id,amount\nf,2.5\n"
 
 
 @pytest.mark.parametrize(
