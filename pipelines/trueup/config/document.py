@@ -97,6 +97,11 @@ def parse(text: str, *, where: str = FILE_NAME) -> Config:
         tables: dict[str, Any] = tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"invalid TOML: {error}", where=where) from None
+    return parse_tables(tables, where=where)
+
+
+def parse_tables(tables: dict[str, Any], *, where: str = FILE_NAME) -> Config:
+    """Return the settings of tables as TOML has them; raise `ConfigError` that names each wrong setting."""
     try:
         return Config.model_validate(tables)
     except ValidationError as error:
