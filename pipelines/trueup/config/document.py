@@ -13,6 +13,7 @@ from trueup.config.tables.chain import ChainConfig, check_chains
 from trueup.config.tables.fraud import FraudConfig
 from trueup.config.tables.lake import LakeConfig
 from trueup.config.tables.limits import LimitsConfig
+from trueup.config.tables.notify import NotifyConfig
 from trueup.config.tables.project import ProjectConfig
 from trueup.config.tables.quality import ExpectationConfig, QualityConfig
 from trueup.config.tables.rating import RatingConfig
@@ -51,6 +52,8 @@ class Config(Table):
     """Checks of feeds."""
     cases: CasesConfig = CasesConfig()
     """Grouping of findings by root cause, and decisions on their money."""
+    notify: NotifyConfig = NotifyConfig()
+    """Where new and changed cases are reported."""
     sql: SqlConfig = SqlConfig()
     """Bounds of one query of `trueup sql`."""
     anchor: AnchorConfig = AnchorConfig()

@@ -22,7 +22,7 @@ from trueup.progress import LogFn
 from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.run import reconcile_little
 
-_NOT_COMPARED = ("lake", "anchor", "sql", "workbench", "cases")
+_NOT_COMPARED = ("lake", "anchor", "sql", "workbench", "cases", "notify")
 """Tables whose settings change no finding and no alert."""
 
 
