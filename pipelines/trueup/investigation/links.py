@@ -1,7 +1,7 @@
 """Links between parties by what they share, and new parties that behave as confirmed fraudsters did.
 
-A trait of a party is a handset, a SIM, a cell or a peer. A trait that few parties have says more than one that many have: its weight
-is the logarithm of all parties over those that have it. Two parties are alike by the cosine of their weighted traits.
+A trait of a party is a handset, a SIM, a cell or a peer. A trait that few parties have says more than one that many have: its
+weight is the logarithm of all parties over those that have it. Two parties are alike by the cosine of their weighted traits.
 """
 
 from __future__ import annotations
