@@ -14,6 +14,7 @@ import typer
 from typer.main import get_command, get_command_name
 from typer.models import CommandInfo
 
+from trueup.allocation import keep_freed_memory
 from trueup.cli import output
 from trueup.cli.commands import (
     clock,
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; an error becomes one line on stderr, never a traceback."""
     argv = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     output.guard_stderr()
+    keep_freed_memory()
     with _printable_streams():
         return _run_safely(argv)
 
