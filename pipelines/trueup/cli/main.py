@@ -32,7 +32,7 @@ from trueup.cli.commands import (
     stream,
     workbench,
 )
-from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence
+from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence, links, notify, whatif
 from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
@@ -66,7 +66,7 @@ def root(
 
 
 _GROUPS = (
-    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, evidence, bill,
+    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, whatif, evidence, bill, notify, links,
     clock, verify, anchor, rate, run, controls, fraud, doctor, workbench,
 )  # fmt: skip
 for group in _GROUPS:

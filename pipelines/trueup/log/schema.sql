@@ -420,6 +420,15 @@ CREATE TABLE lake.events.case_opening (
     evidence JSON               -- findings, money_micros and records that the search counted
 );
 
+-- One message about a case, sent to one channel: it is not sent there again. Owner: investigation.
+CREATE TABLE lake.events.notice (
+    event_id BLOB,              -- 16 bytes of sha256 over subject, content and channel
+    subject BLOB,               -- the case
+    channel VARCHAR,            -- file, or the kind of address and a hash of it; never the address, which may hold a password
+    content JSON,               -- the message
+    sent_at TIMESTAMPTZ         -- the injected clock
+);
+
 -- One finding filed in a case; the last filing of a finding counts. Owner: investigation.
 CREATE TABLE lake.events.case_filing (
     finding_id BLOB,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
     from trueup.config import Project
     from trueup.fraud.scoring.score_run import ScoreSummary
+    from trueup.investigation.notify import Notified
     from trueup.investigation.root_causes import Investigated
     from trueup.proof.anchors.make import AnchorResult
     from trueup.quality.run import QualitySummary
@@ -82,19 +83,25 @@ def run(
         investigated = investigate(opened)
         published = _publish(opened, target)
     results = _Results(ingested, checked_feeds, reconciled, scored, investigated, published)
+    notified = _notify(opened) if opened.config.notify.run else None
     anchored = _write_anchor(opened) if (opened.config.anchor.run if anchors is None else anchors) else None
     if json:
         value = _as_value(results) | {"problems": checked.as_value(problems)}
+        value["notify"] = notified
         output.json_value(value | {"anchor": {"error": str(anchored)} if isinstance(anchored, TrueupError) else anchored})
     else:
         _show(results)
         if anchored is not None and not isinstance(anchored, TrueupError):
             output.line(f"anchor     {anchor.summary_line(anchored)}")
+        if notified is not None:
+            output.line(f"notify     {output.counted(notified.sent, 'message')} sent, {notified.known} sent before")
+    for error in () if notified is None else notified.errors:
+        output.note(f"trueup: {error}")
     ingest_command.note_errors(ingested)
     if isinstance(anchored, TrueupError):
         # All other steps are done and shown by now.
         raise anchored
-    if ingested.errors:
+    if ingested.errors or (notified is not None and notified.errors):
         raise typer.Exit(FAILED)
     if check and (checked.fails(problems) or blocked is not None or not all(result.passed for result in published.audits)):
         raise typer.Exit(EXCEEDED)
@@ -158,6 +165,12 @@ def _publish(project: Project, path: Path) -> _Publication:
     current, audits, leakage = with_retries(project, find_or_audit)
     passed = sum(result.passed for result in audits)
     return _Publication(audits, leakage, current or publish(project, path, audits_passed=passed), current is None)
+
+
+def _notify(project: Project) -> Notified:
+    from trueup.investigation.notify import notify
+
+    return notify(project)
 
 
 def _write_anchor(project: Project) -> AnchorResult | TrueupError:
