@@ -14,7 +14,7 @@ EXTRAS = {
     "uvicorn": "workbench",
     "fastapi": "workbench",
     "mosaic_widget": "workbench",
-    "vl_convert": "workbench",
-    "altair": "workbench",
+    "vl_convert": "pictures",
+    "altair": "pictures",
 }
 """The extra of the distribution that installs an optional package."""

@@ -31,9 +31,9 @@ from trueup.cli.commands import (
     status,
     stream,
     verify,
-    workbench,
 )
 from trueup.cli.commands.investigation import decide
+from trueup.cli.commands.presentation import picture, workbench
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
 from trueup.config import as_utf8, is_utf8
@@ -67,7 +67,7 @@ def root(
 
 _GROUPS = (
     project, ingest, reconcile, stream, quality, query, status, decide, clock, verify, anchor, rate, run, controls, fraud, doctor,
-    workbench,
+    workbench, picture,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

@@ -28,9 +28,9 @@ from trueup.config.tables.quality import ExpectationConfig, GateConfig, GateSeve
 from trueup.config.tables.rating import RatingConfig
 from trueup.config.tables.reconcile import Match, ServiceConfig
 from trueup.config.tables.record_type import RecordTypeConfig
+from trueup.config.tables.serving.workbench import LOOPBACK_HOSTS, Role, WorkbenchConfig
 from trueup.config.tables.source import ColumnRule, FeedConfig, ManifestConfig, SourceConfig
 from trueup.config.tables.sql import SqlConfig
-from trueup.config.tables.workbench import LOOPBACK_HOSTS, Role, WorkbenchConfig
 from trueup.config.values import decimal_micros, duration_us, size_bytes, time_limit_us, zone_of
 
 __all__ = [

@@ -16,9 +16,9 @@ from trueup.config.tables.project import ProjectConfig
 from trueup.config.tables.quality import ExpectationConfig, QualityConfig
 from trueup.config.tables.rating import RatingConfig
 from trueup.config.tables.reconcile import ServiceConfig
+from trueup.config.tables.serving.workbench import WorkbenchConfig
 from trueup.config.tables.source import SourceConfig
 from trueup.config.tables.sql import SqlConfig
-from trueup.config.tables.workbench import WorkbenchConfig
 from trueup.config.values import Table, Text
 from trueup.errors import ConfigError
 

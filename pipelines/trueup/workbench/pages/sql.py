@@ -117,6 +117,7 @@ class _Editor:
                 self.answer = ui.element("div")
                 with self.answer:
                     empty("Run the question to see its answer.")
+        ui.run_javascript("trueup.label('.cm-content', 'SQL')")
         if self.query != FIRST_QUERY:
             await self._guarded(self._run)()
 

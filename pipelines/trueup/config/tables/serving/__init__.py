@@ -1,0 +1,1 @@
+"""Tables of programs that serve others: the web page."""
