@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.cases import CasesConfig
+from trueup.config.tables.chain import ChainConfig, check_chains
 from trueup.config.tables.fraud import FraudConfig
 from trueup.config.tables.lake import LakeConfig
 from trueup.config.tables.limits import LimitsConfig
@@ -16,9 +17,9 @@ from trueup.config.tables.project import ProjectConfig
 from trueup.config.tables.quality import ExpectationConfig, QualityConfig
 from trueup.config.tables.rating import RatingConfig
 from trueup.config.tables.reconcile import ServiceConfig
-from trueup.config.tables.serving.workbench import WorkbenchConfig
 from trueup.config.tables.source import SourceConfig
 from trueup.config.tables.sql import SqlConfig
+from trueup.config.tables.workbench import WorkbenchConfig
 from trueup.config.values import Table, Text
 from trueup.errors import ConfigError
 
@@ -38,6 +39,8 @@ class Config(Table):
     """The feeds, one table each."""
     reconcile: dict[Text, ServiceConfig] = Field(default_factory=dict)
     """How the usage and charges of each service are matched and priced; `default` is for all others."""
+    chain: tuple[ChainConfig, ...] = ()
+    """The systems that records pass between switch and bill, one table for each chain."""
     rating: RatingConfig = RatingConfig()
     """Record attributes that prices depend on."""
     fraud: FraudConfig = FraudConfig()
@@ -77,6 +80,7 @@ class Config(Table):
                     raise ValueError(
                         f'[reconcile.{service}] matches by {", ".join(rules.match)}, which bucket_by = "session_key" cannot'
                     )
+        check_chains(self.chain, {s.name: s.constants.get("stage") for s in self.source if s.stream == "stage"})
         return self
 
 
@@ -100,7 +104,7 @@ def parse(text: str, *, where: str = FILE_NAME) -> Config:
         raise ConfigError(message, where=where, todo="correct these settings") from None
 
 
-_NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]"}
+_NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]", "chain": "[[chain]]"}
 _NESTED_LISTS = (("fraud", "rule"), ("workbench", "user"))
 
 

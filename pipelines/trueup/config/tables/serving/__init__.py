@@ -1,1 +1,0 @@
-"""Tables of programs that serve others: the web page."""
