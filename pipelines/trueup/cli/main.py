@@ -30,9 +30,9 @@ from trueup.cli.commands import (
     run,
     status,
     stream,
-    workbench,
 )
 from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence, links, notify, whatif
+from trueup.cli.commands.presentation import picture, workbench
 from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
@@ -67,7 +67,7 @@ def root(
 
 _GROUPS = (
     project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, whatif, evidence, bill, notify, links,
-    clock, verify, anchor, rate, run, controls, fraud, doctor, workbench,
+    clock, verify, anchor, rate, run, controls, fraud, doctor, workbench, picture,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)
