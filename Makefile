@@ -11,7 +11,7 @@ export UV_NO_PROGRESS := 1
 export UV_CACHE_DIR ?= $(shell d="$${XDG_CACHE_HOME:-$$HOME/.cache}/uv"; mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo "$$d" || echo "$(CURDIR)/.venv/.cache")
 
 .DEFAULT_GOAL := help
-.PHONY: help run workbench demo-stream docs pictures wheel test one check fmt slow lint bench clean
+.PHONY: help run workbench demo-stream docs pictures wheel test one check fmt slow lint bench bench-full clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ SYNC := $(UV) sync --frozen --active --inexact --quiet --compile-bytecode
 	@touch $@ .venv/.runs .venv/.page
 
 .venv/.tests: $(BIN)/uv uv.lock pyproject.toml
-	$(SYNC) --extra batch --extra stream --extra quality --extra fraud --extra workbench --group docs
+	$(SYNC) --extra batch --extra stream --extra quality --extra fraud --extra workbench --extra evidence --extra notify --group docs
 	@touch $@ .venv/.runs .venv/.page .venv/.streams
 
 run: .venv/.runs ## set up, then reconcile and score a small simulated operator: one screen of results
@@ -113,10 +113,12 @@ lint: .venv/.tests ## run ruff and strict mypy
 	$(BIN)/mypy
 
 bench: .venv/.tests ## measure ratios against peers in the same run
-	$(BIN)/python benchmarks/ingest.py
-	$(BIN)/python benchmarks/reconcile.py
+	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/fraud_speed.py
+
+bench-full: .venv/.tests ## the same at 10, 30 and 100 million records
+	$(BIN)/python benchmarks/bench.py --sizes 10000000,30000000,100000000 --rounds 5
 
 clean: ## remove everything that the targets create
 	rm -rf .venv site dist $(DEMO) $(DEMO)-training $(DEMO)-stream *.part .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,6 +15,7 @@ from rich.markup import escape
 from typer.main import get_command, get_command_name
 from typer.models import CommandInfo
 
+from trueup.allocation import keep_freed_memory
 from trueup.cli import output
 from trueup.cli.commands import (
     clock,
@@ -32,7 +33,7 @@ from trueup.cli.commands import (
     stream,
     workbench,
 )
-from trueup.cli.commands.investigation import decide
+from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence
 from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
@@ -66,8 +67,8 @@ def root(
 
 
 _GROUPS = (
-    project, ingest, reconcile, stream, quality, query, status, decide, clock, verify, anchor, rate, run, controls, fraud, doctor,
-    workbench,
+    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, evidence, bill,
+    clock, verify, anchor, rate, run, controls, fraud, doctor, workbench,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     output.guard_stderr()
     output.be_quiet(False)
+    keep_freed_memory()
     with _printable_streams():
         return _run_safely(argv)
 

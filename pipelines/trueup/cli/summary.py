@@ -29,7 +29,7 @@ def show_first_look(look: FirstLook, project: str) -> None:
         output.line()
         rows = ([row["party"], row["day"], row["transactions"], _share(row["probability"]), row["reason"]] for row in look.parties)
         output.table(_PARTIES, list(rows)[:PARTIES], title="suspicious transactions, by party")
-        _more(len(look.parties) - PARTIES, "party", f"trueup sql{project} 'from cases'", plural="parties")
+        _more(len(look.parties) - PARTIES, "party", f"trueup cases --type fraud{project}", plural="parties")
     if look.feeds:
         output.line()
         output.table(_FEEDS, [_feed(row) for row in look.feeds[:FEEDS]], title="feeds that are not complete")

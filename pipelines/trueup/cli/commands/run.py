@@ -14,6 +14,7 @@ from trueup.cli import checked, output
 from trueup.cli.commands import fraud, reconcile, status
 from trueup.cli.commands import ingest as ingest_command
 from trueup.cli.commands import quality as quality_command
+from trueup.cli.commands.investigation import cases
 from trueup.cli.commands.proof import anchor
 from trueup.cli.exit_codes import EXCEEDED, FAILED
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Quiet, Verbose, load
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
     from trueup.config import Project
     from trueup.fraud.scoring.score_run import ScoreSummary
+    from trueup.investigation.root_causes import Investigated
     from trueup.progress import LogFn
     from trueup.proof.anchors.make import AnchorResult
     from trueup.quality.run import QualitySummary
@@ -61,8 +63,9 @@ def run(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Ingest, check the feeds, reconcile, score, audit and publish, with one summary."""
+    """Ingest, check the feeds, reconcile, score, open cases, audit and publish, with one summary."""
     from trueup.collect.ingest import ingest
+    from trueup.investigation.root_causes import investigate
     from trueup.log.lake import ALL_DAYS, Lake
     from trueup.quality.gate import blocked_from
     from trueup.quality.run import quality
@@ -84,9 +87,11 @@ def run(
             reconciled = reconcile.reconcile_project(opened, ALL_DAYS if blocked is None else (None, blocked - timedelta(days=1)))
         with took.step("score"):
             scored = _score(opened)
+        with took.step("cases"):
+            investigated = investigate(opened)
         with took.step("publish"):
             published = _publish(opened, target, log=output.note if verbose else None)
-    results = _Results(ingested, checked_feeds, reconciled, scored, published, took)
+    results = _Results(ingested, checked_feeds, reconciled, scored, investigated, published, took)
     anchored = _write_anchor(opened) if (opened.config.anchor.run if anchors is None else anchors) else None
     if json:
         value = _as_value(results) | {"problems": checked.as_value(problems)}
@@ -145,6 +150,7 @@ class _Results:
     feeds: QualitySummary
     reconciled: ReconcileSummary
     scored: ScoreSummary | str
+    investigated: Investigated
     published: _Publication
     took: Durations
 
@@ -186,6 +192,7 @@ def _as_value(results: _Results) -> dict[str, object]:
         "quality": quality_command.as_value(results.feeds),
         "reconcile": results.reconciled,
         "score": {"skipped": results.scored} if isinstance(results.scored, str) else results.scored,
+        "cases": results.investigated,
         "audits": [{"name": a.name, "passed": a.passed, "offending": a.offending} for a in results.published.audits],
         "leakage": results.published.leakage,
         "publish": results.published.file,
@@ -208,6 +215,7 @@ def _show_steps(results: _Results) -> None:
         "quality": quality_command.summary_line(results.feeds),
         "reconcile": reconcile.summary_line(results.reconciled, limit),
         "score": f"skipped: {scored}" if isinstance(scored, str) else fraud.summary_line(scored),
+        "cases": cases.summary_line(results.investigated),
         "publish": f"{rows} to {output.short(file.path)}"
         if published.is_new
         else f"nothing changed: {output.short(file.path)} holds {rows}",

@@ -8,6 +8,6 @@ SELECT
     arg_max(c.sentences, coalesce(c.probability, 0)) AS sentences, -- its reasons: a JSON array
     arg_max(c.rules, coalesce(c.probability, 0)) AS rules -- the rules that alert; NULL where none does
 FROM main.cases c
-WHERE c.status = 'open'
+WHERE c.type = 'fraud' AND c.status = 'open'
 GROUP BY c.party
 ORDER BY max(c.probability) DESC NULLS LAST, sum(c.transactions) DESC, c.party
