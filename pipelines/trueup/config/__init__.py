@@ -19,7 +19,7 @@ from trueup.config.preset_files import preset_names, preset_source, preset_text,
 from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.fixed import FixedConfig, FixedField
 from trueup.config.tables.framing import FramingConfig
-from trueup.config.tables.fraud import FraudConfig, HotRule
+from trueup.config.tables.fraud import FraudConfig, FraudLoss, HotRule
 from trueup.config.tables.lake import BucketBy, LakeConfig
 from trueup.config.tables.limits import LimitsConfig
 from trueup.config.tables.notation import NotationConfig
@@ -54,6 +54,7 @@ __all__ = [
     "FixedField",
     "FramingConfig",
     "FraudConfig",
+    "FraudLoss",
     "GateConfig",
     "GateSeverity",
     "HotRule",
