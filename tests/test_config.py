@@ -39,6 +39,8 @@ RULE = '[[fraud.rule]]\nname = "r"\nkind = "travel"\nwithin = "1h"\n'
         (SOURCE + 'range = { quantity = ["5", "1"] }', "[[source]] msc: the range of quantity ends before it begins"),
         (SOURCE + 'constants = { service = "" }', "[[source]] msc, constants.service: must not be empty"),
         (SOURCE + 'columns = { service = "" }', "[[source]] msc, columns.service.column: must not be empty"),
+        (SOURCE + 'columns = { peer = { column = "p", national_digits = [10] } }', "need `e164`, the calling code"),
+        (SOURCE + 'columns = { peer = { column = "p", e164 = "1", prefixes = { "+" = "" } } }', "must be one to eight digits"),
         (SOURCE + 'columns = { peer = { column = "p", e164 = "+49" } }', "e164: '+49' must be a country code in digits"),
         (SOURCE + 'columns = { quantity = { column = "q", scale = 0 } }', "columns.quantity.scale: must be greater"),
         ('[reconcile.v]\namount_tolerance = "-1"', "reconcile.v.amount_tolerance: must not be negative"),

@@ -22,6 +22,19 @@ ACCEPTED = "SELECT record_key, subscriber, quantity_micros FROM lake.events.usag
 REJECTED = "SELECT source_row, reason, rule FROM lake.events.quarantine ORDER BY source_row"
 HEADER = "id,caller,at,seconds\n"
 VERSION_1 = "mapping_version = 1"
+CALLS_OF = """
+[[source]]
+name = "{name}"
+stream = "usage"
+path = "landing/{name}.csv"
+[source.columns]
+record_key = "id"
+started_at = "at"
+quantity = "seconds"
+{rule}
+[source.constants]
+service = "voice"
+"""
 
 
 def line(key: str, *, caller: str = "491511000001", at: str = "2024-05-01 10:00:00", seconds: str = "60") -> str:
@@ -70,6 +83,54 @@ def test_a_record_delivered_again_after_the_version_was_raised_is_a_duplicate(ca
     assert (unit.accepted, unit.duplicate) == (1, 2)
     assert query(project, ACCEPTED)["record_key"].to_list() == ["k1 ", "k2", "k3"]
     assert is_proven(project)
+
+
+def test_invisible_marks_and_other_blanks_distinguish_no_keys(calls: Write, take_in: TakeIn, query: Query) -> None:
+    written = ["k1", "\ufeffk1", "k1\u200b", "k\u00ad1", "\u200ek1\u2009", "k2\u00a0x", "k2 x", "'77", "77"]
+    project = calls({"a.csv": HEADER + "".join(map(line, written))})
+    (unit,) = take_in(project).units
+    assert (unit.accepted, unit.duplicate) == (3, 6)
+    assert query(project, ACCEPTED)["record_key"].to_list() == ["k1", "k2 x", "77"]
+    assert is_proven(project)
+
+
+def test_version_3_knows_what_version_2_delivered_with_invisible_marks(calls: Write, take_in: TakeIn, query: Query) -> None:
+    take_in(calls({"a.csv": HEADER + line("k1\u200b") + line("'77") + line("k2\u00a0x")}, settings="mapping_version = 2"))
+    project = calls({"b.csv": HEADER + line("k1") + line("77") + line("k2 x") + line("k3")}, settings="mapping_version = 3")
+    *_, unit = take_in(project).units
+    assert (unit.accepted, unit.duplicate) == (1, 3)
+    assert query(project, ACCEPTED)["record_key"].to_list() == ["k1\u200b", "'77", "k2\u00a0x", "k3"]
+    assert is_proven(project)
+
+
+def test_numbers_have_the_prefixes_of_their_dialling_plan(calls: Write, take_in: TakeIn, query: Query) -> None:
+    # Italy keeps the 0 of national numbers, Hungary dials 06, Russia 8 and 810; the United States dial ten digits and 011.
+    plans = {
+        "39": (
+            "prefixes = { 00 = '', 0 = '390' }, national_digits = [10]",
+            {"06 1234": "3906 1234", "333 1234567": "393331234567"},
+        ),
+        "36": ("prefixes = { 00 = '', 06 = '36' }", {"06 1 234 5678": "3612345678", "+36 1 234 5678": "3612345678"}),
+        "7": ("prefixes = { 810 = '', 8 = '7' }", {"8 (495) 123-45-67": "74951234567", "8 10 49 30 123": "4930123"}),
+        "1": ("prefixes = { 011 = '' }, national_digits = [10]", {"(212) 555-0100": "12125550100", "011 49 30 123": "4930123"}),
+    }
+    right = []
+    for code, (plan, numbers) in plans.items():
+        rule = f"subscriber = {{ column = 'caller', e164 = '{code}', {plan} }}"
+        toml = CALLS_OF.format(name=f"s{code}", rule=rule)
+        project = calls({f"s{code}.csv": HEADER + "".join(line(number, caller=number) for number in numbers)}, toml=toml)
+        take_in(project)
+        right += [number.replace(" ", "") for number in numbers.values()]
+        assert is_proven(project)
+    assert query(project, ACCEPTED)["subscriber"].to_list() == right
+
+
+def test_a_number_without_cents_is_no_negative_one(calls: Write, take_in: TakeIn, query: Query) -> None:
+    notation = 'notation = { decimal = ",", negative = "trailing" }'
+    project = calls({"a.csv": HEADER + line("1", seconds="5,-") + line("2", seconds="5,0")}, settings=notation)
+    take_in(project)
+    assert query(project, ACCEPTED)["record_key"].to_list() == ["2"]
+    assert [row[:2] for row in query(project, REJECTED).rows()] == [(0, "unparsable")]
 
 
 def test_joined_keys_and_numbers_of_parties_overlap_in_their_present_form(calls: Write, take_in: TakeIn) -> None:

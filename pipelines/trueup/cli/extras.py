@@ -10,5 +10,14 @@ EXTRAS = {
     "great_expectations": "quality",
     "xgboost": "fraud",
     "psycopg": "postgres",
+    "nicegui": "workbench",
+    "uvicorn": "workbench",
+    "fastapi": "workbench",
+    "mosaic_widget": "workbench",
+    "vl_convert": "workbench",
+    "altair": "workbench",
+    "reportlab": "evidence",
+    "jinja2": "evidence",
+    "apprise": "notify",
 }
 """The extra of the distribution that installs an optional package."""

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.cases import CasesConfig
+from trueup.config.tables.chain import ChainConfig, check_chains
 from trueup.config.tables.fraud import FraudConfig
 from trueup.config.tables.lake import LakeConfig
 from trueup.config.tables.limits import LimitsConfig
@@ -18,6 +19,7 @@ from trueup.config.tables.rating import RatingConfig
 from trueup.config.tables.reconcile import ServiceConfig
 from trueup.config.tables.source import SourceConfig
 from trueup.config.tables.sql import SqlConfig
+from trueup.config.tables.workbench import WorkbenchConfig
 from trueup.config.values import Table, Text
 from trueup.errors import ConfigError
 
@@ -37,6 +39,8 @@ class Config(Table):
     """The feeds, one table each."""
     reconcile: dict[Text, ServiceConfig] = Field(default_factory=dict)
     """How the usage and charges of each service are matched and priced; `default` is for all others."""
+    chain: tuple[ChainConfig, ...] = ()
+    """The systems that records pass between switch and bill, one table for each chain."""
     rating: RatingConfig = RatingConfig()
     """Record attributes that prices depend on."""
     fraud: FraudConfig = FraudConfig()
@@ -51,6 +55,8 @@ class Config(Table):
     """Bounds of one query of `trueup sql`."""
     anchor: AnchorConfig = AnchorConfig()
     """Signed statements of the log's head."""
+    workbench: WorkbenchConfig = WorkbenchConfig()
+    """The web page."""
 
     @model_validator(mode="before")
     @classmethod
@@ -74,6 +80,7 @@ class Config(Table):
                     raise ValueError(
                         f'[reconcile.{service}] matches by {", ".join(rules.match)}, which bucket_by = "session_key" cannot'
                     )
+        check_chains(self.chain, {s.name: s.constants.get("stage") for s in self.source if s.stream == "stage"})
         return self
 
 
@@ -97,7 +104,8 @@ def parse(text: str, *, where: str = FILE_NAME) -> Config:
         raise ConfigError(message, where=where, todo="correct these settings") from None
 
 
-_NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]"}
+_NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]", "chain": "[[chain]]"}
+_NESTED_LISTS = (("fraud", "rule"), ("workbench", "user"))
 
 
 def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:
@@ -106,8 +114,9 @@ def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> st
     if len(location) > 1 and location[0] in _NAMED_LISTS:
         name, keys = _item_name(tables[str(location[0])], location[1]), location[2:]
         head = f"{_NAMED_LISTS[str(location[0])]} {name}"
-    elif location[:2] == ("fraud", "rule") and len(location) > 2:
-        head, keys = f"[[fraud.rule]] {_item_name(tables['fraud']['rule'], location[2])}", location[3:]
+    elif location[:2] in _NESTED_LISTS and len(location) > 2:
+        table, name = str(location[0]), str(location[1])
+        head, keys = f"[[{table}.{name}]] {_item_name(tables[table][name], location[2])}", location[3:]
     return ", ".join(filter(None, (head, ".".join(str(part) for part in keys)))) or "file"
 
 

@@ -147,6 +147,12 @@ def _check_country(code: str) -> str:
     return code
 
 
+def _check_prefix(prefix: str) -> str:
+    if not re.fullmatch("[0-9]{1,8}", prefix):
+        raise ValueError(f"{prefix!r} must be one to eight digits, such as '011'")
+    return prefix
+
+
 def _check_currency_code(code: str) -> str:
     if not re.fullmatch(r"\S{1,32}", code):
         raise ValueError(f"{code!r} must be a code without blanks, such as 'SDR'")
@@ -209,6 +215,7 @@ Flag = Annotated[bool, Field(strict=True)]
 AsciiCharacter = Annotated[str, AfterValidator(_check_character)]
 Marker = Annotated[str, AfterValidator(_check_marker)]
 CountryCode = Annotated[str, AfterValidator(_check_country)]
+DialPrefix = Annotated[str, AfterValidator(_check_prefix)]
 CurrencyCode = Annotated[str, AfterValidator(_check_currency_code)]
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
 SequencePattern = Annotated[str, AfterValidator(_check_sequence_pattern)]

@@ -26,7 +26,8 @@ import duckdb
 import polars as pl
 
 from trueup.config import BucketBy
-from trueup.events.schema import CORE, EVENT, LATER, MOVEMENTS, own_time
+from trueup.events.schema import CORE, EVENT, LATER, own_time
+from trueup.events.streams import DATED
 from trueup.frames import query_frames
 
 BUCKET_KEYS = ("session_key", "record_key", "subscriber", "account")
@@ -121,7 +122,7 @@ def with_content_keys(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame
 def with_event_ids(
     connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str, *, bucket_by: BucketBy, buckets: int
 ) -> pl.DataFrame:
-    """Add id, canonical version, bucket and (to usage and charges) day to collected rows.
+    """Add id, canonical version, bucket and (to dated streams) day to collected rows.
 
     Expects the columns of `COLLECTED[stream]`; returns those of `EVENT[stream]` in order, one row per input row.
     """
@@ -134,7 +135,7 @@ def with_event_ids(
     hashed = query_frames(connection, query, rows=frame.select(needed).with_row_index("row_no")).sort("row_no")
     is_later = pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in LATER.get(stream, ())))
     added = {"canonical_version": pl.when(is_later).then(2).otherwise(1)}
-    if stream in MOVEMENTS:
+    if stream in DATED:
         added["day"] = own_time(stream).dt.date()
     return frame.with_columns(hashed["event_id"], hashed["bucket"], **added).select(
         pl.col(name).cast(dtype) for name, dtype in EVENT[stream].items()

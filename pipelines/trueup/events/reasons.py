@@ -14,6 +14,7 @@ REASONS: tuple[str, ...] = get_args(Reason)
 REQUIRED: dict[str, tuple[str, ...]] = {
     "usage": ("record_key", "service", "started_at", "quantity"),
     "charge": ("record_key", "amount"),
+    "stage": ("record_key", "stage"),
     "subscriber": ("record_key", "system", "subscriber", "status", "valid_from"),
     "tariff": ("record_key", "item", "valid_from"),
 }
@@ -21,7 +22,9 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "subscriber": {"system": ("network", "billing"), "status": ("active", "suspended", "ceased")},
-    "tariff": {"item": ("rate", "band", "holiday", "allowance", "exchange", "ported")},
+    "tariff": {
+        "item": ("rate", "band", "holiday", "allowance", "exchange", "ported", "recurring", "one_off", "discount"),
+    },
 }
 """Permitted values of enumerated text columns, by stream and event column."""
 

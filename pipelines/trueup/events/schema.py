@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from trueup.events.streams import DATED
 from trueup.events.streams import MOVEMENTS as MOVEMENTS
 from trueup.events.streams import STATES as STATES
 
@@ -36,6 +37,8 @@ _CHARGE_ONLY: dict[str, pl.DataType] = {
     "invoice_id": pl.String(),
     "billed_at": UTC_TIME,
 }
+
+_STAGE: dict[str, pl.DataType] = {**_SHARED, **_CHARGE_ONLY, "record_version": pl.Int64(), "stage": pl.String()}
 
 _SUBSCRIBER: dict[str, pl.DataType] = {
     "record_key": pl.String(),
@@ -91,7 +94,14 @@ _TARIFF: dict[str, pl.DataType] = {
 
 LATER: dict[str, dict[str, pl.DataType]] = {
     "usage": {"record_version": pl.Int64()},
-    "charge": {"record_version": pl.Int64()},
+    "charge": {
+        "record_version": pl.Int64(),
+        "item": pl.String(),
+        "period_from": UTC_TIME,
+        "period_to": UTC_TIME,
+        "corrects": pl.String(),
+    },
+    "subscriber": {"timezone": pl.String(), "cycle_day": pl.Int64()},
     "tariff": {
         "origin": pl.String(),
         "maximum_micros": pl.Int64(),
@@ -99,6 +109,13 @@ LATER: dict[str, dict[str, pl.DataType]] = {
         "free_first_micros": pl.Int64(),
         "priced_at": pl.String(),
         "rated_as": pl.String(),
+        "due": pl.String(),
+        "proration": pl.String(),
+        "suspended": pl.String(),
+        "event": pl.String(),
+        "applies_to": pl.String(),
+        "discount_micros": pl.Int64(),
+        "months": pl.Int64(),
     },
 }
 """Core columns that canonical form 1 does not have: only a row that has one of them is in form 2, see `identity`."""
@@ -106,7 +123,8 @@ LATER: dict[str, dict[str, pl.DataType]] = {
 CORE: dict[str, dict[str, pl.DataType]] = {
     "usage": {**_SHARED, **LATER["usage"]},
     "charge": {**_SHARED, **_CHARGE_ONLY, **LATER["charge"]},
-    "subscriber": _SUBSCRIBER,
+    "stage": _STAGE,
+    "subscriber": {**_SUBSCRIBER, **LATER["subscriber"]},
     "tariff": {**_TARIFF, **LATER["tariff"]},
 }
 """The core columns of each stream, in the fixed order of the canonical form."""
@@ -122,7 +140,7 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
         "canonical_version": pl.Int16(),
         **_PROVENANCE,
         "bucket": pl.Int16(),
-        **({"day": pl.Date()} if stream in MOVEMENTS else {}),
+        **({"day": pl.Date()} if stream in DATED else {}),
         "key_scope": pl.String(),
         **core,
         "attributes": pl.String(),
@@ -130,6 +148,9 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
     for stream, core in CORE.items()
 }
 """Columns of a stream's table in the log."""
+
+CORRECTED: dict[str, pl.DataType] = {"corrected_key": pl.String(), "corrected_charge": pl.Boolean()}
+"""Columns of a charge that its commit finds in the log: which record it corrects. They follow from `corrects` and are in no id."""
 
 READABLE: dict[str, pl.DataType] = {
     "record_key": pl.String(),
@@ -160,12 +181,13 @@ QUARANTINE: dict[str, pl.DataType] = {
 }
 
 
-OWN_TIME_SQL = {"usage": "e.started_at", "charge": "coalesce(e.started_at, e.billed_at)"}
-"""`own_time` of a usage or charge row `e`, as a DuckDB expression."""
+_CHARGE_TIME_SQL = "coalesce(e.started_at, e.billed_at)"
+OWN_TIME_SQL = {"usage": "e.started_at", "charge": _CHARGE_TIME_SQL, "stage": _CHARGE_TIME_SQL}
+"""`own_time` of a row `e` of a dated stream, as a DuckDB expression."""
 
 
 def own_time(stream: str) -> pl.Expr:
-    """Return the time that orders a record: `started_at`, for a charge without it `billed_at`; for a state `valid_from`."""
+    """Return the time that orders a record: `started_at`, else `billed_at`; for a state `valid_from`."""
     if stream in STATES:
         return pl.col("valid_from")
     return pl.col("started_at") if stream == "usage" else pl.coalesce("started_at", "billed_at")

@@ -86,12 +86,53 @@ CREATE TABLE lake.events.charge (
     invoice_id VARCHAR,
     billed_at TIMESTAMPTZ,
     record_version BIGINT,
+    item VARCHAR,               -- the recurring or one-off item that it charges; NULL for a charge of usage
+    period_from TIMESTAMPTZ,    -- begin of the time that an item is charged for
+    period_to TIMESTAMPTZ,      -- its end, exclusive
+    corrects VARCHAR,           -- the finding or the record key that it corrects; NULL for most
+    corrected_key VARCHAR,      -- the key of the record whose booking it joins, found when it was collected
+    corrected_charge BOOLEAN,   -- whether that record is a charge; NULL: usage, else a charge
     attributes JSON
 );
 ALTER TABLE lake.events.charge SET PARTITIONED BY (day);
 ALTER TABLE lake.events.charge SET SORTED BY (bucket);
 -- Rows are appended in this order; merging preserves it.
 CALL lake.set_option('sort_on_insert', false);
+
+-- One record as a system between switch and bill passed it on. It is compared along a chain and never reconciled. Owner: collect.
+CREATE TABLE lake.events.stage (
+    event_id BLOB,
+    canonical_version SMALLINT,
+    source_id VARCHAR,
+    source_row BIGINT,
+    source_offset BIGINT,
+    source_length BIGINT,
+    bucket SMALLINT,
+    day DATE,                   -- UTC day of started_at, else of billed_at, else NULL
+    key_scope VARCHAR,
+    record_key VARCHAR,
+    session_key VARCHAR,
+    account VARCHAR,
+    service VARCHAR,
+    subscriber VARCHAR,
+    peer VARCHAR,
+    direction VARCHAR,
+    node VARCHAR,
+    cell VARCHAR,
+    started_at TIMESTAMPTZ,
+    quantity_micros BIGINT,
+    partial_no BIGINT,
+    amount_micros BIGINT,       -- millionths of the currency; NULL before the stage that rates
+    currency VARCHAR,
+    tariff_code VARCHAR,
+    invoice_id VARCHAR,
+    billed_at TIMESTAMPTZ,
+    record_version BIGINT,
+    stage VARCHAR,              -- the stage of a chain that passed it on
+    attributes JSON
+);
+ALTER TABLE lake.events.stage SET PARTITIONED BY (day);
+ALTER TABLE lake.events.stage SET SORTED BY (bucket);
 
 -- One state of one subscription, as network or billing has it, from a time on. Owner: collect.
 CREATE TABLE lake.events.subscriber (
@@ -113,6 +154,8 @@ CREATE TABLE lake.events.subscriber (
     status VARCHAR,             -- active, suspended or ceased
     valid_from TIMESTAMPTZ,
     valid_to TIMESTAMPTZ,       -- exclusive; NULL: until further notice
+    timezone VARCHAR,           -- the zone of its billing days; NULL: that of the item, else of the project
+    cycle_day BIGINT,           -- the day of the month on which its billing cycle begins; NULL: the first
     attributes JSON
 );
 
@@ -127,7 +170,7 @@ CREATE TABLE lake.events.tariff (
     bucket SMALLINT,            -- 0: the book applies to every bucket
     key_scope VARCHAR,
     record_key VARCHAR,         -- the row's own identity, or derived from its content
-    item VARCHAR,               -- rate, band, holiday, allowance, exchange or ported: the kind of row
+    item VARCHAR,               -- the kind of row: rate, recurring, discount, …
     tariff_code VARCHAR,
     plan VARCHAR,
     service VARCHAR,
@@ -169,6 +212,13 @@ CREATE TABLE lake.events.tariff (
     free_first_micros BIGINT,   -- the quantity at the beginning of a record that is free
     priced_at VARCHAR,          -- increment or start: whose price holds
     rated_as VARCHAR,           -- of a ported number: the number whose price calls to it have
+    due VARCHAR,                -- of a recurring item: advance or arrears
+    proration VARCHAR,          -- of a recurring item: day, none or 30
+    suspended VARCHAR,          -- of a recurring item: charged or free while the subscription is suspended
+    event VARCHAR,              -- of a one-off item: activation, termination, plan_change or sim_change
+    applies_to VARCHAR,         -- of a discount: the item that it lowers
+    discount_micros BIGINT,     -- of a discount: the fraction in millionths: 0.25 is 250000
+    months BIGINT,              -- of a discount: how long it lasts; of a termination: the commitment
     attributes JSON
 );
 
@@ -370,6 +420,8 @@ CREATE TABLE lake.events.case_opening (
     parent BLOB,                -- the case that it was split from; NULL for a case that a search opened
     position BIGINT,            -- the position up to which the search read
     opened_at TIMESTAMPTZ,      -- the injected clock
+    owner VARCHAR,              -- who is responsible, by the settings; a decision may assign another person
+    due_on DATE,                -- the day by which it is due, by the settings
     evidence JSON               -- findings, money_micros and records that the search counted
 );
 

@@ -13,7 +13,7 @@ import tenacity
 
 from trueup.clock import Clock
 from trueup.errors import LogBusyError, LogError
-from trueup.events.streams import MOVEMENTS, STATES
+from trueup.events.streams import DATED, STATES
 from trueup.log.catalog.catalogs import LOCK_WAIT_S
 from trueup.log.configuration import Configuration
 from trueup.log.damage import damage_behind
@@ -47,14 +47,14 @@ class Transaction:
     def append(self, table: str, frame: pl.DataFrame, *, order_by: str = "") -> None:
         """Append rows to `events.TABLE` by column name; columns that the frame lacks are NULL.
 
-        Rows of usage, charge and states are sorted by bucket unless `order_by` names another column. The lake is configured not
+        Rows of dated streams and states are sorted by bucket unless `order_by` names another column. The lake is configured not
         to sort inserted rows, because Polars sorts in a quarter of the time.
         """
         from trueup.frames import query_frames
 
         if frame.is_empty():
             return
-        order = order_by or ("bucket" if table in (*MOVEMENTS, *STATES) and "bucket" in frame.columns else "")
+        order = order_by or ("bucket" if table in (*DATED, *STATES) and "bucket" in frame.columns else "")
         rows = frame.sort(order) if order else frame
         # A column of NULLs alone is equivalent to a missing column.
         rows = rows.select(series.name for series in rows if series.null_count() < rows.height)

@@ -16,7 +16,7 @@ from trueup.config import (
     SourceConfig,
 )
 from trueup.errors import ConfigError
-from trueup.events.streams import MOVEMENTS
+from trueup.events.streams import MOVEMENTS, STAGE
 from trueup.project_checks.facts import Facts, is_mapped
 from trueup.project_checks.problem import Instance, Rule
 
@@ -81,6 +81,9 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
         yield from ((name, f'with stream = "{source.stream}"') for name in _MOVEMENTS_ONLY if name in written)
     elif "lateness" in written and source.frontier == "declared":
         yield "lateness", 'with frontier = "declared"'
+    if source.stream == STAGE:
+        # Quality watches what is reconciled; the numbers of files tell what is late in a chain.
+        yield from ((f"{name} of feed", f'with stream = "{STAGE}"') for name in sorted(source.feed.model_fields_set - {"file"}))
     if "trim" in written and source.mapping_version == 1:
         yield "trim", "with mapping_version = 1"
     if "late_after" in source.feed.model_fields_set and source.feed.every is None:

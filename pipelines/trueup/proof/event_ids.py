@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from trueup.events.identity import bucket_sql, canonical_sql, canonical_version_sql, digest16_sql, is_bucketed
-from trueup.events.schema import CORE, MOVEMENTS, OWN_TIME_SQL
+from trueup.events.schema import CORE, OWN_TIME_SQL
+from trueup.events.streams import DATED
 from trueup.proof.evidence import Check, Evidence, FaultCollector
 from trueup.proof.statements import statement
 
@@ -31,7 +32,7 @@ def check_event_ids(evidence: Evidence, *, newest_only: bool = False) -> Check:
 
 def _query(evidence: Evidence, stream: str) -> str:
     lake = evidence.lake.project.config.lake
-    has_day = stream in MOVEMENTS
+    has_day = stream in DATED
     return statement(
         "event_ids", rows="{rows}", since="{since}", event_id=digest16_sql(canonical_sql(stream)),
         version=canonical_version_sql(stream),

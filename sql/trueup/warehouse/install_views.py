@@ -16,6 +16,7 @@ from functools import cache
 import duckdb
 
 from trueup.config import Project
+from trueup.events.streams import DATED
 from trueup.reconcile.domain.decision_kinds import DECISIONS
 from trueup.reconcile.domain.kinds import CAUSES, KINDS
 from trueup.warehouse.asof import AsOf
@@ -28,11 +29,12 @@ VIEW_ROOMS = {
     ),
     "feeds": ("quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day"),
     "terms": ("subscriptions", "tariffs", "provisioning"),
+    "chain": ("chain_hops", "chain_losses", "chain_flow"),
     "fraud": ("suspicious_transactions", "fraud_daily", "fraud_drift"),
-    "cases": ("cases", "case_members", "case_history", "money_ledger", "money_by_account", "decision_kinds"),
+    "cases": ("cases", "case_members", "case_history", "money_ledger", "money_by_account", "decision_kinds", "controls"),
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
-MACROS = ("steps/micros_as_money", "steps/period_number")
+MACROS = ("steps/micros_as_money", "steps/period_number", "steps/period_first_day")
 CASE_STEPS = (
     "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "root_cause", "fraud_money", "money_item",
     "money_share", "money_event", "fraud_case",
@@ -43,6 +45,7 @@ STEPS = (
     "decision_now", "booking_now", "finding_now", "finding_standing", "match_rule",
     "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
     "case_note", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
+    "chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop",
 )  # fmt: skip
 STEPS_ON_VIEWS = {"cases": ("fraud_case",)}
 """Steps that read views, by the view before which they are created."""
@@ -51,8 +54,8 @@ REGISTRIES = ("finding_kinds", "finding_causes", "decision_kinds")
 VIEWS = (
     *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
     "quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs",
-    "provisioning", "suspicious_transactions", "cases", "case_members", "case_history", "money_ledger", "money_by_account",
-    "fraud_daily", "fraud_drift",
+    "provisioning", "chain_hops", "chain_losses", "chain_flow", "suspicious_transactions", "cases", "case_members", "case_history",
+    "money_ledger", "money_by_account", "controls", "fraud_daily", "fraud_drift",
 )  # fmt: skip
 ALL_STEPS = (*STEPS, *(name for names in STEPS_ON_VIEWS.values() for name in names))
 _ORDER = (
@@ -156,13 +159,30 @@ def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of
         "as_of_moment": ("TIMESTAMPTZ", as_of.moment if as_of else None),
         "project_timezone": ("VARCHAR", project.config.project.timezone),
         "project_currency": ("VARCHAR", project.config.project.currency),
+        "bucket_by": ("VARCHAR", project.config.lake.bucket_by),
+        "chains": ("JSON", json.dumps([chain.model_dump(mode="json") for chain in project.config.chain])),
+        "chain_feeds": ("JSON", json.dumps(_chain_feeds(project))),
         "quarantine_share_millionths": ("BIGINT", project.config.quality.quarantine_share),
         "finding_kinds": ("JSON", json.dumps([asdict(kind) for kind in KINDS.values()])),
         "finding_causes": ("JSON", json.dumps(CAUSES)),
+        "case_owners": ("JSON", json.dumps(project.config.cases.owners)),
         "decision_kinds": ("JSON", json.dumps([asdict(kind) for kind in DECISIONS.values()])),
     }
     for name, (dtype, value) in values.items():
         connection.execute(f"SET VARIABLE {name} = CAST($value AS {dtype})", {"value": value})
+
+
+def _chain_feeds(project: Project) -> list[dict[str, object]]:
+    """Return the feeds of the stages of chains, with the pattern and groups that number their files."""
+    if not project.config.chain:
+        return []
+    return [
+        {
+            "source": source.name, "stream": source.stream, "stage": source.constants.get("stage"), "pattern": source.feed.file,
+            **{f"{name}_group": re.compile(source.feed.file or "").groupindex.get(name, 0) for name in ("sequence", "node")},
+        }
+        for source in project.config.source if source.stream in DATED
+    ]  # fmt: skip
 
 
 def _quoted(text: str) -> str:

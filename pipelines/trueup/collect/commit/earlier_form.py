@@ -30,7 +30,9 @@ class EarlierForm:
         earlier = connection.execute(query, {"units": list(self.units)}).pl()
         if earlier.is_empty():
             return rows
-        present = in_present_form(earlier, source).select(pl.col(n).cast(t) for n, t in COLLECTED[source.stream].items())
+        present = in_present_form(earlier, source, self.mapping.version).select(
+            pl.col(n).cast(t) for n, t in COLLECTED[source.stream].items()
+        )
         if source.identity == "content":
             present = with_content_keys(own_connection(), present, source.stream)
         ids = with_event_ids(own_connection(), present, source.stream, bucket_by=lake.bucket_by, buckets=lake.buckets)

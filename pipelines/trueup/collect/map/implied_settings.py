@@ -32,8 +32,8 @@ def _with_plausible_range(source: SourceConfig) -> SourceConfig:
     greatest = (
         greatest_plausible_micros("s", service) * rule.scale if rule.unit is None else greatest_plausible_micros(rule.unit, service)
     )
-    # A credited quantity is negative: the range of a charge is symmetric.
-    least = -greatest if source.stream == "charge" else 0
+    # A credited quantity is negative: the range of what may be a charge is symmetric.
+    least = 0 if source.stream == "usage" else -greatest
     return source.model_copy(update={"range": source.range | {"quantity": (least, greatest)}})
 
 

@@ -18,6 +18,7 @@ from trueup.collect.map.expressions.node import Node
 from trueup.collect.map.expressions.syntax import parse, parse_condition
 from trueup.collect.map.expressions.values import FAILURES, Codes, Records, text_of
 from trueup.collect.map.notation import describe, plain_numbers, plain_seconds
+from trueup.collect.map.numbers import in_digits
 from trueup.collect.map.texts import clean_texts, repair_numbers
 from trueup.collect.map.times import to_utc, utc_times, utc_times_of_days
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, NotationConfig, ProjectConfig, SourceConfig
@@ -26,16 +27,16 @@ from trueup.errors import SourceError, list_names
 from trueup.events.declared_sums import ReadSum, add_sums
 from trueup.events.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.events.schema import COLLECTED, CORE, READABLE, STATES, UTC_TIME
-from trueup.party_numbers import international_digits
 
 if TYPE_CHECKING:
     from trueup.quality.row_rules import RowRule
 
-MAPPING_VERSION = 2
+MAPPING_VERSION = 3
 """Version of new sources, part of every recorded mapping; raised when the same settings turn the same bytes into other events.
 
 Version 1 takes texts as delivered. Version 2 takes them in one form (`trueup.collect.map.texts`), accepts 24:00 as the end of a
-day, and gives local times that do not exist once a reason of their own.
+day, and gives local times that do not exist once a reason of their own. Version 3 also leaves out invisible marks, knows further
+blanks, signs and forms of numbers that spreadsheets and address books write, and refuses `5,-` as a negative number.
 """
 
 _MICRO_POWER = 6
@@ -170,7 +171,7 @@ class Mapping:
 
     def apply(self, batch: Batch, *, source_id: str, sha256: str) -> Mapped:
         """Convert a batch's records to rows of events, and reject those that break a row rule."""
-        fields = clean_texts(batch.fields) if self.version > 1 and self.source.trim else batch.fields
+        fields = clean_texts(batch.fields, version=self.version) if self.version > 1 and self.source.trim else batch.fields
         batch, filtered = replace(batch, fields=fields), batch.left_out
         if self.condition is not None:
             condition = self.condition.evaluate(Records.of(batch, self.source.notation))
@@ -190,8 +191,10 @@ class Mapping:
                 columns[name] = builder.of_type(name, CORE[self.source.stream][name])
         if self.source.identity == "position":
             columns["record_key"] = batch.provenance.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
-        if self.source.stream == "charge":
-            columns["currency"] = columns["currency"].fill_null(self.project.currency)
+        if "amount" in STREAM_COLUMNS[self.source.stream]:
+            has_amount = columns["amount_micros"].is_not_null() | (self.source.stream == "charge")
+            currency = columns["currency"].fill_null(self.project.currency)
+            columns["currency"] = currency.zip_with(has_amount, columns["currency"])
         mapped = builder.build(columns, source_id, filtered)
         if self.summed:
             others = {} if self.condition is None else self._sums_of(left_out)
@@ -212,8 +215,8 @@ class Mapping:
         return builder.sums(columns)
 
 
-def in_present_form(events: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
-    """Return the texts of events that version 1 of a source's mapping made as the present version makes them."""
+def in_present_form(events: pl.DataFrame, source: SourceConfig, version: int = MAPPING_VERSION) -> pl.DataFrame:
+    """Return the texts of events that an earlier version of a source's mapping made as `version` makes them."""
     if not source.trim:
         return events
     for name in [name for name in events.columns if name in STREAM_COLUMNS[source.stream] and events[name].dtype == pl.String]:
@@ -223,10 +226,10 @@ def in_present_form(events: pl.DataFrame, source: SourceConfig) -> pl.DataFrame:
         if rule.columns:
             parts = text.str.split(rule.separator).list.eval(pl.element().str.strip_chars())
             text = parts.list.join(rule.separator)
-        text = clean_texts(pl.DataFrame({name: text}))[name]
+        text = clean_texts(pl.DataFrame({name: text}), version=version)[name]
         if name in (*_NUMBERED, *_KEYS):
-            text = repair_numbers(text, has_decimals=name not in _NUMBERED).texts
-        events = events.with_columns((text if rule.e164 is None else _in_digits(text, rule.e164)).alias(name))
+            text = repair_numbers(text, has_decimals=name not in _NUMBERED, version=version).texts
+        events = events.with_columns((text if rule.e164 is None else in_digits(text, rule, version)).alias(name))
     return events
 
 
@@ -375,14 +378,14 @@ class _RowBuilder:
             text = text.set(values.is_null(), None)
             self._refuse((text.is_null() & values.is_not_null()).to_numpy(), "value_out_of_range", f"{name}: is in its map")
         if rule.e164 is not None:
-            text = _e164(text, rule.e164) if self._mapping.version == 1 else _in_digits(text, rule.e164)
+            text = in_digits(text, rule, self._mapping.version)
         return text if constant is None else text.fill_null(constant)
 
     def _repaired(self, name: str, text: pl.Series) -> pl.Series:
         """Return keys and numbers of parties as they were before a spreadsheet; refuse those that lost digits."""
         if self._mapping.version == 1 or name not in (*_NUMBERED, *_KEYS):
             return text
-        repaired = repair_numbers(text, has_decimals=name not in _NUMBERED)
+        repaired = repair_numbers(text, has_decimals=name not in _NUMBERED, version=self._mapping.version)
         self._refuse(repaired.is_lost.to_numpy(), "lost_digits", f"{name}: has all its digits (a spreadsheet rounded it)")
         return repaired.texts
 
@@ -471,7 +474,10 @@ class _RowBuilder:
         if rule.duration is not None:
             plain, what = plain_seconds(texts, rule.duration), f"a duration written as {rule.duration}"
         else:
-            plain, what = plain_numbers(texts, notation), f"a number in its notation ({describe(notation)})"
+            plain, what = (
+                plain_numbers(texts, notation, version=self._mapping.version),
+                f"a number in its notation ({describe(notation)})",
+            )
         typed = self._batch.typed.get(rule.names[0]) if rule.names else None
         self._sourced[name] = plain if typed is None else plain.zip_with(~pl.Series(typed), texts)
         return what
@@ -506,17 +512,3 @@ def _typed_time(values: pl.Series, zone: str, source: SourceConfig) -> pl.Series
     if isinstance(values.dtype, pl.Datetime) and values.dtype.time_zone is not None:
         return values.dt.convert_time_zone("UTC").cast(UTC_TIME)
     return to_utc(values.cast(pl.Datetime("us")), zone, source.ambiguous)
-
-
-def _in_digits(text: pl.Series, country: str) -> pl.Series:
-    return pl.select(international_digits(pl.lit(text), country)).to_series().alias(text.name)
-
-
-def _e164(text: pl.Series, country: str) -> pl.Series:
-    """Return numbers as version 1 of the mapping has them, which knows no `tel:` or `sip:` and no `(0)`.
-
-    A leading + or 00 is removed, a leading 0 becomes the country code. A text with letters is not a number and is unchanged.
-    """
-    digits = text.str.replace_all(r"[ \-./()]", "").str.replace(r"^(?:\+|00)", "").str.replace("^0", country)
-    is_number = text.str.contains(r"^\+?[0-9 \-./()]+$").fill_null(False)
-    return text.zip_with(~is_number, digits)

@@ -97,11 +97,23 @@ def mapping_record(project: Project, source: SourceConfig, version: int) -> Conf
     return Configuration.of(KIND, content)
 
 
+_RULE_WITHOUT_EFFECT: dict[str, object] = {"prefixes": None, "national_digits": []}
+"""The same of settings of a column."""
+
+
 def _settings_of(source: SourceConfig) -> dict[str, Any]:
-    return {
+    settings = {
         name: value
         for name, value in source.model_dump(mode="json").items()
         if name not in _DELIVERY_SETTINGS and not (name in _WITHOUT_EFFECT and value == _WITHOUT_EFFECT[name])
+    }
+    columns = settings["columns"].items()
+    return settings | {"columns": {name: _with_effect(rule) for name, rule in columns}}
+
+
+def _with_effect(rule: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value for name, value in rule.items() if not (name in _RULE_WITHOUT_EFFECT and value == _RULE_WITHOUT_EFFECT[name])
     }
 
 
@@ -150,6 +162,8 @@ def _source_of(content: dict[str, Any]) -> SourceConfig:
 
 def _rule_of(content: dict[str, Any]) -> ColumnRule:
     notation = content.get("notation")
-    return ColumnRule.model_construct(
-        **{**content, "columns": tuple(content["columns"]), "notation": notation and NotationConfig.model_validate(notation)}
-    )
+    typed = {
+        "columns": tuple(content["columns"]), "notation": notation and NotationConfig.model_validate(notation),
+        "national_digits": tuple(content.get("national_digits", ())),
+    }  # fmt: skip
+    return ColumnRule.model_construct(**content | typed)

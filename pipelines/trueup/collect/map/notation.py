@@ -30,8 +30,10 @@ _DIGITS = 15
 """Digits of hours, minutes or seconds at most, so that their sum fits 64 bits."""
 
 
-def plain_numbers(texts: pl.Series, notation: NotationConfig) -> pl.Series:
+def plain_numbers(texts: pl.Series, notation: NotationConfig, *, version: int = 3) -> pl.Series:
     """Return numbers of a notation as plain decimals (`-1234.5`); a text that does not fit becomes one that is no number.
+
+    `5,-` is 5 without cents or the negative of 5: from version 3 of the mapping on it fits no notation.
 
     >>> german = NotationConfig(decimal=",", grouping=".", negative="trailing", currency=("€",))
     >>> plain_numbers(pl.Series(["1.000", "1.234,50 €", "12,00-", "1.00", None]), german).to_list()
@@ -55,6 +57,9 @@ def plain_numbers(texts: pl.Series, notation: NotationConfig) -> pl.Series:
         pl.lit("e-2" if notation.percent else ""),
     )
     plain = parts.select(pl.when(fits).then(number).otherwise(pl.lit(_NO_NUMBER))).to_series()
+    if notation.negative == "trailing" and version > 2:
+        without_cents = texts.str.contains(re.escape(notation.decimal) + rf"\s*{_MINUS}")
+        plain = plain.set(without_cents.fill_null(False), _NO_NUMBER)
     return plain.set(texts.is_null(), None).alias(texts.name)
 
 

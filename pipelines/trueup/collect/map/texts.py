@@ -7,8 +7,19 @@ from dataclasses import dataclass
 import polars as pl
 
 _EXCEL_TEXT = r'^="([^"]*)"$'
-_SCIENTIFIC = r"^[0-9](?:[.,](?P<decimals>[0-9]+))?E\+(?P<exponent>[0-9]{2,3})$"
-_FLOAT = r"^(\+?[0-9]{6,15})\.0$"
+_TEXT_MARK = r"^'([+=@-]?[0-9][^']*)$"
+"""An apostrophe by which a spreadsheet, or an export that guards against formulas, marks a number as text."""
+_SCIENTIFIC = {
+    2: r"^[0-9](?:[.,](?P<decimals>[0-9]+))?E\+(?P<exponent>[0-9]{2,3})$",
+    3: r"^[0-9](?:[.,](?P<decimals>[0-9]+)[eE]\+?|[eE]\+)(?P<exponent>[0-9]{2,3})$",
+}
+_LONG_OR_SIGNED = r"[eE]\+|[.,][0-9]{3,}[eE]"
+_FLOAT = {2: r"^(\+?[0-9]{6,15})\.0$", 3: r"^(\+?[0-9]{6,15})[.,]0+$"}
+_INVISIBLE = "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+"""Marks without width: byte order marks, directions, soft hyphens and places where a line may break."""
+_JOINERS = "^[\u200c\u200d]+|[\u200c\u200d]+$"
+"""Marks without width that have a meaning between two letters alone."""
+_BLANKS = "[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
 _DIGITS = 15
 """Significant digits that a spreadsheet keeps."""
 
@@ -21,22 +32,26 @@ class RepairedNumbers:
     is_lost: pl.Series
 
 
-def clean_texts(fields: pl.DataFrame) -> pl.DataFrame:
+def clean_texts(fields: pl.DataFrame, *, version: int = 3) -> pl.DataFrame:
     r"""Return text columns without outer blanks, in Unicode's composed form (NFC), and without a spreadsheet's `="…"`.
 
-    A text of blanks alone is missing.
+    From version 3 of the mapping on, they have no invisible marks, and inner blanks of other kinds are plain ones. A text of blanks
+    alone is missing.
 
-    >>> clean_texts(pl.DataFrame({"key": [" p1 ", "Mu\u0308ller", '="0151"', "  "]}))["key"].to_list()
-    ['p1', 'Müller', '0151', None]
+    >>> clean_texts(pl.DataFrame({"key": [" p1 ", "Mu\u0308ller", '="0151"', "  ", "\ufeffp\u00a01"]}))["key"].to_list()
+    ['p1', 'Müller', '0151', None, 'p 1']
     """
     names = [name for name, dtype in fields.schema.items() if dtype == pl.String]
-    return fields.with_columns(_clean(fields[name]) for name in names)
+    return fields.with_columns(_clean(fields[name], version) for name in names)
 
 
-def _clean(texts: pl.Series) -> pl.Series:
+def _clean(texts: pl.Series, version: int) -> pl.Series:
     cleaned = texts.str.strip_chars()
     # Most feeds are ASCII, where both forms are equal; normalising costs as much as reading the file.
     if cleaned.str.len_bytes().sum() != cleaned.str.len_chars().sum():
+        if version > 2:
+            cleaned = cleaned.str.replace_all(_INVISIBLE, "").str.replace_all(_BLANKS, " ").str.strip_chars()
+            cleaned = cleaned.str.replace_all(_JOINERS, "").str.strip_chars()
         cleaned = cleaned.str.normalize("NFC")
     if cleaned.str.starts_with('="').any():
         cleaned = cleaned.str.replace(_EXCEL_TEXT, "$1").str.strip_chars()
@@ -44,23 +59,28 @@ def _clean(texts: pl.Series) -> pl.Series:
     return cleaned.set(is_blank.fill_null(False), None) if is_blank.any() else cleaned
 
 
-def repair_numbers(texts: pl.Series, *, has_decimals: bool) -> RepairedNumbers:
+def repair_numbers(texts: pl.Series, *, has_decimals: bool, version: int = 3) -> RepairedNumbers:
     """Return numbers as they were before a spreadsheet or data frame rewrote them; mark those that lost digits.
 
     `4.91511000001E+11` names all its digits and is repaired; `4.91511E+11` has lost some. `491511000001.0` is repaired unless
-    `has_decimals`: a key may have a decimal point of its own.
+    `has_decimals`: a key may have a decimal point of its own. From version 3 of the mapping on, so is `4.91511000001e11`, and the
+    apostrophe of `'0151` is left out.
 
     >>> repaired = repair_numbers(pl.Series(["4.91511000001E+11", "4.91511E+11", "491511000001.0", "12E10"]), has_decimals=False)
     >>> repaired.texts.to_list(), repaired.is_lost.to_list()
     (['491511000001', '4.91511E+11', '491511000001', '12E10'], [False, True, False, False])
     """
-    is_scientific = texts.str.contains(_SCIENTIFIC).fill_null(False)
+    if version > 2 and texts.str.starts_with("'").any():
+        texts = texts.str.replace(_TEXT_MARK, "$1")
+    scientific, written = _SCIENTIFIC[max(2, version)], _FLOAT[max(2, version)]
+    # Without a plus, a short text such as 1.5E10 may be a key.
+    is_scientific = (texts.str.contains(scientific) & texts.str.contains(_LONG_OR_SIGNED)).fill_null(False)
     is_lost = pl.repeat(False, len(texts), dtype=pl.Boolean, eager=True)
     if is_scientific.any():
-        parts = texts.str.extract_groups(_SCIENTIFIC).struct.unnest()
+        parts = texts.str.extract_groups(scientific).struct.unnest()
         decimals, exponent = pl.col("decimals").fill_null("").str.len_chars(), pl.col("exponent").cast(pl.UInt32)
         is_whole = parts.select(((decimals == exponent) & (exponent < _DIGITS)).fill_null(False)).to_series()
-        digits = texts.str.replace(r"E\+.*$", "").str.replace("[.,]", "")
+        digits = texts.str.replace(r"[eE]\+?[0-9]*$", "").str.replace("[.,]", "")
         is_lost = is_scientific & ~is_whole
         texts = texts.zip_with(~(is_scientific & is_whole), digits)
-    return RepairedNumbers(texts if has_decimals else texts.str.replace(_FLOAT, "$1"), is_lost)
+    return RepairedNumbers(texts if has_decimals else texts.str.replace(written, "$1"), is_lost)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trueup.config.columns import Stream
 from trueup.config.values import PositiveDuration, Share, Table, Text, Whole
@@ -32,6 +32,12 @@ class ExpectationConfig(Table):
     """What a failure does."""
     notes: Annotated[str, Field(min_length=1)]
     """Why records should meet it."""
+
+    @model_validator(mode="after")
+    def _check_severity(self) -> Self:
+        if self.stream == "stage" and self.severity != "quarantine":
+            raise ValueError('days of the stream stage are not validated; set severity = "quarantine"')
+        return self
 
 
 class GateConfig(Table):

@@ -8,15 +8,16 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from trueup.config.columns import DECIMAL_COLUMNS, STREAM_COLUMNS, Stream
 from trueup.config.preset_files import PRESET, with_preset
-from trueup.config.tables.fixed import FixedConfig
-from trueup.config.tables.framing import RECORDS, FramingConfig
 from trueup.config.tables.limits import LimitsConfig
-from trueup.config.tables.notation import NotationConfig
-from trueup.config.tables.record_type import RecordTypeConfig
+from trueup.config.tables.of_source.fixed import FixedConfig
+from trueup.config.tables.of_source.framing import RECORDS, FramingConfig
+from trueup.config.tables.of_source.notation import NotationConfig
+from trueup.config.tables.of_source.record_type import RecordTypeConfig
 from trueup.config.values import (
     AsciiCharacter,
     CountryCode,
     DestinationPattern,
+    DialPrefix,
     Duration,
     Flag,
     Marker,
@@ -53,6 +54,10 @@ class ColumnRule(Table):
     """Event values by source values; `*` is for all others."""
     e164: CountryCode | None = None
     """The calling code of numbers without one."""
+    prefixes: dict[DialPrefix, DialPrefix | Literal[""]] | None = None
+    """Leading digits of numbers without `+`, and what replaces them; without it, 00 is left out and 0 becomes the calling code."""
+    national_digits: tuple[Annotated[Whole, Field(ge=1, le=15)], ...] = ()
+    """How many digits a number without the calling code and without such a prefix has; it then gets the calling code."""
     notation: NotationConfig | None = None
     """The notation of this column's numbers."""
     duration: Literal["h:m:s", "h:m", "m:s", "units"] | None = None
@@ -68,6 +73,17 @@ class ColumnRule(Table):
     def _check_origin(self) -> Self:
         if [self.column is not None, bool(self.columns), self.expression is not None].count(True) != 1:
             raise ValueError("name either `column`, `columns` or `expression`")
+        return self
+
+    @property
+    def has_numbering(self) -> bool:
+        """Whether the rule has a dialling plan of its own."""
+        return self.prefixes is not None or bool(self.national_digits)
+
+    @model_validator(mode="after")
+    def _check_numbering(self) -> Self:
+        if self.has_numbering and self.e164 is None:
+            raise ValueError("`prefixes` and `national_digits` need `e164`, the calling code")
         return self
 
     @model_validator(mode="after")
@@ -144,7 +160,9 @@ class SourceConfig(Table):
     preset: Text | None = None
     """The name of a preset whose settings apply where this table sets none; `trueup presets` lists them."""
     stream: Stream
-    """What the records are: usage, charges, states of subscriptions, or rows of the tariff book."""
+    """What the records are: usage, charges, what a stage of a chain passed on, states of subscriptions, or the tariff book."""
+    stage: Text | None = None
+    """The stage of a `[[chain]]` whose records these are, with `stream = "stage"`."""
     path: Annotated[
         tuple[Text, ...], Field(min_length=1),
         BeforeValidator(lambda p: (p,) if isinstance(p, str) else p, json_schema_input_type=Text | _Texts),
@@ -162,7 +180,7 @@ class SourceConfig(Table):
     """How numbers are written."""
     trim: Flag = True
     """Whether texts lose their outer blanks."""
-    mapping_version: Annotated[Whole, Field(ge=1, le=2)] | None = None
+    mapping_version: Annotated[Whole, Field(ge=1, le=3)] | None = None
     """The version of the mapping, for sources with a history."""
     delimiter: AsciiCharacter = ","
     """The character between fields."""
@@ -236,6 +254,27 @@ class SourceConfig(Table):
     def _add_preset(cls, settings: Any) -> Any:
         """Add the settings of the preset that the table does not set itself."""
         return with_preset(settings) if isinstance(settings, dict) and settings.get(PRESET) is not None else settings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _add_stage(cls, settings: Any) -> Any:
+        """Make the stage of the source a constant of its records."""
+        constants = settings.get("constants", {}) if isinstance(settings, dict) else None
+        if not isinstance(constants, dict) or not isinstance(settings.get("stage"), str):
+            return settings
+        return settings | {"constants": constants | {"stage": settings["stage"]}}
+
+    @model_validator(mode="after")
+    def _check_stage(self) -> Self:
+        if self.stage is not None and self.stream != "stage":
+            raise ValueError(
+                f'`stage` is for a source with stream = "stage"; the sources of {self.stream} are its first or last stage'
+            )
+        if self.stream == "stage" and "stage" not in (*self.columns, *self.constants):
+            raise ValueError('a source with stream = "stage" needs `stage`, or a column for stage')
+        if self.stage is not None and "stage" in self.columns:
+            raise ValueError("name the stage by `stage` or by a column, not by both")
+        return self
 
     @model_validator(mode="after")
     def _check_columns(self) -> Self:

@@ -22,6 +22,8 @@ events AS (
     UNION ALL
     SELECT source_id, count(*) AS n FROM lake.events.charge GROUP BY source_id
     UNION ALL
+    SELECT source_id, count(*) AS n FROM lake.events.stage GROUP BY source_id
+    UNION ALL
     SELECT source_id, count(*) AS n FROM lake.events.subscriber GROUP BY source_id
     UNION ALL
     SELECT source_id, count(*) AS n FROM lake.events.tariff GROUP BY source_id

@@ -10,6 +10,8 @@ stored AS (
     UNION ALL
     SELECT c.source_id, 1, 0 FROM lake.events.charge c
     UNION ALL
+    SELECT g.source_id, 1, 0 FROM lake.events.stage g
+    UNION ALL
     SELECT s.source_id, 1, 0 FROM lake.events.subscriber s
     UNION ALL
     SELECT t.source_id, 1, 0 FROM lake.events.tariff t

@@ -5,6 +5,8 @@ FROM (
     UNION ALL
     SELECT 'charge', c.event_id FROM lake.events.charge c WHERE c.event_id BETWEEN unhex($low) AND unhex($high)
     UNION ALL
+    SELECT 'stage', g.event_id FROM lake.events.stage g WHERE g.event_id BETWEEN unhex($low) AND unhex($high)
+    UNION ALL
     SELECT 'subscriber', s.event_id FROM lake.events.subscriber s WHERE s.event_id BETWEEN unhex($low) AND unhex($high)
     UNION ALL
     SELECT 'tariff', t.event_id FROM lake.events.tariff t WHERE t.event_id BETWEEN unhex($low) AND unhex($high)

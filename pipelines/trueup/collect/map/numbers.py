@@ -1,0 +1,41 @@
+"""Numbers of parties as each version of the mapping writes them: ids of events depend on the form, so a source keeps its own."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from trueup.config import ColumnRule
+from trueup.party_numbers import international_digits
+
+_URI = r"^(?i:tel|sips?):([^@;?>]*).*$"
+_TRUNK = r"^((?:\+|00)[0-9 \-./]*)\(0\)"
+_NUMBER = r"^(?:\+|00)?[0-9 \-./()\x{a0}\x{202f}]+$"
+
+
+def in_digits(text: pl.Series, rule: ColumnRule, version: int) -> pl.Series:
+    """Return numbers of parties in digits with the calling code `e164` of their rule, as a version of the mapping has them.
+
+    A text that is no number is returned unchanged.
+    """
+    country = rule.e164 or ""
+    if version == 1:
+        return _without_addresses(text, country)
+    if version == 2 and not rule.has_numbering:
+        return _of_plain_signs(text, country)
+    number = international_digits(pl.lit(text), country, prefixes=rule.prefixes, national_digits=rule.national_digits)
+    return pl.select(number).to_series().alias(text.name)
+
+
+def _without_addresses(text: pl.Series, country: str) -> pl.Series:
+    """Return numbers as version 1 has them, which knows no `tel:` or `sip:` and no `(0)`."""
+    digits = text.str.replace_all(r"[ \-./()]", "").str.replace(r"^(?:\+|00)", "").str.replace("^0", country)
+    is_number = text.str.contains(r"^\+?[0-9 \-./()]+$").fill_null(False)
+    return text.zip_with(~is_number, digits)
+
+
+def _of_plain_signs(text: pl.Series, country: str) -> pl.Series:
+    """Return numbers as version 2 has them, which knows no display names, typographic dashes and invisible marks."""
+    bare = text.str.strip_chars().str.replace(_URI, "$1").str.replace(_TRUNK, "$1")
+    digits = bare.str.replace_all(r"[ \-./()\x{a0}\x{202f}]", "").str.replace(r"^(?:\+|00)", "").str.replace("^0", country)
+    is_number = (bare.str.contains(_NUMBER) & (digits != "")).fill_null(False)
+    return text.zip_with(~is_number, digits)

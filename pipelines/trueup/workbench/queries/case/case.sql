@@ -1,0 +1,2 @@
+-- One case.
+SELECT c.* FROM cases c WHERE c.case_id = $id

@@ -1,0 +1,8 @@
+-- Findings as the page Explore cross-filters them: amounts as numbers that charts add up, days as times.
+SELECT
+    CAST(f.day AS TIMESTAMP) AS day, f.kind, f.status, f.service, coalesce(nullif(f.node, ''), 'none') AS node,
+    coalesce(f.reason, 'unknown') AS reason, f.cause, f.subscriber, f.peer, CAST(f.impact AS DOUBLE) AS impact, f.currency,
+    hour(f.started_at) AS hour, f.provisional, f.finding_id
+FROM copy.main.findings f
+WHERE f.status NOT IN ('resolved', 'retracted') AND f.day IS NOT NULL
+    AND coalesce(f.usage_event_id, f.charge_event_id) IS NOT NULL

@@ -1,0 +1,11 @@
+-- The money of all findings of the period that stand, whatever was decided: what conservation counts as impact.
+-- Grain: one row per kind. Owner: workbench.
+SELECT
+    f.kind,                                       -- what is wrong
+    coalesce(sum(f.impact_micros) FILTER (WHERE f.impact_micros > 0), 0) AS leakage_micros, -- earned and not billed
+    coalesce(-sum(f.impact_micros) FILTER (WHERE f.impact_micros < 0), 0) AS overcharge_micros -- billed and not earned
+FROM findings f
+WHERE f.currency = $currency AND f.day BETWEEN $from_day AND $to_day AND f.status NOT IN ('resolved', 'retracted')
+    AND f.impact_micros <> 0
+GROUP BY f.kind
+ORDER BY leakage_micros + overcharge_micros DESC, f.kind

@@ -1,0 +1,54 @@
+"""Questions of pages: the rows of a query file, asked of the copy of the views in another thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from trueup.config import Project
+from trueup.warehouse.query import Warehouse, with_retries
+from trueup.workbench.reading.statements import statement_text
+from trueup.workbench.reading.view_copy import ViewCopy
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Asks the copy of the views, and where one record or case is concerned, the lake itself."""
+
+    project: Project
+    copy: ViewCopy
+
+    async def rows(self, path: str, /, **values: object) -> list[Row]:
+        """Return the rows of a file in `queries/`; values that its text does not name are left out."""
+        return await asyncio.to_thread(self._rows, path, values)
+
+    async def of_lake(self, question: Callable[[Warehouse], T]) -> T:
+        """Ask the lake itself, for what no page shows in bulk: records, history, explanations."""
+        return await asyncio.to_thread(with_retries, self.project, question)
+
+    async def lake_rows(self, path: str, /, **values: object) -> list[Row]:
+        """Return the rows of a file in `queries/` asked of the lake's views."""
+
+        def ask(warehouse: Warehouse) -> list[Row]:
+            text = statement_text(path)
+            result = warehouse.connection.execute(text, _named_in(text, values))
+            columns = [column[0] for column in result.description or ()]
+            return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+
+        return await self.of_lake(ask)
+
+    def _rows(self, path: str, values: Mapping[str, object]) -> list[Row]:
+        text = statement_text(path)
+        with self.copy.reading() as (_, connection):
+            result = connection.execute(text, _named_in(text, values))
+            columns = [column[0] for column in result.description or ()]
+            return [dict(zip(columns, row, strict=True)) for row in result.fetchall()]
+
+
+def _named_in(text: str, values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if f"${name}" in text}

@@ -1,0 +1,118 @@
+"""Serve the workbench until it is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from trueup.clock import Clock, system_clock
+from trueup.config import Project
+from trueup.errors import ConfigError, TrueupError
+from trueup.workbench.access.users import users_of
+from trueup.workbench.application import application
+from trueup.workbench.workbench import Workbench, workbench_of
+
+LogFn = Callable[[str], None]
+REFRESH_EVERY_S = 2.0
+
+
+@dataclass(frozen=True)
+class Listener:
+    """The address that the page listens on."""
+
+    host: str
+    port: int
+
+
+def serve(project: Project, listener: Listener, log: LogFn, *, clock: Clock = system_clock) -> None:
+    """Serve the page until Ctrl-C or SIGTERM; raise `TrueupError` where it cannot listen or the settings are wrong."""
+    config = project.config.workbench
+    users = users_of(config, listener.host)
+    listening = _listening(listener)
+    try:
+        workbench = workbench_of(project, users, clock)
+        try:
+            log("copying the views")
+            version = workbench.copy.refresh()
+            scheme = "https" if config.certificate else "http"
+            host = f"[{listener.host}]" if ":" in listener.host else listener.host
+            access = f"{len(users.by_hash)} users by token" if users.by_hash else "without a token, from this machine only"
+            log(f"the workbench shows position {version.position}: {access}")
+            server = uvicorn.Server(_server_config(workbench, listener.host, project))
+            log(f"open {scheme}://{host}:{listening.getsockname()[1]}/")
+            asyncio.run(_serve(server, workbench, listening))
+        finally:
+            workbench.close()
+    finally:
+        listening.close()
+
+
+def _server_config(workbench: Workbench, host: str, project: Project) -> uvicorn.Config:
+    config = project.config.workbench
+    try:
+        return uvicorn.Config(
+            application(workbench, host),
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            ws_max_size=8 << 20,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+            proxy_headers=False,
+            ssl_certfile=_file_of(project, config.certificate),
+            ssl_keyfile=_file_of(project, config.key),
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"the certificate cannot be read: {error}", where="[workbench]", todo="correct certificate and key"
+        ) from None
+
+
+def _file_of(project: Project, name: str | None) -> str | None:
+    return None if name is None else str(Path(project.directory, name))
+
+
+def _listening(listener: Listener) -> socket.socket:
+    family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((listener.host, listener.port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        raise TrueupError(
+            f"the page cannot listen: {error.strerror or error}",
+            where=f"{listener.host} port {listener.port}",
+            todo="stop the other program, or name another --port",
+        ) from None
+    return listening
+
+
+async def _serve(server: uvicorn.Server, workbench: Workbench, listening: socket.socket) -> None:
+    refreshing = asyncio.create_task(_keep_fresh(workbench))
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        refreshing.cancel()
+
+
+async def _keep_fresh(workbench: Workbench) -> None:
+    """Copy the views again when the lake has changed, while a page is open."""
+    from nicegui import Client
+
+    while True:
+        await asyncio.sleep(REFRESH_EVERY_S)
+        if Client.instances:
+            try:
+                if await asyncio.to_thread(workbench.copy.is_stale):
+                    await asyncio.to_thread(workbench.copy.refresh)
+            except TrueupError:
+                # A lake that cannot be read for a moment: the pages keep what they show, with its position.
+                continue
