@@ -8,10 +8,10 @@ BASE ?= main
 export UV_NO_PROGRESS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test one check fmt slow lint bench clean
+.PHONY: help run test one check fmt slow lint bench bench-full clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/uv:
 	$(PYTHON) -m venv .venv
@@ -22,7 +22,7 @@ $(BIN)/uv:
 	@touch $@
 
 .venv/.tests: $(BIN)/uv uv.lock pyproject.toml
-	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --extra batch --extra stream --extra quality --extra fraud --extra workbench
+	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --extra batch --extra stream --extra quality --extra fraud --extra workbench --extra evidence --extra notify
 	@touch $@ .venv/.runs
 
 run: .venv/.runs ## set up, reconcile and score a small simulated operator, show leakage and suspicious transactions
@@ -80,10 +80,12 @@ lint: .venv/.tests ## run ruff and strict mypy
 	$(BIN)/mypy
 
 bench: .venv/.tests ## measure ratios against peers in the same run
-	$(BIN)/python benchmarks/ingest.py
-	$(BIN)/python benchmarks/reconcile.py
+	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/quality.py
 	$(BIN)/python benchmarks/fraud_speed.py
+
+bench-full: .venv/.tests ## the same at 10, 30 and 100 million records
+	$(BIN)/python benchmarks/bench.py --sizes 10000000,30000000,100000000 --rounds 5
 
 clean: ## remove everything that the targets create
 	rm -rf .venv $(DEMO) $(DEMO)-training .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -114,14 +114,20 @@ def by_hand(project: Project) -> dict[str, tuple[int, Decimal]]:
     return {kind: (n, money) for kind, n, money in rows}
 
 
+def create(folder: Path, records: int) -> Project:
+    """Create a project whose lake has `records` usage records and their charges."""
+    (folder / "trueup.toml").write_text(TOML, "utf-8")
+    project = Project.load(folder)
+    Lake.create(project)
+    with Lake.open(project) as lake:
+        ensure_policy(lake)
+        write(lake, records)
+    return project
+
+
 def main(records: int, peer_records: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "trueup.toml").write_text(TOML, "utf-8")
-        project = Project.load(folder)
-        Lake.create(project)
-        with Lake.open(project) as lake:
-            ensure_policy(lake)
-            write(lake, records)
+        project = create(Path(folder), records)
         took_sql, sql = timed(lambda: by_hand(project))
         took, summary = timed(lambda: reconcile(project))
         with Lake.open(project, read_only=True) as lake:

@@ -14,9 +14,9 @@ import typer
 from typer.main import get_command, get_command_name
 from typer.models import CommandInfo
 
+from trueup.allocation import keep_freed_memory
 from trueup.cli import output
 from trueup.cli.commands import (
-    anchor,
     clock,
     controls,
     doctor,
@@ -30,10 +30,10 @@ from trueup.cli.commands import (
     run,
     status,
     stream,
-    verify,
     workbench,
 )
-from trueup.cli.commands.investigation import decide
+from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence
+from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
 from trueup.config import as_utf8, is_utf8
@@ -66,8 +66,8 @@ def root(
 
 
 _GROUPS = (
-    project, ingest, reconcile, stream, quality, query, status, decide, clock, verify, anchor, rate, run, controls, fraud, doctor,
-    workbench,
+    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, evidence, bill,
+    clock, verify, anchor, rate, run, controls, fraud, doctor, workbench,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)
@@ -77,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; an error becomes one line on stderr, never a traceback."""
     argv = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     output.guard_stderr()
+    keep_freed_memory()
     with _printable_streams():
         return _run_safely(argv)
 

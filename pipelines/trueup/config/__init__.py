@@ -18,17 +18,17 @@ from trueup.config.folder import MAX_TOML_BYTES, Project
 from trueup.config.preset_files import preset_names, preset_source, preset_text, preset_title
 from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.chain import ChainConfig
-from trueup.config.tables.fixed import FixedConfig, FixedField
-from trueup.config.tables.framing import FramingConfig
 from trueup.config.tables.fraud import FraudConfig, HotRule
 from trueup.config.tables.lake import BucketBy, LakeConfig
 from trueup.config.tables.limits import LimitsConfig
-from trueup.config.tables.notation import NotationConfig
+from trueup.config.tables.of_source.fixed import FixedConfig, FixedField
+from trueup.config.tables.of_source.framing import FramingConfig
+from trueup.config.tables.of_source.notation import NotationConfig
+from trueup.config.tables.of_source.record_type import RecordTypeConfig
 from trueup.config.tables.project import ProjectConfig
 from trueup.config.tables.quality import ExpectationConfig, GateConfig, GateSeverity, QualityConfig, Severity
 from trueup.config.tables.rating import RatingConfig
 from trueup.config.tables.reconcile import Match, ServiceConfig
-from trueup.config.tables.record_type import RecordTypeConfig
 from trueup.config.tables.source import ColumnRule, FeedConfig, ManifestConfig, SourceConfig
 from trueup.config.tables.sql import SqlConfig
 from trueup.config.tables.workbench import LOOPBACK_HOSTS, Role, WorkbenchConfig

@@ -11,13 +11,9 @@ _MOVEMENT_COLUMNS = (
     "started_at", "quantity", "partial_no",
 )  # fmt: skip
 USAGE_COLUMNS = (*_MOVEMENT_COLUMNS, "record_version")
-CHARGE_COLUMNS = (
-    *_MOVEMENT_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at", "record_version",
-    "item", "period_from", "period_to",
-)  # fmt: skip
-STAGE_COLUMNS = (
-    *_MOVEMENT_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at", "record_version", "stage",
-)  # fmt: skip
+_RATED_COLUMNS = (*_MOVEMENT_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at", "record_version")
+CHARGE_COLUMNS = (*_RATED_COLUMNS, "item", "period_from", "period_to", "corrects")
+STAGE_COLUMNS = (*_RATED_COLUMNS, "stage")
 SUBSCRIBER_COLUMNS = (
     "record_key", "system", "subscriber", "account", "imsi", "plan", "segment", "status", "valid_from", "valid_to",
     "timezone", "cycle_day",

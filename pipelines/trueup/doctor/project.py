@@ -13,7 +13,7 @@ from trueup.collect.discover.units import find_files, sample_unit
 from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.map.mapping import Mapping
 from trueup.config import FILE_NAME, Project, SourceConfig
-from trueup.config.tables.framing import FramingConfig
+from trueup.config.tables.of_source.framing import FramingConfig
 from trueup.doctor.result import Grade, Result, of_error
 from trueup.errors import TrueupError, list_names
 from trueup.log.catalog.catalogs import SqliteCatalog, catalog_of
@@ -157,8 +157,8 @@ def _columns_of(source: SourceConfig, path: Path) -> Sequence[str]:
             return reader_of(sample_unit(source, path, handle, os.fstat(handle.fileno()).st_size)).columns()
     sample = read_sample(path)
     bounded = source.model_copy(update={"framing": _framing(source, sample)})
-    with open_regular(path) if sample.is_parquet else io.BytesIO(sample.data) as handle:
-        size = sample.size_bytes if sample.is_parquet else len(sample.data)
+    with open_regular(path) if sample.kind == "parquet" else io.BytesIO(sample.data) as handle:
+        size = sample.size_bytes if sample.kind == "parquet" else len(sample.data)
         return reader_of(sample_unit(bounded, path, handle, size)).columns()
 
 

@@ -99,6 +99,7 @@ LATER: dict[str, dict[str, pl.DataType]] = {
         "item": pl.String(),
         "period_from": UTC_TIME,
         "period_to": UTC_TIME,
+        "corrects": pl.String(),
     },
     "subscriber": {"timezone": pl.String(), "cycle_day": pl.Int64()},
     "tariff": {
@@ -147,6 +148,9 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
     for stream, core in CORE.items()
 }
 """Columns of a stream's table in the log."""
+
+CORRECTED: dict[str, pl.DataType] = {"corrected_key": pl.String(), "corrected_charge": pl.Boolean()}
+"""Columns of a charge that its commit finds in the log: which record it corrects. They follow from `corrects` and are in no id."""
 
 READABLE: dict[str, pl.DataType] = {
     "record_key": pl.String(),

@@ -30,6 +30,7 @@ from trueup.jobs.loopback import grpc_servers_on_loopback
 from trueup.log.lake import ALL_DAYS, BucketRange, Days, Lake
 from trueup.policies.declared import ensure_policy
 from trueup.progress import LogFn
+from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.log_io.commit import CONSUMER, commit_outcome
 from trueup.reconcile.log_io.load import frontier_of
 from trueup.reconcile.results.outcome import merge_outcomes
@@ -40,10 +41,11 @@ from trueup.reconcile.run_partition import bucket_ranges, reconcile_partition
 
 @dataclass(frozen=True)
 class Partition:
-    """The work of one worker: project folder, buckets, positions (after, upto] and days."""
+    """The work of one worker: project folder, buckets, the frontier up to a position, positions (after, upto] and days."""
 
     project: str
     buckets: BucketRange
+    frontier: Frontier
     after: int
     upto: int
     days: Days = ALL_DAYS
@@ -61,7 +63,7 @@ class Reconcile(beam.DoFn):  # type: ignore[misc]
         """Yield the encoded outcome of one partition."""
         with Lake.open(Project.load(element.project), read_only=True) as lake:
             outcome = reconcile_partition(
-                lake, frontier_of(lake, element.upto), element.buckets, after=element.after, upto=element.upto, days=element.days
+                lake, element.frontier, element.buckets, after=element.after, upto=element.upto, days=element.days
             )
         self._records.inc(outcome.records)
         self._changes.inc(outcome.history.height)
@@ -126,8 +128,9 @@ def reconcile(
         after, upto = lake.consumer_position(CONSUMER), lake.last_position()
         if after == upto:
             return ReconcileSummary(after, upto, 0, 0, 0, 0, 0)
+        frontier = frontier_of(lake, upto)
         parts = [
-            Partition(str(project.directory), r, after, upto, days)
+            Partition(str(project.directory), r, frontier, after, upto, days)
             for r in bucket_ranges(project.config.lake.buckets, partitions or partitions_needed(lake))
         ]
         if log:
@@ -152,10 +155,10 @@ def derive(
     """
     with Lake.open(project, read_only=True) as lake:
         end = lake.last_position() if upto is None else upto
-        parts = [Partition(str(project.directory), r, 0, end) for r in bucket_ranges(project.config.lake.buckets, partitions)]
+        frontier, ranges = frontier_of(lake, end), bucket_ranges(project.config.lake.buckets, partitions)
         if how == "plain":
-            frontier = frontier_of(lake, end)
-            return merge_outcomes([reconcile_partition(lake, frontier, p.buckets, after=0, upto=end) for p in parts]).history
+            return merge_outcomes([reconcile_partition(lake, frontier, r, after=0, upto=end) for r in ranges]).history
+    parts = [Partition(str(project.directory), r, frontier, 0, end) for r in ranges]
     with TemporaryDirectory() as folder:
         with run_pipeline(runner_options, "reconcile") as root:
             _ = outcomes(root, parts) | "write" >> beam.ParDo(WriteOutcome(folder))

@@ -89,6 +89,9 @@ CREATE TABLE lake.events.charge (
     item VARCHAR,               -- the recurring or one-off item that it charges; NULL for a charge of usage
     period_from TIMESTAMPTZ,    -- begin of the time that an item is charged for
     period_to TIMESTAMPTZ,      -- its end, exclusive
+    corrects VARCHAR,           -- the finding or the record key that it corrects; NULL for most
+    corrected_key VARCHAR,      -- the key of the record whose booking it joins, found when it was collected
+    corrected_charge BOOLEAN,   -- whether that record is a charge; NULL: usage, else a charge
     attributes JSON
 );
 ALTER TABLE lake.events.charge SET PARTITIONED BY (day);
@@ -412,6 +415,8 @@ CREATE TABLE lake.events.case_opening (
     parent BLOB,                -- the case that it was split from; NULL for a case that a search opened
     position BIGINT,            -- the position up to which the search read
     opened_at TIMESTAMPTZ,      -- the injected clock
+    owner VARCHAR,              -- who is responsible, by the settings; a decision may assign another person
+    due_on DATE,                -- the day by which it is due, by the settings
     evidence JSON               -- findings, money_micros and records that the search counted
 );
 

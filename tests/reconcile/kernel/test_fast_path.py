@@ -1,14 +1,24 @@
-"""The fast path finds neighbours and duplicates by sorted hashes; it may find too many, never too few."""
+"""The fast path decides by sorted hashes: it may send too many records through all steps, never too few."""
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from kernel_adapter import assert_same_history, events_of, frontier_of
+from random_logs import MICRO, any_log, service
+from reference_model.history import run_reference
+from reference_model.log import Log, Record
 
-from trueup.reconcile.domain.record_hashes import is_duplicated
-from trueup.reconcile.kernel.fast_path import _neighbour_mask
+from trueup.policies.policy import Policy, SourceRules
+from trueup.reconcile.domain.record_hashes import Hashes, is_duplicated, record_hashes, session_hashes
+from trueup.reconcile.kernel.evaluate import evaluate
+from trueup.reconcile.kernel.fast_path import candidates
+from trueup.reconcile.kernel.fast_path.candidates import _neighbour_mask
 
 # Some of these party hashes share their upper half. The times are so far apart that a unit of the sort order exceeds a microsecond.
 PARTIES = st.sampled_from([1, 2, 3 << 32, (3 << 32) + 1, 5 << 32])
@@ -47,3 +57,51 @@ def test_records_of_different_parties_or_distant_times_have_no_neighbours() -> N
 @given(st.lists(st.integers(0, 6)))
 def test_a_hash_that_occurs_twice_is_duplicated(numbers: list[int]) -> None:
     assert is_duplicated(np.array(numbers, dtype=np.uint64)).tolist() == [numbers.count(n) > 1 for n in numbers]
+
+
+# --- hashes that collide ----------------------------------------------------------------------------------------------
+
+
+def collide(monkeypatch: pytest.MonkeyPatch, values: int) -> None:
+    """Give sessions, records and parties one of a few hashes each."""
+
+    def few(hashes: Hashes) -> Hashes:
+        return hashes % np.uint64(values)
+
+    party = candidates._hash
+    monkeypatch.setattr(candidates, "session_hashes", lambda rows: few(session_hashes(rows)))
+    monkeypatch.setattr(candidates, "record_hashes", lambda rows: few(record_hashes(rows)) + np.uint64(values))
+    monkeypatch.setattr(candidates, "_hash", lambda *names: party(*names) % values * 2**32)
+
+
+@pytest.mark.parametrize("values", [1, 6, 40])
+def test_hashes_that_collide_change_no_finding(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    collide(monkeypatch, values)
+    for n in range(3):
+        generator, log = any_log(random.Random(f"collisions/{values}/{n}"))
+        kernel = evaluate(events_of(log), frontier_of(log, generator.first), after=0, upto=len(log))
+        assert_same_history(run_reference(log, generator.first), kernel, frontier_of(log, generator.first).policies)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("values", [1, 3, 9, 27, 81])
+def test_hashes_that_collide_change_no_finding_of_two_hundred_logs(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    collide(monkeypatch, values)
+    for n in range(40):
+        generator, log = any_log(random.Random(f"more collisions/{values}/{n}"))
+        kernel = evaluate(events_of(log), frontier_of(log, generator.first), after=0, upto=len(log))
+        assert_same_history(run_reference(log, generator.first), kernel, frontier_of(log, generator.first).policies)
+
+
+def test_a_usage_record_and_a_charge_of_different_keys_with_one_hash_are_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidates, "session_hashes", lambda rows: np.zeros(rows.height, dtype=np.uint64))
+    policy = Policy(
+        0, {"voice": service(("session_key",), grace=10)}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")}
+    )
+    log: Log = [
+        [policy], [Record(False, "n", "u", "K", quantity_micros=MICRO, started_us=0)],
+        [Record(True, "b", "c", "L", quantity_micros=MICRO, amount_micros=MICRO, started_us=0)],
+    ]  # fmt: skip
+    kernel = evaluate(events_of(log), frontier_of(log, policy), after=0, upto=3)
+    assert kernel.fast_path_records.is_empty()
+    assert_same_history(run_reference(log, policy), kernel, frontier_of(log, policy).policies)

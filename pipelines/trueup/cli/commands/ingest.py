@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import checked, output
-from trueup.cli.commands.verify import RawFolders, archive_folders
+from trueup.cli.commands.proof.verify import RawFolders, archive_folders
 from trueup.cli.exit_codes import FAILED
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, day, load
 from trueup.cli.progress import ingest_progress

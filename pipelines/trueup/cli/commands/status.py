@@ -83,13 +83,13 @@ def _quick_proof(warehouse: Warehouse) -> Verification:
 
 
 def _proof_value(proof: Verification) -> dict[str, Any]:
-    from trueup.cli.commands.verify import as_value
+    from trueup.cli.commands.proof.verify import as_value
 
     return as_value(proof)
 
 
 def _show_proof(proof: Verification) -> None:
-    from trueup.cli.commands.verify import show_checks
+    from trueup.cli.commands.proof.verify import show_checks
 
     show_checks(proof)
 

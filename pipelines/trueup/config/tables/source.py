@@ -8,11 +8,11 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from trueup.config.columns import DECIMAL_COLUMNS, STREAM_COLUMNS, Stream
 from trueup.config.preset_files import PRESET, with_preset
-from trueup.config.tables.fixed import FixedConfig
-from trueup.config.tables.framing import RECORDS, FramingConfig
 from trueup.config.tables.limits import LimitsConfig
-from trueup.config.tables.notation import NotationConfig
-from trueup.config.tables.record_type import RecordTypeConfig
+from trueup.config.tables.of_source.fixed import FixedConfig
+from trueup.config.tables.of_source.framing import RECORDS, FramingConfig
+from trueup.config.tables.of_source.notation import NotationConfig
+from trueup.config.tables.of_source.record_type import RecordTypeConfig
 from trueup.config.values import (
     AsciiCharacter,
     CountryCode,

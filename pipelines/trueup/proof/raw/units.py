@@ -17,7 +17,7 @@ from trueup.collect.decode.reread import read_raw_records
 from trueup.collect.discover.raw_files import Archive, MissingRawFile, RecordedUnit
 from trueup.collect.discover.units import Unit
 from trueup.collect.map.declared_sums import declared_micros
-from trueup.config.tables.framing import RECORDS
+from trueup.config.tables.of_source.framing import RECORDS
 from trueup.errors import ConfigError, SourceError
 from trueup.events.declared_sums import ReadSum, add_sums, read_sums, sums_text
 from trueup.events.schema import EVENT

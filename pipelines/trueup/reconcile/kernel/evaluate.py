@@ -20,7 +20,7 @@ from trueup.reconcile.kernel.aggregation import sum_periods
 from trueup.reconcile.kernel.booking import book
 from trueup.reconcile.kernel.context import EvaluationContext
 from trueup.reconcile.kernel.evaluations import Evaluations
-from trueup.reconcile.kernel.fast_path import split_fast_path
+from trueup.reconcile.kernel.fast_path.split import split_fast_path
 from trueup.reconcile.kernel.ledger import LEDGER, ledger_rows
 from trueup.reconcile.kernel.lifecycle import ARRIVED
 from trueup.reconcile.kernel.matching import SPAN, SettledPairs, match
@@ -37,8 +37,8 @@ class Evaluated:
     """The result of an evaluation, and the frames that its numbers (`record_no`, `group_no`, `owner_no`, `cell`) refer to.
 
     `changes` (`CHANGE`) and `ledger` (`LEDGER`) are of positions after `after`. `members` are the last bookings of the records
-    that the fast path left. `fast_path_records` are the records that it took, see
-    `trueup.reconcile.kernel.fast_path`. `unmatched` are the row numbers of the events that are unmatched among those.
+    that the fast path left. `fast_path_records` are the records that it took, added up as
+    `trueup.reconcile.kernel.fast_path.sums.BOOKED`. `unmatched` are the row numbers of the events that are unmatched among those.
     """
 
     changes: pl.DataFrame
@@ -108,6 +108,9 @@ def with_rules(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """
     policies = frontier.policies
     rows = events.with_columns(rule=policies.rule_of(pl.col("service")))
+    only = _only_currency(events, frontier)
+    if only is not None:
+        return rows.with_columns(currency=pl.lit(only), charge_currency="currency")
     policy = policies.number_at(rows["position"].to_numpy())
     prices = policies.frame["price_currency"][policies.rule_index(policy, rows["rule"].to_numpy())]
     projects = pl.Series([p.currency for p in policies.all], dtype=pl.String)[policy]
@@ -115,6 +118,19 @@ def with_rules(events: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     charge_currency = pl.coalesce("currency", "project_currency")
     currency = pl.when("charge").then(charge_currency).otherwise("price_currency")
     return rows.with_columns(currency=currency, charge_currency="currency").drop("price_currency", "project_currency")
+
+
+def _only_currency(events: pl.DataFrame, frontier: Frontier) -> str | None:
+    """Return the currency of all money of events, or None where there may be several."""
+    policies = frontier.policies
+    currencies = {*policies.frame["price_currency"].to_list(), *(policy.currency for policy in policies.all)}
+    if len(currencies) > 1:
+        return None
+    (only,) = currencies
+    of_charges = events["currency"]
+    # Most often charges leave their currency to the project.
+    is_only = of_charges.null_count() == len(of_charges) or (of_charges == only).all()
+    return str(only) if is_only else None
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,7 @@ class AffectedReader:
         untimed = period_instants.select("bucket", "scope", pl.lit(_UNTIMED).alias("block"), upto_us=None, from_us=None).unique()
         periods = _time_blocks(period_instants.with_columns(time_us="aggregation_time_us"), period_us)
         tables = {
-            "reached": step.select(*_KEY, "key_scope", "record_key", "charge"),
+            "reached": step.select(*_KEY, "key_scope", "record_key", "charge", "corrected_key"),
             "nearest_blocks": _time_blocks(nearest_instants, near_us),
             "aggregate_blocks": pl.concat([periods, untimed], how="vertical_relaxed"),
         }
@@ -258,6 +258,7 @@ class AffectedReader:
         scope = bucket_key_sql(self.lake.project.config.lake.bucket_by, of="e")
         for placeholder, value in (
             ("stream", stream), ("of_usage", OF_USAGE_SQL[stream]), ("time", OWN_TIME_SQL[stream]), ("scope", scope),
+            ("corrected_key", "r.corrected_key" if stream == "charge" else "NULL"),
             ("columns", ", ".join([*(f"e.{c}" for c in COLUMNS[stream]), *noted_sql(self.lake)])),
         ):  # fmt: skip
             text = text.replace("{" + placeholder + "}", value)

@@ -14,19 +14,19 @@ from functools import cached_property
 import polars as pl
 
 from trueup.events.identity import bucket_key
-from trueup.events.schema import EVENT, own_time
+from trueup.events.schema import CORRECTED, EVENT, own_time
 from trueup.frames import query_frames
 from trueup.log.catalog.table_files import SNAPSHOT, DataFile, table_files
 from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.log.place import data_path
-from trueup.reconcile.log_io.load import COLUMNS, NOTED, OF_USAGE_SQL, as_events, noted_sql, source_names
+from trueup.reconcile.log_io.load import COLUMNS, NOTED, OF_USAGE_SQL, as_events, no_correction, noted_sql, source_names
 from trueup.reconcile.sessions.admission import EVENTS
 
 FEWEST_RECORDS_PER_FILE = 5_000
 """The mean size of files below which DuckDB opens and reads them more quickly."""
 _FILES_AT_ONCE = 64
 _FILE_SCHEMA = {
-    stream: {n: EVENT[stream][n] for n in names} | {"attributes": pl.Binary(), "item": pl.String()}
+    stream: {n: (EVENT[stream] | CORRECTED)[n] for n in names} | {"attributes": pl.Binary(), "item": pl.String()}
     for stream, names in COLUMNS.items()
 }
 """The columns of a file that may be read; a file of an older lake lacks those that came later."""
@@ -56,7 +56,7 @@ def scan_columns(
     """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets, read from their files.
 
     Return None where only DuckDB can read them, or reads them better: see `table_files`; files with less than `fewest_records`
-    each; a file that is gone since it was listed, or is damaged. DuckDB then reads the files listed anew, or names the damage.
+    each; a file that was removed since it was listed, or is damaged. DuckDB then reads the files listed anew, or names the damage.
     """
     low, high = lake.snapshot_of(after), lake.snapshot_of(upto)
     listed = {stream: table_files(lake.connection, data_path(lake.project), stream, low=low, high=high) for stream in COLUMNS}
@@ -106,6 +106,7 @@ class _Scan:
             "time_us": own_time(stream).cast(pl.Int64), "started": pl.col("started_at").is_not_null(),
             "amount_micros": pl.col("amount_micros") if is_charge else pl.lit(0, pl.Int64),
             "currency": pl.col("currency") if is_charge else pl.lit(None, pl.String),
+            **({} if is_charge else no_correction()),
         }  # fmt: skip
         made |= {"item": pl.col("item") if is_charge else pl.lit(None, pl.String)}
         further = ["source_id", *([SNAPSHOT] if file.is_merged else []), *(["attributes"] if self._noted else [])]

@@ -8,23 +8,25 @@ import polars as pl
 
 from trueup.errors import LogError
 from trueup.events.identity import bucket_key
-from trueup.events.schema import own_time
+from trueup.events.schema import CORRECTED, own_time
 from trueup.localtime import DAY_US
+from trueup.log.catalog.table_files import table_files
 from trueup.log.lake import BucketRange, Lake, TablePart
+from trueup.log.place import data_path
 from trueup.policies.declared import read_policies
 from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.rating.book import HOLIDAY, Book
 from trueup.rating.charged_items.items import items_of
 from trueup.rating.shared_terms import sharing
 from trueup.reconcile.domain.frontier import Frontier, RunningMax, Ticks
-from trueup.reconcile.domain.tariff_terms import SUBSCRIBER_CHANGE, TARIFF_CHANGE, Edition, Terms, changes_of, states_of
+from trueup.reconcile.domain.tariff_terms import FLAT, SUBSCRIBER_CHANGE, TARIFF_CHANGE, Edition, Terms, changes_of, states_of
 from trueup.reconcile.sessions.admission import EVENTS
 
 _SHARED = (
     "event_id", "source_id", "bucket", "key_scope", "record_key", "session_key", "account", "service", "subscriber", "peer",
     "node", "started_at", "quantity_micros", "partial_no", "record_version", "direction",
 )  # fmt: skip
-COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at")}
+COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at", *CORRECTED)}
 """The columns of each stream that the kernel reads."""
 
 OF_USAGE_SQL = {"usage": "true", "charge": "e.item IS NULL"}
@@ -43,6 +45,8 @@ def noted_sql(lake: Lake) -> list[str]:
 
 def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
     """Return the tariff book and the subscriptions of a range of buckets, as known at every position up to `upto`."""
+    if _is_empty(lake, "tariff", upto) and _is_empty(lake, "subscriber", upto):
+        return FLAT
     tariffs = lake.read("tariff", upto=upto)
     known = lake.read("subscriber", upto=upto, part=TablePart(buckets))
     editions = []
@@ -60,6 +64,11 @@ def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
     causes |= {billing: SUBSCRIBER_CHANGE} if billing != NEVER_POSITION else {}
     causes |= {e.position: TARIFF_CHANGE for e in editions}
     return Terms(tuple(editions), states, changes, causes, billing, network, items_of(tariffs))
+
+
+def _is_empty(lake: Lake, table: str, upto: int) -> bool:
+    """Return whether a table is known to have no rows up to a position, from the list of its files alone."""
+    return table_files(lake.connection, data_path(lake.project), table, low=0, high=lake.snapshot_of(upto)) == []
 
 
 def book_at(lake: Lake, upto: int) -> Book:
@@ -155,13 +164,19 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
             started=pl.col("started_at").is_not_null(),
             amount_micros=amount,
             currency=currency,
+            **({} if stream == "charge" else no_correction()),
         ).select(pl.col(n).cast(t) for n, t in EVENTS.items())
+
+
+def no_correction() -> dict[str, pl.Expr]:
+    """Return the columns of a usage record, which corrects nothing."""
+    return {name: pl.lit(None, dtype) for name, dtype in CORRECTED.items()}
 
 
 def source_names(source_ids: pl.Series) -> pl.Series:
     """Return the name of the source of each source unit."""
     first = source_ids.first()
-    if first is not None and (source_ids == first).all():
+    if first is not None and source_ids.eq_missing(pl.Series([first])).all():
         # One unit is the rule, and comparing with it is quicker than looking up each row.
         return pl.Series("source", [str(first).rpartition("@")[0]]).new_from_index(0, len(source_ids))
     units = source_ids.drop_nulls().unique().to_list()

@@ -14,6 +14,7 @@ from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.kernel.booking import Bookings
 from trueup.reconcile.kernel.evaluate import with_rules
 from trueup.reconcile.kernel.evaluations import Evaluations
+from trueup.reconcile.kernel.fast_path.sums import BOOKED
 from trueup.reconcile.kernel.ledger import ledger_rows
 from trueup.reconcile.kernel.lifecycle import ARRIVED, WHOLE
 from trueup.reconcile.recurring.assessment import (
@@ -86,7 +87,7 @@ def reconcile_items(inputs: ItemInputs, *, after: int, upto: int) -> Outcome:
     history = _history(changes, owners, resolved, frontier, after)
     booked_records = charges.filter(pl.col("until") == NEVER_POSITION).select("record_no")
     counted = count_records(
-        resolved.versions, resolved.superseded, booked_records, resolved.superseded.clear(), after=after, position=upto
+        resolved.versions, resolved.superseded, booked_records, pl.DataFrame(schema=BOOKED), after=after, position=upto
     )
     return Outcome(history, ledger_rows(deltas.drop("component"), after), counted, inputs.charges.height)
 

@@ -182,20 +182,19 @@ def booking_counts(evaluated: Evaluated, *, after: int, position: int) -> pl.Dat
 def count_records(
     all_versions: pl.DataFrame, superseded: pl.DataFrame, members: pl.DataFrame, others: pl.DataFrame, *, after: int, position: int
 ) -> pl.DataFrame:
-    """Return the counts of `booking_counts`; `members` are the booked records, `others` booked ones without a version."""
-    columns = ["charge", "source", "currency", "quantity_micros", "amount_micros", "position"]
+    """Return the counts of `booking_counts`; `members` are booked records, `others` booked ones without a version, added up."""
+    columns = (pl.col("charge", "source", "currency", "position"), pl.col("quantity_micros", "amount_micros").cast(pl.Int128))
     versions = all_versions.with_columns(currency="charge_currency")
     counted = versions.filter(pl.col("until") == NEVER_POSITION).join(members.select("record_no"), on="record_no")
     not_counted = superseded.with_columns(currency="charge_currency")
+    none, one = pl.lit(0, pl.Int64), pl.lit(1, pl.Int64)
     records = [
-        counted.select(*columns, booked=pl.lit(1), superseded=pl.lit(0)),
-        not_counted.select(*columns, booked=pl.lit(0), superseded=pl.lit(1)),
-        others.select(*columns, booked=pl.lit(1), superseded=pl.lit(0)),
+        counted.select(*columns, booked=one, superseded=none),
+        not_counted.select(*columns, booked=none, superseded=one),
+        others.select(*columns, booked=pl.col("records"), superseded=none),
     ]  # fmt: skip
     replaced = versions.filter((pl.col("position") <= after) & (pl.col("until") > after) & (pl.col("until") != NEVER_POSITION))
-    transfers = replaced.select(*columns, booked=pl.lit(-1), superseded=pl.lit(1)).with_columns(
-        pl.col("quantity_micros", "amount_micros") * 0
-    )
+    transfers = replaced.select(*columns, booked=-one, superseded=one).with_columns(pl.col("quantity_micros", "amount_micros") * 0)
     rows = pl.concat([pl.concat(records).filter(pl.col("position") > after), transfers])
     return _placement_rows(rows, position)
 
@@ -205,8 +204,8 @@ def _placement_rows(rows: pl.DataFrame, position: int) -> pl.DataFrame:
     summed = rows.group_by("charge", "source", pl.when("charge").then(pl.col("currency").fill_null(""))).agg(
         placed_records=pl.col("booked").sum().cast(pl.Int64),
         outdone_records=pl.col("superseded").sum().cast(pl.Int64),
-        quantity_micros=pl.col("quantity_micros").cast(pl.Int128).sum(),
-        amount_micros=pl.col("amount_micros").cast(pl.Int128).sum(),
+        quantity_micros=pl.col("quantity_micros").sum(),
+        amount_micros=pl.col("amount_micros").sum(),
     )
     return summed.select(
         pl.lit(position, pl.Int64).alias("position"),

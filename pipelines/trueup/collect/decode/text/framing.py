@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from trueup.collect.decode.text.lines import BOM, Lines, lines_in
 from trueup.collect.discover.units import Unit
-from trueup.config.tables.framing import RECORDS, SUMMED
+from trueup.config.tables.of_source.framing import RECORDS, SUMMED
 from trueup.errors import SourceError
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")

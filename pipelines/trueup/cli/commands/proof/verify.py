@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trueup.cli import output
-from trueup.cli.commands.anchor import AnchorPaths, PublicKeyPaths, check_all
+from trueup.cli.commands.proof.anchor import AnchorPaths, PublicKeyPaths, check_all
 from trueup.cli.exit_codes import EXCEEDED
 from trueup.cli.options import HERE, Json, ProjectDir, load
 from trueup.errors import TrueupError

@@ -1,0 +1,1 @@
+"""Tables of `trueup.toml` within a `[[source]]`."""

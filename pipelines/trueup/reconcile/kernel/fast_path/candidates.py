@@ -1,0 +1,238 @@
+"""Candidates: what one pass over all records decides for the fast path: sessions, neighbours, and when streams passed.
+
+The decision uses hashes, and true keys are compared before a pair is taken. A collision sends records through all steps, never past
+them.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from functools import cached_property, reduce
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trueup.policies.policy import NEVER_POSITION, UNKNOWN_TIME_US, Policies
+from trueup.reconcile.blocking.neighbourhood import party_time_pairs
+from trueup.reconcile.domain.frontier import Frontier
+from trueup.reconcile.domain.record_hashes import Hashes, is_duplicated, record_hashes, session_hashes
+from trueup.reconcile.domain.tariff_terms import Terms
+from trueup.reconcile.sessions.grouping import PARTY
+
+_HALF_BITS = 32
+"""Bits of half a hash."""
+Rows = NDArray[np.int64]
+"""Row numbers."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All rows, with what one pass over all of them decides.
+
+    `rule_index` is each row's row in the frame of policies. `has_neighbour` marks rows with a neighbour. `single` are the
+    numbers of the rows that are the only one of their session. `usage` and `charge` are the row numbers of sessions with one
+    record on each side.
+    """
+
+    rows: pl.DataFrame
+    frontier: Frontier
+    is_charge: NDArray[np.bool_]
+    rule_index: NDArray[np.int64]
+    has_neighbour: NDArray[np.bool_]
+    single: NDArray[np.int64]
+    usage: NDArray[np.int64]
+    charge: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, events: pl.DataFrame, frontier: Frontier) -> Candidates:
+        """Decide on all events."""
+        rows = events.with_row_index("row")
+        keyed, is_charge = rows["session_key"].is_not_null().to_numpy(), rows["charge"].to_numpy()
+        record = record_hashes(rows)
+        # A record without a session key is a session of its own.
+        session = np.where(keyed, session_hashes(rows), record)
+        last_policy = len(frontier.policies.all) - 1
+        rule_index = frontier.policies.rule_index(last_policy, rows["rule"].to_numpy())
+        is_complete = _is_complete(rows, frontier.policies, rule_index) & ~is_duplicated(record)
+        order = np.argsort(session)
+        begin, count, charge_counts = _runs(session[order], is_charge[order])
+        single = order[begin[count == 1]]
+        two = begin[(count == 2) & (charge_counts == 1)]
+        usage, charges_of = _in_order(*_by_stream(order[two], order[two + 1], is_charge), len(order))
+        both_complete = is_complete[usage] & is_complete[charges_of] & keyed[usage] & keyed[charges_of]
+        several_records = np.zeros(len(order), dtype=np.bool_)
+        several_records[order] = np.repeat((charge_counts > 1) | (count - charge_counts > 1), count)
+        has_neighbour = _has_neighbour(rows, frontier, rule_index, session, several_records)
+        return cls(
+            rows,
+            frontier,
+            is_charge,
+            rule_index,
+            has_neighbour,
+            single[is_complete[single]],
+            usage[both_complete],
+            charges_of[both_complete],
+        )
+
+    def rule(self, name: str, rows: Rows) -> NDArray[Any]:
+        """Return a column of the rule of rows under the policy in force last."""
+        column: NDArray[Any] = self.frontier.policies.frame[name].to_numpy()[self.rule_index[rows]]
+        return column
+
+    @cached_property
+    def under_last(self) -> NDArray[np.bool_]:
+        """Which rows arrived under the policy in force last."""
+        policies = self.frontier.policies
+        under: NDArray[np.bool_] = policies.number_at(self.position) == len(policies.all) - 1
+        return under
+
+    @cached_property
+    def time_us(self) -> NDArray[np.int64]:
+        """The time of each row; `UNKNOWN_TIME_US` without one."""
+        return self.column("time_us").fill_null(UNKNOWN_TIME_US).to_numpy()
+
+    @cached_property
+    def position(self) -> NDArray[np.int64]:
+        """The position of each row."""
+        return self.column("position").to_numpy()
+
+    def beyond_horizon(self, rows: Rows) -> NDArray[np.bool_]:
+        """Return which rows were beyond the horizon when they arrived."""
+        horizon = self.frontier.policies.all[-1].horizon_us
+        beyond: NDArray[np.bool_] = self._passed_at(rows, horizon, horizon, of_other=False) < self.position[rows]
+        return beyond
+
+    def other_passed_at(self, rows: Rows) -> NDArray[np.int64]:
+        """Return the position at which the other stream has passed each row by grace."""
+        return self._passed_at(rows, self.rule("grace_us", rows), self.rule("closed_wait_us", rows), of_other=True)
+
+    def _passed_at(
+        self, rows: Rows, wait_us: NDArray[np.int64] | int, closed_wait_us: NDArray[np.int64] | int, *, of_other: bool
+    ) -> NDArray[np.int64]:
+        """Return the position at which a stream has passed each row by a wait, under the policy in force last."""
+        is_charge, time_us = self.is_charge[rows], self.time_us[rows]
+        stream = ~is_charge if of_other else is_charge
+        if not len(rows):
+            return np.empty(0, dtype=np.int64)
+        policy = np.full(len(rows), len(self.frontier.policies.all) - 1)
+        wait, closed_wait = (np.broadcast_to(np.asarray(w, dtype=np.int64), len(rows)) for w in (wait_us, closed_wait_us))
+        # A stream that has not passed the least time by the least wait has passed none: one look suffices for most logs.
+        first, shortest, shortest_closed = (np.repeat(column.min(), 2) for column in (time_us, wait, closed_wait))
+        both = np.array([False, True])
+        if (self.frontier.passed_at(both, first, shortest, shortest_closed, policy[[0, 0]]) == NEVER_POSITION).all():
+            return np.full(len(rows), NEVER_POSITION, dtype=np.int64)
+        return self.frontier.passed_at(stream, time_us, wait, closed_wait, policy)
+
+    def unchanged(self, rows: Rows, since: Rows, terms: Terms) -> NDArray[np.bool_]:
+        """Return whether the price of each row is unchanged since another row arrived."""
+        if terms.changes.is_empty():
+            return np.ones(len(rows), dtype=np.bool_)
+        changed = terms.last_change_position(self.columns_of(rows, ["subscriber", "time_us", "quantity_micros"])).to_numpy()
+        unchanged: NDArray[np.bool_] = changed <= self.position[since]
+        return unchanged
+
+    def column(self, name: str) -> pl.Series:
+        """Return a column of all rows in one piece, so that taking rows from it is quick."""
+        if name not in self._columns:
+            self._columns[name] = self.rows[name].rechunk()
+        return self._columns[name]
+
+    @cached_property
+    def _columns(self) -> dict[str, pl.Series]:
+        return {}
+
+    def columns_of(self, rows: Rows, names: list[str]) -> pl.DataFrame:
+        """Return columns of the rows with these numbers."""
+        numbers = pl.Series(rows, dtype=pl.UInt32)
+        return pl.DataFrame([self.column(name).gather(numbers) for name in names])
+
+
+def _hash(*names: str) -> pl.Expr:
+    """Return a hash over columns: equal rows have equal hashes, unequal ones hardly ever."""
+    return reduce(operator.xor, (pl.col(name).hash(seed) for seed, name in enumerate(names, start=1)))
+
+
+def _runs(ascending: Hashes, charge: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return where runs of one hash begin, how many rows each has, and how many of them are charges."""
+    begin = np.flatnonzero(np.append(True, ascending[1:] != ascending[:-1]))
+    return begin, np.diff(begin, append=len(ascending)), np.add.reduceat(charge, begin, dtype=np.int64)
+
+
+def _by_stream(first: Rows, second: Rows, is_charge: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+    """Return the usage records and the charges of pairs of one record of each stream."""
+    is_first = is_charge[first]
+    return np.where(is_first, second, first), np.where(is_first, first, second)
+
+
+def _in_order(usage: Rows, charges: Rows, height: int) -> tuple[Rows, Rows]:
+    """Return pairs in the order of their usage records: memory is read in one direction then."""
+    charge_of = np.full(height, -1, dtype=np.int64)
+    charge_of[usage] = charges
+    ordered = np.flatnonzero(charge_of >= 0)
+    return ordered, charge_of[ordered]
+
+
+def _is_complete(rows: pl.DataFrame, policies: Policies, rule_index: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which rows are complete at once under the policy in force last: no further part, line or counter may come.
+
+    Records that a charge may correct are not: all of its scope go through all steps.
+    """
+    is_line = pl.col("charge") & policies.in_bill_lines(pl.lit(len(policies.all) - 1))
+    in_part: NDArray[np.bool_] = rows.select(is_line | pl.col("partial_no").is_not_null()).to_series().to_numpy()
+    is_counter: NDArray[np.bool_] = (policies.frame["parts"] != "sum").to_numpy()[rule_index] & ~rows["charge"].to_numpy()
+    complete: NDArray[np.bool_] = ~in_part & ~is_counter
+    if rows["corrected_key"].null_count() < rows.height:
+        scopes = rows.filter(pl.col("corrected_key").is_not_null())["scope"].unique()
+        complete &= ~rows["scope"].is_in(scopes.implode()).to_numpy()
+    return complete
+
+
+def _has_neighbour(
+    rows: pl.DataFrame, frontier: Frontier, rule_index: NDArray[np.int64], session: Hashes, several_records: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return which rows are within the start tolerance of another session of their party, where nearest matches are made."""
+    neighbours = np.zeros(rows.height, dtype=np.bool_)
+    by_nearest, tolerance_us = (frontier.policies.frame[n].to_numpy() for n in ("by_nearest", "start_tolerance_us"))
+    if not by_nearest[rule_index].any():
+        return neighbours
+    entries = rows.select("row", "charge", "time_us", *PARTY, "rule").with_columns(
+        session=pl.Series(session), by_nearest=pl.Series(by_nearest[rule_index]), tolerance_us=pl.Series(tolerance_us[rule_index])
+    )  # fmt: skip
+    further = _party_time_pairs(entries.filter(pl.Series(several_records)))
+    places = pl.concat([frame.filter(pl.col("by_nearest") & pl.col("time_us").is_not_null()).select(
+        "row", "time_us", "session", "tolerance_us", party=_hash(*PARTY)
+    ) for frame in (entries, further)])  # fmt: skip
+    neighbour_rows = places["row"].filter(pl.Series(_neighbour_mask(places))).drop_nulls()
+    neighbours[neighbour_rows.to_numpy()] = True
+    return neighbours
+
+
+def _neighbour_mask(places: pl.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows (`party`, `time_us`, `session`, `tolerance_us`) are within the tolerance of another session of their party.
+
+    Rows are sorted by one number: half of it is the party's hash and half the time, which is much quicker than sorting by both.
+    Two parties that share a half count as neighbours. That sends them through all steps, and has no other effect.
+    """
+    party, time_us, session, tolerance_us = (places[n].to_numpy() for n in ("party", "time_us", "session", "tolerance_us"))
+    if not len(party):
+        return np.zeros(0, dtype=np.bool_)
+    since_us = (time_us - time_us.min()).astype(np.uint64)
+    unit_us = int(since_us.max() >> np.uint64(_HALF_BITS)) + 1
+    order = np.argsort((party >> np.uint64(_HALF_BITS) << np.uint64(_HALF_BITS)) | (since_us // np.uint64(unit_us)))
+    party, time_us, session, tolerance_us = (column[order] for column in (party, time_us, session, tolerance_us))
+    # Rows of one time unit are in no order.
+    within_tolerance = np.abs(np.diff(time_us)) <= tolerance_us[1:] + unit_us - 1
+    adjacent = (within_tolerance & (session[1:] != session[:-1])) | (party[1:] != party[:-1])
+    adjacent &= party[1:] >> np.uint64(_HALF_BITS) == party[:-1] >> np.uint64(_HALF_BITS)
+    neighbours = np.zeros(len(party), dtype=np.bool_)
+    neighbours[order] = np.append(adjacent, False) | np.append(False, adjacent)
+    return neighbours
+
+
+def _party_time_pairs(entries: pl.DataFrame) -> pl.DataFrame:
+    """Return the further entries of sessions and charge groups of several parties, see `neighbourhood`; they have no row."""
+    pairs = party_time_pairs(entries.drop("row"), unit=["session", "charge"], party=["rule", *PARTY], times=["time_us"])
+    return pairs.with_columns(row=pl.lit(None, entries.schema["row"])).select(entries.columns)

@@ -1,0 +1,98 @@
+"""Fast path: takes out matched pairs that agree and unmatched records still within grace.
+
+Most traffic is one usage record and one charge of one session key that agree. Such a pair without neighbours is pending when
+its first record arrives and tolerated when its second does, unless the first had become final before. A record without any
+partner or neighbour is pending from its arrival until it is final. All steps together give the same result, and tests compare the
+two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from trueup.reconcile.domain.frontier import Frontier
+from trueup.reconcile.domain.tariff_terms import Terms
+from trueup.reconcile.kernel.fast_path.candidates import Candidates
+from trueup.reconcile.kernel.fast_path.pairs import (
+    PRICED_BY,
+    agreeing_pairs,
+    pairs_in_time,
+    pricing_request,
+    rules_of,
+    with_pool_sessions,
+)
+from trueup.reconcile.kernel.fast_path.sums import BOOKED, MONEY, Codes, booked_records, pair_deltas, unmatched_deltas
+from trueup.reconcile.kernel.ledger import LEDGER
+from trueup.reconcile.pricing.allowance_pools import Pools
+from trueup.reconcile.pricing.session_price import price_sessions
+
+
+@dataclass(frozen=True)
+class FastPath:
+    """The result of the fast path.
+
+    `remaining` are the events that go through all steps. `ledger_deltas` are the ledger rows (position, service, day,
+    currency and sums) of all others. `booked_records` are their records, added up as `BOOKED`. `unmatched` are the row numbers
+    of the unmatched among them.
+    """
+
+    remaining: pl.DataFrame
+    ledger_deltas: pl.DataFrame
+    booked_records: pl.DataFrame
+    unmatched: pl.Series
+
+
+def split_fast_path(
+    events: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools, *, upto: int, fast_path: bool = True
+) -> FastPath:
+    """Split events into those that the fast path books and those that remain.
+
+    `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `charge_currency`. The fast path takes only records
+    that arrived under the policy in force last, after the last change of their terms: a change needs all positions evaluated.
+    Of sessions that share free units or tiers it takes those whose price never changes.
+    """
+    if not fast_path or events.is_empty():
+        return FastPath(events, pl.DataFrame(schema=LEDGER), pl.DataFrame(schema=BOOKED), pl.Series(dtype=pl.Int64))
+    candidates = Candidates.of(events, frontier)
+    pairs = agreeing_pairs(pairs_in_time(candidates, terms), candidates, terms, pools)
+    unmatched = _priced(with_pool_sessions(_unmatched_in_grace(candidates, terms, upto), pools), candidates, terms, pools)
+    remaining = np.ones(events.height, dtype=np.bool_)
+    for rows in (pairs["row"], pairs["row_charge"], unmatched["row"]):
+        remaining[rows.to_numpy()] = False
+    codes = Codes(candidates)
+    deltas = [pair_deltas(pairs, candidates, codes), unmatched_deltas(unmatched, candidates, codes)]
+    return FastPath(
+        events.filter(pl.Series(remaining)), pl.concat(deltas), booked_records(np.flatnonzero(~remaining), candidates, codes),
+        unmatched["row"],
+    )  # fmt: skip
+
+
+def _unmatched_in_grace(candidates: Candidates, terms: Terms, upto: int) -> pl.DataFrame:
+    """Return the records (`row`) that are the only one of their session and that the other stream has not passed yet."""
+    single = candidates.single
+    fits = candidates.under_last[single] & ~candidates.has_neighbour[single] & ~candidates.rule("by_aggregate", single)
+    fits &= candidates.column("time_us").is_not_null().to_numpy()[single]
+    rows = single[fits]
+    rows = rows[(candidates.other_passed_at(rows) > upto) & ~candidates.beyond_horizon(rows)]
+    return pl.DataFrame({"row": rows[candidates.unchanged(rows, rows, terms)]}).cast(pl.Int64)
+
+
+def _priced(unmatched: pl.DataFrame, candidates: Candidates, terms: Terms, pools: Pools) -> pl.DataFrame:
+    """Return unmatched records (`row`) with the `MONEY` of both sides while pending; those without a price are left out."""
+    is_charge = pl.Series(candidates.is_charge[unmatched["row"].to_numpy()], dtype=pl.Boolean)
+    usage, charges = unmatched.filter(~is_charge), unmatched.filter(is_charge)
+    zero, rows = pl.lit(0, pl.Int128), usage["row"].to_numpy()
+    rules = rules_of(rows, candidates)
+    columns = ["currency", "position", "time_us", "service", "quantity_micros"]
+    columns += PRICED_BY if rules["price_micros"].null_count() else []
+    requests = pl.concat([usage, candidates.columns_of(rows, columns), rules], how="horizontal")
+    expected = price_sessions(pricing_request(requests, terms, pl.col("position")), terms, pools)["expected_micros"]
+    billed = candidates.columns_of(charges["row"].to_numpy(), ["amount_micros"])["amount_micros"].cast(pl.Int128)
+    priced = [
+        usage.with_columns(expected_micros=expected, billed_micros=zero).drop_nulls("expected_micros"),
+        charges.with_columns(expected_micros=zero, billed_micros=billed),
+    ]
+    return pl.concat([frame.select("row", *MONEY) for frame in priced])

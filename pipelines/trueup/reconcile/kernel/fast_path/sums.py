@@ -1,0 +1,168 @@
+"""Sums of what the fast path books: ledger changes and booked records, added up by numbers that stand for text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trueup.localtime import local_day
+from trueup.policies.policy import UNKNOWN_TIME_US
+from trueup.reconcile.kernel.fast_path.candidates import Candidates, Rows
+
+_SUMS = ("expected_micros", "billed_micros", "tolerated_micros", "pending_micros")
+MONEY: dict[str, pl.DataType] = {"expected_micros": pl.Int128(), "billed_micros": pl.Int128()}
+BOOKED: dict[str, pl.DataType] = {
+    "charge": pl.Boolean(), "position": pl.Int64(), "source": pl.String(), "currency": pl.String(), "records": pl.Int64(),
+    "quantity_micros": pl.Int128(), "amount_micros": pl.Int128(),
+}  # fmt: skip
+"""Booked records added up: `currency` is that of the charge itself."""
+_MOST_CELLS = 2**62
+_Cells = Mapping[str, NDArray[np.int64] | NDArray[np.int32]]
+"""Whole numbers of each row, by which sums are added up."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Columns of text as small numbers: each number of `column(name)` is an index into `names(name)`."""
+
+    candidates: Candidates
+
+    def column(self, name: str) -> NDArray[np.int32]:
+        """Return the numbers of a column of all rows."""
+        return self._coded(name)[0]
+
+    def names(self, name: str) -> pl.Series:
+        """Return the texts that the numbers stand for; NULL is one of them."""
+        return self._coded(name)[1]
+
+    def _coded(self, name: str) -> tuple[NDArray[np.int32], pl.Series]:
+        if name not in self._known:
+            self._known[name] = _coded(self.candidates.rows[name])
+        return self._known[name]
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[NDArray[np.int32], pl.Series]]:
+        return {}
+
+
+def _coded(values: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
+    names = values.unique()
+    if len(names) == 1:
+        return np.zeros(len(values), dtype=np.int32), names
+    names = names.drop_nulls()
+    numbers = values.replace_strict(names, pl.int_range(len(names), eager=True), default=len(names), return_dtype=pl.Int32)
+    return numbers.to_numpy(), names.extend_constant(None, 1)
+
+
+def pair_deltas(pairs: pl.DataFrame, candidates: Candidates, codes: Codes) -> pl.DataFrame:
+    """Return the changes of sums when the first and when the second record of each pair arrives.
+
+    Rows are (position, service, day, currency and sums). `pairs` are (`row`, `row_charge`, `expected_micros`, `billed_micros`).
+    """
+    usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
+    zone = candidates.frontier.policies.all[-1].timezone
+    service, currency = codes.column("service"), codes.column("currency")
+    cells: _Cells = {
+        "position": candidates.position[usage], "position_charge": candidates.position[charge], "service": service[usage],
+        "service_charge": service[charge], "currency": currency[usage], "day": _days(candidates, usage, zone),
+        "day_charge": _days(candidates, charge, zone),
+    }  # fmt: skip
+    summed = _added_up(cells, {name: pairs[name] for name in MONEY})
+    of_cells = summed.with_columns(
+        *(codes.names("service").gather(summed[side]).alias(side) for side in ("service", "service_charge")),
+        currency=codes.names("currency").gather(summed["currency"]),
+    )  # fmt: skip
+    return _deltas_of_pairs(of_cells)
+
+
+def unmatched_deltas(unmatched: pl.DataFrame, candidates: Candidates, codes: Codes) -> pl.DataFrame:
+    """Return the changes of sums when unmatched records (`row`, `expected_micros`, `billed_micros`) arrive."""
+    rows = unmatched["row"].to_numpy()
+    cells: _Cells = {
+        "position": candidates.position[rows], "service": codes.column("service")[rows], "currency": codes.column("currency")[rows],
+        "day": _days(candidates, rows, candidates.frontier.policies.all[-1].timezone),
+    }  # fmt: skip
+    summed = _added_up(cells, {name: unmatched[name] for name in MONEY})
+    of_cells = summed.with_columns(
+        service=codes.names("service").gather(summed["service"]), currency=codes.names("currency").gather(summed["currency"])
+    )
+    expected, billed, zero = pl.col("expected_micros"), pl.col("billed_micros"), pl.lit(0, pl.Int128)
+    return _with_no_impact([_deltas(of_cells, pl.col("position"), _cell(), expected, billed, zero, expected - billed)])
+
+
+def booked_records(rows: Rows, candidates: Candidates, codes: Codes) -> pl.DataFrame:
+    """Return rows, all of which are booked, added up as `BOOKED`."""
+    cells: _Cells = {
+        "charge": candidates.is_charge[rows].astype(np.int32), "position": candidates.position[rows],
+        "source": codes.column("source")[rows], "currency": codes.column("charge_currency")[rows],
+    }  # fmt: skip
+    summed = _added_up(cells, candidates.columns_of(rows, ["quantity_micros", "amount_micros"]).to_dict())
+    return summed.with_columns(
+        charge=pl.col("charge") == 1, source=codes.names("source").gather(summed["source"]),
+        currency=codes.names("charge_currency").gather(summed["currency"]),
+    ).select(pl.col(n).cast(t) for n, t in BOOKED.items())  # fmt: skip
+
+
+def _days(candidates: Candidates, rows: Rows, zone: str) -> NDArray[np.int32]:
+    """Return the local day of each row as a number; 0 for a row without a time, whose day is in no sum."""
+    times = candidates.time_us[rows]
+    known = pl.DataFrame({"time_us": np.where(times == UNKNOWN_TIME_US, 0, times)})
+    return known.select(local_day(pl.col("time_us"), zone).cast(pl.Int32)).to_series().to_numpy()
+
+
+def _added_up(cells: _Cells, sums: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """Return `sums` (as Int128) and the number of `records` added up by `cells`.
+
+    The numbers are combined into one, by which grouping is quicker than by all of them.
+    """
+    frame = pl.DataFrame({**cells, **{f"{name} ": column for name, column in sums.items()}})
+    if frame.is_empty():
+        return frame.select(*cells, *(pl.col(f"{name} ").cast(pl.Int128).alias(name) for name in sums), records=pl.lit(0))
+    spans = {name: (int(column.min()), int(column.max()) - int(column.min()) + 1) for name, column in cells.items()}
+    cell, count = pl.lit(0, pl.Int64), 1
+    for name, (least, width) in spans.items():
+        cell, count = cell * width + (pl.col(name).cast(pl.Int64) - least), count * width
+    by = [cell.alias("cell ")] if count < _MOST_CELLS else list(cells)
+    kept = [pl.col(name).first() for name in cells] if count < _MOST_CELLS else []
+    added = [pl.col(f"{name} ").cast(pl.Int128).sum().alias(name) for name in sums]
+    return frame.group_by(by).agg(*kept, *added, records=pl.len()).drop("cell ", strict=False)
+
+
+def _deltas_of_pairs(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Return the changes of sums of pairs that are added up by their cells."""
+    usage_first, charge_first = pl.col("position") < pl.col("position_charge"), pl.col("position_charge") < pl.col("position")
+    expected, billed, zero = pl.col("expected_micros"), pl.col("billed_micros"), pl.lit(0, pl.Int128)
+    matched_at = pl.max_horizontal("position", "position_charge")
+    usage_cell, charge_cell = _cell(), _cell("_charge")
+    usage_pending, charge_pending = pairs.filter(usage_first), pairs.filter(charge_first)
+    return _with_no_impact(
+        [
+            _deltas(usage_pending, pl.col("position"), usage_cell, expected, zero, zero, expected),
+            _deltas(usage_pending, matched_at, usage_cell, expected * -1, zero, zero, expected * -1),
+            _deltas(charge_pending, pl.col("position_charge"), charge_cell, zero, billed, zero, billed * -1),
+            _deltas(charge_pending, matched_at, charge_cell, zero, billed * -1, zero, billed),
+            _deltas(pairs, matched_at, usage_cell, expected, billed, expected - billed, zero),
+        ]
+    )
+
+
+def _cell(suffix: str = "") -> dict[str, pl.Expr]:
+    """Return the cell of a record; both records of a pair have one currency."""
+    day = pl.col(f"day{suffix}").cast(pl.Date)
+    return {"service": pl.col(f"service{suffix}").fill_null(""), "day": day, "currency": pl.col("currency")}
+
+
+def _deltas(rows: pl.DataFrame, at: pl.Expr, cell: Mapping[str, pl.Expr], *sums: pl.Expr) -> pl.DataFrame:
+    """Return the changes of sums by rows; `sums` are in the order of `_SUMS`."""
+    named = rows.select(position=at, **cell, **dict(zip(_SUMS, sums, strict=True)))
+    return named.group_by("position", "service", "day", "currency").agg(pl.col(_SUMS).sum())
+
+
+def _with_no_impact(deltas: list[pl.DataFrame]) -> pl.DataFrame:
+    zero = pl.lit(0, pl.Int128)
+    return pl.concat(deltas).with_columns(impact_micros=zero, unrated_records=pl.lit(0, pl.Int64))
