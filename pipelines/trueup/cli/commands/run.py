@@ -105,9 +105,9 @@ def run(
             output.line(f"anchor     {anchor.summary_line(anchored)}")
         if notified is not None:
             output.line(f"notify     {output.counted(notified.sent, 'message')} sent, {notified.known} sent before")
+        show_first_look(published.look, "" if project == HERE else f" --project {project}")
     for error in () if notified is None else notified.errors:
         output.note(f"trueup: {error}")
-        show_first_look(published.look, "" if project == HERE else f" --project {project}")
     ingest_command.note_errors(ingested)
     if isinstance(anchored, TrueupError):
         # All other steps are done and shown by now.
