@@ -27,8 +27,8 @@ FEWEST_RECORDS_PER_FILE = 5_000
 _FILES_AT_ONCE = 64
 _FILE_SCHEMA = {stream: {n: EVENT[stream][n] for n in names} | {"attributes": pl.Binary()} for stream, names in COLUMNS.items()}
 """The columns of a file that may be read; a file of an older lake lacks those that came later."""
-_PER_FILE = ("source", "position", *NOTED)
-"""The columns of `EVENTS` that are added to the rows of one file, because they take one value or come from `attributes`."""
+_PER_FILE = ("source", "scope", "position", *NOTED)
+"""The columns of `EVENTS` that are added to the rows of one file, because they take one value or come from other columns."""
 
 
 def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
@@ -101,13 +101,13 @@ class _Scan:
             "amount_micros": pl.col("amount_micros") if is_charge else pl.lit(0, pl.Int64),
             "currency": pl.col("currency") if is_charge else pl.lit(None, pl.String),
         }  # fmt: skip
-        further = ["source_id", *([SNAPSHOT] if file.is_merged else []), *(["attributes"] if self._noted else [])]
+        further = ["source_id", "account", *([SNAPSHOT] if file.is_merged else []), *(["attributes"] if self._noted else [])]
         as_read = [n for n in EVENTS if n not in made and n not in _PER_FILE]
         return rows.select(*as_read, *further, **made)
 
     def _events(self, rows: pl.DataFrame, file: DataFile) -> pl.DataFrame:
         """Return rows of `_columns` as rows of `EVENTS`."""
-        rows = rows.with_columns(source=source_names(rows["source_id"]))
+        rows = rows.with_columns(source=source_names(rows["source_id"]), scope=self._scopes(rows))
         if file.is_merged:
             rows = self.lake.with_positions(rows.rename({SNAPSHOT: "at_snapshot"}), after=self.after, upto=self.upto)
         else:
@@ -119,6 +119,12 @@ class _Scan:
         else:
             rows = rows.with_columns(pl.lit(None, pl.String).alias(n) for n in NOTED)
         return rows.select(pl.col(n).cast(t) for n, t in EVENTS.items())
+
+    def _scopes(self, rows: pl.DataFrame) -> pl.Series:
+        """Return the bucket key of each row."""
+        by = self.lake.project.config.lake.bucket_by
+        # Where each row has the column, the bucket key is the column itself, which takes no copy.
+        return rows[by] if rows[by].null_count() == 0 else rows.select(bucket_key(by)).to_series()
 
     @cached_property
     def _noted(self) -> bool:
