@@ -22,7 +22,7 @@ $(BIN)/uv:
 	@touch $@
 
 .venv/.tests: $(BIN)/uv uv.lock pyproject.toml
-	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --extra batch --extra stream --extra quality --extra fraud --extra workbench
+	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --extra batch --extra stream --extra quality --extra fraud --extra workbench --extra evidence --extra notify
 	@touch $@ .venv/.runs
 
 run: .venv/.runs ## set up, reconcile and score a small simulated operator, show leakage and suspicious transactions

@@ -48,6 +48,23 @@ def week_begin_us(number: pl.Expr) -> pl.Expr:
     return (number * 7 - 3) * DAY_US
 
 
+def cycle_number(day: pl.Expr, cycle_day: pl.Expr | int) -> pl.Expr:
+    """Return the number of the billing cycle that contains a calendar day: that of the month in which the cycle begins.
+
+    `cycle_day` is 1 to 31. In a month without that day the cycle begins on the month's last day.
+    """
+    number = month_number(day.cast(pl.Datetime("us")).cast(pl.Int64))
+    return number - (day < cycle_begin_day(number, cycle_day)).cast(pl.Int64)
+
+
+def cycle_begin_day(number: pl.Expr, cycle_day: pl.Expr | int) -> pl.Expr:
+    """Return the calendar day on which a numbered billing cycle begins."""
+    first = pl.date((number - 1) // 12, (number - 1) % 12 + 1, 1)
+    last = first.dt.month_end()
+    wanted = first + pl.duration(days=(cycle_day if isinstance(cycle_day, pl.Expr) else pl.lit(cycle_day)) - 1)
+    return pl.min_horizontal(wanted.cast(pl.Date), last)
+
+
 def period_index(time_us: pl.Expr, period: int, zone: str) -> pl.Expr:
     """Return the number of the period that contains an instant, on the wall clock of `zone`.
 

@@ -7,8 +7,9 @@ from typing import Literal
 
 MICROS = 1_000_000
 """Millionths of a unit: of a currency unit, a second, a byte or a message; also microseconds of a second."""
-WEEK, MONTH = -1, -2
-"""Periods of the calendar: weeks that begin on Monday, and months. Any other period is a number of microseconds."""
+WEEK, MONTH, CYCLE = -1, -2, -3
+"""Periods of the calendar: weeks that begin on Monday, months, and the billing cycles of accounts. Any other period is a number of
+microseconds."""
 CALENDAR_PERIODS = {"week": WEEK, "month": MONTH}
 """Calendar periods by their name in settings, declarations and ids of findings."""
 UnitName = Literal["ms", "s", "min", "h", "B", "kB", "KiB", "MB", "MiB", "GB", "GiB", "messages"]

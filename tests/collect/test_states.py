@@ -61,6 +61,7 @@ RATE: dict[str, object] = {
     "tax": "0.19", "tax_included": "false", "unit": "s", "weekdays": "mon-fri", "from_time": "08:00", "to_time": "18:00",
     "timezone": "Europe/Berlin", "calendar": "DE", "name": "Tag der Arbeit", "services": "voice|sms", "shared": "account",
     "period": "month", "to_currency": "USD", "units": "100.25", "origin": "44", "maximum": "9.5", "chargeable_from": "5", "free_first": "2.5", "priced_at": "start", "rated_as": "49176",
+    "due": "arrears", "proration": "30", "suspended": "charged", "event": "activation", "applies_to": "line", "discount": "0.25", "months": "3",
 }  # fmt: skip
 EXACT = {
     "record_key": "r1", "item": "rate", "tariff_code": "T1", "plan": "GOLD", "service": "voice", "direction": "out", "zone": "Z1",
@@ -71,6 +72,7 @@ EXACT = {
     "tax_included": False, "unit": "s", "weekdays": "mon-fri", "from_time": "08:00", "to_time": "18:00",
     "timezone": "Europe/Berlin", "calendar": "DE", "name": "Tag der Arbeit", "services": "voice|sms", "shared": "account",
     "period": "month", "to_currency": "USD", "units_micros": 100_250_000, "origin": "44", "maximum_micros": 9_500_000, "chargeable_from_micros": 5_000_000, "free_first_micros": 2_500_000, "priced_at": "start", "rated_as": "49176",
+    "due": "arrears", "proration": "30", "suspended": "charged", "event": "activation", "applies_to": "line", "discount_micros": 250_000, "months": 3,
 }  # fmt: skip
 
 ACTIVE = {"system": "network", "msisdn": "491", "account": "A1", "plan": "GOLD", "status": "active",
@@ -161,7 +163,11 @@ def test_booleans_and_numbers_may_have_native_types(tmp_path, project_of, take_i
         ({"item": None}, "missing_required", "item: is there"),
         ({"id": None}, "missing_required", "record_key: is there"),
         ({"valid_from": None}, "missing_required", "valid_from: is there"),
-        ({"item": "price"}, "value_out_of_range", "item: is rate, band, holiday, allowance, exchange or ported"),
+        (
+            {"item": "price"},
+            "value_out_of_range",
+            "item: is rate, band, holiday, allowance, exchange, ported, recurring, one_off or discount",
+        ),
         ({"valid_from": "yesterday"}, "bad_time", "valid_from: is a time"),
         ({"valid_from": "1899-12-31T23:59:59"}, "time_out_of_range", "valid_from: lies within the years 1900 to 2200"),
         ({"valid_to": "2201-01-01T00:00:00"}, "time_out_of_range", "valid_to: lies within the years 1900 to 2200"),

@@ -110,8 +110,8 @@ def test_an_existing_project_is_not_overwritten(tmp_path: Path, capsys: pytest.C
         (b"\x1f\x8b\x08\x00broken", "stream is damaged|cut short"),
         (b"%PDF-1.4 ...\0", "a PDF document"),
         ("id,caller\ne1,2\n".encode("utf-16"), "UTF-16"),
-        (b'[{"id": 1}]', "one JSON array"),
-        (b"hello\nworld\n", "neither CSV nor NDJSON"),
+        (b'[{"id": 1}]', "no column has times or amounts; its columns are id"),
+        (b"hello\nworld\n", "of no known format"),
         (b"name,colour\nann,red\nbob,blue\n", "no column has times or amounts; its columns are name, colour"),
     ],
 )

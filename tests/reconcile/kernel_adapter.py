@@ -31,7 +31,7 @@ def events_of(log: Log) -> pl.DataFrame:
             "key_scope": r.key_scope, "record_key": r.key, "session_key": r.session, "service": r.service, "subscriber": r.subscriber,
             "peer": r.peer, "node": r.node, "time_us": r.time_us, "started": r.started_us is not None,
             "quantity_micros": r.quantity_micros, "amount_micros": r.amount_micros, "partial_no": r.part, "record_version": r.version,
-            "currency": r.currency,
+            "currency": r.currency, "corrected_charge": r.corrects and r.corrects[0], "corrected_key": r.corrects and r.corrects[1],
         }
         for position, commit in enumerate(log, start=1) for r in commit if isinstance(r, Record)
     ]  # fmt: skip

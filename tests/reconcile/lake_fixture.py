@@ -112,6 +112,11 @@ def with_event_ids_of_lake(log: Log, bucket_by: str) -> tuple[Log, dict[tuple[in
                 if own:
                     frame = pl.DataFrame([_row(r, position, n, bucket_by) for n, r in enumerate(own)], schema=COLLECTED[stream])
                     rows[position, stream] = with_event_ids(connection, frame, stream, bucket_by=bucket_by, buckets=BUCKETS)  # type: ignore[arg-type]
+                    if stream == "charge":
+                        rows[position, stream] = rows[position, stream].with_columns(
+                            corrected_key=pl.Series([r.corrects and r.corrects[1] for r in own], dtype=pl.String),
+                            corrected_charge=pl.Series([r.corrects and r.corrects[0] for r in own], dtype=pl.Boolean),
+                        )
                     ids = rows[position, stream]["event_id"].to_list()
                     new += [replace(r, given_event_id=i) for r, i in zip(own, ids, strict=True)]
             commits.append(new)
@@ -127,7 +132,12 @@ def _row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any
         "record_key": r.key, "session_key": r.session, "service": r.service, "subscriber": r.subscriber, "peer": r.peer, "node": r.node,
         "account": r.scope or None if bucket_by == "account" else None, "started_at": moment(r.started_us), "quantity_micros": r.quantity_micros, "partial_no": r.part, "record_version": r.version,
     }  # fmt: skip
-    charged = {"amount_micros": r.amount_micros, "currency": r.currency, "billed_at": moment(r.billed_us)}
+    charged = {
+        "amount_micros": r.amount_micros,
+        "currency": r.currency,
+        "billed_at": moment(r.billed_us),
+        "corrects": r.corrects and r.corrects[1],
+    }
     return {n: (row | charged).get(n) for n in COLLECTED["charge" if r.charge else "usage"]}
 
 

@@ -359,6 +359,8 @@ def any_log(
             *items[at:],
             *generator.session(),
         ]
+    if "recoveries" in generator.facets:
+        items = with_corrections(rng, generator, items)
     log = split_into_commits(rng, items)
     if "policies" in generator.facets:
         policy = generator.first
@@ -370,9 +372,38 @@ def any_log(
     return generator, with_superseded_ticks(rng, log) if "wrong clock" in generator.facets else log
 
 
+def recovery_facets(rng: random.Random) -> frozenset[str]:
+    """Return random facets and that of correcting charges, which other logs never have, so their random numbers stay."""
+    return random_facets(rng) | {"recoveries"}
+
+
 def wrong_clock_facets(rng: random.Random) -> frozenset[str]:
     """Return random facets and that of superseded ticks, which other logs never have, so their random numbers stay."""
     return random_facets(rng) | {"wrong clock"}
+
+
+def with_corrections(rng: random.Random, generator: LogGenerator, items: list[Item]) -> list[Item]:
+    """Add charges that correct records: of any age and amount, before or after the record, of unknown ones, and twice."""
+    items = list(items)
+    for named in [i for i in items if isinstance(i, Record) and rng.random() < 0.4]:
+        side, amount = rng.choice((None, named.charge)), rng.choice((-3, -1, 1, 2, 3, 5, 10, 20, 30)) * MICRO
+        is_stray, by_session = rng.random() < 0.05, "keys only" in generator.facets
+        scope = "z" if is_stray else named.scope
+        session = scope if by_session else rng.choice((None, named.session))
+        charge = generator.record(True, session, named.service, "z" if is_stray else named.subscriber, named.peer,
+                                  generator.random_step(), rng.choice((0, 1, 3)) * MICRO, amount)  # fmt: skip
+        exact = (
+            named.amount_micros
+            if named.charge
+            else priced(rules_of(named.service, generator.first), named.quantity_micros, "EUR", generator.first)
+        )
+        charge = replace(
+            charge, scope=scope, corrects=(side, named.key if rng.random() < 0.95 else "none"),
+            currency=named.currency, started_us=charge.started_us if rng.random() < 0.8 else 0,
+            amount_micros=amount if exact is None or rng.random() < 0.6 or abs(exact) >= 2**62 else -exact if named.charge else exact,
+        )  # fmt: skip
+        items.insert(rng.randrange(len(items) + 1), charge)
+    return items
 
 
 def with_superseded_ticks(rng: random.Random, log: Log) -> Log:

@@ -155,3 +155,16 @@ def test_money_is_exact(project: Project) -> None:
     record(project, [hexed("f2")], Decision("claimed", amount_micros=amount_micros_of("0.000001")), clock=clock)
     (row,) = rows(project, "SELECT amount FROM money_ledger WHERE account = 'claimed'")
     assert row == {"amount": Number("0.000001")}
+
+
+def test_key_figures_and_the_catalogue_of_controls_show_what_decisions_say(project: Project) -> None:
+    decide(project, hexed("f2"), "claimed", decided_by="ann", clock=clock)
+    decide(project, hexed("f3"), "dismissed", note="a test line", decided_by="ann", clock=clock)
+    (voice,) = rows(
+        project, "SELECT claimed, recovery_rate, precision, hours_to_decide > 0 AS later FROM kpi_daily WHERE service = 'voice'"
+    )
+    assert voice == {"claimed": Number(25), "recovery_rate": 1.0, "precision": 0.5, "later": True}
+    query = "SELECT control, stage, coverage, confirmed, dismissed, precision FROM controls WHERE confirmed + dismissed > 0 ORDER BY control"
+    assert [tuple(row.values()) for row in rows(project, query)] == [
+        ("charge_without_usage", "billing", 1.0, 0, 1, 0.0), ("underbilled", "billing", 1.0, 1, 0, 1.0),
+    ]  # fmt: skip

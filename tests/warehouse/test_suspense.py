@@ -326,7 +326,7 @@ def test_a_share_in_quarantine_is_reported_and_a_file_refused_whole_fails_the_ch
     assert main(["status", "--check", "--project", str(project)]) == 0
     (project / "landing/usage2.csv").write_text(USAGE + call("c", at="yesterday") + "\n")
     assert main(["ingest", "--project", str(project)]) == 0
-    whole = "source switch: all 1 records of this file are in quarantine (bad_time: started_at: is a time) (landing/usage2.csv)"
+    whole = "source switch: the only record of this file is in quarantine (bad_time: started_at: is a time) (landing/usage2.csv)"
     assert whole in capsys.readouterr().err
     assert main(["status", "--check", "--project", str(project)]) == 1
     # Beyond the horizon no finding can change any more.

@@ -16,5 +16,8 @@ EXTRAS = {
     "mosaic_widget": "workbench",
     "vl_convert": "workbench",
     "altair": "workbench",
+    "reportlab": "evidence",
+    "jinja2": "evidence",
+    "apprise": "notify",
 }
 """The extra of the distribution that installs an optional package."""

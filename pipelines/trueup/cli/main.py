@@ -32,7 +32,7 @@ from trueup.cli.commands import (
     stream,
     workbench,
 )
-from trueup.cli.commands.investigation import decide
+from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence
 from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
 from trueup.cli.extras import EXTRAS as EXTRAS
@@ -66,8 +66,8 @@ def root(
 
 
 _GROUPS = (
-    project, ingest, reconcile, stream, quality, query, status, decide, clock, verify, anchor, rate, run, controls, fraud, doctor,
-    workbench,
+    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, evidence, bill,
+    clock, verify, anchor, rate, run, controls, fraud, doctor, workbench,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

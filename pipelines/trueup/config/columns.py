@@ -11,10 +11,12 @@ _MOVEMENT_COLUMNS = (
     "started_at", "quantity", "partial_no",
 )  # fmt: skip
 USAGE_COLUMNS = (*_MOVEMENT_COLUMNS, "record_version")
-CHARGE_COLUMNS = (*_MOVEMENT_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at", "record_version")
-STAGE_COLUMNS = (*CHARGE_COLUMNS, "stage")
+_RATED_COLUMNS = (*_MOVEMENT_COLUMNS, "amount", "currency", "tariff_code", "invoice_id", "billed_at", "record_version")
+CHARGE_COLUMNS = (*_RATED_COLUMNS, "item", "period_from", "period_to", "corrects")
+STAGE_COLUMNS = (*_RATED_COLUMNS, "stage")
 SUBSCRIBER_COLUMNS = (
     "record_key", "system", "subscriber", "account", "imsi", "plan", "segment", "status", "valid_from", "valid_to",
+    "timezone", "cycle_day",
 )  # fmt: skip
 TARIFF_COLUMNS = (
     "record_key", "item", "tariff_code", "plan", "service", "direction", "zone", "trunk", "destination", "band",
@@ -22,6 +24,7 @@ TARIFF_COLUMNS = (
     "tier_from", "rounding", "decimals", "rounding_stage", "tax", "tax_included", "unit", "weekdays", "from_time", "to_time",
     "timezone", "calendar", "name", "services", "shared", "period", "to_currency", "units", "origin",
     "maximum", "chargeable_from", "free_first", "priced_at", "rated_as",
+    "due", "proration", "suspended", "event", "applies_to", "discount", "months",
 )  # fmt: skip
 STREAM_COLUMNS = {
     "usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS, "stage": STAGE_COLUMNS, "subscriber": SUBSCRIBER_COLUMNS,
@@ -30,10 +33,10 @@ STREAM_COLUMNS = {
 """The columns of each stream."""
 DECIMAL_COLUMNS = frozenset({
     "quantity", "amount", "setup", "price", "first_increment", "next_increment", "minimum", "tier_from", "tax", "units",
-    "maximum", "chargeable_from", "free_first",
+    "maximum", "chargeable_from", "free_first", "discount",
 })  # fmt: skip
 """Columns that hold decimals; the log stores them in millionths."""
-TIME_COLUMNS = frozenset({"started_at", "billed_at", "valid_from", "valid_to"})
+TIME_COLUMNS = frozenset({"started_at", "billed_at", "valid_from", "valid_to", "period_from", "period_to"})
 FLAG_COLUMNS = frozenset({"tax_included"})
-WHOLE_COLUMNS = frozenset({"partial_no", "record_version", "price_per", "decimals"})
+WHOLE_COLUMNS = frozenset({"partial_no", "record_version", "price_per", "decimals", "cycle_day", "months"})
 """Columns that hold whole numbers. Columns of no kind named here hold texts."""

@@ -157,8 +157,8 @@ def _columns_of(source: SourceConfig, path: Path) -> Sequence[str]:
             return reader_of(sample_unit(source, path, handle, os.fstat(handle.fileno()).st_size)).columns()
     sample = read_sample(path)
     bounded = source.model_copy(update={"framing": _framing(source, sample)})
-    with open_regular(path) if sample.is_parquet else io.BytesIO(sample.data) as handle:
-        size = sample.size_bytes if sample.is_parquet else len(sample.data)
+    with open_regular(path) if sample.kind == "parquet" else io.BytesIO(sample.data) as handle:
+        size = sample.size_bytes if sample.kind == "parquet" else len(sample.data)
         return reader_of(sample_unit(bounded, path, handle, size)).columns()
 
 

@@ -22,7 +22,9 @@ REQUIRED: dict[str, tuple[str, ...]] = {
 
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
     "subscriber": {"system": ("network", "billing"), "status": ("active", "suspended", "ceased")},
-    "tariff": {"item": ("rate", "band", "holiday", "allowance", "exchange", "ported")},
+    "tariff": {
+        "item": ("rate", "band", "holiday", "allowance", "exchange", "ported", "recurring", "one_off", "discount"),
+    },
 }
 """Permitted values of enumerated text columns, by stream and event column."""
 

@@ -94,7 +94,14 @@ _TARIFF: dict[str, pl.DataType] = {
 
 LATER: dict[str, dict[str, pl.DataType]] = {
     "usage": {"record_version": pl.Int64()},
-    "charge": {"record_version": pl.Int64()},
+    "charge": {
+        "record_version": pl.Int64(),
+        "item": pl.String(),
+        "period_from": UTC_TIME,
+        "period_to": UTC_TIME,
+        "corrects": pl.String(),
+    },
+    "subscriber": {"timezone": pl.String(), "cycle_day": pl.Int64()},
     "tariff": {
         "origin": pl.String(),
         "maximum_micros": pl.Int64(),
@@ -102,6 +109,13 @@ LATER: dict[str, dict[str, pl.DataType]] = {
         "free_first_micros": pl.Int64(),
         "priced_at": pl.String(),
         "rated_as": pl.String(),
+        "due": pl.String(),
+        "proration": pl.String(),
+        "suspended": pl.String(),
+        "event": pl.String(),
+        "applies_to": pl.String(),
+        "discount_micros": pl.Int64(),
+        "months": pl.Int64(),
     },
 }
 """Core columns that canonical form 1 does not have: only a row that has one of them is in form 2, see `identity`."""
@@ -110,7 +124,7 @@ CORE: dict[str, dict[str, pl.DataType]] = {
     "usage": {**_SHARED, **LATER["usage"]},
     "charge": {**_SHARED, **_CHARGE_ONLY, **LATER["charge"]},
     "stage": _STAGE,
-    "subscriber": _SUBSCRIBER,
+    "subscriber": {**_SUBSCRIBER, **LATER["subscriber"]},
     "tariff": {**_TARIFF, **LATER["tariff"]},
 }
 """The core columns of each stream, in the fixed order of the canonical form."""
@@ -134,6 +148,9 @@ EVENT: dict[str, dict[str, pl.DataType]] = {
     for stream, core in CORE.items()
 }
 """Columns of a stream's table in the log."""
+
+CORRECTED: dict[str, pl.DataType] = {"corrected_key": pl.String(), "corrected_charge": pl.Boolean()}
+"""Columns of a charge that its commit finds in the log: which record it corrects. They follow from `corrects` and are in no id."""
 
 READABLE: dict[str, pl.DataType] = {
     "record_key": pl.String(),

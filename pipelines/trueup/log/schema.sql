@@ -86,6 +86,12 @@ CREATE TABLE lake.events.charge (
     invoice_id VARCHAR,
     billed_at TIMESTAMPTZ,
     record_version BIGINT,
+    item VARCHAR,               -- the recurring or one-off item that it charges; NULL for a charge of usage
+    period_from TIMESTAMPTZ,    -- begin of the time that an item is charged for
+    period_to TIMESTAMPTZ,      -- its end, exclusive
+    corrects VARCHAR,           -- the finding or the record key that it corrects; NULL for most
+    corrected_key VARCHAR,      -- the key of the record whose booking it joins, found when it was collected
+    corrected_charge BOOLEAN,   -- whether that record is a charge; NULL: usage, else a charge
     attributes JSON
 );
 ALTER TABLE lake.events.charge SET PARTITIONED BY (day);
@@ -148,6 +154,8 @@ CREATE TABLE lake.events.subscriber (
     status VARCHAR,             -- active, suspended or ceased
     valid_from TIMESTAMPTZ,
     valid_to TIMESTAMPTZ,       -- exclusive; NULL: until further notice
+    timezone VARCHAR,           -- the zone of its billing days; NULL: that of the item, else of the project
+    cycle_day BIGINT,           -- the day of the month on which its billing cycle begins; NULL: the first
     attributes JSON
 );
 
@@ -162,7 +170,7 @@ CREATE TABLE lake.events.tariff (
     bucket SMALLINT,            -- 0: the book applies to every bucket
     key_scope VARCHAR,
     record_key VARCHAR,         -- the row's own identity, or derived from its content
-    item VARCHAR,               -- rate, band, holiday, allowance, exchange or ported: the kind of row
+    item VARCHAR,               -- the kind of row: rate, recurring, discount, …
     tariff_code VARCHAR,
     plan VARCHAR,
     service VARCHAR,
@@ -204,6 +212,13 @@ CREATE TABLE lake.events.tariff (
     free_first_micros BIGINT,   -- the quantity at the beginning of a record that is free
     priced_at VARCHAR,          -- increment or start: whose price holds
     rated_as VARCHAR,           -- of a ported number: the number whose price calls to it have
+    due VARCHAR,                -- of a recurring item: advance or arrears
+    proration VARCHAR,          -- of a recurring item: day, none or 30
+    suspended VARCHAR,          -- of a recurring item: charged or free while the subscription is suspended
+    event VARCHAR,              -- of a one-off item: activation, termination, plan_change or sim_change
+    applies_to VARCHAR,         -- of a discount: the item that it lowers
+    discount_micros BIGINT,     -- of a discount: the fraction in millionths: 0.25 is 250000
+    months BIGINT,              -- of a discount: how long it lasts; of a termination: the commitment
     attributes JSON
 );
 
@@ -400,6 +415,8 @@ CREATE TABLE lake.events.case_opening (
     parent BLOB,                -- the case that it was split from; NULL for a case that a search opened
     position BIGINT,            -- the position up to which the search read
     opened_at TIMESTAMPTZ,      -- the injected clock
+    owner VARCHAR,              -- who is responsible, by the settings; a decision may assign another person
+    due_on DATE,                -- the day by which it is due, by the settings
     evidence JSON               -- findings, money_micros and records that the search counted
 );
 

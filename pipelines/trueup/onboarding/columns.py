@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import io
+import mmap
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, BinaryIO
 
 import phonenumbers
 import polars as pl
 
 from trueup.collect.decode.decoded import Batch, Reader
+from trueup.collect.decode.json.readers import DocumentReader, NdjsonReader
 from trueup.collect.decode.readers import reader_of
 from trueup.collect.decode.text.radius_detail import DetailReader
+from trueup.collect.decode.xml.reader import XmlReader
 from trueup.collect.discover.units import Unit, sample_unit
 from trueup.collect.map.notation import Clock, plain_numbers, plain_seconds
 from trueup.collect.map.texts import clean_texts
@@ -24,7 +27,7 @@ from trueup.collect.map.times import shape_of, utc_times_of_days
 from trueup.config import NotationConfig, SourceConfig
 from trueup.errors import SourceError
 from trueup.onboarding.evidence import Fit
-from trueup.onboarding.layout import Layout
+from trueup.onboarding.layouts.layout import Layout
 from trueup.onboarding.sample import MOST_ROWS, Sample
 from trueup.party_numbers import international_digits
 from trueup.regular import open_regular
@@ -214,6 +217,8 @@ class Records:
     columns: dict[str, Column]
     reader: Reader
     unit: Unit
+    available: tuple[str, ...] = ()
+    """The names of all columns, also of those that are not examined."""
 
     def batches(self, names: list[str]) -> Iterator[Batch]:
         """Yield the first records of the sample, at most `MOST_ROWS`, with these columns."""
@@ -238,21 +243,37 @@ def records_of(sample: Sample, layout: Layout) -> Records:
 
 def records_by(source: SourceConfig, sample: Sample, layout: Layout, *, first: Collection[str] = ()) -> Records:
     """Return the records of a sample as a source reads them, the columns `first` before others that may be too many."""
-    handle = open_regular(sample.path) if sample.is_parquet else io.BytesIO(layout.body)
-    unit = sample_unit(source, sample.path, handle, sample.size_bytes if sample.is_parquet else len(layout.body))
+    is_file = sample.kind != "text"
+    handle = _mapped_file(sample) if is_file else io.BytesIO(layout.body)
+    unit = sample_unit(source, sample.path, handle, sample.size_bytes if is_file else len(layout.body))
     reader = reader_of(unit)
-    unusable = reader.repeated if isinstance(reader, DetailReader) else frozenset[str]()
-    available = [name for name in reader.columns() if name and name not in unusable]
+    unusable = reader.repeated if isinstance(reader, DetailReader | XmlReader) else frozenset[str]()
+    available = [name for name in _available(reader) if name and name not in unusable]
     names = [*(name for name in first if name in available), *(name for name in available if name not in first)][:_MOST_COLUMNS]
     if not names:
         raise SourceError("no record of it can be read", where=sample.shown, todo="name a sample that has records")
-    found = Records({}, reader, unit)
+    found = Records({}, reader, unit, tuple(available))
     frames = [clean_texts(batch.fields) for batch in found.batches(names)]
     fields = pl.concat(frames, how="vertical_relaxed") if frames else pl.DataFrame({name: [] for name in names})
     columns = {
         name: Column(name, _as_text(fields[name]), is_typed=fields[name].dtype in (pl.Datetime, pl.Date)) for name in fields.columns
     }
-    return Records(columns, reader, unit)
+    return Records(columns, reader, unit, tuple(available))
+
+
+def _mapped_file(sample: Sample) -> BinaryIO:
+    """Return a file in memory that the system reads as needed: it is closed when the last record of the sample is forgotten."""
+    with open_regular(sample.path) as handle:
+        return mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)  # type: ignore[return-value]
+
+
+def _available(reader: Reader) -> list[str]:
+    """Return the columns of a sample; of JSON, the paths of all members that hold no object."""
+    if not isinstance(reader, NdjsonReader | DocumentReader):
+        return list(reader.columns())
+    names = reader.paths()
+    outer = {name[:at] for name in names for at, sign in enumerate(name) if sign == "."}
+    return [name for name in names if name not in outer]
 
 
 def _as_text(values: pl.Series) -> pl.Series:

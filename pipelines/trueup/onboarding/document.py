@@ -56,7 +56,7 @@ class _Writer:
         text = f"# {_key(line.key)} = …" if line.value is None else f"{_key(line.key)} = {toml_value(line.value)}"
         if line.evidence:
             text = f"{text:<{_COLUMN - 2}}  # {'check: ' if line.check else ''}{visible(line.evidence)}"
-        self.lines.append(text)
+        self.lines += text.split("\n")
         if line.check:
             self.doubt(f"{shown} {line.key}", line.evidence)
 
@@ -114,6 +114,8 @@ def toml_value(value: object) -> str:
         return f"{value:_}" if value >= 10_000 else str(value)
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(str(name))} = {toml_value(inner)}" for name, inner in value.items()) + " }"
+    if isinstance(value, list | tuple) and value and all(isinstance(one, Mapping) for one in value):
+        return "[\n" + "".join(f"  {toml_value(one)},\n" for one in value) + "]"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml_value, value)) + "]"
     return toml_text(str(value))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from trueup.errors import ConfigError
 from trueup.onboarding.columns import Column, Records, records_of
 from trueup.onboarding.evidence import Fit
 from trueup.onboarding.known_formats import KnownFormat, known_format
-from trueup.onboarding.layout import Layout, layout_of
+from trueup.onboarding.layouts.detect import layout_of
+from trueup.onboarding.layouts.layout import Layout
 from trueup.onboarding.names import counters_in, name_score, unit_in
 from trueup.onboarding.roles import Roles, roles_of
 from trueup.onboarding.sample import Sample, read_sample
@@ -211,11 +213,39 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def factor_between(unit: UnitName | None, base: UnitName | None) -> int:
-    """Return how many of a smaller unit one of a unit has; 1 where they do not measure the same."""
+def ratio_between(unit: UnitName | None, base: UnitName | None) -> Fraction:
+    """Return how many of another unit one of a unit has; 1 where they do not measure the same.
+
+    >>> ratio_between("KiB", "kB"), ratio_between("s", "min"), ratio_between("s", "MB")
+    (Fraction(128, 125), Fraction(1, 60), Fraction(1, 1))
+    """
     if unit is None or base is None or UNITS[unit].measures != UNITS[base].measures:
-        return 1
-    return max(1, UNITS[unit].size // UNITS[base].size)
+        return Fraction(1)
+    return Fraction(UNITS[unit].size, UNITS[base].size)
+
+
+def factor_between(unit: UnitName | None, base: UnitName | None) -> int:
+    """Return how many of another unit one of a unit has, where that is a whole number; else 1."""
+    ratio = ratio_between(unit, base)
+    return int(ratio) if ratio.denominator == 1 else 1
+
+
+def converted(expression: str, ratio: Fraction) -> str:
+    """Return the expression of a quantity in another unit; one whose decimals may not end is rounded to those that are kept.
+
+    >>> converted("kb", Fraction(125, 128)), converted("s", Fraction(1, 60)), converted("a + b", Fraction(1, 1000))
+    ('kb * 125 / 128', 'ROUND(s / 60, 6)', '(a + b) / 1000')
+    """
+    if ratio == 1:
+        return expression
+    operand = f"({expression})" if " " in expression and not expression.startswith('"') else expression
+    times = "" if ratio.numerator == 1 else f" * {ratio.numerator}"
+    quotient = operand + times + (f" / {ratio.denominator}" if ratio.denominator > 1 else "")
+    rest = ratio.denominator
+    for factor in (2, 5):
+        while rest % factor == 0:
+            rest //= factor
+    return quotient if rest == 1 else f"ROUND({quotient}, 6)"
 
 
 def drafts_of(paths: Sequence[Path]) -> list[Draft]:

@@ -10,7 +10,8 @@ from trueup.collect.map.expressions.syntax import parse as parse_expression
 from trueup.config import ColumnRule, SourceConfig, parse, preset_names, preset_text
 from trueup.onboarding.columns import Column, Records, records_by
 from trueup.onboarding.evidence import Fit
-from trueup.onboarding.layout import DISPOSITIONS, Layout
+from trueup.onboarding.layouts.csv import DISPOSITIONS
+from trueup.onboarding.layouts.layout import Layout
 from trueup.onboarding.roles import Roles
 from trueup.onboarding.sample import Sample
 from trueup.units import UnitName
@@ -57,14 +58,14 @@ class KnownFormat:
 
 def known_format(sample: Sample, records: Records, layout: Layout) -> tuple[KnownFormat | None, Records]:
     """Return the preset that a sample fits, if there is one, and the sample's records as that preset reads them."""
-    if layout.format == "ndjson":
+    if layout.format in ("ndjson", "json"):
         return _of_json(sample, records, layout)
     if layout.format not in ("csv", "radius"):
         return None, records
     if layout.settings.get("header") is False:
         found = [_by_values(name, records.columns) for name in _WITHOUT_NAMES]
     else:
-        available = set(records.reader.columns())
+        available = set(records.available)
         named = [name for name in preset_names() if name not in _WITHOUT_NAMES and preset_as_source(name).format == layout.format]
         found = [_by_names(name, available) for name in named]
     return max((one for one in found if one is not None), key=lambda one: one.fit.count, default=None), records
@@ -74,10 +75,10 @@ def _of_json(sample: Sample, records: Records, layout: Layout) -> tuple[KnownFor
     for name in preset_names():
         source = preset_as_source(name)
         outermost = {column.split(".")[0] for column in _columns_read(source)}
-        if source.format not in ("ndjson", "json") or not outermost <= set(records.columns):
+        if source.format not in ("ndjson", "json") or not outermost <= {column.split(".")[0] for column in records.available}:
             continue
-        # Each line of the sample is an object; the paths of the preset name members of inner ones.
-        by_line = source.model_copy(update={"format": "ndjson"})
+        # The format and the list of the sample; the paths of the preset name members of inner objects.
+        by_line = source.model_copy(update={"format": layout.format, "records": layout.settings.get("records", source.records)})
         read = records_by(by_line, sample, layout, first=_columns_read(source))
         known = _by_names(name, read.columns)
         if known is not None:

@@ -93,7 +93,15 @@ def words_of(name: str) -> str:
 
 
 def name_score(name: str, role: str) -> int:
-    """Return how well a column's name names an event column: 0 for not at all, else 1 to 100."""
+    """Return how well a column's name names an event column: 0 for not at all, else 1 to 100.
+
+    Of a path, such as `party/number` or `use.seconds`, the last name may do so too.
+    """
+    last = re.split(r"[/.]", name)[-1]
+    return max(_score(name, role), _score(last, role) - 1 if last != name else 0)
+
+
+def _score(name: str, role: str) -> int:
     words, known = words_of(name), _NAMES[role]
     if words in known:
         return 100 - known.index(words)

@@ -403,7 +403,7 @@ def _outcome(draft: Draft, tables: SourceTables, project: ProjectConfig, now: da
     source = with_implied_settings(Config.model_validate({"source": [settings]}).source[0])
     mapping = Mapping(source, project, now)
     accepted, filtered, reasons = 0, 0, Counter[str]()
-    names = list(mapping.requested_among(draft.records.reader.columns()))
+    names = list(mapping.requested_among(draft.records.available))
     for batch in draft.records.batches(names):
         mapped = mapping.apply(batch, source_id=draft.name, sha256="0" * 64)
         accepted, filtered = accepted + mapped.rows.height, filtered + len(mapped.filtered)

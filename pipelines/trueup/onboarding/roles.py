@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from trueup.config import TARIFF_COLUMNS, Stream
 from trueup.onboarding.columns import Column
 from trueup.onboarding.evidence import Fit
-from trueup.onboarding.layout import DISPOSITIONS
+from trueup.onboarding.layouts.csv import DISPOSITIONS
 from trueup.onboarding.names import name_score
 
 _CLOCK_TEXT = r"^[0-9]{1,2}:[0-9]{2}(:[0-9]{2})?$"

@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
-from trueup.collect.discover.archives import container_of
+from trueup.collect.discover.archives import container_of, is_workbook
 from trueup.collect.discover.unpack import Compression, compression_of, unpack
 from trueup.errors import SourceError
 from trueup.regular import NotRegularError, open_regular
@@ -28,7 +28,8 @@ _TEXT_CONTROLS = frozenset(b"\t\n\v\f\r\x1b")
 class Sample:
     """The beginning of a file: `data` decompressed and cut at a line end unless `is_whole`, and the `tail` of a longer plain file.
 
-    A Parquet file has no data here: its reader seeks in the file itself. `size_bytes` is the size of the file as delivered.
+    A Parquet file and a workbook have no data here: their readers seek in the file itself. `size_bytes` is the size of the file as
+    delivered.
     """
 
     path: Path
@@ -38,7 +39,7 @@ class Sample:
     tail: bytes
     compression: Compression
     size_bytes: int
-    is_parquet: bool = False
+    kind: Literal["text", "parquet", "xlsx"] = "text"
 
 
 def read_sample(path: Path) -> Sample:
@@ -55,7 +56,7 @@ def read_sample(path: Path) -> Sample:
         raise SourceError(str(error.strerror), where=shown, todo=todo) from None
     except OSError as error:
         raise SourceError(f"the file cannot be read: {error.strerror}", where=shown, todo="check its rights and its disk") from None
-    if not sample.is_parquet:
+    if sample.kind == "text":
         _check_text(sample)
     return sample
 
@@ -66,7 +67,11 @@ def _read(handle: BinaryIO, path: Path, shown: str, size: int) -> Sample:
         raise SourceError("the file is empty", where=shown, todo="name a sample that has records")
     compression = compression_of(head)
     if head.startswith(_PARQUET):
-        return Sample(path, shown, b"", True, b"", compression, size, is_parquet=True)
+        return Sample(path, shown, b"", True, b"", compression, size, "parquet")
+    if compression == "zip" and is_workbook(handle):
+        return Sample(path, shown, b"", True, b"", "", size, "xlsx")
+    if compression:
+        handle.seek(len(head))
     chunks = chain([head], iter(lambda: handle.read(_CHUNK_BYTES), b""))
     data, is_whole = bytearray(), True
     for chunk in unpack(handle, chunks, compression, shown) if compression else chunks:

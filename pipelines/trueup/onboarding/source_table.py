@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from trueup.collect.map.time_formats import EPOCH_POWER
 from trueup.config import NotationConfig
 from trueup.currencies import known_codes
 from trueup.onboarding.columns import Column
-from trueup.onboarding.draft import Draft, factor_between, identifier
+from trueup.onboarding.draft import Draft, converted, factor_between, identifier, ratio_between
 from trueup.onboarding.evidence import Fit, Line, assumed, supported
 from trueup.onboarding.known_formats import KnownFormat
-from trueup.units import UNITS, UnitName
+from trueup.units import UnitName
 
 _DAY = {"s": 86_400, "ms": 86_400_000}
 _TEXT_ROLES = ("account", "service", "direction", "node", "cell", "partial_no", "tariff_code", "invoice_id")
@@ -74,7 +75,8 @@ def source_tables(draft: Draft, shared: Shared) -> SourceTables:
     if draft.name in shared.bill_lines:
         head.append(Line("bill_lines", True, shared.bill_lines[draft.name], check=True))
     columns = [*_key_lines(draft, shared, head), *_value_lines(draft, shared)]
-    return SourceTables(head, {"columns": columns, "constants": _constants(draft, shared), "framing": draft.layout.framing})
+    tables = {"columns": columns, "constants": _constants(draft, shared)}
+    return SourceTables(head, tables | {"framing": draft.layout.framing, "fixed": draft.layout.fixed})
 
 
 def _of_preset(draft: Draft, known: KnownFormat, shared: Shared) -> SourceTables:
@@ -84,12 +86,19 @@ def _of_preset(draft: Draft, known: KnownFormat, shared: Shared) -> SourceTables
         Line("preset", known.name, known.evidence),
         Line("stream", draft.stream, "that of the preset"),
         _path_line(draft, shared.folder),
-        *(line for line in draft.layout.lines if line.key != "format" and line.value != getattr(known.source, line.key)),
+        *(line for line in draft.layout.lines if _differs(line, known)),
     ]
     session = shared.keys.get(draft.name)
     rule = known.source.columns["session_key"]
     columns = [] if session is None or session[0].name == rule.column else [Line("session_key", session[0].name, *session[1:])]
     return SourceTables(head, {"columns": columns, "framing": draft.layout.framing})
+
+
+def _differs(line: Line, known: KnownFormat) -> bool:
+    """Return whether a preset lacks a line of the layout: documents of JSON may be single lines, not the other way round."""
+    if line.key == "format":
+        return (line.value, known.source.format) == ("json", "ndjson")
+    return bool(line.value != getattr(known.source, line.key))
 
 
 def _path_line(draft: Draft, folder: Path) -> Line:
@@ -253,13 +262,15 @@ def _quantity_lines(draft: Draft, shared: Shared) -> list[Line]:
             if "in_high" in draft.counters
             else "both directions"
         )
-        rule: dict[str, object] = {"expression": draft.volume}
+        rule: dict[str, object] = {"expression": converted(draft.volume, _ratio(draft, shared))}
         return [Line("quantity", rule if scale == 1 else rule | {"scale": scale}, reason, check=True)]
     column = draft.column("quantity")
     if column is None:
         return []
-    rule, evidence, check = {"column": column.name}, f"{column.fit_of(draft.notation.notation)} values are numbers", False
-    if scale == 1 and draft.unit is not None and not column.clocks and not _needs_division(draft, shared):
+    rule = {"column": column.name}
+    evidence, check = f"{column.fit_of(draft.notation.notation)} values are numbers", False
+    ratio = _ratio(draft, shared)
+    if scale == 1 and draft.unit is not None and not column.clocks and ratio == 1:
         rule |= {"unit": draft.unit}
     if column.clocks:
         kind, fit = column.clocks[0]
@@ -276,17 +287,17 @@ def _quantity_lines(draft: Draft, shared: Shared) -> list[Line]:
     if scale > 1:
         rule, evidence = rule | {"scale": scale}, f"{evidence}; {why}"
         check = check or not why.startswith("up to")
-    elif _needs_division(draft, shared):
-        divisor = UNITS[shared.base or "s"].size // UNITS[draft.unit or "s"].size
-        rule, check = {"expression": f"{identifier(column.name)} / {divisor}"}, True
-        evidence = f"{evidence}; {draft.unit} are turned into the {shared.base} of the tariff book"
+    if ratio != 1 and not column.clocks:
+        fine: dict[str, object] = {"scale": scale} if scale > 1 else {}
+        rule, check = {"expression": converted(identifier(column.name), ratio), **fine}, True
+        evidence = f"{evidence}; {draft.unit} are turned into {shared.base}"
     return [Line("quantity", column.name if rule == {"column": column.name} else rule, evidence, check=check)]
 
 
-def _needs_division(draft: Draft, shared: Shared) -> bool:
-    unit, base = draft.unit, shared.base
-    same_kind = unit is not None and base is not None and UNITS[unit].measures == UNITS[base].measures
-    return same_kind and UNITS[unit or "s"].size < UNITS[base or "s"].size
+def _ratio(draft: Draft, shared: Shared) -> Fraction:
+    """Return how many units of the log one of the file has, where `scale` cannot say so; else 1."""
+    ratio = ratio_between(draft.unit, shared.base)
+    return Fraction(1) if ratio.denominator == 1 else ratio
 
 
 def _amount_lines(draft: Draft) -> list[Line]:

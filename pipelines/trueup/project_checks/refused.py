@@ -30,13 +30,20 @@ def _of_sources(facts: Facts, is_concerned: Callable[[RefusedUnit], bool]) -> It
         others = f" and of {len(units) - 1} more of its files" if len(units) > 1 else ""
         yield {
             "where": newest.path, "source": source, "refused": newest.refused, "records": newest.records, "others": others,
-            "example": newest.example,
+            "example": newest.example, "whole": _whole(newest.records, others),
         }  # fmt: skip
+
+
+def _whole(records: int, others: str) -> str:
+    """Return which records are in quarantine where all are, with the verb."""
+    if records > 1:
+        return f"all {records} records of this file{others} are"
+    return f"the only record of this file{' and all' * bool(others)}{others.removeprefix(' and')} {'are' if others else 'is'}"
 
 
 LOG_RULES = (
     Rule(
-        "refused-file", "warning", "source {source}: all {records} records of this file{others} are in quarantine ({example})",
+        "refused-file", "warning", "source {source}: {whole} in quarantine ({example})",
         _TODO, _refused_whole,
     ),
     Rule(

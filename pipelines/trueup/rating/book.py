@@ -18,12 +18,18 @@ from trueup.events.schema import UTC_TIME
 from trueup.party_numbers import international_digits
 
 RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE, PORTED = "rate", "band", "holiday", "allowance", "exchange", "ported"
-ITEMS = (RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE, PORTED)
+RECURRING, ONE_OFF, DISCOUNT = "recurring", "one_off", "discount"
+"""Items that are charged without usage, see `trueup.rating.charged_items.items`."""
+ITEMS = (RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE, PORTED, RECURRING, ONE_OFF, DISCOUNT)
 ROUNDINGS = ("half_even", "half_up", "up", "down")
 STAGES = ("increment", "record", "total")
 BY_INCREMENT, BY_START = "increment", "start"
 PRICED_AT = (BY_INCREMENT, BY_START)
 """Whose price an increment has: that of its own beginning (the default), or of the record's."""
+DUE = ("advance", "arrears")
+PRORATIONS = ("day", "none", "30")
+SUSPENDED = ("charged", "free")
+LIFE_EVENTS = ("activation", "termination", "plan_change", "sim_change")
 MOST_PER = 10**18
 EVER_US, NEVER_US = -(2**62), 2**62
 """Instants before and after every valid one."""
@@ -71,6 +77,13 @@ TARIFF: dict[str, pl.DataType] = {
     "period": pl.String(),
     "to_currency": pl.String(),
     "rated_as": pl.String(),  # the number whose price calls to the ported number `destination` have
+    "due": pl.String(),  # of a recurring item: one of `DUE`
+    "proration": pl.String(),  # of a recurring item: one of `PRORATIONS`
+    "suspended": pl.String(),  # of a recurring item: one of `SUSPENDED`
+    "event": pl.String(),  # of a one-off item: one of `LIFE_EVENTS`
+    "applies_to": pl.String(),  # of a discount: the item that it lowers
+    "discount_micros": pl.Int64(),  # of a discount: the fraction that it takes off
+    "months": pl.Int64(),  # of a discount: how long it lasts; of a termination: the commitment
 }
 """A row of a tariff book; NULL is "any", "none" or the usual. Amounts are millionths of `currency`, quantities of `unit`."""
 
@@ -87,6 +100,9 @@ KEYS: dict[str, list[str]] = {
     ALLOWANCE: ["plan", "name", "destination", "zone"],
     EXCHANGE: ["currency", "to_currency"],
     PORTED: ["destination"],
+    RECURRING: ["plan", "name"],
+    ONE_OFF: ["plan", "name"],
+    DISCOUNT: ["plan", "name", "applies_to"],
 }
 """The key of each item; two rows with one key are versions of one another."""
 

@@ -12,20 +12,28 @@ from trueup.rating.bands import minute_of, weekdays_of
 from trueup.rating.book import (
     ALLOWANCE,
     BAND,
+    DISCOUNT,
+    DUE,
     EXCHANGE,
     HOLIDAY,
     ITEMS,
     KEYS,
     LARGEST,
+    LIFE_EVENTS,
     MOST_PER,
+    ONE_OFF,
     PORTED,
     PREFIXES,
     PRICED_AT,
+    PRORATIONS,
     RATE,
+    RECURRING,
     ROUNDINGS,
     STAGES,
+    SUSPENDED,
     normalized_rows,
 )
+from trueup.rating.charged_items.item_validation import item_of_two_kinds, item_rules, unknown_item
 
 REFUSAL: dict[str, pl.DataType] = {"source_row": pl.Int64(), "reason": pl.String(), "rule": pl.String()}
 """A row that is not taken in: the first rule it breaks, as what should have been so."""
@@ -38,17 +46,26 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
     ALLOWANCE: ("name", "services", "units_micros"),
     EXCHANGE: ("currency", "to_currency", "price_micros"),
     PORTED: ("destination", "rated_as"),
+    RECURRING: ("name", "service", "price_micros", "currency"),
+    ONE_OFF: ("name", "service", "price_micros", "currency", "event"),
+    DISCOUNT: ("name",),
 }
 _OF_ONE_ITEM = {
     "origin": RATE, "maximum_micros": RATE, "chargeable_from_micros": RATE, "free_first_micros": RATE, "priced_at": RATE,
-    "rated_as": PORTED,
+    "rated_as": PORTED, "due": RECURRING, "proration": RECURRING, "suspended": RECURRING, "event": ONE_OFF,
+    "applies_to": DISCOUNT, "discount_micros": DISCOUNT,
 }  # fmt: skip
 """Columns that only one item may have."""
 _CHOICES = {
-    "item": ITEMS, "rounding": ROUNDINGS, "rounding_stage": STAGES, "period": ("day", "week", "month"),
+    "item": ITEMS, "rounding": ROUNDINGS, "rounding_stage": STAGES, "period": ("day", "week", "month", "cycle"),
     "shared": ("account", "subscriber"),
 }  # fmt: skip
+_CHOICES_OF_ONE_ITEM = {
+    "priced_at": PRICED_AT, "due": DUE, "proration": PRORATIONS, "suspended": SUSPENDED, "event": LIFE_EVENTS,
+}  # fmt: skip
 _MINUTE_US = 60_000_000
+_WITH_GAPS = (PORTED, DISCOUNT)
+"""Items whose versions may begin some time after the one before has ended: a number returns, a campaign is repeated."""
 _PREFIX = "^[0-9]{1,15}$"
 _Rule = tuple[str, str, pl.Expr]
 """A reason, the rule in words, and the condition under which a row breaks it."""
@@ -68,7 +85,7 @@ def refusals(known: pl.DataFrame, new: pl.DataFrame) -> pl.DataFrame:
     rows = _marked(rows, [*_missing(), *_out_of_range(rows, past)])
     rows = _marked(rows, [_repeated(item) for item in ITEMS if (rows["item"] == item).any()])
     book = pl.concat([past, rows]).with_row_index("known")
-    for rules in (_calendars, _bands, _tiers, _plans):
+    for rules in (_calendars, _bands, _tiers, _plans, item_of_two_kinds, unknown_item):
         book = _marked(book, [rules(book)])
     book = _gaps_marked(book)
     return book.drop_nulls(["source_row", "reason"]).sort("source_row").select(*REFUSAL)
@@ -112,6 +129,8 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
     yield from _terms_of_one_item([name for name in _OF_ONE_ITEM if rows[name].null_count() < rows.height])
     for name, read in (("weekdays", weekdays_of), ("from_time", minute_of), ("to_time", minute_of), ("timezone", ZoneInfo)):
         yield OUT_OF_RANGE, f"{name}: can be read", pl.col(name).is_in(_unreadable(rows[name], read))
+    yield OUT_OF_RANGE, f"period: a cycle is of the item {RECURRING}", (pl.col("item") != RECURRING) & (pl.col("period") == "cycle")
+    yield from item_rules(rows)
     yield OUT_OF_RANGE, "price_per: has a common multiple with the others", pl.col("price_per").is_in(_uncommon(rows, past))
 
 
@@ -130,8 +149,9 @@ def _terms_of_one_item(given: list[str]) -> Iterator[_Rule]:
             yield from _prefix(name)
         elif name.endswith("_micros"):
             yield OUT_OF_RANGE, f"{name}: is not negative", pl.col(name) < 0
-        else:
-            yield OUT_OF_RANGE, f"{name}: is one of {', '.join(PRICED_AT)}", ~pl.col(name).is_in(PRICED_AT)
+        elif name in _CHOICES_OF_ONE_ITEM:
+            choices = _CHOICES_OF_ONE_ITEM[name]
+            yield OUT_OF_RANGE, f"{name}: is one of {', '.join(choices)}", ~pl.col(name).is_in(choices)
     if "maximum_micros" in given:
         yield OUT_OF_RANGE, "maximum_micros: is not below minimum_micros", pl.col("maximum_micros") < pl.col("minimum_micros")
 
@@ -219,7 +239,7 @@ def _item_gaps(rows: pl.DataFrame, item: str | None) -> pl.DataFrame:
         "known",
         isnew,
         overlaps=ends > next_begins,
-        gapped=(ends < next_begins) & pl.lit(item != PORTED),
+        gapped=(ends < next_begins) & pl.lit(item not in _WITH_GAPS),
         next=pl.col("known").shift(-1).over(key),
     )
     edges = edges.filter(pl.col("overlaps") | pl.col("gapped"))

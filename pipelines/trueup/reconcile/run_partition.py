@@ -12,6 +12,7 @@ from trueup.reconcile.domain.tariff_terms import FLAT, Terms
 from trueup.reconcile.kernel.evaluate import evaluate
 from trueup.reconcile.log_io.affected import AffectedReader
 from trueup.reconcile.log_io.load import terms_of
+from trueup.reconcile.recurring.item_partition import with_items
 from trueup.reconcile.results.outcome import Outcome, outcome_of
 
 
@@ -26,8 +27,9 @@ def reconcile_partition(
 ) -> Outcome:
     """Read the records of a partition that positions in (after, upto] can affect, and reconcile them."""
     terms = terms_of(lake, buckets, upto)
-    events = AffectedReader(lake, frontier, buckets, terms, upto).affected_records(after, days)
-    return reconcile_events(events, frontier, terms, after=after, upto=upto)
+    reader = AffectedReader(lake, frontier, buckets, terms, upto)
+    outcome = reconcile_events(reader.affected_records(after, days), frontier, terms, after=after, upto=upto)
+    return with_items(outcome, reader, after=after, days=days)
 
 
 def bucket_ranges(buckets: int, count: int) -> list[BucketRange]:

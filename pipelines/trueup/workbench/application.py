@@ -18,6 +18,7 @@ from trueup.printable import visible
 from trueup.workbench.access.door import Door
 from trueup.workbench.access.gate import Gate
 from trueup.workbench.pages import bill, case, cases, explore, fraud, model, quality, sql, today
+from trueup.workbench.parts.text import text
 from trueup.workbench.workbench import Workbench
 
 PAGES = (today, cases, case, fraud, explore, quality, model, bill, sql)
@@ -32,6 +33,7 @@ def application(workbench: Workbench, host: str) -> Gate:
     nicegui_app.add_static_files("/static", static, max_cache_age=0)
     for page in PAGES:
         page.register(workbench)
+    nicegui_app.on_page_exception(_show_failure)
     ui.run_with(
         api,
         title="trueup",
@@ -44,6 +46,18 @@ def application(workbench: Workbench, host: str) -> Gate:
     )
     door = Door(workbench.users, workbench.sessions, workbench.actions, secure=config.certificate is not None)
     return Gate(api, door, workbench.sessions, workbench.actions, frozenset({*LOOPBACK_HOSTS, host, *config.names}))
+
+
+def _show_failure(error: Exception) -> None:
+    """Draw the page of an error: what happened where it is known, and never a traceback."""
+    ui.add_head_html('<link rel="stylesheet" href="/static/workbench.css">')
+    with ui.element("main").classes("tu-main"):
+        text("h1", "This page cannot be drawn").classes("tu-title")
+        known = isinstance(error, TrueupError)
+        text(
+            "p", str(error) if known else f"An unexpected {type(error).__name__} is in the output of `trueup workbench`: report it."
+        )
+        ui.link("First page", "/")
 
 
 def _add_routes(api: FastAPI, workbench: Workbench) -> None:

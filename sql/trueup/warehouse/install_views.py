@@ -31,7 +31,7 @@ VIEW_ROOMS = {
     "terms": ("subscriptions", "tariffs", "provisioning"),
     "chain": ("chain_hops", "chain_losses", "chain_flow"),
     "fraud": ("suspicious_transactions", "fraud_daily", "fraud_drift"),
-    "cases": ("cases", "case_members", "case_history", "money_ledger", "money_by_account", "decision_kinds"),
+    "cases": ("cases", "case_members", "case_history", "money_ledger", "money_by_account", "decision_kinds", "controls"),
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
 MACROS = ("steps/micros_as_money", "steps/period_number", "steps/period_first_day")
@@ -55,7 +55,7 @@ VIEWS = (
     *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
     "quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs",
     "provisioning", "chain_hops", "chain_losses", "chain_flow", "suspicious_transactions", "cases", "case_members", "case_history",
-    "money_ledger", "money_by_account", "fraud_daily", "fraud_drift",
+    "money_ledger", "money_by_account", "controls", "fraud_daily", "fraud_drift",
 )  # fmt: skip
 ALL_STEPS = (*STEPS, *(name for names in STEPS_ON_VIEWS.values() for name in names))
 _ORDER = (
@@ -165,6 +165,7 @@ def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of
         "quarantine_share_millionths": ("BIGINT", project.config.quality.quarantine_share),
         "finding_kinds": ("JSON", json.dumps([asdict(kind) for kind in KINDS.values()])),
         "finding_causes": ("JSON", json.dumps(CAUSES)),
+        "case_owners": ("JSON", json.dumps(project.config.cases.owners)),
         "decision_kinds": ("JSON", json.dumps([asdict(kind) for kind in DECISIONS.values()])),
     }
     for name, (dtype, value) in values.items():

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import lake_fixture
 import pytest
-from random_logs import any_log
+from random_logs import any_log, recovery_facets
 from run_epochs import process_epochs
 
 from trueup.reconcile.results.outcome import merge_outcomes
 
 
-def compare_epochs_with_one_call(seed: str, n: int, folder: Path, divisions: int = 3) -> None:
-    generator, log = any_log(random.Random(f"{seed}/{n}"))
+def compare_epochs_with_one_call(seed: str, n: int, folder: Path, divisions: int = 3, *, recoveries: bool = False) -> None:
+    facets = recovery_facets(random.Random(f"facets/{seed}/{n}")) if recoveries else None
+    generator, log = any_log(random.Random(f"{seed}/{n}"), facets)
     by = generator.bucket_by
     log, rows = lake_fixture.with_event_ids_of_lake([[generator.first], *lake_fixture.one_declaration_per_commit(log)], by)
     rng = random.Random(f"{seed}/{n}")
@@ -39,3 +40,15 @@ def test_any_division_into_epochs_gives_the_outcome_of_one_call(n: int, tmp_path
 def test_any_division_of_eighty_logs_into_epochs_gives_the_outcome_of_one_call(part: int, tmp_path: Path) -> None:
     for n in range(10 * part, 10 * part + 10):
         compare_epochs_with_one_call("many epochs", n, tmp_path / str(n))
+
+
+@pytest.mark.parametrize("n", range(3))
+def test_correcting_charges_have_the_same_outcome_in_any_division_into_epochs(n: int, tmp_path: Path) -> None:
+    compare_epochs_with_one_call("recovered epochs", n, tmp_path, recoveries=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_correcting_charges_of_sixty_logs_have_the_same_outcome_in_any_division_into_epochs(part: int, tmp_path: Path) -> None:
+    for n in range(15 * part, 15 * part + 15):
+        compare_epochs_with_one_call("many recovered epochs", n, tmp_path / str(n), recoveries=True)

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 from kernel_adapter import assert_same_history, changes_by_finding, events_of, format_log, frontier_of, kernel_changes, sums_of
-from random_logs import any_log, deliver_in_time, in_time_log
+from random_logs import any_log, deliver_in_time, in_time_log, recovery_facets
 from reference_model.history import ReferenceRun, run_reference
 from reference_model.log import Item, Log, Record
 
@@ -172,3 +172,33 @@ def test_the_random_logs_cover_every_kind_cause_and_action() -> None:
         "beyond_horizon", "raised", "revised", "retracted", "resolved", "settled", "superseded",
     }  # fmt: skip
     assert {name for name in required if counts[name] < 20} == set()
+
+
+# --- correcting charges -----------------------------------------------------------------------------------------------
+
+
+def check_recoveries(seed: str, numbers: range) -> None:
+    """Check the kernel against the reference, and laws a, c, d, e and f, on logs with correcting charges."""
+    for n in numbers:
+        rng = random.Random(f"{seed}/{n}")
+        generator, log = any_log(rng, recovery_facets(rng))
+        reference = run_reference(log, generator.first)
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(schedule, "MOST_MEMBERS", 1 if n % 4 == 1 else 10 if n % 4 == 2 else schedule.MOST_MEMBERS)
+                kernel = evaluated(log, generator.first, fast_path=n % 3 != 0)
+            assert_same_history(reference, kernel, frontier_of(log, generator.first).policies)
+            check_laws(reference, log)
+        except AssertionError as error:
+            raise AssertionError(f"log {n} of seed {seed}, {sorted(generator.facets)}\n{format_log(log)}") from error
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_the_kernel_agrees_with_the_reference_where_charges_correct_bookings(part: int) -> None:
+    check_recoveries("recoveries", range(part * 10, part * 10 + 10))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_the_kernel_agrees_with_the_reference_on_a_thousand_logs_with_corrections(part: int) -> None:
+    check_recoveries("many recoveries", range(part * 250, part * 250 + 250))

@@ -113,10 +113,10 @@ def test_the_last_position_evaluated_by_itself_changes_the_same_findings(name: s
     assert (changes_of_last_position(log, policy, tmp_path) > 0) == (name not in WITHOUT_CHANGES)
 
 
-def check_affected_records(seed: str, n: int, folder: Path, pairs: int) -> None:
+def check_affected_records(seed: str, n: int, folder: Path, pairs: int, *, recoveries: bool = False) -> None:
     """Check that random ranges (after, upto], evaluated on their affected records, change the same as in the full run."""
     rng = random.Random(f"{seed}/{n}")
-    generator, log = random_logs.any_log(rng)
+    generator, log = random_logs.any_log(rng, random_logs.recovery_facets(rng) if recoveries else None)
     log, rows = lake_fixture.with_event_ids_of_lake(
         [[generator.first], *lake_fixture.one_declaration_per_commit(log)], generator.bucket_by
     )
@@ -132,6 +132,11 @@ def check_affected_records(seed: str, n: int, folder: Path, pairs: int) -> None:
 @pytest.mark.parametrize("n", range(2))
 def test_random_position_ranges_change_the_same_as_in_the_full_run(n: int, tmp_path: Path) -> None:
     check_affected_records("reach", n, tmp_path, 3)
+
+
+@pytest.mark.parametrize("n", range(3))
+def test_random_position_ranges_with_correcting_charges_change_the_same_as_in_the_full_run(n: int, tmp_path: Path) -> None:
+    check_affected_records("recovered reach", n, tmp_path, 3, recoveries=True)
 
 
 @pytest.mark.slow

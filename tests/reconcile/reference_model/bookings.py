@@ -38,8 +38,8 @@ class Group:
             getattr(first.record, n) for n in ("service", "subscriber", "peer", "node")
         )
         self.rules, self.unkeyed = rules_of(self.service, known.policy), name[0]
-        self.beyond_horizon = first.beyond_horizon
-        self.match = () if self.beyond_horizon else self.rules.match
+        self.beyond_horizon, self.is_correction = first.beyond_horizon, first.record.corrects is not None
+        self.match = () if self.beyond_horizon or self.is_correction else self.rules.match
         lines = {r for r in order if charge and in_bill_lines(records[r].record, known)}
         slots: dict[tuple[int | None, RecordId | None], list[RecordId]] = {}
         for record_id in order:
@@ -126,7 +126,7 @@ def groups_of(records: dict[RecordId, AdmittedRecord], charge: bool, known: Know
     records_of: dict[Name, dict[RecordId, AdmittedRecord]] = {}
     for record_id, one in records.items():
         if record_id[0] == charge:
-            unkeyed = one.beyond_horizon or one.record.session is None
+            unkeyed = one.beyond_horizon or one.record.session is None or one.record.corrects is not None
             key, key_scope = (
                 (record_id[3], f"{int(one.beyond_horizon)}{record_id[2]}") if unkeyed else (one.record.session or "", "")
             )
@@ -249,6 +249,7 @@ def edge_of(s: Group, c: Group) -> tuple[object, ...] | None:
     if (
         "nearest" not in s.match
         or c.beyond_horizon
+        or c.is_correction
         or s.party != c.party
         or not c.has_start
         or c.quantity is None
@@ -261,6 +262,50 @@ def edge_of(s: Group, c: Group) -> tuple[object, ...] | None:
     if start_difference > s.rules.start_tolerance or (quantity_difference > s.rules.quantity_tolerance and not undecided):
         return None
     return (not undecided, start_difference, quantity_difference, s.name, c.name)
+
+
+# --- corrections ------------------------------------------------------------------------------------------------------
+
+
+def corrected_records(records: dict[RecordId, AdmittedRecord]) -> dict[RecordId, RecordId]:
+    """Return the record that each correcting charge names: usage before charges, of its scope and currency, else by key scope.
+
+    A charge that names no record is missing here: it is a charge group of its own.
+    """
+    named: dict[RecordId, RecordId] = {}
+    for record_id, one in records.items():
+        if one.record.corrects is not None:
+            side, key = one.record.corrects
+            found = [
+                r for r, other in records.items()
+                if r[1] == record_id[1] and r[3] == key and side in (None, r[0]) and other.record.corrects is None
+                and other.currency == one.currency
+            ]  # fmt: skip
+            if found:
+                named[record_id] = min(found)
+    return named
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Correcting charges by the record that they name, with their amounts."""
+
+    records: dict[RecordId, AdmittedRecord]
+    named: dict[RecordId, RecordId]
+
+    def of(self, members: object) -> list[RecordId]:
+        """Return the correcting charges of a booking of these records."""
+        return [r for r, named in self.named.items() if named in members]  # type: ignore[operator]
+
+    def money(self, record_ids: list[RecordId]) -> int:
+        return sum(self.records[r].record.amount_micros for r in record_ids)
+
+
+def corrected_kind(kind: str, expected: int, billed: int, rules: ServiceConfig) -> str:
+    """Return the kind of usage without a charge of its own, after correcting charges: it keeps its kind while money is missing."""
+    if abs(expected - billed) <= rules.amount_tolerance:
+        return "tolerated"
+    return "overbilled" if billed > expected else kind
 
 
 # --- bookings ---------------------------------------------------------------------------------------------------------
@@ -314,22 +359,32 @@ def bookings_of(
     matching: Matching,
     settled: dict[Name, Name],
     known: KnownAtPosition,
+    corrections: Corrections,
 ) -> list[Booking]:
     bookings: list[Booking] = []
     differences: list[Difference] = []
     for s_name, c_name in {**settled, **{n: n for n in matching.exact}}.items():
         s, c, further = sessions[s_name], charge_groups[c_name], [charge_groups[s_name]] if s_name in matching.excess else []
-        extra = [*c.excess, *(r for f in further for r in f.records)]
-        extra_money = c.money(c.excess) + sum(f.money() for f in further)
+        own = corrections.of({**s.records, **c.records, **{r: one for f in further for r, one in f.records.items()}})
+        credits = [r for r in own if corrections.money([r]) < 0]
+        added = [r for r in own if r not in credits]
+        extra = [*c.excess, *(r for f in further for r in f.records), *credits]
+        extra_money = c.money(c.excess) + sum(f.money() for f in further) + corrections.money(credits)
         is_open = s_name not in settled and not (s.is_complete and c.is_complete)
-        charges, billed = list(c.main), c.money(c.main)
+        charges, billed = [*c.main, *added], c.money(c.main) + corrections.money(added)
         if extra_money > 0 and not is_open:
             bookings.append(book(s, "duplicate_charge", 0, extra_money, (), extra))
         else:
             charges, billed = charges + extra, billed + extra_money
         kind = "pending" if is_open else "unrated"
         if s.by_book and not is_open and s.expected is not None:
-            differences.append(Difference(s, c, billed, charges, price_of_quantity(s, c.quantity, sessions)))
+            difference = Difference(s, c, billed, charges, price_of_quantity(s, c.quantity, sessions))
+            if own and (not difference.exceeds_tolerance or pool_of(s) is None):
+                assert s.quantity is not None
+                kind = classify(s.rules, s.expected, billed, s.quantity, c.quantity, difference.price)
+                bookings.append(book(s, kind, s.expected, billed, s.records, charges))
+            else:
+                differences.append(difference)
             continue
         if not is_open and s.expected is not None and s.quantity is not None:
             kind = classify(
@@ -338,14 +393,18 @@ def bookings_of(
         bookings.append(book(s, kind, s.expected, billed, s.records, charges))
     for n, s in matching.free_sessions.items():
         final = s.is_final_unmatched and not any(ends[0] == n for ends in matching.edges)
-        bookings.append(
-            book(s, "pending" if not final else "unrated" if s.expected is None else "unbilled", s.expected, 0, s.records)
-        )
+        own = corrections.of(s.records)
+        kind = "pending" if not final else "unrated" if s.expected is None else "unbilled"
+        if own and kind == "unbilled" and s.expected is not None:
+            kind = corrected_kind(kind, s.expected, corrections.money(own), s.rules)
+        bookings.append(book(s, kind, s.expected, corrections.money(own), s.records, own))
     for n, c in matching.free_charge_groups.items():
         final = c.is_final_unmatched and not any(ends[1] == n for ends in matching.edges)
-        bookings.append(book(c, "charge_without_usage" if final else "pending", 0, c.money(), (), c.records))
+        own = corrections.of(c.records)
+        kind = "charge_without_usage" if final else "pending"
+        bookings.append(book(c, kind, 0, c.money() + corrections.money(own), (), [*c.records, *own]))
     bookings += [p for d in differences for p in d.bookings(differences)]
-    return bookings + period_bookings(sessions, charge_groups, settled, known)
+    return bookings + period_bookings(sessions, charge_groups, settled, known, corrections)
 
 
 @dataclass(frozen=True)
@@ -410,7 +469,11 @@ class Difference:
 
 
 def period_bookings(
-    sessions: dict[Name, Group], charge_groups: dict[Name, Group], settled: dict[Name, Name], known: KnownAtPosition
+    sessions: dict[Name, Group],
+    charge_groups: dict[Name, Group],
+    settled: dict[Name, Name],
+    known: KnownAtPosition,
+    corrections: Corrections,
 ) -> list[Booking]:
     """Return one booking per scope, currency, service, subscriber and period: sessions by start, charges each by its own time."""
     cells: dict[tuple[object, ...], tuple[list[Group], dict[RecordId, AdmittedRecord], Group]] = {}
@@ -431,7 +494,8 @@ def period_bookings(
         rules, amounts = group.rules, [h.record.amount_micros for h in charged.values()]
         quantities = [h.record.quantity_micros for h in charged.values()]
         quantity, total = None if None in quantities else sum(quantities), sum(s.quantity for s in used)  # type: ignore[arg-type,misc]
-        expected, billed = sum(s.expected or 0 for s in used), sum(amounts)
+        own = corrections.of({r for s in used for r in s.records} | charged.keys())
+        expected, billed = sum(s.expected or 0 for s in used), sum(amounts) + corrections.money(own)
         unrated = sum(len(s.records) for s in used if s.expected is None)
         end_us = None if index is None else period_last_us(index, rules.period, known.policy)  # type: ignore[arg-type]
         if not all(known.passed_grace(side, end_us, rules) for side in (False, True)):
@@ -439,7 +503,7 @@ def period_bookings(
         elif unrated:
             kind = "unrated"
         elif not amounts:
-            kind = "unbilled"
+            kind = corrected_kind("unbilled", expected, billed, rules) if own else "unbilled"
         elif not used:
             kind = "charge_without_usage"
         else:
@@ -456,7 +520,7 @@ def period_bookings(
         bookings.append(
             Booking(
                 kind, ("period", scope, currency, service, subscriber, index, rules.period, known.policy.timezone), str(service or ""), day,
-                str(currency), expected, billed, tuple(sorted(r for s in used for r in s.records)), tuple(sorted(charged)), unrated,
+                str(currency), expected, billed, tuple(sorted(r for s in used for r in s.records)), tuple(sorted([*charged, *own])), unrated,
                 (subscriber, None, None, min(starts, default=None)),
             )
         )  # fmt: skip

@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from reference_model.bookings import Booking, Name, bookings_of, groups_of, local_day, match, price_by_book
+from reference_model.bookings import (
+    Booking,
+    Corrections,
+    Name,
+    bookings_of,
+    corrected_records,
+    groups_of,
+    local_day,
+    match,
+    price_by_book,
+)
 from reference_model.log import AdmittedRecord, KnownAtPosition, Log, RecordId, Supersede, Tariff, admit
 
 from trueup.policies.policy import Policy
@@ -49,9 +59,11 @@ def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
             one.frozen = one.frozen or known.passed(one.record.charge, one.record.time_us, 0, 0)
             if one.assigned_time_us is None and one.record.time_us is None and one.record.source in advanced:
                 one.assigned_time_us = advanced[one.record.source] - 1
-        sessions, charge_groups = (groups_of(run.records, side, known) for side in (False, True))
+        corrections = Corrections(run.records, corrected_records(run.records))
+        uncorrecting = {r: one for r, one in run.records.items() if r not in corrections.named}
+        sessions, charge_groups = (groups_of(uncorrecting, side, known) for side in (False, True))
         price_by_book(sessions, known)
-        bookings = bookings_of(sessions, charge_groups, match(sessions, charge_groups, settled), settled, known)
+        bookings = bookings_of(sessions, charge_groups, match(sessions, charge_groups, settled), settled, known, corrections)
         declared = next(
             (
                 n
@@ -110,6 +122,8 @@ def finding_changes(
         decided = any(p.kind != "pending" and related & {*p.usage, *p.charges} for p in before)
         if not arrived:
             cause = declared or ("late_usage" if decided and repriced(records_of(old, current), before, now) else "frontier")
+        elif any(new[r].record.corrects is not None for r in arrived):
+            cause = "recovery"
         elif any(new[r].beyond_horizon for r in arrived):
             cause = "beyond_horizon"
         elif any(new[r].corrected for r in arrived):
@@ -120,7 +134,7 @@ def finding_changes(
             cause = "arrival"
         shown = current or old
         assert shown
-        ended = "resolved" if cause == "late_charge" else "retracted"
+        ended = "resolved" if cause in ("late_charge", "recovery") else "retracted"
         ids = {record_id: one.record.event_id for record_id, one in records.items()} if current else ids_before
         rows.append(
             change_row(position, "raised" if not old else "revised" if current else ended, cause, shown, [ids[r] for r in shown.usage],

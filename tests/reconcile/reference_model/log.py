@@ -17,6 +17,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 US = timedelta(microseconds=1)
 RecordId = tuple[bool, str, str, str]
 """A record's identity: (is a charge, scope, key scope, record key)."""
+Correction = tuple[bool | None, str]
+"""What a charge corrects: (is a charge, or None for either side; record key)."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Record:
     scope: str = "s"
     key_scope: str = "k"
     given_event_id: bytes | None = None  # the event id that a lake gave the record, if any
+    corrects: Correction | None = field(default=None, repr=False)
 
     @property
     def time_us(self) -> int | None:
@@ -50,7 +53,8 @@ class Record:
 
     @property
     def event_id(self) -> bytes:
-        return self.given_event_id or repr(replace(self, source="")).encode()
+        own = repr(replace(self, source="")) + (repr(self.corrects) if self.corrects is not None else "")
+        return self.given_event_id or own.encode()
 
 
 @dataclass(frozen=True)
@@ -217,7 +221,7 @@ def admit(
         if known is not None and best is known.record:
             known.contents, known.in_conflict = seen, in_conflict
             continue
-        beyond_horizon = known is None and behind_horizon(best)
+        beyond_horizon = known is None and behind_horizon(best) and best.corrects is None
         records[record_id] = new[record_id] = AdmittedRecord(
             best, position, known is None and late(best), beyond_horizon, currency_of(best, before.policy), seen, in_conflict,
             known is not None and version_of(best) > version_of(known.record), known is not None and known.frozen,

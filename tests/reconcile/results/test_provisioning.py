@@ -25,7 +25,8 @@ def terms_of(states: Sequence[State], subscriber: str = "s") -> Terms:
     rows = pl.DataFrame(
         [
             {"bucket": 0, "position": p, "system": system, "subscriber": subscriber, "plan": plan, "status": status,
-             "valid_from": day * DAY_US, "valid_to": None if to is None else to * DAY_US, "event_id": repr((p, plan, status, to)).encode()}
+             "valid_from": day * DAY_US, "imsi": None, "timezone": None, "cycle_day": None,
+             "valid_to": None if to is None else to * DAY_US, "event_id": repr((p, plan, status, to)).encode()}
             for p, system, plan, status, day, to in states
         ],
         schema_overrides={"valid_from": pl.Int64, "valid_to": pl.Int64, "bucket": pl.Int16},

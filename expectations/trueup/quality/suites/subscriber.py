@@ -26,6 +26,11 @@ SUBSCRIBER: tuple[Expectation, ...] = (
         column="system", value_set=["network", "billing"],
     ),
     _state(
+        "a cycle begins on a day of the month", "expect_column_values_to_be_between", "quarantine",
+        "A billing cycle that begins on no day has no periods, so that no rental of it is expected.",
+        column="cycle_day", min_value=1, max_value=31,
+    ),
+    _state(
         "a plan is named", "expect_column_values_to_not_be_null", "note",
         "Without a plan there is no price by plan.",
         column="plan",

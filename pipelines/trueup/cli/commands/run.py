@@ -14,6 +14,7 @@ from trueup.cli import checked, output
 from trueup.cli.commands import fraud, reconcile, status
 from trueup.cli.commands import ingest as ingest_command
 from trueup.cli.commands import quality as quality_command
+from trueup.cli.commands.investigation import cases
 from trueup.cli.commands.proof import anchor
 from trueup.cli.exit_codes import EXCEEDED, FAILED
 from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Verbose, load
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
     from trueup.config import Project
     from trueup.fraud.scoring.score_run import ScoreSummary
+    from trueup.investigation.root_causes import Investigated
     from trueup.proof.anchors.make import AnchorResult
     from trueup.quality.run import QualitySummary
     from trueup.reconcile.run import ReconcileSummary
@@ -57,8 +59,9 @@ def run(
     verbose: Verbose = False,
     json: Json = False,
 ) -> None:
-    """Ingest, check the feeds, reconcile, score, audit and publish, with one summary."""
+    """Ingest, check the feeds, reconcile, score, open cases, audit and publish, with one summary."""
     from trueup.collect.ingest import ingest
+    from trueup.investigation.root_causes import investigate
     from trueup.log.lake import ALL_DAYS, Lake
     from trueup.quality.gate import blocked_from
     from trueup.quality.run import quality
@@ -76,8 +79,9 @@ def run(
         # Days before the first blocked day are reconciled; later days wait until their feeds are complete.
         reconciled = reconcile.reconcile_project(opened, ALL_DAYS if blocked is None else (None, blocked - timedelta(days=1)))
         scored = _score(opened)
+        investigated = investigate(opened)
         published = _publish(opened, target)
-    results = _Results(ingested, checked_feeds, reconciled, scored, published)
+    results = _Results(ingested, checked_feeds, reconciled, scored, investigated, published)
     anchored = _write_anchor(opened) if (opened.config.anchor.run if anchors is None else anchors) else None
     if json:
         value = _as_value(results) | {"problems": checked.as_value(problems)}
@@ -134,6 +138,7 @@ class _Results:
     feeds: QualitySummary
     reconciled: ReconcileSummary
     scored: ScoreSummary | str
+    investigated: Investigated
     published: _Publication
 
 
@@ -172,6 +177,7 @@ def _as_value(results: _Results) -> dict[str, object]:
         "quality": quality_command.as_value(results.feeds),
         "reconcile": results.reconciled,
         "score": {"skipped": results.scored} if isinstance(results.scored, str) else results.scored,
+        "cases": results.investigated,
         "audits": [{"name": a.name, "passed": a.passed, "offending": a.offending} for a in results.published.audits],
         "leakage": results.published.leakage,
         "publish": results.published.file,
@@ -191,6 +197,7 @@ def _show(results: _Results) -> None:
     limit = "only the days before the first blocked day" if is_blocked else ""
     output.line(f"reconcile  {reconcile.summary_line(results.reconciled, limit)}")
     output.line(f"score      {f'skipped: {scored}' if isinstance(scored, str) else fraud.summary_line(scored)}")
+    output.line(f"cases      {cases.summary_line(results.investigated)}")
     total = len(published.audits)
     since = "" if published.is_new else ", unchanged since the last run"
     output.line(f"audits     {total - len(failed)} of {total} audits passed{since}")

@@ -12,6 +12,7 @@ import duckdb
 import polars as pl
 
 from trueup.collect.commit.chain import chained, frame_of
+from trueup.collect.commit.corrected_records import with_corrected_records
 from trueup.collect.commit.cross_row_checks import refused
 from trueup.collect.commit.earlier_form import EarlierForm
 from trueup.collect.commit.source_chain import follow
@@ -205,7 +206,9 @@ class Part:
             rejected = pl.concat([rejected, self._quarantine([copy(self._budget).truncate_raw(self._with_bytes(refused))])])
         if not self._accept_outcome(transaction, rows, new, rejected):
             return None
-        transaction.append(self._stream, new)
+        transaction.append(
+            self._stream, with_corrected_records(transaction.connection, new, self._lake.project.config.lake.bucket_by)
+        )
         transaction.append("quarantine", rejected)
         counted = {
             "records": rows.height + self._filtered + rejected.height, "quarantined": rejected.height, "filtered": self._filtered,

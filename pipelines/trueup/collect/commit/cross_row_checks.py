@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from zoneinfo import available_timezones
 
 import polars as pl
 
@@ -27,13 +28,38 @@ def ending_before_they_begin(new: pl.DataFrame) -> pl.DataFrame:
     return refusing(new, pl.col("valid_to") <= pl.col("valid_from"), "value_out_of_range", "valid_to: is after valid_from")
 
 
+def in_unknown_zones(new: pl.DataFrame) -> pl.DataFrame:
+    """Return refusals of subscriptions whose billing days are those of a time zone that does not exist."""
+    known = available_timezones() if new["timezone"].null_count() < new.height else set[str]()
+    unknown = pl.col("timezone").is_not_null() & ~pl.col("timezone").is_in(sorted(known))
+    return refusing(new, unknown, "value_out_of_range", "timezone: is a time zone")
+
+
+def bad_item_charges(new: pl.DataFrame) -> pl.DataFrame:
+    """Return refusals of charges of an item that belong to no time, and of charges of a period without an item."""
+    if new.select(pl.col("item", "period_from", "period_to").is_null().all()).row(0) == (True, True, True):
+        return pl.DataFrame(schema=REFUSED)
+    timeless = pl.all_horizontal(pl.col(n).is_null() for n in ("period_from", "started_at", "billed_at"))
+    of_period = pl.any_horizontal(pl.col(n).is_not_null() for n in ("period_from", "period_to"))
+    is_item = pl.col("item").is_not_null()
+    rules: list[tuple[pl.Expr, Reason, str]] = [
+        (is_item & timeless, "missing_required", "period_from: is there, or the charge has a time"),
+        (is_item & pl.col("subscriber").is_null(), "missing_required", "subscriber: is there, for a charge of an item"),
+        (~is_item & of_period, "missing_required", "item: is there, for a charge of a period"),
+        (pl.col("period_from").is_null() & pl.col("period_to").is_not_null(), "missing_required", "period_from: is there"),
+        (pl.col("period_to") <= pl.col("period_from"), "value_out_of_range", "period_to: is after period_from"),
+    ]
+    return pl.concat(refusing(new, bad, reason, rule) for bad, reason, rule in rules)
+
+
 def refusing(rows: pl.DataFrame, bad: pl.Expr, reason: Reason, rule: str) -> pl.DataFrame:
     """Return the rows for which `bad` holds, as rows of `REFUSED`."""
     return rows.filter(bad).select("source_row", reason=pl.lit(reason), rule=pl.lit(rule))
 
 
 CHECKS: dict[str, Check] = {
-    "subscriber": lambda _, new: ending_before_they_begin(new),
+    "charge": lambda _, new: bad_item_charges(new),
+    "subscriber": lambda _, new: pl.concat([ending_before_they_begin(new), in_unknown_zones(new)]),
     "tariff": lambda known, new: refusals(known(), new),
 }
 """Checks by stream. A stream without a check has no row that another row could refuse."""

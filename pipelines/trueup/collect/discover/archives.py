@@ -42,6 +42,16 @@ def container_of(head: bytes) -> str | None:
     return next((name for at, magic, name in _CONTAINERS if head[at:].startswith(magic)), None)
 
 
+def is_workbook(handle: BinaryIO) -> bool:
+    """Return whether a zip archive is a workbook (xlsx) by the names of its members."""
+    try:
+        with zipfile.ZipFile(BoundedFile(handle, "")) as archive:
+            return "xl/workbook.xml" in archive.namelist()
+    except (zipfile.BadZipFile, SourceError, OSError, ValueError, NotImplementedError, EOFError):
+        # The reader of the archive says what is wrong with it.
+        return False
+
+
 class BoundedFile(RawIOBase):
     """A file for the reader of archives, which would read a list of members of any length at once."""
 

@@ -41,9 +41,9 @@ def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
     Versions get `group_no` and `grouped_by_key`, which is false for records that are a group of their own. Groups have their names,
     by `group_no`. The number ascends as (grouped by key before others, scope, key) do. A record beyond the
-    horizon is a group of its own.
+    horizon is a group of its own, and so is a charge that corrects another record.
     """
-    own_group = pl.col("session_key").is_null() | pl.col("beyond_horizon")
+    own_group = pl.col("session_key").is_null() | pl.col("beyond_horizon") | pl.col("corrected_key").is_not_null()
     named = versions.with_columns(
         own=own_group,
         name=pl.when(own_group).then("record_key").otherwise("session_key"),
@@ -70,13 +70,14 @@ def assign_components(
 
     `pooled` (`group_no`, `link_id`) are sessions that are judged together with others of their allowance pool.
     """
-    within_horizon = versions.filter(~pl.col("beyond_horizon"))
+    matchable = versions.filter(~pl.col("beyond_horizon") & pl.col("corrected_key").is_null())
     flags = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any(), pl.col("start_tolerance_us").max())
-    entries = _candidate_entries(within_horizon).join(flags, on="rule", how="left")
+    entries = _candidate_entries(matchable).join(flags, on="rule", how="left")
     in_cells = _aggregation_periods(entries.filter("by_aggregate"), policies)
     cells = in_cells.select(*CELL, "cell").unique()
     link_sets = [
         _regrouped_records(versions),
+        _corrected_records(versions),
         _tolerance_chains(entries.filter("by_nearest")),
         in_cells.select("group_no", link_id="cell").unique(),
     ]
@@ -124,6 +125,18 @@ def _regrouped_records(versions: pl.DataFrame) -> pl.DataFrame:
         return changed.select("group_no", link_id="record_no")
     numbers = changed.select("record_no").unique()
     return versions.join(numbers, on="record_no", how="semi").select("group_no", link_id="record_no").unique()
+
+
+def _corrected_records(versions: pl.DataFrame) -> pl.DataFrame:
+    """Return the groups of correcting charges with those of the records that they name."""
+    correcting = versions.filter(pl.col("corrected_key").is_not_null())
+    names = correcting.select("scope", name="corrected_key").unique(maintain_order=True).with_row_index("link_id")
+    names = names.with_columns(pl.col("link_id").cast(pl.Int64))
+    named = versions.filter(pl.col("corrected_key").is_null()).join(
+        names, left_on=["scope", "record_key"], right_on=["scope", "name"]
+    )
+    linked = correcting.join(names, left_on=["scope", "corrected_key"], right_on=["scope", "name"])
+    return pl.concat([frame.select("group_no", "link_id") for frame in (linked, named)]).unique()
 
 
 def _candidate_entries(versions: pl.DataFrame) -> pl.DataFrame:

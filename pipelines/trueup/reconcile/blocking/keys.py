@@ -14,7 +14,7 @@ from trueup.localtime import period_index, period_last_us
 from trueup.policies.policy import NEVER_POSITION
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.record_hashes import NAMES, Hashes, is_duplicated, record_hashes, session_hashes
+from trueup.reconcile.domain.record_hashes import NAMES, Hashes, corrected_hashes, is_duplicated, record_hashes, session_hashes
 from trueup.reconcile.sessions.admission import with_due_date
 from trueup.reconcile.sessions.grouping import PARTY
 
@@ -35,9 +35,9 @@ def session_hashes_or_record(rows: pl.DataFrame) -> Hashes:
 
 
 def identity_keys(rows: pl.DataFrame) -> Hashes:
-    """Return the blocking keys of records and sessions by name, of rows with the columns `NAMES`."""
+    """Return the blocking keys of records, sessions and corrected records by name, of rows with the columns `NAMES`."""
     keyed = rows["session_key"].is_not_null().to_numpy()
-    return np.concatenate([session_hashes(rows)[keyed], record_hashes(rows)])
+    return np.concatenate([session_hashes(rows)[keyed], record_hashes(rows), corrected_hashes(rows)])
 
 
 def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontier) -> pl.DataFrame:

@@ -138,12 +138,15 @@ KINDS: dict[str, FindingKind] = {kind.name: kind for kind in _KINDS}
 FEED_KINDS = tuple(kind.name for kind in _KINDS if kind.producer == "quality")
 """Kinds about feeds: the kernel does not raise them, and no digest of findings contains them."""
 
+RECOVERY = "recovery"
+"""The cause of changes by a charge that names what it corrects."""
 CAUSES: dict[str, str] = {
     "frontier": "both feeds are complete past the grace period",
     "arrival": "a pending record's counterpart arrived",
     "late_usage": "a usage record arrived late",
     "late_charge": "a charge arrived late",
     "correction": "a later version of a record arrived",
+    RECOVERY: "a charge that names what it corrects arrived",
     "conflict": "another content of a record arrived",
     "policy_change": "a policy declaration changed rules of reconciliation, or a wrong tick was superseded",
     "tariff_change": "a tariff row changed a price",

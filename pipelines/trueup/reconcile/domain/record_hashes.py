@@ -14,7 +14,7 @@ NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 HASHING = f"polars {pl.__version__}"
 """What makes the hashes: another version of Polars may hash the same keys otherwise."""
 _SESSION, _RECORD = ("scope", "session_key"), ("charge", "key_scope", "scope", "record_key")
-NAMES = ("session_key", *_RECORD)
+NAMES = ("session_key", *_RECORD, "corrected_key")
 """The columns that identify a record and its session."""
 
 
@@ -26,6 +26,17 @@ def session_hashes(rows: pl.DataFrame) -> Hashes:
 def record_hashes(rows: pl.DataFrame) -> Hashes:
     """Return a hash of each row's record: its stream, scopes and key."""
     return _column_hashes(rows, _RECORD, seed=23)
+
+
+def name_hashes(rows: pl.DataFrame) -> Hashes:
+    """Return a hash of each row's record key within its scope: by it a charge that corrects a record finds it."""
+    return _column_hashes(rows, ("scope", "record_key"), seed=37)
+
+
+def corrected_hashes(rows: pl.DataFrame) -> Hashes:
+    """Return `name_hashes` of the records that charges correct, of the rows that do."""
+    correcting = rows.filter(pl.col("corrected_key").is_not_null()).select("scope", record_key="corrected_key")
+    return name_hashes(correcting)
 
 
 def is_duplicated(hashes: Hashes) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from trueup.policies.policy import NEVER_POSITION
 from trueup.rating.book import Book
+from trueup.rating.charged_items.items import ITEM
 from trueup.rating.shared_terms import sharing
 
 STATE: dict[str, pl.DataType] = {
@@ -28,6 +29,9 @@ STATE: dict[str, pl.DataType] = {
     "to_us": pl.Int64(),  # exclusive; NULL where the state has no end
     "since": pl.Int64(),  # known at the positions [since, until)
     "until": pl.Int64(),
+    "imsi": pl.String(),
+    "timezone": pl.String(),
+    "cycle_day": pl.Int64(),
 }
 CHANGE: dict[str, pl.DataType] = {
     "position": pl.Int64(),
@@ -65,6 +69,8 @@ class Terms:
     causes: Mapping[int, str] = field(default_factory=dict)
     billing_since: int = NEVER_POSITION
     network_since: int = NEVER_POSITION
+    items: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ITEM))
+    """The items that are charged without usage, as `ITEM`."""
 
     def edition_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the number of the edition known at each position, −1 before the first."""
@@ -212,7 +218,7 @@ def states_of(rows: pl.DataFrame) -> pl.DataFrame:
     A later state of the same system, subscriber and instant replaces the earlier one.
     """
     timed = rows.select(
-        "bucket", "system", "subscriber", "plan", "status", "position", "event_id",
+        "bucket", "system", "subscriber", "plan", "status", "position", "event_id", "imsi", "timezone", "cycle_day",
         from_us=pl.col("valid_from").cast(pl.Int64), to_us=pl.col("valid_to").cast(pl.Int64),
     )  # fmt: skip
     key = ["system", "subscriber", "from_us"]

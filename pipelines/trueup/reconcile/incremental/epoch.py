@@ -21,7 +21,7 @@ from trueup.reconcile.blocking.keys import blocking_keys, candidate_keys, identi
 from trueup.reconcile.blocking.lookback import open_from_us, widest_us
 from trueup.reconcile.blocking.neighbourhood import units_of_several_parties
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.record_hashes import NAMES, NO_HASHES, Hashes, record_hashes, session_hashes
+from trueup.reconcile.domain.record_hashes import NAMES, NO_HASHES, Hashes, name_hashes, record_hashes, session_hashes
 from trueup.reconcile.domain.tariff_terms import LONGEST_US, Terms
 from trueup.reconcile.incremental.epoch_ranges import Bounds, split_ranges
 from trueup.reconcile.incremental.hash_runs import HashRunStore
@@ -31,6 +31,7 @@ from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 from trueup.reconcile.kernel.evaluate import evaluate
 from trueup.reconcile.log_io.affected import ROW, AffectedReader
 from trueup.reconcile.log_io.column_scan import arrivals
+from trueup.reconcile.recurring.item_partition import with_items
 from trueup.reconcile.results.outcome import Outcome, outcome_of
 from trueup.reconcile.sessions.admission import with_due_date
 
@@ -40,8 +41,8 @@ class ReconcilerState:
     """The state of a range of buckets after a position.
 
     `pending` are the records that can still change, or that a record in time can affect. `settled_keys` are the keys of all
-    others. `passed_us` is the latest time of those that only their time separates from later records. `latest_us` is the latest
-    time of all settled records.
+    others. `has_corrections` says whether a charge so far corrects a record. `passed_us` is the latest time of those that only
+    their time separates from later records. `latest_us` is the latest time of all settled records.
     """
 
     position: int = 0
@@ -49,6 +50,7 @@ class ReconcilerState:
     settled_keys: SettledKeyIndex = field(default_factory=SettledKeyIndex)
     passed_us: int = NO_TIME_US
     latest_us: int = NO_TIME_US
+    has_corrections: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,8 @@ def process_epoch(
         # A price that depends on a whole period affects more records than the state can select.
         events = reader.affected_records(after)
         evaluated = evaluate(events, frontier, terms, after=after, upto=upto)
-        return EpochResult(
-            outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height), None, events.height
-        )
+        outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
+        return EpochResult(with_items(outcome, reader, after=after), None, events.height)
     if state is None and after == 0:
         state = ReconcilerState(settled_keys=SettledKeyIndex(store=store))
     rebuild = state is None or state.position != after
@@ -100,7 +101,7 @@ def process_epoch(
         known = events = reader.affected_records(after) if after else arrived
         unaffected = PendingRecords()
     else:
-        affected = _components_affected(before.pending, epoch, arrived)
+        affected = _components_affected(before, epoch, arrived)
         known = pl.concat([before.pending.rows_of(affected), arrived])
         events = _with_affected_history(reader, epoch, before, known)
         if events.height > known.height:
@@ -117,13 +118,16 @@ def process_epoch(
     settled_keys = before.settled_keys.add(identity_keys(rows.select(NAMES).filter(pl.Series(retention.closed | retention.passed))))
     passed_us = max(before.passed_us, _latest(retention.time_us[retention.passed]))
     latest_us = max(before.latest_us, passed_us, _latest(retention.time_us[retention.closed]))
-    new_state = ReconcilerState(upto, unaffected.add(retention.rows, frontier), settled_keys, passed_us, latest_us)
+    has_corrections = before.has_corrections or _has_corrections(events)
+    new_state = ReconcilerState(upto, unaffected.add(retention.rows, frontier), settled_keys, passed_us, latest_us, has_corrections)
     outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
-    return EpochResult(outcome, new_state, events.height - known.height)
+    whole = with_items(outcome, reader, after=after)
+    return EpochResult(whole, new_state, events.height - known.height)
 
 
-def _components_affected(pending: PendingRecords, epoch: Epoch, arrived: pl.DataFrame) -> Hashes:
+def _components_affected(before: ReconcilerState, epoch: Epoch, arrived: pl.DataFrame) -> Hashes:
     """Return the keys of pending components that an epoch affects: by arrivals, passed instants, closings or terms."""
+    pending = before.pending
     frontier, terms, after, upto = epoch.frontier, epoch.terms, epoch.after, epoch.upto
     if not pending.height:
         return NO_HASHES
@@ -135,6 +139,8 @@ def _components_affected(pending: PendingRecords, epoch: Epoch, arrived: pl.Data
         affected.append(pending.keys_matching(pl.col("subscriber").is_in(new_terms["subscriber"].implode())))
     # A closing assigns a time to records without any, which makes them neighbours of others.
     regrouped = [pending.keys_sharing(identity_keys(arrived))]
+    if before.has_corrections:
+        regrouped.append(pending.keys_sharing(name_hashes(arrived)))
     if any(((marks.positions > after) & (marks.positions <= upto)).any() for marks in frontier.closed.values()):
         regrouped.append(pending.keys_matching(pl.col("time_us").is_null()))
     # A unit may be matched with the party of one record at the time of another, see `neighbourhood`: new or pending ones.
@@ -143,6 +149,10 @@ def _components_affected(pending: PendingRecords, epoch: Epoch, arrived: pl.Data
     neighbours = pending.keys_sharing(blocking_keys(candidates, frontier, around=False)["blocking_key"].to_numpy())
     all_affected: Hashes = np.unique(np.concatenate([*affected, *regrouped, neighbours]))
     return all_affected
+
+
+def _has_corrections(events: pl.DataFrame) -> bool:
+    return events["corrected_key"].null_count() < events.height
 
 
 def _policy_changes(frontier: Frontier, after: int, upto: int) -> bool:
@@ -173,7 +183,11 @@ def _needs_reread(epoch: Epoch, before: ReconcilerState, known: pl.DataFrame) ->
         return reread | _within_settled_window(epoch, before, known, reread)
     sessions, records = session_hashes(known), record_hashes(known)
     keyed = known["session_key"].is_not_null().to_numpy()
-    reread[arrived] = (before.settled_keys.contains(sessions[arrived]) & keyed[arrived]) | before.settled_keys.contains(
+    # What a new charge corrects may be settled, or may be pending under a name that the charge does not give.
+    reread |= arrived & known["corrected_key"].is_not_null().to_numpy()
+    if before.has_corrections:
+        reread[arrived] |= before.settled_keys.contains(name_hashes(known)[arrived])
+    reread[arrived] |= (before.settled_keys.contains(sessions[arrived]) & keyed[arrived]) | before.settled_keys.contains(
         records[arrived]
     )
     # A unit takes its service from one record and its time from another, see `neighbourhood`.
@@ -211,16 +225,19 @@ def _rebuild_settled_keys(
     lake: Lake, epoch: Epoch, buckets: BucketRange, events: pl.DataFrame, settled_keys: SettledKeyIndex
 ) -> ReconcilerState:
     """Return a state whose settled keys are those of all logged records but `events`; memory is bounded."""
-    passed_us, after = NO_TIME_US, epoch.after
+    passed_us, after, has_corrections = NO_TIME_US, epoch.after, False
     opens_us = open_from_us(epoch.frontier, epoch.terms, after)
     for low, high in split_ranges(lake, 0, after, Bounds()):
         arrived = arrivals(lake, buckets, after=low, upto=high)
         settled = arrived.join(events, on=ROW, how="anti")
         settled_keys = settled_keys.add(identity_keys(settled))
+        has_corrections |= _has_corrections(arrived)
         # Records without any time have that of a closing before the open ones, else they would be among `events`.
         latest = settled["time_us"].fill_null(opens_us).max()
         passed_us = max(passed_us, NO_TIME_US if latest is None else int(latest))  # type: ignore[arg-type]
-    return ReconcilerState(after, settled_keys=settled_keys, passed_us=passed_us, latest_us=passed_us)
+    return ReconcilerState(
+        after, settled_keys=settled_keys, passed_us=passed_us, latest_us=passed_us, has_corrections=has_corrections
+    )
 
 
 def _latest(times_us: NDArray[np.int64]) -> int:

@@ -179,8 +179,12 @@ def _segment(rows: pl.DataFrame, frontier: Frontier) -> Segment:
         deadline_instants(rows, candidates, component_keys, frontier),
     )
     keyed = rows["session_key"].is_not_null().to_numpy()
+    correcting = rows["corrected_key"].is_not_null().to_numpy()
     by_name = pl.DataFrame(
-        {COMPONENT_KEY: np.concatenate([component_keys[keyed], component_keys]), "blocking_key": identity_keys(rows)}
+        {
+            COMPONENT_KEY: np.concatenate([component_keys[keyed], component_keys, component_keys[correcting]]),
+            "blocking_key": identity_keys(rows),
+        }
     )
     return Segment.of(with_keys.select(*PENDING_SCHEMA), pl.concat([by_name, by_time]), deadlines)
 

@@ -19,7 +19,7 @@ from trueup.reconcile.incremental.hash_runs import HashRunStore
 from trueup.reconcile.incremental.pending_records import PENDING_SCHEMA, PendingRecords, Segment
 from trueup.reconcile.incremental.settled_keys import SettledKeyIndex
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 _LENGTH_BYTES = 4
 """The length of the description, which comes first in every version, so that any version can read whose state it is."""
 
@@ -43,6 +43,7 @@ def encode_state(state: ReconcilerState, buckets: BucketRange, before: Reconcile
     description = {
         "schema": SCHEMA_VERSION, "kernel": KERNEL_VERSION, "hashing": HASHING, "buckets": [buckets.first, buckets.last],
         "position": state.position, "passed_us": state.passed_us, "latest_us": state.latest_us,
+        "has_corrections": state.has_corrections,
         "runs": [len(run) for run in state.settled_keys.runs], "files": [file.name for file in state.settled_keys.files],
         "tombstones": [len(labels) for labels in tombstones],
     }  # fmt: skip
@@ -92,7 +93,10 @@ def decode_state(
     assert [len(run) for run in settled_keys.runs] == description["runs"], "the hash runs of a state have other lengths"
     tombstones = np.split(_numbers(tail), np.cumsum(description["tombstones"])[:-1]) if description["tombstones"] else []
     pending = PendingRecords(tuple(_segment_of(segments[n], labels) for n, labels in enumerate(tombstones)))
-    return ReconcilerState(description["position"], pending, settled_keys, description["passed_us"], description["latest_us"])
+    return ReconcilerState(
+        description["position"], pending, settled_keys, description["passed_us"], description["latest_us"],
+        description["has_corrections"],
+    )  # fmt: skip
 
 
 def _segment_of(data: bytes, tombstones: Hashes) -> Segment:

@@ -15,6 +15,7 @@ from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, UNRA
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 from trueup.reconcile.kernel.classification import classify_flat
+from trueup.reconcile.kernel.corrections import corrected_kind, total_micros
 from trueup.reconcile.kernel.matching import Matched
 from trueup.reconcile.pricing.session_price import price_sessions
 from trueup.reconcile.sessions.grouping import RATED_BY
@@ -90,14 +91,20 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
     return PeriodSums(timed, members.select(NO_SUMS.members.columns))
 
 
-def book_periods(sums: PeriodSums, evaluations: pl.DataFrame, frontier: Frontier) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the bookings of sums at evaluations, and their members."""
+def book_periods(
+    sums: PeriodSums, evaluations: pl.DataFrame, money: pl.DataFrame, frontier: Frontier
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the bookings of sums at evaluations, and their members.
+
+    `money` is what correcting charges add to the bookings of owners, as `MONEY` of `corrections`.
+    """
     if sums.totals.is_empty():
         return pl.DataFrame(schema=ZONED), pl.DataFrame(schema=MEMBER)
     totals, members = (
         frame.join(evaluations, on=["component", "at"]).with_columns(at="position") for frame in (sums.totals, sums.members)
     )
     owner_no = pl.col("cell") * 3 + PERIOD
+    totals = totals.with_columns(owner_no=owner_no).join(money, on=["at", "owner_no"], how="left", maintain_order="left")
     return as_bookings(_with_kind(totals, frontier)), members.select(
         "component", "at", "record_no", "charge", owner_no=owner_no, part=pl.lit(MAIN, pl.Int8)
     )
@@ -141,17 +148,18 @@ def _with_kind(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add the kind of each period: pending until both streams have passed it."""
     flat = flat_price(pl.col("charge_quantity"), pl.col("price_micros"), pl.col("price_per"))
     charged = totals.with_columns(
-        charged_micros=pl.when(pl.col("charge_quantity").is_not_null()).then(pl.coalesce(flat, "charged_value"))
+        billed_micros=pl.col("billed_micros") + total_micros(),
+        charged_micros=pl.when(pl.col("charge_quantity").is_not_null()).then(pl.coalesce(flat, "charged_value")),
     )
     kind = (
         pl.when(pl.col("passed_at") > pl.col("at")).then(pl.lit(PENDING))
         .when(pl.col("unrated_records") > 0).then(pl.lit(UNRATED))
-        .when(~pl.col("charged")).then(pl.coalesce("billing_status", pl.lit("unbilled")))
+        .when(~pl.col("charged")).then(corrected_kind(pl.coalesce("billing_status", pl.lit("unbilled"))))
         .when(~pl.col("used")).then(pl.lit("charge_without_usage"))
         .otherwise(classify_flat())
     )  # fmt: skip
     return charged.with_columns(
-        owner_no=pl.col("cell") * 3 + PERIOD, part=pl.lit(MAIN), kind=kind,
+        part=pl.lit(MAIN), kind=kind,
         reason=pl.when(kind == UNRATED).then("reason"),
         peer=pl.lit(None, pl.String), node=pl.lit(None, pl.String), start_us="started_us",
         day=by_period(frontier, lambda period, _: period_first_day(pl.col("index"), period)),

@@ -37,6 +37,7 @@ from trueup.reconcile.domain.bookings import (
 from trueup.reconcile.kernel.aggregation import PeriodSums, book_periods
 from trueup.reconcile.kernel.classification import classify, with_charged_price
 from trueup.reconcile.kernel.context import EvaluationContext
+from trueup.reconcile.kernel.corrections import corrected_kind, corrections_at, total_micros, with_money
 from trueup.reconcile.kernel.matching import SPAN, Matched
 from trueup.reconcile.kernel.pool_netting import net_by_pool, netting_groups
 from trueup.reconcile.pricing.billing_error import JUDGED
@@ -68,15 +69,17 @@ def book(
     With `together`, components hold all pairs that are judged with their pool; without it such pairs stay pending.
     """
     sessions, charge_groups = _units_at(evaluations, matched)
+    corrections = corrections_at(rows, [sessions, charge_groups], sums.members)
+    sessions, charge_groups = (with_money(frame, corrections) for frame in (sessions, corrections.without(charge_groups)))
     pairs = net_by_pool(_pairs(sessions, charge_groups, context), context.frontier, context.terms, together=together)
     # The reason of a misrated pair is computed for findings only, see `add_misrating_reason`.
     judged = classify(pairs).with_columns(reason=pl.when(pl.col("kind") == UNRATED).then("reason"))
     surplus = pairs.filter("split")
-    period_bookings, period_members = book_periods(sums, evaluations, context.frontier)
+    period_bookings, period_members = book_periods(sums, evaluations, corrections.money, context.frontier)
     unmatched_bookings = _book_unmatched(sessions, charge_groups, matched.blocked)
     bookings = pl.concat([as_bookings(judged), _book_surplus(surplus), *unmatched_bookings, period_bookings])
     is_booked = pl.col("is_matched") | ~pl.col("by_aggregate")
-    owners = pl.concat([frame.filter(is_booked).select(_OWNERS) for frame in (sessions, charge_groups)])
+    owners = pl.concat([*(frame.filter(is_booked).select(_OWNERS) for frame in (sessions, charge_groups)), corrections.owners])
     netted = pairs.drop_nulls("verdict")
     return Bookings(
         with_days(bookings.with_columns(kind=_drop_zero_impact()), context.frontier),
@@ -119,7 +122,12 @@ def _pairs(sessions: pl.DataFrame, charge_groups: pl.DataFrame, context: Evaluat
         group_micros="all_micros", group_is_complete="is_complete",
     )  # fmt: skip
     further = charged.filter("in_excess_group").group_by("at", "session").agg(further_micros=pl.col("group_micros").sum())
-    excess = pl.col("group_micros") - pl.col("charged_main") + pl.col("further_micros").fill_null(0)
+    excess = (
+        pl.col("group_micros")
+        - pl.col("charged_main")
+        + pl.col("further_micros").fill_null(0)
+        + pl.col("credited_micros").fill_null(0)
+    )
     is_open = ~pl.col("is_settled") & ~(pl.col("is_complete") & pl.col("group_is_complete"))
     has_split, unrated = (excess > 0) & ~is_open, pl.col("expected_micros").is_null()
     pairs = (
@@ -129,7 +137,9 @@ def _pairs(sessions: pl.DataFrame, charge_groups: pl.DataFrame, context: Evaluat
         .with_columns(
             extra_micros=excess, open=is_open, split=has_split, unrated=unrated, part=pl.lit(MAIN), started_us="start_us",
             expected_micros=pl.col("expected_micros").fill_null(0),
-            billed_micros=pl.col("charged_main") + pl.when(has_split).then(0).otherwise(excess),
+            billed_micros=pl.col("charged_main") + pl.col("corrected_micros").fill_null(0)
+            + pl.when(has_split).then(0).otherwise(excess),
+            is_corrected=pl.col("corrected_micros").is_not_null(),
             unrated_records=pl.when(unrated).then(pl.col("records")).otherwise(0),
         )
     )  # fmt: skip
@@ -158,13 +168,14 @@ def _book_unmatched(sessions: pl.DataFrame, charge_groups: pl.DataFrame, blocked
     unrated = pl.col("expected_micros").is_null()
     usage_kind = pl.when(unrated).then(pl.lit(UNRATED)).otherwise(pl.coalesce("billing_status", pl.lit("unbilled")))
     usage = _unmatched(sessions, blocked).with_columns(
-        kind=pl.when(final).then(usage_kind).otherwise(pl.lit(PENDING)), reason=pl.when(final & unrated).then("reason"),
-        expected_micros=pl.col("expected_micros").fill_null(0), billed_micros=pl.lit(0),
+        kind=pl.when(final).then(pl.when(unrated).then(usage_kind).otherwise(corrected_kind(usage_kind))).otherwise(pl.lit(PENDING)),
+        reason=pl.when(final & unrated).then("reason"),
+        expected_micros=pl.col("expected_micros").fill_null(0), billed_micros=total_micros(),
         unrated_records=pl.when(unrated).then(pl.col("records")).otherwise(0),
     )  # fmt: skip
     charges = _unmatched(charge_groups, blocked).with_columns(
         kind=pl.when(final).then(pl.lit("charge_without_usage")).otherwise(pl.lit(PENDING)), reason=pl.lit(None, pl.String),
-        expected_micros=pl.lit(0), billed_micros="all_micros", unrated_records=pl.lit(0),
+        expected_micros=pl.lit(0), billed_micros=pl.col("all_micros") + total_micros(), unrated_records=pl.lit(0),
     )  # fmt: skip
     return [as_bookings(usage), as_bookings(charges)]
 

@@ -66,6 +66,8 @@ def with_charged_price(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.Da
 def classify(pairs: pl.DataFrame) -> pl.DataFrame:
     """Add the kind of pairs (with a `verdict`); a tariff's pair that differs by both quantity and amount becomes two rows."""
     flat = pl.col("price_micros").is_not_null()
+    # A correction has money and no quantity: what remains of the difference is one.
+    in_one = pl.col("is_corrected") & pl.col("verdict").is_null()
     by_quantity, by_amount = quantity_and_amount_kinds()
     charged = pl.coalesce("charged_micros", "expected_micros")
     differences = {
@@ -74,7 +76,7 @@ def classify(pairs: pl.DataFrame) -> pl.DataFrame:
     }
     classified = pairs.with_columns(by_quantity=by_quantity, by_amount=by_amount, **differences)
     whole_kind = (
-        pl.when("open").then(pl.lit(PENDING)).when("unrated").then(pl.lit(UNRATED)).when(flat).then(classify_flat())
+        pl.when("open").then(pl.lit(PENDING)).when("unrated").then(pl.lit(UNRATED)).when(flat | in_one).then(classify_flat())
     )  # fmt: skip
     one_part_kind = pl.when(pl.col("amount_difference") == 0).then("by_quantity").otherwise("by_amount")
     two_parts = whole_kind.is_null() & (

@@ -1,7 +1,8 @@
 """Life of a finding: what changed between two evaluations of the same components, and why.
 
 A finding is raised when its booking gets its kind, revised when its content changes, and retracted when the booking loses the
-kind. A retraction because of a late charge is *resolved*. An unbilled session whose charge arrives late, in three evaluations:
+kind. A retraction because of a late or correcting charge is *resolved*. An unbilled session whose charge arrives late, in three
+evaluations:
 
 >>> from trueup.reconcile.domain.bookings import BOOKING, MEMBER, NETTING_GROUP
 >>> def snapshot(at, kind, billed_micros, records):
@@ -14,7 +15,8 @@ kind. A retraction because of a late charge is *resolved*. An unbilled session w
 >>> def changes(before, after, at, arrived):
 ...     evaluation = pl.DataFrame({"component": [1], "at": [at], "declared": [None]}, schema_overrides={"declared": pl.String})
 ...     records = evaluation.with_columns(
-...         record_no=arrived, charge=arrived > 1, late=arrived > 1, beyond_horizon=False, corrected=False)
+...         record_no=arrived, charge=arrived > 1, late=arrived > 1, beyond_horizon=False, corrected=False,
+...         corrected_key=pl.lit(None, pl.String))
 ...     until = before.until(before.bookings.select("component", "at", next_at=pl.lit(at, pl.Int64)))
 ...     changed = diff_findings(until, after, records.filter(pl.lit(arrived > 0)), evaluation)
 ...     return changed.select("at", "action", "cause", "kind").rows()
@@ -36,6 +38,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from trueup.reconcile.domain.bookings import MAIN, PENDING, QUANTITY, TOLERATED
+from trueup.reconcile.domain.kinds import RECOVERY
 
 FINDING: dict[str, pl.DataType] = {
     "component": pl.Int64(),
@@ -63,12 +66,14 @@ WHOLE: dict[str, pl.DataType] = {
 }
 """The money of all parts of a booking: expected, billed, and the part of their difference that is within tolerance."""
 CHANGE: dict[str, pl.DataType] = {"at": pl.Int64(), "action": pl.String(), "cause": pl.String(), **FINDING, **WHOLE}
-ARRIVED = ["component", "at", "record_no", "charge", "late", "beyond_horizon", "corrected"]
+ARRIVED = ["component", "at", "record_no", "charge", "late", "beyond_horizon", "corrected", "corrected_key"]
 """The columns of record versions that count since an evaluation."""
 _IDENTITY = ["component", "owner_no", "kind"]
 _CONTENT = ["service", "day", "currency", "expected_micros", "billed_micros", "usage", "charges"]
 
 
+RESOLVING = ["late_charge", RECOVERY]
+"""Causes by which a finding is resolved: billing did what was missing."""
 EVALUATION = ["component", "at"]
 """The key of an evaluation: owners and records are compared within one, since a component has many."""
 
@@ -101,6 +106,8 @@ class Snapshot:
         findings = (
             findings_only.with_columns(part=part_of_records, judged_at="at")
             .join(listed, on=[*EVALUATION, "owner_no", "part"], how="left")
+            # A period that was not billed at all has no record.
+            .with_columns(pl.col("usage", "charges").fill_null([]))
             .select("at", *FINDING)
         )
         return cls(bookings, members, findings, netting_groups)
@@ -142,7 +149,7 @@ def diff_findings(before: Snapshot, after: Snapshot, arrived: pl.DataFrame, eval
     caused = changed.join(evaluations, on=EVALUATION).join(causes, on="change", how="left")
     shown = [pl.when(is_open).then(pl.col(f"{n}_new")).otherwise(pl.col(n)).alias(n) for n in FINDING if n not in _IDENTITY]
     cause = pl.coalesce("cause", "declared", "repriced", pl.lit("frontier"))
-    action = pl.when((pl.col("action") == "retracted") & (cause == "late_charge")).then(pl.lit("resolved")).otherwise("action")
+    action = pl.when((pl.col("action") == "retracted") & cause.is_in(RESOLVING)).then(pl.lit("resolved")).otherwise("action")
     named = caused.select("at", action.alias("action"), cause.alias("cause"), *_IDENTITY, *shown)
     whole = _whole_money(after, named)
     return named.join(whole, on=[*EVALUATION, "owner_no"], how="left", maintain_order="left").select(*CHANGE)
@@ -172,8 +179,11 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
     """
     record, owner, group = ([*EVALUATION, name] for name in ("record_no", "owner_no", "netting_group"))
     lists = [pl.col(n).fill_null([]) for n in ("usage", "charges", "usage_new", "charges_new")]
-    own = changed.select("change", *EVALUATION, record_no=pl.concat_list(lists)).explode("record_no").drop_nulls().unique()
+    listed = changed.select("change", *EVALUATION, record_no=pl.concat_list(lists)).explode("record_no").drop_nulls()
     memberships = pl.concat([before.members.select(*record, "owner_no"), after.members.select(*record, "owner_no")]).unique()
+    # A finding without records, such as a rental that was not billed, has those that its owner has before or after.
+    without = changed.select("change", *owner).join(listed, on="change", how="anti")
+    own = pl.concat([listed, without.join(memberships, on=owner).select("change", *record)]).unique()
     shared = (
         own.join(memberships, on=record).select("change", *owner).unique().join(memberships, on=owner).select("change", *record)
     )
@@ -185,7 +195,8 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
         for s in (before, after) if not s.netting_groups.is_empty()
     ]  # fmt: skip
     records_near = pl.concat([own, shared, *netted]).unique()
-    newly = arrived.select(*record, "charge", "late", "beyond_horizon", "corrected", arrived=pl.lit(True))
+    correcting = pl.col("corrected_key").is_not_null()
+    newly = arrived.select(*record, "charge", "late", "beyond_horizon", "corrected", correcting=correcting, arrived=pl.lit(True))
     part_of_records = pl.when(pl.col("part") == QUANTITY).then(pl.lit(MAIN, pl.Int8)).otherwise("part")
     decided_bookings = (
         before.bookings.filter(pl.col("kind") != PENDING).select(*owner, part=part_of_records, decided=pl.lit(True)).unique()
@@ -196,11 +207,13 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
     facts = with_facts.group_by("change").agg(
         arrived=has_arrived.any(), charge=(has_arrived & pl.col("charge")).any(), late=(has_arrived & pl.col("late")).any(),
         beyond_horizon=(has_arrived & pl.col("beyond_horizon")).any(),
-        corrected=(has_arrived & pl.col("corrected")).any(), decided=pl.col("decided").fill_null(False).any(),
+        corrected=(has_arrived & pl.col("corrected")).any(), correcting=(has_arrived & pl.col("correcting")).any(),
+        decided=pl.col("decided").fill_null(False).any(),
     )  # fmt: skip
     overdue = pl.when("charge").then(pl.lit("late_charge")).otherwise(pl.lit("late_usage"))
     cause = (
-        pl.when("beyond_horizon").then(pl.lit("beyond_horizon"))
+        pl.when("correcting").then(pl.lit(RECOVERY))
+        .when("beyond_horizon").then(pl.lit("beyond_horizon"))
         .when("corrected").then(pl.lit("correction"))
         .when(pl.col("late") | pl.col("decided")).then(overdue)
         .otherwise(pl.lit("arrival"))

@@ -7,7 +7,7 @@ A session and a charge group of one key are an exact match. Session 1 below has 
 
 >>> unit = {"component": 1, "at": 5, "quantity_micros": 60, "has_start": True, "match_ready_at": 5, "start_tolerance_us": 5,
 ...         "quantity_tolerance_micros": 0, "grouped_by_key": False, "by_key": True, "by_nearest": True, "by_aggregate": False,
-...         **dict.fromkeys(PARTY, "x")}
+...         "is_correction": False, **dict.fromkeys(PARTY, "x")}
 >>> sessions = pl.DataFrame([
 ...     unit | {"group_no": 1, "start_us": 100, "grouped_by_key": True}, unit | {"group_no": 2, "start_us": 200},
 ...     unit | {"group_no": 3, "start_us": 204},
@@ -138,7 +138,7 @@ def _candidate_edges(sessions: pl.DataFrame, charge_groups: pl.DataFrame, spans:
     """
     starts = sessions.filter("by_nearest")
     # A charge beyond the horizon is a component of its own, so it needs no condition.
-    is_free = ~pl.col("same_key") & ~pl.col("by_aggregate")
+    is_free = ~pl.col("same_key") & ~pl.col("by_aggregate") & ~pl.col("is_correction")
     ends = charge_groups.filter(pl.col("has_start") & pl.col("quantity_micros").is_not_null() & is_free)
     if starts.is_empty() or ends.is_empty():
         return pl.DataFrame(schema=_EDGE)

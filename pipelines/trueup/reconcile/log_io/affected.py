@@ -28,7 +28,7 @@ from trueup.reconcile.blocking.neighbourhood import party_time_pairs
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, LONGEST_US, Terms, shared_terms
 from trueup.reconcile.log_io.column_scan import arrivals
-from trueup.reconcile.log_io.load import COLUMNS, as_events, noted_sql
+from trueup.reconcile.log_io.load import COLUMNS, OF_USAGE_SQL, as_events, noted_sql
 from trueup.reconcile.sessions.admission import EVENTS, with_due_date
 
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
@@ -160,7 +160,7 @@ class AffectedReader:
         untimed = period_instants.select("bucket", "scope", pl.lit(_UNTIMED).alias("block"), upto_us=None, from_us=None).unique()
         periods = _time_blocks(period_instants.with_columns(time_us="aggregation_time_us"), period_us)
         tables = {
-            "reached": step.select(*_KEY, "key_scope", "record_key", "charge"),
+            "reached": step.select(*_KEY, "key_scope", "record_key", "charge", "corrected_key"),
             "nearest_blocks": _time_blocks(nearest_instants, near_us),
             "aggregate_blocks": pl.concat([periods, untimed], how="vertical_relaxed"),
         }
@@ -257,7 +257,8 @@ class AffectedReader:
         text = _sql(name).replace("{records}", _sql("records"))
         scope = bucket_key_sql(self.lake.project.config.lake.bucket_by, of="e")
         for placeholder, value in (
-            ("stream", stream), ("time", OWN_TIME_SQL[stream]), ("scope", scope),
+            ("stream", stream), ("of_usage", OF_USAGE_SQL[stream]), ("time", OWN_TIME_SQL[stream]), ("scope", scope),
+            ("corrected_key", "r.corrected_key" if stream == "charge" else "NULL"),
             ("columns", ", ".join([*(f"e.{c}" for c in COLUMNS[stream]), *noted_sql(self.lake)])),
         ):  # fmt: skip
             text = text.replace("{" + placeholder + "}", value)

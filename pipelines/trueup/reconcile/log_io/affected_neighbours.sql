@@ -1,5 +1,6 @@
 -- Records that one of `reached` can affect directly, of one stream. Grain: one row per accepted record. Owner: reconcile.
---   by_key        of a session key in `reached`, or another content of a record in `reached`
+--   by_key        of a session key in `reached`, another content of a record in `reached`, corrected by a charge in `reached`, or
+--                 a charge that corrects a record in `reached`
 --   by_nearest    at an instant of `nearest_blocks`, of a service matched by nearest or with a session key
 --   by_aggregate  the same for `aggregate_blocks` and the aggregate match; records without any time count as well
 -- The neighbour rule (blocking/neighbourhood.py): a session takes its service from one record and its time from another. So every
@@ -13,7 +14,7 @@ WITH known AS MATERIALIZED (SELECT * FROM reached),
 SELECT *
 FROM (
     SELECT r.* EXCLUDE (own_time, scope, instant_us, uses_nearest, uses_aggregate),
-        s.bucket IS NOT NULL OR d.bucket IS NOT NULL AS by_key,
+        s.bucket IS NOT NULL OR d.bucket IS NOT NULL OR a.bucket IS NOT NULL OR b.bucket IS NOT NULL AS by_key,
         uses_nearest AND coalesce(instant_us <= n.upto_us OR instant_us >= n.from_us, false) AS by_nearest,
         uses_aggregate AND w.bucket IS NOT NULL AND coalesce(instant_us <= w.upto_us OR instant_us >= w.from_us, true) AS by_aggregate
     FROM (
@@ -28,6 +29,10 @@ FROM (
         ON r.bucket = s.bucket AND r.scope = s.scope AND r.session_key = s.session_key
     LEFT JOIN (SELECT DISTINCT bucket, scope, key_scope, record_key FROM known WHERE charge = $charge) d
         ON r.bucket = d.bucket AND r.scope = d.scope AND r.key_scope = d.key_scope AND r.record_key = d.record_key
+    LEFT JOIN (SELECT DISTINCT bucket, scope, corrected_key FROM known WHERE corrected_key IS NOT NULL) a
+        ON r.bucket = a.bucket AND r.scope = a.scope AND r.record_key = a.corrected_key
+    LEFT JOIN (SELECT DISTINCT bucket, scope, record_key FROM known) b
+        ON r.bucket = b.bucket AND r.scope = b.scope AND {corrected_key} = b.record_key
     LEFT JOIN nearest n ON r.bucket = n.bucket AND r.scope = n.scope AND r.instant_us // $nearest_us = n.block
     LEFT JOIN aggregated w ON r.bucket = w.bucket AND r.scope = w.scope AND coalesce(r.instant_us // $aggregate_us, $untimed) = w.block
 )

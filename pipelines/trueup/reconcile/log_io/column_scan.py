@@ -14,33 +14,39 @@ from functools import cached_property
 import polars as pl
 
 from trueup.events.identity import bucket_key
-from trueup.events.schema import EVENT, own_time
+from trueup.events.schema import CORRECTED, EVENT, own_time
 from trueup.frames import query_frames
 from trueup.log.catalog.table_files import SNAPSHOT, DataFile, table_files
 from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.log.place import data_path
-from trueup.reconcile.log_io.load import COLUMNS, NOTED, as_events, noted_sql, source_names
+from trueup.reconcile.log_io.load import COLUMNS, NOTED, OF_USAGE_SQL, as_events, no_correction, noted_sql, source_names
 from trueup.reconcile.sessions.admission import EVENTS
 
 FEWEST_RECORDS_PER_FILE = 5_000
 """The mean size of files below which DuckDB opens and reads them more quickly."""
 _FILES_AT_ONCE = 64
-_FILE_SCHEMA = {stream: {n: EVENT[stream][n] for n in names} | {"attributes": pl.Binary()} for stream, names in COLUMNS.items()}
+_FILE_SCHEMA = {
+    stream: {n: (EVENT[stream] | CORRECTED)[n] for n in names} | {"attributes": pl.Binary(), "item": pl.String()}
+    for stream, names in COLUMNS.items()
+}
 """The columns of a file that may be read; a file of an older lake lacks those that came later."""
 _PER_FILE = ("source", "scope", "position", *NOTED)
 """The columns of `EVENTS` that are added to the rows of one file, because they take one value or come from other columns."""
 
 
 def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
-    """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets."""
+    """Return the records (rows of `EVENTS`) of positions in (after, upto] in a range of buckets, without charges of items."""
     scanned = scan_columns(lake, buckets, after=after, upto=upto)
     if scanned is not None:
         return scanned
     noted = noted_sql(lake)
     frames = {
-        stream: lake.read(stream, columns=COLUMNS[stream], noted=noted, after=after, upto=upto, part=TablePart(buckets))
+        stream: lake.read(
+            stream, columns=COLUMNS[stream], noted=[*noted, f"{OF_USAGE_SQL[stream]} AS of_usage"], after=after, upto=upto,
+            part=TablePart(buckets),
+        ).filter("of_usage")
         for stream in COLUMNS
-    }
+    }  # fmt: skip
     return as_events(frames, lake)
 
 
@@ -100,13 +106,17 @@ class _Scan:
             "time_us": own_time(stream).cast(pl.Int64), "started": pl.col("started_at").is_not_null(),
             "amount_micros": pl.col("amount_micros") if is_charge else pl.lit(0, pl.Int64),
             "currency": pl.col("currency") if is_charge else pl.lit(None, pl.String),
+            **({} if is_charge else no_correction()),
         }  # fmt: skip
+        made |= {"item": pl.col("item") if is_charge else pl.lit(None, pl.String)}
         further = ["source_id", "account", *([SNAPSHOT] if file.is_merged else []), *(["attributes"] if self._noted else [])]
         as_read = [n for n in EVENTS if n not in made and n not in _PER_FILE]
         return rows.select(*as_read, *further, **made)
 
     def _events(self, rows: pl.DataFrame, file: DataFile) -> pl.DataFrame:
-        """Return rows of `_columns` as rows of `EVENTS`."""
+        """Return rows of `_columns` as rows of `EVENTS`, without charges of items."""
+        if rows["item"].null_count() < rows.height:
+            rows = rows.filter(pl.col("item").is_null())
         rows = rows.with_columns(source=source_names(rows["source_id"]), scope=self._scopes(rows))
         if file.is_merged:
             rows = self.lake.with_positions(rows.rename({SNAPSHOT: "at_snapshot"}), after=self.after, upto=self.upto)

@@ -8,7 +8,7 @@ import polars as pl
 
 from trueup.errors import LogError
 from trueup.events.identity import bucket_key
-from trueup.events.schema import own_time
+from trueup.events.schema import CORRECTED, own_time
 from trueup.localtime import DAY_US
 from trueup.log.catalog.table_files import table_files
 from trueup.log.lake import BucketRange, Lake, TablePart
@@ -16,6 +16,7 @@ from trueup.log.place import data_path
 from trueup.policies.declared import read_policies
 from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.rating.book import HOLIDAY, Book
+from trueup.rating.charged_items.items import items_of
 from trueup.rating.shared_terms import sharing
 from trueup.reconcile.domain.frontier import Frontier, RunningMax, Ticks
 from trueup.reconcile.domain.tariff_terms import FLAT, SUBSCRIBER_CHANGE, TARIFF_CHANGE, Edition, Terms, changes_of, states_of
@@ -25,9 +26,11 @@ _SHARED = (
     "event_id", "source_id", "bucket", "key_scope", "record_key", "session_key", "account", "service", "subscriber", "peer",
     "node", "started_at", "quantity_micros", "partial_no", "record_version", "direction",
 )  # fmt: skip
-COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at")}
+COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at", *CORRECTED)}
 """The columns of each stream that the kernel reads."""
 
+OF_USAGE_SQL = {"usage": "true", "charge": "e.item IS NULL"}
+"""The rows `e` of each stream that the kernel reads: charges of items have no usage."""
 NOTED = ("zone", "trunk")
 """Attributes that a price may depend on, under the names that the configuration gives them."""
 
@@ -60,7 +63,7 @@ def terms_of(lake: Lake, buckets: BucketRange, upto: int) -> Terms:
     causes = dict.fromkeys(known["position"].to_list(), SUBSCRIBER_CHANGE)
     causes |= {billing: SUBSCRIBER_CHANGE} if billing != NEVER_POSITION else {}
     causes |= {e.position: TARIFF_CHANGE for e in editions}
-    return Terms(tuple(editions), states, changes, causes, billing, network)
+    return Terms(tuple(editions), states, changes, causes, billing, network, items_of(tariffs))
 
 
 def _is_empty(lake: Lake, table: str, upto: int) -> bool:
@@ -161,7 +164,13 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
             started=pl.col("started_at").is_not_null(),
             amount_micros=amount,
             currency=currency,
+            **({} if stream == "charge" else no_correction()),
         ).select(pl.col(n).cast(t) for n, t in EVENTS.items())
+
+
+def no_correction() -> dict[str, pl.Expr]:
+    """Return the columns of a usage record, which corrects nothing."""
+    return {name: pl.lit(None, dtype) for name, dtype in CORRECTED.items()}
 
 
 def source_names(source_ids: pl.Series) -> pl.Series:

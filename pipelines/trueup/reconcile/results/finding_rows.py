@@ -15,6 +15,7 @@ from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.domain.bookings import PERIOD, SESSION
 from trueup.reconcile.kernel.evaluate import Evaluated
 from trueup.reconcile.kernel.lifecycle import WHOLE
+from trueup.reconcile.sessions.admission import ResolvedRecords
 from trueup.units import CALENDAR_PERIODS
 
 MONEY = pl.Decimal(38, 0)
@@ -50,7 +51,13 @@ ORDER = ["position", "finding_id", "action"]
 def finding_changes(evaluated: Evaluated, policies: Policies, *, after: int) -> pl.DataFrame:
     """Return all changes after a position as rows of `HISTORY`, in canonical order."""
     bookings = with_booking_ids(_of_bookings(evaluated))
-    changes = pl.concat([bookings, _of_conflicts(evaluated, policies, after)], how="diagonal")
+    conflicts = conflict_changes(evaluated.resolved, evaluated.versions, policies, after)
+    changes = pl.concat([bookings, conflicts], how="diagonal")
+    return as_history(changes)
+
+
+def as_history(changes: pl.DataFrame) -> pl.DataFrame:
+    """Return changes of findings without an end as rows of `HISTORY`, in canonical order."""
     named = with_finding_ids(changes).with_columns(ended_at=pl.lit(None, UTC_TIME))
     return named.select(pl.col(n).cast(t) for n, t in HISTORY.items()).sort(ORDER)
 
@@ -85,19 +92,20 @@ def _of_bookings(evaluated: Evaluated) -> pl.DataFrame:
     )  # fmt: skip
     named = pl.concat([of_groups, of_cells], how="diagonal")
     for column, name in (("usage", "usage_event_ids"), ("charges", "charge_event_ids")):
-        named = named.join(_event_ids(named, evaluated.versions, column, name), on="change", how="left")
+        named = named.join(event_ids(named, evaluated.versions, column, name), on="change", how="left")
     return named.select(
         "action", "cause", "kind", "reason", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
-        "billed_micros", "currency", *_ID_PARTS, *WHOLE,
+        "billed_micros", "currency", *ID_PARTS, *WHOLE,
         pl.col("usage_event_ids", "charge_event_ids").fill_null([]),
         position="at", started_at=pl.col("started_us").cast(UTC_TIME), content_event_ids=pl.lit([], pl.List(pl.Binary)),
     )  # fmt: skip
 
 
-_ID_PARTS = ["about", "id_scope", "id_currency", "id_service", "id_subscriber", "name", "name_scope", "period"]
+ID_PARTS = ["about", "id_scope", "id_currency", "id_service", "id_subscriber", "name", "name_scope", "period"]
+"""The subject of a finding, from which its id derives."""
 
 
-def _event_ids(rows: pl.DataFrame, versions: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
+def event_ids(rows: pl.DataFrame, versions: pl.DataFrame, column: str, name: str) -> pl.DataFrame:
     """Return the event ids of the records in a list column, as of each row's position (before it for retracted findings)."""
     listed = rows.select("change", "at", "action", record_no=column).explode("record_no").drop_nulls("record_no")
     retracted = pl.col("action").is_in(["retracted", "resolved"])
@@ -108,9 +116,10 @@ def _event_ids(rows: pl.DataFrame, versions: pl.DataFrame, column: str, name: st
     return in_force.sort("event_id").group_by("change", maintain_order=True).agg(pl.col("event_id").alias(name))
 
 
-def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.DataFrame:
-    conflicts = evaluated.resolved.conflicts.filter(pl.col("position") > after)
-    counted = evaluated.versions.rename({"event_id": "counted"})
+def conflict_changes(resolved: ResolvedRecords, versions: pl.DataFrame, policies: Policies, after: int) -> pl.DataFrame:
+    """Return the changes of findings on records with several contents, at positions after `after`."""
+    conflicts = resolved.conflicts.filter(pl.col("position") > after)
+    counted = versions.rename({"event_id": "counted"})
     policy = pl.Series(policies.number_at(conflicts["position"].to_numpy()), dtype=pl.Int64)
     rows = conflicts.with_columns(policy=policy).join(counted.drop("position"), on=["record_no", "counted"])
     day = local_day(pl.col("time_us"), policies.all[0].timezone)
@@ -130,19 +139,19 @@ def _of_conflicts(evaluated: Evaluated, policies: Policies, after: int) -> pl.Da
         id_subscriber=pl.lit(None, pl.String), name="record_key", name_scope="key_scope", period=pl.lit(None, pl.String),
     ).select(
         "action", "cause", "kind", "reason", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
-        "billed_micros", "currency", *_ID_PARTS, "usage_event_ids", "charge_event_ids", "position", "started_at",
+        "billed_micros", "currency", *ID_PARTS, "usage_event_ids", "charge_event_ids", "position", "started_at",
         "content_event_ids",
     )  # fmt: skip
 
 
 def with_finding_ids(changes: pl.DataFrame) -> pl.DataFrame:
     """Add `finding_id`: 16 bytes of SHA-256 over kind and subject, never over a time, a position or an amount."""
-    return _with_digest(changes, "finding_id", "'1;finding;'", ["kind", *_ID_PARTS])
+    return _with_digest(changes, "finding_id", "'1;finding;'", ["kind", *ID_PARTS])
 
 
 def with_booking_ids(changes: pl.DataFrame) -> pl.DataFrame:
     """Add `booking_id`: 16 bytes of SHA-256 over the subject alone, which all findings of one booking share."""
-    return _with_digest(changes, "booking_id", "'1;booking;'", _ID_PARTS)
+    return _with_digest(changes, "booking_id", "'1;booking;'", ID_PARTS)
 
 
 def _with_digest(changes: pl.DataFrame, name: str, prefix: str, columns: list[str]) -> pl.DataFrame:
@@ -165,15 +174,25 @@ def booking_counts(evaluated: Evaluated, *, after: int, position: int) -> pl.Dat
 
     A record that was booked before and is superseded since moves from one count to the other.
     """
+    return count_records(
+        evaluated.versions, evaluated.resolved.superseded, evaluated.members, evaluated.fast_path_records, after=after,
+        position=position,
+    )  # fmt: skip
+
+
+def count_records(
+    all_versions: pl.DataFrame, superseded: pl.DataFrame, members: pl.DataFrame, others: pl.DataFrame, *, after: int, position: int
+) -> pl.DataFrame:
+    """Return the counts of `booking_counts`; `members` are booked records, `others` booked ones without a version, added up."""
     columns = (pl.col("charge", "source", "currency", "position"), pl.col("quantity_micros", "amount_micros").cast(pl.Int128))
-    versions = evaluated.versions.with_columns(currency="charge_currency")
-    counted = versions.filter(pl.col("until") == NEVER_POSITION).join(evaluated.members.select("record_no"), on="record_no")
-    not_counted = evaluated.resolved.superseded.with_columns(currency="charge_currency")
+    versions = all_versions.with_columns(currency="charge_currency")
+    counted = versions.filter(pl.col("until") == NEVER_POSITION).join(members.select("record_no"), on="record_no")
+    not_counted = superseded.with_columns(currency="charge_currency")
     none, one = pl.lit(0, pl.Int64), pl.lit(1, pl.Int64)
     records = [
         counted.select(*columns, booked=one, superseded=none),
         not_counted.select(*columns, booked=none, superseded=one),
-        evaluated.fast_path_records.select(*columns, booked=pl.col("records"), superseded=none),
+        others.select(*columns, booked=pl.col("records"), superseded=none),
     ]  # fmt: skip
     replaced = versions.filter((pl.col("position") <= after) & (pl.col("until") > after) & (pl.col("until") != NEVER_POSITION))
     transfers = replaced.select(*columns, booked=-one, superseded=one).with_columns(pl.col("quantity_micros", "amount_micros") * 0)

@@ -5,8 +5,8 @@ A *record* is (stream, scope, key scope, record key). Of the contents in the com
 later commit replaces it only while neither of the two is late.
 
 A content of a greater version is a *correction*: it replaces the other whenever it arrives, with two exceptions. Behind the horizon
-nothing is corrected. Where neighbours are matched, a late correction with another session key or currency is not applied either,
-because the record may be settled already.
+nothing is corrected. Where neighbours are matched, a late one with another session key, currency or corrected record does not
+apply, because the record may be settled already.
 
 Two contents of one version are a conflict, and so is a correction that is not applied.
 """
@@ -46,13 +46,15 @@ EVENTS: dict[str, pl.DataType] = {
     "direction": pl.String(),
     "zone": pl.String(),  # roaming zone and trunk group: attributes that a price may depend on
     "trunk": pl.String(),
+    "corrected_key": pl.String(),  # of a charge: the key of the record whose booking it joins; NULL of all others
+    "corrected_charge": pl.Boolean(),  # whether that record is a charge; NULL: usage, else a charge
 }
 """The input of the kernel: one row for each accepted usage record and charge."""
 
 RECORD = ["charge", "scope", "key_scope", "record_key"]
 _RANK = ["rank_quantity", "amount_micros", "event_id"]
 _NO_VERSION = -(2**63)
-_COMPARED = ["rank_version", *_RANK, "time_us", "frozen_at", "session_key", "currency"]
+_COMPARED = ["rank_version", *_RANK, "time_us", "frozen_at", "session_key", "currency", "corrected_key"]
 """Columns of the content that counts with which a further content is compared."""
 
 
@@ -107,7 +109,8 @@ def _with_lateness(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     time = rows["time_us"].fill_null(UNKNOWN_TIME_US).to_numpy()
     none = 0 * time
     watermark_position = frontier.passed_at(charge, time, none, none, policy)
-    beyond = _behind_horizon(charge, time, position, frontier)
+    # A correction joins the booking of the record that it names, however old both are.
+    beyond = _behind_horizon(charge, time, position, frontier) & rows["corrected_key"].is_null().to_numpy()
     return rows.hstack([pl.Series("arrived_late", watermark_position < position), pl.Series("beyond_horizon", beyond)])
 
 
@@ -204,8 +207,9 @@ def _may_be_corrected(compared: pl.DataFrame, frontier: Frontier) -> NDArray[np.
     position, charge = compared["position"].to_numpy(), compared["charge"].to_numpy()
     counted_us = compared["time_us_counted"].fill_null(UNKNOWN_TIME_US).to_numpy()
     behind = compared["beyond_horizon"].to_numpy() | _behind_horizon(charge, counted_us, position, frontier)
+    grouped_by = ("session_key", "currency", "corrected_key")
     is_regrouped = compared.select(
-        ~pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_counted")) for name in ("session_key", "currency"))
+        ~pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_counted")) for name in grouped_by)
     ).to_series().to_numpy()  # fmt: skip
     policies = frontier.policies
     with_nearest = policies.frame.filter("by_nearest")["policy"].unique().to_numpy()

@@ -41,7 +41,8 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
     )
     units = counted.group_by("at", "group_no", "charge", maintain_order=True).agg(
         pl.col("component", "policy", "bucket", *PARTY, *RATED_BY, "node", "grouped_by_key", "beyond_horizon", "rule").first(),
-        pl.col("start_us").min(),
+        is_correction=pl.col("corrected_key").first().is_not_null(),
+        start_us=pl.col("start_us").min(),
         order=pl.col("event_id").first(),
         last_us=pl.col("wait_us").max(),
         has_start=pl.col("start_known").all(),
@@ -56,7 +57,7 @@ def group_records(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> tuple
     with_rules = _with_counters(units.join(frontier.policies.frame, on=["policy", "rule"], how="left", maintain_order="left"))
     states = terms.states_at(with_rules.select("subscriber", "at", time_us="start_us"))
     return ordered, with_rules.with_columns(
-        pl.col("by_key", "by_nearest", "by_aggregate") & ~pl.col("beyond_horizon"), *states.get_columns()
+        pl.col("by_key", "by_nearest", "by_aggregate") & ~pl.col("beyond_horizon") & ~pl.col("is_correction"), *states.get_columns()
     )
 
 

@@ -45,7 +45,7 @@ class Session:
         if not self.is_active:
             raise NotAllowedError("the session has ended", todo="sign in again")
         if not self.user.may(role):
-            raise NotAllowedError(f"a {self.user.role} may not do this", todo=f"ask for the role {role}")
+            raise NotAllowedError(f"the role {self.user.role} may not do this", todo=f"ask for the role {role}")
         self.seen_at = self.clock()
         return self.user
 

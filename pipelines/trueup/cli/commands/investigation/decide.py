@@ -44,6 +44,16 @@ def decide(
     ] = None,
     assignee: Annotated[str, typer.Option("--to", metavar="NAME", help="Of `assigned`: who is responsible.")] = "",
     on: Annotated[str | None, typer.Option("--on", metavar="DAY", help="Of `due`: the day by which the case is due.")] = None,
+    into: Annotated[
+        str | None, typer.Option("--into", metavar="CASE", help="Of `merged`: the case that takes the findings.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIMENSION=VALUE",
+            help="Of `split`: which findings form the new case; may be repeated. See `trueup cases CASE`.",
+        ),
+    ] = None,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
@@ -56,8 +66,24 @@ def decide(
         decision, note, by, None if amount is None else amount_micros_of(amount),
         None if until is None else _moment(opened, until), assignee, parse_day(on, "--on"),
     )  # fmt: skip
-    (done,) = record(opened, [id_prefix], made)
+    reshaped = {"merged": into is not None, "split": bool(where)}
+    for name, is_given in reshaped.items():
+        if is_given != (decision == name):
+            option = "--into CASE" if name == "merged" else "--where DIMENSION=VALUE"
+            raise TrueupError(
+                f"{option} belongs to `{name}`, and to no other decision", todo=f"write both {name} and {option}, or neither"
+            )
+    if decision in reshaped:
+        done = _reshape(opened, id_prefix, made, into, where)
+    else:
+        (done,) = record(opened, [id_prefix], made)
     _show(done, made, json=json)
+
+
+def _reshape(project: Project, id_prefix: str, made: Decision, into: str | None, where: list[str] | None) -> Recorded:
+    from trueup.investigation.reshape import merge, split
+
+    return merge(project, id_prefix, into, made) if into is not None else split(project, id_prefix, where or [], made)
 
 
 def _show(done: Recorded, made: Decision, *, json: bool) -> None:

@@ -27,6 +27,13 @@ def _has_paths(source: SourceConfig) -> bool:
     return any("." in text for text in (*texts, source.where or ""))
 
 
+def _paths(unit: Unit, first: Lines | None) -> Sequence[str]:
+    if first is None:
+        return ()
+    lines, _ = within_limit(first, unit.limits.record_bytes)
+    return names_in(lines, unit.source.encoding, nested=True)
+
+
 def _decode(unit: Unit, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str]) -> Batch:
     lines, too_long = within_limit(piece, unit.limits.record_bytes)
     limits = Nesting(unit.limits.columns, unit.limits.depth)
@@ -49,6 +56,10 @@ class NdjsonReader:
             return mapped_names(source) if self._frame.is_shown or source.records is not None else ()
         lines, _ = within_limit(first, self._unit.limits.record_bytes)
         return names_in(lines, source.encoding, nested=_has_paths(source))
+
+    def paths(self) -> Sequence[str]:
+        """Return the paths of all members of the first lines, also of nested objects."""
+        return _paths(self._unit, next(self.pieces(), None))
 
     def pieces(self) -> Iterator[Lines]:
         """Yield the lines, or the items of their lists."""
@@ -96,6 +107,10 @@ class DocumentReader:
             return mapped_names(self._unit.source)
         lines, _ = within_limit(first, self._unit.limits.record_bytes)
         return names_in(lines, self._unit.source.encoding, nested=_has_paths(self._unit.source))
+
+    def paths(self) -> Sequence[str]:
+        """Return the paths of all members of the first records, also of nested objects."""
+        return _paths(self._unit, next(self.pieces(), None))
 
     def pieces(self) -> Iterator[Lines]:
         """Yield the records."""

@@ -48,8 +48,9 @@ class Sheet:
 class Workbook:
     """An open workbook; raises `SourceError` for one that is none, is damaged or encrypted, or exceeds a limit."""
 
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
+    def __init__(self, unit: Unit, *, any_sheet: bool = False) -> None:
+        self._unit, self._any_sheet = unit, any_sheet
+        self.visible: list[str] = []
         with self.damage():
             self._archive = zipfile.ZipFile(self._file())
             self._check_sizes()
@@ -124,6 +125,7 @@ class Workbook:
         strings = [] if part is None else self._strings(part.PartName[1:])
         sheets = {sheet.name: (relation.target, sheet.state) for sheet, relation in reader.parser.find_sheets()}
         sheets = {name: at for name, at in sheets.items() if _SHEETS in f"/{at[0]}"}
+        self.visible = _visible(sheets)
         return Sheet(
             sheets[self._chosen(sheets)][0], strings, frozenset(reader.wb._date_formats),
             frozenset(reader.wb._timedelta_formats), reader.wb.epoch,
@@ -159,9 +161,18 @@ class Workbook:
         source, wanted = self._unit.source, self._unit.source.sheet
         if wanted is not None and wanted in sheets:
             return wanted
-        visible = [name for name, (_, state) in sheets.items() if state == "visible"]
-        if wanted is None and len(visible) == 1:
+        visible = _visible(sheets)
+        if wanted is None and (len(visible) == 1 or (visible and self._any_sheet)):
             return visible[0]
         what = f"the workbook has no sheet {wanted!r}" if wanted is not None else f"the workbook has {len(visible)} sheets"
         todo = f"set `sheet` of source {source.name} to one of {list_names(list(sheets))}"
         raise SourceError(what, where=self._unit.shown, todo=todo)
+
+
+def _visible(sheets: dict[str, tuple[str, str]]) -> list[str]:
+    return [name for name, (_, state) in sheets.items() if state == "visible"]
+
+
+def visible_sheets(unit: Unit) -> list[str]:
+    """Return the names of the visible sheets of a workbook, in order; raise `SourceError` as `Workbook` does."""
+    return Workbook(unit, any_sheet=True).visible

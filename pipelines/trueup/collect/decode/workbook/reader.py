@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import polars as pl
@@ -82,6 +83,11 @@ class WorkbookReader:
             self._names = unique_names(cells)
         else:
             self._names = tuple(str(number + 1) for number in range(width))
+
+    @staticmethod
+    def first_rows(unit: Unit, count: int) -> list[SheetRow]:
+        """Return the first rows of a sheet, whatever they are; none of an empty one."""
+        return list(islice(sheet_rows(Workbook(unit), unit.limits, unit.shown), count))
 
     def columns(self) -> Sequence[str]:
         """Return the names of the header row, the letters of columns without a name, or the numbers of columns from 1."""

@@ -33,6 +33,8 @@ class XmlReader:
     def __init__(self, unit: Unit) -> None:
         self._unit, self._element = unit, unit.source.element or ""
         self._names: dict[str, None] = {}
+        self.repeated: frozenset[str] = frozenset()
+        """Paths that some of the first records have several times."""
         self._form = XmlForm("utf-8", unit.limits)
         self._is_sound = self._check()
         self._columns = self._first_columns()
@@ -87,4 +89,6 @@ class XmlReader:
             )  # fmt: skip
         lines, _ = within_limit(first.only(slice(0, _SHOWN_RECORDS)), self._unit.limits.record_bytes)
         found = (leaves_of(lines.raw(index), self._form.encoding, self._unit.limits) for index in range(len(lines)))
-        return tuple(sorted({name for one in found if one.fault is None for name in one.texts}))
+        sound = [one.texts for one in found if one.fault is None]
+        self.repeated = frozenset(name for texts in sound for name, values in texts.items() if len(values) > 1)
+        return tuple(sorted({name for texts in sound for name in texts}))

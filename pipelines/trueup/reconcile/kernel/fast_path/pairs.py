@@ -171,7 +171,13 @@ def _agreeing_pairs(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataF
 
 def _tolerated_pairs(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
     """Return, of pairs with a difference, those whose difference is tolerated or nets to zero."""
-    prepared = pairs.with_columns(unrated=pl.lit(False), part=pl.lit(0), unrated_records=pl.lit(0), verdict=pl.lit(None, pl.String))
+    prepared = pairs.with_columns(
+        unrated=pl.lit(False),
+        part=pl.lit(0),
+        unrated_records=pl.lit(0),
+        verdict=pl.lit(None, pl.String),
+        is_corrected=pl.lit(False),
+    )  # fmt: skip
     no_impact = pl.col("expected_micros") == pl.col("billed_micros")
     # A pair that became two rows differs by quantity and by amount, so it is not tolerated.
     return classify(with_charged_price(prepared, terms, pools)).filter(

@@ -8,11 +8,14 @@ WITH loose AS (
     WHERE f.status = 'open' AND NOT f.provisional AND f.control IS NULL AND f.currency = $currency AND f.impact <> 0
         AND NOT EXISTS (FROM case_members m WHERE m.member_id = f.finding_id)
     GROUP BY f.kind, f.service, f.currency
+),
+every AS (
+    SELECT c.case_id, c.kind, c.pattern, c.open_findings, c.open_impact, c.currency, c.confidence
+    FROM cases c
+    WHERE c.status = 'open' AND c.type = 'root_cause' AND c.currency = $currency AND c.open_impact <> 0
+    UNION ALL BY NAME
+    FROM loose
 )
-SELECT c.case_id, c.kind, c.pattern, c.open_findings, c.open_impact, c.currency, c.confidence
-FROM cases c
-WHERE c.status = 'open' AND c.type = 'root_cause' AND c.currency = $currency AND c.open_impact <> 0
-UNION ALL BY NAME
-FROM loose
-ORDER BY case_id IS NULL, abs(open_impact) * confidence DESC, kind
+FROM every e
+ORDER BY e.case_id IS NULL, abs(e.open_impact) * e.confidence DESC, e.kind
 LIMIT 6

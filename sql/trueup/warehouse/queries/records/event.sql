@@ -3,14 +3,16 @@ WITH events AS (
     SELECT
         'usage' AS stream, u.event_id, u.snapshot_id, u.source_id, u.source_row, u.source_offset, u.source_length, u.record_key, u.session_key,
         u.account, u.service, u.subscriber, u.peer, u.direction, u.node, u.cell, u.started_at, u.quantity_micros, u.partial_no, u.record_version,
-        NULL AS amount_micros, NULL AS currency, NULL AS tariff_code, NULL AS invoice_id, NULL AS billed_at, u.attributes
+        NULL AS amount_micros, NULL AS currency, NULL AS tariff_code, NULL AS invoice_id, NULL AS billed_at, NULL AS item, NULL AS period_from, NULL AS period_to,
+        u.attributes
     FROM lake.events.usage u
     WHERE u.event_id = unhex($event_id)
     UNION ALL
     SELECT
         'charge', c.event_id, c.snapshot_id, c.source_id, c.source_row, c.source_offset, c.source_length, c.record_key, c.session_key,
         c.account, c.service, c.subscriber, c.peer, c.direction, c.node, c.cell, c.started_at, c.quantity_micros, c.partial_no, c.record_version,
-        c.amount_micros, c.currency, c.tariff_code, c.invoice_id, c.billed_at, c.attributes
+        c.amount_micros, c.currency, c.tariff_code, c.invoice_id, c.billed_at, c.item, c.period_from, c.period_to,
+        c.attributes
     FROM lake.events.charge c
     WHERE c.event_id = unhex($event_id)
     UNION ALL

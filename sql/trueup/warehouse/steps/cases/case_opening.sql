@@ -8,6 +8,8 @@ SELECT
     o.parent,                                     -- the case it was split from; NULL for a case that a search opened
     o.position,                                   -- the position up to which the search read
     o.opened_at,                                  -- when it was opened
+    o.owner,                                      -- who is responsible by the settings
+    o.due_on,                                     -- the day by which it is due by the settings
     o.evidence,                                   -- JSON: what the search counted
     o.snapshot_id AS snapshot                     -- the commit that opened it
 FROM lake.events.case_opening o

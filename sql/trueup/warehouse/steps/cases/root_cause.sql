@@ -64,8 +64,8 @@ SELECT
     s.first_at,                                   -- time of its first record
     s.last_at,                                    -- time of its last record
     coalesce(p.precision, 1) * (1 - coalesce(s.provisional_micros / nullif(s.whole_micros, 0), 0)) AS confidence, -- share of decisions that confirmed its kind, times the share of its money that is not provisional
-    n.assignee,                                   -- who is responsible
-    n.due_on,                                     -- the day by which it has to be decided
+    coalesce(n.assignee, o.owner) AS assignee,       -- who is responsible
+    coalesce(n.due_on, o.due_on) AS due_on,           -- the day by which it has to be decided
     n.snoozed_until,                              -- until when it is left out of the queue
     n.suppressed_until,                           -- until when later findings of the pattern are dismissed too
     n.merged_into,                                -- the case that took its findings

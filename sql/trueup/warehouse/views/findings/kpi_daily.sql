@@ -35,27 +35,46 @@ entries AS (
     SELECT
         u.service, CAST(timezone((SELECT z.name FROM zone z), make_timestamptz(u.quarter * 900000000)) AS DATE) AS day, r.currency,
         u.records AS usage_records, 0 AS charge_records, 0 AS expected_micros, 0 AS billed_micros, 0 AS tolerated_micros,
-        0 AS pending_micros, 0 AS unrated_records, 0 AS findings, 0 AS leakage_micros, 0 AS overcharge_micros, 0 AS recovered_micros
+        0 AS pending_micros, 0 AS unrated_records, 0 AS findings, 0 AS leakage_micros, 0 AS overcharge_micros, 0 AS recovered_micros,
+        0 AS claimed_micros
     FROM usage_quarters u
     JOIN prices r ON r.service = u.service
     UNION ALL
     SELECT
         c.service, CAST(timezone((SELECT z.name FROM zone z), make_timestamptz(c.quarter * 900000000)) AS DATE),
         coalesce(c.currency, (SELECT p.currency FROM steps.policy_now p), getvariable('project_currency')),
-        0, c.records, 0, 0, 0, 0, 0, 0, 0, 0, 0
+        0, c.records, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
     FROM charge_quarters c
     UNION ALL
     SELECT
         k.service, k.day, k.currency, 0, 0, k.expected_micros, k.billed_micros, k.tolerated_micros, k.pending_micros,
-        k.unrated_records, 0, 0, 0, 0
+        k.unrated_records, 0, 0, 0, 0, 0
     FROM main.conservation k
     UNION ALL
     SELECT
         f.service, f.day, f.currency, 0, 0, 0, 0, 0, 0, 0, 1, greatest(f.impact_micros, 0), greatest(-f.impact_micros, 0),
-        if(f.status = 'recovered', greatest(f.impact_micros, 0), 0)
+        if(f.status = 'recovered', greatest(f.impact_micros, 0), 0), if(f.status = 'claimed', greatest(f.impact_micros, 0), 0)
     FROM steps.finding_now f
     WHERE f.stands AND f.status <> 'dismissed' AND f.control IS NULL
         AND NOT EXISTS (FROM steps.finding_provisional p WHERE p.finding_id = f.finding_id)
+),
+first_decisions AS (
+    SELECT d.finding_id, min(d.decided_at) AS decided_at
+    FROM steps.decision_on_finding d
+    WHERE d.sets_status AND d.status <> 'open'
+    GROUP BY d.finding_id
+),
+handling AS (
+    SELECT
+        f.day, f.service, f.currency,
+        avg(date_diff('second', f.started_at, p.committed_at)) / 3600 AS hours_to_detect,
+        avg(date_diff('second', p.committed_at, d.decided_at)) / 3600 AS hours_to_decide,
+        count(*) FILTER (f.status NOT IN ('open', 'dismissed')) / nullif(count(*) FILTER (f.status <> 'open'), 0) AS precision
+    FROM steps.finding_now f
+    JOIN lake.events.position p ON p.position = f.raised_position
+    LEFT JOIN first_decisions d ON d.finding_id = f.finding_id
+    WHERE f.stands AND f.control IS NULL
+    GROUP BY f.day, f.service, f.currency
 )
 SELECT
     e.day,                                        -- in the project's time zone; NULL for charges without any date
@@ -72,7 +91,13 @@ SELECT
     steps.micros_as_money(sum(e.leakage_micros)) AS leakage, -- their positive impact, recovered or not
     steps.micros_as_money(sum(e.recovered_micros)) AS recovered, -- the part of leakage that was recovered
     steps.micros_as_money(sum(e.overcharge_micros)) AS overcharge, -- their negative impact, as a positive amount
-    sum(e.leakage_micros) / nullif(sum(e.expected_micros), 0) AS leakage_rate -- leakage / expected; NULL where nothing was expected
+    sum(e.leakage_micros) / nullif(sum(e.expected_micros), 0) AS leakage_rate, -- leakage / expected; NULL where nothing was expected
+    steps.micros_as_money(sum(e.claimed_micros)) AS claimed, -- the part of leakage that a person says was recovered
+    sum(e.recovered_micros + e.claimed_micros) / nullif(sum(e.leakage_micros), 0) AS recovery_rate, -- recovered and claimed / leakage; NULL without leakage
+    any_value(h.hours_to_detect) AS hours_to_detect, -- mean time from the first record of a finding that stands to the position that raised it
+    any_value(h.hours_to_decide) AS hours_to_decide, -- mean time from there to its first decision; NULL where none is decided
+    any_value(h.precision) AS precision           -- share of the decided findings that were not dismissed; NULL where none is decided
 FROM entries e
+LEFT JOIN handling h ON h.day IS NOT DISTINCT FROM e.day AND h.service = e.service AND h.currency IS NOT DISTINCT FROM e.currency
 GROUP BY e.day, e.service, e.currency
 ORDER BY e.day, e.service, e.currency

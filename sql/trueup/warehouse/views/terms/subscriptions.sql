@@ -11,6 +11,8 @@ SELECT
     s.status,                                     -- active, suspended or ceased
     s.valid_from,                                 -- begin of the state, UTC
     s.valid_to,                                   -- end of the state, exclusive, UTC; NULL: until further notice
+    s.timezone,                                   -- the zone of its billing days; NULL: that of the item, else of the project
+    s.cycle_day,                                  -- the day of the month on which its billing cycle begins; NULL: the first
     lower(hex(s.event_id)) AS event_id,           -- its id in lower-case hex, for explain and verify
     s.source_id,                                  -- its source unit, as in source_units
     p.position,                                   -- the position of its commit

@@ -2,7 +2,7 @@
 -- Grain: one row per ingested row of the book. Owner: warehouse.
 -- A row supersedes another by the item it prices and its validity, not by its record key, so any row may still price something.
 SELECT
-    t.item,                                       -- kind of the row: a rate, band, holiday, allowance, exchange or ported number
+    t.item,                                       -- kind of the row: rate, recurring, discount, …
     t.key_scope,                                  -- the scope within which record_key is unique
     t.record_key,                                 -- the row's own identity
     t.tariff_code,                                -- the tariff it belongs to
@@ -34,10 +34,10 @@ SELECT
     t.to_time,                                    -- end of the band on these days
     t.timezone,                                   -- of these times
     t.calendar,                                   -- the calendar of holidays
-    t.name,                                       -- name of the holiday or allowance
+    t.name,                                       -- name of the holiday, allowance, recurring or one-off item, or discount
     t.services,                                   -- the services an allowance is for
     t.shared,                                     -- the level at which it is shared
-    t.period,                                     -- period of the allowance
+    t.period,                                     -- period of the allowance or recurring item
     t.to_currency,                                -- target currency of an exchange rate
     steps.micros_as_money(t.units_micros) AS units, -- units of an allowance
     t.origin,                                     -- the prefix of the subscribers it is for
@@ -46,6 +46,13 @@ SELECT
     steps.micros_as_money(t.free_first_micros) AS free_first, -- free quantity at the beginning of each record
     t.priced_at,                                  -- whose price holds: that of each increment, or of the start
     t.rated_as,                                   -- of a ported number: the number whose price calls to it have
+    t.due,                                        -- of a recurring item: advance or arrears
+    t.proration,                                  -- of a recurring item: day, none or 30
+    t.suspended,                                  -- of a recurring item: charged or free while the subscription is suspended
+    t.event,                                      -- of a one-off item: the event that it is charged for
+    t.applies_to,                                 -- of a discount: the item that it lowers
+    steps.micros_as_money(t.discount_micros) AS discount, -- of a discount: fraction of the price, such as 0.25
+    t.months,                                     -- of a discount: how long it lasts; of a termination: the commitment
     lower(hex(t.event_id)) AS event_id,           -- its id in lower-case hex, for explain and verify
     t.source_id,                                  -- its source unit, as in source_units
     p.position,                                   -- the position of its commit

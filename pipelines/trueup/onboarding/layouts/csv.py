@@ -1,28 +1,23 @@
-"""Layout of a text sample: format, encoding, delimiter, header line, and first and last lines that are no records."""
+"""Layout of CSV: delimiter, quotes, header line, and first and last lines that are no records."""
 
 from __future__ import annotations
 
 import csv
-import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
 
 from trueup.collect.decode.text.asterisk import FIELDS
-from trueup.collect.decode.text.radius_detail import RADIUS_ATTRIBUTE
 from trueup.collect.decode.thread_connection import own_connection
-from trueup.errors import SourceError
 from trueup.onboarding.evidence import Fit, Line, assumed, supported
+from trueup.onboarding.layouts.layout import Layout, TextSample, values_of
 from trueup.onboarding.sample import Sample
 
 _DELIMITERS = (",", ";", "\t", "|")
-_LINES = 2_000
-"""Lines from which delimiter and header are found."""
 _MOST_TITLES, _MOST_TRAILERS = 20, 3
 _HEADER_TOKEN = re.compile(r"(?i)^(hdr|header|head|fhdr|fh|bof|begin|hd|h|00)$")
 _TRAILER_TOKEN = re.compile(r"(?i)^(trl|trailer|trlr|tail|eof|end|footer|ftr|ft|tr|t|sum|total|totals|summe|gesamt|99)$")
@@ -34,96 +29,7 @@ _CLOCK = re.compile(r"\d:\d{2}|\d{4}-\d{2}-\d{2}|\d{2}\.\d{2}\.\d{4}|\d{1,2}/\d{
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How the records of a sample lie in it: its settings as proposed lines, and the bytes of the records alone.
-
-    `body` begins with the line of the column names where there is one. `settings` are the values of `lines` that a reader of `body`
-    needs. `framing` are the lines of `[source.framing]`.
-    """
-
-    format: str
-    body: bytes
-    settings: dict[str, object]
-    lines: list[Line]
-    framing: list[Line] = field(default_factory=list)
-
-
-def layout_of(sample: Sample) -> Layout:
-    """Return the layout of a sample; raise `SourceError` for text that is neither CSV nor NDJSON."""
-    if sample.is_parquet:
-        return Layout("parquet", b"", {"format": "parquet"}, [Line("format", "parquet", "the file begins with PAR1")])
-    encoding, encoded = _encoding(sample.data)
-    rows = sample.data.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)
-    texts = [row.decode(encoding, "replace").rstrip("\r\n") for row in rows[:_LINES]]
-    if (json_lines := _ndjson(texts, sample)) is not None:
-        return Layout("ndjson", sample.data, {"format": "ndjson"} | _values(encoded), [json_lines, *encoded])
-    if (attributes := _radius(texts)) is not None:
-        return Layout("radius", sample.data, {"format": "radius"}, [attributes])
-    return _csv_layout(sample, rows, texts, (encoding, encoded))
-
-
-def _values(lines: Sequence[Line]) -> dict[str, object]:
-    return {line.key: line.value for line in lines}
-
-
-def _encoding(data: bytes) -> tuple[str, list[Line]]:
-    """Return the encoding, and the line that declares one other than UTF-8."""
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if len(data) - error.start < 4:
-            # The sample may end within a character.
-            return "utf-8", []
-    else:
-        return "utf-8", []
-    for name in ("cp1252", "latin-1"):
-        try:
-            data.decode(name)
-        except UnicodeDecodeError:
-            continue
-        return name, [assumed("encoding", name, "the text is not UTF-8; bytes alone do not show which other encoding it has")]
-    raise AssertionError("latin-1 decodes all bytes")
-
-
-def _ndjson(texts: Sequence[str], sample: Sample) -> Line | None:
-    filled = [text for text in texts if text.strip()][:200]
-    if filled[0].lstrip().startswith("["):
-        try:
-            is_array = isinstance(json.loads(sample.data), list)
-        except ValueError:
-            is_array = filled[0].strip() == "["
-        if is_array:
-            todo = "write one object per line (NDJSON) before it lands"
-            raise SourceError("the file is one JSON array", where=sample.shown, todo=todo)
-    objects = sum(_is_object(text) for text in filled)
-    # A damaged line or two make no CSV of JSON objects.
-    if objects * 4 <= len(filled):
-        return None
-    return supported("format", "ndjson", Fit(objects, len(filled)), "of the first lines are JSON objects")
-
-
-def _radius(texts: Sequence[str]) -> Line | None:
-    """Return the line that declares RADIUS attributes, where nearly all indented lines are some and most lines are indented."""
-    filled = [text for text in texts if text.strip()]
-    indented = [text for text in filled if text[0] in " \t"]
-    fit = Fit(sum(bool(RADIUS_ATTRIBUTE.fullmatch(text)) for text in indented), len(indented))
-    if len(indented) * 2 < len(filled) or fit.share < 0.9:
-        return None
-    return supported("format", "radius", fit, "indented lines are attributes `Name = value`")
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return text.lstrip().startswith("{") and isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-# --- CSV --------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Grid:
+class Grid:
     """Lines cut into cells: `width` is the usual number of cells."""
 
     delimiter: str
@@ -133,17 +39,21 @@ class _Grid:
     fit: Fit
 
 
-def _csv_layout(sample: Sample, rows: list[bytes], texts: list[str], encoding: tuple[str, list[Line]]) -> Layout:
-    grid, is_multiline = _grid(texts, sample)
+def csv_layout(sample: Sample, text: TextSample) -> Layout | None:
+    """Return the layout of delimited text; None where no delimiter cuts its lines."""
+    rows, encoding = text.rows, (text.encoding, text.encoded)
+    grid, is_multiline = _grid(text.texts)
+    if grid is None:
+        return None
     if _is_asterisk(grid):
         fit = Fit(sum(len(cells) == len(FIELDS) for cells in grid.cells), len(grid.cells))
         line = supported("format", "asterisk", fit, f"lines have the {len(FIELDS)} fields of cdr_custom")
-        return Layout("asterisk", sample.data, {"format": "asterisk"} | _values(encoding[1]), [line, *encoding[1]])
-    first, lead = _leading(grid)
+        return Layout("asterisk", sample.data, {"format": "asterisk"} | values_of(encoding[1]), [line, *encoding[1]])
+    first, lead = leading(grid)
     ends = _Ends(sample, grid, encoding[0])
     last, trail = (len(rows), []) if is_multiline else ends.trailing(rows, first)
     body_cells = [cells for cells in grid.cells[first : len(grid.cells) if is_multiline else last] if cells]
-    header = _header(replace(grid, cells=body_cells))
+    header = header_lines(replace(grid, cells=body_cells))
     fit = Fit(sum(len(cells) == grid.width for cells in body_cells), len(body_cells))
     dialect = [supported("delimiter", grid.delimiter, fit, f"lines have {grid.width} fields")]
     if grid.quote != '"':
@@ -154,18 +64,17 @@ def _csv_layout(sample: Sample, rows: list[bytes], texts: list[str], encoding: t
     framing = [line for line in (*lead, *trail) if line.key in ("header", "trailer")]
     skipped = [line for line in lead if line.key == "skip_lines"]
     body = b"".join(rows[first:last])
-    return Layout("csv", body, {"format": "csv"} | _values(lines), [*lines, *skipped], framing)
+    return Layout("csv", body, {"format": "csv"} | values_of(lines), [*lines, *skipped], framing)
 
 
-def _grid(texts: list[str], sample: Sample) -> tuple[_Grid, bool]:
+def _grid(texts: list[str]) -> tuple[Grid | None, bool]:
     """Return the lines cut by the delimiter that fits most of them, and whether quoted fields span lines."""
     sniffed = _sniffed(texts)
     quote = "'" if sniffed.get("quote") == "'" and not any('"' in text for text in texts) else '"'
     delimiters = dict.fromkeys([*([sniffed["delimiter"]] if "delimiter" in sniffed else []), *_DELIMITERS])
     grids = [grid for delimiter in delimiters if (grid := _cut(texts, delimiter, quote)) is not None]
     if not grids:
-        todo = "name a file of CSV with two or more columns, NDJSON or Parquet"
-        raise SourceError("its lines are neither CSV nor NDJSON", where=sample.shown, todo=todo)
+        return None, False
     best = max(grids, key=lambda grid: (round(grid.fit.share, 1), grid.width, grid.delimiter == sniffed.get("delimiter")))
     open_quotes = sum(text.count(quote) % 2 for text in texts)
     if open_quotes < 2:
@@ -189,14 +98,14 @@ def _sniffed(texts: list[str]) -> dict[str, str]:
     return {"delimiter": delimiter, "quote": quote} if is_usable else {}
 
 
-def _cut(texts: list[str], delimiter: str, quote: str) -> _Grid | None:
+def _cut(texts: list[str], delimiter: str, quote: str) -> Grid | None:
     cells = [_cells(text, delimiter, quote) for text in texts]
     widths = Counter(len(row) for row in cells if row)
     wide = Counter({width: count for width, count in widths.items() if width > 1})
     if not wide:
         return None
     width, count = wide.most_common(1)[0]
-    return _Grid(delimiter, quote, cells, width, Fit(count, widths.total()))
+    return Grid(delimiter, quote, cells, width, Fit(count, widths.total()))
 
 
 def _cells(text: str, delimiter: str, quote: str) -> list[str]:
@@ -208,14 +117,14 @@ def _cells(text: str, delimiter: str, quote: str) -> list[str]:
         return [text]
 
 
-def _is_asterisk(grid: _Grid) -> bool:
+def _is_asterisk(grid: Grid) -> bool:
     full = [cells for cells in grid.cells if len(cells) == len(FIELDS)]
     disposition = FIELDS.index("disposition")
     known = [cells for cells in full if _ASTERISK_START.match(cells[0]) and cells[disposition] in DISPOSITIONS]
     return len(full) * 2 > len(grid.cells) and len(known) * 10 >= len(full) * 9
 
 
-def _leading(grid: _Grid) -> tuple[int, list[Line]]:
+def leading(grid: Grid) -> tuple[int, list[Line]]:
     """Return the number of lines before the column names or the first record, and the lines that declare them."""
     cells = grid.cells
     first = next((at for at, row in enumerate(cells[:_MOST_TITLES]) if len(row) == grid.width and not _is_title(cells, at)), 0)
@@ -234,23 +143,25 @@ def _leading(grid: _Grid) -> tuple[int, list[Line]]:
 def _is_title(cells: list[list[str]], at: int) -> bool:
     """Return whether a line of the usual width is a header record or a title: most of its cells are empty, those below are not."""
     row, below = cells[at], cells[at + 1] if at + 1 < len(cells) else []
-    if len(row) == len(below) and _HEADER_TOKEN.match(row[0].strip()) and any(_shape(cell) == "number" for cell in row):
+    if len(row) == len(below) and _HEADER_TOKEN.match(row[0].strip()) and any(shape_of_cell(cell) == "number" for cell in row):
         return True
     return len(row) > 2 and sum(map(bool, row)) * 2 < len(row) and len(below) == len(row) and all(below)
 
 
-def _header(grid: _Grid) -> list[Line]:
+def header_lines(grid: Grid) -> list[Line]:
     """Return the line that declares that there are no column names; none where the first line has them."""
     names = [cell.strip() for cell in grid.cells[0]]
     records = [row for row in grid.cells[1:] if len(row) == len(names) and row != grid.cells[0]]
     filled = [name for name in names if name]
-    like_names = bool(filled) and all(_shape(name) == "text" for name in filled) and len(set(filled)) * 2 > len(filled)
+    like_names = bool(filled) and all(shape_of_cell(name) == "text" for name in filled) and len(set(filled)) * 2 > len(filled)
     if not records:
         return [] if like_names else [Line("header", False, "the first line has values, not names")]
     typed = [
-        at for at in range(len(names)) if Counter(_shape(row[at]) for row in records).most_common(1)[0][0] in ("number", "time")
+        at
+        for at in range(len(names))
+        if Counter(shape_of_cell(row[at]) for row in records).most_common(1)[0][0] in ("number", "time")
     ]
-    named = [at for at in typed if _shape(names[at]) == "text"]
+    named = [at for at in typed if shape_of_cell(names[at]) == "text"]
     if len(named) * 2 > len(typed) or (not typed and like_names):
         return []
     return [
@@ -258,7 +169,8 @@ def _header(grid: _Grid) -> list[Line]:
     ]
 
 
-def _shape(cell: str) -> str:
+def shape_of_cell(cell: str) -> str:
+    """Return what a cell looks like: empty, time, number or text."""
     text = cell.strip()
     if not text:
         return "empty"
@@ -272,7 +184,7 @@ class _Ends:
     """The end of a sample's file: trailer records, and the number of records that they declare."""
 
     sample: Sample
-    grid: _Grid
+    grid: Grid
     encoding: str
 
     def trailing(self, rows: list[bytes], first: int) -> tuple[int, list[Line]]:
@@ -311,14 +223,14 @@ class _Ends:
         if not records:
             return False
         columns = list(zip(*records, strict=True))
-        shapes = [Counter(map(_shape, column)).most_common(1)[0][0] for column in columns]
-        others = sum(_shape(cell) != shape for cell, shape in zip(cells, shapes, strict=True))
+        shapes = [Counter(map(shape_of_cell, column)).most_common(1)[0][0] for column in columns]
+        others = sum(shape_of_cell(cell) != shape for cell, shape in zip(cells, shapes, strict=True))
         return bool(_TRAILER_TOKEN.match(token)) and others * 2 >= len(shapes)
 
     def _line(self, cells: list[str], records: int | None) -> Line:
         token, mark = re.escape(cells[0].strip()), re.escape(self.grid.delimiter)
         numbers = {at: int(cell) for at, cell in enumerate(cells) if at and re.fullmatch(r"\s*[0-9]{1,18}\s*", cell)}
-        has_header = not _header(replace(self.grid, cells=self.grid.cells[_leading(self.grid)[0] :]))
+        has_header = not header_lines(replace(self.grid, cells=self.grid.cells[leading(self.grid)[0] :]))
         if records is not None and has_header:
             records -= 1
         count = next((at for at, number in numbers.items() if number == records), None)

@@ -1,0 +1,77 @@
+"""One case or a queue of cases, as values for the terminal, the page and evidence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from trueup.errors import TrueupError
+from trueup.warehouse.explain import subject_id_of
+from trueup.warehouse.query import Warehouse
+
+TYPES = ("root_cause", "fraud")
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which cases a queue has. Without a status and without `all`, those that are open and not snoozed."""
+
+    type: str | None = None
+    status: str | None = None
+    owner: str | None = None
+    all: bool = False
+    most: int = 20
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """A case with the largest of its findings or transactions, and its history."""
+
+    case: dict[str, Any]
+    title: str
+    members: list[dict[str, Any]]
+    history: list[dict[str, Any]]
+
+
+def queue(warehouse: Warehouse, wanted: Filter, now: datetime) -> list[dict[str, Any]]:
+    """Return the cases of a queue, each with its `title`, in the order of their rank."""
+    if wanted.type is not None and wanted.type not in TYPES:
+        raise TrueupError(f"unknown type {wanted.type!r}", where="--type", todo=f"write one of {', '.join(TYPES)}")
+    values = {
+        "type": wanted.type, "status": wanted.status, "owner": wanted.owner, "all": wanted.all, "most": wanted.most, "now": now,
+    }  # fmt: skip
+    return [{"title": title_of(row), **row} for row in warehouse.rows("queries/cases/cases", values)]
+
+
+def view_case(warehouse: Warehouse, id_prefix: str, *, most: int = 20) -> CaseView:
+    """Return one case by its id or the beginning of it; raise `TrueupError` where there is none."""
+    case_id = subject_id_of(warehouse, id_prefix)
+    found = warehouse.rows("queries/cases/case", {"case_id": case_id})
+    if not found:
+        raise TrueupError(f"{case_id} is no case", todo="take an id from `trueup cases`; `trueup explain` shows a finding")
+    (case,) = found
+    path = "largest_members" if case["type"] == "root_cause" else "largest_transactions"
+    members = warehouse.rows(f"queries/cases/{path}", {"case_id": case_id, "most": most})
+    return CaseView(case, title_of(case), members, warehouse.rows("queries/cases/history", {"case_id": case_id}))
+
+
+def title_of(case: dict[str, Any]) -> str:
+    """Return a case in some words: its kind, and what all its members share.
+
+    >>> title_of({"kind": "unbilled", "pattern": '[["side", "leakage"], ["node", "MSC07"], ["destination_4", "+4930"]]'})
+    'unbilled: node MSC07, destination +4930'
+    """
+    pairs = json.loads(case["pattern"] or "[]")
+    # All findings of most kinds are of one side.
+    shown = [(name, value) for name, value in pairs if name != "side" or (case["kind"] == "misrated" and value == "overcharge")]
+    shared = [f"{_dimension(name)} {value}" for name, value in shown]
+    kind = str(case["kind"]).replace("_", " ")
+    return f"{kind}: {', '.join(shared)}" if shared else f"{kind}: no dimension in common"
+
+
+def _dimension(name: str) -> str:
+    if name.startswith("destination_"):
+        return "destination"
+    return name.removeprefix("attribute:").replace("_", " ")

@@ -1,0 +1,159 @@
+"""Search for root causes: the smallest patterns of dimensions that explain most of the money of one kind of finding.
+
+A pattern is a set of values of dimensions, such as node = MSC07 and service = voice. A cause shows as a pattern whose records fail
+far more often than all others. The search compares findings with all records by Kulldorff's scan statistic for yes-or-no data
+(Communications in Statistics 26, 1997): the likelihood ratio of one failure rate inside the pattern and another outside, against
+one rate everywhere. It takes the best pattern, removes its findings and records, and searches the remainder.
+
+The search draws nothing at random, and ties are broken by the order of dimensions and values, so equal input gives equal patterns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+Pattern = tuple[tuple[str, str], ...]
+"""Pairs of dimension and value, in the order of `DIMENSIONS`."""
+
+DIMENSIONS = (
+    "node", "plan", "tariff_code", "service", "invoice_batch", "segment", "destination_3", "destination_4", "destination_5",
+    "destination_6", "hour", "cell", "usage_file", "charge_file", "subscriber", "day",
+)  # fmt: skip
+"""The dimensions, those that name a cause best first. A destination is the beginning of a number, by its length."""
+WIDTH = 8
+"""How many patterns of each size are extended."""
+LEAST_RATIO = math.log(1_000)
+"""The likelihood ratio, as a logarithm, that a pattern needs for each value that was tried."""
+FURTHER_GAIN = 1.15
+"""How much greater the likelihood ratio has to become for one more dimension."""
+LEAST_LIFT = 2.0
+"""How many times more often than elsewhere the records of a pattern fail."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A pattern with its findings, their money, and the records (findings included) that share it."""
+
+    pattern: Pattern
+    findings: int
+    money: int
+    records: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of a search: dimensions of a pattern, patterns, the least money of a pattern."""
+
+    dimensions: int = 3
+    patterns: int = 20
+    materiality_micros: int = 0
+
+
+def matches(rows: pl.DataFrame, pattern: Pattern) -> pl.Series:
+    """Return whether each row has all values of a pattern; a row without a dimension does not have its value."""
+    if not pattern:
+        return pl.Series("matches", [True]).new_from_index(0, rows.height)
+    parts = [pl.col(name) == value if name in rows.columns else pl.lit(False) for name, value in pattern]
+    return rows.select(matches=pl.all_horizontal(parts).fill_null(False)).to_series()
+
+
+def search(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits, *, dimensions: Sequence[str] = DIMENSIONS) -> list[Found]:
+    """Return the patterns of findings of one kind, the one that was found first at the beginning.
+
+    `findings` has `money` (micros, not negative) and the dimensions; `records` has `weight`, the number of records that each row
+    of the sample stands for, and the dimensions. A finding without money counts like the smallest one with money.
+    """
+    found: list[Found] = []
+    left, base = findings, records
+    while left.height and len(found) < limits.patterns:
+        best = _best_pattern(left, base, limits, dimensions)
+        if best is None:
+            break
+        found.append(best)
+        left = left.filter(~matches(left, best.pattern))
+        base = base.filter(~matches(base, best.pattern))
+    return found
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    ratio: float
+    found: Found
+
+
+def _best_pattern(findings: pl.DataFrame, records: pl.DataFrame, limits: Limits, dimensions: Sequence[str]) -> Found | None:
+    """Return the pattern with the greatest likelihood ratio; a longer one only where it is clearly greater."""
+    usable = [name for name in dimensions if name in findings.columns and findings[name].null_count() < findings.height]
+    whole = (findings.height, max(int(records["weight"].sum()) if records.height else 0, findings.height))
+    beam: list[_Candidate] = [_Candidate(0.0, Found((), findings.height, int(findings["money"].sum()), whole[1]))]
+    best: _Candidate | None = None
+    for size in range(1, limits.dimensions + 1):
+        grown = [
+            c
+            for parent in beam
+            for c in _extend(parent, findings, records, usable, whole)
+            if c.found.money >= limits.materiality_micros
+        ]
+        unique = {candidate.found.pattern: candidate for candidate in grown}
+        beam = sorted(unique.values(), key=lambda c: _order(c, usable))[:WIDTH]
+        if not beam:
+            break
+        if best is None or beam[0].ratio > best.ratio * FURTHER_GAIN + LEAST_RATIO * (size - 1):
+            best = beam[0]
+    return None if best is None else best.found
+
+
+def _order(candidate: _Candidate, usable: Sequence[str]) -> tuple[float, int, list[int], Pattern]:
+    """Sort the greatest ratio first; of equal ones, more money, then the dimensions that name a cause best."""
+    found = candidate.found
+    return (-round(candidate.ratio, 6), -found.money, [usable.index(name) for name, _ in found.pattern], found.pattern)
+
+
+def _extend(
+    parent: _Candidate, findings: pl.DataFrame, records: pl.DataFrame, usable: Sequence[str], whole: tuple[int, int]
+) -> Iterator[_Candidate]:
+    """Yield the patterns of one more dimension, of those that fail more often than other records."""
+    taken = {_subject(name) for name, _ in parent.found.pattern}
+    inside = findings.filter(matches(findings, parent.found.pattern))
+    around = records.filter(matches(records, parent.found.pattern))
+    for name in usable:
+        if _subject(name) in taken:
+            continue
+        counted = inside.drop_nulls(name).group_by(name).agg(findings=pl.len(), money=pl.col("money").sum())
+        weights = around.drop_nulls(name).group_by(name).agg(records=pl.col("weight").sum())
+        rows = counted.join(weights, on=name, how="left").fill_null(0).sort(name)
+        needed = LEAST_RATIO + math.log(max(rows.height, 1))
+        for value, count, money, seen in rows.iter_rows():
+            ratio = likelihood_ratio(count, max(int(seen), count), *whole)
+            if ratio > max(needed, parent.ratio):
+                pattern = tuple(sorted((*parent.found.pattern, (name, str(value))), key=lambda pair: usable.index(pair[0])))
+                yield _Candidate(ratio, Found(pattern, count, int(money), max(int(seen), count)))
+
+
+def _subject(name: str) -> str:
+    return "destination" if name.startswith("destination_") else name
+
+
+def likelihood_ratio(findings: int, records: int, all_findings: int, all_records: int) -> float:
+    """Return the logarithm of the scan statistic; 0 where the inside does not fail clearly more often than the outside.
+
+    >>> likelihood_ratio(10, 10, 10, 1000) > likelihood_ratio(10, 100, 10, 1000) > likelihood_ratio(1, 100, 10, 1000)
+    True
+    """
+    rest, others = all_findings - findings, max(all_records - records, all_findings - findings)
+    if others == 0:
+        return 0.0
+    inside, outside = findings / records, rest / others
+    if inside < LEAST_LIFT * outside or inside <= outside:
+        return 0.0
+    return _log_likelihood(findings, records) + _log_likelihood(rest, others) - _log_likelihood(all_findings, records + others)
+
+
+def _log_likelihood(events: int, trials: int) -> float:
+    if events in (0, trials):
+        return 0.0
+    return events * math.log(events / trials) + (trials - events) * math.log1p(-events / trials)

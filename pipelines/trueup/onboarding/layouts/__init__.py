@@ -1,0 +1,1 @@
+"""Layouts: how the records of a sample lie in it, by format."""

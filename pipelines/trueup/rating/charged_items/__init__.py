@@ -1,0 +1,1 @@
+"""Items of the tariff book that are charged without usage."""

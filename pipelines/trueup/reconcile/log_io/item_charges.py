@@ -1,0 +1,56 @@
+"""Reads charges of recurring and one-off items; the kernel of usage reads all others."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import polars as pl
+
+from trueup.events.identity import canonical_sql, digest16_sql
+from trueup.events.schema import OWN_TIME_SQL
+from trueup.frames import query_frames
+from trueup.log.lake import BucketRange, Lake
+from trueup.reconcile.domain.frontier import RunningMax
+from trueup.reconcile.log_io.load import COLUMNS, as_events, noted_sql
+from trueup.reconcile.sessions.admission import EVENTS
+
+ITEM_CHARGE: dict[str, pl.DataType] = {
+    **EVENTS,
+    "item": pl.String(),
+    "period_from_us": pl.Int64(),
+    "period_to_us": pl.Int64(),
+    "content": pl.Binary(),  # a hash of all core columns but record key, invoice and billing time
+}
+_NOT_COMPARED = frozenset({"record_key", "invoice_id", "billed_at"})
+_PERIOD_SQL = ("e.item", "epoch_us(e.period_from) AS period_from_us", "epoch_us(e.period_to) AS period_to_us")
+
+
+def item_charges(lake: Lake, buckets: BucketRange, upto: int, subscribers: pl.Series | None = None) -> pl.DataFrame:
+    """Return the charges of items (`ITEM_CHARGE`) up to a position, of all or of some subscribers."""
+    content = f"{digest16_sql(canonical_sql('charge', without=_NOT_COMPARED))} AS content"
+    columns = [*(f"e.{name}" for name in COLUMNS["charge"]), *noted_sql(lake), *_PERIOD_SQL, content]
+    rows = _read(lake, buckets, upto, columns, subscribers)
+    added = [n for n in ITEM_CHARGE if n not in EVENTS]
+    return as_events({"charge": rows}, lake).hstack(rows.select(pl.col(n).cast(ITEM_CHARGE[n]) for n in added))
+
+
+def item_charge_times(lake: Lake, buckets: BucketRange, upto: int) -> pl.DataFrame:
+    """Return (`subscriber`, `position`, `own_us`, `period_from_us`, `period_to_us`) of all charges of items up to a position."""
+    own = f"epoch_us({OWN_TIME_SQL['charge']}) AS own_us"
+    return _read(lake, buckets, upto, ["e.subscriber", own, *_PERIOD_SQL[1:]], None)
+
+
+def _read(lake: Lake, buckets: BucketRange, upto: int, columns: list[str], subscribers: pl.Series | None) -> pl.DataFrame:
+    text = files(__package__).joinpath("item_charges.sql").read_text("utf-8").replace("{columns}", ", ".join(columns))
+    names = pl.DataFrame(schema={"subscriber": pl.String}) if subscribers is None else pl.DataFrame({"subscriber": subscribers})
+    values = {
+        "everyone": subscribers is None, "upto_snapshot": lake.snapshot_of(upto), "first_bucket": buckets.first,
+        "last_bucket": buckets.last,
+    }  # fmt: skip
+    return lake.with_positions(query_frames(lake.connection, text, values, subscribers=names), upto=upto)
+
+
+def first_charge_times(lake: Lake, upto: int) -> RunningMax:
+    """Return how far back the charge stream reaches, along the log, as the negative of its earliest own time in µs."""
+    control = lake.read("control", columns=["stream", "first_time"], upto=upto).filter(pl.col("stream") == "charge")
+    return RunningMax.of(control.select("position", value=-pl.col("first_time").cast(pl.Int64)))

@@ -1,0 +1,169 @@
+"""Billing mistakes: the first hypothesis under which exactly the billed amount would have been right.
+
+A hypothesis is another price list or another life of the subscription. Its expectations are computed as the real ones are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import polars as pl
+
+from trueup.rating.book import DISCOUNT
+from trueup.rating.charged_items.items import NOT_PRORATED
+from trueup.reconcile.recurring.assessment import MISRATED, UNBILLED, UNEXPLAINED
+from trueup.reconcile.recurring.expectations import PriceLists, expectations_of
+from trueup.reconcile.recurring.subscription_views import CEASED, SubscriptionViews, with_life
+
+REASONS: dict[str, str] = {
+    "discount_not_applied": "billed without the discount",
+    "discount_expired": "billed with a discount that has ended",
+    "old_price": "billed at the price before the last change",
+    "old_plan": "billed at the price of the plan before",
+    "not_prorated": "billed for the whole period",
+    "after_cessation": "billed after the subscription has ceased",
+    "while_suspended": "billed while the subscription is suspended",
+    "never_since_activation": "no charge of this item since the activation",
+    "other_currency": "billed in another currency than the item's",
+    "unknown_item": "the tariff book has no such item",
+    "unknown_plan": "the tariff book has no item of the subscription's plan",
+    "unknown_subscription": "no state of the subscription is known",
+}
+"""Why a booking of an item differs, by the word in `findings.reason`."""
+_MOST_MONTHS = 1200
+Made = tuple[SubscriptionViews, PriceLists]
+
+
+def with_reasons(
+    bookings: pl.DataFrame, made: Made, items: pl.DataFrame, reached: pl.DataFrame, lines: pl.DataFrame
+) -> pl.DataFrame:
+    """Add `reason` to assessed rows; NULL where no hypothesis gives the billed amount.
+
+    `made` are the views and price lists of the expectations, `items` the whole book (`ITEM`), and `lines` all matches of charges
+    (`subscriber`, `item`, `since`, `until`).
+    """
+    numbered = bookings.with_row_index("row")
+    found = [_never_charged(numbered.filter(pl.col("kind") == UNBILLED), lines)]
+    is_late = pl.col("beyond_horizon").fill_null(False)
+    left = numbered.filter(pl.col("kind").is_in([MISRATED, UNEXPLAINED]) & (pl.col("billed_micros") != 0) & ~is_late)
+    if left.height:
+        few = _restricted(left, *made)
+        few_reached = reached.join(left.select("view").unique(), on="view", how="semi")
+        for kind, reason, supposed in _hypotheses(*few):
+            candidates = left.filter(pl.col("kind") == kind)
+            if candidates.height:
+                matched = _explained(candidates, expectations_of(*supposed(), few_reached))
+                found.append(matched.with_columns(reason=pl.lit(reason)))
+                left = left.join(matched, on="row", how="anti")
+        found.append(_of_unexplained(left.filter(pl.col("kind") == UNEXPLAINED), *few, items))
+    reasons = pl.concat(found)
+    return numbered.join(reasons, on="row", how="left", maintain_order="left").drop("row")
+
+
+def _restricted(rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLists) -> Made:
+    """Return the views and price lists of some bookings only."""
+    of_rows = rows.select("view").unique()
+    kept_views, kept_spans = (frame.join(of_rows, on="view", how="semi") for frame in (views.views, views.spans))
+    few = SubscriptionViews(kept_views, kept_spans, views.starts)
+    names = rows["item"].unique()
+    used = lists.rows.filter(pl.col("name").is_in(names.implode()) | (pl.col("kind") == DISCOUNT))
+    return few, PriceLists(used.join(few.spans.select("edition").unique(), on="edition", how="semi"))
+
+
+def _hypotheses(views: SubscriptionViews, lists: PriceLists) -> Iterator[tuple[str, str, Callable[[], Made]]]:
+    """Yield the kind of booking, the reason, and what is supposed for it."""
+    rows, spans = lists.rows, views.spans
+    no_discount = rows.filter(pl.col("kind") != DISCOUNT)
+    if no_discount.height < rows.height:
+        yield MISRATED, "discount_not_applied", lambda: (views, PriceLists(no_discount))
+        is_discount = pl.col("kind") == DISCOUNT
+        lasting = pl.when(is_discount & pl.col("months").is_not_null()).then(_MOST_MONTHS).otherwise("months")
+        endless = rows.with_columns(to_us=pl.when(~is_discount).then("to_us"), months=lasting)
+        yield MISRATED, "discount_expired", lambda: (views, PriceLists(endless))
+    key = ["edition", "of_plan", "zone", "kind", "name"]
+    before = pl.col("price_micros").shift(1).over(key)
+    prices = pl.when(pl.col("kind") == DISCOUNT).then("price_micros").otherwise(pl.coalesce(before, "price_micros"))
+    yield (
+        MISRATED,
+        "old_price",
+        lambda: (views, PriceLists(rows.sort(*key, "from_us", nulls_last=True).with_columns(price_micros=prices))),
+    )
+    plan = pl.col("plan")
+    previous = plan.shift(1).over("view")
+    changed = pl.when(plan.ne_missing(previous) & previous.is_not_null()).then(previous)
+    old = changed.forward_fill().over("view")
+    yield (
+        MISRATED,
+        "old_plan",
+        lambda: (replace(views, spans=spans.sort("view", "from_us").with_columns(plan=pl.coalesce(old, plan))), lists),
+    )
+    whole = PriceLists(rows.with_columns(proration=pl.lit(NOT_PRORATED)))
+    yield MISRATED, "not_prorated", lambda: (views, whole)
+    # The last price of the period, rather than the first, for the whole of it.
+    yield MISRATED, "not_prorated", lambda: (replace(views, spans=_as_if_before(spans)), whole)
+    yield UNEXPLAINED, "after_cessation", lambda: (replace(views, spans=_going_on(spans)), lists)
+    yield UNEXPLAINED, "while_suspended", lambda: (views, PriceLists(rows.with_columns(charged_suspended=pl.lit(True))))
+
+
+def _as_if_before(spans: pl.DataFrame) -> pl.DataFrame:
+    """Return spans in which each plan began with the one before, so that the last plan of a period has all of it."""
+    following = pl.col("plan").shift(-1).over("view")
+    return spans.sort("view", "from_us").with_columns(plan=pl.coalesce(following, "plan"))
+
+
+def _going_on(spans: pl.DataFrame) -> pl.DataFrame:
+    """Return spans as if no subscription had ceased."""
+    alive = spans.filter(pl.col("status") != CEASED).sort("view", "from_us")
+    return with_life(alive.with_columns(to_us=pl.col("from_us").shift(-1).over("view")))
+
+
+def _explained(rows: pl.DataFrame, alternatives: pl.DataFrame) -> pl.DataFrame:
+    """Return the `row` of bookings whose billed amount is what an alternative expects of that item at that time."""
+    others = alternatives.select(
+        "view", "item", "currency", alt_from="period_from_us", alt_to="period_to_us", alternative="expected_micros"
+    )  # fmt: skip
+    met = rows.join(others, on=["view", "item", "currency"])
+    same_time = (pl.col("matched_us") >= pl.col("alt_from")) & (pl.col("matched_us") < pl.col("alt_to")).fill_null(True)
+    tolerance = pl.col("tolerance_micros").cast(pl.Int128)
+    difference = pl.col("alternative") - pl.col("billed_micros")
+    equal = (difference <= tolerance) & (difference >= tolerance * -1)
+    return met.filter(same_time & equal).select("row").unique()
+
+
+def _never_charged(unbilled: pl.DataFrame, lines: pl.DataFrame) -> pl.DataFrame:
+    """Return the reason of unbilled periods of items of which no charge is known at that position."""
+    charged = unbilled.select("row", "subscriber", "item", "at").join(
+        lines.select("subscriber", "item", "since", "until"), on=["subscriber", "item"]
+    ).filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))  # fmt: skip
+    never = unbilled.filter(pl.col("is_recurring")).join(charged, on="row", how="anti")
+    return never.select("row", reason=pl.lit("never_since_activation"))
+
+
+def _of_unexplained(rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLists, items: pl.DataFrame) -> pl.DataFrame:
+    """Return why charges without an expectation have none, where their amount explains nothing."""
+    known = views.spans.select("view", known=pl.lit(True)).unique()
+    ceased = views.spans.filter(pl.col("status") == CEASED).group_by("view").agg(ceased_us=pl.col("from_us").max())
+    ended = (
+        views.spans.filter(pl.col("is_last") & pl.col("to_us").is_not_null()).group_by("view").agg(ended_us=pl.col("to_us").max())
+    )
+    offered = views.spans.select("view", "edition", "plan", "zone").unique().join(
+        lists.rows.select("edition", "of_plan", "zone", "name", has_item=pl.lit(True)).unique(),
+        left_on=["edition", "plan", "zone"], right_on=["edition", "of_plan", "zone"], nulls_equal=True,
+    ).group_by("view", item="name").agg(pl.col("has_item").first())  # fmt: skip
+    joined = rows.select("row", "view", "item", "currency", "matched_us").join(offered, on=["view", "item"], how="left")
+    for facts in (known, ceased, ended):
+        joined = joined.join(facts, on="view", how="left")
+    over = pl.coalesce("ended_us", "ceased_us") <= pl.col("matched_us")
+    names = items.select("name", "currency").unique()
+    of_item = names.select("name").unique().with_columns(in_book=pl.lit(True))
+    same = names.select(item="name", currency="currency", same_currency=pl.lit(True))
+    named = joined.join(of_item, left_on="item", right_on="name", how="left").join(same, on=["item", "currency"], how="left")
+    reason = (
+        pl.when(pl.col("known").is_null()).then(pl.lit("unknown_subscription"))
+        .when(over.fill_null(False)).then(pl.lit("after_cessation"))
+        .when(pl.col("in_book").is_null()).then(pl.lit("unknown_item"))
+        .when(pl.col("same_currency").is_null()).then(pl.lit("other_currency"))
+        .when(pl.col("has_item").is_null()).then(pl.lit("unknown_plan"))
+    )  # fmt: skip
+    return named.select("row", reason=reason).drop_nulls()

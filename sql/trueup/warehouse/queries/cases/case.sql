@@ -1,0 +1,2 @@
+-- One case.
+SELECT c.* FROM main.cases c WHERE c.case_id = $case_id

@@ -1,0 +1,170 @@
+"""Who gets in: every route and the websocket without a token, with a reader's, from another site, and after the session's end."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import socket
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from trueup.config import parse
+from trueup.errors import ConfigError
+from trueup.workbench.access.actions import ActionLog
+from trueup.workbench.access.door import _own_path
+from trueup.workbench.access.sessions import NotAllowedError, Sessions
+from trueup.workbench.access.users import User, users_of
+
+ROUTES = (
+    "/", "/cases", "/case/00", "/finding/00", "/fraud", "/explore", "/quality", "/model", "/bill", "/sql", "/sql?view=actions",
+    "/static/workbench.js", "/static/workbench.css", "/modules/mosaic.js", "/data/query", "/_nicegui/nothing", "/docs", "/openapi.json",
+)  # fmt: skip
+SOCKET = "/_nicegui_ws/socket.io/?EIO=4&transport=websocket"
+
+
+def request(served: Any, path: str, method: str = "GET", body: str | None = None, **headers: str) -> http.client.HTTPResponse:
+    connection = http.client.HTTPConnection(served.host, timeout=30)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    answer.text = answer.read().decode("utf-8", "replace")  # type: ignore[attr-defined]
+    connection.close()
+    return answer
+
+
+def signed_in(served: Any, role: str) -> str:
+    form = urlencode({"token": served.tokens[role], "to": "/cases"})
+    answer = request(served, "/sign-in", "POST", form, Content_Type="application/x-www-form-urlencoded")
+    assert (answer.status, answer.getheader("location")) == (303, "/cases")
+    cookie = answer.getheader("set-cookie") or ""
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie
+    return cookie.partition(";")[0]
+
+
+def handshake(served: Any, **headers: str) -> int:
+    host, _, port = served.host.partition(":")
+    lines = {
+        "Host": served.host, "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(os.urandom(16)).decode(), **headers,
+    }  # fmt: skip
+    with socket.create_connection((host, int(port)), 30) as connection:
+        head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        connection.sendall(f"GET {SOCKET} HTTP/1.1\r\n{head}\r\n".encode())
+        return int(connection.recv(4096).split()[1])
+
+
+def test_without_a_token_no_route_and_no_websocket_answers(served: Any) -> None:
+    assert {path: request(served, path).status for path in ROUTES} == dict.fromkeys(ROUTES, 401)
+    assert {path: request(served, path, Accept="text/html").getheader("location") for path in ("/", "/cases?kind=unbilled")} == {
+        "/": "/sign-in?to=%2F", "/cases?kind=unbilled": "/sign-in?to=%2Fcases%3Fkind%3Dunbilled",
+    }  # fmt: skip
+    assert request(served, "/data/query", "POST", '{"type": "arrow", "sql": "SELECT 1"}').status == 401
+    assert [handshake(served), handshake(served, Cookie="trueup_session=guessed")] == [403, 403]
+
+
+def test_a_reader_sees_pages_but_asks_no_sql_and_sees_no_log_of_actions(served: Any) -> None:
+    cookie = signed_in(served, "reader")
+    assert handshake(served, Cookie=cookie) == 101
+    assert request(served, "/cases", Cookie=cookie).status == 200
+    assert "Queries are for analysts" in request(served, "/sql", Cookie=cookie).text  # type: ignore[attr-defined]
+    assert "the role reader may not do this" in request(served, "/sql?view=actions", Cookie=cookie).text  # type: ignore[attr-defined]
+    assert "Dismiss" not in request(served, "/cases", Cookie=cookie).text  # type: ignore[attr-defined]
+    assert request(served, "/sign-out", "POST", Cookie=cookie).status == 303
+    assert (request(served, "/cases", Cookie=cookie).status, handshake(served, Cookie=cookie)) == (401, 403)
+
+
+def test_another_site_and_another_name_of_this_machine_are_refused(served: Any) -> None:
+    cookie = signed_in(served, "analyst")
+    assert handshake(served, Cookie=cookie, Origin="http://evil.example") == 403
+    assert handshake(served, Cookie=cookie, Origin=served.address) == 101
+    assert handshake(served, Cookie=cookie, Host="evil.example") == 403
+    assert request(served, "/", Cookie=cookie, Host="evil.example").status == 403
+    assert request(served, "/data/query", "POST", "{}", Cookie=cookie, Origin="http://evil.example").status == 403
+
+
+def test_every_answer_forbids_other_origins(served: Any) -> None:
+    for answer in (
+        request(served, "/"),
+        request(served, "/sign-in"),
+        request(served, "/cases", Cookie=signed_in(served, "reader")),
+    ):
+        policy = answer.getheader("content-security-policy") or ""
+        assert "default-src 'none'" in policy and "frame-ancestors 'none'" in policy and "http" not in policy
+        assert answer.getheader("x-content-type-options") == "nosniff"
+
+
+def test_a_program_signs_in_by_its_token_and_a_wrong_token_is_refused_and_logged(served: Any) -> None:
+    query = json.dumps({"type": "arrow", "sql": "SELECT count(*) FROM findings"})
+    right = request(served, "/data/query", "POST", query, Authorization=f"Bearer {served.tokens['reader']}")
+    assert (right.status, right.getheader("content-type")) == (200, "application/vnd.apache.arrow.stream")
+    assert request(served, "/data/query", "POST", query, Authorization="Bearer guessed").status == 401
+    form = urlencode({"token": "<script>", "to": "//evil.example"})
+    wrong = request(served, "/sign-in", "POST", form, Content_Type="application/x-www-form-urlencoded")
+    assert wrong.status == 401 and "<script>" not in wrong.text and "evil" not in wrong.text  # type: ignore[attr-defined]
+    log = (served.project.directory / "workbench-actions.ndjson").read_text()
+    assert "sign in refused" in log and not any(token in log for token in served.tokens.values())
+
+
+def test_after_signing_in_a_browser_is_sent_to_a_path_of_the_page_only() -> None:
+    assert [_own_path(path) for path in ("/cases?x=1", "//evil", "/\\evil", "https://evil", "/a\r\nb", "")] == [
+        "/cases?x=1",
+        *["/"] * 5,
+    ]
+
+
+def test_a_session_ends_by_time_by_idleness_and_by_signing_out() -> None:
+    now = [datetime(2024, 3, 1, tzinfo=UTC)]
+    sessions = Sessions(lambda: now[0], lasts=timedelta(hours=2), idle=timedelta(hours=1))
+    session = sessions.of(sessions.begin(User("ann", "analyst")))
+    assert session is not None and session.require("reader").name == "ann"
+    with pytest.raises(NotAllowedError, match="the role analyst may not do this"):
+        session.require("admin")
+    now[0] += timedelta(minutes=59)
+    session.require("analyst")
+    now[0] += timedelta(minutes=59)
+    session.require("analyst")
+    now[0] += timedelta(minutes=3)
+    with pytest.raises(NotAllowedError, match="the session has ended"):
+        session.require("reader")
+    key = sessions.begin(User("ann", "analyst"))
+    now[0] += timedelta(minutes=61)
+    assert sessions.of(key) is None
+    key = sessions.begin(User("ann", "analyst"))
+    sessions.end(key)
+    assert sessions.of(key) is None
+
+
+def test_another_host_needs_users_with_tokens_that_cannot_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = '[[workbench.user]]\nname = "ann"\nrole = "analyst"\ntoken = "${T}"\n'
+    with pytest.raises(ConfigError, match="lets other machines in"):
+        parse('[workbench]\nhost = "0.0.0.0"\n')
+    with pytest.raises(ConfigError, match=r"0\.0\.0\.0 lets other machines in"):
+        users_of(parse("").workbench, "0.0.0.0")
+    with pytest.raises(ConfigError, match=r"\[\[workbench.user\]\] ann, token"):
+        parse(user.replace("${T}", "written in the file"))
+    monkeypatch.setenv("T", "short")
+    with pytest.raises(ConfigError, match="fewer than 24 characters"):
+        users_of(parse(user).workbench, "0.0.0.0")
+    monkeypatch.setenv("T", "t" * 24)
+    assert users_of(parse(user).workbench, "127.0.0.1").local is None
+    with pytest.raises(ConfigError, match="that of another user"):
+        users_of(parse(user + user.replace("ann", "bob")).workbench, "::1")
+    assert (users_of(parse("").workbench, "127.0.0.1").local or User("", "reader")).role == "admin"
+
+
+def test_the_log_of_actions_shows_a_line_that_was_changed_or_left_out(tmp_path: Path) -> None:
+    log = ActionLog(tmp_path, lambda: datetime(2024, 3, 1, tzinfo=UTC))
+    for number in range(3):
+        log.append(User("ann", "analyst"), "query", f"SELECT {number}\n\x1b[31m")
+    assert [entry["sequence_no"] for entry in log.entries()] == [1, 2, 3] and len(log.newest(2)) == 2
+    lines = log.path.read_text().splitlines(keepends=True)
+    for changed in ([lines[0], lines[2]], [lines[0].replace("SELECT 0", "SELECT 9"), *lines[1:]], lines[1:]):
+        log.path.write_text("".join(changed))
+        with pytest.raises(Exception, match="the log of actions was changed"):
+            list(log.entries())
+    assert oct(log.path.stat().st_mode)[-3:] == "600"

@@ -1,0 +1,111 @@
+"""What the browser's own queries reach: the rows of two tables, pre-aggregates of them, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from small_project import clock
+
+from trueup.config import Project, SqlConfig
+from trueup.errors import QueryError
+from trueup.warehouse.decide import decide
+from trueup.workbench.reading.browser_queries import BrowserQueries
+from trueup.workbench.reading.view_copy import ViewCopy
+
+READS = (
+    "SELECT * FROM read_text('/etc/passwd')", "SELECT * FROM '/etc/passwd'", "FROM read_csv('/etc/passwd')", "FROM read_blob('*')",
+    "FROM glob('/**')", "FROM read_parquet('x')", "FROM read_json('x')", "FROM sniff_csv('/etc/passwd')", "FROM 'a.csv'", 'FROM "a.parquet"',
+    "SELECT getenv('HOME')", "SELECT current_setting('home_directory')", "FROM duckdb_settings()", "FROM duckdb_secrets()",
+    "FROM duckdb_databases()", "FROM pragma_database_list()", "FROM pragma_storage_info('findings')", "FROM copy.main.findings",
+    "FROM copy.findings", "FROM memory.information_schema.x.y", "FROM sqlite_master", "FROM sqlite_scan('a', 'b')", "FROM postgres_scan('', '', '')",
+    "FROM parquet_metadata('x')", "FROM parquet_file_metadata('x')", "SELECT * FROM query('SELECT 1')", "FROM query_table('findings')",
+    "FROM 'http://evil.example/x.csv'", "FROM read_csv('http://evil.example/x.csv')", "FROM 's3://x/y.parquet'",
+    "SELECT (SELECT content FROM read_text('/etc/passwd'))", "WITH a AS (FROM read_text('/etc/passwd')) FROM a",
+    "SELECT 1 UNION ALL FROM read_text('/etc/passwd')", "SELECT * FROM findings WHERE kind IN (FROM read_text('/etc/passwd'))",
+    "EXPLAIN ANALYZE SELECT * FROM read_text('/etc/passwd')", "SELECT write_log('x')", "SELECT nextval('s')", "FROM duckdb_logs()",
+)  # fmt: skip
+WRITES = (
+    "DROP VIEW findings", "DELETE FROM findings", "INSERT INTO findings SELECT 1", "UPDATE findings SET kind = 'x'", "CREATE TABLE x AS SELECT 1",
+    "COPY (SELECT 1) TO '/tmp/x'", "COPY findings TO 'x.csv'", "EXPORT DATABASE '/tmp/x'", "IMPORT DATABASE '/tmp/x'", "ATTACH 'x.duckdb'",
+    "ATTACH ':memory:' AS x", "DETACH copy", "USE copy", "SET memory_limit = '1TB'", "RESET lock_configuration", "PRAGMA database_list",
+    "INSTALL httpfs", "LOAD httpfs", "CALL pragma_version()", "CHECKPOINT", "VACUUM", "BEGIN", "CREATE MACRO x() AS 1", "PREPARE x AS SELECT 1",
+    "EXECUTE x", "CREATE SECRET (TYPE s3)", "SELECT 1; DROP VIEW findings", "ALTER TABLE findings RENAME TO x", "TRUNCATE findings",
+)  # fmt: skip
+AGGREGATES = (
+    "CREATE TABLE IF NOT EXISTS main.preagg_1f AS FROM read_text('/etc/passwd')",
+    "CREATE TABLE IF NOT EXISTS main.findings AS SELECT 1",
+    "CREATE OR REPLACE TABLE main.preagg_1f AS SELECT 1",
+    "CREATE TABLE IF NOT EXISTS copy.preagg_1f AS SELECT 1",
+    "CREATE TABLE IF NOT EXISTS main.preagg_1f AS SELECT 1; DROP VIEW findings",
+    "CREATE TABLE IF NOT EXISTS main.preagg_1f AS DELETE FROM findings RETURNING *",
+    "CREATE TABLE IF NOT EXISTS main.preagg_1f AS EXPLAIN SELECT 1",
+    "CREATE TABLE IF NOT EXISTS main.preagg_1f (x) AS SELECT getenv('HOME')",
+    "CREATE SCHEMA other",
+    "SELECT 1",
+)
+
+
+@pytest.fixture(scope="module")
+def views(processed: Project) -> Iterator[ViewCopy]:
+    copy = ViewCopy(processed, clock)
+    yield copy
+    copy.close()
+
+
+@pytest.fixture(scope="module")
+def queries(views: ViewCopy) -> Iterator[BrowserQueries]:
+    browser = BrowserQueries(views, SqlConfig())
+    yield browser
+    browser.close()
+
+
+def rows(queries: BrowserQueries, sql: str) -> list[dict[str, object]]:
+    return pa.ipc.open_stream(queries.arrow(sql)).read_all().to_pylist()
+
+
+def test_charts_read_the_findings_and_pre_aggregates_of_them(queries: BrowserQueries) -> None:
+    assert rows(queries, "SELECT kind, count(*) AS n FROM findings GROUP BY kind ORDER BY kind")[0]["n"] == 1
+    queries.execute("CREATE SCHEMA IF NOT EXISTS main")
+    queries.execute('CREATE TABLE IF NOT EXISTS "main"."preagg_0a" AS SELECT kind, count(*) AS n FROM findings GROUP BY kind')
+    assert rows(queries, 'SELECT sum(n) AS n FROM "main"."preagg_0a"') == rows(
+        queries, "SELECT CAST(count(*) AS HUGEINT) AS n FROM findings"
+    )
+
+
+@pytest.mark.parametrize("sql", READS + WRITES)
+def test_a_browser_reads_no_file_and_writes_nothing(queries: BrowserQueries, sql: str) -> None:
+    for ask in (queries.arrow, queries.execute):
+        with pytest.raises(QueryError):
+            ask(sql)
+
+
+@pytest.mark.parametrize("sql", AGGREGATES)
+def test_a_pre_aggregate_is_one_permitted_select_in_memory(queries: BrowserQueries, sql: str) -> None:
+    with pytest.raises(QueryError):
+        queries.execute(sql)
+
+
+def test_a_query_too_long_in_text_or_time_ends_with_a_message(queries: BrowserQueries) -> None:
+    with pytest.raises(QueryError, match="characters"):
+        queries.arrow(f"SELECT '{'x' * 100_001}'")
+    hurried = BrowserQueries(queries._copy, SqlConfig.model_validate({"timeout": "200ms"}))
+    with pytest.raises(QueryError, match="longer than its time limit"):
+        hurried.arrow("SELECT count(*) FROM range(10000000000) a, range(1000) b")
+    hurried.close()
+
+
+def test_a_decision_shows_at_once_and_the_copy_follows_the_lake(views: ViewCopy) -> None:
+    with views.reading() as (before, connection):
+        finding = connection.execute("SELECT finding_id FROM findings WHERE kind = 'underbilled'").fetchone()
+        assert finding is not None and not views.is_stale()
+        decide(views._project, finding[0], "prevented", decided_by="ann", clock=clock)
+        views.note_decisions({finding[0]: "prevented"})
+        assert views.status_of(finding[0], "open") == "prevented" and views.is_stale()
+        after = views.refresh()
+        assert after.snapshot > before.snapshot and views.status_of(finding[0], "of the copy") == "of the copy"
+        # A reader keeps its copy until it has finished; then the file is deleted.
+        assert connection.execute("SELECT count(*) FROM findings").fetchone() and Path(before.path).exists()
+    assert not Path(before.path).exists() and views.refresh() is after
