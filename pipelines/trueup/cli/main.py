@@ -28,6 +28,7 @@ from trueup.cli.commands import (
     query,
     rate,
     reconcile,
+    recover,
     run,
     status,
     stream,
@@ -68,7 +69,7 @@ def root(
 
 _GROUPS = (
     project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, whatif, evidence, bill, notify, links,
-    clock, verify, anchor, rate, run, controls, fraud, doctor, workbench, picture,
+    clock, verify, anchor, rate, recover, run, controls, fraud, doctor, workbench, picture,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)
