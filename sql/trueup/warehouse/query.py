@@ -17,8 +17,8 @@ from trueup.errors import LogBusyError, LogError, QueryError
 from trueup.log.lake import Lake
 from trueup.log.place import data_path
 from trueup.warehouse import guard, install_views
+from trueup.warehouse.access.bounds import TimeLimit, interruptible, naming_limits, parts
 from trueup.warehouse.asof import AsOf, resolve
-from trueup.warehouse.bounds import TimeLimit, interruptible, naming_limits, parts
 from trueup.warehouse.statements import statement
 
 if TYPE_CHECKING:

@@ -68,7 +68,7 @@ def sql(
         raise TrueupError(f"unknown format {form!r}", where="--format", todo=f"write one of {', '.join(FORMATS)}")
     if spreadsheet is not None and (json or form != "csv"):
         raise TrueupError("the option applies to CSV only", where="--spreadsheet", todo="write --format csv, or leave it out")
-    from trueup.warehouse.bounds import bounds_of, process_within
+    from trueup.warehouse.access.bounds import bounds_of, process_within
     from trueup.warehouse.query import run
 
     opened = load(project)
