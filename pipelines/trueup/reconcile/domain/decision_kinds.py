@@ -68,8 +68,8 @@ STATUS_DECISIONS = tuple(kind.name for kind in _DECISIONS if kind.status is not 
 FRAUD_LABELS = {kind.name: int(kind.is_fraud) for kind in _DECISIONS if kind.is_fraud is not None}
 """The label, 1 for fraud, that a decision gives a suspicious transaction."""
 
-STATUSES = (*dict.fromkeys(kind.status for kind in _DECISIONS if kind.status is not None), "resolved", "retracted")
-"""The statuses of findings: those that decisions give, and those of the kernel."""
+STATUSES = (*dict.fromkeys(kind.status for kind in _DECISIONS if kind.status is not None), "recovered", "resolved", "retracted")
+"""The statuses of findings: those that decisions give, and those of the kernel; only a correcting charge gives `recovered`."""
 
 ACCOUNTS = ("assessed", "detected", "confirmed", "claimed", "recovered", "prevented", "written_off", "false_alarm")
 """The accounts of the money ledger; the first is the opposite of all others."""

@@ -1,21 +1,16 @@
 -- What changed the money of an item, or the account it is on.
 -- Grain: one row per item and change, decision, or part of a decision. Owner: investigation.
--- What a correcting charge took off the impact of a finding is recovered: it stays in the books, on an account of its own.
-WITH impacts AS (
+-- What a correcting charge recovers stays money of the item and moves to the account `recovered`.
+WITH changes AS (
     SELECT
-        i.item_id, c.snapshot, c.position, c.action, c.cause, if(c.stands, c.impact_micros, 0) AS micros,
-        if(c.cause = 'recovery', coalesce(lag(if(c.stands, c.impact_micros, 0)) OVER w, 0) - if(c.stands, c.impact_micros, 0), 0) AS recovered_micros
+        i.item_id, c.snapshot, c.position, if(r.recovered_micros IS NULL, c.action, 'recovered') AS reason,
+        if(c.stands, c.impact_micros, 0)
+            + coalesce(sum(r.recovered_micros) OVER (PARTITION BY c.finding_id ORDER BY c.position), 0) AS micros,
+        coalesce(r.recovered_micros, 0) AS recovered_micros
     FROM steps.money_item i
     JOIN steps.finding_change c ON c.finding_id = i.item_id
+    LEFT JOIN steps.recovery r ON r.finding_id = c.finding_id AND r.position = c.position
     WHERE i.type <> 'fraud'
-    WINDOW w AS (PARTITION BY i.item_id ORDER BY c.snapshot, c.position)
-),
-changes AS (
-    SELECT
-        m.item_id, m.snapshot, m.position, if(m.cause = 'recovery', 'recovered', m.action) AS reason,
-        m.micros + sum(m.recovered_micros) OVER (PARTITION BY m.item_id ORDER BY m.snapshot, m.position) AS micros,
-        m.recovered_micros
-    FROM impacts m
     UNION ALL
     SELECT m.event_id, m.snapshot, m.position, 'scored', m.micros, 0 FROM steps.fraud_money m WHERE m.micros <> 0
 ),
@@ -33,11 +28,11 @@ SELECT
     c.item_id,                                    -- 16 bytes
     c.snapshot,                                   -- the commit
     c.position,                                   -- of a change of the money; NULL for a decision
-    c.reason,                                     -- raised, revised, resolved, retracted, recovered, scored, or the decision
+    c.reason,                                     -- raised, revised, resolved, retracted, scored, or the decision
     NULL AS decided_by,                           -- name of the person; NULL for a change
     c.micros,                                     -- its money from here on; NULL for a decision
     NULL AS account,                              -- the account its money is on from here on; NULL: as before
-    if(c.recovered_micros <> 0, 'recovered', NULL) AS part_account, -- the account that a part of the money moves to
+    if(c.recovered_micros = 0, NULL, 'recovered') AS part_account, -- the account that a part of the money moves to
     c.recovered_micros AS part_micros             -- that part; negative where it moves back
 FROM changes c
 UNION ALL
