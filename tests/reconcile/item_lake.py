@@ -67,7 +67,7 @@ def _tables(connection: duckdb.DuckDBPyConnection, position: int, items: Sequenc
 
 @contextmanager
 def item_lake(folder: Path, log: Sequence[Item]) -> Iterator[Lake]:
-    """Create a log in plain DuckDB tables with the schema of a lake; position 1 has the policy, each other one its items."""
+    """Create a log in plain DuckDB tables with the schema of a lake; position 1 has the policy, each other position its items."""
     project = lake_fixture.project_of(folder, POLICY, "subscriber")
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'; SET threads = 1; ATTACH ':memory:' AS lake")
