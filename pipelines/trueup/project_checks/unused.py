@@ -42,9 +42,9 @@ _COLUMN_SETTINGS = {
 """Kinds of column to which each column setting applies."""
 _RULE_SETTINGS = {
     "hot_list": {"numbers"}, "range": {"prefixes"}, "velocity": {"feature", "above"}, "overlap": {"above"},
-    "travel": {"within", "area"},
+    "travel": {"within", "area"}, "all": {"when", "party"},
 }  # fmt: skip
-_ANY_RULE = {"name", "kind", "shadow"}
+_ANY_RULE = {"name", "kind", "shadow", "action"}
 
 
 def _unused(facts: Facts) -> Iterator[Instance]:

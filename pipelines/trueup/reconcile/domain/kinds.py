@@ -128,6 +128,10 @@ _KINDS = (
         "Look for a changed feed or a new fraud pattern.",
     ),
     FindingKind(
+        "alert_budget", "A week has far more fraud cases a day than can be reviewed.", "fraud", "scores", "none",
+        "Run `trueup promote MODEL --fit-budget`, put a noisy rule in shadow, or raise alerts_per_day.",
+    ),
+    FindingKind(
         "label_rate", "Analysts decided on far fewer suspicious transactions of a day than of the days before.", "fraud", "scores",
         "none", "Decide on the open cases, so that training has labels.",
     ),

@@ -17,7 +17,7 @@ from trueup.workbench.access.sessions import Session
 from trueup.workbench.parts import charts
 from trueup.workbench.parts.money import count_text, money_text, words
 from trueup.workbench.parts.palette import OVERCHARGE
-from trueup.workbench.parts.shell import empty, fact, guarded, section, shell
+from trueup.workbench.parts.shell import empty, fact, guarded, primary_button, section, shell
 from trueup.workbench.parts.table import Column, csv_text, grid
 from trueup.workbench.parts.text import text
 from trueup.workbench.parts.url_state import UrlState
@@ -72,7 +72,7 @@ def _form(state: UrlState) -> None:
         number = ui.input("Subscriber", value=state["subscriber"]).props('outlined dense data-filter="1"').classes("tu-grow")
         first = ui.input("From", value=state["from"]).props('outlined dense type="date" stack-label')
         last = ui.input("To", value=state["to"]).props('outlined dense type="date" stack-label')
-        ui.button("Show bill", on_click=look).props('no-caps type="submit"')
+        primary_button("Show bill", look).props('type="submit"')
 
 
 async def _examples(workbench: Workbench) -> None:

@@ -94,7 +94,8 @@ class _Queue:
         for row in rows:
             row["why"] = next(iter(sentences_of(row["sentences"])), row["rules"] or "")
             row["status"] = self.workbench.copy.status_of(row["case_id"], row["status"])
-        return rows
+        # What was decided since the views were copied has left the queue.
+        return [row for row in rows if status in ("", row["status"])]
 
     def _filter(self, name: str) -> Any:
         async def changed(event: events.ValueChangeEventArguments[Any]) -> None:
