@@ -19,7 +19,7 @@ WITH events AS (
     SELECT
         'stage', g.event_id, g.snapshot_id, g.source_id, g.source_row, g.source_offset, g.source_length, g.record_key, g.session_key,
         g.account, g.service, g.subscriber, g.peer, g.direction, g.node, g.cell, g.started_at, g.quantity_micros, g.partial_no, g.record_version,
-        g.amount_micros, g.currency, g.tariff_code, g.invoice_id, g.billed_at, g.attributes
+        g.amount_micros, g.currency, g.tariff_code, g.invoice_id, g.billed_at, NULL, NULL, NULL, g.attributes
     FROM lake.events.stage g
     WHERE g.event_id = unhex($event_id)
 )
