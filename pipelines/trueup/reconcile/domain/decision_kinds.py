@@ -51,6 +51,7 @@ _DECISIONS = (
     DecisionKind("snoozed", "The case is left out of the queue until a time.", subject="case"),
     DecisionKind("assigned", "A person is responsible for the case.", subject="case"),
     DecisionKind("due", "The case has to be decided by a day.", subject="case"),
+    DecisionKind("requested", "A system downstream is asked for an action on the case, such as to block a number.", subject="case"),
     DecisionKind("commented", "A note, and nothing else."),
     DecisionKind("merged", "The case has the same cause as another, which takes its findings.", subject="root_cause"),
     DecisionKind("split", "Some findings of the case have another cause, and form a case of their own.", subject="root_cause"),
