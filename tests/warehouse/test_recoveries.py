@@ -205,18 +205,13 @@ def test_a_charge_may_name_the_record_that_it_corrects(operator: Operator) -> No
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("line", "subscriber"),
-    [
-        ("x1,,voice,A1,2024-03-01 10:00:00,10,unknown\n", "A1"),
-        ("x1,,voice,A7,2024-03-01 10:00:00,10,u1\n", "A7"),
-        (f"x1,,voice,A1,2024-03-01 10:00:00,10,{'0' * 32}\n", "A1"),
-    ],
-    ids=["a record that is unknown", "a record of another subscriber", "a finding that is unknown"],
-)
-def test_a_charge_that_corrects_nothing_known_is_a_charge_without_usage(operator: Operator, line: str, subscriber: str) -> None:
-    operator.deliver("billing/back.csv", HEAD + line)
-    assert operator.statuses() == OPEN | {(subscriber, "charge_without_usage"): ("open", Decimal(-10))}
+def test_a_charge_that_corrects_nothing_known_is_a_charge_without_usage(operator: Operator) -> None:
+    unknown_record = "x1,,voice,A1,2024-03-01 10:00:00,10,unknown\n"
+    record_of_another_subscriber = "x2,,voice,A7,2024-03-01 10:00:00,10,u1\n"
+    unknown_finding = f"x3,,voice,A2,2024-03-01 10:00:00,10,{'0' * 32}\n"
+    operator.deliver("billing/back.csv", HEAD + unknown_record + record_of_another_subscriber + unknown_finding)
+    nothing = {(subscriber, "charge_without_usage"): ("open", Decimal(-10)) for subscriber in ("A1", "A2", "A7")}
+    assert operator.statuses() == OPEN | nothing
 
 
 def test_the_money_of_a_recovery_moves_in_the_ledger(operator: Operator) -> None:
