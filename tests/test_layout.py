@@ -117,7 +117,8 @@ STEPS = [
     f"trueup.{name}"
     for name in (
         "units", "secret", "errors", "clock", "config", "events", "log", "policies", "rating", "reconcile", "quality", "collect",
-        "warehouse", "fraud", "jobs", "proof", "investigation", "project_checks", "onboarding", "doctor", "simulate", "workbench", "cli",
+        "warehouse", "fraud", "jobs", "proof", "investigation", "project_checks", "onboarding", "doctor", "simulate", "pictures",
+        "workbench", "cli",
     )
 ]  # fmt: skip
 """Packages in the order in which each may import those before it."""

@@ -219,6 +219,7 @@ CREATE TABLE lake.events.tariff (
     applies_to VARCHAR,         -- of a discount: the item that it lowers
     discount_micros BIGINT,     -- of a discount: the fraction in millionths: 0.25 is 250000
     months BIGINT,              -- of a discount: how long it lasts; of a termination: the commitment
+    slots VARCHAR,              -- of a rate: later prices within a record, such as 60: 0.05/1; 300: 0.02/60
     attributes JSON
 );
 
@@ -423,6 +424,15 @@ CREATE TABLE lake.events.case_opening (
     owner VARCHAR,              -- who is responsible, by the settings; a decision may assign another person
     due_on DATE,                -- the day by which it is due, by the settings
     evidence JSON               -- findings, money_micros and records that the search counted
+);
+
+-- One message about a case, sent to one channel: it is not sent there again. Owner: investigation.
+CREATE TABLE lake.events.notice (
+    event_id BLOB,              -- 16 bytes of sha256 over subject, content and channel
+    subject BLOB,               -- the case
+    channel VARCHAR,            -- file, or the kind of address and a hash of it; never the address, which may hold a password
+    content JSON,               -- the message
+    sent_at TIMESTAMPTZ         -- the injected clock
 );
 
 -- One finding filed in a case; the last filing of a finding counts. Owner: investigation.

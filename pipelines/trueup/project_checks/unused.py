@@ -28,7 +28,7 @@ _FORMATS_OF: dict[tuple[str, ...], tuple[str, ...]] = {
     ("skip_lines",): (*_TEXTS, "xlsx"),
     ("fixed",): ("fixed",),
     ("sheet",): ("xlsx",),
-    ("records",): ("ndjson", "json"),
+    ("records", "parents"): ("ndjson", "json"),
     ("element",): ("xml",),
     ("record_type",): ("csv", "fixed"),
 }

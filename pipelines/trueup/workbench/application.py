@@ -53,10 +53,8 @@ def _show_failure(error: Exception) -> None:
     ui.add_head_html('<link rel="stylesheet" href="/static/workbench.css">')
     with ui.element("main").classes("tu-main"):
         text("h1", "This page cannot be drawn").classes("tu-title")
-        known = isinstance(error, TrueupError)
-        text(
-            "p", str(error) if known else f"An unexpected {type(error).__name__} is in the output of `trueup workbench`: report it."
-        )
+        unknown = f"An unexpected {type(error).__name__} is in the output of `trueup workbench`: report it."
+        text("p", str(error) if isinstance(error, TrueupError) else unknown)
         ui.link("First page", "/")
 
 

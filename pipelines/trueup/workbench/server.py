@@ -30,8 +30,11 @@ class Listener:
     port: int
 
 
-def serve(project: Project, listener: Listener, log: LogFn, *, clock: Clock = system_clock) -> None:
-    """Serve the page until Ctrl-C or SIGTERM; raise `TrueupError` where it cannot listen or the settings are wrong."""
+def serve(project: Project, listener: Listener, log: LogFn, announce: LogFn, *, clock: Clock = system_clock) -> None:
+    """Serve the page until Ctrl-C or SIGTERM; `announce` is called with its address once it listens.
+
+    Raises `TrueupError` where it cannot listen or the settings are wrong.
+    """
     config = project.config.workbench
     users = users_of(config, listener.host)
     listening = _listening(listener)
@@ -45,7 +48,7 @@ def serve(project: Project, listener: Listener, log: LogFn, *, clock: Clock = sy
             access = f"{len(users.by_hash)} users by token" if users.by_hash else "without a token, from this machine only"
             log(f"the workbench shows position {version.position}: {access}")
             server = uvicorn.Server(_server_config(workbench, listener.host, project))
-            log(f"open {scheme}://{host}:{listening.getsockname()[1]}/")
+            announce(f"{scheme}://{host}:{listening.getsockname()[1]}/")
             asyncio.run(_serve(server, workbench, listening))
         finally:
             workbench.close()

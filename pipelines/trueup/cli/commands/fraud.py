@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, day, load, only_options
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Quiet, day, load, only_options
 
 if TYPE_CHECKING:
     from trueup.config import Project
@@ -38,6 +38,7 @@ def train(
         bool, typer.Option("--compare", help="Compare a new model with the champion on the same later days; write nothing.")
     ] = False,
     project: ProjectDir = HERE,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Train a fraud model on the labelled records of the log, and write its folder and model card."""
@@ -140,6 +141,7 @@ def score(
         typer.Option(metavar="DAY", help="Also score, by the champion, records of before its promotion, from this day on."),
     ] = None,
     project: ProjectDir = HERE,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Score the usage records ingested since the last run; suspicious ones are stored, all are counted."""

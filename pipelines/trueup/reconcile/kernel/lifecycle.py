@@ -182,7 +182,8 @@ def _causes_of(changed: pl.DataFrame, before: Snapshot, after: Snapshot, arrived
     listed = changed.select("change", *EVALUATION, record_no=pl.concat_list(lists)).explode("record_no").drop_nulls()
     memberships = pl.concat([before.members.select(*record, "owner_no"), after.members.select(*record, "owner_no")]).unique()
     # A finding without records, such as a rental that was not billed, has those that its owner has before or after.
-    own = pl.concat([listed, changed.select("change", *owner).join(memberships, on=owner).select("change", *record)]).unique()
+    without = changed.select("change", *owner).join(listed, on="change", how="anti")
+    own = pl.concat([listed, without.join(memberships, on=owner).select("change", *record)]).unique()
     shared = (
         own.join(memberships, on=record).select("change", *owner).unique().join(memberships, on=owner).select("change", *record)
     )

@@ -59,6 +59,7 @@ class Gate:
         if session is None:
             await self._refuse(scope, headers, send)
             return
+        session.touch()
         scope[SESSION_KEY] = session
         await self.app(scope, receive, send)
 
@@ -136,7 +137,8 @@ _HEADERS = [
     (b"content-security-policy", CONTENT_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
+    # Not no-referrer: browsers would then name no origin when the form of the door is sent.
+    (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),

@@ -40,13 +40,17 @@ class Session:
         idle = self.idle_after is not None and now >= self.seen_at + self.idle_after
         return not (self.ended or over or idle)
 
+    def touch(self) -> None:
+        """Note that the person does something: opens a page, or acts on one."""
+        self.seen_at = self.clock()
+
     def require(self, role: Role) -> User:
         """Return the user of an active session with this role, and note the activity; raise `NotAllowedError` otherwise."""
         if not self.is_active:
             raise NotAllowedError("the session has ended", todo="sign in again")
         if not self.user.may(role):
             raise NotAllowedError(f"the role {self.user.role} may not do this", todo=f"ask for the role {role}")
-        self.seen_at = self.clock()
+        self.touch()
         return self.user
 
 

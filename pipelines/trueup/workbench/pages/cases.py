@@ -128,7 +128,8 @@ class _Queue:
             row["what"] = row["party"] if row["type"] == "fraud" else pattern_text(row["pattern"])
             row["status"] = self.workbench.copy.status_of(row["case_id"], row["status"])
             row["findings"] = row["transactions"] if row["type"] == "fraud" else row["findings"]
-        return rows
+        # What was decided since the views were copied has left the queue.
+        return [row for row in rows if values["status"] in ("", row["status"])]
 
     async def _selected(self) -> list[str]:
         return [row["key"] for row in await self.grid.get_selected_rows()]

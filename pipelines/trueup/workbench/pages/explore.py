@@ -87,7 +87,11 @@ def spec_of(table: str, measure: str) -> Spec:
     ]
     histogram = _histogram(table, "impact", "Impact" if table == "findings" else "Probability", {"count": ""}, OVERCHARGE)
     return {
-        "params": {"chosen": {"select": "crossfilter"}},
+        # A bar lights up by the selection of its own chart alone; all selections together filter the other charts.
+        "params": {
+            **{f"picked_{column}": {"select": "single"} for column, _ in _DIMENSIONS[table]},
+            "chosen": {"select": "crossfilter", "include": [f"$picked_{column}" for column, _ in _DIMENSIONS[table]]},
+        },
         "vconcat": [
             {"hconcat": [_days(table, amount, title), _histogram(table, "hour", "Hour of day, UTC", amount, LEAKAGE), histogram]},
             {"hconcat": bars},
@@ -151,8 +155,8 @@ def _bars(table: str, column: str, title: str, amount: Spec) -> Spec:
                 "fill": OVERCHARGE,
                 "sort": {"y": "-x", "limit": 10},
             },
-            {"select": "toggleY", "as": "$chosen"},
-            {"select": "highlight", "by": "$chosen"},
+            {"select": "toggleY", "as": f"$picked_{column}"},
+            {"select": "highlight", "by": f"$picked_{column}"},
         ],
         "yDomain": "Fixed",
         "yLabel": title,

@@ -16,6 +16,7 @@ from trueup.workbench.access.sessions import Session
 from trueup.workbench.decisions import Choice
 from trueup.workbench.parts import charts
 from trueup.workbench.parts.decision_form import decision_buttons
+from trueup.workbench.parts.evidence import evidence_button
 from trueup.workbench.parts.money import count_text, share_text, words
 from trueup.workbench.parts.palette import BILLED, LEAKAGE, OVERCHARGE
 from trueup.workbench.parts.shell import empty, guarded, section, shell
@@ -94,7 +95,8 @@ class _Queue:
         for row in rows:
             row["why"] = next(iter(sentences_of(row["sentences"])), row["rules"] or "")
             row["status"] = self.workbench.copy.status_of(row["case_id"], row["status"])
-        return rows
+        # What was decided since the views were copied has left the queue.
+        return [row for row in rows if status in ("", row["status"])]
 
     def _filter(self, name: str) -> Any:
         async def changed(event: events.ValueChangeEventArguments[Any]) -> None:
@@ -191,6 +193,7 @@ def _actions(workbench: Workbench, session: Session, case_id: str) -> None:
         return [case_id]
 
     decision_buttons(workbench, session, selected, lambda *_: ui.navigate.reload())
+    evidence_button(workbench, session, case_id)
 
 
 def _why(reasons: Sequence[Row]) -> str:

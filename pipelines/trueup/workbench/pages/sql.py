@@ -23,7 +23,7 @@ from trueup.warehouse.query import run
 from trueup.warehouse.text import as_text, for_spreadsheet, unique_names
 from trueup.workbench.access.sessions import Session
 from trueup.workbench.parts.money import count_text
-from trueup.workbench.parts.shell import empty, guarded, section, shell
+from trueup.workbench.parts.shell import empty, guarded, primary_button, section, shell
 from trueup.workbench.parts.table import Column, grid
 from trueup.workbench.parts.text import text
 from trueup.workbench.parts.url_state import UrlState
@@ -102,9 +102,7 @@ class _Editor:
                     ui.codemirror(self.query, language="SQL", line_wrapping=True).style("height: 210px").classes("tu-editor")
                 )
                 with ui.element("div").classes("tu-bar").style("margin: 10px 0 0"):
-                    ui.button("Run", icon="play_arrow", on_click=self._guarded(self._run)).props(
-                        'no-caps data-key="x" title="Run (x)"'
-                    )
+                    primary_button("Run", self._guarded(self._run), "play_arrow").props('data-key="x" title="Run (x)"')
                     ui.button("CSV", icon="download", on_click=self._guarded(self._export)).props("flat no-caps")
                     names = sorted(saved_questions(self.workbench.project))
                     self.names = (
@@ -117,6 +115,7 @@ class _Editor:
                 self.answer = ui.element("div")
                 with self.answer:
                     empty("Run the question to see its answer.")
+        ui.run_javascript("trueup.label('.cm-content', 'SQL')")
         if self.query != FIRST_QUERY:
             await self._guarded(self._run)()
 
@@ -182,7 +181,7 @@ class _Editor:
                 ui.notify(f"saved as {path.name}", type="positive")
 
             with ui.element("div").classes("tu-actions"):
-                ui.button("Save", on_click=self._guarded(save)).props("no-caps")
+                primary_button("Save", self._guarded(save))
                 ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
 
 

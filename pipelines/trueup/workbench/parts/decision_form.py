@@ -10,7 +10,7 @@ from nicegui import ui
 from trueup.workbench.access.sessions import Session
 from trueup.workbench.decisions import CHOICES, FIRST, Choice, Field, Form, decide_all
 from trueup.workbench.parts.money import count_text, words
-from trueup.workbench.parts.shell import guarded
+from trueup.workbench.parts.shell import guarded, primary_button
 from trueup.workbench.parts.text import text
 from trueup.workbench.workbench import Workbench
 
@@ -26,8 +26,10 @@ def decision_buttons(workbench: Workbench, session: Session, selected: Selected,
     maker = _FormMaker(workbench, session, selected, done)
     choices = [choice for choice in CHOICES if not (only_finding and choice.only_cases)]
     for choice in choices[:FIRST]:
-        look = "" if choice.key == "c" else "outline"
-        ui.button(choice.title, on_click=maker.opener(choice)).props(f"no-caps dense {look} {_key(choice)}")
+        if choice.key == "c":
+            primary_button(choice.title, maker.opener(choice)).props(f"dense {_key(choice)}")
+        else:
+            ui.button(choice.title, on_click=maker.opener(choice)).props(f"no-caps dense outline {_key(choice)}")
     with ui.button("More", icon="expand_more").props('no-caps dense outline aria-label="More decisions"'), ui.menu():
         for choice in choices[FIRST:]:
             ui.menu_item(f"{choice.title} ({choice.key})", on_click=maker.opener(choice))
@@ -77,7 +79,7 @@ class _FormMaker:
 
             with ui.element("div").classes("tu-actions"):
                 decide = guarded(self._workbench, self._session, "analyst", submit)
-                ui.button(choice.title, on_click=decide).props('no-caps data-decide="1"')
+                primary_button(choice.title, decide).props('data-decide="1"')
                 ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
 
 

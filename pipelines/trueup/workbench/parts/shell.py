@@ -112,6 +112,11 @@ def guarded(
     return run
 
 
+def primary_button(title: str, on_click: Callable[..., Any], icon: str | None = None) -> ui.button:
+    """Draw the button of the main action; its colours follow the theme, which Quasar's own do not."""
+    return ui.button(title, icon=icon, color=None, on_click=on_click).props("no-caps unelevated").classes("tu-primary")
+
+
 def notify_error(error: TrueupError) -> None:
     """Show an error: what happened, and what to do."""
     ui.notify(visible(str(error)), type="negative", multi_line=True, timeout=10_000, close_button="Close")

@@ -1,7 +1,7 @@
 """A copy of the views as tables of a DuckDB file, which all pages read; it is replaced when the lake has changed.
 
 A page that read the views themselves would compute every finding again. The copy is written once for each state of the lake, by
-a connection that only reads the lake. Pages and browsers attach it read-only, so none of their queries reaches the lake's catalog.
+a connection that only reads the lake. Pages and browsers attach it read-only, and ask the lake nothing.
 """
 
 from __future__ import annotations

@@ -21,6 +21,9 @@ export function mount(element, spec, onPredicate) {
       }
     },
   };
+  // The marks of a chart carry names, which only elements with a role may have.
+  const name = () => element.querySelectorAll("svg [aria-label]:not([role])").forEach((mark) => mark.setAttribute("role", "group"));
+  new MutationObserver(name).observe(element, { childList: true, subtree: true });
   widget.initialize({ model });
   values.preagg_schema = "main";
   return widget.render({ model, el: element });

@@ -55,6 +55,10 @@ window.trueup = (() => {
     document.body.append(box);
     box.showModal();
   };
+  const label = (selector, name) => {
+    const found = document.querySelector(selector);
+    found ? found.setAttribute("aria-label", name) : setTimeout(() => label(selector, name), 50);
+  };
   let went = 0;
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, textarea, select, [contenteditable=true], .cm-editor, dialog, .q-dialog");
@@ -74,5 +78,5 @@ window.trueup = (() => {
     event.preventDefault();
     event.key === "/" ? target.focus() : target.click();
   });
-  return { money, number, share, words, time, id, compareNumbers, plain, toggleTheme, signOut, showKeys, isDark };
+  return { money, number, share, words, time, id, compareNumbers, plain, toggleTheme, signOut, showKeys, isDark, label };
 })();

@@ -1,0 +1,1 @@
+"""Commands that show results outside a terminal: the web page, and pictures."""

@@ -1,0 +1,171 @@
+"""Pages in a real browser: data, decisions, state, accessibility, harmless payloads, and no request off the machine."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from trueup.warehouse.query import with_retries
+
+pytest.importorskip("playwright")
+WAIT_MS = 30_000
+MARKUP, FORMULA, COLOURED = "<img src=x onerror=document.title=1>", '=HYPERLINK("http://evil.example")', "\x1b[31mred"
+"""Texts that the records of the project hold (`conftest.py`)."""
+PAGES = ("/", "/cases", "/fraud", "/explore", "/quality", "/model", "/bill?subscriber=A1", "/sql?query=SELECT+1")
+SHOWN = {
+    "/": "svg", "/cases": ".ag-row", "/fraud": ".tu-reason, .tu-columns", "/explore": ".mosaic-widget tbody tr", "/quality": ".ag-row",
+    "/model": ".tu-empty", "/bill": ".ag-row", "/sql": ".ag-row, .tu-empty",
+}  # fmt: skip
+"""What is there once the page has its data."""
+
+
+@contextmanager
+def page_of(browser: Any, served: Any, role: str = "analyst", **options: Any) -> Iterator[Any]:
+    """Give a page of a signed-in browser; at its end there was no error on the console and no request to another host."""
+    context = browser.new_context(**({"viewport": {"width": 1280, "height": 900}} | options))
+    context.set_default_timeout(WAIT_MS)
+    page, faults = context.new_page(), list[str]()
+    page.on("console", lambda message: faults.append(f"console: {message.text}") if message.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+    page.on("request", lambda request: faults.append(f"request: {request.url}") if is_elsewhere(request.url, served) else None)
+    page.goto(f"{served.address}/sign-in")
+    page.fill("#token", served.tokens[role])
+    page.click("button")
+    page.wait_for_selector(".tu-main")
+    try:
+        yield page
+    finally:
+        context.close()
+    assert not faults, faults
+
+
+def is_elsewhere(url: str, served: Any) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme not in ("data", "blob") and parts.netloc != served.host
+
+
+def open_page(page: Any, served: Any, path: str) -> None:
+    page.goto(served.address + path)
+    page.wait_for_selector(SHOWN.get(path.split("?")[0], ".tu-chip"))
+
+
+def ask(project: Any, query: str) -> list[dict[str, Any]]:
+    return list(with_retries(project, lambda warehouse: warehouse.connection.execute(query).to_arrow_table().to_pylist()))
+
+
+def serious_faults(page: Any) -> list[str]:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page).response["violations"]
+    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in ("serious", "critical")]
+
+
+def test_each_page_shows_data_without_a_serious_fault_of_accessibility(served: Any, browser: Any) -> None:
+    with page_of(browser, served) as page:
+        faults = {}
+        for path in PAGES:
+            open_page(page, served, path)
+            faults[path] = serious_faults(page)
+        assert {path: found for path, found in faults.items() if found} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_page_fits_a_telephone_in_either_theme(served: Any, browser: Any, scheme: str) -> None:
+    with page_of(browser, served, viewport={"width": 390, "height": 844}, color_scheme=scheme) as page:
+        for path in PAGES:
+            open_page(page, served, path)
+            wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert (path, wider, serious_faults(page)) == (path, 0, [])
+
+
+def test_a_decision_made_by_clicks_is_an_event_and_a_reload_keeps_the_state(served: Any, browser: Any) -> None:
+    (finding,) = ask(served.project, "SELECT finding_id, impact FROM findings WHERE kind = 'unbilled' AND subscriber = 'A8'")
+    with page_of(browser, served) as page:
+        open_page(page, served, "/cases?type=finding&kind=unbilled&search=%22A8%22")
+        page.reload()
+        page.wait_for_selector(SHOWN["/cases"])
+        assert page.locator(".ag-center-cols-container .ag-row").count() == 1
+        page.locator(".ag-row .ag-checkbox-input").first.check()
+        page.get_by_role("button", name="Dismiss", exact=True).click()
+        page.locator("[data-decide]").click()
+        page.get_by_text("dismiss needs a text").wait_for()
+        page.locator(".q-dialog textarea").fill("a test call <b>of ours</b>")
+        page.locator("[data-decide]").click()
+        page.get_by_text("1 decision in the log").wait_for()
+        page.get_by_text("0 cases").wait_for()
+        page.goto(f"{served.address}/finding/{finding['finding_id']}")
+        page.get_by_text("a test call <b>of ours</b>").wait_for()
+        assert page.locator(".tu-chip.dismissed").inner_text() == "dismissed"
+    query = f"SELECT decision, decided_by FROM lake.events.decision WHERE lower(hex(finding_id)) = '{finding['finding_id']}'"
+    assert ask(served.project, query) == [{"decision": "dismissed", "decided_by": "ann"}]
+    assert '"action":"dismissed"' in (served.project.directory / "workbench-actions.ndjson").read_text()
+
+
+def test_two_analysts_who_decide_at_once_lose_nothing(served: Any, browser: Any) -> None:
+    (finding,) = ask(
+        served.project, "SELECT finding_id FROM findings WHERE kind = 'unbilled' AND subscriber = 'A4' ORDER BY 1 LIMIT 1"
+    )
+    with page_of(browser, served) as first, page_of(browser, served, "admin") as second:
+        for page in (first, second):
+            open_page(page, served, f"/finding/{finding['finding_id']}")
+            page.get_by_role("button", name="Confirm", exact=True).click()
+        for page in (first, second):
+            page.locator("[data-decide]").click(no_wait_after=True)
+        for page in (first, second):
+            page.locator(".tu-chip.confirmed").wait_for()
+    query = f"SELECT decided_by FROM lake.events.decision WHERE lower(hex(finding_id)) = '{finding['finding_id']}' ORDER BY 1"
+    assert ask(served.project, query) == [{"decided_by": "adam"}, {"decided_by": "ann"}]
+
+
+def test_markup_formulas_and_colours_in_the_data_are_shown_as_text(served: Any, browser: Any) -> None:
+    with page_of(browser, served) as page:
+        for path in (
+            "/cases?type=finding&kind=unbilled",
+            f"/sql?query={quote('SELECT peer FROM findings')}",
+            "/bill?subscriber=A5",
+        ):
+            open_page(page, served, path)
+            assert page.locator("img").count() == 0 and "trueup" in page.title()
+        open_page(page, served, f"/sql?query={quote('SELECT peer FROM findings ORDER BY 1')}")
+        shown = page.locator(".ag-center-cols-container").inner_text()
+        assert MARKUP in shown and FORMULA in shown and "\x1b" not in shown and "\\x1b[31mred" in shown
+        with page.expect_download() as downloading:
+            page.get_by_role("button", name="CSV").click()
+        text = Path(downloading.value.path()).read_text("utf-8-sig")
+        cells = [row[0] for row in csv.reader(io.StringIO(text))]
+        assert f"'{FORMULA}" in cells and FORMULA not in cells and COLOURED in cells
+
+
+def test_sql_of_the_page_reads_no_file_and_writes_nothing(served: Any, browser: Any) -> None:
+    with page_of(browser, served) as page:
+        for query in (
+            "SELECT * FROM read_text('/etc/passwd')",
+            "DROP VIEW findings",
+            "COPY (SELECT 1) TO 'x'",
+            "SELECT 1; SELECT 2",
+        ):
+            page.goto(f"{served.address}/sql?query={quote(query)}")
+            assert "root:" not in page.locator(".tu-bad").inner_text()
+        page.goto(f"{served.address}/sql?query={quote('SELECT 41 + 1 AS answer')}")
+        page.locator(".ag-cell", has_text="42").wait_for()
+
+
+def test_charts_of_explore_filter_one_another(served: Any, browser: Any) -> None:
+    with page_of(browser, served) as page:
+        open_page(page, served, "/explore")
+        page.locator(".mosaic-widget tbody tr").first.wait_for()
+        before = page.locator(".mosaic-widget tbody tr").count()
+        bars = page.locator(".mosaic-widget svg g[aria-label=bar] rect")
+        bars.last.click()
+        page.wait_for_function(f"document.querySelectorAll('.mosaic-widget tbody tr').length < {before}")
+        page.get_by_text("Same rows in SQL").click()
+        page.wait_for_selector(SHOWN["/sql"])
+        assert "WHERE" in page.locator(".cm-content").inner_text()
