@@ -15,6 +15,8 @@ from trueup.investigation.case_view import Filter, queue, title_of, view_case
 from trueup.investigation.reshape import merge, split
 from trueup.investigation.root_causes import Investigated, investigate
 from trueup.log.lake import Lake
+from trueup.proof.decisions import check_decisions
+from trueup.proof.evidence import Evidence
 from trueup.warehouse.audit import audit
 from trueup.warehouse.decide import Decision, decide, record
 from trueup.warehouse.query import with_retries
@@ -184,6 +186,15 @@ def test_audits_pass_and_the_cases_of_an_earlier_position_are_those_of_then(fail
     assert [(result.name, result.offending) for result in results] == [("case_filings", 0), ("money_ledger", 0)]
     (counted,) = with_retries(failing, lambda warehouse: warehouse.connection.execute("SELECT count(*) FROM cases").fetchall(), "3")
     assert counted == (0,)
+
+
+def test_a_case_whose_pattern_was_changed_is_detected(failing: Project) -> None:
+    investigate(failing, clock=clock)
+    with Lake.open(failing, clock=clock) as lake:
+        assert check_decisions(Evidence(lake, ())).faults == ()
+        lake.connection.execute("UPDATE lake.events.case_opening SET pattern = '[]' WHERE kind = 'unbilled'")
+        faults = check_decisions(Evidence(lake, ())).faults
+    assert faults and all("was changed after it was opened" in fault.detail for fault in faults)
 
 
 def test_a_title_names_what_all_findings_share_and_shows_markup_as_text() -> None:
