@@ -219,6 +219,7 @@ CREATE TABLE lake.events.tariff (
     applies_to VARCHAR,         -- of a discount: the item that it lowers
     discount_micros BIGINT,     -- of a discount: the fraction in millionths: 0.25 is 250000
     months BIGINT,              -- of a discount: how long it lasts; of a termination: the commitment
+    slots VARCHAR,              -- of a rate: later prices within a record, such as 60: 0.05/1; 300: 0.02/60
     attributes JSON
 );
 
