@@ -1,61 +1,94 @@
 # Everything a new machine needs is Python 3.11 or 3.12 (venv, pip) and make; the rest lives in .venv.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || echo python3)
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 UV := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv
 DEMO := demo
 BASE ?= main
+QUESTION := select day, kind, sum(leakage) leakage from leakage_by_day group by all order by leakage desc limit 5
 export UV_NO_PROGRESS := 1
+# A home that cannot be written has no place for a cache.
+export UV_CACHE_DIR ?= $(shell d="$${XDG_CACHE_HOME:-$$HOME/.cache}/uv"; mkdir -p "$$d" 2>/dev/null && test -w "$$d" && echo "$$d" || echo "$(CURDIR)/.venv/.cache")
 
 .DEFAULT_GOAL := help
-.PHONY: help run test one check fmt slow lint bench bench-full clean
+.PHONY: help run workbench demo-stream docs pictures wheel test one check fmt slow lint bench bench-full clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null || \
+		{ echo "trueup needs Python 3.11 or 3.12, and $(PYTHON) is not one; name one: make $(or $(firstword $(MAKECMDGOALS)),run) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
+SYNC := $(UV) sync --frozen --active --inexact --quiet --compile-bytecode
 .venv/.runs: $(BIN)/uv uv.lock pyproject.toml
-	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --no-dev --extra batch --extra quality --extra fraud
+	$(SYNC) --no-dev --extra batch --extra quality --extra fraud
 	@touch $@
 
-.venv/.tests: $(BIN)/uv uv.lock pyproject.toml
-	$(UV) sync --frozen --active --inexact --quiet --compile-bytecode --extra batch --extra stream --extra quality --extra fraud --extra workbench --extra pictures --extra evidence --extra notify
+.venv/.page: $(BIN)/uv uv.lock pyproject.toml
+	$(SYNC) --no-dev --extra batch --extra quality --extra fraud --extra workbench
 	@touch $@ .venv/.runs
 
-run: .venv/.runs ## set up, reconcile and score a small simulated operator, show leakage and suspicious transactions
-	@$(MAKE) --no-print-directory -j 2 $(DEMO)/.validated $(DEMO)-training/.trained
+.venv/.streams: $(BIN)/uv uv.lock pyproject.toml
+	$(SYNC) --no-dev --extra batch --extra quality --extra fraud --extra workbench --extra stream
+	@touch $@ .venv/.runs .venv/.page
+
+.venv/.tests: $(BIN)/uv uv.lock pyproject.toml
+	$(SYNC) --extra batch --extra stream --extra quality --extra fraud --extra workbench --extra pictures --extra evidence --extra notify --group docs
+	@touch $@ .venv/.runs .venv/.page .venv/.streams
+
+run: .venv/.runs ## set up, then reconcile and score a small simulated operator: one screen of results
+	@$(MAKE) --no-print-directory -j 2 $(DEMO)/.ingested $(DEMO)-training/.trained
 	@$(MAKE) --no-print-directory $(DEMO)/.promoted
 	@$(BIN)/trueup run --accept-clock --project $(DEMO)
 	@echo
-	@echo "most suspicious transactions, one of each party"
-	@$(BIN)/trueup sql --project $(DEMO) "select strftime(started_at, '%d %b %H:%M') started_at, party, service, round(probability, 3) probability, array_to_string(from_json(sentences, '[\"VARCHAR\"]')[:3], '; ') why from suspicious_transactions qualify row_number() over (partition by party order by probability desc, event_id) = 1 order by probability desc, party limit 8"
+	@$(BIN)/trueup score-controls --brief --project $(DEMO)
 	@echo
-	@$(BIN)/trueup score-controls --project $(DEMO)
-	@echo
-	@$(BIN)/trueup sql --project $(DEMO) "select kind, status, count(*) findings, sum(impact) impact, currency from findings group by all order by abs(sum(impact)) desc"
-	@echo "next: $(BIN)/trueup sql --project $(DEMO) 'select * from leakage_by_day', or open $(DEMO)/leakage.duckdb with any DuckDB client"
+	@echo "open the page:   make workbench"
+	@echo "ask a question:  $(BIN)/trueup sql --project $(DEMO) '$(QUESTION)'"
 
-$(DEMO)/.validated: .venv/.runs
-	@test -d $(DEMO) || $(BIN)/trueup simulate $(DEMO) --subscribers 400 --days 7 --seed 7
-	@$(BIN)/trueup ingest --project $(DEMO) >/dev/null
-	@$(BIN)/trueup quality --project $(DEMO) >/dev/null
+workbench: .venv/.page ## open the web page with the operator of `make run` in it
+	@test -f $(DEMO)/leakage.duckdb || $(MAKE) --no-print-directory run
+	@$(BIN)/trueup workbench --project $(DEMO)
+
+demo-stream: .venv/.streams ## land an operator file by file beside `ingest --watch`, `stream` and the page
+	@$(BIN)/python examples/streaming/land_files.py $(DEMO)-stream
+
+# A folder takes its name when it is complete, so an interrupted simulation begins again.
+$(DEMO)/trueup.toml $(DEMO)-training/trueup.toml: | .venv/.runs
+	@rm -rf $(@D).part
+	@$(BIN)/trueup simulate $(@D).part $(if $(findstring training,$@),--subscribers 150 --days 14 --seed 8 --quiet,--subscribers 400 --days 7 --seed 7) >/dev/null
+	@test ! -e $(@D) || { echo "$(@D) exists without a trueup.toml; remove it" >&2; exit 1; }
+	@mv $(@D).part $(@D)
+
+$(DEMO)/.ingested: $(DEMO)/trueup.toml
+	@$(BIN)/trueup ingest --accept-clock --project $(DEMO) >/dev/null
 	@touch $@
 
 # The model is trained on an operator of another seed; its voice and messages, and one trial of parameters, are enough.
-$(DEMO)-training/.trained: .venv/.runs
-	@test -d $(DEMO)-training || $(BIN)/trueup simulate $(DEMO)-training --subscribers 150 --days 14 --seed 8 >/dev/null
-	@grep -q '^trials' $(DEMO)-training/trueup.toml || sed -i 's/^alerts_per_day.*/&\ntrials = 1/' $(DEMO)-training/trueup.toml
-	@$(BIN)/trueup ingest msc --project $(DEMO)-training >/dev/null
-	@$(BIN)/trueup train --truth $(DEMO)-training/truth.parquet --project $(DEMO)-training | head -n 1
+$(DEMO)-training/.trained: $(DEMO)-training/trueup.toml
+	@grep -q '^trials' $(DEMO)-training/trueup.toml || sed -i.before 's/^alerts_per_day.*/&\ntrials = 1/' $(DEMO)-training/trueup.toml
+	@$(BIN)/trueup ingest msc --quiet --accept-clock --project $(DEMO)-training
+	@$(BIN)/trueup train --quiet --truth $(DEMO)-training/truth.parquet --project $(DEMO)-training
 	@touch $@
 
-$(DEMO)/.promoted: $(DEMO)/.validated $(DEMO)-training/.trained
+$(DEMO)/.promoted: $(DEMO)/.ingested $(DEMO)-training/.trained
 	@mkdir -p $(DEMO)/models && cp -r $(DEMO)-training/models/. $(DEMO)/models
-	@$(BIN)/trueup promote "$$(ls -t $(DEMO)/models | head -n 1)" --since 0 --project $(DEMO) >/dev/null
+	@$(BIN)/trueup promote "$$(ls -t $(DEMO)/models | head -n 1)" --since 0 --accept-clock --project $(DEMO) >/dev/null
 	@touch $@
+
+docs: .venv/.tests ## build the documentation site into site/, and fail on any warning
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html, or run $(BIN)/mkdocs serve"
+
+pictures: .venv/.tests ## make the pictures of the README from the operator of `make run`
+	@test -f $(DEMO)/leakage.duckdb || $(MAKE) --no-print-directory run
+	@$(BIN)/python docs/generate/pictures.py $(DEMO)
+
+wheel: $(BIN)/uv ## build the wheel into dist/
+	@$(BIN)/uv build --quiet --wheel --out-dir dist
 
 test: .venv/.tests lint ## set up, check style and types, run the tests
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow" --durations 25
@@ -88,4 +121,4 @@ bench-full: .venv/.tests ## the same at 10, 30 and 100 million records
 	$(BIN)/python benchmarks/bench.py --sizes 10000000,30000000,100000000 --rounds 5
 
 clean: ## remove everything that the targets create
-	rm -rf .venv $(DEMO) $(DEMO)-training .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv site dist $(DEMO) $(DEMO)-training $(DEMO)-stream *.part .mypy_cache .ruff_cache .pytest_cache .hypothesis

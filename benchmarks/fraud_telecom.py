@@ -1,18 +1,21 @@
-"""Measure fraud detection on simulated operators: cases caught per kind within a daily alert budget, and money stopped.
+"""Measure fraud detection on simulated operators that nothing was fitted to: detectors, the starter model, own decisions.
 
-    python benchmarks/fraud_telecom.py FOLDER [SUBSCRIBERS] [DAYS] [BUDGET]
+    python benchmarks/fraud_telecom.py FOLDER [--budget N] [--write-starter]
 
-Protocol. Operators of other seeds serve as the previous months: all their labels are known. The tested operators are new to the
-model. There, features use a label from the truth's `knowable_at`, seven days after a case ends. An alert is a party on a day; each
-day the BUDGET parties with the highest scores are alerted. A case is caught when one of its records belongs to an alerted party on
-that day. Its money is stopped from one hour after its first record that scores at least as high as the day's last alert.
-Simulated operators are stored in FOLDER and reused.
+Protocol. The detectors' limits and the starter are chosen on the operators of `TRAIN`. Those of `TEST` have other seeds, sizes and
+lengths; each has every kind of fraud, hard variants, and look-alikes. On an operator's first day nothing is known: features count
+no label. Three ways of finding cases are measured. (a) The detectors alone. (b) The starter alone, at its own threshold. (c) Two
+weeks of (a) and (b) with BUDGET decisions a day, right by the truth; then, on the later days, a model of the operator's own.
+
+A case is a party on a day. The BUDGET cases a day that come first are reviewed. A fraud is caught when one of its records is in a
+reviewed case. Its money is stopped from one hour after its first record in such a case. Simulated operators are stored in FOLDER.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,144 +24,270 @@ import polars as pl
 from trueup.collect.ingest import ingest
 from trueup.config import Project
 from trueup.fraud.features.feature_engine import history
-from trueup.fraud.features.telecom import telecom_features
-from trueup.fraud.load import events_of, party, usage_of
-from trueup.fraud.scoring.model import matrix
-from trueup.fraud.scoring.model_score import margins
-from trueup.fraud.training.labels import labels_of_truth, training_targets
-from trueup.fraud.training.train import Settings, Table, table_of, train_model
+from trueup.fraud.features.telecom import telecom_features, transactions
+from trueup.fraud.load import usage_of
+from trueup.fraud.scoring.accused import first_is_peer
+from trueup.fraud.scoring.detectors import detector_rules
+from trueup.fraud.scoring.model import Model, load_model, matrix
+from trueup.fraud.scoring.model_score import contributions, margins
+from trueup.fraud.scoring.rules import rule_matches
+from trueup.fraud.training.folds import Table, table_of
+from trueup.fraud.training.train import DAY_US, Settings, train_model
 from trueup.log.lake import Lake
 from trueup.simulate import SimulationRequest, simulate
+from trueup.simulate.incidents.frauds import FRAUD_SCRIPTS
 from trueup.simulate.market.services import NAMES, flat_price
 
-TRAIN_SEEDS, TEST_SEEDS = (11, 12, 13, 14), (21, 22)
+TRAIN = ("101-400-21", "102-300-21", "103-500-21", "104-200-30", "105-600-14", "106-350-28")
+TEST = ("201-300-21", "202-150-30", "203-600-14", "204-400-21")
+"""Operators by seed, subscribers and days."""
+STARTER = Path(__file__).parents[1] / "models/trueup/fraud/starter"
+LABEL_DELAY_US = 7 * DAY_US
 REACTION_US = 3_600_000_000
-FAR_US = 2**61
+LEARNING_DAYS = 14
 ONE_IN = 4
-"""Training takes one honest transaction in so many; alerts are chosen by rank, which sampling does not change."""
+SUSPICIOUS = 0.5
+"""The starter's threshold: what it finds likelier to be fraud than not."""
 
 
-def operator(folder: Path, seed: int, subscribers: int, days: int) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Return usage records, events with labels, and the truth of one operator."""
-    directory = folder / f"{subscribers}-{days}-{seed}"
+@dataclass
+class Operator:
+    """One operator: its transactions with features, and the records of its frauds and look-alikes."""
+
+    name: str
+    events: pl.DataFrame
+    features: pl.DataFrame
+    frauds: pl.DataFrame
+
+    @property
+    def fraud_rows(self) -> pl.DataFrame:
+        return self.frauds.filter(pl.col("category") == "fraud").select("event_id", "kind").unique("event_id", keep="first")
+
+
+def operator(folder: Path, name: str) -> Operator:
+    """Simulate an operator once, and compute its features without any label."""
+    seed, subscribers, days = (int(part) for part in name.split("-"))
+    directory = folder / name
     if not (directory / "taken").exists():
         simulate(directory, SimulationRequest(subscribers=subscribers, days=days, seed=seed))
         sources = [s.name for s in Project.load(directory).config.source if s.stream == "usage"]
         assert not ingest(Project.load(directory), sources=sources).errors
         (directory / "taken").touch()
     project = Project.load(directory)
-    truth = pl.read_parquet(directory / "truth.parquet")
-    with Lake.open(project, read_only=True) as lake:
+    with Lake.open(project) as lake:
         usage = usage_of(lake, upto=lake.last_position())
     # All records get one position: features follow event time, not the order of files in the single ingest run.
-    usage = usage.with_columns(position=pl.lit(1, pl.Int64))
-    labels = labels_of_truth(truth, usage.select("record_key", "event_id"))
-    return usage, events_of(usage, labels, project), truth
+    events = transactions(usage.with_columns(position=pl.lit(1, pl.Int64)), project.config.fraud)
+    frauds = fraud_records(pl.read_parquet(directory / "truth.parquet"), usage, name)
+    stored = directory / f"features-{telecom_features().hash[:12]}.parquet"
+    if not stored.exists():
+        history(telecom_features(), events).write_parquet(stored)
+    return Operator(name, events, pl.read_parquet(stored), frauds)
 
 
-def rows_of(usage: pl.DataFrame, events: pl.DataFrame, truth: pl.DataFrame, *, known_us: int) -> pl.DataFrame:
-    labels = labels_of_truth(truth, usage.select("record_key", "event_id"))
-    rows = training_targets(events, labels, label_delay_us=7 * 86_400_000_000, upto_us=known_us)
-    parties = events.filter(~pl.col("is_label")).select("event_id", "day", party=party())
-    return rows.join(parties, on="event_id", how="left", maintain_order="left")
-
-
-def cases_of(truth: pl.DataFrame, usage: pl.DataFrame, scored: pl.DataFrame, seed: int) -> pl.DataFrame:
-    """Return one row per record of each fraud and look-alike: case, kind, variant, money, and its score."""
+def fraud_records(truth: pl.DataFrame, usage: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return one row per record of each fraud and look-alike: case, kind, variant, side and money."""
     kinds = truth.filter(pl.col("category").is_in(["fraud", "lookalike"]) & (pl.col("decided_by") == "fraud"))
-    records = kinds.select(
-        "kind", "variant", "category", case=pl.lit(f"{seed}-") + pl.col("leak_id"), record_key="usage_record_keys"
-    )
+    case = pl.lit(f"{name} ") + pl.col("leak_id")
+    records = kinds.select("kind", "variant", "category", case=case, record_key="usage_record_keys")
     records = records.explode("record_key", empty_as_null=False, keep_nulls=False)
     matched = records.join(usage.select("record_key", "event_id", "service", "quantity_micros"), on="record_key")
     service = matched["service"].replace_strict(NAMES, range(len(NAMES)), return_dtype=pl.Int64).to_numpy()
     money = flat_price(service, matched["quantity_micros"].to_numpy() // 1_000_000)
-    return matched.with_columns(money_micros=pl.Series(money)).join(scored, on="event_id")
+    return matched.with_columns(money_micros=pl.Series(money)).drop("service", "quantity_micros", "record_key")
+
+
+def training_table(one: Operator) -> Table:
+    """Return the transactions of an operator with the labels of its truth, all known."""
+    facts = one.events.select(
+        "event_id", "at_us", "day", "is_received", party=pl.lit(f"{one.name} ") + pl.col("subscriber"),
+        peer=pl.lit(f"{one.name} ") + pl.col("peer"), honest_us=pl.col("at_us") + LABEL_DELAY_US,
+    )  # fmt: skip
+    rows = facts.join(one.fraud_rows.rename({"kind": "type"}), on="event_id", how="left")
+    fraud = pl.col("type").is_not_null()
+    rows = rows.with_columns(fraud=fraud, decided_us=pl.when(fraud).then("honest_us"))
+    return table_of(telecom_features(), one.features, rows)
+
+
+def merged(tables: list[Table]) -> Table:
+    rows = pl.concat([t.rows for t in tables])
+    order = np.argsort(rows["at_us"].to_numpy(), kind="stable")
+    return Table(np.concatenate([t.values for t in tables])[order], rows[order])
+
+
+def alerts_by_rules(one: Operator) -> pl.DataFrame:
+    """Return the matches of the detectors: `event_id`, `day`, `party`, `at_us`, `score`."""
+    matches = rule_matches(detector_rules("alert"), one.events, one.features, telecom_features().owners)
+    return _alerts(one, matches.select("event_id", "side").unique().with_columns(score=pl.lit(0.5)))
+
+
+def alerts_by_model(one: Operator, model: Model, threshold: float) -> pl.DataFrame:
+    """Return the transactions that a model finds suspicious, in the columns of `alerts_by_rules`."""
+    declared = telecom_features()
+    probability = model.calibration.probability(margins(model.booster(), matrix(one.features, declared.names)))
+    suspicious = one.features.filter(pl.Series(probability >= threshold))
+    added = contributions(model, suspicious)[:, :-1]
+    facts = suspicious.select("event_id", "is_received").join(one.events.select("event_id", "peer"), on="event_id", how="left")
+    received, has_peer = facts["is_received"].cast(pl.Boolean).to_numpy(), facts["peer"].is_not_null().to_numpy()
+    peer_first = first_is_peer(added, [declared.owners[n] for n in declared.names], received, has_peer)
+    side = np.where(peer_first, "peer", "subscriber")
+    return _alerts(one, suspicious.select("event_id", side=pl.Series(side), score=pl.Series(probability[probability >= threshold])))
+
+
+def _alerts(one: Operator, found: pl.DataFrame) -> pl.DataFrame:
+    party = pl.when(pl.col("side") == "peer").then("peer").otherwise("subscriber")
+    facts = one.events.select("event_id", "day", "at_us", "subscriber", "peer")
+    return found.join(facts, on="event_id", how="left").select("event_id", "day", "at_us", "score", party=party)
+
+
+def reviewed(alerts: pl.DataFrame, budget: int) -> pl.DataFrame:
+    """Return the alerts in the first cases of each day: by score, then by number of transactions."""
+    cases = alerts.group_by("day", "party").agg(pl.col("score").max(), count=pl.len())
+    cases = cases.sort(["day", "score", "count", "party"], descending=[False, True, True, False])
+    top = cases.group_by("day", maintain_order=True).head(budget).select("day", "party")
+    return alerts.join(top, on=["day", "party"], how="semi")
+
+
+@dataclass
+class Outcome:
+    """What one way found at one operator: its reviewed alerts, cases before the budget, and the frauds it could find."""
+
+    alerts: pl.DataFrame
+    cases_a_day: float
+    frauds: pl.DataFrame
+
+
+def outcome(one: Operator, alerts: pl.DataFrame, budget: int, *, first_day: int = 0) -> Outcome:
+    first = one.events["day"].min()
+    days = one.events.group_by("day").agg(n=pl.len()).filter(pl.col("n") >= 0.5 * pl.col("n").median())["day"]
+    after = (pl.col("day") - pl.lit(first)).dt.total_days() >= first_day
+    kept = alerts.filter(after)
+    times = one.events.select("event_id", "at_us", "day")
+    frauds = one.frauds.join(times, on="event_id")
+    # A case that begins before the days under test is left out: its earlier part was seen.
+    begun = (
+        frauds.group_by("case")
+        .agg(begun=pl.col("day").min())
+        .filter((pl.col("begun") - pl.lit(first)).dt.total_days() >= first_day)
+    )
+    tested = sum((day - first).days >= first_day for day in days)
+    return Outcome(
+        reviewed(kept, budget), kept.select("day", "party").n_unique() / max(1, tested), frauds.join(begun, on="case", how="semi")
+    )
+
+
+def show(title: str, outcomes: list[Outcome], budget: int) -> tuple[dict[str, dict[str, int]], float]:
+    alerts = pl.concat([o.alerts.with_columns(operator=pl.lit(n)) for n, o in enumerate(outcomes)])
+    frauds = pl.concat([o.frauds for o in outcomes])
+    hit = alerts.select("event_id").unique().with_columns(hit=pl.lit(value=True))
+    rows = frauds.join(hit, on="event_id", how="left").with_columns(pl.col("hit").fill_null(value=False))
+    rows = rows.join(rows.filter("hit").group_by("case").agg(first_us=pl.col("at_us").min()), on="case", how="left")
+    stopped = pl.when(pl.col("at_us") > pl.col("first_us") + REACTION_US).then("money_micros").otherwise(0)
+    cases = rows.group_by("category", "kind", "variant", "case").agg(
+        pl.col("hit").any(), money=pl.col("money_micros").sum(), stopped=stopped.sum()
+    )  # fmt: skip
+    guilty = frauds.filter(pl.col("category") == "fraud").select("event_id").unique().with_columns(fraud=pl.lit(value=True))
+    by_case = alerts.join(guilty, on="event_id", how="left").group_by("operator", "day", "party").agg(pl.col("fraud").any())
+    precision = by_case["fraud"].fill_null(value=False).mean()
+    print(f"\n{title}: precision {precision:.2f} of {by_case.height} reviewed cases; "
+          f"cases a day {', '.join(f'{o.cases_a_day:.1f}' for o in outcomes)} (budget {budget})")  # fmt: skip
+    summary = cases.group_by("category", "kind", "variant").agg(
+        cases=pl.len(), caught=pl.col("hit").sum(), money=pl.col("money").sum(), stopped=pl.col("stopped").sum()
+    ).sort("category", "kind", pl.col("variant") == "hard")  # fmt: skip
+    measured: dict[str, dict[str, int]] = {}
+    for category, kind, variant, count, caught, money, saved in summary.iter_rows():
+        share = f"{saved / money:.2f}" if money else "no money"
+        print(f"  {category:<10}{kind:<20}{variant:<7}{caught:>3} of {count:<3} caught, money stopped {share}")
+        measured[f"{kind} ({variant})"] = {"cases": count, "caught": caught}
+    plain = cases.filter((pl.col("category") == "fraud") & (pl.col("variant") == "plain"))
+    print(
+        f"  plain frauds: {plain['hit'].sum()} of {plain.height} caught, "
+        f"{plain['stopped'].sum() / max(1, plain['money'].sum()):.2f} of their money stopped"
+    )
+    return measured, float(precision)  # type: ignore[arg-type]
+
+
+def after_decisions(one: Operator, alerts: pl.DataFrame, budget: int) -> pl.DataFrame:
+    """Return the alerts of the operator's own model, trained on two weeks of decisions on the reviewed cases."""
+    end_us = int(one.events["at_us"].min()) + LEARNING_DAYS * DAY_US  # type: ignore[arg-type]
+    decided = reviewed(alerts.filter(pl.col("at_us") < end_us), budget)["event_id"].unique()
+    table = training_table(one)
+    is_decided = pl.col("event_id").is_in(decided.implode())
+    # Decisions come within a day; other frauds are not known, so they count as honest.
+    rows = table.rows.with_columns(
+        fraud=pl.col("fraud") & is_decided, decided_us=pl.when(is_decided).then(pl.min_horizontal(pl.col("at_us") + DAY_US, end_us))
+    )
+    known = (rows["decided_us"].is_not_null() | (rows["honest_us"] <= end_us)) & (rows["at_us"] < end_us)
+    at, later = np.flatnonzero(known.to_numpy()), np.flatnonzero((~known & (rows["at_us"] < end_us)).to_numpy())
+    settings = Settings(alerts_per_day=budget, label_delay_us=LABEL_DELAY_US, trials=1)
+    known_table = Table(table.values[at], rows[at])
+    model = train_model(telecom_features(), known_table, settings, recent=Table(table.values[later], rows[later]), now_us=end_us)
+    return alerts_by_model(one, model, model.threshold)
+
+
+def described(starter: Model, measured: dict[str, dict[str, int]], precision: float, budget: int) -> Model:
+    """Return the starter with a card that says how good it is on operators that it was not trained on, and nothing else."""
+    frauds = {kind: m for kind, m in measured.items() if kind.partition(" ")[0] in FRAUD_SCRIPTS}
+    card = {k: v for k, v in starter.card.items() if k not in ("intervals", "reliability", "by_type", "evaluated")}
+    caught, cases = (sum(m[n] for m in frauds.values()) for n in ("caught", "cases"))
+    card |= {"measured_on": list(TEST), "alerts_per_day": budget, "cases_caught": measured}
+    card["metrics"] = {"share_of_frauds_caught_within_the_budget": caught / cases, "precision_within_the_budget": precision}
+    missed = [f"{kind}: {m['caught']} of {m['cases']} cases caught" for kind, m in frauds.items() if m["caught"] < m["cases"]]
+    mistaken = [f"{kind}: {m['caught']} of {m['cases']} such innocent parties were among its cases" for kind, m in measured.items()
+                if kind not in frauds and m["caught"]]  # fmt: skip
+    real = "what real operators have and the simulator has not: it was trained and measured on simulated operators only"
+    card["blind_spots"] = [real, *(s for s in card["blind_spots"] if "calibration" not in s), *missed, *mistaken]
+    return replace(starter, card=card)
+
+
+def train_starter(operators: list[Operator], budget: int) -> Model:
+    """Train on all frauds and one honest transaction in `ONE_IN`; the calibration is shifted back to all of them."""
+    table = merged([training_table(one) for one in operators])
+    sampled = np.flatnonzero(table.fraud | (np.arange(len(table.fraud)) % ONE_IN == 0))
+    settings = Settings(alerts_per_day=budget * len(operators), label_delay_us=DAY_US, trials=1, folds=2)
+    card = {"snapshot": f"simulated operators of 200 to 600 subscribers and 14 to 30 days: {', '.join(TRAIN)}"}
+    model = train_model(telecom_features(), table.take(sampled), settings, card=card)
+    shifted = replace(model.calibration, shift=model.calibration.shift - float(np.log(ONE_IN)))
+    return replace(model, threshold=SUSPICIOUS, calibration=shifted)
 
 
 def main() -> None:
-    if len(sys.argv) < 2:
-        sys.exit("name a folder to store the simulated operators in")
-    folder = Path(sys.argv[1])
-    subscribers, days, budget = (int(sys.argv[n]) if len(sys.argv) > n else default for n, default in ((2, 400), (3, 21), (4, 5)))
-    declared, begun = telecom_features(), time.perf_counter()
-    tables = []
-    for seed in (*TRAIN_SEEDS, *TEST_SEEDS):
-        operator(folder, seed, subscribers, days)
-    for seed in TRAIN_SEEDS:
-        usage, events, truth = operator(folder, seed, subscribers, days)
-        rows = rows_of(usage, events, truth, known_us=FAR_US)
-        tables.append(table_of(declared, history(declared, events), rows))
-    table = Table(np.concatenate([t.values for t in tables]), pl.concat([t.rows for t in tables]))
-    sampled = np.flatnonzero(table.fraud | (np.arange(len(table.fraud)) % ONE_IN == 0))
-    order = sampled[np.argsort(table.rows["at_us"].to_numpy()[sampled], kind="stable")]
-    settings = Settings(alerts_per_day=budget * len(TRAIN_SEEDS), trials=1, folds=2)
-    model = train_model(declared, Table(table.values[order], table.rows[order]), settings)
-    frauds, rows, took_s = int(table.fraud.sum()), table.rows.height, time.perf_counter() - begun
-    print(f"trained on {len(sampled)} of {rows} transactions of {len(TRAIN_SEEDS)} operators, {frauds} frauds, {took_s:.0f} s")
-    booster, parts, alerts = model.booster(), [], []
-    for seed in TEST_SEEDS:
-        usage, events, truth = operator(folder, seed, subscribers, days)
-        features = history(declared, events)
-        probability = model.calibration.probability(margins(booster, matrix(features, declared.names)))
-        parties = events.filter(~pl.col("is_label")).select("event_id", "at_us", "day", party=party())
-        scored = features.select("event_id").with_columns(score=pl.Series(probability)).join(parties, on="event_id")
-        of_day = (
-            scored.group_by("day", "party")
-            .agg(top=pl.col("score").max())
-            .sort(["day", "top", "party"], descending=[False, True, False])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--budget", type=int, default=5)
+    parser.add_argument("--write-starter", action="store_true", help="train the starter again and store it in the package")
+    options = parser.parse_args()
+    begun = time.process_time()
+    starter = load_model(STARTER, telecom_features()) if not options.write_starter else None
+    if starter is None:
+        starter = train_starter([operator(options.folder, name) for name in TRAIN], options.budget)
+        print(
+            f"trained the starter on {starter.card['transactions']} transactions, {time.process_time() - begun:.0f} s of processor"
         )
-        top = (
-            of_day.group_by("day", maintain_order=True)
-            .head(budget)
-            .with_columns(seed=pl.lit(seed), cut=pl.col("top").min().over("day"))
-        )
-        parts.append(cases_of(truth, usage, scored, seed).join(top.drop("seed"), on=["day", "party"], how="left"))
-        frauds = parts[-1].filter(pl.col("category") == "fraud").select("day", "party").unique().with_columns(fraud=pl.lit(1))
-        alerts.append(top.join(frauds, on=["day", "party"], how="left"))
-    show(pl.concat(parts), pl.concat(alerts), budget)
-
-
-def show(records: pl.DataFrame, alerts: pl.DataFrame, budget: int) -> None:
-    overall = pl.concat([alerts]).select(precision=pl.col("fraud").fill_null(0).mean(), alerts=pl.len())
-    print(f"budget {budget} parties a day: {overall['alerts'][0]} alerts on operators new to the model, "
-          f"precision {overall['precision'][0]:.3f}")  # fmt: skip
-    rows = records.with_columns(caught=pl.col("cut").is_not_null(), hit=pl.col("score") >= pl.col("cut"))
-    first = rows.filter("hit").group_by("case").agg(first_us=pl.col("at_us").min())
-    rows = rows.join(first, on="case", how="left")
-    stopped = pl.when(pl.col("at_us") > pl.col("first_us") + REACTION_US).then("money_micros").otherwise(0)
-    per_case = rows.group_by("category", "kind", "variant", "case").agg(
-        pl.col("caught").any(),
-        records=pl.len(),
-        alerted=pl.col("caught").sum(),
-        money=pl.col("money_micros").sum(),
-        stopped=stopped.sum(),
-    )
-    summary = per_case.group_by("category", "kind", "variant").agg(
-        cases=pl.len(), cases_caught=pl.col("caught").sum(),
-        records=pl.col("records").sum(), records_alerted=pl.col("alerted").sum(),
-        money=pl.col("money").sum() / 1e6, stopped=pl.col("stopped").sum() / 1e6,
-    ).sort("category", "kind", "variant")  # fmt: skip
-    with pl.Config(
-        tbl_rows=60,
-        tbl_cols=12,
-        tbl_width_chars=150,
-        tbl_hide_dataframe_shape=True,
-        tbl_hide_column_data_types=True,
-        float_precision=1,
-    ):
-        print(summary)
-    frauds = per_case.filter(pl.col("category") == "fraud")
-    for variant, of in (
-        ("plain", frauds.filter(pl.col("variant") == "plain")),
-        ("hard", frauds.filter(pl.col("variant") == "hard")),
-    ):
-        money = of["stopped"].sum() / max(1, of["money"].sum())
-        print(f"{variant}: {of['caught'].sum()} of {of.height} cases caught; share of their money stopped: {money:.2f}")
-    innocent = per_case.filter(pl.col("category") == "lookalike")
-    print(f"look-alikes: {innocent['caught'].sum()} of {innocent.height} raised an alert")
-    missed = frauds.group_by("kind", "variant").agg(pl.col("caught").any()).filter(~pl.col("caught")).sort("kind", "variant")
-    print("never caught: " + (", ".join(f"{k} ({v})" for k, v, _ in missed.iter_rows()) or "none"))
+    operators = [operator(options.folder, name) for name in TEST]
+    by_rules = [alerts_by_rules(one) for one in operators]
+    by_starter = [alerts_by_model(one, starter, starter.threshold) for one in operators]
+    show("(a) detectors", [outcome(o, a, options.budget) for o, a in zip(operators, by_rules, strict=True)], options.budget)
+    outcomes = [outcome(o, a, options.budget) for o, a in zip(operators, by_starter, strict=True)]
+    measured, precision = show("(b) starter", outcomes, options.budget)
+    both = [pl.concat([a, b]) for a, b in zip(by_rules, by_starter, strict=True)]
+    show("(a) and (b)", [outcome(o, a, options.budget) for o, a in zip(operators, both, strict=True)], options.budget)
+    own = []
+    for one, alerts in zip(operators, both, strict=True):
+        if one.events["day"].n_unique() < LEARNING_DAYS + 7:
+            continue
+        later = pl.concat([after_decisions(one, alerts, options.budget), alerts_by_rules(one)])
+        own.append(outcome(one, later, options.budget, first_day=LEARNING_DAYS))
+    show("(c) after two weeks of decisions: own model and detectors", own, options.budget)
+    if options.write_starter:
+        described_starter = described(starter, measured, precision, options.budget)
+        stored = described_starter.save(STARTER.parent / "starter.new")
+        STARTER.mkdir(exist_ok=True)
+        for file in stored.iterdir():
+            file.replace(STARTER / file.name)
+        stored.rmdir()
+        stored.parent.rmdir()
+    print(f"{time.process_time() - begun:.0f} s of processor")
 
 
 if __name__ == "__main__":

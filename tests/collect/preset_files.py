@@ -102,8 +102,29 @@ def freeswitch_call(uuid: str, direction: str = "inbound", answered: str = "1714
     })  # fmt: skip
 
 
+def chf_request(sequence: int, *groups: tuple[int, list[dict[str, object]]], number: str | None = "msisdn-491511000001") -> str:
+    """Return a charging data request of an SMF with used unit containers by rating group."""
+    units = [{"ratingGroup": group, "requestedUnit": {}, "usedUnitContainer": used} for group, used in groups]
+    user = {"servedPEI": "imeisv-1110000000000013"} | ({"servedGPSI": number} if number else {})
+    session = {"pduSessionID": 1, "dnnId": "internet", "networkSlicingInfo": {"sNSSAI": {"sst": 1, "sd": "010203"}}}
+    return json.dumps({
+        "subscriberIdentifier": "imsi-208930000000003", "invocationTimeStamp": f"2024-05-01T10:0{sequence}:00Z",
+        "nfConsumerIdentification": {"nFName": "smf-1", "nodeFunctionality": "SMF"}, "invocationSequenceNumber": sequence,
+        "pDUSessionChargingInformation": {"chargingId": 7, "userInformation": user, "pduSessionInformation": session},
+        **({"multipleUnitUsage": units} if units else {}),
+    })  # fmt: skip
+
+
+CHF = "\n".join([
+    chf_request(0),
+    chf_request(1, (1, [{"localSequenceNumber": 1, "totalVolume": 5_000_000_000, "uplinkVolume": 1, "downlinkVolume": 4_999_999_999}]),
+                (2, [{"localSequenceNumber": 2, "uplinkVolume": 10, "downlinkVolume": 20, "triggerTimestamp": "2024-05-01T10:00:30Z"}])),
+    chf_request(2, (1, [{"localSequenceNumber": 3, "totalVolume": 7,
+                         "pDUContainerInformation": {"timeofFirstUsage": "2024-05-01T10:01:30+00:00"}}]), number=None),
+])  # fmt: skip
+"""A session: its beginning, a report of two rating groups, and its end."""
 FILES = {
-    "asterisk-csv": ASTERISK_CSV, "asterisk-database": ASTERISK_DATABASE, "cgrates-csv": CGRATES_CSV, "cisco-cucm": CISCO_CUCM,
+    "asterisk-csv": ASTERISK_CSV, "asterisk-database": ASTERISK_DATABASE, "cgrates-csv": CGRATES_CSV, "chf-charging-data": CHF, "cisco-cucm": CISCO_CUCM,
     "freeradius-detail": FREERADIUS_DETAIL, "freeradius-radacct": FREERADIUS_RADACCT, "freeswitch-csv": FREESWITCH_CSV, "freeswitch-json": freeswitch_call("u1", accountcode="acme"), "kamailio-cdrs": KAMAILIO_CDRS,
     "mpesa-statement": MPESA_STATEMENT, "opensips-acc": OPENSIPS_ACC,
 }  # fmt: skip

@@ -106,6 +106,9 @@ DAMAGED[DAMAGED.index(b"sixty")] ^= 1
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(99), "old Office version"),
         (bz2.compress(TEXT), "the file is bzip2-compressed, not text"),
         (lzma.compress(TEXT), "the file is xz-compressed, not text"),
+        (gzip.compress(gzip.compress(TEXT)), "the file is gzip-compressed once more, not text"),
+        (zipped(("c.csv.gz", gzip.compress(TEXT))), "the file is gzip-compressed once more, not text"),
+        (b"Obj\x01" + bytes(99), "the file is an Avro file, not text"),
     ],
 )
 def test_a_container_that_is_not_one_text_is_named(tmp_path: Path, data: bytes, message: str) -> None:

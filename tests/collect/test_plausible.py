@@ -69,6 +69,21 @@ def test_a_written_duration_in_smaller_units_is_as_plausible(unit: str, tmp_path
     assert rejected_rows(tmp_path, capsys, ["00:05:00", "24:00:00", "24:00:01"], unit=settings) == [2]
 
 
+def test_a_call_of_a_feed_whose_column_names_the_service_has_the_range_of_calls(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"stream": "usage", "service": "x", "unit": ', unit = "s"', "more": "", "amount": 'service = "kind"'}
+    (tmp_path / "trueup.toml").write_text(SETTINGS.format(**values).partition("[source.constants]")[0])
+    rows = [("voice", 86_400), ("voice", 301_148), ("data", 301_148), ("data", 2_678_401)]
+    lines = [f"{n},491511000001,2024-05-01T10:00:00,{used},{kind}\n" for n, (kind, used) in enumerate(rows)]
+    (tmp_path / "calls.csv").write_text("id,caller,at,used,kind\n" + "".join(lines))
+    assert main(["ingest", "--project", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["sql", "SELECT source_row::INT AS n, rule FROM quarantine ORDER BY 1", "--json", "--project", str(tmp_path)]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == [{"n": 1, "rule": "quantity: lies in the range of voice"}, {"n": 3, "rule": "quantity: lies in its range"}]
+
+
 def test_a_range_of_its_own_replaces_the_plausible_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {"unit": ', unit = "s"', "more": 'range = { quantity = ["0", "200000"] }'}
     assert rejected_rows(tmp_path, capsys, ["86401", "200001"], **settings) == [1]

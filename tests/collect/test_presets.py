@@ -13,6 +13,7 @@ from preset_files import (
     ASTERISK_CSV,
     ASTERISK_DATABASE,
     CGRATES_CSV,
+    CHF,
     CISCO_CUCM,
     FILES,
     FREERADIUS_DETAIL,
@@ -116,6 +117,18 @@ def test_freeswitch_json(feed: Feed) -> None:
         event("u1", "u1", "acme", "voice", "+491511000001", "493012345", at("2024-05-01 10:00:09.5"), 21.0),
     ]
     assert feed.counts == (2, 1, 0)
+
+
+def test_charging_data_requests_with_a_record_for_each_used_unit_container(feed: Feed, calls: Write, query: Query) -> None:
+    ann, day = "491511000001", "2024-05-01T10:0"
+    assert feed("chf-charging-data", {"chf.json": CHF}) == [
+        event(f"7|{day}1:00Z|1|2", "7", None, "data", ann, None, at("2024-05-01 10:00:30"), 30.0),
+        event(f"7|{day}1:00Z|1|1", "7", None, "data", ann, None, at("2024-05-01 10:01:00"), 5_000_000_000.0),
+        event(f"7|{day}2:00Z|2|3", "7", None, "data", "208930000000003", None, at("2024-05-01 10:01:30"), 7.0),
+    ]
+    attributes = query(calls(), "SELECT node, attributes FROM lake.events.usage ORDER BY started_at").rows()
+    groups = [(node, json.loads(text)["multipleUnitUsage.ratingGroup"]) for node, text in attributes]
+    assert groups == [("smf-1", 2), ("smf-1", 1), ("smf-1", 1)]
 
 
 def test_asterisk_csv(feed: Feed) -> None:

@@ -61,7 +61,7 @@ RATE: dict[str, object] = {
     "tax": "0.19", "tax_included": "false", "unit": "s", "weekdays": "mon-fri", "from_time": "08:00", "to_time": "18:00",
     "timezone": "Europe/Berlin", "calendar": "DE", "name": "Tag der Arbeit", "services": "voice|sms", "shared": "account",
     "period": "month", "to_currency": "USD", "units": "100.25", "origin": "44", "maximum": "9.5", "chargeable_from": "5", "free_first": "2.5", "priced_at": "start", "rated_as": "49176",
-    "due": "arrears", "proration": "30", "suspended": "charged", "event": "activation", "applies_to": "line", "discount": "0.25", "months": "3",
+    "due": "arrears", "proration": "30", "suspended": "charged", "event": "activation", "applies_to": "line", "discount": "0.25", "months": "3", "slots": "60: 0.05/1",
 }  # fmt: skip
 EXACT = {
     "record_key": "r1", "item": "rate", "tariff_code": "T1", "plan": "GOLD", "service": "voice", "direction": "out", "zone": "Z1",
@@ -72,7 +72,7 @@ EXACT = {
     "tax_included": False, "unit": "s", "weekdays": "mon-fri", "from_time": "08:00", "to_time": "18:00",
     "timezone": "Europe/Berlin", "calendar": "DE", "name": "Tag der Arbeit", "services": "voice|sms", "shared": "account",
     "period": "month", "to_currency": "USD", "units_micros": 100_250_000, "origin": "44", "maximum_micros": 9_500_000, "chargeable_from_micros": 5_000_000, "free_first_micros": 2_500_000, "priced_at": "start", "rated_as": "49176",
-    "due": "arrears", "proration": "30", "suspended": "charged", "event": "activation", "applies_to": "line", "discount_micros": 250_000, "months": 3,
+    "due": "arrears", "proration": "30", "suspended": "charged", "event": "activation", "applies_to": "line", "discount_micros": 250_000, "months": 3, "slots": "60: 0.05/1",
 }  # fmt: skip
 
 ACTIVE = {"system": "network", "msisdn": "491", "account": "A1", "plan": "GOLD", "status": "active",

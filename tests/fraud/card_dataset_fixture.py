@@ -6,7 +6,8 @@ import polars as pl
 
 from trueup.fraud.features.feature_engine import history
 from trueup.fraud.features.feature_spec import Feature, FeatureSet, ratio
-from trueup.fraud.training.train import DAY_US, Settings, Table, table_of
+from trueup.fraud.training.folds import Table, table_of
+from trueup.fraud.training.train import DAY_US, Settings
 
 DECLARED = FeatureSet(
     ("cents",),
@@ -42,7 +43,8 @@ def rows_of(events: pl.DataFrame) -> pl.DataFrame:
         "event_id",
         "at_us",
         "fraud",
-        known_us=pl.col("at_us") + DAY_US,
+        decided_us=pl.when("fraud").then(pl.col("at_us") + DAY_US),
+        honest_us=pl.col("at_us") + DAY_US,
         day=pl.from_epoch("at_us", "us").dt.date(),
         party="customer",
     )

@@ -78,8 +78,8 @@ def score_in_partitions(project: Project, ends: list[int], *, groups: int, owner
 def stored(project: Project) -> Iterator[pl.DataFrame]:
     """Yield the stored scores, and the counts of all scoring runs added up."""
     with Lake.open(project, read_only=True) as lake:
-        yield lake.connection.execute("SELECT * FROM lake.events.score ORDER BY event_id, source, name").pl()
-        for table, counts in (("scoring", "transactions, suspicious"), ("drift", "transactions")):
+        yield lake.connection.execute("SELECT * FROM lake.events.score ORDER BY event_id, source, name, party").pl()
+        for table, counts in (("scoring", "transactions, suspicious, in_sample"), ("drift", "transactions")):
             names = ", ".join(f"sum({c.strip()})::BIGINT AS {c.strip()}" for c in counts.split(","))
             yield lake.connection.execute(
                 f"SELECT * EXCLUDE (position, {counts}), {names} FROM lake.events.{table} GROUP BY ALL ORDER BY ALL"

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 
-from trueup.config import FraudConfig, HotRule
+from trueup.config import FraudConfig, FraudLoss, HotRule
+from trueup.config.fraud_vocabulary import NUMBERS, TIMES
 from trueup.fraud.features.feature_engine import history
-from trueup.fraud.features.feature_spec import FeatureError
 from trueup.fraud.features.telecom import telecom_features, transactions
-from trueup.fraud.scoring.rules import back_test, rule_matches, with_cell_areas, with_rule_features
+from trueup.fraud.scoring.detectors import DETECTORS, detector_rules
+from trueup.fraud.scoring.rules import back_test, rule_matches, rules_of, with_cell_areas, with_rule_features
 
 NOON = datetime(2024, 3, 1, 12, tzinfo=UTC)
 CONFIG = FraudConfig(home_prefixes=("+999",), premium_prefixes=("+999900",))
@@ -28,9 +30,14 @@ def call(
 SCHEMA = {"peer": pl.String, "direction": pl.String, "attributes": pl.String}
 
 
-def matched(rule: HotRule, *calls: dict) -> list[int]:
+def matches(rule: HotRule, *calls: dict) -> pl.DataFrame:
     events = with_cell_areas(transactions(pl.DataFrame(list(calls), schema_overrides=SCHEMA), CONFIG), [rule])
-    return rule_matches([rule], events, history(with_rule_features(telecom_features(), [rule]), events))["event_id"].to_list()
+    declared = with_rule_features(telecom_features(), [rule])
+    return rule_matches([rule], events, history(declared, events), declared.owners)
+
+
+def matched(rule: HotRule, *calls: dict) -> list[int]:
+    return matches(rule, *calls)["event_id"].unique().sort().to_list()
 
 
 def rule(kind: str, **settings: object) -> HotRule:
@@ -69,16 +76,120 @@ def test_travel_matches_two_distant_areas_within_minutes() -> None:
     assert matched(travel, *calls, call(4, 90, "+1", "+2", cell="A-1")) == [3]
 
 
-def test_a_rule_on_an_unknown_feature_is_an_error() -> None:
-    with pytest.raises(FeatureError, match="'speed', an unknown feature"):
-        matched(rule("velocity", feature="speed"), call(1, 0, "+1", "+2"))
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "velocity", "feature": "sub_premum_1h"}, "did you mean sub_premium_1h"),
+        ({"kind": "velocity", "feature": "speed"}, "there is no number 'speed'"),
+        ({"kind": "all", "when": ["speed > 1"]}, "there is no number 'speed'"),
+        ({"kind": "all", "when": ["sub_premium_1h above 3"]}, "invalid condition"),
+        ({"kind": "all", "when": ["sub_age_30d < 3"]}, "give its limit a unit"),
+        ({"kind": "all", "when": ["sub_premium_1h > 3h"]}, "its limit has no unit"),
+        ({"kind": "all"}, "needs `when`"),
+        ({"kind": "travel", "within": "30m", "area": "^[A-Z]"}, "needs a group"),
+    ],
+)
+def test_a_rule_is_checked_when_it_is_loaded(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rule(**settings)
 
 
-def test_a_back_test_counts_only_transactions_with_a_known_label() -> None:
-    matches = pl.DataFrame({"event_id": [1, 2, 9], "rule": ["r"] * 3, "shadow": [False] * 3, "reason": [""] * 3})
-    known = pl.DataFrame({"event_id": [1, 2, 3, 4], "fraud": [True, False, True, True]})
-    (row,) = back_test(matches, known).to_dicts()
-    assert (row["transactions"], row["frauds"], row["precision"], row["recall"]) == (2, 1, 0.5, 1 / 3)
+def test_the_numbers_that_rules_compare_are_the_fraud_features() -> None:
+    declared = telecom_features()
+    assert set(declared.names) == NUMBERS
+    assert {f.name for f in declared.features if f.aggregate.startswith("since")} == TIMES
+
+
+def test_a_rule_of_conditions_matches_where_all_of_them_hold_and_says_so() -> None:
+    burst = rule("all", when=["sub_premium_1h >= 2", "to_premium = 1", "sub_age_30d < 1d"], action="Bar premium numbers.")
+    found = matches(burst, call(1, 0, "+1", "+99990011"), call(2, 1, "+1", "+99990012"), call(3, 2, "+1", "+98"))
+    assert found["event_id"].to_list() == [2]
+    reasons = json.loads(found["reasons"][0])
+    assert reasons["sentences"] == [
+        "r: 2 calls and messages to premium numbers by this subscriber in 1 hour; own usual: none yet, it is new",
+        "r: it goes to a premium number",
+        "r: the first record by this subscriber was 1 minutes ago",
+    ]
+    assert reasons["action"] == "Bar premium numbers."
+
+
+def test_a_rule_accuses_the_party_whose_behaviour_it_describes() -> None:
+    rung = [call(n, n, f"+9997000{n}", "+33999", service="incoming", seconds=1) for n in range(1, 4)]
+    assert matches(rule("velocity", feature="peer_rung_24h", above=2), *rung)["side"].to_list() == ["peer"]
+    assert matches(rule("velocity", feature="sub_received_24h", above=0), *rung)["side"].unique().to_list() == ["subscriber"]
+    hot = matches(rule("hot_list", numbers=["+33999", "+99970001"]), *rung)
+    assert list(hot.select("event_id", "side").iter_rows()) == [(1, "peer"), (1, "subscriber"), (2, "peer"), (3, "peer")]
+
+
+def test_detectors_are_applied_in_shadow_or_alert_and_an_own_rule_of_the_same_name_replaces_one() -> None:
+    assert rules_of(CONFIG) == ()
+    in_shadow = FraudConfig(detectors="shadow", rule=(rule("overlap").model_copy(update={"name": "sim-box"}),))
+    assert [r.name for r in rules_of(in_shadow)][:1] == ["sim-box"]
+    assert sorted(r.name for r in rules_of(in_shadow)) == sorted(DETECTORS)
+    assert {r.shadow for r in detector_rules("alert")} == {False}
+
+
+def detected(*calls: dict) -> list[tuple[str, str]]:
+    """Return the detectors that match some calls, and whom each accuses."""
+    events = transactions(pl.DataFrame(list(calls), schema_overrides=SCHEMA), CONFIG)
+    declared = telecom_features()
+    found = rule_matches(detector_rules("alert"), events, history(declared, events), declared.owners)
+    parties = found.join(events.select("event_id", "subscriber", "peer"), on="event_id")
+    party = pl.when(pl.col("side") == "peer").then("peer").otherwise("subscriber")
+    return sorted(set(parties.select("rule", party).rows()))
+
+
+def test_detectors_see_a_wangiri_number_and_accuse_it_and_not_the_subscribers_it_rings() -> None:
+    rings = [call(n, n, f"+9997000{n:04d}", "+21670123456", service="incoming", seconds=1) for n in range(1, 13)]
+    back = call(20, 30, "+99970000003", "+21670123456")
+    assert detected(*rings, back) == [
+        ("wangiri-call-back", "+21670123456"), ("wangiri-range", "+21670123456"), ("wangiri-ring", "+21670123456"),
+    ]  # fmt: skip
+
+
+def test_detectors_see_a_sim_box_and_not_a_call_centre_whose_calls_often_fail() -> None:
+    box = [call(n, n * 5, "+99970000001", f"+999700{n:05d}", seconds=120) for n in range(60)]
+    assert detected(*box) == [("sim-box", "+99970000001")]
+    centre = [call(n, n * 5, "+99970000001", f"+999700{n:05d}", seconds=0 if n % 3 == 0 else 120) for n in range(60)]
+    assert detected(*centre) == []
+
+
+def test_detectors_see_calls_to_premium_numbers_and_messages_to_consecutive_ones() -> None:
+    hacked = [call(n, n * 5, "+99970000001", f"+99990012345{n % 4}", seconds=600) for n in range(12)]
+    assert ("premium-burst", "+99970000001") in detected(*hacked)
+    bulk = [call(n, n, "+99970000001", f"+4479460{n:05d}", seconds=1, service="sms") for n in range(10)]
+    assert detected(*bulk) == [("message-sequence", "+99970000001")]
+
+
+def test_detectors_see_gigabytes_in_a_free_class() -> None:
+    free = [call(n, n * 60, "+99970000001", None, seconds=900_000, service="zero_rated", cell=f"A-{n}") for n in range(5)]
+    assert detected(*free) == [("free-volume", "+99970000001")]
+
+
+def test_a_back_test_is_over_all_of_the_log_with_labelled_and_unlabelled_apart() -> None:
+    found = pl.DataFrame({"event_id": [1, 2, 5], "rule": ["r"] * 3, "side": ["subscriber"] * 3})
+    rows = pl.DataFrame({
+        "event_id": [1, 2, 3, 4, 5], "fraud": [True, False, True, True, None], "day": [NOON.date()] * 4 + [NOON.date() + timedelta(1)],
+        "subscriber": ["a", "a", "b", "c", "a"], "peer": [None] * 5, "loss_micros": [2_000_000, 500_000, 0, 0, 1_000_000],
+    }, schema_overrides={"peer": pl.String})  # fmt: skip
+    (row,) = back_test([rule("overlap")], found, rows).to_dicts()
+    assert (row["transactions"], row["frauds"], row["honest"], row["unlabelled"], row["cases"]) == (3, 1, 1, 1, 2)
+    assert (row["precision"], row["recall"], row["loss_micros"]) == (0.5, 1 / 3, 3_500_000)
+    days = back_test([rule("overlap")], found, rows, by_day=True).to_dicts()
+    assert [(d["day"].day, d["transactions"], d["precision"], d["loss_micros"]) for d in days] == [
+        (1, 2, 0.5, 2_500_000),
+        (2, 1, None, 1_000_000),
+    ]
+
+
+def test_the_loss_of_a_transaction_is_the_price_of_its_service_and_destination() -> None:
+    losses = (FraudLoss(service="voice", price="0.06", price_per=60, premium_price="1.5", abroad_price="0.3", currency="EUR"),)
+    priced = FraudConfig(home_prefixes=("+999",), premium_prefixes=("+999900",), loss=losses)
+    calls = [call(1, 0, "+1", "+9997", seconds=90), call(2, 1, "+1", "+99990012"), call(3, 2, "+1", "+442079460123")]
+    calls.append(call(4, 3, "+1", "+9997", service="sms"))
+    events = transactions(pl.DataFrame(calls, schema_overrides=SCHEMA), priced)
+    assert events["loss_micros"].to_list() == [90_000, 1_500_000, 300_000, None]
+    assert events["currency"].to_list() == ["EUR", "EUR", "EUR", None]
 
 
 def test_a_number_is_classified_by_its_prefix_and_home_by_the_settings() -> None:

@@ -228,7 +228,8 @@ def test_scoring_batch_by_batch_with_a_state_gives_the_scores_of_one_run(operato
     assert score_digest(stepwise) == score_digest(one_run.score)
     score(operator)
     stored = with_retries(
-        operator, lambda w: w.connection.execute("SELECT event_id, source, name, margin FROM lake.events.score").pl()
+        operator,
+        lambda w: w.connection.execute("SELECT event_id, source, name, margin, party_rank, party FROM lake.events.score").pl(),
     )
     assert score_digest(stored) == score_digest(one_run.score)
 

@@ -9,7 +9,16 @@ from small_operator import put_in_force, query_rows
 
 from trueup.config import Project
 from trueup.fraud.monitoring import watch as watching
-from trueup.fraud.monitoring.watch import MONITORING_FINDING, changes, drift_findings, monitoring_findings, unusual, watch
+from trueup.fraud.monitoring.ordinary import ordinary_days
+from trueup.fraud.monitoring.watch import (
+    MONITORING_FINDING,
+    budget_findings,
+    changes,
+    drift_findings,
+    monitoring_findings,
+    unusual,
+    watch,
+)
 from trueup.fraud.scoring.score_run import score
 from trueup.log.lake import Lake
 from trueup.quality.run import quality
@@ -28,6 +37,22 @@ def test_a_day_is_unusual_against_the_days_before_it_and_not_by_chance() -> None
     assert unusual(days(*usual, (1_000, 1))) == [(FIRST + timedelta(days=3), 1_000, 1, 20.0)]
     assert unusual(days(*usual, (1_000, 90)), fewer_only=True) == []
     assert unusual(days(*usual[:2], (1_000, 90))) == []
+
+
+def test_a_week_with_more_cases_than_the_budget_by_more_than_chance_is_a_finding() -> None:
+    def cases(*counts: int) -> pl.DataFrame:
+        rows = [(FIRST + timedelta(days=n), 1_000, count) for n, count in enumerate(counts)]
+        return pl.DataFrame(rows, schema=["day", "transactions", "cases"], orient="row")
+
+    assert budget_findings(cases(27, 27, 27), alerts_per_day=10) == [
+        ("alert_budget", "alert_budget", "all", FIRST + timedelta(days=2), 1_000, "27 cases a day in 3 ordinary days; the budget is 10")
+    ]  # fmt: skip
+    assert budget_findings(cases(12, 9, 14, 11), alerts_per_day=10) == []
+
+
+def test_days_of_tests_and_of_a_bulk_load_are_not_ordinary() -> None:
+    days = pl.DataFrame({"day": [FIRST + timedelta(days=n) for n in range(5)], "transactions": [1_000, 900, 20, 1_100, 9_000]})
+    assert ordinary_days(days)["transactions"].to_list() == [1_000, 900, 1_100]
 
 
 def test_a_day_drifts_where_features_differ_by_more_than_chance() -> None:

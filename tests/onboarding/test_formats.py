@@ -97,6 +97,7 @@ def test_a_long_xml_document_is_cut_behind_a_record(propose_from: Propose, monke
     [
         ("<?xml version='1.0'?><a><b>", "the XML document is damaged: no element found"),
         ("<!DOCTYPE a [<!ENTITY b 'c'>]><a/>", "document type definition"),
+        ("<!DOCTYPE html><html><body>Log in</body></html>", "web page"),
         ("<a><b>1</b></a>", "no element of the XML document has columns"),
     ],
 )
@@ -131,6 +132,20 @@ def test_a_long_json_document_is_cut_behind_a_record(propose_from: Propose, monk
     monkeypatch.setattr("trueup.onboarding.sample.MOST_BYTES", 1_000)
     settings, _ = propose_from(calls__json=json.dumps({"data": {"calls": NESTED}}, indent=1))
     assert source(settings)["records"] == "data.calls"
+
+
+@pytest.mark.parametrize("delimiter", ["~", "^", "\x01", "\t"])
+def test_rarer_delimiters(propose_from: Propose, delimiter: str) -> None:
+    settings, document = propose_from(calls__csv="".join(f"{delimiter.join(map(str, row))}\n" for row in [NAMES, *ROWS]))
+    assert source(settings) == {"delimiter": delimiter, "columns": MAPPED}
+    assert outcome(document) == "# calls.csv: 8 of 8 records of the sample become events"
+
+
+def test_the_separator_line_of_a_spreadsheet_is_skipped(propose_from: Propose) -> None:
+    rows = "".join(f"{';'.join(map(str, row))}\r\n" for row in [NAMES, *ROWS])
+    settings, document = propose_from(calls__csv="sep=;\r\n" + rows)
+    assert source(settings) == {"delimiter": ";", "skip_lines": 1, "columns": MAPPED}
+    assert "the first line has other fields than the 5 of the records" in {doubt.reason for doubt in document.doubts}
 
 
 def fixed(*, header: str = "", stripped: bool = False) -> str:

@@ -13,10 +13,10 @@ from trueup.onboarding.document import Document
 Propose = Callable[..., tuple[dict[str, Any], Document]]
 
 OUTCOMES = {
-    "asterisk-csv": "2 of 2", "asterisk-database": "1 of 1", "cgrates-csv": "1 of 3", "cisco-cucm": "2 of 3",
+    "asterisk-csv": "2 of 2", "asterisk-database": "1 of 1", "cgrates-csv": "1 of 3", "chf-charging-data": "3 of 3", "cisco-cucm": "2 of 3",
     "freeradius-detail": "2 of 3", "freeradius-radacct": "2 of 2", "freeswitch-csv": "2 of 2", "freeswitch-json": "1 of 1", "kamailio-cdrs": "1 of 1", "mpesa-statement": "3 of 4", "opensips-acc": "1 of 2",
 }  # fmt: skip
-WITH_OFFSET = ("cgrates-csv", "cisco-cucm", "freeradius-detail", "freeswitch-json")
+WITH_OFFSET = ("cgrates-csv", "chf-charging-data", "cisco-cucm", "freeradius-detail", "freeswitch-json")
 
 
 def source(settings: dict[str, Any], number: int = 0) -> dict[str, Any]:

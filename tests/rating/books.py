@@ -43,6 +43,7 @@ RATES = st.fixed_dictionaries(
         "chargeable_from_micros": _seldom([0, MICRO, 30 * MICRO]), "free_first_micros": _seldom([0, 1, 10 * MICRO, 90 * MICRO]),
         "priced_at": _seldom(["increment", "start", "start"]),
         "tier_from_micros": st.sampled_from([None, None, None, 60 * MICRO, 200 * MICRO]),
+        "slots": st.sampled_from([None, None, None, None, "30: 0.02/6", "45: 0.3/60; 90: 0", "1: -0.01/1; 70: 0.04/30"]),
         "rounding": _maybe(st.sampled_from(["half_even", "half_up", "up", "down"])), "decimals": _maybe(st.integers(0, 6)),
         "rounding_stage": _maybe(st.sampled_from(["increment", "record", "total"])),
         "tax_micros": st.sampled_from([None, 0, 190_000, 77_777]), "tax_included": _maybe(st.booleans()),

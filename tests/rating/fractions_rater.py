@@ -150,18 +150,34 @@ def _pieces(call: Row, book: Mapping[str, Sequence[Row]]) -> list[Paid] | str:
         rate = at_start if at_start and at_start.get("priced_at") == "start" else _holding(may, moment, book)
         if rate is None:
             return _why(call, may, moment, book)
+        rate, room = _slot(rate, done - free)
         first = rate.get("first_increment_micros") if done == free else None
         step = first or rate.get("next_increment_micros")
         left = max(call["quantity_micros"] - done, 0)
         timed = rate.get("unit") == "s"
-        charged = min(left, step or (_until_something_may_change(moment, may) if timed else left)) if left else 0
+        charged = min(left, room, step or (_until_something_may_change(moment, may) if timed else left)) if left else 0
         charged = step if step and left else charged
-        if made and done > free and made[-1].rate is rate and made[-1].step == step:
+        if made and done > free and made[-1].rate == rate and made[-1].step == step:
             made[-1].charged += charged
         else:
             made.append(Paid(rate, step, charged))
         done, moment = done + charged, moment + timedelta(microseconds=charged if timed else 0)
     return made
+
+
+def _slot(rate: Row, done: int) -> tuple[Row, int]:
+    """Return a rate with the price and increment of its slot after a quantity of the record, and how much that slot still has."""
+    begun, until = rate, 2**63
+    for part in filter(None, (rate.get("slots") or "").split(";")):
+        begins, _, terms = part.partition(":")
+        price, _, step = terms.partition("/")
+        at, micros = Fraction(begins) * 1_000_000, Fraction(price) * 1_000_000
+        if at <= done:
+            following = int(Fraction(step) * 1_000_000) if step else None
+            begun = {**rate, "price_micros": int(micros), "first_increment_micros": None, "next_increment_micros": following}
+        else:
+            until = min(until, int(at))
+    return begun, until - done
 
 
 def _holding(may: Sequence[Row], moment: datetime, book: Mapping[str, Sequence[Row]]) -> Row | None:
@@ -238,7 +254,7 @@ def _divide_by_tiers(inorder: Sequence[Row], pieces: Mapping[int, list[Paid]], b
         for piece in pieces[call["call"]]:
             tiers = _tiers_of(piece.rate, _instant(call["start_us"]), book["rate"])
             wanted = piece.charged - piece.free
-            if len(tiers) == 1:
+            if len(tiers) == 1 or piece.rate.get("slots"):
                 piece.shares = [(piece.rate, wanted)]
                 continue
             pool = (*_whose(piece.rate, call), call["service"])

@@ -119,6 +119,17 @@ def test_an_imported_tariff_plan_passes_book_validation(tmp_path: Path):
     assert refusals(rows.clear(), rows.with_row_index("source_row")).is_empty()
 
 
+def test_a_rate_of_several_slots_changes_its_price_within_a_record(tmp_path: Path):
+    # As in the tutorial of CGRateS: 0.4 for the first minute in whole minutes, then 0.2 a minute in steps of 10 s, then 0.1 by the second.
+    slots = "RT_SMS,0,0.4,60s,60s,0s\nRT_SMS,0,0.2,60s,10s,60s\nRT_SMS,0,0.1,60s,1s,180s\n"
+    where = folder(tmp_path)
+    rates = where / "Rates.csv"
+    rates.write_text(rates.read_text("utf-8").replace("RT_SMS,0,0.09,1,1,0\n", slots), "utf-8")
+    calls = [call(seconds, service="sms") for seconds in (1, 60, 61, 180, 181)]
+    # 0.4; 0.4; 0.4 + 10/60 × 0.2 = 0.43333… up to 0.4334; 0.4 + 2 × 0.2 = 0.8; 0.8 + 0.1/60 = 0.80166… up to 0.8017
+    assert prices(where, calls) == [400_000, 400_000, 433_400, 800_000, 801_700]
+
+
 def test_one_tenant_of_several_is_chosen(tmp_path: Path):
     where = folder(tmp_path, RatingProfiles="other.org,mms,*any,2024-01-01T00:00:00Z,RP_SMS,\n")
     assert set(read_cgrates(where, currency="EUR", tenant="other.org")["service"]) == {"mms"}
@@ -147,7 +158,7 @@ def test_one_tenant_of_several_is_chosen(tmp_path: Path):
         ("DestinationRates", "DR_SMS,DST_FREE,RT_SMS,*up,4,0.0000001,*free", "'0.0000001' is no greatest cost of a call"),
         ("DestinationRates", "DR_SMS,DST_FREE,RT_SMS,*up,8,0,", "rounding *up to 8 decimals is not supported"),
         ("DestinationRates", "DR_SMS,DST_FREE,RT_PEAK,*up,0,0,", "connect fee has more decimals"),
-        ("Rates", "RT_SMS,0,0.05,1,1,7", "changes after more than its first increment (Rates.csv line 10)"),
+        ("Rates", "RT_SMS,0,0.05,1,1,0", "has two slots that begin at once (Rates.csv line 10)"),
         ("Rates", "RT_SMS,0,x,1,1,1", "no number or duration (Rates.csv line 10)"),
         ("Rates", "RT_SMS,0,0.05,60s,60s,60s", "no one unit"),
         ("RatingProfiles", "cgrates.org,call,1002,2024-01-01T00:00:00Z,RP_FREE,", "every plan of a tariff book does (RatingProfiles.csv line 7)"),

@@ -57,6 +57,7 @@ def _plain(rows: Sequence[Row]) -> list[Row]:
         "chargeable_from_micros": None,
         "free_first_micros": None,
         "priced_at": None,
+        "slots": None,
         "decimals": None,
     }
     plain = [r | off | {"price_per": 1, "tax_micros": None, "tier_from_micros": None} if r["item"] == "rate" else r for r in rows]

@@ -90,6 +90,16 @@ def test_free_first_seconds_a_record_too_short_and_the_price_of_the_start():
     assert steps_of([row], call(5))[1:] == ["from 10:00:00Z: 5 s, free: records of less than 6 s are not charged", "= 0 EUR"]
 
 
+def test_prices_that_begin_within_a_record():
+    row = rated_at("0.60", slots="60: 0.30/6; 180: 0.06", **stepped(30, 30))
+    assert steps_of([row], call(200.5))[1:] == [
+        "from 10:00:00Z: 60 s in increments of 30/30; 60 × 0.6 per 60 s = 0.6",
+        "from 10:01:00Z: 120 s in increments of 6/6; 120 × 0.3 per 60 s (from 60 s of the record on) = 0.6",
+        "from 10:03:00Z: 20.5 s; 20.5 × 0.06 per 60 s (from 180 s of the record on) = 0.0205",
+        "= 1.2205 EUR",
+    ]
+
+
 def test_a_record_to_a_ported_number():
     moved = {"item": "ported", "destination": "4930111", "rated_as": "33", "valid_from": at("2025-01-01 00:00")}
     assert steps_of([rated_at("0.60", destination="33"), moved], call(60))[:2] == [

@@ -105,6 +105,42 @@ def test_the_maximum_of_the_first_rate_holds_for_the_whole_record():
     assert prices(rows, call(60, "2025-06-04 19:59:30"), call(60, "2025-06-04 20:00")) == [600_000, 100_000]
 
 
+THREE_PRICES = rated_at("0.60", slots="60: 0.30/6; 180: 0.06", **stepped(30, 30))
+
+
+@pytest.mark.parametrize(
+    ("by_hand", "seconds", "amount"),
+    [
+        ("30 × 0.01", 1, 300_000), ("two increments of 30 s: 0.60", 31, 600_000), ("0.60", 60, 600_000),
+        ("0.60 + 6 × 0.005", 61, 630_000), ("0.60 + 120 × 0.005", 180, 1_200_000), ("1.20 + 1 × 0.001", 181, 1_201_000),
+        ("1.20 + 0.5 × 0.001: exactly what is used", 180.5, 1_200_500), ("nothing", 0, 0),
+    ],
+)  # fmt: skip
+def test_a_price_and_increment_that_change_within_a_record(by_hand: str, seconds: float, amount: int):
+    assert prices([THREE_PRICES], call(seconds)) == [amount], by_hand
+
+
+def test_an_increment_has_the_price_of_the_slot_in_which_it_begins():
+    """0.01 a second in steps of 40 s, 0.02 from 60 s on: the second step begins at 40 s and ends at 80 s; 20 × 0.02 follow."""
+    assert prices([rated_at("0.60", slots="60: 1.20/1", **stepped(40, 40))], call(100)) == [1_200_000]
+
+
+def test_slots_are_counted_behind_the_free_beginning_and_by_allowances():
+    """10 s are free, 60 s cost 0.60, then 0.02 a second; an allowance of 30 s covers the beginning of the rest."""
+    row = rated_at("0.60", slots="60: 1.20/1", free_first_micros=10 * MICRO)
+    assert prices([row], call(80)) == [800_000]
+    assert prices([row, free("A", 30)], call(80)) == [500_000]
+
+
+def test_a_price_that_begins_at_a_time_has_its_slots_too():
+    """From 20:00 on 0.12 a minute, and 0.06 after two minutes of the record."""
+    rows = [
+        rated_at("0.60"), rated_at("0.12", slots="120: 0.06/1", band="night"), band("night", from_time="20:00", to_time="06:00"),
+    ]  # fmt: skip
+    # 60 s before 20:00 cost 0.60; the next 60 s 0.12, the last 60 s 0.06.
+    assert prices(rows, call(180, "2025-06-04 19:59")) == [780_000]
+
+
 INCLUDED = rated_at("0.60", free_first_micros=10 * MICRO)
 
 

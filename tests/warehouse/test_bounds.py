@@ -15,8 +15,8 @@ import pytest
 from trueup.cli import main
 from trueup.config import Project, SqlConfig, parse
 from trueup.errors import ConfigError, QueryError
-from trueup.warehouse import bounds as bounding
-from trueup.warehouse.bounds import PART_WEIGHT, TimeLimit, bounds_of, naming_limits, parts, size_text, time_text
+from trueup.warehouse.access import bounds as bounding
+from trueup.warehouse.access.bounds import PART_WEIGHT, TimeLimit, bounds_of, naming_limits, parts, size_text, time_text
 from trueup.warehouse.query import run
 
 SHORT = SqlConfig(timeout="300ms")

@@ -12,6 +12,8 @@ import pytest
 
 from trueup.config import Project, parse
 from trueup.errors import TrueupError
+from trueup.log.lake import Lake
+from trueup.warehouse.audit import audit
 from trueup.warehouse.decide import Decision, amount_micros_of, decide, record
 from trueup.warehouse.query import with_retries
 
@@ -168,3 +170,25 @@ def test_key_figures_and_the_catalogue_of_controls_show_what_decisions_say(proje
     assert [tuple(row.values()) for row in rows(project, query)] == [
         ("charge_without_usage", "billing", 1.0, 0, 1, 0.0), ("underbilled", "billing", 1.0, 1, 0, 1.0),
     ]  # fmt: skip
+
+
+def test_only_a_correcting_charge_moves_money_to_recovered(project: Project, make: Any) -> None:
+    change = make.finding("f2", 4, "revised", "recovery", "underbilled", expected=50, billed=40, usage=["u3"], charges=["c3", "c4"])
+    closed = make.finding(
+        "f2", 4, "resolved", "recovery", "underbilled", expected=50, billed=40, usage=["u3"], charges=["c3", "c4"]
+    )
+    decide(project, hexed("f2"), "confirmed", decided_by="ann", clock=clock)
+    policy = {
+        "kernel": 1,
+        "services": {},
+        "default": {"price": None, "price_per": 1, "currency": None},
+        "sources": {},
+        "horizon_us": 1,
+    }
+    for row, recovered in ((change, {"confirmed": 10, "recovered": 15}), (closed, {"recovered": 25})):
+        with Lake.open(project, clock=clock) as lake:
+            lake.commit(lambda transaction: transaction.declare("policy", content=policy))
+            make.append(lake, "finding", [row | {"position": lake.last_position()}], make.FINDING_SCHEMA)
+        money = {account: micros for (kind, account), micros in balances(project).items() if kind == "leakage"}
+        assert money == {"assessed": -25, **recovered}
+        assert [one.offending for one in with_retries(project, lambda warehouse: audit(warehouse, ["money_ledger"]))] == [0]

@@ -12,7 +12,7 @@ import pytest
 
 from trueup.config import Project
 from trueup.errors import QueryError
-from trueup.warehouse import guard
+from trueup.warehouse.access import guard
 from trueup.warehouse.query import Warehouse, answer, open_warehouse
 
 

@@ -15,9 +15,9 @@ from trueup.fraud.features.partitioned import merge_scores
 from trueup.fraud.features.telecom import telecom_features, transactions
 from trueup.fraud.load import decisions_of, first_day_needed, label_events, usage_of
 from trueup.fraud.scoring.model import Model
-from trueup.fraud.scoring.model_registry import ModelInterval, model_intervals, models_of
+from trueup.fraud.scoring.model_registry import ModelInterval, model_intervals, models_of, threshold_of
 from trueup.fraud.scoring.rescore import RescoreRequest, rescore_records, unscored_upto
-from trueup.fraud.scoring.rules import with_cell_areas, with_rule_features
+from trueup.fraud.scoring.rules import rules_of, with_cell_areas, with_rule_features
 from trueup.fraud.scoring.score_run import CONSUMER, EMPTY, ScoreBatch, score_transactions
 from trueup.log.lake import Lake
 from trueup.warehouse.statements import statement
@@ -124,7 +124,7 @@ def derive(lake: Lake, project: Project, runs: Runs) -> ScoreBatch:
 
 def _spans(lake: Lake, project: Project, runs: Runs) -> Iterator[Span]:
     """Yield spans of about a million records, each with the earliest day that its windows need."""
-    declared = with_rule_features(telecom_features(), project.config.fraud.rule)
+    declared = with_rule_features(telecom_features(), rules_of(project.config.fraud))
     arrived = lake.read("control", columns=["stream", "accepted"], after=runs.after, upto=runs.upto)
     usage = arrived.filter(pl.col("stream") == "usage").sort("position")
     after, rows = runs.after, 0
@@ -146,8 +146,8 @@ def _score_span(
     config = project.config.fraud
     usage = usage_of(lake, upto=span.upto, first_day=span.first_day)
     labels = label_events(lake, project, decisions, upto=span.upto)
-    events = with_cell_areas(pl.concat([transactions(usage, config), labels]), config.rule)
-    features = history(with_rule_features(telecom_features(), config.rule), events, requested=events["position"] > span.after)
+    events = with_cell_areas(pl.concat([transactions(usage, config), labels]), rules_of(config))
+    features = history(with_rule_features(telecom_features(), rules_of(config)), events, requested=events["position"] > span.after)
     return score_transactions(events, features, parts, models, config, upto=0)
 
 
@@ -160,5 +160,7 @@ def _derive_rescore(lake: Lake, project: Project, run: Run, decisions: pl.DataFr
     )
     before = lake.connection.execute(query, [f"{RESCORE}{model_id} ", run.snapshot]).fetchone()
     last = None if before is None or before[0] is None else int(before[0])
-    request = RescoreRequest(ModelInterval(model_id, "champion", 0, unscored_upto(lake, model_id)), int(first), last)
+    limit = threshold_of(lake, model_id, before=run.snapshot)
+    part = ModelInterval(model_id, "champion", 0, unscored_upto(lake, model_id), limit)
+    request = RescoreRequest(part, int(first), last)
     return merge_scores(rescore_records(lake, project, request, decisions, upto=run.upto))

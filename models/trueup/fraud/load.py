@@ -64,10 +64,12 @@ def label_events(
 
 
 def decisions_of(lake: Lake, project: Project) -> pl.DataFrame:
-    """Return one row per decision on a suspicious transaction: `event_id`, its `day`, `decision`, `decided_at`."""
+    """Return one row per decision on a suspicious transaction: `event_id`, accused `side`, `day`, `decision`, `decided_at`."""
     install_views.set_variables(lake.connection, project)
     decisions = pl.DataFrame(Warehouse(lake, None).table("queries/fraud/fraud_decisions"))
-    return decisions.cast({"event_id": pl.Binary, "day": pl.Date, "decision": pl.String, "decided_at": pl.Datetime("us", "UTC")})
+    return decisions.cast(
+        {"event_id": pl.Binary, "side": pl.String, "day": pl.Date, "decision": pl.String, "decided_at": pl.Datetime("us", "UTC")}
+    )
 
 
 def labels_of(lake: Lake, project: Project, usage: pl.DataFrame, truth: pl.DataFrame | None) -> pl.DataFrame:
@@ -83,8 +85,3 @@ def labels_of(lake: Lake, project: Project, usage: pl.DataFrame, truth: pl.DataF
 def events_of(usage: pl.DataFrame, labels: pl.DataFrame, project: Project) -> pl.DataFrame:
     """Return the events of usage records with their facts, and a label event from the time each label became known."""
     return with_labels(transactions(usage, project.config.fraud), labels)
-
-
-def party() -> pl.Expr:
-    """Return the suspected party of a transaction: the caller of a received call, else the subscriber."""
-    return pl.when("is_received").then(pl.coalesce("peer", "subscriber")).otherwise("subscriber")

@@ -55,7 +55,7 @@ def show(problems: Iterable[Problem]) -> None:
     """Print one line on stderr for each problem."""
     for problem in problems:
         prefix = "trueup" if problem.severity == "error" else problem.severity
-        output.note(f"{prefix}: {' '.join(str(problem).split())}")
+        output.problem(f"{prefix}: {' '.join(str(problem).split())}")
 
 
 def refuse(problems: Iterable[Problem]) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Annotated, Any, TextIO, cast
 
 import typer
+from rich.markup import escape
 from typer.main import get_command, get_command_name
 from typer.models import CommandInfo
 
@@ -27,11 +28,12 @@ from trueup.cli.commands import (
     query,
     rate,
     reconcile,
+    recover,
     run,
     status,
     stream,
 )
-from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence
+from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence, links, notify, whatif
 from trueup.cli.commands.presentation import picture, workbench
 from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
@@ -66,9 +68,8 @@ def root(
 
 
 _GROUPS = (
-    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, evidence, bill,
-    clock, verify, anchor, rate, run, controls, fraud, doctor, workbench,
-    picture,
+    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, whatif, evidence, bill, notify, links,
+    clock, verify, anchor, rate, recover, run, controls, fraud, doctor, workbench, picture,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; an error becomes one line on stderr, never a traceback."""
     argv = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     output.guard_stderr()
+    output.be_quiet(False)
     keep_freed_memory()
     with _printable_streams():
         return _run_safely(argv)
@@ -155,7 +157,7 @@ def _check_utf8(arguments: Sequence[str]) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    command = get_command(app_of(arguments))
+    command = _with_literal_help(get_command(app_of(arguments)))
     try:
         with command.make_context("trueup", arguments) as context:
             command.invoke(context)
@@ -163,6 +165,15 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as ended:
         return ended.exit_code
     return DONE
+
+
+def _with_literal_help(command: Any) -> Any:
+    """Return a command whose help texts show brackets as they are: Typer reads `[[source]]` in a text as markup of Rich."""
+    for each in (command, *getattr(command, "commands", {}).values()):
+        for text in (each, *each.params):
+            if text.help:
+                text.help = escape(text.help)
+    return command
 
 
 def app_of(arguments: Sequence[str]) -> typer.Typer:
@@ -186,5 +197,5 @@ def _command_name(arguments: Sequence[str]) -> str:
 
 
 def _failed(message: str) -> int:
-    output.note("trueup: " + " ".join(message.split()))
+    output.problem("trueup: " + " ".join(message.split()))
     return FAILED

@@ -33,6 +33,9 @@ Spreadsheet = Annotated[
         help="Put an apostrophe before CSV text that a spreadsheet would run as a formula (= + - @); by default on a terminal.",
     ),
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", callback=output.be_quiet, help="Print problems only, and with --json the result.")
+]
 HERE = Path()
 
 

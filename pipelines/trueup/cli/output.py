@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -47,9 +48,26 @@ def _format_warning(message: Warning | str, category: type[Warning], filename: s
     return visible(f"{category.__name__}: {message} ({filename}:{lineno})") + "\n"
 
 
+_quiet = False
+"""Whether the running command shows only problems and JSON."""
+
+
+def be_quiet(wanted: bool) -> bool:
+    """Show only problems and JSON from now on, or everything; return the value, as the callback of an option does."""
+    global _quiet
+    _quiet = wanted
+    return wanted
+
+
+def draws() -> bool:
+    """Return whether progress may be drawn: on a terminal, unless the command is quiet."""
+    return sys.stderr.isatty() and not _quiet
+
+
 def line(text: str = "") -> None:
     """Print one line of a result."""
-    sys.stdout.write(visible(mask(text)) + "\n")
+    if not _quiet:
+        sys.stdout.write(visible(mask(text)) + "\n")
 
 
 def lines(text: str) -> None:
@@ -59,14 +77,20 @@ def lines(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """Print one line of progress or an error on stderr; never part of a result."""
+    """Print one line of progress on stderr; never part of a result."""
+    if not _quiet:
+        problem(text)
+
+
+def problem(text: str) -> None:
+    """Print one line on stderr about what is wrong, also with `--quiet`."""
     sys.stderr.write(visible(mask(text)) + "\n")
     sys.stderr.flush()
 
 
 def note_each(verbose: bool) -> Callable[[str], None] | None:
     """Return the printer of frequent progress lines: `note` on a terminal or with `--verbose`, else None."""
-    return note if verbose or sys.stderr.isatty() else None
+    return note if verbose or draws() else None
 
 
 def json_value(value: object) -> None:
@@ -120,6 +144,8 @@ def csv_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, spreadshe
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "") -> None:
     """Print rows as a table: fitted to a terminal, in full width anywhere else so that nothing is cut."""
+    if _quiet:
+        return
     cells = [list(row) for row in rows]
     head = Text(visible(title), style="table.title") if title else None
     grid = Table(box=SIMPLE_HEAD, title=head, title_justify="left", pad_edge=False, show_edge=False)
@@ -140,6 +166,12 @@ def dictionaries(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, t
 def moment(value: datetime | None) -> str:
     """Return a time to the second, or a dash for None."""
     return "-" if value is None else value.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def short(path: str | Path) -> str:
+    """Return a path relative to the working folder where it lies below it."""
+    absolute, here = Path(path).absolute(), Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(path)
 
 
 def counted(number: int, noun: str) -> str:

@@ -18,7 +18,7 @@ from trueup.config.folder import MAX_TOML_BYTES, Project
 from trueup.config.preset_files import preset_names, preset_source, preset_text, preset_title
 from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.chain import ChainConfig
-from trueup.config.tables.fraud import FraudConfig, HotRule
+from trueup.config.tables.fraud import FraudConfig, FraudLoss, HotRule
 from trueup.config.tables.lake import BucketBy, LakeConfig
 from trueup.config.tables.limits import LimitsConfig
 from trueup.config.tables.of_source.fixed import FixedConfig, FixedField
@@ -58,6 +58,7 @@ __all__ = [
     "FixedField",
     "FramingConfig",
     "FraudConfig",
+    "FraudLoss",
     "GateConfig",
     "GateSeverity",
     "HotRule",

@@ -24,7 +24,7 @@ TARIFF_COLUMNS = (
     "tier_from", "rounding", "decimals", "rounding_stage", "tax", "tax_included", "unit", "weekdays", "from_time", "to_time",
     "timezone", "calendar", "name", "services", "shared", "period", "to_currency", "units", "origin",
     "maximum", "chargeable_from", "free_first", "priced_at", "rated_as",
-    "due", "proration", "suspended", "event", "applies_to", "discount", "months",
+    "due", "proration", "suspended", "event", "applies_to", "discount", "months", "slots",
 )  # fmt: skip
 STREAM_COLUMNS = {
     "usage": USAGE_COLUMNS, "charge": CHARGE_COLUMNS, "stage": STAGE_COLUMNS, "subscriber": SUBSCRIBER_COLUMNS,

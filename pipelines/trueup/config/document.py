@@ -13,6 +13,7 @@ from trueup.config.tables.chain import ChainConfig, check_chains
 from trueup.config.tables.fraud import FraudConfig
 from trueup.config.tables.lake import LakeConfig
 from trueup.config.tables.limits import LimitsConfig
+from trueup.config.tables.notify import NotifyConfig
 from trueup.config.tables.project import ProjectConfig
 from trueup.config.tables.quality import ExpectationConfig, QualityConfig
 from trueup.config.tables.rating import RatingConfig
@@ -51,6 +52,8 @@ class Config(Table):
     """Checks of feeds."""
     cases: CasesConfig = CasesConfig()
     """Grouping of findings by root cause, and decisions on their money."""
+    notify: NotifyConfig = NotifyConfig()
+    """Where new and changed cases are reported."""
     sql: SqlConfig = SqlConfig()
     """Bounds of one query of `trueup sql`."""
     anchor: AnchorConfig = AnchorConfig()
@@ -97,6 +100,11 @@ def parse(text: str, *, where: str = FILE_NAME) -> Config:
         tables: dict[str, Any] = tomllib.loads(text.removeprefix("\ufeff"))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"invalid TOML: {error}", where=where) from None
+    return parse_tables(tables, where=where)
+
+
+def parse_tables(tables: dict[str, Any], *, where: str = FILE_NAME) -> Config:
+    """Return the settings of tables as TOML has them; raise `ConfigError` that names each wrong setting."""
     try:
         return Config.model_validate(tables)
     except ValidationError as error:

@@ -17,7 +17,7 @@ from trueup.errors import TrueupError
 from trueup.log.catalog.connection import connect, load_extension
 
 _LEAST_MEMORY_BYTES, _LEAST_FREE_BYTES, _LITTLE_FREE_BYTES = 2 << 30, 100 << 20, 5 << 30
-_DISTRIBUTIONS = {"pyflink": "apache-flink"}
+_DISTRIBUTIONS = {"vl_convert": "vl-convert-python", "pyflink": "apache-flink"}
 """Distributions that are not named like their package."""
 _EXTENSIONS = ("ducklake", "sqlite_scanner", "postgres_scanner")
 

@@ -116,6 +116,7 @@ LATER: dict[str, dict[str, pl.DataType]] = {
         "applies_to": pl.String(),
         "discount_micros": pl.Int64(),
         "months": pl.Int64(),
+        "slots": pl.String(),
     },
 }
 """Core columns that canonical form 1 does not have: only a row that has one of them is in form 2, see `identity`."""

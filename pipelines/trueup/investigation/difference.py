@@ -9,6 +9,7 @@ import polars as pl
 
 from trueup.config import Project
 from trueup.errors import QueryError
+from trueup.log.lake import Days
 from trueup.warehouse.asof import AsOf
 from trueup.warehouse.query import Warehouse, with_retries
 
@@ -36,8 +37,10 @@ class Difference:
     findings: list[dict[str, Any]]
 
 
-def compare(project: Project, then: str, now: str | None = None, *, most: int = 50) -> Difference:
+def compare(project: Project, then: str, now: str | None = None, *, most: int = 50, days: Days = (None, None)) -> Difference:
     """Compare the findings as of two positions, times or days; `now` is by default the newest position.
+
+    `days`, first and last, limit the findings that are compared; those without a day are then left out.
 
     Raises `QueryError` for a point that is no position, time or day, for a position that the log does not have, and where `then` is
     the later one.
@@ -46,6 +49,7 @@ def compare(project: Project, then: str, now: str | None = None, *, most: int = 
     later, second = with_retries(project, _state, now)
     if earlier > later:
         raise QueryError(f"position {earlier} comes after position {later}", todo="write the earlier point first")
+    first, second = (_within(state, days) for state in (first, second))
     changed = changes_between(first, second)
     return Difference(earlier, later, changed.height, _money(first, second), _by_cause(changed), _rows(changed, most))
 
@@ -55,6 +59,12 @@ def _state(warehouse: Warehouse) -> tuple[int, pl.DataFrame]:
     position = warehouse.lake.last_position() if as_of is None else as_of.position
     rows = pl.DataFrame(warehouse.table("queries/cases/state"))
     return position, rows.cast(_STATE)  # type: ignore[arg-type]
+
+
+def _within(state: pl.DataFrame, days: Days) -> pl.DataFrame:
+    first, last = days
+    state = state if first is None else state.filter(pl.col("day") >= first)
+    return state if last is None else state.filter(pl.col("day") <= last)
 
 
 def changes_between(then: pl.DataFrame, now: pl.DataFrame) -> pl.DataFrame:

@@ -192,13 +192,13 @@ class _Scoring:
 
     def __init__(self, lake: Lake) -> None:
         from trueup.fraud.features.incremental import is_behind
-        from trueup.fraud.scoring.model_registry import NO_MODEL, active_models
+        from trueup.fraud.scoring.model_registry import active_models, no_model
         from trueup.fraud.scoring.score_run import CONSUMER as SCORER
 
         self._lake, self._consumer, self._is_behind = lake, SCORER, is_behind
         self._first, self._suspicious_before = lake.consumer_position(SCORER), self._suspicious()
         without_model = active_models(lake, after=self._first, upto=max(lake.last_position(), self._first + 1)) is None
-        self.blocked_by = NO_MODEL if without_model else ""
+        self.blocked_by = no_model(lake.project) if without_model else ""
 
     def is_behind(self) -> bool:
         """Return whether transactions are left to score."""

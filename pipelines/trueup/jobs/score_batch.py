@@ -32,7 +32,7 @@ from trueup.fraud.features.partitioned import (
 from trueup.fraud.features.telecom import telecom_features, transactions
 from trueup.fraud.load import decisions_of, label_events, usage_of
 from trueup.fraud.scoring.model_registry import ModelInterval, models_of
-from trueup.fraud.scoring.rules import with_cell_areas
+from trueup.fraud.scoring.rules import rules_of, with_cell_areas
 from trueup.fraud.scoring.score_run import EMPTY, ScoreBatch, ScoreSummary, commit_judged, pending, summary_of
 from trueup.jobs.reconcile_batch import run_pipeline
 from trueup.log.lake import BucketRange, Lake, TablePart
@@ -70,7 +70,7 @@ class Read(beam.DoFn):  # type: ignore[misc]
         with Lake.open(project, read_only=True) as lake:
             usage = usage_of(lake, upto=run.upto, first_day=run.first_day, buckets=element)
             labels = label_events(lake, project, decisions_of(lake, project), upto=run.upto, buckets=element)
-        events = with_cell_areas(pl.concat([transactions(usage, config), labels]), config.rule)
+        events = with_cell_areas(pl.concat([transactions(usage, config), labels]), rules_of(config))
         for part, rows in partition_by_entity(declared, events, run.ranges, len(run.ranges)):
             yield (part.entity, part.group), to_ipc(rows)
         for owner, rows in transactions_by_owner(declared, events.filter(pl.col("position") > run.after), run.ranges):

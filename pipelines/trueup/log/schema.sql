@@ -219,6 +219,7 @@ CREATE TABLE lake.events.tariff (
     applies_to VARCHAR,         -- of a discount: the item that it lowers
     discount_micros BIGINT,     -- of a discount: the fraction in millionths: 0.25 is 250000
     months BIGINT,              -- of a discount: how long it lasts; of a termination: the commitment
+    slots VARCHAR,              -- of a rate: later prices within a record, such as 60: 0.05/1; 300: 0.02/60
     attributes JSON
 );
 
@@ -367,10 +368,14 @@ CREATE TABLE lake.events.score (
     service VARCHAR,
     subscriber VARCHAR,
     peer VARCHAR,
-    party VARCHAR,              -- the suspected party: the caller of received usage, else the subscriber
+    party VARCHAR,              -- the suspected party: the one whose behaviour the reasons describe
     margin DOUBLE,              -- of a model: the sum of the trees
     probability DOUBLE,         -- of a model: calibrated
-    reasons JSON                -- sentences; of a model also each feature's contribution to the margin
+    reasons JSON,               -- sentences, typology, action; of a model also each feature's contribution to the margin
+    party_rank BIGINT,          -- 1: the party most suspected of this transaction; 2: its other end; NULL: of before there were two
+    in_sample BOOLEAN,          -- of a model: whether its training covered the day of the transaction
+    loss_micros BIGINT,         -- what the transaction costs if it is fraud; NULL without [[fraud.loss]] of its service
+    currency VARCHAR            -- of the loss
 );
 
 -- Transactions scored in one run by one model or rule, by day: all are counted, only suspicious ones have a row in score. Owner: fraud.
@@ -381,7 +386,8 @@ CREATE TABLE lake.events.scoring (
     role VARCHAR,               -- champion, challenger, alert or shadow
     day DATE,
     transactions BIGINT,
-    suspicious BIGINT
+    suspicious BIGINT,
+    in_sample BIGINT            -- transactions of days that the model's training covered; NULL: not counted yet
 );
 
 -- Distribution of the features and margins that a model scored in one run, by day, feature and bin. Owner: fraud.
@@ -418,6 +424,15 @@ CREATE TABLE lake.events.case_opening (
     owner VARCHAR,              -- who is responsible, by the settings; a decision may assign another person
     due_on DATE,                -- the day by which it is due, by the settings
     evidence JSON               -- findings, money_micros and records that the search counted
+);
+
+-- One message about a case, sent to one channel: it is not sent there again. Owner: investigation.
+CREATE TABLE lake.events.notice (
+    event_id BLOB,              -- 16 bytes of sha256 over subject, content and channel
+    subject BLOB,               -- the case
+    channel VARCHAR,            -- file, or the kind of address and a hash of it; never the address, which may hold a password
+    content JSON,               -- the message
+    sent_at TIMESTAMPTZ         -- the injected clock
 );
 
 -- One finding filed in a case; the last filing of a finding counts. Owner: investigation.

@@ -74,11 +74,13 @@ def known_format(sample: Sample, records: Records, layout: Layout) -> tuple[Know
 def _of_json(sample: Sample, records: Records, layout: Layout) -> tuple[KnownFormat | None, Records]:
     for name in preset_names():
         source = preset_as_source(name)
-        outermost = {column.split(".")[0] for column in _columns_read(source)}
+        # Of a preset with members around a list, those are what the documents of a sample show.
+        outermost = {column.split(".")[0] for column in source.parents or _columns_read(source)}
         if source.format not in ("ndjson", "json") or not outermost <= {column.split(".")[0] for column in records.available}:
             continue
         # The format and the list of the sample; the paths of the preset name members of inner objects.
-        by_line = source.model_copy(update={"format": layout.format, "records": layout.settings.get("records", source.records)})
+        records_at = source.records or layout.settings.get("records")
+        by_line = source.model_copy(update={"format": layout.format, "records": records_at})
         read = records_by(by_line, sample, layout, first=_columns_read(source))
         known = _by_names(name, read.columns)
         if known is not None:

@@ -98,6 +98,8 @@ def _differs(line: Line, known: KnownFormat) -> bool:
     """Return whether a preset lacks a line of the layout: documents of JSON may be single lines, not the other way round."""
     if line.key == "format":
         return (line.value, known.source.format) == ("json", "ndjson")
+    if line.key == "records" and known.source.records is not None:
+        return False
     return bool(line.value != getattr(known.source, line.key))
 
 

@@ -28,7 +28,7 @@ _FORMATS_OF: dict[tuple[str, ...], tuple[str, ...]] = {
     ("skip_lines",): (*_TEXTS, "xlsx"),
     ("fixed",): ("fixed",),
     ("sheet",): ("xlsx",),
-    ("records",): ("ndjson", "json"),
+    ("records", "parents"): ("ndjson", "json"),
     ("element",): ("xml",),
     ("record_type",): ("csv", "fixed"),
 }
@@ -42,9 +42,9 @@ _COLUMN_SETTINGS = {
 """Kinds of column to which each column setting applies."""
 _RULE_SETTINGS = {
     "hot_list": {"numbers"}, "range": {"prefixes"}, "velocity": {"feature", "above"}, "overlap": {"above"},
-    "travel": {"within", "area"},
+    "travel": {"within", "area"}, "all": {"when", "party"},
 }  # fmt: skip
-_ANY_RULE = {"name", "kind", "shadow"}
+_ANY_RULE = {"name", "kind", "shadow", "action"}
 
 
 def _unused(facts: Facts) -> Iterator[Instance]:

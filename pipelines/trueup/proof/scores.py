@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from trueup.fraud.derive import Runs
 
 CHECK = "scores"
-_KEY = ["event_id", "source", "name", "position"]
+_KEY = ["event_id", "source", "name", "position", "party"]
 _COUNTED = {
-    "scoring": (["source", "name", "role", "day"], ["transactions", "suspicious"]),
+    "scoring": (["source", "name", "role", "day"], ["transactions", "suspicious", "in_sample"]),
     "drift": (["name", "day", "feature", "bin"], ["transactions"]),
 }  # fmt: skip
 

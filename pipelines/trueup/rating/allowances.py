@@ -11,6 +11,7 @@ import polars as pl
 from trueup.localtime import DAY_US, month_begin_us, month_number, utc_us, wall_us, week_begin_us, week_number
 from trueup.party_numbers import international_digits
 from trueup.rating.book import NEVER_US, PRICED_KEY, Book
+from trueup.rating.slots import with_bases
 
 _POOL: list[str | pl.Expr] = ["by_account", "who", "plan", "period", "index"]
 """The key of an allowance pool: whose volume adds up, and within which period."""
@@ -39,7 +40,7 @@ def apply_allowances_and_tiers(pieces: pl.DataFrame, calls: pl.DataFrame, book: 
     """
     counts = ~pl.col("aside") if "aside" in calls.columns else pl.lit(True)
     facts = calls.select("call", "plan", "service", "zone", "peer", "account", "subscriber", "start_us", "order", counts=counts)
-    rows = pieces.with_columns(base="rate", allowance=pl.lit(None, pl.String), share=pl.lit(0, pl.Int64))
+    rows = with_bases(pieces, book.slots).with_columns(allowance=pl.lit(None, pl.String), share=pl.lit(0, pl.Int64))
     if not book.allowances.is_empty():
         rows = _apply_allowances(rows, facts, book)
     if book.tiered:
@@ -126,7 +127,9 @@ def _apply_tiers(rows: pl.DataFrame, facts: pl.DataFrame, book: Book) -> pl.Data
     """Divide the charged quantity beyond allowances among the tiers of its rate."""
     key = PRICED_KEY
     terms_of = ["period", "timezone", "shared"]
-    tiers = book.rates.select("rate", "from_us", "to_us", *key, *terms_of, "tier_from_micros")
+    # A rate with several prices within a record has no tiers.
+    one_price = (pl.col("tier_from_micros") > 0) | pl.col("slots").is_null()
+    tiers = book.rates.filter(one_price).select("rate", "from_us", "to_us", *key, *terms_of, "tier_from_micros")
     table = tiers.filter(pl.col("tier_from_micros") == 0).select(*key, *terms_of, base="rate")
     several = table.join(tiers.drop(terms_of), on=key, nulls_equal=True)
     several = several.filter((pl.col("tier_from_micros") > 0) | (pl.col("rate") == pl.col("base")))

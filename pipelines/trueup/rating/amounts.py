@@ -45,7 +45,7 @@ def _net(parts: pl.DataFrame, book: Book) -> pl.DataFrame:
 
     `net` / `per` is the price in millionths, `rate` the rate of the first piece without tiers.
     """
-    prices = book.rates.select("rate", "price_micros", "price_per")
+    prices = pl.concat([frame.select("rate", "price_micros", "price_per") for frame in (book.rates, book.slots)])
     terms = book.rates.select("rounding", "decimals", "rounding_stage", base="rate")
     rows = parts.join(prices, on="rate", how="left").join(terms, on="base", how="left")
     per = book.common_per * MICROS

@@ -16,6 +16,7 @@ import polars as pl
 from trueup.errors import TrueupError
 from trueup.events.schema import UTC_TIME
 from trueup.party_numbers import international_digits
+from trueup.rating.slots import slots_of
 
 RATE, BAND, HOLIDAY, ALLOWANCE, EXCHANGE, PORTED = "rate", "band", "holiday", "allowance", "exchange", "ported"
 RECURRING, ONE_OFF, DISCOUNT = "recurring", "one_off", "discount"
@@ -84,6 +85,7 @@ TARIFF: dict[str, pl.DataType] = {
     "applies_to": pl.String(),  # of a discount: the item that it lowers
     "discount_micros": pl.Int64(),  # of a discount: the fraction that it takes off
     "months": pl.Int64(),  # of a discount: how long it lasts; of a termination: the commitment
+    "slots": pl.String(),  # of a rate: later prices within a record, see `trueup.rating.slots`
 }
 """A row of a tariff book; NULL is "any", "none" or the usual. Amounts are millionths of `currency`, quantities of `unit`."""
 
@@ -171,6 +173,11 @@ class Book:
         known = {"", *self.priced["origin"].drop_nulls()}
         chains = [(long, long[:n]) for long in sorted(known) for n in range(len(long) + 1) if long[:n] in known]
         return pl.DataFrame(chains if len(known) > 1 else [], schema={"longest": pl.String, "origin": pl.String}, orient="row")
+
+    @cached_property
+    def slots(self) -> pl.DataFrame:
+        """The later prices within records, as `SLOT` rows; their numbers follow those of the rates."""
+        return slots_of(self.rates)
 
     @cached_property
     def common_per(self) -> int:

@@ -34,6 +34,7 @@ from trueup.rating.book import (
     normalized_rows,
 )
 from trueup.rating.charged_items.item_validation import item_of_two_kinds, item_rules, unknown_item
+from trueup.rating.slots import slots_in
 
 REFUSAL: dict[str, pl.DataType] = {"source_row": pl.Int64(), "reason": pl.String(), "rule": pl.String()}
 """A row that is not taken in: the first rule it breaks, as what should have been so."""
@@ -53,7 +54,7 @@ _REQUIRED: dict[str, tuple[str, ...]] = {
 _OF_ONE_ITEM = {
     "origin": RATE, "maximum_micros": RATE, "chargeable_from_micros": RATE, "free_first_micros": RATE, "priced_at": RATE,
     "rated_as": PORTED, "due": RECURRING, "proration": RECURRING, "suspended": RECURRING, "event": ONE_OFF,
-    "applies_to": DISCOUNT, "discount_micros": DISCOUNT,
+    "applies_to": DISCOUNT, "discount_micros": DISCOUNT, "slots": RATE,
 }  # fmt: skip
 """Columns that only one item may have."""
 _CHOICES = {
@@ -127,7 +128,8 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
     )
     yield from _prefix("destination")
     yield from _terms_of_one_item([name for name in _OF_ONE_ITEM if rows[name].null_count() < rows.height])
-    for name, read in (("weekdays", weekdays_of), ("from_time", minute_of), ("to_time", minute_of), ("timezone", ZoneInfo)):
+    readers = {"weekdays": weekdays_of, "from_time": minute_of, "to_time": minute_of, "timezone": ZoneInfo, "slots": slots_in}
+    for name, read in readers.items():
         yield OUT_OF_RANGE, f"{name}: can be read", pl.col(name).is_in(_unreadable(rows[name], read))
     yield OUT_OF_RANGE, f"period: a cycle is of the item {RECURRING}", (pl.col("item") != RECURRING) & (pl.col("period") == "cycle")
     yield from item_rules(rows)
@@ -152,6 +154,8 @@ def _terms_of_one_item(given: list[str]) -> Iterator[_Rule]:
         elif name in _CHOICES_OF_ONE_ITEM:
             choices = _CHOICES_OF_ONE_ITEM[name]
             yield OUT_OF_RANGE, f"{name}: is one of {', '.join(choices)}", ~pl.col(name).is_in(choices)
+    if "slots" in given:
+        yield OUT_OF_RANGE, "slots: is none of a tier", pl.col("tier_from_micros") > 0
     if "maximum_micros" in given:
         yield OUT_OF_RANGE, "maximum_micros: is not below minimum_micros", pl.col("maximum_micros") < pl.col("minimum_micros")
 
@@ -207,7 +211,9 @@ def _bands(book: pl.DataFrame) -> _Rule:
 
 def _tiers(book: pl.DataFrame) -> _Rule:
     key = [n for n in KEYS[RATE] if n != "tier_from_micros"]
-    base = (pl.col("item") == RATE) & pl.col("rule").is_null() & (pl.col("tier_from_micros") == 0)
+    # Volume tiers replace one price: a rate with several prices within a record can have none.
+    one_price = (pl.col("tier_from_micros") == 0) & pl.col("slots").is_null()
+    base = (pl.col("item") == RATE) & pl.col("rule").is_null() & one_price
     beyond = (pl.col("item") == RATE) & (pl.col("tier_from_micros") > 0)
     return UNKNOWN, "tier_from_micros: there is a rate below the tier", beyond & ~base.any().over(key)
 

@@ -12,6 +12,7 @@ from trueup.rating.book import Book
 from trueup.rating.portability import with_rated_peers
 from trueup.rating.rate_selection import candidates
 from trueup.rating.segments import SEGMENT, segment_calls
+from trueup.rating.slots import with_bases
 
 CALL: dict[str, pl.DataType] = {
     "call": pl.Int64(),  # the caller's own number, each once
@@ -82,13 +83,13 @@ def shares_of(able: pl.DataFrame, book: Book) -> tuple[pl.DataFrame, pl.DataFram
     cut, unpriced = segment_calls(able.join(found, on="call", how="semi"), found, book) if found.height else (
         pl.DataFrame(schema=SEGMENT), pl.DataFrame(schema={"call": pl.Int64, "begun": pl.Boolean})
     )  # fmt: skip
-    return apply_allowances_and_tiers(cut, able, book) if book.has_shared_terms else _whole(cut), unpriced
+    return apply_allowances_and_tiers(cut, able, book) if book.has_shared_terms else _whole(cut, book), unpriced
 
 
-def _whole(cut: pl.DataFrame) -> pl.DataFrame:
+def _whole(cut: pl.DataFrame, book: Book) -> pl.DataFrame:
     """Return pieces as shares that no allowance covers."""
     nothing = {"share": pl.lit(0, pl.Int64), "allowance": pl.lit(None, pl.String)}
-    return cut.with_columns(base="rate", **nothing).select(*SHARE)
+    return with_bases(cut, book.slots).with_columns(**nothing).select(*SHARE)
 
 
 def _to_amount_rows(calls: pl.DataFrame, priced: pl.DataFrame, why: pl.DataFrame) -> pl.DataFrame:

@@ -7,6 +7,7 @@ import polars as pl
 from trueup.localtime import DAY_US
 from trueup.rating.bands import timelines
 from trueup.rating.book import BY_START, NEVER_US, Book
+from trueup.rating.slots import with_slots
 
 SECOND = "s"
 _YEAR_US = 366 * DAY_US
@@ -54,7 +55,8 @@ def segment_calls(calls: pl.DataFrame, found: pl.DataFrame, book: Book) -> tuple
     while not remaining.is_empty():
         held, missed = _rate_in_force(remaining, found, line)
         lost.append(missed)
-        cut = _charged(held.join(terms, on="rate"))
+        under = held.join(terms, on="rate")
+        cut = _charged(under if book.slots.is_empty() else with_slots(under, book.slots))
         numbered = cut.with_columns(piece=pl.lit(number, pl.Int64), free_micros=pl.lit(0, pl.Int64))
         made.append(numbered.select(*SEGMENT))
         charged = cut.with_columns(done=pl.col("from_micros") + pl.col("charged_micros"))
@@ -176,7 +178,7 @@ def _charged(held: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
     room = pl.when(_TIMED).then(pl.col("edge_us") - pl.col("at_us")).otherwise(NEVER_US)
     left = pl.col("quantity_micros") - pl.col("done")
-    reach = pl.min_horizontal(left, room)
+    reach = pl.min_horizontal(left, room, *(["slot_room"] if "slot_room" in held.columns else []))
     after = pl.max_horizontal(reach - pl.col("first_increment_micros"), 0)
     run = pl.col("next_increment_micros")
     more = pl.when(alone).then(0).otherwise(-(-after // run) * run)

@@ -29,6 +29,7 @@ def steps(rated: RatingResult, call: int, book: Book) -> list[str]:
         return [f"no price: {answer['reason']}"]
     numbers = {part[n] for part in parts for n in ("rate", "base")}
     rates = {row["rate"]: row for row in book.rates.filter(pl.col("rate").is_in(numbers)).to_dicts()}
+    rates |= {row["rate"]: _slot(row, rates[row["base"]]) for row in book.slots.filter(pl.col("rate").is_in(numbers)).to_dicts()}
     lines, net = _ported(rated.calls.filter(pl.col("call") == call), book), Fraction(0)
     for i, part in enumerate(parts):
         base = rates[part["base"]]
@@ -76,14 +77,23 @@ def _charge(part: Row, priced: Row, base: Row, record: Row, value: Fraction) -> 
         where = f"from {start.time().isoformat()}Z"
     if part["increment_micros"] is None and part["allowance"] is None and part["free_micros"]:
         return f"{where}: {_number(charged)} {unit}, {_free_at_start(base, record)}"
-    first, following = base["first_increment_micros"], base["next_increment_micros"]
+    of = priced if "slot_from_micros" in priced else base
+    first, following = of["first_increment_micros"], of["next_increment_micros"]
     stepped = "" if first is None and following is None else f" in increments of {_step(first or following)}/{_step(following)}"
     free = f", {_number(part['free_micros'])} free by {part['allowance']}" if part["free_micros"] else ""
     beyond = f" (beyond {_number(priced['tier_from_micros'])} {unit} of the period)" if priced["tier_from_micros"] else ""
+    if "slot_from_micros" in priced:
+        beyond = f" (from {_number(priced['slot_from_micros'])} {unit} of the record on)"
     paid = _number(charged - part["free_micros"])
     price = f"{_money(Fraction(priced['price_micros']))} per {priced['price_per']} {unit}{beyond}"
     each = f", each increment rounded {_how(base)} to {base['decimals']} decimals" if _by_increment(base) else ""
     return f"{where}: {_number(charged)} {unit}{stepped}{free}; {paid} × {price}{each} = {_money(value)}"
+
+
+def _slot(slot: Row, base: Row) -> Row:
+    """Return the terms of a slot: those of its rate with its own price and increment."""
+    own = {name: slot[name] for name in ("rate", "price_micros", "price_per", "slot_from_micros")}
+    return base | own | {"first_increment_micros": None, "next_increment_micros": slot["step_micros"]}
 
 
 def _free_at_start(base: Row, record: Row) -> str:

@@ -38,6 +38,8 @@ class Decision:
     until: datetime | None = None
     assignee: str = ""
     day: date | None = None
+    action: str = ""
+    """Of a request, what a system downstream is asked to do, such as `block`."""
     into: str = ""
     """Of a merge, the case that takes the findings; of a split, the new case. Set by `trueup.investigation`."""
 
@@ -98,6 +100,8 @@ def check_decision(decision: Decision, now: datetime) -> None:
         raise TrueupError(f"unknown decision {decision.name!r}", todo=todo)
     if kind.name == "dismissed" and not decision.note.strip():
         raise TrueupError("a dismissal needs its reason", todo="give it as the note")
+    if kind.name == "requested" and not (decision.action.strip() and decision.note.strip()):
+        raise TrueupError("a request needs an action and its reason", todo="give both, the reason as the note")
     if kind.name == "commented" and not decision.note.strip():
         raise TrueupError("a comment needs a text", todo="give it as the note")
     if kind.name == "write_off_proposed":
@@ -123,7 +127,12 @@ def _check_extras(kind: DecisionKind, decision: Decision, now: datetime) -> None
             raise TrueupError(f"{kind.name} moves no money", todo="leave the amount out")
         if decision.amount_micros <= 0:
             raise TrueupError("the amount must be greater than 0", todo="give the money it is about, without a sign")
-    for text, owner in ((decision.assignee, "assigned"), (decision.day, "due"), (decision.into, "merged or split")):
+    for text, owner in (
+        (decision.assignee, "assigned"),
+        (decision.day, "due"),
+        (decision.action, "requested"),
+        (decision.into, "merged or split"),
+    ):
         if text and kind.name not in owner.split(" or "):
             raise TrueupError(f"only {owner} has {text!s}", todo="leave it out")
 
@@ -183,6 +192,7 @@ def _details(decision: Decision) -> dict[str, object]:
     values = {
         "until" if decision.name == "snoozed" else "suppress_until": until,
         "assignee": decision.assignee or None,
+        "action": decision.action or None,
         "day": None if decision.day is None else decision.day.isoformat(),
         "into": decision.into or None,
     }

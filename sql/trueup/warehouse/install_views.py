@@ -25,7 +25,7 @@ from trueup.warehouse.statements import Statement, statement
 VIEW_ROOMS = {
     "findings": (
         "findings", "finding_records", "finding_history", "finding_kinds", "finding_causes", "leakage_by_day", "leakage_by_cause",
-        "conservation", "kpi_daily",
+        "conservation", "kpi_daily", "recoveries",
     ),
     "feeds": ("quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day"),
     "terms": ("subscriptions", "tariffs", "provisioning"),
@@ -34,7 +34,7 @@ VIEW_ROOMS = {
     "cases": ("cases", "case_members", "case_history", "money_ledger", "money_by_account", "decision_kinds", "controls"),
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
-MACROS = ("steps/micros_as_money", "steps/period_number", "steps/period_first_day")
+MACROS = ("steps/micros_as_money", "steps/period_number", "steps/period_first_day", "steps/finding_status")
 CASE_STEPS = (
     "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "root_cause", "fraud_money", "money_item",
     "money_share", "money_event", "fraud_case",
@@ -42,7 +42,7 @@ CASE_STEPS = (
 """Steps in the folder `steps/cases/`."""
 STEPS = (
     "policy_now", "reconciled", "finding_change", "decision_event", "case_opening", "case_filing", "decision_on_finding",
-    "decision_now", "booking_now", "finding_now", "finding_standing", "match_rule",
+    "decision_now", "booking_now", "finding_now", "finding_standing", "recovery", "match_rule",
     "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
     "case_note", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
     "chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop",
@@ -53,9 +53,9 @@ REGISTRIES = ("finding_kinds", "finding_causes", "decision_kinds")
 """Views of the registries of kinds, causes and decisions. Steps read them, so they are created first."""
 VIEWS = (
     *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
-    "quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "subscriptions", "tariffs",
-    "provisioning", "chain_hops", "chain_losses", "chain_flow", "suspicious_transactions", "cases", "case_members", "case_history",
-    "money_ledger", "money_by_account", "controls", "fraud_daily", "fraud_drift",
+    "quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "recoveries",
+    "subscriptions", "tariffs", "provisioning", "chain_hops", "chain_losses", "chain_flow", "suspicious_transactions", "cases",
+    "case_members", "case_history", "money_ledger", "money_by_account", "controls", "fraud_daily", "fraud_drift",
 )  # fmt: skip
 ALL_STEPS = (*STEPS, *(name for names in STEPS_ON_VIEWS.values() for name in names))
 _ORDER = (

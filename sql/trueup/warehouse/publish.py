@@ -21,7 +21,8 @@ from trueup.log.catalog.catalogs import LOCK_WAIT_S, catalog_of
 from trueup.log.damage import damage_behind
 from trueup.progress import LogFn
 from trueup.regular import NotRegularError, open_regular
-from trueup.warehouse import guard, install_views
+from trueup.warehouse import install_views
+from trueup.warehouse.access import guard
 from trueup.warehouse.query import Warehouse, is_transient, with_retries
 from trueup.warehouse.statements import names, statement
 

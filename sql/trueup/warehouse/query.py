@@ -16,9 +16,10 @@ from trueup.config import Project, SqlConfig
 from trueup.errors import LogBusyError, LogError, QueryError
 from trueup.log.lake import Lake
 from trueup.log.place import data_path
-from trueup.warehouse import guard, install_views
+from trueup.warehouse import install_views
+from trueup.warehouse.access import guard
+from trueup.warehouse.access.bounds import TimeLimit, interruptible, naming_limits, parts
 from trueup.warehouse.asof import AsOf, resolve
-from trueup.warehouse.bounds import TimeLimit, interruptible, naming_limits, parts
 from trueup.warehouse.statements import statement
 
 if TYPE_CHECKING:

@@ -382,6 +382,7 @@ def bookings_of(
             if own and (not difference.exceeds_tolerance or pool_of(s) is None):
                 assert s.quantity is not None
                 kind = classify(s.rules, s.expected, billed, s.quantity, c.quantity, difference.price)
+                kind = "tolerated" if abs(s.expected - billed) <= s.rules.amount_tolerance else kind
                 bookings.append(book(s, kind, s.expected, billed, s.records, charges))
             else:
                 differences.append(difference)
@@ -390,6 +391,7 @@ def bookings_of(
             kind = classify(
                 s.rules, s.expected, billed, s.quantity, c.quantity, priced(s.rules, c.quantity, s.name[4], known.policy)
             )
+            kind = "tolerated" if own and abs(s.expected - billed) <= s.rules.amount_tolerance else kind
         bookings.append(book(s, kind, s.expected, billed, s.records, charges))
     for n, s in matching.free_sessions.items():
         final = s.is_final_unmatched and not any(ends[0] == n for ends in matching.edges)
@@ -514,6 +516,7 @@ def period_bookings(
                 else priced(rules, quantity, str(currency), known.policy)
             )
             kind = classify(rules, expected, billed, total, quantity, value if quantity is not None else None)
+            kind = "tolerated" if own and abs(expected - billed) <= rules.amount_tolerance else kind
         kind = "tolerated" if kind not in ("pending", "unrated") and expected == billed else kind
         starts = [t for t in (*(s.start_us for s in used), *(h.record.time_us for h in charged.values())) if t is not None]
         day = None if index is None else (EPOCH + period_begin_us(index, rules.period) * US).date()  # type: ignore[arg-type]

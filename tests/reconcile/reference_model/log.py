@@ -199,7 +199,8 @@ def admit(
         return before.passed(record.charge, record.time_us, before.policy.horizon_us, before.policy.horizon_us)
 
     def may_correct(record: Record, known: AdmittedRecord) -> bool:
-        is_regrouped = (record.session, currency_of(record, before.policy)) != (known.record.session, known.currency)
+        was = (known.record.session, known.currency, (known.record.corrects or (None, None))[1])
+        is_regrouped = (record.session, currency_of(record, before.policy), (record.corrects or (None, None))[1]) != was
         may_be_settled = known.frozen and before.matched_nearest
         return not (behind_horizon(record) or behind_horizon(known.record) or (is_regrouped and may_be_settled))
 

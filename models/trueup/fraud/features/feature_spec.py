@@ -12,6 +12,8 @@ from typing import Literal
 from trueup.errors import TrueupError
 
 Aggregate = Literal["count", "sum", "distinct", "min", "max", "since_first", "since_last", "open"]
+Owner = Literal["actor", "subscriber", "handset", "peer", "range", "pair"]
+"""Whose behaviour a feature describes; the actor is the subscriber, or of a received call the peer."""
 AGGREGATES = ("count", "sum", "distinct", "min", "max", "since_first", "since_last", "open")
 _OF_NOTHING = ("count", "since_first", "since_last")
 ENGINE_VERSION = 1
@@ -31,7 +33,7 @@ class Feature:
 
     `count`: how many; `sum`, `min`, `max`, `distinct`: of a column, missing values left out; `since_first`, `since_last`:
     microseconds since the first, and since the last before this one; `open`: how many others have not ended, their end being
-    a column of times. `where` names a column of truth values that must hold.
+    a column of times. `where` names a column of truth values that must hold. `owner` is the one whose behaviour it describes.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Feature:
     of: str | None = None
     where: str | None = None
     track: Literal["event", "label"] = "event"
+    owner: Owner = "actor"
 
     def __post_init__(self) -> None:
         if self.aggregate not in AGGREGATES:
@@ -108,6 +111,13 @@ class FeatureSet:
         """Return the names of the features that the model sees, in its order."""
         every = (*self.own, *(f.name for f in self.features), *(r.name for r in self.ratios))
         return tuple(n for n in every if n not in self.hidden)
+
+    @cached_property
+    def owners(self) -> dict[str, Owner]:
+        """Return whose behaviour each feature describes; a ratio describes the owner of its first column."""
+        owners: dict[str, Owner] = dict.fromkeys(self.own, "actor")
+        owners |= {f.name: f.owner for f in self.features}
+        return owners | {r.name: owners[r.over[0][0]] for r in self.ratios}
 
     @property
     def entities(self) -> tuple[tuple[str, ...], ...]:

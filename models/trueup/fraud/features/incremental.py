@@ -13,7 +13,7 @@ from trueup.fraud.features.telecom import DAY_US, transactions
 from trueup.fraud.features.window_state import SerializedState, State, StateError, advance
 from trueup.fraud.load import decisions_of, label_events, usage_of
 from trueup.fraud.scoring.model_registry import ModelInterval, active_models
-from trueup.fraud.scoring.rules import with_cell_areas
+from trueup.fraud.scoring.rules import rules_of, with_cell_areas
 from trueup.fraud.scoring.score_run import CONSUMER
 from trueup.log.lake import Lake
 from trueup.warehouse.statements import statement
@@ -43,7 +43,7 @@ class Arrivals:
         fresh = transactions(usage_of(self._lake, after=after, upto=upto), config)
         least = fresh["at_us"].min()
         labels = self._labels(upto, least - self._longest_us) if isinstance(least, int) else None
-        return with_cell_areas(fresh if labels is None else pl.concat([fresh, labels]), config.rule)
+        return with_cell_areas(fresh if labels is None else pl.concat([fresh, labels]), rules_of(config))
 
     def _labels(self, upto: int, since_us: int) -> pl.DataFrame | None:
         """Return labels not delivered before; None without new ones. The first decision on a transaction is final as a label."""
@@ -126,7 +126,7 @@ class FeatureWindows:
             usage = usage_of(self._lake, upto=after, first_day=first_day)
             decisions = decisions_of(self._lake, self._lake.project)
             labels = label_events(self._lake, self._lake.project, decisions, upto=after, since_us=since_us)
-            self._read = after, least_us, with_cell_areas(pl.concat([transactions(usage, config), labels]), config.rule)
+            self._read = after, least_us, with_cell_areas(pl.concat([transactions(usage, config), labels]), rules_of(config))
         return self._read[2]
 
     def release(self, after: int) -> None:
@@ -137,9 +137,11 @@ class FeatureWindows:
 
 def encode_intervals(parts: list[ModelInterval]) -> list[list[object]]:
     """Return model intervals as plain values, which all workers of an epoch share."""
-    return [[s.model_id, s.role, s.after, s.upto] for s in parts]
+    return [[s.model_id, s.role, s.after, s.upto, s.threshold] for s in parts]
 
 
 def decode_intervals(notes: list[list[object]]) -> list[ModelInterval]:
     """Return the model intervals that `encode_intervals` wrote."""
-    return [ModelInterval(str(m), str(r), int(str(a)), int(str(u))) for m, r, a, u in notes]
+    return [
+        ModelInterval(str(m), str(r), int(str(a)), int(str(u)), None if t is None else float(str(t))) for m, r, a, u, t in notes
+    ]

@@ -19,7 +19,7 @@ from trueup.fraud.features.feature_spec import FeatureError, FeatureSet
 from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.scoring.model import Model
 from trueup.fraud.scoring.model_registry import ModelInterval
-from trueup.fraud.scoring.rules import with_rule_features
+from trueup.fraud.scoring.rules import rules_of, with_rule_features
 from trueup.fraud.scoring.score_run import SCORE_COLUMNS, ScoreBatch, score_transactions
 from trueup.log.lake import BucketRange
 
@@ -39,7 +39,7 @@ class Part:
 
 def declared_for(config: FraudConfig) -> FeatureSet:
     """Return the features that the models and the rules of a configuration use."""
-    return with_rule_features(telecom_features(), config.rule)
+    return with_rule_features(telecom_features(), rules_of(config))
 
 
 def grouped(events: pl.DataFrame, entity: Sequence[str], groups: int) -> pl.Series:
@@ -75,7 +75,7 @@ def transactions_by_owner(
 ) -> Iterator[tuple[int, pl.DataFrame]]:
     """Yield the transactions of each owner range that has any, with the columns that scoring needs in addition to windows."""
     parts = (c for entity in declared.entities for c in entity)
-    columns = dict.fromkeys((*(c for c in SCORE_COLUMNS if c != "party"), *_FACTS, *parts, *declared.own))
+    columns = dict.fromkeys((*SCORE_COLUMNS, *_FACTS, *parts, *declared.own))
     rows = events.filter(~pl.col("is_label"))
     owner = owner_ranges(rows, ranges)
     for number in owner.unique().sort().to_list():
@@ -134,6 +134,6 @@ def merge_scores(batches: Sequence[ScoreBatch]) -> ScoreBatch:
     scores = [f.score for f in batches if f.score.height]
     return ScoreBatch(
         pl.concat(scores, how="diagonal") if scores else pl.DataFrame(),
-        add_counts([f.scoring for f in batches], "transactions", "suspicious"),
+        add_counts([f.scoring for f in batches], "transactions", "suspicious", "in_sample"),
         add_counts([f.drift for f in batches], "transactions"),
     )

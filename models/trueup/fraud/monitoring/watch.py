@@ -11,6 +11,7 @@ from math import sqrt
 import polars as pl
 
 from trueup.fraud.monitoring.drift import ALARM, BINS
+from trueup.fraud.monitoring.ordinary import ordinary_days
 from trueup.fraud.scoring.score_run import CONSUMER as SCORER
 from trueup.log.lake import Lake, Transaction
 from trueup.reconcile.results.finding_rows import with_finding_ids
@@ -84,6 +85,25 @@ def monitoring_findings(drift: pl.DataFrame, daily: pl.DataFrame, *, label_delay
     return pl.DataFrame(rows, schema=MONITORING_FINDING, orient="row").sort("kind", "model_id", "day")
 
 
+def budget_findings(cases: pl.DataFrame, *, alerts_per_day: int) -> list[_Row]:
+    """Return a finding for each day up to which a week had more cases a day than the budget, by more than chance explains.
+
+    `cases`: day, transactions, cases (of champion and rules, on days that no model was trained on). Only ordinary days count.
+    """
+    rows: list[_Row] = []
+    if cases.height < _LEAST_BEFORE:
+        return rows
+    days = list(ordinary_days(cases).sort("day").iter_rows())
+    for n in range(_LEAST_BEFORE, len(days) + 1):
+        week = days[max(0, n - _BEFORE) : n]
+        realised, allowed = sum(c for _, _, c in week), alerts_per_day * len(week)
+        if realised > allowed + _DEVIATIONS * sqrt(allowed):
+            day, transactions, _ = week[-1]
+            reason = f"{realised / len(week):.0f} cases a day in {len(week)} ordinary days; the budget is {alerts_per_day}"
+            rows.append(("alert_budget", "alert_budget", "all", day, transactions, reason))
+    return rows
+
+
 def changes(open_findings: pl.DataFrame, now: pl.DataFrame, position: int) -> pl.DataFrame:
     """Return the changes from open findings to current ones (rows of `MONITORING_FINDING`), as rows of `events.finding`."""
     key = ["kind", "control", "model_id", "day"]
@@ -116,14 +136,16 @@ def watch(lake: Lake) -> int:
         return 0
     install_views.set_variables(lake.connection, lake.project)
     warehouse = Warehouse(lake, None)
-    names = ("feature_drift", "scored_days", "monitoring_findings")
-    drift, daily, stored = (pl.DataFrame(warehouse.table(f"queries/fraud/{n}"), infer_schema_length=None) for n in names)
+    names = ("feature_drift", "scored_days", "monitoring_findings", "cases_of_days")
+    drift, daily, stored, cases = (pl.DataFrame(warehouse.table(f"queries/fraud/{n}"), infer_schema_length=None) for n in names)
     delay = timedelta(microseconds=lake.project.config.fraud.label_delay)
     now = (
         monitoring_findings(drift, daily, label_delay=delay)
         if daily.height and drift.height
         else pl.DataFrame(schema=MONITORING_FINDING)
     )
+    over_budget = budget_findings(cases, alerts_per_day=lake.project.config.fraud.alerts_per_day)
+    now = pl.concat([now, pl.DataFrame(over_budget, schema=MONITORING_FINDING, orient="row")])
     open_findings = (
         stored.select(pl.col(n).cast(t) for n, t in MONITORING_FINDING.items())
         if stored.height

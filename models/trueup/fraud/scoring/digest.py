@@ -9,12 +9,16 @@ import polars as pl
 
 
 def score_digest(scores: pl.DataFrame) -> str:
-    """Return the SHA-256 of scores in canonical order: event id, source, name and margin to its last bit."""
-    rows = scores.select("event_id", "source", "name", "margin").sort("event_id", "source", "name")
+    """Return the SHA-256 of scores in canonical order: event id, source, name, margin to its last bit, accused party and its rank.
+
+    A score of before there were two parties has no rank, and its line ends with the margin, as it did then.
+    """
+    rows = scores.select("event_id", "source", "name", "margin", "party_rank", "party")
     digest = hashlib.sha256()
-    for event_id, source, name, margin in rows.iter_rows():
+    for event_id, source, name, margin, rank, party in rows.sort("event_id", "source", "name", "party_rank").iter_rows():
         margin_hex = "~" if margin is None else float(margin).hex()
-        digest.update(f"{bytes(event_id).hex()};{source};{name};{margin_hex}\n".encode())
+        accused = "" if rank is None else f";{rank};{party}"
+        digest.update(f"{bytes(event_id).hex()};{source};{name};{margin_hex}{accused}\n".encode())
     return digest.hexdigest()
 
 

@@ -51,7 +51,7 @@ class Model:
     feature_hash: str
     calibration: Calibration
     threshold: float
-    usual: dict[str, float]
+    usual: dict[str, dict[str, list[float]]]
     card: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -142,17 +142,25 @@ def render_card(model: Model) -> str:
     """Render the card in Markdown."""
     card = model.card
     lines = [f"# Fraud model {model.model_id}", "", f"Trained on {card.get('snapshot', 'features alone')}.", ""]
-    for name in ("transactions", "frauds", "from", "to", "seed", "rounds"):
+    for name in ("transactions", "frauds", "decided", "contradictions", "from", "to", "seed", "rounds"):
         if name in card:
             lines.append(f"- {name}: {card[name]}")
     lines += [f"- features: {len(model.feature_names)}, hash `{model.feature_hash}`", f"- threshold: {model.threshold:.6f}"]
     lines += ["", "## Parameters", "", *(f"- {k}: {v}" for k, v in sorted(card.get("parameters", {}).items()))]
-    lines += ["", "## How good it is, on later days than it was trained on", "", "| measure | value |", "|---|---:|"]
-    lines += [f"| {k.replace('_', ' ')} | {v:.4f} |" for k, v in card.get("metrics", {}).items()]
-    lines += ["", "## Calibration", "", "| from | transactions | predicted | observed |", "|---:|---:|---:|---:|"]
-    lines += [f"| {b['from']:.1f} | {b['transactions']} | {b['said']:.3f} | {b['was']:.3f} |" for b in card.get("reliability", [])]
+    others = "operators that it was not trained on" if "measured_on" in card else "later days than it was trained on"
+    lines += ["", f"## How good it is, on {others}", "", "| measure | value | 90 % interval |", "|---|---:|---|"]
+    lines += [f"| {k.replace('_', ' ')} | {v:.4f} | {_interval(card, k)} |" for k, v in card.get("metrics", {}).items()]
+    if card.get("reliability"):
+        bins = card["reliability"]
+        lines += ["", "## Calibration", "", "| from | transactions | predicted | observed |", "|---:|---:|---:|---:|"]
+        lines += [f"| {b['from']:.1f} | {b['transactions']} | {b['said']:.3f} | {b['was']:.3f} |" for b in bins]
     if "by_type" in card:
-        lines += ["", "## By fraud type", "", "| type | transactions | alerted |", "|---|---:|---:|"]
+        lines += ["", "## By fraud type, the worst first", "", "| type | transactions | within the budget |", "|---|---:|---:|"]
         lines += [f"| {t['type']} | {t['transactions']} | {t['alerted']} |" for t in card["by_type"]]
     lines += ["", "## What it cannot see", "", *(f"- {spot}" for spot in card.get("blind_spots", []))]
     return "\n".join(lines) + "\n"
+
+
+def _interval(card: dict[str, Any], measure: str) -> str:
+    low_high = card.get("intervals", {}).get(measure)
+    return "" if low_high is None else f"{low_high[0]:.4f} to {low_high[1]:.4f}"

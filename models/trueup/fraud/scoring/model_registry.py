@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -13,33 +14,81 @@ from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.scoring.model import Model, load_model
+from trueup.fraud.scoring.rules import rules_of
 from trueup.log.lake import Lake
 from trueup.warehouse.statements import statement
 
 Role = Literal["champion", "challenger", "retired"]
 ROLES = ("champion", "challenger", "retired")
+SCORER = "score"
+"""The consumer of the log that scores."""
 
 
 @dataclass(frozen=True)
 class ModelInterval:
-    """A model in force for records of positions in (after, upto]."""
+    """A model in force for records of positions in (after, upto], with the threshold declared for it instead of its own."""
 
     model_id: str
     role: str
     after: int
     upto: int
+    threshold: float | None = None
 
 
-def promote(lake: Lake, declared: FeatureSet, model_id: str, *, role: str = "champion", since: int | None = None) -> int:
-    """Declare a model in force from this commit on, or for all positions after `since`; return the declaration's position.
+@dataclass(frozen=True)
+class Promotion:
+    """A declared role: the position of the declaration, and the one after which it applies."""
 
-    A challenger is counted and raises no alert; a retired model does neither. Raises `TrueupError` for a model that cannot be used.
+    position: int
+    since: int
+
+
+def promote(
+    lake: Lake, declared: FeatureSet, model_id: str, *, role: str = "champion", since: int | None = None,
+    threshold: float | None = None,
+) -> Promotion:  # fmt: skip
+    """Declare the role of a model for all positions after `since`; by default from now on.
+
+    Where nothing has been scored yet, the default is the beginning of the log. A challenger is counted and raises no alert; a
+    retired model does neither. Raises `TrueupError` for a model that cannot be used.
     """
     if role not in ROLES:
         raise TrueupError(f"invalid role of a model: {role!r}", todo=f"write one of {', '.join(ROLES)}")
-    load_model(folder_of(lake.project, model_id), declared)
-    content = {"model_id": model_id, "role": role, "since": since}
-    return lake.commit(lambda transaction: transaction.declare("model", content=content))
+    model = load_model(folder_of(lake.project, model_id), declared)
+    _check_home(model, lake.project)
+    if since is None and role != "retired" and lake.consumer_position(SCORER) == 0:
+        since = 0
+    content = {"model_id": model_id, "role": role, "since": since} | ({} if threshold is None else {"threshold": threshold})
+    position = lake.commit(lambda transaction: transaction.declare("model", content=content))
+    return Promotion(position, position if since is None else since)
+
+
+def threshold_of(lake: Lake, model_id: str, *, before: int | None = None) -> float | None:
+    """Return the threshold last declared for a model as champion, before a snapshot; None where its own holds."""
+    rows = lake.connection.execute(statement("queries/fraud/model_declarations").text).fetchall()
+    contents = (json.loads(content) for _, content, snapshot in rows if before is None or snapshot < before)
+    of_model = [c for c in contents if c["model_id"] == model_id and c["role"] == "champion"]
+    return of_model[-1].get("threshold") if of_model else None
+
+
+def first_day_before(lake: Lake, position: int) -> date | None:
+    """Return the day of the first record at or before a position; None where there is none."""
+    first = (
+        lake.read("control", columns=["stream", "first_time"], upto=position)
+        .filter(pl.col("stream") == "usage")["first_time"]
+        .min()
+    )
+    return first.date() if isinstance(first, datetime) else None
+
+
+def _check_home(model: Model, project: Project) -> None:
+    """Raise `TrueupError` for a model that was trained with other domestic prefixes: calls abroad are domestic to it."""
+    trained, home = model.card.get("home_prefixes"), list(project.config.fraud.home_prefixes)
+    if trained is not None and sorted(trained) != sorted(home):
+        raise TrueupError(
+            f"the model was trained with home_prefixes {trained}, and the project has {home}", where=model.model_id,
+            todo="train a model with the settings of this project",
+        )  # fmt: skip
 
 
 def model_intervals(lake: Lake, *, after: int, upto: int, before: int | None = None) -> list[ModelInterval]:
@@ -48,7 +97,7 @@ def model_intervals(lake: Lake, *, after: int, upto: int, before: int | None = N
     `before` limits the declarations to those committed before that snapshot.
     """
     rows = lake.connection.execute(statement("queries/fraud/model_declarations").text).fetchall()
-    champion: list[tuple[int, str | None]] = []
+    champion: list[tuple[int, str | None, float | None]] = []
     intervals: list[ModelInterval] = []
     challengers: dict[str, int] = {}
     for position, content, snapshot in rows:
@@ -60,25 +109,37 @@ def model_intervals(lake: Lake, *, after: int, upto: int, before: int | None = N
         if model_id in challengers:
             intervals.append(ModelInterval(model_id, "challenger", challengers.pop(model_id), begin))
         if role == "champion":
-            champion = [c for c in champion if c[0] < begin] + [(begin, model_id)]
+            champion = [c for c in champion if c[0] < begin] + [(begin, model_id, declaration.get("threshold"))]
         elif role == "challenger":
             challengers[model_id] = begin
         elif champion and champion[-1][1] == model_id:
-            champion.append((begin, None))
+            champion.append((begin, None, None))
     intervals += [ModelInterval(model_id, "challenger", begin, upto) for model_id, begin in challengers.items()]
-    ends = [*(begin for begin, _ in champion[1:]), upto][: len(champion)]
-    intervals += [ModelInterval(m, "champion", begin, end) for (begin, m), end in zip(champion, ends, strict=True) if m is not None]
-    cut = [ModelInterval(s.model_id, s.role, max(s.after, after), min(s.upto, upto)) for s in intervals]
+    ends = [*(begin for begin, _, _ in champion[1:]), upto][: len(champion)]
+    champions = zip(champion, ends, strict=True)
+    intervals += [ModelInterval(m, "champion", begin, end, limit) for (begin, m, limit), end in champions if m is not None]
+    cut = [replace(s, after=max(s.after, after), upto=min(s.upto, upto)) for s in intervals]
     return sorted((s for s in cut if s.after < s.upto), key=lambda s: (s.after, s.role, s.model_id))
 
 
-NO_MODEL = "no model is in force; `trueup train` makes one, `trueup promote` declares it"
+def no_model(project: Project) -> str:
+    """Return why no model is in force, and the next command: `promote` where a model is trained, else `train`."""
+    folder = project.resolve(project.config.fraud.models)
+    trained = sorted(folder.glob("*/card.json"), key=lambda card: card.stat().st_mtime_ns) if folder.is_dir() else []
+    if not trained:
+        return "no model is in force; `trueup train` makes one from decisions; without any, begin with `trueup promote starter`"
+    return f"no model is in force; next: trueup promote {trained[-1].parent.name} --project {project.directory}"
 
 
 def active_models(lake: Lake, *, after: int, upto: int) -> list[ModelInterval] | None:
-    """Return the models in force in (after, upto]; None where there is neither a model nor a rule."""
+    """Return the models in force in (after, upto]; None where there is neither a model nor a rule.
+
+    A model that is in force only for later positions counts: the earlier ones are passed without a score of it.
+    """
     intervals = model_intervals(lake, after=after, upto=upto)
-    return intervals if intervals or lake.project.config.fraud.rule else None
+    if intervals or rules_of(lake.project.config.fraud) or model_intervals(lake, after=upto, upto=upto + 1):
+        return intervals
+    return None
 
 
 def folder_of(project: Project, model_id: str) -> Path:

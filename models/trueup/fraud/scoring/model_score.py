@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trueup.fraud.features.feature_spec import Owner
 from trueup.fraud.scoring.model import Model, ModelError, matrix, threads_for
-from trueup.fraud.scoring.reason_text import sentence
+from trueup.fraud.scoring.reasons import reasons_of
 
 if TYPE_CHECKING:
     import xgboost as xgb
 
-_REASONS = 5
 _SUMS_TO = 1e-4
 _ROWS_AT_ONCE = 32_768
-_NO_FEATURE = "no single feature raises the score; it only ranks above other transactions"
 Floats = NDArray[np.float64]
 
 
@@ -38,14 +37,16 @@ def margins_of(booster: xgb.Booster, features: pl.DataFrame, names: tuple[str, .
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def score_features(model: Model, features: pl.DataFrame, *, booster: xgb.Booster | None = None) -> pl.DataFrame:
-    """Return one row per row of features: `event_id`, `margin`, `probability` and `suspicious`."""
+def score_features(
+    model: Model, features: pl.DataFrame, *, booster: xgb.Booster | None = None, threshold: float | None = None
+) -> pl.DataFrame:
+    """Return `event_id`, `margin`, `probability` and `suspicious` of each row, by a threshold or the model's own."""
     margin = margins_of(booster or model.booster(), features, model.feature_names)
     probability = model.calibration.probability(margin)
     return features.select("event_id").with_columns(
         margin=pl.Series(margin, dtype=pl.Float64),
         probability=pl.Series(probability, dtype=pl.Float64),
-        suspicious=pl.Series(probability >= model.threshold, dtype=pl.Boolean),
+        suspicious=pl.Series(probability >= (model.threshold if threshold is None else threshold), dtype=pl.Boolean),
     )
 
 
@@ -67,21 +68,27 @@ def contributions(model: Model, features: pl.DataFrame, *, booster: xgb.Booster 
     return added
 
 
-def with_reasons(model: Model, features: pl.DataFrame, *, booster: xgb.Booster | None = None) -> pl.DataFrame:
-    """Return one row per row of features: `event_id` and `reasons`.
+def with_reasons(
+    model: Model, features: pl.DataFrame, *, owners: Mapping[str, Owner] | None = None, has_peer: pl.Series | None = None,
+    booster: xgb.Booster | None = None,
+) -> pl.DataFrame:  # fmt: skip
+    """Return one row per row of features and accused end: `event_id`, `party_rank`, `side` and `reasons`.
 
-    `reasons` is JSON with the contribution of each feature to the margin, and sentences for the greatest five.
+    `owners` says whose behaviour each feature describes; without it, and without a peer, only the subscriber is accused. `reasons`
+    is JSON with the contribution of each feature to the margin, up to three sentences, the kind of fraud and what to do.
     """
-    added = contributions(model, features, booster=booster)
-    texts = [
-        _reasons(model, row, values) for row, values in zip(added, features.select(model.feature_names).iter_rows(), strict=True)
-    ]
-    return features.select("event_id").with_columns(reasons=pl.Series(texts, dtype=pl.String))
-
-
-def _reasons(model: Model, added: NDArray[np.float64], values: tuple[object, ...]) -> str:
-    names = model.feature_names
-    greatest = sorted((i for i in range(len(names)) if added[i] > 0), key=lambda i: (-added[i], i))[:_REASONS]
-    sentences = [sentence(names[i], values[i], model.usual.get(names[i])) for i in greatest] or [_NO_FEATURE]
-    adds = {names[i]: round(float(added[i]), 6) for i in np.flatnonzero(added[:-1])}
-    return json.dumps({"sentences": sentences, "base": round(float(added[-1]), 6), "adds": adds}, separators=(",", ":"))
+    added, names = contributions(model, features, booster=booster), model.feature_names
+    of = [(owners or {}).get(name, "actor") for name in names]
+    peers = [False] * features.height if has_peer is None else has_peer.to_list()
+    rows = []
+    for (event_id, *values), contributed, peer in zip(features.select("event_id", *names).iter_rows(), added, peers, strict=True):
+        row = dict(zip(names, values, strict=True))
+        for reasons in reasons_of(names, of, contributed, row, model.usual, has_peer=peer):
+            rows.append((event_id, reasons.accusation.rank, reasons.accusation.side, reasons.text))
+    schema: dict[str, Any] = {
+        "event_id": features.schema["event_id"],
+        "party_rank": pl.Int64,
+        "side": pl.String,
+        "reasons": pl.String,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")

@@ -1,99 +1,205 @@
-"""Write a feature and its value as a sentence."""
+"""Write a feature of a transaction as a sentence: its value, the party's own usual one, and that of others."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 _WHO = {
-    "sub": "by this subscriber", "peer": "with this other party", "pair": "between these two", "range": "to this range of numbers",
+    "sub": "by this subscriber", "peer": "with this number", "pair": "between these two", "range": "to this range of numbers",
+    "handset": "on this handset",
 }  # fmt: skip
-_RINGING, _RINGING_RANGE = ("ringing", "rung", "short_rings"), "from this range of numbers"
+_FROM = {"range": "from this range of numbers", "peer": "from this number"}
+_RINGING = ("ringing", "rung", "short_rings", "ringing_calls")
 _WINDOWS = {"1h": "in 1 hour", "4h": "in 4 hours", "24h": "in 24 hours", "7d": "in 7 days", "30d": "in 30 days"}
+_HOURS = {"1h": 1, "4h": 4, "24h": 24, "7d": 168, "30d": 720}
 _WHAT = {
-    "outgoing": "calls and messages", "seconds": "seconds of calls", "called": "different numbers called",
+    "outgoing": "calls and messages", "called": "different numbers called",
     "premium": "calls and messages to premium numbers", "abroad": "calls and messages abroad",
     "short": "calls of ten seconds or less",
     "received": "calls received", "ranges": "different ranges of numbers called", "cells": "different cells",
-    "night": "calls and messages by night", "messages": "messages", "kilobytes": "kB of data", "free_kilobytes": "kB of free data",
-    "roaming": "calls on visited networks", "handsets": "different handsets", "sims": "different SIMs", "open": "calls at once",
-    "age": "since the first record", "from": "calls and messages", "callers": "different callers", "rung": "different numbers rung",
-    "short_rings": "calls of ten seconds or less", "count": "records", "numbers": "different numbers called",
-    "known_frauds": "frauds known", "ringing": "different numbers calling",
-    "rung_ago": "since a call received",
+    "night": "calls and messages by night", "off_hours": "calls and messages outside office hours", "messages": "messages",
+    "roaming": "calls on visited networks", "handsets": "different handsets", "sims": "different SIMs",
+    "open": "other calls at the same time", "from": "calls and messages", "callers": "different callers",
+    "rung": "different subscribers rung", "short_rings": "rings of ten seconds or less", "ringing_calls": "calls",
+    "count": "records", "numbers": "different numbers called", "known_frauds": "records known as fraud",
+    "ringing": "different numbers calling", "users": "different subscribers",
 }  # fmt: skip
-_OWN = {
-    "is_call": "it is a call", "is_message": "it is a message", "is_received": "it is a call received",
-    "to_premium": "it goes to a premium number",
-    "to_abroad": "it goes abroad", "from_abroad": "it comes from abroad",
-    "is_short": "it lasts ten seconds or less", "is_free": "its class is free of charge",
-    "is_roaming": "it is on a visited network",
-}  # fmt: skip
-_OWN_AMOUNTS = {"units": "units", "seconds": "seconds", "kilobytes": "kB", "hour": "o'clock"}
 _ONE = {
     "outgoing": "call or message", "called": "number called", "premium": "call or message to a premium number",
     "abroad": "call or message abroad", "short": "call of ten seconds or less", "received": "call received",
-    "ranges": "range of numbers called", "cells": "cell", "night": "call or message by night", "messages": "message",
+    "ranges": "range of numbers called", "cells": "cell", "night": "call or message by night",
+    "off_hours": "call or message outside office hours", "messages": "message",
     "roaming": "call on a visited network", "handsets": "handset", "sims": "SIM", "open": "other call at the same time",
-    "from": "call or message", "callers": "caller", "rung": "number rung", "short_rings": "call of ten seconds or less",
-    "count": "record", "numbers": "number called", "known_frauds": "fraud known", "ringing": "number calling",
+    "from": "call or message", "callers": "caller", "rung": "subscriber rung", "short_rings": "ring of ten seconds or less",
+    "ringing_calls": "call", "count": "record", "numbers": "number called", "known_frauds": "record known as fraud",
+    "ringing": "number calling", "users": "subscriber",
+}  # fmt: skip
+ADDITIVE = frozenset({
+    "outgoing", "seconds", "premium", "abroad", "short", "received", "night", "off_hours", "messages", "kilobytes",
+    "free_kilobytes", "roaming", "from", "short_rings", "ringing_calls",
+})  # fmt: skip
+"""What adds up over time, so that the days before today give the usual of a day."""
+_OWN = {
+    "is_call": "it is a call", "is_message": "it is a message", "is_received": "it is a call received",
+    "to_premium": "it goes to a premium number", "to_abroad": "it goes abroad", "from_abroad": "it comes from abroad",
+    "is_short": "it lasts ten seconds or less", "is_free": "its class is free of charge",
+    "is_roaming": "it is on a visited network",
 }  # fmt: skip
 _SHARES = {
     "sub_premium_share_24h": "of this subscriber's calls and messages in 24 hours go to premium numbers",
     "sub_abroad_share_7d": "of this subscriber's calls and messages in 7 days go abroad",
+    "sub_today_share": "of this subscriber's calls and messages in 7 days are of the last 24 hours",
+    "sub_short_share_24h": "of this subscriber's calls in 24 hours last ten seconds or less",
+    "sub_off_hours_share_24h": "of this subscriber's calls and messages in 24 hours are outside office hours",
+    "sub_free_share_24h": "of this subscriber's data in 24 hours is free of charge",
+    "peer_short_ring_share_24h": "of this number's calls in 24 hours last ten seconds or less",
+    "peer_called_back_share_7d": "of the subscribers this number rang in 7 days called back",
+    "range_short_ring_share_7d": "of the calls from this range of numbers in 7 days last ten seconds or less",
+    "range_called_back_share_7d": "of the subscribers this range rang in 7 days called back",
+}  # fmt: skip
+_RATIOS = {
     "sub_called_share_24h": "different numbers for each call or message of this subscriber in 24 hours",
     "sub_in_out_7d": "calls received for each call or message of this subscriber in 7 days",
-    "sub_today_share": "of this subscriber's calls and messages in 7 days are of the last 24 hours",
-    "sub_mean_seconds_24h": "seconds for each call or message of this subscriber in 24 hours",
     "sub_cells_per_call_7d": "cells for each call or message of this subscriber in 7 days",
 }  # fmt: skip
+_MORNING, _NIGHT = 6, 22
 _DAY_US, _HOUR_US, _MINUTE_US = 86_400_000_000, 3_600_000_000, 60_000_000
 
+Usual = Sequence[float] | None
+"""The median of honest transactions of the same kind, and the value that one in a hundred exceeds."""
 
-def sentence(name: str, value: object, usual: float | None) -> str:
-    """Return the sentence of a feature's value in one transaction; `usual` is the median of honest transactions.
 
-    >>> sentence("sub_abroad_1h", 23, 0.0)
-    '23 calls and messages abroad by this subscriber in 1 hour; usual: 0'
-    >>> sentence("sub_handsets_7d", 1, 2.0)
-    '1 handset by this subscriber in 7 days; usual: 2'
-    >>> sentence("range_rung_24h", 140, 1.0)
-    '140 different numbers rung from this range of numbers in 24 hours; usual: 1'
-    >>> sentence("to_premium", value=False, usual=0.0)
-    'not: it goes to a premium number'
-    >>> sentence("sub_age_30d", 5_400_000_000, None)
-    'first record by this subscriber 1.5 hours ago; usual: never'
+def sentence(name: str, row: Mapping[str, object], usual: Usual = None) -> str | None:
+    """Return the sentence of a feature in one transaction, whose features are `row`; None where it says nothing to a person.
+
+    >>> sentence("sub_abroad_1h", {"sub_abroad_1h": 23}, (0.0, 2.0))
+    '23 calls and messages abroad by this subscriber in 1 hour; others: 0, one in 100 above 2'
+
+    The days before today give the party's own usual; here 8 premium calls in 7 days, 2 of them today:
+
+    >>> row = {"sub_premium_24h": 2, "sub_premium_7d": 8, "sub_age_30d": 30 * 86_400_000_000}
+    >>> sentence("sub_premium_24h", row, (0.0, 1.0))
+    '2 calls and messages to premium numbers by this subscriber in 24 hours; own usual: 1; others: 0, one in 100 above 1'
+    >>> sentence("sub_seconds_1h", {"sub_seconds_1h": 17_796})
+    '4.9 hours of calls by this subscriber in 1 hour, several at once'
+    >>> sentence("pair_count_30d", {"pair_count_30d": 1}, (3.0, 20.0))
+    'the first contact between these two in 30 days'
     """
+    value = row.get(name)
     if name in _OWN:
-        return _OWN[name] if value else f"not: {_OWN[name]}"
-    if name in _OWN_AMOUNTS:
-        return f"{_number(value)} {_OWN_AMOUNTS[name]}; usual: {_number(usual)}"
+        return _OWN[name] if value else None
+    if name == "pair_rung_ago_24h":
+        return None if value is None else f"the subscriber calls a number that rang {_time(value)} before"
+    if value is None:
+        return None
+    if name in ("units", "seconds", "kilobytes", "hour"):
+        return _own_amount(name, row)
     if name in _SHARES:
-        return f"{_number(value)} {_SHARES[name]}; usual: {_number(usual)}"
+        return f"{100 * _float(value):.0f} % {_SHARES[name]}{_others(usual, percent=True)}"
+    if name in _RATIOS:
+        return f"{_number(value)} {_RATIOS[name]}{_others(usual)}"
+    if name == "sub_mean_seconds_24h":
+        return f"{_duration(value)} for each call of this subscriber in 24 hours{_others(usual, 'seconds')}"
+    return _windowed(name, value, row, usual)
+
+
+def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual) -> str | None:
     who, _, rest = name.partition("_")
     what, _, window = rest.rpartition("_")
-    if who not in _WHO or window not in _WINDOWS or what not in _WHAT:
-        return f"{name.replace('_', ' ')} is {_number(value)}; usual: {_number(usual)}"
+    if who not in _WHO or window not in _WINDOWS:
+        return f"{name.replace('_', ' ')} is {_number(value)}{_others(usual)}"
     if what == "age":
-        return f"first record {_WHO[who]} {_time(value)} ago; usual: {_time(usual)}"
-    if what == "rung_ago":
-        ago = "not rung by this other party" if value is None else f"rung by this other party {_time(value)} ago"
-        return f"{ago}; usual: {_time(usual)}"
-    counted = _ONE.get(what, _WHAT[what]) if value == 1 else _WHAT[what]
-    where = _RINGING_RANGE if who == "range" and what in _RINGING else _WHO[who]
-    return f"{_number(value)} {counted} {where} {_WINDOWS[window]}; usual: {_number(usual)}"
+        return f"the first record {_WHO[who]} was {_time(value)} ago"
+    if what == "count" and who == "pair":
+        return (
+            f"the first contact between these two {_WINDOWS[window]}"
+            if value == 1
+            else f"{_number(value)} records {_WHO[who]} {_WINDOWS[window]}"
+        )
+    compared = _own(who, what, window, row) + _others(usual, what)
+    where = _FROM.get(who, _WHO[who]) if what in _RINGING else "in this range of numbers" if what == "numbers" else _WHO[who]
+    if what in ("seconds", "kilobytes", "free_kilobytes"):
+        at_once = ", several at once" if what == "seconds" and who == "sub" and _float(value) > _HOURS[window] * 3_600 else ""
+        return f"{_amount(what, value)} {where} {_WINDOWS[window]}{at_once}{compared}"
+    if what == "open":
+        return f"{_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where}{compared}" if value else None
+    if what not in _WHAT:
+        return f"{name.replace('_', ' ')} is {_number(value)}{_others(usual)}"
+    return f"{_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where} {_WINDOWS[window]}{compared}"
+
+
+def _own_amount(name: str, row: Mapping[str, object]) -> str | None:
+    value = row[name]
+    if name == "hour":
+        return f"it is at {_number(value)} o'clock" if _float(value) < _MORNING or _float(value) >= _NIGHT else None
+    if name == "kilobytes":
+        return f"the session carries {_volume(value)}" if value else None
+    if name == "seconds":
+        return f"the call lasts {_duration(value)}" if value else None
+    return f"the call lasts {_duration(value)}" if row.get("is_received") else None
+
+
+def _own(who: str, what: str, window: str, row: Mapping[str, object]) -> str:
+    """Return the party's own usual in as long a time: the mean of the six days before today, or of as many as it is known."""
+    today, week = row.get(f"{who}_{what}_24h"), row.get(f"{who}_{what}_7d")
+    if what not in ADDITIVE or today is None or week is None or window not in ("1h", "24h"):
+        return ""
+    age = row.get(f"{who}_age_30d")
+    days = 6.0 if age is None else min(6.0, _float(age) / _DAY_US - 1)
+    if days < 1:
+        return "; own usual: none yet, it is new"
+    before = max(0.0, _float(week) - _float(today)) / days * (_HOURS[window] / 24)
+    return f"; own usual: {_amount(what, before) if what in ('seconds', 'kilobytes', 'free_kilobytes') else _number(before)}"
+
+
+def _others(usual: Usual, what: str = "", *, percent: bool = False) -> str:
+    if not usual:
+        return ""
+    median, high = usual
+    if percent:
+        return f"; others: {100 * median:.0f} %, one in 100 above {100 * high:.0f} %"
+    return f"; others: {_shown(what, median)}, one in 100 above {_shown(what, high)}"
+
+
+def _shown(what: str, value: float) -> str:
+    if what == "seconds":
+        return _duration(value)
+    return _volume(value) if what in ("kilobytes", "free_kilobytes") else _number(value)
+
+
+def _amount(what: str, value: object) -> str:
+    if what == "seconds":
+        return f"{_duration(value)} of calls"
+    return f"{_volume(value)} of {'free ' if what == 'free_kilobytes' else ''}data"
+
+
+def _float(value: object) -> float:
+    return float(str(value))
 
 
 def _number(value: object) -> str:
-    if value is None:
-        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    number = float(str(value))
-    return f"{number:,.0f}" if number == int(number) else f"{number:,.2f}"
+    number = _float(value)
+    return f"{number:,.0f}" if number == int(number) else f"{number:,.1f}" if number >= 1 else f"{number:,.2f}"
+
+
+def _duration(seconds: object) -> str:
+    number = _float(seconds)
+    if number < 120:
+        return f"{number:.0f} seconds"
+    return f"{number / 60:.0f} minutes" if number < 7_200 else f"{number / 3_600:.1f} hours"
+
+
+def _volume(kilobytes: object) -> str:
+    number = _float(kilobytes)
+    if number < 1_000:
+        return f"{number:.0f} kB"
+    return f"{number / 1_000:,.0f} MB" if number < 1_000_000 else f"{number / 1_000_000:,.1f} GB"
 
 
 def _time(value: object) -> str:
-    if value is None:
-        return "never"
-    us = float(str(value))
+    us = _float(value)
     if us < _HOUR_US:
         return f"{us / _MINUTE_US:.0f} minutes"
     return f"{us / _DAY_US:.1f} days" if us >= _DAY_US else f"{us / _HOUR_US:.1f} hours"

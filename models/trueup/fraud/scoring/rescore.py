@@ -19,7 +19,7 @@ from trueup.fraud.features.partitioned import merge_scores
 from trueup.fraud.features.telecom import DAY_US, telecom_features, transactions
 from trueup.fraud.load import decisions_of, label_events, usage_of
 from trueup.fraud.record import scoring_record
-from trueup.fraud.scoring.model_registry import NO_MODEL, ModelInterval, model_intervals, models_of
+from trueup.fraud.scoring.model_registry import ModelInterval, model_intervals, models_of, no_model
 from trueup.fraud.scoring.score_run import CONSUMER, ScoreBatch, score_transactions
 from trueup.localtime import utc_us
 from trueup.log.lake import Lake, Transaction
@@ -31,12 +31,16 @@ DAYS_AT_ONCE = 7
 
 @dataclass(frozen=True)
 class RescoreSummary:
-    """The number of transactions that a model rescored, from which time on, and how many are suspicious."""
+    """The number of transactions that a model rescored, from which time on, and how many are suspicious.
+
+    `in_sample` counts those of days that the model's training covered.
+    """
 
     model_id: str
     from_time: datetime
     transactions: int
     suspicious: int
+    in_sample: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,21 +60,24 @@ def rescore(project: Project, since: date, *, clock: Clock = system_clock, log: 
     """
     with Lake.open(project, clock=clock) as lake:
         upto = lake.last_position()
-        if lake.consumer_position(CONSUMER) != upto:
-            raise TrueupError("not all records have been scored yet", where=str(project.directory), todo="run `trueup score` first")
         champions = [s for s in model_intervals(lake, after=max(0, upto - 1), upto=upto + 1) if s.role == "champion"]
         if not champions:
-            raise TrueupError(NO_MODEL, where=str(project.directory))
+            raise TrueupError(no_model(project), where=str(project.directory))
+        if lake.consumer_position(CONSUMER) != upto:
+            raise TrueupError("not all records have been scored yet", where=str(project.directory), todo="run `trueup score` first")
         model_id = champions[-1].model_id
         first_us, last_us = day_start_us(since, project), _rescored_from(lake, model_id)
-        request = RescoreRequest(ModelInterval(model_id, "champion", 0, unscored_upto(lake, model_id)), first_us, last_us)
+        part = ModelInterval(model_id, "champion", 0, unscored_upto(lake, model_id), champions[-1].threshold)
+        request = RescoreRequest(part, first_us, last_us)
         batches = []
         if last_us is None or first_us < last_us:
             batches = rescore_records(lake, project, request, decisions_of(lake, project), upto=upto, log=log)
         judged = merge_scores(batches)
         _commit(lake, judged, model_id, first_us, upto)
     transactions_scored = judged.scoring["transactions"].sum() if judged.scoring.width else 0
-    return RescoreSummary(model_id, _moment(first_us), int(transactions_scored), judged.score.height)
+    seen = judged.scoring["in_sample"].sum() if judged.scoring.width else 0
+    suspicious = judged.score["event_id"].n_unique() if judged.score.width else 0
+    return RescoreSummary(model_id, _moment(first_us), int(transactions_scored), suspicious, int(seen))
 
 
 def day_start_us(day: date, project: Project) -> int:
@@ -95,7 +102,7 @@ def rescore_records(
 ) -> list[ScoreBatch]:
     """Score the records of a request, some days per batch, reading back as far as their windows."""
     part = request.part
-    declared, config = telecom_features(), project.config.fraud.model_copy(update={"rule": ()})
+    declared, config = telecom_features(), project.config.fraud.model_copy(update={"rule": (), "detectors": "off"})
     models = models_of(project, declared, [part])
     labels = label_events(lake, project, decisions, upto=upto)
     begins_us, ends_us = _extent_us(lake, part.upto)

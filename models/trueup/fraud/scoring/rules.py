@@ -1,17 +1,26 @@
 """Apply rules in addition to the model; a rule in shadow counts and raises no alert.
 
-A rule depends on a transaction's own facts and features alone, so its result is equal in batch and stream.
+A rule depends on a transaction's own facts and features alone, so its result is equal in batch and stream. It accuses the party
+whose behaviour it describes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
+from typing import Any
 
 import polars as pl
 
-from trueup.config import HotRule
-from trueup.fraud.features.feature_spec import Feature, FeatureError, FeatureSet
+from trueup.config import FraudConfig, HotRule
+from trueup.fraud.features.feature_spec import Feature, FeatureError, FeatureSet, Owner
+from trueup.fraud.scoring.accused import Side, actor_of, side_of
+from trueup.fraud.scoring.detectors import DETECTORS, detector_rules
+from trueup.fraud.scoring.reason_text import sentence
+from trueup.fraud.scoring.typology import TYPOLOGIES
 from trueup.party_numbers import digits_of, international_digits
 
 RULE_TEXT = {
@@ -22,12 +31,23 @@ RULE_TEXT = {
     "travel": "distant places within a time too short to travel",
 }
 OVERLAP = "sub_open_4h"
+MATCH = {"event_id": pl.Binary(), "rule": pl.String(), "shadow": pl.Boolean(), "side": pl.String(), "reasons": pl.String()}
+_SIGNS: dict[str, Callable[[pl.Expr, float], pl.Expr]] = {
+    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le, "=": operator.eq,
+}  # fmt: skip
+_SENTENCES = 3
+
+
+def rules_of(config: FraudConfig) -> tuple[HotRule, ...]:
+    """Return the rules of a project: its own, then the detectors where they are on; its own rule replaces one of its name."""
+    own = {rule.name for rule in config.rule}
+    return (*config.rule, *(rule for rule in detector_rules(config.detectors) if rule.name not in own))
 
 
 def with_rule_features(declared: FeatureSet, rules: Sequence[HotRule]) -> FeatureSet:
     """Return the features with those that rules need in addition; a model selects its own by name."""
     travel = (r for r in rules if r.kind == "travel")
-    extra = tuple(Feature(_areas_visited(r), ("subscriber",), r.within, "distinct", _area(r)) for r in travel)
+    extra = tuple(Feature(_areas_visited(r), ("subscriber",), r.within, "distinct", _area(r), owner="subscriber") for r in travel)
     return replace(declared, features=declared.features + extra)
 
 
@@ -44,40 +64,61 @@ def _areas_visited(rule: HotRule) -> str:
     return f"places of {rule.name}"
 
 
-def rule_matches(rules: Sequence[HotRule], events: pl.DataFrame, features: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per rule and matching transaction: `event_id`, `rule`, `shadow`, `reason`.
+def rule_matches(
+    rules: Sequence[HotRule], events: pl.DataFrame, features: pl.DataFrame, owners: Mapping[str, Owner]
+) -> pl.DataFrame:
+    """Return one row per rule, matching transaction and accused end: `MATCH`.
 
-    `events` are transactions with their facts; `features` are those of `with_rule_features`. Raises `FeatureError` for a rule on an
-    unknown feature.
+    `events` are transactions with their facts; `features` are those of `with_rule_features`, and `owners` says whose behaviour each
+    describes. Raises `FeatureError` for a rule on an unknown feature.
     """
     facts = events.filter(~pl.col("is_label")).select("event_id", "subscriber", "peer", "called").unique("event_id", keep="first")
-    transactions = features.join(facts, on="event_id", how="left", maintain_order="left")
-    match_schema: dict[str, object] = {
-        "event_id": features.schema["event_id"],
-        "rule": pl.String,
-        "shadow": pl.Boolean,
-        "reason": pl.String,
-    }
-    parts = [pl.DataFrame(schema=match_schema)]  # type: ignore[arg-type]
+    rows = features.join(facts, on="event_id", how="left", maintain_order="left")
+    parts = [pl.DataFrame(schema={**MATCH, "event_id": features.schema["event_id"]})]
     for rule in rules:
-        matches = transactions.filter(_rule_condition(rule, transactions))
-        reason = pl.lit(f"{rule.name}: {RULE_TEXT[rule.kind]}") + _how_much(rule)
-        parts.append(matches.select("event_id", rule=pl.lit(rule.name), shadow=pl.lit(rule.shadow), reason=reason))
-    return pl.concat(parts).sort("rule", "event_id")
+        for accuses, condition in _conditions(rule, rows, owners):
+            matches = rows.filter(condition)
+            side = [str(accuses(row)) for row in matches.select("is_received", "peer").iter_rows(named=True)]
+            reasons = pl.Series([_reasons(rule, row) for row in matches.iter_rows(named=True)], dtype=pl.String)
+            named = matches.select("event_id", rule=pl.lit(rule.name), shadow=pl.lit(rule.shadow))
+            parts.append(named.with_columns(side=pl.Series(side, dtype=pl.String), reasons=reasons))
+    return pl.concat(parts).sort("rule", "event_id", "side")
 
 
-def _rule_condition(rule: HotRule, transactions: pl.DataFrame) -> pl.Expr:
+_Accuses = Callable[[Mapping[str, Any]], Side]
+
+
+def _conditions(rule: HotRule, rows: pl.DataFrame, owners: Mapping[str, Owner]) -> list[tuple[_Accuses, pl.Expr]]:
+    """Return whom a rule accuses, and of which transactions."""
     match rule.kind:
         case "hot_list":
             numbers = digits_of(rule.numbers)
-            return pl.any_horizontal(international_digits(pl.col(name)).is_in(numbers) for name in ("peer", "subscriber"))
+            return [
+                (lambda _: "subscriber", international_digits(pl.col("subscriber")).is_in(numbers)),
+                (lambda _: "peer", international_digits(pl.col("peer")).is_in(numbers)),
+            ]
         case "range":
             called = international_digits(pl.col("called"))
-            return pl.any_horizontal(called.str.starts_with(prefix) for prefix in digits_of(rule.prefixes))
+            return [(lambda _: "subscriber", pl.any_horizontal(called.str.starts_with(p) for p in digits_of(rule.prefixes)))]
+        case "all":
+            compared = [_SIGNS[c.sign](_column(c.feature, rule, rows).cast(pl.Float64), c.limit) for c in rule.conditions]
+            return [(_accuser(rule, rule.conditions[0].feature, owners), reduce(operator.and_, compared))]
         case "velocity" | "overlap" | "travel":
-            if _number(rule) not in transactions.columns:
-                raise FeatureError(f"the rule is about {_number(rule)!r}, an unknown feature", where=rule.name)
-            return pl.col(_number(rule)) > _limit(rule)
+            return [(_accuser(rule, _number(rule), owners), _column(_number(rule), rule, rows) > _limit(rule))]
+
+
+def _column(name: str, rule: HotRule, rows: pl.DataFrame) -> pl.Expr:
+    if name not in rows.columns:
+        raise FeatureError(f"the rule is about {name!r}, an unknown feature", where=rule.name)
+    return pl.col(name)
+
+
+def _accuser(rule: HotRule, feature: str, owners: Mapping[str, Owner]) -> _Accuses:
+    def accuses(row: Mapping[str, Any]) -> Side:
+        side = rule.party or side_of(owners[feature], actor_of(is_received=bool(row["is_received"])))
+        return side if row["peer"] is not None else "subscriber"
+
+    return accuses
 
 
 def _number(rule: HotRule) -> str:
@@ -91,19 +132,57 @@ def _limit(rule: HotRule) -> int:
     return max(rule.above, 1) if rule.kind == "travel" else rule.above
 
 
-def _how_much(rule: HotRule) -> pl.Expr:
-    if rule.kind in ("hot_list", "range"):
-        return pl.lit("")
-    return pl.lit(", ") + pl.col(_number(rule)).cast(pl.Int64).cast(pl.String) + pl.lit(f" against {_limit(rule)}")
+def _reasons(rule: HotRule, row: Mapping[str, Any]) -> str:
+    """Return the reasons of a match as JSON: sentences, and where they are known the kind of fraud and what to do."""
+    detector = DETECTORS.get(rule.name)
+    kind = None if detector is None else TYPOLOGIES[detector.typology]
+    content: dict[str, Any] = {"sentences": [f"{rule.name}: {text}" for text in _texts(rule, row)]}
+    if kind is not None:
+        content["typology"] = kind.name
+    action = rule.action or (kind.action if kind else None)
+    if action:
+        content["action"] = action
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
 
 
-def back_test(matches: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per rule: its transactions, the frauds among them, precision, and its share of all frauds.
+def _texts(rule: HotRule, row: Mapping[str, Any]) -> list[str]:
+    if rule.kind == "all":
+        texts = (sentence(c.feature, row) for c in rule.conditions)
+        return [text for text in texts if text][:_SENTENCES] or ["all its conditions hold"]
+    if rule.kind == "velocity" and rule.feature:
+        return [f"{sentence(rule.feature, row) or rule.feature}; limit: {rule.above}"]
+    how_much = "" if rule.kind in ("hot_list", "range") else f", {row[_number(rule)]} against {_limit(rule)}"
+    return [RULE_TEXT[rule.kind] + how_much]
 
-    `known` has `event_id` and `fraud` of every transaction whose label is known; other matches are not counted.
+
+def back_test(rules: Sequence[HotRule], matches: pl.DataFrame, rows: pl.DataFrame, *, by_day: bool = False) -> pl.DataFrame:
+    """Return one row per rule, or per rule and day, over the whole log.
+
+    `rows` has `event_id`, `day`, `subscriber`, `peer`, `loss_micros` and `fraud` of every transaction, missing where it is not
+    known yet. `transactions` = `frauds` + `honest` + `unlabelled`; precision is among the labelled, recall among all frauds.
+    `loss_micros` is the money of all matches, missing without [[fraud.loss]].
     """
-    frauds = int(known["fraud"].sum())
-    judged = matches.join(known, on="event_id", how="inner")
-    counted = judged.group_by("rule", "shadow").agg(transactions=pl.len(), frauds=pl.col("fraud").sum())
-    share = {"precision": pl.col("frauds") / pl.col("transactions"), "recall": pl.col("frauds") / max(1, frauds)}
-    return counted.with_columns(**share).sort("rule")
+    over = ["rule", "day"] if by_day else ["rule"]
+    frauds = (
+        rows.group_by("day").agg(frauds_in_all=pl.col("fraud").sum())
+        if by_day
+        else rows.select(frauds_in_all=pl.col("fraud").sum())
+    )
+    matched = matches.join(rows, on="event_id", how="inner")
+    party = pl.when(pl.col("side") == "peer").then("peer").otherwise("subscriber")
+    cases = matched.with_columns(party=party).group_by(over).agg(cases=pl.struct("day", "party").n_unique())
+    counted = matched.unique(["rule", "event_id"]).group_by(over).agg(
+        transactions=pl.len(), frauds=pl.col("fraud").sum(), honest=(~pl.col("fraud")).sum(),
+        unlabelled=pl.col("fraud").is_null().sum(),
+        loss_micros=pl.when(pl.col("loss_micros").is_not_null().any()).then(pl.col("loss_micros").sum()),
+    ).join(cases, on=over, how="left")  # fmt: skip
+    every = pl.DataFrame({"rule": [r.name for r in rules], "shadow": [r.shadow for r in rules]})
+    counted = every.join(counted, on="rule", how="inner" if by_day else "left")
+    counted = counted.join(frauds, on="day", how="left") if by_day else counted.join(frauds, how="cross")
+    counts = ("transactions", "frauds", "honest", "unlabelled", "cases")
+    labelled = pl.col("frauds") + pl.col("honest")
+    return counted.with_columns(pl.col(n).fill_null(0).cast(pl.Int64) for n in counts).select(
+        *over, "shadow", *counts, "loss_micros",
+        precision=pl.when(labelled > 0).then(pl.col("frauds") / labelled),
+        recall=pl.when(pl.col("frauds_in_all") > 0).then(pl.col("frauds") / pl.col("frauds_in_all")),
+    ).sort(over)  # fmt: skip

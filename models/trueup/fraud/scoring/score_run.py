@@ -12,18 +12,20 @@ from trueup.config import FraudConfig, Project
 from trueup.errors import LogError
 from trueup.fraud.features.feature_engine import history
 from trueup.fraud.features.telecom import telecom_features, transactions
-from trueup.fraud.load import decisions_of, first_day_needed, label_events, party, usage_of
+from trueup.fraud.load import decisions_of, first_day_needed, label_events, usage_of
 from trueup.fraud.monitoring.drift import MARGIN, counts
 from trueup.fraud.record import scoring_record
 from trueup.fraud.scoring.model import Model
-from trueup.fraud.scoring.model_registry import NO_MODEL, ModelInterval, active_models, models_of, within
+from trueup.fraud.scoring.model_registry import SCORER, ModelInterval, active_models, models_of, no_model, within
 from trueup.fraud.scoring.model_score import score_features, with_reasons
-from trueup.fraud.scoring.rules import rule_matches, with_cell_areas, with_rule_features
+from trueup.fraud.scoring.rules import rule_matches, rules_of, with_cell_areas, with_rule_features
 from trueup.log.lake import Lake, Transaction
 from trueup.progress import LogFn
 
-CONSUMER = "score"
-SCORE_COLUMNS = ("event_id", "position", "bucket", "day", "started_at", "service", "subscriber", "peer", "party")
+CONSUMER = SCORER
+SCORE_COLUMNS = (
+    "event_id", "position", "bucket", "day", "started_at", "service", "subscriber", "peer", "loss_micros", "currency",
+)  # fmt: skip
 """The columns of a suspicious transaction that are stored with its score."""
 
 
@@ -69,8 +71,9 @@ def score(project: Project, *, clock: Clock = system_clock, log: LogFn | None = 
             if log:
                 log(f"scoring positions {after + 1} to {upto}, looking back over {usage.height} records")
             labels = label_events(lake, project, decisions_of(lake, project), upto=upto)
-            events = with_cell_areas(pl.concat([transactions(usage, config), labels]), config.rule)
-            features = history(with_rule_features(telecom_features(), config.rule), events, requested=events["position"] > after)
+            rules = rules_of(config)
+            events = with_cell_areas(pl.concat([transactions(usage, config), labels]), rules)
+            features = history(with_rule_features(telecom_features(), rules), events, requested=events["position"] > after)
             judged = score_transactions(events, features, due.parts, due.models, config, upto=upto)
         commit_judged(lake, judged, after=after, upto=upto)
     return summary_of(judged, due.parts, after=after, upto=upto)
@@ -100,9 +103,9 @@ def pending(lake: Lake) -> PendingScoring | ScoreSummary:
         return ScoreSummary(after, after)
     parts = active_models(lake, after=after, upto=upto)
     if parts is None:
-        return ScoreSummary(after, after, skipped=NO_MODEL)
+        return ScoreSummary(after, after, skipped=no_model(lake.project))
     models = models_of(lake.project, telecom_features(), parts)
-    declared = with_rule_features(telecom_features(), lake.project.config.fraud.rule)
+    declared = with_rule_features(telecom_features(), rules_of(lake.project.config.fraud))
     return PendingScoring(after, upto, parts, models, first_day_needed(lake, declared, after=after, upto=upto))
 
 
@@ -129,11 +132,11 @@ def score_transactions(
 
     `events` needs their facts; `upto` is the position of the counts.
     """
-    facts = events.filter(~pl.col("is_label")).with_columns(party=party()).select(SCORE_COLUMNS)
+    facts = events.filter(~pl.col("is_label")).select(SCORE_COLUMNS)
     facts = features.select("event_id").join(
         facts.unique("event_id", keep="first"), on="event_id", how="left", maintain_order="left"
     )
-    scores, tallies, spreads = [], [], []
+    scores, tallies, spreads, owners = [], [], [], telecom_features().owners
     scored_by_champion = pl.repeat(False, facts.height, eager=True)
     for part in parts:
         inside = facts.select(within("position", part)).to_series()
@@ -141,11 +144,12 @@ def score_transactions(
             continue
         model, booster = models[part.model_id], models[part.model_id].booster()
         rows, of_part = facts.filter(inside), features.filter(inside)
-        of_model = score_features(model, of_part, booster=booster)
-        reported = of_part.filter(of_model["suspicious"])
-        reasons = with_reasons(model, reported, booster=booster)
+        rows = rows.with_columns(in_sample=in_sample(model))
+        of_model = score_features(model, of_part, booster=booster, threshold=part.threshold)
+        reported, has_peer = of_part.filter(of_model["suspicious"]), rows.filter(of_model["suspicious"])["peer"].is_not_null()
+        reasons = with_reasons(model, reported, owners=owners, has_peer=has_peer, booster=booster)
         alerts = rows.join(of_model.filter("suspicious").drop("suspicious"), on="event_id", how="inner", maintain_order="left")
-        alerts = alerts.join(reasons, on="event_id", how="left", maintain_order="left")
+        alerts = _accusing(alerts, reasons)
         scores.append(_named(alerts, "model", part.model_id, part.role))
         tallies.append(_tally(rows, of_model["suspicious"], "model", part.model_id, part.role))
         spreads.append(_spread(model, rows, of_part, of_model["margin"]))
@@ -165,16 +169,17 @@ def score_transactions(
 def _by_rules(
     events: pl.DataFrame, features: pl.DataFrame, facts: pl.DataFrame, config: FraudConfig
 ) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
-    matches = rule_matches(config.rule, events, features)
+    rules = rules_of(config)
+    owners = with_rule_features(telecom_features(), rules).owners
+    matches = rule_matches(rules, events, features, owners)
     parts = []
-    for rule in config.rule:
+    for rule in rules:
         role = "shadow" if rule.shadow else "alert"
         of_rule = matches.filter(pl.col("rule") == rule.name)
-        alerts = facts.join(of_rule.select("event_id", "reason"), on="event_id", how="inner", maintain_order="left")
-        sentences = pl.struct(sentences=pl.concat_list("reason")).struct.json_encode()
-        alerts = alerts.with_columns(margin=pl.lit(None, pl.Float64), probability=pl.lit(None, pl.Float64), reasons=sentences).drop(
-            "reason"
-        )
+        # Where a rule accuses both ends, the subscriber is the first one.
+        accusing = of_rule.select("event_id", "side", "reasons").sort("event_id", "side", descending=[False, True])
+        accusing = accusing.with_columns(party_rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("event_id"))
+        alerts = _accusing(facts, accusing).with_columns(margin=pl.lit(None, pl.Float64), probability=pl.lit(None, pl.Float64))
         parts.append((
             _named(alerts.clear() if rule.shadow else alerts, "rule", rule.name, role),
             _tally(facts, facts["event_id"].is_in(of_rule["event_id"].implode()), "rule", rule.name, role),
@@ -182,13 +187,32 @@ def _by_rules(
     return parts
 
 
+def _accusing(rows: pl.DataFrame, reasons: pl.DataFrame) -> pl.DataFrame:
+    """Return one row per transaction and accused party; one that calls itself is accused once."""
+    both = rows.join(reasons, on="event_id", how="inner", maintain_order="left_right")
+    party = pl.when(pl.col("side") == "peer").then("peer").otherwise("subscriber")
+    return both.with_columns(party=party).drop("side").unique(["event_id", "party"], keep="first", maintain_order=True)
+
+
+def in_sample(model: Model) -> pl.Expr:
+    """Return whether the training of a model covered a transaction, by its position and time."""
+    trained = model.card.get("trained_on")
+    if trained is None:
+        return pl.lit(value=False)
+    at_us = pl.col("started_at").dt.epoch("us")
+    before: pl.Expr = pl.col("position") <= trained["position"]
+    return before & at_us.is_between(trained["first_us"], trained["last_us"])
+
+
 def _named(rows: pl.DataFrame, source: str, name: str, role: str) -> pl.DataFrame:
     return rows.with_columns(source=pl.lit(source), name=pl.lit(name), role=pl.lit(role))
 
 
 def _tally(rows: pl.DataFrame, suspicious: pl.Series, source: str, name: str, role: str) -> pl.DataFrame:
-    counted = rows.select("day", suspicious=suspicious).group_by("day").agg(
-        transactions=pl.len().cast(pl.Int64), suspicious=pl.col("suspicious").sum().cast(pl.Int64)
+    seen = rows["in_sample"] if "in_sample" in rows.columns else pl.repeat(False, rows.height, eager=True)
+    counted = rows.select("day", suspicious=suspicious, in_sample=seen).group_by("day").agg(
+        transactions=pl.len().cast(pl.Int64), suspicious=pl.col("suspicious").sum().cast(pl.Int64),
+        in_sample=pl.col("in_sample").sum().cast(pl.Int64),
     )  # fmt: skip
     return _named(counted.sort("day"), source, name, role)
 

@@ -1,6 +1,6 @@
 """Derive labels: whether a transaction was fraud, and since when that is known.
 
-A transaction without a decision by the label delay counts as honest.
+A transaction without a decision by the label delay counts as honest, with less weight than one that a person dismissed.
 """
 
 from __future__ import annotations
@@ -9,27 +9,51 @@ import polars as pl
 
 from trueup.reconcile.domain.decision_kinds import FRAUD_LABELS
 
-LABELS = {"event_id": pl.Binary(), "known_us": pl.Int64(), "fraud": pl.Int64()}
+LABELS = {"event_id": pl.Binary(), "known_us": pl.Int64(), "fraud": pl.Int64(), "side": pl.String()}
+TARGETS = ("event_id", "at_us", "fraud", "decided_us", "honest_us")
+"""`decided_us`: when a person decided, missing without a decision; `honest_us`: when it counts as honest without one."""
+_RUNG = ("wangiri",)
+"""Kinds of a simulated truth whose fraudster is the other end, so that its victims are the subscribers of the records."""
 
 
 def labels_of_decisions(decisions: pl.DataFrame) -> pl.DataFrame:
-    """Return a label per decided transaction: its first decision on fraud (`event_id`, `decision`, `decided_at`), and the time.
+    """Return a label per decided transaction and accused side: its first decision on fraud, and the time.
 
-    Features use the first decision from its time on, even where a later one revokes it; training uses `latest_decision`.
+    `decisions`: `event_id`, `decision`, `decided_at`, `side`. Features use the first decision from its time on, even where a later
+    one revokes it; training uses `latest_decision`.
     """
-    return _labels(decisions).unique("event_id", keep="first", maintain_order=True).sort("event_id")
+    key = ["event_id", "side"]
+    return _labels(decisions).unique(key, keep="first", maintain_order=True).sort("event_id", "side", nulls_last=True)
 
 
-def latest_decision(decisions: pl.DataFrame, *, upto_us: int) -> pl.DataFrame:
-    """Return the last label of each transaction as of an instant."""
-    labels = _labels(decisions).filter(pl.col("known_us") <= upto_us)
-    return labels.unique("event_id", keep="last", maintain_order=True).sort("event_id")
+def latest_decision(decisions: pl.DataFrame, *, upto_us: int | None = None) -> pl.DataFrame:
+    """Return the label of each transaction by its last decisions as of an instant: fraud if one of its ends is.
+
+    The time is that of the first decision that says so.
+    """
+    labels = _labels(decisions)
+    labels = labels if upto_us is None else labels.filter(pl.col("known_us") <= upto_us)
+    last = labels.unique(["event_id", "side"], keep="last", maintain_order=True)
+    verdict = last.group_by("event_id").agg(fraud=pl.col("fraud").max())
+    agreeing = labels.join(verdict, on=["event_id", "fraud"], how="inner")
+    return (
+        agreeing.group_by("event_id", "fraud")
+        .agg(known_us=pl.col("known_us").min())
+        .select("event_id", "known_us", "fraud")
+        .sort("event_id")
+    )
+
+
+def contradictions(decisions: pl.DataFrame) -> int:
+    """Count the transactions of which one end was both confirmed and dismissed."""
+    both = _labels(decisions).group_by("event_id", "side").agg(pl.col("fraud").n_unique())
+    return both.filter(pl.col("fraud") > 1)["event_id"].n_unique()
 
 
 def _labels(decisions: pl.DataFrame) -> pl.DataFrame:
     fraud = pl.col("decision").replace_strict(FRAUD_LABELS, default=None, return_dtype=pl.Int64)
-    labels = decisions.select("event_id", known_us=pl.col("decided_at").cast(pl.Int64), fraud=fraud)
-    return labels.drop_nulls("fraud").sort("known_us", "event_id", "fraud").cast(LABELS)  # type: ignore[arg-type]
+    labels = decisions.select("event_id", known_us=pl.col("decided_at").cast(pl.Int64), fraud=fraud, side="side")
+    return labels.drop_nulls("fraud").sort("known_us", "event_id", "side", "fraud").cast(LABELS)  # type: ignore[arg-type]
 
 
 def labels_of_truth(truth: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
@@ -37,19 +61,17 @@ def labels_of_truth(truth: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
 
     `truth` has the columns of `truth.parquet`; `keys` are `record_key` and `event_id` of usage records.
     """
-    frauds = truth.filter(pl.col("category") == "fraud").select("knowable_at", record_key="usage_record_keys")
+    side = pl.when(pl.col("kind").is_in(_RUNG)).then(pl.lit("peer")).otherwise(pl.lit("subscriber"))
+    frauds = truth.filter(pl.col("category") == "fraud").select("knowable_at", side=side, record_key="usage_record_keys")
     records = frauds.explode("record_key", empty_as_null=False, keep_nulls=False).join(keys, on="record_key", how="inner")
-    labels = records.select("event_id", known_us=pl.col("knowable_at").cast(pl.Int64), fraud=pl.lit(1, pl.Int64))
+    labels = records.select("event_id", known_us=pl.col("knowable_at").cast(pl.Int64), fraud=pl.lit(1, pl.Int64), side="side")
     return labels.sort("known_us", "event_id").unique("event_id", keep="first", maintain_order=True).cast(LABELS)  # type: ignore[arg-type]
 
 
-def training_targets(events: pl.DataFrame, labels: pl.DataFrame, *, label_delay_us: int, upto_us: int) -> pl.DataFrame:
-    """Return `event_id`, `at_us`, `fraud`, `known_us` of the transactions whose label is known at an instant.
-
-    A label of a decision counts from when it became known. All other transactions are honest once the label delay has passed.
-    """
+def targets(events: pl.DataFrame, labels: pl.DataFrame, *, label_delay_us: int) -> pl.DataFrame:
+    """Return a row of `TARGETS` per transaction; `labels` has `event_id`, `known_us` and `fraud` of those decided on."""
     rows = events.filter(~pl.col("is_label")).select("event_id", "at_us")
-    rows = rows.join(labels, on="event_id", how="left", maintain_order="left")
-    known = pl.coalesce("known_us", pl.col("at_us") + label_delay_us)
-    rows = rows.with_columns(known_us=known, fraud=pl.col("fraud").fill_null(0) == 1)
-    return rows.filter(pl.col("known_us") <= upto_us).select("event_id", "at_us", "fraud", "known_us")
+    rows = rows.join(labels.select("event_id", "fraud", decided_us="known_us"), on="event_id", how="left", maintain_order="left")
+    return rows.select(
+        "event_id", "at_us", "decided_us", fraud=pl.col("fraud").fill_null(0) == 1, honest_us=pl.col("at_us") + label_delay_us
+    ).select(TARGETS)

@@ -31,7 +31,13 @@ def average_precision(fraud: NDArray[np.bool_], score: Floats) -> float:
 
 
 def party_precision(scored: pl.DataFrame, *, budget: int, forget_caught: bool = True) -> float:
-    """Return the mean daily precision when an analyst checks the `budget` parties with the highest scores each day.
+    """Return the mean over days of `daily_precision`; NaN without any day."""
+    precisions = daily_precision(scored, budget=budget, forget_caught=forget_caught)
+    return float(np.mean(precisions)) if precisions else float("nan")
+
+
+def daily_precision(scored: pl.DataFrame, *, budget: int, forget_caught: bool = True) -> list[float]:
+    """Return the precision of each day when an analyst checks the `budget` parties with the highest scores.
 
     `scored`: day, party, fraud (truth value), score. A party caught is left out of all later days, like a blocked card. A day with
     fewer parties than the budget counts the missing ones as false alerts, as the published definition does.
@@ -46,4 +52,34 @@ def party_precision(scored: pl.DataFrame, *, budget: int, forget_caught: bool = 
         precisions.append(len(hits) / budget)
         if forget_caught:
             caught.update(hits)
-    return float(np.mean(precisions)) if precisions else float("nan")
+    return precisions
+
+
+_RESAMPLES = 200
+_INTERVAL = (5, 95)
+
+
+def day_intervals(scored: pl.DataFrame, *, budget: int, seed: int) -> dict[str, list[float]]:
+    """Return 90 % intervals of the measures over days drawn again at random, since transactions of a day are not independent.
+
+    `scored`: day, party, fraud, score.
+    """
+    days = scored["day"].unique().sort()
+    if days.len() < 2:
+        return {}
+    order = np.argsort(-scored["score"].to_numpy(), kind="stable")
+    fraud = scored["fraud"].to_numpy()[order].astype(np.float64)
+    number = scored.join(days.to_frame().with_row_index("number"), on="day", how="left", maintain_order="left")[
+        "number"
+    ].to_numpy()[order]
+    of_day = daily_precision(scored, budget=budget)
+    random, precision, at_budget = np.random.default_rng(seed), list[float](), list[float]()
+    for _ in range(_RESAMPLES):
+        drawn = random.integers(0, days.len(), days.len())
+        weight = np.bincount(drawn, minlength=days.len()).astype(np.float64)[number]
+        caught, seen = np.cumsum(weight * fraud), np.cumsum(weight)
+        if caught[-1]:
+            precision.append(float(np.sum(weight * fraud * caught / np.maximum(seen, 1)) / caught[-1]))
+        at_budget.append(float(np.mean([of_day[int(d)] for d in drawn])))
+    found = {"average_precision": precision, "precision_at_budget": at_budget}
+    return {name: [float(v) for v in np.percentile(values, _INTERVAL)] for name, values in found.items() if values}

@@ -1,8 +1,9 @@
-"""Train a model on earlier transactions with labels known by then, and set the threshold by the daily alert budget."""
+"""Train a model on earlier transactions with labels known by then, and set the threshold by the daily budget of cases."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,25 +13,20 @@ import xgboost as xgb
 from numpy.typing import NDArray
 
 from trueup.fraud.features.feature_spec import FeatureSet
-from trueup.fraud.monitoring.drift import MARGIN, reference
-from trueup.fraud.scoring.model import Model, ModelError, matrix, threads_for
-from trueup.fraud.training.calibrate import Calibration, calibration_error
-from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision
+from trueup.fraud.scoring.model import Model, threads_for
+from trueup.fraud.scoring.reasons import kinds_of
+from trueup.fraud.training.budget import threshold_for, with_parties
+from trueup.fraud.training.calibrate import Calibration
+from trueup.fraud.training.card import Evaluated, card_of
+from trueup.fraud.training.folds import WEAK_WEIGHT, Bools, Floats, Fold, Known, Table, folds
+from trueup.fraud.training.metrics import average_precision
 
 DAY_US = 86_400_000_000
-BLIND_SPOTS = (
-    "a party's first fraudulent transactions, before they differ from its usual ones",
-    "kinds of fraud without any label yet",
-    "frauds whose labels come later than the label delay: they count as honest",
-    "events outside the collected records: applications, payments, handsets sold",
-)
 _GRID: dict[str, tuple[float, ...]] = {"max_depth": (5, 3), "scale": (1.0, 0.5), "eta": (0.1,), "min_child_weight": (5, 1)}
 """Searched in this order up to the number of trials; frauds are weighted by the class ratio to the power `scale`."""
 _MOST_ROUNDS, _USUAL_ROUNDS, _LEAST_ROUNDS, _PATIENCE = 300, 100, 30, 25
 _STOPPING_SHARE = 0.2
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+_HIGH = 99
 
 
 @dataclass(frozen=True)
@@ -45,102 +41,99 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of training, in order of time: features, and `at_us`, `known_us`, `day`, `party`, `fraud`, `type` of each."""
-
-    values: NDArray[np.float32]
-    rows: pl.DataFrame
-
-    @property
-    def fraud(self) -> Bools:
-        """Return which rows are frauds."""
-        return self.rows["fraud"].to_numpy()
-
-
-def table_of(declared: FeatureSet, features: pl.DataFrame, rows: pl.DataFrame) -> Table:
-    """Return the table of features (`event_id` and `declared.names`) and rows (`event_id` and the columns of `Table.rows`)."""
-    joined = rows.join(features, on="event_id", how="inner", maintain_order="left").sort("at_us", "event_id")
-    if "type" not in joined.columns:
-        joined = joined.with_columns(type=pl.lit(None, pl.String))
-    return Table(matrix(joined, declared.names), joined.select("event_id", "at_us", "known_us", "day", "party", "fraud", "type"))
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Row numbers known before an instant (`train`), and those from it to the next (`test`)."""
-
-    train: NDArray[np.intp]
-    test: NDArray[np.intp]
-
-
-def folds(table: Table, count: int) -> list[Fold]:
-    """Return prequential folds over the later half of the time: each is tested on one interval and trained on labels known before.
-
-    Raises `ModelError` where no interval has frauds to test on and frauds known before.
-    """
-    at, known, fraud = (table.rows[n].to_numpy() for n in ("at_us", "known_us", "fraud"))
-    if not len(at) or fraud.all() or not fraud.any():
-        had = "no transaction has a known label" if not len(at) else f"all labels say {'fraud' if fraud.any() else 'honest'}"
-        raise ModelError(f"there is nothing to learn: {had}", todo="decide on some cases, or wait until labels are known")
-    first, last = int(at.min()), int(at.max()) + 1
-    edges = [first + (last - first) * (count + n) // (2 * count) for n in range(count + 1)]
-    candidates = [
-        Fold(np.flatnonzero(known < low), np.flatnonzero((at >= low) & (at < high))) for low, high in itertools.pairwise(edges)
-    ]
-    usable = [f for f in candidates if fraud[f.train].any() and fraud[f.test].any()]
-    if not usable:
-        raise ModelError(
-            "no later days have frauds that earlier labels could foretell", todo="wait for more labels, or shorten label_delay"
-        )
-    return usable
-
-
-@dataclass(frozen=True)
 class _Trial:
-    """The parameters of one trial of the grid, the rounds of its folds, and its average precision on their test rows."""
+    """One setting of the grid on all folds: the rounds, trees, margins of later transactions, and average precision of each."""
 
     parameters: dict[str, float]
-    rounds: int
-    quality: float
+    rounds: list[int]
+    boosters: list[xgb.Booster]
+    margins: list[Floats]
+    qualities: list[float]
+
+    def quality(self, first: int) -> float:
+        """Return the mean average precision on the first folds."""
+        return float(np.mean(self.qualities[:first]))
 
 
 def train_model(
-    declared: FeatureSet, table: Table, settings: Settings, *, recent: Table | None = None, card: dict[str, Any] | None = None
-) -> Model:
-    """Search the grid on folds, calibrate on their test rows, then train on all rows.
+    declared: FeatureSet, table: Table, settings: Settings, *, recent: Table | None = None, card: dict[str, Any] | None = None,
+    now_us: int | None = None,
+) -> Model:  # fmt: skip
+    """Search the grid on folds, calibrate on their later transactions, then train on all rows.
 
-    The threshold fills the alert budget on `recent` rows, whose labels are not known yet: the model was not trained on them, and
-    they resemble future transactions most. Without recent rows the test rows of the folds decide. Raises `ModelError` without
-    labels of both classes, or when no fold can be tested.
+    The threshold fills the budget of cases on the newest transactions, judged by the last fold's trees, which were not trained on
+    them; `recent` are those without a label. Raises `ModelError` without labels of both classes, or when no fold can be tested.
     """
-    parts = folds(table, settings.folds)
-    # Of equally good trials the first counts.
-    best = max((_trial(table, parts, parameters, settings) for parameters in _grid(settings.trials)), key=lambda t: t.quality)
-    at = np.concatenate([f.test for f in parts])
-    margin = np.concatenate([m for _, m in _unseen(table, parts, best.parameters, best.rounds, settings)])
-    fraud = table.fraud[at]
-    calibration = Calibration.fitted(margin, fraud)
-    probability = calibration.probability(margin)
-    unseen = table.rows[at].with_columns(score=pl.Series(probability))
-    everything = np.arange(len(table.fraud))
-    booster = xgb.train(_parameters(table.fraud, best.parameters, settings.seed), _data(table, everything), best.rounds)
-    unseen_margin = margin
-    if recent is not None and recent.rows.height:
-        unseen_margin = booster.predict(_data(recent, np.arange(recent.rows.height)), output_margin=True).astype(np.float64)
-        unseen = recent.rows.with_columns(score=pl.Series(calibration.probability(unseen_margin)))
-    # A transaction no likelier fraud than the average one is not suspicious, even where the alert budget allows it.
-    threshold = max(threshold_for(unseen, settings.alerts_per_day), float(table.fraud.mean()))
-    honest = table.values[~table.fraud]
-    usual = {n: float(v) for n, v in zip(declared.names, _medians(honest), strict=True)}
-    facts = _card(table, settings, best, at, probability, threshold) | _bins(declared, table, unseen_margin)
+    parts = folds(table, settings.folds, now_us=now_us)
+    trials = [_trial(table, parts, parameters, settings) for parameters in _grid(settings.trials)]
+    best = _best(trials, len(parts))
+    unseen = np.concatenate([f.test for f in parts])
+    calibration = Calibration.fitted(np.concatenate(best.margins), table.fraud[unseen])
+    owners = [declared.owners[name] for name in declared.names]
+    newest, newest_margin = _newest(table, recent, parts[-1], best)
+    scored = with_parties(newest, newest_margin, best.boosters[-1], owners)
+    scored = scored.with_columns(score=pl.Series(calibration.probability(scored["score"].to_numpy())))
+    # A transaction no likelier fraud than the average one is not suspicious, even where the budget allows it.
+    threshold = max(threshold_for(scored, settings.alerts_per_day), float(table.fraud.mean()))
+    everything = Known(
+        np.arange(len(table.fraud)), table.fraud, np.where(table.rows["decided_us"].is_not_null().to_numpy(), 1.0, WEAK_WEIGHT)
+    )
+    rounds = int(np.median(best.rounds))
+    booster = xgb.train(_parameters(table.fraud, best.parameters, settings.seed), _data(table, everything), rounds)
+    evaluated = _evaluated(table, parts, trials, owners)
+    facts = card_of(declared, table, evaluated, newest_margin, budget=settings.alerts_per_day, seed=settings.seed)
+    facts |= {
+        "seed": settings.seed, "threads": threads_for(table.rows.height), "rounds": rounds, "parameters": best.parameters,
+        "xgboost": xgb.__version__, "alerts_per_day": settings.alerts_per_day, "label_delay_us": settings.label_delay_us,
+    }  # fmt: skip
+    usual = usual_of(declared.names, table)
     return Model(bytes(booster.save_raw("ubj")), declared.names, declared.hash, calibration, threshold, usual, facts | (card or {}))
 
 
-def _trial(table: Table, parts: list[Fold], parameters: dict[str, float], settings: Settings) -> _Trial:
-    """Return the trial of parameters on folds."""
-    rounds = int(np.median([_rounds(table, fold, parameters, settings.seed) for fold in parts]))
-    judged = _unseen(table, parts, parameters, rounds, settings)
-    return _Trial(parameters, rounds, float(np.mean([average_precision(table.fraud[f.test], margin) for f, margin in judged])))
+def _trial(table: Table, parts: Sequence[Fold], parameters: dict[str, float], settings: Settings) -> _Trial:
+    """Train one setting on what each fold knew at its cut, and apply it to the transactions after the cut."""
+    rounds, boosters, margins, qualities = [], [], [], []
+    for fold in parts:
+        count = _rounds(table, fold.train, parameters, settings.seed)
+        booster = xgb.train(_parameters(fold.train.fraud, parameters, settings.seed), _data(table, fold.train), count)
+        margin = _margins(booster, table.values[fold.test])
+        rounds.append(count)
+        boosters.append(booster)
+        margins.append(margin)
+        qualities.append(average_precision(table.fraud[fold.test], margin))
+    return _Trial(parameters, rounds, boosters, margins, qualities)
+
+
+def _best(trials: Sequence[_Trial], first: int) -> _Trial:
+    """Return the best trial on the first folds; of equally good ones the first, and without a fold the first of all."""
+    return max(trials, key=lambda t: t.quality(first)) if first else trials[0]
+
+
+def _evaluated(table: Table, parts: Sequence[Fold], trials: Sequence[_Trial], owners: list[Any]) -> Evaluated:
+    """Judge each fold by the setting and calibration that the folds before it choose, so that none reports its own choice.
+
+    With one fold alone nothing is chosen or calibrated: its ranking is that of the first setting of the grid.
+    """
+    judged, first = [], 1 if len(parts) > 1 else 0
+    for number in range(first, len(parts)):
+        trial, fold = _best(trials, number), parts[number]
+        calibration = Calibration()
+        if number:
+            before = np.concatenate([f.test for f in parts[:number]])
+            calibration = Calibration.fitted(np.concatenate(trial.margins[:number]), table.fraud[before])
+        rows = with_parties(table.take(fold.test), trial.margins[number], trial.boosters[number], owners)
+        judged.append(rows.with_columns(score=pl.Series(calibration.probability(trial.margins[number]))))
+    return Evaluated(pl.concat(judged), is_calibrated=bool(first))
+
+
+def _newest(table: Table, recent: Table | None, last: Fold, best: _Trial) -> tuple[Table, Floats]:
+    """Return all transactions since the last cut, and the margins that the trees trained before it give them."""
+    since = np.flatnonzero((table.rows["at_us"] >= last.cut_us).to_numpy())
+    newest = table.take(since)
+    if recent is not None and recent.rows.height:
+        both = np.concatenate([newest.values, recent.values]), pl.concat([newest.rows, recent.rows])
+        newest = Table(*both)
+    return newest, _margins(best.boosters[-1], newest.values)
 
 
 def _grid(budget: int) -> list[dict[str, float]]:
@@ -158,77 +151,39 @@ def _parameters(fraud: Bools, parameters: dict[str, float], seed: int) -> dict[s
     }  # fmt: skip
 
 
-def _data(table: Table, at: NDArray[np.intp]) -> xgb.DMatrix:
-    return xgb.DMatrix(table.values[at], table.fraud[at], nthread=threads_for(len(at)))
+def _data(table: Table, known: Known) -> xgb.DMatrix:
+    return xgb.DMatrix(table.values[known.at], known.fraud, weight=known.weight, nthread=threads_for(len(known.at)))
 
 
-def _rounds(table: Table, fold: Fold, parameters: dict[str, float], seed: int) -> int:
-    """Return the number of rounds that early stopping finds on the last part of a fold's training rows."""
-    cut = int(len(fold.train) * (1 - _STOPPING_SHARE))
-    early, late = fold.train[:cut], fold.train[cut:]
-    if not table.fraud[early].any() or not table.fraud[late].any():
+def _margins(booster: xgb.Booster, values: NDArray[np.float32]) -> Floats:
+    margin: Floats = booster.predict(xgb.DMatrix(values, nthread=threads_for(len(values))), output_margin=True).astype(np.float64)
+    return margin
+
+
+def _rounds(table: Table, known: Known, parameters: dict[str, float], seed: int) -> int:
+    """Return the number of rounds that early stopping finds on the last part of the known rows."""
+    cut = int(len(known.at) * (1 - _STOPPING_SHARE))
+    early, late = (Known(known.at[s], known.fraud[s], known.weight[s]) for s in (slice(None, cut), slice(cut, None)))
+    if not early.fraud.any() or not late.fraud.any():
         return _USUAL_ROUNDS
     watched = xgb.train(
-        _parameters(table.fraud[early], parameters, seed), _data(table, early), _MOST_ROUNDS, evals=[(_data(table, late), "later")],
+        _parameters(early.fraud, parameters, seed), _data(table, early), _MOST_ROUNDS, evals=[(_data(table, late), "later")],
         verbose_eval=False, early_stopping_rounds=_PATIENCE,
     )  # fmt: skip
     return max(_LEAST_ROUNDS, int(watched.best_iteration) + 1)
 
 
-def _unseen(
-    table: Table, parts: list[Fold], parameters: dict[str, float], rounds: int, settings: Settings
-) -> list[tuple[Fold, Floats]]:
-    """Return each fold with the margins of its test rows.
-
-    All folds train for the rounds of the final model, so their margins are comparable.
-    """
-    results = []
-    for fold in parts:
-        booster = xgb.train(_parameters(table.fraud[fold.train], parameters, settings.seed), _data(table, fold.train), rounds)
-        results.append((fold, booster.predict(_data(table, fold.test), output_margin=True).astype(np.float64)))
-    return results
+def usual_of(names: Sequence[str], table: Table) -> dict[str, dict[str, list[float]]]:
+    """Return the median and the 99th percentile of each feature over honest transactions of each kind."""
+    honest = table.values[~table.fraud]
+    kinds = kinds_of(names, honest)
+    return {kind: _usual(names, honest[kinds == kind]) for kind in sorted(set(kinds.tolist()))}
 
 
-def threshold_for(scored: pl.DataFrame, alerts_per_day: int) -> float:
-    """Return the lowest score that alerts on average no more parties a day than `alerts_per_day`."""
-    days = scored["day"].n_unique()
-    per_party = scored.group_by("day", "party").agg(pl.col("score").max())["score"].sort(descending=True)
-    allowed = min(alerts_per_day * days, len(per_party))
-    return float(per_party[allowed - 1]) if allowed else 1.0
-
-
-def _medians(values: NDArray[np.float32]) -> Floats:
-    medians = [np.median(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in values.T]
-    return np.array(medians, dtype=np.float64)
-
-
-def _card(
-    table: Table, settings: Settings, trial: _Trial, at: NDArray[np.intp], probability: Floats, threshold: float
-) -> dict[str, Any]:
-    fraud, unseen = table.fraud[at], table.rows[at].with_columns(score=pl.Series(probability))
-    alerted = (pl.col("score") >= threshold).sum()
-    by_type = unseen.filter("fraud").group_by("type").agg(transactions=pl.len(), alerted=alerted).sort("type")
-    days = table.rows["day"]
-    card: dict[str, Any] = {
-        "transactions": table.rows.height, "frauds": int(table.fraud.sum()), "from": str(days.min()), "to": str(days.max()),
-        "seed": settings.seed, "threads": threads_for(table.rows.height), "rounds": trial.rounds, "parameters": trial.parameters,
-        "xgboost": xgb.__version__, "alerts_per_day": settings.alerts_per_day, "label_delay_us": settings.label_delay_us,
-        "metrics": {
-            "average_precision": average_precision(fraud, probability),
-            "auc": auc_roc(fraud, probability),
-            "precision_at_budget": party_precision(unseen, budget=settings.alerts_per_day),
-        },
-        "reliability": calibration_error(probability, fraud),
-        "blind_spots": list(BLIND_SPOTS),
-    }  # fmt: skip
-    if by_type["type"].null_count() < by_type.height:
-        card["by_type"] = by_type.to_dicts()
-        missed = [t["type"] for t in card["by_type"] if t["type"] and not t["alerted"]]
-        card["blind_spots"] += [f"{t}: no transaction of this type raised an alert on later days" for t in missed]
-    return card
-
-
-def _bins(declared: FeatureSet, table: Table, margin: Floats) -> dict[str, Any]:
-    """Return the bin edges and shares of each feature and of margins outside training, the reference of drift."""
-    bins = {n: reference(table.values[:, i]) for i, n in enumerate(declared.names)}
-    return {"reference": bins | {MARGIN: reference(margin.astype(np.float32))}}
+def _usual(names: Sequence[str], values: NDArray[np.float32]) -> dict[str, list[float]]:
+    usual = {}
+    for name, column in zip(names, values.T, strict=True):
+        present = column[~np.isnan(column)]
+        if len(present):
+            usual[name] = [float(v) for v in np.percentile(present.astype(np.float64), [50, _HIGH], method="inverted_cdf")]
+    return usual

@@ -13,14 +13,16 @@ from trueup.config import FraudConfig, Project
 from trueup.errors import TrueupError
 from trueup.fraud.features.feature_engine import history
 from trueup.fraud.features.telecom import telecom_features
-from trueup.fraud.load import decisions_of, events_of, labels_of, party, usage_of
+from trueup.fraud.load import decisions_of, events_of, labels_of, usage_of
 from trueup.fraud.scoring.model import Model, ModelError, load_model
 from trueup.fraud.scoring.model_registry import folder_of, model_intervals
 from trueup.fraud.scoring.model_score import margins
-from trueup.fraud.scoring.rules import back_test, rule_matches, with_cell_areas, with_rule_features
-from trueup.fraud.training.labels import latest_decision, training_targets
+from trueup.fraud.scoring.rules import back_test, rule_matches, rules_of, with_cell_areas, with_rule_features
+from trueup.fraud.training.budget import with_parties
+from trueup.fraud.training.folds import Table, folds, table_of
+from trueup.fraud.training.labels import contradictions, latest_decision, targets
 from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision
-from trueup.fraud.training.train import Settings, Table, folds, table_of, train_model
+from trueup.fraud.training.train import Settings, train_model
 from trueup.log.lake import Lake
 from trueup.regular import open_regular
 
@@ -43,7 +45,7 @@ class Compared:
     average_precision: float
     auc: float
     precision_at_budget: float
-    alerts: int
+    cases: int
     had_seen: bool
 
 
@@ -54,37 +56,41 @@ def settings_of(config: FraudConfig) -> Settings:
 
 @dataclass(frozen=True)
 class Learnable:
-    """The training data of a log: rows with a known label, later rows without one, and the position of the log."""
+    """The training data of a log: rows with a known label, later rows without one, and the position and newest time of the log."""
 
     table: Table
     recent: Table
     position: int
+    newest_us: int
+    contradictions: int
 
 
 def learnable(project: Project, truth: Path | None) -> Learnable:
     """Return the features of all transactions of a project's log, divided by whether their label is known yet."""
     log_labels = _read_labels(project, truth)
     declared = telecom_features()
-    rows = _known(project, log_labels)
-    parties = log_labels.events.filter(~pl.col("is_label")).select("event_id", "at_us", "day", party=party())
-    later = parties.join(rows, on="event_id", how="anti", maintain_order="left")
-    later = later.with_columns(known_us=pl.lit(None, pl.Int64), fraud=pl.lit(value=False))
-    rows = rows.join(parties.drop("at_us"), on="event_id", how="left", maintain_order="left")
+    rows = _targets(project, log_labels)
+    known = pl.col("decided_us").is_not_null() | (pl.col("honest_us") <= log_labels.newest_us)
+    parties = pl.col("event_id", "day", "peer", "is_received"), pl.col("subscriber").alias("party")
+    facts = log_labels.events.filter(~pl.col("is_label")).select(*parties)
+    rows = rows.join(facts, on="event_id", how="left", maintain_order="left")
     if log_labels.types is not None:
         rows = rows.join(log_labels.types, on="event_id", how="left", maintain_order="left")
     features = history(declared, log_labels.events)
-    return Learnable(table_of(declared, features, rows), table_of(declared, features, later), log_labels.position)
+    known_table, recent = (table_of(declared, features, rows.filter(of)) for of in (known, ~known))
+    return Learnable(known_table, recent, log_labels.position, log_labels.newest_us, log_labels.contradictions)
 
 
 @dataclass(frozen=True)
 class _LogLabels:
-    """Events of a log, their labels as of its newest time, and the types of frauds where a truth is given."""
+    """Events of a log, the labels of training, the newest time of a record, and the types of frauds where a truth is given."""
 
     events: pl.DataFrame
     labels: pl.DataFrame
     newest_us: int
     types: pl.DataFrame | None
     position: int
+    contradictions: int = 0
 
 
 def _read_labels(project: Project, path: Path | None) -> _LogLabels:
@@ -99,43 +105,65 @@ def _read_labels(project: Project, path: Path | None) -> _LogLabels:
             raise ModelError(
                 "there is nothing to learn: the log has no usage records with a time", todo="collect usage records first"
             )
-        decided = None if truth is not None else latest_decision(decisions_of(lake, project), upto_us=newest)
-    known = labels.filter(pl.col("known_us") <= newest) if decided is None else decided
-    return _LogLabels(events, known, newest, None if truth is None else _types(truth, usage), upto)
+        decisions = None if truth is not None else decisions_of(lake, project)
+    if decisions is None:
+        known = labels.filter(pl.col("known_us") <= newest)
+        return _LogLabels(events, known, newest, None if truth is None else _types(truth, usage), upto)
+    return _LogLabels(events, latest_decision(decisions), newest, None, upto, contradictions(decisions))
 
 
-def _known(project: Project, log_labels: _LogLabels) -> pl.DataFrame:
-    return training_targets(
-        log_labels.events, log_labels.labels, label_delay_us=project.config.fraud.label_delay, upto_us=log_labels.newest_us
-    )
+def _targets(project: Project, log_labels: _LogLabels) -> pl.DataFrame:
+    """Return the targets of all transactions.
+
+    Decisions may all be later than the log's newest record, as after a backlog. Live they would have been made by the label delay,
+    so the folds count them as known then.
+    """
+    rows = targets(log_labels.events, log_labels.labels, label_delay_us=project.config.fraud.label_delay)
+    afterwards, by_delay = pl.col("decided_us") > log_labels.newest_us, pl.min_horizontal("decided_us", "honest_us")
+    return rows.with_columns(decided_us=pl.when(afterwards).then(by_delay).otherwise("decided_us"))
 
 
-def try_rules(project: Project, *, truth: Path | None = None) -> pl.DataFrame:
-    """Return the back-test of all rules over a log's history, including those in shadow. Writes nothing."""
-    log_labels, rules = _read_labels(project, truth), project.config.fraud.rule
+def try_rules(project: Project, *, truth: Path | None = None, by_day: bool = False) -> pl.DataFrame:
+    """Return the back-test of all rules over the whole log, including those in shadow. Writes nothing."""
+    log_labels, rules = _read_labels(project, truth), rules_of(project.config.fraud)
     if not rules:
-        raise TrueupError("there are no rules to try", where=str(project.directory), todo="add [[fraud.rule]] to trueup.toml")
+        raise TrueupError(
+            "there are no rules to try", where=str(project.directory),
+            todo='add [[fraud.rule]] to trueup.toml, or write `detectors = "shadow"` under [fraud]',
+        )  # fmt: skip
     events = with_cell_areas(log_labels.events, rules)
-    matches = rule_matches(rules, events, history(with_rule_features(telecom_features(), rules), events))
-    return back_test(matches, _known(project, log_labels))
+    declared = with_rule_features(telecom_features(), rules)
+    matches = rule_matches(rules, events, history(declared, events), declared.owners)
+    rows = _targets(project, log_labels)
+    known = pl.col("decided_us").is_not_null() | (pl.col("honest_us") <= log_labels.newest_us)
+    rows = rows.with_columns(fraud=pl.when(known).then("fraud"))
+    facts = events.filter(~pl.col("is_label")).select("event_id", "day", "subscriber", "peer", "loss_micros")
+    return back_test(rules, matches, rows.join(facts, on="event_id", how="left"), by_day=by_day)
 
 
 def train(project: Project, *, truth: Path | None = None) -> Trained:
     """Train a model on a log and write its folder; raises `ModelError` without labels of both classes."""
-    known = learnable(project, truth)
-    card = {"snapshot": f"the log at position {known.position}, labels from {'truth' if truth else 'decisions'}"}
-    model = train_model(telecom_features(), known.table, settings_of(project.config.fraud), recent=known.recent, card=card)
-    return Trained(model, model.save(project.resolve(project.config.fraud.models)), known.position)
+    known, config = learnable(project, truth), project.config.fraud
+    at = known.table.rows["at_us"]
+    card = {
+        "snapshot": f"the log at position {known.position}, labels from {'truth' if truth else 'decisions'}",
+        "trained_on": {"position": known.position, "first_us": at.min(), "last_us": at.max()},
+        "contradictions": known.contradictions, "home_prefixes": list(config.home_prefixes),
+    }  # fmt: skip
+    settings = settings_of(config)
+    model = train_model(telecom_features(), known.table, settings, recent=known.recent, card=card, now_us=known.newest_us)
+    return Trained(model, model.save(project.resolve(config.models)), known.position)
 
 
 def compare(project: Project, *, truth: Path | None = None) -> list[Compared]:
-    """Compare the model in force with a new one, trained on labels known before, on the same later days. Writes nothing."""
+    """Compare the model in force with a new one, trained on what was known before, on the same later days. Writes nothing."""
     known = learnable(project, truth)
     table, position = known.table, known.position
     settings, declared = settings_of(project.config.fraud), telecom_features()
-    last = folds(table, settings.folds)[-1]
-    earlier = Table(table.values[last.train], table.rows[last.train])
-    new = train_model(declared, earlier, replace(settings, folds=max(1, settings.folds - 1)))
+    last = folds(table, settings.folds, now_us=known.newest_us)[-1]
+    # Of the transactions before the cut, with the labels that they had then.
+    earlier = Table(table.values[last.train.at], table.rows[last.train.at].with_columns(fraud=pl.Series(last.train.fraud)))
+    new = train_model(declared, earlier, replace(settings, folds=max(1, settings.folds - 1)), now_us=last.cut_us)
     compared = [_measure(new, "challenger", table, last.test, had_seen=False, settings=settings)]
     with Lake.open(project, read_only=True) as lake:
         # The model in force for the next positions.
@@ -143,18 +171,24 @@ def compare(project: Project, *, truth: Path | None = None) -> list[Compared]:
     if champions:
         champion = load_model(folder_of(project, champions[-1].model_id), declared)
         first_day = str(table.rows[last.test]["day"].min())
-        had_seen = str(champion.card.get("to", "")) >= first_day
+        had_seen = "trained_on" in champion.card and str(champion.card.get("to", "")) >= first_day
         compared.append(_measure(champion, "champion", table, last.test, had_seen=had_seen, settings=settings))
     return compared
 
 
 def _measure(model: Model, role: str, table: Table, at: Any, *, had_seen: bool, settings: Settings) -> Compared:
-    probability = model.calibration.probability(margins(model.booster(), np.ascontiguousarray(table.values[at])))
-    fraud, rows = table.fraud[at], table.rows[at].with_columns(score=pl.Series(probability))
+    part, booster, declared = table.take(at), model.booster(), telecom_features()
+    margin = margins(booster, np.ascontiguousarray(part.values))
+    probability, fraud = model.calibration.probability(margin), part.fraud
+    rows = with_parties(part, margin, booster, [declared.owners[n] for n in declared.names])
     return Compared(
         model.model_id, role, average_precision(fraud, probability), auc_roc(fraud, probability),
-        party_precision(rows, budget=settings.alerts_per_day), int((probability >= model.threshold).sum()), had_seen,
+        party_precision(rows, budget=settings.alerts_per_day), _cases(rows, probability >= model.threshold), had_seen,
     )  # fmt: skip
+
+
+def _cases(rows: pl.DataFrame, suspicious: Any) -> int:
+    return rows.filter(pl.Series(suspicious)).select("day", "party").n_unique()
 
 
 def _truth(path: Path) -> pl.DataFrame:

@@ -70,6 +70,7 @@ def score_controls(
             "--check", help="Exit status 1 when a decidable leak was missed, its money is wrong or a finding is unexplained."
         ),
     ] = False,
+    brief: Annotated[bool, typer.Option("--brief", help="Print the verdict alone; the tables are in the report.")] = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
@@ -93,8 +94,11 @@ def score_controls(
     _save(value, opened.directory / REPORT)
     if json:
         output.json_value(value)
+    elif brief:
+        _show_verdict(scored, opened.directory / REPORT)
     else:
-        _show(scored, opened.directory / REPORT)
+        _show(scored)
+        _show_verdict(scored, opened.directory / REPORT)
     if check and not scored.passed:
         raise typer.Exit(EXCEEDED)
 
@@ -135,7 +139,7 @@ def _save(value: dict[str, Any], path: Path) -> None:
     unfinished.replace(path)
 
 
-def _show(scored: Scorecard, report: Path) -> None:
+def _show(scored: Scorecard) -> None:
     from trueup.simulate.truth.scorecard import plain_rows
 
     leaks = plain_rows(scored.leaks)
@@ -151,11 +155,17 @@ def _show(scored: Scorecard, report: Path) -> None:
     _show_rows(
         plain_rows(scored.unexplained), "unexplained findings", ("finding_id", "kind", "status", "service", "day", "impact_money")
     )
+
+
+def _show_verdict(scored: Scorecard, report: Path) -> None:
+    """Print what the truth says was found."""
+    decidable, found = (int(scored.leaks[name].sum()) for name in ("decidable", "found"))
     verdict = "every decidable leak found with its money, every finding explained" if scored.passed else (
         f"{output.counted(scored.misses.height, 'leak')} missed or with wrong money, "
         f"{output.counted(scored.unexplained.height, 'finding')} unexplained"
     )  # fmt: skip
-    output.line(f"{verdict}; the full report is in {report}")
+    output.line(f"the truth has {decidable:,} decidable leaks, {found:,} are found: {verdict}")
+    output.line(f"the full report is in {output.short(report)}")
 
 
 _LEAK_COLUMNS = (

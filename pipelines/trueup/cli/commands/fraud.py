@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import output
-from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, day, load, only_options
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Quiet, day, load, only_options
 
 if TYPE_CHECKING:
     from trueup.config import Project
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trueup.fraud.scoring.score_run import ScoreSummary
     from trueup.fraud.training.train_run import Compared
 
-_COMPARED = ("model_id", "role", "average_precision", "auc", "precision_at_budget", "alerts", "had_seen")
+_COMPARED = ("model_id", "role", "average_precision", "auc", "precision_at_budget", "cases", "had_seen")
 _Truth = Annotated[
     Path | None,
     typer.Option("--truth", metavar="FILE", help="Take labels from a simulated truth.parquet; by default from decisions."),
@@ -38,6 +38,7 @@ def train(
         bool, typer.Option("--compare", help="Compare a new model with the champion on the same later days; write nothing.")
     ] = False,
     project: ProjectDir = HERE,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Train a fraud model on the labelled records of the log, and write its folder and model card."""
@@ -67,36 +68,64 @@ def _show_compared(compared: list[Compared], *, json: bool) -> None:
 
 
 def promote(
-    model_id: Annotated[str, typer.Argument(metavar="MODEL", help="The model id: the name of its folder.")],
+    model_id: Annotated[str, typer.Argument(metavar="MODEL", help="The model id; `starter` comes with the program.")],
     role: Annotated[
         str, typer.Option("--as", metavar="ROLE", help="champion (alerts), challenger (counts, never alerts) or retired.")
     ] = "champion",
     since: Annotated[
         int | None,
-        typer.Option(metavar="POSITION", min=0, help="Apply to records after this position; by default from now on."),
+        typer.Option(
+            metavar="POSITION",
+            min=0,
+            help="Apply to records after this position; by default from now on, and from the beginning if nothing is scored.",
+        ),
     ] = None,
+    fit_budget: Annotated[
+        bool,
+        typer.Option(
+            "--fit-budget", help="Raise its threshold so that the last scored days had had no more cases than the budget."
+        ),
+    ] = False,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     json: Json = False,
 ) -> None:
     """Declare the role of a model: champion, challenger or retired."""
     from trueup.fraud.features.telecom import telecom_features
+    from trueup.fraud.monitoring.fit_budget import fitted_threshold
+    from trueup.fraud.scoring import starter
+    from trueup.fraud.scoring.model_registry import first_day_before
     from trueup.fraud.scoring.model_registry import promote as promoted
     from trueup.log.lake import Lake
 
-    with Lake.open(load(project, accept_clock=accept_clock)) as lake:
-        position = promoted(lake, telecom_features(), model_id, role=role, since=since)
+    opened = load(project, accept_clock=accept_clock)
+    model_id = starter.install(opened) if model_id == starter.NAME else model_id
+    with Lake.open(opened) as lake:
+        threshold = fitted_threshold(lake, model_id) if fit_budget else None
+        promotion = promoted(lake, telecom_features(), model_id, role=role, since=since, threshold=threshold)
+        after = first_day_before(lake, promotion.since)
     if json:
-        output.json_value({"model_id": model_id, "role": role, "since": since, "position": position})
-    else:
-        output.line(f"{model_id} is {role}, declared at position {position}")
+        declared = {"model_id": model_id, "role": role, "since": promotion.since, "position": promotion.position}
+        output.json_value(declared | ({} if threshold is None else {"threshold": threshold}))
+        return
+    applies = "all records" if promotion.since == 0 else f"records after position {promotion.since}"
+    limit = "" if threshold is None else f" with the threshold {threshold:.4f}"
+    output.line(f"{model_id} is {role}{limit}, declared at position {promotion.position}; it applies to {applies}")
+    if role == "champion":
+        earlier = f"; for earlier ones: trueup score --since {after} --project {project}" if after else ""
+        output.line(f"next: trueup score --project {project}{earlier}")
 
 
-def try_rules(truth: _Truth = None, project: ProjectDir = HERE, json: Json = False) -> None:
-    """Show what the rules, including shadow rules, would have caught in the whole log; write nothing."""
+def try_rules(
+    truth: _Truth = None,
+    by_day: Annotated[bool, typer.Option("--by-day", help="One row per rule and UTC day.")] = False,
+    project: ProjectDir = HERE,
+    json: Json = False,
+) -> None:
+    """Show what the rules, including shadow rules, match in the whole log, labelled or not; write nothing."""
     from trueup.fraud.training.train_run import try_rules as back_test_rules
 
-    found = back_test_rules(load(project), truth=truth)
+    found = back_test_rules(load(project), truth=truth, by_day=by_day)
     if json:
         output.json_value(found.to_dicts())
     else:
@@ -112,6 +141,7 @@ def score(
         typer.Option(metavar="DAY", help="Also score, by the champion, records of before its promotion, from this day on."),
     ] = None,
     project: ProjectDir = HERE,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Score the usage records ingested since the last run; suspicious ones are stored, all are counted."""
@@ -128,6 +158,12 @@ def score(
     if rescored is not None:
         counted = output.counted(rescored.transactions, "transaction")
         output.line(f"rescored by {rescored.model_id} from {first} on: {counted}, {rescored.suspicious} suspicious")
+        if rescored.in_sample:
+            seen = output.counted(rescored.in_sample, "transaction")
+            output.line(f"{seen} of days that it was trained on prove nothing: in_sample in the view cases")
+    if summary.suspicious or (rescored is not None and rescored.suspicious):
+        cases = "SELECT * FROM cases WHERE type = 'fraud' AND status = 'open' ORDER BY day DESC, rank_of_day"
+        output.line(f'next: trueup sql --project {project} "{cases}"')
 
 
 def _rescore(project: Project, since: date) -> RescoreSummary:

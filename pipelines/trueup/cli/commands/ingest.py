@@ -10,7 +10,7 @@ import typer
 from trueup.cli import checked, output
 from trueup.cli.commands.proof.verify import RawFolders, archive_folders
 from trueup.cli.exit_codes import FAILED
-from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, day, load
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Quiet, day, load
 from trueup.cli.progress import ingest_progress
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def ingest(
     ] = "2s",
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Ingest new files."""
@@ -116,9 +117,9 @@ def summary_line(summary: IngestSummary) -> str:
 def note_errors(summary: IngestSummary) -> None:
     """Print the notices on stderr, then one line for each unit that could not be ingested."""
     for notice in summary.notices:
-        output.note(notice)
+        output.problem(notice)
     for error in summary.errors:
-        output.note(f"trueup: {' '.join(str(error).split())}")
+        output.problem(f"trueup: {' '.join(str(error).split())}")
 
 
 def recycle(
@@ -157,7 +158,7 @@ def recycle(
         done = f"mapped {output.counted(mapped, 'record')} again, {accepted} accepted" if mapped else "nothing to recycle"
         output.line(f"{done}; {output.counted(summary.left, 'record')} left in quarantine as before")
     for error in summary.errors:
-        output.note(f"trueup: {' '.join(str(error).split())}")
+        output.problem(f"trueup: {' '.join(str(error).split())}")
     if summary.errors:
         raise typer.Exit(FAILED)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import checked, output
-from trueup.cli.options import HERE, Json, ProjectDir
+from trueup.cli.options import HERE, Json, ProjectDir, Quiet
 from trueup.cli.progress import steps
 from trueup.errors import TrueupError
 
@@ -192,6 +192,7 @@ def simulate(
     profile: Annotated[str, typer.Option(help="The profile of the operator: services, tariffs and systems.")] = "small",
     form: Annotated[str, typer.Option("--format", help="The format of the raw files.")] = "csv",
     project: ProjectDir = HERE,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Simulate an operator: write its raw files, a trueup.toml and truth.parquet."""

@@ -9,7 +9,7 @@ import typer
 
 from trueup.cli import output
 from trueup.cli.exit_codes import EXCEEDED
-from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Verbose, load
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Quiet, Verbose, load
 
 if TYPE_CHECKING:
     from trueup.quality.run import FeedState, QualitySummary
@@ -30,6 +30,7 @@ def quality(
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     verbose: Verbose = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Evaluate whether the feeds are complete, and show which days may be reconciled."""
@@ -116,7 +117,7 @@ def summary_line(summary: QualitySummary) -> str:
     validated = (
         f"{len(summary.validated)} validations, {output.counted(failed, 'failure')}" if summary.validated else summary.notice
     )
-    docs = f", see {summary.docs}" if summary.docs else ""
+    docs = f", see {output.short(summary.docs)}" if summary.docs else ""
     return (
         f"{', '.join(f'{summary.actions[action]} {action}' for action in _ACTIONS)}; days blocked {counts['block']}, "
         f"provisional {counts['mark']}, noted {counts['note']}; {validated}{docs}"

@@ -13,7 +13,7 @@ import typer
 from trueup.cli import output
 from trueup.cli.exit_codes import FAILED
 from trueup.cli.explain_text import explanation_lines
-from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, Spreadsheet, day, load
+from trueup.cli.options import HERE, AsOfOption, Json, ProjectDir, Quiet, Spreadsheet, day, load
 from trueup.errors import TrueupError
 from trueup.reconcile.domain.decision_kinds import STATUSES
 
@@ -68,7 +68,7 @@ def sql(
         raise TrueupError(f"unknown format {form!r}", where="--format", todo=f"write one of {', '.join(FORMATS)}")
     if spreadsheet is not None and (json or form != "csv"):
         raise TrueupError("the option applies to CSV only", where="--spreadsheet", todo="write --format csv, or leave it out")
-    from trueup.warehouse.bounds import bounds_of, process_within
+    from trueup.warehouse.access.bounds import bounds_of, process_within
     from trueup.warehouse.query import run
 
     opened = load(project)
@@ -79,7 +79,7 @@ def sql(
 
 def _end_overdue(error: QueryError) -> None:
     """End the process at once: the query is in a call that cannot be interrupted."""
-    output.note(f"trueup: {error}")
+    output.problem(f"trueup: {error}")
     os._exit(FAILED)
 
 
@@ -119,6 +119,7 @@ def publish(
     file: Annotated[Path, typer.Argument(metavar="FILE.duckdb", help="The file to write or replace.")],
     as_of: AsOfOption = None,
     project: ProjectDir = HERE,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Write the views as plain tables of one DuckDB file, which is replaced atomically."""

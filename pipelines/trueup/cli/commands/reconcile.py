@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trueup.cli import checked, output
-from trueup.cli.options import HERE, AcceptClock, AsOfOption, Json, ProjectDir, day, load, only_options
+from trueup.cli.options import HERE, AcceptClock, AsOfOption, Json, ProjectDir, Quiet, day, load, only_options
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def reconcile(
     to_day: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Recompute up to this day.")] = None,
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Bring the findings up to the newest position."""

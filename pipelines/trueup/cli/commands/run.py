@@ -17,19 +17,23 @@ from trueup.cli.commands import quality as quality_command
 from trueup.cli.commands.investigation import cases
 from trueup.cli.commands.proof import anchor
 from trueup.cli.exit_codes import EXCEEDED, FAILED
-from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Verbose, load
-from trueup.cli.progress import ingest_progress
+from trueup.cli.options import HERE, AcceptClock, Json, ProjectDir, Quiet, Verbose, load
+from trueup.cli.progress import Durations, ingest_progress
+from trueup.cli.summary import show_first_look
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
     from trueup.collect.ingest import IngestSummary
     from trueup.config import Project
     from trueup.fraud.scoring.score_run import ScoreSummary
+    from trueup.investigation.notify import Notified
     from trueup.investigation.root_causes import Investigated
+    from trueup.progress import LogFn
     from trueup.proof.anchors.make import AnchorResult
     from trueup.quality.run import QualitySummary
     from trueup.reconcile.run import ReconcileSummary
     from trueup.warehouse.audit import AuditResult
+    from trueup.warehouse.first_look import FirstLook
     from trueup.warehouse.publish import Published
 
 PUBLISHED = "leakage.duckdb"
@@ -57,6 +61,7 @@ def run(
     accept_clock: AcceptClock = False,
     project: ProjectDir = HERE,
     verbose: Verbose = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Ingest, check the feeds, reconcile, score, open cases, audit and publish, with one summary."""
@@ -69,32 +74,45 @@ def run(
     opened = load(project, accept_clock=accept_clock)
     target = file or opened.directory / PUBLISHED
     problems = checked.check_settings(opened, published=target, collects=True)
-    with ingest_progress() as progress:
+    took = Durations()
+    with took.step("ingest", drawn=False), ingest_progress() as progress:
         ingested = ingest(opened, progress=progress)
     # Held open, so that the lake is attached once for all steps.
     with Lake.open(opened):
         problems += checked.check_log(opened)
-        checked_feeds = quality(opened, log=output.note, log_day=output.note_each(verbose))
+        with took.step("quality"):
+            checked_feeds = quality(opened, log=output.note, log_day=output.note_each(verbose))
         blocked = blocked_from(checked_feeds.days)
         # Days before the first blocked day are reconciled; later days wait until their feeds are complete.
-        reconciled = reconcile.reconcile_project(opened, ALL_DAYS if blocked is None else (None, blocked - timedelta(days=1)))
-        scored = _score(opened)
-        investigated = investigate(opened)
-        published = _publish(opened, target)
-    results = _Results(ingested, checked_feeds, reconciled, scored, investigated, published)
+        with took.step("reconcile"):
+            reconciled = reconcile.reconcile_project(opened, ALL_DAYS if blocked is None else (None, blocked - timedelta(days=1)))
+        with took.step("score"):
+            scored = _score(opened)
+        with took.step("cases"):
+            investigated = investigate(opened)
+        with took.step("publish"):
+            published = _publish(opened, target, log=output.note if verbose else None)
+    results = _Results(ingested, checked_feeds, reconciled, scored, investigated, published, took)
+    notified = _notify(opened) if opened.config.notify.run else None
     anchored = _write_anchor(opened) if (opened.config.anchor.run if anchors is None else anchors) else None
     if json:
         value = _as_value(results) | {"problems": checked.as_value(problems)}
+        value["notify"] = notified
         output.json_value(value | {"anchor": {"error": str(anchored)} if isinstance(anchored, TrueupError) else anchored})
     else:
-        _show(results)
+        _show_steps(results)
         if anchored is not None and not isinstance(anchored, TrueupError):
             output.line(f"anchor     {anchor.summary_line(anchored)}")
+        if notified is not None:
+            output.line(f"notify     {output.counted(notified.sent, 'message')} sent, {notified.known} sent before")
+        show_first_look(published.look, "" if project == HERE else f" --project {project}")
+    for error in () if notified is None else notified.errors:
+        output.note(f"trueup: {error}")
     ingest_command.note_errors(ingested)
     if isinstance(anchored, TrueupError):
         # All other steps are done and shown by now.
         raise anchored
-    if ingested.errors:
+    if ingested.errors or (notified is not None and notified.errors):
         raise typer.Exit(FAILED)
     if check and (checked.fails(problems) or blocked is not None or not all(result.passed for result in published.audits)):
         raise typer.Exit(EXCEEDED)
@@ -126,6 +144,7 @@ class _Publication:
 
     audits: list[AuditResult]
     leakage: list[dict[str, Any]]
+    look: FirstLook
     file: Published
     is_new: bool
 
@@ -140,11 +159,13 @@ class _Results:
     scored: ScoreSummary | str
     investigated: Investigated
     published: _Publication
+    took: Durations
 
 
-def _publish(project: Project, path: Path) -> _Publication:
+def _publish(project: Project, path: Path, *, log: LogFn | None) -> _Publication:
     """Audit and publish, unless the published file is up to date and all audits passed of its state."""
     from trueup.warehouse.audit import all_passed, audit
+    from trueup.warehouse.first_look import first_look
     from trueup.warehouse.publish import find_published, publish
     from trueup.warehouse.query import Warehouse, with_retries
 
@@ -157,7 +178,14 @@ def _publish(project: Project, path: Path) -> _Publication:
 
     current, audits, leakage = with_retries(project, find_or_audit)
     passed = sum(result.passed for result in audits)
-    return _Publication(audits, leakage, current or publish(project, path, audits_passed=passed), current is None)
+    file = current or publish(project, path, audits_passed=passed, log=log)
+    return _Publication(audits, leakage, first_look(path, leakage), file, current is None)
+
+
+def _notify(project: Project) -> Notified:
+    from trueup.investigation.notify import notify
+
+    return notify(project)
 
 
 def _write_anchor(project: Project) -> AnchorResult | TrueupError:
@@ -182,28 +210,32 @@ def _as_value(results: _Results) -> dict[str, object]:
         "leakage": results.published.leakage,
         "publish": results.published.file,
         "published_anew": results.published.is_new,
+        "look_first": results.published.look,
+        "durations_s": {name: round(seconds, 3) for name, seconds in results.took.by_step.items()},
     }
 
 
-def _show(results: _Results) -> None:
-    published, scored = results.published, results.scored
+def _show_steps(results: _Results) -> None:
+    """Print a line for each step, with its duration."""
+    published, scored, took = results.published, results.scored, results.took
     failed = [result for result in published.audits if not result.passed]
-    if published.leakage:
-        columns = ("kind", "service", "currency", "findings", "leakage", "overcharge", "impact")
-        output.dictionaries(published.leakage, columns, title="leakage: findings that are open or confirmed")
-    output.line(f"ingest     {ingest_command.summary_line(results.ingested)}")
-    output.line(f"quality    {quality_command.summary_line(results.feeds)}")
     is_blocked = any(day.verdict == "block" for day in results.feeds.days)
     limit = "only the days before the first blocked day" if is_blocked else ""
-    output.line(f"reconcile  {reconcile.summary_line(results.reconciled, limit)}")
-    output.line(f"score      {f'skipped: {scored}' if isinstance(scored, str) else fraud.summary_line(scored)}")
-    output.line(f"cases      {cases.summary_line(results.investigated)}")
-    total = len(published.audits)
-    since = "" if published.is_new else ", unchanged since the last run"
-    output.line(f"audits     {total - len(failed)} of {total} audits passed{since}")
-    file = published.file
+    total, file = len(published.audits), published.file
     rows = f"{output.counted(sum(file.rows.values()), 'row')} as of position {file.position}"
-    output.line(
-        f"publish    {rows} to {file.path}" if published.is_new else f"publish    nothing changed: {file.path} holds {rows}"
-    )
+    shown = {
+        "ingest": ingest_command.summary_line(results.ingested),
+        "quality": quality_command.summary_line(results.feeds),
+        "reconcile": reconcile.summary_line(results.reconciled, limit),
+        "score": f"skipped: {scored}" if isinstance(scored, str) else fraud.summary_line(scored),
+        "cases": cases.summary_line(results.investigated),
+        "publish": f"{rows} to {output.short(file.path)}"
+        if published.is_new
+        else f"nothing changed: {output.short(file.path)} holds {rows}",
+    }
+    for name, text in shown.items():
+        if name == "publish":
+            since = "" if published.is_new else ", unchanged since the last run"
+            output.line(f"audits     {total - len(failed)} of {total} audits passed{since}")
+        output.line(f"{name:<10} {text} ({took.text(name)})")
     status.show_audits(failed)

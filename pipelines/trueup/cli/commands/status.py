@@ -158,7 +158,7 @@ def maintain(
                 _maintain(opened, json=json)
             except LogBusyError as busy:
                 # Another process is writing; maintenance can wait.
-                output.note(str(busy))
+                output.problem(str(busy))
             stop.wait(pause)
 
 

@@ -18,7 +18,14 @@ _CONTAINERS = (
     (0, b"\xfd7zXZ\x00", "xz-compressed"),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "a workbook or document of an old Office version (xls, doc)"),
     (257, b"ustar", "a tar archive"),
+    (0, b"\x1f\x8b", "gzip-compressed once more"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd-compressed once more"),
+    (0, b"\x1f\x9d", "packed by compress (.Z)"),
+    (0, b"\x04\x22\x4d\x18", "lz4-compressed"),
     (0, b"PAR1", "a Parquet file"),
+    (0, b"Obj\x01", "an Avro file"),
+    (0, b"ORC", "an ORC file"),
+    (0, b"SQLite format 3\0", "a SQLite database"),
     (0, b"%PDF-", "a PDF document"),
 )
 """Offset and bytes by which a container is known, and what it is."""

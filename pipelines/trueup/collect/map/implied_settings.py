@@ -27,14 +27,19 @@ def _with_plausible_range(source: SourceConfig) -> SourceConfig:
     rule = source.columns.get("quantity")
     if rule is None or (rule.unit is None and rule.duration is None) or "quantity" in source.range:
         return source
-    service = source.constants.get("service")
+    bounds = plausible_range(source, source.constants.get("service"))
+    return source.model_copy(update={"range": source.range | {"quantity": bounds}})
+
+
+def plausible_range(source: SourceConfig, service: str | None) -> tuple[int, int]:
+    """Return the least and greatest plausible quantity of a service, in millionths of the unit that the source names."""
+    rule = source.columns["quantity"]
     # A written duration is a number of seconds, times `scale`.
     greatest = (
         greatest_plausible_micros("s", service) * rule.scale if rule.unit is None else greatest_plausible_micros(rule.unit, service)
     )
     # A credited quantity is negative: the range of what may be a charge is symmetric.
-    least = 0 if source.stream == "usage" else -greatest
-    return source.model_copy(update={"range": source.range | {"quantity": (least, greatest)}})
+    return 0 if source.stream == "usage" else -greatest, greatest
 
 
 def same_named_columns(source: SourceConfig) -> dict[str, ColumnRule]:

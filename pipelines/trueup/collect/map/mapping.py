@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from trueup.collect.map.decimals import INT64_MAX, INT64_MIN, FixedPoint, fixed_
 from trueup.collect.map.expressions.node import Node
 from trueup.collect.map.expressions.syntax import parse, parse_condition
 from trueup.collect.map.expressions.values import FAILURES, Codes, Records, text_of
+from trueup.collect.map.implied_settings import plausible_range
 from trueup.collect.map.notation import describe, plain_numbers, plain_seconds
 from trueup.collect.map.numbers import in_digits
 from trueup.collect.map.texts import clean_texts, repair_numbers
@@ -27,6 +29,7 @@ from trueup.errors import SourceError, list_names
 from trueup.events.declared_sums import ReadSum, add_sums
 from trueup.events.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.events.schema import COLLECTED, CORE, READABLE, STATES, UTC_TIME
+from trueup.units import SERVICES_WITH_BOUNDS
 
 if TYPE_CHECKING:
     from trueup.quality.row_rules import RowRule
@@ -36,7 +39,8 @@ MAPPING_VERSION = 3
 
 Version 1 takes texts as delivered. Version 2 takes them in one form (`trueup.collect.map.texts`), accepts 24:00 as the end of a
 day, and gives local times that do not exist once a reason of their own. Version 3 also leaves out invisible marks, knows further
-blanks, signs and forms of numbers that spreadsheets and address books write, and refuses `5,-` as a negative number.
+blanks, signs and forms of numbers that spreadsheets and address books write, refuses `5,-` as a negative number, and bounds the
+quantities of a service that a column names.
 """
 
 _MICRO_POWER = 6
@@ -189,6 +193,8 @@ class Mapping:
                 columns[f"{name}_micros"] = builder.micros(name)
             else:
                 columns[name] = builder.of_type(name, CORE[self.source.stream][name])
+        if self.version > 2:
+            builder.refuse_implausible(columns)
         if self.source.identity == "position":
             columns["record_key"] = batch.provenance.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
         if "amount" in STREAM_COLUMNS[self.source.stream]:
@@ -433,6 +439,19 @@ class _RowBuilder:
         )
         self._rounded |= number.rounded
         return pl.Series(number.value).set(pl.Series(~given), None)
+
+    def refuse_implausible(self, columns: Mapping_[str, pl.Series]) -> None:
+        """Refuse quantities beyond the plausible range of their own service, where a column names it and no range is set."""
+        source, rule = self._source, self._source.columns.get("quantity")
+        if rule is None or "service" not in source.columns or (rule.unit is None and rule.duration is None):
+            return
+        if source.range.get("quantity") != plausible_range(source, source.constants.get("service")):
+            return
+        for service in sorted(SERVICES_WITH_BOUNDS):
+            bounds = plausible_range(source, service)
+            is_outside = ~columns["quantity_micros"].is_between(*bounds) & (columns["service"] == service)
+            rule_text = f"quantity: lies in the range of {service}"
+            self._refuse(is_outside.fill_null(False).to_numpy(), "value_out_of_range", rule_text)
 
     def integer(self, name: str) -> pl.Series:
         """Return an integer column; refuse fractions and values below the minimum. With a time format it is the time in µs."""

@@ -37,7 +37,9 @@ _DELIVERY_SETTINGS = frozenset({
 
 The settings of a preset are recorded as those of the source: its name alone would not prove them.
 """
-_WITHOUT_EFFECT = dict.fromkeys(("element", "fixed", "record_type", "records", "sheet"))
+_WITHOUT_EFFECT: dict[str, object] = dict.fromkeys(("element", "fixed", "record_type", "records", "sheet", "stage")) | {
+    "parents": []
+}
 """Values with which later settings have no effect: they are not recorded, so that mappings keep the id of earlier versions."""
 
 
@@ -154,7 +156,7 @@ def _source_of(content: dict[str, Any]) -> SourceConfig:
     record_type = content.get("record_type") and RecordTypeConfig.model_validate(content["record_type"])
     typed = {
         "columns": columns, "range": ranges, "limits": limits, "notation": notation, "framing": framing, "fixed": fixed,
-        "record_type": record_type,
+        "record_type": record_type, "parents": tuple(content.get("parents", ())),
     }  # fmt: skip
     # Earlier versions read a repeated header as a record, which they rejected.
     return SourceConfig.model_construct(**{"repeated_header": False, **content, "path": (), **typed})

@@ -234,6 +234,8 @@ class SourceConfig(Table):
     """First and last lines that are no records."""
     records: Text | None = None
     """The path of the list in each JSON line or document whose items are the records, such as `data.calls`."""
+    parents: tuple[Text, ...] = ()
+    """Paths of members around that list, from the document's beginning, which are columns of its records too."""
     element: Annotated[str, Field(pattern=r"^[^\W\d][\w.-]*$")] | None = None
     """The name of the XML elements that are the records, without a prefix."""
     record_type: RecordTypeConfig | None = None
@@ -330,6 +332,15 @@ class SourceConfig(Table):
             raise ValueError(f"`records` finds lists in UTF-8, not in {self.encoding}")
         if self.records is not None and not all(self.records.split(".")):
             raise ValueError(f"`records` = {self.records!r} must be names of members with dots between them, such as 'data.calls'")
+        return self
+
+    @model_validator(mode="after")
+    def _check_parents(self) -> Self:
+        if self.parents and self.records is None:
+            raise ValueError("`parents` are members around a list: set `records`, the path of the list")
+        for path in self.parents:
+            if not all(path.split(".")) or f"{path}.".startswith(f"{self.records}."):
+                raise ValueError(f"`parents` has {path!r}, which is no path of a member outside of the list {self.records!r}")
         return self
 
     @property

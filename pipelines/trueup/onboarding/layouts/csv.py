@@ -17,7 +17,7 @@ from trueup.onboarding.evidence import Fit, Line, assumed, supported
 from trueup.onboarding.layouts.layout import Layout, TextSample, values_of
 from trueup.onboarding.sample import Sample
 
-_DELIMITERS = (",", ";", "\t", "|")
+_DELIMITERS = (",", ";", "\t", "|", "~", "^", "\x01")
 _MOST_TITLES, _MOST_TRAILERS = 20, 3
 _HEADER_TOKEN = re.compile(r"(?i)^(hdr|header|head|fhdr|fh|bof|begin|hd|h|00)$")
 _TRAILER_TOKEN = re.compile(r"(?i)^(trl|trailer|trlr|tail|eof|end|footer|ftr|ft|tr|t|sum|total|totals|summe|gesamt|99)$")
@@ -135,9 +135,8 @@ def leading(grid: Grid) -> tuple[int, list[Line]]:
         fit = Fit(sum(bool(row) and row[0].strip() == token for row in cells), 1)
         pattern = f"^{re.escape(token)}({re.escape(grid.delimiter)}|$)"
         return first, [Line("header", pattern, f"the file begins with the record {token}", check=fit.count != first)]
-    return first, [
-        Line("skip_lines", first, f"the first {first} lines have other fields than the {grid.width} of the records", check=True)
-    ]
+    lines = "line has" if first == 1 else f"{first} lines have"
+    return first, [Line("skip_lines", first, f"the first {lines} other fields than the {grid.width} of the records", check=True)]
 
 
 def _is_title(cells: list[list[str]], at: int) -> bool:

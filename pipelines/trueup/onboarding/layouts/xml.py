@@ -20,6 +20,7 @@ from trueup.onboarding.layouts.layout import Layout
 from trueup.onboarding.sample import Sample
 
 _BEGIN = re.compile(rb"^\s*<(\?xml|!--|!DOCTYPE|[A-Za-z_])")
+_PAGE = re.compile(rb"(?i)\s*(<!doctype\s+html|<html)")
 _SOME = 200
 _FEW = 2
 """Attributes or elements of an element at least that is a record."""
@@ -55,6 +56,8 @@ class _Elements:
 
 def xml_layout(sample: Sample, data: bytes) -> Layout:
     """Return the layout of an XML document; raise `SourceError` where it cannot be read or no element has content of its own."""
+    if _PAGE.match(data[:200]):
+        raise SourceError("the file is a web page (HTML)", where=sample.shown, todo="download the file itself, behind any login")
     elements = _Elements()
     bounded = BoundedParser(sample.shown)
     bounded.parser.StartElementHandler, bounded.parser.EndElementHandler = elements.start, elements.end
@@ -75,7 +78,12 @@ def xml_layout(sample: Sample, data: bytes) -> Layout:
     also = f"; {', '.join(others[:5])} are repeated too" if others else ""
     lines = [
         Line("format", "xml", "the file begins with an element"),
-        Line("element", element, f"{count:,} elements of this name{also}", check=bool(others) or count == 1),
+        Line(
+            "element",
+            element,
+            f"{count:,} {'element has' if count == 1 else 'elements have'} this name{also}",
+            check=bool(others) or count == 1,
+        ),
     ]
     return Layout("xml", _closed(data, elements, element), {"format": "xml", "element": element}, lines)
 

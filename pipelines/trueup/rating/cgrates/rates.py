@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import Any
 
 from trueup.rating.cgrates.go_literals import decimal_of, quantity_of
@@ -81,17 +82,34 @@ def _slots(lines: list[Line]) -> dict[str, Any]:
     slots.sort(key=lambda slot: slot.begins)
     if fee is None or len(units) != 1 or slots[0].begins != 0:
         raise lines[0].refusal(f"rate {lines[0][0]} has no fee, no one unit or no start at 0 that can be read")
-    first, last = slots[0], slots[-1]
-    if len(slots) > 2 or (len(slots) == 2 and first.step != last.begins):
-        raise lines[-1].refusal(
-            f"rate {lines[0][0]} changes after more than its first increment", "let it change right after it, and once"
-        )
+    later = _later(lines, slots)
+    # A dearer first increment alone is a set-up fee beside the price of the rest.
+    first, last = slots[0], slots[0] if later else slots[-1]
     setup = fee * MICROS + (first.price - last.price) * first.step
     numbers = [setup, first.step * MICROS, last.step * MICROS]
-    if any(number.denominator != 1 for number in numbers) or last.price.denominator > 10**9:
+    common = lcm(*(slot.price.denominator for slot in ([first, *later] if later else [last])))
+    if any(number.denominator != 1 for number in numbers) or common > 10**9:
         raise lines[0].refusal(f"rate {lines[0][0]} is finer than millionths")
     setup_micros, first_micros, next_micros = map(int, numbers)
+    written = "; ".join(f"{_text(slot.begins)}: {_text(slot.price * common / MICROS)}/{_text(slot.step)}" for slot in later)
     return {
-        "setup_micros": setup_micros, "price_micros": last.price.numerator, "price_per": last.price.denominator,
-        "unit": units.pop(), "first_increment_micros": first_micros, "next_increment_micros": next_micros,
+        "setup_micros": setup_micros, "price_micros": int(last.price * common), "price_per": common,
+        "unit": units.pop(), "first_increment_micros": first_micros, "next_increment_micros": next_micros, "slots": written or None,
     }  # fmt: skip
+
+
+def _later(lines: list[Line], slots: list[_Slot]) -> list[_Slot]:
+    """Return the slots after the first; none where the second alone begins right after the first increment."""
+    if len(slots) == 1 or (len(slots) == 2 and slots[0].step == slots[1].begins):
+        return []
+    if len({slot.begins for slot in slots}) < len(slots):
+        raise lines[-1].refusal(f"rate {lines[0][0]} has two slots that begin at once", "let each GroupIntervalStart differ")
+    if any((number * MICROS).denominator != 1 for slot in slots for number in (slot.begins, slot.step)):
+        raise lines[-1].refusal(f"rate {lines[0][0]} is finer than millionths")
+    return slots[1:]
+
+
+def _text(number: Fraction) -> str:
+    """Return a number as a decimal with the decimals that it needs, six at most."""
+    whole, rest = divmod(round(number * MICROS), MICROS)
+    return f"{whole}.{rest:06d}".rstrip("0").rstrip(".")

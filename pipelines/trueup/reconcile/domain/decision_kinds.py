@@ -51,6 +51,7 @@ _DECISIONS = (
     DecisionKind("snoozed", "The case is left out of the queue until a time.", subject="case"),
     DecisionKind("assigned", "A person is responsible for the case.", subject="case"),
     DecisionKind("due", "The case has to be decided by a day.", subject="case"),
+    DecisionKind("requested", "A system downstream is asked for an action on the case, such as to block a number.", subject="case"),
     DecisionKind("commented", "A note, and nothing else."),
     DecisionKind("merged", "The case has the same cause as another, which takes its findings.", subject="root_cause"),
     DecisionKind("split", "Some findings of the case have another cause, and form a case of their own.", subject="root_cause"),
@@ -67,8 +68,8 @@ STATUS_DECISIONS = tuple(kind.name for kind in _DECISIONS if kind.status is not 
 FRAUD_LABELS = {kind.name: int(kind.is_fraud) for kind in _DECISIONS if kind.is_fraud is not None}
 """The label, 1 for fraud, that a decision gives a suspicious transaction."""
 
-STATUSES = (*dict.fromkeys(kind.status for kind in _DECISIONS if kind.status is not None), "resolved", "retracted")
-"""The statuses of findings: those that decisions give, and those of the kernel."""
+STATUSES = (*dict.fromkeys(kind.status for kind in _DECISIONS if kind.status is not None), "recovered", "resolved", "retracted")
+"""The statuses of findings: those that decisions give, and those of the kernel; only a correcting charge gives `recovered`."""
 
 ACCOUNTS = ("assessed", "detected", "confirmed", "claimed", "recovered", "prevented", "written_off", "false_alarm")
 """The accounts of the money ledger; the first is the opposite of all others."""

@@ -11,7 +11,7 @@ from trueup.localtime import period_first_day, period_index, period_last_us
 from trueup.policies.policy import UNKNOWN_TIME_US
 from trueup.rating.flat import flat_price
 from trueup.reconcile.blocking.components import CELL
-from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, UNRATED, ZONED, as_bookings, by_period
+from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, TOLERATED, UNRATED, ZONED, as_bookings, by_period
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 from trueup.reconcile.kernel.classification import classify_flat
@@ -151,11 +151,14 @@ def _with_kind(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
         billed_micros=pl.col("billed_micros") + total_micros(),
         charged_micros=pl.when(pl.col("charge_quantity").is_not_null()).then(pl.coalesce(flat, "charged_value")),
     )
+    remaining = pl.col("expected_micros") - pl.col("billed_micros")
+    is_settled = pl.col("corrected_micros").is_not_null() & (remaining.abs() <= pl.col("amount_tolerance_micros"))
     kind = (
         pl.when(pl.col("passed_at") > pl.col("at")).then(pl.lit(PENDING))
         .when(pl.col("unrated_records") > 0).then(pl.lit(UNRATED))
         .when(~pl.col("charged")).then(corrected_kind(pl.coalesce("billing_status", pl.lit("unbilled"))))
         .when(~pl.col("used")).then(pl.lit("charge_without_usage"))
+        .when(is_settled).then(pl.lit(TOLERATED))
         .otherwise(classify_flat())
     )  # fmt: skip
     return charged.with_columns(

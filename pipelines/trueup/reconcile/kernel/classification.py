@@ -66,8 +66,9 @@ def with_charged_price(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.Da
 def classify(pairs: pl.DataFrame) -> pl.DataFrame:
     """Add the kind of pairs (with a `verdict`); a tariff's pair that differs by both quantity and amount becomes two rows."""
     flat = pl.col("price_micros").is_not_null()
-    # A correction has money and no quantity: what remains of the difference is one.
+    # A correcting charge has money and no quantity, so what remains is one difference, and none within the amount tolerance.
     in_one = pl.col("is_corrected") & pl.col("verdict").is_null()
+    remains = (pl.col("expected_micros") - pl.col("billed_micros")).abs() > pl.col("amount_tolerance_micros")
     by_quantity, by_amount = quantity_and_amount_kinds()
     charged = pl.coalesce("charged_micros", "expected_micros")
     differences = {
@@ -76,7 +77,8 @@ def classify(pairs: pl.DataFrame) -> pl.DataFrame:
     }
     classified = pairs.with_columns(by_quantity=by_quantity, by_amount=by_amount, **differences)
     whole_kind = (
-        pl.when("open").then(pl.lit(PENDING)).when("unrated").then(pl.lit(UNRATED)).when(flat | in_one).then(classify_flat())
+        pl.when("open").then(pl.lit(PENDING)).when("unrated").then(pl.lit(UNRATED))
+        .when(in_one & ~remains).then(pl.lit(TOLERATED)).when(flat | in_one).then(classify_flat())
     )  # fmt: skip
     one_part_kind = pl.when(pl.col("amount_difference") == 0).then("by_quantity").otherwise("by_amount")
     two_parts = whole_kind.is_null() & (

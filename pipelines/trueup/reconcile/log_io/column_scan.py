@@ -30,8 +30,8 @@ _FILE_SCHEMA = {
     for stream, names in COLUMNS.items()
 }
 """The columns of a file that may be read; a file of an older lake lacks those that came later."""
-_PER_FILE = ("source", "position", *NOTED)
-"""The columns of `EVENTS` that are added to the rows of one file, because they take one value or come from `attributes`."""
+_PER_FILE = ("source", "scope", "position", *NOTED)
+"""The columns of `EVENTS` that are added to the rows of one file, because they take one value or come from other columns."""
 
 
 def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.DataFrame:
@@ -109,7 +109,7 @@ class _Scan:
             **({} if is_charge else no_correction()),
         }  # fmt: skip
         made |= {"item": pl.col("item") if is_charge else pl.lit(None, pl.String)}
-        further = ["source_id", *([SNAPSHOT] if file.is_merged else []), *(["attributes"] if self._noted else [])]
+        further = ["source_id", "account", *([SNAPSHOT] if file.is_merged else []), *(["attributes"] if self._noted else [])]
         as_read = [n for n in EVENTS if n not in made and n not in _PER_FILE]
         return rows.select(*as_read, *further, **made)
 
@@ -117,7 +117,7 @@ class _Scan:
         """Return rows of `_columns` as rows of `EVENTS`, without charges of items."""
         if rows["item"].null_count() < rows.height:
             rows = rows.filter(pl.col("item").is_null())
-        rows = rows.with_columns(source=source_names(rows["source_id"]))
+        rows = rows.with_columns(source=source_names(rows["source_id"]), scope=self._scopes(rows))
         if file.is_merged:
             rows = self.lake.with_positions(rows.rename({SNAPSHOT: "at_snapshot"}), after=self.after, upto=self.upto)
         else:
@@ -129,6 +129,12 @@ class _Scan:
         else:
             rows = rows.with_columns(pl.lit(None, pl.String).alias(n) for n in NOTED)
         return rows.select(pl.col(n).cast(t) for n, t in EVENTS.items())
+
+    def _scopes(self, rows: pl.DataFrame) -> pl.Series:
+        """Return the bucket key of each row."""
+        by = self.lake.project.config.lake.bucket_by
+        # Where each row has the column, the bucket key is the column itself, which takes no copy.
+        return rows[by] if rows[by].null_count() == 0 else rows.select(bucket_key(by)).to_series()
 
     @cached_property
     def _noted(self) -> bool:

@@ -173,7 +173,7 @@ def _numbered(
 
 def _arrived(points: pl.DataFrame, matches: pl.DataFrame, charges: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
     """Return the contents that count since an evaluation (`ARRIVED`): late where their booking was final before."""
-    content = charges.select("record_no", "charge", "late", "beyond_horizon", "corrected", "corrected_key", at="since")
+    content = charges.select(*(n for n in ARRIVED if n not in ("component", "at")), at="since")
     own = matches.select("component", "record_no", "since", "until").join(content, on="record_no").filter(
         (pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until"))
     )  # fmt: skip

@@ -112,7 +112,8 @@ def event_ids(rows: pl.DataFrame, versions: pl.DataFrame, column: str, name: str
     at_moment = listed.with_columns(moment=pl.col("at") - retracted.cast(pl.Int64))
     in_force = at_moment.join(versions.select("record_no", "event_id", "since", "until"), on="record_no")
     in_force = in_force.filter((pl.col("since") <= pl.col("moment")) & (pl.col("moment") < pl.col("until")))
-    return in_force.group_by("change").agg(pl.col("event_id").sort().alias(name))
+    # One sort of all rows is quicker than one of each list.
+    return in_force.sort("event_id").group_by("change", maintain_order=True).agg(pl.col("event_id").alias(name))
 
 
 def conflict_changes(resolved: ResolvedRecords, versions: pl.DataFrame, policies: Policies, after: int) -> pl.DataFrame:

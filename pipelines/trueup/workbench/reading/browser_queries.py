@@ -19,8 +19,8 @@ import duckdb
 from trueup.config import SqlConfig
 from trueup.errors import QueryError
 from trueup.units import MICROS
-from trueup.warehouse import guard
-from trueup.warehouse.bounds import TimeLimit, naming_limits
+from trueup.warehouse.access import guard
+from trueup.warehouse.access.bounds import TimeLimit, naming_limits
 from trueup.workbench.reading.statements import statement_text
 from trueup.workbench.reading.view_copy import CopyVersion, ViewCopy, attached
 

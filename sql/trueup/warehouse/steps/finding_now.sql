@@ -22,7 +22,7 @@ SELECT
     l.raised_position,                            -- the position at which it was last raised
     l.changed_position,                           -- the position of its last change
     len(list_filter(l.positions, lambda p: p >= l.raised_position)) AS revision, -- 1 = as raised
-    CASE WHEN c.stands THEN coalesce(nullif(d.decision, 'reopened'), 'open') ELSE c.action END AS status -- see findings
+    steps.finding_status(c.stands, c.action, c.cause, d.decision) AS status -- see findings
 FROM lives l
 JOIN steps.finding_change c ON c.finding_id = l.finding_id AND c.position = l.changed_position
 LEFT JOIN steps.booking_now b ON b.booking_id = c.booking_id

@@ -44,6 +44,9 @@ def decide(
     ] = None,
     assignee: Annotated[str, typer.Option("--to", metavar="NAME", help="Of `assigned`: who is responsible.")] = "",
     on: Annotated[str | None, typer.Option("--on", metavar="DAY", help="Of `due`: the day by which the case is due.")] = None,
+    action: Annotated[
+        str, typer.Option(metavar="ACTION", help="Of `requested`: what a system downstream is asked to do, such as block.")
+    ] = "",
     into: Annotated[
         str | None, typer.Option("--into", metavar="CASE", help="Of `merged`: the case that takes the findings.")
     ] = None,
@@ -64,7 +67,7 @@ def decide(
     opened = load(project)
     made = Decision(
         decision, note, by, None if amount is None else amount_micros_of(amount),
-        None if until is None else _moment(opened, until), assignee, parse_day(on, "--on"),
+        None if until is None else _moment(opened, until), assignee, parse_day(on, "--on"), action,
     )  # fmt: skip
     reshaped = {"merged": into is not None, "split": bool(where)}
     for name, is_given in reshaped.items():

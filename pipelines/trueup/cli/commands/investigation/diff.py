@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trueup.cli import output
 from trueup.cli.options import HERE, Json, ProjectDir, load
+
+if TYPE_CHECKING:
+    from trueup.investigation.difference import Difference
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +32,11 @@ def diff(
     if json:
         output.json_value(found)
         return
+    show_difference(found)
+
+
+def show_difference(found: Difference) -> None:
+    """Print the money then and now, the changes by cause, and the largest changes."""
     output.line(f"position {found.then} to {found.now}: {output.counted(found.changes, 'change')} of findings")
     if found.money:
         output.dictionaries(found.money, tuple(found.money[0]), title="findings that stand, then and now")

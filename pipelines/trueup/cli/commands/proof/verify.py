@@ -10,7 +10,7 @@ import typer
 from trueup.cli import output
 from trueup.cli.commands.proof.anchor import AnchorPaths, PublicKeyPaths, check_all
 from trueup.cli.exit_codes import EXCEEDED
-from trueup.cli.options import HERE, Json, ProjectDir, load
+from trueup.cli.options import HERE, Json, ProjectDir, Quiet, load
 from trueup.errors import TrueupError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def verify(
     anchors: AnchorPaths = None,
     public_keys: PublicKeyPaths = None,
     project: ProjectDir = HERE,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Recompute ids, counts, hash chains, findings, scores and decisions from the raw bytes, and compare them with the log.

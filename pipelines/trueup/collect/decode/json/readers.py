@@ -8,6 +8,7 @@ from trueup.collect.decode.decoded import Batch, within_limit
 from trueup.collect.decode.json.document import DocumentScan, without_mark
 from trueup.collect.decode.json.lists import listed_items
 from trueup.collect.decode.json.members import Nesting, names_in, read_ndjson
+from trueup.collect.decode.json.parents import ParentedLines, Parents
 from trueup.collect.decode.record_bytes import bounds_of, record_at
 from trueup.collect.decode.text.framing import frame_of
 from trueup.collect.decode.text.lines import Lines, physical_lines
@@ -27,14 +28,41 @@ def _has_paths(source: SourceConfig) -> bool:
     return any("." in text for text in (*texts, source.where or ""))
 
 
-def _paths(unit: Unit, first: Lines | None) -> Sequence[str]:
+def _paths(unit: Unit, first: _Piece | None) -> Sequence[str]:
     if first is None:
         return ()
-    lines, _ = within_limit(first, unit.limits.record_bytes)
-    return names_in(lines, unit.source.encoding, nested=True)
+    lines, _ = within_limit(_lines_of(first), unit.limits.record_bytes)
+    return (*names_in(lines, unit.source.encoding, nested=True), *unit.source.parents)
 
 
-def _decode(unit: Unit, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str]) -> Batch:
+_Piece = Lines | ParentedLines
+
+
+def _lines_of(piece: _Piece) -> Lines:
+    return piece.lines if isinstance(piece, ParentedLines) else piece
+
+
+def _parents_of(unit: Unit) -> Parents | None:
+    """Return the members around the list that the source reads, if it names any."""
+    records, names = unit.source.records, unit.source.parents
+    return Parents(tuple(records.split(".")), names) if records is not None and names else None
+
+
+def _record(unit: Unit, pieces: Iterator[_Piece], row: int, offset: int, length: int | None) -> _Piece:
+    """Return one record; with parents, it is searched in its unit for what is around it."""
+    if _parents_of(unit) is None:
+        return record_at(unit, row, offset, length or 0)
+    found = (piece.at(offset) for piece in pieces if isinstance(piece, ParentedLines))
+    item = next((one for one in found if one is not None), None)
+    return ParentedLines(record_at(unit, row, offset, length or 0), [{}]) if item is None else item
+
+
+def _decode(unit: Unit, piece: _Piece, mapped: Sequence[str], *, attributes: bool, kept: Collection[str]) -> Batch:
+    if isinstance(piece, ParentedLines):
+        own = [name for name in mapped if name not in unit.source.parents]
+        hidden = set(mapped).difference(kept)
+        shown = [name for name in unit.source.parents if attributes and name not in hidden]
+        return piece.added_to(_decode(unit, piece.lines, own, attributes=attributes, kept=kept), mapped, shown=shown)
     lines, too_long = within_limit(piece, unit.limits.record_bytes)
     limits = Nesting(unit.limits.columns, unit.limits.depth)
     batch = read_ndjson(lines, mapped, encoding=unit.source.encoding, attributes=attributes, kept=kept, limits=limits)
@@ -54,26 +82,29 @@ class NdjsonReader:
         source, first = self._unit.source, next(self.pieces(), None)
         if first is None:
             return mapped_names(source) if self._frame.is_shown or source.records is not None else ()
-        lines, _ = within_limit(first, self._unit.limits.record_bytes)
-        return names_in(lines, source.encoding, nested=_has_paths(source))
+        lines, _ = within_limit(_lines_of(first), self._unit.limits.record_bytes)
+        return (*names_in(lines, source.encoding, nested=_has_paths(source)), *source.parents)
 
     def paths(self) -> Sequence[str]:
         """Return the paths of all members of the first lines, also of nested objects."""
         return _paths(self._unit, next(self.pieces(), None))
 
-    def pieces(self) -> Iterator[Lines]:
+    def pieces(self) -> Iterator[_Piece]:
         """Yield the lines, or the items of their lists."""
         bounds, records = bounds_of(self._unit), self._unit.source.records
         lines = self._frame.cut(self._unit.stream(), lambda chunks: physical_lines(chunks, bounds=bounds, marks='"{['))
+        parents = _parents_of(self._unit)
+        if parents is not None:
+            return parents.items(lines, bounds.record_bytes)
         return lines if records is None else listed_items(lines, records.split("."), bounds.record_bytes)
 
-    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
+    def read(self, piece: _Piece, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode lines."""
         return _decode(self._unit, piece, mapped, attributes=attributes, kept=kept)
 
-    def at(self, row: int, offset: int, length: int | None) -> Lines:
+    def at(self, row: int, offset: int, length: int | None) -> _Piece:
         """Return one line, or one item."""
-        return record_at(self._unit, row, offset, length or 0)
+        return _record(self._unit, self.pieces(), row, offset, length)
 
 
 class DocumentReader:
@@ -105,24 +136,29 @@ class DocumentReader:
         first = next(self.pieces(), None)
         if first is None:
             return mapped_names(self._unit.source)
-        lines, _ = within_limit(first, self._unit.limits.record_bytes)
-        return names_in(lines, self._unit.source.encoding, nested=_has_paths(self._unit.source))
+        source = self._unit.source
+        lines, _ = within_limit(_lines_of(first), self._unit.limits.record_bytes)
+        return (*names_in(lines, source.encoding, nested=_has_paths(source)), *source.parents)
 
     def paths(self) -> Sequence[str]:
         """Return the paths of all members of the first records, also of nested objects."""
         return _paths(self._unit, next(self.pieces(), None))
 
-    def pieces(self) -> Iterator[Lines]:
+    def pieces(self) -> Iterator[_Piece]:
         """Yield the records."""
+        parents, bounds = _parents_of(self._unit), bounds_of(self._unit)
+        if parents is not None:
+            objects = DocumentScan([], bounds).records(without_mark(self._unit.stream()))
+            return parents.items(objects, bounds.record_bytes)
         return self._scan().records(without_mark(self._unit.stream()))
 
-    def read(self, piece: Lines, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
+    def read(self, piece: _Piece, mapped: Sequence[str], *, attributes: bool, kept: Collection[str] = ()) -> Batch:
         """Decode records."""
         return _decode(self._unit, piece, mapped, attributes=attributes, kept=kept)
 
-    def at(self, row: int, offset: int, length: int | None) -> Lines:
+    def at(self, row: int, offset: int, length: int | None) -> _Piece:
         """Return one record."""
-        return record_at(self._unit, row, offset, length or 0)
+        return _record(self._unit, self.pieces(), row, offset, length)
 
     def _scan(self) -> DocumentScan:
         records = self._unit.source.records

@@ -202,9 +202,10 @@ def _has_neighbour(
         session=pl.Series(session), by_nearest=pl.Series(by_nearest[rule_index]), tolerance_us=pl.Series(tolerance_us[rule_index])
     )  # fmt: skip
     further = _party_time_pairs(entries.filter(pl.Series(several_records)))
-    places = pl.concat([frame.filter(pl.col("by_nearest") & pl.col("time_us").is_not_null()).select(
-        "row", "time_us", "session", "tolerance_us", party=_hash(*PARTY)
-    ) for frame in (entries, further)])  # fmt: skip
+    # Text is hashed before rows are left out, so that none of it is copied.
+    places = pl.concat([frame.select(
+        "row", "time_us", "session", "tolerance_us", "by_nearest", party=_hash(*PARTY)
+    ).filter(pl.col("by_nearest") & pl.col("time_us").is_not_null()) for frame in (entries, further)])  # fmt: skip
     neighbour_rows = places["row"].filter(pl.Series(_neighbour_mask(places))).drop_nulls()
     neighbours[neighbour_rows.to_numpy()] = True
     return neighbours

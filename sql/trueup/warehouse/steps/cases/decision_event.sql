@@ -29,6 +29,7 @@ SELECT
     CAST(d.details ->> '$.suppress_until' AS TIMESTAMPTZ) AS suppress_until, -- of a dismissal: until when later findings of the pattern are dismissed too
     CAST(d.details ->> '$.day' AS DATE) AS due_on, -- the day by which the case has to be decided
     d.details ->> '$.assignee' AS assignee,       -- who is responsible
+    d.details ->> '$.action' AS action,           -- what a system downstream is asked to do
     d.details ->> '$.into' AS into_case,          -- of a merge: the case that takes the findings; of a split: the new case
     min(d.snapshot) FILTER (WHERE d.sets_status) OVER (
         PARTITION BY d.finding_id ORDER BY d.snapshot ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING

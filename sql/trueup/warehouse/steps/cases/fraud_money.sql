@@ -1,12 +1,12 @@
 -- The money that is charged for suspicious transactions, and that a fraudster will not pay.
--- Grain: one row per suspicious transaction that is charged. Owner: investigation.
+-- Grain: one row per suspicious transaction that is charged, with the case of the party first accused. Owner: investigation.
 -- Charges of the same session key count. What an overcharge among the findings claims back of them is left out; usage that was not
 -- billed is leakage, and no money of it is here. So what is leakage and fraud counts once.
 WITH sessions AS (
     SELECT s.event_id, u.session_key, s.scored_snapshot, s.position, s.service, s.day, unhex(s.case_id) AS case_id, s.started_at
     FROM steps.suspicion s
     JOIN lake.events.usage u ON u.event_id = s.event_id AND u.day = s.day
-    WHERE u.session_key IS NOT NULL
+    WHERE u.session_key IS NOT NULL AND s.is_first
 ),
 -- A session of several suspicious records has its charges once, with its first record.
 first_records AS (

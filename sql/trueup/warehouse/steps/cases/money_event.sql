@@ -1,12 +1,18 @@
 -- What changed the money of an item, or the account it is on.
 -- Grain: one row per item and change, decision, or part of a decision. Owner: investigation.
+-- What a correcting charge recovers stays money of the item and moves to the account `recovered`.
 WITH changes AS (
-    SELECT i.item_id, c.snapshot, c.position, c.action AS reason, if(c.stands, c.impact_micros, 0) AS micros
+    SELECT
+        i.item_id, c.snapshot, c.position, if(r.recovered_micros IS NULL, c.action, 'recovered') AS reason,
+        if(c.stands, c.impact_micros, 0)
+            + coalesce(sum(r.recovered_micros) OVER (PARTITION BY c.finding_id ORDER BY c.position), 0) AS micros,
+        coalesce(r.recovered_micros, 0) AS recovered_micros
     FROM steps.money_item i
     JOIN steps.finding_change c ON c.finding_id = i.item_id
+    LEFT JOIN steps.recovery r ON r.finding_id = c.finding_id AND r.position = c.position
     WHERE i.type <> 'fraud'
     UNION ALL
-    SELECT m.event_id, m.snapshot, m.position, 'scored', m.micros FROM steps.fraud_money m WHERE m.micros <> 0
+    SELECT m.event_id, m.snapshot, m.position, 'scored', m.micros, 0 FROM steps.fraud_money m WHERE m.micros <> 0
 ),
 decisions AS (
     SELECT d.finding_id AS item_id, d.snapshot, d.decision, d.decided_by, d.account
@@ -26,8 +32,8 @@ SELECT
     NULL AS decided_by,                           -- name of the person; NULL for a change
     c.micros,                                     -- its money from here on; NULL for a decision
     NULL AS account,                              -- the account its money is on from here on; NULL: as before
-    NULL AS part_account,                         -- the account that a part of the money moves to
-    0 AS part_micros                              -- that part; negative where it moves back
+    if(c.recovered_micros = 0, NULL, 'recovered') AS part_account, -- the account that a part of the money moves to
+    c.recovered_micros AS part_micros             -- that part; negative where it moves back
 FROM changes c
 UNION ALL
 SELECT d.item_id, d.snapshot, NULL, d.decision, d.decided_by, NULL, d.account, NULL, 0 FROM decisions d

@@ -3,7 +3,7 @@
 SELECT
     lower(hex(f.finding_id)) AS finding_id,       -- its id in lower-case hex: a hash of kind and subject, never of time or amount
     f.kind,                                       -- what is wrong: unbilled, underbilled, misrated, duplicate_charge, …
-    f.status,                                     -- resolved or retracted where later records closed it; else as decided, on it or on its case (see decision_kinds); else open
+    f.status,                                     -- recovered, resolved or retracted where later records closed it; else as decided, on it or on its case (see decision_kinds); else open
     f.service,                                    -- of its first record; '' for charges without a service
     f.subscriber,                                 -- of its first record
     f.peer,                                       -- of its first record

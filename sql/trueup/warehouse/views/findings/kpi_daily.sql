@@ -53,10 +53,12 @@ entries AS (
     UNION ALL
     SELECT
         f.service, f.day, f.currency, 0, 0, 0, 0, 0, 0, 0, 1, greatest(f.impact_micros, 0), greatest(-f.impact_micros, 0),
-        if(f.status = 'recovered', greatest(f.impact_micros, 0), 0), if(f.status = 'claimed', greatest(f.impact_micros, 0), 0)
+        0, if(f.status = 'claimed', greatest(f.impact_micros, 0), 0)
     FROM steps.finding_now f
     WHERE f.stands AND f.status <> 'dismissed' AND f.control IS NULL
         AND NOT EXISTS (FROM steps.finding_provisional p WHERE p.finding_id = f.finding_id)
+    UNION ALL
+    SELECT r.service, r.day, r.currency, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, greatest(r.recovered_micros, 0), 0 FROM steps.recovery r
 ),
 first_decisions AS (
     SELECT d.finding_id, min(d.decided_at) AS decided_at
@@ -87,13 +89,13 @@ SELECT
     steps.micros_as_money(sum(e.tolerated_micros)) AS tolerated, -- expected - billed within tolerance
     steps.micros_as_money(sum(e.pending_micros)) AS pending, -- expected - billed that is not final yet
     CAST(sum(e.unrated_records) AS BIGINT) AS unrated_records, -- usage records without a price
-    CAST(sum(e.findings) AS BIGINT) AS findings,  -- open findings, including confirmed and recovered ones
-    steps.micros_as_money(sum(e.leakage_micros)) AS leakage, -- their positive impact, recovered or not
-    steps.micros_as_money(sum(e.recovered_micros)) AS recovered, -- the part of leakage that was recovered
+    CAST(sum(e.findings) AS BIGINT) AS findings,  -- open findings, including confirmed ones
+    steps.micros_as_money(sum(e.leakage_micros)) AS leakage, -- their positive impact
+    steps.micros_as_money(sum(e.recovered_micros)) AS recovered, -- what correcting charges brought back of former leakage
     steps.micros_as_money(sum(e.overcharge_micros)) AS overcharge, -- their negative impact, as a positive amount
     sum(e.leakage_micros) / nullif(sum(e.expected_micros), 0) AS leakage_rate, -- leakage / expected; NULL where nothing was expected
     steps.micros_as_money(sum(e.claimed_micros)) AS claimed, -- the part of leakage that a person says was recovered
-    sum(e.recovered_micros + e.claimed_micros) / nullif(sum(e.leakage_micros), 0) AS recovery_rate, -- recovered and claimed / leakage; NULL without leakage
+    sum(e.recovered_micros + e.claimed_micros) / nullif(sum(e.leakage_micros + e.recovered_micros), 0) AS recovery_rate, -- recovered and claimed / what leaked, recovered or not; NULL without leakage
     any_value(h.hours_to_detect) AS hours_to_detect, -- mean time from the first record of a finding that stands to the position that raised it
     any_value(h.hours_to_decide) AS hours_to_decide, -- mean time from there to its first decision; NULL where none is decided
     any_value(h.precision) AS precision           -- share of the decided findings that were not dismissed; NULL where none is decided

@@ -1,7 +1,8 @@
 -- Scoring by day: transactions scored, alerts, and decisions on them.
 -- Grain: one row per UTC day and model or rule. Owner: fraud.
 WITH decided AS (
-    SELECT t.day, t.model_id AS name, count(*) FILTER (t.status NOT IN ('open', 'dismissed')) AS confirmed,
+    SELECT t.day, t.model_id AS name, count(DISTINCT t.case_id) AS cases,
+        count(*) FILTER (t.status NOT IN ('open', 'dismissed')) AS confirmed,
         count(*) FILTER (t.status = 'dismissed') AS dismissed
     FROM main.suspicious_transactions t
     GROUP BY ALL
@@ -13,6 +14,8 @@ SELECT
     g.role,                                       -- champion, challenger, alert or shadow; challenger and shadow never alert
     CAST(sum(g.transactions) AS BIGINT) AS transactions, -- transactions scored
     CAST(sum(g.suspicious) AS BIGINT) AS suspicious, -- suspicious transactions
+    CAST(coalesce(any_value(s.cases), 0) AS BIGINT) AS cases, -- of a champion: parties suspected, to hold against alerts_per_day
+    CAST(coalesce(sum(g.in_sample), 0) AS BIGINT) AS in_sample, -- transactions of days that the model's training covered
     sum(g.suspicious) / nullif(sum(g.transactions), 0) AS alert_rate, -- suspicious / transactions
     CAST(coalesce(any_value(s.confirmed), 0) AS BIGINT) AS confirmed, -- of a champion's alerts: confirmed as fraud
     CAST(coalesce(any_value(s.dismissed), 0) AS BIGINT) AS dismissed -- of a champion's alerts: dismissed

@@ -53,6 +53,7 @@ SELECT
     t.applies_to,                                 -- of a discount: the item that it lowers
     steps.micros_as_money(t.discount_micros) AS discount, -- of a discount: fraction of the price, such as 0.25
     t.months,                                     -- of a discount: how long it lasts; of a termination: the commitment
+    t.slots,                                      -- later prices within a record: from: price/increment; …
     lower(hex(t.event_id)) AS event_id,           -- its id in lower-case hex, for explain and verify
     t.source_id,                                  -- its source unit, as in source_units
     p.position,                                   -- the position of its commit

@@ -1,0 +1,80 @@
+"""Decide whom a suspicious transaction accuses: the party whose behaviour explains its score.
+
+A feature describes the subscriber of a record, the peer at its other end, or the transaction itself. What describes the transaction
+itself counts for its actor: the subscriber, or of a received call the peer. Both ends are accused where both explain the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueup.fraud.features.feature_spec import Owner
+
+Side = Literal["subscriber", "peer"]
+_SIDE_OF: dict[Owner, Side] = {"subscriber": "subscriber", "handset": "subscriber", "peer": "peer", "range": "peer"}
+_SECOND_SHARE = 0.5
+"""The other end is accused too where it explains at least this share of what the first one explains."""
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Accusation:
+    """One end of a transaction and its rank: 1 for the one that explains more of the score."""
+
+    side: Side
+    rank: int
+
+
+def side_of(owner: Owner, actor: Side) -> Side:
+    """Return the end of a transaction that a feature describes."""
+    return _SIDE_OF.get(owner, actor)
+
+
+def actor_of(*, is_received: bool) -> Side:
+    """Return the end that acts: the caller of a received call, else the subscriber."""
+    return "peer" if is_received else "subscriber"
+
+
+def accused(contributions: Mapping[Side, float], *, actor: Side, has_peer: bool) -> tuple[Accusation, ...]:
+    """Return the accused ends of a transaction, by how much of its margin the features of each contribute.
+
+    >>> accused({"subscriber": 0.2, "peer": 3.0}, actor="peer", has_peer=True)
+    (Accusation(side='peer', rank=1),)
+    >>> [a.side for a in accused({"subscriber": 2.0, "peer": 3.0}, actor="peer", has_peer=True)]
+    ['peer', 'subscriber']
+
+    A transaction without a peer accuses its subscriber:
+
+    >>> [a.side for a in accused({"subscriber": 0.2, "peer": 3.0}, actor="subscriber", has_peer=False)]
+    ['subscriber']
+    """
+    if not has_peer:
+        return (Accusation("subscriber", 1),)
+    other: Side = "subscriber" if actor == "peer" else "peer"
+    first, second = (actor, other) if contributions[actor] >= contributions[other] else (other, actor)
+    both = contributions[second] > 0 and contributions[second] >= _SECOND_SHARE * contributions[first]
+    return (Accusation(first, 1), Accusation(second, 2)) if both else (Accusation(first, 1),)
+
+
+def contributions_by_side(added: Floats, owners: Sequence[Owner], actor: Side) -> dict[Side, float]:
+    """Return how much of a margin the features of each end contribute."""
+    sums: dict[Side, float] = {"subscriber": 0.0, "peer": 0.0}
+    for owner, value in zip(owners, added, strict=True):
+        sums[side_of(owner, actor)] += float(value)
+    return sums
+
+
+def first_is_peer(
+    added: Floats, owners: Sequence[Owner], is_received: NDArray[np.bool_], has_peer: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Return whether the peer is the first accused, for each row of contributions (without their base)."""
+    of = np.array([_SIDE_OF.get(o, "actor") for o in owners])
+    subscriber, peer, actor = (added[:, of == name].sum(axis=1) for name in ("subscriber", "peer", "actor"))
+    subscriber, peer = subscriber + np.where(is_received, 0.0, actor), peer + np.where(is_received, actor, 0.0)
+    more: NDArray[np.bool_] = np.where(is_received, peer >= subscriber, peer > subscriber) & has_peer
+    return more

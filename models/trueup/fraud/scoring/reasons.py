@@ -1,0 +1,101 @@
+"""Compose the reasons of a score for each accused end: the sentences that matter, the kind of fraud, and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trueup.fraud.features.feature_spec import Owner
+from trueup.fraud.scoring.accused import Accusation, accused, actor_of, contributions_by_side, side_of
+from trueup.fraud.scoring.reason_text import Usual, sentence
+from trueup.fraud.scoring.typology import typology_of
+
+_REASONS = 3
+_LEAST_SHARE = 0.1
+"""A reason is named where it contributes at least this share of what the greatest one does."""
+_LOW_MATTERS = (
+    "sub_age",
+    "in_out",
+    "called_back",
+    "rung_ago",
+    "cells_per_call",
+    "mean_seconds",
+    "short_share",
+    "hour",
+)
+"""Features whose low values are suspicious; any other is named only where it is above the usual."""
+_NO_FEATURE = "no single feature raises the score; it only ranks above other transactions"
+_KINDS = (("is_received", "received"), ("is_message", "message"), ("is_call", "call"))
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """The reasons for which one end of a transaction is accused, as JSON."""
+
+    accusation: Accusation
+    text: str
+
+
+def kind_of(row: Mapping[str, object]) -> str:
+    """Return the kind of a transaction, within which its features are compared with those of others."""
+    return next((kind for name, kind in _KINDS if row.get(name)), "other")
+
+
+def kinds_of(names: Sequence[str], values: NDArray[np.float32]) -> NDArray[np.str_]:
+    """Return the kind of each row of a feature matrix."""
+    kinds = np.full(len(values), "other", dtype="U8")
+    for name, kind in reversed(_KINDS):
+        if name in names:
+            kinds[values[:, list(names).index(name)] > 0] = kind
+    return kinds
+
+
+def reasons_of(
+    names: Sequence[str], owners: Sequence[Owner], added: NDArray[np.float64], row: Mapping[str, object],
+    usual: Mapping[str, Mapping[str, Usual]], *, has_peer: bool,
+) -> list[Reasons]:  # fmt: skip
+    """Return the accused ends of one transaction with their reasons; `added` has the contributions, and the base last."""
+    actor = actor_of(is_received=bool(row.get("is_received")))
+    contributed = contributions_by_side(added[:-1], owners, actor)
+    adds = {names[i]: round(float(added[i]), 6) for i in np.flatnonzero(added[:-1])}
+    found = []
+    for accusation in accused(contributed, actor=actor, has_peer=has_peer):
+        own = [i for i in range(len(names)) if added[i] > 0 and side_of(owners[i], actor) == accusation.side]
+        leading = sorted(own, key=lambda i: (-added[i], i))
+        sentences = _sentences(leading, names, added, row, usual.get(kind_of(row), usual.get("other", {})))
+        kind = typology_of([names[i] for i in leading[:_REASONS]], row, accusation.side)
+        content = {
+            "sentences": sentences,
+            "typology": kind.name,
+            "action": kind.action,
+            "base": round(float(added[-1]), 6),
+            "adds": adds,
+        }
+        found.append(Reasons(accusation, json.dumps(content, separators=(",", ":"))))
+    return found
+
+
+def _sentences(
+    leading: Sequence[int], names: Sequence[str], added: NDArray[np.float64], row: Mapping[str, object], usual: Mapping[str, Usual]
+) -> list[str]:
+    texts: dict[str, None] = {}
+    for i in leading:
+        if added[i] < _LEAST_SHARE * added[leading[0]] or len(texts) == _REASONS:
+            break
+        text = sentence(names[i], row, usual.get(names[i])) if _is_unusual(names[i], row, usual.get(names[i])) else None
+        if text:
+            texts[text] = None
+    return list(texts) or [_NO_FEATURE]
+
+
+def _is_unusual(name: str, row: Mapping[str, object], usual: Usual) -> bool:
+    value = row.get(name)
+    if name.startswith("pair_count") and value == 1:
+        return True
+    if usual is None or not isinstance(value, int | float) or any(part in name for part in _LOW_MATTERS):
+        return True
+    return float(value) > usual[0]

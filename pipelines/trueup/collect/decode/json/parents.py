@@ -1,0 +1,200 @@
+"""Parents: the members around a list, which are columns of each of its records too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from json.decoder import JSONDecodeError
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from trueup.collect.decode.decoded import Batch
+from trueup.collect.decode.text.lines import Lines, Mask, Offsets
+
+_BLANKS = " \t\r\n"
+_DECODER = json.JSONDecoder()
+_Value = tuple[str | None, bool]
+"""The text of a value, and whether the file types it as a number."""
+_NONE: _Value = (None, False)
+
+
+@dataclass(frozen=True)
+class ParentedLines:
+    """Items of lists, and for each of them the values of the members around its list, by path."""
+
+    lines: Lines
+    values: list[Mapping[str, _Value]]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @property
+    def first_row(self) -> int:
+        """Number of the first record in its unit."""
+        return self.lines.first_row
+
+    @property
+    def held_bytes(self) -> Offsets:
+        """Bytes of each record that are in memory."""
+        return self.lines.held_bytes
+
+    def only(self, selection: slice) -> ParentedLines:
+        """Return the selected items."""
+        return ParentedLines(self.lines.only(selection), self.values[selection])
+
+    def at(self, offset: int) -> ParentedLines | None:
+        """Return the item that begins at a byte of the unit, if it is one of these."""
+        found = np.flatnonzero(self.lines.starts + self.lines.offset == offset).tolist()
+        return self.only(slice(found[0], found[0] + 1)) if found else None
+
+    def added_to(self, batch: Batch, names: Sequence[str], *, shown: Sequence[str]) -> Batch:
+        """Return a batch of these items with the parents among the columns `names`, in their order; `shown` become attributes."""
+        by_row = dict(zip(self.lines.rows.tolist(), self.values, strict=True))
+        rows = [by_row[row] for row in batch.provenance["source_row"].to_list()]
+        parents = [name for name in names if name not in batch.fields.columns]
+        columns = {name: pl.Series(name, [row.get(name, _NONE)[0] for row in rows], dtype=pl.String) for name in parents}
+        typed: dict[str, Mask] = {name: np.array([row.get(name, _NONE)[1] for row in rows], np.bool_) for name in parents}
+        fields = batch.fields.with_columns(**columns) if batch.fields.width else pl.DataFrame(columns)
+        texts = [_joined(text, row, shown) for text, row in zip(batch.attributes.to_list(), rows, strict=True)] if shown else []
+        attributes = pl.Series(batch.attributes.name, texts, dtype=pl.String) if shown else batch.attributes
+        return replace(batch, fields=fields.select(names), attributes=attributes, typed={**batch.typed, **typed})
+
+
+@dataclass(frozen=True)
+class Parents:
+    """Walk from an object to the items of its list at `path`, with the members at the paths `names` on the way."""
+
+    path: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def items(self, pieces: Iterable[Lines], record_bytes: int) -> Iterator[ParentedLines]:
+        """Yield the items of the lists of objects, numbered from 0; an object that is invalid or too long is itself a record."""
+        row = 0
+        for lines in pieces:
+            begins, ends, values = list[int](), list[int](), list[Mapping[str, _Value]]()
+            for index in range(len(lines)):
+                begin, end = int(lines.starts[index]), int(lines.ends[index])
+                found = self._of_object(lines.data[begin:end]) if lines.lengths[index] <= record_bytes else None
+                for first, last, around in [(0, end - begin, {})] if found is None else found:
+                    begins.append(begin + first)
+                    ends.append(begin + last)
+                    values.append(around)
+            if begins:
+                rows = np.arange(row, row + len(begins))
+                row += len(begins)
+                yield ParentedLines(replace(lines, starts=np.array(begins), ends=np.array(ends), rows=rows), values)
+
+    def _of_object(self, data: bytes) -> list[tuple[int, int, Mapping[str, _Value]]] | None:
+        """Return where the items begin and end in an object, with their parents; None where it is no valid JSON object."""
+        # One character for each byte: offsets in the text are those in the file.
+        text = data.decode("latin-1")
+        try:
+            data.decode("utf-8")
+            begin = _skipped(text, 0)
+            _, end = _DECODER.raw_decode(text, begin)
+            if text[begin] != "{" or _skipped(text, end) != len(text):
+                return None
+            return list(self._walk(text, begin, 0, {}))
+        except (ValueError, RecursionError, IndexError):
+            return None
+
+    def _walk(
+        self, text: str, at: int, level: int, around: Mapping[str, _Value]
+    ) -> Iterator[tuple[int, int, Mapping[str, _Value]]]:
+        """Yield the items below the value at a position, which is at `level` of the path."""
+        if text[at] == "[":
+            for begin, end in _elements(text, at):
+                if level == len(self.path):
+                    yield begin, end, around
+                elif text[begin] == "{":
+                    yield from self._walk(text, begin, level, around)
+            return
+        if level == len(self.path):
+            if not text.startswith("null", at):
+                yield at, _end(text, at), around
+            return
+        if text[at] != "{":
+            return
+        members = dict(_members(text, at))
+        own = {**around, **{name: _value(text, members, rest) for name, rest in self._left_at(level)}}
+        following = members.get(self.path[level])
+        if following is not None:
+            yield from self._walk(text, following, level + 1, own)
+
+    def _left_at(self, level: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Yield the parents whose path leaves that of the records at a level, each with the rest of its path."""
+        for name in self.names:
+            path = tuple(name.split("."))
+            if path[:level] == self.path[:level] and path[level : level + 1] != self.path[level : level + 1]:
+                yield name, path[level:]
+
+
+def _joined(attributes: str | None, row: Mapping[str, _Value], shown: Sequence[str]) -> str | None:
+    """Return the attributes of a record with those of its parents that have a value."""
+    values = [(name, *row.get(name, _NONE)) for name in shown]
+    members = [
+        f"{json.dumps(name, ensure_ascii=False)}:{text if is_number else json.dumps(text, ensure_ascii=False)}"
+        for name, text, is_number in values
+        if text is not None
+    ]
+    inner = [*members, *([attributes[1:-1]] if attributes is not None else [])]
+    return "{" + ",".join(inner) + "}" if inner else None
+
+
+def _skipped(text: str, at: int) -> int:
+    while at < len(text) and text[at] in _BLANKS:
+        at += 1
+    return at
+
+
+def _end(text: str, at: int) -> int:
+    return int(_DECODER.raw_decode(text, at)[1])
+
+
+def _members(text: str, at: int) -> Iterator[tuple[str, int]]:
+    """Yield name and position of the value of each member of the object at a position."""
+    at = _skipped(text, at + 1)
+    while text[at] != "}":
+        if text[at] != '"':
+            raise JSONDecodeError("a member without a name", text, at)
+        name, at = _DECODER.raw_decode(text, at)
+        at = _skipped(text, _skipped(text, at) + 1)
+        yield _utf8(name), at
+        at = _skipped(text, _end(text, at))
+        at = _skipped(text, at + 1) if text[at] == "," else at
+
+
+def _elements(text: str, at: int) -> Iterator[tuple[int, int]]:
+    """Yield where the elements of the list at a position begin and end."""
+    at = _skipped(text, at + 1)
+    while text[at] != "]":
+        end = _end(text, at)
+        yield at, end
+        at = _skipped(text, end)
+        at = _skipped(text, at + 1) if text[at] == "," else at
+
+
+def _value(text: str, members: Mapping[str, int], path: Sequence[str]) -> _Value:
+    """Return the value at a path of members; a nested value keeps its text, `null` and an empty text are missing."""
+    at = members.get(path[0])
+    if at is None:
+        return _NONE
+    if len(path) > 1:
+        return _value(text, dict(_members(text, at)), path[1:]) if text[at] == "{" else _NONE
+    end = _end(text, at)
+    raw = text[at:end].encode("latin-1").decode("utf-8")
+    if raw.startswith('"'):
+        loaded: Any = json.loads(raw)
+        return loaded or None, False
+    return _NONE if raw == "null" else (raw, raw[0] in "-0123456789")
+
+
+def _utf8(name: str) -> str:
+    """Return a name whose bytes were read as characters; one with escapes beyond them is as written."""
+    try:
+        return name.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return name

@@ -1,0 +1,205 @@
+"""What if: reconcile a scratch copy of the log under other settings or tariffs, and compare; the log itself stays as it is."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from trueup.config import FILE_NAME, Config, Project
+from trueup.config.document import parse_tables
+from trueup.errors import ConfigError, TrueupError
+from trueup.investigation.difference import Difference, compare
+from trueup.log.catalog.catalogs import SqliteCatalog, catalog_of
+from trueup.log.lake import Lake, data_path
+from trueup.progress import LogFn
+from trueup.reconcile.log_io.commit import CONSUMER
+from trueup.reconcile.run import reconcile_little
+
+_NOT_COMPARED = ("lake", "anchor", "sql", "workbench", "cases", "notify")
+"""Tables whose settings change no finding and no alert."""
+
+
+@dataclass(frozen=True)
+class Supposition:
+    """What is supposed: settings `TABLE.KEY=VALUE`, a file of tariffs, and rules of fraud as TOML tables."""
+
+    settings: Sequence[str] = ()
+    book: Path | None = None
+    rules: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The difference that a supposition would make, and what its rules would have caught (None without rules)."""
+
+    difference: Difference
+    rules: list[dict[str, Any]] | None
+
+
+def what_if(
+    project: Project,
+    supposed: Supposition,
+    *,
+    days: tuple[date | None, date | None] = (None, None),
+    most: int = 50,
+    log: LogFn | None = None,
+) -> WhatIf:
+    """Return the difference that other settings or tariffs would make from now on, computed on a scratch copy.
+
+    The copy shares the data files of the log, which are never changed. What is computed is what a reconciliation would find after
+    the change was made. `days` limit the findings that are compared. Raises `ConfigError` for an invalid setting, and `TrueupError`
+    for a lake that is not on this machine.
+    """
+    if not supposed.settings and supposed.book is None and not supposed.rules:
+        raise TrueupError("nothing is supposed", todo="give --set, --book or --rule")
+    config = supposed_config(project, supposed)
+    with tempfile.TemporaryDirectory(prefix="trueup-whatif-") as folder:
+        scratch = _scratch(project, Path(folder))
+        moment = _newest_moment(scratch)
+        _reconcile(scratch, moment, log)
+        with Lake.open(scratch, read_only=True) as lake:
+            before = lake.last_position()
+        changed = Project(scratch.directory, _at_home(config))
+        if supposed.book is not None:
+            changed = _with_book(changed, supposed.book.resolve(), moment)
+        _reconcile(changed, moment, log)
+        difference = compare(changed, str(before), most=most, days=days)
+        return WhatIf(difference, _alerts(changed) if supposed.rules else None)
+
+
+def supposed_config(project: Project, supposed: Supposition) -> Config:
+    """Return the project's settings with those that are supposed; raise `ConfigError` for one that has no effect or is invalid."""
+    tables = tomllib.loads((project.directory / FILE_NAME).read_text("utf-8").removeprefix("\ufeff"))
+    for text in supposed.settings:
+        path, sign, value = text.partition("=")
+        keys = [key.strip() for key in path.split(".")]
+        if not sign or len(keys) < 2 or not all(keys):
+            raise ConfigError(
+                f"invalid setting {text!r}", where="--set", todo="write TABLE.KEY=VALUE, such as reconcile.voice.grace=48h"
+            )
+        if keys[0] in _NOT_COMPARED:
+            raise ConfigError(f"[{keys[0]}] changes no finding", where="--set", todo="name a setting of another table")
+        _put(tables, keys, _value_of(value.strip()))
+    for text in supposed.rules:
+        tables.setdefault("fraud", {}).setdefault("rule", []).append(_table_of(text))
+    return parse_tables(tables, where="--set")
+
+
+def _put(tables: dict[str, Any], keys: Sequence[str], value: object) -> None:
+    """Set a value in nested tables; of a list of named tables such as [[source]], the second key is the name."""
+    here: Any = tables
+    for number, key in enumerate(keys[:-1]):
+        if isinstance(here, list):
+            named = [item for item in here if isinstance(item, dict) and item.get("name") == key]
+            if not named:
+                raise ConfigError(f"there is no {'.'.join(keys[: number + 1])}", where="--set", todo="name one of trueup.toml")
+            here = named[0]
+        else:
+            here = here.setdefault(key, {})
+        if not isinstance(here, dict | list):
+            raise ConfigError(f"{'.'.join(keys[: number + 1])} is no table", where="--set", todo="write TABLE.KEY=VALUE")
+    if isinstance(here, list):
+        raise ConfigError(f"{'.'.join(keys[:-1])} is a list of tables", where="--set", todo="write TABLE.NAME.KEY=VALUE")
+    here[keys[-1]] = value
+
+
+def _value_of(text: str) -> object:
+    """Return a TOML value; what is none, and a number with a point, is text: money is never a float."""
+    try:
+        value: object = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+    return text if isinstance(value, float) else value
+
+
+def _table_of(text: str) -> dict[str, Any]:
+    try:
+        value = tomllib.loads(f"rule = {{ {text.strip().removeprefix('{').removesuffix('}')} }}")["rule"]
+    except tomllib.TOMLDecodeError as error:
+        todo = 'write name = "x", kind = "range", prefixes = ["+882"]'
+        raise ConfigError(f"invalid rule: {error}", where="--rule", todo=todo) from None
+    return dict(value)
+
+
+def _at_home(config: Config) -> Config:
+    """Return settings with the lake in the project's own folder, and without sources of files."""
+    lake = type(config.lake)(buckets=config.lake.buckets, bucket_by=config.lake.bucket_by)
+    return config.model_copy(update={"lake": lake})
+
+
+def _scratch(project: Project, folder: Path) -> Project:
+    """Return a project whose lake has the log's catalog and refers to its data files."""
+    catalog, data = catalog_of(project), data_path(project)
+    if not isinstance(catalog, SqliteCatalog) or "://" in data:
+        raise TrueupError(
+            "only a lake of local files can be copied for a supposition", where=data, todo="run it where the lake is local"
+        )
+    with Lake.open(project, read_only=True):
+        pass  # A lake that does not exist, or that is of an earlier version, is refused with a message.
+    scratch = Project(folder.resolve(), _at_home(project.config))
+    own_catalog = catalog_of(scratch)
+    assert isinstance(own_catalog, SqliteCatalog)
+    own_catalog.path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        closing(sqlite3.connect(f"file:{catalog.path}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(own_catalog.path)) as copy,
+    ):
+        source.backup(copy)
+    home = Path(data)
+    for file in home.rglob("*"):
+        if file.is_file():
+            link = Path(data_path(scratch)) / file.relative_to(home)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file.resolve())
+    return scratch
+
+
+def _newest_moment(project: Project) -> datetime:
+    """Return the time of the newest commit: nothing becomes late merely because time has passed since."""
+    with Lake.open(project, read_only=True) as lake:
+        times = lake.read("position", columns=["committed_at"])["committed_at"]
+    if times.is_empty():
+        raise TrueupError("the log is empty", where=str(project.directory), todo="run `trueup ingest` first")
+    newest: datetime = times.max()  # type: ignore[assignment]
+    return newest
+
+
+def _reconcile(project: Project, moment: datetime, log: LogFn | None) -> None:
+    if reconcile_little(project, clock=lambda: moment, log=log) is None:
+        from trueup.jobs.reconcile_batch import reconcile
+
+        reconcile(project, clock=lambda: moment, log=log)
+    with Lake.open(project, read_only=True) as lake:
+        assert lake.consumer_position(CONSUMER) == lake.last_position()
+
+
+def _with_book(project: Project, book: Path, moment: datetime) -> Project:
+    """Ingest a file of tariffs as one more file of the project's source of tariffs, and return the project."""
+    from trueup.collect.ingest import ingest
+
+    sources = [source for source in project.config.source if source.stream == "tariff"]
+    if len(sources) != 1:
+        raise TrueupError(f"the project has {len(sources)} sources of tariffs", where="--book", todo="a book needs exactly one")
+    (source,) = sources
+    own = source.model_copy(update={"path": (str(book),)})
+    changed = Project(
+        project.directory,
+        project.config.model_copy(update={"source": tuple(own if s is source else s for s in project.config.source)}),
+    )
+    done = ingest(changed, sources=[source.name], clock=lambda: moment)
+    if done.errors:
+        raise TrueupError(f"the book was not accepted: {done.errors[0]}", where=str(book), todo="correct the file")
+    return changed
+
+
+def _alerts(project: Project) -> list[dict[str, Any]]:
+    from trueup.fraud.training.train_run import try_rules
+
+    return try_rules(project).to_dicts()

@@ -1,0 +1,79 @@
+"""What a person should look at first, from a published file: its largest leakage, suspicious parties and incomplete feeds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from trueup.reconcile.domain.kinds import KINDS
+from trueup.warehouse.statements import statement
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """Rows of leakage by kind and currency, of suspicious parties and of incomplete feeds: in each the most important first."""
+
+    leakage: list[dict[str, Any]]
+    parties: list[dict[str, Any]]
+    feeds: list[dict[str, Any]]
+
+
+def first_look(path: Path, leakage: Iterable[Row]) -> FirstLook:
+    """Return the first look of a published file; `leakage` are the rows of `queries/status/leakage_summary`."""
+    with duckdb.connect(str(path), read_only=True) as file:
+        parties = [_with_first_reason(row) for row in _rows(file, "queries/status/suspicious_parties")]
+        return FirstLook(leakage_by_kind(leakage), parties, _rows(file, "queries/status/incomplete_feeds"))
+
+
+def leakage_by_kind(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Return the sums of leakage rows by kind and currency, largest impact first."""
+    sums: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        key = (row["kind"], row["currency"])
+        empty = {"kind": key[0], "currency": key[1], "findings": 0} | dict.fromkeys(_MONEY, Decimal(0))
+        total = sums.setdefault(key, empty)
+        for name in ("findings", *_MONEY):
+            total[name] += row[name]
+    return sorted(sums.values(), key=lambda row: (-abs(row["impact"]), row["kind"], row["currency"] or ""))
+
+
+_MONEY = ("leakage", "overcharge", "impact")
+
+
+def advice(look: FirstLook) -> list[str]:
+    """Return at most three sentences: what to do about the most money, the first party and the first feed."""
+    sentences = []
+    if look.leakage and look.leakage[0]["impact"]:
+        row = look.leakage[0]
+        findings = "1 finding" if row["findings"] == 1 else f"{row['findings']} findings"
+        sentences.append(f"{row['kind']}, {findings}, {row['impact']} {row['currency']}: {_next_step(row['kind'])}")
+    if look.parties:
+        sentences.append(f"{look.parties[0]['party']}: Review its cases; `trueup decide CASE confirmed` or `dismissed` records it.")
+    if look.feeds:
+        row = look.feeds[0]
+        sentences.append(f"{row['source']}, {row['kind']} since {row['first_day']}: {_next_step(row['kind'])}")
+    return sentences
+
+
+def _next_step(kind: str) -> str:
+    return KINDS[kind].next_step if kind in KINDS else "List it with `trueup findings`."
+
+
+def _with_first_reason(row: dict[str, Any]) -> dict[str, Any]:
+    sentences = json.loads(row.pop("sentences") or "[]")
+    rules = row.pop("rules")
+    return row | {"reason": sentences[0] if sentences else rules or ""}
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    answer = connection.execute(statement(query).text)
+    columns = [column[0] for column in answer.description or ()]
+    return [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]

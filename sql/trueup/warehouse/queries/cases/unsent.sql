@@ -1,0 +1,18 @@
+-- What is to be reported: open cases of enough undecided money, and requests for actions.
+-- Grain: one row per message. Owner: investigation.
+-- A case is reported again when its status changes, and when its undecided money has doubled since.
+SELECT
+    c.case_id, 'case' AS type, c.kind, c.type AS case_type, c.status, c.pattern, c.party, c.open_impact, c.currency, c.owner, CAST(c.due_on AS VARCHAR) AS due_on,
+    if(c.open_micros = 0, 0, CAST(floor(log2(CAST(abs(c.open_micros) AS DOUBLE))) AS BIGINT)) AS size, NULL AS action, NULL AS reason, NULL AS decided_by,
+    NULL AS decision_id
+FROM main.cases c
+WHERE c.status = 'open' AND abs(c.open_micros) >= $above
+    AND (c.snoozed_until IS NULL OR c.snoozed_until <= CAST($now AS TIMESTAMPTZ))
+UNION ALL
+SELECT
+    c.case_id, 'action', c.kind, c.type, c.status, c.pattern, c.party, c.open_impact, c.currency, c.owner, CAST(c.due_on AS VARCHAR), NULL, d.action, d.note,
+    d.decided_by, lower(hex(d.event_id))
+FROM steps.decision_event d
+JOIN main.cases c ON c.case_id = lower(hex(d.finding_id))
+WHERE d.decision = 'requested'
+ORDER BY ALL

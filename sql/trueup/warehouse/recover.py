@@ -1,0 +1,141 @@
+"""Back-bills: a file with one line for each finding whose money is to be billed again, or credited."""
+
+from __future__ import annotations
+
+import csv
+import io
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from trueup.errors import TrueupError
+from trueup.reconcile.domain.kinds import KINDS
+from trueup.warehouse.query import Warehouse
+
+FIELDS = (
+    "line", "finding_id", "kind", "service", "day", "currency", "amount", "record_key", "session_key", "account", "subscriber",
+    "peer", "started_at",
+)  # fmt: skip
+"""What a template may name in braces. `line` identifies a line: the same finding and money give the same line again."""
+_DELIMITERS = ",;\t|"
+DEFAULT_TEMPLATE = (
+    "record_key,corrects,kind,session_key,account,subscriber,service,peer,started_at,amount,currency\n"
+    "{line},{finding_id},{kind},{session_key},{account},{subscriber},{service},{peer},{started_at},{amount},{currency}\n"
+)
+
+
+@dataclass(frozen=True)
+class BackBillTemplate:
+    """The lines before the records of a back-bill, and the texts of one record's fields."""
+
+    head: tuple[tuple[str, ...], ...]
+    line: tuple[str, ...]
+    delimiter: str
+
+    @classmethod
+    def of(cls, text: str, *, where: str) -> BackBillTemplate:
+        """Parse a template: CSV whose last line has the fields; raise `TrueupError` for any other."""
+        first = text.split("\n", 1)[0]
+        delimiter = max(_DELIMITERS, key=first.count)
+        rows = [tuple(row) for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+        if not rows:
+            raise TrueupError(
+                "the template is empty", where=where, todo="write a header and a line such as {line},{finding_id},{amount}"
+            )
+        for cell in rows[-1]:
+            _check_fields(cell, where)
+        if not any("{amount" in cell for cell in rows[-1]) or not any("{finding_id" in c or "{record_key" in c for c in rows[-1]):
+            raise TrueupError(
+                "the last line of the template must have {amount}, and {finding_id} or {record_key}", where=where,
+                todo="a line without them corrects nothing when it comes back as a charge",
+            )  # fmt: skip
+        return cls(tuple(rows[:-1]), rows[-1], delimiter)
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Return the text of a back-bill of rows with the values of `FIELDS`."""
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter=self.delimiter, lineterminator="\n")
+        writer.writerows(self.head)
+        for row in rows:
+            values = {name: "" if row[name] is None else row[name] for name in FIELDS}
+            writer.writerow([cell.format_map(values) for cell in self.line])
+        return text.getvalue()
+
+
+def _check_fields(cell: str, where: str) -> None:
+    try:
+        names = [(name, spec) for _, name, spec, _ in string.Formatter().parse(cell) if name is not None]
+    except ValueError as error:
+        raise TrueupError(f"{cell!r} is no template: {error}", where=where, todo="write a brace of the text itself twice") from None
+    for name, spec in names:
+        if name not in FIELDS:
+            raise TrueupError(f"the template names {{{name}}}", where=where, todo=f"there are {', '.join(FIELDS)}")
+        if spec and (name not in ("started_at", "day") or not spec.startswith("%")):
+            raise TrueupError(
+                f"the template formats {{{name}:{spec}}}",
+                where=where,
+                todo="only day and started_at have a format, such as %Y-%m-%d",
+            )
+
+
+@dataclass(frozen=True)
+class BackBill:
+    """What a back-bill file has: its lines, and their sums by currency. A credit is negative."""
+
+    path: str
+    lines: int
+    sums: dict[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which findings a back-bill is for: kinds (none: all), service and days; credits are those that were charged too much."""
+
+    kinds: tuple[str, ...] = ()
+    service: str | None = None
+    from_day: date | None = None
+    to_day: date | None = None
+    credits: bool = False
+
+    def check(self) -> None:
+        """Raise `TrueupError` for a kind that does not exist, or whose money is not proven."""
+        proven = [name for name, kind in KINDS.items() if kind.evidence == "proven"]
+        for kind in self.kinds:
+            if kind not in proven:
+                what = "has no proven money" if kind in KINDS else "does not exist"
+                raise TrueupError(f"the kind {kind!r} {what}", where="--kind", todo=f"write one of {', '.join(proven)}")
+
+
+def back_bill_rows(warehouse: Warehouse, selection: Selection) -> list[dict[str, Any]]:
+    """Return the findings of a selection that are open or confirmed and not provisional, with the values of `FIELDS`."""
+    selection.check()
+    found = warehouse.rows("queries/findings/recoverable", {
+        "kinds": list(selection.kinds) or None, "service": selection.service, "from_day": selection.from_day,
+        "to_day": selection.to_day, "credits": selection.credits,
+    })  # fmt: skip
+    return [row | {"line": f"{row['finding_id']}-{row['changed_position']}", "amount": _plain(row["amount"])} for row in found]
+
+
+def write_back_bill(rows: Sequence[Mapping[str, Any]], template: BackBillTemplate, path: Path) -> BackBill:
+    """Write a back-bill at once or not at all; raise `TrueupError` where the file exists already: it may have been delivered."""
+    if path.exists():
+        raise TrueupError(
+            "the file exists already", where=str(path), todo="name another file, or remove this one if it was not delivered"
+        )
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(template.write(rows), "utf-8")
+    part.replace(path)
+    sums: dict[str, Decimal] = {}
+    for row in rows:
+        sums[str(row["currency"])] = sums.get(str(row["currency"]), Decimal(0)) + Decimal(str(row["amount"]))
+    return BackBill(str(path), len(rows), sums)
+
+
+def _plain(amount: Decimal) -> str:
+    """Return an amount without the zeros at its end."""
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
