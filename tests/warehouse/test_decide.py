@@ -158,6 +158,7 @@ def test_an_amount_that_is_no_exact_number_is_refused(text: str) -> None:
         amount_micros_of(text)
 
 
+@pytest.mark.slow
 def test_money_is_exact(project: Project) -> None:
     record(project, [hexed("f2")], Decision("claimed", amount_micros=amount_micros_of("0.000001")), clock=clock)
     (row,) = rows(project, "SELECT amount FROM money_ledger WHERE account = 'claimed'")
