@@ -117,7 +117,6 @@ ITERATIONS: dict[str, Mutant] = {
     "two parties with one half of the hash are one": Mutant("kernel/fast_path/candidates.py", "_neighbour_mask", Select("BitOr", 1), with_source("near & (a == b)", near=("left", "left"), a=("right", "left"), b=("right", "comparators", 0)), FAST_PATH),
     "a repeated key counts as unique": Mutant("domain/record_hashes.py", "is_duplicated", Select("IfExp", 0), part("orelse"), FAST_PATH),
     "equal amounts never hide two differences": Mutant("kernel/fast_path/pairs.py", "_agreeing_pairs", Select("BitAnd", 0), part("left"), POOL_TESTS),
-    "an equal amount at a flat price hides a difference in quantity": Mutant("kernel/fast_path/pairs.py", "_equal_at_flat_price", Select("BitAnd", 0), part("left"), CASES),
     "pairs of one hash have one key": Mutant("kernel/fast_path/pairs.py", "_of_one_key", Select("IfExp", 0), source("['scope']"), FAST_PATH),
     "the fast path takes lines of bills": Mutant("kernel/fast_path/candidates.py", "_is_complete", Select("BitOr", 0), part("right"), CASES),
     "the fast path takes counters": Mutant("kernel/fast_path/candidates.py", "_is_complete", Select("BitAnd", 2), part("left"), CASES),
