@@ -294,9 +294,9 @@ TAMPERINGS: dict[str, Tampering] = {
         edit("ledger", by("service", "voice"), expected_micros=lambda row: row["expected_micros"] + 1), "findings", ("ledger",)
     ),
     "placement_altered": Tampering(edit("placement", by("stream", "usage"), placed_records=5), "findings", ("placement",)),
-    "score_rows_deleted": Tampering(delete("score", by("party", "A1")), "scores", ("watched", "missing")),
-    "score_altered": Tampering(edit("score", by("party", "A1"), reasons='{"sentences":["none"]}'), "scores", ("reasons",)),
-    "score_party_altered": Tampering(edit("score", by("party", "A1"), party="A9"), "scores", ("party",)),
+    "score_rows_deleted": Tampering(delete("score", by("subscriber", "A1")), "scores", ("watched", "missing")),
+    "score_altered": Tampering(edit("score", by("subscriber", "A1"), reasons='{"sentences":["none"]}'), "scores", ("reasons",)),
+    "score_party_altered": Tampering(edit("score", by("subscriber", "A1"), party="A9"), "scores", ("party",)),
     "scoring_altered": Tampering(
         edit("scoring", lambda row: row["name"] == "watched" and row["day"] == date(2024, 3, 1), suspicious=0),
         "scores",

@@ -387,7 +387,7 @@ def test_without_new_commits_no_anchor_is_written(anchored: Path) -> None:
 
 
 def test_a_lake_that_lost_rows_is_not_anchored(anchored: Path) -> None:
-    delete("score", by("party", "A1"))(anchored)
+    delete("score", by("subscriber", "A1"))(anchored)
     with pytest.raises(LogError, match="contradicts its newest anchor and is not anchored: score: 2 rows then, 1 now"):
         write_anchor(anchored)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trueup.fraud.derive import Runs
 
 CHECK = "scores"
-_KEY = ["event_id", "source", "name", "position", "party"]
+_KEY = ["event_id", "source", "name", "position", "party_rank"]
 _COUNTED = {
     "scoring": (["source", "name", "role", "day"], ["transactions", "suspicious", "in_sample"]),
     "drift": (["name", "day", "feature", "bin"], ["transactions"]),
