@@ -83,7 +83,7 @@ docs: .venv/.tests ## build the documentation site into site/, and fail on any w
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html, or run $(BIN)/mkdocs serve"
 
-pictures: .venv/.tests ## make the pictures of the README from the operator of `make run`
+pictures: .venv/.tests ## draw the results of `make run` for the README
 	@test -f $(DEMO)/leakage.duckdb || $(MAKE) --no-print-directory run
 	@$(BIN)/python docs/generate/pictures.py $(DEMO)
 

@@ -86,6 +86,10 @@ NOT_RUN = {
     "flink run": "needs a cluster: tests/jobs/test_cluster.py starts one",
     "trueup clock --supersede 41": "needs a wrong tick: tests/cli/test_clock.py declares one",
     "trueup train   --project P": "needs weeks of decisions: docs/tutorial/first-model.md and first-case.md run the same commands with a truth",
+    "trueup whatif --set": "needs a tariff book of the reader: tests/cli/test_investigation.py has one",
+    "trueup recover --kind": "needs a template of the reader: tests/warehouse/test_recoveries.py has one",
+    "trueup workbench --port": "runs until it is interrupted: tests/workbench/test_pages.py opens it in a browser",
+    "trueup picture leakage": "needs ids of a finding and a model: tests/pictures/test_svg.py has them",
     "make one T=": "starts the tests: .ci/run does it",
     "make run": "is a whole set-up: .ci/run does it",
 }

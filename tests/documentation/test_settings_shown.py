@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from snippets import Snippet, snippets
 
-from trueup.config.columns import USAGE_COLUMNS
+from trueup.config.columns import CHARGE_COLUMNS, USAGE_COLUMNS
 from trueup.config.document import Config
 from trueup.config.tables.source import SourceConfig
 
 TOML = snippets("toml")
 NEEDED = {"name": "feed", "stream": "usage", "path": "landing/*", "identity": "position"}
 """What a source cannot do without; pages leave out what is not their subject."""
+CHARGES_ALONE = set(CHARGE_COLUMNS) - set(USAGE_COLUMNS)
 
 
 def completed(tables: dict[str, Any]) -> dict[str, Any]:
@@ -48,8 +49,8 @@ def alternatives(text: str) -> list[str]:
 def needed_by(source: dict[str, Any]) -> dict[str, Any]:
     has_preset = source.get("preset") is not None
     needed = {key: value for key, value in NEEDED.items() if not (has_preset and key in ("stream", "identity"))}
-    # A block that maps an amount shows a charge, wherever its source begins.
-    return needed | ({"stream": "charge"} if "amount" in source.get("columns", {}) else {})
+    # A block that maps a column which only charges have shows a charge, wherever its source begins.
+    return needed | ({"stream": "charge"} if source.get("columns", {}).keys() & CHARGES_ALONE else {})
 
 
 @pytest.mark.parametrize("snippet", TOML, ids=[snippet.where for snippet in TOML])

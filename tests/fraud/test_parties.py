@@ -60,6 +60,13 @@ def test_a_decision_on_the_case_of_one_end_leaves_the_other_open_and_labels_its_
     assert decisions.select("event_id", "side").rows() == [(bytes([1]) * 16, "peer"), (bytes([2]) * 16, "peer")]
 
 
+def test_a_case_names_each_rule_once(project: Project) -> None:
+    rules = [scored(n, CALLER, 1) | {"source": "rule", "name": name, "role": "alert"} for n, name in ((3, "a"), (3, "b"), (4, "b"))]
+    with Lake.open(project) as lake:
+        lake.commit(lambda transaction: transaction.append("score", pl.DataFrame(rules)))
+    assert query_rows(project, f"SELECT rules FROM cases WHERE party = '{CALLER}'") == [("a, b",)]
+
+
 def test_a_decision_on_a_transaction_is_about_the_party_first_accused(project: Project) -> None:
     decide(project, "01" * 16, "dismissed", note="a call centre", decided_by="a", clock=lambda: datetime(2024, 3, 3, tzinfo=UTC))
     rows = query_rows(

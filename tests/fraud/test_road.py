@@ -14,6 +14,7 @@ from trueup.config import Project
 from trueup.errors import ConfigError, TrueupError
 from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.monitoring.fit_budget import fitted_threshold
+from trueup.fraud.scoring import starter
 from trueup.fraud.scoring.model_registry import promote
 from trueup.fraud.scoring.score_run import score
 from trueup.fraud.training.train_run import train
@@ -160,3 +161,18 @@ def test_money_ranks_cases_and_is_counted_once(operator: Project) -> None:
     # Thirty calls of fifteen minutes to premium numbers within an hour.
     assert top[:3] == (540, 540, "EUR")
     assert "Bar premium" in top[3]
+
+
+def test_the_starter_is_installed_once_and_scores_without_any_label(operator: Project) -> None:
+    model_id = starter.install(operator)
+    assert starter.install(operator) == model_id
+    put_in_force_starter(operator, model_id)
+    assert score(operator).transactions == len(records())
+    assert query_rows(operator, f"SELECT count(*) FROM suspicious_transactions WHERE model_id = '{model_id}' AND in_sample") == [
+        (0,)
+    ]
+
+
+def put_in_force_starter(project: Project, model_id: str) -> None:
+    with Lake.open(project) as lake:
+        promote(lake, telecom_features(), model_id)

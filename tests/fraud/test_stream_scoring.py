@@ -26,7 +26,9 @@ def test_the_job_gives_the_scores_of_one_run_and_resumes_with_its_windows(disord
     streaming.catch_up(other, "--score", "--epoch-commits", "6", "--parallelism", "2", "--groups", "3")
     assert "scored positions 1 to" in streaming.log_text(other), streaming.log_text(other)
     for project in (disorderly, other):
-        put_in_force(project, "challenger", since=None)
+        with Lake.open(project, read_only=True) as lake:
+            newest = lake.last_position()
+        put_in_force(project, "challenger", since=newest)
     streaming.catch_up(other, "--score", "--parallelism", "1", "--groups", "3")
     score(disorderly)
     assert_scored_alike(disorderly, other)

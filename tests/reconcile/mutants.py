@@ -165,13 +165,3 @@ def with_source(template: str, **paths: tuple[str | int, ...]) -> Change:
         return _Fill().visit(ast.parse(template, mode="eval").body)
 
     return change
-
-
-def augmented(operator: ast.operator) -> Change:
-    """Replace an assignment by an augmented one."""
-
-    def change(node: ast.AST) -> ast.AST:
-        assert isinstance(node, ast.Assign)
-        return ast.AugAssign(node.targets[0], operator, node.value)  # type: ignore[arg-type]
-
-    return change

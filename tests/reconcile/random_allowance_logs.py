@@ -92,9 +92,9 @@ def book_of(generator: LogGenerator) -> list[dict[str, Any]]:
     return rows
 
 
-def allowance_log(rng: random.Random, size: int | None = None) -> tuple[LogGenerator, Log]:
+def allowance_log(rng: random.Random, size: int | None = None, further: tuple[str, ...] = ()) -> tuple[LogGenerator, Log]:
     """Return a generator and a log of it, in which the book may arrive late, and again with other prices."""
-    facets = [f for f in FACETS if rng.random() < 0.15]
+    facets = [*(f for f in FACETS if rng.random() < 0.15), *further]
     generator, log = any_log(rng, facets, size or rng.choice((3, 5, 8, 12)), of=AllowanceLogGenerator)
     first: list[Any] = [Tariff(tuple(book_of(generator)))]
     log = [first, *log] if rng.random() < 0.8 else [*log[: len(log) // 2], first, *log[len(log) // 2 :]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal as Number
@@ -12,8 +11,11 @@ import pytest
 
 from trueup.config import Project, parse
 from trueup.errors import TrueupError
+from trueup.log.lake import Lake
+from trueup.warehouse.audit import audit
 from trueup.warehouse.decide import Decision, amount_micros_of, decide, record
-from trueup.warehouse.query import with_retries
+from trueup.warehouse.install_views import create_views
+from trueup.warehouse.query import Warehouse, with_retries
 
 NOW = datetime(2024, 3, 3, 12, tzinfo=UTC)
 
@@ -27,8 +29,11 @@ def clock() -> datetime:
 
 
 def rows(project: Project, query: str) -> list[dict[str, Any]]:
-    found: Callable[..., Any] = lambda warehouse: warehouse.connection.execute(query).to_arrow_table().to_pylist()  # noqa: E731
-    return list(with_retries(project, found))
+    def found(warehouse: Warehouse) -> list[dict[str, Any]]:
+        create_views(warehouse.lake.connection, query)
+        return warehouse.lake.connection.execute(query).to_arrow_table().to_pylist()
+
+    return with_retries(project, found)
 
 
 def balances(project: Project) -> dict[tuple[str, str], int]:
@@ -57,6 +62,7 @@ def test_every_account_has_an_opposite_and_all_add_up_to_zero(project: Project) 
     assert uneven == {"n": 0}
 
 
+@pytest.mark.slow
 def test_a_part_of_the_money_moves_alone_until_a_reopening_gives_it_back(project: Project) -> None:
     record(project, [hexed("f2")], Decision("claimed", decided_by="ann", amount_micros=amount_micros_of("10")), clock=clock)
     assert balances(project)["leakage", "claimed"] == 10
@@ -79,6 +85,7 @@ def test_an_amount_above_the_money_that_is_left_is_refused(project: Project) -> 
         record(project, [hexed("f1")], claim, clock=clock)  # Retracted meanwhile: nothing of it stands.
 
 
+@pytest.mark.slow
 def test_a_large_write_off_waits_for_a_second_person(project: Project) -> None:
     careful = strict(project, "20")
     written_off = Decision("written_off", decided_by="ann")
@@ -168,3 +175,26 @@ def test_key_figures_and_the_catalogue_of_controls_show_what_decisions_say(proje
     assert [tuple(row.values()) for row in rows(project, query)] == [
         ("charge_without_usage", "billing", 1.0, 0, 1, 0.0), ("underbilled", "billing", 1.0, 1, 0, 1.0),
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_only_a_correcting_charge_moves_money_to_recovered(project: Project, make: Any) -> None:
+    change = make.finding("f2", 4, "revised", "recovery", "underbilled", expected=50, billed=40, usage=["u3"], charges=["c3", "c4"])
+    closed = make.finding(
+        "f2", 4, "resolved", "recovery", "underbilled", expected=50, billed=40, usage=["u3"], charges=["c3", "c4"]
+    )
+    decide(project, hexed("f2"), "confirmed", decided_by="ann", clock=clock)
+    policy = {
+        "kernel": 1,
+        "services": {},
+        "default": {"price": None, "price_per": 1, "currency": None},
+        "sources": {},
+        "horizon_us": 1,
+    }
+    for row, recovered in ((change, {"confirmed": 10, "recovered": 15}), (closed, {"recovered": 25})):
+        with Lake.open(project, clock=clock) as lake:
+            lake.commit(lambda transaction: transaction.declare("policy", content=policy))
+            make.append(lake, "finding", [row | {"position": lake.last_position()}], make.FINDING_SCHEMA)
+        money = {account: micros for (kind, account), micros in balances(project).items() if kind == "leakage"}
+        assert money == {"assessed": -25, **recovered}
+        assert [one.offending for one in with_retries(project, lambda warehouse: audit(warehouse, ["money_ledger"]))] == [0]

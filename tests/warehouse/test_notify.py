@@ -37,6 +37,7 @@ def lines(project: Project) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (project.directory / "notices.ndjson").read_text("utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_each_case_is_reported_once_and_again_when_its_money_has_doubled(project: Project, make: Any) -> None:
     reporting = notifying(project, 'file = "notices.ndjson"\nabove = "20"')
     investigate(project, clock=clock)

@@ -15,9 +15,12 @@ from trueup.investigation.case_view import Filter, queue, title_of, view_case
 from trueup.investigation.reshape import merge, split
 from trueup.investigation.root_causes import Investigated, investigate
 from trueup.log.lake import Lake
+from trueup.proof.decisions import check_decisions
+from trueup.proof.evidence import Evidence
 from trueup.warehouse.audit import audit
 from trueup.warehouse.decide import Decision, decide, record
-from trueup.warehouse.query import with_retries
+from trueup.warehouse.install_views import create_views
+from trueup.warehouse.query import Warehouse, with_retries
 
 NOW = datetime(2024, 3, 4, tzinfo=UTC)
 Ask = Callable[[str], list[dict[str, Any]]]
@@ -61,8 +64,11 @@ def _raise(lake: Lake, make: Any, names: list[str], position: int = 4) -> None:
 
 
 def ask(project: Project, query: str) -> list[dict[str, Any]]:
-    found: Callable[..., Any] = lambda warehouse: warehouse.connection.execute(query).to_arrow_table().to_pylist()  # noqa: E731
-    return list(with_retries(project, found))
+    def found(warehouse: Warehouse) -> list[dict[str, Any]]:
+        create_views(warehouse.lake.connection, query)
+        return warehouse.lake.connection.execute(query).to_arrow_table().to_pylist()
+
+    return with_retries(project, found)
 
 
 def bad_case(project: Project) -> dict[str, Any]:
@@ -103,6 +109,7 @@ def test_a_later_finding_of_the_pattern_is_filed_in_the_open_case_and_opens_it_a
     assert (again["case_id"], again["status"], again["findings"], again["open_findings"]) == (case["case_id"], "open", 41, 1)
 
 
+@pytest.mark.slow
 def test_a_dismissed_pattern_hides_later_findings_for_a_time_and_says_how_much(failing: Project, make: Any) -> None:
     investigate(failing, clock=clock)
     case_id = bad_case(failing)["case_id"]
@@ -119,6 +126,7 @@ def test_a_dismissed_pattern_hides_later_findings_for_a_time_and_says_how_much(f
     assert (shown["status"], shown["hidden_findings"], shown["open_findings"]) == ("open", 1, 1)
 
 
+@pytest.mark.slow
 def test_the_queue_leaves_out_decided_and_snoozed_cases(failing: Project) -> None:
     investigate(failing, clock=clock)
     case_id = bad_case(failing)["case_id"]
@@ -136,6 +144,7 @@ def test_the_queue_leaves_out_decided_and_snoozed_cases(failing: Project) -> Non
         titles(Filter(type="leak"), NOW)
 
 
+@pytest.mark.slow
 def test_a_split_part_and_a_merged_case_keep_their_findings_once(failing: Project, make: Any) -> None:
     investigate(failing, clock=clock)
     case_id = bad_case(failing)["case_id"]
@@ -184,6 +193,15 @@ def test_audits_pass_and_the_cases_of_an_earlier_position_are_those_of_then(fail
     assert [(result.name, result.offending) for result in results] == [("case_filings", 0), ("money_ledger", 0)]
     (counted,) = with_retries(failing, lambda warehouse: warehouse.connection.execute("SELECT count(*) FROM cases").fetchall(), "3")
     assert counted == (0,)
+
+
+def test_a_case_whose_pattern_was_changed_is_detected(failing: Project) -> None:
+    investigate(failing, clock=clock)
+    with Lake.open(failing, clock=clock) as lake:
+        assert check_decisions(Evidence(lake, ())).faults == ()
+        lake.connection.execute("UPDATE lake.events.case_opening SET pattern = '[]' WHERE kind = 'unbilled'")
+        faults = check_decisions(Evidence(lake, ())).faults
+    assert faults and all("was changed after it was opened" in fault.detail for fault in faults)
 
 
 def test_a_title_names_what_all_findings_share_and_shows_markup_as_text() -> None:

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import pytest
 
 from trueup.config import parse
 from trueup.errors import ConfigError
+from trueup.warehouse.decide import Decision, record
+from trueup.warehouse.maintain import maintain
+from trueup.warehouse.query import with_retries
 from trueup.workbench.access.actions import ActionLog
 from trueup.workbench.access.door import _own_path
 from trueup.workbench.access.sessions import NotAllowedError, Sessions
@@ -168,3 +172,26 @@ def test_the_log_of_actions_shows_a_line_that_was_changed_or_left_out(tmp_path: 
         with pytest.raises(Exception, match="the log of actions was changed"):
             list(log.entries())
     assert oct(log.path.stat().st_mode)[-3:] == "600"
+
+
+def test_pages_and_queries_answer_while_writers_commit_and_files_are_merged(served: Any) -> None:
+    headers = {"Cookie": signed_in(served, "analyst")}
+    query = json.dumps({"type": "arrow", "sql": "SELECT kind, count(*) FROM findings GROUP BY kind"})
+    (subject,) = with_retries(
+        served.project, lambda w: w.connection.execute("SELECT finding_id FROM findings WHERE subscriber = 'A2' LIMIT 1").fetchone()
+    )
+
+    def write() -> None:
+        for number in range(3):
+            record(served.project, [subject], Decision("commented", f"note {number}", "ann"))
+        maintain(served.project)
+
+    with ThreadPoolExecutor(1) as pool:
+        writing, answers = pool.submit(write), set[int]()
+        while not writing.done():
+            answers |= {
+                request(served, "/cases", **headers).status,
+                request(served, "/data/query", "POST", query, **headers).status,
+            }
+        writing.result()
+    assert answers == {200}

@@ -15,7 +15,6 @@ from trueup.investigation.root_causes import (
     LOCK,
     Opening,
     append_cases,
-    case_id_of,
     open_cases,
     pattern_of,
     pattern_rows,
@@ -23,6 +22,7 @@ from trueup.investigation.root_causes import (
 )
 from trueup.log.catalog.catalogs import LOCK_WAIT_S, catalog_of
 from trueup.log.lake import Lake, Transaction
+from trueup.reconcile.domain.case_ids import case_id_of
 from trueup.warehouse.decide import Decision, Recorded, append, check_decision, prepare
 from trueup.warehouse.explain import subject_id_of
 from trueup.warehouse.query import Warehouse

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from trueup.config import Project
 from trueup.investigation.patterns import DIMENSIONS, Limits, Pattern, matches, search
 from trueup.log.catalog.catalogs import LOCK_WAIT_S, catalog_of
 from trueup.log.lake import Lake, Transaction
+from trueup.reconcile.domain.case_ids import case_id_of
 from trueup.reconcile.domain.kinds import KINDS
 from trueup.warehouse.decide import prepare
 from trueup.warehouse.query import Warehouse
@@ -69,16 +69,6 @@ class Investigated:
     unexplained: int
     position: int
     is_new: bool = True
-
-
-def case_id_of(kind: str, currency: str, pattern: Pattern) -> bytes:
-    """Return the id of a case: a hash of the kind of its findings, the currency and the pattern.
-
-    >>> case_id_of("unbilled", "EUR", (("node", "MSC07"),)).hex()[:8]
-    'e34a88ea'
-    """
-    text = json.dumps(["case", 1, kind, currency, [list(pair) for pair in pattern]], ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).digest()[:16]
 
 
 def investigate(project: Project, *, clock: Clock = system_clock) -> Investigated:

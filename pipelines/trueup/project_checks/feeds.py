@@ -23,6 +23,9 @@ def _without_source(facts: Facts) -> Iterator[Instance]:
 
 def _one_sided(facts: Facts) -> Iterator[Instance]:
     missing = [stream for stream in ("usage", "charge") if not facts.sources_of(stream)]
+    if missing == ["usage"] and any(is_mapped(source, "item") for source in facts.sources_of("charge")):
+        # Charges of items are compared with subscriptions, not with usage.
+        return
     if facts.sources and missing:
         yield {"where": "trueup.toml", "missing": " or ".join(missing)}
 

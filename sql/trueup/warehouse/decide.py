@@ -21,6 +21,11 @@ from trueup.warehouse.query import Warehouse
 from trueup.warehouse.statements import statement
 
 _ID_DIGITS = 32
+_QUERIES = (
+    "queries/cases/subjects", "queries/cases/subject_money", "queries/findings/findings_by_prefix",
+    "queries/fraud/suspicions_by_prefix",
+)  # fmt: skip
+"""The queries that a decision runs within its transaction."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,8 @@ def record(project: Project, ids: Sequence[str], decision: Decision, *, clock: C
 def prepare(lake: Lake) -> None:
     """Install the views that decisions read; before a transaction begins, because within it only the lake may be written."""
     install_views.set_variables(lake.connection, lake.project)
-    install_views.create_views(lake.connection, comments=False)
+    for path in _QUERIES:
+        install_views.create_views(lake.connection, statement(path).text)
 
 
 def check_decision(decision: Decision, now: datetime) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trueup.errors import TrueupError
 from trueup.events.streams import STATES
-from trueup.reconcile.domain.kinds import KINDS
+from trueup.reconcile.domain.kinds import ITEM_REASONS, KINDS
 from trueup.warehouse.query import Warehouse
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _explain_finding(warehouse: Warehouse, finding_id: str) -> FindingExplanatio
         history=warehouse.rows("queries/findings/finding_changes", value),
         decisions=warehouse.rows("queries/findings/finding_decisions", value),
         steps=trace.steps if trace else {},
-        sentence=trace.sentence if trace else None,
+        sentence=trace.sentence if trace else ITEM_REASONS.get(finding["reason"]),
     )
 
 
@@ -213,7 +213,9 @@ def _describe_bounds(finding: dict[str, Any]) -> str:
 def _describe_expected(finding: dict[str, Any], usage: list[dict[str, Any]], price: tuple[Decimal, int] | None, parts: str) -> str:
     total = f"expected = {plain(finding['expected'])}"
     if not usage:
-        return f"{total}: without usage nothing is expected"
+        of_item = finding["expected"] or finding["reason"] in ITEM_REASONS
+        why = "what the tariff book and the states of the subscription give" if of_item else "without usage nothing is expected"
+        return f"{total}: {why}"
     quantity = sum((m["quantity"] for m in usage if m["quantity"] is not None), Decimal(0))
     usage_text = f"{len(usage)} usage record{'s' if len(usage) > 1 else ''} of {plain(quantity)} units in all"
     if parts != "sum" and len(usage) > 1:

@@ -84,10 +84,14 @@ def _check_fields(cell: str, where: str) -> None:
 
 @dataclass(frozen=True)
 class BackBill:
-    """What a back-bill file has: its lines, and their sums by currency. A credit is negative."""
+    """What a back-bill file has: its lines, and their sums by currency. A credit is negative.
+
+    `left_out` are findings about items (rentals, fees): they have no record that a charge could correct.
+    """
 
     path: str
     lines: int
+    left_out: int
     sums: dict[str, Decimal] = field(default_factory=dict)
 
 
@@ -126,13 +130,14 @@ def write_back_bill(rows: Sequence[Mapping[str, Any]], template: BackBillTemplat
         raise TrueupError(
             "the file exists already", where=str(path), todo="name another file, or remove this one if it was not delivered"
         )
+    named = [row for row in rows if row["record_key"] is not None]
     part = path.with_name(f".{path.name}.part")
-    part.write_text(template.write(rows), "utf-8")
+    part.write_text(template.write(named), "utf-8")
     part.replace(path)
     sums: dict[str, Decimal] = {}
-    for row in rows:
+    for row in named:
         sums[str(row["currency"])] = sums.get(str(row["currency"]), Decimal(0)) + Decimal(str(row["amount"]))
-    return BackBill(str(path), len(rows), sums)
+    return BackBill(str(path), len(named), len(rows) - len(named), sums)
 
 
 def _plain(amount: Decimal) -> str:

@@ -13,7 +13,17 @@ from typing import Any
 
 import polars as pl
 import pytest
-from kernel_adapter import assert_same_history, changes_by_finding, events_of, format_log, frontier_of, kernel_changes, sums_of
+from kernel_adapter import (
+    assert_same_history,
+    changes_by_finding,
+    events_of,
+    format_log,
+    frontier_of,
+    kernel_changes,
+    sums_of,
+    terms_of,
+)
+from random_allowance_logs import allowance_log
 from random_logs import any_log, deliver_in_time, in_time_log, recovery_facets
 from reference_model.history import ReferenceRun, run_reference
 from reference_model.log import Item, Log, Record
@@ -193,12 +203,20 @@ def check_recoveries(seed: str, numbers: range) -> None:
             raise AssertionError(f"log {n} of seed {seed}, {sorted(generator.facets)}\n{format_log(log)}") from error
 
 
-@pytest.mark.parametrize("part", range(2))
-def test_the_kernel_agrees_with_the_reference_where_charges_correct_bookings(part: int) -> None:
-    check_recoveries("recoveries", range(part * 10, part * 10 + 10))
+def test_the_kernel_agrees_with_the_reference_where_charges_correct_bookings() -> None:
+    check_recoveries("recoveries", range(12))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_the_kernel_agrees_with_the_reference_on_a_thousand_logs_with_corrections(part: int) -> None:
     check_recoveries("many recoveries", range(part * 250, part * 250 + 250))
+
+
+@pytest.mark.slow
+def test_the_kernel_agrees_with_the_reference_where_charges_correct_bookings_that_a_tariff_book_prices() -> None:
+    for n in range(150):
+        generator, log = allowance_log(random.Random(f"priced recoveries/{n}"), further=("recoveries",))
+        frontier, terms = frontier_of(log, generator.first), terms_of(log)
+        kernel = evaluate(events_of(log), frontier, terms, after=0, upto=len(log), fast_path=n % 3 != 0)
+        assert_same_history(run_reference(log, generator.first), kernel, frontier.policies)

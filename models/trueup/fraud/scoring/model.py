@@ -147,16 +147,13 @@ def render_card(model: Model) -> str:
             lines.append(f"- {name}: {card[name]}")
     lines += [f"- features: {len(model.feature_names)}, hash `{model.feature_hash}`", f"- threshold: {model.threshold:.6f}"]
     lines += ["", "## Parameters", "", *(f"- {k}: {v}" for k, v in sorted(card.get("parameters", {}).items()))]
-    lines += [
-        "",
-        "## How good it is, on later days than it was trained on",
-        "",
-        "| measure | value | 90 % interval |",
-        "|---|---:|---|",
-    ]
+    others = "operators that it was not trained on" if "measured_on" in card else "later days than it was trained on"
+    lines += ["", f"## How good it is, on {others}", "", "| measure | value | 90 % interval |", "|---|---:|---|"]
     lines += [f"| {k.replace('_', ' ')} | {v:.4f} | {_interval(card, k)} |" for k, v in card.get("metrics", {}).items()]
-    lines += ["", "## Calibration", "", "| from | transactions | predicted | observed |", "|---:|---:|---:|---:|"]
-    lines += [f"| {b['from']:.1f} | {b['transactions']} | {b['said']:.3f} | {b['was']:.3f} |" for b in card.get("reliability", [])]
+    if card.get("reliability"):
+        bins = card["reliability"]
+        lines += ["", "## Calibration", "", "| from | transactions | predicted | observed |", "|---:|---:|---:|---:|"]
+        lines += [f"| {b['from']:.1f} | {b['transactions']} | {b['said']:.3f} | {b['was']:.3f} |" for b in bins]
     if "by_type" in card:
         lines += ["", "## By fraud type, the worst first", "", "| type | transactions | within the budget |", "|---|---:|---:|"]
         lines += [f"| {t['type']} | {t['transactions']} | {t['alerted']} |" for t in card["by_type"]]

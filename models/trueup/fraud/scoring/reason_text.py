@@ -62,6 +62,7 @@ _RATIOS = {
     "sub_in_out_7d": "calls received for each call or message of this subscriber in 7 days",
     "sub_cells_per_call_7d": "cells for each call or message of this subscriber in 7 days",
 }  # fmt: skip
+_MORNING, _NIGHT = 6, 22
 _DAY_US, _HOUR_US, _MINUTE_US = 86_400_000_000, 3_600_000_000, 60_000_000
 
 Usual = Sequence[float] | None
@@ -116,7 +117,7 @@ def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual)
             else f"{_number(value)} records {_WHO[who]} {_WINDOWS[window]}"
         )
     compared = _own(who, what, window, row) + _others(usual, what)
-    where = _FROM.get(who, _WHO[who]) if what in _RINGING else _WHO[who]
+    where = _FROM.get(who, _WHO[who]) if what in _RINGING else "in this range of numbers" if what == "numbers" else _WHO[who]
     if what in ("seconds", "kilobytes", "free_kilobytes"):
         at_once = ", several at once" if what == "seconds" and who == "sub" and _float(value) > _HOURS[window] * 3_600 else ""
         return f"{_amount(what, value)} {where} {_WINDOWS[window]}{at_once}{compared}"
@@ -130,7 +131,7 @@ def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual)
 def _own_amount(name: str, row: Mapping[str, object]) -> str | None:
     value = row[name]
     if name == "hour":
-        return f"it is at {_number(value)} o'clock"
+        return f"it is at {_number(value)} o'clock" if _float(value) < _MORNING or _float(value) >= _NIGHT else None
     if name == "kilobytes":
         return f"the session carries {_volume(value)}" if value else None
     if name == "seconds":

@@ -18,7 +18,6 @@ _REASONS = 3
 _LEAST_SHARE = 0.1
 """A reason is named where it contributes at least this share of what the greatest one does."""
 _LOW_MATTERS = (
-    "pair_count",
     "sub_age",
     "in_out",
     "called_back",
@@ -95,6 +94,8 @@ def _sentences(
 
 def _is_unusual(name: str, row: Mapping[str, object], usual: Usual) -> bool:
     value = row.get(name)
+    if name.startswith("pair_count") and value == 1:
+        return True
     if usual is None or not isinstance(value, int | float) or any(part in name for part in _LOW_MATTERS):
         return True
     return float(value) > usual[0]

@@ -19,6 +19,7 @@ class Typology:
 TYPOLOGIES: dict[str, Typology] = {
     t.name: t for t in (
         Typology("revenue_share", "Bar premium and international calls of this number, then call the customer."),
+        Typology("revenue_share_range", "Bar calls to this number and its range, and look at who called it."),
         Typology("pbx_hacking", "Bar premium and international calls of this exchange, then call its owner."),
         Typology("wangiri", "Block calls from and to this number and its range; credit subscribers who called back."),
         Typology("sim_box", "Call the number from abroad to test it, then block its SIMs."),
@@ -44,13 +45,14 @@ def _name(leading: Sequence[str], row: Mapping[str, object], side: Side) -> str:
     if side == "peer":
         if row.get("is_received") or "rung" in text or "ring" in text.replace("ringing_calls", "ring"):
             return "wangiri"
-        return "inflated_messages" if row.get("is_message") else "revenue_share"
+        return "inflated_messages" if row.get("is_message") else "revenue_share_range"
     if row.get("is_roaming") or "roaming" in text:
         return "roaming"
     if "free" in text:
         return "tariff_abuse"
     if row.get("kilobytes"):
-        return "device_misuse" if "handset" in text else "subscription" if "age" in text else "unknown"
+        is_machine = row.get("sub_received_7d") == 0 and row.get("sub_cells_7d") in (0, 1)
+        return "device_misuse" if is_machine or "handset" in text else "subscription" if "age" in text else "unknown"
     if "sims" in text:
         return "account_takeover"
     if row.get("is_message"):

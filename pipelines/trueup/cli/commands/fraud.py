@@ -162,9 +162,8 @@ def score(
             seen = output.counted(rescored.in_sample, "transaction")
             output.line(f"{seen} of days that it was trained on prove nothing: in_sample in the view cases")
     if summary.suspicious or (rescored is not None and rescored.suspicious):
-        output.line(
-            f"next: trueup sql --project {project} \"SELECT * FROM cases WHERE status = 'open' ORDER BY day DESC, rank_of_day\""
-        )
+        cases = "SELECT * FROM cases WHERE type = 'fraud' AND status = 'open' ORDER BY day DESC, rank_of_day"
+        output.line(f'next: trueup sql --project {project} "{cases}"')
 
 
 def _rescore(project: Project, since: date) -> RescoreSummary:

@@ -47,6 +47,8 @@ def recover(
     if json:
         output.json_value(done)
         return
+    if done.left_out:
+        output.note(f"left out {output.counted(done.left_out, 'finding')} about items: no record of them could be corrected")
     sums = ", ".join(f"{amount} {currency}" for currency, amount in sorted(done.sums.items()))
     output.line(f"wrote {output.counted(done.lines, 'line')} to {done.path}" + (f": {sums}" if sums else ""))
 

@@ -53,6 +53,8 @@ _KEYS = ("record_key", "session_key", "account", "invoice_id")
 _LEAST = {"price_per": 1, "decimals": 0}
 """Smallest permitted value of integer columns."""
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_STATE_YEARS_TEXT = "within the years 1900 to 2200"
+_PERIOD = ("period_from", "period_to")
 _OWN_TIMES = ("started_at", "billed_at", "valid_from")
 _MOST_KEY_BYTES = 256
 """Bytes of the longest text that quarantine keeps beside a rejected record: a hostile record must not cost its length twice."""
@@ -104,7 +106,7 @@ class Mapping:
         }
         self.condition = None if source.where is None else parse_condition(source.where, where=f"`where` of source {source.name}")
         if source.stream in STATES:
-            (self.earliest, self.latest), self.reach_text = _STATE_YEARS, "within the years 1900 to 2200"
+            (self.earliest, self.latest), self.reach_text = _STATE_YEARS, _STATE_YEARS_TEXT
         else:
             self.earliest, self.latest, self.reach_text = (
                 _earliest(now, project.max_age),
@@ -398,8 +400,12 @@ class _RowBuilder:
     def time(self, name: str) -> pl.Series:
         """Return a time column in UTC; refuse times outside the permitted period."""
         value = self._instant(name)
-        outside = ~value.is_between(self._mapping.earliest, self._mapping.latest).fill_null(True)
-        self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {self._mapping.reach_text}")
+        earliest, latest, reach_text = self._mapping.earliest, self._mapping.latest, self._mapping.reach_text
+        if name in _PERIOD:
+            # What is charged in advance ends in the future.
+            (earliest, latest), reach_text = _STATE_YEARS, _STATE_YEARS_TEXT
+        outside = ~value.is_between(earliest, latest).fill_null(True)
+        self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {reach_text}")
         return value
 
     def _instant(self, name: str) -> pl.Series:

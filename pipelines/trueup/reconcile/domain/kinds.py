@@ -44,7 +44,8 @@ class FindingKind:
 
 _KINDS = (
     FindingKind(
-        "unbilled", "Usage has no charge although the grace period of billing is over.", "reconcile", "usage", "proven",
+        "unbilled", "Usage, or an item that is due, has no charge although the grace period of billing is over.",
+        "reconcile", "usage", "proven",
         "Look for the charge in billing's suspense and rerate the usage.", "charge",
     ),
     FindingKind(
@@ -64,7 +65,8 @@ _KINDS = (
         "Credit the further charge and find the job that ran twice.",
     ),
     FindingKind(
-        "charge_without_usage", "A charge has no usage although the usage feed is complete.", "reconcile", "charge", "proven",
+        "charge_without_usage", "A charge has no usage, or no item that is due, although the feed is complete.",
+        "reconcile", "charge", "proven",
         "Look for the usage in quarantine and in mediation before crediting.", "usage",
     ),
     FindingKind(
@@ -158,3 +160,19 @@ CAUSES: dict[str, str] = {
     "beyond_horizon": "the record is older than the horizon and is not matched",
 }
 """Every cause of a change of a finding, with its meaning."""
+
+ITEM_REASONS: dict[str, str] = {
+    "discount_not_applied": "billed without the discount",
+    "discount_expired": "billed with a discount that has ended",
+    "old_price": "billed at the price before the last change",
+    "old_plan": "billed at the price of the plan before",
+    "not_prorated": "billed for the whole period",
+    "after_cessation": "billed after the subscription has ceased",
+    "while_suspended": "billed while the subscription is suspended",
+    "never_since_activation": "no charge of this item since the activation",
+    "other_currency": "billed in another currency than the item's",
+    "unknown_item": "the tariff book has no such item",
+    "unknown_plan": "the tariff book has no item of the subscription's plan",
+    "unknown_subscription": "no state of the subscription is known",
+}
+"""Why a booking of an item differs, by the word in `findings.reason`."""

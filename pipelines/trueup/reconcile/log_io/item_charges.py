@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from weakref import WeakKeyDictionary
 
 import polars as pl
 
@@ -21,6 +22,8 @@ ITEM_CHARGE: dict[str, pl.DataType] = {
     "period_to_us": pl.Int64(),
     "content": pl.Binary(),  # a hash of all core columns but record key, invoice and billing time
 }
+_WITHOUT_ITEMS: WeakKeyDictionary[Lake, dict[BucketRange, int]] = WeakKeyDictionary()
+"""By lake and range of buckets, the position up to which no charge names an item."""
 _NOT_COMPARED = frozenset({"record_key", "invoice_id", "billed_at"})
 _PERIOD_SQL = ("e.item", "epoch_us(e.period_from) AS period_from_us", "epoch_us(e.period_to) AS period_to_us")
 
@@ -38,6 +41,22 @@ def item_charge_times(lake: Lake, buckets: BucketRange, upto: int) -> pl.DataFra
     """Return (`subscriber`, `position`, `own_us`, `period_from_us`, `period_to_us`) of all charges of items up to a position."""
     own = f"epoch_us({OWN_TIME_SQL['charge']}) AS own_us"
     return _read(lake, buckets, upto, ["e.subscriber", own, *_PERIOD_SQL[1:]], None)
+
+
+def has_item_charges(lake: Lake, buckets: BucketRange, upto: int) -> bool:
+    """Return whether charges up to a position name items. Once none did, only later positions are read again."""
+    known = _WITHOUT_ITEMS.setdefault(lake, {})
+    after = known.get(buckets, 0) if known.get(buckets, 0) <= upto else 0
+    low, high = lake.snapshot_of(after), lake.snapshot_of(upto)
+    relation, values = lake.relation("charge", low, high)
+    query = (
+        f"SELECT 1 FROM {relation} e WHERE e.item IS NOT NULL AND e.snapshot_id > ? AND e.snapshot_id <= ? "
+        "AND e.bucket BETWEEN ? AND ? LIMIT 1"
+    )
+    found = lake.connection.execute(query, [*values, low, high, buckets.first, buckets.last]).fetchone() is not None
+    if not found:
+        known[buckets] = upto
+    return found
 
 
 def _read(lake: Lake, buckets: BucketRange, upto: int, columns: list[str], subscribers: pl.Series | None) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import polars as pl
@@ -11,12 +12,15 @@ from trueup.log.lake import ALL_DAYS, Days, Lake
 from trueup.rating.book import RECURRING
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.log_io.affected import AffectedReader
-from trueup.reconcile.log_io.item_charges import first_charge_times, item_charge_times, item_charges
+from trueup.reconcile.log_io.item_charges import first_charge_times, has_item_charges, item_charge_times, item_charges
 from trueup.reconcile.recurring.affected_subscriptions import affected_subscriptions
 from trueup.reconcile.recurring.matching import with_moments
 from trueup.reconcile.recurring.pieces import longest_period_us
 from trueup.reconcile.recurring.reconcile_items import ItemInputs, reconcile_items
 from trueup.reconcile.results.outcome import Outcome, merge_outcomes
+
+MOST_SUBSCRIPTIONS = 10_000
+"""Subscriptions that are evaluated at once."""
 
 
 def with_items(outcome: Outcome, partition: AffectedReader, *, after: int, days: Days = ALL_DAYS) -> Outcome:
@@ -25,19 +29,30 @@ def with_items(outcome: Outcome, partition: AffectedReader, *, after: int, days:
     Without items in the tariff book and charges of items it stays as it is. `days` limit findings to periods that begin on them.
     """
     lake, terms, upto = partition.lake, partition.terms, partition.upto
-    times = item_charge_times(lake, partition.buckets, upto)
-    if terms.items.is_empty() and times.is_empty():
+    if terms.items.is_empty() and not has_item_charges(lake, partition.buckets, upto):
         return outcome
+    times = item_charge_times(lake, partition.buckets, upto)
     _check_settings(lake, terms)
     timed = with_moments(times.rename({"own_us": "time_us"}))
     reach = first_charge_times(lake, upto)
     subscribers = affected_subscriptions(partition.frontier, terms, timed, reach, after=after, upto=upto)
     if subscribers is not None and subscribers.is_empty():
         return outcome
-    states = terms.states if subscribers is None else terms.states.filter(pl.col("subscriber").is_in(subscribers.implode()))
     charges = item_charges(lake, partition.buckets, upto, subscribers)
-    found = reconcile_items(ItemInputs(partition.frontier, replace(terms, states=states), charges, reach), after=after, upto=upto)
-    return merge_outcomes([outcome, _of_days(found, days)])
+    everyone = pl.concat([terms.states["subscriber"], charges["subscriber"]]).unique() if subscribers is None else subscribers
+    found = [
+        reconcile_items(ItemInputs(partition.frontier, replace(terms, states=states), some, reach), after=after, upto=upto)
+        for states, some in _in_batches(everyone, terms.states, charges)
+    ]
+    return merge_outcomes([outcome, *(_of_days(one, days) for one in found)])
+
+
+def _in_batches(subscribers: pl.Series, *frames: pl.DataFrame) -> Iterator[list[pl.DataFrame]]:
+    """Yield the rows of a bounded number of subscriptions at a time, so that memory holds their expectations."""
+    ordered = subscribers.sort()
+    for begin in range(0, len(ordered), MOST_SUBSCRIPTIONS):
+        own = ordered.slice(begin, MOST_SUBSCRIPTIONS).implode()
+        yield [frame.filter(pl.col("subscriber").is_in(own)) for frame in frames]
 
 
 def _of_days(outcome: Outcome, days: Days) -> Outcome:

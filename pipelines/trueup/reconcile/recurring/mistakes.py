@@ -16,21 +16,6 @@ from trueup.reconcile.recurring.assessment import MISRATED, UNBILLED, UNEXPLAINE
 from trueup.reconcile.recurring.expectations import PriceLists, expectations_of
 from trueup.reconcile.recurring.subscription_views import CEASED, SubscriptionViews, with_life
 
-REASONS: dict[str, str] = {
-    "discount_not_applied": "billed without the discount",
-    "discount_expired": "billed with a discount that has ended",
-    "old_price": "billed at the price before the last change",
-    "old_plan": "billed at the price of the plan before",
-    "not_prorated": "billed for the whole period",
-    "after_cessation": "billed after the subscription has ceased",
-    "while_suspended": "billed while the subscription is suspended",
-    "never_since_activation": "no charge of this item since the activation",
-    "other_currency": "billed in another currency than the item's",
-    "unknown_item": "the tariff book has no such item",
-    "unknown_plan": "the tariff book has no item of the subscription's plan",
-    "unknown_subscription": "no state of the subscription is known",
-}
-"""Why a booking of an item differs, by the word in `findings.reason`."""
 _MOST_MONTHS = 1200
 Made = tuple[SubscriptionViews, PriceLists]
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 from nicegui import events, ui
 from starlette.requests import Request
 
+from trueup.errors import TrueupError
+from trueup.investigation.bill import Bill, explain_bill
 from trueup.workbench.access.sessions import Session
 from trueup.workbench.parts import charts
-from trueup.workbench.parts.money import count_text, money_text, words
+from trueup.workbench.parts.money import count_text, money_text
 from trueup.workbench.parts.palette import OVERCHARGE
 from trueup.workbench.parts.shell import empty, fact, guarded, primary_button, section, shell
 from trueup.workbench.parts.table import Column, csv_text, grid
@@ -24,18 +24,17 @@ from trueup.workbench.parts.url_state import UrlState
 from trueup.workbench.workbench import Workbench
 
 Row = dict[str, Any]
-MOST_LINES = 5_000
 COLUMNS = (
-    Column("started_at", "Started", "time", 145),
-    Column("service", "Service", width=105),
-    Column("peer", "Peer", width=155),
-    Column("used", "Used", "number", 100),
-    Column("charged", "Charged for", "number", 115),
-    Column("amount", "Amount", "money", 110),
-    Column("tariff_code", "Tariff", width=120),
-    Column("invoice_id", "Invoice", width=130),
-    Column("verdict", "Verdict"),
-    Column("impact", "Impact", "money", 105),
+    Column("at", "When", "time", 145),
+    Column("service", "Service", width=100),
+    Column("peer", "Peer", width=150),
+    Column("used", "Used", "number", 95),
+    Column("charged_quantity", "Charged for", "number", 108),
+    Column("amount", "Amount", "money", 100),
+    Column("sentence", "What it is, and what is wrong with it", grow=4),
+    Column("impact", "Impact", "money", 95),
+    Column("tariff_code", "Tariff", width=115, hidden=True),
+    Column("invoice_id", "Invoice", width=130, hidden=True),
 )
 _STATES = (
     Column("system", "System", width=110),
@@ -87,82 +86,46 @@ async def _examples(workbench: Workbench) -> None:
 
 
 async def _content(workbench: Workbench, session: Session, state: UrlState) -> None:
-    zone = ZoneInfo(workbench.project.config.project.timezone)
-    values = {
-        "subscriber": state["subscriber"],
-        "from_time": _begin_of(state["from"], zone, 0),
-        "to_time": _begin_of(state["to"], zone, 1),
-    }
-    lines, findings, states = await asyncio.gather(
-        workbench.questions.lake_rows("bill/lines", most=MOST_LINES, **values),
-        workbench.questions.rows("bill/findings", **values),
-        workbench.questions.rows("bill/subscriber", **values),
-    )
-    workbench.actions.append(session.user, "bill", state["subscriber"], days=f"{state['from']} to {state['to']}")
-    if not lines and not states:
-        empty(f"{state['subscriber']} has neither usage nor charges nor a subscription in these days.")
+    subscriber, period = state["subscriber"], f"{state['from']}..{state['to']}"
+    workbench.actions.append(session.user, "bill", subscriber, days=period)
+    try:
+        bill = await workbench.questions.of_lake(lambda warehouse: explain_bill(warehouse, subscriber, period))
+    except TrueupError as error:
+        empty(str(error))
         return
-    judged = judged_lines(lines, findings)
-    _facts(judged)
+    states = await workbench.questions.rows("bill/subscriber", subscriber=subscriber)
+    lines = [_shown(number, line) for number, line in enumerate(bill.lines)]
+    _facts(bill, lines)
     with ui.element("div").classes("tu-columns"):
         with section(
             "Lines",
-            "What shares a session key is one line; sums over a period and flat fees have no usage of their own.",
+            "Charges with their usage, and usage that was not billed; open a line for its finding or record.",
             width="tu-span",
         ):
-            _lines(workbench, session, state["subscriber"], judged)
+            _lines(workbench, session, subscriber, lines)
         with section("Charged by service"):
-            _by_service(judged)
+            _by_service(lines)
         with section("Subscription", "As network and billing know it."):
             grid(_STATES, states, label="States of the subscription")
 
 
-def judged_lines(lines: Sequence[Row], findings: Sequence[Row]) -> list[Row]:
-    """Return the lines with their findings: each names what is wrong with it, and the money of it."""
-    by_event: dict[str, list[Row]] = {}
-    for finding in findings:
-        for event in {finding["usage_event_id"], finding["charge_event_id"]} - {None}:
-            by_event.setdefault(event, []).append(finding)
-    judged = []
-    for number, line in enumerate(lines):
-        own = {f["finding_id"]: f for event in (line["usage_event_id"], line["charge_event_id"]) for f in by_event.get(event, [])}
-        usual = "agrees" if line["usage_records"] and line["charges"] else "not matched by key"
-        verdict = "; ".join(words(finding["kind"]) for finding in own.values()) or usual
-        impact = sum((finding["impact"] or Decimal(0) for finding in own.values()), Decimal(0)) if own else None
-        first = next(iter(own), line["usage_event_id"] or line["charge_event_id"])
-        currency = line["currency"] or next((finding["currency"] for finding in own.values()), None)
-        judged.append(
-            {**line, "currency": currency, "verdict": verdict, "impact": impact, "target": first, "key": f"{number}:{first}"}
-        )
-    return judged
+def _shown(number: int, line: Row) -> Row:
+    impact = sum((finding["impact"] for finding in line["findings"]), Decimal(0)) if line["findings"] else None
+    target = line["findings"][0]["finding_id"] if line["findings"] else line["event_id"]
+    return {**line, "impact": impact, "key": f"{number}:{target}"}
 
 
-def _facts(lines: Sequence[Row]) -> None:
-    sums: dict[str, list[Decimal]] = {}
-    for line in lines:
-        if line["currency"]:
-            amounts = sums.setdefault(line["currency"], [Decimal(0), Decimal(0)])
-            amounts[0] += line["amount"] or 0
-            amounts[1] += line["impact"] or 0
+def _facts(bill: Bill, lines: Sequence[Row]) -> None:
     with ui.element("div").classes("tu-facts"):
-        for currency, (amount, _) in sorted(sums.items()):
-            fact(
-                "Charged",
-                money_text(amount, currency),
-                f"in {count_text(sum(line['charges'] for line in lines), 'charge')}",
-                "good",
-            )
-        fact("Used", count_text(sum(line["usage_records"] for line in lines), "record"), "by the network", "good")
+        for total in bill.totals:
+            currency = total["currency"]
+            fact("Billed", money_text(total["billed"], currency), f"in {count_text(len(lines), 'line')}", "good")
+            change = total["findings"]
+            title, tone = ("Too little", "leak") if change >= 0 else ("Too much", "over")
+            fact(title, money_text(abs(change), currency), "what findings would change", tone)
+            fact("Right", money_text(total["right"], currency), "billed and changed", "good")
         wrong = [line for line in lines if line["impact"] is not None]
-        fact("With a finding", count_text(len(wrong), "line"), "", "leak")
-        default = next(iter(sums), "")
-        impact = sum((line["impact"] for line in wrong), Decimal(0))
-        fact(
-            "Owed by the subscriber" if impact >= 0 else "Owed to the subscriber",
-            money_text(abs(impact), default),
-            "sum of the findings",
-            "over",
-        )
+        fact("With a finding", count_text(len(wrong), "line"), f"of {count_text(len(lines))}", "watch")
 
 
 def _lines(workbench: Workbench, session: Session, subscriber: str, lines: Sequence[Row]) -> None:
@@ -199,14 +162,6 @@ def _by_service(lines: Sequence[Row]) -> None:
         height=40 + 34 * len(ordered),
         label="Charged by service",
     )
-
-
-def _begin_of(text_of_day: str, zone: ZoneInfo, later: int) -> datetime:
-    try:
-        day = date.fromisoformat(text_of_day) + timedelta(days=later)
-    except (ValueError, OverflowError):
-        day = date(1970, 1, 1) if not later else date(9998, 1, 1)
-    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 def _quoted(value: object) -> str:

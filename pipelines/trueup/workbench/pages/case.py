@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 from nicegui import events, ui
 from starlette.requests import Request
 
 from trueup.errors import TrueupError
+from trueup.units import MICROS
 from trueup.warehouse.explain import FindingExplanation, explain
 from trueup.workbench.access.sessions import Session
 from trueup.workbench.decisions import Choice
 from trueup.workbench.pages.fraud import fraud_case
 from trueup.workbench.parts import charts
 from trueup.workbench.parts.decision_form import decision_buttons
+from trueup.workbench.parts.evidence import evidence_button
 from trueup.workbench.parts.money import age_text, count_text, money_text, share_text, words
 from trueup.workbench.parts.palette import BILLED, LEAKAGE, OVERCHARGE, TOLERATED
 from trueup.workbench.parts.shell import empty, guarded, section, shell
@@ -153,6 +156,7 @@ def _case_actions(workbench: Workbench, session: Session, subject: str, status: 
         ui.navigate.reload()
 
     decision_buttons(workbench, session, selected, decided, only_finding=only_finding)
+    evidence_button(workbench, session, subject)
 
 
 def _members(workbench: Workbench, session: Session, row: Row, members: Sequence[Row]) -> None:
@@ -289,9 +293,17 @@ def _timeline(entries: Sequence[tuple[Any, str, str | None, str | None]], workbe
 
 
 def detail_text(details: object) -> str:
-    """Return the details of an event of a case as words."""
+    """Return the details of an event of a case as words: millionths of money as money, of a share as per cent."""
     loaded = json.loads(details) if isinstance(details, str) else details
-    return ", ".join(f"{words(str(name))} {value}" for name, value in (loaded or {}).items()) if isinstance(loaded, dict) else ""
+    return ", ".join(_detail(str(name), value) for name, value in loaded.items()) if isinstance(loaded, dict) else ""
+
+
+def _detail(name: str, value: object) -> str:
+    if name.endswith("_micros"):
+        return f"{words(name.removesuffix('_micros'))} {money_text(Decimal(str(value)) / MICROS, '')}"
+    if name.endswith("_millionths"):
+        return f"{words(name.removesuffix('_millionths'))} {share_text(Decimal(str(value)) / MICROS)}"
+    return f"{words(name)} {value}"
 
 
 def _event(event: Row, findings: Sequence[Row]) -> None:

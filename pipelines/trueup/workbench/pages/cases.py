@@ -21,7 +21,7 @@ from trueup.workbench.workbench import Workbench
 Row = dict[str, Any]
 MOST_SHOWN, MOST_EXPORTED = 2_000, 100_000
 COLUMNS = (
-    Column("type", "Type", "words", 105),
+    Column("type", "Type", "words", 100),
     Column("kind", "What", "words", 175),
     Column("what", "Where", grow=3),
     Column("open_impact", "Undecided", "money", 112),
@@ -29,7 +29,7 @@ COLUMNS = (
     Column("findings", "Findings", "number", 95),
     Column("confidence", "Confidence", "share", 105),
     Column("age_days", "Days", "number", 78),
-    Column("due_on", "Due", "day", 100),
+    Column("due_on", "Due", "day", 116),
     Column("owner", "Owner", width=100),
     Column("status", "Status", "words", 105),
     Column("case_id", "Case", "id", 120, hidden=True),

@@ -56,7 +56,7 @@ def register(workbench: Workbench) -> None:
                     ui.element("div")
                     .classes("tu-explore")
                     .style("min-height: 620px")
-                    .props(f'role="region" aria-label="{TABLES[table]}"')
+                    .props(f'role="region" tabindex="0" aria-label="{TABLES[table]}"')
                 )
             ui.run_javascript(_start(box.html_id, link.html_id, table, spec_of(table, measure)))
 

@@ -16,6 +16,7 @@ from trueup.workbench.access.sessions import Session
 from trueup.workbench.decisions import Choice
 from trueup.workbench.parts import charts
 from trueup.workbench.parts.decision_form import decision_buttons
+from trueup.workbench.parts.evidence import evidence_button
 from trueup.workbench.parts.money import count_text, share_text, words
 from trueup.workbench.parts.palette import BILLED, LEAKAGE, OVERCHARGE
 from trueup.workbench.parts.shell import empty, guarded, section, shell
@@ -192,6 +193,7 @@ def _actions(workbench: Workbench, session: Session, case_id: str) -> None:
         return [case_id]
 
     decision_buttons(workbench, session, selected, lambda *_: ui.navigate.reload())
+    evidence_button(workbench, session, case_id)
 
 
 def _why(reasons: Sequence[Row]) -> str:

@@ -96,7 +96,8 @@ def _csv_cell(value: object) -> str:
 def _definition(column: Column) -> Row:
     definition: Row = {"field": column.key, "headerName": column.title, "cellDataType": False}
     if column.width:
-        definition |= {"width": column.width}
+        # A narrow heading has no room for the button.
+        definition |= {"width": column.width, "suppressHeaderFilterButton": column.width < 120}
     else:
         definition |= {"flex": column.grow, "minWidth": 130}
     if column.form in _FORMATTERS:

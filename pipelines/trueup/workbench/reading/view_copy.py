@@ -28,9 +28,10 @@ from trueup.workbench.reading.statements import has_statement, statement_text
 COPIED = (
     "finding_kinds", "finding_causes", "findings", "finding_history", "conservation", "source_units", "feed_quality",
     "exposure_by_day", "suspense_by_day", "provisioning", "suspicious_transactions", "cases", "case_members", "case_history",
-    "money_by_account", "fraud_daily", "fraud_drift", "subscriptions",
+    "money_by_account", "fraud_daily", "fraud_drift", "subscriptions", "loose_findings",
 )  # fmt: skip
-"""The views that pages read. Of one with a file in `queries/copy/`, the copy holds what that file selects."""
+"""The views that pages read. Of one with a file in `queries/copy/`, the copy holds what that file selects, where
+`copy.main` is the copy itself."""
 
 
 @dataclass
@@ -154,7 +155,7 @@ class ViewCopy:
             try:
                 for view in COPIED:
                     source = statement_text(f"copy/{view}") if has_statement(f"copy/{view}") else f"FROM memory.main.{view}"
-                    connection.execute(f"CREATE TABLE {name}.main.{view} AS {source}")
+                    connection.execute(f"CREATE TABLE {name}.main.{view} AS {source.replace('copy.main.', f'{name}.main.')}")
                 connection.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(duckdb.TransactionException):

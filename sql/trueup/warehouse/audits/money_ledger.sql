@@ -1,10 +1,11 @@
--- The accounts of the money ledger add up to zero in every entry, and those of an item, but for `assessed`, to its money now.
+-- The accounts of the money ledger add up to zero in every entry, and those of an item, but for `assessed` and `recovered`,
+-- to its money now.
 -- A row: an entry or an item that does not add up.
 WITH items AS (
     SELECT i.item_id, any_value(i.micros) AS micros FROM steps.money_item i GROUP BY i.item_id
 ),
 booked AS (
-    SELECT l.item_id, sum(l.micros) FILTER (WHERE l.account <> 'assessed') AS micros FROM main.money_ledger l GROUP BY l.item_id
+    SELECT l.item_id, sum(l.micros) FILTER (WHERE l.account NOT IN ('assessed', 'recovered')) AS micros FROM main.money_ledger l GROUP BY l.item_id
 )
 SELECT l.item_id, l.entry, sum(l.micros) AS difference_micros
 FROM main.money_ledger l

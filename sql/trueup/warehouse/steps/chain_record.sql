@@ -1,7 +1,7 @@
 -- Records of all stages of each chain, with the unit in which stages are compared.
 -- Grain: one row per chain and delivered content of a record. Owner: warehouse.
 -- A unit is the records of one session key within a bucket key, a record without a session key, or those of a service, subscriber and
--- period. `content_key` is the same for all contents of a record.
+-- period. Charges of items (rentals, fees) pass no chain. `content_key` is the same for all contents of a record.
 WITH zone AS (
     SELECT coalesce((SELECT p.timezone FROM steps.policy_now p), getvariable('project_timezone')) AS name
 ),
@@ -19,7 +19,7 @@ records AS (
         'charge', NULL, c.event_id, c.key_scope, c.record_key, c.record_version, c.session_key, c.account, c.service,
         c.subscriber, coalesce(c.started_at, c.billed_at), c.quantity_micros, c.amount_micros, c.currency
     FROM lake.events.charge c
-    WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    WHERE c.item IS NULL AND c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
     UNION ALL
     SELECT
         'stage', g.stage, g.event_id, g.key_scope, g.record_key, g.record_version, g.session_key, g.account, g.service,

@@ -91,8 +91,9 @@ def agreeing_pairs(pairs: pl.DataFrame, candidates: Candidates, terms: Terms, po
 
 
 def _equal_at_flat_price(pairs: pl.DataFrame, candidates: Candidates) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the pairs with a flat price that are equal in quantity and amount (`AGREED`), and the other pairs that have a price.
+    """Return the pairs that are billed at their flat price (`AGREED`), and the other pairs that have a price.
 
+    Quantities may differ: a pair without impact raises no finding. Only a tariff can have two differences behind an equal amount.
     The usage of a pair arrived under the policy in force last, so its money is in the currency of its price.
     """
     rules, rule_of_pair = candidates.frontier.policies.frame, candidates.rule_index[pairs["row"].to_numpy()]
@@ -105,12 +106,11 @@ def _equal_at_flat_price(pairs: pl.DataFrame, candidates: Candidates) -> tuple[p
             others.append(some)
             continue
         usage = candidates.columns_of(some["row"].to_numpy(), ["quantity_micros"])["quantity_micros"]
-        charges = candidates.columns_of(some["row_charge"].to_numpy(), ["quantity_micros", "amount_micros"])
+        billed = candidates.columns_of(some["row_charge"].to_numpy(), ["amount_micros"])["amount_micros"]
         priced = some.with_columns(
-            expected_micros=flat_prices(usage, price_micros, price_per), billed_micros=charges["amount_micros"].cast(pl.Int128)
+            expected_micros=flat_prices(usage, price_micros, price_per), billed_micros=billed.cast(pl.Int128)
         )
-        same_quantity = charges["quantity_micros"].is_null() | (charges["quantity_micros"] == usage)
-        is_equal = ((priced["expected_micros"] == priced["billed_micros"]) & same_quantity).fill_null(False)
+        is_equal = (priced["expected_micros"] == priced["billed_micros"]).fill_null(False)
         equal.append(priced.filter(is_equal).select(*AGREED))
         others.append(some.filter(~is_equal & usage.is_not_null()))
     return pl.concat(equal), pl.concat(others)

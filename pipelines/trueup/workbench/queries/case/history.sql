@@ -2,5 +2,5 @@
 SELECT h.at, h.event, h.by, h.note, h.details
 FROM main.case_history h
 WHERE h.case_id = $id
-ORDER BY h.at, h.snapshot
+ORDER BY h.at, h.snapshot, h.event <> 'opened'
 LIMIT 500

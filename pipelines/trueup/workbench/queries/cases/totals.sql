@@ -4,9 +4,7 @@ WITH every AS (
     SELECT c.type, c.status, c.kind, coalesce(c.owner, 'without owner') AS owner, c.currency, c.open_impact FROM cases c
     UNION ALL
     SELECT 'finding', f.status, f.kind, 'without owner', f.currency, if(f.status = 'open', f.impact, 0)
-    FROM findings f
-    WHERE f.status NOT IN ('resolved', 'retracted') AND f.control IS NULL
-        AND NOT EXISTS (FROM case_members m WHERE m.member_id = f.finding_id)
+    FROM loose_findings f
 )
 SELECT
     e.type,                                       -- root_cause, fraud, or finding: one that is filed in no case

@@ -4,9 +4,8 @@ WITH loose AS (
     SELECT
         NULL AS case_id, f.kind, CAST(to_json([['service', f.service]]) AS VARCHAR) AS pattern, count(*) AS open_findings,
         sum(f.impact) AS open_impact, f.currency, 1.0 AS confidence
-    FROM findings f
-    WHERE f.status = 'open' AND NOT f.provisional AND f.control IS NULL AND f.currency = $currency AND f.impact <> 0
-        AND NOT EXISTS (FROM case_members m WHERE m.member_id = f.finding_id)
+    FROM loose_findings f
+    WHERE f.status = 'open' AND NOT f.provisional AND f.currency = $currency AND f.impact <> 0
     GROUP BY f.kind, f.service, f.currency
 ),
 every AS (

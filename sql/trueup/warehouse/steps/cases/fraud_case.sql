@@ -4,9 +4,9 @@ WITH suspected AS (
     SELECT
         t.case_id, t.day, any_value(t.party) AS party, CAST(count(*) AS BIGINT) AS transactions, min(t.started_at) AS first_at,
         max(t.started_at) AS last_at, max(t.probability) AS probability,
-        string_agg(DISTINCT t.rules, ', ' ORDER BY t.rules) AS rules,
-        arg_max(t.sentences, coalesce(t.probability, 0)) AS sentences, arg_max(t.typology, coalesce(t.probability, 0)) AS typology,
-        arg_max(t.action, coalesce(t.probability, 0)) AS action, bool_or(t.in_sample) AS in_sample,
+        array_to_string(list_sort(list_distinct(flatten(list(string_split(t.rules, ', ')) FILTER (t.rules IS NOT NULL)))), ', ') AS rules,
+        arg_max(t.sentences, (coalesce(t.probability, 0), t.event_id)) AS sentences, arg_max(t.typology, (coalesce(t.probability, 0), t.event_id)) AS typology,
+        arg_max(t.action, (coalesce(t.probability, 0), t.event_id)) AS action, bool_or(t.in_sample) AS in_sample,
         CAST(sum(t.exposure) AS DECIMAL(38, 6)) AS exposure, any_value(t.currency) AS currency,
         greatest(1, date_diff('second', min(t.started_at), max(t.started_at)) / 3600.0) AS hours,
         CASE WHEN bool_or(t.status NOT IN ('open', 'dismissed')) THEN 'confirmed'

@@ -38,8 +38,15 @@ FROM changes c
 UNION ALL
 SELECT d.item_id, d.snapshot, NULL, d.decision, d.decided_by, NULL, d.account, NULL, 0 FROM decisions d
 UNION ALL
-SELECT s.item_id, s.snapshot, NULL, s.decision, s.decided_by, NULL, NULL, s.account, s.micros FROM steps.money_share s
-UNION ALL
-SELECT s.item_id, s.until_snapshot, NULL, 'reopened', NULL, NULL, NULL, s.account, -s.micros
-FROM steps.money_share s
-WHERE s.until_snapshot IS NOT NULL
+-- Each part moves once with its decision, and back with a reopening.
+SELECT s.item_id, s.move.snapshot, NULL, s.move.reason, s.move.decided_by, NULL, NULL, s.account, s.move.micros
+FROM (
+    SELECT
+        p.item_id, p.account,
+        unnest([
+            {'snapshot': p.snapshot, 'reason': p.decision, 'decided_by': p.decided_by, 'micros': p.micros},
+            {'snapshot': p.until_snapshot, 'reason': 'reopened', 'decided_by': NULL, 'micros': -p.micros}
+        ]) AS move
+    FROM steps.money_share p
+) s
+WHERE s.move.snapshot IS NOT NULL

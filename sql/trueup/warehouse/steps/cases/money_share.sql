@@ -17,11 +17,9 @@ stretches AS (
     FROM amounts a
 ),
 concerned AS (
-    SELECT i.item_id AS subject, i.item_id, i.micros, i.filed_snapshot FROM steps.money_item i
-    WHERE i.item_id IN (SELECT a.subject FROM amounts a)
-    UNION ALL
-    SELECT i.case_id, i.item_id, i.micros, i.filed_snapshot FROM steps.money_item i
-    WHERE i.case_id IN (SELECT a.subject FROM amounts a)
+    SELECT c.subject, c.item_id, c.micros, c.filed_snapshot
+    FROM (SELECT unnest([i.item_id, i.case_id]) AS subject, i.item_id, i.micros, i.filed_snapshot FROM steps.money_item i) c
+    WHERE c.subject IN (SELECT a.subject FROM amounts a)
 ),
 line AS (
     SELECT

@@ -36,10 +36,10 @@ SELECT
     any_value(i.day) AS day,                      -- of the money
     any_value(i.currency) AS currency,            -- of the amounts
     CAST(p.entry AS BIGINT) AS entry,             -- its number within the item, in the order of the log
-    p.posting.account AS account,                 -- assessed, detected, confirmed, claimed, prevented, written_off or false_alarm
+    p.posting.account AS account,                 -- assessed, detected, confirmed, claimed, recovered, prevented, written_off or false_alarm
     CAST(sum(p.posting.micros) AS DECIMAL(38, 0)) AS micros, -- millionths, positive: the account grows
     steps.micros_as_money(sum(p.posting.micros)) AS amount, -- the same as money
-    any_value(p.reason) AS reason,                -- raised, revised, resolved, retracted, scored, or the decision
+    any_value(p.reason) AS reason,                -- raised, revised, resolved, retracted, recovered, scored, or the decision
     any_value(p.position) AS position,            -- of the change of the money; NULL for a decision
     any_value(p.decided_by) AS decided_by         -- the person who decided; NULL for a change
 FROM steps_of_money p
