@@ -127,25 +127,25 @@ def findings(run: Run, *options: str) -> str:
 
 
 def test_decided_and_resolved_findings_leave_the_total(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    # C37: of six unbilled minutes at 0.60 one is confirmed, one dismissed, one recovered, and one is billed late.
+    # C37: of six unbilled minutes at 0.60 one is confirmed, one dismissed, one claimed, and one is billed late.
     run.deliver("usage.csv", "id,caller,start,s", *(f"{key},491,2026-11-20T10:0{n}:00,60" for n, key in enumerate("abcdef")))
     run.deliver("charges.csv", "line,id,msisdn,start,s,amount", f"1,x,491,{AT},60,0.60")
     run.settle()
     assert findings(run) == "7 findings open or confirmed, impact 3 EUR"
     unbilled = run.rows("SELECT finding_id AS id FROM findings WHERE kind = 'unbilled' ORDER BY started_at")
-    for row, decision in zip(unbilled, ("confirmed", "dismissed", "recovered"), strict=False):
-        run.do("decide", row["id"], decision)
+    for row, decision in zip(unbilled, ("confirmed", "dismissed", "claimed"), strict=False):
+        run.do("decide", row["id"], decision, "--note", "compared with the contract")
     monkeypatch.setenv("TRUEUP_NOW", LATER)
     run.deliver("charges2.csv", "line,id,msisdn,start,s,amount", "2,d,491,2026-11-20T10:03:00,60,0.60")
     run.settle()
     # Left are a (confirmed), e and f (open) at 0.60 each, and the charge without usage.
-    statuses = ("open", "confirmed", "dismissed", "recovered", "resolved", "retracted")
+    statuses = ("open", "confirmed", "claimed", "dismissed", "resolved", "retracted")
     totals = {status: findings(run, "--status", status) for status in statuses}
     assert findings(run) == "4 findings open or confirmed, impact 1.2 EUR; 3 closed findings"
     assert totals == {
         "open": "3 findings open or confirmed, impact 0.6 EUR", "confirmed": "1 finding open or confirmed, impact 0.6 EUR",
         "retracted": "no findings",
-    } | dict.fromkeys(("dismissed", "recovered", "resolved"), "0 findings open or confirmed, impact 0 EUR; 1 closed finding")  # fmt: skip
+    } | dict.fromkeys(("claimed", "dismissed", "resolved"), "0 findings open or confirmed, impact 0 EUR; 1 closed finding")  # fmt: skip
 
 
 def test_a_finding_that_late_usage_disproves_leaves_the_total(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_a_finding_that_late_usage_disproves_leaves_the_total(run: Run, monkeypa
     run.settle()
     assert findings(run) == "2 findings open or confirmed, impact 0.3 EUR"
     (unbilled,) = run.rows("SELECT finding_id AS id FROM findings WHERE kind = 'unbilled'")
-    run.do("decide", unbilled["id"], "dismissed")
+    run.do("decide", unbilled["id"], "dismissed", "--note", "a test call")
     assert findings(run) == "1 finding open or confirmed, impact -0.3 EUR; 1 closed finding"
     monkeypatch.setenv("TRUEUP_NOW", LATER)
     run.deliver("usage2.csv", "id,caller,start,s", f"b,491,{AT},30")
