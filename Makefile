@@ -121,4 +121,4 @@ bench-full: .venv/.tests ## the same at 10, 30 and 100 million records
 	$(BIN)/python benchmarks/bench.py --sizes 10000000,30000000,100000000 --rounds 5
 
 clean: ## remove everything that the targets create
-	rm -rf .venv site dist $(DEMO) $(DEMO)-training $(DEMO)-stream *.part .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv site dist $(DEMO) $(DEMO)-training $(DEMO)-stream *.outbox *.part .mypy_cache .ruff_cache .pytest_cache .hypothesis
