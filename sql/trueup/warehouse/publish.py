@@ -7,6 +7,8 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -130,7 +132,9 @@ def _build(
             state = None if warehouse.as_of else _state(warehouse)
             # Within one transaction all tables show the same state of the lake.
             connection.execute("BEGIN")
-            rows = {name: _table(connection, name, log) for name in install_views.VIEWS}
+            rows = dict[str, int]()
+            for name in install_views.VIEWS:
+                rows[name] = _table(connection, name, rows, log)
             position = _write_published_table(warehouse, clock, state, audits_passed)
             connection.execute("COMMIT")
             connection.execute("CHECKPOINT published")
@@ -144,9 +148,16 @@ def _build(
     return Published(str(target), position, rows)
 
 
-def _table(connection: duckdb.DuckDBPyConnection, name: str, log: LogFn | None) -> int:
-    connection.execute(f"CREATE TABLE published.main.{name} AS FROM memory.main.{name}")
-    install_views.comment_on(connection, "TABLE", f"published.main.{name}", install_views.view_statement(name))
+def _table(connection: duckdb.DuckDBPyConnection, name: str, published: Collection[str], log: LogFn | None) -> int:
+    """Write one view as a table, and return its number of rows; views in it that are `published` are read from their tables."""
+    view = install_views.view_statement(name)
+    of_tables = re.sub(
+        r"\bmain\.(\w+)", lambda found: f"published.main.{found[1]}" if found[1] in published else found[0], view.text
+    )
+    # A view that reads none of them is taken as it was created.
+    source = f"({of_tables}\n)" if of_tables != view.text else f"memory.main.{name}"
+    connection.execute(f"CREATE TABLE published.main.{name} AS FROM {source}")
+    install_views.comment_on(connection, "TABLE", f"published.main.{name}", view)
     row = connection.execute(f"SELECT count(*) FROM published.main.{name}").fetchone()
     assert row is not None
     if log:
