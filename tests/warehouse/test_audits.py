@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
@@ -107,6 +107,25 @@ def _gap(lake: Lake, make: Any) -> None:
     lake.commit(lambda transaction: transaction.append("position", pl.DataFrame({"position": [6], "kind": ["unit"]})))
 
 
+def _unopened_case(lake: Lake, make: Any) -> None:
+    filing = {
+        "finding_id": make.event_id("f1"),
+        "case_id": make.event_id("k9"),
+        "position": 4,
+        "filed_at": datetime(2024, 3, 3, 5, tzinfo=UTC),
+    }
+    lake.commit(lambda transaction: transaction.append("case_filing", pl.DataFrame([filing])))
+
+
+def _recovered_twice_at_once(lake: Lake, make: Any) -> None:
+    _one(
+        lake, make,
+        make.finding("f9", 4, "raised", "frontier", "unbilled", expected=100, usage=["u4"]),
+        make.finding("f9", 5, "revised", "recovery", "unbilled", expected=50, usage=["u4"]),
+        make.finding("f9", 5, "revised", "recovery", "unbilled", expected=30, usage=["u4"]),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("damage", "detected"),
     [
@@ -125,6 +144,8 @@ def _gap(lake: Lake, make: Any) -> None:
         (_unknown_record, "known_records"),
         (_ahead, "positions"),
         (_gap, "positions"),
+        (_unopened_case, "case_filings"),
+        (_recovered_twice_at_once, "money_ledger"),
     ],
 )
 def test_an_audit_returns_the_rows_that_violate_it(warehouse: Warehouse, make: Any, damage: Damage, detected: str) -> None:

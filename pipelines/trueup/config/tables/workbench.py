@@ -44,7 +44,7 @@ class WorkbenchConfig(Table):
     idle: Annotated[Duration, Field(ge=60 * MICROS)] = 2 * 3_600 * MICROS
     """How long a person stays signed in without doing anything."""
     certificate: Text | None = None
-    """The file of the TLS certificate; without it the page speaks plain HTTP."""
+    """The file of the TLS certificate; without it the page uses HTTP without encryption."""
     key: Text | None = None
     """The file of the certificate's private key."""
     user: tuple[WorkbenchUser, ...] = ()

@@ -106,7 +106,8 @@ def _tables(original: Lake, position: int, controls: pl.DataFrame, changes: Chan
     for stream in set(controls["stream"]) & changes.added.keys():
         new = changes.added[stream].filter(pl.col("position") == position).drop("position")
         retained = tables[stream].join(changes.removed, on="event_id", how="anti", maintain_order="left")
-        tables[stream] = pl.concat([retained, new.select(retained.columns)], how="vertical_relaxed")
+        # What collection looked up for a record, such as the record that a charge corrects, an injected one lacks.
+        tables[stream] = pl.concat([retained, new], how="diagonal_relaxed").select(retained.columns)
     return tables
 
 
