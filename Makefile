@@ -40,7 +40,6 @@ SYNC := $(UV) sync --frozen --active --inexact --quiet --compile-bytecode
 	@touch $@ .venv/.runs .venv/.page .venv/.streams
 
 run: .venv/.runs ## set up, then reconcile and score a small simulated operator: one screen of results
-	@$(MAKE) --no-print-directory -j 2 $(DEMO)/.ingested $(DEMO)-training/.trained
 	@$(MAKE) --no-print-directory $(DEMO)/.promoted
 	@$(BIN)/trueup run --accept-clock --project $(DEMO)
 	@echo
@@ -57,9 +56,9 @@ demo-stream: .venv/.streams ## land an operator file by file beside `ingest --wa
 	@$(BIN)/python examples/streaming/land_files.py $(DEMO)-stream
 
 # A folder takes its name when it is complete, so an interrupted simulation begins again.
-$(DEMO)/trueup.toml $(DEMO)-training/trueup.toml: | .venv/.runs
+$(DEMO)/trueup.toml: | .venv/.runs
 	@rm -rf $(@D).part
-	@$(BIN)/trueup simulate $(@D).part $(if $(findstring training,$@),--subscribers 150 --days 14 --seed 8 --quiet,--subscribers 400 --days 7 --seed 7) >/dev/null
+	@$(BIN)/trueup simulate $(@D).part --subscribers 400 --days 7 --seed 7 >/dev/null
 	@test ! -e $(@D) || { echo "$(@D) exists without a trueup.toml; remove it" >&2; exit 1; }
 	@mv $(@D).part $(@D)
 
@@ -67,23 +66,16 @@ $(DEMO)/.ingested: $(DEMO)/trueup.toml
 	@$(BIN)/trueup ingest --accept-clock --project $(DEMO) >/dev/null
 	@touch $@
 
-# The model is trained on an operator of another seed; its voice and messages, and one trial of parameters, are enough.
-$(DEMO)-training/.trained: $(DEMO)-training/trueup.toml
-	@grep -q '^trials' $(DEMO)-training/trueup.toml || sed -i.before 's/^alerts_per_day.*/&\ntrials = 1/' $(DEMO)-training/trueup.toml
-	@$(BIN)/trueup ingest msc --quiet --accept-clock --project $(DEMO)-training
-	@$(BIN)/trueup train --quiet --truth $(DEMO)-training/truth.parquet --project $(DEMO)-training
-	@touch $@
-
-$(DEMO)/.promoted: $(DEMO)/.ingested $(DEMO)-training/.trained
-	@mkdir -p $(DEMO)/models && cp -r $(DEMO)-training/models/. $(DEMO)/models
-	@$(BIN)/trueup promote "$$(ls -t $(DEMO)/models | head -n 1)" --since 0 --accept-clock --project $(DEMO) >/dev/null
+# The model that comes with the program was trained on other simulated operators.
+$(DEMO)/.promoted: $(DEMO)/.ingested
+	@$(BIN)/trueup promote starter --since 0 --accept-clock --project $(DEMO) >/dev/null
 	@touch $@
 
 docs: .venv/.tests ## build the documentation site into site/, and fail on any warning
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html, or run $(BIN)/mkdocs serve"
 
-pictures: .venv/.tests ## draw the results of `make run` for the README
+pictures: .venv/.tests ## draw the results of `make run` and its page for the README
 	@test -f $(DEMO)/leakage.duckdb || $(MAKE) --no-print-directory run
 	@$(BIN)/python docs/generate/pictures.py $(DEMO)
 
@@ -121,4 +113,4 @@ bench-full: .venv/.tests ## the same at 10, 30 and 100 million records
 	$(BIN)/python benchmarks/bench.py --sizes 10000000,30000000,100000000 --rounds 5
 
 clean: ## remove everything that the targets create
-	rm -rf .venv site dist $(DEMO) $(DEMO)-training $(DEMO)-stream *.outbox *.part .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv site dist $(DEMO) $(DEMO)-stream *.outbox *.part .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -162,3 +162,11 @@ def test_the_glossary_has_60_to_80_words_in_order_each_with_one_sentence_a_synon
         assert re.fullmatch(r"[A-Z\d].*\.|Σ.*\.", meaning) and not re.search(r"[.!?] [A-Z]", meaning), word
         assert synonym, word
         assert re.fullmatch(r"`trueup\.[\w.]+`", module), word
+
+
+def test_messages_name_commands_that_exist() -> None:
+    packages = ("pipelines", "models", "expectations", "sql")
+    files = [file for package in packages for file in (ROOT / package).rglob("*") if file.suffix in (".py", ".sql", ".toml")]
+    named = {(file.name, name) for file in files for name in re.findall(r"(?<!`)`trueup ([a-z][a-z-]+)", file.read_text("utf-8"))}
+    assert len(named) > 50
+    assert {(file, name) for file, name in named if name not in commands()} == set()

@@ -1,12 +1,15 @@
-"""Make the picture of the README, `make pictures`: the results of `make run` as a terminal shows them.
+"""Make the pictures of the README, `make pictures`: the results of `make run` in a terminal, and the first page of the workbench.
 
-python docs/generate/pictures.py PROJECT
+    python docs/generate/pictures.py PROJECT
+
+The page needs Chromium; without it only the terminal is drawn.
 """
 
 from __future__ import annotations
 
 import io
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +25,13 @@ WIDTH = 128
 def main() -> int:
     """Draw the results of a project."""
     FOLDER.mkdir(exist_ok=True)
-    draw_results(Path(sys.argv[1]).resolve())
+    project = Path(sys.argv[1]).resolve()
+    draw_results(project)
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        sys.stdout.write("no Chromium on this machine: page.png stays as it is\n")
+    else:
+        photograph_page(project, chromium)
     return 0
 
 
@@ -39,6 +48,29 @@ def draw_results(project: Path) -> None:
     console.print(Text("\n".join(re.sub("─+", "─" * (WIDTH - 1), line).rstrip() for line in shown)))
     console.save_svg(str(FOLDER / "run.svg"), title="make run")
     sys.stdout.write(f"wrote {FOLDER / 'run.svg'}\n")
+
+
+def photograph_page(project: Path, chromium: str) -> None:
+    """Photograph the first page of the workbench over a project."""
+    from playwright.sync_api import sync_playwright
+
+    command = [TRUEUP, "workbench", "--port", "0", "--project", str(project)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = next(found[1] for line in server.stdout if (found := re.search(r"open (http://\S+)", line)))
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+                page = browser.new_page(viewport={"width": 1280, "height": 900})
+                page.goto(address, wait_until="networkidle")
+                page.get_by_text("it adds up").wait_for()
+                # Charts move to their place.
+                page.wait_for_timeout(2_000)
+                page.screenshot(path=FOLDER / "page.png")
+                browser.close()
+        finally:
+            server.terminate()
+    sys.stdout.write(f"wrote {FOLDER / 'page.png'}\n")
 
 
 if __name__ == "__main__":

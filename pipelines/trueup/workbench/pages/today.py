@@ -177,7 +177,10 @@ def _cases(cases: Sequence[Row]) -> None:
 
 
 def _sentence(period: Period, sums: Row, standing: Sequence[Row]) -> str:
-    """Return the conservation of the period as a sentence, computed from its parts and not from their difference."""
+    """Return the conservation of the period as a sentence, computed from its parts and not from their difference.
+
+    Findings of every status count in it, provisional ones too, so its leakage may be more than that of the views of leakage.
+    """
     lost, over = (sum(row[f"{side}_micros"] for row in standing) for side in ("leakage", "overcharge"))
     tolerated = sums["tolerated_under_micros"] - sums["tolerated_over_micros"]
     pending = sums["pending_usage_micros"] - sums["pending_charge_micros"]
@@ -186,10 +189,10 @@ def _sentence(period: Period, sums: Row, standing: Sequence[Row]) -> str:
     def money(micros: int) -> str:
         return money_text(Decimal(micros) / MICROS, period.currency)
 
-    verdict = "it adds up, to the millionth" if left == 0 else f"{money(left)} does not add up: run `trueup audit`"
+    verdict = "it adds up, to the millionth" if left == 0 else f"{money(left)} does not add up: run `trueup status --check`"
     return (
         f"expected {money(sums['expected_micros'])} − billed {money(sums['billed_micros'])} = leakage {money(lost)} − overcharge "
-        f"{money(over)} + tolerated {money(tolerated)} + pending {money(pending)}; {verdict}"
+        f"{money(over)} of all findings, provisional ones too, + tolerated {money(tolerated)} + pending {money(pending)}; {verdict}"
     )
 
 
