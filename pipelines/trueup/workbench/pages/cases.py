@@ -88,7 +88,8 @@ class _Queue:
                 held = {currency: amounts[name] for currency, amounts in sums.items() if amounts[name]}
                 shown = max(held, key=lambda currency: held[currency], default="")
                 more = f", and in {count_text(len(held) - 1, 'more currency', 'more currencies')}" if len(held) > 1 else ""
-                fact(title, money_text(held.get(shown, 0), shown), f"undecided{more}", tone)
+                which = "undecided" if name == "fraud" else "undecided, provisional too"
+                fact(title, money_text(held.get(shown, 0), shown), f"{which}{more}", tone)
 
     def _filters(self, totals: Sequence[Row]) -> None:
         for name, title in (("type", "Type"), ("status", "Status"), ("kind", "Kind"), ("owner", "Owner"), ("currency", "Currency")):
