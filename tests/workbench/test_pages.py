@@ -22,9 +22,10 @@ MARKUP, FORMULA, COLOURED = "<img src=x onerror=document.title=1>", '=HYPERLINK(
 PAGES = ("/", "/cases", "/fraud", "/explore", "/quality", "/model", "/bill?subscriber=A1", "/sql?query=SELECT+1")
 SHOWN = {
     "/": "svg", "/cases": ".ag-row", "/fraud": ".tu-reason, .tu-columns", "/explore": ".mosaic-widget tbody tr", "/quality": ".ag-row",
-    "/model": ".tu-empty", "/bill": ".ag-row", "/sql": ".ag-row, .tu-empty",
+    "/model": ".tu-empty", "/bill": ".ag-row",
+    "/sql": "body:has(.cm-content[aria-label]) .ag-row, body:has(.cm-content[aria-label]) .tu-empty",
 }  # fmt: skip
-"""What is there once the page has its data."""
+"""What is there once the page has its data, and the editor its name."""
 
 
 @contextmanager
