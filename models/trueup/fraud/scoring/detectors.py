@@ -1,5 +1,6 @@
-"""The rules that come with the program: at least one for each kind of fraud, with its limits from the literature.
+"""The rules that come with the program: at least one for each kind of fraud that the simulator knows.
 
+The patterns are known in the trade. The limits are no published figures: they were set on simulated operators of training seeds.
 They need no labels, so they work on the first day. `[fraud] detectors` applies them in shadow or lets them alert. An own rule of
 the same name replaces one of them.
 """
@@ -15,20 +16,20 @@ from trueup.config import HotRule
 
 @dataclass(frozen=True)
 class Detector:
-    """One rule: its kind of fraud, whom it accuses, its conditions, and where their limits come from."""
+    """One rule: its kind of fraud, whom it accuses, its conditions, and the pattern that they describe."""
 
     name: str
     typology: str
     party: Literal["subscriber", "peer"]
     when: tuple[str, ...]
-    source: str
+    pattern: str
 
 
 _ALL = (
     Detector(
         "premium-burst", "revenue_share", "subscriber",
         ("sub_premium_1h >= 6", "sub_seconds_1h >= 1800", "to_premium = 1"),
-        "IRSF: many long calls to premium ranges within an hour (GSMA FF.21)",
+        "IRSF: many long calls to premium ranges within an hour",
     ),
     Detector(
         "premium-day", "revenue_share", "subscriber",
@@ -43,7 +44,7 @@ _ALL = (
     Detector(
         "premium-off-hours", "pbx_hacking", "subscriber",
         ("sub_off_hours_24h >= 15", "sub_premium_24h >= 10", "sub_open_4h >= 1", "to_premium = 1"),
-        "PBX hacking: parallel premium calls by night and at weekends (CFCA survey)",
+        "PBX hacking: parallel premium calls by night and at weekends",
     ),
     Detector(
         "refiling", "sim_box", "subscriber",
@@ -53,7 +54,7 @@ _ALL = (
     Detector(
         "wangiri-ring", "wangiri", "peer",
         ("peer_rung_24h >= 10", "peer_short_ring_share_24h >= 0.8", "from_abroad = 1", "pair_count_30d <= 2"),
-        "wangiri: one foreign number rings many subscribers for seconds (GSMA FF.21)",
+        "wangiri: one foreign number rings many subscribers for seconds",
     ),
     Detector(
         "wangiri-range", "wangiri", "peer",
@@ -69,7 +70,7 @@ _ALL = (
         "sim-box", "sim_box", "subscriber",
         ("sub_called_24h >= 40", "sub_called_share_24h >= 0.8", "sub_in_out_7d < 0.2", "sub_short_share_24h <= 0.1",
          "is_call = 1"),
-        "SIM box: many different numbers, hardly any calls received, few calls fail (Murynets et al. 2014)",
+        "SIM box: many different numbers, hardly any calls received, few calls fail",
     ),
     Detector(
         "sim-box-moving", "sim_box", "subscriber",
@@ -80,7 +81,7 @@ _ALL = (
     Detector(
         "message-sequence", "inflated_messages", "subscriber",
         ("range_numbers_1h >= 6", "sub_abroad_1h >= 6", "is_message = 1", "to_abroad = 1"),
-        "AIT: passcode messages to consecutive numbers of one range (MEF)",
+        "AIT: passcode messages to consecutive numbers of one range",
     ),
     Detector(
         "sim-swap", "account_takeover", "subscriber",

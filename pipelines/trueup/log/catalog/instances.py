@@ -83,6 +83,7 @@ def acquire(
             try:
                 attach(instance.root, catalog, data, read_only=read_only)
             except BaseException:
+                # An interrupt in the middle must not leave a half-attached instance in the pool either; it is raised again.
                 _discard(instance)
                 raise
             instance.attached = requested

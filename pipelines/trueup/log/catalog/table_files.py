@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import duckdb
 
+from trueup.sql_files import SqlFiles
+
+_SQL = SqlFiles("trueup.log.catalog")
 KNOWN_VERSIONS = ("1.0",)
 """The versions of DuckLake's catalog whose tables of files are known."""
 SNAPSHOT = "_ducklake_internal_snapshot_id"
@@ -39,8 +41,7 @@ def table_files(connection: duckdb.DuckDBPyConnection, data: str, table: str, *,
     try:
         if not _is_known(connection):
             return None
-        query = files(__package__).joinpath("table_files.sql").read_text("utf-8")
-        rows = connection.execute(query, {"table": table, "low": low, "high": high}).fetchall()
+        rows = connection.execute(_SQL.text("table_files"), {"table": table, "low": low, "high": high}).fetchall()
     except (duckdb.CatalogException, duckdb.BinderException):
         return None
     if any(is_special for *_, is_special in rows):
@@ -53,8 +54,5 @@ def table_files(connection: duckdb.DuckDBPyConnection, data: str, table: str, *,
 
 def _is_known(connection: duckdb.DuckDBPyConnection) -> bool:
     """Return whether the catalog is of a known version and holds no rows of tables itself."""
-    version, inlined = connection.execute(
-        "SELECT (SELECT value FROM __ducklake_metadata_lake.ducklake_metadata WHERE key = 'version' AND scope IS NULL), "
-        "(SELECT count(*) FROM __ducklake_metadata_lake.ducklake_inlined_data_tables)"
-    ).fetchall()[0]
+    version, inlined = connection.execute(_SQL.text("catalog_form")).fetchall()[0]
     return version in KNOWN_VERSIONS and not inlined

@@ -49,10 +49,7 @@ def has_item_charges(lake: Lake, buckets: BucketRange, upto: int) -> bool:
     after = known.get(buckets, 0) if known.get(buckets, 0) <= upto else 0
     low, high = lake.snapshot_of(after), lake.snapshot_of(upto)
     relation, values = lake.relation("charge", low, high)
-    query = (
-        f"SELECT 1 FROM {relation} e WHERE e.item IS NOT NULL AND e.snapshot_id > ? AND e.snapshot_id <= ? "
-        "AND e.bucket BETWEEN ? AND ? LIMIT 1"
-    )
+    query = _sql("item_charge_exists").replace("{charges}", relation)
     found = lake.connection.execute(query, [*values, low, high, buckets.first, buckets.last]).fetchone() is not None
     if not found:
         known[buckets] = upto
@@ -60,7 +57,7 @@ def has_item_charges(lake: Lake, buckets: BucketRange, upto: int) -> bool:
 
 
 def _read(lake: Lake, buckets: BucketRange, upto: int, columns: list[str], subscribers: pl.Series | None) -> pl.DataFrame:
-    text = files(__package__).joinpath("item_charges.sql").read_text("utf-8").replace("{columns}", ", ".join(columns))
+    text = _sql("item_charges").replace("{columns}", ", ".join(columns))
     names = pl.DataFrame(schema={"subscriber": pl.String}) if subscribers is None else pl.DataFrame({"subscriber": subscribers})
     values = {
         "everyone": subscribers is None, "upto_snapshot": lake.snapshot_of(upto), "first_bucket": buckets.first,
@@ -73,3 +70,7 @@ def first_charge_times(lake: Lake, upto: int) -> RunningMax:
     """Return how far back the charge stream reaches, along the log, as the negative of its earliest own time in µs."""
     control = lake.read("control", columns=["stream", "first_time"], upto=upto).filter(pl.col("stream") == "charge")
     return RunningMax.of(control.select("position", value=-pl.col("first_time").cast(pl.Int64)))
+
+
+def _sql(name: str) -> str:
+    return files(__package__).joinpath(f"{name}.sql").read_text("utf-8")
