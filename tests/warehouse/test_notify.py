@@ -108,6 +108,8 @@ def test_a_channel_that_fails_is_tried_again_and_does_not_keep_others_waiting(
     statuses.append(500)
     failed = notify(reporting, clock=clock)
     assert (failed.sent, len(failed.errors)) == (len(lines(reporting)), 1)
+    # A channel that failed is left alone until the next run, however many messages there are.
+    assert failed.sent > 1 == len(received)
     assert "was not accepted" in failed.errors[0] and "127.0.0.1" not in failed.errors[0]
     statuses.append(200)
     received.clear()

@@ -234,6 +234,9 @@ def test_the_command_writes_a_line_for_each_finding_once(operator: Operator, cap
     assert sorted(line.split(",")[2] + " " + line.split(",")[9] for line in lines[1:]) == ["unbilled 10", "unbilled 15"]
     assert main(command) == 2
     assert "the file exists already" in capsys.readouterr().err
+    assert sorted(path.name for path in operator.folder.glob("*back*")) == ["back.csv"]
+    assert main([*command[:4], str(operator.folder / "missing" / "back.csv"), *command[5:]]) == 2
+    assert "the file cannot be written: No such file or directory" in capsys.readouterr().err
     assert main(["recover", "--kind", "missing_records", "--out", "x.csv", "--project", str(operator.folder)]) == 2
     assert "has no proven money" in capsys.readouterr().err
 

@@ -17,7 +17,7 @@ from trueup.investigation.root_causes import Investigated, investigate
 from trueup.log.lake import Lake
 from trueup.proof.decisions import check_decisions
 from trueup.proof.evidence import Evidence
-from trueup.warehouse.audit import audit
+from trueup.warehouse.audit import AuditResult, audit
 from trueup.warehouse.decide import Decision, decide, record
 from trueup.warehouse.install_views import create_views
 from trueup.warehouse.query import Warehouse, with_retries
@@ -181,16 +181,21 @@ def test_a_split_part_and_a_merged_case_keep_their_findings_once(failing: Projec
     investigate(failing, clock=later(1))
     assert bad_case(failing)["findings"] == 45
     assert [event["event"] for event in view(failing, rest).history] == ["filed", "opened", "merged"]
+    # Findings that were filed twice have their money once.
+    assert {result.offending for result in audits_of_cases(failing)} == {0}
 
 
 def view(project: Project, case_id: str) -> Any:
     return with_retries(project, lambda warehouse: view_case(warehouse, case_id))
 
 
+def audits_of_cases(project: Project) -> list[AuditResult]:
+    return with_retries(project, lambda warehouse: audit(warehouse, ["case_filings", "money_ledger"]))
+
+
 def test_audits_pass_and_the_cases_of_an_earlier_position_are_those_of_then(failing: Project) -> None:
     investigate(failing, clock=clock)
-    results = with_retries(failing, lambda warehouse: audit(warehouse, ["case_filings", "money_ledger"]))
-    assert [(result.name, result.offending) for result in results] == [("case_filings", 0), ("money_ledger", 0)]
+    assert [(result.name, result.offending) for result in audits_of_cases(failing)] == [("case_filings", 0), ("money_ledger", 0)]
     (counted,) = with_retries(failing, lambda warehouse: warehouse.connection.execute("SELECT count(*) FROM cases").fetchall(), "3")
     assert counted == (0,)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import http.client
 import json
@@ -22,6 +23,7 @@ from trueup.warehouse.maintain import maintain
 from trueup.warehouse.query import with_retries
 from trueup.workbench.access.actions import ActionLog
 from trueup.workbench.access.door import _own_path
+from trueup.workbench.access.gate import _while_active
 from trueup.workbench.access.sessions import NotAllowedError, Sessions
 from trueup.workbench.access.users import User, users_of
 
@@ -141,6 +143,21 @@ def test_a_session_ends_by_time_by_idleness_and_by_signing_out() -> None:
     key = sessions.begin(User("ann", "analyst"))
     sessions.end(key)
     assert sessions.of(key) is None
+
+
+def test_once_its_session_has_ended_nothing_that_a_browser_sends_reaches_the_page() -> None:
+    now = [datetime(2024, 3, 1, tzinfo=UTC)]
+    sessions = Sessions(lambda: now[0], lasts=timedelta(hours=2), idle=timedelta(hours=1))
+    session = sessions.of(sessions.begin(User("ann", "analyst")))
+    assert session is not None
+    click = {"type": "websocket.receive", "text": "a click"}
+
+    async def receive() -> dict[str, str]:
+        return click
+
+    assert asyncio.run(_while_active(session, receive)()) == click
+    now[0] += timedelta(minutes=61)
+    assert asyncio.run(_while_active(session, receive)())["type"] == "websocket.disconnect"
 
 
 def test_another_host_needs_users_with_tokens_that_cannot_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
