@@ -62,7 +62,6 @@ def test_every_account_has_an_opposite_and_all_add_up_to_zero(project: Project) 
     assert uneven == {"n": 0}
 
 
-@pytest.mark.slow
 def test_a_part_of_the_money_moves_alone_until_a_reopening_gives_it_back(project: Project) -> None:
     record(project, [hexed("f2")], Decision("claimed", decided_by="ann", amount_micros=amount_micros_of("10")), clock=clock)
     assert balances(project)["leakage", "claimed"] == 10
@@ -85,7 +84,6 @@ def test_an_amount_above_the_money_that_is_left_is_refused(project: Project) -> 
         record(project, [hexed("f1")], claim, clock=clock)  # Retracted meanwhile: nothing of it stands.
 
 
-@pytest.mark.slow
 def test_a_large_write_off_waits_for_a_second_person(project: Project) -> None:
     careful = strict(project, "20")
     written_off = Decision("written_off", decided_by="ann")
@@ -158,7 +156,6 @@ def test_an_amount_that_is_no_exact_number_is_refused(text: str) -> None:
         amount_micros_of(text)
 
 
-@pytest.mark.slow
 def test_money_is_exact(project: Project) -> None:
     record(project, [hexed("f2")], Decision("claimed", amount_micros=amount_micros_of("0.000001")), clock=clock)
     (row,) = rows(project, "SELECT amount FROM money_ledger WHERE account = 'claimed'")
@@ -178,7 +175,6 @@ def test_key_figures_and_the_catalogue_of_controls_show_what_decisions_say(proje
     ]  # fmt: skip
 
 
-@pytest.mark.slow
 def test_only_a_correcting_charge_moves_money_to_recovered(project: Project, make: Any) -> None:
     change = make.finding("f2", 4, "revised", "recovery", "underbilled", expected=50, billed=40, usage=["u3"], charges=["c3", "c4"])
     closed = make.finding(

@@ -109,7 +109,6 @@ def test_a_later_finding_of_the_pattern_is_filed_in_the_open_case_and_opens_it_a
     assert (again["case_id"], again["status"], again["findings"], again["open_findings"]) == (case["case_id"], "open", 41, 1)
 
 
-@pytest.mark.slow
 def test_a_dismissed_pattern_hides_later_findings_for_a_time_and_says_how_much(failing: Project, make: Any) -> None:
     investigate(failing, clock=clock)
     case_id = bad_case(failing)["case_id"]
@@ -126,7 +125,6 @@ def test_a_dismissed_pattern_hides_later_findings_for_a_time_and_says_how_much(f
     assert (shown["status"], shown["hidden_findings"], shown["open_findings"]) == ("open", 1, 1)
 
 
-@pytest.mark.slow
 def test_the_queue_leaves_out_decided_and_snoozed_cases(failing: Project) -> None:
     investigate(failing, clock=clock)
     case_id = bad_case(failing)["case_id"]
@@ -144,7 +142,6 @@ def test_the_queue_leaves_out_decided_and_snoozed_cases(failing: Project) -> Non
         titles(Filter(type="leak"), NOW)
 
 
-@pytest.mark.slow
 def test_a_split_part_and_a_merged_case_keep_their_findings_once(failing: Project, make: Any) -> None:
     investigate(failing, clock=clock)
     case_id = bad_case(failing)["case_id"]

@@ -26,6 +26,7 @@ from trueup.workbench.access.door import _own_path
 from trueup.workbench.access.gate import _while_active
 from trueup.workbench.access.sessions import NotAllowedError, Sessions
 from trueup.workbench.access.users import User, users_of
+from trueup.workbench.decisions import CHOICES, Form, decide_all
 
 ROUTES = (
     "/", "/cases", "/case/00", "/finding/00", "/fraud", "/explore", "/quality", "/model", "/bill", "/sql", "/sql?view=actions",
@@ -143,6 +144,15 @@ def test_a_session_ends_by_time_by_idleness_and_by_signing_out() -> None:
     key = sessions.begin(User("ann", "analyst"))
     sessions.end(key)
     assert sessions.of(key) is None
+
+
+def test_a_reader_who_forges_a_decision_is_refused() -> None:
+    sessions = Sessions(lambda: datetime(2024, 3, 1, tzinfo=UTC), lasts=timedelta(hours=2), idle=timedelta(hours=1))
+    session = sessions.of(sessions.begin(User("ann", "reader")))
+    assert session is not None
+    untouched: Any = None
+    with pytest.raises(NotAllowedError, match="the role reader may not do this"):
+        asyncio.run(decide_all(untouched, session, ["00"], Form(CHOICES[0])))
 
 
 def test_once_its_session_has_ended_nothing_that_a_browser_sends_reaches_the_page() -> None:
