@@ -16,6 +16,7 @@ from trueup.errors import TrueupError
 from trueup.log.lake import Lake, Transaction
 from trueup.reconcile.domain.decision_kinds import DECISIONS, RECORDED, DecisionKind
 from trueup.warehouse import install_views
+from trueup.warehouse.explain import money as money_text
 from trueup.warehouse.explain import subject_id_of
 from trueup.warehouse.query import Warehouse
 from trueup.warehouse.statements import statement
@@ -213,7 +214,7 @@ def _with_money(
     left = int(money["micros"]) - int(money["taken_micros"])
     amount = left if decision.amount_micros is None else decision.amount_micros
     if amount > left or left == 0:
-        shown = f"{Number(left).scaleb(-6).normalize():f} {money['currency'] or ''}".strip()
+        shown = money_text(Number(left).scaleb(-6), money["currency"])
         raise TrueupError(f"the amount is above the money that is left of {subject['id']}: {shown}", todo="give less, or no amount")
     details = {**details, "amount_micros": str(amount), "whole": amount == left}
     threshold = warehouse.lake.project.config.cases.second_person_above

@@ -15,6 +15,7 @@ from typing import Any
 
 from trueup.errors import TrueupError
 from trueup.reconcile.domain.kinds import KINDS
+from trueup.warehouse.explain import plain
 from trueup.warehouse.query import Warehouse
 
 FIELDS = (
@@ -122,7 +123,7 @@ def back_bill_rows(warehouse: Warehouse, selection: Selection) -> list[dict[str,
         "kinds": list(selection.kinds) or None, "service": selection.service, "from_day": selection.from_day,
         "to_day": selection.to_day, "credits": selection.credits,
     })  # fmt: skip
-    return [row | {"line": f"{row['finding_id']}-{row['changed_position']}", "amount": _plain(row["amount"])} for row in found]
+    return [row | {"line": f"{row['finding_id']}-{row['changed_position']}", "amount": plain(row["amount"])} for row in found]
 
 
 def write_back_bill(rows: Sequence[Mapping[str, Any]], template: BackBillTemplate, path: Path) -> BackBill:
@@ -150,9 +151,3 @@ def write_back_bill(rows: Sequence[Mapping[str, Any]], template: BackBillTemplat
     for row in named:
         sums[str(row["currency"])] = sums.get(str(row["currency"]), Decimal(0)) + Decimal(str(row["amount"]))
     return BackBill(str(path), len(named), len(rows) - len(named), sums)
-
-
-def _plain(amount: Decimal) -> str:
-    """Return an amount without the zeros at its end."""
-    text = format(amount, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

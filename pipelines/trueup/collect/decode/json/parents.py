@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from trueup.collect.decode.decoded import Batch
-from trueup.collect.decode.text.lines import Lines, Mask, Offsets
+from trueup.collect.decode.text.lines import DescribedLines, Lines, Mask
 
 _BLANKS = " \t\r\n"
 _DECODER = json.JSONDecoder()
@@ -22,24 +22,10 @@ _NONE: _Value = (None, False)
 
 
 @dataclass(frozen=True)
-class ParentedLines:
+class ParentedLines(DescribedLines):
     """Items of lists, and for each of them the values of the members around its list, by path."""
 
-    lines: Lines
     values: list[Mapping[str, _Value]]
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    @property
-    def first_row(self) -> int:
-        """Number of the first record in its unit."""
-        return self.lines.first_row
-
-    @property
-    def held_bytes(self) -> Offsets:
-        """Bytes of each record that are in memory."""
-        return self.lines.held_bytes
 
     def only(self, selection: slice) -> ParentedLines:
         """Return the selected items."""

@@ -73,6 +73,26 @@ class Lines:
 
 
 @dataclass(frozen=True)
+class DescribedLines:
+    """Lines with what decoding needs beside them; subclasses name it."""
+
+    lines: Lines
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    @property
+    def first_row(self) -> int:
+        """Number of the first record in its unit."""
+        return self.lines.first_row
+
+    @property
+    def held_bytes(self) -> Offsets:
+        """Bytes of each record that are in memory."""
+        return self.lines.held_bytes
+
+
+@dataclass(frozen=True)
 class Bounds:
     """Maximum length of a record, and the number of bytes held of a longer one."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trueup.collect.decode.text.csv import Dialect, parse_strictly, unique_names
-from trueup.collect.decode.text.lines import BOM, Lines, Offsets
+from trueup.collect.decode.text.lines import BOM, DescribedLines, Lines
 from trueup.errors import SourceError
 
 _MOST_ORDERS = 1_000
@@ -19,24 +19,10 @@ _MOST_ORDERS = 1_000
 
 
 @dataclass(frozen=True)
-class NamedLines:
+class NamedLines(DescribedLines):
     """Lines of a CSV file, and the names of their fields in order."""
 
-    lines: Lines
     names: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.lines)
-
-    @property
-    def first_row(self) -> int:
-        """Number of the first record in its unit."""
-        return self.lines.first_row
-
-    @property
-    def held_bytes(self) -> Offsets:
-        """Bytes of each record that are in memory."""
-        return self.lines.held_bytes
 
     def only(self, selection: slice) -> NamedLines:
         """Return the selected lines."""
