@@ -90,6 +90,14 @@ def test_five_of_400_parties_that_changed_their_numbers_are_the_first_five(seed:
     assert dict(first.select("party", "like").rows()) == changed
 
 
+def test_over_thirty_seeds_the_changed_numbers_are_found_as_often_as_the_documentation_says() -> None:
+    found = [
+        sum(changed.get(party) == like for party, like in rank_offenders(frame).head(5).select("party", "like").rows())
+        for frame, changed in map(simulated, range(30))
+    ]
+    assert (sum(found), found.count(5)) == (143, 23)
+
+
 def test_the_time_of_a_party_does_not_matter_to_its_weight() -> None:
     frame, _ = simulated(1)
     later = frame.with_columns(pl.col("first_at") + timedelta(days=100))
