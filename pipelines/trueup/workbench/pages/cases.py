@@ -18,17 +18,17 @@ from trueup.workbench.workbench import Workbench
 
 Row = dict[str, Any]
 COLUMNS = (
-    Column("type", "Type", "words", 100),
-    Column("kind", "What", "words", 175),
+    Column("type", "Type", "words", 98),
+    Column("kind", "What", "words", 162),
     Column("what", "Where", grow=3),
     Column("open_impact", "Undecided", "money", 112),
     Column("impact", "Money", "money", 112, hidden=True),
-    Column("findings", "Findings", "number", 95),
-    Column("confidence", "Confidence", "share", 105),
-    Column("age_days", "Days", "number", 78),
-    Column("due_on", "Due", "day", 116),
-    Column("owner", "Owner", width=100),
-    Column("status", "Status", "words", 105),
+    Column("findings", "Findings", "number", 90),
+    Column("confidence", "Confidence", "share", 102),
+    Column("age_days", "Days", "number", 70),
+    Column("due_on", "Due", "day", 104),
+    Column("owner", "Owner", width=90),
+    Column("status", "Status", "words", 92),
     Column("case_id", "Case", "id", 120, hidden=True),
 )
 _DEFAULTS = {"type": "", "status": "open", "kind": "", "owner": "", "currency": "", "search": ""}
