@@ -36,12 +36,12 @@ class Served:
 
 
 @contextmanager
-def serving(project: Project) -> Iterator[Served]:
-    """Serve the page over a project to three users, until the context ends."""
+def serving(project: Project, *, with_users: bool = True) -> Iterator[Served]:
+    """Serve the page over a project to three users, or to anyone on this machine, until the context ends."""
     folder = project.directory
-    tokens = {role: secrets.token_hex(24) for role in ("reader", "analyst", "admin")}
+    tokens = {role: secrets.token_hex(24) for role in ("reader", "analyst", "admin") if with_users}
     with (folder / FILE_NAME).open("a", encoding="utf-8") as file:
-        file.write(f"\n[workbench]\n{USERS}")
+        file.write(f"\n[workbench]\n{USERS}" if with_users else "")
     environment = os.environ | {f"TRUEUP_TEST_{role.upper()}": token for role, token in tokens.items()}
     log = folder / "workbench.log"
     with log.open("w") as output:
