@@ -159,7 +159,7 @@ def render_card(model: Model, *, has_picture: bool = False) -> str:
     lines += [f"| {k.replace('_', ' ')} | {v:.4f} | {_interval(card, k)} |" for k, v in card.get("metrics", {}).items()]
     if card.get("reliability"):
         bins = card["reliability"]
-        drawn = [f"![What the model said, and how often it was fraud]({CALIBRATION})", ""] if has_picture else []
+        drawn = [f"![Predicted and observed shares of fraud]({CALIBRATION})", ""] if has_picture else []
         lines += ["", "## Calibration", "", *drawn, "| from | transactions | predicted | observed |", "|---:|---:|---:|---:|"]
         lines += [f"| {b['from']:.1f} | {b['transactions']} | {b['said']:.3f} | {b['was']:.3f} |" for b in bins]
     if "by_type" in card:
