@@ -13,12 +13,10 @@ from trueup.rating.flat import flat_price
 from trueup.reconcile.blocking.components import CELL
 from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, TOLERATED, UNRATED, ZONED, as_bookings, by_period
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
 from trueup.reconcile.kernel.classification import classify_flat
 from trueup.reconcile.kernel.corrections import corrected_kind, total_micros
 from trueup.reconcile.kernel.matching import Matched
-from trueup.reconcile.pricing.session_price import price_sessions
-from trueup.reconcile.sessions.grouping import RATED_BY
+from trueup.reconcile.pricing.price_table import RULE_COLUMNS, PriceTable
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ NO_SUMS = PeriodSums(
 """No period is summed."""
 
 
-def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, terms: Terms) -> PeriodSums:
+def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, prices: PriceTable) -> PeriodSums:
     """Return the sums per service, subscriber and period of units that are not settled."""
     aggregated = pl.col("by_aggregate") & (pl.col("settled_at") > pl.col("at"))
     if not matched.sessions["by_aggregate"].any() and not matched.charge_groups["by_aggregate"].any():
@@ -55,7 +53,7 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
     charges = _with_period_index(
         charges.with_columns(aggregation_time_us=pl.coalesce("time_us", assigned)), "aggregation_time_us", frontier
     )
-    charges = charges.with_columns(charged_value=_charged_value(charges, frontier, terms))
+    charges = charges.with_columns(charged_value=_charged_value(charges, frontier, prices))
     sums = pl.concat(
         [
             sessions.select(
@@ -110,22 +108,10 @@ def book_periods(
     )
 
 
-def _charged_value(charges: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Series:
-    """Return the price of the quantity of each charge where a tariff prices its service by itself; NULL otherwise.
-
-    The price of a charge in an allowance pool depends on the charges before it. Sums of such services are judged by usage alone.
-    """
-    rules = frontier.policies.frame.select("policy", "rule", "price_micros", "price_per", "price_currency")
-    requests = charges.select(
-        "policy", "rule", "at", "scope", "subscriber", "service", "peer", *RATED_BY, "currency", "quantity_micros",
-        start_us="aggregation_time_us", order="event_id",
-    ).join(rules, on=["policy", "rule"], how="left", maintain_order="left")  # fmt: skip
-    if requests["price_micros"].null_count() == 0:
-        return pl.repeat(None, charges.height, dtype=pl.Int128, eager=True)
-    states = terms.states_at(requests.select("subscriber", "at", time_us="start_us"))
-    prices = price_sessions(requests.hstack(states), terms)["expected_micros"]
-    is_shared = requests["service"].is_in(shared_terms(terms)["service"].implode()).fill_null(False)
-    return prices.set(is_shared, None)
+def _charged_value(charges: pl.DataFrame, frontier: Frontier, prices: PriceTable) -> pl.Series:
+    """Return the price of the quantity of each charge, see `PriceTable.price_charges`."""
+    rules = frontier.policies.frame.select("policy", "rule", *RULE_COLUMNS)
+    return prices.price_charges(charges.join(rules, on=["policy", "rule"], how="left", maintain_order="left"))
 
 
 def _with_period_index(frame: pl.DataFrame, time: str, frontier: Frontier) -> pl.DataFrame:
