@@ -182,6 +182,18 @@ SETTINGS = {
     "a period without aggregate match": (
         [('grace = "1h"', 'grace = "1h"\nperiod = "7d"')], "", ("unused-setting", "error", "[reconcile.voice]"), "period",
     ),
+    "cycles without a cycle day": (
+        [('grace = "1h"', 'grace = "1h"\nmatch = ["aggregate"]\nperiod = "cycle"')], "",
+        ("unused-setting", "error", "[reconcile.voice]"), 'period = "cycle" has no effect without a column for cycle_day',
+    ),
+    "a tolerance of quantities of several services": (
+        [], '[reconcile.line]\nmatch = ["aggregate"]\ncovers = ["sms"]\nquantity_tolerance = "1s"\n',
+        ("unused-setting", "error", "[reconcile.line]"), "quantity_tolerance has no effect with `covers`",
+    ),
+    "a wait of a covered service": (
+        [], '[reconcile.line]\nmatch = ["aggregate"]\ncovers = ["sms"]\n[reconcile.sms]\nprice = "1"\ngrace = "1h"\n',
+        ("unused-setting", "error", "[reconcile.sms]"), "grace has no effect where [reconcile.line] covers the service",
+    ),
     "a delay of deliveries without an interval": (
         [('lateness = "1h"', 'feed.late_after = "1h"')], "", ("unused-setting", "error", "[[source]] msc"), "late_after of feed",
     ),

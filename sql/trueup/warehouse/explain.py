@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,9 @@ def _explain_finding(warehouse: Warehouse, finding_id: str) -> FindingExplanatio
     finding = warehouse.rows("queries/findings/finding", value)[0]
     members = warehouse.rows("queries/findings/finding_members", value)
     rules = _rules(warehouse, finding)
-    price = None if rules["price"] is None else (Decimal(rules["price"]).scaleb(-6), int(rules["price_per"]))
+    # Each usage record of a line for several services is rated by the price of its own.
+    is_flat = rules["price"] is not None and not rules.get("covers")
+    price = (Decimal(rules["price"]).scaleb(-6), int(rules["price_per"])) if is_flat else None
     trace = None if price else _trace_price(warehouse, finding, members)
     return FindingExplanation(
         finding=finding,
@@ -217,6 +220,10 @@ def _describe_expected(finding: dict[str, Any], usage: list[dict[str, Any]], pri
         why = "what the tariff book and the states of the subscription give" if of_item else "without usage nothing is expected"
         return f"{total}: {why}"
     quantity = sum((m["quantity"] for m in usage if m["quantity"] is not None), Decimal(0))
+    services = Counter(m.get("service") for m in usage)
+    if len(services) > 1 and price is None:
+        counts = ", ".join(f"{count} of {service}" for service, count in sorted(services.items()))
+        return f"{total}: {len(usage)} usage records ({counts}), rated session by session at the price of each service"
     usage_text = f"{len(usage)} usage record{'s' if len(usage) > 1 else ''} of {plain(quantity)} units in all"
     if parts != "sum" and len(usage) > 1:
         counted = {"last": "last", "max": "greatest"}[parts]

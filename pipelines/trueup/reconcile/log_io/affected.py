@@ -25,10 +25,11 @@ from trueup.policies.policy import DEFAULT_RULE, NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.rating.allowances import period_number
 from trueup.reconcile.blocking.lookback import EARLIEST, EPOCH, MONTH_US, aggregate_us, instant_of, nearest_us, open_from
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
+from trueup.reconcile.blocking.sums import summed_as, with_cycle_days
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, LONGEST_US, Terms, shared_terms
 from trueup.reconcile.log_io.column_scan import arrivals
-from trueup.reconcile.log_io.load import COLUMNS, OF_USAGE_SQL, as_events, noted_sql
+from trueup.reconcile.log_io.load import COLUMNS, OF_USAGE_SQL, as_events, columns_of, noted_sql
 from trueup.reconcile.sessions.admission import EVENTS, with_due_date
 
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
@@ -176,6 +177,8 @@ class AffectedReader:
         """
         side = [*_KEY, "charge"]
         columns = ["bucket", "scope", "service", "time_us", "aggregation_time_us"]
+        # Only records of one subscriber share a scope where sums of billing cycles are compared.
+        columns += ["subscriber", "position"] if self.frontier.policies.has_cycles else []
         of_units = known.join(step.select(_KEY).drop_nulls("session_key").unique(), on=_KEY, how="semi")
         timed = _timed(of_units, self.frontier).select(*side, *columns[2:])
         pairs = party_time_pairs(timed, unit=side, party=["service"], times=["time_us", "aggregation_time_us"])
@@ -195,15 +198,27 @@ class AffectedReader:
         others = DEFAULT_RULE in rules
         return _Services([n for rule, n in enumerate(self.frontier.policies.services) if (rule in rules) != others], others)
 
+    def _with_cycle_days(self, rows: pl.DataFrame) -> pl.DataFrame:
+        known = pl.col("position") if self.frontier.policies.has_cycles else pl.lit(0)
+        return with_cycle_days(rows.with_columns(known=known), self.frontier.policies, self.terms)
+
+    def _summed_as(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows with a `service` once for each service in whose sums they can be, see `summed_as`."""
+        policies = self.frontier.policies
+        return summed_as(rows.with_columns(rule=policies.rule_of(pl.col("service"))), policies)
+
     def _same_period(self, close: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
         """Return, of records close in time, those in a period of `instants`, and `own`: whether by their own service."""
         rules = self.frontier.policies.frame.filter("by_aggregate")
-        timed, same_period = _timed(close, self.frontier), [_EMPTY]
+        timed, instants = (self._with_cycle_days(rows) for rows in (_timed(close, self.frontier), instants))
+        same_period = [_EMPTY]
         for (period, zone), _ in rules.group_by("sum_period", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
-            index = period_index(pl.col("aggregation_time_us"), period, zone).alias("index")
-            cells, rows = instants.select("scope", "service", index).unique(), timed.with_columns(index)
-            same = rows.join(cells, on=["scope", "service", "index"], how="semi", nulls_equal=True).with_columns(own=pl.lit(True))
+            index = period_index(pl.col("aggregation_time_us"), period, zone, pl.col("cycle_day")).alias("index")
+            cells = self._summed_as(instants.with_columns(index)).select("scope", "service", "index").unique()
+            rows = timed.with_columns(index)
+            in_cells = self._summed_as(rows).join(cells, on=["scope", "service", "index"], how="semi", nulls_equal=True)
+            same = timed.join(in_cells.select(ROW), on=ROW, how="semi").with_columns(own=pl.lit(True))
             keyed = rows.filter(pl.col("session_key").is_not_null()).with_columns(own=pl.lit(False))
             of_others = keyed.join(cells, on=["scope", "index"], how="semi")
             same_period += [frame.select(_EMPTY.columns) for frame in (same, of_others)]
@@ -248,6 +263,10 @@ class AffectedReader:
         services = instants.select("bucket", "scope", "service").unique()
         sessions = self._read("same_key", {}, reached=others.select(_KEY).unique())
         of_service = sessions.join(services, on=["bucket", "scope", "service"], how="semi", nulls_equal=True)
+        # A session is in the sums of a service that covers one of its own.
+        sums, in_sums = (self._summed_as(frame) for frame in (services, sessions))
+        of_sums = in_sums.join(sums, on=["bucket", "scope", "service"], how="semi", nulls_equal=True)
+        of_service = pl.concat([of_service.select(_KEY), of_sums.select(_KEY)])
         return others.join(of_service, on=_KEY, how="semi")
 
     def _read(self, name: str, values: dict[str, Any], **tables: pl.DataFrame) -> pl.DataFrame:
@@ -259,7 +278,7 @@ class AffectedReader:
         for placeholder, value in (
             ("stream", stream), ("of_usage", OF_USAGE_SQL[stream]), ("time", OWN_TIME_SQL[stream]), ("scope", scope),
             ("corrected_key", "r.corrected_key" if stream == "charge" else "NULL"),
-            ("columns", ", ".join([*(f"e.{c}" for c in COLUMNS[stream]), *noted_sql(self.lake)])),
+            ("columns", ", ".join([*(f"e.{c}" for c in columns_of(self.lake, stream, self.upto)), *noted_sql(self.lake)])),
         ):  # fmt: skip
             text = text.replace("{" + placeholder + "}", value)
         shared = {
