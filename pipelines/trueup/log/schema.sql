@@ -326,7 +326,10 @@ CREATE TABLE lake.events.finding (
     booking_id BLOB,            -- 16 bytes of sha256 over the subject: findings of one booking share it; NULL of old lakes, conflicts and feeds, as below
     whole_expected_micros DECIMAL(38, 0), -- expected money of the whole booking (session, bill or period) at this position
     whole_billed_micros DECIMAL(38, 0), -- its billed money
-    whole_tolerated_micros DECIMAL(38, 0) -- the part of their difference within tolerance; the rest is the impacts of its findings
+    whole_tolerated_micros DECIMAL(38, 0), -- the part of their difference within tolerance; the rest is the impacts of its findings
+    item VARCHAR,               -- the recurring or one-off item that it is about; NULL of other findings, as below
+    period_from TIMESTAMPTZ,    -- the beginning of the item's period, or its event
+    period_to TIMESTAMPTZ       -- the end of the item's period, exclusive; NULL of an event
 );
 
 -- Money moved in the conservation sum at one position: the differences, to be added up. Owner: reconcile.

@@ -20,13 +20,15 @@ from trueup.warehouse.query import Warehouse
 
 FIELDS = (
     "line", "finding_id", "kind", "service", "day", "currency", "amount", "record_key", "session_key", "account", "subscriber",
-    "peer", "started_at",
+    "peer", "started_at", "item", "period_from", "period_to",
 )  # fmt: skip
 """What a template may name in braces. `line` identifies a line: the same finding and money give the same line again."""
+_TIMES = ("day", "started_at", "period_from", "period_to")
 _DELIMITERS = ",;\t|"
 DEFAULT_TEMPLATE = (
-    "record_key,corrects,kind,session_key,account,subscriber,service,peer,started_at,amount,currency\n"
-    "{line},{finding_id},{kind},{session_key},{account},{subscriber},{service},{peer},{started_at},{amount},{currency}\n"
+    "record_key,corrects,kind,session_key,account,subscriber,service,peer,started_at,amount,currency,item,period_from,period_to\n"
+    "{line},{finding_id},{kind},{session_key},{account},{subscriber},{service},{peer},{started_at},{amount},{currency},{item},"
+    "{period_from},{period_to}\n"
 )
 
 
@@ -57,13 +59,20 @@ class BackBillTemplate:
             )  # fmt: skip
         return cls(tuple(rows[:-1]), rows[-1], delimiter)
 
+    def names(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a charge of this form would join the booking of a finding: by its id or record, and by its item."""
+        text = "".join(self.line)
+        return ("{finding_id" in text or row["record_key"] is not None) and (
+            "{item" in text if row["item"] is not None else row["record_key"] is not None
+        )
+
     def write(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """Return the text of a back-bill of rows with the values of `FIELDS`."""
         text = io.StringIO()
         writer = csv.writer(text, delimiter=self.delimiter, lineterminator="\n")
         writer.writerows(self.head)
         for row in rows:
-            values = {name: "" if row[name] is None else row[name] for name in FIELDS}
+            values = {name: "" if row.get(name) is None else row[name] for name in FIELDS}
             writer.writerow([cell.format_map(values) for cell in self.line])
         return text.getvalue()
 
@@ -76,11 +85,11 @@ def _check_fields(cell: str, where: str) -> None:
     for name, spec in names:
         if name not in FIELDS:
             raise TrueupError(f"the template names {{{name}}}", where=where, todo=f"there are {', '.join(FIELDS)}")
-        if spec and (name not in ("started_at", "day") or not spec.startswith("%")):
+        if spec and (name not in _TIMES or not spec.startswith("%")):
             raise TrueupError(
                 f"the template formats {{{name}:{spec}}}",
                 where=where,
-                todo="only day and started_at have a format, such as %Y-%m-%d",
+                todo=f"only {', '.join(_TIMES)} have a format, such as %Y-%m-%d",
             )
 
 
@@ -88,7 +97,7 @@ def _check_fields(cell: str, where: str) -> None:
 class BackBill:
     """What a back-bill file has: its lines, and their sums by currency. A credit is negative.
 
-    `left_out` are findings about items (rentals, fees): they have no record that a charge could correct.
+    `left_out` are findings about items (rentals, fees) where the template does not name the item, and those that no line can name.
     """
 
     path: str
@@ -128,7 +137,7 @@ def back_bill_rows(warehouse: Warehouse, selection: Selection) -> list[dict[str,
 
 def write_back_bill(rows: Sequence[Mapping[str, Any]], template: BackBillTemplate, path: Path) -> BackBill:
     """Write a back-bill at once or not at all; raise `TrueupError` where the file exists already: it may have been delivered."""
-    named = [row for row in rows if row["record_key"] is not None]
+    named = [row for row in rows if template.names(row)]
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_text(template.write(named), "utf-8")
