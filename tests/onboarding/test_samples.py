@@ -43,6 +43,15 @@ def test_plain_calls_need_no_line_but_zone_currency_and_service(propose_from: Pr
     assert checked(document) == ASSUMED
 
 
+@pytest.mark.parametrize(("heading", "code"), [("Amount EUR", "EUR"), ("amount_SEK", "SEK"), ("AMOUNT ALL", None), ("price", None)])
+def test_the_heading_of_amounts_may_name_the_currency(propose_from: Propose, heading: str, code: str | None) -> None:
+    charges = f"line,id,msisdn,start,seconds,{heading}\n"
+    charges += "".join(f"L{n},{n},491511000000{n},2026-11-0{n} 10:00:00,{60 + n},0.{60 + n}\n" for n in range(1, 9))
+    settings, document = propose_from(charges__csv=charges)
+    assert ("[project] currency" in checked(document)) == (code is None)
+    assert settings["project"]["currency"] == (code or "EUR")
+
+
 def test_each_line_has_its_evidence_and_each_doubt_its_line(propose_from: Propose) -> None:
     _, document = propose_from(msc__csv=CALLS.replace("2026-11-03 10:00:03", "soon"))
     lines = document.text.splitlines()

@@ -352,4 +352,11 @@ def currency_of(draft: Draft) -> tuple[str, str] | None:
         code = _SIGNS.get(sign.upper(), sign)
         if re.fullmatch("[A-Z]{3}", code) and code in known:
             return code, f"amounts in {draft.sample.path.name} are written with {sign}"
-    return None
+    amount = draft.column("amount")
+    named = [] if amount is None else re.findall("(?<![A-Za-z])[A-Z]{3}(?![A-Za-z])", amount.name)
+    codes = [code for code in named if code in known and code not in _WORDS]
+    return (codes[0], f"the column {amount.name} of {draft.sample.path.name} names it") if amount and len(codes) == 1 else None
+
+
+_WORDS = ("ALL", "CUP", "TOP", "TRY")
+"""Codes of currencies that are English words, in a heading more likely those."""
