@@ -22,7 +22,7 @@ QUERY = "SELECT count(*) AS n FROM findings"
 
 
 def _ask(project: Project, address: str, stop: threading.Event, answers: list[str], faults: list[str]) -> None:
-    """Ask for each page and a query in turn until told to stop, each of them once at least."""
+    """Ask for each page and a query in turn until `stop` is set, each at least once."""
     while not stop.is_set() or len(answers) + len(faults) <= len(PAGES):
         for path in PAGES:
             try:

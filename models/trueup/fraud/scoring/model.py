@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,13 +152,14 @@ def render_card(model: Model, *, has_picture: bool = False) -> str:
         if name in card:
             lines.append(f"- {name}: {card[name]}")
     lines += [f"- features: {len(model.feature_names)}, hash `{model.feature_hash}`", f"- threshold: {model.threshold:.6f}"]
+    lines += _cost_lines(card)
     lines += ["", "## Parameters", "", *(f"- {k}: {v}" for k, v in sorted(card.get("parameters", {}).items()))]
     others = "operators that it was not trained on" if "measured_on" in card else "later days than it was trained on"
     lines += ["", f"## How good it is, on {others}", "", "| measure | value | 90 % interval |", "|---|---:|---|"]
     lines += [f"| {k.replace('_', ' ')} | {v:.4f} | {_interval(card, k)} |" for k, v in card.get("metrics", {}).items()]
     if card.get("reliability"):
         bins = card["reliability"]
-        drawn = [f"![What the model said, and how often it was fraud]({CALIBRATION})", ""] if has_picture else []
+        drawn = [f"![Predicted and observed shares of fraud]({CALIBRATION})", ""] if has_picture else []
         lines += ["", "## Calibration", "", *drawn, "| from | transactions | predicted | observed |", "|---:|---:|---:|---:|"]
         lines += [f"| {b['from']:.1f} | {b['transactions']} | {b['said']:.3f} | {b['was']:.3f} |" for b in bins]
     if "by_type" in card:
@@ -165,6 +167,25 @@ def render_card(model: Model, *, has_picture: bool = False) -> str:
         lines += [f"| {t['type']} | {t['transactions']} | {t['alerted']} |" for t in card["by_type"]]
     lines += ["", "## What it cannot see", "", *(f"- {spot}" for spot in card.get("blind_spots", []))]
     return "\n".join(lines) + "\n"
+
+
+def _cost_lines(card: dict[str, Any]) -> list[str]:
+    """Return what the card says about the cost of reviews; nothing where no cost is declared."""
+    if "review_cost_micros" not in card:
+        return []
+    limits = ", ".join(f"{name} {value:.6f}" for name, value in card["thresholds"].items())
+    lines = [
+        f"- thresholds, of which the highest is in force: {limits}",
+        f"- review of a case: {_money(card['review_cost_micros'])}",
+    ]
+    if "by_cost" not in card:
+        return [*lines, "- no threshold saved more than its reviews cost: the budget alone sets it"]
+    saved = card["by_cost"]
+    return [*lines, f"- at the threshold by cost, {saved['cases']} cases saved {_money(saved['net_micros'])} after their reviews"]
+
+
+def _money(micros: int) -> str:
+    return f"{Decimal(micros).scaleb(-6):,.2f}"
 
 
 def _interval(card: dict[str, Any], measure: str) -> str:
