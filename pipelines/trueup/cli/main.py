@@ -112,6 +112,8 @@ def _run_safely(argv: list[str]) -> int:
             return _failed(_INTERRUPTED)
         if os.environ.get("TRUEUP_DEBUG"):
             sys.stderr.write(traceback.format_exc())
+        if isinstance(error, MemoryError) or str(error).startswith("Out of Memory Error"):
+            return _failed("the memory is not enough; close other programs, or run this on a machine with 2 GB free or more")
         if isinstance(error, UnicodeError):
             return _failed(f"text is not UTF-8: {error}; write the file or the name in UTF-8")
         first = (str(error).splitlines() or [""])[0]
