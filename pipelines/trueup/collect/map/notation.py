@@ -33,8 +33,8 @@ _DIGITS = 15
 def plain_numbers(texts: pl.Series, notation: NotationConfig, *, version: int = 4) -> pl.Series:
     """Return numbers of a notation as plain decimals (`-1234.5`); a text that does not fit becomes one that is no number.
 
-    `5,-` is 5 without cents or the negative of 5: from version 3 of the mapping on it fits no notation. No country groups digits behind
-    a zero: `0.500` is a half in another notation, and from version 4 on it does not fit either.
+    `5,-` is 5 without cents or the negative of 5: from version 3 of the mapping on it fits no notation. No country groups digits
+    behind a zero: `0.500` is a half in another notation, and from version 4 on it does not fit either.
 
     >>> german = NotationConfig(decimal=",", grouping=".", negative="trailing", currency=("€",))
     >>> plain_numbers(pl.Series(["1.000", "1.234,50 €", "12,00-", "1.00", None]), german).to_list()
