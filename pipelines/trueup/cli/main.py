@@ -32,6 +32,7 @@ from trueup.cli.commands import (
     run,
     status,
     stream,
+    tables,
 )
 from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence, links, notify, whatif
 from trueup.cli.commands.presentation import picture, workbench
@@ -69,7 +70,7 @@ def root(
 
 _GROUPS = (
     project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, whatif, evidence, bill, notify, links,
-    clock, verify, anchor, rate, recover, run, controls, fraud, doctor, workbench, picture,
+    clock, verify, anchor, rate, recover, run, controls, fraud, tables, doctor, workbench, picture,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)

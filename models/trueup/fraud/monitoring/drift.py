@@ -16,11 +16,16 @@ _LEAST_SHARE = 1e-4
 
 
 def reference(values: NDArray[np.float32]) -> dict[str, Any]:
-    """Return inner edges of up to ten bins of about equal counts, and the share of rows in each; missing values are last."""
+    """Return inner edges of up to ten bins of about equal counts, and the share of rows in each; missing values are last.
+
+    One value alone has a bin of its own, so that later values below it count as well as those above it.
+    """
     present = values[~np.isnan(values)].astype(np.float64)
     inner = (
         np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf")) if len(present) else np.array([])
     )
+    if len(inner) == 1 and (present == inner[0]).all():
+        inner = np.array([np.nextafter(np.float32(inner[0]), np.float32(-np.inf)), inner[0]])
     edges = [float(e) for e in inner]
     return {"edges": edges, "shares": [float(s) for s in _shares(counts(values, edges))]}
 

@@ -97,7 +97,7 @@ def sentence(name: str, row: Mapping[str, object], usual: Usual = None) -> str |
     if name in _SHARES:
         return f"{100 * _float(value):.0f} % {_SHARES[name]}{_others(usual, percent=True)}"
     if name in _RATIOS:
-        return f"{_number(value)} {_RATIOS[name]}{_others(usual)}"
+        return f"{plain_number(value)} {_RATIOS[name]}{_others(usual)}"
     if name == "sub_mean_seconds_24h":
         return f"{_duration(value)} for each call of this subscriber in 24 hours{_others(usual, 'seconds')}"
     return _windowed(name, value, row, usual)
@@ -107,14 +107,14 @@ def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual)
     who, _, rest = name.partition("_")
     what, _, window = rest.rpartition("_")
     if who not in _WHO or window not in _WINDOWS:
-        return f"{name.replace('_', ' ')} is {_number(value)}{_others(usual)}"
+        return f"{name.replace('_', ' ')} is {plain_number(value)}{_others(usual)}"
     if what == "age":
         return f"the first record {_WHO[who]} was {_time(value)} ago"
     if what == "count" and who == "pair":
         return (
             f"the first contact between these two {_WINDOWS[window]}"
             if value == 1
-            else f"{_number(value)} records {_WHO[who]} {_WINDOWS[window]}"
+            else f"{plain_number(value)} records {_WHO[who]} {_WINDOWS[window]}"
         )
     compared = _own(who, what, window, row) + _others(usual, what)
     where = _FROM.get(who, _WHO[who]) if what in _RINGING else "in this range of numbers" if what == "numbers" else _WHO[who]
@@ -122,16 +122,16 @@ def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual)
         at_once = ", several at once" if what == "seconds" and who == "sub" and _float(value) > _HOURS[window] * 3_600 else ""
         return f"{_amount(what, value)} {where} {_WINDOWS[window]}{at_once}{compared}"
     if what == "open":
-        return f"{_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where}{compared}" if value else None
+        return f"{plain_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where}{compared}" if value else None
     if what not in _WHAT:
-        return f"{name.replace('_', ' ')} is {_number(value)}{_others(usual)}"
-    return f"{_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where} {_WINDOWS[window]}{compared}"
+        return f"{name.replace('_', ' ')} is {plain_number(value)}{_others(usual)}"
+    return f"{plain_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where} {_WINDOWS[window]}{compared}"
 
 
 def _own_amount(name: str, row: Mapping[str, object]) -> str | None:
     value = row[name]
     if name == "hour":
-        return f"it is at {_number(value)} o'clock" if _float(value) < _MORNING or _float(value) >= _NIGHT else None
+        return f"it is at {plain_number(value)} o'clock" if _float(value) < _MORNING or _float(value) >= _NIGHT else None
     if name == "kilobytes":
         return f"the session carries {_volume(value)}" if value else None
     if name == "seconds":
@@ -149,7 +149,7 @@ def _own(who: str, what: str, window: str, row: Mapping[str, object]) -> str:
     if days < 1:
         return "; own usual: none yet, it is new"
     before = max(0.0, _float(week) - _float(today)) / days * (_HOURS[window] / 24)
-    return f"; own usual: {_amount(what, before) if what in ('seconds', 'kilobytes', 'free_kilobytes') else _number(before)}"
+    return f"; own usual: {_amount(what, before) if what in ('seconds', 'kilobytes', 'free_kilobytes') else plain_number(before)}"
 
 
 def _others(usual: Usual, what: str = "", *, percent: bool = False) -> str:
@@ -164,7 +164,7 @@ def _others(usual: Usual, what: str = "", *, percent: bool = False) -> str:
 def _shown(what: str, value: float) -> str:
     if what == "seconds":
         return _duration(value)
-    return _volume(value) if what in ("kilobytes", "free_kilobytes") else _number(value)
+    return _volume(value) if what in ("kilobytes", "free_kilobytes") else plain_number(value)
 
 
 def _amount(what: str, value: object) -> str:
@@ -177,7 +177,8 @@ def _float(value: object) -> float:
     return float(str(value))
 
 
-def _number(value: object) -> str:
+def plain_number(value: object) -> str:
+    """Return a number as text: whole, with one decimal from 1 on, else with two; truth values as yes and no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     number = _float(value)

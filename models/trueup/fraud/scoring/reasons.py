@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,10 +63,15 @@ def reasons_of(
     contributed = contributions_by_side(added[:-1], owners, actor)
     adds = {names[i]: round(float(added[i]), 6) for i in np.flatnonzero(added[:-1])}
     found = []
+
+    def say(i: int) -> str | None:
+        of_name = usual.get(kind_of(row), usual.get("other", {})).get(names[i])
+        return sentence(names[i], row, of_name) if _is_unusual(names[i], row, of_name) else None
+
     for accusation in accused(contributed, actor=actor, has_peer=has_peer):
         own = [i for i in range(len(names)) if added[i] > 0 and side_of(owners[i], actor) == accusation.side]
         leading = sorted(own, key=lambda i: (-added[i], i))
-        sentences = _sentences(leading, names, added, row, usual.get(kind_of(row), usual.get("other", {})))
+        sentences = leading_sentences(leading, added, say)
         kind = typology_of([names[i] for i in leading[:_REASONS]], row, accusation.side)
         content = {
             "sentences": sentences,
@@ -79,14 +84,13 @@ def reasons_of(
     return found
 
 
-def _sentences(
-    leading: Sequence[int], names: Sequence[str], added: NDArray[np.float64], row: Mapping[str, object], usual: Mapping[str, Usual]
-) -> list[str]:
+def leading_sentences(leading: Sequence[int], added: NDArray[np.float64], say: Callable[[int], str | None]) -> list[str]:
+    """Return the sentences of the features that contribute most, the greatest first; `say` has one for each that says something."""
     texts: dict[str, None] = {}
     for i in leading:
         if added[i] < _LEAST_SHARE * added[leading[0]] or len(texts) == _REASONS:
             break
-        text = sentence(names[i], row, usual.get(names[i])) if _is_unusual(names[i], row, usual.get(names[i])) else None
+        text = say(i)
         if text:
             texts[text] = None
     return list(texts) or [_NO_FEATURE]

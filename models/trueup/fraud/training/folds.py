@@ -14,7 +14,7 @@ from trueup.fraud.scoring.model import ModelError, matrix
 
 WEAK_WEIGHT = 0.5
 """The weight in training of a transaction that counts as honest only because there is no decision on it."""
-_COLUMNS = ("event_id", "at_us", "decided_us", "honest_us", "day", "party", "fraud", "type", "peer", "is_received")
+_COLUMNS = ("event_id", "at_us", "decided_us", "honest_us", "day", "party", "fraud", "type", "peer", "is_received", "loss_micros")
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.intp]
@@ -25,7 +25,8 @@ class Table:
     """Transactions in order of time: their features, and their facts and labels.
 
     The columns of `rows`: `event_id`, `at_us`, `day`, `party`, `peer` and `is_received` (missing where there is one party only),
-    `fraud` (as known today), `decided_us` (when a person decided), `honest_us` (when it counts as honest without one), `type`.
+    `fraud` (as known today), `decided_us` (when a person decided), `honest_us` (when it counts as honest without one), `type`, and
+    `loss_micros`, the money that is lost if it is fraud (missing where unknown).
     """
 
     values: NDArray[np.float32]
@@ -43,10 +44,11 @@ class Table:
 
 def table_of(declared: FeatureSet, features: pl.DataFrame, rows: pl.DataFrame) -> Table:
     """Return the table of features (`event_id` and `declared.names`) and rows (`event_id` and the columns of `Table.rows`)."""
+    missing = {"type": pl.String(), "peer": pl.String(), "is_received": pl.Boolean(), "loss_micros": pl.Int64()}
+    # Added before the join, so that a feature of the same name does not take their place.
+    rows = rows.with_columns(pl.lit(None, t).alias(n) for n, t in missing.items() if n not in rows.columns)
     joined = rows.join(features.select("event_id", *declared.names), on="event_id", how="inner", suffix="_of_features")
     joined = joined.sort("at_us", "event_id")
-    missing = {"type": pl.String(), "peer": pl.String(), "is_received": pl.Boolean()}
-    joined = joined.with_columns(pl.lit(None, t).alias(n) for n, t in missing.items() if n not in rows.columns)
     values = joined.select(
         pl.col(f"{n}_of_features" if f"{n}_of_features" in joined.columns else n).alias(n) for n in declared.names
     )

@@ -18,6 +18,7 @@ from trueup.fraud.scoring.reasons import kinds_of
 from trueup.fraud.training.budget import threshold_for, with_parties
 from trueup.fraud.training.calibrate import Calibration
 from trueup.fraud.training.card import Evaluated, card_of
+from trueup.fraud.training.cost import ReviewCost, cost_threshold
 from trueup.fraud.training.folds import WEAK_WEIGHT, Bools, Floats, Fold, Known, Table, folds
 from trueup.fraud.training.metrics import average_precision
 
@@ -38,6 +39,7 @@ class Settings:
     folds: int = 3
     trials: int = 6
     seed: int = 0
+    review_cost: ReviewCost | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,11 @@ def train_model(
     scored = with_parties(newest, newest_margin, best.boosters[-1], owners)
     scored = scored.with_columns(score=pl.Series(calibration.probability(scored["score"].to_numpy())))
     # A transaction no likelier fraud than the average one is not suspicious, even where the budget allows it.
-    threshold = max(threshold_for(scored, settings.alerts_per_day), float(table.fraud.mean()))
+    limits = {"budget": threshold_for(scored, settings.alerts_per_day), "average": float(table.fraud.mean())}
+    cost_facts: dict[str, Any] = {}
+    if settings.review_cost is not None:
+        cost_facts = _cost_facts(_judged(table, parts, best, calibration, owners), settings.review_cost, limits)
+    threshold = max(cost_facts.get("thresholds", limits).values())
     everything = Known(
         np.arange(len(table.fraud)), table.fraud, np.where(table.rows["decided_us"].is_not_null().to_numpy(), 1.0, WEAK_WEIGHT)
     )
@@ -87,6 +93,7 @@ def train_model(
         "xgboost": xgb.__version__, "alerts_per_day": settings.alerts_per_day, "label_delay_us": settings.label_delay_us,
     }  # fmt: skip
     usual = usual_of(declared.names, table)
+    facts |= cost_facts
     return Model(bytes(booster.save_raw("ubj")), declared.names, declared.hash, calibration, threshold, usual, facts | (card or {}))
 
 
@@ -124,6 +131,25 @@ def _evaluated(table: Table, parts: Sequence[Fold], trials: Sequence[_Trial], ow
         rows = with_parties(table.take(fold.test), trial.margins[number], trial.boosters[number], owners)
         judged.append(rows.with_columns(score=pl.Series(calibration.probability(trial.margins[number]))))
     return Evaluated(pl.concat(judged), is_calibrated=bool(first))
+
+
+def _judged(table: Table, parts: Sequence[Fold], trial: _Trial, calibration: Calibration, owners: list[Any]) -> pl.DataFrame:
+    """Return the transactions of all folds with the party and probability that a setting gives them."""
+    judged = []
+    for part, margin, booster in zip(parts, trial.margins, trial.boosters, strict=True):
+        rows = with_parties(table.take(part.test), margin, booster, owners)
+        judged.append(rows.with_columns(score=pl.Series(calibration.probability(margin))))
+    return pl.concat(judged)
+
+
+def _cost_facts(judged: pl.DataFrame, cost: ReviewCost, limits: dict[str, float]) -> dict[str, Any]:
+    """Return the facts of the card about the threshold by cost, and all thresholds; the highest is in force."""
+    found = cost_threshold(judged, cost)
+    facts: dict[str, Any] = {"review_cost_micros": cost.micros, "thresholds": limits}
+    if found is None:
+        return facts
+    saved = {"cases": found.cases, "net_micros": found.net_micros}
+    return facts | {"thresholds": limits | {"cost": found.score}, "by_cost": saved}
 
 
 def _newest(table: Table, recent: Table | None, last: Fold, best: _Trial) -> tuple[Table, Floats]:
