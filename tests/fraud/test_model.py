@@ -77,6 +77,18 @@ def test_what_is_known_at_a_cut_does_not_depend_on_anything_after_it() -> None:
     assert known.weight.tolist() == changed.weight.tolist()
 
 
+def test_transactions_of_a_wrong_clock_do_not_move_the_folds() -> None:
+    world = table()
+    jumped = world.rows.with_columns(
+        pl.when(pl.int_range(pl.len()) == n).then(pl.col(c) + shift).otherwise(c).alias(c)
+        for n, shift in ((world.rows.height - 1, 3_650 * DAY),)
+        for c in ("at_us", "honest_us")
+    )
+    expected, found = folds(world, 3), folds(Table(world.values, jumped), 3, now_us=int(world.rows["honest_us"].max()))
+    for one, other in zip(expected, found, strict=True):
+        assert abs(one.cut_us - other.cut_us) < DAY
+
+
 def test_a_setting_is_not_judged_by_the_fold_that_chose_it(model: Model) -> None:
     world = table()
     parts = folds(world, SETTINGS.folds)
