@@ -198,3 +198,15 @@ def test_a_number_is_classified_by_its_prefix_and_home_by_the_settings() -> None
     events = transactions(calls, CONFIG)
     assert events["to_abroad"].to_list() == [False, False, True, True]
     assert events["to_premium"].to_list() == [False, True, False, True]
+
+
+def test_numbers_of_fiction_and_short_codes_are_domestic_unless_their_country_is_another() -> None:
+    # A number without a country, a short code, one of fiction in the United States, and a country code that is not assigned.
+    called = ("555", "20202", "+12025550123", "+99870001234")
+    calls = pl.DataFrame([call(1, 0, "+99970000001", number) for number in called], schema_overrides=SCHEMA)
+    events = transactions(calls, CONFIG)
+    assert events["to_abroad"].to_list() == [False, False, True, events["country"][3] is not None]
+    assert events["to_premium"].to_list() == [False] * 4
+    assert events["range"].to_list() == ["", "2", "+1202555", "+9987000"]
+    costly = transactions(calls, CONFIG.model_copy(update={"premium_prefixes": ("20202",)}))
+    assert costly["to_premium"].to_list() == [False, True, False, False]
