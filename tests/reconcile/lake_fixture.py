@@ -52,7 +52,7 @@ def toml_of(policy: Policy, bucket_by: str) -> str:
         lines += ['frontier = "declared"'] if s.lateness_us is None else [f'lateness = "{s.lateness_us}us"']
         lines += ["bill_lines = true"] if s.bill_lines else []
         lines += [] if s.idle_after_us is None else [f'idle_after = "{s.idle_after_us}us"']
-    if any(s.period == "cycle" for s in policy.services.values()):
+    if any(s.period == "cycle" for s in (*policy.services.values(), policy.default)):
         columns = ", ".join(f'{n} = "{n}"' for n in ("system", "subscriber", "status", "valid_from", "cycle_day"))
         lines += ["[[source]]", 'name = "states"', 'stream = "subscriber"', 'path = "none"', 'identity = "content"']
         lines += [f"columns = {{ {columns} }}"]

@@ -417,7 +417,7 @@ def any_log(
         ]
     if "recoveries" in generator.facets:
         items = with_corrections(rng, generator, items)
-    if "cycles" in generator.facets:
+    if {"cycles", "states"} & generator.facets:
         items = with_states(rng, generator, items)
     log = split_into_commits(rng, items)
     if "policies" in generator.facets:

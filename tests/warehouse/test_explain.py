@@ -71,6 +71,15 @@ def test_the_arithmetic_of_a_line_for_several_services_counts_the_records_of_eac
     )
 
 
+def test_the_arithmetic_of_a_duplicate_tells_its_charge_from_the_others() -> None:
+    finding = {"kind": "duplicate_charge", "expected": Decimal(4), "billed": Decimal(8), "impact": Decimal(-4), "currency": "EUR",
+               "reason": None}  # fmt: skip
+    assert arithmetic(finding, [{"stream": "charge", "quantity": None, "amount": Decimal(4)}], None) == [
+        "expected = 4: the price of what this charge and the others of the booking are for",
+        "billed   = 8: of it 4 by the further charge", "impact   = 4 - 8 = -4 EUR",
+    ]  # fmt: skip
+
+
 def test_the_arithmetic_of_counters_names_the_one_that_counts() -> None:
     finding = {"kind": "unbilled", "expected": Decimal(9), "billed": Decimal(0), "impact": Decimal(9), "currency": "EUR"}
     usage = [{"stream": "usage", "quantity": Decimal(quantity), "amount": None} for quantity in (1, 3)]

@@ -216,6 +216,8 @@ def _describe_bounds(finding: dict[str, Any]) -> str:
 def _describe_expected(finding: dict[str, Any], usage: list[dict[str, Any]], price: tuple[Decimal, int] | None, parts: str) -> str:
     total = f"expected = {plain(finding['expected'])}"
     if not usage:
+        if finding["kind"] == "duplicate_charge" and finding["expected"]:
+            return f"{total}: the price of what this charge and the others of the booking are for"
         of_item = finding["expected"] or finding["reason"] in ITEM_REASONS
         why = "what the tariff book and the states of the subscription give" if of_item else "without usage nothing is expected"
         return f"{total}: {why}"
@@ -243,6 +245,9 @@ def _describe_billed(finding: dict[str, Any], charges: list[dict[str, Any]]) -> 
     total = f"billed   = {plain(finding['billed'])}"
     if not charges:
         return f"{total}: there is no charge"
+    own = sum((charge["amount"] for charge in charges if charge["amount"] is not None), Decimal(0))
+    if finding["kind"] == "duplicate_charge" and own != finding["billed"]:
+        return f"{total}: of it {plain(own)} by the further charge{'s' if len(charges) > 1 else ''}"
     if len(charges) == 1:
         return f"{total}: one charge"
     amounts = " + ".join(plain(charge["amount"]) for charge in charges[:8]) + (" + …" if len(charges) > 8 else "")

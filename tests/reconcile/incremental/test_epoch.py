@@ -8,9 +8,11 @@ from pathlib import Path
 
 import lake_fixture
 import pytest
-from random_logs import any_log, cycle_facets, line_facets, recovery_facets
+from random_logs import any_log, cycle_facets, line_facets, recovery_facets, service
+from reference_model.log import Item, Log, Record, State
 from run_epochs import process_epochs
 
+from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.results.outcome import merge_outcomes
 
 
@@ -79,3 +81,31 @@ def test_sums_of_billing_cycles_have_the_same_outcome_in_any_division_into_epoch
 def test_sums_of_billing_cycles_of_thirty_logs_have_the_same_outcome_in_any_division_into_epochs(part: int, tmp_path: Path) -> None:
     for n in range(10 * part, 10 * part + 10):
         compare_epochs_with_one_call("many epochs with cycles", n, tmp_path / str(n), facets_of=cycle_facets)
+
+
+def test_a_back_dated_state_moves_settled_records_of_a_final_cycle_epoch_by_epoch(tmp_path: Path) -> None:
+    day, second = 86_400, 1_000_000
+
+    def record(charge: bool, at_day: int, subscriber: str = "s") -> Record:
+        key = f"{int(charge)}{at_day}{subscriber}"
+        return Record(charge, "b" if charge else "n", key, service="iot", subscriber=subscriber, started_us=at_day * day * second,
+                      quantity_micros=second, amount_micros=second * charge, scope=subscriber)  # fmt: skip
+
+    policy = Policy(
+        0, {"iot": service(("aggregate",), grace=day * second, period="cycle")},
+        sources={"n": SourceRules("usage"), "b": SourceRules("charge")},
+    )  # fmt: skip
+    month: list[Item] = [record(side, at_day) for at_day in (2, 9, 20, 40) for side in (False, True)]
+    # 1970-01-03 is in the cycle from the 1st, and from the 5th in that from 5 December; 10 January is in another one then.
+    log: Log = [
+        [policy], [State("s", 0, 1)], month[:7], [record(False, 200, "z"), record(True, 200, "z")], [State("s", 0, 5)],
+        [month[7]], [State("s", 15 * day * second, 1)],
+    ]  # fmt: skip
+    log, rows = lake_fixture.with_event_ids_of_lake(log, "subscriber")
+    with lake_fixture.quick_lake(tmp_path, log, rows, "subscriber") as lake:
+        full = lake_fixture.totals(lake_fixture.outcome_of(lake, 0, len(log), 1))
+        results = process_epochs(lake, range(1, len(log) + 1), lake_fixture.ranges(1)[0])
+        assert lake_fixture.totals(merge_outcomes([r.outcome for r in results])) == full
+        # Nothing was pending before the states, so the records that they move were read again.
+        heights = [r.state.pending.height for r in results if r.state is not None]
+        assert heights[3] == 2 and results[4].read_again > 0 < results[6].read_again

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kernel_adapter import assert_same_history, terms_of
 from random_logs import MICRO, service
 from reference_model.history import run_reference
-from reference_model.log import Close, Item, Log, Record
+from reference_model.log import Close, Item, Log, Record, State
 
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.kernel.evaluate import evaluate
@@ -92,8 +92,17 @@ CASES: dict[str, tuple[Log, Policy]] = {
     "a late record of a covered service": (
         [[u("u", 0, 5, service="iot"), c("c", 3, 5, 5, service="bundle")], advance_watermarks(OLD), [u("v", 19, 5, service="sms")]],
         replace(PLAIN, services={
-            **PLAIN.services, "sms": IOT, "bundle": service(("aggregate",), grace=5 * S, period=20 * S, covers=("iot", "sms")),
+            **PLAIN.services, **dict.fromkeys(("iot", "sms"), service(("aggregate",), period=24 * HOUR * S)),
+            "bundle": service(("aggregate",), grace=5 * S, period=20 * S, covers=("iot", "sms")),
         }),
+    ),
+    "a back-dated state that moves records of two final cycles": (
+        [
+            [State("s", 0, 1)],
+            [u("a", 24 * HOUR, 5, service="iot"), c("c", 480 * HOUR, 5, 5, service="iot"), u("d", 960 * HOUR, 7, service="iot")],
+            advance_watermarks(9_000 * HOUR), [State("s", 0, 15)],
+        ],
+        replace(PLAIN, services={**PLAIN.services, "iot": service(("aggregate",), grace=5 * S, period="cycle")}),
     ),
     "a repeated delivery of a record": ([[u("u", 0, 5, "K")], advance_watermarks(OLD), [u("u", 0, 5, "K")]], PLAIN),
     "another content of a record": ([[u("u", 0, 5, "K")], advance_watermarks(OLD), [u("u", 0, 7, "K")]], PLAIN),

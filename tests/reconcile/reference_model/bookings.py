@@ -100,6 +100,7 @@ class Group:
             "service": self.service, "peer": self.peer, "own_number": self.subscriber, "account": self.name[1] or None, "subscriber": subscriber, "currency": self.name[4],
             "start_us": self.start_us, "quantity_micros": quantity if quantity is not None and quantity < 2**63 else None,
             "order": self.records[first].record.event_id,
+            "cycle_day": None if self.start_us is None else self.known.cycle_day(self.subscriber, self.start_us),
         }  # fmt: skip
 
     @property
@@ -169,7 +170,7 @@ def price_of_quantity(session: Group, quantity: int | None, sessions: dict[Name,
 # --- pools ------------------------------------------------------------------------------------------------------------
 
 Pool = tuple[object, ...]
-PERIODS = ("month", "week", "day")
+PERIODS = ("cycle", "month", "week", "day")
 
 
 def shared_terms_of(service: str | None, book: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -208,13 +209,19 @@ def pool_of(session: Group) -> tuple[Pool, int] | None:
         return None
     span = min((PERIODS.index(r["period"] or "month"), r["timezone"] or "UTC") for r in terms)
     group = min(s for r in terms for s in ([r["service"]] if r["item"] == "rate" else services_of(r["name"], book)))
-    begins, last_us = billing_period(session.start_us, PERIODS[span[0]], span[1])
+    cycle_day = session.known.cycle_day(session.subscriber, session.start_us)
+    begins, last_us = billing_period(session.start_us, PERIODS[span[0]], span[1], cycle_day)
     return (session.name[4], session.name[1], sharer, group, begins), last_us
 
 
-def billing_period(time_us: int, period: str, zone: str) -> tuple[date, int]:
-    """Return the first day of the billing period that contains an instant, and the period's last microsecond."""
+def billing_period(time_us: int, period: str, zone: str, cycle_day: int) -> tuple[object, int]:
+    """Return what names the billing period that contains an instant, and the period's last microsecond."""
     day = (EPOCH + time_us * US).astimezone(ZoneInfo(zone)).date()
+    if period == "cycle":
+        month = day.year * 12 + day.month
+        month -= day < cycle_begins(month, cycle_day)
+        after = cycle_begins(month + 1, cycle_day)
+        return (month, cycle_day), instant_us((after - EPOCH.date()).days * 86_400_000_000, zone) - 1
     if period == "month":
         first = day.replace(day=1)
         after = (first + timedelta(days=32)).replace(day=1)

@@ -170,7 +170,8 @@ def _aggregation_periods(entries: pl.DataFrame, policies: Policies, terms: Terms
     if entries.is_empty():
         return pl.DataFrame(schema={"group_no": pl.Int64, **_CELL_TYPES, "cell": pl.Int64})
     undated = entries.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
-    candidates = with_cycle_days(summed_as(pl.concat([entries, undated]), policies), policies, terms)
+    candidates = summed_as(pl.concat([entries, undated]), policies)
+    candidates = with_cycle_days(candidates, terms, has_cycles=policies.has_cycles)
     periods: list[pl.DataFrame] = []
     for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
         assert isinstance(period, int) and isinstance(zone, str)

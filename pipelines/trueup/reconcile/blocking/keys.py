@@ -65,7 +65,7 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
     )  # fmt: skip
     candidates = candidates.hstack([_aggregation_keys(timed, policies, is_needed=bool(by_aggregate.any()))])
     candidates = candidates.hstack(timed.select("subscriber", known="position")).explode("aggregation_key")
-    candidates = with_cycle_days(candidates, policies, terms).drop("subscriber", "known")
+    candidates = with_cycle_days(candidates, terms, has_cycles=policies.has_cycles).drop("subscriber", "known")
     repeated = candidates.filter("is_repeated").drop("is_repeated")
     pairs = party_time_pairs(repeated, unit=["side"], party=["party"], times=["time_us", "aggregation_time_us"])
     candidates = candidates.drop("is_repeated")

@@ -19,13 +19,13 @@ def summed_as(rows: pl.DataFrame, policies: Policies) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def with_cycle_days(rows: pl.DataFrame, policies: Policies, terms: Terms) -> pl.DataFrame:
+def with_cycle_days(rows: pl.DataFrame, terms: Terms, *, has_cycles: bool) -> pl.DataFrame:
     """Return rows (`subscriber`, `aggregation_time_us`, `known`), each once for every `cycle_day` that it has at some position.
 
     `known` is the first position at which the row is known. A state that arrives later, or is back-dated, changes the cycle day of
     the records that begin at or after it. Without billing cycles there is one row each, and no cycle day.
     """
-    if not policies.has_cycles:
+    if not has_cycles:
         return rows.with_columns(cycle_day=pl.lit(None, pl.Int64))
     numbered = rows.with_row_index("row_no")
     first = numbered.select("row_no", "subscriber", time_us="aggregation_time_us", at="known")

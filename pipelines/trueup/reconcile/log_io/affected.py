@@ -178,7 +178,7 @@ class AffectedReader:
         side = [*_KEY, "charge"]
         columns = ["bucket", "scope", "service", "time_us", "aggregation_time_us"]
         # Only records of one subscriber share a scope where sums of billing cycles are compared.
-        columns += ["subscriber", "position"] if self.frontier.policies.has_cycles else []
+        columns += ["subscriber", "position"] if self._sums_cycles else []
         of_units = known.join(step.select(_KEY).drop_nulls("session_key").unique(), on=_KEY, how="semi")
         timed = _timed(of_units, self.frontier).select(*side, *columns[2:])
         pairs = party_time_pairs(timed, unit=side, party=["service"], times=["time_us", "aggregation_time_us"])
@@ -198,9 +198,14 @@ class AffectedReader:
         others = DEFAULT_RULE in rules
         return _Services([n for rule, n in enumerate(self.frontier.policies.services) if (rule in rules) != others], others)
 
-    def _with_cycle_days(self, rows: pl.DataFrame) -> pl.DataFrame:
-        known = pl.col("position") if self.frontier.policies.has_cycles else pl.lit(0)
-        return with_cycle_days(rows.with_columns(known=known), self.frontier.policies, self.terms)
+    @property
+    def _sums_cycles(self) -> bool:
+        return self.frontier.policies.has_cycles
+
+    def _with_cycle_days(self, rows: pl.DataFrame, has_cycles: bool) -> pl.DataFrame:
+        """Return rows once for each cycle day that they have at some position since they are known."""
+        known = pl.col("position") if has_cycles else pl.lit(0)
+        return with_cycle_days(rows.with_columns(known=known), self.terms, has_cycles=has_cycles).drop("known")
 
     def _summed_as(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows with a `service` once for each service in whose sums they can be, see `summed_as`."""
@@ -210,7 +215,7 @@ class AffectedReader:
     def _same_period(self, close: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
         """Return, of records close in time, those in a period of `instants`, and `own`: whether by their own service."""
         rules = self.frontier.policies.frame.filter("by_aggregate")
-        timed, instants = (self._with_cycle_days(rows) for rows in (_timed(close, self.frontier), instants))
+        timed, instants = (self._with_cycle_days(rows, self._sums_cycles) for rows in (_timed(close, self.frontier), instants))
         same_period = [_EMPTY]
         for (period, zone), _ in rules.group_by("sum_period", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
@@ -231,7 +236,7 @@ class AffectedReader:
 
     def _same_pool(self, step: pl.DataFrame) -> pl.DataFrame:
         """Return usage that shares free units or tiers with usage of a step, within a billing period where all have one."""
-        columns = ["bucket", "scope", "service", "time_us"]
+        columns = ["bucket", "scope", "service", "time_us", "subscriber", "position"]
         usage = step.filter(~pl.col("charge")).select(columns).drop_nulls("time_us").join(self._shared, on="service")
         if usage.is_empty():
             return _EMPTY.drop("own")
@@ -249,11 +254,16 @@ class AffectedReader:
         pool = ["bucket", "scope", "group", "index"]
         for (zone, period, spans), group in self._shared.group_by("timezone", "period", "spans", maintain_order=True):
             # Services of one group have one period.
-            index = pl.lit(None, pl.Int64) if spans != 1 else period_number(pl.lit(period), str(zone), pl.col("time_us"))
-            of_group = group.select("service", "group")
-            own = usage.drop("group").join(of_group, on="service").select("bucket", "scope", "group", index=index).unique()
-            candidates = rows.join(of_group, on="service").with_columns(index=index)
-            same_pool.append(candidates.join(own, on=pool, how="semi", nulls_equal=True).select(rows.columns))
+            number = period_number(pl.lit(period), str(zone), pl.col("time_us"), pl.col("cycle_day"))
+            index = pl.lit(None, pl.Int64) if spans != 1 else number
+            of_group, by_cycle = group.select("service", "group"), period == "cycle" and spans == 1
+            own, candidates = (
+                self._with_cycle_days(frame.join(of_group, on="service").with_columns(aggregation_time_us="time_us"), by_cycle)
+                for frame in (usage.drop("group"), rows)
+            )
+            drawing = own.select("bucket", "scope", "group", index=index).unique()
+            found = candidates.with_columns(index=index).join(drawing, on=pool, how="semi", nulls_equal=True)
+            same_pool.append(found.select(rows.columns).unique(ROW, keep="first", maintain_order=True))
         return pl.concat(same_pool)
 
     def _ambiguous_sessions(self, others: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:

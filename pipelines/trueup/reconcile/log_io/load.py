@@ -115,12 +115,15 @@ def book_at(lake: Lake, upto: int) -> Book:
 
 
 def with_plans(lake: Lake, calls: pl.DataFrame, upto: int) -> pl.DataFrame:
-    """Return records to be priced (`CALL`); those without a plan get that of their subscription as known at a position."""
-    if (calls["plan"].is_not_null() | calls["subscriber"].is_null()).all():
+    """Return records to be priced (`CALL`) with the cycle day, and where they have none the plan, of their subscription.
+
+    The subscription is that known at a position.
+    """
+    if calls["subscriber"].is_null().all():
         return calls
     states = Terms(states=states_of(lake.read("subscriber", upto=upto)))
-    plans = states.states_at(calls.select("subscriber", time_us="start_us", at=pl.lit(upto, pl.Int64)))
-    return calls.with_columns(pl.coalesce("plan", plans["plan"]))
+    moments = calls.select("subscriber", time_us="start_us", at=pl.lit(upto, pl.Int64))
+    return calls.with_columns(pl.coalesce("plan", states.states_at(moments)["plan"]), states.cycle_days_at(moments))
 
 
 def _shareable(book: Book, lake: Lake) -> Book:
@@ -134,6 +137,12 @@ def _shareable(book: Book, lake: Lake) -> Book:
         raise LogError(
             'the tariff book has free units or tiers, whose records bucket_by = "session_key" separates',
             where=str(lake.project.directory), todo='make the lake with bucket_by = "subscriber" or "account"',
+        )  # fmt: skip
+    if by != "subscriber" and (table["period"] == "cycle").any():
+        raise LogError(
+            f"the tariff book has free units or tiers of billing cycles, which are those of subscribers; bucket_by = {by!r} keeps "
+            "records of several subscribers together",
+            where=str(lake.project.directory), todo='make the lake with bucket_by = "subscriber"',
         )  # fmt: skip
     if by != "account" and table["by_account"].any():
         raise LogError(

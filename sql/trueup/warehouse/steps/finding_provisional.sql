@@ -123,8 +123,17 @@ reasons AS (
     JOIN shared q ON q.pool = p.pool AND q.period = p.period AND q.timezone = p.timezone AND q.by_account = p.by_account
     WHERE
         coalesce(q.service = f.refused_service, TRUE)
-        AND date_trunc(p.period, timezone(p.timezone, f.started_at)) BETWEEN
-        date_trunc(p.period, timezone(p.timezone, coalesce(f.from_time, f.started_at))) AND date_trunc(p.period, timezone(p.timezone, f.until_time))
+        AND CASE
+            -- Which cycle a refused record is of depends on a state; no cycle is longer than 31 days.
+            WHEN p.period = 'cycle'
+                THEN
+                    f.started_at BETWEEN coalesce(f.from_time, f.started_at) - INTERVAL 31 DAY
+                    AND f.until_time + INTERVAL 31 DAY
+            ELSE
+                date_trunc(p.period, timezone(p.timezone, f.started_at)) BETWEEN
+                date_trunc(p.period, timezone(p.timezone, coalesce(f.from_time, f.started_at)))
+                AND date_trunc(p.period, timezone(p.timezone, f.until_time))
+        END
     UNION ALL
     SELECT l.finding_id, a.reason
     FROM lopsided l
