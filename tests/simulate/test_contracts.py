@@ -115,7 +115,7 @@ def done(command: str, folder: Path, *more: str) -> None:
 @pytest.mark.slow
 def test_every_decidable_mistake_is_found_and_its_back_bill_recovers_it(tmp_path: Path) -> None:
     folder = tmp_path / "operator"
-    simulate(folder, SimulationRequest(300, 1, 21, months=3, chain=True))
+    simulate(folder, SimulationRequest(300, 1, 22, months=3, chain=True))
     text = (folder / FILE_NAME).read_text("utf-8").replace("buckets = 16", "buckets = 4")
     text = text.replace('billed_at = "billed_utc"', 'billed_at = "billed_utc"\ncorrects = { column = "corrects", optional = true }')
     (folder / FILE_NAME).write_text(text, "utf-8")
