@@ -38,7 +38,7 @@ def with_waits(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
 
 def in_scope_at(rows: pl.DataFrame, reach: RunningMax) -> pl.DataFrame:
     """Add `scope_at`: the position from which the charge stream reaches back to the end of the period, or to the event."""
-    ends = pl.max_horizontal("due_us", pl.col("period_to_us") - 1)
+    ends = pl.coalesce(pl.col("period_to_us") - 1, "due_us")
     # The running maximum has negative times: it exceeds −x once the stream has a record before x.
     at = reach.position_passing(-rows.select(ends).to_series().to_numpy() - 1)
     return rows.with_columns(pl.Series("scope_at", at, dtype=pl.Int64))

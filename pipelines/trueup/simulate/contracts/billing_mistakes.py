@@ -77,7 +77,7 @@ def _chosen(rng: np.random.Generator, count: int, months: Months) -> pl.Expr:
         "item_fee_missed": pl.col("charged_days").is_null(),
         "item_missed": plain, "item_twice": plain, "item_wrong_amount": plain, "item_within_tolerance": plain,
     }  # fmt: skip
-    in_time = (pl.col("due_at") < pl.lit(months.errs_until).cast(pl.Datetime("us"))) & _is_expected(months)
+    in_time = _is_in_time(months) & _is_expected(months)
     draws = {kind: pl.lit(pl.Series(rng.random(count) < SHARES[kind])) for kind in possible}
     chosen = pl.coalesce(*(pl.when(may & draws[kind] & in_time).then(pl.lit(kind)) for kind, may in possible.items()))
     # An item is never billed until the end, or it would not be never.
@@ -104,6 +104,11 @@ def _lines(rows: pl.DataFrame, months: Months) -> pl.DataFrame:
     return pl.concat([charged, charged.filter(kind == "item_twice").with_columns(copy=pl.lit(1))])
 
 
+def _is_in_time(months: Months) -> pl.Expr:
+    """Return whether what is due is final at the end."""
+    return pl.col("due_at").dt.replace_time_zone(None) < pl.lit(months.errs_until).cast(pl.Datetime("us"))
+
+
 def _is_expected(months: Months) -> pl.Expr:
     """Return whether a period would be expected without a charge: one that ended before the first charge would not."""
     return (pl.col("period_to") > pl.lit(months.first).cast(pl.Datetime("us"))).fill_null(True)
@@ -115,9 +120,7 @@ def _truth(rows: pl.DataFrame, lines: pl.DataFrame, months: Months) -> pl.DataFr
         pl.col("line_id").sort(), extra=pl.col("line_id").filter(pl.col("copy") == 1), billed=pl.col("amount_micros").sum(),
         again=pl.col("amount_micros").filter(pl.col("copy") == 1).sum(),
     )  # fmt: skip
-    # What is due in the last days of an item never billed is still within grace.
-    is_final = pl.col("due_at") < pl.lit(months.last).cast(pl.Datetime("us")) + pl.duration(days=1) - GRACE
-    counts = (pl.col("kind") != "item_never_billed") | (is_final & _is_expected(months) & (pl.col("expected_micros") != 0))
+    counts = (pl.col("kind") != "item_never_billed") | (_is_expected(months) & (pl.col("expected_micros") != 0))
     mistaken = rows.drop_nulls("kind").filter(counts).join(keys, on=period, how="left")
     names = {n: pl.col("kind").replace_strict(list(KINDS), [getattr(k, n) for k in KINDS.values()], return_dtype=pl.String)
              for n in ("expected_kind", "kernel_kind", "reason")}  # fmt: skip
@@ -128,7 +131,8 @@ def _truth(rows: pl.DataFrame, lines: pl.DataFrame, months: Months) -> pl.DataFr
     judged = mistaken.with_columns(impact=expected - pl.col("billed").fill_null(0)).with_columns(utc)
     return judged.select(
         "kind", **{n: pl.when(tolerated).then(none).otherwise(of) for n, of in names.items()}, expected_status=pl.lit("open"),
-        decidable=~tolerated, service=pl.lit(prices.SERVICE), subscriber="msisdn",
+        # What is due in the last days of an item never billed may be within grace still.
+        decidable=~tolerated & _is_in_time(months), service=pl.lit(prices.SERVICE), subscriber="msisdn",
         usage_record_keys=pl.concat_list(item_key("msisdn", "item", "period_from")),
         charge_record_keys=pl.when(is_twice).then("extra").otherwise("line_id").fill_null(no_keys),
         impact_micros=pl.when(is_twice).then(-pl.col("again")).otherwise("impact"),

@@ -63,13 +63,14 @@ def draw_contracts(rng: np.random.Generator, count: int, months: Months) -> pl.D
     age = np.where(rng.random(count) < 1 / 6, rng.integers(1, 90, count), rng.integers(40, 1_200, count))
     begun = _noon_ish(rng, months.first, -age)
     midnight = event.astype("datetime64[D]").astype("datetime64[us]")
-    cycle = rng.choice(_CYCLE_DAYS, count)
+    number = rng.integers(0, len(_CYCLE_DAYS), count)
+    cycle, moved = np.array(_CYCLE_DAYS)[number], np.array(_CYCLE_DAYS)[(number + 3) % len(_CYCLE_DAYS)]
     never = np.datetime64("NaT", "us")
     return pl.DataFrame({
         "contract": order, "msisdn": [f"+99940{n:08d}" for n in order], "account": [f"C{10_000_000 + n}" for n in order],
         "fate": fate, "plan": plan, "new_plan": np.where(fate == UPGRADE, plan + 1, plan),
         "plan_at": np.where(fate == UPGRADE, event, never), "cycle_day": cycle,
-        "new_cycle_day": np.where(fate == MOVE_CYCLE, rng.choice(_CYCLE_DAYS, count), cycle),
+        "new_cycle_day": np.where(fate == MOVE_CYCLE, moved, cycle),
         "cycle_at": np.where(fate == MOVE_CYCLE, midnight, never), "active_at": np.where(fate == JOIN, event, begun),
         "ceased_at": np.where(fate == LEAVE, event, never), "suspended_at": np.where(fate == SUSPEND, midnight, never),
         "resumed_at": np.where(fate == SUSPEND, midnight + np.timedelta64(_SUSPENDED_DAYS, "D"), never),

@@ -16,7 +16,7 @@ STAGES = ("switch", "mediation", "rating", "invoice")
 PRICE_MICROS = 2_000
 """Of one second."""
 GRACE = timedelta(hours=24)
-SHARE = 0.01
+SHARE = 0.02
 """The share of the calls that get each kind of loss."""
 _AFTER = timedelta(days=4)
 """How long after the end the last call is: it moves the frontiers of all stages."""
