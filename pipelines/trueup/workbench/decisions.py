@@ -18,7 +18,6 @@ from trueup.workbench.workbench import Workbench
 MOST_AT_ONCE = 10_000
 """Subjects that one click decides on."""
 MOST_NOTE_CHARACTERS = 2_000
-MOST_WAIT_S = 10.0
 
 Field = Literal["note", "amount", "day", "assignee", "into", "where"]
 
@@ -77,8 +76,8 @@ async def decide_all(workbench: Workbench, session: Session, subjects: Sequence[
     decision = _decision(form, user.name, ZoneInfo(workbench.project.config.project.timezone))
     recorded = await asyncio.to_thread(_record, workbench, list(subjects), decision, form)
     if recorded[0].into:
-        # Findings have moved to another case, which only a newer copy shows. Of many findings it takes longer than a person waits.
-        await asyncio.wait({asyncio.create_task(asyncio.to_thread(workbench.copy.refresh))}, timeout=MOST_WAIT_S)
+        # Findings have moved to another case, which only a newer copy shows.
+        await workbench.wait_for_newer_copy()
     shown = ", ".join(each.subject_id for each in recorded[:20])
     workbench.actions.append(user, recorded[0].decision, shown, subjects=len(recorded), note=decision.note)
     return recorded

@@ -73,6 +73,10 @@ def register(workbench: Workbench) -> None:
     async def case(request: Request, case_id: str) -> None:
         with shell(workbench, request, "Case") as session:
             rows = await workbench.questions.rows("case/case", id=case_id)
+            if not rows and await asyncio.to_thread(workbench.copy.is_stale):
+                # It may have been opened a moment ago.
+                await workbench.wait_for_newer_copy()
+                rows = await workbench.questions.rows("case/case", id=case_id)
             if not rows:
                 empty(
                     f"There is no case {case_id[:40]} in the copy of the views. One that is new appears when the copy is renewed."
