@@ -185,7 +185,10 @@ def test_a_model_loaded_from_its_folder_gives_equal_scores(model: Model, tmp_pat
     assert score_features(back, features).equals(score_features(model, features))
     card_text = (tmp_path / model.model_id / "card.md").read_text("utf-8")
     assert "What it cannot see" in card_text
-    assert "Calibration" in card_text
+    assert "Calibration" in card_text and "calibration.svg" not in card_text
+    model.save(tmp_path, picture="<svg/>")
+    assert "](calibration.svg)" in (tmp_path / model.model_id / "card.md").read_text("utf-8")
+    assert (tmp_path / model.model_id / "calibration.svg").read_text("utf-8") == "<svg/>"
 
 
 def test_a_model_of_other_features_is_refused(model: Model, tmp_path: Path) -> None:

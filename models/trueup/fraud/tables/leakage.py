@@ -1,4 +1,4 @@
-"""Find features that say the label itself: a model on them is worthless, because they are known only afterwards."""
+"""Find features that repeat the label: a model on them is worthless, because their values are known only afterwards."""
 
 from __future__ import annotations
 

@@ -165,7 +165,19 @@ def train(project: Project, *, truth: Path | None = None) -> Trained:
     }  # fmt: skip
     settings = settings_of(config)
     model = train_model(telecom_features(), known.table, settings, recent=known.recent, card=card, now_us=known.newest_us)
-    return Trained(model, model.save(project.resolve(config.models)), known.position)
+    return Trained(model, model.save(project.resolve(config.models), picture=_picture(model)), known.position)
+
+
+def _picture(model: Model) -> str | None:
+    """Draw the calibration; None where it was not checked, or the extra `pictures` is not installed."""
+    try:
+        from trueup.pictures.svg import calibration_svg
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("trueup"):
+            raise
+        return None
+    bins = model.card.get("reliability")
+    return calibration_svg(bins, f"Calibration of model {model.model_id[:12]}") if bins else None
 
 
 def compare(project: Project, *, truth: Path | None = None) -> list[Compared]:

@@ -22,7 +22,7 @@ from trueup.collect.map.implied_settings import plausible_range
 from trueup.collect.map.notation import describe, plain_numbers, plain_seconds
 from trueup.collect.map.numbers import in_digits
 from trueup.collect.map.texts import clean_texts, repair_numbers
-from trueup.collect.map.times import to_utc, utc_times, utc_times_of_days
+from trueup.collect.map.times import lacks_digits, to_utc, utc_times, utc_times_of_days
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, NotationConfig, ProjectConfig, SourceConfig
 from trueup.currencies import known_codes
 from trueup.errors import SourceError, list_names
@@ -34,16 +34,20 @@ from trueup.units import SERVICES_WITH_BOUNDS
 if TYPE_CHECKING:
     from trueup.quality.row_rules import RowRule
 
-MAPPING_VERSION = 3
+MAPPING_VERSION = 4
 """Version of new sources, part of every recorded mapping; raised when the same settings turn the same bytes into other events.
 
 Version 1 takes texts as delivered. Version 2 takes them in one form (`trueup.collect.map.texts`), accepts 24:00 as the end of a
 day, and gives local times that do not exist once a reason of their own. Version 3 also leaves out invisible marks, knows further
 blanks, signs and forms of numbers that spreadsheets and address books write, refuses `5,-` as a negative number, and bounds the
-quantities of a service that a column names.
+quantities of a service that a column names. Version 4 refuses what an earlier one misread: digits grouped behind a zero (`0.500`),
+numbers whose minus may be a soft hyphen, and times that lack digits where nothing separates them. Numbers of parties in digits of
+other scripts are numbers to it.
 """
 
 _MICRO_POWER = 6
+_NO_TIME = "?"
+"""The text that replaces a time with digits missing: no time, so the record is refused."""
 _PLAIN = NotationConfig()
 _SIGNED = ("amount", "setup", "price")
 """Decimals that may be negative: credits and discounts."""
@@ -180,7 +184,7 @@ class Mapping:
         fields = clean_texts(batch.fields, version=self.version) if self.version > 1 and self.source.trim else batch.fields
         batch, filtered = replace(batch, fields=fields), batch.left_out
         if self.condition is not None:
-            condition = self.condition.evaluate(Records.of(batch, self.source.notation))
+            condition = self.condition.evaluate(Records.of(batch, self.source.notation, self.version))
             is_kept = condition.holds | (condition.error > 0)
             left_out = batch.only(~is_kept)
             filtered = pl.concat([filtered, batch.provenance["source_row"].filter(pl.Series(~is_kept))])
@@ -292,7 +296,8 @@ class _RowBuilder:
     def _computed(self, name: str, rule: ColumnRule) -> pl.Series:
         """Return the values of an expression as text, an empty one as missing; refuse records for which it has none."""
         expression = self._mapping.computed[name]
-        value = text_of(expression.evaluate(Records.of(self._batch, rule.notation or self._source.notation)), self._height)
+        records = Records.of(self._batch, rule.notation or self._source.notation, self._mapping.version)
+        value = text_of(expression.evaluate(records), self._height)
         self.refuse_without_value(name, value.error)
         if expression.kind != "text":
             self._plain.add(name)
@@ -426,6 +431,8 @@ class _RowBuilder:
         """Return texts in UTC; from version 2 on, refuse local times that daylight saving skips or repeats as such."""
         if self._mapping.version == 1:
             return utc_times(values, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
+        if self._mapping.version > 3 and time_format != "iso":
+            values = values.set(lacks_digits(values, time_format).fill_null(False), _NO_TIME)
         value = utc_times_of_days(values, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
         failed = (value.is_null() & values.is_not_null()).arg_true()
         if zone != "UTC" and len(failed):

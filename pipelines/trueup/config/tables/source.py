@@ -180,7 +180,7 @@ class SourceConfig(Table):
     """How numbers are written."""
     trim: Flag = True
     """Whether texts lose their outer blanks."""
-    mapping_version: Annotated[Whole, Field(ge=1, le=3)] | None = None
+    mapping_version: Annotated[Whole, Field(ge=1, le=4)] | None = None
     """The version of the mapping, for sources with a history."""
     delimiter: AsciiCharacter = ","
     """The character between fields."""
