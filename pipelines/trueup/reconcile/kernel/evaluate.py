@@ -67,7 +67,7 @@ def evaluate(
     resolved = resolve_contents(split.remaining, frontier)
     versions, groups = assign_groups(with_due_date(resolved.versions, frontier))
     context = EvaluationContext(frontier, prices.for_groups(groups), after, upto)
-    with_components, cells = assign_components(versions, frontier.policies)
+    with_components, cells = assign_components(versions, frontier.policies, terms=prices.terms)
     changes, deltas, members = _evaluate_components(with_components, cells, context)
     ledger = ledger_rows(pl.concat([deltas, split.ledger_deltas.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
     return Evaluated(changes, ledger, members, split.booked_records, split.unmatched, with_components, groups, cells, resolved)
@@ -85,7 +85,10 @@ def _evaluate_components(
     if first.differing.is_empty():
         return first.changes, first.ledger_deltas.drop("component"), first.members
     joined, _ = assign_components(
-        versions.drop("component"), context.frontier.policies, context.prices.pools.component_links(first.differing)
+        versions.drop("component"),
+        context.frontier.policies,
+        context.prices.pools.component_links(first.differing),
+        context.prices.terms,
     )
     differing = first.differing.to_frame("group_no").unique()
     once_more = versions.join(differing, on="group_no", how="semi").select("component").unique()

@@ -20,7 +20,19 @@ from trueup.frames import query_frames
 from trueup.log.catalog.table_files import SNAPSHOT, DataFile, table_files
 from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.log.place import data_path
-from trueup.reconcile.log_io.load import COLUMNS, NOTED, OF_USAGE_SQL, as_events, no_correction, noted_sql, source_names
+from trueup.reconcile.log_io.load import (
+    COLUMNS,
+    LINE,
+    NOTED,
+    OF_USAGE_SQL,
+    as_events,
+    columns_of,
+    compares_sums,
+    line_hash,
+    no_correction,
+    noted_sql,
+    source_names,
+)
 from trueup.reconcile.sessions.admission import EVENTS
 
 FEWEST_RECORDS_PER_FILE = 5_000
@@ -28,7 +40,7 @@ FEWEST_RECORDS_PER_FILE = 5_000
 _FILES_AT_ONCE = 64
 _FILE_SCHEMA = {
     stream: {n: (EVENT[stream] | CORRECTED)[n] for n in names} | {"attributes": pl.Binary(), "item": pl.String()}
-    for stream, names in COLUMNS.items()
+    for stream, names in (("usage", COLUMNS["usage"]), ("charge", (*COLUMNS["charge"], *LINE)))
 }
 """The columns of a file that may be read; a file of an older lake lacks those that came later."""
 _PER_FILE = ("source", "scope", "position", *NOTED)
@@ -43,8 +55,8 @@ def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.D
     noted = noted_sql(lake)
     frames = {
         stream: lake.read(
-            stream, columns=COLUMNS[stream], noted=[*noted, f"{OF_USAGE_SQL[stream]} AS of_usage"], after=after, upto=upto,
-            part=TablePart(buckets),
+            stream, columns=columns_of(lake, stream, upto), noted=[*noted, f"{OF_USAGE_SQL[stream]} AS of_usage"], after=after,
+            upto=upto, part=TablePart(buckets),
         ).filter("of_usage")
         for stream in COLUMNS
     }  # fmt: skip
@@ -107,6 +119,7 @@ class _Scan:
             "time_us": own_time(stream).cast(pl.Int64), "started": pl.col("started_at").is_not_null(),
             "amount_micros": pl.col("amount_micros") if is_charge else pl.lit(0, pl.Int64),
             "currency": pl.col("currency") if is_charge else pl.lit(None, pl.String),
+            "line": line_hash() if is_charge and self._compares_sums else pl.lit(None, pl.UInt64),
             **({} if is_charge else no_correction()),
         }  # fmt: skip
         made |= {"item": pl.col("item") if is_charge else pl.lit(None, pl.String)}
@@ -137,6 +150,11 @@ class _Scan:
         by = self.lake.project.config.lake.bucket_by
         # Where each row has the column, the bucket key is the column itself, which takes no copy.
         return rows[by] if rows[by].null_count() == 0 else rows.select(bucket_key(by)).to_series()
+
+    @cached_property
+    def _compares_sums(self) -> bool:
+        """Whether equal lines of sums are looked for."""
+        return compares_sums(self.lake, self.upto)
 
     @cached_property
     def _noted(self) -> bool:
