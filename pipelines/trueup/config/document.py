@@ -11,6 +11,7 @@ from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.cases import CasesConfig
 from trueup.config.tables.chain import ChainConfig, check_chains, check_services
 from trueup.config.tables.fraud import FraudConfig
+from trueup.config.tables.invoice import InvoiceConfig
 from trueup.config.tables.lake import LakeConfig
 from trueup.config.tables.limits import LimitsConfig
 from trueup.config.tables.notify import NotifyConfig
@@ -42,6 +43,8 @@ class Config(Table):
     """How the usage and charges of each service are matched and priced; `default` is for all others."""
     chain: tuple[ChainConfig, ...] = ()
     """The systems that records pass between switch and bill, one table for each chain."""
+    invoice: InvoiceConfig = InvoiceConfig()
+    """What must hold of invoices, and when they are due."""
     rating: RatingConfig = RatingConfig()
     """Record attributes that prices depend on."""
     fraud: FraudConfig = FraudConfig()
@@ -121,7 +124,7 @@ def parse_tables(tables: dict[str, Any], *, where: str = FILE_NAME) -> Config:
 
 
 _NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]", "chain": "[[chain]]"}
-_NESTED_LISTS = (("fraud", "rule"), ("workbench", "user"))
+_NESTED_LISTS = (("fraud", "rule"), ("invoice", "tax"), ("workbench", "user"))
 
 
 def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:

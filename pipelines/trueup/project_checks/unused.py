@@ -16,7 +16,7 @@ from trueup.config import (
     SourceConfig,
 )
 from trueup.errors import ConfigError
-from trueup.events.streams import MOVEMENTS, STAGE
+from trueup.events.streams import INVOICE, MOVEMENTS, STAGE
 from trueup.project_checks.facts import Facts, is_mapped
 from trueup.project_checks.problem import Instance, Rule
 
@@ -59,6 +59,9 @@ def _unused(facts: Facts) -> Iterator[Instance]:
     yield from _unused_of_covered(facts.config.reconcile)
     if "timeout" in facts.config.anchor.model_fields_set and facts.config.anchor.to_command is None:
         yield {"where": "[anchor]", "name": "timeout", "when": "without `to_command`"}
+    if facts.config.invoice.model_fields_set and not facts.sources_of(INVOICE):
+        for name in sorted(facts.config.invoice.model_fields_set):
+            yield {"where": "[invoice]", "name": name, "when": 'without a source with stream = "invoice"'}
     for rule in facts.config.fraud.rule:
         for name in sorted(rule.model_fields_set - _ANY_RULE - _RULE_SETTINGS[rule.kind]):
             yield {"where": f"[[fraud.rule]] {rule.name}", "name": name, "when": f"in a rule of kind {rule.kind}"}
@@ -81,12 +84,15 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     elif "bill_lines" in written and not is_mapped(source, "session_key"):
         yield "bill_lines", "without a column for session_key"
     if source.stream not in MOVEMENTS:
-        yield from ((name, f'with stream = "{source.stream}"') for name in _MOVEMENTS_ONLY if name in written)
-    elif "lateness" in written and source.frontier == "declared":
+        names = ("idle_after",) if source.stream == INVOICE else _MOVEMENTS_ONLY
+        yield from ((name, f'with stream = "{source.stream}"') for name in names if name in written)
+    if source.stream in (*MOVEMENTS, INVOICE) and "lateness" in written and source.frontier == "declared":
         yield "lateness", 'with frontier = "declared"'
     if source.stream == STAGE:
         # Quality watches what is reconciled; the numbers of files tell what is late in a chain.
         yield from ((f"{name} of feed", f'with stream = "{STAGE}"') for name in sorted(source.feed.model_fields_set - {"file"}))
+    if source.stream == INVOICE:
+        yield from ((f"{name} of feed", f'with stream = "{INVOICE}"') for name in sorted(source.feed.model_fields_set))
     if "trim" in written and source.mapping_version == 1:
         yield "trim", "with mapping_version = 1"
     if "late_after" in source.feed.model_fields_set and source.feed.every is None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from trueup.errors import TrueupError
-from trueup.events.streams import STATES
+from trueup.events.streams import INVOICE, STATES
 from trueup.reconcile.domain.kinds import ITEM_REASONS, KINDS
 from trueup.warehouse.query import Warehouse
 
@@ -146,7 +146,7 @@ def _explain_event(warehouse: Warehouse, event_id: str, stream: str) -> EventExp
     value = {"event_id": event_id}
     if stream == "quarantine":
         return EventExplanation(warehouse.rows("queries/records/quarantined_record", value)[0], [])
-    if stream in STATES:
+    if stream in (*STATES, INVOICE):
         return EventExplanation(warehouse.rows(f"queries/records/{stream}", value)[0] | {"stream": stream}, [])
     return EventExplanation(
         warehouse.rows("queries/records/event", value)[0], warehouse.rows("queries/findings/findings_of_event", value)

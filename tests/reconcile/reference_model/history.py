@@ -191,6 +191,8 @@ def change_row(
         "subscriber": subscriber, "peer": peer, "node": node, "day": p.day, "started_us": started_us, "expected_micros": p.expected,
         "billed_micros": p.billed, "currency": p.currency, "usage_event_ids": tuple(sorted(usage)),
         "charge_event_ids": tuple(sorted(charges)), "content_event_ids": tuple(contents),
+        # Findings about usage are about no item.
+        "item": None, "period_from": None, "period_to": None,
         **dict(zip(("whole_expected_micros", "whole_billed_micros", "whole_tolerated_micros"), whole, strict=True)),
     }  # fmt: skip
 

@@ -27,12 +27,11 @@ from trueup.reconcile.domain.bookings import (
     by_period,
 )
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
+from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.kernel.corrections import corrected_kind, total_micros
 from trueup.reconcile.kernel.lines import REPEATED, charged_micros, excess_lines, judged_kind, repeated_lines, split_excess
 from trueup.reconcile.kernel.matching import Matched
-from trueup.reconcile.pricing.session_price import price_sessions
-from trueup.reconcile.sessions.grouping import RATED_BY
+from trueup.reconcile.pricing.price_table import RULE_COLUMNS, PriceTable
 
 
 @dataclass(frozen=True)
@@ -58,22 +57,22 @@ NO_SUMS = PeriodSums(
 """No period is summed."""
 
 
-def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, terms: Terms) -> PeriodSums:
+def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, prices: PriceTable) -> PeriodSums:
     """Return the sums per service, subscriber and period of units that are not settled."""
     aggregated = pl.col("by_aggregate") & (pl.col("settled_at") > pl.col("at"))
     if not matched.sessions["by_aggregate"].any() and not matched.charge_groups["by_aggregate"].any():
         return NO_SUMS
     summed, charge_groups = (_of_lines(units.filter(aggregated)) for units in (matched.sessions, matched.charge_groups))
     cell_columns = ["component", "at", "policy", "rule", "bucket", *CELL[:4], "sum_period", "timezone"]
-    sessions = _with_period_index(summed, "start_us", frontier, terms)
+    sessions = _with_period_index(summed, "start_us", frontier, prices.terms)
     charge_groups = charge_groups.select("group_no", "judges_lines", *cell_columns)
     charges = rows.filter("charge").with_columns(own_service="service", own_subscriber="subscriber")
     charges = charges.drop("component", *cell_columns[2:5], *CELL[:4]).join(charge_groups, on=["at", "group_no"])
     assigned = pl.when(pl.col("assigned_at") <= pl.col("at")).then("assigned_time_us")
     charges = _with_period_index(
-        charges.with_columns(aggregation_time_us=pl.coalesce("time_us", assigned)), "aggregation_time_us", frontier, terms
+        charges.with_columns(aggregation_time_us=pl.coalesce("time_us", assigned)), "aggregation_time_us", frontier, prices.terms
     )
-    charges = charges.with_columns(charged_value=_charged_value(charges, frontier, terms))
+    charges = charges.with_columns(charged_value=_charged_value(charges, frontier, prices))
     sums = pl.concat(
         [
             sessions.select(
@@ -139,22 +138,10 @@ def _of_lines(units: pl.DataFrame) -> pl.DataFrame:
     return units.with_columns(service=pl.coalesce("sum_service", "service"), rule="sum_rule")
 
 
-def _charged_value(charges: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Series:
-    """Return the price of the quantity of each charge where a tariff prices its service by itself; NULL otherwise.
-
-    The price of a charge in an allowance pool depends on the charges before it. Sums of such services are judged by usage alone.
-    """
-    rules = frontier.policies.frame.select("policy", "rule", "price_micros", "price_per", "price_currency")
-    requests = charges.select(
-        "policy", "rule", "at", "scope", "subscriber", "service", "peer", *RATED_BY, "currency", "quantity_micros",
-        start_us="aggregation_time_us", order="event_id",
-    ).join(rules, on=["policy", "rule"], how="left", maintain_order="left")  # fmt: skip
-    if requests["price_micros"].null_count() == 0:
-        return pl.repeat(None, charges.height, dtype=pl.Int128, eager=True)
-    states = terms.states_at(requests.select("subscriber", "at", time_us="start_us"))
-    prices = price_sessions(requests.hstack(states), terms)["expected_micros"]
-    is_shared = requests["service"].is_in(shared_terms(terms)["service"].implode()).fill_null(False)
-    return prices.set(is_shared, None)
+def _charged_value(charges: pl.DataFrame, frontier: Frontier, prices: PriceTable) -> pl.Series:
+    """Return the price of the quantity of each charge, see `PriceTable.price_charges`."""
+    rules = frontier.policies.frame.select("policy", "rule", *RULE_COLUMNS)
+    return prices.price_charges(charges.join(rules, on=["policy", "rule"], how="left", maintain_order="left"))
 
 
 def _with_period_index(frame: pl.DataFrame, time: str, frontier: Frontier, terms: Terms) -> pl.DataFrame:
