@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import string
@@ -16,6 +15,7 @@ from typing import Any
 from trueup.errors import TrueupError
 from trueup.reconcile.domain.kinds import KINDS
 from trueup.warehouse.explain import plain
+from trueup.warehouse.new_file import write_new
 from trueup.warehouse.query import Warehouse
 
 FIELDS = (
@@ -138,24 +138,7 @@ def back_bill_rows(warehouse: Warehouse, selection: Selection) -> list[dict[str,
 def write_back_bill(rows: Sequence[Mapping[str, Any]], template: BackBillTemplate, path: Path) -> BackBill:
     """Write a back-bill at once or not at all; raise `TrueupError` where the file exists already: it may have been delivered."""
     named = [row for row in rows if template.names(row)]
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(template.write(named), "utf-8")
-        # A link fails where the name is taken, also by a command that runs at the same time.
-        path.hardlink_to(part)
-    except FileExistsError:
-        raise TrueupError(
-            "the file exists already", where=str(path), todo="name another file, or remove this one if it was not delivered"
-        ) from None
-    except OSError as error:
-        raise TrueupError(
-            f"the file cannot be written: {error.strerror or error}",
-            where=str(path),
-            todo="name a file in a folder that you may write in",
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    write_new(path, template.write(named), todo="name another file, or remove this one if it was not delivered")
     sums: dict[str, Decimal] = {}
     for row in named:
         sums[str(row["currency"])] = sums.get(str(row["currency"]), Decimal(0)) + Decimal(str(row["amount"]))

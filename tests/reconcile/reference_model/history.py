@@ -22,7 +22,7 @@ from reference_model.bookings import (
     match,
     price_by_book,
 )
-from reference_model.log import AdmittedRecord, KnownAtPosition, Log, RecordId, Supersede, Tariff, admit
+from reference_model.log import AdmittedRecord, KnownAtPosition, Log, RecordId, State, Supersede, Tariff, admit
 
 from trueup.policies.policy import Policy
 
@@ -67,7 +67,7 @@ def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
         declared = next(
             (
                 n
-                for n, kind in (("policy_change", Policy | Supersede), ("tariff_change", Tariff))
+                for n, kind in (("policy_change", Policy | Supersede), ("tariff_change", Tariff), ("subscriber_change", State))
                 if any(isinstance(i, kind) for i in commit)
             ),
             None,
