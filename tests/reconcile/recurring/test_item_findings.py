@@ -132,6 +132,10 @@ CASES: dict[str, tuple[list[Item], list[Change]]] = {
         [SINCE, State("2026-02-01", status="suspended"), RENTAL, Bill("31", MARCH), Closed("2026-03-20")],
         [(3, "raised", "frontier", "charge_without_usage", "while_suspended", "-31")],
     ),
+    "charged while suspended, another amount": (
+        [SINCE, State("2026-02-01", status="suspended"), RENTAL, Bill("12", MARCH), Closed("2026-03-20")],
+        [(3, "raised", "frontier", "charge_without_usage", "while_suspended", "-12")],
+    ),
     "an unexplained charge": (
         [SINCE, Bill("5", MARCH, item="tv"), Closed("2026-03-01", 3), Closed("2026-03-02", 4)],
         [(4, "raised", "frontier", "charge_without_usage", "unknown_item", "-5")],
