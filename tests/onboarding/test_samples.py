@@ -108,6 +108,23 @@ def test_german_names_of_both_parties(propose_from: Propose) -> None:
     assert (columns["subscriber"], columns["peer"]) == ("A-Nummer", "B-Nummer")
 
 
+def test_a_key_of_each_call_is_the_session_key_though_all_parties_are_shared(propose_from: Propose) -> None:
+    # Of 20 calls of 12 parties 19 are billed: every party is in both files, and 19 of 20 keys are.
+    calls = [
+        f"G{n:02d};+49 151 12345{n % 12:02d};030 12345{n};{n + 1}.11.2026 10:00:00;00:0{n % 7 + 1}:{n:02d}\n" for n in range(20)
+    ]
+    bills = [f"Z{n};G{n:02d};+49 151 12345{n % 12:02d};{n + 1}.11.2026 10:00:00;1,{n:02d}\n" for n in range(20) if n != 4]
+    settings, _ = propose_from(
+        usage__csv="Kennung;Anrufer;Gewählte Nummer;Beginn;Dauer\n" + "".join(calls),
+        bill__csv="Rechnungszeile;Kennung;Anrufer;Beginn;Betrag\n" + "".join(bills),
+    )
+    usage, charges = (source(settings, number)["columns"] for number in (0, 1))
+    assert (usage["session_key"], charges["session_key"]) == ("Kennung", "Kennung")
+    assert (usage["subscriber"], usage["peer"], charges["subscriber"]) == (
+        {"column": "Anrufer", "e164": "49"}, {"column": "Gewählte Nummer", "e164": "49"}, {"column": "Anrufer", "e164": "49"},
+    )  # fmt: skip
+
+
 def test_a_number_with_two_readings_is_to_be_checked(propose_from: Propose) -> None:
     rows = "".join(f"K{n},4915110000{n},2026-11-0{n} 10:00:00,1.00{n}\n" for n in range(1, 9))
     settings, document = propose_from(bill__csv="line,msisdn,start,amount\n" + rows)

@@ -34,7 +34,7 @@ from trueup.cli.commands import (
     stream,
     tables,
 )
-from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence, links, notify, whatif
+from trueup.cli.commands.investigation import bill, bill_run, cases, decide, diff, evidence, links, notify, whatif
 from trueup.cli.commands.presentation import picture, workbench
 from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
@@ -69,8 +69,8 @@ def root(
 
 
 _GROUPS = (
-    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, whatif, evidence, bill, notify, links,
-    clock, verify, anchor, rate, recover, run, controls, fraud, tables, doctor, workbench, picture,
+    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, whatif, evidence, bill, bill_run, notify,
+    links, clock, verify, anchor, rate, recover, run, controls, fraud, tables, doctor, workbench, picture,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)
