@@ -3,7 +3,7 @@
     python benchmarks/fraud_telecom.py FOLDER [--budget N] [--write-starter] [--many]
 
 Protocol. The detectors' limits and the starter are chosen on the operators of `TRAIN`. Those of `TEST` have other seeds, sizes and
-lengths; each has every kind of fraud, hard variants, and look-alikes. With --many, the thirty of `MANY` take their place.
+lengths; each has every kind of fraud, hard variants, and look-alikes. With --many, the eight of `MANY` take their place.
 On an operator's first day nothing is known: features count no label. Three ways of finding cases are measured. (a) The detectors
 alone. (b) The starter alone, at its own threshold. (c) Two weeks of (a) and (b) with BUDGET decisions a day, right by the truth;
 then, on the later days, a model of the operator's own.
@@ -43,8 +43,8 @@ TRAIN = ("101-400-21", "102-300-21", "103-500-21", "104-200-30", "105-600-14", "
 TEST = ("201-300-21", "202-150-30", "203-600-14", "204-400-21")
 """Operators by seed, subscribers and days."""
 SIZES, LENGTHS = (200, 350, 600), (14, 21, 28, 24, 60)
-MANY = tuple(f"{seed}-{SIZES[seed % 3] if seed % 5 < 4 else 200}-{LENGTHS[seed % 5]}" for seed in range(301, 331))
-"""Thirty further operators, which neither limits, starter nor settings were chosen on."""
+MANY = tuple(f"{seed}-{SIZES[seed % 3] if seed % 5 < 4 else 200}-{LENGTHS[seed % 5]}" for seed in range(301, 309))
+"""Eight further operators, which neither limits, starter nor settings were chosen on."""
 STARTER = Path(__file__).parents[1] / "models/trueup/fraud/starter"
 LABEL_DELAY_US = 7 * DAY_US
 REACTION_US = 3_600_000_000

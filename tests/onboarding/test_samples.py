@@ -43,6 +43,27 @@ def test_plain_calls_need_no_line_but_zone_currency_and_service(propose_from: Pr
     assert checked(document) == ASSUMED
 
 
+@pytest.mark.parametrize(("heading", "code"), [("Amount EUR", "EUR"), ("amount_SEK", "SEK"), ("AMOUNT ALL", None), ("price", None)])
+def test_the_heading_of_amounts_may_name_the_currency(propose_from: Propose, heading: str, code: str | None) -> None:
+    charges = f"line,id,msisdn,start,seconds,{heading}\n"
+    charges += "".join(f"L{n},{n},491511000000{n},2026-11-0{n} 10:00:00,{60 + n},0.{60 + n}\n" for n in range(1, 9))
+    settings, document = propose_from(charges__csv=charges)
+    assert ("[project] currency" in checked(document)) == (code is None)
+    assert settings["project"]["currency"] == (code or "EUR")
+
+
+def test_half_of_a_start_is_no_key_and_all_days_of_a_file_have_one_order(propose_from: Propose) -> None:
+    calls, bills = "Date,Time,From,To,Duration\n", "Invoice Date,Number,Dialled,Call Start,Seconds,Charge\n"
+    for n in range(1, 20):
+        calls += f"11/{n:02}/2026,0{n % 10}:{n:02}:00,4915110000{n},4915220000{n},{60 + n}\n"
+        bills += f"12/01/2026,4915110000{n},4915220000{n},11/{n:02}/2026 0{n % 10}:{n:02}:00,{60 + n},0.{60 + n}\n"
+    settings, document = propose_from(calls__csv=calls, bills__csv=bills)
+    usage, charges = settings["source"]
+    assert "record_key" not in usage["columns"] and usage["identity"] == "content"
+    assert charges["columns"]["billed_at"] == {"column": "Invoice Date", "time_format": "%m/%d/%Y"}
+    assert "columns: record_key" not in checked(document)
+
+
 def test_each_line_has_its_evidence_and_each_doubt_its_line(propose_from: Propose) -> None:
     _, document = propose_from(msc__csv=CALLS.replace("2026-11-03 10:00:03", "soon"))
     lines = document.text.splitlines()

@@ -13,6 +13,8 @@ MARGIN = "(margin)"
 WATCH, ALARM = 0.1, 0.25
 """Customary bounds of the population stability index: above the first watch, above the second retrain."""
 _LEAST_SHARE = 1e-4
+_BELOW = 1e-6
+"""The distance of the bin below a feature's only value, as a share of it: enough to differ in 32 bits."""
 
 
 def reference(values: NDArray[np.float32]) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def reference(values: NDArray[np.float32]) -> dict[str, Any]:
         np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf")) if len(present) else np.array([])
     )
     if len(inner) == 1 and (present == inner[0]).all():
-        inner = np.array([np.nextafter(np.float32(inner[0]), np.float32(-np.inf)), inner[0]])
+        inner = np.array([inner[0] - _BELOW * max(1.0, abs(inner[0])), inner[0]])
     edges = [float(e) for e in inner]
     return {"edges": edges, "shares": [float(s) for s in _shares(counts(values, edges))]}
 

@@ -45,6 +45,8 @@ _OWN = {
     "is_short": "it lasts ten seconds or less", "is_free": "its class is free of charge",
     "is_roaming": "it is on a visited network",
 }  # fmt: skip
+OF_ONE_TRANSACTION = frozenset({*_OWN, "units", "seconds", "kilobytes", "hour", "pair_count_24h", "pair_count_30d"})
+"""What describes one transaction alone, and not the behaviour of its party."""
 _SHARES = {
     "sub_premium_share_24h": "of this subscriber's calls and messages in 24 hours go to premium numbers",
     "sub_abroad_share_7d": "of this subscriber's calls and messages in 7 days go abroad",
@@ -99,7 +101,7 @@ def sentence(name: str, row: Mapping[str, object], usual: Usual = None) -> str |
     if name in _RATIOS:
         return f"{plain_number(value)} {_RATIOS[name]}{_others(usual)}"
     if name == "sub_mean_seconds_24h":
-        return f"{_duration(value)} for each call of this subscriber in 24 hours{_others(usual, 'seconds')}"
+        return f"{_duration(value)} per call on average by this subscriber in 24 hours{_others(usual, 'seconds')}"
     return _windowed(name, value, row, usual)
 
 
@@ -149,7 +151,12 @@ def _own(who: str, what: str, window: str, row: Mapping[str, object]) -> str:
     if days < 1:
         return "; own usual: none yet, it is new"
     before = max(0.0, _float(week) - _float(today)) / days * (_HOURS[window] / 24)
-    return f"; own usual: {_amount(what, before) if what in ('seconds', 'kilobytes', 'free_kilobytes') else plain_number(before)}"
+    return f"; own usual: {_amount(what, before) if what in ('seconds', 'kilobytes', 'free_kilobytes') else _average(before)}"
+
+
+def _average(count: float) -> str:
+    """Return a mean count as text: a fraction of one says nothing to a person."""
+    return "less than 1" if 0 < count < 1 else plain_number(count)
 
 
 def _others(usual: Usual, what: str = "", *, percent: bool = False) -> str:
@@ -157,7 +164,8 @@ def _others(usual: Usual, what: str = "", *, percent: bool = False) -> str:
         return ""
     median, high = usual
     if percent:
-        return f"; others: {100 * median:.0f} %, one in 100 above {100 * high:.0f} %"
+        most = "one in 100 has 100 %" if high >= 1 else f"one in 100 above {100 * high:.0f} %"
+        return f"; others: {100 * median:.0f} %, {most}"
     return f"; others: {_shown(what, median)}, one in 100 above {_shown(what, high)}"
 
 

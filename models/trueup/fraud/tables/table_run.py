@@ -20,6 +20,7 @@ from trueup.fraud.tables.read_table import columns_in, facts_of, read_table
 from trueup.fraud.tables.table_reasons import sentences_of
 from trueup.fraud.training.folds import Table, table_of
 from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision, value_detected_ratio
+from trueup.fraud.training.time_span import time_span
 from trueup.fraud.training.train import Settings, train_model
 from trueup.regular import read_regular
 
@@ -59,7 +60,7 @@ def train_table(path: Path, columns: TableColumns, settings: Settings, *, models
     _refuse_one_class(table, path, columns.label)
     names = features.declared.names
     found = leaking(names, table)
-    newest_us = int(table.rows["at_us"].max())  # type: ignore[arg-type]
+    newest_us = time_span(table.rows["at_us"].to_numpy())[1]
     decided = table.rows["decided_us"].is_not_null()
     is_known = (decided | (table.rows["honest_us"] <= newest_us)).to_numpy()
     known, recent = table.take(np.flatnonzero(is_known)), table.take(np.flatnonzero(~is_known))

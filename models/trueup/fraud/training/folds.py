@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.scoring.model import ModelError, matrix
+from trueup.fraud.training.time_span import time_span
 
 WEAK_WEIGHT = 0.5
 """The weight in training of a transaction that counts as honest only because there is no decision on it."""
@@ -84,7 +85,13 @@ def known_at(table: Table, cut_us: int) -> Known:
     aged = (rows["honest_us"] <= cut_us).to_numpy()
     before = (rows["at_us"] < cut_us).to_numpy()
     at = np.flatnonzero(before & (decided | aged))
-    return Known(at, (table.fraud & decided)[at], np.where(decided[at], 1.0, WEAK_WEIGHT))
+    return Known(at, (table.fraud & decided)[at], weights_of(decided[at]))
+
+
+def weights_of(decided: Bools) -> Floats:
+    """Return the weight in training of rows, by whether a person decided on them."""
+    weights: Floats = np.where(decided, 1.0, WEAK_WEIGHT)
+    return weights
 
 
 def newest_of(table: Table) -> int:
@@ -106,10 +113,11 @@ def folds(table: Table, count: int, *, now_us: int | None = None) -> list[Fold]:
             todo="decide on cases: `trueup decide CASE confirmed` or `dismissed`; or begin with `trueup promote starter`",
         )
     at, now = table.rows["at_us"].to_numpy(), newest_of(table) if now_us is None else now_us
-    aged = at[(table.rows["honest_us"] <= now).to_numpy()]
+    begin, end = time_span(at)
+    aged = at[(table.rows["honest_us"] <= now).to_numpy() & (at >= begin) & (at <= end)]
     if not len(aged):
         raise ModelError("no transaction is older than the label delay", todo="wait, or shorten `label_delay`")
-    first, last = int(at.min()), int(aged.max()) + 1
+    first, last = begin, int(aged.max()) + 1
     edges = [first + (last - first) * (count + n) // (2 * count) for n in range(count + 1)]
     parts = [Fold(low, known_at(table, low), np.flatnonzero((at >= low) & (at < high))) for low, high in itertools.pairwise(edges)]
     usable = [f for f in parts if f.train.fraud.any() and not f.train.fraud.all() and fraud[f.test].any()]
