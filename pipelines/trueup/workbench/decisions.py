@@ -75,6 +75,9 @@ async def decide_all(workbench: Workbench, session: Session, subjects: Sequence[
         )
     decision = _decision(form, user.name, ZoneInfo(workbench.project.config.project.timezone))
     recorded = await asyncio.to_thread(_record, workbench, list(subjects), decision, form)
+    if recorded[0].into:
+        # Findings have moved to another case, which only a newer copy shows.
+        await workbench.wait_for_newer_copy()
     shown = ", ".join(each.subject_id for each in recorded[:20])
     workbench.actions.append(user, recorded[0].decision, shown, subjects=len(recorded), note=decision.note)
     return recorded
@@ -94,8 +97,6 @@ def _record(workbench: Workbench, subjects: Sequence[str], decision: Decision, f
         done = merge(project, case_id, values["into"], decision, clock=clock)
     else:
         done = split(project, case_id, [values["where"]], decision, clock=clock)
-    # Findings have moved to another case, which only a newer copy shows.
-    workbench.copy.refresh()
     return [done]
 
 

@@ -29,6 +29,7 @@ from trueup.errors import SourceError, list_names
 from trueup.events.declared_sums import ReadSum, add_sums
 from trueup.events.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.events.schema import COLLECTED, CORE, READABLE, STATES, UTC_TIME
+from trueup.events.streams import INVOICE
 from trueup.units import SERVICES_WITH_BOUNDS
 
 if TYPE_CHECKING:
@@ -50,15 +51,16 @@ _NO_TIME = "?"
 """The text that replaces a time with digits missing: no time, so the record is refused."""
 _PLAIN = NotationConfig()
 _SIGNED = ("amount", "setup", "price")
-"""Decimals that may be negative: credits and discounts."""
+"""Decimals that may be negative: credits and discounts; of an invoice all may be."""
 _NUMBERED = ("subscriber", "peer", "imsi")
 """Text columns of telephone numbers and the like, which have no decimal point."""
-_KEYS = ("record_key", "session_key", "account", "invoice_id")
+_KEYS = ("record_key", "session_key", "account", "invoice_id", "number", "refers_to", "replaces")
 _LEAST = {"price_per": 1, "decimals": 0}
 """Smallest permitted value of integer columns."""
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _STATE_YEARS_TEXT = "within the years 1900 to 2200"
-_PERIOD = ("period_from", "period_to")
+_AHEAD = ("period_from", "period_to", "due_at")
+"""Times of movements that may lie in the future: what is charged in advance ends there, and invoices become due there."""
 _OWN_TIMES = ("started_at", "billed_at", "valid_from")
 _MOST_KEY_BYTES = 256
 """Bytes of the longest text that quarantine keeps beside a rejected record: a hostile record must not cost its length twice."""
@@ -203,6 +205,8 @@ class Mapping:
             builder.refuse_implausible(columns)
         if self.source.identity == "position":
             columns["record_key"] = batch.provenance.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
+        if self.source.stream == INVOICE:
+            columns["currency"] = columns["currency"].fill_null(self.project.currency)
         if "amount" in STREAM_COLUMNS[self.source.stream]:
             has_amount = columns["amount_micros"].is_not_null() | (self.source.stream == "charge")
             currency = columns["currency"].fill_null(self.project.currency)
@@ -406,8 +410,7 @@ class _RowBuilder:
         """Return a time column in UTC; refuse times outside the permitted period."""
         value = self._instant(name)
         earliest, latest, reach_text = self._mapping.earliest, self._mapping.latest, self._mapping.reach_text
-        if name in _PERIOD:
-            # What is charged in advance ends in the future.
+        if name in _AHEAD:
             (earliest, latest), reach_text = _STATE_YEARS, _STATE_YEARS_TEXT
         outside = ~value.is_between(earliest, latest).fill_null(True)
         self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {reach_text}")
@@ -446,7 +449,8 @@ class _RowBuilder:
         """Return a decimal column in millionths; refuse values outside its range."""
         rule = self._source.columns.get(name)
         number, given = self._number(name, power=_MICRO_POWER, multiplier=rule.scale if rule else 1)
-        least, greatest = self._source.range.get(name, (INT64_MIN if name in _SIGNED else 0, INT64_MAX))
+        is_signed = name in _SIGNED or self._source.stream == INVOICE
+        least, greatest = self._source.range.get(name, (INT64_MIN if is_signed else 0, INT64_MAX))
         self._refuse(
             ((number.value < least) | (number.value > greatest)) & given, "value_out_of_range", f"{name}: lies in its range"
         )

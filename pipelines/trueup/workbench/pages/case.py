@@ -73,8 +73,14 @@ def register(workbench: Workbench) -> None:
     async def case(request: Request, case_id: str) -> None:
         with shell(workbench, request, "Case") as session:
             rows = await workbench.questions.rows("case/case", id=case_id)
+            if not rows and await asyncio.to_thread(workbench.copy.is_stale):
+                # It may have been opened a moment ago.
+                await workbench.wait_for_newer_copy()
+                rows = await workbench.questions.rows("case/case", id=case_id)
             if not rows:
-                empty(f"There is no case {case_id[:40]}: it may have been merged. The queue shows all cases.")
+                empty(
+                    f"There is no case {case_id[:40]} in the copy of the views. One that is new appears when the copy is renewed."
+                )
             elif rows[0]["type"] == "fraud":
                 await fraud_case(workbench, session, rows[0])
             else:
