@@ -7,6 +7,7 @@ import pytest
 from trueup.config import parse
 from trueup.errors import ConfigError
 
+LINE = '[reconcile.line]\nmatch = ["aggregate"]\n'
 SOURCE = '[[source]]\nname = "msc"\nstream = "usage"\npath = "x.csv"\nidentity = "content"\n'
 RULE = '[[fraud.rule]]\nname = "r"\nkind = "travel"\nwithin = "1h"\n'
 
@@ -51,6 +52,34 @@ RULE = '[[fraud.rule]]\nname = "r"\nkind = "travel"\nwithin = "1h"\n'
         ('[reconcile.v]\nmatch = "nearest"', "reconcile.v.match: must be a list"),
         ('[reconcile.v]\nperiod = "0d"', "reconcile.v.period: must be longer than 0"),
         ("[reconcile]\nprice = '1'", "reconcile.price: must be a table"),
+        ('[reconcile.v]\nperiod = "year"', "or write 'day', 'week', 'month' or 'cycle'"),
+        (
+            '[[chain]]\nname = "v"\nstages = ["a", "b"]\ncompare = "aggregate"\nperiod = "cycle"',
+            "or write 'day', 'week' or 'month'",
+        ),
+        (
+            '[lake]\nbucket_by = "account"\n[reconcile.v]\nmatch = ["aggregate"]\nperiod = "cycle"',
+            "[reconcile.v] sums billing cycles",
+        ),
+        ('[reconcile.v]\ncovers = ["a"]', '`covers` needs match = ["aggregate"]'),
+        (LINE + 'covers = ["a", "a"]', "`covers` names one service twice"),
+        (LINE + 'covers = ["line"]', "[reconcile.line] covers itself, whose usage is in its sums anyway"),
+        (LINE + 'covers = ["default"]', "[reconcile.line] covers all services without a table"),
+        (LINE.replace("line", "default") + 'covers = ["a"]', "[reconcile.default] cannot cover other services"),
+        (
+            LINE + 'covers = ["a"]\n' + LINE.replace("line", "b") + 'covers = ["a"]',
+            "[reconcile.line] and [reconcile.b] both cover 'a'",
+        ),
+        (
+            LINE + 'covers = ["b"]\n' + LINE.replace("line", "b") + 'covers = ["a"]',
+            "covers 'b', which covers other services itself",
+        ),
+        (
+            LINE + 'covers = ["a"]\n[reconcile.a]\nmatch = ["nearest"]',
+            "[reconcile.a] matches by nearest, but [reconcile.line] covers it",
+        ),
+        (LINE + 'covers = ["a"]\n[reconcile.a]\ncurrency = "USD"', "is in EUR, but covers 'a', which is priced in USD"),
+        (LINE + 'covers = ["a"]\n[[chain]]\nname = "c"\nstages = ["x", "y"]', "chain c has services that [reconcile.line] sums up"),
         ('[reconcile.""]\nprice = "1"', "must not be empty"),
         (RULE + 'area = "("', "[[fraud.rule]] r, area: invalid pattern '('"),
         (RULE.replace("travel", "hot_list") + 'numbers = [""]', "[[fraud.rule]] r, numbers.0: must not be empty"),

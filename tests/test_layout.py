@@ -117,7 +117,7 @@ STEPS = [
     f"trueup.{name}"
     for name in (
         "units", "secret", "errors", "clock", "config", "events", "log", "policies", "rating", "reconcile", "quality", "collect",
-        "warehouse", "fraud", "jobs", "proof", "investigation", "project_checks", "onboarding", "doctor", "simulate", "pictures",
+        "warehouse", "pictures", "fraud", "jobs", "proof", "investigation", "project_checks", "onboarding", "doctor", "simulate",
         "workbench", "cli",
     )
 ]  # fmt: skip

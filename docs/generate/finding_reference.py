@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markdown_text import code, plain, table
 
+from trueup.reconcile.domain.invoice_kinds import INVOICE_KINDS, INVOICE_REASONS
 from trueup.reconcile.domain.kinds import CAUSES, KINDS
 
 _PRODUCERS = {
@@ -30,4 +31,10 @@ def finding_reference() -> str:
         heads = ("kind", "meaning", "evidence", "next step", "provisional while this stream is incomplete")
         parts += [f"## {_PRODUCERS.get(producer, producer.capitalize())}\n", table(heads, rows)]
     parts += ["## Causes of a change\n", table(("cause", "meaning"), [(code(name), plain(text)) for name, text in CAUSES.items()])]
+    rows = [(code(kind.name), plain(kind.meaning), kind.money, plain(kind.next_step)) for kind in INVOICE_KINDS.values()]
+    reasons = [(code(name), plain(text)) for name, text in INVOICE_REASONS.items()]
+    parts += [
+        "## Invoice findings\n", "The view `invoice_kinds` has the same content.\n",
+        table(("kind", "meaning", "money", "next step"), rows), table(("reason", "meaning"), reasons),
+    ]  # fmt: skip
     return "\n".join(parts)

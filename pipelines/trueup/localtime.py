@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.units import MONTH, WEEK
+from trueup.units import CYCLE, MONTH, WEEK
 
 UTC_NAMES = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT"})
 _HOUR_US = 3_600_000_000
 DAY_US = 24 * _HOUR_US
+_CYCLE_DAYS = 32
+"""A billing cycle is numbered as its month times this, plus its day of the month."""
 
 
 def _moment(time_us: pl.Expr) -> pl.Expr:
@@ -65,11 +67,15 @@ def cycle_begin_day(number: pl.Expr, cycle_day: pl.Expr | int) -> pl.Expr:
     return pl.min_horizontal(wanted.cast(pl.Date), last)
 
 
-def period_index(time_us: pl.Expr, period: int, zone: str) -> pl.Expr:
+def period_index(time_us: pl.Expr, period: int, zone: str, cycle_day: pl.Expr | None = None) -> pl.Expr:
     """Return the number of the period that contains an instant, on the wall clock of `zone`.
 
-    A `period` is `MONTH`, `WEEK` or a number of microseconds; the latter are counted from 1970.
+    A `period` is `MONTH`, `WEEK`, `CYCLE` or a number of microseconds; the latter are counted from 1970. The number of a `CYCLE`
+    tells its `cycle_day` as well: cycles of different days are different periods, though they overlap.
     """
+    if period == CYCLE:
+        day_of_month = pl.lit(1, pl.Int64) if cycle_day is None else cycle_day
+        return cycle_number(local_day(time_us, zone), day_of_month) * _CYCLE_DAYS + day_of_month
     wall = wall_us(time_us, zone)
     if period == MONTH:
         return month_number(wall)
@@ -78,7 +84,7 @@ def period_index(time_us: pl.Expr, period: int, zone: str) -> pl.Expr:
 
 def period_last_us(index: pl.Expr, period: int, zone: str) -> pl.Expr:
     """Return the last UTC microsecond of a period: one before the start of the next."""
-    return utc_us(_period_begin_us(index + 1, period), zone) - 1
+    return utc_us(_period_begin_us(index + (_CYCLE_DAYS if period == CYCLE else 1), period), zone) - 1
 
 
 def period_first_day(index: pl.Expr, period: int) -> pl.Expr:
@@ -88,12 +94,16 @@ def period_first_day(index: pl.Expr, period: int) -> pl.Expr:
 
 def longest_period_us(period: pl.Expr) -> pl.Expr:
     """Return a length that no period of this kind exceeds, in microseconds of wall clock."""
-    return pl.when(period == MONTH).then(31 * DAY_US).when(period == WEEK).then(7 * DAY_US).otherwise(period)
+    return pl.when(period.is_in([MONTH, CYCLE])).then(31 * DAY_US).when(period == WEEK).then(7 * DAY_US).otherwise(period)
 
 
 def _period_begin_us(index: pl.Expr, period: int) -> pl.Expr:
     if period == MONTH:
         return month_begin_us(index)
+    if period == CYCLE:
+        # Numbers of other periods are outside of the calendar; their rows have another branch.
+        number = index.clip(_CYCLE_DAYS * 12, _CYCLE_DAYS * 12 * 9_999)
+        return cycle_begin_day(number // _CYCLE_DAYS, number % _CYCLE_DAYS).cast(pl.Datetime("us")).cast(pl.Int64)
     return week_begin_us(index) if period == WEEK else index * period
 
 

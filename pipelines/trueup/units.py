@@ -10,7 +10,7 @@ MICROS = 1_000_000
 WEEK, MONTH, CYCLE = -1, -2, -3
 """Periods of the calendar: weeks that begin on Monday, months, and the billing cycles of accounts. Any other period is a number of
 microseconds."""
-CALENDAR_PERIODS = {"week": WEEK, "month": MONTH}
+CALENDAR_PERIODS = {"week": WEEK, "month": MONTH, "cycle": CYCLE}
 """Calendar periods by their name in settings, declarations and ids of findings."""
 UnitName = Literal["ms", "s", "min", "h", "B", "kB", "KiB", "MB", "MiB", "GB", "GiB", "messages"]
 

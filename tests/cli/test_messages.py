@@ -101,4 +101,8 @@ def test_the_summary_is_short_and_says_what_to_look_at_first(capsys: pytest.Capt
 
 def test_nothing_found_is_nothing_to_look_at() -> None:
     assert advice(FirstLook([], [], [])) == []
+    waits = {"currency": "EUR", "usage": Decimal("0.45"), "charges": Decimal(0), "first_day": "2026-11-01"}
+    assert advice(FirstLook([], [], [], [waits])) == [
+        "pending since 2026-11-01, 0.45 EUR of usage: the other side may still come; `trueup close` declares a feed complete."
+    ]
     assert output.short("/nowhere/file") == "/nowhere/file"

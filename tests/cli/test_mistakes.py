@@ -129,3 +129,12 @@ def test_an_unexpected_error_is_one_line_unless_debugging(invoke: Invoke, tmp_pa
     result = invoke("init", tmp_path / "new")
     assert result.status == 2
     assert "Traceback" in result.err and "second line" in result.err
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("Out of Memory Error: failed to allocate data of size 16.0 MiB")])
+def test_too_little_memory_is_one_line(invoke: Invoke, done: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def exhausted(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(status, "load", exhausted)
+    assert "the memory is not enough; close other programs" in one_line(invoke("status", "--project", done))

@@ -178,6 +178,33 @@ def test_late_prices_and_states_change_only_the_findings_they_concern(invoke, fi
     check_recomputation(invoke, project)
 
 
+def test_a_supposed_book_equals_what_happens_when_it_is_delivered_and_diff_names_the_cause_of_each_change(
+    invoke, first: Path, tmp_path: Path
+) -> None:
+    book, before = BOOK + "rate,A,voice,,2024-03-01T13:30:00,EUR,1.00,60,s,\n", invoke("digest", "--project", first).out
+    (tmp_path / "dearer.csv").write_text(book, "utf-8")
+    position = str(json.loads(invoke("status", "--json", "--project", first).out)["position"])
+    supposed = json.loads(invoke("whatif", "--book", tmp_path / "dearer.csv", "--json", "--project", first).out)["difference"]
+    assert invoke("digest", "--project", first).out == before
+    deliver(first, dearer=book)
+    (first / "trueup.toml").write_text(TOML.replace("landing/book*.csv", "landing/[bd]*.csv"), "utf-8")
+    run(invoke, first)
+    changed = json.loads(invoke("diff", position, "--json", "--limit", "20", "--project", first).out)
+    assert changed == supposed
+    assert {(row["kind"], row["change"], row["cause"]) for row in changed["findings"]} == {
+        ("misrated", "raised", "tariff_change"),
+    }
+    # A file that comes late: u3 is charged after all, and u5 once more.
+    deliver(first, charges2=CHARGES + "c3,u3,s2,2024-03-01T12:00:00,100,1.00\nc6,u5,s1,2024-03-01T14:00:00,600,6.00\n")
+    run(invoke, first)
+    later = json.loads(invoke("diff", str(changed["now"]), "--json", "--project", first).out)
+    assert {(row["kind"], row["change"], row["cause"], row["difference"]) for row in later["findings"]} == {
+        ("unknown_subscriber", "closed", "late_charge", -1.0), ("duplicate_charge", "raised", "late_charge", -6.0),
+    }  # fmt: skip
+    whole = json.loads(invoke("diff", position, "--json", "--project", first).out)
+    assert sum(row["difference"] for row in whole["causes"]) == pytest.approx(4.0 - 7.0)
+
+
 def explained(invoke, project: Path, kind: str, usage: str) -> list[str]:
     query = (
         f"SELECT finding_id FROM findings f JOIN lake.events.usage u ON lower(hex(u.event_id)) = f.usage_event_id "

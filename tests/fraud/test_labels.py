@@ -109,5 +109,6 @@ def test_an_equal_distribution_has_no_drift_and_a_different_one_has() -> None:
 
 def test_a_constant_feature_has_one_bin_and_drifts_when_it_moves() -> None:
     bins = reference(np.full(100, 7, dtype=np.float32))
+    assert psi(bins["shares"], counts(np.full(5, 3, dtype=np.float32), bins["edges"])) > 0.25
     assert psi(bins["shares"], counts(np.full(5, 7, dtype=np.float32), bins["edges"])) == pytest.approx(0, abs=1e-9)
     assert psi(bins["shares"], counts(np.full(5, 8, dtype=np.float32), bins["edges"])) > 0.25

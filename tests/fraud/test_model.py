@@ -16,6 +16,7 @@ from trueup.fraud.scoring.model import Model, ModelError, load_model
 from trueup.fraud.scoring.model_score import contributions, score_features, with_reasons
 from trueup.fraud.scoring.reason_text import sentence
 from trueup.fraud.scoring.reasons import reasons_of
+from trueup.fraud.scoring.typology import typology_of
 from trueup.fraud.training.budget import NEVER, threshold_for
 from trueup.fraud.training.calibrate import Calibration
 from trueup.fraud.training.card import recall_by_type
@@ -75,6 +76,18 @@ def test_what_is_known_at_a_cut_does_not_depend_on_anything_after_it() -> None:
     assert known.at.tolist() == changed.at.tolist()
     assert known.fraud.tolist() == changed.fraud.tolist()
     assert known.weight.tolist() == changed.weight.tolist()
+
+
+def test_transactions_of_a_wrong_clock_do_not_move_the_folds() -> None:
+    world = table()
+    jumped = world.rows.with_columns(
+        pl.when(pl.int_range(pl.len()) == n).then(pl.col(c) + shift).otherwise(c).alias(c)
+        for n, shift in ((world.rows.height - 1, 3_650 * DAY),)
+        for c in ("at_us", "honest_us")
+    )
+    expected, found = folds(world, 3), folds(Table(world.values, jumped), 3, now_us=int(world.rows["honest_us"].max()))
+    for one, other in zip(expected, found, strict=True):
+        assert abs(one.cut_us - other.cut_us) < DAY
 
 
 def test_a_setting_is_not_judged_by_the_fold_that_chose_it(model: Model) -> None:
@@ -172,7 +185,10 @@ def test_a_model_loaded_from_its_folder_gives_equal_scores(model: Model, tmp_pat
     assert score_features(back, features).equals(score_features(model, features))
     card_text = (tmp_path / model.model_id / "card.md").read_text("utf-8")
     assert "What it cannot see" in card_text
-    assert "Calibration" in card_text
+    assert "Calibration" in card_text and "calibration.svg" not in card_text
+    model.save(tmp_path, picture="<svg/>")
+    assert "](calibration.svg)" in (tmp_path / model.model_id / "card.md").read_text("utf-8")
+    assert (tmp_path / model.model_id / "calibration.svg").read_text("utf-8") == "<svg/>"
 
 
 def test_a_model_of_other_features_is_refused(model: Model, tmp_path: Path) -> None:
@@ -282,6 +298,11 @@ DAY = 86_400_000_000
         ("pair_rung_ago_24h", {"pair_rung_ago_24h": 120_000_000}, None, "the subscriber calls a number that rang 2 minutes before"),
         ("range_ringing_24h", {"range_ringing_24h": 4}, None, "4 different numbers calling from this range of numbers in 24 hours"),
         ("range_known_frauds_30d", {"range_known_frauds_30d": 1}, None, "1 record known as fraud to this range of numbers in 30 days"),
+        ("sub_abroad_1h", {"sub_abroad_1h": 2, "sub_abroad_24h": 2, "sub_abroad_7d": 4, "sub_age_30d": 9 * DAY}, (0, 2),
+         "2 calls and messages abroad by this subscriber in 1 hour; own usual: less than 1; others: 0, one in 100 above 2"),
+        ("sub_today_share", {"sub_today_share": 0.57}, (0.2, 1),
+         "57 % of this subscriber's calls and messages in 7 days are of the last 24 hours; others: 20 %, one in 100 has 100 %"),
+        ("sub_mean_seconds_24h", {"sub_mean_seconds_24h": 180}, None, "3 minutes per call on average by this subscriber in 24 hours"),
         ("anything_else", {"anything_else": 2}, None, "anything else is 2"),
     ],
 )  # fmt: skip
@@ -309,6 +330,41 @@ def test_reasons_name_neither_what_lowers_the_score_nor_what_is_usual_and_at_mos
     ]
     assert content["typology"] == "revenue_share"
     assert "Bar premium" in content["action"]
+
+
+def sentences_of(names: tuple[str, ...], row: dict, added: list[float], owner: str = "subscriber") -> list[str]:
+    (found,) = reasons_of(names, (owner,) * len(names), np.array([*added, -3.0]), row, {}, has_peer=False)
+    return json.loads(found.text)["sentences"]
+
+
+def test_behaviour_is_named_before_what_one_transaction_is() -> None:
+    names = ("to_abroad", "pair_count_30d", "sub_abroad_1h")
+    row = {"to_abroad": True, "pair_count_30d": 1, "sub_abroad_1h": 9, "is_received": False}
+    assert sentences_of(names, row, [3.0, 2.0, 1.0]) == [
+        "9 calls and messages abroad by this subscriber in 1 hour", "it goes abroad", "the first contact between these two in 30 days",
+    ]  # fmt: skip
+
+
+def test_a_reason_does_not_repeat_the_amount_of_another() -> None:
+    names = ("sub_free_kilobytes_24h", "sub_kilobytes_24h", "sub_cells_24h")
+    row = {"sub_free_kilobytes_24h": 12_800_000, "sub_kilobytes_24h": 12_800_000, "sub_cells_24h": 1, "is_received": False}
+    assert [s.partition(" by ")[0] for s in sentences_of(names, row, [3.0, 2.0, 1.0])] == ["12.8 GB of free data", "1 cell"]
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"to_premium": True, "to_abroad": True, "sub_age_30d": DAY}, "revenue_share"),
+        ({"to_abroad": True, "sub_age_30d": DAY}, "subscription"),
+        ({"to_abroad": True, "sub_age_30d": 20 * DAY}, "revenue_share"),
+        ({"to_abroad": False, "sub_age_30d": DAY}, "sim_box"),
+        ({"to_premium": True, "to_abroad": True, "range_rung_7d": 40, "range_short_ring_share_7d": 1.0}, "wangiri"),
+        ({"is_message": True, "sub_sims_7d": 2}, "account_takeover"),
+        ({"is_message": True, "sub_sims_7d": 1}, "inflated_messages"),
+    ],
+)
+def test_the_facts_of_a_transaction_name_its_kind_of_fraud(row: dict, kind: str) -> None:
+    assert typology_of(["sub_called_24h", "pair_count_30d"], row, "subscriber").name == kind
 
 
 def test_a_received_call_accuses_its_caller_only_where_the_callers_behaviour_explains_the_score() -> None:

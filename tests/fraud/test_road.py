@@ -163,6 +163,23 @@ def test_money_ranks_cases_and_is_counted_once(operator: Project) -> None:
     assert "Bar premium" in top[3]
 
 
+def test_the_card_has_the_share_of_money_detected_and_a_threshold_by_the_cost_of_reviews(operator: Project) -> None:
+    loss = '[[fraud.loss]]\nservice = "voice"\nprice = "0.06"\nprice_per = 60\npremium_price = "1.2"\ncurrency = "EUR"\n'
+    operator = changed(operator, '[[fraud.rule]]\nname = "watched"', loss + '[[fraud.rule]]\nname = "watched"')
+    operator = changed(operator, "trials = 1", 'trials = 1\nreview_cost = "5"')
+    trained = train(operator, truth=operator.directory / "truth.parquet").model
+    assert 0.9 < trained.card["metrics"]["value_detected_ratio"] <= 1
+    assert trained.threshold == max(trained.card["thresholds"].values())
+    assert trained.card["review_cost_micros"] == 5_000_000
+    with Lake.open(operator) as lake:
+        promote(lake, telecom_features(), trained.model_id)
+    summary = score(operator)
+    assert summary.exposure is not None and summary.exposure > 540
+    assert (summary.currency, summary.value_detected_ratio) == ("EUR", trained.card["metrics"]["value_detected_ratio"])
+    daily = query_rows(operator, "SELECT sum(exposure) > 540, sum(confirmed_exposure) FROM fraud_daily WHERE role = 'champion'")
+    assert daily == [(True, None)]
+
+
 def test_the_starter_is_installed_once_and_scores_without_any_label(operator: Project) -> None:
     model_id = starter.install(operator)
     assert starter.install(operator) == model_id

@@ -9,7 +9,7 @@ import pytest
 from trueup.config import FraudConfig, FraudLoss, HotRule
 from trueup.config.fraud_vocabulary import NUMBERS, TIMES
 from trueup.fraud.features.feature_engine import history
-from trueup.fraud.features.telecom import telecom_features, transactions
+from trueup.fraud.features.telecom import telecom_features, transactions, with_labels
 from trueup.fraud.scoring.detectors import DETECTORS, detector_rules
 from trueup.fraud.scoring.rules import back_test, rule_matches, rules_of, with_cell_areas, with_rule_features
 
@@ -198,3 +198,22 @@ def test_a_number_is_classified_by_its_prefix_and_home_by_the_settings() -> None
     events = transactions(calls, CONFIG)
     assert events["to_abroad"].to_list() == [False, False, True, True]
     assert events["to_premium"].to_list() == [False, True, False, True]
+
+
+def test_numbers_of_fiction_and_short_codes_are_domestic_unless_their_country_is_another() -> None:
+    # A number without a country, a short code, one of fiction in the United States, and a country code that is not assigned.
+    called = ("555", "20202", "+12025550123", "+99870001234")
+    calls = pl.DataFrame([call(1, 0, "+99970000001", number) for number in called], schema_overrides=SCHEMA)
+    events = transactions(calls, CONFIG)
+    assert events["to_abroad"].to_list() == [False, False, True, events["country"][3] is not None]
+    assert events["to_premium"].to_list() == [False] * 4
+    assert events["range"].to_list() == ["", "2", "+1202555", "+9987000"]
+    costly = transactions(calls, CONFIG.model_copy(update={"premium_prefixes": ("20202",)}))
+    assert costly["to_premium"].to_list() == [False, True, False, False]
+
+
+def test_a_label_of_a_transaction_that_is_not_in_the_log_is_left_out() -> None:
+    calls = pl.DataFrame([call(1, 0, "+99970000001", "+99970000002")], schema_overrides=SCHEMA)
+    events = transactions(calls, CONFIG).with_columns(event_id=pl.lit(b"in the log"))
+    label = {"event_id": [b"elsewhere"], "known_us": [1], "fraud": [1], "side": [None]}
+    assert with_labels(events, pl.DataFrame(label, schema_overrides={"side": pl.String})).equals(events)

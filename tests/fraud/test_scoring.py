@@ -237,6 +237,8 @@ def test_scoring_batch_by_batch_with_a_state_gives_the_scores_of_one_run(operato
 def test_every_fraud_command_works_and_reports_its_result(operator: Project, capsys: pytest.CaptureFixture[str]) -> None:
     where = ["--project", str(operator.directory)]
     assert main(["train", "--truth", str(operator.directory / "truth.parquet"), *where]) == 0
+    for card in (operator.directory / "models").glob("*/card.md"):
+        assert ("](calibration.svg)" in card.read_text("utf-8")) == card.with_name("calibration.svg").exists()
     assert main(["promote", model_of(operator), "--since", "0", *where]) == 0
     assert main(["score", *where]) == 0
     assert f"{len(records())} transactions" in capsys.readouterr().out

@@ -43,6 +43,27 @@ def test_plain_calls_need_no_line_but_zone_currency_and_service(propose_from: Pr
     assert checked(document) == ASSUMED
 
 
+@pytest.mark.parametrize(("heading", "code"), [("Amount EUR", "EUR"), ("amount_SEK", "SEK"), ("AMOUNT ALL", None), ("price", None)])
+def test_the_heading_of_amounts_may_name_the_currency(propose_from: Propose, heading: str, code: str | None) -> None:
+    charges = f"line,id,msisdn,start,seconds,{heading}\n"
+    charges += "".join(f"L{n},{n},491511000000{n},2026-11-0{n} 10:00:00,{60 + n},0.{60 + n}\n" for n in range(1, 9))
+    settings, document = propose_from(charges__csv=charges)
+    assert ("[project] currency" in checked(document)) == (code is None)
+    assert settings["project"]["currency"] == (code or "EUR")
+
+
+def test_half_of_a_start_is_no_key_and_all_days_of_a_file_have_one_order(propose_from: Propose) -> None:
+    calls, bills = "Date,Time,From,To,Duration\n", "Invoice Date,Number,Dialled,Call Start,Seconds,Charge\n"
+    for n in range(1, 20):
+        calls += f"11/{n:02}/2026,0{n % 10}:{n:02}:00,4915110000{n},4915220000{n},{60 + n}\n"
+        bills += f"12/01/2026,4915110000{n},4915220000{n},11/{n:02}/2026 0{n % 10}:{n:02}:00,{60 + n},0.{60 + n}\n"
+    settings, document = propose_from(calls__csv=calls, bills__csv=bills)
+    usage, charges = settings["source"]
+    assert "record_key" not in usage["columns"] and usage["identity"] == "content"
+    assert charges["columns"]["billed_at"] == {"column": "Invoice Date", "time_format": "%m/%d/%Y"}
+    assert "columns: record_key" not in checked(document)
+
+
 def test_each_line_has_its_evidence_and_each_doubt_its_line(propose_from: Propose) -> None:
     _, document = propose_from(msc__csv=CALLS.replace("2026-11-03 10:00:03", "soon"))
     lines = document.text.splitlines()
@@ -74,6 +95,23 @@ def test_german_names_of_both_parties(propose_from: Propose) -> None:
     settings, _ = propose_from(anrufe__csv="Referenz;A-Nummer;B-Nummer;Beginn;Dauer\n" + rows)
     columns = source(settings)["columns"]
     assert (columns["subscriber"], columns["peer"]) == ("A-Nummer", "B-Nummer")
+
+
+def test_a_key_of_each_call_is_the_session_key_though_all_parties_are_shared(propose_from: Propose) -> None:
+    # Of 20 calls of 12 parties 19 are billed: every party is in both files, and 19 of 20 keys are.
+    calls = [
+        f"G{n:02d};+49 151 12345{n % 12:02d};030 12345{n};{n + 1}.11.2026 10:00:00;00:0{n % 7 + 1}:{n:02d}\n" for n in range(20)
+    ]
+    bills = [f"Z{n};G{n:02d};+49 151 12345{n % 12:02d};{n + 1}.11.2026 10:00:00;1,{n:02d}\n" for n in range(20) if n != 4]
+    settings, _ = propose_from(
+        usage__csv="Kennung;Anrufer;Gewählte Nummer;Beginn;Dauer\n" + "".join(calls),
+        bill__csv="Rechnungszeile;Kennung;Anrufer;Beginn;Betrag\n" + "".join(bills),
+    )
+    usage, charges = (source(settings, number)["columns"] for number in (0, 1))
+    assert (usage["session_key"], charges["session_key"]) == ("Kennung", "Kennung")
+    assert (usage["subscriber"], usage["peer"], charges["subscriber"]) == (
+        {"column": "Anrufer", "e164": "49"}, {"column": "Gewählte Nummer", "e164": "49"}, {"column": "Anrufer", "e164": "49"},
+    )  # fmt: skip
 
 
 def test_a_number_with_two_readings_is_to_be_checked(propose_from: Propose) -> None:

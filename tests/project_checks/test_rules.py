@@ -17,6 +17,10 @@ from trueup.project_checks.problem import Problem
 Find = Callable[..., list[Problem]]
 
 USAGE = 'columns = { record_key = "id", session_key = "id", subscriber = "caller", started_at = "start", quantity = "seconds" }'
+_INVOICES = (
+    '[[source]]\nname = "bills"\nstream = "invoice"\npath = "landing/bills/*.csv"\nconstants = { kind = "invoice" }\n'
+    'columns = { record_key = "n", number = "n", account = "a", net = "x", tax = "y", total = "z", billed_at = "t" }\n'
+)
 CHARGES = 'columns = { record_key = "line", session_key = "id", subscriber = "caller", started_at = "start", amount = "amount" }'
 BOOK = """
 [[source]]
@@ -167,6 +171,17 @@ SETTINGS = {
         'columns = { subscriber = "a", status = "s", valid_from = "f" }\nconstants = { system = "network" }\n',
         ("unused-setting", "error", "[[source]] crm"), 'idle_after has no effect with stream = "subscriber"',
     ),
+    "rules of invoices without invoices": (
+        [], '[invoice]\ngrace = "5d"\n', ("unused-setting", "error", "[invoice]"), 'grace has no effect without a source with stream = "invoice"',
+    ),
+    "an idle time of invoices": (
+        [], _INVOICES + 'idle_after = "1h"\n',
+        ("unused-setting", "error", "[[source]] bills"), 'idle_after has no effect with stream = "invoice"',
+    ),
+    "a tax of an unknown currency": (
+        [], _INVOICES + '[[invoice.tax]]\ncurrency = "EUX"\nvalid_from = 2026-01-01\nrate = "0.19"\n',
+        ("unknown-currency", "error", "[[invoice.tax]]"), "'EUX' is not a currency",
+    ),
     "a lateness of a declared frontier": (
         [('lateness = "1h"', 'lateness = "1h"\nfrontier = "declared"')], "",
         ("unused-setting", "error", "[[source]] msc"), "lateness has no effect",
@@ -181,6 +196,18 @@ SETTINGS = {
     ),
     "a period without aggregate match": (
         [('grace = "1h"', 'grace = "1h"\nperiod = "7d"')], "", ("unused-setting", "error", "[reconcile.voice]"), "period",
+    ),
+    "cycles without a cycle day": (
+        [('grace = "1h"', 'grace = "1h"\nmatch = ["aggregate"]\nperiod = "cycle"')], "",
+        ("unused-setting", "error", "[reconcile.voice]"), 'period = "cycle" has no effect without a column for cycle_day',
+    ),
+    "a tolerance of quantities of several services": (
+        [], '[reconcile.line]\nmatch = ["aggregate"]\ncovers = ["sms"]\nquantity_tolerance = "1s"\n',
+        ("unused-setting", "error", "[reconcile.line]"), "quantity_tolerance has no effect with `covers`",
+    ),
+    "a wait of a covered service": (
+        [], '[reconcile.line]\nmatch = ["aggregate"]\ncovers = ["sms"]\n[reconcile.sms]\nprice = "1"\ngrace = "1h"\n',
+        ("unused-setting", "error", "[reconcile.sms]"), "grace has no effect where [reconcile.line] covers the service",
     ),
     "a delay of deliveries without an interval": (
         [('lateness = "1h"', 'feed.late_after = "1h"')], "", ("unused-setting", "error", "[[source]] msc"), "late_after of feed",

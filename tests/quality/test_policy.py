@@ -15,7 +15,7 @@ from trueup.errors import ConfigError
 from trueup.log.lake import Lake
 from trueup.quality.completeness.controls import derived
 from trueup.quality.expectation import Expectation, Fact
-from trueup.quality.policy import QualityPolicy, content_of, from_content, policy_of
+from trueup.quality.policy import QualityPolicy, content_of, ensure_quality_policy, from_content, policy_intervals, policy_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 SHARED = ["position", "finding_id", "action", "cause", "reason", "records_low", "records_high", "impact_low_micros", "currency"]
@@ -74,6 +74,30 @@ def test_unchanged_settings_declare_nothing(controlled: Project) -> None:
     made = renamed(controlled, 'grace = "1h"', 'grace = "2h"')
     story.controlled(made, story.NOW + timedelta(hours=1))
     assert declared(made) == 1, "how records are matched is no part of it"
+
+
+def test_other_notes_of_built_in_expectations_declare_no_policy(controlled: Project) -> None:
+    with Lake.open(controlled, clock=lambda: story.NOW) as lake:
+        earlier = content_of(policy_of(controlled))
+        for expectation in earlier["expectations"]:
+            expectation["notes"] = "an earlier sentence"
+        lake.commit(lambda transaction: transaction.declare("quality_policy", content=earlier))
+        assert ensure_quality_policy(lake) is None
+        (*_, in_force) = policy_intervals(lake, after=0, upto=lake.last_position())
+    assert in_force.policy.expectations == policy_of(controlled).expectations
+
+
+def test_other_notes_of_an_own_expectation_declare_a_policy(controlled: Project) -> None:
+    path = controlled.directory / "trueup.toml"
+    own = '[[expectation]]\nname = "a day has a record"\nstream = "usage"\ntype = "expect_table_row_count_to_be_between"\n'
+    path.write_text(path.read_text() + f'{own}arguments = {{ min_value = 1 }}\nseverity = "note"\nnotes = "why"\n')
+    for notes, policies in [("why", 2), ("because", 3)]:
+        made = renamed(controlled, 'notes = "why"', f'notes = "{notes}"')
+        with Lake.open(made, clock=lambda: story.NOW) as lake:
+            assert ensure_quality_policy(lake) is not None
+            (*_, in_force) = policy_intervals(lake, after=0, upto=lake.last_position())
+        assert notes in [e.notes for e in in_force.policy.expectations]
+        assert declared(made) == policies
 
 
 def test_a_policy_is_read_back_as_it_was_declared(tmp_path: Path) -> None:

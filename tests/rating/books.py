@@ -47,7 +47,7 @@ RATES = st.fixed_dictionaries(
         "rounding": _maybe(st.sampled_from(["half_even", "half_up", "up", "down"])), "decimals": _maybe(st.integers(0, 6)),
         "rounding_stage": _maybe(st.sampled_from(["increment", "record", "total"])),
         "tax_micros": st.sampled_from([None, 0, 190_000, 77_777]), "tax_included": _maybe(st.booleans()),
-        "shared": _maybe(st.sampled_from(["account", "subscriber"])), "period": _maybe(st.sampled_from(["day", "week", "month"])),
+        "shared": _maybe(st.sampled_from(["account", "subscriber"])), "period": _maybe(st.sampled_from(["day", "week", "month", "cycle"])),
         "timezone": st.sampled_from(ZONES), **_valid(),
     }
 ).map(lambda row: row | {"unit": "s" if row["service"] == "voice" else "KB"})  # fmt: skip
@@ -78,7 +78,7 @@ ALLOWANCES = st.fixed_dictionaries(
         "item": st.just("allowance"), "name": st.sampled_from("AB"), "plan": _maybe(st.sampled_from("PQ")),
         "services": st.sampled_from(["voice", "data", "voice, data"]), "units_micros": st.sampled_from([0, 45 * MICRO, 300 * MICRO]),
         "destination": st.sampled_from([None, "49"]), "zone": st.none(), "shared": _maybe(st.sampled_from(["account", "subscriber"])),
-        "period": _maybe(st.sampled_from(["day", "week", "month"])), "timezone": st.sampled_from(ZONES), **_valid(),
+        "period": _maybe(st.sampled_from(["day", "week", "month", "cycle"])), "timezone": st.sampled_from(ZONES), **_valid(),
     }
 )  # fmt: skip
 EXCHANGES = st.fixed_dictionaries(
@@ -109,6 +109,7 @@ CALLS = st.fixed_dictionaries(
         "service": st.sampled_from(["voice", "voice", "voice", "data"]), "plan": st.sampled_from([None, "P", "P", "Q"]),
         "direction": _maybe(st.just("out")), "zone": _maybe(st.just("roam")), "trunk": _maybe(st.just("t")),
         "peer": st.sampled_from(PEERS), "own_number": st.sampled_from(OWN_NUMBERS), "account": st.sampled_from(["a", "a", None]), "subscriber": st.sampled_from(["s", "s", "u", None]),
+        "cycle_day": st.sampled_from([None, 1, 15, 31]),
         "currency": st.sampled_from([None, "EUR", "USD"]), "moment": _seldom([EPOCH, *MOMENTS], MOMENTS[1]) | st.sampled_from(MOMENTS),
         "later_s": st.integers(0, 7200), "later_us": st.sampled_from([0, 0, 1, 500_000]),
         "quantity_micros": st.one_of(st.sampled_from([None, 0, 1]), st.integers(1, 200).map(lambda s: s * MICRO), st.integers(1, 4_000 * MICRO)),

@@ -6,6 +6,7 @@ at columns, and knows nothing of how the rater goes about it.
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -205,10 +206,24 @@ def _why(call: Row, may: Sequence[Row], moment: datetime, book: Mapping[str, Seq
     return "no_plan" if call.get("plan") is None and planned else "no_rate"
 
 
-def _period(row: Row, call: Row) -> date:
+def _cycle_begins(year: int, month: int, day: int) -> date:
+    return date(year, month, min(day, monthrange(year, month)[1]))
+
+
+def _period(row: Row, call: Row) -> tuple[int, date]:
+    """Return the first day of the billing period of a call, and the cycle day by which it is counted, 0 without one."""
+    cycle_day = (call.get("cycle_day") or 1) if row.get("period") == "cycle" else 0
+    return cycle_day, _first_day(row, call, cycle_day)
+
+
+def _first_day(row: Row, call: Row, cycle_day: int) -> date:
     day = _instant(call["start_us"]).astimezone(ZoneInfo(row.get("timezone") or "UTC")).date()
     if row.get("period") == "day":
         return day
+    if cycle_day:
+        here = _cycle_begins(day.year, day.month, cycle_day)
+        before = day.replace(day=1) - timedelta(days=1)
+        return here if here <= day else _cycle_begins(before.year, before.month, cycle_day)
     return day - timedelta(days=day.weekday()) if row.get("period") == "week" else day.replace(day=1)
 
 

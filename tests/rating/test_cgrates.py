@@ -168,7 +168,9 @@ def test_one_tenant_of_several_is_chosen(tmp_path: Path):
         ("RatingProfiles", "other.org,mms,*any,2024-01-01T00:00:00Z,RP_SMS,", "several tenants"),
         ("RatingProfiles", "*out,cgrates.org,call,*any,2014-01-14T00:00:00Z,RP_SMS,,", "has a direction, as in early versions"),
         ("RatingProfiles", "cgrates.org,call,*out,*any,2012-01-01T00:00:00Z,RP_SMS,", "has a direction, as in early versions"),
-        ("RatingProfiles", "cgrates.org,mms", "2 fields instead of 5"),
+        ("RatingProfiles", "cgrates.org,mms", "2 fields and lacks a column of Tenant, Category, Subject, ActivationTime, RatingPlanId"),
+        ("DestinationRates", "DR_SMS,DST_FREE,RT_SMS", "3 fields and lacks a column of Id, DestinationsId, RatesId, RoundingMethod"),
+        ("RatingPlans", "RP_SMS,DR_SMS,10", "lacks a column of Id, DestinationRatesId, TimingId, Weight (RatingPlans.csv line 10)"),
     ],
 )  # fmt: skip
 def test_a_line_without_an_exact_equivalent_is_refused_with_its_number(tmp_path: Path, file: str, line: str, says: str):
@@ -264,6 +266,12 @@ def test_a_greatest_cost_limits_the_price_of_a_call_where_the_rest_is_free(
 def test_a_timing_of_actions_and_a_destination_without_a_price_are_no_obstacle(tmp_path: Path):
     where = folder(tmp_path, Timings="ASAP,*any,*any,*any,*any,*asap\n", Destinations="DST_VOICEMAIL,voicemail\n")
     assert prices(where, [call(60, MORNING)]) == [300_000]
+
+
+def test_a_folder_of_rate_profiles_is_refused_by_its_form(tmp_path: Path):
+    (tmp_path / "RateProfiles.csv").write_text("#Tenant,ID\ncgrates.org,RP1\n")
+    with pytest.raises(TrueupError, match=r"no RatingPlans\.csv, but RateProfiles\.csv: rate profiles of later versions"):
+        read_cgrates(tmp_path, currency="EUR")
 
 
 def test_a_folder_without_its_files_is_refused(tmp_path: Path):

@@ -154,3 +154,8 @@ def test_no_row_may_reference_a_refused_row():
 def test_the_mark_of_an_international_number_alone_is_no_destination():
     assert refused([rated_at("1", destination="00")]) == [(1, "value_out_of_range", "destination")]
     assert refused([rated_at("1", destination="0049"), rated_at("1", destination="+1 234", price_per=1)]) == []
+
+
+def test_an_allowance_of_a_billing_cycle_is_of_one_subscriber():
+    own, of_account = free("A", 100, period="cycle"), free("B", 100, period="cycle", shared="account")
+    assert refused([own, of_account]) == [(2, "value_out_of_range", "period")]

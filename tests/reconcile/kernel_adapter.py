@@ -8,13 +8,13 @@ from typing import Any
 
 import polars as pl
 from reference_model.history import ReferenceRun, Sums
-from reference_model.log import Close, Log, Record, Supersede, Tariff, Tick
+from reference_model.log import Close, Log, Record, State, Supersede, Tariff, Tick
 
 from trueup.policies.declared import without_void_ticks
 from trueup.policies.policy import Policies, Policy
 from trueup.rating.book import TARIFF, Book
 from trueup.reconcile.domain.frontier import Frontier, RunningMax, Ticks
-from trueup.reconcile.domain.tariff_terms import FLAT, TARIFF_CHANGE, Edition, Terms, changes_of
+from trueup.reconcile.domain.tariff_terms import FLAT, SUBSCRIBER_CHANGE, TARIFF_CHANGE, Edition, Terms, changes_of, states_of
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 from trueup.reconcile.log_io.load import touched_from
 from trueup.reconcile.results.finding_rows import finding_changes
@@ -32,6 +32,7 @@ def events_of(log: Log) -> pl.DataFrame:
             "peer": r.peer, "node": r.node, "time_us": r.time_us, "started": r.started_us is not None,
             "quantity_micros": r.quantity_micros, "amount_micros": r.amount_micros, "partial_no": r.part, "record_version": r.version,
             "currency": r.currency, "corrected_charge": r.corrects and r.corrects[0], "corrected_key": r.corrects and r.corrects[1],
+            "line": r.tariff_code and int.from_bytes(r.tariff_code.encode(), "big"),
         }
         for position, commit in enumerate(log, start=1) for r in commit if isinstance(r, Record)
     ]  # fmt: skip
@@ -72,10 +73,29 @@ def terms_of(log: Log, upto: int | None = None) -> Terms:
             rows = [*rows, *new]
             editions.append(Edition(position, Book.of(pl.DataFrame([{n: r.get(n) for n in TARIFF} for r in rows], schema=TARIFF))))
             first.append((position, touched_from(pl.DataFrame([{n: r.get(n) for n in TARIFF} for r in new], schema=TARIFF))))
-    if not editions:
+    states = states_of(pl.DataFrame(_states(log[:upto]), schema=_STATE))
+    if not editions and states.is_empty():
         return FLAT
-    causes = {e.position: TARIFF_CHANGE for e in editions}
-    return Terms(tuple(editions), changes=changes_of(first, FLAT.states), causes=causes)
+    causes = dict.fromkeys(states["since"].to_list(), SUBSCRIBER_CHANGE) | {e.position: TARIFF_CHANGE for e in editions}
+    return Terms(tuple(editions), states, changes_of(first, states), causes)
+
+
+def _states(log: Log) -> list[dict[str, Any]]:
+    """Return the states of a log as rows of `events.subscriber`, of the network."""
+    return [
+        {
+            "bucket": 0, "system": "network", "subscriber": item.subscriber, "status": "active", "position": position,
+            "event_id": repr(item).encode(), "cycle_day": item.cycle_day, "valid_from": item.from_us,
+        }
+        for position, commit in enumerate(log, start=1) for item in commit if isinstance(item, State)
+    ]  # fmt: skip
+
+
+_STATE = {
+    "bucket": pl.Int16, "system": pl.String, "subscriber": pl.String, "plan": pl.String, "status": pl.String, "position": pl.Int64,
+    "event_id": pl.Binary, "imsi": pl.String, "timezone": pl.String, "cycle_day": pl.Int64, "valid_from": pl.Int64,
+    "valid_to": pl.Int64,
+}  # fmt: skip
 
 
 def policy_from(policy: Policy, position: int) -> Policy:

@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import polars as pl
 from kernel_adapter import SUMS
-from reference_model.log import EPOCH, US, Close, Item, Log, Record, Supersede, Tariff, Tick
+from reference_model.log import EPOCH, US, Close, Item, Log, Record, State, Supersede, Tariff, Tick
 
 from trueup.config import Project, ServiceConfig
 from trueup.events.identity import with_event_ids
@@ -52,17 +52,23 @@ def toml_of(policy: Policy, bucket_by: str) -> str:
         lines += ['frontier = "declared"'] if s.lateness_us is None else [f'lateness = "{s.lateness_us}us"']
         lines += ["bill_lines = true"] if s.bill_lines else []
         lines += [] if s.idle_after_us is None else [f'idle_after = "{s.idle_after_us}us"']
+    if any(s.period == "cycle" for s in (*policy.services.values(), policy.default)):
+        columns = ", ".join(f'{n} = "{n}"' for n in ("system", "subscriber", "status", "valid_from", "cycle_day"))
+        lines += ["[[source]]", 'name = "states"', 'stream = "subscriber"', 'path = "none"', 'identity = "content"']
+        lines += [f"columns = {{ {columns} }}"]
     for service, rules in [*policy.services.items(), ("default", policy.default)]:
-        lines += [f"[reconcile.{service}]", *_rules(rules)]
+        lines += [f"[reconcile.{service}]", *_rules(rules, is_covered=service in policy.line_of)]
     return "\n".join(lines)
 
 
-def _rules(rules: ServiceConfig) -> list[str]:
-    values = {
-        "match": str(list(rules.match)), "start_tolerance": f'"{rules.start_tolerance}us"',
-        "grace": f'"{rules.grace}us"', "quantity_tolerance": f'"{_decimal(rules.quantity_tolerance)}"',
+def _rules(rules: ServiceConfig, *, is_covered: bool) -> list[str]:
+    waits = {
+        "start_tolerance": f'"{rules.start_tolerance}us"', "grace": f'"{rules.grace}us"',
         "amount_tolerance": f'"{_decimal(rules.amount_tolerance)}"',
     }  # fmt: skip
+    waits |= {} if rules.covers else {"quantity_tolerance": f'"{_decimal(rules.quantity_tolerance)}"'}
+    values = {"match": str(list(rules.match))} | ({} if is_covered else waits)
+    values |= {"covers": str(list(rules.covers))} if rules.covers else {}
     values |= {} if rules.price is None else {"price": f'"{_decimal(rules.price)}"'}
     # A setting with its default is left out: where it has no effect, a project that writes it is refused.
     unused = ServiceConfig()
@@ -119,8 +125,21 @@ def with_event_ids_of_lake(log: Log, bucket_by: str) -> tuple[Log, dict[tuple[in
                         )
                     ids = rows[position, stream]["event_id"].to_list()
                     new += [replace(r, given_event_id=i) for r, i in zip(own, ids, strict=True)]
+            states = [i for i in commit if isinstance(i, State)]
+            if states:
+                frame = pl.DataFrame([_state_row(s, position, n) for n, s in enumerate(states)], schema=COLLECTED["subscriber"])
+                rows[position, "subscriber"] = with_event_ids(connection, frame, "subscriber", bucket_by=bucket_by, buckets=BUCKETS)  # type: ignore[arg-type]
             commits.append(new)
     return commits, rows
+
+
+def _state_row(state: State, position: int, number: int) -> dict[str, Any]:
+    row = {
+        "source_id": f"states@{position}", "source_row": number, "source_offset": 0, "source_length": 0, "key_scope": "states",
+        "record_key": f"{position} {number}", "system": "network", "subscriber": state.subscriber, "status": "active",
+        "valid_from": EPOCH + state.from_us * US, "cycle_day": state.cycle_day,
+    }  # fmt: skip
+    return {n: row.get(n) for n in COLLECTED["subscriber"]}
 
 
 def _row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any]:
@@ -137,6 +156,8 @@ def _row(r: Record, position: int, number: int, bucket_by: str) -> dict[str, Any
         "currency": r.currency,
         "billed_at": moment(r.billed_us),
         "corrects": r.corrects and r.corrects[1],
+        "tariff_code": r.tariff_code,
+        "invoice_id": r.invoice,
     }
     return {n: (row | charged).get(n) for n in COLLECTED["charge" if r.charge else "usage"]}
 
@@ -160,7 +181,7 @@ def append(lake: Lake, log: Log, rows: dict[tuple[int, str], pl.DataFrame], firs
             if isinstance(item, Tariff):
                 transaction.append("tariff", _tariff_rows(item, position))
                 return transaction.next_position("unit")
-            for stream in ("usage", "charge"):
+            for stream in ("usage", "charge", "subscriber"):
                 if (position, stream) in rows:
                     transaction.append(stream, rows[position, stream])
             transaction.append("control", _control_rows(commit, position))
@@ -239,7 +260,7 @@ def quick_lake(folder: Path, log: Log, rows: dict[tuple[int, str], pl.DataFrame]
             elif isinstance(item, Tariff):
                 tables["tariff"] = _tariff_rows(item, position)
             else:
-                tables |= {s: rows[position, s] for s in ("usage", "charge") if (position, s) in rows} | {
+                tables |= {s: rows[position, s] for s in ("usage", "charge", "subscriber") if (position, s) in rows} | {
                     "control": _control_rows(commit, position)
                 }
             for table, frame in tables.items():

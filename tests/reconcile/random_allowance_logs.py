@@ -65,7 +65,7 @@ def book_of(generator: LogGenerator) -> list[dict[str, Any]]:
     by_account = generator.bucket_by == "account" and r.random() < 0.6
     sharing: dict[str, Any] = {
         "shared": "account" if by_account else r.choice((None, "subscriber")), "timezone": r.choice((None, generator.zone)),
-        "period": r.choice((None, "day", "day", "week")),
+        "period": "cycle" if "states" in generator.facets else r.choice((None, "day", "day", "week")),
     }  # fmt: skip
     rows = []
     for service in ("voice", "sms", "iot", "web"):
@@ -93,8 +93,12 @@ def book_of(generator: LogGenerator) -> list[dict[str, Any]]:
 
 
 def allowance_log(rng: random.Random, size: int | None = None, further: tuple[str, ...] = ()) -> tuple[LogGenerator, Log]:
-    """Return a generator and a log of it, in which the book may arrive late, and again with other prices."""
-    facets = [*(f for f in FACETS if rng.random() < 0.15), *further]
+    """Return a generator and a log of it, in which the book may arrive late, and again with other prices.
+
+    With the `further` facet `states` subscriptions have billing cycles, over which allowances and tiers count.
+    """
+    without = {"accounts", "mixed keys"} if "states" in further else set()
+    facets = [*(f for f in FACETS if rng.random() < 0.15 and f not in without), *further]
     generator, log = any_log(rng, facets, size or rng.choice((3, 5, 8, 12)), of=AllowanceLogGenerator)
     first: list[Any] = [Tariff(tuple(book_of(generator)))]
     log = [first, *log] if rng.random() < 0.8 else [*log[: len(log) // 2], first, *log[len(log) // 2 :]]

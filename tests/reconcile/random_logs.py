@@ -10,11 +10,11 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from reference_model.bookings import priced
-from reference_model.log import EPOCH, US, Close, Item, KnownAtPosition, Log, Record, Supersede, Tick, closed_wait, rules_of
+from reference_model.log import EPOCH, US, Close, Item, KnownAtPosition, Log, Record, State, Supersede, Tick, closed_wait, rules_of
 
 from trueup.config import ServiceConfig
 from trueup.policies.policy import NO_HORIZON_US, Policy, SourceRules
@@ -59,6 +59,7 @@ def service(
     currency: str | None = None,
     parts: str = "sum",
     period: int | str = 1,
+    covers: Sequence[str] = (),
 ) -> ServiceConfig:
     """Return the rules of a service; times in µs, quantities and amounts in millionths.
 
@@ -69,8 +70,14 @@ def service(
     price_per = price_per if price is not None else unused.price_per
     return ServiceConfig.model_construct(
         match=tuple(match), start_tolerance=start_tolerance, quantity_tolerance=quantity_tolerance, amount_tolerance=amount_tolerance,
-        grace=grace, price=price, price_per=price_per, currency=currency, parts=parts, period=period,
+        grace=grace, price=price, price_per=price_per, currency=currency, parts=parts, period=period, covers=tuple(covers),
     )  # fmt: skip
+
+
+def summed_rules(rules: ServiceConfig, step_us: int) -> ServiceConfig:
+    """Return rules under which sums are compared."""
+    period = 20 * step_us if rules.match != ("aggregate",) else rules.period
+    return rules.model_copy(update={"match": ("aggregate",), "period": period, "start_tolerance": 0})
 
 
 @dataclass
@@ -133,6 +140,11 @@ class LogGenerator:
         }
         if r.random() < 0.2:
             services.pop(r.choice(sorted(services)))
+        services = self.with_covers(services) if "lines" in self.facets else services
+        if "cycles" in self.facets:
+            rules_by_cycle = {n: summed_rules(s, self.step_us).model_copy(update={"period": "cycle"}) for n, s in services.items()}
+            line_of = {c: n for n, s in services.items() for c in s.covers}
+            services = {n: rules_by_cycle[n] if n not in line_of and r.random() < 0.8 else s for n, s in services.items()}
         sources = {
             n: SourceRules(
                 stream,
@@ -152,6 +164,48 @@ class LogGenerator:
         zone = self.zone if before is None or r.random() < 0.7 else "UTC"
         horizon = r.choice((12, 20, 40)) * self.step_us if "horizon" in self.facets else NO_HORIZON_US
         return Policy(0, services, self.rules(), sources, zone, currency, horizon)
+
+    def with_covers(self, services: dict[str, ServiceConfig]) -> dict[str, ServiceConfig]:
+        """Return services of which most are compared by sums, and one of which covers others."""
+        r = self.rng
+        summed = {
+            n: s if s.match == ("aggregate",) or r.random() < 0.2 else summed_rules(s, self.step_us) for n, s in services.items()
+        }
+        names = sorted(summed)
+        line, others = names[0] if names else "bundle", names[1:]
+        # A service without a table is priced by the default one, which may be in another currency.
+        untabled = [] if "currencies" in self.facets else [n for n in self.names if n and n not in summed and n != line]
+        covered = [n for n in (*others, *untabled) if r.random() < 0.6]
+        of_line = summed_rules(summed.get(line, ServiceConfig()), self.step_us).model_copy(
+            update={"covers": tuple(covered), "quantity_tolerance": 0}
+        )
+        plain = {n: s.model_copy(update={"covers": ()}) for n, s in summed.items()}
+        prices = {n: s for n, s in plain.items() if n in covered}
+        own = {n: service(("aggregate",), price=s.price, price_per=s.price_per, currency=of_line.currency, parts=s.parts,
+                          period=ServiceConfig().period) for n, s in prices.items()}  # fmt: skip
+        return {**plain, **own, line: of_line} if covered else plain
+
+    def billed_once_too_often(self, number: int) -> list[Record]:
+        """Return usage of a subscriber of its own, of one or two services, and equal lines for all of it."""
+        r = self.rng
+        subscriber, at = f"v{number}", self.random_step()
+        names = r.sample(self.names, min(len(self.names), r.choice((1, 2))))
+        usage = [self.record(False, None, name, subscriber, "p", at, 3 * MICRO) for name in names]
+        rules = [rules_of(u.service, self.first) for u in usage]
+        money = sum(
+            priced(s, u.quantity_micros, s.currency or self.first.currency, self.first) or 0
+            for s, u in zip(rules, usage, strict=True)
+        )
+        line = next((n for n, s in self.first.services.items() if names[0] in s.covers), names[0])
+        parts = r.choice((1, 1, 2))
+        of_all = clamp_int64(money // parts + r.choice((0, 0, 0, 5)))
+        charge = self.record(True, None, line, subscriber, "p", at, 3 * MICRO * len(names) // parts, of_all)
+        billed = (
+            replace(charge, currency=usage[0].currency, started_us=None, billed_us=charge.started_us)
+            if r.random() < 0.3
+            else charge
+        )
+        return [*usage, billed, *equal_lines(r, billed, parts)]
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -279,6 +333,8 @@ class LogGenerator:
         repeated = [r for r in records if self.rng.random() < 0.1]
         probability = 0.3 if {"contents", "versions"} & self.facets else 0.08
         others = [self.with_other_content(r) for r in records if self.rng.random() < probability]
+        if "lines" in self.facets:
+            records = with_equal_lines(self.rng, records) + [r for n in range(2) for r in self.billed_once_too_often(n)]
         if "versions" in self.facets:
             records = [replace(r, version=self.rng.choice((None, 1, 1, 2))) for r in records]
             others = [replace(r, version=self.rng.choice((None, 1, 2, 2, 3))) for r in others]
@@ -361,6 +417,8 @@ def any_log(
         ]
     if "recoveries" in generator.facets:
         items = with_corrections(rng, generator, items)
+    if {"cycles", "states"} & generator.facets:
+        items = with_states(rng, generator, items)
     log = split_into_commits(rng, items)
     if "policies" in generator.facets:
         policy = generator.first
@@ -375,6 +433,40 @@ def any_log(
 def recovery_facets(rng: random.Random) -> frozenset[str]:
     """Return random facets and that of correcting charges, which other logs never have, so their random numbers stay."""
     return random_facets(rng) | {"recoveries"}
+
+
+def line_facets(rng: random.Random) -> frozenset[str]:
+    """Return random facets and that of covering services and equal lines, which other logs never have."""
+    return random_facets(rng) - {"keys only"} | {"lines"}
+
+
+def cycle_facets(rng: random.Random) -> frozenset[str]:
+    """Return random facets and those of sums of billing cycles, in which each subscriber has a bucket key of its own."""
+    return random_facets(rng) - {"keys only", "accounts", "mixed keys"} | {"cycles", *(["lines"] if rng.random() < 0.3 else [])}
+
+
+def with_states(rng: random.Random, generator: LogGenerator, items: list[Item]) -> list[Item]:
+    """Add states of subscriptions: early and late ones, back-dated ones, and corrections of earlier ones."""
+    days = [(EPOCH + generator.middle * generator.step_us * US + timedelta(days=n)).day for n in (-1, 0, 1)] + [31, 1, None]
+    items, moments = list(items), [0, *(generator.time_us(generator.random_step()) for _ in range(2))]
+    for _ in range(rng.choice((1, 2, 3, 5))):
+        state = State(rng.choice("st"), rng.choice(moments), rng.choice(days))
+        items.insert(rng.choice((0, 0, rng.randrange(len(items) + 1))), state)
+    return items
+
+
+def with_equal_lines(rng: random.Random, records: list[Record]) -> list[Record]:
+    """Add lines that equal others but for record key and invoice, lines of zero, and lines that differ in the tariff code alone."""
+    charges = [r for r in records if r.charge and rng.random() < 0.6]
+    kept = [r for r in records if not r.charge or rng.random() < 0.8]
+    return kept + [r for charge in charges for r in equal_lines(rng, charge, rng.choice((1, 1, 2)))]
+
+
+def equal_lines(rng: random.Random, charge: Record, number: int) -> list[Record]:
+    """Return lines that equal a charge, and some that nearly do."""
+    keyed = [replace(charge, key=f"{charge.key}{n}", invoice=rng.choice((None, "I"))) for n in range(number)]
+    coded = [replace(r, tariff_code=rng.choice((None, None, None, "A"))) for r in keyed]
+    return [replace(r, amount_micros=0) if rng.random() < 0.1 else r for r in coded]
 
 
 def wrong_clock_facets(rng: random.Random) -> frozenset[str]:

@@ -20,6 +20,8 @@ GOOD = SimulationRequest(subscribers=10, days=1, seed=1)
         ({"days": -7}, "--days"),
         ({"days": 100_000}, "--days"),
         ({"seed": -1}, "--seed"),
+        ({"months": -1}, "--months"),
+        ({"months": 37}, "--months"),
         ({"profile": "galaxy"}, "--profile"),
         ({"file_format": "xml"}, "--format"),
         ({"rates": {"late_charge": 1.5}}, "late_charge"),

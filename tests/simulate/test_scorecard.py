@@ -12,7 +12,7 @@ from trueup.cli import main
 from trueup.errors import TrueupError
 from trueup.simulate.truth.evidence import Evidence
 from trueup.simulate.truth.ledger import TRUTH
-from trueup.simulate.truth.scorecard import Scorecard, check_truth, score
+from trueup.simulate.truth.scorecard import HOP_LOSS, Scorecard, check_truth, score
 
 NOON = datetime(2025, 3, 27, 12, tzinfo=UTC)
 FINDING = {
@@ -39,7 +39,9 @@ def finding(
     return fields | {"reason": reason, "subscriber": subscriber}
 
 
-def scored(leaks: list[dict], findings: list[dict], *, log_time: datetime = NOON + timedelta(days=9)) -> Scorecard:
+def scored(
+    leaks: list[dict], findings: list[dict], *, log_time: datetime = NOON + timedelta(days=9), losses: pl.DataFrame | None = None
+) -> Scorecard:
     rows, members = [], []
     for number, row in enumerate(findings):
         name = f"{number:032x}"
@@ -65,7 +67,7 @@ def scored(leaks: list[dict], findings: list[dict], *, log_time: datetime = NOON
         pl.DataFrame(members, schema={"finding_id": pl.String, "stream": pl.String, "record_key": pl.String}, orient="row"),
         9, 9, log_time,
     )  # fmt: skip
-    return score(check_truth(pl.DataFrame(leaks, schema=TRUTH), where="truth"), evidence)
+    return score(check_truth(pl.DataFrame(leaks, schema=TRUTH), where="truth"), evidence, losses)
 
 
 def one(frame: pl.DataFrame) -> dict:
@@ -299,3 +301,29 @@ def test_a_missing_or_unreadable_truth_is_refused_in_one_line(project: Path, run
     assert "truth" in err
     (project / "truth.parquet").write_text("no parquet")
     assert run_command("score-controls")[0] == 2
+
+
+LOSS = {"from_stage": "mediation", "to_stage": "rating", "change": "lost", "loss_micros": 7}
+
+
+@pytest.mark.parametrize(
+    ("losses", "located", "stray"),
+    [
+        ([LOSS], 1, 0),
+        ([LOSS | {"to_stage": "invoice"}], 0, 0),
+        ([LOSS | {"change": "changed"}], 0, 0),
+        ([LOSS | {"loss_micros": 6}], 0, 0),
+        ([LOSS, LOSS | {"from_stage": "rating", "to_stage": "invoice"}], 0, 0),
+        ([], 0, 0),
+        ([LOSS, LOSS | {"finding_ids": ["ff"]}], 1, 1),
+    ],
+)
+def test_a_loss_between_systems_is_located_at_its_hop_with_its_money_once(losses: list[dict], located: int, stray: int) -> None:
+    rows = [{"finding_ids": [f"{0:032x}"]} | loss for loss in losses]
+    card = scored(
+        [leak("chain_lost_by_rating", "unbilled", "u1", money=7)], [finding("unbilled", "u1", money=7)],
+        losses=pl.DataFrame(rows, schema=HOP_LOSS),
+    )  # fmt: skip
+    row = one(card.hops)
+    assert (row["located"], row["elsewhere"], card.stray_losses.height) == (located, 1 - located, stray)
+    assert card.passed == (located == 1 and stray == 0)

@@ -44,6 +44,7 @@ def test_evidence_has_records_arithmetic_history_and_hashes_and_is_the_same_twic
     assert (done.findings, done.records) == (1, 3)
     assert SCRIPT not in page and "&lt;script&gt;alert(1)&lt;/script&gt;\\x1b[31m" in page
     assert "impact   = 50 - 25 = 25 IDR" in page and "landing/msc/a.csv" in page and hexed("u3") in page
+    assert "Expected 50.000000, billed 25.000000, impact 25.000000 IDR, of the finding." in page and page.count("<svg") == 1
     assert "http://" not in page and "https://" not in page and "default-src" in page
     assert (tmp_path / "one/evidence.pdf").read_bytes().startswith(b"%PDF")
     assert json.loads((tmp_path / "one/evidence.json").read_text("utf-8"))["position"] == 4

@@ -63,6 +63,23 @@ def test_a_price_that_does_not_give_the_amount_is_left_out() -> None:
     assert "session by session" in arithmetic(finding, usage, (Decimal(3), 1))[0]
 
 
+def test_the_arithmetic_of_a_line_for_several_services_counts_the_records_of_each() -> None:
+    finding = {"kind": "misrated", "expected": Decimal(7), "billed": Decimal(0), "impact": Decimal(7), "currency": "EUR"}
+    usage = [{"stream": "usage", "service": s, "quantity": Decimal(2), "amount": None} for s in ("voice", "sms", "sms")]
+    assert arithmetic(finding, usage, None)[0] == (
+        "expected = 7: 3 usage records (2 of sms, 1 of voice), rated session by session at the price of each service"
+    )
+
+
+def test_the_arithmetic_of_a_duplicate_tells_its_charge_from_the_others() -> None:
+    finding = {"kind": "duplicate_charge", "expected": Decimal(4), "billed": Decimal(8), "impact": Decimal(-4), "currency": "EUR",
+               "reason": None}  # fmt: skip
+    assert arithmetic(finding, [{"stream": "charge", "quantity": None, "amount": Decimal(4)}], None) == [
+        "expected = 4: the price of what this charge and the others of the booking are for",
+        "billed   = 8: of it 4 by the further charge", "impact   = 4 - 8 = -4 EUR",
+    ]  # fmt: skip
+
+
 def test_the_arithmetic_of_counters_names_the_one_that_counts() -> None:
     finding = {"kind": "unbilled", "expected": Decimal(9), "billed": Decimal(0), "impact": Decimal(9), "currency": "EUR"}
     usage = [{"stream": "usage", "quantity": Decimal(quantity), "amount": None} for quantity in (1, 3)]

@@ -206,6 +206,14 @@ def test_in_a_month_a_charge_of_its_subscriber_counts(reconciled: Reconciled, as
     assert [(row["day"][5:], row["provisional"]) for row in found] == [("04-01", False), ("05-01", True), ("05-01", False)]
 
 
+def test_in_sums_of_several_services_a_refused_record_of_a_covered_one_counts(reconciled: Reconciled, ask: Ask) -> None:
+    covering = '[reconcile.voice]\nprice = "0.01"\n[reconcile.line]\nmatch = ["aggregate"]\nperiod = "month"\ncovers = ["voice"]'
+    replaced = {'[reconcile.voice]\nmatch = ["session_key"]': covering}
+    project = reconciled([call("a"), call("c", caller="491511000002")], [charge("x", amount="?")], replaced=replaced)
+    found = ask(project, "SELECT service, subscriber, provisional FROM findings WHERE status = 'open' ORDER BY subscriber")
+    assert [(row["service"], row["provisional"]) for row in found] == [("line", True), ("line", False)]
+
+
 def test_records_without_a_key_make_their_day_provisional_above_the_declared_share(reconciled: Reconciled, ask: Ask) -> None:
     charges = ["not a charge", charge("z", caller="491511000009"), charge("y", caller="491511000009")]
     project = reconciled([call("a"), call("b", at="2024-05-02T10:00:00")], charges)

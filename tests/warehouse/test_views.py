@@ -19,7 +19,7 @@ CONTRACT = {
     "findings": (
         "finding_id kind status service subscriber peer node day started_at expected billed impact impact_micros impact_low "
         "impact_high records_low records_high currency usage_event_id charge_event_id cause revision "
-        "raised_position changed_position reason ended_at source control provisional provisional_reason"
+        "raised_position changed_position reason ended_at source control provisional provisional_reason item period_from period_to"
     ),
     "finding_records": "finding_id stream event_id",
     "conservation": (

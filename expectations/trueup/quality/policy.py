@@ -20,9 +20,11 @@ from trueup.quality.completeness.inputs import Feed, Rules
 from trueup.quality.expectation import Expectation, Fact
 from trueup.quality.project_expectations import expectations
 from trueup.quality.statements import statement
+from trueup.quality.suites import SUITES
 
 KIND = "quality_policy"
 Content = dict[str, Any]
+_BUILT_IN = {(e.stream, e.name): e for suite in SUITES.values() for e in suite}
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,28 @@ def ensure_quality_policy(lake: Lake) -> int | None:
     content = content_of(policy)
 
     def declare(transaction: Transaction) -> int | None:
-        declared = _contents(lake)
-        return None if declared and declared[-1][1] == content else transaction.declare(KIND, content=content)
+        return None if _is_in_force(content, _contents(lake)) else transaction.declare(KIND, content=content)
 
-    declared = _contents(lake)
-    if declared and declared[-1][1] == content:
+    if _is_in_force(content, _contents(lake)):
         return None
     _check_meant(policy)
     return lake.commit(declare)
+
+
+def _is_in_force(content: Content, declared: Sequence[tuple[int, Content]]) -> bool:
+    """Return whether the last declared policy is this one, whatever the notes of built-in expectations."""
+    return bool(declared) and _without_built_in_notes(declared[-1][1]) == _without_built_in_notes(content)
+
+
+def _without_built_in_notes(content: Content) -> Content:
+    # The notes of built-in expectations are texts of the program: a better sentence is no new policy.
+    rules = [{n: v for n, v in e.items() if n != "notes" or _built_in(e) is None} for e in content["expectations"]]
+    return {**content, "expectations": rules}
+
+
+def _built_in(content: Mapping[str, Any]) -> Expectation | None:
+    found = _BUILT_IN.get((content["stream"], content["name"]))
+    return found if content.get("source") is None else None
 
 
 def _check_meant(policy: QualityPolicy) -> None:
@@ -142,8 +158,10 @@ def expectation_content(e: Expectation) -> Content:
 
 
 def expectation_from(content: Mapping[str, Any]) -> Expectation:
-    """Return the expectation that `expectation_content` wrote."""
-    return Expectation(**{**content, "arguments": {name: _from_json(value) for name, value in content["arguments"].items()}})
+    """Return the expectation that `expectation_content` wrote; a built-in one has the notes of this version."""
+    known = _built_in(content)
+    read = {"arguments": {name: _from_json(value) for name, value in content["arguments"].items()}}
+    return Expectation(**{**content, **read, **({} if known is None else {"notes": known.notes})})
 
 
 def _to_json(value: object, name: str) -> object:

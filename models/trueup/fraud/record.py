@@ -11,7 +11,9 @@ from trueup.fraud.features.telecom import telecom_features
 from trueup.log.lake import Configuration
 
 KIND = "scoring"
-_DECIDES_NOTHING = frozenset({"alerts_per_day", "models", "seed", "trials"})
+_DECIDES_NOTHING = frozenset({
+    "alerts_per_day", "models", "own_model", "own_model_after", "review_cost", "seed", "trials", "warm_start",
+})  # fmt: skip
 """Settings of training and file locations, which change no score. The log declares the models in force."""
 
 

@@ -32,8 +32,9 @@ from trueup.cli.commands import (
     run,
     status,
     stream,
+    tables,
 )
-from trueup.cli.commands.investigation import bill, cases, decide, diff, evidence, links, notify, whatif
+from trueup.cli.commands.investigation import bill, bill_run, cases, decide, diff, evidence, links, notify, whatif
 from trueup.cli.commands.presentation import picture, workbench
 from trueup.cli.commands.proof import anchor, verify
 from trueup.cli.exit_codes import DONE, FAILED
@@ -68,8 +69,8 @@ def root(
 
 
 _GROUPS = (
-    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, whatif, evidence, bill, notify, links,
-    clock, verify, anchor, rate, recover, run, controls, fraud, doctor, workbench, picture,
+    project, ingest, reconcile, stream, quality, query, status, cases, decide, diff, whatif, evidence, bill, bill_run, notify,
+    links, clock, verify, anchor, rate, recover, run, controls, fraud, tables, doctor, workbench, picture,
 )  # fmt: skip
 for group in _GROUPS:
     group.register(app)
@@ -111,6 +112,8 @@ def _run_safely(argv: list[str]) -> int:
             return _failed(_INTERRUPTED)
         if os.environ.get("TRUEUP_DEBUG"):
             sys.stderr.write(traceback.format_exc())
+        if isinstance(error, MemoryError) or str(error).startswith("Out of Memory Error"):
+            return _failed("the memory is not enough; close other programs, or run this on a machine with 2 GB free or more")
         if isinstance(error, UnicodeError):
             return _failed(f"text is not UTF-8: {error}; write the file or the name in UTF-8")
         first = (str(error).splitlines() or [""])[0]

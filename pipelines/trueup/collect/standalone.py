@@ -147,7 +147,7 @@ def _calls(batch: Batch, timezone: str, usual: dict[str, str | None], where: str
         _first_fault(provenance.filter(pl.Series(bad)).with_columns(reason=pl.lit("unusable"), rule=pl.lit(rule)), where)
     rows = provenance.select(call="source_row").with_columns(
         start_us=start.cast(pl.Datetime("us", "UTC")).cast(pl.Int64), quantity_micros=quantity, **texts,
-        own_number=texts["subscriber"],
+        own_number=texts["subscriber"], cycle_day=pl.lit(None, pl.Int64),
         order=pl.col("call").cast(pl.String).str.zfill(20).cast(pl.Binary),
     )  # fmt: skip
     return rows.select(pl.col(n).cast(t) for n, t in CALL.items())

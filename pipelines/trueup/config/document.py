@@ -9,15 +9,16 @@ from pydantic import Field, ValidationError, model_validator
 
 from trueup.config.tables.anchor import AnchorConfig
 from trueup.config.tables.cases import CasesConfig
-from trueup.config.tables.chain import ChainConfig, check_chains
+from trueup.config.tables.chain import ChainConfig, check_chains, check_services
 from trueup.config.tables.fraud import FraudConfig
+from trueup.config.tables.invoice import InvoiceConfig
 from trueup.config.tables.lake import LakeConfig
 from trueup.config.tables.limits import LimitsConfig
 from trueup.config.tables.notify import NotifyConfig
 from trueup.config.tables.project import ProjectConfig
 from trueup.config.tables.quality import ExpectationConfig, QualityConfig
 from trueup.config.tables.rating import RatingConfig
-from trueup.config.tables.reconcile import ServiceConfig
+from trueup.config.tables.reconcile import ServiceConfig, check_covers
 from trueup.config.tables.source import SourceConfig
 from trueup.config.tables.sql import SqlConfig
 from trueup.config.tables.workbench import WorkbenchConfig
@@ -42,6 +43,8 @@ class Config(Table):
     """How the usage and charges of each service are matched and priced; `default` is for all others."""
     chain: tuple[ChainConfig, ...] = ()
     """The systems that records pass between switch and bill, one table for each chain."""
+    invoice: InvoiceConfig = InvoiceConfig()
+    """What must hold of invoices, and when they are due."""
     rating: RatingConfig = RatingConfig()
     """Record attributes that prices depend on."""
     fraud: FraudConfig = FraudConfig()
@@ -83,6 +86,14 @@ class Config(Table):
                     raise ValueError(
                         f'[reconcile.{service}] matches by {", ".join(rules.match)}, which bucket_by = "session_key" cannot'
                     )
+        for service, rules in self.reconcile.items():
+            if rules.period == "cycle" and self.lake.bucket_by != "subscriber":
+                raise ValueError(
+                    f"[reconcile.{service}] sums billing cycles, which are those of subscribers; "
+                    f'bucket_by = "{self.lake.bucket_by}" keeps records of several subscribers together'
+                )
+        check_covers(self.reconcile, self.project.currency)
+        check_services(self.chain, {n: line for line, rules in self.reconcile.items() for n in rules.covers})
         check_chains(self.chain, {s.name: s.constants.get("stage") for s in self.source if s.stream == "stage"})
         return self
 
@@ -113,7 +124,7 @@ def parse_tables(tables: dict[str, Any], *, where: str = FILE_NAME) -> Config:
 
 
 _NAMED_LISTS = {"source": "[[source]]", "expectation": "[[expectation]]", "chain": "[[chain]]"}
-_NESTED_LISTS = (("fraud", "rule"), ("workbench", "user"))
+_NESTED_LISTS = (("fraud", "rule"), ("invoice", "tax"), ("workbench", "user"))
 
 
 def _setting_name(tables: dict[str, Any], location: tuple[int | str, ...]) -> str:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, Confi
 
 from trueup.errors import ConfigError
 from trueup.secret import Place
-from trueup.units import CALENDAR_PERIODS, MICROS
+from trueup.units import MICROS
 
 _UNITS_US = {"us": 1, "ms": 1_000, "s": MICROS, "m": 60 * MICROS, "h": 3_600 * MICROS, "d": 86_400 * MICROS}
 _BYTES = TypeAdapter(ByteSize)
@@ -65,12 +65,22 @@ def _positive(duration_us: int) -> int:
 
 def _period(text: object) -> int | str:
     """Return a calendar period by its name, or the microseconds of a duration; a day is one of 24 hours of wall clock."""
-    if text in CALENDAR_PERIODS:
+    if text in ("week", "month"):
         return str(text)
     try:
         return _positive(duration_us("1d" if text == "day" else text))
     except ValueError as error:
         raise ValueError(f"{error}; or write 'day', 'week' or 'month'") from None
+
+
+def _sum_period(text: object) -> int | str:
+    """Return the billing cycle by its name, or another period."""
+    if text == "cycle":
+        return "cycle"
+    try:
+        return _period(text)
+    except ValueError as error:
+        raise ValueError(str(error).replace("'day', 'week' or 'month'", "'day', 'week', 'month' or 'cycle'")) from None
 
 
 def _not_negative(micros: int) -> int:
@@ -201,6 +211,9 @@ FileSize = Annotated[ByteSize, BeforeValidator(_refuse_flag, json_schema_input_t
 Duration = Annotated[int, BeforeValidator(duration_us, json_schema_input_type=_DurationText)]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Period = Annotated[int | str, BeforeValidator(_period, json_schema_input_type=Literal["day", "week", "month"] | _DurationText)]
+SumPeriod = Annotated[
+    int | str, BeforeValidator(_sum_period, json_schema_input_type=Literal["day", "week", "month", "cycle"] | _DurationText)
+]
 Micros = Annotated[int, BeforeValidator(decimal_micros, json_schema_input_type=_DecimalText | int)]
 Share = Annotated[Micros, AfterValidator(_share)]
 Tolerance = Annotated[Micros, AfterValidator(_not_negative)]

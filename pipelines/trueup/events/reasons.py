@@ -15,12 +15,14 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     "usage": ("record_key", "service", "started_at", "quantity"),
     "charge": ("record_key", "amount"),
     "stage": ("record_key", "stage"),
+    "invoice": ("record_key", "number", "account", "kind", "net", "tax", "total", "billed_at"),
     "subscriber": ("record_key", "system", "subscriber", "status", "valid_from"),
     "tariff": ("record_key", "item", "valid_from"),
 }
 """Event columns that a record of a stream must have. A record key may be derived from content or position."""
 
 VALUES: dict[str, dict[str, tuple[str, ...]]] = {
+    "invoice": {"kind": ("invoice", "credit_note")},
     "subscriber": {"system": ("network", "billing"), "status": ("active", "suspended", "ceased")},
     "tariff": {
         "item": ("rate", "band", "holiday", "allowance", "exchange", "ported", "recurring", "one_off", "discount"),

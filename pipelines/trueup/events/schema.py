@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.events.streams import DATED
+from trueup.events.streams import DATED, INVOICE
 from trueup.events.streams import MOVEMENTS as MOVEMENTS
 from trueup.events.streams import STATES as STATES
 
@@ -39,6 +39,24 @@ _CHARGE_ONLY: dict[str, pl.DataType] = {
 }
 
 _STAGE: dict[str, pl.DataType] = {**_SHARED, **_CHARGE_ONLY, "record_version": pl.Int64(), "stage": pl.String()}
+
+_INVOICE: dict[str, pl.DataType] = {
+    "record_key": pl.String(),
+    "number": pl.String(),
+    "account": pl.String(),
+    "kind": pl.String(),
+    "period_from": UTC_TIME,
+    "period_to": UTC_TIME,
+    "net_micros": pl.Int64(),
+    "tax_micros": pl.Int64(),
+    "total_micros": pl.Int64(),
+    "currency": pl.String(),
+    "due_at": UTC_TIME,
+    "billed_at": UTC_TIME,
+    "refers_to": pl.String(),
+    "replaces": pl.String(),
+    "record_version": pl.Int64(),
+}
 
 _SUBSCRIBER: dict[str, pl.DataType] = {
     "record_key": pl.String(),
@@ -125,6 +143,7 @@ CORE: dict[str, dict[str, pl.DataType]] = {
     "usage": {**_SHARED, **LATER["usage"]},
     "charge": {**_SHARED, **_CHARGE_ONLY, **LATER["charge"]},
     "stage": _STAGE,
+    "invoice": _INVOICE,
     "subscriber": {**_SUBSCRIBER, **LATER["subscriber"]},
     "tariff": {**_TARIFF, **LATER["tariff"]},
 }
@@ -183,12 +202,14 @@ QUARANTINE: dict[str, pl.DataType] = {
 
 
 _CHARGE_TIME_SQL = "coalesce(e.started_at, e.billed_at)"
-OWN_TIME_SQL = {"usage": "e.started_at", "charge": _CHARGE_TIME_SQL, "stage": _CHARGE_TIME_SQL}
+OWN_TIME_SQL = {"usage": "e.started_at", "charge": _CHARGE_TIME_SQL, "stage": _CHARGE_TIME_SQL, INVOICE: "e.billed_at"}
 """`own_time` of a row `e` of a dated stream, as a DuckDB expression."""
 
 
 def own_time(stream: str) -> pl.Expr:
-    """Return the time that orders a record: `started_at`, else `billed_at`; for a state `valid_from`."""
+    """Return the time that orders a record: `started_at`, else `billed_at`; of an invoice `billed_at`, of a state `valid_from`."""
     if stream in STATES:
         return pl.col("valid_from")
+    if stream == INVOICE:
+        return pl.col("billed_at")
     return pl.col("started_at") if stream == "usage" else pl.coalesce("started_at", "billed_at")

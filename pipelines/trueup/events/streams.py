@@ -6,7 +6,10 @@ MOVEMENTS = ("usage", "charge")
 STAGE = "stage"
 """Stream of what a system between switch and bill passed on: compared along a chain, never reconciled."""
 
-DATED = (*MOVEMENTS, STAGE)
+INVOICE = "invoice"
+"""Stream of invoices and credit notes: compared with the charges that name them, never reconciled with usage."""
+
+DATED = (*MOVEMENTS, STAGE, INVOICE)
 """Streams whose rows have a day."""
 
 STATES = ("subscriber", "tariff")

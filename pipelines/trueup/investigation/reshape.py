@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -26,6 +26,28 @@ from trueup.reconcile.domain.case_ids import case_id_of
 from trueup.warehouse.decide import Decision, Recorded, append, check_decision, prepare
 from trueup.warehouse.explain import subject_id_of
 from trueup.warehouse.query import Warehouse
+
+
+@dataclass(frozen=True)
+class Part:
+    """Findings of a case that a split can take out: the condition, how many have it, and their money in micros."""
+
+    condition: str
+    findings: int
+    money_micros: int
+
+
+def parts_of(warehouse: Warehouse, case_id: str, most: int = 100) -> list[Part]:
+    """Return the conditions that some findings of a case have and others do not, those with the most money first."""
+    findings, _ = pattern_rows(warehouse, case_id)
+    parts: list[Part] = []
+    for name in (column for column in findings.columns if column in DIMENSIONS or column.startswith("attribute:")):
+        counted = findings.drop_nulls(name).group_by(name).agg(findings=pl.len(), money=pl.col("money").cast(pl.Int128).sum())
+        shown = "destination" if name.startswith("destination_") else name
+        parts += [
+            Part(f"{shown}={value}", count, int(money)) for value, count, money in counted.iter_rows() if count < findings.height
+        ]
+    return sorted(parts, key=lambda part: (-part.money_micros, -part.findings, part.condition))[:most]
 
 
 def merge(project: Project, id_prefix: str, into_prefix: str, decision: Decision, *, clock: Clock = system_clock) -> Recorded:

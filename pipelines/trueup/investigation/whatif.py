@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 import tomllib
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -16,11 +14,9 @@ from trueup.config import FILE_NAME, Config, Project
 from trueup.config.document import parse_tables
 from trueup.errors import ConfigError, TrueupError
 from trueup.investigation.difference import Difference, compare
-from trueup.log.catalog.catalogs import SqliteCatalog, catalog_of
-from trueup.log.lake import Lake, data_path
+from trueup.investigation.scratch import at_home, newest_moment, reconcile_copy, scratch_copy, with_path
+from trueup.log.lake import Lake
 from trueup.progress import LogFn
-from trueup.reconcile.log_io.commit import CONSUMER
-from trueup.reconcile.run import reconcile_little
 
 _NOT_COMPARED = ("lake", "anchor", "sql", "workbench", "cases", "notify")
 """Tables whose settings change no finding and no alert."""
@@ -61,15 +57,15 @@ def what_if(
         raise TrueupError("nothing is supposed", todo="give --set, --book or --rule")
     config = supposed_config(project, supposed)
     with tempfile.TemporaryDirectory(prefix="trueup-whatif-") as folder:
-        scratch = _scratch(project, Path(folder))
-        moment = _newest_moment(scratch)
-        _reconcile(scratch, moment, log)
+        scratch = scratch_copy(project, Path(folder))
+        moment = newest_moment(scratch)
+        reconcile_copy(scratch, moment, log)
         with Lake.open(scratch, read_only=True) as lake:
             before = lake.last_position()
-        changed = Project(scratch.directory, _at_home(config))
+        changed = Project(scratch.directory, at_home(config))
         if supposed.book is not None:
             changed = _with_book(changed, supposed.book.resolve(), moment)
-        _reconcile(changed, moment, log)
+        reconcile_copy(changed, moment, log)
         difference = compare(changed, str(before), most=most, days=days)
         return WhatIf(difference, _alerts(changed) if supposed.rules else None)
 
@@ -128,58 +124,6 @@ def _table_of(text: str) -> dict[str, Any]:
     return dict(value)
 
 
-def _at_home(config: Config) -> Config:
-    """Return settings with the lake in the project's own folder, and without sources of files."""
-    lake = type(config.lake)(buckets=config.lake.buckets, bucket_by=config.lake.bucket_by)
-    return config.model_copy(update={"lake": lake})
-
-
-def _scratch(project: Project, folder: Path) -> Project:
-    """Return a project whose lake has the log's catalog and refers to its data files."""
-    catalog, data = catalog_of(project), data_path(project)
-    if not isinstance(catalog, SqliteCatalog) or "://" in data:
-        raise TrueupError(
-            "only a lake of local files can be copied for a supposition", where=data, todo="run it where the lake is local"
-        )
-    with Lake.open(project, read_only=True):
-        pass  # A lake that does not exist, or that is of an earlier version, is refused with a message.
-    scratch = Project(folder.resolve(), _at_home(project.config))
-    own_catalog = catalog_of(scratch)
-    assert isinstance(own_catalog, SqliteCatalog)
-    own_catalog.path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        closing(sqlite3.connect(f"file:{catalog.path}?mode=ro", uri=True)) as source,
-        closing(sqlite3.connect(own_catalog.path)) as copy,
-    ):
-        source.backup(copy)
-    home = Path(data)
-    for file in home.rglob("*"):
-        if file.is_file():
-            link = Path(data_path(scratch)) / file.relative_to(home)
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(file.resolve())
-    return scratch
-
-
-def _newest_moment(project: Project) -> datetime:
-    """Return the time of the newest commit: nothing becomes late merely because time has passed since."""
-    with Lake.open(project, read_only=True) as lake:
-        times = lake.read("position", columns=["committed_at"])["committed_at"]
-    if times.is_empty():
-        raise TrueupError("the log is empty", where=str(project.directory), todo="run `trueup ingest` first")
-    newest: datetime = times.max()  # type: ignore[assignment]
-    return newest
-
-
-def _reconcile(project: Project, moment: datetime, log: LogFn | None) -> None:
-    if reconcile_little(project, clock=lambda: moment, log=log) is None:
-        from trueup.jobs.reconcile_batch import reconcile
-
-        reconcile(project, clock=lambda: moment, log=log)
-    with Lake.open(project, read_only=True) as lake:
-        assert lake.consumer_position(CONSUMER) == lake.last_position()
-
-
 def _with_book(project: Project, book: Path, moment: datetime) -> Project:
     """Ingest a file of tariffs as one more file of the project's source of tariffs, and return the project."""
     from trueup.collect.ingest import ingest
@@ -188,11 +132,7 @@ def _with_book(project: Project, book: Path, moment: datetime) -> Project:
     if len(sources) != 1:
         raise TrueupError(f"the project has {len(sources)} sources of tariffs", where="--book", todo="a book needs exactly one")
     (source,) = sources
-    own = source.model_copy(update={"path": (str(book),)})
-    changed = Project(
-        project.directory,
-        project.config.model_copy(update={"source": tuple(own if s is source else s for s in project.config.source)}),
-    )
+    changed = with_path(project, source, book)
     done = ingest(changed, sources=[source.name], clock=lambda: moment)
     if done.errors:
         raise TrueupError(f"the book was not accepted: {done.errors[0]}", where=str(book), todo="correct the file")

@@ -33,7 +33,7 @@ from trueup.fraud.features.telecom import telecom_features, transactions
 from trueup.fraud.load import decisions_of, label_events, usage_of
 from trueup.fraud.scoring.model_registry import ModelInterval, models_of
 from trueup.fraud.scoring.rules import rules_of, with_cell_areas
-from trueup.fraud.scoring.score_run import EMPTY, ScoreBatch, ScoreSummary, commit_judged, pending, summary_of
+from trueup.fraud.scoring.score_run import EMPTY, PendingScoring, ScoreBatch, ScoreSummary, commit_judged, pending, summary_of
 from trueup.jobs.reconcile_batch import run_pipeline
 from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.progress import LogFn
@@ -156,7 +156,7 @@ def score(
         after, upto, first_day = to_score.after, to_score.upto, to_score.first_day
         if first_day is None:
             commit_judged(lake, EMPTY, after=after, upto=upto)
-            return summary_of(EMPTY, to_score.parts, after=after, upto=upto)
+            return summary_of(EMPTY, to_score)
         rows = usage_rows(lake, upto, first_day)
         count = partitions or max(-(-rows // ROWS_PER_PARTITION), min(os.cpu_count() or 1, rows // ROWS_WORTH_A_CORE + 1))
         ranges = tuple(bucket_ranges(project.config.lake.buckets, count))
@@ -170,7 +170,7 @@ def score(
                 | "gather" >> beam.GroupByKey()
                 | "commit" >> beam.ParDo(Commit(run))
             )
-        return _summary(lake, run)
+        return _summary(lake, to_score)
 
 
 def usage_rows(lake: Lake, upto: int, first_day: date) -> int:
@@ -178,9 +178,9 @@ def usage_rows(lake: Lake, upto: int, first_day: date) -> int:
     return lake.read("usage", columns=["bucket"], upto=upto, part=TablePart(days=(first_day, None))).height
 
 
-def _summary(lake: Lake, run: Scoring) -> ScoreSummary:
+def _summary(lake: Lake, due: PendingScoring) -> ScoreSummary:
     """Return the summary of what a run committed."""
-    positions = {"after": run.after, "upto": run.upto}
+    positions = {"after": due.after, "upto": due.upto}
     names = ("scored_transactions", "scoring_counts")
     score, scoring = (lake.connection.execute(statement(f"queries/fraud/{n}").text, positions).pl() for n in names)
-    return summary_of(ScoreBatch(score, scoring, pl.DataFrame()), list(run.parts), after=run.after, upto=run.upto)
+    return summary_of(ScoreBatch(score, scoring, pl.DataFrame()), due)

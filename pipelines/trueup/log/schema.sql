@@ -134,6 +134,37 @@ CREATE TABLE lake.events.stage (
 ALTER TABLE lake.events.stage SET PARTITIONED BY (day);
 ALTER TABLE lake.events.stage SET SORTED BY (bucket);
 
+-- One invoice or credit note, as billing issued it. Charges name it by its number. Owner: collect.
+CREATE TABLE lake.events.invoice (
+    event_id BLOB,
+    canonical_version SMALLINT,
+    source_id VARCHAR,
+    source_row BIGINT,
+    source_offset BIGINT,
+    source_length BIGINT,
+    bucket SMALLINT,
+    day DATE,                   -- UTC day of billed_at
+    key_scope VARCHAR,
+    record_key VARCHAR,
+    number VARCHAR,             -- as charges name it in invoice_id
+    account VARCHAR,
+    kind VARCHAR,               -- invoice or credit_note
+    period_from TIMESTAMPTZ,
+    period_to TIMESTAMPTZ,      -- the end of its period; [invoice] period_to says whether it belongs to it
+    net_micros BIGINT,          -- millionths of the currency; negative on a credit note
+    tax_micros BIGINT,
+    total_micros BIGINT,
+    currency VARCHAR,
+    due_at TIMESTAMPTZ,
+    billed_at TIMESTAMPTZ,
+    refers_to VARCHAR,          -- of a credit note: the number of the invoice that it credits
+    replaces VARCHAR,           -- the number of the one that it was issued again for
+    record_version BIGINT,
+    attributes JSON
+);
+ALTER TABLE lake.events.invoice SET PARTITIONED BY (day);
+ALTER TABLE lake.events.invoice SET SORTED BY (bucket);
+
 -- One state of one subscription, as network or billing has it, from a time on. Owner: collect.
 CREATE TABLE lake.events.subscriber (
     event_id BLOB,
@@ -236,7 +267,7 @@ CREATE TABLE lake.events.declaration (
 CREATE TABLE lake.events.control (
     source_id VARCHAR,
     source VARCHAR,             -- the feed's name in trueup.toml
-    stream VARCHAR,             -- usage, charge, subscriber or tariff
+    stream VARCHAR,             -- usage, charge, stage, invoice, subscriber or tariff
     path VARCHAR,               -- where it was read, relative to the project where it lies within
     sha256 VARCHAR,             -- of the unit's bytes
     bytes BIGINT,
@@ -326,7 +357,10 @@ CREATE TABLE lake.events.finding (
     booking_id BLOB,            -- 16 bytes of sha256 over the subject: findings of one booking share it; NULL of old lakes, conflicts and feeds, as below
     whole_expected_micros DECIMAL(38, 0), -- expected money of the whole booking (session, bill or period) at this position
     whole_billed_micros DECIMAL(38, 0), -- its billed money
-    whole_tolerated_micros DECIMAL(38, 0) -- the part of their difference within tolerance; the rest is the impacts of its findings
+    whole_tolerated_micros DECIMAL(38, 0), -- the part of their difference within tolerance; the rest is the impacts of its findings
+    item VARCHAR,               -- the recurring or one-off item that it is about; NULL of other findings, as below
+    period_from TIMESTAMPTZ,    -- the beginning of the item's period, or its event
+    period_to TIMESTAMPTZ       -- the end of the item's period, exclusive; NULL of an event
 );
 
 -- Money moved in the conservation sum at one position: the differences, to be added up. Owner: reconcile.

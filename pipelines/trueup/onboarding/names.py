@@ -24,12 +24,13 @@ _NAMES = {
             "subscriber msisdn a_number anumber anum a_no a_msisdn a_party a_nummer a_rufnummer rufnummer_a numero_a "
             "calling_number calling_party calling_party_number calling caller caller_id_number callerid src source_number "
             "from_number from originator origin username user_name user phone_number phone number rufnummer teilnehmer "
-            "anschluss calling_station_id imsi abonne numero cli"
+            "anschluss calling_station_id imsi abonne numero cli anrufer rufende_nummer numero_appelant appelant llamante chiamante"
         ),
         "peer": (
             "peer b_number bnumber bnum b_no b_party b_msisdn b_nummer b_rufnummer rufnummer_b numero_b called_number "
             "called_party called_party_number called callee dst destination destination_number dialed_number dialled_number "
-            "dialed dialled to_number to recipient zielrufnummer ziel other_party called_station_id dnis"
+            "dialed dialled to_number to recipient zielrufnummer ziel other_party called_station_id dnis gewaehlte_nummer "
+            "gewaehlte_rufnummer angerufener angerufene_nummer numero_appele appele llamado chiamato"
         ),
         "started_at": (
             "started_at start_time starttime start start_date_time start_datetime call_start begin begin_time calldate "

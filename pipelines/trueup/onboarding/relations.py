@@ -32,7 +32,10 @@ class SharedKey:
 
 
 def shared_key(usage: tuple[Mapping[str, Column], Roles], charge: tuple[Mapping[str, Column], Roles]) -> SharedKey | None:
-    """Return the columns of usage and charges that share most keys; None where no columns share enough."""
+    """Return the columns of usage and charges that share most keys; None where no columns share enough.
+
+    A column that tells records apart is rather their key: all parties of two files are shared before all of their calls are.
+    """
     found: list[tuple[float, SharedKey]] = []
     for left in _key_columns(*usage):
         for right in _key_columns(*charge):
@@ -42,7 +45,8 @@ def shared_key(usage: tuple[Mapping[str, Column], Roles], charge: tuple[Mapping[
                 continue
             fit = overlap(left, right)
             if (fit.share >= _LEAST_OVERLAP and fit.count > 1) or (fit.is_full and names):
-                found.append((fit.share + names / 1_000, SharedKey(left, right, fit)))
+                apart = max(left.distinct.share, right.distinct.share)
+                found.append((fit.share * apart + names / 1_000, SharedKey(left, right, fit)))
     return max(found, key=lambda entry: entry[0])[1] if found else None
 
 

@@ -79,7 +79,10 @@ def roles_of(columns: Mapping[str, Column], *, has_names: bool) -> Roles:
         found.pop("started_at", None)
     _by_values(columns, found, has_start=day is not None, has_names=has_names)
     stream: Stream = "charge" if "amount" in found else "usage"
-    key = found.get("record_key") or _record_key(columns, found, has_names=has_names)
+    # Half of a start identifies no record, even where no two records of a sample have it.
+    halves = [half[0].name for half in (day, clock) if day is not None and clock is not None and half is not None]
+    whole = {name: column for name, column in columns.items() if name not in halves}
+    key = found.get("record_key") or _record_key(whole, found, has_names=has_names)
     if key is not None:
         found["record_key"] = key
         named |= {"record_key"} if has_names and name_score(key.name, "record_key") else set()

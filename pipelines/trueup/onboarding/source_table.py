@@ -249,7 +249,9 @@ def _start_lines(draft: Draft) -> list[Line]:
         lines.append(Line("started_at", started.name, evidence, check=not named))
     billed, own = draft.column("billed_at"), draft.column("started_at")
     if billed is not None and draft.stream == "charge":
-        time_format, fit = billed.times[0]
+        # A file has one order of day and month, though its column of one invoice day may fit both.
+        order = own.times[0][0][:5] if own is not None else ""
+        time_format, fit = next((t for t in billed.times if t[1] == billed.times[0][1] and t[0].startswith(order)), billed.times[0])
         same = own is not None and time_format == own.times[0][0]
         value: object = billed.name if same else {"column": billed.name, "time_format": time_format}
         lines.append(supported("billed_at", value, fit, f"values fit {time_format}"))
@@ -352,4 +354,11 @@ def currency_of(draft: Draft) -> tuple[str, str] | None:
         code = _SIGNS.get(sign.upper(), sign)
         if re.fullmatch("[A-Z]{3}", code) and code in known:
             return code, f"amounts in {draft.sample.path.name} are written with {sign}"
-    return None
+    amount = draft.column("amount")
+    named = [] if amount is None else re.findall("(?<![A-Za-z])[A-Z]{3}(?![A-Za-z])", amount.name)
+    codes = [code for code in named if code in known and code not in _WORDS]
+    return (codes[0], f"the column {amount.name} of {draft.sample.path.name} names it") if amount and len(codes) == 1 else None
+
+
+_WORDS = ("ALL", "CUP", "TOP", "TRY")
+"""Codes of currencies that are English words, in a heading more likely those."""

@@ -76,6 +76,11 @@ def calibration_svg(bins: Sequence[Row], title: str) -> str:
     return _svg(ideal + points)
 
 
+def as_png(svg: str, scale: float = 2.0) -> bytes:
+    """Return a picture as PNG, for what cannot show SVG; equal pictures give equal bytes."""
+    return vl_convert.svg_to_png(svg, scale=scale)
+
+
 def _data(values: Sequence[Row]) -> alt.Data:
     return alt.Data(values=list(values))  # type: ignore[no-untyped-call]
 

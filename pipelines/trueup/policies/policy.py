@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from trueup.config import Config, ServiceConfig
 from trueup.config.tables.reconcile import DEFAULT
 from trueup.events.schema import MOVEMENTS
-from trueup.units import CALENDAR_PERIODS
+from trueup.units import CALENDAR_PERIODS, CYCLE
 
 KERNEL_VERSION = 2
 DEFAULT_RULE = -1
@@ -57,6 +58,8 @@ class Policy:
     horizon_us: int = NO_HORIZON_US
     provisioning_grace_us: int = 86_400_000_000
     void_ticks: frozenset[int] = frozenset()
+    judges_lines: bool = True
+    """Whether sums have excess lines and lines of zero are no lines; policies that earlier versions declared do not say so."""
 
     @classmethod
     def of(cls, config: Config) -> Policy:
@@ -84,7 +87,18 @@ class Policy:
             "currency": self.currency,
             "horizon_us": self.horizon_us,
             "provisioning_grace_us": self.provisioning_grace_us,
+            **({"judges_lines": True} if self.judges_lines and self.has_sums else {}),
         }
+
+    @property
+    def has_sums(self) -> bool:
+        """Whether some service is compared by sums."""
+        return any("aggregate" in s.match for s in (*self.services.values(), self.default))
+
+    @property
+    def line_of(self) -> dict[str, str]:
+        """The covering service of each covered one."""
+        return {covered: line for line, s in self.services.items() for covered in s.covers}
 
     @classmethod
     def from_content(cls, position: int, content: Mapping[str, Any]) -> Policy:
@@ -98,6 +112,7 @@ class Policy:
             content["currency"],
             content["horizon_us"],
             content.get("provisioning_grace_us", cls.provisioning_grace_us),
+            judges_lines=content.get("judges_lines", False),
         )
 
 
@@ -109,8 +124,8 @@ def _source_content(source: SourceRules) -> dict[str, Any]:
 
 def _service_content(service: ServiceConfig) -> dict[str, Any]:
     content = {**service.model_dump(mode="json"), "match": list(service.match)}
-    # Declarations of earlier versions lack this rule: without it the content stays the same.
-    return {name: value for name, value in content.items() if (name, value) != ("parts", "sum")}
+    # Declarations of earlier versions lack these rules: without them the content stays the same.
+    return {name: value for name, value in content.items() if (name, value) not in (("parts", "sum"), ("covers", []))}
 
 
 def _service_of(content: Mapping[str, Any]) -> ServiceConfig:
@@ -124,7 +139,7 @@ class Policies:
         self.all = tuple(sorted(policies, key=lambda p: p.position))
         assert self.all, "a log is evaluated under at least one policy"
         self.starts: NDArray[np.int64] = np.array([p.position for p in self.all], dtype=np.int64)
-        self.services = sorted({name for p in self.all for name in p.services})
+        self.services = sorted({name for p in self.all for name in (*p.services, *p.line_of)})
         self.frame = self._frame()
 
     def number_at(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -163,11 +178,25 @@ class Policies:
                 of_policies.append((policy == number) & pl.col("source").is_in(names))
         return pl.any_horizontal(pl.lit(False), *of_policies) & pl.col("partial_no").is_null()
 
+    @cached_property
+    def summed_as(self) -> pl.DataFrame:
+        """The services (`sum_service`, NULL for its own) in whose sums records of each `rule` are, under any policy."""
+        return self.frame.filter("by_aggregate").select("rule", "sum_service").unique(maintain_order=True)
+
+    @cached_property
+    def has_cycles(self) -> bool:
+        """Whether some policy compares sums of billing cycles."""
+        return CYCLE in self.frame.filter("by_aggregate")["sum_period"]
+
     def _frame(self) -> pl.DataFrame:
         rows = []
         for number, policy in enumerate(self.all):
+            line_of = policy.line_of
             for rule, name in [(DEFAULT_RULE, DEFAULT), *enumerate(self.services)]:
-                s = policy.services.get(name, policy.default) if rule != DEFAULT_RULE else policy.default
+                own = policy.services.get(name, policy.default) if rule != DEFAULT_RULE else policy.default
+                line = line_of.get(name) if rule != DEFAULT_RULE else None
+                # A covered service has prices of its own. All else is that of its line.
+                s = own if line is None else policy.services[line]
                 rows.append(
                     {
                         "policy": number, "rule": rule,
@@ -176,9 +205,11 @@ class Policies:
                         "start_tolerance_us": s.start_tolerance, "quantity_tolerance_micros": s.quantity_tolerance,
                         "amount_tolerance_micros": s.amount_tolerance, "grace_us": s.grace,
                         "closed_wait_us": s.start_tolerance if "nearest" in s.match else 0,
-                        "price_micros": s.price, "price_per": s.price_per,
-                        "parts": s.parts, "sum_period": CALENDAR_PERIODS.get(str(s.period), s.period),
-                        "price_currency": s.currency or policy.currency, "timezone": policy.timezone,
+                        "price_micros": own.price, "price_per": own.price_per,
+                        "parts": own.parts, "sum_period": CALENDAR_PERIODS.get(str(s.period), s.period),
+                        "price_currency": own.currency or policy.currency, "timezone": policy.timezone,
+                        "sum_rule": rule if line is None else self.services.index(line), "sum_service": line,
+                        "is_covering": bool(s.covers), "judges_lines": policy.judges_lines,
                     }
                 )  # fmt: skip
         return pl.DataFrame(rows, schema=_RULE_SCHEMA)
@@ -188,5 +219,6 @@ _RULE_SCHEMA = {
     "policy": pl.Int64, "rule": pl.Int32, "by_key": pl.Boolean, "by_nearest": pl.Boolean, "by_aggregate": pl.Boolean,
     "start_tolerance_us": pl.Int64, "quantity_tolerance_micros": pl.Int64, "amount_tolerance_micros": pl.Int64,
     "grace_us": pl.Int64, "closed_wait_us": pl.Int64, "price_micros": pl.Int64, "price_per": pl.Int64, "parts": pl.String,
-    "sum_period": pl.Int64, "price_currency": pl.String, "timezone": pl.String,
+    "sum_period": pl.Int64, "price_currency": pl.String, "timezone": pl.String, "sum_rule": pl.Int32, "sum_service": pl.String,
+    "is_covering": pl.Boolean, "judges_lines": pl.Boolean,
 }  # fmt: skip

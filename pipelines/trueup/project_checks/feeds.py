@@ -11,7 +11,7 @@ from trueup.errors import ConfigError
 from trueup.events.reasons import REQUIRED
 from trueup.project_checks.facts import Facts, is_mapped
 from trueup.project_checks.problem import Instance, Rule
-from trueup.project_checks.services import rule_tables
+from trueup.project_checks.services import covered_services, rule_tables
 
 _OTHER = {"usage": "charge", "charge": "usage"}
 
@@ -92,7 +92,8 @@ def _unmapped_owner(facts: Facts) -> Iterator[Instance]:
 
 
 def _unmapped_session_key(facts: Facts) -> Iterator[Instance]:
-    tables = [name for name, rules in rule_tables(facts).items() if rules.match == ("session_key",)]
+    covered = covered_services(facts)
+    tables = [name for name, rules in rule_tables(facts).items() if rules.match == ("session_key",) and name not in covered]
     if not tables or not facts.reconciles:
         return
     for stream in ("usage", "charge"):

@@ -25,6 +25,8 @@ def _currencies(facts: Facts) -> Iterator[tuple[str, str]]:
     for service, rules in facts.config.reconcile.items():
         if rules.currency is not None:
             yield f"[reconcile.{service}] currency", rules.currency
+    for tax in facts.config.invoice.tax:
+        yield "[[invoice.tax]]", tax.currency
     for source in facts.sources:
         for column in CURRENCY_COLUMNS:
             for code in sorted(possible_values(source, column) or ()):

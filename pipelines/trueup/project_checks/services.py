@@ -28,6 +28,11 @@ def rules_of(facts: Facts, service: str) -> ServiceConfig:
     return tables.get(service) or tables.get(DEFAULT) or ServiceConfig()
 
 
+def covered_services(facts: Facts) -> Mapping[str, str]:
+    """Return the covering service of each covered one."""
+    return {covered: line for line, rules in facts.config.reconcile.items() for covered in rules.covers}
+
+
 def table_of(facts: Facts, service: str) -> str:
     """Return the name of the table that applies to a service, or would."""
     tables = facts.config.reconcile
@@ -51,7 +56,8 @@ def _services_without_table(facts: Facts) -> Iterator[Instance]:
     if DEFAULT in tables or not facts.reconciles:
         return
     # The rule over settings alone reports the services that the settings determine.
-    untabled = facts.log.services - tables.keys() - frozenset[str]().union(*(services for _, services in _untabled(facts)))
+    untabled = facts.log.services - tables.keys() - covered_services(facts).keys()
+    untabled -= frozenset[str]().union(*(services for _, services in _untabled(facts)))
     if untabled:
         yield {"where": "[reconcile]", "services": _join_sorted(untabled), "hint": _hint(untabled, tables)}
 
@@ -63,14 +69,16 @@ def _untabled(facts: Facts) -> Iterator[tuple[SourceConfig, frozenset[str]]]:
         return
     for source in facts.movements:
         services = possible_values(source, "service")
-        if services and not services & tables.keys():
+        if services and not services & (tables.keys() | covered_services(facts).keys()):
             yield source, services
 
 
 def _unpriced(facts: Facts) -> Iterator[Instance]:
     if facts.sources_of("tariff") or not facts.reconciles:
         return
-    services = {name for name in facts.config.reconcile if name != DEFAULT} | fixed_services(facts, "usage")
+    # The usage of a line for several services is that of the others, most often.
+    services = {name for name, rules in facts.config.reconcile.items() if name != DEFAULT and not rules.covers}
+    services |= fixed_services(facts, "usage") | covered_services(facts).keys()
     yield from _without_price(facts, services)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from trueup.collect.map.implied_settings import with_implied_settings
 from trueup.collect.map.time_formats import EPOCH_POWER
@@ -16,7 +16,7 @@ from trueup.config import (
     SourceConfig,
 )
 from trueup.errors import ConfigError
-from trueup.events.streams import MOVEMENTS, STAGE
+from trueup.events.streams import INVOICE, MOVEMENTS, STAGE
 from trueup.project_checks.facts import Facts, is_mapped
 from trueup.project_checks.problem import Instance, Rule
 
@@ -44,6 +44,8 @@ _RULE_SETTINGS = {
     "hot_list": {"numbers"}, "range": {"prefixes"}, "velocity": {"feature", "above"}, "overlap": {"above"},
     "travel": {"within", "area"}, "all": {"when", "party"},
 }  # fmt: skip
+_OF_COVERED = ("price", "price_per", "currency", "parts", "covers")
+"""Settings of a service that have an effect where another service covers it."""
 _ANY_RULE = {"name", "kind", "shadow", "action"}
 
 
@@ -54,8 +56,12 @@ def _unused(facts: Facts) -> Iterator[Instance]:
     for service, rules in facts.config.reconcile.items():
         for name, when in _unused_of_service(rules, facts.config.source):
             yield {"where": f"[reconcile.{service}]", "name": name, "when": when}
+    yield from _unused_of_covered(facts.config.reconcile)
     if "timeout" in facts.config.anchor.model_fields_set and facts.config.anchor.to_command is None:
         yield {"where": "[anchor]", "name": "timeout", "when": "without `to_command`"}
+    if facts.config.invoice.model_fields_set and not facts.sources_of(INVOICE):
+        for name in sorted(facts.config.invoice.model_fields_set):
+            yield {"where": "[invoice]", "name": name, "when": 'without a source with stream = "invoice"'}
     for rule in facts.config.fraud.rule:
         for name in sorted(rule.model_fields_set - _ANY_RULE - _RULE_SETTINGS[rule.kind]):
             yield {"where": f"[[fraud.rule]] {rule.name}", "name": name, "when": f"in a rule of kind {rule.kind}"}
@@ -78,12 +84,15 @@ def _unused_of_source(source: SourceConfig) -> Iterator[tuple[str, str]]:
     elif "bill_lines" in written and not is_mapped(source, "session_key"):
         yield "bill_lines", "without a column for session_key"
     if source.stream not in MOVEMENTS:
-        yield from ((name, f'with stream = "{source.stream}"') for name in _MOVEMENTS_ONLY if name in written)
-    elif "lateness" in written and source.frontier == "declared":
+        names = ("idle_after",) if source.stream == INVOICE else _MOVEMENTS_ONLY
+        yield from ((name, f'with stream = "{source.stream}"') for name in names if name in written)
+    if source.stream in (*MOVEMENTS, INVOICE) and "lateness" in written and source.frontier == "declared":
         yield "lateness", 'with frontier = "declared"'
     if source.stream == STAGE:
         # Quality watches what is reconciled; the numbers of files tell what is late in a chain.
         yield from ((f"{name} of feed", f'with stream = "{STAGE}"') for name in sorted(source.feed.model_fields_set - {"file"}))
+    if source.stream == INVOICE:
+        yield from ((f"{name} of feed", f'with stream = "{INVOICE}"') for name in sorted(source.feed.model_fields_set))
     if "trim" in written and source.mapping_version == 1:
         yield "trim", "with mapping_version = 1"
     if "late_after" in source.feed.model_fields_set and source.feed.every is None:
@@ -149,8 +158,21 @@ def _unused_of_service(rules: ServiceConfig, sources: Sequence[SourceConfig]) ->
         yield "parts", "without a column for session_key of usage"
     if "period" in written and "aggregate" not in rules.match:
         yield "period", 'without match = ["aggregate"]'
+    if rules.period == "cycle" and not any(source.stream == "subscriber" and is_mapped(source, "cycle_day") for source in sources):
+        yield 'period = "cycle"', "without a column for cycle_day of subscriber states"
     if "price_per" in written and rules.price is None:
         yield "price_per", "without `price`"
+    if "quantity_tolerance" in written and rules.covers:
+        yield "quantity_tolerance", "with `covers`: sums of several services are compared by amount alone"
+
+
+def _unused_of_covered(tables: Mapping[str, ServiceConfig]) -> Iterator[Instance]:
+    """Yield settings of services that another covers: all but their prices are those of the covering one."""
+    for line, rules in tables.items():
+        for service in rules.covers:
+            written = tables[service].model_fields_set if service in tables else set()
+            for name in sorted(written - {"match", *_OF_COVERED}):
+                yield {"where": f"[reconcile.{service}]", "name": name, "when": f"where [reconcile.{line}] covers the service"}
 
 
 SETTING_RULES = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -15,7 +15,7 @@ from trueup.proof.statements import statement
 from trueup.reconcile.domain.kinds import FEED_KINDS
 from trueup.reconcile.log_io.commit import CONSUMER
 from trueup.reconcile.log_io.load import frontier_of
-from trueup.reconcile.results.finding_rows import BOOKING_MONEY, HISTORY
+from trueup.reconcile.results.finding_rows import BOOKING_MONEY, CHARGED_ITEM, HISTORY
 from trueup.reconcile.results.outcome import Outcome
 from trueup.reconcile.run_partition import bucket_ranges, reconcile_partition
 
@@ -39,18 +39,18 @@ def check_findings(evidence: Evidence) -> Check:
         return Check(CHECK, 0, "change of a finding", not_made=other)
     faults, compared = FaultCollector(CHECK), 0
     outcomes = list[Outcome]()
-    (first_booking,) = (row["position"] for row in evidence.rows("first_booking"))
+    (first,) = evidence.rows("first_booking")
     for buckets in _ranges(evidence):
         outcome = _derived(evidence, buckets, reconciled)
         stored = _stored(evidence, buckets)
         compared += stored.height
         early = pl.col("position") <= reconciled
-        _compare(_as_stored(outcome.history, first_booking), stored.filter(early), faults)
+        _compare(_as_stored(outcome.history, first), stored.filter(early), faults)
         late = stored.filter(~early)
         if late.height:
             newest = lake.last_position()
             derived = _derived(evidence, buckets, newest).history.join(late, on=_KEY, how="semi")
-            _compare(_as_stored(derived, first_booking), late, faults)
+            _compare(_as_stored(derived, first), late, faults)
         outcomes.append(Outcome(outcome.history.clear(), outcome.ledger, outcome.placement, 0))
     _sums(evidence, "ledger", _CELL, [o.ledger for o in outcomes], faults)
     _sums(evidence, "placement", _FEED, [o.placement for o in outcomes], faults)
@@ -82,10 +82,12 @@ def _stored(evidence: Evidence, buckets: BucketRange) -> pl.DataFrame:
     return rows.select(pl.col(name).cast(dtype) for name, dtype in HISTORY.items())
 
 
-def _as_stored(derived: pl.DataFrame, first_booking: int | None) -> pl.DataFrame:
-    """Clear the money of the booking before the first position that has it: earlier versions stored none."""
-    stored = pl.lit(False) if first_booking is None else pl.col("position") >= first_booking
-    return derived.with_columns(pl.when(stored).then(pl.col(name)).alias(name) for name in BOOKING_MONEY)
+def _as_stored(derived: pl.DataFrame, first: Mapping[str, Any]) -> pl.DataFrame:
+    """Clear the money of the booking, and the item, before the first positions that have them: earlier versions stored none."""
+    for columns, begin in ((BOOKING_MONEY, first["booking_position"]), (CHARGED_ITEM, first["item_position"])):
+        stored = pl.lit(False) if begin is None else pl.col("position") >= begin
+        derived = derived.with_columns(pl.when(stored).then(pl.col(name)).alias(name) for name in columns)
+    return derived
 
 
 def _compare(derived: pl.DataFrame, stored: pl.DataFrame, faults: FaultCollector) -> None:

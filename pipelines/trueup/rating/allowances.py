@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import polars as pl
 
-from trueup.localtime import DAY_US, month_begin_us, month_number, utc_us, wall_us, week_begin_us, week_number
+from trueup.localtime import (
+    DAY_US,
+    month_begin_us,
+    month_number,
+    period_index,
+    period_last_us,
+    utc_us,
+    wall_us,
+    week_begin_us,
+    week_number,
+)
 from trueup.party_numbers import international_digits
 from trueup.rating.book import NEVER_US, PRICED_KEY, Book
 from trueup.rating.slots import with_bases
+from trueup.units import CYCLE
 
 _POOL: list[str | pl.Expr] = ["by_account", "who", "plan", "period", "index"]
 """The key of an allowance pool: whose volume adds up, and within which period."""
@@ -39,7 +50,9 @@ def apply_allowances_and_tiers(pieces: pl.DataFrame, calls: pl.DataFrame, book: 
     price holds for what a subscription or account is charged, beyond its allowances, above the tier's volume in the period.
     """
     counts = ~pl.col("aside") if "aside" in calls.columns else pl.lit(True)
-    facts = calls.select("call", "plan", "service", "zone", "peer", "account", "subscriber", "start_us", "order", counts=counts)
+    facts = calls.select(
+        "call", "plan", "service", "zone", "peer", "account", "subscriber", "start_us", "order", "cycle_day", counts=counts
+    )
     rows = with_bases(pieces, book.slots).with_columns(allowance=pl.lit(None, pl.String), share=pl.lit(0, pl.Int64))
     if not book.allowances.is_empty():
         rows = _apply_allowances(rows, facts, book)
@@ -58,19 +71,22 @@ def _taken_before(rows: pl.DataFrame, volume: str, pool: list[str | pl.Expr]) ->
     return counted.cum_sum().over(pool) - counted + own
 
 
-def period_number(period: pl.Expr, timezone: str, time: pl.Expr) -> pl.Expr:
+def period_number(period: pl.Expr, timezone: str, time: pl.Expr, cycle_day: pl.Expr) -> pl.Expr:
     """Return the number of the billing period of an instant, on the wall clock of a zone."""
     wall = wall_us(time, timezone)
     return (
-        pl.when(period == "day").then(wall // DAY_US).when(period == "week").then(week_number(wall)).otherwise(month_number(wall))
-    )
+        pl.when(period == "day").then(wall // DAY_US).when(period == "week").then(week_number(wall))
+        .when(period == "cycle").then(period_index(time, CYCLE, timezone, cycle_day.fill_null(1)))
+        .otherwise(month_number(wall))
+    )  # fmt: skip
 
 
 def period_end_us(period: pl.Expr, timezone: str, number: pl.Expr) -> pl.Expr:
     """Return the last microsecond of a numbered billing period."""
     after = number + 1
     days = pl.when(period == "day").then(after * DAY_US).otherwise(week_begin_us(after))
-    return utc_us(pl.when(period == "month").then(month_begin_us(after)).otherwise(days), timezone) - 1
+    last = utc_us(pl.when(period == "month").then(month_begin_us(after)).otherwise(days), timezone) - 1
+    return pl.when(period == "cycle").then(period_last_us(number, CYCLE, timezone)).otherwise(last)
 
 
 def _indexed(rows: pl.DataFrame, zones: pl.Series) -> pl.DataFrame:
@@ -78,7 +94,9 @@ def _indexed(rows: pl.DataFrame, zones: pl.Series) -> pl.DataFrame:
     index = pl.lit(None, pl.Int64)
     for zone in zones.fill_null("UTC").unique().sort().to_list():
         in_zone = pl.col("timezone").fill_null("UTC") == zone
-        index = pl.when(in_zone).then(period_number(pl.col("period"), zone, pl.col("start_us"))).otherwise(index)
+        index = (
+            pl.when(in_zone).then(period_number(pl.col("period"), zone, pl.col("start_us"), pl.col("cycle_day"))).otherwise(index)
+        )
     by_account = (pl.col("shared") == "account").fill_null(False)
     who = pl.when(by_account).then("account").otherwise("subscriber")
     return rows.with_columns(index=index, who=who, by_account=by_account, period=pl.col("period").fill_null("month"))

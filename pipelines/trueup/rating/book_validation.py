@@ -131,7 +131,9 @@ def _out_of_range(rows: pl.DataFrame, past: pl.DataFrame) -> Iterator[_Rule]:
     readers = {"weekdays": weekdays_of, "from_time": minute_of, "to_time": minute_of, "timezone": ZoneInfo, "slots": slots_in}
     for name, read in readers.items():
         yield OUT_OF_RANGE, f"{name}: can be read", pl.col(name).is_in(_unreadable(rows[name], read))
-    yield OUT_OF_RANGE, f"period: a cycle is of the item {RECURRING}", (pl.col("item") != RECURRING) & (pl.col("period") == "cycle")
+    shared_cycle = (pl.col("period") == "cycle") & (pl.col("shared") == "account")
+    # Subscribers of one account may have different cycles.
+    yield OUT_OF_RANGE, "period: a cycle is of one subscriber, not shared by the account", shared_cycle
     yield from item_rules(rows)
     yield OUT_OF_RANGE, "price_per: has a common multiple with the others", pl.col("price_per").is_in(_uncommon(rows, past))
 

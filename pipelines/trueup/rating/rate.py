@@ -29,6 +29,7 @@ CALL: dict[str, pl.DataType] = {
     "start_us": pl.Int64(),
     "quantity_micros": pl.Int64(),
     "order": pl.Binary(),  # an event id: what is first of two that begin at once
+    "cycle_day": pl.Int64(),  # on which the billing cycle of the subscriber begins; NULL: the first of the month
 }
 """A record to be priced."""
 AMOUNT: dict[str, pl.DataType] = {

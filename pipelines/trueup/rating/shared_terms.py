@@ -18,7 +18,7 @@ SHARING: dict[str, pl.DataType] = {
     "spans": pl.UInt32(),  # how many different pairs of period and time zone the group has
 }
 """A service and plan whose prices depend on other records."""
-_LONGEST = ["month", "week", "day"]
+_LONGEST = ["cycle", "month", "week", "day"]
 
 
 def sharing(books: Iterable[Book]) -> pl.DataFrame:
@@ -28,10 +28,10 @@ def sharing(books: Iterable[Book]) -> pl.DataFrame:
         return pl.DataFrame(schema=SHARING)
     terms = pl.concat(terms_of_books).unique(maintain_order=True)
     terms = terms.with_columns(group=pl.col("service").replace_strict(_groups(terms)))
-    longest = pl.col("period").sort_by(pl.col("period").replace_strict(_LONGEST, range(3)), "timezone")
+    longest = pl.col("period").sort_by(pl.col("period").replace_strict(_LONGEST, range(4)), "timezone")
     of_group = terms.group_by("group").agg(
         pl.col("by_account").any(), longest.first(), pl.col("timezone").sort_by(
-            pl.col("period").replace_strict(_LONGEST, range(3)), "timezone"
+            pl.col("period").replace_strict(_LONGEST, range(4)), "timezone"
         ).first(), spans=pl.struct("period", "timezone").n_unique(),
     )  # fmt: skip
     services = terms.select("service", "plan", "group").unique().join(of_group, on="group")

@@ -20,6 +20,7 @@ from trueup.reconcile.log_io.affected import records_with_closure
 from trueup.reconcile.log_io.load import frontier_of, terms_of
 from trueup.reconcile.pricing.allowance_pools import Pools, build_pools
 from trueup.reconcile.pricing.calls import calls_of
+from trueup.reconcile.pricing.price_table import PriceTable
 from trueup.reconcile.sessions.admission import resolve_contents, with_due_date
 
 
@@ -89,7 +90,7 @@ def _units(
         component=pl.col("group_no"), at=pl.lit(position, pl.Int64), policy=pl.lit(policy, pl.Int64)
     )
     requested = rows.filter(pl.col("event_id").is_in(members)).select("group_no", "charge").unique()
-    numbered_pools = pools.for_groups(groups)
+    prices = PriceTable(terms, pools).for_groups(groups)
     of_request = rows.join(requested, on=["group_no", "charge"], how="semi")
-    _, sessions, charge_groups = priced_sessions(of_request, frontier, terms, numbered_pools)
-    return sessions, charge_groups, numbered_pools
+    _, sessions, charge_groups = priced_sessions(of_request, frontier, prices)
+    return sessions, charge_groups, prices.pools

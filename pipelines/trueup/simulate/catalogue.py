@@ -105,6 +105,45 @@ FRAUDS = (
     _fraud("zero_rated_tunnel", "traffic tunnelled through the zero-rated class", TOLL_FREE_DATA),
 )  # fmt: skip
 
+ITEM_LEAKS = (
+    _leak("item_missed", "a rental or router is not billed for one period", "unbilled"),
+    Kind("item_never_billed", "leak", "an item of a contract is never billed", GB941, "unbilled", "unbilled", "kernel",
+         "never_since_activation"),
+    _leak("item_fee_missed", "the fee of an activation or termination is not billed", "unbilled"),
+    _misrated("item_old_price", "a rental is billed at the price before its last change", "old_price"),
+    _misrated("item_old_plan", "a rental is billed at the price of the plan before an upgrade", "old_plan"),
+    _misrated("item_not_prorated", "the month of an activation is billed in full", "not_prorated"),
+    _misrated("item_discount_expired", "a discount goes on after its end", "discount_expired"),
+    _misrated("item_discount_missed", "a discount in force is not applied", "discount_not_applied"),
+    _leak("item_wrong_amount", "an item is billed at an amount that nothing explains", "misrated"),
+    Kind("item_after_cessation", "leak", "a rental is billed after the contract has ceased", GB941, "charge_without_usage",
+         "charge_without_usage", "kernel", "after_cessation"),
+    Kind("item_while_suspended", "leak", "a rental is billed while the contract is suspended", GB941, "charge_without_usage",
+         "charge_without_usage", "kernel", "while_suspended"),
+    _leak("item_twice", "a period is billed twice", "duplicate_charge"),
+    _leak("item_within_tolerance", "an item is billed at an amount off by less than the tolerance: not decidable", "misrated"),
+)  # fmt: skip
+"""Mistakes about rentals and fees, which only operators with months of them have."""
+
+CHAIN_LEAKS = (
+    _leak("chain_lost_by_mediation", "mediation drops a record of the switch", "unbilled"),
+    _leak("chain_cut_by_mediation", "mediation passes a smaller quantity on", "underbilled"),
+    _leak("chain_lost_by_rating", "the rating engine rejects a record of mediation", "unbilled"),
+    _leak("chain_misrated", "the rating engine takes another price than the one in force", "misrated"),
+    _leak("chain_ghost_of_rating", "the rating engine has a record that no switch wrote", "charge_without_usage"),
+    _leak("chain_lost_by_invoice", "a rated record is on no invoice", "unbilled"),
+    _leak("chain_cut_by_invoice", "the invoice has half of the rated amount", "misrated"),
+    _leak("chain_twice_by_invoice", "a rated record is on an invoice twice", "duplicate_charge"),
+)  # fmt: skip
+"""Losses between systems, which only operators with a chain have."""
+HOPS = {
+    "chain_lost_by_mediation": ("switch", "mediation", "lost"), "chain_cut_by_mediation": ("switch", "mediation", "changed"),
+    "chain_lost_by_rating": ("mediation", "rating", "lost"), "chain_misrated": ("mediation", "rating", "changed"),
+    "chain_ghost_of_rating": ("mediation", "rating", "added"), "chain_lost_by_invoice": ("rating", "invoice", "lost"),
+    "chain_cut_by_invoice": ("rating", "invoice", "changed"), "chain_twice_by_invoice": ("rating", "invoice", "changed"),
+}  # fmt: skip
+"""The hop at which each of them loses its money, and how the view `chain_losses` names the change."""
+
 LOOKALIKES = (
     _lookalike("call_centre", "a company's outgoing line: many short calls to many numbers in office hours"),
     _lookalike("traveller", "a customer abroad who calls home much for some days"),
@@ -117,7 +156,7 @@ LOOKALIKES = (
     _lookalike("retransmitted_file", "the same file sent again under another name: no leak", TS32297, "kernel"),
 )  # fmt: skip
 
-KINDS = {kind.name: kind for kind in (*LEAKS, *FRAUDS, *LOOKALIKES)}
+KINDS = {kind.name: kind for kind in (*LEAKS, *FRAUDS, *LOOKALIKES, *ITEM_LEAKS, *CHAIN_LEAKS)}
 CODES = {name: number for number, name in enumerate(KINDS, start=1)}
 """The number of each kind in session frames; 0 is none."""
 KIND_NAMES = ("none", *KINDS)

@@ -11,6 +11,7 @@ from trueup.errors import TrueupError
 FORMATS = ("csv", "ndjson", "parquet")
 MAX_DAYS = 1_000
 MAX_SUBSCRIBERS = 50_000_000
+MAX_MONTHS = 36
 
 
 class SimulationError(TrueupError):
@@ -27,6 +28,12 @@ def check_counts(subscribers: int, days: int, seed: int) -> None:
         raise SimulationError(f"{days} days cannot be simulated", where="--days", todo=f"choose 1 to {MAX_DAYS:,}")
     if not 0 <= seed < 2**63:
         raise SimulationError(f"invalid seed: {seed}", where="--seed", todo="choose a whole number from 0 on")
+
+
+def check_months(months: int) -> None:
+    """Raise `SimulationError` for a number of months that contracts cannot have."""
+    if not 0 <= months <= MAX_MONTHS:
+        raise SimulationError(f"{months} months cannot be simulated", where="--months", todo=f"choose 0 to {MAX_MONTHS}")
 
 
 def check_format(file_format: str) -> None:

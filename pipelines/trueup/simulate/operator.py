@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
-from trueup.simulate.checks import check_counts, check_format, check_target
+from trueup.simulate.checks import check_counts, check_format, check_months, check_target
+from trueup.simulate.contracts.contract_draw import Months
+from trueup.simulate.contracts.contract_files import contracts_text, write_contracts
 from trueup.simulate.files.charge_files import ChargeFiles
 from trueup.simulate.files.elements import Counters, FileDay, UsageFiles, copies_of, number_records
 from trueup.simulate.files.feeds import FEED_OF_SERVICE, HOME_ZONE, Names, account_texts, line_key, record_key
@@ -23,7 +25,7 @@ from trueup.simulate.leaks.leak_assignment import LeakPlan, plan_leaks
 from trueup.simulate.market.contact_graph import build_contact_graph
 from trueup.simulate.market.network import FEEDS, network_of
 from trueup.simulate.market.numbering import numbers_of
-from trueup.simulate.market.period import Period
+from trueup.simulate.market.period import Period, moment
 from trueup.simulate.market.population import populate, regions_of
 from trueup.simulate.market.profile import Profile, profile_of
 from trueup.simulate.market.random_streams import Stage, stream
@@ -32,6 +34,7 @@ from trueup.simulate.region_day import DayWork, RandomStreams, RegionScope, devi
 from trueup.simulate.traffic.iot import PlatformDay
 from trueup.simulate.traffic.ordinary import World
 from trueup.simulate.traffic.sessions import numbers
+from trueup.simulate.transit.transit_files import transit_text, write_transit
 from trueup.simulate.truth.ledger import (
     Ledger,
     missed_plan_changes,
@@ -69,12 +72,17 @@ class SimulationRequest:
     profile: str = "small"
     file_format: str = "csv"
     rates: Mapping[str, float] | None = None
+    months: int = 0
+    """Months of rentals, fees and discounts before the end; 0: no contracts."""
+    chain: bool = False
+    """Whether there is a service whose records pass four systems."""
 
     def command(self) -> str:
         """Return the command that writes the same operator, but for `rates`."""
+        further = (f" --months {self.months}" if self.months else "") + (" --chain" if self.chain else "")
         return (
             f"trueup simulate DIR --subscribers {self.subscribers} --days {self.days} --seed {self.seed} --profile {self.profile} "
-            f"--format {self.file_format}"
+            f"--format {self.file_format}{further}"
         )
 
 
@@ -103,11 +111,13 @@ class SimulationSummary:
     truth: Mapping[str, int]
     undecidable: int
     skipped: tuple[str, ...]
+    item_charges: int = 0
+    transit_records: int = 0
 
     @property
     def records(self) -> int:
         """Return the number of usage records and charges together."""
-        return self.usage_records + self.charge_records
+        return self.usage_records + self.charge_records + self.item_charges + self.transit_records
 
     def as_json(self) -> dict[str, Any]:
         """Return the summary as JSON values."""
@@ -124,6 +134,7 @@ def simulate(directory: Path, request: SimulationRequest, *, on_day: Callable[[i
     when a file cannot be written.
     """
     check_counts(request.subscribers, request.days, request.seed)
+    check_months(request.months)
     check_format(request.file_format)
     profile = profile_of(request.profile, request.rates)
     check_target(directory)
@@ -133,7 +144,7 @@ def simulate(directory: Path, request: SimulationRequest, *, on_day: Callable[[i
         run.play(index)
         if on_day:
             on_day(index + 1, total)
-    return run.finish(request.command())
+    return run.finish(request)
 
 
 class _Run:
@@ -230,11 +241,37 @@ class _Run:
         self.charges.hold(region, charges)
         self.charges.hold(region, pl.concat([conflicting, plain]), blocks_later=1)
 
-    def finish(self, call: str) -> SimulationSummary:
+    def _contracts(self, request: SimulationRequest) -> tuple[str, int]:
+        """Write the contracts, if any; return the text of their sources and how many charges they have."""
+        if not request.months:
+            return "", 0
+        last = self.period.first_day + timedelta(days=self.period.days + self.period.tail_days + 2)
+        bills = write_contracts(
+            stream(self.seed, Stage.CONTRACTS), self.subscribers, Months.before(last, request.months), self.directory,
+            self.file_format,
+        )  # fmt: skip
+        self.ledger.plain.append(bills.truth)
+        return contracts_text(self.file_format), bills.charges.height
+
+    def _transit(self, request: SimulationRequest) -> tuple[str, int]:
+        """Write the records of the chain, if any; return the text of its sources and how many records it has."""
+        if not request.chain:
+            return "", 0
+        begin = moment(self.period.start_us)
+        drawn = write_transit(
+            stream(self.seed, Stage.TRANSIT), self.subscribers, (begin, begin + timedelta(days=self.period.days)), self.directory,
+            self.file_format,
+        )  # fmt: skip
+        self.ledger.plain.append(drawn.truth)
+        return transit_text(self.file_format), drawn.records
+
+    def finish(self, request: SimulationRequest) -> SimulationSummary:
         """Deliver the remaining charges, write the files beside the feeds, and write `trueup.toml` last."""
         self.charges.deliver(None)
         people, directory = self.world.people, self.directory
         self.ledger.plain += [missing_states(people, self.names), missed_plan_changes(people, self.names)]
+        contracts, item_charges = self._contracts(request)
+        transit, transit_records = self._transit(request)
         truth = truth_of(self.ledger, self.incidents.frame, self.names)
         for billing in (False, True):
             states = subscriber_states(people, self.names, self.incidents.swaps, billing=billing)
@@ -247,10 +284,12 @@ class _Run:
         write_rows(tariff_book(self.period), directory / "tariffs.csv", "csv")
         write_rows(truth, directory / "truth.parquet", "parquet")
         tail_day = self.period.last_day + timedelta(days=self.period.tail_days)
-        write_text(project_text(self.profile, self.period, self.file_format, str(tail_day), call), directory / "trueup.toml")
+        call, further = request.command(), transit + contracts
+        text = project_text(self.profile, self.period, self.file_format, str(tail_day), call, further)
+        write_text(text, directory / "trueup.toml")
         counts = dict(truth.group_by("kind", maintain_order=True).len().iter_rows())
         return SimulationSummary(
             directory, self.profile.name, self.seed, self.file_format, self.subscribers, self.period.first_day,
             self.period.last_day, tail_day, self.usage.files, self.usage.records, self.charges.files, self.charges.records, counts,
-            int((~truth["decidable"]).sum()), self.incidents.skipped,
+            int((~truth["decidable"]).sum()), self.incidents.skipped, item_charges, transit_records,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from trueup.errors import TrueupError
+from trueup.investigation.reshape import merge, split
 from trueup.warehouse.decide import Decision, Recorded, amount_micros_of, record
 from trueup.workbench.access.sessions import Session
 from trueup.workbench.workbench import Workbench
@@ -18,7 +19,7 @@ MOST_AT_ONCE = 10_000
 """Subjects that one click decides on."""
 MOST_NOTE_CHARACTERS = 2_000
 
-Field = Literal["note", "amount", "day", "assignee"]
+Field = Literal["note", "amount", "day", "assignee", "into", "where"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Choice:
     key: str
     fields: tuple[Field, ...] = ("note",)
     required: tuple[Field, ...] = ()
-    only_cases: bool = False
+    subject: Literal["any", "case", "root_cause"] = "any"
+    """What it can be about, as in the registry of decisions."""
 
 
 CHOICES = (
@@ -39,9 +41,11 @@ CHOICES = (
     Choice("claimed", "Claim recovery", "v", ("amount", "note")),
     Choice("prevented", "Prevented", "p", ("amount", "note")),
     Choice("written_off", "Write off", "w", ("amount", "note")),
-    Choice("assigned", "Assign", "a", ("assignee", "note"), ("assignee",), only_cases=True),
-    Choice("due", "Due", "u", ("day", "note"), ("day",), only_cases=True),
-    Choice("snoozed", "Snooze", "z", ("day", "note"), ("day",), only_cases=True),
+    Choice("assigned", "Assign", "a", ("assignee", "note"), ("assignee",), subject="case"),
+    Choice("due", "Due", "u", ("day", "note"), ("day",), subject="case"),
+    Choice("snoozed", "Snooze", "z", ("day", "note"), ("day",), subject="case"),
+    Choice("merged", "Merge", "m", ("into", "note"), ("into",), subject="root_cause"),
+    Choice("split", "Split", "x", ("where", "note"), ("where",), subject="root_cause"),
     Choice("commented", "Comment", "n", ("note",), ("note",)),
     Choice("reopened", "Reopen", "o"),
 )
@@ -70,19 +74,48 @@ async def decide_all(workbench: Workbench, session: Session, subjects: Sequence[
             f"{len(subjects):,} rows are selected, and at most {MOST_AT_ONCE:,} are decided at once", todo="select fewer"
         )
     decision = _decision(form, user.name, ZoneInfo(workbench.project.config.project.timezone))
-    recorded = await asyncio.to_thread(record, workbench.project, list(subjects), decision, clock=workbench.clock)
-    workbench.copy.note_decisions({each.subject_id: each.decision for each in recorded})
+    recorded = await asyncio.to_thread(_record, workbench, list(subjects), decision, form)
+    if recorded[0].into:
+        # Findings have moved to another case, which only a newer copy shows.
+        await workbench.wait_for_newer_copy()
     shown = ", ".join(each.subject_id for each in recorded[:20])
     workbench.actions.append(user, recorded[0].decision, shown, subjects=len(recorded), note=decision.note)
     return recorded
 
 
+def _record(workbench: Workbench, subjects: Sequence[str], decision: Decision, form: Form) -> list[Recorded]:
+    """Record a decision, and have pages show it."""
+    project, clock = workbench.project, workbench.clock
+    if form.choice.subject != "root_cause":
+        recorded = record(project, subjects, decision, clock=clock)
+        workbench.copy.note_decisions({each.subject_id: each.decision for each in recorded})
+        return recorded
+    if len(subjects) > 1:
+        raise TrueupError(f"a case is {decision.name} alone, and {len(subjects):,} rows are selected", todo="select one")
+    (case_id,), values = subjects, form.values
+    if decision.name == "merged":
+        done = merge(project, case_id, values["into"], decision, clock=clock)
+    else:
+        done = split(project, case_id, [values["where"]], decision, clock=clock)
+    return [done]
+
+
+_NEEDED: dict[Field, str] = {
+    "note": "a text: others will read it",
+    "day": "a day",
+    "assignee": "a name",
+    "amount": "an amount",
+    "into": "the case that takes the findings",
+    "where": "what the findings of the new case have in common",
+}
+
+
 def _decision(form: Form, decided_by: str, zone: ZoneInfo) -> Decision:
     """Return the decision that a form describes; raise `TrueupError` for a missing or unreadable field."""
-    values: dict[str, str] = {name: text.strip() for name, text in form.values.items() if name in form.choice.fields}
+    values: dict[Field, str] = {name: text.strip() for name, text in form.values.items() if name in form.choice.fields}
     missing = next((name for name in form.choice.required if not values.get(name)), None)
     if missing is not None:
-        what = {"note": "a text: others will read it", "day": "a day", "assignee": "a name", "amount": "an amount"}[missing]
+        what = _NEEDED[missing]
         raise TrueupError(f"{form.choice.title.lower()} needs {what}", todo="fill the field in")
     if len(values.get("note", "")) > MOST_NOTE_CHARACTERS:
         raise TrueupError(f"the note is longer than {MOST_NOTE_CHARACTERS:,} characters", todo="write less")

@@ -20,6 +20,8 @@ from trueup.workbench.workbench import Workbench, workbench_of
 
 LogFn = Callable[[str], None]
 REFRESH_EVERY_S = 2.0
+REST = 3
+"""How many times as long as the last copy took no other begins: copying takes a quarter of the time at most."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,16 @@ async def _keep_fresh(workbench: Workbench) -> None:
     """Copy the views again when the lake has changed, while a page is open."""
     from nicegui import Client
 
+    now, took_s = asyncio.get_running_loop().time, 0.0
     while True:
-        await asyncio.sleep(REFRESH_EVERY_S)
+        await asyncio.sleep(max(REFRESH_EVERY_S, REST * took_s))
         if Client.instances:
+            began = now()
             try:
                 if await asyncio.to_thread(workbench.copy.is_stale):
                     await asyncio.to_thread(workbench.copy.refresh)
             except TrueupError:
                 # A lake that cannot be read for a moment: the pages keep what they show, with its position.
                 continue
+            finally:
+                took_s = now() - began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +17,8 @@ from trueup.workbench.access.users import Users
 from trueup.workbench.reading.browser_queries import BrowserQueries
 from trueup.workbench.reading.questions import Questions
 from trueup.workbench.reading.view_copy import ViewCopy
+
+MOST_WAIT_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,13 @@ class Workbench:
     def now(self) -> datetime:
         """Return the injected clock's time in UTC."""
         return self.clock().astimezone(UTC)
+
+    async def wait_for_newer_copy(self) -> None:
+        """Wait until the copy of the views shows the lake as it is now, but no longer than a person waits.
+
+        A copy of very many findings takes longer; it goes on, and the page offers it when it is there.
+        """
+        await asyncio.wait({asyncio.create_task(asyncio.to_thread(self.copy.refresh))}, timeout=MOST_WAIT_S)
 
     def close(self) -> None:
         """Delete the copies of the views."""

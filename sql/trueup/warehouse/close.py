@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from trueup.clock import Clock, system_clock
 from trueup.config import Project
 from trueup.errors import TrueupError
-from trueup.events.streams import MOVEMENTS
+from trueup.events.streams import INVOICE, MOVEMENTS
 from trueup.log.lake import Lake, Transaction
 from trueup.warehouse.asof import end_of_day
 from trueup.warehouse.statements import statement
@@ -31,14 +31,14 @@ def close(project: Project, source: str, day: date, *, clock: Clock = system_clo
     Raises `TrueupError` for an unknown source, and for a source of states, whose completeness no step depends on.
     """
     streams = {configured.name: configured.stream for configured in project.config.source}
-    closable = [name for name, stream in streams.items() if stream in MOVEMENTS]
+    closable = [name for name, stream in streams.items() if stream in (*MOVEMENTS, INVOICE)]
     known = f"the project has {', '.join(closable)}" if closable else "the project has none"
     if source not in streams:
         raise TrueupError(f"there is no source {source!r}", where="--source", todo=known)
     if source not in closable:
         raise TrueupError(
             f"the source {source!r} delivers {streams[source]} rows, whose completeness no step depends on: it cannot be closed",
-            where="--source", todo=f"close a source of usage or charges: {known}",
+            where="--source", todo=f"close a source of usage, charges or invoices: {known}",
         )  # fmt: skip
     try:
         through = end_of_day(day, ZoneInfo(project.config.project.timezone))

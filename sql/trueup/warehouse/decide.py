@@ -52,11 +52,15 @@ class Decision:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A decision as recorded: its subject's full id and type, and `decision`, which may be a proposal for a second person."""
+    """A decision as recorded: its subject's full id and type, and `decision`, which may be a proposal for a second person.
+
+    `into` is the case that a merge gave the findings to, or that a split opened.
+    """
 
     subject_id: str
     type: str
     decision: str
+    into: str = ""
 
 
 def decide(
@@ -178,7 +182,7 @@ def append(
         "details": json.dumps(details, sort_keys=True, separators=(",", ":")) if details else None,
     }  # fmt: skip
     transaction.connection.execute(statement("queries/findings/append_decision").text, values)
-    return [Recorded(subject["id"], subject["type"], decision.name) for subject in subjects]
+    return [Recorded(subject["id"], subject["type"], decision.name, decision.into) for subject in subjects]
 
 
 def _check_subject(subject: dict[str, Any], kind: DecisionKind, decision: Decision) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from trueup.errors import TrueupError
-from trueup.events.streams import STATES
+from trueup.events.streams import INVOICE, STATES
 from trueup.reconcile.domain.kinds import ITEM_REASONS, KINDS
 from trueup.warehouse.query import Warehouse
 
@@ -111,7 +112,9 @@ def _explain_finding(warehouse: Warehouse, finding_id: str) -> FindingExplanatio
     finding = warehouse.rows("queries/findings/finding", value)[0]
     members = warehouse.rows("queries/findings/finding_members", value)
     rules = _rules(warehouse, finding)
-    price = None if rules["price"] is None else (Decimal(rules["price"]).scaleb(-6), int(rules["price_per"]))
+    # Each usage record of a line for several services is rated by the price of its own.
+    is_flat = rules["price"] is not None and not rules.get("covers")
+    price = (Decimal(rules["price"]).scaleb(-6), int(rules["price_per"])) if is_flat else None
     trace = None if price else _trace_price(warehouse, finding, members)
     return FindingExplanation(
         finding=finding,
@@ -143,7 +146,7 @@ def _explain_event(warehouse: Warehouse, event_id: str, stream: str) -> EventExp
     value = {"event_id": event_id}
     if stream == "quarantine":
         return EventExplanation(warehouse.rows("queries/records/quarantined_record", value)[0], [])
-    if stream in STATES:
+    if stream in (*STATES, INVOICE):
         return EventExplanation(warehouse.rows(f"queries/records/{stream}", value)[0] | {"stream": stream}, [])
     return EventExplanation(
         warehouse.rows("queries/records/event", value)[0], warehouse.rows("queries/findings/findings_of_event", value)
@@ -213,10 +216,16 @@ def _describe_bounds(finding: dict[str, Any]) -> str:
 def _describe_expected(finding: dict[str, Any], usage: list[dict[str, Any]], price: tuple[Decimal, int] | None, parts: str) -> str:
     total = f"expected = {plain(finding['expected'])}"
     if not usage:
+        if finding["kind"] == "duplicate_charge" and finding["expected"]:
+            return f"{total}: the price of what this charge and the others of the booking are for"
         of_item = finding["expected"] or finding["reason"] in ITEM_REASONS
         why = "what the tariff book and the states of the subscription give" if of_item else "without usage nothing is expected"
         return f"{total}: {why}"
     quantity = sum((m["quantity"] for m in usage if m["quantity"] is not None), Decimal(0))
+    services = Counter(m.get("service") for m in usage)
+    if len(services) > 1 and price is None:
+        counts = ", ".join(f"{count} of {service}" for service, count in sorted(services.items()))
+        return f"{total}: {len(usage)} usage records ({counts}), rated session by session at the price of each service"
     usage_text = f"{len(usage)} usage record{'s' if len(usage) > 1 else ''} of {plain(quantity)} units in all"
     if parts != "sum" and len(usage) > 1:
         counted = {"last": "last", "max": "greatest"}[parts]
@@ -236,6 +245,9 @@ def _describe_billed(finding: dict[str, Any], charges: list[dict[str, Any]]) -> 
     total = f"billed   = {plain(finding['billed'])}"
     if not charges:
         return f"{total}: there is no charge"
+    own = sum((charge["amount"] for charge in charges if charge["amount"] is not None), Decimal(0))
+    if finding["kind"] == "duplicate_charge" and own != finding["billed"]:
+        return f"{total}: of it {plain(own)} by the further charge{'s' if len(charges) > 1 else ''}"
     if len(charges) == 1:
         return f"{total}: one charge"
     amounts = " + ".join(plain(charge["amount"]) for charge in charges[:8]) + (" + …" if len(charges) > 8 else "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,23 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class FirstLook:
-    """Rows of leakage by kind and currency, of suspicious parties and of incomplete feeds: in each the most important first."""
+    """Rows of leakage by kind and currency, of suspicious parties, of incomplete feeds, and of pending money by currency.
+
+    In each the most important is first.
+    """
 
     leakage: list[dict[str, Any]]
     parties: list[dict[str, Any]]
     feeds: list[dict[str, Any]]
+    pending: list[dict[str, Any]] = field(default_factory=list)
 
 
 def first_look(path: Path, leakage: Iterable[Row]) -> FirstLook:
     """Return the first look of a published file; `leakage` are the rows of `queries/status/leakage_summary`."""
     with duckdb.connect(str(path), read_only=True) as file:
         parties = [_with_first_reason(row) for row in _rows(file, "queries/status/suspicious_parties")]
-        return FirstLook(leakage_by_kind(leakage), parties, _rows(file, "queries/status/incomplete_feeds"))
+        feeds, pending = (_rows(file, f"queries/status/{name}") for name in ("incomplete_feeds", "pending_money"))
+        return FirstLook(leakage_by_kind(leakage), parties, feeds, pending)
 
 
 def leakage_by_kind(rows: Iterable[Row]) -> list[dict[str, Any]]:
@@ -49,7 +54,7 @@ _MONEY = ("leakage", "overcharge", "impact")
 
 
 def advice(look: FirstLook) -> list[str]:
-    """Return at most three sentences: what to do about the most money, the first party and the first feed."""
+    """Return at most four sentences: what to do about the most money, the first party, the first feed, and pending money."""
     sentences = []
     if look.leakage and look.leakage[0]["impact"]:
         row = look.leakage[0]
@@ -60,6 +65,12 @@ def advice(look: FirstLook) -> list[str]:
     if look.feeds:
         row = look.feeds[0]
         sentences.append(f"{row['source']}, {row['kind']} since {row['first_day']}: {_next_step(row['kind'])}")
+    if look.pending:
+        row = look.pending[0]
+        held = " and ".join(f"{row[name]} {row['currency']} of {name}" for name in ("usage", "charges") if row[name])
+        sentences.append(
+            f"pending since {row['first_day']}, {held}: the other side may still come; `trueup close` declares a feed complete."
+        )
     return sentences
 
 

@@ -16,8 +16,9 @@ from functools import cache
 import duckdb
 
 from trueup.config import Project
-from trueup.events.streams import DATED
+from trueup.events.streams import DATED, INVOICE
 from trueup.reconcile.domain.decision_kinds import DECISIONS
+from trueup.reconcile.domain.invoice_kinds import INVOICE_KINDS
 from trueup.reconcile.domain.kinds import CAUSES, KINDS
 from trueup.warehouse.asof import AsOf
 from trueup.warehouse.statements import Statement, statement
@@ -30,11 +31,21 @@ VIEW_ROOMS = {
     "feeds": ("quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day"),
     "terms": ("subscriptions", "tariffs", "provisioning"),
     "chain": ("chain_hops", "chain_losses", "chain_flow"),
+    "invoices": ("invoices", "invoice_periods", "invoice_findings", "invoice_kinds"),
     "fraud": ("suspicious_transactions", "fraud_daily", "fraud_drift"),
     "cases": ("cases", "case_members", "case_history", "money_ledger", "money_by_account", "decision_kinds", "controls"),
 }  # fmt: skip
 """The folder of `views/` that holds the SQL of each view."""
-MACROS = ("steps/micros_as_money", "steps/period_number", "steps/period_first_day", "steps/finding_status")
+MACROS = (
+    "steps/micros_as_money", "steps/period_number", "steps/period_first_day", "steps/finding_status",
+    "steps/invoices/cycle_begin_day", "steps/invoices/cycle_number",
+)  # fmt: skip
+INVOICE_STEPS = (
+    "invoice_rule", "invoice_document", "invoice_charge", "invoice_lines", "invoice_credit", "invoice_state", "account_span",
+    "account_period", "uninvoiced", "invoice_suspense", "invoice_amount_check", "invoice_reference_check", "invoice_number_check",
+    "invoice_coverage_check",
+)  # fmt: skip
+"""Steps in the folder `steps/invoices/`."""
 CASE_STEPS = (
     "decision_event", "case_opening", "case_filing", "decision_on_finding", "case_note", "root_cause", "fraud_money", "money_item",
     "money_share", "money_event", "fraud_case",
@@ -45,17 +56,18 @@ STEPS = (
     "decision_now", "booking_now", "finding_now", "finding_standing", "recovery", "match_rule",
     "shared_price", "suspense", "suspense_day", "finding_provisional", "finding_owed", "tick", "suspicion",
     "case_note", "root_cause", "fraud_money", "money_item", "money_share", "money_event",
-    "chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop",
+    "chain_stage", "chain_feed", "chain_record", "chain_unit", "chain_hop", *INVOICE_STEPS,
 )  # fmt: skip
 STEPS_ON_VIEWS = {"cases": ("fraud_case",)}
 """Steps that read views, by the view before which they are created."""
-REGISTRIES = ("finding_kinds", "finding_causes", "decision_kinds")
+REGISTRIES = ("finding_kinds", "finding_causes", "decision_kinds", "invoice_kinds")
 """Views of the registries of kinds, causes and decisions. Steps read them, so they are created first."""
 VIEWS = (
     *REGISTRIES, "findings", "finding_records", "finding_history", "leakage_by_day", "leakage_by_cause", "conservation",
     "quarantine", "suspense_by_day", "source_units", "feed_quality", "exposure_by_day", "kpi_daily", "recoveries",
-    "subscriptions", "tariffs", "provisioning", "chain_hops", "chain_losses", "chain_flow", "suspicious_transactions", "cases",
-    "case_members", "case_history", "money_ledger", "money_by_account", "controls", "fraud_daily", "fraud_drift",
+    "subscriptions", "tariffs", "provisioning", "chain_hops", "chain_losses", "chain_flow", "invoices", "invoice_periods",
+    "invoice_findings", "suspicious_transactions", "cases", "case_members", "case_history", "money_ledger",
+    "money_by_account", "controls", "fraud_daily", "fraud_drift",
 )  # fmt: skip
 ALL_STEPS = (*STEPS, *(name for names in STEPS_ON_VIEWS.values() for name in names))
 _ORDER = (
@@ -110,6 +122,8 @@ def view_statement(name: str) -> Statement:
     """Return the SQL file of a view or step."""
     if name in CASE_STEPS:
         return statement(f"steps/cases/{name}")
+    if name in INVOICE_STEPS:
+        return statement(f"steps/invoices/{name}")
     return statement(f"steps/{name}" if name in STEPS else f"views/{_ROOM_OF[name]}/{name}")
 
 
@@ -162,6 +176,8 @@ def set_variables(connection: duckdb.DuckDBPyConnection, project: Project, as_of
         "bucket_by": ("VARCHAR", project.config.lake.bucket_by),
         "chains": ("JSON", json.dumps([chain.model_dump(mode="json") for chain in project.config.chain])),
         "chain_feeds": ("JSON", json.dumps(_chain_feeds(project))),
+        "invoice_rules": ("JSON", json.dumps(_invoice_rules(project))),
+        "invoice_kinds": ("JSON", json.dumps([asdict(kind) for kind in INVOICE_KINDS.values()])),
         "quarantine_share_millionths": ("BIGINT", project.config.quality.quarantine_share),
         "finding_kinds": ("JSON", json.dumps([asdict(kind) for kind in KINDS.values()])),
         "finding_causes": ("JSON", json.dumps(CAUSES)),
@@ -183,6 +199,20 @@ def _chain_feeds(project: Project) -> list[dict[str, object]]:
         }
         for source in project.config.source if source.stream in DATED
     ]  # fmt: skip
+
+
+def _invoice_rules(project: Project) -> dict[str, object]:
+    """Return the settings of `[invoice]`, with the groups of its patterns and the feeds that tell how far invoices have come."""
+    rules = project.config.invoice.model_dump(mode="json")
+    series = [
+        {"pattern": pattern, **{f"{name}_group": re.compile(pattern).groupindex.get(name, 0) for name in ("sequence", "series")}}
+        for pattern in project.config.invoice.series
+    ]  # fmt: skip
+    feeds = [
+        {"source": source.name, "stream": source.stream, "lateness_us": source.lateness if source.frontier == "observed" else None}
+        for source in project.config.source if source.stream in ("charge", INVOICE)
+    ]  # fmt: skip
+    return rules | {"series": series, "feeds": feeds}
 
 
 def _quoted(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import string
@@ -16,17 +15,20 @@ from typing import Any
 from trueup.errors import TrueupError
 from trueup.reconcile.domain.kinds import KINDS
 from trueup.warehouse.explain import plain
+from trueup.warehouse.new_file import write_new
 from trueup.warehouse.query import Warehouse
 
 FIELDS = (
     "line", "finding_id", "kind", "service", "day", "currency", "amount", "record_key", "session_key", "account", "subscriber",
-    "peer", "started_at",
+    "peer", "started_at", "item", "period_from", "period_to",
 )  # fmt: skip
 """What a template may name in braces. `line` identifies a line: the same finding and money give the same line again."""
+_TIMES = ("day", "started_at", "period_from", "period_to")
 _DELIMITERS = ",;\t|"
 DEFAULT_TEMPLATE = (
-    "record_key,corrects,kind,session_key,account,subscriber,service,peer,started_at,amount,currency\n"
-    "{line},{finding_id},{kind},{session_key},{account},{subscriber},{service},{peer},{started_at},{amount},{currency}\n"
+    "record_key,corrects,kind,session_key,account,subscriber,service,peer,started_at,amount,currency,item,period_from,period_to\n"
+    "{line},{finding_id},{kind},{session_key},{account},{subscriber},{service},{peer},{started_at},{amount},{currency},{item},"
+    "{period_from},{period_to}\n"
 )
 
 
@@ -57,13 +59,20 @@ class BackBillTemplate:
             )  # fmt: skip
         return cls(tuple(rows[:-1]), rows[-1], delimiter)
 
+    def names(self, row: Mapping[str, Any]) -> bool:
+        """Return whether a charge of this form would join the booking of a finding: by its id or record, and by its item."""
+        text = "".join(self.line)
+        return ("{finding_id" in text or row["record_key"] is not None) and (
+            "{item" in text if row["item"] is not None else row["record_key"] is not None
+        )
+
     def write(self, rows: Sequence[Mapping[str, Any]]) -> str:
         """Return the text of a back-bill of rows with the values of `FIELDS`."""
         text = io.StringIO()
         writer = csv.writer(text, delimiter=self.delimiter, lineterminator="\n")
         writer.writerows(self.head)
         for row in rows:
-            values = {name: "" if row[name] is None else row[name] for name in FIELDS}
+            values = {name: "" if row.get(name) is None else row[name] for name in FIELDS}
             writer.writerow([cell.format_map(values) for cell in self.line])
         return text.getvalue()
 
@@ -76,11 +85,11 @@ def _check_fields(cell: str, where: str) -> None:
     for name, spec in names:
         if name not in FIELDS:
             raise TrueupError(f"the template names {{{name}}}", where=where, todo=f"there are {', '.join(FIELDS)}")
-        if spec and (name not in ("started_at", "day") or not spec.startswith("%")):
+        if spec and (name not in _TIMES or not spec.startswith("%")):
             raise TrueupError(
                 f"the template formats {{{name}:{spec}}}",
                 where=where,
-                todo="only day and started_at have a format, such as %Y-%m-%d",
+                todo=f"only {', '.join(_TIMES)} have a format, such as %Y-%m-%d",
             )
 
 
@@ -88,7 +97,7 @@ def _check_fields(cell: str, where: str) -> None:
 class BackBill:
     """What a back-bill file has: its lines, and their sums by currency. A credit is negative.
 
-    `left_out` are findings about items (rentals, fees): they have no record that a charge could correct.
+    `left_out` are findings about items (rentals, fees) where the template does not name the item, and those that no line can name.
     """
 
     path: str
@@ -128,25 +137,8 @@ def back_bill_rows(warehouse: Warehouse, selection: Selection) -> list[dict[str,
 
 def write_back_bill(rows: Sequence[Mapping[str, Any]], template: BackBillTemplate, path: Path) -> BackBill:
     """Write a back-bill at once or not at all; raise `TrueupError` where the file exists already: it may have been delivered."""
-    named = [row for row in rows if row["record_key"] is not None]
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(template.write(named), "utf-8")
-        # A link fails where the name is taken, also by a command that runs at the same time.
-        path.hardlink_to(part)
-    except FileExistsError:
-        raise TrueupError(
-            "the file exists already", where=str(path), todo="name another file, or remove this one if it was not delivered"
-        ) from None
-    except OSError as error:
-        raise TrueupError(
-            f"the file cannot be written: {error.strerror or error}",
-            where=str(path),
-            todo="name a file in a folder that you may write in",
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+    named = [row for row in rows if template.names(row)]
+    write_new(path, template.write(named), todo="name another file, or remove this one if it was not delivered")
     sums: dict[str, Decimal] = {}
     for row in named:
         sums[str(row["currency"])] = sums.get(str(row["currency"]), Decimal(0)) + Decimal(str(row["amount"]))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from kernel_adapter import assert_same_history, events_of, frontier_of
+from kernel_adapter import assert_same_history, events_of, frontier_of, terms_of
 from random_logs import MICRO, service
 from reference_model.history import ReferenceRun, run_reference
-from reference_model.log import Close, Item, Log, Record, Tick
+from reference_model.log import Close, Item, Log, Record, State, Tick
 
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.kernel.evaluate import evaluate
@@ -51,7 +51,7 @@ def checked_run(log: Log, policy: Policy = NEAR) -> ReferenceRun:
     reference = run_reference(log, policy)
     frontier = frontier_of(log, policy)
     for fast_path in (True, False):
-        evaluated = evaluate(events_of(log), frontier, after=0, upto=len(log), fast_path=fast_path)
+        evaluated = evaluate(events_of(log), frontier, terms_of(log), after=0, upto=len(log), fast_path=fast_path)
         assert_same_history(reference, evaluated, frontier.policies)
     return reference
 
@@ -242,6 +242,197 @@ def test_a_week_begins_on_monday() -> None:
     ]
     assert changes_of(log, by_calendar("week")) == [(2, "raised", "frontier", "unbilled", "s", 7)]
     assert [change["day"] for change in checked_run(log, by_calendar("week")).changes] == [date(2024, 12, 23)]
+
+
+# --- billing cycles ---------------------------------------------------------------------------------------------------
+
+
+def at(text: str) -> int:
+    """Return the second of a UTC time."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+def cycle_of(day: int | None, since: str = "2024-01-01T00:00:00") -> State:
+    return State("s", at(since) * S, day)
+
+
+IN_UTC = replace(by_calendar("cycle"), timezone="UTC")
+SUMMER = at("2024-07-01T00:00:00")
+
+
+def period_findings(log: Log, policy: Policy = IN_UTC) -> list[tuple[str, str, str, int]]:
+    """Return the open findings of a log: kind, service, first day of the period, and impact in whole units."""
+    open_findings = checked_run(log, policy).open_findings[-1].values()
+    return sorted((f.kind, f.service, str(f.day), (f.expected - f.billed) // MICRO) for f in open_findings)
+
+
+def test_a_cycle_on_the_31st_begins_on_the_last_day_of_a_shorter_month() -> None:
+    # By hand: cycles from 31 January to 28 February, from 29 February to 30 March, from 31 March to 29 April, from 30 April on.
+    days = {
+        "2024-01-31": 1,
+        "2024-02-28": 2,
+        "2024-02-29": 4,
+        "2024-03-30": 8,
+        "2024-03-31": 16,
+        "2024-04-29": 32,
+        "2024-04-30": 64,
+    }
+    used: list[Item] = [u(day, at(f"{day}T12:00:00"), quantity, service="iot") for day, quantity in days.items()]
+    assert period_findings([[cycle_of(31)], used, advance_watermarks(SUMMER, IN_UTC)]) == [
+        ("unbilled", "iot", "2024-01-31", 1 + 2), ("unbilled", "iot", "2024-02-29", 4 + 8),
+        ("unbilled", "iot", "2024-03-31", 16 + 32), ("unbilled", "iot", "2024-04-30", 64),
+    ]  # fmt: skip
+
+
+def test_a_subscriber_without_a_cycle_day_has_the_first() -> None:
+    log: Log = [[cycle_of(None), u("a", at("2024-03-31T23:59:59"), 1, service="iot"), u("b", at("2024-04-01T00:00:00"), 2, service="iot")],
+                advance_watermarks(SUMMER, IN_UTC)]  # fmt: skip
+    expected = [("unbilled", "iot", "2024-03-01", 1), ("unbilled", "iot", "2024-04-01", 2)]
+    assert period_findings(log) == expected == period_findings([[i for i in log[0] if not isinstance(i, State)], log[1]])
+
+
+def test_after_a_change_of_cycle_each_record_is_in_the_cycle_in_force_at_its_time() -> None:
+    # From 10 March on the cycle begins on the 20th: 9 March is in that from 1 March, 10 March in that from 20 February.
+    days = {"2024-03-09": 1, "2024-03-10": 2, "2024-03-19": 4, "2024-03-20": 8}
+    used: list[Item] = [u(day, at(f"{day}T12:00:00"), quantity, service="iot") for day, quantity in days.items()]
+    states: list[Item] = [cycle_of(1), cycle_of(20, "2024-03-10T00:00:00")]
+    assert period_findings([states, used, advance_watermarks(SUMMER, IN_UTC)]) == [
+        ("unbilled", "iot", "2024-02-20", 2 + 4), ("unbilled", "iot", "2024-03-01", 1), ("unbilled", "iot", "2024-03-20", 8),
+    ]  # fmt: skip
+
+
+def test_a_back_dated_change_of_cycle_moves_final_findings_with_the_cause_of_a_state() -> None:
+    used, charge = u("a", at("2024-03-12T12:00:00"), 5, service="iot"), c("c", at("2024-03-25T12:00:00"), 5, 5, service="iot")
+    log: Log = [[cycle_of(1)], [used, charge], advance_watermarks(SUMMER, IN_UTC), [cycle_of(20, "2024-03-05T00:00:00")]]
+    assert changes_of(log, IN_UTC) == [
+        (4, "raised", "subscriber_change", "unbilled", "s", 5),
+        (4, "raised", "subscriber_change", "charge_without_usage", "s", -5),
+    ]
+    assert period_findings(log) == [("charge_without_usage", "iot", "2024-03-20", -5), ("unbilled", "iot", "2024-02-20", 5)]
+
+
+def test_a_cycle_lasts_from_midnight_to_midnight_of_the_wall_clock() -> None:
+    # In Berlin 31 March 2024 has 23 hours: the cycle from 15 March ends on 15 April at 00:00, which is 22:00 UTC of the day before.
+    berlin, ends = by_calendar("cycle"), in_berlin("2024-04-15T00:00:00")
+    assert ends == at("2024-04-14T22:00:00")
+    log: Log = [
+        [cycle_of(15), u("a", ends - 1, 7, service="iot"), u("b", ends, 5, service="iot")],
+        advance_watermarks(ends + 5, berlin),
+    ]
+    assert period_findings(log, berlin) == [("unbilled", "iot", "2024-03-15", 7)]
+    too_early: Log = [log[0], advance_watermarks(ends + 4, berlin)]
+    assert period_findings(too_early, berlin) == []
+
+
+# --- one line over many -----------------------------------------------------------------------------------------------
+
+
+SMS = service(("aggregate",), price=2 * MICRO)
+DATA = service(("aggregate",), price=MICRO, price_per=10)
+LINE = service(("aggregate",), grace=5 * S, price=None, period="month", covers=("iot", "sms", "data"), amount_tolerance=MICRO)
+COVERING = replace(
+    NEAR, services={"iot": service(("aggregate",), price=MICRO), "sms": SMS, "data": DATA, "line": LINE}, timezone="Europe/Berlin"
+)
+MARCH = in_berlin("2024-03-01T00:00:00")
+USED = (
+    u("a", MARCH + 5 * DAY, 60, service="iot"),
+    u("b", MARCH + 9 * DAY, 8, service="sms"),
+    u("c", MARCH + 31 * DAY - 3_601, 240, service="data"),
+)
+"""Usage of March worth 60 + 8 x 2 + 240 / 10 = 100."""
+
+
+def lines_of(*amounts: int, **more: Any) -> list[Item]:
+    return [c(f"l{n}", MARCH + DAY, 1, amount, service="line", **more) for n, amount in enumerate(amounts)]
+
+
+def line_findings(*lines: Item, used: tuple[Item, ...] = USED) -> list[tuple[str, str, str, int]]:
+    return period_findings([[*used, *lines], advance_watermarks(SUMMER, COVERING)], COVERING)
+
+
+def test_one_line_is_compared_with_the_usage_of_three_services() -> None:
+    assert line_findings(*lines_of(100)) == line_findings(*lines_of(101)) == line_findings(*lines_of(40, 60)) == []
+    assert line_findings(*lines_of(90)) == [("misrated", "line", "2024-03-01", 10)]
+
+
+def test_all_money_of_a_covering_line_lies_on_its_service_and_the_first_day_of_the_period() -> None:
+    log: Log = [[*USED, *lines_of(70)], advance_watermarks(SUMMER, COVERING)]
+    money = {cell: sums[:3] for cell, sums in checked_run(log, COVERING).sums[-1].items() if any(sums[:3])}
+    assert money == {("line", date(2024, 3, 1), "EUR"): (100 * MICRO, 70 * MICRO, 30 * MICRO)}
+
+
+def test_the_members_of_a_finding_about_a_covering_line_are_the_records_of_every_service() -> None:
+    (change,) = checked_run([[*USED, *lines_of(70)], advance_watermarks(SUMMER, COVERING)], COVERING).changes
+    assert set(change["usage_event_ids"]) == {record.event_id for record in USED} and len(change["charge_event_ids"]) == 1
+
+
+def test_a_charge_of_a_covered_service_is_a_line_of_the_sum() -> None:
+    of_sms = c("x", MARCH + DAY, 8, 16, service="sms")
+    assert line_findings(*lines_of(84), of_sms) == []
+
+
+def test_without_a_line_or_with_lines_of_zero_only_usage_is_unbilled() -> None:
+    unbilled = [("unbilled", "line", "2024-03-01", 100)]
+    assert line_findings() == line_findings(*lines_of(0)) == line_findings(*lines_of(0, 0)) == unbilled
+    assert line_findings(*lines_of(0, 99)) == []
+    assert line_findings(*lines_of(0, 50)) == [("misrated", "line", "2024-03-01", 50)]
+
+
+def test_equal_weekly_lines_of_a_month_are_legitimate_if_all_are_due() -> None:
+    assert line_findings(*lines_of(25, 25, 25, 25)) == []
+    # Of five the last by time and record key is one too many.
+    assert line_findings(*lines_of(25, 25, 25, 25, 25)) == [("duplicate_charge", "line", "2024-03-01", -25)]
+    # Without two of six the sum would be right, without one it is not.
+    assert line_findings(*lines_of(25, 25, 25, 25, 25, 25)) == [("misrated", "line", "2024-03-01", -50)]
+
+
+def test_the_excess_is_the_line_with_the_greatest_time_and_then_record_key() -> None:
+    def excess_of(*lines: Item) -> list[bytes]:
+        found = checked_run([[*USED, *lines], advance_watermarks(SUMMER, COVERING)], COVERING).open_findings[-1]
+        return [record_id[3] for finding in found.values() for record_id in finding.charges]  # type: ignore[misc]
+
+    assert excess_of(*lines_of(50, 50, 50)) == ["l2"]
+    billed = [
+        replace(c(key, 0, 1, 100, service="line"), started_us=None, billed_us=(MARCH + day * DAY) * S)
+        for key, day in (("x", 9), ("y", 2))
+    ]
+    assert excess_of(*billed) == ["x"]
+
+
+@pytest.mark.parametrize("other", [{"tariff_code": "B"}, {"node": "n"}, {"peer": "q"}, {"session": "K"}, {"part": 1}])
+def test_a_line_that_differs_in_a_core_column_is_no_excess(other: dict[str, Any]) -> None:
+    first, second = lines_of(100, 100)
+    assert isinstance(second, Record)
+    assert line_findings(first, replace(second, invoice="I2")) == [("duplicate_charge", "line", "2024-03-01", -100)]
+    assert line_findings(first, replace(second, **other)) == [("misrated", "line", "2024-03-01", -100)]
+
+
+def test_a_credit_of_an_excess_line_resolves_it() -> None:
+    credit = replace(c("z", MARCH + 60 * DAY, 0, -100, service="line"), corrects=(True, "l1"))
+    log: Log = [[*USED, *lines_of(100, 100)], advance_watermarks(SUMMER, COVERING), [credit]]
+    assert [change[1:] for change in changes_of(log, COVERING)] == [
+        ("raised", "frontier", "duplicate_charge", "s", -100), ("resolved", "recovery", "duplicate_charge", "s", -100),
+    ]  # fmt: skip
+
+
+def test_lines_of_one_service_have_excess_lines_as_well() -> None:
+    log: Log = [
+        [u("a", 1, 6, service="iot"), c("c", 3, 6, 6, service="iot"), c("d", 3, 6, 6, service="iot")],
+        advance_watermarks(26),
+    ]
+    assert changes_of(log) == [(2, "raised", "frontier", "duplicate_charge", "s", -6)]
+    # As a policy that an earlier version declared has it: the period is judged as a whole.
+    earlier = replace(NEAR, judges_lines=False)
+    assert changes_of(log, earlier) == [(2, "raised", "frontier", "overbilled", "s", -6)]
+
+
+def test_a_policy_that_covers_a_service_moves_its_money_to_the_line() -> None:
+    apart = replace(COVERING, services={**COVERING.services, "line": LINE.model_copy(update={"covers": ()})})
+    apart = replace(apart, services={n: s.model_copy(update={"period": "month"}) for n, s in apart.services.items()})
+    log: Log = [[*USED, *lines_of(100)], advance_watermarks(SUMMER, COVERING), [COVERING]]
+    kinds = [(position, action, kind) for position, action, _, kind, _, _ in changes_of(log, apart)]
+    assert sorted(kinds) == [(2, "raised", "charge_without_usage"), *[(2, "raised", "unbilled")] * 3,
+                             (3, "retracted", "charge_without_usage"), *[(3, "retracted", "unbilled")] * 3]  # fmt: skip
 
 
 # --- sessions of several records --------------------------------------------------------------------------------------

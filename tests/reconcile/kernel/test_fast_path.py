@@ -27,31 +27,38 @@ ROW = st.tuples(PARTIES, TIMES, st.integers(0, 4))
 TOLERANCE_US = 3
 
 
-def has_neighbour(rows: list[tuple[int, int, int]]) -> list[bool]:
+def has_neighbour(rows: list[tuple[int, int, int]], tolerances_us: list[int] | None = None) -> list[bool]:
     schema = {"party": pl.UInt64, "time_us": pl.Int64, "session": pl.UInt64}
-    frame = pl.DataFrame(rows, schema=schema, orient="row").with_columns(tolerance_us=pl.lit(TOLERANCE_US, pl.Int64))
-    return _neighbour_mask(frame).tolist()
+    tolerance = pl.Series("tolerance_us", tolerances_us or [TOLERANCE_US] * len(rows), dtype=pl.Int64)
+    return _neighbour_mask(pl.DataFrame(rows, schema=schema, orient="row").with_columns(tolerance)).tolist()
 
 
 @given(st.lists(ROW, max_size=12))
 @example([(1, 4, 0), (1, 2**40, 0), (1, 0, 0), (3 << 32, 0, 0), (1, 1, 1), (1, 0, 1)])
+@example([(1, 0, 0), (1, 256, 0), (1, 258, 1), (1, 2**40, 0)])
 def test_a_session_within_the_tolerance_of_another_of_its_party_has_a_row_with_a_neighbour(
     rows: list[tuple[int, int, int]],
 ) -> None:
     flagged = has_neighbour(rows)
     for party, time_us, session in rows:
         others = [s for p, t, s in rows if p == party and s != session and abs(t - time_us) <= TOLERANCE_US]
-        own = [n for n, (p, _, s) in enumerate(rows) if p == party and s == session]
+        # Parties with the same upper half of the hash count as one, and a session leaves the fast path with any of its records.
+        own = [n for n, (p, _, s) in enumerate(rows) if p >> 32 == party >> 32 and s == session]
         assert not others or any(flagged[n] for n in own)
 
 
 def test_records_of_different_parties_or_distant_times_have_no_neighbours() -> None:
     assert has_neighbour([(1, 0, 1), (1, 100, 2), (1, 100, 2), (5 << 32, 100, 3)]) == [False] * 4
     assert has_neighbour([(1, 0, 1), (1, 3, 2), (1, 7, 3)]) == [True, True, False]
-    assert has_neighbour([(1, 5, 1), (2, 2**35, 2)]) == [True, True], (
-        "parties with the same upper half of the hash may leave the fast path"
-    )
+    assert has_neighbour([(1, 5, 1), (2, 6, 2)]) == [True, True], "parties with the same upper half of the hash count as one"
+    assert has_neighbour([(1, 5, 1), (2, 2**35, 2)]) == [False, False]
     assert has_neighbour([]) == []
+
+
+def test_parties_of_different_tolerances_are_compared_by_their_own() -> None:
+    rows = [(1, 0, 1), (5 << 32, 0, 2), (1, 8, 3), (5 << 32, 8, 4)]
+    assert has_neighbour(rows, [5, 10, 5, 10]) == [False, True, False, True]
+    assert has_neighbour(rows, [10, 5, 10, 5]) == [True, False, True, False]
 
 
 @given(st.lists(st.integers(0, 6)))

@@ -24,7 +24,7 @@ from kernel_adapter import (
     terms_of,
 )
 from random_allowance_logs import allowance_log
-from random_logs import any_log, deliver_in_time, in_time_log, recovery_facets
+from random_logs import any_log, cycle_facets, deliver_in_time, in_time_log, line_facets, recovery_facets
 from reference_model.history import ReferenceRun, run_reference
 from reference_model.log import Item, Log, Record
 
@@ -34,7 +34,7 @@ from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 
 
 def evaluated(log: Log, policy: Policy, *, fast_path: bool = True) -> Evaluated:
-    return evaluate(events_of(log), frontier_of(log, policy), after=0, upto=len(log), fast_path=fast_path)
+    return evaluate(events_of(log), frontier_of(log, policy), terms_of(log), after=0, upto=len(log), fast_path=fast_path)
 
 
 def history(log: Log, policy: Policy) -> Counter[Any]:
@@ -220,3 +220,67 @@ def test_the_kernel_agrees_with_the_reference_where_charges_correct_bookings_tha
         frontier, terms = frontier_of(log, generator.first), terms_of(log)
         kernel = evaluate(events_of(log), frontier, terms, after=0, upto=len(log), fast_path=n % 3 != 0)
         assert_same_history(run_reference(log, generator.first), kernel, frontier.policies)
+
+
+# --- lines and covering services --------------------------------------------------------------------------------------
+
+
+def check_lines(seed: str, numbers: range) -> Counter[Any]:
+    """Check the kernel against the reference, and laws a, d and e, on logs with covering services and equal lines."""
+    kinds: Counter[Any] = Counter()
+    for n in numbers:
+        rng = random.Random(f"{seed}/{n}")
+        generator, log = any_log(rng, line_facets(rng) | ({"recoveries"} if n % 4 == 0 else set()))
+        reference = run_reference(log, generator.first)
+        try:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(schedule, "MOST_MEMBERS", 1 if n % 4 == 1 else 10 if n % 4 == 2 else schedule.MOST_MEMBERS)
+                kernel = evaluated(log, generator.first, fast_path=n % 3 != 0)
+            assert_same_history(reference, kernel, frontier_of(log, generator.first).policies)
+            check_laws(reference, log)
+        except AssertionError as error:
+            raise AssertionError(f"log {n} of seed {seed}, {sorted(generator.facets)}\n{format_log(log)}") from error
+        kinds.update(c["kind"] for c in reference.changes if c["finding"][1][0] == "period")
+    return kinds
+
+
+def test_the_kernel_agrees_with_the_reference_where_services_cover_others() -> None:
+    kinds = check_lines("lines", range(24))
+    assert min(kinds[name] for name in ("duplicate_charge", "unbilled", "misrated")) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(4))
+def test_the_kernel_agrees_with_the_reference_on_a_thousand_logs_where_services_cover_others(part: int) -> None:
+    check_lines("many lines", range(part * 250, part * 250 + 250))
+
+
+# --- billing cycles ---------------------------------------------------------------------------------------------------
+
+
+def check_cycles(seed: str, numbers: range) -> Counter[Any]:
+    """Check the kernel against the reference, and laws a, d and e, on logs with sums of billing cycles."""
+    causes: Counter[Any] = Counter()
+    for n in numbers:
+        rng = random.Random(f"{seed}/{n}")
+        generator, log = any_log(rng, cycle_facets(rng))
+        reference = run_reference(log, generator.first)
+        try:
+            assert_same_history(
+                reference, evaluated(log, generator.first, fast_path=n % 3 != 0), frontier_of(log, generator.first).policies
+            )
+            check_laws(reference, log)
+        except AssertionError as error:
+            raise AssertionError(f"log {n} of seed {seed}, {sorted(generator.facets)}\n{format_log(log)}") from error
+        causes.update(c["cause"] for c in reference.changes)
+    return causes
+
+
+def test_the_kernel_agrees_with_the_reference_on_sums_of_billing_cycles() -> None:
+    assert check_cycles("cycles", range(20))["subscriber_change"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(2))
+def test_the_kernel_agrees_with_the_reference_on_sums_of_billing_cycles_of_four_hundred_logs(part: int) -> None:
+    check_cycles("many cycles", range(part * 200, part * 200 + 200))

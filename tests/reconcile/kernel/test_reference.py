@@ -50,7 +50,9 @@ def policy_of(config: Any) -> Policy:
         )  # fmt: skip
 
     sources = {n: SourceRules(s.stream, None if s.lateness is None else s.lateness * SECOND) for n, s in config.sources.items()}
-    return Policy(0, {n: service(s) for n, s in config.services.items()}, service(config.default), sources)
+    # The reference does not judge lines one by one, as policies that earlier versions declared do not.
+    services = {n: service(s) for n, s in config.services.items()}
+    return Policy(0, services, service(config.default), sources, judges_lines=False)
 
 
 def frontier_of(log: list[Any], config: Any) -> Frontier:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ import pytest
 import random_logs
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_adapter import assert_same_history
+from kernel_adapter import assert_same_history, terms_of
 from random_logs import MICRO, service
 from reference_model.history import run_reference
-from reference_model.log import Close, Item, Log, Record
+from reference_model.log import Close, Item, Log, Record, State
 
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.kernel.evaluate import evaluate
@@ -59,6 +60,7 @@ def changes_of_last_position(log: Log, policy: Policy, folder: Path) -> int:
     return last.history.height
 
 
+Facets = Callable[[random.Random], frozenset[str]]
 OLD = 100 * HOUR  # All earlier records are final once the watermarks pass this, as is a period that ends a day later.
 CASES: dict[str, tuple[Log, Policy]] = {
     "a late charge for final usage": ([[u("u", 0, 5, "K")], advance_watermarks(OLD), [c("c", 1, 5, 5, "K")]], PLAIN),
@@ -87,6 +89,21 @@ CASES: dict[str, tuple[Log, Policy]] = {
     "a record that moves a charge group into a period": (
         [[u("v", 110, 5, service="iot"), c("r2", 105, 5, 50, "K", service="web")], advance_watermarks(OLD), [c("r1", 0, 1, 1, "K", service="iot")]], PLAIN,
     ),
+    "a late record of a covered service": (
+        [[u("u", 0, 5, service="iot"), c("c", 3, 5, 5, service="bundle")], advance_watermarks(OLD), [u("v", 19, 5, service="sms")]],
+        replace(PLAIN, services={
+            **PLAIN.services, **dict.fromkeys(("iot", "sms"), service(("aggregate",), period=24 * HOUR * S)),
+            "bundle": service(("aggregate",), grace=5 * S, period=20 * S, covers=("iot", "sms")),
+        }),
+    ),
+    "a back-dated state that moves records of two final cycles": (
+        [
+            [State("s", 0, 1)],
+            [u("a", 24 * HOUR, 5, service="iot"), c("c", 480 * HOUR, 5, 5, service="iot"), u("d", 960 * HOUR, 7, service="iot")],
+            advance_watermarks(9_000 * HOUR), [State("s", 0, 15)],
+        ],
+        replace(PLAIN, services={**PLAIN.services, "iot": service(("aggregate",), grace=5 * S, period="cycle")}),
+    ),
     "a repeated delivery of a record": ([[u("u", 0, 5, "K")], advance_watermarks(OLD), [u("u", 0, 5, "K")]], PLAIN),
     "another content of a record": ([[u("u", 0, 5, "K")], advance_watermarks(OLD), [u("u", 0, 7, "K")]], PLAIN),
     "another content of a record without a key": ([[u("u", 0, 5, service="web")], advance_watermarks(OLD), [u("u", 0, 7, service="web")]], PLAIN),
@@ -113,10 +130,10 @@ def test_the_last_position_evaluated_by_itself_changes_the_same_findings(name: s
     assert (changes_of_last_position(log, policy, tmp_path) > 0) == (name not in WITHOUT_CHANGES)
 
 
-def check_affected_records(seed: str, n: int, folder: Path, pairs: int, *, recoveries: bool = False) -> None:
+def check_affected_records(seed: str, n: int, folder: Path, pairs: int, *, facets_of: Facets | None = None) -> None:
     """Check that random ranges (after, upto], evaluated on their affected records, change the same as in the full run."""
     rng = random.Random(f"{seed}/{n}")
-    generator, log = random_logs.any_log(rng, random_logs.recovery_facets(rng) if recoveries else None)
+    generator, log = random_logs.any_log(rng, facets_of(rng) if facets_of else None)
     log, rows = lake_fixture.with_event_ids_of_lake(
         [[generator.first], *lake_fixture.one_declaration_per_commit(log)], generator.bucket_by
     )
@@ -124,7 +141,9 @@ def check_affected_records(seed: str, n: int, folder: Path, pairs: int, *, recov
         frontier = frontier_of(lake, len(log))
         all_records = affected_records(lake, frontier, lake_fixture.ranges(1)[0], after=0, upto=len(log))
         assert_same_history(
-            run_reference(log, generator.first), evaluate(all_records, frontier, after=0, upto=len(log)), frontier.policies
+            run_reference(log, generator.first),
+            evaluate(all_records, frontier, terms_of(log), after=0, upto=len(log)),
+            frontier.policies,
         )
         lake_fixture.check_position_ranges(lake, rng, pairs, f"log {n} of seed {seed}, {sorted(generator.facets)}")
 
@@ -136,7 +155,17 @@ def test_random_position_ranges_change_the_same_as_in_the_full_run(n: int, tmp_p
 
 @pytest.mark.parametrize("n", range(2))
 def test_random_position_ranges_with_correcting_charges_change_the_same_as_in_the_full_run(n: int, tmp_path: Path) -> None:
-    check_affected_records("recovered reach", n, tmp_path, 3, recoveries=True)
+    check_affected_records("recovered reach", n, tmp_path, 3, facets_of=random_logs.recovery_facets)
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_random_position_ranges_with_covering_services_change_the_same_as_in_the_full_run(n: int, tmp_path: Path) -> None:
+    check_affected_records("covered reach", n, tmp_path, 2, facets_of=random_logs.line_facets)
+
+
+@pytest.mark.parametrize("n", range(3))
+def test_random_position_ranges_with_billing_cycles_change_the_same_as_in_the_full_run(n: int, tmp_path: Path) -> None:
+    check_affected_records("cycle reach", n, tmp_path, 3, facets_of=random_logs.cycle_facets)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from trueup.errors import DamagedError
 from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.log_io.column_scan import arrivals, scan_columns
-from trueup.reconcile.log_io.load import COLUMNS, as_events, noted_sql
+from trueup.reconcile.log_io.load import as_events, columns_of, noted_sql
 
 ALL_BUCKETS = BucketRange(0, lake_fixture.BUCKETS - 1)
 POLICY = Policy(0, {"voice": service(("session_key",), grace=10)}, sources={"n": SourceRules("usage"), "b": SourceRules("charge")})
@@ -54,7 +54,11 @@ def scanned(lake: Lake, after: int = 0, buckets: BucketRange = ALL_BUCKETS) -> p
 def by_duckdb(lake: Lake, after: int, upto: int, buckets: BucketRange = ALL_BUCKETS) -> pl.DataFrame:
     part, noted = TablePart(buckets), noted_sql(lake)
     return as_events(
-        {s: lake.read(s, columns=names, noted=noted, after=after, upto=upto, part=part) for s, names in COLUMNS.items()}, lake
+        {
+            s: lake.read(s, columns=columns_of(lake, s, upto), noted=noted, after=after, upto=upto, part=part)
+            for s in ("usage", "charge")
+        },
+        lake,
     )
 
 

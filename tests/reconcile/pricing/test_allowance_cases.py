@@ -11,7 +11,7 @@ from kernel_adapter import events_of, frontier_of, terms_of
 from random_allowance_logs import allowance, moment, rate
 from random_logs import MICRO, service
 from rated_logs import POLICY, c, changes, evaluated, u, watermarks_past
-from reference_model.log import Log, Record, Tariff
+from reference_model.log import Log, Record, State, Tariff
 
 from trueup.errors import LogError
 from trueup.policies.policy import NEVER_POSITION, Policy
@@ -51,6 +51,51 @@ def test_an_ignored_allowance_is_misrated_at_the_end_of_the_month() -> None:
     assert changes(log) == [
         (5, "raised", "frontier", "misrated", -4, "allowance_ignored"),
         (5, "raised", "frontier", "misrated", -6, "allowance_ignored"),
+    ]
+
+
+BY_CYCLE = Tariff((rate("voice", MICRO), allowance("ten", 10 * MICRO, "voice", period="cycle")))
+
+
+def cycle_from(day: int, since: str = "2024-01-01 00:00") -> State:
+    return State("s", moment(since), day)
+
+
+def test_an_allowance_of_a_billing_cycle_begins_anew_on_the_cycle_day() -> None:
+    """In a cycle from the 2nd both calls are free; in one from the 1st, or without a state, the second costs 2."""
+    for states, unbilled in (([cycle_from(2)], []), ([cycle_from(1)], [2]), ([], [2])):
+        log: Log = [[*states], [BY_CYCLE], [FIRST, SECOND], watermarks_past("2024-07-02 00:00")]
+        assert [change[4] for change in changes(log)] == unbilled
+
+
+def test_the_31st_begins_a_cycle_of_an_allowance_on_the_last_day_of_a_shorter_month() -> None:
+    """29 June is in the cycle from 31 May, 30 June in the next: 6 s are free in each."""
+    calls = [u("1", "2024-06-29 10:00", 6), u("2", "2024-06-30 10:00", 6), u("3", "2024-07-30 10:00", 6)]
+    log: Log = [[cycle_from(31)], [BY_CYCLE], [*calls], watermarks_past("2024-09-02 00:00")]
+    # The third call is in the cycle of the second: 4 of its 6 s are free.
+    assert [change[4] for change in changes(log)] == [2]
+
+
+def test_a_back_dated_change_of_cycle_prices_the_calls_after_it_anew() -> None:
+    """With a cycle from the 2nd, known later, the second call begins a cycle and is free."""
+    log: Log = [
+        [cycle_from(1)], [BY_CYCLE], [FIRST, SECOND], watermarks_past("2024-07-02 00:00"), [cycle_from(2, "2024-04-01 00:00")],
+    ]  # fmt: skip
+    assert [change[:5] for change in changes(log)] == [
+        (4, "raised", "frontier", "unbilled", 2), (5, "retracted", "subscriber_change", "unbilled", 2),
+    ]  # fmt: skip
+
+
+def test_an_amount_is_judged_at_the_end_of_the_billing_cycle() -> None:
+    """0 and 2 were right, 6 and 6 were billed: misrated when both streams have passed 14 May, the end of the cycle from the 15th."""
+    charges = [c("1", "2024-05-01 10:00", 6, 6), c("2", "2024-05-02 10:00", 6, 6)]
+    log: Log = [
+        [cycle_from(15)], [BY_CYCLE], [FIRST, SECOND, *charges], watermarks_past("2024-05-15 00:59:59"),
+        watermarks_past("2024-05-15 01:00:01"),
+    ]  # fmt: skip
+    assert [change[:5] for change in changes(log)] == [
+        (5, "raised", "frontier", "misrated", -4),
+        (5, "raised", "frontier", "misrated", -6),
     ]
 
 
@@ -211,11 +256,16 @@ def test_a_later_plan_brings_its_own_allowance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bucket_by", "shared", "message"),
-    [("session_key", None, 'bucket_by = "session_key" separates'), ("subscriber", "account", "shared by the account")],
-)
-def test_a_book_that_shares_across_bucket_keys_is_refused(bucket_by: str, shared: str | None, message: str, tmp_path: Path) -> None:
-    book = Tariff((rate("voice", MICRO), allowance("ten", 10 * MICRO, "voice", shared=shared)))
+    ("bucket_by", "terms", "message"),
+    [
+        ("session_key", {}, 'bucket_by = "session_key" separates'), ("subscriber", {"shared": "account"}, "shared by the account"),
+        ("account", {"period": "cycle"}, "billing cycles, which are those of subscribers"),
+    ],
+)  # fmt: skip
+def test_a_book_that_shares_across_bucket_keys_is_refused(
+    bucket_by: str, terms: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    book = Tariff((rate("voice", MICRO), allowance("ten", 10 * MICRO, "voice", **terms)))
     log, rows = lake_fixture.with_event_ids_of_lake([[POLICY], [book]], bucket_by)
     with lake_fixture.quick_lake(tmp_path, log, rows, bucket_by) as lake, pytest.raises(LogError, match=message):
         lake_fixture.outcome_of(lake, 0, 2, 1)

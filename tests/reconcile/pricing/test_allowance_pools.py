@@ -24,9 +24,9 @@ from reference_model.history import run_reference
 from trueup.reconcile.kernel.evaluate import Evaluated, evaluate
 
 
-def compare_with_reference(seed: str, numbers: range) -> None:
+def compare_with_reference(seed: str, numbers: range, further: tuple[str, ...] = ()) -> None:
     for n in numbers:
-        generator, log = allowance_log(random.Random(f"{seed}/{n}"))
+        generator, log = allowance_log(random.Random(f"{seed}/{n}"), further=further)
         reference, frontier = run_reference(log, generator.first), frontier_of(log, generator.first)
         try:
             actual = evaluate(events_of(log), frontier, terms_of(log), after=0, upto=len(log), fast_path=n % 3 != 0)
@@ -46,10 +46,10 @@ def test_the_kernel_agrees_with_the_reference_on_eight_hundred_logs_with_shared_
     compare_with_reference("many shares", range(part * 100, part * 100 + 100))
 
 
-def check_divisions(seed: str, n: int) -> None:
+def check_divisions(seed: str, n: int, further: tuple[str, ...] = ()) -> None:
     """Check that epochs, bucket keys and row order do not change the history and the sums of a log."""
     rng = random.Random(f"{seed}/{n}")
-    generator, log = allowance_log(rng)
+    generator, log = allowance_log(rng, further=further)
     events, frontier, terms = events_of(log), frontier_of(log, generator.first), terms_of(log)
     full = evaluate(events, frontier, terms, after=0, upto=len(log))
     expected, sums = changes_by_finding(kernel_changes(full, frontier.policies)), sums_of(full.ledger, len(log))
@@ -86,10 +86,10 @@ def test_shared_allowances_of_four_hundred_logs_give_the_same_history_for_every_
         check_divisions("often divided shares", n)
 
 
-def check_affected_records(seed: str, n: int, folder: Path, pairs: int) -> None:
+def check_affected_records(seed: str, n: int, folder: Path, pairs: int, further: tuple[str, ...] = ()) -> None:
     """Check that random position ranges, evaluated on the records they affect, change the same as in the full run."""
     rng = random.Random(f"{seed}/{n}")
-    generator, log = allowance_log(rng)
+    generator, log = allowance_log(rng, further=further)
     log, rows = lake_fixture.with_event_ids_of_lake(
         [[generator.first], *lake_fixture.one_declaration_per_commit(log)], generator.bucket_by
     )
@@ -107,3 +107,20 @@ def test_positions_that_affect_a_pool_read_all_its_records(n: int, tmp_path: Pat
 def test_positions_of_two_hundred_logs_read_all_records_of_affected_pools(part: int, tmp_path: Path) -> None:
     for n in range(25):
         check_affected_records("far reached shares", 25 * part + n, tmp_path / str(n), 5)
+
+
+def test_allowances_of_billing_cycles_agree_with_the_reference_and_have_one_history_for_every_division() -> None:
+    compare_with_reference("cycle shares", range(6), ("states",))
+    check_divisions("divided cycle shares", 1, ("states",))
+
+
+@pytest.mark.parametrize("n", range(2))
+def test_positions_that_affect_the_pool_of_a_billing_cycle_read_all_its_records(n: int, tmp_path: Path) -> None:
+    check_affected_records("reached cycle shares", n, tmp_path, 2, ("states",))
+
+
+@pytest.mark.slow
+def test_allowances_of_billing_cycles_agree_with_the_reference_on_a_hundred_logs(tmp_path: Path) -> None:
+    compare_with_reference("many cycle shares", range(100), ("states",))
+    for n in range(10):
+        check_affected_records("far reached cycle shares", n, tmp_path / str(n), 3, ("states",))

@@ -152,6 +152,10 @@ CASES: dict[str, tuple[list[Item], list[Change]]] = {
     "periods before the charge stream begins are not expected": (
         [State("2015-01-01"), RENTAL, Bill("31", APRIL), Closed("2026-04-20")], [],
     ),
+    "a period in arrears that ends as the charge stream begins is not expected, whatever else is charged": (
+        [SINCE, Price("31", name="tv", more={"due": "arrears"}), RENTAL, Bill("31", ("2026-02-01", "2026-03-01"), time="2026-03-01"),
+         Bill("31", MARCH), Closed("2026-03-20")], [],
+    ),
     "an earlier charge makes them expected": (
         [State("2015-01-01"), RENTAL, Bill("31", APRIL), Closed("2026-04-20"), Bill("31", MARCH, at=4), Closed("2026-04-21", 5)], [],
     ),

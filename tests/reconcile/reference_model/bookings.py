@@ -6,13 +6,25 @@ a key. A *booking* has the records whose money is judged together; its kind is `
 
 from __future__ import annotations
 
+import calendar
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import fractions_rater
-from reference_model.log import EPOCH, US, AdmittedRecord, KnownAtPosition, Record, RecordId, closed_wait, rules_of
+from reference_model.log import (
+    EPOCH,
+    US,
+    AdmittedRecord,
+    KnownAtPosition,
+    Record,
+    RecordId,
+    closed_wait,
+    line_of,
+    matching_rules_of,
+    rules_of,
+)
 
 from trueup.config import ServiceConfig
 from trueup.policies.policy import Policy
@@ -37,7 +49,7 @@ class Group:
         self.service, self.subscriber, self.peer, self.node = (
             getattr(first.record, n) for n in ("service", "subscriber", "peer", "node")
         )
-        self.rules, self.unkeyed = rules_of(self.service, known.policy), name[0]
+        self.rules, self.unkeyed = matching_rules_of(self.service, known.policy), name[0]
         self.beyond_horizon, self.is_correction = first.beyond_horizon, first.record.corrects is not None
         self.match = () if self.beyond_horizon or self.is_correction else self.rules.match
         lines = {r for r in order if charge and in_bill_lines(records[r].record, known)}
@@ -88,6 +100,7 @@ class Group:
             "service": self.service, "peer": self.peer, "own_number": self.subscriber, "account": self.name[1] or None, "subscriber": subscriber, "currency": self.name[4],
             "start_us": self.start_us, "quantity_micros": quantity if quantity is not None and quantity < 2**63 else None,
             "order": self.records[first].record.event_id,
+            "cycle_day": None if self.start_us is None else self.known.cycle_day(self.subscriber, self.start_us),
         }  # fmt: skip
 
     @property
@@ -157,7 +170,7 @@ def price_of_quantity(session: Group, quantity: int | None, sessions: dict[Name,
 # --- pools ------------------------------------------------------------------------------------------------------------
 
 Pool = tuple[object, ...]
-PERIODS = ("month", "week", "day")
+PERIODS = ("cycle", "month", "week", "day")
 
 
 def shared_terms_of(service: str | None, book: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -196,13 +209,19 @@ def pool_of(session: Group) -> tuple[Pool, int] | None:
         return None
     span = min((PERIODS.index(r["period"] or "month"), r["timezone"] or "UTC") for r in terms)
     group = min(s for r in terms for s in ([r["service"]] if r["item"] == "rate" else services_of(r["name"], book)))
-    begins, last_us = billing_period(session.start_us, PERIODS[span[0]], span[1])
+    cycle_day = session.known.cycle_day(session.subscriber, session.start_us)
+    begins, last_us = billing_period(session.start_us, PERIODS[span[0]], span[1], cycle_day)
     return (session.name[4], session.name[1], sharer, group, begins), last_us
 
 
-def billing_period(time_us: int, period: str, zone: str) -> tuple[date, int]:
-    """Return the first day of the billing period that contains an instant, and the period's last microsecond."""
+def billing_period(time_us: int, period: str, zone: str, cycle_day: int) -> tuple[object, int]:
+    """Return what names the billing period that contains an instant, and the period's last microsecond."""
     day = (EPOCH + time_us * US).astimezone(ZoneInfo(zone)).date()
+    if period == "cycle":
+        month = day.year * 12 + day.month
+        month -= day < cycle_begins(month, cycle_day)
+        after = cycle_begins(month + 1, cycle_day)
+        return (month, cycle_day), instant_us((after - EPOCH.date()).days * 86_400_000_000, zone) - 1
     if period == "month":
         first = day.replace(day=1)
         after = (first + timedelta(days=32)).replace(day=1)
@@ -481,8 +500,10 @@ def period_bookings(
     cells: dict[tuple[object, ...], tuple[list[Group], dict[RecordId, AdmittedRecord], Group]] = {}
 
     def cell(group: Group, time_us: int | None) -> tuple[list[Group], dict[RecordId, AdmittedRecord], Group]:
-        index = None if time_us is None else period_index(time_us, group.rules.period, known.policy)
-        return cells.setdefault((group.name[1], group.name[4], group.service, group.subscriber, index), ([], {}, group))
+        day = 1 if time_us is None else known.cycle_day(group.subscriber, time_us)
+        index = None if time_us is None else period_index(time_us, group.rules.period, known.policy, day)
+        line = line_of(group.service, known.policy)
+        return cells.setdefault((group.name[1], group.name[4], line, group.subscriber, index), ([], {}, group))
 
     for s in sessions.values():
         if "aggregate" in s.match and s.name not in settled:
@@ -493,41 +514,83 @@ def period_bookings(
                 cell(c, one.last_us)[1][record_id] = one
     bookings = []
     for (scope, currency, service, subscriber, index), (used, charged, group) in cells.items():
-        rules, amounts = group.rules, [h.record.amount_micros for h in charged.values()]
-        quantities = [h.record.quantity_micros for h in charged.values()]
-        quantity, total = None if None in quantities else sum(quantities), sum(s.quantity for s in used)  # type: ignore[arg-type,misc]
+        line = group if group.service == service else None
+        period = Period(str(service or ""), rules_of(service, known.policy), str(currency), used, charged, line or group, known)  # type: ignore[arg-type]
         own = corrections.of({r for s in used for r in s.records} | charged.keys())
-        expected, billed = sum(s.expected or 0 for s in used), sum(amounts) + corrections.money(own)
+        expected = sum(s.expected or 0 for s in used)
         unrated = sum(len(s.records) for s in used if s.expected is None)
-        end_us = None if index is None else period_last_us(index, rules.period, known.policy)  # type: ignore[arg-type]
-        if not all(known.passed_grace(side, end_us, rules) for side in (False, True)):
-            kind = "pending"
-        elif unrated:
-            kind = "unrated"
-        elif not amounts:
-            kind = corrected_kind("unbilled", expected, billed, rules) if own else "unbilled"
-        elif not used:
-            kind = "charge_without_usage"
-        else:
-            # The price of the charged quantity is unknown where the service shares terms.
-            value = (
-                value_by_book(charged, group, known)
-                if rules.price is None
-                else priced(rules, quantity, str(currency), known.policy)
-            )
-            kind = classify(rules, expected, billed, total, quantity, value if quantity is not None else None)
-            kind = "tolerated" if own and abs(expected - billed) <= rules.amount_tolerance else kind
-        kind = "tolerated" if kind not in ("pending", "unrated") and expected == billed else kind
+        end_us = None if index is None else period_last_us(index, period.rules.period, known.policy)  # type: ignore[arg-type]
+        is_final = all(known.passed_grace(side, end_us, period.rules) for side in (False, True))
+        kind = "pending" if not is_final else "unrated" if unrated else period.kind(charged, expected, corrections, own)
+        excess = period.excess(expected, corrections, own) if kind in ("misrated", "overbilled", "underbilled") else []
+        billed = corrections.money([*charged, *own]) - corrections.money(excess)
+        kind = "tolerated" if excess or (kind not in ("pending", "unrated") and expected == billed) else kind
         starts = [t for t in (*(s.start_us for s in used), *(h.record.time_us for h in charged.values())) if t is not None]
-        day = None if index is None else (EPOCH + period_begin_us(index, rules.period) * US).date()  # type: ignore[arg-type]
-        bookings.append(
-            Booking(
-                kind, ("period", scope, currency, service, subscriber, index, rules.period, known.policy.timezone), str(service or ""), day,
-                str(currency), expected, billed, tuple(sorted(r for s in used for r in s.records)), tuple(sorted([*charged, *own])), unrated,
-                (subscriber, None, None, min(starts, default=None)),
-            )
+        day = None if index is None else (EPOCH + period_begin_us(index, period.rules.period) * US).date()  # type: ignore[arg-type]
+        main = Booking(
+            kind, ("period", scope, currency, service, subscriber, index, period.rules.period, known.policy.timezone), str(service or ""),
+            day, str(currency), expected, billed, tuple(sorted(r for s in used for r in s.records)),
+            tuple(sorted([r for r in charged if r not in excess] + own)), unrated, (subscriber, None, None, min(starts, default=None)),
         )  # fmt: skip
+        bookings.append(main)
+        if excess:
+            money = corrections.money(excess)
+            bookings.append(
+                replace(main, kind="duplicate_charge", expected=0, billed=money, usage=(), charges=tuple(excess), unrated=0)
+            )
     return bookings
+
+
+@dataclass(frozen=True)
+class Period:
+    """The sessions and the lines of one service, subscriber and period; those of a covering service are of several services."""
+
+    service: str
+    rules: ServiceConfig
+    currency: str
+    used: list[Group]
+    charged: dict[RecordId, AdmittedRecord]
+    group: Group
+    known: KnownAtPosition
+
+    def kind(self, lines: dict[RecordId, AdmittedRecord], expected: int, corrections: Corrections, own: list[RecordId]) -> str:
+        """Return the kind that the period would have with these lines."""
+        billed = corrections.money([*lines, *own])
+        is_charged = any(one.record.amount_micros or not self.known.policy.judges_lines for one in lines.values())
+        if not is_charged:
+            return corrected_kind("unbilled", expected, billed, self.rules) if own else "unbilled"
+        if not self.used:
+            return "charge_without_usage"
+        if own and abs(expected - billed) <= self.rules.amount_tolerance:
+            return "tolerated"
+        quantities = [one.record.quantity_micros for one in lines.values()]
+        # Quantities of several services have no common unit.
+        quantity = None if None in quantities or self.rules.covers else sum(quantities)  # type: ignore[arg-type]
+        total = sum(s.quantity for s in self.used)  # type: ignore[misc]
+        # The price of the charged quantity is unknown where the service shares terms.
+        if self.rules.price is None:
+            value = value_by_book(lines, self.group, self.known)
+        else:
+            value = priced(self.rules, quantity, self.currency, self.known.policy)
+        return classify(self.rules, expected, billed, total, quantity, value if quantity is not None else None)
+
+    def excess(self, expected: int, corrections: Corrections, own: list[RecordId]) -> list[RecordId]:
+        """Return the last line that equals another and without which the period is within tolerance, if there is one."""
+
+        def compared(one: AdmittedRecord) -> tuple[object, ...]:
+            r = one.record
+            return (r.key_scope, r.service, r.subscriber, r.session, r.peer, r.node, r.started_us, r.quantity_micros, r.amount_micros,
+                    r.currency, r.part, r.version, r.tariff_code)  # fmt: skip
+
+        if not self.known.policy.judges_lines:
+            return []
+        contents = [compared(one) for one in self.charged.values()]
+        fitting = [
+            (one.last_us, record_id) for record_id, one in self.charged.items()
+            if one.record.amount_micros > 0 and contents.count(compared(one)) > 1
+            and self.kind({r: o for r, o in self.charged.items() if r != record_id}, expected, corrections, own) == "tolerated"
+        ]  # fmt: skip
+        return [max(fitting, key=lambda line: (line[0] or 0, line[1]))[1]] if fitting else []
 
 
 def value_by_book(charged: dict[RecordId, AdmittedRecord], group: Group, known: KnownAtPosition) -> int | None:
@@ -559,11 +622,23 @@ def local_day(time_us: int | None, policy: Policy) -> date | None:
     return None if time_us is None else (EPOCH + time_us * US).astimezone(ZoneInfo(policy.timezone)).date()
 
 
-def period_index(time_us: int, period: int | str, policy: Policy) -> int:
-    """Return the number of the period of an instant: of a month (12 a year), of a week from Monday, or of spans from 1970."""
+def cycle_begins(month: int, day: int) -> date:
+    """Return the day on which a billing cycle of a numbered month begins: on its last day where it has no such day."""
+    year, number = divmod(month - 1, 12)
+    return date(year, number + 1, min(day, calendar.monthrange(year, number + 1)[1]))
+
+
+def period_index(time_us: int, period: int | str, policy: Policy, cycle_day: int) -> int:
+    """Return the number of the period of an instant: of a month (12 a year), of a week from Monday, or of spans from 1970.
+
+    The number of a billing cycle is that of the month in which it begins, times 32, plus its day of the month.
+    """
     shown = EPOCH + wall_us(time_us, policy) * US
     if period == "month":
         return shown.year * 12 + shown.month
+    if period == "cycle":
+        month = shown.year * 12 + shown.month
+        return (month if shown.date() >= cycle_begins(month, cycle_day) else month - 1) * 32 + cycle_day
     if period == "week":
         return ((shown.date() - EPOCH.date()).days + 3) // 7
     return wall_us(time_us, policy) // int(period)
@@ -574,12 +649,14 @@ def period_begin_us(index: int, period: int | str) -> int:
     if period == "month":
         year, month = divmod(index - 1, 12)
         return (datetime(year, month + 1, 1, tzinfo=UTC) - EPOCH) // US
+    if period == "cycle":
+        return (cycle_begins(*divmod(index, 32)) - EPOCH.date()) // US
     return (7 * index - 3) * 86_400_000_000 if period == "week" else index * int(period)
 
 
 def period_last_us(index: int, period: int | str, policy: Policy) -> int:
     """Return the last microsecond of a period."""
-    return instant_us(period_begin_us(index + 1, period), policy.timezone) - 1
+    return instant_us(period_begin_us(index + (32 if period == "cycle" else 1), period), policy.timezone) - 1
 
 
 def instant_us(wall_us: int, timezone: str) -> int:

@@ -22,7 +22,7 @@ from reference_model.bookings import (
     match,
     price_by_book,
 )
-from reference_model.log import AdmittedRecord, KnownAtPosition, Log, RecordId, Supersede, Tariff, admit
+from reference_model.log import AdmittedRecord, KnownAtPosition, Log, RecordId, State, Supersede, Tariff, admit
 
 from trueup.policies.policy import Policy
 
@@ -67,7 +67,7 @@ def run_reference(log: Log, first_policy: Policy) -> ReferenceRun:
         declared = next(
             (
                 n
-                for n, kind in (("policy_change", Policy | Supersede), ("tariff_change", Tariff))
+                for n, kind in (("policy_change", Policy | Supersede), ("tariff_change", Tariff), ("subscriber_change", State))
                 if any(isinstance(i, kind) for i in commit)
             ),
             None,
@@ -191,6 +191,8 @@ def change_row(
         "subscriber": subscriber, "peer": peer, "node": node, "day": p.day, "started_us": started_us, "expected_micros": p.expected,
         "billed_micros": p.billed, "currency": p.currency, "usage_event_ids": tuple(sorted(usage)),
         "charge_event_ids": tuple(sorted(charges)), "content_event_ids": tuple(contents),
+        # Findings about usage are about no item.
+        "item": None, "period_from": None, "period_to": None,
         **dict(zip(("whole_expected_micros", "whole_billed_micros", "whole_tolerated_micros"), whole, strict=True)),
     }  # fmt: skip
 

@@ -42,6 +42,8 @@ class Record:
     key_scope: str = "k"
     given_event_id: bytes | None = None  # the event id that a lake gave the record, if any
     corrects: Correction | None = field(default=None, repr=False)
+    tariff_code: str | None = field(default=None, repr=False)
+    invoice: str | None = field(default=None, repr=False)
 
     @property
     def time_us(self) -> int | None:
@@ -54,6 +56,7 @@ class Record:
     @property
     def event_id(self) -> bytes:
         own = repr(replace(self, source="")) + (repr(self.corrects) if self.corrects is not None else "")
+        own += "".join(repr(value) for value in (self.tariff_code, self.invoice) if value is not None)
         return self.given_event_id or own.encode()
 
 
@@ -83,7 +86,16 @@ class Tariff:
     rows: tuple[dict[str, Any], ...]
 
 
-Item = Record | Close | Tick | Supersede | Policy | Tariff
+@dataclass(frozen=True)
+class State:
+    """A state of a subscription, as the network knows it: of each subscriber and instant the last one that arrived counts."""
+
+    subscriber: str
+    from_us: int
+    cycle_day: int | None
+
+
+Item = Record | Close | Tick | Supersede | Policy | Tariff | State
 Log = list[list[Item]]
 
 
@@ -101,6 +113,12 @@ class KnownAtPosition:
     matched_nearest: bool = False  # some policy so far matches by nearest
     bill_lines: dict[str, bool] = field(default_factory=dict)  # by source: the rule of the last policy that has it
     book: list[dict[str, Any]] = field(default_factory=list)
+    states: dict[tuple[str, int], int | None] = field(default_factory=dict)  # cycle days by subscriber and instant
+
+    def cycle_day(self, subscriber: str | None, time_us: int) -> int:
+        """Return the day of the month on which the billing cycle that contains an instant of a subscriber begins."""
+        begun = [from_us for who, from_us in self.states if who == subscriber and from_us <= time_us]
+        return (self.states[str(subscriber), max(begun)] if begun else None) or 1
 
     @property
     def clock_us(self) -> int | None:
@@ -115,6 +133,9 @@ class KnownAtPosition:
     def add(self, commit: list[Item]) -> dict[str, int]:
         """Add a commit; return the closings that advanced a source, by source."""
         advanced = {}
+        # Of several states of one instant in a commit the greatest content counts, whatever their order.
+        for state in sorted((i for i in commit if isinstance(i, State)), key=repr):
+            self.states[state.subscriber, state.from_us] = state.cycle_day
         for item in commit:
             if isinstance(item, Tariff):
                 self.book = [*self.book, *item.rows]
@@ -237,3 +258,19 @@ def currency_of(record: Record, policy: Policy) -> str:
 
 def rules_of(service: str | None, policy: Policy) -> ServiceConfig:
     return policy.services.get(service, policy.default) if service is not None else policy.default
+
+
+def line_of(service: str | None, policy: Policy) -> str | None:
+    """Return the service that covers another, else that service itself: in its sums is the money of both."""
+    lines = [name for name, rules in policy.services.items() if service in rules.covers]
+    return lines[0] if lines else service
+
+
+def matching_rules_of(service: str | None, policy: Policy) -> ServiceConfig:
+    """Return the rules of a service; of a covered one its own prices, and all else of the service that covers it."""
+    own, line = rules_of(service, policy), line_of(service, policy)
+    if line == service:
+        return own
+    return rules_of(line, policy).model_copy(
+        update={"price": own.price, "price_per": own.price_per, "currency": own.currency, "parts": own.parts, "covers": ()}
+    )

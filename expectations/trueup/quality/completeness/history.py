@@ -14,10 +14,10 @@ from trueup.events.schema import STATES
 from trueup.localtime import local_day
 from trueup.quality.completeness.evaluate_tick import KEY, OPEN_FINDING, Tick, Turn, evaluate_tick, no_findings
 from trueup.quality.completeness.inputs import CompletenessInputs, Rules
-from trueup.reconcile.results.finding_rows import BOOKING_MONEY, HISTORY, MONEY, with_finding_ids
+from trueup.reconcile.results.finding_rows import BOOKING_MONEY, CHARGED_ITEM, HISTORY, MONEY, with_finding_ids
 
 FINDING_CHANGE: dict[str, pl.DataType] = {
-    **{name: dtype for name, dtype in HISTORY.items() if not isinstance(dtype, pl.List) and name not in BOOKING_MONEY},
+    **{n: dtype for n, dtype in HISTORY.items() if not isinstance(dtype, pl.List) and n not in {**BOOKING_MONEY, **CHARGED_ITEM}},
     "stream": pl.String(), "source": pl.String(), "control": pl.String(), "subject": pl.String(),
     "records_low": pl.Int64(), "records_high": pl.Int64(), "impact_low_micros": MONEY, "impact_high_micros": MONEY,
 }  # fmt: skip

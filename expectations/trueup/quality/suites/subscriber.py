@@ -1,4 +1,4 @@
-"""Expectations of subscriptions: a misread state serves a customer who pays nothing."""
+"""Expectations of subscriptions: a misread state can serve a customer without a bill."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ def _state(name: str, kind: str, severity: str, notes: str, **arguments: object)
 SUBSCRIBER: tuple[Expectation, ...] = (
     _state(
         "a subscription is named", "expect_column_value_lengths_to_be_between", "quarantine",
-        "The empty number would be a subscription that every record without a number belongs to.",
+        "Every record without a subscriber would belong to a subscription with an empty name.",
         column="subscriber", min_value=1,
     ),
     _state(
         "a state ends after it begins", "expect_column_pair_values_a_to_be_greater_than_b", "mark",
-        "A state that is valid at no time hides that the subscription was active then: usage is told as of an inactive one.",
+        "A state that ends before it begins hides an active subscription, so its usage becomes usage of an inactive one.",
         column_A="valid_to", column_B="valid_from", ignore_row_if="either_value_is_missing",
     ),
     _state(
         "a system is network or billing", "expect_column_values_to_be_in_set", "mark",
-        "States of no known side are compared with nothing, so that what is served and not billed goes unseen.",
+        "A state of an unknown system is compared with no other, so service without billing raises no finding.",
         column="system", value_set=["network", "billing"],
     ),
     _state(
         "a cycle begins on a day of the month", "expect_column_values_to_be_between", "quarantine",
-        "A billing cycle that begins on no day has no periods, so that no rental of it is expected.",
+        "A billing cycle without a first day has no periods, so no rental is expected.",
         column="cycle_day", min_value=1, max_value=31,
     ),
     _state(

@@ -1,4 +1,4 @@
-"""What must hold of usage: a record that is misread here is a session that is never billed, or billed wrong."""
+"""Expectations of usage: a misread record is a session without a bill, or with a wrong one."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ def _usage(name: str, kind: str, severity: str, notes: str, **arguments: object)
 USAGE: tuple[Expectation, ...] = (
     _usage(
         "a record is named", "expect_column_value_lengths_to_be_between", "quarantine",
-        "An empty record key makes all such records one: the rest count as conflicts, and what they carried is billed to nobody.",
+        "Records without a record key count as one record: the others become conflicts, and their usage is never billed.",
         column="record_key", min_value=1,
     ),
     _usage(
         "a service is named", "expect_column_value_lengths_to_be_between", "quarantine",
-        "An empty service has no price, so that everything under it is unrated: expected money of zero hides the leak.",
+        "An empty service has no price, so its usage is unrated: expected money of zero hides the leakage.",
         column="service", min_value=1,
     ),
     _usage(
         "parts are counted from zero", "expect_column_values_to_be_between", "quarantine",
-        "A negative part number is a misread field. Parts decide which charge of a session is the main one.",
+        "A negative part number is a misread field. The part number decides which charge of a session is the main charge.",
         column="partial_no", min_value=0,
     ),
     _usage(
         "usage is not negative", "expect_column_values_to_be_between", "mark",
-        "A negative quantity takes expected money away from a session and hides as much leakage.",
+        "A negative quantity lowers the expected money of a session and hides as much leakage.",
         column="quantity_micros", min_value=0,
     ),
     _usage(
         "a quantity is no counter gone wrong", "expect_column_values_to_be_between", "mark",
-        "A counter read as a difference, or bytes read as kilobytes, makes one record worth more than a day.",
+        "A counter read as a difference, or bytes read as kilobytes, makes one record exceed a whole day.",
         column="quantity_micros", max_value=_LONGEST_MICROS,
     ),
     _usage(
         "somebody used it", "expect_column_values_to_not_be_null", "note",
-        "Usage without a subscriber can be matched by its key alone and is lost to anybody's bill otherwise.",
+        "Usage without subscriber can match by session key only; without one it reaches no bill.",
         column="subscriber",
     ),
     _usage(
         "a number is one", "expect_column_values_to_match_regex", "note",
-        "A subscriber that is no number of E.164 (or a tag) matches no charge, and its usage is told as unbilled.",
+        "A subscriber that is neither an E.164 number nor a tag matches no charge, so its usage becomes unbilled.",
         column="subscriber", regex=r"^[0-9A-Za-z+*#@._:-]{1,64}$",
     ),
     _usage(
         "an event is there once", "expect_column_values_to_be_unique", "block",
-        "Ids are of content: one id twice means that taking in failed, and every sum of the day is too high.",
+        "Event ids come from content: a repeated id means that ingestion failed and every sum of the day is too high.",
         column="event_id",
     ),
     _usage(
         "the node is known", "expect_column_values_to_be_in_set", "note",
-        "A node nobody has seen before is a new switch or a misread field; its traffic has no profile to be missed by.",
+        "An unknown node is a new switch or a misread field; without a profile its missing traffic raises no finding.",
         column="node", value_set=Fact("known_nodes"),
     ),
     _usage(
         "subscribers are filled in as before", "expect_column_proportion_of_non_null_values_to_be_between", "mark",
-        "An upgrade that leaves the number out makes usage unbillable at once, and nothing fails.",
+        "An upgrade that omits the subscriber makes usage unbillable at once, and no system reports an error.",
         column="subscriber", min_value=Fact("least_share_of_subscriber"), max_value=1.0,
     ),
     _usage(
         "other parties are filled in as before", "expect_column_proportion_of_non_null_values_to_be_between", "note",
-        "Without the other party there is no destination, and no price by destination.",
+        "Usage without the other party has no destination, so no price by destination.",
         column="peer", min_value=Fact("least_share_of_peer"), max_value=1.0,
     ),
     _usage(
         "quantities are as large as before", "expect_column_mean_to_be_between", "note",
-        "A mean far from that of earlier days is a unit that changed: seconds for milliseconds, bytes for kilobytes.",
+        "A mean far from that of earlier days shows a changed unit: seconds for milliseconds, bytes for kilobytes.",
         column="quantity_micros", min_value=Fact("least_mean_quantity"), max_value=Fact("greatest_mean_quantity"),
     ),
 )  # fmt: skip

@@ -13,14 +13,21 @@ MARGIN = "(margin)"
 WATCH, ALARM = 0.1, 0.25
 """Customary bounds of the population stability index: above the first watch, above the second retrain."""
 _LEAST_SHARE = 1e-4
+_BELOW = 1e-6
+"""The distance of the bin below a feature's only value, as a share of it: enough to differ in 32 bits."""
 
 
 def reference(values: NDArray[np.float32]) -> dict[str, Any]:
-    """Return inner edges of up to ten bins of about equal counts, and the share of rows in each; missing values are last."""
+    """Return inner edges of up to ten bins of about equal counts, and the share of rows in each; missing values are last.
+
+    One value alone has a bin of its own, so that later values below it count as well as those above it.
+    """
     present = values[~np.isnan(values)].astype(np.float64)
     inner = (
         np.unique(np.quantile(present, np.linspace(0, 1, BINS + 1)[1:-1], method="inverted_cdf")) if len(present) else np.array([])
     )
+    if len(inner) == 1 and (present == inner[0]).all():
+        inner = np.array([inner[0] - _BELOW * max(1.0, abs(inner[0])), inner[0]])
     edges = [float(e) for e in inner]
     return {"edges": edges, "shares": [float(s) for s in _shares(counts(values, edges))]}
 

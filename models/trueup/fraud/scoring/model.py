@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ _MOST_BYTES = 1 << 30
 if TYPE_CHECKING:
     import xgboost as xgb
 
-TREES, CARD, CARD_TEXT = "model.ubj", "card.json", "card.md"
+TREES, CARD, CARD_TEXT, CALIBRATION = "model.ubj", "card.json", "card.md", "calibration.svg"
 CARD_VERSION = 1
 _ROWS_AT_ONCE = 4_096
 THREADS = 2
@@ -70,13 +71,18 @@ class Model:
         booster.load_model(bytearray(self.trees))
         return booster
 
-    def save(self, folder: Path) -> Path:
-        """Write the model's folder, named by its id, within `folder`, and return it; an existing one has equal content."""
+    def save(self, folder: Path, *, picture: str | None = None) -> Path:
+        """Write the model's folder, named by its id, within `folder`, and return it; an existing one has equal content.
+
+        `picture` is the calibration as SVG, which the card then shows.
+        """
         target = folder / self.model_id
         target.mkdir(parents=True, exist_ok=True)
         (target / TREES).write_bytes(self.trees)
         (target / CARD).write_text(json.dumps(self._card(), indent=2, sort_keys=True) + "\n", "utf-8")
-        (target / CARD_TEXT).write_text(render_card(self), "utf-8")
+        if picture is not None:
+            (target / CALIBRATION).write_text(picture, "utf-8")
+        (target / CARD_TEXT).write_text(render_card(self, has_picture=picture is not None), "utf-8")
         return target
 
     def _card(self) -> dict[str, Any]:
@@ -140,27 +146,48 @@ def matrix(features: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32
     return values
 
 
-def render_card(model: Model) -> str:
-    """Render the card in Markdown."""
+def render_card(model: Model, *, has_picture: bool = False) -> str:
+    """Render the card in Markdown; it shows the picture of its calibration where there is one beside it."""
     card = model.card
     lines = [f"# Fraud model {model.model_id}", "", f"Trained on {card.get('snapshot', 'features alone')}.", ""]
     for name in ("transactions", "frauds", "decided", "contradictions", "from", "to", "seed", "rounds"):
         if name in card:
             lines.append(f"- {name}: {card[name]}")
     lines += [f"- features: {len(model.feature_names)}, hash `{model.feature_hash}`", f"- threshold: {model.threshold:.6f}"]
+    lines += _cost_lines(card)
     lines += ["", "## Parameters", "", *(f"- {k}: {v}" for k, v in sorted(card.get("parameters", {}).items()))]
     others = "operators that it was not trained on" if "measured_on" in card else "later days than it was trained on"
     lines += ["", f"## How good it is, on {others}", "", "| measure | value | 90 % interval |", "|---|---:|---|"]
     lines += [f"| {k.replace('_', ' ')} | {v:.4f} | {_interval(card, k)} |" for k, v in card.get("metrics", {}).items()]
     if card.get("reliability"):
         bins = card["reliability"]
-        lines += ["", "## Calibration", "", "| from | transactions | predicted | observed |", "|---:|---:|---:|---:|"]
+        drawn = [f"![Predicted and observed shares of fraud]({CALIBRATION})", ""] if has_picture else []
+        lines += ["", "## Calibration", "", *drawn, "| from | transactions | predicted | observed |", "|---:|---:|---:|---:|"]
         lines += [f"| {b['from']:.1f} | {b['transactions']} | {b['said']:.3f} | {b['was']:.3f} |" for b in bins]
     if "by_type" in card:
         lines += ["", "## By fraud type, the worst first", "", "| type | transactions | within the budget |", "|---|---:|---:|"]
         lines += [f"| {t['type']} | {t['transactions']} | {t['alerted']} |" for t in card["by_type"]]
     lines += ["", "## What it cannot see", "", *(f"- {spot}" for spot in card.get("blind_spots", []))]
     return "\n".join(lines) + "\n"
+
+
+def _cost_lines(card: dict[str, Any]) -> list[str]:
+    """Return what the card says about the cost of reviews; nothing where no cost is declared."""
+    if "review_cost_micros" not in card:
+        return []
+    limits = ", ".join(f"{name} {value:.6f}" for name, value in card["thresholds"].items())
+    lines = [
+        f"- thresholds, of which the highest is in force: {limits}",
+        f"- review of a case: {_money(card['review_cost_micros'])}",
+    ]
+    if "by_cost" not in card:
+        return [*lines, "- no threshold saved more than its reviews cost: the budget alone sets it"]
+    saved = card["by_cost"]
+    return [*lines, f"- at the threshold by cost, {saved['cases']} cases saved {_money(saved['net_micros'])} after their reviews"]
+
+
+def _money(micros: int) -> str:
+    return f"{Decimal(micros).scaleb(-6):,.2f}"
 
 
 def _interval(card: dict[str, Any], measure: str) -> str:

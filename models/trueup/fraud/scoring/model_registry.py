@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import polars as pl
 from trueup.config import Project
 from trueup.errors import TrueupError
 from trueup.fraud.features.feature_spec import FeatureSet
+from trueup.fraud.features.telecom import telecom_features
 from trueup.fraud.scoring.model import Model, load_model
 from trueup.fraud.scoring.rules import rules_of
 from trueup.log.lake import Lake
@@ -61,6 +63,16 @@ def promote(
     content = {"model_id": model_id, "role": role, "since": since} | ({} if threshold is None else {"threshold": threshold})
     position = lake.commit(lambda transaction: transaction.declare("model", content=content))
     return Promotion(position, position if since is None else since)
+
+
+def declare_role(lake: Lake, model_id: str, role: Role, reason: Mapping[str, object]) -> int:
+    """Declare a role from now on that no person asked for, with its reason; return the position.
+
+    Raises `TrueupError` for a model that cannot be used.
+    """
+    _check_home(load_model(folder_of(lake.project, model_id), telecom_features()), lake.project)
+    content = {"model_id": model_id, "role": role, "since": None, **reason}
+    return lake.commit(lambda transaction: transaction.declare("model", content=content))
 
 
 def threshold_of(lake: Lake, model_id: str, *, before: int | None = None) -> float | None:

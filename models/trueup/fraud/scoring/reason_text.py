@@ -45,6 +45,8 @@ _OWN = {
     "is_short": "it lasts ten seconds or less", "is_free": "its class is free of charge",
     "is_roaming": "it is on a visited network",
 }  # fmt: skip
+OF_ONE_TRANSACTION = frozenset({*_OWN, "units", "seconds", "kilobytes", "hour", "pair_count_24h", "pair_count_30d"})
+"""What describes one transaction alone, and not the behaviour of its party."""
 _SHARES = {
     "sub_premium_share_24h": "of this subscriber's calls and messages in 24 hours go to premium numbers",
     "sub_abroad_share_7d": "of this subscriber's calls and messages in 7 days go abroad",
@@ -97,9 +99,9 @@ def sentence(name: str, row: Mapping[str, object], usual: Usual = None) -> str |
     if name in _SHARES:
         return f"{100 * _float(value):.0f} % {_SHARES[name]}{_others(usual, percent=True)}"
     if name in _RATIOS:
-        return f"{_number(value)} {_RATIOS[name]}{_others(usual)}"
+        return f"{plain_number(value)} {_RATIOS[name]}{_others(usual)}"
     if name == "sub_mean_seconds_24h":
-        return f"{_duration(value)} for each call of this subscriber in 24 hours{_others(usual, 'seconds')}"
+        return f"{_duration(value)} per call on average by this subscriber in 24 hours{_others(usual, 'seconds')}"
     return _windowed(name, value, row, usual)
 
 
@@ -107,14 +109,14 @@ def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual)
     who, _, rest = name.partition("_")
     what, _, window = rest.rpartition("_")
     if who not in _WHO or window not in _WINDOWS:
-        return f"{name.replace('_', ' ')} is {_number(value)}{_others(usual)}"
+        return f"{name.replace('_', ' ')} is {plain_number(value)}{_others(usual)}"
     if what == "age":
         return f"the first record {_WHO[who]} was {_time(value)} ago"
     if what == "count" and who == "pair":
         return (
             f"the first contact between these two {_WINDOWS[window]}"
             if value == 1
-            else f"{_number(value)} records {_WHO[who]} {_WINDOWS[window]}"
+            else f"{plain_number(value)} records {_WHO[who]} {_WINDOWS[window]}"
         )
     compared = _own(who, what, window, row) + _others(usual, what)
     where = _FROM.get(who, _WHO[who]) if what in _RINGING else "in this range of numbers" if what == "numbers" else _WHO[who]
@@ -122,16 +124,16 @@ def _windowed(name: str, value: object, row: Mapping[str, object], usual: Usual)
         at_once = ", several at once" if what == "seconds" and who == "sub" and _float(value) > _HOURS[window] * 3_600 else ""
         return f"{_amount(what, value)} {where} {_WINDOWS[window]}{at_once}{compared}"
     if what == "open":
-        return f"{_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where}{compared}" if value else None
+        return f"{plain_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where}{compared}" if value else None
     if what not in _WHAT:
-        return f"{name.replace('_', ' ')} is {_number(value)}{_others(usual)}"
-    return f"{_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where} {_WINDOWS[window]}{compared}"
+        return f"{name.replace('_', ' ')} is {plain_number(value)}{_others(usual)}"
+    return f"{plain_number(value)} {_ONE[what] if value == 1 else _WHAT[what]} {where} {_WINDOWS[window]}{compared}"
 
 
 def _own_amount(name: str, row: Mapping[str, object]) -> str | None:
     value = row[name]
     if name == "hour":
-        return f"it is at {_number(value)} o'clock" if _float(value) < _MORNING or _float(value) >= _NIGHT else None
+        return f"it is at {plain_number(value)} o'clock" if _float(value) < _MORNING or _float(value) >= _NIGHT else None
     if name == "kilobytes":
         return f"the session carries {_volume(value)}" if value else None
     if name == "seconds":
@@ -149,7 +151,12 @@ def _own(who: str, what: str, window: str, row: Mapping[str, object]) -> str:
     if days < 1:
         return "; own usual: none yet, it is new"
     before = max(0.0, _float(week) - _float(today)) / days * (_HOURS[window] / 24)
-    return f"; own usual: {_amount(what, before) if what in ('seconds', 'kilobytes', 'free_kilobytes') else _number(before)}"
+    return f"; own usual: {_amount(what, before) if what in ('seconds', 'kilobytes', 'free_kilobytes') else _average(before)}"
+
+
+def _average(count: float) -> str:
+    """Return a mean count as text: a fraction of one says nothing to a person."""
+    return "less than 1" if 0 < count < 1 else plain_number(count)
 
 
 def _others(usual: Usual, what: str = "", *, percent: bool = False) -> str:
@@ -157,14 +164,15 @@ def _others(usual: Usual, what: str = "", *, percent: bool = False) -> str:
         return ""
     median, high = usual
     if percent:
-        return f"; others: {100 * median:.0f} %, one in 100 above {100 * high:.0f} %"
+        most = "one in 100 has 100 %" if high >= 1 else f"one in 100 above {100 * high:.0f} %"
+        return f"; others: {100 * median:.0f} %, {most}"
     return f"; others: {_shown(what, median)}, one in 100 above {_shown(what, high)}"
 
 
 def _shown(what: str, value: float) -> str:
     if what == "seconds":
         return _duration(value)
-    return _volume(value) if what in ("kilobytes", "free_kilobytes") else _number(value)
+    return _volume(value) if what in ("kilobytes", "free_kilobytes") else plain_number(value)
 
 
 def _amount(what: str, value: object) -> str:
@@ -177,7 +185,8 @@ def _float(value: object) -> float:
     return float(str(value))
 
 
-def _number(value: object) -> str:
+def plain_number(value: object) -> str:
+    """Return a number as text: whole, with one decimal from 1 on, else with two; truth values as yes and no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     number = _float(value)

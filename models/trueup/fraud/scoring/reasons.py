@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trueup.fraud.features.feature_spec import Owner
 from trueup.fraud.scoring.accused import Accusation, accused, actor_of, contributions_by_side, side_of
-from trueup.fraud.scoring.reason_text import Usual, sentence
+from trueup.fraud.scoring.reason_text import OF_ONE_TRANSACTION, Usual, sentence
 from trueup.fraud.scoring.typology import typology_of
 
 _REASONS = 3
@@ -63,10 +63,15 @@ def reasons_of(
     contributed = contributions_by_side(added[:-1], owners, actor)
     adds = {names[i]: round(float(added[i]), 6) for i in np.flatnonzero(added[:-1])}
     found = []
+
+    def say(i: int) -> str | None:
+        of_name = usual.get(kind_of(row), usual.get("other", {})).get(names[i])
+        return sentence(names[i], row, of_name) if _is_unusual(names[i], row, of_name) else None
+
     for accusation in accused(contributed, actor=actor, has_peer=has_peer):
         own = [i for i in range(len(names)) if added[i] > 0 and side_of(owners[i], actor) == accusation.side]
         leading = sorted(own, key=lambda i: (-added[i], i))
-        sentences = _sentences(leading, names, added, row, usual.get(kind_of(row), usual.get("other", {})))
+        sentences = leading_sentences(leading, added, say, weak=[i for i in own if names[i] in OF_ONE_TRANSACTION])
         kind = typology_of([names[i] for i in leading[:_REASONS]], row, accusation.side)
         content = {
             "sentences": sentences,
@@ -79,17 +84,31 @@ def reasons_of(
     return found
 
 
-def _sentences(
-    leading: Sequence[int], names: Sequence[str], added: NDArray[np.float64], row: Mapping[str, object], usual: Mapping[str, Usual]
+def leading_sentences(
+    leading: Sequence[int], added: NDArray[np.float64], say: Callable[[int], str | None], *, weak: Collection[int] = ()
 ) -> list[str]:
-    texts: dict[str, None] = {}
-    for i in leading:
-        if added[i] < _LEAST_SHARE * added[leading[0]] or len(texts) == _REASONS:
-            break
-        text = sentence(names[i], row, usual.get(names[i])) if _is_unusual(names[i], row, usual.get(names[i])) else None
+    """Return the sentences of the features that contribute most, the greatest first; `say` has one for each that says something.
+
+    What one transaction is means little without the behaviour of its party. So at most one `weak` feature is named, and last,
+    unless nothing else is left. A sentence that repeats the amount of an earlier one is left out.
+    """
+    named = [i for i in leading if added[i] >= _LEAST_SHARE * added[leading[0]]]
+    texts: dict[str, tuple[bool, str]] = {}
+    for i in named:
+        text = say(i)
         if text:
-            texts[text] = None
-    return list(texts) or [_NO_FEATURE]
+            texts.setdefault(_amount_of(text), (i in weak, text))
+    strong = [text for is_weak, text in texts.values() if not is_weak]
+    first_weak = next((n for n, (is_weak, _) in enumerate(texts.values()) if is_weak), _REASONS)
+    facts = [text for is_weak, text in texts.values() if is_weak]
+    # A fact that is among the first three stays one of three.
+    room = _REASONS - 1 if first_weak < _REASONS else _REASONS
+    return [*strong[:room], *facts[: _REASONS - min(room, len(strong))]] or [_NO_FEATURE]
+
+
+def _amount_of(text: str) -> str:
+    """Return what a sentence counts, without whose it is: `150 rings of ten seconds or less` from a number and from its range."""
+    return text.partition(";")[0].partition(" by ")[0].partition(" from this ")[0].replace(" of free data", " of data")
 
 
 def _is_unusual(name: str, row: Mapping[str, object], usual: Usual) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 
 import polars as pl
 
@@ -44,7 +45,11 @@ EMPTY = ScoreBatch(pl.DataFrame(), pl.DataFrame(), pl.DataFrame())
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """The counts of a scoring run. `skipped` is the reason why a run scored nothing."""
+    """The counts of a scoring run. `skipped` is the reason why a run scored nothing.
+
+    `exposure` is what the suspicious transactions cost if they are fraud. `value_detected_ratio` is what the card of the champion
+    says: the share of the money of all fraud that the cases within the budget had, on later days than it was trained on.
+    """
 
     from_position: int
     to_position: int
@@ -52,6 +57,9 @@ class ScoreSummary:
     suspicious: int = 0
     models: dict[str, str] = field(default_factory=dict)
     skipped: str = ""
+    exposure: Decimal | None = None
+    currency: str | None = None
+    value_detected_ratio: float | None = None
 
 
 def score(project: Project, *, clock: Clock = system_clock, log: LogFn | None = None) -> ScoreSummary:
@@ -76,7 +84,7 @@ def score(project: Project, *, clock: Clock = system_clock, log: LogFn | None = 
             features = history(with_rule_features(telecom_features(), rules), events, requested=events["position"] > after)
             judged = score_transactions(events, features, due.parts, due.models, config, upto=upto)
         commit_judged(lake, judged, after=after, upto=upto)
-    return summary_of(judged, due.parts, after=after, upto=upto)
+    return summary_of(judged, due)
 
 
 @dataclass(frozen=True)
@@ -109,13 +117,18 @@ def pending(lake: Lake) -> PendingScoring | ScoreSummary:
     return PendingScoring(after, upto, parts, models, first_day_needed(lake, declared, after=after, upto=upto))
 
 
-def summary_of(judged: ScoreBatch, parts: list[ModelInterval], *, after: int, upto: int) -> ScoreSummary:
-    """Return the summary of a run that scored (after, upto]."""
+def summary_of(judged: ScoreBatch, due: PendingScoring) -> ScoreSummary:
+    """Return the summary of a run that scored the work due."""
+    alerts = judged.score.filter(pl.col("role") != "challenger").unique("event_id") if judged.score.height else judged.score
+    priced = alerts.drop_nulls("loss_micros") if alerts.height else alerts
+    champions = [due.models[s.model_id].card for s in due.parts if s.role == "champion"]
     counted = judged.scoring.filter(pl.col("role").is_in(["champion", "none"])) if judged.scoring.height else judged.scoring
     return ScoreSummary(
-        after, upto, int(counted["transactions"].sum()) if counted.height else 0,
-        judged.score.filter(pl.col("role") != "challenger")["event_id"].n_unique() if judged.score.height else 0,
-        {s.model_id: s.role for s in parts},
+        due.after, due.upto, int(counted["transactions"].sum()) if counted.height else 0, alerts.height,
+        {s.model_id: s.role for s in due.parts},
+        exposure=Decimal(int(priced["loss_micros"].sum())).scaleb(-6) if priced.height else None,
+        currency=priced["currency"][0] if priced.height else None,
+        value_detected_ratio=champions[-1].get("metrics", {}).get("value_detected_ratio") if champions else None,
     )  # fmt: skip
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from trueup.fraud.scoring.accused import Side
 
+_TWO_SIMS, _RUNG, _SHORT_RINGS = 2, 6, 0.8
+_NEW_US = 7 * 86_400_000_000
+
 
 @dataclass(frozen=True)
 class Typology:
@@ -53,14 +56,26 @@ def _name(leading: Sequence[str], row: Mapping[str, object], side: Side) -> str:
     if row.get("kilobytes"):
         is_machine = row.get("sub_received_7d") == 0 and row.get("sub_cells_7d") in (0, 1)
         return "device_misuse" if is_machine or "handset" in text else "subscription" if "age" in text else "unknown"
-    if "sims" in text:
+    if "sims" in text or _number(row, "sub_sims_7d") >= _TWO_SIMS:
         return "account_takeover"
     if row.get("is_message"):
         return "inflated_messages"
+    if row.get("to_abroad") and _is_rung_by_the_range(row):
+        return "wangiri"
     if row.get("to_premium") or "premium" in text:
         return "revenue_share"
-    if "age" in text:
+    if "age" in text or (row.get("to_abroad") and 0 <= _number(row, "sub_age_30d") < _NEW_US):
         return "subscription"
     if row.get("to_abroad") or "abroad" in text:
         return "revenue_share"
     return "sim_box" if any(part in text for part in ("called", "in_out", "cells", "outgoing", "handset")) else "unknown"
+
+
+def _is_rung_by_the_range(row: Mapping[str, object]) -> bool:
+    """Return whether the called range rings many for seconds: the subscriber is then one of those who call back."""
+    return _number(row, "range_rung_7d") >= _RUNG and _number(row, "range_short_ring_share_7d") >= _SHORT_RINGS
+
+
+def _number(row: Mapping[str, object], name: str) -> float:
+    value = row.get(name)
+    return float(value) if isinstance(value, int | float) else -1.0

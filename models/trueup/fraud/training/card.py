@@ -12,7 +12,14 @@ from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.monitoring.drift import MARGIN, reference
 from trueup.fraud.training.calibrate import calibration_error
 from trueup.fraud.training.folds import Floats, Table
-from trueup.fraud.training.metrics import auc_roc, average_precision, day_intervals, party_precision
+from trueup.fraud.training.metrics import (
+    auc_roc,
+    average_precision,
+    day_intervals,
+    party_precision,
+    reviewed_cases,
+    value_detected_ratio,
+)
 
 BLIND_SPOTS = (
     "a party's first fraudulent transactions, before they differ from its usual ones",
@@ -34,10 +41,7 @@ class Evaluated:
 
 def recall_by_type(rows: pl.DataFrame, budget: int) -> list[dict[str, Any]]:
     """Return for each kind of fraud its transactions, and those in a case within the budget of their day, the worst kind first."""
-    cases = (
-        rows.group_by("day", "party").agg(pl.col("score").max()).sort(["day", "score", "party"], descending=[False, True, False])
-    )
-    reviewed = cases.group_by("day", maintain_order=True).head(budget).select("day", "party", within=pl.lit(value=True))
+    reviewed = reviewed_cases(rows, budget=budget).with_columns(within=pl.lit(value=True))
     frauds = rows.filter("fraud").join(reviewed, on=["day", "party"], how="left")
     counted = frauds.group_by("type").agg(transactions=pl.len(), alerted=pl.col("within").fill_null(value=False).sum())
     return counted.sort(pl.col("alerted") / pl.col("transactions"), "type").to_dicts()
@@ -61,6 +65,9 @@ def card_of(
         "reliability": calibration_error(score, fraud) if evaluated.is_calibrated else [],
         "blind_spots": list(BLIND_SPOTS) + _constant(declared, table),
     }  # fmt: skip
+    detected = value_detected_ratio(rows, budget=budget)
+    if detected is not None:
+        card["metrics"]["value_detected_ratio"] = detected
     if not evaluated.is_calibrated:
         card["blind_spots"].append("one period alone could be tested: its calibration is not checked on later days")
     by_type = recall_by_type(rows, budget)

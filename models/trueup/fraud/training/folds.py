@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from trueup.fraud.features.feature_spec import FeatureSet
 from trueup.fraud.scoring.model import ModelError, matrix
+from trueup.fraud.training.time_span import time_span
 
 WEAK_WEIGHT = 0.5
 """The weight in training of a transaction that counts as honest only because there is no decision on it."""
-_COLUMNS = ("event_id", "at_us", "decided_us", "honest_us", "day", "party", "fraud", "type", "peer", "is_received")
+_COLUMNS = ("event_id", "at_us", "decided_us", "honest_us", "day", "party", "fraud", "type", "peer", "is_received", "loss_micros")
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Rows = NDArray[np.intp]
@@ -25,7 +26,8 @@ class Table:
     """Transactions in order of time: their features, and their facts and labels.
 
     The columns of `rows`: `event_id`, `at_us`, `day`, `party`, `peer` and `is_received` (missing where there is one party only),
-    `fraud` (as known today), `decided_us` (when a person decided), `honest_us` (when it counts as honest without one), `type`.
+    `fraud` (as known today), `decided_us` (when a person decided), `honest_us` (when it counts as honest without one), `type`, and
+    `loss_micros`, the money that is lost if it is fraud (missing where unknown).
     """
 
     values: NDArray[np.float32]
@@ -43,10 +45,11 @@ class Table:
 
 def table_of(declared: FeatureSet, features: pl.DataFrame, rows: pl.DataFrame) -> Table:
     """Return the table of features (`event_id` and `declared.names`) and rows (`event_id` and the columns of `Table.rows`)."""
+    missing = {"type": pl.String(), "peer": pl.String(), "is_received": pl.Boolean(), "loss_micros": pl.Int64()}
+    # Added before the join, so that a feature of the same name does not take their place.
+    rows = rows.with_columns(pl.lit(None, t).alias(n) for n, t in missing.items() if n not in rows.columns)
     joined = rows.join(features.select("event_id", *declared.names), on="event_id", how="inner", suffix="_of_features")
     joined = joined.sort("at_us", "event_id")
-    missing = {"type": pl.String(), "peer": pl.String(), "is_received": pl.Boolean()}
-    joined = joined.with_columns(pl.lit(None, t).alias(n) for n, t in missing.items() if n not in rows.columns)
     values = joined.select(
         pl.col(f"{n}_of_features" if f"{n}_of_features" in joined.columns else n).alias(n) for n in declared.names
     )
@@ -82,7 +85,13 @@ def known_at(table: Table, cut_us: int) -> Known:
     aged = (rows["honest_us"] <= cut_us).to_numpy()
     before = (rows["at_us"] < cut_us).to_numpy()
     at = np.flatnonzero(before & (decided | aged))
-    return Known(at, (table.fraud & decided)[at], np.where(decided[at], 1.0, WEAK_WEIGHT))
+    return Known(at, (table.fraud & decided)[at], weights_of(decided[at]))
+
+
+def weights_of(decided: Bools) -> Floats:
+    """Return the weight in training of rows, by whether a person decided on them."""
+    weights: Floats = np.where(decided, 1.0, WEAK_WEIGHT)
+    return weights
 
 
 def newest_of(table: Table) -> int:
@@ -104,10 +113,11 @@ def folds(table: Table, count: int, *, now_us: int | None = None) -> list[Fold]:
             todo="decide on cases: `trueup decide CASE confirmed` or `dismissed`; or begin with `trueup promote starter`",
         )
     at, now = table.rows["at_us"].to_numpy(), newest_of(table) if now_us is None else now_us
-    aged = at[(table.rows["honest_us"] <= now).to_numpy()]
+    begin, end = time_span(at)
+    aged = at[(table.rows["honest_us"] <= now).to_numpy() & (at >= begin) & (at <= end)]
     if not len(aged):
         raise ModelError("no transaction is older than the label delay", todo="wait, or shorten `label_delay`")
-    first, last = int(at.min()), int(aged.max()) + 1
+    first, last = begin, int(aged.max()) + 1
     edges = [first + (last - first) * (count + n) // (2 * count) for n in range(count + 1)]
     parts = [Fold(low, known_at(table, low), np.flatnonzero((at >= low) & (at < high))) for low, high in itertools.pairwise(edges)]
     usable = [f for f in parts if f.train.fraud.any() and not f.train.fraud.all() and fraud[f.test].any()]

@@ -55,6 +55,30 @@ def daily_precision(scored: pl.DataFrame, *, budget: int, forget_caught: bool = 
     return precisions
 
 
+def reviewed_cases(scored: pl.DataFrame, *, budget: int) -> pl.DataFrame:
+    """Return the cases (`day`, `party`) that come first on each day, up to the budget. `scored`: day, party, score."""
+    cases = scored.group_by("day", "party").agg(pl.col("score").max())
+    cases = cases.sort(["day", "score", "party"], descending=[False, True, False])
+    return cases.group_by("day", maintain_order=True).head(budget).select("day", "party")
+
+
+def value_detected_ratio(scored: pl.DataFrame, *, budget: int) -> float | None:
+    """Return the money of frauds in reviewed cases, divided by the money of all frauds; None where no fraud has money.
+
+    `scored`: day, party, fraud, score, loss_micros.
+
+    >>> rows = {"day": [1, 1, 1], "party": ["a", "b", "c"], "fraud": [True, True, False], "score": [0.9, 0.1, 0.5]}
+    >>> value_detected_ratio(pl.DataFrame(rows | {"loss_micros": [30_000_000, 10_000_000, 70_000_000]}), budget=2)
+    0.75
+    """
+    frauds = scored.filter("fraud")
+    money = int(frauds["loss_micros"].sum())
+    if not money:
+        return None
+    detected = frauds.join(reviewed_cases(scored, budget=budget), on=["day", "party"], how="semi")
+    return int(detected["loss_micros"].sum()) / money
+
+
 _RESAMPLES = 200
 _INTERVAL = (5, 95)
 

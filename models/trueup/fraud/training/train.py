@@ -18,7 +18,8 @@ from trueup.fraud.scoring.reasons import kinds_of
 from trueup.fraud.training.budget import threshold_for, with_parties
 from trueup.fraud.training.calibrate import Calibration
 from trueup.fraud.training.card import Evaluated, card_of
-from trueup.fraud.training.folds import WEAK_WEIGHT, Bools, Floats, Fold, Known, Table, folds
+from trueup.fraud.training.cost import ReviewCost, cost_threshold
+from trueup.fraud.training.folds import Bools, Floats, Fold, Known, Table, folds, weights_of
 from trueup.fraud.training.metrics import average_precision
 
 DAY_US = 86_400_000_000
@@ -31,13 +32,18 @@ _HIGH = 99
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of training. `label_delay_us`: a transaction without a label after this time counts as honest."""
+    """Settings of training. `label_delay_us`: a transaction without a label after this time counts as honest.
+
+    `start` is a model of the same features whose trees the new ones are added to; by default training begins from nothing.
+    """
 
     alerts_per_day: int = 100
     label_delay_us: int = 7 * DAY_US
     folds: int = 3
     trials: int = 6
     seed: int = 0
+    review_cost: ReviewCost | None = None
+    start: Model | None = None
 
 
 @dataclass(frozen=True)
@@ -74,12 +80,17 @@ def train_model(
     scored = with_parties(newest, newest_margin, best.boosters[-1], owners)
     scored = scored.with_columns(score=pl.Series(calibration.probability(scored["score"].to_numpy())))
     # A transaction no likelier fraud than the average one is not suspicious, even where the budget allows it.
-    threshold = max(threshold_for(scored, settings.alerts_per_day), float(table.fraud.mean()))
-    everything = Known(
-        np.arange(len(table.fraud)), table.fraud, np.where(table.rows["decided_us"].is_not_null().to_numpy(), 1.0, WEAK_WEIGHT)
-    )
+    limits = {"budget": threshold_for(scored, settings.alerts_per_day), "average": float(table.fraud.mean())}
+    cost_facts: dict[str, Any] = {}
+    if settings.review_cost is not None:
+        cost_facts = _cost_facts(_judged(table, parts, best, calibration, owners), settings.review_cost, limits)
+    threshold = max(cost_facts.get("thresholds", limits).values())
+    decided = table.rows["decided_us"].is_not_null().to_numpy()
+    everything = Known(np.arange(len(table.fraud)), table.fraud, weights_of(decided))
     rounds = int(np.median(best.rounds))
-    booster = xgb.train(_parameters(table.fraud, best.parameters, settings.seed), _data(table, everything), rounds)
+    booster = xgb.train(
+        _parameters(table.fraud, best.parameters, settings.seed), _data(table, everything), rounds, xgb_model=_start(settings)
+    )
     evaluated = _evaluated(table, parts, trials, owners)
     facts = card_of(declared, table, evaluated, newest_margin, budget=settings.alerts_per_day, seed=settings.seed)
     facts |= {
@@ -87,6 +98,7 @@ def train_model(
         "xgboost": xgb.__version__, "alerts_per_day": settings.alerts_per_day, "label_delay_us": settings.label_delay_us,
     }  # fmt: skip
     usual = usual_of(declared.names, table)
+    facts |= cost_facts
     return Model(bytes(booster.save_raw("ubj")), declared.names, declared.hash, calibration, threshold, usual, facts | (card or {}))
 
 
@@ -94,8 +106,10 @@ def _trial(table: Table, parts: Sequence[Fold], parameters: dict[str, float], se
     """Train one setting on what each fold knew at its cut, and apply it to the transactions after the cut."""
     rounds, boosters, margins, qualities = [], [], [], []
     for fold in parts:
-        count = _rounds(table, fold.train, parameters, settings.seed)
-        booster = xgb.train(_parameters(fold.train.fraud, parameters, settings.seed), _data(table, fold.train), count)
+        count = _rounds(table, fold.train, parameters, settings)
+        booster = xgb.train(
+            _parameters(fold.train.fraud, parameters, settings.seed), _data(table, fold.train), count, xgb_model=_start(settings)
+        )
         margin = _margins(booster, table.values[fold.test])
         rounds.append(count)
         boosters.append(booster)
@@ -124,6 +138,25 @@ def _evaluated(table: Table, parts: Sequence[Fold], trials: Sequence[_Trial], ow
         rows = with_parties(table.take(fold.test), trial.margins[number], trial.boosters[number], owners)
         judged.append(rows.with_columns(score=pl.Series(calibration.probability(trial.margins[number]))))
     return Evaluated(pl.concat(judged), is_calibrated=bool(first))
+
+
+def _judged(table: Table, parts: Sequence[Fold], trial: _Trial, calibration: Calibration, owners: list[Any]) -> pl.DataFrame:
+    """Return the transactions of all folds with the party and probability that a setting gives them."""
+    judged = []
+    for part, margin, booster in zip(parts, trial.margins, trial.boosters, strict=True):
+        rows = with_parties(table.take(part.test), margin, booster, owners)
+        judged.append(rows.with_columns(score=pl.Series(calibration.probability(margin))))
+    return pl.concat(judged)
+
+
+def _cost_facts(judged: pl.DataFrame, cost: ReviewCost, limits: dict[str, float]) -> dict[str, Any]:
+    """Return the facts of the card about the threshold by cost, and all thresholds; the highest is in force."""
+    found = cost_threshold(judged, cost)
+    facts: dict[str, Any] = {"review_cost_micros": cost.micros, "thresholds": limits}
+    if found is None:
+        return facts
+    saved = {"cases": found.cases, "net_micros": found.net_micros}
+    return facts | {"thresholds": limits | {"cost": found.score}, "by_cost": saved}
 
 
 def _newest(table: Table, recent: Table | None, last: Fold, best: _Trial) -> tuple[Table, Floats]:
@@ -160,17 +193,24 @@ def _margins(booster: xgb.Booster, values: NDArray[np.float32]) -> Floats:
     return margin
 
 
-def _rounds(table: Table, known: Known, parameters: dict[str, float], seed: int) -> int:
+def _start(settings: Settings) -> xgb.Booster | None:
+    return None if settings.start is None else settings.start.booster()
+
+
+def _rounds(table: Table, known: Known, parameters: dict[str, float], settings: Settings) -> int:
     """Return the number of rounds that early stopping finds on the last part of the known rows."""
     cut = int(len(known.at) * (1 - _STOPPING_SHARE))
     early, late = (Known(known.at[s], known.fraud[s], known.weight[s]) for s in (slice(None, cut), slice(cut, None)))
     if not early.fraud.any() or not late.fraud.any():
         return _USUAL_ROUNDS
+    start = _start(settings)
     watched = xgb.train(
-        _parameters(early.fraud, parameters, seed), _data(table, early), _MOST_ROUNDS, evals=[(_data(table, late), "later")],
-        verbose_eval=False, early_stopping_rounds=_PATIENCE,
+        _parameters(early.fraud, parameters, settings.seed), _data(table, early), _MOST_ROUNDS,
+        evals=[(_data(table, late), "later")], verbose_eval=False, early_stopping_rounds=_PATIENCE, xgb_model=start,
     )  # fmt: skip
-    return max(_LEAST_ROUNDS, int(watched.best_iteration) + 1)
+    # The trees that training began with are no new rounds.
+    before = 0 if start is None else start.num_boosted_rounds()
+    return max(_LEAST_ROUNDS, int(watched.best_iteration) + 1 - before)
 
 
 def usual_of(names: Sequence[str], table: Table) -> dict[str, dict[str, list[float]]]:

@@ -18,10 +18,13 @@ from trueup.fraud.scoring.model import Model, ModelError, load_model
 from trueup.fraud.scoring.model_registry import folder_of, model_intervals
 from trueup.fraud.scoring.model_score import margins
 from trueup.fraud.scoring.rules import back_test, rule_matches, rules_of, with_cell_areas, with_rule_features
+from trueup.fraud.scoring.starter import starter_model
 from trueup.fraud.training.budget import with_parties
+from trueup.fraud.training.cost import ReviewCost
 from trueup.fraud.training.folds import Table, folds, table_of
 from trueup.fraud.training.labels import contradictions, latest_decision, targets
-from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision
+from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision, value_detected_ratio
+from trueup.fraud.training.time_span import time_span
 from trueup.fraud.training.train import Settings, train_model
 from trueup.log.lake import Lake
 from trueup.regular import open_regular
@@ -45,13 +48,22 @@ class Compared:
     average_precision: float
     auc: float
     precision_at_budget: float
+    value_detected_ratio: float | None
     cases: int
     had_seen: bool
 
 
 def settings_of(config: FraudConfig) -> Settings:
     """Return the training settings of a configuration."""
-    return Settings(config.alerts_per_day, config.label_delay, trials=config.trials, seed=config.seed)
+    cost = None if config.review_cost is None else ReviewCost(config.review_cost)
+    return Settings(
+        config.alerts_per_day,
+        config.label_delay,
+        trials=config.trials,
+        seed=config.seed,
+        review_cost=cost,
+        start=starter_model() if config.warm_start else None,
+    )
 
 
 @dataclass(frozen=True)
@@ -71,7 +83,7 @@ def learnable(project: Project, truth: Path | None) -> Learnable:
     declared = telecom_features()
     rows = _targets(project, log_labels)
     known = pl.col("decided_us").is_not_null() | (pl.col("honest_us") <= log_labels.newest_us)
-    parties = pl.col("event_id", "day", "peer", "is_received"), pl.col("subscriber").alias("party")
+    parties = pl.col("event_id", "day", "peer", "is_received", "loss_micros"), pl.col("subscriber").alias("party")
     facts = log_labels.events.filter(~pl.col("is_label")).select(*parties)
     rows = rows.join(facts, on="event_id", how="left", maintain_order="left")
     if log_labels.types is not None:
@@ -100,11 +112,12 @@ def _read_labels(project: Project, path: Path | None) -> _LogLabels:
         usage = usage_of(lake, upto=upto)
         labels = labels_of(lake, project, usage, truth)
         events = events_of(usage, labels, project)
-        newest = events.filter(~pl.col("is_label"))["at_us"].max()
-        if not isinstance(newest, int):
+        times = events.filter(~pl.col("is_label"))["at_us"].to_numpy()
+        if not len(times):
             raise ModelError(
                 "there is nothing to learn: the log has no usage records with a time", todo="collect usage records first"
             )
+        newest = time_span(times)[1]
         decisions = None if truth is not None else decisions_of(lake, project)
     if decisions is None:
         known = labels.filter(pl.col("known_us") <= newest)
@@ -152,7 +165,19 @@ def train(project: Project, *, truth: Path | None = None) -> Trained:
     }  # fmt: skip
     settings = settings_of(config)
     model = train_model(telecom_features(), known.table, settings, recent=known.recent, card=card, now_us=known.newest_us)
-    return Trained(model, model.save(project.resolve(config.models)), known.position)
+    return Trained(model, model.save(project.resolve(config.models), picture=_picture(model)), known.position)
+
+
+def _picture(model: Model) -> str | None:
+    """Draw the calibration; None where it was not checked, or the extra `pictures` is not installed."""
+    try:
+        from trueup.pictures.svg import calibration_svg
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("trueup"):
+            raise
+        return None
+    bins = model.card.get("reliability")
+    return calibration_svg(bins, f"Calibration of model {model.model_id[:12]}") if bins else None
 
 
 def compare(project: Project, *, truth: Path | None = None) -> list[Compared]:
@@ -164,7 +189,7 @@ def compare(project: Project, *, truth: Path | None = None) -> list[Compared]:
     # Of the transactions before the cut, with the labels that they had then.
     earlier = Table(table.values[last.train.at], table.rows[last.train.at].with_columns(fraud=pl.Series(last.train.fraud)))
     new = train_model(declared, earlier, replace(settings, folds=max(1, settings.folds - 1)), now_us=last.cut_us)
-    compared = [_measure(new, "challenger", table, last.test, had_seen=False, settings=settings)]
+    compared = [measure(new, "challenger", table, last.test, had_seen=False, settings=settings)]
     with Lake.open(project, read_only=True) as lake:
         # The model in force for the next positions.
         champions = [s for s in model_intervals(lake, after=max(0, position - 1), upto=position + 1) if s.role == "champion"]
@@ -172,18 +197,20 @@ def compare(project: Project, *, truth: Path | None = None) -> list[Compared]:
         champion = load_model(folder_of(project, champions[-1].model_id), declared)
         first_day = str(table.rows[last.test]["day"].min())
         had_seen = "trained_on" in champion.card and str(champion.card.get("to", "")) >= first_day
-        compared.append(_measure(champion, "champion", table, last.test, had_seen=had_seen, settings=settings))
+        compared.append(measure(champion, "champion", table, last.test, had_seen=had_seen, settings=settings))
     return compared
 
 
-def _measure(model: Model, role: str, table: Table, at: Any, *, had_seen: bool, settings: Settings) -> Compared:
+def measure(model: Model, role: str, table: Table, at: Any, *, had_seen: bool, settings: Settings) -> Compared:
+    """Return the quality of a model on some rows of a table."""
     part, booster, declared = table.take(at), model.booster(), telecom_features()
     margin = margins(booster, np.ascontiguousarray(part.values))
     probability, fraud = model.calibration.probability(margin), part.fraud
     rows = with_parties(part, margin, booster, [declared.owners[n] for n in declared.names])
+    detected = value_detected_ratio(rows.with_columns(score=pl.Series(probability)), budget=settings.alerts_per_day)
     return Compared(
         model.model_id, role, average_precision(fraud, probability), auc_roc(fraud, probability),
-        party_precision(rows, budget=settings.alerts_per_day), _cases(rows, probability >= model.threshold), had_seen,
+        party_precision(rows, budget=settings.alerts_per_day), detected, _cases(rows, probability >= model.threshold), had_seen,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from trueup.errors import TrueupError
 if TYPE_CHECKING:
     import polars as pl
 
+    from trueup.config import Project
     from trueup.simulate.truth.evidence import Evidence
     from trueup.simulate.truth.scorecard import Scorecard
 
@@ -89,7 +90,7 @@ def score_controls(
         reconcile_project(opened, ALL_DAYS)
     with Lake.open(opened, read_only=True) as lake:
         evidence = evidence_of(lake)
-    scored = score(ledger, evidence)
+    scored = score(ledger, evidence, _losses(opened))
     value = _as_value(scored, evidence, path)
     _save(value, opened.directory / REPORT)
     if json:
@@ -101,6 +102,21 @@ def score_controls(
         _show_verdict(scored, opened.directory / REPORT)
     if check and not scored.passed:
         raise typer.Exit(EXCEEDED)
+
+
+def _losses(project: Project) -> pl.DataFrame | None:
+    """Return the losses of the project's chains (`HOP_LOSS`); None where it has no chain."""
+    import polars as pl
+
+    from trueup.simulate.truth.scorecard import HOP_LOSS
+    from trueup.warehouse.query import open_warehouse
+
+    if not project.config.chain:
+        return None
+    with open_warehouse(project) as warehouse:
+        rows = warehouse.rows("queries/findings/hop_losses")
+    plain = [row | {"loss_micros": int(row["loss_micros"])} for row in rows]
+    return pl.DataFrame(plain, schema=HOP_LOSS, orient="row")
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -125,7 +141,7 @@ def _read(path: Path) -> pl.DataFrame:
 def _as_value(scored: Scorecard, evidence: Evidence, path: Path) -> dict[str, Any]:
     from trueup.simulate.truth.scorecard import plain_rows
 
-    names = ("leaks", "findings", "not_covered", "undecidable", "misses", "unexplained")
+    names = ("leaks", "findings", "not_covered", "undecidable", "misses", "unexplained", "hops", "stray_losses")
     head = {"position": evidence.position, "last_position": evidence.last_position, "log_time": evidence.log_time}
     return {"passed": scored.passed, "truth": str(path), **head, **{n: plain_rows(getattr(scored, n)) for n in names}}
 
@@ -151,10 +167,23 @@ def _show(scored: Scorecard) -> None:
         output.table((*columns, "precision"), shown, title="findings")
     _show_others(scored.not_covered, "not yet covered: decided by quality or fraud scores", "explained today")
     _show_others(scored.undecidable, "not decidable from the data: counted separately", "affected")
+    _show_hops(scored)
     _show_rows(plain_rows(scored.misses), "missed", ("leak_id", "finding_kind", "impact_money", "found_money", "reason"))
     _show_rows(
         plain_rows(scored.unexplained), "unexplained findings", ("finding_id", "kind", "status", "service", "day", "impact_money")
     )
+
+
+def _show_hops(scored: Scorecard) -> None:
+    """Print at which hop of the chain each kind of loss was located."""
+    from trueup.simulate.truth.scorecard import plain_rows
+
+    columns = ("kind", "from_stage", "to_stage", "change", "injected", "located", "elsewhere", "injected_money", "located_money")
+    if scored.hops.height:
+        rows = ([row[c] for c in columns] for row in plain_rows(scored.hops))
+        output.table((*(c.replace("_", " ") for c in columns),), rows, title="losses between systems")
+    if scored.stray_losses.height:
+        output.line(f"{output.counted(scored.stray_losses.height, 'loss')} of a chain has no leak in the truth")
 
 
 def _show_verdict(scored: Scorecard, report: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trueup.fraud.scoring.score_run import ScoreSummary
     from trueup.fraud.training.train_run import Compared
 
-_COMPARED = ("model_id", "role", "average_precision", "auc", "precision_at_budget", "cases", "had_seen")
+_COMPARED = ("model_id", "role", "average_precision", "auc", "precision_at_budget", "value_detected_ratio", "cases", "had_seen")
 _Truth = Annotated[
     Path | None,
     typer.Option("--truth", metavar="FILE", help="Take labels from a simulated truth.parquet; by default from decisions."),
@@ -155,6 +155,7 @@ def score(
         output.json_value(summary if rescored is None else {"score": summary, "again": rescored})
         return
     output.line(summary_line(summary))
+    _show_money(summary)
     if rescored is not None:
         counted = output.counted(rescored.transactions, "transaction")
         output.line(f"rescored by {rescored.model_id} from {first} on: {counted}, {rescored.suspicious} suspicious")
@@ -166,6 +167,14 @@ def score(
         output.line(f'next: trueup sql --project {project} "{cases}"')
 
 
+def _show_money(summary: ScoreSummary) -> None:
+    if summary.exposure is not None:
+        output.line(f"money of the suspicious transactions: {summary.exposure:,.2f} {summary.currency}")
+    if summary.value_detected_ratio is not None:
+        detected = f"{100 * summary.value_detected_ratio:.0f} %"
+        output.line(f"on the card of the champion, cases within the budget had {detected} of the money of all fraud (later days)")
+
+
 def _rescore(project: Project, since: date) -> RescoreSummary:
     from trueup.fraud.scoring.rescore import rescore
 
@@ -173,12 +182,15 @@ def _rescore(project: Project, since: date) -> RescoreSummary:
 
 
 def monitor_scores(project: Project) -> None:
-    """Evaluate the scored days for drift and alert rates, and print how many findings changed."""
+    """Evaluate the scored days for drift and alert rates, and advance the own model; print what changed."""
+    from trueup.fraud.monitoring.own_model import advance_own_model
     from trueup.fraud.monitoring.watch import watch
     from trueup.log.lake import Lake
 
     with Lake.open(project) as lake:
-        changed = watch(lake)
+        changed, steps = watch(lake), advance_own_model(lake)
+    for step in steps:
+        output.note(step)
     if changed:
         output.note(f"{output.counted(changed, 'change')} of findings about drift and alert rates; see the view findings")
 

@@ -191,6 +191,10 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 1,
     profile: Annotated[str, typer.Option(help="The profile of the operator: services, tariffs and systems.")] = "small",
     form: Annotated[str, typer.Option("--format", help="The format of the raw files.")] = "csv",
+    months: Annotated[int, typer.Option(min=0, help="Months of contracts with rentals, fees and discounts to add; 0: none.")] = 0,
+    chain: Annotated[
+        bool, typer.Option("--chain", help="Add a service whose records pass four systems, with losses at each hop.")
+    ] = False,
     project: ProjectDir = HERE,
     quiet: Quiet = False,
     json: Json = False,
@@ -201,12 +205,14 @@ def simulate(
 
     folder = directory or project
     with steps("day") as on_day:
-        summary = simulate_operator(folder, SimulationRequest(subscribers, days, seed, profile, form), on_day=on_day)
+        request = SimulationRequest(subscribers, days, seed, profile, form, months=months, chain=chain)
+        summary = simulate_operator(folder, request, on_day=on_day)
     if json:
         output.json_value(summary.as_json())
     else:
+        charges = summary.charge_records + summary.item_charges
         output.line(
-            f"wrote {output.counted(summary.usage_records, 'usage record')} and {output.counted(summary.charge_records, 'charge')} "
+            f"wrote {output.counted(summary.usage_records, 'usage record')} and {output.counted(charges, 'charge')} "
             f"of {output.counted(summary.subscribers, 'subscriber')}, {summary.first_day} to {summary.tail_day}, to {folder}"
         )
         output.line(f"next: trueup run --project {folder}")

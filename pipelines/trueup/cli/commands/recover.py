@@ -48,7 +48,8 @@ def recover(
         output.json_value(done)
         return
     if done.left_out:
-        output.note(f"left out {output.counted(done.left_out, 'finding')} about items: no record of them could be corrected")
+        left = output.counted(done.left_out, "finding")
+        output.note(f"left out {left} that no line of this template can name: those about items need {{item}}")
     sums = ", ".join(f"{amount} {currency}" for currency, amount in sorted(done.sums.items()))
     output.line(f"wrote {output.counted(done.lines, 'line')} to {done.path}" + (f": {sums}" if sums else ""))
 

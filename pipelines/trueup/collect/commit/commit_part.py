@@ -28,6 +28,7 @@ from trueup.errors import LogError, SourceError
 from trueup.events.declared_sums import ReadSum, add_sums, sums_text
 from trueup.events.identity import digest16_sql, with_content_keys, with_event_ids
 from trueup.events.schema import EVENT, QUARANTINE, STATES, own_time
+from trueup.events.streams import INVOICE
 from trueup.frames import compact_strings, query_frames
 from trueup.log.lake import Lake, Transaction
 
@@ -259,8 +260,8 @@ class Part:
 def time_extent(rows: pl.DataFrame, stream: str) -> dict[str, int | None]:
     """Return first and last event time and last start, in microseconds since the epoch."""
     own = own_time(stream).cast(pl.Int64)
-    # A subscriber or tariff state has no frontier: no record is held back for it.
-    started = pl.lit(None, pl.Int64) if stream in STATES else pl.col("started_at").cast(pl.Int64)
+    # States and invoices have no start of use: no record is held back for them.
+    started = pl.lit(None, pl.Int64) if stream in (*STATES, INVOICE) else pl.col("started_at").cast(pl.Int64)
     return rows.select(first_time=own.min(), last_time=own.max(), last_started_at=started.max()).row(0, named=True)
 
 

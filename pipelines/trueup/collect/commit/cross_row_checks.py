@@ -52,6 +52,22 @@ def bad_item_charges(new: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(refusing(new, bad, reason, rule) for bad, reason, rule in rules)
 
 
+def bad_invoices(new: pl.DataFrame) -> pl.DataFrame:
+    """Return refusals of invoices without a period, credit notes that demand money, and references that cannot hold."""
+    is_credit = pl.col("kind") == "credit_note"
+    rules: list[tuple[pl.Expr, Reason, str]] = [
+        (~is_credit & pl.col("period_from").is_null(), "missing_required", "period_from: is there, for an invoice"),
+        (~is_credit & pl.col("period_to").is_null(), "missing_required", "period_to: is there, for an invoice"),
+        (pl.col("period_from").is_null() & pl.col("period_to").is_not_null(), "missing_required", "period_from: is there"),
+        (pl.col("period_to") < pl.col("period_from"), "value_out_of_range", "period_to: is not before period_from"),
+        (is_credit & (pl.col("total_micros") > 0), "inconsistent", "total: is not above zero, for a credit note"),
+        (~is_credit & pl.col("refers_to").is_not_null(), "inconsistent", "refers_to: is missing, for an invoice"),
+        (pl.col("refers_to") == pl.col("number"), "inconsistent", "refers_to: is another number"),
+        (pl.col("replaces") == pl.col("number"), "inconsistent", "replaces: is another number"),
+    ]
+    return pl.concat(refusing(new, bad, reason, rule) for bad, reason, rule in rules)
+
+
 def refusing(rows: pl.DataFrame, bad: pl.Expr, reason: Reason, rule: str) -> pl.DataFrame:
     """Return the rows for which `bad` holds, as rows of `REFUSED`."""
     return rows.filter(bad).select("source_row", reason=pl.lit(reason), rule=pl.lit(rule))
@@ -59,6 +75,7 @@ def refusing(rows: pl.DataFrame, bad: pl.Expr, reason: Reason, rule: str) -> pl.
 
 CHECKS: dict[str, Check] = {
     "charge": lambda _, new: bad_item_charges(new),
+    "invoice": lambda _, new: bad_invoices(new),
     "subscriber": lambda _, new: pl.concat([ending_before_they_begin(new), in_unknown_zones(new)]),
     "tariff": lambda known, new: refusals(known(), new),
 }

@@ -32,7 +32,8 @@ def _micros(name: str, text: str, source: SourceConfig, where: str) -> int:
     if rule.duration is not None:
         plain = plain_seconds(texts, rule.duration)[0]
     else:
-        plain = plain_numbers(texts, rule.notation or source.notation)[0]
+        # A unit's declared sum is proven again by any later version, so its form stays that of version 3.
+        plain = plain_numbers(texts, rule.notation or source.notation, version=3)[0]
     if len(text) > _MOST_CHARACTERS or not _PLAIN.fullmatch(plain):
         raise SourceError(
             f"its header or trailer declares an invalid sum of {name}: {text[:_MOST_CHARACTERS]!r}", where=where,

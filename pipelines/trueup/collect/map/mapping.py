@@ -22,39 +22,45 @@ from trueup.collect.map.implied_settings import plausible_range
 from trueup.collect.map.notation import describe, plain_numbers, plain_seconds
 from trueup.collect.map.numbers import in_digits
 from trueup.collect.map.texts import clean_texts, repair_numbers
-from trueup.collect.map.times import to_utc, utc_times, utc_times_of_days
+from trueup.collect.map.times import lacks_digits, to_utc, utc_times, utc_times_of_days
 from trueup.config import DECIMAL_COLUMNS, STREAM_COLUMNS, ColumnRule, NotationConfig, ProjectConfig, SourceConfig
 from trueup.currencies import known_codes
 from trueup.errors import SourceError, list_names
 from trueup.events.declared_sums import ReadSum, add_sums
 from trueup.events.reasons import CURRENCY_COLUMNS, REQUIRED, VALUES, Reason
 from trueup.events.schema import COLLECTED, CORE, READABLE, STATES, UTC_TIME
+from trueup.events.streams import INVOICE
 from trueup.units import SERVICES_WITH_BOUNDS
 
 if TYPE_CHECKING:
     from trueup.quality.row_rules import RowRule
 
-MAPPING_VERSION = 3
+MAPPING_VERSION = 4
 """Version of new sources, part of every recorded mapping; raised when the same settings turn the same bytes into other events.
 
 Version 1 takes texts as delivered. Version 2 takes them in one form (`trueup.collect.map.texts`), accepts 24:00 as the end of a
 day, and gives local times that do not exist once a reason of their own. Version 3 also leaves out invisible marks, knows further
 blanks, signs and forms of numbers that spreadsheets and address books write, refuses `5,-` as a negative number, and bounds the
-quantities of a service that a column names.
+quantities of a service that a column names. Version 4 refuses what an earlier one misread: digits grouped behind a zero (`0.500`),
+numbers whose minus may be a soft hyphen, and times that lack digits where nothing separates them. Numbers of parties in digits of
+other scripts are numbers to it.
 """
 
 _MICRO_POWER = 6
+_NO_TIME = "?"
+"""The text that replaces a time with digits missing: no time, so the record is refused."""
 _PLAIN = NotationConfig()
 _SIGNED = ("amount", "setup", "price")
-"""Decimals that may be negative: credits and discounts."""
+"""Decimals that may be negative: credits and discounts; of an invoice all may be."""
 _NUMBERED = ("subscriber", "peer", "imsi")
 """Text columns of telephone numbers and the like, which have no decimal point."""
-_KEYS = ("record_key", "session_key", "account", "invoice_id")
+_KEYS = ("record_key", "session_key", "account", "invoice_id", "number", "refers_to", "replaces")
 _LEAST = {"price_per": 1, "decimals": 0}
 """Smallest permitted value of integer columns."""
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 _STATE_YEARS_TEXT = "within the years 1900 to 2200"
-_PERIOD = ("period_from", "period_to")
+_AHEAD = ("period_from", "period_to", "due_at")
+"""Times of movements that may lie in the future: what is charged in advance ends there, and invoices become due there."""
 _OWN_TIMES = ("started_at", "billed_at", "valid_from")
 _MOST_KEY_BYTES = 256
 """Bytes of the longest text that quarantine keeps beside a rejected record: a hostile record must not cost its length twice."""
@@ -180,7 +186,7 @@ class Mapping:
         fields = clean_texts(batch.fields, version=self.version) if self.version > 1 and self.source.trim else batch.fields
         batch, filtered = replace(batch, fields=fields), batch.left_out
         if self.condition is not None:
-            condition = self.condition.evaluate(Records.of(batch, self.source.notation))
+            condition = self.condition.evaluate(Records.of(batch, self.source.notation, self.version))
             is_kept = condition.holds | (condition.error > 0)
             left_out = batch.only(~is_kept)
             filtered = pl.concat([filtered, batch.provenance["source_row"].filter(pl.Series(~is_kept))])
@@ -199,6 +205,8 @@ class Mapping:
             builder.refuse_implausible(columns)
         if self.source.identity == "position":
             columns["record_key"] = batch.provenance.select(pl.format(f"{sha256[:32]}:{{}}", "source_row")).to_series()
+        if self.source.stream == INVOICE:
+            columns["currency"] = columns["currency"].fill_null(self.project.currency)
         if "amount" in STREAM_COLUMNS[self.source.stream]:
             has_amount = columns["amount_micros"].is_not_null() | (self.source.stream == "charge")
             currency = columns["currency"].fill_null(self.project.currency)
@@ -292,7 +300,8 @@ class _RowBuilder:
     def _computed(self, name: str, rule: ColumnRule) -> pl.Series:
         """Return the values of an expression as text, an empty one as missing; refuse records for which it has none."""
         expression = self._mapping.computed[name]
-        value = text_of(expression.evaluate(Records.of(self._batch, rule.notation or self._source.notation)), self._height)
+        records = Records.of(self._batch, rule.notation or self._source.notation, self._mapping.version)
+        value = text_of(expression.evaluate(records), self._height)
         self.refuse_without_value(name, value.error)
         if expression.kind != "text":
             self._plain.add(name)
@@ -401,8 +410,7 @@ class _RowBuilder:
         """Return a time column in UTC; refuse times outside the permitted period."""
         value = self._instant(name)
         earliest, latest, reach_text = self._mapping.earliest, self._mapping.latest, self._mapping.reach_text
-        if name in _PERIOD:
-            # What is charged in advance ends in the future.
+        if name in _AHEAD:
             (earliest, latest), reach_text = _STATE_YEARS, _STATE_YEARS_TEXT
         outside = ~value.is_between(earliest, latest).fill_null(True)
         self._refuse(outside.to_numpy(), "time_out_of_range", f"{name}: lies {reach_text}")
@@ -426,6 +434,8 @@ class _RowBuilder:
         """Return texts in UTC; from version 2 on, refuse local times that daylight saving skips or repeats as such."""
         if self._mapping.version == 1:
             return utc_times(values, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
+        if self._mapping.version > 3 and time_format != "iso":
+            values = values.set(lacks_digits(values, time_format).fill_null(False), _NO_TIME)
         value = utc_times_of_days(values, time_format=time_format, zone=zone, ambiguous=self._source.ambiguous)
         failed = (value.is_null() & values.is_not_null()).arg_true()
         if zone != "UTC" and len(failed):
@@ -441,7 +451,8 @@ class _RowBuilder:
             return pl.repeat(None, self._height, dtype=pl.Int64, eager=True)
         rule = self._source.columns.get(name)
         number, given = self._number(name, power=_MICRO_POWER, multiplier=rule.scale if rule else 1)
-        least, greatest = self._source.range.get(name, (INT64_MIN if name in _SIGNED else 0, INT64_MAX))
+        is_signed = name in _SIGNED or self._source.stream == INVOICE
+        least, greatest = self._source.range.get(name, (INT64_MIN if is_signed else 0, INT64_MAX))
         self._refuse(
             ((number.value < least) | (number.value > greatest)) & given, "value_out_of_range", f"{name}: lies in its range"
         )

@@ -30,21 +30,24 @@ _DIGITS = 15
 """Digits of hours, minutes or seconds at most, so that their sum fits 64 bits."""
 
 
-def plain_numbers(texts: pl.Series, notation: NotationConfig, *, version: int = 3) -> pl.Series:
+def plain_numbers(texts: pl.Series, notation: NotationConfig, *, version: int = 4) -> pl.Series:
     """Return numbers of a notation as plain decimals (`-1234.5`); a text that does not fit becomes one that is no number.
 
-    `5,-` is 5 without cents or the negative of 5: from version 3 of the mapping on it fits no notation.
+    `5,-` is 5 without cents or the negative of 5: from version 3 of the mapping on it fits no notation. No country groups digits
+    behind a zero: `0.500` is a half in another notation, and from version 4 on it does not fit either.
 
     >>> german = NotationConfig(decimal=",", grouping=".", negative="trailing", currency=("€",))
     >>> plain_numbers(pl.Series(["1.000", "1.234,50 €", "12,00-", "1.00", None]), german).to_list()
     ['1000', '1234.50', '-12.00', '?', None]
+    >>> plain_numbers(pl.Series(["0.500", "10.500", "0,5"]), german).to_list()
+    ['?', '10500', '0.5']
     """
     text = texts.str.strip_chars()
     in_parentheses = pl.repeat(False, len(text), dtype=pl.Boolean, eager=True)
     if notation.negative == "parentheses":
         in_parentheses = text.str.contains(_PARENTHESES)
         text = text.str.replace(_PARENTHESES, "$1")
-    parts = text.str.extract_groups(_pattern(notation)).struct.unnest().with_columns(in_parentheses.alias("wrapped"))
+    parts = text.str.extract_groups(_pattern(notation, version)).struct.unnest().with_columns(in_parentheses.alias("wrapped"))
     whole, fraction = pl.col("whole").fill_null(""), pl.col("fraction").fill_null("")
     if notation.grouping:
         whole = whole.str.replace_all(_GROUPING[notation.grouping], "")
@@ -77,9 +80,10 @@ def describe(notation: NotationConfig) -> str:
     return ", ".join(words + ["percent"] * notation.percent)
 
 
-def _pattern(notation: NotationConfig) -> str:
+def _pattern(notation: NotationConfig, version: int) -> str:
     group = _GROUPING[notation.grouping]
-    whole = f"[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]*" if group else "[0-9]*"
+    first = "[1-9][0-9]{0,2}" if version > 3 else "[0-9]{1,3}"
+    whole = f"{first}(?:{group}[0-9]{{3}})+|[0-9]*" if group else "[0-9]*"
     number = rf"(?P<whole>{whole})(?:{re.escape(notation.decimal)}(?P<fraction>[0-9]*))?"
     percent = r"\s?%" if notation.percent else ""
     codes = "|".join(re.escape(text) for text in sorted(notation.currency, key=len, reverse=True))

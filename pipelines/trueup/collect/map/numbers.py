@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
+from functools import cache
+
 import polars as pl
 
 from trueup.config import ColumnRule
@@ -22,8 +26,27 @@ def in_digits(text: pl.Series, rule: ColumnRule, version: int) -> pl.Series:
         return _without_addresses(text, country)
     if version == 2 and not rule.has_numbering:
         return _of_plain_signs(text, country)
-    number = international_digits(pl.lit(text), country, prefixes=rule.prefixes, national_digits=rule.national_digits)
-    return pl.select(number).to_series().alias(text.name)
+    plain = _in_ascii_digits(text) if version > 3 else text
+    number = international_digits(pl.lit(plain), country, prefixes=rule.prefixes, national_digits=rule.national_digits)
+    digits = pl.select(number).to_series().alias(text.name)
+    if version > 3:
+        # A calling code alone is no number of a party: a lone 0 stays as it is.
+        digits = digits.zip_with((plain.str.strip_chars() != "0").fill_null(True), plain)
+    return digits.zip_with(digits.str.contains("^[0-9]+$").fill_null(True), text)
+
+
+def _in_ascii_digits(text: pl.Series) -> pl.Series:
+    """Return texts with digits of other scripts as 0 to 9; most feeds have none."""
+    if text.str.len_bytes().sum() == text.str.len_chars().sum():
+        return text
+    return text.str.replace_many(_other_digits())
+
+
+@cache
+def _other_digits() -> dict[str, str]:
+    """Return the digits of other scripts, with their values, and the plus sign that is as wide as they may be."""
+    digits = (chr(code) for code in range(128, sys.maxunicode + 1) if unicodedata.category(chr(code)) == "Nd")
+    return {"\uff0b": "+"} | {digit: str(unicodedata.digit(digit)) for digit in digits}
 
 
 def _without_addresses(text: pl.Series, country: str) -> pl.Series:

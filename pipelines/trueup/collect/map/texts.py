@@ -19,6 +19,9 @@ _LONG_OR_SIGNED = r"[eE]\+|[.,][0-9]{3,}[eE]"
 _FLOAT = {2: r"^(\+?[0-9]{6,15})\.0$", 3: r"^(\+?[0-9]{6,15})[.,]0+$"}
 _INVISIBLE = "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
 """Marks without width: byte order marks, directions, soft hyphens and places where a line may break."""
+_CODE = r"(?:\p{Lu}{3}\W*)?"
+_HYPHENED_NUMBER = rf"^\W*{_CODE}\x{{ad}}\W*{_CODE}[0-9][0-9\W]*{_CODE}$|^\W*{_CODE}[0-9][0-9\W]*\x{{ad}}\W*{_CODE}$"
+"""A number, also with a currency, before or after a soft hyphen: some systems print their minus as one."""
 _JOINERS = "^[\u200c\u200d]+|[\u200c\u200d]+$"
 """Marks without width that have a meaning between two letters alone."""
 _BLANKS = "[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
@@ -34,11 +37,11 @@ class RepairedNumbers:
     is_lost: pl.Series
 
 
-def clean_texts(fields: pl.DataFrame, *, version: int = 3) -> pl.DataFrame:
+def clean_texts(fields: pl.DataFrame, *, version: int = 4) -> pl.DataFrame:
     r"""Return text columns without outer blanks, in Unicode's composed form (NFC), and without a spreadsheet's `="…"`.
 
     From version 3 of the mapping on, they have no invisible marks, and inner blanks of other kinds are plain ones. A text of blanks
-    alone is missing.
+    alone is missing. From version 4 on, a soft hyphen next to a number stays, which then is no number: it may be its minus.
 
     >>> clean_texts(pl.DataFrame({"key": [" p1 ", "Mu\u0308ller", '="0151"', "  ", "\ufeffp\u00a01"]}))["key"].to_list()
     ['p1', 'Müller', '0151', None, 'p 1']
@@ -58,7 +61,11 @@ def _clean(texts: pl.Series, version: int) -> pl.Series:
     # Most feeds are ASCII, where both forms are equal; normalising costs as much as reading the file.
     if cleaned.str.len_bytes().sum() != cleaned.str.len_chars().sum():
         if version > 2:
+            marked = cleaned
             cleaned = cleaned.str.replace_all(_INVISIBLE, "").str.replace_all(_BLANKS, " ").str.strip_chars()
+            if version > 3:
+                is_signed = marked.str.contains(_HYPHENED_NUMBER).fill_null(False)
+                cleaned = marked.zip_with(is_signed, cleaned) if is_signed.any() else cleaned
             cleaned = cleaned.str.replace_all(_JOINERS, "").str.strip_chars()
         cleaned = cleaned.str.normalize("NFC")
     if cleaned.str.starts_with('="').any():
@@ -67,7 +74,7 @@ def _clean(texts: pl.Series, version: int) -> pl.Series:
     return cleaned.set(is_blank.fill_null(False), None) if is_blank.any() else cleaned
 
 
-def repair_numbers(texts: pl.Series, *, has_decimals: bool, version: int = 3) -> RepairedNumbers:
+def repair_numbers(texts: pl.Series, *, has_decimals: bool, version: int = 4) -> RepairedNumbers:
     """Return numbers as they were before a spreadsheet or data frame rewrote them; mark those that lost digits.
 
     `4.91511000001E+11` names all its digits and is repaired; `4.91511E+11` has lost some. `491511000001.0` is repaired unless
@@ -81,7 +88,7 @@ def repair_numbers(texts: pl.Series, *, has_decimals: bool, version: int = 3) ->
     whole = joined_texts(texts)
     if version > 2 and "'" in whole and texts.str.starts_with("'").any():
         texts = texts.str.replace(_TEXT_MARK, "$1")
-    scientific, written = _SCIENTIFIC[max(2, version)], _FLOAT[max(2, version)]
+    scientific, written = _SCIENTIFIC[min(max(2, version), 3)], _FLOAT[min(max(2, version), 3)]
     is_lost = pl.repeat(False, len(texts), dtype=pl.Boolean, eager=True)
     # Without a plus, a short text such as 1.5E10 may be a key.
     is_scientific = is_lost if "e" not in whole and "E" not in whole else _is_scientific(texts, scientific)

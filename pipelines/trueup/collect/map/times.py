@@ -37,6 +37,10 @@ _DIRECTIVES: dict[str, tuple[str, str]] = {
     "B": (r"[A-Za-z]{3,9}", "%B"), "a": (r"[A-Za-z]{3}", "%a"), "A": (r"[A-Za-z]{6,9}", "%A"),
     "z": (r"(?:[+-][0-9]{2}:?[0-9]{2}|[Zz])", "%z"), "%": ("%", "%%"),
 }  # fmt: skip
+_RUN = re.compile(r"%(?:[YymdejHIMSf]%)+[YymdejHIMSf]")
+"""Directives of numbers with nothing between them: where a digit is missing, the others would move."""
+_FULL = {"m": "[0-9]{2}", "d": "[0-9]{2}", "H": "[0-9]{2}", "I": "[0-9]{2}", "M": "[0-9]{2}", "S": "[0-5][0-9]"}
+"""Such directives with all their digits."""
 _SHORTHANDS = {"%T": "%H:%M:%S", "%R": "%H:%M", "%F": "%Y-%m-%d", "%D": "%m/%d/%y"}
 
 
@@ -55,6 +59,22 @@ def utc_times(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambigu
 def shape_of(time_format: str) -> str:
     """Return a regular expression of the texts that a strptime format may read."""
     return _parse_format(time_format)[0]
+
+
+def lacks_digits(text: pl.Series, time_format: str) -> pl.Series:
+    """Return which texts lack digits in directives with nothing between them, so that others would be read in their place.
+
+    A spreadsheet makes 12305 of 012305, which is 01:23:05 and not 12:30:05.
+
+    >>> lacks_digits(pl.Series(["20240501 012305", "20240501 12305", "1.5. 9:05", None]), "%Y%m%d %H%M%S").to_list()
+    [False, True, True, None]
+    >>> lacks_digits(pl.Series(["1.5.2024 9:05"]), "%d.%m.%Y %H:%M").to_list()
+    [False]
+    """
+    spelled_out = _spelled_out(time_format)
+    if time_format in EPOCH_POWER or not _RUN.search(spelled_out):
+        return pl.select(pl.when(pl.lit(text).is_not_null()).then(pl.lit(False))).to_series()
+    return ~text.str.strip_chars(" \t").str.contains(_parse_format(time_format, full_runs=True)[0])
 
 
 def utc_times_of_days(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambiguous) -> pl.Series:
@@ -146,16 +166,23 @@ def _parse_formatted(text: pl.Series, time_format: str, zone: str, ambiguous: Am
     )
 
 
-def _parse_format(time_format: str) -> tuple[str, str, bool]:
+def _spelled_out(time_format: str) -> str:
+    for short, long in _SHORTHANDS.items():
+        time_format = time_format.replace(short, long)
+    return time_format
+
+
+def _parse_format(time_format: str, *, full_runs: bool = False) -> tuple[str, str, bool]:
     """Return a strptime format as a regular expression, in the parser's notation, and whether it has a time of day.
 
-    Fraction and offset are separate groups, because the parser accepts neither in the usual notation.
+    Fraction and offset are separate groups, because the parser accepts neither in the usual notation. With `full_runs` directives
+    of numbers with nothing between them have all their digits.
     """
-    spelled_out = time_format
-    for short, long in _SHORTHANDS.items():
-        spelled_out = spelled_out.replace(short, long)
+    spelled_out = _spelled_out(time_format)
+    in_runs = {at for run in _RUN.finditer(spelled_out) for at in range(*run.span())} if full_runs else set[int]()
     shape, parser = "", ""
-    for literal, directive in re.findall(r"([^%]+)|%(.?)", spelled_out):
+    for part in re.finditer(r"([^%]+)|%(.?)", spelled_out):
+        literal, directive = part.group(1) or "", part.group(2) or ""
         if literal:
             shape, parser = shape + re.escape(literal), parser + literal
         elif directive == "f":
@@ -163,7 +190,8 @@ def _parse_format(time_format: str) -> tuple[str, str, bool]:
         elif directive == "z":
             shape, parser = shape + rf")(?P<offset>{_DIRECTIVES['z'][0]})(", parser
         elif directive in _DIRECTIVES:
-            shape, parser = shape + _DIRECTIVES[directive][0], parser + _DIRECTIVES[directive][1]
+            written = _FULL.get(directive) if part.start() in in_runs else None
+            shape, parser = shape + (written or _DIRECTIVES[directive][0]), parser + _DIRECTIVES[directive][1]
         else:
             raise ConfigError(
                 f"the time format {time_format!r} has the directive %{directive}, which is unknown",

@@ -47,6 +47,20 @@ class ChainConfig(Table):
         return self.stages[1:-1]
 
 
+def check_services(chains: tuple[ChainConfig, ...], line_of: dict[str, str]) -> None:
+    """Raise `ValueError` where a chain has services whose usage and charges are compared across services.
+
+    `line_of` has the covering service of each covered one. A chain compares every service by itself.
+    """
+    for chain in chains:
+        for service, line in line_of.items():
+            if not chain.services or {service, line} & set(chain.services):
+                raise ValueError(
+                    f"chain {chain.name} has services that [reconcile.{line}] sums up in one line ({line}, {service}); a chain "
+                    "compares each service by itself: name its other services in `services`"
+                )
+
+
 def check_chains(chains: tuple[ChainConfig, ...], stage_of_source: dict[str, str | None]) -> None:
     """Raise `ValueError` where two chains would count one loss, or where a stage has no source or a source no stage.
 

@@ -147,12 +147,20 @@ class FraudConfig(Table):
     """The age at which a transaction without a decision counts as honest."""
     alerts_per_day: Annotated[Whole, Field(ge=1)] = 100
     """How many cases can be reviewed a day."""
+    review_cost: Tolerance | None = None
+    """What the review of a case costs, in the currency of `[[fraud.loss]]`; a threshold below which reviews do not pay."""
     models: Text = "models"
     """The folder of models."""
     seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 0
     """The seed of training."""
     trials: Annotated[Whole, Field(ge=1, le=200)] = 6
     """How many sets of parameters training tries."""
+    warm_start: Flag = False
+    """Whether training adds trees to those of the starter, instead of beginning from nothing."""
+    own_model: Literal["off", "challenger", "champion"] = "off"
+    """Whether scoring trains an own model once enough is known, and whether it also puts it in force where it is better."""
+    own_model_after: Annotated[Whole, Field(ge=1)] = 30
+    """How many confirmed cases are enough: to train, and again on later days to judge or to train anew."""
     detectors: Literal["off", "shadow", "alert"] = "off"
     """Whether the rules that come with the program, one or more for each kind of fraud, are applied, and whether they alert."""
     rule: tuple[HotRule, ...] = ()
@@ -165,8 +173,16 @@ class FraudConfig(Table):
         services = [loss.service for loss in self.loss]
         if len(set(services)) < len(services):
             raise ValueError("two [[fraud.loss]] are of one service")
+        if self.review_cost is not None and not self.loss:
+            raise ValueError("`review_cost` needs [[fraud.loss]], the money that a review saves")
         if len({loss.currency for loss in self.loss}) > 1:
             raise ValueError("the [[fraud.loss]] have several currencies; convert their prices to one")
+        return self
+
+    @model_validator(mode="after")
+    def _check_own_model(self) -> Self:
+        if self.own_model == "off" and "own_model_after" in self.model_fields_set:
+            raise ValueError('`own_model_after` has no effect without own_model = "challenger" or "champion"')
         return self
 
     @model_validator(mode="after")

@@ -35,8 +35,8 @@ class ExpectationConfig(Table):
 
     @model_validator(mode="after")
     def _check_severity(self) -> Self:
-        if self.stream == "stage" and self.severity != "quarantine":
-            raise ValueError('days of the stream stage are not validated; set severity = "quarantine"')
+        if self.stream in ("stage", "invoice") and self.severity != "quarantine":
+            raise ValueError(f'days of the stream {self.stream} are not validated; set severity = "quarantine"')
         return self
 
 

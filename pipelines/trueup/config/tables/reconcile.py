@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from trueup.config.values import Duration, Micros, Period, QuantityTolerance, Table, Tolerance, Whole
+from trueup.config.values import Duration, Micros, QuantityTolerance, SumPeriod, Table, Text, Tolerance, Whole
 from trueup.units import MICROS
 
 DEFAULT = "default"
@@ -36,8 +37,11 @@ class ServiceConfig(Table):
     """The currency of `price`; by default that of the project."""
     parts: Parts = "sum"
     """The quantity of a session with several usage records: their `sum`, or of counters so far the `last` or `max`."""
-    period: Period = 86_400 * MICROS
-    """The period whose sums are compared, with `aggregate`: `day`, `week` (from Monday), `month`, or a duration (from 1970)."""
+    period: SumPeriod = 86_400 * MICROS
+    """The period whose sums are compared, with `aggregate`: `day`, `week` (from Monday), `month`, `cycle` (the
+    billing cycle of the subscriber, by the `cycle_day` of its states), or a duration (from 1970)."""
+    covers: tuple[Text, ...] = ()
+    """Further services whose usage the charges of this one are for, with `aggregate`: one line of a bill for several services."""
 
     @model_validator(mode="after")
     def _check_match(self) -> Self:
@@ -49,4 +53,41 @@ class ServiceConfig(Table):
             raise ValueError('"aggregate" cannot be combined with other ways in `match`')
         if self.grace < self.start_tolerance:
             raise ValueError("`grace` must be at least `start_tolerance`")
+        if self.covers and self.match != ("aggregate",):
+            raise ValueError('`covers` needs match = ["aggregate"]: only sums of several services can be compared with one line')
+        if len(set(self.covers)) < len(self.covers):
+            raise ValueError("`covers` names one service twice")
         return self
+
+
+def check_covers(tables: Mapping[str, ServiceConfig], currency: str) -> None:
+    """Raise `ValueError` where a service is covered twice, matched otherwise, or priced in another currency than its line.
+
+    `tables` are all `[reconcile.NAME]`; `currency` is that of the project.
+    """
+    line_of: dict[str, str] = {}
+    for line, rules in tables.items():
+        if rules.covers and line == DEFAULT:
+            raise ValueError(f"[reconcile.{DEFAULT}] cannot cover other services; `covers` belongs to the service of the line")
+        for service in rules.covers:
+            if service in (line, DEFAULT):
+                what = "itself, whose usage is in its sums anyway" if service == line else "all services without a table"
+                raise ValueError(f"[reconcile.{line}] covers {what}; name other services")
+            if service in line_of:
+                raise ValueError(
+                    f"[reconcile.{line_of[service]}] and [reconcile.{line}] both cover {service!r}; its usage would count twice"
+                )
+            line_of[service] = line
+    for service, line in line_of.items():
+        own = tables.get(service, tables.get(DEFAULT, ServiceConfig()))
+        if own.covers:
+            raise ValueError(f"[reconcile.{line}] covers {service!r}, which covers other services itself; name those in one line")
+        if "match" in own.model_fields_set and service in tables and own.match != ("aggregate",):
+            raise ValueError(
+                f"[reconcile.{service}] matches by {', '.join(own.match)}, but [reconcile.{line}] covers it; remove one of the two"
+            )
+        money, of_line = own.currency or currency, tables[line].currency or currency
+        if money != of_line:
+            raise ValueError(
+                f"[reconcile.{line}] is in {of_line}, but covers {service!r}, which is priced in {money}; a line has one currency"
+            )

@@ -160,7 +160,7 @@ class SourceConfig(Table):
     preset: Text | None = None
     """The name of a preset whose settings apply where this table sets none; `trueup presets` lists them."""
     stream: Stream
-    """What the records are: usage, charges, what a stage of a chain passed on, states of subscriptions, or the tariff book."""
+    """What the records are: usage, charges, what a stage passed on, invoices, states of subscriptions, or the tariff book."""
     stage: Text | None = None
     """The stage of a `[[chain]]` whose records these are, with `stream = "stage"`."""
     path: Annotated[
@@ -180,7 +180,7 @@ class SourceConfig(Table):
     """How numbers are written."""
     trim: Flag = True
     """Whether texts lose their outer blanks."""
-    mapping_version: Annotated[Whole, Field(ge=1, le=3)] | None = None
+    mapping_version: Annotated[Whole, Field(ge=1, le=4)] | None = None
     """The version of the mapping, for sources with a history."""
     delimiter: AsciiCharacter = ","
     """The character between fields."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 from trueup.errors import TrueupError
 from trueup.investigation.case_view import CaseView, view_case
-from trueup.investigation.evidence.document import Block, Code, Document, Grid, Heading, Text, cell, grid, side_by_side
+from trueup.investigation.evidence.document import Block, Code, Document, Grid, Heading, Picture, Text, cell, grid, side_by_side
 from trueup.investigation.evidence.render import as_html, as_pdf
 from trueup.printable import visible
 from trueup.proof.raw.records import VerifyResult, verify_record
@@ -93,6 +94,7 @@ def compose(
     blocks: list[Block] = []
     if case is not None:
         blocks += _case_blocks(case, len(explanations))
+    blocks += _money_blocks(explanations)
     for number, one in enumerate(explanations, start=1):
         blocks += _finding_blocks(number, one)
     blocks += _record_blocks(warehouse, raw)
@@ -114,6 +116,24 @@ def _case_blocks(case: CaseView, shown: int) -> Iterator[Block]:
         yield grid(case.members)
     yield Heading(1, "What happened to the case")
     yield grid(case.history)
+
+
+def _money_blocks(explanations: Sequence[FindingExplanation]) -> Iterator[Block]:
+    """Draw the way from expected to billed money, of all findings in the document together."""
+    from trueup.pictures.svg import waterfall_svg
+
+    findings = [one.finding for one in explanations if one.finding["expected"] is not None and one.finding["billed"] is not None]
+    currencies = {finding["currency"] for finding in findings}
+    if len(currencies) != 1:
+        return
+    expected, billed, impact = (sum((f[name] for f in findings), Decimal(0)) for name in ("expected", "billed", "impact"))
+    if not any((expected, billed, impact)):
+        return
+    currency = currencies.pop() or ""
+    which = "the finding" if len(findings) == 1 else f"the {len(findings)} findings that follow"
+    yield Heading(1, "From expected to billed")
+    caption = f"Expected {expected:f}, billed {billed:f}, impact {impact:f} {visible(currency)}, of {which}."
+    yield Picture(waterfall_svg(expected, billed, impact, currency), caption)
 
 
 def _finding_blocks(number: int, one: FindingExplanation) -> Iterator[Block]:

@@ -40,7 +40,15 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
 
 
-Block = Heading | Text | Code | Grid
+@dataclass(frozen=True)
+class Picture:
+    """A chart as SVG, and what it shows in words."""
+
+    svg: str
+    caption: str
+
+
+Block = Heading | Text | Code | Grid | Picture
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import html
 import io
+import re
 from importlib.resources import files
 from typing import Any
 
-from trueup.investigation.evidence.document import Block, Code, Document, Grid, Heading
+from trueup.investigation.evidence.document import Block, Code, Document, Grid, Heading, Picture
 
 _MARGIN_MM = 15
 _FONT, _BOLD = "Vera", "VeraBd"
@@ -18,10 +19,15 @@ _SIZES = {1: 13, 2: 10}
 def as_html(document: Document) -> str:
     """Return the document as an HTML page; all text of data is escaped."""
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    def inline(svg: str) -> Markup:
+        """Return a picture as part of the page, where it needs no namespace; its text was escaped when it was drawn."""
+        return Markup(re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg))
 
     template = files(__package__).joinpath("page.html.jinja").read_text("utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    return environment.from_string(template).render(document=document) + "\n"
+    return environment.from_string(template).render(document=document, inline=inline) + "\n"
 
 
 def as_pdf(document: Document) -> bytes:
@@ -77,6 +83,8 @@ def _flowables(block: Block, styles: dict[str, Any], known: frozenset[int], widt
         return [Paragraph(_markup(block.text, known), styles[f"heading{block.level}"])]
     if isinstance(block, Code):
         return [Paragraph(_markup(line, known) or "&nbsp;", styles["code"]) for line in block.text.split("\n")]
+    if isinstance(block, Picture):
+        return [_image(block, width), Paragraph(_markup(block.caption, known), styles["text"])]
     if not isinstance(block, Grid):
         return [Paragraph(_markup(block.text, known), styles["text"])]
     if not block.columns:
@@ -91,6 +99,19 @@ def _flowables(block: Block, styles: dict[str, Any], known: frozenset[int], widt
     ]
     table.setStyle(TableStyle(lines))
     return [table]
+
+
+def _image(block: Picture, width: float) -> Any:
+    """Return a chart as an image no wider than the page."""
+    from reportlab.lib.utils import ImageReader
+    from reportlab.platypus import Image
+
+    from trueup.pictures.svg import as_png
+
+    content = as_png(block.svg)
+    pixels_wide, pixels_high = ImageReader(io.BytesIO(content)).getSize()
+    shown = min(width, pixels_wide / 2 * 0.75)
+    return Image(io.BytesIO(content), width=shown, height=shown * pixels_high / pixels_wide, hAlign="LEFT")
 
 
 def _short(value: str) -> str:

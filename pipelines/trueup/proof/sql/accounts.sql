@@ -24,6 +24,8 @@ events AS (
     UNION ALL
     SELECT source_id, count(*) AS n FROM lake.events.stage GROUP BY source_id
     UNION ALL
+    SELECT source_id, count(*) AS n FROM lake.events.invoice GROUP BY source_id
+    UNION ALL
     SELECT source_id, count(*) AS n FROM lake.events.subscriber GROUP BY source_id
     UNION ALL
     SELECT source_id, count(*) AS n FROM lake.events.tariff GROUP BY source_id

@@ -49,7 +49,7 @@ def read_cgrates(
 
 def _profiles(folder: Path, tenant: str | None) -> Iterator[tuple[Line, datetime | None]]:
     """Return the lines of rating profiles, each with its end: the next activation of the same subject."""
-    lines = lines_of(folder, "RatingProfiles.csv", 5)
+    lines = lines_of(folder, "RatingProfiles.csv")
     for line in lines:
         if {line[0], line[2]} & _DIRECTIONS:
             raise line.refusal(
@@ -92,15 +92,15 @@ class _Plans:
             defaultdict[str, list[Line]](list), defaultdict[str, list[Line]](list), defaultdict[str, list[Line]](list),
             defaultdict[str, list[Line]](list),
         )  # fmt: skip
-        for line in lines_of(folder, "RatingPlans.csv", 4):
+        for line in lines_of(folder, "RatingPlans.csv"):
             self._plans[line[0]].append(line)
-        for line in lines_of(folder, "DestinationRates.csv", 5):
+        for line in lines_of(folder, "DestinationRates.csv"):
             self._destination_rates[line[0]].append(line)
-        for line in lines_of(folder, "Rates.csv", 6):
+        for line in lines_of(folder, "Rates.csv"):
             self._rates[line[0]].append(line)
-        for line in lines_of(folder, "Destinations.csv", 2, needed=False):
+        for line in lines_of(folder, "Destinations.csv", needed=False):
             self._prefixes[line[0]].append(line)
-        self._timings = {line[0]: line for line in lines_of(folder, "Timings.csv", 6, needed=False)}
+        self._timings = {line[0]: line for line in lines_of(folder, "Timings.csv", needed=False)}
         self._terms: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def rates_of(self, profile: Line) -> list[tuple[dict[str, Any], dict[str, Any] | None]]:

@@ -31,14 +31,31 @@ class Line:
         return TrueupError(what, where=f"{self.file} line {self.number}", todo=todo)
 
 
-def lines_of(folder: Path, file: str, least: int, *, needed: bool = True) -> list[Line]:
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "Destinations.csv": ("Id", "Prefix"),
+    "Timings.csv": ("Id", "Years", "Months", "MonthDays", "WeekDays", "Time"),
+    "Rates.csv": ("Id", "ConnectFee", "Rate", "RateUnit", "RateIncrement", "GroupIntervalStart"),
+    "DestinationRates.csv": ("Id", "DestinationsId", "RatesId", "RoundingMethod", "RoundingDecimals"),
+    "RatingPlans.csv": ("Id", "DestinationRatesId", "TimingId", "Weight"),
+    "RatingProfiles.csv": ("Tenant", "Category", "Subject", "ActivationTime", "RatingPlanId"),
+}
+"""The columns that a line of each file must have; further ones may follow."""
+_LATER_FORM = "RateProfiles.csv"
+
+
+def lines_of(folder: Path, file: str, *, needed: bool = True) -> list[Line]:
     """Return the lines of a file that are no comments; none for a file that is absent and not `needed`.
 
-    Raises `TrueupError` for a file that is absent or cannot be read, and for a line of fewer than `least` fields.
+    Raises `TrueupError` for a file that is absent or cannot be read, and for a line that lacks one of its `COLUMNS`.
     """
     path = folder / file
     if not path.exists() and not needed:
         return []
+    if not path.exists() and (folder / _LATER_FORM).exists():
+        raise TrueupError(
+            f"there is no {file}, but {_LATER_FORM}: rate profiles of later versions of CGRateS are not supported",
+            where=str(folder), todo="name a folder with RatingPlans.csv and RatingProfiles.csv",
+        )  # fmt: skip
     if not path.exists():
         raise TrueupError(f"there is no {file}", where=str(folder), todo="name the folder of the tariff plan's CSV files")
     try:
@@ -50,8 +67,12 @@ def lines_of(folder: Path, file: str, least: int, *, needed: bool = True) -> lis
         raise TrueupError(
             f"the file cannot be read: {reason}", where=str(path), todo="have the tariff plan exported again"
         ) from None
+    columns = COLUMNS[file]
     lines = [Line(file, n, tuple(f.strip() for f in row)) for n, row in numbered_rows if row and not row[0].startswith("#")]
     for line in lines:
-        if len(line.fields) < least:
-            raise line.refusal(f"a line of {file} has {len(line.fields)} fields instead of {least}")
+        if len(line.fields) < len(columns):
+            raise line.refusal(
+                f"the line has {len(line.fields)} fields and lacks a column of {', '.join(columns)}",
+                "early versions of CGRateS lack it: have the tariff plan exported with all of these",
+            )
     return lines

@@ -29,6 +29,8 @@ import polars as pl
 from trueup.localtime import period_index
 from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.blocking.neighbourhood import with_party_time_pairs
+from trueup.reconcile.blocking.sums import summed_as, with_cycle_days
+from trueup.reconcile.domain.tariff_terms import FLAT, Terms
 from trueup.reconcile.sessions.grouping import PARTY
 
 CELL = ["scope", "currency", "service", "subscriber", "sum_period", "timezone", "index"]
@@ -64,7 +66,7 @@ def assign_groups(versions: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def assign_components(
-    versions: pl.DataFrame, policies: Policies, pooled: pl.DataFrame | None = None
+    versions: pl.DataFrame, policies: Policies, pooled: pl.DataFrame | None = None, terms: Terms = FLAT
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Add `component`, the least `group_no` of each version's component; return the versions and the periods (`CELL` and `cell`).
 
@@ -73,7 +75,7 @@ def assign_components(
     matchable = versions.filter(~pl.col("beyond_horizon") & pl.col("corrected_key").is_null())
     flags = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any(), pl.col("start_tolerance_us").max())
     entries = _candidate_entries(matchable).join(flags, on="rule", how="left")
-    in_cells = _aggregation_periods(entries.filter("by_aggregate"), policies)
+    in_cells = _aggregation_periods(entries.filter("by_aggregate"), policies, terms)
     cells = in_cells.select(*CELL, "cell").unique()
     link_sets = [
         _regrouped_records(versions),
@@ -143,7 +145,8 @@ def _candidate_entries(versions: pl.DataFrame) -> pl.DataFrame:
     """Return where each group could be matched: every party of its records at every time, see `neighbourhood`."""
     side = ["group_no", "charge"]
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
-    rows = versions.select(*side, *PARTY, "rule", "time_us", aggregation_time_us=pl.coalesce("time_us", due))
+    known = pl.col("since").min().over("group_no")
+    rows = versions.select(*side, *PARTY, "rule", "time_us", aggregation_time_us=pl.coalesce("time_us", due), known=known)
     return with_party_time_pairs(rows, unit=side, party=[*PARTY, "rule"], times=["time_us", "aggregation_time_us"])
 
 
@@ -159,7 +162,7 @@ def _tolerance_chains(entries: pl.DataFrame) -> pl.DataFrame:
     return rows.join(two_streams, on="link_id", how="semi").select("group_no", "link_id").unique()
 
 
-def _aggregation_periods(entries: pl.DataFrame, policies: Policies) -> pl.DataFrame:
+def _aggregation_periods(entries: pl.DataFrame, policies: Policies, terms: Terms) -> pl.DataFrame:
     """Return the periods of one service and subscriber in which groups could be summed: rows (`group_no`, *CELL, `cell`).
 
     Records without any time are in a period without a number until a closing assigns their time.
@@ -167,16 +170,16 @@ def _aggregation_periods(entries: pl.DataFrame, policies: Policies) -> pl.DataFr
     if entries.is_empty():
         return pl.DataFrame(schema={"group_no": pl.Int64, **_CELL_TYPES, "cell": pl.Int64})
     undated = entries.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
-    candidates = pl.concat([entries, undated])
+    candidates = summed_as(pl.concat([entries, undated]), policies)
+    candidates = with_cycle_days(candidates, terms, has_cycles=policies.has_cycles)
     periods: list[pl.DataFrame] = []
     for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
         assert isinstance(period, int) and isinstance(zone, str)
-        rows = candidates.select("group_no", *CELL[:4], "aggregation_time_us").with_columns(
+        rows = candidates.select("group_no", *CELL[:4], "aggregation_time_us", "cycle_day").with_columns(
             sum_period=pl.lit(period, pl.Int64), timezone=pl.lit(zone)
         )
-        periods.append(
-            rows.with_columns(index=period_index(pl.col("aggregation_time_us"), period, zone)).select("group_no", *CELL).unique()
-        )
+        index = period_index(pl.col("aggregation_time_us"), period, zone, pl.col("cycle_day"))
+        periods.append(rows.with_columns(index=index).select("group_no", *CELL).unique())
     rows = pl.concat(periods)
     cells = rows.select(CELL).unique().sort(CELL).with_row_index("cell").with_columns(pl.col("cell").cast(pl.Int64))
     return rows.join(cells, on=CELL, nulls_equal=True, how="left")

@@ -11,10 +11,12 @@ import numpy as np
 import polars as pl
 
 from trueup.localtime import period_index, period_last_us
-from trueup.policies.policy import NEVER_POSITION
+from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
+from trueup.reconcile.blocking.sums import summed_as, with_cycle_days
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.record_hashes import NAMES, Hashes, corrected_hashes, is_duplicated, record_hashes, session_hashes
+from trueup.reconcile.domain.tariff_terms import FLAT, Terms
 from trueup.reconcile.sessions.admission import with_due_date
 from trueup.reconcile.sessions.grouping import PARTY
 
@@ -40,11 +42,11 @@ def identity_keys(rows: pl.DataFrame) -> Hashes:
     return np.concatenate([session_hashes(rows)[keyed], record_hashes(rows), corrected_hashes(rows)])
 
 
-def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontier) -> pl.DataFrame:
+def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontier, terms: Terms = FLAT) -> pl.DataFrame:
     """Return the parties and times at which the sessions and charge groups of rows of `EVENTS` could be matched.
 
-    Rows are (`component_key`, `party`, `aggregation_key`, `by_nearest`, `by_aggregate`, `time_us`, `aggregation_time_us`), with
-    times as known along a frontier. See `neighbourhood` for units of several parties.
+    Rows are (`component_key`, `party`, `aggregation_key`, `by_nearest`, `by_aggregate`, `time_us`, `aggregation_time_us`,
+    `cycle_day`), with times as known along a frontier. See `neighbourhood` for units of several parties.
     """
     policies = frontier.policies
     rules = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any()).sort("rule")
@@ -57,14 +59,29 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
     side = np.where(timed["charge"].to_numpy(), ~groups, groups)
     candidates = timed.select(
         "time_us", component_key=pl.Series(component_keys[matched_by_time], dtype=pl.UInt64), side=pl.Series(side),
-        party=_hash(_HASHED_PARTY, 41),
-        aggregation_key=_hash(_AGGREGATED_BY, 61) if by_aggregate.any() else pl.lit(0, pl.UInt64),
-        by_nearest=pl.Series(by_nearest[matched_by_time]),
+        party=_hash(_HASHED_PARTY, 41), by_nearest=pl.Series(by_nearest[matched_by_time]),
         by_aggregate=pl.Series(by_aggregate[matched_by_time]), aggregation_time_us=pl.coalesce("time_us", due),
+        is_repeated=pl.Series(is_duplicated(side)),
     )  # fmt: skip
-    repeated = candidates.filter(pl.Series(is_duplicated(side)))
+    candidates = candidates.hstack([_aggregation_keys(timed, policies, is_needed=bool(by_aggregate.any()))])
+    candidates = candidates.hstack(timed.select("subscriber", known="position")).explode("aggregation_key")
+    candidates = with_cycle_days(candidates, terms, has_cycles=policies.has_cycles).drop("subscriber", "known")
+    repeated = candidates.filter("is_repeated").drop("is_repeated")
     pairs = party_time_pairs(repeated, unit=["side"], party=["party"], times=["time_us", "aggregation_time_us"])
+    candidates = candidates.drop("is_repeated")
     return (candidates if pairs.is_empty() else pl.concat([candidates, pairs])).drop("side")
+
+
+def _aggregation_keys(rows: pl.DataFrame, policies: Policies, *, is_needed: bool) -> pl.Series:
+    """Return, for each row, the hashes of the subscribers' services in whose sums it can be; a list of 0 where it is in none."""
+    none = pl.Series("aggregation_key", [[0]], dtype=pl.List(pl.UInt64))
+    if not is_needed:
+        return none.new_from_index(0, rows.height)
+    numbered = rows.select(*_AGGREGATED_BY, rule=policies.rule_of(pl.col("service"))).with_row_index("row")
+    keys = summed_as(numbered, policies).select("row", aggregation_key=_hash(_AGGREGATED_BY, 61))
+    of_rows = numbered.select("row").join(keys, on="row", how="left", maintain_order="left")
+    lists = of_rows.group_by("row", maintain_order=True).agg(pl.col("aggregation_key").fill_null(0))
+    return lists["aggregation_key"]
 
 
 def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool) -> pl.DataFrame:
@@ -88,7 +105,7 @@ def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool)
         undated = aggregated.filter(pl.col("time_us").is_null()).with_columns(aggregation_time_us=pl.lit(None, pl.Int64))
         for (period, zone), _ in rules.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
-            index = period_index(pl.col("aggregation_time_us"), period, zone)
+            index = period_index(pl.col("aggregation_time_us"), period, zone, pl.col("cycle_day"))
             key = pl.col("aggregation_key") ^ index.hash(81) ^ pl.lit(period).hash(83)
             keys.append(pl.concat([aggregated, undated]).select(COMPONENT_KEY, blocking_key=key))
     return pl.concat(keys)
@@ -114,7 +131,7 @@ def deadline_instants(rows: pl.DataFrame, candidates: pl.DataFrame, component_ke
         rules = own.select(COMPONENT_KEY, "rule").unique()
         for (period, zone), _ in policies.frame.filter("by_aggregate").group_by("sum_period", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
-            end = period_last_us(period_index(pl.col("aggregation_time_us"), period, zone), period, zone)
+            end = period_last_us(period_index(pl.col("aggregation_time_us"), period, zone, pl.col("cycle_day")), period, zone)
             ends = aggregated.select(COMPONENT_KEY, at_us=end, unkeyed=pl.lit(False))
             instants.append(ends.join(rules, on=COMPONENT_KEY).select(own.columns))
     return pl.concat(instants).drop_nulls()

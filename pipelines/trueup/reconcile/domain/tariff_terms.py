@@ -143,6 +143,21 @@ class Terms:
         )  # fmt: skip
         return joined.select(plan=pl.coalesce("plan", "plan_network"), billing_status=status)
 
+    def cycle_days_at(self, rows: pl.DataFrame) -> pl.Series:
+        """Return the day of the month on which the billing cycle of each row (`subscriber`, `at`, `time_us`) begins.
+
+        It is that of billing's state in force, else of the network's. A state without one, and a subscriber without a state, has
+        the first. A subscription that has ended keeps its last one.
+        """
+        numbered = rows.select("subscriber", "at", "time_us").with_row_index("row")
+        days = numbered.select("row", cycle_day=pl.lit(None, pl.Int64))
+        for system in ("network", "billing"):
+            of_system = _states_in_force(numbered, self.states.filter(pl.col("system") == system))
+            in_force = of_system.select("row", of_system=pl.col("cycle_day").fill_null(1))
+            days = days.join(in_force, on="row", how="left", maintain_order="left")
+            days = days.select("row", cycle_day=pl.coalesce("of_system", "cycle_day"))
+        return days["cycle_day"].fill_null(1)
+
 
 def _affected_components(instants: pl.DataFrame, by: list[str], changes: pl.DataFrame) -> pl.DataFrame:
     """Return the (`component`, `at`) of changes that affect records known before them.
@@ -190,10 +205,10 @@ def _last_change_before(rows: pl.DataFrame, rising: pl.DataFrame, by: str | None
 
 
 def _states_in_force(rows: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
-    """Return (`row`, `plan`, `status`) of one system's state in force at each row's instant, as known at its position."""
+    """Return (`row`, `plan`, `cycle_day`, `status`) of one system's state in force at each row's instant and position."""
     complete = rows.drop_nulls()
     if complete.is_empty() or states.is_empty():
-        return pl.DataFrame(schema={"row": pl.UInt32, "plan": pl.String, "status": pl.String})
+        return pl.DataFrame(schema={"row": pl.UInt32, "plan": pl.String, "status": pl.String, "cycle_day": pl.Int64})
     first, last = complete.select(pl.col("at").min(), last=pl.col("at").max()).row(0)
     states = states.filter((pl.col("until") > first) & (pl.col("since") <= last))
     all_known = states.select(((pl.col("since") <= first) & (pl.col("until") > last)).all()).item()
@@ -209,7 +224,7 @@ def _states_in_force(rows: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
             .sort("row", "from_us").unique("row", keep="last", maintain_order=True)
         )  # fmt: skip
     ended = (pl.col("to_us") <= pl.col("time_us")).fill_null(False)
-    return in_force.select("row", "plan", status=pl.when(ended).then(pl.lit("ceased")).otherwise("status"))
+    return in_force.select("row", "plan", "cycle_day", status=pl.when(ended).then(pl.lit("ceased")).otherwise("status"))
 
 
 def states_of(rows: pl.DataFrame) -> pl.DataFrame:

@@ -119,7 +119,9 @@ def process_epoch(
     passed_us = max(before.passed_us, _latest(retention.time_us[retention.passed]))
     latest_us = max(before.latest_us, passed_us, _latest(retention.time_us[retention.closed]))
     has_corrections = before.has_corrections or _has_corrections(events)
-    new_state = ReconcilerState(upto, unaffected.add(retention.rows, frontier), settled_keys, passed_us, latest_us, has_corrections)
+    new_state = ReconcilerState(
+        upto, unaffected.add(retention.rows, frontier, terms), settled_keys, passed_us, latest_us, has_corrections
+    )
     outcome = outcome_of(evaluated, frontier, terms, after=after, upto=upto, records=events.height)
     whole = with_items(outcome, reader, after=after)
     return EpochResult(whole, new_state, events.height - known.height)
@@ -145,7 +147,7 @@ def _components_affected(before: ReconcilerState, epoch: Epoch, arrived: pl.Data
         regrouped.append(pending.keys_matching(pl.col("time_us").is_null()))
     # A unit may be matched with the party of one record at the time of another, see `neighbourhood`: new or pending ones.
     relocated = pl.concat([arrived, pending.rows_of(np.concatenate(regrouped))])
-    candidates = candidate_keys(relocated, np.zeros(relocated.height, dtype=np.uint64), frontier)
+    candidates = candidate_keys(relocated, np.zeros(relocated.height, dtype=np.uint64), frontier, terms)
     neighbours = pending.keys_sharing(blocking_keys(candidates, frontier, around=False)["blocking_key"].to_numpy())
     all_affected: Hashes = np.unique(np.concatenate([*affected, *regrouped, neighbours]))
     return all_affected

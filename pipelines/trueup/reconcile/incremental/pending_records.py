@@ -19,6 +19,7 @@ from trueup.frames import compact_strings
 from trueup.reconcile.blocking.keys import ANY_RULE, COMPONENT_KEY, blocking_keys, candidate_keys, deadline_instants, identity_keys
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.record_hashes import NO_HASHES, Hashes, record_hashes
+from trueup.reconcile.domain.tariff_terms import FLAT, Terms
 from trueup.reconcile.sessions.admission import EVENTS
 
 PENDING_SCHEMA: dict[str, pl.DataType] = {**EVENTS, COMPONENT_KEY: pl.UInt64()}
@@ -155,25 +156,28 @@ class PendingRecords:
         segments = (segment.excluding(component_keys) for segment in self.segments)
         return PendingRecords(tuple(segment for segment in segments if segment.height))
 
-    def add(self, rows: pl.DataFrame, frontier: Frontier) -> PendingRecords:
-        """Return the records with more rows (`EVENTS` and `component`, a number), as known along a frontier."""
+    def add(self, rows: pl.DataFrame, frontier: Frontier, terms: Terms = FLAT) -> PendingRecords:
+        """Return the records with more rows (`EVENTS` and `component`, a number), as known along a frontier.
+
+        A new state of a subscriber may change the blocking keys of its records, so an epoch takes out and adds all of them.
+        """
         if rows.is_empty():
             return self
         # A segment is compacted when more rows are taken out than remain.
         segments = [s if s.rows.height <= 2 * s.height else s.compacted() for s in self.segments]
-        last = _segment(rows, frontier)
+        last = _segment(rows, frontier, terms)
         while segments and segments[-1].height <= 2 * last.height:
             last = segments.pop() + last
         return PendingRecords((*segments, last))
 
 
-def _segment(rows: pl.DataFrame, frontier: Frontier) -> Segment:
+def _segment(rows: pl.DataFrame, frontier: Frontier, terms: Terms) -> Segment:
     """Build a segment of rows (`EVENTS` and `component`); a component's key is the least hash of its records' names."""
     with_keys = rows.with_columns(component_key=pl.Series(record_hashes(rows))).with_columns(
         pl.col(COMPONENT_KEY).min().over("component")
     )
     component_keys = with_keys[COMPONENT_KEY].to_numpy()
-    candidates = candidate_keys(rows, component_keys, frontier)
+    candidates = candidate_keys(rows, component_keys, frontier, terms)
     by_time, deadlines = (
         blocking_keys(candidates, frontier, around=True),
         deadline_instants(rows, candidates, component_keys, frontier),

@@ -1,4 +1,9 @@
-"""Aggregate match: sums per service, subscriber and period, where single records are not matched."""
+"""Aggregate match: sums per service, subscriber and period, where single records are not matched.
+
+A service that *covers* others has their usage in its sums: one line of a bill for several services. Their quantities have no common
+unit, so such sums are judged by amount alone.
+Lines of zero are no lines: usage with no other line is unbilled.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +14,24 @@ import polars as pl
 
 from trueup.localtime import period_first_day, period_index, period_last_us
 from trueup.policies.policy import UNKNOWN_TIME_US
-from trueup.rating.flat import flat_price
 from trueup.reconcile.blocking.components import CELL
-from trueup.reconcile.domain.bookings import MAIN, MEMBER, PENDING, PERIOD, TOLERATED, UNRATED, ZONED, as_bookings, by_period
+from trueup.reconcile.domain.bookings import (
+    MAIN,
+    MEMBER,
+    PENDING,
+    PERIOD,
+    SURPLUS,
+    UNRATED,
+    ZONED,
+    as_bookings,
+    by_period,
+)
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.tariff_terms import Terms, shared_terms
-from trueup.reconcile.kernel.classification import classify_flat
+from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.kernel.corrections import corrected_kind, total_micros
+from trueup.reconcile.kernel.lines import REPEATED, charged_micros, excess_lines, judged_kind, repeated_lines, split_excess
 from trueup.reconcile.kernel.matching import Matched
-from trueup.reconcile.pricing.session_price import price_sessions
-from trueup.reconcile.sessions.grouping import RATED_BY
+from trueup.reconcile.pricing.price_table import RULE_COLUMNS, PriceTable
 
 
 @dataclass(frozen=True)
@@ -28,45 +41,50 @@ class PeriodSums:
     `totals` have one row for each period and span, with its rules and the position `passed_at` at which both streams have passed
     it.
     `members` are the records in them (`component`, `at`, `record_no`, `charge`, `cell`).
+    `repeated` (`REPEATED`) is, of each set of equal lines of a period, the one that may be an excess.
     """
 
     totals: pl.DataFrame
     members: pl.DataFrame
+    repeated: pl.DataFrame
 
 
 NO_SUMS = PeriodSums(
     pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64, "passed_at": pl.Int64}),
     pl.DataFrame(schema={"component": pl.Int64, "at": pl.Int64, "record_no": pl.Int64, "charge": pl.Boolean, "cell": pl.Int64}),
+    pl.DataFrame(schema=REPEATED),
 )
 """No period is summed."""
 
 
-def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, terms: Terms) -> PeriodSums:
+def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, frontier: Frontier, prices: PriceTable) -> PeriodSums:
     """Return the sums per service, subscriber and period of units that are not settled."""
     aggregated = pl.col("by_aggregate") & (pl.col("settled_at") > pl.col("at"))
     if not matched.sessions["by_aggregate"].any() and not matched.charge_groups["by_aggregate"].any():
         return NO_SUMS
-    summed, charge_groups = matched.sessions.filter(aggregated), matched.charge_groups.filter(aggregated)
+    summed, charge_groups = (_of_lines(units.filter(aggregated)) for units in (matched.sessions, matched.charge_groups))
     cell_columns = ["component", "at", "policy", "rule", "bucket", *CELL[:4], "sum_period", "timezone"]
-    sessions = _with_period_index(summed, "start_us", frontier)
-    charge_groups = charge_groups.select("group_no", *cell_columns)
-    charges = rows.filter("charge").drop("component", *cell_columns[2:5], *CELL[:4]).join(charge_groups, on=["at", "group_no"])
+    sessions = _with_period_index(summed, "start_us", frontier, prices.terms)
+    charge_groups = charge_groups.select("group_no", "judges_lines", *cell_columns)
+    charges = rows.filter("charge").with_columns(own_service="service", own_subscriber="subscriber")
+    charges = charges.drop("component", *cell_columns[2:5], *CELL[:4]).join(charge_groups, on=["at", "group_no"])
     assigned = pl.when(pl.col("assigned_at") <= pl.col("at")).then("assigned_time_us")
     charges = _with_period_index(
-        charges.with_columns(aggregation_time_us=pl.coalesce("time_us", assigned)), "aggregation_time_us", frontier
+        charges.with_columns(aggregation_time_us=pl.coalesce("time_us", assigned)), "aggregation_time_us", frontier, prices.terms
     )
-    charges = charges.with_columns(charged_value=_charged_value(charges, frontier, terms))
+    charges = charges.with_columns(charged_value=_charged_value(charges, frontier, prices))
     sums = pl.concat(
         [
             sessions.select(
                 *cell_columns, "index", "start_us", charge=pl.lit(False), quantity=pl.col("quantity_micros"),
                 expected="expected_micros", billed=pl.lit(0, pl.Int128), count="records", charged_value=pl.lit(0, pl.Int128),
-                reason="reason", billing_status="billing_status",
+                counts=pl.lit(False), reason="reason", billing_status="billing_status",
             ),
             charges.select(
                 *cell_columns, "index", start_us="time_us", charge=pl.lit(True), quantity=pl.col("quantity_micros").cast(pl.Int128),
                 expected=pl.lit(0, pl.Int128), billed=pl.col("amount_micros").cast(pl.Int128), count=pl.lit(1, pl.UInt32),
-                charged_value="charged_value", reason=pl.lit(None, pl.String), billing_status=pl.lit(None, pl.String),
+                charged_value="charged_value", counts=~pl.col("judges_lines") | (pl.col("amount_micros") != 0),
+                reason=pl.lit(None, pl.String), billing_status=pl.lit(None, pl.String),
             ),
         ]
     )  # fmt: skip
@@ -76,7 +94,7 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
         usage_quantity=pl.col("quantity").filter(~charge).sum(),
         charge_quantity=pl.when(~unquantified).then(pl.col("quantity").filter(charge).sum()),
         expected_micros=pl.col("expected").sum(), billed_micros=pl.col("billed").sum(),
-        used=(~charge).any(), charged=charge.any(), unrated_records=pl.col("count").filter(unrated).sum(),
+        used=(~charge).any(), charged=pl.col("counts").any(), unrated_records=pl.col("count").filter(unrated).sum(),
         started_us=pl.col("start_us").min(), reason=pl.col("reason").min(), billing_status=pl.col("billing_status").max(),
         charged_value=pl.when(pl.col("charged_value").null_count() == 0).then(pl.col("charged_value").sum()),
     )  # fmt: skip
@@ -88,7 +106,7 @@ def sum_periods(rows: pl.DataFrame, matched: Matched, cells: pl.DataFrame, front
         ]
     ).join(cells, on=CELL, nulls_equal=True, how="left")  # fmt: skip
     timed = _with_passed_position(totals.join(cells, on=CELL, nulls_equal=True, how="left"), frontier)
-    return PeriodSums(timed, members.select(NO_SUMS.members.columns))
+    return PeriodSums(timed, members.select(NO_SUMS.members.columns), repeated_lines(charges, cells))
 
 
 def book_periods(
@@ -105,37 +123,43 @@ def book_periods(
     )
     owner_no = pl.col("cell") * 3 + PERIOD
     totals = totals.with_columns(owner_no=owner_no).join(money, on=["at", "owner_no"], how="left", maintain_order="left")
-    return as_bookings(_with_kind(totals, frontier)), members.select(
-        "component", "at", "record_no", "charge", owner_no=owner_no, part=pl.lit(MAIN, pl.Int8)
+    judged = _with_kind(totals, frontier)
+    excess = excess_lines(judged, sums.repeated.join(evaluations, on=["component", "at"]).with_columns(at="position"))
+    of_lines = excess.select("component", "at", "record_no", excess_part=pl.lit(SURPLUS, pl.Int8))
+    part = pl.coalesce("excess_part", pl.lit(MAIN, pl.Int8))
+    placed = members.join(of_lines, on=["component", "at", "record_no"], how="left").select(
+        "component", "at", "record_no", "charge", owner_no=owner_no, part=part
     )
+    return as_bookings(split_excess(judged, excess)), placed
 
 
-def _charged_value(charges: pl.DataFrame, frontier: Frontier, terms: Terms) -> pl.Series:
-    """Return the price of the quantity of each charge where a tariff prices its service by itself; NULL otherwise.
-
-    The price of a charge in an allowance pool depends on the charges before it. Sums of such services are judged by usage alone.
-    """
-    rules = frontier.policies.frame.select("policy", "rule", "price_micros", "price_per", "price_currency")
-    requests = charges.select(
-        "policy", "rule", "at", "scope", "subscriber", "service", "peer", *RATED_BY, "currency", "quantity_micros",
-        start_us="aggregation_time_us", order="event_id",
-    ).join(rules, on=["policy", "rule"], how="left", maintain_order="left")  # fmt: skip
-    if requests["price_micros"].null_count() == 0:
-        return pl.repeat(None, charges.height, dtype=pl.Int128, eager=True)
-    states = terms.states_at(requests.select("subscriber", "at", time_us="start_us"))
-    prices = price_sessions(requests.hstack(states), terms)["expected_micros"]
-    is_shared = requests["service"].is_in(shared_terms(terms)["service"].implode()).fill_null(False)
-    return prices.set(is_shared, None)
+def _of_lines(units: pl.DataFrame) -> pl.DataFrame:
+    """Return units with the service and the rule of the sums in which they are: of a covered service those of its line."""
+    return units.with_columns(service=pl.coalesce("sum_service", "service"), rule="sum_rule")
 
 
-def _with_period_index(frame: pl.DataFrame, time: str, frontier: Frontier) -> pl.DataFrame:
+def _charged_value(charges: pl.DataFrame, frontier: Frontier, prices: PriceTable) -> pl.Series:
+    """Return the price of the quantity of each charge, see `PriceTable.price_charges`."""
+    rules = frontier.policies.frame.select("policy", "rule", *RULE_COLUMNS)
+    return prices.price_charges(charges.join(rules, on=["policy", "rule"], how="left", maintain_order="left"))
+
+
+def _with_period_index(frame: pl.DataFrame, time: str, frontier: Frontier, terms: Terms) -> pl.DataFrame:
     """Add the `index` of the period that `time` lies in, in the time zone of its policy."""
-    return frame.with_columns(index=by_period(frontier, lambda period, zone: period_index(pl.col(time), period, zone)))
+    cycle_day = pl.lit(None, pl.Int64)
+    if frontier.policies.has_cycles:
+        cycle_day = pl.lit(terms.cycle_days_at(frame.select("subscriber", "at", time_us=time)))
+    dayed = frame.with_columns(cycle_day=cycle_day)
+    index = by_period(frontier, lambda period, zone: period_index(pl.col(time), period, zone, pl.col("cycle_day")))
+    return dayed.with_columns(index=index)
 
 
 def _with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add the rules of each period, and the position `passed_at` at which both streams have passed its last instant by grace."""
     with_rules = totals.join(frontier.policies.frame.drop("sum_period", "timezone"), on=["policy", "rule"], how="left")
+    # Seconds, messages and octets have no common sum.
+    quantity = pl.when(~pl.col("is_covering")).then("charge_quantity")
+    with_rules = with_rules.with_columns(charge_quantity=quantity)
     end = by_period(frontier, lambda period, zone: period_last_us(pl.col("index"), period, zone))
     with_rules = with_rules.with_columns(end_us=end.fill_null(UNKNOWN_TIME_US))
     end_us, grace_us, closed_wait_us = (with_rules[c].to_numpy() for c in ("end_us", "grace_us", "closed_wait_us"))
@@ -146,20 +170,13 @@ def _with_passed_position(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFr
 
 def _with_kind(totals: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
     """Add the kind of each period: pending until both streams have passed it."""
-    flat = flat_price(pl.col("charge_quantity"), pl.col("price_micros"), pl.col("price_per"))
-    charged = totals.with_columns(
-        billed_micros=pl.col("billed_micros") + total_micros(),
-        charged_micros=pl.when(pl.col("charge_quantity").is_not_null()).then(pl.coalesce(flat, "charged_value")),
-    )
-    remaining = pl.col("expected_micros") - pl.col("billed_micros")
-    is_settled = pl.col("corrected_micros").is_not_null() & (remaining.abs() <= pl.col("amount_tolerance_micros"))
+    charged = totals.with_columns(billed_micros=pl.col("billed_micros") + total_micros(), charged_micros=charged_micros())
     kind = (
         pl.when(pl.col("passed_at") > pl.col("at")).then(pl.lit(PENDING))
         .when(pl.col("unrated_records") > 0).then(pl.lit(UNRATED))
         .when(~pl.col("charged")).then(corrected_kind(pl.coalesce("billing_status", pl.lit("unbilled"))))
         .when(~pl.col("used")).then(pl.lit("charge_without_usage"))
-        .when(is_settled).then(pl.lit(TOLERATED))
-        .otherwise(classify_flat())
+        .otherwise(judged_kind())
     )  # fmt: skip
     return charged.with_columns(
         part=pl.lit(MAIN), kind=kind,

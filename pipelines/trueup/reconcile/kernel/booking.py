@@ -35,7 +35,7 @@ from trueup.reconcile.domain.bookings import (
     with_days,
 )
 from trueup.reconcile.kernel.aggregation import PeriodSums, book_periods
-from trueup.reconcile.kernel.classification import classify, with_charged_price
+from trueup.reconcile.kernel.classification import classify
 from trueup.reconcile.kernel.context import EvaluationContext
 from trueup.reconcile.kernel.corrections import corrected_kind, corrections_at, total_micros, with_money
 from trueup.reconcile.kernel.matching import SPAN, Matched
@@ -71,7 +71,7 @@ def book(
     sessions, charge_groups = _units_at(evaluations, matched)
     corrections = corrections_at(rows, [sessions, charge_groups], sums.members)
     sessions, charge_groups = (with_money(frame, corrections) for frame in (sessions, corrections.without(charge_groups)))
-    pairs = net_by_pool(_pairs(sessions, charge_groups, context), context.frontier, context.terms, together=together)
+    pairs = net_by_pool(_pairs(sessions, charge_groups, context), context.frontier, context.prices.terms, together=together)
     # The reason of a misrated pair is computed for findings only, see `add_misrating_reason`.
     judged = classify(pairs).with_columns(reason=pl.when(pl.col("kind") == UNRATED).then("reason"))
     surplus = pairs.filter("split")
@@ -143,7 +143,7 @@ def _pairs(sessions: pl.DataFrame, charge_groups: pl.DataFrame, context: Evaluat
             unrated_records=pl.when(unrated).then(pl.col("records")).otherwise(0),
         )
     )  # fmt: skip
-    return with_charged_price(pairs, context.terms, context.pools)
+    return context.prices.with_charged_price(pairs)
 
 
 def _book_surplus(split: pl.DataFrame) -> pl.DataFrame:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import polars as pl
 
 from trueup.reconcile.domain.bookings import PENDING, QUANTITY, TOLERATED, UNRATED
-from trueup.reconcile.domain.tariff_terms import Terms
-from trueup.reconcile.pricing.allowance_pools import Pools
-from trueup.reconcile.pricing.session_price import price_sessions
 
 
 def classify_flat() -> pl.Expr:
@@ -47,20 +44,6 @@ def quantity_and_amount_kinds() -> tuple[pl.Expr, pl.Expr]:
         .then(pl.coalesce("verdict", pl.lit("misrated")))
         .otherwise(pl.lit(TOLERATED)),
     )
-
-
-def with_charged_price(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Add `charged_micros`, the price of the charged quantity, to pairs; NULL where there is none.
-
-    `pairs` have the columns that `price_sessions` takes, with `usage_quantity`, `charge_quantity` and the price of the usage.
-    """
-    same = (pl.col("charge_quantity") == pl.col("usage_quantity")).fill_null(False)
-    pairs = pairs.with_columns(same=same)
-    if pairs["same"].all():
-        return pairs.with_columns(charged_micros="expected_micros").drop("same")
-    other = pairs.filter(~pl.col("same"))
-    other = other.with_columns(charged_micros=price_sessions(other, terms, pools, quantity="charge_quantity")["expected_micros"])
-    return pl.concat([pairs.filter("same").with_columns(charged_micros="expected_micros"), other]).drop("same")
 
 
 def classify(pairs: pl.DataFrame) -> pl.DataFrame:

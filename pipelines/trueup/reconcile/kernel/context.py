@@ -1,12 +1,11 @@
-"""The context of an evaluation: what is known of frontiers, tariffs and allowance pools, and which positions count."""
+"""The context of an evaluation: what is known of frontiers and prices, and which positions count."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.tariff_terms import Terms
-from trueup.reconcile.pricing.allowance_pools import Pools
+from trueup.reconcile.pricing.price_table import PriceTable
 
 
 @dataclass(frozen=True)
@@ -14,7 +13,6 @@ class EvaluationContext:
     """What all steps of one evaluation share; changes are reported for positions in (after, upto]."""
 
     frontier: Frontier
-    terms: Terms
-    pools: Pools
+    prices: PriceTable
     after: int
     upto: int

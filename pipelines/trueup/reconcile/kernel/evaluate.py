@@ -29,6 +29,7 @@ from trueup.reconcile.kernel.priced_sessions import priced_sessions
 from trueup.reconcile.kernel.schedule import evaluations_of, in_batches
 from trueup.reconcile.pricing.allowance_pools import build_pools
 from trueup.reconcile.pricing.billing_error import add_misrating_reason
+from trueup.reconcile.pricing.price_table import PriceTable
 from trueup.reconcile.sessions.admission import ResolvedRecords, resolve_contents, with_due_date
 
 
@@ -61,12 +62,12 @@ def evaluate(
     fast path all records go through all steps: slower, with the same result.
     """
     all_events = with_rules(events, frontier)
-    pools = build_pools(all_events, frontier, terms, upto)
-    split = split_fast_path(all_events, frontier, terms, pools, upto=upto, fast_path=fast_path)
+    prices = PriceTable(terms, build_pools(all_events, frontier, terms, upto))
+    split = split_fast_path(all_events, frontier, prices, upto=upto, fast_path=fast_path)
     resolved = resolve_contents(split.remaining, frontier)
     versions, groups = assign_groups(with_due_date(resolved.versions, frontier))
-    context = EvaluationContext(frontier, terms, pools.for_groups(groups), after, upto)
-    with_components, cells = assign_components(versions, frontier.policies)
+    context = EvaluationContext(frontier, prices.for_groups(groups), after, upto)
+    with_components, cells = assign_components(versions, frontier.policies, terms=prices.terms)
     changes, deltas, members = _evaluate_components(with_components, cells, context)
     ledger = ledger_rows(pl.concat([deltas, split.ledger_deltas.select(pl.col(n).cast(t) for n, t in LEDGER.items())]), after)
     return Evaluated(changes, ledger, members, split.booked_records, split.unmatched, with_components, groups, cells, resolved)
@@ -84,7 +85,10 @@ def _evaluate_components(
     if first.differing.is_empty():
         return first.changes, first.ledger_deltas.drop("component"), first.members
     joined, _ = assign_components(
-        versions.drop("component"), context.frontier.policies, context.pools.component_links(first.differing)
+        versions.drop("component"),
+        context.frontier.policies,
+        context.prices.pools.component_links(first.differing),
+        context.prices.terms,
     )
     differing = first.differing.to_frame("group_no").unique()
     once_more = versions.join(differing, on="group_no", how="semi").select("component").unique()
@@ -148,7 +152,8 @@ class _Components:
 
 def _evaluate_spans(versions: pl.DataFrame, cells: pl.DataFrame, context: EvaluationContext, *, together: bool) -> _Components:
     """Evaluate all components at all their positions up to the last one."""
-    frontier, terms, pools, upto = context.frontier, context.terms, context.pools, context.upto
+    frontier, prices, upto = context.frontier, context.prices, context.upto
+    terms, pools = prices.terms, prices.pools
     scheduled = pl.concat([schedule_of(versions), terms.schedule(versions), pools.schedule(versions)])
     records = versions.group_by("component").agg(records=pl.len().cast(pl.Int64))
     spans = spans_of(scheduled, frontier.policies, upto).join(records, on="component", maintain_order="left")
@@ -160,9 +165,9 @@ def _evaluate_spans(versions: pl.DataFrame, cells: pl.DataFrame, context: Evalua
     for batch in in_batches(spans):
         rows = versions.join(batch.drop("records"), on="component")
         rows = rows.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
-        rows, sessions, charge_groups = priced_sessions(rows, frontier, terms, pools)
+        rows, sessions, charge_groups = priced_sessions(rows, frontier, prices)
         matched = match(sessions, charge_groups, batch, settled)
-        sums = sum_periods(rows, matched, cells, frontier, terms)
+        sums = sum_periods(rows, matched, cells, frontier, prices)
         checks = [sums.totals.select(*SPAN, position="passed_at")]
         checks += [pool_checks(matched.sessions, frontier, terms)] if together else []
         arrived = rows.filter(pl.col("since") == pl.col("at")).select(*ARRIVED)

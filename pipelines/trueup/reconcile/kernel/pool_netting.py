@@ -78,9 +78,10 @@ def _in_pools(pairs: pl.DataFrame, tables: pl.DataFrame, terms: Terms) -> pl.Dat
     sharing_pairs = sharing_pairs.filter(pl.col("plan_of").is_null() | (pl.col("plan_of") == pl.col("plan")).fill_null(False))
     single = sharing_pairs.unique("pair", keep="first", maintain_order=True)
     owner = pl.when("by_account").then(pl.col("scope").replace("", None)).otherwise("subscriber")
+    single = single.hstack([terms.cycle_days_at(single.select("subscriber", "at", time_us="start_us"))])
     index = pl.lit(None, pl.Int64)
     for zone in single["zone_of"].unique().sort().to_list():
-        period = period_number(pl.col("period"), zone, pl.col("start_us"))
+        period = period_number(pl.col("period"), zone, pl.col("start_us"), pl.col("cycle_day"))
         index = pl.when(pl.col("zone_of") == zone).then(period).otherwise(index)
     return single.with_columns(who=owner, index=index).drop_nulls("who")
 

@@ -28,24 +28,18 @@ import numpy as np
 import polars as pl
 
 from trueup.reconcile.domain.frontier import Frontier
-from trueup.reconcile.domain.tariff_terms import Terms
-from trueup.reconcile.pricing.allowance_pools import NO_POOLS, Pools
-from trueup.reconcile.pricing.session_price import price_sessions
+from trueup.reconcile.pricing.price_table import PriceTable
 from trueup.reconcile.sessions.grouping import group_records
 
 
-def priced_sessions(
-    rows: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools = NO_POOLS
-) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+def priced_sessions(rows: pl.DataFrame, frontier: Frontier, prices: PriceTable) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Return (`rows` with `main`, sessions, charge groups), one row for each unit at each position.
 
     Sessions have `pool_session_id`, their number in the pools, and their price: `expected_micros` and its `reason`.
     """
-    ordered, units = group_records(rows, frontier, terms)
+    ordered, units = group_records(rows, frontier, prices.terms)
     timed = _with_watermark_positions(units, frontier)
-    sessions = timed.filter(~pl.col("charge"))
-    numbered = sessions.hstack([pools.pool_session_of(sessions)])
-    return ordered, numbered.hstack(price_sessions(numbered, terms, pools)), timed.filter("charge")
+    return ordered, prices.with_prices(timed.filter(~pl.col("charge"))), timed.filter("charge")
 
 
 def _with_watermark_positions(units: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:

@@ -25,10 +25,11 @@ from trueup.policies.policy import DEFAULT_RULE, NEVER_POSITION, UNKNOWN_TIME_US
 from trueup.rating.allowances import period_number
 from trueup.reconcile.blocking.lookback import EARLIEST, EPOCH, MONTH_US, aggregate_us, instant_of, nearest_us, open_from
 from trueup.reconcile.blocking.neighbourhood import party_time_pairs
+from trueup.reconcile.blocking.sums import summed_as, with_cycle_days
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import FLAT, LONGEST_US, Terms, shared_terms
 from trueup.reconcile.log_io.column_scan import arrivals
-from trueup.reconcile.log_io.load import COLUMNS, OF_USAGE_SQL, as_events, noted_sql
+from trueup.reconcile.log_io.load import COLUMNS, OF_USAGE_SQL, as_events, columns_of, noted_sql
 from trueup.reconcile.sessions.admission import EVENTS, with_due_date
 
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
@@ -176,6 +177,8 @@ class AffectedReader:
         """
         side = [*_KEY, "charge"]
         columns = ["bucket", "scope", "service", "time_us", "aggregation_time_us"]
+        # Only records of one subscriber share a scope where sums of billing cycles are compared.
+        columns += ["subscriber", "position"] if self._sums_cycles else []
         of_units = known.join(step.select(_KEY).drop_nulls("session_key").unique(), on=_KEY, how="semi")
         timed = _timed(of_units, self.frontier).select(*side, *columns[2:])
         pairs = party_time_pairs(timed, unit=side, party=["service"], times=["time_us", "aggregation_time_us"])
@@ -195,15 +198,32 @@ class AffectedReader:
         others = DEFAULT_RULE in rules
         return _Services([n for rule, n in enumerate(self.frontier.policies.services) if (rule in rules) != others], others)
 
+    @property
+    def _sums_cycles(self) -> bool:
+        return self.frontier.policies.has_cycles
+
+    def _with_cycle_days(self, rows: pl.DataFrame, has_cycles: bool) -> pl.DataFrame:
+        """Return rows once for each cycle day that they have at some position since they are known."""
+        known = pl.col("position") if has_cycles else pl.lit(0)
+        return with_cycle_days(rows.with_columns(known=known), self.terms, has_cycles=has_cycles).drop("known")
+
+    def _summed_as(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows with a `service` once for each service in whose sums they can be, see `summed_as`."""
+        policies = self.frontier.policies
+        return summed_as(rows.with_columns(rule=policies.rule_of(pl.col("service"))), policies)
+
     def _same_period(self, close: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
         """Return, of records close in time, those in a period of `instants`, and `own`: whether by their own service."""
         rules = self.frontier.policies.frame.filter("by_aggregate")
-        timed, same_period = _timed(close, self.frontier), [_EMPTY]
+        timed, instants = (self._with_cycle_days(rows, self._sums_cycles) for rows in (_timed(close, self.frontier), instants))
+        same_period = [_EMPTY]
         for (period, zone), _ in rules.group_by("sum_period", "timezone", maintain_order=True):
             assert isinstance(period, int) and isinstance(zone, str)
-            index = period_index(pl.col("aggregation_time_us"), period, zone).alias("index")
-            cells, rows = instants.select("scope", "service", index).unique(), timed.with_columns(index)
-            same = rows.join(cells, on=["scope", "service", "index"], how="semi", nulls_equal=True).with_columns(own=pl.lit(True))
+            index = period_index(pl.col("aggregation_time_us"), period, zone, pl.col("cycle_day")).alias("index")
+            cells = self._summed_as(instants.with_columns(index)).select("scope", "service", "index").unique()
+            rows = timed.with_columns(index)
+            in_cells = self._summed_as(rows).join(cells, on=["scope", "service", "index"], how="semi", nulls_equal=True)
+            same = timed.join(in_cells.select(ROW), on=ROW, how="semi").with_columns(own=pl.lit(True))
             keyed = rows.filter(pl.col("session_key").is_not_null()).with_columns(own=pl.lit(False))
             of_others = keyed.join(cells, on=["scope", "index"], how="semi")
             same_period += [frame.select(_EMPTY.columns) for frame in (same, of_others)]
@@ -216,7 +236,7 @@ class AffectedReader:
 
     def _same_pool(self, step: pl.DataFrame) -> pl.DataFrame:
         """Return usage that shares free units or tiers with usage of a step, within a billing period where all have one."""
-        columns = ["bucket", "scope", "service", "time_us"]
+        columns = ["bucket", "scope", "service", "time_us", "subscriber", "position"]
         usage = step.filter(~pl.col("charge")).select(columns).drop_nulls("time_us").join(self._shared, on="service")
         if usage.is_empty():
             return _EMPTY.drop("own")
@@ -234,11 +254,16 @@ class AffectedReader:
         pool = ["bucket", "scope", "group", "index"]
         for (zone, period, spans), group in self._shared.group_by("timezone", "period", "spans", maintain_order=True):
             # Services of one group have one period.
-            index = pl.lit(None, pl.Int64) if spans != 1 else period_number(pl.lit(period), str(zone), pl.col("time_us"))
-            of_group = group.select("service", "group")
-            own = usage.drop("group").join(of_group, on="service").select("bucket", "scope", "group", index=index).unique()
-            candidates = rows.join(of_group, on="service").with_columns(index=index)
-            same_pool.append(candidates.join(own, on=pool, how="semi", nulls_equal=True).select(rows.columns))
+            number = period_number(pl.lit(period), str(zone), pl.col("time_us"), pl.col("cycle_day"))
+            index = pl.lit(None, pl.Int64) if spans != 1 else number
+            of_group, by_cycle = group.select("service", "group"), period == "cycle" and spans == 1
+            own, candidates = (
+                self._with_cycle_days(frame.join(of_group, on="service").with_columns(aggregation_time_us="time_us"), by_cycle)
+                for frame in (usage.drop("group"), rows)
+            )
+            drawing = own.select("bucket", "scope", "group", index=index).unique()
+            found = candidates.with_columns(index=index).join(drawing, on=pool, how="semi", nulls_equal=True)
+            same_pool.append(found.select(rows.columns).unique(ROW, keep="first", maintain_order=True))
         return pl.concat(same_pool)
 
     def _ambiguous_sessions(self, others: pl.DataFrame, instants: pl.DataFrame) -> pl.DataFrame:
@@ -248,6 +273,10 @@ class AffectedReader:
         services = instants.select("bucket", "scope", "service").unique()
         sessions = self._read("same_key", {}, reached=others.select(_KEY).unique())
         of_service = sessions.join(services, on=["bucket", "scope", "service"], how="semi", nulls_equal=True)
+        # A session is in the sums of a service that covers one of its own.
+        sums, in_sums = (self._summed_as(frame) for frame in (services, sessions))
+        of_sums = in_sums.join(sums, on=["bucket", "scope", "service"], how="semi", nulls_equal=True)
+        of_service = pl.concat([of_service.select(_KEY), of_sums.select(_KEY)])
         return others.join(of_service, on=_KEY, how="semi")
 
     def _read(self, name: str, values: dict[str, Any], **tables: pl.DataFrame) -> pl.DataFrame:
@@ -259,7 +288,7 @@ class AffectedReader:
         for placeholder, value in (
             ("stream", stream), ("of_usage", OF_USAGE_SQL[stream]), ("time", OWN_TIME_SQL[stream]), ("scope", scope),
             ("corrected_key", "r.corrected_key" if stream == "charge" else "NULL"),
-            ("columns", ", ".join([*(f"e.{c}" for c in COLUMNS[stream]), *noted_sql(self.lake)])),
+            ("columns", ", ".join([*(f"e.{c}" for c in columns_of(self.lake, stream, self.upto)), *noted_sql(self.lake)])),
         ):  # fmt: skip
             text = text.replace("{" + placeholder + "}", value)
         shared = {

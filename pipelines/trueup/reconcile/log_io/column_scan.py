@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import polars as pl
 
@@ -19,7 +20,19 @@ from trueup.frames import query_frames
 from trueup.log.catalog.table_files import SNAPSHOT, DataFile, table_files
 from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.log.place import data_path
-from trueup.reconcile.log_io.load import COLUMNS, NOTED, OF_USAGE_SQL, as_events, no_correction, noted_sql, source_names
+from trueup.reconcile.log_io.load import (
+    COLUMNS,
+    LINE,
+    NOTED,
+    OF_USAGE_SQL,
+    as_events,
+    columns_of,
+    compares_sums,
+    line_hash,
+    no_correction,
+    noted_sql,
+    source_names,
+)
 from trueup.reconcile.sessions.admission import EVENTS
 
 FEWEST_RECORDS_PER_FILE = 5_000
@@ -27,7 +40,7 @@ FEWEST_RECORDS_PER_FILE = 5_000
 _FILES_AT_ONCE = 64
 _FILE_SCHEMA = {
     stream: {n: (EVENT[stream] | CORRECTED)[n] for n in names} | {"attributes": pl.Binary(), "item": pl.String()}
-    for stream, names in COLUMNS.items()
+    for stream, names in (("usage", COLUMNS["usage"]), ("charge", (*COLUMNS["charge"], *LINE)))
 }
 """The columns of a file that may be read; a file of an older lake lacks those that came later."""
 _PER_FILE = ("source", "scope", "position", *NOTED)
@@ -42,8 +55,8 @@ def arrivals(lake: Lake, buckets: BucketRange, *, after: int, upto: int) -> pl.D
     noted = noted_sql(lake)
     frames = {
         stream: lake.read(
-            stream, columns=COLUMNS[stream], noted=[*noted, f"{OF_USAGE_SQL[stream]} AS of_usage"], after=after, upto=upto,
-            part=TablePart(buckets),
+            stream, columns=columns_of(lake, stream, upto), noted=[*noted, f"{OF_USAGE_SQL[stream]} AS of_usage"], after=after,
+            upto=upto, part=TablePart(buckets),
         ).filter("of_usage")
         for stream in COLUMNS
     }  # fmt: skip
@@ -106,9 +119,12 @@ class _Scan:
             "time_us": own_time(stream).cast(pl.Int64), "started": pl.col("started_at").is_not_null(),
             "amount_micros": pl.col("amount_micros") if is_charge else pl.lit(0, pl.Int64),
             "currency": pl.col("currency") if is_charge else pl.lit(None, pl.String),
+            "line": line_hash() if is_charge and self._compares_sums else pl.lit(None, pl.UInt64),
             **({} if is_charge else no_correction()),
         }  # fmt: skip
         made |= {"item": pl.col("item") if is_charge else pl.lit(None, pl.String)}
+        made |= {} if file.is_merged else {"position": pl.lit(self.positions[file.first_snapshot], pl.Int64)}
+        made |= {} if self._noted else dict.fromkeys(NOTED, pl.lit(None, pl.String))
         further = ["source_id", "account", *([SNAPSHOT] if file.is_merged else []), *(["attributes"] if self._noted else [])]
         as_read = [n for n in EVENTS if n not in made and n not in _PER_FILE]
         return rows.select(*as_read, *further, **made)
@@ -117,18 +133,17 @@ class _Scan:
         """Return rows of `_columns` as rows of `EVENTS`, without charges of items."""
         if rows["item"].null_count() < rows.height:
             rows = rows.filter(pl.col("item").is_null())
-        rows = rows.with_columns(source=source_names(rows["source_id"]), scope=self._scopes(rows))
         if file.is_merged:
             rows = self.lake.with_positions(rows.rename({SNAPSHOT: "at_snapshot"}), after=self.after, upto=self.upto)
-        else:
-            rows = rows.with_columns(position=pl.lit(self.positions[file.first_snapshot], pl.Int64))
         if self._noted and rows["attributes"].null_count() < rows.height:
             attributes = rows.select(pl.col("attributes").cast(pl.String)).with_row_index("row")
             query = f"SELECT {', '.join(noted_sql(self.lake))} FROM read_rows e ORDER BY row"
             rows = rows.hstack(query_frames(self.lake.connection, query, read_rows=attributes))
-        else:
+        elif self._noted:
             rows = rows.with_columns(pl.lit(None, pl.String).alias(n) for n in NOTED)
-        return rows.select(pl.col(n).cast(t) for n, t in EVENTS.items())
+        made = {"source": source_names(rows["source_id"]), "scope": self._scopes(rows)}
+        columns = {n: (made[n] if n in made else rows[n]).cast(t) for n, t in EVENTS.items()}
+        return pl.DataFrame({n: _in_chunks_of(columns["event_id"], column) for n, column in columns.items()})
 
     def _scopes(self, rows: pl.DataFrame) -> pl.Series:
         """Return the bucket key of each row."""
@@ -137,6 +152,23 @@ class _Scan:
         return rows[by] if rows[by].null_count() == 0 else rows.select(bucket_key(by)).to_series()
 
     @cached_property
+    def _compares_sums(self) -> bool:
+        """Whether equal lines of sums are looked for."""
+        return compares_sums(self.lake, self.upto)
+
+    @cached_property
     def _noted(self) -> bool:
         """Whether prices depend on attributes."""
         return any(getattr(self.lake.project.config.rating, name) for name in NOTED)
+
+
+def _in_chunks_of(layout: pl.Series, values: pl.Series) -> pl.Series:
+    """Return values in chunks as long as those of another column.
+
+    Polars copies a whole frame, all text included, whenever it computes with one whose columns differ in their chunks.
+    """
+    lengths = layout.chunk_lengths()
+    if values.chunk_lengths() == lengths:
+        return values
+    begins = accumulate(lengths, initial=0)
+    return pl.concat([values.slice(begin, length) for begin, length in zip(begins, lengths, strict=False)], rechunk=False)

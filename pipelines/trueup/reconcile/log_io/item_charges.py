@@ -67,9 +67,15 @@ def _read(lake: Lake, buckets: BucketRange, upto: int, columns: list[str], subsc
 
 
 def first_charge_times(lake: Lake, upto: int) -> RunningMax:
-    """Return how far back the charge stream reaches, along the log, as the negative of its earliest own time in µs."""
+    """Return how far back the charge stream reaches, along the log, as the negative of its earliest time in µs.
+
+    That of a charge is its own time; of a charge of an item without one the beginning of its period.
+    """
     control = lake.read("control", columns=["stream", "first_time"], upto=upto).filter(pl.col("stream") == "charge")
-    return RunningMax.of(control.select("position", value=-pl.col("first_time").cast(pl.Int64)))
+    own = control.select("position", value=-pl.col("first_time").cast(pl.Int64))
+    found = query_frames(lake.connection, _sql("item_charge_starts"), {"upto_snapshot": lake.snapshot_of(upto)})
+    periods = lake.with_positions(found, upto=upto).select("position", "value")
+    return RunningMax.of(pl.concat([own, periods], how="vertical_relaxed").sort("position"))
 
 
 def _sql(name: str) -> str:

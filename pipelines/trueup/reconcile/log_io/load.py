@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
 
 import polars as pl
 
@@ -14,7 +16,7 @@ from trueup.log.catalog.table_files import table_files
 from trueup.log.lake import BucketRange, Lake, TablePart
 from trueup.log.place import data_path
 from trueup.policies.declared import read_policies
-from trueup.policies.policy import NEVER_POSITION, Policies
+from trueup.policies.policy import NEVER_POSITION, Policies, Policy
 from trueup.rating.book import HOLIDAY, Book
 from trueup.rating.charged_items.items import items_of
 from trueup.rating.shared_terms import sharing
@@ -29,10 +31,40 @@ _SHARED = (
 COLUMNS = {"usage": _SHARED, "charge": (*_SHARED, "amount_micros", "currency", "billed_at", *CORRECTED)}
 """The columns of each stream that the kernel reads."""
 
+LINE = ("cell", "tariff_code")
+"""Further core columns of a charge: the kernel reads them where sums are compared, to tell equal lines from others."""
+
 OF_USAGE_SQL = {"usage": "true", "charge": "e.item IS NULL"}
 """The rows `e` of each stream that the kernel reads: charges of items have no usage."""
 NOTED = ("zone", "trunk")
 """Attributes that a price may depend on, under the names that the configuration gives them."""
+
+
+_WITHOUT_SUMS: WeakKeyDictionary[Lake, int] = WeakKeyDictionary()
+"""By lake, the position up to which no policy compares sums; −1 where one does."""
+
+
+def columns_of(lake: Lake, stream: str, upto: int) -> tuple[str, ...]:
+    """Return the columns of a stream that the kernel reads: also those of lines where some policy compares sums."""
+    return (*COLUMNS[stream], *LINE) if stream == "charge" and compares_sums(lake, upto) else COLUMNS[stream]
+
+
+def compares_sums(lake: Lake, upto: int) -> bool:
+    """Return whether the configuration or a policy declared up to a position compares sums; no position is read twice."""
+    if Policy.of(lake.project.config).has_sums:
+        return True
+    after = _WITHOUT_SUMS.get(lake, 0)
+    if after < 0 or upto <= after:
+        return after < 0
+    declared = lake.read("declaration", columns=["kind", "content"], after=after, upto=upto).filter(pl.col("kind") == "policy")
+    found = any(Policy.from_content(0, json.loads(content)).has_sums for content in declared["content"])
+    _WITHOUT_SUMS[lake] = -1 if found else upto
+    return found
+
+
+def line_hash() -> pl.Expr:
+    """Return a hash of the core columns of a charge that `EVENTS` lacks, but for invoice and billing time."""
+    return pl.col("account").hash(91) ^ pl.col("cell").hash(92) ^ pl.col("tariff_code").hash(93)
 
 
 def noted_sql(lake: Lake) -> list[str]:
@@ -83,12 +115,15 @@ def book_at(lake: Lake, upto: int) -> Book:
 
 
 def with_plans(lake: Lake, calls: pl.DataFrame, upto: int) -> pl.DataFrame:
-    """Return records to be priced (`CALL`); those without a plan get that of their subscription as known at a position."""
-    if (calls["plan"].is_not_null() | calls["subscriber"].is_null()).all():
+    """Return records to be priced (`CALL`) with the cycle day, and where they have none the plan, of their subscription.
+
+    The subscription is that known at a position.
+    """
+    if calls["subscriber"].is_null().all():
         return calls
     states = Terms(states=states_of(lake.read("subscriber", upto=upto)))
-    plans = states.states_at(calls.select("subscriber", time_us="start_us", at=pl.lit(upto, pl.Int64)))
-    return calls.with_columns(pl.coalesce("plan", plans["plan"]))
+    moments = calls.select("subscriber", time_us="start_us", at=pl.lit(upto, pl.Int64))
+    return calls.with_columns(pl.coalesce("plan", states.states_at(moments)["plan"]), states.cycle_days_at(moments))
 
 
 def _shareable(book: Book, lake: Lake) -> Book:
@@ -102,6 +137,12 @@ def _shareable(book: Book, lake: Lake) -> Book:
         raise LogError(
             'the tariff book has free units or tiers, whose records bucket_by = "session_key" separates',
             where=str(lake.project.directory), todo='make the lake with bucket_by = "subscriber" or "account"',
+        )  # fmt: skip
+    if by != "subscriber" and (table["period"] == "cycle").any():
+        raise LogError(
+            f"the tariff book has free units or tiers of billing cycles, which are those of subscribers; bucket_by = {by!r} keeps "
+            "records of several subscribers together",
+            where=str(lake.project.directory), todo='make the lake with bucket_by = "subscriber"',
         )  # fmt: skip
     if by != "account" and table["by_account"].any():
         raise LogError(
@@ -164,6 +205,7 @@ def _as_events(lake: Lake, frames: dict[str, pl.DataFrame]) -> Iterable[pl.DataF
             started=pl.col("started_at").is_not_null(),
             amount_micros=amount,
             currency=currency,
+            line=line_hash() if "tariff_code" in frame.columns else pl.lit(None, pl.UInt64),
             **({} if stream == "charge" else no_correction()),
         ).select(pl.col(n).cast(t) for n, t in EVENTS.items())
 

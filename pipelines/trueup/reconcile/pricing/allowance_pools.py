@@ -35,6 +35,7 @@ _PRICED_BY = [
     "start_us",
     "quantity_micros",
     "order",
+    "cycle_day",
 ]
 
 
@@ -176,6 +177,7 @@ def _session_versions(records: pl.DataFrame, frontier: Frontier, terms: Terms, u
     rows = versions.join(spans.drop("next_at"), on="component")
     rows = rows.filter((pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until")))
     units = group_records(rows, frontier, terms)[1].with_columns(pool_session_id="group_no")
+    units = units.hstack([terms.cycle_days_at(units.select("subscriber", "at", time_us="start_us"))])
     timed = units.join(spans.select("component", "at", until="next_at"), on=["component", "at"])
     return timed.with_columns(edition=pl.Series(terms.edition_at(timed["at"].to_numpy())))
 
@@ -207,7 +209,9 @@ def _period_index(rows: pl.DataFrame) -> pl.Expr:
     index = pl.lit(None, pl.Int64)
     for zone in rows["zone_of"].unique().sort().to_list():
         in_zone = (pl.col("zone_of") == zone) & (pl.col("spans") == 1)
-        index = pl.when(in_zone).then(period_number(pl.col("period"), zone, pl.col("start_us"))).otherwise(index)
+        index = (
+            pl.when(in_zone).then(period_number(pl.col("period"), zone, pl.col("start_us"), pl.col("cycle_day"))).otherwise(index)
+        )
     return index.alias("index")
 
 

@@ -21,5 +21,5 @@ def calls_of(rows: pl.DataFrame, quantity: str) -> pl.DataFrame:
         "service", "plan", "direction", "zone", "trunk", "peer", "currency", "start_us", "order",
         own_number="subscriber",
         call=pl.col("call").cast(pl.Int64), account=pl.lit(None, pl.String), subscriber=pl.lit(None, pl.String),
-        quantity_micros=fits,
+        quantity_micros=fits, cycle_day=pl.lit(None, pl.Int64),
     ).select(pl.col(n).cast(t) for n, t in CALL.items())  # fmt: skip

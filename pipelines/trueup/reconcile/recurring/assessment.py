@@ -38,7 +38,7 @@ def with_waits(rows: pl.DataFrame, frontier: Frontier) -> pl.DataFrame:
 
 def in_scope_at(rows: pl.DataFrame, reach: RunningMax) -> pl.DataFrame:
     """Add `scope_at`: the position from which the charge stream reaches back to the end of the period, or to the event."""
-    ends = pl.max_horizontal("due_us", pl.col("period_to_us") - 1)
+    ends = pl.coalesce(pl.col("period_to_us") - 1, "due_us")
     # The running maximum has negative times: it exceeds −x once the stream has a record before x.
     at = reach.position_passing(-rows.select(ends).to_series().to_numpy() - 1)
     return rows.with_columns(pl.Series("scope_at", at, dtype=pl.Int64))
@@ -69,10 +69,12 @@ def assess(
         (pl.col("since") <= pl.col("at")) & (pl.col("at") < pl.col("until"))
     )  # fmt: skip
     lines = held.select(*_AT, "record_no").join(
-        charges.select("record_no", "content", "amount_micros", "c_since", "c_until"), on="record_no"
+        charges.select("record_no", "content", "amount_micros", "corrected_key", "c_since", "c_until"), on="record_no"
     ).filter((pl.col("c_since") <= pl.col("at")) & (pl.col("at") < pl.col("c_until")))  # fmt: skip
+    # A back-bill of a part leaves the rest unbilled.
+    is_no_charge = (pl.col("amount_micros") == 0) | pl.col("corrected_key").is_not_null()
     sums = lines.group_by(_AT).agg(
-        billed=pl.col("amount_micros").cast(pl.Int128).sum(), lines=pl.len(), is_zero=(pl.col("amount_micros") == 0).all()
+        billed=pl.col("amount_micros").cast(pl.Int128).sum(), lines=pl.len(), is_zero=is_no_charge.all()
     )  # fmt: skip
     known = in_force.join(sums, on=_AT, how="left").with_columns(
         pl.col("lines").fill_null(0), pl.col("is_zero").fill_null(True), billed=pl.col("billed").fill_null(pl.lit(0, pl.Int128))
@@ -117,11 +119,12 @@ def _bookings(known: pl.DataFrame, excess: pl.DataFrame) -> pl.DataFrame:
     agrees = (size <= pl.col("tolerance_micros").cast(pl.Int128)) & ((pl.col("lines") > 0) | (pl.col("expected_micros") == 0))
     is_final = pl.col("final_at") <= pl.col("at")
     nothing = ~pl.col("explained") & (pl.col("billed") == 0)
+    is_missing = pl.col("is_zero") & (pl.col("expected_micros") != 0) & ((difference > 0) == (pl.col("expected_micros") > 0))
     kind = (
         pl.when(nothing).then(pl.lit(TOLERATED))
         .when(~pl.col("explained")).then(pl.when(is_final).then(pl.lit(UNEXPLAINED)).otherwise(pl.lit(PENDING)))
         .when(agrees).then(pl.lit(TOLERATED)).when(~is_final).then(pl.lit(PENDING))
-        .when(pl.col("is_zero") & (pl.col("expected_micros") != 0)).then(pl.lit(UNBILLED)).otherwise(pl.lit(MISRATED))
+        .when(is_missing).then(pl.lit(UNBILLED)).otherwise(pl.lit(MISRATED))
     )  # fmt: skip
     main = rows.with_columns(kind=kind, part=pl.lit(MAIN), billed_micros=main_billed)
     surplus = rows.filter(pl.col("in_excess") != 0).with_columns(

@@ -2,7 +2,8 @@
 
 A charge of a recurring item belongs to the period that contains the noon of its first day, or the middle of a shorter time. A
 charge of a one-off item belongs to the last event before it, else to the first one after it. Currencies must be equal. A charge
-without an expectation is *unexplained*; so is one that arrived behind the horizon.
+without an expectation is *unexplained*; so is one that arrived behind the horizon. A charge that names another charge of an item
+as what it corrects joins the booking of that one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ MATCH: dict[str, pl.DataType] = {
     "is_recurring": pl.Boolean(),  # NULL of an unexplained charge, as the next column
     "period": pl.Int64(),
     "period_from_us": pl.Int64(),
+    "line": pl.Int64(),  # of an unexplained charge: the record that its booking is of; NULL of all others
 }
+_OWNER = ["item", "is_recurring", "period", "period_from_us", "line"]
+"""What a booking is of."""
 
 
 def with_moments(charges: pl.DataFrame) -> pl.DataFrame:
@@ -56,4 +60,36 @@ def match_charges(charges: pl.DataFrame, views: pl.DataFrame, expectations: pl.D
         .select("pair", "is_recurring", "period", "period_from_us")
     )  # fmt: skip
     matched = seen.drop("period_from_us").join(chosen, on="pair", how="left", maintain_order="left")
-    return matched.select(pl.col(n).cast(t) for n, t in MATCH.items())
+    own = matched.with_columns(line=pl.when(pl.col("is_recurring").is_null()).then("record_no"))
+    return _with_corrections(own).select(pl.col(n).cast(t) for n, t in MATCH.items())
+
+
+def _with_corrections(matched: pl.DataFrame) -> pl.DataFrame:
+    """Give each charge that corrects another one the booking of that one, at the positions at which both count.
+
+    Of several charges with the key that it names the one with the least record number is meant, as for usage.
+    """
+    of_charge = pl.col("corrected_key").is_not_null() & pl.col("corrected_charge").fill_null(True)
+    correcting = matched.filter(of_charge)
+    named = matched.filter(pl.col("corrected_key").is_null()).select(
+        "view", "currency", corrected_key="record_key", named_no="record_no", from_="since", to_="until",
+        **{f"{n}_named": pl.col(n) for n in _OWNER},
+    )  # fmt: skip
+    met = correcting.select("pair", "view", "currency", "corrected_key", "since", "until").join(
+        named, on=["view", "currency", "corrected_key"]
+    ).filter((pl.col("from_") < pl.col("until")) & (pl.col("since") < pl.col("to_")))  # fmt: skip
+    if met.is_empty():
+        return matched
+    edges = pl.concat([
+        correcting.select("pair", edge="since"), met.select("pair", edge=pl.max_horizontal("since", "from_")),
+        met.filter(pl.col("to_") < pl.col("until")).select("pair", edge="to_"),
+    ]).unique().sort("pair", "edge")  # fmt: skip
+    cut = edges.join(correcting, on="pair", how="left", maintain_order="left").with_columns(
+        since="edge", until=pl.min_horizontal("until", pl.col("edge").shift(-1).over("pair"))
+    )  # fmt: skip
+    chosen = cut.select("pair", "edge").join(met, on="pair").filter(pl.col("edge").is_between("from_", "to_", closed="left"))
+    first = chosen.sort("named_no").unique(["pair", "edge"], keep="first", maintain_order=True)
+    joined = cut.join(first.select("pair", "edge", "named_no", *(f"{n}_named" for n in _OWNER)), on=["pair", "edge"], how="left")
+    is_named = pl.col("named_no").is_not_null()
+    placed = joined.with_columns(pl.when(is_named).then(f"{n}_named").otherwise(n).alias(n) for n in _OWNER)
+    return pl.concat([matched.filter(~of_charge), placed.select(matched.columns)])

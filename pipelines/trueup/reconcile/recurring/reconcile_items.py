@@ -131,14 +131,17 @@ def _numbered(
     Each expectation and each unexplained charge is a component: no other decides about it.
     """
     frontier, of_views = inputs.frontier, views.views.select("view", "since", "until", "zone")
-    explained = expected.join(of_views, on="view").with_columns(matched_us="period_from_us")
+    explained = expected.join(of_views, on="view").with_columns(
+        matched_us="period_from_us", item_from_us="period_from_us", item_to_us="period_to_us"
+    )  # fmt: skip
     explained = in_scope_at(with_waits(explained, frontier), inputs.charge_reach)
     facts = charges.select(
-        "record_no", "service", "moment_us", "bucket", "key_scope", "record_key", "beyond_horizon", c_since="since"
+        "record_no", "service", "moment_us", "bucket", "key_scope", "record_key", "beyond_horizon", c_since="since",
+        item_from_us=pl.coalesce("period_from_us", "moment_us"), item_to_us="period_to_us",
     ).unique("record_no", keep="last", maintain_order=True).drop("c_since")  # fmt: skip
     alone = (
-        matches.filter(pl.col("is_recurring").is_null())
-        .drop("period_from_us", "period", "is_recurring")
+        matches.filter(pl.col("line") == pl.col("record_no"))
+        .drop("period_from_us", "period", "is_recurring", "line")
         .join(facts, on="record_no")
     )
     zones = views.views["zone"].unique().sort().to_list()
@@ -165,9 +168,7 @@ def _numbered(
         "subscriber"
     )
     final = owned.drop("bucket").join(buckets, on="subscriber", how="left", maintain_order="left")
-    of_matches = matches.with_columns(
-        identity_us="period_from_us", line=pl.when(pl.col("is_recurring").is_null()).then("record_no")
-    ).join(numbers, on=key, how="left", nulls_equal=True)  # fmt: skip
+    of_matches = matches.with_columns(identity_us="period_from_us").join(numbers, on=key, how="left", nulls_equal=True)
     return final, of_matches
 
 
@@ -190,7 +191,7 @@ def _history(
     subjects = owners.unique("component", keep="first").select(
         "owner_no", "item", "is_recurring", "line", "key_scope", "record_key", id_from="identity_us", id_period="period"
     )  # fmt: skip
-    rows = changes.with_row_index("change").join(subjects, on="owner_no", how="left", maintain_order="left")
+    rows = _with_periods(changes.with_row_index("change"), owners).join(subjects, on="owner_no", how="left", maintain_order="left")
     kind = pl.col("id_period").replace_strict({code: name for name, code in PERIODS.items()}, default=None, return_dtype=pl.String)
     is_line, none = pl.col("line").is_not_null(), pl.lit(None, pl.String)
     named = rows.with_columns(
@@ -205,8 +206,19 @@ def _history(
     lists = pl.lit([], pl.List(pl.Binary))
     findings = identified.select(
         "action", "cause", "kind", "reason", "bucket", "service", "subscriber", "peer", "node", "day", "expected_micros",
-        "billed_micros", "currency", *ID_PARTS, *WHOLE, "booking_id", pl.col("charge_event_ids").fill_null([]), position="at",
-        started_at=pl.col("started_us").cast(HISTORY["started_at"]), usage_event_ids=lists, content_event_ids=lists,
+        "billed_micros", "currency", *ID_PARTS, *WHOLE, "booking_id", "item", pl.col("charge_event_ids").fill_null([]),
+        position="at",
+        started_at=pl.col("started_us").cast(HISTORY["started_at"]),
+        period_from=pl.col("item_from_us").cast(HISTORY["period_from"]),
+        period_to=pl.col("item_to_us").cast(HISTORY["period_to"]), usage_event_ids=lists, content_event_ids=lists,
     )  # fmt: skip
     conflicts = conflict_changes(resolved, resolved.versions, frontier.policies, after)
     return as_history(pl.concat([findings, conflicts], how="diagonal")).sort(ORDER)
+
+
+def _with_periods(changes: pl.DataFrame, owners: pl.DataFrame) -> pl.DataFrame:
+    """Add `item_from_us` and `item_to_us`: the period of each change's booking, as known then; where it ended, before."""
+    over = pl.col("action").is_in(["retracted", "resolved"]).cast(pl.Int64)
+    known = owners.select("owner_no", "item_from_us", "item_to_us", moment="since").sort("moment", "owner_no")
+    timed = changes.with_columns(moment=pl.col("at") - over).sort("moment", "owner_no")
+    return timed.join_asof(known, on="moment", by="owner_no", check_sortedness=False).sort("change").drop("moment")

@@ -21,6 +21,8 @@ from trueup.units import CALENDAR_PERIODS
 MONEY = pl.Decimal(38, 0)
 BOOKING_MONEY: dict[str, pl.DataType] = {"booking_id": pl.Binary(), **dict.fromkeys(WHOLE, MONEY)}
 """The booking that a finding is part of, and the money of all its parts; NULL for findings without a booking."""
+CHARGED_ITEM: dict[str, pl.DataType] = {"item": pl.String(), "period_from": UTC_TIME, "period_to": UTC_TIME}
+"""The recurring or one-off item that a finding is about, with its period; NULL of all other findings."""
 HISTORY: dict[str, pl.DataType] = {
     "finding_id": pl.Binary(),
     "position": pl.Int64(),
@@ -43,6 +45,7 @@ HISTORY: dict[str, pl.DataType] = {
     "reason": pl.String(),
     "ended_at": UTC_TIME,
     **BOOKING_MONEY,
+    **CHARGED_ITEM,
 }
 """The columns of `events.finding`: one row for each change of a finding."""
 ORDER = ["position", "finding_id", "action"]
@@ -58,7 +61,8 @@ def finding_changes(evaluated: Evaluated, policies: Policies, *, after: int) -> 
 
 def as_history(changes: pl.DataFrame) -> pl.DataFrame:
     """Return changes of findings without an end as rows of `HISTORY`, in canonical order."""
-    named = with_finding_ids(changes).with_columns(ended_at=pl.lit(None, UTC_TIME))
+    none = {name: pl.lit(None, dtype) for name, dtype in CHARGED_ITEM.items() if name not in changes.columns}
+    named = with_finding_ids(changes).with_columns(ended_at=pl.lit(None, UTC_TIME), **none)
     return named.select(pl.col(n).cast(t) for n, t in HISTORY.items()).sort(ORDER)
 
 

@@ -15,7 +15,7 @@ import polars as pl
 from trueup.localtime import local_day
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import SUBSCRIBER_CHANGE, SYSTEMS, Terms
-from trueup.reconcile.results.finding_rows import BOOKING_MONEY, HISTORY, ORDER, with_finding_ids
+from trueup.reconcile.results.finding_rows import BOOKING_MONEY, CHARGED_ITEM, HISTORY, ORDER, with_finding_ids
 
 ACTIVE_NOT_BILLED, BILLED_NOT_ACTIVE, PLAN_MISMATCH = "active_not_billed", "billed_not_active", "plan_mismatch"
 _WHO = ["subscriber", "at"]
@@ -146,6 +146,6 @@ def _rows(rows: pl.DataFrame, terms: Terms, frontier: Frontier) -> pl.DataFrame:
         started_at=pl.col("from_us").cast(HISTORY["started_at"]), ended_at=pl.col("to_us").cast(HISTORY["ended_at"]),
         service=pl.lit(""), peer=none, node=none, expected_micros=pl.lit(0, pl.Int128), billed_micros=pl.lit(0, pl.Int128),
         **{n: pl.lit([], pl.List(pl.Binary)) for n in ("usage_event_ids", "charge_event_ids", "content_event_ids")},
-        **{n: pl.lit(None, dtype) for n, dtype in BOOKING_MONEY.items()},
+        **{n: pl.lit(None, dtype) for n, dtype in {**BOOKING_MONEY, **CHARGED_ITEM}.items()},
     )  # fmt: skip
     return with_finding_ids(named).select(pl.col(n).cast(t) for n, t in HISTORY.items()).sort(ORDER)

@@ -48,6 +48,7 @@ EVENTS: dict[str, pl.DataType] = {
     "trunk": pl.String(),
     "corrected_key": pl.String(),  # of a charge: the key of the record whose booking it joins; NULL of all others
     "corrected_charge": pl.Boolean(),  # whether that record is a charge; NULL: usage, else a charge
+    "line": pl.UInt64(),  # of a charge where sums are compared: a hash of the core columns that are not here; NULL of all others
 }
 """The input of the kernel: one row for each accepted usage record and charge."""
 

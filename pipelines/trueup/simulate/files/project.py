@@ -120,8 +120,11 @@ def _state_rows(states: pl.DataFrame, people: Population, names: Names, system: 
     ).filter(pl.col("valid_to").is_null() | (pl.col("valid_from") < pl.col("valid_to")))
 
 
-def project_text(profile: Profile, period: Period, file_format: str, last_tail_day: str, call: str) -> str:
-    """Return the text of a `trueup.toml` that reads the simulated files."""
+def project_text(profile: Profile, period: Period, file_format: str, last_tail_day: str, call: str, further: str = "") -> str:
+    """Return the text of a `trueup.toml` that reads the simulated files.
+
+    Sources of `further` are taken in first, so that the others decide when the charges are complete, as without them.
+    """
     head = _HEAD.format(
         call=call, first=period.first_day, last=period.last_day, tail=last_tail_day, buckets=profile.buckets,
         currency=CURRENCY, horizon="62d",
@@ -131,7 +134,7 @@ def project_text(profile: Profile, period: Period, file_format: str, last_tail_d
         ext=file_format, home=HOME_ZONE, partner=PARTNER_ZONE, usage_lateness=USAGE_LATENESS_H, billing_lateness=BILLING_LATENESS_H
     )
     services = "".join(_service_text(n) for n in range(len(SERVICES)))
-    return head + states + sources + services + _LATER
+    return head + further + states + sources + services + _LATER
 
 
 def _service_text(number: int) -> str:

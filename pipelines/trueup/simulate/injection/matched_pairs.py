@@ -102,7 +102,7 @@ def _pairs(
     events: pl.DataFrame, frontier: Frontier, terms: Terms, end: int, known: pl.DataFrame, shared: pl.DataFrame
 ) -> pl.DataFrame:
     versions, _ = assign_groups(with_due_date(resolve_contents(with_rules(events, frontier), frontier).versions, frontier))
-    versions, _ = assign_components(versions, frontier.policies)
+    versions, _ = assign_components(versions, frontier.policies, terms=terms)
     last_policy = len(frontier.policies.all) - 1
     policy = pl.Series(frontier.policies.number_at(versions["position"].to_numpy()))
     excluded = pl.concat(

@@ -22,6 +22,8 @@ class Stage(IntEnum):
     BILLING = 10
     COPIES = 11
     PROBES = 12
+    CONTRACTS = 13
+    TRANSIT = 14
 
 
 def stream(seed: int, stage: Stage, *path: int) -> np.random.Generator:

@@ -20,6 +20,8 @@ SELECT
     c.raised_position,
     c.reason,
     c.subscriber,
+    c.item,
+    c.period_from,
     c.usage_event_ids,
     c.charge_event_ids
 FROM changes c

@@ -12,6 +12,7 @@ from trueup.events.schema import UTC_TIME
 from trueup.frames import query_frames
 from trueup.log.lake import Lake
 from trueup.reconcile.domain.consumer import CONSUMER
+from trueup.simulate.item_key import item_key
 from trueup.simulate.statements import statement
 
 
@@ -21,7 +22,8 @@ class Evidence:
 
     `findings` has one row per finding ever raised, in its latest revision: finding_id (hex), kind, status (open, resolved or
     retracted), service, day, currency, impact_micros, and `raised_at`: the greatest event time in the log at the position at which
-    the finding was last raised. `members` has finding_id, stream (usage or charge) and record_key. `position` is the reconciled
+    the finding was last raised. `members` has finding_id, stream (usage or charge) and record_key; a finding about an item has its
+    `item_key` in the place of usage. `position` is the reconciled
     position, `last_position` the end of the log, `log_time` the greatest event time in it.
     """
 
@@ -42,7 +44,7 @@ def evidence_of(lake: Lake) -> Evidence:
     timed = findings_read.sort("raised_position").join_asof(
         seen.rename({"position": "raised_position", "seen": "raised_at"}), on="raised_position"
     )
-    findings = timed.sort("finding_id").with_columns(pl.col("impact_micros").cast(pl.Int128))
+    findings = timed.drop("item", "period_from").sort("finding_id").with_columns(pl.col("impact_micros").cast(pl.Int128))
     latest = seen["seen"].max()
     assert latest is None or isinstance(latest, datetime)
     public = findings.drop("usage_event_ids", "charge_event_ids", "raised_position")
@@ -63,4 +65,8 @@ def _members(lake: Lake, findings_read: pl.DataFrame) -> pl.DataFrame:
         findings_read.select("finding_id", event_id=column, charge=pl.lit(charge)).explode("event_id").drop_nulls()
         for column, charge in (("usage_event_ids", False), ("charge_event_ids", True))
     ]
-    return query_frames(lake.connection, statement("record_keys"), members=pl.concat(sides))
+    records = query_frames(lake.connection, statement("record_keys"), members=pl.concat(sides))
+    items = findings_read.drop_nulls("item").select(
+        "finding_id", stream=pl.lit("usage"), record_key=item_key("subscriber", "item", "period_from")
+    )  # fmt: skip
+    return pl.concat([records, items.select(records.columns)])

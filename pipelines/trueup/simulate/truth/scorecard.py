@@ -23,7 +23,7 @@ records disproved, are counted and belong to neither.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -31,6 +31,7 @@ from typing import Any
 import polars as pl
 
 from trueup.errors import TrueupError
+from trueup.simulate.catalogue import HOPS
 from trueup.simulate.truth.evidence import Evidence
 from trueup.simulate.truth.ledger import TRUTH
 
@@ -86,13 +87,27 @@ OTHERS: dict[str, pl.DataType] = {
 For undecidable kinds these are the findings that share its records."""
 
 
+HOP_LOSS: dict[str, pl.DataType] = {
+    "from_stage": pl.String(), "to_stage": pl.String(), "change": pl.String(), "loss_micros": pl.Int128(),
+    "finding_ids": pl.List(pl.String()),
+}  # fmt: skip
+"""One row per unit and hop of a chain with a loss, as the view `chain_losses` has it."""
+
+HOP_SCORE: dict[str, pl.DataType] = {
+    "kind": pl.String(), "from_stage": pl.String(), "to_stage": pl.String(), "change": pl.String(), "injected": pl.Int64(),
+    "located": pl.Int64(), "elsewhere": pl.Int64(), "injected_micros": pl.Int128(), "located_micros": pl.Int128(),
+}  # fmt: skip
+"""One row per kind of loss between systems. *Located*: its findings have one loss, at that hop, of that change and money."""
+
+
 @dataclass(frozen=True)
 class Scorecard:
     """The scores: `leaks` (`LEAKS`), `findings` (`FINDINGS`), `not_covered` and `undecidable` (`OTHERS`).
 
     `misses`: leak_id, kind, finding_kind, service, currency, impact_micros, found_micros, usage_record_keys, charge_record_keys,
     reason; leaks with wrong money included. `unexplained`: finding_id, kind, status, service, day, currency, impact_micros,
-    usage_record_keys, charge_record_keys.
+    usage_record_keys, charge_record_keys. `hops` (`HOP_SCORE`) are losses between systems; `stray_losses` (`HOP_LOSS`) are those of
+    a chain that no such leak explains.
     """
 
     leaks: pl.DataFrame
@@ -101,11 +116,14 @@ class Scorecard:
     undecidable: pl.DataFrame
     misses: pl.DataFrame
     unexplained: pl.DataFrame
+    hops: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=HOP_SCORE))
+    stray_losses: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=HOP_LOSS))
 
     @property
     def passed(self) -> bool:
-        """Return whether every decidable leak was found with its money, and no finding is unexplained."""
-        return self.misses.is_empty() and self.unexplained.is_empty()
+        """Return whether every decidable leak was found with its money and at its hop, and no finding or loss is unexplained."""
+        is_located = not self.hops["elsewhere"].sum() and self.stray_losses.is_empty()
+        return self.misses.is_empty() and self.unexplained.is_empty() and is_located
 
 
 def check_truth(truth: pl.DataFrame, *, where: str) -> pl.DataFrame:
@@ -122,8 +140,11 @@ def check_truth(truth: pl.DataFrame, *, where: str) -> pl.DataFrame:
     return rows
 
 
-def score(truth: pl.DataFrame, evidence: Evidence) -> Scorecard:
-    """Compare a checked truth with the findings; the docstring of this module defines the terms."""
+def score(truth: pl.DataFrame, evidence: Evidence, losses: pl.DataFrame | None = None) -> Scorecard:
+    """Compare a checked truth with the findings, and with the losses of chains (`HOP_LOSS`), if any.
+
+    The docstring of this module defines the terms.
+    """
     findings = evidence.findings.with_row_index("finding").with_columns(pl.col("finding").cast(pl.Int64))
     members = evidence.members.join(findings.select("finding", "finding_id"), on="finding_id").drop("finding_id").unique()
     about = [kind for kind, streams in COMPARED.items() if streams == (_SUBSCRIPTION,)]
@@ -142,6 +163,37 @@ def score(truth: pl.DataFrame, evidence: Evidence) -> Scorecard:
         _others(rows.filter(~pl.col("decidable")), verdicts, "touched"),
         _misses(answers, findings, members, evidence.log_time),
         _unexplained(findings, verdicts, members),
+        *_located(rows, findings, verdicts, pl.DataFrame(schema=HOP_LOSS) if losses is None else losses),
+    )
+
+
+def _located(
+    rows: pl.DataFrame, findings: pl.DataFrame, verdicts: pl.DataFrame, losses: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the scores of hops, and the losses that no leak between systems explains."""
+    hops = pl.DataFrame(
+        [(kind, *hop) for kind, hop in HOPS.items()], schema=["kind", "from_stage", "to_stage", "change"], orient="row"
+    )
+    leaks = rows.join(hops, on="kind").filter("decidable").select("leak", *hops.columns, "impact_micros")
+    numbered = losses.filter(pl.col("loss_micros") != 0).with_row_index("loss")
+    explained = verdicts.select("finding", "leak").drop_nulls().join(findings.select("finding", "finding_id"), on="finding")
+    tied = numbered.explode("finding_ids").join(explained, left_on="finding_ids", right_on="finding_id").join(
+        leaks.select("leak"), on="leak", how="semi"
+    ).unique(["loss", "leak"])  # fmt: skip
+    met = tied.join(leaks, on="leak", suffix="_truth")
+    same = pl.all_horizontal(pl.col(n) == pl.col(f"{n}_truth") for n in ("from_stage", "to_stage", "change"))
+    same &= pl.col("loss_micros") == pl.col("impact_micros")
+    right = met.group_by("leak").agg(is_located=same.all() & (pl.len() == 1))
+    judged = leaks.join(right, on="leak", how="left").with_columns(pl.col("is_located").fill_null(False))
+    money, is_located = pl.col("impact_micros").cast(pl.Int128), pl.col("is_located")
+    scores = judged.group_by(hops.columns).agg(
+        injected=pl.len(), located=is_located.sum(), elsewhere=(~is_located).sum(), injected_micros=money.sum(),
+        located_micros=money.filter(is_located).sum(), first=pl.col("leak").min(),
+    )  # fmt: skip
+    stray = numbered.join(tied.select("loss"), on="loss", how="anti")
+    return (
+        scores.sort("first").select(pl.col(n).cast(t) for n, t in HOP_SCORE.items()),
+        stray.select(pl.col(n).cast(t) for n, t in HOP_LOSS.items()),
     )
 
 

@@ -13,12 +13,12 @@ from starlette.requests import Request
 
 from trueup.errors import TrueupError
 from trueup.units import MICROS
+from trueup.warehouse.decide import Recorded
 from trueup.warehouse.explain import FindingExplanation, explain
 from trueup.workbench.access.sessions import Session
-from trueup.workbench.decisions import Choice
 from trueup.workbench.pages.fraud import fraud_case
 from trueup.workbench.parts import charts
-from trueup.workbench.parts.decision_form import decision_buttons
+from trueup.workbench.parts.decision_form import Subject, decision_buttons
 from trueup.workbench.parts.evidence import evidence_button
 from trueup.workbench.parts.money import age_text, count_text, money_text, share_text, words
 from trueup.workbench.parts.palette import BILLED, LEAKAGE, OVERCHARGE, TOLERATED
@@ -73,8 +73,14 @@ def register(workbench: Workbench) -> None:
     async def case(request: Request, case_id: str) -> None:
         with shell(workbench, request, "Case") as session:
             rows = await workbench.questions.rows("case/case", id=case_id)
+            if not rows and await asyncio.to_thread(workbench.copy.is_stale):
+                # It may have been opened a moment ago.
+                await workbench.wait_for_newer_copy()
+                rows = await workbench.questions.rows("case/case", id=case_id)
             if not rows:
-                empty(f"There is no case {case_id[:40]}: it may have been merged. The queue shows all cases.")
+                empty(
+                    f"There is no case {case_id[:40]} in the copy of the views. One that is new appears when the copy is renewed."
+                )
             elif rows[0]["type"] == "fraud":
                 await fraud_case(workbench, session, rows[0])
             else:
@@ -109,8 +115,12 @@ async def _root_cause(workbench: Workbench, session: Session, row: Row) -> None:
         with ui.element("div"):
             text("div", f"{words(row['kind'])}: {money_text(row['impact'], currency)}").classes("tu-title")
             text("div", kinds.get(row["kind"], {}).get("meaning", "")).classes("tu-quiet")
+            if row["merged_into"]:
+                with ui.element("div"):
+                    text("span", "It was merged into ")
+                    ui.link("the case that took its findings", f"/case/{row['merged_into']}")
         with ui.element("div").classes("tu-actions"):
-            _case_actions(workbench, session, case_id, row["status"])
+            _case_actions(workbench, session, case_id, row["status"], "root_cause")
     with ui.element("div").classes("tu-columns"):
         with section("What its findings have in common", width="tu-third"):
             chips(f"{name.replace('_', ' ')}: {value}" for name, value in pattern_of(row["pattern"]))
@@ -145,18 +155,21 @@ async def _root_cause(workbench: Workbench, session: Session, row: Row) -> None:
             _timeline([(h["at"], h["event"], h["by"], h["note"] or detail_text(h["details"])) for h in history], workbench)
 
 
-def _case_actions(workbench: Workbench, session: Session, subject: str, status: str, *, only_finding: bool = False) -> None:
-    status_chip = text("span", words(workbench.copy.status_of(subject, status))).classes(f"tu-chip {status}").mark("status")
+def _case_actions(workbench: Workbench, session: Session, subject_id: str, status: str, subject: Subject) -> None:
+    status_chip = text("span", words(workbench.copy.status_of(subject_id, status))).classes(f"tu-chip {status}").mark("status")
 
     async def selected() -> list[str]:
-        return [subject]
+        return [subject_id]
 
-    def decided(_: Sequence[str], choice: Choice) -> None:
-        status_chip.set_text(words(workbench.copy.status_of(subject, status)))
+    def decided(recorded: Sequence[Recorded]) -> None:
+        if recorded[0].into:
+            ui.navigate.to(f"/case/{recorded[0].into}")
+            return
+        status_chip.set_text(words(workbench.copy.status_of(subject_id, status)))
         ui.navigate.reload()
 
-    decision_buttons(workbench, session, selected, decided, only_finding=only_finding)
-    evidence_button(workbench, session, subject)
+    decision_buttons(workbench, session, selected, decided, subject)
+    evidence_button(workbench, session, subject_id)
 
 
 def _members(workbench: Workbench, session: Session, row: Row, members: Sequence[Row]) -> None:
@@ -207,7 +220,7 @@ def _finding(workbench: Workbench, session: Session, explained: FindingExplanati
             text("div", f"{words(finding['kind'])}: {money_text(finding['impact'], currency)}").classes("tu-title")
             text("div", explained.meaning).classes("tu-quiet")
         with ui.element("div").classes("tu-actions"):
-            _case_actions(workbench, session, finding["finding_id"], finding["status"], only_finding=True)
+            _case_actions(workbench, session, finding["finding_id"], finding["status"], "finding")
     with ui.element("div").classes("tu-columns"):
         with section("Facts", width="tu-third"):
             provisional = f"yes: {finding['provisional_reason']}" if finding["provisional"] else "no"

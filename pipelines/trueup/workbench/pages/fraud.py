@@ -13,20 +13,20 @@ from nicegui import events, ui
 from starlette.requests import Request
 
 from trueup.workbench.access.sessions import Session
-from trueup.workbench.decisions import Choice
 from trueup.workbench.parts import charts
 from trueup.workbench.parts.decision_form import decision_buttons
 from trueup.workbench.parts.evidence import evidence_button
 from trueup.workbench.parts.money import count_text, share_text, words
 from trueup.workbench.parts.palette import BILLED, LEAKAGE, OVERCHARGE
-from trueup.workbench.parts.shell import empty, guarded, section, shell
-from trueup.workbench.parts.table import Column, cells, csv_text, grid
+from trueup.workbench.parts.queue import EVERY, MOST_SHOWN, Queue
+from trueup.workbench.parts.shell import empty, section, shell
+from trueup.workbench.parts.table import Column, grid
 from trueup.workbench.parts.text import sentences_of, text
 from trueup.workbench.parts.url_state import UrlState
 from trueup.workbench.workbench import Workbench
 
 Row = dict[str, Any]
-MOST_SHOWN, MOST_EXPORTED, MOST_REASONS = 2_000, 100_000, 10
+MOST_REASONS = 10
 COLUMNS = (
     Column("probability", "Probability", "share", 118),
     Column("party", "Party", width=165),
@@ -37,7 +37,7 @@ COLUMNS = (
     Column("status", "Status", "words", 110),
     Column("case_id", "Case", "id", 125, hidden=True),
 )
-_STATUSES = ("open", "confirmed", "dismissed", "claimed", "prevented", "written_off", "all")
+_STATUSES = ("open", "confirmed", "dismissed", "claimed", "prevented", "written_off", EVERY)
 _DEFAULTS = {"status": "open", "search": "", "case": ""}
 
 
@@ -48,79 +48,48 @@ def register(workbench: Workbench) -> None:
     async def fraud(request: Request) -> None:
         state = UrlState(request, _DEFAULTS)
         with shell(workbench, request, "Fraud") as session:
-            await _Queue(workbench, session, state).draw()
+            await _Parties(workbench, session, state).draw()
 
 
-class _Queue:
+class _Parties(Queue):
     """The queue of suspected parties, and the one that is selected."""
 
-    def __init__(self, workbench: Workbench, session: Session, state: UrlState) -> None:
-        self.workbench, self.session, self.state = workbench, session, state
-        self.rows: list[Row] = []
-        self.grid: ui.aggrid
-        self.detail: ui.element
+    name, label, columns, subject = "fraud", "Suspected parties", COLUMNS, "fraud"
 
     async def draw(self) -> None:
-        self.rows = await self._ask(MOST_SHOWN)
         with ui.element("div").classes("tu-bar"):
-            statuses = {
-                name: words(name) for name in ("open", "confirmed", "dismissed", "claimed", "prevented", "written_off", "all")
-            }
             ui.select(
-                statuses, value=self.state.one_of("status", list(statuses)), label="Status", on_change=self._filter("status")
+                {name: words(name) for name in _STATUSES},
+                value=self.state.one_of("status", list(_STATUSES)),
+                label="Status",
+                on_change=self.filter("status"),
             ).props("outlined dense")
-            ui.input("Filter by party, reason or rule", value=self.state["search"], on_change=self._filter("search")).props(
+            ui.input("Filter by party, reason or rule", value=self.state["search"], on_change=self.filter("search")).props(
                 'outlined dense clearable debounce=300 data-filter="1"'
             ).classes("tu-grow")
-            with ui.element("div").classes("tu-actions"):
-                decision_buttons(self.workbench, self.session, self._selected, self._decided)
-                ui.button("CSV", icon="download", on_click=guarded(self.workbench, self.session, "reader", self._export)).props(
-                    "flat dense no-caps"
-                )
-        self.shown = ui.label(self._count()).classes("tu-quiet")
-        self.grid = grid(COLUMNS, self.rows, label="Suspected parties", select=True, height="340px")
+            self.draw_actions()
+        self.draw_count()
+        await self.draw_rows("340px")
         self.grid.on("cellClicked", self._show_row, ["data"])
-        self.grid.on("rowDoubleClicked", self._open_row, ["data"])
         self.detail = ui.element("div").style("margin-top: 14px")
-        first = self.state["case"] or (self.rows[0]["case_id"] if self.rows else "")
-        await self._show(first)
+        await self._show(self.state["case"] or (self.rows[0]["case_id"] if self.rows else ""))
 
-    def _count(self) -> str:
+    async def ask(self, most: int) -> list[Row]:
+        values = {name: self.value_of(name) for name in ("status", "search")}
+        rows = await self.workbench.questions.rows("fraud/queue", most=most, **values)
+        for row in rows:
+            row["why"] = next(iter(sentences_of(row["sentences"])), row["rules"] or "")
+        return rows
+
+    def counted(self) -> str:
         more = f"; the first {MOST_SHOWN:,} are shown" if len(self.rows) == MOST_SHOWN else ""
         return f"{count_text(len(self.rows), 'case')}, most probable first{more}. Select one to see why."
 
-    async def _ask(self, most: int) -> list[Row]:
-        status = "" if self.state["status"] == "all" else self.state["status"]
-        rows = await self.workbench.questions.rows("fraud/queue", most=most, status=status, search=self.state["search"])
-        for row in rows:
-            row["why"] = next(iter(sentences_of(row["sentences"])), row["rules"] or "")
-            row["status"] = self.workbench.copy.status_of(row["case_id"], row["status"])
-        # What was decided since the views were copied has left the queue.
-        return [row for row in rows if status in ("", row["status"])]
+    async def selected(self) -> list[str]:
+        return await super().selected() or [case for case in [self.state["case"]] if case]
 
-    def _filter(self, name: str) -> Any:
-        async def changed(event: events.ValueChangeEventArguments[Any]) -> None:
-            self.state.set(**{name: event.value or ""})
-            await self._reload()
-
-        return changed
-
-    async def _reload(self) -> None:
-        self.rows = await self._ask(MOST_SHOWN)
-        self.shown.set_text(self._count())
-        self.grid.options["rowData"] = [cells(COLUMNS, row) for row in self.rows]
-        self.grid.update()
-
-    async def _selected(self) -> list[str]:
-        chosen = [row["key"] for row in await self.grid.get_selected_rows()]
-        return chosen or [case for case in [self.state["case"]] if case]
-
-    async def _decided(self, subjects: Sequence[str], choice: Choice) -> None:
-        await self._reload()
+    async def after_decision(self) -> None:
         await self._show(self.state["case"])
-
-    def _open_row(self, event: events.GenericEventArguments) -> None:
-        ui.navigate.to(f"/case/{event.args['data']['key']}")
 
     async def _show_row(self, event: events.GenericEventArguments) -> None:
         case_id = event.args["data"]["key"]
@@ -133,11 +102,6 @@ class _Queue:
         with self.detail:
             if rows:
                 await fraud_case(self.workbench, self.session, rows[0], with_actions=False)
-
-    async def _export(self) -> None:
-        rows = await self._ask(MOST_EXPORTED)
-        self.workbench.actions.append(self.session.user, "export", "fraud", rows=len(rows), address=self.state.address())
-        ui.download.content(csv_text(COLUMNS, rows), "fraud.csv", "text/csv")
 
 
 async def fraud_case(workbench: Workbench, session: Session, row: Row, *, with_actions: bool = True) -> None:
@@ -192,7 +156,7 @@ def _actions(workbench: Workbench, session: Session, case_id: str) -> None:
     async def selected() -> list[str]:
         return [case_id]
 
-    decision_buttons(workbench, session, selected, lambda *_: ui.navigate.reload())
+    decision_buttons(workbench, session, selected, lambda _: ui.navigate.reload(), "fraud")
     evidence_button(workbench, session, case_id)
 
 
@@ -264,10 +228,11 @@ def _graph(party: str, links: Sequence[Row]) -> None:
                 "links": edges,
                 "roam": False,
                 "left": 40,
-                "right": 60,
+                "right": 90,
                 "top": 20,
                 "bottom": 20,
-                "force": {"repulsion": 70, "gravity": 0.22, "edgeLength": [20, 70], "layoutAnimation": False},
+                "force": {"repulsion": 110, "gravity": 0.2, "edgeLength": [25, 85], "layoutAnimation": False},
+                "labelLayout": {"hideOverlap": True},
                 "label": {"position": "right", "fontSize": 11},
                 "lineStyle": {"color": "#8C8C8C", "opacity": 0.7},
                 "emphasis": {"focus": "adjacency"},

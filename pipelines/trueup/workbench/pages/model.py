@@ -21,6 +21,10 @@ from trueup.workbench.workbench import Workbench
 
 Row = dict[str, Any]
 _MARGIN = "(margin)"
+_BY_TYPE_NOTE = "Frauds of later days by type, and how many of their transactions raised an alert."
+_CAUGHT_NOTE = (
+    "Parties of simulated operators by kind and number, and how many of them had a case; innocent look-alikes are the last."
+)
 
 
 def register(workbench: Workbench) -> None:
@@ -63,14 +67,11 @@ async def _content(workbench: Workbench, name: str, role: str) -> None:
     metrics = card.get("metrics", {})
     with ui.element("div").classes("tu-facts"):
         budget = card.get("alerts_per_day")
-        fact(
-            "Precision at budget",
-            share_text(metrics.get("precision_at_budget")),
-            f"first {budget} alerts of a day" if budget else "",
-            "good",
-        )
-        fact("Average precision", _number(metrics.get("average_precision")), "on later days than it was trained on", "good")
-        fact("AUC", _number(metrics.get("auc")), "0.5 is chance", "watch")
+        others = "operators that it was not trained on" if "measured_on" in card else "later days than it was trained on"
+        for measure, (title, note, written) in _MEASURES.items():
+            if measure in metrics:
+                shown = {"budget": budget if budget is not None else "the", "others": others}
+                fact(title, written(metrics[measure]), note.format_map(shown), "good")
         fact(
             "Alerts",
             count_text(int(sum(row["suspicious"] for row in daily))),
@@ -94,11 +95,11 @@ async def _content(workbench: Workbench, name: str, role: str) -> None:
             "Calibration",
             "Of transactions that the model called as likely as this, how many were fraud; on the dashed line all is well.",
         ):
-            _calibration(card.get("reliability") or [])
+            _calibration(card)
         with section("Alerts by day", "Share of scored transactions that the model finds suspicious."):
             _alerts(daily)
-        with section("What it catches", "Frauds of later days by type, and how many of their transactions raised an alert."):
-            _by_type(card.get("by_type") or [])
+        with section("What it catches", _CAUGHT_NOTE if "cases_caught" in card else _BY_TYPE_NOTE):
+            _caught(card)
         with section("What it cannot see"):
             blind = card.get("blind_spots") or []
             for sentence in blind:
@@ -122,6 +123,16 @@ def _number(value: float | None) -> str:
     return "unknown" if value is None else f"{value:.3f}"
 
 
+_MEASURES = {
+    "precision_at_budget": ("Precision at budget", "first {budget} alerts of a day", share_text),
+    "precision_within_the_budget": ("Precision within the budget", "{budget} cases a day, on {others}", share_text),
+    "share_of_frauds_caught_within_the_budget": ("Frauds caught", "within the budget, on {others}", share_text),
+    "average_precision": ("Average precision", "on {others}", _number),
+    "auc": ("AUC", "0.5 is chance", _number),
+}
+"""What a card may have measured: its title, note and form. A measure that the card lacks is left out."""
+
+
 def _drift(drift: Sequence[Row]) -> None:
     if not drift:
         empty("No day has been compared with the training data.")
@@ -136,9 +147,11 @@ def _drift(drift: Sequence[Row]) -> None:
     charts.chart(charts.lines_over_days([f"{day:%-d %b}" for day in days], values, bounds), height=300, label="Drift by day")
 
 
-def _calibration(bins: Sequence[Mapping[str, float]]) -> None:
+def _calibration(card: Mapping[str, Any]) -> None:
+    bins: Sequence[Mapping[str, float]] = card.get("reliability") or []
     if not bins:
-        empty("Its card has no calibration.")
+        starter = "It was calibrated on other operators: train a model on decisions of yours to see how well it fits here."
+        empty(starter if "measured_on" in card else "Its card has no calibration.")
         return
     data = [
         {
@@ -182,17 +195,21 @@ def _alerts(daily: Sequence[Row]) -> None:
     )
 
 
-def _by_type(types: Sequence[Mapping[str, Any]]) -> None:
+def _caught(card: Mapping[str, Any]) -> None:
+    """Draw the share that is caught of each type: of its transactions, or of its cases where the card counts those."""
+    by_type, by_case = card.get("by_type") or [], card.get("cases_caught") or {}
+    types = [(str(each["type"]), int(each["transactions"]), int(each["alerted"])) for each in by_type]
+    types = types or [(name, int(each["cases"]), int(each["caught"])) for name, each in by_case.items()]
     if not types:
         empty("Its labels have no types.")
         return
-    ordered = sorted(types, key=lambda each: -each["alerted"] / max(each["transactions"], 1))
-    names = [f"{words(each['type'])}, {each['transactions']}" for each in ordered]
-    shares = [round(each["alerted"] / max(each["transactions"], 1), 3) for each in ordered]
+    ordered = sorted(types, key=lambda each: (-each[2] / max(each[1], 1), each[0]))
+    names = [f"{words(name)}, {count}" for name, count, _ in ordered]
+    shares = [round(caught / max(count, 1), 3) for _, count, caught in ordered]
     charts.chart(
         charts.ranked_bars(names, shares, [LEAKAGE if share < 0.5 else OVERCHARGE for share in shares], "v => trueup.share(v)"),
-        height=40 + 34 * len(names),
-        label="Share of the transactions of each type of fraud that raised an alert",
+        height=40 + (34 if len(names) < 10 else 20) * len(names),
+        label="Share of each type of fraud that raised an alert",
     )
 
 

@@ -10,12 +10,14 @@ from nicegui import ui
 from trueup.workbench.parts.palette import series_colours
 
 Options = dict[str, Any]
+_FONT = 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
+"""The font of the page by name: ECharts measures text on a canvas, which knows no inheritance."""
 _GRID = {"left": 8, "right": 16, "top": 40, "bottom": 8, "containLabel": True}
 
 
 def chart(options: Options, *, label: str, height: int = 300) -> ui.echart:
     """Draw a chart; `label` says in words what it shows."""
-    base: Options = {"animation": False, "textStyle": {"fontFamily": "inherit"}, "aria": {"enabled": True, "description": label}}
+    base: Options = {"animation": False, "textStyle": {"fontFamily": _FONT}, "aria": {"enabled": True, "description": label}}
     drawn = ui.echart({**base, **options}, renderer="svg").classes("tu-chart").style(f"height: {height}px")
     return drawn.props(f'role="img" aria-label="{_attribute(label)}"')
 
@@ -71,8 +73,10 @@ def ranked_bars(names: Sequence[str], amounts: Sequence[float], colours: Sequenc
 
 
 def sankey(nodes: Sequence[Options], links: Sequence[Options], currency: str) -> Options:
-    """Return flows of money between nodes."""
+    """Return flows of money between nodes; on a telephone with smaller labels and more room for them."""
+    narrow = {"right": "44%", "nodeGap": 17, "label": {"fontSize": 10, "width": 128}}
     return {
+        "media": [{"query": {"maxWidth": 560}, "option": {"series": [narrow]}}],
         "tooltip": {"trigger": "item", ":valueFormatter": money_js(currency), "confine": True},
         "series": [
             {

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Literal
 
 from nicegui import ui
 
+from trueup.errors import TrueupError
+from trueup.investigation.reshape import parts_of
+from trueup.printable import visible
+from trueup.units import MICROS
+from trueup.warehouse.decide import Recorded
 from trueup.workbench.access.sessions import Session
 from trueup.workbench.decisions import CHOICES, FIRST, Choice, Field, Form, decide_all
-from trueup.workbench.parts.money import count_text, words
+from trueup.workbench.parts.money import count_text, money_text, words
 from trueup.workbench.parts.shell import guarded, primary_button
-from trueup.workbench.parts.text import text
+from trueup.workbench.parts.text import pattern_text, text
 from trueup.workbench.workbench import Workbench
 
 Selected = Callable[[], Awaitable[Sequence[str]]]
-Done = Callable[[Sequence[str], Choice], Awaitable[None] | None]
-_LABELS: dict[Field, str] = {"note": "Note", "amount": "Amount, if not all", "day": "Day", "assignee": "Person"}
+Done = Callable[[Sequence[Recorded]], Awaitable[None] | None]
+Subject = Literal["finding", "fraud", "root_cause"]
+_LABELS: dict[Field, str] = {
+    "note": "Note",
+    "amount": "Amount, if not all",
+    "day": "Day",
+    "assignee": "Person",
+    "into": "Case that takes the findings",
+    "where": "Findings of the new case",
+}
+_OFFERED: dict[Subject, tuple[str, ...]] = {
+    "finding": ("any",),
+    "fraud": ("any", "case"),
+    "root_cause": ("any", "case", "root_cause"),
+}
+"""The decisions offered, by what is decided on."""
 
 
-def decision_buttons(workbench: Workbench, session: Session, selected: Selected, done: Done, *, only_finding: bool = False) -> None:
-    """Draw a button for each decision; a reader sees none. `done` is called with the subjects that were decided."""
+def decision_buttons(workbench: Workbench, session: Session, selected: Selected, done: Done, subject: Subject) -> None:
+    """Draw a button for each decision on a subject; a reader sees none. `done` is called with what was recorded."""
     if not session.user.may("analyst"):
         return
     maker = _FormMaker(workbench, session, selected, done)
-    choices = [choice for choice in CHOICES if not (only_finding and choice.only_cases)]
+    choices = [choice for choice in CHOICES if choice.subject in _OFFERED[subject]]
     for choice in choices[:FIRST]:
         if choice.key == "c":
             primary_button(choice.title, maker.opener(choice)).props(f"dense {_key(choice)}")
@@ -53,17 +73,17 @@ class _FormMaker:
         async def open_form() -> None:
             subjects = list(await self._selected())
             if subjects:
-                self._open(choice, subjects)
+                self._open(choice, subjects, await _options(self._workbench, choice, subjects))
             else:
                 ui.notify("Select rows first: space selects the row with the focus.", type="warning")
 
         return guarded(self._workbench, self._session, "analyst", open_form)
 
-    def _open(self, choice: Choice, subjects: Sequence[str]) -> None:
+    def _open(self, choice: Choice, subjects: Sequence[str], options: Mapping[str, str]) -> None:
         with ui.dialog(value=True) as dialog, ui.card():
             many = f": {count_text(len(subjects), 'row')}" if len(subjects) > 1 else ""
             text("h2", f"{choice.title}{many}").classes("tu-h2")
-            inputs = {name: _input(name, required=name in choice.required) for name in choice.fields}
+            inputs = {name: _input(name, options, required=name in choice.required) for name in choice.fields}
 
             async def submit() -> None:
                 form = Form(choice, {name: str(each.value or "") for name, each in inputs.items()})
@@ -73,7 +93,7 @@ class _FormMaker:
                 ui.notify(
                     f"{words(recorded[0].decision)}: {count_text(len(recorded), 'decision')} in the log{second}", type="positive"
                 )
-                result = self._done(subjects, choice)
+                result = self._done(recorded)
                 if result is not None:
                     await result
 
@@ -83,8 +103,49 @@ class _FormMaker:
                 ui.button("Cancel", on_click=dialog.close).props("flat no-caps")
 
 
-def _input(name: Field, *, required: bool) -> Any:
+async def _options(workbench: Workbench, choice: Choice, subjects: Sequence[str]) -> dict[str, str]:
+    """Return what a merge or a split can choose from, by value; raise `TrueupError` where there is nothing, or several subjects."""
+    if choice.subject != "root_cause":
+        return {}
+    if len(subjects) > 1:
+        raise TrueupError(f"{len(subjects):,} rows are selected, and a case is merged or split alone", todo="select one")
+    (case_id,) = subjects
+    found = await workbench.questions.rows("case/case", id=case_id)
+    if not found or found[0]["type"] != "root_cause":
+        raise TrueupError("only a case of a root cause is merged or split", todo="select such a case")
+    currency = found[0]["currency"]
+    if choice.decision == "merged":
+        others = await workbench.questions.rows("case/merge_targets", id=case_id)
+        options = {
+            each["case_id"]: f"{pattern_text(each['pattern'])}: {_size(each['findings'], each['impact'], currency)}"
+            for each in others
+        }
+    else:
+        parts = await workbench.questions.of_lake(lambda warehouse: parts_of(warehouse, case_id))
+        options = {
+            part.condition: f"{_named(part.condition)}: {_size(part.findings, Decimal(part.money_micros) / MICROS, currency)}"
+            for part in parts
+        }
+    if not options:
+        missing = "no other case of this kind and currency" if choice.decision == "merged" else "nothing that tells findings apart"
+        raise TrueupError(f"there is {missing}", todo="leave the case as it is")
+    return options
+
+
+def _size(findings: int, money: Decimal, currency: str | None) -> str:
+    return f"{count_text(findings, 'finding')}, {money_text(money, currency)}"
+
+
+def _named(condition: str) -> str:
+    name, _, value = condition.partition("=")
+    return f"{words(name.removeprefix('attribute:'))} {value}"
+
+
+def _input(name: Field, options: Mapping[str, str], *, required: bool) -> Any:
     label = _LABELS[name] + (" (needed)" if required else "")
+    if name in ("into", "where"):
+        shown = {value: visible(title) for value, title in options.items()}
+        return ui.select(shown, label=label, with_input=True).props("outlined options-dense").style("width: 100%")
     if name == "note":
         return ui.textarea(label).props("outlined rows=3").style("width: 100%")
     kind = 'type="date" stack-label' if name == "day" else ""

@@ -12,6 +12,8 @@ stored AS (
     UNION ALL
     SELECT g.source_id, 1, 0 FROM lake.events.stage g
     UNION ALL
+    SELECT i.source_id, 1, 0 FROM lake.events.invoice i
+    UNION ALL
     SELECT s.source_id, 1, 0 FROM lake.events.subscriber s
     UNION ALL
     SELECT t.source_id, 1, 0 FROM lake.events.tariff t

@@ -33,6 +33,9 @@ SELECT
     f.whole_expected_micros,                      -- expected money of all parts of the booking after this change
     f.whole_billed_micros,                        -- billed money of all parts of the booking
     f.whole_tolerated_micros,                     -- the part of their difference within tolerance
+    f.item,                                       -- the recurring or one-off item that it is about; NULL of other findings, as below
+    f.period_from,                                -- the beginning of the item's period, or its event
+    f.period_to,                                  -- the end of the item's period, exclusive; NULL of an event
     f.snapshot_id AS snapshot                     -- the commit that stored it
 FROM lake.events.finding f
 WHERE f.position <= coalesce(getvariable('as_of_position'), 9223372036854775807)

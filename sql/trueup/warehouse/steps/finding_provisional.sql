@@ -8,11 +8,18 @@ WITH zone AS MATERIALIZED (
 rules AS MATERIALIZED (
     FROM steps.match_rule
 ),
+covered AS MATERIALIZED (
+    -- The services that others cover: their records lie in the sums of those.
+    SELECT CAST(c.value ->> '$' AS VARCHAR) AS service, s.key AS line
+    FROM steps.policy_now p, json_each(p.content, '$.services') s, json_each(s.value, '$.covers') c
+),
 shared AS MATERIALIZED (
     FROM steps.shared_price
 ),
 suspended AS MATERIALIZED (
-    FROM steps.suspense
+    SELECT s.*, coalesce(c.line, s.service) AS sum_service
+    FROM steps.suspense s
+    LEFT JOIN covered c ON c.service = s.service
 ),
 standing AS MATERIALIZED (
     SELECT
@@ -33,6 +40,11 @@ lacking AS (
     )
     UNION ALL
     SELECT d.stream, d.service, d.day, d.day, 'quarantined share' FROM steps.suspense_day d WHERE d.is_incomplete
+),
+lacking_sums AS (
+    SELECT k.stream, coalesce(c.line, k.service) AS service, k.first_day, k.last_day, k.reason
+    FROM lacking k
+    LEFT JOIN covered c ON c.service = k.service
 ),
 lopsided AS (
     SELECT
@@ -111,18 +123,27 @@ reasons AS (
     JOIN shared q ON q.pool = p.pool AND q.period = p.period AND q.timezone = p.timezone AND q.by_account = p.by_account
     WHERE
         coalesce(q.service = f.refused_service, TRUE)
-        AND date_trunc(p.period, timezone(p.timezone, f.started_at)) BETWEEN
-        date_trunc(p.period, timezone(p.timezone, coalesce(f.from_time, f.started_at))) AND date_trunc(p.period, timezone(p.timezone, f.until_time))
+        AND CASE
+            -- Which cycle a refused record is of depends on a state; no cycle is longer than 31 days.
+            WHEN p.period = 'cycle'
+                THEN
+                    f.started_at BETWEEN coalesce(f.from_time, f.started_at) - INTERVAL 31 DAY
+                    AND f.until_time + INTERVAL 31 DAY
+            ELSE
+                date_trunc(p.period, timezone(p.timezone, f.started_at)) BETWEEN
+                date_trunc(p.period, timezone(p.timezone, coalesce(f.from_time, f.started_at)))
+                AND date_trunc(p.period, timezone(p.timezone, f.until_time))
+        END
     UNION ALL
     SELECT l.finding_id, a.reason
     FROM lopsided l
-    JOIN lacking a ON a.stream = l.missing_side AND l.day BETWEEN a.first_day AND a.last_day AND a.service IN ('', l.service)
+    JOIN lacking_sums a ON a.stream = l.missing_side AND l.day BETWEEN a.first_day AND a.last_day AND a.service IN ('', l.service)
     UNION ALL
     SELECT m.finding_id, 'quarantined record'
     FROM members m
     JOIN keyed k ON k.event_id = m.event_id AND k.missing_side = m.missing_side
     JOIN suspended s ON s.stream = m.missing_side AND s.session_key = k.session_key
-    WHERE coalesce(s.service = m.service, TRUE) AND coalesce(s.account = k.account, TRUE)
+    WHERE coalesce(s.sum_service = m.service, TRUE) AND coalesce(s.account = k.account, TRUE)
     UNION ALL
     SELECT r.finding_id, 'quarantined record'
     FROM (
@@ -139,19 +160,26 @@ reasons AS (
     LEFT JOIN rules own ON own.service = l.service
     LEFT JOIN rules other ON other.service IS NULL
     WHERE
-        coalesce(s.service = l.service, TRUE) AND coalesce(s.peer = l.peer, TRUE)
+        coalesce(s.sum_service = l.service, TRUE) AND coalesce(s.peer = l.peer, TRUE)
         -- Under a rule that has session keys alone, a record with a session key is of no other session.
         AND (
             s.session_key IS NULL OR NOT coalesce(own.by_key, other.by_key, TRUE) OR coalesce(own.by_nearest, other.by_nearest, FALSE)
         )
-        AND if(
-            coalesce(own.by_period, other.by_period, FALSE),
-            steps.period_number(l.started_at, coalesce(own.period, other.period), z.name)
-            BETWEEN steps.period_number(coalesce(s.from_time, l.started_at), coalesce(own.period, other.period), z.name)
-            AND steps.period_number(s.until_time, coalesce(own.period, other.period), z.name),
-            epoch_us(l.started_at) BETWEEN epoch_us(coalesce(s.from_time, l.started_at)) - coalesce(own.start_tolerance_us, other.start_tolerance_us, 0)
-            AND epoch_us(s.until_time) + coalesce(own.start_tolerance_us, other.start_tolerance_us, 0)
-        )
+        AND CASE
+            WHEN NOT coalesce(own.by_period, other.by_period, FALSE)
+                THEN
+                    epoch_us(l.started_at) BETWEEN epoch_us(coalesce(s.from_time, l.started_at)) - coalesce(own.start_tolerance_us, other.start_tolerance_us, 0)
+                    AND epoch_us(s.until_time) + coalesce(own.start_tolerance_us, other.start_tolerance_us, 0)
+            -- Which cycle a refused record is of depends on a state; no cycle is longer than 31 days.
+            WHEN coalesce(own.period, other.period) = 'cycle'
+                THEN
+                    l.started_at BETWEEN coalesce(s.from_time, l.started_at) - INTERVAL 31 DAY
+                    AND s.until_time + INTERVAL 31 DAY
+            ELSE
+                steps.period_number(l.started_at, coalesce(own.period, other.period), z.name)
+                BETWEEN steps.period_number(coalesce(s.from_time, l.started_at), coalesce(own.period, other.period), z.name)
+                AND steps.period_number(s.until_time, coalesce(own.period, other.period), z.name)
+        END
 )
 SELECT
     r.finding_id,                                 -- 16 bytes

@@ -10,7 +10,7 @@ WITH terms AS (
 SELECT DISTINCT
     a.services AS pool,                           -- the services of the pool, as the tariff book lists them
     trim(unnest(string_split(a.services, ','))) AS service, -- one of them
-    a.period,                                     -- day, week or month
+    a.period,                                     -- day, week, month or cycle
     a.timezone,                                   -- in which the period is counted
     a.by_account                                  -- whether all subscribers of an account draw on it
 FROM terms a

@@ -130,6 +130,9 @@ def decimal_texts(numbers: Fractions, rows: int) -> tuple[pl.Series, Mask]:
     numerators, denominators = (np.broadcast_to(part, rows) for part in (numbers.numerator, numbers.denominator))
     if (numbers.denominator == 1).all():
         return _whole_texts(numerators), np.zeros(rows, np.bool_)
+    places = _common_places(numbers)
+    if places is not None:
+        return _texts_of_places(numerators, places), np.zeros(rows, np.bool_)
     texts = [_decimal(int(top), int(bottom)) for top, bottom in zip(numerators.tolist(), denominators.tolist(), strict=True)]
     series = pl.Series(texts, dtype=pl.String)
     return series, series.is_null().to_numpy()
@@ -139,6 +142,24 @@ def _whole_texts(numerators: Whole) -> pl.Series:
     if numerators.dtype == object:
         return pl.Series([str(number) for number in numerators], dtype=pl.String)
     return pl.Series(np.ascontiguousarray(numerators)).cast(pl.String)
+
+
+def _common_places(numbers: Fractions) -> int | None:
+    """Return the decimals of 64-bit numbers over one power of ten; None for all others."""
+    first = int(numbers.denominator[0]) if len(numbers.denominator) else 1
+    places = len(str(first)) - 1
+    is_one = numbers.numerator.dtype == np.int64 and 10**places == first and places <= _SHORT
+    return places if is_one and bool((numbers.denominator == first).all()) else None
+
+
+def _texts_of_places(numerators: Whole, places: int) -> pl.Series:
+    """Return numerators over a power of ten as plain decimals, with no more decimals than each needs."""
+    size = pl.col("numerator").abs()
+    fraction = (size % 10**places).cast(pl.String).str.zfill(places).str.strip_chars_end("0")
+    point = pl.when(fraction == "").then(pl.lit("")).otherwise(pl.lit("."))
+    sign = pl.when(pl.col("numerator") < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+    frame = pl.DataFrame({"numerator": np.ascontiguousarray(numerators)})
+    return frame.select(text=pl.concat_str(sign, (size // 10**places).cast(pl.String), point, fraction)).to_series()
 
 
 def _decimal(numerator: int, denominator: int) -> str | None:

@@ -67,7 +67,7 @@ def as_number(node: Node) -> Node:
 
     def evaluate(records: Records) -> Value:
         value = node.evaluate(records)
-        number = number_of(value.texts, records.notation, None)
+        number = number_of(value.texts, records.notation, None, records.version)
         return Value(number.data, number.is_null, np.where(value.error > 0, value.error, number.error))
 
     return Node("number", evaluate, node.columns, node.needed)

@@ -73,17 +73,21 @@ class Value:
 
 @dataclass(frozen=True)
 class Records:
-    """Records whose expressions are evaluated: their fields, which of them the file types as numbers, and the notation."""
+    """Records whose expressions are evaluated: their fields, which of them the file types as numbers, and the notation.
+
+    `version` is that of the mapping, by which numbers of the notation are read.
+    """
 
     fields: pl.DataFrame
     rows: int
     typed: Mapping[str, Mask]
     notation: NotationConfig
+    version: int = 4
 
     @classmethod
-    def of(cls, batch: Batch, notation: NotationConfig) -> Records:
+    def of(cls, batch: Batch, notation: NotationConfig, version: int) -> Records:
         """Return the records of a batch."""
-        return cls(batch.fields, batch.provenance.height, batch.typed, notation)
+        return cls(batch.fields, batch.provenance.height, batch.typed, notation, version)
 
     def text(self, name: str) -> Value:
         """Return a source column as text; NULL in all records that lack it."""
@@ -95,7 +99,7 @@ class Records:
         """Return a source column as numbers in the source's notation; those that the file types are plain."""
         if name not in self.fields.columns:
             return null_of("number", self.rows)
-        return number_of(self.fields[name].cast(pl.String), self.notation, self.typed.get(name))
+        return number_of(self.fields[name].cast(pl.String), self.notation, self.typed.get(name), self.version)
 
 
 Evaluate = Callable[[Records], Value]
@@ -126,11 +130,12 @@ def text_value(texts: pl.Series, error: Codes | None = None) -> Value:
     return Value(texts, texts.is_null().to_numpy(), no_error(len(texts)) if error is None else error)
 
 
-def number_of(texts: pl.Series, notation: NotationConfig, typed: Mask | None) -> Value:
+def number_of(texts: pl.Series, notation: NotationConfig, typed: Mask | None, version: int = 4) -> Value:
     """Return texts as numbers of a notation; those that the file types as numbers are plain decimals."""
     plain = texts
     if notation != _PLAIN:
-        plain = plain_numbers(texts, notation)
+        # Expressions read numbers as version 3 does, whatever the earlier version.
+        plain = plain_numbers(texts, notation, version=max(3, version))
         plain = plain if typed is None else plain.zip_with(~pl.Series(typed), texts)
     numbers, no_number, too_long = read_fractions(plain)
     error = np.where(no_number, NO_NUMBER, np.where(too_long, TOO_LARGE, 0)).astype(np.uint8)

@@ -58,7 +58,7 @@ class Candidates:
         rule_index = frontier.policies.rule_index(last_policy, rows["rule"].to_numpy())
         is_complete = _is_complete(rows, frontier.policies, rule_index) & ~is_duplicated(record)
         order = np.argsort(session)
-        begin, count, charge_counts = _runs(session[order], is_charge[order])
+        begin, count, charge_counts = _runs(np.sort(session), is_charge[order])
         single = order[begin[count == 1]]
         two = begin[(count == 2) & (charge_counts == 1)]
         usage, charges_of = _in_order(*_by_stream(order[two], order[two + 1], is_charge), len(order))
@@ -214,22 +214,40 @@ def _has_neighbour(
 def _neighbour_mask(places: pl.DataFrame) -> NDArray[np.bool_]:
     """Return which rows (`party`, `time_us`, `session`, `tolerance_us`) are within the tolerance of another session of their party.
 
-    Rows are sorted by one number: half of it is the party's hash and half the time, which is much quicker than sorting by both.
-    Two parties that share a half count as neighbours. That sends them through all steps, and has no other effect.
+    A party has a service, and so one tolerance: rows are compared with those of the same tolerance.
     """
     party, time_us, session, tolerance_us = (places[n].to_numpy() for n in ("party", "time_us", "session", "tolerance_us"))
     if not len(party):
         return np.zeros(0, dtype=np.bool_)
-    since_us = (time_us - time_us.min()).astype(np.uint64)
-    unit_us = int(since_us.max() >> np.uint64(_HALF_BITS)) + 1
-    order = np.argsort((party >> np.uint64(_HALF_BITS) << np.uint64(_HALF_BITS)) | (since_us // np.uint64(unit_us)))
-    party, time_us, session, tolerance_us = (column[order] for column in (party, time_us, session, tolerance_us))
-    # Rows of one time unit are in no order.
-    within_tolerance = np.abs(np.diff(time_us)) <= tolerance_us[1:] + unit_us - 1
-    adjacent = (within_tolerance & (session[1:] != session[:-1])) | (party[1:] != party[:-1])
-    adjacent &= party[1:] >> np.uint64(_HALF_BITS) == party[:-1] >> np.uint64(_HALF_BITS)
+    if tolerance_us.min() == tolerance_us.max():
+        return _near_another_session(party, time_us, session, int(tolerance_us[0]))
     neighbours = np.zeros(len(party), dtype=np.bool_)
-    neighbours[order] = np.append(adjacent, False) | np.append(False, adjacent)
+    for tolerance in np.unique(tolerance_us):
+        rows = tolerance_us == tolerance
+        neighbours[rows] = _near_another_session(party[rows], time_us[rows], session[rows], int(tolerance))
+    return neighbours
+
+
+def _near_another_session(party: Hashes, time_us: NDArray[np.int64], session: Hashes, tolerance_us: int) -> NDArray[np.bool_]:
+    """Return which rows are within a tolerance of another session of their party.
+
+    Rows are sorted by one number: half of it is the party's hash and half the time, which is much quicker than sorting by both.
+    So their distance is a difference of two numbers. Two parties that share a half count as one, and times are compared in whole
+    units. Either sends a few more rows through all steps, and has no other effect.
+    """
+    since_us = (time_us - time_us.min()).view(np.uint64)
+    unit_us = int(since_us.max() >> np.uint64(_HALF_BITS)) + 1
+    party_and_time = party >> np.uint64(_HALF_BITS) << np.uint64(_HALF_BITS)
+    party_and_time |= since_us if unit_us == 1 else since_us // np.uint64(unit_us)
+    order, ascending = np.argsort(party_and_time), np.sort(party_and_time)
+    # Times within the tolerance may be one unit further apart than the tolerance has whole units.
+    units = min(tolerance_us // unit_us + (unit_us > 1), 2**_HALF_BITS - 1)
+    session_in_order = session[order]
+    near = (ascending[1:] - ascending[:-1] <= np.uint64(units)) & (session_in_order[1:] != session_in_order[:-1])
+    places = np.flatnonzero(near)
+    neighbours = np.zeros(len(party), dtype=np.bool_)
+    neighbours[order[places]] = True
+    neighbours[order[places + 1]] = True
     return neighbours
 
 

@@ -8,19 +8,13 @@ from functools import reduce
 import numpy as np
 import polars as pl
 
-from trueup.rating.flat import flat_prices
 from trueup.reconcile.domain.bookings import TOLERATED
 from trueup.reconcile.domain.tariff_terms import Terms
-from trueup.reconcile.kernel.classification import classify, with_charged_price
+from trueup.reconcile.kernel.classification import classify
 from trueup.reconcile.kernel.fast_path.candidates import Candidates, Rows
-from trueup.reconcile.pricing.allowance_pools import Pools
-from trueup.reconcile.pricing.session_price import price_sessions
-from trueup.reconcile.sessions.grouping import RATED_BY
+from trueup.reconcile.pricing.price_table import FLAT_COLUMNS, RECORD_COLUMNS, PriceTable
 
 _KEY = ["session_key", "scope", "currency"]
-_RULE_COLUMNS = ["currency", "position", "time_us", "service", "quantity_micros"]
-PRICED_BY = ["scope", "subscriber", "peer", *RATED_BY, "event_id"]
-"""Further columns of a usage record on which its price by the tariff book depends."""
 AGREED: dict[str, pl.DataType] = {
     "row": pl.Int64(), "row_charge": pl.Int64(), "expected_micros": pl.Int128(), "billed_micros": pl.Int128()
 }  # fmt: skip
@@ -79,99 +73,40 @@ def _in_time(pairs: pl.DataFrame, candidates: Candidates, terms: Terms) -> pl.Da
     return pairs if in_time.all() else pairs.filter(pl.Series(in_time))
 
 
-def agreeing_pairs(pairs: pl.DataFrame, candidates: Candidates, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Return the pairs that agree, with their price and their billed amount: rows of `AGREED`."""
+def agreeing_pairs(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
+    """Return the pairs (with `expected_micros`, the price of their usage) that agree, with their billed amount: rows of `AGREED`.
+
+    At a flat price quantities may differ: a pair without impact raises no finding. Only a tariff can have two differences behind
+    an equal amount.
+    """
     if pairs.is_empty():
         return pl.DataFrame(schema=AGREED)
-    agreeing, others = _equal_at_flat_price(pairs, candidates)
-    others = with_pool_sessions(others, pools)
-    if others.is_empty():
-        return agreeing
-    return pl.concat([agreeing, _agreeing_pairs(_with_rule_columns(others, candidates), terms, pools)])
-
-
-def _equal_at_flat_price(pairs: pl.DataFrame, candidates: Candidates) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the pairs that are billed at their flat price (`AGREED`), and the other pairs that have a price.
-
-    Quantities may differ: a pair without impact raises no finding. Only a tariff can have two differences behind an equal amount.
-    The usage of a pair arrived under the policy in force last, so its money is in the currency of its price.
-    """
-    rules, rule_of_pair = candidates.frontier.policies.frame, candidates.rule_index[pairs["row"].to_numpy()]
-    equal, others = [pl.DataFrame(schema=AGREED)], [pairs.clear()]
-    for number in np.unique(rule_of_pair).tolist():
-        of_rule = rule_of_pair == number
-        some = pairs if of_rule.all() else pairs.filter(pl.Series(of_rule))
-        price_micros, price_per = rules.select("price_micros", "price_per").row(number)
-        if price_micros is None:
-            others.append(some)
-            continue
-        usage = candidates.columns_of(some["row"].to_numpy(), ["quantity_micros"])["quantity_micros"]
-        billed = candidates.columns_of(some["row_charge"].to_numpy(), ["amount_micros"])["amount_micros"]
-        priced = some.with_columns(
-            expected_micros=flat_prices(usage, price_micros, price_per), billed_micros=billed.cast(pl.Int128)
-        )
-        is_equal = (priced["expected_micros"] == priced["billed_micros"]).fill_null(False)
-        equal.append(priced.filter(is_equal).select(*AGREED))
-        others.append(some.filter(~is_equal & usage.is_not_null()))
-    return pl.concat(equal), pl.concat(others)
-
-
-def with_pool_sessions(rows: pl.DataFrame, pools: Pools) -> pl.DataFrame:
-    """Add `pool_session_id` to rows; rows whose price in the pool ever changes are left out."""
-    if pools.is_empty:
-        return rows.with_columns(pool_session_id=pl.lit(None, pl.Int64))
-    numbered = rows.join(pools.records.cast({"row": pl.Int64}), on="row", how="left", maintain_order="left")
-    return numbered.filter(pools.has_stable_price(numbered))
-
-
-def rules_of(rows: Rows, candidates: Candidates) -> pl.DataFrame:
-    """Return the rule of each row under the policy in force last, without its numbers and time zone."""
-    return candidates.frontier.policies.frame.drop("policy", "rule", "timezone")[candidates.rule_index[rows]]
-
-
-def _with_rule_columns(pairs: pl.DataFrame, candidates: Candidates) -> pl.DataFrame:
-    """Add the columns needed of both records of each pair, and of their rules."""
     usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
-    rules = rules_of(usage, candidates)
-    # Only a tariff book needs more than the quantity.
-    columns = [*_RULE_COLUMNS, *PRICED_BY] if rules["price_micros"].null_count() else _RULE_COLUMNS
-    of_charge = candidates.columns_of(charge, ["position", "quantity_micros", "amount_micros"]).select(
-        position_charge="position", charge_quantity="quantity_micros", billed_micros=pl.col("amount_micros").cast(pl.Int128)
-    )
-    return pl.concat([pairs, candidates.columns_of(usage, columns), of_charge, rules], how="horizontal")
+    billed = candidates.columns_of(charge, ["amount_micros"])["amount_micros"]
+    priced = pairs.with_columns(billed_micros=billed.cast(pl.Int128)).select(*AGREED)
+    agrees = (priced["expected_micros"] == priced["billed_micros"]).fill_null(False)
+    is_flat = pl.Series(candidates.frontier.policies.frame["price_micros"].is_not_null().to_numpy()[candidates.rule_index[usage]])
+    if not is_flat.all():
+        agrees &= is_flat | _has_equal_quantities(usage, charge, candidates)
+    differing = priced.filter(~agrees & priced["expected_micros"].is_not_null())
+    tolerated = _tolerated_pairs(differing, candidates, prices)
+    return pl.concat([priced.filter(agrees), tolerated]) if tolerated.height else priced.filter(agrees)
 
 
-def pricing_request(rows: pl.DataFrame, terms: Terms, at: pl.Expr) -> pl.DataFrame:
-    """Return usage records with the columns that `price_sessions` needs, for a price at a position."""
-    requests = rows.with_columns(at=at)
-    if not rows["price_micros"].null_count():
-        return requests
-    requests = requests.with_columns(start_us="time_us", order="event_id")
-    return requests.hstack(terms.states_at(requests.select("subscriber", "at", "time_us")))
+def _has_equal_quantities(usage: Rows, charge: Rows, candidates: Candidates) -> pl.Series:
+    """Return whether charges declare the quantity of their usage, or none."""
+    used, charged = (candidates.columns_of(rows, ["quantity_micros"])["quantity_micros"] for rows in (usage, charge))
+    return (used == charged).fill_null(charged.is_null())
 
 
-def _agreeing_pairs(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Return the pairs that agree, with their price and their billed amount."""
-    requests = pricing_request(pairs, terms, pl.max_horizontal("position", "position_charge")).with_columns(
-        # The difference of two 64-bit numbers need not fit one.
-        usage_quantity=pl.col("quantity_micros").cast(pl.Int128), open=pl.lit(False),
-    )  # fmt: skip
-    prices = price_sessions(requests, terms, pools)
-    equal_amount = prices["expected_micros"] == requests["billed_micros"]
-    quantity = pl.coalesce("charge_quantity", "usage_quantity") == pl.col("usage_quantity")
-    # Equal amount and equal quantity: no difference to classify.
-    no_difference = (equal_amount & requests.select(quantity).to_series()).fill_null(False)
-    priced = requests.hstack(prices)
-    differing = priced.filter(~no_difference & prices["expected_micros"].is_not_null())
-    agreeing = priced.filter(no_difference).select(*AGREED)
-    if not differing.is_empty():
-        agreeing = pl.concat([agreeing, _tolerated_pairs(differing, terms, pools).select(*AGREED)])
-    return agreeing
-
-
-def _tolerated_pairs(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.DataFrame:
+def _tolerated_pairs(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
     """Return, of pairs with a difference, those whose difference is tolerated or nets to zero."""
-    prepared = pairs.with_columns(
+    if pairs.is_empty():
+        return pairs
+    prepared = _with_rule_columns(pairs, candidates, prices).with_columns(
+        # The difference of two 64-bit numbers need not fit one.
+        usage_quantity=pl.col("quantity_micros").cast(pl.Int128),
+        open=pl.lit(False),
         unrated=pl.lit(False),
         part=pl.lit(0),
         unrated_records=pl.lit(0),
@@ -180,6 +115,21 @@ def _tolerated_pairs(pairs: pl.DataFrame, terms: Terms, pools: Pools) -> pl.Data
     )  # fmt: skip
     no_impact = pl.col("expected_micros") == pl.col("billed_micros")
     # A pair that became two rows differs by quantity and by amount, so it is not tolerated.
-    return classify(with_charged_price(prepared, terms, pools)).filter(
+    tolerated = classify(prices.with_charged_price(prepared)).filter(
         pl.col("row").is_unique() & ((pl.col("kind") == TOLERATED) | no_impact)
     )
+    return tolerated.select(*AGREED)
+
+
+def _with_rule_columns(pairs: pl.DataFrame, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
+    """Add the columns of usage and rule by which a pair is classified, and those by which the charged quantity is priced."""
+    usage, charge = pairs["row"].to_numpy(), pairs["row_charge"].to_numpy()
+    rules = candidates.frontier.policies.frame.drop("policy", "rule", "timezone")[candidates.rule_index[usage]]
+    is_flat = not rules["price_micros"].null_count()
+    records = candidates.columns_of(usage, FLAT_COLUMNS if is_flat else RECORD_COLUMNS)
+    of_charge = candidates.columns_of(charge, ["position", "quantity_micros"]).select(
+        position_charge="position", charge_quantity="quantity_micros"
+    )
+    columns = pl.concat([pairs, records, of_charge, rules], how="horizontal")
+    matched = columns.with_columns(at=pl.max_horizontal("position", "position_charge"))
+    return matched if is_flat else prices.as_requests(matched)

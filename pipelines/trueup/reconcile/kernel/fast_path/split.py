@@ -16,18 +16,11 @@ import polars as pl
 from trueup.reconcile.domain.frontier import Frontier
 from trueup.reconcile.domain.tariff_terms import Terms
 from trueup.reconcile.kernel.fast_path.candidates import Candidates
-from trueup.reconcile.kernel.fast_path.pairs import (
-    PRICED_BY,
-    agreeing_pairs,
-    pairs_in_time,
-    pricing_request,
-    rules_of,
-    with_pool_sessions,
-)
+from trueup.reconcile.kernel.fast_path.pairs import agreeing_pairs, pairs_in_time
+from trueup.reconcile.kernel.fast_path.prices import price_usage
 from trueup.reconcile.kernel.fast_path.sums import BOOKED, MONEY, Codes, booked_records, pair_deltas, unmatched_deltas
 from trueup.reconcile.kernel.ledger import LEDGER
-from trueup.reconcile.pricing.allowance_pools import Pools
-from trueup.reconcile.pricing.session_price import price_sessions
+from trueup.reconcile.pricing.price_table import PriceTable
 
 
 @dataclass(frozen=True)
@@ -45,9 +38,7 @@ class FastPath:
     unmatched: pl.Series
 
 
-def split_fast_path(
-    events: pl.DataFrame, frontier: Frontier, terms: Terms, pools: Pools, *, upto: int, fast_path: bool = True
-) -> FastPath:
+def split_fast_path(events: pl.DataFrame, frontier: Frontier, prices: PriceTable, *, upto: int, fast_path: bool = True) -> FastPath:
     """Split events into those that the fast path books and those that remain.
 
     `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `charge_currency`. The fast path takes only records
@@ -57,8 +48,12 @@ def split_fast_path(
     if not fast_path or events.is_empty():
         return FastPath(events, pl.DataFrame(schema=LEDGER), pl.DataFrame(schema=BOOKED), pl.Series(dtype=pl.Int64))
     candidates = Candidates.of(events, frontier)
-    pairs = agreeing_pairs(pairs_in_time(candidates, terms), candidates, terms, pools)
-    unmatched = _priced(with_pool_sessions(_unmatched_in_grace(candidates, terms, upto), pools), candidates, terms, pools)
+    in_time, in_grace = pairs_in_time(candidates, prices.terms), _unmatched_in_grace(candidates, prices.terms, upto)
+    unmatched_usage = in_grace.filter(pl.Series(~candidates.is_charge[in_grace["row"].to_numpy()], dtype=pl.Boolean))
+    usage = np.concatenate([in_time["row"].to_numpy(), unmatched_usage["row"].to_numpy()])
+    expected = price_usage(usage, candidates, prices)
+    pairs = agreeing_pairs(in_time.hstack(expected.head(in_time.height).drop("row")), candidates, prices)
+    unmatched = _with_money(in_grace, expected.slice(in_time.height), candidates)
     remaining = np.ones(events.height, dtype=np.bool_)
     for rows in (pairs["row"], pairs["row_charge"], unmatched["row"]):
         remaining[rows.to_numpy()] = False
@@ -80,19 +75,12 @@ def _unmatched_in_grace(candidates: Candidates, terms: Terms, upto: int) -> pl.D
     return pl.DataFrame({"row": rows[candidates.unchanged(rows, rows, terms)]}).cast(pl.Int64)
 
 
-def _priced(unmatched: pl.DataFrame, candidates: Candidates, terms: Terms, pools: Pools) -> pl.DataFrame:
-    """Return unmatched records (`row`) with the `MONEY` of both sides while pending; those without a price are left out."""
-    is_charge = pl.Series(candidates.is_charge[unmatched["row"].to_numpy()], dtype=pl.Boolean)
-    usage, charges = unmatched.filter(~is_charge), unmatched.filter(is_charge)
-    zero, rows = pl.lit(0, pl.Int128), usage["row"].to_numpy()
-    rules = rules_of(rows, candidates)
-    columns = ["currency", "position", "time_us", "service", "quantity_micros"]
-    columns += PRICED_BY if rules["price_micros"].null_count() else []
-    requests = pl.concat([usage, candidates.columns_of(rows, columns), rules], how="horizontal")
-    expected = price_sessions(pricing_request(requests, terms, pl.col("position")), terms, pools)["expected_micros"]
-    billed = candidates.columns_of(charges["row"].to_numpy(), ["amount_micros"])["amount_micros"].cast(pl.Int128)
+def _with_money(unmatched: pl.DataFrame, expected: pl.DataFrame, candidates: Candidates) -> pl.DataFrame:
+    """Return unmatched records (`row`) with the `MONEY` of both sides while pending; usage without a price is left out."""
+    charges = unmatched.join(expected, on="row", how="anti", maintain_order="left")
+    zero, billed = pl.lit(0, pl.Int128), candidates.columns_of(charges["row"].to_numpy(), ["amount_micros"])["amount_micros"]
     priced = [
-        usage.with_columns(expected_micros=expected, billed_micros=zero).drop_nulls("expected_micros"),
-        charges.with_columns(expected_micros=zero, billed_micros=billed),
+        expected.drop_nulls("expected_micros").with_columns(billed_micros=zero),
+        charges.with_columns(expected_micros=zero, billed_micros=billed.cast(pl.Int128)),
     ]
     return pl.concat([frame.select("row", *MONEY) for frame in priced])

@@ -7,6 +7,8 @@ FROM (
     UNION ALL
     SELECT 'stage', g.event_id FROM lake.events.stage g WHERE g.event_id BETWEEN unhex($low) AND unhex($high)
     UNION ALL
+    SELECT 'invoice', i.event_id FROM lake.events.invoice i WHERE i.event_id BETWEEN unhex($low) AND unhex($high)
+    UNION ALL
     SELECT 'subscriber', s.event_id FROM lake.events.subscriber s WHERE s.event_id BETWEEN unhex($low) AND unhex($high)
     UNION ALL
     SELECT 'tariff', t.event_id FROM lake.events.tariff t WHERE t.event_id BETWEEN unhex($low) AND unhex($high)

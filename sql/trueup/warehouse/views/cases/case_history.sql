@@ -18,5 +18,6 @@ UNION ALL
 SELECT lower(hex(d.finding_id)), d.decided_at, d.decision, d.decided_by, d.note, CAST(e.details AS VARCHAR), d.snapshot
 FROM steps.decision_event d
 JOIN lake.events.decision e ON e.event_id = d.event_id AND e.snapshot_id = d.snapshot
-WHERE lower(hex(d.finding_id)) IN (SELECT o.case_id FROM main.cases o)
+-- Ids of cases alone: the view `cases` would assess every finding.
+WHERE d.finding_id IN (SELECT o.case_id FROM steps.case_opening o) OR lower(hex(d.finding_id)) IN (SELECT s.case_id FROM steps.suspicion s)
 ORDER BY snapshot, event

@@ -30,6 +30,9 @@ SELECT
     f.source,                                     -- the feed of a finding about a feed; NULL for other findings
     f.control,                                    -- the control that raised a finding about a feed (files, records, volume, mix, schedule, expectations, …)
     p.finding_id IS NOT NULL AS provisional,      -- whether its missing record may be in quarantine or in an incomplete feed, so that the finding may vanish
-    p.reason AS provisional_reason                -- quarantined record, quarantined share, quarantined pool usage or incomplete feed; NULL where it is not provisional
+    p.reason AS provisional_reason,               -- quarantined record, quarantined share, quarantined pool usage or incomplete feed; NULL where it is not provisional
+    f.item,                                       -- the recurring or one-off item that it is about; NULL for findings about usage and feeds, as below
+    f.period_from,                                -- the beginning of the item's period, or its event, UTC
+    f.period_to                                   -- the end of the item's period, exclusive, UTC; NULL of an event
 FROM steps.finding_now f
 LEFT JOIN steps.finding_provisional p ON p.finding_id = f.finding_id

@@ -3,7 +3,8 @@
 WITH decided AS (
     SELECT t.day, t.model_id AS name, count(DISTINCT t.case_id) AS cases,
         count(*) FILTER (t.status NOT IN ('open', 'dismissed')) AS confirmed,
-        count(*) FILTER (t.status = 'dismissed') AS dismissed
+        count(*) FILTER (t.status = 'dismissed') AS dismissed,
+        sum(t.exposure) AS exposure, sum(t.exposure) FILTER (t.status NOT IN ('open', 'dismissed')) AS confirmed_exposure
     FROM main.suspicious_transactions t
     GROUP BY ALL
 )
@@ -18,7 +19,9 @@ SELECT
     CAST(coalesce(sum(g.in_sample), 0) AS BIGINT) AS in_sample, -- transactions of days that the model's training covered
     sum(g.suspicious) / nullif(sum(g.transactions), 0) AS alert_rate, -- suspicious / transactions
     CAST(coalesce(any_value(s.confirmed), 0) AS BIGINT) AS confirmed, -- of a champion's alerts: confirmed as fraud
-    CAST(coalesce(any_value(s.dismissed), 0) AS BIGINT) AS dismissed -- of a champion's alerts: dismissed
+    CAST(coalesce(any_value(s.dismissed), 0) AS BIGINT) AS dismissed, -- of a champion's alerts: dismissed
+    CAST(any_value(s.exposure) AS DECIMAL(38, 6)) AS exposure, -- what a champion's alerts cost if they are fraud; NULL without [[fraud.loss]]
+    CAST(any_value(s.confirmed_exposure) AS DECIMAL(38, 6)) AS confirmed_exposure -- the part of it that is confirmed as fraud
 FROM lake.events.scoring g
 LEFT JOIN decided s ON s.day = g.day AND s.name = g.name AND g.role = 'champion'
 WHERE g.position <= coalesce(getvariable('as_of_position'), 9223372036854775807)

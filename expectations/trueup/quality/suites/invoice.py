@@ -1,0 +1,22 @@
+"""What must hold of invoices: a number or account that was cut off makes one invoice of many."""
+
+from __future__ import annotations
+
+from trueup.quality.expectation import Expectation
+
+
+def _named(name: str, column: str, notes: str) -> Expectation:
+    arguments = {"column": column, "min_value": 1}
+    return Expectation(name, "invoice", "expect_column_value_lengths_to_be_between", arguments, "quarantine", notes)
+
+
+INVOICE: tuple[Expectation, ...] = (
+    _named("a record is named", "record_key", "An empty record key makes all such invoices one."),
+    _named("a number is there", "number", "Charges find their invoice by its number."),
+    _named("an account is named", "account", "An invoice of no account has no debtor."),
+    _named(
+        "a currency is named",
+        "currency",
+        "An empty currency is a column that was cut off; its amounts could be compared with none.",
+    ),
+)

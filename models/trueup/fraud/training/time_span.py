@@ -1,0 +1,28 @@
+"""Find the time that transactions cover, without those of a wrong clock."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+DAY_US = 86_400_000_000
+_GAP_US = 31 * DAY_US
+"""The longest window: transactions further away from all others share no window with them."""
+_LEAST_SHARE = 0.01
+
+
+def time_span(at_us: NDArray[np.int64]) -> tuple[int, int]:
+    """Return the first and last instant of some transactions, without stretches of a wrong clock.
+
+    A stretch is of a wrong clock if it has under 1 % of the transactions and more than 31 days without any before and after it.
+
+    >>> year = 365 * DAY_US
+    >>> ordinary = np.arange(1_000) * 3_600_000_000
+    >>> time_span(np.append(ordinary, [ordinary[-1] + 9 * year])) == (0, ordinary[-1])
+    True
+    """
+    ordered = np.sort(at_us)
+    begins = np.concatenate([[0], np.flatnonzero(np.diff(ordered) > _GAP_US) + 1])
+    ends = np.append(begins[1:], len(ordered))
+    kept = [(b, e) for b, e in zip(begins.tolist(), ends.tolist(), strict=True) if e - b >= _LEAST_SHARE * len(ordered)]
+    return int(ordered[kept[0][0]]), int(ordered[kept[-1][1] - 1])

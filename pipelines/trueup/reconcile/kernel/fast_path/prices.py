@@ -1,0 +1,48 @@
+"""Prices of the fast path: one request for all usage that it may take, before any amount is compared."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from trueup.reconcile.kernel.fast_path.candidates import Candidates, Rows
+from trueup.reconcile.pricing.price_table import RECORD_COLUMNS, PriceTable
+
+EXPECTED: dict[str, pl.DataType] = {"row": pl.Int64(), "expected_micros": pl.Int128()}
+
+
+def price_usage(rows: Rows, candidates: Candidates, prices: PriceTable) -> pl.DataFrame:
+    """Return the price of usage records (`EXPECTED`), in the order of `rows`; NULL without one that holds from their position on.
+
+    A record that the fast path takes arrived under the policy in force last, and its price is unchanged since the first record
+    of its pair arrived. So its price at its own position is also its price at the position of its charge.
+    """
+    rules, rule_of_row = candidates.frontier.policies.frame, candidates.rule_index[rows]
+    numbers = np.unique(rule_of_row)
+    if len(numbers) == 1:
+        return _priced(rows, _of_rule(rows, rules.row(int(numbers[0]), named=True), candidates, prices))
+    expected = [pl.Series(dtype=pl.Int128)]
+    places = [np.flatnonzero(rule_of_row == number) for number in numbers]
+    for number, of_rule in zip(numbers.tolist(), places, strict=True):
+        expected.append(_of_rule(rows[of_rule], rules.row(number, named=True), candidates, prices))
+    place_of_row = np.argsort(np.concatenate([np.empty(0, dtype=np.int64), *places]))
+    return _priced(rows, pl.concat(expected).gather(place_of_row))
+
+
+def _priced(rows: Rows, expected: pl.Series) -> pl.DataFrame:
+    return pl.DataFrame({"row": rows, "expected_micros": expected}, schema=EXPECTED)
+
+
+def _of_rule(rows: Rows, rule: dict[str, object], candidates: Candidates, prices: PriceTable) -> pl.Series:
+    """Return the prices of records of one rule. Only a tariff book needs more of a record than its quantity.
+
+    A record that arrived under the policy in force last has its money in the currency of its rule.
+    """
+    price_micros, price_per = rule["price_micros"], rule["price_per"]
+    if price_micros is None:
+        records = candidates.columns_of(rows, RECORD_COLUMNS).with_columns(row=pl.Series(rows, dtype=pl.Int64))
+        without_price = {"price_micros": pl.lit(None, pl.Int64), "price_per": pl.lit(None, pl.Int64)}
+        return prices.price_records(records.with_columns(**without_price, price_currency=pl.lit(rule["price_currency"], pl.String)))
+    assert isinstance(price_micros, int) and isinstance(price_per, int)
+    quantities = candidates.columns_of(rows, ["quantity_micros"])["quantity_micros"]
+    return prices.price_records_flat(quantities, price_micros, price_per)

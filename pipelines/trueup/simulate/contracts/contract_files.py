@@ -1,0 +1,121 @@
+"""Write the files of contracts: states, prices and bills, and the sources that read them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from trueup.simulate.contracts.billing_mistakes import CHARGE, GRACE, Bills, bill_contracts
+from trueup.simulate.contracts.contract_draw import ZONE, Months, contract_states, draw_contracts
+from trueup.simulate.contracts.day_rater import rate_contracts
+from trueup.simulate.contracts.price_list import ROUTER, SERVICE, PriceDates, price_rows
+from trueup.simulate.files.write import write_rows
+from trueup.simulate.market.services import AMOUNT_TOLERANCE_MICROS, CURRENCY
+from trueup.units import MICROS
+
+_MARKED = "+9994099999999"
+"""A test number, without a contract, of the lines that move the frontier."""
+
+
+def write_contracts(rng: np.random.Generator, count: int, months: Months, directory: Path, file_format: str) -> Bills:
+    """Write as many contracts, their prices and their bills; return the bills with the truth about them."""
+    dates = PriceDates.of(months.first, months.errs_until)
+    contracts = draw_contracts(rng, count, months)
+    bills = bill_contracts(rng, contracts, rate_contracts(contracts, months, dates), months)
+    landing = directory / "landing" / "contracts"
+    write_rows(contract_states(contracts), landing / f"states.{file_format}", file_format)
+    write_rows(price_rows(dates, CURRENCY), landing / f"prices.{file_format}", file_format)
+    delivered = pl.concat([_marker(months.first, 0), bills.charges, _marker(months.last + timedelta(days=2), 1)])
+    by_month = delivered.with_columns(month=pl.col("billed_at").dt.strftime("%Y%m"), amount=_amount())
+    for (month,), lines in by_month.group_by("month", maintain_order=True):
+        rows = lines.drop("month", "amount_micros")
+        write_rows(rows, directory / "landing" / "rentals" / f"rentals-{month}.{file_format}", file_format)
+    return bills
+
+
+def _marker(day: date, number: int) -> pl.DataFrame:
+    """Return a line of nothing: from the first one on the bills are complete, and the last one moves their frontier."""
+    midnight = datetime.combine(day, time())
+    row = {
+        "line_id": f"T{number}",
+        "msisdn": _MARKED,
+        "item": ROUTER,
+        "period_from": midnight,
+        "amount_micros": 0,
+        "billed_at": midnight,
+    }
+    return pl.DataFrame([row], schema=CHARGE)
+
+
+def _amount() -> pl.Expr:
+    """Return the amount as exact decimal text; no line of a bill is negative."""
+    micros = pl.col("amount_micros")
+    decimals = (micros % MICROS).cast(pl.String).str.zfill(6)
+    return pl.concat_str((micros // MICROS).cast(pl.String), decimals, separator=".")
+
+
+def contracts_text(file_format: str) -> str:
+    """Return the sources and the rule of contracts, as part of a `trueup.toml`."""
+    tolerance = f"0.{AMOUNT_TOLERANCE_MICROS:06d}"
+    return _TEXT.format(
+        ext=file_format, zone=ZONE, service=SERVICE, currency=CURRENCY, tolerance=tolerance, grace=GRACE.days
+    )  # fmt: skip
+
+
+_TEXT = """
+# Contracts with rentals, fees and discounts, whose bills need no usage.
+[[source]]
+name = "contract_states"
+stream = "subscriber"
+path = "landing/contracts/states.{ext}"
+format = "{ext}"
+timezone = "{zone}"
+identity = "content"
+[source.columns]
+system = "system"
+subscriber = "msisdn"
+account = "account"
+plan = "plan"
+status = "status"
+valid_from = "valid_from"
+valid_to = "valid_to"
+cycle_day = "cycle_day"
+timezone = "timezone"
+
+[[source]]
+name = "contract_prices"
+stream = "tariff"
+path = "landing/contracts/prices.{ext}"
+format = "{ext}"
+timezone = "{zone}"
+identity = "content"
+
+[[source]]
+name = "rentals"
+stream = "charge"
+path = "landing/rentals/*.{ext}"
+format = "{ext}"
+timezone = "{zone}"
+lateness = "1d"
+[source.columns]
+record_key = "line_id"
+account = "account"
+subscriber = "msisdn"
+item = "item"
+period_from = "period_from"
+period_to = "period_to"
+amount = "amount"
+billed_at = "billed_at"
+started_at = "billed_at"
+corrects = {{ column = "corrects", optional = true }}
+[source.constants]
+service = "{service}"
+currency = "{currency}"
+
+[reconcile.{service}]
+amount_tolerance = "{tolerance}"
+grace = "{grace}d"
+"""

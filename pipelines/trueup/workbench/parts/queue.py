@@ -1,0 +1,117 @@
+"""A queue of cases: rows that the address filters, a table of them, decisions on what is selected, and CSV of all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, ClassVar
+
+from nicegui import events, ui
+
+from trueup.warehouse.decide import Recorded
+from trueup.workbench.access.sessions import Session
+from trueup.workbench.parts.decision_form import Subject, decision_buttons
+from trueup.workbench.parts.shell import guarded
+from trueup.workbench.parts.table import Column, cells, csv_text, grid
+from trueup.workbench.parts.url_state import UrlState
+from trueup.workbench.workbench import Workbench
+
+Row = dict[str, Any]
+MOST_SHOWN, MOST_EXPORTED = 2_000, 100_000
+EVERY = "all"
+"""The option of a filter that keeps every row."""
+
+
+class Queue(ABC):
+    """The queue of one page as one browser shows it."""
+
+    name: ClassVar[str]
+    """The word for it in the log of actions, and the name of its CSV file."""
+    label: ClassVar[str]
+    columns: ClassVar[Sequence[Column]]
+    subject: ClassVar[Subject]
+
+    def __init__(self, workbench: Workbench, session: Session, state: UrlState) -> None:
+        self.workbench, self.session, self.state = workbench, session, state
+        self.rows: list[Row] = []
+        self.shown: ui.label
+        self.grid: ui.aggrid
+
+    @abstractmethod
+    async def ask(self, most: int) -> list[Row]:
+        """Return at most so many rows that the filters keep, with `case_id`, `key` and `status`."""
+
+    @abstractmethod
+    def counted(self) -> str:
+        """Return the sentence that says how many rows are shown."""
+
+    def open_row(self, row: Row) -> None:
+        """Go to the page of a row."""
+        ui.navigate.to(f"/case/{row['key']}")
+
+    async def after_decision(self) -> None:
+        """Draw again what else a decision changes: nothing, where the page is the table alone."""
+        return
+
+    def value_of(self, name: str) -> str:
+        """Return the value of a filter; empty where it keeps every row."""
+        return "" if self.state[name] == EVERY else self.state[name]
+
+    def draw_actions(self) -> None:
+        """Draw the buttons that decide on what is selected, open it, and download all rows."""
+        with ui.element("div").classes("tu-actions tu-push"):
+            decision_buttons(self.workbench, self.session, self.selected, self._decided, self.subject)
+            ui.button("Open", on_click=self._open_selected).props('outline dense no-caps data-key="Enter" title="Open (Enter)"')
+            ui.button("CSV", icon="download", on_click=guarded(self.workbench, self.session, "reader", self._export)).props(
+                'flat dense no-caps title="Download as CSV"'
+            )
+
+    def draw_count(self) -> None:
+        """Draw the sentence that says how many rows are shown."""
+        self.shown = ui.label().classes("tu-quiet")
+
+    async def draw_rows(self, height: str) -> None:
+        """Draw the table of the rows."""
+        await self._load()
+        self.grid = grid(self.columns, self.rows, label=self.label, select=True, height=height)
+        self.grid.on("rowDoubleClicked", lambda event: self.open_row(event.args["data"]), ["data"])
+
+    def filter(self, name: str) -> Callable[[events.ValueChangeEventArguments[Any]], Awaitable[None]]:
+        """Return what follows when the value of a filter changes."""
+
+        async def changed(event: events.ValueChangeEventArguments[Any]) -> None:
+            self.state.set(**{name: event.value if event.value is not None else ""})
+            await self._reload()
+
+        return changed
+
+    async def selected(self) -> list[str]:
+        """Return the keys of the selected rows."""
+        return [row["key"] for row in await self.grid.get_selected_rows()]
+
+    async def _load(self) -> None:
+        rows, wanted = await self.ask(MOST_SHOWN), self.value_of("status")
+        for row in rows:
+            row["status"] = self.workbench.copy.status_of(row["case_id"], row["status"])
+        # What was decided since the views were copied has left the queue.
+        self.rows = [row for row in rows if wanted in ("", row["status"])]
+        self.shown.set_text(self.counted())
+
+    async def _reload(self) -> None:
+        await self._load()
+        self.grid.options["rowData"] = [cells(self.columns, row) for row in self.rows]
+        self.grid.update()
+
+    async def _decided(self, _: Sequence[Recorded]) -> None:
+        await self._reload()
+        await self.after_decision()
+
+    async def _open_selected(self) -> None:
+        chosen = await self.grid.get_selected_rows()
+        if chosen:
+            self.open_row(chosen[0])
+
+    async def _export(self) -> None:
+        rows = await self.ask(MOST_EXPORTED)
+        self.workbench.actions.append(self.session.user, "export", self.name, rows=len(rows), address=self.state.address())
+        ui.download.content(csv_text(self.columns, rows), f"{self.name}.csv", "text/csv")

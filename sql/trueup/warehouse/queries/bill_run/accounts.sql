@@ -1,0 +1,24 @@
+-- The number of accounts whose billing cycle begins on a day and that are active in it, and the last end of their periods.
+WITH spans AS MATERIALIZED (
+    SELECT
+        s.*, coalesce(s.last_day, DATE '9999-12-31') AS until_day, steps.cycle_number(CAST($cycle AS DATE), s.cycle_day) AS number,
+        row_number() OVER (PARTITION BY s.subscriber ORDER BY s.first_day DESC) = 1 AS is_last
+    FROM steps.account_span s
+),
+-- A subscription that has ceased keeps its last cycle: it may still be charged.
+members AS MATERIALIZED (
+    SELECT
+        s.account, s.subscriber, s.until_day >= CAST($cycle AS DATE) AS is_active,
+        least(steps.cycle_begin_day(s.number + 1, s.cycle_day), coalesce(s.cycle_until_day, DATE '9999-12-31')) AS end_day
+    FROM spans s
+    WHERE
+        greatest(steps.cycle_begin_day(s.number, s.cycle_day), coalesce(s.cycle_from_day, DATE '0001-01-01')) = CAST($cycle AS DATE)
+        AND s.first_day < steps.cycle_begin_day(s.number + 1, s.cycle_day) AND (s.is_last OR s.until_day >= CAST($cycle AS DATE))
+),
+accounts AS MATERIALIZED (
+    SELECT m.account, max(m.end_day) AS end_day, bool_or(m.is_active) AS is_active FROM members m GROUP BY m.account
+)
+SELECT
+    count(*) FILTER (a.is_active) AS accounts,
+    coalesce(max(a.end_day), CAST(CAST($cycle AS DATE) + INTERVAL 1 MONTH AS DATE)) AS end_day
+FROM accounts a

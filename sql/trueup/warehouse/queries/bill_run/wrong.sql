@@ -1,0 +1,69 @@
+-- What is wrong with the bills of a cycle: open findings and invoice findings of its accounts, by account, currency and kind.
+-- What belongs to no known account is of the cycle that begins on the first day of a month.
+WITH spans AS MATERIALIZED (
+    SELECT
+        s.*, coalesce(s.last_day, DATE '9999-12-31') AS until_day, steps.cycle_number(CAST($cycle AS DATE), s.cycle_day) AS number,
+        row_number() OVER (PARTITION BY s.subscriber ORDER BY s.first_day DESC) = 1 AS is_last
+    FROM steps.account_span s
+),
+-- A subscription that has ceased keeps its last cycle: it may still be charged.
+members AS MATERIALIZED (
+    SELECT
+        s.account, s.subscriber, s.until_day >= CAST($cycle AS DATE) AS is_active,
+        least(steps.cycle_begin_day(s.number + 1, s.cycle_day), coalesce(s.cycle_until_day, DATE '9999-12-31')) AS end_day
+    FROM spans s
+    WHERE
+        greatest(steps.cycle_begin_day(s.number, s.cycle_day), coalesce(s.cycle_from_day, DATE '0001-01-01')) = CAST($cycle AS DATE)
+        AND s.first_day < steps.cycle_begin_day(s.number + 1, s.cycle_day) AND (s.is_last OR s.until_day >= CAST($cycle AS DATE))
+),
+accounts AS MATERIALIZED (
+    SELECT m.account, max(m.end_day) AS end_day, bool_or(m.is_active) AS is_active FROM members m GROUP BY m.account
+),
+open_findings AS (
+    SELECT f.*, unhex(f.usage_event_id) AS usage_id, unhex(f.charge_event_id) AS charge_id
+    FROM main.findings f
+    JOIN main.finding_kinds k ON k.kind = f.kind AND k.evidence = 'proven'
+    WHERE
+        f.status IN ('open', 'confirmed') AND f.impact_micros <> 0
+        AND (f.day IS NULL OR f.day BETWEEN CAST($cycle AS DATE) AND CAST($cycle AS DATE) + INTERVAL 63 DAY)
+),
+owned AS (
+    SELECT
+        f.kind, f.day, f.currency, f.impact_micros, f.provisional,
+        coalesce(
+            c.account, u.account,
+            (SELECT arg_max(s.account, s.first_day) FROM spans s WHERE s.subscriber = f.subscriber AND (f.day IS NULL OR s.first_day <= f.day)),
+            f.subscriber
+        ) AS account
+    FROM open_findings f
+    LEFT JOIN lake.events.charge c ON c.event_id = f.charge_id
+    LEFT JOIN lake.events.usage u ON u.event_id = f.usage_id
+),
+wrong AS (
+    SELECT o.account, o.currency, o.kind, o.impact_micros, o.provisional, o.day, o.day AS end_day
+    FROM owned o
+    UNION ALL
+    SELECT i.account, i.currency, i.kind, i.impact_micros, i.provisional, coalesce(i.period_from, n.first_day), NULL
+    FROM main.invoice_findings i
+    LEFT JOIN (
+        SELECT d.number, min(d.first_day) AS first_day FROM steps.invoice_document d GROUP BY d.number
+    ) n ON n.number = coalesce(i.other_number, i.number)
+    WHERE $with_invoices
+)
+SELECT
+    w.account, w.currency, w.kind, count(*) AS findings, count(*) FILTER (w.provisional) AS provisional,
+    count(*) FILTER (w.impact_micros IS NULL) AS unknown,
+    coalesce(steps.micros_as_money(sum(w.impact_micros) FILTER (w.impact_micros > 0)), 0) AS too_little,
+    coalesce(steps.micros_as_money(-sum(w.impact_micros) FILTER (w.impact_micros < 0)), 0) AS too_much
+FROM wrong w
+LEFT JOIN accounts a ON a.account = w.account
+WHERE
+    CASE
+        WHEN a.account IS NOT NULL THEN coalesce(w.day >= CAST($cycle AS DATE) AND w.day < a.end_day, TRUE)
+        WHEN w.account IN (SELECT s.account FROM spans s) THEN FALSE
+        -- No state names its account, so no cycle day is known either.
+        ELSE day(CAST($cycle AS DATE)) = 1
+            AND coalesce(w.day >= CAST($cycle AS DATE) AND w.day < CAST($cycle AS DATE) + INTERVAL 1 MONTH, w.end_day IS NULL)
+    END
+GROUP BY ALL
+ORDER BY w.account NULLS LAST, w.currency NULLS LAST, too_little + too_much DESC, w.kind

@@ -1,0 +1,55 @@
+-- Periods in which an account was active, up to the day to which the feed of invoices has come, with the invoice that bills each.
+-- Grain: one row per account and period. Owner: warehouse.
+-- An invoice bills a period when its own period has the first active day of it. Periods that ended before the first invoiced one are not
+-- expected, nor are segments without invoices.
+WITH rule AS MATERIALIZED (
+    SELECT r.*, CAST(timezone(r.zone, r.invoices_until) AS DATE) AS until_day FROM steps.invoice_rule r
+),
+documents AS MATERIALIZED (
+    SELECT d.number, d.account, d.first_day, d.last_day, d.billed_at FROM steps.invoice_document d WHERE NOT d.is_credit AND NOT d.is_replaced
+),
+began AS (
+    SELECT min(d.last_day) + 1 AS first_end_day FROM documents d
+),
+spans AS (
+    SELECT s.*, least(coalesce(s.last_day, r.until_day), r.until_day) AS known_day
+    FROM steps.account_span s
+    CROSS JOIN rule r
+    WHERE s.first_day <= r.until_day AND NOT coalesce(list_contains(r.except_segments, s.segment), FALSE)
+),
+cycles AS (
+    SELECT
+        s.*,
+        unnest(generate_series(steps.cycle_number(s.first_day, s.cycle_day), steps.cycle_number(s.known_day, s.cycle_day))) AS number
+    FROM spans s
+),
+pieces AS (
+    SELECT
+        c.account, c.cycle_day, c.number,
+        min(greatest(steps.cycle_begin_day(c.number, c.cycle_day), coalesce(c.cycle_from_day, DATE '0001-01-01'))) AS period_from,
+        max(least(steps.cycle_begin_day(c.number + 1, c.cycle_day), coalesce(c.cycle_until_day, DATE '9999-12-31'))) AS period_to,
+        min(greatest(c.first_day, steps.cycle_begin_day(c.number, c.cycle_day))) AS first_active_day,
+        count(DISTINCT c.subscriber) AS subscriptions
+    FROM cycles c
+    GROUP BY c.account, c.cycle_day, c.number
+),
+billing AS (
+    SELECT p.account, p.cycle_day, p.number, arg_min(d.number, (d.billed_at, d.number)) AS invoice
+    FROM pieces p
+    JOIN documents d ON d.account = p.account AND d.first_day <= p.first_active_day AND p.first_active_day <= d.last_day
+    GROUP BY p.account, p.cycle_day, p.number
+)
+SELECT
+    p.account,                                    -- the account
+    p.period_from,                                -- first day of the period
+    p.period_to,                                  -- the day after its last one
+    p.first_active_day,                           -- its first day with an active subscription
+    p.subscriptions,                              -- its active subscriptions
+    b.invoice,                                    -- the number of the invoice that bills it; NULL: none yet
+    timezone(r.zone, CAST(p.period_to AS TIMESTAMP)) + r.grace AS due_at, -- when its invoice must have been issued, UTC
+    coalesce(timezone(r.zone, CAST(p.period_to AS TIMESTAMP)) + r.grace <= r.invoices_until, FALSE) AS is_due -- whether the feed of invoices has passed it
+FROM pieces p
+CROSS JOIN rule r
+CROSS JOIN began e
+LEFT JOIN billing b ON b.account = p.account AND b.cycle_day = p.cycle_day AND b.number = p.number
+WHERE p.period_to >= e.first_end_day

@@ -1,0 +1,37 @@
+-- Charges as lines of invoices; of several contents of one record the greatest (version, quantity, amount, id) counts.
+-- Grain: one row per charge. Owner: warehouse.
+WITH charges AS (
+    SELECT
+        c.event_id, c.record_version, c.quantity_micros, c.amount_micros, c.currency, c.invoice_id, c.account, c.subscriber, c.item,
+        c.period_from, c.started_at, c.billed_at,
+        hash(
+            c.key_scope, c.record_key,
+            CASE getvariable('bucket_by') WHEN 'subscriber' THEN coalesce(c.subscriber, '') WHEN 'account' THEN coalesce(c.account, '') ELSE '' END
+        ) AS content_key
+    FROM lake.events.charge c
+    WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+),
+repeated AS MATERIALIZED (
+    SELECT c.content_key FROM charges c GROUP BY c.content_key HAVING count(*) > 1
+),
+outranked AS MATERIALIZED (
+    SELECT c.event_id
+    FROM charges c
+    SEMI JOIN repeated r ON r.content_key = c.content_key
+    QUALIFY row_number() OVER (
+        PARTITION BY c.content_key
+        ORDER BY c.record_version DESC NULLS LAST, c.quantity_micros DESC NULLS LAST, c.amount_micros DESC NULLS LAST, c.event_id DESC
+    ) > 1
+)
+SELECT
+    c.event_id,                                   -- 16 bytes
+    c.invoice_id,                                 -- the number of its invoice; NULL: none
+    c.account,                                    -- as the charge names it
+    c.subscriber,                                 -- as the charge names it
+    c.item IS NULL AS is_usage,                   -- whether it is for usage rather than for an item
+    c.started_at,                                 -- of its usage
+    coalesce(c.period_from, c.started_at, c.billed_at) AS charged_at, -- the time whose period's invoice it is for
+    c.currency,                                   -- of its amount
+    c.amount_micros                               -- in millionths
+FROM charges c
+ANTI JOIN outranked o ON o.event_id = c.event_id

@@ -1,0 +1,41 @@
+-- The settings of [invoice], how far the feeds of invoices and of charges have come, and which records exist at all.
+-- Grain: one row. Owner: warehouse.
+-- A feed has come to its greatest time less its lateness, or to its closing; of several feeds the one counts that has come least far.
+WITH settings AS (
+    SELECT CAST(getvariable('invoice_rules') AS JSON) AS rules
+),
+feeds AS (
+    SELECT f.value ->> '$.source' AS source, f.value ->> '$.stream' AS stream, CAST(f.value ->> '$.lateness_us' AS BIGINT) AS lateness_us
+    FROM settings s, json_each(s.rules, '$.feeds') f
+),
+observed AS (
+    SELECT c.source, max(c.last_time) AS last_time
+    FROM lake.events.control c
+    WHERE c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    GROUP BY c.source
+),
+closed AS (
+    SELECT d.source, max(d.through) AS through
+    FROM lake.events.declaration d
+    WHERE d.kind = 'close' AND d.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    GROUP BY d.source
+),
+reached AS (
+    SELECT f.stream, greatest(o.last_time - to_microseconds(f.lateness_us), c.through) AS reached
+    FROM feeds f
+    LEFT JOIN observed o ON o.source = f.source
+    LEFT JOIN closed c ON c.source = f.source
+)
+SELECT
+    coalesce((SELECT p.timezone FROM steps.policy_now p), getvariable('project_timezone')) AS zone, -- of all days of invoices
+    to_microseconds(CAST(s.rules ->> '$.grace' AS BIGINT)) AS grace, -- how long after its period an invoice is due
+    s.rules ->> '$.period_to' = 'included' AS is_to_included, -- whether the day of period_to belongs to the period
+    s.rules ->> '$.lines' = 'total' AS is_gross,  -- whether charges add up to the total rather than the net amount
+    CAST(s.rules -> '$.except_segments' AS VARCHAR[]) AS except_segments, -- segments that receive no invoice
+    (SELECT if(count(*) = count(r.reached), min(r.reached), NULL) FROM reached r WHERE r.stream = 'invoice') AS invoices_until, -- invoices are complete before it; NULL: nothing is
+    (SELECT if(count(*) = count(r.reached), min(r.reached), NULL) FROM reached r WHERE r.stream = 'charge') AS charges_until, -- charges have come to it
+    EXISTS (
+        FROM lake.events.charge c
+        WHERE c.invoice_id IS NOT NULL AND c.snapshot_id <= coalesce(getvariable('as_of_snapshot'), 9223372036854775807)
+    ) AS has_lines                                -- whether any charge names its invoice
+FROM settings s
