@@ -13,7 +13,6 @@ from threading import Lock
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from trueup.fraud.features.feature_spec import Feature, FeatureError, FeatureSet, Ratio
@@ -283,26 +282,10 @@ def _copied(
 def _assemble(declared: FeatureSet, facts: pl.DataFrame, parts: Sequence[tuple[FeatureColumns, Ints]]) -> pl.DataFrame:
     columns = [facts["event_id"], *(facts[n] for n in declared.own)]
     for values_by_name, row in parts:
-        columns += _in_result_order(values_by_name, row, facts.height)
+        for name, column in values_by_name.items():
+            values = np.zeros(facts.height, dtype=np.int64)
+            is_present = np.zeros(facts.height, dtype=np.bool_)
+            values[row], is_present[row] = column.values, column.is_present
+            series = pl.Series(name, values)
+            columns.append(series if is_present.all() else series.set(~pl.Series(is_present), None))
     return pl.DataFrame(columns).select("event_id", *_shown(declared))
-
-
-def _in_result_order(values_by_name: FeatureColumns, row: Ints, height: int) -> Iterator[pl.Series]:
-    """Yield the features of one entity by rows of the result; missing where a transaction has no value of the entity."""
-    of_row = np.full(height, -1, dtype=np.intp)
-    of_row[row] = np.arange(len(row))
-    has_entity = of_row >= 0
-    # Features that are present wherever the entity is share one mask.
-    complete = None if has_entity.all() else _bits(has_entity)
-    at = of_row if complete is None else np.where(has_entity, of_row, 0)
-    for name, column in values_by_name.items():
-        if not len(row):
-            yield pl.repeat(None, height, dtype=pl.Int64, eager=True).alias(name)
-            continue
-        present = complete if column.is_present.all() else _bits(column.is_present.take(at) & has_entity)
-        yield pl.Series(name, pa.Array.from_buffers(pa.int64(), height, [present, pa.py_buffer(column.values.take(at))]))
-
-
-def _bits(mask: Bools) -> pa.Buffer:
-    """Return a mask as Arrow's bitmap."""
-    return pa.py_buffer(np.packbits(mask, bitorder="little"))
