@@ -170,3 +170,10 @@ def test_messages_name_commands_that_exist() -> None:
     named = {(file.name, name) for file in files for name in re.findall(r"(?<!`)`trueup ([a-z][a-z-]+)", file.read_text("utf-8"))}
     assert len(named) > 50
     assert {(file, name) for file, name in named if name not in commands()} == set()
+
+
+def test_every_page_is_in_the_navigation_of_the_site() -> None:
+    in_navigation = set(re.findall(r"^ +- (?:[^:\n]+: )?([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text("utf-8"), re.MULTILINE))
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
+    generated = {str(page.relative_to(ROOT / "docs")) for page in GENERATED}
+    assert in_navigation == pages | generated
