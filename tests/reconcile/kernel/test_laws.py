@@ -76,6 +76,11 @@ def test_the_kernel_agrees_with_the_reference_on_random_logs(part: int) -> None:
     compare_with_reference("laws", range(part * 10, part * 10 + 10))
 
 
+def test_a_policy_that_another_replaces_before_the_first_commit_decides_nothing() -> None:
+    # The first policy matches neighbours, the one at position 1 does not: a late correction has another session key.
+    compare_with_reference("many laws", range(585, 586))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(10))
 def test_the_kernel_agrees_with_the_reference_on_two_thousand_random_logs(part: int) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trueup.policies.policy import NEVER_POSITION, UNKNOWN_TIME_US
+from trueup.policies.policy import NEVER_POSITION, UNKNOWN_TIME_US, Policies
 from trueup.reconcile.domain.frontier import Frontier
 
 EVENTS: dict[str, pl.DataType] = {
@@ -212,12 +212,17 @@ def _may_be_corrected(compared: pl.DataFrame, frontier: Frontier) -> NDArray[np.
     is_regrouped = compared.select(
         ~pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_counted")) for name in grouped_by)
     ).to_series().to_numpy()  # fmt: skip
-    policies = frontier.policies
-    with_nearest = policies.frame.filter("by_nearest")["policy"].unique().to_numpy()
-    nearest_from = min((int(policies.starts[number]) if number else 0 for number in with_nearest), default=NEVER_POSITION)
-    may_be_settled = (compared["frozen_at_counted"].to_numpy() < position) & (position >= nearest_from)
+    may_be_settled = (compared["frozen_at_counted"].to_numpy() < position) & (position >= _nearest_from(frontier.policies))
     applied: NDArray[np.bool_] = ~behind & ~(is_regrouped & may_be_settled)
     return applied
+
+
+def _nearest_from(policies: Policies) -> int:
+    """Return the first position at which neighbours are matched; `NEVER_POSITION` where they never are."""
+    nearest = policies.frame.filter("by_nearest")["policy"].unique().to_list()
+    # The first policy is in force from the first position on. A policy that another replaces at once never is.
+    starts, ends = [1, *policies.starts[1:].tolist()], [*policies.starts[1:].tolist(), NEVER_POSITION]
+    return min((starts[number] for number in nearest if starts[number] < ends[number]), default=NEVER_POSITION)
 
 
 def _conflicts(contents: pl.DataFrame, counted: pl.DataFrame, refused: pl.DataFrame) -> pl.DataFrame:
