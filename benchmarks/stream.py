@@ -122,7 +122,7 @@ def seconds_of_stream_job(folder: Path, parallelism: int) -> float:
 def events_of(project: Project) -> int:
     """Return the number of events of a lake that the job processes."""
     with Lake.open(project, read_only=True) as lake:
-        return int(lake.read("control", columns=["accepted"])["accepted"].sum())
+        return counted(lake, "usage") + counted(lake, "charge")
 
 
 # --- peers ---------------------------------------------------------------------------------------------------------------
