@@ -64,6 +64,17 @@ def test_half_of_a_start_is_no_key_and_all_days_of_a_file_have_one_order(propose
     assert "columns: record_key" not in checked(document)
 
 
+@pytest.mark.parametrize(("minutes", "tolerance"), [("{whole}", "60s"), ("{whole}.5", "1s")])
+def test_whole_minutes_are_a_minute_apart_from_seconds_at_most(propose_from: Propose, minutes: str, tolerance: str) -> None:
+    calls, bills = "id,from,to,start,seconds\n", "line,from,to,start,minutes,amount\n"
+    for n in range(1, 20):
+        party = f"4915110000{n},4915220000{n},2026-11-{n:02} 08:00:00"
+        calls += f"C{n},{party},{60 + n}\n"
+        bills += f"L{n},{party},{minutes.format(whole=2)},0.10\n"
+    settings, _ = propose_from(calls__csv=calls, bills__csv=bills)
+    assert settings["reconcile"]["default"]["quantity_tolerance"] == tolerance
+
+
 def test_each_line_has_its_evidence_and_each_doubt_its_line(propose_from: Propose) -> None:
     _, document = propose_from(msc__csv=CALLS.replace("2026-11-03 10:00:03", "soon"))
     lines = document.text.splitlines()

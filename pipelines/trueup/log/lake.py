@@ -91,7 +91,7 @@ class Lake(LogReader, LogWriter):
         """
         _check_not_lost(project)
         if not catalog_of(project).exists():
-            raise LogError("there is no lake yet", where=str(project.directory), todo="run `trueup init` or `trueup ingest` first")
+            raise LogError("there is no lake yet", where=str(project.directory), todo="run `trueup ingest` or `trueup run` first")
 
         def connect() -> duckdb.DuckDBPyConnection:
             connection = acquire(catalog_of(project), data_path(project), read_only=read_only, threads=threads, private=private)

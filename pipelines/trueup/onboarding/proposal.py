@@ -347,6 +347,15 @@ def _prices(drafts: Sequence[Draft], shared: Shared, joined: dict[tuple[str, str
     return found
 
 
+def _quantity_tolerance(movements: Sequence[Draft]) -> Line:
+    """Return by how much quantities may differ: by a minute where charges count whole minutes, because these are rounded up."""
+    for draft in movements:
+        whole = draft.column("quantity")
+        if draft.stream == "charge" and draft.unit == "min" and whole is not None and whole.texts.str.contains(r"^\d+$").all():
+            return assumed("quantity_tolerance", "60s", f"{draft.name} counts whole minutes")
+    return assumed("quantity_tolerance", "1s", "the same")
+
+
 def _match_lines(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, SharedKey]]) -> list[Line]:
     grace = assumed("grace", "36h", "how long a charge may lag its usage")
     if links:
@@ -357,7 +366,7 @@ def _match_lines(drafts: Sequence[Draft], links: Sequence[tuple[Draft, Draft, Sh
     if all(draft.column("peer") is not None or draft.layout.format == "asterisk" for draft in movements) and charges * 2 > usage:
         near = [
             assumed("start_tolerance", "2s", "by how much two systems may differ"),
-            assumed("quantity_tolerance", "1s", "the same"),
+            _quantity_tolerance(movements),
         ]
         return [Line("match", ["nearest"], "usage and charges share no key", check=True), *near, grace]
     period = _period_line(movements)
