@@ -50,7 +50,7 @@ class Transaction:
         Rows of dated streams and states are sorted by bucket unless `order_by` names another column. The lake is configured not
         to sort inserted rows, because Polars sorts in a quarter of the time.
         """
-        from trueup.frames import query_frames
+        from trueup.frames import query_streams
 
         if frame.is_empty():
             return
@@ -59,7 +59,7 @@ class Transaction:
         # A column of NULLs alone is equivalent to a missing column.
         rows = rows.select(series.name for series in rows if series.null_count() < rows.height)
         names = ", ".join(f'"{name}"' for name in rows.columns)
-        query_frames(self.connection, f"INSERT INTO lake.events.{table} ({names}) SELECT {names} FROM rows", rows=rows)
+        query_streams(self.connection, f"INSERT INTO lake.events.{table} ({names}) SELECT {names} FROM rows", rows=rows)
 
     def next_position(self, kind: str) -> int:
         """Assign the next position to this commit; call it once per input commit.

@@ -9,7 +9,7 @@ import polars as pl
 
 from trueup.events.identity import digest16_sql, netstring_sql
 from trueup.events.schema import UTC_TIME
-from trueup.frames import query_frames
+from trueup.frames import query_streams
 from trueup.localtime import local_day
 from trueup.policies.policy import NEVER_POSITION, Policies
 from trueup.reconcile.domain.bookings import PERIOD, SESSION
@@ -163,7 +163,7 @@ def _with_digest(changes: pl.DataFrame, name: str, prefix: str, columns: list[st
         return changes.with_columns(pl.lit(None, pl.Binary).alias(name))
     form = " || ".join((prefix, *map(netstring_sql, columns)))
     with _hashing().cursor() as connection:
-        ids = query_frames(connection, f"SELECT {digest16_sql(form)} AS id FROM subjects", subjects=changes.select(columns))
+        ids = query_streams(connection, f"SELECT {digest16_sql(form)} AS id FROM subjects", subjects=changes.select(columns))
     return changes.with_columns(ids["id"].alias(name))
 
 
