@@ -31,7 +31,7 @@ import duckdb
 import ingest as ingest_bench
 import reconcile as reconcile_bench
 
-from trueup.allocation import KEPT
+from trueup.allocation import ENVIRONMENT
 from trueup.config import Project
 from trueup.jobs.reconcile_batch import reconcile
 
@@ -126,7 +126,7 @@ def measured(way: str, folder: Path, size: int) -> Measure:
 def in_own_process(way: str, folder: Path, size: int) -> Measure:
     """Run one way in a process of its own, which keeps freed memory as the command `trueup` does."""
     command = [sys.executable, __file__, "--measure", way, str(folder), str(size)]
-    run = subprocess.run(command, capture_output=True, text=True, env={"_RJEM_MALLOC_CONF": KEPT, **os.environ}, check=False)
+    run = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT | os.environ, check=False)
     if run.returncode:
         raise SystemExit(f"{way} at {size:,} records failed:\n{run.stderr[-2000:]}")
     return Measure(**json.loads(run.stdout.splitlines()[-1]))

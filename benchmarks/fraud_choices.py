@@ -38,7 +38,7 @@ from trueup.fraud.training.folds import Known, Table, known_at
 from trueup.fraud.training.metrics import average_precision, party_precision
 from trueup.fraud.training.train import DAY_US, Settings, train_model
 
-OTHERS = ("301-350-21", "302-600-28", "303-200-24", "306-200-21")
+OTHERS = ("301-350-21", "302-600-28", "303-200-24", "306-200-21", "307-350-28", "308-600-24")
 WEIGHTS = (0.05, 0.1, 0.25, 0.5, 1.0)
 BUDGET = 5
 ROUNDS = 60

@@ -59,13 +59,16 @@ def _part(transaction, fields: dict[str, str]) -> int:
 
 
 class Feed:
-    """Appends at a steady rate while the context is open; `span` records cover three days of event time."""
+    """Appends at a steady rate while the context is open; `span` records cover three days of event time.
+
+    `appended` has, by position, when an append was committed; `lags_s` how long after the moment when it was due.
+    """
 
     def __init__(self, project, per_second: int, span: int = SPAN) -> None:
         self._project, self._rows, self._span = project, max(1, per_second // APPENDS_PER_SECOND // 2), span
         self._stop, self._lock = threading.Event(), threading.Lock()
         self.appended: dict[int, float] = {}
-        self.behind_s = 0.0
+        self.lags_s = list[float]()
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self) -> Self:
@@ -85,9 +88,9 @@ class Feed:
                 for position in write_pair(lake, low, low + self._rows, self._span):
                     with self._lock:
                         self.appended[position] = time.monotonic()
+                        self.lags_s.append(self.appended[position] - due)
                 low += self._rows
                 due += 1 / APPENDS_PER_SECOND
-                self.behind_s = max(0.0, time.monotonic() - due)
                 self._stop.wait(max(0.0, due - time.monotonic()))
 
     def delays_within(self, seconds: int) -> list[float]:
@@ -106,8 +109,6 @@ class Feed:
         with self._lock:
             # Appends that the findings do not cover at the end count with the delay so far, so that slow ones are not left out.
             delays_s += [time.monotonic() - at for at in self.appended.values()]
-        if self.behind_s > 1:
-            print(f"(the feed itself is {self.behind_s:.0f} s behind its rate)")
         return delays_s
 
 

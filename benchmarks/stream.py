@@ -1,11 +1,15 @@
 """Compare the continuous job with its peers on the same events, and time how soon an append reaches the findings.
 
-    python benchmarks/stream.py [USAGE_RECORDS] [PEER_RECORDS] [EVENTS_PER_SECOND] [SECONDS] [PARALLELISM]
+    python benchmarks/stream.py [USAGE_RECORDS] [PEER_RECORDS] [EVENTS_PER_SECOND] [SECONDS] [PARALLELISM] [--least-events N]
 
 Catch-up: events per second of `trueup stream`; of Flink SQL's full outer interval join over the same events as JSON; of a
 record-at-a-time PyFlink keyed process. Each of the three jobs runs in its own mini-cluster with checkpoints, at the same
-parallelism (by default the number of processors). Start-up is measured separately and not counted: for trueup the time to the
-first commit, for the peers the time of a few records. Times differ between machines; only the ratios are comparable.
+parallelism (by default the number of processors). Start-up is measured separately and not counted: for each job the time that it
+takes for a few records. All other time counts, and so do all events, those of the first epoch too. Fewer than `--least-events` give
+no figure, because a job that ends within seconds of its start is mostly start.
+
+Latency: from the commit of an append to the commit of its findings, at a steady rate. The lag of the feed is printed apart: from
+the moment when an append was due to its commit. Times differ between machines; only the ratios are comparable.
 """
 
 from __future__ import annotations
@@ -38,6 +42,7 @@ from trueup.reconcile.log_io.commit import CONSUMER
 T = TypeVar("T")
 FEW = 1_000
 PART = 250_000
+LEAST_EVENTS = 10_000_000
 CHECKPOINTS = {"execution.checkpointing.interval": "10 s"}
 
 
@@ -103,16 +108,21 @@ def in_own_process(run_job: Callable[..., T], *values: object) -> T:
         return pool.submit(run_job, *values).result()
 
 
-def time_stream_job(folder: Path, parallelism: int) -> Timed:
-    """Measure the job from its first commit to its last; the time before is its start."""
+def seconds_of_stream_job(folder: Path, parallelism: int) -> float:
+    """Run the job over a lake until nothing is left; return the seconds to its last commit."""
     project, begun = Project.load(folder), time.perf_counter()
     with PositionWatch(project) as watched:
         options = StreamOptions(str(project.directory), parallelism=parallelism, groups=parallelism)
         run(project, options, RunOptions(until_idle=True))
-    first, last = watched.reached[0], watched.reached[-1]
     with Lake.open(project, read_only=True) as lake:
-        control = lake.read("control", columns=["accepted"], after=first[1], upto=last[1])
-    return Timed(int(control["accepted"].sum()), last[0] - first[0], first[0] - begun)
+        assert watched.reached[-1][1] == lake.last_position(), "the job left positions"
+    return watched.reached[-1][0] - begun
+
+
+def events_of(project: Project) -> int:
+    """Return the number of events of a lake that the job processes."""
+    with Lake.open(project, read_only=True) as lake:
+        return int(lake.read("control", columns=["accepted"])["accepted"].sum())
 
 
 # --- peers ---------------------------------------------------------------------------------------------------------------
@@ -201,8 +211,11 @@ def by_record(folder: Path, parallelism: int) -> float:
 # --- latency -------------------------------------------------------------------------------------------------------------
 
 
-def latencies(folder: Path, per_second: int, seconds: int, parallelism: int) -> list[float]:
-    """Return, per append at a steady rate, the seconds from its commit to the commit of its findings, sorted."""
+def latencies(folder: Path, per_second: int, seconds: int, parallelism: int) -> tuple[list[float], list[float]]:
+    """Return, per append at a steady rate, the seconds from its commit to the commit of its findings, and the feed's own lag.
+
+    Both are sorted.
+    """
     project, stop, delays_s = project_with(folder, FEW, SPAN), threading.Event(), list[float]()
     options = StreamOptions(str(project.directory), parallelism=parallelism, groups=parallelism)
     ended: list[Exception] = []
@@ -224,22 +237,33 @@ def latencies(folder: Path, per_second: int, seconds: int, parallelism: int) -> 
     thread.join()
     if ended:
         raise ended[0]
-    return sorted(delays_s)
+    return sorted(delays_s), sorted(feed.lags_s)
+
+
+def quantiles(sorted_s: list[float]) -> str:
+    """Return median, 90th and 99th percentile and maximum of some seconds."""
+    at = (f"p{p} {sorted_s[min(len(sorted_s) - 1, int(len(sorted_s) * p / 100))]:.2f} s" for p in (50, 90, 99))
+    return f"{', '.join(at)}, most {sorted_s[-1]:.2f} s, of {len(sorted_s)} appends"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("records", type=int, nargs="?", default=2_000_000)
-    parser.add_argument("peer_records", type=int, nargs="?", default=200_000)
+    parser.add_argument("records", type=int, nargs="?", default=5_200_000)
+    parser.add_argument("peer_records", type=int, nargs="?", default=1_000_000)
     parser.add_argument("per_second", type=int, nargs="?", default=50_000)
     parser.add_argument("seconds", type=int, nargs="?", default=60)
     parser.add_argument("parallelism", type=int, nargs="?", default=os.cpu_count() or 1)
+    parser.add_argument("--least-events", type=int, default=LEAST_EVENTS)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         few = project_with(folder / "few", FEW)
         many = project_with(folder / "many", args.records)
-        own = in_own_process(time_stream_job, many.directory, args.parallelism)
+        events = events_of(many)
+        if events < args.least_events:
+            sys.exit(f"{events:,} events are too few for a figure: name more usage records, or fewer --least-events")
+        start_s = in_own_process(seconds_of_stream_job, few.directory, args.parallelism)
+        own = Timed(events, in_own_process(seconds_of_stream_job, many.directory, args.parallelism) - start_s, start_s)
         with Lake.open(many, read_only=True) as lake:
             found = counted(lake, "finding")
         print(f"{'trueup stream':<30}{own.summary()}, {found:,} changes of findings", flush=True)
@@ -252,13 +276,9 @@ def main() -> None:
             start_s = in_own_process(run_peer, folder / "json few", args.parallelism)
             peer = Timed(events, in_own_process(run_peer, folder / label, args.parallelism) - start_s, start_s)
             print(f"{label:<30}{peer.summary()}: {own.per_second / peer.per_second:.1f} x", flush=True)
-        delays_s = in_own_process(latencies, folder / "steady", args.per_second, args.seconds, args.parallelism)
-        at = {p: delays_s[min(len(delays_s) - 1, int(len(delays_s) * p / 100))] for p in (50, 90, 99)}
-        print(
-            f"append to finding at {args.per_second:,} events/s: "
-            + ", ".join(f"p{p} {s:.2f} s" for p, s in at.items())
-            + f", most {delays_s[-1]:.2f} s, of {len(delays_s)} appends"
-        )
+        delays_s, lags_s = in_own_process(latencies, folder / "steady", args.per_second, args.seconds, args.parallelism)
+        print(f"append to finding at {args.per_second:,} events/s: {quantiles(delays_s)}")
+        print(f"the feed's own lag, which is not in it: {quantiles(lags_s)}")
 
 
 def counted(lake: Lake, table: str) -> int:

@@ -50,6 +50,15 @@ def from_ipc(data: bytes) -> list[pl.DataFrame]:
     return frames
 
 
+def joined_texts(texts: pl.Series) -> str:
+    """Return all texts as one, which shows at little cost that no text has a character.
+
+    >>> joined_texts(pl.Series(["ab", None, "c"]))
+    'abc'
+    """
+    return texts.str.join("").item() or ""
+
+
 def compact_strings(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the frame with a copy of its text.
 

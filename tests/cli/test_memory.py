@@ -8,23 +8,22 @@ import sys
 
 import pytest
 
-from trueup.allocation import KEPT
+from trueup.allocation import ENVIRONMENT
 from trueup.cli.main import main
 
-VARIABLE = "_RJEM_MALLOC_CONF"
 
-
-def test_a_command_sets_how_long_freed_memory_is_kept_unless_the_user_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    for given, expected in ((None, KEPT), ("dirty_decay_ms:0", "dirty_decay_ms:0")):
-        monkeypatch.delenv(VARIABLE, raising=False) if given is None else monkeypatch.setenv(VARIABLE, given)
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_a_command_sets_how_memory_is_taken_and_kept_unless_the_user_has(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, expected in ((None, ENVIRONMENT[name]), ("set by the user", "set by the user")):
+        monkeypatch.delenv(name, raising=False) if given is None else monkeypatch.setenv(name, given)
         assert main(["--version"]) == 0
-        assert os.environ[VARIABLE] == expected
+        assert os.environ[name] == expected
 
 
-def test_frames_are_imported_after_that_is_set() -> None:
+def test_frames_and_arrays_are_imported_after_that_is_set() -> None:
     code = (
-        "import os, sys; from trueup.cli import main; assert 'polars' not in sys.modules; main(['--version']); "
-        f"assert os.environ['{VARIABLE}'] and 'polars' not in sys.modules"
+        "import os, sys; from trueup.cli import main; assert not {'polars', 'numpy'} & set(sys.modules); main(['--version']); "
+        f"assert {ENVIRONMENT!r}.items() <= os.environ.items() and not {{'polars', 'numpy'}} & set(sys.modules)"
     )
-    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    environment = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, capture_output=True)

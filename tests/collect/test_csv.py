@@ -100,3 +100,12 @@ def test_lines_of_many_columns_have_the_same_fields_as_those_of_few(cells: list[
     line = (",".join([*cells, *[""] * 297]) + "\n").encode()
     many = read_csv(lines_in(line, offset=0, first_row=0), PLAIN, names, names[:3], attributes=True)
     assert many.fields.rows() == few.fields.rows()
+
+
+def test_attributes_escape_what_json_escapes_and_nothing_else() -> None:
+    characters = [chr(code) for code in range(1, 0x180)]
+    frame = pl.DataFrame({"a": characters, "ä": ["1"] * len(characters)})
+    expected = [json.dumps({"a": c, "ä": "1"}, ensure_ascii=False, separators=(",", ":")) for c in characters]
+    one_by_one = [json_objects(frame.slice(at, 1), height=1)[0] for at in range(frame.height)]
+    assert one_by_one == json_objects(frame, height=frame.height).to_list()
+    assert [json.loads(text) for text in one_by_one] == [json.loads(text) for text in expected]

@@ -374,7 +374,7 @@ def test_a_part_also_ends_by_its_bytes_and_a_unit_resumes_after_parts_of_an_earl
         patch.setattr(ingest_module.Part, "commit", dies)
         take_in(project)
     with monkeypatch.context() as patch:
-        patch.setattr(ingest_module, "PART_BYTES", 700)
+        patch.setattr(ingest_module, "PART_BYTES", 300)
         assert accepted(take_in(project)) == 13
     parts = query(project, "SELECT part_no, records, last_part FROM lake.events.control ORDER BY part_no").rows()
     assert parts == [(0, 7, False), (1, 5, False), (2, 5, False), (3, 3, True)]

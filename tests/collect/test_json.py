@@ -103,6 +103,29 @@ def test_a_nested_member_that_is_there_twice_rejects_its_record(calls: Write, ta
     assert query(project, REJECTED).select("source_row", "rule").rows() == [(0, "line: has each member once")]
 
 
+def test_a_file_without_one_json_object_is_refused_as_such(calls: Write, take_in: TakeIn) -> None:
+    good = '{"id": "g", "caller": "1", "at": "2024-05-01 10:00:00", "seconds": 60}\n'
+    files = {"a.json": "id,caller\n1,2\n", "b.json": good.replace("60", "0x3C"), "c.json": good}
+    summary = take_in(calls(files, settings='format = "ndjson"'))
+    says = "no record at the beginning of the file is a JSON object with members, within record_bytes of [limits]"
+    assert [str(error).partition(";")[0] for error in summary.errors] == [
+        f"{says} (landing/{name})" for name in ("a.json", "b.json")
+    ]
+    assert [unit.accepted for unit in summary.units if unit.records] == [1]
+
+
+@pytest.mark.slow
+def test_a_list_of_a_million_records_is_read_and_its_damaged_record_rejected_alone(
+    calls: Write, take_in: TakeIn, query: Query
+) -> None:
+    item = '{"id": "%d", "caller": "1", "at": "2024-05-01 10:00:00", "seconds": %s}'
+    items = [item % (number, "60" if number != 700_000 else '"sixty"') for number in range(1_000_000)]
+    project = calls({"a.json": '{"calls": [' + ",".join(items) + "]}\n"}, settings='format = "json"\nrecords = "calls"')
+    parts = take_in(project).units
+    assert (sum(part.accepted for part in parts), sum(part.quarantined for part in parts)) == (999_999, 1)
+    assert query(project, "SELECT source_row, reason FROM lake.events.quarantine").rows() == [(700_000, "unparsable")]
+
+
 def test_an_expression_reads_nested_members(calls: Write, take_in: TakeIn, query: Query) -> None:
     text = (calls({"a.json": lines(call("1", use={"a": 1, "b": 2}))}, settings=LINES).directory / "trueup.toml").read_text()
     project = calls(toml=text.replace('quantity = "seconds"', 'quantity = { expression = \'"use.a" + "use.b"\' }'))

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trueup.events.identity import with_content_keys, with_event_ids
+from trueup.events.canonical_rows import canonical_forms
+from trueup.events.identity import canonical_sql, with_content_keys, with_event_ids
 from trueup.events.schema import COLLECTED, CORE, EVENT, LATER
 from trueup.log.catalog.connection import connect
 
@@ -94,6 +95,18 @@ def test_a_missing_value_differs_from_an_empty_one(connection: duckdb.DuckDBPyCo
     assert event_id(connection, collected(peer=None)) != event_id(connection, collected(peer=""))
 
 
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.tuples(_TEXT, _TEXT, _NUMBER, _NUMBER, _TEXT), min_size=1, max_size=6))
+def test_every_row_has_the_canonical_form_whatever_the_other_rows_have(rows: list[tuple[object, ...]]) -> None:
+    names = ("record_key", "peer", "amount_micros", "record_version", "corrects")
+    frame = pl.concat([collected("charge", **dict(zip(names, row, strict=True))) for row in rows])
+    forms = [form.encode() for form in canonical_forms(frame, "charge")]
+    assert forms == [canonical("charge", row) for row in frame.iter_rows(named=True)]
+    with connect() as connection:
+        by_sql = connection.execute(f"SELECT {canonical_sql('charge')} FROM frame").fetchall()
+    assert forms == [form.encode() for (form,) in by_sql]
+
+
 def test_the_provenance_of_a_record_does_not_change_its_id(connection: duckdb.DuckDBPyConnection) -> None:
     first, second = collected(source_id="a@1", source_row=1), collected(source_id="b@2", source_row=9, attributes='{"x":1}')
     assert event_id(connection, first) == event_id(connection, second)
@@ -114,7 +127,12 @@ def test_collected_rows_keep_their_order_as_rows_of_the_log(connection: duckdb.D
     assert result["day"][0] == START.date()
 
 
-def test_a_record_without_a_key_is_identified_by_its_content(connection: duckdb.DuckDBPyConnection) -> None:
+def test_a_record_without_a_key_is_identified_by_its_content() -> None:
     rows = pl.concat([collected(record_key=None, peer=p) for p in ("x", "x", "y")])
-    keys = with_content_keys(connection, rows, "usage")["record_key"].to_list()
+    keys = with_content_keys(rows, "usage")["record_key"].to_list()
     assert keys[0] == keys[1] != keys[2] and len(keys[0]) == 32
+
+
+def test_no_rows_have_no_ids(connection: duckdb.DuckDBPyConnection) -> None:
+    result = with_event_ids(connection, collected().clear(), "usage", bucket_by="subscriber", buckets=64)
+    assert result.schema == pl.Schema(EVENT["usage"]) and result.is_empty()

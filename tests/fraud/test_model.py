@@ -20,6 +20,7 @@ from trueup.fraud.scoring.typology import typology_of
 from trueup.fraud.training.budget import NEVER, threshold_for
 from trueup.fraud.training.calibrate import Calibration
 from trueup.fraud.training.card import recall_by_type
+from trueup.fraud.training.cost import CostThreshold, ReviewCost, cost_threshold
 from trueup.fraud.training.folds import Table, folds, known_at
 from trueup.fraud.training.metrics import auc_roc, average_precision, party_precision
 from trueup.fraud.training.train import train_model
@@ -140,6 +141,20 @@ def test_quiet_days_do_not_raise_the_number_of_cases_on_ordinary_ones() -> None:
         rows.filter(pl.col("day") < 3).with_columns(pl.col("day") + n) for n in range(200, 240, 3)
     ])  # fmt: skip
     assert threshold_for(alike, 4) == threshold
+
+
+def test_the_threshold_by_cost_is_where_the_money_stopped_exceeds_the_reviews_most() -> None:
+    hour, money = 3_600_000_000, 1_000_000
+    rows = pl.DataFrame({
+        "day": [1] * 5, "party": ["a", "a", "b", "c", "c"], "at_us": [0, 2 * hour, 0, 0, 2 * hour],
+        "fraud": [True, True, False, True, True], "loss_micros": [10 * money, 50 * money, 0, 5 * money, 4 * money],
+        "score": [0.9, 0.9, 0.8, 0.3, 0.3],
+    })  # fmt: skip
+    # The fraud of a is stopped before its second call: 50. Each lower threshold adds a review of 10, and the last one a call of 4.
+    assert cost_threshold(rows, ReviewCost(10 * money)) == CostThreshold(0.9, 1, 40 * money)
+    assert cost_threshold(rows, ReviewCost(money)) == CostThreshold(0.3, 3, 51 * money)
+    assert cost_threshold(rows, ReviewCost(50 * money)) is None
+    assert cost_threshold(rows.head(0), ReviewCost(money)) is None
 
 
 def test_equal_scores_do_not_exceed_the_budget() -> None:

@@ -33,7 +33,7 @@ def _row(item: State | Bill, number: int) -> dict[str, Any]:
     return place | {
         "source_id": f"b@{item.at}", "key_scope": "b", "record_key": item.key or f"{item.at}/{number}", "service": item.service,
         "started_at": own, "amount_micros": micros(item.amount), "currency": item.currency, "item": item.item,
-        "period_from": first, "period_to": last,
+        "period_from": first, "period_to": last, "corrects": item.corrects,
     }  # fmt: skip
 
 
@@ -52,6 +52,8 @@ def _tables(connection: duckdb.DuckDBPyConnection, position: int, items: Sequenc
     stream = "charge" if isinstance(items[0], Bill) else "subscriber"
     frame = pl.DataFrame([_row(i, n) for n, i in enumerate(items) if isinstance(i, State | Bill)], schema=COLLECTED[stream])
     tables[stream] = with_event_ids(connection, frame, stream, bucket_by="subscriber", buckets=lake_fixture.BUCKETS)
+    if stream == "charge":
+        tables[stream] = tables[stream].with_columns(corrected_key="corrects")
     own = frame["started_at"] if stream == "charge" else frame["valid_from"]
     extent = {"first_time": own.min(), "last_started_at": own.max() if stream == "charge" else None}
     counts = {
@@ -135,4 +137,5 @@ def random_bill(r: random.Random, position: int, subscriber: str) -> Bill:
     amount = r.choice(("31", "31", "62", "15.5", "0", "-5"))
     if r.random() < 0.2:
         return Bill("20", None, _day(r, 90), position, "fee", subscriber, key, currency)
-    return Bill(amount, month, None, position, r.choice(("line", "tv", "x")), subscriber, key, currency)
+    named = r.choice(("again", f"{r.randint(2, position)}/{r.randint(0, 3)}")) if r.random() < 0.2 else None
+    return Bill(amount, month, None, position, r.choice(("line", "tv", "x")), subscriber, key, currency, corrects=named)

@@ -83,6 +83,7 @@ class Bill:
     currency: str = "EUR"
     service: str = "rental"
     content: str | None = None
+    corrects: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _charges(bills: Sequence[Bill]) -> pl.DataFrame:
         rows.append({
             "charge": True, "event_id": repr((key, b.amount)).encode(), "position": b.at, "source": "b", "bucket": 0, "scope": b.subscriber,
             "key_scope": "b", "record_key": key, "service": b.service, "subscriber": b.subscriber, "time_us": own, "started": True,
-            "amount_micros": micros(b.amount), "currency": b.currency, "item": b.item, "period_from_us": first, "period_to_us": last,
+            "amount_micros": micros(b.amount), "currency": b.currency, "corrected_key": b.corrects, "item": b.item, "period_from_us": first, "period_to_us": last,
             "content": (b.content or repr((b.amount, b.period, b.item, b.currency))).encode(),
         })  # fmt: skip
     return pl.DataFrame(rows, schema=ITEM_CHARGE)

@@ -451,7 +451,7 @@ def with_states(rng: random.Random, generator: LogGenerator, items: list[Item]) 
     items, moments = list(items), [0, *(generator.time_us(generator.random_step()) for _ in range(2))]
     for _ in range(rng.choice((1, 2, 3, 5))):
         state = State(rng.choice("st"), rng.choice(moments), rng.choice(days))
-        items.insert(rng.choice((0, 0, rng.randrange(len(items) + 1))), state)
+        items.insert(rng.choice((0, 0, rng.randrange(len(items) + 1), len(items))), state)
     return items
 
 

@@ -65,7 +65,7 @@ MATCHING: dict[str, Mutant] = {
     "records without a peer never match": Mutant("kernel/matching.py", "_candidate_edges", Select("Call", 35), without("keywords", 2), CASES),
     "charges of two currencies form one charge group": Mutant("blocking/components.py", "", Select("List", 1), without("elts", 4), LAWS),
     "a record key is unique across key scopes": Mutant("sessions/admission.py", "", Select("List", 0), without("elts", 2), CASES),
-    "neighbours are found by one record of a session only": Mutant("blocking/components.py", "_candidate_entries", Select("Call", 5), part("args", 0), CASES),
+    "neighbours are found by one record of a session only": Mutant("blocking/components.py", "_candidate_entries", Select("Call", 9), part("args", 0), CASES),
 }  # fmt: skip
 RECORDS: dict[str, Mutant] = {
     "the least content of a record counts": Mutant("sessions/admission.py", "_content_versions", Select("Constant", 2), source("False"), LAWS),
@@ -98,6 +98,10 @@ JUDGEMENT: dict[str, Mutant] = {
     "an impact of zero raises no unrated finding": Mutant("kernel/booking.py", "_drop_zero_impact", Select("Invert", 0), source("False"), CASES),
     "an unrated session without money raises no finding": Mutant("kernel/booking.py", "_drop_zero_impact", Select("Invert", 0), with_source("kind != pending", kind=("operand", "func", "value"), pending=("operand", "args", 0, "elts", 0)), CASES),
     "usage is priced in any currency": Mutant("pricing/session_price.py", "price_sessions", Select("BitAnd", 0), part("left"), CASES),
+    "the first of equal lines is the excess": Mutant("kernel/lines.py", "repeated_lines", Select("Constant", 14), source("'first'"), CASES),
+    "a credit among lines is an excess": Mutant("kernel/lines.py", "repeated_lines", Select("BitAnd", 0), part("left"), CASES),
+    "a covered service is summed by itself": Mutant("kernel/aggregation.py", "_of_lines", Select("Call", 1), part("args", 1), CASES),
+    "only the cycle day known first counts": Mutant("blocking/sums.py", "with_cycle_days", Select("List", 0), without("elts", 1), CASES),
     "days follow UTC": Mutant("../localtime.py", "wall_us", Select("In", 0), source("True"), LAWS),
     "a repeated hour ends at its first occurrence": Mutant("../localtime.py", "utc_us.at", Select("Constant", 1), source("'earliest'"), CASES),
     "any later record is the cause of a change": Mutant("kernel/evaluate.py", "_evaluate_spans", Select("Eq", 0), compared_by(ast.LtE()), CASES),

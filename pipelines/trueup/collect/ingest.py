@@ -257,7 +257,9 @@ def _read(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]) ->
     waiting = deque[tuple[int, Future[Events]]]()
     has_names = unit.source.attributes and unit.source.has_equal_records
     # A part's attributes are in memory twice while it is sorted for its commit.
-    name_bytes = 2 * attribute_name_bytes(reader.columns()) if has_names else 0
+    mapped = set(requested).difference(mapping.kept)
+    further = [name for name in reader.columns() if name not in mapped]
+    name_bytes = 2 * attribute_name_bytes(further) if has_names else 0
     try:
         for number, piece in split_at_parts(reader.pieces(), taken, name_bytes):
             progress.update(unit.shown, unit.position_bytes(), unit.size_bytes)
@@ -280,7 +282,7 @@ def _next_of(waiting: deque[tuple[int, Future[Events]]]) -> tuple[int, Events]:
 def split_at_parts(pieces: Iterable[Piece], taken: dict[int, int], name_bytes: int = 0) -> Iterator[tuple[int, Piece]]:
     """Cut pieces at the borders of parts and yield each with its part's number; `taken` has the records of ingested parts.
 
-    `name_bytes` are added to the bytes of each record: its attributes repeat the names of their columns.
+    `name_bytes` are added to the bytes of each record: its attributes repeat the names of the columns that have no mapping.
     """
     number, records, size = 0, 0, 0
     for piece in pieces:

@@ -26,12 +26,10 @@ import duckdb
 import polars as pl
 
 from trueup.config import BucketBy
+from trueup.events.canonical_rows import canonical_forms, sha256_start
 from trueup.events.schema import CORE, EVENT, LATER, own_time
 from trueup.events.streams import DATED
 from trueup.frames import query_frames
-
-BUCKET_KEYS = ("session_key", "record_key", "subscriber", "account")
-"""Columns from which a bucket key may be derived."""
 
 
 def netstring_sql(name: str) -> str:
@@ -39,26 +37,25 @@ def netstring_sql(name: str) -> str:
     return f"coalesce(strlen({name}) || ':' || {name}, '~')"
 
 
-def _field(name: str, dtype: pl.DataType, *, is_missing: bool, is_complete: bool) -> str:
+def _field(name: str, dtype: pl.DataType, *, is_missing: bool) -> str:
     if is_missing:
         return "'~'"
-    if dtype == pl.String:
-        return f"strlen({name}), ':', {name}" if is_complete else netstring_sql(name)
-    number = f"epoch_us({name})" if isinstance(dtype, pl.Datetime) else name
-    return f"{number}, ';'" if is_complete else f"coalesce({number} || ';', '~')"
+    return netstring_sql(name) if dtype == pl.String else f"coalesce({_number_sql(name, dtype)} || ';', '~')"
 
 
-def canonical_sql(
-    stream: str, *, without: frozenset[str] = frozenset(), missing: Collection[str] = (), complete: Collection[str] = ()
-) -> str:
+def _number_sql(name: str, dtype: pl.DataType) -> str:
+    return f"epoch_us({name})" if isinstance(dtype, pl.Datetime) else name
+
+
+def canonical_sql(stream: str, *, without: frozenset[str] = frozenset(), missing: Collection[str] = ()) -> str:
     """Return a DuckDB expression for the canonical form of a row of `stream`, over its column names.
 
-    `missing` names columns that are NULL in every row, `complete` those that are NULL in none: both make the expression cheaper.
+    `missing` names columns that are NULL in every row: they make the expression cheaper. `canonical_rows` forms collected rows.
     """
     later = LATER.get(stream, {})
     first = {name: dtype for name, dtype in CORE[stream].items() if name not in without and name not in later}
     columns = {"key_scope": pl.String(), **first}
-    fields = [_field(name, dtype, is_missing=name in missing, is_complete=name in complete) for name, dtype in columns.items()]
+    fields = [_field(name, dtype, is_missing=name in missing) for name, dtype in columns.items()]
     further = {name: dtype for name, dtype in later.items() if name not in missing}
     fields += [_later_field(name, dtype) for name, dtype in further.items()]
     head = f"{canonical_version_sql(stream, missing=missing)}, ';{stream};'" if further else f"'1;{stream};'"
@@ -66,7 +63,7 @@ def canonical_sql(
 
 
 def _later_field(name: str, dtype: pl.DataType) -> str:
-    value = _field(name, dtype, is_missing=False, is_complete=True)
+    value = f"strlen({name}), ':', {name}" if dtype == pl.String else f"{_number_sql(name, dtype)}, ';'"
     return f"CASE WHEN {name} IS NULL THEN '' ELSE concat('{len(name)}:{name}', {value}) END"
 
 
@@ -86,16 +83,19 @@ def is_bucketed(stream: str, bucket_by: BucketBy) -> bool:
     return bucket_by in CORE[stream]
 
 
+def bucket_key_names(bucket_by: BucketBy) -> tuple[str, ...]:
+    """Return the columns of which the first with a value is the bucket key."""
+    return ("session_key", "record_key") if bucket_by == "session_key" else (bucket_by,)
+
+
 def bucket_key_sql(bucket_by: BucketBy, *, of: str = "") -> str:
     """Return a DuckDB expression for the bucket key of a row of the table `of`: never NULL."""
-    names = ("session_key", "record_key") if bucket_by == "session_key" else (bucket_by,)
-    return f"coalesce({', '.join(f'{of}.{n}' if of else n for n in names)}, '')"
+    return f"coalesce({', '.join(f'{of}.{n}' if of else n for n in bucket_key_names(bucket_by))}, '')"
 
 
 def bucket_key(bucket_by: BucketBy) -> pl.Expr:
     """Return `bucket_key_sql` as a Polars expression; no match crosses two bucket keys."""
-    columns = ("session_key", "record_key") if bucket_by == "session_key" else (bucket_by,)
-    return pl.coalesce(*columns, pl.lit(""))
+    return pl.coalesce(*bucket_key_names(bucket_by), pl.lit(""))
 
 
 def bucket_sql(bucket_by: BucketBy, buckets: int) -> str:
@@ -110,13 +110,10 @@ def bucket_sql(bucket_by: BucketBy, buckets: int) -> str:
     return f"({low})::SMALLINT"
 
 
-def with_content_keys(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, stream: str) -> pl.DataFrame:
+def with_content_keys(frame: pl.DataFrame, stream: str) -> pl.DataFrame:
     """Set each row's record key to a hash of its content (`identity = "content"`): 32 hex digits of SHA-256."""
-    missing, complete = _nulls(frame, stream)
-    form = canonical_sql(stream, without=frozenset({"record_key"}), missing=missing, complete=complete)
-    query = f"SELECT row_no, left(sha256({form}), 32) AS record_key FROM rows"
-    hashed = query_frames(connection, query, rows=frame.with_row_index("row_no"))
-    return frame.with_columns(hashed.sort("row_no")["record_key"])
+    hashes = sha256_start(canonical_forms(frame, stream, without=frozenset({"record_key"})))
+    return frame.with_columns(record_key=hashes.bin.encode("hex"))
 
 
 def with_event_ids(
@@ -126,24 +123,20 @@ def with_event_ids(
 
     Expects the columns of `COLLECTED[stream]`; returns those of `EVENT[stream]` in order, one row per input row.
     """
-    missing, complete = _nulls(frame, stream)
-    form = canonical_sql(stream, missing=missing, complete=complete)
-    bucket = bucket_sql(bucket_by, buckets) if is_bucketed(stream, bucket_by) else "0::SMALLINT"
-    query = f"SELECT row_no, {digest16_sql(form)} AS event_id, {bucket} AS bucket FROM rows"
-    # Columns that are NULL throughout, or not in the canonical form, are not passed to DuckDB.
-    needed = [name for name in ("key_scope", *CORE[stream]) if name not in missing or name in BUCKET_KEYS]
-    hashed = query_frames(connection, query, rows=frame.select(needed).with_row_index("row_no")).sort("row_no")
-    is_later = pl.any_horizontal(pl.lit(False), *(pl.col(name).is_not_null() for name in LATER.get(stream, ())))
+    later = [name for name in LATER.get(stream, ()) if frame[name].null_count() < frame.height]
+    is_later = pl.any_horizontal(pl.col(name).is_not_null() for name in later) if later else pl.lit(False)
     added = {"canonical_version": pl.when(is_later).then(2).otherwise(1)}
     if stream in DATED:
         added["day"] = own_time(stream).dt.date()
-    return frame.with_columns(hashed["event_id"], hashed["bucket"], **added).select(
+    bucket = _buckets(connection, frame, bucket_by, buckets) if is_bucketed(stream, bucket_by) else pl.lit(0)
+    ids = sha256_start(canonical_forms(frame, stream))
+    return frame.with_columns(event_id=ids, bucket=bucket, **added).select(
         pl.col(name).cast(dtype) for name, dtype in EVENT[stream].items()
     )
 
 
-def _nulls(frame: pl.DataFrame, stream: str) -> tuple[list[str], list[str]]:
-    """Return the columns of the canonical form that are NULL in every row, and those that are NULL in none."""
-    counts = frame.select("key_scope", *CORE[stream]).null_count().row(0, named=True)
-    missing = [name for name, nulls in counts.items() if nulls == frame.height]
-    return missing, [name for name, nulls in counts.items() if nulls == 0 < frame.height]
+def _buckets(connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, bucket_by: BucketBy, buckets: int) -> pl.Series:
+    """Return the bucket of each row."""
+    keys = frame.select(bucket_key_names(bucket_by)).with_row_index("row_no")
+    query = f"SELECT row_no, {bucket_sql(bucket_by, buckets)} AS bucket FROM rows"
+    return query_frames(connection, query, rows=keys).sort("row_no")["bucket"]

@@ -407,6 +407,12 @@ def test_a_line_that_differs_in_a_core_column_is_no_excess(other: dict[str, Any]
     assert line_findings(first, replace(second, **other)) == [("misrated", "line", "2024-03-01", -100)]
 
 
+def test_equal_credits_are_no_excess_and_lower_what_was_billed() -> None:
+    assert line_findings(*lines_of(120, -20)) == line_findings(*lines_of(140, -20, -20)) == []
+    # With another credit too much is credited: without one of them the sum would be right.
+    assert line_findings(*lines_of(140, -20, -20, -20)) == [("misrated", "line", "2024-03-01", 20)]
+
+
 def test_a_credit_of_an_excess_line_resolves_it() -> None:
     credit = replace(c("z", MARCH + 60 * DAY, 0, -100, service="line"), corrects=(True, "l1"))
     log: Log = [[*USED, *lines_of(100, 100)], advance_watermarks(SUMMER, COVERING), [credit]]

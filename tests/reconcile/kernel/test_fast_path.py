@@ -9,16 +9,18 @@ import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from kernel_adapter import assert_same_history, events_of, frontier_of
+from kernel_adapter import assert_same_history, events_of, format_log, frontier_of
 from random_logs import MICRO, any_log, service
 from reference_model.history import run_reference
 from reference_model.log import Log, Record
 
 from trueup.policies.policy import Policy, SourceRules
 from trueup.reconcile.domain.record_hashes import Hashes, is_duplicated, record_hashes, session_hashes
+from trueup.reconcile.domain.tariff_terms import FLAT
 from trueup.reconcile.kernel.evaluate import evaluate
 from trueup.reconcile.kernel.fast_path import candidates
 from trueup.reconcile.kernel.fast_path.candidates import _neighbour_mask
+from trueup.reconcile.results.outcome import outcome_of
 
 # Some of these party hashes share their upper half. The times are so far apart that a unit of the sort order exceeds a microsecond.
 PARTIES = st.sampled_from([1, 2, 3 << 32, (3 << 32) + 1, 5 << 32])
@@ -98,6 +100,36 @@ def test_hashes_that_collide_change_no_finding_of_two_hundred_logs(values: int, 
         generator, log = any_log(random.Random(f"more collisions/{values}/{n}"))
         kernel = evaluate(events_of(log), frontier_of(log, generator.first), after=0, upto=len(log))
         assert_same_history(run_reference(log, generator.first), kernel, frontier_of(log, generator.first).policies)
+
+
+# --- with and without ---------------------------------------------------------------------------------------------------
+
+
+def check_with_and_without(seed: str, n: int) -> int:
+    """Check that one log has the same changes, sums and counts with and without the fast path; return how many records it took."""
+    generator, log = any_log(random.Random(f"{seed}/{n}"))
+    events, frontier = events_of(log), frontier_of(log, generator.first)
+    fast, slow = (evaluate(events, frontier, after=0, upto=len(log), fast_path=f) for f in (True, False))
+    outcomes = [outcome_of(e, frontier, FLAT, after=0, upto=len(log), records=events.height) for e in (fast, slow)]
+    for name in ("history", "ledger", "placement"):
+        frames = [getattr(outcome, name) for outcome in outcomes]
+        assert frames[0].equals(frames[1]), f"{name} of log {n} of {seed}\n{format_log(log)}"
+    return int(fast.fast_path_records["records"].sum())
+
+
+def test_random_logs_have_the_same_outcome_with_and_without_the_fast_path() -> None:
+    assert sum(check_with_and_without("fast and slow", n) for n in range(15)) > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(10))
+@pytest.mark.parametrize("values", [None, 5])
+def test_a_thousand_random_logs_and_as_many_with_colliding_hashes_have_the_same_outcome(
+    values: int | None, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if values is not None:
+        collide(monkeypatch, values)
+    assert sum(check_with_and_without(f"often fast and slow/{values}", n) for n in range(part * 100, part * 100 + 100)) > 0
 
 
 def test_a_usage_record_and_a_charge_of_different_keys_with_one_hash_are_no_pair(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -245,14 +245,13 @@ def check_lines(seed: str, numbers: range) -> Counter[Any]:
 
 
 def test_the_kernel_agrees_with_the_reference_where_services_cover_others() -> None:
-    kinds = check_lines("lines", range(24))
+    kinds = check_lines("lines", range(16))
     assert min(kinds[name] for name in ("duplicate_charge", "unbilled", "misrated")) > 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(4))
-def test_the_kernel_agrees_with_the_reference_on_a_thousand_logs_where_services_cover_others(part: int) -> None:
-    check_lines("many lines", range(part * 250, part * 250 + 250))
+def test_the_kernel_agrees_with_the_reference_on_a_hundred_logs_where_services_cover_others() -> None:
+    check_lines("many lines", range(100))
 
 
 # --- billing cycles ---------------------------------------------------------------------------------------------------
@@ -281,6 +280,5 @@ def test_the_kernel_agrees_with_the_reference_on_sums_of_billing_cycles() -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(2))
-def test_the_kernel_agrees_with_the_reference_on_sums_of_billing_cycles_of_four_hundred_logs(part: int) -> None:
-    check_cycles("many cycles", range(part * 200, part * 200 + 200))
+def test_the_kernel_agrees_with_the_reference_on_sums_of_billing_cycles_of_a_hundred_logs() -> None:
+    check_cycles("many cycles", range(100))

@@ -222,6 +222,13 @@ PERIODS: dict[str, tuple[list[Price | State], tuple[str, str], Expected]] = {
         [State("2025-01-01", more={"cycle_day": 1}), State("2026-03-10", more={"cycle_day": 1}), price("31", period="cycle")],
         ("2026-03-01", "2026-03-20"), [(*MONTH, "31")],
     ),
+    "an upgrade in a leap february, in arrears: 14 days of A, 15 of B": (
+        [SINCE, State("2028-02-15", "B"), Price("29", plan="A", more={"due": "arrears"}), Price("58", plan="B", more={"due": "arrears"})],
+        ("2028-02-01", "2028-02-29"), [("2028-02-01", "2028-03-01", "2028-03-01", "44")],
+    ),
+    "a discount that ends with the 28th of a leap february": (
+        [SINCE, price("29"), half(to="2028-02-29")], ("2028-02-01", "2028-02-29"), [("2028-02-01", "2028-03-01", "2028-02-01", "15")],
+    ),
     "days of the subscription's own zone": (
         [State("2026-03-01T20:00", more={"timezone": "Asia/Tokyo"}), price("31")], ("2026-03-05", "2026-03-06"),
         [("2026-03-01", "2026-04-01", "2026-03-02", "30")],

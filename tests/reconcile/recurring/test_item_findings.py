@@ -132,6 +132,10 @@ CASES: dict[str, tuple[list[Item], list[Change]]] = {
         [SINCE, State("2026-02-01", status="suspended"), RENTAL, Bill("31", MARCH), Closed("2026-03-20")],
         [(3, "raised", "frontier", "charge_without_usage", "while_suspended", "-31")],
     ),
+    "charged while suspended, another amount": (
+        [SINCE, State("2026-02-01", status="suspended"), RENTAL, Bill("12", MARCH), Closed("2026-03-20")],
+        [(3, "raised", "frontier", "charge_without_usage", "while_suspended", "-12")],
+    ),
     "an unexplained charge": (
         [SINCE, Bill("5", MARCH, item="tv"), Closed("2026-03-01", 3), Closed("2026-03-02", 4)],
         [(4, "raised", "frontier", "charge_without_usage", "unknown_item", "-5")],
@@ -182,6 +186,22 @@ CASES: dict[str, tuple[list[Item], list[Change]]] = {
         [SINCE, RENTAL, EARLY, Closed("2026-03-20", 3), Price("35", at=4)],
         [(3, "raised", "frontier", "unbilled", "never_since_activation", "31"),
          (4, "revised", "tariff_change", "unbilled", "never_since_activation", "35")],
+    ),
+    "a back-bill recovers a rental that was not billed": (
+        [SINCE, RENTAL, EARLY, Closed("2026-03-20", 3), Bill("31", MARCH, at=4, corrects="a finding")],
+        [(3, "raised", "frontier", "unbilled", "never_since_activation", "31"),
+         (4, "resolved", "recovery", "unbilled", "never_since_activation", "31")],
+    ),
+    "a back-bill of a part leaves the rest unbilled": (
+        [SINCE, RENTAL, EARLY, Closed("2026-03-20", 3), Bill("11", MARCH, at=4, corrects="a finding")],
+        [(3, "raised", "frontier", "unbilled", "never_since_activation", "31"),
+         (4, "revised", "recovery", "unbilled", None, "20")],
+    ),
+    "a credit joins the charge that it names, whatever its own item and time": (
+        [State("2025-06-01", to="2026-02-11"), RENTAL, Bill("31", MARCH, key="c"), Closed("2026-03-20", 3),
+         Bill("-31", APRIL, item="credit", at=4, corrects="c")],
+        [(3, "raised", "frontier", "charge_without_usage", "after_cessation", "-31"),
+         (4, "resolved", "recovery", "charge_without_usage", "after_cessation", "-31")],
     ),
     "an activation that is not charged": (
         [State("2026-03-05"), Price("20", item="one_off", name="fee", more={"event": "activation"}), EARLY, Closed("2026-03-20")],
@@ -234,3 +254,9 @@ def test_the_grace_counts_from_observed_times_and_changes_with_the_policy() -> N
     assert changes(log, policies=[observed, longer]) == [
         (3, "raised", "frontier", "unbilled", reason, "31"), (4, "retracted", "policy_change", "unbilled", reason, "31"),
     ]  # fmt: skip
+
+
+def test_a_credit_may_arrive_before_the_charge_that_it_names() -> None:
+    ended, credit = State("2025-06-01", to="2026-02-11"), Bill("-31", MARCH, item="credit", corrects="c")
+    found = changes([ended, RENTAL, credit, Closed("2026-03-20", 3), Bill("31", MARCH, key="c", at=4)])
+    assert [(at, action, impact) for at, action, _, _, _, impact in found] == [(3, "raised", "31"), (4, "retracted", "31")]

@@ -44,10 +44,11 @@ def advance_own_model(lake: Lake) -> list[str]:
     if config.own_model == "off" or not lake.consumer_position(SCORER):
         return []
     own = _last_own(lake)
-    trained_day = _last_day(project, own) if own else _NEVER
-    confirmed, later = _confirmed(lake, trained_day)
     if own is not None and own.is_challenger and config.own_model == "champion":
+        trained_day = _last_day(project, own)
+        _, later = _confirmed(lake, trained_day)
         return _judge(lake, own, trained_day, later) if later >= config.own_model_after else []
+    confirmed, _ = _confirmed(lake, _NEVER)
     if confirmed < (own.confirmed if own else 0) + config.own_model_after:
         return []
     return _train(lake, own, confirmed)

@@ -130,7 +130,9 @@ def matrix(features: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32
     for name in names:
         if name not in features.columns:
             raise ModelError(f"the feature {name!r} is missing", todo="compute the features the model was trained on")
-    columns = [features[name].cast(pl.Float32).to_numpy() for name in names]
+    # One query converts all columns in parallel; without NULL, NumPy takes each as it is.
+    converted = features.select(pl.col(name).cast(pl.Float32).fill_null(np.nan) for name in names)
+    columns = [converted[name].to_numpy() for name in names]
     for name, column in zip(names, columns, strict=True):
         # Integers are always finite.
         if features[name].dtype.is_float() and np.isinf(column).any():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xgboost as xgb
 
 _SUMS_TO = 1e-4
-_ROWS_AT_ONCE = 32_768
+_ROWS_AT_ONCE = 65_536
 Floats = NDArray[np.float64]
 
 

@@ -90,7 +90,7 @@ def events_of(mapped: Mapped, source: SourceConfig, lake: LakeConfig) -> Events:
     """Add event id, bucket and day to mapped records."""
     rows = mapped.rows
     if source.identity == "content":
-        rows = with_content_keys(own_connection(), rows, source.stream)
+        rows = with_content_keys(rows, source.stream)
     events = with_event_ids(own_connection(), rows, source.stream, bucket_by=lake.bucket_by, buckets=lake.buckets)
     return Events(events, mapped.lost_digits, mapped.rejected, len(mapped.filtered), mapped.sums)
 

@@ -34,7 +34,7 @@ class EarlierForm:
             pl.col(n).cast(t) for n, t in COLLECTED[source.stream].items()
         )
         if source.identity == "content":
-            present = with_content_keys(own_connection(), present, source.stream)
+            present = with_content_keys(present, source.stream)
         ids = with_event_ids(own_connection(), present, source.stream, bucket_by=lake.bucket_by, buckets=lake.buckets)
         return rows.join(ids.select("event_id"), on="event_id", how="anti", maintain_order="left")
 

@@ -15,6 +15,7 @@ from trueup.collect.decode.text.encoding import in_utf8, undecodable, with_nul
 from trueup.collect.decode.text.lines import Lines, Mask, Offsets
 from trueup.events.reasons import Reason
 from trueup.events.schema import READABLE
+from trueup.frames import joined_texts
 
 REJECTED: dict[str, pl.DataType] = {
     "source_row": pl.Int64(),
@@ -141,7 +142,9 @@ def within_limit(lines: Lines, record_bytes: int) -> tuple[Lines, list[pl.DataFr
 
 def concat_rejected(rejected: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return all rejected records in the order of their unit."""
-    return pl.concat([pl.DataFrame(schema=REJECTED), *rejected], how="diagonal").sort("source_row")
+    some = [frame for frame in rejected if frame.height]
+    none = pl.DataFrame(schema=REJECTED)
+    return pl.concat([none, *some], how="diagonal").sort("source_row") if some else none
 
 
 @dataclass(frozen=True)
@@ -221,12 +224,27 @@ def attribute_name_bytes(names: Sequence[str]) -> int:
     return sum(len(json.dumps(name, ensure_ascii=False).encode()) + 4 for name in names)
 
 
+_QUOTE = pl.lit('"')
+
+
+def _is_plain(values: pl.Series) -> bool:
+    """Return whether a column has only texts without NULL, in which JSON escapes no character."""
+    if values.dtype != pl.String or values.null_count():
+        return False
+    codes = np.frombuffer(joined_texts(values).encode(), np.uint8)
+    return not ((codes < 32) | (codes > 126) | (codes == ord('"')) | (codes == ord("\\"))).any()
+
+
 def json_objects(fields: pl.DataFrame, *, height: int) -> pl.Series:
     """Return each of `height` rows as a JSON object of its values that are not NULL; NULL for a row without any."""
     if not fields.width:
         return pl.repeat(None, height, dtype=pl.String, eager=True)
     if fields.width > max(height, _MANY_COLUMNS) and all(dtype == pl.String for dtype in fields.dtypes):
         return _json_objects_by_row(fields)
+    if all(_is_plain(values) for values in fields):
+        starts = [f'{"," if number else "{"}{json.dumps(name, ensure_ascii=False)}:"' for number, name in enumerate(fields.columns)]
+        parts = [part for start, name in zip(starts, fields.columns, strict=True) for part in (pl.lit(start), pl.col(name), _QUOTE)]
+        return fields.select(attributes=pl.concat_str(*parts, pl.lit("}"))).to_series()
     members = [
         pl.lit(f"{json.dumps(name, ensure_ascii=False)}:")
         + pl.struct(pl.col(name).alias("v")).struct.json_encode().str.slice(5).str.strip_suffix("}")

@@ -54,6 +54,10 @@ def fixed_point(text: pl.Series, *, power: int, multiplier: int = 1) -> FixedPoi
     is_present = text.is_not_null().to_numpy()
     is_plain = text.str.contains(_PLAIN).fill_null(False).to_numpy()
     is_short = is_plain & (text.str.len_bytes() <= _SHORT).fill_null(False).to_numpy()
+    if is_short.all():
+        short = _convert_short(text, power, multiplier)
+        if not short.undecided.any():
+            return FixedPoint(short.value, short.no_number, short.too_large, short.rounded)
     undecided = is_present & ~is_short
     undecided[
         _write_results(out, np.flatnonzero(is_short), _convert_short(text.filter(pl.Series(is_short)), power, multiplier))

@@ -447,6 +447,8 @@ class _RowBuilder:
 
     def micros(self, name: str) -> pl.Series:
         """Return a decimal column in millionths; refuse values outside its range."""
+        if self._is_absent(name):
+            return pl.repeat(None, self._height, dtype=pl.Int64, eager=True)
         rule = self._source.columns.get(name)
         number, given = self._number(name, power=_MICRO_POWER, multiplier=rule.scale if rule else 1)
         is_signed = name in _SIGNED or self._source.stream == INVOICE
@@ -475,6 +477,8 @@ class _RowBuilder:
         rule = self._source.columns.get(name)
         if rule is not None and rule.time_format is not None:
             return self._instant(name).cast(pl.Int64)
+        if self._is_absent(name):
+            return pl.repeat(None, self._height, dtype=pl.Int64, eager=True)
         number, given = self._number(name, power=0, multiplier=1)
         self._refuse(number.rounded, "unparsable", f"{name}: is a whole number")
         if name in _LEAST:
@@ -517,6 +521,11 @@ class _RowBuilder:
         typed = self._batch.typed.get(rule.names[0]) if rule.names else None
         self._sourced[name] = plain if typed is None else plain.zip_with(~pl.Series(typed), texts)
         return what
+
+    def _is_absent(self, name: str) -> bool:
+        """Return whether no record has a value of an event column."""
+        is_empty = name not in self._sourced or self._sourced[name].null_count() == self._height
+        return is_empty and self._source.constants.get(name) is None
 
     def _value(self, name: str) -> pl.Series:
         """Return the source's values of an event column, with the constant where they are missing."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from trueup.frames import joined_texts
+
 _EXCEL_TEXT = r'^="([^"]*)"$'
 _TEXT_MARK = r"^'([+=@-]?[0-9][^']*)$"
 """An apostrophe by which a spreadsheet, or an export that guards against formulas, marks a number as text."""
@@ -48,7 +50,13 @@ def clean_texts(fields: pl.DataFrame, *, version: int = 4) -> pl.DataFrame:
     return fields.with_columns(_clean(fields[name], version) for name in names)
 
 
+_ASCII_BLANKS = " \t\n\r\v\f"
+
+
 def _clean(texts: pl.Series, version: int) -> pl.Series:
+    whole = joined_texts(texts)
+    if whole.isascii() and '="' not in whole and not any(blank in whole for blank in _ASCII_BLANKS):
+        return texts
     cleaned = texts.str.strip_chars()
     # Most feeds are ASCII, where both forms are equal; normalising costs as much as reading the file.
     if cleaned.str.len_bytes().sum() != cleaned.str.len_chars().sum():
@@ -77,12 +85,13 @@ def repair_numbers(texts: pl.Series, *, has_decimals: bool, version: int = 4) ->
     >>> repaired.texts.to_list(), repaired.is_lost.to_list()
     (['491511000001', '4.91511E+11', '491511000001', '12E10'], [False, True, False, False])
     """
-    if version > 2 and texts.str.starts_with("'").any():
+    whole = joined_texts(texts)
+    if version > 2 and "'" in whole and texts.str.starts_with("'").any():
         texts = texts.str.replace(_TEXT_MARK, "$1")
     scientific, written = _SCIENTIFIC[min(max(2, version), 3)], _FLOAT[min(max(2, version), 3)]
-    # Without a plus, a short text such as 1.5E10 may be a key.
-    is_scientific = (texts.str.contains(scientific) & texts.str.contains(_LONG_OR_SIGNED)).fill_null(False)
     is_lost = pl.repeat(False, len(texts), dtype=pl.Boolean, eager=True)
+    # Without a plus, a short text such as 1.5E10 may be a key.
+    is_scientific = is_lost if "e" not in whole and "E" not in whole else _is_scientific(texts, scientific)
     if is_scientific.any():
         parts = texts.str.extract_groups(scientific).struct.unnest()
         decimals, exponent = pl.col("decimals").fill_null("").str.len_chars(), pl.col("exponent").cast(pl.UInt32)
@@ -90,4 +99,9 @@ def repair_numbers(texts: pl.Series, *, has_decimals: bool, version: int = 4) ->
         digits = texts.str.replace(r"[eE]\+?[0-9]*$", "").str.replace("[.,]", "")
         is_lost = is_scientific & ~is_whole
         texts = texts.zip_with(~(is_scientific & is_whole), digits)
-    return RepairedNumbers(texts if has_decimals else texts.str.replace(written, "$1"), is_lost)
+    is_written = not has_decimals and ("." in whole or "," in whole)
+    return RepairedNumbers(texts.str.replace(written, "$1") if is_written else texts, is_lost)
+
+
+def _is_scientific(texts: pl.Series, form: str) -> pl.Series:
+    return (texts.str.contains(form) & texts.str.contains(_LONG_OR_SIGNED)).fill_null(False)

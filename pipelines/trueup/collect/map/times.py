@@ -80,6 +80,8 @@ def lacks_digits(text: pl.Series, time_format: str) -> pl.Series:
 def utc_times_of_days(text: pl.Series, *, time_format: str, zone: str, ambiguous: Ambiguous) -> pl.Series:
     """Convert as `utc_times`, and accept 24:00 as the end of a day (ISO 8601): 0:00 of the next day."""
     value = utc_times(text, time_format=time_format, zone=zone, ambiguous=ambiguous)
+    if value.null_count() == text.null_count():
+        return value
     ends = (value.is_null() & text.str.contains(_END_OF_DAY)).fill_null(False).arg_true()
     if not len(ends):
         return value

@@ -38,8 +38,7 @@ class ServiceConfig(Table):
     parts: Parts = "sum"
     """The quantity of a session with several usage records: their `sum`, or of counters so far the `last` or `max`."""
     period: SumPeriod = 86_400 * MICROS
-    """The period whose sums are compared, with `aggregate`: `day`, `week` (from Monday), `month`, `cycle` (the
-    billing cycle of the subscriber, by the `cycle_day` of its states), or a duration (from 1970)."""
+    """The period of sums, with `aggregate`: `day`, `week` (from Monday), `month`, billing `cycle`, or a duration (from 1970)."""
     covers: tuple[Text, ...] = ()
     """Further services whose usage the charges of this one are for, with `aggregate`: one line of a bill for several services."""
 

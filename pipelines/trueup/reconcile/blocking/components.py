@@ -74,7 +74,7 @@ def assign_components(
     """
     matchable = versions.filter(~pl.col("beyond_horizon") & pl.col("corrected_key").is_null())
     flags = policies.frame.group_by("rule").agg(pl.col("by_nearest", "by_aggregate").any(), pl.col("start_tolerance_us").max())
-    entries = _candidate_entries(matchable).join(flags, on="rule", how="left")
+    entries = _candidate_entries(matchable, has_cycles=policies.has_cycles).join(flags, on="rule", how="left")
     in_cells = _aggregation_periods(entries.filter("by_aggregate"), policies, terms)
     cells = in_cells.select(*CELL, "cell").unique()
     link_sets = [
@@ -141,11 +141,11 @@ def _corrected_records(versions: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([frame.select("group_no", "link_id") for frame in (linked, named)]).unique()
 
 
-def _candidate_entries(versions: pl.DataFrame) -> pl.DataFrame:
+def _candidate_entries(versions: pl.DataFrame, *, has_cycles: bool) -> pl.DataFrame:
     """Return where each group could be matched: every party of its records at every time, see `neighbourhood`."""
     side = ["group_no", "charge"]
     due = pl.when(pl.col("assigned_at") != NEVER_POSITION).then("assigned_time_us")
-    known = pl.col("since").min().over("group_no")
+    known = pl.col("since").min().over("group_no") if has_cycles else pl.lit(0, pl.Int64)
     rows = versions.select(*side, *PARTY, "rule", "time_us", aggregation_time_us=pl.coalesce("time_us", due), known=known)
     return with_party_time_pairs(rows, unit=side, party=[*PARTY, "rule"], times=["time_us", "aggregation_time_us"])
 

@@ -63,25 +63,24 @@ def candidate_keys(rows: pl.DataFrame, component_keys: Hashes, frontier: Frontie
         by_aggregate=pl.Series(by_aggregate[matched_by_time]), aggregation_time_us=pl.coalesce("time_us", due),
         is_repeated=pl.Series(is_duplicated(side)),
     )  # fmt: skip
-    candidates = candidates.hstack([_aggregation_keys(timed, policies, is_needed=bool(by_aggregate.any()))])
-    candidates = candidates.hstack(timed.select("subscriber", known="position")).explode("aggregation_key")
-    candidates = with_cycle_days(candidates, terms, has_cycles=policies.has_cycles).drop("subscriber", "known")
+    if by_aggregate.any():
+        summed = candidates.hstack([*_aggregation_keys(timed, policies), *timed.select("subscriber", known="position")])
+        exploded = summed.explode("aggregation_key")
+        candidates = with_cycle_days(exploded, terms, has_cycles=policies.has_cycles).drop("subscriber", "known")
+    else:
+        candidates = candidates.with_columns(aggregation_key=pl.lit(0, pl.UInt64), cycle_day=pl.lit(None, pl.Int64))
     repeated = candidates.filter("is_repeated").drop("is_repeated")
     pairs = party_time_pairs(repeated, unit=["side"], party=["party"], times=["time_us", "aggregation_time_us"])
     candidates = candidates.drop("is_repeated")
     return (candidates if pairs.is_empty() else pl.concat([candidates, pairs])).drop("side")
 
 
-def _aggregation_keys(rows: pl.DataFrame, policies: Policies, *, is_needed: bool) -> pl.Series:
-    """Return, for each row, the hashes of the subscribers' services in whose sums it can be; a list of 0 where it is in none."""
-    none = pl.Series("aggregation_key", [[0]], dtype=pl.List(pl.UInt64))
-    if not is_needed:
-        return none.new_from_index(0, rows.height)
+def _aggregation_keys(rows: pl.DataFrame, policies: Policies) -> pl.DataFrame:
+    """Return `aggregation_key` of each row: the hashes of the sums in which it can be, as a list; 0 where it is in none."""
     numbered = rows.select(*_AGGREGATED_BY, rule=policies.rule_of(pl.col("service"))).with_row_index("row")
     keys = summed_as(numbered, policies).select("row", aggregation_key=_hash(_AGGREGATED_BY, 61))
     of_rows = numbered.select("row").join(keys, on="row", how="left", maintain_order="left")
-    lists = of_rows.group_by("row", maintain_order=True).agg(pl.col("aggregation_key").fill_null(0))
-    return lists["aggregation_key"]
+    return of_rows.group_by("row", maintain_order=True).agg(pl.col("aggregation_key").fill_null(0)).drop("row")
 
 
 def blocking_keys(candidates: pl.DataFrame, frontier: Frontier, *, around: bool) -> pl.DataFrame:

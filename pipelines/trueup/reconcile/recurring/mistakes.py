@@ -14,7 +14,7 @@ from trueup.rating.book import DISCOUNT
 from trueup.rating.charged_items.items import NOT_PRORATED
 from trueup.reconcile.recurring.assessment import MISRATED, UNBILLED, UNEXPLAINED
 from trueup.reconcile.recurring.expectations import PriceLists, expectations_of
-from trueup.reconcile.recurring.subscription_views import CEASED, SubscriptionViews, with_life
+from trueup.reconcile.recurring.subscription_views import CEASED, SUSPENDED, SubscriptionViews, with_life
 
 _MOST_MONTHS = 1200
 Made = tuple[SubscriptionViews, PriceLists]
@@ -143,6 +143,11 @@ def _of_unexplained(rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLi
     names = items.select("name", "currency").unique()
     of_item = names.select("name").unique().with_columns(in_book=pl.lit(True))
     same = names.select(item="name", currency="currency", same_currency=pl.lit(True))
+    at_rest = views.spans.filter(pl.col("status") == SUSPENDED).select("view", "from_us", "to_us")
+    rests = joined.select("row", "view", "matched_us").join(at_rest, on="view").filter(
+        (pl.col("from_us") <= pl.col("matched_us")) & (pl.col("matched_us") < pl.col("to_us")).fill_null(True)
+    ).select("row", is_suspended=pl.lit(True)).unique()  # fmt: skip
+    joined = joined.join(rests, on="row", how="left")
     named = joined.join(of_item, left_on="item", right_on="name", how="left").join(same, on=["item", "currency"], how="left")
     reason = (
         pl.when(pl.col("known").is_null()).then(pl.lit("unknown_subscription"))
@@ -150,5 +155,6 @@ def _of_unexplained(rows: pl.DataFrame, views: SubscriptionViews, lists: PriceLi
         .when(pl.col("in_book").is_null()).then(pl.lit("unknown_item"))
         .when(pl.col("same_currency").is_null()).then(pl.lit("other_currency"))
         .when(pl.col("has_item").is_null()).then(pl.lit("unknown_plan"))
+        .when(pl.col("is_suspended").fill_null(False)).then(pl.lit("while_suspended"))
     )  # fmt: skip
     return named.select("row", reason=reason).drop_nulls()

@@ -127,6 +127,7 @@ _MEASURES = {
     "precision_at_budget": ("Precision at budget", "first {budget} alerts of a day", share_text),
     "precision_within_the_budget": ("Precision within the budget", "{budget} cases a day, on {others}", share_text),
     "share_of_frauds_caught_within_the_budget": ("Frauds caught", "within the budget, on {others}", share_text),
+    "value_detected_ratio": ("Money detected", "of all fraud, within the budget, on {others}", share_text),
     "average_precision": ("Average precision", "on {others}", _number),
     "auc": ("AUC", "0.5 is chance", _number),
 }

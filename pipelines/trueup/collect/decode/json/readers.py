@@ -35,6 +35,19 @@ def _paths(unit: Unit, first: _Piece | None) -> Sequence[str]:
     return (*names_in(lines, unit.source.encoding, nested=True), *unit.source.parents)
 
 
+def _names(unit: Unit, first: _Piece) -> Sequence[str]:
+    """Return the member names of the first records; raise `SourceError` where none of them has any."""
+    source = unit.source
+    lines, _ = within_limit(_lines_of(first), unit.limits.record_bytes)
+    names = names_in(lines, source.encoding, nested=_has_paths(source))
+    if not names:
+        raise SourceError(
+            "no record at the beginning of the file is a JSON object with members, within record_bytes of [limits]",
+            where=unit.shown, todo=f'check `path` and `format` of source {source.name}: "json" reads documents of any length',
+        )  # fmt: skip
+    return (*names, *source.parents)
+
+
 _Piece = Lines | ParentedLines
 
 
@@ -82,8 +95,7 @@ class NdjsonReader:
         source, first = self._unit.source, next(self.pieces(), None)
         if first is None:
             return mapped_names(source) if self._frame.is_shown or source.records is not None else ()
-        lines, _ = within_limit(_lines_of(first), self._unit.limits.record_bytes)
-        return (*names_in(lines, source.encoding, nested=_has_paths(source)), *source.parents)
+        return _names(self._unit, first)
 
     def paths(self) -> Sequence[str]:
         """Return the paths of all members of the first lines, also of nested objects."""
@@ -136,9 +148,7 @@ class DocumentReader:
         first = next(self.pieces(), None)
         if first is None:
             return mapped_names(self._unit.source)
-        source = self._unit.source
-        lines, _ = within_limit(_lines_of(first), self._unit.limits.record_bytes)
-        return (*names_in(lines, source.encoding, nested=_has_paths(source)), *source.parents)
+        return _names(self._unit, first)
 
     def paths(self) -> Sequence[str]:
         """Return the paths of all members of the first records, also of nested objects."""

@@ -205,7 +205,8 @@ def lines_of(block: Block, *, first_row: int) -> Lines:
 def split_block(block: Block, marks: bytes) -> Iterator[Block]:
     """Yield a block in pieces that end at a line end, none with many more than `MOST_MARKS` line ends and marks."""
     data = block.data
-    count = sum(data.count(sign) for sign in b"\n\r" + marks)
+    codes = np.frombuffer(data, np.uint8)
+    count = sum(np.count_nonzero(codes == sign) for sign in b"\n\r" + marks)
     middle = len(data) // 2
     cut = max(data.rfind(b"\n", 0, middle), data.rfind(b"\r", 0, middle)) + 1 or _next_end(data, middle)
     if block.unread_bytes or count <= MOST_MARKS or not 0 < cut < len(data):

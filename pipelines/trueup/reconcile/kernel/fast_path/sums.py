@@ -120,7 +120,8 @@ def _added_up(cells: _Cells, sums: Mapping[str, pl.Series]) -> pl.DataFrame:
 
     The numbers are combined into one, by which grouping is quicker than by all of them.
     """
-    frame = pl.DataFrame({**cells, **{f"{name} ": column for name, column in sums.items()}})
+    narrowed = {name: _narrowed(column) for name, column in sums.items()}
+    frame = pl.DataFrame({**cells, **{f"{name} ": column for name, column in narrowed.items()}})
     if frame.is_empty():
         return frame.select(*cells, *(pl.col(f"{name} ").cast(pl.Int128).alias(name) for name in sums), records=pl.lit(0))
     spans = {name: (int(column.min()), int(column.max()) - int(column.min()) + 1) for name, column in cells.items()}
@@ -129,8 +130,17 @@ def _added_up(cells: _Cells, sums: Mapping[str, pl.Series]) -> pl.DataFrame:
         cell, count = cell * width + (pl.col(name).cast(pl.Int64) - least), count * width
     by = [cell.alias("cell ")] if count < _MOST_CELLS else list(cells)
     kept = [pl.col(name).first() for name in cells] if count < _MOST_CELLS else []
-    added = [pl.col(f"{name} ").cast(pl.Int128).sum().alias(name) for name in sums]
+    added = [pl.col(f"{name} ").sum().cast(pl.Int128).alias(name) for name in sums]
     return frame.group_by(by).agg(*kept, *added, records=pl.len()).drop("cell ", strict=False)
+
+
+def _narrowed(values: pl.Series) -> pl.Series:
+    """Return values as 64-bit numbers where any sum of them fits those, which is quicker, else as 128-bit ones."""
+    least, greatest = values.min(), values.max()
+    if least is None or greatest is None:
+        return values.cast(pl.Int64)
+    assert isinstance(least, int) and isinstance(greatest, int)
+    return values.cast(pl.Int64 if max(-least, greatest) * len(values) < _MOST_CELLS else pl.Int128)
 
 
 def _deltas_of_pairs(pairs: pl.DataFrame) -> pl.DataFrame:

@@ -23,21 +23,23 @@ cycles AS (
         unnest(generate_series(steps.cycle_number(s.first_day, s.cycle_day), steps.cycle_number(s.known_day, s.cycle_day))) AS number
     FROM spans s
 ),
-pieces AS (
+bounded AS (
     SELECT
-        c.account, c.cycle_day, c.number,
-        min(greatest(steps.cycle_begin_day(c.number, c.cycle_day), coalesce(c.cycle_from_day, DATE '0001-01-01'))) AS period_from,
-        max(least(steps.cycle_begin_day(c.number + 1, c.cycle_day), coalesce(c.cycle_until_day, DATE '9999-12-31'))) AS period_to,
-        min(greatest(c.first_day, steps.cycle_begin_day(c.number, c.cycle_day))) AS first_active_day,
-        count(DISTINCT c.subscriber) AS subscriptions
+        c.account, c.subscriber, greatest(c.first_day, steps.cycle_begin_day(c.number, c.cycle_day)) AS active_day,
+        greatest(steps.cycle_begin_day(c.number, c.cycle_day), coalesce(c.cycle_from_day, DATE '0001-01-01')) AS period_from,
+        least(steps.cycle_begin_day(c.number + 1, c.cycle_day), coalesce(c.cycle_until_day, DATE '9999-12-31')) AS period_to
     FROM cycles c
-    GROUP BY c.account, c.cycle_day, c.number
+),
+pieces AS (
+    SELECT b.account, b.period_from, b.period_to, min(b.active_day) AS first_active_day, count(DISTINCT b.subscriber) AS subscriptions
+    FROM bounded b
+    GROUP BY b.account, b.period_from, b.period_to
 ),
 billing AS (
-    SELECT p.account, p.cycle_day, p.number, arg_min(d.number, (d.billed_at, d.number)) AS invoice
+    SELECT p.account, p.period_from, p.period_to, arg_min(d.number, (d.billed_at, d.number)) AS invoice
     FROM pieces p
     JOIN documents d ON d.account = p.account AND d.first_day <= p.first_active_day AND p.first_active_day <= d.last_day
-    GROUP BY p.account, p.cycle_day, p.number
+    GROUP BY p.account, p.period_from, p.period_to
 )
 SELECT
     p.account,                                    -- the account
@@ -51,5 +53,5 @@ SELECT
 FROM pieces p
 CROSS JOIN rule r
 CROSS JOIN began e
-LEFT JOIN billing b ON b.account = p.account AND b.cycle_day = p.cycle_day AND b.number = p.number
+LEFT JOIN billing b ON b.account = p.account AND b.period_from = p.period_from AND b.period_to = p.period_to
 WHERE p.period_to >= e.first_end_day

@@ -26,25 +26,35 @@ spans AS (
     CROSS JOIN steps.invoice_rule r
 ),
 active AS (
-    SELECT
-        s.*, lead(s.first_day) OVER actives AS next_day, lead(s.cycle_day) OVER actives AS next_cycle_day,
-        lead(s.account) OVER actives AS next_account, lag(s.cycle_day) OVER actives AS former_cycle_day,
-        lag(s.account) OVER actives AS former_account
+    SELECT s.*, least(s.end_day, lead(s.first_day) OVER (PARTITION BY s.subscriber ORDER BY s.valid_from) - 1) AS last_day
     FROM spans s
     WHERE s.status = 'active'
-    WINDOW actives AS (PARTITION BY s.subscriber ORDER BY s.valid_from)
+),
+linked AS (
+    SELECT a.*, lag(a.cycle_day) OVER actives AS former_cycle_day, lag(a.account) OVER actives AS former_account
+    FROM active a
+    WHERE a.last_day IS NULL OR a.last_day >= a.first_day
+    WINDOW actives AS (PARTITION BY a.subscriber ORDER BY a.valid_from)
+),
+-- A run: states that follow each other with one cycle day. A change of account begins one too, but ends no period.
+runs AS MATERIALIZED (
+    SELECT
+        l.*, coalesce(l.former_account = l.account AND l.former_cycle_day <> l.cycle_day, FALSE) AS is_change,
+        sum(CAST(l.former_account IS DISTINCT FROM l.account OR l.former_cycle_day IS DISTINCT FROM l.cycle_day AS INTEGER))
+            OVER (PARTITION BY l.subscriber ORDER BY l.valid_from) AS run_no
+    FROM linked l
 )
 SELECT
-    a.subscriber,                                 -- the subscription
-    a.account,                                    -- its account
-    a.segment,                                    -- its customer segment
-    a.cycle_day,                                  -- the day of the month on which its billing cycle begins
-    a.valid_from,                                 -- begin of the state, UTC
-    a.valid_to,                                   -- end of the state, UTC; NULL: until further notice
-    a.first_day,                                  -- its first active day
-    least(a.end_day, a.next_day - 1) AS last_day, -- its last active day; NULL: until further notice
+    r.subscriber,                                 -- the subscription
+    r.account,                                    -- its account
+    r.segment,                                    -- its customer segment
+    r.cycle_day,                                  -- the day of the month on which its billing cycle begins
+    r.valid_from,                                 -- begin of the state, UTC
+    r.valid_to,                                   -- end of the state, UTC; NULL: until further notice
+    r.first_day,                                  -- its first active day
+    r.last_day,                                   -- its last active day; NULL: until further notice
     -- The days between which the cycle was in force: a change of cycle ends the running period.
-    if(a.former_cycle_day <> a.cycle_day AND a.former_account = a.account, a.first_day, NULL) AS cycle_from_day,
-    if(a.next_cycle_day <> a.cycle_day AND a.next_account = a.account, a.next_day, NULL) AS cycle_until_day
-FROM active a
-WHERE least(a.end_day, a.next_day - 1) IS NULL OR least(a.end_day, a.next_day - 1) >= a.first_day
+    min(r.first_day) FILTER (r.is_change) OVER (PARTITION BY r.subscriber, r.run_no) AS cycle_from_day,
+    n.first_day AS cycle_until_day
+FROM runs r
+LEFT JOIN runs n ON n.subscriber = r.subscriber AND n.run_no = r.run_no + 1 AND n.is_change

@@ -7,10 +7,10 @@ missing AS MATERIALIZED (
     SELECT p.* FROM steps.account_period p WHERE p.is_due AND p.invoice IS NULL
 ),
 of_missing AS (
-    SELECT l.account, l.period_from, l.currency, sum(l.amount_micros) AS amount_micros, sum(l.charges) AS charges
+    SELECT l.account, l.period_from, l.period_to, l.currency, sum(l.amount_micros) AS amount_micros, sum(l.charges) AS charges
     FROM loose l
-    SEMI JOIN missing m ON m.account = l.account AND m.period_from = l.period_from
-    GROUP BY l.account, l.period_from, l.currency
+    SEMI JOIN missing m ON m.account = l.account AND m.period_from = l.period_from AND m.period_to = l.period_to
+    GROUP BY l.account, l.period_from, l.period_to, l.currency
 ),
 rejected AS MATERIALIZED (
     SELECT DISTINCT q.account FROM steps.invoice_suspense q
@@ -23,11 +23,11 @@ SELECT
     -- A rejected invoice without a readable account may be that of any account.
     if(EXISTS (FROM rejected q WHERE q.account = m.account OR q.account IS NULL), 'quarantined record', NULL) AS provisional_reason
 FROM missing m
-LEFT JOIN of_missing o ON o.account = m.account AND o.period_from = m.period_from
+LEFT JOIN of_missing o ON o.account = m.account AND o.period_from = m.period_from AND o.period_to = m.period_to
 UNION ALL
 SELECT
     'uninvoiced_charge', l.number, NULL, l.account, l.period_from, l.period_to, l.amount_micros, 0, l.amount_micros, l.currency,
     if(l.number IS NULL, 'no_number', 'unknown_number'), l.charges,
     if(l.number IS NOT NULL AND EXISTS (FROM rejected q WHERE q.account = l.account OR q.account IS NULL), 'quarantined record', NULL)
 FROM loose l
-ANTI JOIN missing m ON m.account = l.account AND m.period_from = l.period_from
+ANTI JOIN missing m ON m.account = l.account AND m.period_from = l.period_from AND m.period_to = l.period_to

@@ -19,13 +19,17 @@ owned AS (
     FROM loose l
     ASOF LEFT JOIN steps.account_span s ON s.subscriber = l.subscriber AND s.valid_from <= l.charged_at
 ),
+-- Subscriptions of one account may have several cycles: a charge is of the period that began last, of equal ones of the longest.
+begun AS (
+    SELECT p.account, p.period_from, max(p.period_to) AS period_to FROM steps.account_period p GROUP BY p.account, p.period_from
+),
 timed AS (
     SELECT
         o.*,
         if(o.day < p.period_to, p.period_from, CAST(date_trunc('month', o.day) AS DATE)) AS from_day,
         if(o.day < p.period_to, p.period_to, CAST(date_trunc('month', o.day) + INTERVAL 1 MONTH AS DATE)) AS to_day
     FROM owned o
-    ASOF LEFT JOIN steps.account_period p ON p.account = o.owner AND p.period_from <= o.day
+    ASOF LEFT JOIN begun p ON p.account = o.owner AND p.period_from <= o.day
     WHERE NOT coalesce(list_contains((SELECT r.except_segments FROM rule r), o.segment), FALSE)
 )
 SELECT
