@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from browsing import SHOWN, ask, open_page, page_of, serious_faults
+from browsing import SHOWN, WAIT_MS, ask, open_page, page_of, serious_faults
 
 pytest.importorskip("playwright")
 MARKUP, FORMULA, COLOURED = "<img src=x onerror=document.title=1>", '=HYPERLINK("http://evil.example")', "\x1b[31mred"
@@ -57,7 +57,8 @@ def test_a_decision_made_by_clicks_is_an_event_and_a_reload_keeps_the_state(serv
         page.goto(f"{served.address}/finding/{finding['finding_id']}")
         page.get_by_text("a test call <b>of ours</b>").wait_for()
         assert page.locator(".tu-chip.dismissed").inner_text() == "dismissed"
-        with page.expect_download() as downloading:
+        # Charts and a PDF of it are drawn on the way.
+        with page.expect_download(timeout=4 * WAIT_MS) as downloading:
             page.get_by_role("button", name="Evidence").click()
         with zipfile.ZipFile(downloading.value.path()) as archive:
             assert {Path(name).name for name in archive.namelist()} == {
