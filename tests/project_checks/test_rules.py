@@ -137,6 +137,10 @@ SETTINGS = {
     "a grace longer than the horizon": (
         [('grace = "1h"', 'grace = "63d"')], "", ("grace-beyond-horizon", "warning", "[reconcile.voice] grace"), "horizon",
     ),
+    "sums of a period and its grace longer than the horizon": (
+        [('grace = "1h"', 'grace = "32d"\nmatch = ["aggregate"]\nperiod = "month"')], "",
+        ("sum-beyond-horizon", "warning", "[reconcile.voice] period"), "horizon",
+    ),
     "a lateness longer than the horizon": (
         [('lateness = "1h"', 'lateness = "63d"')], "", ("lateness-beyond-horizon", "warning", "[[source]] msc, lateness"), "horizon",
     ),

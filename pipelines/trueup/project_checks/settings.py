@@ -6,6 +6,10 @@ from collections.abc import Iterator
 
 from trueup.project_checks.facts import Facts
 from trueup.project_checks.problem import Instance, Rule
+from trueup.units import MICROS
+
+_DAY_US = 86_400 * MICROS
+_LONGEST_US = {"week": 7 * _DAY_US, "month": 31 * _DAY_US, "cycle": 31 * _DAY_US}
 
 
 def _implied_zone(facts: Facts) -> Iterator[Instance]:
@@ -17,6 +21,15 @@ def _grace_beyond_horizon(facts: Facts) -> Iterator[Instance]:
     for service, rules in facts.config.reconcile.items():
         if rules.grace > facts.config.project.horizon:
             yield {"where": f"[reconcile.{service}] grace", "service": service}
+
+
+def _sum_beyond_horizon(facts: Facts) -> Iterator[Instance]:
+    for service, rules in facts.config.reconcile.items():
+        if "aggregate" not in rules.match or rules.grace > facts.config.project.horizon:
+            continue
+        length_us = rules.period if isinstance(rules.period, int) else _LONGEST_US[rules.period]
+        if length_us + rules.grace > facts.config.project.horizon:
+            yield {"where": f"[reconcile.{service}] period", "service": service}
 
 
 def _lateness_beyond_horizon(facts: Facts) -> Iterator[Instance]:
@@ -40,6 +53,11 @@ SETTING_RULES = (
         "grace-beyond-horizon", "warning",
         "grace of {service} exceeds the horizon within which usage and charge are matched",
         "raise [project] horizon, or lower `grace`", _grace_beyond_horizon,
+    ),
+    Rule(
+        "sum-beyond-horizon", "warning",
+        "a period of {service} and its grace exceed the horizon within which its usage and charges are compared",
+        "raise [project] horizon, or shorten `period` or `grace`", _sum_beyond_horizon,
     ),
     Rule(
         "lateness-beyond-horizon", "warning",
