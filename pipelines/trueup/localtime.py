@@ -71,7 +71,7 @@ def period_index(time_us: pl.Expr, period: int, zone: str, cycle_day: pl.Expr | 
     """Return the number of the period that contains an instant, on the wall clock of `zone`.
 
     A `period` is `MONTH`, `WEEK`, `CYCLE` or a number of microseconds; the latter are counted from 1970. The number of a `CYCLE`
-    tells its `cycle_day` as well: cycles of different days are different periods, though they overlap.
+    contains its `cycle_day` as well: cycles of different days are different periods, though they overlap.
     """
     if period == CYCLE:
         day_of_month = pl.lit(1, pl.Int64) if cycle_day is None else cycle_day

@@ -150,7 +150,7 @@ CREATE TABLE lake.events.invoice (
     account VARCHAR,
     kind VARCHAR,               -- invoice or credit_note
     period_from TIMESTAMPTZ,
-    period_to TIMESTAMPTZ,      -- the end of its period; [invoice] period_to says whether it belongs to it
+    period_to TIMESTAMPTZ,      -- the end of its period; [invoice] period_to decides whether it belongs to it
     net_micros BIGINT,          -- millionths of the currency; negative on a credit note
     tax_micros BIGINT,
     total_micros BIGINT,

@@ -34,7 +34,7 @@ class SharedKey:
 def shared_key(usage: tuple[Mapping[str, Column], Roles], charge: tuple[Mapping[str, Column], Roles]) -> SharedKey | None:
     """Return the columns of usage and charges that share most keys; None where no columns share enough.
 
-    A column that tells records apart is rather their key: all parties of two files are shared before all of their calls are.
+    A column that distinguishes records is rather their key: two files share all parties before they share all calls.
     """
     found: list[tuple[float, SharedKey]] = []
     for left in _key_columns(*usage):

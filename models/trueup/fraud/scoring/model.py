@@ -172,7 +172,7 @@ def render_card(model: Model, *, has_picture: bool = False) -> str:
 
 
 def _cost_lines(card: dict[str, Any]) -> list[str]:
-    """Return what the card says about the cost of reviews; nothing where no cost is declared."""
+    """Return the lines of the card about the cost of reviews; nothing where no cost is declared."""
     if "review_cost_micros" not in card:
         return []
     limits = ", ".join(f"{name} {value:.6f}" for name, value in card["thresholds"].items())

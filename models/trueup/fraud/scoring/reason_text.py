@@ -155,7 +155,7 @@ def _own(who: str, what: str, window: str, row: Mapping[str, object]) -> str:
 
 
 def _average(count: float) -> str:
-    """Return a mean count as text: a fraction of one says nothing to a person."""
+    """Return a mean count as text: a fraction of one has no meaning for a person."""
     return "less than 1" if 0 < count < 1 else plain_number(count)
 
 

@@ -87,7 +87,7 @@ def reasons_of(
 def leading_sentences(
     leading: Sequence[int], added: NDArray[np.float64], say: Callable[[int], str | None], *, weak: Collection[int] = ()
 ) -> list[str]:
-    """Return the sentences of the features that contribute most, the greatest first; `say` has one for each that says something.
+    """Return the sentences of the features that contribute most, the greatest first; `say` has None for one without sentence.
 
     What one transaction is means little without the behaviour of its party. So at most one `weak` feature is named, and last,
     unless nothing else is left. A sentence that repeats the amount of an earlier one is left out.

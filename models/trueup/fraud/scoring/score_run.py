@@ -48,7 +48,7 @@ class ScoreSummary:
     """The counts of a scoring run. `skipped` is the reason why a run scored nothing.
 
     `exposure` is what the suspicious transactions cost if they are fraud. `value_detected_ratio` is what the card of the champion
-    says: the share of the money of all fraud that the cases within the budget had, on later days than it was trained on.
+    has: the share of the money of all fraud that the cases within the budget had, on later days than it was trained on.
     """
 
     from_position: int

@@ -163,7 +163,7 @@ def _is_whole(values: pl.Series) -> bool:
 
 
 def _micros(rows: pl.DataFrame, name: str | None) -> pl.Series:
-    """Return money in millionths, exactly as its decimal text says."""
+    """Return money in millionths, exactly as in its decimal text."""
     if name is None:
         return pl.Series([None] * rows.height, dtype=pl.Int64)
     values = rows[name]

@@ -12,7 +12,7 @@ Money = Literal["exact", "sometimes", "none"]
 class InvoiceKind:
     """What one kind of row of `invoice_findings` means.
 
-    `money` says whether its impact is known: *exact*, *sometimes* (NULL where the log does not tell), or *none* (always NULL).
+    `money` is how often its impact is known: *exact*, *sometimes* (NULL where the log lacks it), or *none* (always NULL).
     """
 
     name: str

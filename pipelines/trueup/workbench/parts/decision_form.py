@@ -127,7 +127,9 @@ async def _options(workbench: Workbench, choice: Choice, subjects: Sequence[str]
             for part in parts
         }
     if not options:
-        missing = "no other case of this kind and currency" if choice.decision == "merged" else "nothing that tells findings apart"
+        missing = (
+            "no other case of this kind and currency" if choice.decision == "merged" else "nothing that distinguishes findings"
+        )
         raise TrueupError(f"there is {missing}", todo="leave the case as it is")
     return options
 

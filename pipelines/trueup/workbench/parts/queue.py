@@ -43,7 +43,7 @@ class Queue(ABC):
 
     @abstractmethod
     def counted(self) -> str:
-        """Return the sentence that says how many rows are shown."""
+        """Return the sentence on the number of rows shown."""
 
     def open_row(self, row: Row) -> None:
         """Go to the page of a row."""
@@ -67,7 +67,7 @@ class Queue(ABC):
             )
 
     def draw_count(self) -> None:
-        """Draw the sentence that says how many rows are shown."""
+        """Draw the sentence on the number of rows shown."""
         self.shown = ui.label().classes("tu-quiet")
 
     async def draw_rows(self, height: str) -> None:
