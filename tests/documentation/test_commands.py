@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from shell import run_in_shell
+from shops import shops
 from snippets import ROOT, Snippet, snippets
 
 SHELL = snippets("sh", "bash")
@@ -42,6 +43,12 @@ def exchange_records(folder: Path) -> None:
     (folder / "exchange/cdr.csv").write_text(call + "\n", "utf-8")
 
 
+def tables_of_shops(folder: Path) -> None:
+    """Write the tables of a user: one with labels to train on, one of later days to score."""
+    shops().write_parquet(folder / "shops.parquet")
+    shops(10, first_day=45).write_parquet(folder / "later.parquet")
+
+
 def nothing(folder: Path) -> None:
     """Leave the folder as it is."""
 
@@ -73,6 +80,7 @@ SCENES = {
     "docs/tutorial/first-case.md": Scene(needs_operator=True, replace={"make run": "test -d demo"}),
     "docs/tutorial/first-model.md": Scene(),
     "docs/how-to/run-daily.md": Scene(daily_project),
+    "docs/fraud.md": Scene(tables_of_shops, replace={"shops/MODEL": "shops/*"}),
     "docs/how-to/questions.md": Scene(needs_operator=True),
     "docs/controls.md": Scene(branch_with_leaks, needs_operator=True),
     "docs/feeds.md": Scene(needs_operator=True, inside="demo", replace={"--source switch": "--source msc", "/archive": "."}),

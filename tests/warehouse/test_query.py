@@ -111,9 +111,12 @@ def test_a_query_is_repeated_after_a_short_lock(project: Project, monkeypatch: p
     assert len(calls) == 2
 
 
-def test_a_query_without_a_lake_suggests_trueup_init(tmp_path: Any) -> None:
+def test_a_query_without_a_lake_names_the_commands_that_make_one(tmp_path: Any) -> None:
     (tmp_path / "trueup.toml").write_text("", "utf-8")
-    with pytest.raises(LogError, match="trueup init") as raised, run(Project.load(tmp_path), "select 1"):
+    with (
+        pytest.raises(LogError, match="run `trueup ingest` or `trueup run` first") as raised,
+        run(Project.load(tmp_path), "select 1"),
+    ):
         pass
     assert not isinstance(raised.value, LogBusyError)
 

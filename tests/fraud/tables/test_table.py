@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from shops import BEGIN, shops
 
 from trueup.cli import main
 from trueup.fraud.scoring.model import CARD_TEXT, Model, ModelError
@@ -18,24 +19,9 @@ from trueup.fraud.tables.table_run import load_table_model, score_table, train_t
 from trueup.fraud.training.cost import ReviewCost
 from trueup.fraud.training.train import DAY_US, Settings
 
-BEGIN = datetime(2024, 3, 1, 8)
 SETTINGS = Settings(alerts_per_day=3, label_delay_us=DAY_US, trials=1, folds=2)
 COLUMNS = TableColumns("shop", "at", "fraud", money="amount", category=("channel",))
 DECLARED = ["--id", "shop", "--time", "at", "--label", "fraud", "--money", "amount", "--category", "channel"]
-
-
-def shops(days: int = 45, first_day: int = 0) -> pl.DataFrame:
-    """Return a row per shop and day; on two days of three two shops have many refunds over the web, and are frauds."""
-    rows = []
-    for day in range(first_day, first_day + days):
-        for shop in range(20):
-            fraud = day % 3 != 0 and shop in (day * 5 % 20, (day * 7 + 3) % 20)
-            refunds = 30 + shop if fraud else (day * 7 + shop * 5) % 9
-            channel = "web" if fraud or (day + shop) % 3 == 0 else "till"
-            rows.append(
-                (f"{shop:03d}", BEGIN + timedelta(days=day, minutes=shop), refunds, 10.25 * refunds + 3, channel, 7, int(fraud))
-            )
-    return pl.DataFrame(rows, schema=["shop", "at", "refunds", "amount", "channel", "tills", "fraud"], orient="row")
 
 
 def written(rows: pl.DataFrame, path: Path) -> Path:

@@ -183,14 +183,17 @@ def _rescore(project: Project, since: date) -> RescoreSummary:
 
 def monitor_scores(project: Project) -> None:
     """Evaluate the scored days for drift and alert rates, and advance the own model; print what changed."""
-    from trueup.fraud.monitoring.own_model import advance_own_model
     from trueup.fraud.monitoring.watch import watch
     from trueup.log.lake import Lake
 
     with Lake.open(project) as lake:
-        changed, steps = watch(lake), advance_own_model(lake)
-    for step in steps:
-        output.note(step)
+        changed = watch(lake)
+        if project.config.fraud.own_model != "off":
+            # Training imports XGBoost, which a run without an own model need not do.
+            from trueup.fraud.monitoring.own_model import advance_own_model
+
+            for step in advance_own_model(lake):
+                output.note(step)
     if changed:
         output.note(f"{output.counted(changed, 'change')} of findings about drift and alert rates; see the view findings")
 

@@ -1,0 +1,23 @@
+"""A table of shops with refunds, as a user of any table has one."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import polars as pl
+
+BEGIN = datetime(2024, 3, 1, 8)
+
+
+def shops(days: int = 45, first_day: int = 0) -> pl.DataFrame:
+    """Return a row per shop and day; on two days of three two shops have many refunds over the web, and are frauds."""
+    rows = []
+    for day in range(first_day, first_day + days):
+        for shop in range(20):
+            fraud = day % 3 != 0 and shop in (day * 5 % 20, (day * 7 + 3) % 20)
+            refunds = 30 + shop if fraud else (day * 7 + shop * 5) % 9
+            channel = "web" if fraud or (day + shop) % 3 == 0 else "till"
+            rows.append(
+                (f"{shop:03d}", BEGIN + timedelta(days=day, minutes=shop), refunds, 10.25 * refunds + 3, channel, 7, int(fraud))
+            )
+    return pl.DataFrame(rows, schema=["shop", "at", "refunds", "amount", "channel", "tills", "fraud"], orient="row")
