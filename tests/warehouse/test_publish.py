@@ -14,7 +14,7 @@ from trueup.errors import LogError, TrueupError
 from trueup.log.lake import Lake
 from trueup.warehouse import install_views
 from trueup.warehouse.publish import find_published, publish
-from trueup.warehouse.query import with_retries
+from trueup.warehouse.query import Warehouse, with_retries
 from trueup.warehouse.statements import names
 
 
@@ -31,6 +31,22 @@ def test_the_views_are_plain_tables_with_their_comments(project: Project, tmp_pa
         assert file.execute(query).fetchone() == (4, 4, True, True, "Asia/Jakarta")
         assert done.rows["findings"] == 4
     assert [p.name for p in tmp_path.iterdir() if "publish" in p.name] == []
+
+
+@pytest.mark.parametrize("as_of", [None, "3"])
+def test_each_table_has_the_rows_and_types_of_its_view(project: Project, tmp_path: Path, as_of: str | None) -> None:
+    publish(project, tmp_path / "leakage.duckdb", as_of=as_of)
+
+    def compare(warehouse: Warehouse) -> None:
+        install_views.create_views(warehouse.lake.connection)
+        with duckdb.connect(str(tmp_path / "leakage.duckdb"), read_only=True) as file:
+            file.execute("SET TimeZone = 'UTC'")
+            for name in install_views.VIEWS:
+                view, table = warehouse.lake.connection.sql(f"FROM memory.main.{name}"), file.sql(f"FROM {name}")
+                assert (view.columns, view.types) == (table.columns, table.types), name
+                assert sorted(map(repr, view.fetchall())) == sorted(map(repr, table.fetchall())), name
+
+    with_retries(project, compare, as_of)
 
 
 def test_an_old_state_can_be_published(project: Project, tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ VIEWS = (
     "invoice_findings", "suspicious_transactions", "cases", "case_members", "case_history", "money_ledger",
     "money_by_account", "controls", "fraud_daily", "fraud_drift",
 )  # fmt: skip
+STEPS_OF_RECORDS = ("suspense", "finding_change", "chain_record", "chain_unit", "invoice_charge")
+"""Steps with a row for each record or change of the log. Publishing makes no copy of them."""
 ALL_STEPS = (*STEPS, *(name for names in STEPS_ON_VIEWS.values() for name in names))
 _ORDER = (
     *REGISTRIES, *STEPS,

@@ -8,7 +8,6 @@ import importlib.metadata
 import json
 import os
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -132,11 +131,14 @@ def _build(
             state = None if warehouse.as_of else _state(warehouse)
             # Within one transaction all tables show the same state of the lake.
             connection.execute("BEGIN")
-            rows = dict[str, int]()
+            tables = _Tables(connection)
             for name in install_views.VIEWS:
-                rows[name] = _table(connection, name, rows, log)
+                tables.write(name)
+                if log:
+                    log(f"{name}: {tables.rows[name]} rows")
             position = _write_published_table(warehouse, clock, state, audits_passed)
             connection.execute("COMMIT")
+            tables.drop_steps()
             connection.execute("CHECKPOINT published")
         finally:
             _detach(connection)
@@ -145,24 +147,58 @@ def _build(
         if is_transient(error) or damage_behind(warehouse.lake.project, error) is not None:
             raise
         raise LogError(f"the tables cannot be written: {guard.duckdb_error_line(error)}", where=str(target)) from None
-    return Published(str(target), position, rows)
+    return Published(str(target), position, tables.rows)
 
 
-def _table(connection: duckdb.DuckDBPyConnection, name: str, published: Collection[str], log: LogFn | None) -> int:
-    """Write one view as a table, and return its number of rows; views in it that are `published` are read from their tables."""
-    view = install_views.view_statement(name)
-    of_tables = re.sub(
-        r"\bmain\.(\w+)", lambda found: f"published.main.{found[1]}" if found[1] in published else found[0], view.text
-    )
-    # A view that reads none of them is taken as it was created.
-    source = f"({of_tables}\n)" if of_tables != view.text else f"memory.main.{name}"
-    connection.execute(f"CREATE TABLE published.main.{name} AS FROM {source}")
-    install_views.comment_on(connection, "TABLE", f"published.main.{name}", view)
-    row = connection.execute(f"SELECT count(*) FROM published.main.{name}").fetchone()
-    assert row is not None
-    if log:
-        log(f"{name}: {row[0]} rows")
-    return int(row[0])
+class _Tables:
+    """Views as tables of the published file, and the steps that they read as temporary tables: each is computed once.
+
+    `rows` is the number of rows of each table. Steps of single records stay views, because a copy of them would be one of the log.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.rows: dict[str, int] = {}
+        self._connection = connection
+        self._steps = set[str]()
+
+    def write(self, name: str) -> None:
+        """Write one view."""
+        view = install_views.view_statement(name)
+        self._compute_steps(view.text)
+        of_tables = self._read_tables(view.text)
+        # A view that reads none of them is taken as it was created.
+        source = f"({of_tables}\n)" if of_tables != view.text else f"memory.main.{name}"
+        self._connection.execute(f"CREATE TABLE published.main.{name} AS FROM {source}")
+        install_views.comment_on(self._connection, "TABLE", f"published.main.{name}", view)
+        row = self._connection.execute(f"SELECT count(*) FROM published.main.{name}").fetchone()
+        assert row is not None
+        self.rows[name] = int(row[0])
+
+    def drop_steps(self) -> None:
+        """Drop the temporary tables."""
+        for name in self._steps:
+            self._connection.execute(f"DROP TABLE temp.main.step_{name}")
+
+    def _compute_steps(self, text: str) -> None:
+        for name in re.findall(r"\bsteps\.(\w+)", text):
+            if name not in install_views.ALL_STEPS or name in self._steps:
+                continue
+            step = install_views.view_statement(name).text
+            self._compute_steps(step)
+            if name not in install_views.STEPS_OF_RECORDS:
+                self._connection.execute(f"CREATE TEMP TABLE step_{name} AS {self._read_tables(step)}")
+                self._steps.add(name)
+
+    def _read_tables(self, text: str) -> str:
+        """Return a view or step that reads the tables written so far instead of views and steps."""
+
+        def table_of(found: re.Match[str]) -> str:
+            schema, name = found.groups()
+            if schema == "main" and name in self.rows:
+                return f"published.main.{name}"
+            return f"temp.main.step_{name}" if schema == "steps" and name in self._steps else found[0]
+
+        return re.sub(r"\b(main|steps)\.(\w+)", table_of, text)
 
 
 def _write_published_table(warehouse: Warehouse, clock: Clock, state: str | None, audits_passed: int | None) -> int:
