@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trueup.warehouse import install_views
 from trueup.warehouse.query import Warehouse
+from trueup.warehouse.shared_steps import SharedSteps
 from trueup.warehouse.statements import names, statement
 
 SHOWN_ROWS = 20
@@ -29,7 +31,11 @@ class AuditResult:
 
 def audit(warehouse: Warehouse, requested: Sequence[str] = ()) -> list[AuditResult]:
     """Run all audits, or those requested by name, in alphabetical order."""
-    return [_run_audit(warehouse, name) for name in names("audits") if not requested or name in requested]
+    steps = SharedSteps(warehouse.lake.connection, with_views=True)
+    try:
+        return [_run_audit(warehouse, name, steps) for name in names("audits") if not requested or name in requested]
+    finally:
+        steps.drop()
 
 
 def all_passed() -> list[AuditResult]:
@@ -37,7 +43,8 @@ def all_passed() -> list[AuditResult]:
     return [AuditResult(name, statement(f"audits/{name}").comment, 0, ()) for name in names("audits")]
 
 
-def _run_audit(warehouse: Warehouse, name: str) -> AuditResult:
-    path = f"audits/{name}"
-    offending = warehouse.table(path)
-    return AuditResult(name, statement(path).comment, offending.num_rows, tuple(offending.slice(0, SHOWN_ROWS).to_pylist()))
+def _run_audit(warehouse: Warehouse, name: str, steps: SharedSteps) -> AuditResult:
+    query = statement(f"audits/{name}")
+    install_views.create_views(warehouse.lake.connection, query.text)
+    offending = warehouse.lake.connection.execute(steps.read(query.text)).to_arrow_table()
+    return AuditResult(name, query.comment, offending.num_rows, tuple(offending.slice(0, SHOWN_ROWS).to_pylist()))

@@ -25,6 +25,7 @@ from trueup.regular import NotRegularError, open_regular
 from trueup.warehouse import install_views
 from trueup.warehouse.access import guard
 from trueup.warehouse.query import Warehouse, is_transient, with_retries
+from trueup.warehouse.shared_steps import SharedSteps
 from trueup.warehouse.statements import names, statement
 
 _MAGIC = b"DUCK"
@@ -151,21 +152,17 @@ def _build(
 
 
 class _Tables:
-    """Views as tables of the published file, and the steps that they read as temporary tables: each is computed once.
-
-    `rows` is the number of rows of each table. Steps of single records stay views, because a copy of them would be one of the log.
-    """
+    """Views as tables of the published file; `rows` is the number of rows of each."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.rows: dict[str, int] = {}
         self._connection = connection
-        self._steps = set[str]()
+        self._steps = SharedSteps(connection)
 
     def write(self, name: str) -> None:
-        """Write one view."""
+        """Write one view; it reads the tables written before it, and the shared steps."""
         view = install_views.view_statement(name)
-        self._compute_steps(view.text)
-        of_tables = self._read_tables(view.text)
+        of_tables = re.sub(r"\bmain\.(\w+)", self._table_of, self._steps.read(view.text))
         # A view that reads none of them is taken as it was created.
         source = f"({of_tables}\n)" if of_tables != view.text else f"memory.main.{name}"
         self._connection.execute(f"CREATE TABLE published.main.{name} AS FROM {source}")
@@ -175,30 +172,11 @@ class _Tables:
         self.rows[name] = int(row[0])
 
     def drop_steps(self) -> None:
-        """Drop the temporary tables."""
-        for name in self._steps:
-            self._connection.execute(f"DROP TABLE temp.main.step_{name}")
+        """Drop the shared steps."""
+        self._steps.drop()
 
-    def _compute_steps(self, text: str) -> None:
-        for name in re.findall(r"\bsteps\.(\w+)", text):
-            if name not in install_views.ALL_STEPS or name in self._steps:
-                continue
-            step = install_views.view_statement(name).text
-            self._compute_steps(step)
-            if name not in install_views.STEPS_OF_RECORDS:
-                self._connection.execute(f"CREATE TEMP TABLE step_{name} AS {self._read_tables(step)}")
-                self._steps.add(name)
-
-    def _read_tables(self, text: str) -> str:
-        """Return a view or step that reads the tables written so far instead of views and steps."""
-
-        def table_of(found: re.Match[str]) -> str:
-            schema, name = found.groups()
-            if schema == "main" and name in self.rows:
-                return f"published.main.{name}"
-            return f"temp.main.step_{name}" if schema == "steps" and name in self._steps else found[0]
-
-        return re.sub(r"\b(main|steps)\.(\w+)", table_of, text)
+    def _table_of(self, found: re.Match[str]) -> str:
+        return f"published.main.{found[1]}" if found[1] in self.rows else found[0]
 
 
 def _write_published_table(warehouse: Warehouse, clock: Clock, state: str | None, audits_passed: int | None) -> int:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from trueup.errors import TrueupError
+from trueup.new_file import write_new
 from trueup.reconcile.domain.kinds import KINDS
 from trueup.warehouse.explain import plain
-from trueup.warehouse.new_file import write_new
 from trueup.warehouse.query import Warehouse
 
 FIELDS = (

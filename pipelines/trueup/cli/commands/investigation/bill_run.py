@@ -93,7 +93,7 @@ def _draft(text: str) -> tuple[str, Path]:
 def _write(checked: BillRun, path: Path) -> None:
     """Write all accounts as CSV for people: no cell begins with what a spreadsheet would run as a formula."""
     from trueup.investigation.bill_run import Hold
-    from trueup.warehouse.new_file import write_new
+    from trueup.new_file import write_new
     from trueup.warehouse.text import as_text, for_spreadsheet
 
     text = io.StringIO()
