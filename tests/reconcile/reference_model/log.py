@@ -74,7 +74,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Supersede:
-    """Voids a tick of an earlier commit from this position on."""
+    """Voids a tick of an earlier commit, and all others of that commit, from this position on: a log names ticks by position."""
 
     tick: Tick
 
@@ -109,7 +109,7 @@ class KnownAtPosition:
     policy: Policy
     observed: dict[str, int] = field(default_factory=dict)
     closed: dict[str, int] = field(default_factory=dict)
-    ticks: tuple[Tick, ...] = ()
+    ticks: tuple[tuple[Tick, ...], ...] = ()  # of each commit
     matched_nearest: bool = False  # some policy so far matches by nearest
     bill_lines: dict[str, bool] = field(default_factory=dict)  # by source: the rule of the last policy that has it
     book: list[dict[str, Any]] = field(default_factory=list)
@@ -122,13 +122,13 @@ class KnownAtPosition:
 
     @property
     def clock_us(self) -> int | None:
-        return max((tick.now_us for tick in self.ticks), default=None)
+        return max((tick.now_us for of_commit in self.ticks for tick in of_commit), default=None)
 
     def void_ticks(self, commit: list[Item]) -> None:
         """Remove the ticks that a commit supersedes."""
         for item in commit:
             if isinstance(item, Supersede):
-                self.ticks = tuple(tick for tick in self.ticks if tick != item.tick)
+                self.ticks = tuple(of_commit for of_commit in self.ticks if item.tick not in of_commit)
 
     def add(self, commit: list[Item]) -> dict[str, int]:
         """Add a commit; return the closings that advanced a source, by source."""
@@ -136,13 +136,12 @@ class KnownAtPosition:
         # Of several states of one instant in a commit the greatest content counts, whatever their order.
         for state in sorted((i for i in commit if isinstance(i, State)), key=repr):
             self.states[state.subscriber, state.from_us] = state.cycle_day
+        self.ticks = (*self.ticks, tuple(item for item in commit if isinstance(item, Tick)))
         for item in commit:
             if isinstance(item, Tariff):
                 self.book = [*self.book, *item.rows]
             elif isinstance(item, Close) and item.through_us > self.closed.get(item.source, item.through_us - 1):
                 advanced[item.source] = self.closed[item.source] = item.through_us
-            elif isinstance(item, Tick):
-                self.ticks = (*self.ticks, item)
             elif isinstance(item, Record) and item.started_us is not None:
                 self.observed[item.source] = max(item.started_us, self.observed.get(item.source, item.started_us))
         return advanced
