@@ -177,3 +177,9 @@ def test_every_page_is_in_the_navigation_of_the_site() -> None:
     pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")}
     generated = {str(page.relative_to(ROOT / "docs")) for page in GENERATED}
     assert in_navigation == pages | generated
+
+
+def test_pictures_fetch_nothing_from_another_machine() -> None:
+    pictures = sorted((ROOT / "docs/pictures").glob("*.svg"))
+    assert pictures
+    assert [p.name for p in pictures if re.search(r"""(?:url\(|href=)["']?https?:""", p.read_text("utf-8"))] == []

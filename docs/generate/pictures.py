@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
@@ -46,7 +47,9 @@ def draw_results(project: Path) -> None:
     console = Console(record=True, width=WIDTH, file=io.StringIO())
     shown = lines[next(n for n, line in enumerate(lines) if line.startswith("leakage")) :]
     console.print(Text("\n".join(re.sub("─+", "─" * (WIDTH - 1), line).rstrip() for line in shown)))
-    console.save_svg(str(FOLDER / "run.svg"), title="make run")
+    # Without the fonts of the usual form, which a viewer would fetch from another machine.
+    form = re.sub(r"@font-face \{\{.*?\}\}", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    console.save_svg(str(FOLDER / "run.svg"), title="make run", code_format=form)
     sys.stdout.write(f"wrote {FOLDER / 'run.svg'}\n")
 
 
