@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
+from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -86,12 +88,13 @@ def check_bill_run(
         copy = _at_any_time(scratch_copy(project, Path(folder)))
         moment = max(newest_moment(copy), clock())
         rejected = sum(_take_in(copy, name, path.resolve(), moment) for name, path in drafts)
-        (found,) = _rows(copy, "accounts", {"cycle": cycle})
-        end: date = found["end_day"]
+        accounts = _rows(copy, "accounts", {"cycle": cycle})
+        end = max((row["end_day"] for row in accounts), default=_a_month_after(cycle))
         _close(copy, end, moment)
         reconcile_copy(copy, moment, log)
         (known,) = _rows(copy, "invoices_of", {"cycle": cycle})
-        wrong = _rows(copy, "wrong", {"cycle": cycle, "with_invoices": known["are_known"]})
+        of_cycle = json.dumps([{"account": row["account"], "end_day": str(row["end_day"])} for row in accounts])
+        wrong = _rows(copy, "wrong", {"cycle": cycle, "accounts": of_cycle, "with_invoices": known["are_known"]})
         holds = _holds(wrong)
         usage = [source.name for source in project.config.source if source.stream == "usage"]
         until = end_of_day(end - timedelta(days=1), ZoneInfo(project.config.project.timezone))
@@ -100,7 +103,13 @@ def check_bill_run(
     for hold in holds:
         if hold.currency is not None:
             money[hold.currency] = money.get(hold.currency, Decimal(0)) + hold.money
-    return BillRun(cycle, found["accounts"], holds, money, rejected, tuple(row["source"] for row in late))
+    return BillRun(cycle, sum(row["is_active"] for row in accounts), holds, money, rejected, tuple(row["source"] for row in late))
+
+
+def _a_month_after(day: date) -> date:
+    """Return the same day of the next month, or the last day of a shorter one."""
+    year, month = divmod(12 * day.year + day.month, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def _at_any_time(copy: Project) -> Project:

@@ -1,4 +1,4 @@
--- The number of accounts whose billing cycle begins on a day and that are active in it, and the last end of their periods.
+-- The accounts whose billing cycle begins on a day: the end of their periods, and whether they are active in them.
 WITH spans AS MATERIALIZED (
     SELECT
         s.*, coalesce(s.last_day, DATE '9999-12-31') AS until_day, steps.cycle_number(CAST($cycle AS DATE), s.cycle_day) AS number,
@@ -14,11 +14,9 @@ members AS MATERIALIZED (
     WHERE
         greatest(steps.cycle_begin_day(s.number, s.cycle_day), coalesce(s.cycle_from_day, DATE '0001-01-01')) = CAST($cycle AS DATE)
         AND s.first_day < steps.cycle_begin_day(s.number + 1, s.cycle_day) AND (s.is_last OR s.until_day >= CAST($cycle AS DATE))
-),
-accounts AS MATERIALIZED (
-    SELECT m.account, max(m.end_day) AS end_day, bool_or(m.is_active) AS is_active FROM members m GROUP BY m.account
 )
 SELECT
-    count(*) FILTER (a.is_active) AS accounts,
-    coalesce(max(a.end_day), CAST(CAST($cycle AS DATE) + INTERVAL 1 MONTH AS DATE)) AS end_day
-FROM accounts a
+    m.account, max(m.end_day) AS end_day, bool_or(m.is_active) AS is_active
+FROM members m
+GROUP BY m.account
+ORDER BY m.account NULLS LAST

@@ -1,23 +1,11 @@
 -- What is wrong with the bills of a cycle: open findings and invoice findings of its accounts, by account, currency and kind.
 -- What belongs to no known account is of the cycle that begins on the first day of a month.
-WITH spans AS MATERIALIZED (
-    SELECT
-        s.*, coalesce(s.last_day, DATE '9999-12-31') AS until_day, steps.cycle_number(CAST($cycle AS DATE), s.cycle_day) AS number,
-        row_number() OVER (PARTITION BY s.subscriber ORDER BY s.first_day DESC) = 1 AS is_last
-    FROM steps.account_span s
+-- `accounts` is the result of `accounts.sql`, as JSON.
+WITH accounts AS MATERIALIZED (
+    SELECT unnest(from_json($accounts, '[{"account": "VARCHAR", "end_day": "DATE"}]'), recursive := TRUE)
 ),
--- A subscription that has ceased keeps its last cycle: it may still be charged.
-members AS MATERIALIZED (
-    SELECT
-        s.account, s.subscriber, s.until_day >= CAST($cycle AS DATE) AS is_active,
-        least(steps.cycle_begin_day(s.number + 1, s.cycle_day), coalesce(s.cycle_until_day, DATE '9999-12-31')) AS end_day
-    FROM spans s
-    WHERE
-        greatest(steps.cycle_begin_day(s.number, s.cycle_day), coalesce(s.cycle_from_day, DATE '0001-01-01')) = CAST($cycle AS DATE)
-        AND s.first_day < steps.cycle_begin_day(s.number + 1, s.cycle_day) AND (s.is_last OR s.until_day >= CAST($cycle AS DATE))
-),
-accounts AS MATERIALIZED (
-    SELECT m.account, max(m.end_day) AS end_day, bool_or(m.is_active) AS is_active FROM members m GROUP BY m.account
+spans AS MATERIALIZED (
+    SELECT s.subscriber, s.account, s.first_day FROM steps.account_span s
 ),
 open_findings AS (
     SELECT f.*, unhex(f.usage_event_id) AS usage_id, unhex(f.charge_event_id) AS charge_id
