@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import polars as pl
@@ -41,9 +42,14 @@ def history(log: Log, policy: Policy) -> Counter[Any]:
     return changes_by_finding(kernel_changes(evaluated(log, policy), frontier_of(log, policy).policies))
 
 
-def compare_with_reference(seed: str, numbers: range) -> None:
+def compare_with_reference(
+    seed: str, numbers: range, facets_of: Callable[[random.Random, int], Iterable[str]] | None = None
+) -> list[ReferenceRun]:
+    """Check the kernel against the reference, and laws a, d and e, on random logs; return the histories of the reference."""
+    references = []
     for n in numbers:
-        generator, log = any_log(random.Random(f"{seed}/{n}"))
+        rng = random.Random(f"{seed}/{n}")
+        generator, log = any_log(rng, None if facets_of is None else facets_of(rng, n))
         reference = run_reference(log, generator.first)
         try:
             with pytest.MonkeyPatch.context() as patch:
@@ -54,6 +60,8 @@ def compare_with_reference(seed: str, numbers: range) -> None:
             check_laws(reference, log)
         except AssertionError as error:
             raise AssertionError(f"log {n} of seed {seed}, {sorted(generator.facets)}\n{format_log(log)}") from error
+        references.append(reference)
+    return references
 
 
 def check_laws(reference: ReferenceRun, log: Log) -> None:
@@ -192,30 +200,19 @@ def test_the_random_logs_cover_every_kind_cause_and_action() -> None:
 # --- correcting charges -----------------------------------------------------------------------------------------------
 
 
-def check_recoveries(seed: str, numbers: range) -> None:
-    """Check the kernel against the reference, and laws a, c, d, e and f, on logs with correcting charges."""
-    for n in numbers:
-        rng = random.Random(f"{seed}/{n}")
-        generator, log = any_log(rng, recovery_facets(rng))
-        reference = run_reference(log, generator.first)
-        try:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(schedule, "MOST_MEMBERS", 1 if n % 4 == 1 else 10 if n % 4 == 2 else schedule.MOST_MEMBERS)
-                kernel = evaluated(log, generator.first, fast_path=n % 3 != 0)
-            assert_same_history(reference, kernel, frontier_of(log, generator.first).policies)
-            check_laws(reference, log)
-        except AssertionError as error:
-            raise AssertionError(f"log {n} of seed {seed}, {sorted(generator.facets)}\n{format_log(log)}") from error
+def recoveries(rng: random.Random, _: int) -> Iterable[str]:
+    """Return facets of logs with correcting charges."""
+    return recovery_facets(rng)
 
 
 def test_the_kernel_agrees_with_the_reference_where_charges_correct_bookings() -> None:
-    check_recoveries("recoveries", range(12))
+    compare_with_reference("recoveries", range(12), recoveries)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(4))
 def test_the_kernel_agrees_with_the_reference_on_a_thousand_logs_with_corrections(part: int) -> None:
-    check_recoveries("many recoveries", range(part * 250, part * 250 + 250))
+    compare_with_reference("many recoveries", range(part * 250, part * 250 + 250), recoveries)
 
 
 @pytest.mark.slow
@@ -230,33 +227,20 @@ def test_the_kernel_agrees_with_the_reference_where_charges_correct_bookings_tha
 # --- lines and covering services --------------------------------------------------------------------------------------
 
 
-def check_lines(seed: str, numbers: range) -> Counter[Any]:
-    """Check the kernel against the reference, and laws a, d and e, on logs with covering services and equal lines."""
-    kinds: Counter[Any] = Counter()
-    for n in numbers:
-        rng = random.Random(f"{seed}/{n}")
-        generator, log = any_log(rng, line_facets(rng) | ({"recoveries"} if n % 4 == 0 else set()))
-        reference = run_reference(log, generator.first)
-        try:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(schedule, "MOST_MEMBERS", 1 if n % 4 == 1 else 10 if n % 4 == 2 else schedule.MOST_MEMBERS)
-                kernel = evaluated(log, generator.first, fast_path=n % 3 != 0)
-            assert_same_history(reference, kernel, frontier_of(log, generator.first).policies)
-            check_laws(reference, log)
-        except AssertionError as error:
-            raise AssertionError(f"log {n} of seed {seed}, {sorted(generator.facets)}\n{format_log(log)}") from error
-        kinds.update(c["kind"] for c in reference.changes if c["finding"][1][0] == "period")
-    return kinds
+def lines(rng: random.Random, n: int) -> Iterable[str]:
+    """Return facets of logs with covering services and equal lines."""
+    return line_facets(rng) | ({"recoveries"} if n % 4 == 0 else set())
 
 
 def test_the_kernel_agrees_with_the_reference_where_services_cover_others() -> None:
-    kinds = check_lines("lines", range(16))
+    references = compare_with_reference("lines", range(16), lines)
+    kinds = Counter(c["kind"] for run in references for c in run.changes if c["finding"][1][0] == "period")
     assert min(kinds[name] for name in ("duplicate_charge", "unbilled", "misrated")) > 0
 
 
 @pytest.mark.slow
 def test_the_kernel_agrees_with_the_reference_on_a_hundred_logs_where_services_cover_others() -> None:
-    check_lines("many lines", range(100))
+    compare_with_reference("many lines", range(100), lines)
 
 
 # --- billing cycles ---------------------------------------------------------------------------------------------------
