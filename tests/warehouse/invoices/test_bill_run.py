@@ -14,6 +14,7 @@ from tests.warehouse.invoices.invoicing import CHARGE, INVOICE, NOW, Invoicing, 
 from trueup.cli.main import main
 from trueup.errors import TrueupError
 from trueup.investigation.bill_run import BillRun, check_bill_run
+from trueup.warehouse.close import close
 
 RULES = '[reconcile.voice]\nprice = "1"\ngrace = "36h"\n[invoice]\nthreshold = "5"\n'
 MARCH = date(2026, 3, 1)
@@ -77,6 +78,21 @@ def test_accounts_of_a_draft_are_held_back_for_what_is_billed_too_little_or_too_
     assert holds(check(month, ("charges", charges), cycle=date(2026, 3, 15))) == [
         ("mid-month", "EUR", Decimal(7), Decimal(0), "unbilled 1")
     ]
+
+
+def test_the_day_on_which_the_next_cycle_begins_belongs_to_that_cycle(month: Invoicing) -> None:
+    month.deliver(usage=[used("idle", "5", "2026-04-01"), used("right", "1", "2026-05-20") | {"session_key": "may"}])
+    close(month.project, "charges", date(2026, 4, 30), clock=lambda: NOW)
+    charges = draft(month, "draft.csv", CHARGE, [rated("right", "3", "3"), rated("dear", "4", "4"), rated("=unbilled", "10", "10")])
+    assert [hold[0] for hold in holds(check(month, ("charges", charges)))] == [None]
+    assert ("idle", "EUR", Decimal(5), Decimal(0), "unbilled 1") in holds(check(month, cycle=date(2026, 4, 1)))
+
+
+def test_without_subscriptions_a_cycle_is_the_month_from_its_first_day(tmp_path: Path) -> None:
+    made = Invoicing(tmp_path, RULES)
+    made.deliver(usage=[used("a", "3", "2026-03-29"), used("a", "1", "2026-05-20") | {"session_key": "may"}])
+    checked = check(made)
+    assert (checked.accounts, holds(checked)) == (0, [("a", "EUR", Decimal(3), Decimal(0), "unbilled 1")])
 
 
 def test_draft_invoices_are_checked_with_their_charges(month: Invoicing) -> None:
