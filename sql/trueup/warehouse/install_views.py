@@ -41,9 +41,9 @@ MACROS = (
     "steps/invoices/cycle_begin_day", "steps/invoices/cycle_number",
 )  # fmt: skip
 INVOICE_STEPS = (
-    "invoice_rule", "invoice_document", "invoice_charge", "invoice_lines", "invoice_credit", "invoice_state", "account_span",
-    "account_period", "uninvoiced", "invoice_suspense", "invoice_amount_check", "invoice_reference_check", "invoice_number_check",
-    "invoice_coverage_check",
+    "invoice_rule", "invoice_document", "invoice_charge", "invoice_lines", "invoice_credit", "invoice_state",
+    "invoice_repeat", "account_span", "account_period", "uninvoiced", "invoice_suspense", "invoice_amount_check",
+    "invoice_reference_check", "invoice_number_check", "invoice_coverage_check",
 )  # fmt: skip
 """Steps in the folder `steps/invoices/`."""
 CASE_STEPS = (
