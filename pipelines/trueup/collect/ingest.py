@@ -110,8 +110,8 @@ def ingest(
     Creates the lake if there is none. A unit that cannot be ingested becomes an error of the summary; the others are ingested
     all the same. Files for which `choose` returns False are left for a later run. Without `choose`, incomplete files are left
     (see `trueup.collect.discover.arrival`), and a notice names their number. Raises `ConfigError` for a source that is not
-    configured, contradictory settings and a file that two sources read; `ClockError` for a wrong clock; and `LogError` when the
-    log refuses a commit (a full disk). Committed parts stay in the log, and the next run resumes after them.
+    configured, contradictory settings and a file that two sources read. Raises `ClockError` for a wrong clock, and `LogError`
+    when the log refuses a commit (a full disk). Committed parts stay in the log, and the next run resumes after them.
     """
     selected = select_sources(project, sources)
     for source in selected:

@@ -1,7 +1,8 @@
 """Links between parties by what they share, and new parties that behave as confirmed fraudsters did.
 
-A trait of a party is a handset, a SIM, a cell or a peer. A trait that few parties have says more than one that many have: its
-weight is the logarithm of all parties over those that have it. Two parties are alike by the cosine of their weighted traits.
+A trait of a party is a handset, a SIM, a cell or a peer. A trait of few parties weighs more than a trait of many. Its weight is
+the logarithm of the number of all parties over the number of parties with the trait. Two parties are alike by the cosine of their
+weighted traits.
 """
 
 from __future__ import annotations
