@@ -1,7 +1,7 @@
 """Estimate what missing records are worth: bounds of records and of money, a nominal 99 % interval.
 
-A record of a service is worth what charges came to per record on the days before: their sum over the number of records, and
-their squares for how far single ones differ. Many unequal records added up are skewed to the right, so that a gamma
+A record of a service is worth the charges per record on the days before: their sum over the number of records. The squares of the
+charges show how far single records differ. Many unequal records added up are skewed to the right, so that a gamma
 distribution of the same mean and variance gives the ends. These are estimates, computed in floating point and rounded outwards
 to whole millionths once; no sum of what is owed ever holds one.
 """
@@ -21,8 +21,9 @@ _Z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
 _DAY_US = 86_400_000_000
 _LEAST_RECORDS = 50
 _DAY_DEVIATION, _DAYS_OF_BELIEF = 0.15, 5
-"""How far the mean worth of one day lies from that of others, as a share of it, before days have shown it; and how many days of
-observation that assumption is worth. Records of a day are not independent: a few subscribers account for much of it."""
+"""The deviation of a day's mean worth from other days, as a share, assumed until days are observed. The second number is the
+weight of the assumption, in days of observation. Records of a day are not independent: a few subscribers account for much
+of it."""
 
 
 def in_one_currency(money: pl.DataFrame) -> pl.DataFrame:

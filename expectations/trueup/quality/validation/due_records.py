@@ -13,7 +13,8 @@ from trueup.quality.validation.validation_schedule import DayOf
 from trueup.units import MICROS
 
 TOGETHER = 1_000_000
-"""Days of a feed with up to so many records, from the first to the last, are copied together: the lake is read once for them."""
+"""Days of a feed with up to this many records, from the first to the last, are copied together. The lake is read once for
+them."""
 
 
 class DueRecords:
