@@ -49,7 +49,7 @@ def test_the_longest_destination_comes_before_the_longest_origin():
 
 
 def test_the_longest_origin_comes_before_a_band():
-    """Of two rates of one destination, that of the origin holds, although the other has a band."""
+    """Of two rates of one destination, the rate with the origin holds, although the other has a band."""
     rows = [FROM_BRITAIN, rated_at("0.60", destination="49", band="day"), band("day", from_time="08:00", to_time="20:00")]
     assert prices(rows, call(60), call(60, own_number="1212")) == [300_000, 600_000]
 

@@ -2,7 +2,7 @@
 
 The library puts values of records into HTML, attributes, scripts and string templates, and escapes some of them in some of these
 places. So no value reaches its renderers unchanged. A character with a meaning in one of these places is replaced by one that
-looks alike and has no meaning. Each page says which characters were replaced. The stored results stay as they are.
+looks alike and has no meaning. Each page states which characters were replaced. The stored results stay as they are.
 """
 
 from __future__ import annotations

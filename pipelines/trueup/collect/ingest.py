@@ -244,7 +244,7 @@ def _committed(part: Part, unit: Unit, reader: Reader, declared: DeclaredContent
 def _read(run: _SourceRun, unit: Unit, reader: Reader, taken: dict[int, int]) -> Generator[tuple[int, Events], None, None]:
     """Yield the events of the parts that the log lacks, in order, while a few pieces ahead are being read.
 
-    No thread reads the unit any more once the generator is closed.
+    Once the generator is closed, no thread reads the unit.
     """
     mapping, progress = run.of_today.mapping, run.progress
     requested = mapping.requested_of(reader)

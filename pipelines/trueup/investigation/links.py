@@ -18,7 +18,7 @@ from trueup.warehouse.query import Warehouse
 MOST_PARTIES = 1_000
 """A trait that more parties have, such as a hotline, links no one."""
 KIND_WEIGHTS = {"handset": 4.0, "sim": 4.0, "cell": 1.0, "peer": 2.0}
-"""How much a kind of trait says about who uses the number."""
+"""The weight of a kind of trait as evidence of who uses the number."""
 
 
 @dataclass(frozen=True)

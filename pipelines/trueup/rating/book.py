@@ -1,7 +1,7 @@
 """The tariff book: effective-dated rates, bands, holidays, allowances, exchange rates and ported numbers, as known at one moment.
 
-A row is an *item*. Its *key* identifies what it prices; its validity says when. Of rows with one key and one
-beginning the one known later replaces the earlier, and a later beginning ends an open validity.
+A row is an *item*. Its *key* identifies what it prices, and its validity the time. Of rows with one key and one beginning the one
+known later replaces the earlier, and a later beginning ends an open validity.
 """
 
 from __future__ import annotations

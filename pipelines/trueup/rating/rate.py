@@ -1,4 +1,4 @@
-"""Price records by a tariff book: exactly, rounded where the tariff says so, and with all parts of each price."""
+"""Price records by a tariff book: exactly, rounded where the tariff declares it, and with all parts of each price."""
 
 from __future__ import annotations
 

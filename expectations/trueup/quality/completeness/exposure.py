@@ -118,8 +118,8 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
 
     Examples
     --------
-    A gap in the record numbers says that exactly 100 voice records are missing. The day before, 400 charges of voice came to
-    200 EUR. The mean is 50 EUR; the bounds are wide because a single day of history says little about the next.
+    A gap in the record numbers shows that exactly 100 voice records are missing. The day before, 400 charges of voice came to
+    200 EUR. The mean is 50 EUR; the bounds are wide because a single day of history is weak evidence for the next.
 
     >>> from trueup.quality.completeness.inputs import HOUR, HOUR_US, MONEY, as_findings
     >>> gap = as_findings(pl.DataFrame([

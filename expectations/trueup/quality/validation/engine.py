@@ -68,7 +68,7 @@ class DuckdbExecutionEngine(SqlAlchemyExecutionEngine):  # type: ignore[misc]
     def resolve_metrics(
         self, metrics_to_resolve: Collection[Any], metrics: dict[Any, Any] | None = None, runtime_configuration: Any = None
     ) -> dict[Any, Any]:
-        """Return the values of metrics by id; the columns of a feed are read once, as it takes as long as all other queries."""
+        """Return the values of metrics by id; the columns are read once, because that takes as long as all other queries."""
         columns = self.__dict__.setdefault("columns", {})
         known = {m.id: columns[m.id] for m in metrics_to_resolve if m.id in columns}
         found = super().resolve_metrics([m for m in metrics_to_resolve if m.id not in known], metrics, runtime_configuration)

@@ -1,4 +1,4 @@
-"""Divide labelled transactions into folds that simulate live operation: at its cut, a fold knows exactly what was known then."""
+"""Divide labelled transactions into folds that simulate live operation: each fold has the labels known at its cut."""
 
 from __future__ import annotations
 
