@@ -143,22 +143,7 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
     (100, 100, None, None, 'EUR')
     """
     numbered = found.with_row_index("row")
-    parts = _parts(numbered, mixes(hours))
-    of = pl.when(pl.col("stream") == "charge").then(pl.col("source")).otherwise(pl.lit(""))
-    parts = parts.with_columns(of=of, day=pl.from_epoch(pl.col("from_us") // 1_000_000).dt.date()).sort("day").join_asof(
-        worths(money).sort("day"), on="day", by=["stream", "of", "service"], strategy="backward", check_sortedness=False
-    )  # fmt: skip
-    main = parts.drop_nulls("currency").group_by("row", "currency").agg(pl.col("share").sum()).sort(
-        "row", "share", "currency", descending=[False, True, False]
-    ).unique("row", keep="first", maintain_order=True).select("row", main="currency")  # fmt: skip
-    parts = parts.join(main, on="row", how="left").filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("main")))
-    # A service without charges is worth nothing, where any other service of the row has a worth.
-    worth_by_row = parts.group_by("row").agg(
-        any_worth=pl.col("worth").is_not_null().any(), mean=(pl.col("share") * pl.col("worth")).sum(),
-        square=(pl.col("share") * pl.col("square")).sum(), known=pl.col("known").sum(),
-        drift=pl.col("drift").max(), currency=pl.col("main").first(),
-    )  # fmt: skip
-    valued = numbered.join(worth_by_row, on="row", how="left", maintain_order="left")
+    valued = numbered.join(_worth_by_row(numbered, money, hours), on="row", how="left", maintain_order="left")
     n, var = pl.col("records").clip(lower_bound=0.0), pl.col("records_variance")
     low, high = _ends(n, var)
     low, high = pl.when(var == 0).then(n).otherwise(low), pl.when(var == 0).then(n).otherwise(high)
@@ -175,6 +160,25 @@ def bounded(found: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame, curre
         money_high=pl.coalesce("exact_money", pl.when(priced).then((money_high * MICROS).ceil().cast(pl.Int64))),
         currency=pl.coalesce("exact_currency", "currency", pl.lit(currency)),
     ).drop("row", "any_worth", "mean", "square", "known", "drift")  # fmt: skip
+
+
+def _worth_by_row(numbered: pl.DataFrame, money: pl.DataFrame, hours: pl.DataFrame) -> pl.DataFrame:
+    """Return what one missing record of each `row` is worth: `mean`, `square`, `known`, `drift`, `currency`, `any_worth`."""
+    parts = _parts(numbered, mixes(hours))
+    of = pl.when(pl.col("stream") == "charge").then(pl.col("source")).otherwise(pl.lit(""))
+    parts = parts.with_columns(of=of, day=pl.from_epoch(pl.col("from_us") // 1_000_000).dt.date()).sort("day").join_asof(
+        worths(money).sort("day"), on="day", by=["stream", "of", "service"], strategy="backward", check_sortedness=False
+    )  # fmt: skip
+    main = parts.drop_nulls("currency").group_by("row", "currency").agg(pl.col("share").sum()).sort(
+        "row", "share", "currency", descending=[False, True, False]
+    ).unique("row", keep="first", maintain_order=True).select("row", main="currency")  # fmt: skip
+    parts = parts.join(main, on="row", how="left").filter(pl.col("currency").is_null() | (pl.col("currency") == pl.col("main")))
+    # A service without charges is worth nothing, where any other service of the row has a worth.
+    return parts.group_by("row").agg(
+        any_worth=pl.col("worth").is_not_null().any(), mean=(pl.col("share") * pl.col("worth")).sum(),
+        square=(pl.col("share") * pl.col("square")).sum(), known=pl.col("known").sum(),
+        drift=pl.col("drift").max(), currency=pl.col("main").first(),
+    )  # fmt: skip
 
 
 def _parts(numbered: pl.DataFrame, mix: pl.DataFrame) -> pl.DataFrame:

@@ -70,7 +70,7 @@ def verify_record(lake: Lake, event_id: bytes, *, archives: tuple[Path, ...] = (
     for table in (*CORE, "quarantine"):
         columns = EVENT[table] if table in CORE else QUARANTINE
         names = ", ".join(f"e.{name}" for name in columns if name not in ("source", "stream"))
-        rows = evidence.rows("record", {"event_id": event_id}, table=table, columns=names)
+        rows = evidence.rows("raw/record", {"event_id": event_id}, table=table, columns=names)
         if rows:
             return _verify_stored(evidence, table, rows[0])
     return VerifyResult(event_id, "", "", "", 0, 0, None, None, "unknown", "the log has no record of this id")
