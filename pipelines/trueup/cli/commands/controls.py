@@ -223,7 +223,7 @@ def _show_invoices(scored: Scorecard) -> None:
 
 
 def _show_verdict(scored: Scorecard, report: Path) -> None:
-    """Print what the truth says was found."""
+    """Print the recall and precision of the controls against the truth."""
     decidable, found = (int(scored.leaks[name].sum()) + int(scored.invoices[name].sum()) for name in ("decidable", "found"))
     missed = scored.misses.height + int((scored.invoices["decidable"] - scored.invoices["found"]).sum())
     unexplained = scored.unexplained.height + scored.stray_invoices.height

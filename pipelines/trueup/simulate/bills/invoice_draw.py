@@ -40,7 +40,7 @@ def bills_of(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return one bill per account and cycle that is over, and the charges with the `bill` that they are on, NULL: not yet billed.
 
-    A charge of a cycle without a bill, such as one after cessation, is on the last bill before it, if the cycle is over or idle.
+    A charge before the first cycle is on its bill. One of an idle cycle that is not over is on the last bill before it.
     """
     periods = due.filter(pl.col("item") == LINE).join(contracts.select("contract", "account"), on="contract").select(
         "account", "charged_days", period_from=pl.col("period_from").dt.date(), period_to=pl.col("period_to").dt.date()
