@@ -1,7 +1,7 @@
 """Score the findings about invoices against the truth: recall, precision and money per kind of mistake.
 
-A mistake is *found* by the one finding of its kind about its number, or about its account and period. Both have the same currency and
-the same money; where it is not known, the finding has none. A finding that no mistake explains is *stray*.
+A mistake is *found* by the one finding of its kind about its number, or about its account and period. Both have the same currency
+and the same money; where it is not known, the finding has none. A finding that no mistake explains is *stray*.
 """
 
 from __future__ import annotations
