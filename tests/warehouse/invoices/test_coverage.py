@@ -20,6 +20,7 @@ STATES = [
     state("two-cycles"), state("two-cycles", subscriber="S-other"),
     state("two-cycles", subscriber="S-other", valid_from="2026-03-15", cycle_day="15"),
     state("arrears", cycle_day="15"), state("berlin", timezone="Europe/Berlin"),
+    state("begun", timezone="Europe/Berlin", valid_from="2026-03-20"),
     state("returned"), state("returned", valid_from="2026-03-10", cycle_day="29"), state("returned", valid_from="2026-03-20"),
 ]  # fmt: skip
 INVOICES = [
@@ -36,6 +37,7 @@ CHARGES = [
     charge("", "arrears", "5", subscriber="S-arrears", item="line", period_from="2026-03-15", period_to="2026-04-15", billed_at="2026-03-15"),
     charge("", "berlin", "2", subscriber="S-berlin", started_at="2026-02-28T23:30:00"),
     charge("", "berlin", "4", subscriber="S-berlin", started_at="2026-03-31T21:30:00"),
+    charge("", "begun", "3", subscriber="S-begun", item="line", period_from="2026-02-28T23:00:00", billed_at="2026-03-21"),
     charge("", "berlin", "8", subscriber="S-berlin", started_at="2026-03-31T22:30:00"),
 ]  # fmt: skip
 
@@ -127,6 +129,11 @@ def test_a_charge_in_arrears_is_of_the_period_with_its_last_day(found: Found) ->
 def test_the_day_of_a_charge_is_that_of_the_zone_of_its_subscription(found: Found) -> None:
     # At half past eleven of 28 February in London it is March in Berlin; the clock of summer is two hours ahead.
     assert [row[:3] for row in found["missing_invoice", "berlin"]] == [(MARCH, APRIL, "6.000000")]
+
+
+def test_a_charge_of_a_period_that_began_before_its_subscription_is_of_that_period(found: Found) -> None:
+    assert [row[:3] for row in found["missing_invoice", "begun"]] == [(MARCH, APRIL, "3.000000")]
+    assert ("uninvoiced_charge", "begun") not in found
 
 
 def test_a_charge_without_an_account_is_of_its_calendar_month(found: Found) -> None:

@@ -14,12 +14,22 @@ loose AS (
         r.has_lines AND r.invoices_until IS NOT NULL AND c.amount_micros <> 0
         AND (c.invoice_id IS NULL OR c.invoice_id NOT IN (SELECT d.number FROM steps.invoice_document d))
 ),
-owned AS (
+-- A charge may be for a period that began before the subscription did: its first state counts.
+earliest AS (
+    SELECT s.subscriber, arg_min(struct_pack(account := s.account, segment := s.segment, zone := s.zone), s.valid_from) AS state
+    FROM steps.account_span s
+    GROUP BY s.subscriber
+),
+known AS (
     SELECT
-        l.*, coalesce(l.account, s.account) AS owner, s.segment, coalesce(s.zone, l.project_zone) AS zone,
-        CAST(timezone(coalesce(s.zone, l.project_zone), l.charged_at) AS DATE) AS day
+        l.*, coalesce(l.account, s.account, e.state.account) AS owner, if(s.subscriber IS NULL, e.state.segment, s.segment) AS segment,
+        coalesce(s.zone, e.state.zone, l.project_zone) AS zone
     FROM loose l
     ASOF LEFT JOIN steps.account_span s ON s.subscriber = l.subscriber AND s.valid_from <= l.charged_at
+    LEFT JOIN earliest e ON e.subscriber = l.subscriber
+),
+owned AS (
+    SELECT k.*, CAST(timezone(k.zone, k.charged_at) AS DATE) AS day FROM known k
 ),
 -- Subscriptions of one account may have several cycles: a charge is of the period that began last, of equal ones of the longest.
 begun AS (
