@@ -46,7 +46,7 @@ def split_fast_path(
     """Split events into those that the fast path books and those that remain; findings are those raised in (after, upto].
 
     `events` are rows of `EVENTS` with `rule`, `currency` (of the money) and `charge_currency`. The fast path takes only records
-    that arrived under the policy in force last, after the last change of their terms: a change needs all positions evaluated.
+    that arrived under the policy in force last, after the last change of their terms. A change needs all positions evaluated.
     Of sessions that share free units or tiers it takes those whose price never changes.
     """
     if not fast_path or events.is_empty():
